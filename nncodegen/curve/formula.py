@@ -103,7 +103,7 @@ def names_of(formula: str | Expr, known: Collection[str] = ()) -> tuple[str, ...
 
 
 def check_kind(formula: object) -> None:
-    """Raises ModelError for what is neither a text nor an expression."""
+    """Raise ModelError for what is neither a text nor an expression."""
     if not isinstance(formula, str | Expr):
         raise ModelError(f"a formula is a text or an expression of SymPy, not {type(formula).__name__}")
 

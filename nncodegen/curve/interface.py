@@ -76,7 +76,7 @@ def curve_fit(
 
 
 def refuse_two_values(role: str, start: Any, fixed: Any) -> None:
-    """Raises ValueError for a parameter that mappings let begin at one value, and stay at another."""
+    """Raise ValueError for a parameter that mappings let begin at one value, and stay at another."""
     if not (isinstance(start, Mapping) and isinstance(fixed, Mapping)):
         return
     stay = {str(name): value for name, value in fixed.items()}

@@ -76,10 +76,11 @@ class Fit:
             empty = Rows(np.nan, np.nan, 0, np.zeros((len(nothing),) * 2), nothing, nothing, np.ones((2, 0), bool))
             self._here = self._look(empty, nothing)
         self._look_again()
+        self._watch = None  # no cycle: memory is free at once
         return Found(self._place, self._here, ending, self.iterations, self.evaluations, self._sample)
 
     def parameters(self) -> Array:
-        """A copy of the best parameters so far."""
+        """Return a copy of the best parameters so far."""
         found: Array = self._place.astype(self._limits.dtype)
         return found
 
@@ -129,7 +130,7 @@ class Fit:
                 return ending or "interrupted"
 
     def _is_ended_by_caller(self) -> bool:
-        """Whether what watches the fit, or another thread, ends it after a step."""
+        """Return whether what watches the fit, or another thread, ends it after a step."""
         watch = self._watch
         if is_ended() or (watch is not None and watch.asks and watch.stops()):
             return True

@@ -1,5 +1,6 @@
 """Fits that are watched: a callback, a time limit, a bar; and what a fit says that did not come to its end."""
 
+import gc
 import time
 
 import numpy as np
@@ -90,6 +91,24 @@ def test_training(decay):
     np.testing.assert_array_equal(seen[2][2], third.parameters)
     ended = decay.train(X, Y, optimizer="lm", callback=lambda progress: progress.epochs == 2)
     assert (ended.status, ended.epochs) == ("stopped", 2)
+
+
+def test_memory_is_free_at_once(modules):
+    """Nothing that watches a fit or a training is left to the garbage collector, with the memory that it holds."""
+    watched = {"callback": lambda progress: None, "time_limit": 1000.0}
+    for module in modules:
+        calls = [
+            lambda m=module: m.fit(X, Y, **watched),
+            lambda m=module: m.fit_many(X, Y[None], time_limit=1000.0),
+            lambda m=module: m.train(X, Y, optimizer="lm", epochs=5, **watched),
+            lambda m=module: m.train(X, Y, epochs=2, l2=0.1),
+            lambda m=module: m.train(X, Y, epochs=2, **watched),
+        ]
+        for call in calls:
+            call()
+            gc.collect()
+            call()
+            assert gc.collect() == 0
 
 
 def slow_data():

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def check_inputs(model: Model, X: Any, sparse: bool = False) -> tuple[Any, int]:
     """X (None without inputs), and the number of samples. Where X may be sparse, it is a ``Sparse`` then."""
     if model.input_names and sparse and is_sparse(X) and not model.facts.ranges:
-        X = read_sparse(model, "X", X, len(model.input_names), _expected(model.input_names))
+        X = read_sparse(model, "X", X, len(model.input_names), model.expected["X"])
         return X, len(X)
     if model.input_names:
-        X = _matrix(model, "X", joined(model, "X", X, to_array), model.input_names)
+        X = _matrix(model, "X", joined(model, "X", X, to_array), len(model.input_names))
         if model.facts.ranges:
             check_ranges(model, X)
         return X, len(X)
@@ -38,7 +38,7 @@ def check_samples(model: Model, X: Any, Y: Any, sparse: bool = False) -> tuple[A
     """X and Y (None where the model has none), and the number of samples. X may be sparse only if that is said."""
     X, samples = check_inputs(model, X, sparse)
     if model.target_names:
-        Y = _matrix(model, "Y", one_hot(model, joined(model, "Y", Y, to_array)), model.target_names)
+        Y = _matrix(model, "Y", one_hot(model, joined(model, "Y", Y, to_array)), len(model.target_names))
         if model.input_names and len(Y) != samples:
             raise ValueError(f"X has {samples} rows, but Y has {len(Y)}: they must have as many")
         return X, Y, len(Y)
@@ -129,16 +129,16 @@ def for_c(model: Model, array: Array) -> Array:
         return np.array(array, model.dtype, order="C")
 
 
-def _matrix(model: Model, name: str, values: Any, columns: tuple[str, ...]) -> Array:
-    values = to_column(values, len(columns))
-    if model.native.takes(values, 2, len(columns)):
+def _matrix(model: Model, name: str, values: Any, columns: int) -> Array:
+    values = to_column(values, columns)
+    if model.native.takes(values, 2, columns):
         return values  # type: ignore[no-any-return]
-    expected = _expected(columns)
+    expected = model.expected[name]
     if values is None:
         raise ValueError(f"{name} is missing: {expected}")
-    array = to_column(to_array(model, name, values, expected), len(columns))
-    if array.ndim != 2 or array.shape[1] != len(columns):
-        hint = f"; for one sample, give it as [{name}]" if array.shape == (len(columns),) else ""
+    array = to_column(to_array(model, name, values, expected), columns)
+    if array.ndim != 2 or array.shape[1] != columns:
+        hint = f"; for one sample, give it as [{name}]" if array.shape == (columns,) else ""
         raise ValueError(f"{name} has the shape {array.shape}; {expected}{hint}")
     if not len(array):
         raise ValueError(f"{name} is empty; {expected}, and at least one sample")
@@ -149,8 +149,7 @@ def one_hot(model: Model, Y: Any) -> Any:
     """Integer labels as one-hot rows, where the loss takes class probabilities; else the targets as they are."""
     if not model.accepts_labels or Y is None:
         return Y
-    classes = len(model.target_names)
-    expected = f"expected labels 0 to {classes - 1} of the shape (samples,), or (samples, {classes}) probabilities"
+    classes, expected = len(model.target_names), model.expected["labels"]
     labels = to_array(model, "Y", Y, expected)
     if not are_labels(labels):
         return labels
@@ -178,8 +177,19 @@ def _not_a_number(value: Any) -> str:
     return ""
 
 
-def _expected(columns: tuple[str, ...]) -> str:
-    return f"expected (samples, {len(columns)}), with the columns {_listed(columns)}"
+def expectations(inputs: tuple[str, ...], targets: tuple[str, ...]) -> dict[str, str]:
+    """What errors say of the arguments X, Y and labels in the place of Y, given the names of their columns.
+
+    They are made once for a model: to make them takes as long as a small gradient.
+    """
+    matrices = {
+        name: f"expected (samples, {len(columns)}), with the columns {_listed(columns)}"
+        for name, columns in (("X", inputs), ("Y", targets))
+        if columns
+    }
+    count = len(targets)
+    labels = f"expected labels 0 to {count - 1} of the shape (samples,), or (samples, {count}) probabilities"
+    return {**matrices, "labels": labels}
 
 
 def _listed(names: tuple[str, ...]) -> str:

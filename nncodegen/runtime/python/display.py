@@ -44,7 +44,7 @@ class Display:
             self._bar.start()
 
     def is_due(self) -> bool:
-        """Whether it is some time ago that it showed something."""
+        """Return True if it showed nothing for some time."""
         return time.perf_counter() >= self._next
 
     def show(self, done: int, figures: dict[str, float], seconds: float) -> None:

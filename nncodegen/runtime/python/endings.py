@@ -63,14 +63,14 @@ def advice_of(result: FitResult) -> str:
 
 
 def _looser(fall: float) -> list[str]:
-    """The tolerance that would have ended a fit whose cost falls by this part in an iteration."""
+    """Name the tolerance that would have ended a fit whose cost falls by this part in an iteration."""
     if not fall > 0:
         return ["begin elsewhere, or scale the data so that no parameter is very large or small"]
     return [f"accept this one, which tolerance={10.0 ** math.ceil(math.log10(fall)):.0e} would have ended"]
 
 
 def _reasons(result: FitResult) -> list[str]:
-    """What hinders a fit whose cost hardly falls any more, and what to do about it."""
+    """Say what hinders a fit whose cost hardly falls any more, and what to do about it."""
     free = result.free_count
     if free > result.used:
         return [

@@ -102,11 +102,8 @@ def fit(
     inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
     if type(seed) is not int or seed:
-        seed = (
-            check_seed(model, seed, parameters, "; starting points are, where starts is given")
-            if starts is None
-            else integer("seed", seed, 0, SEED)
-        )
+        others = "; starting points are, where starts is given"
+        seed = check_seed(model, seed, parameters, others) if starts is None else integer("seed", seed, 0, SEED)
     limits = None if bounds is None else check_bounds(model, bounds)
     start = _start(model, parameters, seed, fixed, limits)
     held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
@@ -135,7 +132,7 @@ def fit(
 
 
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:
-    """The solution from a start, under a watch that may have ended the fit before."""
+    """Return the solution from a start, under a watch that may have ended the fit before."""
     if watch is None or not watch.reason:
         return problem.solve(first, held, watch=watch)
     return problem.with_iterations(0).solve(first, held)._replace(ended=watch.reason)
@@ -169,7 +166,7 @@ def _start(model: Model, parameters: Any, seed: int, fixed: Any, limits: Bounds 
 
 
 def placed(model: Model, start: Array, parameters: Any, fixed: Any, limits: Bounds | None, many: bool = False) -> Array:
-    """A start, (P,) or (M, P), with what mappings say of it: parameters where to begin, fixed where to stay.
+    """Return a start, (P,) or (M, P), with what mappings say of it: parameters where to begin, fixed where to stay.
 
     Raises ValueError where it is outside of the bounds then, or where they say different things.
     """

@@ -143,19 +143,19 @@ class _ManyWatch(Watch):
         super().__init__(self, limit, shows, None, None, len(found), "fit")
 
     def count_done(self) -> int:
-        """The fits that have ended."""
+        """Return the number of fits that have ended."""
         return int(np.count_nonzero(self._found.done))
 
     def figures(self) -> dict[str, float]:
-        """Nothing: no figure is that of all fits."""
+        """Return nothing: no figure is that of all fits."""
         return {}
 
     def seconds(self) -> float:
-        """How long the fits have taken."""
+        """Return how long the fits have taken."""
         return time.perf_counter() - self.start
 
     def progress(self) -> None:
-        """Nothing: there is no callback."""
+        """Return nothing: there is no callback."""
 
 
 def _warn(found: ManyFits) -> None:
@@ -228,18 +228,13 @@ class Data:
 
     def strides(self) -> Array:
         """How many values the inputs, targets, sigma and starts of a fit lie behind those of the one before it."""
-        arrays = {"X": self.X, "Y": self.Y, "sigma": self.sigma, "parameters": self.starts}
-        return np.array(
-            [0 if array is None or name not in self.counts else array[0].size for name, array in arrays.items()],
-            np.uintp,
-        )
+        own = self._own()
+        return np.array([0 if array is None or not has else array[0].size for array, has in own], np.uintp)
 
     def of_fit(self, m: int) -> tuple[Array | None, Array, Array | None, Array]:
         """X (samples, inputs), Y (samples, targets), sigma like Y or None, and the start (P,) of one fit."""
         count = self.samples if self.lengths is None else int(self.lengths[m])
-        arrays = {"X": self.X, "Y": self.Y, "sigma": self.sigma, "parameters": self.starts}
-        own = {name: array[m] if name in self.counts and array is not None else array for name, array in arrays.items()}
-        X, Y, sigma, start = own.values()
+        X, Y, sigma, start = (array[m] if has and array is not None else array for array, has in self._own())
         rows = [None if each is None else each.reshape(self.samples, -1)[:count] for each in (X, Y, sigma)]
         return rows[0], rows[1], rows[2], start  # type: ignore[return-value]
 
@@ -256,6 +251,11 @@ class Data:
         found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
         return result_of(again, found, start, held, absolute_sigma)
 
+    def _own(self) -> tuple[tuple[Array | None, bool], ...]:
+        """Return X, Y, sigma and the starts, each with whether it has an axis for the fits."""
+        arrays = {"X": self.X, "Y": self.Y, "sigma": self.sigma}
+        return *((array, name in self.counts) for name, array in arrays.items()), (self.starts, self.starts.ndim == 2)
+
     def add_starts(self, parameters: Any) -> None:
         """Sets where the fits begin, but for what is given by name."""
         model, count = self.model, self.model.parameter_count
@@ -271,12 +271,12 @@ class Data:
         self.starts = to_finite(model, "parameters", array, expected)
 
     def place_starts(self, parameters: Any, fixed: Any, limits: Bounds | None) -> None:
-        """Moves what is not given within the bounds, and sets what is given by name."""
+        """Move what is not given within the bounds, and set what is given by name."""
         if limits is not None and (parameters is None or isinstance(parameters, Mapping)):
             self.starts = np.clip(self.starts, *limits)
         self.starts = placed(self.model, self.starts, parameters, fixed, limits, many=True)
-        if self.starts.ndim == 2:
-            self.counts["parameters"] = len(self.starts)
+        if self.starts.ndim == 2 and "parameters" not in self.counts:
+            self.counts["parameters" if isinstance(parameters, Mapping) else "fixed"] = len(self.starts)
 
     def add_lengths(self, lengths: Any) -> None:
         """Sets how many samples each fit has."""

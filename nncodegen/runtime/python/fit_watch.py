@@ -27,24 +27,24 @@ class FitWatch(Watch):
         self.native: NativeFit | None = None
 
     def count_done(self) -> int:
-        """The iterations that are done."""
+        """Return the iterations that are done."""
         return 0 if self.native is None else self.native.iterations
 
     def figures(self) -> dict[str, float]:
-        """The cost of the best parameters so far."""
+        """Return the cost of the best parameters so far."""
         return {} if self.native is None else {"cost": self.native.cost}
 
     def seconds(self) -> float:
-        """How long the fit has taken."""
+        """Return how long the fit has taken."""
         return time.perf_counter() - self.start
 
     def parameters(self) -> Array:
-        """A copy of the best parameters so far."""
+        """Return a copy of the best parameters so far."""
         assert self.native is not None  # nobody is called before
         return self.native.parameters()
 
     def progress(self) -> Any:
-        """What the callback is given."""
+        """Return what the callback is given."""
         return FitProgress(self.count_done(), self.figures()["cost"], self.seconds(), self.parameters())
 
 
@@ -56,16 +56,16 @@ class TrainingByFit(FitWatch):
         self._loss = loss
 
     def figures(self) -> dict[str, float]:
-        """The mean loss."""
+        """Return the mean loss."""
         return {} if self.native is None else {"loss": self._loss(self.parameters())}
 
     def progress(self) -> Progress:
-        """What the callback is given: an epoch is an iteration, and so is an update."""
+        """Return what the callback is given: an epoch is an iteration, and so is an update."""
         return Progress(self.count_done(), self.count_done(), self.figures(), self.seconds(), self.parameters)
 
 
 def watch_of(model: Model, time_limit: Any, progress: Any, callback: Any, total: int) -> FitWatch | None:
-    """The watch of a fit, its arguments checked as those of ``train``; None where nothing is to be watched."""
+    """Return the watch of a fit, its arguments checked as those of ``train``; None if there is nothing to watch."""
     if time_limit is None and progress is False and callback is None:
         return None
     given = {"time_limit": time_limit, "progress": progress, "callback": callback}

@@ -78,6 +78,7 @@ cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double r
     run.poles = <unsigned char *> _address(poles)
     with nogil:
         kernel.fit(run)
+    fit.watch = fit.hook = None  # no cycle: memory is free at once
     if fit.error is not None:
         raise fit.error
     if run.status == nncodegen_FIT_INTERRUPTED and (watch is None or not watch.reason):

@@ -21,11 +21,12 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
     those of targets or of their outputs; an array has the samples as its first axis, and further the shape of its
     tensor. ``array_of`` makes an array of values. Raises ValueError.
     """
-    labelled = name == "Y" and model.facts.label_targets
-    if type(values) is np.ndarray and values.ndim <= 2 and not labelled:  # the usual case, told at once
-        return values
     facts = model.facts
     tensors = facts.inputs if name == "X" else facts.targets
+    labelled = name == "Y" and facts.label_targets
+    usual = values.ndim <= 2 if type(values) is np.ndarray else type(values) is list and len(tensors) == 1
+    if usual and not labelled:  # told at once
+        return values
     if isinstance(values, Mapping):
         keys = [key for key, _ in tensors]
         if name == "Y" and set(values) == {key for key, _ in facts.outputs} and len(facts.outputs) == len(keys):

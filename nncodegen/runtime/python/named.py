@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def name_of(key: Any) -> Any:
-    """The name that a key stands for: its own for a text, that of a symbol of SymPy; anything else as it is."""
+    """Return the name that a key stands for: its own for a text, that of a symbol of SymPy; anything else as it is."""
     return key if isinstance(key, str) else getattr(key, "name", key)
 
 
 def place_of(model: Model, argument: str, key: Any) -> slice:
-    """Where the values lie that a name, a symbol or the number of a value stands for. Raises ValueError."""
+    """Return where the values lie that a name, a symbol or the number of a value stands for. Raises ValueError."""
     name = name_of(key)
     if not isinstance(name, str):
         number = integer(f"the number of a parameter in {argument}", name, 0, model.parameter_count - 1)
@@ -36,7 +36,7 @@ def place_of(model: Model, argument: str, key: Any) -> slice:
 
 
 def places_of(model: Model) -> dict[str, slice]:
-    """Where the values lie that a name stands for: a part of the parameters, or one value of it."""
+    """Return where the values lie that each name stands for: a part of the parameters, or one value of it."""
     places = {name: slice(p, p + 1) for p, name in enumerate(flat_names(model.facts.parameters))}
     first = 0
     for parameter in model.facts.parameters:
@@ -46,7 +46,7 @@ def places_of(model: Model) -> dict[str, slice]:
 
 
 def put(model: Model, argument: str, given: Mapping[Any, Any], values: Array, many: bool = False) -> Array:
-    """Parameters, (P,) or (M, P), with those replaced that a mapping names; a copy.
+    """Return parameters, (P,) or (M, P), with those replaced that a mapping names; a copy.
 
     A parameter is given as a number, or as an array of its shape. With ``many``, that may have a first axis of M, one
     for each of M fits, and the result is (M, P) then. Raises ValueError.
@@ -76,7 +76,7 @@ def put(model: Model, argument: str, given: Mapping[Any, Any], values: Array, ma
 
 
 def check_counts(counts: Mapping[str, int]) -> None:
-    """Raises ValueError for arguments, by name, that are for different numbers of fits."""
+    """Raise ValueError for arguments, by name, that are for different numbers of fits."""
     if len(set(counts.values())) > 1:
         (first, count), *others = counts.items()
         name, other = next(each for each in others if each[1] != count)

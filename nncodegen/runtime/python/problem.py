@@ -87,7 +87,7 @@ class Problem:
         self.max_iterations = max_iterations
 
     def with_iterations(self, most: int) -> Problem:
-        """The same with another number of iterations, at most."""
+        """Return this problem with another number of iterations, at most."""
         return Problem(
             self.model, self.X, self.Y, self.sigma, self.bounds, self.robust, self.robust_scale, self.tolerance, most
         )
@@ -146,7 +146,7 @@ class Problem:
 
 
 def _in_order(costs: Array, iterations: int) -> Array:
-    """The costs after the last iterations, of which each took the place of the oldest, in the order of time."""
+    """Return the costs after the last iterations, each of which took the place of the oldest, in the order of time."""
     if iterations <= len(costs):
         return costs[:iterations]
     return np.roll(costs, -(iterations % len(costs)))

@@ -202,11 +202,11 @@ class Training:
             self.status = status
 
     def count_done(self) -> int:
-        """The epochs that are completed."""
+        """Return the number of completed epochs."""
         return self.native.epochs
 
     def progress(self) -> Progress:
-        """What the callback is given."""
+        """Return what the callback is given."""
         return Progress(self.native.epochs, self.native.updates, self.figures(), self.seconds(), self.parameters)
 
     def seconds(self) -> float:
@@ -284,7 +284,7 @@ class Training:
 
 
 def seconds_between_calls(settings: Settings) -> float | None:
-    """The seconds between two calls of the callback; None where it is called after each epoch."""
+    """Return the seconds between two calls of the callback; None if it is called after each epoch."""
     every = settings.callback_interval
     if settings.callback is None and every != "epoch":
         raise ValueError("callback_interval has no effect without a callback: give callback, or leave it out")
@@ -292,7 +292,7 @@ def seconds_between_calls(settings: Settings) -> float | None:
 
 
 def _seed_of(before: dict[str, Any], seed: int) -> int:
-    """The seed with which a training began that goes on. Raises ValueError for another one."""
+    """Return the seed with which a training began that goes on. Raises ValueError for another one."""
     begun = int(before["counters"][6])
     if seed not in (begun, OPTIONS["seed"].default):
         raise ValueError(f"seed has no effect on a training that goes on: resume began with {begun}; leave seed out")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def start_of(model: Model, parameters: Any, seed: int = 0) -> Array:
-    """The parameters, (P,), from an array, or from a mapping of names or symbols to values, or None.
+    """Return the parameters, (P,), from an array, or from a mapping of names or symbols to values, or None.
 
     What is not given is as in the initial parameters of a seed. An array that C takes as it is is not copied. Raises
     ValueError.
@@ -29,7 +29,7 @@ def start_of(model: Model, parameters: Any, seed: int = 0) -> Array:
 
 
 def check_seed(model: Model, seed: Any, parameters: Any, others: str = "") -> int:
-    """The seed of the initial parameters. Raises ValueError for one by which nothing is drawn.
+    """Return the seed of the initial parameters. Raises ValueError for one by which nothing is drawn.
 
     ``others`` says how else there is something to draw.
     """

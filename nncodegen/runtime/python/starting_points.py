@@ -69,14 +69,14 @@ class _OneByOne:
         self._found: list[Solution] = []
 
     def run(self) -> None:
-        """Makes the fits."""
+        """Make the fits."""
         for point in self._points:
             if is_ended():
                 raise KeyboardInterrupt
             self._found.append(self._problem.solve(point, self._held, with_residuals=False))
 
     def reached(self) -> tuple[Array, Array]:
-        """Costs and parameters of the fits that are done."""
+        """Return costs and parameters of the fits that are done."""
         return np.array([one.cost for one in self._found]), np.array([one.parameters for one in self._found])
 
 
@@ -89,7 +89,7 @@ class _SideBySide:
         self._fits = ManyFits(problem.model, len(points), free, covariance=False)
 
     def run(self) -> None:
-        """Makes the fits."""
+        """Make the fits."""
         problem, points, (low, high) = self._problem, self._points, self._problem.bounds or (None, None)
         model, sigma = problem.model, None
         if problem.sigma is not None:
@@ -106,6 +106,6 @@ class _SideBySide:
         share(fit, len(points), model.native.fits_lanes, self._threads)
 
     def reached(self) -> tuple[Array, Array]:
-        """Costs and parameters of the fits that are done."""
+        """Return costs and parameters of the fits that are done."""
         done = self._fits.done
         return self._fits.chi2[done], self._fits.parameters[done]

@@ -72,7 +72,7 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
 def _train_converted(
     model: Model, settings: Settings, data: Data, given: tuple[Any, ...], named: dict[str, Any]
 ) -> Result | None:
-    """The Result of a training whose arrays alone kept it from the short way; None where others do."""
+    """Return the Result of a training that its arrays alone kept from the short way; None if others do."""
     start = settings.parameters if settings.parameters is None else start_of(model, settings.parameters, settings.seed)
     if data.X is settings.X and data.Y is settings.Y and start is settings.parameters:
         return None

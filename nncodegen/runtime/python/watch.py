@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -19,16 +20,16 @@ class Watched(Protocol):
     """What is under way, as far as a watch asks."""
 
     def count_done(self) -> int:
-        """How many epochs, iterations or fits are done."""
+        """Return how many epochs, iterations or fits are done."""
 
     def figures(self) -> dict[str, float]:
-        """What was measured last, by name."""
+        """Return what was measured last, by name."""
 
     def seconds(self) -> float:
-        """How long it has taken."""
+        """Return how long it has taken."""
 
     def progress(self) -> Any:
-        """What the callbacks are given."""
+        """Return what the callbacks are given."""
 
 
 class Watch:
@@ -42,30 +43,31 @@ class Watch:
         self, watched: Watched, time_limit: float | None, progress: bool,
         callbacks: Sequence[Callable[[Any], Any]] | None, every: float | None, total: int | None, unit: str,
     ) -> None:  # fmt: skip
-        self._watched, self._callbacks = watched, callbacks or ()
+        self._callbacks = callbacks or ()
+        self._watched = weakref.proxy(watched)  # no cycle: memory is free at once
         self._display = Display(total, unit) if progress else None
         self.start = time.perf_counter()
         self._deadline = self.start + (math.inf if time_limit is None else time_limit)
         self.after_each = bool(callbacks) and every is None
-        """Whether the callbacks are called after each epoch or iteration (``calls``)."""
+        """True if the callbacks are called after each epoch or iteration (``calls``)."""
         self._call_every = every if callbacks and every is not None else math.inf
         self._next_call = self.start + self._call_every
         self.asks = self._deadline < math.inf or self._display is not None or self._next_call < math.inf
-        """Whether there is anything to ask between."""
+        """True if there is anything to ask between."""
         self.interval = INTERVAL if every is None else min(every, INTERVAL)
         """Seconds between two questions."""
         self.reason = ""
         """Why it ends: "stopped" by the callback, or "time_limit"; nothing while it goes on."""
 
     def hook(self, outside: Callable[[], Any] | None) -> Callable[[], Any] | None:
-        """What native loops ask whether to end, besides what this thread has under way otherwise."""
+        """Return what native loops ask whether to end, besides what this thread has under way otherwise."""
         if not self.asks:
             return outside
         return self.stops if outside is None else lambda: outside() or self.stops()
 
     @contextmanager
     def asked_by_calls(self) -> Iterator[None]:
-        """A context in which all native calls of this thread ask whether to end."""
+        """Open a context in which all native calls of this thread ask whether to end."""
         outside = getattr(calls, "hook", None)
         calls.hook = self.hook(outside)
         try:
@@ -74,7 +76,7 @@ class Watch:
             calls.hook = outside
 
     def calls(self) -> bool:
-        """Call all callbacks. Returns whether one of them ends what is under way."""
+        """Call all callbacks. Return whether one of them ends what is under way."""
         progress = self._watched.progress() if self._callbacks else None
         answers = [callback(progress) for callback in self._callbacks]  # of all, also where one ends it
         if any(answers):
@@ -82,7 +84,7 @@ class Watch:
         return bool(self.reason)
 
     def stops(self) -> bool:
-        """What is asked now and then: whether to end."""
+        """Return whether to end, as is asked now and then."""
         now = time.perf_counter()
         self.show()
         if now >= self._next_call:
@@ -95,7 +97,7 @@ class Watch:
         return bool(self.reason)
 
     def show(self, last: bool = False) -> None:
-        """Shows how far it is, where that is wanted; ``last`` leaves the terminal as it was."""
+        """Show how far it is, if that is asked for; ``last`` leaves the terminal as it was."""
         if self._display is None or not (last or self._display.is_due()):
             return
         self._display.show(self._watched.count_done(), self._watched.figures(), self._watched.seconds())
