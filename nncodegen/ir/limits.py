@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sympy
 from sympy import Dummy, Eq, Expr, Integer, Mul, Or, Piecewise, S, binomial, exp, log
+from sympy.codegen.cfunctions import log1p
 from sympy.logic.boolalg import Boolean
 
 from nncodegen.ir.functions import NAN, StableFunction, plain_conditions
@@ -31,26 +32,57 @@ class power_derivative(StableFunction):
 
     @staticmethod
     def definition(u: Expr, b: Expr, j: Expr, k: Expr) -> Expr:
-        if j == 0:  # the branch chooses the argument: compilers do not vectorize calls inside a branch
-            at_zero = Piecewise((S.One, b > 0), (S.Zero, True))  # of b alone, which is often the same for all samples
-            return u**b * log(Piecewise((at_zero, Eq(u, 0)), (u, True))) ** k
-        exponent = Dummy()
-        factors = Mul(*(exponent - i for i in range(int(j))))  # the derivative by u is u**(b - j) times these
-        terms = [
-            binomial(k, i) * sympy.diff(factors, exponent, i).xreplace({exponent: b}) * log(u) ** (k - i)
-            for i in range(int(k) + 1)
-        ]
-        return Piecewise((_at_zero(b, int(j), int(k)), Eq(u, 0)), (u ** (b - j) * sympy.Add(*terms), True))
+        return _derived(u, b, j, k, log, u)
 
     @staticmethod
     def stable(u: Expr, b: Expr, j: Expr, k: Expr) -> Expr:
-        if (j, k) == (1, 0):  # shares the power with its own value
-            return Piecewise((_at_zero(b, 1, 0), Eq(u, 0)), (u**b * b / u, True))
-        return power_derivative.definition(u, b, j, k)
+        return _by_base(u, b) if (j, k) == (1, 0) else power_derivative.definition(u, b, j, k)
 
     def fdiff(self, argindex: int = 1) -> Expr:
         u, b, j, k = self.args
         return power_derivative(u, b, j + 1, k) if argindex == 1 else power_derivative(u, b, j, k + 1)
+
+
+class power_near_one(StableFunction):
+    """The same of (1 + w)**b, by w and by b, and for j = k = 0 this power itself.
+
+    Its logarithm is log1p(w), which keeps the digits of a small w: the derivative by b is (1 + w)**b*log1p(w).
+    """
+
+    nargs = 4
+
+    @staticmethod
+    def definition(w: Expr, b: Expr, j: Expr, k: Expr) -> Expr:
+        return _derived(1 + w, b, j, k, log1p, w)
+
+    @staticmethod
+    def stable(w: Expr, b: Expr, j: Expr, k: Expr) -> Expr:
+        return _by_base(1 + w, b) if (j, k) == (1, 0) else power_near_one.definition(w, b, j, k)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        w, b, j, k = self.args
+        return power_near_one(w, b, j + 1, k) if argindex == 1 else power_near_one(w, b, j, k + 1)
+
+
+def _derived(u: Expr, b: Expr, j: Expr, k: Expr, logarithm: type[Expr], argument: Expr) -> Expr:
+    """The derivative of u**b, where the logarithm of u is a function of an argument: log(u), or log1p(u - 1)."""
+    if j == 0:  # the branch chooses the argument: compilers do not vectorize calls inside a branch
+        if k == 0:
+            return u**b
+        at_zero = Piecewise((S.One, b > 0), (S.Zero, True))  # of b alone, which is often the same for all samples
+        return u**b * logarithm(Piecewise((at_zero + argument - u, Eq(u, 0)), (argument, True))) ** k
+    exponent = Dummy()
+    factors = Mul(*(exponent - i for i in range(int(j))))  # the derivative by u is u**(b - j) times these
+    terms = [
+        binomial(k, i) * sympy.diff(factors, exponent, i).xreplace({exponent: b}) * logarithm(argument) ** (k - i)
+        for i in range(int(k) + 1)
+    ]
+    return Piecewise((_at_zero(b, int(j), int(k)), Eq(u, 0)), (u ** (b - j) * sympy.Add(*terms), True))
+
+
+def _by_base(u: Expr, b: Expr) -> Expr:
+    """The derivative of u**b by u, which shares the power with its own value."""
+    return Piecewise((_at_zero(b, 1, 0), Eq(u, 0)), (u**b * b / u, True))
 
 
 def _at_zero(b: Expr, j: int, k: int) -> Expr:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 import sympy
-from sympy import Abs, Dummy, Eq, Expr, Piecewise, Rational, S
+from sympy import Abs, Add, Dummy, Eq, Expr, Piecewise, Rational, S
 from sympy.codegen.cfunctions import expm1, log1p
 
 from nncodegen.ir import functions
@@ -160,8 +160,8 @@ class UnderSlope(StableFunction):
         near = Piecewise((S.One, Abs(z) < 1), (S.Zero, True))
         inner = Piecewise((z, Abs(z) < 1), (S.Zero, True))
         outer = Piecewise((S.One, Abs(z) < 1), (z, True))
-        value = -_slope(cls.denominator, 1)(inner) / QUOTIENTS[cls.denominator](inner) ** 2
-        return near * value + (1 - near) * GROWING[cls.denominator][1](outer)
+        series = [k * c for k, c in enumerate(_inverse(_series(cls.denominator, MORE_TERMS)[1:]))][1:]
+        return near * _polynomial(inner, S.One, series) + (1 - near) * GROWING[cls.denominator][1](outer)
 
     def fdiff(self, argindex: int = 1) -> Expr:
         (z,) = self.args
@@ -307,6 +307,14 @@ def _series(function: Any, terms: int = TERMS) -> tuple[Expr, ...]:
     z = Dummy("z")
     series = sympy.series(_WRITTEN.get(function, function)(z), z, 0, terms).removeO()
     return tuple(series.coeff(z, k) for k in range(terms))
+
+
+def _inverse(series: tuple[Expr, ...]) -> list[Expr]:
+    """The coefficients of the reciprocal of a power series whose first coefficient is 1."""
+    inverse: list[Expr] = [S.One]
+    for n in range(1, len(series)):
+        inverse.append(-Add(*(series[k] * inverse[n - k] for k in range(1, n + 1))))
+    return inverse
 
 
 def _quotient(function: type[Expr]) -> type[Quotient]:

@@ -26,7 +26,7 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 from sympy.logic.boolalg import Boolean
 
 from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step, elements, functions
-from nncodegen.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
+from nncodegen.ir.limits import power_derivative, power_near_one, product_unless_zero, product_unless_zeros
 from nncodegen.ir.shares import share
 
 GUARDED = (product_unless_zero, product_unless_zeros)
@@ -56,7 +56,7 @@ ABRUPT = (
 )  # fmt: skip
 """Functions that hide an infinite argument, and reach their limits faster than any power."""
 
-STEEP = (sympy.asin, sympy.acos, sympy.acosh, Cbrt, functions.xlogy, power_derivative, *GUARDED)
+STEEP = (sympy.asin, sympy.acos, sympy.acosh, Cbrt, functions.xlogy, power_derivative, power_near_one, *GUARDED)
 """Functions that are finite where their derivative is infinite. Roots, and powers with a variable exponent, are too."""
 
 SLOW_POLES = (
@@ -86,6 +86,9 @@ def is_steep(node: Expr, operand: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS)
     """Whether the derivative by an operand may be infinite where the value is finite."""
     if node == operand or not node.has(operand):
         return False
+    if isinstance(node, power_near_one) and node.args[2:] == (0, 0):
+        w, b, _, _ = node.args
+        return is_steep(Pow(1 + w, b), operand, signs)
     if isinstance(node, Pow):
         root = not node.exp.is_number or 0 < node.exp < 1
         within = node.base.has(operand) or (node.exp.has(operand) and _is_sampled(operand))

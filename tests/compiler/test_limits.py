@@ -58,7 +58,11 @@ def test_far_out(name):
         assert gradient == pytest.approx(expected[1], rel=4e-14 + 1e-15 * min(abs(at), 300), abs=1e-300), at
 
 
-POWERS = [name for name, (_, values) in FORMULAS.items() if b in values and name not in ("root", "lower_power_log")]
+UNEVEN = ("root", "lower_power_log", "tan", "tan_below", "asin", "sine_sine", "tanh_sine", "growth_sine", "sine_growth",
+          "log_sine", "products", "cosine_sine")  # fmt: skip
+"""Formulas that have no value for some parameters, or lose digits there as they must: next to a zero of a sine."""
+
+POWERS = [name for name, (_, values) in FORMULAS.items() if b in values and name not in UNEVEN]
 
 
 @settings(max_examples=60)

@@ -4,11 +4,12 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
+from sympy.codegen.cfunctions import expm1, log1p
 
-from nncodegen.ir import Element
+from nncodegen.ir import Element, functions
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.functions import bose_einstein, log_one_minus_exp
-from nncodegen.ir.quotients import QUOTIENTS, langevin
+from nncodegen.ir.quotients import QUOTIENTS, langevin, over, under
 
 Z = Element("z")
 INSIDE = [s * m for s in (1, -1) for m in (0.0, 1e-300, 1e-12, 1e-5, 1e-3, 0.05, 0.2, 0.2499, 0.2501, 0.3, 0.7, 0.95)]
@@ -46,6 +47,34 @@ def test_quotients(function):
         value, slope = exact(function, z)
         assert number(function(Z), z) == pytest.approx(float(value), rel=1e-14, abs=1e-300), z
         assert number(sympy.diff(function(Z), Z), z) == pytest.approx(float(slope), rel=2e-14, abs=1e-39), z
+
+
+C, U = Element("c"), Element("u")
+FUNCTIONS = [sympy.sin, sympy.sinh, functions.tanh, expm1, log1p, sympy.erf]
+
+
+@pytest.mark.parametrize("kind", [over, under])
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_quotients_of_two_arguments(function, kind):
+    """f(c*u)/u and u/f(c*u) have their values and both derivatives, near 0 and far out, where f grows or saturates."""
+    quotient, c = kind(function)(C, U), 0.75
+    for u in points(QUOTIENTS[function]):
+        if u and abs(u) < (1e-100 if function is not log1p else 0):
+            continue
+        with mpmath.workdps(700):
+            at, step = {C: mpmath.mpf(c), U: mpmath.mpf(u)}, mpmath.mpf(10) ** -150
+            value = interpret(quotient.definition(C, U), at, exact=True)
+            slopes = [
+                (interpret(quotient.definition(C, U), {**at, by: at[by] + step}, exact=True) - value) / step
+                for by in (C, U)
+            ]
+        given = {C: np.float64(c), U: np.float64(u)}
+        with np.errstate(all="ignore"):
+            found = [interpret(each, given, exact=False) for each in (quotient, *(quotient.diff(s) for s in (C, U)))]
+        for one, expected in zip(found, [value, *slopes], strict=True):
+            if abs(expected) < 1e300:
+                bound = 2e-14 + 1e-15 * abs(u)
+                assert float(one) == pytest.approx(float(expected), rel=bound, abs=1e-39), (function, u)
 
 
 @pytest.mark.parametrize("z", [1e-300, 1e-9, 0.3, 0.69, 0.71, 1.0, 30.0, 600.0, 800.0])

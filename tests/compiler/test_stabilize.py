@@ -25,6 +25,8 @@ from nncodegen.ir.functions import (
     xlogy,
 )
 from nncodegen.ir.functions import tanh as own_tanh
+from nncodegen.ir.limits import power_near_one
+from nncodegen.ir.quotients import over, under
 from nncodegen.ir.shares import share
 from nncodegen.passes.derivatives import derivative
 from nncodegen.passes.stabilize import RULES, stable_form
@@ -70,6 +72,11 @@ CASES = [
     (log(exp(z) * sigmoid(z)), z - softplus(-z)),
     (log(cosh(z)), log_cosh(z)),
     (log(1 - tanh(z) ** 2), -2 * log_cosh(z)),
+    ((1 + z**2) ** -y, power_near_one(z**2, -y, 0, 0)),
+    (log((1 + z**2) ** y), y * sympy.codegen.cfunctions.log1p(z**2)),
+    (sympy.sin(u * z) / z, over(sympy.sin)(u, z)),
+    (z / sinh(u * z), under(sinh)(u, z)),
+    (sympy.sin(u * z) / sympy.tan(v * z), over(sympy.sin)(u, z) * under(sympy.tan)(v, z)),
     (log(1 + z**2), sympy.codegen.cfunctions.log1p(z**2)),
     (exp(z) - 1, sympy.codegen.cfunctions.expm1(z)),
     (xlogy(y, sigmoid(z)), -y * softplus(-z)),

@@ -56,6 +56,9 @@ FORMULAS = {
     "log_growth_square": (log(1 + a * x) ** 2 / (1 - exp(-b * x)) ** 2, {a: 0.75, b: 1.5}),
     "products": (a * sin(a * x) * atan(b * x) / (tanh(b * x) * x), {a: 0.75, b: 1.5}),
     "cosine_sine": ((1 - cos(a * x)) / sin(b * x) ** 2, {a: 0.75, b: 0.5}),
+    "power_near_one": ((1 + x**2) ** -b, {b: 1.5}),
+    "kappa": (a * (1 + (x / c) ** 2) ** b, {a: 2.0, b: -1.5, c: 0.5}),
+    "arps": (a / (1 + c * x) ** b, {a: 2.0, b: 1.5, c: 0.5}),
     "asinh_erf": (asinh(a * x) / erf(b * x), {a: 0.75, b: 1.5}),
 }
 """Formulas of x with their parameters, each a number that float32 has."""

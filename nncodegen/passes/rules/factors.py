@@ -6,6 +6,7 @@ from sympy import Add, Expr, Mul, Pow, S, exp
 from sympy.codegen.cfunctions import expm1
 
 from nncodegen.ir.functions import bose_einstein
+from nncodegen.ir.limits import power_near_one
 
 
 def others(node: Expr, *factors: Expr) -> Expr:
@@ -27,10 +28,23 @@ def without_factors(node: Expr, part: Expr) -> tuple[Expr, Expr]:
         powers = [factor.args[0] / part.args[0] for factor in Mul.make_args(node) if isinstance(factor, exp)]
         k = next((power for power in powers if power.is_Integer), S.Zero)
         return k, node / part**k
+    base, exponent = _base_and_exponent(part)
+    if not exponent.is_number:
+        for factor in Mul.make_args(node):
+            other, power = _base_and_exponent(factor)
+            if other == base and (power / exponent).is_Integer:
+                return power / exponent, node / factor
     found, wanted = _powers(node), _powers(part)
     ratios = {found.get(base, S.Zero) / number for base, number in wanted.items()}
     k = min(ratios, key=abs) if ratios and len({ratio > 0 for ratio in ratios}) == 1 else S.Zero
     return (k, node / part**k) if k.is_Integer else (S.Zero, node)
+
+
+def _base_and_exponent(factor: Expr) -> tuple[Expr, Expr]:
+    """The base and the exponent of a power, as which it was written."""
+    if isinstance(factor, power_near_one) and factor.args[2:] == (0, 0):
+        return 1 + factor.args[0], factor.args[1]
+    return factor.args if isinstance(factor, Pow) else (factor, S.One)
 
 
 def _powers(node: Expr) -> dict[Expr, Expr]:

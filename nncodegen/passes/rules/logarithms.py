@@ -9,6 +9,7 @@ from sympy import Abs, Add, Expr, Mul, Pow, S, exp, log
 from sympy.codegen.cfunctions import expm1, log1p
 
 from nncodegen.ir.functions import log_cosh, log_one_minus_exp, log_softplus, logaddexp, sech, sech2, sigmoid, softplus
+from nncodegen.ir.limits import power_near_one
 from nncodegen.passes.rules.factors import exponential_terms
 
 
@@ -83,12 +84,13 @@ def stable_log(factor: Expr) -> Expr | None:
     return None
 
 
-LOGARITHMS: dict[type, Callable[[Expr], Expr]] = {
+LOGARITHMS: dict[type, Callable[..., Expr | None]] = {
     exp: lambda z: z,
     sigmoid: lambda z: -softplus(-z),
     softplus: log_softplus,
     sech: lambda z: -log_cosh(z),
     sech2: lambda z: -2 * log_cosh(z),
     sympy.cosh: log_cosh,
+    power_near_one: lambda w, b, j, k: b * log1p(w) if j == k == 0 and w.is_nonnegative else None,
 }
 """The logarithms of positive functions."""

@@ -10,6 +10,7 @@ from sympy.codegen.cfunctions import expm1
 
 from nncodegen.ir import SAMPLE
 from nncodegen.ir.functions import bose_einstein, exponential_ratio, sech, sech2, sigmoid, softplus
+from nncodegen.ir.limits import power_near_one
 from nncodegen.passes.rules.factors import exponential_terms, exponentials
 from nncodegen.passes.rules.logarithms import log_of_sum
 
@@ -75,6 +76,14 @@ def reciprocal_of_sum_with_quotients(node: Expr) -> Expr | None:
                 if not multiplied.has(factor) and all(term.has(factor) or not term.has(x) for term in base.args):
                     return (x / multiplied) ** (-k)
     return None
+
+
+def power_of_sum_with_one(node: Expr) -> Expr | None:
+    """(1 + w)**b = power_near_one(w, b), whose derivative by b has log1p(w), accurate near w = 0."""
+    base, b = node.args
+    if b.is_number or not isinstance(base, Add) or sympy.S.One not in base.args:
+        return None
+    return power_near_one(base - 1, b, 0, 0)
 
 
 def reciprocal_of_cosh(node: Expr) -> Expr | None:
