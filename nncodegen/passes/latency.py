@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from sympy import Abs, Add, Expr, Function, Max, Min, Mul, Piecewise, Pow, S, cos, exp, sin
+from sympy import Abs, Add, Eq, Expr, Function, Max, Min, Mul, Piecewise, Pow, S, cos, exp, sin
 from sympy.codegen.cfunctions import log1p
 from sympy.core.relational import GreaterThan, LessThan
 
@@ -132,8 +132,12 @@ class _Fresh:
 def one_sign(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
     """Branches 1/(1 + e) where t >= 0, else e/(1 + e), with e = exp(-|t|), are 1/(1 + exp(-t)): without a choice.
 
-    Those where t <= 0 are its complement, exp(-t)/(1 + exp(-t)).
+    Those where t <= 0 are its complement, exp(-t)/(1 + exp(-t)). Where a step asks whether a value is 0, as an infinite
+    one would stand beside it, branches stay: odds(t) is not 0, however large t is.
     """
+    if any(step.expression.has(Eq) for step in steps):
+        yield from steps
+        return
     definitions: dict[Element, Expr] = {}
     written: dict[Expr, tuple[Element, Element]] = {}
     names = _Fresh(steps)

@@ -28,5 +28,7 @@ ENDINGS = MappingProxyType({
     "no_data": Ending("no_data", "all data are missing: the parameters are those at the start"),
     "interrupted": Ending("interrupted", "the fit was interrupted"),
     "not_convex": Ending("not_convex", "the loss is not convex in the outputs"),
+    "stationary": Ending("stationary", "the derivatives by some parameters are 0 here, but this is no minimum: choose "
+                         "another start"),
 })  # fmt: skip
 """The ends of a fit by the names that its caller gives them."""

@@ -112,7 +112,7 @@ class FitResult:
 
     @property
     def status(self) -> str:
-        """How it ended: "converged", "max_iterations", "stalled", "not_finite" or "interrupted"."""
+        """How it ended: "converged", "max_iterations", "stalled", "stationary", "not_finite" or "interrupted"."""
         return ENDINGS[self._ending].status
 
     @property

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "lm"
 TAKES = ("X", "Y", "data", "weights", "parameters", "optimizer", "epochs", "tolerance", "seed")
 """The options of ``train`` that mean something here."""
-STATUS = {"max_iterations": "completed", "stalled": "stopped"}
+STATUS = {"max_iterations": "completed", "stalled": "stopped", "stationary": "stopped"}
 """The status of a training for those of fits whose names differ."""
 
 

@@ -95,8 +95,9 @@ class Native(Protocol):
         """Fits the model to data, from the parameters that are given, and writes the best there.
 
         fixed and active are masks of eight bits (P,), poles is one for the guards of the facts; residuals (N, targets)
-        and triangle (free, free) are float64, and so is history (max_iterations,), the cost after each. Returns the cost, chi2, the residuals used, the rank,
-        iterations, evaluations, the number of a status, and that of a sample where the loss is not convex.
+        and triangle (free, free) are float64, and so is history (max_iterations,), the cost after each. Returns the
+        cost, chi2, the residuals used, the rank, iterations, evaluations, the number of a status, and that of a sample
+        where the loss is not convex.
         """
 
     def hessian_products(
