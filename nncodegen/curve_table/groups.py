@@ -105,7 +105,8 @@ def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
     for number, name in enumerate(formula.parameters):
         found[name] = np.where(lengths > 0, fits.parameters[:, number], np.nan)
         found[f"{name}{ERROR}"] = np.where(lengths > 0, fits.standard_errors[:, number], np.nan)
-    found |= {"rows": lengths, "reduced_chi2": fits.reduced_chi2, "iterations": fits.iterations, "status": fits.status}
+    found |= {"rows": lengths, "reduced_chi2": fits.reduced_chi2, "iterations": fits.iterations}
+    found["status"] = np.where(fits.converged & fits.poles, "pole", fits.status)
     return pd.DataFrame(found, columns=problem.results)
 
 
@@ -121,4 +122,6 @@ def _status(result: FitResult) -> str:
     """How a fit ended, in the words of fits that are made side by side."""
     if result.converged and result.degrees_of_freedom < 0:
         return "too_few_data"
+    if result.converged and result.poles:
+        return "pole"
     return "singular" if result.converged and result.rank < result.free_count else result.status

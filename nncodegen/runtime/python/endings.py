@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -32,3 +33,14 @@ ENDINGS = MappingProxyType({
                          "another start"),
 })  # fmt: skip
 """The ends of a fit by the names that its caller gives them."""
+
+DOUBTFUL = ("max_iterations", "stalled", "stationary")
+"""Those that may be due to parameters that the data do not determine."""
+
+
+def not_told(names: Sequence[str]) -> str:
+    """A clause about parameters that the data do not determine."""
+    return (
+        f"the data do not determine {', '.join(names)}: some change of {'them' if len(names) > 1 else 'it'} changes no "
+        f"output here; start elsewhere, or fix {'one of them' if len(names) > 1 else 'it'}"
+    )

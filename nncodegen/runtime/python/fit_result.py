@@ -11,7 +11,7 @@ import numpy as np
 
 from . import goodness
 from .covariance import Decomposition, correlation, covariance, decompose, least_ratio, undetermined
-from .endings import ENDINGS
+from .endings import DOUBTFUL, ENDINGS, not_told
 from .facts import flat_names
 from .fit_plot import plot
 from .fit_table import html_table, text_table
@@ -122,8 +122,10 @@ class FitResult:
 
     @property
     def message(self) -> str:
-        """How it ended, as a sentence."""
-        return ENDINGS[self._ending].message
+        """How it ended, as a sentence, with the parameters that are not determined where that may be why."""
+        text = ENDINGS[self._ending].message
+        lost = self.undetermined if self._ending in DOUBTFUL else ()
+        return f"{text}; {not_told(lost)}" if lost else text
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -308,6 +308,22 @@ INLINE words first_of(words condition, word status, words otherwise)
     return (condition & status) | (~condition & otherwise);
 }
 
+/* Where no step of which rounding lets anything be seen lowers the cost: whether the residuals are at right angles to all
+   derivatives, as nearly as the cost tells. */
+static COLD words is_level(const NN(fits) *run, const group_of_fits *g, size_t lane)
+{
+    const real *const system = g->system + lane, *const gradient = system + GRADIENT_PLACE*FITS;
+    const vector part = 1/get(system, COST_PLACE);
+    const real tolerance = (real) run->cost_tolerance;
+    words free[PARAMETERS], steep = {0};
+    find_free(run, g->current + lane, gradient, free);
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        const vector d = get(gradient, p);
+        steep |= (words) (d*part*d > tolerance*get(system, place_of(p, p))) & free[p];
+    }
+    return ~steep;
+}
+
 /* Whether the inverse of J'J at the point where a fit ends is wanted. */
 INLINE int wants_inverse(const NN(fits) *run)
 {
@@ -330,11 +346,17 @@ static HOT void conclude(const NN(fits) *run, group_of_fits *g)
         const words sure = ~ended & ~flat & ~limited & (words) (hope >= 0) & (words) (hope <= tolerance*cost)
             & (words) (length <= tolerance*size);
         const words closing = wants_inverse(run) || GUARDED ? sure : (words) {0};
-        const words many = (words) (get_words(g->iterations + lane) >= most) | (brief & limited);
+        const words many = (words) (get_words(g->iterations + lane) >= most), stuck = brief & limited & ~ended;
+        words found = brief & ~limited;
+        word any = 0;
+        for (size_t k = 0; k < LANES; k++)
+            any |= stuck[k];
+        if (any)
+            found |= stuck & is_level(run, g, lane);
         *words_at(g->closing + lane) = closing;
         *words_at(g->last + lane) = sure;
         *words_at(g->outcome + lane) = before | (~ended & ~closing & first_of(flat, NN(FITS_GRADIENT), first_of(sure,
-            NN(FITS_COST), first_of(brief & ~limited, NN(FITS_STEP), many & NN(FITS_MAX_ITERATIONS)))));
+            NN(FITS_COST), first_of(found, NN(FITS_STEP), (many | stuck) & NN(FITS_MAX_ITERATIONS)))));
     }
 }
 
