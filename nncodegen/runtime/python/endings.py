@@ -38,9 +38,14 @@ DOUBTFUL = ("max_iterations", "stalled", "stationary")
 """Those that may be due to parameters that the data do not determine."""
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names in a row, of which a dozen is told."""
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"
+
+
 def not_told(names: Sequence[str]) -> str:
     """A clause about parameters that the data do not determine."""
     return (
-        f"the data do not determine {', '.join(names)}: some change of {'them' if len(names) > 1 else 'it'} changes no "
+        f"the data do not determine {listed(names)}: some change of {'them' if len(names) > 1 else 'it'} changes no "
         f"output here; start elsewhere, or fix {'one of them' if len(names) > 1 else 'it'}"
     )
