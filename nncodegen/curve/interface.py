@@ -11,6 +11,8 @@ from sympy import Expr
 
 from nncodegen.curve.formula import Formula, module_of, names_of_columns, quoted, read_formula
 from nncodegen.curve.start import named, read_bounds, read_start
+from nncodegen.runtime.python import poles
+from nncodegen.runtime.python.endings import not_told
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -62,13 +64,14 @@ def curve_fit(
     with warnings.catch_warnings():  # of a fit that did not converge, which is an error here
         warnings.simplefilter("ignore", RuntimeWarning)
         result = module_of(read).fit(
-            _matrix(read, columns), y, parameters=read_start(read.parameters, p0, limits, "p0"), sigma=sigma,
+            _matrix(read, columns), y, parameters=read_start(read, p0, limits, "p0"), sigma=sigma,
             absolute_sigma=absolute_sigma, bounds=limits, **options,
         )  # fmt: skip
     if not result.converged:
         raise RuntimeError(f"the fit of {quoted(formula)} failed: {result.message}")
+    poles.warn(quoted(formula), result.poles, 2)
     if not np.isfinite(result.covariance).all():
-        what = f"the data do not determine {', '.join(result.undetermined)}"
+        what = not_told(result.undetermined)
         if result.degrees_of_freedom <= 0 and not result.undetermined:
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
         warnings.warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning, 2)

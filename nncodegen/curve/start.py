@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from nncodegen.curve.formula import Formula, module_of
 from nncodegen.errors import ModelError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -34,19 +36,37 @@ def read_bounds(names: tuple[str, ...], bounds: Any) -> Bounds | None:
     return _numbers(names, low, "lower", -np.inf), _numbers(names, high, "upper", np.inf)
 
 
-def read_start(names: tuple[str, ...], given: Any, bounds: Bounds | None, role: str) -> Array:
+def read_start(formula: Formula, given: Any, bounds: Bounds | None, role: str, precision: str = "float64") -> Array:
     """Where to start, (P,), from an array (P,), a mapping from some names to numbers, or None; ``role`` is its name.
 
     What is not given is 1 without bounds; with them it is the middle between two, and 1 away from a single one: SciPy's
-    ``curve_fit`` starts there. Raises ValueError.
+    ``curve_fit`` starts there. Where all derivatives of the formula are 0 if all parameters are 1, so that no step
+    leads away, the parameters begin at different numbers from 1 to 1.5. Raises ValueError.
     """
-    usual = np.ones(len(names)) if bounds is None else _within(*bounds)
+    names = formula.parameters
+    if given is not None and not isinstance(given, Mapping):
+        return _array(names, given, role)
+    usual = np.array(_first_guess(formula, precision)) if bounds is None else _within(*bounds)
     if given is None:
         return usual
-    if isinstance(given, Mapping):
-        values = {str(name): value for name, value in given.items()}
-        check_names(names, values, role)
-        given = [values.get(name, value) for name, value in zip(names, usual, strict=True)]
+    values = {str(name): value for name, value in given.items()}
+    check_names(names, values, role)
+    return _array(names, [values.get(name, value) for name, value in zip(names, usual, strict=True)], role)
+
+
+@lru_cache(maxsize=256)
+def _first_guess(formula: Formula, precision: str) -> tuple[float, ...]:
+    """A number for each parameter: 1, unless that is a point where no parameter has an effect, to the first order."""
+    count = len(formula.parameters)
+    ones = np.ones(count)
+    X = np.random.default_rng(0).lognormal(size=(16, len(formula.columns))) if formula.columns else None
+    slopes = module_of(formula, precision).jacobian(ones, X)
+    tied = not np.nan_to_num(slopes).any() and np.isfinite(slopes).any()
+    return tuple(ones + np.arange(count) / (2 * count)) if tied else tuple(ones)
+
+
+def _array(names: tuple[str, ...], given: Any, role: str) -> Array:
+    """A start as an array, (P,). Raises ValueError for another shape."""
     array = np.asarray(given)
     if array.shape != (len(names),):
         raise ValueError(f"{role} has the shape {array.shape}; expected ({len(names)},), for {', '.join(names)}")

@@ -103,7 +103,8 @@ def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
         [columns.X[rows] for rows in rows_of], [columns.y[rows] for rows in rows_of], parameters=start, sigma=sigma,
         bounds=bounds, threads=settings.threads,
     )  # fmt: skip
-    return fits.to_frame().rename(columns={"data": "rows"})[problem.results].reset_index(drop=True)
+    found = fits.to_frame().rename(columns={"data": "rows"})[problem.results].reset_index(drop=True)
+    return found.assign(status=np.where(fits.converged & fits.poles, "pole", fits.status))
 
 
 def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:
@@ -118,4 +119,6 @@ def _status(result: FitResult) -> str:
     """How a fit ended, in the words of fits that are made side by side."""
     if result.converged and result.degrees_of_freedom < 0:
         return "too_few_data"
+    if result.converged and result.poles:
+        return "pole"
     return "singular" if result.converged and result.rank < result.free_count else result.status

@@ -41,7 +41,7 @@ class Settings:
 
     def start_of(self, formula: Formula) -> Any:
         """Where to start, (P,): what is not given is 1, or a point within the bounds (``read_start``)."""
-        return read_start(formula.parameters, self.start, self.bounds_of(formula), "--start")
+        return read_start(formula, self.start, self.bounds_of(formula), "--start")
 
     def bounds_of(self, formula: Formula) -> Bounds | None:
         """The lower and the upper bounds, each (P,); None without any."""

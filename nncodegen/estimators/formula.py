@@ -16,6 +16,7 @@ from nncodegen.curve.formula import Formula, module_of, names_of, names_of_colum
 from nncodegen.curve.interface import refuse_two_values
 from nncodegen.curve.start import named, read_bounds, read_start
 from nncodegen.export import Exportable
+from nncodegen.runtime.python.poles import told
 
 
 class FormulaRegressor(RegressorMixin, BaseEstimator):
@@ -105,7 +106,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         names = formula.parameters
         refuse_two_values("start", self.start, self.fixed)
         bounds = read_bounds(names, self.bounds)
-        start = read_start(names, self.start, bounds, "start")
+        start = read_start(formula, self.start, bounds, "start", self.precision)
         if self.formula is None and self.start is None:
             start = np.clip(_linear(X, y, sigma), *(bounds or (-np.inf, np.inf)))
         module = module_of(formula, self.precision)
@@ -119,6 +120,8 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             )  # fmt: skip
         if not result.converged:
             warnings.warn(f"the fit did not converge: {result.message}", ConvergenceWarning, stacklevel=2)
+        if result.poles:
+            warnings.warn(f"the fit ended at a pole: {told(result.poles)}", ConvergenceWarning, stacklevel=2)
         self.formula_, self._places = formula, places
         self.parameters_ = dict(zip(names, result.parameters.tolist(), strict=True))
         self.standard_errors_ = dict(zip(names, result.standard_errors.tolist(), strict=True))

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from sympy import Abs, Add, Expr, Function, Max, Min, Mul, Piecewise, Pow, S, cos, exp, sin
+from sympy import Abs, Add, Eq, Expr, Function, Max, Min, Mul, Piecewise, Pow, S, cos, exp, sin
 from sympy.codegen.cfunctions import log1p
 from sympy.core.relational import GreaterThan, LessThan
 
@@ -132,8 +132,12 @@ class _Fresh:
 def one_sign(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
     """Branches 1/(1 + e) where t >= 0, else e/(1 + e), with e = exp(-|t|), are 1/(1 + exp(-t)): without a choice.
 
-    Those where t <= 0 are its complement, exp(-t)/(1 + exp(-t)).
+    Those where t <= 0 are its complement, exp(-t)/(1 + exp(-t)). Where a step asks whether a product with
+    one is 0, as an infinite factor would stand beside it, branches stay: odds(t) is not 0, however large t is.
     """
+    if _may_meet_infinity(steps):
+        yield from steps
+        return
     definitions: dict[Element, Expr] = {}
     written: dict[Expr, tuple[Element, Element]] = {}
     names = _Fresh(steps)
@@ -150,6 +154,19 @@ def one_sign(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element,
             yield from (Step(part, value) for part, value in zip(parts, values, strict=True))
             written[t] = parts[0], parts[2]
         yield Step(step.target, Mul(*written[t]) if complement else written[t][1])
+
+
+def _may_meet_infinity(steps: tuple[Step, ...]) -> bool:
+    """Whether a step asks if a product with such a branch as a factor is 0."""
+    definitions: dict[Element, Expr] = {}
+    products: set[Expr] = set()
+    for step in steps:
+        value = definitions[step.target] = step.expression
+        if any(equation.lhs in products for equation in value.atoms(Eq)):
+            return True
+        if _logit(value, definitions) or (isinstance(value, Mul) and products.intersection(value.args)):
+            products.add(step.target)
+    return False
 
 
 def _logit(value: Expr, definitions: dict[Element, Expr]) -> tuple[Element, bool] | None:

@@ -1,4 +1,4 @@
-"""A fit with NumPy: Levenberg and Marquardt, as ``runtime/c/nncodegen/fit.h`` and ``polish.h`` lead them."""
+"""A fit with NumPy: Levenberg and Marquardt, as ``fit.h``, ``endings.h`` and ``polish.h`` of the runtime lead them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from nncodegen.slow.system import Point
 Array = NDArray[Any]
 
 LAST_STEPS = 20
+FIRST_RADIUS, LEAST_RADIUS = 0.3, 1e-3
+"""See fit.h."""
 
 
 class Limits(NamedTuple):
@@ -68,6 +70,8 @@ class Fit:
             first = self._evaluate(self._place)
             self._here = self._look(first, np.zeros(len(self._problem.free)))
             ending = self._begin(first)
+            if ending in ("cost", "step", "gradient") and not self._is_minimum():
+                ending = "stationary"
             if ending in ("cost", "step", "gradient"):
                 self._polish(max(1e-13, 1e-5 * self._limits.tolerance))
         except NotConvexError as error:
@@ -116,7 +120,7 @@ class Fit:
 
     def _descend(self) -> str:
         """Steps until the fit ends."""
-        self._radius, self._damping = self._here.scaled_length or 1.0, 0.0
+        self._radius, self._damping = self._first_radius(), 0.0
         while True:
             if self._here.largest_cosine() <= self._limits.tolerance:
                 return "gradient"
@@ -135,6 +139,10 @@ class Fit:
         if is_ended() or (watch is not None and watch.asks and watch.stops()):
             return True
         return watch is not None and watch.after_each and watch.calls()
+
+    def _first_radius(self) -> float:
+        length, residuals = self._here.scaled_length, float(np.sqrt(2 * self._here.size))
+        return (max(FIRST_RADIUS * length, LEAST_RADIUS * residuals) if length > 0 else residuals) or 1.0
 
     def _placed(self, step: Array) -> tuple[Array, Array]:
         """The parameters a step further, within the bounds; and what is left of the step after rounding."""
@@ -156,6 +164,7 @@ class Fit:
         rows = self._tried(trial)
         gain = here.rows.cost - rows.cost if rows.finite else -np.inf
         ratio = gain / expected if expected > 0 else 0.0
+        limited = self._damping > 0
         if self.iterations == 0 and length < self._radius:
             self._radius = length
         self.iterations += 1
@@ -169,9 +178,41 @@ class Fit:
             self._here = self._look(rows, here.scale)
             if ratio > 0.25 and gain <= self._least * size and self._here.possible_fall() <= self._least * size:
                 return "cost"
-        if is_short:
-            return "step" if taken or is_flat else "stalled"
-        return "cost" if expected <= 4 * self._rounding * size else ""
+        if not (is_short or expected <= 4 * self._rounding * size) or (limited and ratio > 0.25):
+            return ""
+        if not limited and (taken or is_flat):
+            return "step" if is_short else "cost"
+        return self._end_of_radius()
+
+    def _end_of_radius(self) -> str:
+        """How a fit has ended whose steps are too short to be seen in the cost."""
+        here, fall = self._here, self._here.possible_fall()
+        if fall <= self._least * here.size or here.largest_cosine() ** 2 <= self._least:
+            return "step"
+        squares = here.scaled_length**2 + self._rows.squares(self._problem, self.parameters)
+        noise = 4 * self._rounding * np.sqrt(squares)
+        return "cost" if fall <= noise * (np.sqrt(2 * here.size) + noise / 2) else "stalled"
+
+    def _is_minimum(self) -> bool:
+        """Whether the cost falls nowhere nearby, where derivatives by parameters are 0; with none, it must rise."""
+        self._look_again()
+        here = self._here
+        flat = here.length == 0
+        if not flat.any() or not here.size > 0:
+            return True
+        parts = np.where(here.place != 0, abs(here.place), 1.0) / 32
+        alternating = np.where(np.cumsum(flat) % 2 == 1, 1.0, -1.0)
+        each = [sign * row for row in np.eye(len(flat))[flat] for sign in (1.0, -1.0)]
+        doubt, rises = 16 * self._rounding * here.size, False
+        for signs in (*each, *(sign * flat * row for row in (np.ones(len(flat)), alternating) for sign in (1.0, -1.0))):
+            step = signs * parts
+            if (step < here.low).any() or (step > here.high).any():
+                continue
+            rows = self._tried(self._placed(step)[0])
+            if rows.finite and rows.cost < here.rows.cost - doubt:
+                return False
+            rises |= rows.finite and rows.cost > here.rows.cost + doubt
+        return rises or not flat.all()
 
     def _adapt(self, ratio: float, gain: float, slope: float, length: float) -> None:
         """Another radius of trust, after a step."""

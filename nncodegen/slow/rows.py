@@ -98,6 +98,13 @@ class FitRows:
         with np.errstate(all="ignore"):
             return self._curved(problem, parameters) if self.curved else self._squares(problem, parameters)
 
+    def squares(self, problem: Problem, parameters: Array) -> float:
+        """The sum of the squares of the outputs, divided by sigma, whose targets are known; 0 for other losses."""
+        if self.curved:
+            return 0.0
+        outputs = self.residuals(problem, parameters) + problem.Y * _factors(problem, slice(None))
+        return float(np.nansum(outputs**2))
+
     def residuals(self, problem: Problem, parameters: Array) -> Array:
         """The residuals (N, outputs), divided by sigma; NaN where a target is missing."""
         rows = self._rows(parameters, problem.X, np.zeros((problem.samples, 0)), self._unit(0, problem.samples))

@@ -101,7 +101,7 @@ def test_where_a_fit_starts(low, high, start):
     """Without p0, a fit starts where SciPy starts, which shows where nothing can be better than the start."""
     popt, _ = nn.curve_fit("a*x", X, start * X, bounds=(low, high))
     assert popt == [start]
-    assert read_start(("a",), None, (np.array([low]), np.array([high])), "p0") == [start]
+    assert read_start(read_formula("a*x", ("x",)), None, (np.array([low]), np.array([high])), "p0") == [start]
 
 
 # --- data --------------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ derivatives of u, which are small where u is nearly linear or the loss nearly st
 loss is convex in u, that has no negative eigenvalue, as a fit needs it.
 
 A row holds the loss of a sample, its derivatives g by each u, the product of its second derivatives by u with a seed
-for each u, the guards (see ``guards``), and the derivatives by each parameter of the sum of all u times their seeds. With a single u there are no
-seeds.
+for each u, the guards (see ``guards``), and the derivatives by each parameter of the sum of all u times their seeds.
+With a single u there are no seeds.
 """
 
 from __future__ import annotations

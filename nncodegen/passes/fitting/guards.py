@@ -14,14 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, Symbol, cosh, exp
+from sympy.codegen.cfunctions import expm1
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, elements
 from nncodegen.ir.functions import bose_einstein, decay, exponential_ratio, sech, sech2, sigmoid, softplus
+from nncodegen.ir.quotients import QUOTIENTS
 from nncodegen.ir.shares import share
 from nncodegen.passes.numbering import Numbering, known_under
 
-POSITIVE = (exp, cosh, decay, sigmoid, softplus, sech, sech2)
-QUOTIENTS = (share, exponential_ratio, bose_einstein)
+POSITIVE = (exp, cosh, decay, sigmoid, softplus, sech, sech2, QUOTIENTS[expm1])
+WITH_POLES = (share, exponential_ratio, bose_einstein)
 """Functions whose definition is a quotient with a pole. Those of ``ir/quotients.py`` have a limit in its place."""
 
 
@@ -38,7 +40,7 @@ def guards_of(steps: Iterable[Step], program: Program) -> tuple[Expr, ...]:
     for step in steps:
         for denominator in _denominators(step.expression):
             for factor in _factors(denominator):
-                if any(element.tensor in dependent for element in elements(factor)) and not _is_positive(factor):
+                if any(element.tensor in dependent for element in elements(factor)) and not _is_never_negative(factor):
                     found[-factor if factor.could_extract_minus_sign() else factor] = None
         if any(operand.tensor in dependent for operand in step.operands):
             dependent.add(step.target.tensor)
@@ -66,7 +68,7 @@ def _denominators(expression: Expr) -> Iterator[Expr]:
     waiting, seen = [expression], {expression}
     while waiting:
         node = waiting.pop()
-        if isinstance(node, QUOTIENTS):
+        if isinstance(node, WITH_POLES):
             node = node.definition(*node.args)
         if isinstance(node, Piecewise):
             continue
@@ -88,8 +90,8 @@ def _factors(expression: Expr) -> Iterator[Expr]:
             yield factor
 
 
-def _is_positive(expression: Expr) -> bool:
-    """Whether an expression is above 0 by its form, wherever it is a real number."""
+def _is_never_negative(expression: Expr) -> bool:
+    """Whether an expression is not below 0, by its form, wherever it is a real number."""
     signs: dict[Expr, tuple[bool, bool]] = {}
     waiting = [expression]
     while waiting:
@@ -99,7 +101,7 @@ def _is_positive(expression: Expr) -> bool:
             waiting += missing
             continue
         signs[waiting.pop()] = _sign(node, signs)
-    return signs[expression][0]
+    return signs[expression][1]
 
 
 def _sign(node: Expr, signs: Mapping[Expr, tuple[bool, bool]]) -> tuple[bool, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,8 +35,27 @@ ENDINGS = MappingProxyType({
     "stopped": Ending("stopped", "the callback ended the fit"),
     "interrupted": Ending("interrupted", "the fit was interrupted"),
     "not_convex": Ending("not_convex", "the loss is not convex in the outputs"),
+    "stationary": Ending("stationary", "the derivatives by some parameters are 0 here, but this is no minimum: choose "
+                         "another start"),
 })  # fmt: skip
 """The ends of a fit by the names that its caller gives them."""
+
+DOUBTFUL = ("stalled", "stationary")
+"""Those that may be due to parameters that the data do not determine."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a row, of which a dozen is told."""
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"
+
+
+def not_told(names: Sequence[str]) -> str:
+    """A clause about parameters that the data do not determine."""
+    return (
+        f"the data do not determine {listed(names)}: some change of {'them' if len(names) > 1 else 'it'} changes no "
+        f"output here; start elsewhere, or fix {'one of them' if len(names) > 1 else 'it'}"
+    )
+
 
 UNFINISHED = MappingProxyType({"max_iterations": "raise max_iterations", "time_limit": "raise time_limit"})
 """The ends of fits that might have gone on, and how they would."""
@@ -77,12 +97,8 @@ def _reasons(result: FitResult) -> list[str]:
             f"{free} free parameters are more than the {result.used} values can tell: fix some, use a smaller "
             f"model, or train with l2"
         ]
-    if result.rank < free:
-        listed = f" ({', '.join(result.undetermined)})" if 0 < len(result.undetermined) <= 12 else ""
-        return [
-            f"the data determine {result.rank} of {free} combinations of the parameters alone{listed}: fix or bound "
-            f"some of them"
-        ]
+    if result.undetermined:
+        return [not_told(result.undetermined)]
     if result.condition > CONDITION:
         return [
             f"the data hardly tell some parameters from each other (condition number {result.condition:.1e}): look at "

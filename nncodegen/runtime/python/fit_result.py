@@ -11,7 +11,7 @@ import numpy as np
 
 from . import goodness
 from .covariance import Decomposition, correlation, covariance, decompose, least_ratio, undetermined
-from .endings import ENDINGS, UNFINISHED, advice_of
+from .endings import DOUBTFUL, ENDINGS, UNFINISHED, advice_of, not_told
 from .facts import flat_names
 from .fit_plot import plot
 from .fit_table import html_table, text_table
@@ -124,7 +124,10 @@ class FitResult:
 
     @property
     def status(self) -> str:
-        """How it ended: "converged", "max_iterations", "stalled", "not_finite", "no_data", "time_limit", "stopped"."""
+        """How it ended, a word.
+
+        "converged", "max_iterations", "stalled", "stationary", "not_finite", "no_data", "time_limit" or "stopped".
+        """
         return ENDINGS[self._ending].status
 
     @property
@@ -137,6 +140,8 @@ class FitResult:
         """How it ended, as a sentence, and what to do about it."""
         message = ENDINGS[self._ending].message
         advice = advice_of(self) if self._ending in UNFINISHED else ""
+        if self._ending in DOUBTFUL and self.undetermined:
+            advice = not_told(self.undetermined)
         return f"{message}; {advice}" if advice else message
 
     @cached_property

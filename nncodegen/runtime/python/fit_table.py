@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .endings import listed
 from .markup import aligned, paragraph, table
 from .poles import told
 
@@ -91,16 +92,16 @@ def _warnings(result: FitResult) -> list[tuple[str, str]]:
     """What a reader of the standard errors must know: what is not determined, what a bound holds, what was fixed."""
     notes = [("a pole", told(result.poles))] if result.poles else []
     if result.undetermined:
-        text = f"{_listed(result.undetermined)}: the data determine {result.rank} of {result.free_count} combinations"
+        text = f"{listed(result.undetermined)}: the data determine {result.rank} of {result.free_count} combinations"
         notes.append(("not determined", text))
     if result.degrees_of_freedom <= 0 and result.free_count and not result.absolute_sigma:
         notes.append(("no errors", "there are no more values than free parameters, so their errors cannot be told"))
     held = [name for name, at in zip(result.names, result.at_bound, strict=True) if at]
     if held:
-        notes.append(("at a bound", f"{_listed(held)}: standard errors are those without the bound"))
+        notes.append(("at a bound", f"{listed(held)}: standard errors are those without the bound"))
     fixed = [name for name, free in zip(result.names, result.free, strict=True) if not free]
     if fixed:
-        notes.append(("fixed", _listed(fixed)))
+        notes.append(("fixed", listed(fixed)))
     return notes
 
 
@@ -116,7 +117,3 @@ def _correlations(result: FitResult) -> list[str]:
 def _numbered(lines: list[str]) -> list[tuple[bool, str]]:
     """Each line, and whether it is the first."""
     return [(not position, line) for position, line in enumerate(lines)]
-
-
-def _listed(names: list[str] | tuple[str, ...]) -> str:
-    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ENDS = {
     "max_iterations": "max_iterations",
     "stalled": "max_iterations",
+    "stationary": "singular",
     "not_finite": "not_finite",
     "no_data": "no_data",
 }

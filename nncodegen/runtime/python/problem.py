@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 ROBUST = {None: 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
 """The losses of residuals, and their numbers in C."""
 
-ENDS = ("cost", "step", "gradient", "max_iterations", "stalled", "not_finite", "no_data", "interrupted", "not_convex")
+ENDS = ("cost", "step", "gradient", "max_iterations", "stalled", "not_finite", "no_data", "interrupted", "not_convex",
+        "stationary")  # fmt: skip
 """How a fit may end (see ``endings``), in the order of the numbers in C."""
 
 

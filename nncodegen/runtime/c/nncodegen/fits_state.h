@@ -23,6 +23,7 @@
     ARRAY(predicted, 1) /* by how much the step lowers the cost if residuals are linear */ \
     ARRAY(length, 1) /* the square of the length of the step, in scaled parameters */ \
     ARRAY(size, 1) /* that of the current point */ \
+    ARRAY(reach, 1) /* the square of the longest step that is trusted; 0 at the start */ \
     ARRAY(ended, TRIANGLE) /* J'J of fits that have ended */ \
     ARRAY(inverse, TRIANGLE) /* of the same */ \
     ARRAY(seeds, OBSERVED*OBSERVED) /* for each output, 1 for itself and 0 for the others */ \
@@ -40,6 +41,7 @@ typedef struct {
     word steep[FITS] LINES; /* the gradient is above its tolerance */
     word fresh[FITS] LINES; /* at its start: nothing is computed yet */
     word closing[FITS] LINES; /* the step is its last one */
+    word limited[FITS] LINES; /* the step is damped, so that it is no longer than its reach */
     word last[FITS] LINES; /* the step is taken without being tried */
     word iterations[FITS] LINES;
     word outcome[FITS] LINES; /* how it ended; 0 while it has not */

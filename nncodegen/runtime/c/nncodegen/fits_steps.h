@@ -3,7 +3,8 @@
    Needs fits_state.h and cholesky.h. Gives judge_steps, find_steps, wants_inverse and conclude.
 
    D. W. Marquardt, An algorithm for least-squares estimation of nonlinear parameters (1963). Scales and tests of
-   convergence are those of J. J. More, The Levenberg-Marquardt algorithm: implementation and theory (1978). Of bounds,
+   convergence are those of J. J. More, The Levenberg-Marquardt algorithm: implementation and theory (1978), and so
+   is how far a step may reach. Of bounds,
    see D. P. Bertsekas, Projected Newton methods for optimization problems with simple constraints (1982). */
 
 #ifndef NNCODEGEN_FITS_STEPS_H
@@ -12,9 +13,11 @@
 #include "cholesky.h"
 #include "fits_state.h"
 
-#define FIRST_DAMPING ((real) 1e-3) /* times the scales */
-#define LEAST_DAMPING (16*EPSILON)
+#define LEAST_DAMPING (16*EPSILON) /* times the scales */
+#define FIRST_REACH ((real) 0.09) /* relative to the square of the length of the parameters: as in fit.h */
 #define UNSEEN (4*EPSILON) /* times a cost: what rounding may hide */
+
+enum { MOST_ROUNDS = 10 };
 
 /* Whether the cost at the next points is finite, with all derivatives: those are whose sum of squares is. */
 INLINE words finite_sums(const real *restrict sums)
@@ -46,17 +49,15 @@ INLINE void take_signs(group_of_fits *g, size_t lane, words accepted)
 }
 #endif
 
-/* The damping of the next step: less where the cost fell as was hoped, so that the last steps are those of Gauss and
-   Newton; more where it did not. */
-INLINE vector next_damping(vector damping, vector gain, vector hope, words accepted, words fresh)
+/* How far the next step may reach, by what a step of some length has come to, as in fit.h; all are squares. */
+INLINE vector next_reach(vector reach, vector length, vector gain, vector hope, words limited, words accepted)
 {
-    const vector down = where((words) (gain > (real) 0.75*hope), damping/32,
-        where((words) (gain < (real) 0.25*hope), 4*damping, damping));
-    const vector any = where(fresh, (vector) {0} + FIRST_DAMPING, where(accepted, down, 8*damping));
-    return where((words) (any > LEAST_DAMPING), any, (vector) {0} + LEAST_DAMPING);
+    const words well = (words) (gain >= (real) 0.75*hope) | ~limited;
+    const vector after = where((words) (gain > (real) 0.25*hope), where(well, 4*length, reach), length/4);
+    return where(accepted, after, length/16);
 }
 
-/* Which steps are accepted, and the damping of the next. Where a step could not be seen in the cost for rounding, it is
+/* Which steps are accepted, and how far the next may reach. Where a step could not be seen in the cost for rounding, it is
    trusted more than the cost. */
 static HOT void judge_steps(const NN(fits) *run, group_of_fits *g)
 {
@@ -74,12 +75,14 @@ static HOT void judge_steps(const NN(fits) *run, group_of_fits *g)
         const words unseen = (words) (hope < 2*UNSEEN*cost);
         const vector gain = where(unseen & (words) (cost + UNSEEN*cost >= reached), hope, cost - reached);
         const words accepted = finite & (fresh | closing | (words) (gain >= 0));
-        const words settled = finite & ~fresh & (words) (hope <= tolerance*cost) & (words) (gain <= tolerance*cost)
-            & (words) (gain >= -tolerance*cost);
+        const words limited = get_words(g->limited + lane);
+        const words settled = finite & ~fresh & ~limited & (words) (hope <= tolerance*cost)
+            & (words) (gain <= tolerance*cost) & (words) (gain >= -tolerance*cost);
 #if NN_FIT_GUARDS > 0
         take_signs(g, lane, accepted);
 #endif
-        *at(g->damping + lane, 0) = next_damping(get(g->damping + lane, 0), gain, hope, accepted, fresh);
+        *at(g->reach + lane, 0) = where(fresh, (vector) {0},
+            next_reach(get(g->reach + lane, 0), get(g->length + lane, 0), gain, hope, limited, accepted));
         *words_at(g->iterations + lane) += ~(fresh | closing) & 1;
         *words_at(g->outcome + lane) = ((closing | settled) & NN(FITS_COST)) | (fresh & ~finite & NN(FITS_NOT_FINITE));
         FEW_ROUNDS
@@ -161,6 +164,87 @@ static UNUSED void keep_bounds(const NN(fits) *run, group_of_fits *g, size_t lan
     }
 }
 
+/* The steps with the dampings that there are, within the bounds; free are those that may move. */
+static HOT void take_steps(const NN(fits) *run, group_of_fits *g, size_t lane, words *free)
+{
+    const int bounded = run->lower && run->upper, limited = bounded || run->fixed;
+    if (limited)
+        find_free(run, g->current + lane, g->system + lane + GRADIENT_PLACE*FITS, free);
+    solve_steps(g, lane, limited ? free : NULL, NULL);
+    if (bounded)
+        keep_bounds(run, g, lane, free);
+}
+
+/* The squares of the lengths of the steps. */
+INLINE vector lengths_of_steps(const group_of_fits *g, size_t lane)
+{
+    vector length = {0};
+    FEW_ROUNDS
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        const vector s = get(g->step + lane, p);
+        length += s*s*get(g->scales + lane, p);
+    }
+    return length;
+}
+
+/* The roots of lanes. */
+static UNUSED vector roots(vector squares)
+{
+    for (size_t k = 0; k < LANES; k++)
+        squares[k] = (real) sqrt((double) squares[k]);
+    return squares;
+}
+
+/* Dampings with which the lengths of the steps would be their reaches, by one step of Newton's for 1/length, as in
+   MINPACK's lmpar, from the system that is factored: |s| falls by s'D(J'J + damping D)^-1 D s/|s| as its damping
+   grows, where D are the scales. Overwrites the steps. */
+static COLD vector newton_dampings(group_of_fits *g, size_t lane, vector damping, vector length, vector excess)
+{
+    real *const step = g->step + lane;
+    vector slope = {0};
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        *at(g->row + lane, p) = get(step, p)*get(g->scales + lane, p);
+        *at(step, p) = get(g->row + lane, p);
+    }
+    solve(g->triangle + lane, g->inverses + lane, step);
+    for (size_t p = 0; p < PARAMETERS; p++)
+        slope += get(g->row + lane, p)*get(step, p);
+    return damping + excess*length/slope;
+}
+
+/* Damps the steps that reach too far until they are as long as they may be, to a tenth. Returns the squares of the
+   lengths. */
+static COLD vector damp_steps(const NN(fits) *run, group_of_fits *g, size_t lane, words *free, words limited,
+    vector length)
+{
+    const vector reach = get(g->reach + lane, 0), zero = {0};
+    vector low = zero, high = zero;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        const vector d = get(g->system + lane, GRADIENT_PLACE + p), scale = get(g->scales + lane, p);
+        high += where((words) (scale > zero), d*d/scale, zero);
+    }
+    high = roots(high/reach);
+    for (size_t round = 0; round < MOST_ROUNDS; round++) {
+        const vector damping = get(g->damping + lane, 0), excess = roots(length/reach) - 1;
+        const words wrong = limited & ((words) (excess > (real) 0.1) | (words) (excess < (real) -0.1));
+        const words longer = (words) (excess > zero);
+        word any = 0;
+        for (size_t k = 0; k < LANES; k++)
+            any |= wrong[k];
+        if (!any)
+            break;
+        low = where(wrong & longer & (words) (damping > low), damping, low);
+        high = where(wrong & ~longer & (words) (damping < high), damping, high);
+        const vector next = newton_dampings(g, lane, damping, length, excess);
+        const vector middle = where((words) (low > LEAST_DAMPING), roots(low*high), (real) 1e-3*high);
+        const words inside = (words) (next > low) & (words) (next < high);
+        *at(g->damping + lane, 0) = where(wrong, where(inside, next, middle), damping);
+        take_steps(run, g, lane, free);
+        length = lengths_of_steps(g, lane);
+    }
+    return length;
+}
+
 /* The next steps, and what they promise. */
 static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
 {
@@ -169,21 +253,34 @@ static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
     for (size_t lane = 0; lane < FITS; lane += LANES) {
         const real *const current = g->current + lane, *const system = g->system + lane;
         const real *const gradient = system + GRADIENT_PLACE*FITS, *const scales = g->scales + lane;
-        const vector part = 1/get(system, COST_PLACE);
+        const vector part = 1/get(system, COST_PLACE), zero = {0};
         real *const step = g->step + lane, *const next = g->next + lane;
         words free[PARAMETERS], steep = {0};
-        vector slope = {0}, squares = {0}, length = {0}, size = {0};
+        vector slope = {0}, squares = {0}, size = {0};
         if (limited)
             find_free(run, current, gradient, free);
         FEW_ROUNDS
         for (size_t p = 0; p < PARAMETERS; p++) {
-            const vector d = get(gradient, p);
+            const vector d = get(gradient, p), x = get(current, p);
             const words above = (words) (d*part*d > steepest*get(system, place_of(p, p)));
             steep |= limited ? (words) (above & free[p]) : above;
+            if (!(run->fixed && run->fixed[p]))
+                size += x*x*get(scales, p);
         }
-        solve_steps(g, lane, limited ? free : NULL, NULL);
-        if (bounded)
-            keep_bounds(run, g, lane, free);
+        *at(g->damping + lane, 0) = zero + LEAST_DAMPING;
+        take_steps(run, g, lane, free);
+        vector length = lengths_of_steps(g, lane);
+        const vector known = get(g->reach + lane, 0), first = where((words) (size > zero), FIRST_REACH*size,
+            zero + (real) INFINITY);
+        const vector reach = where((words) (known > zero), known, first);
+        const words beyond = (words) (length > (real) 1.21*reach);
+        word any = 0;
+        *at(g->reach + lane, 0) = reach;
+        *words_at(g->limited + lane) = beyond;
+        for (size_t k = 0; k < LANES; k++)
+            any |= beyond[k];
+        if (any)
+            length = damp_steps(run, g, lane, free, beyond, length);
         FEW_ROUNDS
         for (size_t p = 0; p < PARAMETERS; p++) {
             const vector s = get(step, p), x = get(current, p);
@@ -192,8 +289,6 @@ static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
             if (run->fixed && run->fixed[p])
                 continue;
             slope += s*get(gradient, p);
-            length += s*s*get(scales, p);
-            size += x*x*get(scales, p);
             vector product = s*get(system, place_of(p, p));
             FEW_ROUNDS
             for (size_t q = 0; q < p; q++)
@@ -213,6 +308,22 @@ INLINE words first_of(words condition, word status, words otherwise)
     return (condition & status) | (~condition & otherwise);
 }
 
+/* Where no step of which rounding lets anything be seen lowers the cost: whether the residuals are at right angles to all
+   derivatives, as nearly as the cost tells. */
+static COLD words is_level(const NN(fits) *run, const group_of_fits *g, size_t lane)
+{
+    const real *const system = g->system + lane, *const gradient = system + GRADIENT_PLACE*FITS;
+    const vector part = 1/get(system, COST_PLACE);
+    const real tolerance = (real) run->cost_tolerance;
+    words free[PARAMETERS], steep = {0};
+    find_free(run, g->current + lane, gradient, free);
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        const vector d = get(gradient, p);
+        steep |= (words) (d*part*d > tolerance*get(system, place_of(p, p))) & free[p];
+    }
+    return ~steep;
+}
+
 /* Whether the inverse of J'J at the point where a fit ends is wanted. */
 INLINE int wants_inverse(const NN(fits) *run)
 {
@@ -230,15 +341,22 @@ static HOT void conclude(const NN(fits) *run, group_of_fits *g)
         const vector hope = get(g->predicted + lane, 0), length = get(g->length + lane, 0);
         const vector size = get(g->size + lane, 0), cost = get(g->system + lane, COST_PLACE);
         const words before = get_words(g->outcome + lane), ended = (words) (before != 0);
-        const words flat = ~get_words(g->steep + lane), brief = (words) (length <= shortest*size);
-        const words sure = ~ended & ~flat & (words) (hope >= 0) & (words) (hope <= tolerance*cost)
-            & (words) (length <= tolerance*size) & (words) (get(g->damping + lane, 0) <= FIRST_DAMPING);
+        const words flat = ~get_words(g->steep + lane), limited = get_words(g->limited + lane);
+        const words brief = (words) (length <= shortest*size);
+        const words sure = ~ended & ~flat & ~limited & (words) (hope >= 0) & (words) (hope <= tolerance*cost)
+            & (words) (length <= tolerance*size);
         const words closing = wants_inverse(run) || GUARDED ? sure : (words) {0};
-        const words many = (words) (get_words(g->iterations + lane) >= most);
+        const words many = (words) (get_words(g->iterations + lane) >= most), stuck = brief & limited & ~ended;
+        words found = brief & ~limited;
+        word any = 0;
+        for (size_t k = 0; k < LANES; k++)
+            any |= stuck[k];
+        if (any)
+            found |= stuck & is_level(run, g, lane);
         *words_at(g->closing + lane) = closing;
         *words_at(g->last + lane) = sure;
         *words_at(g->outcome + lane) = before | (~ended & ~closing & first_of(flat, NN(FITS_GRADIENT), first_of(sure,
-            NN(FITS_COST), first_of(brief, NN(FITS_STEP), many & NN(FITS_MAX_ITERATIONS)))));
+            NN(FITS_COST), first_of(found, NN(FITS_STEP), (many | stuck) & NN(FITS_MAX_ITERATIONS)))));
     }
 }
 

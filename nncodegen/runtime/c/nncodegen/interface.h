@@ -141,7 +141,8 @@ enum {
     NN(FIT_NOT_FINITE), /* outputs or derivatives at the start are not finite, or the sum of their squares */
     NN(FIT_NO_DATA), /* all is missing: the parameters are those at the start */
     NN(FIT_INTERRUPTED),
-    NN(FIT_NOT_CONVEX) /* the loss, which is no sum of squares, has a negative curvature at a sample */
+    NN(FIT_NOT_CONVEX), /* the loss, which is no sum of squares, has a negative curvature at a sample */
+    NN(FIT_STATIONARY) /* the derivatives by some parameters are 0 there, but it is no minimum */
 };
 
 typedef struct {

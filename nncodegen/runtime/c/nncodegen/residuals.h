@@ -1,6 +1,6 @@
 /* The rows of a problem of least squares at given parameters: residuals, their cost, and the triangle of the Jacobian.
 
-   Needs fit_rows.h, guards.h and robust.h. Gives evaluate, tell_residuals. */
+   Needs fit_rows.h, guards.h and robust.h. Gives evaluate, tell_residuals, squares_of_outputs. */
 
 #ifndef NNCODEGEN_RESIDUALS_H
 #define NNCODEGEN_RESIDUALS_H
@@ -15,6 +15,20 @@ INLINE double sigma_of(const NN(fitting) *run, size_t sample, size_t output)
     if (!run->sigma)
         return 1;
     return (double) run->sigma[run->sigmas == 0 ? 0 : run->sigmas == 1 ? sample : sample*FIT_OUTPUTS + output];
+}
+
+/* The squares of the outputs of a tile, each divided by its sigma, of those whose targets are known. */
+static COLD double squares_of_outputs(const NN(fitting) *run, size_t first, size_t count, const fit_memory *m)
+{
+    double squares = 0;
+    for (size_t n = 0; n < count; n++) {
+        for (size_t k = 0; k < FIT_OUTPUTS; k++) {
+            const double target = (double) run->targets[(first + n)*FIT_OUTPUTS + k];
+            const double value = (double) m->rows.rows[n*OUTPUTS + k]/sigma_of(run, first + n, k);
+            squares += target == target ? value*value : 0;
+        }
+    }
+    return squares;
 }
 
 /* The residuals of one output of a tile, the factor of each row of its Jacobian, and what they add to the sums. What is

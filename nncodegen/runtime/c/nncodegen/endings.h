@@ -1,0 +1,89 @@
+/* Whether a point at which no step leads further is a solution.
+
+   Needs fit_point.h, and residuals.h or convex.h. Gives end_of_radius, is_minimum. */
+
+#ifndef NNCODEGEN_ENDINGS_H
+#define NNCODEGEN_ENDINGS_H
+
+#include "fit_point.h"
+#if NN_FIT_CURVED
+#include "convex.h"
+#else
+#include "residuals.h"
+#endif
+
+/* What rounding may change in the cost: as much as that of the outputs and of the parameters does. */
+static COLD double noise_of_cost(const NN(fitting) *run, fit_memory *m)
+{
+    double squares = scaled_length(m)*scaled_length(m);
+#if NN_FIT_CURVED
+    (void) run;
+#else
+    seed(0, m->rows);
+    prepare_rows(m->parameters, run->samples, m->rows);
+    for (size_t first = 0; first < run->samples; first += TILE) {
+        const size_t count = run->samples - first < TILE ? run->samples - first : TILE;
+        rows_of_tile(m->parameters, run->inputs, first, count, m->rows);
+        squares += squares_of_outputs(run, first, count, m);
+    }
+#endif
+    const double noise = 4*ROUNDING*sqrt(squares);
+    return noise*(sqrt(2*size_of_cost(m)) + noise/2);
+}
+
+/* How a fit has ended whose radius has shrunk until its steps are too short to be seen in the cost, or change it by
+   rounding alone: at a solution, if no step promises more than the tolerance or than rounding hides, or if the
+   residuals are at right angles to all columns. */
+static COLD int end_of_radius(const NN(fitting) *run, fit_memory *m, double tolerance)
+{
+    const double fall = possible_fall(m), cosine = largest_cosine(m);
+    if (fall <= tolerance*size_of_cost(m) || cosine*cosine <= tolerance)
+        return NN(FIT_STEP);
+    return fall <= noise_of_cost(run, m) ? NN(FIT_COST) : NN(FIT_STALLED);
+}
+
+/* The cost where some parameters, those of which the derivatives are 0, are changed by a part of their size: by signs
+   of which one is for those with even numbers. Infinite where that is beyond a bound, or not finite. */
+static COLD double cost_nearby(NN(fitting) *run, fit_memory *m, size_t first, size_t last, double even, double odd)
+{
+    residual_sums sums;
+    size_t number = 0;
+    for (size_t k = 0; k < m->n; k++) {
+        const size_t p = m->free[k];
+        const double value = (double) m->parameters[p], part = (value != 0 ? fabs(value) : 1)/32;
+        m->step[k] = m->length[k] > 0 || k < first || k >= last ? 0 : number++%2 ? odd*part : even*part;
+        if (m->step[k] < m->low[k] || m->step[k] > m->high[k])
+            return HUGE_VAL;
+    }
+    place_trial(run, m);
+    run->evaluations++;
+    return evaluate(run, m, m->trial, m->tried, HUGE_VAL, &sums) == EVALUATED ? sums.cost : HUGE_VAL;
+}
+
+/* Whether a point where no step lowers the cost is a minimum, as far as can be told where derivatives by parameters are
+   0, as at a maximum of the cost: it falls nowhere nearby. With no derivatives at all, it must rise somewhere. */
+static COLD int is_minimum(NN(fitting) *run, fit_memory *m)
+{
+    const double cost = m->sums.cost, doubt = 16*ROUNDING*size_of_cost(m);
+    const double signs[4][2] = {{1, 1}, {-1, -1}, {1, -1}, {-1, 1}};
+    size_t flat = 0;
+    int rises = 0;
+    look_around(run, m);
+    for (size_t k = 0; k < m->n; k++)
+        flat += m->length[k] == 0;
+    if (flat == 0 || !(size_of_cost(m) > 0))
+        return 1;
+    for (size_t trial = 0; trial < 2*m->n + 4; trial++) {
+        const size_t k = trial/2, first = k < m->n ? k : 0, last = k < m->n ? k + 1 : m->n;
+        const double *const both = signs[k < m->n ? trial%2 : trial - 2*m->n];
+        if (last == first + 1 && m->length[first] > 0)
+            continue;
+        const double found = cost_nearby(run, m, first, last, both[0], both[1]);
+        if (found < cost - doubt)
+            return 0;
+        rises |= found > cost + doubt && found < HUGE_VAL;
+    }
+    return rises || flat < m->n;
+}
+
+#endif

@@ -1,0 +1,72 @@
+"""What a fit keeps the signs of: the denominators of a formula, as they stand after the algebra of stabilize."""
+
+import numpy as np
+import pytest
+from sympy import Piecewise, symbols
+
+from nncodegen import Dense, Model, Sequential, evaluate
+from nncodegen.curve import read_formula
+from nncodegen.passes.fitting import fit_of
+from nncodegen.passes.stabilize import stabilize
+
+x, y, a, b = symbols("x y a b")
+TEXTS = {
+    "V*x/(K + x)": ["K + x"],
+    "V*x/(K + x + x**2/J)": ["J", "K + x + x**2/J"],
+    "a/(x - b)": ["b - x"],
+    "(a + b*x)/(1 + c*x + d*x**2)": ["c*x + d*x**2 + 1"],
+    "a*exp(b/(x + c))": ["c + x"],
+    "a/(K + x)**3 + b/(K + x)": ["K + x"],
+    "x/(a*(b - 1)*(x - 2))": ["a", "b - 1"],
+    "a*x**3/(exp(b*x) - 1)": ["b"],
+    "V*x**n/(K**n + x**n)": ["K"],
+    "d + (a - d)/(1 + (x/c)**b)": ["c"],
+}
+WITHOUT = (
+    "a*exp(-b*x) + c", "a/(1 + exp(-k*(x - c)))", "a/(1 + x**2)", "a/(x + 3) + b", "a/(b**2 + exp(x))", "a*tanh(b*x)",
+    "a*(1 - exp(-b*x))/(b*x)", "a*sqrt(x + b)", "a*log(b*x + 1)", "a*x**k", "a*abs(x) + b/(1 + abs(c*x))",
+)  # fmt: skip
+
+
+def companion(model):
+    """That for the fit of a model, or of a formula in a text."""
+    model = read_formula(model, ("x",)).model() if isinstance(model, str) else model
+    return fit_of(stabilize(model.describe()))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_denominators(text):
+    """Each factor of a denominator that depends on parameters is a guard, once, without its power."""
+    assert sorted(companion(text).guards) == sorted(TEXTS[text])
+
+
+@pytest.mark.parametrize("text", WITHOUT)
+def test_none(text):
+    """What is positive by its form has no guard, nor has a quotient with a limit, nor what becomes NaN by itself."""
+    found = companion(text)
+    assert not found.guards
+    assert len(found.program.outputs) == 1 + len(found.program.parameters)
+
+
+def test_branches():
+    """A denominator in a branch has none, as it counts only where the branch is taken."""
+    output = Piecewise((a / (x - b), x > b), (0, True))
+    assert not companion(Model("m", x, y, {a: 1.0, b: 0.5}, output)).guards
+
+
+def test_layers():
+    """A network has none, so that its rows are as they were."""
+    model = Sequential([Dense(3, "softsign"), Dense(1)], inputs=2, name="m")
+    assert not companion(model).guards
+
+
+@pytest.mark.parametrize("loss", [None, (y - a / (b + x)) ** 4], ids=["squares", "another"])
+def test_values(loss):
+    """Their values stand in each row before the derivatives, whatever the loss."""
+    model = Model("m", x, y, {a: 1.3, b: 0.4}, a / (b + x), *([] if loss is None else [loss]))
+    found = companion(model)
+    assert found.guards == ("b + x",)
+    X, Y = np.linspace(-1, 2, 5)[:, None], np.ones((5, 1))
+    values = evaluate(found.program, np.array([1.3, 0.4]), X, Y if found.curved else None)
+    guard = found.program.outputs[3 if found.curved else 1]
+    assert np.array_equal(values[guard.tensor], 0.4 + X[:, 0])

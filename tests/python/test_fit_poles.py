@@ -1,0 +1,240 @@
+"""Fits do not step over a pole, find what others find, and say truly how they ended."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+
+optimize = pytest.importorskip("scipy.optimize")
+
+from sympy import symbols
+
+import nncodegen as nn
+from nncodegen.curve import read_formula
+from nncodegen.pipeline import evaluated_module
+from tests.support.built import built
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+SATURATION, INHIBITION = "V*x/(K + x)", "V*x/(K + x + x**2/J)"
+ENZYME = (
+    np.array([0.02, 0.02, 0.06, 0.06, 0.11, 0.11, 0.22, 0.22, 0.56, 0.56, 1.10, 1.10]),
+    np.array([76, 47, 97, 107, 123, 139, 159, 152, 191, 201, 207, 200.0]),
+)
+"""The Puromycin data of the README (Treloar, 1974), for which K is 0.0641 and V 212.68."""
+AT_A_POLE = "ended at a pole"
+
+
+def module_of(text, **options):
+    return built(read_formula(text, ("x",)).model(), **options)
+
+
+def problems(text, low, high, x, count=60, noise=0.02):
+    """Targets (count, N) of parameters drawn between two ends, with noise; and those parameters."""
+    rng = np.random.default_rng(11)
+    true = rng.uniform(low, high, (count, len(low)))
+    y = np.array([module_of(text).predict(each, x[:, None])[:, 0] for each in true])
+    return y + noise * y.std(axis=1, keepdims=True) * rng.normal(size=y.shape), true
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "x"),
+    [
+        (SATURATION, [20, 0.2], [300, 5], np.linspace(0.02, 1.5, 12)),
+        (INHIBITION, [20, 0.2, 0.5], [300, 3, 5], np.linspace(0.05, 4, 20)),
+    ],
+    ids=["saturation", "inhibition"],
+)
+def test_from_ones(text, low, high, x):
+    """Rational formulas are found from all ones, side by side and one by one, where their pole is near the start."""
+    module = module_of(text)
+    y, true = problems(text, low, high, x)
+    best = module.fit_many(x[:, None], y, parameters=true).chi2
+    many = module.fit_many(x[:, None], y, parameters=np.ones(len(low)), max_iterations=1000)
+    assert np.sum(many.chi2 <= 1.001 * best) >= 58
+    assert not many.poles.any()
+    single = [module.fit(x[:, None], each).chi2 for each in y[:20]]
+    assert np.sum(single <= 1.001 * best[:20]) >= 19
+
+
+def test_enzyme():
+    """The README's data are fitted without a start, as with a good one."""
+    found, _ = nn.curve_fit(SATURATION, *ENZYME)
+    assert found == pytest.approx([212.68, 0.0641], rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_start_with_a_pole(precision):
+    """A pole that is among the data at the start is told of where it stays: by each kind of fit, in words."""
+    module = module_of(SATURATION, precision=precision)
+    x, y = ENZYME
+    start = [200.0, -0.3]
+    with pytest.warns(RuntimeWarning, match=f"{AT_A_POLE}: K \\+ x changes its sign among the data"):
+        result = module.fit(x[:, None], y, parameters=start)
+    assert result.poles == ("K + x",)
+    assert "a pole" in str(result)
+    assert json.loads(json.dumps(result.as_dict()))["poles"] == ["K + x"]
+    with pytest.warns(RuntimeWarning, match="1 of 2 fits ended at a pole"):
+        many = module.fit_many(x[:, None], np.array([y, y]), parameters=[start, [200.0, 0.1]])
+    assert many.poles.tolist() == [True, False]
+    assert "1 with a pole among the data" in repr(many)
+    with pytest.warns(RuntimeWarning, match=AT_A_POLE):
+        module.train(x[:, None], y[:, None], parameters=start, optimizer="lm", epochs=50)
+
+
+def test_curve_fit_at_a_pole():
+    """So does curve_fit."""
+    with pytest.warns(RuntimeWarning, match=AT_A_POLE):
+        nn.curve_fit(SATURATION, *ENZYME, p0=[200.0, -0.3])
+
+
+def test_without_a_pole():
+    """Nothing is said where there is none, and a start beyond the pole stays on its side."""
+    x, y = ENZYME
+    module = module_of(SATURATION)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert module.fit(x[:, None], y).poles == ()
+        assert module.fit(x[:, None], y, parameters=[-200.0, -3.0]).parameters[1] < -1.1
+
+
+def test_missing_data():
+    """A sample whose target is missing does not count: its pole is none of the data's."""
+    x, y = (np.append(values, more) for values, more in zip(ENZYME, (-0.05, np.nan), strict=True))
+    module = module_of(SATURATION)
+    first = module.fit(x[:, None], y, parameters=[100.0, 0.2])
+    many = module.fit_many(x[:, None], y[None], parameters=[100.0, 0.2])
+    for found in (first.parameters, many.parameters[0]):
+        assert found == pytest.approx([212.68, 0.0641], rel=1e-3)
+    assert first.poles == ()
+    assert not many.poles.any()
+
+
+@pytest.mark.filterwarnings("ignore:not compiled:RuntimeWarning")
+def test_without_a_compiler():
+    """NumPy makes the same fits: across no pole, and with the same words where one is among the data."""
+    x, y = ENZYME
+    module = evaluated_module(read_formula(SATURATION, ("x",)).model())
+    with pytest.warns(RuntimeWarning, match=AT_A_POLE):
+        result = module.fit(x[:, None], y, parameters=[200.0, -0.3])
+    assert result.poles == ("K + x",)
+    for start in ([1.0, 1.0], [2.0, 1.0]):
+        result, compiled = (each.fit(x[:, None], y, parameters=start) for each in (module, module_of(SATURATION)))
+        assert result.parameters == pytest.approx(compiled.parameters, rel=1e-7)
+        assert result.status == compiled.status == "converged"
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
+def test_another_loss():
+    """A loss that is no sum of squares keeps the signs as well."""
+    x, y, V, K = symbols("x y V K")
+    rate = V / (K + x)
+    module = built(nn.Model("counts", x, y, {V: 1.0, K: 1.0}, rate, (rate - y) ** 2 + (rate - y) ** 4))
+    points = np.linspace(0.1, 3, 15)
+    targets = 90 / (0.4 + points)
+    result = module.fit(points[:, None], targets)
+    assert result.parameters == pytest.approx([90, 0.4], rel=1e-6)
+    with pytest.warns(RuntimeWarning, match=AT_A_POLE):
+        result = module.fit(points[:, None], targets, parameters=[5.0, -1.0], max_iterations=0)
+    assert result.poles == ("K + x",)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("text", "true", "x", "starts"),
+    [
+        (SATURATION, [212.0, 0.064], np.linspace(0.02, 1.1, 12), None),
+        ("a/(1 + exp(-k*(x - c)))", [10.0, 1.5, 3.0], np.linspace(0, 6, 25), None),
+        ("a*exp(-((x - c)/w)**2/2) + b", [4.0, 2.0, 0.6, 0.5], np.linspace(-1, 5, 40), None),
+        ("a*exp(-((x - c)/w)**2/2) + b", [4.0, 2.0, 0.6, 0.5], np.linspace(-1, 5, 40), 1.0),
+    ],
+)
+def test_random_starts(text, true, x, starts):
+    """From random starts, log-normal about the truth, or from ones, as many are found as by MINPACK, less one."""
+    module, rng, true = module_of(text), np.random.default_rng(3), np.array(true)
+    targets = module.predict(true, x[:, None])[:, 0]
+    y = targets + 0.02 * targets.std() * rng.normal(size=(30, len(x)))
+    begin = true * rng.lognormal(0, 1.2, (30, len(true))) if starts is None else np.ones((30, len(true)))
+    ours = module.fit_many(x[:, None], y, parameters=begin, max_iterations=1000).chi2
+    alone = np.array([module.fit(x[:, None], each, parameters=p).chi2 for each, p in zip(y, begin, strict=True)])
+    theirs = np.array([by_minpack(module, x, each, p) for each, p in zip(y, begin, strict=True)])
+    best = 1.001 * np.nanmin([module.fit_many(x[:, None], y, parameters=true).chi2, ours, theirs, alone], axis=0)
+    assert np.sum(ours <= best) >= np.sum(theirs <= best) - 1
+    assert np.sum(alone <= best) >= np.sum(theirs <= best) - 1
+
+
+def by_minpack(module, x, y, start):
+    """The sum of squares that MINPACK finds."""
+
+    def residuals(p):
+        return np.nan_to_num(module.predict(p, x[:, None])[:, 0] - y, nan=1e9, posinf=1e9, neginf=-1e9)
+
+    def slopes(p):
+        return np.nan_to_num(module.jacobian(p, x[:, None])[:, 0], posinf=1e9, neginf=-1e9)
+
+    with np.errstate(all="ignore"):
+        return 2 * optimize.least_squares(residuals, start, slopes, method="lm", x_scale="jac", max_nfev=1000).cost
+
+
+# --- how fits end
+
+
+@pytest.mark.parametrize(
+    ("text", "true", "samples"),
+    [("a + b*x + c*x**2", [1.3, 0.7, 1.9], 3), ("a + b*x + c*x**2", [1.3, 0.7, 1.9], 20),
+     ("a*exp(-b*x) + c + 1000000", [2.0, 0.8, 0.3], 20), (SATURATION, [50.0, 3.0], 20)],
+)  # fmt: skip
+def test_exact_data(text, true, samples):
+    """Data that a formula meets exactly are fitted, whatever rounding does to the last digits: that is converged."""
+    x = np.linspace(0.1, 3, samples)
+    module = module_of(text)
+    for factor in np.random.default_rng(0).uniform(0.5, 2, 12):
+        y = module.predict(factor * np.array(true), x[:, None])[:, 0]
+        result = module.fit(x[:, None], y)
+        assert result.status == "converged", result
+        assert result.chi2 <= 1e-20 * np.sum(y**2)
+
+
+def test_badly_scaled():
+    """Powell's badly scaled function from 100 times its start is not called converged where no test holds."""
+    module = module_of("Piecewise((10000*a*b - 1, x < 0.5), (exp(-a) + exp(-b) - 1.0001, True))")
+    X = np.array([[0.0], [1.0]])
+    assert module.fit(X, np.zeros(2), parameters=[0.0, 1.0]).chi2 < 1e-20
+    with pytest.warns(RuntimeWarning, match="did not converge"):
+        result = module.fit(X, np.zeros(2), parameters=[0.0, 100.0])
+    assert result.chi2 > 0.9
+    assert not result.converged
+
+
+@pytest.mark.filterwarnings("ignore:not compiled:RuntimeWarning")
+@pytest.mark.parametrize("compiled", [True, False])
+def test_stationary(compiled):
+    """A point without derivatives is no solution if the cost falls beside it; it is one if that rises."""
+    formula, X = read_formula("a**2*x", ("x",)), np.linspace(0.1, 1, 10)[:, None]
+    module = built(formula.model()) if compiled else evaluated_module(formula.model())
+    with pytest.warns(RuntimeWarning, match="but this is no minimum"):
+        result = module.fit(X, 3 * X, parameters=[0.0])
+    assert result.status == "stationary"
+    assert "the data do not determine a" in result.message
+    assert module.fit(X, -3 * X, parameters=[0.0]).converged
+    assert module.fit(X, 3 * X, parameters=[1e-12]).parameters == pytest.approx([3**0.5])
+
+
+def test_infinite_logarithm():
+    """A logistic of a logarithm is fitted at x = 0 side by side with others, where 0 meets infinity in a derivative."""
+    module = module_of("a + (d - a)/(1 + exp(b*(log(x) - log(c))))")
+    x = np.array([0, 0.94, 1.9, 3.75, 7.5, 15, 30])
+    rng = np.random.default_rng(0)
+    y = 0.5 + 7.5 / (1 + (x / 3) ** 2) + 0.05 * rng.normal(size=(9, 7))
+    many = module.fit_many(x[:, None], y)
+    assert many.converged.all()
+    assert many.parameters[0] == pytest.approx(module.fit(x[:, None], y[0]).parameters, rel=1e-5)
+
+
+def test_tied_start():
+    """Where all ones are a point that no step leads away from, the default start is another one."""
+    x = np.linspace(0, 1, 9)
+    with pytest.warns(RuntimeWarning, match="the data do not determine a, b: some change of them changes no output"):
+        found, _ = nn.curve_fit("(a - b)**2*x", x, 4 * x)
+    assert (found[0] - found[1]) ** 2 == pytest.approx(4)
