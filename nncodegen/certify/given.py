@@ -70,8 +70,6 @@ LOSSES: dict[str, tuple[Callable[[Expr, Expr], Expr], bool, str]] = {
     "categorical_crossentropy": (_entropy, False, "linear"),
     "categorical_crossentropy_from_logits": (_entropy, False, "softmax"),
     "nll": (lambda p, y: -y * p, False, "linear"),
-    "sparse_categorical_crossentropy": (_entropy, False, "linear"),
-    "sparse_categorical_crossentropy_from_logits": (_entropy, False, "softmax"),
 }
 """Losses by name: the function of an output and its target, whether the mean over the outputs is taken rather than
 their sum, and the activation that makes of a logit what the function expects."""
