@@ -8,7 +8,7 @@ from typing import Any
 from nncodegen.describe.checks import bounded, check_name
 from nncodegen.describe.given import Given, copied, with_initial
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, terms_together
-from nncodegen.describe.losses import LossFunction
+from nncodegen.describe.losses import LossFunction, usual_name
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.describe.summary import print_tensors
 from nncodegen.describe.written import written
@@ -47,7 +47,7 @@ class Graph:
         self.outputs = tuple(outputs)
         if not self.outputs:
             raise ModelError(f"{name} has no outputs: there is nothing to compute")
-        self.loss = loss
+        self.loss = usual_name(loss)
         self.extents = tuple(extents)
         self.optimizers = check_optimizers(optimizers, name)
         self.initial = copied(initial, name)

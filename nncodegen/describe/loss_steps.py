@@ -11,7 +11,7 @@ from sympy import Add, Expr, exp
 
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX
 from nncodegen.describe.functions import call
-from nncodegen.describe.losses import LOSSES, Loss
+from nncodegen.describe.losses import LOSSES, SAME, Loss
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.ir.functions import plain_conditions
@@ -32,7 +32,8 @@ def entry_of(loss: Any) -> Loss:
     if callable(loss):
         return Loss(loss)
     if not isinstance(loss, str) or loss not in LOSSES:
-        raise ModelError(f"there is no loss {loss!r}; there are: {', '.join(LOSSES)}, or a function (output, target)")
+        there = ", ".join((*LOSSES, *SAME))
+        raise ModelError(f"there is no loss {loss!r}; there are: {there}, or a function (output, target)")
     return LOSSES[loss]
 
 

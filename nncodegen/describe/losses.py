@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sympy import Abs, Eq, Expr, Max, Piecewise, Rational, S, log
 
@@ -70,5 +71,11 @@ LOSSES = {
     "categorical_crossentropy_from_logits": Loss(_categorical_crossentropy, total="sum", link="softmax", labels=True),
     "nll": Loss(_nll, total="sum", labels=True),
 }
-for _loss in ("categorical_crossentropy", "categorical_crossentropy_from_logits"):
-    LOSSES[f"sparse_{_loss}"] = LOSSES[_loss]  # Keras' name for the same, where targets are labels: both take them
+
+SAME = {f"sparse_{name}": name for name in ("categorical_crossentropy", "categorical_crossentropy_from_logits")}
+"""Names that Keras has for losses whose targets are labels, which the others take here as well."""
+
+
+def usual_name(loss: Any) -> Any:
+    """The name of a loss in LOSSES, where it has another; anything else as it is."""
+    return SAME.get(loss, loss) if isinstance(loss, str) else loss

@@ -11,7 +11,7 @@ from nncodegen.describe.checks import bounded, check_name, is_finite
 from nncodegen.describe.given import Given, copied, with_initial
 from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, term_of
-from nncodegen.describe.losses import LossFunction
+from nncodegen.describe.losses import LossFunction, usual_name
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.describe.summary import graph_rows, print_layers
 from nncodegen.describe.uses import Uses, in_order, input_names
@@ -55,7 +55,7 @@ class Network:
         self.inputs = _nodes(inputs, "inputs", name)
         self.outputs = _nodes(outputs.values() if isinstance(outputs, Mapping) else outputs, "outputs", name)
         self._names = _names(outputs, self.outputs)
-        self.loss = _each(loss, self._names, "loss")
+        self.loss = [usual_name(one) for one in _each(loss, self._names, "loss")]
         self.weights = [1 if weight is None else weight for weight in _each(weights, self._names, "weight")]
         for weight in self.weights:
             if not is_finite(weight) or not weight > 0:

@@ -13,7 +13,7 @@ from nncodegen.describe.checks import bounded, check_name
 from nncodegen.describe.given import Given, copied, with_initial
 from nncodegen.describe.layer import Layer, shape_of
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, term_of
-from nncodegen.describe.losses import LossFunction
+from nncodegen.describe.losses import LossFunction, usual_name
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.describe.physics import physics_of
 from nncodegen.describe.shapes import Flatten
@@ -70,7 +70,7 @@ class Sequential:
         values = inputs if self.physics is None else len(self.physics.inputs)
         shape = shape_of(values, "inputs, the number of values in a sample,")
         self._shape = (count(shape),) if isinstance(layers[0], Flatten) else shape
-        self.loss = loss
+        self.loss = usual_name(loss)
         self.optimizers = check_optimizers(optimizers, name)
         self.initial = copied(initial, name)
         self.describe()

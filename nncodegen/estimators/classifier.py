@@ -16,7 +16,7 @@ from nncodegen.describe.losses import LOSSES
 from nncodegen.estimators.base import BaseNN
 from nncodegen.network.description import loss_text
 
-LOG_LOSS = ("log_loss", "categorical_crossentropy", "binary_crossentropy")
+LOG_LOSS = ("log_loss", "categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")
 MARGIN_LOSSES = ("hinge",)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-from nncodegen.describe.losses import LOSSES
+from nncodegen.describe.losses import LOSSES, usual_name
 from nncodegen.errors import TableError
 from nncodegen.network import Description
 from nncodegen.network.description import activation_text, loss_text
@@ -148,6 +148,7 @@ def _rounds(rows: int, most: int | None) -> Rounds:
 
 def _loss(loss: str, target: Target) -> str:
     """The name of a loss, or its formula. Raises TableError for one that does not fit the target."""
+    loss = usual_name(loss)
     if loss not in LOSSES:
         return loss_text(loss)
     if loss == "hinge" or loss.endswith("_from_logits"):

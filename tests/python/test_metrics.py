@@ -4,7 +4,9 @@ import itertools
 import pickle
 
 import numpy as np
+import pandas
 import pytest
+from scipy.sparse import csr_array
 from sklearn import metrics as sklearn_metrics
 
 import nncodegen as nn
@@ -260,6 +262,16 @@ def test_metrics_that_need_something():
         chain.train(X, LABELS, mode="most")
 
 
+def test_metrics_of_sparse_inputs():
+    """Sparse inputs are measured as dense ones."""
+    module = built(CHAIN, fit=False)
+    few = np.where(abs(X) > 1, X, 0)
+    arguments = {"epochs": 2, "metrics": ["f1", "auc"], "validation_fraction": 0.2, **ADAM}
+    dense, sparse = module.train(few, LABELS, **arguments), module.train(csr_array(few), LABELS, **arguments)
+    for name, values in dense.metrics.items():
+        assert np.array_equal(values, sparse.metrics[name])
+
+
 def test_metrics_of_a_stream():
     """A batch is an epoch: its metrics are those of the batch."""
     module = built(CHAIN, fit=False)
@@ -406,7 +418,9 @@ def test_names_of_classes(tmp_path):
     module = built(CHAIN, fit=False)
     arguments = {"epochs": 3, "validation_fraction": 0.2, "metrics": "accuracy", **ADAM}
     plain = module.train(X, LABELS, class_weight={0: 2.0}, **arguments)
-    for names in (NAMES[LABELS], NAMES[LABELS].tolist(), NAMES[LABELS].astype(object), NAMES[LABELS][:, None]):
+    named = NAMES[LABELS]
+    frame = pandas.DataFrame({"kind": named})
+    for names in (named, named.tolist(), named.astype(object), named[:, None], frame, frame.kind.astype("category")):
         result = module.train(X, names, class_weight={"setosa": 2.0}, **arguments)
         assert np.array_equal(result.parameters, plain.parameters)
         assert result.classes.tolist() == NAMES.tolist()

@@ -114,8 +114,6 @@ LOSSES: dict[str, tuple[Callable[[Number, Number], Number], str, Callable[[Array
     "binary_crossentropy_from_logits": (_binary_crossentropy, "mean", _sigmoids),
     "categorical_crossentropy": (_entropy, "sum", _same),
     "categorical_crossentropy_from_logits": (_entropy, "sum", softmax),
-    "sparse_categorical_crossentropy": (_entropy, "sum", _same),
-    "sparse_categorical_crossentropy_from_logits": (_entropy, "sum", softmax),
     "nll": (lambda p, y: -y * p, "sum", _same),
 }
 """Losses by name: the function of an output and its target; whether those of a row are added up, or their mean is

@@ -40,6 +40,9 @@ ENDINGS = MappingProxyType({
 })  # fmt: skip
 """The ends of a fit by the names that its caller gives them."""
 
+UNFINISHED = MappingProxyType({"max_iterations": "raise max_iterations", "time_limit": "raise time_limit"})
+"""The ends of fits that might have gone on, and how they would."""
+
 DOUBTFUL = ("stalled", "stationary")
 """Those that may be due to parameters that the data do not determine."""
 
@@ -56,9 +59,6 @@ def not_told(names: Sequence[str]) -> str:
         f"output here; start elsewhere, or fix {'one of them' if len(names) > 1 else 'it'}"
     )
 
-
-UNFINISHED = MappingProxyType({"max_iterations": "raise max_iterations", "time_limit": "raise time_limit"})
-"""The ends of fits that might have gone on, and how they would."""
 
 STILL = 0.01
 """The part of the cost by which it falls over the last iterations (``problem.KEPT``) where more are worth it."""

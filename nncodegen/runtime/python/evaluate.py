@@ -8,7 +8,7 @@ import numpy as np
 
 from .arguments import check_inputs, check_parameters
 from .labels import classes_of
-from .measures import choose_metrics
+from .measures import choose_metrics, measured
 from .samples import Data, statistics_of
 from .scalars import THREADS, integer
 from .share import share
@@ -112,7 +112,7 @@ def evaluate(
     found = {"loss": data.loss(point)}
     if chosen:
         outputs = outputs_of(data, point, integer("threads", threads, 1, THREADS))
-        found |= {metric.name: metric.of(data, outputs) for metric in chosen}
+        found |= measured(chosen, data, outputs)
     return found
 
 

@@ -20,21 +20,28 @@ class History:
     """
 
     def __init__(self, metrics: tuple[Measure, ...] = (), validates: bool = False, without_loss: bool = False) -> None:
-        parts = ("", "val_") if validates else ("",)
+        self.names: tuple[str, ...] = ("loss",)
+        self.columns, self._places = 1, {"loss": 0}
+        if metrics or validates:
+            self._add(metrics, ("", "val_") if validates else ("",))
+        self._shown = () if without_loss else self.names
+        self._tables: list[tuple[int, Array]] = []  # the first epoch of each, and its figures
+
+    def _add(self, metrics: tuple[Measure, ...], parts: tuple[str, ...]) -> None:
+        """Adds metrics, and the loss and metrics of validation."""
         native = {f"{part}{one.name}": f"{part}{one.native}" for part in parts for one in metrics if one.native}
-        known = {"loss": "loss", **native} | ({"val_loss": "val_loss"} if validates else {})
+        known = {**{f"{part}loss": f"{part}loss" for part in parts}, **native}
         self.names = tuple(f"{part}{name}" for part in parts for name in ("loss", *(one.name for one in metrics)))
         self._places = {name: COLUMNS.index(column) for name, column in known.items()}
         for name in self.names:
             self._places.setdefault(name, len(COLUMNS) + len(self._places) - len(known))
-        self.columns = 1 if self.names == ("loss",) else max(len(COLUMNS), *(k + 1 for k in self._places.values()))
-        self._shown = () if without_loss else self.names
-        self._tables: list[tuple[int, Array]] = []  # the first epoch of each, and its figures
+        self.columns = max(len(COLUMNS), *(place + 1 for place in self._places.values()))
 
     def table(self, first: int, count: int) -> Array:
         """A new table for some epochs; rows that are never written take no memory."""
         figures = np.empty((count, self.columns))
-        figures[:, len(COLUMNS) :] = np.nan  # what is computed after an epoch may be interrupted
+        if self.columns > len(COLUMNS):
+            figures[:, len(COLUMNS) :] = np.nan  # what is computed after an epoch may be interrupted
         self._tables.append((first, figures))
         return figures
 

@@ -85,8 +85,7 @@ def _are_texts(Y: Any) -> bool:
     """Whether labels are texts, as the first of them tells."""
     if isinstance(Y, list | tuple):
         return bool(Y) and isinstance(Y[0], str)
-    kind = getattr(getattr(Y, "dtype", None), "kind", "")
-    if kind in ("b", "i", "u", "f", "") or not hasattr(Y, "__len__"):
+    if getattr(getattr(Y, "dtype", None), "kind", "") in ("b", "i", "u", "f") or not hasattr(Y, "__array__"):
         return False
     array = np.asarray(Y)
     return array.size > 0 and isinstance(array.flat[0], str)

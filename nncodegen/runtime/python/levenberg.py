@@ -25,8 +25,8 @@ NAME = "lm"
 TAKES = ("X", "Y", "data", "weights", "parameters", "optimizer", "epochs", "tolerance", "seed", "time_limit",
          "callback", "callback_interval", "progress")  # fmt: skip
 """The options of ``train`` that mean something here."""
-STATUS = {"max_iterations": "completed", "stalled": "stopped", "stationary": "stopped", "not_finite": "diverged", "stopped": "stopped",
-          "time_limit": "time_limit"}  # fmt: skip
+STATUS = {"max_iterations": "completed", "stalled": "stopped", "stationary": "stopped", "not_finite": "diverged",
+          "stopped": "stopped", "time_limit": "time_limit"}  # fmt: skip
 """The status of a training for those of fits whose names differ."""
 
 

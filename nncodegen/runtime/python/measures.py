@@ -50,13 +50,12 @@ class Measure(NamedTuple):
         """Whether more of it is better; None where that is not known."""
         return None if self.figure is None else self.figure.higher
 
-    def of(self, data: Data, outputs: Array) -> float:
-        """The metric of the outputs (N, outputs) for some samples. Raises ValueError."""
-        if self.figure is not None:
-            return self.figure.function(predictions_of(data, outputs), self.argument)
+    def of_targets(self, data: Data, outputs: Array) -> float:
+        """What a function of one's own gives for some samples. Raises ValueError for what is no number."""
         assert self.own is not None
-        single = data.targets.ndim == 1 and outputs.shape[1] == 1
-        found = self.own(data.targets, outputs[:, 0] if single else outputs, **self._weights(data))
+        targets = data.targets
+        single = targets.ndim == 1 and outputs.shape[1] == 1
+        found = self.own(targets, outputs[:, 0] if single else outputs, **self._weights(data))
         try:
             return float(found)
         except (TypeError, ValueError) as error:
@@ -73,11 +72,21 @@ class Measure(NamedTuple):
         return {"sample_weight": data.counts} if "sample_weight" in known else {}
 
 
-def predictions_of(data: Data, outputs: Array) -> Predictions:
-    """Samples beside their outputs, as the metrics take them."""
-    counts = np.ones(len(outputs)) if data.counts is None else data.counts.astype(float)
+def bits_of(metrics: tuple[Measure, ...]) -> int:
+    """The metrics of the kernel as it gets them, a bit for each."""
+    return sum({1 << METRICS.index(metric.native) for metric in metrics if metric.native}) if metrics else 0
+
+
+def measured(metrics: tuple[Measure, ...], data: Data, outputs: Array) -> dict[str, float]:
+    """The metrics of the outputs (N, outputs) for some samples, by name. Raises ValueError."""
     facts = data.model.facts
-    return Predictions(data.Y.astype(float), outputs.astype(float), counts, facts.labels, facts.threshold)
+    counts = np.ones(len(outputs)) if data.counts is None else np.asarray(data.counts, float)
+    targets = np.asarray(data.Y, float)
+    found = Predictions(targets, np.asarray(outputs, float), counts, facts.labels, facts.threshold)
+    return {
+        one.name: one.of_targets(data, outputs) if one.figure is None else one.figure.function(found, one.argument)
+        for one in metrics
+    }
 
 
 def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:
@@ -94,8 +103,8 @@ def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:
         one = _measure(model, name, value)
         if found.setdefault(one.name, one).own is not one.own:
             raise ValueError(f'two metrics have the name {one.name!r}: give others, as {{"name": function}}')
-    compared = not model.target_names or any(one.own is None for one in found.values())
-    if found and compared and not model.measures_size:
+    own = model.target_names and not model.facts.terms and all(one.own is not None for one in found.values())
+    if found and not own and not model.measures_size:
         raise ValueError(
             f"metrics compare outputs with targets, but the model has {model.output_count} outputs and "
             f"{len(model.target_names)} targets: compute them from predict()"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from .measures import COLUMNS, METRICS, Measure, choose_metrics
+from .measures import COLUMNS, Measure, bits_of, choose_metrics
 from .scalars import COUNT, SEED, THREADS, flag, integer, number
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class Settings:
         '"f1_weighted"; "top_3_accuracy"; or a function (y_true, y_pred) -> number, which is given\n'
         'sample_weight where it takes that; {"name": function} names it',
         Member("int", "metrics", "those that are wanted, a bit 1 << METRIC for each; 0: none",
-               lambda s: sum({1 << METRICS.index(metric.native) for metric in s.metrics if metric.native})),
+               lambda s: bits_of(s.metrics)),
     )  # fmt: skip
     patience: int | None = _option(
         _optional(_integer(1, 2**53)), None,

@@ -11,7 +11,7 @@ import numpy as np
 
 from .evaluate import outputs_of
 from .history import History, Rates
-from .measures import COLUMNS, STATUS, Measure
+from .measures import COLUMNS, STATUS, Measure, bits_of, measured
 from .optimizers import BY_SIGN, choose
 from .options import OPTIONS
 from .progress import Progress
@@ -111,7 +111,7 @@ class Training:
             self.native.use(held_out.arrays(), held_out.samples, True)
         self._held_out, self._computed = held_out, tuple(metric for metric in wanted if not metric.native)
         before = None if self._resumed is None else self._resumed._state
-        if before is not None and before["metrics"] != settings.members()["metrics"]:
+        if before is not None and before["metrics"] != bits_of(wanted):
             within = self._counters[3] or self._counters[4]  # an epoch, of which nobody knows the first part
             self._measures[:] = np.nan if within else 0.0
         if before is not None and before["monitor"] != self._monitored():
@@ -124,8 +124,10 @@ class Training:
     def _monitored(self) -> str:
         """What tells the best epoch, and how, where that is not the usual way."""
         monitor, mode = self._settings.monitor, self._settings.mode
+        if monitor is None:
+            return ""
         usual = choose_mode("mode", monitor, "auto", self._settings.metrics, "unknown")
-        return f"{monitor or ''}{'' if mode == usual else f' {mode}'}"
+        return monitor if mode == usual else f"{monitor} {mode}"
 
     def begin(self) -> None:
         """Tells the native part how to train, and begins to measure the time."""
@@ -184,8 +186,8 @@ class Training:
             for part, data in (("", self.data), ("val_", self._held_out)):
                 if data is not None:
                     outputs = outputs_of(data, parameters, self._settings.threads)
-                    for metric in self._computed:
-                        self._history.note(row, f"{part}{metric.name}", metric.of(data, outputs))
+                    for name, value in measured(self._computed, data, outputs).items():
+                        self._history.note(row, f"{part}{name}", value)
         figures = self._history.last(self.native.epochs)
         if self._best is not None and self._settings.monitor is not None:
             stops = self._best.compare(figures[self._settings.monitor], self.native.epochs, self.native.parameters)
@@ -259,7 +261,7 @@ class Training:
             "state": self._state[: len(state)].copy(),
             "counters": self._counters.copy(),
             "numbers": self._numbers.copy(),
-            "metrics": settings.members()["metrics"],
+            "metrics": bits_of(settings.metrics),
             "measures": self._measures.copy(),
         }
         if self._schedule.plateau is not None:
