@@ -125,10 +125,9 @@ def test_a_certificate(certificate, module):
     ordinary = [figure for figure in certificate.figures if figure.kind == "ordinary"]
     assert max(figure.error for figure in ordinary) < 100
     assert certificate.identity == module._model.facts.identity
-    assert any(step.step.startswith("d_z1[n, j] = ") for step in certificate.steps)
-    assert "certificate of certified, float64: holds" in str(certificate)
-    assert "\nnot examined: updates after the first, but for plain gradient descent; penalties" in str(certificate)
-    assert "<td>d_W1</td>" in certificate._repr_html_()
+    pairs = [(own, steps[f"d_{name}"]) for name, own in steps.items() if f"d_{name}" in steps]
+    assert any(sorted(one) == sorted(other) and one != other for one, other in pairs)
+    assert nn.certify(model, points=1, fit=False).holds
 
 
 def test_single_precision():
