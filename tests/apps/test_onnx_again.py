@@ -135,6 +135,14 @@ def test_again(name, precision):
         assert of_second[parameter] == pytest.approx(gradient, rel=tolerance, abs=10 * tolerance), parameter
 
 
+def test_large_windows():
+    """The products of a large convolution are not counted as a tensor, also where its windows are constants."""
+    picture = nn.Sequential([nn.Conv2D(8, 3), nn.GlobalAveragePooling2D(), D(2)], (28, 28, 1))
+    start = np.ones(picture.describe().parameter_count)
+    again = nn.from_onnx(loaded(exported(picture, "float64", start))).describe()
+    assert [tensor.shape for tensor in again.parameters if tensor.trained] == [(2, 8), (8,), (8, 3, 3), (2,)]
+
+
 def test_compiled_again(quick_compiler):
     """The module of such a network predicts what the first one does, and trains to the same loss."""
     layers = [nn.Embedding(5, 3), nn.Conv1D(4, 2, padding="same", activation="relu"), nn.LSTM(3), D(2, "softmax")]

@@ -13,7 +13,7 @@ from sympy import Expr
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import UNIT
-from nncodegen.imports.onnx.values import LONG, MOST_BLOCKS, Parameter, Steps, Value
+from nncodegen.imports.onnx.values import LONG, MOST_BLOCKS, MOST_SIZE, Parameter, Steps, Value
 from nncodegen.ir import SAMPLE, Element
 from nncodegen.ir.evaluate import interpret
 
@@ -21,10 +21,13 @@ from nncodegen.ir.evaluate import interpret
 class Broadcasting(Steps):
     """Steps that functions of elements add to."""
 
-    def elementwise(self, function: Callable[..., Expr], *values: Value, most: int = LONG) -> Value:
+    def elementwise(
+        self, function: Callable[..., Expr], *values: Value, most: int = LONG, largest: int = MOST_SIZE
+    ) -> Value:
         """A function of the elements of tensors, whose axes are broadcast as in NumPy.
 
-        Operands with more than ``most`` elements are computed before.
+        Operands with more than ``most`` elements are computed before. ``largest`` is the size up to which the result is
+        allowed; one that is summed at once is never stored.
         """
         values = tuple(self.short(value, most) for value in values)
         rank = max(len(value.axes) for value in values)
@@ -40,7 +43,7 @@ class Broadcasting(Steps):
             position: function(*(value.blocks[_at(value, position)] for value in values))
             for position in result.positions()
         }
-        return self._checked(replace(result, blocks=blocks))
+        return self._checked(replace(result, blocks=blocks), largest)
 
     def padded(self, value: Value, rank: int) -> Value:
         """The value with axes of size one in front, until it has so many."""

@@ -14,7 +14,7 @@ from sympy import Expr
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Segments
 from nncodegen.imports.onnx.broadcast import Broadcasting
-from nncodegen.imports.onnx.values import Shape, Value
+from nncodegen.imports.onnx.values import MOST_PRODUCTS, Shape, Value
 from nncodegen.ir import Equation
 from nncodegen.ir.functions import sigmoid, softplus
 from nncodegen.ir.program import renamed
@@ -54,7 +54,8 @@ class Builder(Broadcasting):
         self.trained |= a.undecided | b.undecided
         both = a.undecided | b.undecided
         a, b = (replace(v, undecided=frozenset(), trained=v.trained or bool(v.undecided)) for v in (a, b))
-        terms = self.elementwise(lambda p, q: p * q, self.inserted(a, rank), self.inserted(b, rank - 2))
+        factors = self.inserted(a, rank), self.inserted(b, rank - 2)
+        terms = self.elementwise(lambda p, q: p * q, *factors, largest=MOST_PRODUCTS)
         total = self.without(self.reduce("sum", terms, [rank - 1]), rank - 1)
         for axis in (rank - 1,) * (not columns) + (rank - 2,) * (not rows):
             total = self.without(total, axis)
@@ -120,7 +121,7 @@ class Builder(Broadcasting):
             both = frozenset().union(*(value.undecided for value in aligned))
             self.trained |= both
             aligned = [replace(v, undecided=frozenset(), trained=v.trained or bool(v.undecided)) for v in aligned]
-            total = self.elementwise(sympy.Mul, *aligned)
+            total = self.elementwise(sympy.Mul, *aligned, largest=MOST_PRODUCTS)
             total = replace(total, trained=total.trained or bool(both))
         else:
             (total,) = aligned

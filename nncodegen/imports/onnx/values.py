@@ -25,6 +25,9 @@ MOST_SIZE, MOST_BLOCKS, MOST_STEPS, MOST_WORK = 2**24, 4096, 20_000, 100_000
 """Upper bounds for the values of a tensor (of one sample), for its blocks, for the steps of a graph, and for the blocks
 of all its tensors."""
 
+MOST_PRODUCTS = 2**36
+"""The most products that are summed up for a tensor."""
+
 MOST_PARAMETERS = 2**26
 """The most values in all parameters."""
 
@@ -210,10 +213,10 @@ class Steps:
         """The sizes of the axes; None for the samples."""
         return tuple(map(self.axes.length, value.axes))
 
-    def _checked(self, value: Value) -> Value:
+    def _checked(self, value: Value, largest: int = MOST_SIZE) -> Value:
         """The value. Raises ModelError for one that is too large."""
         size = math.prod(self.axes.length(segments) or 1 for segments in value.axes)
-        if size > MOST_SIZE or len(value.blocks) > MOST_BLOCKS:
+        if size > largest or len(value.blocks) > MOST_BLOCKS:
             raise ModelError(f"the graph has a tensor of {size:,} values in {len(value.blocks)} parts: too large")
         self._work += len(value.blocks)
         if self._work > MOST_WORK:
