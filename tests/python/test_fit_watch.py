@@ -126,6 +126,11 @@ def test_time_limit(layers):
     assert found.status == "time_limit"
     assert found.message.startswith("the time limit was reached; ")
     assert layers.loss(found.parameters, inputs, targets) <= layers.loss(found.start, inputs, targets)
+    at_once = layers.fit(inputs, targets, sigma=1.0, absolute_sigma=True, time_limit=1e-9)
+    assert at_once.status == "time_limit"
+    if not at_once.iterations and np.isnan(at_once.cost):  # within its first evaluation, which tells nothing
+        np.testing.assert_array_equal(at_once.parameters, at_once.start)
+        assert np.isinf(at_once.standard_errors).all()
     trained = layers.train(inputs, targets, optimizer="lm", epochs=10_000, tolerance=1e-300, time_limit=0.1)
     assert trained.status == "time_limit"
     count = layers.parameter_count

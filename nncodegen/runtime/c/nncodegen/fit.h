@@ -183,6 +183,8 @@ COLD void NN(fit)(NN(fitting) *run)
     memcpy(m.signs, m.seen, sizeof m.signs);
 #endif
     run->cost = m.sums.cost;
+    if (found == STOPPED) /* what some samples tell is not told of all */
+        memset(m.triangle, 0, m.n*TRIANGLE_ROW*sizeof *m.triangle);
     run->status = found == STOPPED ? NN(FIT_INTERRUPTED) : found == NOT_CONVEX ? NN(FIT_NOT_CONVEX) : NN(FIT_NOT_FINITE);
     if (found != EVALUATED)
         m.sums.cost = m.sums.chi2 = (double) NAN; /* of some samples only */
