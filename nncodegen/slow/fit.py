@@ -189,7 +189,7 @@ class Fit:
         here, fall = self._here, self._here.possible_fall()
         if fall <= self._least * here.size or here.largest_cosine() ** 2 <= self._least:
             return "step"
-        squares = here.scaled_length**2 + self._rows.squares(self._problem, self.parameters)
+        squares = here.scaled_length**2 + self._rows.squares(self._problem, self._place)
         noise = 4 * self._rounding * np.sqrt(squares)
         return "cost" if fall <= noise * (np.sqrt(2 * here.size) + noise / 2) else "stalled"
 

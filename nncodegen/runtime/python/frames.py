@@ -19,12 +19,12 @@ ERROR = "_error"
 def _frame(columns: Mapping[str, Any], index: Sequence[Any] | None = None, index_name: str | None = None) -> Any:
     """Return a DataFrame. Raises ImportError without pandas."""
     try:
-        import pandas as pd  # noqa: PLC0415 (optional, and slow to import)
+        from pandas import DataFrame, Index  # noqa: PLC0415 (optional, and slow to import)
     except ImportError as error:
         raise ImportError(
             "to_frame needs pandas, which is not installed: python -m pip install pandas"
         ) from error  # fmt: skip
-    return pd.DataFrame(dict(columns), index=None if index is None else pd.Index(index, name=index_name))
+    return DataFrame(dict(columns), index=None if index is None else Index(index, name=index_name))
 
 
 def _joined(parameters: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
