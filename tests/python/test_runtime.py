@@ -135,7 +135,9 @@ def test_no_import_upwards():
                 assert {alias.name.split(".")[0] for alias in node.names} <= allowed, path
             if isinstance(node, ast.ImportFrom) and not node.level:
                 inside = node not in ast.walk(ast.Module([n for n in tree.body if not isinstance(n, ast.If)], []))
-                optional = set() if node in tree.body or inside else {"scipy", "matplotlib", "rich", "IPython"}
+                optional = (
+                    set() if node in tree.body or inside else {"scipy", "matplotlib", "pandas", "rich", "IPython"}
+                )
                 assert node.module.split(".")[0] in allowed | optional, path
             if isinstance(node, ast.ImportFrom):
                 assert node.level < 2, path
