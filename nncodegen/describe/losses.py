@@ -77,5 +77,5 @@ SAME = {f"sparse_{name}": name for name in ("categorical_crossentropy", "categor
 
 
 def usual_name(loss: Any) -> Any:
-    """The name of a loss in LOSSES, where it has another; anything else as it is."""
+    """Return the name of a loss in LOSSES, where it has another; anything else as it is."""
     return SAME.get(loss, loss) if isinstance(loss, str) else loss

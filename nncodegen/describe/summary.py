@@ -42,13 +42,13 @@ def print_tensors(program: Program, print_fn: Callable[[str], Any] | None) -> No
 
 
 def layer_row(layer: Layer, number: int, part: Part) -> tuple[str, str, str]:
-    """The row of a layer: its name and kind, the shape of its output, the number of its parameters."""
+    """Make the row of a layer: its name and kind, the shape of its output, the number of its parameters."""
     count = sum(tensor.size for tensor in part.parameters)
     return f"{_title(layer, number)} ({type(layer).__name__})", _shape(part.shape), f"{count:,}"
 
 
 def graph_rows(uses: Uses, inputs: Sequence[Node], outputs: Sequence[Node]) -> list[tuple[str, str, str, str]]:
-    """The rows of inputs and layers, with what each is called on."""
+    """Make the rows of inputs and layers, with what each is called on."""
     names = {id(node): name for node, name in zip(inputs, input_names(inputs), strict=True)}
     rows = [(f"{names[id(node)]} (Input)", _shape(node.shape), "0", "-") for node in inputs]
     titles: dict[int, str] = {}
@@ -68,7 +68,7 @@ def graph_rows(uses: Uses, inputs: Sequence[Node], outputs: Sequence[Node]) -> l
 
 
 def _title(layer: Layer, number: int) -> str:
-    """The name of a layer, or its kind and the number that its parameters have."""
+    """Return the name of a layer, or its kind and the number that its parameters have."""
     kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
     return layer_name(layer) or f"{kind}_{number}"
 
@@ -78,6 +78,6 @@ def _shape(shape: Shape) -> str:
 
 
 def _counts(program: Program) -> tuple[int, int]:
-    """The number of all parameters, and of those that are trained."""
+    """Count all parameters, and those that are trained."""
     trained = sum(tensor.size for tensor in program.parameters if tensor.trained and tensor.momentum is None)
     return program.parameter_count, trained

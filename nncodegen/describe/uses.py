@@ -63,7 +63,7 @@ class Uses:
         self.shapes = tuple(self._results[id(node)].shape for node in outputs)
 
     def part(self, node: Node) -> Part:
-        """What the use of a layer adds whose result is this node, or the part of an input."""
+        """Return what the use of a layer adds whose result is this node, or the part of an input."""
         return self._results[id(node)]
 
     def _input(self, node: Node, name: str, shape: Shape) -> Element:

@@ -21,7 +21,7 @@ MOST_PARTS = 200
 
 
 def written(value: Any) -> str:
-    """A value as an argument: a text in double quotes, a function by its name."""
+    """Write a value as an argument: a text in double quotes, a function by its name."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list | tuple):
@@ -32,7 +32,7 @@ def written(value: Any) -> str:
 
 
 def layer_text(layer: Layer) -> str:
-    """A layer as it is made: what is not given has its default, and is left out."""
+    """Write a layer as it is made: what is not given has its default, and is left out."""
     arguments, in_order = [], True
     declared: list[Field[Any]] = sorted(fields(layer), key=lambda one: bool(one.kw_only)) if is_dataclass(layer) else []
     for field in declared:
@@ -48,7 +48,7 @@ def layer_text(layer: Layer) -> str:
 
 
 def listed(layers: Iterable[Any]) -> str:
-    """Layers in a list; of many, the first and the last."""
+    """Write layers in a list; of many, the first and the last."""
     texts = [repr(layer) for layer in layers]
     if len(texts) > MOST_LAYERS:
         half = MOST_LAYERS // 2
@@ -57,6 +57,6 @@ def listed(layers: Iterable[Any]) -> str:
 
 
 def formula_text(formula: Expr) -> str:
-    """A formula as text, or that it is long."""
+    """Write a formula as text, or that it is long."""
     parts = sum(1 for _ in islice(preorder_traversal(formula), MOST_PARTS + 1))
     return str(formula) if parts <= MOST_PARTS else "a long formula"

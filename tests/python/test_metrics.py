@@ -339,6 +339,17 @@ def test_a_plateau_lowers_the_rate(monitor, cooldown, tmp_path):
         assert np.array_equal(whole.learning_rate, result.learning_rate)
 
 
+@pytest.mark.parametrize("plateau", [[2, 0, 0, 0], [1, np.nan, 0, 0], [1, 0, np.inf, 0], [1, 0, 0, -1]])
+def test_a_plateau_that_cannot_be(plateau, tmp_path):
+    """A file whose plateau has figures that no training leaves is refused."""
+    module = built(CHAIN, fit=False)
+    module.train(X, LABELS, epochs=2, schedule="plateau").save(tmp_path / "good.npz")
+    with np.load(tmp_path / "good.npz") as good:
+        np.savez(tmp_path / "bad.npz", **{**good, "state.plateau": np.array(plateau, float)})
+    with pytest.raises(ValueError, match=r"bad\.npz is damaged, .* its parts do not fit together"):
+        module.load(tmp_path / "bad.npz")
+
+
 def test_a_plateau_of_the_monitor():
     """Without a monitor of its own it looks at that of the training, else at the validation loss, else at the loss."""
     module = built(CHAIN, fit=False)

@@ -157,7 +157,7 @@ def one_hot(model: Model, Y: Any) -> Any:
 
 
 def are_labels(Y: Any) -> bool:
-    """Whether targets of a model that takes labels are these, (N,) or (N, 1), and no probabilities."""
+    """Tell whether targets of a model that takes labels are these, (N,) or (N, 1), and no probabilities."""
     if isinstance(Y, Mapping):
         (Y,) = Y.values()
     shape = np.shape(Y)

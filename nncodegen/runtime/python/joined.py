@@ -52,7 +52,7 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
 
 
 def _are_several(name: str, values: Sequence[Any], tensors: tuple[tuple[str, int], ...], flat: tuple[str, ...]) -> bool:
-    """Whether the arrays in a list are those of several inputs or targets, (N, size), and not the rows of a matrix.
+    """Tell whether arrays in a list are those of several inputs or targets, (N, size), and not the rows of a matrix.
 
     Those of one value, and labels, which only ``flat`` targets have, may be (N,). Raises ValueError where the list may
     be either.
@@ -110,7 +110,7 @@ def _side_by_side(
 
 
 def _with_rows(model: Model, name: str, tensor: str, array: Any) -> Any:
-    """Targets as they are, but for the numbers of classes, which become rows with a 1 at the class."""
+    """Make rows with a 1 at the class of targets that are the numbers of classes; others stay as they are."""
     if tensor not in model.facts.label_targets:
         return array
     sizes = dict(model.facts.targets)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def classes_of(model: Model, given: Any, Y: Any, resumed: Any = None) -> Array | None:
-    """The classes that the labels in Y name, in the order of their numbers; None where Y holds numbers.
+    """Return the classes that the labels in Y name, in the order of their numbers; None where Y holds numbers.
 
     They are those that are given, or those of a Result that is resumed, else the different texts in Y, sorted. Raises
     ValueError where they are not as many as the model tells apart.
@@ -47,7 +47,10 @@ def classes_of(model: Model, given: Any, Y: Any, resumed: Any = None) -> Array |
 
 
 def numbers_of(name: str, Y: Any, classes: Array) -> Array:
-    """The number of the class of each sample, (N,). Raises ValueError, with its position, for a label that is none."""
+    """Return the number of the class of each sample, (N,).
+
+    Raises ValueError, with its position, for a label that is no class.
+    """
     places = {label: place for place, label in enumerate(classes.tolist())}
     values = _values(name, Y)
     for row, label in enumerate(values):
@@ -57,7 +60,7 @@ def numbers_of(name: str, Y: Any, classes: Array) -> Array:
 
 
 def rows_of(name: str, labels: Array, classes: int, dtype: Any, expected: str) -> Array:
-    """The numbers of classes as rows with a 1 at the class, along a further axis. Raises ValueError for others."""
+    """Return the numbers of classes as rows with a 1 at the class, along a further axis. Raises ValueError."""
     known = (labels >= 0) & (labels < classes)
     if labels.dtype.kind == "f":
         known &= labels == np.floor(labels)
@@ -70,7 +73,7 @@ def rows_of(name: str, labels: Array, classes: int, dtype: Any, expected: str) -
 
 
 def _read(given: Any) -> Array:
-    """Classes that are given: different texts, or different whole numbers."""
+    """Check classes that are given: different texts, or different whole numbers."""
     array = None if isinstance(given, str) else np.asarray(given)
     if array is not None and array.dtype.kind == "O" and all(isinstance(one, str) for one in array.ravel()):
         array = array.astype(str)
@@ -82,7 +85,7 @@ def _read(given: Any) -> Array:
 
 
 def _are_texts(Y: Any) -> bool:
-    """Whether labels are texts, as the first of them tells."""
+    """Tell whether labels are texts, as the first of them is."""
     if isinstance(Y, list | tuple):
         return bool(Y) and isinstance(Y[0], str)
     if getattr(getattr(Y, "dtype", None), "kind", "") in ("b", "i", "u", "f") or not hasattr(Y, "__array__"):
@@ -92,7 +95,7 @@ def _are_texts(Y: Any) -> bool:
 
 
 def _values(name: str, Y: Any) -> list[Any]:
-    """The labels of the samples, as objects of Python."""
+    """Return the labels of the samples, as objects of Python."""
     if Y is None:
         raise ValueError(f"{name} is missing: expected a label for each sample")
     array = np.asarray(Y)
@@ -106,6 +109,6 @@ def _values(name: str, Y: Any) -> list[Any]:
 
 
 def _listed(classes: Any) -> str:
-    """Some classes, as they are written."""
+    """List some classes as they are written."""
     shown = [repr(one) for one in np.asarray(classes).tolist()]
     return ", ".join(shown if len(shown) <= 10 else [*shown[:10], "..."])

@@ -56,6 +56,9 @@ def _restore(model: Model, arrays: dict[str, Any]) -> Result:
         and (rate is None or len(rate) == epochs)
         and ("plateau" in state) == ("watched" in state)
     )
+    plateau = state.get("plateau", np.array([1.0, 0.0, 0.0, 0.0]))
+    counted = np.isfinite(plateau[2:]).all() and (plateau[2:] >= 0).all()
+    fit = fit and bool(0 < plateau[0] <= 1 and not np.isnan(plateau[1]) and counted)
     if "loss" not in names or not fit or not 0 <= best <= epochs or not resumable:
         raise ValueError("its parts do not fit together")
     metrics = dict(zip(names, figures, strict=True))

@@ -198,7 +198,7 @@ def _count(model: Model, X: Any, Y: Any, parameters: Any, learning_rate: Any, se
 
 
 def _beside(model: Model, name: str, values: Any) -> Any:
-    """The arrays of several inputs or targets in a list as one; what has an axis for the models, or none, as it is."""
+    """Put the arrays of several inputs or targets in a list side by side; leave those of several models as they are."""
     columns = len(model.input_names if name == "X" else model.target_names)
     if not isinstance(values, list | tuple) or all(np.shape(one)[1:] == (columns,) for one in values):
         return values

@@ -47,11 +47,11 @@ class Measure(NamedTuple):
 
     @property
     def higher(self) -> bool | None:
-        """Whether more of it is better; None where that is not known."""
+        """Tell whether more of it is better; None where that is not known."""
         return None if self.figure is None else self.figure.higher
 
     def of_targets(self, data: Data, outputs: Array) -> float:
-        """What a function of one's own gives for some samples. Raises ValueError for what is no number."""
+        """Return what a function of one's own gives for some samples. Raises ValueError for what is no number."""
         assert self.own is not None
         targets = data.targets
         single = targets.ndim == 1 and outputs.shape[1] == 1
@@ -62,7 +62,7 @@ class Measure(NamedTuple):
             raise ValueError(f"the metric {self.name} gives {found!r}, which is no number") from error
 
     def _weights(self, data: Data) -> dict[str, Array]:
-        """What the samples count, for a function that takes it."""
+        """Return what the samples count, for a function that takes it."""
         if data.counts is None:
             return {}
         try:
@@ -73,12 +73,12 @@ class Measure(NamedTuple):
 
 
 def bits_of(metrics: tuple[Measure, ...]) -> int:
-    """The metrics of the kernel as it gets them, a bit for each."""
+    """Return the metrics of the kernel as it gets them, a bit for each."""
     return sum({1 << METRICS.index(metric.native) for metric in metrics if metric.native}) if metrics else 0
 
 
 def measured(metrics: tuple[Measure, ...], data: Data, outputs: Array) -> dict[str, float]:
-    """The metrics of the outputs (N, outputs) for some samples, by name. Raises ValueError."""
+    """Compute the metrics of the outputs (N, outputs) for some samples, by name. Raises ValueError."""
     facts = data.model.facts
     counts = np.ones(len(outputs)) if data.counts is None else np.asarray(data.counts, float)
     targets = np.asarray(data.Y, float)
@@ -114,7 +114,7 @@ def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:
 
 
 def _measure(model: Model, name: Any, value: Any) -> Measure:
-    """A metric by its name, or a function of one's own, under a name that it is given or has."""
+    """Find a metric by its name, or a function of one's own, under a name that it is given or has."""
     if callable(value):
         return Measure(_own_name(getattr(value, "__name__", "") if name is None else name, value), "", None, own=value)
     given = f"{value}" if name is None else name if name == value else _own_name(name, value)
@@ -140,7 +140,7 @@ def _measure(model: Model, name: Any, value: Any) -> Measure:
 
 
 def _own_name(name: Any, value: Any) -> str:
-    """A name that is no other metric's. Raises ValueError."""
+    """Check that a name is no other metric's, and return it. Raises ValueError."""
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f'a metric that is a function needs a name: give {{"name": function}} for {value!r}')
     if name in COLUMNS or name.startswith("val_") or name in FIGURES or name in SAME:

@@ -122,7 +122,7 @@ class Training:
             self._best = Best(settings.mode == "max", settings.min_delta, settings.patience, best, epoch, figure)
 
     def _monitored(self) -> str:
-        """What tells the best epoch, and how, where that is not the usual way."""
+        """Name what tells the best epoch, and how, where that is not the usual way."""
         monitor, mode = self._settings.monitor, self._settings.mode
         if monitor is None:
             return ""

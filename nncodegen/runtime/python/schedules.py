@@ -159,7 +159,7 @@ class Plateau:
                     self.cooling, self.waited = int(numbers["cooldown"]), 0
 
     def state(self) -> dict[str, Any]:
-        """What another training needs to go on."""
+        """Return what another training needs to go on."""
         found = np.array([self.factor, self.best, self.waited, self.cooling], float)
         return {"plateau": found, "watched": self._watched()}
 
@@ -197,7 +197,7 @@ class Schedule:
 
     @property
     def reacts(self) -> bool:
-        """Whether each epoch must be over before the factor of the next is known."""
+        """Tell whether each epoch must be over before the factor of the next is known."""
         return self.function is not None or self.plateau is not None
 
     def _choose(self, name: str, parameters: Any) -> None:
@@ -242,7 +242,7 @@ class Schedule:
             raise ValueError(f"the schedule has {len(self.array)} factors, but there are {self.total} epochs")
 
     def _asked(self, epoch: int) -> float:
-        """The factor that the user's function gives for the epoch after so many."""
+        """Ask the user's function for the factor of the epoch after so many."""
         assert self.function is not None
         return number(
             self.model, f"the factor of the schedule after {epoch} epochs", self.function(epoch), 0, math.inf, False

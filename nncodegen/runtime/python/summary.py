@@ -29,7 +29,7 @@ def summary(model: Model, /, print_fn: Callable[[str], Any] | None = None) -> No
 
 
 def shape_text(shape: Sequence[int | None]) -> str:
-    """A shape as it is written, None for the samples; that of a number is empty."""
+    """Write a shape, None for the samples; that of a number is empty."""
     return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" if shape else ""
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def choose_mode(role: str, monitor: str | None, mode: str, metrics: tuple[Measure, ...], unknown: str = "") -> str:
-    """Whether less of a figure is better, "min", or more, "max"; ``unknown`` where a function does not tell.
+    """Tell whether less of a figure is better, "min", or more, "max"; ``unknown`` where a function does not tell.
 
     Raises ValueError where it must be said, as the name of the option ``role``.
     """
