@@ -13,11 +13,12 @@ Plain combinations (``relu``, ``gelu``, ...) are expressions and need no class.
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
+import mpmath
 import sympy
-from sympy import Abs, Basic, Eq, Expr, Float, Function, Max, Piecewise, Rational, S, Symbol, erfc, exp, log, sqrt
+from sympy import Abs, Basic, Eq, Expr, Float, Function, Max, Piecewise, Rational, S, Symbol, erf, erfc, exp, log, sqrt
 from sympy.codegen.cfunctions import expm1, log1p
 from sympy.logic.boolalg import ITE, Xor
 
@@ -334,6 +335,107 @@ class log_cosh(StableFunction):
         near = log1p(expm1(-Abs(z)) ** 2 / (2 * decay(Abs(z))))
         far = Abs(z) - log(2 - _distance(z))  # exp(|z|)/(1 + tanh(|z|))
         return Piecewise((near, Abs(z) < 1), (far, True))
+
+
+class erfcx_derivative(StableFunction):
+    """The derivative of the scaled complementary error function exp(z**2)*erfc(z), taken n times; see erfcx.
+
+    Near 0 and for negative z, each derivative follows from those before it without a loss of digits. Far out, nothing
+    would be left of 2*z*erfcx(z) - 2/sqrt(pi) = -1/(sqrt(pi)*z**2) + ...: there, it is a polynomial in 1/(z + 4) times
+    1/(z + 1/2)**(n + 1).
+    """
+
+    nargs = 2
+
+    @staticmethod
+    def definition(z: Expr, n: Expr) -> Expr:
+        return _derivatives_of_erfcx(exp(z**2) * erfc(z), z, int(n))
+
+    @staticmethod
+    def stable(z: Expr, n: Expr) -> Expr:
+        inner = Piecewise((z, z < TAIL), (S.Zero, True))
+        outer = Piecewise((TAIL, z < TAIL), (z, True))
+        v = 2 * (TAIL + 4) / (outer + 4) - 1
+        far = S.Zero
+        for coefficient in _tail_of_erfcx(int(n)):
+            far = far * v + coefficient
+        near = _derivatives_of_erfcx(exp(inner**2) * erfc(inner), inner, int(n))
+        return Piecewise((near, z < TAIL), (far / (outer + S.Half) ** (n + 1), True))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        z, n = self.args
+        return erfcx_derivative(z, n + 1)
+
+
+class erfcx(StableFunction):
+    """The scaled complementary error function, exp(z**2)*erfc(z), which approaches 1/(sqrt(pi)*z) far out."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return exp(z**2) * erfc(z)
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        return erfcx_derivative(z, S.Zero)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return erfcx_derivative(self.args[0], S.One)
+
+
+class log_erfc(StableFunction):
+    """log(erfc(z)), which approaches -z**2 where erfc underflows."""
+
+    nargs = 1
+
+    @staticmethod
+    def definition(z: Expr) -> Expr:
+        return log(erfc(z))
+
+    @staticmethod
+    def stable(z: Expr) -> Expr:
+        near = log1p(-erf(Piecewise((z, z < TAIL), (S.Zero, True))))
+        return Piecewise((near, z < TAIL), (log(erfcx(Piecewise((TAIL, z < TAIL), (z, True)))) - z**2, True))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return -2 / (sqrt(sympy.pi) * erfcx(self.args[0]))
+
+
+TAIL = S.Half
+"""From here on, erfcx and its derivatives are computed by polynomials."""
+
+TAIL_TERMS = 24
+"""So many coefficients are enough for the last digit of the first derivatives."""
+
+
+def _derivatives_of_erfcx(value: Expr, z: Expr, n: int) -> Expr:
+    """The derivative of a function f, taken n times, where f' = 2*z*f - 2/sqrt(pi)."""
+    derivatives = [value, 2 * z * value - 2 / sqrt(sympy.pi)]
+    for k in range(1, n):  # the recurrence of Hermite's functions: Abramowitz and Stegun (1964), 7.2.7
+        derivatives.append(2 * z * derivatives[k] + 2 * k * derivatives[k - 1])
+    return derivatives[n]
+
+
+@lru_cache
+def _tail_of_erfcx(n: int) -> tuple[Float, ...]:
+    """The polynomial in v = 9/(z + 4) - 1 that is the n-th derivative of erfcx times (z + 1/2)**(n + 1), for z >= 1/2.
+
+    It interpolates that product at Chebyshev's points; the coefficient of the highest power comes first.
+    """
+    with mpmath.workdps(60):
+
+        def product(v: Any) -> Any:
+            z = 2 * (mpmath.mpf(float(TAIL)) + 4) / (v + 1) - 4
+            with mpmath.workdps(60 + int(2 * (n + 1) * mpmath.log10(2 + z))):  # as many digits cancel
+                derivatives = [mpmath.exp(z * z) * mpmath.erfc(z)]
+                derivatives.append(2 * z * derivatives[0] - 2 / mpmath.sqrt(mpmath.pi))
+                for k in range(1, n):
+                    derivatives.append(2 * z * derivatives[k] + 2 * k * derivatives[k - 1])
+                return derivatives[n] * (z + 0.5) ** (n + 1)
+
+        found = mpmath.chebyfit(product, [-1, 1], TAIL_TERMS)
+        return tuple(Float(str(coefficient), 32) for coefficient in found)
 
 
 class softsign(StableFunction):

@@ -39,7 +39,7 @@ BOUNDED = (
 """Functions whose values are finite, whatever their arguments."""
 
 GROWING = (Add, Mul, Abs, Max, Min, Piecewise, sympy.asinh, functions.constant, functions.softplus,
-           functions.logaddexp, functions.log_cosh, hypot, Cbrt, sympy.acosh, *GUARDED)  # fmt: skip
+           functions.logaddexp, functions.log_cosh, functions.log_erfc, hypot, Cbrt, sympy.acosh, *GUARDED)  # fmt: skip
 """Functions whose values are infinite only where an argument is."""
 
 CARRYING = (

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import mpmath
 import numpy as np
 import pytest
 import sympy
@@ -75,6 +76,30 @@ def test_quotients_of_functions(precision, monkeypatch):
             assert module.predict([0.75, 0.5], [[at]])[0, number] == pytest.approx(value, rel=rel), (name, at)
             by = [found[[a, b].index(symbol)] for symbol in symbols]
             assert by == pytest.approx(gradient, rel=rel, abs=rel * np.max(np.abs(gradient))), (name, at)
+
+
+@pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
+def test_error_functions_far_out(precision):
+    """log(erfc(z)) and exp(z**2)*erfc(z) keep their digits where erfc underflows, and for negative z."""
+    erfc = sympy.erfc(a * x)
+    outputs = [sympy.log(erfc), sympy.exp((a * x) ** 2) * erfc, (1 - sympy.erf(a * x)) / 2]
+    targets = sympy.symbols("y:3")
+    module = built(nn.Model("error_functions", x, targets, {a: 0.5}, outputs), precision, fit=True)
+    eps, least = float(np.finfo(precision).eps), float(np.finfo(precision).tiny)
+    for at in np.array([-6.0, -0.5, 0.0, 1e-9, 0.3, 0.9, 1.1, 6.0, 16.0, 60.0, 2e3], precision):
+        with mpmath.workdps(60):
+            u = mpmath.mpf(float(at))
+            z = u / 2
+            density = 2 / mpmath.sqrt(mpmath.pi)
+            scaled = mpmath.exp(z * z) * mpmath.erfc(z)
+            values = [mpmath.log(mpmath.erfc(z)), scaled, mpmath.erfc(z) / 2]
+            slopes = [-density / scaled * u, (2 * z * scaled - density) * u, -density / 2 * mpmath.exp(-z * z) * u]
+        condition = 1 + 2 * float(z) ** 2  # of exp(z**2) and exp(-z**2)
+        predicted, found = module.predict([0.5], [[at]])[0], module.jacobian([0.5], [[at]])[0, :, 0]
+        for number in range(3):
+            rel = 20 * eps * (condition if number == 2 or at < 0 else 1)
+            assert predicted[number] == pytest.approx(float(values[number]), rel=rel, abs=least), (number, at)
+            assert found[number] == pytest.approx(float(slopes[number]), rel=rel, abs=least), (number, at)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

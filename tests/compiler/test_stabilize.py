@@ -12,8 +12,10 @@ from nncodegen.ir import Element
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.functions import (
     bose_einstein,
+    erfcx,
     exponential_ratio,
     log_cosh,
+    log_erfc,
     log_one_minus_exp,
     log_softplus,
     logaddexp,
@@ -77,6 +79,10 @@ CASES = [
     (sympy.sin(u * z) / z, over(sympy.sin)(u, z)),
     (z / sinh(u * z), under(sinh)(u, z)),
     (sympy.sin(u * z) / sympy.tan(v * z), over(sympy.sin)(u, z) * under(sympy.tan)(v, z)),
+    (log(sympy.erfc(z)), log_erfc(z)),
+    (exp((u * z) ** 2) * sympy.erfc(u * z), erfcx(u * z)),
+    (exp(z**2) * sympy.erfc(-z), erfcx(-z)),
+    (1 - sympy.erf(z), sympy.erfc(z)),
     (log(1 + z**2), sympy.codegen.cfunctions.log1p(z**2)),
     (exp(z) - 1, sympy.codegen.cfunctions.expm1(z)),
     (xlogy(y, sigmoid(z)), -y * softplus(-z)),

@@ -34,6 +34,7 @@ from nncodegen.passes.rules.powers import (
 )
 from nncodegen.passes.rules.products import (
     exponential_times_bose_einstein,
+    exponential_times_erfc,
     exponential_times_sigmoid,
     product_of_exponentials,
     product_with_choice,
@@ -74,6 +75,7 @@ RULES: dict[type, tuple[Rule, ...]] = {
         product_of_exponentials,
         exponential_times_sigmoid,
         exponential_times_bose_einstein,
+        exponential_times_erfc,
         sinh_over_cosh,
         tanh_from_exponentials,
         difference_over_argument,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sympy import Add, Expr, Mul, Pow, S, exp
+from sympy import Add, Expr, Mul, Pow, S, erfc, exp
 from sympy.codegen.cfunctions import expm1
 
 from nncodegen.ir.functions import bose_einstein
@@ -28,6 +28,8 @@ def without_factors(node: Expr, part: Expr) -> tuple[Expr, Expr]:
         powers = [factor.args[0] / part.args[0] for factor in Mul.make_args(node) if isinstance(factor, exp)]
         k = next((power for power in powers if power.is_Integer), S.Zero)
         return k, node / part**k
+    if exponentials(part) and not exponentials(node):
+        return S.Zero, node  # the rest would have the reciprocal of an exponential that the node has not
     base, exponent = _base_and_exponent(part)
     if not exponent.is_number:
         for factor in Mul.make_args(node):
@@ -58,6 +60,15 @@ def as_power(factor: Expr) -> tuple[Expr, Expr]:
     """The base and the exponent of a factor; bose_einstein(z) is 1/(exp(z) - 1)."""
     base, k = (factor, S.One) if isinstance(factor, exp) else factor.as_base_exp()
     return (expm1(*base.args), -k) if isinstance(base, bose_einstein) else (base, k)
+
+
+def argument_of_erfc(node: Expr) -> Expr | None:
+    """The argument z of erfc(z), or -z of 2 - erfc(z), which is erfc(-z) as SymPy writes it; None for others."""
+    if isinstance(node, erfc):
+        return node.args[0]
+    if isinstance(node, Add) and len(node.args) == 2 and node.args[0] == 2 and isinstance(-node.args[1], erfc):
+        return -(-node.args[1]).args[0]
+    return None
 
 
 def exponentials(term: Expr) -> list[Expr]:

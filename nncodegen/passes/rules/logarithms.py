@@ -8,9 +8,19 @@ import sympy
 from sympy import Abs, Add, Expr, Mul, Pow, S, exp, log
 from sympy.codegen.cfunctions import expm1, log1p
 
-from nncodegen.ir.functions import log_cosh, log_one_minus_exp, log_softplus, logaddexp, sech, sech2, sigmoid, softplus
+from nncodegen.ir.functions import (
+    log_cosh,
+    log_erfc,
+    log_one_minus_exp,
+    log_softplus,
+    logaddexp,
+    sech,
+    sech2,
+    sigmoid,
+    softplus,
+)
 from nncodegen.ir.limits import power_near_one
-from nncodegen.passes.rules.factors import exponential_terms
+from nncodegen.passes.rules.factors import argument_of_erfc, exponential_terms
 
 
 def log_of_factors(node: Expr) -> Expr | None:
@@ -71,6 +81,9 @@ def stable_log(factor: Expr) -> Expr | None:
         return log(factor) if factor.is_positive else None
     if factor.func in LOGARITHMS:
         return LOGARITHMS[factor.func](*factor.args)
+    z = argument_of_erfc(factor)
+    if z is not None:
+        return log_erfc(z)
     terms = exponential_terms(factor)
     if terms is not None:
         return log_of_sum(terms)

@@ -7,10 +7,10 @@ from sympy import Add, Expr, Mul, Piecewise, Pow, S, exp
 from sympy.codegen.cfunctions import expm1
 
 from nncodegen.ir import SAMPLE
-from nncodegen.ir.functions import bose_einstein, exponential_ratio, logaddexp, sech, sigmoid, tanh
+from nncodegen.ir.functions import bose_einstein, erfcx, exponential_ratio, logaddexp, sech, sigmoid, tanh
 from nncodegen.ir.shares import share
 from nncodegen.passes.infinities import is_total
-from nncodegen.passes.rules.factors import others
+from nncodegen.passes.rules.factors import argument_of_erfc, others
 
 
 def product_of_exponentials(node: Expr) -> Expr | None:
@@ -35,6 +35,18 @@ def exponential_times_sigmoid(node: Expr) -> Expr | None:
             if k:
                 flipped = sigmoid(u) if isinstance(base, sigmoid) else exponential_ratio(-u, base.args[2], base.args[1])
                 return Mul(base ** (power - k), flipped**k, others(node, factor, other))
+    return None
+
+
+def exponential_times_erfc(node: Expr) -> Expr | None:
+    """exp(z**2 + c)*erfc(z) = exp(c)*erfcx(z) for a number c, also of erfc(-z), which SymPy writes as 2 - erfc(z)."""
+    for factor in node.args:
+        z = argument_of_erfc(factor)
+        for other in node.args if z is not None else ():
+            if isinstance(other, exp):
+                c = sympy.expand(other.args[0] - z**2)
+                if c.is_number:
+                    return exp(c) * erfcx(z) * others(node, factor, other)
     return None
 
 

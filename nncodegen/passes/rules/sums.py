@@ -60,6 +60,10 @@ def _hyperbolic_cosine_complement(z: Expr, sign: Expr) -> Expr | None:
     return -2 * sympy.sinh(z / 2) ** 2 if sign == -1 else None  # 1 - cosh(z) = -2*sinh(z/2)**2
 
 
+def _error_complement(z: Expr, sign: Expr) -> Expr:
+    return sympy.erfc(-sign * z)  # 1 - erf(z) = erfc(z)
+
+
 def _exponential_complement(z: Expr, sign: Expr) -> Expr | None:
     return -expm1(z) if sign == -1 else None  # 1 - exp(z) = -expm1(z)
 
@@ -75,6 +79,7 @@ COMPLEMENTS: dict[tuple[type, Expr], Callable[..., Expr | None]] = {
     (tanh, sympy.Integer(2)): _tanh_square_complement,
     (exp, S.One): _exponential_complement,
     (bose_einstein, S.One): _bose_einstein_complement,
+    (sympy.erf, S.One): _error_complement,
     (share, S.One): _share_complement,
     (sympy.cos, S.One): _cosine_complement,
     (sympy.cosh, S.One): _hyperbolic_cosine_complement,
