@@ -67,7 +67,8 @@ def curve_fit(
         )  # fmt: skip
     if not result.converged:
         raise RuntimeError(f"the fit of {formula} failed: {result.message}")
-    poles.warn(str(formula), result.poles, 2)
+    if result.poles:
+        poles.warn(str(formula), result.poles, 2)
     if not np.isfinite(result.covariance).all():
         what = not_told(result.undetermined)
         if result.degrees_of_freedom <= 0 and not result.undetermined:

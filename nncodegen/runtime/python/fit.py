@@ -127,7 +127,8 @@ def _told(result: FitResult) -> FitResult:
     """The result, after a warning where the fit did not converge, or has a pole among the data."""
     if not result.converged:
         warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, 3)
-    poles.warn(result.model_name, result.poles, 3)
+    if result.poles:
+        poles.warn(result.model_name, result.poles, 3)
     return result
 
 

@@ -46,7 +46,8 @@ def train_by_fit(model: Model, settings: Settings, hyperparameters: dict[str, An
     problem = Problem(model, X, Y, None, None, None, 1.0, tolerance, settings.epochs)
     begun, costs = time.perf_counter(), np.empty(settings.epochs)
     found = problem.solve(start, None, with_residuals=False, history=costs)
-    poles.warn(model.name, found.poles, 4)
+    if found.poles:
+        poles.warn(model.name, found.poles, 4)
     loss = model.native.loss(found.parameters, X, Y, None, samples, None)
     # Without curvature, the loss may be any multiple of the sum of squares.
     factor = 1 / samples if model.facts.curved else loss / found.cost if found.cost > 0 else np.nan
