@@ -69,7 +69,8 @@ def curve_fit(
         )  # fmt: skip
     if not result.converged:
         raise RuntimeError(f"the fit of {quoted(formula)} failed: {result.message}")
-    poles.warn(quoted(formula), result.poles, 2)
+    if result.poles:
+        poles.warn(quoted(formula), result.poles, 2)
     if not np.isfinite(result.covariance).all():
         what = not_told(result.undetermined)
         if result.degrees_of_freedom <= 0 and not result.undetermined:

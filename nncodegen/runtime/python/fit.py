@@ -153,7 +153,8 @@ def _told(result: FitResult) -> FitResult:
     """Return the result, after a warning where it did not converge, unless it was stopped, and one of poles."""
     if not result.converged and result.status != "stopped":
         warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, 3)
-    poles.warn(result.model_name, result.poles, 3)
+    if result.poles:
+        poles.warn(result.model_name, result.poles, 3)
     return result
 
 

@@ -54,7 +54,8 @@ def train_by_fit(model: Model, settings: Settings, hyperparameters: dict[str, An
         settings.epochs,
     )  # fmt: skip
     found = problem.solve(start, None, with_residuals=False, kept=settings.epochs, watch=watch)
-    poles.warn(model.name, found.poles, 4)
+    if found.poles:
+        poles.warn(model.name, found.poles, 4)
     loss = mean_loss(found.parameters)
     # Without curvature, the loss may be any multiple of the sum of squares.
     factor = 1 / samples if model.facts.curved else loss / found.cost if found.cost > 0 else np.nan

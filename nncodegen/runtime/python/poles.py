@@ -16,6 +16,5 @@ def told(poles: Sequence[str]) -> str:
 
 
 def warn(name: str, poles: Sequence[str], stacklevel: int) -> None:
-    """Warns of poles among the data of a fit of a model, if there are some."""
-    if poles:
-        warnings.warn(f"the fit of {name} ended at a pole: {told(poles)}", RuntimeWarning, stacklevel + 1)
+    """Warns of poles among the data of a fit of a model."""
+    warnings.warn(f"the fit of {name} ended at a pole: {told(poles)}", RuntimeWarning, stacklevel + 1)

@@ -68,7 +68,6 @@ static COLD int is_minimum(NN(fitting) *run, fit_memory *m)
     const double signs[4][2] = {{1, 1}, {-1, -1}, {1, -1}, {-1, 1}};
     size_t flat = 0;
     int rises = 0;
-    look_around(run, m);
     for (size_t k = 0; k < m->n; k++)
         flat += m->length[k] == 0;
     if (flat == 0 || !(size_of_cost(m) > 0))

@@ -151,7 +151,7 @@ static COLD void report(NN(fitting) *run, fit_memory *m)
     run->rank = m->rank;
 #if NN_FIT_GUARDS > 0
     for (size_t g = 0; run->poles && g < GUARDS; g++)
-        run->poles[g] = m->signs[g] == WITHOUT_SIGN;
+        run->poles[g] = m->signs[g] == 0;
 #endif
 #if !NN_FIT_CURVED
     if (run->residuals)
@@ -176,7 +176,7 @@ COLD void NN(fit)(NN(fitting) *run)
     memcpy(m.parameters, run->parameters, PARAMETERS*sizeof(real));
     memcpy(m.trial, run->parameters, PARAMETERS*sizeof(real));
 #if NN_FIT_GUARDS > 0
-    memset(m.signs, WITHOUT_SIGN, sizeof m.signs);
+    memset(m.signs, 0, sizeof m.signs);
 #endif
     const int found = evaluate(run, &m, m.parameters, m.triangle, HUGE_VAL, &m.sums);
 #if NN_FIT_GUARDS > 0

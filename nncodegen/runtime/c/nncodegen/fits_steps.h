@@ -212,9 +212,8 @@ static COLD vector newton_dampings(group_of_fits *g, size_t lane, vector damping
     return damping + excess*length/slope;
 }
 
-/* Damps the steps that reach too far until they are as long as they may be, to a tenth. Returns the squares of the
-   lengths. */
-static COLD vector damp_steps(const NN(fits) *run, group_of_fits *g, size_t lane, words *free, words limited,
+/* Damps the steps that reach too far until they are as long as they may be, to a tenth. */
+static COLD void damp_steps(const NN(fits) *run, group_of_fits *g, size_t lane, words *free, words limited,
     vector length)
 {
     const vector reach = get(g->reach + lane, 0), zero = {0};
@@ -242,21 +241,44 @@ static COLD vector damp_steps(const NN(fits) *run, group_of_fits *g, size_t lane
         take_steps(run, g, lane, free);
         length = lengths_of_steps(g, lane);
     }
-    return length;
+}
+
+/* Where the steps lead, and what they promise; to length, the squares of their lengths. */
+INLINE vector promise_of_steps(const NN(fits) *run, group_of_fits *g, size_t lane, vector *length)
+{
+    const int bounded = run->lower && run->upper;
+    const real *const step = g->step + lane, *const system = g->system + lane, *const current = g->current + lane;
+    vector slope = {0}, squares = {0}, lengths = {0};
+    FEW_ROUNDS
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        const vector s = get(step, p);
+        if (!bounded)
+            *at(g->next + lane, p) = get(current, p) + s;
+        if (run->fixed && run->fixed[p])
+            continue;
+        slope += s*get(system, GRADIENT_PLACE + p);
+        lengths += s*s*get(g->scales + lane, p);
+        vector product = s*get(system, place_of(p, p));
+        FEW_ROUNDS
+        for (size_t q = 0; q < p; q++)
+            product += 2*get(step, q)*get(system, place_of(p, q));
+        squares += s*product;
+    }
+    *length = lengths;
+    return -2*slope - squares;
 }
 
 /* The next steps, and what they promise. */
 static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
 {
-    const int bounded = run->lower && run->upper, limited = bounded || run->fixed;
+    const int limited = (run->lower && run->upper) || run->fixed;
     const real steepest = (real) (run->gradient_tolerance*run->gradient_tolerance);
     for (size_t lane = 0; lane < FITS; lane += LANES) {
         const real *const current = g->current + lane, *const system = g->system + lane;
         const real *const gradient = system + GRADIENT_PLACE*FITS, *const scales = g->scales + lane;
         const vector part = 1/get(system, COST_PLACE), zero = {0};
-        real *const step = g->step + lane, *const next = g->next + lane;
         words free[PARAMETERS], steep = {0};
-        vector slope = {0}, squares = {0}, size = {0};
+        vector size = {0}, length;
         if (limited)
             find_free(run, current, gradient, free);
         FEW_ROUNDS
@@ -269,7 +291,7 @@ static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
         }
         *at(g->damping + lane, 0) = zero + LEAST_DAMPING;
         take_steps(run, g, lane, free);
-        vector length = lengths_of_steps(g, lane);
+        vector promise = promise_of_steps(run, g, lane, &length);
         const vector known = get(g->reach + lane, 0), first = where((words) (size > zero), FIRST_REACH*size,
             zero + (real) INFINITY);
         const vector reach = where((words) (known > zero), known, first);
@@ -279,23 +301,11 @@ static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
         *words_at(g->limited + lane) = beyond;
         for (size_t k = 0; k < LANES; k++)
             any |= beyond[k];
-        if (any)
-            length = damp_steps(run, g, lane, free, beyond, length);
-        FEW_ROUNDS
-        for (size_t p = 0; p < PARAMETERS; p++) {
-            const vector s = get(step, p), x = get(current, p);
-            if (!bounded)
-                *at(next, p) = x + s;
-            if (run->fixed && run->fixed[p])
-                continue;
-            slope += s*get(gradient, p);
-            vector product = s*get(system, place_of(p, p));
-            FEW_ROUNDS
-            for (size_t q = 0; q < p; q++)
-                product += 2*get(step, q)*get(system, place_of(p, q));
-            squares += s*product;
+        if (any) {
+            damp_steps(run, g, lane, free, beyond, length);
+            promise = promise_of_steps(run, g, lane, &length);
         }
-        *at(g->predicted + lane, 0) = -2*slope - squares;
+        *at(g->predicted + lane, 0) = promise;
         *at(g->length + lane, 0) = length;
         *at(g->size + lane, 0) = size;
         *(words *) (g->steep + lane) = steep;

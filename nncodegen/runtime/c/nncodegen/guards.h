@@ -1,7 +1,7 @@
 /* The guards of a formula, its denominators: a step that changes the sign of one of them at a sample is not taken, as it
    leads over a pole.
 
-   Needs fit_memory.h. Gives take_guards, keeps_signs.
+   Needs fit_memory.h. Gives begin_guards, take_guards, keeps_signs.
 
    A guard has a sign where all samples that count agree in it; one that is 0, or has both signs, has none, and holds
    nothing: that is so where the start has a pole among the data already. */
@@ -13,32 +13,43 @@
 
 #if NN_FIT_GUARDS > 0
 
-enum { SEEN_POSITIVE = 1, SEEN_NEGATIVE = 2, WITHOUT_SIGN = SEEN_POSITIVE | SEEN_NEGATIVE };
+enum { ALL_ABOVE = 1, ALL_BELOW = 2 };
+
+/* Before the first sample of an evaluation. */
+INLINE void begin_guards(fit_memory *m)
+{
+    memset(m->seen, ALL_ABOVE | ALL_BELOW, sizeof m->seen);
+}
 
 /* Looks at the guards of the samples of a tile; a sample counts where a factor of its rows is not 0. */
 static HOT void take_guards(size_t count, fit_memory *m)
 {
+    double *const counts = m->columns; /* which nobody needs yet */
     const size_t outputs = CURVED ? 1 : FIT_OUTPUTS;
+    for (size_t n = 0; n < count; n++)
+        counts[n] = m->factors[n] != 0;
+    for (size_t k = 1; k < outputs; k++)
+        for (size_t n = 0; n < count; n++)
+            counts[n] = m->factors[k*FOLDED_ROWS + n] != 0 ? 1 : counts[n];
     for (size_t g = 0; g < GUARDS; g++) {
         const real *const values = m->rows.rows + DERIVATIVES - GUARDS + g;
-        int seen = m->seen[g];
+        double not_above = 0, not_below = 0;
+        SUM_LOOP(not_above, not_below)
         for (size_t n = 0; n < count; n++) {
             const real value = values[n*OUTPUTS];
-            int counts = 0;
-            for (size_t k = 0; k < outputs; k++)
-                counts |= m->factors[k*FOLDED_ROWS + n] != 0;
-            seen |= counts ? value > 0 ? SEEN_POSITIVE : value < 0 ? SEEN_NEGATIVE : WITHOUT_SIGN : 0;
+            not_above += value > 0 ? 0 : counts[n];
+            not_below += value < 0 ? 0 : counts[n];
         }
-        m->seen[g] = (signed char) seen;
+        m->seen[g] &= (signed char) ((not_above > 0 ? 0 : ALL_ABOVE) | (not_below > 0 ? 0 : ALL_BELOW));
     }
 }
 
-/* Whether no guard that has a sign has been seen with another. */
+/* Whether no guard that has a sign has lost it. */
 static UNUSED int keeps_signs(const fit_memory *m)
 {
     int lost = 0;
     for (size_t g = 0; g < GUARDS; g++)
-        lost |= m->signs[g] != WITHOUT_SIGN && (m->seen[g] & ~m->signs[g]);
+        lost |= m->signs[g] & ~m->seen[g];
     return !lost;
 }
 

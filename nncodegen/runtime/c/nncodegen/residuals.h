@@ -76,7 +76,7 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
     *sums = (residual_sums) {0, 0, 0};
     memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
 #if NN_FIT_GUARDS > 0
-    memset(m->seen, 0, sizeof m->seen);
+    begin_guards(m);
 #endif
     prepare_rows(parameters, run->samples, m->rows);
     for (size_t first = 0; first < run->samples; first += TILE) {
