@@ -519,6 +519,27 @@ def test_modules_of_torch(dynamo):
         assert predicted(nn.from_onnx(proto), X) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_torch_with_weights_beside_the_file(tmp_path):
+    """The exporter of PyTorch writes larger weights beside the file; windows and recurrences are read from there."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    own = torch.nn
+    module = own.Sequential(
+        own.Conv2d(1, 16, 3, padding=1), own.BatchNorm2d(16), own.PReLU(16), own.MaxPool2d(2),
+        own.Conv2d(16, 6, 3, groups=2, stride=2), own.Flatten(), own.Linear(24, 3), own.Softmax(1),
+    ).eval()  # fmt: skip
+    inputs, path = torch.randn(3, 1, 10, 10), tmp_path / "network.onnx"
+    shapes = ({0: torch.export.Dim("batch")},)
+    torch.onnx.export(module, (inputs,), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
+    assert (tmp_path / "network.onnx.data").exists()
+    graph = nn.from_onnx(path)
+    assert graph.loss == "categorical_crossentropy"
+    with torch.no_grad():
+        expected = module(inputs).numpy()
+    assert predicted(graph, inputs.numpy()) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
 def exported(torch, module, inputs):
     """What the older exporter writes."""
     import io
