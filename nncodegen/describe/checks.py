@@ -85,17 +85,24 @@ def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> E
     """
     if not isinstance(expression, Expr) or isinstance(expression, sympy.MatrixExpr):
         raise ModelError(f"{role} is not a scalar expression: {expression!r}; write it as one number for each sample")
-    graph = graph_of([expression])
-    if graph.is_large:
-        raise ModelError(
-            f"{role} has {graph.depth:,} levels, and {graph.size:,} nodes with shared parts written out: only the "
-            f"formulas of an nncodegen.Model may be so large"
-        )
+    graph = check_size(expression, role)
     expression = plain_conditions(expression)
     _check_nodes(expression, role)
     check_numbers(expression, role)
     _check_symbols(graph, tuple(symbols), role)
     return expression
+
+
+def check_size(expression: Expr, role: str) -> Graph:
+    """The graph of a formula. Raises ModelError for one that is too large for functions that walk trees."""
+    graph = graph_of([expression])
+    if graph.is_large:
+        size = f"{graph.size:,}" if graph.size < 10**12 else f"about 10^{len(str(graph.size)) - 1}"
+        raise ModelError(
+            f"{role} has {graph.depth:,} levels, and {size} nodes with shared parts written out: only the output and "
+            f"the loss of an nncodegen.Model may be so large"
+        )
+    return graph
 
 
 def check_large(graph: Graph, symbols: Iterable[Symbol], role: str) -> None:

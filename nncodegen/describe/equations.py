@@ -13,6 +13,7 @@ import sympy
 from sympy import Derivative, Dummy, Expr, S, Symbol
 from sympy.core.function import AppliedUndef
 
+from nncodegen.describe.checks import check_size
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Step
 
@@ -33,6 +34,7 @@ def applied(expression: Any, role: str) -> Expr:
     """
     if not isinstance(expression, Expr):
         raise ModelError(f"{role} must be an expression, such as u.diff(t) - u.diff(x, 2), not {expression!r}")
+    check_size(expression, role)
     while True:
         composed = [node for node in derivatives_of([expression]) if not isinstance(node.expr, AppliedUndef)]
         written = expression.xreplace({node: node.doit(deep=False) for node in composed})

@@ -18,7 +18,7 @@ from sympy.core.function import AppliedUndef
 from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.describe.assembly import Assembly
 from nncodegen.describe.call import Part
-from nncodegen.describe.checks import check_expression, check_name
+from nncodegen.describe.checks import check_expression, check_name, check_size
 from nncodegen.describe.equations import (
     applied,
     check_functions,
@@ -359,6 +359,8 @@ def _outputs(given: Any, inputs: Sequence[Symbol], name: str) -> tuple[tuple[App
         check_name(function.func.__name__, "the name of an output")
     formulas = tuple(given[function] for function in functions) if isinstance(given, Mapping) else functions
     for function, formula in zip(functions, formulas, strict=True):
+        if isinstance(formula, Expr):
+            check_size(formula, f"the output {function}")
         if not isinstance(formula, Expr) or not formula.has(*functions) or formula.has(Derivative):
             raise ModelError(
                 f"the output {function} must be a formula of what the network gives, which it calls {function}, such "

@@ -12,7 +12,7 @@ import sympy
 from sympy import Expr, Symbol
 from sympy.printing.str import StrPrinter
 
-from nncodegen.describe.checks import bounded
+from nncodegen.describe.checks import bounded, check_size
 from nncodegen.describe.grammar import as_expression, parse
 from nncodegen.errors import ModelError
 
@@ -45,6 +45,7 @@ def to_text(formula: str | Expr | Callable[..., Any], symbols: Mapping[str, Symb
             ) from error
     if not isinstance(formula, Expr):
         raise ModelError(f"{role} must be a name, a formula or a function of {', '.join(symbols)}, not {formula!r}")
+    check_size(formula, role)
     named = {symbol: symbols[symbol.name] for symbol in formula.free_symbols if symbol.name in symbols}
     with bounded(role):
         text = str(_Printer({"order": "lex"}).doprint(formula.xreplace(named)))

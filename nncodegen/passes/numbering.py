@@ -11,8 +11,9 @@ the program.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
@@ -174,12 +175,12 @@ class Numbering:
         return Piecewise(*((branch(value), condition(where)) for value, where in node.args))
 
 
-def split(steps: Iterable[Step], numbering: Numbering) -> dict[Element, Element]:
+def split(steps: Iterable[Step], numbering: Numbering) -> Known:
     """Adds steps to a numbering, each split until it is one function, or one sum of products.
 
     Returns the element that holds the value of each step.
     """
-    known: dict[Element, Element] = {}
+    known = Known()
     recurrences: list[tuple[Element, Expr]] = []
     for step in gathered(steps):
         if step.operator in RECURRENCES:
@@ -195,15 +196,25 @@ def split(steps: Iterable[Step], numbering: Numbering) -> dict[Element, Element]
     return known
 
 
-def known_under(step: Step, known: Mapping[Element, Expr]) -> dict[Element, Expr]:
+class Known(dict[Element, Any]):
+    """What the targets of steps have become, which are found by the names of their tensors, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: dict[str, Element] = {}
+
+    def __setitem__(self, target: Element, value: Any) -> None:
+        super().__setitem__(target, value)
+        self.targets[target.tensor] = target
+
+
+def known_under(step: Step, known: Known) -> dict[Element, Expr]:
     """What the elements that a step reads have become, also where it reads a tensor under other indices."""
     found: dict[Element, Expr] = {}
-    others = [operand for operand in step.operands if operand not in known]
-    targets = {target.tensor: target for target in known} if others else {}
     for operand in step.operands:
         value = known.get(operand)
-        if operand in others and operand.tensor in targets:
-            target = targets[operand.tensor]
+        if value is None and operand.tensor in known.targets:
+            target = known.targets[operand.tensor]
             names = dict(zip(target.indices, operand.indices, strict=True))
             value = renamed(known[target], names)
         if value is not None:

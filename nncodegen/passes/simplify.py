@@ -33,7 +33,7 @@ from nncodegen.ir import (
     solve,
 )
 from nncodegen.ir.functions import StableFunction, decay
-from nncodegen.passes.numbering import Numbering, hint, known_under
+from nncodegen.passes.numbering import Known, Numbering, hint, known_under
 
 MOST_TIMES = 1000
 """How many times the operations of the steps those of a formula that is written out may be: of more, nobody would write
@@ -75,7 +75,7 @@ def _simplify_steps(
     steps: tuple[Step, ...], results: tuple[Element, ...], taken: tuple[str, ...], observe: Observer | None = None
 ) -> tuple[tuple[Step, ...], tuple[Element, ...]]:
     """The simplified steps, and the elements that hold the results in them."""
-    known: dict[Element, Expr] = {}
+    known = Known()
     log_softmax: dict[Element, Step] = {}
 
     def lower(node: Expr) -> Expr | None:
