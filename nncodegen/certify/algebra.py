@@ -7,7 +7,7 @@ first tensor that is another one names the stage and the step in which a fault b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -159,12 +159,23 @@ def _reverse(algebra: Algebra, values: Mapping[str, Array], given: Mapping[str, 
     own, exact = derivatives(program, values, {program.in_training.loss.tensor: one}), derivatives(algebra.given, given)
     exact |= {s.parameter.tensor: given[s.value.tensor] for s in algebra.given.statistics}
     gradient = {e.tensor: t.name for e, t in zip(program.gradient, program.parameters, strict=True)}
+    targets = {step.target.tensor: step.target.indices for step in program.steps}
     for step in program.steps:
         name = step.target.tensor
         if name in gradient:
             yield Pair("differentiate", str(step), values[name], exact[gradient[name]])
-        elif name.startswith("d_") and name[2:] in own and own[name[2:]].shape == values[name].shape:
-            yield Pair("differentiate", str(step), values[name], own[name[2:]])
+        elif name.startswith("d_") and name[2:] in own:
+            indices = targets.get(name[2:], step.target.indices)
+            expected = _in_order(own[name[2:]], indices, step.target.indices)
+            if expected is not None and expected.shape == values[name].shape:
+                yield Pair("differentiate", str(step), values[name], expected)
+
+
+def _in_order(array: Array, indices: Sequence[str], wanted: Sequence[str]) -> Array | None:
+    """Return an array whose axes have some indices in another order of these; None where they are other ones."""
+    if sorted(indices) != sorted(wanted):
+        return None
+    return np.transpose(array, [indices.index(index) for index in wanted])
 
 
 def _fault(pair: Pair, examined: Examined) -> Fault | None:

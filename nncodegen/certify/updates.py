@@ -61,11 +61,10 @@ class Updates(Beside):
         """Parameters after an update beside the exact ones, from the gradient at the point and from those beside it."""
         examined = self.examined
         trained = np.concatenate([np.full(t.size, t.trained) for t in examined.programs.described.parameters])
-        before = many(examined.point.parameters)
         numbers = {**module.optimizers[rule.name], "learning_rate": RATE}
 
-        def after_it(exact: Exact) -> Array:
-            gradients = exact.gradients[:count]
+        def after_it(exact: Exact, point: Point = examined.point) -> Array:
+            before, gradients = many(point.parameters), exact.gradients[:count]
             after = updated(rule, before, np.sum(gradients, axis=0) / len(gradients), numbers)
             return np.where(trained, after, before)
 
@@ -75,7 +74,8 @@ class Updates(Beside):
             first, *others = map(after_it, examined.more_shaken)
             return max(distance(other, first, unit) for other in others)
 
-        exact = [self._followed(after_it(one), k) for k, one in enumerate((examined.exact, *examined.moved[:2]))]
+        beside = zip((examined.exact, *examined.moved[:2]), self.points, strict=True)  # which are at these points
+        exact = [self._followed(after_it(*both), k) for k, both in enumerate(beside)]
         yield from self.found(name, found, exact, lost=lost)
 
     def _sequence(self, module: Module, rule: Update) -> Iterator[Found]:

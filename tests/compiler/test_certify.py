@@ -131,6 +131,16 @@ def test_a_certificate(certificate, module):
     assert "<td>d_W1</td>" in certificate._repr_html_()
 
 
+def test_derivatives_in_another_order():
+    """A derivative whose axes stand in another order than those of its tensor is compared in that order."""
+    model = nn.Sequential([nn.Polynomial(2, 2, "tanh"), nn.Dense(1)], 2, name="ordered")
+    program = nn.compile_model(model, until="differentiate", fit=False)["differentiate"]
+    steps = {step.target.tensor: step.target.indices for step in program.steps}
+    pairs = [(own, steps[f"d_{name}"]) for name, own in steps.items() if f"d_{name}" in steps]
+    assert any(sorted(one) == sorted(other) and one != other for one, other in pairs)
+    assert nn.certify(model, points=1, fit=False).holds
+
+
 def test_single_precision():
     """In single precision, errors are in units of its last place."""
     found = nn.certify(NETWORK, precision="float32", points=1, fit=False)

@@ -106,6 +106,17 @@ def test_what_leaves_the_range_of_the_numbers(examined, quick_compiler):
     assert verdicts["output"] == verdicts["jacobian"] == "holds"
 
 
+def test_an_update_that_leaves_next_to_nothing(examined, quick_compiler):
+    """Where an update takes nearly all of the parameters away, what it leaves has as many digits as there can be."""
+    programs, parameters = examined.programs, np.array([1.000001, 1.000002])
+    point = replace(examined.point, parameters=parameters, X=np.array([[-3.0], [-2.5]]), Y=np.zeros((2, 1)))
+    exact = settled(programs.given, parameters, point.X, point.Y)
+    at = Examined(programs, point, exact, precision_of("float64"), 0, 1)
+    found = {one.figure.quantity: one.figure for one in compare_all(built(ENZYME), at)}
+    assert found["update of adam"].error > 16
+    assert {figure.verdict for figure in found.values()} == {"holds"}
+
+
 def test_exact_second_derivatives(examined, quick_compiler):
     """They are those that SymPy derives from the formula."""
     found = {one.figure.quantity: one.figure for one in compare_all(built(ENZYME), examined)}
