@@ -1,10 +1,9 @@
 """The program of the rows of a Jacobian: what a fit by least squares needs of a model, for every sample.
 
 A row holds the outputs of the model, then its guards (see ``guards``), then the derivatives of the outputs by each
-parameter. A model with several outputs has several
-rows for each sample: then the program has a target for each output, its *seed*, and a row holds the derivatives of the
-sum of the outputs times their seeds. The runtime asks for one row after the other, with a seed of 1 for its output and
-0 for the others.
+parameter. A model with several outputs has several rows for each sample: then the program has a target for each output,
+its *seed*, and a row holds the derivatives of the sum of the outputs times their seeds. The runtime asks for one row
+after the other, with a seed of 1 for its output and 0 for the others.
 """
 
 from __future__ import annotations
