@@ -17,6 +17,7 @@ from nncodegen.curve_table.equation import read_equation
 from nncodegen.curve_table.groups import ERROR, Problem, fit_groups, fit_rows
 from nncodegen.curve_table.settings import Settings
 from nncodegen.errors import BuildError
+from nncodegen.files import write_at_once
 from nncodegen.printable import printable
 from nncodegen.table.read import Table, read_table
 from nncodegen.table.rows import write_csv
@@ -85,7 +86,7 @@ def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None,
     if out is not None:
         rows = zip(formula.parameters, result.parameters.tolist(), result.standard_errors.tolist(), strict=True)
         text = "".join(f"{name},{value!r},{error!r}\n" for name, value, error in rows)
-        out.write_text(f"parameter,value,standard_error\n{text}")
+        write_at_once(out, f"parameter,value,standard_error\n{text}".encode())
         _line(console, "written to", str(out))
     if plot is not None:
         upper, _ = result.plot()
@@ -118,7 +119,7 @@ def _write(console: Console, fits: Any, problem: Problem, out: Path | None) -> N
     if out is None:
         click.echo(text, nl=False)
     else:
-        out.write_text(text)
+        write_at_once(out, text.encode())
     counts = fits["status"].value_counts()
     _line(console, "fits", ", ".join(f"{count:,} {status}" for status, count in counts.items()))
     good = fits[fits["status"] == "converged"]

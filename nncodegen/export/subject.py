@@ -97,7 +97,7 @@ def _joined(given: Mapping[str, Any], program: Program) -> Any:
 
 def _read(path: Path, program: Program) -> Any:
     """The parameters in an .npz archive: that of a Result, one array, or one for each parameter. Raises ModelError."""
-    shapes = {tensor.name: tensor.shape for tensor in program.parameters}
+    shapes = {tensor.name: tuple(size or 0 for size in tensor.shape) for tensor in program.parameters}
     try:
         return read_parameters(path, shapes)
     except OSError as error:

@@ -69,7 +69,7 @@ def load_safetensors(
 
     content = Path(file).read_bytes()
     try:
-        for name, tensor in deserialize(content):
+        for name, tensor in deserialize(content):  # type: ignore[no-untyped-call]
             if tensor["dtype"] in SHORT:
                 short = SHORT[tensor["dtype"]]
                 raise ModelError(f"{file} holds {name!r} in {short}, which is not read: convert it to float32 first")

@@ -132,9 +132,9 @@ def _from_archive(path: Path, program: Program) -> tuple[Any, Any]:
     with path.open("rb") as file, ZipFile(file) as archive:
         members = members_of(archive, file, compressed=True)
         if "X" not in members and "Y" not in members:
-            found = ", ".join(list(members)[:5])
-            raise ModelError(f"{path} holds {found}, not X and Y: numpy.savez(FILE, X=..., Y=...)")
-        found = {}
+            there = ", ".join(list(members)[:5])
+            raise ModelError(f"{path} holds {there}, not X and Y: numpy.savez(FILE, X=..., Y=...)")
+        found: dict[str, Any] = {}
         for name, tensors in (("X", program.inputs), ("Y", program.targets)):
             width = _width(tensors)
             if name in members and width:
