@@ -11,6 +11,7 @@ from sympy import Expr
 
 from nncodegen.curve.formula import Formula, module_of, names_of_columns, read_formula
 from nncodegen.curve.start import read_bounds, read_start
+from nncodegen.runtime.python.endings import ENDINGS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -26,8 +27,9 @@ def curve_fit(
     sigma: ArrayLike | None = None,
     absolute_sigma: bool = False,
     bounds: Any = None,
+    full_output: bool = False,
     **options: Any,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array] | tuple[Array, Array, dict[str, Any], str, int]:
     """Fits a formula to data by least squares: SciPy's ``curve_fit``, for a formula in place of a function.
 
     formula         a text such as "a*exp(-b*x) + c", which is never evaluated, or an expression of SymPy. The names
@@ -42,12 +44,17 @@ def curve_fit(
     absolute_sigma  whether these are known; else only their ratios count, and the covariance is scaled by the reduced
                     chi-square
     bounds          (lower, upper), each a number or (P,); SciPy's Bounds; or a mapping from names to pairs
+    full_output     whether to return what SciPy does then as well: see below
     options         what else the compiled module's ``fit`` takes: robust, starts, tolerance, ...
 
-    Returns (popt, pcov): the parameters, (P,), and their covariance, (P, P), as SciPy does. For all else that a fit
-    tells, build the model and use its ``fit``. The module is compiled once for a formula. Where the data do not
-    determine all parameters, pcov is infinite, and a RuntimeWarning says why. Raises ModelError for a formula that
-    cannot be read, ValueError for data that do not fit to it, and RuntimeError where the fit fails.
+    Returns (popt, pcov): the parameters, (P,), and their covariance, (P, P), as SciPy does. With full_output it is
+    (popt, pcov, infodict, mesg, ier): infodict has "nfev", the evaluations; "fvec", the residuals f(x) - y divided by
+    sigma, (N,); and of the Jacobian of these, J[:, ipvt - 1] = Q R, "fjac", (P, N), whose first columns are the
+    transpose of R, "ipvt", (P,), and "qtf", (P,), the first of Q' fvec; mesg says how the fit ended, and ier is 1, 2 or
+    4 where cost, parameters or gradient ended it. For all else that a fit tells, build the model and use its ``fit``.
+    The module is compiled once for a formula. Where the data do not determine all parameters, pcov is infinite, and a
+    RuntimeWarning says why. Raises ModelError for a formula that cannot be read, ValueError for data that do not fit to
+    it, and RuntimeError where the fit fails.
     """
     names, columns = _columns(formula, x)
     read = read_formula(formula, names)
@@ -70,7 +77,49 @@ def curve_fit(
         if result.degrees_of_freedom <= 0 and not result.undetermined:
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
         warnings.warn(f"the covariance of the parameters of {formula} is infinite: {what}", RuntimeWarning, 2)
+    if full_output:
+        return result.parameters, result.covariance, *_full_output(result, read, columns, y, sigma)
     return result.parameters, result.covariance
+
+
+ENDS = {"cost": 1, "step": 2, "gradient": 4}
+"""The numbers of MINPACK for the tests of convergence, by their names in ``ENDINGS``."""
+
+
+def _full_output(
+    result: Any, formula: Formula, columns: Mapping[str, Any], y: Any, sigma: Any
+) -> tuple[dict[str, Any], str, int]:
+    """infodict, mesg and ier, as SciPy's ``leastsq`` gives them. Missing data count as 0."""
+    module, X = module_of(formula), _matrix(formula, columns)
+    scale = 1.0 if sigma is None else np.asarray(sigma, float)
+    data = np.asarray(y, float).ravel()
+    known = np.isfinite(data)
+    outputs = np.broadcast_to(module.predict(result.parameters, X)[:, 0], data.shape)
+    residuals = np.where(known, (outputs - data) / scale, 0.0)
+    slopes = np.broadcast_to(module.jacobian(result.parameters, X)[:, 0], (len(data), len(result.parameters)))
+    J = np.where(known[:, None], slopes / np.reshape(scale, (-1, 1)), 0.0)
+    Q, R, order = _pivoted(J)
+    fjac = np.zeros(J.T.shape)
+    fjac[:, : len(R)] = R.T
+    info = {"nfev": result.evaluations, "fvec": residuals, "fjac": fjac, "ipvt": order + 1, "qtf": Q.T @ residuals}
+    ending = next((name for name, end in ENDINGS.items() if end.message == result.message), "cost")
+    return info, result.message, ENDS.get(ending, 1)
+
+
+def _pivoted(J: Array) -> tuple[Array, Array, Array]:
+    """Q (N, K), R (K, P) and the order of the columns, the longest that is left first: J[:, order] = Q R."""
+    order: list[int] = []
+    left = J.copy()
+    for _ in range(J.shape[1]):
+        norms = np.linalg.norm(left, axis=0)
+        norms[order] = -1
+        chosen = int(norms.argmax())
+        order.append(chosen)
+        if norms[chosen] > 0:
+            unit = left[:, chosen] / norms[chosen]
+            left = left - np.outer(unit, unit @ left)
+    Q, R = np.linalg.qr(J[:, order])
+    return Q, R, np.array(order)
 
 
 def _columns(formula: str | Expr, x: Any) -> tuple[tuple[str, ...], Mapping[str, Any]]:
