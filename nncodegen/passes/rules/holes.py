@@ -16,7 +16,7 @@ from nncodegen.passes.rules.powers import reciprocal_of_sum_with_quotients
 
 
 def function_over_argument(node: Expr) -> Expr | None:
-    """sin(c*u)/u = c*sin_quotient(c*u), and u/sin(c*u) = 1/(c*sin_quotient(c*u)), also of powers; see QUOTIENTS."""
+    """sin(c*u)/u = c*sin_quotient(c*u), and u/sin(c*u) = 1/(c*sin_quotient(c*u)), also of powers and the like."""
     for factor in node.args:
         base, k = as_power(factor)
         quotient = QUOTIENTS.get(base.func)
