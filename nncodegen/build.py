@@ -10,6 +10,7 @@ is made with the first module and kept as well.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.machinery
 import importlib.util
@@ -26,6 +27,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import distributions, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import cast
 
 from filelock import FileLock
@@ -34,7 +36,7 @@ from platformdirs import user_cache_path
 from nncodegen.compiler import Compiler, find_compiler, headers_of, suffix_of
 from nncodegen.emit import MARK, Sources
 from nncodegen.errors import BuildError
-from nncodegen.files import MODULES, is_intact, keep, write_at_once
+from nncodegen.files import MODULES, is_intact, keep, reason_of, write_together
 from nncodegen.module import Module
 from nncodegen.runtime import embedded
 from nncodegen.targets import (
@@ -56,7 +58,14 @@ SHIPPED = "nncodegen/wrappers"
 VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
 """The environment variable that says which variant of its kernel a portable module uses at most."""
 
+MODULES_OF_BUILD = "nncodegen.modules."
+"""How the names begin under which Python knows built modules; no package of that name is imported."""
+
 CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
+
+
+class _CompilerError(BuildError):
+    """A compiler failed: the message names the folder with its log."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,7 @@ def prepare_wrapper(real: str, march: str = "native") -> Path:
 def load(built: Built) -> Module:
     """Imports a compiled module under a unique name. Raises BuildError if that fails."""
     key = built.path.parent.name.replace(".", "_")
-    name = f"nncodegen.modules.{key}.{built.module}"  # its last part is what the library calls itself
+    name = f"{MODULES_OF_BUILD}{key}.{built.module}"  # its last part is what the library calls itself
     loader = importlib.machinery.ExtensionFileLoader(name, str(built.path))
     spec = importlib.util.spec_from_file_location(name, built.path, loader=loader)
     if spec is None:
@@ -142,7 +151,24 @@ def load(built: Built) -> Module:
     except ImportError as error:
         sys.modules.pop(name, None)
         raise BuildError(f"{built.path} cannot be imported: {error}; build it again with force") from error
+    parent = sys.modules.setdefault(name.rpartition(".")[0], ModuleType(name.rpartition(".")[0]))  # asked for by reload
+    parent.__path__ = []
+    if _Reloads not in sys.meta_path:
+        sys.meta_path.append(_Reloads)
     return cast(Module, module)
+
+
+class _Reloads:
+    """Tells ``importlib.reload`` of a built module what to do: the system loads a library only once in a process."""
+
+    @staticmethod
+    def find_spec(name: str, path: object, target: ModuleType | None = None) -> None:
+        """Finds nothing. Raises ImportError for a built module that is to be loaded again."""
+        if target is not None and name.startswith(MODULES_OF_BUILD):
+            raise ImportError(
+                f"{name.rpartition('.')[2]} is a compiled module, which cannot be loaded again: build its model as it "
+                f"is now, module = nncodegen.build(model), which returns the new module"
+            )
 
 
 def load_variant(built: Built, variant: str) -> Module:
@@ -176,7 +202,7 @@ def check_folder(out: Path) -> None:
 
 
 def write(built: Built, texts: dict[str, str], out: Path) -> Path:
-    """Writes a built module and text files to a folder, each at once; returns the path of the module there.
+    """Writes a built module and text files to a folder, all or none; returns the path of the module there.
 
     Raises BuildError before anything is written if ``check_folder`` does, or if the folder cannot be written.
     Texts of earlier builds of this module that are not written again are removed.
@@ -184,20 +210,20 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
     key = hashlib.sha256(os.fsencode(out.resolve())).hexdigest()
     with _errors_of(out, "name another folder"), _lock(key):
         check_folder(out)
-        for name, text in texts.items():
-            _replace(out / name, text.encode())
-        stages = out / "stages"
-        for stale in sorted(stages.glob("*.txt")):  # checked: nncodegen wrote it, and it is no link
-            if f"stages/{stale.name}" not in texts:
-                stale.unlink()
-        if stages.is_dir() and not any(stages.iterdir()):
-            stages.rmdir()
         target = out / built.path.name
         content = built.path.read_bytes()
         certificate = out / f"{built.module}.certificate.json"
-        if certificate.name not in texts and certificate.exists() and target.read_bytes() != content:
+        stale = certificate.exists() and target.exists() and target.read_bytes() != content
+        wanted = {name: text.encode() for name, text in texts.items()} | {target.name: content}
+        write_together(out, {name: new for name, new in wanted.items() if not _holds(out / name, new)})
+        if stale and certificate.name not in texts:
             certificate.unlink()  # it is that of the module that was here
-        _replace(target, content)
+        stages = out / "stages"
+        for text in sorted(stages.glob("*.txt")):  # checked: nncodegen wrote it, and it is no link
+            if f"stages/{text.name}" not in texts:
+                text.unlink()
+        if stages.is_dir() and not any(stages.iterdir()):
+            stages.rmdir()
         return target
 
 
@@ -210,12 +236,16 @@ def _compile(sources: Sources, compiler: Compiler, work: Path, flags: tuple[str,
     name, cc = sources.module, compiler.command
     for file, text in sources.files.items():
         (work / file).write_text(text)
-    objects = [
-        _start([*cc, *flags, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"], work)
-        for part, source, options in kernel_objects(name, compiler.variants, sources.companions)
-    ]
+    objects: list[subprocess.Popen[bytes]] = []
     try:
+        for part, source, options in kernel_objects(name, compiler.variants, sources.companions):
+            command = [*cc, *flags, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
+            objects.append(_start(command, work))
         wrapper = _wrapper(sources.real, compiler)
+    except BaseException:
+        for started in objects:  # what they would write is not wanted any more
+            started.kill()
+        raise
     finally:
         for started in objects:
             started.wait()
@@ -291,7 +321,9 @@ def _finish(process: subprocess.Popen[bytes], work: Path) -> None:
     command = [str(word) for word in process.args]  # type: ignore[union-attr]
     if process.wait() != 0:
         message = (work / f"{command[-1]}.log").read_text(errors="replace").strip()
-        raise BuildError(
+        if os.strerror(errno.ENOSPC) in message or not shutil.disk_usage(work).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise _CompilerError(
             f"the compiler failed with exit code {process.returncode}:\n    {shlex.join(command)}\n"
             f"{message[:3000]}\nThe sources and its log are in {work}"
         )
@@ -339,12 +371,23 @@ def _lock(key: str) -> Iterator[None]:
 
 @contextmanager
 def _work_folder(key: str) -> Iterator[Path]:
-    """An empty folder to make something in, for one process at a time; it stays if that fails, with its logs."""
+    """An empty folder to make something in, for one process at a time.
+
+    It stays, with its logs, where a compiler failed, and is removed at any other end, such as Ctrl-C or a full disk.
+    """
     with _errors_of(cache_folder(), CACHE_ADVICE), _lock(key):
         work = cache_folder() / f"{key}.work"
         shutil.rmtree(work, ignore_errors=True)  # of a build that was killed; nobody else holds the lock
         work.mkdir()
-        yield work
+        try:
+            yield work
+        except _CompilerError:
+            raise
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            with suppress(OSError):
+                (cache_folder() / key).rmdir()  # where the module would have been, if that is empty
+            raise
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -354,7 +397,7 @@ def _errors_of(folder: Path, advice: str, doing: str = "write to") -> Iterator[N
     try:
         yield
     except OSError as error:
-        raise BuildError(f"cannot {doing} {folder}: {error.strerror or error}; {advice}") from error
+        raise BuildError(f"cannot {doing} {folder}: {reason_of(error)}; {advice}") from error
 
 
 def _files(out: Path) -> list[Path]:
@@ -378,9 +421,6 @@ def _is_ours(path: Path, out: Path) -> bool:
         return MARK.encode() in file.readline()
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file so that readers see the old content or the new, and not at all if it is the same."""
-    if path.is_file() and path.read_bytes() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_at_once(path, content)
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file has this content already."""
+    return path.is_file() and path.read_bytes() == content

@@ -29,6 +29,7 @@ from nncodegen.emit import identifier
 from nncodegen.errors import CertificateError, ModelError, NncodegenError
 from nncodegen.export import export as write_export
 from nncodegen.export.command import DESTINATIONS
+from nncodegen.files import reason_of
 from nncodegen.ir import Program
 from nncodegen.module import Module
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
@@ -522,7 +523,7 @@ def _of_the_system(error: OSError | UnicodeEncodeError) -> str:
         return (
             f"{letter!a} cannot be written in {error.encoding}: set PYTHONIOENCODING to utf-8, or choose another name"
         )
-    reason = error.strerror or str(error)
+    reason = reason_of(error)
     if error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {reason}"
     try:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import mkstemp
@@ -20,16 +22,48 @@ def write_at_once(path: Path, content: bytes) -> None:
 
     Raises OSError; then the old file is unchanged, and no temporary file is left.
     """
-    handle, name = mkstemp(dir=path.parent, prefix=".")
+    write_together(path.parent, {path.name: content})
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes files below a folder, each atomically, and none before there is room for all.
+
+    Folders are made where they are missing. Raises OSError; then no file has changed, unless a crash of the system or a
+    folder that others change meanwhile came between, and neither temporary files nor new folders are left.
+    """
+    made: list[Path] = []
+    waiting: list[tuple[Path, Path]] = []
     try:
-        with open(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o755 if path.suffix in MODULES else 0o644)
-        _move(Path(name), path)
+        for name, content in contents.items():
+            path = folder / name
+            missing = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made += reversed(missing)
+            handle, beside = mkstemp(dir=path.parent, prefix=".")
+            waiting.append((Path(beside), path))
+            with open(handle, "wb") as file:
+                file.write(content)
+            os.chmod(beside, 0o755 if path.suffix in MODULES else 0o644)
+            _sync(Path(beside))
+        for written, path in waiting:
+            os.replace(written, path)
+        for parent in dict.fromkeys(path.parent for _, path in waiting):
+            _sync(parent)
     except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
+        for written, _ in waiting:
+            with suppress(OSError):
+                written.unlink()
+        for parent in reversed(made):
+            with suppress(OSError):  # others have written there meanwhile
+                parent.rmdir()
         raise
+
+
+def reason_of(error: OSError) -> str:
+    """Why the system could not read or write, in words: a full disk is called that."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
+    return error.strerror or str(error)
 
 
 def keep(made: Path, path: Path) -> None:

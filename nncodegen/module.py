@@ -536,6 +536,7 @@ class Module(Protocol):
         """The outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by their names.
 
         There are some for networks whose losses hold derivatives by inputs: "u_xx" is the second derivative of u by x.
+        A sum of second derivatives, such as a Laplacian, is "u_sum", and its parts are there as well.
         """
 
     def residuals(self, parameters: ArrayLike, data: Mapping[str, Any]) -> dict[str, Array]:

@@ -10,6 +10,7 @@ They are written to be read by ``help``: paragraphs, and tables whose left colum
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from nncodegen.bench.workloads import WORKLOADS
@@ -106,6 +107,26 @@ def signature(app: Any, what: str, name: str, *_: Any) -> tuple[str, str] | None
     return ("", "") if what == "class" and name.rpartition(".")[2] in NOT_CALLED else None
 
 
+def once(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """What autodoc calls for each member: none that the table in the docstring of its class has already."""
+    owner = getattr(thing, "__objclass__", None) or owner_of(thing)
+    return True if owner is not None and name in told(owner) else None
+
+
+def owner_of(thing: Any) -> type | None:
+    """The class that a property is one of, as its function tells; None for anything else."""
+    function = getattr(thing, "fget", None) or getattr(thing, "func", None)
+    parts = getattr(function, "__qualname__", "").split(".")
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    return getattr(module, parts[0], None) if len(parts) == 2 else None
+
+
+def told(owner: type) -> set[str]:
+    """The names in the tables of the docstring of a class."""
+    rows = (ROW.match(line.strip()) for line in (owner.__doc__ or "").splitlines())
+    return {name.strip() for row in rows if row for name in row[1].split(",")}
+
+
 def describe(app: Any, context: Any, lines: list[str]) -> None:
     """What sphinx-click calls for each command: the help of ``bench`` names the workloads only when it is printed."""
     lines[:] = [line.replace("@WORKLOADS@", ", ".join(WORKLOADS)) for line in lines]
@@ -115,5 +136,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Takes part in autodoc."""
     app.connect("autodoc-process-docstring", process)
     app.connect("autodoc-process-signature", signature)
+    app.connect("autodoc-skip-member", once)
     app.connect("sphinx-click-process-description", describe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -27,7 +27,7 @@ from nncodegen.compiler import Compiler, find_compiler
 from nncodegen.describe import Describable, Optimizer, identity_of
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.errors import BuildError, ModelError
-from nncodegen.files import MODULES, write_at_once
+from nncodegen.files import MODULES, reason_of, write_at_once
 from nncodegen.ir import Program
 from nncodegen.module import Module
 from nncodegen.passes.differentiate import differentiate
@@ -225,7 +225,7 @@ def _certificate(
     try:
         write_at_once(file_of(path), certificate.to_json().encode())
     except OSError as error:
-        raise BuildError(f"cannot write {file_of(path)}: {error.strerror or error}") from error
+        raise BuildError(f"cannot write {file_of(path)}: {reason_of(error)}") from error
     return certificate
 
 

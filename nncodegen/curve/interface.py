@@ -10,6 +10,7 @@ import numpy as np
 from sympy import Expr
 
 from nncodegen.curve.formula import Formula, module_of, names_of_columns, quoted, read_formula
+from nncodegen.curve.full_output import full_output_of
 from nncodegen.curve.start import named, read_bounds, read_start
 from nncodegen.runtime.python import poles
 from nncodegen.runtime.python.endings import not_told
@@ -28,8 +29,9 @@ def curve_fit(
     sigma: ArrayLike | None = None,
     absolute_sigma: bool = False,
     bounds: Any = None,
+    full_output: bool = False,
     **options: Any,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array] | tuple[Array, Array, dict[str, Any], str, int]:
     """Fits a formula to data by least squares: SciPy's ``curve_fit``, for a formula in place of a function.
 
     formula         a text such as "a*exp(-b*x) + c", which is never evaluated, or an expression of SymPy. The names
@@ -44,12 +46,17 @@ def curve_fit(
     absolute_sigma  whether these are known; else only their ratios count, and the covariance is scaled by the reduced
                     chi-square
     bounds          (lower, upper), each a number or (P,); SciPy's Bounds; or a mapping from names to pairs
+    full_output     whether to return what SciPy does then as well: see below
     options         what else the compiled module's ``fit`` takes: fixed, robust, starts, tolerance, time_limit, ...
 
-    Returns (popt, pcov): the parameters, (P,), and their covariance, (P, P), as SciPy does. For all else that a fit
-    tells, build the model and use its ``fit``. The module is compiled once for a formula. Where the data do not
-    determine all parameters, pcov is infinite, and a RuntimeWarning says why. Raises ModelError for a formula that
-    cannot be read, ValueError for data that do not fit to it, and RuntimeError where the fit fails.
+    Returns (popt, pcov): the parameters, (P,), and their covariance, (P, P), as SciPy does. With full_output it is
+    (popt, pcov, infodict, mesg, ier): infodict has "nfev", the evaluations; "fvec", the residuals f(x) - y divided by
+    sigma, (N,); and of the Jacobian of these, J[:, ipvt - 1] = Q R, "fjac", (P, N), whose first columns are the
+    transpose of R, "ipvt", (P,), and "qtf", (P,), the first of Q' fvec; mesg says how the fit ended, and ier is 1, 2 or
+    4 where cost, parameters or gradient ended it. For all else that a fit tells, build the model and use its ``fit``.
+    The module is compiled once for a formula. Where the data do not determine all parameters, pcov is infinite, and a
+    RuntimeWarning says why. Raises ModelError for a formula that cannot be read, ValueError for data that do not fit to
+    it, and RuntimeError where the fit fails.
     """
     given = named(p0, bounds, options.get("fixed"))
     names, columns = _columns(formula, x, given)
@@ -76,6 +83,9 @@ def curve_fit(
         if result.degrees_of_freedom <= 0 and not result.undetermined:
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
         warnings.warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning, 2)
+    if full_output:
+        told = full_output_of(result, module_of(read), _matrix(read, columns), y, sigma)
+        return result.parameters, result.covariance, *told
     return result.parameters, result.covariance
 
 

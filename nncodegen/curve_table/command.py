@@ -19,6 +19,7 @@ from nncodegen.curve_table.groups import Problem, fit_groups, fit_rows
 from nncodegen.curve_table.pictures import draw_fit, draw_groups
 from nncodegen.curve_table.settings import Settings
 from nncodegen.errors import BuildError
+from nncodegen.files import write_at_once
 from nncodegen.printable import printable
 from nncodegen.runtime.python.frames import ERROR
 from nncodegen.table.read import Table, read_table
@@ -90,7 +91,7 @@ def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None,
     if out is not None:
         rows = zip(formula.parameters, result.parameters.tolist(), result.standard_errors.tolist(), strict=True)
         text = "".join(f"{name},{value!r},{error!r}\n" for name, value, error in rows)
-        out.write_text(f"parameter,value,standard_error\n{text}")
+        write_at_once(out, f"parameter,value,standard_error\n{text}".encode())
         _line(console, "written to", str(out))
     if plot is not None:
         draw_fit(result, problem, plot)
@@ -125,7 +126,7 @@ def _write(console: Console, fits: Any, problem: Problem, out: Path | None) -> N
     if out is None:
         click.echo(text, nl=False)
     else:
-        out.write_text(text)
+        write_at_once(out, text.encode())
     counts = fits["status"].value_counts()
     _line(console, "fits", ", ".join(f"{count:,} {status}" for status, count in counts.items()))
     good = fits[fits["status"] == "converged"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -12,6 +13,7 @@ import pandas as pd
 
 from nncodegen.curve_table.groups import Problem, fit_partition
 from nncodegen.errors import BuildError, TableError
+from nncodegen.table.read import is_pattern, parquet_files
 
 LOCAL = "local"
 """The address that stands for workers of this machine."""
@@ -42,7 +44,9 @@ def fit_distributed(
     frame = frame[list(dict.fromkeys(names))]
     with ExitStack() as stack:
         if address == LOCAL:
-            cluster = stack.enter_context(distributed.LocalCluster(threads_per_worker=1, dashboard_address=None))
+            quiet = logging.ERROR  # below it, Dask tells how it moves rows, and how its workers end
+            options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": quiet}
+            cluster = stack.enter_context(distributed.LocalCluster(**options))
             client = stack.enter_context(distributed.Client(cluster))
         else:
             client = stack.enter_context(distributed.Client(address))
@@ -65,10 +69,12 @@ def _empty(frame: Any, problem: Problem) -> pd.DataFrame:
 
 
 def _frame(data: Path) -> Any:
-    if not data.exists():
+    if not data.exists() and not is_pattern(data):
         raise TableError(f"there is no file {data}")
+    files = parquet_files(data)
     try:
-        return _imported("dask.dataframe").read_parquet(data)
+        where = list(map(str, files)) if files and is_pattern(data) else str(data)
+        return _imported("dask.dataframe").read_parquet(where)
     except (OSError, ValueError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise TableError(f"{data} is no Parquet file, or folder of them, that can be read: {reason}") from error

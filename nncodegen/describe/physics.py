@@ -142,7 +142,7 @@ class Physics:
             check_expression(formula, [*before.values()], f"the outputs of {self.name}")
         real |= dict(zip(self.functions, outputs, strict=True))
         real |= {symbol: sampled(symbol.name) for symbols in self.targets.values() for symbol in symbols}
-        written, derived = self._derivatives(real, found, names)
+        written, derived, parts_of_sums = self._derivatives(real, found, names)
         parts_of = self._parts(written, found, names)
         scales = {term: sampled(names.free(f"scale_{term}")) for term in self.parts}
         residuals, loss, weight = self._losses(written, parts_of, scales, all(map(_is_total, formulas)), found, names)
@@ -167,7 +167,13 @@ class Physics:
                 )
                 for term, scale in scales.items()
             ),
-            fields=(*outputs, *derived, *(element for elements in parts_of.values() for element in elements)),
+            fields=(
+                *outputs,
+                *derived,
+                *(step.target for step in parts_of_sums),
+                *(element for elements in parts_of.values() for element in elements),
+            ),
+            field_steps=parts_of_sums,
             residuals=residuals,
             extents=network.extents,
         )
@@ -219,8 +225,11 @@ class Physics:
 
     def _derivatives(
         self, real: dict[Expr, Expr], steps: list[Step], names: _Names
-    ) -> tuple[dict[str, tuple[Expr, ...]], tuple[Element, ...]]:
-        """The terms written with elements, and what holds the derivatives in them; steps for these are added."""
+    ) -> tuple[dict[str, tuple[Expr, ...]], tuple[Element, ...], tuple[Step, ...]]:
+        """The terms written with elements, and what holds the derivatives in them; steps for these are added.
+
+        Last come steps for the parts of sums of derivatives, which the terms do not need.
+        """
         sums = laplacians(self._expressions, self.functions)
         zeros = {node: value for node, value in sums.items() if value == 0}
         found: dict[Expr, Element] = {}
@@ -235,7 +244,9 @@ class Physics:
             term: tuple(self._written(part.xreplace(zeros), found, everything, term) for part in parts)
             for term, parts in self.parts.items()
         }
-        return written, tuple(found.values())
+        parts = derivatives_of([value for value in sums.values() if value != 0])
+        each = ((sampled(names.free(name_of(node, self.inputs))), node) for node in parts)
+        return written, tuple(found.values()), tuple(derivative_step(element, node, real) for element, node in each)
 
     def _parts(
         self, written: dict[str, tuple[Expr, ...]], steps: list[Step], names: _Names

@@ -173,12 +173,17 @@ class LoopPrinter:
             if statement.target.tensor not in self._kernel.crossing:
                 yield f"{self._at.stored(statement.target)} = {self._at.local(statement.target)};"
         elif place is Place.SUM:  # of one sample
-            yield f"{self._at.stored(statement.target)} += {value};"
+            yield f"{self._at.stored(statement.target)} += {self._double(value)};"
         elif nest.added:
             factor = value if isinstance(statement.terms[0], Element) else f"({value})"
             yield f"{self._at.stored(statement.target)} += scale*{factor};"
         else:
             yield f"{self._at.stored(statement.target)} = {value};"
+
+    def _double(self, value: str) -> str:
+        """A value that is added to one in double, in whatever precision it is."""
+        cast = value if value.isidentifier() else f"({value})"
+        return f"(double) {cast}" if self._at.program.precision == "float32" else value
 
     def _value(self, statement: Statement) -> str:
         """The value of a statement: its only term, their sum or the largest of them."""
@@ -237,7 +242,7 @@ class LoopPrinter:
                 self._statements(nest.statements, nest)
                 self._exists = []
             for target, name in zip(sums, names, strict=True):
-                self._lines.add(f"sums[{self._at.position(target)}] += {name};")
+                self._lines.add(f"sums[{self._at.position(target)}] += {self._double(name)};")
 
     def _reduction(self, nest: Nest) -> None:
         """A reduction over other indices than the samples: one array element for each sample, summed up in place."""

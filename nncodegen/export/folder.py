@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nncodegen.emit import MARK
 from nncodegen.errors import BuildError
-from nncodegen.files import write_at_once
+from nncodegen.files import reason_of, write_together
 
 LIST = "exported.json"
 """The file that lists what an export wrote, with a hash of each."""
@@ -24,7 +24,7 @@ def check_folder(folder: Path, names: list[str]) -> None:
 
 
 def _not_written(folder: Path, error: OSError) -> BuildError:
-    return BuildError(f"cannot write to {folder}: {error.strerror or error}; name another folder")
+    return BuildError(f"cannot write to {folder}: {reason_of(error)}; name another folder")
 
 
 def _check_folder(folder: Path, names: list[str]) -> None:
@@ -41,18 +41,16 @@ def _check_folder(folder: Path, names: list[str]) -> None:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes files to a folder, which is created, each at once; what an earlier export left is removed.
+    """Writes files to a folder, which is created, all or none; what an earlier export left is removed.
 
     Raises BuildError, before anything is written, where ``check_folder`` does, and if the disk fails.
     """
     try:
         check_folder(folder, list(files))
         earlier = _listed(folder / LIST)
-        for name, content in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_at_once(folder / name, content)
         listed = {name: sha256(content).hexdigest() for name, content in files.items()}
-        write_at_once(folder / LIST, (json.dumps({"generated": MARK, "files": listed}, indent=1) + "\n").encode())
+        text = json.dumps({"generated": MARK, "files": listed}, indent=1) + "\n"
+        write_together(folder, {**files, LIST: text.encode()})
         for name, hash in earlier.items():
             if name not in files and (folder / name).is_file() and _may_replace(folder / name, hash):
                 (folder / name).unlink()

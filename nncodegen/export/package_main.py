@@ -81,7 +81,9 @@ def _predict(data: str, out: str | None, file: str | None) -> int:
         outputs = MODEL.predict(parameters, X)
     except ValueError as error:
         raise InputError(f"{data}: {error}") from error
-    rows = [MODEL.output_labels, *([repr(float(value)) for value in row] for row in outputs)]
+    plain_cell = _runtime("cells").plain_cell
+    labels = [plain_cell(label) for label in MODEL.output_labels]
+    rows = [labels, *([repr(float(value)) for value in row] for row in outputs)]
     if out is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
         return 0
@@ -92,12 +94,16 @@ def _predict(data: str, out: str | None, file: str | None) -> int:
 
 def _parameters(file: str) -> Any:
     """The parameters in an archive: those of a Result, one array, or one for each."""
-    archives = importlib.import_module(f"{MODEL.Result.__module__.rpartition('.')[0]}.archives")
     try:
-        stored = archives.read_parameters(file, MODEL.parameter_shapes)
+        stored = _runtime("archives").read_parameters(file, MODEL.parameter_shapes)
     except ValueError as error:
         raise InputError(f"{file} {error}") from error
     return np.concatenate([part.ravel() for part in stored.values()]) if isinstance(stored, dict) else stored
+
+
+def _runtime(name: str) -> Any:
+    """A module of what all compiled modules share."""
+    return importlib.import_module(f"{MODEL.Result.__module__.rpartition('.')[0]}.{name}")
 
 
 def _read(data: str) -> Any:

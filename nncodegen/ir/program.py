@@ -310,6 +310,8 @@ class Program:
     """The terms of the loss, where each has samples of its own."""
     fields: tuple[Element, ...] = ()
     """What a module tells of every sample besides the outputs: derivatives of these, and what the terms are there."""
+    field_steps: tuple[Step, ...] = ()
+    """What only the fields need: the parts of sums of derivatives, which nothing else computes one by one."""
     residuals: tuple[Element, ...] = ()
     """What the loss of a sample is the sum of the squares of, where these are more than outputs minus targets."""
     not_fitted: str = ""

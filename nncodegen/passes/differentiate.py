@@ -15,7 +15,7 @@ from nncodegen.passes.fitting import fit_of
 from nncodegen.passes.hessian import hessian
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
-from nncodegen.passes.tangent import fields, tangent
+from nncodegen.passes.tangent import fields, tangent, with_field_steps
 
 OF_A_BATCH = (
     "the rows of a fit are of single samples, and its BatchNormalization needs statistics of them all (with "
@@ -31,7 +31,8 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
     Those are for fits and for the Hessian, with ``fit``; by default, of formulas. A formula that does not allow a fit
     has no companion for that; with ``fit``, it raises ModelError.
     """
-    program = tangent(program)
+    told = with_field_steps(program) if program.field_steps else None
+    program = replace(tangent(program), field_steps=())
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     rest = split(program.at_rest.steps, numbering)  # first, as its results keep their names
     known = split(program.steps, numbering) if program.statistics else rest
@@ -45,7 +46,7 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
         gradient = tuple(followed.get(tensor.name, element) for tensor, element in own)
         derived = replace(derived, gradient=gradient, statistics=(), batch=InTraining(training, loss))
     derived = replace(derived, steps=gathered(needed(numbering.steps, derived.results)))
-    derived = _with_companions(_told_sizes(derived, program), program, fit)
+    derived = _with_companions(_told_sizes(derived, program), program, told or program, fit)
     companions = (replace(one, program=_told_sizes(one.program, program)) for one in derived.companions)
     return replace(derived, companions=tuple(companions))
 
@@ -66,14 +67,17 @@ def _told_sizes(derived: Program, program: Program) -> Program:
     return replace(derived, extents=(*derived.extents, *extents)) if extents else derived
 
 
-def _with_companions(derived: Program, program: Program, fit: bool | None) -> Program:
-    """The differentiated program with the companions for its fit and its Hessian, or why there is no fit."""
+def _with_companions(derived: Program, program: Program, told: Program, fit: bool | None) -> Program:
+    """The differentiated program with the companions for its fit and its Hessian, or why there is no fit.
+
+    ``told`` has what a module tells of every sample.
+    """
     never = NOTHING if not program.parameters else OF_A_BATCH if program.statistics else ""
     if never and fit:
         raise ModelError(f"{program.name} cannot be fitted: {never}; build it without fit=True")
     if never:
         return replace(derived, not_fitted=never)
-    others = (fields(program),) if program.fields else ()
+    others = (fields(told),) if program.fields else ()
     if fit is False or (fit is None and program.layered):
         return replace(derived, not_fitted="it was built without fit=True", companions=others)
     found = fit_of(program)

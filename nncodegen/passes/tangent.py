@@ -67,6 +67,11 @@ def tangent(program: Program) -> Program:
     return replace(program, steps=tuple(steps.steps))
 
 
+def with_field_steps(program: Program) -> Program:
+    """The program without derivatives by inputs that has, besides, the steps that only its fields need."""
+    return tangent(replace(program, steps=(*program.steps, *program.field_steps), field_steps=()))
+
+
 def fields(program: Program) -> Companion:
     """The program of what a module tells of every sample besides the outputs."""
     weight = Element(program.weight.name, (SAMPLE,))

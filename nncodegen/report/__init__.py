@@ -10,7 +10,7 @@ from typing import Any
 
 from nncodegen.emit import MARK
 from nncodegen.errors import BuildError
-from nncodegen.files import write_at_once
+from nncodegen.files import reason_of, write_at_once
 
 NEEDED = "a report needs jinja2, pygments, matplotlib and graphlay: pip install 'nncodegen[report]'"
 
@@ -35,7 +35,7 @@ class Report:
         try:
             write_at_once(target, self.html.encode())
         except OSError as error:
-            raise BuildError(f"cannot write {target}: {error.strerror or error}; name another file") from error
+            raise BuildError(f"cannot write {target}: {reason_of(error)}; name another file") from error
 
     def __repr__(self) -> str:
         return f"<Report: {self.name}, {len(self.html.encode()):,} bytes>"

@@ -63,7 +63,7 @@ def make(
         "mark": MARK,
         "lead": _lead(described, subject.model),
         "figures": _figures(compiled),
-        "sections": SECTIONS,
+        "sections": _sections(outcome is not None),
         "legend": _legend(described),
         **_numbers(described, outcome, given, path),
         **_training(subject.model, described, given, path),
@@ -78,6 +78,11 @@ def make(
     raise ModelError(
         f"the report of {described.name} has {len(page.encode()):,} bytes, more than {LIMIT:,}: give it fewer data"
     )
+
+
+def _sections(result: bool) -> list[tuple[str, str]]:
+    """The sections in their order: what a training or a fit gave comes first, where there is a result."""
+    return sorted(SECTIONS, key=lambda section: result and section[0] != "numbers")
 
 
 def _identity_of_perceptron(program: Program) -> str:

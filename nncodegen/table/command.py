@@ -10,10 +10,11 @@ from typing import Any
 from rich.console import Console
 
 from nncodegen.errors import BuildError
+from nncodegen.files import reason_of, write_at_once
 from nncodegen.printable import printable
 from nncodegen.table.fit import Fitted, Understood, fit
 from nncodegen.table.model import check_out, load_model
-from nncodegen.table.read import Table, read_table
+from nncodegen.table.read import Table, is_pattern, read_table
 from nncodegen.table.rows import ending_of, stem_of, write_csv
 from nncodegen.table.settings import Settings
 
@@ -35,7 +36,7 @@ def run_fit(
 ) -> None:
     """Learns from a file, and writes a folder. Raises TableError, ModelError and BuildError."""
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
-    folder = out or Path(f"{stem_of(data)}_model")
+    folder = out or Path(f"{data.parent.name or 'data' if is_pattern(data) else stem_of(data)}_model")
     check_out(folder)  # before the work, not after it
     table = read_table(data)
     commas = f", with decimal commas as in {table.decimal_comma}" if table.decimal_comma else ""
@@ -67,10 +68,9 @@ def run_predict(model: Path, data: Path, out: Path | None, unknown: str) -> None
         sys.stdout.write(text)
         return
     try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text)
+        write_at_once(out, text.encode())
     except OSError as error:
-        raise BuildError(f"cannot write to {out}: {error.strerror or error}; name another file") from error
+        raise BuildError(f"cannot write to {out}: {reason_of(error)}; name another file") from error
 
 
 def _tell(console: Console, table: Table, understood: Understood) -> None:

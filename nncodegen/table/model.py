@@ -7,6 +7,7 @@ import io
 import json
 import re
 import zipfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from nncodegen.build import check_folder
 from nncodegen.emit import MARK
 from nncodegen.errors import BuildError, CompilerNotFoundError, ModelError, TableError
 from nncodegen.export import Exportable
-from nncodegen.files import write_at_once
+from nncodegen.files import reason_of, write_together
 from nncodegen.network import Description, Ensemble, Kind, PaddedNetwork, padded, predict_mean
 from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module
@@ -103,6 +104,18 @@ class TableModel:
         """
         out = Path(folder)
         check_out(out)
+        there = set(_modules(out))
+        try:
+            self._write(out)
+        except BaseException:
+            for path in _modules(out):
+                if path not in there:
+                    _remove(path)
+            with suppress(OSError):  # it holds a model
+                out.rmdir()
+            raise
+
+    def _write(self, out: Path) -> None:
         networks = list(dict.fromkeys(padded(member.network).built for member in self.members))
         modules = [MODULE, *(f"{MODULE}{number}" for number in range(2, len(networks) + 1))]
         places = dict(zip(networks, modules, strict=True))
@@ -137,13 +150,13 @@ class TableModel:
         text["checksum"] = _checksum(text, list(arrays.values()))
         try:  # the description first: it marks the folder as ours, and says which parameters belong to it
             out.mkdir(parents=True, exist_ok=True)
-            write_at_once(out / DESCRIPTION, json.dumps(text, indent=1).replace("{\n ", "{", 1).encode() + b"\n")
-            write_at_once(out / PARAMETERS, archive.getvalue())
+            described = json.dumps(text, indent=1).replace("{\n ", "{", 1).encode() + b"\n"
+            write_together(out, {DESCRIPTION: described, PARAMETERS: archive.getvalue()})
             for path in _modules(out):
                 if path.name not in modules:
                     _remove(path)
         except OSError as error:
-            raise BuildError(f"cannot write to {out}: {error.strerror or error}; name another folder") from error
+            raise BuildError(f"cannot write to {out}: {reason_of(error)}; name another folder") from error
 
 
 def _array(number: int) -> str:
@@ -161,7 +174,8 @@ def _checksum(text: dict[str, Any], arrays: list[Any]) -> str:
 
 def _modules(out: Path) -> list[Path]:
     """The folders of modules inside the folder of a model."""
-    return sorted(path for path in out.iterdir() if path.is_dir() and _MODULE.fullmatch(path.name))
+    found = out.iterdir() if out.is_dir() else ()
+    return sorted(path for path in found if path.is_dir() and _MODULE.fullmatch(path.name))
 
 
 def _remove(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from glob import glob
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from nncodegen.table.cells import MISSING, text_of
 from nncodegen.table.dates import Dates, read_dates
 from nncodegen.table.numbers import PLAIN, has_decimal_comma, read_numbers
 from nncodegen.table.rows import ENDINGS, ending_of, read_csv, read_rows
+
+INDEX_OF_DASK = "__null_dask_index__"
+"""A column that Dask writes for an index without a name."""
 
 _MISSING = frozenset(MISSING)
 _MOST_NAMES = 20  # an error lists at most this many names
@@ -135,18 +139,21 @@ class Table:
 def read_table(path: str | PathLike[str]) -> Table:
     """The table in a file that ends in .csv, .tsv, .txt (each of which may be compressed, as in .csv.gz) or .parquet.
 
-    Raises TableError, which says what is wrong, and where.
+    A folder of Parquet files, and a pattern that several match, such as data/2026-*.parquet, are one table, with the
+    rows in the order of the names. Raises TableError, which says what is wrong, and where.
     """
     path = Path(path)
-    if not path.is_file():
+    several = parquet_files(path)
+    if several is None and not path.is_file():
         raise TableError(f"there is no file {path}")
     ending = ending_of(path)
-    if ending not in (*ENDINGS, ".parquet"):
+    if several is None and ending not in (*ENDINGS, ".parquet"):
         raise TableError(
             f"{path} does not end in .csv, .tsv, .txt (or one of them with .gz) or .parquet: its format is not known"
         )
     try:
-        table = _read_parquet(path) if ending == ".parquet" else Table(*read_csv(path))
+        parquet = several is not None or ending == ".parquet"
+        table = _read_parquet(path, several) if parquet else Table(*read_csv(path))
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror or error}") from error
     header = "the header" if table.delimiter is None else "line 1"
@@ -162,17 +169,64 @@ def read_table(path: str | PathLike[str]) -> Table:
     return table
 
 
-def _read_parquet(path: Path) -> Table:
+def is_pattern(path: Path) -> bool:
+    """Whether a path is a pattern that names of files match, and no file or folder itself."""
+    return not path.exists() and any(letter in str(path) for letter in "*?[")
+
+
+def parquet_files(path: Path) -> list[Path] | None:
+    """The Parquet files in a folder, or that match a pattern, in the order of their names; None for a single file.
+
+    Names that begin with a dot or an underscore are those of other files, as everywhere. Raises TableError where there
+    are none.
+    """
+    if path.is_dir():
+        below = sorted(path.rglob("*.parquet"))
+        found = [file for file in below if not any(part[0] in "._" for part in file.relative_to(path).parts)]
+    elif is_pattern(path):
+        matching = sorted(map(Path, glob(str(path), recursive=True)))
+        others = [file for file in matching if not file.is_dir() and ending_of(file) != ".parquet"]
+        if others:
+            raise TableError(f"{path} matches {others[0]}, which is no Parquet file: only these are read together")
+        found = [file for each in matching for file in (parquet_files(each) or [each])]
+    else:
+        return None
+    found = [file for file in found if file.is_file()]
+    if not found:
+        raise TableError(f"{path} {'holds' if path.is_dir() else 'matches'} no Parquet files")
+    return found
+
+
+def _together(files: list[Path]) -> pd.DataFrame:
+    """The rows of several Parquet files, all with the same columns; parts of their paths such as year=2026 are, too."""
+    from pyarrow.dataset import dataset  # noqa: PLC0415 (it comes with pandas' reader of Parquet)
+
+    whole = dataset([str(file) for file in files], format="parquet", partitioning="hive")
+    first = None
+    for fragment in whole.get_fragments():
+        names = set(fragment.physical_schema.names)
+        if first is not None and names != first:
+            others = ", ".join(sorted(names ^ first)[:5])
+            raise TableError(f"{fragment.path} has other columns than {files[0]}: one of them lacks {others}")
+        first = names
+    frame: pd.DataFrame = whole.to_table().to_pandas()
+    return frame
+
+
+def _read_parquet(path: Path, files: list[Path] | None) -> Table:
     try:
-        frame = pd.read_parquet(path)
+        frame = pd.read_parquet(path) if files is None else _together(files)
     except ImportError as error:
         raise TableError(
             f"{path} needs pyarrow to be read: install it with `python3 -m pip install 'nncodegen[table]'`"
         ) from error
     except (OSError, ValueError) as error:
-        raise TableError(f"{path} is not a Parquet file that can be read: {str(error).splitlines()[0]}") from error
+        if isinstance(error, TableError):
+            raise
+        kind = "a Parquet file" if files is None else "a set of Parquet files"
+        raise TableError(f"{path} is not {kind} that can be read: {str(error).splitlines()[0]}") from error
     if isinstance(frame.index, pd.DatetimeIndex) or any(name is not None for name in frame.index.names):
         frame = frame.reset_index(allow_duplicates=True)  # an index with a name becomes a column
-    frame = frame.reset_index(drop=True)
+    frame = frame.reset_index(drop=True).drop(columns=INDEX_OF_DASK, errors="ignore")
     frame.columns = [str(name) for name in frame.columns]
     return Table(frame, path)

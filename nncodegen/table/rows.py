@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from nncodegen.errors import TableError
+from nncodegen.runtime.python.cells import plain_cell
 
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 
@@ -161,8 +162,14 @@ def _open(path: Path) -> BinaryIO:
 def write_csv(frame: pd.DataFrame) -> str:
     """A table as CSV that all readers read alike: cells with carriage returns are quoted, too.
 
-    So are names with another delimiter than the comma, as names decide which one a file is taken to have.
+    So are names with another delimiter than the comma, as names decide which one a file is taken to have. Texts that a
+    spreadsheet would compute have an apostrophe before them.
     """
+    frame = frame.rename(columns=lambda name: plain_cell(str(name)))
+    for place, kind in enumerate(frame.dtypes):
+        if pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.StringDtype | pd.CategoricalDtype):
+            cells = frame.iloc[:, place].astype(object)
+            frame.isetitem(place, cells.map(lambda cell: plain_cell(cell) if isinstance(cell, str) else cell))
     others = ("\r", *_DELIMITERS.replace(",", ""))
     broken = any(letter in str(name) for name in frame for letter in others) or any(
         "\r" in cell for name in frame for cell in frame[name].to_numpy() if isinstance(cell, str)

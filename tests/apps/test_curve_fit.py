@@ -54,6 +54,28 @@ def test_a_formula(formula):
     check(nn.curve_fit(formula, X.tolist(), Y.tolist()), optimize.curve_fit(decay, X, Y))
 
 
+def test_full_output():
+    """With full_output it returns what SciPy does, by the same names and in the same shapes."""
+    found = nn.curve_fit(DECAY, X, Y, sigma=SIGMA, absolute_sigma=True, full_output=True)
+    expected = optimize.curve_fit(decay, X, Y, sigma=SIGMA, absolute_sigma=True, full_output=True)
+    check(found, expected)
+    (popt, pcov, info, message, ier), wanted = found, expected[2]
+    assert {name: np.shape(value) for name, value in info.items()} == {name: np.shape(v) for name, v in wanted.items()}
+    np.testing.assert_allclose(info["fvec"], wanted["fvec"], atol=1e-4)
+    assert isinstance(message, str)
+    assert ier in (1, 2, 4)
+    assert info["nfev"] > 1
+    R = np.triu(info["fjac"].T[:3])
+    slopes = np.stack([np.exp(-popt[1] * X), -popt[0] * X * np.exp(-popt[1] * X), np.ones_like(X)], 1) / SIGMA[:, None]
+    chosen = slopes[:, info["ipvt"] - 1]
+    np.testing.assert_allclose(R.T @ R, chosen.T @ chosen, rtol=1e-10)
+    assert sorted(info["ipvt"]) == [1, 2, 3]
+    assert (np.abs(np.diag(R))[:-1] >= np.abs(np.diag(R))[1:]).all()
+    np.testing.assert_allclose(R.T @ info["qtf"], chosen.T @ info["fvec"], atol=1e-9)
+    np.testing.assert_allclose(np.linalg.inv(R.T @ R), pcov[np.ix_(info["ipvt"] - 1, info["ipvt"] - 1)], rtol=1e-9)
+    assert len(nn.curve_fit(DECAY, X, Y, full_output=False)) == 2
+
+
 @pytest.mark.parametrize("absolute", [False, True])
 @pytest.mark.parametrize("sigma", [SIGMA, 3 * SIGMA], ids=["sigma", "three times sigma"])
 def test_sigma(sigma, absolute):

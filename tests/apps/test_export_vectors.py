@@ -55,6 +55,16 @@ def test_its_makefile_builds_and_tests_it(tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
 
 
+def test_a_model_may_be_called_like_a_header(tmp_path):
+    """The header of a model is its own, also where one of the runtime has the same name."""
+    if not shutil.which("gcc"):
+        pytest.skip("not installed: gcc")
+    nn.export(NETWORK, "c", tmp_path, vectors=True, name="many")
+    assert '#include "many.h"' in (tmp_path / "many.c").read_text()
+    done = run(["gcc", "-std=c99", *WARNINGS, "-fsyntax-only", "many.c"], tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_name_of_the_model_stays(tmp_path):
     """A name for the export is not that of the model."""
     nn.export(NETWORK, "c", tmp_path, vectors=True, name="other")
@@ -63,7 +73,8 @@ def test_the_name_of_the_model_stays(tmp_path):
 
 def test_a_header_stands_where_it_may_be_needed():
     """What was included on a condition only is there again where that may not hold."""
-    text = '#if A\n#include "config.h"\n#endif\n#if A\n#include "config.h"\n#endif\n#include "config.h"\n'
+    include = '#include "nncodegen/config.h"\n'
+    text = f"#if A\n{include}#endif\n#if A\n{include}#endif\n{include}"
     found = amalgamated(text, {})
     assert found.count("#ifndef NNCODEGEN_CONFIG_H") == 2
     assert "#if A\n#endif" in found

@@ -20,6 +20,7 @@ from nncodegen.ir.functions import sigmoid, xlogy
 from nncodegen.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
 from nncodegen.ir.quotients import QUOTIENTS, expm1_excess, langevin_slope
 from nncodegen.ir.shares import share
+from nncodegen.passes.rules import RULES
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import rewritings, stabilize
 from nncodegen.perceptron import model as perceptron_model
@@ -141,6 +142,10 @@ def test_what_a_page_shows(pages):
     for text in texts.values():
         for section in ("network", "formulas", "sweep", "stages", "schedule", "c", "certificate", "numbers", "train"):
             assert f'<section id="{section}"' in text
+        places = [text.index(f'<section id="{section}"') for section in ("numbers", "network", "train")]
+        assert places == sorted(places)  # what a fit or a training gave comes first
+        links = [text.index(f'<li><a href="#{section}"') for section in ("numbers", "network", "certificate")]
+        assert links == sorted(links)
     assert "0.649864 to 0.999453" in texts["perceptron"]
     assert re.search(
         r'<a href="#d-\d+">loss</a> = .*  <a class="to" href="#c\d+" aria-label="loss in the C">', texts["digits"]
@@ -154,6 +159,20 @@ def test_what_a_page_shows(pages):
     assert "Accuracy over the epochs" in texts["chain"]
     assert "before and after" in texts["chain"]
     assert "W1 32 × 64" in re.sub("<[^>]*>", "", texts["digits"])
+
+
+def test_without_a_result_the_model_comes_first():
+    """Where there is nothing to tell of a training, the page begins with the network."""
+    text = nn.report(nn.Sequential([nn.Dense(1)], 2, name="untrained")).html
+    places = [text.index(f'<section id="{section}"') for section in ("network", "certificate", "numbers", "train")]
+    assert places == sorted(places)
+
+
+def test_rules_are_told_in_words():
+    """What a page says of a rule does not send its reader to the source."""
+    for rule in (rule for rules in RULES.values() for rule in rules):
+        about = (rule.__doc__ or "").split("\n\n")[0]
+        assert not re.search(r"\bsee\b|``|\b[A-Z][A-Z_]{3,}\b", about), about
 
 
 def test_names_are_never_markup():

@@ -151,13 +151,26 @@ class Page(HTMLParser):
             self.loads.append(found["src"])
         if tag == "link" and found.get("rel") in ("stylesheet", "icon", "preload"):
             self.loads.append(found["href"])
-        if tag == "img" and found.get("alt") is None:  # empty where a text beside the picture says it
+        thumbnail = "_thumb." in found.get("src", "")  # of others, it is empty where a text beside the picture says it
+        if tag == "img" and (found.get("alt") is None or (thumbnail and not found["alt"])):
             self.without_text.append(found.get("src"))
 
 
 @pytest.fixture(scope="module")
 def pages():
     return {path: Page(path) for path in sorted(SITE.rglob("*.html")) if "_static" not in path.parts}
+
+
+@built
+def test_results_are_listed_once():
+    """What the text of a class lists of its results is not listed again among its members."""
+    text = (SITE / "reference" / "results.html").read_text()
+    classes = re.split(r'id="nncodegen\.(?=\w+")', text)[1:]
+    assert len(classes) >= 5
+    for one in classes:
+        members = set(re.findall(r'id="nncodegen\.\w+\.(\w+)"', one))
+        listed = re.findall(r'<dt>(<code class="docutils .*?)</dt>', one.partition('<dl class="py')[0])
+        assert not members & {name for row in listed for name in re.findall(r'"pre">(\w+)<', row)}
 
 
 @built

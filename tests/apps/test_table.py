@@ -110,6 +110,41 @@ def test_parquet_reads_as_csv(flowers, tmp_path):
     assert other.where(3, "size").endswith("row 4, column size")
 
 
+def test_several_parquet_files(tmp_path):
+    """A folder of Parquet files, or a pattern that they match, is one table, also where Dask or Spark wrote it."""
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"year": [2025, 2026, 2026, 2025], "x": [1, 2, 3, 4], "note": ["a", "b", "c", "d"]})
+    for folder in ("parts", "parts/below", "hive/year=2025", "hive/year=2026"):
+        (tmp_path / folder).mkdir(parents=True)
+    frame[:2].to_parquet(tmp_path / "parts" / "1.parquet")
+    frame[2:].to_parquet(tmp_path / "parts" / "below" / "2.parquet")
+    (tmp_path / "parts" / "_metadata.parquet").write_text("what Dask writes besides")
+    (tmp_path / "parts" / "notes.txt").write_text("x\n1\n")
+    for year, rows in frame.groupby("year"):
+        rows.drop(columns="year").to_parquet(tmp_path / "hive" / f"year={year}" / "0.parquet")
+    for path in ("parts", "parts/**/[12].parquet"):
+        table = read_table(tmp_path / path)
+        assert table.columns == ["year", "x", "note"]
+        assert table.frame["x"].tolist() == [1, 2, 3, 4]
+    table = read_table(tmp_path / "hive")
+    assert sorted(zip(table.frame["year"], table.frame["x"], strict=True)) == [
+        (2025, 1),
+        (2025, 4),
+        (2026, 2),
+        (2026, 3),
+    ]
+    frame.rename(columns={"x": "z"}).to_parquet(tmp_path / "parts" / "3.parquet")
+    with pytest.raises(TableError, match=r"other columns than .*: one of them lacks x, z"):
+        read_table(tmp_path / "parts")
+    for path, message in (("parts/*", "which is no Parquet file"), ("*.parquet", "matches no Parquet files"),
+                          ("nothing", "there is no file"), ("parts/below/..", "other columns")):  # fmt: skip
+        with pytest.raises(TableError, match=message):
+            read_table(tmp_path / path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TableError, match="empty holds no Parquet files"):
+        read_table(tmp_path / "empty")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -11,6 +11,7 @@ pd = pytest.importorskip("pandas")
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from nncodegen.runtime.python.cells import plain_cell
 from nncodegen.table import TableError, read_table
 from nncodegen.table.rows import write_csv
 from tests.support.search import examples
@@ -174,9 +175,19 @@ def test_parquet_keeps_what_stands_in_an_index(tmp_path):
 @given(st.lists(cells.map(str.strip), min_size=1, max_size=5), cells.map(str.strip))
 @example([","], ";;")
 def test_what_is_predicted_is_read(tmp_path_factory, texts, name):
-    """What is written as a prediction, with any classes, is read back as it was."""
+    """What is written as a prediction, with any classes, is read back as it was, but for what would be computed."""
     path = tmp_path_factory.mktemp("cells") / "a.csv"
     path.write_bytes(write_csv(pd.DataFrame({f"t {name}": texts, "p": 0.5})).encode())
     found = read_table(path)
     assert found.columns == [f"t {name}".strip(), "p"]
-    assert found.frame.to_numpy().tolist() == [[text, "0.5"] for text in texts]
+    assert found.frame.to_numpy().tolist() == [[plain_cell(text), "0.5"] for text in texts]
+
+
+def test_no_cell_is_a_formula():
+    """A text that a spreadsheet would compute begins with an apostrophe, also a name; numbers are as they were."""
+    texts = ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "-1.5", "+2", "-inf", "a=1", ""]
+    frame = pd.DataFrame({"=name": texts, "p": -0.5, "kind": pd.Categorical(texts)})
+    rows = list(csv.reader(io.StringIO(write_csv(frame), newline="")))
+    written = [f"'{text}" for text in texts[:6]] + texts[6:]
+    assert rows == [["'=name", "p", "kind"], *([text, "-0.5", text] for text in written)]
+    assert frame["=name"].tolist() == texts

@@ -9,6 +9,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.targets import KERNEL_FLAGS
 from tests.support import SUPPORT
+from tests.support.compilers import WARNINGS
 
 a, b, x, z, y = sympy.symbols("a b x z y")
 SAFE = sympy.Piecewise((a * x, x > b), (b * x**2, True)) + nn.sigmoid(a * z)
@@ -79,7 +80,7 @@ def compile_exercise(case, options, folder):
 )
 def test_nothing_is_read_before_it_is_written(name, tmp_path):
     """Every entry point takes NULL where the header says so, with the same bits; Valgrind finds nothing in it."""
-    options = ["gcc", *KERNEL_FLAGS, "-Og", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    options = ["gcc", *KERNEL_FLAGS, "-Og", "-g", *WARNINGS]
     valgrind = shutil.which("valgrind")
     if valgrind:  # which knows no AVX-512
         known = subprocess.run(

@@ -11,7 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from tests.support.runtime import INCLUDES
+from tests.support.runtime import INCLUDES, WARNINGS
 
 CALLS = {
     "exp_of": "exp_of(x)",
@@ -139,16 +139,7 @@ def compiled(tmp_path_factory):
     def library(bits, flags):
         source, target = folder / f"f{bits}.c", folder / f"f{bits}{flags}.so"
         source.write_text("\n".join(loops(bits)) + "\n")
-        options = [
-            *FLAGS[flags],
-            *INCLUDES,
-            "-std=c11",
-            "-Wall",
-            "-Wextra",
-            "-Wpedantic",
-            "-Werror",
-            "-fno-trapping-math",
-        ]
+        options = [*FLAGS[flags], *INCLUDES, "-std=c11", *WARNINGS, "-fno-trapping-math"]
         command = [compiler, *options, "-fno-math-errno", "-shared", "-fPIC", "-o", str(target), str(source), "-lm"]
         subprocess.run(command, check=True)
         return ctypes.CDLL(str(target))

@@ -13,7 +13,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.build import KERNEL_FLAGS
-from tests.support.runtime import INCLUDES
+from tests.support.runtime import INCLUDES, WARNINGS
 
 VECTORS = {
     (2, 22): {"sin": 1, "cos": 1, "pow": 2},
@@ -55,7 +55,7 @@ def call(request, tmp_path_factory):
     source = tmp_path_factory.mktemp("library") / "loops.c"
     source.write_text(loops(request.param))
     compiler = next(name for name in ("gcc", "clang", "cc") if shutil.which(name))
-    flags = [*KERNEL_FLAGS, *INCLUDES, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-march=native", "-shared", "-fPIC"]
+    flags = [*KERNEL_FLAGS, *INCLUDES, *WARNINGS, "-march=native", "-shared", "-fPIC"]
     target = source.with_suffix(".so")
     subprocess.run([compiler, *flags, "-o", str(target), str(source), "-lm"], check=True)
     library = ctypes.CDLL(str(target))

@@ -15,7 +15,7 @@ from nncodegen.build import load, load_variant
 from nncodegen.compiler import find_compiler
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
-from tests.support.compilers import QUICK, VECTORS
+from tests.support.compilers import QUICK, VECTORS, WARNINGS
 from tests.support.models import gradient_of
 
 NETWORK = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 20, "mse", name="portable")
@@ -147,7 +147,7 @@ def test_the_choice_compiles_without_a_warning(compiler, tmp_path):
     sources = nn.compile_model(perceptron_model, until="emit")["emit"]
     for name, text in sources.files.items():
         (tmp_path / name).write_text(text)
-    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Wmissing-prototypes", "-Werror", "-fsyntax-only"]
+    strict = [*WARNINGS, "-Wmissing-prototypes", "-fsyntax-only"]
     for _, source, options in kernel_objects(sources.module, supported([compiler]), sources.companions):
         command = [compiler, *KERNEL_FLAGS, *strict, *options, source]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -132,6 +132,14 @@ def test_no_model_shadows_a_module(monkeypatch):
     assert sys.modules["numpy"] is np is not numpy
 
 
+def test_reload_says_what_to_do():
+    """A built module cannot be loaded again in a process: the error says how to get that of the changed model."""
+    module = nn.build(nn.Sequential([nn.Dense(1)], 1, name="again"), fit=False)
+    with pytest.raises(ImportError, match=r"again is a compiled module, .* module = nncodegen\.build\(model\)"):
+        importlib.reload(module)
+    assert sys.modules[module.__spec__.name] is module
+
+
 def test_what_is_written(tmp_path):
     """A folder gets the sources and the module, and with dump the text of every stage."""
     nn.build(model, out=tmp_path / "a")

@@ -19,6 +19,27 @@ EQUATIONS = {
 }
 
 
+def test_parts_of_a_laplacian():
+    """A Laplacian is one value in the loss; a module tells it and its parts, each by its name."""
+    losses = {"equation": 2 * u.diff(x, 2) + 3 * u.diff(t, 2) + u.diff(x), "data": u - y}
+    network = nn.Sequential(
+        [nn.Dense(4, "tanh"), nn.Dense(1)], inputs=(x, t), outputs=u, losses=losses, name="laplacian"
+    )
+    module = nn.build(network)
+    parameters, X = module.initial_parameters(1), np.array([[0.25, -0.5], [1.0, 0.75]])
+    found = module.derivatives(parameters, X)
+    assert {*found} == {"u", "u_sum", "u_x", "u_xx", "u_tt"}
+    parts = module.unpack(parameters)
+    W = np.stack([parts["W1_x"].ravel(), parts["W1_t"].ravel()])
+    h = np.tanh(X @ W + parts["b1"])
+    second = (-2 * h * (1 - h**2)) * parts["W2"].ravel()
+    np.testing.assert_allclose(found["u_xx"], second @ W[0] ** 2, rtol=1e-12)
+    np.testing.assert_allclose(found["u_tt"], second @ W[1] ** 2, rtol=1e-12)
+    np.testing.assert_allclose(found["u_sum"], found["u_tt"] + found["u_xx"] * 2 / 3, rtol=1e-12)
+    left = module.residuals(parameters, {"equation": X})["equation"]
+    np.testing.assert_allclose(left, 2 * found["u_xx"] + 3 * found["u_tt"] + found["u_x"], rtol=1e-12)
+
+
 @pytest.fixture(scope="module")
 def module(vector_compiler):
     """One network for all equations: a term of weight 0 needs no data. The speed at the start is a term as well."""

@@ -15,7 +15,8 @@ from nncodegen.compiler import TARGETS
 from nncodegen.targets import INCLUDE, KERNEL_FLAGS
 from tests.support import ROOT, SUPPORT
 
-WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wdouble-promotion", "-Werror"]
+"""What any C of nncodegen is compiled with in tests."""
 QUICK = shlex.join([str(SUPPORT / "cc_at"), "0"])
 QUICK_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "0", *WARNINGS])
 LIGHT = shlex.join([str(SUPPORT / "cc_at"), "g"])

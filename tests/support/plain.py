@@ -12,8 +12,9 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.export.c import sizes
+from tests.support import compilers
 
-WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
+WARNINGS = ("-std=c99", *compilers.WARNINGS, "-Wconversion")
 
 COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)]
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from nncodegen.targets import INCLUDE, KERNEL_FLAGS, RUNTIME
-from tests.support import ROOT, SUPPORT
+from tests.support import ROOT, SUPPORT, compilers
 
 HEADERS = RUNTIME / "nncodegen"
 SOURCES = ROOT / "tests" / "c" / "runtime"
 INCLUDES = (*INCLUDE, f"-I{SUPPORT}")
-WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
+WARNINGS = tuple(compilers.WARNINGS)
 
 GCC = shutil.which("gcc") or shutil.which("cc")
 NATIVE = ("-march=native",) if platform.machine() in ("x86_64", "AMD64") else ()

@@ -18,11 +18,16 @@ def amalgamated(text: str, held: Held, without: tuple[str, ...] = ()) -> str:
 
     ``held`` has the headers that stand before; those that are expanded are added. A header ``without`` stays out.
     """
-    return "\n".join(_expanded(text.splitlines(), held, without, [])) + "\n"
+    return "\n".join(_expanded(text.splitlines(), held, without, [], "nncodegen/")) + "\n"
 
 
-def _expanded(lines: Iterable[str], held: Held, without: tuple[str, ...], conditions: list[str]) -> Iterator[str]:
-    """The lines. A header that stood on a condition only stands again where that may not hold: it has a guard."""
+def _expanded(
+    lines: Iterable[str], held: Held, without: tuple[str, ...], conditions: list[str], folder: str = ""
+) -> Iterator[str]:
+    """The lines. A header that stood on a condition only stands again where that may not hold: it has a guard.
+
+    A model names a header with its ``folder``, as its own header may be called like one of the runtime.
+    """
     depth = len(conditions)
     for line in lines:
         if line.startswith("#if"):
@@ -31,7 +36,7 @@ def _expanded(lines: Iterable[str], held: Held, without: tuple[str, ...], condit
             conditions[-1] += f" {line}"
         elif line.startswith("#endif") and len(conditions) > depth:
             conditions.pop()
-        name = _included(line)
+        name = _included(line, folder)
         here = frozenset(conditions)
         if name is None:
             yield line
@@ -48,8 +53,8 @@ def _expanded(lines: Iterable[str], held: Held, without: tuple[str, ...], condit
                 yield "#endif"
 
 
-def _included(line: str) -> str | None:
+def _included(line: str, folder: str) -> str | None:
     """The header of the runtime that a line includes, or None."""
     begin, name, *_ = [*line.split('"'), ""]
-    name = name.removeprefix("nncodegen/")
-    return name if begin == "#include " and (HEADERS / name).is_file() else None
+    known = begin == "#include " and name.startswith(folder) and (HEADERS / name.removeprefix(folder)).is_file()
+    return name.removeprefix(folder) if known else None

@@ -101,8 +101,9 @@ class PlainModel:
         for name in self.request.optimizers:
             if name not in known:
                 raise ModelError(f"there is no optimizer {name!r}; there are: {', '.join(known)}")
-        for name in set(self.request.optimizers).intersection(FUNCTIONS):
-            raise ModelError(f"the optimizer {name} has the name of another function in C: rename it")
+        taken = [name for name in self.request.optimizers if name in FUNCTIONS]
+        if taken:
+            raise ModelError(f"the optimizer {taken[0]} has the name of another function in C: rename it")
         return tuple(known[name] for name in dict.fromkeys(self.request.optimizers))
 
     @cached_property

@@ -49,12 +49,12 @@ static void compare(const char *what, const real *found, const real *expected, s
 
 SUMS = """\
 /* Sums over every CLASSES-th derivative, with different weights: a wrong derivative changes one of them. */
-static void add_up(const real *gradient, real *sums)
+static void add_up(const real *gradient, real *found)
 {
     for (size_t c = 0; c < CLASSES; c++)
-        sums[c] = 0;
+        found[c] = 0;
     for (size_t p = 0; p < PARAMETERS; p++)
-        sums[p % CLASSES] += gradient[p]*(real) (1 + p/CLASSES % 7);
+        found[p % CLASSES] += gradient[p]*(real) (1 + p/CLASSES % 7);
 }"""
 
 CLASSES = 32

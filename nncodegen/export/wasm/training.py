@@ -83,7 +83,7 @@ class WebTraining:
 
     def _first(self, value: str | float) -> str:
         """A variable of the state at first, which may be an option."""
-        return self._option(value) if isinstance(value, str) else _number(value)
+        return self._place(value) if isinstance(value, str) else _number(value)
 
     def _call(self, rule: Update) -> str:
         """The update by a rule."""
@@ -92,13 +92,16 @@ class WebTraining:
         return f"{self._name}_{rule.name}({', '.join(['parameters', 'gradient', *arguments])});"
 
     def _option(self, name: str) -> str:
+        """An option of a rule in C, by its name in Python, in the type that the rule takes."""
+        return f"(real) {self._place(name)}" if name == LEARNING_RATE else self._place(name)
+
+    def _place(self, name: str) -> str:
         """An option of a rule in C, by its name in Python."""
-        text = f"options[{self.options.index(camel_case(name))}]"
-        return f"(real) {text}" if name == LEARNING_RATE else text
+        return f"options[{self.options.index(camel_case(name))}]"
 
 
 def _number(value: float) -> str:
-    return "NAN" if isnan(value) else repr(float(value))
+    return "(double) NAN" if isnan(value) else repr(float(value))
 
 
 def _list(values: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from nncodegen.ir.shares import share
 
 
 def complement(node: Expr) -> Expr | None:
-    """1 - sigmoid(z) = sigmoid(-z), and its like (see COMPLEMENTS), also with a factor: y - y*sigmoid(z)."""
+    """1 - sigmoid(z) = sigmoid(-z), and its like for other functions, also with a factor: y - y*sigmoid(z)."""
     terms = set(node.args)  # used for membership only: a set has no fixed order
     for term in node.args:
         factors = Mul.make_args(term)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import uuid
 import zipfile
@@ -60,9 +61,11 @@ def write_archive(path: str | os.PathLike[str], arrays: dict[str, Array]) -> Non
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(beside)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise OSError(error.errno, "the disk is full, and nothing was written", path) from error
         raise
 
 

@@ -164,6 +164,7 @@ def derivatives(model: Model, /, parameters: ArrayLike, X: ArrayLike) -> dict[st
     """The outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by their names.
 
     There are some for networks whose losses hold derivatives by inputs: "u_xx" is the second derivative of u by x.
+    A sum of second derivatives, such as a Laplacian, is "u_sum", and its parts are there as well.
     """
     _check_terms(model, "derivatives")
     point = check_parameters(model, parameters)

@@ -40,7 +40,7 @@ static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, doub
         for (size_t p = finished[range][0]; p < finished[range][1]; p++)
             run->current_parameters[p] -= learning_rate*rest[p];
     }
-    run->batch_loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
+    run->batch_loss = run->without_loss ? (double) NAN : sums[place_of_loss(&part)];
     add_measures(run, &part, sums);
     return run->without_loss || isfinite(run->batch_loss);
 }

@@ -94,7 +94,7 @@ static UNUSED void write_errors(const NN(fits) *run, const group_of_fits *g, siz
         double value = 0;
         for (size_t j = 0; j <= i; j++) {
             const int fixed = run->fixed && (run->fixed[i] || run->fixed[j]);
-            value = fixed ? 0 : scale == INFINITY ? INFINITY : (double) g->inverse[place_of(i, j)*FITS + lane]*scale;
+            value = fixed ? 0 : scale == HUGE_VAL ? HUGE_VAL : (double) g->inverse[place_of(i, j)*FITS + lane]*scale;
             if (matrix) {
                 matrix[i*PARAMETERS + j] = (real) value;
                 matrix[j*PARAMETERS + i] = (real) value;
@@ -124,8 +124,8 @@ static UNUSED void finish_waiting(const NN(fits) *run, group_of_fits *g)
         if (!determined && *status <= NN(FITS_GRADIENT))
             *status = data == 0 ? NN(FITS_NO_DATA) : data < g->free ? NN(FITS_TOO_FEW_DATA) : NN(FITS_SINGULAR);
         if (wants_inverse(run))
-            write_errors(run, g, k, !determined ? INFINITY : run->absolute_sigma ? 1
-                : data > g->free ? run->chi2[fit]/(double) (data - g->free) : INFINITY);
+            write_errors(run, g, k, !determined ? HUGE_VAL : run->absolute_sigma ? 1
+                : data > g->free ? run->chi2[fit]/(double) (data - g->free) : HUGE_VAL);
     }
     g->waiting = 0;
 }
@@ -147,19 +147,19 @@ static UNUSED int has_pole(const group_of_fits *g, size_t lane)
 static UNUSED void end_fit(const NN(fits) *run, size_t lane, group_of_fits *g)
 {
     const size_t fit = g->fit[lane];
-    const real *const point = (g->last[lane] ? g->next : g->current) + lane;
+    const real *const found = (g->last[lane] ? g->next : g->current) + lane;
     const real cost = g->system[COST_PLACE*FITS + lane] - (g->last[lane] ? g->predicted[lane] : 0);
     const int finite = g->outcome[lane] != NN(FITS_NOT_FINITE);
     for (size_t p = 0; p < PARAMETERS; p++)
-        run->parameters[fit*PARAMETERS + p] = finite ? point[p*FITS] : run->starts[fit*run->start_stride + p];
-    run->chi2[fit] = finite ? (double) (cost > 0 ? cost : 0) : NAN;
+        run->parameters[fit*PARAMETERS + p] = finite ? found[p*FITS] : run->starts[fit*run->start_stride + p];
+    run->chi2[fit] = finite ? (double) (cost > 0 ? cost : 0) : (double) NAN;
     run->data[fit] = g->data[lane];
     run->iterations[fit] = g->iterations[lane];
     run->status[fit] = (unsigned char) g->outcome[lane];
     if (run->poles)
         run->poles[fit] = finite && has_pole(g, lane);
     for (size_t k = 0; k < TRIANGLE; k++)
-        g->ended[k*FITS + g->waiting] = finite ? g->system[k*FITS + lane] : NAN;
+        g->ended[k*FITS + g->waiting] = finite ? g->system[k*FITS + lane] : (real) NAN;
     g->ended_fit[g->waiting++] = fit;
     g->active--;
     if (g->waiting == FITS)

@@ -218,7 +218,7 @@ INLINE double log_sum(double u, double c)
     const double q45 = 0x1.7462bd8f7796ep-3 + z*0x1.39fd392179a95p-3;
     const double R = z*((q01 + z2*q23) + z2*z2*(q45 + z2*0x1.2b6688a387e03p-3));
     const double value = k*0x1.62e42fefp-1 - ((half - (s*(half + R) + (k*0x1.473de6af278edp-34 + c/u))) - f);
-    return u > 0 ? (u < HUGE_VAL ? value : u) : u == 0 ? -HUGE_VAL : NAN;
+    return u > 0 ? (u < HUGE_VAL ? value : u) : u == 0 ? -HUGE_VAL : (double) NAN;
 }
 
 /* log(x). */

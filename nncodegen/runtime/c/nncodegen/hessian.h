@@ -39,16 +39,16 @@ int NN(hessian_products)(const real *parameters, const real *directions, size_t 
     const real *targets, const real *weights, size_t samples, void *work, real *products, NN(poll) *poll)
 {
     const memory m = carve(work);
-    real *const point = m.next;
-    const batch all = {.without_loss = 1, .parameters = point, .inputs = inputs, .targets = targets,
+    real *const pair = m.next; /* the parameters, and a direction behind them */
+    const batch all = {.without_loss = 1, .parameters = pair, .inputs = inputs, .targets = targets,
         .weights = weights, .samples = samples, .total = total_weight(weights, samples)};
     clear(m);
-    copy_row(parameters, point, DIRECTION);
+    copy_row(parameters, pair, DIRECTION);
     for (size_t d = 0; d < count; d++) {
-        copy_row(directions + d*DIRECTION, point + DIRECTION, DIRECTION);
+        copy_row(directions + d*DIRECTION, pair + DIRECTION, DIRECTION);
         if (multiply(&all, m, poll))
             return 1;
-        gradient_finish(point, m.totals + GRADIENT_SUMS, m.gradient, m.arrays, m.gradient);
+        gradient_finish(pair, m.totals + GRADIENT_SUMS, m.gradient, m.arrays, m.gradient);
         copy_row(m.gradient, products + d*DIRECTION, DIRECTION);
     }
     return 0;

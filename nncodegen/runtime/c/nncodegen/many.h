@@ -310,7 +310,7 @@ static UNUSED int leap(const NN(many) *run, size_t first, size_t epochs, double 
     }
     for (size_t epoch = 0; history && epoch < epochs; epoch++) {
         for (size_t m = 0; m < count; m++)
-            history[epoch*run->models + m] = NAN;
+            history[epoch*run->models + m] = (double) NAN;
     }
     memcpy(g->parameters, g->saved, GROUP_PARAMETERS*sizeof(real));
     memcpy(g->state, g->saved + GROUP_PARAMETERS, GROUP_STATE*sizeof(real));

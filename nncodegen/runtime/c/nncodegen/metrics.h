@@ -43,7 +43,7 @@ INLINE void measure_classes(int metrics, size_t count,
     SUM_LOOP(met)
     for (size_t n = 0; n < count; n++)
         met += found[n] == meant[n] ? counts[n] : 0;
-    sums[NN(ACCURACY)] += met;
+    sums[NN(ACCURACY)] += (double) met;
 }
 
 /* Adds up, for some columns, the outputs on the same side of the threshold as their targets, absolute errors, and
@@ -60,7 +60,7 @@ INLINE void measure_errors(int metrics, size_t count, size_t columns,
                 const int high = outputs[n*row + k*column] > (real) NN_THRESHOLD;
                 met += high == (targets[n*target_row + k*target_column] > (real) 0.5) ? counts[n] : 0;
             }
-            sums[NN(ACCURACY)] += met;
+            sums[NN(ACCURACY)] += (double) met;
         }
     }
     if (metrics & WANTS_ABSOLUTE) {
@@ -69,7 +69,7 @@ INLINE void measure_errors(int metrics, size_t count, size_t columns,
             SUM_LOOP(distance)
             for (size_t n = 0; n < count; n++)
                 distance += counts[n]*absolute(outputs[n*row + k*column] - targets[n*target_row + k*target_column]);
-            sums[NN(MEAN_ABSOLUTE_ERROR)] += distance;
+            sums[NN(MEAN_ABSOLUTE_ERROR)] += (double) distance;
         }
     }
     if (metrics & WANTS_R2) {
@@ -80,7 +80,7 @@ INLINE void measure_errors(int metrics, size_t count, size_t columns,
                 const real error = outputs[n*row + k*column] - targets[n*target_row + k*target_column];
                 squares += counts[n]*error*error;
             }
-            sums[NN(R2) + number + k] += squares;
+            sums[NN(R2) + number + k] += (double) squares;
         }
     }
 }

@@ -74,7 +74,7 @@ INLINE real normal_noise(uint64_t key, real scale, size_t sample, size_t unit, r
     series = series*q + (real) 8.333333333333333e-3;
     series = series*q + (real) -0.16666666666666667;
     series = x + x*q*series;
-    return scale*deviation*(real) sqrt(-2*log_of(first))*series;
+    return scale*deviation*(real) sqrt((double) (-2*log_of(first)))*series;
 }
 #endif
 

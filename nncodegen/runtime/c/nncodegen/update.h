@@ -59,7 +59,7 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
     const double *const sums = derive_batch(&part, m, threads, m.gradient, &run->poll);
     if (!sums)
         return NN(INTERRUPTED);
-    *loss = run->without_loss ? NAN : sums[place_of_loss(&part)];
+    *loss = run->without_loss ? (double) NAN : sums[place_of_loss(&part)];
     if (first == 0 && !run->without_loss && !isfinite(*loss))
         return NN(DIVERGED);
 #if NN_PHASES > 1

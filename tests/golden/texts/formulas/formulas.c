@@ -117,7 +117,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         const real loss_n_ = t6*t6;
         loss_ += loss_n_*weights[n];
     }
-    sums[0] += loss_;
+    sums[0] += (double) loss_;
 
     if (metrics) {
         /* output_[n] = a*t2[n] + t5[n] */
@@ -173,10 +173,10 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             d_b_ += d_t1*x;
             d_c_ += d_t3*z;
         }
-        sums[0] += loss_;
-        sums[1] += d_a_;
-        sums[2] += d_b_;
-        sums[3] += d_c_;
+        sums[0] += (double) loss_;
+        sums[1] += (double) d_a_;
+        sums[2] += (double) d_b_;
+        sums[3] += (double) d_c_;
     } else {
         real d_a_ = 0;
         real d_b_ = 0;
@@ -204,9 +204,9 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             d_b_ += d_t1*x;
             d_c_ += d_t3*z;
         }
-        sums[1] += d_a_;
-        sums[2] += d_b_;
-        sums[3] += d_c_;
+        sums[1] += (double) d_a_;
+        sums[2] += (double) d_b_;
+        sums[3] += (double) d_c_;
     }
 
     if (metrics) {

@@ -65,9 +65,9 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         v_d_b_ += v_d_t1*x;
         v_d_c_ += v_d_t3*z;
     }
-    sums[0] += v_d_a_;
-    sums[1] += v_d_b_;
-    sums[2] += v_d_c_;
+    sums[0] += (double) v_d_a_;
+    sums[1] += (double) v_d_b_;
+    sums[2] += (double) v_d_c_;
 }
 
 /* The gradient, from the sums over all samples of a batch. */

@@ -195,7 +195,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     SUM_LOOP(loss_)
     for (size_t n = 0; n < padded; n++)
         loss_ += loss_n_[n]*weights[n];
-    sums[0] += loss_;
+    sums[0] += (double) loss_;
 
     if (metrics)
         measure_errors(metrics, count, 2, 0, z4, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
@@ -342,7 +342,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         SUM_LOOP(loss_)
         for (size_t n = 0; n < padded; n++)
             loss_ += loss_n_[n]*weights[n];
-        sums[230] += loss_;
+        sums[230] += (double) loss_;
     }
 
     /* t9[n, k] = sum(m) W4[m, k]*d_z4[n, m]
@@ -574,7 +574,7 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
         loss_n_ = row_sum(2, terms_of_loss_n_);
 
         /* loss_ = loss_n_*weight_ */
-        sums[230] += loss_n_*weight;
+        sums[230] += (double) (loss_n_*weight);
     }
 
     /* t9[k] = sum(m) W4[m, k]*d_z4[m] */

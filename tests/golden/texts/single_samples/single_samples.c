@@ -215,7 +215,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     SUM_LOOP(loss_)
     for (size_t n = 0; n < padded; n++)
         loss_ += loss_n_[n]*weights[n];
-    sums[0] += loss_;
+    sums[0] += (double) loss_;
 
     if (metrics) {
         /* t6[n, k] = t5[n, k] + 1
@@ -382,7 +382,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
         SUM_LOOP(loss_)
         for (size_t n = 0; n < padded; n++)
             loss_ += loss_n_[n]*weights[n];
-        sums[362] += loss_;
+        sums[362] += (double) loss_;
     }
 
     /* t16[n, j] = sum(k) W2[k, j]*d_z2[n, k] */
@@ -622,7 +622,7 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
         loss_n_ = row_sum(5, terms_of_loss_n_);
 
         /* loss_ = loss_n_*weight_ */
-        sums[362] += loss_n_*weight;
+        sums[362] += (double) (loss_n_*weight);
     }
 
     /* t16[j] = sum(k) W2[k, j]*d_z2[k] */

@@ -127,7 +127,7 @@ SMALL static int check_data(struct training *training, real *result, const struc
         return WRONG("targets are rows of " NUMBER(TARGETS) " numbers");
     if (result != training->targets + numbers_in(shapes[2]))
         return WRONG("rows must have the same length");
-    if (samples < 1 || (samples != wanted && TARGETS))
+    if (samples < 1 || (TARGETS > 0 && samples != wanted))
         return WRONG("there are ", text_of((uint64_t) given, digits[0]), " rows of inputs, and of targets ",
             text_of((uint64_t) wanted, digits[1]));
     training->samples = (size_t) samples;
@@ -238,9 +238,10 @@ SMALL int train_epoch(real *result, GIVEN_SHAPES, double epoch, GIVEN_OPTIONS)
         const size_t count = samples - first < batch ? samples - first : batch;
         update++;
         if (options[UPDATE] == SEQUENTIAL)
-            loss += count*update_sequentially(&training, parameters, order + first, count, update, gradient, work);
+            loss += (double) (count
+                *update_sequentially(&training, parameters, order + first, count, update, gradient, work));
         else {
-            loss += count*batch_gradient(&training, parameters, order + first, count, update, gradient, work);
+            loss += (double) (count*batch_gradient(&training, parameters, order + first, count, update, gradient, work));
             real *const state = parameters + PARAMETERS;
             update_parameters(training.rule, parameters, gradient, state, (unsigned long) update, options);
         }

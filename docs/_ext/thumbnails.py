@@ -1,0 +1,34 @@
+"""Alternative texts of the thumbnails in the gallery: the titles of the examples, where sphinx-gallery gives none."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+TITLE = re.compile(r'class="sphx-glr-thumbnail-title">(.*?)</div>', re.DOTALL)
+"""The title below a thumbnail."""
+
+
+def name_thumbnails(app: Any, document: nodes.document) -> None:
+    """Gives each thumbnail without a text that of the title that follows it."""
+    waiting: list[nodes.image] = []
+    for node in document.findall(lambda node: isinstance(node, nodes.image | nodes.raw)):
+        if isinstance(node, nodes.image):
+            if "_thumb." in node["uri"] and not node.get("alt"):
+                waiting.append(node)
+        elif found := TITLE.search(node.astext()):
+            for image in waiting:
+                image["alt"] = html.unescape(found[1]).strip()
+            waiting = []
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Takes part when pages are read."""
+    app.connect("doctree-read", name_thumbnails)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
