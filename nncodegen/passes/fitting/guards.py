@@ -20,7 +20,7 @@ from nncodegen.ir import SAMPLE, Element, Program, Step, elements
 from nncodegen.ir.functions import bose_einstein, decay, exponential_ratio, sech, sech2, sigmoid, softplus
 from nncodegen.ir.quotients import QUOTIENTS
 from nncodegen.ir.shares import share
-from nncodegen.passes.numbering import Numbering, known_under
+from nncodegen.passes.numbering import Known, Numbering, known_under
 
 POSITIVE = (exp, cosh, decay, sigmoid, softplus, sech, sech2, QUOTIENTS[expm1])
 WITH_POLES = (share, exponential_ratio, bose_einstein)
@@ -52,7 +52,7 @@ def text_of(guard: Expr) -> str:
     return str(guard.xreplace({element: Symbol(element.tensor, real=True) for element in elements(guard)}))
 
 
-def with_guards(guards: Sequence[Expr], known: Mapping[Element, Element], numbering: Numbering) -> tuple[Element, ...]:
+def with_guards(guards: Sequence[Expr], known: Known, numbering: Numbering) -> tuple[Element, ...]:
     """Adds steps for the values of guards at each sample, given what has become of the elements that they read."""
     results = []
     for number, guard in enumerate(guards, start=1):
