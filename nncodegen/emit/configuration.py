@@ -95,8 +95,7 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     settings: dict[str, Any] = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
     settings |= _set(FIT_GUARDS=len(schedule.companion.guards))
     if schedule.fits:
-        arrays = schedule.fits.kernel.arrays
-        settings |= {"HAS_GROUP_ROWS": 1, "FITS": schedule.fits.models, "FITS_VALUES": max(1, arrays)}
+        settings |= _set(HAS_GROUP_ROWS=1, FITS=schedule.fits.models, FITS_VALUES=max(1, schedule.fits.kernel.arrays))
     return {"A fit: the outputs that a loss depends on, whether it is no sum of squares, many side by side.": settings}
 
 
