@@ -42,7 +42,9 @@ def exponential_times_erfc(node: Expr) -> Expr | None:
     """exp(z**2 + c)*erfc(z) = exp(c)*erfcx(z) for a number c, also of erfc(-z), which SymPy writes as 2 - erfc(z)."""
     for factor in node.args:
         z = argument_of_erfc(factor)
-        for other in node.args if z is not None else ():
+        if z is None:
+            continue
+        for other in node.args:
             if isinstance(other, exp):
                 c = sympy.expand(other.args[0] - z**2)
                 if c.is_number:
