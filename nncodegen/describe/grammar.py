@@ -37,7 +37,8 @@ NAMES: dict[str, Callable[..., Any]] = {
         name: value
         for name, value in vars(functions).items()
         if isinstance(value, type) and issubclass(value, functions.StableFunction | sympy.Function)
-        if value.__module__ == functions.__name__ and value is not functions.StableFunction
+        if value.__module__ == functions.__name__
+        if value not in (functions.StableFunction, functions.erfcx_derivative)
     },
     **{name: getattr(functions, name) for name in _OWN},
     "abs": sympy.Abs,

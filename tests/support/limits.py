@@ -7,7 +7,7 @@ from functools import cache
 import mpmath
 import numpy as np
 import sympy
-from sympy import asin, asinh, atan, cos, coth, erf, exp, log, sin, sinh, sqrt, tan, tanh
+from sympy import asin, asinh, atan, cos, cosh, coth, erf, exp, log, sin, sinh, sqrt, tan, tanh
 
 import nncodegen as nn
 from nncodegen.ir import evaluate
@@ -59,6 +59,8 @@ FORMULAS = {
     "power_near_one": ((1 + x**2) ** -b, {b: 1.5}),
     "kappa": (a * (1 + (x / c) ** 2) ** b, {a: 2.0, b: -1.5, c: 0.5}),
     "arps": (a / (1 + c * x) ** b, {a: 2.0, b: 1.5, c: 0.5}),
+    "cosines": ((cos(a * x) - cos(b * x)) / x**2, {a: 0.75, b: 0.5}),
+    "hyperbolic_cosines": (a * (cosh(a * x) - cosh(b * x)) / (b * x) ** 2, {a: 0.75, b: 0.5}),
     "asinh_erf": (asinh(a * x) / erf(b * x), {a: 0.75, b: 1.5}),
 }
 """Formulas of x with their parameters, each a number that float32 has."""

@@ -15,6 +15,7 @@ from sympy.logic.boolalg import ITE
 
 from nncodegen.ir.functions import sech, tanh, xlogy
 from nncodegen.passes.rules.holes import (
+    difference_of_cosines_over_square,
     difference_over_argument,
     function_over_argument,
     function_over_function,
@@ -79,6 +80,7 @@ RULES: dict[type, tuple[Rule, ...]] = {
         sinh_over_cosh,
         tanh_from_exponentials,
         difference_over_argument,
+        difference_of_cosines_over_square,
         function_over_function,
         function_over_argument,
         vanishing_times_log,

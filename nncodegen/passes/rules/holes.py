@@ -81,6 +81,27 @@ def difference_over_argument(node: Expr) -> Expr | None:
     return None
 
 
+def difference_of_cosines_over_square(node: Expr) -> Expr | None:
+    """(cos(a*x) - cos(b*x))/x**2 = -2*sin_over((a + b)/2, x)*sin_over((a - b)/2, x), and the like of cosh."""
+    for factor in node.args:
+        if not isinstance(factor, Add) or len(factor.args) != 2:
+            continue
+        (p, first), (q, second) = (term.as_independent(sympy.cos, sympy.cosh, as_Add=False) for term in factor.args)
+        if p + q != 0 or first.func is not second.func or first.func not in (sympy.cos, sympy.cosh):
+            continue
+        u, v = first.args[0], second.args[0]
+        rest = others(node, factor)
+        shared = [
+            part for part in Mul.make_args(u) if part in Mul.make_args(v) and without_factors(rest, part)[0] <= -2
+        ]
+        if shared:
+            x = Mul(*shared)
+            function, sign = (sympy.sin, -1) if first.func is sympy.cos else (sympy.sinh, 1)
+            halves = ((u + sign_of * v) / (2 * x) for sign_of in (1, -1))
+            return 2 * sign * p * Mul(*(over(function)(sympy.expand(c), x) for c in halves)) * x**2 * rest
+    return None
+
+
 DIFFERENCES: dict[type[Expr], tuple[Callable[[Expr], Expr], int, type[Expr]]] = {
     expm1: (lambda z: z, 1, expm1_excess),
     sympy.sin: (lambda z: z * sympy.cos(z), 2, spherical_bessel),

@@ -42,8 +42,10 @@ def exponential_times_erfc(node: Expr) -> Expr | None:
     """exp(z**2 + c)*erfc(z) = exp(c)*erfcx(z) for a number c, also of erfc(-z), which SymPy writes as 2 - erfc(z)."""
     for factor in node.args:
         z = argument_of_erfc(factor)
+        if z is None:
+            continue
         for other in node.args:
-            if z is not None and isinstance(other, exp):
+            if isinstance(other, exp):
                 c = sympy.expand(other.args[0] - z**2)
                 if c.is_number:
                     return exp(c) * erfcx(z) * others(node, factor, other)
