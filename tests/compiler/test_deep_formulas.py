@@ -280,3 +280,16 @@ def calls(function):
     finally:
         sys.setprofile(before)
     return count
+
+
+def test_deep_formulas_as_onnx(tmp_path):
+    """A formula that was cut into many steps is written as ONNX, whose runtime gives the numbers of a loop."""
+    runtime = pytest.importorskip("onnxruntime")
+    clear_cache()  # SymPy would compare with what the other tests have made
+    model = nn.Model("waves", x, y, {a: 0.7, b: 0.3}, sines(300))
+    exported = nn.export(model, "onnx", tmp_path / "waves", parameters={"a": 0.7, "b": 0.3})
+    (content,) = exported.files.values()
+    session = runtime.InferenceSession(content)
+    X = np.linspace(-1, 1, 5)
+    (found,) = session.run(None, {session.get_inputs()[0].name: X[:, None]})
+    assert found[:, 0] == pytest.approx(sines_by_hand(300, *numbers([0.7, 0.3], X)).value, rel=1e-13)
