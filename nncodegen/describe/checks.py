@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from numbers import Real
@@ -85,16 +85,21 @@ def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> E
     """
     if not isinstance(expression, Expr) or isinstance(expression, sympy.MatrixExpr):
         raise ModelError(f"{role} is not a scalar expression: {expression!r}; write it as one number for each sample")
-    graph = check_size(expression, role)
+    check_size(expression, role)
+    return check_piece(expression, tuple(symbols), role)
+
+
+def check_piece(expression: Expr, symbols: Collection[Symbol], role: str) -> Expr:
+    """As ``check_expression``, for a formula, or a step that a large one was cut into, of which the size is known."""
     expression = plain_conditions(expression)
     _check_nodes(expression, role)
     check_numbers(expression, role)
-    _check_symbols(graph, tuple(symbols), role)
+    _check_symbols(graph_of([expression]), symbols, role)
     return expression
 
 
-def check_size(expression: Expr, role: str) -> Graph:
-    """The graph of a formula. Raises ModelError for one that is too large for functions that walk trees."""
+def check_size(expression: Expr, role: str) -> None:
+    """Raises ModelError for a formula that is too large for functions that walk trees."""
     graph = graph_of([expression])
     if graph.is_large:
         size = f"{graph.size:,}" if graph.size < 10**12 else f"about 10^{len(str(graph.size)) - 1}"
@@ -102,7 +107,6 @@ def check_size(expression: Expr, role: str) -> Graph:
             f"{role} has {graph.depth:,} levels, and {size} nodes with shared parts written out: only the output and "
             f"the loss of an nncodegen.Model may be so large"
         )
-    return graph
 
 
 def check_large(graph: Graph, symbols: Iterable[Symbol], role: str) -> None:
@@ -170,7 +174,7 @@ def _is_complex(node: Any) -> bool:
     return isinstance(node, sympy.log) and bool(node.args[0].is_extended_negative)
 
 
-def _check_symbols(graph: Graph, symbols: tuple[Symbol, ...], role: str) -> None:
+def _check_symbols(graph: Graph, symbols: Collection[Symbol], role: str) -> None:
     for symbol in sorted(set(graph.symbols) - set(symbols), key=str):
         if any(symbol.name == other.name for other in symbols):
             raise ModelError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from sympy import Add, Expr, Pow, Symbol
 
-from nncodegen.describe.checks import bounded, check_expression, check_large, check_name
+from nncodegen.describe.checks import bounded, check_expression, check_large, check_name, check_piece
 from nncodegen.describe.grammar import CONSTANTS, as_expression
 from nncodegen.describe.hints import listed
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
@@ -112,13 +112,15 @@ class Model:
         graph = graph_of((*self.outputs, self.loss))
         if graph.is_large:
             steps = cut(graph, real, (*outputs, one), (*names, weight.tensor, loss.tensor))
-            of_outputs = _if_of_outputs(steps[-1], (*outputs, *(real[symbol] for symbol in self.targets)))
+            last = next(step for step in steps if step.target == one)
+            of_outputs = _if_of_outputs(last, (*outputs, *(real[symbol] for symbol in self.targets)))
         else:
             formulas = [value.xreplace(real) for value in (*self.outputs, self.loss)]
             steps = [Step(element, formula) for element, formula in zip((*outputs, one), formulas, strict=True)]
             of_outputs = _of_outputs(outputs, formulas, [real[s] for s in (*self.inputs, *self.parameters)])
+        known = [*real.values(), *(step.target for step in steps)]
         for step in steps:  # again, now that all symbols are known to be real
-            check_expression(step.expression, [*real.values(), *(step.target for step in steps)], self.name)
+            check_piece(step.expression, known, self.name)
         return Program(
             name=self.name,
             inputs=tuple(Tensor(symbol.name, (None,)) for symbol in self.inputs),

@@ -1,8 +1,8 @@
 """Formulas that are too deep, or too large as trees, cut into steps of a few levels each.
 
 The passes look at formulas as people write them: a rule of ``stabilize`` looks through a few levels, and each pass goes
-down by recursion, through parts that occur twice twice. That suits formulas that a person can read. The others, such as
-the result of two hundred steps of Euler's method, are cut here, once and for all passes, into steps that are small.
+down by recursion, through a part each time that it occurs. That suits formulas that a person can read. The others, such
+as the result of two hundred steps of Euler's method, are cut here, once and for all passes, into steps that are small.
 """
 
 from __future__ import annotations

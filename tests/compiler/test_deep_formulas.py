@@ -161,6 +161,15 @@ def test_squares_of_deep_formulas_are_fitted():
     assert other.loss_of_outputs is not None
 
 
+def test_wide_formulas_of_small_shared_parts():
+    """A small part that thousands of terms share makes a formula large as a tree, but none of its steps is refused."""
+    small = sympy.exp(-a * x) / (1 + sympy.cos(b * x) ** 2)
+    total = sympy.Add(*(sympy.sin(small + k) for k in range(1000)))
+    model = nn.Model("wide", x, y, {a: 0.5, b: 0.5}, total)
+    assert graph_of(model.outputs).is_large
+    assert model.describe().least_squares
+
+
 def test_what_is_wrong_in_a_deep_formula_is_named():
     """Unknown symbols, functions without a C form and targets in outputs are found at any depth."""
     for wrong, message in (
@@ -271,3 +280,16 @@ def calls(function):
     finally:
         sys.setprofile(before)
     return count
+
+
+def test_deep_formulas_as_onnx(tmp_path):
+    """A formula that was cut into many steps is written as ONNX, whose runtime gives the numbers of a loop."""
+    runtime = pytest.importorskip("onnxruntime")
+    clear_cache()  # SymPy would compare with what the other tests have made
+    model = nn.Model("waves", x, y, {a: 0.7, b: 0.3}, sines(300))
+    exported = nn.export(model, "onnx", tmp_path / "waves", parameters={"a": 0.7, "b": 0.3})
+    (content,) = exported.files.values()
+    session = runtime.InferenceSession(content)
+    X = np.linspace(-1, 1, 5)
+    (found,) = session.run(None, {session.get_inputs()[0].name: X[:, None]})
+    assert found[:, 0] == pytest.approx(sines_by_hand(300, *numbers([0.7, 0.3], X)).value, rel=1e-13)

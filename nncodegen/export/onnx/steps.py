@@ -26,6 +26,9 @@ NORMALIZATIONS = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
 EXACT = 1e-12
 """How close to 1 a factor is that is 1 but for rounding."""
 
+LEVELS = 6
+"""Levels of the steps of a formula that are written by recursion, each with some hundred calls of Python's thousand."""
+
 LETTERS = "abcdefghijklmopqrstuvwxyz"
 """The letters of an Einsum, but for n, which numbers the samples."""
 
@@ -55,6 +58,16 @@ class Steps:
         items = grouped(self._steps.values())
         self._groups = {step.target.tensor: item for item in items if isinstance(item, Group) for step in item.steps}
         self._expressions = Expressions(graph, self._element, program.layered)
+        if not program.layered:
+            self._write_deep()
+
+    def _write_deep(self) -> None:
+        """Writes steps of a formula at every so many levels, so that no step goes down to the first by recursion."""
+        levels: dict[str, int] = {}
+        for name, step in self._steps.items():
+            levels[name] = 1 + max((levels.get(operand.tensor, 0) for operand in step.operands), default=0)
+            if levels[name] % LEVELS == 0:
+                self._tensor(step.target)
 
     def read(self, element: Element) -> Value:
         """The value of an element of the program, with its axes as the indices of the element say."""
