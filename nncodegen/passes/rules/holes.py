@@ -16,7 +16,7 @@ from nncodegen.passes.rules.powers import reciprocal_of_sum_with_quotients
 
 
 def function_over_function(node: Expr) -> Expr | None:
-    """sin(a*x)/sinh(b*x) = sin_over(a, x)*over_sinh(b, x), also of powers, for functions of QUOTIENTS, all 0 at 0."""
+    """sin(a*x)/sinh(b*x) = sin_over(a, x)*over_sinh(b, x), for functions that are 0 at 0, also of their powers."""
     powers = [(factor, *as_power(factor)) for factor in node.args]
     vanishing = [(*each, each[1].args[0]) for each in powers if each[1].func in QUOTIENTS and each[2].is_Integer]
     for above, f, k, first in vanishing:
@@ -31,7 +31,7 @@ def function_over_function(node: Expr) -> Expr | None:
 
 
 def function_over_argument(node: Expr) -> Expr | None:
-    """sin(c*u)/u = sin_over(c, u), and u/sin(c*u) = over_sin(c, u), also of powers; see QUOTIENTS."""
+    """sin(c*u)/u = sin_over(c, u), and u/sin(c*u) = over_sin(c, u), for functions that are 0 at 0, also of powers."""
     for factor in node.args:
         base, k = as_power(factor)
         if base.func not in QUOTIENTS or not k.is_Integer:
