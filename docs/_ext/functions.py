@@ -11,6 +11,7 @@ from sympy.printing.str import StrPrinter
 
 from nncodegen.describe.grammar import CONSTANTS, NAMES
 from nncodegen.ir import functions
+from nncodegen.report.written import as_written
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -109,7 +110,7 @@ def derivative(name: str) -> str:
     if SAME.get(name, name) in WITHOUT:
         return ""
     symbols = [sympy.Symbol(symbol, real=True) for symbol in arguments(name).split(", ")]
-    found = NAMES[name](*symbols).diff(symbols[0]).replace(sympy.DiracDelta, lambda *_: sympy.S.Zero)
+    found = as_written(NAMES[name](*symbols).diff(symbols[0]).replace(sympy.DiracDelta, lambda *_: sympy.S.Zero))
     found = found.xreplace({number: sympy.Float(number, 7) for number in found.atoms(sympy.Float)})
     return str(StrPrinter({"order": "none"}).doprint(found))
 

@@ -379,7 +379,7 @@ def test_a_full_output(run, arguments):
             command, cwd=run.folder, env=environment, stdout=full, stderr=subprocess.PIPE, check=False
         )
     assert done.returncode == 1
-    assert done.stderr.decode() == "error: cannot write to the standard output: No space left on device\n"
+    assert done.stderr.decode() == "error: cannot write to the standard output: the disk is full\n"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(command, cwd=run.folder, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False)

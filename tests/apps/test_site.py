@@ -53,6 +53,7 @@ def test_every_name_is_in_the_reference(name):
         "Module": r"nn\.build",
         "Program": "program",
         "Exported": "written",
+        "FitProgress": r"progress\.iterations",
         "FitResult": "fitted",
         "Certificate": "certificate",
         "Report": r"nn\.report",

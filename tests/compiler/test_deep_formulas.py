@@ -220,7 +220,7 @@ def test_other_formulas_that_are_too_large_are_refused():
 def test_the_reference_of_a_certificate():
     """What a certificate compares a deep formula with is made of its nodes, not of the steps that it was cut into."""
     model = nn.Model("sines", x, y, {a: 0.5, b: 0.5}, sines(60))
-    program, source = given(model, model.describe())
+    program, source = given(model, model.describe(), None)
     assert source == FORMULAS
     values, X, Y = problem((a, b))
     found = evaluate(program, values, X[:, None], Y[:, None])

@@ -59,7 +59,7 @@ def test_a_fit_is_the_same_after_a_file(decay, name, tmp_path):
     assert facts_of(again) == facts_of(result)
     assert str(again) == str(result)
     np.testing.assert_array_equal(again.residuals, result.residuals)
-    for method in ("t", "profile"):
+    for method in ("t", "profile") if result.converged else ("t",):
         found = again.confidence_intervals(method=method)
         np.testing.assert_array_equal(found, result.confidence_intervals(method=method))
     np.testing.assert_array_equal(

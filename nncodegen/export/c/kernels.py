@@ -5,7 +5,8 @@ What they call besides is a helper, a header of ``runtime/c/nncodegen/plain``: a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from math import prod
 from typing import Any
@@ -156,9 +157,14 @@ class PlainEmitter:
         with self._lines.block(f"if ({condition})"):
             self._body(test.body)
 
-    def _body(self, items: Iterable[Item]) -> None:
-        """What is in a block, where indices that equations give are variables of its own."""
-        outer, self._solved = self._solved, set()
+    def _body(self, items: Sequence[Item]) -> None:
+        """What is in a block, where indices that equations give are variables of its own.
+
+        An index that several equations give there has a block for each, so that none hides another.
+        """
+        equations = [item.equation for item in items if isinstance(item, Test)]
+        given = Counter(one.index for one in equations if not isinstance(one, Equation))
+        outer, self._solved = self._solved, {index for index, times in given.items() if times > 1}
         for item in items:
             self._item(item)
         self._solved = outer

@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any
 
 import sympy
-from sympy import Add, Expr, Mul, Piecewise, Pow
+from sympy import ITE, Add, Expr, Mul, Piecewise, Pow, Xor
 from sympy.core.relational import Relational
 
 from nncodegen.errors import ModelError
@@ -16,7 +16,7 @@ from nncodegen.export.onnx.functions import call, reciprocal, sqrt
 from nncodegen.export.onnx.graph import Graph, Value
 from nncodegen.ir import Element
 from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.functions import NAN, StableFunction, tanh
+from nncodegen.ir.functions import NAN, StableFunction, plain_conditions, tanh
 
 _RELATIONS = {"<": "Less", "<=": "LessOrEqual", ">": "Greater", ">=": "GreaterOrEqual", "==": "Equal"}
 _LOGIC = {"And": "And", "Or": "Or"}
@@ -123,6 +123,8 @@ class Expressions:
         return result
 
     def _condition(self, node: Any) -> Value:
+        if isinstance(node, ITE | Xor):
+            return self.read(plain_conditions(node))
         parts = [self.read(argument) for argument in node.args]
         if isinstance(node, Relational):
             if node.rel_op == "!=":

@@ -16,12 +16,12 @@ static int count_down(void *context)
 /* Trains for so many epochs by batches, with the optimizer of a number; history has the loss of each epoch. With
    interruptions, a call ends at its third question, and the next goes on from there. Returns the status. */
 size_t train_single(size_t optimizer, const double *options, const real *inputs, const real *targets,
-    const real *weights, size_t samples, size_t batch, size_t epochs, size_t shuffled, size_t sequential,
+    const real *weights, size_t samples, size_t batch_size, size_t epochs, size_t shuffled, size_t sequential,
     size_t interrupted, real *state, size_t *order, void *work, real *parameters, double *history)
 {
     size_t left = 3;
     NN(training) run = {.data = {.inputs = inputs, .targets = targets, .samples = samples, .weights = weights},
-        .batch = batch, .optimizer = (int) optimizer, .options = options, .shuffle = (int) shuffled,
+        .batch = batch_size, .optimizer = (int) optimizer, .options = options, .shuffle = (int) shuffled,
         .sequential = (int) sequential, .until = epochs, .monitor = -1, .parameters = parameters, .state = state,
         .work = work, .order = order, .random = 1, .best_figure = HUGE_VAL, .history = history, .columns = 1};
     if (interrupted)
@@ -39,10 +39,10 @@ size_t train_single(size_t optimizer, const double *options, const real *inputs,
 #if NN_HAS_MANY
 /* The same with a group of models, each from its own parameters [model][parameter] with its own learning rate. */
 size_t train_several(size_t optimizer, const double *options, const double *learning_rates, const real *inputs,
-    const real *targets, size_t samples, size_t batch, size_t epochs, size_t models, void *work, real *parameters,
+    const real *targets, size_t samples, size_t batch_size, size_t epochs, size_t models, void *work, real *parameters,
     double *losses, double *history, size_t *done, int *status)
 {
-    NN(many) run = {.inputs = inputs, .targets = targets, .samples = samples, .batch = batch,
+    NN(many) run = {.inputs = inputs, .targets = targets, .samples = samples, .batch = batch_size,
         .optimizer = (int) optimizer, .options = options, .learning_rates = learning_rates, .epochs = epochs,
         .models = models, .last = models, .work = work, .parameters = parameters, .loss = losses, .history = history,
         .done = done, .status = status};

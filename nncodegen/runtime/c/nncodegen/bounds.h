@@ -13,9 +13,9 @@ static UNUSED void hold(const NN(fitting) *run, fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++) {
         const size_t p = m->free[k];
-        const double place = (double) m->parameters[p];
-        m->low[k] = run->lower ? (double) run->lower[p] - place : -HUGE_VAL;
-        m->high[k] = run->upper ? (double) run->upper[p] - place : HUGE_VAL;
+        const double value = (double) m->parameters[p];
+        m->low[k] = run->lower ? (double) run->lower[p] - value : -HUGE_VAL;
+        m->high[k] = run->upper ? (double) run->upper[p] - value : HUGE_VAL;
         m->held[k] = (signed char) ((m->high[k] <= 0 && m->gradient[k] < 0) - (m->low[k] >= 0 && m->gradient[k] > 0));
     }
 }

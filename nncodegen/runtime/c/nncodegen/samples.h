@@ -44,11 +44,11 @@ static UNUSED const real *sparse_rows(const real *values, const size_t *starts, 
 {
     const size_t end = whole ? (count + PAD - 1)/PAD*PAD : count, width = INPUTS;
     for (size_t n = 0; n < end; n++) {
-        const size_t sample = first + (n < count ? n : count - 1), place = order ? order[sample] : sample;
+        const size_t sample = first + (n < count ? n : count - 1), at = order ? order[sample] : sample;
         real *const row = copied + n*width;
         for (size_t k = 0; k < width; k++)
             row[k] = 0;
-        for (size_t k = starts[place]; k < starts[place + 1]; k++)
+        for (size_t k = starts[at]; k < starts[at + 1]; k++)
             row[columns[k]] = values[k];
     }
     return copied;
