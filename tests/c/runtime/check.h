@@ -54,7 +54,7 @@ static struct {
     void *memory;
     real *values;
     size_t count;
-} arrays[MOST_ARRAYS];
+} checked_arrays[MOST_ARRAYS];
 
 static size_t array_count;
 
@@ -70,9 +70,9 @@ static UNUSED real *array_at(size_t offset, size_t count)
     real *const values = (real *) memory + offset;
     for (size_t k = 0; k < count + GUARD; k++)
         values[k] = UNTOUCHED;
-    arrays[array_count].memory = memory;
-    arrays[array_count].values = values;
-    arrays[array_count++].count = count;
+    checked_arrays[array_count].memory = memory;
+    checked_arrays[array_count].values = values;
+    checked_arrays[array_count++].count = count;
     return values;
 }
 
@@ -110,8 +110,8 @@ static UNUSED void end_case(void)
 {
     for (size_t k = 0; k < array_count; k++) {
         for (size_t behind = 0; behind < GUARD; behind++)
-            CHECK(arrays[k].values[arrays[k].count + behind] == UNTOUCHED);
-        free(arrays[k].memory);
+            CHECK(checked_arrays[k].values[checked_arrays[k].count + behind] == UNTOUCHED);
+        free(checked_arrays[k].memory);
     }
     array_count = 0;
 }

@@ -22,7 +22,7 @@ static void sum_once(size_t rows, size_t columns, size_t padded, int tiles)
     for (size_t k = 0; k < ROOM_FOR_PARTIALS; k++)
         partials[k] = 0;
     for (size_t k = 0; k <= LANE_SUMS; k++)
-        sums[k] = DIRECT && tiles > 1 ? 0 : UNTOUCHED;
+        sums[k] = DIRECT && tiles > 1 ? 0 : (double) UNTOUCHED;
     for (int tile = 0; tile < tiles; tile++) {
         accumulate(rows, columns, d, x, partials, sums, padded, tiles == 1);
         add_up(rows, d, partials + (DIRECT ? 0 : biases*LANES), sums + (DIRECT || tiles == 1 ? biases : 0), padded,
