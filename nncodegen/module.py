@@ -443,7 +443,7 @@ class Module(Protocol):
         lengths: ArrayLike | None = None,
         covariance: bool = False,
         tolerance: float | None = None,
-        max_iterations: int = 100,
+        max_iterations: int | None = None,
         threads: int = 1,
         time_limit: float | None = None,
         progress: bool = False,

@@ -268,6 +268,16 @@ INLINE vector promise_of_steps(const NN(fits) *run, group_of_fits *g, size_t lan
     return -2*slope - squares;
 }
 
+/* How far the first step may reach: any distance where some parameters have no effect, as in fit.h. */
+static COLD vector first_reach(const NN(fits) *run, const real *scales, vector size)
+{
+    words all = (words) (size > 0);
+    for (size_t p = 0; p < PARAMETERS; p++)
+        if (!(run->fixed && run->fixed[p]))
+            all &= (words) (get(scales, p) > 0);
+    return where(all, FIRST_REACH*size, (vector) {0} + (real) HUGE_VAL);
+}
+
 /* The next steps, and what they promise. */
 static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
 {
@@ -292,12 +302,14 @@ static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
         *at(g->damping + lane, 0) = zero + LEAST_DAMPING;
         take_steps(run, g, lane, free);
         vector promise = promise_of_steps(run, g, lane, &length);
-        const vector known = get(g->reach + lane, 0), first = where((words) (size > zero), FIRST_REACH*size,
-            zero + (real) INFINITY);
-        const vector reach = where((words) (known > zero), known, first);
-        const words beyond = (words) (length > (real) 1.21*reach);
+        const words fresh = (words) (get(g->reach + lane, 0) <= zero);
         word any = 0;
-        *at(g->reach + lane, 0) = reach;
+        for (size_t k = 0; k < LANES; k++)
+            any |= fresh[k];
+        if (any)
+            *at(g->reach + lane, 0) = where(fresh, first_reach(run, scales, size), get(g->reach + lane, 0));
+        const words beyond = (words) (length > (real) 1.21*get(g->reach + lane, 0));
+        any = 0;
         *words_at(g->limited + lane) = beyond;
         for (size_t k = 0; k < LANES; k++)
             any |= beyond[k];
