@@ -17,7 +17,7 @@ from nncodegen.slow.system import Point
 Array = NDArray[Any]
 
 LAST_STEPS = 20
-FIRST_RADIUS, LEAST_RADIUS = 0.32, 1e-3
+FIRST_RADIUS, LEAST_RADIUS = 0.305, 1e-3
 """See fit.h."""
 
 

@@ -27,7 +27,7 @@ typedef struct {
    relative to that of the residuals. Of a tenth to one, tried with twelve formulas, this finds most of the solutions.
    Where some parameters have no effect at all, as the slope of a logistic whose asymptotes are equal, and the others are
    determined, the step of these may have any length: what they come to tells how much effect the former have. */
-#define FIRST_RADIUS 0.32
+#define FIRST_RADIUS 0.305
 #define LEAST_RADIUS 1e-3
 
 static COLD double first_radius(const fit_memory *m)

@@ -14,7 +14,7 @@
 #include "fits_state.h"
 
 #define LEAST_DAMPING (16*EPSILON) /* times the scales */
-#define FIRST_REACH ((real) 0.1024) /* relative to the square of the length of the parameters: as in fit.h */
+#define FIRST_REACH ((real) 0.093025) /* relative to the square of the length of the parameters: as in fit.h */
 #define UNSEEN (4*EPSILON) /* times a cost: what rounding may hide */
 
 enum { MOST_ROUNDS = 10 };
