@@ -443,7 +443,7 @@ class Module(Protocol):
         lengths: ArrayLike | None = None,
         covariance: bool = False,
         tolerance: float | None = None,
-        max_iterations: int = 100,
+        max_iterations: int | None = None,
         threads: int = 1,
         time_limit: float | None = None,
         progress: bool = False,
@@ -472,7 +472,7 @@ class Module(Protocol):
         tolerance       a fit ends where a step changes the sum of squares or the parameters by less than this part, or
                         where the cosine between residuals and derivatives is below it; by default 1e-8, in float32
                         1e-5, and never less than 8 units of rounding
-        max_iterations  the most steps that a fit tries
+        max_iterations  the most steps that a fit tries; by default 1,000, and 100 for each parameter
         threads         1 to 64, which share the fits
         time_limit      seconds after which to stop: the fits that have not ended then keep their starts
         progress        show a bar on the standard error, as train does

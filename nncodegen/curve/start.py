@@ -40,8 +40,9 @@ def read_start(formula: Formula, given: Any, bounds: Bounds | None, role: str, p
     """Where to start, (P,), from an array (P,), a mapping from some names to numbers, or None; ``role`` is its name.
 
     What is not given is 1 without bounds; with them it is the middle between two, and 1 away from a single one: SciPy's
-    ``curve_fit`` starts there. Where all derivatives of the formula are 0 if all parameters are 1, so that no step
-    leads away, the parameters begin at different numbers from 1 to 1.5. Raises ValueError.
+    ``curve_fit`` starts there. Where all derivatives of the formula are 0, or not finite, if all parameters are 1, so
+    that no step leads away, the parameters begin at different numbers, from 1.5 down to 1: differences are above 0,
+    as people write them, ka - ke in d*ka/(ka - ke)*(exp(-ke*x) - exp(-ka*x)). Raises ValueError.
     """
     names = formula.parameters
     if given is not None and not isinstance(given, Mapping):
@@ -56,13 +57,13 @@ def read_start(formula: Formula, given: Any, bounds: Bounds | None, role: str, p
 
 @lru_cache(maxsize=256)
 def _first_guess(formula: Formula, precision: str) -> tuple[float, ...]:
-    """A number for each parameter: 1, unless that is a point where no parameter has an effect, to the first order."""
+    """A number for each parameter: 1, unless no parameter has an effect there to the first order, or it is a pole."""
     count = len(formula.parameters)
     ones = np.ones(count)
     X = np.random.default_rng(0).lognormal(size=(16, len(formula.columns))) if formula.columns else None
     slopes = module_of(formula, precision).jacobian(ones, X)
-    tied = not np.nan_to_num(slopes).any() and np.isfinite(slopes).any()
-    return tuple(ones + np.arange(count) / (2 * count)) if tied else tuple(ones)
+    tied = not np.nan_to_num(slopes, posinf=0.0, neginf=0.0).any()
+    return tuple(ones + np.arange(count)[::-1] / (2 * count)) if tied else tuple(ones)
 
 
 def _array(names: tuple[str, ...], given: Any, role: str) -> Array:

@@ -17,7 +17,7 @@ from nncodegen.slow.system import Point
 Array = NDArray[Any]
 
 LAST_STEPS = 20
-FIRST_RADIUS, LEAST_RADIUS = 0.3, 1e-3
+FIRST_RADIUS, LEAST_RADIUS = 0.305, 1e-3
 """See fit.h."""
 
 
@@ -141,7 +141,10 @@ class Fit:
         return watch is not None and watch.after_each and watch.calls()
 
     def _first_radius(self) -> float:
-        length, residuals = self._here.scaled_length, float(np.sqrt(2 * self._here.size))
+        here, telling = self._here, np.count_nonzero(self._here.length)
+        if telling < len(here.length) and telling == here.system(here.held, np.zeros(len(here.length))).rank:
+            return np.inf
+        length, residuals = here.scaled_length, float(np.sqrt(2 * here.size))
         return (max(FIRST_RADIUS * length, LEAST_RADIUS * residuals) if length > 0 else residuals) or 1.0
 
     def _placed(self, step: Array) -> tuple[Array, Array]:

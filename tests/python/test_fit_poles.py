@@ -24,6 +24,12 @@ ENZYME = (
 )
 """The Puromycin data of the README (Treloar, 1974), for which K is 0.0641 and V 212.68."""
 AT_A_POLE = "ended at a pole"
+LOGISTICS = ("a + (d - a)*x**b/(c**b + x**b)", "a + (d - a)/(1 + exp(b*(log(c) - log(x))))")
+DOSES = {
+    "with zero": np.linspace(0, 100, 11),
+    "decades": np.geomspace(0.01, 100, 10),
+    "mol": np.geomspace(1e-9, 1e-4, 10),
+}
 
 
 def module_of(text, **options):
@@ -230,6 +236,45 @@ def test_infinite_logarithm():
     many = module.fit_many(x[:, None], y)
     assert many.converged.all()
     assert many.parameters[0] == pytest.approx(module.fit(x[:, None], y[0]).parameters, rel=1e-5)
+
+
+@pytest.mark.parametrize("text", LOGISTICS, ids=["Hill", "logarithm"])
+@pytest.mark.parametrize("doses", DOSES)
+def test_logistics(text, doses):
+    """Those of four parameters are found from all ones, where the slope and the middle have no effect yet."""
+    module, x, rng = module_of(text), DOSES[doses], np.random.default_rng(2)
+    names = read_formula(text, ("x",)).parameters
+    middle = np.exp(np.log(x[x > 0]).mean())
+    true = [
+        [{"a": a, "b": b, "c": c, "d": d}[name] for name in names]
+        for a, b, c, d in rng.uniform([0, 0.7, 0.5 * middle, 50], [10, 2.5, 2 * middle, 120], (12, 4))
+    ]
+    y = np.array([module.predict(each, x[:, None])[:, 0] for each in true])
+    y += 2 * rng.normal(size=y.shape)
+    best = np.array([module.fit(x[:, None], *each).chi2 for each in zip(y, true, strict=True)])
+    many = module.fit_many(x[:, None], y)
+    single = np.array([module.fit(x[:, None], each).chi2 for each in y])
+    assert (many.chi2 <= 1.001 * best).all()
+    assert (single <= 1.001 * best).all()
+    found = evaluated_module(read_formula(text, ("x",)).model()).fit(x[:, None], y[0])
+    assert found.chi2 == pytest.approx(single[0], rel=1e-6)
+
+
+def test_effects_that_depend_on_each_other():
+    """Where some parameters have no effect at the start, and others the same, the first step is as short as usual."""
+    text, x = "k*(exp(-a*x) - exp(-b*x))", np.linspace(0, 20, 20)
+    module, rng = module_of(text), np.random.default_rng(4)
+    for k, a, b in np.array([40, 0.2, 1.5]) * rng.lognormal(0, 0.3, (12, 3)):
+        exact = k * (np.exp(-a * x) - np.exp(-b * x))
+        y = exact + 0.1 * rng.normal(size=20)
+        assert module.fit(x[:, None], y).chi2 <= ((exact - y) ** 2).sum()
+
+
+def test_start_at_a_pole():
+    """Where all ones are a pole, the default start is another point."""
+    text, x = "d*ka/(ka - ke)*(exp(-ke*x) - exp(-ka*x))", np.linspace(0, 20, 20)
+    found, _ = nn.curve_fit(text, x, 10 * 1.5 / 1.3 * (np.exp(-0.2 * x) - np.exp(-1.5 * x)))
+    assert found == pytest.approx([10, 1.5, 0.2])
 
 
 def test_tied_start():

@@ -207,7 +207,7 @@ def test_advice_where_parameters_are_alike(decay):
 
 
 def test_advice_where_parameters_are_not_determined(decay):
-    """Where the data do not determine all combinations of parameters, the message names these."""
+    """Where some change of parameters changes no output, the message names these."""
     found = decay.fit(X, Y, {"b": 0}, fixed={"b": 0.0})
     assert "the data do not determine a, c: some change of them changes no output here" in nearly_stopped(found)
 

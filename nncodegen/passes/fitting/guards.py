@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, Symbol, cosh, exp
+from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, Symbol, cosh, exp, sinh
 from sympy.codegen.cfunctions import expm1
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, elements
 from nncodegen.ir.functions import bose_einstein, decay, exponential_ratio, sech, sech2, sigmoid, softplus
-from nncodegen.ir.quotients import QUOTIENTS
+from nncodegen.ir.quotients import QUOTIENTS, Under
 from nncodegen.ir.shares import share
 from nncodegen.passes.numbering import Known, Numbering, known_under
 
-POSITIVE = (exp, cosh, decay, sigmoid, softplus, sech, sech2, QUOTIENTS[expm1])
+POSITIVE = (exp, cosh, decay, sigmoid, softplus, sech, sech2, QUOTIENTS[expm1], QUOTIENTS[sinh])
 WITH_POLES = (share, exponential_ratio, bose_einstein)
 """Functions whose definition is a quotient with a pole. Those of ``ir/quotients.py`` have a limit in its place."""
 
@@ -70,6 +70,8 @@ def _denominators(expression: Expr) -> Iterator[Expr]:
         node = waiting.pop()
         if isinstance(node, WITH_POLES):
             node = node.definition(*node.args)
+        elif isinstance(node, Under):
+            node = node.stable(*node.args)  # its definition, with a quotient whose sign is known
         if isinstance(node, Piecewise):
             continue
         if isinstance(node, Pow) and (node.exp.is_negative if node.exp.is_Integer else not node.exp.is_number):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import poles
-from .arguments import are_labels, check_inputs, for_c, one_hot, to_array, to_column
+from .arguments import are_labels, check_inputs, check_parameters, for_c, one_hot, to_array, to_column
 from .bounds import check_bounds, check_fixed, check_within
 from .facts import flat_names
 from .fit_result import FitResult
@@ -160,6 +160,8 @@ def _told(result: FitResult) -> FitResult:
 
 def _start(model: Model, parameters: Any, seed: int, fixed: Any, limits: Bounds | None) -> Array:
     """Where a fit begins, (P,): what is given must be within the bounds; the initial parameters are moved there."""
+    if type(parameters) is np.ndarray and type(fixed) is tuple and limits is None:  # the usual case, told at once
+        return check_parameters(model, parameters)
     start = start_of(model, None if isinstance(parameters, Mapping) else parameters, seed)
     if parameters is None or isinstance(parameters, Mapping):
         start = start if limits is None else np.minimum(np.maximum(start, limits[0]), limits[1])

@@ -24,13 +24,20 @@ typedef struct {
 } lead;
 
 /* The radius of the first step, relative to the length of the parameters; and, where these have next to no effect,
-   relative to that of the residuals. Of a tenth to one, tried with twelve formulas, this finds most of the solutions. */
-#define FIRST_RADIUS 0.3
+   relative to that of the residuals. Of a tenth to one, tried with twelve formulas, this finds most of the solutions.
+   Where some parameters have no effect at all, as the slope of a logistic whose asymptotes are equal, and the others are
+   determined, the step of these may have any length: what they come to tells how much effect the former have. */
+#define FIRST_RADIUS 0.305
 #define LEAST_RADIUS 1e-3
 
 static COLD double first_radius(const fit_memory *m)
 {
     const double length = scaled_length(m), residuals = sqrt(2*size_of_cost(m));
+    size_t telling = 0;
+    for (size_t k = 0; k < m->n; k++)
+        telling += m->length[k] > 0;
+    if (telling < m->n && telling == m->rank)
+        return HUGE_VAL;
     const double radius = length > 0 ? larger(FIRST_RADIUS*length, LEAST_RADIUS*residuals) : residuals;
     return radius > 0 ? radius : 1;
 }

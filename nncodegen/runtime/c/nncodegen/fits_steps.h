@@ -14,10 +14,19 @@
 #include "fits_state.h"
 
 #define LEAST_DAMPING (16*EPSILON) /* times the scales */
-#define FIRST_REACH ((real) 0.09) /* relative to the square of the length of the parameters: as in fit.h */
+#define FIRST_REACH ((real) 0.093025) /* relative to the square of the length of the parameters: as in fit.h */
 #define UNSEEN (4*EPSILON) /* times a cost: what rounding may hide */
 
 enum { MOST_ROUNDS = 10 };
+
+/* Whether any lane is not 0. */
+INLINE int any_of(words lanes)
+{
+    word any = 0;
+    for (size_t k = 0; k < LANES; k++)
+        any |= lanes[k];
+    return any != 0;
+}
 
 /* Whether the cost at the next points is finite, with all derivatives: those are whose sum of squares is. */
 INLINE words finite_sums(const real *restrict sums)
@@ -143,7 +152,6 @@ static UNUSED void keep_bounds(const NN(fits) *run, group_of_fits *g, size_t lan
     }
     for (size_t round = 0; round <= PARAMETERS; round++) {
         words crossed = {0};
-        word any = 0;
         for (size_t p = 0; p < PARAMETERS; p++) {
             const vector x = get(current, p), end = x + get(step, p);
             const vector lower = zero + run->lower[p], upper = zero + run->upper[p];
@@ -154,9 +162,7 @@ static UNUSED void keep_bounds(const NN(fits) *run, group_of_fits *g, size_t lan
             free[p] &= ~(below | above);
             crossed |= below | above;
         }
-        for (size_t k = 0; k < LANES; k++)
-            any |= crossed[k];
-        if (!any)
+        if (!any_of(crossed))
             return;
         solve_steps(g, lane, free, held);
         for (size_t p = 0; p < PARAMETERS; p++)
@@ -227,10 +233,7 @@ static COLD void damp_steps(const NN(fits) *run, group_of_fits *g, size_t lane, 
         const vector damping = get(g->damping + lane, 0), excess = roots(length/reach) - 1;
         const words wrong = limited & ((words) (excess > (real) 0.1) | (words) (excess < (real) -0.1));
         const words longer = (words) (excess > zero);
-        word any = 0;
-        for (size_t k = 0; k < LANES; k++)
-            any |= wrong[k];
-        if (!any)
+        if (!any_of(wrong))
             break;
         low = where(wrong & longer & (words) (damping > low), damping, low);
         high = where(wrong & ~longer & (words) (damping < high), damping, high);
@@ -268,6 +271,16 @@ INLINE vector promise_of_steps(const NN(fits) *run, group_of_fits *g, size_t lan
     return -2*slope - squares;
 }
 
+/* How far the first step may reach: any distance where some parameters have no effect, as in fit.h. */
+static COLD vector first_reach(const NN(fits) *run, const real *scales, vector size)
+{
+    words all = (words) (size > 0);
+    for (size_t p = 0; p < PARAMETERS; p++)
+        if (!(run->fixed && run->fixed[p]))
+            all &= (words) (get(scales, p) > 0);
+    return where(all, FIRST_REACH*size, (vector) {0} + (real) HUGE_VAL);
+}
+
 /* The next steps, and what they promise. */
 static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
 {
@@ -292,16 +305,12 @@ static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
         *at(g->damping + lane, 0) = zero + LEAST_DAMPING;
         take_steps(run, g, lane, free);
         vector promise = promise_of_steps(run, g, lane, &length);
-        const vector known = get(g->reach + lane, 0), first = where((words) (size > zero), FIRST_REACH*size,
-            zero + (real) INFINITY);
-        const vector reach = where((words) (known > zero), known, first);
-        const words beyond = (words) (length > (real) 1.21*reach);
-        word any = 0;
-        *at(g->reach + lane, 0) = reach;
+        const words fresh = (words) (get(g->reach + lane, 0) <= zero);
+        if (any_of(fresh))
+            *at(g->reach + lane, 0) = where(fresh, first_reach(run, scales, size), get(g->reach + lane, 0));
+        const words beyond = (words) (length > (real) 1.21*get(g->reach + lane, 0));
         *words_at(g->limited + lane) = beyond;
-        for (size_t k = 0; k < LANES; k++)
-            any |= beyond[k];
-        if (any) {
+        if (any_of(beyond)) {
             damp_steps(run, g, lane, free, beyond, length);
             promise = promise_of_steps(run, g, lane, &length);
         }
@@ -358,10 +367,7 @@ static HOT void conclude(const NN(fits) *run, group_of_fits *g)
         const words closing = wants_inverse(run) || GUARDED ? sure : (words) {0};
         const words many = (words) (get_words(g->iterations + lane) >= most), stuck = brief & limited & ~ended;
         words found = brief & ~limited;
-        word any = 0;
-        for (size_t k = 0; k < LANES; k++)
-            any |= stuck[k];
-        if (any)
+        if (any_of(stuck))
             found |= stuck & is_level(run, g, lane);
         *words_at(g->closing + lane) = closing;
         *words_at(g->last + lane) = sure;
