@@ -38,7 +38,7 @@ class WindowPrinter:
                 )
             begin = " = {{0, 0}}" if window.tests else ""  # a list may have no entry
             sizes = (prod(most_of(nest, index, at.size(index)) for index in listed) for listed in window.listed)
-            lines.add(f"place {', '.join(f'{k}[{size}]{begin}' for k, size in zip(LISTS, sizes, strict=False))};")
+            lines.add(f"offset_pair {', '.join(f'{k}[{size}]{begin}' for k, size in zip(LISTS, sizes, strict=False))};")
             if not window.tests:
                 self._lists(nest, window, pairs, lines)
             with ExitStack() as loops:
@@ -71,7 +71,7 @@ class WindowPrinter:
             in_list = (number == 1, number == 1 or self._at.place(target) is not Place.SUM)
             places = [([(i, counts[i]) for i in window.counted(listed) if counts.get(i)], rest if known else 0)
                       for (counts, rest), known in zip(pairs[number], in_list, strict=True)]  # fmt: skip
-            entry = f"{name}[{count}++] = (place) {{{', '.join(affine(*each) for each in places)}}};"
+            entry = f"{name}[{count}++] = (offset_pair) {{{', '.join(affine(*each) for each in places)}}};"
             tests = [equation for of, equation in window.tests if of == number]
             texts = [f"{equation.right} < {self._at.size(str(equation.left))}" for equation in tests]
             lines.add(f"size_t {count} = 0;")

@@ -524,6 +524,17 @@ def test_without_inputs_or_targets(exported):
 # --- the page in a browser ---------------------------------------------------------------------------------------
 
 
+@in_node
+@pytest.mark.parametrize("folder", ["perceptron_folder", "chain_folder"])
+def test_the_script_of_the_page_is_a_module(folder, request, tmp_path):
+    """The page holds the module and its own code in one script, whose names do not meet."""
+    page = next(request.getfixturevalue(folder).glob("*.html")).read_text()
+    script = tmp_path / "page.mjs"
+    script.write_text(re.search(r'<script type="module">\n(.*?)</script>', page, re.DOTALL)[1])
+    done = subprocess.run([NODE, "--check", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def browse(address, folder, *options):
     """The text of a page after its scripts have ended, with the tags."""
     command = [

@@ -22,12 +22,12 @@ async function content(source) {
 const isArray = (data) => typeof data === "object" && Number.isInteger(data?.length);
 const isRows = (data) => typeof data[0] === "object";
 
-const shown = (value) => (typeof value === "string" ? JSON.stringify(value).slice(0, 40)
+const described = (value) => (typeof value === "string" ? JSON.stringify(value).slice(0, 40)
   : value && typeof value === "object" ? Object.prototype.toString.call(value) : String(value));
 
 /** Returns data: an array of finite numbers, or rows of these. Throws what is wrong with them, and where. */
 function checked(name, data) {
-  const wrong = (Kind, place, value, is) => new Kind(`@NAME@: ${name}${place} is ${shown(value)}, ${is}`);
+  const wrong = (Kind, place, value, is) => new Kind(`@NAME@: ${name}${place} is ${described(value)}, ${is}`);
   if (!isArray(data)) throw wrong(TypeError, "", data, "not an array of numbers");
   const rows = isRows(data);
   for (let n = 0; n < (rows ? data.length : 1); n++) {

@@ -1,6 +1,6 @@
 /* Sums of products whose factors lie in places that lists name: windows, their transposes, and layers behind them.
 
-   Needs vectors.h. Gives place, zero, place_products, place_sums and place_totals. */
+   Needs vectors.h. Gives offset_pair, zero, place_products, place_sums and place_totals. */
 
 #ifndef NNCODEGEN_WINDOWS_H
 #define NNCODEGEN_WINDOWS_H
@@ -10,7 +10,7 @@
 /* Where two values lie, as distances from the beginnings of two arrays. */
 typedef struct {
     ptrdiff_t first, second;
-} place;
+} offset_pair;
 
 /* Sets values to zero. */
 INLINE void zero(real *values, size_t count)
@@ -19,8 +19,8 @@ INLINE void zero(real *values, size_t count)
 }
 
 /* Four rows and two vectors of sums; where fewer rows are left, the last is computed again, but stored once. */
-INLINE void four_rows(const place *rows, size_t left, const place *terms, size_t term_count, const real *a,
-    const real *b, real *out, size_t next, int add)
+INLINE void four_rows(const offset_pair *rows, size_t left, const offset_pair *terms, size_t term_count,
+    const real *a, const real *b, real *out, size_t next, int add)
 {
     const size_t last = left - 1;
     const real *const a0 = a + rows[0].first, *const a1 = a + rows[last < 1 ? last : 1].first;
@@ -50,8 +50,8 @@ INLINE void four_rows(const place *rows, size_t left, const place *terms, size_t
 }
 
 /* The same for eight rows, where there are registers for them. */
-INLINE void eight_rows(const place *rows, const place *terms, size_t term_count, const real *a, const real *b,
-    real *out, size_t next, int add)
+INLINE void eight_rows(const offset_pair *rows, const offset_pair *terms, size_t term_count, const real *a,
+    const real *b, real *out, size_t next, int add)
 {
     const real *const a0 = a + rows[0].first, *const a1 = a + rows[1].first;
     const real *const a2 = a + rows[2].first, *const a3 = a + rows[3].first;
@@ -90,7 +90,7 @@ INLINE void eight_rows(const place *rows, const place *terms, size_t term_count,
 
 /* out[row.second + c] = sum(term) a[row.first + term.first]*b[term.second + c] for all rows and for the columns c, which
    fill whole vectors; if add, that is added to out. */
-static HOT void place_products(const place *rows, size_t row_count, const place *terms, size_t term_count,
+static HOT void place_products(const offset_pair *rows, size_t row_count, const offset_pair *terms, size_t term_count,
     const real *restrict a, const real *restrict b, real *restrict out, size_t columns, int add)
 {
     for (size_t c = 0; c < columns; c += 2*LANES) {
@@ -105,8 +105,8 @@ static HOT void place_products(const place *rows, size_t row_count, const place 
 
 /* Sums over the samples of a tile for some rows, up to LANE_SUM_ROWS, and up to 4 columns; where there are fewer, the
    last is computed again, but added once. */
-static inline UNUSED void block_of_sums(const place *rows, size_t row_count, const place *columns,
-    size_t column_count, const place *terms, size_t term_count, const real *restrict a, const real *restrict b,
+static inline UNUSED void block_of_sums(const offset_pair *rows, size_t row_count, const offset_pair *columns,
+    size_t column_count, const offset_pair *terms, size_t term_count, const real *restrict a, const real *restrict b,
     double *restrict sums, size_t padded)
 {
     const size_t r = row_count - 1, c = column_count - 1;
@@ -141,9 +141,9 @@ static inline UNUSED void block_of_sums(const place *rows, size_t row_count, con
 
 /* sums[row.second + column.second] += sum(term, n) a[row.first + term.first + n]*b[column.first + term.second + n] for
    all rows and columns, over the samples n of a tile. */
-static HOT void place_sums(const place *rows, size_t row_count, const place *terms, size_t term_count,
-    const place *columns, size_t column_count, const real *restrict a, const real *restrict b, double *restrict sums,
-    size_t padded)
+static HOT void place_sums(const offset_pair *rows, size_t row_count, const offset_pair *terms, size_t term_count,
+    const offset_pair *columns, size_t column_count, const real *restrict a, const real *restrict b,
+    double *restrict sums, size_t padded)
 {
     for (size_t c = 0; c < column_count; c += 4)
         for (size_t r = 0; r < row_count; r += LANE_SUM_ROWS)
@@ -152,7 +152,7 @@ static HOT void place_sums(const place *rows, size_t row_count, const place *ter
 }
 
 /* sums[row.second] += sum(term, n) a[row.first + term.first + n] for all rows, over the samples n of a tile. */
-static HOT void place_totals(const place *rows, size_t row_count, const place *terms, size_t term_count,
+static HOT void place_totals(const offset_pair *rows, size_t row_count, const offset_pair *terms, size_t term_count,
     const real *restrict a, double *restrict sums, size_t padded)
 {
     for (size_t r = 0; r < row_count; r += 4) {
