@@ -27,7 +27,8 @@ const described = (value) => (typeof value === "string" ? JSON.stringify(value).
 
 /** Returns data: an array of finite numbers, or rows of these. Throws what is wrong with them, and where. */
 function checked(name, data) {
-  const wrong = (Kind, place, value, is) => new Kind(`@NAME@: ${name}${place} is ${described(value)}, ${is}`);
+  const wrong = (Kind, place, value, is) =>
+    new Kind(`@NAME@: ${name}${place} is ${described(value)}, ${is}`);
   if (!isArray(data)) throw wrong(TypeError, "", data, "not an array of numbers");
   const rows = isRows(data);
   for (let n = 0; n < (rows ? data.length : 1); n++) {

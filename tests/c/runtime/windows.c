@@ -11,17 +11,17 @@ static const size_t depths[] = {1, 2, 5, 25};
 enum { MOST = 32, APART = 3 };
 
 /* Places that follow each other at distances, the last one first. */
-static void fill_places(place *places, size_t count, ptrdiff_t first, ptrdiff_t second)
+static void fill_places(offset_pair *places, size_t count, ptrdiff_t first, ptrdiff_t second)
 {
     for (size_t k = 0; k < count; k++)
-        places[k] = (place) {(ptrdiff_t) (count - 1 - k)*first, (ptrdiff_t) (count - 1 - k)*second};
+        places[k] = (offset_pair) {(ptrdiff_t) (count - 1 - k)*first, (ptrdiff_t) (count - 1 - k)*second};
 }
 
 static void products_once(size_t row_count, size_t term_count, size_t vectors, int add)
 {
     begin_case("products of %zu rows, %zu terms, %zu vectors, add %d", row_count, term_count, vectors, add);
     const size_t columns = vectors*LANES, width = columns + APART;
-    place rows[MOST], terms[MOST];
+    offset_pair rows[MOST], terms[MOST];
     fill_places(rows, row_count, (ptrdiff_t) term_count + 1, (ptrdiff_t) width);
     fill_places(terms, term_count, 1, (ptrdiff_t) width);
     const real *const a = numbers(row_count*(term_count + 1)), *const b = numbers(term_count*width);
@@ -43,7 +43,7 @@ static void sums_once(size_t row_count, size_t column_count, size_t term_count, 
 {
     begin_case("sums of %zu rows, %zu columns, %zu terms, %zu vectors", row_count, column_count, term_count, vectors);
     const size_t padded = vectors*LANES;
-    place rows[MOST], columns[MOST], terms[MOST];
+    offset_pair rows[MOST], columns[MOST], terms[MOST];
     fill_places(rows, row_count, (ptrdiff_t) (term_count*padded), (ptrdiff_t) column_count);
     fill_places(columns, column_count, (ptrdiff_t) padded, 1);
     fill_places(terms, term_count, (ptrdiff_t) padded, (ptrdiff_t) padded);
