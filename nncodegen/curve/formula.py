@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from sympy import Expr, Symbol
 
@@ -36,6 +36,11 @@ class Formula:
     expression: Expr
     columns: tuple[str, ...]
     parameters: tuple[str, ...]
+
+    @cached_property
+    def is_large(self) -> bool:
+        """True if the expression is too large to be compared as a tree."""
+        return graph_of([self.expression]).is_large
 
     def model(self, name: str = NAME) -> Model:
         """The problem of least squares, with a start of 1 for each parameter."""
@@ -143,10 +148,9 @@ def module_of(formula: Formula, precision: str = "float64") -> Module:
 
     A large formula is found by its hash on disk each time: to compare two of them as trees may take for ever.
     """
-    large = graph_of([formula.expression]).is_large
-    return build_module(formula.model(), precision) if large else _module_of(formula, precision)
+    return build_module(formula.model(), precision) if formula.is_large else _module_of(formula, precision)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=KEPT)
 def _module_of(formula: Formula, precision: str) -> Module:
     return build_module(formula.model(), precision)

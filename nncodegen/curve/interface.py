@@ -70,8 +70,9 @@ def curve_fit(
     limits = read_bounds(read.parameters, bounds)
     with warnings.catch_warnings():  # of a fit that did not converge, which is an error here
         warnings.simplefilter("ignore", RuntimeWarning)
-        result = module_of(read).fit(
-            _matrix(read, columns), y, parameters=read_start(read, p0, limits, "p0"), sigma=sigma,
+        module, X = module_of(read), _matrix(read, columns)
+        result = module.fit(
+            X, y, parameters=read_start(read, p0, limits, "p0"), sigma=sigma,
             absolute_sigma=absolute_sigma, bounds=limits, **options,
         )  # fmt: skip
     if not result.converged:
@@ -84,7 +85,7 @@ def curve_fit(
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
         warnings.warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning, 2)
     if full_output:
-        told = full_output_of(result, module_of(read), _matrix(read, columns), y, sigma)
+        told = full_output_of(result, module, X, y, sigma)
         return result.parameters, result.covariance, *told
     return result.parameters, result.covariance
 

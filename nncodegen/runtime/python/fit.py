@@ -17,7 +17,7 @@ from .fit_watch import watch_of
 from .jacobian import check_fitted
 from .joined import joined
 from .named import put
-from .problem import ROBUST, Problem, Solution, check_tolerance
+from .problem import ROBUST, Problem, Solution, check_iterations, check_tolerance
 from .scalars import SEED, THREADS, flag, integer, number
 from .start import check_seed, start_of
 from .starting_points import best_start
@@ -119,8 +119,7 @@ def fit(
         raise ValueError("robust_scale has no effect without a robust loss: give robust, or leave it out")
     problem = Problem(
         model, inputs, targets, _sigma(model, sigma, targets), limits, robust, scale,
-        check_tolerance(model, tolerance),
-        1000 + 100 * len(start) if max_iterations is None else integer("max_iterations", max_iterations, 0, 2**31 - 1),
+        check_tolerance(model, tolerance), check_iterations(model, max_iterations),
     )  # fmt: skip
     watch = watch_of(model, time_limit, progress, callback, problem.max_iterations)
     first = start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,8 +16,8 @@ from .initial import initial_parameters
 from .jacobian import check_fitted
 from .many_fits import ManyFits, beyond_rounding
 from .named import check_counts
-from .options import OPTIONS
-from .problem import Problem, check_tolerance
+from .options import check_options
+from .problem import Problem, check_iterations, check_tolerance
 from .ragged import is_ragged, lengths_of, padded
 from .scalars import THREADS, flag, integer
 from .share import share
@@ -103,8 +102,7 @@ def fit_many(
     absolute = flag("absolute_sigma", absolute_sigma)
     found = ManyFits(model, data.fits(), int(model.parameter_count - held.sum()), flag("covariance", covariance), data)
     wanted = beyond_rounding(model, check_tolerance(model, tolerance))
-    usual = 1000 + 100 * model.parameter_count
-    steps = usual if max_iterations is None else integer("max_iterations", max_iterations, 0, 2**31 - 1)
+    steps = check_iterations(model, max_iterations)
 
     def fit(first: int, last: int) -> None:
         model.native.fit_many(
@@ -136,10 +134,7 @@ class _ManyWatch(Watch):
     """The watch of many fits."""
 
     def __init__(self, model: Model, found: ManyFits, time_limit: Any, progress: Any) -> None:
-        limit, shows = (
-            OPTIONS[name].kind.check(model, name, value)
-            for name, value in (("time_limit", time_limit), ("progress", progress))
-        )
+        limit, shows = check_options(model, time_limit=time_limit, progress=progress)
         self._found = found
         super().__init__(self, limit, shows, None, None, len(found), "fit")
 
@@ -150,10 +145,6 @@ class _ManyWatch(Watch):
     def figures(self) -> dict[str, float]:
         """Return nothing: no figure is that of all fits."""
         return {}
-
-    def seconds(self) -> float:
-        """Return how long the fits have taken."""
-        return time.perf_counter() - self.start
 
     def progress(self) -> None:
         """Return nothing: there is no callback."""
@@ -248,7 +239,7 @@ class Data:
         found = there.solve(parameters, held)
         if found.ending == "max_iterations":
             found = found._replace(ended=ending)
-        again = Problem(self.model, X, Y, sigma, limits, None, 1.0, tolerance, 1000 + 100 * len(start))
+        again = Problem(self.model, X, Y, sigma, limits, None, 1.0, tolerance, check_iterations(self.model))
         found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
         return result_of(again, found, start, held, absolute_sigma)
 

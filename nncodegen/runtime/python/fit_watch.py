@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .options import OPTIONS
+from .options import check_options
 from .progress import FitProgress, Progress
 from .watch import Watch
 
@@ -33,10 +32,6 @@ class FitWatch(Watch):
     def figures(self) -> dict[str, float]:
         """Return the cost of the best parameters so far."""
         return {} if self.native is None else {"cost": self.native.cost}
-
-    def seconds(self) -> float:
-        """Return how long the fit has taken."""
-        return time.perf_counter() - self.start
 
     def parameters(self) -> Array:
         """Return a copy of the best parameters so far."""
@@ -68,6 +63,5 @@ def watch_of(model: Model, time_limit: Any, progress: Any, callback: Any, total:
     """Return the watch of a fit, its arguments checked as those of ``train``; None if there is nothing to watch."""
     if time_limit is None and progress is False and callback is None:
         return None
-    given = {"time_limit": time_limit, "progress": progress, "callback": callback}
-    checked = {name: OPTIONS[name].kind.check(model, name, value) for name, value in given.items()}
-    return FitWatch(checked["time_limit"], checked["progress"], checked["callback"], None, total)
+    limit, shows, callbacks = check_options(model, time_limit=time_limit, progress=progress, callback=callback)
+    return FitWatch(limit, shows, callbacks, None, total)

@@ -13,7 +13,7 @@ from .initial import initial_parameters
 from .joined import joined
 from .measures import STATUS
 from .optimizers import Chosen, choose
-from .options import OPTIONS
+from .options import check_options
 from .result import ManyResult
 from .samples import size_of_batch
 from .scalars import SEED, flag, integer, number
@@ -89,9 +89,7 @@ class _Many:
     ) -> None:
         self.model, self.history = model, history
         self.X, self.Y, self.samples, self.own_X, self.own_Y = data
-        self.epochs, self.batch_size, shuffle, self.tolerance = (
-            OPTIONS[name].kind.check(model, name, value) for name, value in options.items()
-        )
+        self.epochs, self.batch_size, shuffle, self.tolerance = check_options(model, **options)
         self.batch = size_of_batch(self.batch_size, self.samples)
         self.shuffles = self.batch < self.samples if shuffle is None else shuffle
 

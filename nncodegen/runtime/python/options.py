@@ -333,5 +333,11 @@ class Settings:
 OPTIONS = {name: value for name, value in vars(Settings).items() if isinstance(value, Option)}
 """The declarations by name, in the order of the signature of ``train``."""
 
+
+def check_options(model: Model, **given: Any) -> tuple[Any, ...]:
+    """Return options of ``train`` that another call takes as well, checked, in the order given. Raises ValueError."""
+    return tuple(OPTIONS[name].kind.check(model, name, value) for name, value in given.items())
+
+
 MEMBERS = tuple(member for option in OPTIONS.values() for member in option.members)
 """The members of the structure in C."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .scalars import number
+from .scalars import integer, number
 
 if TYPE_CHECKING:
     from .bounds import Bounds
@@ -32,6 +32,11 @@ fits go on with steps of Gauss and Newton. In float32, rounding hides what is mu
 def check_tolerance(model: Model, tolerance: Any) -> float:
     """The tolerance of a fit, from 0 and below 1; by default that of the precision of the model."""
     return TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False)
+
+
+def check_iterations(model: Model, given: Any = None) -> int:
+    """Return the most steps that a fit tries; by default 1,000, and 100 for each parameter. Raises ValueError."""
+    return 1000 + 100 * model.parameter_count if given is None else integer("max_iterations", given, 0, 2**31 - 1)
 
 
 KEPT = 64

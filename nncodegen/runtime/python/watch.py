@@ -96,6 +96,10 @@ class Watch:
             self.reason = self.reason or "time_limit"
         return bool(self.reason)
 
+    def seconds(self) -> float:
+        """Return the seconds since the watch was made."""
+        return time.perf_counter() - self.start
+
     def show(self, last: bool = False) -> None:
         """Show how far it is, if that is asked for; ``last`` leaves the terminal as it was."""
         if self._display is None or not (last or self._display.is_due()):
