@@ -159,3 +159,16 @@ def vector_compiler():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CC", VECTORS_AND_STRICT)
         yield
+
+
+@pytest.fixture
+def pyplot():
+    """Matplotlib without a screen."""
+    matplotlib = pytest.importorskip("matplotlib")
+    before = matplotlib.get_backend()
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    yield pyplot
+    pyplot.close("all")
+    matplotlib.use(before)

@@ -9,8 +9,10 @@ import ast
 import keyword
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
+
+from nncodegen.runtime.python.markup import listed
 
 SYNONYMS = {
     "absolute": "abs(...)", "arccos": "acos(...)", "arccosh": "acosh(...)", "arcsin": "asin(...)",
@@ -54,13 +56,6 @@ def shown(text: str) -> str:
 def cut(text: str, most: int = 200) -> str:
     """Return a text, or the beginning of one that is longer than ``most`` characters."""
     return text if len(text) <= most else f"{text[:most]}..."
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names as messages list them: those of a long list up to the twelfth."""
-    names = tuple(names)
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return f"{', '.join(names[:12])}{more}" if names else "nothing (no name is known here)"
 
 
 def pointed(text: str, line: int, column: int) -> str:
@@ -176,7 +171,7 @@ def about_name(name: str, symbols: Collection[str], functions: Collection[str]) 
     """Return what is wrong with a name that nothing has."""
     if name.lower() in NOT_FINITE:
         return about_infinity(name)
-    message = f"{name} is none of {listed(symbols)}"
+    message = f"{name} is none of {listed(tuple(symbols)) or 'nothing (no name is known here)'}"
     if name in functions:
         return f"{message}; {name} is a function: write {name}(...)"
     if name in SYNONYMS:

@@ -12,7 +12,6 @@ from sympy import Add, Expr, Pow, Symbol
 
 from nncodegen.describe.checks import bounded, check_expression, check_large, check_name, check_piece
 from nncodegen.describe.grammar import CONSTANTS, as_expression
-from nncodegen.describe.hints import listed
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.describe.pieces import cut
 from nncodegen.describe.summary import print_tensors
@@ -21,6 +20,7 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
 from nncodegen.ir.graphs import contains, graph_of, symbols_of
 from nncodegen.notebook import model_html, model_latex
+from nncodegen.runtime.python.markup import listed
 
 
 class Model:

@@ -103,19 +103,6 @@ def test_long_tables_are_cut():
 # --- pictures ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def pyplot():
-    """Matplotlib without a screen."""
-    matplotlib = pytest.importorskip("matplotlib")
-    before = matplotlib.get_backend()
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    yield pyplot
-    pyplot.close("all")
-    matplotlib.use(before)
-
-
 def test_picture_of_one_input(pyplot):
     """Above are data, curve and band, below the weighted residuals; the curve has the outputs at the ends."""
     sigma = np.full(20, 0.05)

@@ -22,19 +22,6 @@ def module():
     return built(nn.Sequential(layers, 2, "categorical_crossentropy", name="pictured"))
 
 
-@pytest.fixture
-def pyplot():
-    """Matplotlib without a screen."""
-    matplotlib = pytest.importorskip("matplotlib")
-    before = matplotlib.get_backend()
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    yield pyplot
-    pyplot.close("all")
-    matplotlib.use(before)
-
-
 @pytest.fixture(scope="module")
 def result(module):
     """A training with validation, a metric, and a learning rate that falls."""

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from .markup import listed
+
 HOLDS, DIGITS_LOST, OUT_OF_RANGE, WRONG = "holds", "digits lost", "out of range", "wrong"
 """What is said of a figure: its error is explained by the condition of the function; or by digits that the formula
 itself loses between its steps; or values between them cannot be represented; or nothing explains it."""
@@ -156,9 +158,9 @@ class Certificate:
             for figure in self.figures:
                 if figure.verdict == verdict:
                     names.setdefault(figure.kind, []).append(figure.quantity)
-            told = [f"{kind}: {_listed(quantities)}" for kind, quantities in names.items()]
+            told = [f"{kind}: {listed(quantities, TOLD)}" for kind, quantities in names.items()]
             steps = [step.step.partition(" = ")[0] for step in self.steps if step.verdict == verdict == WRONG]
-            told += [f"steps: {_listed(steps)}"] if steps else []
+            told += [f"steps: {listed(steps, TOLD)}"] if steps else []
             found += [f"{verdict} ({'; '.join(told)}). {meaning}"] if told else []
         return tuple(found)
 
@@ -296,11 +298,6 @@ def _counted(rows: Sequence[Figure | StepFigure], one: str, many: str) -> str:
     return f"{len(rows)} {one if len(rows) == 1 else many}: {', '.join(told)}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    further = len(names) - TOLD
-    return ", ".join(names[:TOLD]) + (f" and {further} more" if further > 0 else "")
-
-
 def _wrapped(text: str, behind: str = "    ") -> str:
     return textwrap.fill(text, 110, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False)
 
@@ -350,7 +347,7 @@ def beyond_range(steps: Sequence[StepFigure]) -> str:
     """Return a sentence about the steps that are out of range; nothing where none is."""
     beyond = [step.step.partition(" = ")[0] for step in steps if step.verdict == OUT_OF_RANGE]
     ways = "which does not matter where what follows from them holds in the table, as 1/(1 + exp(1000)) is 0"
-    return f"steps that are out of range at some points: {_listed(beyond)}, {ways}" if beyond else ""
+    return f"steps that are out of range at some points: {listed(beyond, TOLD)}, {ways}" if beyond else ""
 
 
 def _escaped(text: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from .markup import listed
+
 if TYPE_CHECKING:
     from .fit_result import FitResult
 
@@ -45,11 +47,6 @@ UNFINISHED = MappingProxyType({"max_iterations": "raise max_iterations", "time_l
 
 DOUBTFUL = ("stalled", "stationary")
 """Those that may be due to parameters that the data do not determine."""
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names in a row, of which a dozen is told."""
-    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"
 
 
 def not_told(names: Sequence[str]) -> str:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .endings import listed
-from .markup import aligned, paragraph, table
+from .markup import aligned, listed, paragraph, table
 from .poles import told
 
 if TYPE_CHECKING:

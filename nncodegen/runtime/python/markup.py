@@ -1,9 +1,15 @@
-"""Tables in text, and in HTML as notebooks show them."""
+"""Names in a row, and tables in text, and in HTML as notebooks show them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Return names in a row, of which so many are told."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

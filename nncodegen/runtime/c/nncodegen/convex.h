@@ -122,12 +122,8 @@ static HOT int evaluate_tile(NN(fitting) *run, fit_memory *m, const real *parame
         rows_of_tile(parameters, run->inputs, first, count, m->rows);
         if (output == 0)
             take_losses(count, m, sums);
-#if NN_FIT_GUARDS > 0
-        if (output == 0)
-            take_guards(count, m);
-        if (!keeps_signs(m))
+        if (crosses_pole(output, count, m))
             return NOT_FINITE;
-#endif
         take_derivatives(count, output, m);
     }
     if (!(sums->chi2 < HUGE_VAL))
@@ -163,9 +159,7 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
 {
     *sums = (residual_sums) {0, 0, 0};
     memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
-#if NN_FIT_GUARDS > 0
     begin_guards(m);
-#endif
     memset(m->slope, 0, m->n*sizeof *m->slope);
     prepare_rows(parameters, run->samples, m->rows);
     for (size_t first = 0; first < run->samples; first += TILE) {

@@ -156,10 +156,7 @@ static COLD void report(NN(fitting) *run, fit_memory *m)
     memset(m->clamped, 0, m->n);
     make_system(m);
     run->rank = m->rank;
-#if NN_FIT_GUARDS > 0
-    for (size_t g = 0; run->poles && g < GUARDS; g++)
-        run->poles[g] = m->signs[g] == 0;
-#endif
+    tell_poles(run, m);
 #if !NN_FIT_CURVED
     if (run->residuals)
         tell_residuals(run, m);
@@ -182,13 +179,8 @@ COLD void NN(fit)(NN(fitting) *run)
     run->evaluations = 1;
     memcpy(m.parameters, run->parameters, PARAMETERS*sizeof(real));
     memcpy(m.trial, run->parameters, PARAMETERS*sizeof(real));
-#if NN_FIT_GUARDS > 0
-    memset(m.signs, 0, sizeof m.signs);
-#endif
     const int found = evaluate(run, &m, m.parameters, m.triangle, HUGE_VAL, &m.sums);
-#if NN_FIT_GUARDS > 0
-    memcpy(m.signs, m.seen, sizeof m.signs);
-#endif
+    keep_signs(&m);
     run->cost = m.sums.cost;
     if (found == STOPPED) /* what some samples tell is not told of all */
         memset(m.triangle, 0, m.n*TRIANGLE_ROW*sizeof *m.triangle);

@@ -65,7 +65,7 @@ typedef struct {
     size_t rank; /* of the system */
     double curviest; /* where CURVED: the largest second derivative of a loss that was met */
 #if NN_FIT_GUARDS > 0
-    signed char signs[GUARDS]; /* of the guards, at the parameters: see guards.h */
+    signed char signs[GUARDS]; /* of the guards, at the parameters, none before the first evaluation: see guards.h */
     signed char seen[GUARDS]; /* those of the last evaluation */
 #endif
 } fit_memory;

@@ -1,12 +1,13 @@
 /* Where a fit is: the parameters, and what follows from the triangle there; and a step from there.
 
-   Needs bounds.h. Gives look_around, find_step, place_trial, take_trial. */
+   Needs bounds.h and guards.h. Gives look_around, find_step, place_trial, take_trial. */
 
 #ifndef NNCODEGEN_FIT_POINT_H
 #define NNCODEGEN_FIT_POINT_H
 
 #include "bounds.h"
 #include "fit_rows.h"
+#include "guards.h"
 
 /* What the triangle at the parameters tells: the gradient, the length of each column, the scales, which bounds hold,
    and the system of the rest. */
@@ -145,9 +146,7 @@ static UNUSED void take_trial(fit_memory *m, const residual_sums *sums)
     for (size_t k = 0; k < m->n; k++)
         parameters[m->free[k]] = m->trial[m->free[k]];
     m->sums = *sums;
-#if NN_FIT_GUARDS > 0
-    memcpy(m->signs, m->seen, sizeof m->signs);
-#endif
+    keep_signs(m);
 }
 
 #endif

@@ -1,7 +1,7 @@
-/* The guards of a formula, its denominators: a step that changes the sign of one of them at a sample is not taken, as it
-   leads over a pole.
+/* The guards of a formula, its denominators: a step that changes the sign of one of them at a sample is not taken, as
+   it leads over a pole.
 
-   Needs fit_memory.h. Gives begin_guards, take_guards, keeps_signs.
+   Needs fit_memory.h. Gives begin_guards, crosses_pole, keep_signs, tell_poles, which do nothing where there are none.
 
    A guard has a sign where all samples that count agree in it; one that is 0, or has both signs, has none, and holds
    nothing: that is so where the start has a pole among the data already. */
@@ -44,13 +44,51 @@ static HOT void take_guards(size_t count, fit_memory *m)
     }
 }
 
-/* Whether no guard that has a sign has lost it. */
-static UNUSED int keeps_signs(const fit_memory *m)
+/* Looks at the guards of a tile, with its first output. Returns whether one that has a sign has lost it. */
+static UNUSED int crosses_pole(size_t output, size_t count, fit_memory *m)
 {
     int lost = 0;
+    if (output == 0)
+        take_guards(count, m);
     for (size_t g = 0; g < GUARDS; g++)
         lost |= m->signs[g] & ~m->seen[g];
-    return !lost;
+    return lost;
+}
+
+/* The signs of the last evaluation are those at the parameters. */
+INLINE void keep_signs(fit_memory *m)
+{
+    memcpy(m->signs, m->seen, sizeof m->signs);
+}
+
+/* Writes down which guards have no sign at the parameters. */
+INLINE void tell_poles(const NN(fitting) *run, const fit_memory *m)
+{
+    for (size_t g = 0; run->poles && g < GUARDS; g++)
+        run->poles[g] = m->signs[g] == 0;
+}
+
+#else
+
+INLINE void begin_guards(fit_memory *m)
+{
+    (void) m;
+}
+
+INLINE int crosses_pole(size_t output, size_t count, fit_memory *m)
+{
+    (void) output, (void) count, (void) m;
+    return 0;
+}
+
+INLINE void keep_signs(fit_memory *m)
+{
+    (void) m;
+}
+
+INLINE void tell_poles(const NN(fitting) *run, const fit_memory *m)
+{
+    (void) run, (void) m;
 }
 
 #endif

@@ -75,9 +75,7 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
     const double far = 100*limit;
     *sums = (residual_sums) {0, 0, 0};
     memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
-#if NN_FIT_GUARDS > 0
     begin_guards(m);
-#endif
     prepare_rows(parameters, run->samples, m->rows);
     for (size_t first = 0; first < run->samples; first += TILE) {
         const size_t count = run->samples - first < TILE ? run->samples - first : TILE;
@@ -86,12 +84,8 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
             rows_of_tile(parameters, run->inputs, first, count, m->rows);
             for (size_t k = 0; output == 0 && k < FIT_OUTPUTS; k++)
                 take_residuals(run, run->robust, first, count, k, m, sums);
-#if NN_FIT_GUARDS > 0
-            if (output == 0)
-                take_guards(count, m);
-            if (!keeps_signs(m))
+            if (crosses_pole(output, count, m))
                 return NOT_FINITE;
-#endif
             if (!(sums->cost <= limit))
                 break;
             take_rows(count, output, m);
