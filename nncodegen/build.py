@@ -153,22 +153,7 @@ def load(built: Built) -> Module:
         raise BuildError(f"{built.path} cannot be imported: {error}; build it again with force") from error
     parent = sys.modules.setdefault(name.rpartition(".")[0], ModuleType(name.rpartition(".")[0]))  # asked for by reload
     parent.__path__ = []
-    if _Reloads not in sys.meta_path:
-        sys.meta_path.append(_Reloads)
     return cast(Module, module)
-
-
-class _Reloads:
-    """Tells ``importlib.reload`` of a built module what to do: the system loads a library only once in a process."""
-
-    @staticmethod
-    def find_spec(name: str, path: object, target: ModuleType | None = None) -> None:
-        """Finds nothing. Raises ImportError for a built module that is to be loaded again."""
-        if target is not None and name.startswith(MODULES_OF_BUILD):
-            raise ImportError(
-                f"{name.rpartition('.')[2]} is a compiled module, which cannot be loaded again: build its model as it "
-                f"is now, module = nncodegen.build(model), which returns the new module"
-            )
 
 
 def load_variant(built: Built, variant: str) -> Module:

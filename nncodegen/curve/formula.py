@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from sympy import Expr, Symbol
 
 from nncodegen.describe import Model
-from nncodegen.describe.grammar import names_in, parse
+from nncodegen.describe.grammar import as_expression, names_in
 from nncodegen.describe.hints import cut
 from nncodegen.errors import ModelError
 from nncodegen.ir.graphs import graph_of, replaced, symbols_of
@@ -72,7 +72,7 @@ def read_formula(formula: str | Expr, columns: Collection[str], given: Collectio
 def _read(formula: str | Expr, columns: tuple[str, ...], given: tuple[str, ...]) -> Formula:
     names = names_of(formula, (*columns, *given))
     if isinstance(formula, str):
-        expression = parse(formula, {name: Symbol(name) for name in names}, ROLE)
+        expression = as_expression(formula, {name: Symbol(name) for name in names}, ROLE)
     else:
         expression = replaced(formula, {symbol: Symbol(symbol.name) for symbol in symbols_of(formula)})
     used = tuple(name for name in columns if name in names)

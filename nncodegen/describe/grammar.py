@@ -59,11 +59,17 @@ NAMES: dict[str, Callable[..., Any]] = {
 
 _LOGIC = ("And", "Or", "Not", "ITE", "Xor")
 
-CONSTANTS = {"pi": sympy.pi, "E": sympy.E}
+CONSTANTS = {"pi": sympy.pi, "\N{GREEK SMALL LETTER PI}": sympy.pi, "E": sympy.E}
 """Numbers with a name, unless it is that of a symbol."""
 
 EULER = "Euler's number, 2.718"
 """What E is, in messages."""
+
+AMBIGUOUS = {
+    "E": (EULER, "exp(1)"),
+    "pi": ("the number 3.14159", "\N{GREEK SMALL LETTER PI}"),
+}
+"""Numbers whose names could be those of parameters: what they are, in messages, and how to write nothing but them."""
 
 MOST_CHARACTERS = 100_000
 """Of a text."""
@@ -109,12 +115,14 @@ def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
         value = value.item()
     if isinstance(value, str):
         expression = parse(value, symbols, role)
-        if "E" not in symbols and re.search(r"(?<![\w.])E(?!\w)", value):
-            warnings.warn(
-                f"{role} has E, which is {EULER}, here: write exp(1) for it; a parameter E has to be given",
-                UserWarning,
-                _outside(),
-            )
+        for name, (meaning, plainly) in AMBIGUOUS.items():
+            if name not in symbols and re.search(rf"(?<![\w.]){name}(?!\w)", value):
+                warnings.warn(
+                    f"{role} has {name}, which is {meaning}, here: write {plainly} for it; a parameter {name} has to "
+                    f"be given",
+                    UserWarning,
+                    _outside(),
+                )
         return expression
     if isinstance(value, Iterable) and not isinstance(value, Basic):  # SymPy would evaluate the texts in it
         return value
@@ -139,7 +147,7 @@ def names_in(text: str, role: str, known: Collection[str] = ()) -> tuple[str, ..
         names.sort(key=lambda node: (node.lineno, node.col_offset))
         found: dict[str, ast.Name] = {}
         for node in names:
-            if node.id in known or node.id != "pi":
+            if node.id in known or node.id not in CONSTANTS or node.id == "E":
                 found.setdefault(node.id, node)
         for name, node in found.items():
             if name not in known:
@@ -157,8 +165,6 @@ def _check_name(node: ast.Name, others: Collection[str]) -> None:
         message = f"E is {EULER}: write exp(1) for it; give a parameter another name, or a start or bounds by its name"
     elif name.lower() in hints.NOT_FINITE:
         message = hints.about_infinity(name)
-    elif name == "\N{GREEK SMALL LETTER PI}":
-        message = "write pi for the number; a parameter needs another name"
     elif alike != name and alike in others:
         message = f"{name} looks like {alike}, but has {hints.foreign(name)}: write them alike"
     if message:

@@ -19,8 +19,8 @@ SYNONYMS = {
     "arcsinh": "asinh(...)", "arctan": "atan(...)", "arctan2": "atan2(...)", "arctanh": "atanh(...)",
     "e": "exp(1)", "expit": "sigmoid(...)", "fabs": "abs(...)", "heaviside": "Heaviside(...)",
     "if": "Piecewise((a, condition), (b, True))", "ln": "log(...)", "logistic": "sigmoid(...)", "maximum": "max(...)",
-    "minimum": "min(...)", "pow": "x**y", "power": "x**y", "reciprocal": "1/x", "sgn": "sign(...)", "square": "x**2",
-    "where": "Piecewise((a, condition), (b, True))",
+    "minimum": "min(...)", "pi": "\N{GREEK SMALL LETTER PI}", "pow": "x**y", "power": "x**y", "reciprocal": "1/x",
+    "sgn": "sign(...)", "square": "x**2", "where": "Piecewise((a, condition), (b, True))",
 }  # fmt: skip
 """Names of functions and numbers in other languages -> what is written here."""
 
@@ -138,7 +138,7 @@ def about_node(node: ast.AST, functions: Collection[str]) -> str:
         case ast.Lambda():
             return about_word("lambda") + "; and a formula defines no function: it is not allowed here"
         case ast.Call(func=ast.Attribute(attr=name) as given) | (ast.Attribute(attr=name) as given) if _module(given):
-            written = name if name in ("pi", *functions) else SYNONYMS.get(name)
+            written = name if name in functions else SYNONYMS.get(name)
             if written:
                 return f"names stand alone, without a module: write {written}, not {ast.unparse(given)}"
             if name.lower() in NOT_FINITE:
@@ -178,8 +178,6 @@ def about_name(name: str, symbols: Collection[str], functions: Collection[str]) 
         return f"{message}: write {SYNONYMS[name]}"
     if name == "I":
         return f"{message}; nncodegen computes with real numbers, without an imaginary unit"
-    if name == "\N{GREEK SMALL LETTER PI}":
-        return f"{message}: write pi"
     if letters := foreign(name):
         alike = plain(name)
         return f"{message}: it has {letters}" + (f"; {alike} is meant?" if alike in symbols else "")

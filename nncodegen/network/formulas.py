@@ -30,7 +30,7 @@ def to_text(formula: str | Expr | Callable[..., Any], symbols: Mapping[str, Symb
     Raises ModelError where it is none of these.
     """
     if isinstance(formula, str):
-        parse(formula, symbols, role)
+        as_expression(formula, symbols, role)
         return formula
     if callable(formula) and not isinstance(formula, Expr):
         try:

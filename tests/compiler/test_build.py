@@ -132,12 +132,17 @@ def test_no_model_shadows_a_module(monkeypatch):
     assert sys.modules["numpy"] is np is not numpy
 
 
-def test_reload_says_what_to_do():
-    """A built module cannot be loaded again in a process: the error says how to get that of the changed model."""
-    module = nn.build(nn.Sequential([nn.Dense(1)], 1, name="again"), fit=False)
-    with pytest.raises(ImportError, match=r"again is a compiled module, .* module = nncodegen\.build\(model\)"):
-        importlib.reload(module)
-    assert sys.modules[module.__spec__.name] is module
+def test_reload_says_what_to_do(tmp_path, monkeypatch):
+    """A module cannot be loaded again in a process, built or imported: the error says how to get the changed one."""
+    network = nn.Sequential([nn.Dense(1)], 1, name="again")
+    nn.build(network, fit=False, out=tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in (nn.build(network, fit=False), importlib.import_module("again")):
+        with pytest.raises(ImportError, match=r"again is a compiled module, .* module = nncodegen\.build\(model\)"):
+            importlib.reload(module)
+        assert sys.modules[module.__spec__.name] is module
+        assert module.parameter_count == 2
+    del sys.modules["again"]
 
 
 def test_what_is_written(tmp_path):

@@ -202,14 +202,14 @@ def test_hyperparameters_of_numpy():
 @pytest.mark.parametrize(("text", "message"), [
     ("a*x^2", "write \\*\\*"),
     ("a*np.exp(x)", "write exp, not np.exp"), ("math.sin(x)*a", "write sin, not math.sin"),
-    ("numpy.arcsin(x)", "write asin"), ("sp.sqrt(x)", "write sqrt, not sp.sqrt"), ("np.pi*x", "write pi, not np.pi"),
+    ("numpy.arcsin(x)", "write asin"), ("sp.sqrt(x)", "write sqrt, not sp.sqrt"), ("np.pi*x", "write π, not np.pi"),
     ("np.foo(x)", "no function np.foo"), ("np.nan*x", "nan is no number"),
     ("lambda*x + a", "lambda is a word of Python"), ("lambda x: x", "lambda is a word of Python"),
     ("a*in", "in is a word of Python"),
     ("nan*x", "nan is no number"), ("x + inf", "inf is infinite"), ("oo*x", "oo is infinite"),
     ("Inf", "Inf is infinite"),
     ("\N{CYRILLIC SMALL LETTER A}*x", "CYRILLIC SMALL LETTER A.*; a is meant"),
-    ("\N{GREEK SMALL LETTER PI}*x", "write pi"), ("\N{GREEK SMALL LETTER THETA}*x", "GREEK SMALL LETTER THETA"),
+    ("\N{GREEK SMALL LETTER THETA}*x", "GREEK SMALL LETTER THETA"),
     ("x \N{MINUS SIGN} a", "U\\+2212.*write -"), ("x\N{SUPERSCRIPT TWO}", "write \\*\\*2"),
     ("2x*a", "as in 2\\*x"), ("a(x + 1)", r"write a\*\("), ("ln(x)", "write log"), ("sqare(x)", "sqrt is meant"),
     ("x if x > 0 else a", "write Piecewise"), ("0 < x < 1", "one comparison at a time"),
@@ -273,10 +273,25 @@ def test_euler_is_told():
         nn.Model("m", x, y, {sympy.Symbol("pi"): 1.0, a: 1.0}, a * sympy.pi * x)
 
 
+def test_pi_is_told():
+    """pi, where nobody has declared it, is told to be the number; the Greek letter is the number without a word."""
+    with pytest.warns(UserWarning, match=r"pi, which is the number 3\.14159, here: write π") as caught:
+        model = nn.Model("m", "x", "y", {"a": 1}, "a*sin(2*pi*x)")
+    assert [warning.filename for warning in caught] == [__file__]
+    assert model.outputs == nn.Model("m", "x", "y", {"a": 1}, "a*sin(2*π*x)").outputs
+    with pytest.warns(UserWarning, match="E, which is Euler's number"):
+        nn.Dense(1, "E*z")
+    with pytest.warns(UserWarning, match="a parameter pi has to be given"):
+        assert nn.curve_fit("a*cos(pi*x)", [0.0, 0.5, 1.0], [2.0, 0.0, -2.0])[0] == pytest.approx([2.0])
+    assert nn.curve_fit("a*cos(π*x)", [0.0, 0.5, 1.0], [2.0, 0.0, -2.0])[0] == pytest.approx([2.0])
+    declared = nn.Model("m", "x", "y", {"π": 1, "pi": 2}, "pi*x + π")
+    assert [symbol.name for symbol in declared.parameters] == ["π", "pi"]
+
+
 @pytest.mark.parametrize(("formula", "message"), [
     ("\N{CYRILLIC SMALL LETTER A}*exp(-b*x) + a", "looks like a, but has . .CYRILLIC SMALL LETTER A"),
     ("a*\N{CYRILLIC SMALL LETTER HA} + b*x", "looks like x, but has . .CYRILLIC SMALL LETTER HA"),
-    ("inf*x", "inf is infinite"), ("\N{GREEK SMALL LETTER PI}*x", "write pi"),
+    ("inf*x", "inf is infinite"),
 ])  # fmt: skip
 def test_names_that_could_mean_something_else(formula, message):
     """Where names that are not known are parameters, one that looks like another, or like a number, is refused."""

@@ -14,6 +14,7 @@ from .bounds import check_bounds, check_fixed, check_within
 from .facts import flat_names
 from .fit_result import FitResult
 from .fit_watch import watch_of
+from .initial import initial_parameters
 from .jacobian import check_fitted
 from .joined import joined
 from .named import put
@@ -159,8 +160,11 @@ def _told(result: FitResult) -> FitResult:
 
 def _start(model: Model, parameters: Any, seed: int, fixed: Any, limits: Bounds | None) -> Array:
     """Where a fit begins, (P,): what is given must be within the bounds; the initial parameters are moved there."""
-    if type(parameters) is np.ndarray and type(fixed) is tuple and limits is None:  # the usual case, told at once
-        return check_parameters(model, parameters)
+    if type(fixed) is tuple and limits is None:  # the usual cases, told at once
+        if parameters is None:
+            return initial_parameters(model, seed)
+        if type(parameters) is np.ndarray:
+            return check_parameters(model, parameters)
     start = start_of(model, None if isinstance(parameters, Mapping) else parameters, seed)
     if parameters is None or isinstance(parameters, Mapping):
         start = start if limits is None else np.minimum(np.maximum(start, limits[0]), limits[1])

@@ -89,10 +89,19 @@ class Interface(Model):
 
 
 class CompiledModule(ModuleType):
-    """A module of a compiled model, which says what it is."""
+    """A module of a compiled model, which says what it is. The system loads its library only once in a process."""
 
     def __repr__(self) -> str:
         return f"<compiled module {self.name!r}: {self._model.what}, for {self.variant}>"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raises ImportError for what only ``importlib.reload`` does: it forgets the origin, or names the module anew."""
+        if name == "__name__" or (name == "__spec__" and value is None):
+            raise ImportError(
+                f"{self.name} is a compiled module, which cannot be loaded again: build its model as it is now, "
+                f"module = nncodegen.build(model), which returns the new module, or start Python anew"
+            )
+        super().__setattr__(name, value)
 
 
 def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
