@@ -236,7 +236,7 @@ def test_a_second_call_builds_nothing(monkeypatch):
 def test_a_text_is_read_once(monkeypatch):
     """One process reads a text once; what cannot be read is refused each time."""
     read = []
-    for name in ("parse", "names_in"):
+    for name in ("as_expression", "names_in"):
         whole = getattr(formulas, name)
 
         def counted(*arguments, whole=whole):

@@ -110,9 +110,9 @@ def folders():
 )
 def test_what_a_build_leaves(text, error, message, left, tmp_path, monkeypatch):
     """In the cache, a build that did not end leaves no folder, but for the logs of a compiler that failed."""
-    nn.build(MODEL)  # so that the wrapper is there
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "cache"))  # where no other test builds meanwhile
     monkeypatch.setenv("CC", compiler(tmp_path, "true"))
-    nn.build(MODEL)
+    nn.build(MODEL)  # so that the wrapper is there
     before = folders()
     monkeypatch.setenv("CC", compiler(tmp_path, text))
     with pytest.raises(error, match=message):

@@ -279,8 +279,6 @@ def test_pi_is_told():
         model = nn.Model("m", "x", "y", {"a": 1}, "a*sin(2*pi*x)")
     assert [warning.filename for warning in caught] == [__file__]
     assert model.outputs == nn.Model("m", "x", "y", {"a": 1}, "a*sin(2*π*x)").outputs
-    with pytest.warns(UserWarning, match="E, which is Euler's number"):
-        nn.Dense(1, "E*z")
     with pytest.warns(UserWarning, match="a parameter pi has to be given"):
         assert nn.curve_fit("a*cos(pi*x)", [0.0, 0.5, 1.0], [2.0, 0.0, -2.0])[0] == pytest.approx([2.0])
     assert nn.curve_fit("a*cos(π*x)", [0.0, 0.5, 1.0], [2.0, 0.0, -2.0])[0] == pytest.approx([2.0])

@@ -95,7 +95,7 @@ class CompiledModule(ModuleType):
         return f"<compiled module {self.name!r}: {self._model.what}, for {self.variant}>"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Raises ImportError for what only ``importlib.reload`` does: it forgets the origin, or names the module anew."""
+        """Raises ImportError for what only ``importlib.reload`` does: it sets no origin, or the name again."""
         if name == "__name__" or (name == "__spec__" and value is None):
             raise ImportError(
                 f"{self.name} is a compiled module, which cannot be loaded again: build its model as it is now, "
