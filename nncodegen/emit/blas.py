@@ -10,26 +10,26 @@ from __future__ import annotations
 from nncodegen.emit.elements import Elements
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element
-from nncodegen.schedule import Nest, Place
+from nncodegen.schedule import Place
 from nncodegen.schedule.branches import factors, rest_of
-from nncodegen.schedule.heads import end_of
+from nncodegen.schedule.tree import Call, Fill
 
 
-def blas_product(nest: Nest, at: Elements, scale: str) -> tuple[str, ...]:
-    """The call for a nest: out[r, c] (+)= sum(k) a[r, k]*b[k, c]; sums over samples have a scale."""
-    (step,), (row,), (a, b) = nest.steps, rest_of(nest), factors(nest)
+def blas_product(call: Call, at: Elements, scale: str) -> tuple[str, ...]:
+    """The call for a product: out[r, c] (+)= sum(k) a[r, k]*b[k, c]; sums over samples have a scale."""
+    (step,), (row,), (a, b) = call.steps, rest_of(call), factors(call)
     (inner,) = step.over
-    sizes = ", ".join(end_of(nest, index) for index in (row, nest.innermost, inner))
-    operands = f"{_operand(a, row, inner, at)}, {_operand(b, inner, nest.innermost, at)}"
+    sizes = ", ".join(str(call.end(index)) for index in (row, call.innermost, inner))
+    operands = f"{_operand(a, row, inner, at)}, {_operand(b, inner, call.innermost, at)}"
     out = f"{at.begin(step.target)}, {_stride(step.target, row, at)}"
     return (f"product({sizes}, {operands}, {out}, {scale if inner == SAMPLE else 0});",)
 
 
-def end_rows(nest: Nest, at: Elements) -> str:
+def end_rows(fill: Fill, at: Elements) -> str:
     """The call that pads the rows of a result of BLAS."""
-    (target,), (row,) = (step.target for step in nest.steps), rest_of(nest)
-    sizes = f"{end_of(nest, row)}, {end_of(nest, nest.innermost)}"
-    return f"end_rows({sizes}, {at.begin(target)}, {_stride(target, row, at)});"
+    (row,) = (index for index in fill.target.indices if index != fill.innermost)
+    sizes = f"{fill.end(row)}, {fill.end(fill.innermost)}"
+    return f"end_rows({sizes}, {at.begin(fill.target)}, {_stride(fill.target, row, at)});"
 
 
 def _operand(element: Element, row: str, column: str, at: Elements) -> str:

@@ -8,111 +8,111 @@ from nncodegen.emit.blas import blas_product, end_rows
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.windows import WindowPrinter
 from nncodegen.ir import SAMPLE, Element, Step
-from nncodegen.schedule import Filling, Nest, Place, Shape
+from nncodegen.schedule import Filling, Place, Shape
 from nncodegen.schedule.branches import factors, rest_of
-from nncodegen.schedule.heads import end_of
 from nncodegen.schedule.nest import matrix_and_row
+from nncodegen.schedule.tree import Call, Fill
 
 
 class Calls:
-    """Writes the nests of a kernel that are calls, not loops."""
+    """Writes the calls of a kernel."""
 
     def __init__(self, elements: Elements) -> None:
         self._at = elements
 
-    def of(self, nest: Nest) -> tuple[str, ...]:
-        """The calls that compute a nest."""
+    def of(self, call: Call) -> tuple[str, ...]:
+        """The calls that compute steps."""
         raise NotImplementedError
 
-    def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
-        """The call that pads an array after a nest: in a tile, where padding has an effect on results."""
+    def fill(self, fill: Fill) -> str:
+        """The call that pads an array: in a tile, where padding has an effect on results."""
         raise NotImplementedError
 
 
 class CallsOfTile(Calls):
     """The calls for the kernel of a tile; all products are ``out[r, c] = sum(k) a[r, k]*b[k, c]``."""
 
-    def of(self, nest: Nest) -> tuple[str, ...]:
-        """The calls that compute a nest."""
-        if nest.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
-            return self._contract(nest)
-        if nest.shape is Shape.BLAS:
-            return blas_product(nest, self._at, self._scale(nest.steps[0].target))
-        if nest.shape is Shape.PACK:
-            return (self._pack(nest),)
-        if nest.shape is Shape.PLACES:
-            return tuple(WindowPrinter(self._at).lines(nest))
-        if nest.shape is Shape.LANE_SUMS:
-            return (self._across(nest),)
-        if nest.shape is Shape.ADD_UP:
-            return (self._add_up(nest),)
-        return (self._dot_products(nest) if nest.shape is Shape.DOT_PRODUCTS else self._dot_products_of_samples(nest),)
+    def of(self, call: Call) -> tuple[str, ...]:
+        """The calls that compute steps."""
+        if call.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
+            return self._contract(call)
+        if call.shape is Shape.BLAS:
+            return blas_product(call, self._at, self._scale(call.steps[0].target))
+        if call.shape is Shape.PACK:
+            return (self._pack(call),)
+        if call.shape is Shape.PLACES:
+            return tuple(WindowPrinter(self._at).lines(call))
+        if call.shape is Shape.LANE_SUMS:
+            return (self._across(call),)
+        if call.shape is Shape.ADD_UP:
+            return (self._add_up(call),)
+        return (self._dot_products(call) if call.shape is Shape.DOT_PRODUCTS else self._dot_products_of_samples(call),)
 
-    def pad(self, nest: Nest, element: Element, filling: Filling) -> str:
+    def fill(self, fill: Fill) -> str:
         """The call that pads an array of samples, or the rows of a result of BLAS."""
-        at = self._at
-        if filling is Filling.ZERO_ENDS:
-            return end_rows(nest, at)
+        at, element = self._at, fill.target
+        if fill.filling is Filling.ZERO_ENDS:
+            return end_rows(fill, at)
         (feature,) = (index for index in element.indices if index != SAMPLE)
         strides = f"{at.stride(element, SAMPLE)}, {at.stride(element, feature)}"
-        function = "zeros_behind" if filling is Filling.ZERO_SAMPLES else "repeat_last"
+        function = "zeros_behind" if fill.filling is Filling.ZERO_SAMPLES else "repeat_last"
         return f"{function}({at.names[element.tensor]}, {at.size(feature)}, {strides}, count, padded);"
 
-    def _pack(self, nest: Nest) -> str:
+    def _pack(self, call: Call) -> str:
         """A copy of a vector or matrix, which may lie transposed, in padded rows."""
-        at, (step,) = self._at, nest.steps
+        at, (step,) = self._at, call.steps
         (matrix,) = step.operands
-        (row,) = [index for index in step.target.indices if index != nest.innermost] or [""]
-        of_samples = nest.innermost == SAMPLE
-        end = "padded" if of_samples else str(at.layout.padded(at.size(nest.innermost)))
-        source = f"{at.size(row) if row else 1}, {end_of(nest, nest.innermost)}, {at.begin(matrix)}"
-        stride = at.stride(matrix, nest.innermost)
+        (row,) = [index for index in step.target.indices if index != call.innermost] or [""]
+        of_samples = call.innermost == SAMPLE
+        end = "padded" if of_samples else str(at.layout.padded(at.size(call.innermost)))
+        source = f"{at.size(row) if row else 1}, {call.end(call.innermost)}, {at.begin(matrix)}"
+        stride = at.stride(matrix, call.innermost)
         target = f"{at.names[step.target.tensor]}, {at.stride(step.target, row) if row else end}, {end}"
         if row and at.stride(matrix, row) == "1" != stride:
             return f"transpose({source}, {stride}, {target});"
         return f"pack({source}, {at.stride(matrix, row) if row else 0}, {stride}, {target});"
 
-    def _contract(self, nest: Nest) -> tuple[str, ...]:
+    def _contract(self, call: Call) -> tuple[str, ...]:
         """The product of a matrix and an array of samples, or the sum over samples of the products of two arrays.
 
         Its columns lie along the vectors: samples, units or weights. A second step multiplies the result with an array.
         Where rows have no padding, the columns behind their last whole vector have a call of their own.
         """
-        at, result = self._at, nest.steps[-1].target
-        (inner,), (row,) = nest.steps[0].over, rest_of(nest)
-        (a, b), factor = factors(nest), _factor(nest)
-        rows, columns, inners = (end_of(nest, index) for index in (row, nest.innermost, inner))
+        at, result = self._at, call.steps[-1].target
+        (inner,), (row,) = call.steps[0].over, rest_of(call)
+        (a, b), factor = factors(call), _factor(call)
+        rows, columns, inners = (call.end(index) for index in (row, call.innermost, inner))
         scale = self._scale(result) if inner == SAMPLE else "0"
         first = f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}"
-        second, column = f"{at.begin(b)}, {at.stride(b, inner)}", at.stride(b, nest.innermost)
+        second, column = f"{at.begin(b)}, {at.stride(b, inner)}", at.stride(b, call.innermost)
         out, times = f"{at.begin(result)}, {at.stride(result, row)}", at.begin(factor) if factor else "NULL"
-        whole = f"{columns}/LANES*LANES" if nest.ragged else columns
+        whole = f"{columns}/LANES*LANES" if call.ragged else columns
         calls = (f"contract({rows}, {whole}, {inners}, {first}, {second}, {column}, {out}, {times}, {scale});",)
-        if not nest.ragged:
+        if not call.ragged:
             return calls
         return (*calls, f"contract_ends({rows}, {columns}, {inners}, {first}, {second}, {out}, {scale});")
 
-    def _dot_products(self, nest: Nest) -> str:
+    def _dot_products(self, call: Call) -> str:
         """The product of a layer for a few samples: both factors lie along what is summed up."""
-        at, target, (row,), (a, b) = self._at, nest.steps[0].target, rest_of(nest), factors(nest)
-        (inner,) = nest.steps[0].over
-        function = "column_products" if nest.innermost == SAMPLE else "row_products"
-        sizes = f"{end_of(nest, row)}, {end_of(nest, nest.innermost)}, {at.size(inner)}"
-        first, second = f"{at.begin(a)}, {at.stride(a, row)}", f"{at.begin(b)}, {at.stride(b, nest.innermost)}"
+        at, target, (row,), (a, b) = self._at, call.steps[0].target, rest_of(call), factors(call)
+        (inner,) = call.steps[0].over
+        function = "column_products" if call.innermost == SAMPLE else "row_products"
+        sizes = f"{call.end(row)}, {call.end(call.innermost)}, {at.size(inner)}"
+        first, second = f"{at.begin(a)}, {at.stride(a, row)}", f"{at.begin(b)}, {at.stride(b, call.innermost)}"
         return f"{function}({sizes}, {first}, {second}, {at.begin(target)}, {at.stride(target, row)});"
 
-    def _dot_products_of_samples(self, nest: Nest) -> str:
+    def _dot_products_of_samples(self, call: Call) -> str:
         """The sums over samples of the products of two arrays in which the samples lie side by side."""
-        at, (step,) = self._at, nest.steps
+        at, (step,) = self._at, call.steps
         row, column = step.target.indices
         a, b = sorted(step.operands, key=lambda element: row not in element.indices)
         given = ", ".join(f"{at.begin(e)}, {at.kernel.stride(e, i)}" for e, i in ((a, row), (b, column)))
         out, scale = f"{at.begin(step.target)}, {at.kernel.stride(step.target, row)}", self._scale(step.target)
         return f"dot_products({at.size(row)}, {at.size(column)}, padded, {given}, {out}, {scale});"
 
-    def _across(self, nest: Nest) -> str:
+    def _across(self, call: Call) -> str:
         """The sums over samples of the products of two arrays, whose samples lie along the vectors."""
-        at, (step,) = self._at, nest.steps
+        at, (step,) = self._at, call.steps
         row, column = step.target.indices
         first, second = sorted(step.operands, key=lambda element: row not in element.indices)
         return (
@@ -120,15 +120,15 @@ class CallsOfTile(Calls):
             f"{self._partials(step)}, padded, single_tile);"
         )
 
-    def _add_up(self, nest: Nest) -> str:
+    def _add_up(self, call: Call) -> str:
         """The sums over samples of an array."""
-        at, (step,) = self._at, nest.steps
+        at, (step,) = self._at, call.steps
         array = at.names[step.operands[0].tensor]
-        if nest.innermost == SAMPLE:
+        if call.innermost == SAMPLE:
             (row,) = step.target.indices
             return f"add_up({at.size(row)}, {array}, {self._partials(step)}, padded, single_tile);"
         stride, out = at.stride(step.operands[0], SAMPLE), at.begin(step.target)
-        return f"add_rows({at.size(nest.innermost)}, {array}, {stride}, {out}, count, {self._scale(step.target)});"
+        return f"add_rows({at.size(call.innermost)}, {array}, {stride}, {out}, count, {self._scale(step.target)});"
 
     def _scale(self, target: Element) -> str:
         """The scale of a sum over samples, or 0 if it is not added; a scale below 0 is only for sums in place."""
@@ -143,11 +143,11 @@ class CallsOfTile(Calls):
 class CallsOfSample(Calls):
     """The calls for the kernel of one sample: products of a matrix and a vector, and reductions of a row."""
 
-    def of(self, nest: Nest) -> tuple[str, ...]:
-        """The call that computes a nest."""
-        at, step = self._at, nest.steps[0]
+    def of(self, call: Call) -> tuple[str, ...]:
+        """The call that computes steps."""
+        at, step = self._at, call.steps[0]
         (inner,) = step.over
-        if nest.shape is Shape.REDUCE_ROW:
+        if call.shape is Shape.REDUCE_ROW:
             function = {"sum": "row_sum", "max": "row_largest"}[step.operator or ""]
             equals = "+=" if at.place(step.target) is Place.SUM else "="
             return (f"{at.stored(step.target)} {equals} {function}({at.size(inner)}, {at.begin(step.operands[0])});",)
@@ -155,7 +155,7 @@ class CallsOfSample(Calls):
         outer = [index for index in step.target.indices if index in matrix.indices]
         sizes = f"{prod(map(at.size, outer))}, {at.size(inner)}"
         rows, values, out = (at.begin_of(element, (*outer, inner)) for element in (matrix, vector, step.target))
-        if nest.shape is Shape.MATRIX_BY_ROW:
+        if call.shape is Shape.MATRIX_BY_ROW:
             return (f"row_product({sizes}, {rows}, {at.stride(matrix, outer[-1])}, {values}, {out}, 1);",)
         return (f"row_times({sizes}, {values}, {rows}, {at.stride(matrix, inner)}, {out});",)
 
@@ -163,18 +163,18 @@ class CallsOfSample(Calls):
 class CallsOfModels(Calls):
     """The calls for the kernel of a group of models: products and sums of each of them, with a model in each lane."""
 
-    def of(self, nest: Nest) -> tuple[str, ...]:
-        """The call that computes a nest: a product of matrices, or the sums over samples of an array."""
-        at, step, result = self._at, nest.steps[0], nest.steps[-1].target
-        if nest.shape is Shape.ADD_UP:
+    def of(self, call: Call) -> tuple[str, ...]:
+        """The call that computes steps: a product of matrices, or the sums over samples of an array."""
+        at, step, result = self._at, call.steps[0], call.steps[-1].target
+        if call.shape is Shape.ADD_UP:
             (summed,), (index,) = step.operands, step.target.indices
             array = f"{at.begin(summed)}, {at.stride(summed, index)}, {at.stride(summed, SAMPLE)}"
-            return (f"group_sum({end_of(nest, index)}, count, {array}, {at.begin(result)}, add);",)
+            return (f"group_sum({call.end(index)}, count, {array}, {at.begin(result)}, add);",)
         (inner,) = step.over
         row, column = sorted(step.target.indices, key=lambda index: index == SAMPLE)
         a, b = sorted(step.operands, key=lambda operand: row not in operand.indices)
-        factor = _factor(nest)
-        sizes = ", ".join(end_of(nest, index) for index in (row, column, inner))
+        factor = _factor(call)
+        sizes = ", ".join(str(call.end(index)) for index in (row, column, inner))
         first = f"{at.begin(a)}, {at.stride(a, row)}, {at.stride(a, inner)}"
         second = f"{at.begin(b)}, {at.stride(b, inner)}, {at.stride(b, column)}"
         out = f"{at.begin(result)}, {at.stride(result, row)}, {at.stride(result, column)}"
@@ -182,7 +182,7 @@ class CallsOfModels(Calls):
         return (f"group_product({sizes}, {first}, {second}, {out}, {times}, {add});",)
 
 
-def _factor(nest: Nest) -> Element | None:
+def _factor(call: Call) -> Element | None:
     """The array with which a second step multiplies a product, if there is one."""
-    product = nest.steps[0].target.tensor
-    return next((e for step in nest.steps[1:] for e in step.operands if e.tensor != product), None)
+    product = call.steps[0].target.tensor
+    return next((e for step in call.steps[1:] for e in step.operands if e.tensor != product), None)

@@ -10,7 +10,8 @@ from collections.abc import Container, Iterable, Iterator
 
 from nncodegen.emit.names import Names
 from nncodegen.ir import SAMPLE, Element, Noise, Program
-from nncodegen.schedule import FORMULA, Kernel, Layout, Nest, Place, Role
+from nncodegen.schedule import FORMULA, Kernel, Layout, Place, Role
+from nncodegen.schedule.tree import Tree, elements, targets
 
 COLUMNS = {
     Place.INPUT: ("inputs", "INPUTS"),
@@ -140,10 +141,10 @@ class Elements:
                 texts.append(index if text == "1" else f"{index}*{text}")
         return " + ".join([*([str(offset)] if offset or not texts else []), *texts])
 
-    def declarations(self, nests: Iterable[Nest], others: Iterable[Element] = ()) -> Iterator[str]:
-        """Names for the parameters and arrays of nests, and for others; arrays that share memory share a pointer."""
+    def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
+        """Names for the parameters and arrays of a tree, and for others; arrays that share memory share a pointer."""
         begun: dict[int, str] = {}
-        read = _read(nests) | {element.tensor: element for element in others}
+        read = {element.tensor: element for element in (*elements(tree), *others)}
         for name, storage in self.kernel.storage.items():
             if name not in read:
                 continue
@@ -156,12 +157,6 @@ class Elements:
                 first = begun.setdefault(storage.offset, text)
                 own = f"real *const restrict {text} = work + {storage.offset};"
                 yield own if first == text else f"real *const {text} = {first};"
-
-    def loads(self, elements: Iterable[Element]) -> Iterator[str]:
-        """Local variables for the inputs and targets that a loop reads, once in each iteration."""
-        for element in elements:
-            if self.place(element) in self.loaded:
-                yield f"const real {self.name(element)} = {self.stored(element)};"
 
 
 OF_MODELS = {
@@ -186,12 +181,12 @@ class ElementsOfSample(Elements):
             return self.names[element.tensor]
         return f"{COLUMNS[place][0]}[{self.position(element)}]" if place in COLUMNS else super().stored(element)
 
-    def declarations(self, nests: Iterable[Nest], others: Iterable[Element] = ()) -> Iterator[str]:
+    def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
         """Names for arrays and parameters, and the variables that have no index."""
-        nests = tuple(nests)
-        yield from super().declarations(nests, others)
-        targets = {step.target: None for nest in nests for step in nest.steps}
-        variables = [self.stored(target) for target in targets if self.place(target) is Place.VARIABLE]
+        yield from super().declarations(tree, others)
+        variables = [
+            self.stored(target) for target in dict.fromkeys(targets(tree)) if self.place(target) is Place.VARIABLE
+        ]
         if variables:
             yield f"real {', '.join(f'{name} = 0' for name in variables)};"
 
@@ -238,17 +233,12 @@ class ElementsOfModels(Elements):
         row = self._sum_of(element, offset)
         return f"{array}[lane]" if row == "0" else f"{array}[{f'({row})' if ' ' in row else row}*{self.group} + lane]"
 
-    def declarations(self, nests: Iterable[Nest], others: Iterable[Element] = ()) -> Iterator[str]:
-        """Names for the arrays of nests."""
-        read = _read(nests)
+    def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
+        """Names for the arrays of a tree."""
+        read = {element.tensor for element in elements(tree)}
         for name, storage in self.kernel.storage.items():
             if name in read and storage.place is Place.ARRAY and name not in self.kernel.crossing:
                 yield f"real *const {self.names[name]} = values + {storage.offset}*{self.group};"
-
-
-def _read(nests: Iterable[Nest]) -> dict[str, Element]:
-    """The elements that nests read and compute, by their tensors."""
-    return {element.tensor: element for nest in nests for element in nest.elements}
 
 
 def noise_arguments(source: Noise) -> str:

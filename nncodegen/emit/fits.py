@@ -11,6 +11,7 @@ from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.ir import Program
 from nncodegen.schedule import SideBySide
+from nncodegen.schedule.lower import Lower
 
 
 def emit_rows(program: Program, group: SideBySide, lines: Lines) -> None:
@@ -21,6 +22,7 @@ def emit_rows(program: Program, group: SideBySide, lines: Lines) -> None:
         "INLINE void group_rows(const real *restrict parameters, const real *restrict inputs,\n"
         "    const real *restrict targets, real *restrict values, real *restrict rows)"
     ):
-        lines.add(*at.declarations(group.kernel.tile))
-        LoopPrinter(at, CallsOfModels(at), lines).print(group.kernel.tile)
+        tree = Lower(group.kernel, program, group.layout, at.group)(group.kernel.tile)
+        lines.add(*at.declarations(tree))
+        LoopPrinter(at, CallsOfModels(at), lines).print(tree)
     lines.add("")

@@ -7,15 +7,17 @@ gradient, or what ``group_finish`` computes it from (see ``schedule.formulas`` a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 
 from nncodegen.emit.calls import CallsOfModels
 from nncodegen.emit.elements import ElementsOfModels
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.emit.printer import Printer
-from nncodegen.ir import LEARNING_RATE, Program, Update
-from nncodegen.schedule import Nest, SideBySide, Statement
+from nncodegen.ir import LEARNING_RATE, Element, Program, Update
+from nncodegen.schedule import SideBySide
+from nncodegen.schedule.lower import Lower
+from nncodegen.schedule.tree import Combine, Let, Store, Tree, Value, rewritten
 
 
 class GroupEmitter:
@@ -24,7 +26,7 @@ class GroupEmitter:
     def __init__(self, program: Program, group: SideBySide, lines: Lines) -> None:
         self._program, self._group, self._kernel, self._lines = program, group, group.kernel, lines
         self._at = ElementsOfModels(program, group.layout, group.kernel)
-        self._loops = LoopPrinter(self._at, CallsOfModels(self._at), lines)
+        self._lower = Lower(group.kernel, program, group.layout)
 
     def emit(self) -> None:
         """The gradient, what is computed from the finished sums, and an update that stores no gradient."""
@@ -69,7 +71,7 @@ class GroupEmitter:
             f"    const real *restrict inputs, const real *restrict targets, real weight,{count}\n"
             "    real *restrict values, real *restrict sums)"
         ):
-            self._emit_nests((*self._kernel.before, *self._kernel.tile))
+            self._emit(self._lower((*self._kernel.before, *self._kernel.tile)))
         lines.add("")
 
     def _emit_finish(self) -> None:
@@ -79,7 +81,7 @@ class GroupEmitter:
             "static HOT void group_finish(const real *restrict parameters, real *restrict values, const real *sums,\n"
             "    real *gradient)"
         ):
-            self._emit_nests(self._kernel.after)
+            self._emit(self._lower(self._kernel.after))
         lines.add("")
 
     def _emit_descent(self, update: Update) -> None:
@@ -87,25 +89,30 @@ class GroupEmitter:
         lines = self._lines
         lines.add(f"/* The next parameters by {update.name} of one sample of each model. */")
 
-        def take(statement: Statement, value: str) -> Iterable[str]:
-            name = self._at.name(statement.target)
-            position = f"{self._kernel.storage[statement.target.tensor].offset - 1}*MODELS + lane"  # behind the loss
-            yield f"const real {name} = {value};"
-            yield f"next[{position}] = {_next(update, self._program.precision, position, name)};"
+        def descend(target: Element, gradient: str) -> str:
+            position = f"{self._kernel.storage[target.tensor].offset - 1}*MODELS + lane"  # behind the loss
+            return f"next[{position}] = {_next(update, self._program.precision, position, gradient)};"
 
         with lines.function(
             "static HOT void group_descend(const real *restrict learning_rates, const real *restrict parameters,\n"
             "    const real *restrict inputs, const real *restrict targets, real *restrict values, real *restrict next)"
         ):
             lines.add("const real weight = 1;")
-            self._loops.take = take
-            self._emit_nests([nest for nest in self._kernel.tile if not nest.branch])  # the loss is not wanted
-            self._loops.take = None
+            tree = self._lower(nest for nest in self._kernel.tile if not nest.branch)  # the loss is not wanted
+            self._emit(rewritten(tree, {Store: _descent}), descend)
         lines.add("")
 
-    def _emit_nests(self, nests: Sequence[Nest]) -> None:
-        self._lines.add(*self._at.declarations(nests))
-        self._loops.print(nests)
+    def _emit(self, tree: Tree, descend: Callable[[Element, str], str] | None = None) -> None:
+        self._lines.add(*self._at.declarations(tree))
+        LoopPrinter(self._at, CallsOfModels(self._at), self._lines, descend).print(tree)
+
+
+def _descent(store: Store) -> Tree:
+    """The update by a sum that is not stored."""
+    if store.combine is not Combine.ADD_OR_SET:
+        return (store,)
+    target = store.target
+    return (Let(target, store.value), Store(target, Value((target,)), Combine.DESCEND))
 
 
 def _next(update: Update, precision: str, position: str, gradient: str) -> str:

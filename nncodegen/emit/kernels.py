@@ -10,6 +10,8 @@ from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.ir import SAMPLE, Element, Tensor
 from nncodegen.schedule import Nest
+from nncodegen.schedule.lower import Lower
+from nncodegen.schedule.tree import Tree
 
 TITLES = {
     "predict": "The outputs of a tile of samples.",
@@ -29,6 +31,7 @@ class KernelEmitter:
 
     def __init__(self, elements: Elements, lines: Lines) -> None:
         self._program, self._kernel, self._at, self._lines = elements.program, elements.kernel, elements, lines
+        self._lower = Lower(elements.kernel, elements.program, elements.layout)
         self._loops = LoopPrinter(elements, CallsOfTile(elements), lines)
 
     def emit(self) -> None:
@@ -55,7 +58,7 @@ class KernelEmitter:
                 lines.add(f"if (last_phase < {kernel.phases - 1})", "    return;")
             self._emit_loops(last, bool(kernel.outputs))
             if kernel.outputs:
-                emit_measured(self._at, self._loops, "count", lines)
+                emit_measured(self._at, self._loops, self._lower(kernel.measured), "count", lines)
         lines.add("")
         if kernel.name == "gradient":
             self._emit_finish()
@@ -137,15 +140,16 @@ class KernelEmitter:
 
     def _emit_nests(self, nests: Sequence[Nest], later: Sequence[Nest] = (), others: Iterable[Element] = ()) -> None:
         """Nests, after the names of what they, later nests and others read."""
-        self._lines.add(*self._at.declarations((*nests, *later), others))
-        self._loops.print(nests)
+        tree = self._lower(nests)
+        self._lines.add(*self._at.declarations((*tree, *self._lower(later)), others))
+        self._loops.print(tree)
 
 
-def emit_measured(at: Elements, loops: LoopPrinter, samples: str, lines: Lines) -> None:
+def emit_measured(at: Elements, loops: LoopPrinter, tree: Tree, samples: str, lines: Lines) -> None:
     """The sums of the metrics that are wanted, given the number of samples as text."""
     lines.add("")
     with lines.block("if (metrics)"):
-        loops.print(at.kernel.measured)
+        loops.print(tree)
         number = 0
         for output, target in zip(at.kernel.outputs, at.program.targets, strict=True):
             compared = f"{_columns(output, at)}, {_columns_of_target(target, at)}"

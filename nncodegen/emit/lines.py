@@ -112,6 +112,13 @@ class Lines:
         return "\n".join(self._lines) + "\n"
 
 
+def head(index: str, end: int | str, begin: int | str = 0, backward: bool = False) -> str:
+    """Return how a loop over an index begins, from ``begin`` up to ``end``, or from the last value."""
+    if backward:
+        return f"for (size_t {index} = {end}; {index}-- > {begin};)"
+    return f"for (size_t {index} = {begin}; {index} < {end}; {index}++)"
+
+
 def wrapped(line: str, behind: str = ",") -> list[str]:
     """A line, broken after a given text, at spaces, if it is too long."""
     held = re.sub(f"(?<!{behind}) ", "\0", line)

@@ -13,6 +13,7 @@ from nncodegen.emit.kernels import emit_measured
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.schedule import Kernel, Schedule, SingleSample
+from nncodegen.schedule.lower import Lower
 
 
 def emit_single_sample(schedule: Schedule, lines: Lines) -> None:
@@ -30,11 +31,12 @@ class SingleSampleEmitter:
     def __init__(self, schedule: Schedule, single: SingleSample, kernel: Kernel, lines: Lines) -> None:
         self._program, self._kernel, self._lines = single.program, kernel, lines
         self._at = ElementsOfSample(single.program, schedule.layout, kernel)
+        self._lower = Lower(kernel, single.program, schedule.layout)
         self._loops = LoopPrinter(self._at, CallsOfSample(self._at), lines)
 
     def emit_predict(self) -> None:
         """The outputs of a sample."""
-        lines, tile = self._lines, self._kernel.tile
+        lines, tile = self._lines, self._lower(self._kernel.tile)
         lines.add("/* The outputs of one sample. */")
         head = (
             "static HOT void predict_sample(const real *restrict parameters, const real *restrict inputs,\n"
@@ -48,6 +50,7 @@ class SingleSampleEmitter:
     def emit_gradient(self) -> None:
         """The gradient of the loss of a sample."""
         lines, kernel = self._lines, self._kernel
+        tile, measured, after = map(self._lower, (kernel.tile, kernel.measured, kernel.after))
         noise = ", randomness noise, const size_t *restrict sample_numbers" if self._program.noise else ""
         lines.add(
             "/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale",
@@ -59,9 +62,9 @@ class SingleSampleEmitter:
             f"    double *restrict sums, real *gradient, int metrics, const real *restrict counts{noise})"
         )
         with lines.function(head):
-            lines.add(*self._at.declarations((*kernel.tile, *kernel.measured, *kernel.after)))
-            self._loops.print(kernel.tile)
+            lines.add(*self._at.declarations((*tile, *measured, *after)))
+            self._loops.print(tile)
             if kernel.outputs:
-                emit_measured(self._at, self._loops, "1", lines)
-            self._loops.print(kernel.after)
+                emit_measured(self._at, self._loops, measured, "1", lines)
+            self._loops.print(after)
         lines.add("")

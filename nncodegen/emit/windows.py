@@ -8,11 +8,11 @@ from dataclasses import replace
 from math import prod
 
 from nncodegen.emit.elements import Elements
-from nncodegen.emit.lines import Lines, wrapped
+from nncodegen.emit.lines import Lines, head, wrapped
 from nncodegen.ir import SAMPLE, Element
 from nncodegen.ir.equations import affine
-from nncodegen.schedule.heads import head_of, most_of
-from nncodegen.schedule.nest import Nest, Place
+from nncodegen.schedule import Place
+from nncodegen.schedule.tree import Call
 from nncodegen.schedule.windows import LISTS, Linear, Window
 
 
@@ -22,9 +22,9 @@ class WindowPrinter:
     def __init__(self, elements: Elements) -> None:
         self._at = elements
 
-    def lines(self, nest: Nest) -> Iterator[str]:
-        """The block of a nest."""
-        at, window, target = self._at, nest.window, nest.steps[0].target
+    def lines(self, call: Call) -> Iterator[str]:
+        """The block of a sum."""
+        at, window, target = self._at, call.window, call.steps[0].target
         assert window is not None
         elements = (window.first, window.second, target)
         first, second, out = (self._place(window, element) for element in elements)
@@ -37,15 +37,15 @@ class WindowPrinter:
                     f"zero({begin}, {prod(at.size(i) for i in target.indices[1:] if i not in window.given)}*TILE);"
                 )
             begin = " = {{0, 0}}" if window.tests else ""  # a list may have no entry
-            sizes = (prod(most_of(nest, index, at.size(index)) for index in listed) for listed in window.listed)
+            sizes = (prod(self._most(window, index) for index in listed) for listed in window.listed)
             lines.add(f"offset_pair {', '.join(f'{k}[{size}]{begin}' for k, size in zip(LISTS, sizes, strict=False))};")
             if not window.tests:
-                self._lists(nest, window, pairs, lines)
+                self._lists(call, window, pairs, lines)
             with ExitStack() as loops:
                 for index in window.positions:
-                    loops.enter_context(lines.block(head_of(nest, index)))
+                    loops.enter_context(lines.block(_head(call, index)))
                 if window.tests:
-                    self._lists(nest, window, pairs, lines)
+                    self._lists(call, window, pairs, lines)
                 begins = [self._begin(e, p, window) for e, p in zip(elements, (first, second, out), strict=True)]
                 width = "*".join([*(str(at.size(index)) for index in window.along), "TILE"])
                 function, end = "products", f"{width}, {int(window.scatters)}"
@@ -57,15 +57,19 @@ class WindowPrinter:
                 lines.add(*wrapped(f"place_{function}({', '.join([*lists, *begins, end])});"))
         yield from str(lines).splitlines()
 
+    def _most(self, window: Window, index: str) -> int:
+        """The most values that an index has at a time: those of a segment, if it goes over the steps of one."""
+        return self._at.layout.lengths[index] if index == window.time else self._at.size(index)
+
     def _place(self, window: Window, element: Element) -> Linear:
         """Where an element lies, from the pointer of its tensor or in the array of sums."""
         storage = self._at.kernel.storage[element.tensor]
         offset = storage.offset if storage.place is Place.SUM else 0
         return window.place(element, replace(storage, offset=offset))
 
-    def _lists(self, nest: Nest, window: Window, pairs: Sequence[tuple[Linear, Linear]], lines: Lines) -> None:
+    def _lists(self, call: Call, window: Window, pairs: Sequence[tuple[Linear, Linear]], lines: Lines) -> None:
         """Makes the two lists: what the indices of each count for in memory."""
-        target = nest.steps[0].target
+        target = call.steps[0].target
         for number, (name, listed) in enumerate(zip(LISTS, window.listed, strict=False)):
             count = f"{name[:-1]}_count"
             in_list = (number == 1, number == 1 or self._at.place(target) is not Place.SUM)
@@ -77,7 +81,7 @@ class WindowPrinter:
             lines.add(f"size_t {count} = 0;")
             with ExitStack() as loops:
                 for index in listed:
-                    loops.enter_context(lines.block(head_of(nest, index)))
+                    loops.enter_context(lines.block(_head(call, index)))
                 if texts:  # what would be below 0 is a very large number
                     loops.enter_context(lines.block(f"if ({' && '.join(texts)})"))
                 lines.add(entry)
@@ -90,3 +94,9 @@ class WindowPrinter:
         text = affine([(index, counts[index]) for index in own if counts.get(index)], rest if sums else 0)
         name = "sums" if sums else self._at.begin(element)
         return name if text == "0" else f"{name} + {f'({text})' if 'begin' in text else text}"
+
+
+def _head(call: Call, index: str) -> str:
+    """How a loop over an index begins."""
+    end = call.end(index)
+    return head(index, end, "begin" if end == "end" else 0)

@@ -1,6 +1,6 @@
 """Loops around neighbouring nests: over time, and over segments of it.
 
-Both are loops over one index, from its first value or its last; ``emit`` prints their heads and what is moved in them.
+Both are loops over one index, from its first value or its last.
 """
 
 from __future__ import annotations
@@ -63,20 +63,6 @@ class Segments:
         return 0 if self.forward else self.count - 1
 
     @property
-    def head(self) -> str:
-        """How the loop begins, in C."""
-        if self.forward:
-            return f"for (size_t segment = 0; segment < {self.count}; segment++)"
-        return f"for (size_t segment = {self.count}; segment-- > 0;)"
-
-    @property
-    def limits(self) -> str:
-        """Where a segment begins and ends, in C."""
-        rest = self.size - (self.count - 1) * self.length
-        last = f"(segment < {self.count - 1} ? {self.length} : {rest})" if rest < self.length else str(self.length)
-        return f"const size_t begin = segment*{self.length}, end = begin + {last};"
-
-    @property
     def title(self) -> str:
         """What the loop is."""
         return f"Segments of {self.length} of {self.size} steps{'' if self.forward else ', from the last'}."
@@ -102,17 +88,6 @@ class Repeat:
     recurrences: tuple[Step, ...]
     within: bool = False
     """Whether it goes over the steps of one segment."""
-
-    @property
-    def head(self) -> str:
-        """How the loop begins, in C."""
-        if self.within:
-            first, last, i = "begin", "end", self.index
-        else:
-            first, last, i = "0", str(self.size), self.index
-        if self.forward:
-            return f"for (size_t {i} = {first}; {i} < {last}; {i}++)"
-        return f"for (size_t {i} = {last}; {i}-- > {first};)"
 
     @property
     def begins(self) -> tuple[Move, ...]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from nncodegen.ir import SAMPLE, Element
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, TILE, Kernel
 from nncodegen.schedule.nest import Branch, Filling, Nest, Padding, Place, Role, Shape, When
+from nncodegen.schedule.tree import Call
 
 
 def with_loss(whole: Nest, rest: Nest | None = None) -> Nest:
@@ -42,14 +43,14 @@ def with_branch(nest: Nest, kernel: Kernel) -> Nest:
     return replace(nest, branch=branch)
 
 
-def factors(nest: Nest) -> tuple[Element, Element]:
+def factors(nest: Nest | Call) -> tuple[Element, Element]:
     """The factors of a product: the one without the innermost index of its result, and the one that has it."""
     step = nest.steps[0]
     b = next(element for element in step.operands if nest.innermost in element.indices)
     return next(element for element in step.operands if element is not b), b
 
 
-def rest_of(nest: Nest) -> tuple[str, ...]:
+def rest_of(nest: Nest | Call) -> tuple[str, ...]:
     """The indices of the result of a product without the innermost one."""
     return tuple(index for index in nest.steps[0].target.indices if index != nest.innermost)
 

@@ -4,7 +4,7 @@ There are no tiles, vectors or blocks here, and the flat nests of the other plan
 loops are a tree: a step joins the last loop over its first index that comes late enough for what it reads, and what is
 read in that loop alone is a local variable. A layer becomes one loop over its units, with the sum over its inputs
 inside of it, and only its outputs take memory. An index whose value an equation gives has no loop, but a test that
-there is such a value. Steps of a recurrence are in one loop over time (see ``schedule.tree``), and keep what a later
+there is such a value. Steps of a recurrence are in one loop over time (see ``schedule.joined``), and keep what a later
 iteration reads.
 """
 
@@ -21,11 +21,11 @@ from sympy import S
 
 from nncodegen.ir import RECURRENCES, Element, Program, Step, Tensor, needed
 from nncodegen.schedule.forms import free
+from nncodegen.schedule.joined import Compute, Item, Node, frozen, tree
 from nncodegen.schedule.nest import Place, Storage
 from nncodegen.schedule.recurrences import in_place, settled
 from nncodegen.schedule.single_sample import without_samples
 from nncodegen.schedule.statements import numbered, single_values
-from nncodegen.schedule.tree import Compute, Item, Node, frozen, tree
 
 
 @dataclass(frozen=True)

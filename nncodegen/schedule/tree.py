@@ -1,281 +1,404 @@
-"""The tree of plain loops: which step is computed in which loop.
+"""The loop tree: what a kernel does, statement by statement. Certificates carry it out, and ``emit`` prints it.
 
-Steps join loops that are there: as many as can be in one loop, before another one begins. Steps that depend on each
-other (see ``ir.recurrence``) are in one loop over their index, which runs in their direction; what was there before in
-the last iteration is copied first, before it is computed anew.
+    tree      = statement...
+    statement = Group(title, steps, body)             statements that belong together, and what they are
+              | Loop(index, begin, end, role, body)   for each value of an index; all lanes, or all samples, at once
+              | Solve(solution, end, body)            where there is such a value of an index that an equation gives
+              | If(condition, body, otherwise)        what is known only when the kernel runs
+              | Limits(length, size, count)           where a segment begins and ends
+              | Gather(solution, size)                the value of an index, read from an array
+              | Load(element)                         an input or target becomes a local value
+              | Let(target, value)                    a local value
+              | Variable(target)                      a local sum, 0 at first
+              | Accumulate(target, value)             adds to a local sum
+              | Store(target, value, combine)         a value goes to its place in memory
+              | First(target, value, numbers)         the number of the first term that is not 0
+              | Cut(kept, read)                       where the target wants it so, the loops end here and begin again
+              | Move(target, source, rest)            a row of an array becomes that of another one, or 0
+              | Call(shape, steps, ...)               a function of the runtime: a product, a copy, a sum
+              | Fill(filling, target, ...)            a call that pads an array
+
+An element is read from its local value, where there is one in the loops around, and otherwise from its place in memory,
+which the kernel knows. An index stands for its current value, or is a number.
 """
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 
-from nncodegen.ir import (
-    RECURRENCES,
-    SAMPLE,
-    Element,
-    Equation,
-    Group,
-    Program,
-    Solution,
-    Step,
-    grouped,
-    solve,
-    steps_of,
-)
+from sympy import Expr
+
+from nncodegen.ir import Element, Equation, Solution, Step
+from nncodegen.schedule.around import Move
+from nncodegen.schedule.nest import Filling, Shape, When
+from nncodegen.schedule.windows import Window
+
+SHORT = 16
+"""Iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
+
+Extent = int | str
+"""Where a loop begins or ends: a number, or the name of one, as count, padded, begin, end, MODELS."""
+
+
+class Way(Enum):
+    """How the iterations of a loop follow each other."""
+
+    IN_TURN = "one by one"
+    INDEPENDENT = "at once"
+    SUMMED = "at once, summed up"
+    LANES = "in lanes"
+
+
+class Combine(Enum):
+    """What a value that is stored has to do with what was there."""
+
+    SET = "="
+    ADD = "+="
+    MAX = "max="
+    ADD_SCALED = "+= scale*"
+    ADD_OR_SET = "+= or ="
+    DESCEND = "descends by"
+
+
+@dataclass(frozen=True)
+class Exists:
+    """That an index has one of its values, of which there are so many."""
+
+    index: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.index} < {self.size}"
+
+
+@dataclass(frozen=True)
+class Begins:
+    """That a loop over segments is at its first one, which has this number."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return f"segment = {self.number}"
+
+
+class Asked(Enum):
+    """What a caller decides, besides what ``When`` has."""
+
+    NEW = "where nothing is added to"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value: its only term, the sum of several, or the largest of them (``operator``).
+
+    Where one of some conditions does not hold, it is ``otherwise``.
+    """
+
+    terms: tuple[Expr, ...]
+    operator: str | None = None
+    where: tuple[Exists | Equation, ...] = ()
+    otherwise: Expr | None = None
+
+    def __str__(self) -> str:
+        terms = " + ".join(map(str, self.terms))
+        text = f"max({', '.join(map(str, self.terms))})" if self.operator == "max" and self.terms[1:] else terms
+        otherwise = f" else {self.otherwise}" if self.otherwise is not None else ""
+        return f"{text} where {', '.join(map(str, self.where))}{otherwise}" if self.where else text
+
+    @property
+    def operands(self) -> tuple[Element, ...]:
+        """The elements that terms and conditions read, in the order of their text."""
+        read = {element for term in self.terms for element in term.atoms(Element)}
+        tests = (test.data for test in self.where if isinstance(test, Equation))
+        return tuple(sorted(read | {element for element in tests if element is not None}, key=str))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Statements that belong together: those of some steps, or under a title."""
+
+    body: Tree
+    steps: tuple[Step, ...] = ()
+    title: str = ""
+    plain: bool = False
+    """Whether its statements tell what its steps are, since these have no indices there."""
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop over an index, from its first value (``forward``) or from its last, and what is in it."""
+    """A loop over the values of an index from ``begin`` up to ``end``, or from the last of them (``backward``).
 
-    index: str
-    size: int
-    body: tuple[Item, ...]
-    forward: bool = True
-
-
-@dataclass(frozen=True)
-class Test:
-    """What is in it happens where an equation holds: an index has then the value that it is solved for."""
-
-    equation: Solution | Equation
-    size: int
-    """The size of that index."""
-    body: tuple[Item, ...]
-
-
-@dataclass(frozen=True)
-class Start:
-    """Before the loops of a reduction: the variable in which it is computed."""
-
-    step: Step
-
-
-@dataclass(frozen=True)
-class Compute:
-    """A step, or one term of its reduction. A recurrence reads what the iteration before has left, 0 in the first."""
-
-    step: Step
-
-
-@dataclass(frozen=True)
-class Finish:
-    """Behind the loops of a reduction, whose value is then known."""
-
-    step: Step
-
-
-Item = Loop | Test | Start | Compute | Finish
-
-
-@dataclass(eq=False)
-class Node:
-    """A loop, or a test, that is being filled, and the tensors that are computed in it; the outermost has no index.
-
-    ``forward`` is None as long as both directions would do. ``held`` is what recurrences in it read.
+    ``sums`` are the local sums to which its iterations add.
     """
 
-    index: str = ""
-    equation: Solution | Equation | None = None
-    body: list[Node | Start | Compute | Finish] = field(default_factory=list)
-    tensors: dict[str, Element] = field(default_factory=dict)
-    forward: bool | None = None
-    held: list[Element] = field(default_factory=list)
+    index: str
+    end: Extent
+    body: Tree
+    way: Way = Way.IN_TURN
+    begin: Extent = 0
+    backward: bool = False
+    sums: tuple[Element, ...] = ()
+
+    @property
+    def short(self) -> bool:
+        """Whether it has so few iterations that compilers would unroll it."""
+        return isinstance(self.end, int) and self.end <= SHORT
 
 
-Unit = Step | Group
+@dataclass(frozen=True)
+class Solve:
+    """What happens where an index that an equation gives has a value: below ``end``, or within a segment."""
+
+    solution: Solution
+    end: Extent
+    body: Tree
 
 
-def tree(steps: Iterable[Step], one: Program) -> Node:
-    """The steps in loops: as many as can be in one loop, before another one begins."""
-    root = Node()
-    _fill(root, _units(steps), one)
-    return root
+@dataclass(frozen=True)
+class If:
+    """What happens where something holds that only a running kernel knows, and what happens elsewhere."""
+
+    condition: When | Begins | Asked
+    body: Tree
+    otherwise: Tree = ()
 
 
-def _units(steps: Iterable[Step]) -> list[Unit]:
-    """Steps and groups; what is read by one group alone, and has its index there, is computed in it."""
-    items, found = grouped(steps), list[Unit]()
-    if not any(isinstance(item, Group) for item in items):
-        return list(items)
-    for item in reversed(items):
-        home = _home(item, found) if isinstance(item, Step) else None
-        if home is None:
-            found.append(item)
-        else:
-            group = found[home]
-            assert isinstance(group, Group)
-            found[home] = replace(group, steps=(*steps_of(item), *group.steps))
-    return found[::-1]
+@dataclass(frozen=True)
+class Limits:
+    """Where the current one of ``count`` segments begins and ends, which has ``length`` of ``size`` steps, or fewer."""
+
+    length: int
+    size: int
+    count: int
 
 
-def _home(step: Step, units: Sequence[Unit]) -> int | None:
-    """The number of the only unit that reads a step, if it is a group, and reads it in the same iteration."""
-    target = step.target
-    readers = [(k, e) for k, unit in enumerate(units) for s in steps_of(unit) for e in s.operands
-               if e.tensor == target.tensor]  # fmt: skip
-    (number, *others) = {k for k, _ in readers} or (0, 0)
-    group = units[number] if not others else None
-    if not isinstance(group, Group) or group.index not in target.indices:
-        return None
-    same = all((group.index, group.index) in zip(target.indices, e.indices, strict=True) for _, e in readers)
-    return number if same else None
+@dataclass(frozen=True)
+class Gather:
+    """The value of an index, read from an array; where it is none of ``size`` values, terms do not exist."""
+
+    solution: Solution
+    size: int
 
 
-def _fill(node: Node, units: Sequence[Unit], one: Program, fixed: str = "") -> None:
-    """Puts units into a node, whose own loop is over the index ``fixed``, each behind those that it reads."""
-    home = {step.target.tensor: number for number, unit in enumerate(units) for step in steps_of(unit)}
-    read = [{home[e.tensor] for step in steps_of(unit) for e in step.operands if e.tensor in home} for unit in units]
-    missing = [numbers - {own} for own, numbers in enumerate(read)]
-    readers: list[list[int]] = [[] for _ in units]
-    for number, others in enumerate(missing):
-        for other in others:
-            readers[other].append(number)
-    ready: dict[str, list[int]] = {}  # the units that could be next, in their order, by their first index
-    for number, unit in enumerate(units):
-        if not missing[number]:
-            ready.setdefault(_first_index(unit, fixed), []).append(number)
-    while any(ready.values()):
-        number = _next(node, units, ready)
-        _insert(units[number], node, one, fixed)
-        for reader in readers[number]:
-            missing[reader].remove(number)
-            if not missing[reader]:
-                insort(ready.setdefault(_first_index(units[reader], fixed), []), reader)
+@dataclass(frozen=True)
+class Load:
+    """An element of the caller's arrays becomes a local value."""
+
+    element: Element
 
 
-def _first_index(unit: Unit, fixed: str) -> str:
-    """The index of the outermost loop around a unit; an empty text where there is none."""
-    indices = (unit.index,) if isinstance(unit, Group) else [index for index in unit.indices if index != fixed]
-    return indices[0] if indices else ""
+@dataclass(frozen=True)
+class Let:
+    """A local value."""
+
+    target: Element
+    value: Value
 
 
-def _next(node: Node, units: Sequence[Unit], ready: dict[str, list[int]]) -> int:
-    """Takes one of the units that are ready: one that joins the last loop, else one without loops, else the first."""
-    last = node.body[-1] if node.body else None
-    if isinstance(last, Node):
-        for place, number in enumerate(ready.get(last.index, [])):
-            if _may_join(last, units[number]):
-                return ready[last.index].pop(place)
-    index = "" if ready.get("") else min((numbers[0], index) for index, numbers in ready.items() if numbers)[1]
-    return ready[index].pop(0)
+@dataclass(frozen=True)
+class Variable:
+    """A local sum, which is 0 at first."""
+
+    target: Element
 
 
-def _insert(unit: Unit, root: Node, one: Program, fixed: str) -> None:
-    """Adds a step to the loops over its indices, or a group to the loop that it has in common."""
-    if isinstance(unit, Group):
-        _insert_group(unit, root, one)
-        return
-    chain, own = [root], [index for index in unit.target.indices if index != fixed]
-    for number, level in enumerate((*own, *_reduced(unit, one))):
-        loop = _loop(chain[-1], level, unit) if isinstance(level, str) else Node("", level)
-        if loop.equation:
-            chain[-1].body.append(loop)
-        if number == len(own):  # the first of those that are reduced
-            at = chain[-1].body.index(loop)
-            chain[-1].body[at : at + 1] = [Start(unit), loop, Finish(unit)]
-        if number >= len(own) and unit.operator == "first":
-            loop.forward = True  # it numbers the terms
-        chain.append(loop)
-    chain[-1].body.append(Compute(unit))
-    for node in chain:
-        node.tensors[unit.target.tensor] = unit.target
-        node.held += unit.operands if unit.operator in RECURRENCES else ()
+@dataclass(frozen=True)
+class Accumulate:
+    """Adds to a local sum."""
+
+    target: Element
+    value: Value
 
 
-def _insert_group(group: Group, root: Node, one: Program) -> None:
-    """Adds the steps of a group to a loop over its index: first of all, what the iteration before has left."""
-    last = root.body[-1] if root.body else None
-    if not isinstance(last, Node) or last.index != group.index or not _may_join(last, group):
-        last = Node(group.index)
-        root.body.append(last)
-    last.forward = group.forward
-    for step in group.steps:
-        if step.operator in RECURRENCES:
-            _insert(step, last, one, group.index)
-    _fill(last, [step for step in group.steps if step.operator not in RECURRENCES], one, group.index)
-    root.tensors |= {step.target.tensor: step.target for step in group.steps}
+@dataclass(frozen=True)
+class Store:
+    """A value goes to its place in memory, or is combined with what is there."""
+
+    target: Element
+    value: Value
+    combine: Combine = Combine.SET
 
 
-def _reduced(step: Step, one: Program) -> tuple[str | Solution | Equation, ...]:
-    """The loops and tests of a reduction: each test as soon as what it compares is known."""
-    if step.operator in RECURRENCES:
-        return ()
-    if not step.where or not step.over:
-        return step.over
-    solved = solve(step.where, step.over, one.sizes)
-    moving = {index for equation in step.where for index in equation.indices}
-    in_order = step.operator == "first"  # which numbers the terms
-    waiting = list(solved.free) if in_order else sorted(solved.free, key=lambda index: index not in moving)
-    tests: list[Solution | Equation] = [*solved.solutions, *solved.conditions]
-    found: list[str | Solution | Equation] = []
-    known = {*step.target.indices}
-    while tests or waiting:
-        able = [test for test in tests if _read(test) <= known]
-        found += able or waiting[:1]
-        known |= {test.index for test in able if isinstance(test, Solution)} | {*([] if able else waiting[:1])}
-        tests = [test for test in tests if test not in able]
-        waiting = waiting if able else waiting[1:]
+@dataclass(frozen=True)
+class First:
+    """The number of a term, if it is the first that is not 0; ``numbers`` says what each index counts for.
+
+    What is there at first is the number of all terms, ``count``.
+    """
+
+    target: Element
+    value: Value
+    numbers: tuple[tuple[str, int], ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where the target wants it so, the loops of a group end here, after ``kept`` is stored, and begin again.
+
+    What is computed behind the cut reads ``read`` from memory then.
+    """
+
+    kept: tuple[Element, ...]
+    read: tuple[Element, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of the runtime that computes steps at once.
+
+    ``ends`` has the end of each index, ``innermost`` runs along the vectors. A row of the result may leave its last
+    vector incomplete (``ragged``). A ``window`` runs by lists of places.
+    """
+
+    shape: Shape
+    steps: tuple[Step, ...]
+    innermost: str
+    ends: tuple[tuple[str, Extent], ...]
+    ragged: bool = False
+    window: Window | None = None
+
+    def end(self, index: str) -> Extent:
+        """Return where an index ends."""
+        return dict(self.ends)[index]
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A call that pads an array that a call has computed."""
+
+    filling: Filling
+    target: Element
+    innermost: str
+    ends: tuple[tuple[str, Extent], ...]
+
+    def end(self, index: str) -> Extent:
+        """Return where an index ends."""
+        return dict(self.ends)[index]
+
+
+Statement = (
+    Group | Loop | Solve | If | Limits | Gather | Load | Let | Variable | Accumulate | Store | First | Cut | Move | Call
+    | Fill
+)  # fmt: skip
+Tree = tuple[Statement, ...]
+
+
+def bodies(statement: Statement) -> tuple[Tree, ...]:
+    """Return the statements within a statement, in the order in which they run."""
+    if isinstance(statement, If):
+        return statement.body, statement.otherwise
+    return (statement.body,) if isinstance(statement, Group | Loop | Solve) else ()
+
+
+def walk(tree: Iterable[Statement]) -> Iterator[Statement]:
+    """Yield all statements, each before those within it."""
+    for statement in tree:
+        yield statement
+        for body in bodies(statement):
+            yield from walk(body)
+
+
+def elements(tree: Iterable[Statement]) -> Iterator[Element]:
+    """Yield what statements read and compute."""
+    for statement in walk(tree):
+        match statement:
+            case Let() | Accumulate() | Store() | First():
+                yield from (*statement.value.operands, statement.target)
+            case Load():
+                yield statement.element
+            case Call():
+                yield from (e for step in statement.steps for e in (*step.operands, step.target))
+            case Move():
+                yield from (e for e in (statement.source, statement.target) if e is not None)
+            case Gather() | Solve():
+                yield from (name for name, _ in statement.solution.terms if isinstance(name, Element))
+            case Fill():
+                yield statement.target
+
+
+def targets(tree: Iterable[Statement]) -> Iterator[Element]:
+    """Yield what statements compute, in their order."""
+    for statement in walk(tree):
+        match statement:
+            case Let() | Accumulate() | Store() | First():
+                yield statement.target
+            case Call():
+                yield from (step.target for step in statement.steps)
+
+
+def rewritten(tree: Tree, statements: dict[type, object]) -> Tree:
+    """Return a tree in which statements of some types are replaced by what a function of each makes of them."""
+    found: list[Statement] = []
+    for statement in tree:
+        match statement:
+            case Group() | Loop() | Solve():
+                statement = replace(statement, body=rewritten(statement.body, statements))
+            case If():
+                body, otherwise = (rewritten(each, statements) for each in bodies(statement))
+                statement = replace(statement, body=body, otherwise=otherwise)
+        rule = statements.get(type(statement))
+        found += rule(statement) if rule else [statement]  # type: ignore[operator]
     return tuple(found)
 
 
-def _read(test: Solution | Equation) -> set[str]:
-    """The indices that a test reads."""
-    if isinstance(test, Equation):
-        return {*test.indices}
-    named = [(name,) if isinstance(name, str) else name.indices for name, _ in test.terms]
-    return {index for indices in named for index in indices}
+def show(tree: Iterable[Statement]) -> str:
+    """Return a tree as text, a line for each statement."""
+    return "\n".join(_lines(tree))
 
 
-def _loop(node: Node, index: str, step: Step) -> Node:
-    """The last loop over an index in a node that a step may join, or a new one."""
-    target = step.target
-    for item in reversed(node.body):
-        held = [element for element in _held(item) if element.tensor == target.tensor]
-        same = all((index, index) in zip(target.indices, element.indices, strict=True) for element in held)
-        if isinstance(item, Node) and item.index == index and same and _may_join(item, step):
-            return item
-        computed = item.tensors if isinstance(item, Node) else (item.step.target.tensor,)
-        if held or any(operand.tensor in computed for operand in step.operands):
-            break
-    node.body.append(Node(index))
-    return node.body[-1]  # type: ignore[return-value]
+def _lines(tree: Iterable[Statement], depth: int = 0) -> Iterator[str]:
+    for statement in tree:
+        if isinstance(statement, Group) and not statement.steps and not statement.title:
+            yield from _lines(statement.body, depth)
+            continue
+        yield "  " * depth + _head(statement)
+        for number, body in enumerate(bodies(statement)):
+            if number and body:
+                yield "  " * depth + "else"
+            yield from _lines(body, depth + 1)
 
 
-def _held(item: Node | Start | Compute | Finish) -> Sequence[Element]:
-    """What recurrences in an item read."""
-    if isinstance(item, Node):
-        return item.held
-    return item.step.operands if item.step.operator in RECURRENCES else ()
+def _head(statement: Statement) -> str:
+    match statement:
+        case Group():
+            return statement.title or "; ".join(map(str, statement.steps))
+        case Loop():
+            begin, end = (statement.begin, statement.end)
+            span = f"from {end} down to {begin}" if statement.backward else f"from {begin} to {end}"
+            return f"for {statement.index} {span}, {statement.way.value}"
+        case Solve():
+            return f"with {statement.solution.index} = {statement.solution}, if below {statement.end}"
+        case If():
+            known = statement.condition
+            return f"if {known}" if isinstance(known, Begins) else known.value
+        case Limits():
+            return f"segment of {statement.length} of {statement.size} steps"
+        case Gather():
+            return f"{statement.solution.index} = number in {statement.size}: {statement.solution}"
+        case Load():
+            return f"load {statement.element}"
+        case Let():
+            return f"let {statement.target} = {statement.value}"
+        case Variable():
+            return f"sum {statement.target} = 0"
+        case Accumulate():
+            return f"sum {statement.target} += {statement.value}"
+        case Store():
+            return f"{statement.target} {statement.combine.value} {statement.value}"
+        case First():
+            return f"{statement.target} = first of {statement.count}: {statement.value}"
+        case Cut():
+            return f"cut, keep {_listed(statement.kept)}, read {_listed(statement.read)}"
+        case Move():
+            return f"move {statement}"
+        case Call():
+            return f"call {statement.shape.value}: {'; '.join(map(str, statement.steps))}"
+        case Fill():
+            return f"fill with {statement.filling.value} {statement.target}"
 
 
-def _may_join(loop: Node, unit: Unit) -> bool:
-    """Whether all that a unit reads of what a loop computes is known in the same iteration."""
-    if isinstance(unit, Group):
-        own = {step.target.tensor for step in unit.steps}
-        operands = [e for step in unit.steps for e in step.operands if e.tensor not in own]
-        if loop.forward not in (None, unit.forward):
-            return False
-    else:
-        operands = list(unit.operands)
-        if loop.forward is False and unit.operator == "first":
-            return False
-    for operand in operands:
-        target = loop.tensors.get(operand.tensor)
-        if target and (loop.index, loop.index) not in zip(target.indices, operand.indices, strict=True):
-            return False  # a reduction that is not finished, or the value of another iteration
-    return True
-
-
-def frozen(node: Node, one: Program) -> tuple[Item, ...]:
-    """The items of a node."""
-    return tuple(_item(item, one) if isinstance(item, Node) else item for item in node.body)
-
-
-def _item(node: Node, one: Program) -> Item:
-    body = frozen(node, one)
-    if node.equation:
-        return Test(node.equation, one.sizes[getattr(node.equation, "index", SAMPLE)] or 1, body)
-    return Loop(node.index, one.sizes[node.index] or 1, body, node.forward is not False)
+def _listed(elements: Sequence[Element]) -> str:
+    return ", ".join(map(str, elements)) or "nothing"

@@ -8,8 +8,8 @@ import numpy as np
 import sympy
 
 from nncodegen.ir import Element, Program, Step, Tensor, evaluate, verify
+from nncodegen.schedule.joined import Compute, Finish, Loop, Start
 from nncodegen.schedule.nest import Place
-from nncodegen.schedule.tree import Compute, Finish, Loop, Start
 
 SIZES = {"i": 2, "j": 3, "k": 4, "l": 3}
 """An index of the same size as another: one tensor may be read under either."""

@@ -18,9 +18,9 @@ from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import RECURRENCES, Element, Equation, Step, solve
 from nncodegen.ir.equations import affine
+from nncodegen.schedule.joined import Compute, Finish, Item, Loop, Start, Test
 from nncodegen.schedule.nest import Place
 from nncodegen.schedule.plain import PlainKernel
-from nncodegen.schedule.tree import Compute, Finish, Item, Loop, Start, Test
 
 ARRAYS = {
     Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.OUTPUT: "outputs",

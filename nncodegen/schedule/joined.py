@@ -1,0 +1,281 @@
+"""The tree of plain loops: which step is computed in which loop.
+
+Steps join loops that are there: as many as can be in one loop, before another one begins. Steps that depend on each
+other (see ``ir.recurrence``) are in one loop over their index, which runs in their direction; what was there before in
+the last iteration is copied first, before it is computed anew.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from nncodegen.ir import (
+    RECURRENCES,
+    SAMPLE,
+    Element,
+    Equation,
+    Group,
+    Program,
+    Solution,
+    Step,
+    grouped,
+    solve,
+    steps_of,
+)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop over an index, from its first value (``forward``) or from its last, and what is in it."""
+
+    index: str
+    size: int
+    body: tuple[Item, ...]
+    forward: bool = True
+
+
+@dataclass(frozen=True)
+class Test:
+    """What is in it happens where an equation holds: an index has then the value that it is solved for."""
+
+    equation: Solution | Equation
+    size: int
+    """The size of that index."""
+    body: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Before the loops of a reduction: the variable in which it is computed."""
+
+    step: Step
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A step, or one term of its reduction. A recurrence reads what the iteration before has left, 0 in the first."""
+
+    step: Step
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Behind the loops of a reduction, whose value is then known."""
+
+    step: Step
+
+
+Item = Loop | Test | Start | Compute | Finish
+
+
+@dataclass(eq=False)
+class Node:
+    """A loop, or a test, that is being filled, and the tensors that are computed in it; the outermost has no index.
+
+    ``forward`` is None as long as both directions would do. ``held`` is what recurrences in it read.
+    """
+
+    index: str = ""
+    equation: Solution | Equation | None = None
+    body: list[Node | Start | Compute | Finish] = field(default_factory=list)
+    tensors: dict[str, Element] = field(default_factory=dict)
+    forward: bool | None = None
+    held: list[Element] = field(default_factory=list)
+
+
+Unit = Step | Group
+
+
+def tree(steps: Iterable[Step], one: Program) -> Node:
+    """The steps in loops: as many as can be in one loop, before another one begins."""
+    root = Node()
+    _fill(root, _units(steps), one)
+    return root
+
+
+def _units(steps: Iterable[Step]) -> list[Unit]:
+    """Steps and groups; what is read by one group alone, and has its index there, is computed in it."""
+    items, found = grouped(steps), list[Unit]()
+    if not any(isinstance(item, Group) for item in items):
+        return list(items)
+    for item in reversed(items):
+        home = _home(item, found) if isinstance(item, Step) else None
+        if home is None:
+            found.append(item)
+        else:
+            group = found[home]
+            assert isinstance(group, Group)
+            found[home] = replace(group, steps=(*steps_of(item), *group.steps))
+    return found[::-1]
+
+
+def _home(step: Step, units: Sequence[Unit]) -> int | None:
+    """The number of the only unit that reads a step, if it is a group, and reads it in the same iteration."""
+    target = step.target
+    readers = [(k, e) for k, unit in enumerate(units) for s in steps_of(unit) for e in s.operands
+               if e.tensor == target.tensor]  # fmt: skip
+    (number, *others) = {k for k, _ in readers} or (0, 0)
+    group = units[number] if not others else None
+    if not isinstance(group, Group) or group.index not in target.indices:
+        return None
+    same = all((group.index, group.index) in zip(target.indices, e.indices, strict=True) for _, e in readers)
+    return number if same else None
+
+
+def _fill(node: Node, units: Sequence[Unit], one: Program, fixed: str = "") -> None:
+    """Puts units into a node, whose own loop is over the index ``fixed``, each behind those that it reads."""
+    home = {step.target.tensor: number for number, unit in enumerate(units) for step in steps_of(unit)}
+    read = [{home[e.tensor] for step in steps_of(unit) for e in step.operands if e.tensor in home} for unit in units]
+    missing = [numbers - {own} for own, numbers in enumerate(read)]
+    readers: list[list[int]] = [[] for _ in units]
+    for number, others in enumerate(missing):
+        for other in others:
+            readers[other].append(number)
+    ready: dict[str, list[int]] = {}  # the units that could be next, in their order, by their first index
+    for number, unit in enumerate(units):
+        if not missing[number]:
+            ready.setdefault(_first_index(unit, fixed), []).append(number)
+    while any(ready.values()):
+        number = _next(node, units, ready)
+        _insert(units[number], node, one, fixed)
+        for reader in readers[number]:
+            missing[reader].remove(number)
+            if not missing[reader]:
+                insort(ready.setdefault(_first_index(units[reader], fixed), []), reader)
+
+
+def _first_index(unit: Unit, fixed: str) -> str:
+    """The index of the outermost loop around a unit; an empty text where there is none."""
+    indices = (unit.index,) if isinstance(unit, Group) else [index for index in unit.indices if index != fixed]
+    return indices[0] if indices else ""
+
+
+def _next(node: Node, units: Sequence[Unit], ready: dict[str, list[int]]) -> int:
+    """Takes one of the units that are ready: one that joins the last loop, else one without loops, else the first."""
+    last = node.body[-1] if node.body else None
+    if isinstance(last, Node):
+        for place, number in enumerate(ready.get(last.index, [])):
+            if _may_join(last, units[number]):
+                return ready[last.index].pop(place)
+    index = "" if ready.get("") else min((numbers[0], index) for index, numbers in ready.items() if numbers)[1]
+    return ready[index].pop(0)
+
+
+def _insert(unit: Unit, root: Node, one: Program, fixed: str) -> None:
+    """Adds a step to the loops over its indices, or a group to the loop that it has in common."""
+    if isinstance(unit, Group):
+        _insert_group(unit, root, one)
+        return
+    chain, own = [root], [index for index in unit.target.indices if index != fixed]
+    for number, level in enumerate((*own, *_reduced(unit, one))):
+        loop = _loop(chain[-1], level, unit) if isinstance(level, str) else Node("", level)
+        if loop.equation:
+            chain[-1].body.append(loop)
+        if number == len(own):  # the first of those that are reduced
+            at = chain[-1].body.index(loop)
+            chain[-1].body[at : at + 1] = [Start(unit), loop, Finish(unit)]
+        if number >= len(own) and unit.operator == "first":
+            loop.forward = True  # it numbers the terms
+        chain.append(loop)
+    chain[-1].body.append(Compute(unit))
+    for node in chain:
+        node.tensors[unit.target.tensor] = unit.target
+        node.held += unit.operands if unit.operator in RECURRENCES else ()
+
+
+def _insert_group(group: Group, root: Node, one: Program) -> None:
+    """Adds the steps of a group to a loop over its index: first of all, what the iteration before has left."""
+    last = root.body[-1] if root.body else None
+    if not isinstance(last, Node) or last.index != group.index or not _may_join(last, group):
+        last = Node(group.index)
+        root.body.append(last)
+    last.forward = group.forward
+    for step in group.steps:
+        if step.operator in RECURRENCES:
+            _insert(step, last, one, group.index)
+    _fill(last, [step for step in group.steps if step.operator not in RECURRENCES], one, group.index)
+    root.tensors |= {step.target.tensor: step.target for step in group.steps}
+
+
+def _reduced(step: Step, one: Program) -> tuple[str | Solution | Equation, ...]:
+    """The loops and tests of a reduction: each test as soon as what it compares is known."""
+    if step.operator in RECURRENCES:
+        return ()
+    if not step.where or not step.over:
+        return step.over
+    solved = solve(step.where, step.over, one.sizes)
+    moving = {index for equation in step.where for index in equation.indices}
+    in_order = step.operator == "first"  # which numbers the terms
+    waiting = list(solved.free) if in_order else sorted(solved.free, key=lambda index: index not in moving)
+    tests: list[Solution | Equation] = [*solved.solutions, *solved.conditions]
+    found: list[str | Solution | Equation] = []
+    known = {*step.target.indices}
+    while tests or waiting:
+        able = [test for test in tests if _read(test) <= known]
+        found += able or waiting[:1]
+        known |= {test.index for test in able if isinstance(test, Solution)} | {*([] if able else waiting[:1])}
+        tests = [test for test in tests if test not in able]
+        waiting = waiting if able else waiting[1:]
+    return tuple(found)
+
+
+def _read(test: Solution | Equation) -> set[str]:
+    """The indices that a test reads."""
+    if isinstance(test, Equation):
+        return {*test.indices}
+    named = [(name,) if isinstance(name, str) else name.indices for name, _ in test.terms]
+    return {index for indices in named for index in indices}
+
+
+def _loop(node: Node, index: str, step: Step) -> Node:
+    """The last loop over an index in a node that a step may join, or a new one."""
+    target = step.target
+    for item in reversed(node.body):
+        held = [element for element in _held(item) if element.tensor == target.tensor]
+        same = all((index, index) in zip(target.indices, element.indices, strict=True) for element in held)
+        if isinstance(item, Node) and item.index == index and same and _may_join(item, step):
+            return item
+        computed = item.tensors if isinstance(item, Node) else (item.step.target.tensor,)
+        if held or any(operand.tensor in computed for operand in step.operands):
+            break
+    node.body.append(Node(index))
+    return node.body[-1]  # type: ignore[return-value]
+
+
+def _held(item: Node | Start | Compute | Finish) -> Sequence[Element]:
+    """What recurrences in an item read."""
+    if isinstance(item, Node):
+        return item.held
+    return item.step.operands if item.step.operator in RECURRENCES else ()
+
+
+def _may_join(loop: Node, unit: Unit) -> bool:
+    """Whether all that a unit reads of what a loop computes is known in the same iteration."""
+    if isinstance(unit, Group):
+        own = {step.target.tensor for step in unit.steps}
+        operands = [e for step in unit.steps for e in step.operands if e.tensor not in own]
+        if loop.forward not in (None, unit.forward):
+            return False
+    else:
+        operands = list(unit.operands)
+        if loop.forward is False and unit.operator == "first":
+            return False
+    for operand in operands:
+        target = loop.tensors.get(operand.tensor)
+        if target and (loop.index, loop.index) not in zip(target.indices, operand.indices, strict=True):
+            return False  # a reduction that is not finished, or the value of another iteration
+    return True
+
+
+def frozen(node: Node, one: Program) -> tuple[Item, ...]:
+    """The items of a node."""
+    return tuple(_item(item, one) if isinstance(item, Node) else item for item in node.body)
+
+
+def _item(node: Node, one: Program) -> Item:
+    body = frozen(node, one)
+    if node.equation:
+        return Test(node.equation, one.sizes[getattr(node.equation, "index", SAMPLE)] or 1, body)
+    return Loop(node.index, one.sizes[node.index] or 1, body, node.forward is not False)
