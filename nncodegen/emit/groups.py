@@ -15,9 +15,9 @@ from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import LEARNING_RATE, Element, Program, Update
-from nncodegen.schedule import SideBySide
-from nncodegen.schedule.lower import Lower
-from nncodegen.schedule.tree import Combine, Let, Store, Tree, Value, rewritten
+from nncodegen.schedule import SideBySide, When
+from nncodegen.schedule.lower import trees
+from nncodegen.schedule.tree import Combine, Group, If, Let, Store, Tree, Value, rewritten
 
 
 class GroupEmitter:
@@ -26,7 +26,7 @@ class GroupEmitter:
     def __init__(self, program: Program, group: SideBySide, lines: Lines) -> None:
         self._program, self._group, self._kernel, self._lines = program, group, group.kernel, lines
         self._at = ElementsOfModels(program, group.layout, group.kernel)
-        self._lower = Lower(group.kernel, program, group.layout)
+        self._trees = trees(group.kernel, program, group.layout)
 
     def emit(self) -> None:
         """The gradient, what is computed from the finished sums, and an update that stores no gradient."""
@@ -71,7 +71,7 @@ class GroupEmitter:
             f"    const real *restrict inputs, const real *restrict targets, real weight,{count}\n"
             "    real *restrict values, real *restrict sums)"
         ):
-            self._emit(self._lower((*self._kernel.before, *self._kernel.tile)))
+            self._emit(self._tile)
         lines.add("")
 
     def _emit_finish(self) -> None:
@@ -81,7 +81,7 @@ class GroupEmitter:
             "static HOT void group_finish(const real *restrict parameters, real *restrict values, const real *sums,\n"
             "    real *gradient)"
         ):
-            self._emit(self._lower(self._kernel.after))
+            self._emit(self._trees.after)
         lines.add("")
 
     def _emit_descent(self, update: Update) -> None:
@@ -98,13 +98,26 @@ class GroupEmitter:
             "    const real *restrict inputs, const real *restrict targets, real *restrict values, real *restrict next)"
         ):
             lines.add("const real weight = 1;")
-            tree = self._lower(nest for nest in self._kernel.tile if not nest.branch)  # the loss is not wanted
-            self._emit(rewritten(tree, {Store: _descent}), descend)
+            self._emit(rewritten(self._tile, {If: _without_loss, Group: _not_empty, Store: _descent}), descend)
         lines.add("")
+
+    @property
+    def _tile(self) -> Tree:
+        ((_, tree),) = self._trees.parts
+        return tree
 
     def _emit(self, tree: Tree, descend: Callable[[Element, str], str] | None = None) -> None:
         self._lines.add(*self._at.declarations(tree))
         LoopPrinter(self._at, CallsOfModels(self._at), self._lines, descend).print(tree)
+
+
+def _without_loss(statement: If) -> Tree:
+    """What runs where the loss is not wanted."""
+    return statement.otherwise if statement.condition is When.LOSS else (statement,)
+
+
+def _not_empty(group: Group) -> Tree:
+    return (group,) if group.body else ()
 
 
 def _descent(store: Store) -> Tree:

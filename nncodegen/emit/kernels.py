@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from nncodegen.emit.calls import CallsOfTile
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.ir import SAMPLE, Element, Tensor
-from nncodegen.schedule import Nest
-from nncodegen.schedule.lower import Lower
+from nncodegen.schedule.lower import trees
 from nncodegen.schedule.tree import Tree
 
 TITLES = {
@@ -31,18 +30,18 @@ class KernelEmitter:
 
     def __init__(self, elements: Elements, lines: Lines) -> None:
         self._program, self._kernel, self._at, self._lines = elements.program, elements.kernel, elements, lines
-        self._lower = Lower(elements.kernel, elements.program, elements.layout)
+        self._trees = trees(elements.kernel, elements.program, elements.layout)
         self._loops = LoopPrinter(elements, CallsOfTile(elements), lines)
 
     def emit(self) -> None:
         """The function of a tile and, where there are sums, the one that finishes them."""
         kernel, lines = self._kernel, self._lines
         self._emit_prepare()
-        *parts, last = kernel.parts
-        for number, nests in enumerate(parts):
+        *parts, (_, last) = self._trees.parts
+        for number, (_, tree) in enumerate(parts):
             lines.add(f"/* Part {number + 1} of the loops for a tile. */")
             with lines.function(f"static HOT void {kernel.name}_part_{number + 1}({self._declarations})"):
-                self._emit_loops(nests)
+                self._emit_loops(tree)
             lines.add("")
         alone = kernel.name == "gradient" and self._program.loss.tensor not in kernel.storage
         lines.add(f"/* {TITLES['direction' if alone else kernel.name]} */")
@@ -50,15 +49,15 @@ class KernelEmitter:
         phases = ",\n    int first_phase, int last_phase" if phased else ""
         head = f"static HOT void {kernel.name}_tile({self._declarations}{phases})"
         with lines.function(head):
-            for number, nests in enumerate(parts):
+            for number, (phase, _) in enumerate(parts):
                 if phased:
-                    lines.add(f"if (first_phase <= {nests[0].phase} && {nests[0].phase} <= last_phase)")
+                    lines.add(f"if (first_phase <= {phase} && {phase} <= last_phase)")
                 lines.add(f"{'    ' * phased}{kernel.name}_part_{number + 1}({', '.join(self._arguments)});")
             if phased:
                 lines.add(f"if (last_phase < {kernel.phases - 1})", "    return;")
             self._emit_loops(last, bool(kernel.outputs))
             if kernel.outputs:
-                emit_measured(self._at, self._loops, self._lower(kernel.measured), "count", lines)
+                emit_measured(self._at, self._loops, self._trees.measured, "count", lines)
         lines.add("")
         if kernel.name == "gradient":
             self._emit_finish()
@@ -96,14 +95,16 @@ class KernelEmitter:
             f"    {results[self._kernel.name]}"
         )
 
-    def _emit_loops(self, tile: Sequence[Nest], measures: bool = False) -> None:
-        """The loops of a tile, and what they need of the parameters; if it measures, with names for metrics, too."""
-        kernel, measured = self._kernel, self._kernel.measured if measures else ()
+    def _emit_loops(self, tree: Tree, measures: bool = False) -> None:
+        """The loops of a tile; if it measures, with names for metrics, too."""
+        kernel = self._kernel
         if kernel.padded:
             pad = str(kernel.vector) if kernel.vector else "PAD"
             self._lines.add(f"const size_t padded = (count + {pad} - 1)/{pad}*{pad};")
-        nests = (*kernel.again((*tile, *measured)), *tile)
-        self._emit_nests(nests, measured, self._compared() if measures else ())
+        if measures:
+            self._emit_tree(tree, self._trees.measured, self._compared())
+        else:
+            self._emit_tree(tree)
 
     def _compared(self) -> list[Element]:
         """The arrays that metrics compare: the outputs, and targets where they are copied."""
@@ -112,13 +113,14 @@ class KernelEmitter:
 
     def _emit_prepare(self) -> None:
         """What depends on parameters only and is kept in arrays, once for all tiles."""
-        if not self._kernel.prepared:
+        prepared, *_ = self._trees.before
+        if not prepared:
             return
         lines = self._lines
         lines.add("/* What tiles need that depends on parameters only. */")
         arguments = "const real *restrict parameters, size_t samples, real *restrict work"
         with lines.function(f"static void {self._kernel.name}_prepare({arguments})"):
-            self._emit_nests(self._kernel.prepared)
+            self._emit_tree(prepared)
         lines.add("")
 
     def _emit_finish(self) -> None:
@@ -128,20 +130,19 @@ class KernelEmitter:
             "static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,\n"
             "    const real *gradient_sums, real *restrict work, real *gradient)"
         ):
-            self._emit_nests((*kernel.again(kernel.finishing), *kernel.finishing))
+            self._emit_tree(self._trees.after)
         if kernel.phases > 1:
             lines.add("", "/* What a phase needs of the finished sums of the one before it. */")
             arguments = "const real *restrict parameters, const double *restrict sums,\n    size_t samples"
             with lines.function(f"static void gradient_between(int phase, {arguments}, real *restrict work)"):
-                for phase in range(1, kernel.phases):
+                for phase, tree in enumerate(self._trees.before[1:], 1):
                     with lines.block(f"if (phase == {phase})"):
-                        self._emit_nests(kernel.before_phase(phase))
+                        self._emit_tree(tree)
         lines.add("")
 
-    def _emit_nests(self, nests: Sequence[Nest], later: Sequence[Nest] = (), others: Iterable[Element] = ()) -> None:
-        """Nests, after the names of what they, later nests and others read."""
-        tree = self._lower(nests)
-        self._lines.add(*self._at.declarations((*tree, *self._lower(later)), others))
+    def _emit_tree(self, tree: Tree, later: Tree = (), others: Iterable[Element] = ()) -> None:
+        """A tree, after the names of what it, a later one and others read."""
+        self._lines.add(*self._at.declarations((*tree, *later), others))
         self._loops.print(tree)
 
 

@@ -241,7 +241,7 @@ def _loop_head(loop: Loop, at: Elements) -> str:
     """How a loop begins, after a hint for the compiler."""
     text = head(loop.index, loop.end, loop.begin, loop.backward)
     match loop.way:
-        case Way.IN_TURN:
+        case Way.IN_ORDER | Way.IN_TURN:
             return text
         case Way.INDEPENDENT:  # compilers need not check whether its arrays overlap
             return f"INDEPENDENT{'_FEW' if loop.short else ''}\n{text}"

@@ -13,7 +13,7 @@ from nncodegen.emit.kernels import emit_measured
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.schedule import Kernel, Schedule, SingleSample
-from nncodegen.schedule.lower import Lower
+from nncodegen.schedule.lower import trees
 
 
 def emit_single_sample(schedule: Schedule, lines: Lines) -> None:
@@ -31,12 +31,12 @@ class SingleSampleEmitter:
     def __init__(self, schedule: Schedule, single: SingleSample, kernel: Kernel, lines: Lines) -> None:
         self._program, self._kernel, self._lines = single.program, kernel, lines
         self._at = ElementsOfSample(single.program, schedule.layout, kernel)
-        self._lower = Lower(kernel, single.program, schedule.layout)
+        self._trees = trees(kernel, single.program, schedule.layout)
         self._loops = LoopPrinter(self._at, CallsOfSample(self._at), lines)
 
     def emit_predict(self) -> None:
         """The outputs of a sample."""
-        lines, tile = self._lines, self._lower(self._kernel.tile)
+        lines, ((_, tile),) = self._lines, self._trees.parts
         lines.add("/* The outputs of one sample. */")
         head = (
             "static HOT void predict_sample(const real *restrict parameters, const real *restrict inputs,\n"
@@ -50,7 +50,7 @@ class SingleSampleEmitter:
     def emit_gradient(self) -> None:
         """The gradient of the loss of a sample."""
         lines, kernel = self._lines, self._kernel
-        tile, measured, after = map(self._lower, (kernel.tile, kernel.measured, kernel.after))
+        ((_, tile),), measured, after = self._trees.parts, self._trees.measured, self._trees.after
         noise = ", randomness noise, const size_t *restrict sample_numbers" if self._program.noise else ""
         lines.add(
             "/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale",

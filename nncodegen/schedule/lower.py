@@ -12,7 +12,7 @@ from sympy import Integer, S
 
 from nncodegen.ir import SAMPLE, Element, Equation, Program
 from nncodegen.schedule.around import Repeat, Segments
-from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.kernel import TILE, Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Filling, Nest, Padding, Place, Role, Samples, Shape, Statement, When
 from nncodegen.schedule.tree import (
@@ -55,6 +55,42 @@ ZERO = Value((S.Zero,))
 
 
 @dataclass(frozen=True)
+class Trees:
+    """What the functions of a kernel do.
+
+    before     for each phase, what tiles need that depends on parameters, and on the finished sums of earlier phases
+    parts      the functions for a tile, each with the number of its phase; all others have one
+    measured   what only metrics need, behind the last part
+    after      what is computed from finished sums
+    """
+
+    before: tuple[Tree, ...]
+    parts: tuple[tuple[int, Tree], ...]
+    measured: Tree = ()
+    after: Tree = ()
+
+    @property
+    def all(self) -> Tree:
+        """All statements, in the order in which they run."""
+        trees = (*(tree for tree in self.before), *(tree for _, tree in self.parts), self.measured, self.after)
+        return tuple(statement for tree in trees for statement in tree)
+
+
+def trees(kernel: Kernel, program: Program, layout: Layout, lanes: str = "MODELS") -> Trees:
+    """Return what the functions of a kernel do. ``lanes`` is the number of models or fits side by side, by its name."""
+    lower = Lower(kernel, program, layout, lanes)
+    if kernel.plan is not TILE:
+        whole = (*kernel.before, *kernel.tile)
+        return Trees((), ((0, lower(whole)),), lower(kernel.measured), lower(kernel.after))
+    *firsts, last = kernel.parts
+    measured = kernel.measured if kernel.outputs else ()
+    parts = [(nests[0].phase, lower((*kernel.again(nests), *nests))) for nests in firsts]
+    parts.append((last[0].phase if last else 0, lower((*kernel.again((*last, *measured)), *last))))
+    before = tuple(lower(kernel.before_phase(number)) for number in range(kernel.phases))
+    return Trees(before, tuple(parts), lower(measured), lower((*kernel.again(kernel.finishing), *kernel.finishing)))
+
+
+@dataclass(frozen=True)
 class Lower:
     """Makes trees of the nests of a kernel. ``lanes`` is the number of models or fits side by side, by its name."""
 
@@ -87,9 +123,9 @@ class Lower:
         return tuple(found)
 
     def _in_segments(self, nests: Iterable[Nest], segments: Segments) -> Group:
-        limits = Limits(segments.length, segments.size, segments.count)
+        limits = Limits(segments.index, segments.length, segments.size, segments.count)
         body = (limits, *segments.begin, *self._in_time(nests), *segments.end)
-        loop = Loop("segment", segments.count, body, backward=not segments.forward)
+        loop = Loop("segment", segments.count, body, Way.IN_ORDER, backward=not segments.forward)
         return Group((*segments.before, loop), title=segments.title)
 
     def _in_time(self, nests: Iterable[Nest]) -> Tree:
@@ -101,7 +137,7 @@ class Lower:
 
     def _repeated(self, nests: Iterable[Nest], repeat: Repeat) -> Group:
         begin, end = ("begin", "end") if repeat.within else (0, repeat.size)
-        loop = Loop(repeat.index, end, self._in_blocks(nests), begin=begin, backward=not repeat.forward)
+        loop = Loop(repeat.index, end, self._in_blocks(nests), Way.IN_ORDER, begin, backward=not repeat.forward)
         return Group((*repeat.begins, loop))
 
     def _in_blocks(self, nests: Iterable[Nest]) -> Tree:

@@ -45,7 +45,8 @@ Extent = int | str
 class Way(Enum):
     """How the iterations of a loop follow each other."""
 
-    IN_TURN = "one by one"
+    IN_ORDER = "one after the other"
+    IN_TURN = "in any order"
     INDEPENDENT = "at once"
     SUMMED = "at once, summed up"
     LANES = "in lanes"
@@ -167,8 +168,12 @@ class If:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where the current one of ``count`` segments begins and ends, which has ``length`` of ``size`` steps, or fewer."""
+    """Where the current one of ``count`` segments of an index begins and ends: of ``length`` steps, the last of fewer.
 
+    All of them have ``size`` steps.
+    """
+
+    index: str
     length: int
     size: int
     count: int
@@ -375,7 +380,7 @@ def _head(statement: Statement) -> str:
             known = statement.condition
             return f"if {known}" if isinstance(known, Begins) else known.value
         case Limits():
-            return f"segment of {statement.length} of {statement.size} steps"
+            return f"segment of {statement.length} of {statement.size} steps of {statement.index}"
         case Gather():
             return f"{statement.solution.index} = number in {statement.size}: {statement.solution}"
         case Load():
