@@ -23,11 +23,13 @@ class Grid:
     axes    the loops, from the outermost to the innermost, and how often each of them runs
     given   what other indices are: one number, or numbers along the axes
     holds   along the axes, whether the equations between indices hold
+    begins  where loops begin, that do not begin at 0
     """
 
     axes: Mapping[str, int]
     given: Mapping[str, Array] = field(default_factory=dict)
     holds: Array = field(default_factory=lambda: np.asarray(True))
+    begins: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -41,7 +43,18 @@ class Grid:
         if index in self.given:
             return self.given[index]
         shape = [length if name == index else 1 for name, length in self.axes.items()]
-        return np.arange(self.axes[index]).reshape(shape)
+        begin = self.begins.get(index, 0)
+        return np.arange(begin, begin + self.axes[index]).reshape(shape)
+
+    def of(self, index: str, value: int) -> Grid:
+        """The grid for one value of an index."""
+        return replace(self, given={**self.given, index: np.asarray(value)})
+
+    def along(self, index: str, begin: int, end: int) -> Grid:
+        """The grid with another loop, within those that it has."""
+        given = {name: value[..., None] if value.ndim else value for name, value in self.given.items()}
+        holds = self.holds[..., None] if self.holds.ndim else self.holds
+        return Grid({**self.axes, index: end - begin}, given, holds, {**self.begins, index: begin})
 
     def of_segment(self, time: str) -> Grid:
         """The grid of one segment, whose begin and end are given: its axis of time has the steps of that alone."""

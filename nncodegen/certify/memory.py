@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nncodegen.certify.grids import Grid
 from nncodegen.ir import SAMPLE, Element, Program, Tensor
-from nncodegen.schedule import Kernel, Place, Storage
+from nncodegen.schedule import Kernel, Place, Role, Storage
 
 Array = NDArray[Any]
 
@@ -51,11 +51,18 @@ class Memory:
             Place.ARRAY: np.full(max(kernel.arrays, 1), np.nan),
             Place.SUM: np.zeros(max(kernel.sums, 1)),
             Place.GRADIENT_SUM: np.zeros(size),
-            Place.GRADIENT: np.full(program.parameter_count, np.nan),
             Place.PARAMETER: np.full(program.parameter_count, np.nan),
         }
+        # the gradient is what sums begin with, or those of models side by side behind the loss, or it lies apart
+        self.flat[Place.GRADIENT] = self.flat[Place.GRADIENT_SUM]
+        if kernel.plan.models is Role.VECTOR:
+            apart = kernel.after and not program.layered
+            behind = np.full(program.parameter_count, np.nan) if apart else self.flat[Place.SUM][1:]
+            self.flat[Place.GRADIENT] = behind
         self.columns = {Place.INPUT: X, Place.TARGET: Y, Place.OUTPUT: np.full((count, columns), np.nan)}
         self._local: dict[str, tuple[tuple[str, ...], Array]] = {}
+        self.known = frozenset[str]()
+        """The tensors in arrays that have a local value as well."""
         self.unfinished = frozenset[str]()
         """The sums over time that may lack some segments, so that there is nothing to compare them with."""
         self._values = values
@@ -97,7 +104,7 @@ class Memory:
     def read(self, element: Element, grid: Grid, target: Element) -> Array:
         """The values of an element along the axes of a grid, for the step of a target. Raises OtherValueError."""
         place = self.kernel.place(element)
-        if place in VARIABLES:
+        if place in VARIABLES or element.tensor in self.known:
             known, array = self._local[_key(element)]
             return _aligned(array, known, grid.axes)
         if place is Place.WEIGHT:
@@ -121,11 +128,31 @@ class Memory:
 
     # Writing.
 
+    def let(self, target: Element, value: Array, grid: Grid) -> None:
+        """Keeps a local value of a target. Raises OtherValueError where it is another one than the program gives."""
+        kept = self.check(target, _own(value, target, grid), grid, "gives another value", target)
+        self._local[_key(target)] = tuple(grid.axes), kept
+        self.known |= {target.tensor}
+
+    def begin(self, target: Element, value: Array, grid: Grid) -> None:
+        """Keeps what a reduction begins with."""
+        self._keep(target, _own(value, target, grid), grid)
+
+    def there(self, target: Element, grid: Grid) -> Array:
+        """What lies in the place of a target, along the axes of a grid."""
+        place = self.kernel.place(target)
+        if place in VARIABLES:
+            known, array = self._local[_key(target)]
+            return _aligned(array, known, grid.axes)
+        return self.at(place, self.position(target, grid))
+
     def store(self, target: Element, value: Array, grid: Grid, scale: Scale | None = None) -> None:
         """Keeps the values of a target in their place. Raises OtherValueError where they are other ones."""
+        kept = self.check(target, _own(value, target, grid), grid, "gives another value", target, scale)
+        self._keep(target, kept, grid)
+
+    def _keep(self, target: Element, kept: Array, grid: Grid) -> None:
         place = self.kernel.place(target)
-        found = value[tuple(slice(None) if i in target.indices else slice(0, 1) for i in grid.axes)]
-        kept = self.check(target, found, grid, "gives another value", target, scale)
         if place in VARIABLES:
             self._local[_key(target)] = tuple(grid.axes), kept
             return
@@ -179,6 +206,11 @@ class Memory:
     def _expected(self, element: Element, grid: Grid) -> Array:
         whole = np.asarray(self._values[element.tensor], float)
         return np.asarray(whole[tuple(map(grid.number, element.indices))] if element.indices else whole)
+
+
+def _own(value: Array, target: Element, grid: Grid) -> Array:
+    """A value along the axes of a grid, without those that its target has not."""
+    return value[tuple(slice(None) if index in target.indices else slice(0, 1) for index in grid.axes)]
 
 
 def _norm(array: Array) -> float:

@@ -1,19 +1,17 @@
-"""What a schedule says, carried out: the loops of its kernels over arrays of NumPy, each tensor in its own place.
+"""The loop trees of a schedule, carried out: each statement over arrays of NumPy, each tensor in its own place.
 
-It reads the decisions as ``emit`` does, and prints no C: where these loops give other values than the steps of the
-program, the fault is in the schedule. A tile is full here, so that its samples need no padding; what there is for a
-single sample is carried out as well. Loops run at once, as axes of arrays, but for those over time and over the
-positions of windows, which run one after the other.
+``emit`` prints these very trees. Where a statement gives another value than the program does, or reads one where
+another lies, the fault is in the schedule. A tile is full here, so that its samples need no padding; one lane stands
+for all models side by side. Loops whose iterations may run in any order are carried out at once, as axes of arrays;
+those over time, over segments and over the positions of windows run one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,63 +20,124 @@ from sympy import Add, Expr
 from nncodegen.certify.grids import Grid
 from nncodegen.certify.listed import Listed
 from nncodegen.certify.memory import Memory, OtherValueError
-from nncodegen.ir import SAMPLE, Element, Program, Step, evaluate
+from nncodegen.ir import SAMPLE, Element, Equation, Program, Solved, Step, evaluate
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.program import elements
+from nncodegen.passes.latency import written_out
 from nncodegen.runtime.python.certificate import Fault
-from nncodegen.schedule import Kernel, Nest, Place, Schedule, Shape, Statement, When
-from nncodegen.schedule.around import Move, Segments
-from nncodegen.schedule.nest import Samples
+from nncodegen.schedule import Kernel, Place, Role, Schedule, When
+from nncodegen.schedule.around import Move
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.lower import Trees, trees
+from nncodegen.schedule.tree import (
+    Accumulate,
+    Asked,
+    Begins,
+    Call,
+    Combine,
+    Cut,
+    Fill,
+    First,
+    Gather,
+    Group,
+    If,
+    Let,
+    Limits,
+    Load,
+    Loop,
+    Solve,
+    Statement,
+    Store,
+    Tree,
+    Value,
+    Variable,
+    Way,
+    walk,
+)
 
 Array = NDArray[Any]
 
-HOLDS = {When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, When.NO_BLAS: True, When.ADDED: False}
+HOLDS = {
+    When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, When.NO_BLAS: True, When.ADDED: False,
+    Asked.NEW: True,
+}  # fmt: skip
 """What is the case in a full tile, for which the loss is wanted, without a BLAS."""
 
-OUTSIDE: Mapping[str, Array] = {}
-"""What is given outside of loops over segments: nothing."""
+NEUTRAL = {Combine.MAX: -np.inf}
+"""What changes nothing where it is combined; 0 for all others."""
 
 
 def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fault | None:
-    """The first step in which the loops of a schedule differ from its program at a point; None where they do not."""
-    program, count = schedule.program, schedule.tile
-    rows = np.resize(np.arange(len(X)), count)
+    """Return the first step in which the trees of a schedule differ from its program at a point, or None.
+
+    Its companions, single samples, and models and fits side by side are carried out as well.
+    """
     with np.errstate(all="ignore"):
-        values = evaluate(program, parameters, X[rows], Y[rows])
-        if not all(np.isfinite(value).all() for value in values.values()):
-            return None  # what is infinite or undefined cannot be compared
-        memories = ((kernel, Memory(kernel, program, values, X[rows], Y[rows])) for kernel in schedule.kernels)
-        faults = (_fault(kernel, program, memory) for kernel, memory in memories)
-        found = next((fault for fault in faults if fault), None)
-        return found or (_of_one_sample(schedule, parameters, X[:1], Y[:1]) if schedule.single_sample else None)
+        faults = (_fault(each) for each in _kernels(schedule, parameters, X, Y))
+        return next((fault for fault in faults if fault), None)
 
 
-def _of_one_sample(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fault | None:
-    """The same for the kernels of a single sample, whose program has no index for it."""
-    single = schedule.single_sample
-    assert single
-    whole, one = evaluate(schedule.program, parameters, X, Y), single.program
-    indices = {step.target.tensor: step.target.indices for step in schedule.program.steps}
-    values = {
-        name: np.take(value, 0, indices[name].index(SAMPLE)) if SAMPLE in indices.get(name, ()) else value
-        for name, value in whole.items()
-    }
-    for kernel in (single.predict, single.gradient):
-        found = _fault(kernel, one, Memory(kernel, one, values, X, Y)) if kernel else None
-        if found:
-            return replace(found, message=found.message.replace("the kernel", "a single sample, for the kernel"))
-    return None
+@dataclass(frozen=True)
+class _Point:
+    """A kernel and its program, with the samples and the values of all tensors at a point; ``what`` it is, in words."""
+
+    what: str
+    kernel: Kernel
+    program: Program
+    layout: Layout
+    values: Mapping[str, Array]
+    X: Array
+    Y: Array
 
 
-def _fault(kernel: Kernel, program: Program, memory: Memory) -> Fault | None:
+def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Iterator[_Point]:
+    """Every kernel at a point; none where a value is infinite or undefined, which cannot be compared."""
+    program = schedule.program
+    more = program.parameter_count - len(parameters)  # directions, of products with a Hessian
+    given = np.concatenate([parameters, np.random.default_rng(0).normal(size=more)]) if more > 0 else parameters
+
+    def at(samples: int) -> tuple[Mapping[str, Array], Array, Array] | None:
+        rows = np.resize(np.arange(len(X)), samples)
+        values = evaluate(program, given, X[rows], Y[rows])
+        return (values, X[rows], Y[rows]) if all(np.isfinite(value).all() for value in values.values()) else None
+
+    tile, one = at(schedule.tile), at(1)
+    if tile is None or one is None:
+        return
+    for kernel in schedule.kernels:
+        yield _Point(f"the kernel {kernel.name}", kernel, program, schedule.layout, *tile)
+    if single := schedule.single_sample:
+        indices = {step.target.tensor: step.target.indices for step in program.steps}
+        whole, *samples = one
+        values = {
+            name: np.take(value, 0, indices[name].index(SAMPLE)) if SAMPLE in indices.get(name, ()) else value
+            for name, value in whole.items()
+        }
+        for known in (single.predict, single.gradient):
+            if known:
+                what = f"a single sample, for the kernel {known.name}"
+                yield _Point(what, known, single.program, schedule.layout, values, *samples)
+    for group, named in ((schedule.side_by_side, "models"), (schedule.fits, "fits")):
+        found = at(group.samples if group and group.kernel.plan.samples is not Role.ABSENT else 1)
+        if group and found:
+            what = f"{named} side by side, for the kernel {group.kernel.name}"
+            yield _Point(what, group.kernel, program, group.layout, *found)
+    for companion in schedule.companions:
+        for point in _kernels(companion, parameters, X, Y):
+            about = companion.companion.name if companion.companion else ""
+            yield replace(point, what=f"{point.what} of {about}")
+
+
+def _fault(point: _Point) -> Fault | None:
     """The first step in which a kernel at work differs from the program."""
-    run = _Run(kernel, program, memory)
+    memory = Memory(point.kernel, point.program, point.values, point.X, point.Y)
+    run = _Run(point.kernel, point.program, trees(point.kernel, point.program, point.layout), memory)
     try:
         run.everything()
     except OtherValueError as found:
-        return Fault("schedule", found.step, "ordinary", 0.0, f"the loops of the kernel {kernel.name} say: it {found}")
+        return Fault("schedule", found.step, "ordinary", 0.0, f"the loops of {point.what} say: it {found}")
     except (IndexError, KeyError, ValueError) as found:
-        told = f"the loops of the kernel {kernel.name} do not fit: {found!r}"
+        told = f"the loops of {point.what} do not fit: {found!r}"
         return Fault("schedule", run.current, "ordinary", 0.0, told)
     return None
 
@@ -89,169 +148,255 @@ class _Run:
 
     kernel: Kernel
     program: Program
+    trees: Trees
     memory: Memory
     current: str = ""
     """The step that is being carried out."""
+    time: str = ""
+    """The index of which there is one segment at a time."""
+    combined: frozenset[str] = frozenset()
+    """The tensors to which the statements of the current steps add, or of which they take the largest."""
+    sums: dict[str, tuple[Array, Grid]] = field(default_factory=dict)
+    """What was added to local sums, and in which loops."""
 
     def everything(self) -> None:
-        """All nests, phase by phase, then a look at the results. Raises OtherValueError."""
-        kernel = self.kernel
-        for phase in range(kernel.phases):
-            self._nests(nest for nest in (*kernel.before, *kernel.tile) if nest.phase == phase)
-        self._nests(kernel.after)
-        if kernel.name == "predict":
-            found, start = self.memory.columns[Place.OUTPUT], 0
-            for element in self.program.outputs:
-                size = self.program.count(element.indices)
-                self.memory.same(element, found[:, start : start + size], f"the outputs of {element.tensor}")
-                start += size
-        elif kernel.name == "gradient":
-            names = {known.offset: name for name, known in kernel.storage.items() if known.place is Place.GRADIENT}
-            start = 0
-            for element, tensor in zip(self.program.gradient, self.program.parameters, strict=False):
-                found = self.memory.flat[Place.GRADIENT][self.memory.places(names[start], tensor)]
-                self.memory.same(element, found, f"the places of the derivative by {tensor.name}")
-                start += tensor.size
+        """All statements, phase by phase, then a look at the results. Raises OtherValueError."""
+        absent = self.kernel.plan.samples is Role.ABSENT
+        grid = Grid({}, {SAMPLE: np.asarray(0)} if absent else {})
+        for phase in range(self.kernel.phases):
+            self._tree(self.trees.before[phase] if self.trees.before else (), grid)
+            for number, tree in self.trees.parts:
+                if number == phase:
+                    self._tree(tree, grid)
+        self._tree((*self.trees.measured, *self.trees.after), grid)
+        if self.kernel.name == "gradient":
+            self._look_at_gradient()
+        elif self.kernel.name != "loss":
+            self._look_at_outputs()
 
-    # Nests.
+    def _look_at_outputs(self) -> None:
+        found, start = self.memory.columns[Place.OUTPUT], 0
+        for element in self.program.outputs:
+            size = self.program.count(element.indices)
+            self.memory.same(element, found[:, start : start + size], f"the outputs of {element.tensor}")
+            start += size
 
-    def _nests(self, nests: Iterable[Nest]) -> None:
-        """Nests one after the other; those of a sweep for one segment after the other."""
-        for segments, sweep in groupby(nests, lambda nest: nest.segments):
-            if not segments:
-                self._in_time(sweep, OUTSIDE)
-                continue
-            members, numbers = list(sweep), range(segments.count)
-            self._moves(segments.before, OUTSIDE)
-            for number in numbers if segments.forward else reversed(numbers):
-                given = _of_segment(segments, number)
-                self._moves(segments.begin, given)
-                self._in_time(members, given)
-                self._moves(segments.end, given)
+    def _look_at_gradient(self) -> None:
+        names = {known.offset: name for name, known in self.kernel.storage.items() if known.place is Place.GRADIENT}
+        start = 0
+        for element, tensor in zip(self.program.gradient, self.program.parameters, strict=False):
+            found = self.memory.flat[Place.GRADIENT][self.memory.places(names[start], tensor)]
+            self.memory.same(element, found, f"the places of the derivative by {tensor.name}")
+            start += tensor.size
 
-    def _in_time(self, nests: Iterable[Nest], given: Mapping[str, Array]) -> None:
-        """Nests one after the other; neighbours that depend on each other for one time after the other."""
-        for repeat, group in groupby(nests, lambda nest: nest.repeat):
-            members = [chosen for chosen in map(_chosen, group) if chosen]
-            if not repeat:
-                for nest in members:
-                    self._nest(nest, given)
-                continue
-            self._moves(repeat.begins, given)
-            times = range(int(given["begin"]), int(given["end"])) if repeat.within else range(repeat.size)
-            for time in times if repeat.forward else reversed(times):
-                for nest in members:
-                    self._nest(nest, {**given, repeat.index: np.asarray(time)})
+    # Statements.
 
-    def _moves(self, moves: Iterable[Move], given: Mapping[str, Array]) -> None:
-        """Rows that become those of other arrays, or 0."""
-        array = self.memory.flat[Place.ARRAY]
-        for move in moves:
-            begin = int(self.memory.position(move.target, Grid({}, given)))
-            count = prod(self.program.sizes[index] or 1 for index in move.rest) * self.memory.samples
-            source = int(self.memory.position(move.source, Grid({}, given))) if move.source else 0
-            array[begin : begin + count] = array[source : source + count] if move.source else 0
+    def _tree(self, tree: Iterable[Statement], grid: Grid) -> None:
+        """Statements one after the other; what is local there is not known behind them."""
+        known = self.memory.known
+        for statement in tree:
+            grid = self._statement(statement, grid)
+        self.memory.known = known
 
-    def _nest(self, nest: Nest, given: Mapping[str, Array]) -> None:
-        """The loops of a nest; ``given`` is what loops around them give."""
-        self.current = str(nest.steps[0])
-        time = nest.segments.index if nest.segments else ""
-        self.memory.unfinished = frozenset(step.target.tensor for step in nest.steps if time in step.over)
-        if nest.shape is Shape.PLACES and nest.window:
-            Listed(nest.window, nest.steps[0].target, self.memory, self.program, given).carry_out()
-            return
-        ends = {axis.index: self._end(axis.index, axis.end) for axis in nest.axes}
-        solved = {solution.index for solution in nest.solved.solutions} if nest.solved else set()
-        axes = {index: end for index, end in ends.items() if index not in {*nest.unrolled, *solved}}
-        grid = Grid(axes, given).of_segment(time)
-        if nest.solved:
-            grid = grid.solved(nest.solved, ends, partial(self.memory.read, target=nest.steps[0].target), time)
-        for part in nest.statements:
-            for statement in part:
-                self._statement(statement, grid)
-        for step in nest.steps if not nest.statements else ():
-            self._step(step, nest, grid)
+    def _statement(self, statement: Statement, grid: Grid) -> Grid:
+        """A statement for all values of the indices of its loops; returns the grid of those behind it."""
+        match statement:
+            case Group():
+                self._group(statement, grid)
+            case Loop():
+                self._loop(statement, grid)
+            case Solve(solution, end, body):
+                self._tree(
+                    body, self._solved(Solved((solution,), (), ()), {solution.index: self._end(end, grid)}, grid)
+                )
+            case If():
+                self._tree(statement.body if self._holds(statement.condition, grid) else statement.otherwise, grid)
+            case Limits():
+                return self._in_segment(statement, grid)
+            case Gather(solution, size):
+                return self._solved(Solved((solution,), (), ()), {solution.index: size}, grid)
+            case Let(target, value):
+                self._names(target)
+                self.memory.let(target, self._value(value, grid, target), _everywhere(grid))
+            case Accumulate(target, value):
+                self._names(target)
+                self.sums[target.tensor] = grid.kept(self._value(value, grid, target), 0.0), _everywhere(grid)
+            case Store():
+                self._names(statement.target)
+                self._store(statement, grid)
+            case First():
+                self._names(statement.target)
+                self._first(statement, grid)
+            case Move():
+                self._move(statement, grid.given)
+            case Call():
+                self._call(statement, grid)
+            case Load() | Variable() | Cut() | Fill():  # values are read where they lie; nothing is cut or padded here
+                pass
+            case _:
+                assert_never(statement)
+        return grid
 
-    def _end(self, index: str, end: int | Samples) -> int:
-        """How often a loop runs, without what pads a row."""
-        size = self.program.sizes[index] or self.memory.samples
-        return size if isinstance(end, Samples) else min(end, size)
-
-    def _statement(self, statement: Statement, grid: Grid) -> None:
-        """A statement for all values of the indices of its loops."""
-        target = statement.target
+    def _names(self, target: Element) -> None:
         self.current = self.memory.text(target.tensor)
-        grid = grid.where(statement.where, partial(self.memory.read, target=target))
-        terms = [grid.kept(self._value(term, grid, target), 0.0) for term in statement.terms]
-        value = np.max(terms, axis=0) if statement.operator == "max" else sum(terms[1:], terms[0])
-        everywhere = replace(grid, holds=np.asarray(True))
-        if statement.summed:
-            self.memory.add(target, value, everywhere)
-        else:
-            self.memory.store(target, value, everywhere, lambda: self._scale(statement.terms, grid, target))
 
-    def _scale(self, expressions: Iterable[Expr], grid: Grid, target: Element) -> float:
-        """The norm of all terms that are added."""
-        parts = (term for each in expressions for term in Add.make_args(each))
-        return sum(float(np.linalg.norm(np.ravel(self._value(part, grid, target)))) for part in parts)
+    def _group(self, group: Group, grid: Grid) -> None:
+        if group.steps:
+            self.current = str(group.steps[0])
+            unfinished = frozenset(step.target.tensor for step in group.steps if self.time and self.time in step.over)
+            self.memory.unfinished = unfinished
+            self.combined = frozenset(_combined(group.body))
+        time = self.time
+        self._tree(group.body, grid)
+        self.time = time
 
-    def _step(self, step: Step, nest: Nest, grid: Grid) -> None:
-        """A step that reduces something in its loops, or runs in blocks."""
-        self.current = self.memory.text(step.target.tensor)
-        everywhere = replace(grid, holds=np.asarray(True))
-        later = (
-            step.target.tensor in self.memory.unfinished and not self._begins(nest, grid) and SAMPLE not in step.over
-        )
-        if step.over and not later:
-            self.memory.forget(step.target, everywhere)
-        value = self._value(step.expression, grid, step.target)
-        over = tuple(k for k, index in enumerate(grid.axes) if index in step.over and index != SAMPLE)
-        terms = grid.kept(value, -np.inf if step.operator == "max" else 0.0)
-        known = self.memory.at(Place.ARRAY, self.memory.position(step.target, everywhere)) if later else np.asarray(0)
-        if SAMPLE in step.over:
-            self.memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere)
-        elif step.operator == "max":
-            self.memory.store(step.target, np.max(terms, axis=over, keepdims=True), everywhere)
-        elif step.operator == "first":
-            self.memory.store(step.target, self._first(value, nest, grid, over), everywhere)
-        else:
-            total = np.sum(terms, axis=over, keepdims=True) + (known if later else 0)
-            self.memory.store(
-                step.target, total, everywhere, lambda: float(np.linalg.norm(np.ravel(terms)) * terms.size)
-            )
+    def _loop(self, loop: Loop, grid: Grid) -> None:
+        if loop.way is Way.LANES:
+            self._tree(loop.body, grid)
+            return
+        begin, end = self._end(loop.begin, grid), self._end(loop.end, grid)
+        end = min(end, (self.program.sizes[loop.index] or end) if loop.index in self.program.sizes else end)
+        if loop.way is not Way.IN_ORDER:
+            if begin < end:
+                self._tree(loop.body, grid.along(loop.index, begin, end))
+            return
+        values = range(begin, end)
+        for value in reversed(values) if loop.backward else values:
+            self._tree(loop.body, grid.of(loop.index, value))
 
-    def _begins(self, nest: Nest, grid: Grid) -> bool:
-        """Whether a sum over time begins with this segment, rather than goes on."""
-        return nest.segments is None or int(grid.given["segment"]) == nest.segments.first
+    def _end(self, extent: int | str, grid: Grid) -> int:
+        """Where a loop begins or ends; a tile is full, so that no loop goes over what pads it."""
+        if isinstance(extent, int):
+            return extent
+        return int(grid.given[extent]) if extent in grid.given else self.memory.samples
 
-    def _first(self, value: Array, nest: Nest, grid: Grid, over: tuple[int, ...]) -> Array:
-        """The number of the first term that is not 0, or how many there are."""
-        number, count = np.asarray(0), 1
-        for index in nest.solved.free if nest.solved else nest.reduced:
-            size = self.program.sizes[index] or 1
-            number, count = number * size + grid.number(index), count * size
-        found = np.where(grid.holds & (value != 0), number, count)
-        return np.asarray(np.min(found, axis=over, keepdims=True), float)
+    def _holds(self, condition: When | Begins | Asked, grid: Grid) -> bool:
+        return int(grid.given["segment"]) == condition.number if isinstance(condition, Begins) else HOLDS[condition]
 
-    def _value(self, expression: Any, grid: Grid, target: Element) -> Array:
+    def _in_segment(self, limits: Limits, grid: Grid) -> Grid:
+        """What is known in a segment: where it begins and ends, and the rows that are moved."""
+        self.time = limits.index
+        begin = int(grid.given["segment"]) * limits.length
+        end = min(begin + limits.length, limits.size)
+        rows = {"begin": begin, "end": end, "(end - 1)": end - 1, "(end - begin - 1)": end - begin - 1}
+        return replace(grid, given={**grid.given, **{name: np.asarray(value) for name, value in rows.items()}})
+
+    def _solved(self, solved: Solved, ends: Mapping[str, int], grid: Grid) -> Grid:
+        return grid.solved(solved, ends, self._read, self.time)
+
+    def _read(self, element: Element, grid: Grid, target: Element | None = None) -> Array:
+        return self.memory.read(element, grid, target or element)
+
+    # Values.
+
+    def _value(self, value: Value, grid: Grid, target: Element) -> Array:
+        """A value along all axes."""
+        equations = [test for test in value.where if isinstance(test, Equation)]
+        own = replace(grid.where(equations, self._read), axes=grid.axes)
+        otherwise = 0.0 if value.otherwise is None else float(value.otherwise)
+        terms = [own.kept(self._number(term, grid, target), otherwise) for term in value.terms]
+        found = np.max(terms, axis=0) if value.operator == "max" else sum(terms[1:], terms[0])
+        return np.broadcast_to(np.asarray(found, float), grid.shape)
+
+    def _number(self, expression: Expr, grid: Grid, target: Element) -> Array:
         """An expression along all axes."""
         read = {element: self.memory.read(element, grid, target) for element in elements(expression)}
-        return np.broadcast_to(np.asarray(interpret(expression, read, exact=False), float), grid.shape)
+        found = interpret(written_out(expression), read, exact=False)
+        return np.broadcast_to(np.asarray(found, float), grid.shape)
+
+    def _scale(self, expressions: Sequence[Expr], grid: Grid, target: Element) -> float:
+        """The norm of all terms that are added."""
+        parts = (term for each in expressions for term in Add.make_args(each))
+        return sum(float(np.linalg.norm(np.ravel(self._number(part, grid, target)))) for part in parts)
+
+    # Stores.
+
+    def _store(self, store: Store, grid: Grid) -> None:
+        target, memory, everywhere = store.target, self.memory, _everywhere(grid)
+        if store.combine is Combine.ADD and target.tensor in self.sums:
+            memory.add(target, *self.sums.pop(target.tensor))
+            return
+        value = self._value(store.value, grid, target)
+        if store.combine is Combine.SET:
+            if target.tensor in self.combined and not store.value.operands:
+                memory.begin(target, value, everywhere)
+            else:
+                memory.store(target, value, everywhere, lambda: self._scale(store.value.terms, grid, target))
+            return
+        terms = grid.kept(value, NEUTRAL.get(store.combine, 0.0))
+        if memory.kernel.place(target) is Place.SUM:
+            memory.add(target, terms, everywhere)
+            return
+        over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
+        there = memory.there(target, everywhere)
+        if store.combine is Combine.MAX:
+            memory.store(target, np.maximum(there, np.max(terms, axis=over, keepdims=True)), everywhere)
+        else:
+            size = float(np.linalg.norm(np.ravel(terms)) * terms.size)
+            memory.store(target, there + np.sum(terms, axis=over, keepdims=True), everywhere, lambda: size)
+
+    def _first(self, first: First, grid: Grid) -> None:
+        """The number of the first term that is not 0, or how many there are."""
+        equations = [test for test in first.value.where if isinstance(test, Equation)]
+        holds = grid.where(equations, self._read).holds
+        (term,) = first.value.terms
+        number = sum((factor * grid.number(index) for index, factor in first.numbers), start=np.asarray(0))
+        found = np.where(holds & (self._number(term, grid, first.target) != 0), number, first.count)
+        over = tuple(k for k, index in enumerate(grid.axes) if index not in first.target.indices)
+        least = np.min(np.broadcast_to(found, grid.shape), axis=over, keepdims=True)
+        there = self.memory.there(first.target, _everywhere(grid))
+        self.memory.store(first.target, np.where(there == first.count, least, there), _everywhere(grid))
+
+    def _move(self, move: Move, given: Mapping[str, Array]) -> None:
+        """A row that becomes another one, or 0."""
+        array = self.memory.flat[Place.ARRAY]
+        begin = int(self.memory.position(move.target, Grid({}, given)))
+        count = prod(self.program.sizes[index] or 1 for index in move.rest) * self.memory.samples
+        source = int(self.memory.position(move.source, Grid({}, given))) if move.source else 0
+        array[begin : begin + count] = array[source : source + count] if move.source else 0
+
+    # Calls.
+
+    def _call(self, call: Call, grid: Grid) -> None:
+        """The steps of a call, for all values of their indices."""
+        self.current = str(call.steps[0])
+        if call.window:
+            Listed(call.window, call.steps[0].target, self.memory, self.program, grid.given).carry_out()
+            return
+        for index, end in call.ends:
+            if index not in grid.axes and index not in grid.given:
+                size = self.program.sizes[index] or self.memory.samples
+                grid = grid.along(index, 0, min(end, size) if isinstance(end, int) else size)
+        grid = grid.of_segment(self.time)
+        for step in call.steps:
+            self._names(step.target)
+            self._step(step, grid)
+
+    def _step(self, step: Step, grid: Grid) -> None:
+        """A step that a call computes; a sum over time goes on where it has begun in another segment."""
+        memory, everywhere = self.memory, _everywhere(grid)
+        later = step.target.tensor in memory.unfinished and int(grid.given["begin"]) > 0 and SAMPLE not in step.over
+        if step.over and not later:
+            memory.forget(step.target, everywhere)
+        terms = self._number(step.expression, grid, step.target)
+        over = tuple(k for k, index in enumerate(grid.axes) if index in step.over and index != SAMPLE)
+        if SAMPLE in step.over:
+            memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere)
+        elif step.operator == "max":
+            memory.store(step.target, np.max(terms, axis=over, keepdims=True), everywhere)
+        else:
+            total = np.sum(terms, axis=over, keepdims=True) + (memory.there(step.target, everywhere) if later else 0)
+            size = float(np.linalg.norm(np.ravel(terms)) * terms.size)
+            memory.store(step.target, total, everywhere, lambda: size)
 
 
-def _of_segment(segments: Segments, number: int) -> dict[str, Array]:
-    """What a loop over segments gives: its number, where it begins and ends, and the rows that are moved."""
-    begin = number * segments.length
-    end = min(begin + segments.length, segments.size)
-    found = {"segment": number, "begin": begin, "end": end, "(end - 1)": end - 1, "(end - begin - 1)": end - begin - 1}
-    return {name: np.asarray(value) for name, value in found.items()}
+def _everywhere(grid: Grid) -> Grid:
+    """The grid with all values of its indices, whether equations hold or not."""
+    return replace(grid, holds=np.asarray(True))
 
 
-def _chosen(nest: Nest) -> Nest | None:
-    """The nest that runs in a full tile."""
-    while nest.branch is not None:
-        chosen = nest.branch.then if HOLDS[nest.branch.when] else nest.branch.otherwise
-        if chosen is None:
-            return None
-        nest = chosen
-    return nest
+def _combined(body: Tree) -> Iterator[str]:
+    """The tensors with which statements combine something."""
+    for statement in walk(body):
+        if isinstance(statement, First) or (isinstance(statement, Store) and statement.combine is not Combine.SET):
+            yield statement.target.tensor

@@ -9,8 +9,9 @@ precision; a form that could overflow where the original does not is not used.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from sympy import Abs, Add, Eq, Expr, Function, Max, Min, Mul, Piecewise, Pow, S, cos, exp, sin
 from sympy.codegen.cfunctions import log1p
@@ -48,6 +49,23 @@ class half_expm1_plus_1(Function):  # noqa: N801 (named as in C)
     """1 + half_expm1(z): a primitive of the runtime in C, ready as soon as half_expm1(z) itself."""
 
     nargs = 1
+
+
+MEANINGS: dict[type[Function], Callable[[Expr], Expr]] = {
+    odds: lambda t: exp(-t),
+    odds_plus_1: lambda t: 1 + exp(-t),
+    exp_plus_1: lambda x: 1 + exp(x),
+    half_expm1_plus_1: lambda z: 1 + half_expm1(z),
+}
+"""What the functions of this file are of their arguments."""
+
+
+@lru_cache(maxsize=1000)
+def written_out(expression: Expr) -> Expr:
+    """Return an expression without the functions of this file, in exponentials."""
+    for function, meaning in MEANINGS.items():
+        expression = expression.replace(function, meaning)
+    return expression
 
 
 def shorten(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: tuple[Element, ...]) -> tuple[Step, ...]:
