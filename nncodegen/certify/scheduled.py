@@ -27,8 +27,6 @@ from nncodegen.passes.latency import written_out
 from nncodegen.runtime.python.certificate import Fault
 from nncodegen.schedule import Kernel, Place, Role, Schedule, When
 from nncodegen.schedule.around import Move
-from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.lower import Trees, trees
 from nncodegen.schedule.tree import (
     Accumulate,
     Asked,
@@ -84,7 +82,6 @@ class _Point:
     what: str
     kernel: Kernel
     program: Program
-    layout: Layout
     values: Mapping[str, Array]
     X: Array
     Y: Array
@@ -105,7 +102,7 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
     if tile is None or one is None:
         return
     for kernel in schedule.kernels:
-        yield _Point(f"the kernel {kernel.name}", kernel, program, schedule.layout, *tile)
+        yield _Point(f"the kernel {kernel.name}", kernel, program, *tile)
     if single := schedule.single_sample:
         indices = {step.target.tensor: step.target.indices for step in program.steps}
         whole, *samples = one
@@ -116,12 +113,12 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
         for known in (single.predict, single.gradient):
             if known:
                 what = f"a single sample, for the kernel {known.name}"
-                yield _Point(what, known, single.program, schedule.layout, values, *samples)
+                yield _Point(what, known, single.program, values, *samples)
     for group, named in ((schedule.side_by_side, "models"), (schedule.fits, "fits")):
         found = at(group.samples if group and group.kernel.plan.samples is not Role.ABSENT else 1)
         if group and found:
             what = f"{named} side by side, for the kernel {group.kernel.name}"
-            yield _Point(what, group.kernel, program, group.layout, *found)
+            yield _Point(what, group.kernel, program, *found)
     for companion in schedule.companions:
         for point in _kernels(companion, parameters, X, Y):
             about = companion.companion.name if companion.companion else ""
@@ -131,7 +128,7 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
 def _fault(point: _Point) -> Fault | None:
     """The first step in which a kernel at work differs from the program."""
     memory = Memory(point.kernel, point.program, point.values, point.X, point.Y)
-    run = _Run(point.kernel, point.program, trees(point.kernel, point.program, point.layout), memory)
+    run = _Run(point.kernel, point.program, memory)
     try:
         run.everything()
     except OtherValueError as found:
@@ -148,7 +145,6 @@ class _Run:
 
     kernel: Kernel
     program: Program
-    trees: Trees
     memory: Memory
     current: str = ""
     """The step that is being carried out."""
@@ -164,11 +160,11 @@ class _Run:
         absent = self.kernel.plan.samples is Role.ABSENT
         grid = Grid({}, {SAMPLE: np.asarray(0)} if absent else {})
         for phase in range(self.kernel.phases):
-            self._tree(self.trees.before[phase] if self.trees.before else (), grid)
-            for number, tree in self.trees.parts:
+            self._tree(self.kernel.trees.before[phase] if self.kernel.trees.before else (), grid)
+            for number, tree in self.kernel.trees.parts:
                 if number == phase:
                     self._tree(tree, grid)
-        self._tree((*self.trees.measured, *self.trees.after), grid)
+        self._tree((*self.kernel.trees.measured, *self.kernel.trees.after), grid)
         if self.kernel.name == "gradient":
             self._look_at_gradient()
         elif self.kernel.name != "loss":

@@ -11,7 +11,6 @@ from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.ir import Program
 from nncodegen.schedule import SideBySide
-from nncodegen.schedule.lower import trees
 
 
 def emit_rows(program: Program, group: SideBySide, lines: Lines) -> None:
@@ -22,7 +21,7 @@ def emit_rows(program: Program, group: SideBySide, lines: Lines) -> None:
         "INLINE void group_rows(const real *restrict parameters, const real *restrict inputs,\n"
         "    const real *restrict targets, real *restrict values, real *restrict rows)"
     ):
-        ((_, tree),) = trees(group.kernel, program, group.layout, at.group).parts
+        ((_, tree),) = group.kernel.trees.parts
         lines.add(*at.declarations(tree))
         LoopPrinter(at, CallsOfModels(at), lines).print(tree)
     lines.add("")

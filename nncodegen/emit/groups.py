@@ -16,7 +16,6 @@ from nncodegen.emit.loops import LoopPrinter
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import LEARNING_RATE, Element, Program, Update
 from nncodegen.schedule import SideBySide, When
-from nncodegen.schedule.lower import trees
 from nncodegen.schedule.tree import Combine, Group, If, Let, Store, Tree, Value, rewritten
 
 
@@ -26,7 +25,7 @@ class GroupEmitter:
     def __init__(self, program: Program, group: SideBySide, lines: Lines) -> None:
         self._program, self._group, self._kernel, self._lines = program, group, group.kernel, lines
         self._at = ElementsOfModels(program, group.layout, group.kernel)
-        self._trees = trees(group.kernel, program, group.layout)
+        self._trees = group.kernel.trees
 
     def emit(self) -> None:
         """The gradient, what is computed from the finished sums, and an update that stores no gradient."""

@@ -9,7 +9,6 @@ from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.ir import SAMPLE, Element, Tensor
-from nncodegen.schedule.lower import trees
 from nncodegen.schedule.tree import Tree
 
 TITLES = {
@@ -30,7 +29,7 @@ class KernelEmitter:
 
     def __init__(self, elements: Elements, lines: Lines) -> None:
         self._program, self._kernel, self._at, self._lines = elements.program, elements.kernel, elements, lines
-        self._trees = trees(elements.kernel, elements.program, elements.layout)
+        self._trees = elements.kernel.trees
         self._loops = LoopPrinter(elements, CallsOfTile(elements), lines)
 
     def emit(self) -> None:

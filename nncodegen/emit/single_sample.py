@@ -13,7 +13,6 @@ from nncodegen.emit.kernels import emit_measured
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.schedule import Kernel, Schedule, SingleSample
-from nncodegen.schedule.lower import trees
 
 
 def emit_single_sample(schedule: Schedule, lines: Lines) -> None:
@@ -31,7 +30,7 @@ class SingleSampleEmitter:
     def __init__(self, schedule: Schedule, single: SingleSample, kernel: Kernel, lines: Lines) -> None:
         self._program, self._kernel, self._lines = single.program, kernel, lines
         self._at = ElementsOfSample(single.program, schedule.layout, kernel)
-        self._trees = trees(kernel, single.program, schedule.layout)
+        self._trees = kernel.trees
         self._loops = LoopPrinter(self._at, CallsOfSample(self._at), lines)
 
     def emit_predict(self) -> None:

@@ -101,5 +101,9 @@ def _sums(kernel: Kernel) -> tuple[Any, ...]:
     return (kernel.name, kernel.direct, tuple((str(n.steps), n.shape, n.loops, _branch(n)) for n in sums))
 
 
-def _branch(nest: Nest) -> str:
-    return nest.branch.show() if nest.branch else ""
+def _branch(nest: Nest | None) -> tuple[Any, ...]:
+    """What runs in the place of a nest, and when."""
+    if nest is None or nest.branch is None:
+        return ()
+    choices = (nest.branch.then, nest.branch.otherwise)
+    return (nest.branch.when, *((choice and (str(choice.steps), choice.shape), _branch(choice)) for choice in choices))

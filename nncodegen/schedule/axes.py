@@ -16,8 +16,10 @@ from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.schedule.branches import with_branch, with_loss
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, TILE, Kernel
 from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.lower import trees
 from nncodegen.schedule.nest import Axis, Filling, Nest, Padding, Place, Role, Samples, Shape, only
 from nncodegen.schedule.statements import statements, written_out
+from nncodegen.schedule.verify import verify_trees
 from nncodegen.schedule.windows import Window, along, window_of
 
 OUTSIDE = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.NOISE, Place.GRADIENT)
@@ -27,14 +29,20 @@ BLOCKS = (Shape.CONTRACT, Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.BLAS)
 """Products, whose rows are held in registers."""
 
 
-def decide(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """The kernel with everything decided about its nests, given the places of all tensors."""
+def decide(kernel: Kernel, program: Program, layout: Layout, lanes: str = "MODELS") -> Kernel:
+    """The kernel with everything decided about its nests, given the places of all tensors, and its trees.
+
+    ``lanes`` is the number of models or fits side by side, by its name. Raises ProgramError where a tree breaks a rule.
+    """
     axes = _Axes(kernel, program, layout)
     before, tile, after, measured = (
         tuple(map(axes.decided, nests)) for nests in (kernel.before, kernel.tile, kernel.after, kernel.measured)
     )
     vector = layout.padding if kernel.in_vectors else 0
-    return replace(kernel, before=before, tile=tile, after=after, measured=measured, vector=vector)
+    kernel = replace(kernel, before=before, tile=tile, after=after, measured=measured, vector=vector)
+    kernel = replace(kernel, trees=trees(kernel, program, layout, lanes))
+    verify_trees(kernel, program, layout)
+    return kernel
 
 
 def transposes(nest: Nest, kernel: Kernel) -> bool:

@@ -85,7 +85,7 @@ def group_of_rows(program: Program, kernel: Kernel) -> SideBySide | None:
     storage |= {name: Storage(Place.ARRAY, number) for number, name in enumerate(arrays)}
     group = Kernel("rows", (), tuple(map(_nest, loops)), (), storage, len(arrays), 0, 0, 0, frozenset(), plan=FORMULA)
     layout = Layout(1, LONGEST[program.precision], (), ())
-    return SideBySide(layout, decide(group, program, layout))
+    return SideBySide(layout, decide(group, program, layout, "FITS"))
 
 
 def _renamed(steps: Sequence[Step], names: Container[str], word: str) -> tuple[Step, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from nncodegen.ir import Element, Step, needed
 from nncodegen.schedule.nest import Nest, Place, Role, Shape, Storage, only
+from nncodegen.schedule.tree import Trees, show
 
 PARTIALS = 4096
 """Weights up to which every lane keeps partial sums: 256 kB with the longest vectors."""
@@ -73,6 +74,8 @@ class Kernel:
     """What the axes do."""
     vector: int = 0
     """Samples are padded to a multiple of it; 0: to whole vectors of the target."""
+    trees: Trees = field(default_factory=lambda: Trees((), ()))
+    """What its functions do, when everything is decided."""
 
     @property
     def direct(self) -> bool:
@@ -189,12 +192,6 @@ class Kernel:
         """The shapes that occur."""
         return frozenset(nest.shape for nest in self.nests)
 
-    def _phase(self, number: int) -> dict[str, tuple[Nest, ...]]:
-        """The nests of a phase, with titles."""
-        before, tile = (tuple(n for n in nests if n.phase == number) for nests in (self.before, self.tile))
-        return {f"between the phases {number} and {number + 1}" if number else "before": before,
-                f"tile, phase {number + 1} of {self.phases}": tile}  # fmt: skip
-
     def show(self) -> str:
         """The loops, and what does not lie in local variables, as text."""
         notes = {
@@ -208,14 +205,9 @@ class Kernel:
         lines += [f"  once for all tiles: {', '.join(kept)}"] if kept else []
         again = [step.target.tensor for step in self._local]
         lines += [f"  again in every tile: {', '.join(again)}"] if again and self.plan is TILE else []
-        parts = {"before": self.before, "tile": self.tile}
-        if self.phases > 1:
-            parts = {title: nests for phase in range(self.phases) for title, nests in self._phase(phase).items()}
-        parts |= {"metrics": self.measured, "after": self.after}
-        for title, nests in parts.items():
-            if nests:
-                lines.append(f"  {title}")
-                lines += ["    " + line for nest in nests for line in nest.show().splitlines()]
+        for title, tree in self.trees.functions:
+            lines.append(f"  {title}")
+            lines += [f"    {line}" for line in show(tree).splitlines()]
         lines.append(f"  work memory {self.arrays} values, sums {self.sums}")
         for name, storage in self.storage.items():
             if storage.place is Place.ARRAY:

@@ -36,6 +36,7 @@ from nncodegen.schedule.tree import (
     Solve,
     Store,
     Tree,
+    Trees,
     Value,
     Variable,
     Way,
@@ -52,28 +53,6 @@ OUTSIDE_OF_FORMULAS = OUTSIDE | {Place.PARAMETER}
 """The same for the models of a formula, whose parameters are theirs alone."""
 
 ZERO = Value((S.Zero,))
-
-
-@dataclass(frozen=True)
-class Trees:
-    """What the functions of a kernel do.
-
-    before     for each phase, what tiles need that depends on parameters, and on the finished sums of earlier phases
-    parts      the functions for a tile, each with the number of its phase; all others have one
-    measured   what only metrics need, behind the last part
-    after      what is computed from finished sums
-    """
-
-    before: tuple[Tree, ...]
-    parts: tuple[tuple[int, Tree], ...]
-    measured: Tree = ()
-    after: Tree = ()
-
-    @property
-    def all(self) -> Tree:
-        """All statements, in the order in which they run."""
-        trees = (*(tree for tree in self.before), *(tree for _, tree in self.parts), self.measured, self.after)
-        return tuple(statement for tree in trees for statement in tree)
 
 
 def trees(kernel: Kernel, program: Program, layout: Layout, lanes: str = "MODELS") -> Trees:

@@ -248,19 +248,6 @@ class Nest:
         """What an index does."""
         return next(axis for axis in self.axes if axis.index == index)
 
-    def show(self) -> str:
-        """The loops and the steps in them, as text."""
-        blocks = "" if self.shape is Shape.LOOPS else f" in {self.shape.value}"
-        written_out = f", {', '.join(self.unrolled)} written out" if self.unrolled else ""
-        head = f"for {', '.join(self.loops)}{written_out}{blocks}:" if self.loops else "once:"
-        parts = ("\n".join(f"    {step}" for step in part) for part in self.parts)
-        axes = [", ".join(map(str, self.axes))] if self.axes else []
-        repeated = [f"{around}:" for around in (self.segments, self.repeat) if around]
-        lines = [*repeated, *axes, head, "\n  in the same loops or the next:\n".join(parts)]
-        lines += [f"  {self.window}"] if self.window else []
-        lines += [f"  {self.branch.show()}"] if self.branch else []
-        return "\n".join([*lines, *(f"  then {padding}" for padding in self.padding)])
-
 
 @dataclass(frozen=True)
 class Branch:
@@ -269,16 +256,6 @@ class Branch:
     when: When
     then: Nest
     otherwise: Nest | None = None
-
-    def show(self) -> str:
-        """Which of them runs when, as text."""
-
-        def name(nest: Nest) -> str:
-            tensors = ", ".join(step.target.tensor for step in nest.steps)
-            inner = f" ({nest.branch.show()})" if nest.branch else ""
-            return f"{tensors} in {nest.shape.value}{inner}"
-
-        return f"{self.when.value}: {name(self.then)}" + (f", else {name(self.otherwise)}" if self.otherwise else "")
 
 
 def only(nests: Iterable[Nest], wanted: Callable[[Step], bool]) -> tuple[Nest, ...]:

@@ -291,6 +291,34 @@ Statement = (
 Tree = tuple[Statement, ...]
 
 
+@dataclass(frozen=True)
+class Trees:
+    """What the functions of a kernel do.
+
+    before     for each phase, what tiles need that depends on parameters, and on the finished sums of earlier phases
+    parts      the functions for a tile, each with the number of its phase; all others have one
+    measured   what only metrics need, behind the last part
+    after      what is computed from finished sums
+    """
+
+    before: tuple[Tree, ...]
+    parts: tuple[tuple[int, Tree], ...]
+    measured: Tree = ()
+    after: Tree = ()
+
+    @property
+    def functions(self) -> tuple[tuple[str, Tree], ...]:
+        """What each function does, with a title, in the order in which they run."""
+        several = len(self.before) > 1
+        found: list[tuple[str, Tree]] = []
+        for phase, before in enumerate(self.before or ((),)):
+            named = f", phase {phase + 1}" if several else ""
+            own = [tree for number, tree in self.parts if number == phase]
+            found += [(f"before{named}", before), *((f"tile{named}", tree) for tree in own)]
+        found += [("metrics", self.measured), ("after", self.after)]
+        return tuple((title, tree) for title, tree in found if tree)
+
+
 def bodies(statement: Statement) -> tuple[Tree, ...]:
     """Return the statements within a statement, in the order in which they run."""
     if isinstance(statement, If):
@@ -359,7 +387,7 @@ def _lines(tree: Iterable[Statement], depth: int = 0) -> Iterator[str]:
         if isinstance(statement, Group) and not statement.steps and not statement.title:
             yield from _lines(statement.body, depth)
             continue
-        yield "  " * depth + _head(statement)
+        yield from ("  " * depth + line for line in _head(statement).splitlines())
         for number, body in enumerate(bodies(statement)):
             if number and body:
                 yield "  " * depth + "else"
@@ -369,7 +397,10 @@ def _lines(tree: Iterable[Statement], depth: int = 0) -> Iterator[str]:
 def _head(statement: Statement) -> str:
     match statement:
         case Group():
-            return statement.title or "; ".join(map(str, statement.steps))
+            steps = statement.steps
+            if statement.plain and len(steps) > 1:  # its statements are the steps
+                return f"{steps[0].target} to {steps[-1].target}"
+            return statement.title or "\n".join(map(str, steps))
         case Loop():
             begin, end = (statement.begin, statement.end)
             span = f"from {end} down to {begin}" if statement.backward else f"from {begin} to {end}"
@@ -392,9 +423,12 @@ def _head(statement: Statement) -> str:
         case Accumulate():
             return f"sum {statement.target} += {statement.value}"
         case Store():
-            return f"{statement.target} {statement.combine.value} {statement.value}"
+            combine = "" if statement.combine is Combine.SET else f"{statement.combine.value} "
+            if statement.value.terms == (statement.target,):  # a local value goes to memory
+                return f"store {combine}{statement.target}"
+            return f"store {statement.target} {combine or '= '}{statement.value}"
         case First():
-            return f"{statement.target} = first of {statement.count}: {statement.value}"
+            return f"store {statement.target} = first of {statement.count}: {statement.value}"
         case Cut():
             return f"cut, keep {_listed(statement.kept)}, read {_listed(statement.read)}"
         case Move():

@@ -147,7 +147,7 @@ def test_a_schedule_tells_its_segments():
     """How long they are, what is kept of each, what is computed again."""
     text = stage(LARGEST, "schedule", segment_length=3).show()
     assert "segments of 3 of 9 steps, as asked for" in text
-    assert "from the last" in text
+    assert "for segment from 3 down to 0, one after the other" in text
     assert "h1 kept at" in text
     assert "s1 again[n, i, k, l] = " in text
 

@@ -47,7 +47,7 @@ def test_every_loop_has_a_role_and_an_end(name):
             for axis in nest.axes:
                 size = schedule.program.sizes[axis.index]
                 ends = (Samples.GIVEN, Samples.PADDED) if size is None else (size, schedule.layout.padded(size))
-                assert axis.end in ends, (str(axis), nest.show())
+                assert axis.end in ends, (str(axis), nest.steps)
                 assert axis.short == (isinstance(axis.end, int) and axis.end <= SHORT)
 
 

@@ -13,10 +13,11 @@ from nncodegen import perceptron
 from nncodegen.certify.scheduled import carried_out
 from nncodegen.describe import activations
 from nncodegen.emit import printer
+from nncodegen.errors import ProgramError
 from nncodegen.ir import functions
 from nncodegen.passes import rules
 from nncodegen.runtime.python.certificate import Certificate
-from nncodegen.schedule import arrays, places, statements, windows
+from nncodegen.schedule import arrays, axes, places, statements, tree, windows
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -107,7 +108,7 @@ def test_a_planted_fault_is_named(stage, monkeypatch):
 
 
 def test_two_arrays_in_one_place(monkeypatch):
-    """A schedule that puts an array where another is still read is wrong, and the step that reads it is named."""
+    """A schedule that puts an array where another is still read is refused; carried out, it names the step."""
     model = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 5, name="shared")
     point = nn.build(model, fit=False).initial_parameters(seed=1), *inputs_and_targets(5, 3)
     right = nn.compile_model(model, until="schedule", fit=False)["schedule"]
@@ -119,6 +120,9 @@ def test_two_arrays_in_one_place(monkeypatch):
         return 0
 
     monkeypatch.setattr(arrays.Arrays, "place", everything_at_the_beginning)
+    with pytest.raises(ProgramError, match="kernel gradient of shared: t7 and h1 lie in the same memory while both"):
+        nn.compile_model(model, until="schedule", fit=False)
+    monkeypatch.setattr(axes, "verify_trees", lambda *given: None)
     fault = carried_out(nn.compile_model(model, until="schedule", fit=False)["schedule"], *point)
     assert fault.stage == "schedule"
     assert fault.step.startswith("s1[n, j] = sum(i)")
@@ -168,13 +172,9 @@ def test_a_fault_in_the_schedule_of_what_moves(what, monkeypatch):
 def test_a_fault_in_the_loops_of_a_single_sample():
     """Kernels of single samples are carried out as well: of a layer, a step left out; of a sequence, its beginning."""
     layer = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 5, name="single")
-    for model, left_out, step in (
-        (layer, lambda nest: None if nest.steps[0].target.tensor == "z1" else nest, "s2[k] = sum(j) W2"),
-        (
-            TIMES,
-            lambda nest: replace(nest, repeat=replace(nest.repeat, recurrences=())) if nest.repeat else nest,
-            "r1[",
-        ),
+    for model, kind, left_out, step in (
+        (layer, tree.Group, lambda group: group.steps[0].target.tensor == "z1", "s2[k] = sum(j) W2"),
+        (TIMES, tree.Move, lambda move: True, "r1["),
     ):
         schedule = nn.compile_model(model, until="schedule", fit=False)["schedule"]
         program, single = schedule.program, schedule.single_sample
@@ -183,7 +183,9 @@ def test_a_fault_in_the_loops_of_a_single_sample():
             *inputs_and_targets(program.inputs[0].size, program.targets[0].size),
         )
         assert carried_out(schedule, *given) is None
-        wrong = replace(single.predict, tile=tuple(filter(None, map(left_out, single.predict.tile))))
+        ((phase, whole),) = single.predict.trees.parts
+        cut = tree.rewritten(whole, {kind: lambda one, left_out=left_out: () if left_out(one) else (one,)})
+        wrong = replace(single.predict, trees=replace(single.predict.trees, parts=((phase, cut),)))
         fault = carried_out(replace(schedule, single_sample=replace(single, predict=wrong)), *given)
         assert fault.stage == "schedule"
         assert fault.step.startswith(step)

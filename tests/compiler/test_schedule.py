@@ -218,7 +218,8 @@ def test_show():
     text = scheduled(NETWORK).show()
     assert text.startswith("tiles of 64 samples, 8 vectors, as samples run innermost\n")
     assert "kernel gradient" in text
-    assert "for j, i, n in blocks of outputs in registers:\n        s1[n, j] = sum(i) W1[j, i]*x tile[n, i]" in text
+    product = "s1[n, j] = sum(i) W1[j, i]*x tile[n, i]"
+    assert f"    {product}\n      call blocks of outputs in registers: {product}\n" in text
 
 
 def test_the_tile_follows_from_the_layout():

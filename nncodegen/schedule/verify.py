@@ -1,0 +1,448 @@
+"""Checks of loop trees: what every rewrite and every plan must leave whole.
+
+* A local value is defined before it is used, and memory is written before it is read.
+* Every index stays within its buffer.
+* Of two arrays that share memory, one is read for the last time before the other is written, or where each value of the
+  other takes the place of the one that it is computed from.
+* Iterations that may run at once, or in any order, write to places apart, or add to them in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nncodegen.errors import ProgramError
+from nncodegen.ir import SAMPLE, Element, Equation, Program, Solution
+from nncodegen.schedule.around import Move
+from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.nest import Place, Role, Storage
+from nncodegen.schedule.tree import (
+    Accumulate,
+    Call,
+    Combine,
+    Extent,
+    First,
+    Gather,
+    Group,
+    If,
+    Let,
+    Limits,
+    Load,
+    Loop,
+    Solve,
+    Statement,
+    Store,
+    Tree,
+    Value,
+    Variable,
+    Way,
+    show,
+)
+
+LOCAL = (Place.LOCAL, Place.VARIABLE)
+"""Places that are not in memory."""
+
+SUMS = (Place.SUM, Place.GRADIENT_SUM)
+"""Places that hold sums, which are read when they are finished."""
+
+Range = tuple[int, int]
+"""The first and the last of some numbers."""
+
+
+def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> None:
+    """Raises ProgramError, with the statement, where the trees of a kernel break a rule."""
+    check = _Check(kernel, program, layout)
+    for title, tree in kernel.trees.functions:
+        if title != "metrics" and kernel.plan is not SINGLE_SAMPLE:  # which are behind the last part, as is all of one
+            check.local.clear()
+        check.tree(tree, _Scope({SAMPLE: (0, check.samples - 1)}))
+    check.lifetimes()
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What is known where a statement stands: the ranges of indices, and the loops around it."""
+
+    ranges: Mapping[str, Range]
+    loops: tuple[Loop, ...] = ()
+    given: Mapping[str, Solution] = field(default_factory=dict)
+    """The indices that equations give."""
+
+    def within(self, ranges: Mapping[str, Range]) -> _Scope:
+        return _Scope({**self.ranges, **ranges}, self.loops, self.given)
+
+    def inside(self, loop: Loop, span: Range) -> _Scope:
+        return _Scope({**self.ranges, loop.index: span}, (*self.loops, loop), self.given)
+
+
+@dataclass
+class _Life:
+    """When an array is used, by the numbers of groups and moves, and which part of memory it takes."""
+
+    first: int
+    last: int
+    begin: int
+    end: int
+    computed: bool = False
+    read_first: bool = False
+    strides: tuple[int, ...] = ()
+    within: str = ""
+    whole: list[Range] = field(default_factory=list)
+    """The loops in all of which it must not change."""
+
+
+@dataclass(frozen=True)
+class _Event:
+    """An array is read or written, under some indices; a call does all of it at once."""
+
+    tensor: str
+    indices: tuple[str, ...]
+    writes: bool
+    call: bool
+    branches: Mapping[int, bool]
+    """Whether it is where some condition holds, or where it does not."""
+
+    def excludes(self, other: _Event) -> bool:
+        """Whether only one of both happens."""
+        return any(
+            self.branches[number] is not other.branches.get(number, holds) for number, holds in self.branches.items()
+        )
+
+
+@dataclass
+class _Check:
+    """The trees of a kernel under examination."""
+
+    kernel: Kernel
+    program: Program
+    layout: Layout
+    local: set[str] = field(default_factory=set)
+    written: set[tuple[Place, int]] = field(default_factory=set)
+    lives: dict[str, _Life] = field(default_factory=dict)
+    events: dict[int, list[_Event]] = field(default_factory=dict)
+    """What the statements of each group read and write in arrays, in their order."""
+    regions: list[tuple[int, int, str]] = field(default_factory=list)
+    """The groups in each loop that runs in order, the inner before the outer, with its index."""
+    conditions: int = 0
+    branches: Mapping[int, bool] = field(default_factory=dict)
+    """The conditions around a statement, and whether they hold there."""
+    number: int = 0
+    group: Group | None = None
+    segments: Limits | None = None
+
+    @property
+    def samples(self) -> int:
+        """The samples of a tile."""
+        return 1 if self.kernel.plan.samples is Role.ABSENT else self.layout.tile
+
+    def _fail(self, what: str, statement: Statement) -> None:
+        text = show([statement]).splitlines()[0]
+        raise ProgramError(f"the loops of the kernel {self.kernel.name} of {self.program.name}: {what}, in: {text}")
+
+    # Statements.
+
+    def tree(self, tree: Iterable[Statement], scope: _Scope) -> None:
+        """Check statements one after the other; what is local in a loop is not known behind it."""
+        for statement in tree:
+            scope = self._statement(statement, scope)
+
+    def _body(self, tree: Tree, scope: _Scope) -> None:
+        local = set(self.local)
+        self.tree(tree, scope)
+        self.local = {name for name in self.local if name in local or name in self._variables}
+
+    @property
+    def _variables(self) -> set[str]:
+        """What lives in variables of all loops."""
+        return {name for name, known in self.kernel.storage.items() if known.place is Place.VARIABLE}
+
+    def _statement(self, statement: Statement, scope: _Scope) -> _Scope:
+        match statement:
+            case Group():
+                self._group(statement, scope)
+            case Loop():
+                self._loop(statement, scope)
+            case Solve(solution, end, body):
+                self._operands((e for e, _ in solution.terms if isinstance(e, Element)), statement, scope)
+                inside = scope.within({solution.index: (0, self._extent(end, scope) - 1)})
+                self._body(body, _Scope(inside.ranges, inside.loops, {**scope.given, solution.index: solution}))
+            case If():
+                outer, self.conditions = self.branches, self.conditions + 1
+                number = self.conditions
+                for holds, body in ((True, statement.body), (False, statement.otherwise)):
+                    self.branches = {**outer, number: holds}
+                    self._body(body, scope)
+                self.branches = outer
+            case Limits():
+                self.segments = statement
+                return scope.within(self._of_segments(statement))
+            case Gather(solution, size):
+                self._operands((e for e, _ in solution.terms if isinstance(e, Element)), statement, scope)
+                inside = scope.within({solution.index: (0, size - 1)})
+                return _Scope(inside.ranges, inside.loops, {**scope.given, solution.index: solution})
+            case Load(element):
+                self._bounds(element, statement, scope)
+            case Let(target, value):
+                self._value(value, statement, scope)
+                self.local.add(target.tensor)
+            case Variable(target):
+                self.local.add(target.tensor)
+            case Accumulate(target, value):
+                self._value(value, statement, scope)
+                if target.tensor not in self.local:
+                    self._fail(f"{target} has no variable to add to", statement)
+            case Store() | First():
+                self._value(statement.value, statement, scope)
+                self._write(statement.target, statement, scope)
+                self._apart(statement, scope)
+            case Move():
+                self.number += 1
+                self._operands([statement.source] if statement.source else [], statement, scope)
+                self._write(statement.target, statement, scope, computes=False)
+            case Call():
+                self._call(statement, scope)
+        return scope
+
+    def _group(self, group: Group, scope: _Scope) -> None:
+        if group.steps:
+            self.number += 1
+        outer, self.group = self.group, group
+        segments = self.segments
+        self._body(group.body, scope) if group.title or not group.steps else self.tree(group.body, scope)
+        self.group, self.segments = outer, segments
+
+    def _loop(self, loop: Loop, scope: _Scope) -> None:
+        begin, end = self._extent(loop.begin, scope, least=True), self._extent(loop.end, scope)
+        if begin >= end:
+            return
+        first = self.number + 1
+        span = (begin, end - 1)
+        if loop.begin == "begin" and self.segments:
+            span = (0, self.segments.size - 1)
+        self._body(loop.body, scope.inside(loop, span))
+        if loop.way is Way.IN_ORDER:
+            index = self.segments.index if self.segments and loop.index == "segment" else loop.index
+            self.regions.append((first, self.number, index))
+
+    def _extent(self, extent: Extent, scope: _Scope, least: bool = False) -> int:
+        if isinstance(extent, int):
+            return extent
+        if extent in scope.ranges:
+            return scope.ranges[extent][0 if least else 1]
+        return self.samples
+
+    def _of_segments(self, limits: Limits) -> Mapping[str, Range]:
+        """The numbers that are known in a segment."""
+        last = limits.size - 1
+        return {
+            "begin": (0, (limits.count - 1) * limits.length), "end": (0, limits.size),
+            "(end - 1)": (0, last), "(end - begin - 1)": (0, limits.length - 1),
+        }  # fmt: skip
+
+    def _call(self, call: Call, scope: _Scope) -> None:
+        ends = {index: (0, self._extent(end, scope) - 1) for index, end in call.ends}
+        inside = scope.within(ends)
+        own = {step.target.tensor for step in call.steps[:-1]}
+        for step in call.steps:
+            self._operands((e for e in step.operands if e.tensor not in own), call, inside)
+        self._write(call.steps[-1].target, call, inside)
+
+    # Values.
+
+    def _value(self, value: Value, statement: Statement, scope: _Scope) -> None:
+        self._operands(value.operands, statement, scope)
+        for test in value.where:
+            if isinstance(test, Equation) and test.data is not None:
+                self._operands([test.data], statement, scope)
+
+    def _operands(self, elements: Iterable[Element], statement: Statement, scope: _Scope) -> None:
+        for element in elements:
+            known = self.kernel.storage[element.tensor]
+            if element.tensor in self.local:
+                continue
+            if known.place in LOCAL:
+                self._fail(f"{element} is used before it is defined", statement)
+            if known.place in (Place.ARRAY, *SUMS) and (known.place, known.offset) not in self.written:
+                self._fail(f"{element} is read before anything is written there", statement)
+            position = self._bounds(element, statement, scope)
+            if known.place is Place.ARRAY:
+                self._use(element, position, known, isinstance(statement, Call))
+
+    def _bounds(self, element: Element, statement: Statement, scope: _Scope) -> Range:
+        """The places of an element, from the first to the last. Raises ProgramError where one is outside."""
+        known = self.kernel.storage[element.tensor]
+        low = high = known.offset + known.shift
+        for index, stride in zip(element.indices, known.strides, strict=False):
+            least, most = self._range(index, scope)
+            if index == known.within and self.segments:
+                least, most = 0, self.segments.length - 1
+            low, high = low + stride * least, high + stride * most
+        limit = self._limit(known)
+        if low < 0 or (limit is not None and high >= limit):
+            self._fail(f"{element} is at {low} to {high} of {limit} in {known.place.value}", statement)
+        return low, high
+
+    def _range(self, index: str, scope: _Scope) -> Range:
+        if index in scope.ranges:
+            return scope.ranges[index]
+        if index.isdigit():
+            return int(index), int(index)
+        if index == "count - 1":
+            return 0, self.samples - 1
+        size = self.program.sizes.get(index)
+        return 0, (size or self.samples) - 1
+
+    def _limit(self, known: Storage) -> int | None:
+        """How many values there are in a kind of memory, for each sample where it is the caller's."""
+        kernel, program = self.kernel, self.program
+        padding = self.layout.padding if kernel.plan.models is not Role.VECTOR else 0
+        match known.place:
+            case Place.ARRAY:
+                return kernel.arrays
+            case Place.SUM:
+                return kernel.sums
+            case Place.PARAMETER | Place.GRADIENT:  # behind the last, there is room for a vector
+                return program.parameter_count + padding
+            case Place.GRADIENT_SUM:
+                return max(program.parameter_count, kernel.gradient_sums) + padding
+            case Place.INPUT:
+                return sum(tensor.size for tensor in program.inputs)
+            case Place.TARGET:
+                return sum(tensor.size for tensor in program.targets)
+            case Place.OUTPUT:
+                return sum(program.count(element.indices) for element in program.outputs)
+        return None
+
+    # Memory.
+
+    def _write(self, target: Element, statement: Statement, scope: _Scope, computes: bool = True) -> None:
+        known = self.kernel.storage[target.tensor]
+        if known.place in LOCAL:
+            self.local.add(target.tensor)
+            return
+        position = self._bounds(target, statement, scope)
+        self.written.add((known.place, known.offset))
+        if known.place is Place.ARRAY:
+            self._use(target, position, known, isinstance(statement, Call), writes=True).computed |= computes
+
+    def _use(self, element: Element, position: Range, known: Storage, call: bool, writes: bool = False) -> _Life:
+        low, high = position
+        life = self.lives.get(element.tensor)
+        if life is None:
+            life = _Life(self.number, self.number, low, high, False, not writes, known.strides, known.within)
+            self.lives[element.tensor] = life
+        life.begin, life.end, life.last = min(life.begin, low), max(life.end, high), self.number
+        event = _Event(element.tensor, element.indices, writes, call, self.branches)
+        self.events.setdefault(self.number, []).append(event)
+        return life
+
+    def _apart(self, statement: Store | First, scope: _Scope) -> None:
+        """Iterations of loops that do not run in order write to places apart, or combine what they write in turn."""
+        target = statement.target
+        known = self.kernel.storage[target.tensor]
+        strides = dict(zip(target.indices, known.strides, strict=False))
+        moving = {index for index in target.indices if index == SAMPLE or strides.get(index)}
+        for index in tuple(moving):
+            if index in scope.given:
+                moving |= {name for name, _ in scope.given[index].terms if isinstance(name, str)}
+        combines = isinstance(statement, First) or statement.combine in (Combine.ADD, Combine.MAX)
+        for loop in scope.loops:
+            if loop.way in (Way.IN_ORDER, Way.LANES) or loop.index in moving:
+                continue
+            if not combines or loop.way is Way.INDEPENDENT:
+                self._fail(f"iterations over {loop.index} write to one place", statement)
+
+    # Arrays that share memory.
+
+    def lifetimes(self) -> None:
+        """Raises ProgramError where two arrays lie in the same memory while both are used."""
+        lives = self._whole_lives()
+        ordered = sorted(lives.items(), key=lambda item: item[1].begin)
+        active: list[tuple[str, _Life]] = []
+        for name, life in ordered:
+            active = [(other, known) for other, known in active if known.end >= life.begin]
+            for other, known in active:
+                if self._clash((name, life), (other, known)):
+                    groups = f"groups {life.first} to {life.last}, and {known.first} to {known.last}"
+                    raise ProgramError(
+                        f"the loops of the kernel {self.kernel.name} of {self.program.name}: {name} and {other} lie "
+                        f"in the same memory while both are used ({groups})"
+                    )
+            active.append((name, life))
+
+    def _whole_lives(self) -> dict[str, _Life]:
+        """When arrays are used, all iterations of loops that run in order counted.
+
+        What is never computed is the row before or after of an array in the same place, in a loop over time.
+        """
+        lives = {name: life for name, life in self.lives.items() if life.computed}
+        for name, life in self.lives.items():
+            if life.computed:
+                continue
+            offset = self.kernel.storage[name].offset
+            near = [known for other, known in lives.items() if self.kernel.storage[other].offset == offset]
+            near = [known for known in near if any(_meet(life, known, region) for region in self.regions)]
+            lives |= {} if near else {name: life}
+            for known in near:
+                known.first, known.last = min(known.first, life.first), max(known.last, life.last)
+                known.begin, known.end = min(known.begin, life.begin), max(known.end, life.end)
+                known.read_first = known.read_first or life.read_first
+        for first, last, index in self.regions:
+            for name, life in lives.items():
+                inside = first <= life.first and life.last <= last
+                if life.last < first or life.first > last:
+                    continue
+                if inside and not self._stays(name, life, index):
+                    continue
+                life.first, life.last = min(life.first, first), max(life.last, last)
+                life.whole.append((first, last))
+        return lives
+
+    def _stays(self, name: str, life: _Life, index: str) -> bool:
+        """Whether an array is needed from one iteration of a loop to the next."""
+        if life.read_first:
+            return True
+        element = self._indices.get(name, ())
+        strides = dict(zip(element, life.strides, strict=False))
+        return bool(strides.get(index)) and life.within != index
+
+    @property
+    def _indices(self) -> Mapping[str, Sequence[str]]:
+        return {step.target.tensor: step.target.indices for step in self.program.steps}
+
+    def _clash(self, one: tuple[str, _Life], other: tuple[str, _Life]) -> bool:
+        """Whether two arrays in the same memory are used at once."""
+        (before, early), (after, late) = sorted((one, other), key=lambda item: item[1].first)
+        if early.last < late.first:
+            return False
+        group = late.first
+        loops = any(first <= group <= last for first, last in (*early.whole, *late.whole))
+        touches = early.last == group and early.first < group and not loops
+        return not touches or early.strides != late.strides or not self._takes_place(before, after, group)
+
+    def _takes_place(self, before: str, after: str, group: int) -> bool:
+        """Whether each value of an array is written where one of another was read for the last time."""
+        events = [event for event in self.events[group] if event.tensor in (before, after)]
+        if any(event.call for event in events):
+            return False
+        for number, write in enumerate(events):
+            if write.tensor == after and write.writes:
+                others = [event for event in events if event.tensor == before and not write.excludes(event)]
+                later = [event.indices for event in events[number:] if event in others]
+                if write.indices in later or not all(_alike(other.indices, write.indices) for other in others):
+                    return False
+        return True
+
+
+def _meet(one: _Life, other: _Life, region: tuple[int, int, str]) -> bool:
+    """Whether two arrays are used in a loop."""
+    first, last, _ = region
+    return all(first <= life.last and life.first <= last for life in (one, other))
+
+
+def _alike(read: tuple[str, ...], write: tuple[str, ...]) -> bool:
+    """Whether two tuples of indices are the same, or of different values of some index that are written out."""
+    pairs = zip(read, write, strict=True) if len(read) == len(write) else [("", "0")]
+    return all(a == b or (a.isdigit() and b.isdigit()) for a, b in pairs)

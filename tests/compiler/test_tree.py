@@ -1,0 +1,146 @@
+"""The loop tree: it prints readably, breaks no rule, and is carried out for every plan of every kind of model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.certify import scheduled
+from nncodegen.errors import ProgramError
+from nncodegen.ir import Element
+from nncodegen.schedule.tree import Combine, Group, Let, Loop, Store, Value, Variable, Way, rewritten, show, walk
+from nncodegen.schedule.verify import verify_trees
+from tests.support.built import stage
+from tests.support.kinds import KINDS
+from tests.support.windows import GROUPED, STEPS
+
+X, H, TOTAL = Element("x", "nj"), Element("h", "nj"), Element("total", "j")
+MODELS = {name: model for name, (model, _, _) in KINDS.items()} | {"grouped": GROUPED, "steps": STEPS}
+CHOICES = {name: choices for name, (_, _, choices) in KINDS.items()}
+
+
+def test_it_prints_readably():
+    """Loops are indented, local values, sums and what goes to memory are told apart."""
+    inner = Loop("n", "padded", (Let(H, Value((2 * X,))), Store(H, Value((H,)))), Way.INDEPENDENT)
+    first = Store(TOTAL, Value((H, X), "max"), Combine.ADD)
+    assert show((Group((Loop("j", 3, (Variable(TOTAL), inner, first)),), title="A title"),)).splitlines() == [
+        "A title",
+        "  for j from 0 to 3, in any order",
+        "    sum total[j] = 0",
+        "    for n from 0 to padded, at once",
+        "      let h[n, j] = 2*x[n, j]",
+        "      store h[n, j]",
+        "    store total[j] += max(h[n, j], x[n, j])",
+    ]
+
+
+def network(name="rules"):
+    return nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 5, name=name)
+
+
+def broken(plant, first=False):
+    """The gradient of a network with statements planted at an end of its tile, examined."""
+    schedule = stage(network(), "schedule", fit=False)
+    kernel = schedule.gradient
+    ((phase, tree),) = kernel.trees.parts
+    kernel = replace(
+        kernel, trees=replace(kernel.trees, parts=((phase, (*plant, *tree) if first else (*tree, *plant)),))
+    )
+    verify_trees(kernel, schedule.program, schedule.layout)
+
+
+def over(target, value, way=Way.IN_TURN, end=20):
+    return (Loop("j", end, (Loop("n", "padded", (Store(target, Value((value,))),), way),)),)
+
+
+S1 = Element("s1", "nj")
+
+
+@pytest.mark.parametrize(("plant", "message"), [
+    (over(S1, Element("t2", "nj")), r"t2\[n, j\] is used before it is defined, in: store s1\[n, j\] = t2\[n, j\]"),
+    (over(S1, sympy.S.One, end=10**6), r"s1\[n, j\] is at \d+ to \d+ of \d+ in work memory"),
+    (over(Element("s1", "0j"), sympy.S.One), "iterations over n write to one place"),
+])  # fmt: skip
+def test_what_breaks_a_rule_is_named(plant, message):
+    """A value that is used before it is defined, an index out of its buffer, two iterations that write to one place."""
+    broken(())  # nothing is wrong without it
+    with pytest.raises(ProgramError, match=message):
+        broken(plant)
+
+
+def test_memory_is_written_before_it_is_read():
+    """An array that nothing has been written to is not read."""
+    with pytest.raises(ProgramError, match=r"h1\[n, j\] is read before anything is written there"):
+        broken(over(S1, Element("h1", "nj")), first=True)
+
+
+def test_two_live_arrays_in_one_place_are_named():
+    """What is written where another array is still read is refused, with the names of both."""
+    schedule = stage(network(), "schedule", fit=False)
+    kernel = schedule.gradient
+    storage = {**kernel.storage, "h1": replace(kernel.storage["h1"], offset=kernel.storage["x tile"].offset)}
+    with pytest.raises(ProgramError, match=r"(h1 and x tile|x tile and h1) lie in the same memory while both are used"):
+        verify_trees(replace(kernel, storage=storage), schedule.program, schedule.layout)
+
+
+def given(schedule, seed=0):
+    random = np.random.default_rng(seed)
+    program = schedule.program
+    sizes = (sum(tensor.size for tensor in tensors) for tensors in (program.inputs, program.targets))
+    X, Y = (random.uniform(0.2, 0.9, (3, size)) for size in sizes)
+    return random.normal(0, 0.5, program.parameter_count), X, Y
+
+
+def kernels(schedule, *point):
+    return list(scheduled._kernels(schedule, *point))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_plan_is_carried_out(name):
+    """Tiles, companions, single samples, models and fits side by side give what the program gives."""
+    schedule = stage(MODELS[name], "schedule", **CHOICES.get(name, {}))
+    point = given(schedule)
+    assert scheduled.carried_out(schedule, *point) is None
+    what = " ".join(kernel.what for kernel in kernels(schedule, *point))
+    assert "the kernel predict" in what
+    if schedule.single_sample:
+        assert "a single sample" in what
+    if schedule.side_by_side:
+        assert "models side by side" in what
+    if schedule.companions:
+        assert "of fitting" in what
+
+
+def doubled(statement):
+    return (replace(statement, value=replace(statement.value, terms=tuple(2 * t for t in statement.value.terms))),)
+
+
+PLANS = {
+    "the kernel gradient": "features",
+    "the kernel jacobian of fitting": "registers",
+    "a single sample, for the kernel gradient": "single_samples",
+    "models side by side, for the kernel gradient": "single_samples",
+    "fits side by side, for the kernel rows of fitting": "registers",
+}
+"""Each plan, and a model that has it."""
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_fault_in_any_plan_is_named(plan):
+    """Where the value of any step is doubled in the tree of any plan, the step and the plan are named."""
+    name = PLANS[plan]
+    schedule = stage(MODELS[name], "schedule", **CHOICES.get(name, {}))
+    point = next(one for one in kernels(schedule, *given(schedule)) if one.what == plan)
+    ((phase, tree), *others) = point.kernel.trees.parts
+    values = [s for s in walk(tree) if isinstance(s, Let) and s.value.operands and s.target.tensor in point.values]
+    values = [s for s in values if np.any(point.values[s.target.tensor])]  # twice 0 is 0
+    assert values
+    for wrong in values[:: max(1, len(values) // 4)]:
+        planted = rewritten(tree, {Let: lambda one, wrong=wrong: doubled(one) if one == wrong else (one,)})
+        trees = replace(point.kernel.trees, parts=((phase, planted), *others))
+        fault = scheduled._fault(replace(point, kernel=replace(point.kernel, trees=trees)))
+        assert fault.stage == "schedule"
+        assert fault.step.startswith(f"{wrong.target.tensor}[") or fault.step.startswith(f"{wrong.target.tensor} =")
+        assert f"the loops of {plan} say: it gives another value" in fault.message
