@@ -11,7 +11,7 @@ from sympy.printing.str import StrPrinter
 
 from nncodegen.describe.grammar import CONSTANTS, NAMES
 from nncodegen.ir import functions
-from nncodegen.report.written import as_written
+from nncodegen.typeset.written import as_written
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

@@ -32,7 +32,6 @@ from sympy import Expr, Symbol
 from nncodegen.errors import ProgramError
 from nncodegen.ir.equations import Equation
 from nncodegen.ir.recurrence import RECURRENCES, check_recurrences
-from nncodegen.notebook import program_html, program_latex
 from nncodegen.runtime.python.facts import Hyperparameter, Term
 
 REDUCTIONS = ("sum", "max", "first")
@@ -442,9 +441,13 @@ class Program:
         return "\n".join([*lines, "", *rest]).rstrip("\n") + "\n"
 
     def _repr_html_(self) -> str:
+        from nncodegen.notebook import program_html  # noqa: PLC0415 (it is made of the representation)
+
         return program_html(self)
 
     def _repr_latex_(self) -> str | None:
+        from nncodegen.notebook import program_latex  # noqa: PLC0415
+
         return program_latex(self)
 
 

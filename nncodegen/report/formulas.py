@@ -9,10 +9,10 @@ from sympy import Expr
 
 from nncodegen.ir import Program, Step
 from nncodegen.report.derivatives import partials
-from nncodegen.report.latex import Latex
 from nncodegen.report.mathml import MathML, math
-from nncodegen.report.notation import Notation
-from nncodegen.report.written import as_written
+from nncodegen.typeset.latex import Latex
+from nncodegen.typeset.notation import Notation
+from nncodegen.typeset.written import as_written
 
 LONG, LONGEST = 40, 400
 """A formula with more operations than the first is folded; with more than the second, it is no longer set."""

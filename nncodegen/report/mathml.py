@@ -18,8 +18,8 @@ from sympy import Add, Expr
 from sympy.printing.mathml import MathMLPresentationPrinter
 
 from nncodegen.ir import Step
-from nncodegen.report.notation import LOSS, Name, Notation
-from nncodegen.report.written import WIDTH, as_written, in_lines, width_of
+from nncodegen.typeset.notation import LOSS, Name, Notation
+from nncodegen.typeset.written import WIDTH, as_written, in_lines, width_of
 
 OPERATORS = {"sum": "∑", "max": "max"}
 """How reductions are written; all other operators by their names."""
@@ -127,11 +127,11 @@ class MathML(MathMLPresentationPrinter):
         """A name with its indices."""
         base = self.node("mtext" if name.plain else "mi", name.base)
         below = [*([self.node("mn" if name.below.isdigit() else "mi", name.below)] if name.below else [])]
-        for _ in range(name.bars):
+        for mark in [*([_ACCENTS[name.accent]] if name.accent else []), *["‾"] * name.bars]:
             over = self.node("mover")
             over.setAttribute("accent", "true")
             over.appendChild(base)
-            over.appendChild(self.sign("‾"))
+            over.appendChild(self.sign(mark))
             base = over
         between = [self.sign(",")] if below and indices else []
         return self._scripts(base, [*below, *between, *([self.listed(indices)] if indices else [])], name.above)
@@ -234,6 +234,7 @@ def math(content: Markup, block: bool = False) -> Markup:
     )
 
 
+_ACCENTS = {"hat": "^", "tilde": "~", "dot": "˙", "ddot": "¨", "vec": "→"}
 _SIGNS = {"-": "−", "ⅇ": "e", "ⅈ": "i"}
 _TIMES = "\u2062"
 """The invisible sign of a product. It gets a little space, so that words in a product do not run together."""

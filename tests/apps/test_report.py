@@ -43,7 +43,7 @@ from nncodegen.report.results import outputs_of
 from nncodegen.report.several import data_of_best
 from nncodegen.report.stages import shared
 from nncodegen.report.sweep import sweep
-from nncodegen.report.written import as_written, in_lines
+from nncodegen.typeset.written import as_written, in_lines
 
 AXE = Path(os.environ.get("NNCODEGEN_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
 """The checker of accessibility, where it is installed: npm install axe-core."""
@@ -392,12 +392,12 @@ def test_formulas_are_written_as_in_textbooks():
         latex |= {f"{program.name} {step.target.tensor}": Setter(program).latex.step(step) for step in program.steps}
     state = latex["lstm c1"].replace("\\operatorname{sigmoid}", "σ").replace("{\\left(", "(").replace(" \\right)}", ")")
     assert state == (
-        "c_{n i l}^{(1)} = c_{\\mathrm{before}, n i l}^{(1)} σ(z_{f, n i l}^{(1)}) + "
-        "\\tanh(z_{c, n i l}^{(1)}) σ(z_{i, n i l}^{(1)})"
+        "c_{n i l}^{(1)} = c_{\\text{before}, n i l}^{(1)} \\, σ(z_{f, n i l}^{(1)}) + "
+        "\\tanh(z_{c, n i l}^{(1)}) \\, σ(z_{i, n i l}^{(1)})"
     )
-    assert latex["heat s1"] == "s_{n j}^{(1)} = W_{t, j}^{(1)} t_{n} + W_{x, j}^{(1)} x_{n}"
+    assert latex["heat s1"] == "s_{n j}^{(1)} = W_{t, j}^{(1)} \\, t_{n} + W_{x, j}^{(1)} \\, x_{n}"
     assert latex["heat u_xx"].endswith(" = \\frac{\\partial^{2} u_{n}}{\\partial x_{n}^{2}}")
-    assert latex["digits loss_n"] == "\\ell_{n} = \\sum_{k} \\left(- v_{n k}^{(2)} y_{n k}\\right)"
+    assert latex["digits loss_n"] == "\\ell_{n} = \\sum_{k} \\left(- v_{n k}^{(2)} \\, y_{n k}\\right)"
     graph = graph_of(lstm.describe(), stabilize(lstm.describe()))
     assert [graph.nodes[name].lines[1] for name in ("z_f1", "last1")] == ["part of z1", "part of h1"]
 
@@ -660,7 +660,7 @@ def test_links_unfold_what_they_lead_to(pages, page):
     assert page.evaluate("document.querySelectorAll('details.latex pre').length") == page.evaluate(
         "document.querySelectorAll('details.latex button').length"
     )
-    assert page.evaluate("document.querySelector('details.latex pre').textContent").startswith(r"\mathrm{output} =")
+    assert page.evaluate("document.querySelector('details.latex pre').textContent").startswith(r"\text{output} =")
 
 
 @in_chromium

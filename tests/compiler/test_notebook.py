@@ -31,27 +31,47 @@ def balanced(text):
 
 
 def test_formula_of_a_model():
-    """A formula is typeset as SymPy does it, words upright, without the index of the samples."""
+    """A formula is typeset as books do it, words upright, the loss of a sample as ℓ, without the index of samples."""
     assert decay()._repr_latex_() == (
-        r"$$\begin{aligned} \mathrm{output} &= \alpha_{1} + \mathrm{amplitude} e^{- b x} \\ "
-        r"\mathrm{loss}_{n} &= \left(\alpha_{1} + \mathrm{amplitude} e^{- b x} - y\right)^{2} \end{aligned}$$"
-    )
+        r"$$\begin{aligned}" "\n"
+        r"\text{output} &= \alpha_{1} + \text{amplitude} \, e^{- b \, x} \\" "\n"
+        r"\ell &= \left(\alpha_{1} + \text{amplitude} \, e^{- b \, x} - y\right)^{2}" "\n"
+        r"\end{aligned}$$"
+    )  # fmt: skip
+
+
+def test_names_as_sympy_reads_them():
+    """Letters have accents, and words below them; numbers stand below; a bar is left to derivatives."""
+    x, y = sympy.symbols("xhat y")
+    names = ("Delta_max", "betadot", "k_cat_1", "w13", "kbar")
+    formula = sum(sympy.Symbol(name) * x for name in names)
+    text = nn.Model("names", x, y, dict.fromkeys(names, 1.0), formula)._repr_latex_()
+    for name in (
+        r"\hat{x}",
+        r"\Delta_{\text{max}}",
+        r"\dot{\beta}",
+        r"k_{{\text{cat}\ \text{1}}}",
+        "w_{13}",
+        r"\text{kbar}",
+    ):
+        assert f"{name} \\, " in text or f" \\, {name}" in text
+    assert r"\bar{y}" not in text
 
 
 def test_formulas_of_a_network():
-    """A network is typeset step by step, with sums over named indices."""
+    """A network is typeset step by step, with sums over named indices, as in a report."""
     network = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(2, "softmax")], 4, "categorical_crossentropy")
     text = network._repr_latex_()
     assert balanced(text)
-    assert r"{\mathrm{s1}}_{j} &= \sum_{i} {\mathrm{W1}}_{j, i} {x}_{i}" in text
-    assert r"{\mathrm{h1}}_{j} &= \tanh{\left({\mathrm{z1}}_{j} \right)}" in text
-    assert r"\operatorname{log\_softmax}_{k}\left( {\mathrm{z2}}_{k} \right)" in text
+    assert r"s_{j}^{(1)} &= \sum_{i} W_{j i}^{(1)} \, x_{i} \\" in text
+    assert r"h_{j}^{(1)} &= \tanh{\left(z_{j}^{(1)} \right)}" in text
+    assert r"{\text{log}\_\text{softmax}}_{k}\left(z_{k}^{(2)}\right)" in text
 
 
 def test_a_product_of_a_sum_is_parenthesized():
     """What is summed has parentheses where it is a sum itself, or negative."""
     network = nn.Sequential([nn.Dense(2)], 2, loss=lambda output, target: -output + target)
-    assert r"\sum_{j} \left( " in network._repr_latex_()
+    assert r"\sum_{j} \left(" in network._repr_latex_()
 
 
 @pytest.mark.parametrize("name", NAMES)

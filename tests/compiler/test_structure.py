@@ -15,7 +15,7 @@ FLOORS = {
     "errors": 0, "ir": 0, "infinities": 0, "derivatives": 0, "numbering": 0, "rules": 0,
     "reverse": 0, "forward": 0, "tangent": 0, "orders": 0, "successive": 0, "fitting": 0, "hessian": 0,
     "sensitivities": 0, "identities": 0,
-    "targets": 0, "files": 0, "printable": 0, "latency": 0, "runtime": 0, "module": 0, "notebook": 0,
+    "targets": 0, "files": 0, "printable": 0, "latency": 0, "runtime": 0, "module": 0, "notebook": 0, "typeset": 0,
     "compiler": 0, "zig": 0,
     "describe": 1, "stabilize": 1, "differentiate": 1, "simplify": 1, "schedule": 1, "emit": 1, "build": 1, "slow": 1,
     "naming": 1.5,

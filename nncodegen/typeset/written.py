@@ -7,9 +7,8 @@ from functools import lru_cache
 
 from sympy import Dummy, Expr, Mul, Piecewise, Pow, exp, fraction, log
 
-from nncodegen.describe.grammar import NAMES
-from nncodegen.ir import Element
-from nncodegen.ir.functions import StableFunction, xlogy
+from nncodegen.ir import Element, functions
+from nncodegen.ir.functions import StableFunction, erfcx_derivative, xlogy
 
 WIDTH = 72.0
 """The letters for which a line of the page has room, beside the left-hand side of an equation."""
@@ -29,7 +28,10 @@ def as_written(expression: Expr) -> Expr:
 
 
 def _is_ours(node: Expr) -> bool:
-    return isinstance(node, StableFunction) and (isinstance(node, xlogy) or type(node).__name__ not in NAMES)
+    """Return whether a node is a function that no user writes, or one that a book writes otherwise."""
+    if isinstance(node, xlogy | erfcx_derivative):
+        return True
+    return isinstance(node, StableFunction) and type(node).__module__ != functions.__name__
 
 
 def _meaning(node: Expr) -> Expr:

@@ -16,7 +16,10 @@ GREEK = {
 }  # fmt: skip
 """Names that are letters."""
 
-_PARTS = re.compile(r"([A-Za-z]+)_?(\d+(?:_\d+)*)?|([A-Za-z]+)_([A-Za-z0-9]+)")
+_PARTS = re.compile(r"([A-Za-z]+)_?(\d+(?:_\d+)*)?|([A-Za-z]+)_([A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)")
+
+_ACCENTED = re.compile(rf"([A-Za-z]|{'|'.join(GREEK)})(hat|tilde|dot|ddot|vec)")
+"""A letter with an accent, as SymPy names it. A bar is no accent of a user's: it marks derivatives."""
 
 _OF_LAYER = re.compile(r"([A-Za-z])_([a-z]+)(?:_([a-z]))?_?(\d+)")
 """A name in a layer with a word behind it, as z_i1, or z_i_f_1 of what runs forward in a bidirectional one."""
@@ -30,7 +33,7 @@ _AFTER = "_after"
 
 @dataclass(frozen=True)
 class Name:
-    """A name as it is written: the letter or word, what stands below and above it, and how many bars it has.
+    """A name as it is written: the letter or word, what stands below and above it, its accent, and how many bars.
 
     ``plain`` says that the base is a text as the user wrote it, which may hold anything.
     """
@@ -40,6 +43,7 @@ class Name:
     above: str = ""
     bars: int = 0
     plain: bool = False
+    accent: str = ""
 
 
 LOSS, LOSS_OF_ONE, WEIGHT = Name("ℒ"), Name("ℓ"), Name("ω")
@@ -50,12 +54,14 @@ class Notation:
     """How the elements of a program are written.
 
     In a formula, the index of the samples is left out, as everything but the parameters has it. In layers all indices
-    are written, and the number of a layer stands above. ``d_z`` is the derivative of the loss by z.
+    are written, and the number of a layer stands above. ``samples`` says otherwise for the index of the samples.
+    ``d_z`` is the derivative of the loss by z.
     """
 
-    def __init__(self, programs: Iterable[Program]) -> None:
+    def __init__(self, programs: Iterable[Program], samples: bool | None = None) -> None:
         programs = tuple(programs)
         self.layered = any(program.layered for program in programs)
+        self.samples = self.layered if samples is None else samples
         self._known = {name for program in programs for name in program.shapes}
         self._names: dict[str, Name] = {}
         for program in programs:
@@ -73,7 +79,7 @@ class Notation:
 
     def indices(self, element: Element) -> tuple[str, ...]:
         """The indices that are written with an element."""
-        return tuple(index for index in element.indices if self.layered or index != SAMPLE)
+        return tuple(index for index in element.indices if self.samples or index != SAMPLE)
 
     def of(self, tensor: str) -> str | None:
         """The tensor by which a tensor is the derivative of the loss; None if it is none."""
@@ -86,7 +92,7 @@ class Notation:
         inner = self.of(tensor)
         if inner is not None and inner != tensor:
             known = self.name(inner)
-            return Name(known.base, known.below, known.above, known.bars + 1, known.plain)
+            return replace(known, bars=known.bars + 1)
         if tensor.endswith(_AFTER) and tensor.removesuffix(_AFTER) in self._known:
             return replace(self.name(tensor.removesuffix(_AFTER)), below="after")
         found = _OF_LAYER.fullmatch(tensor) if self.layered else None
@@ -99,8 +105,11 @@ class Notation:
         if not found:
             return Name(tensor, plain=True)
         base, number, word, below = found[1] or found[3], found[2] or "", found[3], found[4] or ""
+        marked = _ACCENTED.fullmatch(base)
+        base, accent = (marked[1], marked[2]) if marked else (base, "")
+        letter = GREEK.get(base, base)
         if word:
-            return Name(GREEK.get(base, base), GREEK.get(below, below))
-        number, letter = number.replace("_", "."), GREEK.get(base, base)
+            return Name(letter, GREEK.get(below, below.replace("_", " ")), accent=accent)
+        number = number.replace("_", ".")
         above = self.layered and number and base != "t"  # t1, t2, ... are numbered by the compiler, not by layers
-        return Name(letter, "", f"({number})") if above else Name(letter, number)
+        return Name(letter, "", f"({number})", accent=accent) if above else Name(letter, number, accent=accent)
