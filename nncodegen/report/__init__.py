@@ -12,7 +12,7 @@ from nncodegen.emit import MARK
 from nncodegen.errors import BuildError
 from nncodegen.files import reason_of, write_at_once
 
-NEEDED = "a report needs jinja2, pygments, matplotlib and graphlay: pip install 'nncodegen[report]'"
+NEEDED = "a report needs jinja2, pygments, matplotlib, graphlay and latex2mathml: pip install 'nncodegen[report]'"
 
 
 class Report:
@@ -87,6 +87,7 @@ def _check_libraries() -> None:
     try:
         import graphlay  # noqa: F401, PLC0415 (optional)
         import jinja2  # noqa: F401, PLC0415
+        import latex2mathml  # noqa: F401, PLC0415
         import matplotlib  # noqa: F401, PLC0415
         import pygments  # noqa: F401, PLC0415
     except ImportError as error:

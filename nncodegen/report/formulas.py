@@ -1,4 +1,4 @@
-"""Formulas as they stand in the page: set by MathML, with their LaTeX, folded where they are long."""
+"""Formulas as they stand in the page: set as MathML, with their LaTeX, folded where they are long."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sympy import Expr
 
 from nncodegen.ir import Program, Step
 from nncodegen.report.derivatives import partials
-from nncodegen.report.mathml import MathML, math
+from nncodegen.report.mathml import mathml
 from nncodegen.typeset.latex import Latex
-from nncodegen.typeset.notation import Notation
+from nncodegen.typeset.notation import Name, Notation
 from nncodegen.typeset.written import as_written
 
 LONG, LONGEST = 40, 400
@@ -35,28 +35,31 @@ class Setter:
 
     def __init__(self, *programs: Program) -> None:
         self.notation = Notation(programs)
-        self.mathml = MathML(self.notation)
         self.latex = Latex(self.notation)
 
     def expression(self, expression: Expr) -> Markup:
         """An expression in a line of text."""
-        return math(self.mathml.expression(expression))
+        return mathml(self.latex.expression(expression))
 
     def step(self, step: Step) -> Markup:
         """A step in a line of text."""
-        return math(self.mathml.step(step))
+        return mathml(self.latex.step(step))
 
-    def equation(self, left: Markup, right: Expr) -> Markup:
-        """What is on the left, as MathML, with an expression on the right."""
-        return math(Markup("<mrow>{}<mo>=</mo>{}</mrow>").format(left, self.mathml.expression(right)))
+    def symbol(self, name: Name) -> Markup:
+        """A name by itself."""
+        return mathml(self.latex.named(name))
+
+    def equation(self, left: str, right: Expr) -> Markup:
+        """What is on the left, as LaTeX, with an expression on the right."""
+        return mathml(f"{left} = {self.latex.expression(right)}")
 
     def formula(self, title: str, step: Step, note: str = "") -> Formula:
         """A step as a formula of its own."""
         operations = int(step.expression.count_ops())
         if operations > LONGEST:
             return Formula(title, Markup(""), "", True, operations, note)
-        content = math(self.mathml.step(step), block=True)
-        return Formula(title, content, self.latex.step(step), operations > LONG, operations, note)
+        latex = self.latex.step(step)
+        return Formula(title, mathml(latex, block=True), latex, operations > LONG, operations, note)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def partial_derivatives(setter: Setter, differentiated: Program, most: int) -> l
         name = setter.notation.name(partial.parameter.name)
         found.append(
             Partials(
-                math(Markup(setter.mathml.symbol(name))),
+                setter.symbol(name),
                 partial.parameter.name,
                 partial.parameter.size,
                 _derivative(setter, "In the values of the steps", partial.in_values, name),
@@ -118,9 +121,9 @@ def partial_derivatives(setter: Setter, differentiated: Program, most: int) -> l
     return found
 
 
-def _derivative(setter: Setter, title: str, step: Step, name: object) -> Formula:
+def _derivative(setter: Setter, title: str, step: Step, name: Name) -> Formula:
     operations = int(step.expression.count_ops())
     if operations > LONGEST:
         return Formula(title, Markup(""), "", True, operations)
-    content = math(setter.mathml.derivative(step, name), block=True)  # type: ignore[arg-type]
-    return Formula(title, content, setter.latex.derivative(step, name), operations > LONG, operations)  # type: ignore[arg-type]
+    latex = setter.latex.derivative(step, name)
+    return Formula(title, mathml(latex, block=True), latex, operations > LONG, operations)

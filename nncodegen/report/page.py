@@ -119,7 +119,7 @@ def _tensors(setter: Setter, program: Program) -> list[dict[str, Any]]:
     return [
         {
             "name": tensor.name,
-            "symbol": Markup("<math>{}</math>").format(setter.mathml.symbol(setter.notation.name(tensor.name))),
+            "symbol": setter.symbol(setter.notation.name(tensor.name)),
             "role": role,
             "shape": shape_text(tensor.shape),
             "start": _start(tensor) if role == "parameter" else "",
@@ -141,13 +141,13 @@ def _start(tensor: Any) -> str:
 
 def _row(setter: Setter, row: Row) -> dict[str, Any]:
     """A row of the sweep: the step, its local derivatives, and what flows back."""
-    adjoint = None if row.adjoint is None else setter.equation(setter.mathml.bar(row.step.target), row.adjoint)
+    adjoint = None if row.adjoint is None else setter.equation(setter.latex.bar(row.step.target), row.adjoint)
     return {
         "number": row.number,
         "anchor": f"d-{row.number}",
         "step": setter.step(row.step),
         "local": [
-            setter.equation(setter.mathml.partial(row.step.target, local.operand), local.value) for local in row.local
+            setter.equation(setter.latex.partial(row.step.target, local.operand), local.value) for local in row.local
         ],
         "adjoint": adjoint,
         "steps": [setter.step(each) for each in row.steps],

@@ -165,4 +165,4 @@ def _text(text: str) -> str:
     """Return any text upright, so that nothing in it is a command."""
     parts = re.findall(r"[{}$&#_% \\~]|[^{}$&#_% \\~]+", text.replace("^", "ˆ"))
     written = "".join(_SPECIAL.get(part, f"\\text{{{part}}}") for part in parts)
-    return written if len(parts) == 1 else f"{{{written}}}"
+    return written if len(parts) == 1 and parts[0] not in _SPECIAL else f"{{{written}}}"

@@ -30,7 +30,7 @@ from tests.support.compilers import QUICK
 from tests.support.models import random_data
 from tests.support.windows import Given, recurrent, window
 
-for _library in ("jinja2", "pygments", "matplotlib", "graphlay"):
+for _library in ("jinja2", "pygments", "matplotlib", "graphlay", "latex2mathml"):
     pytest.importorskip(_library)
 
 from nncodegen.report import maker
@@ -43,7 +43,7 @@ from nncodegen.report.results import outputs_of
 from nncodegen.report.several import data_of_best
 from nncodegen.report.stages import shared
 from nncodegen.report.sweep import sweep
-from nncodegen.typeset.written import as_written, in_lines
+from nncodegen.typeset.written import as_written
 
 AXE = Path(os.environ.get("NNCODEGEN_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
 """The checker of accessibility, where it is installed: npm install axe-core."""
@@ -309,18 +309,6 @@ def test_no_page_has_names_of_the_compiler_in_derivatives():
         for name in ("unless", "power_derivative", "share"):
             assert name not in formula.math
             assert name not in formula.latex
-
-
-def test_long_sums_are_set_in_lines():
-    """A sum that is wider than the page is set in lines of its terms; each of them is there, in order."""
-    terms = sympy.symbols("term1:40")
-    assert [term for line in in_lines(terms, 20.0) for term in line] == list(terms)
-    assert {len(line) for line in in_lines(terms, 20.0)[3:-1]} == {2}  # of six letters and a sign each
-    setter = Setter(enzyme.describe())
-    page = str(setter.expression(sympy.Add(*terms)))
-    assert page.count("<mtr>") == len(in_lines(terms)) > 1
-    assert sorted(int(number) for number in re.findall(r"<mn>(\d+)</mn>", page)) == list(range(1, 40))
-    assert "<mtr>" not in str(setter.expression(sympy.Add(*terms[:3])))
 
 
 def test_rules_lead_from_the_formula_to_its_stable_form(compiled):

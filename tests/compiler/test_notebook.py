@@ -87,6 +87,17 @@ def test_names_of_any_kind(name):
         assert not re.search(r"&(?!amp;|lt;|gt;|quot;|#x27;)", text)
 
 
+def test_long_sums_stand_in_lines():
+    """A sum wider than a page is set in lines, so that it does not run out of the notebook."""
+    x, y = sympy.symbols("x y")
+    weights = sympy.symbols("weight0:12")
+    output = sum(w * sympy.sin(k * x) for k, w in enumerate(weights, 1))
+    text = nn.Model("long", x, y, dict.fromkeys(weights, 1.0), output)._repr_latex_()
+    assert balanced(text)
+    assert r"\text{output} &= \begin{array}{l} {\displaystyle \text{weight}" in text
+    assert r"} \\ {\displaystyle {} + \text{weight}" in text
+
+
 def test_long_formulas_are_not_typeset():
     """A formula of thousands of operations has its table alone."""
     x, y = sympy.symbols("x y")
