@@ -32,7 +32,7 @@ def _correct(element: Element) -> None:
     if element.tag == "mover":
         element.set("accent", "true")  # else a bar has the size of an exponent, and a gap below it
         if element[-1].text in _BARS:
-            element[-1].text = _OVERLINE  # which browsers stretch over words
+            element[-1].text = _OVERLINE  # which stretches over words in fonts that can
     for child in element:
         if _is_word(child) and element.tag != "munder":
             child.tag = "mi"  # the name of a function: around operators there is the space of a sign between terms

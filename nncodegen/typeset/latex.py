@@ -27,7 +27,7 @@ _SPECIAL = {**{character: f"\\{character}" for character in "{}$&#_% "}, "\\": "
 _OPERATORS = {"sum": "\\sum", "max": "\\max\\limits"}
 """How reductions are written, with their indices below; all other operators by their names."""
 
-_PARTIAL = "\\partial"
+_EXP, _PARTIAL = "\\exp", "\\partial"
 
 
 class Latex(LatexPrinter):
@@ -117,6 +117,12 @@ class Latex(LatexPrinter):
             rows.append(f"{{\\displaystyle {sign * bool(rows)}{text}}}")  # fractions are as large as on one line
         return " ".join(("\\begin{array}{l}", " \\\\ ".join(rows), "\\end{array}"))
 
+    def _print_ExpBase(self, expr: Any, exp: Any = None) -> str:  # noqa: N802
+        """Print a power of e; as a function where the exponent is a formula of several lines."""
+        if width_of(expr.args[0]) <= WIDTH:
+            return str(super()._print_ExpBase(expr, exp))
+        return f"{_power(_EXP, exp or 1)}{{\\left({self._print(expr.args[0])} \\right)}}"
+
     def _print_Derivative(self, expr: Any) -> str:  # noqa: N802
         order = sum(int(count) for _, count in expr.variable_count)
         below = " ".join(_power(f"\\partial {self.doprint(by)}", int(count)) for by, count in expr.variable_count)
@@ -149,7 +155,7 @@ def _index(index: str) -> str:
     return re.sub(r"[A-Za-z]\w*", lambda found: _letters(found[0]), index.replace("*", " "))
 
 
-def _power(text: str, exponent: int) -> str:
+def _power(text: str, exponent: int | str) -> str:
     """Return a text with an exponent, unless that is 1."""
     return text if exponent == 1 else f"{text}^{{{exponent}}}"
 

@@ -106,7 +106,7 @@ def test_layers_stand_above_and_indices_below():
 
 
 def test_derivatives_of_the_loss_have_bars():
-    """A bar lies on its letter, and stretches over a word; a hat is one, too."""
+    """A bar lies on its letter or word, as an accent; so does the hat of a name."""
     found = setter("xhat", "rate")
     for bar in (found.latex.bar(Element("t")), found.latex.bar(Element("rate"))):
         over = tree(mathml(bar)).find(".//mover")

@@ -96,6 +96,8 @@ def test_long_sums_stand_in_lines():
     assert balanced(text)
     assert r"\text{output} &= \begin{array}{l} {\displaystyle \text{weight}" in text
     assert r"} \\ {\displaystyle {} + \text{weight}" in text
+    power = nn.Model("power", x, y, dict.fromkeys(weights, 1.0), sympy.exp(-output) ** 2)._repr_latex_()
+    assert r"\text{output} &= \exp{\left(\begin{array}{l} {\displaystyle - 2 \, \text{weight}" in power  # no exponent
 
 
 def test_long_formulas_are_not_typeset():
