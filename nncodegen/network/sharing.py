@@ -23,7 +23,8 @@ from nncodegen.network.modules import built_inputs
 from nncodegen.network.padding import FEW_INPUTS, shared_inputs
 from nncodegen.pipeline import compile_model
 from nncodegen.runtime.python.sparse import is_sparse
-from nncodegen.schedule import Kernel, Nest
+from nncodegen.schedule import Kernel
+from nncodegen.schedule.tree import Call, Group, Loop, Tree, rewritten, walk
 
 BLOCK = {"float64": 16, "float32": 32}
 """Inputs that fill the longest vectors in pairs, as blocks of products have them: the sums of one alone differ."""
@@ -95,15 +96,15 @@ def order(network: Description) -> tuple[Any, ...]:
 
 
 def _sums(kernel: Kernel) -> tuple[Any, ...]:
-    """The sums of a kernel: what they define, in which form, in which loops, and which others take their place when."""
-    nests = (*kernel.before, *kernel.tile, *kernel.measured, *kernel.after)
-    sums = [nest for nest in nests if any(step.over for step in nest.steps)]
-    return (kernel.name, kernel.direct, tuple((str(n.steps), n.shape, n.loops, _branch(n)) for n in sums))
+    """The sums of a kernel, in all their loops but for where these end: which there are, in which order."""
+    groups = (group for _, tree in kernel.trees.functions for group in walk(tree) if isinstance(group, Group))
+    sums = [group for group in groups if any(step.over for step in group.steps)]
+    return kernel.name, kernel.direct, rewritten(tuple(sums), {Loop: _without_end, Call: _without_ends})
 
 
-def _branch(nest: Nest | None) -> tuple[Any, ...]:
-    """What runs in the place of a nest, and when."""
-    if nest is None or nest.branch is None:
-        return ()
-    choices = (nest.branch.then, nest.branch.otherwise)
-    return (nest.branch.when, *((choice and (str(choice.steps), choice.shape), _branch(choice)) for choice in choices))
+def _without_end(loop: Loop) -> Tree:
+    return (replace(loop, end=0),)
+
+
+def _without_ends(call: Call) -> Tree:
+    return (replace(call, ends=()),)

@@ -39,7 +39,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nncodegen.ir import Element, Program
-from nncodegen.schedule.axes import decide
 from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.companions import schedule_companion
 from nncodegen.schedule.forms import LONG
@@ -47,7 +46,8 @@ from nncodegen.schedule.kernel import FORMULA, LAYERS, SINGLE_SAMPLE, Kernel, Pl
 from nncodegen.schedule.layers import choose_layers
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import make_kernel
-from nncodegen.schedule.nest import Branch, Filling, Nest, Padding, Place, Role, Shape, Statement, Storage, When, only
+from nncodegen.schedule.lower import lower
+from nncodegen.schedule.nest import Filling, Nest, Place, Role, Shape, Storage, When, only
 from nncodegen.schedule.plans import SideBySide, SingleSample
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.registers import StraightLine
@@ -83,7 +83,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     side_by_side = formula or choose_layers(program, layout, gradient)
     moves = program.moves
     single_sample = choose_single_sequence(program, layout) if moves else choose_single_sample(program, layout, kernels)
-    decided = tuple(decide(kernel, program, layout) for kernel in kernels)
+    decided = tuple(lower(kernel, program, layout) for kernel in kernels)
     companions = tuple(map(schedule_companion, program.companions))
     return Schedule(program, layout, decided, unrolled, side_by_side, single_sample, companions)
 
@@ -134,7 +134,7 @@ def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
 
 
 __all__ = [
-    "FORMULA", "LAYERS", "LONG", "NO_CHOICES", "SINGLE_SAMPLE", "Branch", "Descent", "Filling", "Kernel", "Layout",
-    "Nest", "Padding", "Place", "Plan", "Role", "Schedule", "Shape", "SideBySide", "SingleSample", "Statement",
+    "FORMULA", "LAYERS", "LONG", "NO_CHOICES", "SINGLE_SAMPLE", "Descent", "Filling", "Kernel", "Layout",
+    "Nest", "Place", "Plan", "Role", "Schedule", "Shape", "SideBySide", "SingleSample",
     "Storage", "StraightLine", "When", "only", "schedule",
 ]  # fmt: skip

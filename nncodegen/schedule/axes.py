@@ -1,4 +1,4 @@
-"""What each axis of a nest does, where its loop ends, and what pads the arrays that it leaves.
+"""Where each loop of a nest ends, and what pads the arrays that it leaves.
 
 All of that follows from the places of the tensors, so that it is decided last. A loop along the vectors runs to the end
 of the last vector, also over what pads a row or a tile, unless it reads inputs or targets or writes outputs, whose
@@ -13,36 +13,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nncodegen.ir import SAMPLE, Element, Program
-from nncodegen.schedule.branches import with_branch, with_loss
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, TILE, Kernel
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.lower import trees
-from nncodegen.schedule.nest import Axis, Filling, Nest, Padding, Place, Role, Samples, Shape, only
-from nncodegen.schedule.statements import statements, written_out
-from nncodegen.schedule.verify import verify_trees
+from nncodegen.schedule.nest import Filling, Nest, Place, Shape
+from nncodegen.schedule.statements import written_out
+from nncodegen.schedule.tree import Extent
 from nncodegen.schedule.windows import Window, along, window_of
 
 OUTSIDE = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.NOISE, Place.GRADIENT)
 """Places of the caller, without padding: nothing may be read or written behind their last value."""
 
-BLOCKS = (Shape.CONTRACT, Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.BLAS)
-"""Products, whose rows are held in registers."""
-
-
-def decide(kernel: Kernel, program: Program, layout: Layout, lanes: str = "MODELS") -> Kernel:
-    """The kernel with everything decided about its nests, given the places of all tensors, and its trees.
-
-    ``lanes`` is the number of models or fits side by side, by its name. Raises ProgramError where a tree breaks a rule.
-    """
-    axes = _Axes(kernel, program, layout)
-    before, tile, after, measured = (
-        tuple(map(axes.decided, nests)) for nests in (kernel.before, kernel.tile, kernel.after, kernel.measured)
-    )
-    vector = layout.padding if kernel.in_vectors else 0
-    kernel = replace(kernel, before=before, tile=tile, after=after, measured=measured, vector=vector)
-    kernel = replace(kernel, trees=trees(kernel, program, layout, lanes))
-    verify_trees(kernel, program, layout)
-    return kernel
+GIVEN, PADDED, SEGMENT = "count", "padded", "end"
+"""Ends of loops over the samples of a tile, and those that pad it, and over the steps of a segment."""
 
 
 def transposes(nest: Nest, kernel: Kernel) -> bool:
@@ -72,8 +54,16 @@ def _weighted(kernel: Kernel) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class _Axes:
-    """What is decided about the nests of a kernel."""
+class Padding:
+    """What some arrays have behind their values when a nest is done."""
+
+    filling: Filling
+    arrays: tuple[Element, ...]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where the loops of a kernel end, and what lies behind."""
 
     kernel: Kernel
     program: Program
@@ -81,6 +71,7 @@ class _Axes:
 
     @cached_property
     def weighted(self) -> frozenset[str]:
+        """The tensors that are 0 where there is no sample."""
         return _weighted(self.kernel)
 
     @cached_property
@@ -88,60 +79,19 @@ class _Axes:
         """The tensors that nests read in vectors along the samples."""
         return frozenset(e.tensor for nest in self.kernel.nests_with_metrics for e in read_along(nest, self.kernel))
 
-    def decided(self, nest: Nest) -> Nest:
-        """A nest with all decisions. What only the loss needs of it does not always run."""
-        of_loss = self.kernel.of_loss
-        rest = only((nest,), lambda step: step.target.tensor not in of_loss)
-        if rest == (nest,):
-            return self._complete(nest)
-        return with_loss(self._complete(nest), *map(self._complete, rest))
+    def of(self, nest: Nest) -> dict[str, Extent]:
+        """Return where the loop of a nest over each index ends."""
+        return {index: self.end(index, nest) for index in (*nest.loops, *nest.unrolled)}
 
-    def _complete(self, nest: Nest) -> Nest:
-        plain = nest if self.kernel.plan is TILE else replace(nest, cuts=())
-        maps = nest.shape is Shape.LOOPS and (nest.sums or not nest.reduced)
-        complete = replace(
-            nest,
-            axes=tuple(self._axis(index, nest) for index in (*nest.loops, *nest.unrolled)),
-            statements=statements(plain, self.program, self.kernel.storage) if maps else (),
-            padding=tuple(self._padding(nest)) if self.kernel.plan is TILE else (),
-            ragged=self._ragged(nest),
-            window=self._window(nest),
-        )
-        return with_branch(complete, self.kernel)
-
-    def _window(self, nest: Nest) -> Window | None:
-        """How a nest runs by lists of places; within a loop around it, for one value of its index."""
-        found = window_of(nest.steps[0], self.program, self.layout.lengths) if nest.shape is Shape.PLACES else None
-        if not found:
-            return None
-        found = found.at(nest.repeat.index) if nest.repeat else found
-        found = replace(found, time=nest.segments.index) if nest.segments else found
-        if nest.segments and not nest.repeat:  # no step is sure to have a neighbour in its segment
-            return found
-        return along(found, nest.steps[0].target, self.kernel.storage, self.program, self.layout.tile)
-
-    # Axes.
-
-    def _axis(self, index: str, nest: Nest) -> Axis:
-        return Axis(index, self._role(index, nest), self._end(index, nest))
-
-    def _role(self, index: str, nest: Nest) -> Role:
-        if index in nest.unrolled:
-            return Role.UNROLLED
-        if index == nest.innermost and self.kernel.plan in (TILE, SINGLE_SAMPLE):
-            return Role.VECTOR
-        if nest.shape in BLOCKS:
-            return Role.SUMMED if index in nest.steps[0].over else Role.REGISTERS
-        return Role.SUMMED if nest.shape is Shape.ADD_UP and index == SAMPLE else Role.ONE_BY_ONE
-
-    def _end(self, index: str, nest: Nest) -> int | Samples:
+    def end(self, index: str, nest: Nest) -> Extent:
+        """Return where the loop of a nest over an index ends."""
         kernel, size = self.kernel, self.program.sizes[index]
         if nest.segments and nest.segments.index == index:
-            return Samples.SEGMENT
+            return SEGMENT
         if kernel.plan is not TILE and (kernel.plan is not SINGLE_SAMPLE or kernel.name == "predict"):
-            return Samples.GIVEN if size is None else size
+            return GIVEN if size is None else size
         if size is None:
-            return Samples.PADDED if self._covers_padding(nest) else Samples.GIVEN
+            return PADDED if self._covers_padding(nest) else GIVEN
         elements = [e for step in nest.steps for e in (step.target, *step.operands) if index in e.indices]
         outside = any(kernel.place(element) in OUTSIDE for element in elements)
         loops = nest.shape is Shape.LOOPS and index == nest.innermost
@@ -161,15 +111,25 @@ class _Axes:
         read = (self.kernel.place(operand) for step in nest.steps for operand in step.operands)
         return self.kernel.in_vectors and any(place is Place.INPUT for place in read)
 
-    def _ragged(self, nest: Nest) -> bool:
-        """Whether a nest writes sums in place in rows that are no whole vectors, without padding between them."""
+    def ragged(self, nest: Nest) -> bool:
+        """Return whether a nest writes sums in place, in rows without padding that are no whole vectors."""
         size = self.program.sizes[nest.innermost]
         in_place = nest.steps[-1].target.tensor in self.kernel.in_place
         return nest.shape is not Shape.LOOPS and in_place and size is not None and size != self.layout.padded(size)
 
-    # What lies behind.
+    def window(self, nest: Nest) -> Window | None:
+        """Return how a nest runs by lists of places; within a loop around it, for one value of its index."""
+        found = window_of(nest.steps[0], self.program, self.layout.lengths) if nest.shape is Shape.PLACES else None
+        if not found:
+            return None
+        found = found.at(nest.repeat.index) if nest.repeat else found
+        found = replace(found, time=nest.segments.index) if nest.segments else found
+        if nest.segments and not nest.repeat:  # no step is sure to have a neighbour in its segment
+            return found
+        return along(found, nest.steps[0].target, self.kernel.storage, self.program, self.layout.tile)
 
-    def _padding(self, nest: Nest) -> Iterator[Padding]:
+    def padding(self, nest: Nest) -> Iterator[Padding]:
+        """Yield what lies behind the values that a nest of a tile computes."""
         arrays = [step.target for step in nest.steps if self.kernel.place(step.target) is Place.ARRAY]
         if nest.shape is Shape.LOOPS and not nest.sums and not nest.reduced:
             if nest.innermost == SAMPLE and self._copies_rows(nest):
@@ -189,7 +149,7 @@ class _Axes:
 
     def _ends_early(self, nest: Nest) -> bool:
         """Whether the innermost loop of a nest ends before the last vector does."""
-        return self._end(nest.innermost, nest) != self.layout.padded(self.program.sizes[nest.innermost] or 1)
+        return self.end(nest.innermost, nest) != self.layout.padded(self.program.sizes[nest.innermost] or 1)
 
     def _written_out(self, nest: Nest) -> Iterator[Element]:
         for step in nest.steps:

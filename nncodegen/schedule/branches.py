@@ -7,40 +7,34 @@ there is no BLAS, it runs in blocks.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from nncodegen.ir import SAMPLE, Element
-from nncodegen.schedule.kernel import SINGLE_SAMPLE, TILE, Kernel
-from nncodegen.schedule.nest import Branch, Filling, Nest, Padding, Place, Role, Shape, When
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.nest import Nest, Shape, When
 from nncodegen.schedule.tree import Call
 
 
-def with_loss(whole: Nest, rest: Nest | None = None) -> Nest:
-    """A nest that runs as a whole where the loss is wanted, and otherwise without what only the loss needs."""
-    return replace(whole, padding=(), branch=Branch(When.LOSS, whole, rest))
+@dataclass(frozen=True)
+class Choice:
+    """The nest that runs where a condition holds, and the one that runs elsewhere, if any."""
+
+    when: When
+    then: Nest
+    otherwise: Nest | None = None
 
 
-def with_branch(nest: Nest, kernel: Kernel) -> Nest:
-    """A nest of which everything else is decided, with what runs in its place."""
-    plain = replace(nest, padding=())
-    branch: Branch | None = None
-    if kernel.plan is SINGLE_SAMPLE:
-        nest = plain = _of_one_sample(plain, kernel)
-        if kernel.place(nest.steps[0].target) is Place.GRADIENT:
-            branch = Branch(When.ADDED, replace(plain, added=True), plain)
-    elif kernel.plan is not TILE:
-        return nest
-    elif nest.shape is Shape.BLAS:
-        branch = Branch(When.BLAS, _with_originals(plain, kernel), _without_blas(plain, kernel))
-    elif nest.shape is Shape.PACK and {step.target for step in nest.steps} <= kernel.copies.keys():
+def choice(nest: Nest, kernel: Kernel) -> Choice | None:
+    """Return what runs in the place of a nest of a tile, depending on the call; None where nothing does."""
+    if nest.shape is Shape.BLAS:
+        return Choice(When.BLAS, _with_originals(nest, kernel), _without_blas(nest, kernel))
+    if nest.shape is Shape.PACK and {step.target for step in nest.steps} <= kernel.copies.keys():
         readers = kernel.readers(nest)
         if {reader.shape for reader in readers} == {Shape.BLAS}:
-            branch = Branch(When.NO_BLAS, plain)
-        elif all(_original(reader, kernel) for reader in readers):
-            branch = Branch(When.MANY, plain)
-    elif products := _dot_products(plain, kernel):
-        branch = Branch(When.FEW, products, plain)
-    return replace(nest, branch=branch)
+            return Choice(When.NO_BLAS, nest)
+        return Choice(When.MANY, nest) if all(_original(reader, kernel) for reader in readers) else None
+    products = _dot_products(nest, kernel)
+    return Choice(When.FEW, products, nest) if products else None
 
 
 def factors(nest: Nest | Call) -> tuple[Element, Element]:
@@ -83,23 +77,14 @@ def _dot_products(nest: Nest, kernel: Kernel) -> Nest | None:
     if kernel.stride(a, inner) != 1 or kernel.stride(original, inner) != 1:
         return None
     given = replace(step, expression=step.expression.xreplace({b: original}))
-    return _along(inner, replace(nest, steps=(given,), shape=Shape.DOT_PRODUCTS))
-
-
-def _along(inner: str, nest: Nest) -> Nest:
-    """The nest with an index along the vectors, although it is summed up, and all others one by one."""
-    axes = (replace(a, role=Role.VECTOR if a.index == inner else Role.ONE_BY_ONE) for a in nest.axes)
-    return replace(nest, axes=tuple(axes))
+    return replace(nest, steps=(given,), shape=Shape.DOT_PRODUCTS)
 
 
 def _with_originals(nest: Nest, kernel: Kernel) -> Nest:
     """The product that BLAS computes, of matrices as they are."""
-    (step,), (row,) = nest.steps, rest_of(nest)
-    size = nest.axis(nest.innermost).end
-    early = SAMPLE not in step.over and isinstance(size, int) and kernel.stride(step.target, row) > size
-    padding = (Padding(Filling.ZERO_ENDS, (step.target,)),) if early else ()
+    (step,) = nest.steps
     given = replace(step, expression=step.expression.xreplace(kernel.copies))
-    return replace(nest, steps=(given,), padding=padding)
+    return replace(nest, steps=(given,))
 
 
 def _without_blas(nest: Nest, kernel: Kernel) -> Nest:
@@ -114,14 +99,14 @@ def _without_blas(nest: Nest, kernel: Kernel) -> Nest:
     return replace(nest, shape=Shape.DOT_PRODUCTS_OF_SAMPLES if along else Shape.ACCUMULATE)
 
 
-def _of_one_sample(nest: Nest, kernel: Kernel) -> Nest:
-    """How a nest of a single sample is run: as a product of a matrix and a vector, a reduction of a row, or loops."""
+def of_one_sample(nest: Nest, kernel: Kernel) -> Nest:
+    """Return how a nest of a single sample is run: as a product with a vector, a reduction of a row, or loops."""
     step = nest.steps[0]
     if nest.shape is Shape.CONTRACT:
         (inner,) = step.over
         (matrix,) = (element for element in step.operands if len(element.indices) > 1)
         if kernel.stride(matrix, inner) == 1:
-            return _along(inner, replace(nest, shape=Shape.MATRIX_BY_ROW))
+            return replace(nest, shape=Shape.MATRIX_BY_ROW)
         # outputs are of parameters of the caller, and nothing behind these may be read
         return replace(nest, shape=Shape.ROW_BY_MATRIX if kernel.name == "gradient" else Shape.LOOPS)
     row = isinstance(step.expression, Element) and kernel.storage[step.expression.tensor].strides == (1,)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.ir import Companion
-from nncodegen.schedule.axes import decide
 from nncodegen.schedule.formulas import group_of_rows
 from nncodegen.schedule.layout import choose_layout
 from nncodegen.schedule.loops import make_kernel, without_noise
+from nncodegen.schedule.lower import lower
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.result import Schedule
 
@@ -25,4 +25,4 @@ def schedule_companion(companion: Companion) -> Schedule:
         kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
     grouped = companion.outputs and not (program.layered or companion.curved)
     group = group_of_rows(program, kernel) if grouped else None
-    return Schedule(program, layout, (decide(kernel, program, layout),), fits=group, companion=companion)
+    return Schedule(program, layout, (lower(kernel, program, layout),), fits=group, companion=companion)

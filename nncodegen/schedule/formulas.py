@@ -16,9 +16,9 @@ from sympy import Abs, Function, Piecewise, count_ops
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 from nncodegen.passes.latency import unbranched
-from nncodegen.schedule.axes import decide
 from nncodegen.schedule.kernel import FORMULA, Kernel
 from nncodegen.schedule.layout import LONGEST, Layout, bytes_of
+from nncodegen.schedule.lower import lower
 from nncodegen.schedule.nest import Nest, Place, Storage
 from nncodegen.schedule.plans import SideBySide
 
@@ -65,7 +65,7 @@ def formula_group(program: Program, kernel: Kernel) -> SideBySide:
         len(arrays), kernel.sums, 0, 0, frozenset(), of_loss=frozenset(s.target.tensor for s in of_loss), plan=FORMULA,
     )  # fmt: skip
     layout = Layout(1, BYTES // bytes_of(1, program), (), ())
-    return SideBySide(layout, decide(of_group, program, layout))
+    return SideBySide(layout, lower(of_group, program, layout))
 
 
 def group_of_rows(program: Program, kernel: Kernel) -> SideBySide | None:
@@ -85,7 +85,7 @@ def group_of_rows(program: Program, kernel: Kernel) -> SideBySide | None:
     storage |= {name: Storage(Place.ARRAY, number) for number, name in enumerate(arrays)}
     group = Kernel("rows", (), tuple(map(_nest, loops)), (), storage, len(arrays), 0, 0, 0, frozenset(), plan=FORMULA)
     layout = Layout(1, LONGEST[program.precision], (), ())
-    return SideBySide(layout, decide(group, program, layout, "FITS"))
+    return SideBySide(layout, lower(group, program, layout, "FITS"))
 
 
 def _renamed(steps: Sequence[Step], names: Container[str], word: str) -> tuple[Step, ...]:

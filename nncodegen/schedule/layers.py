@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from nncodegen.ir import Element, Program, Step
-from nncodegen.schedule.axes import decide
 from nncodegen.schedule.kernel import LAYERS, Kernel
 from nncodegen.schedule.layout import LONGEST, Layout
 from nncodegen.schedule.loops import make_kernel
+from nncodegen.schedule.lower import lower
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage, only
 from nncodegen.schedule.plans import SideBySide
 
@@ -40,7 +40,7 @@ def choose_layers(program: Program, layout: Layout, gradient: Kernel) -> SideByS
     layout = Layout(SAMPLES, models, (), ())
     kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))
     kernel = _in_order(_without_copies(replace(kernel, plan=LAYERS)), program)
-    return SideBySide(layout, decide(kernel, program, layout))
+    return SideBySide(layout, lower(kernel, program, layout))
 
 
 def _without_copies(kernel: Kernel) -> Kernel:

@@ -1,25 +1,20 @@
-"""Steps that share one nest of loops, and everything that is decided about these loops.
+"""Steps that share one nest of loops (see ``loops``), before it is known where tensors lie.
 
-A nest is first a choice of steps and loops (see ``loops``). When the places of all tensors are known, the rest is
-decided (see ``axes``): what each axis does and where its loop ends, what the statements are, what pads the arrays that
-they leave, and which other nest runs in its place where that depends on the call.
+When the places of all tensors are known, ``lower`` decides the rest, and makes statements of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sympy import Expr
-
-from nncodegen.ir import SAMPLE, Element, Equation, Solved, Step
+from nncodegen.ir import SAMPLE, Element, Solved, Step
 from nncodegen.schedule.around import Repeat, Segments
 
 if TYPE_CHECKING:
-    from nncodegen.schedule.windows import Window
+    pass
 
 SHORT = 16
 """Iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
@@ -117,68 +112,12 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Axis:
-    """An index of a nest, what it does there, and where a loop over it ends."""
-
-    index: str
-    role: Role
-    end: int | Samples
-
-    @property
-    def short(self) -> bool:
-        """Whether the loop has so few iterations that compilers would unroll it."""
-        return isinstance(self.end, int) and self.end <= SHORT
-
-    def __str__(self) -> str:
-        ends = {
-            Samples.GIVEN: "the last sample", Samples.PADDED: "the end of the last vector of samples",
-            Samples.SEGMENT: "the end of the segment",
-        }  # fmt: skip
-        return f"{self.index} {self.role.value} to {self.end if isinstance(self.end, int) else ends[self.end]}"
-
-
-@dataclass(frozen=True)
-class Statement:
-    """The definition of one value: by a single term, or by the sum or the largest of several.
-
-    ``summed`` says that the value is added to a sum over the samples. It is 0 where an equation does not hold.
-    """
-
-    target: Element
-    terms: tuple[Expr, ...]
-    operator: str | None = None
-    summed: bool = False
-    where: tuple[Equation, ...] = ()
-
-    @cached_property
-    def operands(self) -> tuple[Element, ...]:
-        """The elements that the terms and conditions read, in the order of their text."""
-        read = {e for term in self.terms for e in term.atoms(Element)}
-        return tuple(sorted(read | {equation.data for equation in self.where if equation.data is not None}, key=str))
-
-
-@dataclass(frozen=True)
-class Padding:
-    """What some arrays have behind their values when a nest is done."""
-
-    filling: Filling
-    arrays: tuple[Element, ...]
-
-    def __str__(self) -> str:
-        return f"{self.filling.value} {', '.join(map(str, self.arrays))}"
-
-
-@dataclass(frozen=True)
 class Nest:
     """Steps that share one nest of loops: over ``outer``, then ``reduced``, then (``samples``) over a tile.
 
     ``innermost`` is the index that runs innermost, along the vectors. The indices ``unrolled`` have so few values that
     each has statements of its own in the loop over the others. ``cuts`` are the tensors of each part, one after the
     other, where the target decides whether the parts share their loops.
-
-    The rest follows when all places are known: the ``axes`` in the order of the loops, the ``statements`` of each part,
-    the ``padding`` of the arrays, whether a row of the result may leave its last vector incomplete (``ragged``),
-    whether the values are ``added`` to what is there, and a ``branch``.
     """
 
     outer: tuple[str, ...]
@@ -189,20 +128,12 @@ class Nest:
     shape: Shape = Shape.LOOPS
     unrolled: tuple[str, ...] = ()
     cuts: tuple[frozenset[str], ...] = ()
-    axes: tuple[Axis, ...] = ()
-    statements: tuple[tuple[Statement, ...], ...] = ()
-    padding: tuple[Padding, ...] = ()
-    ragged: bool = False
-    added: bool = False
-    branch: Branch | None = None
     solved: Solved | None = None
     """How the equations of its only step are met, where that has reduced indices."""
     repeat: Repeat | None = None
     """The loop around it and its neighbours that depend on each other."""
     segments: Segments | None = None
     """The loop over segments around it and its neighbours."""
-    window: Window | None = None
-    """How its only step runs by lists of places, if it does."""
     phase: int = 0
     """The number of its phase (see ``phases``); before the samples, of the phase for which it is computed."""
 
@@ -231,41 +162,13 @@ class Nest:
         """The steps that sum over the samples."""
         return tuple(step for step in self.steps if SAMPLE in step.over)
 
-    @property
-    def variants(self) -> tuple[Nest, ...]:
-        """The nest itself, and those of which one runs in its place."""
-        others = (self.branch.then, self.branch.otherwise) if self.branch else ()
-        return (self, *(variant for nest in others if nest for variant in nest.variants))
-
-    @property
-    def elements(self) -> Iterator[Element]:
-        """What it, what runs in its place and the loop around it read and compute."""
-        for step in (step for variant in self.variants for step in variant.steps):
-            yield from (*step.operands, step.target)
-        yield from self.segments.kept if self.segments else ()
-
-    def axis(self, index: str) -> Axis:
-        """What an index does."""
-        return next(axis for axis in self.axes if axis.index == index)
-
-
-@dataclass(frozen=True)
-class Branch:
-    """The nest that runs where a condition holds, and the one that runs elsewhere, if any."""
-
-    when: When
-    then: Nest
-    otherwise: Nest | None = None
-
 
 def only(nests: Iterable[Nest], wanted: Callable[[Step], bool]) -> tuple[Nest, ...]:
     """The nests with those of their steps that are wanted, without any that has none."""
     kept = []
     for nest in nests:
         steps = tuple(filter(wanted, nest.steps))
-        names = {step.target.tensor for step in steps}
-        statements = (tuple(s for s in part if s.target.tensor in names) for part in nest.statements)
-        kept.append(replace(nest, steps=steps, statements=tuple(statements)) if steps != nest.steps else nest)
+        kept.append(replace(nest, steps=steps) if steps != nest.steps else nest)
     return tuple(nest for nest in kept if nest.steps)
 
 

@@ -15,11 +15,11 @@ from itertools import accumulate
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
 from nncodegen.schedule.arrays import Arrays
-from nncodegen.schedule.axes import decide
 from nncodegen.schedule.forms import Form, free
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout, factors_of
 from nncodegen.schedule.loops import in_parts, nests_of, without_noise
+from nncodegen.schedule.lower import lower
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.places import declared, strides_of, transposed_strides, with_strides
 from nncodegen.schedule.plans import SingleSample
@@ -96,7 +96,7 @@ def _predict(one: Program, layout: Layout) -> Kernel:
     nests = tuple(_nests(needed(_split(steps, one), results), one, storage))
     places, arrays = _places(one, layout, nests, storage, ())
     kernel = Kernel("predict", (), nests, (), places, arrays, 0, 0, 0, frozenset(), plan=SINGLE_SAMPLE)
-    return decide(kernel, one, layout)
+    return lower(kernel, one, layout)
 
 
 def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
@@ -129,7 +129,7 @@ def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
         "gradient", (), parts[0], parts[2], places, arrays, tile.sums, 0, 0, frozenset(),
         measured=parts[1], outputs=outputs, of_loss=of_loss, plan=SINGLE_SAMPLE,
     )  # fmt: skip
-    return decide(kernel, one, layout)
+    return lower(kernel, one, layout)
 
 
 def copied(

@@ -19,11 +19,11 @@ from math import prod
 from sympy import Add
 
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, needed
-from nncodegen.schedule.axes import decide
 from nncodegen.schedule.forms import MOST_UNROLLED, Form
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.loops import in_parts, nests_of
+from nncodegen.schedule.lower import lower
 from nncodegen.schedule.nest import Nest, Shape, Storage, matrix_and_row
 from nncodegen.schedule.places import declared, place
 from nncodegen.schedule.plans import SingleSample
@@ -51,7 +51,7 @@ def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | N
     nests = _nests(steps, one, layout, forms, storage)
     places = place(one, layout, ((), nests, (), ()), storage, (), ())
     kernel = Kernel("predict", (), nests, (), *places, plan=SINGLE_SAMPLE)
-    return SingleSample(one, decide(kernel, one, layout), None, 1)
+    return SingleSample(one, lower(kernel, one, layout), None, 1)
 
 
 def _nests(

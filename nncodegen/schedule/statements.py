@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from sympy import S
 
 from nncodegen.ir import SAMPLE, Element, Program, Step
-from nncodegen.schedule.nest import Nest, Place, Statement, Storage
+from nncodegen.schedule.nest import Nest, Place, Storage
+from nncodegen.schedule.tree import Value
+
+
+@dataclass(frozen=True)
+class Definition:
+    """The definition of one value; ``summed`` says that it is added to a sum over the samples."""
+
+    target: Element
+    value: Value
+    summed: bool
 
 
 def numbered(step: Step, numbers: Mapping[str, int]) -> Step:
@@ -52,7 +63,7 @@ def terms(step: Step, program: Program) -> list[Step]:
     return [numbered(step, dict(zip(step.over, values, strict=True))) for values in numbers]
 
 
-def statements(nest: Nest, program: Program, storage: Mapping[str, Storage]) -> tuple[tuple[Statement, ...], ...]:
+def statements(nest: Nest, program: Program, storage: Mapping[str, Storage]) -> tuple[tuple[Definition, ...], ...]:
     """The statements of each part of a nest that reduces nothing in its loops but samples."""
     if nest.sums and not nest.unrolled:
         return (tuple(_statement(step, terms(step, program)) for step in nest.steps),)
@@ -60,7 +71,7 @@ def statements(nest: Nest, program: Program, storage: Mapping[str, Storage]) -> 
     return tuple(_of_part(steps, program, storage) for steps in parts)
 
 
-def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Storage]) -> tuple[Statement, ...]:
+def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Storage]) -> tuple[Definition, ...]:
     """Statements for steps that share a loop.
 
     A sum of products to which one step adds something, as a bias, and which no other reads, has none: that step begins
@@ -91,8 +102,7 @@ def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Stor
     return tuple(_statement(step, written[step.target]) for step in steps if step.target not in absorbed)
 
 
-def _statement(step: Step, terms: Sequence[Step]) -> Statement:
+def _statement(step: Step, terms: Sequence[Step]) -> Definition:
     conditions = () if step.over else step.where  # what is reduced has them around its loops
-    return Statement(
-        step.target, tuple(term.expression for term in terms), step.operator, SAMPLE in step.over, conditions
-    )
+    value = Value(tuple(term.expression for term in terms), step.operator, conditions)
+    return Definition(step.target, value, SAMPLE in step.over)
