@@ -46,7 +46,7 @@ from nncodegen.schedule.kernel import FORMULA, LAYERS, SINGLE_SAMPLE, Kernel, Pl
 from nncodegen.schedule.layers import choose_layers
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import make_kernel
-from nncodegen.schedule.lower import lower
+from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.nest import Filling, Nest, Place, Role, Shape, Storage, When, only
 from nncodegen.schedule.plans import SideBySide, SingleSample
 from nncodegen.schedule.recurrences import settled

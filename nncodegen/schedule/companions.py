@@ -8,7 +8,7 @@ from nncodegen.ir import Companion
 from nncodegen.schedule.formulas import group_of_rows
 from nncodegen.schedule.layout import choose_layout
 from nncodegen.schedule.loops import make_kernel, without_noise
-from nncodegen.schedule.lower import lower
+from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.result import Schedule
 

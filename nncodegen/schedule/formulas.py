@@ -18,7 +18,7 @@ from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 from nncodegen.passes.latency import unbranched
 from nncodegen.schedule.kernel import FORMULA, Kernel
 from nncodegen.schedule.layout import LONGEST, Layout, bytes_of
-from nncodegen.schedule.lower import lower
+from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.nest import Nest, Place, Storage
 from nncodegen.schedule.plans import SideBySide
 

@@ -15,7 +15,7 @@ from nncodegen.ir import Element, Program, Step
 from nncodegen.schedule.kernel import LAYERS, Kernel
 from nncodegen.schedule.layout import LONGEST, Layout
 from nncodegen.schedule.loops import make_kernel
-from nncodegen.schedule.lower import lower
+from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage, only
 from nncodegen.schedule.plans import SideBySide
 

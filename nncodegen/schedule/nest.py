@@ -8,16 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from nncodegen.ir import SAMPLE, Element, Solved, Step
 from nncodegen.schedule.around import Repeat, Segments
-
-if TYPE_CHECKING:
-    pass
-
-SHORT = 16
-"""Iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
 
 
 class Shape(Enum):
@@ -58,23 +51,13 @@ class Place(Enum):
 
 
 class Role(Enum):
-    """What an axis does in a nest, or in a whole plan."""
+    """What samples, units and models do in a plan."""
 
     ABSENT = "absent"
     TILED = "in tiles"
     ONE_BY_ONE = "one by one"
     VECTOR = "along the vector"
     UNROLLED = "written out"
-    REGISTERS = "held in registers"
-    SUMMED = "summed up"
-
-
-class Samples(Enum):
-    """Where a loop ends whose length is not always the same: over the samples of a tile, or the steps of a segment."""
-
-    GIVEN = "count"
-    PADDED = "padded"
-    SEGMENT = "end"
 
 
 class When(Enum):

@@ -19,7 +19,7 @@ from nncodegen.schedule.forms import Form, free
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout, factors_of
 from nncodegen.schedule.loops import in_parts, nests_of, without_noise
-from nncodegen.schedule.lower import lower
+from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.places import declared, strides_of, transposed_strides, with_strides
 from nncodegen.schedule.plans import SingleSample

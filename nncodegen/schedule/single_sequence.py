@@ -23,7 +23,7 @@ from nncodegen.schedule.forms import MOST_UNROLLED, Form
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.loops import in_parts, nests_of
-from nncodegen.schedule.lower import lower
+from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.nest import Nest, Shape, Storage, matrix_and_row
 from nncodegen.schedule.places import declared, place
 from nncodegen.schedule.plans import SingleSample

@@ -1,4 +1,4 @@
-"""What is decided about loops when all places are known: roles, ends, padding, statements, and what runs instead."""
+"""What lowering decides when all places are known: where loops end, padding, statements, and what runs instead."""
 
 import pytest
 import sympy
@@ -7,9 +7,23 @@ import nncodegen as nn
 from nncodegen.ir import SAMPLE, Element, needed
 from nncodegen.passes.latency import ready
 from nncodegen.perceptron import model as perceptron_model
-from nncodegen.schedule import FORMULA, LAYERS, NO_CHOICES, SINGLE_SAMPLE, Filling, Place, Role, Shape, When
+from nncodegen.schedule import FORMULA, LAYERS, NO_CHOICES, SINGLE_SAMPLE, Place, Role, Shape, When
 from nncodegen.schedule.formulas import WINDOW, cost, in_loops, shared
-from nncodegen.schedule.nest import SHORT, Samples
+from nncodegen.schedule.tree import (
+    Call,
+    Fill,
+    Group,
+    If,
+    Let,
+    Load,
+    Loop,
+    Store,
+    Way,
+    bodies,
+    elements,
+    show,
+    targets,
+)
 
 a, b, c, x, y = sympy.symbols("a b c x y")
 
@@ -24,8 +38,22 @@ def network(*units, inputs=8, last="linear", activation="tanh"):
     return nn.Sequential(layers, inputs, loss)
 
 
-def nests_of(kernel):
-    return [variant for nest in kernel.nests_with_metrics for variant in nest.variants if variant.axes]
+def statements_of(kernel):
+    """All statements of a kernel, each with the loops around it."""
+
+    def within(tree, loops):
+        for statement in tree:
+            yield statement, loops
+            inner = (*loops, statement) if isinstance(statement, Loop) else loops
+            for body in bodies(statement):
+                yield from within(body, inner)
+
+    for _, tree in kernel.trees.functions:
+        yield from within(tree, ())
+
+
+def groups_of(kernel):
+    return {s.steps[0].target.tensor: s for s, _ in statements_of(kernel) if isinstance(s, Group) and s.steps}
 
 
 MODELS = {
@@ -37,18 +65,16 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_loop_has_a_role_and_an_end(name):
-    """Each index of a nest has one axis; along vectors runs one index, and it ends no later than the last vector."""
+def test_every_loop_has_an_end(name):
+    """A loop ends behind its last value, or behind the last vector; the innermost alone runs at once."""
     schedule = scheduled(MODELS[name])
     for kernel in schedule.kernels:
-        for nest in nests_of(kernel):
-            assert [axis.index for axis in nest.axes] == [*nest.loops, *nest.unrolled]
-            assert sum(axis.role is Role.VECTOR for axis in nest.axes) <= 1
-            for axis in nest.axes:
-                size = schedule.program.sizes[axis.index]
-                ends = (Samples.GIVEN, Samples.PADDED) if size is None else (size, schedule.layout.padded(size))
-                assert axis.end in ends, (str(axis), nest.steps)
-                assert axis.short == (isinstance(axis.end, int) and axis.end <= SHORT)
+        for loop, around in statements_of(kernel):
+            if isinstance(loop, Loop):
+                size = schedule.program.sizes[loop.index]
+                ends = ("count", "padded") if size is None else (size, schedule.layout.padded(size))
+                assert loop.end in ends, show([loop])
+                assert all(other.way is Way.IN_TURN for other in around)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -57,45 +83,47 @@ def test_rows_from_outside_end_where_they_end(name):
     schedule = scheduled(MODELS[name])
     outside = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.GRADIENT)
     for kernel in schedule.kernels:
-        for nest in (nest for nest in nests_of(kernel) if nest.shape is Shape.LOOPS):
-            touched = {e for step in nest.steps for e in (step.target, *step.operands) if kernel.place(e) in outside}
-            for index in {index for element in touched for index in element.indices} - {SAMPLE, *nest.unrolled}:
-                assert nest.axis(index).end == schedule.program.sizes[index]
-            if any(kernel.place(element) is Place.OUTPUT for element in touched):
-                assert nest.axis(SAMPLE).end is Samples.GIVEN
+        for statement, loops in statements_of(kernel):
+            ends = {loop.index: loop.end for loop in loops}
+            for element in elements([statement]) if isinstance(statement, Load | Store) else ():
+                if kernel.place(element) in outside:
+                    for index in {*element.indices} & {*ends} - {SAMPLE}:
+                        assert ends[index] == schedule.program.sizes[index]
+                    if kernel.place(element) is Place.OUTPUT:
+                        assert ends[SAMPLE] == "count"
 
 
 def test_what_vectors_read_behind_the_samples_is_defined():
     """Arrays that are read along the samples have the last sample again behind them; what has weights has zeros."""
     kernel = scheduled(network(40, 3, last="softmax"), "float64", {"features": ["j"]}).gradient
-    padded = {e.tensor: p.filling for nest in nests_of(kernel) for p in nest.padding for e in p.arrays}
+    filled = {s.target.tensor for s, _ in statements_of(kernel) if isinstance(s, Fill)}
+    filled |= {s.target.tensor for s, loops in statements_of(kernel) if isinstance(s, Store) and loops
+               and loops[-1].begin == "count"}  # fmt: skip
+    computed = {s.target.tensor for s, loops in statements_of(kernel) if isinstance(s, Let | Store)
+                and "padded" in {loop.end for loop in loops if loop.begin == 0}}  # fmt: skip
+    called = {s.steps[-1].target.tensor for s, _ in statements_of(kernel) if isinstance(s, Call)}  # they pad
     along = {
-        operand.tensor
-        for nest in kernel.tile
-        if nest.innermost == SAMPLE and nest.shape is Shape.LOOPS
-        for step in nest.steps
-        for operand in step.operands
-        if kernel.place(operand) is Place.ARRAY
+        element.tensor
+        for statement, loops in statements_of(kernel)
+        if isinstance(statement, Let | Store) and loops and loops[-1].end == "padded"
+        for element in statement.value.operands
+        if kernel.place(element) is Place.ARRAY
     }
-    made = {s.target.tensor: nest for nest in kernel.tile for s in nest.steps}
     assert along
-    for tensor in along:
-        ends = tensor in padded or made[tensor].axis(SAMPLE).end is Samples.PADDED
-        assert ends or made[tensor].shape in (Shape.CONTRACT, Shape.PACK), tensor  # these pad what they compute
-    assert set(padded.values()) <= set(Filling)
+    assert along <= filled | computed | called
 
 
 def test_few_samples_need_no_copy_of_weights():
     """A layer whose weights lie along its inputs has dot products for few samples, and its copy is for many."""
     kernel = scheduled(network(16, 16, 3), choices={"transposed": False}).kernels[0]
-    (product,) = (nest for nest in kernel.tile if nest.steps[0].target.tensor == "s1")
-    assert (product.branch.when, product.branch.then.shape) == (When.FEW, Shape.DOT_PRODUCTS)
-    assert product.branch.otherwise.shape is Shape.CONTRACT
-    read = {kernel.place(element) for element in product.branch.then.steps[0].operands}
-    assert read == {Place.PARAMETER, Place.INPUT}
-    (copy,) = (nest for nest in kernel.before if nest.steps[0].target in product.steps[0].operands)
-    assert (copy.branch.when, copy.branch.otherwise) == (When.MANY, None)
-    assert copy in kernel.prepared
+    (product,) = groups_of(kernel)["s1"].body
+    (few,), (blocks,) = product.body, product.otherwise
+    assert (product.condition, few.shape, blocks.shape) == (When.FEW, Shape.DOT_PRODUCTS, Shape.CONTRACT)
+    assert {kernel.place(element) for element in few.steps[0].operands} == {Place.PARAMETER, Place.INPUT}
+    (copied,) = (e.tensor for e in blocks.steps[0].operands if SAMPLE not in e.indices)
+    together = [s for s, _ in statements_of(kernel) if isinstance(s, If) and s.condition is When.MANY]
+    assert copied in {e.tensor for e in targets(together)}
+    assert not any(condition.otherwise for condition in together)
 
 
 def test_products_of_blas_run_in_blocks_without_one():
@@ -103,35 +131,43 @@ def test_products_of_blas_run_in_blocks_without_one():
     schedule = scheduled(network(40, 40, 2), choices={"blas": True})
     assert schedule.calls_blas
     for kernel in schedule.kernels:
-        products = [nest for nest in kernel.tile if nest.shape is Shape.BLAS]
+        found = [s for s, _ in statements_of(kernel) if isinstance(s, If)]
+        products = [s for s in found if s.condition is When.BLAS]
         assert products
-        for nest in products:
-            assert nest.branch.when is When.BLAS
-            assert not set(kernel.copies) & set(nest.branch.then.steps[0].operands)
-            assert nest.branch.otherwise.shape in (Shape.CONTRACT, Shape.ACCUMULATE, Shape.DOT_PRODUCTS_OF_SAMPLES)
-        assert {nest.branch.when for nest in kernel.before if nest.shape is Shape.PACK} <= {When.NO_BLAS}
+        for product in products:
+            assert product.body[0].shape is Shape.BLAS
+            assert not set(kernel.copies) & set(product.body[0].steps[0].operands)
+            (blocks,) = product.otherwise
+            assert blocks.shape in (Shape.CONTRACT, Shape.ACCUMULATE, Shape.DOT_PRODUCTS_OF_SAMPLES)
+        copies = {e for s in found if s.condition is When.NO_BLAS for e in targets([s])}
+        assert copies == set(kernel.copies)
 
 
 def test_what_the_loss_alone_needs_runs_on_request():
-    """Where the loss is not wanted, a nest of the gradient computes what is left of it, or does not run."""
+    """Where the loss is not wanted, the gradient computes what is left, or nothing."""
     kernel = scheduled(MODELS["features"]).gradient
-    branches = [nest.branch for nest in kernel.tile if nest.branch and nest.branch.when is When.LOSS]
-    assert branches
-    for branch in branches:
-        left = branch.otherwise.steps if branch.otherwise else ()
-        assert {*left} == {step for step in branch.then.steps if step.target.tensor not in kernel.of_loss}
+    found = [s for s, _ in statements_of(kernel) if isinstance(s, If) and s.condition is When.LOSS]
+    assert found
+    for statement in found:
+        whole, left = ({e.tensor for e in targets(body)} for body in bodies(statement))
+        assert whole - left == whole & kernel.of_loss
+        assert left == whole - kernel.of_loss
 
 
 def test_statements_are_what_steps_say():
     """Each value of a nest has one statement, and terms that are added to one other value begin with that."""
     schedule = scheduled(network(3, 2, inputs=2))
     kernel = schedule.kernels[0]
-    statements = [s for nest in kernel.tile for part in nest.statements for s in part]
-    assert len({s.target for s in statements}) == len(statements)
-    z1 = [s for s in statements if s.target.tensor == "z1"]
+    found = [
+        s
+        for s, _ in statements_of(kernel)
+        if isinstance(s, Let) or (isinstance(s, Store) and s.value.terms != (s.target,))
+    ]
+    assert len({s.target for s in found}) == len(found)
+    z1 = [s for s in found if s.target.tensor == "z1"]
     assert [s.target.indices for s in z1] == [(SAMPLE, str(unit)) for unit in range(3)]
-    assert all(s.terms[0] == Element("b1", [s.target.indices[1]]) and len(s.terms) == 3 for s in z1)
-    assert not any(s.target.tensor == "s1" for s in statements)  # its terms are in these
+    assert all(s.value.terms[0] == Element("b1", [s.target.indices[1]]) and len(s.value.terms) == 3 for s in z1)
+    assert not any(s.target.tensor == "s1" for s in found)  # its terms are in these
 
 
 def test_plans():

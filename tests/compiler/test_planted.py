@@ -17,7 +17,7 @@ from nncodegen.errors import ProgramError
 from nncodegen.ir import functions
 from nncodegen.passes import rules
 from nncodegen.runtime.python.certificate import Certificate
-from nncodegen.schedule import arrays, axes, places, statements, tree, windows
+from nncodegen.schedule import arrays, lowering, places, statements, tree, windows
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -122,7 +122,7 @@ def test_two_arrays_in_one_place(monkeypatch):
     monkeypatch.setattr(arrays.Arrays, "place", everything_at_the_beginning)
     with pytest.raises(ProgramError, match="kernel gradient of shared: t7 and h1 lie in the same memory while both"):
         nn.compile_model(model, until="schedule", fit=False)
-    monkeypatch.setattr(axes, "verify_trees", lambda *given: None)
+    monkeypatch.setattr(lowering, "verify_trees", lambda *given: None)
     fault = carried_out(nn.compile_model(model, until="schedule", fit=False)["schedule"], *point)
     assert fault.stage == "schedule"
     assert fault.step.startswith("s1[n, j] = sum(i)")
