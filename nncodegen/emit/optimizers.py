@@ -9,11 +9,10 @@ model's own into the C of the model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sympy import Add, Mul, S
-from sympy.printing.precedence import PRECEDENCE
+from sympy import Add, Mul
 
+from nncodegen.emit.dialects import ANY_TYPE, IN_MODULES
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
@@ -48,27 +47,6 @@ TAIL = """
 
 #endif
 """
-
-
-class RulePrinter(Printer):
-    """Prints for any type of numbers: nothing in the text says which."""
-
-    def _print_Float(self, number: Any) -> str:
-        return f"(real) {super()._print_Float(number)}"
-
-    def _print_Rational(self, number: Any) -> str:
-        return f"(real) {number.p}/{number.q}"
-
-    def _print_Abs(self, function: Any) -> str:
-        return f"magnitude({self._print(function.args[0])})"
-
-    def _print_Pow(self, power: Any) -> str:
-        base, exponent = power.as_base_exp()
-        if exponent == S.Half:
-            return f"root({self._print(base)})"
-        if exponent.is_negative:
-            return f"1/{self.parenthesize(base**-exponent, PRECEDENCE['Mul'], strict=True)}"
-        return super()._print_Pow(power)
 
 
 class RuleEmitter:
@@ -119,7 +97,8 @@ class RuleEmitter:
 
     def _emit_step(self) -> None:
         update, lines = self._update, self._lines
-        printer = (RulePrinter if self._precision is None else Printer)(self._precision or "float64", self._element)
+        dialect = IN_MODULES if self._precision else ANY_TYPE
+        printer = Printer(self._precision or "float64", self._element, dialect)
         read = {element.tensor for step in self._steps for element in step.operands}
         for number, name in enumerate(update.state):
             if name in read or any(result.tensor == name for result in update.results):

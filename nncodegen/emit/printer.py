@@ -1,64 +1,112 @@
-"""Scalar expressions in C, through SymPy's printer."""
+"""Scalar expressions in C, through SymPy's printer: the one printer of them, whose dialects are in ``dialects``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
-import sympy
-from sympy import Expr, Float, Rational, S, sqrt
+from sympy import Expr, Float, Mul, Pow, Rational, S, exp, sqrt
 from sympy.codegen.ast import float32, float64, real
-from sympy.printing.c import C99CodePrinter, known_functions_C99
+from sympy.printing.c import C99CodePrinter
+from sympy.printing.precedence import PRECEDENCE
 
+from nncodegen.emit.dialects import IN_MODULES, Dialect
 from nncodegen.ir import Element
-from nncodegen.ir.functions import INLINE
-from nncodegen.passes.latency import exp_plus_1, half_expm1_plus_1, odds, odds_plus_1
-
-OWN_FUNCTIONS = {name: name if name.endswith("_of") else f"{name}_of" for name in (*INLINE, "odds")}
-"""Functions that are emitted inline -> their names in C; all others are calls of the C library (library.h)."""
-
-FUNCTIONS = frozenset(
-    {
-        *OWN_FUNCTIONS.values(),
-        *(function.__name__ for function in (exp_plus_1, half_expm1_plus_1, odds, odds_plus_1)),
-        *(name for name in known_functions_C99.values() if isinstance(name, str)),
-    }
-)
-"""The functions that printed text may call."""
 
 REAL_TYPES = {"float64": ("double", float64), "float32": ("float", float32)}
 
+PRODUCTS = (2, 3)
+"""Exponents of powers that are printed as products: exact, and without a call."""
+
 
 class Printer(C99CodePrinter):
-    """Prints an expression whose elements are given as C text by ``element``."""
+    """Prints expressions in a dialect, for numbers of a precision.
 
-    def __init__(self, precision: str, element: Callable[[Element], str]) -> None:
+    ``element`` gives the C text of an element, and ``used`` collects the helpers that the printed text needs.
+    """
+
+    def __init__(
+        self,
+        precision: str,
+        element: Callable[[Element], str],
+        dialect: Dialect = IN_MODULES,
+        used: dict[str, None] | None = None,
+    ) -> None:
         super().__init__({"type_aliases": {real: REAL_TYPES[precision][1]}, "math_macros": {}})
-        self._element = element
+        self._element, self._dialect, self._used = element, dialect, {} if used is None else used
+        if dialect.order:
+            self._settings["order"] = "none"  # what is given in an order is printed in it
 
     def print(self, expression: Expr) -> str:
         """One C expression. Constants are folded, so that no call with a constant argument is left."""
         return str(self._print(_folded(expression)))
 
+    def _print(self, expr: Any, **settings: Any) -> str:
+        name = type(expr).__name__
+        return self._call(name, expr.args) if name in self._dialect.functions else str(super()._print(expr, **settings))
+
+    def _call(self, name: str, arguments: Iterable[Expr]) -> str:
+        """A function as the dialect has it; one of two arguments is called again for each that there are besides."""
+        texts, called = [self._print(argument) for argument in arguments], self._dialect.functions[name]
+        if name in self._dialect.helpers:
+            self._used[self._dialect.helpers[name]] = None
+        while len(texts) > called.count("{}") == 2:
+            texts[-2:] = [called.format(*texts[-2:])]
+        return called.format(*texts)
+
     def _print_Element(self, element: Element) -> str:
         return self._element(element)
+
+    # Numbers.
 
     def _print_Integer(self, number: Any) -> str:
         return str(number) if abs(number) < 2**31 else self._print(Float(number, 20))
 
+    def _print_Float(self, number: Any) -> str:
+        text = str(super()._print_Float(number))
+        return f"(real) {text}" if self._dialect.any_type else text
+
+    def _print_Rational(self, number: Any) -> str:
+        if self._dialect.any_type:
+            return f"(real) {number.p}/{number.q}"
+        return str(super()._print_Rational(number))
+
+    # Sums, products and powers.
+
+    def _as_ordered_terms(self, total: Expr, order: Any = None) -> list[Expr]:
+        if self._dialect.order:
+            return self._dialect.order(total.args)
+        return list(super()._as_ordered_terms(total, order))
+
+    def _print_Mul(self, product: Mul) -> str:
+        below = [factor for factor in product.args if isinstance(factor, Pow) and factor.exp.is_negative]
+        if len(below) == 1 and -below[0].exp in PRODUCTS:  # in parentheses, since it follows a division
+            rest = Mul(*(factor for factor in product.args if factor is not below[0]))
+            return f"{self.parenthesize(rest, PRECEDENCE['Mul'], strict=True)}/({self._print(1 / below[0])})"
+        if self._dialect.order and not below:
+            product = Mul(*self._dialect.order(product.args), evaluate=False)
+        return str(super()._print_Mul(product))
+
     def _print_Pow(self, power: Any) -> str:
         base, exponent = power.as_base_exp()
-        if exponent in (2, 3):  # exact, and without a call
-            text = self.parenthesize(base, sympy.printing.precedence.PRECEDENCE["Mul"], strict=True)
-            return "*".join([text] * int(exponent))
-        if abs(exponent) == Rational(3, 2):  # without a call, too; in parentheses, since it may follow a division
-            text = self.parenthesize(base, sympy.printing.precedence.PRECEDENCE["Mul"], strict=True)
-            product = f"({text}*{self._print(sqrt(base))})"
-            return product if exponent > 0 else f"{self._print(Float(1.0))}/{product}"
-        if exponent == -S.Half:
-            return f"{self._print(Float(1.0))}/{self._print(sqrt(base))}"
+        if exponent in PRODUCTS:
+            return "*".join([self._factor(base)] * int(exponent))
+        if exponent == S.Half and "sqrt" in self._dialect.functions:
+            return self._call("sqrt", [base])
+        if exponent == Rational(3, 2):  # without a call, too; in parentheses, since it may follow a division
+            return f"({self._factor(base)}*{self._print(sqrt(base))})"
+        if -exponent in (1, S.Half, Rational(3, 2)):
+            one = "1" if self._dialect.any_type else self._print(Float(1.0))
+            return f"{one}/{self.parenthesize(base**-exponent, PRECEDENCE['Pow'], strict=True)}"
+        if "power" in self._dialect.functions and exponent == Element("t"):
+            return self._call("power", [base])
         return str(super()._print_Pow(power))
+
+    def _factor(self, base: Expr) -> str:
+        return str(self.parenthesize(base, PRECEDENCE["Mul"], strict=True))
+
+    # Choices and functions.
 
     def _print_Piecewise(self, piecewise: Any) -> str:
         *branches, (last, condition) = piecewise.args
@@ -78,24 +126,8 @@ class Printer(C99CodePrinter):
     def _print_Or(self, disjunction: Any) -> str:
         return " || ".join(f"({self._print(part)})" for part in sorted(disjunction.args, key=str))
 
-    def _print_own(self, function: Any) -> str:
-        arguments = ", ".join(self._print(argument) for argument in function.args)
-        return f"{OWN_FUNCTIONS[function.func.__name__]}({arguments})"
-
-    _print_exp = _print_decay = _print_expm1 = _print_log = _print_log1p = _print_tanh_of = _print_own
-    _print_half_expm1 = _print_erf = _print_erfc = _print_odds = _print_own
-
-    def _print_Max(self, maximum: Any) -> str:
-        return self._nested("maximum", maximum.args)
-
-    def _print_Min(self, minimum: Any) -> str:
-        return self._nested("minimum", minimum.args)
-
-    def _nested(self, function: str, arguments: tuple[Expr, ...]) -> str:
-        text = self._print(arguments[-1])
-        for argument in reversed(arguments[:-1]):
-            text = f"{function}({self._print(argument)}, {text})"
-        return str(text)
+    def _print_decay(self, function: Any) -> str:
+        return self._print(exp(-function.args[0], evaluate=False))
 
 
 def _is_constant(node: Any) -> bool:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from nncodegen.emit.dialects import in_registers
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.names import Names
-from nncodegen.emit.ordered import OrderedPrinter
+from nncodegen.emit.printer import Printer
 from nncodegen.ir import Element
 from nncodegen.schedule.registers import OPTION, StraightLine
 
@@ -51,7 +52,7 @@ class RegistersEmitter:
     def _emit_next(self) -> None:
         """All parameters at once: what follows the derivative that comes last is one product and one sum each."""
         lines = self._lines
-        printer = OrderedPrinter(self._precision, self._name, self._line.ready)
+        printer = Printer(self._precision, self._name, in_registers(self._line.ready))
         lines.add(
             f"/* The loss and the outputs of one sample, and one update by {self._line.update.name}.",
             "   *not_finite is 0 unless a new parameter is not finite. */",
@@ -130,7 +131,8 @@ class RegistersEmitter:
         assigned = Counter(step.target for update in self._line.sequential for step in update.steps)
         declared: set[Element] = set()
         for number, update in enumerate(self._line.sequential):
-            name, printer = self._parameters[number], OrderedPrinter(self._precision, self._name, update.ready)
+            name = self._parameters[number]
+            printer = Printer(self._precision, self._name, in_registers(update.ready))
             lines.add("", f"/* {name} */")
             for step in update.steps:
                 kind = "" if step.target in declared else "real " if assigned[step.target] > 1 else "const real "

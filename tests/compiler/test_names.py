@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
+from nncodegen.emit.dialects import FUNCTIONS
 from nncodegen.emit.names import Names, identifier
-from nncodegen.emit.printer import FUNCTIONS
 from nncodegen.export.c.reserved import TAKEN, check_function
 from nncodegen.targets import RUNTIME
 from tests.support import SUPPORT

@@ -12,7 +12,7 @@ import nncodegen as nn
 from nncodegen import perceptron
 from nncodegen.certify.scheduled import carried_out
 from nncodegen.describe import activations
-from nncodegen.emit import printer
+from nncodegen.emit import dialects
 from nncodegen.errors import ProgramError
 from nncodegen.ir import functions
 from nncodegen.passes import rules
@@ -66,7 +66,7 @@ def lost_term(patch):
 
 def wrong_operator(patch):
     """emit: log1p is printed as a logarithm."""
-    patch.setitem(printer.OWN_FUNCTIONS, "log1p", "log_of")
+    patch.setitem(dialects.IN_MODULES.functions, "log1p", "log_of({})")
 
 
 def wrong_option(patch):

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from math import prod
-from typing import Any
 
 from nncodegen.emit.elements import noise_arguments
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import told
 from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
+from nncodegen.export.c.dialects import exported
 from nncodegen.ir import RECURRENCES, Element, Equation, Step, solve
 from nncodegen.ir.equations import affine
 from nncodegen.schedule.joined import Compute, Finish, Item, Loop, Start, Test
@@ -38,38 +38,6 @@ HELPERS |= {n: ("noise", n) for n in ("dropout", "normal")}
 """What printed text may call -> the headers that define it, in this order."""
 
 
-class PlainPrinter(Printer):
-    """Prints with the functions of the C library, or with those of nncodegen, and remembers the helpers it used."""
-
-    def __init__(self, precision: str, element: Any, libm: bool, helpers: dict[str, None]) -> None:
-        super().__init__(precision, element)
-        self._libm, self._suffix, self._helpers = libm, "f" if precision == "float32" else "", helpers
-
-    def _print_own(self, function: Any) -> str:
-        name = function.func.__name__
-        arguments = ", ".join(self._print(argument) for argument in function.args)
-        if not self._libm:
-            self._helpers["functions"] = None
-            return str(super()._print_own(function))
-        if name in HELPERS:
-            self._helpers[name] = None
-            return f"{name.removesuffix('_of')}_of({arguments})"
-        return f"exp{self._suffix}({self._print(-function.args[0])})" if name == "decay" else (
-            f"{name}{self._suffix}({arguments})"
-        )  # fmt: skip
-
-    _print_exp = _print_decay = _print_expm1 = _print_log = _print_log1p = _print_tanh_of = _print_own
-    _print_half_expm1 = _print_erf = _print_erfc = _print_own
-
-    def _print_sign(self, function: Any) -> str:
-        argument = self._print(function.args[0])
-        return f"(real) (({argument} > 0) - ({argument} < 0))"
-
-    def _nested(self, function: str, arguments: tuple[Any, ...]) -> str:
-        self._helpers[function] = None
-        return super()._nested(function, arguments)
-
-
 class PlainEmitter:
     """Writes the bodies of functions for one sample. ``helpers`` collects what they call."""
 
@@ -79,7 +47,7 @@ class PlainEmitter:
         self._solved: set[str] = set()  # the indices that are declared in this block
         for tensor in kernel.program.declared:
             self._names[tensor.name]
-        self._printer = PlainPrinter(kernel.program.precision, self._value, libm, helpers)
+        self._printer = Printer(kernel.program.precision, self._value, exported(libm), helpers)
 
     def emit(self) -> None:
         """Declarations, and the loops; each of the outermost follows a comment that names its steps."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncodegen.emit.printer import FUNCTIONS
+from nncodegen.emit.dialects import FUNCTIONS
 from nncodegen.errors import ModelError
 from nncodegen.export.c.kernels import HELPERS
 

@@ -5,13 +5,10 @@ What is the same for all parameters is computed in double, as in compiled module
 
 from __future__ import annotations
 
-from typing import Any
-
-from sympy import S
-
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.names import Names
-from nncodegen.export.c.kernels import PlainPrinter
+from nncodegen.emit.printer import Printer
+from nncodegen.export.c.dialects import doubles, exported
 from nncodegen.ir import LEARNING_RATE, Element, Update
 
 KNOWN = ("parameter", "gradient", LEARNING_RATE)
@@ -36,8 +33,8 @@ class RuleWriter:
         self._steps = [step for step in rule.steps if step.target.tensor in depends]
         read = {operand.tensor for step in self._steps for operand in step.operands}
         self._cast = [n for n in (*self._numbers, *(s.target.tensor for s in self._uniform), "t") if n in read]
-        self._double = _Powers(precision, self._of_update, libm, helpers)
-        self._real = PlainPrinter(precision, self._value, libm, helpers)
+        self._double = Printer("float64", self._of_update, doubles(precision, libm), helpers)
+        self._real = Printer(precision, self._value, exported(libm), helpers)
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -115,38 +112,3 @@ class RuleWriter:
         if name in ("parameter", "gradient"):
             return {"parameter": "parameters[p]", "gradient": "gradient[p]"}[name]
         return self._now(name) if name in self._cast else self._text(name)
-
-
-class _Powers(PlainPrinter):
-    """Prints powers whose exponent is the number of the update as products, and hands nncodegen's functions reals.
-
-    All is double, whatever the precision of the model; without a C library, so are square roots.
-    """
-
-    def __init__(self, precision: str, element: Any, libm: bool, helpers: dict[str, None]) -> None:
-        super().__init__("float64", element, libm, helpers)
-        self._real = precision
-
-    def _print_Pow(self, power: Any) -> str:
-        base, exponent = power.as_base_exp()
-        if isinstance(exponent, Element) and exponent.tensor == "t":
-            self._helpers["power"] = None
-            return f"power({self._print(base)}, t)"
-        if exponent == S.Half and not self._libm:
-            if self._real == "float64":
-                return f"sqrt({self._print(base)})"
-            self._helpers["root"] = None
-            return f"root_of({self._print(base)})"
-        return super()._print_Pow(power)
-
-    def _print_Abs(self, function: Any) -> str:
-        return (
-            f"fabs((real) ({self._print(function.args[0])}))" if not self._libm else str(super()._print_Abs(function))
-        )
-
-    def _print_own(self, function: Any) -> str:
-        text = super()._print_own(function)
-        return text if self._libm else text.replace("(", "((real) (", 1) + ")"
-
-    _print_exp = _print_decay = _print_expm1 = _print_log = _print_log1p = _print_tanh_of = _print_own
-    _print_half_expm1 = _print_erf = _print_erfc = _print_own

@@ -1,0 +1,70 @@
+"""How C expressions are written where they stand: in modules, in registers, in the runtime.
+
+All are printed by one printer (see ``printer``), also those of exports; what differs between them is data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sympy import Expr
+from sympy.printing.c import known_functions_C99
+
+from nncodegen.ir import Element
+from nncodegen.ir.functions import INLINE
+from nncodegen.passes.latency import exp_plus_1, half_expm1_plus_1, odds, odds_plus_1, ready
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What differs between the places where C expressions stand.
+
+    functions   the name of a function in SymPy -> its text, with {} for each argument; "sqrt" stands for square roots,
+                and "power" for the power of a base by the number of the update. Functions that have no text are those
+                of the C library; without one for decay, it is an exponential, whose argument has the other sign.
+    helpers     the names of functions -> what must stand in the file where they are called
+    any_type    whether numbers are cast to real, in a text that does not know what type that is
+    order       puts the parts of a sum or a product in order; None for the order of SymPy
+    """
+
+    functions: Mapping[str, str]
+    helpers: Mapping[str, str] = field(default_factory=dict)
+    any_type: bool = False
+    order: Callable[[Iterable[Expr]], list[Expr]] | None = None
+
+
+OWN_FUNCTIONS = {name: f"{name.removesuffix('_of')}_of" for name in (*INLINE, odds.__name__)}
+OWN_FUNCTIONS |= {"Max": "maximum", "Min": "minimum"}
+"""The functions that are emitted inline, so that compilers make vectors of loops over them -> their names in C."""
+
+ARGUMENTS = {"tanh_of": 3, "Max": 2, "Min": 2}
+"""How many arguments such a function has, if not one."""
+
+OF_ONE_ARGUMENT = {f.__name__: f.__name__ for f in (exp_plus_1, half_expm1_plus_1, odds, odds_plus_1)}
+OF_ONE_ARGUMENT |= {"exp": "exp_scalar"}
+"""Functions that are ready sooner where there is but one argument at a time -> their names in C."""
+
+FUNCTIONS = frozenset(
+    {*OWN_FUNCTIONS.values(), *OF_ONE_ARGUMENT.values()}
+    | {name for name in known_functions_C99.values() if isinstance(name, str)}
+)
+"""The functions that printed text may call."""
+
+
+def calls(names: Mapping[str, str], argument: str = "{}") -> dict[str, str]:
+    """The texts of calls, given names in C and how each argument is written."""
+    return {name: f"{called}({', '.join([argument] * ARGUMENTS.get(name, 1))})" for name, called in names.items()}
+
+
+IN_MODULES = Dialect(calls(OWN_FUNCTIONS))
+"""The kernels of modules."""
+
+ANY_TYPE = Dialect({**IN_MODULES.functions, "Abs": "magnitude({})", "sqrt": "root({})"}, any_type=True)
+"""The update rules that every model has, in the runtime, which is compiled for either type of numbers."""
+
+
+def in_registers(known: Mapping[Element, int]) -> Dialect:
+    """Scalar text that is bound by latency: what is ready early is used first, given the cycles until values are."""
+    names = {name: called for name, called in OWN_FUNCTIONS.items() if name != "decay"} | OF_ONE_ARGUMENT
+    return Dialect(calls(names), order=lambda parts: sorted(parts, key=lambda part: (ready(part, known), str(part))))

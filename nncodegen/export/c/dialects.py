@@ -1,0 +1,35 @@
+"""How expressions are written in plain C for any compiler, with a C library or without; see ``emit.dialects``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nncodegen.emit.dialects import OWN_FUNCTIONS, Dialect, calls
+from nncodegen.ir.functions import INLINE
+
+BESIDES = ("half_expm1", "tanh_of")
+"""The functions that no C library has: each is a helper of its own name."""
+
+
+def exported(libm: bool) -> Dialect:
+    """Kernels, with the functions of the C library or with those of nncodegen."""
+    own, extrema = (BESIDES if libm else INLINE), {name: OWN_FUNCTIONS[name] for name in ("Max", "Min")}
+    return Dialect(
+        calls({name: OWN_FUNCTIONS[name] for name in own} | extrema) | {"sign": "(real) (({0} > 0) - ({0} < 0))"},
+        {**{name: name if libm else "functions" for name in own}, **extrema},
+    )
+
+
+def doubles(precision: str, libm: bool) -> Dialect:
+    """The numbers of an update, which are double whatever the precision of the model.
+
+    Powers whose exponent is the number of the update are products. Without a C library, nncodegen's functions take
+    reals, except that there is a square root of doubles.
+    """
+    plain = exported(libm)
+    functions, helpers = {"power": "power({}, t)"}, {"power": "power"}
+    if not libm:
+        functions |= calls({name: OWN_FUNCTIONS[name] for name in INLINE} | {"Abs": "fabs"}, "(real) ({})")
+    if not libm and precision == "float32":
+        functions["sqrt"], helpers["sqrt"] = "root_of({})", "root"
+    return replace(plain, functions={**plain.functions, **functions}, helpers={**plain.helpers, **helpers})
