@@ -16,7 +16,7 @@ from nncodegen.export.c.kernels import PlainEmitter
 from nncodegen.ir import Element, evaluate
 from nncodegen.ir.evaluate import interpret
 from nncodegen.schedule.plain import plan_gradient, plan_outputs
-from tests.support.exports import EXPORTS, FORMULAS, MINE, NOISY, OWN_RULE, RULES, deep, formula
+from tests.support.exports import EXPORTS, FORMULAS, MINE, NOISY, RULES, RULES_OF_ONES_OWN, deep, formula
 from tests.support.loops import random_program, values_of
 from tests.support.models import gradient_of, parameter_count
 from tests.support.plain import COMPILERS, REALS, compiled, loaded
@@ -37,11 +37,12 @@ def program_of(model):
     return nn.compile_model(model, until="differentiate")["differentiate"]
 
 
+OWN = list(RULES_OF_ONES_OWN.values())
 RULE_EXPORTS = {
-    "rules64": (formula("rules", [], [], A * B, A, optimizers=[OWN_RULE]), {"optimizers": (*RULES, "nadam")}),
-    "rules32": (formula("rules", [], [], A * B, A, optimizers=[OWN_RULE]), {**MINE, "optimizers": RULES}),
-    "root32": (formula("root", [], [], A * B, A, optimizers=[OWN_RULE]), {**MINE, "optimizers": ["halving"]}),
-    "libm32": (formula("libm", [], [], A * B, A, optimizers=[OWN_RULE]),
+    "rules64": (formula("rules", [], [], A * B, A, optimizers=OWN), {"optimizers": (*RULES, "nadam")}),
+    "rules32": (formula("rules", [], [], A * B, A, optimizers=OWN), {**MINE, "optimizers": RULES}),
+    "root32": (formula("root", [], [], A * B, A, optimizers=OWN), {**MINE, "optimizers": ["halving"]}),
+    "libm32": (formula("libm", [], [], A * B, A, optimizers=OWN),
                {"precision": "float32", "optimizers": ["halving"]}),
     "trained": (deep("trained"), {"parameters": np.linspace(-0.5, 0.5, parameter_count(program_of(deep("trained"))))}),
 }  # fmt: skip
@@ -223,14 +224,14 @@ def gradient(t):
     return np.array([0.4 - 0.2 * t, 0.3 * t])
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, "halving"])
+@pytest.mark.parametrize("name", [*OPTIMIZERS, *RULES_OF_ONES_OWN])
 @pytest.mark.parametrize("export", ["rules64", "rules32"])
 def test_rules(name, export, functions):
     """After a few updates, parameters and state are what the formula of the rule gives."""
     if export == "rules32" and name not in RULES:
         pytest.skip("needs a function of the C library")
     c = functions[export]
-    update = OWN_RULE.update if name == "halving" else describe_update(name)
+    update = RULES_OF_ONES_OWN[name].update if name in RULES_OF_ONES_OWN else describe_update(name)
     expected, expected_state = stepped(update, c.precision)
     parameters = c.array([0.3, -0.7])
     rate = c.real(0.05)

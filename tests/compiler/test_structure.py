@@ -100,7 +100,7 @@ def test_the_runtime_stands_alone():
 
 # --- sizes -------------------------------------------------------------------------------------------------------
 
-LINES_OF_A_FILE, LINES_OF_A_FUNCTION, LINES_OF_EMIT = 400, 60, 2540
+LINES_OF_A_FILE, LINES_OF_A_FUNCTION, LINES_OF_EMIT = 400, 60, 2620
 """The limits for the room of the emitter: a file, a function, all files together."""
 
 

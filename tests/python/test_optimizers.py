@@ -7,6 +7,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.describe.optimizers import OPTIMIZERS
 from tests.support.built import built
+from tests.support.exports import KEEPING_RULE
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -196,6 +197,10 @@ def test_sequential_updates_use_every_optimizer():
     assert result.parameters == pytest.approx(w, rel=1e-11)
 
 
+STILL = nn.Optimizer("still", lambda parameter, gradient, last: (parameter, gradient), ["last"])
+"""A rule that changes no parameter."""
+
+
 def heavy_ball(parameter, gradient, v, t, learning_rate, friction):
     """A rule of a user: friction that fades with the number of the update."""
     v = (1 - friction / t) * v - learning_rate * gradient
@@ -222,6 +227,20 @@ def test_own_rule():
         module.train(X, Y, optimizer="heavy_ball", friction=np.inf)
     formula = nn.Model("formula", parameters={sympy.Symbol("a"): 1.0}, loss=sympy.Symbol("a") ** 2, optimizers=[own])
     assert nn.build(formula, fit=False).train(optimizer="heavy_ball", epochs=2).parameters[0] < 1
+
+
+def test_rule_that_keeps_what_it_is_given():
+    """The state may become the parameter, a hyperparameter or itself, and each parameter may read the number t."""
+    a, updates = sympy.Symbol("a"), 4
+    model = nn.Model("kept", parameters={a: 1.0}, loss=a**2, optimizers=[KEEPING_RULE, STILL])
+    module = nn.build(model, fit=False)
+    before, now, fixed = 0.25, 1.0, 0.5
+    for t in range(1, updates + 1):
+        step = 0.01 * (2 * now * t + fixed) * np.tanh(0.75) + (now - before) / 16
+        before, now = now, now - step
+    found = module.train(optimizer="keeping", learning_rate=0.01, epochs=updates)
+    assert found.parameters == pytest.approx([now], rel=1e-13)
+    assert module.train(optimizer="still", epochs=updates).parameters == [1.0]
 
 
 def plain(parameter, gradient, learning_rate):

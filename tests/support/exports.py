@@ -4,6 +4,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.describe.activations import ACTIVATIONS
+from nncodegen.ir.functions import tanh
 from nncodegen.perceptron import model as perceptron
 
 a, b, x, z, y = sympy.symbols("a b x z y")
@@ -17,6 +18,16 @@ def _halving(parameter, gradient, t, learning_rate, decay, m):
 
 
 OWN_RULE = nn.Optimizer("halving", _halving, ["m"], {"decay": 0.5})
+
+
+def _keeping(parameter, gradient, before, fixed, last, t, learning_rate, k):
+    """A rule that counts for each parameter, and whose state is what it is given: the parameter before, k, itself."""
+    step = learning_rate * (gradient * t + fixed) * tanh(k) + (parameter - before) / 16
+    return parameter - step, parameter, fixed, k
+
+
+KEEPING_RULE = nn.Optimizer("keeping", _keeping, {"before": 0.25, "fixed": 0.5, "last": 0}, {"k": 0.75})
+RULES_OF_ONES_OWN = {rule.name: rule for rule in (OWN_RULE, KEEPING_RULE)}
 
 
 def formula(name, inputs, targets, output, loss, *, first=(1.0, 0.5), symbols=(a, b), **options):
@@ -76,5 +87,7 @@ EXPORTS = {
     "noisy64": (NOISY, {}),
     "noisy32": (NOISY, MINE),
 }  # fmt: skip
-RULES = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "adamax", "lion", "rprop", "halving")
+RULES = (
+    "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "adamax", "lion", "rprop", *RULES_OF_ONES_OWN
+)  # fmt: skip
 """All that need no function of the C library; a test asks for nadam besides."""

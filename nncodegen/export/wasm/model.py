@@ -63,7 +63,7 @@ class WasmModel(PlainModel):
     @cached_property
     def training(self) -> WebTraining:
         """The options of a training."""
-        return WebTraining(self.name, self.request.precision, self.rules)
+        return WebTraining(self.name, self.rules)
 
     def sources(self) -> dict[str, str]:
         """The C, by the names of its files."""

@@ -8,7 +8,7 @@ from math import isnan, nan
 
 from nncodegen.emit.lines import Lines
 from nncodegen.errors import ModelError
-from nncodegen.export.c.rules import RuleWriter
+from nncodegen.export.c.rules import arguments
 from nncodegen.ir import LEARNING_RATE, Update
 
 OPTIONS_OF_ALL = ("optimizer", "update", "learningRate", "epochs", "batchSize", "shuffle", "seed")
@@ -35,8 +35,8 @@ def default_options(rule: Update) -> dict[str, float]:
 class WebTraining:
     """The options of a training by some rules, and the macros that ``web_training.h`` needs."""
 
-    def __init__(self, name: str, precision: str, rules: Sequence[Update]) -> None:
-        self._name, self._precision, self._rules = name, precision, rules
+    def __init__(self, name: str, rules: Sequence[Update]) -> None:
+        self._name, self._rules = name, rules
         self.hyperparameters = tuple(dict.fromkeys(option for rule in rules for option in default_options(rule)))
         for chosen in (*self.hyperparameters, *(rule.name for rule in rules)):
             if chosen in (*OPTIONS_OF_ALL, *UPDATES):
@@ -87,9 +87,8 @@ class WebTraining:
 
     def _call(self, rule: Update) -> str:
         """The update by a rule."""
-        writer = RuleWriter(rule, self._name, self._precision, False, {})
-        arguments = (name if name in ("state", "t") else self._option(name) for name in writer.arguments)
-        return f"{self._name}_{rule.name}({', '.join(['parameters', 'gradient', *arguments])});"
+        given = (name if name in ("state", "t") else self._option(name) for name in arguments(rule))
+        return f"{self._name}_{rule.name}({', '.join(['parameters', 'gradient', *given])});"
 
     def _option(self, name: str) -> str:
         """An option of a rule in C, by its name in Python, in the type that the rule takes."""
