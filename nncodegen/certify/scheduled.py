@@ -34,11 +34,13 @@ from nncodegen.schedule.tree import (
     Call,
     Combine,
     Cut,
+    Exists,
     Fill,
     First,
     Gather,
     Group,
     If,
+    Later,
     Let,
     Limits,
     Load,
@@ -46,6 +48,7 @@ from nncodegen.schedule.tree import (
     Solve,
     Statement,
     Store,
+    Test,
     Tree,
     Value,
     Variable,
@@ -206,7 +209,7 @@ class _Run:
                     body, self._solved(Solved((solution,), (), ()), {solution.index: self._end(end, grid)}, grid)
                 )
             case If():
-                self._tree(statement.body if self._holds(statement.condition, grid) else statement.otherwise, grid)
+                self._if(statement, grid)
             case Limits():
                 return self._in_segment(statement, grid)
             case Gather(solution, size):
@@ -214,9 +217,10 @@ class _Run:
             case Let(target, value):
                 self._names(target)
                 self.memory.let(target, self._value(value, grid, target), _everywhere(grid))
-            case Accumulate(target, value):
+            case Accumulate(target, value, combine):
                 self._names(target)
-                self.sums[target.tensor] = grid.kept(self._value(value, grid, target), 0.0), _everywhere(grid)
+                terms = grid.kept(self._value(value, grid, target), NEUTRAL.get(combine, 0.0))
+                self.sums[target.tensor] = terms, _everywhere(grid)
             case Store():
                 self._names(statement.target)
                 self._store(statement, grid)
@@ -260,6 +264,13 @@ class _Run:
         for value in reversed(values) if loop.backward else values:
             self._tree(loop.body, grid.of(loop.index, value))
 
+    def _if(self, statement: If, grid: Grid) -> None:
+        known = statement.condition
+        if isinstance(known, Exists | Later | Equation):
+            self._tree(statement.body, self._where([known], grid))
+        else:
+            self._tree(statement.body if self._holds(known, grid) else statement.otherwise, grid)
+
     def _end(self, extent: int | str, grid: Grid) -> int:
         """Where a loop begins or ends; a tile is full, so that no loop goes over what pads it."""
         if isinstance(extent, int):
@@ -277,6 +288,14 @@ class _Run:
         rows = {"begin": begin, "end": end, "(end - 1)": end - 1, "(end - begin - 1)": end - begin - 1}
         return replace(grid, given={**grid.given, **{name: np.asarray(value) for name, value in rows.items()}})
 
+    def _where(self, tests: Iterable[Test], grid: Grid) -> Grid:
+        """The grid where some tests hold; that there is a value of an index, it knows from where that was solved."""
+        grid = grid.where([test for test in tests if isinstance(test, Equation)], self._read)
+        for test in tests:
+            if isinstance(test, Later):
+                grid = replace(grid, holds=grid.holds & (grid.number(test.index) > 0))
+        return grid
+
     def _solved(self, solved: Solved, ends: Mapping[str, int], grid: Grid) -> Grid:
         return grid.solved(solved, ends, self._read, self.time)
 
@@ -287,8 +306,7 @@ class _Run:
 
     def _value(self, value: Value, grid: Grid, target: Element) -> Array:
         """A value along all axes."""
-        equations = [test for test in value.where if isinstance(test, Equation)]
-        own = replace(grid.where(equations, self._read), axes=grid.axes)
+        own = self._where(value.where, grid)
         otherwise = 0.0 if value.otherwise is None else float(value.otherwise)
         terms = [own.kept(self._number(term, grid, target), otherwise) for term in value.terms]
         found = np.max(terms, axis=0) if value.operator == "max" else sum(terms[1:], terms[0])
@@ -333,8 +351,7 @@ class _Run:
 
     def _first(self, first: First, grid: Grid) -> None:
         """The number of the first term that is not 0, or how many there are."""
-        equations = [test for test in first.value.where if isinstance(test, Equation)]
-        holds = grid.where(equations, self._read).holds
+        holds = self._where(first.value.where, grid).holds
         (term,) = first.value.terms
         number = sum((factor * grid.number(index) for index, factor in first.numbers), start=np.asarray(0))
         found = np.where(holds & (self._number(term, grid, first.target) != 0), number, first.count)

@@ -48,6 +48,10 @@ class Elements:
         for tensor in program.declared:
             self.names[tensor.name]
 
+    def named(self, element: Element) -> str:
+        """The name of a tensor in comments: that of its source, if it would only be a copy."""
+        return self.names[self.kernel.sources.get(element.tensor, element.tensor)]
+
     def place(self, element: Element) -> Place:
         """The kind of place."""
         return self.kernel.place(element)
@@ -60,11 +64,15 @@ class Elements:
         """The local variable for the current value of an array, which may lie there later: h1_now, output_now."""
         return f"{self.name(element).removesuffix('_')}_now"
 
+    def variable(self, element: Element) -> str:
+        """The local variable of a value, which may lie in an array as well."""
+        return self.local(element) if self.place(element) is Place.ARRAY else self.name(element)
+
     def value(self, element: Element, local: Container[str]) -> str:
         """The value of an element, given the tensors that the current loop computes."""
         place = self.place(element)
         if element.tensor in local:
-            return self.local(element) if place is Place.ARRAY else self.name(element)
+            return self.variable(element)
         if place is Place.LOCAL or place in self.loaded or self._is_named(element):
             return self.name(element)
         double = place is Place.SUM and self.sums_are_double

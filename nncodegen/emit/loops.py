@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -10,8 +11,9 @@ from typing import assert_never
 from sympy import Expr, S
 
 from nncodegen.emit.calls import Calls
+from nncodegen.emit.dialects import IN_MODULES, Dialect
 from nncodegen.emit.elements import Elements
-from nncodegen.emit.lines import Lines, head
+from nncodegen.emit.lines import Lines, head, wrapped
 from nncodegen.emit.printer import Printer
 from nncodegen.ir import Element, Equation, Solution, Step
 from nncodegen.ir.equations import affine
@@ -24,7 +26,7 @@ from nncodegen.schedule.tree import (
     Call,
     Combine,
     Cut,
-    Exists,
+    Extent,
     Fill,
     First,
     Gather,
@@ -37,6 +39,7 @@ from nncodegen.schedule.tree import (
     Solve,
     Statement,
     Store,
+    Test,
     Tree,
     Value,
     Variable,
@@ -55,6 +58,8 @@ class _Scope:
 
     local: frozenset[str] = frozenset()
     heads: tuple[str, ...] = ()
+    solved: frozenset[str] = frozenset()
+    """The indices that several equations give there: each has a block, so that none hides another."""
 
 
 @dataclass
@@ -62,35 +67,44 @@ class LoopPrinter:
     """Prints the trees of a kernel. ``descend`` is the next value of a parameter, given its place and its gradient."""
 
     at: Elements
-    calls: Calls
+    calls: Calls | None
     lines: Lines
     descend: Callable[[Element, str], str] | None = None
+    dialect: Dialect = IN_MODULES
+    used: dict[str, None] = field(default_factory=dict)
+    breaks: str = ""
+    """Behind which text lines may break, if at all."""
     printer: Printer = field(init=False)
     scope: _Scope = field(init=False, default_factory=_Scope)
 
     def __post_init__(self) -> None:
-        self.printer = Printer(self.at.program.precision, self.value_of)
+        self.printer = Printer(self.at.program.precision, self.value_of, self.dialect, self.used)
 
     def value_of(self, element: Element) -> str:
         """Return an element: by the name of its local value, or in memory."""
         return self.at.value(element, self.scope.local)
 
-    def print(self, tree: Iterable[Statement]) -> None:
+    def print(self, tree: Tree) -> None:
         """Print statements, each group after an empty line and a comment that names its steps."""
-        outer = self.scope
+        outer, given = self.scope, Counter(each.solution.index for each in tree if isinstance(each, Solve))
+        self.scope = replace(outer, solved=frozenset(index for index, times in given.items() if times > 1))
         for statement in tree:
             self._statement(statement)
         self.scope = outer
 
+    def _add(self, *lines: str) -> None:
+        for line in lines:
+            self.lines.add(*(wrapped(line, self.breaks) if self.breaks else [line]))
+
     def _statement(self, statement: Statement) -> None:
-        add = self.lines.add
+        add = self._add
         match statement:
             case Group():
                 self._group(statement)
             case Loop():
                 self._loop(_loop_head(statement, self.at), statement.body)
             case Solve():
-                self._loop(_solve_head(statement), statement.body)
+                self._solve(statement)
             case If():
                 self._if(statement)
             case Limits():
@@ -102,12 +116,12 @@ class LoopPrinter:
             case Let(target, value):
                 text = self._value(value)
                 self._known(target)
-                add(f"const real {self.value_of(target)} = {text};")
-            case Variable(target):
+                add(f"const real {self.at.variable(target)} = {text};")
+            case Variable(target, start):
                 self._known(target)
-                add(f"real {self.value_of(target)} = 0;")
-            case Accumulate(target, value):
-                add(f"{self.at.name(target)} += {self._value(value)};")
+                add(f"real {self.at.variable(target)} = {self._term(start)};")
+            case Accumulate():
+                add(self._accumulate(statement))
             case Store():
                 add(*self._store(statement))
             case First():
@@ -117,8 +131,10 @@ class LoopPrinter:
             case Move():
                 add(self._move(statement))
             case Call():
+                assert self.calls
                 add(*self.calls.of(statement))
             case Fill():
+                assert self.calls
                 add(self.calls.fill(statement))
             case _:
                 assert_never(statement)
@@ -137,11 +153,7 @@ class LoopPrinter:
 
     def _comment(self, group: Group) -> list[str]:
         """Say which steps statements came from, in names of C: a user's text could end the comment."""
-        names, sources = self.at.names, self.at.kernel.sources
-
-        def name_of(element: Element) -> str:
-            return names[sources.get(element.tensor, element.tensor)]
-
+        name_of = self.at.named
         steps = group.steps
         if len(steps) > 1 and group.plain:
             return [f"/* {name_of(steps[0].target)} to {name_of(steps[-1].target)} */"]
@@ -159,10 +171,24 @@ class LoopPrinter:
 
     def _if(self, statement: If) -> None:
         known = statement.condition
-        text = f"segment == {known.number}" if isinstance(known, Begins) else CONDITIONS[known]
+        if isinstance(known, Begins):
+            text = f"segment == {known.number}"
+        else:
+            text = CONDITIONS[known] if isinstance(known, When | Asked) else self._test(known)
         self._block(f"if ({text})", (), statement.body)
         if statement.otherwise:
             self._block("else", (), statement.otherwise)
+
+    def _solve(self, solve: Solve) -> None:
+        """An index that an equation gives, and that there is such a value: below 0, it would be a very large number."""
+        solution, index, end = solve.solution, solve.solution.index, solve.end
+        if index in self.scope.solved:
+            self._block("", (), (solve,))
+            return
+        exists = f"{index} - begin < end - begin" if end == "end" else f"{index} < {end}"
+        whole = f" && {solution.divisor}*{index} == {solution.dividend}" if solution.divisor > 1 else ""
+        self._add(self._gather(solution, end) if solution.gathers else f"const size_t {index} = {solution};")
+        self._block(f"if ({exists}{whole})", (), solve.body)
 
     def _cut(self, cut: Cut) -> None:
         at = self.at
@@ -176,7 +202,9 @@ class LoopPrinter:
     # Statements.
 
     def _term(self, term: Expr) -> str:
-        return "-HUGE_VAL" if term is S.NegativeInfinity else self.printer.print(term)
+        if term is S.NegativeInfinity:
+            return "-HUGE_VALF" if self.at.program.precision == "float32" else "-HUGE_VAL"
+        return self.printer.print(term)
 
     def _value(self, value: Value) -> str:
         """A value: its only term, their sum or the largest of them, where its conditions hold."""
@@ -186,22 +214,32 @@ class LoopPrinter:
         if not value.where:
             return text
         otherwise = "0" if value.otherwise is None else self._term(value.otherwise)
-        return f"({' && '.join(map(self._test, value.where))} ? {text} : {otherwise})"
+        return f"{' && '.join(map(self._test, value.where))} ? {text} : {otherwise}"
 
-    def _test(self, test: Exists | Equation) -> str:
+    def _test(self, test: Test) -> str:
         """Whether something holds: numbers below 0 are very large ones, which no index is."""
-        if isinstance(test, Exists):
+        if not isinstance(test, Equation):
             return str(test)
         if isinstance(test.left, str):
             return f"{test.left} == {test.right}"
-        return f"{self.value_of(test.left)} == (real) ({test.right})"
+        return f"{self.value_of(test.left)} == {_real(test.right)}"
 
-    def _gather(self, solution: Solution, size: int) -> str:
+    def _gather(self, solution: Solution, size: Extent) -> str:
         terms = [(self.value_of(e) if isinstance(e, Element) else e, factor) for e, factor in solution.terms]
+        self.used["number_in"] = None
         return f"const size_t {solution.index} = number_in({affine(terms, solution.offset)}, {size});"
+
+    def _accumulate(self, statement: Accumulate) -> str:
+        name, value = self.at.variable(statement.target), self._value(statement.value)
+        if statement.combine is Combine.MAX:
+            self.used["maximum"] = None
+            return f"{name} = maximum({name}, {value});"
+        return f"{name} += {value};"
 
     def _store(self, store: Store) -> tuple[str, ...]:
         place, value = self.at.stored(store.target), self._value(store.value)
+        if store.value.terms == (store.target,):
+            value = self.at.variable(store.target)
         match store.combine:
             case Combine.SET:
                 return (f"{place} = {value};",)
@@ -209,10 +247,12 @@ class LoopPrinter:
                 double = self.at.sums_are_double and self.at.place(store.target) is Place.SUM
                 return (f"{place} += {self._double(value) if double else value};",)
             case Combine.ADD_SCALED:
-                factor = value if isinstance(store.value.terms[0], Element) else f"({value})"
+                alone = isinstance(store.value.terms[0], Element) and not store.value.where
+                factor = value if alone else f"({value})"
                 return (f"{place} += scale*{factor};",)
             case Combine.ADD_OR_SET:
-                return (f"{place} = {value} + (add ? {place} : 0);",)
+                term = f"({value})" if store.value.where else value
+                return (f"{place} = {term} + (add ? {place} : 0);",)
             case Combine.MAX:
                 return f"const real value = {value};", f"{place} = {place} > value ? {place} : value;"
             case Combine.DESCEND:
@@ -225,10 +265,10 @@ class LoopPrinter:
         return f"(double) {cast}" if self.at.program.precision == "float32" else value
 
     def _first(self, first: First) -> str:
-        place = self.at.stored(first.target)
+        place = self.at.variable(first.target) if first.local else self.at.stored(first.target)
         value = self.printer.print(*first.value.terms)
         tests = [*map(self._test, first.value.where), f"{place} == {first.count}", f"{value} != 0"]
-        return f"{place} = {' && '.join(tests)} ? (real) ({affine(first.numbers, 0)}) : {place};"
+        return f"{place} = {' && '.join(tests)} ? {_real(affine(first.numbers, 0))} : {place};"
 
     def _move(self, move: Move) -> str:
         tile = "" if self.at.kernel.plan.samples is Role.ABSENT else "*TILE"
@@ -251,20 +291,17 @@ def _loop_head(loop: Loop, at: Elements) -> str:
             return f"{loop.end}_LOOP\n{text}"
 
 
-def _solve_head(solve: Solve) -> str:
-    """An index that an equation gives, and that there is such a value: below 0, it would be a very large number."""
-    solution, index, end = solve.solution, solve.solution.index, solve.end
-    exists = f"{index} - begin < end - begin" if end == "end" else f"{index} < {end}"
-    whole = f" && {solution.divisor}*{index} == {solution.dividend}" if solution.divisor > 1 else ""
-    return f"const size_t {index} = {solution};\nif ({exists}{whole})"
-
-
 def _limits(limits: Limits) -> str:
     rest = limits.size - (limits.count - 1) * limits.length
     last = str(limits.length)
     if rest < limits.length:
         last = f"(segment < {limits.count - 1} ? {limits.length} : {rest})"
     return f"const size_t begin = segment*{limits.length}, end = begin + {last};"
+
+
+def _real(number: str) -> str:
+    """A whole number as a real one."""
+    return f"(real) {number}" if number.isidentifier() else f"(real) ({number})"
 
 
 def told(steps: Iterable[Step], name_of: Callable[[Element], str]) -> list[str]:

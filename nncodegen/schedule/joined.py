@@ -1,4 +1,4 @@
-"""The tree of plain loops: which step is computed in which loop.
+"""Plain loops: which step is computed in which loop.
 
 Steps join loops that are there: as many as can be in one loop, before another one begins. Steps that depend on each
 other (see ``ir.recurrence``) are in one loop over their index, which runs in their direction; what was there before in
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 
 from nncodegen.ir import (
     RECURRENCES,
-    SAMPLE,
     Element,
     Equation,
     Group,
@@ -24,26 +23,6 @@ from nncodegen.ir import (
     solve,
     steps_of,
 )
-
-
-@dataclass(frozen=True)
-class Loop:
-    """A loop over an index, from its first value (``forward``) or from its last, and what is in it."""
-
-    index: str
-    size: int
-    body: tuple[Item, ...]
-    forward: bool = True
-
-
-@dataclass(frozen=True)
-class Test:
-    """What is in it happens where an equation holds: an index has then the value that it is solved for."""
-
-    equation: Solution | Equation
-    size: int
-    """The size of that index."""
-    body: tuple[Item, ...]
 
 
 @dataclass(frozen=True)
@@ -65,9 +44,6 @@ class Finish:
     """Behind the loops of a reduction, whose value is then known."""
 
     step: Step
-
-
-Item = Loop | Test | Start | Compute | Finish
 
 
 @dataclass(eq=False)
@@ -267,15 +243,3 @@ def _may_join(loop: Node, unit: Unit) -> bool:
         if target and (loop.index, loop.index) not in zip(target.indices, operand.indices, strict=True):
             return False  # a reduction that is not finished, or the value of another iteration
     return True
-
-
-def frozen(node: Node, one: Program) -> tuple[Item, ...]:
-    """The items of a node."""
-    return tuple(_item(item, one) if isinstance(item, Node) else item for item in node.body)
-
-
-def _item(node: Node, one: Program) -> Item:
-    body = frozen(node, one)
-    if node.equation:
-        return Test(node.equation, one.sizes[getattr(node.equation, "index", SAMPLE)] or 1, body)
-    return Loop(node.index, one.sizes[node.index] or 1, body, node.forward is not False)

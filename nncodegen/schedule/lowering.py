@@ -10,7 +10,7 @@ from math import prod
 
 from sympy import Integer, S
 
-from nncodegen.ir import SAMPLE, Element, Equation, Program
+from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.schedule.around import Repeat, Segments
 from nncodegen.schedule.axes import SEGMENT, Ends, Padding
 from nncodegen.schedule.branches import choice, of_one_sample, rest_of
@@ -19,6 +19,7 @@ from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Filling, Nest, Place, Role, Shape, When, only
 from nncodegen.schedule.statements import Definition, statements
 from nncodegen.schedule.tree import (
+    NEUTRAL,
     Accumulate,
     Asked,
     Begins,
@@ -38,6 +39,7 @@ from nncodegen.schedule.tree import (
     Loop,
     Solve,
     Store,
+    Test,
     Tree,
     Trees,
     Value,
@@ -46,9 +48,6 @@ from nncodegen.schedule.tree import (
 )
 from nncodegen.schedule.tree import Statement as Lowered
 from nncodegen.schedule.verify import verify_trees
-
-NEUTRAL = {"sum": S.Zero, "max": S.NegativeInfinity}
-"""What a reduction starts from."""
 
 OUTSIDE = frozenset((Place.INPUT, Place.TARGET))
 """The places of the caller that loops over samples read once in each iteration."""
@@ -221,7 +220,7 @@ class _Lower:
 
     def _statements(
         self, own: Sequence[Definition], later: Sequence[Sequence[Definition]] = (),
-        exists: tuple[Exists | Equation, ...] = (), added: bool = False, samples: bool = False,
+        exists: tuple[Test, ...] = (), added: bool = False, samples: bool = False,
     ) -> Tree:  # fmt: skip
         """The statements of a part, after the inputs and targets that they read; ``later`` ones follow."""
         read = sorted({element for one in own for element in one.value.operands}, key=str)
@@ -272,7 +271,7 @@ class _Lower:
         inner = (*variables, *self._around(nest.reduced, nest, ends, loops), *results)
         return self._around(nest.outer, nest, ends, inner)
 
-    def _gathered(self, nest: Nest) -> tuple[tuple[Gather, ...], tuple[Exists | Equation, ...]]:
+    def _gathered(self, nest: Nest) -> tuple[tuple[Gather, ...], tuple[Test, ...]]:
         """The indices whose values an array has, and the conditions under which a term exists."""
         solutions = [solution for solution in (nest.solved.solutions if nest.solved else ()) if solution.gathers]
         gathers = tuple(Gather(solution, self._size(solution.index)) for solution in solutions)

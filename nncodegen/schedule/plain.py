@@ -21,11 +21,13 @@ from sympy import S
 
 from nncodegen.ir import RECURRENCES, Element, Program, Step, Tensor, needed
 from nncodegen.schedule.forms import free
-from nncodegen.schedule.joined import Compute, Item, Node, frozen, tree
+from nncodegen.schedule.joined import Compute, Node, tree
 from nncodegen.schedule.nest import Place, Storage
+from nncodegen.schedule.plain_lowering import PlainLowering
 from nncodegen.schedule.recurrences import in_place, settled
 from nncodegen.schedule.single_sample import without_samples
 from nncodegen.schedule.statements import numbered, single_values
+from nncodegen.schedule.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class PlainKernel:
     """
 
     program: Program
-    body: tuple[Item, ...]
+    body: Tree
     storage: Mapping[str, Storage]
     work: int
 
@@ -88,7 +90,8 @@ def _plan(one: Program, place: Place, results: Iterable[Element], positions: Seq
     storage |= _outside(one)
     storage |= {element.tensor: Storage(Place.LOCAL) for element in loss}
     arrays, work = _arrays(root, one, storage)
-    return PlainKernel(one, frozen(root, one), storage | arrays, work)
+    storage |= arrays
+    return PlainKernel(one, PlainLowering(one, storage)(root), storage, work)
 
 
 def _numbered(step: Step, one: Program) -> Step:

@@ -9,8 +9,8 @@
               | Gather(solution, size)                the value of an index, read from an array
               | Load(element)                         an input or target becomes a local value
               | Let(target, value)                    a local value
-              | Variable(target)                      a local sum, 0 at first
-              | Accumulate(target, value)             adds to a local sum
+              | Variable(target, start)               a local variable, such as a sum
+              | Accumulate(target, value, combine)    adds to such a variable, or takes the larger of both
               | Store(target, value, combine)         a value goes to its place in memory
               | First(target, value, numbers)         the number of the first term that is not 0
               | Cut(kept, read)                       where the target wants it so, the loops end here and begin again
@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from sympy import Expr
+from sympy import Expr, S
 
 from nncodegen.ir import Element, Equation, Solution, Step
 from nncodegen.schedule.around import Move
@@ -37,6 +37,9 @@ from nncodegen.schedule.windows import Window
 
 SHORT = 16
 """Iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
+
+NEUTRAL = {"sum": S.Zero, "max": S.NegativeInfinity}
+"""What a reduction starts from."""
 
 Extent = int | str
 """Where a loop begins or ends: a number, or the name of one, as count, padded, begin, end, MODELS."""
@@ -75,6 +78,16 @@ class Exists:
 
 
 @dataclass(frozen=True)
+class Later:
+    """That an index is not at its first value."""
+
+    index: str
+
+    def __str__(self) -> str:
+        return f"{self.index} > 0"
+
+
+@dataclass(frozen=True)
 class Begins:
     """That a loop over segments is at its first one, which has this number."""
 
@@ -82,6 +95,10 @@ class Begins:
 
     def __str__(self) -> str:
         return f"segment = {self.number}"
+
+
+Test = Exists | Later | Equation
+"""What holds for some values of indices."""
 
 
 class Asked(Enum):
@@ -99,7 +116,7 @@ class Value:
 
     terms: tuple[Expr, ...]
     operator: str | None = None
-    where: tuple[Exists | Equation, ...] = ()
+    where: tuple[Test, ...] = ()
     otherwise: Expr | None = None
 
     def __str__(self) -> str:
@@ -159,9 +176,9 @@ class Solve:
 
 @dataclass(frozen=True)
 class If:
-    """What happens where something holds that only a running kernel knows, and what happens elsewhere."""
+    """What happens where something holds, and what happens elsewhere."""
 
-    condition: When | Begins | Asked
+    condition: When | Begins | Asked | Test
     body: Tree
     otherwise: Tree = ()
 
@@ -204,17 +221,19 @@ class Let:
 
 @dataclass(frozen=True)
 class Variable:
-    """A local sum, which is 0 at first."""
+    """A local variable in which a sum, or another reduction, is computed, and what it starts from."""
 
     target: Element
+    start: Expr = S.Zero
 
 
 @dataclass(frozen=True)
 class Accumulate:
-    """Adds to a local sum."""
+    """Adds to a local variable, or makes it the larger of both."""
 
     target: Element
     value: Value
+    combine: Combine = Combine.ADD
 
 
 @dataclass(frozen=True)
@@ -230,13 +249,14 @@ class Store:
 class First:
     """The number of a term, if it is the first that is not 0; ``numbers`` says what each index counts for.
 
-    What is there at first is the number of all terms, ``count``.
+    What is there at first is the number of all terms, ``count``: in memory, or in a local variable.
     """
 
     target: Element
     value: Value
     numbers: tuple[tuple[str, int], ...]
     count: int
+    local: bool = False
 
 
 @dataclass(frozen=True)
@@ -346,6 +366,8 @@ def elements(tree: Iterable[Statement]) -> Iterator[Element]:
                 yield from (e for step in statement.steps for e in (*step.operands, step.target))
             case Move():
                 yield from (e for e in (statement.source, statement.target) if e is not None)
+            case If(Equation() as test, _, _) if test.data is not None:
+                yield test.data
             case Gather() | Solve():
                 yield from (name for name, _ in statement.solution.terms if isinstance(name, Element))
             case Fill():
@@ -409,7 +431,7 @@ def _head(statement: Statement) -> str:
             return f"with {statement.solution.index} = {statement.solution}, if below {statement.end}"
         case If():
             known = statement.condition
-            return f"if {known}" if isinstance(known, Begins) else known.value
+            return known.value if isinstance(known, When | Asked) else f"if {known}"
         case Limits():
             return f"segment of {statement.length} of {statement.size} steps of {statement.index}"
         case Gather():
@@ -419,9 +441,9 @@ def _head(statement: Statement) -> str:
         case Let():
             return f"let {statement.target} = {statement.value}"
         case Variable():
-            return f"sum {statement.target} = 0"
+            return f"variable {statement.target} = {statement.start}"
         case Accumulate():
-            return f"sum {statement.target} += {statement.value}"
+            return f"variable {statement.target} {statement.combine.value} {statement.value}"
         case Store():
             combine = "" if statement.combine is Combine.SET else f"{statement.combine.value} "
             if statement.value.terms == (statement.target,):  # a local value goes to memory

@@ -8,8 +8,8 @@ import numpy as np
 import sympy
 
 from nncodegen.ir import Element, Program, Step, Tensor, evaluate, verify
-from nncodegen.schedule.joined import Compute, Finish, Loop, Start
 from nncodegen.schedule.nest import Place
+from nncodegen.schedule.tree import Accumulate, Combine, Group, Let, Loop, Store, Variable
 
 SIZES = {"i": 2, "j": 3, "k": 4, "l": 3}
 """An index of the same size as another: one tensor may be read under either."""
@@ -89,30 +89,36 @@ class Run:
 
     def _block(self, items, at):
         for item in items:
-            if isinstance(item, Loop):
-                for value in range(item.size):
+            if isinstance(item, Group):
+                self._block(item.body, at)
+            elif isinstance(item, Loop):
+                for value in range(item.end):
                     self.scopes.append({})
                     self._block(item.body, at | {item.index: value})
                     self.scopes.pop()
-            elif isinstance(item, Start):
-                self.scopes[-1][item.step.target.tensor] = {"sum": 0.0, "max": -np.inf}[item.step.operator]
-            elif isinstance(item, Compute):
-                self._compute(item.step, at)
+            elif isinstance(item, Variable):
+                self.scopes[-1][item.target.tensor] = float(item.start)
+            elif isinstance(item, Accumulate):
+                scope = next(scope for scope in reversed(self.scopes) if item.target.tensor in scope)
+                so_far, value = scope[item.target.tensor], self._value(item.value, at)
+                added = item.combine is Combine.ADD
+                scope[item.target.tensor] = so_far + value if added else max(so_far, value)
+            elif isinstance(item, Let):
+                self.scopes[-1].setdefault(item.target.tensor, self._value(item.value, at))
             else:
-                assert isinstance(item, Finish)
-                self._store(item.step.target, self.local(item.step.target.tensor), at)
+                assert isinstance(item, Store)
+                own = item.value.terms == (item.target,)
+                value = self.local(item.target.tensor) if own else self._value(item.value, at)
+                place, address = self._address(item.target, at)
+                self.memory[place][address] = value + (
+                    self.memory[place][address] if item.combine is Combine.ADD else 0
+                )
 
-    def _compute(self, step, at):
-        operands = step.operands
-        if step not in self.functions:
-            self.functions[step] = sympy.lambdify(operands, step.expression, "numpy", dummify=True)
-        value = self.functions[step](*(self._read(operand, at) for operand in operands))
-        if step.operator:
-            scope = next(scope for scope in reversed(self.scopes) if step.target.tensor in scope)
-            so_far = scope[step.target.tensor]
-            scope[step.target.tensor] = so_far + value if step.operator == "sum" else max(so_far, value)
-        else:
-            self._store(step.target, value, at)
+    def _value(self, value, at):
+        (expression,), operands = value.terms, value.operands
+        if expression not in self.functions:
+            self.functions[expression] = sympy.lambdify(operands, expression, "numpy", dummify=True)
+        return self.functions[expression](*(self._read(operand, at) for operand in operands))
 
     def _address(self, element, at):
         storage = self.kernel.storage[element.tensor]
@@ -128,16 +134,6 @@ class Run:
         place, address = self._address(element, at)
         assert place in (Place.PARAMETER, Place.ARRAY)  # what is written outside is not read again
         return self.memory[place][address]
-
-    def _store(self, element, value, at):
-        place, address = self.kernel.storage[element.tensor].place, 0
-        if place is Place.LOCAL:
-            self.scopes[-1].setdefault(element.tensor, value)
-            return
-        place, address = self._address(element, at)
-        if place is Place.GRADIENT:
-            value = value + self.memory[place][address]
-        self.memory[place][address] = value
 
 
 def size_of(element):

@@ -1,0 +1,124 @@
+"""From the joined loops of a plain kernel to its loop tree, when the places of all tensors are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from math import prod
+
+from sympy import Expr, Integer
+
+from nncodegen.ir import RECURRENCES, Program, Solution, Step, solve
+from nncodegen.schedule.joined import Compute, Finish, Node, Start
+from nncodegen.schedule.nest import Place, Storage
+from nncodegen.schedule.tree import (
+    NEUTRAL,
+    Accumulate,
+    Combine,
+    Exists,
+    First,
+    Group,
+    If,
+    Later,
+    Let,
+    Loop,
+    Solve,
+    Statement,
+    Store,
+    Tree,
+    Value,
+    Variable,
+    Way,
+)
+
+Item = Node | Start | Compute | Finish
+
+
+@dataclass(frozen=True)
+class PlainLowering:
+    """Makes the tree of the loops of a program, given where its tensors lie."""
+
+    program: Program
+    storage: Mapping[str, Storage]
+
+    def __call__(self, root: Node) -> Tree:
+        """Return the statements of each of the outermost loops, and those between them."""
+        found: list[Statement] = []
+        for loops, items in groupby(root.body, lambda item: isinstance(item, Node)):
+            members = tuple(items)
+            if loops:
+                found += (Group((self._statement(item),), tuple(_steps([item]))) for item in members)
+            else:
+                found.append(Group(tuple(self._body(members))))
+        return tuple(found)
+
+    def _body(self, items: Iterable[Item]) -> Iterator[Statement]:
+        for item in items:
+            if not isinstance(item, Finish) or self.storage[item.step.target.tensor].place is not Place.LOCAL:
+                yield self._statement(item)
+
+    def _statement(self, item: Item) -> Statement:
+        match item:
+            case Node():
+                return self._loop(item)
+            case Start(step):
+                return Variable(step.target, self._neutral(step))
+            case Finish(step):
+                return Store(step.target, Value((step.target,)))
+            case Compute(step):
+                return self._computed(step)
+
+    def _loop(self, node: Node) -> Statement:
+        body, sizes = tuple(self._body(node.body)), self.program.sizes
+        if isinstance(node.equation, Solution):
+            return Solve(node.equation, sizes[node.equation.index] or 1, body)
+        if node.equation:
+            return If(node.equation, body)
+        way = Way.IN_TURN if node.forward is None else Way.IN_ORDER
+        return Loop(node.index, sizes[node.index] or 1, body, way, backward=node.forward is False)
+
+    def _neutral(self, step: Step) -> Expr:
+        """What a reduction starts from; the number of terms where the first of them is looked for."""
+        return NEUTRAL.get(step.operator or "", Integer(self._count(step)))
+
+    def _free(self, step: Step) -> list[tuple[str, int]]:
+        """The indices that number the terms of a reduction, with their sizes."""
+        sizes = self.program.sizes
+        return [(index, sizes[index] or 1) for index in solve(step.where, step.over, sizes).free]
+
+    def _count(self, step: Step) -> int:
+        return prod(size for _, size in self._free(step))
+
+    def _computed(self, step: Step) -> Statement:
+        """A step, or one term of its reduction."""
+        target, place = step.target, self.storage[step.target.tensor].place
+        value = self._recurred(step) if step.operator in RECURRENCES else Value((step.expression,))
+        if step.operator == "first":
+            free = self._free(step)
+            numbers = tuple((index, prod(size for _, size in free[k:])) for k, (index, _) in enumerate(free, 1))
+            return First(target, value, numbers, self._count(step), local=True)
+        if step.operator in NEUTRAL:
+            return Accumulate(target, value, Combine.ADD if step.operator == "sum" else Combine.MAX)
+        if step.where and not step.over:
+            value = Value(value.terms, where=step.where)
+        if place is Place.LOCAL:
+            return Let(target, value)
+        return Store(target, value, Combine.ADD if place is Place.GRADIENT else Combine.SET)
+
+    def _recurred(self, step: Step) -> Value:
+        """What the iteration before has left; 0 in the first."""
+        (index,), (held,) = step.over, step.operands
+        if step.operator == "before":
+            return Value((held.renamed({index: f"({index} - 1)"}),), where=(Later(index),))
+        there = Exists(f"{index} + 1", self.program.sizes[index] or 1)
+        return Value((held.renamed({index: f"({index} + 1)"}),), where=(there,))
+
+
+def _steps(items: Iterable[Item]) -> Iterator[Step]:
+    """The steps in loops, in their order."""
+    for item in items:
+        if isinstance(item, Node):
+            yield from _steps(item.body)
+        elif isinstance(item, Compute):
+            yield item.step
