@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sympy import Add, Expr
 
 from nncodegen.certify.grids import Grid
+from nncodegen.certify.in_registers import carried_out_in_registers
 from nncodegen.certify.listed import Listed
 from nncodegen.certify.memory import Memory, OtherValueError
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Solved, Step, evaluate
@@ -75,7 +76,10 @@ def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fa
     """
     with np.errstate(all="ignore"):
         faults = (_fault(each) for each in _kernels(schedule, parameters, X, Y))
-        return next((fault for fault in faults if fault), None)
+        found = next((fault for fault in faults if fault), None)
+        if found is None and schedule.unrolled:
+            found = carried_out_in_registers(schedule.unrolled, parameters, X[0], Y[0])
+        return found
 
 
 @dataclass(frozen=True)

@@ -111,12 +111,12 @@ class LoopPrinter:
                 add(_limits(statement))
             case Gather():
                 add(self._gather(statement.solution, statement.size))
-            case Load(element):
-                add(f"const real {self.at.name(element)} = {self.at.stored(element)};")
-            case Let(target, value):
+            case Load(element, varies):
+                add(f"{_kind(varies)}{self.at.name(element)} = {self.at.stored(element)};")
+            case Let(target, value, varies, again):
                 text = self._value(value)
                 self._known(target)
-                add(f"const real {self.at.variable(target)} = {text};")
+                add(f"{'' if again else _kind(varies)}{self.at.variable(target)} = {text};")
             case Variable(target, start):
                 self._known(target)
                 add(f"real {self.at.variable(target)} = {self._term(start)};")
@@ -297,6 +297,11 @@ def _limits(limits: Limits) -> str:
     if rest < limits.length:
         last = f"(segment < {limits.count - 1} ? {limits.length} : {rest})"
     return f"const size_t begin = segment*{limits.length}, end = begin + {last};"
+
+
+def _kind(varies: bool) -> str:
+    """How a local value is declared."""
+    return "real " if varies else "const real "
 
 
 def _real(number: str) -> str:

@@ -50,7 +50,7 @@ from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.nest import Filling, Nest, Place, Role, Shape, Storage, When, only
 from nncodegen.schedule.plans import SideBySide, SingleSample
 from nncodegen.schedule.recurrences import settled
-from nncodegen.schedule.registers import StraightLine
+from nncodegen.schedule.registers import Registers
 from nncodegen.schedule.result import Descent, Schedule
 from nncodegen.schedule.segments import choose_segments
 from nncodegen.schedule.single_sample import choose_single_sample
@@ -134,7 +134,26 @@ def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
 
 
 __all__ = [
-    "FORMULA", "LAYERS", "LONG", "NO_CHOICES", "SINGLE_SAMPLE", "Descent", "Filling", "Kernel", "Layout",
-    "Nest", "Place", "Plan", "Role", "Schedule", "Shape", "SideBySide", "SingleSample",
-    "Storage", "StraightLine", "When", "only", "schedule",
+    "FORMULA",
+    "LAYERS",
+    "LONG",
+    "NO_CHOICES",
+    "SINGLE_SAMPLE",
+    "Descent",
+    "Filling",
+    "Kernel",
+    "Layout",
+    "Nest",
+    "Place",
+    "Plan",
+    "Registers",
+    "Role",
+    "Schedule",
+    "Shape",
+    "SideBySide",
+    "SingleSample",
+    "Storage",
+    "When",
+    "only",
+    "schedule",
 ]  # fmt: skip

@@ -48,6 +48,8 @@ class Place(Enum):
     OUTPUT = "outputs"
     GRADIENT = "gradient"
     IDENTITY = "an identity matrix, which is in no memory"
+    OPTION = "hyperparameters"
+    NEXT = "the next parameters"
 
 
 class Role(Enum):

@@ -10,73 +10,73 @@ that those before it have by then. For the latter, only what the last change has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sympy import Expr, S
 
-from nncodegen.ir import PARAMETER, Element, Program, Step, Update, needed
+from nncodegen.ir import PARAMETER, SAMPLE, Element, Program, Step, Update, needed
 from nncodegen.passes.latency import ready, shorten
 from nncodegen.schedule.kernel import UNROLLED, Kernel
 from nncodegen.schedule.nest import Place
+from nncodegen.schedule.tree import Let, Load, Statement, Store, Tree, Value, show
 
 OPTION = ("option",)
 """The index of what stands for a hyperparameter, so that a parameter may have its name."""
+
+OUTSIDE = ("next",)
+"""The index of what is left outside: outputs, and the next parameters."""
 
 SEQUENTIAL = 1000
 """Statements up to which updates of one parameter after the other are written out, with a gradient for each of them."""
 
 
 @dataclass(frozen=True)
-class ParameterUpdate:
-    """One parameter of a sequential update: its next value, the statements before it, and when these are ready.
-
-    ``ready`` has the cycles until each value that they read is known.
-    """
+class InTurn:
+    """The update of one parameter, and the cycles until each value that its statements read is known."""
 
     parameter: Element
-    steps: tuple[Step, ...]
-    next: Expr
+    tree: Tree
     ready: Mapping[Element, int]
-
-    @property
-    def changes(self) -> bool:
-        """Whether the parameter changes at all: the loss may not depend on it."""
-        return bool(self.next != self.parameter)
 
 
 @dataclass(frozen=True)
-class StraightLine:
+class Registers:
     """The loss, the outputs and the next parameters of one sample, by an optimizer without a state.
 
-    The ``program`` has no index but that of the samples. ``steps`` are the statements, ``next`` has the next value of
-    each parameter, and ``ready`` the cycles until a value is known, counted from when the first parameter is.
-    ``sequential`` is the update of one parameter after the other; it is empty where it would be too many statements.
+    program     has no index but that of the samples
+    numbers     the place of each tensor outside, and its number there
+    together    all parameters at once; ``ready`` has the cycles until a value is known, counted from when the first
+                parameter is
+    sequential  one parameter after the other, in variables that are loaded ``before``; there is none where it would be
+                too many statements
     """
 
     program: Program
-    steps: tuple[Step, ...]
-    outputs: tuple[Element, ...]
     update: Update
-    next: tuple[Expr, ...]
+    numbers: Mapping[Element, tuple[Place, int]]
+    together: Tree
     ready: Mapping[Element, int]
-    sequential: tuple[ParameterUpdate, ...]
+    before: Tree = ()
+    sequential: tuple[InTurn, ...] = ()
 
     def show(self) -> str:
         """The statements, as text, with the cycles until each is ready."""
         lines = [f"single samples in registers, by {self.update.name}", f"  {UNROLLED.show()}"]
-        lines += [f"    {step}  (ready after {self.ready[step.target]})" for step in self.steps]
+        for statement in self.together:
+            known = f"  (ready after {self.ready[statement.target]})" if isinstance(statement, Let) else ""
+            lines.append(f"    {show([statement])}{known}")
         if self.sequential:
             lines.append("  one parameter after the other")
-            lines += [
-                f"    {each.parameter} after {', '.join(step.target.tensor for step in each.steps) or 'no statement'}"
-                for each in self.sequential
-            ]
+            for each in self.sequential:
+                named = (s.target.tensor for s in each.tree if isinstance(s, Let) and s.target != each.parameter)
+                lines.append(f"    {each.parameter} after {', '.join(named) or 'no statement'}")
         return "\n".join(lines) + "\n"
 
 
-def in_registers(program: Program, kernel: Kernel) -> StraightLine:
-    """The statements of a program without an index but that of the samples, given the kernel of its gradient."""
+def in_registers(program: Program, kernel: Kernel) -> Registers:
+    """Return the statements of a program without an index but that of the samples, given its gradient's kernel."""
     update = next(update for update in program.updates if not update.state)  # gradient descent
     parameters = tuple(Element(tensor.name) for tensor in program.parameters)
     steps, derivatives = _steps(program, kernel, parameters)
@@ -86,11 +86,53 @@ def in_registers(program: Program, kernel: Kernel) -> StraightLine:
         for parameter, derivative in zip(parameters, derivatives, strict=True)
     )
     statements = tuple(step for step in steps if step.target not in derivatives)
-    firsts = (program.loss, *kernel.outputs)
-    few = len(steps) * len(parameters) <= SEQUENTIAL
-    sequential = _one_by_one(steps, derivatives, parameters, following, firsts) if few else ()
+    numbers = _numbers(program, update, kernel.outputs)
+    read = {element for value in following for element in value.atoms(Element)}
+    read |= {element for step in statements for element in step.operands}
+    outputs = tuple(Store(_output(k), Value((element,))) for k, element in enumerate(kernel.outputs))
+    lets = tuple(Let(step.target, Value((step.expression,))) for step in statements)
+    values = zip(parameters, following, strict=True)
+    stores = tuple(Store(_after(parameter), Value((value,))) for parameter, value in values)
+    together: Tree = (*_loads(numbers, read), *lets, *outputs, *stores)
     known = _ready_times(steps, derivatives, parameters)
-    return StraightLine(program, statements, kernel.outputs, update, following, known, sequential)
+    if len(steps) * len(parameters) > SEQUENTIAL:
+        return Registers(program, update, numbers, together, known)
+    firsts = (program.loss, *kernel.outputs)
+    sequential = tuple(_in_turn(_one_by_one(steps, derivatives, parameters, following, firsts), outputs))
+    return Registers(program, update, numbers, together, known, _loads(numbers, read, varies=True), sequential)
+
+
+def _numbers(program: Program, update: Update, outputs: tuple[Element, ...]) -> dict[Element, tuple[Place, int]]:
+    """The places of all that comes from outside, and of what is left there, in the order in which it is read."""
+    found = {Element(option.name, OPTION): (Place.OPTION, k) for k, option in enumerate(update.hyperparameters)}
+    for place, tensors in (
+        (Place.PARAMETER, program.parameters), (Place.INPUT, program.inputs), (Place.TARGET, program.targets),
+    ):  # fmt: skip
+        found |= {Element(tensor.name, [SAMPLE] * len(tensor.shape)): (place, k) for k, tensor in enumerate(tensors)}
+    found |= {_output(k): (Place.OUTPUT, k) for k in range(len(outputs))}
+    return found | {_after(Element(tensor.name)): (Place.NEXT, k) for k, tensor in enumerate(program.parameters)}
+
+
+def _output(number: int) -> Element:
+    return Element(f"output {number}", OUTSIDE)
+
+
+def _after(parameter: Element) -> Element:
+    """The next value of a parameter."""
+    return Element(parameter.tensor, OUTSIDE)
+
+
+def _loads(
+    numbers: Mapping[Element, tuple[Place, int]], read: Container[Element], varies: bool = False
+) -> tuple[Load, ...]:
+    """Local values of all parameters, which may vary, and of what else is read."""
+    found = []
+    for element, (place, _) in numbers.items():
+        if place is Place.PARAMETER:
+            found.append(Load(element, varies))
+        elif place in (Place.OPTION, Place.INPUT, Place.TARGET) and element in read:
+            found.append(Load(element))
+    return tuple(found)
 
 
 def _steps(
@@ -130,13 +172,39 @@ def _ready_times(
     return known
 
 
+@dataclass(frozen=True)
+class _Update:
+    """One parameter of a sequential update: the statements before it, its next value, and when these are ready."""
+
+    parameter: Element
+    steps: tuple[Step, ...]
+    next: Expr
+    ready: Mapping[Element, int]
+
+
+def _in_turn(updates: Sequence[_Update], outputs: Tree) -> Iterator[InTurn]:
+    """The trees of updates one after the other; the first of them leaves the outputs."""
+    times = Counter(step.target for update in updates for step in update.steps)
+    known: set[Element] = set()
+    for number, update in enumerate(updates):
+        tree: list[Statement] = []
+        for step in update.steps:
+            varies, again = times[step.target] > 1, step.target in known
+            tree.append(Let(step.target, Value((step.expression,)), varies, again))
+            known.add(step.target)
+        tree += () if number else outputs
+        if update.next != update.parameter:  # the loss may not depend on it
+            tree.append(Let(update.parameter, Value((update.next,)), again=True))
+        yield InTurn(update.parameter, tuple(tree), update.ready)
+
+
 def _one_by_one(
     steps: tuple[Step, ...],
     derivatives: tuple[Element, ...],
     parameters: tuple[Element, ...],
     following: tuple[Expr, ...],
     firsts: tuple[Element, ...],
-) -> tuple[ParameterUpdate, ...]:
+) -> list[_Update]:
     """For each parameter, the statements that its derivative needs and that the changes before it made out of date.
 
     The first computes the loss and the outputs as well.
@@ -150,11 +218,11 @@ def _one_by_one(
         stale -= {step.target for step in own}
         for step in own:
             known[step.target] = ready(step.expression, known)
-        updates.append(ParameterUpdate(parameter, own, value, dict(known)))
+        updates.append(_Update(parameter, own, value, dict(known)))
         known[parameter] = ready(value, known)
         changed = {parameter}
         for step in steps:
             if changed.intersection(step.operands):
                 changed.add(step.target)
         stale |= changed
-    return tuple(updates)
+    return updates

@@ -14,7 +14,7 @@ from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, bytes_of
 from nncodegen.schedule.nest import Place, Shape
 from nncodegen.schedule.plans import SideBySide, SingleSample
-from nncodegen.schedule.registers import StraightLine
+from nncodegen.schedule.registers import Registers
 
 BATCH = 4096
 """Samples up to which a batch counts as usual where it has statistics."""
@@ -50,7 +50,7 @@ class Schedule:
     program: Program
     layout: Layout
     kernels: tuple[Kernel, ...]
-    unrolled: StraightLine | None = None
+    unrolled: Registers | None = None
     side_by_side: SideBySide | None = None
     single_sample: SingleSample | None = None
     companions: tuple[Schedule, ...] = ()

@@ -206,17 +206,20 @@ class Gather:
 
 @dataclass(frozen=True)
 class Load:
-    """An element of the caller's arrays becomes a local value."""
+    """An element of the caller's arrays becomes a local value, which may get another one later (``varies``)."""
 
     element: Element
+    varies: bool = False
 
 
 @dataclass(frozen=True)
 class Let:
-    """A local value."""
+    """A local value: one that gets another value later (``varies``), or has had one before (``again``)."""
 
     target: Element
     value: Value
+    varies: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, choose_layout
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.plans import SideBySide
-from nncodegen.schedule.registers import StraightLine, in_registers
+from nncodegen.schedule.registers import Registers, in_registers
 
 STATEMENTS = 400
 """Statements of a gradient up to which it is written for registers: beyond, they do not hold it."""
@@ -31,9 +31,7 @@ COMBINED = {"sum": Add, "max": Max}
 """What the terms of a reduction become."""
 
 
-def choose_unrolled(
-    program: Program, layout: Layout, gradient: Kernel
-) -> tuple[StraightLine | None, SideBySide | None]:
+def choose_unrolled(program: Program, layout: Layout, gradient: Kernel) -> tuple[Registers | None, SideBySide | None]:
     """The scalar form of a program, given the kernel of its gradient; none if it is too long, or of no use."""
     formula = not program.layered
     if not program.parameters:

@@ -4,7 +4,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.ir import SAMPLE, Element, needed
+from nncodegen.ir import SAMPLE, Element, Step, needed
 from nncodegen.passes.latency import ready
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.schedule import FORMULA, LAYERS, NO_CHOICES, SINGLE_SAMPLE, Place, Role, Shape, When
@@ -203,12 +203,15 @@ def test_one_parameter_after_the_other():
     f = a * sympy.exp(b * x) + c
     line = scheduled(nn.Model("curve", [x], [y], {a: 1.0, b: 0.1, c: 0.0}, f, (f - y) ** 2)).unrolled
     assert [update.parameter.tensor for update in line.sequential] == ["a", "b", "c"]
-    functions = [any(step.expression.has(sympy.exp) for step in update.steps) for update in line.sequential]
+    turns = {turn.parameter: [s for s in turn.tree if isinstance(s, Let)] for turn in line.sequential}
+    lets = [[let for let in own if let.target != parameter] for parameter, own in turns.items()]
+    functions = [any(let.value.terms[0].has(sympy.exp) for let in own) for own in lets]
     assert functions == [True, False, True]  # neither a nor its own update changes exp(b*x), b does
     known = dict.fromkeys(line.ready, 0) | dict(line.ready)
-    for step in line.steps:
+    steps = [Step(let.target, let.value.terms[0]) for let in line.together if isinstance(let, Let)]
+    for step in steps:
         assert ready(step.expression, known) == line.ready[step.target]
-        assert needed(line.steps, [step.target])[-1] == step
+        assert needed(steps, [step.target])[-1] == step
 
 
 def test_what_holds_in_a_training():

@@ -28,7 +28,7 @@ def test_it_prints_readably():
     assert show((Group((Loop("j", 3, (Variable(TOTAL), inner, first)),), title="A title"),)).splitlines() == [
         "A title",
         "  for j from 0 to 3, in any order",
-        "    sum total[j] = 0",
+        "    variable total[j] = 0",
         "    for n from 0 to padded, at once",
         "      let h[n, j] = 2*x[n, j]",
         "      store h[n, j]",
@@ -144,3 +144,22 @@ def test_a_fault_in_any_plan_is_named(plan):
         assert fault.stage == "schedule"
         assert fault.step.startswith(f"{wrong.target.tensor}[") or fault.step.startswith(f"{wrong.target.tensor} =")
         assert f"the loops of {plan} say: it gives another value" in fault.message
+
+
+@pytest.mark.parametrize("how", ["all at once", "one after the other"])
+def test_a_fault_in_registers_is_named(how):
+    """Where a statement of training in registers is doubled, the result that is wrong then is named."""
+    schedule = stage(MODELS["registers"], "schedule")
+    registers, (parameters, X, Y) = schedule.unrolled, given(schedule)
+    *before, last = registers.sequential
+    changes = {
+        "all at once": lambda: replace(
+            registers, together=(*registers.together[:-1], *doubled(registers.together[-1]))
+        ),
+        "one after the other": lambda: replace(
+            registers, sequential=(*before, replace(last, tree=(*last.tree[:-1], *doubled(last.tree[-1]))))
+        ),
+    }
+    fault = scheduled.carried_out(replace(schedule, unrolled=changes[how]()), parameters, X, Y)
+    assert fault.step == str(next(step for step in schedule.program.steps if step.target.tensor == "d_c"))
+    assert f"the statements in registers, {how}, give another value" in fault.message
