@@ -11,47 +11,14 @@ from sympy.printing.str import StrPrinter
 
 from nncodegen.describe.grammar import CONSTANTS, NAMES
 from nncodegen.ir import functions
+from nncodegen.ir.elementary import RECORDS
 from nncodegen.typeset.written import as_written
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-MEANINGS = {
-    "exp": "the exponential function",
-    "log": "the natural logarithm",
-    "sin": "sine",
-    "cos": "cosine",
-    "tan": "tangent",
-    "sec": "1/cos(x)",
-    "csc": "1/sin(x)",
-    "cot": "1/tan(x)",
-    "sinh": "hyperbolic sine",
-    "cosh": "hyperbolic cosine",
-    "csch": "1/sinh(x)",
-    "coth": "1/tanh(x)",
-    "asin": "inverse sine, for -1 <= x <= 1",
-    "acos": "inverse cosine, for -1 <= x <= 1",
-    "atan": "inverse tangent",
-    "atan2": "the angle of the point (y, x)",
-    "asinh": "inverse hyperbolic sine",
-    "acosh": "inverse hyperbolic cosine, for x >= 1",
-    "atanh": "inverse hyperbolic tangent, for -1 < x < 1",
-    "erf": "the error function",
-    "erfc": "1 - erf(x), which keeps its digits where that is small",
-    "Abs": "the absolute value; its derivative at 0 is 0",
-    "sign": "-1, 0 or 1",
-    "Heaviside": "0 for x < 0, 1/2 at 0, 1 for x > 0",
+MEANINGS = {record.name: record.about for record in RECORDS if record.about} | {
     "Piecewise": "pairs (value, condition): the value of the first condition that holds",
-    "exp2": "2**x",
-    "expm1": "exp(x) - 1, which keeps its digits near 0",
-    "hypot": "sqrt(x**2 + y**2), without overflow on the way",
-    "log1p": "log(1 + x), which keeps its digits near 0",
-    "log2": "the logarithm to base 2",
-    "log10": "the logarithm to base 10",
-    "Cbrt": "the cube root",
-    "Sqrt": "the square root",
-    "Max": "the largest of its arguments",
-    "Min": "the least of its arguments",
     "And": "whether all conditions hold; also written with &",
     "Or": "whether one of the conditions holds; also written with |",
     "Not": "whether the condition does not hold; also written with ~",
@@ -59,34 +26,37 @@ MEANINGS = {
     "ITE": "the second condition where the first holds, else the third",
     "Eq": "whether both are equal; also written with ==",
     "Ne": "whether they differ; also written with !=",
-    "sech": "1/cosh(x)",
     "exponential_ratio": "1/(c + b*exp(u)) with b and c of any sign, as in the curve of logistic growth",
     "relu": "max(0, z); its derivative at 0 is 0",
     "selu": "elu with the constants of self-normalizing networks (Klambauer et al., 2017)",
     "gelu": "z times the normal distribution function of z",
 }
-"""What functions that SymPy has are, and whatever has no docstring that says it. All others say it themselves."""
+"""What functions are by their records, and whatever has no docstring that says it. All others say it themselves."""
 
 SAME = {"abs": "Abs", "sqrt": "Sqrt", "max": "Max", "min": "Min"}
 """Second names, as people write them."""
 
-ARGUMENTS = {
-    "atan2": "y, x", "hypot": "x, y", "logaddexp": "u, v", "xlogy": "x, y", "Max": "x, y, ...", "Min": "x, y, ...",
-    "exponential_ratio": "u, b, c", "Piecewise": "(x, x > 0), ..., (0, True)",
+ARGUMENTS = {record.name: record.arguments for record in RECORDS if record.about} | {
+    "logaddexp": "u, v", "xlogy": "x, y", "exponential_ratio": "u, b, c", "Piecewise": "(x, x > 0), ..., (0, True)",
     "And": "p, q, ...", "Or": "p, q, ...", "Xor": "p, q, ...", "ITE": "p, q, r", "Not": "p", "Eq": "x, y",
     "Ne": "x, y", "leaky_relu": "z, slope", "elu": "z, alpha",
 }  # fmt: skip
-"""What they are called with, where that is not x, or z for a function of networks."""
+"""What they are called with, where that is not z."""
 
 WITHOUT = ("Piecewise", "And", "Or", "Not", "Xor", "ITE", "Eq", "Ne", "Max", "Min")
 """What consists of other values, or of conditions, and has no derivative of its own to show."""
 
+CHOICES = "Piecewise max Max min Min And Or Not Xor ITE Eq Ne".split()
+
 KINDS = {
-    "Elementary functions": ("exp log sqrt Sqrt Cbrt exp2 log2 log10 expm1 log1p hypot abs Abs sign erf erfc Heaviside "
-                             "sin cos tan sec csc cot asin acos atan atan2 sinh cosh csch coth sech "
-                             "asinh acosh atanh").split(),
-    "Choices": "Piecewise max Max min Min And Or Not Xor ITE Eq Ne".split(),
-}  # fmt: skip
+    "Elementary functions": [
+        name
+        for record in RECORDS
+        if record.about and record.name not in CHOICES
+        for name in (*(second for second, first in SAME.items() if first == record.name), record.name)
+    ],
+    "Choices": CHOICES,
+}
 """The groups of the table; everything else is a function of networks."""
 
 
@@ -101,8 +71,7 @@ def meaning(name: str) -> str:
 
 def arguments(name: str) -> str:
     """What a function is called with."""
-    listed = any(name in names for names in KINDS.values())
-    return ARGUMENTS.get(SAME.get(name, name), "x" if listed else "z")
+    return ARGUMENTS.get(SAME.get(name, name), "z")
 
 
 def derivative(name: str) -> str:

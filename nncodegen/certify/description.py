@@ -12,7 +12,6 @@ from typing import Any
 
 import sympy
 from sympy import Basic, Derivative, Float, Integer, Rational
-from sympy.codegen import cfunctions
 from sympy.functions.elementary.piecewise import ExprCondPair
 
 import nncodegen.ir.quotients  # noqa: F401 (its classes are functions, too)
@@ -31,6 +30,7 @@ from nncodegen.ir import (
     Tensor,
     Update,
 )
+from nncodegen.ir.elementary import FUNCTIONS
 from nncodegen.ir.functions import NAN, Primitive, StableFunction
 
 CONSTANTS: dict[str, Any] = {
@@ -40,12 +40,16 @@ CONSTANTS: dict[str, Any] = {
 
 OPERATIONS: dict[str, Any] = {
     name: getattr(sympy, name)
-    for name in """Add Mul Pow Piecewise ExprCondPair And Or Not Xor ITE exp log sin cos tan sec csc cot asin acos atan
-        atan2 sinh cosh tanh sech csch coth asinh acosh atanh erf erfc Abs sign Heaviside Max Min Equality Unequality
-        StrictLessThan LessThan StrictGreaterThan GreaterThan""".split()
-    if hasattr(sympy, name)
-} | {name: getattr(cfunctions, name) for name in "expm1 log1p exp2 log2 log10 Sqrt Cbrt hypot".split()}
-OPERATIONS["ExprCondPair"] = ExprCondPair
+    for name in """Add Mul Pow Piecewise And Or Not Xor ITE Equality Unequality StrictLessThan LessThan
+        StrictGreaterThan GreaterThan""".split()
+} | {"ExprCondPair": ExprCondPair}
+"""What is no function."""
+
+
+def _known(name: str) -> Any:
+    """What SymPy has under a name, or None."""
+    record = FUNCTIONS.get(name)
+    return OPERATIONS.get(name) if record is None else record.function
 
 
 def _own() -> dict[str, Any]:
@@ -191,7 +195,7 @@ def _tree(node: Any) -> Any:
             if node == constant:
                 return ["constant", name]
     name = f"nncodegen.{type(node).__name__}" if isinstance(node, StableFunction | Primitive) else type(node).__name__
-    if name not in OPERATIONS and name not in _own():
+    if _known(name) is None and name not in _own():
         raise ProgramError(f"{name} cannot be written to a certificate, in: {node}")
     return [name, *map(_tree, node.args)]
 
@@ -215,7 +219,7 @@ def _to_expression(tree: Any, own: Mapping[str, Any]) -> Any:
     arguments = [_to_expression(part, own) for part in rest]
     if head == "ExprCondPair":
         return tuple(arguments)
-    found: Basic = (own.get(head) or OPERATIONS[head])(*arguments, evaluate=False)
+    found: Basic = (own.get(head) or _known(head))(*arguments, evaluate=False)
     return found
 
 

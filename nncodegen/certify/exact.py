@@ -1,7 +1,7 @@
 """What a program means, in many digits: the values of all its tensors, and the derivatives of its loss by them.
 
 The derivatives are accumulated in reverse, by the chain rule over the steps as they stand, with the functions and
-derivatives of ``functions``. It knows nothing of the stages of the compiler, of which it is the judge. Steps that
+derivatives of ``ir.elementary``. It knows nothing of the stages of the compiler, of which it is the judge. Steps that
 depend on each other are computed for one value of their index after the other, and back in the other order.
 """
 

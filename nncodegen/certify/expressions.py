@@ -18,9 +18,10 @@ from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import ITE
 
-from nncodegen.certify.functions import FUNCTIONS, NAN, Number, call, power
+from nncodegen.certify.functions import call, call_all
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element, elements
+from nncodegen.ir.elementary import FUNCTIONS, NAN, POWER, Number
 from nncodegen.ir.functions import NAN as UNDEFINED
 from nncodegen.ir.functions import StableFunction
 
@@ -72,14 +73,14 @@ class Formula:
         if isinstance(node, Add | Mul):
             return ("add" if isinstance(node, Add) else "multiply"), None, arguments
         if isinstance(node, Pow):
-            return "call", "pow", arguments
+            return "call", POWER, arguments
         if isinstance(node, Relational):
             return "compare", node.rel_op, arguments
         if node.is_Boolean:
             return "logic", node.func.__name__, arguments
         if node.func.__name__ not in FUNCTIONS:
             raise ProgramError(f"{node.func.__name__} has no exact value that a certificate knows, in: {node}")
-        return "call", node.func.__name__, arguments
+        return "call", FUNCTIONS[node.func.__name__], arguments
 
     def value(self, operands: tuple[Number, ...]) -> Number:
         """The value, given those of the operands."""
@@ -131,8 +132,7 @@ class Formula:
             return RELATIONS[data](*values)
         if kind == "logic":
             return LOGIC[data](values)
-        function, _ = FUNCTIONS[data]
-        return call(function, *values)
+        return call(data.exact, *values)
 
     def _chain(self, number: int, found: dict[int, Any]) -> list[tuple[int, Number]]:
         """The derivatives of an operation by its arguments."""
@@ -152,11 +152,11 @@ class Formula:
             ]
         if kind != "call":
             return []
-        if data == "pow" and self._operations[arguments[1]][0] == "number":  # no logarithm of the base
+        if data is POWER and self._operations[arguments[1]][0] == "number":  # no logarithm of the base
             exponent = values[1]
-            by_base = exponent * call(power, values[0], exponent - 1) if exponent != 0 else mpmath.mpf(0)
+            by_base = exponent * call(POWER.exact, values[0], exponent - 1) if exponent != 0 else mpmath.mpf(0)
             return [(arguments[0], by_base)]
-        partials = call_all(FUNCTIONS[data][1], found[number], *values)
+        partials = call_all(data.partials, found[number], *values)
         return list(zip(arguments, partials or [NAN] * len(arguments), strict=True))
 
     def _number(self, number: int, node: Any) -> Any:
@@ -164,15 +164,6 @@ class Formula:
         if key not in self._constants:
             self._constants[key] = _constant(node)
         return self._constants[key]
-
-
-def call_all(function: Any, *arguments: Number) -> tuple[Number, ...] | None:
-    """The derivatives that a function gives, each a real number or NaN; None where there are none."""
-    try:
-        values = function(*arguments)
-    except (ValueError, ZeroDivisionError, OverflowError, mpmath.libmp.ComplexResult):
-        return None
-    return tuple(NAN if isinstance(value, mpmath.mpc) else value for value in values)
 
 
 def _constant(node: Any) -> Any:

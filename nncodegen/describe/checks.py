@@ -11,7 +11,6 @@ from typing import Any
 
 import sympy
 from sympy import Expr, Symbol, preorder_traversal
-from sympy.codegen.cfunctions import Cbrt, Sqrt, exp2, expm1, hypot, log1p, log2, log10
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
@@ -19,18 +18,16 @@ from sympy.logic.boolalg import And, BooleanAtom, Not, Or
 
 from nncodegen.describe.constants import check_numbers
 from nncodegen.errors import ModelError
-from nncodegen.ir import Program
+from nncodegen.ir import Program, elementary
 from nncodegen.ir.functions import Primitive, StableFunction, plain_conditions
 from nncodegen.ir.graphs import Graph, graph_of
 
-FUNCTIONS = (
-    sympy.exp, sympy.log, sympy.sin, sympy.cos, sympy.tan, sympy.sec, sympy.csc, sympy.cot,
-    sympy.sinh, sympy.cosh, sympy.tanh, sympy.sech, sympy.csch, sympy.coth,
-    sympy.asin, sympy.acos, sympy.atan, sympy.atan2, sympy.asinh, sympy.acosh, sympy.atanh,
-    sympy.erf, sympy.erfc, sympy.Abs, sympy.sign, sympy.Min, sympy.Max, sympy.Heaviside, sympy.Piecewise,
-    exp2, expm1, hypot, log1p, log2, log10, Cbrt, Sqrt, StableFunction,
-)  # fmt: skip
-"""The functions that have a C form, and whose derivatives have one."""
+
+def accepted() -> tuple[Any, ...]:
+    """The functions that have a C form, and whose derivatives have one."""
+    functions = (record.function for record in elementary.FUNCTIONS.values() if record.is_written_by_users)
+    return (*functions, sympy.Piecewise, StableFunction)
+
 
 STRUCTURE = (
     sympy.Add, sympy.Mul, sympy.Pow, sympy.Number, sympy.NumberSymbol, Symbol,
@@ -114,8 +111,9 @@ def check_large(graph: Graph, symbols: Iterable[Symbol], role: str) -> None:
 
     The pieces, in which symbols are real, are checked by themselves.
     """
+    functions = accepted()
     for node in graph.nodes:
-        _check_kind(node, role, FUNCTIONS)
+        _check_kind(node, role, functions)
     _check_symbols(graph, tuple(symbols), role)
 
 
@@ -140,11 +138,12 @@ def _can_be_compiled(expression: Expr, precision: str) -> bool:
 
 def _check_formula(expression: Expr, precision: str, role: str) -> None:
     """Raises ModelError, naming the culprit, for a formula of a program that cannot be compiled."""
-    _check_nodes(expression, role, (*FUNCTIONS, Primitive, sympy.Derivative, sympy.Tuple))
+    _check_nodes(expression, role, (Primitive, sympy.Derivative, sympy.Tuple))
     check_numbers(expression, role, precision)
 
 
-def _check_nodes(expression: Expr, role: str, functions: tuple[type, ...] = FUNCTIONS) -> None:
+def _check_nodes(expression: Expr, role: str, others: tuple[Any, ...] = ()) -> None:
+    functions = (*accepted(), *others)
     for node in preorder_traversal(expression):
         _check_kind(node, role, functions)
         if _is_complex(node):

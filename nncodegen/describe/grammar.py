@@ -22,9 +22,9 @@ import sympy
 from sympy import Add, Basic, Expr, Mul, Pow, Symbol
 
 from nncodegen.describe import hints
-from nncodegen.describe.checks import FUNCTIONS
+from nncodegen.describe.checks import accepted
 from nncodegen.errors import ModelError
-from nncodegen.ir import functions
+from nncodegen.ir import elementary, functions
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.graphs import contains, nodes_of
 
@@ -32,12 +32,12 @@ _OWN = ("sigmoid", "softplus", "tanh", "relu", "leaky_relu", "elu", "selu", "sof
         "xlogy")  # fmt: skip
 
 NAMES: dict[str, Callable[..., Any]] = {
-    **{function.__name__: function for function in FUNCTIONS if function is not functions.StableFunction},
+    **{function.__name__: function for function in accepted() if function is not functions.StableFunction},
     **{
         name: value
         for name, value in vars(functions).items()
         if isinstance(value, type) and issubclass(value, functions.StableFunction | sympy.Function)
-        if value.__module__ == functions.__name__
+        if value.__module__ in (elementary.__name__, functions.__name__)
         if value not in (functions.StableFunction, functions.erfcx_derivative)
     },
     **{name: getattr(functions, name) for name in _OWN},

@@ -12,7 +12,7 @@ from sympy import Expr
 from sympy.printing.c import known_functions_C99
 
 from nncodegen.ir import Element
-from nncodegen.ir.functions import INLINE
+from nncodegen.ir.elementary import RECORDS
 from nncodegen.passes.latency import exp_plus_1, half_expm1_plus_1, odds, odds_plus_1, ready
 
 
@@ -34,8 +34,10 @@ class Dialect:
     order: Callable[[Iterable[Expr]], list[Expr]] | None = None
 
 
-OWN_FUNCTIONS = {name: f"{name.removesuffix('_of')}_of" for name in (*INLINE, odds.__name__)}
-OWN_FUNCTIONS |= {"Max": "maximum", "Min": "minimum"}
+INLINE = {record.name: record.c for record in RECORDS if record.is_inline}
+"""The functions of formulas that are emitted inline -> their names in C."""
+
+OWN_FUNCTIONS = {**INLINE, "odds": "odds_of", "Max": "maximum", "Min": "minimum"}
 """The functions that are emitted inline, so that compilers make vectors of loops over them -> their names in C."""
 
 ARGUMENTS = {"tanh_of": 3, "Max": 2, "Min": 2}
@@ -46,7 +48,7 @@ OF_ONE_ARGUMENT |= {"exp": "exp_scalar"}
 """Functions that are ready sooner where there is but one argument at a time -> their names in C."""
 
 FUNCTIONS = frozenset(
-    {*OWN_FUNCTIONS.values(), *OF_ONE_ARGUMENT.values()}
+    {*OWN_FUNCTIONS.values(), *OF_ONE_ARGUMENT.values(), *(record.c for record in RECORDS if record.c)}
     | {name for name in known_functions_C99.values() if isinstance(name, str)}
 )
 """The functions that printed text may call."""

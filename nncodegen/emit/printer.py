@@ -12,7 +12,7 @@ from sympy.printing.c import C99CodePrinter
 from sympy.printing.precedence import PRECEDENCE
 
 from nncodegen.emit.dialects import IN_MODULES, Dialect
-from nncodegen.ir import Element
+from nncodegen.ir import Element, elementary
 
 REAL_TYPES = {"float64": ("double", float64), "float32": ("float", float32)}
 
@@ -33,7 +33,9 @@ class Printer(C99CodePrinter):
         dialect: Dialect = IN_MODULES,
         used: dict[str, None] | None = None,
     ) -> None:
-        super().__init__({"type_aliases": {real: REAL_TYPES[precision][1]}, "math_macros": {}})
+        aliases = {real: REAL_TYPES[precision][1]}
+        library = {name: record.c for name, record in elementary.FUNCTIONS.items() if record.c and not record.is_inline}
+        super().__init__({"type_aliases": aliases, "math_macros": {}, "user_functions": library})
         self._element, self._dialect, self._used = element, dialect, {} if used is None else used
         if dialect.order:
             self._settings["order"] = "none"  # what is given in an order is printed in it

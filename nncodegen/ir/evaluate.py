@@ -6,7 +6,6 @@ stable forms; mpmath evaluates one value at a time, and stable functions by thei
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
@@ -22,6 +21,7 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import ITE
 
 from nncodegen.errors import ProgramError
+from nncodegen.ir.elementary import FUNCTIONS, POWER
 from nncodegen.ir.equations import solve
 from nncodegen.ir.functions import NAN, StableFunction, plain_conditions
 from nncodegen.ir.program import Element, Program, Step, Tensor, elements
@@ -256,7 +256,7 @@ def _align(array: Array, indices: tuple[str, ...], wanted: tuple[str, ...]) -> A
 
 
 def _elementwise(name: str, z: Array) -> Array:
-    function = np.frompyfunc(FUNCTIONS[name][1], 1, 1) if z.dtype == object else FUNCTIONS[name][0]
+    function = np.frompyfunc(FUNCTIONS[name].exact, 1, 1) if z.dtype == object else FUNCTIONS[name].array
     return np.asarray(function(z))
 
 
@@ -297,53 +297,6 @@ OPERATORS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
 
 # --- expressions -------------------------------------------------------------------------------------------------
 
-
-def _vector(function: Callable[[float], float]) -> Callable[..., Any]:
-    return np.vectorize(function, otypes=[float])
-
-
-FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "exp": (np.exp, mpmath.exp),
-    "log": (np.log, mpmath.log),
-    "expm1": (np.expm1, mpmath.expm1),
-    "log1p": (np.log1p, mpmath.log1p),
-    "exp2": (np.exp2, lambda z: mpmath.mpf(2) ** z),
-    "log2": (np.log2, lambda z: mpmath.log(z, 2)),
-    "log10": (np.log10, mpmath.log10),
-    "sin": (np.sin, mpmath.sin),
-    "cos": (np.cos, mpmath.cos),
-    "tan": (np.tan, mpmath.tan),
-    "sec": (lambda z: 1 / np.cos(z), mpmath.sec),
-    "csc": (lambda z: 1 / np.sin(z), mpmath.csc),
-    "cot": (lambda z: 1 / np.tan(z), mpmath.cot),
-    "asin": (np.arcsin, mpmath.asin),
-    "acos": (np.arccos, mpmath.acos),
-    "atan": (np.arctan, mpmath.atan),
-    "atan2": (np.arctan2, mpmath.atan2),
-    "sinh": (np.sinh, mpmath.sinh),
-    "cosh": (np.cosh, mpmath.cosh),
-    "tanh": (np.tanh, mpmath.tanh),
-    "decay": (lambda a: np.exp(-a), lambda a: mpmath.exp(-a)),
-    "half_expm1": (lambda z: np.expm1(2 * abs(z)) / 2, lambda z: mpmath.expm1(2 * abs(z)) / 2),
-    "tanh_of": (lambda z, e, r: np.tanh(z), lambda z, e, r: mpmath.tanh(z)),
-    "sech": (lambda z: 1 / np.cosh(z), mpmath.sech),
-    "csch": (lambda z: 1 / np.sinh(z), mpmath.csch),
-    "coth": (lambda z: 1 / np.tanh(z), mpmath.coth),
-    "asinh": (np.arcsinh, mpmath.asinh),
-    "acosh": (np.arccosh, mpmath.acosh),
-    "atanh": (np.arctanh, mpmath.atanh),
-    "erf": (_vector(math.erf), mpmath.erf),
-    "erfc": (_vector(math.erfc), mpmath.erfc),
-    "hypot": (np.hypot, mpmath.hypot),
-    "Cbrt": (np.cbrt, mpmath.cbrt),
-    "Sqrt": (np.sqrt, mpmath.sqrt),
-    "Abs": (np.abs, abs),
-    "sign": (np.sign, mpmath.sign),
-    "Heaviside": (np.heaviside, lambda z, at_zero: mpmath.mpf(z > 0) if z != 0 else at_zero),
-    "Max": (lambda *z: reduce(np.maximum, z), max),
-    "Min": (lambda *z: reduce(np.minimum, z), min),
-}
-"""Every function of SymPy that may occur, over arrays of floating-point numbers and over mpmath numbers."""
 
 RELATIONS = {
     "<": operator.lt,
@@ -388,15 +341,15 @@ def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
     name = node.func.__name__
     if name not in FUNCTIONS:
         raise ProgramError(f"{name} cannot be evaluated, in: {node}")
-    return FUNCTIONS[name][exact](*arguments)
+    return (FUNCTIONS[name].exact if exact else FUNCTIONS[name].array)(*arguments)
 
 
 def _power(base: Any, exponent: Any, symbol: Expr, exact: bool) -> Any:
     if exact:
-        return mpmath.inf if base == 0 and exponent < 0 else base**exponent
+        return POWER.exact(base, exponent)
     if symbol == sympy.Rational(1, 2):
         return np.sqrt(base)
-    return 1 / base if symbol == -1 else np.power(base, exponent)
+    return 1 / base if symbol == -1 else POWER.array(base, exponent)
 
 
 def _piecewise(node: Piecewise, values: Mapping[Element, Any], exact: bool) -> Any:

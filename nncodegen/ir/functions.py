@@ -23,14 +23,13 @@ from sympy.codegen.cfunctions import expm1, log1p
 from sympy.logic.boolalg import ITE, Xor
 
 from nncodegen.errors import ModelError
+from nncodegen.ir import elementary
+from nncodegen.ir.traits import NO_TRAITS, Trait
 
-INLINE = ("exp", "decay", "expm1", "log", "log1p", "half_expm1", "tanh_of", "erf", "erfc")
-"""The functions that are emitted inline, without a branch, so that the compiler can vectorize loops over them.
-
-Every stable function and activation consists of these, square roots and arithmetic. Only the other functions of
-formulas are calls of the C library: sin, cos and tan, sinh and cosh, the inverse functions of them all, powers with an
-exponent that is neither an integer nor ±1/2 or ±3/2, exp2, log2, log10, cbrt and hypot.
-"""
+Primitive = elementary.Primitive
+decay, half_expm1, tanh_of = elementary.decay, elementary.half_expm1, elementary.tanh_of
+INLINE = elementary.INLINE
+"""What stable forms are made of in C, also by these names."""
 
 
 def _expression(z: Any) -> Any:
@@ -49,7 +48,9 @@ def _expression(z: Any) -> Any:
 
 
 class StableFunction(Function):
-    """A real function of real arguments that has its own stable form."""
+    """A real function of real arguments that has its own stable form; ``traits`` say what it does near infinity."""
+
+    traits = NO_TRAITS
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
         return super().__new__(cls, *map(_expression, args), **options)
@@ -69,43 +70,11 @@ class StableFunction(Function):
         raise NotImplementedError
 
 
-class Primitive(Function):
-    """A real function that the generated C defines."""
-
-    def _eval_is_extended_real(self) -> bool:
-        return True
-
-
-class decay(Primitive):
-    """exp(-a) for a >= 0, cheaper than exp since it can only underflow."""
-
-    nargs = 1
-
-
-class half_expm1(Primitive):
-    """(exp(2*|z|) - 1)/2, or infinity where exp(-2*|z|) is not a normal number.
-
-    The hyperbolic functions share it. 1/(1 + half_expm1(z)) = 1 - tanh(|z|) keeps its digits where tanh saturates.
-    Derivatives below 1e-37 (float32) or 1e-307 (float64) become 0.
-    """
-
-    nargs = 1
-
-    @classmethod
-    def eval(cls, z: Expr) -> Expr | None:
-        return cls(-z) if z.could_extract_minus_sign() else None  # even
-
-
-class tanh_of(Primitive):
-    """tanh(z) from z, e = half_expm1(z) and r = 1/(1 + e); the derivative shares e and r."""
-
-    nargs = 3
-
-
 class constant(StableFunction):
     """z itself, which the reverse sweep takes for a constant: for what has no part in a derivative."""
 
     nargs = 1
+    traits = Trait.GROWING | Trait.CARRYING | Trait.TOTAL
 
     @staticmethod
     def definition(z: Expr) -> Expr:
@@ -123,6 +92,7 @@ class sigmoid(StableFunction):
     """The logistic function 1/(1 + exp(-z))."""
 
     nargs = 1
+    traits = Trait.BOUNDED | Trait.ABRUPT | Trait.TOTAL
 
     @staticmethod
     def definition(z: Expr) -> Expr:
@@ -142,6 +112,7 @@ class softplus(StableFunction):
     """log(1 + exp(z))."""
 
     nargs = 1
+    traits = Trait.GROWING | Trait.ABRUPT | Trait.TOTAL
 
     @staticmethod
     def definition(z: Expr) -> Expr:
@@ -164,6 +135,7 @@ class tanh(StableFunction):
     """The hyperbolic tangent, with a derivative that keeps its digits where it saturates."""
 
     nargs = 1
+    traits = Trait.BOUNDED | Trait.ABRUPT | Trait.TOTAL
 
     @classmethod
     def eval(cls, z: Expr) -> Expr | None:
@@ -185,6 +157,7 @@ class sech2(StableFunction):
     """1/cosh(z)**2, the derivative of tanh."""
 
     nargs = 1
+    traits = Trait.BOUNDED | Trait.ABRUPT
 
     @classmethod
     def eval(cls, z: Expr) -> Expr | None:
@@ -208,6 +181,7 @@ class sech(StableFunction):
     """1/cosh(z)."""
 
     nargs = 1
+    traits = Trait.BOUNDED | Trait.ABRUPT
 
     @classmethod
     def eval(cls, z: Expr) -> Expr | None:
@@ -230,6 +204,7 @@ class logaddexp(StableFunction):
     """log(exp(u) + exp(v))."""
 
     nargs = 2
+    traits = Trait.GROWING | Trait.ABRUPT
 
     @staticmethod
     def definition(u: Expr, v: Expr) -> Expr:
@@ -248,6 +223,7 @@ class log_softplus(StableFunction):
     """log(log(1 + exp(z))), which approaches z where the softplus underflows."""
 
     nargs = 1
+    traits = Trait.ABRUPT | Trait.SLOW_POLE
 
     @staticmethod
     def definition(z: Expr) -> Expr:
@@ -266,6 +242,7 @@ class exponential_ratio(StableFunction):
     """1/(c + b*exp(u)) with b and c of any sign, such as the curve of logistic growth, a/(1 + b*exp(-k*x))."""
 
     nargs = 3
+    traits = Trait.ABRUPT | Trait.SLOW_POLE
 
     @staticmethod
     def definition(u: Expr, b: Expr, c: Expr) -> Expr:
@@ -286,6 +263,7 @@ class bose_einstein(StableFunction):
     """1/(exp(z) - 1), the mean occupation in Bose-Einstein statistics."""
 
     nargs = 1
+    traits = Trait.ABRUPT | Trait.SLOW_POLE
 
     @staticmethod
     def definition(z: Expr) -> Expr:
@@ -304,6 +282,7 @@ class log_one_minus_exp(StableFunction):
     """log(1 - exp(-z)) for z > 0; neither of its two usual forms keeps its digits everywhere (Maechler, 2012)."""
 
     nargs = 1
+    traits = Trait.SLOW_POLE
 
     @staticmethod
     def definition(z: Expr) -> Expr:
@@ -321,6 +300,7 @@ class log_cosh(StableFunction):
     """log(cosh(z))."""
 
     nargs = 1
+    traits = Trait.GROWING | Trait.CARRYING
 
     @staticmethod
     def definition(z: Expr) -> Expr:
@@ -388,6 +368,7 @@ class log_erfc(StableFunction):
     """log(erfc(z)), which approaches -z**2 where erfc underflows."""
 
     nargs = 1
+    traits = Trait.GROWING
 
     @staticmethod
     def definition(z: Expr) -> Expr:
@@ -459,6 +440,7 @@ class xlogy(StableFunction):
     """x*log(y), but 0 where x is 0, for every y: a cross-entropy counts 0*log(0) as 0."""
 
     nargs = 2
+    traits = Trait.STEEP | Trait.SLOW_POLE
 
     @staticmethod
     def definition(x: Expr, y: Expr) -> Expr:

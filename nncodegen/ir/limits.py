@@ -13,6 +13,7 @@ from sympy.codegen.cfunctions import log1p
 from sympy.logic.boolalg import Boolean
 
 from nncodegen.ir.functions import NAN, StableFunction, plain_conditions
+from nncodegen.ir.traits import Trait
 
 NO_EXPONENT = -10_000
 """The exponential of a number below this is 0 in every precision."""
@@ -25,6 +26,7 @@ class power_derivative(StableFunction):
     """
 
     nargs = 4
+    traits = Trait.STEEP
 
     @classmethod
     def eval(cls, u: Expr, b: Expr, j: Expr, k: Expr) -> Expr | None:
@@ -50,6 +52,7 @@ class power_near_one(StableFunction):
     """
 
     nargs = 4
+    traits = Trait.STEEP
 
     @staticmethod
     def definition(w: Expr, b: Expr, j: Expr, k: Expr) -> Expr:
@@ -97,6 +100,7 @@ class product_unless_zero(StableFunction):
     """u*v, but 0 where u is 0, even if v is infinite or NaN."""
 
     nargs = 2
+    traits = Trait.GROWING | Trait.ABRUPT | Trait.STEEP
 
     @staticmethod
     def definition(u: Expr, v: Expr) -> Expr:
@@ -115,6 +119,7 @@ class product_unless_zeros(StableFunction):
     """u*v, but 0 where either of them is 0, even if the other is infinite or NaN."""
 
     nargs = 2
+    traits = Trait.GROWING | Trait.ABRUPT | Trait.STEEP
 
     @staticmethod
     def definition(u: Expr, v: Expr) -> Expr:

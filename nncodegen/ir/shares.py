@@ -6,6 +6,7 @@ from sympy import Expr
 
 from nncodegen.ir.functions import StableFunction
 from nncodegen.ir.limits import product_unless_zero
+from nncodegen.ir.traits import Trait
 
 
 class share(StableFunction):
@@ -15,6 +16,7 @@ class share(StableFunction):
     """
 
     nargs = 2
+    traits = Trait.SLOW_POLE
 
     @staticmethod
     def definition(u: Expr, v: Expr) -> Expr:

@@ -2,7 +2,7 @@
 
 A reverse sweep multiplies derivatives, and zero times infinity is NaN, even where the derivative exists: that of
 ``Min(exp(z), 1)`` at z = 1000 is 0, not 0*exp(1000). This file finds the places where that may happen, first for single
-functions, then for the steps of a program.
+functions, whose traits their records tell, then for the steps of a program.
 
 * A function *carries* an infinity if its value is infinite or NaN whenever its argument is infinite. Then the loss is
   not finite either, and there is nothing to save. Otherwise it *hides* the infinity: 1/z, tanh(z), a branch that is not
@@ -19,56 +19,36 @@ from functools import lru_cache
 from types import MappingProxyType
 
 import sympy
-from sympy import Abs, Add, Dummy, Expr, Integer, Mul, Piecewise, Pow, Symbol
-from sympy.codegen.cfunctions import Cbrt, exp2, expm1, hypot, log1p, log2, log10
+from sympy import Add, Dummy, Expr, Integer, Mul, Piecewise, Pow, Symbol
+from sympy.codegen.cfunctions import exp2, expm1
 from sympy.core.relational import Relational
 from sympy.functions.elementary.miscellaneous import Max, Min
 from sympy.logic.boolalg import Boolean
 
 from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step, elements, functions
-from nncodegen.ir.limits import power_derivative, power_near_one, product_unless_zero, product_unless_zeros
+from nncodegen.ir.elementary import FUNCTIONS
+from nncodegen.ir.limits import power_near_one, product_unless_zero, product_unless_zeros
 from nncodegen.ir.shares import share
+from nncodegen.ir.traits import NO_TRAITS, Trait
 
 GUARDED = (product_unless_zero, product_unless_zeros)
 """Products that choose 0 like a branch."""
 
-BOUNDED = (
-    sympy.sin, sympy.cos, sympy.tanh, sympy.atan, sympy.asin, sympy.acos, sympy.atan2, sympy.erf, sympy.erfc,
-    sympy.sign, functions.sigmoid, functions.tanh, functions.sech, functions.sech2,
-)  # fmt: skip
-"""Functions whose values are finite, whatever their arguments."""
+STRUCTURE: Mapping[type, Trait] = {
+    Add: Trait.GROWING | Trait.CARRYING | Trait.TOTAL,
+    Mul: Trait.GROWING | Trait.CARRYING | Trait.TOTAL,
+    Piecewise: Trait.GROWING | Trait.ABRUPT,
+}
+"""The traits of what is no function. Those of roots and powers depend on the exponent."""
 
-GROWING = (Add, Mul, Abs, Max, Min, Piecewise, sympy.asinh, functions.constant, functions.softplus,
-           functions.logaddexp, functions.log_cosh, functions.log_erfc, hypot, Cbrt, sympy.acosh, *GUARDED)  # fmt: skip
-"""Functions whose values are infinite only where an argument is."""
 
-CARRYING = (
-    Add, Mul, Abs, sympy.log, log1p, log2, log10, sympy.sin, sympy.cos, sympy.tan, sympy.sinh, sympy.cosh, sympy.asinh,
-    sympy.asin, sympy.acos, sympy.acosh, sympy.atanh, hypot, Cbrt, functions.log_cosh, functions.constant,
-)  # fmt: skip
-"""Functions that are infinite or NaN at an infinite argument."""
-
-ABRUPT = (
-    sympy.exp, exp2, expm1, sympy.tanh, sympy.erf, sympy.erfc, Piecewise, Max, Min, functions.sigmoid,
-    functions.softplus, functions.tanh, functions.sech, functions.sech2, functions.logaddexp, functions.log_softplus,
-    functions.exponential_ratio, functions.bose_einstein,
-    *GUARDED,
-)  # fmt: skip
-"""Functions that hide an infinite argument, and reach their limits faster than any power."""
-
-STEEP = (sympy.asin, sympy.acos, sympy.acosh, Cbrt, functions.xlogy, power_derivative, power_near_one, *GUARDED)
-"""Functions that are finite where their derivative is infinite. Roots, and powers with a variable exponent, are too."""
-
-SLOW_POLES = (
-    sympy.log, log1p, log2, log10, sympy.tan, sympy.atanh, functions.exponential_ratio, functions.bose_einstein,
-    functions.log_softplus, functions.log_one_minus_exp, functions.xlogy,
-    share,
-)  # fmt: skip
-"""Functions with a pole of first order, or one like that of a logarithm."""
-
-TOTAL = (Add, Mul, Abs, Max, Min, functions.constant, functions.sigmoid, functions.softplus, functions.tanh,
-         sympy.sin, sympy.cos, sympy.atan, sympy.asinh, sympy.erf, sympy.erfc)  # fmt: skip
-"""Functions that are finite, and have finite derivatives, for all finite arguments."""
+def has_trait(node: Expr, trait: Trait) -> bool:
+    """Whether the outermost function of an expression has a trait."""
+    if isinstance(node, functions.StableFunction):
+        return bool(node.traits & trait)
+    record = FUNCTIONS.get(node.func.__name__)
+    found = STRUCTURE.get(node.func, NO_TRAITS) if record is None else record.traits
+    return bool(found & trait)
 
 
 NO_SIGNS: Mapping[Expr, Symbol] = MappingProxyType({})
@@ -79,7 +59,7 @@ def is_total(node: Expr) -> bool:
     if node.is_Atom:
         return True
     power = isinstance(node, Pow) and node.exp.is_Integer and node.exp > 1
-    return (power or isinstance(node, TOTAL)) and all(is_total(part) for part in node.args)
+    return (power or has_trait(node, Trait.TOTAL)) and all(is_total(part) for part in node.args)
 
 
 def is_steep(node: Expr, operand: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS) -> bool:
@@ -94,14 +74,14 @@ def is_steep(node: Expr, operand: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS)
         within = node.base.has(operand) or (node.exp.has(operand) and _is_sampled(operand))
         if root and within and not signed(node.base, signs).is_positive:
             return True
-    return isinstance(node, STEEP) or any(is_steep(argument, operand, signs) for argument in node.args)
+    return has_trait(node, Trait.STEEP) or any(is_steep(argument, operand, signs) for argument in node.args)
 
 
 def steep_elements(node: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS) -> set[Element]:
     """All elements of an expression for which ``is_steep`` is true (for membership only: a set has no fixed order)."""
     if node.is_Atom:
         return set()
-    if isinstance(node, STEEP):
+    if has_trait(node, Trait.STEEP):
         return {*elements(node)}
     found = {element for argument in node.args for element in steep_elements(argument, signs)}
     is_root = isinstance(node, Pow) and (not node.exp.is_number or 0 < node.exp < 1)
@@ -121,7 +101,7 @@ def may_be_infinite(
     """
     if node.is_Symbol:
         return node in loose
-    if node.is_number or isinstance(node, BOUNDED):
+    if node.is_number or has_trait(node, Trait.BOUNDED):
         return False
     if isinstance(node, sympy.exp | expm1 | exp2 | functions.decay) and signed(-node.args[0], signs).is_nonnegative:
         return False
@@ -137,7 +117,7 @@ def may_be_infinite(
         )
     if isinstance(node, share):
         return may_be_infinite(node.definition(*node.args), loose, signs, by_parameters)
-    if isinstance(node, GROWING):
+    if has_trait(node, Trait.GROWING):
         return any(may_be_infinite(argument, loose, signs, by_parameters) for argument in node.args)
     return True
 
@@ -162,7 +142,7 @@ def has_slow_pole(node: Expr) -> bool:
     """
     if isinstance(node, Pow) and node.exp.is_number and -1 <= node.exp < 0:
         return True
-    return isinstance(node, SLOW_POLES) or any(has_slow_pole(argument) for argument in node.args)
+    return has_trait(node, Trait.SLOW_POLE) or any(has_slow_pole(argument) for argument in node.args)
 
 
 def _has_pole(node: Expr) -> bool:
@@ -171,7 +151,7 @@ def _has_pole(node: Expr) -> bool:
     Where it divides by parameters only, it has no value there; powers with a variable exponent do not count.
     """
     pole = isinstance(node, Pow) and node.exp.is_number and node.exp < 0 and _is_sampled(node.base)
-    return bool(pole) or isinstance(node, SLOW_POLES) or any(_has_pole(argument) for argument in node.args)
+    return bool(pole) or has_trait(node, Trait.SLOW_POLE) or any(_has_pole(argument) for argument in node.args)
 
 
 def _implied(condition: Boolean) -> dict[Expr, Symbol]:
@@ -194,7 +174,7 @@ def carries(node: Expr) -> bool:
     """Whether a function is infinite or NaN at an infinite argument."""
     if isinstance(node, Pow):
         return bool(node.exp.is_number and node.exp > 0)
-    return isinstance(node, CARRYING)
+    return has_trait(node, Trait.CARRYING)
 
 
 class Infinities:
@@ -312,7 +292,7 @@ def _weakly(node: Expr) -> tuple[set[Element], set[Element]]:
     """The elements whose infinities an expression carries to where a later step may hide them weakly, or does so."""
     if isinstance(node, Element):
         return {node}, set()
-    if node.is_Atom or isinstance(node, ABRUPT):
+    if node.is_Atom or has_trait(node, Trait.ABRUPT):
         return set(), set()
     if not carries(node):
         return set(), {*elements(node)}

@@ -17,7 +17,8 @@ from sympy.core.relational import Relational
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element
-from nncodegen.ir.evaluate import FUNCTIONS, LOGIC, RELATIONS
+from nncodegen.ir.elementary import FUNCTIONS
+from nncodegen.ir.evaluate import LOGIC, RELATIONS
 from nncodegen.ir.functions import NAN, StableFunction
 
 Values = Sequence[Any]
@@ -51,7 +52,7 @@ def translated(node: Any, operands: Sequence[Element]) -> Function:
     name = node.func.__name__
     if name not in FUNCTIONS:
         raise ProgramError(f"{name} cannot be evaluated, in: {node}")
-    return _called(FUNCTIONS[name][0], arguments)
+    return _called(FUNCTIONS[name].array, arguments)
 
 
 def _number(node: Any) -> Any:

@@ -12,7 +12,6 @@ import sympy
 import nncodegen as nn
 from nncodegen.certify import exact
 from nncodegen.certify.description import from_data, to_data
-from nncodegen.certify.functions import FUNCTIONS
 from nncodegen.certify.given import given
 from nncodegen.certify.points import KINDS, Points
 from nncodegen.certify.precision import settled
@@ -39,22 +38,6 @@ def module(certificate):
 
 
 # --- exact values ------------------------------------------------------------------------------------------------
-
-WHERE = {"acosh": "1.7", "coth": "0.8", "csch": "0.8", "Heaviside": "0.3", "sign": "0.3"}
-
-
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"tanh_of"}))
-def test_derivatives_of_functions(name):
-    """The derivatives of every function are those that mpmath finds by differences, by each of its arguments."""
-    function, partials = FUNCTIONS[name]
-    count = {"atan2": 2, "hypot": 2, "Max": 2, "Min": 2, "pow": 2, "Heaviside": 2}.get(name, 1)
-    with mpmath.workdps(60):
-        point = [mpmath.mpf(WHERE.get(name, "0.4")), mpmath.mpf("0.7")][:count]
-        found = partials(function(*point), *point)
-        for k in range(count):
-            orders = tuple(int(j == k) for j in range(count))
-            expected = mpmath.diff(function, tuple(point), orders)
-            assert abs(found[k] - expected) < mpmath.mpf(10) ** -25 * (1 + abs(expected))
 
 
 def test_exact_derivatives_of_a_program():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nncodegen.emit.dialects import OWN_FUNCTIONS, Dialect, calls
-from nncodegen.ir.functions import INLINE
+from nncodegen.emit.dialects import INLINE, OWN_FUNCTIONS, Dialect, calls
 
 BESIDES = ("half_expm1", "tanh_of")
 """The functions that no C library has: each is a helper of its own name."""

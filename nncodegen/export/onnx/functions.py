@@ -1,9 +1,9 @@
-"""The functions of formulas in operators of ONNX, one entry each.
+"""The functions of formulas in operators of ONNX.
 
-Each entry composes a function of exponentials, logarithms, sines and arithmetic, so that it keeps its digits as the
-stable forms do: ONNX has no expm1 and no log1p, and what it has is not there in every precision (onnxruntime computes
-neither erf nor atan nor sinh in float64, and ``onnx.reference`` computes erf in float32). In float32 the operators in
-OPERATORS do the same.
+A function is the operator that its record in ``ir.elementary`` names, or is composed here of exponentials, logarithms,
+sines and arithmetic, so that it keeps its digits as the stable forms do: ONNX has no expm1 and no log1p, and what it
+has is not there in every precision (onnxruntime computes neither erf nor atan nor sinh in float64, and
+``onnx.reference`` computes erf in float32). In float32 an operator does the same.
 """
 
 from __future__ import annotations
@@ -17,12 +17,7 @@ import mpmath
 import numpy as np
 
 from nncodegen.export.onnx.graph import Value
-
-OPERATORS: Mapping[str, str] = {
-    "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "asinh": "Asinh",
-    "acosh": "Acosh", "atanh": "Atanh", "erf": "Erf",
-}  # fmt: skip
-"""The functions that are an operator in float32; in float64 they are composed."""
+from nncodegen.ir.elementary import FUNCTIONS
 
 LARGE = 1e10
 """Above this, 1 + z**2 is z**2 in every precision."""
@@ -32,10 +27,13 @@ DIGITS, TERMS = 30, 26
 
 
 def call(name: str, values: list[Value]) -> Value | None:
-    """A function of values; None if there is no such function."""
-    if name in OPERATORS and values[0].graph.precision == "float32":
-        return _operator(OPERATORS[name], *values)
-    return FUNCTIONS[name](*values) if name in FUNCTIONS else None
+    """A function of values; None if ONNX has none, nor operators to compose it of."""
+    record, composed = FUNCTIONS.get(name), COMPOSED.get(name)
+    if record and record.onnx and (composed is None or values[0].graph.precision == "float32"):
+        first, *others = values
+        operator = _named(record.onnx)
+        return reduce(operator, others, first) if others else operator(first)
+    return composed(*values) if composed else None
 
 
 def _operator(name: str, *values: Value | float) -> Value:
@@ -177,32 +175,19 @@ def _half_expm1(z: Value) -> Value:
     return _expm1(abs(z) * 2) * 0.5
 
 
-FUNCTIONS: Mapping[str, Callable[..., Value]] = {
-    "exp": exp,
-    "log": log,
-    "sqrt": sqrt,
-    "Sqrt": sqrt,
+COMPOSED: Mapping[str, Callable[..., Value]] = {
     "expm1": _expm1,
     "log1p": _log1p,
     "exp2": lambda z: _operator("Pow", 2.0, z),
     "log2": lambda z: log(z) * (1 / math.log(2)),
     "log10": lambda z: log(z) * (1 / math.log(10)),
-    "sin": sin,
-    "cos": cos,
     "tan": lambda z: sin(z) / cos(z),
-    "sec": lambda z: reciprocal(cos(z)),
-    "csc": lambda z: reciprocal(sin(z)),
-    "cot": lambda z: cos(z) / sin(z),
     "asin": _asin,
     "acos": _acos,
     "atan": _atan,
     "atan2": _atan2,
     "sinh": _sinh,
     "cosh": _cosh,
-    "tanh": hyperbolic_tangent,
-    "sech": lambda z: reciprocal(_cosh(z)),
-    "csch": lambda z: reciprocal(_sinh(z)),
-    "coth": lambda z: reciprocal(hyperbolic_tangent(z)),
     "asinh": _asinh,
     "acosh": _acosh,
     "atanh": _atanh,
@@ -210,16 +195,12 @@ FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "erfc": _erfc,
     "hypot": _hypot,
     "Cbrt": _cbrt,
-    "Abs": abs,
-    "sign": sign,
     "Heaviside": _heaviside,
-    "Max": lambda *values: reduce(_named("Max"), values),
-    "Min": lambda *values: reduce(_named("Min"), values),
     "decay": lambda a: exp(-a),
     "half_expm1": _half_expm1,
     "tanh_of": lambda z, e, r: hyperbolic_tangent(z),
 }
-"""Every function that a stabilized formula may hold, but for stable functions, which consist of these."""
+"""By the keys of ``ir.elementary``, the functions for which there is no operator, or none in float64."""
 
 
 # --- polynomials -------------------------------------------------------------------------------------------------

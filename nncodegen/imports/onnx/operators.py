@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import sympy
-from sympy import Abs, Expr, Max, Min, Piecewise, S, erf, sign
+from sympy import Abs, Expr, Max, Min, Piecewise, S
 from sympy.codegen.cfunctions import Sqrt, expm1
 
 from nncodegen.errors import ModelError
@@ -35,6 +35,7 @@ from nncodegen.imports.onnx.scan import loop, scan
 from nncodegen.imports.onnx.shapes import SHAPES
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.imports.onnx.windows import WINDOWS
+from nncodegen.ir.elementary import RECORDS
 from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, softsign, tanh
 
 Function = Callable[[Call], Any]
@@ -46,12 +47,10 @@ MOST_LETTERS = 12
 """The most letters in the equation of an Einsum."""
 
 UNARY: dict[str, Callable[..., Expr]] = {
-    "Abs": Abs, "Acos": sympy.acos, "Acosh": sympy.acosh, "Asin": sympy.asin, "Asinh": sympy.asinh,
-    "Atan": sympy.atan, "Atanh": sympy.atanh, "Cos": sympy.cos, "Cosh": sympy.cosh, "Erf": erf,
-    "Erfc": sympy.erfc, "Exp": sympy.exp, "Expm1": expm1, "HardSwish": hard_swish, "Log": sympy.log, "Mish": mish,
-    "Neg": lambda z: -z,
-    "Reciprocal": lambda z: 1 / z, "Relu": relu, "Sigmoid": sigmoid, "Sign": sign, "Sin": sympy.sin,
-    "Sinh": sympy.sinh, "Softplus": softplus, "Softsign": softsign, "Sqrt": Sqrt, "Tan": sympy.tan, "Tanh": tanh,
+    **{record.onnx: record.function for record in RECORDS if record.onnx and record.arguments == "x"},
+    "Erfc": sympy.erfc, "Expm1": expm1, "HardSwish": hard_swish, "Mish": mish, "Neg": lambda z: -z,
+    "Reciprocal": lambda z: 1 / z, "Relu": relu, "Sigmoid": sigmoid, "Softplus": softplus, "Softsign": softsign,
+    "Tanh": tanh,
 }  # fmt: skip
 """Functions of one number; Erfc and Expm1 are no operators of ONNX, but tf2onnx writes them for gelu and celu."""
 

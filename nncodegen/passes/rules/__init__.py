@@ -13,7 +13,8 @@ from sympy import Add, Expr, Heaviside, Mul, Piecewise, Pow, exp, log
 from sympy.codegen.cfunctions import Sqrt
 from sympy.logic.boolalg import ITE
 
-from nncodegen.ir.functions import sech, tanh, xlogy
+from nncodegen.ir.elementary import RECORDS
+from nncodegen.ir.functions import sech, xlogy
 from nncodegen.passes.rules.holes import (
     difference_of_cosines_over_square,
     difference_over_argument,
@@ -95,10 +96,6 @@ RULES: dict[type, tuple[Rule, ...]] = {
     Heaviside: (step_function,),
     sympy.sign: (sign_function,),
     sympy.sech: (by_primitives(sech),),
-    sympy.csch: (by_primitives(lambda z: 1 / sympy.sinh(z)),),
-    sympy.coth: (by_primitives(lambda z: 1 / tanh(z)),),
-    sympy.sec: (by_primitives(lambda z: 1 / sympy.cos(z)),),
-    sympy.csc: (by_primitives(lambda z: 1 / sympy.sin(z)),),
-    sympy.cot: (by_primitives(lambda z: 1 / sympy.tan(z)),),
+    **{record.function: (by_primitives(record.written),) for record in RECORDS if record.written},
 }
 """The rules for each class of nodes, in the order in which they are tried, up to the first that applies."""

@@ -67,11 +67,11 @@ def by_and_or(node: Boolean) -> Boolean:
     return plain_conditions(node)
 
 
-def by_primitives(form: Callable[[Expr], Expr]) -> Callable[[Expr], Expr]:
+def by_primitives(form: Callable[..., Expr]) -> Callable[[Expr], Expr]:
     """A rule that writes a function that C lacks with functions that it has."""
 
     def written_in_primitives(node: Expr) -> Expr:
         """f(z) = what it is in functions that C has."""
-        return form(node.args[0])
+        return form(*node.args)
 
     return written_in_primitives
