@@ -1,7 +1,8 @@
 """The intermediate representation.
 
 ``program`` says what it consists of, ``equations`` and ``recurrence`` how indices belong together, ``functions``,
-``quotients`` and ``shares`` which functions its formulas may call, and ``evaluate`` what it means.
+``quotients`` and ``shares`` which functions its formulas may call, ``elementary`` what they are made of, ``walk`` in
+which order the parts of a formula are done, and ``evaluate`` what a program means.
 """
 
 from nncodegen.ir.equations import Equation, Solution, Solved, solve

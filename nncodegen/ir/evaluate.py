@@ -6,26 +6,21 @@ stable forms; mpmath evaluates one value at a time, and stable functions by thei
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import reduce
 from types import MappingProxyType
 from typing import Any
 
 import mpmath
 import numpy as np
-import sympy
 from numpy.typing import ArrayLike, NDArray
-from sympy import Add, Expr, Mul, Piecewise, Pow
-from sympy.core.relational import Relational
-from sympy.logic.boolalg import ITE
+from sympy import Expr, Mul
 
-from nncodegen.errors import ProgramError
-from nncodegen.ir.elementary import FUNCTIONS, POWER
+from nncodegen.ir.arithmetics import Arrays, Exact
+from nncodegen.ir.elementary import FUNCTIONS
 from nncodegen.ir.equations import solve
-from nncodegen.ir.functions import NAN, StableFunction, plain_conditions
 from nncodegen.ir.program import Element, Program, Step, Tensor, elements
 from nncodegen.ir.recurrence import RECURRENCES, Group, grouped
+from nncodegen.ir.walk import walk
 
 Array = NDArray[Any]
 
@@ -298,67 +293,6 @@ OPERATORS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
 # --- expressions -------------------------------------------------------------------------------------------------
 
 
-RELATIONS = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
-
-
-LOGIC = {"And": np.logical_and, "Or": np.logical_or}
-
-
 def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
     """The value of an expression: over arrays, or (``exact``) over mpmath numbers, one value at a time."""
-    if isinstance(node, Element):
-        return values[node]
-    if isinstance(node, StableFunction):
-        return interpret((node.definition if exact else node.stable)(*node.args), values, exact)
-    if isinstance(node, Piecewise):
-        return _piecewise(node, values, exact)
-    if isinstance(node, ITE):  # SymPy makes it of a Piecewise that is compared
-        return interpret(plain_conditions(node), values, exact)
-    if node.is_Atom:
-        if node is NAN:
-            return mpmath.nan if exact else np.nan
-        if node in (sympy.true, sympy.false):
-            return bool(node)
-        return node._to_mpmath(mpmath.mp.prec) if exact else float(node)
-    arguments = [interpret(argument, values, exact) for argument in node.args]
-    if isinstance(node, Add):
-        return reduce(operator.add, arguments)
-    if isinstance(node, Mul):
-        return reduce(operator.mul, arguments)
-    if isinstance(node, Pow):
-        return _power(arguments[0], arguments[1], node.exp, exact)
-    if isinstance(node, Relational):
-        return RELATIONS[node.rel_op](*arguments)
-    if node.is_Boolean:
-        return reduce(LOGIC[node.func.__name__], arguments) if len(arguments) > 1 else np.logical_not(*arguments)
-    name = node.func.__name__
-    if name not in FUNCTIONS:
-        raise ProgramError(f"{name} cannot be evaluated, in: {node}")
-    return (FUNCTIONS[name].exact if exact else FUNCTIONS[name].array)(*arguments)
-
-
-def _power(base: Any, exponent: Any, symbol: Expr, exact: bool) -> Any:
-    if exact:
-        return POWER.exact(base, exponent)
-    if symbol == sympy.Rational(1, 2):
-        return np.sqrt(base)
-    return 1 / base if symbol == -1 else POWER.array(base, exponent)
-
-
-def _piecewise(node: Piecewise, values: Mapping[Element, Any], exact: bool) -> Any:
-    if exact:  # only the branch that applies: the others need not be defined
-        for value, condition in node.args:
-            if interpret(condition, values, exact):
-                return interpret(value, values, exact)
-        return mpmath.nan
-    result: Any = np.nan
-    for value, condition in reversed(node.args):
-        result = np.where(interpret(condition, values, exact), interpret(value, values, exact), result)
-    return result
+    return walk(node, Exact(values) if exact else Arrays(values))

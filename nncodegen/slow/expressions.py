@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import sympy
-from sympy import Add, Mul, Piecewise, Pow
-from sympy.core.relational import Relational
+from sympy import Expr
 
-from nncodegen.errors import ProgramError
 from nncodegen.ir import Element
-from nncodegen.ir.elementary import FUNCTIONS
-from nncodegen.ir.evaluate import LOGIC, RELATIONS
+from nncodegen.ir.arithmetics import LOGIC, RELATIONS
+from nncodegen.ir.elementary import POWER, Elementary
 from nncodegen.ir.functions import NAN, StableFunction
+from nncodegen.ir.walk import Arithmetic, Asking, walk
 
 Values = Sequence[Any]
 """The values of the operands of an expression, in their order."""
@@ -28,38 +27,75 @@ Function = Callable[[Values], Any]
 
 
 def translated(node: Any, operands: Sequence[Element]) -> Function:
-    """An expression as a function of the values of its operands, which are arrays that NumPy can broadcast."""
-    if isinstance(node, Element):
-        place = operands.index(node)
-        return lambda values: values[place]
-    if isinstance(node, StableFunction):
-        return translated(node.stable(*node.args), operands)
-    if isinstance(node, Piecewise):
-        return _piecewise(node, operands)
-    if node.is_Atom:
-        number = _number(node)
+    """Return an expression as a function of the values of its operands, arrays that NumPy can broadcast."""
+    return walk(node, _Functions(operands))
+
+
+class _Functions(Arithmetic[Function]):
+    """Functions of the values of operands."""
+
+    def __init__(self, operands: Sequence[Element]) -> None:
+        self._operands = tuple(operands)
+
+    def number(self, node: Any) -> Function:
+        """Return a number, as NumPy knows it: a division by it never raises."""
+        if node in (sympy.true, sympy.false):
+            number: Any = np.bool_(bool(node))
+        else:
+            number = np.float64(np.nan if node is NAN else float(node))
         return lambda values: number
-    arguments = [translated(argument, operands) for argument in node.args]
-    if isinstance(node, Add | Mul):
-        return _joined(np.add if isinstance(node, Add) else np.multiply, arguments)
-    if isinstance(node, Pow):
-        return _power(arguments[0], arguments[1], node.exp)
-    if isinstance(node, Relational):
-        return _called(RELATIONS[node.rel_op], arguments)
-    if node.is_Boolean:
-        name = node.func.__name__
-        return _joined(LOGIC[name], arguments) if len(arguments) > 1 else _called(np.logical_not, arguments)
-    name = node.func.__name__
-    if name not in FUNCTIONS:
-        raise ProgramError(f"{name} cannot be evaluated, in: {node}")
-    return _called(FUNCTIONS[name].array, arguments)
 
+    def element(self, element: Element) -> Function:
+        """Return what takes an operand."""
+        place = self._operands.index(element)
+        return lambda values: values[place]
 
-def _number(node: Any) -> Any:
-    """A number, as NumPy knows it: a division by it never raises."""
-    if node in (sympy.true, sympy.false):
-        return np.bool_(bool(node))
-    return np.float64(np.nan if node is NAN else float(node))
+    def form(self, function: StableFunction) -> Expr:
+        """Return the stable form of a function."""
+        return function.stable(*function.args)
+
+    def add(self, values: Sequence[Function]) -> Function:
+        """Return what adds up."""
+        return _joined(np.add, values)
+
+    def multiply(self, values: Sequence[Function]) -> Function:
+        """Return what multiplies."""
+        return _joined(np.multiply, values)
+
+    def power(self, base: Function, exponent: Function, symbol: Expr) -> Function:
+        """Return what gives a power; roots and reciprocals as C has them."""
+        if symbol == sympy.Rational(1, 2):
+            return lambda values: np.sqrt(base(values))
+        if symbol == -1:
+            return lambda values: np.float64(1) / base(values)
+        return _called(POWER.array, [base, exponent])
+
+    def call(self, function: Elementary, values: Sequence[Function]) -> Function:
+        """Return what calls a function."""
+        return _called(function.array, values)
+
+    def compare(self, relation: str, left: Function, right: Function) -> Function:
+        """Return what compares."""
+        return _called(RELATIONS[relation], [left, right])
+
+    def logic(self, name: str, values: Sequence[Function]) -> Function:
+        """Return what joins conditions."""
+        return _joined(LOGIC[name], values) if len(values) > 1 else _called(LOGIC[name], values)
+
+    def choose(self, branches: Sequence[Any]) -> Asking[Function]:
+        """Return the value of the first condition that holds; NaN where none does."""
+        pairs = []
+        for value, condition in branches:
+            holds = yield condition
+            pairs.append((holds, (yield value)))
+
+        def chosen(values: Values) -> Any:
+            result: Any = np.float64(np.nan)
+            for holds, function in reversed(pairs):
+                result = np.where(holds(values), function(values), result)
+            return result
+
+        return chosen
 
 
 def _called(function: Callable[..., Any], arguments: Sequence[Function]) -> Function:
@@ -70,29 +106,8 @@ def _called(function: Callable[..., Any], arguments: Sequence[Function]) -> Func
 
 
 def _joined(function: Callable[[Any, Any], Any], arguments: Sequence[Function]) -> Function:
-    """A function of two arguments, applied to more of them from left to right."""
+    """Return a function of two arguments, applied to more of them from left to right."""
     if len(arguments) == 2:
         first, second = arguments
         return lambda values: function(first(values), second(values))
     return lambda values: reduce(function, (argument(values) for argument in arguments))
-
-
-def _power(base: Function, exponent: Function, symbol: Any) -> Function:
-    if symbol == sympy.Rational(1, 2):
-        return lambda values: np.sqrt(base(values))
-    if symbol == -1:
-        return lambda values: np.float64(1) / base(values)
-    return lambda values: np.power(base(values), exponent(values))
-
-
-def _piecewise(node: Piecewise, operands: Sequence[Element]) -> Function:
-    """The value of the first condition that holds; NaN where none does."""
-    pairs = [(translated(value, operands), translated(condition, operands)) for value, condition in node.args]
-
-    def chosen(values: Values) -> Any:
-        result: Any = np.float64(np.nan)
-        for value, condition in reversed(pairs):
-            result = np.where(condition(values), value(values), result)
-        return result
-
-    return chosen

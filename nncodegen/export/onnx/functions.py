@@ -9,7 +9,7 @@ has is not there in every precision (onnxruntime computes neither erf nor atan n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, reduce
 from typing import Any
 
@@ -17,7 +17,7 @@ import mpmath
 import numpy as np
 
 from nncodegen.export.onnx.graph import Value
-from nncodegen.ir.elementary import FUNCTIONS
+from nncodegen.ir.elementary import Elementary
 
 LARGE = 1e10
 """Above this, 1 + z**2 is z**2 in every precision."""
@@ -26,12 +26,12 @@ DIGITS, TERMS = 30, 26
 """The digits with which polynomials are computed, and their number of terms: enough for float64."""
 
 
-def call(name: str, values: list[Value]) -> Value | None:
+def call(function: Elementary, values: Sequence[Value]) -> Value | None:
     """A function of values; None if ONNX has none, nor operators to compose it of."""
-    record, composed = FUNCTIONS.get(name), COMPOSED.get(name)
-    if record and record.onnx and (composed is None or values[0].graph.precision == "float32"):
+    composed = COMPOSED.get(function.name)
+    if function.onnx and (composed is None or values[0].graph.precision == "float32"):
         first, *others = values
-        operator = _named(record.onnx)
+        operator = _named(function.onnx)
         return reduce(operator, others, first) if others else operator(first)
     return composed(*values) if composed else None
 

@@ -1,0 +1,127 @@
+"""Expressions as numbers: over arrays of NumPy, and over numbers of mpmath, one at a time."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, reduce
+from typing import Any
+
+import mpmath
+import numpy as np
+import sympy
+from sympy import Expr
+
+from nncodegen.ir.elementary import POWER, Elementary
+from nncodegen.ir.functions import NAN, StableFunction
+from nncodegen.ir.program import Element
+from nncodegen.ir.walk import Arithmetic, Asking
+
+RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+
+LOGIC: Mapping[str, Callable[..., Any]] = {"And": np.logical_and, "Or": np.logical_or, "Not": np.logical_not}
+
+
+class Values(Arithmetic[Any]):
+    """What arrays and numbers have in common: ``values`` are those of elements."""
+
+    def __init__(self, values: Mapping[Element, Any]) -> None:
+        self._values = values
+
+    def element(self, element: Element) -> Any:
+        """Return what an element holds."""
+        return self._values[element]
+
+    def add(self, values: Sequence[Any]) -> Any:
+        """Return the sum of values, in their order."""
+        return reduce(operator.add, values)
+
+    def multiply(self, values: Sequence[Any]) -> Any:
+        """Return the product of values, in their order."""
+        return reduce(operator.mul, values)
+
+    def compare(self, relation: str, left: Any, right: Any) -> Any:
+        """Return whether two values are in a relation."""
+        return RELATIONS[relation](left, right)
+
+
+class Arrays(Values):
+    """Arrays of floating-point numbers, which NumPy computes for all indices at once; functions by their stable forms.
+
+    All branches of a choice are computed.
+    """
+
+    def number(self, node: Any) -> Any:
+        """Return a number as NumPy takes it."""
+        if node in (sympy.true, sympy.false):
+            return bool(node)
+        return np.nan if node is NAN else float(node)
+
+    def form(self, function: StableFunction) -> Expr:
+        """Return the stable form of a function."""
+        return function.stable(*function.args)
+
+    def power(self, base: Any, exponent: Any, symbol: Expr) -> Any:
+        """Return a power; roots and reciprocals as C has them."""
+        if symbol == sympy.Rational(1, 2):
+            return np.sqrt(base)
+        return 1 / base if symbol == -1 else POWER.array(base, exponent)
+
+    def call(self, function: Elementary, values: Sequence[Any]) -> Any:
+        """Return the values of a function."""
+        return function.array(*values)
+
+    def logic(self, name: str, values: Sequence[Any]) -> Any:
+        """Return where conditions hold."""
+        return reduce(LOGIC[name], values) if len(values) > 1 else LOGIC[name](*values)
+
+    def choose(self, branches: Sequence[Any]) -> Asking[Any]:
+        """Ask for all branches, the last one first."""
+        result: Any = np.nan
+        for value, condition in reversed(branches):
+            holds = yield condition
+            result = np.where(holds, (yield value), result)
+        return result
+
+
+class Exact(Values):
+    """Numbers of mpmath, in its precision; functions by their definitions.
+
+    Of a choice, only the branch that applies is computed: the others need not be defined.
+    """
+
+    def number(self, node: Any) -> Any:
+        """Return a number in the precision of mpmath."""
+        if node in (sympy.true, sympy.false):
+            return bool(node)
+        return mpmath.nan if node is NAN else node._to_mpmath(mpmath.mp.prec)
+
+    def form(self, function: StableFunction) -> Expr:
+        """Return the definition of a function."""
+        return _definition(function)
+
+    def power(self, base: Any, exponent: Any, symbol: Expr) -> Any:
+        """Return a power."""
+        return POWER.exact(base, exponent)
+
+    def call(self, function: Elementary, values: Sequence[Any]) -> Any:
+        """Return the value of a function."""
+        return function.exact(*values)
+
+    def logic(self, name: str, values: Sequence[Any]) -> bool:
+        """Return whether conditions hold."""
+        return not values[0] if name == "Not" else all(values) if name == "And" else any(values)
+
+    def choose(self, branches: Sequence[Any]) -> Asking[Any]:
+        """Ask for conditions up to the first that holds, and for its value."""
+        for value, condition in branches:
+            if (yield condition):
+                return (yield value)
+        return mpmath.nan
+
+
+@lru_cache(maxsize=10_000)  # numbers are computed one by one
+def _definition(function: StableFunction) -> Expr:
+    return function.definition(*function.args)
