@@ -7,7 +7,6 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any
 
-import mpmath
 import numpy as np
 from sympy import Mul
 
@@ -16,6 +15,7 @@ from nncodegen.certify.products import Array, each, summed_over, zeros
 from nncodegen.certify.windows import backward_of_terms, compute_terms
 from nncodegen.errors import ProgramError
 from nncodegen.ir import RECURRENCES, Element, Step
+from nncodegen.ir.reductions import reduction
 
 ALL: Mapping[str, int] = MappingProxyType({})
 """No index is held at a value: a step is computed for all values of its indices."""
@@ -31,7 +31,9 @@ def compute(step: Step, values: Mapping[str, Array], lengths: Mapping[str, int],
     if step.operator == "sum" and factors(step) is not None:
         return _contract(step, values, lengths)
     terms = _elementwise(step, values, lengths)
-    return terms if step.operator is None else _reduce(step, terms)
+    if step.operator is None:
+        return terms
+    return np.asarray(reduction(step.operator).array(terms, _axes(step)), dtype=object)
 
 
 def held(step: Step, values: Mapping[str, Array], at: Mapping[str, int]) -> Mapping[str, Array]:
@@ -119,24 +121,6 @@ def _axes(step: Step) -> tuple[int, ...]:
     return tuple(step.indices.index(index) for index in step.over)
 
 
-def _reduce(step: Step, terms: Array) -> Array:
-    axes = _axes(step)
-    if step.operator == "sum":
-        return np.asarray(np.sum(terms, axis=axes), dtype=object)
-    if step.operator == "max":
-        return np.asarray(np.max(terms, axis=axes), dtype=object)
-    largest = np.max(terms, axis=axes, keepdims=True)
-    parts = each(mpmath.exp, terms - largest)
-    total = np.sum(parts, axis=axes, keepdims=True)
-    if step.operator == "softmax":
-        return np.asarray(parts / total, dtype=object)
-    if step.operator == "log_softmax":
-        return np.asarray(terms - largest - each(mpmath.log, total), dtype=object)
-    if step.operator == "softmax_complement":
-        return np.asarray(1 - parts / total, dtype=object)
-    raise ProgramError(f"a certificate does not know the operator {step.operator}, in: {step}")
-
-
 def _backward(
     step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], received: Array
 ) -> Iterator[tuple[Element, Array]]:
@@ -151,25 +135,14 @@ def _backward(
             yield element, scaled(step.expression, _summed([inner, *others], element, step, shape))
         return
     if step.operator not in (None, "sum"):
-        inner = _through(step, _elementwise(step, values, lengths), inner)
+        received_by = reduction(step.operator).received
+        if received_by is None:
+            raise ProgramError(f"{step.operator} has no derivative, in: {step}")
+        inner = received_by(_elementwise(step, values, lengths), inner, _axes(step))
     partials = _each(step, formula(step.expression).partials, values, lengths)
     for k, element in enumerate(formula(step.expression).operands):
         one = each(lambda row, k=k: row[k], partials)
         yield element, _summed([np.broadcast_to(inner, shape), one], element, step, shape)
-
-
-def _through(step: Step, terms: Array, received: Array) -> Array:
-    """What the arguments of an operator receive."""
-    axes = _axes(step)
-    if step.operator == "max":
-        at_top = terms == np.max(terms, axis=axes, keepdims=True)
-        return np.asarray(received * at_top / np.sum(at_top, axis=axes, keepdims=True))
-    p = _reduce(Step(step.target, step.expression, "softmax", step.over), terms)
-    if step.operator == "softmax":
-        return np.asarray(p * (received - np.sum(received * p, axis=axes, keepdims=True)))
-    if step.operator == "softmax_complement":
-        return np.asarray(-p * (received - np.sum(received * p, axis=axes, keepdims=True)))
-    return np.asarray(received - p * np.sum(received, axis=axes, keepdims=True))
 
 
 # --- sums of products --------------------------------------------------------------------------------------------

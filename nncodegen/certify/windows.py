@@ -20,6 +20,7 @@ from nncodegen.certify.expressions import formula, scaled
 from nncodegen.certify.products import Array, array_of, summed_at, zeros
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element, Equation, Step, solve
+from nncodegen.ir.reductions import reduction
 
 Numbers = NDArray[np.int64]
 
@@ -77,12 +78,10 @@ def compute_terms(
         total = summed_at([terms.read(element, values) for element in factors], places, size)
         return np.asarray(scaled(step.expression, total), dtype=object).reshape(shape)
     found = _values(terms, formula(step.expression).value, values)
-    if step.operator in (None, "sum"):
-        total = zeros([size])
-        np.add.at(total, places, found)
-    elif step.operator == "max":
-        total = np.full(size, -mpmath.inf, dtype=object)
-        np.maximum.at(total, places, found)
+    rule = reduction(step.operator or "sum")
+    if rule.join is not None:
+        total = np.full(size, mpmath.mpf(rule.neutral), dtype=object)
+        rule.join.at(total, places, found)
     elif step.operator == "first":
         most = int(np.prod([lengths[i] for i in solve(step.where, step.over, lengths).free], dtype=int))
         number = np.full(size, most)
@@ -112,10 +111,12 @@ def backward_of_terms(
             others = [terms.read(other, values) for other in factors if other != element]
             yield element, scaled(step.expression, _at_places([inner, *others], terms, element, values))
         return
-    if step.operator == "max":
-        inner = _of_first_largest(terms, inner, _values(terms, formula(step.expression).value, values), places)
-    elif step.operator not in (None, "sum"):
+    rule = reduction(step.operator or "sum")
+    if rule.join is None or rule.received is None:
         raise ProgramError(f"{step.operator} has no derivative, in: {step}")
+    if rule.chooses:
+        found = _values(terms, formula(step.expression).value, values)
+        inner = _of_first_chosen(terms, inner, found, places, rule.join)
     partials = _values(terms, formula(step.expression).partials, values)
     for k, element in enumerate(operands):
         yield (
@@ -136,12 +137,12 @@ def _values(terms: Terms, function: Any, values: Mapping[str, Array]) -> Array:
     return array_of((function(row) for row in rows), [terms.count])
 
 
-def _of_first_largest(terms: Terms, inner: Array, found: Array, places: Numbers) -> Array:
-    """What each term of a maximum receives: the first of the largest all of it."""
+def _of_first_chosen(terms: Terms, inner: Array, found: Array, places: Numbers, join: Any) -> Array:
+    """What each term of a maximum, or a minimum, receives: the first of those that are it all of it."""
     best: dict[int, int] = {}
     for k in np.argsort(terms.order, kind="stable").tolist():
         place = int(places[k])
-        if place not in best or found[k] > found[best[place]]:
+        if place not in best or join(found[best[place]], found[k]) != found[best[place]]:
             best[place] = k
     kept = zeros([terms.count])
     chosen = list(best.values())

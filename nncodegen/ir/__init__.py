@@ -9,9 +9,7 @@ from nncodegen.ir.equations import Equation, Solution, Solved, solve
 from nncodegen.ir.evaluate import evaluate
 from nncodegen.ir.program import (
     LEARNING_RATE,
-    NORMALIZATIONS,
     PARAMETER,
-    REDUCTIONS,
     ROW,
     SAMPLE,
     Companion,
@@ -33,6 +31,7 @@ from nncodegen.ir.program import (
 )
 from nncodegen.ir.ranges import ranges_of
 from nncodegen.ir.recurrence import RECURRENCES, Group, gathered, grouped, steps_of
+from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.runtime.python.facts import Hyperparameter, Term
 
 __all__ = [

@@ -6,7 +6,7 @@ stable forms; mpmath evaluates one value at a time, and stable functions by thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Mul
 
 from nncodegen.ir.arithmetics import Arrays, Exact
-from nncodegen.ir.elementary import FUNCTIONS
 from nncodegen.ir.equations import solve
 from nncodegen.ir.program import Element, Program, Step, Tensor, elements
 from nncodegen.ir.recurrence import RECURRENCES, Group, grouped
+from nncodegen.ir.reductions import reduction
 from nncodegen.ir.walk import walk
 
 Array = NDArray[Any]
@@ -135,7 +135,7 @@ def _of_operands(expression: Expr, operands: Mapping[Element, Array], digits: in
 def _reduced(step: Step, values: Array, over: tuple[str, ...], indices: tuple[str, ...] | None = None) -> Array:
     """What an operator makes of values under indices, by default those of the step."""
     found = step.indices if indices is None else indices
-    return OPERATORS[step.operator or ""](values, tuple(found.index(index) for index in over))
+    return reduction(step.operator).array(values, tuple(found.index(index) for index in over))
 
 
 def _neighbour(step: Step, values: Mapping[str, Array], digits: int | None, at: Mapping[str, int]) -> Array:
@@ -203,9 +203,9 @@ def _evaluate_where(
         left = read(equation.left) if isinstance(equation.left, Element) else grid[equation.left]
         holds = holds & np.asarray(left == total(equation.terms, equation.offset), bool)
     result = _of_operands(step.expression, {element: read(element) for element in step.operands}, digits)
-    zero, lowest = (0.0, -np.inf) if digits is None else (mpmath.mpf(0), -mpmath.inf)
+    neutral = reduction(step.operator).neutral if step.operator else 0.0
     shape = [1 if index in at else lengths[index] for index in indices]
-    terms = np.broadcast_to(np.where(holds, result, lowest if step.operator == "max" else zero), shape)
+    terms = np.broadcast_to(np.where(holds, result, neutral if digits is None else mpmath.mpf(neutral)), shape)
     reduced = tuple(index for index in step.over if index in indices)
     if step.operator is None or (not reduced and step.operator != "first"):
         return terms
@@ -248,46 +248,6 @@ def _align(array: Array, indices: tuple[str, ...], wanted: tuple[str, ...]) -> A
     order = sorted(range(len(indices)), key=lambda axis: wanted.index(indices[axis]))
     lengths = dict(zip(indices, array.shape, strict=True))
     return np.transpose(array, order).reshape([lengths.get(index, 1) for index in wanted])
-
-
-def _elementwise(name: str, z: Array) -> Array:
-    function = np.frompyfunc(FUNCTIONS[name].exact, 1, 1) if z.dtype == object else FUNCTIONS[name].array
-    return np.asarray(function(z))
-
-
-def _exponentials(z: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Z minus its maximum, and the exponentials of that."""
-    below = z - np.max(z, axis=axes, keepdims=True)
-    return below, _elementwise("exp", below)
-
-
-def _softmax(z: Array, axes: tuple[int, ...]) -> Array:
-    _, e = _exponentials(z, axes)
-    return np.asarray(e / np.sum(e, axis=axes, keepdims=True))
-
-
-def _log_softmax(z: Array, axes: tuple[int, ...]) -> Array:
-    below, e = _exponentials(z, axes)
-    return np.asarray(below - _elementwise("log", np.sum(e, axis=axes, keepdims=True)))
-
-
-def _first(z: Array, axes: tuple[int, ...]) -> Array:
-    """The number of the first value that is not 0, counted row by row along the axes; how many there are if all are."""
-    kept = [axis for axis in range(z.ndim) if axis not in axes]
-    rows = np.transpose(z, (*kept, *axes)).reshape([*(z.shape[axis] for axis in kept), -1])
-    is_one = (rows != 0).astype(bool)
-    found = np.where(is_one.any(axis=-1), np.argmax(is_one, axis=-1), rows.shape[-1])
-    return np.asarray(np.frompyfunc(mpmath.mpf, 1, 1)(found) if z.dtype == object else found.astype(float))
-
-
-OPERATORS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
-    "first": _first,
-    "sum": lambda z, axes: np.asarray(np.sum(z, axis=axes)),
-    "max": lambda z, axes: np.asarray(np.max(z, axis=axes)),
-    "softmax": _softmax,
-    "log_softmax": _log_softmax,
-    "softmax_complement": lambda z, axes: np.asarray(1 - _softmax(z, axes)),
-}
 
 
 # --- expressions -------------------------------------------------------------------------------------------------

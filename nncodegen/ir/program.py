@@ -32,14 +32,8 @@ from sympy import Expr, Symbol
 from nncodegen.errors import ProgramError
 from nncodegen.ir.equations import Equation
 from nncodegen.ir.recurrence import RECURRENCES, check_recurrences
+from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.runtime.python.facts import Hyperparameter, Term
-
-REDUCTIONS = ("sum", "max", "first")
-"""Operators that make the indices they run over disappear. ``first`` gives the number of the first term that is not 0,
-or the number of terms, if all are: they are counted from 0, row by row, along the indices that no equation gives."""
-
-NORMALIZATIONS = ("softmax", "log_softmax", "softmax_complement")
-"""Operators that keep the indices they run over; the complement is 1 - softmax."""
 
 SAMPLE = "n"
 """The index that numbers the samples."""

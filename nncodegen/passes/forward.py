@@ -15,12 +15,11 @@ from collections.abc import Iterable, Mapping
 
 from sympy import Add, Expr, S
 
-from nncodegen.errors import ProgramError
 from nncodegen.ir import NORMALIZATIONS, RECURRENCES, SAMPLE, Element, Program, Step, gathered, renamed
 from nncodegen.passes.derivatives import may_vanish, product
 from nncodegen.passes.infinities import Infinities
 from nncodegen.passes.numbering import Numbering
-from nncodegen.passes.reverse import active, is_first_largest, partial_derivatives, share_of_largest
+from nncodegen.passes.reverse import SUMS, active, chosen_terms, partial_derivatives, share_of
 
 
 def forward_sweep(
@@ -98,12 +97,9 @@ class _Sweep:
             return S.Zero
         if operator in NORMALIZATIONS:
             return self._normalized(step, Add(*terms))
-        if operator == "max" and where:
-            where = (*where, is_first_largest(step, self._numbering, self._program))
-        elif operator == "max":
-            terms = [share_of_largest(step, Add(*terms), self._numbering)]
-        elif operator not in (None, "sum"):
-            raise ProgramError(f"{operator} has no derivative, in: {step}")
+        where = (*where, *chosen_terms(step, self._numbering, self._program))
+        if operator not in SUMS and not step.where:
+            terms = [share_of(step, Add(*terms), self._numbering)]
         operator = "sum" if step.over else None
         if not (operator or where):
             return Add(*terms)

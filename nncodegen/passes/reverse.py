@@ -24,6 +24,7 @@ from sympy import Add, Eq, Expr, Piecewise, S
 from nncodegen.errors import ProgramError
 from nncodegen.ir import (
     RECURRENCES,
+    REDUCTIONS,
     SAMPLE,
     Element,
     Equation,
@@ -182,13 +183,8 @@ def _contributions(
         return [_log_softmax_contribution(step, adjoint, numbering)]
     if step.operator in ("softmax", "softmax_complement"):
         return [_softmax_contribution(step, adjoint, numbering)]
-    where = step.where
-    if step.operator == "max" and where:
-        where = (*where, is_first_largest(step, numbering, program))
-    elif step.operator == "max":
-        adjoint = share_of_largest(step, adjoint, numbering)
-    elif step.operator not in (None, "sum"):
-        raise ProgramError(f"{step.operator} has no derivative, in: {step}")
+    where = (*step.where, *chosen_terms(step, numbering, program))
+    adjoint = share_of(step, adjoint, numbering)
     contributions = []
     for operand, factor in partial_derivatives(step.expression, infinities.hides(step.target)).items():
         over = tuple(index for index in step.indices if index not in operand.indices)
@@ -204,7 +200,28 @@ def _contributions(
     return contributions
 
 
-def is_first_largest(step: Step, numbering: Numbering, program: Program) -> Equation:
+SUMS: tuple[str | None, ...] = (None, "sum")
+"""Operators whose terms have all of the derivative."""
+
+
+def chosen_terms(step: Step, numbering: Numbering, program: Program) -> Where:
+    """The equation for the terms in a window that have a derivative, where not all of them do.
+
+    Raises ProgramError for an operator that has none.
+    """
+    if step.operator in SUMS:
+        return ()
+    if not (step.operator in REDUCTIONS and REDUCTIONS[step.operator].chooses):
+        raise ProgramError(f"{step.operator} has no derivative, in: {step}")
+    return (_is_first_chosen(step, numbering, program),) if step.where else ()
+
+
+def share_of(step: Step, value: Expr, numbering: Numbering) -> Expr:
+    """What each term of a step has of the derivative that all of them have, unless ``chosen_terms`` says which do."""
+    return value if step.operator in SUMS or step.where else _share_of_chosen(step, value, numbering)
+
+
+def _is_first_chosen(step: Step, numbering: Numbering, program: Program) -> Equation:
     """That a term of a maximum in a window is the first of the largest: it has all of the derivative, others have 0."""
     largest = Piecewise((S.One, Eq(step.expression, step.target)), (S.Zero, True))
     number = numbering.define(largest, None, step.target.indices, "first", step.over, step.where)
@@ -215,7 +232,7 @@ def is_first_largest(step: Step, numbering: Numbering, program: Program) -> Equa
     return Equation(number, tuple(reversed(terms)))
 
 
-def share_of_largest(step: Step, adjoint: Expr, numbering: Numbering) -> Element:
+def _share_of_chosen(step: Step, adjoint: Expr, numbering: Numbering) -> Element:
     """The derivative of the loss by each of the terms of a maximum: the largest share it equally, the others have 0."""
     z = numbering.define(step.expression, None, step.indices)
     largest = numbering.define(Piecewise((S.One, Eq(z, step.target)), (S.Zero, True)), None, step.indices)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sympy import Expr, Mul
 
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Group, Program, Step, Tensor, grouped, needed
-from nncodegen.ir.evaluate import OPERATORS, add_values
+from nncodegen.ir.evaluate import add_values
+from nncodegen.ir.reductions import reduction
 from nncodegen.slow.expressions import Function, translated
 
 Array = NDArray[Any]
@@ -127,7 +128,7 @@ def _translated(step: Step) -> Runnable:
 
     if step.operator is None:
         return values_of
-    combine, axes = OPERATORS[step.operator], tuple(indices.index(index) for index in step.over)
+    combine, axes = reduction(step.operator).array, tuple(indices.index(index) for index in step.over)
     return lambda values, lengths: combine(values_of(values, lengths), axes)
 
 

@@ -131,11 +131,11 @@ def test_the_angle_at_its_cut():
         assert record.partials(record.exact(*point), *point) == (-0.5, 0)
 
 
-def test_only_certificates_read_the_partials():
-    """No stage of the compiler differentiates by what judges it."""
+@pytest.mark.parametrize("name", ["partials", "received"])
+def test_only_certificates_read_derivatives(name):
+    """No stage of the compiler differentiates by what judges it: of functions, and of reductions."""
     for path in sorted((ROOT / "nncodegen").rglob("*.py")):
         reads = any(
-            isinstance(node, ast.Attribute) and node.attr == "partials"
-            for node in ast.walk(ast.parse(path.read_text()))
+            isinstance(node, ast.Attribute) and node.attr == name for node in ast.walk(ast.parse(path.read_text()))
         )
         assert not reads or path.parent.name == "certify", path

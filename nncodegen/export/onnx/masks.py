@@ -12,10 +12,10 @@ from sympy import Eq, Float, Piecewise, S
 
 from nncodegen.errors import ModelError
 from nncodegen.export.onnx.windows import places_of, rows_of, window_form
-from nncodegen.ir import SAMPLE, Element, Equation, Program, Step, Tensor
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Step, Tensor
 
-LOWEST = -3e38
-"""What is below all numbers of single precision, nearly: a term of a maximum that does not exist."""
+MOST = 3e38
+"""What is beyond all numbers of single precision, nearly: it stands for infinity."""
 
 
 def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
@@ -61,9 +61,10 @@ def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
 def _with_factors(step: Step, factors: list[Element]) -> Step:
     """A step with factors that are 1 or 0, in place of its equations."""
     expression = step.expression
-    if step.operator == "max":
+    neutral = REDUCTIONS[step.operator].neutral if step.operator in REDUCTIONS else 0.0
+    if neutral:
         for factor in factors:
-            expression = Piecewise((expression, factor > 0), (Float(LOWEST), True))
+            expression = Piecewise((expression, factor > 0), (Float(min(max(neutral, -MOST), MOST)), True))
     else:
         for factor in factors:
             expression *= factor

@@ -17,11 +17,10 @@ from nncodegen.export.onnx.expressions import Expressions
 from nncodegen.export.onnx.graph import Graph, Value
 from nncodegen.export.onnx.recurrences import scanned
 from nncodegen.export.onnx.windows import Form, places_of, rows_of, window_form
-from nncodegen.ir import SAMPLE, Element, Group, Program, Step, grouped
+from nncodegen.ir import NORMALIZATIONS, SAMPLE, Element, Group, Program, Step, grouped
 from nncodegen.ir.program import needed
+from nncodegen.ir.reductions import reduction
 from nncodegen.schedule.loops import without_noise
-
-NORMALIZATIONS = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
 
 EXACT = 1e-12
 """How close to 1 a factor is that is 1 but for rounding."""
@@ -242,25 +241,27 @@ class Steps:
     # --- reductions ----------------------------------------------------------------------------------------------
 
     def _reduction(self, step: Step) -> Value:
-        """The sum or the maximum of an expression over indices."""
+        """The sum of an expression over indices, its maximum, or what else ONNX has."""
         value = self._expressions.read(step.expression)
         axes = [axis for axis, index in enumerate(value.indices) if index in step.over]
         kept = tuple(index for index in value.indices if index not in step.over)
-        if axes and step.operator == "max":
-            value = Value(self.graph, self.graph.node("ReduceMax", [value.name], axes=axes, keepdims=0), kept)
-        elif axes:
+        operator = reduction(step.operator).onnx
+        if axes and operator == "ReduceSum":  # alone takes its axes as an input
             axis = self.graph.constant(np.array(axes))
-            value = Value(self.graph, self.graph.node("ReduceSum", [value.name, axis], keepdims=0), kept)
+            value = Value(self.graph, self.graph.node(operator, [value.name, axis], keepdims=0), kept)
+        elif axes:
+            value = Value(self.graph, self.graph.node(operator, [value.name], axes=axes, keepdims=0), kept)
         found = {index for element in step.operands for index in element.indices}
         count = self._count(step, found) if step.operator == "sum" else 1
         return value * count if count != 1 else value
 
     def _normalization(self, step: Step) -> Value:
-        if step.operator not in NORMALIZATIONS or len(step.over) != 1:
+        operator = reduction(step.operator).onnx
+        if not operator or len(step.over) != 1:
             raise ModelError(f"{step} cannot be written as ONNX, whose softmax is along one axis")
         value = self._spread(self._expressions.read(step.expression), step.target.indices)
         axis = step.target.indices.index(step.over[0])
-        return Value(self.graph, self.graph.node(NORMALIZATIONS[step.operator], [value.name], axis=axis), value.indices)
+        return Value(self.graph, self.graph.node(operator, [value.name], axis=axis), value.indices)
 
 
 def _factors(step: Step) -> list[Element]:
