@@ -14,8 +14,9 @@ import mpmath
 import numpy as np
 
 from nncodegen.certify.products import Array, array_of, zeros
-from nncodegen.certify.single import backward, compute, part_of
+from nncodegen.certify.single import CERTAIN, backward, compute
 from nncodegen.ir import Group, Program, Step, grouped, steps_of
+from nncodegen.ir.steps import as_computed, part_of, times_of
 
 
 def bind(program: Program, parameters: Array, X: Array, Y: Array) -> dict[str, Array]:
@@ -52,11 +53,6 @@ def many(given: Any) -> Array:
     return array_of((mpmath.mpf(number) for number in wide.flat), wide.shape)
 
 
-def as_computed(step: Step, found: Array) -> Array:
-    """What a step gives, as it is."""
-    return found
-
-
 def run(
     program: Program, given: Mapping[str, Array], then: Callable[[Step, Array], Array] = as_computed
 ) -> dict[str, Array]:
@@ -64,27 +60,10 @@ def run(
     values, lengths = dict(given), lengths_of(program, len(given[program.weight.name]))
     for item in grouped(program.steps):
         if isinstance(item, Group):
-            _repeat(item, values, lengths, then)
+            CERTAIN.repeat(item, values, lengths, then)
         else:
             values[item.target.tensor] = then(item, compute(item, values, lengths))
     return values
-
-
-def _repeat(
-    group: Group, values: dict[str, Array], lengths: Mapping[str, int], then: Callable[[Step, Array], Array]
-) -> None:
-    """Adds the values of steps that depend on each other, for one value of their index after the other."""
-    for step in group.steps:
-        values[step.target.tensor] = zeros([lengths[index] for index in step.target.indices])
-    for at in _times(group, lengths):
-        for step in group.steps:
-            part_of(values[step.target.tensor], step.target, at)[...] = then(step, compute(step, values, lengths, at))
-
-
-def _times(group: Group, lengths: Mapping[str, int]) -> list[dict[str, int]]:
-    """The values of the index of a group, one after the other."""
-    times = [{group.index: time} for time in range(lengths[group.index])]
-    return times if group.forward else times[::-1]
 
 
 def lengths_of(program: Program, samples: int) -> dict[str, int]:
@@ -116,7 +95,7 @@ def derivatives(
                 received[element.tensor] = whole
 
     for item in reversed(grouped(program.steps)):
-        for at in reversed(_times(item, lengths)) if isinstance(item, Group) else [{}]:
+        for at in reversed(times_of(item, lengths)) if isinstance(item, Group) else [{}]:
             for step in reversed(steps_of(item)):
                 back(step, at)
     for tensor in program.parameters:

@@ -22,10 +22,11 @@ from nncodegen.certify.expressions import formula
 from nncodegen.certify.points import Point
 from nncodegen.certify.precision import norm_of
 from nncodegen.certify.products import zeros
-from nncodegen.certify.single import ALL, compute, part_of
+from nncodegen.certify.single import compute
 from nncodegen.certify.ulps import LARGEST, Precision, bound, distance
 from nncodegen.emit import emit
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir.steps import ALL, part_of
 from nncodegen.module import Module
 from nncodegen.runtime.python.certificate import HOLDS, OUT_OF_RANGE, WRONG, StepFigure
 from nncodegen.schedule import schedule

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Expr, Mul
 
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Group, Program, Step, Tensor, grouped, needed
 from nncodegen.ir.evaluate import add_values
 from nncodegen.ir.reductions import reduction
+from nncodegen.ir.steps import contraction, factors_of
 from nncodegen.slow.expressions import Function, translated
 
 Array = NDArray[Any]
@@ -114,7 +114,7 @@ def _added(item: Step | Group) -> Callable[[dict[str, Array], Lengths], None]:
 
 def _translated(step: Step) -> Runnable:
     """A step as a function of the values before it, and the lengths of the indices."""
-    factors = _factors(step.expression)
+    factors = factors_of(step.expression)
     if step.operator == "sum" and factors:
         return _product(step, factors)
     operands, indices = step.operands, step.indices
@@ -132,20 +132,9 @@ def _translated(step: Step) -> Runnable:
     return lambda values, lengths: combine(values_of(values, lengths), axes)
 
 
-def _factors(expression: Expr) -> list[Element]:
-    """The elements in a product of a number and elements; an empty list for any other expression."""
-    coefficient, rest = expression.as_coeff_Mul()
-    factors = Mul.make_args(rest)
-    return list(factors) if coefficient.is_number and all(isinstance(f, Element) for f in factors) else []
-
-
 def _product(step: Step, factors: list[Element]) -> Runnable:
     """A sum of products, which NumPy's einsum computes."""
-    letters = {index: chr(ord("a") + k) for k, index in enumerate(step.indices)}
-    lone = [index for index in step.indices if not any(index in element.indices for element in factors)]
-    terms = ["".join(letters[index] for index in element.indices) for element in factors]
-    text = f"{','.join([*terms, *(letters[index] for index in lone)])}->"
-    text += "".join(letters[index] for index in step.target.indices)
+    text, lone = contraction(step, factors)
     names, coefficient = [element.tensor for element in factors], float(step.expression.as_coeff_Mul()[0])
 
     def total(values: Mapping[str, Array], lengths: Lengths) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
-from sympy import Add, Mul
+from sympy import Add
 
 from nncodegen.errors import ModelError
 from nncodegen.export.onnx.expressions import Expressions
@@ -20,6 +20,7 @@ from nncodegen.export.onnx.windows import Form, places_of, rows_of, window_form
 from nncodegen.ir import NORMALIZATIONS, SAMPLE, Element, Group, Program, Step, grouped
 from nncodegen.ir.program import needed
 from nncodegen.ir.reductions import reduction
+from nncodegen.ir.steps import factors_of
 from nncodegen.schedule.loops import without_noise
 
 EXACT = 1e-12
@@ -266,10 +267,7 @@ class Steps:
 
 def _factors(step: Step) -> list[Element]:
     """The elements of which a step sums products; an empty list for any other step."""
-    if step.operator != "sum":
-        return []
-    factors = Mul.make_args(step.expression.as_coeff_Mul()[1])
-    return list(factors) if all(isinstance(factor, Element) for factor in factors) else []
+    return factors_of(step.expression) if step.operator == "sum" else []
 
 
 def _is_gemm(step: Step, factors: list[Element]) -> bool:

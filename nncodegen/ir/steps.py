@@ -1,0 +1,154 @@
+"""Steps over arrays, with any kind of numbers: how operands fit each other, what recurs, and what is reduced.
+
+The kinds are floating-point numbers, numbers of mpmath, and numbers of mpmath as certificates compute with them. Each
+says what becomes of an expression, of a sum of products, and of a step with equations.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr, Mul
+
+from nncodegen.ir.program import Element, Step, elements
+from nncodegen.ir.recurrence import RECURRENCES, Group
+from nncodegen.ir.reductions import reduction
+
+Array = NDArray[Any]
+"""An array of floating-point numbers, or of numbers of mpmath."""
+
+ALL: Mapping[str, int] = MappingProxyType({})
+"""No index is held at a value: a step is computed for all values of its indices."""
+
+
+def as_computed(step: Step, found: Array) -> Array:
+    """Return what a step gives, as it is."""
+    return found
+
+
+class Evaluation(ABC):
+    """Steps over arrays of one kind of numbers.
+
+    Where it ``gathers``, the part of a step at one value of an index is gathered as terms with equations are, and so
+    added up in the same order.
+    """
+
+    gathers = False
+
+    @abstractmethod
+    def zeros(self, shape: Sequence[int]) -> Array:
+        """Return an array of zeros."""
+
+    @abstractmethod
+    def elementwise(self, expression: Expr, operands: Mapping[Element, Array]) -> Array:
+        """Return an expression of arrays that NumPy can broadcast."""
+
+    @abstractmethod
+    def with_equations(
+        self, step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], at: Mapping[str, int]
+    ) -> Array:
+        """Return what a step with equations gives; where ``at`` holds an index, only that part."""
+
+    def contracted(
+        self, step: Step, factors: Sequence[Element], values: Mapping[str, Array], lengths: Mapping[str, int]
+    ) -> Array | None:
+        """Return a sum of products at once; None where its terms are to be added up."""
+        return None
+
+    def compute(
+        self, step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], at: Mapping[str, int] = ALL
+    ) -> Array:
+        """Return what a step gives, from the values of its operands; where ``at`` holds an index, only that part."""
+        if step.operator in RECURRENCES:
+            return self._neighbours(step, values, at)
+        if step.where or (at and self.gathers):
+            return self.with_equations(step, values, lengths, at)
+        if at:
+            values, lengths = held(step, values, at), {**lengths, **dict.fromkeys(at, 1)}
+        factors = factors_of(step.expression) if step.operator == "sum" else []
+        total = self.contracted(step, factors, values, lengths) if factors else None
+        if total is not None:
+            return total
+        terms = self.terms(step, values, lengths)
+        if step.operator is None:
+            return terms
+        return np.asarray(reduction(step.operator).array(terms, tuple(map(step.indices.index, step.over))))
+
+    def terms(self, step: Step, values: Mapping[str, Array], lengths: Mapping[str, int]) -> Array:
+        """Return the expression of a step for all of its indices."""
+        operands = {e: aligned(values[e.tensor], e.indices, step.indices) for e in elements(step.expression)}
+        found = self.elementwise(step.expression, operands)
+        return np.broadcast_to(found, [lengths[index] for index in step.indices])
+
+    def repeat(
+        self,
+        group: Group,
+        values: dict[str, Array],
+        lengths: Mapping[str, int],
+        then: Callable[[Step, Array], Array] = as_computed,
+    ) -> None:
+        """Add the values of steps that depend on each other, for one value of their index after the other."""
+        for step in group.steps:
+            values[step.target.tensor] = self.zeros([lengths[index] for index in step.target.indices])
+        for at in times_of(group, lengths):
+            for step in group.steps:
+                found = then(step, self.compute(step, values, lengths, at))
+                part_of(values[step.target.tensor], step.target, at)[...] = found
+
+    def _neighbours(self, step: Step, values: Mapping[str, Array], at: Mapping[str, int]) -> Array:
+        """Return the values at the index before, or after, with 0 at the end."""
+        (index,) = step.over
+        read, axis = np.asarray(values[step.operands[0].tensor]), step.target.indices.index(index)
+        move, length = (-1 if step.operator == "before" else 1), read.shape[axis]
+        zero = self.zeros(np.take(read, [0], axis).shape)
+        places = [at[index]] if index in at else range(length)
+        parts = [np.take(read, [k + move], axis) if 0 <= k + move < length else zero for k in places]
+        return np.concatenate(parts, axis)
+
+
+def times_of(group: Group, lengths: Mapping[str, int]) -> list[dict[str, int]]:
+    """Return the values of the index of a group, one after the other."""
+    times = [{group.index: time} for time in range(lengths[group.index])]
+    return times if group.forward else times[::-1]
+
+
+def held(step: Step, values: Mapping[str, Array], at: Mapping[str, int]) -> Mapping[str, Array]:
+    """Return the parts of the operands of a step at some values of indices, which keep an axis of length 1."""
+    return {e.tensor: np.array(part_of(values[e.tensor], e, at)) for e in step.operands}
+
+
+def part_of(array: Array, element: Element, at: Mapping[str, int]) -> Array:
+    """Return the part of a tensor at some values of indices."""
+    places = tuple(slice(at[index], at[index] + 1) if index in at else slice(None) for index in element.indices)
+    return np.asarray(array)[places] if places else array
+
+
+def aligned(array: Array, own: Sequence[str], wanted: Sequence[str]) -> Array:
+    """Return an array with one axis for each wanted index; an axis that it lacks has length 1."""
+    order = sorted(range(len(own)), key=lambda axis: wanted.index(own[axis]))
+    lengths = dict(zip(own, array.shape, strict=True))
+    return np.transpose(array, order).reshape([lengths.get(index, 1) for index in wanted])
+
+
+def factors_of(expression: Expr) -> list[Element]:
+    """Return the elements in a product of a number and elements; an empty list for any other expression."""
+    coefficient, rest = expression.as_coeff_Mul()
+    factors = Mul.make_args(rest)
+    return list(factors) if coefficient.is_number and all(isinstance(f, Element) for f in factors) else []
+
+
+def contraction(step: Step, factors: Sequence[Element]) -> tuple[str, list[str]]:
+    """Return the text of NumPy's einsum for a sum of products, and the indices that no factor has.
+
+    For each of these, ones are one more factor: the terms of the sum are equal along it.
+    """
+    letters = {index: chr(ord("a") + k) for k, index in enumerate(step.indices)}
+    lone = [index for index in step.indices if not any(index in element.indices for element in factors)]
+    terms = ["".join(letters[index] for index in element.indices) for element in factors]
+    result = "".join(letters[index] for index in step.target.indices)
+    return f"{','.join([*terms, *(letters[index] for index in lone)])}->{result}", lone

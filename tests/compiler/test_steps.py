@@ -1,0 +1,73 @@
+"""Steps over arrays mean the same with each kind of numbers: floats, many digits, and those of certificates."""
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nncodegen as nn
+from nncodegen.certify import exact
+from nncodegen.certify.single import CERTAIN
+from nncodegen.ir import Element, Step, evaluate
+from nncodegen.ir.evaluate import FLOATS, MANY
+from tests.support.models import random_data
+from tests.support.search import examples
+
+LENGTHS = {"n": 2, "i": 3, "j": 2}
+U, V, W = Element("u", ("n", "i")), Element("v", ("j", "i")), Element("w", ("n",))
+
+expressions = st.sampled_from([
+    U, U * V, 2 * U * V * W, U * V + W, sympy.exp(U) - V, sympy.Integer(3), U**2, -V * W, sympy.Max(U, V),
+])  # fmt: skip
+steps = st.builds(
+    lambda expression, how: Step(Element("r", how[1]), expression, how[0], how[2]),
+    expressions,
+    st.sampled_from([
+        (None, ("n", "i", "j"), ()), (None, ("j", "n", "i"), ()),
+        ("sum", ("j", "n"), ("i",)), ("sum", (), ("i", "n", "j")), ("max", ("i",), ("n", "j")),
+        ("first", ("n",), ("i", "j")),
+        ("softmax", ("n", "i", "j"), ("i",)), ("log_softmax", ("n", "j", "i"), ("j", "i")),
+        ("softmax_complement", ("n", "i", "j"), ("j",)),
+    ]),
+)  # fmt: skip
+
+
+@examples(80)
+@given(step=steps, seed=st.integers(0, 1000))
+def test_a_step(step, seed):
+    """What a step gives is the same number in every kind, for all of its indices and for one value of one of them."""
+    rng = np.random.default_rng(seed)
+    values = {e.tensor: rng.normal(size=[LENGTHS[index] for index in e.indices]) for e in (U, V, W)}
+    many = {name: exact.many(array) for name, array in values.items()}
+    at = [{}, {"n": 1}] if "n" in step.target.indices and "n" not in step.over else [{}]
+    for held in at:
+        with mpmath.workdps(40):
+            found = [MANY.compute(step, many, LENGTHS, held), CERTAIN.compute(step, many, LENGTHS, held)]
+            differences = np.ravel(found[0]) - np.ravel(found[1])
+            assert found[0].shape == found[1].shape
+            assert max(map(abs, differences)) < mpmath.mpf(10) ** -37
+        floats = FLOATS.compute(step, values, LENGTHS, held)
+        assert floats.shape == found[0].shape
+        np.testing.assert_allclose(floats, found[0].astype(float), rtol=1e-13, atol=1e-15)
+
+
+NETWORKS = {
+    "softmax": nn.Sequential([nn.Dense(3, "relu"), nn.Dense(2, "softmax")], 4, "categorical_crossentropy"),
+    "windows": nn.Sequential([nn.Conv1D(2, 3), nn.MaxPooling1D(2), nn.Flatten(), nn.Dense(1)], (8, 1), "mse"),
+    "recurrent": nn.Sequential([nn.GRU(2), nn.Dense(1)], (3, 2), "mse"),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_program(name):
+    """All tensors of a program are the same numbers for the evaluator and for a certificate."""
+    program = NETWORKS[name].describe()
+    parameters, X, Y = random_data(program, samples=2)
+    with mpmath.workdps(40):
+        found = evaluate(program, parameters, X, Y, digits=40)
+        certain = exact.run(program, exact.bind(program, parameters, X, Y))
+        for step in program.steps:
+            one, other = (np.ravel(values[step.target.tensor]) for values in (found, certain))
+            assert max(map(abs, one - other)) < mpmath.mpf(10) ** -35
