@@ -200,6 +200,7 @@ class Formula:
         recorder = _Recorder(self.operands)
         self._result = walk(expression, recorder)
         self._tape = tuple(recorder.tape)
+        self._chooses = any(isinstance(entry, Choice) for entry in self._tape)
         self._constants: dict[tuple[int, int], Number] = {}
 
     def value(self, operands: Sequence[Number]) -> Number:
@@ -225,6 +226,10 @@ class Formula:
     def _run(self, operands: Sequence[Number]) -> dict[int, Any]:
         """Return the results of all that the last entry of the tape needs, by their numbers."""
         found: dict[int, Any] = {}
+        if not self._chooses:  # all of the tape is needed, in its order
+            for number in range(len(self._tape)):
+                found[number] = self._compute(number, operands, found)
+            return found
         waiting = [self._result]
         while waiting:
             number = waiting[-1]

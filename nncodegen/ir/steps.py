@@ -119,7 +119,7 @@ def times_of(group: Group, lengths: Mapping[str, int]) -> list[dict[str, int]]:
 
 def held(step: Step, values: Mapping[str, Array], at: Mapping[str, int]) -> Mapping[str, Array]:
     """Return the parts of the operands of a step at some values of indices, which keep an axis of length 1."""
-    return {e.tensor: np.array(part_of(values[e.tensor], e, at)) for e in step.operands}
+    return {e.tensor: part_of(values[e.tensor], e, at) for e in step.operands}
 
 
 def part_of(array: Array, element: Element, at: Mapping[str, int]) -> Array:
