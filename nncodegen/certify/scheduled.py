@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from math import prod
 from typing import Any, assert_never
 
@@ -21,7 +22,7 @@ from nncodegen.certify.grids import Grid
 from nncodegen.certify.in_registers import carried_out_in_registers
 from nncodegen.certify.listed import Listed
 from nncodegen.certify.memory import Memory, OtherValueError
-from nncodegen.ir import SAMPLE, Element, Equation, Program, Solved, Step, evaluate
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Solved, Step, evaluate
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.program import elements
 from nncodegen.passes.latency import written_out
@@ -64,9 +65,6 @@ HOLDS = {
     Asked.NEW: True,
 }  # fmt: skip
 """What is the case in a full tile, for which the loss is wanted, without a BLAS."""
-
-NEUTRAL = {Combine.MAX: -np.inf}
-"""What changes nothing where it is combined; 0 for all others."""
 
 
 def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fault | None:
@@ -221,9 +219,9 @@ class _Run:
             case Let(target, value):
                 self._names(target)
                 self.memory.let(target, self._value(value, grid, target), _everywhere(grid))
-            case Accumulate(target, value, combine):
+            case Accumulate(target, value, combine, operator):
                 self._names(target)
-                terms = grid.kept(self._value(value, grid, target), NEUTRAL.get(combine, 0.0))
+                terms = grid.kept(self._value(value, grid, target), _neutral(combine, operator))
                 self.sums[target.tensor] = terms, _everywhere(grid)
             case Store():
                 self._names(statement.target)
@@ -313,7 +311,8 @@ class _Run:
         own = self._where(value.where, grid)
         otherwise = 0.0 if value.otherwise is None else float(value.otherwise)
         terms = [own.kept(self._number(term, grid, target), otherwise) for term in value.terms]
-        found = np.max(terms, axis=0) if value.operator == "max" else sum(terms[1:], terms[0])
+        join = REDUCTIONS[value.operator or "sum"].join
+        found = reduce(join, terms)
         return np.broadcast_to(np.asarray(found, float), grid.shape)
 
     def _number(self, expression: Expr, grid: Grid, target: Element) -> Array:
@@ -341,14 +340,15 @@ class _Run:
             else:
                 memory.store(target, value, everywhere, lambda: self._scale(store.value.terms, grid, target))
             return
-        terms = grid.kept(value, NEUTRAL.get(store.combine, 0.0))
+        terms = grid.kept(value, _neutral(store.combine, store.operator))
         if memory.kernel.place(target) is Place.SUM:
             memory.add(target, terms, everywhere)
             return
         over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
         there = memory.there(target, everywhere)
-        if store.combine is Combine.MAX:
-            memory.store(target, np.maximum(there, np.max(terms, axis=over, keepdims=True)), everywhere)
+        if store.combine is Combine.CHOOSE:
+            join = REDUCTIONS[store.operator].join
+            memory.store(target, join(there, join.reduce(terms, axis=over, keepdims=True)), everywhere)
         else:
             size = float(np.linalg.norm(np.ravel(terms)) * terms.size)
             memory.store(target, there + np.sum(terms, axis=over, keepdims=True), everywhere, lambda: size)
@@ -399,12 +399,19 @@ class _Run:
         over = tuple(k for k, index in enumerate(grid.axes) if index in step.over and index != SAMPLE)
         if SAMPLE in step.over:
             memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere)
-        elif step.operator == "max":
-            memory.store(step.target, np.max(terms, axis=over, keepdims=True), everywhere)
+        elif step.operator and REDUCTIONS[step.operator].chooses:
+            memory.store(
+                step.target, REDUCTIONS[step.operator].join.reduce(terms, axis=over, keepdims=True), everywhere
+            )
         else:
             total = np.sum(terms, axis=over, keepdims=True) + (memory.there(step.target, everywhere) if later else 0)
             size = float(np.linalg.norm(np.ravel(terms)) * terms.size)
             memory.store(step.target, total, everywhere, lambda: size)
+
+
+def _neutral(combine: Combine, operator: str) -> float:
+    """What changes nothing where it is combined."""
+    return REDUCTIONS[operator].neutral if combine is Combine.CHOOSE else 0.0
 
 
 def _everywhere(grid: Grid) -> Grid:

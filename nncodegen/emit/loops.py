@@ -15,7 +15,7 @@ from nncodegen.emit.dialects import IN_MODULES, Dialect
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, head, wrapped
 from nncodegen.emit.printer import Printer
-from nncodegen.ir import Element, Equation, Solution, Step
+from nncodegen.ir import REDUCTIONS, Element, Equation, Solution, Step
 from nncodegen.ir.equations import affine
 from nncodegen.schedule import Place, Role, When
 from nncodegen.schedule.around import Move
@@ -50,6 +50,10 @@ CONDITIONS = {
     When.LOSS: "with_loss", When.FEW: "count < FEW", When.MANY: "samples >= FEW", When.BLAS: "gemm",
     When.NO_BLAS: "!gemm", When.ADDED: "scale != 0", Asked.NEW: "!add",
 }  # fmt: skip
+
+
+COMPARISONS = {"maximum": ">", "minimum": "<"}
+"""How two values are compared, of which a function chooses one."""
 
 
 @dataclass(frozen=True)
@@ -202,15 +206,17 @@ class LoopPrinter:
     # Statements.
 
     def _term(self, term: Expr) -> str:
-        if term is S.NegativeInfinity:
-            return "-HUGE_VALF" if self.at.program.precision == "float32" else "-HUGE_VAL"
+        if term.is_infinite and term.is_number:
+            sign = "-" if term is S.NegativeInfinity else ""
+            return f"{sign}HUGE_VAL{'F' if self.at.program.precision == 'float32' else ''}"
         return self.printer.print(term)
 
     def _value(self, value: Value) -> str:
         """A value: its only term, their sum or the largest of them, where its conditions hold."""
         text, *others = map(self._term, value.terms)
         for other in others:
-            text = f"({text} > {other} ? {text} : {other})" if value.operator == "max" else f"{text} + {other}"
+            chooses = value.operator and REDUCTIONS[value.operator].chooses
+            text = f"({_chosen(value.operator or '', text, other)})" if chooses else f"{text} + {other}"
         if not value.where:
             return text
         otherwise = "0" if value.otherwise is None else self._term(value.otherwise)
@@ -231,9 +237,10 @@ class LoopPrinter:
 
     def _accumulate(self, statement: Accumulate) -> str:
         name, value = self.at.variable(statement.target), self._value(statement.value)
-        if statement.combine is Combine.MAX:
-            self.used["maximum"] = None
-            return f"{name} = maximum({name}, {value});"
+        if statement.combine is Combine.CHOOSE:
+            function = REDUCTIONS[statement.operator].c
+            self.used[function] = None
+            return f"{name} = {function}({name}, {value});"
         return f"{name} += {value};"
 
     def _store(self, store: Store) -> tuple[str, ...]:
@@ -253,8 +260,9 @@ class LoopPrinter:
             case Combine.ADD_OR_SET:
                 term = f"({value})" if store.value.where else value
                 return (f"{place} = {term} + (add ? {place} : 0);",)
-            case Combine.MAX:
-                return f"const real value = {value};", f"{place} = {place} > value ? {place} : value;"
+            case Combine.CHOOSE:
+                chosen = _chosen(store.operator, place, "value")
+                return f"const real value = {value};", f"{place} = {chosen};"
             case Combine.DESCEND:
                 assert self.descend
                 return (self.descend(store.target, value),)
@@ -297,6 +305,11 @@ def _limits(limits: Limits) -> str:
     if rest < limits.length:
         last = f"(segment < {limits.count - 1} ? {limits.length} : {rest})"
     return f"const size_t begin = segment*{limits.length}, end = begin + {last};"
+
+
+def _chosen(operator: str, one: str, other: str) -> str:
+    """The one of two values that an operator chooses, without a call."""
+    return f"{one} {COMPARISONS[REDUCTIONS[operator].c]} {other} ? {one} : {other}"
 
 
 def _kind(varies: bool) -> str:

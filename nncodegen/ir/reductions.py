@@ -1,8 +1,8 @@
 """Reductions: the operators of steps that run over indices, one record each.
 
 Evaluators, derivatives, certificates and exports read these records by the names of operators, so that to add a
-reduction that chooses one of its terms is to add a record. ``emit.loops`` has to print it, and ``schedule.unrolled``
-combines a few terms at once. One with another derivative needs a rule in ``passes.reverse``.
+reduction that chooses one of its terms is to add a record. One with another derivative needs a rule in
+``passes.reverse``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import mpmath
 import numpy as np
+import sympy
 from numpy.typing import NDArray
 
 from nncodegen.ir.elementary import FUNCTIONS
@@ -36,6 +37,8 @@ class Reduction:
                equal, but in a window to the first of them
     c          the function in C that does the same as ``join``; empty where that is a sum
     onnx       the operator of ONNX
+    latex      its symbol in LaTeX, below which its indices stand; empty for what is written as a function
+    written    what it is of a few terms that are written out, as a function of SymPy
     """
 
     array: Callable[[Array, Axes], Array]
@@ -45,6 +48,8 @@ class Reduction:
     chooses: bool = False
     c: str = ""
     onnx: str = ""
+    latex: str = ""
+    written: Any = None
 
 
 # --- values ------------------------------------------------------------------------------------------------------
@@ -124,9 +129,10 @@ def _through_log_softmax(terms: Array, received: Array, axes: Axes) -> Array:
 # --- the records -------------------------------------------------------------------------------------------------
 
 REDUCTIONS: dict[str, Reduction] = {
-    "sum": Reduction(joined(np.add), passed_on, np.add, onnx="ReduceSum"),
+    "sum": Reduction(joined(np.add), passed_on, np.add, onnx="ReduceSum", latex="\\sum", written=sympy.Add),
     "max": Reduction(
-        joined(np.maximum), shared_by(np.maximum), np.maximum, -np.inf, True, c="maximum", onnx="ReduceMax"
+        joined(np.maximum), shared_by(np.maximum), np.maximum, -np.inf, True, c="maximum", onnx="ReduceMax",
+        latex="\\max\\limits", written=sympy.Max,
     ),
     "first": Reduction(_first),
 }  # fmt: skip

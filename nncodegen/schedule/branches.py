@@ -14,6 +14,9 @@ from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.nest import Nest, Shape, When
 from nncodegen.schedule.tree import Call
 
+REDUCED_ROWS = ("sum", "max")
+"""The reductions of a row for which the runtime has a function."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -110,4 +113,5 @@ def of_one_sample(nest: Nest, kernel: Kernel) -> Nest:
         # outputs are of parameters of the caller, and nothing behind these may be read
         return replace(nest, shape=Shape.ROW_BY_MATRIX if kernel.name == "gradient" else Shape.LOOPS)
     row = isinstance(step.expression, Element) and kernel.storage[step.expression.tensor].strides == (1,)
+    row = row and step.operator in REDUCED_ROWS
     return replace(nest, shape=Shape.REDUCE_ROW) if nest.reduced and not nest.outer and row else nest

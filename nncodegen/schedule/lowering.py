@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import groupby
 from math import prod
 
-from sympy import Integer, S
+from sympy import S
 
-from nncodegen.ir import SAMPLE, Element, Program
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Program
 from nncodegen.schedule.around import Repeat, Segments
 from nncodegen.schedule.axes import SEGMENT, Ends, Padding
 from nncodegen.schedule.branches import choice, of_one_sample, rest_of
@@ -19,7 +19,6 @@ from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Filling, Nest, Place, Role, Shape, When, only
 from nncodegen.schedule.statements import Definition, statements
 from nncodegen.schedule.tree import (
-    NEUTRAL,
     Accumulate,
     Asked,
     Begins,
@@ -45,6 +44,8 @@ from nncodegen.schedule.tree import (
     Value,
     Variable,
     Way,
+    combine_of,
+    neutral_of,
 )
 from nncodegen.schedule.tree import Statement as Lowered
 from nncodegen.schedule.verify import verify_trees
@@ -282,16 +283,15 @@ class _Lower:
         """A reduction over other indices than the samples: one value for each sample, where it lies in memory."""
         (step,) = nest.steps
         numbers = self._numbers(nest)
-        count = prod(self._size(index) for index, _ in numbers)
-        neutral = NEUTRAL.get(step.operator or "", Integer(count))
+        count, operator = prod(self._size(index) for index, _ in numbers), step.operator or "sum"
+        neutral, combine = neutral_of(operator, count), combine_of(operator)
         begin: Tree = self._innermost(_samples(nest), nest, ends, (Store(step.target, Value((neutral,))),))
         if nest.segments and nest.segments.index in nest.reduced:
             begin = (If(Begins(nest.segments.first), begin),)
         gathers, exists = self._gathered(nest)
-        value = Value((step.expression,), None, exists, neutral if step.operator == "max" else None)
-        if step.operator in NEUTRAL:
-            term: Lowered = Store(step.target, value, Combine.ADD if step.operator == "sum" else Combine.MAX)
-        else:
+        value = Value((step.expression,), None, exists, neutral if combine is Combine.CHOOSE else None)
+        term: Lowered = Store(step.target, value, combine, operator)
+        if REDUCTIONS[operator].join is None:
             term = First(step.target, value, tuple(numbers), count)
         terms = self._innermost(_samples(nest), nest, ends, (*gathers, term))
         return self._around(nest.outer, nest, ends, (*begin, *self._around(nest.reduced, nest, ends, terms)))

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import prod
 
-from sympy import Expr, Integer
+from sympy import Expr
 
-from nncodegen.ir import RECURRENCES, Program, Solution, Step, solve
+from nncodegen.ir import RECURRENCES, REDUCTIONS, Program, Solution, Step, solve
 from nncodegen.schedule.joined import Compute, Finish, Node, Start
 from nncodegen.schedule.nest import Place, Storage
 from nncodegen.schedule.tree import (
-    NEUTRAL,
     Accumulate,
     Combine,
     Exists,
@@ -30,6 +29,8 @@ from nncodegen.schedule.tree import (
     Value,
     Variable,
     Way,
+    combine_of,
+    neutral_of,
 )
 
 Item = Node | Start | Compute | Finish
@@ -80,7 +81,7 @@ class PlainLowering:
 
     def _neutral(self, step: Step) -> Expr:
         """What a reduction starts from; the number of terms where the first of them is looked for."""
-        return NEUTRAL.get(step.operator or "", Integer(self._count(step)))
+        return neutral_of(step.operator or "sum", self._count(step))
 
     def _free(self, step: Step) -> list[tuple[str, int]]:
         """The indices that number the terms of a reduction, with their sizes."""
@@ -98,8 +99,8 @@ class PlainLowering:
             free = self._free(step)
             numbers = tuple((index, prod(size for _, size in free[k:])) for k, (index, _) in enumerate(free, 1))
             return First(target, value, numbers, self._count(step), local=True)
-        if step.operator in NEUTRAL:
-            return Accumulate(target, value, Combine.ADD if step.operator == "sum" else Combine.MAX)
+        if step.operator in REDUCTIONS:
+            return Accumulate(target, value, combine_of(step.operator), step.operator)
         if step.where and not step.over:
             value = Value(value.terms, where=step.where)
         if place is Place.LOCAL:

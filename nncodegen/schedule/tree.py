@@ -28,18 +28,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from sympy import Expr, S
+from sympy import Expr, Integer, S, sympify
 
-from nncodegen.ir import Element, Equation, Solution, Step
+from nncodegen.ir import REDUCTIONS, Element, Equation, Solution, Step
 from nncodegen.schedule.around import Move
 from nncodegen.schedule.nest import Filling, Shape, When
 from nncodegen.schedule.windows import Window
 
 SHORT = 16
 """Iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
-
-NEUTRAL = {"sum": S.Zero, "max": S.NegativeInfinity}
-"""What a reduction starts from."""
 
 Extent = int | str
 """Where a loop begins or ends: a number, or the name of one, as count, padded, begin, end, MODELS."""
@@ -60,7 +57,7 @@ class Combine(Enum):
 
     SET = "="
     ADD = "+="
-    MAX = "max="
+    CHOOSE = "or"
     ADD_SCALED = "+= scale*"
     ADD_OR_SET = "+= or ="
     DESCEND = "descends by"
@@ -109,7 +106,7 @@ class Asked(Enum):
 
 @dataclass(frozen=True)
 class Value:
-    """A value: its only term, the sum of several, or the largest of them (``operator``).
+    """A value: its only term, or what an operator makes of several: their sum, or the largest of them.
 
     Where one of some conditions does not hold, it is ``otherwise``.
     """
@@ -121,7 +118,8 @@ class Value:
 
     def __str__(self) -> str:
         terms = " + ".join(map(str, self.terms))
-        text = f"max({', '.join(map(str, self.terms))})" if self.operator == "max" and self.terms[1:] else terms
+        chosen = self.operator not in (None, "sum") and self.terms[1:]
+        text = f"{self.operator}({', '.join(map(str, self.terms))})" if chosen else terms
         otherwise = f" else {self.otherwise}" if self.otherwise is not None else ""
         return f"{text} where {', '.join(map(str, self.where))}{otherwise}" if self.where else text
 
@@ -232,20 +230,22 @@ class Variable:
 
 @dataclass(frozen=True)
 class Accumulate:
-    """Adds to a local variable, or makes it the larger of both."""
+    """Adds to a local variable, or has it be the one of both that an operator chooses, such as the larger."""
 
     target: Element
     value: Value
     combine: Combine = Combine.ADD
+    operator: str = "sum"
 
 
 @dataclass(frozen=True)
 class Store:
-    """A value goes to its place in memory, or is combined with what is there."""
+    """A value goes to its place in memory, or is combined with what is there, of which an operator may choose one."""
 
     target: Element
     value: Value
     combine: Combine = Combine.SET
+    operator: str = "sum"
 
 
 @dataclass(frozen=True)
@@ -446,9 +446,9 @@ def _head(statement: Statement) -> str:
         case Variable():
             return f"variable {statement.target} = {statement.start}"
         case Accumulate():
-            return f"variable {statement.target} {statement.combine.value} {statement.value}"
+            return f"variable {statement.target} {_combined(statement)} {statement.value}"
         case Store():
-            combine = "" if statement.combine is Combine.SET else f"{statement.combine.value} "
+            combine = "" if statement.combine is Combine.SET else f"{_combined(statement)} "
             if statement.value.terms == (statement.target,):  # a local value goes to memory
                 return f"store {combine}{statement.target}"
             return f"store {statement.target} {combine or '= '}{statement.value}"
@@ -462,6 +462,23 @@ def _head(statement: Statement) -> str:
             return f"call {statement.shape.value}: {'; '.join(map(str, statement.steps))}"
         case Fill():
             return f"fill with {statement.filling.value} {statement.target}"
+
+
+def _combined(statement: Store | Accumulate) -> str:
+    """How a value is combined with what is there."""
+    return f"{statement.operator}=" if statement.combine is Combine.CHOOSE else statement.combine.value
+
+
+def combine_of(operator: str) -> Combine:
+    """Return how the terms of a reduction are combined, one by one."""
+    return Combine.CHOOSE if REDUCTIONS[operator].chooses else Combine.ADD
+
+
+def neutral_of(operator: str, count: int) -> Expr:
+    """Return what a reduction starts from; for the number of a term, how many there are."""
+    if REDUCTIONS[operator].join is None:
+        return Integer(count)
+    return sympify(REDUCTIONS[operator].neutral) if REDUCTIONS[operator].neutral else S.Zero
 
 
 def _listed(elements: Sequence[Element]) -> str:

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
 
-from sympy import Add, Max
-
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Program, Step, Tensor
 from nncodegen.schedule.formulas import formula_group
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, choose_layout
@@ -27,15 +25,14 @@ STATEMENTS = 400
 PARAMETERS = 64
 """Parameters of a network up to which it is written out: beyond, the units of its layers fill vectors better."""
 
-COMBINED = {"sum": Add, "max": Max}
-"""What the terms of a reduction become."""
-
 
 def choose_unrolled(program: Program, layout: Layout, gradient: Kernel) -> tuple[Registers | None, SideBySide | None]:
     """The scalar form of a program, given the kernel of its gradient; none if it is too long, or of no use."""
     formula = not program.layered
     if not program.parameters:
         return None, None  # there are no updates
+    if not all(REDUCTIONS[step.operator or "sum"].written for step in program.steps if step.operator in REDUCTIONS):
+        return None, None  # a reduction has no form of a few terms
     if not formula:
         small = program.parameter_count <= PARAMETERS
         if not small or program.batch or program.moves or program.noise or layout.transposed or layout.blas:
@@ -103,5 +100,5 @@ def _parts(step: Step, program: Program) -> Iterator[Step]:
         for reduced in _numbers(step.over, program):
             values = {operand: _at(operand, numbers | reduced) for operand in step.operands}
             terms.append(step.expression.xreplace(values))
-        value = COMBINED[step.operator or "sum"](*terms)
+        value = REDUCTIONS[step.operator or "sum"].written(*terms)
         yield Step(_at(step.target, numbers), value, step.operator if over else None, over)

@@ -347,7 +347,7 @@ class _Check:
         for index in tuple(moving):
             if index in scope.given:
                 moving |= {name for name, _ in scope.given[index].terms if isinstance(name, str)}
-        combines = isinstance(statement, First) or statement.combine in (Combine.ADD, Combine.MAX)
+        combines = isinstance(statement, First) or statement.combine in (Combine.ADD, Combine.CHOOSE)
         for loop in scope.loops:
             if loop.way in (Way.IN_ORDER, Way.LANES) or loop.index in moving:
                 continue

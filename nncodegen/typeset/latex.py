@@ -14,7 +14,7 @@ from typing import Any
 from sympy import Add, Expr
 from sympy.printing.latex import LatexPrinter, accepted_latex_functions
 
-from nncodegen.ir import Element, Step
+from nncodegen.ir import REDUCTIONS, Element, Step
 from nncodegen.typeset.notation import GREEK, LOSS, Name, Notation
 from nncodegen.typeset.written import WIDTH, as_written, in_lines, width_of
 
@@ -23,9 +23,6 @@ _COMMANDS |= {"ℒ": "\\mathcal{L}", "ℓ": "\\ell"}
 
 _SPECIAL = {**{character: f"\\{character}" for character in "{}$&#_% "}, "\\": "\\backslash", "~": "{\\sim}"}
 """How characters are written that would be commands in a text."""
-
-_OPERATORS = {"sum": "\\sum", "max": "\\max\\limits"}
-"""How reductions are written, with their indices below; all other operators by their names."""
 
 _EXP, _PARTIAL = "\\exp", "\\partial"
 
@@ -91,10 +88,11 @@ class Latex(LatexPrinter):
         if operator is None or not over:
             return body
         below = f"_{{{_joined(over)}}}"
-        if operator not in _OPERATORS:
+        symbol = REDUCTIONS[operator].latex if operator in REDUCTIONS else ""
+        if not symbol:
             return f"{_function(operator)}{below}\\left({body}\\right)"
         signed = expression.is_Add or expression.could_extract_minus_sign()
-        return f"{_OPERATORS[operator]}{below} " + (f"\\left({body}\\right)" if signed else body)
+        return f"{symbol}{below} " + (f"\\left({body}\\right)" if signed else body)
 
     # --- what SymPy prints otherwise ---
 

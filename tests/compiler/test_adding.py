@@ -9,6 +9,7 @@ pytest.importorskip("onnxruntime")
 
 import nncodegen as nn
 from nncodegen.certify import exact
+from nncodegen.certify.scheduled import carried_out
 from nncodegen.ir import REDUCTIONS, evaluate
 from nncodegen.ir.elementary import FUNCTIONS, Elementary
 from nncodegen.ir.reductions import Reduction, joined, shared_by
@@ -81,7 +82,8 @@ class Least(nn.Layer):
 def with_min(monkeypatch):
     """A reduction more."""
     record = Reduction(
-        joined(np.minimum), shared_by(np.minimum), np.minimum, np.inf, True, c="minimum", onnx="ReduceMin"
+        joined(np.minimum), shared_by(np.minimum), np.minimum, np.inf, True, c="minimum", onnx="ReduceMin",
+        written=sympy.Min,
     )  # fmt: skip
     monkeypatch.setitem(REDUCTIONS, "min", record)
 
@@ -111,6 +113,15 @@ def test_a_reduction(tmp_path):
         found = exact.derivatives(described, exact.run(described, exact.bind(described, parameters, X, Y)))
         certain = np.concatenate([np.ravel(found[tensor.name]) for tensor in described.parameters]).astype(float)
     assert certain == pytest.approx(slopes, rel=1e-6, abs=1e-9)
+    for units, choices in ((3, {}), (3, {"features": []}), (30, {}), (30, {"features": []})):  # few terms, and many
+        wide = nn.Sequential([nn.Dense(units), Least()], inputs=2, loss="mse", name=f"least{units}")
+        module = nn.build(wide, fit=False, schedule=choices)
+        given, program = rng.normal(size=3 * units), nn.compile_model(wide, until="simplify")["simplify"]
+        W, v = given[: 2 * units].reshape(units, 2), given[2 * units :]
+        assert module.predict(given, X) == pytest.approx((X @ W.T + v).min(axis=1, keepdims=True), rel=1e-13)
+        gradient = gradient_of(program, given, X, Y)
+        assert module.loss_and_gradient(given, X, Y)[1] == pytest.approx(gradient, rel=1e-12, abs=1e-15)
+        assert carried_out(nn.compile_model(wide, until="schedule", choices=choices)["schedule"], given, X, Y) is None
     plain = in_c(tmp_path, {"least": (network, {"train": True})})["least"]
     assert plain.predict(parameters, X) == pytest.approx(by_hand(parameters, X), rel=1e-14)
     assert plain.loss_and_gradient(parameters, X, Y)[1] == pytest.approx(certain, rel=1e-12, abs=1e-15)

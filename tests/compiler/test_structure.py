@@ -96,28 +96,3 @@ def test_the_runtime_stands_alone():
             named += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             others = [name for name in named if name.split(".")[0] == "nncodegen" and "runtime" not in name.split(".")]
             assert not others, f"{path} imports {', '.join(others)}"
-
-
-# --- sizes -------------------------------------------------------------------------------------------------------
-
-LINES_OF_A_FILE, LINES_OF_A_FUNCTION, LINES_OF_EMIT = 400, 60, 2620
-"""The limits for the room of the emitter: a file, a function, all files together."""
-
-
-def sizes():
-    """What the limits are for: (name, lines, limit)."""
-    total = 0
-    for path in sorted((PACKAGE / "emit").glob("*.py")):
-        text = path.read_text()
-        lines = len(text.splitlines())
-        total += lines
-        yield path.name, lines, LINES_OF_A_FILE
-        for function in functions(ast.parse(text)):
-            yield function.name, function.end_lineno - function.lineno + 1, LINES_OF_A_FUNCTION
-    yield "emit", total, LINES_OF_EMIT
-
-
-def test_the_emitter_stays_small():
-    """It prints what was decided before: no file of it is long, no function, and not all of it."""
-    for name, lines, limit in sizes():
-        assert lines <= limit, f"{name} has {lines} lines; the limit is {limit}"
