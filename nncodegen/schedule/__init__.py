@@ -28,9 +28,10 @@ Predictions of formulas run over whole vectors, so that the bits of a prediction
 Small programs also have a form in which every value is a scalar, for training on single samples, and formulas for many
 models (see ``unrolled``); many models of a network have a kernel with a model in each lane (see ``layers``).
 
-When the places of all tensors are known, the rest is decided: what each axis does and where its loop ends, what pads
-arrays (see ``axes``), the statements (see ``statements``), and which other nest runs for few samples, without a BLAS,
-or where the loss is not wanted (see ``branches``). ``emit`` prints what is decided here, and ``show`` tells it.
+When the places of all tensors are known, nests are lowered to loop trees (see ``tree`` and ``lowering``): where each
+loop ends, what pads arrays (see ``axes``), each value (see ``statements``), and what runs in the place of a nest for
+few samples, without a BLAS, or where the loss is not wanted (see ``branches``). ``verify`` checks the trees, ``emit``
+prints them, certificates carry them out, and ``show`` tells them.
 """
 
 from __future__ import annotations

@@ -1,14 +1,12 @@
-"""The committed texts of two exports as C: a formula with training, and a trained network that only predicts."""
+"""The committed text of an export as C: a formula with training."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-import nncodegen as nn
 from nncodegen.perceptron import model as perceptron
 from tests.support import ROOT
 from tests.support.plain import exported
@@ -16,14 +14,8 @@ from tests.support.plain import exported
 TEXTS = Path(__file__).parent / "texts"
 
 
-def softmax():
-    layers = [nn.Dense(3, "tanh"), nn.Dense(2, "softmax")]
-    return nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="softmax_4_3_2")
-
-
 EXPORTS = {
     "export_perceptron": (lambda: perceptron, {"train": True, "optimizers": ["sgd", "adam"]}),
-    "export_softmax": (softmax, {"parameters": np.arange(23) / 32, "precision": "float32", "libm": False}),
 }
 
 

@@ -1,5 +1,6 @@
-"""The committed texts of eight small models, which have every kind of loop between them."""
+"""Small models that have every kind of loop between them: the committed texts of some, and what the others hold."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,11 @@ def emitted(name):
     return sources, {file: text for file, text in sources.files.items() if file.startswith(sources.module)}
 
 
-@pytest.mark.parametrize("name", KINDS)
+COMMITTED = ("samples", "features", "single_samples")
+"""With the perceptron, they show what tiles, single samples and models side by side look like."""
+
+
+@pytest.mark.parametrize("name", COMMITTED)
 def test_texts(name, request):
     """What is emitted is what was committed, byte for byte; ``--update-golden`` commits to what is emitted now."""
     folder, (_, files) = TEXTS / name, emitted(name)
@@ -70,3 +75,60 @@ def test_every_kind_of_loop():
     assert schedules["networks"].side_by_side
     assert schedules["blas"].layout.blas
     assert schedules["noise"].program.noise
+
+
+def functions_of(name):
+    """The functions of a model's C by their names."""
+    _, files = emitted(name)
+    text = "\n".join(files.values())
+    return dict(re.findall(r"^(?:static|INLINE) [^;{]*?(\w+)\([^;{]*\)\n{\n(.*?)^}", text, re.MULTILINE | re.DOTALL))
+
+
+def loops(body):
+    return re.findall(r"for \(size_t (\w+) =", body)
+
+
+def test_training_in_registers_has_no_loop():
+    """It has neither loops nor calls of the C library, and looks at each exponential once."""
+    for name in ("registers", "networks"):
+        found = functions_of(name)
+        for function in ("next_point", "update_sequentially"):
+            if function in found:
+                assert not loops(found[function])
+                assert "memcpy" not in found[function]
+    assert functions_of("registers")["next_point"].count("exp_scalar(") == 1
+
+
+def test_a_formula_has_loops_over_samples_alone():
+    """Predictions and the loss go over the samples of a tile, and once where no step waits long for another."""
+    for name in ("registers", "formulas"):
+        found = functions_of(name)
+        assert {*loops(found["predict_tile"]), *loops(found["loss_tile"])} == {"n"}
+    assert loops(functions_of("registers")["predict_tile"]) == ["n"]
+    found = functions_of("formulas")["predict_tile"]
+    assert "sinf(" in found
+    assert re.search(r"\? t\d+ : t\d+\)", found)  # a choice without a branch
+    assert "if (" not in found
+
+
+def test_models_side_by_side_have_a_lane_each():
+    """The innermost loop of a group is over its models."""
+    for name in ("networks", "registers"):
+        body = functions_of(name)["group_gradient"]
+        assert loops(body)
+        assert loops(body)[-1] == "lane"
+        assert body.count("MODELS_LOOP") == loops(body).count("lane")
+
+
+def test_products_of_blas_have_blocks_as_well():
+    """A product that is left to BLAS is one call, and runs in blocks where there is none."""
+    for body in (functions_of("blas")[f"{kernel}_tile"] for kernel in ("predict", "loss", "gradient")):
+        called = re.findall(r"if \(gemm\).*?\n\s*product\(", body)
+        assert called
+        assert len(called) <= len(re.findall(r"\belse\n\s*(?:contract|dot_products)|\belse {\n", body))
+
+
+def test_noise_is_for_training_alone():
+    """Random numbers are drawn for the gradient; predictions and the loss have none."""
+    drawn = {name for name, body in functions_of("noise").items() if "_noise(" in body}
+    assert drawn == {"gradient_tile", "gradient_sample"}
