@@ -258,8 +258,8 @@ class Module(Protocol):
                              results do not depend on them
         final_loss           whether to evaluate the loss at the end; otherwise that of the Result is the last of its
                              history
-        history              whether to keep the loss of each epoch; otherwise it is NaN, and takes no evaluation: the
-                             gradient does without it. Not with metrics, validation data, patience or monitor
+        history              record the loss of each epoch; if False, the history is NaN, and the loss is not evaluated.
+                             Not with metrics, validation data, patience or monitor
 
         data                 in the place of X and Y, for a network with losses by name: {term: X}, or {term: (X, Y)}
                              for a term with targets; X may be nncodegen.Points, which are drawn, Y a function of X
@@ -272,7 +272,7 @@ class Module(Protocol):
 
         Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
         and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
-        Raises ValueError for an argument that cannot be meant.
+        Raises ValueError for an invalid argument.
         """
 
     def train_on_stream(
@@ -364,7 +364,7 @@ class Module(Protocol):
         vectors, with the results of train to rounding, and so are those of a network without noise of up to 512
         parameters; all others one by one, with the same bits as train gives. The bits of a model do not depend on the
         others. A model that diverges or converges keeps its parameters while the others go on; a RuntimeWarning says
-        how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+        how many diverged. Returns a ManyResult. Raises ValueError for an invalid argument.
         """
 
     def fit(
@@ -480,7 +480,7 @@ class Module(Protocol):
         A name may be a symbol of SymPy as well. The bits of a fit depend neither on the others nor on their number nor
         on threads. A fit that fails leaves the others alone, and a RuntimeWarning says how many did. Fits of layers, of
         formulas of more than 400 statements and of losses that are no sums of squares are made one after the other,
-        each as ``fit`` makes it. Returns a ManyFits. Raises ValueError for an argument that cannot be meant.
+        each as ``fit`` makes it. Returns a ManyFits. Raises ValueError for an invalid argument.
         """
 
     def minimize(

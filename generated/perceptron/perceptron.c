@@ -576,7 +576,7 @@ static inline UNUSED real update_sequentially(const point *now, const real *inpu
     return loss_;
 }
 
-/* Copies a point to memory, one value after the other: as a vector it would be one all along. */
+/* Copies a point value by value: a copy of vectors would keep it in one long register. */
 INLINE void store_point(const point *now, volatile real *parameters)
 {
     parameters[0] = now->w0;

@@ -61,7 +61,7 @@ def algebra_of(given: Program, described: Program, stabilized: Program, differen
 
 @dataclass(frozen=True)
 class Pair:
-    """What a tensor is, and what it should be; the step that defines it, and its name elsewhere."""
+    """A claim: a tensor, the expression that it should be, the step that defines it, and its name elsewhere."""
 
     stage: str
     step: str

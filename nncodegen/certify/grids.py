@@ -1,4 +1,4 @@
-"""What indices are in loops that are carried out at once: along an axis, of one value, or given by other indices."""
+"""The values of indices where loops are evaluated as arrays: along an axis, a constant, or a function of others."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ HOLDS = {
     When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, When.NO_BLAS: True, When.ADDED: False,
     Asked.NEW: True,
 }  # fmt: skip
-"""What is the case in a full tile, for which the loss is wanted, without a BLAS."""
+"""The conditions that are assumed here: a tile is full, the loss is wanted, and there is no BLAS."""
 
 
 def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fault | None:

@@ -58,7 +58,7 @@ class Part:
     sizes: tuple[tuple[str, int], ...] = ()
     """The sizes of its own indices."""
     unflattened: Element | None = None
-    """What the output is row by row, where it is a flattened array: a sum over the output may be one over this."""
+    """The output before it was flattened, if it was: a sum over the output may be written with these indices."""
     inside: tuple[tuple[str, int], ...] = ()
     """The sizes of the indices of that."""
     further: tuple[tuple[Element, Shape], ...] = ()
@@ -68,7 +68,7 @@ class Part:
 
 
 class Indices:
-    """The names of indices that are not used yet: i, j, k and so on, or with a prefix that one, and numbers behind it.
+    """Names of indices that are not used yet: i, j, k, ...; with a prefix: prefix1, prefix2, ...
 
     n is reserved for the samples.
     """
@@ -203,7 +203,7 @@ class Call:
 
     @property
     def present(self) -> Element:
-        """What is 1 for each sample of a batch: sums over the samples have it as a factor."""
+        """The mask of samples: 1 for those of a batch, 0 for padding; every sum over samples is multiplied by it."""
         return Element(PRESENT, (SAMPLE,))
 
     def follow(self, letters: str, statistic: Element, initializer: str | float | Initial, momentum: float) -> Element:

@@ -24,7 +24,7 @@ SUMS = {Place.SUM: "sums", Place.GRADIENT_SUM: "gradient_sums", Place.GRADIENT: 
 """The arrays of sums over samples, and of results that are computed from them."""
 
 PER_SAMPLE = {Place.WEIGHT: f"weights[{SAMPLE}]", Place.PRESENT: f"(real) ({SAMPLE} < count)"}
-"""What there is of each sample besides: 0 for those that pad a tile."""
+"""Factors of each sample; they are 0 for samples that only pad a tile."""
 
 OWN_POINTERS = (Place.ARRAY, Place.PARAMETER)
 """Places in which each tensor has a pointer of its own."""

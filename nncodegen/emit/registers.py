@@ -114,7 +114,7 @@ class RegistersEmitter:
 
     def _emit_store(self) -> None:
         lines = self._lines
-        lines.add("/* Copies a point to memory, one value after the other: as a vector it would be one all along. */")
+        lines.add("/* Copies a point value by value: a copy of vectors would keep it in one long register. */")
         with lines.function("INLINE void store_point(const point *now, volatile real *parameters)"):
             lines.add(*(f"parameters[{number}] = now->{name};" for number, name in enumerate(self._parameters)))
         lines.add("")

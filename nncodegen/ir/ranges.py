@@ -1,4 +1,4 @@
-"""Inputs whose values number something, as the rows of an embedding: how many there are."""
+"""Ranges of inputs whose values are indices, such as the numbers of the rows of an embedding."""
 
 from __future__ import annotations
 

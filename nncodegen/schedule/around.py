@@ -76,7 +76,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A loop over an index around neighbouring nests, which depend on each other: from its first value or its last.
+    """A loop over time around neighbouring nests that depend on each other; it runs forward or backward.
 
     The recurrences among their steps have no nests. What they give lies in the array that they read, one row further,
     and is 0 at the begin of the loop; in a loop over segments, these have one row from the segment before.

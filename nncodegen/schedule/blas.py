@@ -36,7 +36,7 @@ def choose_blas(program: Program, layout: Layout, choices: Mapping[str, object])
     """A layout with the products that are left to BLAS, and with tiles that suit them.
 
     ``choices`` overrides it: {"blas": True or False, for all products, or a list of the tensors that they define}.
-    Raises ModelError for choices that cannot be meant.
+    Raises ModelError for invalid choices.
     """
     asked = choices.get("blas") is not None
     products = {step.target.tensor: step for step in program.steps if is_product(step)}

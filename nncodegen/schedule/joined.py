@@ -1,8 +1,8 @@
 """Plain loops: which step is computed in which loop.
 
-Steps join loops that are there: as many as can be in one loop, before another one begins. Steps that depend on each
-other (see ``ir.recurrence``) are in one loop over their index, which runs in their direction; what was there before in
-the last iteration is copied first, before it is computed anew.
+A step joins the current loop if it can; otherwise a new loop begins. Steps that depend on each other (see
+``ir.recurrence``) share a loop over their index, which runs in their direction; there, the values of the iteration
+before are copied before they are computed anew.
 """
 
 from __future__ import annotations

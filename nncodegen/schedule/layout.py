@@ -122,7 +122,7 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
 
     What is left to BLAS is chosen afterwards, in ``blas``, what lies transposed in ``transposed``, and the length of
     segments in ``segments``.
-    Raises ModelError for choices that cannot be meant.
+    Raises ModelError for invalid choices.
     """
     unknown = [key for key in choices if key not in CHOICES]
     if unknown:
@@ -168,7 +168,7 @@ def names_of(
     """Those of the names ``able`` that a choice means: all (True), none (False), a list, or (without one) the usual.
 
     ``what`` says what they are, as in "product", and ``done`` what they are chosen for, as in "be left to BLAS".
-    Raises ModelError for choices that cannot be meant.
+    Raises ModelError for invalid choices.
     """
     choice, names = choices.get(key), tuple(able)
     if choice is None:

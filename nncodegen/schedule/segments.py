@@ -53,7 +53,7 @@ class _Sweep:
 def choose_segments(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
     """The layout with the length of segments, {"segment_length": steps}; by default, there are none.
 
-    Raises ModelError for a length that cannot be meant, and for a program that has no use for it.
+    Raises ModelError for an invalid length, and for a program that has no use for it.
     """
     length = choices.get("segment_length")
     if length is None:

@@ -24,7 +24,7 @@ def choose_transposed(program: Program, layout: Layout, choices: Mapping[str, ob
     """A layout with the parameters that lie transposed in a training, and their gradients.
 
     ``choices`` overrides it: {"transposed": True or False, for all that can, or a list of parameters}.
-    Raises ModelError for choices that cannot be meant.
+    Raises ModelError for invalid choices.
     """
     matrices = [(p, g) for p, g in zip(program.parameters, program.gradient, strict=False) if len(p.shape) == 2]
     able = {p.name: (step, g) for p, g in matrices if (step := _forward(p, g, program, layout))}

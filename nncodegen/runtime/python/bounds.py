@@ -81,14 +81,14 @@ def _of_pair(model: Model, bounds: Any) -> Bounds:
 
 
 def _pair(pair: Any, name: str) -> Any:
-    """Two bounds."""
+    """Return a pair (lower, upper), checked; None is an open end."""
     if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
         raise ValueError(f"{name} must be a pair (lower, upper), with None for an open end, not {pair!r}")
     return pair
 
 
 def _numbers(model: Model, name: str, values: Any, count: int) -> Array:
-    """So many numbers, from one for all or as many; they may be infinite."""
+    """Return so many floats, from one for all of them or a sequence; they may be infinite."""
     expected = f"expected a number, or ({count},)"
     array = to_array(model, name, values, expected)
     if array.shape not in ((), (count,)):

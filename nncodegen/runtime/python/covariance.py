@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .types import Array
 
 ROUNDINGS_OF_ENTRIES, ROUNDINGS_OF_SUMS = 4, 500
-"""A singular value counts as 0 up to F times so many roundings of the largest.
+"""Singular values up to F times so many roundings of the largest count as 0: F is 4 for entries, 500 for sums.
 
 The entries of the Jacobian are rounded to the precision of the model; the reflections that make the triangle of them
 are in double precision, and their roundings add up over the samples. Of exactly dependent columns (a*b*x, a + b,

@@ -98,7 +98,7 @@ class Facts(NamedTuple):
     shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     """The shapes of those inputs, targets and outputs that have several axes, by name."""
     ranges: Mapping[str, tuple[int, int]] = MappingProxyType({})
-    """By the name of an input whose values number something: the first, and the first behind the last."""
+    """For each input whose values are indices: their range, as the first and one past the last."""
     terms: tuple[Term, ...] = ()
     """The terms of the loss, where each has samples of its own."""
     fields: tuple[str, ...] = ()

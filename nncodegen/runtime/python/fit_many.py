@@ -85,7 +85,7 @@ def fit_many(
     A name may be a symbol of SymPy as well. The bits of a fit depend neither on the others nor on their number nor
     on threads. A fit that fails leaves the others alone, and a RuntimeWarning says how many did. Fits of layers, of
     formulas of more than 400 statements and of losses that are no sums of squares are made one after the other,
-    each as ``fit`` makes it. Returns a ManyFits. Raises ValueError for an argument that cannot be meant.
+    each as ``fit`` makes it. Returns a ManyFits. Raises ValueError for an invalid argument.
     """
     check_fitted(model, "fit_many")
     if model.facts.curved:

@@ -65,7 +65,7 @@ def train_many(
     vectors, with the results of train to rounding, and so are those of a network without noise of up to 512
     parameters; all others one by one, with the same bits as train gives. The bits of a model do not depend on the
     others. A model that diverges or converges keeps its parameters while the others go on; a RuntimeWarning says
-    how many diverged. Returns a ManyResult. Raises ValueError for an argument that cannot be meant.
+    how many diverged. Returns a ManyResult. Raises ValueError for an invalid argument.
     """
     check_trainable(model)
     X, Y = _beside(model, "X", X), _beside(model, "Y", Y)

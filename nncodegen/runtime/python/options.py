@@ -304,8 +304,8 @@ class Settings:
     )
     history: bool = _option(
         FLAG, True,
-        "whether to keep the loss of each epoch; otherwise it is NaN, and takes no evaluation: the\n"
-        "gradient does without it. Not with metrics, validation data, patience or monitor",
+        "record the loss of each epoch; if False, the history is NaN, and the loss is not evaluated.\n"
+        "Not with metrics, validation data, patience or monitor",
         Member("int", "without_loss", "whether no loss is computed, and the history is NaN; only without metrics",
                lambda s: not s.history),
     )  # fmt: skip

@@ -24,7 +24,7 @@ class Points:
     seed        the same seed gives the same points
     method      "quasirandom": a sequence that leaves no gaps (additive recurrence, moved at random); or "uniform"
 
-    Raises ValueError for an argument that cannot be meant.
+    Raises ValueError for an invalid argument.
     """
 
     def __init__(

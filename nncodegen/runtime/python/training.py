@@ -35,7 +35,7 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
-    Raises ValueError for an argument that cannot be meant.
+    Raises ValueError for an invalid argument.
     """
     result = model.native.train_short(given, named)
     if result is not None:

@@ -16,8 +16,8 @@
 #include "fit_rows.h"
 #include "guards.h"
 
-/* What of a second derivative may be rounding: below 0, relative to the largest that was met; or what is left of it,
-   relative to itself, where the others are known. */
+/* The relative size below which a second derivative counts as rounding: where it is negative, relative to the largest
+   one seen; where it is the rest of a subtraction, relative to its value before. */
 #define IN_DOUBT (1000*ROUNDING)
 
 /* How much of the square of the gradient, relative to the size of the cost, counts as curvature: so little that it does

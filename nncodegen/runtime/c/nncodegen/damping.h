@@ -10,7 +10,7 @@
 
 #include "pivots.h"
 
-/* What of a column is no sum of those before it, relative to its length, so that the rank is not in doubt. */
+/* A column is surely independent if its part orthogonal to those before it is at least so much of its length. */
 #define SUSPECT (CURVED ? 10*sqrt(ROUNDING) : sizeof(real) > 4 ? 1e-10 : 1e-4)
 
 /* The right-hand side with what the steps of clamped parameters do to it. */

@@ -77,7 +77,7 @@ static UNUSED void begin_fit(const NN(fits) *run, size_t lane, int first_of_lane
     g->data[lane] = g->weighted ? weigh_lane(run, fit, lane, g) : count;
 }
 
-/* A lane for which no fit is left: it repeats what is harmless. */
+/* An idle lane: it computes a harmless fit again, so that vectors stay full. */
 static UNUSED void leave_lane(size_t lane, group_of_fits *g)
 {
     g->fit[lane] = SIZE_MAX;
