@@ -2,21 +2,22 @@
 
 * A local value is defined before it is used, and memory is written before it is read.
 * Every index stays within its buffer.
-* Of two arrays that share memory, one is read for the last time before the other is written, or where each value of the
-  other takes the place of the one that it is computed from.
+* Arrays that share memory are not used at once (see ``lifetimes``).
 * Iterations that may run at once, or in any order, write to places apart, or add to them in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Solution
 from nncodegen.schedule.around import Move
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.lifetimes import Lifetimes, Range
 from nncodegen.schedule.nest import Place, Role, Storage
 from nncodegen.schedule.tree import (
     Accumulate,
@@ -47,23 +48,22 @@ LOCAL = (Place.LOCAL, Place.VARIABLE)
 SUMS = (Place.SUM, Place.GRADIENT_SUM)
 """Places that hold sums, which are read when they are finished."""
 
-Range = tuple[int, int]
-"""The first and the last of some numbers."""
-
 
 def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> None:
     """Raises ProgramError, with the statement, where the trees of a kernel break a rule."""
-    check = _Check(kernel, program, layout)
+    indices = {step.target.tensor: step.target.indices for step in program.steps}
+    check = _Check(kernel, program, layout, Lifetimes(indices))
     for title, tree in kernel.trees.functions:
         if title != "metrics" and kernel.plan is not SINGLE_SAMPLE:  # which are behind the last part, as is all of one
             check.local.clear()
         check.tree(tree, _Scope({SAMPLE: (0, check.samples - 1)}))
-    check.lifetimes()
+    for clash in check.lifetimes.clashes():
+        raise ProgramError(f"the loops of the kernel {kernel.name} of {program.name}: {clash}")
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """What is known where a statement stands: the ranges of indices, and the loops around it."""
+    """The ranges of indices where a statement stands, and the loops around it."""
 
     ranges: Mapping[str, Range]
     loops: tuple[Loop, ...] = ()
@@ -78,58 +78,16 @@ class _Scope:
 
 
 @dataclass
-class _Life:
-    """When an array is used, by the numbers of groups and moves, and which part of memory it takes."""
-
-    first: int
-    last: int
-    begin: int
-    end: int
-    computed: bool = False
-    read_first: bool = False
-    strides: tuple[int, ...] = ()
-    within: str = ""
-    whole: list[Range] = field(default_factory=list)
-    """The loops in all of which it must not change."""
-
-
-@dataclass(frozen=True)
-class _Event:
-    """An array is read or written, under some indices; a call does all of it at once."""
-
-    tensor: str
-    indices: tuple[str, ...]
-    writes: bool
-    call: bool
-    branches: Mapping[int, bool]
-    """Whether it is where some condition holds, or where it does not."""
-
-    def excludes(self, other: _Event) -> bool:
-        """Whether only one of both happens."""
-        return any(
-            self.branches[number] is not other.branches.get(number, holds) for number, holds in self.branches.items()
-        )
-
-
-@dataclass
 class _Check:
     """The trees of a kernel under examination."""
 
     kernel: Kernel
     program: Program
     layout: Layout
+    lifetimes: Lifetimes
     local: set[str] = field(default_factory=set)
     written: set[tuple[Place, int]] = field(default_factory=set)
-    lives: dict[str, _Life] = field(default_factory=dict)
-    events: dict[int, list[_Event]] = field(default_factory=dict)
-    """What the statements of each group read and write in arrays, in their order."""
-    regions: list[tuple[int, int, str]] = field(default_factory=list)
-    """The groups in each loop that runs in order, the inner before the outer, with its index."""
     conditions: int = 0
-    branches: Mapping[int, bool] = field(default_factory=dict)
-    """The conditions around a statement, and whether they hold there."""
-    number: int = 0
-    group: Group | None = None
     segments: Limits | None = None
 
     @property
@@ -153,7 +111,7 @@ class _Check:
         self.tree(tree, scope)
         self.local = {name for name in self.local if name in local or name in self._variables}
 
-    @property
+    @cached_property
     def _variables(self) -> set[str]:
         """What lives in variables of all loops."""
         return {name for name, known in self.kernel.storage.items() if known.place is Place.VARIABLE}
@@ -169,12 +127,7 @@ class _Check:
                 inside = scope.within({solution.index: (0, self._extent(end, scope) - 1)})
                 self._body(body, _Scope(inside.ranges, inside.loops, {**scope.given, solution.index: solution}))
             case If():
-                outer, self.conditions = self.branches, self.conditions + 1
-                number = self.conditions
-                for holds, body in ((True, statement.body), (False, statement.otherwise)):
-                    self.branches = {**outer, number: holds}
-                    self._body(body, scope)
-                self.branches = outer
+                self._if(statement, scope)
             case Limits():
                 self.segments = statement
                 return scope.within(self._of_segments(statement))
@@ -198,7 +151,7 @@ class _Check:
                 self._write(statement.target, statement, scope)
                 self._apart(statement, scope)
             case Move():
-                self.number += 1
+                self.lifetimes.now += 1
                 self._operands([statement.source] if statement.source else [], statement, scope)
                 self._write(statement.target, statement, scope, computes=False)
             case Call():
@@ -206,25 +159,34 @@ class _Check:
         return scope
 
     def _group(self, group: Group, scope: _Scope) -> None:
-        if group.steps:
-            self.number += 1
-        outer, self.group = self.group, group
         segments = self.segments
-        self._body(group.body, scope) if group.title or not group.steps else self.tree(group.body, scope)
-        self.group, self.segments = outer, segments
+        if group.steps:
+            self.lifetimes.now += 1
+            self.tree(group.body, scope)
+        else:
+            self._body(group.body, scope)
+        self.segments = segments
+
+    def _if(self, statement: If, scope: _Scope) -> None:
+        outer, self.conditions = self.lifetimes.branches, self.conditions + 1
+        number = self.conditions
+        for holds, body in ((True, statement.body), (False, statement.otherwise)):
+            self.lifetimes.branches = {**outer, number: holds}
+            self._body(body, scope)
+        self.lifetimes.branches = outer
 
     def _loop(self, loop: Loop, scope: _Scope) -> None:
         begin, end = self._extent(loop.begin, scope, least=True), self._extent(loop.end, scope)
         if begin >= end:
             return
-        first = self.number + 1
+        first = self.lifetimes.now + 1
         span = (begin, end - 1)
         if loop.begin == "begin" and self.segments:
             span = (0, self.segments.size - 1)
         self._body(loop.body, scope.inside(loop, span))
         if loop.way is Way.IN_ORDER:
             index = self.segments.index if self.segments and loop.index == "segment" else loop.index
-            self.regions.append((first, self.number, index))
+            self.lifetimes.loop(first, index)
 
     def _extent(self, extent: Extent, scope: _Scope, least: bool = False) -> int:
         if isinstance(extent, int):
@@ -268,7 +230,7 @@ class _Check:
                 self._fail(f"{element} is read before anything is written there", statement)
             position = self._bounds(element, statement, scope)
             if known.place is Place.ARRAY:
-                self._use(element, position, known, isinstance(statement, Call))
+                self.lifetimes.use(element, position, known, isinstance(statement, Call))
 
     def _bounds(self, element: Element, statement: Statement, scope: _Scope) -> Range:
         """The places of an element, from the first to the last. Raises ProgramError where one is outside."""
@@ -325,18 +287,8 @@ class _Check:
         position = self._bounds(target, statement, scope)
         self.written.add((known.place, known.offset))
         if known.place is Place.ARRAY:
-            self._use(target, position, known, isinstance(statement, Call), writes=True).computed |= computes
-
-    def _use(self, element: Element, position: Range, known: Storage, call: bool, writes: bool = False) -> _Life:
-        low, high = position
-        life = self.lives.get(element.tensor)
-        if life is None:
-            life = _Life(self.number, self.number, low, high, False, not writes, known.strides, known.within)
-            self.lives[element.tensor] = life
-        life.begin, life.end, life.last = min(life.begin, low), max(life.end, high), self.number
-        event = _Event(element.tensor, element.indices, writes, call, self.branches)
-        self.events.setdefault(self.number, []).append(event)
-        return life
+            life = self.lifetimes.use(target, position, known, isinstance(statement, Call), writes=True)
+            life.computed |= computes
 
     def _apart(self, statement: Store | First, scope: _Scope) -> None:
         """Iterations of loops that do not run in order write to places apart, or combine what they write in turn."""
@@ -353,96 +305,3 @@ class _Check:
                 continue
             if not combines or loop.way is Way.INDEPENDENT:
                 self._fail(f"iterations over {loop.index} write to one place", statement)
-
-    # Arrays that share memory.
-
-    def lifetimes(self) -> None:
-        """Raises ProgramError where two arrays lie in the same memory while both are used."""
-        lives = self._whole_lives()
-        ordered = sorted(lives.items(), key=lambda item: item[1].begin)
-        active: list[tuple[str, _Life]] = []
-        for name, life in ordered:
-            active = [(other, known) for other, known in active if known.end >= life.begin]
-            for other, known in active:
-                if self._clash((name, life), (other, known)):
-                    groups = f"groups {life.first} to {life.last}, and {known.first} to {known.last}"
-                    raise ProgramError(
-                        f"the loops of the kernel {self.kernel.name} of {self.program.name}: {name} and {other} lie "
-                        f"in the same memory while both are used ({groups})"
-                    )
-            active.append((name, life))
-
-    def _whole_lives(self) -> dict[str, _Life]:
-        """When arrays are used, all iterations of loops that run in order counted.
-
-        What is never computed is the row before or after of an array in the same place, in a loop over time.
-        """
-        lives = {name: life for name, life in self.lives.items() if life.computed}
-        for name, life in self.lives.items():
-            if life.computed:
-                continue
-            offset = self.kernel.storage[name].offset
-            near = [known for other, known in lives.items() if self.kernel.storage[other].offset == offset]
-            near = [known for known in near if any(_meet(life, known, region) for region in self.regions)]
-            lives |= {} if near else {name: life}
-            for known in near:
-                known.first, known.last = min(known.first, life.first), max(known.last, life.last)
-                known.begin, known.end = min(known.begin, life.begin), max(known.end, life.end)
-                known.read_first = known.read_first or life.read_first
-        for first, last, index in self.regions:
-            for name, life in lives.items():
-                inside = first <= life.first and life.last <= last
-                if life.last < first or life.first > last:
-                    continue
-                if inside and not self._stays(name, life, index):
-                    continue
-                life.first, life.last = min(life.first, first), max(life.last, last)
-                life.whole.append((first, last))
-        return lives
-
-    def _stays(self, name: str, life: _Life, index: str) -> bool:
-        """Whether an array is needed from one iteration of a loop to the next."""
-        if life.read_first:
-            return True
-        element = self._indices.get(name, ())
-        strides = dict(zip(element, life.strides, strict=False))
-        return bool(strides.get(index)) and life.within != index
-
-    @property
-    def _indices(self) -> Mapping[str, Sequence[str]]:
-        return {step.target.tensor: step.target.indices for step in self.program.steps}
-
-    def _clash(self, one: tuple[str, _Life], other: tuple[str, _Life]) -> bool:
-        """Whether two arrays in the same memory are used at once."""
-        (before, early), (after, late) = sorted((one, other), key=lambda item: item[1].first)
-        if early.last < late.first:
-            return False
-        group = late.first
-        loops = any(first <= group <= last for first, last in (*early.whole, *late.whole))
-        touches = early.last == group and early.first < group and not loops
-        return not touches or early.strides != late.strides or not self._takes_place(before, after, group)
-
-    def _takes_place(self, before: str, after: str, group: int) -> bool:
-        """Whether each value of an array is written where one of another was read for the last time."""
-        events = [event for event in self.events[group] if event.tensor in (before, after)]
-        if any(event.call for event in events):
-            return False
-        for number, write in enumerate(events):
-            if write.tensor == after and write.writes:
-                others = [event for event in events if event.tensor == before and not write.excludes(event)]
-                later = [event.indices for event in events[number:] if event in others]
-                if write.indices in later or not all(_alike(other.indices, write.indices) for other in others):
-                    return False
-        return True
-
-
-def _meet(one: _Life, other: _Life, region: tuple[int, int, str]) -> bool:
-    """Whether two arrays are used in a loop."""
-    first, last, _ = region
-    return all(first <= life.last and life.first <= last for life in (one, other))
-
-
-def _alike(read: tuple[str, ...], write: tuple[str, ...]) -> bool:
-    """Whether two tuples of indices are the same, or of different values of some index that are written out."""
-    pairs = zip(read, write, strict=True) if len(read) == len(write) else [("", "0")]
-    return all(a == b or (a.isdigit() and b.isdigit()) for a, b in pairs)
