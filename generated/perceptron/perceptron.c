@@ -148,8 +148,8 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     }
 }
 
-/* Adds the losses of a tile of samples and their derivatives to the sums. */
-static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
+/* Loops for a tile, which are compiled for either value of with_loss. */
+INLINE void gradient_loops_1(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts)
@@ -165,138 +165,94 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     real *const restrict output_ = work + 0;
 
     /* t1 to d_w45 */
-    if (with_loss) {
-        real loss_ = 0;
-        real d_w0 = 0;
-        real d_w13 = 0;
-        real d_w14 = 0;
-        real d_w23 = 0;
-        real d_w24 = 0;
-        real d_w35 = 0;
-        real d_w45 = 0;
-        SUM_LOOP(loss_, d_w0, d_w13, d_w14, d_w23, d_w24, d_w35, d_w45)
-        for (size_t n = 0; n < padded; n++) {
-            const real x1 = inputs[n*INPUTS + 0];
-            const real x2 = inputs[n*INPUTS + 1];
-            const real y = targets[n*TARGETS + 0];
-            const real t1 = 2*w0 + w13*x1 + w23*x2;
-            const real t2 = fabs(t1);
-            const real t3 = decay_of(t2);
-            const real t4 = t3 + 1;
-            const real t5 = 1.0/t4;
-            const real t6 = t3*t5;
-            const real t7 = (t1 >= 0 ? t5 : t6);
-            const real t8 = 2*w0 + w14*x1 + w24*x2;
-            const real t9 = fabs(t8);
-            const real t10 = decay_of(t9);
-            const real t11 = t10 + 1;
-            const real t12 = 1.0/t11;
-            const real t13 = t10*t12;
-            const real t14 = (t8 >= 0 ? t12 : t13);
-            const real t15 = t14*w45 + t7*w35 + 2*w0;
-            const real t16 = fabs(t15);
-            const real t17 = decay_of(t16);
-            const real t18 = t17 + 1;
-            const real t19 = 1.0/t18;
-            const real t20 = t17*t19;
-            const real output_now = (t15 >= 0 ? t19 : t20);
-            output_[n] = output_now;
-            const real t21 = y - 1;
-            const real t22 = maximum(0, t15);
-            const real t23 = log1p_of(t17);
-            const real t24 = t22 + t23;
-            const real t25 = maximum(0, -t15);
-            const real t26 = t23 + t25;
-            const real loss_n_ = -t21*t24 + t26*y;
+    real loss_ = 0;
+    real d_w0 = 0;
+    real d_w13 = 0;
+    real d_w14 = 0;
+    real d_w23 = 0;
+    real d_w24 = 0;
+    real d_w35 = 0;
+    real d_w45 = 0;
+    SUM_LOOP(loss_, d_w0, d_w13, d_w14, d_w23, d_w24, d_w35, d_w45)
+    for (size_t n = 0; n < padded; n++) {
+        const real x1 = inputs[n*INPUTS + 0];
+        const real x2 = inputs[n*INPUTS + 1];
+        const real y = targets[n*TARGETS + 0];
+        const real t1 = 2*w0 + w13*x1 + w23*x2;
+        const real t2 = fabs(t1);
+        const real t3 = decay_of(t2);
+        const real t4 = t3 + 1;
+        const real t5 = 1.0/t4;
+        const real t6 = t3*t5;
+        const real t7 = (t1 >= 0 ? t5 : t6);
+        const real t8 = 2*w0 + w14*x1 + w24*x2;
+        const real t9 = fabs(t8);
+        const real t10 = decay_of(t9);
+        const real t11 = t10 + 1;
+        const real t12 = 1.0/t11;
+        const real t13 = t10*t12;
+        const real t14 = (t8 >= 0 ? t12 : t13);
+        const real t15 = t14*w45 + t7*w35 + 2*w0;
+        const real t16 = fabs(t15);
+        const real t17 = decay_of(t16);
+        const real t18 = t17 + 1;
+        const real t19 = 1.0/t18;
+        const real t20 = t17*t19;
+        const real output_now = (t15 >= 0 ? t19 : t20);
+        output_[n] = output_now;
+        const real t21 = y - 1;
+        const real t22 = maximum(0, t15);
+        const real t23 = log1p_of(t17);
+        const real t24 = t22 + t23;
+        const real t25 = maximum(0, -t15);
+        const real t26 = t23 + t25;
+        const real loss_n_ = -t21*t24 + t26*y;
+        if (with_loss)
             loss_ += loss_n_*weights[n];
-            const real d_t8 = weights[n]*y;
-            const real d_t7 = -t21*weights[n];
-            const real t27 = (t15 <= 0 ? t19 : t20);
-            const real d_t5 = d_t7*output_now - d_t8*t27;
-            const real d_t4 = d_t5*w45;
-            const real t28 = (t8 <= 0 ? t12 : t13);
-            const real d_t3 = d_t4*t14*t28;
-            const real d_t2 = d_t5*w35;
-            const real t29 = (t1 <= 0 ? t5 : t6);
-            const real d_t1 = d_t2*t29*t7;
-            d_w0 += 2*d_t1 + 2*d_t3 + 2*d_t5;
-            d_w13 += d_t1*x1;
-            d_w14 += d_t3*x1;
-            d_w23 += d_t1*x2;
-            d_w24 += d_t3*x2;
-            d_w35 += d_t5*t7;
-            d_w45 += d_t5*t14;
-        }
-        sums[0] += loss_;
-        sums[1] += d_w0;
-        sums[2] += d_w13;
-        sums[3] += d_w14;
-        sums[4] += d_w23;
-        sums[5] += d_w24;
-        sums[6] += d_w35;
-        sums[7] += d_w45;
-    } else {
-        real d_w0 = 0;
-        real d_w13 = 0;
-        real d_w14 = 0;
-        real d_w23 = 0;
-        real d_w24 = 0;
-        real d_w35 = 0;
-        real d_w45 = 0;
-        SUM_LOOP(d_w0, d_w13, d_w14, d_w23, d_w24, d_w35, d_w45)
-        for (size_t n = 0; n < padded; n++) {
-            const real x1 = inputs[n*INPUTS + 0];
-            const real x2 = inputs[n*INPUTS + 1];
-            const real y = targets[n*TARGETS + 0];
-            const real t1 = 2*w0 + w13*x1 + w23*x2;
-            const real t2 = fabs(t1);
-            const real t3 = decay_of(t2);
-            const real t4 = t3 + 1;
-            const real t5 = 1.0/t4;
-            const real t6 = t3*t5;
-            const real t7 = (t1 >= 0 ? t5 : t6);
-            const real t8 = 2*w0 + w14*x1 + w24*x2;
-            const real t9 = fabs(t8);
-            const real t10 = decay_of(t9);
-            const real t11 = t10 + 1;
-            const real t12 = 1.0/t11;
-            const real t13 = t10*t12;
-            const real t14 = (t8 >= 0 ? t12 : t13);
-            const real t15 = t14*w45 + t7*w35 + 2*w0;
-            const real t16 = fabs(t15);
-            const real t17 = decay_of(t16);
-            const real t18 = t17 + 1;
-            const real t19 = 1.0/t18;
-            const real t20 = t17*t19;
-            const real output_now = (t15 >= 0 ? t19 : t20);
-            output_[n] = output_now;
-            const real t21 = y - 1;
-            const real d_t8 = weights[n]*y;
-            const real d_t7 = -t21*weights[n];
-            const real t27 = (t15 <= 0 ? t19 : t20);
-            const real d_t5 = d_t7*output_now - d_t8*t27;
-            const real d_t4 = d_t5*w45;
-            const real t28 = (t8 <= 0 ? t12 : t13);
-            const real d_t3 = d_t4*t14*t28;
-            const real d_t2 = d_t5*w35;
-            const real t29 = (t1 <= 0 ? t5 : t6);
-            const real d_t1 = d_t2*t29*t7;
-            d_w0 += 2*d_t1 + 2*d_t3 + 2*d_t5;
-            d_w13 += d_t1*x1;
-            d_w14 += d_t3*x1;
-            d_w23 += d_t1*x2;
-            d_w24 += d_t3*x2;
-            d_w35 += d_t5*t7;
-            d_w45 += d_t5*t14;
-        }
-        sums[1] += d_w0;
-        sums[2] += d_w13;
-        sums[3] += d_w14;
-        sums[4] += d_w23;
-        sums[5] += d_w24;
-        sums[6] += d_w35;
-        sums[7] += d_w45;
+        const real d_t8 = weights[n]*y;
+        const real d_t7 = -t21*weights[n];
+        const real t27 = (t15 <= 0 ? t19 : t20);
+        const real d_t5 = d_t7*output_now - d_t8*t27;
+        const real d_t4 = d_t5*w45;
+        const real t28 = (t8 <= 0 ? t12 : t13);
+        const real d_t3 = d_t4*t14*t28;
+        const real d_t2 = d_t5*w35;
+        const real t29 = (t1 <= 0 ? t5 : t6);
+        const real d_t1 = d_t2*t29*t7;
+        d_w0 += 2*d_t1 + 2*d_t3 + 2*d_t5;
+        d_w13 += d_t1*x1;
+        d_w14 += d_t3*x1;
+        d_w23 += d_t1*x2;
+        d_w24 += d_t3*x2;
+        d_w35 += d_t5*t7;
+        d_w45 += d_t5*t14;
     }
+    if (with_loss)
+        sums[0] += loss_;
+    sums[1] += d_w0;
+    sums[2] += d_w13;
+    sums[3] += d_w14;
+    sums[4] += d_w23;
+    sums[5] += d_w24;
+    sums[6] += d_w35;
+    sums[7] += d_w45;
+}
+
+/* Adds the losses of a tile of samples and their derivatives to the sums. */
+static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
+    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
+    real *restrict partials, int metrics, const real *restrict counts)
+{
+    real *const restrict output_ = work + 0;
+
+    /* t1 to d_w45 */
+    if (with_loss)
+        gradient_loops_1(parameters, inputs, targets, weights, count, work, 1, single_tile, scale, sums, gradient_sums,
+            partials, metrics, counts);
+    else
+        gradient_loops_1(parameters, inputs, targets, weights, count, work, 0, single_tile, scale, sums, gradient_sums,
+            partials, metrics, counts);
 
     if (metrics)
         measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1, counts, sums + SUMS);

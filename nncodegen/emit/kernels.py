@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from nncodegen.emit.calls import CallsOfTile
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.ir import SAMPLE, Element, Tensor
-from nncodegen.schedule.tree import Tree
+from nncodegen.schedule.tree import Group, Tree
 
 TITLES = {
     "predict": "The outputs of a tile of samples.",
@@ -36,6 +37,7 @@ class KernelEmitter:
         """The function of a tile and, where there are sums, the one that finishes them."""
         kernel, lines = self._kernel, self._lines
         self._emit_prepare()
+        self._emit_twice()
         *parts, (_, last) = self._trees.parts
         for number, (_, tree) in enumerate(parts):
             lines.add(f"/* Part {number + 1} of the loops for a tile. */")
@@ -60,6 +62,21 @@ class KernelEmitter:
         lines.add("")
         if kernel.name == "gradient":
             self._emit_finish()
+
+    def _emit_twice(self) -> None:
+        """The functions of groups that are compiled for calls where the loss is wanted, and for others."""
+        groups = [each for _, tree in self._trees.parts for each in tree if isinstance(each, Group) and each.twice]
+        for number, group in enumerate(groups, 1):
+            name, lines = f"{self._kernel.name}_loops_{number}", self._lines
+            lines.add("/* Loops for a tile, which are compiled for either value of with_loss. */")
+            with lines.function(f"INLINE void {name}({self._declarations})"):
+                self._emit_loops((replace(group, twice=False),))
+            lines.add("")
+            self._loops.twice[group] = [self._call(name, with_loss) for with_loss in (1, 0)]
+
+    def _call(self, name: str, with_loss: int) -> str:
+        arguments = (str(with_loss) if each == "with_loss" else each for each in self._arguments)
+        return f"{name}({', '.join(arguments)});"
 
     @property
     def _arguments(self) -> list[str]:
@@ -96,8 +113,8 @@ class KernelEmitter:
 
     def _emit_loops(self, tree: Tree, measures: bool = False) -> None:
         """The loops of a tile; if it measures, with names for metrics, too."""
-        kernel = self._kernel
-        if kernel.padded:
+        kernel, here = self._kernel, (*_here(tree), *(self._trees.measured if measures else ()))
+        if kernel.padded and here:
             pad = str(kernel.vector) if kernel.vector else "PAD"
             self._lines.add(f"const size_t padded = (count + {pad} - 1)/{pad}*{pad};")
         if measures:
@@ -141,8 +158,13 @@ class KernelEmitter:
 
     def _emit_tree(self, tree: Tree, later: Tree = (), others: Iterable[Element] = ()) -> None:
         """A tree, after the names of what it, a later one and others read."""
-        self._lines.add(*self._at.declarations((*tree, *later), others))
+        self._lines.add(*self._at.declarations((*_here(tree), *later), others))
         self._loops.print(tree)
+
+
+def _here(tree: Tree) -> Tree:
+    """What is not in functions of its own."""
+    return tuple(statement for statement in tree if not (isinstance(statement, Group) and statement.twice))
 
 
 def emit_measured(at: Elements, loops: LoopPrinter, tree: Tree, samples: str, lines: Lines) -> None:

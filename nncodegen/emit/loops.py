@@ -76,6 +76,8 @@ class LoopPrinter:
     descend: Callable[[Element, str], str] | None = None
     dialect: Dialect = IN_MODULES
     used: dict[str, None] = field(default_factory=dict)
+    twice: dict[Group, list[str]] = field(default_factory=dict)
+    """The calls of groups that have functions of their own: where the loss is wanted, and where it is not."""
     breaks: str = ""
     """Behind which text lines may break, if at all."""
     printer: Printer = field(init=False)
@@ -151,6 +153,11 @@ class LoopPrinter:
 
     def _group(self, group: Group) -> None:
         self.lines.add("", *([f"/* {group.title} */"] if group.title else self._comment(group)))
+        if group in self.twice:
+            for head, call in zip(("if (with_loss)", "else"), self.twice[group], strict=True):
+                with self.lines.block(head):
+                    self.lines.add("\n        ".join(wrapped(call)))
+            return
         outer, self.scope = self.scope, replace(self.scope, heads=())
         self.print(group.body)
         self.scope = outer

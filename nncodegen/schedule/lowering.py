@@ -17,6 +17,7 @@ from nncodegen.schedule.branches import choice, of_one_sample, rest_of
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, TILE, Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nest import Filling, Nest, Place, Role, Shape, When, only
+from nncodegen.schedule.on_request import on_request
 from nncodegen.schedule.statements import Definition, statements
 from nncodegen.schedule.tree import (
     Accumulate,
@@ -57,6 +58,11 @@ OUTSIDE_OF_FORMULAS = OUTSIDE | {Place.PARAMETER}
 """The same for the models of a formula, whose parameters are theirs alone."""
 
 ZERO = Value((S.Zero,))
+
+MANY_STEPS = 16
+"""Steps from which on a nest stands once for calls where the loss is wanted and for others, in a function of its own.
+Shorter ones are read more easily where they stand, twice.
+"""
 
 
 def lower(kernel: Kernel, program: Program, layout: Layout, lanes: str = "MODELS") -> Kernel:
@@ -152,10 +158,14 @@ class _Lower:
     def _group(self, nest: Nest) -> Group:
         """The statements of a nest; what only the loss needs of it does not always run."""
         rest = only((nest,), lambda step: step.target.tensor not in self.kernel.of_loss)
-        body = self._nest(nest)
-        if rest != (nest,):
-            body = (If(When.LOSS, body, tuple(each for other in rest for each in self._nest(other))),)
-        return Group(body, nest.steps, plain=not nest.outer and not nest.reduced)
+        body, plain = self._nest(nest), not nest.outer and not nest.reduced
+        if rest == (nest,):
+            return Group(body, nest.steps, plain=plain)
+        alone = not (nest.repeat or nest.segments or self.kernel.again((nest,)))
+        if rest and alone and self.kernel.plan is TILE and len(nest.steps) >= MANY_STEPS:
+            return Group(on_request(body, self.kernel.of_loss), nest.steps, plain=plain, twice=True)
+        body = (If(When.LOSS, body, tuple(each for other in rest for each in self._nest(other))),)
+        return Group(body, nest.steps, plain=plain)
 
     def _nest(self, nest: Nest) -> Tree:
         """The statements of a nest, or what runs in its place, and then what pads its arrays."""

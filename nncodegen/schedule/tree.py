@@ -140,6 +140,8 @@ class Group:
     title: str = ""
     plain: bool = False
     """Whether its statements tell what its steps are, since these have no indices there."""
+    twice: bool = False
+    """Whether it is compiled twice: for calls where the loss is wanted, and for others."""
 
 
 @dataclass(frozen=True)

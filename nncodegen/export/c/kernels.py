@@ -109,7 +109,7 @@ class PlainEmitter:
 
     def __init__(self, kernel: PlainKernel, libm: bool, helpers: dict[str, None], lines: Lines) -> None:
         self._tree, self._lines, self._at = kernel.body, lines, PlainElements(kernel, helpers)
-        self._printer = LoopPrinter(self._at, None, lines, None, exported(libm), helpers, "[-+]")
+        self._printer = LoopPrinter(self._at, None, lines, dialect=exported(libm), used=helpers, breaks="[-+]")
 
     def emit(self) -> None:
         """Declarations, and the loops; each of the outermost follows a comment that names its steps."""

@@ -251,6 +251,66 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     }
 }
 
+/* Loops for a tile, which are compiled for either value of with_loss. */
+INLINE void gradient_loops_1(const real *restrict parameters, const real *restrict inputs,
+    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
+    int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
+    real *restrict partials, int metrics, const real *restrict counts)
+{
+    const size_t padded = (count + PAD - 1)/PAD*PAD;
+    const real *const b2 = parameters + 1360;
+    real *const restrict y_tile_ = work + 1920;
+    real *const restrict d_v2 = work + 2112;
+    real *const restrict t18 = work + 2304;
+    real *const restrict s2 = work + 7616;
+    real *const h2 = s2;
+    real *const restrict loss_n_ = work + 7808;
+    real *const d_z2 = d_v2;
+
+    /* z2 to d_z2 */
+    INDEPENDENT
+    for (size_t n = 0; n < padded; n++) {
+        const real z2_0 = b2[0] + s2[n];
+        const real z2_1 = b2[1] + s2[1*TILE + n];
+        const real z2_2 = b2[2] + s2[2*TILE + n];
+        const real t4 = ((z2_0 > z2_1 ? z2_0 : z2_1) > z2_2 ? (z2_0 > z2_1 ? z2_0 : z2_1) : z2_2);
+        const real t5_0 = -t4 + z2_0;
+        const real t5_1 = -t4 + z2_1;
+        const real t5_2 = -t4 + z2_2;
+        const real t6_0 = decay_of(-t5_0);
+        const real t6_1 = decay_of(-t5_1);
+        const real t6_2 = decay_of(-t5_2);
+        const real t7 = (t5_0 < 0 ? t6_0 : 0) + (t5_1 < 0 ? t6_1 : 0) + (t5_2 < 0 ? t6_2 : 0);
+        const real t8 = (t5_0 < 0 ? 0 : 1) + (t5_1 < 0 ? 0 : 1) + (t5_2 < 0 ? 0 : 1);
+        const real t9 = t8 - 1;
+        const real t10 = t7 + t9;
+        const real t11 = log1p_of(t10);
+        const real v2_0 = -t11 + t5_0;
+        const real v2_1 = -t11 + t5_1;
+        const real v2_2 = -t11 + t5_2;
+        const real t12 = t10 + 1;
+        const real t13 = 1.0/t12;
+        const real h2_0_now = t13*t6_0;
+        h2[n] = h2_0_now;
+        const real h2_1_now = t13*t6_1;
+        h2[1*TILE + n] = h2_1_now;
+        const real h2_2_now = t13*t6_2;
+        h2[2*TILE + n] = h2_2_now;
+        if (with_loss)
+            loss_n_[n] = -v2_0*y_tile_[n] + -v2_1*y_tile_[1*TILE + n] + -v2_2*y_tile_[2*TILE + n];
+        const real t14 = t10*t13;
+        const real t15_0 = h2_0_now - 1;
+        const real t15_1 = h2_1_now - 1;
+        const real t15_2 = h2_2_now - 1;
+        const real t16_0 = (t5_0 == 0 ? t14 : -t15_0);
+        const real t16_1 = (t5_1 == 0 ? t14 : -t15_1);
+        const real t16_2 = (t5_2 == 0 ? t14 : -t15_2);
+        d_z2[n] = d_v2[n]*t16_0 + h2_0_now*t18[n];
+        d_z2[1*TILE + n] = d_v2[1*TILE + n]*t16_1 + h2_1_now*t18[1*TILE + n];
+        d_z2[2*TILE + n] = d_v2[2*TILE + n]*t16_2 + h2_2_now*t18[2*TILE + n];
+    }
+}
+
 /* Adds the losses of a tile of samples and their derivatives to the sums. */
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
@@ -261,7 +321,6 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     const real *const W1 = parameters + 0;
     const real *const b1 = parameters + 1200;
     const real *const W2 = parameters + 1240;
-    const real *const b2 = parameters + 1360;
     real *const restrict x_tile_ = work + 0;
     real *const restrict y_tile_ = work + 1920;
     real *const restrict d_v2 = work + 2112;
@@ -348,84 +407,12 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     contract(3, padded, 40, W2, 40, 1, h1, TILE, 1, s2, TILE, NULL, 0);
 
     /* z2 to d_z2 */
-    if (with_loss) {
-        INDEPENDENT
-        for (size_t n = 0; n < padded; n++) {
-            const real z2_0 = b2[0] + s2[n];
-            const real z2_1 = b2[1] + s2[1*TILE + n];
-            const real z2_2 = b2[2] + s2[2*TILE + n];
-            const real t4 = ((z2_0 > z2_1 ? z2_0 : z2_1) > z2_2 ? (z2_0 > z2_1 ? z2_0 : z2_1) : z2_2);
-            const real t5_0 = -t4 + z2_0;
-            const real t5_1 = -t4 + z2_1;
-            const real t5_2 = -t4 + z2_2;
-            const real t6_0 = decay_of(-t5_0);
-            const real t6_1 = decay_of(-t5_1);
-            const real t6_2 = decay_of(-t5_2);
-            const real t7 = (t5_0 < 0 ? t6_0 : 0) + (t5_1 < 0 ? t6_1 : 0) + (t5_2 < 0 ? t6_2 : 0);
-            const real t8 = (t5_0 < 0 ? 0 : 1) + (t5_1 < 0 ? 0 : 1) + (t5_2 < 0 ? 0 : 1);
-            const real t9 = t8 - 1;
-            const real t10 = t7 + t9;
-            const real t11 = log1p_of(t10);
-            const real v2_0 = -t11 + t5_0;
-            const real v2_1 = -t11 + t5_1;
-            const real v2_2 = -t11 + t5_2;
-            const real t12 = t10 + 1;
-            const real t13 = 1.0/t12;
-            const real h2_0_now = t13*t6_0;
-            h2[n] = h2_0_now;
-            const real h2_1_now = t13*t6_1;
-            h2[1*TILE + n] = h2_1_now;
-            const real h2_2_now = t13*t6_2;
-            h2[2*TILE + n] = h2_2_now;
-            loss_n_[n] = -v2_0*y_tile_[n] + -v2_1*y_tile_[1*TILE + n] + -v2_2*y_tile_[2*TILE + n];
-            const real t14 = t10*t13;
-            const real t15_0 = h2_0_now - 1;
-            const real t15_1 = h2_1_now - 1;
-            const real t15_2 = h2_2_now - 1;
-            const real t16_0 = (t5_0 == 0 ? t14 : -t15_0);
-            const real t16_1 = (t5_1 == 0 ? t14 : -t15_1);
-            const real t16_2 = (t5_2 == 0 ? t14 : -t15_2);
-            d_z2[n] = d_v2[n]*t16_0 + h2_0_now*t18[n];
-            d_z2[1*TILE + n] = d_v2[1*TILE + n]*t16_1 + h2_1_now*t18[1*TILE + n];
-            d_z2[2*TILE + n] = d_v2[2*TILE + n]*t16_2 + h2_2_now*t18[2*TILE + n];
-        }
-    } else {
-        INDEPENDENT
-        for (size_t n = 0; n < padded; n++) {
-            const real z2_0 = b2[0] + s2[n];
-            const real z2_1 = b2[1] + s2[1*TILE + n];
-            const real z2_2 = b2[2] + s2[2*TILE + n];
-            const real t4 = ((z2_0 > z2_1 ? z2_0 : z2_1) > z2_2 ? (z2_0 > z2_1 ? z2_0 : z2_1) : z2_2);
-            const real t5_0 = -t4 + z2_0;
-            const real t5_1 = -t4 + z2_1;
-            const real t5_2 = -t4 + z2_2;
-            const real t6_0 = decay_of(-t5_0);
-            const real t6_1 = decay_of(-t5_1);
-            const real t6_2 = decay_of(-t5_2);
-            const real t7 = (t5_0 < 0 ? t6_0 : 0) + (t5_1 < 0 ? t6_1 : 0) + (t5_2 < 0 ? t6_2 : 0);
-            const real t8 = (t5_0 < 0 ? 0 : 1) + (t5_1 < 0 ? 0 : 1) + (t5_2 < 0 ? 0 : 1);
-            const real t9 = t8 - 1;
-            const real t10 = t7 + t9;
-            const real t12 = t10 + 1;
-            const real t13 = 1.0/t12;
-            const real h2_0_now = t13*t6_0;
-            h2[n] = h2_0_now;
-            const real h2_1_now = t13*t6_1;
-            h2[1*TILE + n] = h2_1_now;
-            const real h2_2_now = t13*t6_2;
-            h2[2*TILE + n] = h2_2_now;
-            const real t14 = t10*t13;
-            const real t15_0 = h2_0_now - 1;
-            const real t15_1 = h2_1_now - 1;
-            const real t15_2 = h2_2_now - 1;
-            const real t16_0 = (t5_0 == 0 ? t14 : -t15_0);
-            const real t16_1 = (t5_1 == 0 ? t14 : -t15_1);
-            const real t16_2 = (t5_2 == 0 ? t14 : -t15_2);
-            d_z2[n] = d_v2[n]*t16_0 + h2_0_now*t18[n];
-            d_z2[1*TILE + n] = d_v2[1*TILE + n]*t16_1 + h2_1_now*t18[1*TILE + n];
-            d_z2[2*TILE + n] = d_v2[2*TILE + n]*t16_2 + h2_2_now*t18[2*TILE + n];
-        }
-    }
+    if (with_loss)
+        gradient_loops_1(parameters, inputs, targets, weights, count, work, 1, single_tile, scale, sums, gradient_sums,
+            partials, metrics, counts);
+    else
+        gradient_loops_1(parameters, inputs, targets, weights, count, work, 0, single_tile, scale, sums, gradient_sums,
+            partials, metrics, counts);
 
     /* loss_ = sum(n) loss_n_[n]*weight_[n] */
     if (with_loss) {
