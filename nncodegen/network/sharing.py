@@ -24,7 +24,7 @@ from nncodegen.network.padding import FEW_INPUTS, shared_inputs
 from nncodegen.pipeline import compile_model
 from nncodegen.runtime.python.sparse import is_sparse
 from nncodegen.schedule import Kernel
-from nncodegen.schedule.tree import Call, Group, Loop, Tree, rewritten, walk
+from nncodegen.schedule.tree import Call, Fill, Group, Loop, Tree, rewritten, walk
 
 BLOCK = {"float64": 16, "float32": 32}
 """Inputs that fill the longest vectors in pairs, as blocks of products have them: the sums of one alone differ."""
@@ -99,12 +99,11 @@ def _sums(kernel: Kernel) -> tuple[Any, ...]:
     """The sums of a kernel, in all their loops but for where these end: which there are, in which order."""
     groups = (group for _, tree in kernel.trees.functions for group in walk(tree) if isinstance(group, Group))
     sums = [group for group in groups if any(step.over for step in group.steps)]
-    return kernel.name, kernel.direct, rewritten(tuple(sums), {Loop: _without_end, Call: _without_ends})
+    return kernel.name, kernel.direct, rewritten(tuple(sums), {Loop: _endless, Call: _endless, Fill: _endless})
 
 
-def _without_end(loop: Loop) -> Tree:
-    return (replace(loop, end=0),)
-
-
-def _without_ends(call: Call) -> Tree:
-    return (replace(call, ends=()),)
+def _endless(statement: Loop | Call | Fill) -> Tree:
+    """A statement that does not say where its loops end."""
+    if isinstance(statement, Loop):
+        return (replace(statement, end=0, begin=0 if isinstance(statement.begin, int) else statement.begin),)
+    return (replace(statement, ends=()),)

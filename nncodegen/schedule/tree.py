@@ -334,12 +334,13 @@ class Trees:
     @property
     def functions(self) -> tuple[tuple[str, Tree], ...]:
         """What each function does, with a title, in the order in which they run."""
-        several = len(self.before) > 1
+        phases = len(self.before or ((),))
         found: list[tuple[str, Tree]] = []
         for phase, before in enumerate(self.before or ((),)):
-            named = f", phase {phase + 1}" if several else ""
+            title = f"tile, phase {phase + 1} of {phases}" if phases > 1 else "tile"
             own = [tree for number, tree in self.parts if number == phase]
-            found += [(f"before{named}", before), *((f"tile{named}", tree) for tree in own)]
+            found.append((f"between the phases {phase} and {phase + 1}" if phase else "before", before))
+            found += ((title, tree) for tree in own)
         found += [("metrics", self.measured), ("after", self.after)]
         return tuple((title, tree) for title, tree in found if tree)
 
