@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 
 from sympy import Expr, Integer, S, sympify
 
@@ -123,7 +124,7 @@ class Value:
         otherwise = f" else {self.otherwise}" if self.otherwise is not None else ""
         return f"{text} where {', '.join(map(str, self.where))}{otherwise}" if self.where else text
 
-    @property
+    @cached_property
     def operands(self) -> tuple[Element, ...]:
         """The elements that terms and conditions read, in the order of their text."""
         read = {element for term in self.terms for element in term.atoms(Element)}

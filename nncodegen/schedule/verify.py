@@ -18,7 +18,7 @@ from nncodegen.schedule.around import Move
 from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.lifetimes import Lifetimes, Range
-from nncodegen.schedule.nest import Place, Role, Storage
+from nncodegen.schedule.nest import Place, Role
 from nncodegen.schedule.tree import (
     Accumulate,
     Call,
@@ -241,7 +241,7 @@ class _Check:
             if index == known.within and self.segments:
                 least, most = 0, self.segments.length - 1
             low, high = low + stride * least, high + stride * most
-        limit = self._limit(known)
+        limit = self._limits.get(known.place)
         if low < 0 or (limit is not None and high >= limit):
             self._fail(f"{element} is at {low} to {high} of {limit} in {known.place.value}", statement)
         return low, high
@@ -256,26 +256,22 @@ class _Check:
         size = self.program.sizes.get(index)
         return 0, (size or self.samples) - 1
 
-    def _limit(self, known: Storage) -> int | None:
-        """How many values there are in a kind of memory, for each sample where it is the caller's."""
+    @cached_property
+    def _limits(self) -> Mapping[Place, int]:
+        """How many values there are in each kind of memory, for each sample where it is the caller's."""
         kernel, program = self.kernel, self.program
         padding = self.layout.padding if kernel.plan.models is not Role.VECTOR else 0
-        match known.place:
-            case Place.ARRAY:
-                return kernel.arrays
-            case Place.SUM:
-                return kernel.sums
-            case Place.PARAMETER | Place.GRADIENT:  # behind the last, there is room for a vector
-                return program.parameter_count + padding
-            case Place.GRADIENT_SUM:
-                return max(program.parameter_count, kernel.gradient_sums) + padding
-            case Place.INPUT:
-                return sum(tensor.size for tensor in program.inputs)
-            case Place.TARGET:
-                return sum(tensor.size for tensor in program.targets)
-            case Place.OUTPUT:
-                return sum(program.count(element.indices) for element in program.outputs)
-        return None
+        parameters = program.parameter_count
+        return {
+            Place.ARRAY: kernel.arrays,
+            Place.SUM: kernel.sums,
+            Place.PARAMETER: parameters + padding,  # behind the last, there is room for a vector
+            Place.GRADIENT: parameters + padding,
+            Place.GRADIENT_SUM: max(parameters, kernel.gradient_sums) + padding,
+            Place.INPUT: sum(tensor.size for tensor in program.inputs),
+            Place.TARGET: sum(tensor.size for tensor in program.targets),
+            Place.OUTPUT: sum(program.count(element.indices) for element in program.outputs),
+        }
 
     # Memory.
 
