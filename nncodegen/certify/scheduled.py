@@ -22,7 +22,7 @@ from nncodegen.certify.grids import Grid
 from nncodegen.certify.in_registers import carried_out_in_registers
 from nncodegen.certify.listed import Listed
 from nncodegen.certify.memory import Memory, OtherValueError
-from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Solved, Step, evaluate
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Solved, Step, Tensor, evaluate
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.program import elements
 from nncodegen.passes.latency import written_out
@@ -100,8 +100,9 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
 
     def at(samples: int) -> tuple[Mapping[str, Array], Array, Array] | None:
         rows = np.resize(np.arange(len(X)), samples)
-        values = evaluate(program, given, X[rows], Y[rows])
-        return (values, X[rows], Y[rows]) if all(np.isfinite(value).all() for value in values.values()) else None
+        x, y = _wide(X[rows], program.inputs), _wide(Y[rows], program.targets)
+        values = evaluate(program, given, x, y)
+        return (values, x, y) if all(np.isfinite(value).all() for value in values.values()) else None
 
     tile, one = at(schedule.tile), at(1)
     if tile is None or one is None:
@@ -128,6 +129,12 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
         for point in _kernels(companion, parameters, X, Y):
             about = companion.companion.name if companion.companion else ""
             yield replace(point, what=f"{point.what} of {about}")
+
+
+def _wide(rows: Array, tensors: Iterable[Tensor]) -> Array:
+    """Rows, with more columns where tensors have more: the seeds of derivatives."""
+    more = sum(tensor.size for tensor in tensors) - rows.shape[1]
+    return np.hstack([rows, np.random.default_rng(1).uniform(0.5, 1.5, (len(rows), more))]) if more > 0 else rows
 
 
 def _fault(point: _Point) -> Fault | None:

@@ -72,8 +72,7 @@ def lower(kernel: Kernel, program: Program, layout: Layout, lanes: str = "MODELS
     """
     kernel = replace(kernel, vector=layout.padding if kernel.in_vectors else 0)
     kernel = replace(kernel, trees=_trees(kernel, program, layout, lanes))
-    verify_trees(kernel, program, layout)
-    return kernel
+    return replace(kernel, arrays=max(kernel.arrays, verify_trees(kernel, program, layout)))
 
 
 def _trees(kernel: Kernel, program: Program, layout: Layout, lanes: str) -> Trees:

@@ -49,8 +49,12 @@ SUMS = (Place.SUM, Place.GRADIENT_SUM)
 """Places that hold sums, which are read when they are finished."""
 
 
-def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> None:
-    """Raises ProgramError, with the statement, where the trees of a kernel break a rule."""
+def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> int:
+    """Return the values of work memory that a kernel reads or writes.
+
+    Loops over whole vectors may read more rows of an array than it has. What lies there does not count, but it has to
+    be memory. Raises ProgramError, with the statement, where the trees of a kernel break a rule.
+    """
     indices = {step.target.tensor: step.target.indices for step in program.steps}
     check = _Check(kernel, program, layout, Lifetimes(indices))
     for title, tree in kernel.trees.functions:
@@ -59,6 +63,7 @@ def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> None:
         check.tree(tree, _Scope({SAMPLE: (0, check.samples - 1)}))
     for clash in check.lifetimes.clashes():
         raise ProgramError(f"the loops of the kernel {kernel.name} of {program.name}: {clash}")
+    return check.reached
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ class _Check:
     written: set[tuple[Place, int]] = field(default_factory=set)
     conditions: int = 0
     segments: Limits | None = None
+    reached: int = 0
+    """The values of work memory up to the last that is read or written."""
 
     @property
     def samples(self) -> int:
@@ -228,12 +235,13 @@ class _Check:
                 self._fail(f"{element} is used before it is defined", statement)
             if known.place in (Place.ARRAY, *SUMS) and (known.place, known.offset) not in self.written:
                 self._fail(f"{element} is read before anything is written there", statement)
-            position = self._bounds(element, statement, scope)
+            rows = self.layout.padding * self.samples if known.place is Place.ARRAY else 0
+            position = self._bounds(element, statement, scope, rows)
             if known.place is Place.ARRAY:
                 self.lifetimes.use(element, position, known, isinstance(statement, Call))
 
-    def _bounds(self, element: Element, statement: Statement, scope: _Scope) -> Range:
-        """The places of an element, from the first to the last. Raises ProgramError where one is outside."""
+    def _bounds(self, element: Element, statement: Statement, scope: _Scope, room: int = 0) -> Range:
+        """The places of an element, from the first to the last. Raises ProgramError where one is outside, with room."""
         known = self.kernel.storage[element.tensor]
         low = high = known.offset + known.shift
         for index, stride in zip(element.indices, known.strides, strict=False):
@@ -242,7 +250,9 @@ class _Check:
                 least, most = 0, self.segments.length - 1
             low, high = low + stride * least, high + stride * most
         limit = self._limits.get(known.place)
-        if low < 0 or (limit is not None and high >= limit):
+        if known.place is Place.ARRAY:
+            self.reached = max(self.reached, high + 1)
+        if low < 0 or (limit is not None and high >= limit + room):
             self._fail(f"{element} is at {low} to {high} of {limit} in {known.place.value}", statement)
         return low, high
 

@@ -17,6 +17,8 @@ from tests.support.kinds import KINDS
 from tests.support.windows import GROUPED, STEPS
 
 X, H, TOTAL = Element("x", "nj"), Element("h", "nj"), Element("total", "j")
+SILU = nn.Sequential([nn.Dense(13, "silu"), nn.Dense(13, "silu"), nn.Dense(1)], 30, "huber", name="rows")
+CLASSES = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(2, "sigmoid")], 4, "binary_crossentropy", name="classes")
 MODELS = {name: model for name, (model, _, _) in KINDS.items()} | {"grouped": GROUPED, "steps": STEPS}
 CHOICES = {name: choices for name, (_, _, choices) in KINDS.items()}
 
@@ -111,6 +113,17 @@ def test_every_plan_is_carried_out(name):
         assert "models side by side" in what
     if schedule.companions:
         assert "of fitting" in what
+
+
+@pytest.mark.parametrize("model", [SILU, CLASSES], ids=lambda model: model.name)
+def test_companions_are_carried_out(model):
+    """Fits of other losses than squares take seeds, and loops over whole vectors read rows that are memory."""
+    schedule = stage(model, "schedule", fit=True)
+    assert {each.companion.name for each in schedule.companions} == {"fitting", "hessian"}
+    for each in (schedule, *schedule.companions):
+        for kernel in each.kernels:
+            assert verify_trees(kernel, each.program, each.layout) <= kernel.arrays
+    assert scheduled.carried_out(schedule, *given(schedule)) is None
 
 
 def doubled(statement):
