@@ -552,7 +552,7 @@ def _report(console: Console, stage: Stage) -> None:
             before, after = result.operations
             found += f"; operations for one sample: {f'{before} before, {after} after' if before else after}"
     elif isinstance(result, Schedule):
-        found = f"{sum(len(kernel.tile) for kernel in result.kernels)} loop nests in {len(result.kernels)} kernels"
+        found = f"{result.loops} loop nests in {len(result.kernels)} kernels"
     elif stage.name == "emit":
         found = ", ".join(f"{name} ({len(text.splitlines())} lines)" for name, text in result.files.items())
     else:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.ir import Element, Equation, Solved
+from nncodegen.schedule.extents import BEGIN, END, of_beside
 
 Array = NDArray[Any]
 Read = Callable[[Element, "Grid"], Array]
@@ -42,6 +43,8 @@ class Grid:
             return np.asarray(int(index))
         if index in self.given:
             return self.given[index]
+        if neighbour := of_beside(index):
+            return self.number(neighbour[0]) + neighbour[1]
         shape = [length if name == index else 1 for name, length in self.axes.items()]
         begin = self.begins.get(index, 0)
         return np.arange(begin, begin + self.axes[index]).reshape(shape)
@@ -60,7 +63,7 @@ class Grid:
         """The grid of one segment, whose begin and end are given: its axis of time has the steps of that alone."""
         if time not in self.axes or time in self.given:
             return self
-        begin, end = int(self.given["begin"]), int(self.given["end"])
+        begin, end = int(self.given[BEGIN]), int(self.given[END])
         axes = {index: end - begin if index == time else length for index, length in self.axes.items()}
         steps = np.arange(begin, end).reshape([-1 if index == time else 1 for index in axes])
         return replace(self, axes=axes, given={**self.given, time: steps})
@@ -83,7 +86,7 @@ class Grid:
             whole = np.where(np.isfinite(value) & (value == np.floor(value)), value, -1)
             inside = (whole >= 0) & (whole < solution.divisor * ends[solution.index]) & (whole % solution.divisor == 0)
             if solution.index == time:
-                inside = inside & (self.given["begin"] <= whole) & (whole < self.given["end"])
+                inside = inside & (self.given[BEGIN] <= whole) & (whole < self.given[END])
             number = np.where(inside, whole, 0).astype(np.int64) // solution.divisor
             grid = replace(grid, given={**grid.given, solution.index: number}, holds=grid.holds & inside)
         return grid.where(solved.conditions, read)

@@ -17,6 +17,7 @@ from nncodegen.certify.grids import Array, Grid
 from nncodegen.certify.memory import Memory
 from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.schedule import Place
+from nncodegen.schedule.extents import BEGIN, END
 from nncodegen.schedule.windows import Window
 
 LISTS = ("rows", "terms", "columns")
@@ -113,11 +114,11 @@ class Listed:
 
     def _begin(self, index: str) -> int:
         """The first value of an index: that of a segment, if it goes over the steps of one."""
-        return int(self.given["begin"]) if index == self.window.time != "" else 0
+        return int(self.given[BEGIN]) if index == self.window.time != "" else 0
 
     def _size(self, index: str) -> int:
         size = self.program.sizes[index] or self.memory.samples
-        return int(self.given["end"]) - self._begin(index) if index == self.window.time != "" else size
+        return int(self.given[END]) - self._begin(index) if index == self.window.time != "" else size
 
     def _grids(self, at: Mapping[str, Array]) -> Iterator[Grid]:
         """The lists of a position as axes, in parts of which not too much is read at once."""

@@ -8,6 +8,7 @@ in rounding do not add up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from nncodegen.certify.grids import Grid
 from nncodegen.ir import SAMPLE, Element, Program, Tensor
 from nncodegen.schedule import Kernel, Place, Role, Storage
+from nncodegen.schedule.extents import BEGIN
 
 Array = NDArray[Any]
 
@@ -41,28 +43,36 @@ class OtherValueError(Exception):
 
 
 class Memory:
-    """The arrays, sums and local variables of a kernel at work on a full tile, and the values that a program gives."""
+    """The arrays, sums and local variables of a kernel at work on a tile, and the values that a program gives."""
 
-    def __init__(self, kernel: Kernel, program: Program, values: Mapping[str, Array], X: Array, Y: Array) -> None:
+    def __init__(
+        self, kernel: Kernel, program: Program, values: Mapping[str, Array], X: Array, Y: Array, padded: int = 0
+    ) -> None:
         count, columns = len(X), sum(program.count(element.indices) for element in program.outputs)
-        size = max(program.parameter_count, kernel.gradient_sums)
-        self.kernel, self.samples = kernel, count
+        derivatives = sum(program.count(element.indices) for element in program.gradient)
+        size = max(program.parameter_count, derivatives, kernel.memory.gradient_sums)
+        self.kernel, self.samples, self.padded = kernel, count, padded or count
         self.flat = {
-            Place.ARRAY: np.full(max(kernel.arrays, 1), np.nan),
-            Place.SUM: np.zeros(max(kernel.sums, 1)),
+            Place.ARRAY: np.full(max(kernel.memory.arrays, 1), np.nan),
+            Place.SUM: np.zeros(max(kernel.memory.sums, 1)),
             Place.GRADIENT_SUM: np.zeros(size),
             Place.PARAMETER: np.full(program.parameter_count, np.nan),
         }
         # the gradient is what sums begin with, or those of models side by side behind the loss, or it lies apart
         self.flat[Place.GRADIENT] = self.flat[Place.GRADIENT_SUM]
         if kernel.plan.models is Role.VECTOR:
-            apart = kernel.after and not program.layered
+            apart = kernel.trees.after and not program.layered
             behind = np.full(program.parameter_count, np.nan) if apart else self.flat[Place.SUM][1:]
             self.flat[Place.GRADIENT] = behind
-        self.columns = {Place.INPUT: X, Place.TARGET: Y, Place.OUTPUT: np.full((count, columns), np.nan)}
+        along = {kernel.storage[name].place for name in kernel.along}  # whose rows fill whole vectors
+        rows = np.minimum(np.arange(self.padded), count - 1)
+        given = {place: X_[rows] if place in along else X_ for place, X_ in ((Place.INPUT, X), (Place.TARGET, Y))}
+        self.columns = {**given, Place.OUTPUT: np.full((count, columns), np.nan)}
         self._local: dict[str, tuple[tuple[str, ...], Array]] = {}
         self.known = frozenset[str]()
         """The tensors in arrays that have a local value as well."""
+        self._terms: dict[str, float] = {}
+        """The norms of the terms that were added to local variables."""
         self.unfinished = frozenset[str]()
         """The sums over time that may lack some segments, so that there is nothing to compare them with."""
         self._values = values
@@ -92,7 +102,7 @@ class Memory:
             if stride:
                 position = position + stride * grid.number(index)
             if stride and index == storage.within:
-                position = position - stride * grid.number("begin")
+                position = position - stride * grid.number(BEGIN)
         return position
 
     def _row(self, grid: Grid) -> Array:
@@ -106,9 +116,12 @@ class Memory:
         place = self.kernel.place(element)
         if place in VARIABLES or element.tensor in self.known:
             known, array = self._local[_key(element)]
-            return _aligned(array, known, grid.axes)
+            found = _aligned(array, known, grid.axes)
+            if element.tensor in self._terms:  # a reduction, which is finished where it is read
+                return self.check(element, found, grid, "gives another value", element, self._scale_of(element))
+            return found
         if place is Place.WEIGHT:
-            return np.full(self.samples, 1 / self.samples)[self._row(grid)]
+            return np.ravel(self._values[element.tensor])[self._row(grid)]
         if place in self.columns:
             found = self.columns[place][self._row(grid), self.position(element, grid)]
         elif place in self.flat:
@@ -138,10 +151,28 @@ class Memory:
         """Keeps what a reduction begins with."""
         self._keep(target, _own(value, target, grid), grid)
 
+    def local(self, target: Element) -> Array:
+        """Return the last value of a local variable."""
+        return self._local[_key(target)][1]
+
+    def variable(self, target: Element, start: float) -> None:
+        """Begins a reduction in a local variable."""
+        self._local[_key(target)] = (), np.asarray(start)
+        self._terms[target.tensor] = 0.0
+        self.known |= {target.tensor}
+
+    def reduced(self, target: Element, value: Array, grid: Grid, terms: Array) -> None:
+        """Keeps what a reduction in a local variable has come to, with some more terms."""
+        self._local[_key(target)] = tuple(grid.axes), value
+        self._terms[target.tensor] += _norm(terms) * terms.size
+
+    def _scale_of(self, element: Element) -> Scale:
+        return lambda: self._terms[element.tensor]
+
     def there(self, target: Element, grid: Grid) -> Array:
         """What lies in the place of a target, along the axes of a grid."""
         place = self.kernel.place(target)
-        if place in VARIABLES:
+        if place in VARIABLES or target.tensor in self.known:
             known, array = self._local[_key(target)]
             return _aligned(array, known, grid.axes)
         return self.at(place, self.position(target, grid))
@@ -189,13 +220,21 @@ class Memory:
         if element.tensor not in self._steps or element.tensor in self.unfinished:
             return found
         expected = self._expected(element, grid)
-        if not _close(grid.kept(found, 0.0), grid.kept(expected, 0.0), scale):
+        found, expected = np.broadcast_arrays(np.asarray(found, float), expected)
+        unknown = np.asarray(False)
+        if self.padded > self.samples and SAMPLE in element.indices and (SAMPLE in grid.axes or SAMPLE in grid.given):
+            pads = grid.number(SAMPLE) >= self.samples  # what was left there must not get into any result
+            unknown = pads & ~np.isclose(found, expected, CLOSE)
+        counts = replace(grid, holds=grid.holds & ~unknown)
+        if not _close(counts.kept(found, 0.0), counts.kept(expected, 0.0), scale):
             raise OtherValueError(self.text(target.tensor if target.tensor in self._steps else element.tensor), what)
-        return np.broadcast_to(expected, np.broadcast_shapes(np.shape(found), expected.shape))
+        return np.where(unknown, np.nan, expected)
 
     def same(self, element: Element, found: Array, where: str) -> None:
         """Raises OtherValueError where an array has not the values of a tensor."""
         expected = np.asarray(self._values[element.tensor], float)
+        if self.padded > self.samples and SAMPLE in element.indices:
+            expected = np.take(expected, range(self.samples), element.indices.index(SAMPLE))
         if not _close(found, expected.reshape(found.shape) if expected.size == found.size else expected):
             raise OtherValueError(self.text(element.tensor), f"leaves other values in {where}")
 

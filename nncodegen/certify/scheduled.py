@@ -1,70 +1,39 @@
-"""The loop trees of a schedule, carried out: each statement over arrays of NumPy, each tensor in its own place.
+"""Every kernel of a schedule, carried out at a point: what its loop trees say, beside what its program gives.
 
 ``emit`` prints these very trees. Where a statement gives another value than the program does, or reads one where
-another lies, the fault is in the schedule. A tile is full here, so that its samples need no padding; one lane stands
-for all models side by side. Loops whose iterations may run in any order are carried out at once, as axes of arrays;
-those over time, over segments and over the positions of windows run one after the other.
+another lies, the fault is in the schedule. Tiles are carried out full and not full, with and without the loss, and as
+if there were a BLAS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import reduce
-from math import prod
-from typing import Any, assert_never
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Add, Expr
 
-from nncodegen.certify.grids import Grid
+from nncodegen.certify.carry_out import HOLDS, Conditions, Run
 from nncodegen.certify.in_registers import carried_out_in_registers
-from nncodegen.certify.listed import Listed
 from nncodegen.certify.memory import Memory, OtherValueError
-from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Solved, Step, Tensor, evaluate
-from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.program import elements
-from nncodegen.passes.latency import written_out
+from nncodegen.ir import SAMPLE, Program, Tensor, evaluate
 from nncodegen.runtime.python.certificate import Fault
-from nncodegen.schedule import Kernel, Place, Role, Schedule, When
-from nncodegen.schedule.around import Move
-from nncodegen.schedule.tree import (
-    Accumulate,
-    Asked,
-    Begins,
-    Call,
-    Combine,
-    Cut,
-    Exists,
-    Fill,
-    First,
-    Gather,
-    Group,
-    If,
-    Later,
-    Let,
-    Limits,
-    Load,
-    Loop,
-    Solve,
-    Statement,
-    Store,
-    Test,
-    Tree,
-    Value,
-    Variable,
-    Way,
-    walk,
-)
+from nncodegen.schedule import Kernel, Layout, Role, Schedule, When
+from nncodegen.schedule.tree import If
+from nncodegen.schedule.walks import walk
 
 Array = NDArray[Any]
 
-HOLDS = {
-    When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, When.NO_BLAS: True, When.ADDED: False,
-    Asked.NEW: True,
-}  # fmt: skip
-"""The conditions that are assumed here: a tile is full, the loss is wanted, and there is no BLAS."""
+OTHERWISE: Mapping[str, Conditions] = {
+    "of a tile that is not full": {When.FEW: True, When.MANY: False},
+    "where the loss is not wanted": {When.LOSS: False},
+    "with a BLAS": {When.BLAS: True, When.NO_BLAS: False},
+}
+"""Other conditions, in words, and what holds then."""
+
+NOT_FULL = 3
+"""By how many samples such a tile is shorter than whole vectors."""
 
 
 def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fault | None:
@@ -82,7 +51,10 @@ def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fa
 
 @dataclass(frozen=True)
 class _Point:
-    """A kernel and its program, with the samples and the values of all tensors at a point; ``what`` it is, in words."""
+    """A kernel and its program, with the samples and the values of all tensors at a point.
+
+    ``what`` it is, in words, under which conditions it runs, and ``padded`` the samples with those that pad a tile.
+    """
 
     what: str
     kernel: Kernel
@@ -90,6 +62,16 @@ class _Point:
     values: Mapping[str, Array]
     X: Array
     Y: Array
+    holds: Conditions
+    padded: int = 0
+
+    def otherwise(self) -> Iterator[_Point]:
+        """The same under each of the other conditions on which something depends."""
+        trees = (tree for _, tree in self.kernel.trees.functions)
+        asked = {each.condition for tree in trees for each in walk(tree) if isinstance(each, If)}
+        for what, holds in OTHERWISE.items():
+            if asked & holds.keys() and When.FEW not in holds:
+                yield replace(self, what=f"{self.what}, {what}", holds={**self.holds, **holds})
 
 
 def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Iterator[_Point]:
@@ -98,20 +80,26 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
     more = program.parameter_count - len(parameters)  # directions, of products with a Hessian
     given = np.concatenate([parameters, np.random.default_rng(0).normal(size=more)]) if more > 0 else parameters
 
-    def at(samples: int) -> tuple[Mapping[str, Array], Array, Array] | None:
-        rows = np.resize(np.arange(len(X)), samples)
-        x, y = _wide(X[rows], program.inputs), _wide(Y[rows], program.targets)
-        values = evaluate(program, given, x, y)
+    def at(samples: int, padded: int = 0) -> tuple[Mapping[str, Array], Array, Array] | None:
+        padded = max(samples, padded)
+        rows = np.minimum(np.arange(padded), samples - 1)
+        x, y = (_wide(np.resize(each, (samples, each.shape[1])), tensors) for each, tensors in
+                ((X, program.inputs), (Y, program.targets)))  # fmt: skip
+        weights = np.where(np.arange(padded) < samples, 1 / samples, 0.0)  # what pads a tile is its last sample
+        values = evaluate(program, given, x[rows], y[rows], weights)
         return (values, x, y) if all(np.isfinite(value).all() for value in values.values()) else None
 
     tile, one = at(schedule.tile), at(1)
     if tile is None or one is None:
         return
     for kernel in schedule.kernels:
-        yield _Point(f"the kernel {kernel.name}", kernel, program, *tile)
+        point = _Point(f"the kernel {kernel.name}", kernel, program, *tile, HOLDS)
+        yield point
+        yield from point.otherwise()
+        yield from _not_full(point, schedule.layout, at)
     if single := schedule.single_sample:
         indices = {step.target.tensor: step.target.indices for step in program.steps}
-        whole, *samples = one
+        whole, x, y = one
         values = {
             name: np.take(value, 0, indices[name].index(SAMPLE)) if SAMPLE in indices.get(name, ()) else value
             for name, value in whole.items()
@@ -119,16 +107,30 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
         for known in (single.predict, single.gradient):
             if known:
                 what = f"a single sample, for the kernel {known.name}"
-                yield _Point(what, known, single.program, values, *samples)
+                yield _Point(what, known, single.program, values, x, y, HOLDS)
     for group, named in ((schedule.side_by_side, "models"), (schedule.fits, "fits")):
         found = at(group.samples if group and group.kernel.plan.samples is not Role.ABSENT else 1)
         if group and found:
             what = f"{named} side by side, for the kernel {group.kernel.name}"
-            yield _Point(what, group.kernel, program, *found)
+            yield _Point(what, group.kernel, program, *found, HOLDS)
     for companion in schedule.companions:
         for point in _kernels(companion, parameters, X, Y):
             about = companion.companion.name if companion.companion else ""
             yield replace(point, what=f"{point.what} of {about}")
+
+
+def _not_full(
+    point: _Point, layout: Layout, at: Callable[[int, int], tuple[Mapping[str, Array], Array, Array] | None]
+) -> Iterator[_Point]:
+    """The same kernel in a tile that is not full, whose arrays are padded.
+
+    None where samples must fill whole vectors, or move; nor where a batch has statistics, which count its samples.
+    """
+    kernel, program, padded = point.kernel, point.program, point.kernel.vector or layout.padding
+    found = None if kernel.whole_vectors or program.moves or program.present else at(padded - NOT_FULL, padded)
+    if found and padded <= layout.tile:
+        ((what, holds), *_) = OTHERWISE.items()
+        yield _Point(f"{point.what}, {what}", kernel, program, *found, {**HOLDS, **holds}, padded)
 
 
 def _wide(rows: Array, tensors: Iterable[Tensor]) -> Array:
@@ -139,295 +141,14 @@ def _wide(rows: Array, tensors: Iterable[Tensor]) -> Array:
 
 def _fault(point: _Point) -> Fault | None:
     """The first step in which a kernel at work differs from the program."""
-    memory = Memory(point.kernel, point.program, point.values, point.X, point.Y)
-    run = _Run(point.kernel, point.program, memory)
+    memory = Memory(point.kernel, point.program, point.values, point.X, point.Y, point.padded)
+    run = Run(point.kernel, point.program, memory, point.holds)
     try:
         run.everything()
+        run.look_at_results()
     except OtherValueError as found:
         return Fault("schedule", found.step, "ordinary", 0.0, f"the loops of {point.what} say: it {found}")
     except (IndexError, KeyError, ValueError) as found:
         told = f"the loops of {point.what} do not fit: {found!r}"
         return Fault("schedule", run.current, "ordinary", 0.0, told)
     return None
-
-
-@dataclass
-class _Run:
-    """A kernel at work."""
-
-    kernel: Kernel
-    program: Program
-    memory: Memory
-    current: str = ""
-    """The step that is being carried out."""
-    time: str = ""
-    """The index of which there is one segment at a time."""
-    combined: frozenset[str] = frozenset()
-    """The tensors to which the statements of the current steps add, or of which they take the largest."""
-    sums: dict[str, tuple[Array, Grid]] = field(default_factory=dict)
-    """What was added to local sums, and in which loops."""
-
-    def everything(self) -> None:
-        """All statements, phase by phase, then a look at the results. Raises OtherValueError."""
-        absent = self.kernel.plan.samples is Role.ABSENT
-        grid = Grid({}, {SAMPLE: np.asarray(0)} if absent else {})
-        for phase in range(self.kernel.phases):
-            self._tree(self.kernel.trees.before[phase] if self.kernel.trees.before else (), grid)
-            for number, tree in self.kernel.trees.parts:
-                if number == phase:
-                    self._tree(tree, grid)
-        self._tree((*self.kernel.trees.measured, *self.kernel.trees.after), grid)
-        if self.kernel.name == "gradient":
-            self._look_at_gradient()
-        elif self.kernel.name != "loss":
-            self._look_at_outputs()
-
-    def _look_at_outputs(self) -> None:
-        found, start = self.memory.columns[Place.OUTPUT], 0
-        for element in self.program.outputs:
-            size = self.program.count(element.indices)
-            self.memory.same(element, found[:, start : start + size], f"the outputs of {element.tensor}")
-            start += size
-
-    def _look_at_gradient(self) -> None:
-        names = {known.offset: name for name, known in self.kernel.storage.items() if known.place is Place.GRADIENT}
-        start = 0
-        for element, tensor in zip(self.program.gradient, self.program.parameters, strict=False):
-            found = self.memory.flat[Place.GRADIENT][self.memory.places(names[start], tensor)]
-            self.memory.same(element, found, f"the places of the derivative by {tensor.name}")
-            start += tensor.size
-
-    # Statements.
-
-    def _tree(self, tree: Iterable[Statement], grid: Grid) -> None:
-        """Statements one after the other; what is local there is not known behind them."""
-        known = self.memory.known
-        for statement in tree:
-            grid = self._statement(statement, grid)
-        self.memory.known = known
-
-    def _statement(self, statement: Statement, grid: Grid) -> Grid:
-        """A statement for all values of the indices of its loops; returns the grid of those behind it."""
-        match statement:
-            case Group():
-                self._group(statement, grid)
-            case Loop():
-                self._loop(statement, grid)
-            case Solve(solution, end, body):
-                self._tree(
-                    body, self._solved(Solved((solution,), (), ()), {solution.index: self._end(end, grid)}, grid)
-                )
-            case If():
-                self._if(statement, grid)
-            case Limits():
-                return self._in_segment(statement, grid)
-            case Gather(solution, size):
-                return self._solved(Solved((solution,), (), ()), {solution.index: size}, grid)
-            case Let(target, value):
-                self._names(target)
-                self.memory.let(target, self._value(value, grid, target), _everywhere(grid))
-            case Accumulate(target, value, combine, operator):
-                self._names(target)
-                terms = grid.kept(self._value(value, grid, target), _neutral(combine, operator))
-                self.sums[target.tensor] = terms, _everywhere(grid)
-            case Store():
-                self._names(statement.target)
-                self._store(statement, grid)
-            case First():
-                self._names(statement.target)
-                self._first(statement, grid)
-            case Move():
-                self._move(statement, grid.given)
-            case Call():
-                self._call(statement, grid)
-            case Load() | Variable() | Cut() | Fill():  # values are read where they lie; nothing is cut or padded here
-                pass
-            case _:
-                assert_never(statement)
-        return grid
-
-    def _names(self, target: Element) -> None:
-        self.current = self.memory.text(target.tensor)
-
-    def _group(self, group: Group, grid: Grid) -> None:
-        if group.steps:
-            self.current = str(group.steps[0])
-            unfinished = frozenset(step.target.tensor for step in group.steps if self.time and self.time in step.over)
-            self.memory.unfinished = unfinished
-            self.combined = frozenset(_combined(group.body))
-        time = self.time
-        self._tree(group.body, grid)
-        self.time = time
-
-    def _loop(self, loop: Loop, grid: Grid) -> None:
-        if loop.way is Way.LANES:
-            self._tree(loop.body, grid)
-            return
-        begin, end = self._end(loop.begin, grid), self._end(loop.end, grid)
-        end = min(end, (self.program.sizes[loop.index] or end) if loop.index in self.program.sizes else end)
-        if loop.way is not Way.IN_ORDER:
-            if begin < end:
-                self._tree(loop.body, grid.along(loop.index, begin, end))
-            return
-        values = range(begin, end)
-        for value in reversed(values) if loop.backward else values:
-            self._tree(loop.body, grid.of(loop.index, value))
-
-    def _if(self, statement: If, grid: Grid) -> None:
-        known = statement.condition
-        if isinstance(known, Exists | Later | Equation):
-            self._tree(statement.body, self._where([known], grid))
-        else:
-            self._tree(statement.body if self._holds(known, grid) else statement.otherwise, grid)
-
-    def _end(self, extent: int | str, grid: Grid) -> int:
-        """Where a loop begins or ends; a tile is full, so that no loop goes over what pads it."""
-        if isinstance(extent, int):
-            return extent
-        return int(grid.given[extent]) if extent in grid.given else self.memory.samples
-
-    def _holds(self, condition: When | Begins | Asked, grid: Grid) -> bool:
-        return int(grid.given["segment"]) == condition.number if isinstance(condition, Begins) else HOLDS[condition]
-
-    def _in_segment(self, limits: Limits, grid: Grid) -> Grid:
-        """What is known in a segment: where it begins and ends, and the rows that are moved."""
-        self.time = limits.index
-        begin = int(grid.given["segment"]) * limits.length
-        end = min(begin + limits.length, limits.size)
-        rows = {"begin": begin, "end": end, "(end - 1)": end - 1, "(end - begin - 1)": end - begin - 1}
-        return replace(grid, given={**grid.given, **{name: np.asarray(value) for name, value in rows.items()}})
-
-    def _where(self, tests: Iterable[Test], grid: Grid) -> Grid:
-        """The grid where some tests hold; that there is a value of an index, it knows from where that was solved."""
-        grid = grid.where([test for test in tests if isinstance(test, Equation)], self._read)
-        for test in tests:
-            if isinstance(test, Later):
-                grid = replace(grid, holds=grid.holds & (grid.number(test.index) > 0))
-        return grid
-
-    def _solved(self, solved: Solved, ends: Mapping[str, int], grid: Grid) -> Grid:
-        return grid.solved(solved, ends, self._read, self.time)
-
-    def _read(self, element: Element, grid: Grid, target: Element | None = None) -> Array:
-        return self.memory.read(element, grid, target or element)
-
-    # Values.
-
-    def _value(self, value: Value, grid: Grid, target: Element) -> Array:
-        """A value along all axes."""
-        own = self._where(value.where, grid)
-        otherwise = 0.0 if value.otherwise is None else float(value.otherwise)
-        terms = [own.kept(self._number(term, grid, target), otherwise) for term in value.terms]
-        join = REDUCTIONS[value.operator or "sum"].join
-        found = reduce(join, terms)
-        return np.broadcast_to(np.asarray(found, float), grid.shape)
-
-    def _number(self, expression: Expr, grid: Grid, target: Element) -> Array:
-        """An expression along all axes."""
-        read = {element: self.memory.read(element, grid, target) for element in elements(expression)}
-        found = interpret(written_out(expression), read, exact=False)
-        return np.broadcast_to(np.asarray(found, float), grid.shape)
-
-    def _scale(self, expressions: Sequence[Expr], grid: Grid, target: Element) -> float:
-        """The norm of all terms that are added."""
-        parts = (term for each in expressions for term in Add.make_args(each))
-        return sum(float(np.linalg.norm(np.ravel(self._number(part, grid, target)))) for part in parts)
-
-    # Stores.
-
-    def _store(self, store: Store, grid: Grid) -> None:
-        target, memory, everywhere = store.target, self.memory, _everywhere(grid)
-        if store.combine is Combine.ADD and target.tensor in self.sums:
-            memory.add(target, *self.sums.pop(target.tensor))
-            return
-        value = self._value(store.value, grid, target)
-        if store.combine is Combine.SET:
-            if target.tensor in self.combined and not store.value.operands:
-                memory.begin(target, value, everywhere)
-            else:
-                memory.store(target, value, everywhere, lambda: self._scale(store.value.terms, grid, target))
-            return
-        terms = grid.kept(value, _neutral(store.combine, store.operator))
-        if memory.kernel.place(target) is Place.SUM:
-            memory.add(target, terms, everywhere)
-            return
-        over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
-        there = memory.there(target, everywhere)
-        if store.combine is Combine.CHOOSE:
-            join = REDUCTIONS[store.operator].join
-            memory.store(target, join(there, join.reduce(terms, axis=over, keepdims=True)), everywhere)
-        else:
-            size = float(np.linalg.norm(np.ravel(terms)) * terms.size)
-            memory.store(target, there + np.sum(terms, axis=over, keepdims=True), everywhere, lambda: size)
-
-    def _first(self, first: First, grid: Grid) -> None:
-        """The number of the first term that is not 0, or how many there are."""
-        holds = self._where(first.value.where, grid).holds
-        (term,) = first.value.terms
-        number = sum((factor * grid.number(index) for index, factor in first.numbers), start=np.asarray(0))
-        found = np.where(holds & (self._number(term, grid, first.target) != 0), number, first.count)
-        over = tuple(k for k, index in enumerate(grid.axes) if index not in first.target.indices)
-        least = np.min(np.broadcast_to(found, grid.shape), axis=over, keepdims=True)
-        there = self.memory.there(first.target, _everywhere(grid))
-        self.memory.store(first.target, np.where(there == first.count, least, there), _everywhere(grid))
-
-    def _move(self, move: Move, given: Mapping[str, Array]) -> None:
-        """A row that becomes another one, or 0."""
-        array = self.memory.flat[Place.ARRAY]
-        begin = int(self.memory.position(move.target, Grid({}, given)))
-        count = prod(self.program.sizes[index] or 1 for index in move.rest) * self.memory.samples
-        source = int(self.memory.position(move.source, Grid({}, given))) if move.source else 0
-        array[begin : begin + count] = array[source : source + count] if move.source else 0
-
-    # Calls.
-
-    def _call(self, call: Call, grid: Grid) -> None:
-        """The steps of a call, for all values of their indices."""
-        self.current = str(call.steps[0])
-        if call.window:
-            Listed(call.window, call.steps[0].target, self.memory, self.program, grid.given).carry_out()
-            return
-        for index, end in call.ends:
-            if index not in grid.axes and index not in grid.given:
-                size = self.program.sizes[index] or self.memory.samples
-                grid = grid.along(index, 0, min(end, size) if isinstance(end, int) else size)
-        grid = grid.of_segment(self.time)
-        for step in call.steps:
-            self._names(step.target)
-            self._step(step, grid)
-
-    def _step(self, step: Step, grid: Grid) -> None:
-        """A step that a call computes; a sum over time goes on where it has begun in another segment."""
-        memory, everywhere = self.memory, _everywhere(grid)
-        later = step.target.tensor in memory.unfinished and int(grid.given["begin"]) > 0 and SAMPLE not in step.over
-        if step.over and not later:
-            memory.forget(step.target, everywhere)
-        terms = self._number(step.expression, grid, step.target)
-        over = tuple(k for k, index in enumerate(grid.axes) if index in step.over and index != SAMPLE)
-        if SAMPLE in step.over:
-            memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere)
-        elif step.operator and REDUCTIONS[step.operator].chooses:
-            memory.store(
-                step.target, REDUCTIONS[step.operator].join.reduce(terms, axis=over, keepdims=True), everywhere
-            )
-        else:
-            total = np.sum(terms, axis=over, keepdims=True) + (memory.there(step.target, everywhere) if later else 0)
-            size = float(np.linalg.norm(np.ravel(terms)) * terms.size)
-            memory.store(step.target, total, everywhere, lambda: size)
-
-
-def _neutral(combine: Combine, operator: str) -> float:
-    """What changes nothing where it is combined."""
-    return REDUCTIONS[operator].neutral if combine is Combine.CHOOSE else 0.0
-
-
-def _everywhere(grid: Grid) -> Grid:
-    """The grid with all values of its indices, whether equations hold or not."""
-    return replace(grid, holds=np.asarray(True))
-
-
-def _combined(body: Tree) -> Iterator[str]:
-    """The tensors with which statements combine something."""
-    for statement in walk(body):
-        if isinstance(statement, First) or (isinstance(statement, Store) and statement.combine is not Combine.SET):
-            yield statement.target.tensor

@@ -11,7 +11,7 @@ from nncodegen.emit.elements import Elements
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element
 from nncodegen.schedule import Place
-from nncodegen.schedule.branches import factors, rest_of
+from nncodegen.schedule.products import factors, rest_of
 from nncodegen.schedule.tree import Call, Fill
 
 

@@ -9,8 +9,9 @@ from nncodegen.emit.elements import Elements
 from nncodegen.emit.windows import WindowPrinter
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.schedule import Filling, Place, Shape
-from nncodegen.schedule.branches import factors, rest_of
-from nncodegen.schedule.nest import matrix_and_row
+from nncodegen.schedule.extents import PADDED
+from nncodegen.schedule.products import factors, rest_of
+from nncodegen.schedule.shapes import matrix_and_row
 from nncodegen.schedule.tree import Call, Fill
 
 
@@ -64,7 +65,7 @@ class CallsOfTile(Calls):
         (matrix,) = step.operands
         (row,) = [index for index in step.target.indices if index != call.innermost] or [""]
         of_samples = call.innermost == SAMPLE
-        end = "padded" if of_samples else str(at.layout.padded(at.size(call.innermost)))
+        end = PADDED if of_samples else str(at.layout.padded(at.size(call.innermost)))
         source = f"{at.size(row) if row else 1}, {call.end(call.innermost)}, {at.begin(matrix)}"
         stride = at.stride(matrix, call.innermost)
         target = f"{at.names[step.target.tensor]}, {at.stride(step.target, row) if row else end}, {end}"
@@ -132,7 +133,7 @@ class CallsOfTile(Calls):
 
     def _scale(self, target: Element) -> str:
         """The scale of a sum over samples, or 0 if it is not added; a scale below 0 is only for sums in place."""
-        return "scale" if target.tensor in self._at.kernel.in_place else "(real) (scale > 0)"
+        return "scale" if target.tensor in self._at.kernel.memory.in_place else "(real) (scale > 0)"
 
     def _partials(self, step: Step) -> str:
         """The places of sums that have a partial sum in every lane."""

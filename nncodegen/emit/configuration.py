@@ -19,7 +19,10 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
     single = schedule.single_sample
     state = max((len(update.state) for update in program.updates), default=0)
     options = max((len(update.hyperparameters) for update in program.updates), default=0)
-    prepares = {f"PREPARES_{kernel.name.upper()}": bool(kernel.prepared) for kernel in schedule.kernels}
+    prepares = {
+        f"PREPARES_{kernel.name.upper()}": bool(kernel.trees.before and kernel.trees.before[0])
+        for kernel in schedule.kernels
+    }
     groups: dict[str, Mapping[str, Any]] = {
         "The model: the bits of its numbers, and how many there are of each kind.": {
             "MODEL(name)": f"{identifier(program.name)}_##name",
@@ -34,10 +37,10 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
         "Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors.": {
             "TILE": schedule.tile,
             **_set(
-                ARRAYS=max(kernel.arrays for kernel in schedule.sharing),
-                SUMS=max(kernel.sums for kernel in schedule.kernels),
-                GRADIENT_SUMS=gradient.gradient_sums,
-                LANE_SUMS=gradient.lane_sums,
+                ARRAYS=max(kernel.memory.arrays for kernel in schedule.sharing),
+                SUMS=max(kernel.memory.sums for kernel in schedule.kernels),
+                GRADIENT_SUMS=gradient.memory.gradient_sums,
+                LANE_SUMS=gradient.memory.lane_sums,
                 DIRECT=gradient.direct,
                 **schedule.in_phases,
                 WHOLE_INPUTS=schedule.in_vectors(Place.INPUT),
@@ -95,7 +98,9 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     settings: dict[str, Any] = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
     settings |= _set(FIT_GUARDS=len(schedule.companion.guards))
     if schedule.fits:
-        settings |= _set(HAS_GROUP_ROWS=1, FITS=schedule.fits.models, FITS_VALUES=max(1, schedule.fits.kernel.arrays))
+        settings |= _set(
+            HAS_GROUP_ROWS=1, FITS=schedule.fits.models, FITS_VALUES=max(1, schedule.fits.kernel.memory.arrays)
+        )
     return {"A fit: the outputs that a loss depends on, whether it is no sum of squares, many side by side.": settings}
 
 

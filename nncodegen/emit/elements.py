@@ -10,8 +10,9 @@ from collections.abc import Container, Iterable, Iterator
 
 from nncodegen.emit.names import Names
 from nncodegen.ir import SAMPLE, Element, Noise, Program
-from nncodegen.schedule import FORMULA, Kernel, Layout, Place, Role
-from nncodegen.schedule.tree import Tree, elements, targets
+from nncodegen.schedule import Kernel, Layout, Place, Role
+from nncodegen.schedule.tree import Tree
+from nncodegen.schedule.walks import elements, targets
 
 COLUMNS = {
     Place.INPUT: ("inputs", "INPUTS"),
@@ -49,8 +50,8 @@ class Elements:
             self.names[tensor.name]
 
     def named(self, element: Element) -> str:
-        """The name of a tensor in comments: that of its source, if it would only be a copy."""
-        return self.names[self.kernel.sources.get(element.tensor, element.tensor)]
+        """The name of a tensor in comments."""
+        return self.names[element.tensor]
 
     def place(self, element: Element) -> Place:
         """The kind of place."""
@@ -169,7 +170,7 @@ class Elements:
 
 OF_MODELS = {
     Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.SUM: "sums",
-    Place.GRADIENT: "gradient", Place.OUTPUT: "rows",
+    Place.GRADIENT: "gradient", Place.OUTPUT: "rows", Place.NEXT: "next", Place.OPTION: "learning_rates",
 }  # fmt: skip
 """The arrays with the values of several models, side by side, that functions have as arguments."""
 
@@ -207,10 +208,10 @@ class ElementsOfModels(Elements):
 
     sums_are_double = False
 
-    def __init__(self, program: Program, layout: Layout, kernel: Kernel, group: str = "MODELS") -> None:
+    def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:
         super().__init__(program, layout, kernel)
-        self.group = group
-        outside = (Place.PARAMETER, Place.INPUT, Place.TARGET) if kernel.plan is FORMULA else ()
+        self.group = kernel.plan.lanes
+        outside = (Place.PARAMETER, Place.INPUT, Place.TARGET) if kernel.plan.units is Role.UNROLLED else ()
         self.loaded = frozenset(outside)
 
     def _is_named(self, element: Element) -> bool:
@@ -245,7 +246,7 @@ class ElementsOfModels(Elements):
         """Names for the arrays of a tree."""
         read = {element.tensor for element in elements(tree)}
         for name, storage in self.kernel.storage.items():
-            if name in read and storage.place is Place.ARRAY and name not in self.kernel.crossing:
+            if name in read and storage.place is Place.ARRAY and name not in self.kernel.memory.crossing:
                 yield f"real *const {self.names[name]} = values + {storage.offset}*{self.group};"
 
 

@@ -15,7 +15,7 @@ from nncodegen.schedule import SideBySide
 
 def emit_rows(program: Program, group: SideBySide, lines: Lines) -> None:
     """Writes the function of the rows of a group."""
-    at = ElementsOfModels(program, group.layout, group.kernel, "FITS")
+    at = ElementsOfModels(program, group.layout, group.kernel)
     lines.add("/* For one sample of each fit, the outputs and their derivatives by the parameters. */")
     with lines.function(
         "INLINE void group_rows(const real *restrict parameters, const real *restrict inputs,\n"

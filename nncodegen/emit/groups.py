@@ -7,16 +7,14 @@ gradient, or what ``group_finish`` computes it from (see ``schedule.formulas`` a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from nncodegen.emit.calls import CallsOfModels
 from nncodegen.emit.elements import ElementsOfModels
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
-from nncodegen.emit.printer import Printer
-from nncodegen.ir import LEARNING_RATE, Element, Program, Update
-from nncodegen.schedule import SideBySide, When
-from nncodegen.schedule.tree import Combine, Group, If, Let, Store, Tree, Value, rewritten
+from nncodegen.ir import Program
+from nncodegen.schedule import SideBySide
+from nncodegen.schedule.tree import Asked, If, Tree
+from nncodegen.schedule.walks import walk
 
 
 class GroupEmitter:
@@ -28,49 +26,67 @@ class GroupEmitter:
         self._trees = group.kernel.trees
 
     def emit(self) -> None:
-        """The gradient, what is computed from the finished sums, and an update that stores no gradient."""
+        """The gradient, which an update may take without storing it, and what is computed from the finished sums."""
         self._emit_gradient()
-        if self._kernel.after:
+        if self._trees.after:
             self._emit_finish()
-        if self._descent:
-            self._emit_descent(self._descent)
 
     @property
     def configuration(self) -> dict[str, object]:
         """What the runtime must know of the group."""
         flags = {
-            "GROUP_FINISHES": self._kernel.after,
-            "GROUP_GRADIENT_APART": self._kernel.after and not self._program.layered,
-            "GROUP_DESCENDS": self._descent,
+            "GROUP_FINISHES": self._trees.after,
+            "GROUP_GRADIENT_APART": self._trees.after and not self._program.layered,
+            "GROUP_DESCENDS": self._descends,
         }
         return {
             "MODELS": self._group.models,
             "GROUP_SAMPLES": self._group.samples,
-            "GROUP_VALUES": self._kernel.arrays,
-            "GROUP_SUMS": self._kernel.sums,
+            "GROUP_VALUES": self._kernel.memory.arrays,
+            "GROUP_SUMS": self._kernel.memory.sums,
             **{name: 1 for name, holds in flags.items() if holds},
         }
 
     @property
-    def _descent(self) -> Update | None:
-        """Plain gradient descent, if the gradient of a sample can be subtracted from the parameters at once."""
-        if self._program.layered or self._kernel.after:
-            return None
-        return next((update for update in self._program.updates if update.is_descent), None)
+    def _descends(self) -> bool:
+        """Whether the gradient of a sample can be subtracted from the parameters at once."""
+        conditions = (each.condition for each in walk(self._trees.tile) if isinstance(each, If))
+        return Asked.DESCENT in conditions
 
     def _emit_gradient(self) -> None:
         lines = self._lines
-        lines.add(
+        about = (
             "/* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the",
             "   sums, or (add) what is added to them. Values that several loops need lie in the array values. */",
         )
         count = " size_t count," if self._group.samples > 1 else ""
-        with lines.function(
+        head = (
             "static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,\n"
             f"    const real *restrict inputs, const real *restrict targets, real weight,{count}\n"
             "    real *restrict values, real *restrict sums)"
+        )
+        if not self._descends:
+            lines.add(*about)
+            with lines.function(head):
+                self._emit(self._trees.tile)
+            lines.add("")
+            return
+        lines.add("/* Loops that give derivatives or (descends) the next parameters, compiled for each. */")
+        with lines.function(
+            "INLINE void group_loops(int descends, int add, int with_loss, const real *restrict learning_rates,\n"
+            "    const real *restrict parameters, const real *restrict inputs, const real *restrict targets,\n"
+            "    real weight, real *restrict values, real *restrict sums, real *restrict next)"
         ):
-            self._emit(self._tile)
+            self._emit(self._trees.tile)
+        lines.add("", *about)
+        with lines.function(head):
+            lines.add("group_loops(0, add, with_loss, 0, parameters, inputs, targets, weight, values, sums, 0);")
+        lines.add("", "/* The next parameters by gradient descent, of one sample of each model. */")
+        with lines.function(
+            "static HOT void group_descend(const real *restrict learning_rates, const real *restrict parameters,\n"
+            "    const real *restrict inputs, const real *restrict targets, real *restrict values, real *restrict next)"
+        ):
+            lines.add("group_loops(1, 0, 0, learning_rates, parameters, inputs, targets, 1, values, 0, next);")
         lines.add("")
 
     def _emit_finish(self) -> None:
@@ -83,51 +99,6 @@ class GroupEmitter:
             self._emit(self._trees.after)
         lines.add("")
 
-    def _emit_descent(self, update: Update) -> None:
-        """The gradient for one sample of each model and its update at once."""
-        lines = self._lines
-        lines.add(f"/* The next parameters by {update.name} of one sample of each model. */")
-
-        def descend(target: Element, gradient: str) -> str:
-            position = f"{self._kernel.storage[target.tensor].offset - 1}*MODELS + lane"  # behind the loss
-            return f"next[{position}] = {_next(update, self._program.precision, position, gradient)};"
-
-        with lines.function(
-            "static HOT void group_descend(const real *restrict learning_rates, const real *restrict parameters,\n"
-            "    const real *restrict inputs, const real *restrict targets, real *restrict values, real *restrict next)"
-        ):
-            lines.add("const real weight = 1;")
-            self._emit(rewritten(self._tile, {If: _without_loss, Group: _not_empty, Store: _descent}), descend)
-        lines.add("")
-
-    @property
-    def _tile(self) -> Tree:
-        ((_, tree),) = self._trees.parts
-        return tree
-
-    def _emit(self, tree: Tree, descend: Callable[[Element, str], str] | None = None) -> None:
+    def _emit(self, tree: Tree) -> None:
         self._lines.add(*self._at.declarations(tree))
-        LoopPrinter(self._at, CallsOfModels(self._at), self._lines, descend).print(tree)
-
-
-def _without_loss(statement: If) -> Tree:
-    """What runs where the loss is not wanted."""
-    return statement.otherwise if statement.condition is When.LOSS else (statement,)
-
-
-def _not_empty(group: Group) -> Tree:
-    return (group,) if group.body else ()
-
-
-def _descent(store: Store) -> Tree:
-    """The update by a sum that is not stored."""
-    if store.combine is not Combine.ADD_OR_SET:
-        return (store,)
-    target = store.target
-    return (Let(target, store.value), Store(target, Value((target,)), Combine.DESCEND))
-
-
-def _next(update: Update, precision: str, position: str, gradient: str) -> str:
-    """The next value of the parameter at a position, given the name of its derivative."""
-    texts = {"parameter": f"parameters[{position}]", "gradient": gradient, LEARNING_RATE: "learning_rates[lane]"}
-    return Printer(precision, lambda element: texts[element.tensor]).print(update.steps[0].expression)
+        LoopPrinter(self._at, CallsOfModels(self._at), self._lines).print(tree)

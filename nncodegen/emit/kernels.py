@@ -46,7 +46,7 @@ class KernelEmitter:
             lines.add("")
         alone = kernel.name == "gradient" and self._program.loss.tensor not in kernel.storage
         lines.add(f"/* {TITLES['direction' if alone else kernel.name]} */")
-        phased = kernel.phases > 1
+        phased = kernel.trees.phases > 1
         phases = ",\n    int first_phase, int last_phase" if phased else ""
         head = f"static HOT void {kernel.name}_tile({self._declarations}{phases})"
         with lines.function(head):
@@ -55,7 +55,7 @@ class KernelEmitter:
                     lines.add(f"if (first_phase <= {phase} && {phase} <= last_phase)")
                 lines.add(f"{'    ' * phased}{kernel.name}_part_{number + 1}({', '.join(self._arguments)});")
             if phased:
-                lines.add(f"if (last_phase < {kernel.phases - 1})", "    return;")
+                lines.add(f"if (last_phase < {kernel.trees.phases - 1})", "    return;")
             self._emit_loops(last, bool(kernel.outputs))
             if kernel.outputs:
                 emit_measured(self._at, self._loops, self._trees.measured, "count", lines)
@@ -147,7 +147,7 @@ class KernelEmitter:
             "    const real *gradient_sums, real *restrict work, real *gradient)"
         ):
             self._emit_tree(self._trees.after)
-        if kernel.phases > 1:
+        if kernel.trees.phases > 1:
             lines.add("", "/* What a phase needs of the finished sums of the one before it. */")
             arguments = "const real *restrict parameters, const double *restrict sums,\n    size_t samples"
             with lines.function(f"static void gradient_between(int phase, {arguments}, real *restrict work)"):

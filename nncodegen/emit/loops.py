@@ -15,18 +15,20 @@ from nncodegen.emit.dialects import IN_MODULES, Dialect
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, head, wrapped
 from nncodegen.emit.printer import Printer
+from nncodegen.errors import ProgramError
 from nncodegen.ir import REDUCTIONS, Element, Equation, Solution, Step
 from nncodegen.ir.equations import affine
 from nncodegen.schedule import Place, Role, When
-from nncodegen.schedule.around import Move
+from nncodegen.schedule.extents import END, Extent
 from nncodegen.schedule.tree import (
     Accumulate,
     Asked,
     Begins,
     Call,
+    Carry,
     Combine,
+    Compute,
     Cut,
-    Extent,
     Fill,
     First,
     Gather,
@@ -36,6 +38,7 @@ from nncodegen.schedule.tree import (
     Limits,
     Load,
     Loop,
+    Move,
     Solve,
     Statement,
     Store,
@@ -48,7 +51,7 @@ from nncodegen.schedule.tree import (
 
 CONDITIONS = {
     When.LOSS: "with_loss", When.FEW: "count < FEW", When.MANY: "samples >= FEW", When.BLAS: "gemm",
-    When.NO_BLAS: "!gemm", When.ADDED: "scale != 0", Asked.NEW: "!add",
+    When.NO_BLAS: "!gemm", When.ADDED: "scale != 0", Asked.NEW: "!add", Asked.DESCENT: "descends",
 }  # fmt: skip
 
 
@@ -68,12 +71,11 @@ class _Scope:
 
 @dataclass
 class LoopPrinter:
-    """Prints the trees of a kernel. ``descend`` is the next value of a parameter, given its place and its gradient."""
+    """Prints the trees of a kernel."""
 
     at: Elements
     calls: Calls | None
     lines: Lines
-    descend: Callable[[Element, str], str] | None = None
     dialect: Dialect = IN_MODULES
     used: dict[str, None] = field(default_factory=dict)
     twice: dict[Group, list[str]] = field(default_factory=dict)
@@ -142,6 +144,10 @@ class LoopPrinter:
             case Fill():
                 assert self.calls
                 add(self.calls.fill(statement))
+            case Carry():
+                pass  # it lies where it is read
+            case Compute():
+                raise ProgramError(f"the loops of {statement.steps[0].target} are not written out")
             case _:
                 assert_never(statement)
 
@@ -196,7 +202,7 @@ class LoopPrinter:
         if index in self.scope.solved:
             self._block("", (), (solve,))
             return
-        exists = f"{index} - begin < end - begin" if end == "end" else f"{index} < {end}"
+        exists = f"{index} - begin < end - begin" if end == END else f"{index} < {end}"
         whole = f" && {solution.divisor}*{index} == {solution.dividend}" if solution.divisor > 1 else ""
         self._add(self._gather(solution, end) if solution.gathers else f"const size_t {index} = {solution};")
         self._block(f"if ({exists}{whole})", (), solve.body)
@@ -270,9 +276,6 @@ class LoopPrinter:
             case Combine.CHOOSE:
                 chosen = _chosen(store.operator, place, "value")
                 return f"const real value = {value};", f"{place} = {chosen};"
-            case Combine.DESCEND:
-                assert self.descend
-                return (self.descend(store.target, value),)
 
     def _double(self, value: str) -> str:
         """A value that is added to one in double, in whatever precision it is."""

@@ -12,6 +12,8 @@ from nncodegen.emit.lines import Lines, head, wrapped
 from nncodegen.ir import SAMPLE, Element
 from nncodegen.ir.equations import affine
 from nncodegen.schedule import Place
+from nncodegen.schedule.extents import PADDED
+from nncodegen.schedule.nesting import begin_of
 from nncodegen.schedule.tree import Call
 from nncodegen.schedule.windows import LISTS, Linear, Window
 
@@ -50,7 +52,7 @@ class WindowPrinter:
                 width = "*".join([*(str(at.size(index)) for index in window.along), "TILE"])
                 function, end = "products", f"{width}, {int(window.scatters)}"
                 if SAMPLE not in target.indices:
-                    function, end = "sums", "padded"
+                    function, end = "sums", PADDED
                 if window.first == window.second:
                     function, begins = "totals", [begins[0], begins[2]]
                 lists = (f"{name}, {name[:-1]}_count" for name in LISTS[: len(window.listed)])
@@ -99,4 +101,4 @@ class WindowPrinter:
 def _head(call: Call, index: str) -> str:
     """How a loop over an index begins."""
     end = call.end(index)
-    return head(index, end, "begin" if end == "end" else 0)
+    return head(index, end, begin_of(end))

@@ -24,7 +24,8 @@ from nncodegen.network.padding import FEW_INPUTS, shared_inputs
 from nncodegen.pipeline import compile_model
 from nncodegen.runtime.python.sparse import is_sparse
 from nncodegen.schedule import Kernel
-from nncodegen.schedule.tree import Call, Fill, Group, Loop, Tree, rewritten, walk
+from nncodegen.schedule.tree import Call, Fill, Group, Loop, Tree
+from nncodegen.schedule.walks import rewritten, walk
 
 BLOCK = {"float64": 16, "float32": 32}
 """Inputs that fill the longest vectors in pairs, as blocks of products have them: the sums of one alone differ."""

@@ -66,8 +66,7 @@ def _size(result: Any) -> tuple[str, str]:
     if isinstance(result, Program):
         return f"{len(result.steps)} steps", f"{operations(result):,}"
     if isinstance(result, Schedule):
-        nests = sum(len(kernel.tile) for kernel in result.kernels)
-        return f"{nests} nests of loops in {len(result.kernels)} kernels", ""
+        return f"{result.loops} nests of loops in {len(result.kernels)} kernels", ""
     sources: Sources = result
     lines = sum(text.count("\n") for text in sources.files.values())
     return f"{lines:,} lines in {len(sources.files)} files", ""

@@ -1,37 +1,39 @@
 """simplify -> **schedule** -> emit: chooses the loops that run the steps, and where each tensor lives.
 
-Samples are worked through in tiles. Inside a tile one index runs innermost and contiguously, so that every step is a
-loop that a compiler can vectorize: the samples, or the features of a layer (see ``layout``). Steps over the same
-indices share one loop nest. A value that only its own nest reads is a local variable; the others are arrays of one
-tile, which share memory where they can (see ``arrays``). In a formula all steps have only the index of the samples: the
-program is a single loop over samples without an array, or several loops if there are very many statements. Over the
-units of a layer, a long operation that waits for a function has a loop of its own (see ``split``).
+The result is a loop tree for every entry point (see ``tree``). It is made in three parts:
+
+1. *Choices* that hold for all of a program (see ``layout``, ``blas``, ``transposed``, ``segments``). Samples are worked
+   through in tiles. Inside a tile one index runs innermost and contiguously, so that every step is a loop that a
+   compiler can vectorize: the samples, or the features of a layer.
+2. A tree of steps in the loops that they share (see ``loops``, ``fuse``), and the places of all tensors (see
+   ``places``). A value that only its own loops read is a local variable; the others are arrays of one tile, which share
+   memory where they can (see ``arrays``). In a formula all steps have only the index of the samples: the program is a
+   single loop over samples without an array, or several loops if there are very many statements.
+3. *Rewrites*, one after the other, until every loop and every statement is written out (see ``rewrites``). A plan is
+   the list of rewrites that an entry point takes (see ``plans``). ``verify`` checks the tree behind each of them,
+   ``emit`` prints the last one, certificates carry it out, and ``show`` tells it.
 
 The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and the gradients of its weights, ``d_W[j,
 i] = sum(n) d[n, j]*x[n, i]``, are all products of two matrices, ``out[r, c] = sum(k) a[r, k]*b[k, c]``. One function of
 the runtime computes them in blocks that stay in registers; which index plays which role follows from the layout. Only
 where both factors of a gradient have their samples innermost, the sum runs along the vectors: each lane then has a
 partial sum, which takes a vector of memory for each weight; with so many weights that these vectors would leave the
-cache, the lanes are added up in every tile. Products with very many weights are left to BLAS (see ``blas``), and to the
-blocks where there is none. Where the chain rule multiplies a product by the derivative of an activation, that happens
-before the result leaves the registers. The weights of the first layer may be kept transposed while they are trained
-(see ``transposed``). The gradients of weights are computed last in a tile: where they lie as the weights do, plain
-gradient descent can subtract them from the weights at once (``Kernel.descends``).
+cache, the lanes are added up in every tile. Products with very many weights are left to BLAS, and to the blocks where
+there is none. The gradients of weights are computed last in a tile: where they lie as the weights do, plain gradient
+descent can subtract them from the weights at once (``Kernel.descends``).
 
-Predictions, loss and gradient have a kernel each. A kernel has three parts: ``before`` is what depends on parameters
-only, ``tile`` runs over the samples of a tile, and ``after`` needs the finished sums over all samples. Where samples
-need such sums as well, a batch has several phases, and there is more to do between them (see ``phases``). Where outputs
-can be compared with targets, the kernels of the loss and of the gradient keep the outputs of a tile for the metrics;
-what only metrics need runs where they are wanted, and so does what only the loss needs in the kernel of the gradient.
-Predictions of formulas run over whole vectors, so that the bits of a prediction do not depend on the other samples (see
-``vectors``). Where layers are computed in blocks, single samples have kernels of their own (see ``single_sample``).
-Small programs also have a form in which every value is a scalar, for training on single samples, and formulas for many
-models (see ``unrolled``); many models of a network have a kernel with a model in each lane (see ``layers``).
+Predictions, loss and gradient have a kernel each. Its trees say what comes before the samples and depends on parameters
+only, what is done for a tile of samples, and what needs the finished sums over all samples. Where samples need such
+sums as well, a batch has several phases, and there is more to do between them (see ``phases``). Where outputs can be
+compared with targets, the kernels of the loss and of the gradient keep the outputs of a tile for the metrics; what only
+metrics need runs where they are wanted, and so does what only the loss needs in the kernel of the gradient. Predictions
+of formulas run over whole vectors, so that the bits of a prediction do not depend on the other samples (see
+``vectors``).
 
-When the places of all tensors are known, nests are lowered to loop trees (see ``tree`` and ``lowering``): where each
-loop ends, what pads arrays (see ``axes``), each value (see ``statements``), and what runs in the place of a nest for
-few samples, without a BLAS, or where the loss is not wanted (see ``branches``). ``verify`` checks the trees, ``emit``
-prints them, certificates carry them out, and ``show`` tells them.
+Where layers are computed in blocks, single samples have kernels of their own (see ``single_sample`` and
+``single_sequence``). Small programs also have a form in which every value is a scalar, for training on single samples
+(see ``registers``), and formulas for many models (see ``formulas``); many models of a network have a kernel with a
+model in each lane (see ``layers``). Exports as plain C have plain loops for one sample (see ``plain``).
 """
 
 from __future__ import annotations
@@ -43,20 +45,23 @@ from nncodegen.ir import Element, Program
 from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.companions import schedule_companion
 from nncodegen.schedule.forms import LONG
-from nncodegen.schedule.kernel import FORMULA, LAYERS, SINGLE_SAMPLE, Kernel, Plan
+from nncodegen.schedule.kernel import Kernel, Plan, Role
 from nncodegen.schedule.layers import choose_layers
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.lowering import lower
-from nncodegen.schedule.nest import Filling, Nest, Place, Role, Shape, Storage, When, only
-from nncodegen.schedule.plans import SideBySide, SingleSample
+from nncodegen.schedule.plans import FORMULA, LAYERS, SINGLE_SAMPLE
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.registers import Registers
 from nncodegen.schedule.result import Descent, Schedule
 from nncodegen.schedule.segments import choose_segments
+from nncodegen.schedule.shapes import Filling, Shape
+from nncodegen.schedule.side_by_side import SideBySide, SingleSample
 from nncodegen.schedule.single_sample import choose_single_sample
 from nncodegen.schedule.single_sequence import choose_single_sequence
+from nncodegen.schedule.storage import Memory, Place, Storage
 from nncodegen.schedule.transposed import choose_transposed
+from nncodegen.schedule.tree import When
 from nncodegen.schedule.unrolled import choose_unrolled
 
 NO_CHOICES: Mapping[str, object] = {}
@@ -118,11 +123,12 @@ def _with_short_tile(program: Program, layout: Layout, gradient: Kernel) -> tupl
 def _with_long_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
     """The same with the longest tiles whose arrays stay in the first-level cache."""
     times = 1
-    while 2 * times * layout.tile <= LONGEST_TILE and bytes_of(2 * times * gradient.arrays, program) <= CLOSE:
+    while 2 * times * layout.tile <= LONGEST_TILE and bytes_of(2 * times * gradient.memory.arrays, program) <= CLOSE:
         times *= 2
     if times == 1:
         return layout, gradient
-    why = f"as it has no layers, and its gradient has arrays of {bytes_of(times * gradient.arrays, program):,} bytes"
+    longest = bytes_of(times * gradient.memory.arrays, program)
+    why = f"as it has no layers, and its gradient has arrays of {longest:,} bytes"
     layout = replace(layout, tile=times * layout.tile, reasons=(why, *layout.reasons[1:]))
     return layout, _gradient(program, layout)
 
@@ -131,7 +137,7 @@ def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
     """The memory that an update of one tile reads and writes: samples, arrays, the current and the next parameters."""
     columns = sum(tensor.size for tensor in (*program.inputs, *program.targets))
     parameters = program.parameter_count
-    return bytes_of(layout.tile * columns + gradient.arrays + 2 * parameters, program)
+    return bytes_of(layout.tile * columns + gradient.memory.arrays + 2 * parameters, program)
 
 
 __all__ = [
@@ -144,7 +150,7 @@ __all__ = [
     "Filling",
     "Kernel",
     "Layout",
-    "Nest",
+    "Memory",
     "Place",
     "Plan",
     "Registers",
@@ -155,6 +161,5 @@ __all__ = [
     "SingleSample",
     "Storage",
     "When",
-    "only",
     "schedule",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Which arrays of a tile share memory: the less a tile needs, the more of it stays in the first-level cache.
 
-The memory of an array is free when the last nest that reads it is done, and the next array takes it. A nest of plain
-loops may even write where it reads for the last time, if it has read each value when the new one takes its place.
+The memory of an array is free when it has been read for the last time, and the next array takes it. Plain loops
+may even write where it reads for the last time, if it has read each value when the new one takes its place.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import groupby
 
-from nncodegen.ir import Element, Step
-from nncodegen.schedule.nest import Nest
+from nncodegen.ir import Step
+from nncodegen.schedule.tree import Compute, Loop
+from nncodegen.schedule.walks import Site
 
 
 @dataclass
 class _Slot:
-    """A part of work memory, the array that lies there now, and the number of the last nest that reads it."""
+    """A part of work memory, the array that lies there now, and the number of the last place that reads it."""
 
     offset: int
     size: int
@@ -29,18 +30,18 @@ class _Slot:
 
 
 class Arrays:
-    """The parts of work memory, given to arrays in the order in which nests compute them.
+    """The parts of work memory, given to arrays in the order in which they are computed.
 
-    Nests are numbered; those of ``tile`` run once for each tile. What others compute, and what is ``kept``, lasts until
-    all are done. In a loop over time, what is ``single`` has one row for all times, which is free for others of that
-    kind when it has been read; all others are there from the begin of the loop to its end. So are, in a loop over
-    segments, those that are not ``local``, which have the values of one segment. ``parts`` maps what has no
-    array of its own to the tensor in whose array it lies.
+    The places where steps are computed are numbered; those of ``tile`` run once for each tile. What others compute, and
+    what is ``kept``, lasts until all are done. In a loop over time, what is ``single`` has one row for all times, which
+    is free for others of that kind when it has been read; all others are there from the begin of the loop to its end.
+    So are, in a loop over segments, those that are not ``local``, which have the values of one segment. ``parts`` maps
+    what has no array of its own to the tensor in whose array it lies.
     """
 
     def __init__(
         self,
-        nests: Sequence[Nest],
+        sites: Sequence[Site],
         tile: range,
         kept: Container[str],
         aligned: int,
@@ -49,51 +50,51 @@ class Arrays:
         local: Iterable[str] = (),
     ) -> None:
         self.size = 0
-        self._busy: list[tuple[float, int, _Slot]] = []  # a heap, by the last nest that reads each
+        self._busy: list[tuple[float, int, _Slot]] = []  # a heap, by the last place that reads each
         self._free: dict[int, list[_Slot]] = {}  # by size, in the order in which they are taken
         self._reads: _Reads | None = None
         self._aligned, self._tile, self._single = aligned, tile, single
         self._last: dict[str, float] = {}
-        self._loops = [loop for loop in _loops(nests, lambda nest: nest.repeat) for _ in loop]
-        self._around = [loop for loop in _loops(nests, lambda nest: nest.segments or nest.repeat) for _ in loop]
+        self._loops = [loop for loop in _loops(sites, lambda site: site.time) for _ in loop]
+        self._around = [loop for loop in _loops(sites, lambda site: site.around) for _ in loop]
         self._parts = parts or {}
         self._local = frozenset(local).difference((parts or {}).values())
-        for number, nest in enumerate(nests):
-            for read in (operand.tensor for step in nest.steps for operand in step.operands):
+        for number, site in enumerate(sites):
+            for read in (operand.tensor for step in site.compute.steps for operand in step.operands):
                 name = (parts or {}).get(read, read)
                 end = number if name in single else self._span(name, number)[-1]
                 self._last[name] = math.inf if name in kept else end
 
     def _span(self, name: str, number: int) -> range:
-        """The nests between which an array must not change, if this one reads or writes it.
+        """The places between which an array must not change, if this one reads or writes it.
 
         Those are of the loop over time around it, and of that over segments, if its values are not those of one alone.
         """
         return self._loops[number] if name in self._local else self._around[number]
 
     def of_rows(self, name: str, size: int, last: int) -> int:
-        """The offset for rows that are there from the begin, and are read until the loop around this nest is done."""
+        """The offset for rows that are there from the begin, and are read until the loop around this place is done."""
         return self._new(name, (), size, self._around[last][-1]).offset
 
-    def place(self, step: Step, nest: Nest, number: int, strides: tuple[int, ...], size: int) -> int:
-        """The offset for the array that a step of the nest of this number computes."""
+    def place(self, step: Step, site: Site, number: int, strides: tuple[int, ...], size: int) -> int:
+        """The offset for the array that a step computes at the place of this number."""
         name = step.target.tensor
         last = self._last.get(name, math.inf) if number in self._tile else math.inf
-        wide = nest.segments is not None and name not in self._local
-        alone = not wide and (nest.repeat is None or name in self._single)
+        wide = site.segments is not None and name not in self._local
+        alone = not wide and (site.time is None or name in self._single)
         first = number if alone else self._span(name, number)[0]
         while self._busy and self._busy[0][0] <= number:
             self._release(heappop(self._busy)[-1])
 
         def fits(slot: _Slot) -> bool:
-            """Whether an array that is free, or read for the last time in this nest, may be written over."""
+            """Whether an array that is free, or read for the last time at this place, may be written over."""
             return slot.last < first or (
                 alone
                 and slot.strides == strides
                 and slot.last == number
-                and (not nest.segments or slot.tensor in self._local)
-                and self._reads_of(nest, number).may_write_over(slot.tensor, step)
-                and not (self._parts and any(self._parts.get(e.tensor) == slot.tensor for e in _operands(nest)))
+                and (not site.segments or slot.tensor in self._local)
+                and self._reads_of(site.compute, number).may_write_over(slot.tensor, step)
+                and not (self._parts and any(self._parts.get(e.tensor) == slot.tensor for e in site.compute.read))
             )
 
         sizes = (found for found in sorted(self._free) if found >= size)  # the least memory first
@@ -119,29 +120,29 @@ class Arrays:
         """Makes the memory of an array free. Of slots that are alike, what was read last is still near."""
         insort(self._free.setdefault(slot.size, []), slot, key=lambda other: (-other.last, other.offset))
 
-    def _reads_of(self, nest: Nest, number: int) -> _Reads:
-        """What the steps of a nest read; it is asked for the arrays of one nest after the other."""
+    def _reads_of(self, compute: Compute, number: int) -> _Reads:
+        """What steps read that are computed together; it is asked for the arrays of one place after the other."""
         if self._reads is None or self._reads.number != number:
-            self._reads = _Reads(nest, number)
+            self._reads = _Reads(compute, number)
         return self._reads
 
 
 class _Reads:
-    """The indices with which the steps of a nest read each tensor, and the last step that does."""
+    """The indices with which steps that are computed together read each tensor, and the last step that does."""
 
-    def __init__(self, nest: Nest, number: int) -> None:
+    def __init__(self, compute: Compute, number: int) -> None:
         self.number = number
-        self._again = bool(nest.reduced)  # what it reads, it reads again for the next term
-        self._places = {step.target: place for place, step in enumerate(nest.steps)}
+        self._again = bool(compute.reduced)  # what it reads, it reads again for the next term
+        self._places = {step.target: place for place, step in enumerate(compute.steps)}
         self._indices: dict[str, set[tuple[str, ...]]] = {}
         self._last: dict[str, int] = {}
-        for place, step in enumerate(nest.steps):
+        for place, step in enumerate(compute.steps):
             for element in step.operands:
                 self._indices.setdefault(element.tensor, set()).add(element.indices)
                 self._last[element.tensor] = place
 
     def may_write_over(self, tensor: str, step: Step) -> bool:
-        """Whether a step may write over an array that its nest reads for the last time.
+        """Whether a step may write over an array that is read for the last time where it is computed.
 
         Each value is then read in the same iteration of the loops that writes over it, by this step or one before it.
         """
@@ -151,15 +152,11 @@ class _Reads:
         return alike and self._last.get(tensor, 0) <= self._places[step.target]
 
 
-def _operands(nest: Nest) -> Iterator[Element]:
-    """What the steps of a nest read."""
-    return (operand for step in nest.steps for operand in step.operands)
-
-
-def _loops(nests: Sequence[Nest], around: Callable[[Nest], object]) -> Iterator[range]:
-    """The numbers of the nests in each loop around some, and those of the others, each for itself."""
+def _loops(sites: Sequence[Site], around: Callable[[Site], Loop | None]) -> Iterator[range]:
+    """The numbers of the places in each loop around some, and those of the others, each for itself."""
     begin = 0
-    for loop, members in groupby(nests, key=around):
-        end = begin + sum(1 for _ in members)
-        yield from [range(begin, end)] if loop else (range(number, number + 1) for number in range(begin, end))
+    for _, members in groupby(map(around, sites), key=id):
+        found = list(members)
+        end = begin + len(found)
+        yield from [range(begin, end)] if found[0] else (range(number, number + 1) for number in range(begin, end))
         begin = end

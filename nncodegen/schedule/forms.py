@@ -9,7 +9,7 @@ from sympy import Expr
 
 from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.schedule.layout import Layout, is_product
-from nncodegen.schedule.nest import Shape
+from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.windows import window_of
 
 MOST_UNROLLED = 4
@@ -26,7 +26,7 @@ GATHERED = 8
 
 @dataclass(frozen=True)
 class Form:
-    """How a step is run: the shape of its nest, and the index that runs innermost and along the vectors."""
+    """How a step is computed, and the index that runs innermost and along the vectors."""
 
     shape: Shape
     innermost: str

@@ -9,18 +9,21 @@ it has loops of its own behind those of the gradient, which compute again what i
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import accumulate
 
 from sympy import Abs, Function, Piecewise, count_ops
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, needed
 from nncodegen.passes.latency import unbranched
-from nncodegen.schedule.kernel import FORMULA, Kernel
+from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import LONGEST, Layout, bytes_of
 from nncodegen.schedule.lowering import lower
-from nncodegen.schedule.nest import Nest, Place, Storage
-from nncodegen.schedule.plans import SideBySide
+from nncodegen.schedule.plans import FITS, FORMULA
+from nncodegen.schedule.side_by_side import SideBySide
+from nncodegen.schedule.storage import Memory, Place, Storage
+from nncodegen.schedule.tree import Compute, Tree, Trees
+from nncodegen.schedule.walks import steps_in
 
 WINDOW = 32
 """Operations of a loop over the models. A core looks about a hundred instructions ahead: where these hold two or three
@@ -38,9 +41,9 @@ CALL = 20
 
 def formula_group(program: Program, kernel: Kernel) -> SideBySide:
     """The kernel of a group of models of a formula, given that of the gradient of one."""
-    before = [step for nest in kernel.before for step in nest.steps]
-    after = [step for nest in kernel.after for step in nest.steps]
-    written = (*before, *(step for nest in kernel.tile for step in nest.steps))
+    before = [step for tree in kernel.trees.before for step in steps_in(tree)]
+    after = [*steps_in(kernel.trees.after)]
+    written = (*before, *steps_in(kernel.trees.tile))
     sums = tuple(step.target for step in written if SAMPLE in step.over)
     steps = unbranched(written, sums)
     of_gradient = needed(steps, (target for target in sums if target != program.loss))
@@ -60,10 +63,9 @@ def formula_group(program: Program, kernel: Kernel) -> SideBySide:
     computed = {step.target.tensor: Storage(Place.LOCAL) for step in (*of_gradient, *of_loss, *finish)}
     computed |= {name: known for name, known in kernel.storage.items() if known.place is not Place.ARRAY}
     storage = computed | {name: Storage(Place.ARRAY, number) for number, name in enumerate(arrays)}
-    of_group = Kernel(
-        "gradient", (), tuple(map(_nest, (*gradient, *loss))), (_nest(finish),) if finish else (), storage,
-        len(arrays), kernel.sums, 0, 0, frozenset(), of_loss=frozenset(s.target.tensor for s in of_loss), plan=FORMULA,
-    )  # fmt: skip
+    trees = Trees(parts=((0, _loops((*gradient, *loss))),), after=_loops([finish] if finish else []))
+    memory, names = Memory(len(arrays), kernel.memory.sums), frozenset(step.target.tensor for step in of_loss)
+    of_group = Kernel("gradient", FORMULA, trees, storage, memory, of_loss=names)
     layout = Layout(1, BYTES // bytes_of(1, program), (), ())
     return SideBySide(layout, lower(of_group, program, layout))
 
@@ -73,7 +75,8 @@ def group_of_rows(program: Program, kernel: Kernel) -> SideBySide | None:
 
     A group is a single vector, so that what is summed up over samples stays in registers: a loop has one round.
     """
-    written = tuple(step for nest in kernel.nests for step in nest.steps)
+    trees = kernel.trees
+    written = tuple(step for tree in (*trees.before, trees.tile, trees.after) for step in steps_in(tree))
     rows = tuple(step.target for step in written if kernel.place(step.target) is Place.OUTPUT)
     steps = unbranched(written, rows)
     if len(steps) > STATEMENTS:
@@ -83,9 +86,9 @@ def group_of_rows(program: Program, kernel: Kernel) -> SideBySide | None:
     storage = {step.target.tensor: Storage(Place.LOCAL) for step in steps}
     storage |= {name: known for name, known in kernel.storage.items() if known.place is not Place.ARRAY}
     storage |= {name: Storage(Place.ARRAY, number) for number, name in enumerate(arrays)}
-    group = Kernel("rows", (), tuple(map(_nest, loops)), (), storage, len(arrays), 0, 0, 0, frozenset(), plan=FORMULA)
+    group = Kernel("rows", FITS, Trees(parts=((0, _loops(loops)),)), storage, Memory(len(arrays)))
     layout = Layout(1, LONGEST[program.precision], (), ())
-    return SideBySide(layout, lower(group, program, layout, "FITS"))
+    return SideBySide(layout, lower(group, program, layout))
 
 
 def _renamed(steps: Sequence[Step], names: Container[str], word: str) -> tuple[Step, ...]:
@@ -94,9 +97,9 @@ def _renamed(steps: Sequence[Step], names: Container[str], word: str) -> tuple[S
     return tuple(Step(own.get(s.target, s.target), s.expression.xreplace(own), s.operator, s.over) for s in steps)
 
 
-def _nest(steps: Sequence[Step]) -> Nest:
-    """A loop that has no index but the models."""
-    return Nest((), (), False, tuple(steps))
+def _loops(loops: Iterable[Sequence[Step]]) -> Tree:
+    """Loops that have no index but the models."""
+    return tuple(Compute(tuple(steps)) for steps in loops)
 
 
 def in_loops(steps: Sequence[Step], window: int = WINDOW) -> list[Sequence[Step]]:

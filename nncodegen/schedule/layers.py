@@ -8,16 +8,18 @@ must stay in the first-level cache or close to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from nncodegen.ir import Element, Program, Step
-from nncodegen.schedule.kernel import LAYERS, Kernel
+from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import LONGEST, Layout
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.lowering import lower
-from nncodegen.schedule.nest import Nest, Place, Shape, Storage, only
-from nncodegen.schedule.plans import SideBySide
+from nncodegen.schedule.plans import LAYERS
+from nncodegen.schedule.side_by_side import SideBySide
+from nncodegen.schedule.storage import Place, Storage
+from nncodegen.schedule.tree import Tree
+from nncodegen.schedule.walks import Site, computed, only, steps_in
 
 SAMPLES = 8
 """Samples of each model in a tile: a block of a product then uses what it loads four times."""
@@ -34,8 +36,15 @@ def choose_layers(program: Program, layout: Layout, gradient: Kernel) -> SideByS
     """
     models = LONGEST[program.precision]
     close = program.parameter_count <= PARAMETERS
-    blocks = gradient.shapes - {Shape.LOOPS}
-    if not program.layered or not blocks or not close or program.moves or program.noise or layout.blas or program.batch:
+    if (
+        not program.layered
+        or not gradient.shapes
+        or not close
+        or program.moves
+        or program.noise
+        or layout.blas
+        or program.batch
+    ):
         return None
     layout = Layout(SAMPLES, models, (), ())
     kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))
@@ -51,30 +60,36 @@ def _without_copies(kernel: Kernel) -> Kernel:
         rows = isinstance(source, Element) and kernel.place(source) in (Place.INPUT, Place.TARGET)
         return rows and not step.over and source.indices == step.target.indices
 
-    copied = {s.target.tensor: s.expression.tensor for nest in kernel.tile for s in nest.steps if copies(s)}
-    storage = kernel.storage | {copy: kernel.storage[source] for copy, source in copied.items()}
-    before, tile = (
-        only(nests, lambda step: step.target.tensor not in copied) for nests in (kernel.before, kernel.tile)
-    )
-    return replace(kernel, before=before, tile=tile, storage=storage, sources=copied)
+    copied = {step.target.tensor: step.expression.tensor for step in steps_in(kernel.trees.tile) if copies(step)}
+
+    def given(site: Site) -> Tree:
+        read = {e: Element(copied[e.tensor], e.indices) for e in site.compute.read if e.tensor in copied}
+        return (replace(site.compute, steps=tuple(step.xreplace(read) for step in site.compute.steps)),)
+
+    def without(tree: Tree) -> Tree:
+        return computed(only(tree, lambda step: step.target.tensor not in copied), given)
+
+    storage = {name: known for name, known in kernel.storage.items() if name not in copied}
+    return replace(kernel, trees=kernel.trees.each(without), storage=storage)
 
 
 def _in_order(kernel: Kernel, program: Program) -> Kernel:
     """The kernel with sums where the gradient has them: the loss is the first, and the derivatives follow it.
 
-    Sums that are derivatives lie in the order of the gradient, other sums behind them. A scalar that several nests use
+    Sums that are derivatives lie in the order of the gradient, other sums behind them. A scalar that several loops use
     has a place in work memory.
     """
-    storage, behind, arrays = dict(kernel.storage), 1 + program.parameter_count, kernel.arrays
+    storage, behind, trees = dict(kernel.storage), 1 + program.parameter_count, kernel.trees
+    arrays = kernel.memory.arrays
     taken: set[str] = set()
-    for step in _steps(kernel.after):
+    for step in steps_in(trees.after):
         source, target = step.expression, storage[step.target.tensor]
         copied = isinstance(source, Element) and storage[source.tensor].place is Place.SUM
         alike = copied and source.indices == step.target.indices and source.tensor not in taken
         if alike and target.place is Place.GRADIENT:
             taken.add(source.tensor)
             storage[source.tensor] = Storage(Place.SUM, 1 + target.offset, target.strides)
-    for step in _steps(kernel.nests):
+    for step in (step for tree in (*trees.before, trees.tile, trees.after) for step in steps_in(tree)):
         name, place = step.target.tensor, storage[step.target.tensor].place
         if name == program.loss.tensor:
             storage[name] = Storage(Place.SUM)
@@ -90,9 +105,5 @@ def _in_order(kernel: Kernel, program: Program) -> Kernel:
         there = Storage(Place.SUM, 1 + target.offset, target.strides)
         return isinstance(source, Element) and target.place is Place.GRADIENT and storage[source.tensor] == there
 
-    after = only(kernel.after, lambda step: not in_place(step))
-    return replace(kernel, after=after, storage=storage, sums=behind, arrays=arrays)
-
-
-def _steps(nests: Iterable[Nest]) -> Iterator[Step]:
-    return (step for nest in nests for step in nest.steps)
+    trees = replace(trees, after=only(trees.after, lambda step: not in_place(step)))
+    return replace(kernel, trees=trees, storage=storage, memory=replace(kernel.memory, sums=behind, arrays=arrays))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nncodegen.ir import Element
-from nncodegen.schedule.nest import Storage
+from nncodegen.schedule.storage import Storage
 
 Range = tuple[int, int]
 """The first and the last of some numbers."""

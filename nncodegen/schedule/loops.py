@@ -1,48 +1,41 @@
-"""The loops of one kernel: what comes before, over and after the samples, and which steps share a nest."""
+"""The kernel of a tile of samples: which steps come before, over and after the samples, in which loops, and where.
+
+Steps are fused where they can share their loops (see ``fuse``), within loops over time where they depend on each other
+(see ``recurrences``), or over segments of it (see ``segments``). The trees are rewritten before places are known:
+products take over factors, and loops are split. What remains is up to the rewrites of the plan (see ``plans``).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from sympy import Add, Expr, Mul, S
+from sympy import Add, Expr, S
 
-from nncodegen.ir import SAMPLE, Element, Program, Solved, Step, needed, solve
-from nncodegen.schedule.forms import (
-    MOST_UNROLLED,
-    Form,
-    can_be_written_out,
-    forms_of,
-    free,
-    is_written_out,
-    lies_in_rows,
-)
+from nncodegen.ir import SAMPLE, Element, Program, Step, needed
+from nncodegen.schedule.forms import MOST_UNROLLED, Form, forms_of, free, lies_in_rows
+from nncodegen.schedule.fuse import fuse
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.phases import Phases, in_phases
 from nncodegen.schedule.places import declared, place, transposed_strides
+from nncodegen.schedule.plans import TILE
 from nncodegen.schedule.recurrences import in_groups, in_place
+from nncodegen.schedule.rewrites.functions import functions
+from nncodegen.schedule.rewrites.split import split
+from nncodegen.schedule.rewrites.take_factors import take_factors
 from nncodegen.schedule.segments import Segmented, in_segments
-from nncodegen.schedule.split import split_loops
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.storage import Memory, Place, Storage
+from nncodegen.schedule.tree import Compute, Tree, Trees
 from nncodegen.schedule.vectors import calls_functions, calls_library
-
-Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
-"""The indices looped over outside, those reduced inside of them, and whether the samples are looped over."""
-
-MOST = 60
-"""Statements of a loop. Beyond, the time of compilers grows with their square; the next loop then reads from memory
-what this one has left."""
+from nncodegen.schedule.verify import verify_order
+from nncodegen.schedule.walks import computes, steps_in
 
 TERMS = 30
 """Terms of a sum in one statement; further ones are added in statements of their own."""
-
-USUAL = 8
-"""Terms up to which a sum counts as one statement; in longer ones, each term counts as one."""
-
-SUM = 2
-"""Statements that a sum over the samples counts as, since it occupies a register while its loop runs."""
 
 _LOCAL = Storage(Place.LOCAL)
 
@@ -57,7 +50,7 @@ def make_kernel(
     with_gaps: bool = False,
     with_loss: bool = True,
 ) -> Kernel:
-    """The loops that compute some results of a program: outputs for each sample, or the loss and its gradient.
+    """Return the kernel that computes some results: outputs for each sample, or the loss and its gradient.
 
     ``sums`` are the loss, unless it is left out (``with_loss``), and then the gradient, if it is wanted.
     ``measured`` are outputs that metrics need of a kernel of the latter kind. ``with_gaps``: one of the former kind,
@@ -65,69 +58,140 @@ def make_kernel(
     """
     if name != "gradient":
         layout = replace(layout, transposed=())
-    storage = declared(program, layout)
-    first = 1 if with_loss else 0  # of the gradient
     wanted = needed(program.steps, outputs)
     in_vectors = name == "predict" and layout.tile > 1 and (with_gaps or any(map(calls_library, wanted)))
+    chosen = _choose(program, layout, name, outputs, sums, int(with_loss), measured, in_vectors)
+    trees, found = _in_loops(chosen, program, layout, name)
+    storage, memory = place(
+        trees, program, layout, chosen.storage, chosen.loss, chosen.lasting, found.rows, found.whole
+    )
+    others = {step.target.tensor for step in needed(found.steps, [*chosen.copies, *chosen.kept, *found.kept])}
+    of_loss = (step.target.tensor for step in steps_in(trees.tile) if step.target.tensor not in others)
+    loops = all(each.shape is Shape.LOOPS for each in computes(trees.tile))
+    formula = name == "predict" and not program.layered and loops and layout.tile > 1
+    whole_vectors = formula and not in_vectors and any(map(calls_functions, wanted))
+    if whole_vectors and not _without_gaps(trees.tile, program):
+        return make_kernel(program, layout, name, outputs, sums, measured, with_gaps=True)
+    return Kernel(
+        name,
+        TILE,
+        trees,
+        storage,
+        memory,
+        outputs=chosen.kept,
+        of_loss=frozenset(of_loss if name == "gradient" else ()),
+        descends=_descends(trees, storage, memory),
+        vector=layout.padding if in_vectors and loops else 0,
+        whole_vectors=whole_vectors,
+    )
+
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The steps of a kernel, and what is known of them before they are in loops.
+
+    copies      what goes to where the caller has it, whose places the storage has
+    kept        the outputs that metrics compare
+    lasting     the tensors that are read when the loops of a tile are done
+    sums        the loss and the gradient, the loss alone first, if there is one
+    apart       the tensors that share no loop with others
+    few         the indices that are written out
+    """
+
+    steps: tuple[Step, ...]
+    forms: dict[str, Form]
+    phased: Phases
+    storage: dict[str, Storage]
+    copies: tuple[Element, ...]
+    kept: tuple[Element, ...]
+    lasting: frozenset[str]
+    sums: tuple[Element, ...]
+    loss: tuple[Element, ...]
+    apart: frozenset[str]
+    few: tuple[str, ...]
+
+
+def _choose(
+    program: Program,
+    layout: Layout,
+    name: str,
+    outputs: Sequence[Element],
+    sums: tuple[Element, ...],
+    first: int,
+    measured: Sequence[Element],
+    in_vectors: bool,
+) -> _Chosen:
+    """The steps of a kernel: those that its results need, with copies of what it reads and gives.
+
+    ``first`` is the number of sums before the gradient; ``in_vectors`` says that all inputs are copied.
+    """
+    storage = declared(program, layout)
     tiled = list(_tiled(program, layout, in_vectors))
     steps, renamed = _reading(tiled, program.steps if name == "gradient" else tuple(without_noise(program)))
     results = _results([renamed.get(element, element) for element in outputs], sums[first:], program, layout, storage)
     steps += _written_at_once(results, steps) if name == "jacobian" else results
     steps = list(in_parts(in_place(steps, layout.segmented), program))
-    copies = [s.target for s in steps if s.target.tensor in storage]
+    copies = tuple(step.target for step in steps if step.target.tensor in storage)
     kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
     steps, forms = forms_of(needed(steps, [*copies, *sums, *kept]), program, layout)
     phased = in_phases(steps, program, name == "gradient" and program.batch is not None)
-    steps = [*phased.steps]
-    forms |= {name: Form(Shape.LOOPS, SAMPLE) for name in (*phased.sums, *phased.copies)}
-    own = needed(steps, [*copies, *sums])
-    names = {step.target.tensor for step in own}
-    phases = _phases(own, storage, phased)
-    besides = _phases([s for s in steps if s.target.tensor not in names], storage, phased)
+    forms |= {each: Form(Shape.LOOPS, SAMPLE) for each in (*phased.sums, *phased.copies)}
     # an output is written only for the samples of a tile, an array also for those that pad it
-    apart = {s.target.tensor for s in steps if storage.get(s.target.tensor, _LOCAL).place is Place.OUTPUT and tiled}
+    apart = {e.tensor for e in copies if storage[e.tensor].place is Place.OUTPUT and tiled}
     apart |= {step.target.tensor for step in tiled if in_vectors}
-    short = (index for index, size in program.sizes.items() if size is not None and size <= MOST_UNROLLED)
-    unrolled = [index for index in short if index not in (*layout.features, *layout.segmented)] if tiled else []
-    before = _in_order(phases[0] + besides[0], phased, lambda own: nests_of(own, program, forms, apart, ()))
-
-    def nests(own: list[Step], index: str) -> Iterator[Nest]:
-        return nests_of(own, program, forms, apart, unrolled, index)
-
-    lasting = _compared(kept, tiled, program) | phased.copies
-    metrics = _in_order(besides[1], phased, lambda own: in_groups(own, program, forms, nests))
-    found = Segmented()
-    if layout.segmented:
-        forwards = needed(steps, [*sums[:first], *kept]) if name == "gradient" else steps
-        whole = {*lasting, *storage, *(operand.tensor for step in besides[1] for operand in step.operands)}
-        found = in_segments(phases[1], program, layout, forms, nests, forwards, whole)
-        steps = [*phases[0], *besides[0], *found.steps, *besides[1], *phases[2]]
-    tile = found.nests or _in_order(phases[1], phased, lambda own: in_groups(own, program, forms, nests))
-    after = tuple(nests_of(phases[2], program, forms, apart, ()))
-    if name == "gradient":
-        tile = tuple(_with_factors(tile, steps))
-    if layout.tile > 1:
-        tile = tuple(split_loops(tile, {tensor.name for tensor in (*program.targets, *program.inputs)}))
-    places = place(program, layout, (before, tile, after, metrics), storage, sums[:first], lasting)
-    others = {step.target.tensor for step in needed(steps, [*copies, *kept, *found.kept])}
-    of_loss = (s.target.tensor for n in tile for s in n.steps if s.target.tensor not in others)
-    in_vectors = in_vectors and all(nest.shape is Shape.LOOPS for nest in tile)
-    formula = name == "predict" and not program.layered and all(nest.shape is Shape.LOOPS for nest in tile)
-    whole_vectors = formula and layout.tile > 1 and not in_vectors and any(map(calls_functions, wanted))
-    if whole_vectors and not _without_gaps(tile, program):
-        return make_kernel(program, layout, name, outputs, sums, measured, with_gaps=True)
-    return Kernel(
-        name,
-        before,
-        tile,
-        after,
-        *places,
-        metrics,
-        kept,
-        frozenset(of_loss if name == "gradient" else ()),
-        in_vectors,
-        whole_vectors,
+    short = [index for index, size in program.sizes.items() if size is not None and size <= MOST_UNROLLED]
+    few = (index for index in short if index not in (*layout.features, *layout.segmented) and tiled)
+    lasting = frozenset(_compared(kept, tiled, program) | phased.copies)
+    return _Chosen(
+        phased.steps, forms, phased, storage, copies, kept, lasting, sums, sums[:first], frozenset(apart), tuple(few)
     )
+
+
+def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> tuple[Trees, Segmented]:
+    """The trees of steps, what segments of time keep, and the steps, some of which are computed again there."""
+    forms, phased = chosen.forms, chosen.phased
+    own = needed(chosen.steps, [*chosen.copies, *chosen.sums])
+    names = {step.target.tensor for step in own}
+    phases = _phases(own, chosen.storage, phased)
+    besides = _phases([s for s in chosen.steps if s.target.tensor not in names], chosen.storage, phased)
+
+    def fused(some: list[Step], index: str) -> Iterator[Compute]:
+        return fuse(some, program, forms, chosen.apart, chosen.few, index)
+
+    def in_time(some: list[Step]) -> Tree:
+        return in_groups(some, program, forms, fused)
+
+    def without_samples(some: list[Step]) -> Tree:
+        return tuple(fuse(some, program, forms, chosen.apart, ()))
+
+    metrics = tuple(each for some in phased.in_turn(besides[1]) for each in in_time(some))
+    found = Segmented(steps=chosen.steps)
+    if layout.segmented:
+        forwards = needed(chosen.steps, [*chosen.loss, *chosen.kept]) if name == "gradient" else chosen.steps
+        whole = {*chosen.lasting, *chosen.storage, *(e.tensor for step in besides[1] for e in step.operands)}
+        found = in_segments(phases[1], program, layout, forms, fused, forwards, whole)
+        steps = (*phases[0], *besides[0], *found.steps, *besides[1], *phases[2])
+        found = replace(found, steps=steps)
+    before = tuple(map(without_samples, phased.in_turn(phases[0] + besides[0])))
+    parts = enumerate([found.tree] if found.tree else map(in_time, phased.in_turn(phases[1])))
+    trees = Trees(before, tuple(parts), metrics, without_samples(phases[2]))
+    verify_order(trees, chosen.storage, "fuse")
+    for rewrite in _rewrites(found, program, layout, name):
+        trees = rewrite(trees)
+        verify_order(trees, chosen.storage, rewrite.func.__name__)
+    return trees, found
+
+
+def _rewrites(found: Segmented, program: Program, layout: Layout, name: str) -> Iterator[partial[Trees]]:
+    """The rewrites of trees whose places are not known yet."""
+    if name == "gradient":
+        yield partial(take_factors, steps=found.steps)
+    if layout.tile > 1:
+        yield partial(split, outside={tensor.name for tensor in (*program.targets, *program.inputs)})
+    yield partial(functions)
 
 
 def _compared(kept: Sequence[Element], tiled: Iterable[Step], program: Program) -> set[str]:
@@ -177,10 +241,24 @@ def _written_at_once(results: Iterable[Step], steps: Iterable[Step]) -> Iterator
         yield replace(copy, expression=step.expression) if step is not None and alone else copy
 
 
-def _without_gaps(tile: tuple[Nest, ...], program: Program) -> bool:
+def _without_gaps(tile: Tree, program: Program) -> bool:
     """Whether a single loop reads all inputs of a sample, and writes all of its outputs."""
-    read = {operand.tensor for nest in tile for step in nest.steps for operand in step.operands}
+    read = {operand.tensor for step in steps_in(tile) for operand in step.operands}
     return len(tile) == 1 and all(tensor.name in read for tensor in program.inputs)
+
+
+def _descends(trees: Trees, storage: Mapping[str, Storage], memory: Memory) -> bool:
+    """Whether sums in place come after all that reads parameters."""
+    whole = [*computes(trees.tile)]
+    first = next((k for k, each in enumerate(whole) if each.steps[0].target.tensor in memory.in_place), None)
+    if first is None or trees.phases > 1:
+        return False
+    before = {step.target.tensor for tree in trees.before for step in steps_in(tree)}
+    again = {name for name in before if storage[name].place is Place.LOCAL}
+    finished = (step for step in steps_in(trees.after) if not memory.has_copied(step))
+    later = (*(s for each in whole[first:] for s in each.steps), *steps_in(trees.measured), *finished)
+    read = {operand.tensor for step in later for operand in step.operands}
+    return Place.PARAMETER not in {storage[name].place for name in read} and not read & again
 
 
 def _kept(measured: Iterable[Element], steps: list[Step], program: Program) -> Iterator[Element]:
@@ -235,7 +313,7 @@ def _tiled(program: Program, layout: Layout, every: bool) -> Iterator[Step]:
             yield Step(Element(free(f"{tensor.name} tile", program), element.indices), element)
 
 
-# --- phases and nests --------------------------------------------------------------------------------------------
+# --- phases ---------------------------------------------------------------------------------------------------
 
 
 def _phases(
@@ -263,100 +341,3 @@ def _phases(
         if between and SAMPLE not in step.target.indices:
             finished.add(step.target.tensor)  # what only results need of it comes after the samples
     return before, tile, after
-
-
-def _in_order(steps: Sequence[Step], phased: Phases, make: Callable[[list[Step]], Iterable[Nest]]) -> tuple[Nest, ...]:
-    """The nests of steps, phase by phase."""
-    phases = ([step for step in steps if phased.of(step) == number] for number in range(phased.last + 1))
-    return tuple(replace(nest, phase=number) for number, own in enumerate(phases) for nest in make(own))
-
-
-def nests_of(
-    steps: Iterable[Step],
-    program: Program,
-    forms: dict[str, Form],
-    apart: Container[str],
-    unrolled: Collection[str],
-    repeated: str = "",
-) -> Iterator[Nest]:
-    """Steps in nests: each joins the first nest over the same indices that comes late enough for its operands.
-
-    The steps that define the tensors ``apart`` get nests of their own. The indices ``unrolled`` are written out where
-    loops run over samples; there each sum over samples has a nest of its own. The index ``repeated`` has a loop around
-    all of the nests.
-    """
-    nests: list[tuple[Loops, Form, list[Step], Solved | None]] = []
-    sizes: list[int] = []
-    homes: dict[str, tuple[int, bool]] = {}  # the nest that defines a tensor, and whether it must be left first
-    for step in steps:
-        form = forms[step.target.tensor]
-        own = tuple(index for index in step.target.indices if index not in (SAMPLE, repeated))
-        few = [index for index in step.indices if index in unrolled and index != repeated]
-        short = few if can_be_written_out(step, form) else []
-        written_out = (is_written_out(step, program) and form.shape is Shape.LOOPS) or bool(
-            step.over and set(step.over) <= set(short)
-        )
-        outer = tuple(index for index in own if index not in short)
-        solved = solve(step.where, step.over, program.sizes) if step.where and step.over else None
-        over = (*solved.free, *(solution.index for solution in solved.solutions)) if solved else step.over
-        reduced = tuple(index for index in over if index != SAMPLE and not written_out)
-        if reduced and form.shape is Shape.LOOPS:  # what is added to in a loop is not written out
-            outer = own
-        loops = (outer, reduced, SAMPLE in step.indices)
-        first = 0
-        for operand in step.operands:
-            if operand.tensor in homes:
-                position, complete_first = homes[operand.tensor]
-                complete_first |= not unrolled and any(index.isdigit() for index in operand.indices)
-                same = nests[position][:2] == (loops, form) and not complete_first
-                first = max(first, position if same else position + 1)
-        separate = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
-        separate = bool(separate or solved or (unrolled and SAMPLE in step.over))
-        candidates = range(first, len(nests)) if not separate else ()
-        size = _statements(step)
-        fits = (k for k in candidates if nests[k][:2] == (loops, form) and sizes[k] + size <= MOST)
-        position = next(fits, len(nests))
-        if position == len(nests):
-            nests.append((loops, form, [], solved))
-            sizes.append(MOST if separate else 0)  # so that no other joins a separate one
-        nests[position][2].append(step)
-        sizes[position] += size
-        homes[step.target.tensor] = (position, bool(step.over) and not written_out)
-    for loops, form, members, solved in nests:
-        inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
-        written = (index for index in inside if index in unrolled and index not in (*loops[0], *loops[1], repeated))
-        unique = tuple(dict.fromkeys(written))
-        yield Nest(*loops, tuple(members), form.innermost, form.shape, unique, solved=solved)
-
-
-def _statements(step: Step) -> int:
-    """What a step counts as among the statements of a loop."""
-    terms = len(Add.make_args(step.expression))
-    return terms if terms > USUAL else SUM if SAMPLE in step.over else 1
-
-
-def _with_factors(nests: tuple[Nest, ...], steps: Iterable[Step]) -> Iterator[Nest]:
-    """The nests, where products in blocks take over a step that does no more than multiply their result with an array.
-
-    That is what the chain rule makes of a layer: a product with its weights, times the derivative of an activation.
-    """
-    read = Counter(tensor for step in steps for tensor in {operand.tensor for operand in step.operands})
-    homes = {step.target.tensor: number for number, nest in enumerate(nests) for step in nest.steps}
-    taken: dict[int, Step] = {}
-    for nest in nests:
-        for step in nest.steps:
-            factors = Mul.make_args(step.expression)
-            if nest.shape is not Shape.LOOPS or len(factors) != 2 or not all(isinstance(f, Element) for f in factors):
-                continue
-            factor, product = sorted(factors, key=lambda f: homes.get(f.tensor, -1))
-            home = homes.get(product.tensor, -1)
-            block = home >= 0 and (nests[home].shape, nests[home].innermost) == (Shape.CONTRACT, nest.innermost)
-            alike = factor.indices == product.indices == step.target.indices
-            alike = alike and nests[home].repeat == nest.repeat
-            if block and alike and read[product.tensor] == 1 and homes.get(factor.tensor, home) < home:
-                taken[home] = step
-    for number, nest in enumerate(nests):
-        own = tuple(step for step in nest.steps if step not in taken.values())
-        own += (taken[number],) if number in taken else ()
-        if own:
-            yield replace(nest, steps=own)

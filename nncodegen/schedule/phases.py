@@ -16,7 +16,7 @@ those of the last one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nncodegen.errors import ProgramError
@@ -36,9 +36,10 @@ class Phases:
     """What these are when they are finished, in work memory."""
     last: int = 0
 
-    def of(self, step: Step) -> int:
-        """The phase of a step; what is computed between phases has the number of the later one."""
-        return self.numbers.get(step.target.tensor, 0)
+    def in_turn(self, steps: Sequence[Step]) -> Iterator[list[Step]]:
+        """Yield those of some steps that are of each phase; what is computed between two is of the later one."""
+        for number in range(self.last + 1):
+            yield [step for step in steps if self.numbers.get(step.target.tensor, 0) == number]
 
 
 def in_phases(steps: Iterable[Step], program: Program, several: bool) -> Phases:

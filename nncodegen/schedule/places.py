@@ -7,11 +7,14 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import replace
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
-from nncodegen.schedule.around import Segments
 from nncodegen.schedule.arrays import Arrays
+from nncodegen.schedule.extents import SEGMENTS
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.recurrences import in_one_row
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.storage import Memory, Place, Storage
+from nncodegen.schedule.tree import Limits, Move, Trees
+from nncodegen.schedule.walks import Site, computes, sites, steps_in
 
 BLOCKS = (Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.ADD_UP, Shape.BLAS)
 
@@ -39,26 +42,30 @@ def transposed_strides(name: str, parameter: Tensor, layout: Layout) -> tuple[in
 
 
 def place(
+    trees: Trees,
     program: Program,
     layout: Layout,
-    phases: tuple[tuple[Nest, ...], ...],
-    storage: dict[str, Storage],
-    loss: tuple[Element, ...],
-    kept: Collection[str],
-) -> tuple[dict[str, Storage], int, int, int, int, frozenset[str], frozenset[str]]:
-    """The places of all tensors, the values of work memory, the sums, and what crosses parts of a nest: see ``Kernel``.
+    storage: Mapping[str, Storage],
+    loss: tuple[Element, ...] = (),
+    kept: Collection[str] = (),
+    rows: Iterable[Element] = (),
+    whole: Container[str] = (),
+) -> tuple[dict[str, Storage], Memory]:
+    """Return the places of all tensors, given those of what comes from outside, and the memory that they take.
 
-    What is kept is read when the loops of a tile are done.
+    What is ``kept`` is read when the loops of a tile are done. ``rows`` have one row for each segment; ``whole`` has
+    all steps, where other arrays in loops over segments have those of one.
     """
     storage = dict(storage)
-    blocks = [nest for nest in phases[1] if nest.shape in BLOCKS and SAMPLE in nest.steps[0].over]
-    within_lanes = [nest for nest in blocks if nest.innermost != SAMPLE]
-    gradient_sums, in_place = _place_gradient_sums(program, layout, within_lanes, phases[2], storage)
+    places = [site for tree in trees.in_turn for site in sites(tree)]
+    blocks = [each for each in computes(trees.tile) if each.shape in BLOCKS and SAMPLE in each.steps[0].over]
+    columns = [(each.steps[0].target, each.innermost) for each in blocks if each.innermost != SAMPLE]
+    gradient_sums, in_place = _place_gradient_sums(program, layout, columns, [*steps_in(trees.after)], storage)
     sums = 0
-    for nest in blocks:
-        if nest.innermost == SAMPLE:
-            (step,) = nest.steps
-            strides, size = strides_of(program, layout, step.target, nest.innermost)
+    for block in blocks:
+        if block.innermost == SAMPLE:
+            (step,) = block.steps
+            strides, size = strides_of(program, layout, step.target, block.innermost)
             storage[step.target.tensor] = Storage(Place.SUM, sums, strides)
             sums += size
     lane_sums = sums
@@ -66,25 +73,26 @@ def place(
         storage[element.tensor] = Storage(Place.SUM, sums)
         sums += 1
     reads: dict[str, set[tuple[int, int]]] = {}
-    for home, step in _homes(phases):
+    for home, step in _homes(places):
         for operand in step.operands:
             reads.setdefault(operand.tensor, set()).add(home)
-    before, tile = (len(phase) for phase in phases[:2])
-    nests, crossing = list(_flat(phases)), set[str]()
-    parts = {s.target.tensor: s.operands[0].tensor for n in nests if n.repeat for s in n.repeat.recurrences}
-    single = in_one_row(nests, {*parts.values(), *kept})
-    of_segment = _of_one_segment(nests)
+    before, tile = (len([*computes(tree)]) for tree in ([each for own in trees.before for each in own], trees.tile))
+    crossing = set[str]()
+    parts = {step.target.tensor: step.operands[0].tensor for site in places for step in site.carried}
+    single = in_one_row(places, {*parts.values(), *kept})
+    of_segment = _of_one_segment(places, whole)
     # aligned to tiles, so that every array is
-    arrays = Arrays(nests, range(before, before + tile), kept, layout.tile, single, parts, of_segment)
-    for element, (around, last) in _rows_of_segments(nests).items():
-        strides, size = _strides_in_time(program, layout, element, SAMPLE, around.index, around.count)
+    arrays = Arrays(places, range(before, before + tile), kept, layout.tile, single, parts, of_segment)
+    for element, (limits, last) in _rows_of_segments(places, rows).items():
+        strides, size = _strides_in_time(program, layout, element, SAMPLE, limits.index, limits.count)
         storage[element.tensor] = Storage(Place.ARRAY, arrays.of_rows(element.tensor, size, last), strides)
-    for home, step in _homes(phases):
-        name, nest = step.target.tensor, nests[home[0]]
-        strides, size = strides_of(program, layout, step.target, nest.innermost)
-        reduced = any(index in (*nest.reduced, SAMPLE) for index in step.over)
-        local = nest.shape is Shape.LOOPS and not reduced and reads.get(name, set()) <= {home}
-        local = local or (nest.shape is Shape.CONTRACT and step is not nest.steps[-1])  # only the last is stored
+    for home, step in _homes(places):
+        name, site = step.target.tensor, places[home[0]]
+        compute = site.compute
+        strides, size = strides_of(program, layout, step.target, compute.innermost)
+        reduced = any(index in (*compute.reduced, SAMPLE) for index in step.over)
+        local = compute.shape is Shape.LOOPS and not reduced and reads.get(name, set()) <= {home}
+        local = local or (compute.shape is Shape.CONTRACT and step is not compute.steps[-1])  # only the last is stored
         if name in storage:
             continue
         if SAMPLE in step.over:
@@ -93,17 +101,17 @@ def place(
         elif name not in kept and ((not step.target.indices and not reduced) or (local and name not in parts.values())):
             storage[name] = Storage(Place.LOCAL)
         else:
-            storage |= _in_array(step, nest, home[0], arrays, program, layout, single, of_segment)
+            storage |= _in_array(step, site, home[0], arrays, program, layout, single, of_segment)
             within = name not in kept and name not in parts.values()
-            if nest.cuts and within and {number for number, _ in reads.get(name, ())} == {home[0]}:
+            if compute.cuts and within and {number for number, _ in reads.get(name, ())} == {home[0]}:
                 crossing.add(name)
-    storage = with_strides(storage, nests, program)
-    return storage, arrays.size, sums, gradient_sums, lane_sums, in_place, frozenset(crossing)
+    storage = with_strides(storage, [step for site in places for step in site.compute.steps], program)
+    return storage, Memory(arrays.size, sums, gradient_sums, lane_sums, in_place=in_place, crossing=frozenset(crossing))
 
 
 def _in_array(
     step: Step,
-    nest: Nest,
+    site: Site,
     number: int,
     arrays: Arrays,
     program: Program,
@@ -111,19 +119,19 @@ def _in_array(
     single: Container[str],
     of_segment: Container[str],
 ) -> dict[str, Storage]:
-    """The place of what a step of the nest of this number computes, in an array, with what recurrences have there."""
-    name, repeat = step.target.tensor, nest.repeat
-    strides, size = strides_of(program, layout, step.target, nest.innermost)
-    within = nest.segments.index if nest.segments and name in of_segment else ""
-    index = repeat.index if repeat else within
-    values = nest.segments.length if nest.segments and within else program.sizes[index] or 1 if index else 1
+    """The place of what a step computes in an array, with what recurrences have there."""
+    name, time, limits, innermost = step.target.tensor, site.time, site.limits, site.compute.innermost
+    strides, size = strides_of(program, layout, step.target, innermost)
+    within = limits.index if limits and name in of_segment else ""
+    index = time.index if time else within
+    values = limits.length if limits and within else program.sizes[index] or 1 if index else 1
     if index:
         rows = 0 if name in single else values
-        strides, size = _strides_in_time(program, layout, step.target, nest.innermost, index, rows)
-    recurrences = repeat.reading(name) if repeat else ()
+        strides, size = _strides_in_time(program, layout, step.target, innermost, index, rows)
+    recurrences = [each.target.tensor for each in site.carried if each.operands[0].tensor == name]
     row = size // values if recurrences else 0  # of zeros
-    offset = arrays.place(step, nest, number, strides, size + row)
-    own, others = (row, 0) if repeat and repeat.forward else (0, row)
+    offset = arrays.place(step, site, number, strides, size + row)
+    own, others = (row, 0) if time and not time.backward else (0, row)
     place = Storage(Place.ARRAY, offset, strides, own, within)
     return {name: place, **dict.fromkeys(recurrences, replace(place, shift=others))}
 
@@ -141,72 +149,73 @@ def _strides_in_time(
     return tuple(known[other] for other in target.indices), size * (values or 1)
 
 
-def _of_one_segment(nests: Iterable[Nest]) -> frozenset[str]:
+def _of_one_segment(places: Iterable[Site], whole: Container[str]) -> frozenset[str]:
     """The tensors whose arrays have the steps of one segment at a time."""
-    inside = ((nest.segments, step.target) for nest in nests if nest.segments for step in nest.steps)
-    return frozenset(e.tensor for around, e in inside if around.index in e.indices and e.tensor not in around.whole)
+    inside = ((site.limits, step.target) for site in places for step in site.compute.steps)
+    return frozenset(e.tensor for limits, e in inside if limits and limits.index in e.indices and e.tensor not in whole)
 
 
-def _rows_of_segments(nests: Sequence[Nest]) -> dict[Element, tuple[Segments, int]]:
-    """What has one row for each segment, with the last nest in whose loop it is read."""
-    loops = ((number, nest.segments) for number, nest in enumerate(nests) if nest.segments)
-    return {element: (around, number) for number, around in loops for element in around.kept}
+def _rows_of_segments(places: Sequence[Site], rows: Iterable[Element]) -> dict[Element, tuple[Limits, int]]:
+    """What has one row for each segment, with the segments and the last place in a loop that reads it."""
+    named, found = {element.tensor: element for element in rows}, dict[Element, tuple[Limits, int]]()
+    for number, site in enumerate(places):
+        moves = (each for each in (site.segments.body if site.segments else ()) if isinstance(each, Move))
+        for element in (e for move in moves for e in (move.target, move.source) if e and SEGMENTS in e.indices):
+            if site.limits:
+                found[named[element.tensor]] = site.limits, number
+    return found
 
 
-def with_strides(storage: Mapping[str, Storage], nests: Iterable[Nest], program: Program) -> dict[str, Storage]:
-    """The places of what nests read and compute, where rows follow each other unless it is known that they do not."""
+def with_strides(storage: Mapping[str, Storage], steps: Iterable[Step], program: Program) -> dict[str, Storage]:
+    """The places of what steps read and compute, where rows follow each other unless it is known that they do not."""
     completed = dict(storage)
-    for nest in nests:
-        for step in nest.steps:
-            for element in (step.target, *step.operands):
-                known = completed[element.tensor]
-                if not known.strides and element.indices and known.place is not Place.LOCAL:
-                    completed[element.tensor] = replace(known, strides=row_major(program, element))
+    for step in steps:
+        for element in (step.target, *step.operands):
+            known = completed[element.tensor]
+            if not known.strides and element.indices and known.place is not Place.LOCAL:
+                completed[element.tensor] = replace(known, strides=row_major(program, element))
     return completed
 
 
 def _place_gradient_sums(
-    program: Program, layout: Layout, nests: list[Nest], after: tuple[Nest, ...], storage: dict[str, Storage]
+    program: Program,
+    layout: Layout,
+    sums: Iterable[tuple[Element, str]],
+    after: Sequence[Step],
+    storage: dict[str, Storage],
 ) -> tuple[int, frozenset[str]]:
-    """Adds the places of gradient sums: where the gradient has them if it does no more than copy them, else behind it.
+    """Adds the places of sums, each with its innermost index: where the gradient copies them to, or behind all of it.
 
     Returns the values up to the last of them, and the sums that lie in place.
     """
     copies = {
         step.expression.tensor: storage[step.target.tensor]
-        for nest in after
-        for step in nest.steps
+        for step in after
         if isinstance(step.expression, Element) and step.expression.indices == step.target.indices
     }
-    read = Counter(operand.tensor for nest in after for step in nest.steps for operand in step.operands)
+    read = Counter(operand.tensor for step in after for operand in step.operands)
     copies = {name: copy for name, copy in copies.items() if read[name] == 1}
     end, in_place = 0, set()
     behind = layout.padded(program.parameter_count)
-    for nest in nests:
-        target = nest.steps[0].target
+    for target, innermost in sums:
         copy = copies.get(target.tensor)
-        strides, size = strides_of(program, layout, target, nest.innermost, padded=False)
+        strides, size = strides_of(program, layout, target, innermost, padded=False)
         if copy and strides == (copy.strides or row_major(program, target)):
             storage[target.tensor] = Storage(Place.GRADIENT_SUM, copy.offset, strides)
             in_place.add(target.tensor)
             end = max(end, copy.offset + size)
         else:
-            strides, size = strides_of(program, layout, target, nest.innermost)
+            strides, size = strides_of(program, layout, target, innermost)
             storage[target.tensor] = Storage(Place.GRADIENT_SUM, behind, strides)
             behind += size
             end = behind
     return end, frozenset(in_place)
 
 
-def _flat(phases: tuple[tuple[Nest, ...], ...]) -> Iterator[Nest]:
-    for phase in phases:
-        yield from phase
-
-
-def _homes(phases: tuple[tuple[Nest, ...], ...]) -> Iterator[tuple[tuple[int, int], Step]]:
-    """Each step, with the numbers of its nest and of the part of it."""
-    for number, nest in enumerate(_flat(phases)):
-        for k, part in enumerate(nest.parts):
+def _homes(places: Sequence[Site]) -> Iterator[tuple[tuple[int, int], Step]]:
+    """Each step, with the numbers of its place and of the part of it."""
+    for number, site in enumerate(places):
+        for k, part in enumerate(site.compute.parts):
             yield from (((number, k), step) for step in part)
 
 

@@ -1,11 +1,11 @@
 """Plain loops for one sample, small instead of fast: what a microcontroller runs.
 
-There are no tiles, vectors or blocks here, and the flat nests of the other plans would keep too much in memory. So
-loops are a tree: a step joins the last loop over its first index that comes late enough for what it reads, and what is
-read in that loop alone is a local variable. A layer becomes one loop over its units, with the sum over its inputs
-inside of it, and only its outputs take memory. An index whose value an equation gives has no loop, but a test that
-there is such a value. Steps of a recurrence are in one loop over time (see ``schedule.joined``), and keep what a later
-iteration reads.
+There are no tiles, vectors or blocks here, and loops one behind the other, as in other plans, would keep too much in
+memory. So they stand within each other: a step joins the last loop over its first index that comes late enough for what
+it reads, and what is read in that loop alone is a local variable. A layer becomes one loop over its units, with the sum
+over its inputs inside of it, and only its outputs take memory. An index whose value an equation gives has no loop, but
+a test that there is such a value. Steps of a recurrence are in one loop over time (see ``schedule.joined``), and keep
+what a later iteration reads.
 """
 
 from __future__ import annotations
@@ -22,48 +22,64 @@ from sympy import S
 from nncodegen.ir import RECURRENCES, Element, Program, Step, Tensor, needed
 from nncodegen.schedule.forms import free
 from nncodegen.schedule.joined import Compute, Node, tree
-from nncodegen.schedule.nest import Place, Storage
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.plain_lowering import PlainLowering
+from nncodegen.schedule.plans import PLAIN
 from nncodegen.schedule.recurrences import in_place, settled
 from nncodegen.schedule.single_sample import without_samples
 from nncodegen.schedule.statements import numbered, single_values
-from nncodegen.schedule.tree import Tree
+from nncodegen.schedule.storage import Memory, Place, Storage
+from nncodegen.schedule.tree import Tree, Trees
+from nncodegen.schedule.verify import verify_trees
 
 
 @dataclass(frozen=True)
-class PlainKernel:
-    """A function for one sample: its loops, where its tensors lie, and the length of its work memory.
+class OneSample:
+    """A program without samples, and its kernel.
 
     In a place in memory, an index of loops around everything that reads a tensor has the stride 0: its next value takes
     the place of the last.
     """
 
     program: Program
-    body: Tree
-    storage: Mapping[str, Storage]
-    work: int
+    kernel: Kernel
 
+    @property
+    def tree(self) -> Tree:
+        """What it does."""
+        return self.kernel.trees.tile
+
+    @property
+    def work(self) -> int:
+        """The length of its work memory."""
+        return self.kernel.memory.arrays
+
+
+NOTHING: Mapping[str, Storage] = {}
+
+NAMES = {Place.OUTPUT: "predict", Place.LOCAL: "loss", Place.GRADIENT: "gradient"}
+"""What a kernel computes, by the place of its results."""
 
 Position = tuple[int, tuple[int, ...]]
 """Where a result lies among all: its first value, and the stride of each of its indices but that of the samples."""
 
 
-def plan_outputs(program: Program) -> PlainKernel:
+def plan_outputs(program: Program) -> OneSample:
     """The loops that compute the outputs of a simplified program, one behind the other."""
     return _plan(_of_one(program), Place.OUTPUT, program.outputs)
 
 
-def plan_matrix(program: Program, positions: Sequence[Position], identities: Iterable[str]) -> PlainKernel:
-    """The loops that compute the outputs of a simplified program, each at a position of its own.
+def plan_matrix(program: Program, positions: Sequence[Position], identities: Iterable[str], size: int) -> OneSample:
+    """The loops that compute the outputs of a simplified program, each at a position of its own among ``size`` values.
 
     Identities are parameters of the program that are in no memory: 1 where their two indices are equal, else 0.
     """
-    kernel = _plan(_of_one(program), Place.OUTPUT, program.outputs, positions)
-    places = {name: Storage(Place.IDENTITY) for name in identities}
-    return replace(kernel, storage={**kernel.storage, **places})
+    known = {name: Storage(Place.IDENTITY) for name in identities}
+    return _plan(_of_one(program), Place.OUTPUT, program.outputs, positions, known, size)
 
 
-def plan_loss(program: Program) -> PlainKernel:
+def plan_loss(program: Program) -> OneSample:
     """The loops that compute the loss of one sample, without its weight: a local variable."""
     one = _of_one(program)
     weight = {Element(one.weight.name): S.One}
@@ -71,7 +87,7 @@ def plan_loss(program: Program) -> PlainKernel:
     return _plan(replace(one, steps=steps), Place.LOCAL, (one.loss,))
 
 
-def plan_gradient(program: Program) -> PlainKernel:
+def plan_gradient(program: Program) -> OneSample:
     """The loops that compute the loss, times the weight of the sample, and add its derivatives to what is there."""
     return _plan(_of_one(program), Place.GRADIENT, program.gradient)
 
@@ -81,7 +97,14 @@ def _of_one(program: Program) -> Program:
     return without_samples(settled(program))
 
 
-def _plan(one: Program, place: Place, results: Iterable[Element], positions: Sequence[Position] = ()) -> PlainKernel:
+def _plan(
+    one: Program,
+    place: Place,
+    results: Iterable[Element],
+    positions: Sequence[Position] = (),
+    known: Mapping[str, Storage] = NOTHING,
+    size: int = 0,
+) -> OneSample:
     own = [Element(e.tensor, [index for index in e.indices if one.sizes.get(index)]) for e in results]
     loss = [] if place is Place.OUTPUT else [one.loss]
     read = list(needed(_in_parameters(map(partial(_numbered, one=one), in_place(one.steps)), one), [*own, *loss]))
@@ -91,7 +114,11 @@ def _plan(one: Program, place: Place, results: Iterable[Element], positions: Seq
     storage |= {element.tensor: Storage(Place.LOCAL) for element in loss}
     arrays, work = _arrays(root, one, storage)
     storage |= arrays
-    return PlainKernel(one, PlainLowering(one, storage)(root), storage, work)
+    storage |= known
+    trees = Trees(parts=((0, PlainLowering(one, storage)(root)),))
+    kernel = Kernel(NAMES[place], PLAIN, trees, storage, Memory(work, outputs=size))
+    verify_trees(kernel, one, Layout(1, 1, (), ()))
+    return OneSample(one, kernel)
 
 
 def _numbered(step: Step, one: Program) -> Step:

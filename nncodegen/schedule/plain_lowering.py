@@ -10,8 +10,9 @@ from math import prod
 from sympy import Expr
 
 from nncodegen.ir import RECURRENCES, REDUCTIONS, Program, Solution, Step, solve
+from nncodegen.schedule.extents import beside
 from nncodegen.schedule.joined import Compute, Finish, Node, Start
-from nncodegen.schedule.nest import Place, Storage
+from nncodegen.schedule.storage import Place, Storage
 from nncodegen.schedule.tree import (
     Accumulate,
     Combine,
@@ -31,6 +32,7 @@ from nncodegen.schedule.tree import (
     Way,
     combine_of,
     neutral_of,
+    numbers_of,
 )
 
 Item = Node | Start | Compute | Finish
@@ -83,22 +85,20 @@ class PlainLowering:
         """What a reduction starts from; the number of terms where the first of them is looked for."""
         return neutral_of(step.operator or "sum", self._count(step))
 
-    def _free(self, step: Step) -> list[tuple[str, int]]:
+    def _free(self, step: Step) -> dict[str, int]:
         """The indices that number the terms of a reduction, with their sizes."""
         sizes = self.program.sizes
-        return [(index, sizes[index] or 1) for index in solve(step.where, step.over, sizes).free]
+        return {index: sizes[index] or 1 for index in solve(step.where, step.over, sizes).free}
 
     def _count(self, step: Step) -> int:
-        return prod(size for _, size in self._free(step))
+        return prod(self._free(step).values())
 
     def _computed(self, step: Step) -> Statement:
         """A step, or one term of its reduction."""
         target, place = step.target, self.storage[step.target.tensor].place
         value = self._recurred(step) if step.operator in RECURRENCES else Value((step.expression,))
         if step.operator == "first":
-            free = self._free(step)
-            numbers = tuple((index, prod(size for _, size in free[k:])) for k, (index, _) in enumerate(free, 1))
-            return First(target, value, numbers, self._count(step), local=True)
+            return First(target, value, numbers_of(self._free(step)), self._count(step), local=True)
         if step.operator in REDUCTIONS:
             return Accumulate(target, value, combine_of(step.operator), step.operator)
         if step.where and not step.over:
@@ -111,9 +111,9 @@ class PlainLowering:
         """What the iteration before has left; 0 in the first."""
         (index,), (held,) = step.over, step.operands
         if step.operator == "before":
-            return Value((held.renamed({index: f"({index} - 1)"}),), where=(Later(index),))
+            return Value((held.renamed({index: beside(index, -1)}),), where=(Later(index),))
         there = Exists(f"{index} + 1", self.program.sizes[index] or 1)
-        return Value((held.renamed({index: f"({index} + 1)"}),), where=(there,))
+        return Value((held.renamed({index: beside(index, 1)}),), where=(there,))
 
 
 def _steps(items: Iterable[Item]) -> Iterator[Step]:

@@ -1,52 +1,44 @@
-"""The plans of a program besides tiles of samples: a single sample, and models side by side."""
+"""The plans of a program: what its axes do, and the rewrites that every kernel of a plan takes, in their order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-from nncodegen.ir import Program
-from nncodegen.schedule.kernel import Kernel
-from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.kernel import Plan, Role
+from nncodegen.schedule.rewrites.add import add
+from nncodegen.schedule.rewrites.bound import bound
+from nncodegen.schedule.rewrites.choose import choose
+from nncodegen.schedule.rewrites.descend import descend
+from nncodegen.schedule.rewrites.expand import expand
+from nncodegen.schedule.rewrites.join import join
+from nncodegen.schedule.rewrites.on_request import on_request
+from nncodegen.schedule.rewrites.one_sample import one_sample
+from nncodegen.schedule.rewrites.pad import pad
+from nncodegen.schedule.rewrites.prepare import prepare
+from nncodegen.schedule.rewrites.request import request
+from nncodegen.schedule.rewrites.together import together
 
+TILE = Plan(
+    "tile", Role.TILED, Role.ONE_BY_ONE,
+    rewrites=(prepare, request, bound, pad, choose, expand, on_request, join),
+)  # fmt: skip
 
-@dataclass(frozen=True)
-class SideBySide:
-    """The kernel of the gradients of a group of models, whose values lie side by side, for short tiles of samples."""
+SINGLE_SAMPLE = Plan(
+    "single sample", Role.ABSENT, Role.VECTOR, rewrites=(together, request, bound, one_sample, expand, add, join)
+)
 
-    layout: Layout
-    kernel: Kernel
+UNROLLED = Plan("unrolled", Role.ABSENT, Role.UNROLLED)
 
-    @property
-    def models(self) -> int:
-        """The models of a group."""
-        return self.layout.padding
+PLAIN = Plan("plain", Role.ABSENT, Role.ONE_BY_ONE)
 
-    @property
-    def samples(self) -> int:
-        """The samples of each model in a tile."""
-        return self.layout.tile
+LAYERS = Plan(
+    "models side by side, layers", Role.ONE_BY_ONE, Role.ONE_BY_ONE, Role.VECTOR,
+    rewrites=(together, request, bound, expand, join),
+)  # fmt: skip
 
-    def show(self) -> str:
-        """The loops, as text: each has one over the models innermost."""
-        samples = f"{self.samples} samples of each in a tile" if self.samples > 1 else "one sample of each"
-        head = f"{self.models} models side by side, {samples}\n"
-        return "\n".join([head, self.kernel.show()])
+FITS = replace(LAYERS, name="fits side by side", samples=Role.ABSENT, units=Role.UNROLLED, lanes="FITS")
 
-
-@dataclass(frozen=True)
-class SingleSample:
-    """A program without samples, and the kernels of one: of its outputs, and of its loss with the gradient.
-
-    The gradient of a batch of up to ``samples`` samples is computed one by one.
-    """
-
-    program: Program
-    predict: Kernel
-    gradient: Kernel | None
-    samples: int
-
-    def show(self) -> str:
-        """The loops, as text."""
-        kernels = [self.predict, *([self.gradient] if self.gradient else [])]
-        head = f"sample by sample, gradients in batches of up to {self.samples}\n"
-        return "\n".join([head, *(kernel.show() for kernel in kernels)])
+FORMULA = Plan(
+    "models side by side, formula", Role.ABSENT, Role.UNROLLED, Role.VECTOR,
+    rewrites=(together, request, bound, expand, descend, join),
+)  # fmt: skip

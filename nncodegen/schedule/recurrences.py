@@ -1,8 +1,8 @@
-"""Steps that depend on each other run for one value of their index after the other: which nests such a loop is around.
+"""Steps that depend on each other run for one value of their index after the other: what such a loop is around.
 
-All nests of a group share one loop over its index, outside of which nothing of it runs. A recurrence has no nest: what
-it gives at t is what its operand had one time before, so that it lies in the same array one row further, behind a row
-of zeros. What nothing else reads needs no row for each time, and lies in one.
+All steps of a group share one loop over its index, outside of which nothing of it runs. A recurrence is not computed:
+what it gives at t is what its operand had one time before, so that it lies in the same array one row further, behind a
+row of zeros. What nothing else reads needs no row for each time, and lies in one.
 
 What only a group reads is computed there as well: its values are near when they are used, and need no memory for all
 times. So are the products of inputs with weights.
@@ -16,38 +16,47 @@ from dataclasses import replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Group, Program, Step, grouped, steps_of
-from nncodegen.schedule.around import Repeat, Segments
+from nncodegen.schedule.extents import BEGIN, END
 from nncodegen.schedule.forms import Form, free
-from nncodegen.schedule.nest import Nest, Shape
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.tree import Carry, Compute, Loop, Move, Tree, Way
+from nncodegen.schedule.tree import Group as Statements
+from nncodegen.schedule.walks import Site
 
-MakeNests = Callable[[list[Step], str], Iterable[Nest]]
-
-
-def in_groups(steps: Sequence[Step], program: Program, forms: dict[str, Form], make: MakeNests) -> Iterator[Nest]:
-    """The nests of steps, given how those of one group, or of steps between groups, are made.
-
-    ``make`` gets steps and the index that has a loop around all of them, or "".
-    """
-    yield from around_groups(with_own(grouped(steps), forms), program, make)
+Fuse = Callable[[list[Step], str], Iterable[Compute]]
+"""How steps are fused that have a loop over an index around them, or none, which is \"\"."""
 
 
-def around_groups(
-    items: Iterable[Step | Group], program: Program, make: MakeNests, segments: Segments | None = None
-) -> Iterator[Nest]:
-    """The nests of steps and groups, within a loop over ``segments`` if there is one."""
+def in_groups(steps: Sequence[Step], program: Program, forms: dict[str, Form], fuse: Fuse) -> Tree:
+    """Return the tree of steps, given how those of one group, or of steps between groups, are fused."""
+    return around_groups(with_own(grouped(steps), forms), program, fuse)
+
+
+def around_groups(items: Iterable[Step | Group], program: Program, fuse: Fuse, in_segments: bool = False) -> Tree:
+    """Return the tree of steps and groups, within a loop over segments of time or without."""
+    found: list[Compute | Statements] = []
     between: list[Step] = []
     for item in items:
         if isinstance(item, Step):
             between.append(item)
             continue
-        yield from make(between, "")
+        found += fuse(between, "")
         between = []
-        recurrences = tuple(step for step in item.steps if step.operator in RECURRENCES)
-        size = segments.length if segments else program.sizes[item.index] or 1
-        repeat = Repeat(item.index, size, item.forward, recurrences, within=segments is not None)
-        rest = [step for step in item.steps if step not in recurrences]
-        yield from (replace(nest, repeat=repeat) for nest in make(rest, item.index))
-    yield from make(between, "")
+        found.append(_in_time(item, program, fuse, in_segments))
+    return (*found, *fuse(between, ""))
+
+
+def _in_time(group: Group, program: Program, fuse: Fuse, in_segments: bool) -> Statements:
+    """The steps of a group in a loop over time; in segments, the rows before come from the loop around."""
+    recurrences = tuple(step for step in group.steps if step.operator in RECURRENCES)
+    rest = [step for step in group.steps if step not in recurrences]
+    index, size = group.index, program.sizes[group.index] or 1
+    body: Tree = (*map(Carry, recurrences), *fuse(rest, index))
+    if in_segments:
+        return Statements((Loop(index, END, body, Way.IN_ORDER, BEGIN, backward=not group.forward),))
+    first = str(0 if group.forward else size - 1)
+    zeros = (Move.of(step.target, first, None, "", index) for step in recurrences)
+    return Statements((*zeros, Loop(index, size, body, Way.IN_ORDER, backward=not group.forward)))
 
 
 def with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[Step | Group]:
@@ -127,16 +136,15 @@ def _may_join(step: Step, groups: Sequence[Group], forms: dict[str, Form], numbe
     )
 
 
-def in_one_row(nests: Sequence[Nest], kept: Container[str]) -> frozenset[str]:
-    """The tensors of loops over time that nothing reads at another time or outside, so that one row holds all times."""
-    repeats = {step.target: nest.repeat for nest in nests for step in nest.steps if nest.repeat}
-    names = {target.tensor: target for target in repeats if target.tensor not in kept}
-    for nest in nests:
-        for element in (operand for step in nest.steps for operand in step.operands if operand.tensor in names):
+def in_one_row(sites: Sequence[Site], kept: Container[str]) -> frozenset[str]:
+    """Return the tensors of loops over time that nothing reads at another time or outside: one row holds all times."""
+    loops = {step.target: site.time for site in sites for step in site.compute.steps if site.time}
+    names = {target.tensor: target for target in loops if target.tensor not in kept}
+    for site in sites:
+        for element in (operand for step in site.compute.steps for operand in step.operands if operand.tensor in names):
             target = names[element.tensor]
-            repeat = repeats[target]
-            assert repeat
-            if nest.repeat != repeat or element.indices[target.indices.index(repeat.index)] != repeat.index:
+            time = loops[target]
+            if site.time is not time or element.indices[target.indices.index(time.index)] != time.index:
                 del names[element.tensor]
     return frozenset(names)
 

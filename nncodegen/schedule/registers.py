@@ -18,9 +18,12 @@ from sympy import Expr, S
 
 from nncodegen.ir import PARAMETER, SAMPLE, Element, Program, Step, Update, needed
 from nncodegen.passes.latency import ready, shorten
-from nncodegen.schedule.kernel import UNROLLED, Kernel
-from nncodegen.schedule.nest import Place
-from nncodegen.schedule.tree import Let, Load, Statement, Store, Tree, Value, show
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.plans import UNROLLED
+from nncodegen.schedule.storage import Place
+from nncodegen.schedule.text import show
+from nncodegen.schedule.tree import Let, Load, Statement, Store, Tree, Value
+from nncodegen.schedule.walks import steps_in
 
 OPTION = ("option",)
 """The index of what stands for a hyperparameter, so that a parameter may have its name."""
@@ -141,7 +144,7 @@ def _steps(
     """The steps for one sample of weight 1, shortened, and the derivative by each parameter."""
     steps: list[Step] = []
     derivatives: dict[int, Element] = {}
-    for step in (step for nest in kernel.nests_with_metrics for step in nest.steps):
+    for step in (step for tree in kernel.trees.in_order for step in steps_in(tree)):
         weights = {e: S.One for e in step.operands if kernel.storage[e.tensor].place is Place.WEIGHT}
         steps.append(Step(step.target, step.expression.xreplace(weights)))
         storage = kernel.storage[step.target.tensor]

@@ -9,12 +9,14 @@ from itertools import accumulate
 from sympy import Pow, log
 
 from nncodegen.ir import SAMPLE, Companion, Program, Tensor
-from nncodegen.schedule.axes import read_along
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, bytes_of
-from nncodegen.schedule.nest import Place, Shape
-from nncodegen.schedule.plans import SideBySide, SingleSample
 from nncodegen.schedule.registers import Registers
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.side_by_side import SideBySide, SingleSample
+from nncodegen.schedule.storage import Place
+from nncodegen.schedule.tree import Group
+from nncodegen.schedule.walks import steps_in, walk
 
 BATCH = 4096
 """Samples up to which a batch counts as usual where it has statistics."""
@@ -73,6 +75,12 @@ class Schedule:
         return (*self.kernels, *(kernel for kernel in others if kernel))
 
     @property
+    def loops(self) -> int:
+        """How many nests of loops, and calls, the kernels have for a tile."""
+        groups = (each for kernel in self.kernels for each in walk(kernel.trees.tile) if isinstance(each, Group))
+        return sum(1 for group in groups if group.steps)
+
+    @property
     def many(self) -> bool:
         """Whether many models are trained side by side."""
         return bool(self.side_by_side)
@@ -89,17 +97,12 @@ class Schedule:
 
     @property
     def blocks(self) -> bool:
-        """Whether any nest is run in blocks or vectors, for which tiles are padded."""
-        return self.program.moves or any(kernel.shapes - {Shape.LOOPS} for kernel in self.kernels)
+        """Whether any steps are computed in blocks or vectors, for which tiles are padded."""
+        return self.program.moves or any(kernel.shapes for kernel in self.kernels)
 
     def in_vectors(self, place: Place) -> bool:
         """Whether vectors along the samples are read from rows of a place outside, which then must fill these."""
-        return any(
-            kernel.place(element) is place
-            for kernel in self.kernels
-            for nest in kernel.nests_with_metrics
-            for element in read_along(nest, kernel)
-        )
+        return any(kernel.storage[name].place is place for kernel in self.kernels for name in kernel.along)
 
     @property
     def flushes_subnormals(self) -> bool:
@@ -142,12 +145,12 @@ class Schedule:
     @property
     def in_phases(self) -> dict[str, int]:
         """How often a gradient works through all samples, and how many tiles are kept, where that is more than once."""
-        return {"PHASES": self.gradient.phases, "KEPT": self.kept} if self.gradient.phases > 1 else {}
+        return {"PHASES": self.gradient.trees.phases, "KEPT": self.kept} if self.gradient.trees.phases > 1 else {}
 
     @property
     def kept(self) -> int:
         """Of how many tiles the arrays are kept from one phase to the next: of those of usual batches."""
-        bytes_of_a_tile = bytes_of(max(kernel.arrays for kernel in self.sharing), self.program)
+        bytes_of_a_tile = bytes_of(max(kernel.memory.arrays for kernel in self.sharing), self.program)
         return max(1, min(BATCH // self.tile, MEMORY // max(1, bytes_of_a_tile)))
 
     @property
@@ -169,7 +172,7 @@ class Schedule:
         single = self.single_sample is not None and self.single_sample.gradient is not None
         if number is None or not (self.gradient.descends or single):
             return None
-        finished = (step.target for nest in self.gradient.finishing for step in nest.steps)
+        finished = (step.target for step in steps_in(self.gradient.trees.after))
         places = ((self.gradient.storage[e.tensor], self.program.count(e.indices)) for e in finished)
         ranges = tuple((known.offset, known.offset + size) for known, size in places if known.place is Place.GRADIENT)
         return Descent(number, self.tile if self.gradient.descends else 1, ranges)
@@ -191,7 +194,7 @@ class Schedule:
         if self.in_phases:
             most = f"{self.kept * self.tile:,} samples"
             lines.append(
-                f"a batch has {self.gradient.phases} phases; of one of more than {most}, those before run again"
+                f"a batch has {self.gradient.trees.phases} phases; of one of more than {most}, those before run again"
             )
         if self.descent:
             name = self.program.updates[self.descent.update].name

@@ -21,11 +21,16 @@ from dataclasses import dataclass, field, replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Group, Program, Step, grouped, needed, steps_of
-from nncodegen.schedule.around import Move, Segments
+from nncodegen.schedule.extents import BEGIN, END, SEGMENTS
 from nncodegen.schedule.forms import Form, free
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.nest import Nest, Shape
-from nncodegen.schedule.recurrences import MakeNests, around_groups, with_own
+from nncodegen.schedule.recurrences import Fuse, around_groups, with_own
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.tree import Group as Statements
+from nncodegen.schedule.tree import Limits, Loop, Move, Statement, Tree, Way
+
+LAST_ROW = f"({END} - {BEGIN} - 1)"
+"""The last row of the current segment, in an array that has the steps of one segment."""
 
 PLAIN, FLOATING = -1, -2
 """The places of what is in no sweep, and of what is computed in every sweep that reads it."""
@@ -33,11 +38,17 @@ PLAIN, FLOATING = -1, -2
 
 @dataclass(frozen=True)
 class Segmented:
-    """The nests of a tile, their steps, and the states that are kept for a later sweep."""
+    """The tree of a tile, its steps, and the states that are kept for a later sweep.
 
-    nests: tuple[Nest, ...] = ()
+    ``rows`` have one row for each segment. ``whole`` are the tensors computed in sweeps that are kept for all steps;
+    other arrays have those of one segment.
+    """
+
+    tree: Tree = ()
     steps: tuple[Step, ...] = ()
     kept: tuple[Element, ...] = ()
+    rows: tuple[Element, ...] = ()
+    whole: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False)
@@ -83,15 +94,15 @@ def in_segments(
     program: Program,
     layout: Layout,
     forms: dict[str, Form],
-    make: MakeNests,
+    fuse: Fuse,
     forwards: Iterable[Step],
     whole: Collection[str],
 ) -> Segmented:
-    """The nests of steps, in sweeps; ``forms`` gets those of steps that are computed again.
+    """Return the tree of steps, in sweeps; ``forms`` gets those of steps that are computed again.
 
     ``forwards`` are the steps that are not of the way back, ``whole`` the tensors that are kept for all steps.
     """
-    return _Plan(steps, program, layout, forms, {step.target.tensor for step in forwards}, whole).nests(make)
+    return _Plan(steps, program, layout, forms, {step.target.tensor for step in forwards}, whole).tree(fuse)
 
 
 class _Plan:
@@ -253,22 +264,36 @@ class _Plan:
                 waiting.append(home)
         return sorted(members)
 
-    # Nests.
+    # Trees.
 
-    def nests(self, make: MakeNests) -> Segmented:
-        """All nests, in their order."""
-        nests, steps, kept = list[Nest](), list[Step](), dict[Element, None]()
+    def tree(self, fuse: Fuse) -> Segmented:
+        """Return the tree of all items, in their order."""
+        tree, steps, kept = list[Statement](), list[Step](), dict[Element, None]()
+        rows, whole = dict[Element, None](), set[str]()
         for place in range(len(self._sweeps) + 1):
             items = [self._items[k] for k in range(len(self._items)) if self._comes(k) == place]
             steps += (step for item in items for step in steps_of(item))
-            nests += around_groups(items, self._program, make)
+            tree += around_groups(items, self._program, fuse)
             if place < len(self._sweeps):
-                items, segments = self._sweep(place)
+                items, moves, lasting = self._sweep(place)
                 steps += (step for item in items for step in steps_of(item))
-                nests += (replace(n, segments=segments) for n in around_groups(items, self._program, make, segments))
+                tree.append(self._loop(place, moves, around_groups(items, self._program, fuse, in_segments=True)))
                 own = {step.target.tensor: step.target for item in items for step in steps_of(item)}
                 kept |= {own[self._recurrences[name]]: None for name in own if self._is_kept(name, place)}
-        return Segmented(tuple(nests), tuple(steps), tuple(kept))
+                rows |= dict.fromkeys(moves.kept)
+                whole |= lasting
+        return Segmented(tuple(tree), tuple(steps), tuple(kept), tuple(rows), frozenset(whole))
+
+    def _loop(self, place: int, moves: _Moves, tree: Tree) -> Statements:
+        """The loop of a sweep."""
+        sweep = self._sweeps[place]
+        size, forward = self._program.sizes[sweep.index] or 1, sweep.forward is not False
+        count = -(-size // self._length)
+        limits = Limits(sweep.index, self._length, size, count)
+        body = (limits, *moves.begin, *tree, *moves.end)
+        title = f"Segments of {self._length} of {size} steps{'' if forward else ', from the last'}."
+        loop = Loop(SEGMENTS, count, body, Way.IN_ORDER, backward=not forward)
+        return Statements((*moves.before, loop), title=title)
 
     def _comes(self, number: int) -> int | None:
         """The sweep before which an item comes that is in none; sums of gradients come last."""
@@ -282,8 +307,8 @@ class _Plan:
         again = (members for k, members in enumerate(self._members) if k != place)
         return name in self._recurrences and any(self._home[name] in members for members in again)
 
-    def _sweep(self, place: int) -> tuple[list[Step | Group], Segments]:
-        """The items of a sweep, without what it does not need, and the loop around them."""
+    def _sweep(self, place: int) -> tuple[list[Step | Group], _Moves, frozenset[str]]:
+        """The items of a sweep, without what it does not need, the moves of rows, and what is kept for all steps."""
         sweep, members = self._sweeps[place], self._members[place]
         steps = [step for number in members for step in steps_of(self._items[number])]
         wanted = {step.target.tensor for step in self._results(place)}
@@ -300,10 +325,7 @@ class _Plan:
                         self._move(step, old, item.forward, place, moves)
             else:
                 items += own
-        whole = frozenset(e.tensor for e in self._kept_for_all(names, sweep.index))
-        forward = sweep.forward is not False
-        size = self._program.sizes[sweep.index] or 1
-        return items, Segments(place, sweep.index, size, self._length, forward, *moves.all, moves.kept, whole)
+        return items, moves, frozenset(e.tensor for e in self._kept_for_all(names, sweep.index))
 
     def _kept_for_all(self, names: Iterable[str], t: str) -> Iterator[Element]:
         """Those of some tensors that are kept for all steps."""
@@ -359,40 +381,31 @@ class _Moves:
     def __init__(self, length: int, size: int) -> None:
         self._length, self._size = length, size
         self._last = size - (size - 1) // length * length
-        self._before, self._begin, self._end = list[Move](), list[Move](), list[Move]()
-        self._kept: list[Element] = []
-
-    @property
-    def all(self) -> tuple[tuple[Move, ...], tuple[Move, ...], tuple[Move, ...]]:
-        """Those before the loop, at the begin, and at the end."""
-        return tuple(self._before), tuple(self._begin), tuple(self._end)
-
-    @property
-    def kept(self) -> tuple[Element, ...]:
+        self.before, self.begin, self.end = list[Move](), list[Move](), list[Move]()
+        self.kept: list[Element] = []
         """What has a row for each segment."""
-        return tuple(self._kept)
 
     def carry(self, step: Step, t: str, forward: bool, whole: bool) -> None:
         """At first 0; then what the segment before has left, which is there already in an array of all steps."""
         u, v = step.target, step.operands[0]
         first = 0 if forward else (self._size if whole else self._last) - 1
-        self._before.append(Move.of(u, str(first), None, "", t))
+        self.before.append(Move.of(u, str(first), None, "", t))
         if not whole:
-            next_, left = ("0", "(end - begin - 1)") if forward else (str(self._length - 1), "0")
-            self._end.append(Move.of(u, next_, v, left, t))
+            next_, left = ("0", LAST_ROW) if forward else (str(self._length - 1), "0")
+            self.end.append(Move.of(u, next_, v, left, t))
 
     def keep(self, step: Step, kept: Element, t: str, forward: bool, whole: bool) -> None:
         """Keeps the row of each segment."""
-        in_all = "begin" if forward else "(end - 1)"
+        in_all = BEGIN if forward else f"({END} - 1)"
         row = in_all if whole else _first_row(forward)
-        self._begin.append(Move.of(kept, "segment", step.target, row, t))
-        self._kept.append(kept)
+        self.begin.append(Move.of(kept, SEGMENTS, step.target, row, t))
+        self.kept.append(kept)
 
     def restore(self, step: Step, kept: Element, t: str, forward: bool) -> None:
         """The row that was kept, for steps that are computed again."""
-        self._begin.append(Move.of(step.target, _first_row(forward), kept, "segment", t))
-        self._kept.append(kept)
+        self.begin.append(Move.of(step.target, _first_row(forward), kept, SEGMENTS, t))
+        self.kept.append(kept)
 
 
 def _first_row(forward: bool) -> str:
-    return "0" if forward else "(end - begin - 1)"
+    return "0" if forward else LAST_ROW

@@ -16,13 +16,18 @@ from itertools import accumulate
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.forms import Form, free
-from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
+from nncodegen.schedule.fuse import fuse
+from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, factors_of
-from nncodegen.schedule.loops import in_parts, nests_of, without_noise
+from nncodegen.schedule.loops import in_parts, without_noise
 from nncodegen.schedule.lowering import lower
-from nncodegen.schedule.nest import Nest, Place, Shape, Storage
 from nncodegen.schedule.places import declared, strides_of, transposed_strides, with_strides
-from nncodegen.schedule.plans import SingleSample
+from nncodegen.schedule.plans import SINGLE_SAMPLE
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.side_by_side import SingleSample
+from nncodegen.schedule.storage import Memory, Place, Storage
+from nncodegen.schedule.tree import Compute, Trees
+from nncodegen.schedule.walks import Site
 
 SAMPLES = 4
 """The largest batch whose gradient is faster sample by sample, where a tile has samples innermost. Where it has
@@ -35,7 +40,7 @@ in this way, compilers would take half as long again."""
 
 def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel, ...]) -> SingleSample | None:
     """The kernels of one sample, given those of a tile; none where these are plain loops over samples."""
-    if not any(kernel.shapes - {Shape.LOOPS} for kernel in kernels):
+    if not any(kernel.shapes for kernel in kernels):
         return None
     if program.batch:
         one = without_samples(without_batch(program))
@@ -93,16 +98,16 @@ def with_outputs(one: Program, storage: dict[str, Storage]) -> tuple[list[Step],
 def _predict(one: Program, layout: Layout) -> Kernel:
     storage = declared(one, layout)
     steps, results = with_outputs(one, storage)
-    nests = tuple(_nests(needed(_split(steps, one), results), one, storage))
-    places, arrays = _places(one, layout, nests, storage, ())
-    kernel = Kernel("predict", (), nests, (), places, arrays, 0, 0, 0, frozenset(), plan=SINGLE_SAMPLE)
+    tree = tuple(_fused(needed(_split(steps, one), results), one, storage))
+    places, arrays = _places(one, layout, tree, storage, ())
+    kernel = Kernel("predict", SINGLE_SAMPLE, Trees(parts=((0, tree),)), places, Memory(arrays))
     return lower(kernel, one, layout)
 
 
-def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
+def _gradient(one: Program, layout: Layout, of_tile: Kernel) -> Kernel | None:
     """None where the gradient is long, or reads parameters that it may change, or the loss is a sum over a matrix."""
     defined = {step.target: step for step in one.steps}
-    outputs = one.outputs if tile.outputs else ()
+    outputs = one.outputs if of_tile.outputs else ()
     steps, outputs = copied(outputs, [e for e in outputs if e not in defined], "measured {}", list(one.steps), one)
     read = {operand for step in steps for operand in step.operands} | {*outputs}
     shared = [element for element, times in Counter(one.gradient).items() if times > 1]
@@ -117,18 +122,16 @@ def _gradient(one: Program, layout: Layout, tile: Kernel) -> Kernel | None:
     if len(own) > STATEMENTS or reads or len(defined[one.loss].over) > 1:
         return None
     storage = declared(one, layout) | _places_of_gradient(ends, one, layout)
-    storage[one.loss.tensor] = tile.storage[one.loss.tensor]
-    parts = [tuple(_nests(part, one, storage)) for part in (first, besides, last)]
+    storage[one.loss.tensor] = of_tile.storage[one.loss.tensor]
+    tile, measured, after = (tuple(_fused(part, one, storage)) for part in (first, besides, last))
     targets = {tensor.name for tensor in one.targets}
     compared = {step.target.tensor for step in first if targets & {operand.tensor for operand in step.operands}}
     kept = compared | {element.tensor for element in outputs} if outputs else frozenset()
-    places, arrays = _places(one, layout, [nest for part in parts for nest in part], storage, kept)
+    places, arrays = _places(one, layout, (*tile, *measured, *after), storage, kept)
     others = {step.target.tensor for step in needed(steps, [*ends, *outputs])}
     of_loss = frozenset(step.target.tensor for step in first if step.target.tensor not in others)
-    kernel = Kernel(
-        "gradient", (), parts[0], parts[2], places, arrays, tile.sums, 0, 0, frozenset(),
-        measured=parts[1], outputs=outputs, of_loss=of_loss, plan=SINGLE_SAMPLE,
-    )  # fmt: skip
+    trees, memory = Trees((), ((0, tile),), measured, after), Memory(arrays, of_tile.memory.sums)
+    kernel = Kernel("gradient", SINGLE_SAMPLE, trees, places, memory, outputs=outputs, of_loss=of_loss)
     return lower(kernel, one, layout)
 
 
@@ -189,17 +192,17 @@ def is_product(step: Step) -> bool:
     return sorted(len(factor.indices) for factor in factors_of(step)) == [1, 2]
 
 
-def _nests(steps: Iterable[Step], one: Program, storage: dict[str, Storage]) -> Iterator[Nest]:
-    """The nests of steps: one for each product, copy from outside or result; other steps share nests."""
+def _fused(steps: Iterable[Step], one: Program, storage: dict[str, Storage]) -> Iterator[Compute]:
+    """The loops of steps: one for each product, copy from outside or result; other steps share loops."""
     steps = list(steps)
     forms = {step.target.tensor: _form(step, storage) for step in steps}
     outside = {name for name, known in storage.items() if known.place is not Place.PARAMETER}
     copies = (step for step in steps if isinstance(step.expression, Element) and step.expression.tensor in outside)
-    return nests_of(steps, one, forms, {*outside, *(step.target.tensor for step in copies)}, ())
+    return fuse(steps, one, forms, {*outside, *(step.target.tensor for step in copies)}, ())
 
 
 def _form(step: Step, storage: dict[str, Storage]) -> Form:
-    """The shape of a nest; along its vectors runs the index whose values lie side by side."""
+    """How a step is computed; along its vectors runs the index whose values lie side by side."""
     indices = step.target.indices
     if is_product(step):
         return Form(Shape.CONTRACT, indices[0])
@@ -209,17 +212,17 @@ def _form(step: Step, storage: dict[str, Storage]) -> Form:
 
 
 def _places(
-    one: Program, layout: Layout, nests: Iterable[Nest], storage: dict[str, Storage], kept: Container[str]
+    one: Program, layout: Layout, tree: Sequence[Compute], storage: dict[str, Storage], kept: Container[str]
 ) -> tuple[dict[str, Storage], int]:
     """The places of all tensors, with rows padded to whole vectors, and the length of work memory."""
-    storage, nests = dict(storage), list(nests)
-    arrays = Arrays(nests, range(len(nests)), kept, layout.padding)
+    storage, sites = dict(storage), [*map(Site, tree)]
+    arrays = Arrays(sites, range(len(sites)), kept, layout.padding)
     readers: dict[str, set[int]] = {}
-    for number, nest in enumerate(nests):
-        for name in (operand.tensor for step in nest.steps for operand in step.operands):
+    for number, compute in enumerate(tree):
+        for name in (operand.tensor for operand in compute.read):
             readers.setdefault(name, set()).add(number)
-    for number, nest in enumerate(nests):
-        for step in nest.steps:
+    for number, site in enumerate(sites):
+        for step in site.compute.steps:
             name = step.target.tensor
             if name in storage:
                 continue
@@ -229,5 +232,5 @@ def _places(
                 storage[name] = Storage(Place.VARIABLE)
             else:
                 strides, size = strides_of(one, layout, step.target, step.target.indices[-1])
-                storage[name] = Storage(Place.ARRAY, arrays.place(step, nest, number, strides, size), strides)
-    return with_strides(storage, nests, one), arrays.size
+                storage[name] = Storage(Place.ARRAY, arrays.place(step, site, number, strides, size), strides)
+    return with_strides(storage, [step for compute in tree for step in compute.steps], one), arrays.size

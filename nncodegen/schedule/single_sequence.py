@@ -20,17 +20,21 @@ from sympy import Add
 
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, needed
 from nncodegen.schedule.forms import MOST_UNROLLED, Form
-from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
+from nncodegen.schedule.fuse import fuse
+from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.loops import in_parts, nests_of
+from nncodegen.schedule.loops import in_parts
 from nncodegen.schedule.lowering import lower
-from nncodegen.schedule.nest import Nest, Shape, Storage, matrix_and_row
 from nncodegen.schedule.places import declared, place
-from nncodegen.schedule.plans import SingleSample
+from nncodegen.schedule.plans import SINGLE_SAMPLE
 from nncodegen.schedule.recurrences import in_groups, in_place
-from nncodegen.schedule.segments import in_segments
+from nncodegen.schedule.segments import Segmented, in_segments
+from nncodegen.schedule.shapes import Shape, matrix_and_row
+from nncodegen.schedule.side_by_side import SingleSample
 from nncodegen.schedule.single_sample import with_outputs, without_batch, without_samples
 from nncodegen.schedule.statements import numbered, single_values, terms
+from nncodegen.schedule.storage import Storage
+from nncodegen.schedule.tree import Compute, Trees
 
 
 def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | None:
@@ -48,23 +52,24 @@ def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | N
         return None
     repeated = frozenset(index for step in steps if step.operator in RECURRENCES for index in step.over)
     forms = {step.target.tensor: _form(step, repeated) for step in steps}
-    nests = _nests(steps, one, layout, forms, storage)
-    places = place(one, layout, ((), nests, (), ()), storage, (), ())
-    kernel = Kernel("predict", (), nests, (), *places, plan=SINGLE_SAMPLE)
+    found = _tree(steps, one, layout, forms, storage)
+    trees = Trees(parts=((0, found.tree),))
+    places, memory = place(trees, one, layout, storage, rows=found.rows, whole=found.whole)
+    kernel = Kernel("predict", SINGLE_SAMPLE, trees, places, memory)
     return SingleSample(one, lower(kernel, one, layout), None, 1)
 
 
-def _nests(
+def _tree(
     steps: list[Step], one: Program, layout: Layout, forms: dict[str, Form], storage: dict[str, Storage]
-) -> tuple[Nest, ...]:
-    """All nests, in segments of time if there are any; what ``storage`` has lies outside, where all steps are."""
+) -> Segmented:
+    """The tree, in segments of time if there are any; what ``storage`` has lies outside, where all steps are."""
 
-    def make(own: list[Step], index: str) -> Iterator[Nest]:
-        return nests_of(own, one, forms, (), (), index)
+    def fused(own: list[Step], index: str) -> Iterator[Compute]:
+        return fuse(own, one, forms, (), (), index)
 
     if layout.segmented:
-        return in_segments(steps, one, layout, forms, make, steps, storage).nests
-    return tuple(in_groups(steps, one, forms, make))
+        return in_segments(steps, one, layout, forms, fused, steps, storage)
+    return Segmented(in_groups(steps, one, forms, fused))
 
 
 def _with_strides(storage: dict[str, Storage], one: Program) -> dict[str, Storage]:
@@ -92,7 +97,7 @@ def _is_window(step: Step) -> bool:
 
 
 def _form(step: Step, repeated: Container[str]) -> Form:
-    """The shape of a nest; along its vectors runs the last index of what it computes, or the one that is summed up."""
+    """How a step is computed; along its vectors runs the last index of its target, or the one that is summed up."""
     if _is_product(step, repeated):
         return Form(Shape.MATRIX_BY_ROW, step.over[0])
     return Form(Shape.LOOPS, step.target.indices[-1] if step.target.indices and not step.over else SAMPLE)

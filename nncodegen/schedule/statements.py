@@ -1,4 +1,4 @@
-"""The statements of a nest: one for each value that is written out, with all terms of reductions over few values."""
+"""The statements of loops: one for each value that is written out, with all terms of reductions over few values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from itertools import product
 from sympy import S
 
 from nncodegen.ir import SAMPLE, Element, Program, Step
-from nncodegen.schedule.nest import Nest, Place, Storage
-from nncodegen.schedule.tree import Value
+from nncodegen.schedule.storage import Place, Storage
+from nncodegen.schedule.tree import Compute, Value
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,13 @@ def terms(step: Step, program: Program) -> list[Step]:
     return [numbered(step, dict(zip(step.over, values, strict=True))) for values in numbers]
 
 
-def statements(nest: Nest, program: Program, storage: Mapping[str, Storage]) -> tuple[tuple[Definition, ...], ...]:
-    """The statements of each part of a nest that reduces nothing in its loops but samples."""
-    if nest.sums and not nest.unrolled:
-        return (tuple(_statement(step, terms(step, program)) for step in nest.steps),)
-    parts = ([s for step in part for s in written_out(step, nest.unrolled, program)] for part in nest.parts)
+def statements(
+    compute: Compute, program: Program, storage: Mapping[str, Storage]
+) -> tuple[tuple[Definition, ...], ...]:
+    """Return the statements of each part of loops that reduce nothing but samples."""
+    if compute.sums and not compute.unrolled:
+        return (tuple(_statement(step, terms(step, program)) for step in compute.steps),)
+    parts = ([s for step in part for s in written_out(step, compute.unrolled, program)] for part in compute.parts)
     return tuple(_of_part(steps, program, storage) for steps in parts)
 
 
@@ -78,7 +80,7 @@ def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Stor
     with what it adds, and each product is added as it is computed.
     """
     own = [s for s in steps if SAMPLE in s.target.indices and storage[s.target.tensor].place is Place.LOCAL]
-    zeros = {step.target: S.Zero for step in own if step.expression == 0}  # no other nest reads them
+    zeros = {step.target: S.Zero for step in own if step.expression == 0}  # no other loop reads them
     summed = {e.tensor for step in steps for e in step.operands if e not in zeros}  # several of them, as by a sum
     zeros = {element: zero for element, zero in zeros.items() if element.tensor not in summed}
     steps = [step.xreplace(zeros) for step in steps if step.target not in zeros]

@@ -15,8 +15,13 @@
               | First(target, value, numbers)         the number of the first term that is not 0
               | Cut(kept, read)                       where the target wants it so, the loops end here and begin again
               | Move(target, source, rest)            a row of an array becomes that of another one, or 0
+              | Carry(step)                           what a loop in order hands on lies in the array that it reads
               | Call(shape, steps, ...)               a function of the runtime: a product, a copy, a sum
               | Fill(filling, target, ...)            a call that pads an array
+              | Compute(steps, ...)                   steps whose loops or calls are not written out yet
+
+Schedules begin with trees of ``Compute`` and the loops around (see ``loops``); rewrites make the others of them, and
+leave no ``Compute``. ``text`` tells a tree, ``verify`` checks it.
 
 An element is read from its local value, where there is one in the loops around, and otherwise from its place in memory,
 which the kernel knows. An index stands for its current value, or is a number.
@@ -24,23 +29,21 @@ which the kernel knows. An index stands for its current value, or is a number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
+from math import prod
 
 from sympy import Expr, Integer, S, sympify
 
-from nncodegen.ir import REDUCTIONS, Element, Equation, Solution, Step
-from nncodegen.schedule.around import Move
-from nncodegen.schedule.nest import Filling, Shape, When
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Solution, Step
+from nncodegen.schedule.extents import Extent
+from nncodegen.schedule.shapes import Filling, Shape, matrix_and_row
 from nncodegen.schedule.windows import Window
 
 SHORT = 16
 """Iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
-
-Extent = int | str
-"""Where a loop begins or ends: a number, or the name of one, as count, padded, begin, end, MODELS."""
 
 
 class Way(Enum):
@@ -61,7 +64,6 @@ class Combine(Enum):
     CHOOSE = "or"
     ADD_SCALED = "+= scale*"
     ADD_OR_SET = "+= or ="
-    DESCEND = "descends by"
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,22 @@ Test = Exists | Later | Equation
 """What holds for some values of indices."""
 
 
+class When(Enum):
+    """What is known only when a kernel runs, and decides which of two statements run."""
+
+    LOSS = "where the loss is wanted"
+    FEW = "for few samples"
+    MANY = "for many samples"
+    BLAS = "where there is a BLAS"
+    NO_BLAS = "where there is no BLAS"
+    ADDED = "where the gradient is added to what is there"
+
+
 class Asked(Enum):
     """What a caller decides, besides what ``When`` has."""
 
     NEW = "where nothing is added to"
+    DESCENT = "where parameters change at once"
 
 
 @dataclass(frozen=True)
@@ -277,7 +291,46 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Call:
+class Move:
+    """A row of an array becomes that of another one, or 0. It has the values of the indices ``rest``, and samples."""
+
+    target: Element
+    source: Element | None
+    rest: tuple[str, ...]
+
+    @classmethod
+    def of(cls, target: Element, at: str, source: Element | None, row: str, t: str) -> Move:
+        """A move between the rows that two arrays have at values of the index t: ``at`` of the target, ``row``."""
+
+        def first(element: Element, value: str) -> Element:
+            return Element(element.tensor, [value if index == t else "0" for index in element.indices])
+
+        rest = tuple(index for index in target.indices if index not in (SAMPLE, t))
+        return cls(first(target, at), first(source, row) if source else None, rest)
+
+    def __str__(self) -> str:
+        return f"{self.target} = {self.source or 0}"
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What a recurrence gives is what its operand had one time before: it lies in the same array, one row further."""
+
+    step: Step
+
+
+class _WithEnds:
+    """Knows where the loop over each index ends."""
+
+    ends: tuple[tuple[str, Extent], ...]
+
+    def end(self, index: str) -> Extent:
+        """Return where an index ends."""
+        return dict(self.ends)[index]
+
+
+@dataclass(frozen=True)
+class Call(_WithEnds):
     """A function of the runtime that computes steps at once.
 
     ``ends`` has the end of each index, ``innermost`` runs along the vectors. A row of the result may leave its last
@@ -291,28 +344,71 @@ class Call:
     ragged: bool = False
     window: Window | None = None
 
-    def end(self, index: str) -> Extent:
-        """Return where an index ends."""
-        return dict(self.ends)[index]
-
 
 @dataclass(frozen=True)
-class Fill:
+class Fill(_WithEnds):
     """A call that pads an array that a call has computed."""
 
     filling: Filling
     target: Element
     innermost: str
-    ends: tuple[tuple[str, Extent], ...]
+    ends: tuple[tuple[str, Extent], ...] = ()
 
-    def end(self, index: str) -> Extent:
-        """Return where an index ends."""
-        return dict(self.ends)[index]
+
+@dataclass(frozen=True)
+class Compute(_WithEnds):
+    """Steps that are computed together: by one nest of loops, or by a call, as their shape says.
+
+    The loops go over ``outer``, then ``reduced``, then (``samples``) over a tile; ``innermost`` is the index that runs
+    innermost, along the vectors. The indices ``unrolled`` have so few values that each has statements of its own in the
+    loop over the others. ``cuts`` are the tensors of each part, one after the other, where the target decides whether
+    the parts share their loops. ``ends`` says where the loop over each index ends, when that is known.
+    """
+
+    steps: tuple[Step, ...]
+    outer: tuple[str, ...] = ()
+    reduced: tuple[str, ...] = ()
+    samples: bool = False
+    innermost: str = SAMPLE
+    shape: Shape = Shape.LOOPS
+    unrolled: tuple[str, ...] = ()
+    cuts: tuple[frozenset[str], ...] = ()
+    ends: tuple[tuple[str, Extent], ...] = ()
+
+    @property
+    def parts(self) -> tuple[tuple[Step, ...], ...]:
+        """The steps of each part, or all of them in one."""
+        parts = (tuple(step for step in self.steps if step.target.tensor in names) for names in self.cuts)
+        return tuple(part for part in parts if part) or (self.steps,)
+
+    @property
+    def loops(self) -> tuple[str, ...]:
+        """All indices, from the outermost loop to the innermost."""
+        indices = (*self.outer, *self.reduced, *([SAMPLE] if self.samples else []))
+        return (*(i for i in indices if i != self.innermost), *(i for i in indices if i == self.innermost))
+
+    @property
+    def around(self) -> tuple[str, ...]:
+        """The indices of loops around a call: those of the rows that a matrix is multiplied with, one after another."""
+        if self.shape is not Shape.MATRIX_BY_ROW:
+            return ()
+        matrix, _ = matrix_and_row(self.steps[0])
+        return tuple(index for index in self.outer if index not in matrix.indices)
+
+    @property
+    def sums(self) -> tuple[Step, ...]:
+        """The steps that sum over the samples."""
+        return tuple(step for step in self.steps if SAMPLE in step.over)
+
+    @property
+    def read(self) -> frozenset[Element]:
+        """What the steps read."""
+        return frozenset(operand for step in self.steps for operand in step.operands)
 
 
 Statement = (
-    Group | Loop | Solve | If | Limits | Gather | Load | Let | Variable | Accumulate | Store | First | Cut | Move | Call
-    | Fill
+    Group | Loop | Solve | If | Limits | Gather | Load | Let | Variable | Accumulate | Store | First | Cut | Move
+    | Carry | Call | Fill | Compute
 )  # fmt: skip
 Tree = tuple[Statement, ...]
 
@@ -327,10 +423,30 @@ class Trees:
     after      what is computed from finished sums
     """
 
-    before: tuple[Tree, ...]
-    parts: tuple[tuple[int, Tree], ...]
+    before: tuple[Tree, ...] = ()
+    parts: tuple[tuple[int, Tree], ...] = ((0, ()),)
     measured: Tree = ()
     after: Tree = ()
+
+    @property
+    def tile(self) -> Tree:
+        """All parts, one behind the other."""
+        return tuple(statement for _, tree in self.parts for statement in tree)
+
+    @property
+    def in_turn(self) -> tuple[Tree, ...]:
+        """All trees, but the metrics behind everything else."""
+        return (*self.before, self.tile, self.after, self.measured)
+
+    @property
+    def in_order(self) -> tuple[Tree, ...]:
+        """All trees, in the order in which they run."""
+        return (*self.before, self.tile, self.measured, self.after)
+
+    @property
+    def phases(self) -> int:
+        """How often a kernel works through all samples."""
+        return 1 + max(phase for phase, _ in self.parts)
 
     @property
     def functions(self) -> tuple[tuple[str, Tree], ...]:
@@ -345,132 +461,19 @@ class Trees:
         found += [("metrics", self.measured), ("after", self.after)]
         return tuple((title, tree) for title, tree in found if tree)
 
+    def of_tile(self, change: Callable[[Tree], Tree]) -> Trees:
+        """Return trees with what a function makes of each part of a tile."""
+        return replace(self, parts=tuple((phase, change(tree)) for phase, tree in self.parts))
 
-def bodies(statement: Statement) -> tuple[Tree, ...]:
-    """Return the statements within a statement, in the order in which they run."""
-    if isinstance(statement, If):
-        return statement.body, statement.otherwise
-    return (statement.body,) if isinstance(statement, Group | Loop | Solve) else ()
-
-
-def walk(tree: Iterable[Statement]) -> Iterator[Statement]:
-    """Yield all statements, each before those within it."""
-    for statement in tree:
-        yield statement
-        for body in bodies(statement):
-            yield from walk(body)
+    def each(self, change: Callable[[Tree], Tree]) -> Trees:
+        """Return trees with what a function makes of each."""
+        before = tuple(map(change, self.before))
+        return replace(self.of_tile(change), before=before, measured=change(self.measured), after=change(self.after))
 
 
-def elements(tree: Iterable[Statement]) -> Iterator[Element]:
-    """Yield what statements read and compute."""
-    for statement in walk(tree):
-        match statement:
-            case Let() | Accumulate() | Store() | First():
-                yield from (*statement.value.operands, statement.target)
-            case Load():
-                yield statement.element
-            case Call():
-                yield from (e for step in statement.steps for e in (*step.operands, step.target))
-            case Move():
-                yield from (e for e in (statement.source, statement.target) if e is not None)
-            case If(Equation() as test, _, _) if test.data is not None:
-                yield test.data
-            case Gather() | Solve():
-                yield from (name for name, _ in statement.solution.terms if isinstance(name, Element))
-            case Fill():
-                yield statement.target
-
-
-def targets(tree: Iterable[Statement]) -> Iterator[Element]:
-    """Yield what statements compute, in their order."""
-    for statement in walk(tree):
-        match statement:
-            case Let() | Accumulate() | Store() | First():
-                yield statement.target
-            case Call():
-                yield from (step.target for step in statement.steps)
-
-
-def rewritten(tree: Tree, statements: dict[type, object]) -> Tree:
-    """Return a tree in which statements of some types are replaced by what a function of each makes of them."""
-    found: list[Statement] = []
-    for statement in tree:
-        match statement:
-            case Group() | Loop() | Solve():
-                statement = replace(statement, body=rewritten(statement.body, statements))
-            case If():
-                body, otherwise = (rewritten(each, statements) for each in bodies(statement))
-                statement = replace(statement, body=body, otherwise=otherwise)
-        rule = statements.get(type(statement))
-        found += rule(statement) if rule else [statement]  # type: ignore[operator]
-    return tuple(found)
-
-
-def show(tree: Iterable[Statement]) -> str:
-    """Return a tree as text, a line for each statement."""
-    return "\n".join(_lines(tree))
-
-
-def _lines(tree: Iterable[Statement], depth: int = 0) -> Iterator[str]:
-    for statement in tree:
-        if isinstance(statement, Group) and not statement.steps and not statement.title:
-            yield from _lines(statement.body, depth)
-            continue
-        yield from ("  " * depth + line for line in _head(statement).splitlines())
-        for number, body in enumerate(bodies(statement)):
-            if number and body:
-                yield "  " * depth + "else"
-            yield from _lines(body, depth + 1)
-
-
-def _head(statement: Statement) -> str:
-    match statement:
-        case Group():
-            steps = statement.steps
-            if statement.plain and len(steps) > 1:  # its statements are the steps
-                return f"{steps[0].target} to {steps[-1].target}"
-            return statement.title or "\n".join(map(str, steps))
-        case Loop():
-            begin, end = (statement.begin, statement.end)
-            span = f"from {end} down to {begin}" if statement.backward else f"from {begin} to {end}"
-            return f"for {statement.index} {span}, {statement.way.value}"
-        case Solve():
-            return f"with {statement.solution.index} = {statement.solution}, if below {statement.end}"
-        case If():
-            known = statement.condition
-            return known.value if isinstance(known, When | Asked) else f"if {known}"
-        case Limits():
-            return f"segment of {statement.length} of {statement.size} steps of {statement.index}"
-        case Gather():
-            return f"{statement.solution.index} = number in {statement.size}: {statement.solution}"
-        case Load():
-            return f"load {statement.element}"
-        case Let():
-            return f"let {statement.target} = {statement.value}"
-        case Variable():
-            return f"variable {statement.target} = {statement.start}"
-        case Accumulate():
-            return f"variable {statement.target} {_combined(statement)} {statement.value}"
-        case Store():
-            combine = "" if statement.combine is Combine.SET else f"{_combined(statement)} "
-            if statement.value.terms == (statement.target,):  # a local value goes to memory
-                return f"store {combine}{statement.target}"
-            return f"store {statement.target} {combine or '= '}{statement.value}"
-        case First():
-            return f"store {statement.target} = first of {statement.count}: {statement.value}"
-        case Cut():
-            return f"cut, keep {_listed(statement.kept)}, read {_listed(statement.read)}"
-        case Move():
-            return f"move {statement}"
-        case Call():
-            return f"call {statement.shape.value}: {'; '.join(map(str, statement.steps))}"
-        case Fill():
-            return f"fill with {statement.filling.value} {statement.target}"
-
-
-def _combined(statement: Store | Accumulate) -> str:
-    """How a value is combined with what is there."""
-    return f"{statement.operator}=" if statement.combine is Combine.CHOOSE else statement.combine.value
+def numbers_of(sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Return what each index counts for in the number of a term, given the sizes of all that number it."""
+    return tuple((index, prod([*sizes.values()][k:])) for k, index in enumerate(sizes, 1))
 
 
 def combine_of(operator: str) -> Combine:
@@ -483,7 +486,3 @@ def neutral_of(operator: str, count: int) -> Expr:
     if REDUCTIONS[operator].join is None:
         return Integer(count)
     return sympify(REDUCTIONS[operator].neutral) if REDUCTIONS[operator].neutral else S.Zero
-
-
-def _listed(elements: Sequence[Element]) -> str:
-    return ", ".join(map(str, elements)) or "nothing"

@@ -16,8 +16,9 @@ from nncodegen.schedule.formulas import formula_group
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, choose_layout
 from nncodegen.schedule.loops import make_kernel
-from nncodegen.schedule.plans import SideBySide
 from nncodegen.schedule.registers import Registers, in_registers
+from nncodegen.schedule.side_by_side import SideBySide
+from nncodegen.schedule.walks import steps_in
 
 STATEMENTS = 400
 """Statements of a gradient up to which it is written for registers: beyond, they do not hold it."""
@@ -42,7 +43,7 @@ def choose_unrolled(program: Program, layout: Layout, gradient: Kernel) -> tuple
         gradient = make_kernel(
             program, choose_layout(program, {}), "gradient", (), (program.loss, *program.gradient), outputs
         )
-    if sum(len(nest.steps) for nest in gradient.nests_with_metrics) > STATEMENTS:
+    if sum(1 for tree in gradient.trees.in_order for _ in steps_in(tree)) > STATEMENTS:
         return None, None
     group = formula_group(program, gradient) if formula else None
     return in_registers(program, gradient), group

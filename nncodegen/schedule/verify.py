@@ -8,39 +8,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from nncodegen.errors import ProgramError
-from nncodegen.ir import SAMPLE, Element, Equation, Program, Solution
-from nncodegen.schedule.around import Move
-from nncodegen.schedule.kernel import SINGLE_SAMPLE, Kernel
+from nncodegen.ir import SAMPLE, Element, Equation, Program, Solution, Step
+from nncodegen.schedule.extents import BEGIN, END, SEGMENTS, Extent, of_beside
+from nncodegen.schedule.kernel import Kernel, Role
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.lifetimes import Lifetimes, Range
-from nncodegen.schedule.nest import Place, Role
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.storage import Place
+from nncodegen.schedule.text import show
 from nncodegen.schedule.tree import (
     Accumulate,
     Call,
+    Carry,
     Combine,
-    Extent,
+    Compute,
+    Exists,
     First,
     Gather,
     Group,
     If,
+    Later,
     Let,
     Limits,
     Load,
     Loop,
+    Move,
     Solve,
     Statement,
     Store,
     Tree,
+    Trees,
     Value,
     Variable,
     Way,
-    show,
 )
+from nncodegen.schedule.walks import targets, walk
 
 LOCAL = (Place.LOCAL, Place.VARIABLE)
 """Places that are not in memory."""
@@ -58,12 +65,35 @@ def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> int:
     indices = {step.target.tensor: step.target.indices for step in program.steps}
     check = _Check(kernel, program, layout, Lifetimes(indices))
     for title, tree in kernel.trees.functions:
-        if title != "metrics" and kernel.plan is not SINGLE_SAMPLE:  # which are behind the last part, as is all of one
+        if (
+            title != "metrics" and kernel.plan.units is not Role.VECTOR
+        ):  # which are behind the last part, as is all of one
             check.local.clear()
         check.tree(tree, _Scope({SAMPLE: (0, check.samples - 1)}))
     for clash in check.lifetimes.clashes():
         raise ProgramError(f"the loops of the kernel {kernel.name} of {program.name}: {clash}")
     return check.reached
+
+
+def verify_order(trees: Trees, outside: Container[str], rewrite: str) -> None:
+    """Check that steps come behind those that they read, in trees whose places are not known yet.
+
+    Raises ProgramError, with the name of the rewrite that has left them, and the step.
+    """
+    known = set[str]()
+    for statement in (each for _, tree in trees.functions for each in walk(tree)):
+        match statement:
+            case Carry(step):
+                known.add(step.target.tensor)
+            case Move(target):
+                known.add(target.tensor)
+            case Compute(steps):
+                for step in steps:
+                    missing = [e for e in step.operands if e.tensor not in known and e.tensor not in outside]
+                    if missing:
+                        what = f"{missing[0]} is used before it is defined, in: {step}"
+                        raise ProgramError(f"the rewrite {rewrite} has left an invalid tree: {what}")
+                    known.add(step.target.tensor)
 
 
 @dataclass(frozen=True)
@@ -91,9 +121,14 @@ class _Check:
     layout: Layout
     lifetimes: Lifetimes
     local: set[str] = field(default_factory=set)
-    written: set[tuple[Place, int]] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
+    """The tensors that have been written to memory."""
+    homes: dict[str, set[Loop]] = field(default_factory=dict)
+    """The loops in each iteration of which a tensor takes the place of the one before, and is read."""
     conditions: int = 0
     segments: Limits | None = None
+    grouped: bool = False
+    """Whether a statement is one of those that make some steps."""
     reached: int = 0
     """The values of work memory up to the last that is read or written."""
 
@@ -130,18 +165,14 @@ class _Check:
             case Loop():
                 self._loop(statement, scope)
             case Solve(solution, end, body):
-                self._operands((e for e, _ in solution.terms if isinstance(e, Element)), statement, scope)
-                inside = scope.within({solution.index: (0, self._extent(end, scope) - 1)})
-                self._body(body, _Scope(inside.ranges, inside.loops, {**scope.given, solution.index: solution}))
+                self._body(body, self._solved(solution, self._extent(end, scope), statement, scope))
             case If():
                 self._if(statement, scope)
             case Limits():
                 self.segments = statement
                 return scope.within(self._of_segments(statement))
             case Gather(solution, size):
-                self._operands((e for e, _ in solution.terms if isinstance(e, Element)), statement, scope)
-                inside = scope.within({solution.index: (0, size - 1)})
-                return _Scope(inside.ranges, inside.loops, {**scope.given, solution.index: solution})
+                return self._solved(solution, size, statement, scope)
             case Load(element):
                 self._bounds(element, statement, scope)
             case Let(target, value):
@@ -161,17 +192,27 @@ class _Check:
                 self.lifetimes.now += 1
                 self._operands([statement.source] if statement.source else [], statement, scope)
                 self._write(statement.target, statement, scope, computes=False)
+            case Carry(step):
+                self._carry(step, statement)
             case Call():
                 self._call(statement, scope)
+            case Compute():
+                self._compute(statement, scope)
         return scope
+
+    def _solved(self, solution: Solution, size: int, statement: Statement, scope: _Scope) -> _Scope:
+        """The scope in which an equation has given an index one of its values."""
+        self._operands((e for e, _ in solution.terms if isinstance(e, Element)), statement, scope)
+        given = {**scope.given, solution.index: solution}
+        return _Scope({**scope.ranges, solution.index: (0, size - 1)}, scope.loops, given)
 
     def _group(self, group: Group, scope: _Scope) -> None:
         segments = self.segments
         if group.steps:
             self.lifetimes.now += 1
-            self.tree(group.body, scope)
-        else:
-            self._body(group.body, scope)
+            self.grouped = True
+        self.tree(group.body, scope)
+        self.grouped = False
         self.segments = segments
 
     def _if(self, statement: If, scope: _Scope) -> None:
@@ -188,11 +229,11 @@ class _Check:
             return
         first = self.lifetimes.now + 1
         span = (begin, end - 1)
-        if loop.begin == "begin" and self.segments:
+        if loop.begin == BEGIN and self.segments:
             span = (0, self.segments.size - 1)
         self._body(loop.body, scope.inside(loop, span))
         if loop.way is Way.IN_ORDER:
-            index = self.segments.index if self.segments and loop.index == "segment" else loop.index
+            index = self.segments.index if self.segments and loop.index == SEGMENTS else loop.index
             self.lifetimes.loop(first, index)
 
     def _extent(self, extent: Extent, scope: _Scope, least: bool = False) -> int:
@@ -206,39 +247,73 @@ class _Check:
         """The numbers that are known in a segment."""
         last = limits.size - 1
         return {
-            "begin": (0, (limits.count - 1) * limits.length), "end": (0, limits.size),
+            BEGIN: (0, (limits.count - 1) * limits.length), END: (0, limits.size),
             "(end - 1)": (0, last), "(end - begin - 1)": (0, limits.length - 1),
         }  # fmt: skip
 
-    def _call(self, call: Call, scope: _Scope) -> None:
+    def _call(self, call: Call | Compute, scope: _Scope) -> None:
         ends = {index: (0, self._extent(end, scope) - 1) for index, end in call.ends}
         inside = scope.within(ends)
         own = {step.target.tensor for step in call.steps[:-1]}
         for step in call.steps:
-            self._operands((e for e in step.operands if e.tensor not in own), call, inside)
-        self._write(call.steps[-1].target, call, inside)
+            self._operands((e for e in step.operands if e.tensor not in own), call, inside, at_once=True)
+        self._write(call.steps[-1].target, call, inside, at_once=True)
+
+    def _carry(self, step: Step, statement: Statement) -> None:
+        """A recurrence has the memory of what it reads."""
+        places = [self.kernel.storage[name] for name in (step.target.tensor, step.operands[0].tensor)]
+        if len({(known.place, known.offset, known.strides) for known in places}) > 1:
+            self._fail(f"{step.target} does not lie where {step.operands[0]} does", statement)
+
+    def _compute(self, compute: Compute, scope: _Scope) -> None:
+        """Steps whose loops are not written out yet: one after the other, or a call."""
+        if not self.grouped:
+            self.lifetimes.now += 1
+        if compute.shape is not Shape.LOOPS:
+            self._call(compute, scope)
+            return
+        local, own = set(self.local), set[str]()
+        at_once = bool(compute.reduced)  # a reduction writes before it has read everything
+        for step in compute.steps:
+            self._operands((e for e in step.operands if e.tensor not in own), compute, scope, at_once)
+            own.add(step.target.tensor)  # which has a local value
+            if step.target.tensor not in self.kernel.memory.crossing:
+                self._write(step.target, compute, scope, at_once=at_once)
+        if compute.loops:
+            self.local = {name for name in self.local if name in local or name in self._variables}
 
     # Values.
 
     def _value(self, value: Value, statement: Statement, scope: _Scope) -> None:
+        near = {test.index.split()[0] for test in value.where if isinstance(test, Exists | Later)}
+        loops = (loop for loop in scope.loops if loop.index in near and loop.way is Way.IN_ORDER)
+        written, self.written = self.written, self.written | {e.tensor for loop in loops for e in targets(loop.body)}
         self._operands(value.operands, statement, scope)
+        self.written = written
         for test in value.where:
             if isinstance(test, Equation) and test.data is not None:
                 self._operands([test.data], statement, scope)
 
-    def _operands(self, elements: Iterable[Element], statement: Statement, scope: _Scope) -> None:
+    def _operands(
+        self, elements: Iterable[Element], statement: Statement, scope: _Scope, at_once: bool = False
+    ) -> None:
+        """What a statement reads, as one of many iterations or all of it ``at_once``."""
         for element in elements:
             known = self.kernel.storage[element.tensor]
             if element.tensor in self.local:
                 continue
             if known.place in LOCAL:
                 self._fail(f"{element} is used before it is defined", statement)
-            if known.place in (Place.ARRAY, *SUMS) and (known.place, known.offset) not in self.written:
-                self._fail(f"{element} is read before anything is written there", statement)
+            if known.place in (Place.ARRAY, *SUMS) and element.tensor not in self.written:
+                self._fail(f"{element} is read before it is written", statement)
+            if any(
+                loop.index in element.indices and loop not in scope.loops for loop in self.homes.get(element.tensor, ())
+            ):
+                self._fail(f"{element} is read where another iteration has taken its place", statement)
             rows = self.layout.padding * self.samples if known.place is Place.ARRAY else 0
             position = self._bounds(element, statement, scope, rows)
             if known.place is Place.ARRAY:
-                self.lifetimes.use(element, position, known, isinstance(statement, Call))
+                self.lifetimes.use(element, position, known, at_once)
 
     def _bounds(self, element: Element, statement: Statement, scope: _Scope, room: int = 0) -> Range:
         """The places of an element, from the first to the last. Raises ProgramError where one is outside, with room."""
@@ -263,6 +338,9 @@ class _Check:
             return int(index), int(index)
         if index == "count - 1":
             return 0, self.samples - 1
+        if neighbour := of_beside(index):  # which is read where there is such a value
+            least, most = self._range(neighbour[0], scope)
+            return (least, most - 1) if neighbour[1] < 0 else (least + 1, most)
         size = self.program.sizes.get(index)
         return 0, (size or self.samples) - 1
 
@@ -272,28 +350,31 @@ class _Check:
         kernel, program = self.kernel, self.program
         padding = self.layout.padding if kernel.plan.models is not Role.VECTOR else 0
         parameters = program.parameter_count
+        derivatives = max(parameters, sum(program.count(element.indices) for element in program.gradient))
         return {
-            Place.ARRAY: kernel.arrays,
-            Place.SUM: kernel.sums,
+            Place.ARRAY: kernel.memory.arrays,
+            Place.SUM: kernel.memory.sums,
             Place.PARAMETER: parameters + padding,  # behind the last, there is room for a vector
-            Place.GRADIENT: parameters + padding,
-            Place.GRADIENT_SUM: max(parameters, kernel.gradient_sums) + padding,
+            Place.GRADIENT: derivatives + padding,
+            Place.GRADIENT_SUM: max(parameters, kernel.memory.gradient_sums) + padding,
             Place.INPUT: sum(tensor.size for tensor in program.inputs),
             Place.TARGET: sum(tensor.size for tensor in program.targets),
-            Place.OUTPUT: sum(program.count(element.indices) for element in program.outputs),
+            Place.OUTPUT: kernel.memory.outputs or sum(program.count(e.indices) for e in program.outputs),
         }
 
     # Memory.
 
-    def _write(self, target: Element, statement: Statement, scope: _Scope, computes: bool = True) -> None:
+    def _write(
+        self, target: Element, statement: Statement, scope: _Scope, computes: bool = True, at_once: bool = False
+    ) -> None:
         known = self.kernel.storage[target.tensor]
         if known.place in LOCAL:
             self.local.add(target.tensor)
             return
         position = self._bounds(target, statement, scope)
-        self.written.add((known.place, known.offset))
+        self.written.add(target.tensor)
         if known.place is Place.ARRAY:
-            life = self.lifetimes.use(target, position, known, isinstance(statement, Call), writes=True)
+            life = self.lifetimes.use(target, position, known, at_once, writes=True)
             life.computed |= computes
 
     def _apart(self, statement: Store | First, scope: _Scope) -> None:
@@ -307,7 +388,10 @@ class _Check:
                 moving |= {name for name, _ in scope.given[index].terms if isinstance(name, str)}
         combines = isinstance(statement, First) or statement.combine in (Combine.ADD, Combine.CHOOSE)
         for loop in scope.loops:
-            if loop.way in (Way.IN_ORDER, Way.LANES) or loop.index in moving:
+            once = (loop.begin, loop.end) == (0, 1)
+            if loop.way in (Way.IN_ORDER, Way.LANES) or loop.index in moving or once:
                 continue
-            if not combines or loop.way is Way.INDEPENDENT:
+            if known.place is Place.ARRAY and loop.way is Way.IN_TURN and loop.index in target.indices:
+                self.homes.setdefault(target.tensor, set()).add(loop)  # the next iteration takes its place
+            elif not combines or loop.way is Way.INDEPENDENT:
                 self._fail(f"iterations over {loop.index} write to one place", statement)

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Step
-from nncodegen.schedule.nest import Storage
+from nncodegen.schedule.extents import BEGIN
+from nncodegen.schedule.storage import Storage
 
 LISTS = ("rows", "terms", "columns")
 """What the lists are of."""
@@ -67,7 +68,7 @@ class Window:
 
     def counted(self, indices: tuple[str, ...]) -> tuple[str, ...]:
         """The indices; where the steps of a segment are among them, also its begin, from which its arrays count."""
-        return (*indices, "begin") if self.time in indices else indices
+        return (*indices, BEGIN) if self.time in indices else indices
 
     def place(self, element: Element, storage: Storage) -> Linear:
         """Where an element lies, by the indices of loops and lists."""
@@ -80,7 +81,7 @@ class Window:
                 counts[name] = counts.get(name, 0) + factor * stride
             rest += equation.offset * stride if equation else 0
         counts.pop(SAMPLE, None)
-        return counts | ({"begin": -counts[storage.within]} if counts.get(storage.within) else {}), rest
+        return counts | ({BEGIN: -counts[storage.within]} if counts.get(storage.within) else {}), rest
 
 
 def window_of(step: Step, program: Program, lengths: Mapping[str, int] | None = None) -> Window | None:

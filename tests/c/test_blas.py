@@ -20,7 +20,10 @@ import nncodegen as nn
 from nncodegen.bench.workloads import MODELS
 from nncodegen.build import Built, load
 from nncodegen.ir import SAMPLE
+from nncodegen.schedule import Shape
 from nncodegen.schedule import blas as choice
+from nncodegen.schedule.tree import Call, Group
+from nncodegen.schedule.walks import walk
 from nncodegen.targets import INCLUDE
 from tests.support.compilers import compile_strictly, sanitized
 from tests.support.models import classifier, gradient_of
@@ -47,9 +50,12 @@ def innermost(layout, units):
 
 
 def products(schedule, kernel):
-    """The shapes of the products of a kernel."""
+    """The shapes of the products of a kernel, where there is a BLAS."""
     (found,) = (k for k in schedule.kernels if k.name == kernel)
-    return [nest.shape.name for nest in found.tile if nest.steps[0].target.tensor in schedule.layout.blas]
+    groups = [
+        s for s in walk(found.trees.tile) if isinstance(s, Group) and s.steps[0].target.tensor in schedule.layout.blas
+    ]
+    return [next(s for s in walk([group]) if isinstance(s, Call)).shape.name for group in groups]
 
 
 def load_anew(built, folder):
@@ -411,9 +417,9 @@ def test_choices():
     assert "s1 (6 x 7): blocks of our own, as asked for\n" in none.show()
     some = scheduled(model, blas=["d_W2", "s1"], tile=512)
     assert (some.layout.blas, some.tile) == (("s1", "d_W2"), 512)
-    kernel = some.kernels[-1]
-    assert sum(nest.shape.name == "BLAS" for nest in kernel.tile) == 2
-    assert all(SAMPLE in nest.steps[0].indices for nest in kernel.tile if nest.shape.name == "BLAS")
+    calls = [s for s in walk(some.kernels[-1].trees.tile) if isinstance(s, Call) and s.shape is Shape.BLAS]
+    assert len(calls) == 2
+    assert all(SAMPLE in call.steps[0].indices for call in calls)
 
 
 @pytest.mark.parametrize(

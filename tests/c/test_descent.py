@@ -56,8 +56,8 @@ def test_which_models_descend():
         name: nn.compile_model(m, "float32", until="schedule")["schedule"].kernels[-1] for name, m in MODELS.items()
     }
     assert all(kernel.descends for kernel in kernels.values())
-    assert kernels["parts of vectors"].in_place == {"d_W1", "d_W2", "d_W3", "d_b1", "d_b2"}
-    assert kernels["sums elsewhere"].in_place == {"d_W2", "d_W3", "d_b1", "d_b2"}
+    assert kernels["parts of vectors"].memory.in_place == {"d_W1", "d_W2", "d_W3", "d_b1", "d_b2"}
+    assert kernels["sums elsewhere"].memory.in_place == {"d_W2", "d_W3", "d_b1", "d_b2"}
 
 
 ALIKE = ("one layer", "noise")

@@ -9,10 +9,11 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.ir import SAMPLE
-from nncodegen.schedule.loops import MOST, SUM, TERMS
+from nncodegen.schedule.fuse import MOST, SUM
+from nncodegen.schedule.loops import TERMS
 from tests.support.built import stage
 from tests.support.compilers import COMPILERS, OF_FORMULAS, compile_strictly, vectorized
+from tests.support.placed import in_tile, placed
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
 
@@ -72,13 +73,13 @@ def test_loops_and_functions_are_short():
     text = sources.files[f"{sources.module}.c"]
     parts = re.findall(r"^static HOT void (\w+)_part_(\d+)\(", text, re.MULTILINE)
     assert {name for name, _ in parts} == {"predict", "loss", "gradient"}
-    scheduled = stage(waves(50), "schedule", fit=False)
-    for kernel in scheduled.kernels:
-        assert len(kernel.tile) > 1
-        assert all(len(nest.steps) <= MOST for nest in kernel.tile)
-        for nest in kernel.tile:
-            assert sum(SAMPLE in step.over for step in nest.steps) * SUM <= MOST
-            assert all(len(sympy.Add.make_args(step.expression)) <= TERMS + 1 for step in nest.steps)
+    for kernel in placed(waves(50)).kernels:
+        loops = in_tile(kernel)
+        assert len(loops) > 1
+        for each in loops:
+            assert len(each.steps) <= MOST
+            assert len(each.sums) * SUM <= MOST
+            assert all(len(sympy.Add.make_args(step.expression)) <= TERMS + 1 for step in each.steps)
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
@@ -110,5 +111,5 @@ def test_no_warnings(compilers, tmp_path):
 def test_registers_hold_more_than_a_loop():
     """A formula that takes several loops may still train in registers, and its models in lanes."""
     scheduled = stage(waves(12), "schedule", fit=False)
-    assert len(scheduled.kernels[-1].tile) > 1
+    assert len(scheduled.gradient.trees.tile) > 1
     assert scheduled.unrolled

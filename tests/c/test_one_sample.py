@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import nncodegen as nn
 from nncodegen.ir import SAMPLE
 from nncodegen.schedule import Place
+from nncodegen.schedule.walks import steps_in
 from tests.support.models import gradient_of
 from tests.support.search import examples
 
@@ -257,9 +258,9 @@ def test_what_runs_alone():
     """All but formulas and the longest gradients; what the gradient changes, its last loops write."""
     layers = [nn.Dense(20, "tanh")] * 3
     rows = nn.compile_model(nn.Sequential([*layers, nn.Dense(2)], 7), until="schedule")["schedule"].single_sample
-    places = [rows.gradient.storage[step.target.tensor].place for nest in rows.gradient.after for step in nest.steps]
+    places = [rows.gradient.place(step.target) for step in steps_in(rows.gradient.trees.after)]
     assert places == [Place.GRADIENT] * 8
-    assert SAMPLE not in {index for nest in rows.gradient.tile for step in nest.steps for index in step.indices}
+    assert SAMPLE not in {index for step in steps_in(rows.gradient.trees.tile) for index in step.indices}
     deep = nn.Sequential([*layers * 12, nn.Dense(2)], 7)
     assert nn.compile_model(deep, until="schedule")["schedule"].single_sample.gradient is None
     a, x, y = sympy.symbols("a x y")

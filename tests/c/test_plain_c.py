@@ -17,7 +17,7 @@ from nncodegen.ir import Element, evaluate
 from nncodegen.ir.evaluate import interpret
 from nncodegen.schedule.plain import plan_gradient, plan_outputs
 from tests.support.exports import EXPORTS, FORMULAS, MINE, NOISY, RULES, RULES_OF_ONES_OWN, deep, formula
-from tests.support.loops import random_program, values_of
+from tests.support.loops import random_program, results_of, values_of
 from tests.support.models import gradient_of, parameter_count
 from tests.support.plain import COMPILERS, REALS, compiled, loaded
 from tests.support.runtime import HEADERS
@@ -189,7 +189,8 @@ def test_random_programs(seed, random_functions):
     programs, library = random_functions
     program = programs[seed]
     parameters = np.random.default_rng(seed).uniform(-1, 1, program.parameter_count)
-    expected, loss = values_of(program, parameters)
+    values = values_of(program, parameters, 0.75)
+    expected = results_of(program, values)
     work = np.full(1 + max(plan_outputs(program).work, plan_gradient(program).work), np.nan)
     outputs, derivatives = np.full(len(expected), np.nan), np.full(len(expected), 2.0)
     for kind in ("outputs", "gradient"):
@@ -197,7 +198,7 @@ def test_random_programs(seed, random_functions):
         function.restype = ctypes.c_double
         arrays = [ctypes.c_void_p(array.ctypes.data) for array in (outputs, derivatives, work)]
         found = function(ctypes.c_void_p(parameters.ctypes.data), ctypes.c_double(0.75), *arrays)
-    assert found == pytest.approx(loss, rel=1e-12, abs=1e-12)
+    assert found == pytest.approx(values["loss"], rel=1e-12, abs=1e-12)
     assert outputs == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert derivatives - 2 == pytest.approx(expected, rel=1e-11, abs=1e-11)
 

@@ -6,6 +6,8 @@ import pytest
 import nncodegen as nn
 from nncodegen.ir import evaluate
 from nncodegen.schedule import Shape
+from nncodegen.schedule.tree import Call, Loop, Way
+from nncodegen.schedule.walks import walk
 from tests.support.built import built, stage
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
@@ -54,8 +56,8 @@ def test_a_single_sequence_has_a_kernel_of_its_own():
 def test_a_single_sequence_is_multiplied_with_rows_of_weights():
     """All gates are the rows of one matrix, in a loop over time; where windows have weights, there are tiles alone."""
     single = stage(nn.Sequential([nn.LSTM(5)], (2, 6), name="gates"), "schedule").single_sample
-    products = [nest for nest in single.predict.tile if nest.repeat and nest.shape is Shape.MATRIX_BY_ROW]
-    assert [nest.reduced for nest in products] == [step.over for nest in products for step in nest.steps]
+    loops = [each for each in walk(single.predict.trees.tile) if isinstance(each, Loop) and each.way is Way.IN_ORDER]
+    products = [call for call in walk(loops) if isinstance(call, Call) and call.shape is Shape.MATRIX_BY_ROW]
     assert len(products) == 2
     windows = nn.Sequential([nn.Conv1D(2, 3), nn.LSTM(2)], (5, 1), name="windows")
     assert stage(windows, "schedule").single_sample is None

@@ -7,6 +7,10 @@ import nncodegen as nn
 from nncodegen.certify.scheduled import carried_out
 from nncodegen.errors import ModelError
 from nncodegen.ir import evaluate
+from nncodegen.schedule import Place
+from nncodegen.schedule.extents import SEGMENTS
+from nncodegen.schedule.tree import Loop
+from nncodegen.schedule.walks import steps_in, walk
 from tests.support.built import built, stage
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
@@ -119,7 +123,7 @@ def arrays(steps, layers, **choices):
     """The values of the work memory of a tile, and the length of the C."""
     model = stack(*layers, steps=steps)
     text = "".join(text for file, text in stage(model, "emit", **choices).files.items() if file.endswith(".c"))
-    return max(kernel.arrays for kernel in stage(model, "schedule", **choices).sharing), len(text)
+    return max(kernel.memory.arrays for kernel in stage(model, "schedule", **choices).sharing), len(text)
 
 
 def test_memory_is_that_of_the_segments():
@@ -140,7 +144,11 @@ def test_a_stack_keeps_no_outputs_of_all_steps():
     both = [nn.Bidirectional(nn.GRU(4, return_sequences=True)), nn.GRU(4)]
     for layers, kept in ((one, False), (both, True)):
         kernel = stage(stack(*layers, steps=40), "schedule", segment_length=5).gradient
-        assert any(nest.segments.whole for nest in kernel.tile if nest.segments) is kept
+        loops = [each for each in walk(kernel.trees.tile) if isinstance(each, Loop) and each.index == SEGMENTS]
+        inside = {step.target for loop in loops for step in steps_in(loop.body) if "i" in step.target.indices}
+        assert inside
+        whole = [e for e in inside if kernel.place(e) is Place.ARRAY and not kernel.storage[e.tensor].within]
+        assert bool(whole) is kept
 
 
 def test_a_schedule_tells_its_segments():

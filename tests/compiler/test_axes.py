@@ -9,21 +9,9 @@ from nncodegen.passes.latency import ready
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.schedule import FORMULA, LAYERS, NO_CHOICES, SINGLE_SAMPLE, Place, Role, Shape, When
 from nncodegen.schedule.formulas import WINDOW, cost, in_loops, shared
-from nncodegen.schedule.tree import (
-    Call,
-    Fill,
-    Group,
-    If,
-    Let,
-    Load,
-    Loop,
-    Store,
-    Way,
-    bodies,
-    elements,
-    show,
-    targets,
-)
+from nncodegen.schedule.text import show
+from nncodegen.schedule.tree import Call, Fill, Group, If, Let, Load, Loop, Store, Way
+from nncodegen.schedule.walks import bodies, elements, targets, walk
 
 a, b, c, x, y = sympy.symbols("a b c x y")
 
@@ -134,13 +122,14 @@ def test_products_of_blas_run_in_blocks_without_one():
         found = [s for s, _ in statements_of(kernel) if isinstance(s, If)]
         products = [s for s in found if s.condition is When.BLAS]
         assert products
+        packs = [s for s in walk(kernel.trees.before[0]) if isinstance(s, Call) and s.shape is Shape.PACK]
         for product in products:
             assert product.body[0].shape is Shape.BLAS
-            assert not set(kernel.copies) & set(product.body[0].steps[0].operands)
+            assert not set(targets(packs)) & set(product.body[0].steps[0].operands)
             (blocks,) = product.otherwise
             assert blocks.shape in (Shape.CONTRACT, Shape.ACCUMULATE, Shape.DOT_PRODUCTS_OF_SAMPLES)
         copies = {e for s in found if s.condition is When.NO_BLAS for e in targets([s])}
-        assert copies == set(kernel.copies)
+        assert copies == set(targets(packs))
 
 
 def test_what_the_loss_alone_needs_runs_on_request():
@@ -188,10 +177,10 @@ def test_loops_over_models_are_short():
     """Statements of a group of models stand in loops that a core overlaps; what goes across lies in arrays."""
     group = scheduled(perceptron_model).side_by_side
     kernel = group.kernel
-    assert len(kernel.tile) > 2
-    for nest in kernel.tile:
-        assert len(nest.steps) == 1 or sum(map(cost, nest.steps)) <= WINDOW
-    loops = [nest.steps for nest in kernel.tile]
+    loops = [each.steps for each in walk(kernel.trees.tile) if isinstance(each, Group) and each.steps]
+    assert len(loops) > 2
+    for steps in loops:
+        assert len(steps) == 1 or sum(map(cost, steps)) <= WINDOW
     arrays = {name for name, storage in kernel.storage.items() if storage.place is Place.ARRAY}
     assert {*shared(loops)} == arrays
     steps = [step for loop in loops for step in loop]

@@ -1,50 +1,108 @@
 """Plain loops for one sample: they compute the program, whatever is fused and whichever arrays share memory."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncodegen.schedule.nest import Place
+from nncodegen.certify.carry_out import memory_after
+from nncodegen.certify.memory import OtherValueError
+from nncodegen.errors import ProgramError
+from nncodegen.schedule import plain
 from nncodegen.schedule.plain import plan_gradient, plan_loss, plan_outputs
-from tests.support.loops import Run, random_program, values_of
+from nncodegen.schedule.storage import Place
+from nncodegen.schedule.tree import Let, Store
+from nncodegen.schedule.walks import rewritten
+from tests.support.loops import random_program, results_of, values_of
 from tests.support.search import examples
 
 seeds = st.integers(0, 2**32)
 
+NONE = np.zeros((1, 0))
+"""The inputs and the targets of a sample that has none."""
 
-def drawn(seed):
-    """A random program, its parameters, its results and its loss."""
-    generator = random.Random(seed)
-    program = random_program(generator)
+
+def drawn(seed, weight=0.75):
+    """A random program, and the values of all of its tensors."""
+    program = random_program(random.Random(seed))
     parameters = np.random.default_rng(seed).uniform(-1, 1, program.parameter_count)
-    return program, parameters, *values_of(program, parameters)
+    return program, values_of(program, parameters, weight)
+
+
+def carried_out(one, values):
+    """The memory that a kernel leaves. Every step is compared with the evaluator."""
+    return memory_after(one.kernel, one.program, values, NONE, NONE)
 
 
 @given(seeds)
 @examples(80)
 def test_outputs(seed):
     """Outputs of random programs are those of the evaluator: equal outputs, parameters and sums among them."""
-    program, parameters, expected, _ = drawn(seed)
-    run = Run(plan_outputs(program), parameters)
-    assert run.memory[Place.OUTPUT] == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    program, values = drawn(seed)
+    expected = results_of(program, values)
+    memory = carried_out(plan_outputs(program), values)
+    assert memory.columns[Place.OUTPUT][0] == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 @given(seeds)
 @examples(80)
 def test_gradients(seed):
-    """Derivatives are added to what is there, and the loss is there when they are."""
-    program, parameters, expected, loss = drawn(seed)
-    run = Run(plan_gradient(program), parameters)
-    assert run.memory[Place.GRADIENT] == pytest.approx(expected, rel=1e-12, abs=1e-12)
-    assert run.local("loss") == pytest.approx(loss, rel=1e-12, abs=1e-12)
+    """Derivatives are added to what is there."""
+    program, values = drawn(seed)
+    expected = results_of(program, values)
+    found = carried_out(plan_gradient(program), values).flat[Place.GRADIENT][: len(expected)]
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 @given(seeds)
 @examples(20)
 def test_losses(seed):
     """The loss of a sample has no weight."""
-    program, parameters, _, loss = drawn(seed)
-    assert Run(plan_loss(program), parameters).local("loss") == pytest.approx(loss / 0.75, rel=1e-12, abs=1e-12)
+    program, values = drawn(seed, weight=1.0)
+    one = plan_loss(program)
+    assert one.kernel.place(one.program.loss) is Place.LOCAL
+    memory = carried_out(one, values)
+    assert memory.local(one.program.loss) == pytest.approx(values["loss"], rel=1e-12, abs=1e-12)
+    other = {**values, "loss": values["loss"] + 1}
+    with pytest.raises(OtherValueError):
+        carried_out(one, other)
+
+
+@given(seeds)
+@examples(20)
+def test_a_fault_is_named(seed):
+    """Where a value is doubled, the step is named; where two arrays are put in one place, the plan is refused."""
+    program, values = drawn(seed)
+    one = plan_gradient(program)
+    names = [name for name, known in one.kernel.storage.items() if known.place in (Place.LOCAL, Place.ARRAY)]
+    for wrong in [name for name in names if name in values and np.any(values[name])][:3]:
+
+        def doubled(statement, wrong=wrong):
+            own = statement.target.tensor == wrong and statement.value.terms != (statement.target,)
+            value = replace(statement.value, terms=tuple(2 * term for term in statement.value.terms))
+            return (replace(statement, value=value) if own else statement,)
+
+        tree = rewritten(one.tree, {Let: doubled, Store: doubled})
+        if tree != one.tree:
+            planted = replace(one.kernel, trees=replace(one.kernel.trees, parts=((0, tree),)))
+            with pytest.raises(OtherValueError) as caught:
+                memory_after(planted, one.program, values, NONE, NONE)
+            assert caught.value.step.startswith(wrong)
+
+
+def test_arrays_in_one_place_are_refused(monkeypatch):
+    """Trees of plain loops are verified as all others are."""
+    place = plain._arrays
+
+    def everything_at_the_beginning(*arguments):
+        storage, work = place(*arguments)
+        moved = {n: replace(s, offset=0) if s.place is Place.ARRAY else s for n, s in storage.items()}
+        return moved, work
+
+    monkeypatch.setattr(plain, "_arrays", everything_at_the_beginning)
+    program = random_program(random.Random(3))
+    with pytest.raises(ProgramError, match="lie in the same memory while both are used"):
+        plan_gradient(program)

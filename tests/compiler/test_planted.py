@@ -17,7 +17,8 @@ from nncodegen.errors import ProgramError
 from nncodegen.ir import functions
 from nncodegen.passes import rules
 from nncodegen.runtime.python.certificate import Certificate
-from nncodegen.schedule import arrays, lowering, places, statements, tree, windows
+from nncodegen.schedule import arrays, lowering, places, statements, tree, walks, windows
+from nncodegen.schedule.walks import targets
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -142,8 +143,10 @@ def strides_lost(patch):
 def one_row_for_all_times(patch):
     """What a loop over time leaves for the reverse sweep lies in one row, which holds the last time alone."""
 
-    def all_of_them(nests, kept):
-        return frozenset(s.target.tensor for n in nests if n.repeat for s in n.steps if s.target.tensor not in kept)
+    def all_of_them(sites, kept):
+        return frozenset(
+            e.tensor for site in sites if site.time for e in targets([site.compute]) if e.tensor not in kept
+        )
 
     patch.setattr(places, "in_one_row", all_of_them)
 
@@ -184,7 +187,7 @@ def test_a_fault_in_the_loops_of_a_single_sample():
         )
         assert carried_out(schedule, *given) is None
         ((phase, whole),) = single.predict.trees.parts
-        cut = tree.rewritten(whole, {kind: lambda one, left_out=left_out: () if left_out(one) else (one,)})
+        cut = walks.rewritten(whole, {kind: lambda one, left_out=left_out: () if left_out(one) else (one,)})
         wrong = replace(single.predict, trees=replace(single.predict.trees, parts=((phase, cut),)))
         fault = carried_out(replace(schedule, single_sample=replace(single, predict=wrong)), *given)
         assert fault.stage == "schedule"

@@ -6,11 +6,14 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.ir import SAMPLE, Element, Step
-from nncodegen.schedule import NO_CHOICES, Nest, Place, Shape
+from nncodegen.schedule import NO_CHOICES, Place, Shape
 from nncodegen.schedule.arrays import Arrays
-from nncodegen.schedule.split import SHORT
+from nncodegen.schedule.rewrites.split import SHORT
+from nncodegen.schedule.tree import Compute
+from nncodegen.schedule.walks import Site, computes, steps_in
 from tests.support.built import stage
 from tests.support.models import gradient_of, random_data
+from tests.support.placed import in_all, in_tile, placed
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -26,8 +29,8 @@ FORMULA = nn.Model("m", [x], [y], {a: 1.0, b: 2.0}, a * x + b, (a * sympy.tanh(b
 
 def test_a_formula_is_one_loop_without_arrays():
     """All steps of a formula share one loop over samples; every value but the output is a local variable."""
-    for kernel in scheduled(FORMULA).kernels:
-        assert [nest.outer for nest in kernel.tile] == [()]
+    for kernel in placed(FORMULA).kernels:
+        assert [loop.outer for loop in in_tile(kernel)] == [()]
         arrays = {name for name, storage in kernel.storage.items() if storage.place is Place.ARRAY}
         assert arrays == {element.tensor for element in kernel.outputs}
 
@@ -35,29 +38,29 @@ def test_a_formula_is_one_loop_without_arrays():
 def test_what_metrics_need_alone_runs_apart():
     """Loops of a tile compute nothing for metrics that the loss and the gradient do not need as well."""
     predict, loss, gradient = scheduled(FORMULA).kernels
-    assert (predict.measured, predict.outputs) == ((), ())
+    assert (predict.trees.measured, predict.outputs) == ((), ())
     for kernel in (loss, gradient):
         assert kernel.outputs == scheduled(FORMULA).program.outputs
-        assert {step.target for nest in kernel.measured for step in nest.steps} >= set(kernel.outputs)
+        assert {step.target for step in steps_in(kernel.trees.measured)} >= set(kernel.outputs)
     network = scheduled(NETWORK)
-    assert network.kernels[2].measured == ()  # the gradient needs the outputs
+    assert network.kernels[2].trees.measured == ()  # the gradient needs the outputs
     incomparable = nn.Model("m", [x], [y], {a: 1.0}, (a * x, a + x), (a * x - y) ** 2)
     assert [kernel.outputs for kernel in scheduled(incomparable).kernels] == [(), (), ()]
 
 
 @pytest.mark.parametrize("model", [NETWORK, FORMULA], ids=["network", "formula"])
 def test_every_value_is_ready_when_it_is_read(model):
-    """A nest reads what earlier nests or earlier steps of its own have computed; a reduction must be complete."""
-    for kernel in scheduled(model).kernels:
+    """Loops read what earlier ones or earlier steps of their own have computed; a reduction must be complete."""
+    for kernel in placed(model).kernels:
         done = {name for name, s in kernel.storage.items() if s.place in (Place.PARAMETER, Place.INPUT, Place.TARGET,
                                                                          Place.WEIGHT)}  # fmt: skip
-        for nest in (*kernel.before, *kernel.tile, *kernel.measured, *kernel.after):
+        for loops in in_all(kernel):
             mine = set()
-            for step in nest.steps:
+            for step in loops.steps:
                 assert all(operand.tensor in done | mine for operand in step.operands), step
-                if not any(index in (*nest.reduced, SAMPLE) for index in step.over):
+                if not any(index in (*loops.reduced, SAMPLE) for index in step.over):
                     mine.add(step.target.tensor)
-            done |= {step.target.tensor for step in nest.steps}
+            done |= {step.target.tensor for step in loops.steps}
 
 
 def deep(*units, activation="tanh"):
@@ -81,10 +84,11 @@ def deep(*units, activation="tanh"):
     ],
 )
 def test_arrays_are_not_written_over_before_they_are_read(model, choices):
-    """Arrays may share memory, aligned, but what a nest reads is what was written for it last."""
-    schedule = scheduled(model, choices)
+    """Arrays may share memory, aligned, but what loops read is what was written for them last."""
+    schedule = placed(model, **choices)
     for kernel in schedule.kernels:
-        nests = (*kernel.before, *kernel.tile, *kernel.measured)
+        nests = [each for tree in (*kernel.trees.before, kernel.trees.tile, kernel.trees.measured)
+                 for each in computes(tree)]  # fmt: skip
         targets = {step.target.tensor: step.target for nest in nests for step in nest.steps}
         places = {
             name: positions_of(storage, targets[name], schedule)
@@ -92,12 +96,12 @@ def test_arrays_are_not_written_over_before_they_are_read(model, choices):
             if storage.place is Place.ARRAY
         }
         assert all(kernel.storage[name].offset % schedule.tile == 0 for name in places)
-        owner = np.full(kernel.arrays, "", object)
-        for nest in (*nests, *kernel.tile, *kernel.measured):  # a second tile
+        owner = np.full(kernel.memory.arrays, "", object)
+        for nest in (*nests, *in_tile(kernel), *computes(kernel.trees.measured)):  # a second tile
             read = {e for step in nest.steps for e in step.operands if e.tensor in places}
             for step in nest.steps:
                 for name in (element.tensor for element in step.operands if element.tensor in places):
-                    assert (owner[places[name]] == name).all(), (nest.show(), name)
+                    assert (owner[places[name]] == name).all(), (nest.steps, name)
                 if step.target.tensor not in places:
                     continue
                 for element in read:  # values that it writes over are read in the same iteration of the same loops
@@ -122,8 +126,8 @@ def positions_of(storage, element, schedule):
 def test_arrays_share_memory():
     """A tile of four hidden layers needs little more memory than one of two, as arrays are used again."""
     two, four = (scheduled(deep(8, *hidden, 4), {"features": []}).kernels for hidden in ([16] * 2, [16] * 4))
-    assert four[0].arrays == two[0].arrays  # of a prediction, one layer at a time
-    assert four[2].arrays < 1.8 * two[2].arrays
+    assert four[0].memory.arrays == two[0].memory.arrays  # of a prediction, one layer at a time
+    assert four[2].memory.arrays < 1.8 * two[2].memory.arrays
 
 
 @pytest.mark.parametrize(
@@ -135,9 +139,8 @@ def test_nothing_joins_a_sum_that_stays_alone(widths):
     long = lambda z: nn.sigmoid(z) * nn.tanh(nn.softplus(z))  # noqa: E731
     layers = [nn.Dense(width, long) for width in widths]
     model = nn.Sequential([*layers, nn.Dense(3, "softmax")], 5, "categorical_crossentropy", name="full")
-    for nest in (nest for kernel in scheduled(model).kernels for nest in kernel.tile):
-        sums = [step for step in nest.steps if SAMPLE in step.over]
-        assert not sums or len(nest.steps) == 1
+    for loops in (loops for kernel in placed(model).kernels for loops in in_tile(kernel)):
+        assert not loops.sums or len(loops.steps) == 1
     module, program = nn.build(model), nn.compile_model(model, until="differentiate")["differentiate"]
     parameters, data = module.initial_parameters(1), random_data(program)[1:]
     exact = gradient_of(program, parameters, *data)
@@ -149,10 +152,10 @@ def test_a_reduction_writes_over_nothing_that_it_reads():
     a, b = Element("a", (SAMPLE, "k")), Element("b", (SAMPLE,))
     for over, offset in ((("k",), 64), ((), 0)):
         step = Step(Element("s", (SAMPLE,)), a * b, "sum" if over else None, over)
-        first = Nest((), (), True, (Step(b, sympy.S(1)),))
-        second = Nest((), over, True, (step,))
+        first = Site(Compute((Step(b, sympy.S(1)),), samples=True))
+        second = Site(Compute((step,), reduced=over, samples=True))
         arrays = Arrays([first, second], range(2), (), 64)
-        assert arrays.place(first.steps[0], first, 0, (1,), 64) == 0
+        assert arrays.place(first.compute.steps[0], first, 0, (1,), 64) == 0
         assert arrays.place(step, second, 1, (1,), 64) == offset
 
 
@@ -161,19 +164,19 @@ def test_what_is_kept_is_not_written_over(kept, offsets):
     """An array that is read when the tile is done has its memory alone, although no later loop reads it."""
     a, b, c = (Element(name, (SAMPLE,)) for name in "abc")
     steps = [Step(a, sympy.S(1)), Step(b, 2 * a), Step(c, 3 * b)]
-    nests = [Nest((), (), True, (step,)) for step in steps]
-    arrays = Arrays(nests, range(3), kept, 64)
-    found = [arrays.place(step, nest, k, (1,), 64) for k, (step, nest) in enumerate(zip(steps, nests, strict=True))]
+    sites = [Site(Compute((step,), samples=True)) for step in steps]
+    arrays = Arrays(sites, range(3), kept, 64)
+    found = [arrays.place(step, site, k, (1,), 64) for k, (step, site) in enumerate(zip(steps, sites, strict=True))]
     assert found == offsets
 
 
 def test_products_take_over_what_multiplies_them():
     """The derivative of an activation is multiplied where the product of a layer still is in registers."""
-    gradient = scheduled(deep(9, 20, 20, 5)).kernels[2]
-    fused = [nest for nest in gradient.tile if nest.shape is Shape.CONTRACT and len(nest.steps) == 2]
+    gradient = placed(deep(9, 20, 20, 5)).kernels[2]
+    fused = [each for each in in_tile(gradient) if each.shape is Shape.CONTRACT and len(each.steps) == 2]
     assert len(fused) == 2
-    for nest in fused:
-        product, multiplied = nest.steps
+    for each in fused:
+        product, multiplied = each.steps
         assert product.target in multiplied.operands
         assert gradient.storage[product.target.tensor].place is Place.LOCAL
         assert gradient.storage[multiplied.target.tensor].place is Place.ARRAY
@@ -281,8 +284,8 @@ def test_narrow_layers(hidden, outputs, precision):
 def test_loops_over_units_hold_no_chains(activation):
     """Where units are computed, no function or division waits for a function of its loop; nothing else is cut."""
     layers = [nn.Dense(32, activation), nn.Dense(4)]
-    for kernel in nn.compile_model(nn.Sequential(layers, 8), until="schedule")["schedule"].kernels:
-        nests = [nest for nest in kernel.tile if nest.shape is Shape.LOOPS and nest.outer and not nest.reduced]
+    for kernel in placed(nn.Sequential(layers, 8)).kernels:
+        nests = [nest for nest in in_tile(kernel) if nest.shape is Shape.LOOPS and nest.outer and not nest.reduced]
         loops = [part for nest in nests for part in nest.parts]
         for loop in loops:
             behind = set()  # what is computed from a function of this loop

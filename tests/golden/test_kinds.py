@@ -114,7 +114,8 @@ def test_a_formula_has_loops_over_samples_alone():
 def test_models_side_by_side_have_a_lane_each():
     """The innermost loop of a group is over its models."""
     for name in ("networks", "registers"):
-        body = functions_of(name)["group_gradient"]
+        functions = functions_of(name)
+        body = functions.get("group_loops") or functions["group_gradient"]
         assert loops(body)
         assert loops(body)[-1] == "lane"
         assert body.count("MODELS_LOOP") == loops(body).count("lane")

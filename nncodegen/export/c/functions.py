@@ -9,7 +9,7 @@ from nncodegen.emit.lines import Lines
 from nncodegen.export.c.kernels import PlainEmitter
 from nncodegen.export.c.model import PlainModel
 from nncodegen.export.c.rules import RuleWriter
-from nncodegen.schedule.plain import PlainKernel
+from nncodegen.schedule.plain import OneSample
 
 Body = Callable[[Lines], None]
 
@@ -103,7 +103,7 @@ def _row(model: PlainModel, array: str) -> str:
     return f"{array} + n*{model.upper}_{kind}" if model.sizes[kind] else array
 
 
-def _kernel(model: PlainModel, kernel: PlainKernel, helpers: dict[str, None], returns: bool = False) -> Body:
+def _kernel(model: PlainModel, kernel: OneSample, helpers: dict[str, None], returns: bool = False) -> Body:
     """The body of a function for one sample, which may return the loss."""
 
     def body(lines: Lines) -> None:

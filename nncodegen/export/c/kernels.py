@@ -13,9 +13,10 @@ from nncodegen.emit.loops import LoopPrinter
 from nncodegen.emit.names import Names
 from nncodegen.export.c.dialects import exported
 from nncodegen.ir import Element
-from nncodegen.schedule.nest import Place
-from nncodegen.schedule.plain import PlainKernel
-from nncodegen.schedule.tree import Tree, elements
+from nncodegen.schedule.plain import OneSample
+from nncodegen.schedule.storage import Place
+from nncodegen.schedule.tree import Tree
+from nncodegen.schedule.walks import elements
 
 ARRAYS = {
     Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.OUTPUT: "outputs",
@@ -35,8 +36,8 @@ class PlainElements(Elements):
 
     sums_are_double = False
 
-    def __init__(self, kernel: PlainKernel, helpers: dict[str, None]) -> None:
-        self.program, self._storage, self._helpers = kernel.program, kernel.storage, helpers
+    def __init__(self, kernel: OneSample, helpers: dict[str, None]) -> None:
+        self.program, self._storage, self._helpers = kernel.program, kernel.kernel.storage, helpers
         self.names = Names(kernel.program.sizes)
         for tensor in kernel.program.declared:
             self.names[tensor.name]
@@ -47,10 +48,6 @@ class PlainElements(Elements):
 
     def name(self, element: Element) -> str:
         """The variable of an element that is in no memory."""
-        return self.names[element.tensor]
-
-    def named(self, element: Element) -> str:
-        """The name of a tensor in comments."""
         return self.names[element.tensor]
 
     def variable(self, element: Element) -> str:
@@ -107,8 +104,8 @@ class PlainElements(Elements):
 class PlainEmitter:
     """Writes the bodies of functions for one sample. ``helpers`` collects what they call."""
 
-    def __init__(self, kernel: PlainKernel, libm: bool, helpers: dict[str, None], lines: Lines) -> None:
-        self._tree, self._lines, self._at = kernel.body, lines, PlainElements(kernel, helpers)
+    def __init__(self, kernel: OneSample, libm: bool, helpers: dict[str, None], lines: Lines) -> None:
+        self._tree, self._lines, self._at = kernel.tree, lines, PlainElements(kernel, helpers)
         self._printer = LoopPrinter(self._at, None, lines, dialect=exported(libm), used=helpers, breaks="[-+]")
 
     def emit(self) -> None:

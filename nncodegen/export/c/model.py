@@ -13,7 +13,7 @@ from nncodegen.export.programs import described, differentiated, of_loss, of_out
 from nncodegen.export.request import Request
 from nncodegen.ir import Program, Update
 from nncodegen.passes.simplify import simplify
-from nncodegen.schedule.plain import PlainKernel, plan_gradient, plan_loss, plan_outputs
+from nncodegen.schedule.plain import OneSample, plan_gradient, plan_loss, plan_outputs
 
 FUNCTIONS = ("predict", "predict_batch", "loss", "add_gradient", "loss_and_gradient", "parameters")
 """What every model has, and no optimizer may be called like."""
@@ -41,12 +41,12 @@ class PlainModel:
             check_without_library(f"the optimizer {rule.name}", (step.expression for step in rule.steps))
 
     @cached_property
-    def outputs(self) -> PlainKernel:
+    def outputs(self) -> OneSample:
         """The loops of a prediction."""
         return plan_outputs(stable(of_outputs(self.program)))
 
     @cached_property
-    def loss(self) -> PlainKernel:
+    def loss(self) -> OneSample:
         """The loops of the loss."""
         return plan_loss(stable(of_loss(self.program)))
 
@@ -66,7 +66,7 @@ class PlainModel:
         return simplify(self.differentiated)
 
     @cached_property
-    def gradient(self) -> PlainKernel:
+    def gradient(self) -> OneSample:
         """The loops of the gradient."""
         return plan_gradient(self.derived)
 

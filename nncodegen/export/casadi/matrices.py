@@ -8,7 +8,7 @@ from itertools import accumulate
 from math import prod
 
 from nncodegen.ir import Element, Program, Tensor, needed
-from nncodegen.schedule.plain import PlainKernel, Position, plan_matrix
+from nncodegen.schedule.plain import OneSample, Position, plan_matrix
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Matrix:
     """
 
     pattern: Pattern
-    kernel: PlainKernel | None = field(default=None, repr=False)
+    kernel: OneSample | None = field(default=None, repr=False)
     cleared: bool = False
 
 
@@ -106,7 +106,8 @@ def vector(program: Program, entries: Sequence[Element | None], rows: Sequence[P
     """The column whose parts are some results of a simplified program, or 0 for None. All of it is stored."""
     known = {row: entry for row, entry in zip(rows, entries, strict=True) if entry is not None}
     pattern = Pattern(sum(part.size for part in rows), 1)
-    kernel = _kernel(program, known.values(), [row.spread(1) for row in known], ()) if known else None
+    positions = [row.spread(1) for row in known]
+    kernel = _kernel(program, known.values(), positions, (), pattern.size) if known else None
     return Matrix(pattern, kernel, len(known) < len(rows))
 
 
@@ -139,12 +140,12 @@ def matrix(
         first = down[0] + across[0] if pattern.entries is None else pattern.entries.index(place)
         positions.append((first, (*down[1], *across[1])))
     cleared = pattern.entries is None and len(known) < len(rows) * len(columns)
-    return Matrix(pattern, _kernel(program, known.values(), positions, identities), cleared)
+    return Matrix(pattern, _kernel(program, known.values(), positions, identities, pattern.size), cleared)
 
 
 def _kernel(
-    program: Program, outputs: Iterable[Element], positions: Sequence[Position], identities: tuple[str, ...]
-) -> PlainKernel:
+    program: Program, outputs: Iterable[Element], positions: Sequence[Position], identities: Iterable[str], size: int
+) -> OneSample:
     outputs = tuple(outputs)
     one = replace(program, outputs=outputs, steps=needed(program.steps, outputs))
-    return plan_matrix(one, positions, identities)
+    return plan_matrix(one, positions, identities, size)

@@ -12,7 +12,7 @@ from nncodegen.export.casadi.header import EVALUATION, SIZES
 from nncodegen.export.casadi.matrices import Matrix, Pattern
 from nncodegen.export.casadi.model import KINDS, CasadiModel, Function
 from nncodegen.export.mark import HEAD
-from nncodegen.schedule.plain import PlainKernel
+from nncodegen.schedule.plain import OneSample
 
 EXPORT = """\
 #if defined(_WIN32) || defined(__CYGWIN__)
@@ -92,7 +92,7 @@ class Kernel:
     """A function of the file that computes a matrix: its name, its loops, and the arguments that they need."""
 
     name: str
-    plan: PlainKernel
+    plan: OneSample
     given: tuple[str, ...]
 
     def write(self, helpers: dict[str, None], lines: Lines) -> None:

@@ -10,39 +10,46 @@ the loop that it waits for, is for the target to decide (``CUT`` in ``runtime/c/
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from sympy import Abs, Function, Piecewise, Pow, sign
 
-from nncodegen.ir import SAMPLE, Step
+from nncodegen.ir import Step
 from nncodegen.ir.functions import tanh_of
-from nncodegen.schedule.nest import Nest, Shape
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.tree import Compute, Trees
+from nncodegen.schedule.walks import Site, computed
 
 SHORT = (Abs, Piecewise, sign, tanh_of)
 """Functions of a few operations: the others take twenty or more, each of which waits for the one before."""
 
 
-def split_loops(nests: Iterable[Nest], outside: Container[str]) -> Iterator[Nest]:
-    """The nests; those over the units of a layer are cut so that no long operation waits for a function of its loop.
+def split(trees: Trees, outside: Container[str]) -> Trees:
+    """Return trees where no long operation over the units of a layer waits for a function of the same loop.
 
     What one loop leaves to the next lies in memory, which takes less than the waiting. Where only divisions wait, the
-    loops are parts of one nest, unless the later reads what is ``outside``: that is read once for all steps of a loop.
+    loops are parts of one, unless the later reads what is ``outside``: that is read once for all steps of a loop.
     """
-    for nest in nests:
-        elementwise = nest.shape is Shape.LOOPS and nest.outer and not any(SAMPLE in step.over for step in nest.steps)
-        if not elementwise or nest.reduced:
-            yield nest
-            continue
-        nests_of_loops: list[list[list[Step]]] = []
-        for loop, divides in _loops(nest.steps):
-            if divides and not any(operand.tensor in outside for step in loop for operand in step.operands):
-                nests_of_loops[-1].append(loop)
-            else:
-                nests_of_loops.append([loop])
-        for loops in nests_of_loops:
-            cuts = tuple(frozenset(step.target.tensor for step in loop) for loop in loops)
-            yield replace(nest, steps=tuple(step for loop in loops for step in loop), cuts=cuts)
+    return trees.of_tile(partial(computed, rule=lambda site: tuple(_split(site, outside))))
+
+
+def _split(site: Site, outside: Container[str]) -> Iterator[Compute]:
+    compute = site.compute
+    elementwise = compute.shape is Shape.LOOPS and compute.outer and not compute.sums
+    if not elementwise or compute.reduced:
+        yield compute
+        return
+    parts: list[list[list[Step]]] = []
+    for loop, divides in _loops(compute.steps):
+        if divides and not any(operand.tensor in outside for step in loop for operand in step.operands):
+            parts[-1].append(loop)
+        else:
+            parts.append([loop])
+    for loops in parts:
+        cuts = tuple(frozenset(step.target.tensor for step in loop) for loop in loops)
+        yield replace(compute, steps=tuple(step for loop in loops for step in loop), cuts=cuts)
 
 
 def _loops(steps: Sequence[Step]) -> list[tuple[list[Step], bool]]:

@@ -1,0 +1,92 @@
+"""Fusion: which steps share their loops.
+
+Each step joins others over the same indices, where what it reads is known by then. Very long loops are not joined any
+more: the time of compilers grows faster than their statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Iterable, Iterator
+
+from sympy import Add
+
+from nncodegen.ir import SAMPLE, Program, Step, solve
+from nncodegen.schedule.forms import Form, can_be_written_out, is_written_out
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.tree import Compute
+
+Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
+"""The indices looped over outside, those reduced inside of them, and whether the samples are looped over."""
+
+MOST = 60
+"""Statements of a loop. Beyond, the time of compilers grows with their square; the next loop then reads from memory
+what this one has left."""
+
+USUAL = 8
+"""Terms up to which a sum counts as one statement; in longer ones, each term counts as one."""
+
+SUM = 2
+"""Statements that a sum over the samples counts as, since it occupies a register while its loop runs."""
+
+
+def fuse(
+    steps: Iterable[Step],
+    program: Program,
+    forms: dict[str, Form],
+    apart: Container[str],
+    unrolled: Collection[str],
+    repeated: str = "",
+) -> Iterator[Compute]:
+    """Yield steps that are computed together: each joins the first over the same indices that is late enough.
+
+    The steps that define the tensors ``apart`` stay alone. The indices ``unrolled`` are written out where loops run
+    over samples; there each sum over samples stays alone. The index ``repeated`` has a loop around all of them.
+    """
+    found: list[tuple[Loops, Form, list[Step]]] = []
+    sizes: list[int] = []
+    homes: dict[str, tuple[int, bool]] = {}  # where a tensor is computed, and whether these loops must be left first
+    for step in steps:
+        form = forms[step.target.tensor]
+        own = tuple(index for index in step.target.indices if index not in (SAMPLE, repeated))
+        few = [index for index in step.indices if index in unrolled and index != repeated]
+        short = few if can_be_written_out(step, form) else []
+        written_out = (is_written_out(step, program) and form.shape is Shape.LOOPS) or bool(
+            step.over and set(step.over) <= set(short)
+        )
+        outer = tuple(index for index in own if index not in short)
+        solved = solve(step.where, step.over, program.sizes) if step.where and step.over else None
+        over = (*solved.free, *(solution.index for solution in solved.solutions)) if solved else step.over
+        reduced = tuple(index for index in over if index != SAMPLE and not written_out)
+        if reduced and form.shape is Shape.LOOPS:  # what is added to in a loop is not written out
+            outer = own
+        loops = (outer, reduced, SAMPLE in step.indices)
+        first = 0
+        for operand in step.operands:
+            if operand.tensor in homes:
+                position, complete_first = homes[operand.tensor]
+                complete_first |= not unrolled and any(index.isdigit() for index in operand.indices)
+                same = found[position][:2] == (loops, form) and not complete_first
+                first = max(first, position if same else position + 1)
+        separate = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
+        separate = bool(separate or solved or (unrolled and SAMPLE in step.over))
+        candidates = range(first, len(found)) if not separate else ()
+        size = _statements(step)
+        fits = (k for k in candidates if found[k][:2] == (loops, form) and sizes[k] + size <= MOST)
+        position = next(fits, len(found))
+        if position == len(found):
+            found.append((loops, form, []))
+            sizes.append(MOST if separate else 0)  # so that no other joins a separate one
+        found[position][2].append(step)
+        sizes[position] += size
+        homes[step.target.tensor] = (position, bool(step.over) and not written_out)
+    for loops, form, members in found:
+        inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
+        written = (index for index in inside if index in unrolled and index not in (*loops[0], *loops[1], repeated))
+        unique = tuple(dict.fromkeys(written))
+        yield Compute(tuple(members), *loops, form.innermost, form.shape, unique)
+
+
+def _statements(step: Step) -> int:
+    """What a step counts as among the statements of a loop."""
+    terms = len(Add.make_args(step.expression))
+    return terms if terms > USUAL else SUM if SAMPLE in step.over else 1

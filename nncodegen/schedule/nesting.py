@@ -1,0 +1,35 @@
+"""Loops around the statements of steps that are computed together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nncodegen.ir import Program, Solved, solve
+from nncodegen.schedule.extents import BEGIN, END, Extent
+from nncodegen.schedule.tree import Compute, Loop, Solve, Tree
+
+
+def solved(compute: Compute, program: Program) -> Solved:
+    """Return how equations give the indices of a reduction; with none, all of these are free."""
+    (step, *_) = compute.steps
+    return solve(step.where if step.over else (), step.over, program.sizes)
+
+
+def around(indices: Sequence[str], compute: Compute, program: Program, body: Tree) -> Tree:
+    """Return statements in loops over indices, the first of them outermost.
+
+    An index that an equation gives has no loop, but a test that there is such a value.
+    """
+    solutions = {solution.index: solution for solution in solved(compute, program).solutions}
+    for index in reversed(indices):
+        end, solution = compute.end(index), solutions.get(index)
+        if not solution:
+            body = (Loop(index, end, body, begin=begin_of(end)),)
+        elif not solution.gathers:
+            body = (Solve(solution, end, body),)
+    return body
+
+
+def begin_of(end: Extent) -> Extent:
+    """Return where a loop with an end begins."""
+    return BEGIN if end == END else 0

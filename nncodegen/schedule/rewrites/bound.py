@@ -1,0 +1,67 @@
+"""Where loops end, which follows from the places of the tensors.
+
+A loop along the vectors runs to the end of the last vector, also over what pads a row or a tile, unless it reads inputs
+or targets or writes outputs, whose arrays have no padding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+from nncodegen.ir import SAMPLE, Program
+from nncodegen.schedule.axes import copies_rows, read_along, transposes
+from nncodegen.schedule.extents import COUNT, END, PADDED, Extent
+from nncodegen.schedule.kernel import Kernel, Role
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.storage import Place
+from nncodegen.schedule.tree import Compute, Tree
+from nncodegen.schedule.walks import Site, computed, computes
+
+OUTSIDE = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.NOISE, Place.GRADIENT)
+"""Places of the caller, without padding: nothing may be read or written behind their last value."""
+
+
+def bound(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+    """Return a kernel whose steps know where their loops end, and what is read along the samples."""
+    along = (e for tree in kernel.trees.in_turn for each in computes(tree) for e in read_along(each, kernel))
+    rule = _Bound(kernel, program, layout)
+    trees = kernel.trees.each(partial(computed, rule=rule))
+    return replace(kernel, trees=trees, along=frozenset(element.tensor for element in along))
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """Finds the ends of loops."""
+
+    kernel: Kernel
+    program: Program
+    layout: Layout
+
+    def __call__(self, site: Site) -> Tree:
+        indices = (*site.compute.loops, *site.compute.unrolled)
+        return (replace(site.compute, ends=tuple((index, self._end(index, site)) for index in indices)),)
+
+    def _end(self, index: str, site: Site) -> Extent:
+        """Where the loop over an index ends."""
+        kernel, compute, size = self.kernel, site.compute, self.program.sizes[index]
+        if site.limits and site.limits.index == index:
+            return END
+        if kernel.plan.models is Role.VECTOR or (kernel.plan.units is Role.VECTOR and kernel.name == "predict"):
+            return COUNT if size is None else size
+        if size is None:
+            return PADDED if self._covers_padding(compute) else COUNT
+        elements = [e for step in compute.steps for e in (step.target, *step.operands) if index in e.indices]
+        outside = any(kernel.place(element) in OUTSIDE for element in elements)
+        loops = compute.shape is Shape.LOOPS and index == compute.innermost
+        return self.layout.padded(size) if loops and not outside else size
+
+    def _covers_padding(self, compute: Compute) -> bool:
+        """Whether a loop over the samples runs over those that pad a tile."""
+        if compute.innermost != SAMPLE:
+            return False
+        if compute.shape is not Shape.LOOPS:
+            return not transposes(compute, self.kernel)
+        writes = any(self.kernel.place(step.target) is Place.OUTPUT for step in compute.steps)
+        return self.kernel.padded and not writes and not copies_rows(compute, self.kernel)

@@ -1,0 +1,30 @@
+"""What only the loss needs, in loops that are compiled for both cases: it is stored where the loss is wanted.
+
+Values that nothing else reads stay where they are. With a constant in the place of the question, the compiler leaves
+them out where nothing stores them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nncodegen.ir import Program
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.tree import Accumulate, Call, Group, If, Store, Tree, When
+from nncodegen.schedule.walks import rewritten
+
+
+def on_request(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+    """Return a kernel in which sums, stores and calls of such loops stand under the condition."""
+
+    def wanted(statement: Accumulate | Store | Call) -> Tree:
+        target = statement.steps[-1].target if isinstance(statement, Call) else statement.target
+        return (If(When.LOSS, (statement,)),) if target.tensor in kernel.of_loss else (statement,)
+
+    def twice(group: Group) -> Tree:
+        if not group.twice:
+            return (group,)
+        return (replace(group, body=rewritten(group.body, {Accumulate: wanted, Store: wanted, Call: wanted})),)
+
+    return replace(kernel, trees=kernel.trees.each(lambda tree: rewritten(tree, {Group: twice})))

@@ -1,0 +1,40 @@
+"""A single sample has functions of its own: products of a matrix and a vector, and reductions of a row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from nncodegen.ir import Element, Program
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.tree import Compute, Tree
+from nncodegen.schedule.walks import Site, computed
+
+REDUCED_ROWS = ("sum", "max")
+"""The reductions of a row for which the runtime has a function."""
+
+
+def one_sample(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+    """Return a kernel whose products and reductions are those of one sample."""
+
+    def rule(site: Site) -> Tree:
+        return (replace(site.compute, shape=_shape(site.compute, kernel)),)
+
+    return replace(kernel, trees=kernel.trees.each(partial(computed, rule=rule)))
+
+
+def _shape(compute: Compute, kernel: Kernel) -> Shape:
+    """How steps are computed for one sample."""
+    step = compute.steps[0]
+    if compute.shape is Shape.CONTRACT:
+        (inner,) = step.over
+        (matrix,) = (element for element in step.operands if len(element.indices) > 1)
+        if kernel.stride(matrix, inner) == 1:
+            return Shape.MATRIX_BY_ROW
+        # outputs are of parameters of the caller, and nothing behind these may be read
+        return Shape.ROW_BY_MATRIX if kernel.name == "gradient" else Shape.LOOPS
+    row = isinstance(step.expression, Element) and kernel.storage[step.expression.tensor].strides == (1,)
+    row = row and step.operator in REDUCED_ROWS
+    return Shape.REDUCE_ROW if compute.reduced and not compute.outer and row else compute.shape

@@ -1,0 +1,92 @@
+"""What lies behind the values of arrays, up to the end of the last vector.
+
+A tile is padded with values of its last sample; but what has the weight of a sample as a factor is padded with 0, which
+is the weight of the samples that pad. The rows of a layer are padded with 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+from sympy import S
+
+from nncodegen.ir import SAMPLE, Element, Program
+from nncodegen.schedule.axes import copies_rows, transposes
+from nncodegen.schedule.extents import COUNT, PADDED
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.nesting import around
+from nncodegen.schedule.shapes import Filling, Shape
+from nncodegen.schedule.statements import written_out
+from nncodegen.schedule.storage import Place
+from nncodegen.schedule.tree import Compute, Fill, Loop, Store, Tree, Value
+from nncodegen.schedule.walks import Site, computed, steps_in
+
+
+def pad(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+    """Return a kernel in which arrays are padded when they have been computed."""
+    return replace(kernel, trees=kernel.trees.each(partial(computed, rule=_Pad(kernel, program, layout))))
+
+
+@dataclass(frozen=True)
+class _Pad:
+    """Pads what steps compute."""
+
+    kernel: Kernel
+    program: Program
+    layout: Layout
+
+    def __call__(self, site: Site) -> Tree:
+        compute = site.compute
+        return (compute, *self._behind_loops(compute), *self._behind_samples(compute))
+
+    def _behind_loops(self, compute: Compute) -> Tree:
+        """What loops that store each value leave behind."""
+        if compute.shape is not Shape.LOOPS or compute.sums or compute.reduced:
+            return ()
+        samples = (SAMPLE,) if compute.samples else ()
+        if compute.innermost == SAMPLE and copies_rows(compute, self.kernel):
+            steps = (each for step in compute.steps for each in written_out(step, compute.unrolled, self.program))
+            copies = tuple(Store(step.target, Value((_last(step.target),))) for step in steps)
+            return around(compute.outer, compute, self.program, (Loop(SAMPLE, PADDED, copies, begin=COUNT),))
+        arrays = self._arrays(compute)
+        size = self.program.sizes[compute.innermost] or 1
+        end = self.layout.padded(size)
+        if compute.innermost != SAMPLE and arrays and compute.end(compute.innermost) != end:
+            zeros = tuple(Store(element, Value((S.Zero,))) for element in arrays)
+            behind = Loop(compute.innermost, end, zeros, begin=size)
+            return around(samples, compute, self.program, (behind,))
+        return ()
+
+    def _behind_samples(self, compute: Compute) -> Tree:
+        """What pads the samples of arrays that others read along these."""
+        along = compute.innermost == SAMPLE
+        if (compute.shape is Shape.LOOPS and along) or (along and not transposes(compute, self.kernel)):
+            return ()
+        found = []
+        for element in self._arrays(compute):
+            if SAMPLE in element.indices and element.tensor in self.kernel.along:
+                zeros = element.tensor in self._weighted
+                if zeros or not along:
+                    filling = Filling.ZERO_SAMPLES if zeros else Filling.LAST_SAMPLE
+                    found.append(Fill(filling, element, compute.innermost, compute.ends))
+        return tuple(found)
+
+    def _arrays(self, compute: Compute) -> list[Element]:
+        return [step.target for step in compute.steps if self.kernel.place(step.target) is Place.ARRAY]
+
+    @cached_property
+    def _weighted(self) -> frozenset[str]:
+        """The tensors that are 0 where there is no sample: multiples of its weight, as derivatives of the loss are."""
+        outside, trees = (Place.WEIGHT, Place.PRESENT), self.kernel.trees
+        weighted = {name for name, storage in self.kernel.storage.items() if storage.place in outside}
+        for step in (step for tree in (*trees.before, trees.tile, trees.after) for step in steps_in(tree)):
+            if SAMPLE in step.target.indices and weighted & {element.tensor for element in step.operands}:
+                weighted.add(step.target.tensor)
+        return frozenset(weighted)
+
+
+def _last(element: Element) -> Element:
+    """The element of the last sample."""
+    return Element(element.tensor, [f"{COUNT} - 1" if index == SAMPLE else index for index in element.indices])

@@ -1,0 +1,16 @@
+"""Plans without tiles run in one function: what depends on parameters only, and then everything else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nncodegen.ir import Program
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.layout import Layout
+
+
+def together(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+    """Return a kernel with nothing before its tile."""
+    trees = kernel.trees
+    whole = (*(statement for tree in trees.before for statement in tree), *trees.tile)
+    return replace(kernel, trees=replace(trees, before=(), parts=((0, whole),)))

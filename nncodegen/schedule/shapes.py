@@ -1,0 +1,39 @@
+"""How steps are computed: in loops, or by a function of the runtime."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from nncodegen.ir import Element, Step
+
+
+class Shape(Enum):
+    """How steps are computed."""
+
+    LOOPS = "loops"
+    PACK = "a copy in padded rows"
+    PLACES = "sums by lists of places"
+    CONTRACT = "blocks of outputs in registers"
+    ACCUMULATE = "blocks of weights in registers"
+    LANE_SUMS = "blocks of weights in registers, summed across lanes"
+    ADD_UP = "vectors"
+    BLAS = "one call of BLAS"
+    DOT_PRODUCTS = "dot products of rows"
+    DOT_PRODUCTS_OF_SAMPLES = "dot products along the samples"
+    MATRIX_BY_ROW = "dot products of the rows of a matrix with one row"
+    ROW_BY_MATRIX = "blocks of one row in registers"
+    REDUCE_ROW = "a reduction of one row"
+
+
+class Filling(Enum):
+    """What pads an array behind its samples, or behind the values of a row, to whole vectors."""
+
+    ZERO_ENDS = "zeros at the end of the rows of"
+    ZERO_SAMPLES = "zeros behind the samples of"
+    LAST_SAMPLE = "the last sample again, behind those of"
+
+
+def matrix_and_row(step: Step) -> tuple[Element, Element]:
+    """Return the factors of a product of a matrix and vectors: the former has the last index of the result."""
+    first, second = step.operands
+    return (first, second) if step.target.indices[-1] in first.indices else (second, first)

@@ -1,0 +1,52 @@
+"""Kernels beside those of a tile: for models side by side, and for single samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nncodegen.ir import Program
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.layout import Layout
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """The kernel of the gradients of a group of models, whose values lie side by side, for short tiles of samples."""
+
+    layout: Layout
+    kernel: Kernel
+
+    @property
+    def models(self) -> int:
+        """The models of a group."""
+        return self.layout.padding
+
+    @property
+    def samples(self) -> int:
+        """The samples of each model in a tile."""
+        return self.layout.tile
+
+    def show(self) -> str:
+        """The loops, as text: each has one over the models innermost."""
+        samples = f"{self.samples} samples of each in a tile" if self.samples > 1 else "one sample of each"
+        head = f"{self.models} models side by side, {samples}\n"
+        return "\n".join([head, self.kernel.show()])
+
+
+@dataclass(frozen=True)
+class SingleSample:
+    """A program without samples, and the kernels of one: of its outputs, and of its loss with the gradient.
+
+    The gradient of a batch of up to ``samples`` samples is computed one by one.
+    """
+
+    program: Program
+    predict: Kernel
+    gradient: Kernel | None
+    samples: int
+
+    def show(self) -> str:
+        """The loops, as text."""
+        kernels = [self.predict, *([self.gradient] if self.gradient else [])]
+        head = f"sample by sample, gradients in batches of up to {self.samples}\n"
+        return "\n".join([head, *(kernel.show() for kernel in kernels)])

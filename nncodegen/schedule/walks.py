@@ -1,0 +1,183 @@
+"""Walks over loop trees: what is in them, and trees made of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from nncodegen.ir import Element, Equation, Step
+from nncodegen.schedule.extents import SEGMENTS
+from nncodegen.schedule.tree import (
+    Accumulate,
+    Call,
+    Carry,
+    Compute,
+    Fill,
+    First,
+    Gather,
+    Group,
+    If,
+    Let,
+    Limits,
+    Load,
+    Loop,
+    Move,
+    Solve,
+    Statement,
+    Store,
+    Tree,
+    Way,
+)
+
+
+def bodies(statement: Statement) -> tuple[Tree, ...]:
+    """Return the statements within a statement, in the order in which they run."""
+    if isinstance(statement, If):
+        return statement.body, statement.otherwise
+    return (statement.body,) if isinstance(statement, Group | Loop | Solve) else ()
+
+
+def walk(tree: Iterable[Statement]) -> Iterator[Statement]:
+    """Yield all statements, each before those within it."""
+    for statement in tree:
+        yield statement
+        for body in bodies(statement):
+            yield from walk(body)
+
+
+def elements(tree: Iterable[Statement]) -> Iterator[Element]:
+    """Yield what statements read and compute."""
+    for statement in walk(tree):
+        match statement:
+            case Let() | Accumulate() | Store() | First():
+                yield from (*statement.value.operands, statement.target)
+            case Load():
+                yield statement.element
+            case Call() | Compute():
+                yield from (e for step in statement.steps for e in (*step.operands, step.target))
+            case Move():
+                yield from (e for e in (statement.source, statement.target) if e is not None)
+            case If(Equation() as test, _, _) if test.data is not None:
+                yield test.data
+            case Gather() | Solve():
+                yield from (name for name, _ in statement.solution.terms if isinstance(name, Element))
+            case Fill():
+                yield statement.target
+
+
+def targets(tree: Iterable[Statement]) -> Iterator[Element]:
+    """Yield what statements compute, in their order."""
+    for statement in walk(tree):
+        match statement:
+            case Let() | Accumulate() | Store() | First():
+                yield statement.target
+            case Call() | Compute():
+                yield from (step.target for step in statement.steps)
+
+
+def rewritten(tree: Tree, statements: dict[type, object]) -> Tree:
+    """Return a tree in which statements of some types are replaced by what a function of each makes of them."""
+    found: list[Statement] = []
+    for statement in tree:
+        statement = _with_bodies(statement, partial(rewritten, statements=statements))
+        rule = statements.get(type(statement))
+        found += rule(statement) if rule else [statement]  # type: ignore[operator]
+    return tuple(found)
+
+
+def _with_bodies(statement: Statement, change: Callable[[Tree], Tree]) -> Statement:
+    """A statement with what a function makes of the statements within it."""
+    match statement:
+        case Group() | Loop() | Solve():
+            return replace(statement, body=change(statement.body))
+        case If():
+            return replace(statement, body=change(statement.body), otherwise=change(statement.otherwise))
+    return statement
+
+
+# --- steps that are computed -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where steps are computed, with the loop over time around them, and that over segments of it, if there are any."""
+
+    compute: Compute
+    time: Loop | None = None
+    segments: Loop | None = None
+
+    @property
+    def limits(self) -> Limits | None:
+        """The segments around."""
+        return next((each for each in self.segments.body if isinstance(each, Limits)), None) if self.segments else None
+
+    @property
+    def carried(self) -> tuple[Step, ...]:
+        """The recurrences of the loop over time."""
+        return tuple(each.step for each in self.time.body if isinstance(each, Carry)) if self.time else ()
+
+    @property
+    def around(self) -> Loop | None:
+        """The outermost loop around."""
+        return self.segments or self.time
+
+    def inside(self, loop: Loop) -> Site:
+        """Return the same within one more loop."""
+        if loop.index == SEGMENTS:
+            return replace(self, segments=loop)
+        return replace(self, time=loop) if loop.way is Way.IN_ORDER else self
+
+
+NOWHERE = Site(Compute(()))
+
+
+def sites(tree: Iterable[Statement], around: Site = NOWHERE) -> Iterator[Site]:
+    """Yield all places where steps are computed, in their order."""
+    for statement in tree:
+        if isinstance(statement, Compute):
+            yield replace(around, compute=statement)
+        inside = around.inside(statement) if isinstance(statement, Loop) else around
+        for body in bodies(statement):
+            yield from sites(body, inside)
+
+
+def computed(tree: Tree, rule: Callable[[Site], Tree], around: Site = NOWHERE) -> Tree:
+    """Return a tree with what a function makes of each place where steps are computed."""
+    found: list[Statement] = []
+    for statement in tree:
+        if isinstance(statement, Compute):
+            found += rule(replace(around, compute=statement))
+            continue
+        inside = around.inside(statement) if isinstance(statement, Loop) else around
+        found.append(_with_bodies(statement, partial(computed, rule=rule, around=inside)))
+    return tuple(found)
+
+
+def only(tree: Tree, wanted: Callable[[Step], bool]) -> Tree:
+    """Return a tree with those of its steps that are wanted, without loops that have none."""
+    found: list[Statement] = []
+    for statement in tree:
+        if isinstance(statement, Compute):
+            steps = tuple(filter(wanted, statement.steps))
+            found += [replace(statement, steps=steps)] if steps else []
+            continue
+        left = _with_bodies(statement, partial(only, wanted=wanted))
+        if any(computes([left])) or not any(computes([statement])):
+            found.append(left)
+    return tuple(found)
+
+
+def computes(tree: Iterable[Statement]) -> Iterator[Compute]:
+    """Yield all places where steps are computed, without the loops around them."""
+    return (statement for statement in walk(tree) if isinstance(statement, Compute))
+
+
+def steps_in(tree: Iterable[Statement]) -> Iterator[Step]:
+    """Yield the steps that a tree is of, in their order."""
+    for statement in tree:
+        if isinstance(statement, Group | Compute) and statement.steps:
+            yield from statement.steps
+            continue
+        for body in bodies(statement):
+            yield from steps_in(body)
