@@ -142,8 +142,8 @@ def build_module(
     the same, gradients to rounding.
 
     Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Without a C compiler, and without
-    ``out``, it is not compiled: NumPy evaluates it, which is slow (``module.variant`` is "numpy"), and a RuntimeWarning
-    says so once. Raises ModelError and BuildError.
+    ``out``, it is not compiled: NumPy evaluates it, which is slow (``module.variant`` is "numpy"), and it cannot be
+    trained; a RuntimeWarning says so once. Raises ModelError and BuildError.
     """
     if dump and out is None:
         raise BuildError("dump writes the text of every stage to the folder out: name one")

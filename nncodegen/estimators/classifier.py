@@ -108,7 +108,7 @@ class NNClassifier(ClassifierMixin, BaseNN):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NNClassifier:
         """Fits to X (N, features) and y: labels (N,), or a matrix of 0 and 1 (N, labels) for several at once.
 
-        sample_weight is (N,). Raises ValueError for unsuitable data. Without a C compiler, NumPy learns, slowly.
+        sample_weight is (N,). Raises ValueError for unsuitable data. Raises BuildError without a C compiler.
         """
         self._fit(X, y, sample_weight, incremental=False)
         return self

@@ -100,7 +100,7 @@ class NNRegressor(RegressorMixin, BaseNN):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NNRegressor:
         """Fits to X (N, features) and y, (N,) or (N, outputs).
 
-        sample_weight is (N,). Raises ValueError for unsuitable data. Without a C compiler, NumPy learns, slowly.
+        sample_weight is (N,). Raises ValueError for unsuitable data. Raises BuildError without a C compiler.
         """
         self._fit(X, y, sample_weight, incremental=False)
         return self

@@ -17,10 +17,9 @@ from nncodegen.emit import facts
 from nncodegen.export.initial import start_of
 from nncodegen.export.programs import of_outputs
 from nncodegen.export.request import Request
-from nncodegen.ir import evaluate
+from nncodegen.ir import columns_of, evaluate
 from nncodegen.pipeline import Compiled, compile_model
 from nncodegen.runtime.python.facts import Facts, columns, read
-from nncodegen.slow import columns_of
 
 VERSION = "0.1.0"
 """The version of every package: a model has none of its own."""

@@ -6,7 +6,7 @@ which order the parts of a formula are done, and ``evaluate`` what a program mea
 """
 
 from nncodegen.ir.equations import Equation, Solution, Solved, solve
-from nncodegen.ir.evaluate import evaluate
+from nncodegen.ir.evaluate import columns_of, evaluate
 from nncodegen.ir.program import (
     LEARNING_RATE,
     PARAMETER,
@@ -36,7 +36,7 @@ from nncodegen.runtime.python.facts import Hyperparameter, Term
 
 __all__ = [
     "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE", "Companion",
-    "Element", "Equation", "Group", "Hyperparameter", "InTraining", "Initial", "Noise", "Program", "Size",
-    "Solution", "Solved", "Statistic", "Step", "Tensor", "Term", "Update", "elements", "evaluate", "gathered",
+    "Element", "Equation", "Group", "Hyperparameter", "InTraining", "Initial", "Noise", "Program", "Size", "Solution",
+    "Solved", "Statistic", "Step", "Tensor", "Term", "Update", "columns_of", "elements", "evaluate", "gathered",
     "grouped", "needed", "ranges_of", "renamed", "show_step", "solve", "steps_of", "verify",
 ]  # fmt: skip

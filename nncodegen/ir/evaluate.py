@@ -16,7 +16,7 @@ from sympy import Expr
 
 from nncodegen.ir.arithmetics import Arrays, Exact
 from nncodegen.ir.equations import solve
-from nncodegen.ir.program import Element, Program, Step, Tensor, elements
+from nncodegen.ir.program import SAMPLE, Element, Program, Step, Tensor, elements, needed
 from nncodegen.ir.recurrence import Group, grouped
 from nncodegen.ir.reductions import reduction
 from nncodegen.ir.steps import Evaluation, contraction
@@ -33,12 +33,14 @@ def evaluate(
     weight: ArrayLike | None = None,
     digits: int | None = None,
     noise: Mapping[str, ArrayLike] | None = None,
+    results: Sequence[Element] = (),
 ) -> dict[str, Array]:
-    """The values of all tensors of a program, by name, computed with NumPy, or with ``digits`` by mpmath.
+    """Return the values of all tensors of a program, by name, computed with NumPy, or with ``digits`` by mpmath.
 
     parameters has shape (P,), X (N, inputs), Y (N, targets), weight (N,), by default 1/N each; noise maps names to
     arrays (N, ...), by default 0. With ``digits``, the results hold mpmath numbers; give decimal numbers as mpmath
-    numbers then, since a float such as 0.1 is not exactly 0.1.
+    numbers then, since a float such as 0.1 is not exactly 0.1. Where ``results`` are given, only what they need is
+    computed.
     """
     with mpmath.workdps(digits or mpmath.mp.dps), np.errstate(all="ignore"):
         values = _bind(program, parameters, X, Y, weight, digits)
@@ -48,9 +50,20 @@ def evaluate(
                 np.asarray((noise or {}).get(tensor.name, 0.0)), (samples, *(size or 0 for size in tensor.shape[1:]))
             )
         lengths = {index: samples if size is None else size for index, size in program.sizes.items()}
-        for item in grouped(program.steps):
+        for item in grouped(needed(program.steps, results) if results else program.steps):
             add_values(item, values, lengths, digits)
     return values
+
+
+def columns_of(arrays: Sequence[Array], elements: Sequence[Element], samples: int) -> Array:
+    """Return results of each sample, side by side: (samples, columns)."""
+    parts = []
+    for array, element in zip(arrays, elements, strict=True):
+        if SAMPLE in element.indices:
+            parts.append(np.moveaxis(array, element.indices.index(SAMPLE), 0).reshape(samples, -1))
+        else:
+            parts.append(np.broadcast_to(array.ravel(), (samples, array.size)))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def add_values(

@@ -1,6 +1,5 @@
-"""What stands for a compiled module where there is no C compiler: the same interface, evaluated with NumPy, slowly."""
+"""Modules that are not compiled, where there is no C compiler: the evaluator gives what C gives, but nothing trains."""
 
 from nncodegen.slow.module import slow_module
-from nncodegen.slow.plan import columns_of
 
-__all__ = ["columns_of", "slow_module"]
+__all__ = ["slow_module"]

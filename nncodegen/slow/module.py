@@ -40,11 +40,11 @@ def slow_module(program: Program, facts: Facts, reason: str) -> Module:
     if name in sys.modules:
         return cast(Module, sys.modules[name])
     module = SlowModule(name)
-    native = cast("Native", NumpyNative(program))  # whose properties are attributes there
+    native = cast("Native", NumpyNative(program, reason))  # whose properties are attributes there
     fill(module.__dict__, facts._replace(side_by_side=False, blas=None), native)
     module.__doc__ = (
         f"{facts.name}: {len(module.input_names)} inputs, {module.output_count} outputs, {module.parameter_count} "
-        f"parameters, {facts.precision}. Not compiled ({reason}): evaluated with NumPy, which is slow."
+        f"parameters, {facts.precision}. Not compiled ({reason}): NumPy evaluates it, slowly, and it cannot be trained."
     )
     sys.modules[name] = module  # where pickles look for it
     return cast(Module, module)
@@ -60,7 +60,7 @@ def _key(facts: Facts) -> str:
 @lru_cache(maxsize=16)
 def _warn(reason: str) -> None:
     warnings.warn(
-        f"{reason}: NumPy evaluates the model, which is slow",
+        f"{reason}: NumPy evaluates the model, which is slow; training and fits take a C compiler",
         RuntimeWarning,
         stacklevel=5,
     )

@@ -1,48 +1,43 @@
-"""The native part of a module, with NumPy: the twin of ``runtime/python/native.pyx``, for the same Python part."""
+"""The native part of a module without C: the evaluator of programs, for the same Python part as ``native.pyx`` has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.ir import Companion, Program
-from nncodegen.runtime.python.fit_watch import FitWatch
-from nncodegen.slow.batches import Batches
-from nncodegen.slow.fit import Fit, Limits
-from nncodegen.slow.plan import Plan, Samples, columns_of
-from nncodegen.slow.rows import FitRows, Problem
-from nncodegen.slow.rules import Rule
-from nncodegen.slow.training import NumpyTraining
+from nncodegen.errors import CompilerNotFoundError
+from nncodegen.ir import Companion, Element, Program, columns_of, evaluate, needed
 
 Array = NDArray[Any]
 
 VARIANT = "numpy"
-"""What stands for the name of a kernel."""
+"""The name of a module that is not compiled, where others have that of a kernel."""
+
+VALUES = 2**20
+"""The values of all tensors that are computed at once, roughly: 8 MB."""
 
 
 class NumpyNative:
     """The functions of a module that are C elsewhere; see ``Native`` for what they do.
 
-    All numbers are computed in float64 and rounded to the precision of the program at the end, parameters after each
-    update. Models and fits are never made side by side: the Python part makes them one after the other.
+    All numbers are computed in float64 and rounded to the precision of the program at the end. Training and fits are
+    left to compiled modules.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, reason: str) -> None:
+        self._program, self._reason = program, reason
         self._dtype: np.dtype[Any] = np.dtype(program.precision)
-        self._batches = Batches(program)
-        penalized = np.repeat([one.penalized for one in program.parameters], [one.size for one in program.parameters])
-        self._rules = [Rule(update, penalized.astype(bool)) for update in program.updates]
-        self._count = program.parameter_count
         companions = {companion.name: companion for companion in program.companions}
-        self._fitting = next((FitRows(each) for each in companions.values() if each.outputs), None)
-        self._hessian = _plan_of(companions, "hessian")
-        self._fields = _plan_of(companions, "fields")
-        self.state_size = max((len(update.state) for update in program.updates), default=0) * self._count
-        self.measures_size = len(self._batches.no_measures())
+        self._fitting, self._hessian = _fitting(program.companions), companions.get("hessian")
+        self._fields = companions.get("fields")
+        self.state_size = max((len(update.state) for update in program.updates), default=0) * program.parameter_count
+        outputs = sum(program.count(element.indices) for element in program.outputs)
+        targets = sum(tensor.size for tensor in program.targets)
+        self.measures_size = 2 + outputs if targets and outputs == targets else 0  # as results of trainings have
         self.group_size = 1
         self.fits_lanes = 0
         self.has_hessian = self._hessian is not None
@@ -52,174 +47,172 @@ class NumpyNative:
     # --- checks
 
     def first_not_finite(self, values: Array, count: int) -> int:
-        """The number of the first value that is not finite; count if all are."""
+        """Return the number of the first value that is not finite; count if all are."""
         wrong = np.flatnonzero(~np.isfinite(values.ravel()[:count]))
         return int(wrong[0]) if len(wrong) else count
 
     def takes(self, values: Any, axes: int, columns: int) -> bool:
-        """Whether an array is as C would take it."""
+        """Return whether an array is as C would take it."""
         usual = type(values) is np.ndarray and values.dtype == self._dtype and values.flags.c_contiguous
         if not usual or values.ndim != axes or not values.flags.aligned:
             return False
         return bool(values.shape[-1] == columns and len(values) and np.isfinite(values).all())
 
     def covariance(self, triangle: Array, scale: float, least: float, covariance: Array) -> bool:
-        """Leaves it to the Python part."""
+        """Return that the Python part is to compute it."""
         return False
 
-    # --- short ways, which there are none of
+    # --- short ways, of which there are none: the Python part looks at the arguments
 
     def predict_short(self, parameters: Any, X: Any) -> Array | None:
-        """Nothing: the Python part looks at the arguments."""
+        """Return None."""
 
     def loss_short(self, parameters: Any, X: Any, Y: Any, gradient: Array | None) -> float | None:
-        """Nothing: the Python part looks at the arguments."""
+        """Return None."""
 
     def train_short(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Nothing: the Python part looks at the arguments."""
+        """Return None."""
 
     # --- outputs, losses, derivatives
 
     def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array) -> None:
-        """Writes the outputs of some rows."""
-        outputs[...] = self._rounded(self._batches.predict(_double(parameters), _optional(X), samples))
+        """Write the outputs of some rows."""
+        program = self._program
+        for rows, values in _chunks(program, program.outputs, parameters, X, None, np.ones(samples)):
+            outputs[rows] = self._rounded(columns_of(values, program.outputs, rows.stop - rows.start))
 
     def loss(
         self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
         gradient: Array | None,
     ) -> float:  # fmt: skip
-        """The mean loss; its gradient is written to an array, unless that is None."""
-        data = _samples(X, Y, weights, samples)
+        """Return the mean loss, and write its gradient to an array, unless that is None."""
+        weight = _shares(weights, samples)
         if gradient is None:
-            return float(self._rounded(self._batches.mean_loss(_double(parameters), data)))
-        sums = self._batches.sums(_double(parameters), data, 0, self._count, 0, None)
-        gradient[...] = self._rounded(sums.gradient)
-        return float(self._rounded(sums.loss))
+            parts = _chunks(self._program, (self._program.loss,), parameters, X, Y, weight)
+            return float(self._rounded(sum(float(values[0]) for _, values in parts)))
+        training = self._program.in_training
+        total, loss = np.zeros(len(gradient)), 0.0
+        wanted = (training.loss, *self._program.gradient)
+        for _, (one, *found) in _chunks(self._program, wanted, parameters, X, Y, weight):
+            loss += float(one)
+            total += np.concatenate([np.ravel(array) for array in found])
+        gradient[...] = self._rounded(total)
+        return float(self._rounded(loss))
 
     def jacobian(self, parameters: Array, X: Array | None, samples: int, derivatives: Array) -> None:
-        """Writes the derivatives of the outputs of some rows."""
-        rows = self._fit_rows()
-        for first in range(0, samples, 1024):
-            place = slice(first, min(first + 1024, samples))
-            part = None if X is None else _double(X[place])
-            derivatives[place] = self._rounded(rows.jacobian(_double(parameters), part, place.stop - first))
+        """Write the derivatives of the outputs of some rows: (N, outputs, P)."""
+        if self._fitting is None:
+            raise ValueError("the model has no fits")
+        program, count = self._fitting.program, self._fitting.outputs
+        targets = sum(tensor.size for tensor in program.targets)
+        for number in range(count):
+            Y = np.zeros((samples, targets))
+            if count > 1:  # the last targets say which output it is
+                Y[:, targets - count + number] = 1.0
+            for rows, values in _chunks(program, program.outputs, parameters, X, Y, np.ones(samples)):
+                columns = columns_of(values, program.outputs, rows.stop - rows.start)
+                derivatives[rows, number] = self._rounded(columns[:, -program.parameter_count :])
 
     def hessian_products(
         self, parameters: Array, directions: Array, count: int, X: Array | None, Y: Array | None,
         weights: Array | None, samples: int, products: Array,
     ) -> None:  # fmt: skip
-        """Writes the products of the Hessian of the mean loss with some directions."""
+        """Write the products of the Hessian of the mean loss with some directions."""
         if self._hessian is None:
             raise ValueError("the model has no second derivatives")
-        plan, point = self._hessian, _double(parameters)
-        data = _samples(X, Y, weights, samples)
+        program, weight = self._hessian.program, _shares(weights, samples)
         for number in range(count):
-            found = plan(np.concatenate([point, _double(directions[number])]), data)
-            products[number] = self._rounded(np.concatenate([array.ravel() for array in found]))
+            point, total = np.concatenate([parameters, directions[number]]), np.zeros(products.shape[1])
+            for _, found in _chunks(program, program.gradient, point, X, Y, weight):
+                total += np.concatenate([np.ravel(array) for array in found])
+            products[number] = self._rounded(total)
 
     def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:
-        """Writes what is known at some samples besides the outputs."""
+        """Write derivatives of the outputs by the inputs, and residuals, at some samples."""
         if self._fields is None:
             raise ValueError("the model has no derivatives by inputs")
-        found = self._fields(_double(parameters), _samples(X, Y, None, samples))
-        values[...] = self._rounded(columns_of(found, self._fields.results, samples))
+        program = self._fields.program
+        for rows, found in _chunks(program, program.outputs, parameters, X, Y, _shares(None, samples)):
+            values[rows] = self._rounded(columns_of(found, program.outputs, rows.stop - rows.start))
 
-    # --- training and fits
+    # --- what takes C
 
-    def training(self, buffers: Array, state: Array, options: Array, optimizer: int, seed: int) -> NumpyTraining:
-        """A training of the parameters in the first of two buffers; the second is for the best."""
-        return NumpyTraining(self._batches, self._rules[optimizer], self._dtype, buffers, state, options, seed)
+    def training(self, *given: Any) -> NoReturn:
+        """Raise CompilerNotFoundError."""
+        self._refuse("trained")
 
-    def fit(
-        self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
-        fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
-        parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: Array | None,
-        costs: Array, watch: FitWatch | None,
-    ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
-        """Fits the model to data, and writes what it comes to."""
-        rows = self._fit_rows()
-        free = np.arange(self._count) if fixed is None else np.flatnonzero(np.asarray(fixed) == 0)
-        problem = Problem(_optional(X), _double(Y), sigma, robust, robust_scale, free)
-        lower, upper = (np.full(self._count, sign * np.inf) for sign in (-1, 1))
-        if bounds is not None:
-            lower, upper = _double(bounds[0]), _double(bounds[1])
-        limits = Limits(lower, upper, tolerance, max_iterations, self._dtype)
-        fit = Fit(rows, problem, limits, parameters, costs, watch)
-        found = fit.run()
-        if found.ending == "interrupted" and (watch is None or not watch.reason):
-            raise KeyboardInterrupt
-        parameters[...] = found.parameters.astype(self._dtype)
-        point = found.point
-        triangle[...] = point.rows.triangle
-        active[...] = 0
-        active[free] = (point.high <= 0).astype(int) - ((point.low >= 0) & (point.high > 0))
-        if poles is not None:
-            poles[...] = np.isfinite(point.rows.cost) & ~point.rows.signs.any(axis=0)
-        if residuals is not None:
-            residuals[...] = rows.residuals(problem, found.parameters)
-        finite = bool(np.isfinite(point.rows.triangle).all())
-        rank = point.system(np.zeros(len(free), int), np.zeros(len(free))).rank if finite else 0
-        return (
-            point.rows.cost, point.rows.chi2, point.rows.used, rank, found.iterations, found.evaluations, found.status,
-            found.sample,
-        )  # fmt: skip
+    def train_many(self, *given: Any) -> NoReturn:
+        """Raise CompilerNotFoundError."""
+        self._refuse("trained")
 
-    def train_many(self, *given: Any) -> None:
-        """Is never called: the facts of the module say that models are trained one after the other."""
-        raise NotImplementedError("NumPy trains models one after the other")
+    def fit(self, *given: Any) -> NoReturn:
+        """Raise CompilerNotFoundError."""
+        self._refuse("fitted")
 
-    def fit_many(self, *given: Any) -> None:
-        """Is never called: there are no lanes, so that fits are made one after the other."""
-        raise NotImplementedError("NumPy fits models one after the other")
+    def fit_many(self, *given: Any) -> NoReturn:
+        """Raise CompilerNotFoundError."""
+        self._refuse("fitted")
+
+    def _refuse(self, what: str) -> NoReturn:
+        advice = "install a C compiler, or pip install 'nncodegen[compiler]', and build the model again"
+        name = self._program.name
+        raise CompilerNotFoundError(f"{name} is not compiled ({self._reason}), and cannot be {what}: {advice}")
 
     # --- BLAS, which NumPy calls by itself
 
     def blas_counter(self) -> object:
-        """Nothing is counted."""
+        """Return None: nothing is counted."""
         return None
 
     def signature(self, routine: object) -> str:
-        """No routine is called from here."""
+        """Return an empty text: no routine is called from here."""
         return ""
 
     def know_blas(self, calls: object, threads: int, set_threads: int) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     def use_blas(self, routine: object) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     def blas_held(self) -> AbstractContextManager[None]:
-        """A context that changes nothing."""
+        """Return a context that changes nothing."""
         return nullcontext()
 
-    # --- parts
-
-    def _fit_rows(self) -> FitRows:
-        if self._fitting is None:
-            raise ValueError("the model has no fits")
-        return self._fitting
-
     def _rounded(self, values: Any) -> Any:
-        """Values in the precision of the model."""
+        """Return values in the precision of the model."""
         with np.errstate(over="ignore"):
             return np.asarray(values).astype(self._dtype)
 
 
-def _plan_of(companions: Mapping[str, Companion], name: str) -> Plan | None:
-    """What computes the outputs of a companion, or its gradient, if there is one of this name."""
-    found = companions.get(name)
-    return None if found is None else Plan(found.program, found.program.gradient or found.program.outputs)
+def _fitting(companions: Sequence[Companion]) -> Companion | None:
+    """Return the companion whose outputs are the rows of a fit, if there is one."""
+    return next((companion for companion in companions if companion.outputs), None)
 
 
-def _double(array: Array) -> Array:
-    return np.asarray(array).astype(float)
+def _chunks(
+    program: Program,
+    results: Sequence[Element],
+    parameters: Array,
+    X: Array | None,
+    Y: Array | None,
+    weight: Array,
+) -> Iterator[tuple[slice, list[Array]]]:
+    """Yield the rows of each part of the samples, and the values of some results of a program there.
+
+    Where the program has statistics of a batch in training, all samples are one part.
+    """
+    steps = needed(program.steps, results)
+    width = sum(program.count(index for index in step.indices if program.sizes[index]) for step in steps)
+    whole = program.batch is not None and any(element in program.gradient for element in results)
+    size = len(weight) if whole else max(1, VALUES // max(1, width))
+    for first in range(0, len(weight), size):
+        rows = slice(first, min(first + size, len(weight)))
+        inputs, targets = (None if array is None else np.asarray(array[rows], float) for array in (X, Y))
+        values = evaluate(program, parameters, inputs, targets, weight[rows], results=results)
+        yield rows, [values[element.tensor] for element in results]
 
 
-def _optional(array: Array | None) -> Array | None:
-    return None if array is None else _double(array)
-
-
-def _samples(X: Array | None, Y: Array | None, weights: Array | None, samples: int) -> Samples:
-    """All rows, their weights divided by the sum of these."""
-    weight = np.full(samples, 1 / samples) if weights is None else _double(weights) / float(_double(weights).sum())
-    return Samples(_optional(X), _optional(Y), weight)
+def _shares(weights: Array | None, samples: int) -> Array:
+    """Return the weight of each sample, divided by the sum of all."""
+    weight = np.ones(samples) if weights is None else np.asarray(weights, float)
+    return np.asarray(weight / weight.sum())

@@ -118,7 +118,7 @@ def _assemble(fields: Any) -> tuple[Any, Any]:
     """Components (N, 5) as dates in UTC and in local time; NaT for a day that the month does not have."""
     year, month, day, microseconds, away = fields.T
     months = ((year - 1970) * 12 + month - 1).astype("M8[M]")
-    days = months.astype("M8[D]") + (day - 1)
+    days = months.astype("M8[D]") + (day - 1).astype("m8[D]")
     valid = (year > 0) & (month >= 1) & (month <= 12) & (day >= 1) & (days.astype("M8[M]") == months)
-    wall = np.where(valid, days.astype("M8[us]") + microseconds, np.datetime64("NaT"))
+    wall = np.where(valid, days.astype("M8[us]") + microseconds.astype("m8[us]"), np.datetime64("NaT", "us"))
     return wall - away.astype("m8[m]"), wall

@@ -111,7 +111,7 @@ class Table:
             world = cells if cells.dt.tz is None else cells.dt.tz_convert("UTC").dt.tz_localize(None)
             return Dates(world.to_numpy("M8[us]"), wall.to_numpy("M8[us]")), np.zeros(len(cells), bool)
         found = read_dates(self._present(cells, missing), expected, self.decimal_comma is not None)
-        world, wall = (np.full(len(missing), np.datetime64("NaT"), "M8[us]") for _ in range(2))
+        world, wall = (np.full(len(missing), np.datetime64("NaT", "us"), "M8[us]") for _ in range(2))
         world[~missing], wall[~missing] = found.world, found.wall
         return replace(found, world=world, wall=wall), ~missing & np.isnat(world)
 

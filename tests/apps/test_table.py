@@ -335,7 +335,7 @@ def test_classes_are_learned_written_and_read(flowers, tmp_path):
     assert done.returncode == 0
     assert done.stderr == (
         "warning: no C compiler was found (looked for $CC = /nonexistent); install one, or pip install "
-        "'nncodegen[compiler]': NumPy evaluates the model, which is slow\n"
+        "'nncodegen[compiler]': NumPy evaluates the model, which is slow; training and fits take a C compiler\n"
     )
     (tmp_path / "predicted.csv").write_text(done.stdout)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "predicted.csv"), expected, check_dtype=False)

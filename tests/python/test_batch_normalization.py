@@ -10,6 +10,7 @@ import nncodegen as nn
 from nncodegen.check import check_gradient
 from nncodegen.pipeline import evaluated_module
 from tests.support.built import built, stage
+from tests.support.reference import trained
 
 pytestmark = [
     pytest.mark.usefixtures("light_compiler"),
@@ -212,19 +213,18 @@ def test_windows_in_single_precision():
         assert picture.predict(*given) == pytest.approx(outputs, rel=1e-4, abs=1e-5)
 
 
-def test_without_a_compiler():
-    """NumPy trains such a network in the same way, with noise, metrics, penalties and decay of weights."""
+def test_a_training_that_is_written_plainly():
+    """C trains such a network as the evaluator and the rule say, with noise, penalties and decay of weights."""
     layers = [nn.Dense(4), nn.BatchNormalization(), nn.Activation("relu"), nn.Dropout(0.3), nn.Dense(3, "softmax")]
     model = nn.Sequential(layers, inputs=3, loss="categorical_crossentropy", name="noisy")
     module, slow = nn.build(model, schedule=TILE), evaluated_module(model, reason="for a test")
     labels = RNG.integers(0, 3, 11)
     start = module.initial_parameters(seed=2)
     for options in ({"weight_decay": 0.01, "l2": 0.1, "clip_norm": 0.5}, {"update": "sequential"}):
-        given = {"epochs": 2, "batch_size": 8, "sample_weight": WEIGHTS, "metrics": ("accuracy",), **options}
-        found, other = (each.train(X, labels, start, "sgd", 0.1, **given) for each in (module, slow))
-        assert found.parameters == pytest.approx(other.parameters, rel=1e-9, abs=1e-12)
-        for name, column in found.metrics.items():
-            assert column == pytest.approx(other.metrics[name], rel=1e-9)
+        given = {"epochs": 2, "batch_size": 8, "sample_weight": WEIGHTS, "learning_rate": 0.1, **options}
+        found = module.train(X, labels, start, "sgd", **given).parameters
+        expected = trained(stage(model), start, X, labels, "sgd", **given)
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
     found, other = (each.loss_and_gradient(start, X, labels) for each in (module, slow))
     assert found[1] == pytest.approx(other[1], rel=1e-9, abs=1e-14)
     assert module.loss(start, X, labels) == pytest.approx(slow.loss(start, X, labels), rel=1e-12)

@@ -5,6 +5,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
+from tests.support.built import built
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 
@@ -193,10 +194,7 @@ def test_points_are_even_and_the_same_by_seed():
 
 def test_models_without_terms_take_no_data():
     """What is for losses by name says so elsewhere."""
-    from nncodegen.pipeline import evaluated_module
-
-    with pytest.warns(RuntimeWarning):
-        plain = evaluated_module(nn.Sequential([nn.Dense(1)], inputs=1))
+    plain = built(nn.Sequential([nn.Dense(1)], inputs=1, name="plain"))
     with pytest.raises(ValueError, match="no terms with samples of their own"):
         plain.train(data={"one": [[1.0]]})
     with pytest.raises(ValueError, match="is for networks with losses by name"):

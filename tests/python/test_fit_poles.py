@@ -12,7 +12,6 @@ from sympy import symbols
 
 import nncodegen as nn
 from nncodegen.curve import read_formula
-from nncodegen.pipeline import evaluated_module
 from tests.support.built import built
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -117,20 +116,6 @@ def test_missing_data():
     assert not many.poles.any()
 
 
-@pytest.mark.filterwarnings("ignore:not compiled:RuntimeWarning")
-def test_without_a_compiler():
-    """NumPy makes the same fits: across no pole, and with the same words where one is among the data."""
-    x, y = ENZYME
-    module = evaluated_module(read_formula(SATURATION, ("x",)).model())
-    with pytest.warns(RuntimeWarning, match=AT_A_POLE):
-        result = module.fit(x[:, None], y, parameters=[200.0, -0.3])
-    assert result.poles == ("K + x",)
-    for start in ([1.0, 1.0], [2.0, 1.0]):
-        result, compiled = (each.fit(x[:, None], y, parameters=start) for each in (module, module_of(SATURATION)))
-        assert result.parameters == pytest.approx(compiled.parameters, rel=1e-7)
-        assert result.status == compiled.status == "converged"
-
-
 @pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
 def test_another_loss():
     """A loss that is no sum of squares keeps the signs as well."""
@@ -213,12 +198,10 @@ def test_badly_scaled():
     assert not result.converged
 
 
-@pytest.mark.filterwarnings("ignore:not compiled:RuntimeWarning")
-@pytest.mark.parametrize("compiled", [True, False])
-def test_stationary(compiled):
+def test_stationary():
     """A point without derivatives is no solution if the cost falls beside it; it is one if that rises."""
     formula, X = read_formula("a**2*x", ("x",)), np.linspace(0.1, 1, 10)[:, None]
-    module = built(formula.model()) if compiled else evaluated_module(formula.model())
+    module = built(formula.model())
     with pytest.warns(RuntimeWarning, match="but this is no minimum"):
         result = module.fit(X, 3 * X, parameters=[0.0])
     assert result.status == "stationary"
@@ -256,8 +239,6 @@ def test_logistics(text, doses):
     single = np.array([module.fit(x[:, None], each).chi2 for each in y])
     assert (many.chi2 <= 1.001 * best).all()
     assert (single <= 1.001 * best).all()
-    found = evaluated_module(read_formula(text, ("x",)).model()).fit(x[:, None], y[0])
-    assert found.chi2 == pytest.approx(single[0], rel=1e-6)
 
 
 def test_effects_that_depend_on_each_other():

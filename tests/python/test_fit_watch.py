@@ -8,7 +8,6 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.pipeline import evaluated_module
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compiler"),
@@ -23,13 +22,8 @@ Y = 2.5 * np.exp(-1.3 * X) + 0.5 + 0.05 * np.random.default_rng(1).normal(size=3
 
 
 @pytest.fixture(scope="module")
-def modules(quick_compiler):
-    return nn.build(DECAY), evaluated_module(DECAY, reason="for a test")
-
-
-@pytest.fixture(scope="module", params=["compiled", "NumPy"])
-def decay(request, modules):
-    return modules[request.param == "NumPy"]
+def decay(quick_compiler):
+    return nn.build(DECAY)
 
 
 @pytest.fixture(scope="module")
@@ -93,22 +87,21 @@ def test_training(decay):
     assert (ended.status, ended.epochs) == ("stopped", 2)
 
 
-def test_memory_is_free_at_once(modules):
+def test_memory_is_free_at_once(decay):
     """Nothing that watches a fit or a training is left to the garbage collector, with the memory that it holds."""
     watched = {"callback": lambda progress: None, "time_limit": 1000.0}
-    for module in modules:
-        calls = [
-            lambda m=module: m.fit(X, Y, **watched),
-            lambda m=module: m.fit_many(X, Y[None], time_limit=1000.0),
-            lambda m=module: m.train(X, Y, optimizer="lm", epochs=5, **watched),
-            lambda m=module: m.train(X, Y, epochs=2, l2=0.1),
-            lambda m=module: m.train(X, Y, epochs=2, **watched),
-        ]
-        for call in calls:
-            call()
-            gc.collect()
-            call()
-            assert gc.collect() == 0
+    calls = [
+        lambda: decay.fit(X, Y, **watched),
+        lambda: decay.fit_many(X, Y[None], time_limit=1000.0),
+        lambda: decay.train(X, Y, optimizer="lm", epochs=5, **watched),
+        lambda: decay.train(X, Y, epochs=2, l2=0.1),
+        lambda: decay.train(X, Y, epochs=2, **watched),
+    ]
+    for call in calls:
+        call()
+        gc.collect()
+        call()
+        assert gc.collect() == 0
 
 
 def slow_data():
@@ -141,7 +134,7 @@ def test_time_limit(layers):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_time_limit_of_many(modules, layers, threads):
+def test_time_limit_of_many(decay, layers, threads):
     """Fits that have not ended when the time is over keep their starts, and say so; the others are as ever."""
     inputs, targets = slow_data()
     sets = np.repeat(targets[None, :, 0], 40, axis=0)
@@ -153,9 +146,8 @@ def test_time_limit_of_many(modules, layers, threads):
     np.testing.assert_array_equal(found.parameters[left], np.tile(start, (left.sum(), 1)))
     assert np.isnan(found.chi2[left]).all()
     assert np.isinf(found.standard_errors[left]).all()
-    for module in modules:  # where there is time enough, nothing is left
-        done = module.fit_many(X, np.stack([Y, Y + 1]), time_limit=1000.0, threads=threads)
-        assert done.counts == {"converged": 2}
+    done = decay.fit_many(X, np.stack([Y, Y + 1]), time_limit=1000.0, threads=threads)
+    assert done.counts == {"converged": 2}  # where there is time enough, nothing is left
 
 
 def test_a_bar(decay, capsys):
@@ -227,8 +219,8 @@ def test_advice_where_there_are_too_few_data(layers):
     ([1.0, 1.0], "in the last iteration the cost did not fall, so more of them gain little: begin elsewhere"),
     ([1.0], "raise max_iterations"), (None, "raise max_iterations"),
 ])  # fmt: skip
-def test_advice(modules, costs, expected):
+def test_advice(decay, costs, expected):
     """The advice follows from the costs after the last iterations."""
-    found = modules[0].fit(X, Y)
+    found = decay.fit(X, Y)
     found._ending, found._costs = "max_iterations", None if costs is None else np.array(costs)
     assert found.message.startswith(f"the iterations that were allowed are used up; {expected}")

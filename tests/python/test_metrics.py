@@ -10,7 +10,6 @@ from scipy.sparse import csr_array
 from sklearn import metrics as sklearn_metrics
 
 import nncodegen as nn
-from nncodegen.pipeline import evaluated_module
 from tests.support.built import built
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -279,21 +278,6 @@ def test_metrics_of_a_stream():
     result = module.train_on_stream(batches, metrics=["f1"], validation_data=(X, LABELS), learning_rate=0.1)
     assert result.metrics["f1"][-1] == module.evaluate(result.parameters, X[60:], LABELS[60:], metrics="f1")["f1"]
     assert result.metrics["val_f1"].shape == (3,)
-
-
-def test_without_a_compiler():
-    """NumPy's twin of a module measures the same, stops in the same epoch and lowers the rate in the same ones."""
-    module = built(CHAIN, fit=False)
-    with pytest.warns(RuntimeWarning, match="NumPy evaluates"):
-        slow = evaluated_module(CHAIN, reason="for a test of metrics", fit=False)
-    arguments = {"metrics": ["f1", "mae"], "monitor": "val_f1", "patience": 4, "validation_fraction": 0.2,
-                 "schedule": ("plateau", {"patience": 1, "factor": 0.5}), "epochs": 12, **ADAM}  # fmt: skip
-    one, other = (each.train(X, LABELS, **arguments) for each in (module, slow))
-    assert (one.epochs, one.best_epoch, one.status) == (other.epochs, other.best_epoch, other.status)
-    assert one.parameters == pytest.approx(other.parameters, rel=1e-9)
-    assert np.array_equal(one.learning_rate, other.learning_rate)
-    for name, values in one.metrics.items():
-        assert values == pytest.approx(other.metrics[name], rel=1e-9)
 
 
 # --- schedules that react --------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.pipeline import evaluated_module
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compiler"),
@@ -30,11 +29,11 @@ TERMS = nn.Sequential(
 
 
 @cache
-def module(kind, slow):
-    """The module of a kind, compiled or evaluated with NumPy."""
+def module(kind):
+    """The module of a kind."""
     model = {"line": LINE, "layers": LAYERS}[kind]
     fit = None if kind == "line" else True
-    return evaluated_module(model, fit=fit, reason="for a test") if slow else nn.build(model, fit=fit)
+    return nn.build(model, fit=fit)
 
 
 SIGMA = "what each sample counts is sigma"
@@ -64,14 +63,13 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("slow", [False, True], ids=["compiled", "NumPy"])
 @pytest.mark.parametrize("case", CASES)
-def test_refused(case, slow):
+def test_refused(case):
     """Each of them is a ValueError that says what is missing, or what is meant."""
     kind, function, arguments, message = CASES[case]
     if function == "minimize":
         pytest.importorskip("scipy")
-    made = module(kind, slow)
+    made = module(kind)
     if arguments.get("parameters") == 7:  # which stands for an array
         arguments = {**arguments, "parameters": made.initial_parameters()}
     with pytest.raises(ValueError, match=message):
@@ -80,7 +78,7 @@ def test_refused(case, slow):
 
 def test_a_seed_that_goes_on():
     """Another seed than that of a training which goes on is refused; the same is not."""
-    made = module("layers", False)
+    made = module("layers")
     first = made.train(X, Y, epochs=2, seed=4)
     assert made.train(X, Y, epochs=3, seed=4, resume=first).epochs == 3
     with pytest.raises(ValueError, match="resume began with 4; leave seed out"):
@@ -90,7 +88,7 @@ def test_a_seed_that_goes_on():
 @pytest.mark.filterwarnings("ignore:the fit of layers did not converge:RuntimeWarning")
 def test_a_seed_of_a_network():
     """The seed of a fit draws the initial parameters of a network, as that of a training does."""
-    made = module("layers", False)
+    made = module("layers")
     np.testing.assert_array_equal(made.fit(X, Y, seed=4, max_iterations=5).start, made.initial_parameters(4))
 
 
@@ -105,7 +103,7 @@ def test_weights_of_samples_that_are_drawn_anew():
 
 def test_predictions_without_an_interval():
     """What only an interval depends on is refused where a prediction has none."""
-    result = module("line", False).fit(X, Y)
+    result = module("line").fit(X, Y)
     for name, value in (("sigma", 1.0), ("level", 0.9)):
         with pytest.raises(ValueError, match=f"{name} has no effect without an interval"):
             result.predict(X, **{name: value})

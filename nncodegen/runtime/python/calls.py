@@ -46,17 +46,18 @@ class Call:
         signature = Signature([model, *options, others], return_annotation="Result")
         function.__signature__ = signature  # type: ignore[attr-defined]
         if function.__doc__:  # there is none with python -OO
-            function.__doc__ = function.__doc__.replace("{options}", self.documentation())
+            before = function.__doc__.partition("{options}")[0].rpartition("\n")[2]  # Python 3.13 has taken it away
+            function.__doc__ = function.__doc__.replace("{options}", self.documentation(len(before)))
         return function
 
-    def documentation(self) -> str:
-        """What each option does, indented as in a docstring."""
+    def documentation(self, indent: int) -> str:
+        """Return what each option does, with an indentation of some spaces."""
         lines = []
         for name, option in self.options.items():
             if option.section:
                 lines.append("")
             first, *rest = option.meaning.split("\n")
-            lines += [f"    {name:<21}{first}", *(" " * 25 + line for line in rest)]
+            lines += [f"{' ' * indent}{name:<21}{first}", *(" " * (indent + 21) + line for line in rest)]
         return "\n".join(lines).lstrip()
 
     def settings(self, model: Model, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The random numbers of a training, with the bits of ``shuffle.h`` and ``random.h`` of the runtime in C."""
+"""The random numbers of a training, written once more: the same bits as in C."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MASK, STEP = 2**64 - 1, 0x9E3779B97F4A7C15
 
 
 def shuffled(samples: int, random: int) -> tuple[NDArray[np.intp], int]:
-    """A random order of the samples, and the state of the generator after it."""
+    """Return a random order of the samples, and the state of the generator after it."""
     bounds = np.arange(samples, 1, -1, dtype=np.uint64)
     counts = np.arange(1, samples, dtype=np.uint64)
     with np.errstate(over="ignore"):
@@ -30,7 +30,7 @@ def shuffled(samples: int, random: int) -> tuple[NDArray[np.intp], int]:
 def noise_of(
     sources: tuple[Noise, ...], precision: str, seed: int, update: int, samples: NDArray[Any]
 ) -> dict[str, NDArray[Any]]:
-    """The noise of an update by name: arrays (N, units), for samples of the given numbers (N,)."""
+    """Return the noise of an update by name: arrays (N, units), for samples of the given numbers (N,)."""
     found = {}
     with np.errstate(over="ignore"):
         key = int(_mixed(_mixed(np.uint64(seed)) + np.uint64(STEP) * np.uint64(update + 1)))
