@@ -25,8 +25,7 @@ def number(value: float) -> Expr:
 
 
 def clip(z: Any, low: Expr | None, high: Expr | None) -> Expr:
-    """Return z between two bounds, either of which may be missing. Where low > high it is high, as in ONNX and PyTorch.
-    """
+    """Return z between two bounds, either of which may be None. Where low > high it is high, as in ONNX and PyTorch."""
     above = [] if high is None else [(high, z >= high if low is None else (z >= high) | (low >= high))]
     below = [] if low is None else [(low, z <= low)]
     return Piecewise(*above, *below, (z, True))

@@ -82,8 +82,7 @@ class Axes:
         return math.prod(self.sizes.get(index, 1) for index in segment)
 
     def length(self, segments: Segments) -> int | None:
-        """Return the size of an axis; None for the samples, also where other axes are merged with that of the samples.
-        """
+        """Return the size of an axis; None for that of the samples, also where other axes are merged with it."""
         return None if segments[0][:1] == (SAMPLE,) else sum(map(self.size, segments))
 
     def merged(self, axes: Sequence[Segments]) -> Segments:
