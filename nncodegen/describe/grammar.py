@@ -274,7 +274,7 @@ class _Reader:
         return self.read(node)
 
     def read(self, node: ast.AST) -> Any:
-        """Return the value of a node: an expression, a condition, or a tuple of these. Errors name the innermost one."""
+        """Return the value of a node: an expression, a condition, or a tuple of these. Errors name the inner node."""
         if node in self._values:
             return self._values[node]
         try:
