@@ -76,7 +76,7 @@ def log_of_sum(terms: list[tuple[Expr, Expr]]) -> Expr:
 
 
 def stable_log(factor: Expr) -> Expr | None:
-    """The logarithm of a positive factor in a form that neither overflows nor loses digits; None if there is none."""
+    """Return the logarithm of a positive factor in a form that neither overflows nor loses digits; None for others."""
     if factor.is_number:
         return log(factor) if factor.is_positive else None
     if factor.func in LOGARITHMS:
