@@ -35,7 +35,7 @@ class Assembly(NamedTuple):
 def assembled(
     inputs: Sequence[Element], shapes: Sequence[Shape], parts: Sequence[Part], outputs: Sequence[Output]
 ) -> Assembly:
-    """Return the steps of all parts without the copies: the source of a copy is read under the indices of its target.
+    """Return the steps of all parts without the copies: the sources of copies are read under their own indices.
 
     Where two indices of one tensor would become one, this is impossible: the values are copied by a step.
     """

@@ -44,7 +44,7 @@ class Bidirectional(Standard):
         """Return the result as a node; with return_state of the layer, a tuple of it and the final states."""
         layer = self.layer
         if not isinstance(layer, Recurrent):
-            return Node.of(self, inputs)  # which is refused when it is described
+            return Node.of(self, inputs)  # describe refuses it
         node = Node.of(self, with_states(inputs, initial_state, layer.lengths))
         return with_further(node, [f"{side}_{letter}" for side in ("forward", "backward") for letter in layer.returned])
 

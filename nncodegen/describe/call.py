@@ -41,7 +41,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Part:
-    """What one use of a layer adds to a Program.
+    """The contribution of one use of a layer to a Program.
 
     ``output`` is the element that holds its result: its first index is that of the samples, and one follows for each
     axis of ``shape``; ``formula`` is the same result as an expression. The loss is written with the formula of an
@@ -137,7 +137,7 @@ class Call:
         self._copies: list[Copy] = []
         self._statistics: list[tuple[str, str]] = []
 
-    # --- what it gets --------------------------------------------------------------------------------------------
+    # --- inputs --------------------------------------------------------------------------------------------------
 
     @property
     def x(self) -> Element:
@@ -149,7 +149,7 @@ class Call:
     @property
     def shape(self) -> Shape:
         """Return the shape of the only input. Raise ModelError where the layer has several."""
-        self.x  # noqa: B018 (this raises an error where there are several)
+        self.x  # noqa: B018 (this raises an error for several inputs)
         return self.shapes[0]
 
     def size(self, index: str) -> int:
@@ -164,7 +164,7 @@ class Call:
             f"{self.role} needs {needs}, but its inputs have the shapes {', '.join(map(told, self.shapes))}"
         )
 
-    # --- what it gives -------------------------------------------------------------------------------------------
+    # --- results -------------------------------------------------------------------------------------------------
 
     def index(self, size: int) -> str:
         """Return an unused index of the given size."""

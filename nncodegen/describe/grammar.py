@@ -208,7 +208,7 @@ def _refused(text: str, role: str, error: BaseException) -> ModelError:
         why = "it is nested too deeply, or too large"
     elif isinstance(error, _UnreadableError | SyntaxError):
         why = str(error)
-    else:  # whatever SymPy meets
+    else:  # any error of SymPy
         why = f"{type(error).__name__}: {hints.cut(str(error))}"
     return ModelError(f"{role} is not a formula: {hints.shown(text)} ({why})")
 
@@ -225,7 +225,7 @@ def _outside() -> int:
 
 
 def _tree(text: str) -> ast.Expression:
-    """Return the syntax tree of a text. Raise _UnreadableError where it is too long, and whatever Python raises."""
+    """Return the syntax tree of a text. Raise _UnreadableError where it is too long; Python's errors pass through."""
     if len(text) > MOST_CHARACTERS:
         raise _UnreadableError(f"it has more than {MOST_CHARACTERS:,} characters")
     return ast.parse(text.strip(), mode="eval")
@@ -235,7 +235,7 @@ def _tree(text: str) -> ast.Expression:
 def _bounded_work() -> Iterator[None]:
     """Raise _TooMuchWorkError after MOST_CALLS function calls, so at the same place on every machine.
 
-    There is no bound while a profiler runs: Python lets only one function watch the calls.
+    The work is not bounded while a profiler runs: Python lets only one function watch the calls.
     """
     if sys.getprofile() is not None:
         yield
@@ -407,7 +407,7 @@ def _number(value: Expr) -> Any:
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    """Return a power. Raise _UnreadableError for one with so many digits that it must be a mistake or an attack."""
+    """Return a power. Raise _UnreadableError for one with too many digits: a mistake or an attack."""
     _check_power(base, exponent)
     return base**exponent
 

@@ -60,7 +60,7 @@ def cut(text: str, most: int = 200) -> str:
 
 
 def pointed(text: str, line: int, column: int) -> str:
-    """Return two lines: the line of a text that has a place, or the part around it, and a caret below the place.
+    """Return two lines: the line of a text with a place, cut if it is long, and a caret below the place.
 
     ``line`` counts from 1, ``column`` from 0.
     """

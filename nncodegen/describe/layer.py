@@ -33,7 +33,7 @@ class Layer:
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
         """Return the values of a parameter, as "keras" or "torch" has them, with axes in the order that they have here.
 
-        Where there are several arrays, they are stacked along the first axis.
+        Several arrays are stacked along the first axis.
         """
         return values
 
@@ -180,7 +180,7 @@ class Multiply(Merge):
 def Input(shape: int | Iterable[int], name: str = "") -> Node:  # noqa: N802 (it is written like the layers)
     """Return an input of a network. shape is the number of values in a sample, or their shape, such as (28, 28, 1).
 
-    Its name is that of a tensor: by default x, or x1, x2 and so on where there are several.
+    Its name is that of a tensor: by default x, or x1, x2 and so on for several inputs.
     """
     if not isinstance(name, str) or not (name.isidentifier() or not name):
         raise ModelError(f"the name of an input is a word of letters, digits and underscores, not {name!r}")

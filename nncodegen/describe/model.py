@@ -220,7 +220,7 @@ class _Known:
         if name in self._symbols or any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for text in texts):
             return
         if number is not None and any(contains(formula, type(number)) for formula in self._formulas):
-            return  # _check_constants says more
+            return  # _check_constants raises a more specific error
         there = listed(sorted(self._symbols)) if self._symbols else "no symbols"
         raise ModelError(f"the parameter {name!r} occurs neither in the output nor in the loss; there: {there}")
 

@@ -2,9 +2,9 @@
 
 The entry (in ``runtime/python/optimizers.py``) has the hyperparameters of a rule, and its state for every parameter.
 
-A rule takes, by name, ``parameter`` and ``gradient``, its state variables, ``t`` (the number of the update, from 1) and
-its hyperparameters, all of them symbols, and returns the new parameter followed by the new state. It is simplified and
-emitted like the model.
+A rule takes symbols by name: ``parameter`` and ``gradient``, its state variables, ``t`` (the number of the update, from
+1) and its hyperparameters. It returns the new parameter followed by the new state. It is simplified and emitted like
+the model.
 """
 
 from __future__ import annotations

@@ -279,7 +279,7 @@ class Physics:
     ) -> tuple[tuple[Element, ...], Element, Element]:
         """Return the residuals, the loss and the weight; the steps for them are added.
 
-        There are no residuals if a term is a loss itself. A formula that may be infinite is not evaluated at the
+        The residuals are empty if a term is a ``Mean``. A formula that may be infinite is not evaluated at the
         samples of other terms.
         """
         rows: dict[int, list[Expr]] = {}

@@ -232,7 +232,7 @@ class Recurrence:
             self._final[letters] = self.step(name, (self._n, self._j), self._state(letters), "sum", (self._t,), last)
         return self._final[letters]
 
-    # --- steps that are left out ---------------------------------------------------------------------------------
+    # --- masked steps --------------------------------------------------------------------------------------------
 
     def _mask(self) -> Element | None:
         """Return an element that is above 0 where a step is not left out; None if none is ever left out."""

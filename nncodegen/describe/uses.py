@@ -16,7 +16,7 @@ from nncodegen.ir import SAMPLE, Element, Step, Tensor
 
 @dataclass
 class _Uses:
-    """What all uses of a layer share: its number, and the inputs, shapes and indices of its first use."""
+    """The common data of all uses of a layer: its number, and the inputs, shapes and indices of its first use."""
 
     number: int
     inputs: list[Element]

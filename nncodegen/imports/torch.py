@@ -30,7 +30,7 @@ ACTIVATED = (Dense, Conv1D, Conv2D, Conv1DTranspose, Conv2DTranspose)
 """Layers that include the activation that follows them."""
 
 FLAT = ("BatchNorm1d", "Dropout", "LayerNorm", "Linear", "PReLU")
-"""Modules that keep samples with one axis."""
+"""Modules after which samples with one axis still have one axis."""
 
 HEADS = {"softmax": "categorical_crossentropy", "sigmoid": "binary_crossentropy"}
 """The usual loss for an activation of the last layer; "mse" for all others."""

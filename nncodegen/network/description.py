@@ -54,7 +54,7 @@ class Description:
             raise ModelError(f"the total of a loss is mean or sum, not {self.total!r}")
         if not isinstance(self.skip, bool):
             raise ModelError(f"skip is True or False, not {self.skip!r}")
-        self.program  # noqa: B018 (this raises an error for whatever is wrong)
+        self.program  # noqa: B018 (this raises an error for wrong options)
 
     @property
     def outputs(self) -> int:

@@ -20,7 +20,7 @@ long.
 """
 
 VALUES_AT_ONCE, ROWS_AT_ONCE = 2**22, 4096
-"""The most values of the rows that are copied at once to predict, and the number that divides these rows."""
+"""The most values that are copied at once to predict, in a multiple of this number of rows."""
 
 
 def shared_inputs(inputs: int) -> int:

@@ -131,7 +131,7 @@ MOST_SIGNED = 10
 
 def signed(node: Expr, signs: Mapping[Expr, Symbol]) -> Expr:
     """Return an expression in which each symbol is replaced by one that knows its sign."""
-    is_small = len(node.args) <= MOST_SIGNED + 1 and node.count_ops() <= MOST_SIGNED  # len is fast
+    is_small = len(node.args) <= MOST_SIGNED + 1 and node.count_ops() <= MOST_SIGNED  # cheap test first
     return (
         node.xreplace({symbol: signs[symbol] for symbol in node.free_symbols & signs.keys()}) if is_small else Dummy()
     )
@@ -197,7 +197,7 @@ class Infinities:
         self._signs: dict[Expr, Symbol] = {Element(present, (SAMPLE,)): Dummy(positive=True)} if present else {}
         self._loose: set[Symbol] = set()  # elements that may be infinite although the loss is finite
         self.swift: set[Symbol] = set()  # those of them that grow like an exponential, not like a pole
-        self._steep_of: dict[Element, set[Element]] = {}  # by the target of a step
+        self._steep_of: dict[Element, set[Element]] = {}  # steep operands, by the target of a step
         self._steep: set[Element] = set()  # elements whose adjoints may be infinite although the loss is finite
         self._find_hidden(steps)
         self._find_loose(steps)

@@ -236,8 +236,8 @@ def _is_integer_power(node: Expr) -> bool:
 def _ordered_indices(expression: Expr, where: tuple[Equation, ...]) -> tuple[str, ...]:
     """Return the indices of a value: samples first, then rows as in W[j, i], then the others in alphabetical order.
 
-    If the value has two or more indices in addition to the samples, and one of its elements has all of them, they are
-    in the order of that element.
+    If the value has two or more indices in addition to the samples, and one of its elements has all its indices, they
+    are in the order of that element.
     """
     read = elements(expression)
     found = {index for element in read for index in element.indices}

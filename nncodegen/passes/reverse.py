@@ -9,7 +9,7 @@ runs backwards, through steps that read the adjoint ``after`` them, at the next 
 ``before`` is ``after``.
 
 ``derivatives`` gives ``df/du`` of the small scalar expression; the rest is bookkeeping of indices. The sweep adds a few
-steps for each step, however many parameters there are. (Differentiating the whole formula for each parameter would take
+steps for each step, for any number of parameters. (Differentiating the whole formula for each parameter would take
 quadratic time and more.) The derivative by a parameter is a sum over the samples; without that sum, it is a row of the
 Jacobian for each of them.
 """

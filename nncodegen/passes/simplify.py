@@ -180,7 +180,7 @@ def _log_softmax(below: Element, e: Element, r: Element, numbering: Numbering) -
 _VALUES = {"softmax": _softmax, "softmax_complement": _softmax_complement, "log_softmax": _log_softmax}
 
 
-# --- what a program costs ----------------------------------------------------------------------------------------
+# --- the cost of a program ---------------------------------------------------------------------------------------
 
 
 def operations(program: Program) -> int:

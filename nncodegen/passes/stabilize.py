@@ -74,7 +74,7 @@ class Forms:
     """The stable forms of expressions, each computed once.
 
     ``recognized`` are the sums, products and powers that a rule has rewritten. A value that occurs in several places
-    must be rewritten in all of them; otherwise the places would differ by rounding. But SymPy may hide it: in
+    must be rewritten everywhere; otherwise the places would differ by rounding. But SymPy may hide it: in
     ``sin(T)/T`` with T = p/q, the second T becomes the factors q and 1/p among others. So all formulas are rewritten
     twice. In the second pass, ``parts`` holds what the first one recognized, and sums and products that contain a part
     are split into the part and the rest. ``observe`` is called for every rule that applies.

@@ -202,7 +202,7 @@ class _Tangents:
             rest = self._held(plain, Add(*products), f"{name}_products")
             g = self._held(plain, self.of(z, order) + rest, f"{name}_g")
             factor: Expr = S.Zero
-            if g != 0:  # subtract the mean first: equal, but keeps the digits where a p is close to 1
+            if g != 0:  # subtracting the mean changes nothing, but keeps digits where a p is close to 1
                 mean, sums = f"{name}_mean", replace(step, operator="sum")
                 apart = self._held(plain, g - self._define(sums, p * g, mean), f"{name}_apart")
                 others = self._define(sums, p * apart, mean) - p * apart

@@ -31,7 +31,7 @@ from nncodegen.ir import Step, verify
 from nncodegen.ir.functions import sigmoid
 
 MOST_READINGS = 20_000
-"""How often nodes are read at most; a graph is read again where its axes have to be refined."""
+"""The largest number of times that nodes are read; a graph is read again where its axes have to be refined."""
 
 KNOWN = {**OPERATORS, **CLASSICAL}
 """Every operator that nncodegen reads."""
@@ -120,7 +120,7 @@ def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
     return replace(file, constants=found, inputs=tuple(one for one in file.inputs if one.name not in given))
 
 
-# --- what of the graph is read -----------------------------------------------------------------------------------
+# --- the parts of the graph that are read ------------------------------------------------------------------------
 
 
 def _wanted(file: File, outputs: Sequence[str] | None) -> tuple[str, ...]:

@@ -114,14 +114,14 @@ class Steps:
         self._taken: set[str] = set()
         self._copies: dict[tuple[str, str], Element] = {}
 
-    # --- what comes from outside ---------------------------------------------------------------------------------
+    # --- inputs, parameters and numbers --------------------------------------------------------------------------
 
     def input(self, name: str, shape: Shape, whole: bool = False) -> Value:
         """Return an input of a shape; None stands for the samples. Its columns keep their order."""
         axes = tuple(
             SAMPLES if size is None else self.axes.segments(f"{name}:{k}", size) for k, size in enumerate(shape)
         )
-        self.axes.merged([segments for segments in axes if segments != SAMPLES] or [UNIT])  # keeps their order
+        self.axes.merged([segments for segments in axes if segments != SAMPLES] or [UNIT])  # else columns mix
         value = Value(axes, {}, of_inputs=True)
         blocks = {}
         for position in value.positions():
@@ -182,7 +182,7 @@ class Steps:
             raise ModelError(f"the graph has more than {MOST_PARAMETERS:,} values in its parameters: too many")
 
     def constant(self, weights: Weights) -> Value:
-        """Return numbers that are not trained as such: a single one as part of formulas, others as a parameter."""
+        """Return given numbers: a single one as part of formulas, others as a parameter."""
         if weights.array.size == 1:
             return self.number(weights.array.ravel()[0], weights.array.ndim)
         return self.parameter(weights.name, weights.array)
@@ -210,7 +210,7 @@ class Steps:
         self._taken.add(name)
         return name
 
-    # --- what a value is -----------------------------------------------------------------------------------------
+    # --- shapes and steps ----------------------------------------------------------------------------------------
 
     def shape(self, value: Value) -> Shape:
         """Return the sizes of the axes; None for the samples."""

@@ -20,7 +20,7 @@ from nncodegen.ir import Equation
 
 @dataclass(frozen=True)
 class Window:
-    """How windows move along one axis: ``before`` and ``after`` are the numbers of places that pad it."""
+    """The windows along one axis: ``before`` and ``after`` are the numbers of places that pad it."""
 
     length: int
     size: int
@@ -65,7 +65,7 @@ def _windows(call: Call, lengths: Sequence[int], sizes: Sequence[int], transpose
 
 
 def _around(window: Window, around: int, auto: str) -> Window:
-    """Return the window with this number of places around its axis; an odd one is at the end for SAME_UPPER."""
+    """Return the window with this padding of its axis; an odd place is at the end for SAME_UPPER, else before."""
     half = max(around // 2, 0)  # below zero, some places are reached by no window
     more = around - half
     return (

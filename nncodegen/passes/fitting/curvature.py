@@ -7,7 +7,7 @@ loss is convex in u, this matrix has no negative eigenvalue, as a fit requires.
 
 A row holds the loss of a sample, its derivatives g by each u, the product of its second derivatives by u with a seed
 for each u, the guards (see ``guards``), and the derivatives by each parameter of the sum of all u times their seeds.
-With a single u there are no seeds.
+A single u needs no seeds.
 """
 
 from __future__ import annotations
