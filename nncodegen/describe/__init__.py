@@ -53,7 +53,7 @@ PRECISIONS = ("float64", "float32")
 
 @bounded("the model")
 def describe(model: Describable, precision: str = "float64") -> Program:
-    """The model as a Program, with the updates of all optimizers."""
+    """Return the model as a Program, with the updates of all optimizers."""
     if not isinstance(model, Describable):
         raise ModelError(f"{model!r} is not a model: use nncodegen.Model or nncodegen.Sequential")
     if precision not in PRECISIONS:
@@ -67,7 +67,7 @@ def describe(model: Describable, precision: str = "float64") -> Program:
 
 
 def identity_of(program: Program) -> str:
-    """A hash of what a model computes, and in which precision; its name and its optimizers do not count."""
+    """Return a hash of what a model computes and of its precision; its name and its optimizers do not count."""
     text = f"{replace(program, updates=()).show()}{program.precision}"
     return hashlib.sha256(text.encode()).hexdigest()
 

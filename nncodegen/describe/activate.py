@@ -1,4 +1,4 @@
-"""Activations of layers as steps."""
+"""Functions that write the activation of a layer as steps."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nncodegen.ir import Element
 
 
 def activated(call: Call, z: Element, activation: Activation, letters: str = "h") -> Part:
-    """The part of a layer whose result is an activation of an element. A softmax is over its last axis.
+    """Return the part of a layer whose result is an activation of an element. A softmax is over its last axis.
 
-    What feeds the loss has the logarithm of a softmax as well, with which the loss is written.
+    If the result feeds the loss, the logarithm of a softmax is defined as well, because the loss is written with it.
     """
     if not (isinstance(activation, str) and activation == SOFTMAX):
         return call.output(activation_formula(activation, z, call.role), z.indices, letters)
@@ -26,7 +26,10 @@ def activated(call: Call, z: Element, activation: Activation, letters: str = "h"
 
 
 def activation_formula(activation: Activation, z: Element, role: str) -> Expr:
-    """The value of an activation, a name or a function, which is no softmax. Raises ModelError with the role."""
+    """Return the value of an activation, given as a name or a function, but not a softmax.
+
+    Raise ModelError, which names the role, if there is no such activation or it does not depend on its argument.
+    """
     if callable(activation):
         symbol = Symbol("z", real=True)
         formula = call_function(activation, [symbol], f"the activation of {role}")

@@ -1,4 +1,4 @@
-"""The parts of a network put together: one name for indices that mean the same, and every value there once."""
+"""Puts the parts of a network together: equal indices get one name, and no value is stored twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nncodegen.ir import SAMPLE, Element, Equation, Statistic, Step, Tensor, ele
 
 
 class Assembly(NamedTuple):
-    """Inputs, steps and outputs of a network, under the indices of the whole program, and the sizes of these."""
+    """The inputs, steps and outputs of a network, under the indices of the whole program, and the sizes of these."""
 
     inputs: tuple[Element, ...]
     steps: tuple[Step, ...]
@@ -24,7 +24,7 @@ class Assembly(NamedTuple):
 
     @property
     def extents(self) -> tuple[tuple[str, int], ...]:
-        """The sizes of indices that may follow from no tensor: of those in equations, and of axes that a step adds."""
+        """Return the sizes that no tensor may tell: of indices in equations, and of axes that a step adds."""
         moved = [step for step in self.steps if step.where]
         found = {i for step in moved for i in (*step.indices, *(i for one in step.where for i in one.indices))}
         for step in self.steps:
@@ -35,9 +35,9 @@ class Assembly(NamedTuple):
 def assembled(
     inputs: Sequence[Element], shapes: Sequence[Shape], parts: Sequence[Part], outputs: Sequence[Output]
 ) -> Assembly:
-    """The steps of parts, without copies: what these have under other indices is read there under its own.
+    """Return the steps of all parts without the copies: the sources of copies are read under their own indices.
 
-    Where that cannot be, as two indices of one tensor would become one, the values are copied by a step.
+    Where two indices of one tensor would become one, this is impossible: the values are copied by a step.
     """
     sizes = {
         index: size
@@ -55,14 +55,14 @@ def assembled(
             rename = Renaming(pairs, {copy.target.tensor: copy.source.tensor})
             found = rename.assembly(found._replace(steps=rest))
             copies = [Copy(rename.element(one.target), rename.element(one.source)) for one in copies]
-    if any(part.unflattened or part.further for part in parts):  # not all of it may be read
+    if any(part.unflattened or part.further for part in parts):  # further outputs may not all be read
         read = [e for output in found.outputs for e in (output.element, *elements(output.formula))]
         found = found._replace(steps=needed(found.steps, read))
     return _with_own_outputs(found)
 
 
 def _with_own_outputs(found: Assembly) -> Assembly:
-    """Define outputs that are inputs, as after a Flatten alone, by steps of their own."""
+    """Define outputs that are inputs, as after a Flatten alone, by separate steps."""
     given = {element.tensor for element in found.inputs}
     taken = given | {element.tensor for step in found.steps for element in (step.target, *step.operands)}
     steps, outputs = list(found.steps), []
@@ -82,7 +82,10 @@ def _with_own_outputs(found: Assembly) -> Assembly:
 def statistics_of(
     name: str, parts: Sequence[Part], assembly: Assembly, present: str = PRESENT
 ) -> tuple[Tensor | None, tuple[Statistic, ...]]:
-    """What is 1 for each sample, if anything is a statistic of them all, and these. Raises ModelError."""
+    """Return the sample mask (None if there are no statistics of a batch) and these statistics. Raise ModelError.
+
+    The mask is 1 for each sample of a batch, and 0 for padding.
+    """
     pairs = [pair for part in parts for pair in part.statistics]
     followed = [parameter for _, parameter in pairs]
     for parameter in followed:
@@ -98,7 +101,7 @@ def statistics_of(
 
 
 def _check_sums(name: str, followed: Container[str], assembly: Assembly, present: str) -> None:
-    """Raises ModelError for a sum over the samples that may count others, or that there is at rest as well."""
+    """Raise ModelError for a sum over samples that may count padding, or that predictions would need as well."""
     implicit = Element(present, (SAMPLE,))
     for step in assembly.steps:
         if SAMPLE in step.over and implicit not in step.operands:
@@ -114,17 +117,17 @@ def _check_sums(name: str, followed: Container[str], assembly: Assembly, present
 
 
 def with_letters(assembly: Assembly) -> Assembly:
-    """The same under the indices i, j, k and so on, in the order in which they occur."""
+    """Return the network under the indices i, j, k and so on, in the order in which they occur."""
     seen = [index for element in assembly.inputs for index in element.indices]
     seen += [index for step in assembly.steps for index in step.indices]
     names = Indices()
-    sizes = tuple((index, size) for index, size in assembly.sizes if index in seen)  # others may be letters as well
+    sizes = tuple((index, size) for index, size in assembly.sizes if index in seen)  # the others may be letters, too
     assembly = assembly._replace(sizes=sizes)
     return Renaming({index: names.next() for index in dict.fromkeys(seen) if index != SAMPLE}, {}).assembly(assembly)
 
 
 def _may_unite(pairs: Mapping[str, str], inputs: Sequence[Element], steps: Sequence[Step]) -> bool:
-    """Whether indices may become others: no tensor and no step has two that would become one."""
+    """Return whether indices may be renamed: no tensor and no step has two that would become one."""
     if any(pairs.get(index, index) != index for index in pairs.values()):
         return False
     groups = [element.indices for element in inputs] + [step.indices for step in steps]
@@ -132,22 +135,22 @@ def _may_unite(pairs: Mapping[str, str], inputs: Sequence[Element], steps: Seque
 
 
 class Renaming(NamedTuple):
-    """Other names for indices, and for tensors."""
+    """New names for indices and tensors, applied to elements, expressions, steps and whole networks."""
 
     indices: Mapping[str, str]
     tensors: Mapping[str, str]
 
     def element(self, element: Element) -> Element:
-        """An element under its new names."""
+        """Return an element under its new names."""
         name = self.tensors.get(element.tensor, element.tensor)
         return Element(name, (self.indices.get(index, index) for index in element.indices))
 
     def expression(self, expression: Expr) -> Expr:
-        """An expression of such elements."""
+        """Return an expression with its elements renamed."""
         return expression.xreplace({element: self.element(element) for element in elements(expression)})
 
     def step(self, step: Step) -> Step:
-        """A step over such indices."""
+        """Return a step with its indices and tensors renamed."""
         return Step(
             self.element(step.target),
             self.expression(step.expression),
@@ -157,12 +160,12 @@ class Renaming(NamedTuple):
         )
 
     def equation(self, equation: Equation) -> Equation:
-        """An equation between such indices."""
+        """Return an equation with its indices and tensors renamed."""
         renamed, data = equation.renamed(self.indices), equation.data
         return renamed if data is None else replace(renamed, left=self.element(data))
 
     def assembly(self, assembly: Assembly) -> Assembly:
-        """All of a network."""
+        """Return a network with all its indices and tensors renamed."""
         outputs = (Output(self.element(one.element), self.expression(one.formula)) for one in assembly.outputs)
         return Assembly(
             tuple(map(self.element, assembly.inputs)),

@@ -14,17 +14,17 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Equation
 
 MERGES = ("concat", "sum", "mul", "ave")
-"""What may be made of both results."""
+"""The ways to merge the results of both directions."""
 
 
 @dataclass(frozen=True)
 class Bidirectional(Standard):
-    """A recurrent layer, and another one like it that goes backwards; both have weights of their own.
+    """A recurrent layer, and a second one like it that goes backwards; each has separate weights.
 
-    (Schuster and Paliwal, 1997.) merge_mode: "concat" puts their results one behind the other along the last axis,
-    "sum", "mul" and "ave" add them, multiply them, and take their mean. The parameters are those of the layer with f
-    for forwards and b for backwards in their names: Wf1, Uf1, bf1, Wb1, Ub1 and bb1. Initial states are those of the
-    forward layer, then those of the other; so are the final ones, where the layer has return_state=True.
+    (Schuster and Paliwal, 1997.) merge_mode: "concat" concatenates their results along the last axis, "sum", "mul" and
+    "ave" add them, multiply them, and take their mean. The parameters are those of the layer with f for forwards and b
+    for backwards in their names: Wf1, Uf1, bf1, Wb1, Ub1 and bb1. Initial states are those of the forward layer, then
+    those of the backward layer; so are the final ones, where the layer has return_state=True.
     """
 
     layer: Recurrent
@@ -32,7 +32,7 @@ class Bidirectional(Standard):
 
     @property
     def elsewhere(self) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:  # type: ignore[override]
-        """What Keras and PyTorch call the weights."""
+        """Return what Keras and PyTorch call the weights."""
         kind = self.layer.name or self.layer.kind
         found: dict[str, tuple[str, str | tuple[str, ...]]] = {}
         for letter, word, behind in (("f", "forward", ""), ("b", "backward", "_reverse")):
@@ -41,19 +41,19 @@ class Bidirectional(Standard):
         return found
 
     def __call__(self, *inputs: Node, initial_state: Node | Sequence[Node] = ()) -> Any:
-        """The result as a node; with return_state of the layer, that and the final states as a tuple of nodes."""
+        """Return the result as a node; with return_state of the layer, a tuple of it and the final states."""
         layer = self.layer
         if not isinstance(layer, Recurrent):
-            return Node.of(self, inputs)  # which is refused when it is described
+            return Node.of(self, inputs)  # describe refuses it
         node = Node.of(self, with_states(inputs, initial_state, layer.lengths))
         return with_further(node, [f"{side}_{letter}" for side in ("forward", "backward") for letter in layer.returned])
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
-        """As the layer itself takes them over."""
+        """Return the values of a parameter as the layer itself converts them."""
         return self.layer.taken_over(letters[0], values, origin)
 
     def describe(self, call: Call) -> Part:
-        """Both results, merged."""
+        """Write both results and merge them."""
         layer = self.layer
         if not isinstance(layer, Recurrent):
             raise ModelError(f"{call.role}, Bidirectional, takes a recurrent layer such as LSTM(8), not {layer!r}")
@@ -66,7 +66,7 @@ class Bidirectional(Standard):
         return replace(merged, further=tuple((element, call.shape_of(element)) for element in states))
 
     def _merged(self, call: Call, first: Element, second: Element) -> Part:
-        """One result of both."""
+        """Return the part that merges both results."""
         if self.merge_mode != "concat":
             second = Element(second.tensor, first.indices)
             value = first * second if self.merge_mode == "mul" else first + second
@@ -81,7 +81,7 @@ class Bidirectional(Standard):
         return call.output(parts[0] + parts[1], (*rest, k))
 
     def _both(self, call: Call) -> tuple[Element, Element, list[Element]]:
-        """The results of both layers, in the order of time of the first, and their final states."""
+        """Return the results of both layers, in the order of time of the first, and their final states."""
         inputs, shapes, lengths = call.inputs, call.shapes, self.layer.lengths
         last = len(inputs) - bool(lengths)
         if (last - 1) % 2:

@@ -1,4 +1,4 @@
-"""One use of a layer: what it is given, and how it writes down what it gives, as steps in index notation."""
+"""One use of a layer: what it is given, and methods to write its result as steps in index notation."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Shape = tuple[int, ...]
 """The sizes of the axes of one sample."""
 
 PRESENT = "present"
-"""The name of the tensor that is 1 for each sample, before it may get another one."""
+"""The default name of the sample mask, the tensor that is 1 for each sample."""
 
 Number = int | str
-"""The number of a layer; for a layer inside another one, the numbers of both, such as "2_1"."""
+"""The number of a layer; for a layer inside another one, both numbers, such as "2_1"."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """The values of one element under other indices: ``target`` has those of ``source`` in the same order."""
+    """A copy of an element under other indices: those of ``target`` replace those of ``source``, in the same order."""
 
     target: Element
     source: Element
 
     @property
     def step(self) -> Step:
-        """The step that copies them."""
+        """Return the step that copies the values."""
         pairs = [pair for pair in zip(self.target.indices, self.source.indices, strict=True) if pair[0] != pair[1]]
         where = tuple(Equation(target, ((source, 1),)) for target, source in pairs)
         return Step(self.target, self.source, "sum", tuple(source for _, source in pairs), where)
@@ -41,11 +41,11 @@ class Copy:
 
 @dataclass(frozen=True)
 class Part:
-    """What a use of a layer adds to a Program.
+    """The contribution of one use of a layer to a Program.
 
-    ``output`` is the element that holds its result, with the samples as its first index and one for each axis of
-    ``shape``; ``formula`` is the same result as an expression. The loss is written with the formula of an output, so
-    that a logarithm in it can cancel an exponential in the formula.
+    ``output`` is the element that holds its result: its first index is that of the samples, and one follows for each
+    axis of ``shape``; ``formula`` is the same result as an expression. The loss is written with the formula of an
+    output, so that a logarithm in the loss can cancel an exponential in the formula.
     """
 
     parameters: tuple[Tensor, ...]
@@ -56,13 +56,13 @@ class Part:
     noise: tuple[Noise, ...] = ()
     copies: tuple[Copy, ...] = ()
     sizes: tuple[tuple[str, int], ...] = ()
-    """The sizes of its own indices."""
+    """The sizes of the indices that the layer has introduced."""
     unflattened: Element | None = None
     """The output before it was flattened, if it was: a sum over the output may be written with these indices."""
     inside: tuple[tuple[str, int], ...] = ()
-    """The sizes of the indices of that."""
+    """The sizes of the indices of ``unflattened``."""
     further: tuple[tuple[Element, Shape], ...] = ()
-    """What it gives besides its output, such as states, each with its shape."""
+    """Further results in addition to the output, such as states, each with its shape."""
     statistics: tuple[tuple[str, str], ...] = ()
     """The tensors that are statistics of a batch, each with the parameter that follows it, under the same indices."""
 
@@ -78,12 +78,12 @@ class Indices:
         self._given = 0
 
     def next(self) -> str:
-        """Another name."""
+        """Return the next unused name."""
         self._given += 1
         return next(self._names)
 
     def skip_to(self, count: int) -> None:
-        """Leaves names out, so that at least so many are behind."""
+        """Skip names until at least ``count`` of them have been given out."""
         while self._given < count:
             self.next()
 
@@ -99,12 +99,12 @@ class Indices:
 
 
 class Call:
-    """One use of a layer: what it gets, and a pen to write down what it gives.
+    """One use of a layer: its inputs, and methods to write its result.
 
-    ``inputs`` are elements, each with the samples as its first index and one more for each axis of its shape in
-    ``shapes``; ``x``, ``shape`` are those of a layer with one input. ``feeds_loss`` says whether the result is an
-    output of the network, ``of_input`` whether what it gets is an input. ``number`` is that of the layer; ``role`` is
-    its name in errors.
+    ``inputs`` are elements: the first index of each is that of the samples, and one follows for each axis of its shape
+    in ``shapes``; ``x`` and ``shape`` are those of a layer with one input. ``feeds_loss`` says whether the result is an
+    output of the network, ``of_input`` whether the input of the layer is an input of the network. ``number`` is that of
+    the layer; ``role`` is its name in errors.
     """
 
     def __init__(
@@ -137,43 +137,43 @@ class Call:
         self._copies: list[Copy] = []
         self._statistics: list[tuple[str, str]] = []
 
-    # --- what it gets --------------------------------------------------------------------------------------------
+    # --- inputs --------------------------------------------------------------------------------------------------
 
     @property
     def x(self) -> Element:
-        """The only input. Raises ModelError where there are several."""
+        """Return the only input. Raise ModelError where the layer has several."""
         if len(self.inputs) != 1:
             raise ModelError(f"{self.role} takes one input, not {len(self.inputs)}")
         return self.inputs[0]
 
     @property
     def shape(self) -> Shape:
-        """The shape of the only input."""
-        self.x  # noqa: B018 (this raises an error where there are several)
+        """Return the shape of the only input. Raise ModelError where the layer has several."""
+        self.x  # noqa: B018 (this raises an error for several inputs)
         return self.shapes[0]
 
     def size(self, index: str) -> int:
-        """The size of an index of an input, or of one that ``index`` gave."""
+        """Return the size of an index of an input, or of one that ``index`` returned."""
         return self._sizes[index]
 
     def refuse(self, needs: str) -> ModelError:
-        """The error for an input that does not fit, to be raised: "needs ..., but its input has the shape (3, 4)"."""
+        """Return the error for an input that does not fit: "needs ..., but its input has the shape (3, 4)"."""
         if len(self.shapes) == 1:
             return ModelError(f"{self.role} needs {needs}, but its input has the shape {told(self.shapes[0])}")
         return ModelError(
             f"{self.role} needs {needs}, but its inputs have the shapes {', '.join(map(told, self.shapes))}"
         )
 
-    # --- what it gives -------------------------------------------------------------------------------------------
+    # --- results -------------------------------------------------------------------------------------------------
 
     def index(self, size: int) -> str:
-        """An index of a size that nothing else has."""
+        """Return an unused index of the given size."""
         index = self._fresh()
         self._sizes[index] = size
         return index
 
     def named(self, letters: str) -> str:
-        """The name of a tensor of this layer: letters, and its number or name behind them."""
+        """Return the name of a tensor of this layer: letters, followed by the number or the name of the layer."""
         name = f"{letters}_{self._name}" if self._name else f"{letters}{self.number}"
         return name if self._use == 1 else f"{name}_call{self._use}"
 
@@ -186,10 +186,10 @@ class Call:
         penalized: bool = True,
         trained: bool = True,
     ) -> Element:
-        """A parameter under indices, such as "W" for W1. All uses of a layer have the same.
+        """Return a parameter under indices, such as "W" for W1. All uses of a layer share it.
 
-        fans are the numbers of inputs and outputs that the scale of an initializer follows from: by default the sizes
-        of the last and the first index. The penalties l1 and l2 are for those that are ``penalized``.
+        fans are the numbers of inputs and outputs from which an initializer derives its scale: by default the sizes of
+        the last and the first index. The penalties l1 and l2 apply to parameters that are ``penalized``.
         """
         name = f"{letters}_{self._name}" if self._name else f"{letters}{self.number}"
         element = Element(name, indices)
@@ -203,14 +203,14 @@ class Call:
 
     @property
     def present(self) -> Element:
-        """The mask of samples: 1 for those of a batch, 0 for padding; every sum over samples is multiplied by it."""
+        """Return the sample mask: 1 for samples of a batch, 0 for padding; multiply every sum over samples by it."""
         return Element(PRESENT, (SAMPLE,))
 
     def follow(self, letters: str, statistic: Element, initializer: str | float | Initial, momentum: float) -> Element:
-        """A parameter that follows a statistic of the batches, and takes its place at rest: moving averages.
+        """Return a parameter that follows a statistic of the batches, and replaces it in predictions: a moving average.
 
         After each update it is momentum*itself + (1 - momentum)*statistic. The statistic is computed over the samples
-        (``present``), without an index of them.
+        (``present``) and has no index of samples.
         """
         element = self.parameter(letters, statistic.indices, initializer, (1, 1), penalized=False, trained=False)
         self._parameters[-1] = replace(self._parameters[-1], momentum=float(momentum))
@@ -218,7 +218,7 @@ class Call:
         return element
 
     def noise(self, letters: str, indices: Sequence[str], distribution: str, scale: float) -> Element:
-        """Random numbers under the samples and other indices: see ``ir.Noise``."""
+        """Return random numbers under the index of the samples and other indices: see ``ir.Noise``."""
         element = Element(self.named(letters), indices)
         shape = tuple(self.size(index) for index in indices[1:])
         self._noise.append(Noise(Tensor(element.tensor, (None, *shape)), distribution, scale))
@@ -233,19 +233,19 @@ class Call:
         over: Iterable[str] = (),
         where: Iterable[Equation] = (),
     ) -> Element:
-        """A tensor that a step defines: ``letters[indices] = operator(over) value where equations``."""
+        """Define a tensor: ``letters[indices] = operator(over) value where equations``; return its element."""
         element = Element(self.named(letters), indices)
         self._steps.append(Step(element, value, operator, tuple(over), tuple(where)))
         return element
 
     def output(self, value: Expr, indices: Sequence[str] | None = None, letters: str = "h") -> Part:
-        """The part whose result is a value, under the indices of the only input where no others are given."""
+        """Return the part whose result is a value, by default under the indices of the only input."""
         return self.part(self.step(letters, self.x.indices if indices is None else indices, value), value)
 
     def part(self, output: Element, formula: Expr | None = None, further: Iterable[Element] = ()) -> Part:
-        """The part whose result is an element, which is an input or defined by a step; by default its own formula.
+        """Return the part whose result is an element, which is an input or defined by a step.
 
-        further are elements that it gives besides.
+        The formula of the result is the element itself, unless it is given. further are additional results.
         """
         return Part(
             tuple(self._parameters), tuple(self._steps), output, output if formula is None else formula,
@@ -255,23 +255,26 @@ class Call:
         )  # fmt: skip
 
     def shape_of(self, element: Element) -> Shape:
-        """The sizes of the indices of an element, without that of the samples."""
+        """Return the sizes of the indices of an element, without that of the samples."""
         return tuple(self.size(index) for index in element.indices[1:])
 
     def aligned(self) -> tuple[tuple[Element, ...], tuple[str, ...]]:
-        """All inputs under the same indices, and these. Axes have the same sizes, or 1: such an axis is left out."""
+        """Return all inputs under the same indices, and these indices.
+
+        Axes have the same sizes, or size 1: such an axis is left out. Raise ModelError for other shapes.
+        """
         if len({len(shape) for shape in self.shapes}) != 1:
             raise self.refuse("inputs with the same number of axes")
         indices = [SAMPLE]
         for axis, sizes in enumerate(zip(*self.shapes, strict=True), start=1):
-            first = max(range(len(sizes)), key=lambda k: sizes[k])  # the first of those that are largest
+            first = max(range(len(sizes)), key=lambda k: sizes[k])  # the first input of the largest size
             if any(size not in (1, sizes[first]) for size in sizes):
                 raise self.refuse("inputs of one shape, or with axes of size 1")
             indices.append(self.inputs[first].indices[axis])
         return tuple(self._under(indices, k) for k in range(len(self.inputs))), tuple(indices)
 
     def _under(self, indices: Sequence[str], k: int) -> Element:
-        """An input under given indices, without those of axes that have size 1 only in this input."""
+        """Return an input under given indices, without those of axes that have size 1 only in this input."""
         element = self.inputs[k]
         pairs = list(zip(element.indices, indices, strict=True))
         single = tuple(own for own, index in pairs[1:] if self.size(own) < self.size(index))
@@ -281,7 +284,7 @@ class Call:
         return self.under(element, wanted, f"input{k + 1}_")
 
     def under(self, element: Element, indices: tuple[str, ...], letters: str) -> Element:
-        """The values of an element under other indices of the same sizes."""
+        """Return the values of an element under other indices of the same sizes."""
         if element.indices == indices:
             return element
         copy = Copy(Element(self.named(letters), indices), element)
@@ -290,7 +293,7 @@ class Call:
         return copy.target
 
     def inner(self, layer: Any, place: int, prefix: str, x: Element, shape: Shape) -> tuple[Element, Shape]:
-        """The result of a layer inside of this one, and its shape. Its first index has the name ``prefix``."""
+        """Return the result of a layer inside this one, and its shape. Its first index has the name ``prefix``."""
         call = Call([x], [shape], f"{self.number}_{place}", Indices(prefix).next, name=layer_name(layer), use=self._use)
         part = alone(described(layer, call), call)
         self._parameters += part.parameters
@@ -303,7 +306,7 @@ class Call:
 
 
 def layer_name(layer: Any) -> str:
-    """The name that the user gave to a layer; nothing where there is none. Raises ModelError for one that cannot be."""
+    """Return the name that the user gave to a layer, or "". Raise ModelError for a name that is not allowed."""
     name = getattr(layer, "name", "")
     if not isinstance(name, str) or not (name.isidentifier() or not name):
         raise ModelError(f"the name of a layer is a word of letters, digits and underscores, not {name!r}")
@@ -311,7 +314,7 @@ def layer_name(layer: Any) -> str:
 
 
 def check_names(layers: Iterable[Any]) -> None:
-    """Raises ModelError where two of the layers have the same name."""
+    """Raise ModelError where two of the layers have the same name."""
     names = [name for name in map(layer_name, layers) if name]
     for name in names:
         if names.count(name) > 1:
@@ -319,7 +322,10 @@ def check_names(layers: Iterable[Any]) -> None:
 
 
 def described(layer: Any, call: Call) -> Part:
-    """One use of a layer, checked to hold expressions: SymPy would execute a text among them."""
+    """Return the part of one use of a layer. Raise ModelError unless it consists of expressions of the right shape.
+
+    Other objects are refused, because SymPy would execute a text among them.
+    """
     if len(inspect.signature(layer.describe).parameters) != 1:
         raise ModelError(
             f"{call.role}, a {type(layer).__name__}, has a method describe{inspect.signature(layer.describe)}: "
@@ -342,7 +348,7 @@ def described(layer: Any, call: Call) -> Part:
 
 
 def alone(part: Part, call: Call) -> Part:
-    """The part of a layer in a stack, which gives one thing. Raises ModelError where it gives more."""
+    """Return the part of a layer in a stack, which has one result. Raise ModelError where it has more."""
     if part.further:
         raise ModelError(
             f"{call.role} gives its states besides its output, which has no place in a stack of layers: leave out "
@@ -352,10 +358,10 @@ def alone(part: Part, call: Call) -> Part:
 
 
 def told(shape: Shape) -> str:
-    """A shape as text."""
+    """Return a shape as text."""
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def count(shape: Shape) -> int:
-    """The number of values of a shape."""
+    """Return the number of values of a shape."""
     return math.prod(shape)

@@ -1,4 +1,4 @@
-"""Which expressions the compiler accepts: real scalars, made of functions with a C form and a derivative."""
+"""Checks which expressions the compiler accepts: real scalars, made of functions with a C form and a derivative."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nncodegen.ir.graphs import Graph, graph_of
 
 
 def accepted() -> tuple[Any, ...]:
-    """The functions that have a C form, and whose derivatives have one."""
+    """Return the functions that have a C form, and whose derivatives have one."""
     functions = (record.function for record in elementary.FUNCTIONS.values() if record.is_written_by_users)
     return (*functions, sympy.Piecewise, StableFunction)
 
@@ -33,7 +33,7 @@ STRUCTURE = (
     sympy.Add, sympy.Mul, sympy.Pow, sympy.Number, sympy.NumberSymbol, Symbol,
     ExprCondPair, Relational, And, Or, Not, BooleanAtom,
 )  # fmt: skip
-"""Everything else that an expression may consist of."""
+"""The other classes of nodes that an expression may contain."""
 
 INFINITE = (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
 
@@ -42,9 +42,9 @@ NO_DERIVATIVE = (sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod, sympy.DiracD
 
 @contextmanager
 def bounded(role: str) -> Iterator[None]:
-    """Turns Python's errors for nesting too deep, or values too large, into a ModelError that names ``role``.
+    """Turn Python's errors for nesting too deep, or values too large, into a ModelError that names ``role``.
 
-    Also a decorator.
+    It can also be used as a decorator.
     """
     try:
         yield
@@ -55,7 +55,7 @@ def bounded(role: str) -> Iterator[None]:
 
 
 def is_finite(value: Any) -> bool:
-    """Whether a value is a real number that a double can hold. True and False do not count as numbers."""
+    """Return whether a value is a real number that a double can hold. True and False do not count as numbers."""
     try:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
@@ -63,7 +63,7 @@ def is_finite(value: Any) -> bool:
 
 
 def check_name(name: Any, role: str) -> str:
-    """The name. Raises ModelError unless it is a text that can be written to a file."""
+    """Return the name. Raise ModelError unless it is a text that can be written to a file."""
     if not isinstance(name, str) or not name:
         raise ModelError(f"{role} is a text, not {name!r}")
     try:
@@ -76,9 +76,9 @@ def check_name(name: Any, role: str) -> str:
 
 
 def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> Expr:
-    """The expression, with its conditions written with And, Or and Not.
+    """Return the expression, with its conditions written with And, Or and Not.
 
-    Raises ModelError, naming the culprit, unless it is real, scalar and can be compiled.
+    Raise ModelError, naming the culprit, unless it is real, scalar and can be compiled.
     """
     if not isinstance(expression, Expr) or isinstance(expression, sympy.MatrixExpr):
         raise ModelError(f"{role} is not a scalar expression: {expression!r}; write it as one number for each sample")
@@ -87,7 +87,7 @@ def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> E
 
 
 def check_piece(expression: Expr, symbols: Collection[Symbol], role: str) -> Expr:
-    """As ``check_expression``, for a formula, or a step that a large one was cut into, of which the size is known."""
+    """Check an expression as ``check_expression`` does, but not its size: a formula, or a step cut from a large one."""
     expression = plain_conditions(expression)
     _check_nodes(expression, role)
     check_numbers(expression, role)
@@ -96,7 +96,7 @@ def check_piece(expression: Expr, symbols: Collection[Symbol], role: str) -> Exp
 
 
 def check_size(expression: Expr, role: str) -> None:
-    """Raises ModelError for a formula that is too large for functions that walk trees."""
+    """Raise ModelError for a formula that is too large for functions that walk trees."""
     graph = graph_of([expression])
     if graph.is_large:
         size = f"{graph.size:,}" if graph.size < 10**12 else f"about 10^{len(str(graph.size)) - 1}"
@@ -107,9 +107,9 @@ def check_size(expression: Expr, role: str) -> None:
 
 
 def check_large(graph: Graph, symbols: Iterable[Symbol], role: str) -> None:
-    """Raises ModelError, naming the culprit, where a formula that will be cut into pieces has what has no C form.
+    """Raise ModelError, naming the culprit, for a large formula that contains something without a C form.
 
-    The pieces, in which symbols are real, are checked by themselves.
+    The formula will be cut into pieces, in which symbols are real; these are checked separately.
     """
     functions = accepted()
     for node in graph.nodes:
@@ -118,7 +118,7 @@ def check_large(graph: Graph, symbols: Iterable[Symbol], role: str) -> None:
 
 
 def check_program(program: Program) -> None:
-    """Raises ModelError if a stage has made a formula that cannot be compiled, such as a complex derivative."""
+    """Raise ModelError if a stage has made a formula that cannot be compiled, such as a complex derivative."""
     for step in program.steps:
         if not _can_be_compiled(step.expression, program.precision):
             _check_formula(step.expression, program.precision, f"{step.target} of {program.name}")
@@ -128,7 +128,7 @@ def check_program(program: Program) -> None:
 
 @lru_cache(maxsize=100_000)
 def _can_be_compiled(expression: Expr, precision: str) -> bool:
-    """Whether a formula of a program can be compiled; stages and companions share most of theirs."""
+    """Return whether a formula of a program can be compiled. Stages and companions share most of their formulas."""
     try:
         _check_formula(expression, precision, "a formula")
     except ModelError:
@@ -137,7 +137,7 @@ def _can_be_compiled(expression: Expr, precision: str) -> bool:
 
 
 def _check_formula(expression: Expr, precision: str, role: str) -> None:
-    """Raises ModelError, naming the culprit, for a formula of a program that cannot be compiled."""
+    """Raise ModelError, naming the culprit, for a formula of a program that cannot be compiled."""
     _check_nodes(expression, role, (Primitive, sympy.Derivative, sympy.Tuple))
     check_numbers(expression, role, precision)
 
@@ -151,7 +151,7 @@ def _check_nodes(expression: Expr, role: str, others: tuple[Any, ...] = ()) -> N
 
 
 def _check_kind(node: Any, role: str, functions: tuple[type, ...]) -> None:
-    """Raises ModelError for a node that is no real number, or has no C form."""
+    """Raise ModelError for a node that is no real number, or has no C form."""
     if node is sympy.I:
         raise ModelError(f"{role} is complex: it contains I; nncodegen computes with real numbers")
     if any(node is one for one in INFINITE):
@@ -167,7 +167,7 @@ def _check_kind(node: Any, role: str, functions: tuple[type, ...]) -> None:
 
 
 def _is_complex(node: Any) -> bool:
-    """Whether a node is the root or the logarithm of an expression that is negative for all real arguments."""
+    """Return whether a node is the root or the logarithm of an expression that is negative for all real arguments."""
     if isinstance(node, sympy.Pow):
         return not node.exp.is_integer and bool(node.base.is_extended_negative)
     return isinstance(node, sympy.log) and bool(node.args[0].is_extended_negative)

@@ -23,7 +23,7 @@ _EXPONENTIALS = (sympy.exp, expm1, exp2, sympy.sinh, sympy.cosh)
 
 
 def check_numbers(expression: Expr, role: str, precision: str = "float64") -> None:
-    """Raises ModelError, naming the culprit, for a number that is not real, or too large for the precision."""
+    """Raise ModelError, naming the culprit, for a number that is not real, or too large for the precision."""
     largest = float(np.finfo(precision).max)
     with mpmath.workdps(DIGITS):
         for number in _numbers(expression):
@@ -33,13 +33,13 @@ def check_numbers(expression: Expr, role: str, precision: str = "float64") -> No
 
 
 def _numbers(node: Any) -> Iterator[Expr]:
-    """The largest parts of an expression that are numbers, without those that every precision can hold."""
+    """Yield the largest constant parts of an expression, without the numbers that every precision can hold."""
     if isinstance(node, Expr) and node.is_number:
         if not (node.is_Integer and abs(int(node)) < 2**53) and not isinstance(node, sympy.NumberSymbol):
             yield node
         return
     arguments = node.args
-    if isinstance(node, Mul):  # its numbers are multiplied before anything else is
+    if isinstance(node, Mul):  # the constants of a product are multiplied before anything else is
         numbers = [argument for argument in node.args if argument.is_number]
         others = (argument for argument in node.args if not argument.is_number)
         arguments = (*([Mul(*numbers)] if len(numbers) > 1 else numbers), *others)
@@ -48,7 +48,7 @@ def _numbers(node: Any) -> Iterator[Expr]:
 
 
 def _value(number: Expr, role: str) -> Any:
-    """The value of a number, computed from the innermost part outwards, so that no intermediate result is huge."""
+    """Return the value of a number, computed from the inside outwards, so that no intermediate result is huge."""
     if number.is_Rational or number.is_Float or number.is_NumberSymbol:
         return number._to_mpmath(mpmath.mp.prec)
     values = [_value(argument, role) for argument in number.args if isinstance(argument, Expr)]

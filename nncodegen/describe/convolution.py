@@ -1,4 +1,4 @@
-"""Layers whose weights move over their input, and their transposes."""
+"""Convolution layers, whose weights move over their input, and their transposes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nncodegen.ir import Element, Equation
 
 @dataclass(frozen=True)
 class _Convolution(Standard):
-    """What all of them take."""
+    """The common base of all convolutions: their options, and how they are written as steps."""
 
     filters: int
     kernel_size: Sizes
@@ -38,16 +38,17 @@ class _Convolution(Standard):
     elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"W": ("kernel", "weight"), "b": ("bias", "bias")}
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
-        """Keras has the axes of windows first, then channels and filters, in a transposed layer filters and channels.
+        """Return the values of a parameter in the order of axes used here.
 
-        The axes that groups have here are parts of these, row by row.
+        Keras stores the axes of windows first, then channels and filters; in a transposed layer filters, then channels.
+        The axes of groups are parts of these, in row-major order.
         """
         if letters != "W" or origin != "keras" or values.ndim != self.axes + 2:
             return values
         return np.moveaxis(values, (-1, -2), (0, 1))
 
     def describe(self, call: Call) -> Part:
-        """S = windows of the input times W, z = s + b, h = activation(z)."""
+        """Write the steps s = windows of the input times W, z = s + b, h = activation(z)."""
         kind = type(self).__name__
         windows = windows_of(
             call, kind, self.axes, ("kernel_size", self.kernel_size), self.strides, self.padding, self.data_format,
@@ -59,7 +60,7 @@ class _Convolution(Standard):
         return self._described(call, windows, along, groups, filters)
 
     def _along(self, call: Call, windows: Windows, axis: int, length: int) -> Window:
-        """The windows along one axis."""
+        """Return the windows along one axis."""
         return windows.along(call, axis, length)
 
     def _described(self, call: Call, windows: Windows, along: Sequence[Window], groups: int, filters: int) -> Part:
@@ -70,7 +71,8 @@ class _Convolution(Standard):
         taps = [call.index(window.size) for window in along]
         where = [self._moves(*one) for one in zip(along, sources, places, taps, strict=True)]
         over = (*taps, *sources)
-        # The numbers of inputs and outputs as Keras counts them, which takes a transposed layer for what it transposes.
+        # The numbers of inputs and outputs as Keras counts them: for a transposed layer, those of the layer it
+        # transposes.
         fans = (channels // groups * field, filters * field)
         fans = (filters // groups * field, channels * field) if self.transposed else fans
         if groups == 1:
@@ -90,7 +92,7 @@ class _Convolution(Standard):
         return self._with_bias(call, call.step("s", indices, parts, "sum", (group, filter_index), numbered), windows)
 
     def _moves(self, window: Window, source: str, place: str, tap: str) -> Equation:
-        """How places before and after belong together along one axis."""
+        """Return the equation between the input place, the output place and the tap of a window along one axis."""
         return window.equation(source, place, tap)
 
     def _with_bias(self, call: Call, s: Element, windows: Windows) -> Part:
@@ -105,12 +107,12 @@ class _Convolution(Standard):
 class Conv1D(_Convolution):
     """activation(b[o] + sum W[o, c, r]*x[strides*i + dilation_rate*r - padding, c]), with steps i and channels c.
 
-    The input has the shape (steps, channels), or (channels, steps) where data_format is "channels_first", and the
-    output that of its places and filters in the same order. W has the shape (filters, channels, kernel_size), b
-    (filters,); with groups, W has (groups, filters/groups, channels/groups, kernel_size), and each group of filters
-    reads its own group of channels. padding is "valid" (windows stay within the input), "same" (as many places as
-    steps, divided by strides and rounded up), "causal" (places see nothing that comes later), or the number of zeros
-    on both sides.
+    The input has the shape (steps, channels), or (channels, steps) where data_format is "channels_first"; the output
+    has (places, filters) in the same order. W has the shape (filters, channels, kernel_size), b (filters,); with
+    groups, W has (groups, filters/groups, channels/groups, kernel_size), and each group of filters reads its own group
+    of channels. padding is "valid" (windows stay within the input), "same" (the number of places is that of the steps,
+    divided by strides and rounded up), "causal" (places see nothing that comes later), or the number of zeros on both
+    sides.
     """
 
     axes: ClassVar[int] = 1
@@ -118,10 +120,10 @@ class Conv1D(_Convolution):
 
 @dataclass(frozen=True)
 class Conv2D(_Convolution):
-    """The same as Conv1D for rows and columns: sizes are one number for both, or a pair.
+    """The two-dimensional Conv1D, over rows and columns: sizes are one number for both, or a pair.
 
     The input has the shape (rows, columns, channels), or (channels, rows, columns) where data_format is
-    "channels_first"; W (filters, channels, rows, columns of a window).
+    "channels_first"; W has (filters, channels, rows of a window, columns of a window).
     """
 
     axes: ClassVar[int] = 2
@@ -129,7 +131,7 @@ class Conv2D(_Convolution):
 
 @dataclass(frozen=True)
 class _Transpose(_Convolution):
-    """What adds up windows."""
+    """The common base of transposed convolutions, which add up overlapping windows."""
 
     output_padding: Sizes | None = None
 
@@ -149,8 +151,8 @@ class Conv1DTranspose(_Transpose):
 
     W has the shape (channels, filters, kernel_size), with groups (groups, channels/groups, filters/groups,
     kernel_size); b (filters,). The output has (steps - 1)*strides + max(kernel_size, strides) places for the padding
-    "valid", steps*strides for "same"; for a number, which is cut off on both sides, and with output_padding, places at
-    the end that are none otherwise, it has (steps - 1)*strides + kernel_size - 2*padding + output_padding.
+    "valid", steps*strides for "same". A number as padding is cut off on both sides, and output_padding adds places at
+    the end: the output then has (steps - 1)*strides + kernel_size - 2*padding + output_padding.
     """
 
     axes: ClassVar[int] = 1
@@ -158,6 +160,6 @@ class Conv1DTranspose(_Transpose):
 
 @dataclass(frozen=True)
 class Conv2DTranspose(_Transpose):
-    """The same as Conv1DTranspose for rows and columns: sizes are one number for both, or a pair."""
+    """The two-dimensional Conv1DTranspose, over rows and columns: sizes are one number for both, or a pair."""
 
     axes: ClassVar[int] = 2

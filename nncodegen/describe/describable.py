@@ -1,4 +1,4 @@
-"""What a model is to the compiler: an object that describes itself as a program."""
+"""The interface between a model and the compiler: an object that describes itself as a program."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from nncodegen.ir import Program
 
 @runtime_checkable
 class Describable(Protocol):
-    """A model of any kind: it has a name, rules of optimizers besides the usual ones, and a program."""
+    """A model of any kind: it has a name, optimizers in addition to the usual ones, and a program."""
 
     @property
     def name(self) -> str:
-        """The name of the model, which the program has, too."""
+        """Return the name of the model, which is also that of its program."""
         ...
 
     @property
     def optimizers(self) -> Sequence[Optimizer]:
-        """Update rules besides those that every model has."""
+        """Return the update rules in addition to those that every model has."""
         ...
 
     def describe(self) -> Program:
-        """The model as steps: its outputs and the loss."""
+        """Return the model as a Program: steps for its outputs and the loss."""
         ...
 
 
@@ -38,9 +38,9 @@ class Named:
 
     @property
     def optimizers(self) -> Sequence[Optimizer]:
-        """Those of the model."""
+        """Return the optimizers of the model."""
         return self.model.optimizers
 
     def describe(self) -> Program:
-        """The program of the model."""
+        """Return the program of the model under the new name."""
         return replace(self.model.describe(), name=self.name)

@@ -1,4 +1,4 @@
-"""Rows of a matrix by their numbers."""
+"""A layer that looks up rows of a matrix by their indices."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from nncodegen.ir import Equation
 
 @dataclass(frozen=True)
 class Embedding(Standard):
-    """The row of E for each number: E has the shape (input_dim, output_dim), the numbers are 0 to input_dim - 1.
+    """The row of E for each index: E has the shape (input_dim, output_dim), the indices are 0 to input_dim - 1.
 
-    Its input is an input of the network; what is outside of this range, or no whole number, is an error of the call.
+    Its input is an input of the network; a value that is outside of this range, or no integer, is an error of the call.
     """
 
     input_dim: int
@@ -25,7 +25,7 @@ class Embedding(Standard):
     elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"E": ("embeddings", "weight")}
 
     def describe(self, call: Call) -> Part:
-        """H[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
+        """Write the step h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
         x = call.x
         if not call.of_input:
             raise call.refuse("numbers that are an input of the network, as they are")

@@ -1,7 +1,7 @@
-"""Equations in which functions of inputs and their derivatives stand, as expressions of elements.
+"""Equations that contain functions of inputs and their derivatives, as expressions of elements.
 
-``u.diff(t) + u*u.diff(x)`` becomes ``u_t[n] + u[n]*u_x[n]``, with a step for each derivative, as the pass ``tangent``
-reads it: ``u_t[n] = Derivative(u[n], t[n])``.
+``u.diff(t) + u*u.diff(x)`` becomes ``u_t[n] + u[n]*u_x[n]``, with a step for each derivative, in the form that the pass
+``tangent`` reads: ``u_t[n] = Derivative(u[n], t[n])``.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Step
 
 HIGHEST = 4
-"""The highest order of a derivative, mixed ones in total."""
+"""The highest order of a derivative; for mixed derivatives, the total order."""
 
 
 def derivatives_of(expressions: Sequence[Expr]) -> tuple[Derivative, ...]:
-    """All derivatives in some expressions, in a fixed order."""
+    """Return all derivatives in some expressions, in a fixed order."""
     found = {node for expression in expressions for node in expression.atoms(Derivative)}
     return tuple(sorted(found, key=lambda node: (node.derivative_count, str(node))))
 
 
 def applied(expression: Any, role: str) -> Expr:
-    """An expression whose derivatives are those of functions: of products and sums they are written out.
+    """Return an expression whose derivatives are those of functions: derivatives of products and sums are expanded.
 
-    Raises ModelError for what is no expression.
+    Raise ModelError for an object that is no expression.
     """
     if not isinstance(expression, Expr):
         raise ModelError(f"{role} must be an expression, such as u.diff(t) - u.diff(x, 2), not {expression!r}")
@@ -44,7 +44,7 @@ def applied(expression: Any, role: str) -> Expr:
 
 
 def check_functions(expression: Expr, functions: Sequence[AppliedUndef], inputs: Sequence[Symbol], role: str) -> None:
-    """Raises ModelError for functions that are no outputs, and derivatives that there are not."""
+    """Raise ModelError for functions that are no outputs, and for derivatives that are not supported."""
     known = ", ".join(map(str, functions))
     if expression.has(sympy.Subs):
         raise ModelError(f"{role} has a value at a point: give such points as the samples of a term of their own")
@@ -65,10 +65,11 @@ def check_functions(expression: Expr, functions: Sequence[AppliedUndef], inputs:
 
 
 def laplacians(expressions: Sequence[Expr], functions: Sequence[AppliedUndef]) -> dict[Expr, Expr]:
-    """Sums of second derivatives that take the place of their parts: by the first of these, the whole sum.
+    """Return replacements for second derivatives: the first one becomes a whole sum of them, and the others become 0.
 
-    For each function, all of its second derivatives must be pure and occur in the same combination with constant
-    factors, as in a Laplacian. Replacing the first by the sum, and the others by 0, leaves every expression as it is.
+    This is done for each function whose derivatives of second and higher order are all pure second ones, and occur in
+    one and the same combination with constant factors, as in a Laplacian. The replacements do not change the value of
+    any expression.
     """
     found: dict[Expr, Expr] = {}
     for function in functions:
@@ -85,7 +86,7 @@ def laplacians(expressions: Sequence[Expr], functions: Sequence[AppliedUndef]) -
 
 
 def _common_factors(expressions: Sequence[Expr], names: Sequence[Symbol]) -> list[Expr]:
-    """Numbers c with c[0] = 1 such that each expression holds the names as a multiple of sum(c*name); else nothing."""
+    """Return c with c[0] = 1 such that each expression has the names only as a multiple of sum(c*name), or []."""
     common: list[Expr] = []
     for expression in expressions:
         if not expression.has(*names):
@@ -101,13 +102,13 @@ def _common_factors(expressions: Sequence[Expr], names: Sequence[Symbol]) -> lis
 
 
 def name_of(node: Derivative, inputs: Sequence[Symbol]) -> str:
-    """u_xx for the second derivative of u by x."""
+    """Return the name of a derivative: u_xx for the second derivative of u by x."""
     names = [str(variable) for variable in sorted(node.variables, key=inputs.index)]
     return f"{node.expr.func.__name__}_" + ("" if all(len(name) == 1 for name in names) else "_").join(names)
 
 
 def derivative_step(target: Element, value: Expr, elements: dict[Expr, Expr]) -> Step:
-    """The step that stands for a derivative, or for a sum of them."""
+    """Return the step that computes a derivative, or a sum of derivatives."""
 
     def written(node: Derivative) -> Expr:
         return Derivative(elements[node.expr], *(elements[variable] for variable in node.variables), evaluate=False)
@@ -116,5 +117,5 @@ def derivative_step(target: Element, value: Expr, elements: dict[Expr, Expr]) ->
 
 
 def sampled(name: str) -> Element:
-    """A scalar that every sample has."""
+    """Return a scalar element that every sample has."""
     return Element(name, (SAMPLE,))

@@ -21,8 +21,8 @@ STANDARD_NORMAL = Initial("normal", 1.0)
 class RBF(Standard):
     """exp(-(w |x - c|)**2) for each of its units, with centers c of shape (units, inputs) and w of shape (units,).
 
-    (Broomhead and Lowe, 1988.) Centers are drawn from a normal distribution of standard deviation 1, as inputs that are
-    standardized have it; w starts with 1/sqrt(inputs).
+    (Broomhead and Lowe, 1988.) Centers are drawn from a normal distribution of standard deviation 1, which is that of
+    standardized inputs; w starts with 1/sqrt(inputs).
     """
 
     units: int
@@ -30,7 +30,7 @@ class RBF(Standard):
     width_initializer: str | float | None = None
 
     def describe(self, call: Call) -> Part:
-        """D = sum (x - c)**2, h = exp(-w**2 d)."""
+        """Write the steps d = sum (x - c)**2, h = exp(-w**2 d)."""
         units, x = positive_integer(self.units, f"the units of {call.role}"), call.x
         *leading, i = x.indices
         j = call.index(units)
@@ -45,8 +45,8 @@ class RBF(Standard):
 class Polynomial(Standard):
     """activation(a polynomial of all inputs) for each of its units, with all products of up to ``degree`` inputs.
 
-    In layer 1, P1_1 has the shape (units, inputs), P2_1 (units, inputs, inputs) and so on, b1 (units,): there are
-    units*inputs**degree weights for the highest degree, and products in another order have weights of their own.
+    In layer 1, P1_1 has the shape (units, inputs), P2_1 (units, inputs, inputs) and so on, b1 (units,): the highest
+    degree has units*inputs**degree weights, and products of the same inputs in another order have separate weights.
     """
 
     units: int
@@ -56,7 +56,7 @@ class Polynomial(Standard):
     bias_initializer: str | float = "zeros"
 
     def describe(self, call: Call) -> Part:
-        """Z = b + sum(i) P1 x + sum(i, k) P2 x x + ..., index by index from the last."""
+        """Write the steps of z = b + sum(i) P1 x + sum(i, k) P2 x x + ..., summed index by index from the last."""
         units = positive_integer(self.units, f"the units of {call.role}")
         degree = positive_integer(self.degree, f"the degree of {call.role}")
         if len(call.shape) != 1:
@@ -67,7 +67,7 @@ class Polynomial(Standard):
             )
         x, (n, i), j = call.x, call.x.indices, call.index(units)
         others = (call.under(x, (n, call.index(call.size(i))), f"factor{k}_") for k in range(2, degree + 1))
-        values = [x, *others]  # under a different index for each factor of a product
+        values = [x, *others]  # each factor of a product needs a different index
         terms: list[Expr] = []
         for power in range(1, degree + 1):
             over = [value.indices[1] for value in values[:power]]
@@ -82,4 +82,4 @@ class Polynomial(Standard):
 
 
 MOST_PRODUCTS = 100_000
-"""The products of a polynomial, at most."""
+"""The largest number of products of a polynomial for each unit."""

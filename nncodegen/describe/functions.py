@@ -1,4 +1,4 @@
-"""Functions that users write: what they return for symbols, as an expression."""
+"""Calls functions that users write with symbols, and reads their results as expressions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nncodegen.errors import ModelError
 
 
 def call(function: Callable[..., Any], arguments: list[Symbol], role: str) -> Expr:
-    """What a user's function returns for symbols, as an expression."""
+    """Return what a user's function returns for symbols, as an expression. Raise ModelError."""
     try:
         value = as_expression(function(*arguments), {symbol.name: symbol for symbol in arguments}, role)
     except ModelError:

@@ -1,4 +1,4 @@
-"""Initial values that are given, as those of a network that was trained before."""
+"""Initial values that the user gives, such as those of a network that was trained before."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Given = Mapping[str, Any] | Sequence[float] | NDArray[Any]
 
 
 def numbers(values: Any, role: str) -> NDArray[np.float64]:
-    """The values as an array of doubles of its own. Raises ModelError unless they are finite real numbers."""
+    """Return a copy of the values as an array of doubles. Raise ModelError unless they are finite real numbers."""
     try:
         array = np.asarray(values)
         kind = array.dtype.kind
@@ -32,7 +32,7 @@ def numbers(values: Any, role: str) -> NDArray[np.float64]:
 
 
 def initial_values(values: Any, shape: tuple[int, ...], role: str) -> Initial:
-    """Given values as the start of a parameter of a shape. Raises ModelError where they do not fit."""
+    """Return given values as the start of a parameter of a shape. Raise ModelError where they do not fit."""
     array = numbers(values, role)
     if array.shape != shape:
         raise ModelError(f"{role} must have the shape {shape}, not {array.shape}")
@@ -40,7 +40,7 @@ def initial_values(values: Any, shape: tuple[int, ...], role: str) -> Initial:
 
 
 def copied(given: Given | None, name: str) -> Given | None:
-    """Given values in arrays of their own. Raises ModelError unless they are finite real numbers."""
+    """Return copies of given values. Raise ModelError unless they are finite real numbers."""
     if given is None:
         return None
     if isinstance(given, Mapping):
@@ -49,7 +49,7 @@ def copied(given: Given | None, name: str) -> Given | None:
 
 
 def with_initial(parameters: tuple[Tensor, ...], given: Given | None, name: str) -> tuple[Tensor, ...]:
-    """The parameters, those that start with given values changed. Raises ModelError where the values do not fit."""
+    """Return the parameters with the given initial values. Raise ModelError where the values do not fit."""
     if given is None:
         return parameters
     if not isinstance(given, Mapping):
@@ -68,7 +68,7 @@ def with_initial(parameters: tuple[Tensor, ...], given: Given | None, name: str)
 
 
 def check_precision(parameters: tuple[Tensor, ...], precision: str) -> None:
-    """Raises ModelError for a given value that is too large for a precision."""
+    """Raise ModelError for a given value that is too large for a precision."""
     largest = float(np.finfo(precision).max)
     for tensor in parameters:
         values = np.frombuffer(tensor.initial.values, "<f8")
@@ -77,7 +77,7 @@ def check_precision(parameters: tuple[Tensor, ...], precision: str) -> None:
 
 
 def _by_name(parameters: tuple[Tensor, ...], given: Any, name: str) -> dict[str, NDArray[np.float64]]:
-    """The parts of a flat array."""
+    """Split a flat array into the values of each parameter, by its name. Raise ModelError where the size is wrong."""
     flat = numbers(given, f"the initial parameters of {name}")
     total = sum(tensor.size for tensor in parameters)
     if flat.shape != (total,):
@@ -94,6 +94,6 @@ def _shape(tensor: Tensor) -> tuple[int, ...]:
 
 
 def _shown(values: Any) -> str:
-    """A value, cut where it is long."""
+    """Return the text of a value, cut where it is long."""
     text = repr(values)
     return text if len(text) <= 60 else f"{text[:57]}..."

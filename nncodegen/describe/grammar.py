@@ -60,23 +60,26 @@ NAMES: dict[str, Callable[..., Any]] = {
 _LOGIC = ("And", "Or", "Not", "ITE", "Xor")
 
 CONSTANTS = {"pi": sympy.pi, "\N{GREEK SMALL LETTER PI}": sympy.pi, "E": sympy.E}
-"""Numbers with a name, unless it is that of a symbol."""
+"""Numbers that have a name, unless a symbol has this name."""
 
 EULER = "Euler's number, 2.718"
-"""What E is, in messages."""
+"""The description of E in messages."""
 
 AMBIGUOUS = {
     "E": (EULER, "exp(1)"),
     "pi": ("the number 3.14159", "\N{GREEK SMALL LETTER PI}"),
 }
-"""Numbers whose names could be those of parameters: what they are, in messages, and how to write nothing but them."""
+"""Numbers whose names could be those of parameters: their description in messages, and an unambiguous way to write
+them.
+"""
 
 MOST_CHARACTERS = 100_000
-"""Of a text."""
+"""The largest number of characters of a text."""
 
 MOST_NODES = 20_000
-"""The largest number of nodes of a formula, with shared parts counted each time. A sum of a thousand products has about
-four thousand.
+"""The largest number of nodes of a formula, with shared parts counted each time.
+
+A sum of a thousand products has about four thousand.
 """
 
 MOST_DIGITS = 1000
@@ -87,12 +90,13 @@ _LARGE = 10**MOST_DIGITS
 _TINIEST = math.ulp(0.0)
 
 MOST_CALLS = 6_000_000
-"""The largest number of calls and returns of Python functions while a text is read, about three seconds. A formula of
-one line takes thousands.
+"""The largest number of calls and returns of Python functions while a text is read, about three seconds.
+
+A formula of one line takes thousands.
 """
 
 LEVELS = 30
-"""Levels of a text that are read by recursion; Python has a stack of a thousand calls."""
+"""The number of levels of a text that are read by recursion; Python has a stack of a thousand calls."""
 
 
 class _UnreadableError(Exception):
@@ -106,10 +110,11 @@ class _TooMuchWorkError(BaseException):
 
 
 def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
-    """What a user gave as a formula of symbols, by name: an expression, a number of any library, or a text.
+    """Return the expression for a formula that a user gave: an expression, a number of any library, or a text.
 
-    A text is never evaluated. Raises ModelError for an object that cannot be an expression. Objects of SymPy that are
-    not scalar expressions (a matrix, a condition) pass here; ``check_expression`` refuses them.
+    ``symbols`` are the symbols of a text, by name. A text is never evaluated. Raise ModelError for an object that
+    cannot be an expression. Objects of SymPy that are not scalar expressions (a matrix, a condition) pass here;
+    ``check_expression`` refuses them.
     """
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # NumPy's scalars, and arrays of one
         value = value.item()
@@ -133,11 +138,11 @@ def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
 
 
 def names_in(text: str, role: str, known: Collection[str] = ()) -> tuple[str, ...]:
-    """The names of the symbols that a formula uses, in the order in which they first occur: no functions, no constants.
+    """Return the names of the symbols of a formula, in the order in which they occur: no functions, no constants.
 
-    ``known`` are names that were given to columns or parameters: other names may be those of parameters as well.
-    Raises ModelError where the text is not an expression, or a name could be something else: E, which is a number where
-    it is not known, inf, or one that looks like another name and is written with other letters.
+    ``known`` are names that were given to columns or parameters: other names may be those of parameters as well. Raise
+    ModelError where the text is not an expression, or a name could be something else: E, which is a number where it is
+    not known, inf, or one that looks like another name and is written with other letters.
     """
     try:
         tree = _tree(text)
@@ -158,7 +163,7 @@ def names_in(text: str, role: str, known: Collection[str] = ()) -> tuple[str, ..
 
 
 def _check_name(node: ast.Name, others: Collection[str]) -> None:
-    """Raises _UnreadableError for a name, no column and no given parameter, that could mean something else."""
+    """Raise _UnreadableError for a name that is no column and no given parameter, and could mean something else."""
     name, message = node.id, ""
     alike = hints.plain(name)
     if name == "E":
@@ -174,10 +179,10 @@ def _check_name(node: ast.Name, others: Collection[str]) -> None:
 
 
 def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
-    """The formula in a text, which may use the given symbols by name.
+    """Return the formula in a text, which may use the given symbols by name.
 
-    It consists of numbers, + - * / **, comparisons, and the functions in NAMES. Raises ModelError, which names
-    ``role`` and the part that could not be read, or is too large.
+    It consists of numbers, + - * / **, comparisons, and the functions in NAMES. Raise ModelError, which names ``role``
+    and the part that could not be read, or is too large.
     """
     try:
         with _bounded_work():
@@ -191,7 +196,7 @@ def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
 
 
 def _refused(text: str, role: str, error: BaseException) -> ModelError:
-    """The error for a text that cannot be read, with the place where that is known."""
+    """Return the error for a text that cannot be read, with the place where that is known."""
     text = text.strip()
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return ModelError(f"{role} is not a formula: {hints.about_syntax(text, error)}")
@@ -203,13 +208,13 @@ def _refused(text: str, role: str, error: BaseException) -> ModelError:
         why = "it is nested too deeply, or too large"
     elif isinstance(error, _UnreadableError | SyntaxError):
         why = str(error)
-    else:  # whatever SymPy meets
+    else:  # any error of SymPy
         why = f"{type(error).__name__}: {hints.cut(str(error))}"
     return ModelError(f"{role} is not a formula: {hints.shown(text)} ({why})")
 
 
 def _outside() -> int:
-    """How far up the first caller outside of nncodegen is, as warnings count."""
+    """Return how many stack levels up the first caller outside of nncodegen is, as warnings count them."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] in (
         "nncodegen",
@@ -220,7 +225,7 @@ def _outside() -> int:
 
 
 def _tree(text: str) -> ast.Expression:
-    """The syntax of a text. Raises _UnreadableError where it is too long, and what Python raises."""
+    """Return the syntax tree of a text. Raise _UnreadableError where it is too long; Python's errors pass through."""
     if len(text) > MOST_CHARACTERS:
         raise _UnreadableError(f"it has more than {MOST_CHARACTERS:,} characters")
     return ast.parse(text.strip(), mode="eval")
@@ -228,9 +233,9 @@ def _tree(text: str) -> ast.Expression:
 
 @contextmanager
 def _bounded_work() -> Iterator[None]:
-    """Raises _TooMuchWorkError after MOST_CALLS function calls, so at the same place on every machine.
+    """Raise _TooMuchWorkError after MOST_CALLS function calls, so at the same place on every machine.
 
-    There is no bound while a profiler runs: Python lets only one function watch the calls.
+    The work is not bounded while a profiler runs: Python lets only one function watch the calls.
     """
     if sys.getprofile() is not None:
         yield
@@ -263,13 +268,13 @@ class _Reader:
         self._values: dict[ast.AST, Any] = {}
 
     def read_all(self, node: ast.AST) -> Any:
-        """The value of a text, however many levels it has: those of deep nodes are found first."""
+        """Return the value of a text of any depth: deep nodes are read first, so recursion stays shallow."""
         for deep in reversed(_every(LEVELS, node)):
             self._values[deep] = self.read(deep)
         return self.read(node)
 
     def read(self, node: ast.AST) -> Any:
-        """The value of a node: an expression, a condition, or a tuple of them. An error tells the innermost node."""
+        """Return the value of a node: an expression, a condition, or a tuple of these. Errors name the inner node."""
         if node in self._values:
             return self._values[node]
         try:
@@ -321,7 +326,7 @@ class _Reader:
         raise _UnreadableError(hints.about_node(node, NAMES))
 
     def _sum(self, node: ast.AST) -> Any:
-        """A sum, however many terms it has."""
+        """Return the sum of a chain of additions and subtractions, of any length."""
         terms = []
         while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
             term = self.read(node.right)
@@ -334,7 +339,7 @@ class _Reader:
         return Add(first, *reversed(terms))
 
     def _size(self, value: Any) -> int:
-        """The number of nodes of an expression, as it will be written out."""
+        """Return the number of nodes of an expression, as it will be written out."""
         if value not in self.sizes:
             sizes = [self._size(part) for part in value.args]
             total = 1 + sum(sizes)
@@ -347,7 +352,7 @@ class _Reader:
 
 
 def _every(levels: int, root: ast.AST) -> list[ast.AST]:
-    """The operations at each of so many levels below a node, the highest first. A sum of many terms is one level."""
+    """Return the operations at every ``levels``-th level below a node, the highest first. A sum is one level."""
     found: list[ast.AST] = []
     nodes, level = [root], 0
     while nodes:
@@ -373,7 +378,7 @@ def _check_digits(*integers: int) -> None:
 
 
 def _check_number(value: Expr) -> None:
-    """Raises _UnreadableError for a constant that is not real, too large for a double, or not to be told from 0."""
+    """Raise _UnreadableError for a constant that is not real, too large for a double, or not to be told from 0."""
     if isinstance(value, sympy.Rational):
         _check_digits(value.p, value.q)
     if contains(value, Symbol):
@@ -386,7 +391,7 @@ def _check_number(value: Expr) -> None:
 
 
 def _number(value: Expr) -> Any:
-    """The value of a constant, to the precision of a double. Raises _UnreadableError if that cannot hold it."""
+    """Return the value of a constant, to the precision of a double. Raise _UnreadableError if that cannot hold it."""
     if value is sympy.I:
         raise _UnreadableError("it is complex: it takes a root or a logarithm of a negative number")
     try:
@@ -402,13 +407,13 @@ def _number(value: Expr) -> Any:
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    """A power. Raises _UnreadableError for one with so many digits that it must be a mistake or an attack."""
+    """Return a power. Raise _UnreadableError for one with too many digits: a mistake or an attack."""
     _check_power(base, exponent)
     return base**exponent
 
 
 def _check_power(base: Any, exponent: Any) -> None:
-    """Raises _UnreadableError for a power that SymPy would compute exactly, with more than MOST_DIGITS digits.
+    """Raise _UnreadableError for a power that SymPy would compute exactly, with more than MOST_DIGITS digits.
 
     SymPy raises exact factors of the base to an exact power at once, and turns exp(n*log(2)) into 2**n.
     """
@@ -425,7 +430,7 @@ def _check_power(base: Any, exponent: Any) -> None:
 
 
 def _compare(relation: Any, a: Any, b: Any) -> Any:
-    """A comparison. Constants are compared in double precision: exactly, SymPy might take very long."""
+    """Return a comparison. Constants are compared in double precision: exactly, SymPy might take very long."""
     if not (isinstance(a, Expr) and isinstance(b, Expr)) or any(contains(value, Symbol) for value in (a, b)) or a == b:
         return relation(a, b)
     first, second = _number(a), _number(b)
@@ -435,7 +440,7 @@ def _compare(relation: Any, a: Any, b: Any) -> Any:
 
 
 def _extreme(function: Any, values: tuple[Any, ...]) -> Any:
-    """A maximum or minimum; constants are compared in double precision."""
+    """Return a maximum or minimum; constants are compared in double precision."""
     constants = [value for value in values if not contains(value, Symbol)]
     relation = sympy.Gt if function is sympy.Max else sympy.Lt
     if len(constants) < 2:
@@ -447,13 +452,13 @@ def _extreme(function: Any, values: tuple[Any, ...]) -> Any:
 
 
 def _coefficient(term: Expr) -> Any:
-    """The size of the exact factor of a term."""
+    """Return the absolute value of the exact factor of a term."""
     coefficient = term.as_coeff_Mul()[0]
     return abs(coefficient) if isinstance(coefficient, sympy.Rational) else 1
 
 
 def _digits(value: Any) -> int:
-    """The digits of the exact factors of an expression."""
+    """Return the number of digits of the exact factors of an expression."""
     if isinstance(value, sympy.Rational):
         if value in (0, 1, -1):
             return 0

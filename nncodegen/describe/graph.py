@@ -1,4 +1,4 @@
-"""Networks given as steps in index notation, as a file of another program describes them."""
+"""Networks given as steps in index notation, as read from a file of another program."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from nncodegen.notebook import model_html, model_latex
 class Graph:
     """A network of any form, as steps from inputs and parameters to outputs, and a loss. ``from_onnx`` makes one.
 
-    inputs and parameters are declared as tensors; of each sample, the inputs have one value after the other in the
-    columns of X. steps define further tensors; outputs are some of them, each as its element and as the formula that
-    the loss is written with. loss, optimizers and initial are those of ``Sequential``; the loss of a sample is the
-    mean, or the sum, over the values of all outputs. extents are the sizes of indices that no tensor tells.
-    Raises ModelError.
+    inputs and parameters are declared as tensors; the columns of X hold the values of the inputs, one input after the
+    other. steps define further tensors; outputs are some of them, each as its element and as the formula that the loss
+    is written with. loss, optimizers and initial are those of ``Sequential``; the loss of a sample is the mean, or the
+    sum, over the values of all outputs. extents are the sizes of indices that follow from no tensor. Raises ModelError.
     """
 
     @bounded("the network")
@@ -54,14 +53,14 @@ class Graph:
         self.describe()
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints the inputs, targets, parameters and outputs by name, with their shapes.
+        """Print the inputs, targets, parameters and outputs by name, with their shapes.
 
         Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
         """
         print_tensors(self.describe(), print_fn)
 
     def describe(self) -> Program:
-        """The network as a Program."""
+        """Return the network as a Program."""
         own = [tensor.name for tensor in (*self.inputs, *self.parameters)]
         taken = {*own, *(step.target.tensor for step in self.steps)}
 

@@ -1,6 +1,7 @@
-"""Tells people what is wrong with the text of a formula, where, and what to write instead: the words, not the grammar.
+"""Messages on the text of a formula: what is wrong with it, where, and what to write instead.
 
-People write formulas as they do in other languages: x^2, np.exp(x), 2x, 0 < x < 1. Nothing here is ever evaluated.
+People write formulas as they do in other languages: x^2, np.exp(x), 2x, 0 < x < 1. The grammar itself is in
+``grammar``. Nothing in this module is ever evaluated.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ SYNONYMS = {
     "minimum": "min(...)", "pi": "\N{GREEK SMALL LETTER PI}", "pow": "x**y", "power": "x**y", "reciprocal": "1/x",
     "sgn": "sign(...)", "square": "x**2", "where": "Piecewise((a, condition), (b, True))",
 }  # fmt: skip
-"""Names of functions and numbers in other languages -> what is written here."""
+"""Names of functions and numbers in other languages -> what formulas have instead."""
 
 NOT_FINITE = ("inf", "infinity", "nan", "oo", "zoo")
-"""What numbers that are not finite are called, in small letters."""
+"""Names of numbers that are not finite, in small letters."""
 
 CHARACTERS = {
     "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{MULTIPLICATION SIGN}": "*",
@@ -35,17 +36,17 @@ CHARACTERS = {
     "\N{GREATER-THAN OR EQUAL TO}": ">=", "\N{NOT EQUAL TO}": "!=", "\N{INFINITY}": "a finite number",
     "\N{NO-BREAK SPACE}": "a space", "\N{ZERO WIDTH SPACE}": "nothing",
 }  # fmt: skip
-"""Characters that no formula has -> what is written in their place."""
+"""Characters that are not allowed in a formula -> what is written in their place."""
 
 _ALIKE = dict(zip(
     "АВЕЅІЈКМНОРСТУХаеѕіјорсухԁһԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABESIJKMHOPCTYXaesijopcyxdhqwABEZHIKMNOPTYXo", strict=True
 ))  # fmt: skip
-"""Letters of the Cyrillic and the Greek alphabet that look like Latin ones -> these."""
+"""Letters of the Cyrillic and the Greek alphabet that look like Latin ones -> the Latin letters."""
 
 _MODULES = ("cmath", "jnp", "math", "np", "numpy", "scipy", "sp", "sympy", "tf", "torch")
 
 _WIDTH = 72
-"""The most characters of a line of a formula that are shown around a place."""
+"""The largest number of characters of a line that are shown around a place."""
 
 
 def shown(text: str) -> str:
@@ -59,7 +60,7 @@ def cut(text: str, most: int = 200) -> str:
 
 
 def pointed(text: str, line: int, column: int) -> str:
-    """Return two lines: the one of a text at a place, or what is around it, and a caret below the place.
+    """Return two lines: the line of a text with a place, cut if it is long, and a caret below the place.
 
     ``line`` counts from 1, ``column`` from 0.
     """
@@ -104,7 +105,7 @@ def _place(text: str, position: int) -> tuple[int, int]:
 
 
 def at_node(text: str, node: ast.expr) -> str:
-    """Return two lines that show where in a text a piece of its syntax is: its beginning, or the ^ that is no power."""
+    """Return two lines that show where a piece of syntax is in a text: its beginning, or the ^ that is no power."""
     line, column = node.lineno, node.col_offset
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
         line, column = node.left.end_lineno or line, node.left.end_col_offset or column
@@ -116,7 +117,7 @@ def at_node(text: str, node: ast.expr) -> str:
 
 
 def about_word(word: str) -> str:
-    """Return that a word of Python cannot be a name."""
+    """Return the message that a word of Python cannot be a name."""
     return f"{word} is a word of Python and cannot be a name here: call it {word}_, for example"
 
 
@@ -150,7 +151,7 @@ def about_node(node: ast.AST, functions: Collection[str]) -> str:
 
 
 def _module(node: ast.Attribute) -> bool:
-    """Whether an attribute is one of a module of mathematics, as people call it."""
+    """Return whether an attribute belongs to a module of mathematics, under the name that people give it."""
     base = node.value
     while isinstance(base, ast.Attribute):
         base = base.value
@@ -158,7 +159,7 @@ def _module(node: ast.Attribute) -> bool:
 
 
 def about_call(name: str, symbols: Collection[str], functions: Collection[str]) -> str:
-    """Return what to write for a function that there is not."""
+    """Return what to write for a function that does not exist."""
     if name in SYNONYMS:
         return f"there is no function {name}: write {SYNONYMS[name]}"
     if name in symbols:
@@ -168,7 +169,7 @@ def about_call(name: str, symbols: Collection[str], functions: Collection[str]) 
 
 
 def about_name(name: str, symbols: Collection[str], functions: Collection[str]) -> str:
-    """Return what is wrong with a name that nothing has."""
+    """Return what is wrong with a name that is not known."""
     if name.lower() in NOT_FINITE:
         return about_infinity(name)
     message = f"{name} is none of {listed(tuple(symbols)) or 'nothing (no name is known here)'}"
@@ -186,7 +187,7 @@ def about_name(name: str, symbols: Collection[str], functions: Collection[str]) 
 
 
 def about_infinity(name: str) -> str:
-    """Return that a number is not finite, whatever it is called."""
+    """Return the message that a number is not finite."""
     what = "no number to compute with" if name.lower() == "nan" else "infinite"
     return f"{name} is {what}: a formula consists of finite numbers (a parameter or a column needs another name)"
 
@@ -197,6 +198,6 @@ def plain(name: str) -> str:
 
 
 def foreign(name: str) -> str:
-    """Return the letters of a name that are no Latin ones, each with what it is called, for a message."""
+    """Return the letters of a name that are not Latin, each with its Unicode name, for a message."""
     letters = dict.fromkeys(letter for letter in name if not letter.isascii())
     return ", ".join(f"{letter} ({unicodedata.name(letter, f'U+{ord(letter):04X}')})" for letter in letters)

@@ -17,7 +17,7 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import Initial
 
 DECIMALS = 12
-"""Decimals of the values of an orthogonal matrix."""
+"""The number of decimals of the values of an orthogonal matrix."""
 
 TRUNCATION = 0.87962566103423978
 """The standard deviation of a standard normal variable that is truncated at -2 and 2."""
@@ -33,9 +33,9 @@ def _normal(variance: float) -> Initial:
 
 @lru_cache(maxsize=8)
 def orthogonal(rows: int, columns: int) -> NDArray[np.float64]:
-    """A matrix whose rows or columns, those of which there are fewer, are orthogonal and have length 1.
+    """Return a matrix with orthogonal rows of length 1, or columns, whichever are fewer.
 
-    It is the same whenever it is asked for, on all machines: what their libraries round differently is cut off.
+    Every call returns equal values, on all machines: the digits that their libraries round differently are cut off.
     (Saxe et al., 2014.)
     """
     normal = np.random.default_rng(0).standard_normal((max(rows, columns), min(rows, columns)))
@@ -60,7 +60,7 @@ INITIALIZERS: dict[str, Callable[[int, int], Initial]] = {
 
 
 def initial(initializer: str | float | Initial, fan_in: int, fan_out: int) -> Initial:
-    """The distribution for an initializer, which is a name, a number for constant values, or the distribution."""
+    """Return the distribution for an initializer: a name, a number for constant values, or the distribution itself."""
     if isinstance(initializer, Initial):
         return initializer
     if isinstance(initializer, str):

@@ -1,4 +1,4 @@
-"""Layers, and graphs of them as they are written: nodes, which are inputs or results of layers."""
+"""Layers, and the graphs that users build of them: a node is an input or the result of a layer."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ Array = NDArray[Any]
 class Layer:
     """One stage of a network. To make one, write a class with the method ``describe``.
 
-    A layer takes its place in a list, ``Sequential([...])``, or is called on what another gives: ``Dense(3)(x)``. The
-    same object called twice has the same parameters both times. ``name`` takes the place of its number in names.
+    A layer takes its place in a list, ``Sequential([...])``, or is called on the result of another: ``Dense(3)(x)``. An
+    object that is called twice has the same parameters both times. ``name`` replaces its number in names.
     """
 
     name: str = ""
 
     elsewhere: ClassVar[Mapping[str, tuple[str, str | tuple[str, ...]]]] = {}
-    """By the letters of a parameter: what Keras calls it, and PyTorch; there it may be in several arrays."""
+    """By the letters of a parameter: its name in Keras, and in PyTorch, which may split it into several arrays."""
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
-        """The values of a parameter, as "keras" or "torch" has them, with axes in the order that they have here.
+        """Return the values of a parameter, as "keras" or "torch" has them, with axes in the order that they have here.
 
-        Where there are several arrays, these are the first axis.
+        Several arrays are stacked along the first axis.
         """
         return values
 
     def describe(self, call: Call) -> Part:
-        """One use of the layer as steps: see ``Call`` for what it is given, and how it writes them.
+        """Write one use of the layer as steps: ``Call`` documents what it is given, and how it writes them.
 
-        Raises ModelError for an input that does not fit.
+        Raise ModelError for an input that does not fit.
         """
         raise NotImplementedError
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.__repr__ = cls.__repr__  # type: ignore[method-assign] # so that a dataclass makes none of its own
+        cls.__repr__ = cls.__repr__  # so that a dataclass does not replace it
 
     def __repr__(self) -> str:
         return layer_text(self)
 
     def __call__(self, *inputs: Node) -> Node:
-        """The result for one or several inputs, as a node of a graph."""
+        """Return the result for one or several inputs, as a node of a graph."""
         return Node.of(self, inputs)
 
 
 @dataclass(frozen=True)
 class Standard(Layer):
-    """A layer with a name, as all those that come with nncodegen."""
+    """A layer with a name, the base class of all layers that come with nncodegen."""
 
     name: str = field(default="", kw_only=True)
 
@@ -66,8 +66,9 @@ class Standard(Layer):
 class Node:
     """A value in a graph of layers: an input, or the result of a layer, which may be given to other layers.
 
-    ``a + b``, ``a - b`` and ``a * b`` are nodes as well. ``shape`` is that of an input. What a layer gives besides its
-    output has no layer of its own: its only input is the node of the output, and ``place`` numbers it from 1 on.
+    ``a + b``, ``a - b`` and ``a * b`` are nodes as well. ``shape`` is that of an input. A further result of a layer,
+    such as a state, is a node without a layer: its only input is the node of the output, and ``place`` is its number,
+    from 1 on.
     """
 
     def __init__(
@@ -81,16 +82,16 @@ class Node:
 
     @property
     def is_input(self) -> bool:
-        """Whether it is an input of a network, and not the result of a layer."""
+        """Return whether the node is an input of a network, and not the result of a layer."""
         return self.layer is None and not self.place
 
     def further(self, place: int, what: str = "") -> Node:
-        """What the layer gives besides this, its output: see ``Part.further``. what is added to its name."""
+        """Return the node of a further result of the layer: see ``Part.further``. what is appended to its name."""
         return Node(None, (self,), f"{self.name}_{what}" if self.name and what else "", place=place)
 
     @classmethod
     def of(cls, layer: Layer, inputs: Sequence[Any]) -> Node:
-        """The result of a layer for inputs, which may also stand in a list. Raises ModelError unless they are nodes."""
+        """Return the result of a layer for inputs, or for a list of them. Raise ModelError unless they are nodes."""
         (first, *rest) = inputs or (None,)
         found = tuple(first) if isinstance(first, list | tuple) and not rest else tuple(inputs)
         for one in found:
@@ -128,11 +129,11 @@ class Merge(Standard):
     """A function of the values of several inputs at the same place. An axis of size 1 goes with any size."""
 
     def join(self, values: Sequence[Expr]) -> Expr:
-        """The result for one value of each input."""
+        """Return the result for one value of each input."""
         raise NotImplementedError
 
     def describe(self, call: Call) -> Part:
-        """H = join(inputs)."""
+        """Write the step h = join(inputs)."""
         if len(call.inputs) < 2:
             raise ModelError(f"{call.role}, {type(self).__name__}, needs at least two inputs, not {len(call.inputs)}")
         values, indices = call.aligned()
@@ -149,7 +150,7 @@ class Add(Merge):
     """The sum of its inputs."""
 
     def join(self, values: Sequence[Expr]) -> Expr:
-        """A + b + ..."""
+        """Return a + b + ..."""
         return Sum(*values)
 
 
@@ -157,13 +158,13 @@ class Subtract(Merge):
     """The first of two inputs minus the second."""
 
     def describe(self, call: Call) -> Part:
-        """H = a - b."""
+        """Write the step h = a - b."""
         if len(call.inputs) != 2:
             raise ModelError(f"{call.role}, Subtract, needs two inputs, not {len(call.inputs)}")
         return super().describe(call)
 
     def join(self, values: Sequence[Expr]) -> Expr:
-        """A - b."""
+        """Return a - b."""
         first, second = values
         return first - second
 
@@ -172,14 +173,14 @@ class Multiply(Merge):
     """The product of its inputs."""
 
     def join(self, values: Sequence[Expr]) -> Expr:
-        """A*b*..."""
+        """Return a*b*..."""
         return Mul(*values)
 
 
-def Input(shape: int | Iterable[int], name: str = "") -> Node:  # noqa: N802 (it is written as the layers are)
-    """An input of a network: the number of values in a sample, or their shape, such as (28, 28, 1).
+def Input(shape: int | Iterable[int], name: str = "") -> Node:  # noqa: N802 (it is written like the layers)
+    """Return an input of a network. shape is the number of values in a sample, or their shape, such as (28, 28, 1).
 
-    Its name is that of a tensor: by default x, or x1, x2 and so on where there are several.
+    Its name is that of a tensor: by default x, or x1, x2 and so on for several inputs.
     """
     if not isinstance(name, str) or not (name.isidentifier() or not name):
         raise ModelError(f"the name of an input is a word of letters, digits and underscores, not {name!r}")
@@ -187,7 +188,7 @@ def Input(shape: int | Iterable[int], name: str = "") -> Node:  # noqa: N802 (it
 
 
 def shape_of(shape: Any, role: str) -> Shape:
-    """A shape, given as one size or several. Raises ModelError, which names the role, for anything else."""
+    """Return a shape, given as one size or several. Raise ModelError, which names the role, for anything else."""
     if not isinstance(shape, list | tuple):
         return (positive_integer(shape, role),)
     if not shape:
@@ -196,12 +197,12 @@ def shape_of(shape: Any, role: str) -> Shape:
 
 
 def positive_integer(value: Any, role: str) -> int:
-    """An integer above 0. Raises ModelError otherwise."""
+    """Return an integer above 0. Raise ModelError otherwise."""
     if not is_integer(value) or value < 1:
         raise ModelError(f"{role} must be a positive integer, not {value!r}")
     return int(value)
 
 
 def is_integer(value: Any) -> bool:
-    """Whether a value is an integer of any type; True and False do not count as such."""
+    """Return whether a value is an integer of any type; True and False do not count as integers."""
     return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""Layers that every network has: dense ones, activations, noise. To add one, add a class."""
+"""Basic layers: dense ones, activations, noise. To add one, add a class."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Dense(Standard):
     elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"W": ("kernel", "weight"), "b": ("bias", "bias")}
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
-        """Keras has weights as (inputs, units)."""
+        """Return the values in the order of axes used here: Keras has weights as (inputs, units)."""
         return values.T if letters == "W" and origin == "keras" else values
 
     def describe(self, call: Call) -> Part:
-        """S = W x, z = s + b, h = activation(z)."""
+        """Write the steps s = W x, z = s + b, h = activation(z)."""
         units, x = positive_integer(self.units, f"the units of {call.role}"), call.x
-        if call.unflattened is not None:  # the sum over all its indices is that over the flattened one
+        if call.unflattened is not None:  # the sum over all its indices equals that over the flattened one
             x = call.unflattened
         leading, over = (x.indices[:-1], x.indices[-1:]) if x == call.x else (x.indices[:1], x.indices[1:])
         j = call.index(units)
@@ -56,12 +56,12 @@ class Dense(Standard):
 
 @dataclass(frozen=True)
 class Activation(Standard):
-    """An activation as a layer of its own: a name, or a function of a SymPy expression; a softmax of the last axis."""
+    """A separate layer for an activation: a name, or a function of a SymPy expression; a softmax of the last axis."""
 
     activation: ActivationFunction
 
     def describe(self, call: Call) -> Part:
-        """H = activation(x)."""
+        """Write the step h = activation(x)."""
         return activated(call, call.x, self.activation)
 
 
@@ -69,13 +69,13 @@ class Activation(Standard):
 class Dropout(Standard):
     """In training, sets a share ``rate`` of its inputs to 0, and divides the others by 1 - rate.
 
-    (Srivastava et al., 2014.) It does nothing when predicting, or when a loss or a gradient is asked for.
+    (Srivastava et al., 2014.) It has no effect on predictions, and none when a loss or a gradient is asked for.
     """
 
     rate: float
 
     def describe(self, call: Call) -> Part:
-        """H = x*(1 + noise), where the noise is -1 or rate/(1 - rate)."""
+        """Write the step h = x*(1 + noise), where the noise is -1 or rate/(1 - rate)."""
         rate = _real(self.rate, f"the rate of {call.role}, a Dropout,", 0, 1)
         return _noisy(call, "dropout", rate, lambda noise: call.x * (1 + noise))
 
@@ -84,13 +84,13 @@ class Dropout(Standard):
 class GaussianNoise(Standard):
     """In training, adds normally distributed numbers of the standard deviation ``stddev`` to its inputs.
 
-    It does nothing when predicting, or when a loss or a gradient is asked for.
+    It has no effect on predictions, and none when a loss or a gradient is asked for.
     """
 
     stddev: float
 
     def describe(self, call: Call) -> Part:
-        """H = x + noise."""
+        """Write the step h = x + noise."""
         stddev = _real(self.stddev, f"the stddev of {call.role}, a GaussianNoise,", 0, math.inf)
         return _noisy(call, "normal", stddev, lambda noise: call.x + noise)
 
@@ -112,7 +112,7 @@ class WideAndDeep(Standard):
     bias_initializer: str | float = "zeros"
 
     def describe(self, call: Call) -> Part:
-        """S = W h, r = U x, z = s + r + b, output = activation(z)."""
+        """Write the steps s = W h, r = U x, z = s + r + b, output = activation(z)."""
         units, role, x = positive_integer(self.units, f"the units of {call.role}"), call.role, call.x
         if not isinstance(self.deep, Iterable) or not all(hasattr(layer, "describe") for layer in self.deep):
             raise ModelError(f"{role} needs a list of its deep layers, such as [Dense(16)], not {self.deep!r}")
@@ -134,7 +134,7 @@ class WideAndDeep(Standard):
 
 
 def _noisy(call: Call, distribution: str, scale: float, formula: Callable[[Element], Expr]) -> Part:
-    """A layer without parameters whose formula contains noise. With a scale of 0 it leaves its input as it is."""
+    """Return the part of a layer whose formula contains noise. With a scale of 0 it leaves its input as it is."""
     if call.feeds_loss:
         raise ModelError(f"{call.role} puts noise on the output of the network: put a Dense layer behind it")
     if not scale:
@@ -143,7 +143,7 @@ def _noisy(call: Call, distribution: str, scale: float, formula: Callable[[Eleme
 
 
 def _real(value: Any, role: str, low: int, high: float) -> float:
-    """A real number with low <= number < high. Raises ModelError otherwise."""
+    """Return a real number with low <= number < high. Raise ModelError otherwise."""
     if not is_finite(value) or not low <= float(value) < high:
         raise ModelError(
             f"{role} must be a number from {low}{f', below {high}' if high < math.inf else ''}, not {value!r}"

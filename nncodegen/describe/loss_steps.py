@@ -18,9 +18,9 @@ from nncodegen.ir.functions import plain_conditions
 
 
 class Output(NamedTuple):
-    """An output: the element that holds it, and the same as a formula.
+    """An output: the element that holds it, and its value as a formula.
 
-    The loss is written with the formula, so that a logarithm in it can cancel an exponential in the formula.
+    The loss is written with the formula, so that a logarithm in the loss can cancel an exponential in the formula.
     """
 
     element: Element
@@ -28,7 +28,7 @@ class Output(NamedTuple):
 
 
 def entry_of(loss: Any) -> Loss:
-    """What is known about a loss. Raises ModelError where there is none of this name."""
+    """Return the entry of a loss. Raise ModelError where no loss has this name."""
     if callable(loss):
         return Loss(loss)
     if not isinstance(loss, str) or loss not in LOSSES:
@@ -38,9 +38,9 @@ def entry_of(loss: Any) -> Loss:
 
 
 class Term(NamedTuple):
-    """The part that one output has in the loss: scale*(the sum of a loss function over its values).
+    """The contribution of one output to the loss: scale*(the sum of a loss function over its values).
 
-    A softmax of logits is over the indices ``classes``.
+    ``classes`` are the indices that a softmax of logits is over.
     """
 
     loss: Loss
@@ -50,13 +50,13 @@ class Term(NamedTuple):
 
 
 def term_of(loss: Loss, output: Output, shape: tuple[int, ...], weight: Any = 1) -> Term:
-    """The part of an output with axes of these sizes: the mean over its values, or the sum over its last axis."""
+    """Return the term of an output with the given shape: the mean over its values, or the sum over its last axis."""
     values = shape if loss.total == "mean" else shape[:-1]
     return Term(loss, output, sympy.sympify(weight) / math.prod(values), output.element.indices[1:][-1:])
 
 
 def terms_together(loss: Loss, outputs: Sequence[Output], size: int) -> list[Term]:
-    """The parts of outputs which have ``size`` values together: a loss is their mean, or sum, over all of these."""
+    """Return the terms of outputs with ``size`` values in total: the loss is the mean, or sum, over all values."""
     if loss.link == SOFTMAX and len(outputs) > 1:
         raise ModelError("a softmax of logits needs an output in one piece, not several; use another loss")
     scale = sympy.Integer(1) / (size if loss.total == "mean" else 1)
@@ -64,7 +64,7 @@ def terms_together(loss: Loss, outputs: Sequence[Output], size: int) -> list[Ter
 
 
 def targets_of(outputs: Sequence[Output], free: Callable[[str], str] = str) -> tuple[Element, ...]:
-    """The target of each output: y, or y1, y2 and so on."""
+    """Return the target of each output: y, or y1, y2 and so on."""
     names = ["y"] if len(outputs) == 1 else [f"y{k}" for k in range(1, len(outputs) + 1)]
     return tuple(Element(free(name), output.element.indices) for name, output in zip(names, outputs, strict=True))
 
@@ -72,9 +72,10 @@ def targets_of(outputs: Sequence[Output], free: Callable[[str], str] = str) -> t
 def loss_steps(
     terms: Sequence[Term], targets: Sequence[Element], number: int, free: Callable[[str], str] = str
 ) -> tuple[Step, ...]:
-    """The steps from outputs to the loss.
+    """Return the steps from outputs to the loss.
 
-    ``number`` is that of the layer which a link would be. ``free`` gives a name in place of one that is taken.
+    The link from logits counts as one more layer, with the number ``number``. ``free`` returns an unused name in place
+    of one that is taken.
     """
     steps: list[Step] = []
     suffixes = [f"_{k}" for k in range(1, len(terms) + 1)] if len(terms) > 1 else [""]
@@ -96,7 +97,7 @@ def loss_steps(
 
 
 def _sum_of(one: Element, parts: Sequence[tuple[Expr, tuple[str, ...]]], free: Callable[[str], str]) -> list[Step]:
-    """The steps that add up the losses of several outputs, each summed over its indices."""
+    """Return the steps that add up the losses of several outputs, each summed over its indices."""
     steps, terms = [], []
     for k, (part, over) in enumerate(parts, start=1):
         if over:
@@ -107,7 +108,10 @@ def _sum_of(one: Element, parts: Sequence[tuple[Expr, tuple[str, ...]]], free: C
 
 
 def _linked(term: Term, logits: str, logarithm: str, steps: list[Step]) -> Expr:
-    """An output as the loss function expects it; where it is a logit, its steps are added, with these names."""
+    """Return an output in the form that the loss function expects. For a logit, add the steps of the link.
+
+    ``logits`` and ``logarithm`` are the names of the tensors of these steps.
+    """
     link, output = term.loss.link, term.output
     if link == "linear":
         return output.formula

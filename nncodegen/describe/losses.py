@@ -1,8 +1,8 @@
 """Losses by name: each is one entry, a function of one output and its target. To add one, add an entry.
 
-They mean the same as in Keras and PyTorch. ``total`` says how the outputs of a sample are combined: "mean" or
-"sum". For losses that take logits, ``link`` names the activation that turns a logit into what the function expects;
-the rules of ``stabilize`` then find a stable form of the composition.
+They mean the same as in Keras and PyTorch. ``total`` says how the outputs of a sample are combined: "mean" or "sum".
+For losses that take logits, ``link`` names the activation that turns a logit into what the function expects; the rules
+of ``stabilize`` then find a stable form of the composition.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ LOSSES = {
 }
 
 SAME = {f"sparse_{name}": name for name in ("categorical_crossentropy", "categorical_crossentropy_from_logits")}
-"""Names that Keras has for losses whose targets are labels, which the others take here as well."""
+"""Keras has separate names for losses whose targets are labels -> the losses that take labels here."""
 
 
 def usual_name(loss: Any) -> Any:
-    """Return the name of a loss in LOSSES, where it has another; anything else as it is."""
+    """Return the name of a loss in LOSSES for a synonym; return any other object unchanged."""
     return SAME.get(loss, loss) if isinstance(loss, str) else loss

@@ -1,4 +1,4 @@
-"""Layers that make one value of several: averages, extremes, and inputs one after the other."""
+"""Layers that merge several inputs: averages, extremes, and concatenation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Average(Merge):
     """The mean of its inputs."""
 
     def join(self, values: Sequence[Expr]) -> Expr:
-        """(a + b + ...)/number."""
+        """Return (a + b + ...)/number."""
         return Sum(*values) / len(values)
 
 
@@ -24,7 +24,7 @@ class Maximum(Merge):
     """The largest of its inputs, value by value."""
 
     def join(self, values: Sequence[Expr]) -> Expr:
-        """Max(a, b, ...)."""
+        """Return Max(a, b, ...)."""
         return Max(*values)
 
 
@@ -32,40 +32,40 @@ class Minimum(Merge):
     """The smallest of its inputs, value by value."""
 
     def join(self, values: Sequence[Expr]) -> Expr:
-        """Min(a, b, ...)."""
+        """Return Min(a, b, ...)."""
         return Min(*values)
 
 
 def add(inputs: Sequence[Node], **options: Any) -> Node:
-    """``Add()(inputs)``."""
+    """Return ``Add()(inputs)``."""
     return Add(**options)(*inputs)
 
 
 def subtract(inputs: Sequence[Node], **options: Any) -> Node:
-    """``Subtract()(inputs)``."""
+    """Return ``Subtract()(inputs)``."""
     return Subtract(**options)(*inputs)
 
 
 def multiply(inputs: Sequence[Node], **options: Any) -> Node:
-    """``Multiply()(inputs)``."""
+    """Return ``Multiply()(inputs)``."""
     return Multiply(**options)(*inputs)
 
 
 def average(inputs: Sequence[Node], **options: Any) -> Node:
-    """``Average()(inputs)``."""
+    """Return ``Average()(inputs)``."""
     return Average(**options)(*inputs)
 
 
 def maximum(inputs: Sequence[Node], **options: Any) -> Node:
-    """``Maximum()(inputs)``."""
+    """Return ``Maximum()(inputs)``."""
     return Maximum(**options)(*inputs)
 
 
 def minimum(inputs: Sequence[Node], **options: Any) -> Node:
-    """``Minimum()(inputs)``."""
+    """Return ``Minimum()(inputs)``."""
     return Minimum(**options)(*inputs)
 
 
 def concatenate(inputs: Sequence[Node], axis: int = -1, **options: Any) -> Node:
-    """``Concatenate(axis)(inputs)``."""
+    """Return ``Concatenate(axis)(inputs)``."""
     return Concatenate(axis, **options)(*inputs)

@@ -28,10 +28,11 @@ class Model:
 
     inputs and targets are symbols, one for each column of X and of Y, or names, as a list or a text such as "x1 x2".
     parameters maps symbols to their initial values; those that occur in the output may be given by name. output is an
-    expression, a text, or a tuple of them; without one, the loss is the output. The loss is that of one sample:
-    training minimizes its mean over the samples. Without one, it is the sum of (output - target)**2 over the outputs: a
-    problem of least squares, which ``fit`` solves. A formula without inputs and targets is minimized as it stands.
-    optimizers are additional update rules. Raises ModelError, which names the symbol or the expression that is wrong.
+    expression, a text, or a tuple of them; if it is left out, the loss is the output. The loss is that of one sample:
+    training minimizes its mean over the samples. If it is left out, it is the sum of (output - target)**2 over the
+    outputs: a problem of least squares, which ``fit`` solves. A formula without inputs and targets is minimized as it
+    stands. optimizers are additional update rules. Raises ModelError, which names the symbol or the expression that is
+    wrong.
     """
 
     @bounded("the model")
@@ -75,14 +76,14 @@ class Model:
         self._program = self._describe()
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints the inputs, targets, parameters and outputs by name, with their shapes.
+        """Print the inputs, targets, parameters and outputs by name, with their shapes.
 
         Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
         """
         print_tensors(self.describe(), print_fn)
 
     def describe(self) -> Program:
-        """The formula as a Program: steps for the outputs, the loss of one sample, and its mean."""
+        """Return the formula as a Program: steps for the outputs, the loss of one sample, and its mean."""
         return replace(self._program, name=self.name)
 
     def __repr__(self) -> str:
@@ -119,7 +120,7 @@ class Model:
             steps = [Step(element, formula) for element, formula in zip((*outputs, one), formulas, strict=True)]
             of_outputs = _of_outputs(outputs, formulas, [real[s] for s in (*self.inputs, *self.parameters)])
         known = [*real.values(), *(step.target for step in steps)]
-        for step in steps:  # again, now that all symbols are known to be real
+        for step in steps:  # check again, now that all symbols are known to be real
             check_piece(step.expression, known, self.name)
         return Program(
             name=self.name,
@@ -137,7 +138,7 @@ class Model:
         )
 
     def _squares(self) -> Expr:
-        """The loss that a model without one has. Raises ModelError if targets and outputs are not as many."""
+        """Return the default loss, a sum of squares. Raise ModelError if targets and outputs differ in number."""
         if len(self.targets) != len(self.outputs):
             raise ModelError(
                 f"{self.name} has {len(self.targets)} targets and {len(self.outputs)} outputs: without a loss, each "
@@ -146,7 +147,7 @@ class Model:
         return Add(*((output - target) ** 2 for output, target in zip(self.outputs, self.targets, strict=True)))
 
     def _is_least_squares(self) -> bool:
-        """Whether the loss is a number times the sum of (output - target)**2, each output with its own target."""
+        """Return whether the loss is a number times the sum of (output - target)**2, one target for each output."""
         if len(self.targets) != len(self.outputs):
             return False
         squares = (self._squares(), Add(*(Pow(y - f, 2) for f, y in zip(self.outputs, self.targets, strict=True))))
@@ -155,7 +156,7 @@ class Model:
         return bool(factor > 0 and own in others)
 
     def _check_constants(self) -> None:
-        """Raises ModelError if a symbol occurs nowhere, but a number of SymPy's with its name does: E or pi."""
+        """Raise ModelError if a symbol occurs nowhere, but a number of SymPy's with its name does: E or pi."""
         formulas = (*self.outputs, self.loss)
         used = {*symbols_of(*formulas)}
         for symbol in (*self.inputs, *self.parameters):
@@ -180,10 +181,10 @@ class Model:
 
 
 def _of_outputs(outputs: Sequence[Element], formulas: Sequence[Expr], others: Sequence[Element]) -> Expr | None:
-    """The last of some formulas, the loss, written with the outputs, of which the others are; None if it needs more.
+    """Return the loss, the last of the formulas, as a function of the outputs; None if it needs any of ``others``.
 
-    SymPy has merged the sums and products of an output with those around it: where it does not stand as it is, ``subs``
-    looks for its parts.
+    The formulas before it are those of the outputs. SymPy has merged the sums and products of an output with those
+    around it: where an output does not occur unchanged in the loss, ``subs`` looks for its parts.
     """
     *of_outputs, loss = formulas
     pairs = list(zip(of_outputs, outputs, strict=True))
@@ -194,12 +195,12 @@ def _of_outputs(outputs: Sequence[Element], formulas: Sequence[Expr], others: Se
 
 
 def _if_of_outputs(step: Step, outputs: Collection[Element]) -> Expr | None:
-    """The loss of a sample, if it reads nothing but outputs and targets."""
+    """Return the loss of a sample if it reads nothing but outputs and targets, else None."""
     return step.expression if {*step.operands} <= {*outputs} else None
 
 
 class _Known:
-    """The symbols of formulas, which may be given as texts: what names stand for."""
+    """The symbols of formulas, which may be given as texts, by their names."""
 
     def __init__(self, formulas: Sequence[Any]) -> None:
         self._parts = [
@@ -209,23 +210,23 @@ class _Known:
         self._symbols = {symbol.name: symbol for symbol in symbols_of(*self._formulas)}
 
     def symbol(self, name: str) -> Symbol:
-        """The symbol that a name stands for: that of the formulas, or a new one."""
+        """Return the symbol that a name stands for: that of the formulas, or a new one."""
         return self._symbols.get(name) or Symbol(name)
 
     def check(self, name: str) -> None:
-        """Raises ModelError for a parameter, given by its name, that does not occur in the formulas."""
+        """Raise ModelError for a parameter, given by its name, that does not occur in the formulas."""
         texts = [part for part in self._parts if isinstance(part, str)]
         number = CONSTANTS.get(name)
         if name in self._symbols or any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for text in texts):
             return
         if number is not None and any(contains(formula, type(number)) for formula in self._formulas):
-            return  # _check_constants says more
+            return  # _check_constants raises a more specific error
         there = listed(sorted(self._symbols)) if self._symbols else "no symbols"
         raise ModelError(f"the parameter {name!r} occurs neither in the output nor in the loss; there: {there}")
 
 
 def _symbols(given: Any, role: str, known: _Known) -> tuple[Symbol, ...]:
-    """The symbols that are given, or the names of which are, each as a text or all in one."""
+    """Return the symbols for symbols or names; names may be a list, or one text that contains all."""
     wrong = f"{role} must be symbols, such as sympy.Symbol('x'), or names, such as 'x', not "
     if not isinstance(given, Symbol | Iterable):
         raise ModelError(f"{wrong}{given!r}")
@@ -269,7 +270,7 @@ def _expression(value: Any, symbols: Sequence[Symbol], role: str) -> Expr:
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
-    """The name, with underscores appended until it differs from all names of the user."""
+    """Return the name, with underscores appended until it differs from all names of the user."""
     while name in taken:
         name += "_"
     return name

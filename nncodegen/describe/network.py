@@ -28,8 +28,8 @@ class Network:
     """A network as a graph of layers, from inputs to outputs, and a loss.
 
     inputs and outputs are nodes, or lists of them: ``x = Input(4); h = Dense(8, "tanh")(x); y = Dense(1)(h)``. outputs
-    may be a dictionary, which gives them names. Of each sample, X has the values of the first input, row by row, then
-    those of the next, and Y those of the outputs.
+    may be a dictionary, which gives them names. Each row of X holds the values of the first input, flattened in
+    row-major order, then those of the next; each row of Y holds those of the outputs.
 
     loss is a name (see ``describe.losses``) or a function ``(output, target) -> expression`` for all outputs, a list
     with one for each, or a dictionary by the names of outputs, which are those of their layers. The loss is the sum of
@@ -66,7 +66,7 @@ class Network:
 
     @property
     def numbered(self) -> tuple[tuple[str, Layer], ...]:
-        """The layers, each with what stands behind the letters of its parameters: its number, or _ and its name."""
+        """Return the layers, each with the ending of the names of its parameters: its number, or _ and its name."""
         layers = {id(node.layer): node.layer for node in in_order(self.outputs) if node.layer is not None}
         return tuple(
             (f"_{name}" if (name := layer_name(layer)) else str(number), layer)
@@ -74,16 +74,16 @@ class Network:
         )
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints the inputs and layers: shapes of outputs, numbers of parameters, connections, as Keras does.
+        """Print the inputs and layers: shapes of outputs, numbers of parameters, connections, as Keras does.
 
         Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them. A layer that is
-        called several times has one line, and all that it is called with.
+        called several times has one line, which lists all its inputs.
         """
         uses = Uses(self.inputs, self.outputs)
         print_layers(self.name, self.describe(), graph_rows(uses, self.inputs, self.outputs), print_fn)
 
     def describe(self) -> Program:
-        """The network as a Program."""
+        """Return the network as a Program."""
         uses = Uses(self.inputs, self.outputs)
         assembly = with_letters(assembled(uses.inputs, uses.input_shapes, uses.parts, uses.outputs))
         taken = {*uses.parameters, *(e.tensor for e in assembly.inputs), *(s.target.tensor for s in assembly.steps)}
@@ -121,7 +121,7 @@ class Network:
         )
 
     def _check_parameters(self, names: Iterable[str], assembly: Assembly, followed: Container[str]) -> None:
-        """Raises ModelError for parameters that no output depends on, such as those of a direction that is not used."""
+        """Raise ModelError for parameters that no output depends on, such as those of a direction that is not used."""
         read = {element.tensor for step in assembly.steps for element in step.operands}
         unused = [name for name in names if name not in read and name not in followed]
         if unused:
@@ -131,7 +131,7 @@ class Network:
             )
 
     def _with_names(self, assembly: Assembly, taken: set[str]) -> Assembly:
-        """The same, with outputs under the names that they were given. Adds these to those that are taken."""
+        """Return the network with outputs under their given names, and add these names to ``taken``."""
         names = {}
         defined = {step.target for step in assembly.steps} - {output.element for output in assembly.outputs}
         for name, output in zip(self._names, assembly.outputs, strict=True):
@@ -159,27 +159,27 @@ class Network:
 
 
 class _Free:
-    """Names that are not taken: each as it is, or with underscores behind it."""
+    """Finds unused names: each is returned as it is, or with underscores appended."""
 
     def __init__(self, taken: set[str]) -> None:
         self._taken = taken
 
     def __call__(self, name: str) -> str:
-        """A name that is free."""
+        """Return the name, with underscores appended while it is taken."""
         while name in self._taken:
             name += "_"
         return name
 
 
 def _is_copy(step: Step, names: Mapping[str, str]) -> bool:
-    """Whether a step gives a name to a value that has it already."""
+    """Return whether a step gives a name to a value that has it already."""
     value = step.expression
     copied = isinstance(value, Element) and value.indices == step.target.indices and step.operator is None
     return copied and step.target.tensor in names and names.get(value.tensor) == names[step.target.tensor]
 
 
 def _nodes(given: Any, role: str, name: str) -> tuple[Node, ...]:
-    """Nodes that are given, as one or several. Raises ModelError for anything else."""
+    """Return the nodes that are given as one node or several. Raise ModelError for anything else."""
     nodes = (given,) if isinstance(given, Node) else tuple(given) if isinstance(given, Iterable) else (given,)
     if not nodes:
         raise ModelError(f"{name} has no {role}: give at least one node")
@@ -192,11 +192,11 @@ def _nodes(given: Any, role: str, name: str) -> tuple[Node, ...]:
 
 
 EXAMPLES = {"inputs": "x = nncodegen.Input(4)", "outputs": "Dense(1)(x)"}
-"""How nodes are written."""
+"""Examples of nodes, for messages."""
 
 
 def _names(given: Any, outputs: Sequence[Node]) -> list[str]:
-    """The names of outputs: those of a dictionary, else of their layers; "" where there is none."""
+    """Return the names of outputs: those of a dictionary, else of their layers; "" for one without a name."""
     for node in outputs:
         if node.is_input:
             raise ModelError(f"{node} is an output as it is: there is nothing to train")
@@ -212,7 +212,7 @@ def _names(given: Any, outputs: Sequence[Node]) -> list[str]:
 
 
 def _each(given: Any, names: Sequence[str], role: str) -> list[Any]:
-    """What is given for each output: by its name, in a list, or one for all."""
+    """Return the option of each output, which is given by name, in a list, or once for all outputs."""
     if isinstance(given, Mapping):
         named = [name for name in names if name]
         for key in given:
@@ -232,12 +232,12 @@ def _each(given: Any, names: Sequence[str], role: str) -> list[Any]:
 
 
 def _targets(names: Sequence[str], outputs: Sequence[Output], free: Callable[[str], str]) -> list[Element]:
-    """The target of each output: y, or y_name, and y1, y2 and so on where they have no names."""
+    """Return the target of each output: y, or y_name, and y1, y2 and so on where they have no names."""
     single = len(names) == 1
     wanted = ["y" if single else f"y_{name}" if name else f"y{k}" for k, name in enumerate(names, start=1)]
     return [Element(free(name), output.element.indices) for name, output in zip(wanted, outputs, strict=True)]
 
 
 def _tensors(elements: Sequence[Element], shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
-    """The declarations of inputs or targets."""
+    """Return the declarations of inputs or targets."""
     return tuple(Tensor(one.tensor, (None, *shape)) for one, shape in zip(elements, shapes, strict=True))

@@ -1,4 +1,4 @@
-"""Layers that normalize what they get."""
+"""Layers that normalize their inputs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from nncodegen.ir.functions import constant
 class LayerNormalization(Standard):
     """gamma*(x - mean)/sqrt(variance + epsilon) + beta, with mean and variance over some axes of each sample.
 
-    (Ba et al., 2016.) axis is the number of an axis, the samples' being 0, or several; -1 is the last. gamma (scale)
-    and beta (center) have the shape of these axes.
+    (Ba et al., 2016.) axis is the number of an axis, or several; axis 0 is that of the samples, -1 the last. gamma
+    (scale) and beta (center) have the shape of these axes.
     """
 
     axis: int | Sequence[int] = -1
@@ -35,7 +35,7 @@ class LayerNormalization(Standard):
     elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"gamma": ("gamma", "weight"), "beta": ("beta", "bias")}
 
     def describe(self, call: Call) -> Part:
-        """Mean and deviation over the axes, then the variance as the mean of the squared deviations."""
+        """Write the mean and the deviation over the axes, then the variance as the mean of the squared deviations."""
         x = call.x
         over = axes_of(call, self.axis)
         rest = tuple(index for index in x.indices if index not in over)
@@ -77,7 +77,10 @@ class BatchNormalization(Standard):
     }  # fmt: skip
 
     def describe(self, call: Call) -> Part:
-        """Statistics of a batch, which moving ones follow; or the moving ones, as parameters without a gradient."""
+        """Write the layer with the statistics of a batch, which moving ones follow; if frozen, with moving ones.
+
+        The moving statistics are parameters without a gradient.
+        """
         if not isinstance(self.frozen, bool):
             raise ModelError(f"frozen of {call.role} is True or False, not {self.frozen!r}")
         if not is_finite(self.momentum) or not 0 <= self.momentum <= 1:
@@ -97,10 +100,10 @@ class BatchNormalization(Standard):
 
 
 def _of_a_batch(call: Call, over: Sequence[str]) -> tuple[Element, Element, Element]:
-    """Mean, deviations from it, and variance, over the samples of a batch and all axes but some.
+    """Return mean, deviations from it, and variance, over the samples of a batch and all axes but ``over``.
 
-    The variance does not change with the mean, as deviations from it sum to 0: the reverse sweep need not go that way,
-    and so needs one sum over the samples less.
+    The derivative of the variance by the mean is 0, because the deviations sum to 0. So the mean is a constant in the
+    variance, and the reverse sweep needs one sum over the samples less.
     """
     x, present = call.x, call.present
     rest = tuple(index for index in x.indices if index not in over)
@@ -114,21 +117,21 @@ def _of_a_batch(call: Call, over: Sequence[str]) -> tuple[Element, Element, Elem
 
 
 def _gamma_and_beta(call: Call, layer: Any, indices: Sequence[str]) -> tuple[Element | None, Element | None]:
-    """The parameters that a layer scales and shifts with, where it has these."""
+    """Return the parameters that a layer scales and shifts with; None for one that it does not have."""
     gamma = call.parameter("gamma", indices, layer.gamma_initializer, (1, 1), False) if layer.scale else None
     beta = call.parameter("beta", indices, layer.beta_initializer, (1, 1), False) if layer.center else None
     return gamma, beta
 
 
 def _scaled(call: Call, value: Expr, gamma_and_beta: tuple[Element | None, Element | None]) -> Part:
-    """The part of a layer whose result is gamma*value + beta."""
+    """Return the part of a layer whose result is gamma*value + beta."""
     gamma, beta = gamma_and_beta
     value = value if gamma is None else value * gamma
     return call.output(value if beta is None else value + beta)
 
 
 def axes_of(call: Call, axis: Any) -> tuple[str, ...]:
-    """The indices of axes, given by their numbers, those of the samples' being 0. Raises ModelError for others."""
+    """Return the indices of axes, given by number; axis 0 is that of the samples. Raise ModelError for others."""
     x = call.x
     numbers = tuple(axis) if isinstance(axis, Iterable) and not isinstance(axis, str) else (axis,)
     rank, found = len(x.indices), list[str]()
@@ -142,7 +145,7 @@ def axes_of(call: Call, axis: Any) -> tuple[str, ...]:
 
 
 def small(call: Call, epsilon: Any) -> Expr:
-    """What is added to a variance. Raises ModelError unless it is a number above 0."""
+    """Return the number that is added to a variance. Raise ModelError unless it is above 0."""
     if not is_finite(epsilon) or not epsilon > 0:
         raise ModelError(f"the epsilon of {call.role} is a number above 0, not {epsilon!r}")
     return Float(float(epsilon))

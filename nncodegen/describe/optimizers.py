@@ -1,10 +1,10 @@
 """Optimizers as symbolic update rules. To add one, add its formula here, and its entry in RULES of the runtime.
 
-That (``runtime/python/optimizers.py``) tells the hyperparameters of a rule, and what it keeps for every parameter.
+The entry (in ``runtime/python/optimizers.py``) has the hyperparameters of a rule, and its state for every parameter.
 
-A rule takes, by name, ``parameter`` and ``gradient``, its state variables, ``t`` (the number of the update,
-from 1) and its hyperparameters, all of them symbols, and returns the new parameter followed by the new state.
-It is simplified and emitted like the model.
+A rule takes symbols by name: ``parameter`` and ``gradient``, its state variables, ``t`` (the number of the update, from
+1) and its hyperparameters. It returns the new parameter followed by the new state. It is simplified and emitted like
+the model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nncodegen.runtime.python.optimizers import LEARNING_RATE, RULES
 from nncodegen.runtime.python.training import partial_fit, train, train_on_stream
 
 WITH_HYPERPARAMETERS = (train, train_on_stream, partial_fit, train_many)
-"""The functions of a module that take the hyperparameters of a rule by name, besides options of their own."""
+"""The functions of a module that take the hyperparameters of a rule by name, in addition to their options."""
 
 HYPERPARAMETERS = ("learning_rate", "weight_decay")
 """The options that a rule may have as hyperparameters."""
@@ -42,7 +42,7 @@ OPTIONS = tuple(
 """The options of these functions that no rule may have."""
 
 TAKEN = ("parameter", "gradient", "t", "nesterov", *OPTIONS)
-"""Names that a rule knows already, or that would reach an option instead of its hyperparameter."""
+"""Names that a rule may not use: its own arguments, and options that would get the value of a hyperparameter."""
 
 
 class Optimizer:
@@ -76,7 +76,7 @@ class Optimizer:
         self.update = self._describe(role)
 
     def _describe(self, role: str) -> Update:
-        """The update as steps over the index p of all parameters."""
+        """Return the update as steps over the index p of all parameters."""
         tensors = {key: Element(key, (PARAMETER,)) for key in ("parameter", "gradient", *self.state)}
         numbers = {key: Element(key) for key in ("t", *(h.name for h in self.hyperparameters))}
         arguments = {**tensors, **numbers}
@@ -115,7 +115,7 @@ class Optimizer:
 
 
 def check_optimizers(given: Any, name: str) -> tuple[Optimizer, ...]:
-    """A model's own optimizers. Raises ModelError for anything else, and for a name that is taken."""
+    """Return the optimizers given with a model. Raise ModelError for other objects, and for a name that is taken."""
     if isinstance(given, Optimizer) or not isinstance(given, Iterable):
         raise ModelError(f"the optimizers of {name} are a list of nncodegen.Optimizer, not {given!r}")
     optimizers = tuple(given)
@@ -130,7 +130,7 @@ def check_optimizers(given: Any, name: str) -> tuple[Optimizer, ...]:
 
 
 def _hyperparameters(given: Any, role: str) -> tuple[Hyperparameter, ...]:
-    """All hyperparameters, the learning rate first."""
+    """Return all hyperparameters, the learning rate first."""
     if isinstance(given, Mapping):
         given = [_unbounded(name, value, role) for name, value in given.items()]
     hypers = tuple(given)
@@ -155,7 +155,7 @@ def _unbounded(name: str, value: Any, role: str) -> Hyperparameter:
 
 
 def _state(given: Any, hyperparameters: Sequence[str], role: str) -> dict[str, float | str]:
-    """The initial value of each variable of the state."""
+    """Return the initial value of each variable of the state."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ModelError(f"the state of {role} is a sequence of names, such as ('velocity',), not {given!r}")
     state = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given, 0.0)
@@ -180,18 +180,18 @@ def _check_names(names: Sequence[Any], role: str) -> None:
 
 
 def sgd(parameter: Expr, gradient: Expr, learning_rate: Expr) -> Expr:
-    """Gradient descent."""
+    """Return the update of gradient descent."""
     return parameter - learning_rate * gradient
 
 
 def momentum(parameter: Expr, gradient: Expr, velocity: Expr, learning_rate: Expr, momentum: Expr) -> tuple[Expr, ...]:
-    """Polyak's momentum, as PyTorch writes it: the learning rate stands outside the velocity."""
+    """Return the update of Polyak's momentum, as PyTorch writes it: the learning rate stands outside the velocity."""
     velocity = momentum * velocity + gradient
     return parameter - learning_rate * velocity, velocity
 
 
 def nesterov(parameter: Expr, gradient: Expr, velocity: Expr, learning_rate: Expr, momentum: Expr) -> tuple[Expr, ...]:
-    """Nesterov's momentum, as PyTorch writes it (Sutskever et al., 2013)."""
+    """Return the update of Nesterov's momentum, as PyTorch writes it (Sutskever et al., 2013)."""
     velocity = momentum * velocity + gradient
     return parameter - learning_rate * (gradient + momentum * velocity), velocity
 
@@ -199,7 +199,7 @@ def nesterov(parameter: Expr, gradient: Expr, velocity: Expr, learning_rate: Exp
 def adagrad(
     parameter: Expr, gradient: Expr, accumulator: Expr, t: Expr, learning_rate: Expr, decay: Expr, epsilon: Expr
 ) -> tuple[Expr, ...]:
-    """Adagrad (Duchi, Hazan and Singer, 2011), with the decay of the learning rate that ONNX and PyTorch have."""
+    """Return the update of Adagrad (Duchi, Hazan and Singer, 2011), with the rate decay of ONNX and PyTorch."""
     accumulator = accumulator + gradient**2
     rate = learning_rate / (1 + (t - 1) * decay)
     return parameter - rate * gradient / (sqrt(accumulator) + epsilon), accumulator
@@ -208,7 +208,7 @@ def adagrad(
 def rmsprop(
     parameter: Expr, gradient: Expr, v: Expr, learning_rate: Expr, rho: Expr, epsilon: Expr
 ) -> tuple[Expr, ...]:
-    """RMSprop (Tieleman and Hinton, 2012); epsilon stands outside of the root, as in PyTorch."""
+    """Return the update of RMSprop (Tieleman and Hinton, 2012); epsilon stands outside of the root, as in PyTorch."""
     v = rho * v + (1 - rho) * gradient**2
     return parameter - learning_rate * gradient / (sqrt(v) + epsilon), v
 
@@ -217,7 +217,7 @@ def adam(
     parameter: Expr, gradient: Expr, m: Expr, v: Expr, t: Expr,
     learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr,
 ) -> tuple[Expr, ...]:  # fmt: skip
-    """Adam (Kingma and Ba, 2015, algorithm 1)."""
+    """Return the update of Adam (Kingma and Ba, 2015, algorithm 1)."""
     m = beta1 * m + (1 - beta1) * gradient
     v = beta2 * v + (1 - beta2) * gradient**2
     scale = learning_rate / (1 - beta1**t)
@@ -228,7 +228,10 @@ def adamw(
     parameter: Expr, gradient: Expr, m: Expr, v: Expr, t: Expr,
     learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr, weight_decay: Expr,
 ) -> tuple[Expr, ...]:  # fmt: skip
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), of every parameter, as in PyTorch."""
+    """Return the update of Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+
+    Every parameter decays, as in PyTorch.
+    """
     decayed = parameter - learning_rate * weight_decay * parameter
     return adam(decayed, gradient, m, v, t, learning_rate, beta1, beta2, epsilon)
 
@@ -237,9 +240,10 @@ def nadam(
     parameter: Expr, gradient: Expr, m: Expr, v: Expr, rest: Expr, t: Expr,
     learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr, momentum_decay: Expr,
 ) -> tuple[Expr, ...]:  # fmt: skip
-    """Adam with Nesterov's momentum (Dozat, 2016), as PyTorch writes it.
+    """Return the update of Adam with Nesterov's momentum (Dozat, 2016), as PyTorch writes it.
 
-    ``rest`` is 1 minus the product of the momenta of all updates so far. It starts at 0, and does not cancel.
+    ``rest`` is 1 minus the product of the momenta of all updates so far. It starts at 0, and is computed without
+    cancellation.
     """
 
     def momentum(t: Expr) -> Expr:
@@ -258,14 +262,20 @@ def adamax(
     parameter: Expr, gradient: Expr, m: Expr, u: Expr, t: Expr,
     learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr,
 ) -> tuple[Expr, ...]:  # fmt: skip
-    """Adam with the infinity norm (Kingma and Ba, 2015, algorithm 2); epsilon inside the maximum, as in PyTorch."""
+    """Return the update of Adam with the infinity norm (Kingma and Ba, 2015, algorithm 2).
+
+    epsilon stands inside the maximum, as in PyTorch.
+    """
     m = beta1 * m + (1 - beta1) * gradient
     u = Max(beta2 * u, Abs(gradient) + epsilon)
     return parameter - learning_rate / (1 - beta1**t) * m / u, m, u
 
 
 def lion(parameter: Expr, gradient: Expr, m: Expr, learning_rate: Expr, beta1: Expr, beta2: Expr) -> tuple[Expr, ...]:
-    """Lion (Chen et al., 2023, algorithm 2); its decay is the ``weight_decay`` that every optimizer may have."""
+    """Return the update of Lion (Chen et al., 2023, algorithm 2).
+
+    Its decay is the ``weight_decay`` that every optimizer may have.
+    """
     direction = _sign(beta1 * m + (1 - beta1) * gradient)
     return parameter - learning_rate * direction, beta2 * m + (1 - beta2) * gradient
 
@@ -274,11 +284,12 @@ def rprop(
     parameter: Expr, gradient: Expr, direction: Expr, step: Expr,
     eta_minus: Expr, eta_plus: Expr, min_step: Expr, max_step: Expr,
 ) -> tuple[Expr, ...]:  # fmt: skip
-    """iRPROP- (Igel and Hüsken, 2000): a step size for each parameter, which starts as the learning rate.
+    """Return the update of iRPROP- (Igel and Hüsken, 2000).
 
-    A parameter whose gradient has changed its sign is not updated once. It needs the gradient of all samples.
+    Each parameter has its own step size, which starts as the learning rate. A parameter whose gradient has changed its
+    sign skips one update. The rule needs the gradient of all samples.
     """
-    agreement = direction * gradient  # the direction is a sign: the product does not vanish
+    agreement = direction * gradient  # the direction is a sign, so the product does not underflow
     factor = Piecewise((eta_plus, agreement > 0), (eta_minus, agreement < 0), (1, True))
     step = Min(Max(step * factor, min_step), max_step)
     direction = Piecewise((0, agreement < 0), (_sign(gradient), True))
@@ -286,7 +297,7 @@ def rprop(
 
 
 def _sign(z: Expr) -> Expr:
-    """The sign; a NaN stays a NaN, so that a diverged gradient is noticed."""
+    """Return the sign; a NaN stays a NaN, so that a diverged gradient is noticed."""
     return Piecewise((1, z > 0), (-1, z < 0), (z, True))
 
 
@@ -302,5 +313,5 @@ OPTIMIZERS = {name: (FORMULAS[name], rule.state, rule.hyperparameters) for name,
 
 @cache
 def describe_update(name: str) -> Update:
-    """The update of a built-in optimizer."""
+    """Return the update of a built-in optimizer."""
     return Optimizer(name, *OPTIMIZERS[name]).update

@@ -1,8 +1,9 @@
 """Networks that solve equations: losses with derivatives of the outputs by the inputs, each over its own samples.
 
-All terms share one axis of samples. Each sample belongs to one term: that one's *scale* at the sample is the square
-root of what it counts, and those of the others are 0. The residual of a sample is the sum of all residuals times their
-scales, and its loss is the square of that, so that to the compiler it is a problem of least squares like any other.
+All terms share one axis of samples. Each sample belongs to one term. Each term has a *scale* at every sample: for the
+term of the sample it is the square root of the sample's factor in the loss, for the other terms it is 0. The residual
+of a sample is the sum of all residuals times their scales, and its loss is the square of that, so that to the compiler
+it is a problem of least squares like any other.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Mean:
 
 
 class Physics:
-    """What a network is to satisfy: functions of symbols, and the terms of its loss; ``Sequential`` documents them."""
+    """The equations of a network: functions of symbols, and the terms of its loss; ``Sequential`` documents them."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class Physics:
         self._check_names()
 
     def check_layers(self, layers: Iterable[Any], outer: str = "") -> None:
-        """Raises ModelError for an activation whose derivatives jump, up to the highest order of the equations."""
+        """Raise ModelError for an activation whose derivatives jump, up to the highest order of the equations."""
         highest = self.highest
         for number, layer in enumerate(layers, start=1):
             activation = getattr(layer, "activation", None)
@@ -85,7 +86,7 @@ class Physics:
 
     @property
     def highest(self) -> int:
-        """The highest order of a derivative."""
+        """Return the highest order of a derivative."""
         return max((node.derivative_count for node in derivatives_of(self._expressions)), default=0)
 
     @property
@@ -93,13 +94,13 @@ class Physics:
         return tuple(expression for parts in self.parts.values() for expression in parts)
 
     def _expression(self, part: Any, role: str) -> Expr:
-        """The checked expression of a part of a term."""
+        """Return the checked expression of a part of a term."""
         found = applied(part.expression if isinstance(part, Mean) else part, role)
         check_functions(found, self.functions, self.inputs, role)
         return found
 
     def _targets(self, ordered: tuple[Symbol, ...]) -> dict[str, tuple[Symbol, ...]]:
-        """The targets of each term: its symbols that are neither inputs nor parameters, in their order."""
+        """Return the targets of each term: its symbols that are neither inputs nor parameters, in their order."""
         known = {*self.inputs, *self.parameters}
         read = {term: {s for part in parts for s in part.free_symbols} - known for term, parts in self.parts.items()}
         every = sorted({symbol for symbols in read.values() for symbol in symbols}, key=str)
@@ -110,7 +111,7 @@ class Physics:
         return {term: tuple(symbol for symbol in order if symbol in symbols) for term, symbols in read.items()}
 
     def _check_names(self) -> None:
-        """Raises ModelError for a name that is given twice, and for parameters of no equation."""
+        """Raise ModelError for a name that is given twice, and for parameters that occur in no equation."""
         roles = {"inputs": self.inputs, "parameters": tuple(self.parameters), "outputs": self.functions,
                  "targets": tuple(dict.fromkeys(s for symbols in self.targets.values() for s in symbols))}  # fmt: skip
         found: dict[str, str] = {}
@@ -125,7 +126,7 @@ class Physics:
                 raise ModelError(f"the parameter {symbol} occurs in no loss of {self.name}")
 
     def describe(self, layers: Iterable[Any], parts: Sequence[Part], network: Assembly, given: Given | None) -> Program:
-        """The program of layers, and of the losses of what they give."""
+        """Return the program of layers, and of the losses of their outputs."""
         self.check_layers(layers)
         parameters, steps, raw = self._network(parts, network, given)
         taken = {step.target.tensor for step in steps} | {tensor.name for tensor in parameters}
@@ -179,14 +180,17 @@ class Physics:
         )
 
     def _unknowns(self) -> tuple[Tensor, ...]:
-        """The unknown coefficients as tensors."""
+        """Return the unknown coefficients as tensors."""
         from_values = self.parameters.items()
         return tuple(Tensor(symbol.name, (), initial, penalized=False) for symbol, initial in from_values)
 
     def _network(
         self, parts: Sequence[Part], network: Assembly, given: Given | None
     ) -> tuple[tuple[Tensor, ...], tuple[Step, ...], tuple[Element, ...]]:
-        """Parameters and steps of the layers, and what holds their outputs; inputs and outputs have names."""
+        """Return the parameters and steps of the layers, and the elements of their outputs.
+
+        Inputs and outputs are split into one element for each name.
+        """
         if len(parts[-1].shape) != 1:
             raise ModelError(f"the last layer of {self.name} has the shape {parts[-1].shape}, not a number of units")
         (size,) = parts[-1].shape
@@ -226,9 +230,9 @@ class Physics:
     def _derivatives(
         self, real: dict[Expr, Expr], steps: list[Step], names: _Names
     ) -> tuple[dict[str, tuple[Expr, ...]], tuple[Element, ...], tuple[Step, ...]]:
-        """The terms written with elements, and what holds the derivatives in them; steps for these are added.
+        """Return the terms written with elements, and the elements of the derivatives; steps for these are added.
 
-        Last come steps for the parts of sums of derivatives, which the terms do not need.
+        The last result is the steps for the parts of sums of derivatives, which the terms do not need.
         """
         sums = laplacians(self._expressions, self.functions)
         zeros = {node: value for node, value in sums.items() if value == 0}
@@ -251,7 +255,7 @@ class Physics:
     def _parts(
         self, written: dict[str, tuple[Expr, ...]], steps: list[Step], names: _Names
     ) -> dict[str, tuple[Element, ...]]:
-        """What holds the terms before they are squared; steps for them are added."""
+        """Return the elements of the terms before they are squared; steps for them are added."""
         found = {}
         for term, expressions in written.items():
             several = len(expressions) > 1
@@ -273,10 +277,10 @@ class Physics:
         steps: list[Step],
         names: _Names,
     ) -> tuple[tuple[Element, ...], Element, Element]:
-        """The residuals, the loss and the weight; the steps for them are added.
+        """Return the residuals, the loss and the weight; the steps for them are added.
 
-        There is no residual where a term is a loss itself. Where a formula may be infinite, its value at samples of
-        other terms is not asked for.
+        The residuals are empty if a term is a ``Mean``. A formula that may be infinite is not evaluated at the
+        samples of other terms.
         """
         rows: dict[int, list[Expr]] = {}
         means: list[Expr] = []
@@ -303,7 +307,7 @@ class Physics:
 
 
 def _is_total(expression: Expr) -> bool:
-    """Whether an expression is finite, and its derivatives, for all finite values of its elements."""
+    """Return whether an expression and its derivatives are finite for all finite values of its elements."""
     if expression.is_number or not expression.args:
         return True
     varying = [part for part in expression.args if not part.is_number]
@@ -312,7 +316,7 @@ def _is_total(expression: Expr) -> bool:
 
 
 def _with_outputs(steps: Sequence[Step], outputs: Sequence[Element], formulas: Sequence[Expr]) -> list[Step]:
-    """Steps that end with the outputs: what is just the value of a step takes the place of that."""
+    """Return steps that end with the outputs. A step whose value is an output is renamed, not copied."""
     found = list(steps)
     renamed: dict[Expr, Expr] = {}
     last: list[Step] = []
@@ -333,13 +337,13 @@ def _with_outputs(steps: Sequence[Step], outputs: Sequence[Element], formulas: S
 
 
 class _Names:
-    """Names that are taken."""
+    """The names that are taken."""
 
     def __init__(self, taken: set[str]) -> None:
         self.taken = taken
 
     def free(self, name: str) -> str:
-        """The name, with underscores behind it where it is taken; from now on it is."""
+        """Return the name, with underscores appended while it is taken, and mark it as taken."""
         while name in self.taken:
             name += "_"
         self.taken.add(name)
@@ -356,7 +360,7 @@ def _given_of(given: Given | None, parameters: Mapping[Symbol, Any]) -> Given | 
 
 
 def _outputs(given: Any, inputs: Sequence[Symbol], name: str) -> tuple[tuple[AppliedUndef, ...], tuple[Expr, ...]]:
-    """The functions, and the formula of each around what the network gives; by default just that."""
+    """Return the functions, and the formula of each from the outputs of the layers; by default these outputs."""
     several = (given,) if isinstance(given, Expr) else given
     example = 'outputs=u with u = sympy.Function("u")(' + ", ".join(map(str, inputs)) + ")"
     if not isinstance(several, Iterable) or not tuple(several):
@@ -384,7 +388,7 @@ def _outputs(given: Any, inputs: Sequence[Symbol], name: str) -> tuple[tuple[App
 def physics_of(
     name: str, inputs: Any, outputs: Any, losses: Any, parameters: Any, targets: Any, loss: Any
 ) -> Physics | None:
-    """What a network is to satisfy, where its inputs are symbols; None for one with numbers of inputs and a loss."""
+    """Return the equations of a network whose inputs are symbols; None for one with a number of inputs and a loss."""
     if losses is None and outputs is None:
         if parameters or targets:
             raise ModelError(f"{name} has parameters or targets of equations: give its losses by name")
@@ -397,7 +401,7 @@ def physics_of(
 
 
 def _terms(given: Any, name: str) -> dict[str, tuple[Any, ...]]:
-    """The parts of each term, by its name."""
+    """Return the parts of each term, by its name."""
     if not isinstance(given, Mapping) or not given:
         raise ModelError(
             f'{name} needs losses by name, such as losses={{"equation": u.diff(t) - u.diff(x, 2), "data": u - y}}, '

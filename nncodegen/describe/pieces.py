@@ -1,8 +1,8 @@
-"""Formulas that are too deep, or too large as trees, cut into steps of a few levels each.
+"""Cuts formulas that are too deep, or too large as trees, into steps of a few levels each.
 
-The passes look at formulas as people write them: a rule of ``stabilize`` looks through a few levels, and each pass goes
-down by recursion, through a part each time that it occurs. That suits formulas that a person can read. The others, such
-as the result of two hundred steps of Euler's method, are cut here, once and for all passes, into steps that are small.
+The passes treat formulas as trees: a rule of ``stabilize`` looks through a few levels, and each pass descends by
+recursion, once for each occurrence of a part. That suits formulas that a person can read. The others, such as the
+result of two hundred steps of Euler's method, are cut here, once and for all passes, into steps that are small.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ from nncodegen.ir.functions import plain_conditions
 from nncodegen.ir.graphs import Graph, nested
 
 LEVELS = 24
-"""Levels of a piece."""
+"""The number of levels at which a piece becomes a step."""
 
 LEVELS_OF_ARGUMENTS = 12
-"""Levels from which on the argument of a function is a step. Few rules look from a function into its argument."""
+"""The number of levels at which the argument of a function becomes a step.
+
+Few rules look from a function into its argument.
+"""
 
 NODES = 400
-"""Nodes of a piece, from which on it is a step."""
+"""The number of nodes at which a piece becomes a step."""
 
 NODES_OF_SHARED = 24
-"""Nodes from which on a part that occurs several times is a step; below, rules see all of it in every place."""
+"""The number of nodes at which a part that occurs several times becomes a step; rules see all of smaller ones."""
 
 
 def cut(graph: Graph, known: Mapping[Symbol, Element], targets: Sequence[Element], taken: Sequence[str]) -> list[Step]:
-    """The steps that define ``targets``, one for each root of the graph, by its formula.
+    """Return the steps that define ``targets``, one for each root of the graph, by its formula.
 
-    ``known`` has the element of each symbol; elements of the samples, and what depends on them, have the index of the
-    samples. ``taken`` are names that steps must not have.
+    ``known`` has the element of each symbol; elements of the samples, and tensors that depend on them, have the index
+    of the samples. ``taken`` are names that steps must not have.
     """
     return _Cut(nested(graph), known, targets, taken).steps
 
@@ -40,8 +43,8 @@ def cut(graph: Graph, known: Mapping[Symbol, Element], targets: Sequence[Element
 class _Cut:
     """Goes through a graph, from the atoms to the roots.
 
-    The *piece* of a node is its expression, in which steps so far are elements, and so are symbols. Of each there are
-    the levels, the size as a tree, and whether it differs between samples.
+    The *piece* of a node is its expression, in which earlier steps and symbols are elements. For each piece, its
+    levels, its size as a tree, and whether it differs between samples are known.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class _Cut:
         return zip(self._graph.nodes, self._graph.operands, strict=True)
 
     def _add(self, node: Basic, operands: tuple[int, ...]) -> None:
-        """Adds the piece of a node whose operands have theirs."""
+        """Add the piece of a node whose operands have pieces already."""
         self._levels.append(1 + max((self._levels[operand] for operand in operands), default=0))
         self._sizes.append(1 + sum(self._sizes[operand] for operand in operands))
         if operands:
@@ -84,7 +87,7 @@ class _Cut:
         self._pieces.append(piece)
 
     def _is_step(self, number: int) -> bool:
-        """Whether a piece is large enough for a step of its own."""
+        """Return whether a piece is large enough to become a step."""
         if not isinstance(self._graph.nodes[number], Expr) or self._pieces[number].is_Atom:
             return False
         levels, size = self._levels[number], self._sizes[number]
@@ -96,7 +99,7 @@ class _Cut:
         )
 
     def _name(self, number: int) -> None:
-        """Makes a step of a piece, without its factor: z, -z and 2*z share one."""
+        """Make a step of a piece, without its factor: z, -z and 2*z share one."""
         coefficient, rest = self._pieces[number].as_coeff_Mul()
         if isinstance(rest, Add) and rest.could_extract_minus_sign():
             coefficient, rest = -coefficient, -rest
@@ -105,7 +108,7 @@ class _Cut:
         self._stands(number, coefficient * self._named[rest])
 
     def _define(self, number: int, target: Element) -> None:
-        """Makes the step of a target."""
+        """Make the step of a target."""
         self._step(self._pieces[number], target)
         if not self._pieces[number].is_Atom:
             self._stands(number, target)
@@ -115,11 +118,11 @@ class _Cut:
         return target
 
     def _stands(self, number: int, piece: Expr) -> None:
-        """Puts a piece in the place of that of a node."""
+        """Replace the piece of a node."""
         self._pieces[number], self._levels[number], self._sizes[number] = piece, 1, 1
 
     def _fresh(self, number: int) -> Element:
-        """An element of a name that there is not yet."""
+        """Return an element with an unused name."""
         self._count += 1
         while f"part{self._count}" in self._taken:
             self._count += 1

@@ -1,4 +1,4 @@
-"""Layers that make one value of a window: the largest, or the mean."""
+"""Layers that reduce each window to one value: the largest, or the mean."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nncodegen.errors import ModelError
 
 @dataclass(frozen=True)
 class _Pooling(Standard):
-    """What all of them take."""
+    """The common base of layers that pool windows: their options."""
 
     pool_size: Sizes = 2
     strides: Sizes | None = None
@@ -27,7 +27,7 @@ class _Pooling(Standard):
     axes: ClassVar[int]
 
     def describe(self, call: Call) -> Part:
-        """H = a value for each window."""
+        """Write a value h for each window."""
         kind, strides = type(self).__name__, self.pool_size if self.strides is None else self.strides
         size = ("pool_size", self.pool_size)
         windows = windows_of(call, kind, self.axes, size, strides, self.padding, self.data_format)
@@ -47,7 +47,7 @@ class _Pooling(Standard):
     def _pooled(
         self, call: Call, along: Sequence[Window], indices: tuple[str, ...], moving: tuple[Sequence[str], ...]
     ) -> Part:
-        """The layer's value of each window; ``moving`` are the indices of sources, places and taps."""
+        """Return the part with the value of each window; ``moving`` are the indices of sources, places and taps."""
         raise NotImplementedError
 
 
@@ -65,9 +65,9 @@ class _MaxPooling(_Pooling):
 class MaxPooling1D(_MaxPooling):
     """The largest value of each window of pool_size steps, which moves by strides (by default, its size).
 
-    The derivative belongs to the first of the largest. padding is "valid", "same", or a number of places on both sides,
-    which have no values. The input has the shape (steps, channels), or (channels, steps) where data_format is
-    "channels_first".
+    Of several largest values, the first one has the derivative. padding is "valid", "same", or a number of places on
+    both sides, which have no values. The input has the shape (steps, channels), or (channels, steps) where data_format
+    is "channels_first".
     """
 
     axes: ClassVar[int] = 1
@@ -75,7 +75,7 @@ class MaxPooling1D(_MaxPooling):
 
 @dataclass(frozen=True)
 class MaxPooling2D(_MaxPooling):
-    """The same as MaxPooling1D for rows and columns: sizes are one number for both, or a pair."""
+    """The two-dimensional MaxPooling1D, over rows and columns: sizes are one number for both, or a pair."""
 
     axes: ClassVar[int] = 2
 
@@ -108,9 +108,9 @@ class _AveragePooling(_Pooling):
 class AveragePooling1D(_AveragePooling):
     """The mean of each window of pool_size steps, which moves by strides (by default, its size).
 
-    padding is "valid", "same", or a number of places on both sides. A mean is that of the values that there are, unless
-    count_padding takes the padding for zeros. The input has the shape (steps, channels), or (channels, steps) where
-    data_format is "channels_first".
+    padding is "valid", "same", or a number of places on both sides. A mean is over the values inside of the input,
+    unless count_padding takes the padding for zeros. The input has the shape (steps, channels), or (channels, steps)
+    where data_format is "channels_first".
     """
 
     axes: ClassVar[int] = 1
@@ -118,27 +118,27 @@ class AveragePooling1D(_AveragePooling):
 
 @dataclass(frozen=True)
 class AveragePooling2D(_AveragePooling):
-    """The same as AveragePooling1D for rows and columns: sizes are one number for both, or a pair."""
+    """The two-dimensional AveragePooling1D, over rows and columns: sizes are one number for both, or a pair."""
 
     axes: ClassVar[int] = 2
 
 
 @dataclass(frozen=True)
 class _GlobalPooling(Standard):
-    """What makes one value of each channel."""
+    """The common base of layers that reduce each channel to one value."""
 
     data_format: str = "channels_last"
 
     axes: ClassVar[int]
 
     def describe(self, call: Call) -> Part:
-        """H = one value for each channel."""
+        """Write one value h for each channel."""
         windows = windows_of(call, type(self).__name__, self.axes, ("size", 1), 1, "valid", self.data_format)
         sources, channel = windows.split(call)
         return self._pooled(call, (call.x.indices[0], channel), sources)
 
     def _pooled(self, call: Call, indices: tuple[str, ...], over: tuple[str, ...]) -> Part:
-        """The layer's value of all places."""
+        """Return the part with the value of each channel, over all places."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""The layer whose slope on the left of zero is learned."""
+"""The layer PReLU, whose slope left of zero is learned."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nncodegen.ir.functions import leaky_relu
 class PReLU(Standard):
     """x where it is positive, alpha*x elsewhere, with a slope alpha for each value of a sample, which is trained.
 
-    (He et al., 2015.) Along the axes of shared_axes, by their numbers, the samples' being 0, the slopes are the same:
-    alpha has the shape of the others. The derivative at 0 is alpha.
+    (He et al., 2015.) Slopes are shared along shared_axes, given by number, where axis 0 is that of the samples: alpha
+    has the shape of the other axes. The derivative at 0 is alpha.
     """
 
     alpha_initializer: str | float = "zeros"
@@ -26,7 +26,7 @@ class PReLU(Standard):
     elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"alpha": ("alpha", "weight")}
 
     def describe(self, call: Call) -> Part:
-        """H = x where x > 0, else alpha*x."""
+        """Write the step h = x where x > 0, else alpha*x."""
         own = self.of_slopes(call)
         alpha = call.parameter("alpha", own, self.alpha_initializer, (1, 1), penalized=False)
         return call.output(leaky_relu(call.x, alpha))

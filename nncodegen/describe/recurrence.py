@@ -1,4 +1,4 @@
-"""One use of a recurrent layer as steps: states, products of all gates, and steps that are left out."""
+"""One use of a recurrent layer as steps: states, products of all gates, and masked steps."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from nncodegen.ir import Element, Equation, Initial
 
 @dataclass(frozen=True)
 class Options(Standard):
-    """What all recurrent layers have. The first input has the shape (steps, features).
+    """The options of all recurrent layers. The first input has the shape (steps, features).
 
     return_sequences: whether the result is the output of every step, (steps, units), or that of the last one, (units,).
     go_backwards: from the last step to the first, and outputs in that order. mask_value: a step whose features all have
-    this value is left out: it gives what the step before gave. lengths: whether the last input is the number of steps
-    of each sample, of the shape (1,), from 1 on; the steps behind these are left out. Inputs between the first and that
-    are the initial states, each of the shape (units,), by default 0.
+    this value is left out: its output is that of the step before. lengths: whether the last input is the number of
+    steps of each sample, of the shape (1,), from 1 on; later steps are left out. The inputs between the first and the
+    lengths are the initial states, each of the shape (units,), by default 0.
 
-    return_state: called on a node, the layer gives several: the output, then the states that the last step leaves, h,
+    return_state: called on a node, the layer returns several: the output, then the final states after the last step, h,
     and c of an LSTM. These may be the initial states of another layer, also by the name initial_state.
     """
 
@@ -48,27 +48,27 @@ class Options(Standard):
 
     @property
     def gates(self) -> int:
-        """How many there are, the one of what is not gated included."""
+        """Return the number of gates, including the candidate state, which is computed like one."""
         return len(self.gate_names)
 
     def __call__(self, *inputs: Node, initial_state: Node | Sequence[Node] = ()) -> Any:
-        """The result as a node; with return_state, that and the final states as a tuple of nodes."""
+        """Return the result as a node; with return_state, a tuple of it and the nodes of the final states."""
         return with_further(Node.of(self, with_states(inputs, initial_state, self.lengths)), self.returned)
 
     @property
     def returned(self) -> tuple[str, ...]:
-        """The letters of the final states that it gives besides its output: h, and c of an LSTM."""
+        """Return the letters of the final states that are results in addition to the output: h, and c of an LSTM."""
         return ("h", "c")[: self.states] if self.return_state else ()
 
 
 def with_further(node: Node, names: Sequence[str]) -> Node | tuple[Node, ...]:
-    """A node; where its layer gives more besides, a tuple of that and of a node for each of these, by its name."""
+    """Return a node; if its layer has further results, a tuple of the node and one for each of these, by its name."""
     further = [node.further(place, name) for place, name in enumerate(names, start=1)]
     return (node, *further) if further else node
 
 
 def with_states(inputs: Sequence[Any], states: Node | Sequence[Node], lengths: bool) -> tuple[Any, ...]:
-    """The inputs of a recurrent layer with initial states in their place: before the lengths, else at the end."""
+    """Return the inputs of a recurrent layer, with initial states inserted before the lengths, else at the end."""
     given = (states,) if isinstance(states, Node) else tuple(states)
     if not given:
         return tuple(inputs)
@@ -79,9 +79,9 @@ def with_states(inputs: Sequence[Any], states: Node | Sequence[Node], lengths: b
 
 
 class Recurrence:
-    """The pen for one use of a recurrent layer; ``behind`` follows the letters of all its tensors.
+    """Writes one use of a recurrent layer as steps; ``behind`` follows the letters of all its tensors.
 
-    ``own`` are the indices of a state, samples, time and units; ``gated`` those of all gates. Raises ModelError for
+    ``own`` are the indices of a state: samples, time and units; ``gated`` are those of all gates. Raises ModelError for
     inputs that do not fit.
     """
 
@@ -118,7 +118,7 @@ class Recurrence:
     # --- tensors -------------------------------------------------------------------------------------------------
 
     def _named(self, letters: str) -> str:
-        between = "_" if "_" in letters and not letters.endswith("_") else ""  # z_i of what runs forward: z_i_f_1
+        between = "_" if "_" in letters and not letters.endswith("_") else ""  # z_i of the forward direction is z_i_f_1
         return letters + (f"{between}{self._behind}_" if self._behind else "")
 
     def step(
@@ -130,41 +130,41 @@ class Recurrence:
         over: tuple[str, ...] = (),
         where: tuple[Equation, ...] = (),
     ) -> Element:
-        """A tensor that a step defines."""
+        """Define a tensor by a step, and return its element."""
         return self._call.step(self._named(letters), indices, value, operator, over, where)
 
     def activated(self, activation: Activation, z: Element) -> Expr:
-        """The value of an activation."""
+        """Return the value of an activation."""
         return activation_formula(activation, z, self._call.role)
 
     # --- products of all gates -----------------------------------------------------------------------------------
 
     def inputs(self) -> Element:
-        """W x, for all gates."""
+        """Return W x, for all gates."""
         layer, inputs = self._layer, self._call.size(self._i)
         W = self._parameter("W", (self._g, self._j, self._i), layer.initializer, inputs)
         return self.step("s", self.gated, W * self._x, "sum", (self._i,))
 
     def products(self, h_0: Element) -> Element:
-        """U h_0, for all gates."""
+        """Return U h_0, for all gates."""
         indices = (self._g, self._j, self._k)
         self._U = self._parameter("U", indices, self._layer.recurrent_initializer, self.units)
         return self.step("r", self.gated, self._U * self._of_others(h_0), "sum", (self._k,))
 
     def product_of_gate(self, value: Expr, gate: int) -> Element:
-        """U times another value than the state, for one gate."""
+        """Return the product of U with a value other than the state, for one gate."""
         assert self._U
         held = self._of_others(self.step("held", self.own, value))
         return self.step("a", self.own, self._U * held, "sum", (self._g, self._k), (Equation(self._g, (), gate),))
 
     def bias(self, start: str | float | Initial | None = None) -> Expr:
-        """b, for all gates; 0 where there is none."""
+        """Return b, for all gates; 0 for a layer without biases."""
         layer = self._layer
         start = layer.bias_initializer if start is None else start
         return self._parameter("b", (self._g, self._j), start, self.units, penalized=False) if layer.bias else S.Zero
 
     def two_biases(self) -> tuple[Expr, Expr]:
-        """The biases of both products, which are one parameter; 0 where there are none."""
+        """Return the biases of both products, which are one parameter; 0 for a layer without biases."""
         if not self._layer.bias:
             return S.Zero, S.Zero
         p, rest = self._call.index(2), (self._g, self._j)
@@ -181,18 +181,18 @@ class Recurrence:
         return self._call.parameter(letters + self._behind, indices, start, fans, penalized)
 
     def _of_others(self, element: Element) -> Element:
-        """A state under the index of those that are summed up."""
+        """Return a state under the index of units that is summed over."""
         return Element(element.tensor, (self._n, self._t, self._k))
 
     def gate(self, z: Element, number: int) -> Element:
-        """The part of one gate, named by it: z_i is that of z for the gate i."""
+        """Return the values of one gate in a tensor named after it: z_i is that of z for the gate i."""
         letters = f"{z.tensor[:1]}_{self._layer.gate_names[number]}"
         return self.step(letters, self.own, z, "sum", (self._g,), (Equation(self._g, (), number),))
 
     # --- states --------------------------------------------------------------------------------------------------
 
     def before(self, *letters: str) -> tuple[Element, ...]:
-        """The states of the step before, each begun with the initial one where that is given."""
+        """Return the states of the step before; the first step reads the initial states, where these are given."""
         operator = "after" if self._layer.go_backwards else "before"
         starts = self._call.inputs[1 : len(self._call.inputs) - bool(self._layer.lengths)]
         found = []
@@ -206,7 +206,7 @@ class Recurrence:
         return tuple(found)
 
     def define(self, letters: str, value: Expr, old: Element) -> Element:
-        """A state; where a step is left out, it stays the old one."""
+        """Define a state; where a step is left out, it keeps the old value."""
         kept = value if self._exists is None else Piecewise((value, self._exists > 0), (old, True))
         return self.step(letters, self.own, kept)
 
@@ -214,7 +214,7 @@ class Recurrence:
         return Element(self._call.named(self._named(letters)), self.own)
 
     def result(self, in_time: bool) -> Element:
-        """The states of all steps, in the order of time or that in which they are computed, or the last of them."""
+        """Return the states of all steps, in the order of time or of the computation, or only the last one."""
         h, layer = self._state("h"), self._layer
         if not layer.return_sequences:
             return self.final("h")
@@ -225,17 +225,17 @@ class Recurrence:
         return self.step("mirrored", (self._n, u, self._j), h, "sum", (self._t,), mirrored)
 
     def final(self, letters: str) -> Element:
-        """A state as the last step leaves it."""
+        """Return a state after the last step."""
         if letters not in self._final:
             last = (Equation(self._t, (), self._last),)
             name = "last" if letters == "h" else f"last_{letters}_"
             self._final[letters] = self.step(name, (self._n, self._j), self._state(letters), "sum", (self._t,), last)
         return self._final[letters]
 
-    # --- steps that are left out ---------------------------------------------------------------------------------
+    # --- masked steps --------------------------------------------------------------------------------------------
 
     def _mask(self) -> Element | None:
-        """What is above 0 where a step is not left out; None where none ever is."""
+        """Return an element that is above 0 where a step is not left out; None if none is ever left out."""
         indices = (self._n, self._t)
         found: Element | None = None
         if self._layer.mask_value is not None:

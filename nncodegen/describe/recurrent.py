@@ -1,7 +1,7 @@
 """Layers for sequences, of the shape (steps, features): SimpleRNN, LSTM and GRU, as in Keras.
 
-The state of the next step follows from that of the step before. See ``ir.recurrence`` for how that is written; weights
-of all gates are in one array, so that a step has one product with its state.
+The state of each step follows from that of the step before; ``ir.recurrence`` says how this is written. The weights of
+all gates are in one array, so that a step has one product with its state.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from nncodegen.ir import Element, Initial
 
 @dataclass(frozen=True)
 class Recurrent(Options):
-    """A layer whose state at one step follows from that of the step before: see ``Options`` for what it takes."""
+    """A layer whose state at one step follows from that of the step before; ``Options`` documents its options."""
 
     kind: ClassVar[str] = ""
 
     @property
     def elsewhere(self) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:  # type: ignore[override]
-        """What Keras and PyTorch call the weights."""
+        """Return the names of the weights in Keras and PyTorch."""
         return self.elsewhere_in("", "")
 
     def elsewhere_in(self, folder: str, behind: str) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:
-        """The same within a folder of Keras, and with something behind the names of PyTorch."""
+        """Return the names of the weights in a folder of Keras, and in PyTorch, where ``behind`` is appended."""
         cell = f"{folder}{self.kind}_cell"
         return {
             "W": (f"{cell}/kernel", f"weight_ih_l0{behind}"),
@@ -41,34 +41,35 @@ class Recurrent(Options):
         }
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
-        """The weights (inputs, gates*units) of Keras, or (gates*units, inputs) of PyTorch, as (gates, units, inputs).
+        """Return the weights as (gates, units, inputs).
 
-        PyTorch has two biases, which are added.
+        Keras has (inputs, gates*units), PyTorch (gates*units, inputs). PyTorch has two biases, which are added.
         """
         if letters[0] == "b":
             return self._in_order(values.sum(axis=0) if origin == "torch" else values, origin)
         return self._in_order(values.T if origin == "keras" else values, origin)
 
     def _in_order(self, values: Array, origin: str) -> Array:
-        """Rows of all gates, one gate after the other."""
+        """Return rows of all gates, one gate after the other, with a separate axis of gates."""
         return values.reshape(self.gates, -1, *values.shape[1:]) if len(values) % self.gates == 0 else values
 
     def describe(self, call: Call) -> Part:
-        """The outputs of all steps, or of the last; the final states besides, where they are asked for."""
+        """Write the outputs of all steps, or of the last; with return_state, the final states are further results."""
         output, states = self.output(call, "")
         return call.part(output, further=states)
 
     def output(self, call: Call, behind: str, in_time: bool = False) -> tuple[Element, list[Element]]:
-        """The element with the result, and those of the final states; ``behind`` follows the letters of all tensors.
+        """Return the element with the result, and those of the final states.
 
-        in_time: the outputs of all steps are in the order of time also where the layer goes backwards.
+        ``behind`` follows the letters of all tensors. in_time: the outputs of all steps are in the order of time even
+        if the layer goes backwards.
         """
         recurrence = Recurrence(call, self, behind)
         self.recur(recurrence)
         return recurrence.result(in_time), [recurrence.final(letter) for letter in self.returned]
 
     def recur(self, at: Recurrence) -> None:
-        """Describes one step."""
+        """Describe one step."""
         raise NotImplementedError
 
 
@@ -82,7 +83,7 @@ class SimpleRNN(Recurrent):
     kind: ClassVar[str] = "simple_rnn"
 
     def recur(self, at: Recurrence) -> None:
-        """S = W x, r = U h_0, z = s + r + b."""
+        """Write the steps s = W x, r = U h_0, z = s + r + b."""
         (h_0,) = at.before("h")
         z = at.gate(at.step("z", at.gated, at.inputs() + at.products(h_0) + at.bias()), 0)
         at.define("h", at.activated(self.activation, z), h_0)
@@ -105,7 +106,7 @@ class LSTM(Recurrent):
     kind: ClassVar[str] = "lstm"
 
     def recur(self, at: Recurrence) -> None:
-        """S = W x, r = U h_0, z = s + r + b, and its four parts."""
+        """Write the steps s = W x, r = U h_0, z = s + r + b, and the four gates of z."""
         h_0, c_0 = at.before("h", "c")
         z = at.step("z", at.gated, at.inputs() + at.products(h_0) + at.bias(self._start(at)))
         i, f, o = (at.activated(self.recurrent_activation, at.gate(z, gate)) for gate in (0, 1, 3))
@@ -113,7 +114,7 @@ class LSTM(Recurrent):
         at.define("h", o * at.activated(self.activation, c), h_0)
 
     def _start(self, at: Recurrence) -> str | float | Initial:
-        """How the bias starts."""
+        """Return the initial value of the bias."""
         if not self.unit_forget_bias or self.bias_initializer != "zeros":
             return self.bias_initializer
         values = [[float(gate == 1)] * at.units for gate in range(4)]
@@ -136,7 +137,7 @@ class GRU(Recurrent):
     kind: ClassVar[str] = "gru"
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
-        """The order of PyTorch is r, z, h; both of its biases are kept."""
+        """Return the values in the order z, r, h; that of PyTorch is r, z, h. Both of its biases are kept."""
         if letters[0] != "b" or not self.reset_after:
             return super().taken_over(letters, values, origin)
         both = values.reshape(2, -1)
@@ -147,7 +148,7 @@ class GRU(Recurrent):
         return gates[[1, 0, 2]] if origin == "torch" and len(gates) == 3 else gates
 
     def recur(self, at: Recurrence) -> None:
-        """S = W x + b, r = U h_0 + b', and their three parts."""
+        """Write the steps s = W x + b, r = U h_0 + b', and the three gates of these."""
         (h_0,) = at.before("h")
         inputs, products = at.inputs(), at.products(h_0)
         first, second = at.two_biases() if self.reset_after else (at.bias(), S.Zero)

@@ -1,4 +1,4 @@
-"""Stacks of layers."""
+"""Networks that are stacks of layers."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Sequential:
     """Layers one after the other, and a loss: a network.
 
     inputs is the number of values in one sample, or their shape; loss a name (see ``describe.losses``) or a function
-    ``(output, target) -> expression``, whose mean over outputs and samples is minimized. The parameters are W1, b1,
-    W2, and so on, numbered by their layers; in a flat array they lie in that order. optimizers are additional update
-    rules. initial has values that parameters start with, in place of those that are drawn: arrays by name, such as
-    ``{"W1": ..., "b1": ...}``, or all of them in a flat array. Raises ModelError, which names the part that is wrong.
+    ``(output, target) -> expression``, whose mean over outputs and samples is minimized. The parameters are W1, b1, W2,
+    and so on, numbered by their layers; in a flat array they lie in that order. optimizers are additional update rules.
+    initial has initial values of parameters, in place of random ones: arrays by name, such as ``{"W1": ..., "b1":
+    ...}``, or one flat array with all values. Raises ModelError, which names the part that is wrong.
 
-    Or inputs are symbols and outputs functions of them, such as ``sympy.Function("u")(x, t)``, one for each unit of the
-    last layer; then losses are expressions by name, in which the functions and their derivatives stand (see
-    docs/guide/physics.md). Each is squared in the mean over samples of its own, unless it is a ``Mean``; a tuple holds
-    the equations of a system. Symbols that are no inputs are columns of the samples, in the order of targets, or
-    parameters: unknown coefficients with their initial values. A mapping as outputs gives formulas around what the
-    network gives, ``{u: x*(1 - x)*u}``.
+    For a network that solves equations, inputs are symbols and outputs functions of them, such as
+    ``sympy.Function("u")(x, t)``, one for each unit of the last layer; then losses are expressions by name, which
+    contain the functions and their derivatives (see docs/guide/physics.md). The loss has the mean square of each over
+    its own samples, or the mean of its values if it is a ``Mean``; a tuple holds the equations of a system. Symbols
+    that are no inputs are columns of the samples, in the order of targets, or parameters: unknown coefficients with
+    their initial values. A mapping as outputs gives formulas around the outputs of the layers, ``{u: x*(1 - x)*u}``.
     """
 
     @bounded("the network")
@@ -77,14 +77,14 @@ class Sequential:
 
     @property
     def numbered(self) -> tuple[tuple[str, Layer], ...]:
-        """The layers, each with what stands behind the letters of its parameters: its number, or _ and its name."""
+        """Return the layers, each with the ending of the names of its parameters: its number, or _ and its name."""
         return tuple(
             (f"_{name}" if (name := layer_name(layer)) else str(number), layer)
             for number, layer in enumerate(self.layers, start=1)
         )
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints the layers with the shapes of their outputs and the numbers of their parameters, as Keras does.
+        """Print the layers with the shapes of their outputs and the numbers of their parameters, as Keras does.
 
         Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
         """
@@ -93,7 +93,7 @@ class Sequential:
         print_layers(self.name, self.describe(), rows, print_fn)
 
     def describe(self) -> Program:
-        """The network as a Program."""
+        """Return the network as a Program."""
         start, parts = self._parts()
         x, shape = parts[-1].output, parts[-1].shape
         found = assembled([start], [self._shape], parts, [Output(x, parts[-1].formula)])
@@ -126,7 +126,7 @@ class Sequential:
         )
 
     def _parts(self) -> tuple[Element, list[Part]]:
-        """The input, and what each layer adds."""
+        """Return the input, and the part that each layer adds."""
         check_names(self.layers)
         indices = Indices()
         x = start = Element("x", (SAMPLE, *(indices.next() for _ in self._shape)))

@@ -1,4 +1,4 @@
-"""Layers that put the same values into other axes."""
+"""Layers that rearrange the axes of their input and keep its values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Permute(Standard):
     dims: Sequence[int]
 
     def describe(self, call: Call) -> Part:
-        """H[n, j, i] = x[n, i, j]."""
+        """Write the step h[n, j, i] = x[n, i, j]."""
         x, axes = call.x, range(1, len(call.x.indices))
         dims = tuple(self.dims) if isinstance(self.dims, list | tuple) else (self.dims,)
         if sorted(dims, key=str) != list(axes):
@@ -30,14 +30,14 @@ class Permute(Standard):
 
 @dataclass(frozen=True)
 class Flatten(Standard):
-    """All values of each sample in one axis, row by row.
+    """All values of each sample in one axis, in row-major order.
 
-    The weights of a Dense layer directly behind it have the axes from before: (units, *shape), in the same order; but
-    an input of the network that nothing else reads has one axis at once.
+    The weights of a Dense layer directly after it have the original axes: (units, *shape), in the same order; but an
+    input of the network that nothing else reads has only one axis from the start.
     """
 
     def describe(self, call: Call) -> Part:
-        """H[n, k] = x[n, i, j], where k = columns*i + j."""
+        """Write the step h[n, k] = x[n, i, j], where k = columns*i + j."""
         if len(call.shape) == 1:
             return call.part(call.x)
         inside = tuple(zip(call.x.indices[1:], call.shape, strict=True))
@@ -46,22 +46,22 @@ class Flatten(Standard):
 
 @dataclass(frozen=True)
 class Reshape(Standard):
-    """The values of each sample, row by row, in other axes. One size may be -1: it follows from the others."""
+    """The values of each sample, in row-major order, in other axes. One size may be -1: it follows from the others."""
 
     target_shape: Sequence[int]
 
     def describe(self, call: Call) -> Part:
-        """H[n, j, k] = x[n, i], where i = columns*j + k."""
+        """Write the step h[n, j, k] = x[n, i], where i = columns*j + k."""
         return reshaped(call, _wanted(call, self.target_shape))
 
 
 def reshaped(call: Call, shape: Shape) -> Part:
-    """The part of a layer whose result has the values of the only input, row by row, in axes of these sizes."""
+    """Return the part whose result has the values of the only input, in row-major order, in axes of these sizes."""
     x, rest = list(zip(call.x.indices[1:], call.shape, strict=True)), list(shape)
     indices: list[str] = []
     where: list[Equation] = []
     over: list[str] = []
-    while x or rest:  # the least number of axes, before and after, that hold the same values
+    while x or rest:  # the least number of axes, before and after, that hold equally many values
         before, after = [x.pop(0)] if x else [], [rest.pop(0)] if rest else []
         while math.prod(size for _, size in before) != math.prod(after) or (x and x[0][1] == 1 and not rest):
             if rest and math.prod(after) < math.prod(size for _, size in before):
@@ -71,7 +71,7 @@ def reshaped(call: Call, shape: Shape) -> Part:
         if len(before) == len(after) == 1:
             indices.append(before[0][0])
             continue
-        if not before:  # an axis of size 1 at the end: the values are the same under an index more
+        if not before:  # an axis of size 1 at the end: the values get an additional index
             indices.append(call.index(1))
             continue
         own = [(call.index(size), size) for size in after]
@@ -84,19 +84,19 @@ def reshaped(call: Call, shape: Shape) -> Part:
 
 
 def _same_place(before: Sequence[tuple[str, int]], after: Sequence[tuple[str, int]]) -> Equation:
-    """That two groups of indices, with their sizes, number the same values, row by row."""
+    """Return the equation that two groups of indices, with their sizes, denote the same value in row-major order."""
     strides = [_with_strides(group) for group in (before, after)]
     *others, (last, _) = strides[1]
     return Equation(last, (*strides[0], *((index, -stride) for index, stride in others)))
 
 
 def _with_strides(indices: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Each index with the distance of its neighbouring values."""
+    """Return each index with its stride, the distance of its neighboring values."""
     return [(index, math.prod(size for _, size in indices[k:])) for k, (index, _) in enumerate(indices, start=1)]
 
 
 def _wanted(call: Call, target: Any) -> Shape:
-    """The shape that is asked for. Raises ModelError where it does not hold the values of the input."""
+    """Return the requested shape. Raise ModelError where it does not hold the values of the input."""
     sizes = tuple(target) if isinstance(target, Iterable) and not isinstance(target, str) else (target,)
     if not sizes or any(not is_integer(size) or (size < 1 and size != -1) for size in sizes) or sizes.count(-1) > 1:
         raise ModelError(f"the target_shape of {call.role} has sizes above 0, and -1 at most once, not {target!r}")
@@ -109,12 +109,12 @@ def _wanted(call: Call, target: Any) -> Shape:
 
 @dataclass(frozen=True)
 class Concatenate(Standard):
-    """Its inputs one after the other along an axis: axis is its number, the samples' being 0; -1 is the last."""
+    """The concatenation of its inputs along an axis: axis is its number; 0 are the samples, -1 is the last."""
 
     axis: int = -1
 
     def describe(self, call: Call) -> Part:
-        """H[n, k] = a[n, i] where k = i, + b[n, j] where k = j + (the size of i)."""
+        """Write h[n, k] = a[n, i] where k = i, + b[n, j] where k = j + (the size of i)."""
         if len(call.inputs) < 2:
             raise ModelError(f"{call.role}, Concatenate, needs at least two inputs, not {len(call.inputs)}")
         rank = len(call.shapes[0]) + 1

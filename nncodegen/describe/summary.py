@@ -19,12 +19,12 @@ TENSORS = ("Name", "Role", "Shape", "Param #")
 def print_layers(
     name: str, program: Program, rows: Sequence[Sequence[str]], print_fn: Callable[[str], Any] | None
 ) -> None:
-    """Prints the rows of layers, and the numbers of all parameters."""
+    """Print the rows of layers, and the numbers of all parameters."""
     print_summary(name, HEAD[: len(rows[0])], rows, _counts(program), print_fn, (0, 1, 3))
 
 
 def print_tensors(program: Program, print_fn: Callable[[str], Any] | None) -> None:
-    """Prints the inputs, targets, parameters and outputs of a model that does not consist of layers."""
+    """Print the inputs, targets, parameters and outputs of a model that does not consist of layers."""
     outputs = [Tensor(element.tensor, program.shapes[element.tensor]) for element in program.outputs]
     roles = (("input", program.inputs), ("target", program.targets), ("parameter", program.parameters),
              ("output", outputs))  # fmt: skip
@@ -48,7 +48,7 @@ def layer_row(layer: Layer, number: int, part: Part) -> tuple[str, str, str]:
 
 
 def graph_rows(uses: Uses, inputs: Sequence[Node], outputs: Sequence[Node]) -> list[tuple[str, str, str, str]]:
-    """Make the rows of inputs and layers, with what each is called on."""
+    """Make the rows of inputs and layers, each with the names of its inputs."""
     names = {id(node): name for node, name in zip(inputs, input_names(inputs), strict=True)}
     rows = [(f"{names[id(node)]} (Input)", _shape(node.shape), "0", "-") for node in inputs]
     titles: dict[int, str] = {}
@@ -68,7 +68,7 @@ def graph_rows(uses: Uses, inputs: Sequence[Node], outputs: Sequence[Node]) -> l
 
 
 def _title(layer: Layer, number: int) -> str:
-    """Return the name of a layer, or its kind and the number that its parameters have."""
+    """Return the name of a layer, or its kind and its number."""
     kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
     return layer_name(layer) or f"{kind}_{number}"
 

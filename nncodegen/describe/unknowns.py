@@ -1,4 +1,4 @@
-"""Symbols of a user, and unknown coefficients with their initial values."""
+"""Reads symbols that a user gives, and unknown coefficients with their initial values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nncodegen.ir import Initial
 
 
 def symbols_of(given: Any, role: str) -> tuple[Symbol, ...]:
-    """One symbol, or several, as a tuple. Raises ModelError for what is none."""
+    """Return one symbol, or several, as a tuple. Raise ModelError for other objects."""
     several = (given,) if isinstance(given, Symbol) else given
     if not isinstance(several, Iterable) or isinstance(several, str):
         raise ModelError(f"{role} must be symbols, such as sympy.symbols('x t'), not {given!r}")
@@ -26,7 +26,7 @@ def symbols_of(given: Any, role: str) -> tuple[Symbol, ...]:
 
 
 def parameters_of(given: Any) -> dict[Symbol, Initial]:
-    """How each unknown coefficient starts. Raises ModelError for what is no mapping of symbols to numbers."""
+    """Return the initial value of each unknown coefficient. Raise ModelError unless symbols are mapped to numbers."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):

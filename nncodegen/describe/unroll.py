@@ -1,7 +1,7 @@
-"""One index of some steps written out: each of its values gets a name, and tensors with the index become several.
+"""Unrolls one index of some steps: each of its values gets a name, and tensors with the index become several.
 
-A layer reads its inputs as one tensor, ``x[n, i]``. Where every input is a variable of an equation it is a tensor of
-its own: ``s1[n, j] = sum(i) W1[j, i]*x[n, i]`` becomes ``s1[n, j] = W1_x[j]*x[n] + W1_t[j]*t[n]``.
+A layer reads its inputs as one tensor, ``x[n, i]``. Where every input is a variable of an equation, it is a separate
+tensor: ``s1[n, j] = sum(i) W1[j, i]*x[n, i]`` becomes ``s1[n, j] = W1_x[j]*x[n] + W1_t[j]*t[n]``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nncodegen.ir import NORMALIZATIONS, RECURRENCES, Element, Initial, Step, Te
 
 @dataclass(frozen=True)
 class Unrolled:
-    """Steps and parameters without an index, and what holds each value of the elements that had it."""
+    """Steps and parameters without an index; ``values`` has one element for each value of the elements that had it."""
 
     steps: tuple[Step, ...]
     parameters: tuple[Tensor, ...]
@@ -32,10 +32,10 @@ def unroll(
     names: Sequence[str],
     given: dict[Element, tuple[Element, ...]],
 ) -> Unrolled:
-    """Steps and parameters without ``index``, whose values have names.
+    """Return steps and parameters without ``index``, whose values have names.
 
-    ``given`` says what holds the values of elements from outside. Tensors keep their name where there is one value.
-    Raises ModelError where steps normalize over the index.
+    ``given`` has the elements that hold the values of elements from outside. Tensors keep their name if the index has
+    one value. Raise ModelError where steps normalize over the index.
     """
     values = dict(given)
     found: list[Step] = []
@@ -67,19 +67,19 @@ def unroll(
 
 
 def is_separable(step: Step, index: str) -> bool:
-    """Whether the values of an index have nothing to do with each other, but for a sum of them."""
+    """Return whether the values of an index are independent of each other, except for sums over them."""
     found = {*step.indices, *(own for equation in step.where for own in equation.indices)}
     return index not in found or not (step.where or step.operator in (*RECURRENCES, *NORMALIZATIONS))
 
 
 def _named(element: Element, index: str, name: str, count: int) -> Element:
-    """The element of one value of an index."""
+    """Return the element for one value of an index."""
     indices = (other for other in element.indices if other != index)
     return Element(f"{element.tensor}_{name}" if count > 1 else element.tensor, indices)
 
 
 def _at(expression: Expr, values: dict[Element, tuple[Element, ...]], k: int) -> Expr:
-    """An expression at one value of the index."""
+    """Return an expression at one value of the index."""
     found: Expr = expression.xreplace({element: parts[k] for element, parts in values.items()})
     return found
 
@@ -87,7 +87,7 @@ def _at(expression: Expr, values: dict[Element, tuple[Element, ...]], k: int) ->
 def _split(
     tensor: Tensor, element: Element | None, index: str, values: dict[Element, tuple[Element, ...]]
 ) -> tuple[Tensor, ...]:
-    """The tensors of a parameter that has the index: one for each of its values."""
+    """Return the tensors of a parameter that has the index: one for each of its values."""
     if element is None:
         return (tensor,)
     axis = element.indices.index(index)

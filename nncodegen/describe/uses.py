@@ -1,4 +1,4 @@
-"""A graph of layers as parts: each layer numbered, and described once for each of its uses."""
+"""The parts of a graph of layers: each layer has a number, and one part for each of its uses."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from nncodegen.ir import SAMPLE, Element, Step, Tensor
 
 @dataclass
 class _Uses:
-    """What all uses of a layer have in common, as the first of them has it."""
+    """The common data of all uses of a layer: its number, and the inputs, shapes and indices of its first use."""
 
     number: int
     inputs: list[Element]
     shapes: list[Shape]
     indices: list[str] = field(default_factory=list)
-    """Those that the layer asked for, in this order."""
+    """The indices that the layer asked for, in this order."""
     count: int = 0
 
 
 class Uses:
-    """The uses of the layers of a graph, in an order in which each comes behind what it reads.
+    """The uses of the layers of a graph, in an order in which each comes after those that it reads.
 
-    ``inputs`` are the elements of the inputs, ``input_shapes`` what they have in the program, ``parts`` what the uses
-    add, ``outputs`` and ``shapes`` what the network gives. ``parameters`` are those of all layers by name, ``layers``
-    the number of layers.
+    ``inputs`` are the elements of the inputs, ``input_shapes`` their shapes in the program, ``parts`` what the uses
+    add, ``outputs`` and ``shapes`` the outputs of the network. ``parameters`` are those of all layers by name,
+    ``layers`` is the number of layers.
     """
 
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
@@ -42,7 +42,7 @@ class Uses:
         self._indices = Indices()
         self._uses: dict[int, _Uses] = {}
         self._ends = {id(node) for node in outputs}
-        self._given: list[Element] = []  # what is an output already
+        self._given: list[Element] = []  # elements that are an output already
         self._results: dict[int, Part] = {}
         self.parts: list[Part] = []
         self.parameters: dict[str, Tensor] = {}
@@ -63,7 +63,7 @@ class Uses:
         self.shapes = tuple(self._results[id(node)].shape for node in outputs)
 
     def part(self, node: Node) -> Part:
-        """Return what the use of a layer adds whose result is this node, or the part of an input."""
+        """Return the part of the use whose result is this node, or the part of an input."""
         return self._results[id(node)]
 
     def _input(self, node: Node, name: str, shape: Shape) -> Element:
@@ -72,7 +72,7 @@ class Uses:
         return element
 
     def _use(self, node: Node, layer: Layer) -> None:
-        """Describes one use of a layer, and keeps what it gives."""
+        """Describe one use of a layer, and keep its part."""
         given = [self._results[id(one)] for one in node.inputs]
         inputs, shapes = [part.output for part in given], [part.shape for part in given]
         uses = self._uses.setdefault(id(layer), _Uses(len(self._uses) + 1, inputs, shapes))
@@ -81,7 +81,7 @@ class Uses:
         of_input = all(one.is_input for one in node.inputs)
         if uses.count == 1:
             behind = given[0] if self._counts[id(layer)] == len(given) == 1 else None
-            fresh = lambda: self._recorded(uses)  # noqa: E731 (it is no more than that)
+            fresh = lambda: self._recorded(uses)  # noqa: E731 (a def would say no more)
             call = Call(inputs, shapes, uses.number, fresh, feeds_loss, name, 1, behind, of_input)
             part = described(layer, call)
             for tensor in part.parameters:
@@ -106,7 +106,7 @@ class Uses:
         feeds_loss: bool,
         of_input: bool,
     ) -> Part:
-        """A further use: the same under the same indices, so that its parameters are the same elements."""
+        """Describe a further use under the indices of the first, so that its parameters are the same elements."""
         name = layer_name(layer)
         if shapes != uses.shapes:
             both = " and ".join(", ".join(map(told, each)) for each in (uses.shapes, shapes))
@@ -124,7 +124,7 @@ class Uses:
         return part
 
     def _output(self, node: Node, number: int) -> Output:
-        """An output, in a tensor of its own."""
+        """Return an output that has a separate tensor."""
         part = self._results[id(node)]
         defined = {step.target for one in (self.parts if node.place else [part]) for step in one.steps}
         if part.output in defined and part.output not in self._given:
@@ -136,7 +136,7 @@ class Uses:
 
 
 def in_order(outputs: Sequence[Node]) -> list[Node]:
-    """All nodes that the outputs depend on, each behind its inputs; first those of the first output."""
+    """Return all nodes that the outputs depend on, each after its inputs; first those of the first output."""
     found: dict[int, Node] = {}
     waiting = [(node, False) for node in reversed(outputs)]
     while waiting:  # without recursion: a network may be deep
@@ -151,13 +151,13 @@ def in_order(outputs: Sequence[Node]) -> list[Node]:
 
 
 def _shape_within(node: Node, nodes: Sequence[Node]) -> Shape:
-    """The shape that an input has in the program: one axis, where nothing but Flatten reads it."""
+    """Return the shape that an input has in the program: one axis, if only Flatten reads it."""
     readers = [other.layer for other in nodes if any(one is node for one in other.inputs)]
     return (count(node.shape),) if all(isinstance(layer, Flatten) for layer in readers) else node.shape
 
 
 def _check_inputs(inputs: Sequence[Node], nodes: Sequence[Node]) -> None:
-    """Raises ModelError unless the inputs are those that the nodes need."""
+    """Raise ModelError unless the inputs are those that the nodes need."""
     known, needed = {id(node) for node in inputs}, {id(node) for node in nodes}
     for node in inputs:
         if not node.is_input:
@@ -170,7 +170,7 @@ def _check_inputs(inputs: Sequence[Node], nodes: Sequence[Node]) -> None:
 
 
 def input_names(inputs: Sequence[Node]) -> list[str]:
-    """The names of inputs: those that they were given, else x, or x1, x2 and so on."""
+    """Return the names of inputs: the given ones, else x, or x1, x2 and so on. Raise ModelError for a duplicate."""
     names = [node.name or ("x" if len(inputs) == 1 else f"x{k}") for k, node in enumerate(inputs, start=1)]
     for name in names:
         if names.count(name) > 1:

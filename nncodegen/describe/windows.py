@@ -1,4 +1,4 @@
-"""Windows that move over the axes of an input: what convolutions and pools have in common."""
+"""Windows that move over the axes of an input, for convolutions and pooling."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Padding = str | Sizes
 """"valid", "same" or a number of places on both sides: one for all axes, or one for each."""
 
 AXES = {1: ("steps",), 2: ("rows", "columns")}
-"""What the axes that windows move over are called."""
+"""The names of the axes that windows move over."""
 
 FORMATS = ("channels_last", "channels_first")
-"""Where the channels of a sample are: behind the axes that windows move over, or before them."""
+"""Where the channels of a sample are: after the axes that windows move over, or before them."""
 
 
 @dataclass(frozen=True)
 class Window:
     """A window along one axis: ``size`` places that are ``dilation`` apart, which moves by ``stride``.
 
-    The first one begins ``before`` places before the axis, and there are ``places`` of them.
+    The first window begins ``before`` places before the axis, and ``places`` is the number of windows.
     """
 
     size: int
@@ -37,16 +37,16 @@ class Window:
     before: int
     places: int
     clear: bool
-    """Whether all of them lie within the axis."""
+    """Whether all windows lie within the axis."""
 
     def equation(self, source: str, place: str, tap: str) -> Equation:
-        """What a window at a place reads: source = stride*place + dilation*tap - before."""
+        """Return the equation of the places that a window reads: source = stride*place + dilation*tap - before."""
         return Equation(source, ((place, self.stride), (tap, self.dilation)), -self.before)
 
 
 @dataclass(frozen=True)
 class Windows:
-    """What a layer says about its windows, for each of ``axes`` axes; ``needs`` names the input that it takes.
+    """The windows of a layer, for each of ``axes`` axes; ``needs`` describes the input that it takes.
 
     ``role`` names the layer in errors.
     """
@@ -61,23 +61,23 @@ class Windows:
 
     @property
     def needs(self) -> str:
-        """The input that the layer needs, in words."""
+        """Return the input that the layer needs, in words."""
         names = ("channels", *AXES[self.axes]) if self.channels_first else (*AXES[self.axes], "channels")
         return f"an input of the shape ({', '.join(names)})"
 
     def split(self, call: Call) -> tuple[tuple[str, ...], str]:
-        """The indices of the input that windows move over, and that of its channels."""
+        """Return the indices of the input that windows move over, and that of its channels."""
         indices = call.x.indices[1:]
         if len(indices) != self.axes + 1:
             raise call.refuse(self.needs)
         return (indices[1:], indices[0]) if self.channels_first else (indices[:-1], indices[-1])
 
     def joined(self, places: Sequence[str], channel: str) -> tuple[str, ...]:
-        """The indices of a sample, from those of places and that of the channels: the reverse of ``split``."""
+        """Return the indices of a sample, from those of places and that of the channels: the reverse of ``split``."""
         return (channel, *places) if self.channels_first else (*places, channel)
 
     def along(self, call: Call, axis: int, length: int) -> Window:
-        """The windows along one axis of the input. Raises ModelError where the axis is shorter than one of them."""
+        """Return the windows along one axis of the input. Raise ModelError if the axis is shorter than a window."""
         size, stride, dilation = self.size[axis], self.stride[axis], self.dilation[axis]
         reach = dilation * (size - 1) + 1
         if self.padding == "same":
@@ -97,7 +97,7 @@ class Windows:
         return Window(size, stride, dilation, before, places, clear)
 
     def more(self, output_padding: Any) -> tuple[int, ...] | None:
-        """Places behind what windows reach, for each axis. Raises ModelError where they cannot be."""
+        """Return the numbers of places to add at the end of each axis. Raise ModelError where they are not allowed."""
         if output_padding is None:
             return None
         if self.padding == "same":
@@ -108,9 +108,9 @@ class Windows:
         return more
 
     def spread(self, call: Call, axis: int, length: int, more: int | None) -> Window:
-        """The windows that a transposed layer adds up along one axis: as many as the input has values.
+        """Return the windows that a transposed layer adds up along one axis, one for each value of the input.
 
-        ``places`` is the length of the result there. more are places behind what the last window reaches.
+        ``places`` of these is the length of the result. more is the number of places after the end of the last window.
         """
         size, stride, dilation = self.size[axis], self.stride[axis], self.dilation[axis]
         reach = dilation * (size - 1) + 1
@@ -137,7 +137,7 @@ def windows_of(
     dilation: Any = 1,
     causal: bool = False,
 ) -> Windows:
-    """The windows that a layer of a kind asks for, by what the user gave. Raises ModelError where it does not fit."""
+    """Return the windows of a layer of a kind, from the options of the user. Raise ModelError where they do not fit."""
     role = f"{call.role}, a {kind},"
     if data_format not in FORMATS:
         raise ModelError(f"the data_format of {role} is {' or '.join(map(repr, FORMATS))}, not {data_format!r}")
@@ -157,7 +157,7 @@ def windows_of(
 
 
 def _numbers(value: Any, role: str, axes: int, least: int) -> tuple[int, ...]:
-    """A number for each axis, given as one, or as many. Raises ModelError for anything else."""
+    """Return a number for each axis, given as one number or one for each. Raise ModelError for anything else."""
     given = tuple(value) if isinstance(value, list | tuple) else (value,) * axes
     if len(given) != axes or not all(is_integer(number) and number >= least for number in given):
         what = f"an integer from {least}" if axes == 1 else f"an integer from {least}, or {axes} of them"
@@ -166,7 +166,7 @@ def _numbers(value: Any, role: str, axes: int, least: int) -> tuple[int, ...]:
 
 
 def groups_of(call: Call, groups: Any, channels: int, filters: Any, kind: str) -> tuple[int, int]:
-    """The number of groups, and that of filters, both checked: groups divide the channels and the filters."""
+    """Return the number of groups and that of filters, both checked: groups divide the channels and the filters."""
     filters = positive_integer(filters, f"the filters of {call.role}, a {kind},")
     groups = positive_integer(groups, f"the groups of {call.role}, a {kind},")
     if channels % groups:

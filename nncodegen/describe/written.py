@@ -1,4 +1,4 @@
-"""Layers and models as they are written, for whoever prints them."""
+"""Texts of layers and models, as they are printed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from nncodegen.describe.layer import Layer
 
 MOST_LAYERS = 12
-"""Of more layers, only the first and the last are printed."""
+"""The largest number of layers that are all printed; of more, only the first and the last are."""
 
 MOST_PARTS = 200
-"""A formula of more symbols, numbers and operations is not printed: nobody would read it."""
+"""The largest number of symbols, numbers and operations of a formula that is printed."""
 
 
 def written(value: Any) -> str:
@@ -32,7 +32,7 @@ def written(value: Any) -> str:
 
 
 def layer_text(layer: Layer) -> str:
-    """Write a layer as it is made: what is not given has its default, and is left out."""
+    """Write a layer as the call that makes it: arguments that have their default are left out."""
     arguments, in_order = [], True
     declared: list[Field[Any]] = sorted(fields(layer), key=lambda one: bool(one.kw_only)) if is_dataclass(layer) else []
     for field in declared:
@@ -48,7 +48,7 @@ def layer_text(layer: Layer) -> str:
 
 
 def listed(layers: Iterable[Any]) -> str:
-    """Write layers in a list; of many, the first and the last."""
+    """Write layers in a list; if they are more than MOST_LAYERS, only the first and the last."""
     texts = [repr(layer) for layer in layers]
     if len(texts) > MOST_LAYERS:
         half = MOST_LAYERS // 2
@@ -57,6 +57,6 @@ def listed(layers: Iterable[Any]) -> str:
 
 
 def formula_text(formula: Expr) -> str:
-    """Write a formula as text, or that it is long."""
+    """Write a formula as text, or only that it is long."""
     parts = sum(1 for _ in islice(preorder_traversal(formula), MOST_PARTS + 1))
     return str(formula) if parts <= MOST_PARTS else "a long formula"

@@ -1,4 +1,4 @@
-"""Fitted networks of scikit-learn."""
+"""Reads fitted networks of scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nncodegen.describe.losses import LossFunction
 from nncodegen.errors import ModelError
 
 HIDDEN = {"identity": "linear", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
-"""The activations of scikit-learn's networks, as they are called here."""
+"""The activations of scikit-learn's networks -> their names here."""
 
 HEADS: dict[str, tuple[Activation, str]] = {
     "identity": ("linear", "mse"),
@@ -32,11 +32,11 @@ def from_sklearn(
     name: str = "network",
     optimizers: Sequence[Optimizer] = (),
 ) -> Sequential:
-    """A fitted MLPClassifier or MLPRegressor of scikit-learn as a network that starts with its weights.
+    """Return a fitted MLPClassifier or MLPRegressor of scikit-learn as a network that starts with its weights.
 
     The loss is by default the one that scikit-learn minimizes: "mse", "poisson", "binary_crossentropy" or
     "categorical_crossentropy". The outputs are those of ``predict_proba`` or ``predict``; with two classes, the
-    probability of the second alone. Penalties and optimizers are arguments of ``train`` and are not taken over. Raises
+    probability of the second alone. Penalties and optimizers are not taken over: they are arguments of ``train``. Raise
     ModelError for anything but such an estimator.
     """
     kinds = {kind.__name__ for kind in type(estimator).__mro__ if kind.__module__.startswith("sklearn.neural_network")}

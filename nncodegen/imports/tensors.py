@@ -1,4 +1,4 @@
-"""Parameters in files of the format safetensors, which many programs read: named arrays, and no code.
+"""Saves and loads parameters in the format safetensors, which many programs read: named arrays, and no code.
 
 https://github.com/huggingface/safetensors describes the format.
 """
@@ -23,7 +23,7 @@ from nncodegen.module import Module
 Shapes = dict[str, tuple[int, ...]]
 
 SHORT = {"BF16": "bfloat16", "F8_E4M3": "float8_e4m3", "F8_E5M2": "float8_e5m2"}
-"""Types of tensors that NumPy has not, by their names in a file: networks in them round as no other type does."""
+"""Types of tensors that NumPy does not have, by their names in a file: networks in them round as no other type does."""
 
 
 def save_safetensors(
@@ -32,11 +32,11 @@ def save_safetensors(
     parameters: ArrayLike,
     names: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes the parameters of a module or model, of shape (P,), to a file of the format safetensors.
+    """Write the parameters of a module or model, of shape (P,), to a file of the format safetensors.
 
-    Each parameter is a tensor of its own shape, in the type of the array, float32 or float64. It is called as it is
-    here, or what ``names`` says: ``{"W1": "0.weight", "b1": "0.bias"}``. A file that exists is replaced once the new
-    one is complete. Raises ModelError for what does not fit, ImportError without safetensors, OSError.
+    Each parameter is a tensor with its shape, in the type of the array, float32 or float64. Its name is that of the
+    parameter, or the one in ``names``: ``{"W1": "0.weight", "b1": "0.bias"}``. A file that exists is replaced once the
+    new one is complete. Raise ModelError for names or values that do not fit, ImportError without safetensors, OSError.
     """
     from safetensors.numpy import save  # noqa: PLC0415 (an extra)
 
@@ -58,11 +58,11 @@ def save_safetensors(
 def load_safetensors(
     file: str | PathLike[str], model: Module | Describable, names: Mapping[str, str] | None = None
 ) -> NDArray[Any]:
-    """The parameters of a module or model, of shape (P,), from a file of the format safetensors.
+    """Return the parameters of a module or model, of shape (P,), from a file of the format safetensors.
 
     The file must hold every parameter in its shape, and nothing else, in half, single or double precision; ``names``
-    says how they are called there. The result has the type of the module, or is float64 for a model. Raises ModelError
-    for a file that does not fit, ImportError without safetensors, OSError.
+    are their names in the file. The result has the type of the module, or is float64 for a model. Raise ModelError for
+    a file that does not fit, ImportError without safetensors, OSError.
     """
     from safetensors import SafetensorError, deserialize  # noqa: PLC0415 (an extra)
     from safetensors.numpy import load  # noqa: PLC0415 (an extra)
@@ -94,7 +94,7 @@ def load_safetensors(
 
 
 def _shapes(model: Module | Describable) -> Shapes:
-    """The shapes of all parameters, by name."""
+    """Return the shapes of all parameters, by name."""
     if hasattr(model, "parameter_shapes"):
         return dict(model.parameter_shapes)
     if not isinstance(model, Describable):
@@ -107,7 +107,7 @@ def _total(shapes: Shapes) -> int:
 
 
 def _stored(shapes: Shapes, names: Mapping[str, str] | None) -> dict[str, str]:
-    """The name of each parameter in the file. Raises ModelError where two are the same, or one is unknown."""
+    """Return the name of each parameter in the file. Raise ModelError where two are equal, or one is unknown."""
     names = names or {}
     for name in names:
         if name not in shapes:
@@ -119,7 +119,7 @@ def _stored(shapes: Shapes, names: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _check_names(file: str | PathLike[str], stored: Mapping[str, str], tensors: Mapping[str, Any]) -> None:
-    """Raises ModelError unless a file holds just the tensors that are expected."""
+    """Raise ModelError unless a file holds exactly the expected tensors."""
     missing = [name for name in stored.values() if name not in tensors]
     others = [name for name in tensors if name not in stored.values()]
     if missing:

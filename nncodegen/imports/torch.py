@@ -1,4 +1,4 @@
-"""Networks of PyTorch, which is never imported here: whoever has such a network has PyTorch."""
+"""Reads networks of PyTorch. PyTorch is never imported here: it is loaded already if such a network exists."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from nncodegen.imports.torch_modules import (
 from nncodegen.imports.torch_windows import WINDOWS
 
 ACTIVATED = (Dense, Conv1D, Conv2D, Conv1DTranspose, Conv2DTranspose)
-"""Layers that an activation behind them belongs to."""
+"""Layers that include the activation that follows them."""
 
 FLAT = ("BatchNorm1d", "Dropout", "LayerNorm", "Linear", "PReLU")
-"""Modules behind which a sample has one axis, if it has one before them."""
+"""Modules after which samples with one axis still have one axis."""
 
 HEADS = {"softmax": "categorical_crossentropy", "sigmoid": "binary_crossentropy"}
 """The usual loss for an activation of the last layer; "mse" for all others."""
@@ -43,7 +43,7 @@ def from_torch(
     optimizers: Sequence[Optimizer] = (),
     inputs: int | Sequence[int] | Sequence[Sequence[int]] | None = None,
 ) -> Sequential | Network:
-    """A module of PyTorch as a network, with its weights as a start.
+    """Return a module of PyTorch as a network that starts with its weights.
 
     A torch.nn.Sequential of Linear, convolutions, pools, normalizations, Embedding, activations, PReLU and Dropout
     becomes a Sequential. Stacks may stand within stacks, and Identity anywhere. inputs is the shape of a sample,
@@ -51,14 +51,14 @@ def from_torch(
     a Flatten may come. The weights W1, b1 and so on are numbered by the modules that are no activations of a Linear or
     a convolution.
 
-    Any other module becomes a Network: its ``forward`` is followed by torch.fx, and must do the same for all inputs.
-    RNN, LSTM and GRU may be in it, with batch_first=True. inputs is the shape of a sample, (steps, features), or a list
-    with one for each argument. Weights are called as the module calls its layers: W_head and b_head for ``self.head``,
-    W_lstm, U_lstm and b_lstm, with _l0, _l1 and so on behind these where there are several.
+    Any other module becomes a Network: torch.fx traces its ``forward``, which must do the same for all inputs. It may
+    contain RNN, LSTM and GRU, with batch_first=True. inputs is the shape of a sample, (steps, features), or a list with
+    one for each argument. Weights have the names of the layers in the module: W_head and b_head for ``self.head``,
+    W_lstm, U_lstm and b_lstm for ``self.lstm``, with _l0, _l1 and so on appended where it has several layers.
 
     By default the loss is "categorical_crossentropy" where a Softmax is last, "binary_crossentropy" where a Sigmoid is,
     else "mse". Softplus has no threshold here, from which PyTorch takes it for linear; that differs by 2e-9/beta at
-    most. BatchNorm keeps its running statistics. Raises ModelError, which names what it cannot take.
+    most. BatchNorm keeps its running statistics. Raise ModelError, which names the part that is not supported.
     """
     if _is_followed(module):
         for parameter, tensor in module.named_parameters():
@@ -80,7 +80,7 @@ def from_torch(
 
 
 def _is_followed(module: Any) -> bool:
-    """Whether a module is more than a stack of modules that give one thing each, so that its code is followed."""
+    """Return whether the code of a module must be traced: it is not a stack of modules with one result each."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(module, torch.nn.Module):
         return False
@@ -90,7 +90,7 @@ def _is_followed(module: Any) -> bool:
 
 
 def _features(modules: Sequence[Any]) -> int:
-    """The number of inputs that the first Linear has. Raises ModelError where another layer comes before it."""
+    """Return the number of inputs of the first Linear. Raise ModelError where another layer comes before it."""
     for module in modules:
         if is_of_torch(module, "Linear"):
             return int(module.in_features)
@@ -102,7 +102,7 @@ def _features(modules: Sequence[Any]) -> int:
 
 
 def _layers(modules: Sequence[Any], flat: bool) -> tuple[list[Layer], dict[str, Any]]:
-    """The layers for some modules, and initial values. flat says whether a sample has one axis."""
+    """Return the layers for some modules, and initial values. flat says whether a sample has one axis."""
     layers: list[Layer] = []
     initial: dict[str, Any] = {}
     for module in modules:
@@ -129,7 +129,7 @@ def _layers(modules: Sequence[Any], flat: bool) -> tuple[list[Layer], dict[str, 
 
 
 def _flat(module: Any) -> Iterator[Any]:
-    """The modules of a stack, and of the stacks within it, in their order."""
+    """Yield the modules of a stack, and of the stacks within it, in their order."""
     for child in module:
         if is_of_torch(child, "Sequential"):
             yield from _flat(child)

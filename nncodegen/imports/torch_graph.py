@@ -1,7 +1,7 @@
-"""Modules of PyTorch with a ``forward`` of their own as graphs of layers, by way of torch.fx, which follows its code.
+"""Turns modules of PyTorch with their own ``forward`` into graphs of layers, with torch.fx, which traces their code.
 
-Every value of that graph becomes a node here, with the samples as its first axis. What has one value for each sample in
-PyTorch, without another axis, has an axis of size 1 here.
+Every value of the traced graph becomes a node here, with the samples as its first axis. A value of PyTorch that is one
+number for each sample, without another axis, has an axis of size 1 here.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ MODULES = {
     "avg_pool2d": "AvgPool2d", "adaptive_avg_pool1d": "AdaptiveAvgPool1d", "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
     "adaptive_max_pool1d": "AdaptiveMaxPool1d", "adaptive_max_pool2d": "AdaptiveMaxPool2d",
 }  # fmt: skip
-"""Functions and methods that do what modules do, with the same arguments behind the first."""
+"""Functions and methods that compute the same as modules, with equal arguments after the first."""
 
 SAME = ("contiguous", "clone", "to", "float", "double")
 """Methods that change no value."""
 
 SHAPED = ("view", "reshape", "flatten", "squeeze", "unsqueeze")
-"""What puts the values of a sample, row by row, into other axes."""
+"""Functions that rearrange the axes of a sample and keep its values in row-major order."""
 
 SUMS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "iadd": operator.add, "imul": operator.mul}
 """Operators on two values."""
@@ -51,7 +51,7 @@ class _Zeros(NamedTuple):
 
 
 def network_of(module: Any, name: str, inputs: Any) -> tuple[Network, str]:
-    """The network of a module, with its weights, and the activation that it ends with: "softmax", "sigmoid", or ""."""
+    """Return the network of a module, with its weights, and its last activation: "softmax", "sigmoid", or ""."""
     torch = sys.modules["torch"]
     if is_of_torch(module) and not is_of_torch(module, "Sequential"):
         module = torch.nn.Sequential(module)
@@ -90,7 +90,7 @@ class _Reader:
                 self._values[node.name] = self._value(node)
 
     def values(self, given: Any) -> Any:
-        """What stands for the values of the graph, in the same lists."""
+        """Return the nodes of values of the graph, in tuples for lists, tuples and dictionaries."""
         if isinstance(given, list | tuple):
             return tuple(self.values(one) for one in given)
         if isinstance(given, dict):
@@ -110,7 +110,7 @@ class _Reader:
             return given[0]
         shape = shape_of(node)
         if node.meta["size"] is None or not any(isinstance(one, Node | States | tuple) for one in given):
-            return None  # a size, or what is made of sizes
+            return None  # a size, or a value computed from sizes
         if shape is None:
             raise refused(node, "the first axis of what it gives is not that of the samples")
         return self._function(node, name, given, shape)
@@ -118,7 +118,7 @@ class _Reader:
     # --- modules -------------------------------------------------------------------------------------------------
 
     def _module(self, node: Any, given: Sequence[Any]) -> Any:
-        """What a module gives. One that is called several times is one layer."""
+        """Return the result of a module. A module that is called several times is one layer."""
         module, name = self._own.get_submodule(node.target), _name(str(node.target))
         kind = type(module).__name__
         if is_of_torch(module) and kind in RECURRENT:
@@ -137,7 +137,7 @@ class _Reader:
         return self._called(self._layers[node.target], given[0])
 
     def _layer(self, node: Any, module: Any, name: str) -> Layer:
-        """The layer for a module, whose name it has if it has weights."""
+        """Return the layer for a module. A layer with weights has the name of the module."""
         if is_of_torch(module, "Identity"):
             return Activation("linear")
         layer = layer_of(module)
@@ -157,7 +157,7 @@ class _Reader:
     # --- functions and methods -----------------------------------------------------------------------------------
 
     def _function(self, node: Any, name: str, given: Sequence[Any], shape: tuple[int, ...]) -> Any:
-        """What a function or a method gives."""
+        """Return the result of a function or a method."""
         x = given[0].nodes[0] if isinstance(given[0], States) else given[0]
         if isinstance(given[0], States) and len(given[0].nodes) > 1:
             raise refused(node, "states are taken one by one, as h[-1]")
@@ -166,7 +166,7 @@ class _Reader:
             return self._called(layer_of(module) or Activation(activation_with("linear", module, len(shape) == 1)), x)
         if name in SHAPED and isinstance(x, Node):
             if isinstance(given[0], States):
-                return x  # one layer in one direction: the axis that goes is that of layers
+                return x  # one layer in one direction: the axis of layers is removed
             result = self._called(Flatten() if len(shape) == 1 else Reshape(shape), x)
             self.heads[id(result)] = self.heads.get(id(x), "")
             return result
@@ -188,7 +188,7 @@ class _Reader:
         return self._arithmetic(node, name, given)
 
     def _arithmetic(self, node: Any, name: str, given: Sequence[Any]) -> Node:
-        """Sums and products of two values, or of a value and a number."""
+        """Return a sum or product of two values, or of a value and a number."""
         if name == "neg":
             return Activation(lambda z: -z)(given[0])
         numbers = [one for one in given if isinstance(one, int | float)]
@@ -211,7 +211,7 @@ class _Reader:
         raise refused(node, "from_torch does not know it")
 
     def _item(self, node: Any, value: Any, at: Any) -> Any:
-        """A part of what is there: one of several values, or places of an axis."""
+        """Return an item of a value: one of several values, or places of an axis."""
         if isinstance(value, States):
             first, *rest = at if isinstance(at, tuple) else (at,)
             if not isinstance(first, int) or any(one not in (slice(None), Ellipsis) for one in rest):
@@ -236,13 +236,13 @@ class _Reader:
 
 
 def _name(target: str) -> str:
-    """The name of a layer by its place in a module: "encoder.0" is encoder_0."""
+    """Return the name of a layer by its place in a module: "encoder.0" is encoder_0."""
     name = target.replace(".", "_")
     return name if name.isidentifier() else f"layer{name}"
 
 
 def _initial(node: Any, given: Sequence[Any]) -> tuple[States, ...]:
-    """The initial states that a recurrent module is given; none where they are 0."""
+    """Return the initial states that a recurrent module is given; none where they are 0."""
     found = [one for one in _flat(given) if one is not None]
     if all(isinstance(one, _Zeros) for one in found):
         return ()
@@ -252,7 +252,7 @@ def _initial(node: Any, given: Sequence[Any]) -> tuple[States, ...]:
 
 
 def _flat(values: Any, states: bool = False) -> list[Any]:
-    """All values of nested tuples; with states, the nodes of these."""
+    """Return all values of nested tuples; with states, the nodes of these."""
     if states and isinstance(values, States):
         return list(values.nodes)
     if isinstance(values, _Zeros) or not isinstance(values, list | tuple):
@@ -261,7 +261,7 @@ def _flat(values: Any, states: bool = False) -> list[Any]:
 
 
 def _made(kind: str, node: Any) -> Any:
-    """The module that does what a function does, with the arguments of its call."""
+    """Return the module that computes the same as a function, with the arguments of its call."""
     module = getattr(sys.modules["torch"].nn, kind)
     known = inspect.signature(module).parameters
     named = {key: value for key, value in node.kwargs.items() if key in known}
@@ -269,7 +269,7 @@ def _made(kind: str, node: Any) -> Any:
 
 
 def _order(node: Any, name: str, given: Sequence[Any], rank: int) -> tuple[int, ...]:
-    """The axes of a transposed value, without that of the samples, which stays the first."""
+    """Return the axes of a transposed value, without that of the samples, which stays the first."""
     if name == "permute":
         axes = [axis % rank for axis in (given[1] if isinstance(given[1], list | tuple) else given[1:])]
     else:

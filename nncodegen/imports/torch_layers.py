@@ -1,4 +1,4 @@
-"""Layers for what ``forward`` of a module of PyTorch may do with a value, besides calling modules."""
+"""Layers for operations on values in the ``forward`` of a module of PyTorch, other than calls of modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Taken(Standard):
     places: tuple[int | range, ...]
 
     def describe(self, call: Call) -> Part:
-        """H[n, j] = sum(i) x[n, i] where i = start + step*j."""
+        """Write the step h[n, j] = sum(i) x[n, i] where i = start + step*j."""
         x = call.x
         indices: list[str] = []
         over: list[str] = []
@@ -48,19 +48,19 @@ class ChannelPReLU(PReLU):
     slopes: int = 1
 
     def of_slopes(self, call: Call) -> tuple[str, ...]:
-        """The index of the channels, if each has a slope of its own."""
+        """Return the index of the channels, if each has its own slope."""
         return () if self.slopes == 1 else call.x.indices[1:2]
 
 
 @dataclass(frozen=True)
 class Mean(Standard):
-    """The mean over some axes, by their numbers, the samples' being 0; kept: these axes stay, with the size 1."""
+    """The mean over some axes, by number, where 0 is that of the samples; kept: these axes stay, with the size 1."""
 
     axes: tuple[int, ...]
     kept: bool = False
 
     def describe(self, call: Call) -> Part:
-        """H[n, j] = sum(i) x[n, i, j]/size."""
+        """Write the step h[n, j] = sum(i) x[n, i, j]/size."""
         x = call.x
         over = [x.indices[axis] for axis in self.axes]
         indices = [index for index in x.indices if index not in over]

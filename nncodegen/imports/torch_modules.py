@@ -62,7 +62,7 @@ READ = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uin
 
 
 def layer_of(module: Any) -> Layer | None:
-    """The layer for a module of PyTorch; None for what is an activation, or not known."""
+    """Return the layer for a module of PyTorch; None for an activation, or an unknown module."""
     kind = type(module).__name__ if is_of_torch(module) else ""
     if kind == "Linear":
         return Dense(int(module.out_features), bias=module.bias is not None)
@@ -82,7 +82,7 @@ def layer_of(module: Any) -> Layer | None:
 
 
 def _normalization(kind: str, module: Any) -> Layer:
-    """The layer for a module that normalizes; one that has statistics of batches keeps them as they are."""
+    """Return the layer for a module that normalizes; running statistics of batches are frozen."""
     scale, epsilon = module.weight is not None, float(module.eps)
     if kind == "LayerNorm":
         axes = tuple(range(-len(module.normalized_shape), 0))
@@ -93,7 +93,7 @@ def _normalization(kind: str, module: Any) -> Layer:
 
 
 def weights_of(layer: Layer, module: Any, level: int = 0) -> dict[str, Any]:
-    """The weights of a module by the letters of the layer's parameters; level numbers those of a recurrent stack."""
+    """Return the weights of a module by the letters of the layer's parameters; level is that in a recurrent stack."""
     found = {}
     for letters, (_, names) in layer.elsewhere.items():
         parts = [names] if isinstance(names, str) else names
@@ -105,13 +105,13 @@ def weights_of(layer: Layer, module: Any, level: int = 0) -> dict[str, Any]:
 
 
 def fitting(values: Any, shape: Sequence[int | None]) -> Any:
-    """The values of a parameter in the shape that it has here: row by row they are the same."""
+    """Return the values of a parameter, in row-major order, in the shape that it has here."""
     same = values.size == math.prod(size or 0 for size in shape)
     return values.reshape(shape) if same else values
 
 
 def activation_with(activation: Activation, module: Any, flat: bool) -> Activation:
-    """The activation of a layer followed by a module. Raises ModelError for one that is not known."""
+    """Return the activation of a layer followed by a module. Raise ModelError for one that is not known."""
     kind = type(module).__name__ if is_of_torch(module) else ""
     if kind == "Softmax" and module.dim in ((1, -1) if flat else (-1,)) and activation == "linear":
         return SOFTMAX
@@ -129,7 +129,7 @@ def activation_with(activation: Activation, module: Any, flat: bool) -> Activati
 
 
 def _checked(module: Any, make: Callable[[Any], Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    """The function of an activation, whose arguments are finite."""
+    """Return the function of an activation. Raise ModelError unless its arguments are finite."""
     numbers = [value for value in vars(module).values() if isinstance(value, float)]
     if not all(map(math.isfinite, numbers)):
         raise ModelError(f"the module {module} has an argument that is not finite")
@@ -137,19 +137,19 @@ def _checked(module: Any, make: Callable[[Any], Callable[[Any], Any]]) -> Callab
 
 
 def is_of_torch(module: Any, name: str | None = None) -> bool:
-    """Whether an object is a module of PyTorch itself (of a class of its own, it would do something else), by name."""
+    """Return whether an object is a module of PyTorch itself, by name; subclasses of users may compute other things."""
     kind = type(module)
     return kind.__module__.startswith("torch.nn.modules.") and name in (None, kind.__name__)
 
 
 def check_type(tensor: Any, told: str) -> None:
-    """Raises ModelError for a tensor of PyTorch whose type is not read."""
+    """Raise ModelError for a tensor of PyTorch whose type is not read."""
     kind = str(tensor.dtype).removeprefix("torch.")
     if kind not in READ:
         raise ModelError(f"{told} is in {kind}, which is not read: convert the module to float32 first (.float())")
 
 
 def values_of(tensor: Any, told: str) -> Any:
-    """The values of a tensor of PyTorch, wherever it lies, as doubles. Raises ModelError for other types than READ."""
+    """Return the values of a tensor of PyTorch, on any device, as doubles. Raise ModelError for types not in READ."""
     check_type(tensor, told)
     return tensor.detach().cpu().double().numpy()

@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU of PyTorch as layers: a stack of them, each perhaps in both directions."""
+"""RNN, LSTM and GRU of PyTorch as stacks of layers, each perhaps in both directions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stack:
     """The number of states of one layer in one direction."""
 
     def __call__(self, x: Node, initial: Sequence[States]) -> tuple[Node, tuple[States, ...]]:
-        """The outputs of all steps, and the final states, h, and c of an LSTM."""
+        """Return the outputs of all steps, and the final states, h, and c of an LSTM."""
         final: list[list[Node]] = [[] for _ in range(self.states)]
         for level, layer in enumerate(self.layers):
             sides = 2 if isinstance(layer, Bidirectional) else 1
@@ -46,7 +46,7 @@ class Stack:
 
 
 def check_recurrent(module: Any) -> None:
-    """Raises ModelError for a recurrent module that does what layers cannot do."""
+    """Raise ModelError for a recurrent module with options that layers do not support."""
     if not module.batch_first:
         raise ModelError(
             f"the module {module} has steps before samples: set its batch_first = True, which changes no weight, and "
@@ -56,7 +56,7 @@ def check_recurrent(module: Any) -> None:
 
 
 def stack_of(module: Any, name: str) -> Stack:
-    """The layers for a recurrent module that is called so."""
+    """Return the layers for a recurrent module with this name."""
     layers: list[Recurrent | Bidirectional] = []
     weights: dict[str, Any] = {}
     for level in range(int(module.num_layers)):
@@ -69,7 +69,7 @@ def stack_of(module: Any, name: str) -> Stack:
 
 
 def _layer(module: Any, name: str) -> Recurrent:
-    """One layer in one direction."""
+    """Return one layer in one direction."""
     kind, units = type(module).__name__, int(module.hidden_size)
     options: dict[str, Any] = {"bias": bool(module.bias), "return_sequences": True, "return_state": True, "name": name}
     if kind == "RNN":

@@ -1,4 +1,4 @@
-"""Modules of PyTorch as graphs of calls, by torch.fx, which follows the code of ``forward`` without numbers."""
+"""Traces modules of PyTorch as graphs of calls, with torch.fx, which runs ``forward`` without numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLES = 13
 
 
 def shapes_of_inputs(inputs: Any, module: Any) -> list[tuple[int, ...]]:
-    """The shapes of samples, one for each argument. Raises ModelError where none are given."""
+    """Return the shapes of samples, one for each argument. Raise ModelError where none are given."""
     if inputs is None:
         raise ModelError(
             f"give inputs, the shape of a sample of {type(module).__name__}, such as inputs=(20, 3) for sequences of "
@@ -28,14 +28,14 @@ def shapes_of_inputs(inputs: Any, module: Any) -> list[tuple[int, ...]]:
 
 
 def traced_module(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
-    """The graph of a module, with the shape of every value. A copy is followed, so that nothing of it changes."""
+    """Return the graph of a module, with the shape of every value. A copy is traced; the module is unchanged."""
     fx = importlib.import_module("torch.fx")
     kind, own = type(module).__name__, copy.deepcopy(module).float()
     arguments = list(inspect.signature(own.forward).parameters.values())
     left = {one.name: one.default for one in arguments[len(shapes) :] if one.default is not inspect.Parameter.empty}
     try:
         traced = fx.symbolic_trace(own, concrete_args=left or None)
-    except Exception as error:  # whatever the code of a module raises when it is given no numbers
+    except Exception as error:  # any error of the code of a module that is given no numbers
         raise ModelError(
             f"the forward of {kind} cannot be followed by torch.fx, which runs it without numbers: {error}; export it "
             f"to ONNX, and use nncodegen.from_onnx"
@@ -47,7 +47,7 @@ def traced_module(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     interpreter = fx.Interpreter(traced.eval(), garbage_collect_values=False)
     try:
         interpreter.run(*examples, *left.values())
-    except Exception as error:  # whatever PyTorch raises for a shape that does not fit
+    except Exception as error:  # any error of PyTorch for a shape that does not fit
         why = str(error).splitlines()[0]
         raise ModelError(f"{kind} does not take samples of the shapes {shapes}: {why}") from error
     for node, value in interpreter.env.items():
@@ -56,7 +56,7 @@ def traced_module(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
 
 
 def _example(node: Any, shape: tuple[int, ...], traced: Any) -> Any:
-    """Samples of zeros: whole numbers for an Embedding, else of the type of the weights."""
+    """Return samples of zeros: integers for an Embedding, else of the type of the weights."""
     torch = sys.modules["torch"]
     readers = [traced.get_submodule(user.target) for user in node.users if user.op == "call_module"]
     if any(is_of_torch(one, "Embedding") for one in readers):
@@ -65,12 +65,12 @@ def _example(node: Any, shape: tuple[int, ...], traced: Any) -> Any:
 
 
 def shape_of(node: Any) -> tuple[int, ...] | None:
-    """The shape of a sample of a value, at least one axis; None for what is no tensor of samples."""
+    """Return the shape of a sample of a value, at least one axis; None for a value that is no tensor of samples."""
     found = node.meta["size"]
     return None if not found or found[0] != SAMPLES else tuple(map(int, found[1:])) or (1,)
 
 
 def refused(node: Any, why: str) -> ModelError:
-    """The error for a call of the graph."""
+    """Return the error for a call of the graph."""
     what = f"self.{node.target}" if node.op == "call_module" else getattr(node.target, "__name__", node.target)
     return ModelError(f"from_torch cannot take {node.name} = {what}{node.args}: {why}; nncodegen.from_onnx may")

@@ -1,4 +1,4 @@
-"""Convolutions and pools of PyTorch as layers, with the channels of a sample first."""
+"""Convolutions and pooling of PyTorch as layers, with the channels of a sample first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIRST = "channels_first"
 
 
 def _numbers(value: Any) -> Any:
-    """A size as PyTorch has it: a number, a text, or several numbers."""
+    """Return a size of PyTorch as a number, a text, or a tuple of integers."""
     return tuple(int(size) for size in value) if isinstance(value, list | tuple) else value
 
 
@@ -87,13 +87,13 @@ WINDOWS: Mapping[str, tuple[Callable[[Any, Any], Layer], Any]] = {
 
 
 def window_layer(module: Any) -> Layer | None:
-    """The layer for a convolution or a pool; None for another module."""
+    """Return the layer for a convolution or pooling; None for another module."""
     make, kind = WINDOWS.get(type(module).__name__, (None, None))
     return make(kind, module) if make else None
 
 
 def only(module: Any, **arguments: Any) -> None:
-    """Raises ModelError unless some arguments of a module have these values, one or several times."""
+    """Raise ModelError unless some arguments of a module have these values, as one value or several equal ones."""
     for name, value in arguments.items():
         given = getattr(module, name, value)
         if any(one != value for one in (given if isinstance(given, list | tuple) else (given,))):

@@ -15,25 +15,25 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.torch_modules import values_of
 
 ORIGINS = ("keras", "torch")
-"""Where weights may come from, in the order of the names in ``Layer.elsewhere``."""
+"""The programs that weights may come from, in the order of the names in ``Layer.elsewhere``."""
 
 SEPARATORS = ("/", ".")
-"""What stands between the name of a layer and that of a weight."""
+"""The separator between the name of a layer and that of a weight, in each of these."""
 
 NOT_NEEDED = ("num_batches_tracked",)
-"""What PyTorch keeps among its weights that is none."""
+"""Entries among the weights of PyTorch that are no weights."""
 
 Model = TypeVar("Model", Network, Sequential)
 
 
 def with_weights(model: Model, weights: Mapping[str, Any] | Sequence[Any], origin: str = "keras") -> Model:
-    """The network, starting with weights of a network of Keras or PyTorch that has the same layers.
+    """Return the network, starting with weights of a network of Keras or PyTorch that has the same layers.
 
-    weights maps names to arrays: "hidden/kernel" and "hidden/bias" for a layer Dense(..., name="hidden") of Keras, also
-    with a folder before or ":0" behind it; "hidden.weight" and "hidden.bias", a ``state_dict()``, for PyTorch. Layers
-    must have names for that. Or it is a list, in the order of the layers here, such as ``keras_model.get_weights()``
-    gives for a stack. origin is "keras" or "torch". Axes are brought into the order that they have here. Raises
-    ModelError for weights that are missing, too many, or of another shape.
+    weights maps names to arrays: for Keras "hidden/kernel" and "hidden/bias" of a layer Dense(..., name="hidden"),
+    perhaps with a folder before and ":0" after it; for PyTorch "hidden.weight" and "hidden.bias", a ``state_dict()``.
+    For that, layers must have names. Or weights is a list, in the order of the layers here, such as
+    ``keras_model.get_weights()`` of a stack. origin is "keras" or "torch". Axes are brought into the order that they
+    have here. Raise ModelError for weights that are missing, superfluous, or of another shape.
     """
     if origin not in ORIGINS:
         raise ModelError(f"weights come from {' or '.join(map(repr, ORIGINS))}, not from {origin!r}")
@@ -56,11 +56,11 @@ def with_weights(model: Model, weights: Mapping[str, Any] | Sequence[Any], origi
 
 
 Slot = tuple[Any, str, tuple[int, ...], tuple[str, ...]]
-"""A layer, the letters of a parameter of it, the shape of this, and what it is called elsewhere; it may be in parts."""
+"""A layer, the letters of one of its parameters, the shape of this one, and its names in the origin, one per part."""
 
 
 def _slots(model: Network | Sequential, origin: str) -> dict[str, Slot]:
-    """What is to be filled, by the name of the parameter here."""
+    """Return the parameters that need weights, by their names here."""
     shapes = {tensor.name: tuple(size or 0 for size in tensor.shape) for tensor in model.describe().parameters}
     slots: dict[str, Slot] = {}
     for behind, layer in model.numbered:
@@ -77,7 +77,7 @@ def _slots(model: Network | Sequential, origin: str) -> dict[str, Slot]:
 
 
 def _by_name(weights: Mapping[str, Any], slots: Mapping[str, Slot], origin: str) -> dict[str, NDArray[Any]]:
-    """The weights for each parameter, looked up by the names that they have elsewhere."""
+    """Return the weights for each parameter, looked up by their names in the origin. Raise ModelError."""
     left = {key: values for key, values in weights.items() if not str(key).endswith(NOT_NEEDED)}
     found: dict[str, NDArray[Any]] = {}
     for tensor, (_, _, _, names) in slots.items():
@@ -95,9 +95,9 @@ def _by_name(weights: Mapping[str, Any], slots: Mapping[str, Slot], origin: str)
 
 
 def _is_called(key: str, told: str, origin: str) -> bool:
-    """Whether a key is a name, perhaps with a folder before it; Keras also writes ":0" behind it.
+    """Return whether a key is a name, perhaps with a folder before it; Keras also appends ":0".
 
-    The layers of Keras's Bidirectional have names of their own behind "forward_" and "backward_".
+    The layers within a Bidirectional of Keras have any names after "forward_" and "backward_".
     """
     if origin == "torch":
         return key == told or key.endswith(SEPARATORS[ORIGINS.index(origin)] + told)
@@ -106,7 +106,7 @@ def _is_called(key: str, told: str, origin: str) -> bool:
 
 
 def _in_order(weights: Any, slots: Mapping[str, Slot]) -> dict[str, NDArray[Any]]:
-    """The weights for each parameter, one after the other."""
+    """Return the weights for each parameter, in the order of the list."""
     arrays = [_array(values, f"weight {k}") for k, values in enumerate(weights)]
     needed = sum(len(names) for _, _, _, names in slots.values())
     if len(arrays) != needed:
@@ -116,14 +116,14 @@ def _in_order(weights: Any, slots: Mapping[str, Slot]) -> dict[str, NDArray[Any]
 
 
 def _joined(parts: Sequence[NDArray[Any]], names: Sequence[str]) -> NDArray[Any]:
-    """What is one parameter here: the only array, or several along a new axis. Raises ModelError for other shapes."""
+    """Return the array of a parameter: the only part, or several stacked. Raise ModelError if shapes differ."""
     if len({part.shape for part in parts}) > 1:
         raise ModelError(f"{' and '.join(names)} must have the same shape")
     return parts[0] if len(parts) == 1 else np.stack(parts)
 
 
 def _array(values: Any, told: str) -> NDArray[Any]:
-    """An array of numbers, of PyTorch as well. Raises ModelError for anything else."""
+    """Return an array of numbers, also for a tensor of PyTorch. Raise ModelError for anything else."""
     if hasattr(values, "detach"):
         values = values_of(values, told)
     array = np.asarray(values)

@@ -1,4 +1,4 @@
-"""Networks as plain data, which estimators and tables store; and their modules, which are built on each machine."""
+"""Networks as plain data, which estimators and tables store, and their modules, which each machine builds."""
 
 from nncodegen.describe.grammar import parse
 from nncodegen.network.description import Description

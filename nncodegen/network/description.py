@@ -54,16 +54,16 @@ class Description:
             raise ModelError(f"the total of a loss is mean or sum, not {self.total!r}")
         if not isinstance(self.skip, bool):
             raise ModelError(f"skip is True or False, not {self.skip!r}")
-        self.program  # noqa: B018 (this raises an error for whatever is wrong)
+        self.program  # noqa: B018 (this raises an error for wrong options)
 
     @property
     def outputs(self) -> int:
-        """The number of outputs."""
+        """Return the number of outputs."""
         return self.layers[-1][0]
 
     @property
     def model(self) -> Model | Sequential:
-        """The network as the compiler takes it."""
+        """Return the network as a model of the compiler."""
         layers: list[Layer] = []
         for number, (units, text) in enumerate(self.layers, 1):
             layers.append(Dense(units, activation_of(text, number)))
@@ -87,22 +87,22 @@ class Description:
 
     @property
     def program(self) -> Program:
-        """The network as steps, before any stage but the first."""
+        """Return the network as steps, after the first stage of the compiler alone."""
         return _described(self)
 
     @property
     def parameter_count(self) -> int:
-        """The number of parameters."""
+        """Return the number of parameters."""
         return self.program.parameter_count
 
     @cached_property
     def hash(self) -> str:
-        """A hash of what the network and its loss compute from the parameters."""
+        """Return a hash of the function of the parameters that the network and its loss compute."""
         described = [self.precision, *map(str, self.program.parameters), *map(str, self.program.steps)]
         return hashlib.sha256("\n".join(described).encode()).hexdigest()
 
     def check(self, hash: str) -> None:
-        """Raises ModelError if parameters were stored with another ``hash``: they would mean another function here."""
+        """Raise ModelError if parameters were stored with another ``hash``: here they would give another function."""
         if hash != self.hash:
             raise ModelError(
                 "the network was trained by another version of nncodegen, in which the same description is another "
@@ -110,12 +110,12 @@ class Description:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The description as data for JSON."""
+        """Return the description as data for JSON."""
         return {**asdict(self), "layers": [list(layer) for layer in self.layers]}
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Description:
-        """A description from what ``to_dict`` gave. Raises ModelError for anything else."""
+        """Return a description from the result of ``to_dict``. Raise ModelError for anything else."""
         try:
             layers = tuple((int(units), str(activation)) for units, activation in given["layers"])
             return cls(**{**given, "layers": layers})
@@ -129,27 +129,27 @@ class Description:
 
 @lru_cache(maxsize=64)
 def _described(description: Description) -> Program:
-    """The program of a description. Equal descriptions share it, as an estimator makes one in every fit."""
+    """Return the program of a description. Equal descriptions share it, as an estimator makes one in every fit."""
     return describe(description.model, description.precision)
 
 
 @lru_cache(maxsize=64)
 def forward(description: Description) -> Program:
-    """The program of a network without targets and loss: only the steps that its outputs need."""
+    """Return the program of a network without targets and loss: only the steps that its outputs need."""
     program = description.program
     steps = needed(program.steps, program.outputs)
     return replace(program, targets=(), steps=steps, loss=program.outputs[0], updates=())
 
 
 def activation_of(text: str, number: int) -> Activation:
-    """The activation that a text means, in the layer of a number: a name, or a formula in z."""
+    """Return the activation for a text, a name or a formula in z, in layer ``number``."""
     if text in ACTIVATIONS or text == SOFTMAX:
         return text
     return lambda z: parse(text, {"z": z}, f"the activation of layer {number}")
 
 
 def activation_text(activation: Any, number: int) -> str:
-    """An activation as text. Raises ModelError."""
+    """Return an activation as text. Raise ModelError."""
     if isinstance(activation, str) and (activation in ACTIVATIONS or activation == SOFTMAX):
         return activation
     role = f"the activation of layer {number}"
@@ -162,7 +162,7 @@ def activation_text(activation: Any, number: int) -> str:
 
 
 def loss_text(loss: Any) -> str:
-    """A loss that is a formula as text. Raises ModelError."""
+    """Return a loss that is a formula as text. Raise ModelError."""
     if isinstance(loss, str) and loss.isidentifier():
         raise ModelError(
             f"there is no loss {loss!r}; there are: {', '.join(LOSSES)}, or a formula in output and target, such as "

@@ -1,4 +1,4 @@
-"""The mean of many networks as one model, in which an index numbers the networks of a kind."""
+"""The mean of many networks as one model, which has an index for the networks of each kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODELS, OUTPUTS = "m_0", "k_0"
 
 @dataclass(frozen=True)
 class Kind:
-    """``count`` networks of the same description, and the weight of their mean in the output."""
+    """``count`` networks of equal description, and the weight of their mean in the output."""
 
     network: Description
     count: int = 1
@@ -31,8 +31,8 @@ class Kind:
 class Ensemble:
     """The weighted mean of networks of one kind or several, times ``scale``, plus ``shift``: a model of the compiler.
 
-    The parameters of the networks of a kind are one tensor each, whose first index numbers the networks, so that
-    nothing is unrolled. The mean is for prediction; its loss is the mean squared error, and there is no dropout.
+    Each parameter of the networks of a kind is one tensor, whose first index is that of the networks, so that nothing
+    is unrolled. The mean is for prediction; its loss is the mean squared error, and dropout has no effect.
     """
 
     kinds: tuple[Kind, ...]
@@ -47,11 +47,11 @@ class Ensemble:
 
     @property
     def optimizers(self) -> Sequence[Optimizer]:
-        """None besides the usual ones."""
+        """Return the optimizers in addition to the usual ones: none."""
         return ()
 
     def describe(self) -> Program:
-        """The networks of each kind, their means, and the output; the loss is the mean squared error."""
+        """Return the networks of each kind, their means, and the output; the loss is the mean squared error."""
         parts = [self._kind(number) for number in range(1, len(self.kinds) + 1)]
         (inputs,) = parts[0].inputs
         output, y = Element("output", (SAMPLE, OUTPUTS)), Element("y", (SAMPLE, OUTPUTS))
@@ -76,7 +76,7 @@ class Ensemble:
         )
 
     def parameters(self, given: Sequence[Any]) -> Any:
-        """The parameters of the ensemble, from those of the networks of each kind: arrays (count, P)."""
+        """Return the parameters of the ensemble, from those of the networks of each kind: arrays (count, P)."""
         parts = []
         for kind, arrays in zip(self.kinds, given, strict=True):
             start = 0
@@ -86,7 +86,7 @@ class Ensemble:
         return np.concatenate(parts)
 
     def _kind(self, number: int) -> Program:
-        """The networks of a kind, as a program whose output is their share of the mean."""
+        """Return the networks of a kind, as a program whose output is their share of the mean."""
         kind = self.kinds[number - 1]
         program = forward(kind.network)
         suffix = f"_{number}" if len(self.kinds) > 1 else ""

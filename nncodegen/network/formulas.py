@@ -25,9 +25,9 @@ class _Printer(StrPrinter):
 
 
 def to_text(formula: str | Expr | Callable[..., Any], symbols: Mapping[str, Symbol], role: str) -> str:
-    """A formula as text that ``parse`` reads. It may be given as text, an expression, or a function of the symbols.
+    """Return a formula, which is a text, an expression, or a function of the symbols, as text that ``parse`` reads.
 
-    Raises ModelError where it is none of these.
+    Raise ModelError for anything else.
     """
     if isinstance(formula, str):
         as_expression(formula, symbols, role)

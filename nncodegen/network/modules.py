@@ -23,9 +23,9 @@ _lock = threading.Lock()
 
 
 def module_of(description: Description) -> Module:
-    """The module of a network, built at most once in a process.
+    """Return the module of a network, built at most once in a process.
 
-    Without a compiler it is one that NumPy evaluates. Raises BuildError.
+    Without a compiler it is one that NumPy evaluates. Raise BuildError.
     """
     with _lock:
         if description not in _modules:
@@ -34,31 +34,31 @@ def module_of(description: Description) -> Module:
 
 
 def built_inputs(network: Description) -> tuple[int, ...]:
-    """The numbers of inputs of the modules of this process that are of a network but for these."""
+    """Return the numbers of inputs of the modules of this process that otherwise are of the given network."""
     with _lock:
         return tuple(sorted(one.inputs for one in _modules if replace(network, inputs=one.inputs) == one))
 
 
 class PaddedNetwork(Padding):
-    """A network and the one that is built in its place, with the module of that."""
+    """A network and the one that is built in its place, with the module of the latter."""
 
     @property
     def module(self) -> Module:
-        """The module. Raises BuildError."""
+        """Return the module. Raise BuildError."""
         return module_of(self.built)
 
 
 @lru_cache(maxsize=64)
 def padded(network: Description, inputs: int | None = None) -> PaddedNetwork:
-    """A network that is built with so many inputs; by default with those of ``shared_inputs``."""
+    """Return a network that is built with ``inputs`` inputs; by default with those of ``shared_inputs``."""
     return PaddedNetwork(network, shared_inputs(network.inputs) if inputs is None else inputs)
 
 
 def predict(description: Description, parameters: Any, X: Any, threads: int = 1, inputs: int | None = None) -> Any:
-    """The outputs of a network for the rows of X, an array or sparse, in its precision: (N, outputs).
+    """Return the outputs of a network for the rows of X, an array or sparse, in its precision: (N, outputs).
 
-    ``inputs`` are those that it is built with (``Padding``). If it cannot be compiled, NumPy evaluates it, and a
-    RuntimeWarning says why, once in a process.
+    ``inputs`` is the number of inputs that it is built with (``Padding``). If it cannot be compiled, NumPy evaluates
+    it, and a RuntimeWarning says why, once in a process.
     """
     network, module = _predicting(description, inputs)
     options = {} if threads == 1 else {"threads": threads}
@@ -67,9 +67,10 @@ def predict(description: Description, parameters: Any, X: Any, threads: int = 1,
 
 
 def predict_mean(description: Description, parameters: Any, X: Any) -> Any:
-    """The mean of the outputs of several networks of one kind, (N, outputs), with parameters of the shape (M, P).
+    """Return the mean of the outputs of several networks of one kind, (N, outputs).
 
-    If they cannot be compiled, NumPy evaluates them, and a RuntimeWarning says why, once in a process.
+    ``parameters`` has the shape (M, P). If the networks cannot be compiled, NumPy evaluates them, and a RuntimeWarning
+    says why, once in a process.
     """
     network, module = _predicting(description)
     wide = network.wide(parameters)
@@ -77,7 +78,7 @@ def predict_mean(description: Description, parameters: Any, X: Any) -> Any:
 
 
 def _mean(outputs: Iterable[Any]) -> Any:
-    """The mean of arrays of one shape, in double precision."""
+    """Return the mean of arrays of one shape, in double precision."""
     total: Any = 0.0
     count = 0
     for one in outputs:
@@ -86,7 +87,7 @@ def _mean(outputs: Iterable[Any]) -> Any:
 
 
 def _predicting(description: Description, inputs: int | None = None) -> tuple[PaddedNetwork, Module]:
-    """What is built for a network, and the module of that: compiled if that is possible."""
+    """Return the network that is built in place of another, and its module: a compiled one if possible."""
     network = padded(description, inputs)
     try:
         return network, network.module

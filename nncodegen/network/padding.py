@@ -1,4 +1,4 @@
-"""Networks whose numbers of inputs differ a little share one module: it has a few inputs more, which are 0."""
+"""Lets networks whose numbers of inputs differ a little share one module, which has a few more inputs that are 0."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from nncodegen.runtime.python.initial import draw
 from nncodegen.runtime.python.sparse import is_sparse
 
 FEW_INPUTS = 4
-"""Networks with so few inputs are built as they are: a training with eight would take up to 1.4 times as long."""
+"""Networks with at most this number of inputs are built unchanged: a training with eight would take up to 1.4 times as
+long.
+"""
 
 VALUES_AT_ONCE, ROWS_AT_ONCE = 2**22, 4096
-"""The values of the rows that are copied at once to predict, at most; they are a multiple of so many rows."""
+"""The most values that are copied at once to predict, in a multiple of this number of rows."""
 
 
 def shared_inputs(inputs: int) -> int:
-    """The number of inputs that a network is built with, so that others share its module.
+    """Return the number of inputs that a network is built with, so that others share its module.
 
-    Up to 4 it is that of the network. Then it is the next multiple of 8, above 32 of 16, above 256 of an eighth of the
-    power of two below. It follows from the number alone; see ``sharing`` for columns whose number varies. A training
+    Up to 4 it is that of the network. Above, it is the next multiple of 8, above 32 of 16, above 256 of an eighth of
+    the power of two below. It depends on this number alone; see ``sharing`` for columns whose number varies. A training
     takes up to 1.2 times as long as without it: 33-100-3, which is built with 48 inputs, in double precision.
     """
     if inputs <= FEW_INPUTS:
@@ -38,8 +40,8 @@ def shared_inputs(inputs: int) -> int:
 class Padding:
     """A network, and the one with more inputs that is built in its place.
 
-    The further inputs are 0, and so are their weights: these get no gradient, and no penalty changes them. All results
-    are those of the network itself, to rounding.
+    The additional inputs are 0, and so are their weights: these get no gradient, and no penalty changes them. All
+    results are those of the network itself, to rounding.
     """
 
     network: Description
@@ -47,12 +49,12 @@ class Padding:
 
     @cached_property
     def built(self) -> Description:
-        """The network that is built."""
+        """Return the network that is built."""
         return self.network if self.inputs == self.network.inputs else replace(self.network, inputs=self.inputs)
 
     @cached_property
     def _places(self) -> Any:
-        """Where the parameters of the network stand among those of the built one, (P,)."""
+        """Return the places of the parameters of the network among those of the built one, (P,)."""
         places, start = list[Any](), 0
         for own, built in zip(self.network.program.parameters, self.built.program.parameters, strict=True):
             numbers: Any = np.arange(start, start + built.size)
@@ -61,7 +63,7 @@ class Padding:
         return np.concatenate(places)
 
     def rows(self, X: Any) -> Any:
-        """X (N, inputs), an array or sparse, for the built network."""
+        """Return X (N, inputs), an array or sparse, for the built network."""
         if self.inputs == self.network.inputs:
             return X
         if X.ndim != 2 or X.shape[1] != self.network.inputs:
@@ -75,7 +77,7 @@ class Padding:
         return padded
 
     def parts(self, X: Any) -> Iterator[Any]:
-        """X as ``rows`` gives it, in parts if rows must be copied."""
+        """Yield X as ``rows`` returns it, in parts if rows must be copied."""
         if self.inputs == self.network.inputs or is_sparse(X):
             yield self.rows(X)
             return
@@ -84,7 +86,7 @@ class Padding:
             yield self.rows(X[first : first + step])
 
     def wide(self, parameters: Any) -> Any:
-        """Parameters (..., P) for the built network."""
+        """Return parameters (..., P) for the built network."""
         if self.inputs == self.network.inputs:
             return parameters
         wide = np.zeros((*parameters.shape[:-1], self.built.parameter_count), parameters.dtype)
@@ -92,11 +94,11 @@ class Padding:
         return wide
 
     def own(self, parameters: Any) -> Any:
-        """The parameters of the network, of those of the built one."""
+        """Return the parameters of the network, from those of the built one."""
         return parameters if self.inputs == self.network.inputs else parameters[..., self._places]
 
 
 def initial_parameters(network: Description, seed: int) -> Any:
-    """What ``initial_parameters`` of the module of a network gives, which need not be built."""
+    """Return the result of ``initial_parameters`` of the module of a network, without building it."""
     drawn = (parameter_of(tensor, network.precision) for tensor in network.program.parameters)
     return draw(drawn, seed).astype(network.precision)

@@ -1,1 +1,1 @@
-"""What rewrites a program as mathematics, before anybody decides how it runs."""
+"""The passes: they rewrite a program as mathematics, before the stages that decide how it runs."""

@@ -19,10 +19,10 @@ from nncodegen.passes.infinities import carries, is_steep, may_be_infinite
 
 
 def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
-    """The derivative of an expression by an element.
+    """Return the derivative of an expression by an element.
 
     ``hidden`` says that the loss may be finite where the expression is infinite, so that its derivative has to be
-    finite there as well.
+    finite for such arguments as well.
     """
     if node == element:
         return S.One
@@ -47,7 +47,7 @@ def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
 
 
 def product(u: Expr, v: Expr, *, where_u_is_0: bool, where_v_is_0: bool) -> Expr:
-    """u*v, but 0 where u is 0 (``where_u_is_0``) or v is 0 (``where_v_is_0``), even if the other is infinite."""
+    """Return u*v, but 0 where u is 0 (``where_u_is_0``) or v is 0 (``where_v_is_0``), even if the other is infinite."""
     u_is_asked, v_is_asked = where_u_is_0 and not u.is_number, where_v_is_0 and not v.is_number
     if u_is_asked and v_is_asked:
         return product_unless_zeros(u, v)
@@ -57,7 +57,10 @@ def product(u: Expr, v: Expr, *, where_u_is_0: bool, where_v_is_0: bool) -> Expr
 
 
 def may_vanish(node: Expr, infinite: Collection[Symbol] = ()) -> bool:
-    """Whether an expression may be 0 while all elements but some are finite; an exponential is, where it underflows."""
+    """Return whether an expression may be 0 while all elements except ``infinite`` are finite.
+
+    An exponential may, because it underflows.
+    """
     if isinstance(node, Mul):
         return any(may_vanish(factor, infinite) for factor in node.args)
     reciprocal = isinstance(node, Pow) and node.exp.is_number and node.exp < 0 and not node.has(*infinite)
@@ -65,7 +68,7 @@ def may_vanish(node: Expr, infinite: Collection[Symbol] = ()) -> bool:
 
 
 def _partial(node: Expr, k: int) -> Expr:
-    """The derivative of a function by its argument number ``k``."""
+    """Return the derivative of a function by its argument number ``k``."""
     if isinstance(node, Add):
         return S.One
     if isinstance(node, Mul):
@@ -75,7 +78,7 @@ def _partial(node: Expr, k: int) -> Expr:
 
 
 def _power(node: Expr, k: int) -> Expr:
-    """By u, b*u**(b - 1); by b, u**b*log(u), which is 0 where u**b is: at u = 0, for b > 0."""
+    """Return b*u**(b - 1) by u; by b, u**b*log(u), which is 0 where u**b is: at u = 0, for b > 0."""
     u, b = node.args
     if b.is_number:
         return b * u ** (b - 1)
@@ -83,7 +86,7 @@ def _power(node: Expr, k: int) -> Expr:
 
 
 def _extreme(node: Expr, k: int) -> Expr:
-    """1 where the argument is the maximum (or minimum), 1/2 where another one equals it, else 0."""
+    """Return 1 where the argument is the maximum (or minimum), 1/2 where another one equals it, else 0."""
     this = node.args[k]
     other = node.func(*(argument for j, argument in enumerate(node.args) if j != k))
     beyond = this > other if isinstance(node, Max) else this < other
@@ -91,17 +94,17 @@ def _extreme(node: Expr, k: int) -> Expr:
 
 
 def _absolute_value(node: Expr, k: int) -> Expr:
-    """The sign, which is 0 at 0."""
+    """Return the sign, which is 0 at 0."""
     return sign(*node.args)
 
 
 def _cube_root(node: Expr, k: int) -> Expr:
-    """1/(3*z**(2/3)), also for negative z."""
+    """Return 1/(3*z**(2/3)), also for negative z."""
     return 1 / (3 * node**2)
 
 
 def _hypotenuse(node: Expr, k: int) -> Expr:
-    """u/hypot(u, v), and 0 at the corner, where both are 0."""
+    """Return u/hypot(u, v), and 0 at the corner, where both are 0."""
     return Piecewise((S.Zero, Eq(node, 0)), (node.args[k] / node, True))
 
 

@@ -1,7 +1,7 @@
 """stabilize -> **differentiate** -> simplify: appends the gradient of its loss to a Program.
 
 Steps are first split until each is one function, or one sum of products; then one sweep over them, from the loss back
-to the parameters, finds all derivatives (see ``reverse``). Other programs follow from derivatives as well: they become
+to the parameters, finds all derivatives (see ``reverse``). Further programs are made of derivatives, too: they become
 companions of this one.
 """
 
@@ -26,15 +26,15 @@ NOTHING = "it has no parameters, so there is nothing to fit"
 
 
 def differentiate(program: Program, fit: bool | None = None) -> Program:
-    """The program with the gradient of its loss, one tensor for each parameter, and its companions.
+    """Return the program with the gradient of its loss, one tensor for each parameter, and its companions.
 
-    Those are for fits and for the Hessian, with ``fit``; by default, of formulas. A formula that does not allow a fit
-    has no companion for that; with ``fit``, it raises ModelError.
+    With ``fit``, these include companions for fits and for the Hessian; by default, only formulas have these. A formula
+    that does not allow a fit has no companion for it; with ``fit``, it raises ModelError.
     """
     told = with_field_steps(program) if program.field_steps else None
     program = replace(tangent(program), field_steps=())
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
-    rest = split(program.at_rest.steps, numbering)  # first, as its results keep their names
+    rest = split(program.at_rest.steps, numbering)  # first, so that its results keep their names
     known = split(program.steps, numbering) if program.statistics else rest
     outputs, training = (tuple(found[output] for output in program.outputs) for found in (rest, known))
     loss = known[program.loss]
@@ -52,9 +52,10 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
 
 
 def _told_sizes(derived: Program, program: Program) -> Program:
-    """A program made of another one, told the sizes of indices that no tensor has any more.
+    """Return a derived program with the sizes of indices that no tensor has any more.
 
-    So it is where all that had them became a number, as the difference of two values that are always the same.
+    This happens where all tensors with an index became a number, such as the difference of two values that are always
+    equal.
     """
     known = {SAMPLE, *dict(derived.extents)}
     known |= {index for step in derived.steps if derived.moves for e in step.operands for index in e.indices}
@@ -68,9 +69,9 @@ def _told_sizes(derived: Program, program: Program) -> Program:
 
 
 def _with_companions(derived: Program, program: Program, told: Program, fit: bool | None) -> Program:
-    """The differentiated program with the companions for its fit and its Hessian, or why there is no fit.
+    """Return the differentiated program with the companions for its fit and its Hessian, or why it has no fit.
 
-    ``told`` has what a module tells of every sample.
+    ``told`` is the program with the fields that a module returns for every sample.
     """
     never = NOTHING if not program.parameters else OF_A_BATCH if program.statistics else ""
     if never and fit:

@@ -4,9 +4,9 @@ Each parameter changes in a direction. Then a step ``v[B] = sum(C) f(..., u[A], 
 
     v_v[B] = sum(C) df/du*v_u[A] + ...          a term for each operand that depends on a parameter
 
-under the same equations between indices, if the step has any. A recurrence changes by one that runs the same way. The
-sweep adds a step for each step, or a few, and the values that it needs are those of the steps themselves. Run over the
-steps of a gradient, it gives the Hessian times the direction (Pearlmutter, 1994).
+under the same equations between indices, if the step has any. The change of a recurrence is a recurrence that runs in
+the same direction. The sweep adds one or a few steps for each step, and reads the values of the steps themselves. Run
+over the steps of a gradient, it gives the Hessian times the direction (Pearlmutter, 1994).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def forward_sweep(
     results: Iterable[Element],
     numbering: Numbering,
 ) -> tuple[Element, ...]:
-    """Adds the steps of the forward sweep to the numbering; returns the elements that hold the derivatives of results.
+    """Add the steps of the forward sweep to the numbering; return the elements that hold the derivatives of results.
 
     ``directions`` has the name of a tensor of the same shape for each parameter. Each result keeps its indices.
     """
@@ -42,7 +42,7 @@ def forward_sweep(
 
 
 class _Sweep:
-    """The derivatives of the values so far. ``varying`` are the tensors that depend on what is trained."""
+    """The derivatives of the values so far. ``varying`` are the tensors that depend on trained parameters."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class _Sweep:
         self._directions = {name: own for name, own in directions.items() if name in varying}
         self._found: dict[str, tuple[Element, Expr]] = {}  # the target of a step by its name, and its derivative
         self._recurrences: list[tuple[Element, Element]] = []
-        self._infinite: set[str] = set()  # what may have an infinite derivative although the loss is finite
-        self._slow: set[str] = set()  # of these, what may have it at a pole that later functions hide weakly
+        self._infinite: set[str] = set()  # tensors whose derivative may be infinite although the loss is finite
+        self._slow: set[str] = set()  # of these, those with a pole that later functions hide weakly
 
     def of(self, element: Element) -> Expr:
-        """The derivative of an element: the number 0, or an element with a sign."""
+        """Return the derivative of an element: the number 0, or an element with a sign."""
         if element.tensor in self._directions:
             return Element(self._directions[element.tensor], element.indices)
         if element.tensor not in self._found:
@@ -69,7 +69,7 @@ class _Sweep:
         return renamed(value, dict(zip(target.indices, element.indices, strict=True)))
 
     def add(self, step: Step) -> None:
-        """Adds the derivative of what a step defines."""
+        """Add the derivative of the target of a step."""
         target, name = step.target, f"v_{step.target.tensor}"
         if target.tensor not in self._varying:
             return
@@ -84,16 +84,16 @@ class _Sweep:
             self._found[target.tensor] = target, sign * self._numbering.define(sign * value, name, target.indices)
 
     def close(self) -> None:
-        """Tells what the derivatives of recurrences read."""
+        """Complete the derivatives of recurrences with the elements that they read."""
         for found, operand in self._recurrences:
             self._numbering.complete(found, self.of(operand))
 
     def _derivative(self, step: Step, name: str) -> Expr:
-        """The derivative of what a step defines."""
+        """Return the derivative of the target of a step."""
         operator, where = step.operator, step.where
         factors = partial_derivatives(step.expression, self._infinities.hides(step.target))
         terms = [self._term(step, operand, factor) for operand, factor in factors.items() if self.of(operand) != 0]
-        if not terms or operator == "first":  # a whole number
+        if not terms or operator == "first":  # positions are integers
             return S.Zero
         if operator in NORMALIZATIONS:
             return self._normalized(step, Add(*terms))
@@ -110,9 +110,9 @@ class _Sweep:
         return Add(*(self._numbering.define(part, alone, indices, operator, step.over, where) for part in parts))
 
     def _term(self, step: Step, operand: Element, factor: Expr) -> Expr:
-        """The part of a derivative that comes from one operand; 0 where one factor is, even if the other is infinite.
+        """Return the part of a derivative from one operand; 0 where one factor is, even if the other is infinite.
 
-        But at a pole that later functions hide weakly, zero times infinity may be anything, and stays NaN.
+        But at a pole that later functions hide weakly, zero times infinity may be any number, and stays NaN.
         """
         name, infinities = step.target.tensor, self._infinities
         infinite, slow = infinities.kinds(step, operand, factor)
@@ -129,9 +129,9 @@ class _Sweep:
         return finite * product(held, self.of(operand), where_u_is_0=if_factor, where_v_is_0=infinite)
 
     def _normalized(self, step: Step, of_z: Expr) -> Expr:
-        """The derivative of softmax and its relatives: with p = softmax(z) and q = 1 - p, without cancellation,
+        """Return the derivative of softmax and its relatives, with p = softmax(z) and q = 1 - p, without cancellation.
 
-        v_p[k] = p[k]*(q[k]*v_z[k] - sum(l != k) p[l]*v_z[l]), that of log(p) without the first factor.
+        v_p[k] = p[k]*(q[k]*v_z[k] - sum(l != k) p[l]*v_z[l]); that of log(p) lacks the first factor.
         """
         numbering, indices = self._numbering, step.target.indices
         of_z = numbering.define(of_z, None, indices)

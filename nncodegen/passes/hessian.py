@@ -1,8 +1,8 @@
 """The program of products with a Hessian: the second derivatives of a loss times a direction.
 
 To each parameter belongs one more of the same shape, its *direction*. The gradient of the loss changes along it by the
-Hessian times the direction: the steps of the gradient, which come from the sweep in reverse, are differentiated by a
-sweep forward, at the cost of another gradient or a little more, and without the Hessian itself (Pearlmutter, 1994).
+Hessian times the direction: the steps of the gradient, which come from the reverse sweep, are differentiated by a
+forward sweep, at the cost of another gradient or a little more, and without the Hessian itself (Pearlmutter, 1994).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
 
 NAME = "hessian"
-"""What the program is called."""
+"""The name of the program."""
 
 ABOUT = "the gradient by the first half of the parameters, differentiated in the direction of the other half"
 
 
 def hessian(program: Program) -> Companion:
-    """The program of the derivatives of the loss and of its gradient in a direction: Hessian times direction.
+    """Return the program of the derivatives of the loss and of its gradient in a direction: Hessian times direction.
 
-    Its parameters are those of the stabilized program, followed by their directions, by which there is no gradient.
+    Its parameters are those of the stabilized program, followed by their directions, which have no gradient.
     """
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     loss = split(program.steps, numbering)[program.loss]

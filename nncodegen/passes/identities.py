@@ -1,8 +1,8 @@
-"""Products with identity matrices, without zeros: ``sum(k) I[row, k]*W[k, j]`` is ``W[row, j]``.
+"""Simplifies products with identity matrices, without zeros: ``sum(k) I[row, k]*W[k, j]`` is ``W[row, j]``.
 
 The rows of a Jacobian begin with an identity. Through functions of single elements it stays a diagonal matrix, of which
-only the diagonal is computed; the first sum over its columns makes an ordinary matrix of it. This comes last, behind
-``simplify``, since it reads tensors under other indices than those that they were defined with.
+only the diagonal is computed; the first sum over its columns makes an ordinary matrix of it. This pass comes last,
+after ``simplify``, since it reads tensors under other indices than those that they were defined with.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nncodegen.passes.numbering import Numbering
 
 
 def contract(program: Program, identities: Sequence[str]) -> Program:
-    """The simplified program in which sums over a column of an identity are the only one of their terms.
+    """Return the simplified program in which a sum over a column of an identity is replaced by its only nonzero term.
 
     Identities are tensors [row, column] of the program that hold ones and zeros.
     """
@@ -44,7 +44,7 @@ def contract(program: Program, identities: Sequence[str]) -> Program:
 
 
 def _contracted(step: Step, identities: Sequence[str]) -> Step:
-    """A sum over columns of identities, with their rows in the place of the columns."""
+    """Return a step without its sums over columns of identities; their rows replace the columns."""
     if step.operator != "sum":
         return step
     expression, over = step.expression, step.over
@@ -57,7 +57,7 @@ def _contracted(step: Step, identities: Sequence[str]) -> Step:
 
 
 def _summed(expression: Expr, over: Sequence[str], identities: Sequence[str]) -> Element | None:
-    """A factor of a product that is an identity whose column is summed over, if nothing else has its row."""
+    """Return a factor of a product, an identity whose column is summed over and whose row nothing else has, or None."""
     factors = Mul.make_args(expression)
     for seed in _split(expression, identities)[0]:
         others = (factor for factor in factors if factor != seed)
@@ -67,7 +67,7 @@ def _summed(expression: Expr, over: Sequence[str], identities: Sequence[str]) ->
 
 
 def _split(expression: Expr, identities: Sequence[str]) -> tuple[list[Element], Expr]:
-    """The factors of a product that are identities, and the product of all others."""
+    """Return the factors of a product that are identities, and the product of all others."""
     seeds = [f for f in Mul.make_args(expression) if isinstance(f, Element) and f.tensor in identities]
     return seeds, Mul(*(factor for factor in Mul.make_args(expression) if factor not in seeds))
 

@@ -1,14 +1,14 @@
-"""Where a value or a derivative may be infinite although the loss is finite.
+"""Finds values and derivatives that may be infinite although the loss is finite.
 
 A reverse sweep multiplies derivatives, and zero times infinity is NaN, even where the derivative exists: that of
 ``Min(exp(z), 1)`` at z = 1000 is 0, not 0*exp(1000). This file finds the places where that may happen, first for single
-functions, whose traits their records tell, then for the steps of a program.
+functions, whose traits are in their records, then for the steps of a program.
 
 * A function *carries* an infinity if its value is infinite or NaN whenever its argument is infinite. Then the loss is
-  not finite either, and there is nothing to save. Otherwise it *hides* the infinity: 1/z, tanh(z), a branch that is not
-  taken.
+  not finite either, and no derivative needs to be saved. Otherwise it *hides* the infinity: 1/z, tanh(z), a branch that
+  is not taken.
 * A function hides an infinity *weakly* if it tends to its limit only as fast as a power: 1/z, atan(z). Its derivative
-  vanishes, and times an infinite one the product may be anything: for 1/(1 + 1/z) at 0 it is 1. So it must not be set
+  vanishes, and its product with an infinite one may be any number: for 1/(1 + 1/z) at 0 it is 1. So it must not be set
   to 0. Exponentials, and choices among branches, vanish faster than any power grows.
 """
 
@@ -39,11 +39,11 @@ STRUCTURE: Mapping[type, Trait] = {
     Mul: Trait.GROWING | Trait.CARRYING | Trait.TOTAL,
     Piecewise: Trait.GROWING | Trait.ABRUPT,
 }
-"""The traits of what is no function. Those of roots and powers depend on the exponent."""
+"""The traits of nodes that are not functions. Those of roots and powers depend on the exponent."""
 
 
 def has_trait(node: Expr, trait: Trait) -> bool:
-    """Whether the outermost function of an expression has a trait."""
+    """Return whether the outermost function of an expression has a trait."""
     if isinstance(node, functions.StableFunction):
         return bool(node.traits & trait)
     record = FUNCTIONS.get(node.func.__name__)
@@ -55,7 +55,7 @@ NO_SIGNS: Mapping[Expr, Symbol] = MappingProxyType({})
 
 
 def is_total(node: Expr) -> bool:
-    """Whether an expression and its derivatives are finite for all finite values of its elements."""
+    """Return whether an expression and its derivatives are finite for all finite values of its elements."""
     if node.is_Atom:
         return True
     power = isinstance(node, Pow) and node.exp.is_Integer and node.exp > 1
@@ -63,7 +63,7 @@ def is_total(node: Expr) -> bool:
 
 
 def is_steep(node: Expr, operand: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS) -> bool:
-    """Whether the derivative by an operand may be infinite where the value is finite."""
+    """Return whether the derivative by an operand may be infinite where the value is finite."""
     if node == operand or not node.has(operand):
         return False
     if isinstance(node, power_near_one) and node.args[2:] == (0, 0):
@@ -78,7 +78,10 @@ def is_steep(node: Expr, operand: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS)
 
 
 def steep_elements(node: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS) -> set[Element]:
-    """All elements of an expression for which ``is_steep`` is true (for membership only: a set has no fixed order)."""
+    """Return all elements of an expression for which ``is_steep`` is true.
+
+    The result is for membership only: a set has no fixed order.
+    """
     if node.is_Atom:
         return set()
     if has_trait(node, Trait.STEEP):
@@ -93,7 +96,7 @@ def steep_elements(node: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS) -> set[E
 def may_be_infinite(
     node: Expr, loose: Collection[Symbol] = (), signs: Mapping[Expr, Symbol] = NO_SIGNS, by_parameters: bool = False
 ) -> bool:
-    """Whether an expression may be infinite while all its symbols, except those in ``loose``, are finite.
+    """Return whether an expression may be infinite while all its symbols, except those in ``loose``, are finite.
 
     Sums, products and integer powers of finite numbers count as finite. So do quotients by parameters only, unless
     ``by_parameters`` is true: where such a divisor is 0, the formula has no value anyway. ``signs`` holds what is known
@@ -123,12 +126,12 @@ def may_be_infinite(
 
 
 MOST_SIGNED = 10
-"""SymPy is asked for the sign of an expression only up to this many operations; for larger ones it may take long."""
+"""The largest number of operations of an expression whose sign SymPy is asked for; for more it may take long."""
 
 
 def signed(node: Expr, signs: Mapping[Expr, Symbol]) -> Expr:
-    """An expression in which each symbol is replaced by one that knows its sign."""
-    is_small = len(node.args) <= MOST_SIGNED + 1 and node.count_ops() <= MOST_SIGNED  # the former is known at once
+    """Return an expression in which each symbol is replaced by one that knows its sign."""
+    is_small = len(node.args) <= MOST_SIGNED + 1 and node.count_ops() <= MOST_SIGNED  # cheap test first
     return (
         node.xreplace({symbol: signs[symbol] for symbol in node.free_symbols & signs.keys()}) if is_small else Dummy()
     )
@@ -136,7 +139,7 @@ def signed(node: Expr, signs: Mapping[Expr, Symbol]) -> Expr:
 
 @lru_cache(maxsize=10_000)
 def has_slow_pole(node: Expr) -> bool:
-    """Whether an expression has a pole of first order, or a logarithm.
+    """Return whether an expression has a pole of first order, or a logarithm.
 
     Its derivative may then grow as fast as that of a function that hides it weakly vanishes.
     """
@@ -146,16 +149,17 @@ def has_slow_pole(node: Expr) -> bool:
 
 
 def _has_pole(node: Expr) -> bool:
-    """Whether an expression has a pole of any order, or a logarithm.
+    """Return whether an expression has a pole of any order, or a logarithm.
 
-    Where it divides by parameters only, it has no value there; powers with a variable exponent do not count.
+    A division by parameters only does not count, because the expression has no value at this pole; nor do powers with a
+    variable exponent.
     """
     pole = isinstance(node, Pow) and node.exp.is_number and node.exp < 0 and _is_sampled(node.base)
     return bool(pole) or has_trait(node, Trait.SLOW_POLE) or any(_has_pole(argument) for argument in node.args)
 
 
 def _implied(condition: Boolean) -> dict[Expr, Symbol]:
-    """For a condition such as x > 0: x, and a symbol that knows this sign."""
+    """Return, for a condition such as x > 0, a mapping from x to a symbol that knows this sign."""
     if isinstance(condition, Relational) and condition.lhs.is_Symbol and condition.rhs.is_number:
         if isinstance(condition, sympy.Lt | sympy.Le) and condition.rhs <= 0:
             return {condition.lhs: Dummy(nonpositive=True)}
@@ -166,24 +170,24 @@ def _implied(condition: Boolean) -> dict[Expr, Symbol]:
 
 
 def _is_sampled(node: Expr) -> bool:
-    """Whether an expression may differ between samples; of a Dummy that is not known."""
+    """Return whether an expression may differ between samples, which is assumed for a Dummy."""
     return any(SAMPLE in getattr(symbol, "indices", (SAMPLE,)) for symbol in node.free_symbols)
 
 
 def carries(node: Expr) -> bool:
-    """Whether a function is infinite or NaN at an infinite argument."""
+    """Return whether a function is infinite or NaN at an infinite argument."""
     if isinstance(node, Pow):
         return bool(node.exp.is_number and node.exp > 0)
     return has_trait(node, Trait.CARRYING)
 
 
 class Infinities:
-    """Where the reverse sweep through some steps may multiply zero by infinity.
+    """Finds where the reverse sweep through some steps may multiply zero by infinity.
 
-    For each element it knows whether an infinite value would show in the loss, and whether it is hidden weakly or by a
-    choice among branches. From that, and from signs, follow the elements that may be infinite although the loss is
-    finite, and those whose adjoints may be. Those in ``swift`` grow so fast that their reciprocals vanish faster than
-    any derivative grows. ``present`` is the tensor that is 1 for each sample, if there is one.
+    It finds out for each element whether an infinite value would show in the loss, and whether it is hidden weakly or
+    by a choice among branches. Together with signs, this gives the elements that may be infinite although the loss is
+    finite, and those whose adjoints may be. The elements in ``swift`` grow so fast that their reciprocals vanish faster
+    than any derivative grows. ``present`` is the name of the sample mask, or "" without one.
     """
 
     def __init__(self, steps: tuple[Step, ...], results: Iterable[Element], present: str = "") -> None:
@@ -193,7 +197,7 @@ class Infinities:
         self._signs: dict[Expr, Symbol] = {Element(present, (SAMPLE,)): Dummy(positive=True)} if present else {}
         self._loose: set[Symbol] = set()  # elements that may be infinite although the loss is finite
         self.swift: set[Symbol] = set()  # those of them that grow like an exponential, not like a pole
-        self._steep_of: dict[Element, set[Element]] = {}  # by the target of a step
+        self._steep_of: dict[Element, set[Element]] = {}  # steep operands, by the target of a step
         self._steep: set[Element] = set()  # elements whose adjoints may be infinite although the loss is finite
         self._find_hidden(steps)
         self._find_loose(steps)
@@ -230,23 +234,23 @@ class Infinities:
                 self._steep.update(self._steep_operands(step))
 
     def hides(self, target: Element) -> bool:
-        """Whether the loss may be finite where an element is not."""
+        """Return whether the loss may be finite where an element is not."""
         return target not in self._seen
 
     def adjoint_grows(self, step: Step) -> bool:
-        """Whether the adjoint of a step may be infinite or NaN although the loss is finite."""
+        """Return whether the adjoint of a step may be infinite or NaN although the loss is finite."""
         return step.operator is None and step.target in self._steep
 
     def derivative_grows(self, step: Step, operand: Element, derivative: Expr) -> bool:
-        """Whether a derivative may be infinite although the loss is finite: times an adjoint of 0 it is made 0."""
+        """Return whether a derivative may be infinite while the loss is finite: times an adjoint of 0, it gives 0."""
         if step.operator or self._slow(step) or not self._may_be_infinite(step, derivative):
             return False
         return self.hides(step.target) or self._is_steep(step, operand)
 
     def kinds(self, step: Step, operand: Element, derivative: Expr) -> tuple[bool, bool]:
-        """Whether a derivative may be infinite although the loss is finite, and whether that may be at a slow pole.
+        """Return whether a derivative may be infinite while the loss is finite, and whether this may be at a slow pole.
 
-        At a pole that a later function hides weakly, zero times the derivative may be anything, else it is 0.
+        At a pole that a later function hides weakly, zero times the derivative may be any number, else it is 0.
         """
         if step.operator and not step.expression.has(*GUARDED):
             return False, False
@@ -256,7 +260,7 @@ class Infinities:
         return infinite, slow and may_be_infinite(derivative, self._loose, self._signs)
 
     def split(self, step: Step, derivative: Expr) -> tuple[Expr, Expr]:
-        """A derivative as a product of two factors: one that is always finite, and one that may not be."""
+        """Return a derivative as a product of two factors: one that is always finite, and one that may not be."""
         if self.adjoint_grows(step):
             return Integer(1), derivative
         factors = Mul.make_args(derivative)
@@ -270,18 +274,18 @@ class Infinities:
         return operand in self._steep_operands(step)
 
     def _steep_operands(self, step: Step) -> set[Element]:
-        """The operands by which the derivative may be infinite where the value is finite."""
+        """Return the operands by which the derivative may be infinite where the value is finite."""
         if step.target not in self._steep_of:
             self._steep_of[step.target] = steep_elements(step.expression, self._signs)
         return self._steep_of[step.target]
 
     def _slow(self, step: Step) -> bool:
-        """Whether the derivative of a step may grow as fast as its adjoint vanishes."""
+        """Return whether the derivative of a step may grow as fast as its adjoint vanishes."""
         return self.hides(step.target) and step.target in self._weak and has_slow_pole(step.expression)
 
 
 def _carried(node: Expr) -> set[Element]:
-    """The elements whose infinities an expression carries (for membership only, as the sets below)."""
+    """Return the elements whose infinities an expression carries (for membership only, like the sets below)."""
     if isinstance(node, Element):
         return {node}
     carrying = node.args[:1] if isinstance(node, share) else node.args if carries(node) else ()
@@ -289,7 +293,10 @@ def _carried(node: Expr) -> set[Element]:
 
 
 def _weakly(node: Expr) -> tuple[set[Element], set[Element]]:
-    """The elements whose infinities an expression carries to where a later step may hide them weakly, or does so."""
+    """Return two sets of elements of an expression: those whose infinities it carries, and those that it hides weakly.
+
+    A later step may hide the carried ones weakly.
+    """
     if isinstance(node, Element):
         return {node}, set()
     if node.is_Atom or has_trait(node, Trait.ABRUPT):

@@ -1,8 +1,8 @@
 """Algebra for statements that are bound by latency: it shortens the longest sequence of dependent operations.
 
-Where every statement waits for the one before it, what counts is the time from the first input to the last result, not
-the number of operations: a core has units to spare while it waits. So these rules may add operations, and are not for
-loops over samples or models, which keep a core busy; loops over models take only ``unbranched``. Every rule keeps the
+Where every statement waits for the one before it, the time from the first input to the last result counts, not the
+number of operations: a core has idle units while it waits. So these rules may add operations, and are not for loops
+over samples or models, which keep a core busy; loops over models take only ``unbranched``. Every rule keeps the
 precision; a form that could overflow where the original does not is not used.
 """
 
@@ -25,9 +25,9 @@ LATENCY = {"sum": 4, "product": 4, "quotient": 14, "function": 25}
 
 
 class odds(Function):  # noqa: N801 (named as in C)
-    """exp(-t), where -t is not too large for products of it: a primitive of the runtime in C.
+    """exp(-t), limited so that products with it do not overflow: a primitive of the runtime in C.
 
-    Quotients by 1 + odds(t) are right nevertheless: 1/(1 + odds(t)) is next to 0 then.
+    Quotients by 1 + odds(t) are right nevertheless, because 1/(1 + odds(t)) is close to 0 at the limit.
     """
 
     nargs = 1
@@ -57,7 +57,7 @@ MEANINGS: dict[type[Function], Callable[[Expr], Expr]] = {
     exp_plus_1: lambda x: 1 + exp(x),
     half_expm1_plus_1: lambda z: 1 + half_expm1(z),
 }
-"""What the functions of this file are of their arguments."""
+"""The definitions of the functions of this file, in terms of their arguments."""
 
 
 @lru_cache(maxsize=1000)
@@ -69,14 +69,14 @@ def written_out(expression: Expr) -> Expr:
 
 
 def shorten(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: tuple[Element, ...]) -> tuple[Step, ...]:
-    """The steps on which the results depend, with fewer operations one behind the other."""
+    """Return the steps on which the results depend, with fewer operations that wait for each other."""
     for rule in (rename, join, one_sign, rename, add_one, divide, share, postpone, factor):
         steps = needed(rule(steps, results, parameters), results)
     return steps
 
 
 def ready(node: Expr, known: Mapping[Element, int]) -> int:
-    """Cycles until the value of an expression is ready; elements that are not known are ready at once."""
+    """Return the cycles until the value of an expression is ready; unknown elements are ready at once."""
     if isinstance(node, Element):
         return known.get(node, 0)
     times = sorted(ready(part, known) for part in node.args)
@@ -91,7 +91,10 @@ def ready(node: Expr, known: Mapping[Element, int]) -> int:
 
 
 def unbranched(steps: tuple[Step, ...], results: tuple[Element, ...]) -> tuple[Step, ...]:
-    """Sigmoids as in ``one_sign``, but of operations that loops over vectors have: these cost none, and spare some."""
+    """Return steps with sigmoids as in ``one_sign``, but in operations that loops over vectors have.
+
+    In such loops these have no extra cost, and save operations.
+    """
     known: dict[tuple[Expr, ...], Element] = {}
     plain = []
     for step in one_sign(steps, results, ()):
@@ -103,7 +106,7 @@ def unbranched(steps: tuple[Step, ...], results: tuple[Element, ...]) -> tuple[S
 
 
 def rename(steps: tuple[Step, ...], results: tuple[Element, ...], _: tuple[Element, ...]) -> Iterable[Step]:
-    """What only renames a value, but for its sign, is written out."""
+    """Yield the steps with definitions that only rename a value, or change its sign, written out."""
     renamed: dict[Element, Expr] = {}
     for step in steps:
         value = step.expression.xreplace(renamed)
@@ -113,9 +116,10 @@ def rename(steps: tuple[Step, ...], results: tuple[Element, ...], _: tuple[Eleme
 
 
 def join(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
-    """The sum y - (b + w*h), where y comes from outside, is y - b - w*h: what is ready early is added first.
+    """Yield the steps with the sum y - (b + w*h), where y comes from outside, as y - b - w*h.
 
-    Numbers stay where they are, and so do differences of what was computed: their digits may hang on the order.
+    So the operands that are ready early are added first. Numbers keep their place, and so do differences of computed
+    values: their digits may depend on the order.
     """
     sums: dict[Element, Expr] = {}
     defined = {step.target for step in steps}
@@ -134,13 +138,13 @@ def join(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...
 
 
 class _Fresh:
-    """Elements that no step has yet."""
+    """Makes elements with names that no step has yet."""
 
     def __init__(self, steps: Iterable[Step]) -> None:
         self._taken = {element.tensor for step in steps for element in (step.target, *step.operands)}
 
     def element(self, name: str, like: Element) -> Element:
-        """An element of this name, or one alike, with the indices of another."""
+        """Return an element of this name, with underscores appended while it is taken, and the indices of ``like``."""
         while name in self._taken:
             name += "_"
         self._taken.add(name)
@@ -148,10 +152,11 @@ class _Fresh:
 
 
 def one_sign(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
-    """Branches 1/(1 + e) where t >= 0, else e/(1 + e), with e = exp(-|t|), are 1/(1 + exp(-t)): without a choice.
+    """Yield the steps with the branches of sigmoids as 1/(1 + exp(-t)), without a choice.
 
-    Those where t <= 0 are its complement, exp(-t)/(1 + exp(-t)). Where a step asks whether a product with
-    one is 0, as an infinite factor would stand beside it, branches stay: odds(t) is not 0, however large t is.
+    The branches are 1/(1 + e) where t >= 0, else e/(1 + e), with e = exp(-|t|). Branches with t <= 0 are the
+    complement, exp(-t)/(1 + exp(-t)). If a step tests whether a product with a branch is 0, because another factor may
+    be infinite, the branches stay: odds(t) is not 0, however large t is.
     """
     if _may_meet_infinity(steps):
         yield from steps
@@ -175,7 +180,7 @@ def one_sign(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element,
 
 
 def _may_meet_infinity(steps: tuple[Step, ...]) -> bool:
-    """Whether a step asks if a product with such a branch as a factor is 0."""
+    """Return whether a step tests if a product with such a branch as a factor is 0."""
     definitions: dict[Element, Expr] = {}
     products: set[Expr] = set()
     for step in steps:
@@ -188,7 +193,7 @@ def _may_meet_infinity(steps: tuple[Step, ...]) -> bool:
 
 
 def _logit(value: Expr, definitions: dict[Element, Expr]) -> tuple[Element, bool] | None:
-    """The argument of a sigmoid that is written in branches, and whether it is the complement; else None."""
+    """Return the argument of a sigmoid that is written in branches, and whether it is the complement; else None."""
     if not isinstance(value, Piecewise) or len(value.args) != 2:
         return None
     (share, condition), (rest, _) = value.args
@@ -205,7 +210,7 @@ def _logit(value: Expr, definitions: dict[Element, Expr]) -> tuple[Element, bool
 
 
 def add_one(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
-    """1 + e, where e = exp(x) or half_expm1(x), takes no addition after e."""
+    """Yield the steps with 1 + e, where e = exp(x) or half_expm1(x), in a form without an addition after e."""
     definitions = {step.target: step.expression for step in steps}
     for step in steps:
         rest = step.expression - 1
@@ -226,7 +231,7 @@ def _exponent(value: Expr) -> Expr | None:
 
 
 def divide(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
-    """Branches a*r and b*r, where r = 1/u, are the quotients a/u and b/u: no product waits for a division."""
+    """Yield the steps with branches a*r and b*r, where r = 1/u, as a/u and b/u: no product waits for a division."""
     quotients: dict[Element, Expr] = {}
     for step in steps:
         value = step.expression
@@ -238,7 +243,10 @@ def divide(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, .
 
 
 def share(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:
-    """a*s + b*o*s, where s = 1/(1 + o) and o = odds(t), is (a + b*o)/(1 + o): no sum waits for the division."""
+    """Yield the steps with a*s + b*o*s, where s = 1/(1 + o) and o = odds(t), as (a + b*o)/(1 + o).
+
+    So no sum waits for the division.
+    """
     definitions: dict[Element, Expr] = {}
     for step in steps:
         value = step.expression
@@ -260,7 +268,7 @@ def _over_total(value: Expr, definitions: dict[Element, Expr]) -> Expr:
 
 
 def _total(part: Expr, definitions: dict[Element, Expr]) -> Element | None:
-    """1 + odds(t), if a part is its reciprocal."""
+    """Return 1 + odds(t), if a part is its reciprocal, else None."""
     value = definitions.get(part, part)
     if not isinstance(value, Pow) or value.exp != -1:
         return None
@@ -268,7 +276,7 @@ def _total(part: Expr, definitions: dict[Element, Expr]) -> Element | None:
 
 
 def _is_complement(value: Expr, definitions: dict[Element, Expr]) -> bool:
-    """Whether a value is odds(t)/(1 + odds(t))."""
+    """Return whether a value is odds(t)/(1 + odds(t))."""
     if not isinstance(value, Mul) or len(value.args) != 2:
         return False
     for first, second in (value.args, value.args[::-1]):
@@ -279,7 +287,7 @@ def _is_complement(value: Expr, definitions: dict[Element, Expr]) -> bool:
 
 
 def postpone(steps: tuple[Step, ...], _: tuple[Element, ...], parameters: tuple[Element, ...]) -> Iterable[Step]:
-    """(d*w)*a*b, where w is a parameter, is d*(w*a*b), so that the factor which is ready last is multiplied last."""
+    """Yield the steps with (d*w)*a*b, where w is a parameter, as d*(w*a*b): the latest factor is multiplied last."""
     uses = Counter(element for step in steps for element in step.operands)
     products: dict[Element, Expr] = {}
     for step in steps:
@@ -293,10 +301,10 @@ def postpone(steps: tuple[Step, ...], _: tuple[Element, ...], parameters: tuple[
 
 
 def factor(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: tuple[Element, ...]) -> Iterable[Step]:
-    """a*d, b*(a*d), c*d + b*(a*d), ... are a*d, (b*a)*d, (c + b*a)*d, ..., where d is what most results wait for.
+    """Return the steps with a*d, b*(a*d), c*d + b*(a*d), ... as a*d, (b*a)*d, (c + b*a)*d, ...
 
-    All but one product of each result is then done before d is known. Only what is bounded, or a polynomial of
-    parameters and data, is taken out of the order of the reverse sweep.
+    d is the value that most results wait for. All but one product of each result is then done before d is known. Only
+    values that are bounded, or polynomials of parameters and data, are taken out of the order of the reverse sweep.
     """
     tame = _tame(steps, parameters)
     best: tuple[int, set[Element]] = 0, set()
@@ -305,14 +313,14 @@ def factor(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: tu
         scaled = steps[best[0]].target in step.operands and len(step.operands) == 1 and best[1]
         least = len(best[1].intersection(results)) + bool(scaled and isinstance(step.expression, Mul))
         if found and len(found.intersection(results)) >= least:
-            best = number, found  # the last of those that are alike, but for one that is another times a number
+            best = number, found  # of equally good ones the last, unless it is another one times a number
     number, found = best
     names = _Fresh(steps)
     return (*steps[: number + 1], *_factored(steps[number + 1 :], steps[number].target, found, names))
 
 
 def _multiples(steps: Iterable[Step], late: Element, tame: set[Element]) -> set[Element]:
-    """Those of the values that are multiples of one of them, by factors that are tame."""
+    """Return the values that are sums of multiples of ``late``, or of each other, by tame factors."""
     found = {late}
     for step in steps:
         if found.isdisjoint(step.operands):
@@ -323,7 +331,7 @@ def _multiples(steps: Iterable[Step], late: Element, tame: set[Element]) -> set[
 
 
 def _is_multiple(term: Expr, found: set[Element], tame: set[Element]) -> bool:
-    """Whether a term is a product of one of some values and tame factors."""
+    """Return whether a term is a product of one of some values and tame factors."""
     factors = Mul.make_args(term)
     others = [part for part in factors if part not in found]
     return len(others) == len(factors) - 1 and all(part.is_Number or part in tame for part in others)
@@ -345,7 +353,10 @@ def _factored(steps: Iterable[Step], late: Element, found: set[Element], names: 
 
 
 def _tame(steps: tuple[Step, ...], parameters: tuple[Element, ...]) -> set[Element]:
-    """Values that are bounded, or polynomials of parameters and data: products of a few of them do not overflow."""
+    """Return the values that are bounded, or polynomials of parameters and data.
+
+    Products of a few of them do not overflow.
+    """
     definitions = {step.target: step.expression for step in steps}
     tame = {element for step in steps for element in step.operands if element not in definitions} | {*parameters}
     for step in steps:

@@ -23,8 +23,10 @@ from nncodegen.ir import RECURRENCES, ROW, SAMPLE, Element, Equation, Step, elem
 from nncodegen.passes.infinities import is_total
 
 MOST_FACTORS = 12
-"""Factors of a product that is differentiated: each of its derivatives has all factors but one, and second derivatives
-all but two, so that their number grows with its square and its cube.
+"""The largest number of factors of a product that is differentiated.
+
+Each of its derivatives has all factors but one, and second derivatives all but two, so that their total number grows
+with the square and the cube of the number of factors.
 """
 
 
@@ -32,8 +34,8 @@ class Numbering:
     """A growing list of steps, no two of which define the same value.
 
     ``lower`` may rewrite a node after its operands have become elements. With ``to_differentiate`` a Piecewise stays in
-    one step with its branches: its derivative must not multiply by a branch that is not taken, which may be
-    infinite. There, a product of many factors is one of products.
+    one step with its branches: its derivative must not multiply by a branch that is not taken, which may be infinite.
+    With it, a product of many factors also becomes a product of products.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Numbering:
         over: tuple[str, ...] = (),
         where: tuple[Equation, ...] = (),
     ) -> Element:
-        """The element that holds a value; a new step defines it unless an earlier one does."""
+        """Return the element that holds a value; a new step defines it unless an earlier one does."""
         simple = self.simple(expression)
         if indices is None:
             found = _ordered_indices(simple, where)
@@ -73,22 +75,22 @@ class Numbering:
         return self._known[key]
 
     def recur(self, operator: str, indices: tuple[str, ...], over: tuple[str, ...], name: str | None = None) -> Element:
-        """The element of a recurrence; what it reads is not known yet, and has to be told by ``complete``."""
+        """Return the element of a recurrence; ``complete`` must later set the value that it reads."""
         target = Element(self.fresh(name), indices)
         self.steps.append(Step(target, target, operator, over))
         return target
 
     def complete(self, recurrence: Element, value: Expr) -> None:
-        """Tells what a recurrence reads."""
+        """Set the value that a recurrence reads."""
         number = next(k for k, step in enumerate(self.steps) if step.target == recurrence)
-        if not isinstance(value, Element) or value.indices != recurrence.indices:  # the same for all times, say
+        if not isinstance(value, Element) or value.indices != recurrence.indices:  # constant in time, for example
             held = Element(self.fresh(), recurrence.indices)
             self.steps.append(Step(held, value))
             value = held
         self.steps[number] = replace(self.steps[number], expression=value)
 
     def fresh(self, name: str | None = None) -> str:
-        """An unused name: the given one if it is free."""
+        """Return an unused name: the given one if it is free."""
         if name is None:
             name = ""
             while not name or name in self._taken:
@@ -100,7 +102,7 @@ class Numbering:
         return name
 
     def simple(self, node: Expr) -> Expr:
-        """The expression with each compound operand replaced by an element that holds its value."""
+        """Return the expression with each compound operand replaced by an element that holds its value."""
         if node.is_Atom:
             return node
         if isinstance(node, Add):
@@ -114,7 +116,7 @@ class Numbering:
         return self._lowered(node.func(*(self._scaled(argument) for argument in node.args)))
 
     def _term(self, term: Expr) -> Expr:
-        """A coefficient times powers of elements."""
+        """Return a coefficient times powers of elements."""
         if not isinstance(term, Mul):
             return self._factor(term)
         factors = [self._factor(factor) for factor in term.args]
@@ -123,7 +125,7 @@ class Numbering:
         return Mul(*factors)
 
     def _products(self, factors: list[Expr]) -> list[Expr]:
-        """The factors of a product, several of them in one step; those that are the same for all samples come first."""
+        """Return the factors of a product, with several in one step; those that all samples share come first."""
         number = Mul(*(factor for factor in factors if factor.is_number))
         others = sorted(
             (factor for factor in factors if not factor.is_number),
@@ -143,12 +145,12 @@ class Numbering:
         return node if lowered is None else self.simple(lowered)
 
     def _scaled(self, node: Expr) -> Expr:
-        """An element, or a number times an element, as the argument of a function."""
+        """Return an element, or a number times an element, as the argument of a function."""
         coefficient, rest = node.as_coeff_Mul()
         return coefficient * self._atom(rest)
 
     def _atom(self, node: Expr) -> Expr:
-        """A number, or an element with a sign: z and -z share one step."""
+        """Return a number, or an element with a sign: z and -z share one step."""
         if node.is_Atom or (node.is_number and not elements(node)):
             return node
         if node not in self._atoms:
@@ -176,9 +178,9 @@ class Numbering:
 
 
 def split(steps: Iterable[Step], numbering: Numbering) -> Known:
-    """Adds steps to a numbering, each split until it is one function, or one sum of products.
+    """Add steps to a numbering, each split until it is one function, or one sum of products.
 
-    Returns the element that holds the value of each step.
+    Return the element that holds the value of each step.
     """
     known = Known()
     recurrences: list[tuple[Element, Expr]] = []
@@ -197,7 +199,7 @@ def split(steps: Iterable[Step], numbering: Numbering) -> Known:
 
 
 class Known(dict[Element, Any]):
-    """What the targets of steps have become, which are found by the names of their tensors, too."""
+    """The values that have replaced the targets of steps; targets are also found by the names of their tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -209,7 +211,7 @@ class Known(dict[Element, Any]):
 
 
 def known_under(step: Step, known: Known) -> dict[Element, Expr]:
-    """What the elements that a step reads have become, also where it reads a tensor under other indices."""
+    """Return the values that have replaced the operands of a step, also where it uses other indices than the target."""
     found: dict[Element, Expr] = {}
     for operand in step.operands:
         value = known.get(operand)
@@ -223,7 +225,7 @@ def known_under(step: Step, known: Known) -> dict[Element, Expr]:
 
 
 def hint(step: Step) -> str | None:
-    """The name of a step, if it was given one; None if the name is only a number."""
+    """Return the name of a step, if it was given one; None if the name is only a number."""
     return None if re.fullmatch(r"t\d+", step.target.tensor) else step.target.tensor
 
 
@@ -232,9 +234,10 @@ def _is_integer_power(node: Expr) -> bool:
 
 
 def _ordered_indices(expression: Expr, where: tuple[Equation, ...]) -> tuple[str, ...]:
-    """The indices of a value: samples first, then rows as in W[j, i], then in the order of the alphabet.
+    """Return the indices of a value: samples first, then rows as in W[j, i], then the others in alphabetical order.
 
-    Where there are more than one besides the samples and an element has all of them, they are in its order.
+    If the value has two or more indices in addition to the samples, and one of its elements has all its indices, they
+    are in the order of that element.
     """
     read = elements(expression)
     found = {index for element in read for index in element.indices}

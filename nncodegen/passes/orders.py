@@ -1,7 +1,7 @@
-"""Orders of derivatives: by which inputs, one after the other, or by which sum of two; and what they are made of.
+"""Orders of derivatives: by which inputs, one after the other, or by which sum of two; and their structure.
 
-Of a function of a function, a derivative is a sum of products (Faa di Bruno), a term for each way to divide its order
-into blocks: ``f(u)_xx = f''(u)*u_x*u_x + f'(u)*u_xx``.
+A derivative of a function of a function is a sum of products (Faa di Bruno), with a term for each way to divide its
+order into blocks: ``f(u)_xx = f''(u)*u_x*u_x + f'(u)*u_xx``.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from math import prod
 from sympy import Add, Expr, Mul, S
 
 Order = tuple[str, ...]
-"""The inputs that something is differentiated by, one after the other, in the order of the program's inputs."""
+"""The inputs to differentiate by, one after the other, in the order of the program's inputs."""
 
 Sum = tuple[tuple[str, Expr], ...]
 """A sum of second derivatives: (input, factor) for each."""
 
 
 def structures(order: Order | Sum) -> Iterator[tuple[Expr, tuple[Order | Sum, ...]]]:
-    """(factor, blocks): the derivatives of f(u) are sums of its derivatives times one of u for each block."""
+    """Yield (factor, blocks): the derivatives of f(u) are sums of those of f times one derivative of u per block."""
     if order and isinstance(order[0], tuple):
         yield S.One, (order,)
         for name, factor in order:
@@ -31,7 +31,7 @@ def structures(order: Order | Sum) -> Iterator[tuple[Expr, tuple[Order | Sum, ..
 
 
 def _partitions(order: Order) -> Iterator[list[Order]]:
-    """All ways to divide a sequence into blocks."""
+    """Yield all ways to divide a sequence into blocks."""
     if not order:
         yield []
         return
@@ -43,7 +43,7 @@ def _partitions(order: Order) -> Iterator[list[Order]]:
 
 
 def collected(value: Expr, order: Order | Sum) -> Expr:
-    """A sum of second derivatives with the factors f''(u) of squares taken out."""
+    """Return a sum of second derivatives with the factors f''(u) of squares factored out."""
     terms = Add.make_args(value)
     if not order or not isinstance(order[0], tuple) or len(terms) < 2:
         return value
@@ -55,7 +55,7 @@ def collected(value: Expr, order: Order | Sum) -> Expr:
 
 
 def label(order: Order | Sum) -> str:
-    """How a derivative is called, behind the name of what it is of."""
+    """Return the label of a derivative, which follows the name of the differentiated value."""
     names = [name if isinstance(name, str) else name[0] for name in order]
     if order and isinstance(order[0], tuple):
         return "sum_" + label(tuple(name for name in names for _ in range(2)))

@@ -5,13 +5,13 @@ For a step ``v[B] = sum(C) f(..., u[A], ...)`` the operand ``u`` receives
     d_u[A] += sum((B + C) - A) d_v[B]*df/du[A]
 
 under the same equations between indices, if the step has any: the derivative of a window is its transpose. A recurrence
-runs backwards, through steps that read what ``after`` them, at the next value of their index, is found: the derivative
-of ``before`` is ``after``.
+runs backwards, through steps that read the adjoint ``after`` them, at the next value of their index: the derivative of
+``before`` is ``after``.
 
-``derivatives`` gives ``df/du`` of the small scalar expression; the rest is bookkeeping of indices. The sweep adds a
-few steps for each step, however many parameters there are. (Differentiating the whole formula for each parameter would
-take quadratic time and more.) The derivative by a parameter is a sum over the samples; without that sum, it is a row of
-the Jacobian for each of them.
+``derivatives`` gives ``df/du`` of the small scalar expression; the rest is bookkeeping of indices. The sweep adds a few
+steps for each step, for any number of parameters. (Differentiating the whole formula for each parameter would take
+quadratic time and more.) The derivative by a parameter is a sum over the samples; without that sum, it is a row of the
+Jacobian for each of them.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def reverse_sweep(
     each_sample: bool = False,
     rows: tuple[str, ...] = (),
 ) -> tuple[Element, ...]:
-    """Adds the steps of the reverse sweep to the numbering; returns the elements that hold the derivatives of the loss.
+    """Add the steps of the reverse sweep to the numbering; return the elements that hold the derivatives of the loss.
 
-    There is one for each parameter; with ``each_sample`` it has the index of the samples and is not summed over them.
-    Where the loss has indices, ``rows``, there are derivatives for each of their values.
+    The result has one element for each parameter; with ``each_sample`` it has the index of the samples and is not
+    summed over them. If the loss has indices, ``rows``, the derivatives have these as well.
     """
     leading = (*([SAMPLE] if each_sample else []), *rows)
     terms: defaultdict[Element, Terms] = defaultdict(lambda: defaultdict(list))
@@ -69,7 +69,7 @@ def reverse_sweep(
     trained = active(program, steps)
     infinities = Infinities(steps, (loss,), program.present.name if program.present else "")
     named = {step.target.tensor: step.target for step in steps}  # a tensor may be read under other indices
-    recurrences: dict[Element, Element] = {}  # for each one, what holds its adjoint at the next value of its index
+    recurrences: dict[Element, Element] = {}  # for each one, its adjoint at the next value of its index
     for item in reversed(grouped(steps)):  # reversed: every use of a tensor is visited before its definition
         own = steps_of(item)
         for step in own if isinstance(item, Group) else ():
@@ -99,9 +99,10 @@ def reverse_sweep(
 def _renamed(
     operand: Element, element: Element, over: tuple[str, ...], where: Where, term: Expr
 ) -> tuple[tuple[str, ...], Where, Expr]:
-    """A term for an operand, as one for the same tensor under other indices; those that it had already change places.
+    """Return a term for an operand as a term for the same tensor under other indices, those of ``element``.
 
-    Both are indices of the same axes, so that their sizes are equal.
+    Indices that are in the way are exchanged with free ones. Both are indices of the same axes, so that their sizes are
+    equal.
     """
     names = dict(zip(operand.indices, element.indices, strict=True))
     left, free = [i for i in element.indices if i not in names], [i for i in names if i not in element.indices]
@@ -111,29 +112,32 @@ def _renamed(
 
 
 def _is_reached(steps: Iterable[Step], terms: Mapping[Element, Terms]) -> bool:
-    """Whether the loss depends on any of some steps."""
+    """Return whether the loss depends on any of some steps."""
     return any(step.target in terms for step in steps)
 
 
 def _neighbour(step: Step, numbering: Numbering) -> Element:
-    """What holds the adjoint of a recurrence at the next value of its index."""
+    """Return the element that holds the adjoint of a recurrence at the next value of its index."""
     operator = "after" if step.operator == "before" else "before"
     return numbering.recur(operator, step.target.indices, step.over, f"d_{step.operands[0].tensor}_{operator}")
 
 
 def active(program: Program, steps: tuple[Step, ...]) -> set[str]:
-    """The names of the tensors that depend on what is trained (used for membership only: a set has no fixed order)."""
+    """Return the names of the tensors that depend on trained parameters.
+
+    The result is used for membership only: a set has no fixed order.
+    """
     found = {tensor.name for tensor in program.parameters if tensor.trained}
     for item in grouped(steps):
         own = steps_of(item)
-        for step in (*own, *own) if isinstance(item, Group) else own:  # twice around: then all of a group is known
+        for step in (*own, *own) if isinstance(item, Group) else own:  # twice: then all of a group are known
             if any(operand.tensor in found for operand in elements(step.expression)):
                 found.add(step.target.tensor)
     return found
 
 
 def _adjoint(target: Element, terms: Terms, numbering: Numbering) -> Expr:
-    """The derivative of the loss by a tensor; indices on which it does not depend are left out.
+    """Return the derivative of the loss by a tensor, without the indices on which it does not depend.
 
     For the loss itself it is the number 1.
     """
@@ -142,7 +146,7 @@ def _adjoint(target: Element, terms: Terms, numbering: Numbering) -> Expr:
 
 
 def _gradient(parameter: Element, leading: tuple[str, ...], terms: Terms, numbering: Numbering) -> Element:
-    """The derivative of the loss by a parameter, in a tensor of its own, with leading indices before its own."""
+    """Return the derivative of the loss by a parameter in a separate tensor, with leading indices before its own."""
     name, indices = f"d_{parameter.tensor}", tuple(dict.fromkeys((*leading, *parameter.indices)))
     if len(parameter.indices) == 2 and len(terms.get(((SAMPLE,), ()), ())) > 1:
         return numbering.define(_total(terms, numbering, parameter, by_product=True), name, indices)
@@ -154,10 +158,10 @@ def _gradient(parameter: Element, leading: tuple[str, ...], terms: Terms, number
 
 
 def _total(terms: Terms, numbering: Numbering, target: Element, by_product: bool = False) -> Expr:
-    """The sum of terms. Each is summed up over units by itself: the sum of one product is a product of matrices.
+    """Return the sum of terms. Each is summed over units separately: the sum of one product is a product of matrices.
 
-    Those with equations have their indices in the order of the target. With ``by_product``, each is also summed up over
-    the samples by itself, as for a matrix of weights that several layers share, or derivatives of one.
+    Those with equations have their indices in the order of the target. With ``by_product``, each is also summed over
+    the samples separately, as for a matrix of weights that several layers share, or derivatives of one.
     """
     total = Add(*terms.get(((), ()), []))
     for (over, where), expressions in terms.items():
@@ -176,9 +180,9 @@ def _total(terms: Terms, numbering: Numbering, target: Element, by_product: bool
 def _contributions(
     step: Step, adjoint: Expr, infinities: Infinities, numbering: Numbering, program: Program
 ) -> list[Contribution]:
-    """(operand, indices to sum over, equations, term) for each operand of a step."""
+    """Return (operand, indices to sum over, equations, term) for each operand of a step."""
     if step.operator in RECURRENCES:
-        return []  # what they give is already on its way
+        return []  # their adjoints are complete already
     if step.operator == "log_softmax":
         return [_log_softmax_contribution(step, adjoint, numbering)]
     if step.operator in ("softmax", "softmax_complement"):
@@ -201,13 +205,13 @@ def _contributions(
 
 
 SUMS: tuple[str | None, ...] = (None, "sum")
-"""Operators whose terms have all of the derivative."""
+"""Operators for which every term has the full derivative."""
 
 
 def chosen_terms(step: Step, numbering: Numbering, program: Program) -> Where:
-    """The equation for the terms in a window that have a derivative, where not all of them do.
+    """Return the equation that selects the terms of a window with a derivative, where not all terms have one.
 
-    Raises ProgramError for an operator that has none.
+    Raise ProgramError for an operator without a derivative.
     """
     if step.operator in SUMS:
         return ()
@@ -217,12 +221,12 @@ def chosen_terms(step: Step, numbering: Numbering, program: Program) -> Where:
 
 
 def share_of(step: Step, value: Expr, numbering: Numbering) -> Expr:
-    """What each term of a step has of the derivative that all of them have, unless ``chosen_terms`` says which do."""
+    """Return the derivative for each term of a step, unless ``chosen_terms`` selects the terms that have one."""
     return value if step.operator in SUMS or step.where else _share_of_chosen(step, value, numbering)
 
 
 def _is_first_chosen(step: Step, numbering: Numbering, program: Program) -> Equation:
-    """That a term of a maximum in a window is the first of the largest: it has all of the derivative, others have 0."""
+    """Return the equation that selects the first of the largest terms of a window: only this one has a derivative."""
     largest = Piecewise((S.One, Eq(step.expression, step.target)), (S.Zero, True))
     number = numbering.define(largest, None, step.target.indices, "first", step.over, step.where)
     terms, factor = [], 1
@@ -233,7 +237,7 @@ def _is_first_chosen(step: Step, numbering: Numbering, program: Program) -> Equa
 
 
 def _share_of_chosen(step: Step, adjoint: Expr, numbering: Numbering) -> Element:
-    """The derivative of the loss by each of the terms of a maximum: the largest share it equally, the others have 0."""
+    """Return the derivative of the loss by each term of a maximum: the largest share it equally, the others have 0."""
     z = numbering.define(step.expression, None, step.indices)
     largest = numbering.define(Piecewise((S.One, Eq(z, step.target)), (S.Zero, True)), None, step.indices)
     count = numbering.define(largest, operator="sum", over=step.over)
@@ -241,7 +245,7 @@ def _share_of_chosen(step: Step, adjoint: Expr, numbering: Numbering) -> Element
 
 
 def partial_derivatives(expression: Expr, hidden: bool) -> dict[Element, Expr]:
-    """The partial derivatives of an expression by its elements; of a sum, term by term."""
+    """Return the partial derivatives of an expression by its elements; of a sum, term by term."""
     derivatives: defaultdict[Element, list[Expr]] = defaultdict(list)
     for term in Add.make_args(expression):
         for operand in sorted(term.atoms(Element), key=str):
@@ -252,10 +256,10 @@ def partial_derivatives(expression: Expr, hidden: bool) -> dict[Element, Expr]:
 
 
 def _log_softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> Contribution:
-    """d_z[k] = d_v[k]*(1 - p[k]) - p[k]*sum(l != k) d_v[l], with p = softmax(z).
+    """Return the contribution d_z[k] = d_v[k]*(1 - p[k]) - p[k]*sum(l != k) d_v[l], with p = softmax(z).
 
-    The textbook's ``d_v[k] - p[k]*sum(l) d_v[l]`` is the same, but loses digits where p is close to 1. For one-hot
-    targets the sum without ``d_v[k]`` is exact.
+    The textbook's ``d_v[k] - p[k]*sum(l) d_v[l]`` is equal, but loses digits where p is close to 1. For one-hot targets
+    the sum without ``d_v[k]`` is exact.
     """
     z = step.expression
     p = numbering.define(z, None, step.target.indices, "softmax", step.over)
@@ -265,9 +269,9 @@ def _log_softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -
 
 
 def _softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> Contribution:
-    """d_z[k] = p[k]*(d_v[k]*(1 - p[k]) - sum(l != k) d_v[l]*p[l]), with p = softmax(z); for 1 - p with another sign.
+    """Return the contribution d_z[k] = p[k]*(d_v[k]*(1 - p[k]) - sum(l != k) d_v[l]*p[l]), with p = softmax(z).
 
-    In ``d_v[k] - sum(l) d_v[l]*p[l]`` digits are lost where p is close to 1.
+    For 1 - p it has the other sign. In ``d_v[k] - sum(l) d_v[l]*p[l]`` digits are lost where p is close to 1.
     """
     z = step.expression
     p = numbering.define(z, None, step.target.indices, "softmax", step.over)

@@ -1,8 +1,8 @@
-"""What optimal control needs of a model: the derivatives of its outputs by its inputs, not those of its loss.
+"""Derivatives of a model for optimal control: those of its outputs by its inputs, not those of its loss.
 
-The Jacobian has a row for each output. Rows have indices of their own, beside those of the units: seeded with an
-identity matrix, one sweep in reverse gives all of them, and what does not depend on the row is computed once. The
-adjoint is the gradient of the outputs times their seeds; its Jacobian is the Hessian of that sum.
+The Jacobian has a row for each output. Rows have indices separate from those of the units: seeded with an identity
+matrix, one reverse sweep gives all rows, and values that do not depend on the row are computed once. The adjoint is the
+gradient of the outputs times their seeds; its Jacobian is the Hessian of that sum.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Jacobian:
     """A program whose outputs are derivatives.
 
     ``entries`` has, for each function and, within that, for each variable, the derivative, with the index of the
-    samples, those of the function as rows, and those of the variable; or None where the one does not depend on the
-    other. The last of the program's parameters are ``identities``: matrices of ones and zeros, by which rows know
-    their function.
+    samples, those of the function as rows, and those of the variable; or None where the function does not depend on the
+    variable. The last of the program's parameters are ``identities``: matrices of ones and zeros, which connect the
+    rows with the functions.
     """
 
     program: Program
@@ -34,10 +34,10 @@ class Jacobian:
 
 
 def adjoint(program: Program, variables: tuple[Tensor, ...]) -> tuple[Program, tuple[Element | None, ...]]:
-    """The program of the derivatives of its outputs times their seeds, and those: one for each variable, or None.
+    """Return the program of the derivatives of its outputs times their seeds, and these: one per variable, or None.
 
-    ``program`` is stabilized; variables are among its inputs and parameters. The targets of what is returned are the
-    seeds, one for each output of the program, of the same shape.
+    ``program`` is stabilized; variables are among its inputs and parameters. The targets of the returned program are
+    the seeds, one for each output of the program, of the same shape.
     """
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     known = split(needed(program.steps, program.outputs), numbering)
@@ -54,7 +54,7 @@ def adjoint(program: Program, variables: tuple[Tensor, ...]) -> tuple[Program, t
 
 
 def jacobian(program: Program, variables: tuple[Tensor, ...]) -> Jacobian:
-    """The derivatives of all outputs of a program by variables, which are among its inputs and parameters."""
+    """Return the derivatives of all outputs of a program by variables, which are among its inputs and parameters."""
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     known = split(needed(program.steps, program.outputs), numbering)
     identities: dict[str, Element] = {}
@@ -79,7 +79,7 @@ def jacobian(program: Program, variables: tuple[Tensor, ...]) -> Jacobian:
 
 
 def _row(program: Program) -> str:
-    """What the names of rows begin with: each Jacobian of a Jacobian has rows of its own."""
+    """Return the beginning of the names of rows: each Jacobian of a Jacobian has separate rows."""
     level = 1
     while any(index.startswith(f"{ROW}{level}_" if level > 1 else f"{ROW}_") for index in program.sizes):
         level += 1
@@ -89,14 +89,14 @@ def _row(program: Program) -> str:
 def _sweep(
     program: Program, variables: tuple[Tensor, ...], function: Element, rows: tuple[str, ...], numbering: Numbering
 ) -> tuple[Element | None, ...]:
-    """The derivatives of a function, which may have rows, by variables; None for those that are 0."""
+    """Return the derivatives of a function, which may have rows, by variables; None for those that are 0."""
     steps = needed(numbering.steps, [function])
     read: dict[str, Element] = {function.tensor: function}
     for operand in (operand for step in steps for operand in step.operands):
         if read.setdefault(operand.tensor, operand) != operand:
             raise ProgramError(f"{operand.tensor} has no derivatives: {operand} and {read[operand.tensor]} are read")
     own = tuple(variable for variable in variables if variable.name in read)
-    varied = tuple(replace(variable, trained=True) for variable in own)  # also those that no training changes
+    varied = tuple(replace(variable, trained=True) for variable in own)  # also variables that no training changes
     found = reverse_sweep(replace(program, parameters=varied, steps=steps), steps, function, numbering, True, rows)
     zeros = {step.target for step in numbering.steps if step.expression == 0}
     slopes = {variable: slope for variable, slope in zip(own, found, strict=True) if slope not in zeros}
@@ -104,7 +104,7 @@ def _sweep(
 
 
 def _of(program: Program, results: Iterable[Element | None], numbering: Numbering) -> Program:
-    """The program whose outputs are those of the results that there are."""
+    """Return the program whose outputs are the results that are not None."""
     outputs = tuple(element for element in results if element is not None)
-    weight = Element(program.weight.name, (SAMPLE,))  # what takes the place of the loss
+    weight = Element(program.weight.name, (SAMPLE,))  # replaces the loss
     return replace(program, steps=needed(numbering.steps, outputs), outputs=outputs, loss=weight)

@@ -36,18 +36,19 @@ from nncodegen.ir.functions import StableFunction, decay
 from nncodegen.passes.numbering import Known, Numbering, hint, known_under
 
 MOST_TIMES = 1000
-"""How many times the operations of the steps those of a formula that is written out may be: of more, nobody would write
-it out, and the number says nothing.
+"""The operations of formulas written out are counted up to this multiple of those of the steps.
+
+Beyond it, the formulas are too long to be written out, and the number says nothing.
 """
 
 Observer = Callable[[str, Step, Expr, Expr], None]
-"""What is told of each node that is lowered: by what, in which step, the node before and after."""
+"""A function that is called for each lowered node: with its function, the step, and the node before and after."""
 
 
 def simplify(program: Program, observe: Observer | None = None) -> Program:
-    """The program in primitives of C, without a value that is computed twice or never used.
+    """Return the program in primitives of C, without a value that is computed twice or never used.
 
-    ``observe`` is told of what is lowered in its steps, each time a node is met.
+    ``observe`` is called for each lowered node in its steps, each time that the node is met.
     """
     taken = tuple(tensor.name for tensor in program.declared)
     steps, results = _simplify_steps(program.steps, program.results, taken, observe)
@@ -64,9 +65,9 @@ def simplify(program: Program, observe: Observer | None = None) -> Program:
     return replace(simplified, operations=(operations_before(program, MOST_TIMES * after), after))
 
 
-@lru_cache(maxsize=64)  # the same in every program
+@lru_cache(maxsize=64)  # updates are the same in every program
 def simplify_update(update: Update) -> Update:
-    """The update rule of an optimizer, in the same form."""
+    """Return the update rule of an optimizer, simplified like a program."""
     steps, results = _simplify_steps(update.steps, update.results, update.declared)
     return replace(update, steps=steps, results=results)
 
@@ -74,7 +75,7 @@ def simplify_update(update: Update) -> Update:
 def _simplify_steps(
     steps: tuple[Step, ...], results: tuple[Element, ...], taken: tuple[str, ...], observe: Observer | None = None
 ) -> tuple[tuple[Step, ...], tuple[Element, ...]]:
-    """The simplified steps, and the elements that hold the results in them."""
+    """Return the simplified steps, and the elements that hold the results in them."""
     known = Known()
     log_softmax: dict[Element, Step] = {}
 
@@ -121,7 +122,7 @@ def _simplify_steps(
 
 
 def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:
-    """x**5 = (x**2)**2*x and x**(-2) = (1/x)**2; squares and cubes are printed as products."""
+    """Return x**5 as (x**2)**2*x and x**(-2) as (1/x)**2; squares and cubes are printed as products."""
     if exponent < -1:
         return Pow(numbering.define(1 / base), -exponent)
     if exponent > 3:
@@ -131,7 +132,7 @@ def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:
 
 
 def _is_nonnegative(value: Expr, numbering: Numbering, signs: dict[Element, Symbol]) -> bool:
-    """Whether SymPy can tell, from the definitions of the elements in a value, that it is never negative.
+    """Return whether SymPy can tell from the definitions of the elements in a value that it is never negative.
 
     ``signs`` maps the element of each step to a symbol with its sign; new steps are added to it.
     """
@@ -145,10 +146,10 @@ def _is_nonnegative(value: Expr, numbering: Numbering, signs: dict[Element, Symb
 
 
 def _normalization(step: Step, name: str | None, numbering: Numbering) -> Element:
-    """Softmax and its relatives along the indices ``step.over``, in steps that they share.
+    """Return the value of softmax or a relative along the indices ``step.over``, in steps that they share.
 
-    With m = max(z), the exponentials e = exp(z - m) sum to 1 + r, where r is the sum of all but the largest. So
-    log(1 + r) keeps its digits, and so does 1 - p = r/(1 + r) of the largest.
+    With m = max(z), the exponentials e = exp(z - m) sum to 1 + r, where r is the sum of all but the largest. So log(1 +
+    r) keeps its digits, and so does 1 - p = r/(1 + r) of the largest.
     """
     indices = step.target.indices
     z = numbering.define(step.expression, None, indices)
@@ -157,7 +158,7 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
     e = numbering.define(decay(-below), None, indices)
     others = numbering.define(Piecewise((e, below < 0), (S.Zero, True)), operator="sum", over=step.over)
     largest = numbering.define(Piecewise((S.Zero, below < 0), (S.One, True)), operator="sum", over=step.over)
-    ties = numbering.define(largest - 1)  # a step of its own: in others + largest - 1 the small others would be lost
+    ties = numbering.define(largest - 1)  # a separate step: others + largest - 1 would lose the small others
     r = numbering.define(others + ties)
     value = _VALUES[step.operator or ""](below, e, r, numbering)
     return numbering.define(value, name, indices)
@@ -179,11 +180,11 @@ def _log_softmax(below: Element, e: Element, r: Element, numbering: Numbering) -
 _VALUES = {"softmax": _softmax, "softmax_complement": _softmax_complement, "log_softmax": _log_softmax}
 
 
-# --- what a program costs ----------------------------------------------------------------------------------------
+# --- the cost of a program ---------------------------------------------------------------------------------------
 
 
 def operations(program: Program) -> int:
-    """Operations for one sample: those of each step, times the number of values of its indices."""
+    """Return the operations for one sample: those of each step, times the number of values of its indices."""
     return sum(_cost(program, step) for step in program.steps)
 
 
@@ -191,8 +192,8 @@ def operations_before(program: Program, most: int) -> int:
     """Return the operations for one sample before it is simplified: those of the results written out as formulas.
 
     Formulas of a deep network would repeat each layer for every unit of the next one, those of windows and sequences
-    for every place. Numbers that nobody can use come of that. There, each step counts by itself, with its functions
-    written out. Of formulas with more than ``most`` operations it is 0: they are not told.
+    for every place. The resulting numbers would be useless. For these programs, each step counts separately, with its
+    functions written out. For formulas with more than ``most`` operations the result is 0, which means unknown.
     """
     count = 0 if program.moves else operations_written_out(program)
     if 0 < count <= most:
@@ -201,7 +202,7 @@ def operations_before(program: Program, most: int) -> int:
 
 
 def operations_written_out(program: Program) -> int:
-    """Operations for one sample if every result were evaluated from its formula, without shared values."""
+    """Return the operations for one sample if every result were evaluated from its formula, without shared values."""
     costs: dict[str, int] = {}
     for step in program.steps:
         inner = sum(costs.get(name, 0) * count for name, count in _occurrences(step.expression).items())
@@ -214,7 +215,7 @@ def operations_written_out(program: Program) -> int:
 
 
 def _cost(program: Program, step: Step, alone: bool = False) -> int:
-    """Operations of a step; ``alone``: with its functions written out, as if no other step had any of their parts."""
+    """Return the operations of a step; ``alone``: with its functions written out, without parts that steps share."""
     if alone and step.operator in NORMALIZATIONS:
         of_value = _operations_in(step.expression) + _cost_of_share(step.operator or "")
         return program.count(step.target.indices) * of_value
@@ -223,41 +224,41 @@ def _cost(program: Program, step: Step, alone: bool = False) -> int:
 
 
 def _cost_of_functions(expression: Expr) -> int:
-    """The operations of the functions in an expression in primitives, each of which otherwise counts as one."""
+    """Return the operations of the functions in an expression in primitives; otherwise each function counts as one."""
     functions = (node for node in preorder_traversal(expression) if isinstance(node, StableFunction))
     return sum(_cost_of_function(type(node), len(node.args)) - 1 for node in functions)
 
 
 def _cost_of_function(function: type[StableFunction], arguments: int) -> int:
-    """The operations of a function of numbers, in primitives."""
+    """Return the operations of a function of numbers, in primitives."""
     written = function.stable(*(Dummy(real=True) for _ in range(arguments)))
     return int(count_ops(written)) + _cost_of_functions(written)
 
 
 @lru_cache(maxsize=8)
 def _cost_of_share(operator: str) -> int:
-    """The operations of a softmax or its relatives, for each value."""
+    """Return the operations of a softmax or its relatives, for each value."""
     step = Step(Element("share", ("k",)), Element("z", ("k",)), operator, ("k",))
     steps, _ = _simplify_steps((step,), (step.target,), ("z",))
     return sum(_own_cost(each) for each in steps if each.indices)
 
 
 def _terms_over(program: Program, step: Step) -> tuple[str, ...]:
-    """The indices that number the terms of a step."""
+    """Return the indices that the terms of a step have."""
     return solve(step.where, step.over, program.sizes).free if step.where else step.over
 
 
 def _own_cost(step: Step) -> int:
-    """Operations of a step for one value of each index: those of the expression, and one if it is reduced."""
+    """Return the operations of a step for one value of each index: its expression, and one for a reduction."""
     return _operations_in(step.expression) + (1 if step.over else 0)
 
 
 @lru_cache(maxsize=100_000)
 def _operations_in(expression: Expr) -> int:
-    """Operations of an expression; those before and after ``simplify`` share most of theirs."""
+    """Return the operations of an expression; programs before and after ``simplify`` share most of theirs."""
     return int(count_ops(expression))
 
 
 def _occurrences(expression: Expr) -> Counter[str]:
-    """How often an expression reads each tensor."""
+    """Return how often an expression reads each tensor."""
     return Counter(node.tensor for node in preorder_traversal(expression) if isinstance(node, Element))

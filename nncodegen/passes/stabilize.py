@@ -1,8 +1,8 @@
 """describe -> **stabilize** -> differentiate: rewrites formulas that would overflow or lose digits as written.
 
-Neither a compiled formula nor its gradient may overflow or lose digits where its value is finite. The rules run
-before the reverse sweep, on whole formulas, because the derivative of ``1 - f`` no longer shows that f is a logistic
-function. They stand in ``rules/``, and are applied once, from the leaves to the root.
+Neither a compiled formula nor its gradient may overflow or lose digits where its value is finite. The rules run before
+the reverse sweep, on whole formulas, because the derivative of ``1 - f`` no longer shows that f is a logistic function.
+They are in ``rules/``, and are applied once, from the leaves to the root.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from nncodegen.passes.rules import RULES, Rule
 from nncodegen.passes.rules.factors import without_factors, without_terms
 
 Observer = Callable[[Rule, Expr, Expr], None]
-"""What is told of each rule that applies: the rule, the node before it and after it."""
+"""A function that is called for each rule that applies: with the rule, the node before it and after it."""
 
 
 def stabilize(program: Program) -> Program:
-    """The program with every formula in a form that neither overflows nor cancels needlessly."""
+    """Return the program with every formula in a form that neither overflows nor cancels needlessly."""
     forms = Forms()
     for step in program.steps:
         forms.of(step.expression)
@@ -35,7 +35,7 @@ def stabilize(program: Program) -> Program:
 class Rewriting:
     """A rule that has applied: the step where it met the node first, its name, its algebra, the node before and after.
 
-    What other rules make of the node afterwards are further rewritings.
+    If other rules rewrite the node afterwards, these are further rewritings.
     """
 
     step: Step
@@ -46,7 +46,7 @@ class Rewriting:
 
 
 def rewritings(program: Program) -> tuple[Rewriting, ...]:
-    """The rules that ``stabilize`` applies to a program, in the order in which they apply."""
+    """Return the rules that ``stabilize`` applies to a program, in the order in which they apply."""
     found: list[Rewriting] = []
     forms = Forms()
     for step in program.steps:
@@ -64,7 +64,7 @@ def rewritings(program: Program) -> tuple[Rewriting, ...]:
 
 
 def stable_form(node: Expr) -> Expr:
-    """The stable form of one expression."""
+    """Return the stable form of one expression."""
     forms = Forms()
     forms.of(node)
     return Forms(tuple(forms.recognized)).of(node)
@@ -74,10 +74,10 @@ class Forms:
     """The stable forms of expressions, each computed once.
 
     ``recognized`` are the sums, products and powers that a rule has rewritten. A value that occurs in several places
-    must be rewritten in all of them; otherwise the places would differ by rounding. But SymPy may hide it: in
+    must be rewritten everywhere; otherwise the places would differ by rounding. But SymPy may hide it: in
     ``sin(T)/T`` with T = p/q, the second T becomes the factors q and 1/p among others. So all formulas are rewritten
     twice. In the second pass, ``parts`` holds what the first one recognized, and sums and products that contain a part
-    are split into the part and the rest. ``observe`` is told of every rule that applies.
+    are split into the part and the rest. ``observe`` is called for every rule that applies.
     """
 
     def __init__(self, parts: tuple[Expr, ...] = (), observe: Observer | None = None) -> None:
@@ -88,7 +88,7 @@ class Forms:
         self._memo: dict[Expr, Expr] = {}
 
     def of(self, node: Expr) -> Expr:
-        """The stable form of an expression."""
+        """Return the stable form of an expression."""
         if node.is_Atom:
             return node
         if node not in self._memo:
@@ -104,19 +104,19 @@ class Forms:
                     self.observe(rule, result, rewritten)
                 if isinstance(node, Add | Mul | Pow):
                     self.recognized[node] = None
-                self._memo.setdefault(result, result)  # where the result contains the node itself
+                self._memo.setdefault(result, result)  # for a result that contains the node itself
                 return self.of(rewritten)
         return result
 
     def _taken_apart(self, node: Expr) -> Expr | None:
-        """A product or sum that contains a part, as rest*part**k or rest + k*part, with all of these in stable form."""
+        """Return a product or sum that contains a part as rest*part**k or rest + k*part, in stable form; else None."""
         if not isinstance(node, Add | Mul) or node in self._parts:
             return None
         for part in self._parts:
             if part in self._begun or isinstance(node, Add) != isinstance(part, Add):
                 continue
             k, rest = (without_terms if isinstance(node, Add) else without_factors)(node, part)
-            if k and not rest.is_number:  # else it is the part itself, times a number
+            if k and not rest.is_number:  # otherwise it is the part itself, times a number
                 self._begun.add(part)  # its stable form may contain the part again
                 found = self.of(part)
                 self._begun.remove(part)

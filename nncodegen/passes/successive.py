@@ -4,7 +4,7 @@ The derivatives of tanh are polynomials of tanh and of its first derivative, tho
 its complement; these are known. Others are differentiated one after the other, and written as products of factors where
 that takes fewer operations. Each is found once.
 
-A derivative that jumps, such as that of relu at 0, is no derivative to put into an equation: ``is_smooth`` tells it.
+An equation must not contain a derivative that jumps, such as that of relu at 0: ``is_smooth`` checks this.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ KNOWN: dict[type, Callable[[Expr], tuple[Expr, ...]]] = {tanh: _of_tanh, sigmoid
 
 @lru_cache(maxsize=1000)
 def successive(function: Expr, order: int) -> Expr:
-    """The derivative of a function of ``Z``, taken ``order`` times."""
+    """Return the derivative of a function of ``Z``, taken ``order`` times."""
     if order == 0:
         return function
     known = KNOWN[type(function)](Z) if type(function) in KNOWN and function.args == (Z,) else ()
@@ -62,7 +62,7 @@ def successive(function: Expr, order: int) -> Expr:
 
 @lru_cache(maxsize=1000)
 def is_smooth(function: Expr, order: int) -> bool:
-    """Whether a function of ``Z`` and its derivatives up to an order have no jumps, as far as can be told."""
+    """Return whether a function of ``Z`` and its derivatives up to an order have no jumps, as far as can be told."""
     written = function.replace(softsign, softsign.definition)
     if not written.has(sympy.Piecewise, Abs, sign, Max, Min, sympy.Heaviside):
         return True
@@ -80,7 +80,7 @@ def is_smooth(function: Expr, order: int) -> bool:
 
 
 def _differences(function: Expr) -> Iterator[Expr]:
-    """Expressions that are 0 where branches of a function meet."""
+    """Yield expressions that are 0 where branches of a function meet."""
     for node in preorder_traversal(function):
         if not node.has(Z):
             continue
@@ -93,7 +93,7 @@ def _differences(function: Expr) -> Iterator[Expr]:
 
 
 def _jumps(function: Expr, point: Expr) -> bool:
-    """Whether the values on both sides of a point differ."""
+    """Return whether the values on both sides of a point differ."""
     with mpmath.workdps(DIGITS):
         at = interpret(point, {}, True)
         left, right = (interpret(function, {Z: at + side * NEAR}, True) for side in (-1, 1))
@@ -101,7 +101,7 @@ def _jumps(function: Expr, point: Expr) -> bool:
 
 
 def _factored(expression: Expr) -> Expr:
-    """An expression as a product of factors, if it is a polynomial of functions, with tanh(z)**2 as 1 - sech2(z)."""
+    """Return an expression in factors, if it is a polynomial of functions, with tanh(z)**2 as 1 - sech2(z)."""
     calls = sorted((node for node in expression.atoms(Function) if node.has(Z)), key=count_ops)
     names = {call: Dummy() for call in calls}
     written = expression.xreplace(names)

@@ -1,14 +1,14 @@
 """Derivatives by inputs, written out: from ``u_xx[n] = Derivative(u[n], (x[n], 2))`` to steps without derivatives.
 
-Derivatives run forward, in the direction of the steps. What an order of a value needs of the values that it depends on
-follows from its step,
+Derivatives run forward, in the direction of the steps. The step of a value determines which derivatives of its operands
+are needed for a derivative of the value:
 
     v = f(u)           v_x = f'(u)*u_x         v_xx = f''(u)*u_x**2 + f'(u)*u_xx         (Faa di Bruno, any order)
     v = sum(i) W*u     v_x = sum(i) W*u_x      v_xx = sum(i) W*u_xx
 
-so that a layer is passed by one more product for each derivative, with the same weights, a window by one more window, a
-recurrence by one more recurrence. Only what is asked for is computed, and what it needs. Of a first layer the
-derivatives are its weights, or 0, and need no step.
+So a layer takes one more product for each derivative, with the same weights, a window one more window, a recurrence one
+more recurrence. Only the requested derivatives, and those that they need, are computed. The derivatives of a first
+layer are its weights, or 0, and need no step.
 
 A softmax is the exponential p = exp(z - L), where L depends on all z. As the derivatives of all p add up to 0,
 
@@ -18,7 +18,7 @@ A Laplacian, or another sum of second derivatives with constant factors, is carr
 
     v = f(u)           L v = f''(u)*(u_x**2 + u_y**2) + f'(u)*L u
 
-which in d dimensions takes d + 1 products a layer, not 2*d ("forward Laplacian"; Li et al., 2023). What comes out is an
+which in d dimensions takes d + 1 products a layer, not 2*d ("forward Laplacian"; Li et al., 2023). The result is an
 ordinary program, through which the reverse sweep runs as through any other.
 """
 
@@ -52,13 +52,13 @@ from nncodegen.passes.orders import Order, Sum, collected, label, structures
 from nncodegen.passes.successive import Z, is_smooth, successive
 
 NAME = "fields"
-"""What the program of derivatives and residuals is called."""
+"""The name of the program of derivatives and residuals."""
 
 ABOUT = "the outputs, their derivatives by inputs that the loss holds, and its terms before they are squared"
 
 
 def tangent(program: Program) -> Program:
-    """The program without derivatives by inputs. Raises ModelError where a step has none."""
+    """Return the program without derivatives by inputs. Raise ModelError where a step has none."""
     if not any(step.expression.has(Derivative) for step in program.steps):
         return program
     steps = _Tangents(program)
@@ -68,14 +68,14 @@ def tangent(program: Program) -> Program:
 
 
 def with_field_steps(program: Program) -> Program:
-    """The program without derivatives by inputs that has, besides, the steps that only its fields need."""
+    """Return the program without derivatives by inputs, with the additional steps that only its fields need."""
     return tangent(replace(program, steps=(*program.steps, *program.field_steps), field_steps=()))
 
 
 def fields(program: Program) -> Companion:
-    """The program of what a module tells of every sample besides the outputs."""
+    """Return the program of the values that a module returns for every sample in addition to the outputs."""
     weight = Element(program.weight.name, (SAMPLE,))
-    unread = Step(program.loss, weight, "sum", (SAMPLE,))  # what takes the place of the loss
+    unread = Step(program.loss, weight, "sum", (SAMPLE,))  # replaces the loss
     steps = (*needed(program.steps, program.fields), unread)
     derived = replace(program, steps=steps, outputs=program.fields, updates=(), labels=False, label_targets=())
     return Companion(NAME, ABOUT, derived)
@@ -94,10 +94,10 @@ class _Tangents:
         self._partials: dict[tuple[Expr, tuple[Element, ...]], Expr] = {}
         self._shares: dict[tuple[str, Order | Sum], tuple[Expr, Expr]] = {}
         self._normalized: dict[tuple[str, str], Element] = {}
-        self._waiting: list[tuple[int, Element, Order | Sum]] = []  # recurrences, by number, and what they read
+        self._waiting: list[tuple[int, Element, Order | Sum]] = []  # recurrences, by number, and their operands
 
     def add(self, step: Step) -> None:
-        """Adds a step of the program, after the steps of the derivatives in it."""
+        """Add a step of the program, after the steps of the derivatives in it."""
         if step.expression.has(Derivative):
             value = Add(*(factor * self.of(u, order) for factor, u, order in self._requests(step)))
             self._complete()
@@ -106,7 +106,7 @@ class _Tangents:
         self._defined[step.target.tensor] = step
 
     def _requests(self, step: Step) -> Iterator[tuple[Expr, Element, Order | Sum]]:
-        """(factor, what is differentiated, by what) for each derivative in a sum of them, or for the sum as a whole."""
+        """Yield (factor, element, order) for each derivative in a sum of derivatives, or for the sum as a whole."""
         found = []
         for term in Add.make_args(step.expression):
             factor, node = term.as_coeff_Mul()
@@ -121,7 +121,7 @@ class _Tangents:
             yield from found
 
     def of(self, element: Element, order: Order | Sum) -> Expr:
-        """A derivative of what an element holds: a number, or a number times an element."""
+        """Return a derivative of an element: a number, or a number times an element."""
         if element.tensor not in self._varying:
             return S.Zero
         if element.tensor in self._inputs:
@@ -135,7 +135,7 @@ class _Tangents:
         return renamed(self._derivatives[key], dict(zip(step.target.indices, element.indices, strict=True)))
 
     def _derived(self, step: Step, order: Order | Sum) -> Expr:
-        """The derivative of what a step defines."""
+        """Return the derivative of the target of a step."""
         name = f"{step.target.tensor}_{label(order)}"
         if step.operator in RECURRENCES:
             return self._recurrence(step, order, name)
@@ -152,7 +152,7 @@ class _Tangents:
         return self._held(step, collected(Add(*terms), order), name)
 
     def _check(self, step: Step) -> None:
-        """Raises ModelError where a step has no derivatives."""
+        """Raise ModelError where a step has no derivatives."""
         if any(equation.data and equation.data.tensor in self._varying for equation in step.where):
             raise ModelError(f"there are no derivatives by inputs of what an input selects, in: {step}")
         if step.operator == "max":
@@ -163,14 +163,14 @@ class _Tangents:
             raise ModelError(f"there are no derivatives by inputs of {step.operator}, in: {step}")
 
     def _recurrence(self, step: Step, order: Order | Sum, name: str) -> Element:
-        """The derivative of a recurrence: one of the derivative of what it reads, which depends on it in turn."""
+        """Return the derivative of a recurrence: a recurrence of the derivative of its operand, which depends on it."""
         target = Element(self._fresh(name), step.target.indices)
         self.steps.append(Step(target, target, step.operator, step.over))
         self._waiting.append((len(self.steps) - 1, step.operands[0], order))
         return target
 
     def _complete(self) -> None:
-        """Tells what the derivatives of recurrences read."""
+        """Complete the derivatives of recurrences with the elements that they read."""
         while self._waiting:
             number, operand, order = self._waiting.pop()
             value, target = self.of(operand, order), self.steps[number].target
@@ -181,7 +181,7 @@ class _Tangents:
             self.steps[number] = replace(self.steps[number], expression=value)
 
     def _normalization(self, step: Step, order: Order | Sum) -> Expr:
-        """The derivative of a softmax, of 1 minus it, or of its logarithm."""
+        """Return the derivative of a softmax, of 1 minus it, or of its logarithm."""
         logarithm, factor = self._share(step, order)
         if step.operator == "log_softmax":
             return logarithm
@@ -189,7 +189,7 @@ class _Tangents:
         return self._held(_plain(step), p * factor, f"{step.target.tensor}_{label(order)}")
 
     def _share(self, step: Step, order: Order | Sum) -> tuple[Expr, Expr]:
-        """Of p = softmax(z) = exp(z - L): the derivative of z - L, and what p is multiplied by in that of p."""
+        """Return, for p = softmax(z) = exp(z - L), the derivative of z - L, and the factor of p in that of p."""
         key = step.target.tensor, order
         if key not in self._shares:
             name, plain = f"{step.target.tensor}_{label(order)}", _plain(step)
@@ -202,7 +202,7 @@ class _Tangents:
             rest = self._held(plain, Add(*products), f"{name}_products")
             g = self._held(plain, self.of(z, order) + rest, f"{name}_g")
             factor: Expr = S.Zero
-            if g != 0:  # less its mean first, which changes nothing, but keeps the digits where a p is close to 1
+            if g != 0:  # subtracting the mean changes nothing, but keeps digits where a p is close to 1
                 mean, sums = f"{name}_mean", replace(step, operator="sum")
                 apart = self._held(plain, g - self._define(sums, p * g, mean), f"{name}_apart")
                 others = self._define(sums, p * apart, mean) - p * apart
@@ -211,7 +211,7 @@ class _Tangents:
         return self._shares[key]
 
     def _other(self, step: Step, operator: str) -> Element:
-        """What a step normalizes, or the same normalized by another operator."""
+        """Return the operand that a step normalizes, or its normalization by another operator."""
         if operator == step.operator:
             return step.target
         if not operator and isinstance(step.expression, Element):
@@ -229,7 +229,7 @@ class _Tangents:
         return self._normalized[key]
 
     def _partial(self, step: Step, arguments: tuple[Element, ...]) -> Expr:
-        """The derivative of the expression of a step by some of its elements, one after the other."""
+        """Return the derivative of the expression of a step by some of its elements, one after the other."""
         key = step.expression, tuple(sorted(arguments, key=str))
         if key not in self._partials:
             value = self._function(step, key[1]) if len({*step.operands}) == 1 else None
@@ -241,7 +241,7 @@ class _Tangents:
         return self._partials[key]
 
     def _function(self, step: Step, arguments: tuple[Element, ...]) -> Expr:
-        """The derivative of a function of one element."""
+        """Return the derivative of a function of one element."""
         (argument,) = step.operands
         function, order = step.expression.xreplace({argument: Z}), len(arguments)
         if argument.tensor not in self._inputs and not is_smooth(function, order):
@@ -252,7 +252,7 @@ class _Tangents:
         return successive(function, order).xreplace({Z: argument})
 
     def _held(self, step: Step, value: Expr, name: str) -> Expr:
-        """A value, held by an element under the indices of a step if it is not simple; of a sum, term by term."""
+        """Return a value, held by an element under the indices of a step if it is not simple; sums term by term."""
         if not (step.over or step.where):
             _, rest = value.as_coeff_Mul()
             return value if rest.is_Atom else self._define(step, value, name)
@@ -263,7 +263,7 @@ class _Tangents:
         return self._define(_plain(step), Add(*parts), name) if parts else S.Zero
 
     def _define(self, step: Step, value: Expr, name: str) -> Element:
-        """The element of a new step, with those of the indices that its value has."""
+        """Return the element of a new step, with those of the step's indices that its value has."""
         used = {index for element in elements(value) for index in element.indices}
         used |= {index for equation in step.where for index in equation.indices}
         target = Element(self._fresh(name), (i for i in step.indices if i in used and i not in step.over))
@@ -271,7 +271,7 @@ class _Tangents:
         return target
 
     def _fresh(self, name: str) -> str:
-        """The name, or a longer one that is free."""
+        """Return the name, with underscores appended while it is taken."""
         while name in self._taken:
             name += "_"
         self._taken.add(name)
@@ -279,17 +279,17 @@ class _Tangents:
 
 
 def _plain(step: Step) -> Step:
-    """A step without its sum: each of its terms."""
+    """Return a step without its sum: each of its terms."""
     whole = Element(step.target.tensor, step.indices)
     return replace(step, target=whole, operator=None, over=(), where=())
 
 
 def _varying(program: Program) -> set[str]:
-    """The names of the tensors that depend on inputs (used for membership only: a set has no fixed order)."""
+    """Return the names of the tensors that depend on inputs (used for membership only: a set has no fixed order)."""
     found = {tensor.name for tensor in program.inputs}
     for item in grouped(program.steps):
         own = steps_of(item)
-        for step in (*own, *own) if isinstance(item, Group) else own:  # twice around: then all of a group is known
+        for step in (*own, *own) if isinstance(item, Group) else own:  # twice: then all of a group are known
             if any(operand.tensor in found for operand in step.operands):
                 found.add(step.target.tensor)
     return found

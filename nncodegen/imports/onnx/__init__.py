@@ -1,4 +1,4 @@
-"""Networks in files of the format ONNX: what the files say, and how it becomes steps in index notation."""
+"""Reads networks from files of the format ONNX, and writes them as steps in index notation."""
 
 from nncodegen.imports.onnx.network import from_onnx
 

@@ -1,12 +1,13 @@
 """The axes of tensors as indices of the index notation.
 
-An axis consists of *segments* which follow each other, as those of a Concat; a segment is numbered by some indices,
-row by row, as an axis that a Reshape merged from several. At first, every axis of an input or of a weight is one index.
-Where a Slice, a Concat or a Reshape needs more of it, the *plan* says how its index is cut into segments, or split into
-several indices, and the graph is read again with that plan: all that the axis meets on its way is cut in the same way.
+An axis consists of *segments* which follow each other, as those of a Concat. The values of a segment are numbered by
+some indices in row-major order, as for an axis that a Reshape merged from several. At first, every axis of an input or
+of a weight is one index. If this is not enough for a Slice, a Concat or a Reshape, the *plan* says how the index is cut
+into segments, or split into several indices, and the graph is read again with that plan: every axis that meets this one
+is cut in the same way.
 
 A tensor is read under the indices that it is defined with. So indices of different tensors that meet become one index
-of the whole program, unless two of one tensor would.
+of the whole program, unless two indices of one tensor would become one.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ UNIT: Segments = ((),)
 """An axis of size one, which has no index."""
 
 SAMPLES: Segments = ((SAMPLE,),)
-"""The axis that numbers the samples."""
+"""The axis of the samples."""
 
 MOST_COLUMNS = 256
-"""The size up to which an axis is taken apart into single columns."""
+"""The size up to which an axis is cut into single columns."""
 
 MOST_REFINEMENTS = 200
-"""How often indices are refined at most."""
+"""The largest number of refinements of indices."""
 
 TOO_FINE = f"the graph takes an axis apart, or puts one together, in more than {MOST_COLUMNS} parts"
 
@@ -41,11 +42,11 @@ Plan = dict[str, tuple[bool, tuple[int, ...]]]
 
 
 class RefinedError(Exception):
-    """The plan has changed: the graph is to be read again."""
+    """The plan has changed: the graph must be read again."""
 
 
 class Axes:
-    """The indices of a graph that is being read."""
+    """The indices of a graph while it is read."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -58,7 +59,7 @@ class Axes:
     # --- segments ------------------------------------------------------------------------------------------------
 
     def segments(self, key: str, size: int) -> Segments:
-        """The segments of a new axis, by its name and size."""
+        """Return the segments of a new axis, by its name and size."""
         if size == 1:
             return UNIT
         if key not in self.plan:
@@ -69,7 +70,7 @@ class Axes:
         return tuple(segment for part in parts for segment in part) if cut else self.merged(parts)
 
     def copy_of(self, index: str) -> str:
-        """A new index of the same size. If it has to be refined, the first one is."""
+        """Return a new index of the same size. If the copy has to be refined, the original is."""
         self._count += 1
         copy = f"{index}'{self._count}"
         self.sizes[copy] = self.sizes[index]
@@ -77,15 +78,15 @@ class Axes:
         return copy
 
     def size(self, segment: Segment) -> int:
-        """The number of values in a segment; that of the samples counts as 1."""
+        """Return the number of values in a segment; the index of the samples counts as 1."""
         return math.prod(self.sizes.get(index, 1) for index in segment)
 
     def length(self, segments: Segments) -> int | None:
-        """The size of an axis; None for the samples, also where other axes are folded into that of them."""
+        """Return the size of an axis; None for that of the samples, also where other axes are merged with it."""
         return None if segments[0][:1] == (SAMPLE,) else sum(map(self.size, segments))
 
     def merged(self, axes: Sequence[Segments]) -> Segments:
-        """One axis in place of several that follow each other."""
+        """Return one axis in place of several that follow each other."""
         result = axes[0]
         for segments in axes[1:]:
             if len(segments) > 1:
@@ -98,7 +99,7 @@ class Axes:
     # --- refinements ---------------------------------------------------------------------------------------------
 
     def cut(self, segment: Segment, positions: Sequence[int]) -> NoReturn:
-        """Cuts a segment behind so many values, at several places."""
+        """Cut a segment at several positions, which are numbers of values."""
         inner = self.size(segment[1:])
         if any(position % inner for position in positions):
             self.into_columns(segment)
@@ -108,11 +109,11 @@ class Axes:
         self._refine(segment[0], True, tuple(end - start for start, end in zip((0, *ends), ends, strict=False)))
 
     def split(self, index: str, outer: int) -> NoReturn:
-        """Splits an index into two, the first of a size."""
+        """Split an index into two, the first of a given size."""
         self._refine(index, False, (outer, self.sizes[index] // outer))
 
     def into_columns(self, segment: Segment) -> NoReturn:
-        """Cuts the first index of a segment into single values."""
+        """Cut the first index of a segment into single values."""
         size = self.sizes[segment[0]]
         if size > MOST_COLUMNS:
             raise ModelError(TOO_FINE)
@@ -125,7 +126,7 @@ class Axes:
         raise RefinedError
 
     def same_segments(self, axes: Sequence[Segments]) -> None:
-        """Refines axes of one size until all have segments of the same sizes, made of indices of the same sizes."""
+        """Refine axes of one size until all have segments of the same sizes, made of indices of the same sizes."""
         ends = sorted({end for segments in axes for end in self._ends(segments)})
         for segments in axes:
             start = 0
@@ -145,17 +146,17 @@ class Axes:
         return ends
 
     def _same_indices(self, segments: Sequence[Segment]) -> None:
-        """The same for segments of one size."""
+        """Refine segments of one size until all are made of indices of the same sizes."""
         strides = {self.size(s[k:]) for s in segments for k in range(len(s) + 1)}
         for segment in segments:
             self._with_strides(segment, strides)
 
     def into_indices(self, segment: Segment, sizes: Sequence[int]) -> None:
-        """Splits the indices of a segment until it can be shared out among several axes of these sizes."""
+        """Split the indices of a segment until it can be divided among several axes of these sizes."""
         self._with_strides(segment, {math.prod(sizes[k:]) for k in range(len(sizes) + 1)})
 
     def _with_strides(self, segment: Segment, strides: set[int]) -> None:
-        """Splits the indices of a segment until each stride is that of an index."""
+        """Split the indices of a segment until each stride is that of an index."""
         own = {self.size(segment[k:]) for k in range(len(segment) + 1)}
         chain = sorted(own | strides)
         if any(large % small for small, large in pairwise(chain)):
@@ -169,19 +170,19 @@ class Axes:
     # --- one index for several -----------------------------------------------------------------------------------
 
     def find(self, index: str) -> str:
-        """The index that stands for all those that have become one with it."""
+        """Return the index that represents all indices united with this one."""
         while index in self._parents:
             index = self._parents[index]
         return index
 
     def together(self, indices: Iterable[str]) -> None:
-        """Notes that these are indices of one tensor, or of one step: they stay different."""
+        """Note that these are indices of one tensor, or of one step: they stay different."""
         self._count += 1
         for index in indices:
             self._groups.setdefault(self.find(index), set()).add(self._count)
 
     def unite(self, one: str, other: str) -> bool:
-        """Makes two indices one, unless a tensor has both. Returns whether they are one."""
+        """Make two indices one, unless a tensor has both. Return whether they are one."""
         one, other = self.find(one), self.find(other)
         if one == other:
             return True

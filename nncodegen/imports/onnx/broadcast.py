@@ -1,4 +1,4 @@
-"""Functions of several tensors, element by element: their axes meet, as in NumPy, and are one from then on."""
+"""Functions of several tensors, element by element: axes are broadcast as in NumPy, and then share their indices."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from nncodegen.ir.evaluate import interpret
 
 
 class Broadcasting(Steps):
-    """Steps that functions of elements add to."""
+    """The methods that write functions of elements as steps."""
 
     def elementwise(
         self, function: Callable[..., Expr], *values: Value, most: int = LONG, largest: int = MOST_SIZE
     ) -> Value:
-        """A function of the elements of tensors, whose axes are broadcast as in NumPy.
+        """Return a function of the elements of tensors, whose axes are broadcast as in NumPy.
 
-        Operands with more than ``most`` elements are computed before. ``largest`` is the size up to which the result is
-        allowed; one that is summed at once is never stored.
+        Operands with more than ``most`` elements are computed by earlier steps. ``largest`` is the size up to which the
+        result is allowed; a result that is summed at once is never stored.
         """
         values = tuple(self.short(value, most) for value in values)
         rank = max(len(value.axes) for value in values)
@@ -46,13 +46,13 @@ class Broadcasting(Steps):
         return self._checked(replace(result, blocks=blocks), largest)
 
     def padded(self, value: Value, rank: int) -> Value:
-        """The value with axes of size one in front, until it has so many."""
+        """Return the value with axes of size one in front, so that it has ``rank`` axes."""
         more = rank - len(value.axes)
         blocks = {((0,) * more + position): block for position, block in value.blocks.items()}
         return replace(value, axes=(UNIT,) * more + value.axes, blocks=blocks) if more else value
 
     def _folded(self, function: Callable[..., Expr], values: Sequence[Value]) -> Value:
-        """A function of numbers, as the number that it is in double precision."""
+        """Return a function of numbers as one number, computed in double precision."""
         symbols = [Element(f"operand{k}") for k in range(len(values))]
         numbers = [np.float64(float(block)) for value in values for block in value.blocks.values()]
         with np.errstate(all="ignore"):
@@ -60,7 +60,10 @@ class Broadcasting(Steps):
         return self.number(float(result), len(values[0].axes))
 
     def _origin(self, values: Sequence[Value]) -> dict[str, Any]:
-        """What the result of a function of values depends on, and what that tells of parameters."""
+        """Return what the result of a function depends on: inputs, trained parameters, and undecided ones.
+
+        Parameters that meet a trained one are noted as trained, those that meet only inputs as fixed.
+        """
         of_inputs, trained = any(v.of_inputs for v in values), any(v.trained for v in values)
         undecided = frozenset(name for value in values for name in value.undecided)
         if trained:
@@ -72,7 +75,7 @@ class Broadcasting(Steps):
         return {"of_inputs": of_inputs, "trained": trained, "undecided": undecided}
 
     def _met(self, values: Sequence[Value], but: int | None = None) -> tuple[Value, ...]:
-        """The values, under the same indices along all axes (``but`` one) that both have."""
+        """Return the values with common indices along all axes (except ``but``) that several have."""
         rank = len(values[0].axes)
         found = list(values)
         for axis in range(rank):
@@ -101,24 +104,24 @@ class Broadcasting(Steps):
         return tuple(found)
 
     def _unite_all(self, found: list[Value], wide: Sequence[int], axis: int) -> None:
-        """Brings those of some values that have an axis under one index along it."""
+        """Bring the values that have an axis to common indices along it."""
         first, *others = wide
         united = [self._united(found[first], found[k], axis) for k in others]
-        if None in united:  # as where a layer has as many inputs as a part of its own outputs: h R, with R [k, (4 k)]
+        if None in united:  # a layer may have the size of a part of its own outputs: h R, with R [k, (4 k)]
             found[first] = self._copied(found[first], axis)
             united = [self._one(found[first], found[k], axis) for k in others]
         for k, value in zip(others, united, strict=True):
             found[k] = value or found[k]
 
     def _one(self, value: Value, other: Value, axis: int) -> Value:
-        """As ``_united``, where that must be."""
+        """Return the result of ``_united``. Raise ModelError where it is None."""
         united = self._united(value, other, axis)
         if united is None:
             raise ModelError("a tensor meets its own transpose, which index notation has no name for")
         return united
 
     def _united(self, value: Value, other: Value, axis: int) -> Value | None:
-        """The other value, under the indices of the first along an axis, or a copy of it; None if neither can be."""
+        """Return ``other``, or a copy, under the indices of ``value`` along an axis; None if neither is possible."""
         for attempt in (other, None):
             other = attempt or self._copied(other, axis)
             pairs = [
@@ -131,7 +134,7 @@ class Broadcasting(Steps):
         return None
 
     def _repeated(self, values: Sequence[Value]) -> int | None:
-        """An axis of the result of a function with an index that stands in an axis before it as well."""
+        """Return an axis of the result of a function with an index that an earlier axis has, too; None if none has."""
         seen: set[str] = set()
         for axis in range(len(values[0].axes)):
             segments = next((value.axes[axis] for value in values if value.axes[axis] != UNIT), UNIT)
@@ -142,7 +145,7 @@ class Broadcasting(Steps):
         return None
 
     def _copied(self, value: Value, axis: int) -> Value:
-        """The same value under new indices along an axis: its product with the identity, as nothing else renames."""
+        """Return the value under new indices along an axis: its product with an identity matrix."""
         value = self.held(value, "t")
         new: dict[str, str] = {}
         for segment in value.axes[axis]:
@@ -155,7 +158,7 @@ class Broadcasting(Steps):
         for position, block in value.blocks.items():
             for index in value.axes[axis][position[axis]]:
                 if index not in _indices_of(block):
-                    continue  # it is the same everywhere
+                    continue  # it is constant along this index
                 indices = [new.get(i, i) if i == index else i for i in _indices_of(block)]
                 block = self.step("copy", indices, self._identity(new[index], index) * block, "sum", (index,))
             blocks[position] = block
@@ -164,7 +167,7 @@ class Broadcasting(Steps):
         return self._checked(replace(value, axes=axes, blocks=blocks))
 
     def _identity(self, new: str, index: str) -> Element:
-        """The identity matrix, a parameter that is never trained, under two indices."""
+        """Return the identity matrix under two indices, as a parameter that is never trained."""
         size = self.axes.sizes[index]
         if size > 1024:
             raise ModelError(f"the graph needs a copy of an axis of {size} values; that is done for 1024 at most")
@@ -177,7 +180,7 @@ class Broadcasting(Steps):
 
 
 def _at(value: Value, position: tuple[int, ...]) -> tuple[int, ...]:
-    """The block of a value that is broadcast to a position."""
+    """Return the position of the block that is broadcast to a position."""
     return tuple(0 if segments == UNIT else k for segments, k in zip(value.axes, position, strict=True))
 
 

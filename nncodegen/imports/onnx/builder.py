@@ -1,4 +1,4 @@
-"""What operators do with whole tensors: reductions, products, softmax; axes in another order, cut, and joined."""
+"""Operations on whole tensors: reductions, products, softmax; axes in another order, cut, and joined."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from nncodegen.ir.program import renamed
 
 
 class Builder(Broadcasting):
-    """Steps that grow while a graph is read."""
+    """The methods that write operations on whole tensors as steps, while a graph is read."""
 
     def reduce(self, operator: str, value: Value, axes: Iterable[int]) -> Value:
-        """The sum ("sum") or the largest ("max") along some axes, which then have size one."""
+        """Return the sum ("sum") or the maximum ("max") along some axes, which then have size one."""
         axes = tuple(axes)
         if any(self.axes.length(value.axes[axis]) is None for axis in axes):
             raise ModelError("the graph reduces the rows of a batch to one: a model computes row by row")
@@ -33,7 +33,7 @@ class Builder(Broadcasting):
         for position, block in value.blocks.items():
             place = tuple(0 if k in axes else p for k, p in enumerate(position))
             over = tuple(index for k in axes for index in value.axes[k][position[k]])
-            if over and block.is_number:  # as in the product with a state that begins with zeros
+            if over and block.is_number:  # such as the product with a state that begins with zeros
                 block = block * self.axes.size(over) if operator == "sum" else block
             elif over:
                 block = self.step("s", (i for i in value.indices(position) if i not in over), block, operator, over)
@@ -42,7 +42,7 @@ class Builder(Broadcasting):
         return self._checked(replace(value, axes=kept, blocks={p: join(*terms) for p, terms in parts.items()}))
 
     def product(self, a: Value, b: Value) -> Value:
-        """The product of matrices, as ``numpy.matmul``."""
+        """Return the product of matrices, as ``numpy.matmul``."""
         if not a.axes or not b.axes:
             raise ModelError("a product of matrices with a number has no meaning")
         rows, columns = len(a.axes) > 1, len(b.axes) > 1
@@ -62,7 +62,7 @@ class Builder(Broadcasting):
         return replace(total, summed=True, trained=total.trained or bool(both))
 
     def normalized(self, value: Value, axes: Sequence[int], logarithm: bool) -> Value:
-        """Softmax along some axes, or its logarithm."""
+        """Return the softmax along some axes, or its logarithm."""
         if any(self.axes.length(value.axes[axis]) is None for axis in axes):
             raise ModelError("the graph has a softmax over the rows of a batch: a model computes row by row")
         value = self.held(value, "z")
@@ -83,8 +83,8 @@ class Builder(Broadcasting):
     def shares(self, value: Value, total: Value) -> Value | None:
         """Return positive values divided by their sum along an axis as a softmax of their logarithms.
 
-        None unless ``total`` is such a sum, and the logarithms are known. A loss that takes the logarithm of the result
-        is then written without it, so that it is finite where values are too small for a division.
+        Return None unless ``total`` is such a sum, and the logarithms are known. A loss that takes the logarithm of the
+        result is then written without it, so that it is finite where values are too small for a division.
         """
         axes = [k for k, (one, all_) in enumerate(zip(total.axes, value.axes, strict=False)) if one != all_]
         if len(total.axes) != len(value.axes) or len(axes) != 1 or total.axes[axes[0]] != UNIT:
@@ -108,7 +108,10 @@ class Builder(Broadcasting):
         return self.normalized(replace(value, blocks=logarithms), axes, logarithm=False)
 
     def contracted(self, values: Sequence[Value], letters: Sequence[str], result: str) -> Value:
-        """Return the sum of products of values, whose axes have letters, over those that the result does not have."""
+        """Return the sum of products of values over the letters that ``result`` does not have.
+
+        ``letters`` has the letters of the axes of each value.
+        """
         every = "".join(dict.fromkeys("".join(letters)))
         order = (*result, *(letter for letter in every if letter not in result))
         aligned = []
@@ -134,7 +137,7 @@ class Builder(Broadcasting):
     # --- axes ----------------------------------------------------------------------------------------------------
 
     def expanded(self, value: Value, shape: Shape, name: str) -> Value:
-        """Return a value broadcast to a shape with which its own meets, as by ``numpy.broadcast_to``."""
+        """Return a value broadcast to a shape, as by ``numpy.broadcast_to``."""
         value = self.padded(value, max(len(shape), len(value.axes)))
         shape = (*((1,) * (len(value.axes) - len(shape))), *shape)
         blocks, axes = dict(value.blocks), list(value.axes)
@@ -149,7 +152,7 @@ class Builder(Broadcasting):
         return self._checked(replace(value, axes=tuple(axes), blocks=blocks))
 
     def at(self, value: Value, axis: int, place: int) -> Value:
-        """Return what stands at a place of an axis with one index, without that axis."""
+        """Return the values at a place of an axis with one index, without that axis."""
         ((index,),) = value.axes[axis]
         where = (Equation(index, (), place),)
         value = self.held(value, "t")
@@ -161,17 +164,17 @@ class Builder(Broadcasting):
         return replace(value, axes=(*value.axes[:axis], *value.axes[axis + 1 :]), blocks=blocks, summed=False)
 
     def whole(self, value: Value, axis: int, key: str) -> Value:
-        """Return the value with one index along an axis, or none where that has the size 1."""
+        """Return the value with one index along an axis, or no index if the axis has size 1."""
         if len(value.axes[axis]) == 1 and len(value.axes[axis][0]) < 2:
             return value
         size = self.axes.length(value.axes[axis]) or 1
         segments = self.axes.segments(key, size)
-        if segments != UNIT and (len(segments) > 1 or len(segments[0]) > 1):  # what other nodes cut it into
+        if segments != UNIT and (len(segments) > 1 or len(segments[0]) > 1):  # other nodes have cut it
             segments = self.axes.segments(f"{key} together", size)
         return self.together(value, axis, segments)
 
     def together(self, value: Value, axis: int, whole: Segments) -> Value:
-        """Return the value with this one index along an axis, or none where that has the size 1."""
+        """Return the value with the one index of ``whole`` along an axis, or no index if the axis has size 1."""
         segments = value.axes[axis]
         if whole in (UNIT, segments):
             return value
@@ -192,7 +195,7 @@ class Builder(Broadcasting):
         return self.held(replace(value, axes=axes, blocks=blocks), "x")
 
     def apart(self, value: Value, axis: int, segments: Segments) -> Value:
-        """Return the value, which has one index along an axis, with that cut into segments."""
+        """Return the value, which has one index along an axis, with this axis cut into segments."""
         if segments == value.axes[axis]:
             return value
         ((index,),) = value.axes[axis]
@@ -206,29 +209,29 @@ class Builder(Broadcasting):
         return replace(value, axes=(*value.axes[:axis], segments, *value.axes[axis + 1 :]), blocks=blocks)
 
     def place(self, index: str, segment: Sequence[str], start: int) -> Equation:
-        """Return that an index is the place of a segment's indices, behind those before it."""
+        """Return the equation of an index and the indices of a segment that begins at ``start``."""
         strides = [self.axes.size(tuple(segment[k + 1 :])) for k in range(len(segment))]
         return Equation(index, tuple(zip(segment, strides, strict=True)), start)
 
     def transposed(self, value: Value, order: Sequence[int]) -> Value:
-        """The axes in another order."""
+        """Return the value with its axes in another order."""
         blocks = {tuple(position[k] for k in order): block for position, block in value.blocks.items()}
         return replace(value, axes=tuple(value.axes[k] for k in order), blocks=blocks, summed=False)
 
     def inserted(self, value: Value, axis: int) -> Value:
-        """The value with an axis of size one before an axis."""
+        """Return the value with an axis of size one before an axis."""
         blocks = {(*position[:axis], 0, *position[axis:]): block for position, block in value.blocks.items()}
         return replace(value, axes=(*value.axes[:axis], UNIT, *value.axes[axis:]), blocks=blocks)
 
     def without(self, value: Value, axis: int) -> Value:
-        """The value without an axis, which has size one."""
+        """Return the value without an axis, which has size one."""
         if value.axes[axis] != UNIT:
             raise ModelError(f"an axis of size {self.shape(value)[axis]} cannot be left out")
         blocks = {(*position[:axis], *position[axis + 1 :]): block for position, block in value.blocks.items()}
         return replace(value, axes=(*value.axes[:axis], *value.axes[axis + 1 :]), blocks=blocks)
 
     def gathered(self, value: Value, axis: int, positions: Sequence[int]) -> Value:
-        """Some positions of an axis, in this order."""
+        """Return the values at some positions of an axis, in this order."""
         segments = value.axes[axis]
         length = self.axes.length(segments)
         if list(positions) == list(range(length or 0)):
@@ -250,7 +253,7 @@ class Builder(Broadcasting):
         return self._checked(replace(result, blocks=blocks))
 
     def _cut_into_runs(self, segments: Segments, positions: Sequence[int]) -> None:
-        """Cuts segments where positions that follow each other begin and end."""
+        """Cut segments where runs of consecutive positions begin and end."""
         steps = [k for k, (one, other) in enumerate(pairwise(positions), start=1) if other != one + 1]
         ends = {positions[k] for k in (0, *steps)} | {positions[k - 1] + 1 for k in (*steps, len(positions))}
         for k, segment in enumerate(segments):
@@ -260,7 +263,7 @@ class Builder(Broadcasting):
                 self.axes.cut(segment, inside)
 
     def _segment_at(self, segments: Segments, position: int) -> tuple[int, int]:
-        """The number of the segment with a position of the axis, and where that begins."""
+        """Return the number of the segment with a position of the axis, and the position where it begins."""
         for k in range(len(segments)):
             start, end = self._range(segments, k)
             if start <= position < end:
@@ -268,7 +271,7 @@ class Builder(Broadcasting):
         raise ModelError(f"the graph reads position {position} of an axis of size {self.axes.length(segments)}")
 
     def concatenated(self, values: Sequence[Value], axis: int) -> Value:
-        """Values one after the other along an axis."""
+        """Return values concatenated along an axis."""
         if any(self.axes.length(value.axes[axis]) is None for value in values):
             raise ModelError("the graph puts batches one after the other: a model computes row by row")
         shapes = {(*shape[:axis], *shape[axis + 1 :]) for shape in map(self.shape, values)}
@@ -286,12 +289,12 @@ class Builder(Broadcasting):
         return self._checked(Value(axes, blocks, **self._origin(values)))
 
     def reshaped(self, value: Value, shape: Shape) -> Value:
-        """The same values, row by row, in axes of other sizes. The samples stay the first axis."""
+        """Return the values, in row-major order, in axes of other sizes. The samples stay the first axis."""
         old = self.shape(value)
         if old == tuple(shape):
             return value
         if None in old[1:] and None in shape:
-            at = old.index(None)  # and what is before stays, too
+            at = old.index(None)  # and the axes before it stay, too
             others = [k for k in range(len(old)) if k != at]
             first = self.reshaped(self.transposed(value, (at, *others)), (None, *(n for n in shape if n is not None)))
             return self.transposed(first, (*range(1, at + 1), 0, *range(at + 1, len(shape))))
@@ -305,7 +308,7 @@ class Builder(Broadcasting):
         axis = 1 if None in old else 0
         sizes = [n for n in shape if n not in (None, 1)]
         while sizes:
-            group = [sizes.pop(0)]  # the least number of axes, before and after, that hold the same values
+            group = [sizes.pop(0)]  # the least number of axes, before and after, that hold equally many values
             while (length := self.axes.length(value.axes[axis])) != math.prod(group):
                 if (length or 0) < math.prod(group):
                     value = self.merged(value, axis)
@@ -319,9 +322,10 @@ class Builder(Broadcasting):
         return replace(value, summed=False)
 
     def folded(self, value: Value, kept: int) -> Value:
-        """The samples and all axes behind them but the last ``kept`` as one, row by row, as for a product of matrices.
+        """Return the value with the samples and all axes after them, except the last ``kept``, merged into one.
 
-        That is only for what is done to each row alone, until a Reshape tells the axes apart again (``unfolded``).
+        The order is row-major, as for a product of matrices. This is correct only for operations on single rows, until
+        a Reshape separates the axes again (``unfolded``).
         """
         while len(value.axes) > kept + 1:
             if len(value.axes[1]) > 1:
@@ -330,7 +334,7 @@ class Builder(Broadcasting):
         return replace(value, summed=False)
 
     def unfolded(self, value: Value) -> Value:
-        """The samples as an axis of their own, before one of what was folded into it."""
+        """Return the value with the samples as a separate axis, and the axes that were merged into it as one."""
         if not value.axes or value.axes[0] == SAMPLES or self.axes.length(value.axes[0]) is not None:
             return value
         ((_, *folded),) = value.axes[0]
@@ -338,7 +342,7 @@ class Builder(Broadcasting):
         return replace(value, axes=(SAMPLES, (tuple(folded),), *value.axes[1:]), blocks=blocks)
 
     def merged(self, value: Value, axis: int) -> Value:
-        """An axis and the next as one."""
+        """Return the value with an axis and the next merged into one."""
         first, second = value.axes[axis], value.axes[axis + 1]
         segments = self.axes.merged([first, second])
         blocks = {
@@ -347,7 +351,7 @@ class Builder(Broadcasting):
         return replace(value, axes=(*value.axes[:axis], segments, *value.axes[axis + 2 :]), blocks=blocks)
 
     def _split(self, value: Value, axis: int, sizes: Sequence[int]) -> Value:
-        """An axis as several of these sizes."""
+        """Return the value with an axis split into several of these sizes."""
         if len(sizes) == 1:
             return value
         segments = value.axes[axis]

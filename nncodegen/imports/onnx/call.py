@@ -1,4 +1,4 @@
-"""One node of a graph at work: its operands and attributes, checked as they are asked for."""
+"""One node of a graph while it is computed: its operands and attributes, checked when they are read."""
 
 from __future__ import annotations
 
@@ -18,61 +18,61 @@ from nncodegen.imports.onnx.file import Node
 from nncodegen.imports.onnx.values import Shape, Value, Weights
 
 SAMPLES_SIZE = -(2**40)
-"""Stands for the number of samples in a shape that the graph computes with."""
+"""Stands for the number of samples in a shape that the graph computes."""
 
 MOST_WHOLE = 2**16
-"""The most whole numbers that a node gives, as a shape or as positions."""
+"""The largest number of integers in the result of a node, such as a shape or positions."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """What a Loop counts with, or asks of that: one number, or truth, for each of its rounds."""
+    """The round counter of a Loop, or a result computed from it: one number, or truth value, for each round."""
 
     values: NDArray[Any]
 
 
 Operand = Value | Weights | NDArray[Any] | Clock | None
-"""A tensor, numbers of the file, whole numbers such as those of a shape, what a Loop counts with, or nothing."""
+"""A tensor, numbers of the file, integers such as those of a shape, the counter of a Loop, or nothing."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A node, what it reads, and what it is computed with."""
+    """A node, its operands, and the objects that it is computed with."""
 
     node: Node
     inputs: Sequence[Operand]
     builder: Builder
     opset: int
     batch: bool
-    """Whether the first axis of the inputs numbers the samples."""
+    """Whether the first axis of the inputs is that of the samples."""
     scope: Mapping[str, Operand]
-    """All that is known where the node stands, by name."""
+    """All operands that are known where the node stands, by name."""
     evaluate: Callable[[Sequence[Node], Sequence[str], dict[str, Operand]], None]
-    """Adds what nodes give to what is known, given the names of what is read of it in the end."""
+    """Computes nodes and adds their results to the known ones, given the names of those that are read in the end."""
 
     @property
     def attributes(self) -> Mapping[str, Any]:
-        """The attributes of the node."""
+        """Return the attributes of the node."""
         return self.node.attributes
 
     # --- attributes ----------------------------------------------------------------------------------------------
 
     def whole(self, name: str, default: int) -> int:
-        """A whole number."""
+        """Return an attribute that is an integer."""
         value = self.attributes.get(name, default)
         if not isinstance(value, int):
             raise ModelError(f"{self.node} has the attribute {name}, which is no whole number")
         return value
 
     def real(self, name: str, default: float) -> float:
-        """A finite number."""
+        """Return an attribute that is a finite number."""
         value = self.attributes.get(name, default)
         if not isinstance(value, int | float) or not np.isfinite(value):
             raise ModelError(f"{self.node} has the attribute {name}, which is no finite number")
         return float(value)
 
     def text(self, name: str, default: str) -> str:
-        """A text."""
+        """Return an attribute that is a text."""
         value = self.attributes.get(name, default)
         if isinstance(value, bytes):
             return value.decode("ascii", "replace")
@@ -81,14 +81,14 @@ class Call:
         return value
 
     def wholes(self, name: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
-        """Whole numbers. Raises ModelError where there are none and no default."""
+        """Return an attribute that is a list of integers. Raise ModelError if it is missing and has no default."""
         value = self.attributes.get(name, default)
         if not isinstance(value, tuple) or not all(isinstance(one, int) for one in value):
             raise ModelError(f"{self.node} lacks the attribute {name}, which is a list of whole numbers")
         return value
 
     def reals(self, name: str) -> NDArray[np.float64]:
-        """Finite numbers, perhaps none."""
+        """Return an attribute that is a list of finite numbers, perhaps empty."""
         value = self.attributes.get(name, ())
         if not isinstance(value, tuple) or not all(isinstance(one, int | float) for one in value):
             raise ModelError(f"{self.node} has the attribute {name}, which is no list of numbers")
@@ -98,7 +98,7 @@ class Call:
         return array
 
     def axis(self, axis: int, rank: int) -> int:
-        """The number of an axis, which may be counted from the end."""
+        """Return the number of an axis, which may be counted from the end."""
         if not -rank <= axis < rank:
             raise ModelError(f"{self.node} names axis {axis} of a tensor of {rank} axes")
         return axis % rank
@@ -107,7 +107,7 @@ class Call:
 
     @property
     def first(self) -> Value | Weights | NDArray[Any]:
-        """The first operand."""
+        """Return the first operand."""
         found = self.inputs[0] if self.inputs else None
         if isinstance(found, Clock):
             raise ModelError(f"{self.node} computes with the rounds of a Loop")
@@ -116,25 +116,25 @@ class Call:
         return found
 
     def given(self, k: int) -> bool:
-        """Whether there is an operand of this number."""
+        """Return whether the node has operand number k."""
         return k < len(self.inputs) and self.inputs[k] is not None
 
     def value(self, k: int, as_parameter: bool = False) -> Value:
-        """An operand as a tensor; a single number is a parameter only where it is asked for as one."""
+        """Return an operand as a tensor; a single number is a parameter only with ``as_parameter``."""
         found = self.as_real(k)
         if isinstance(found, Value):
             return found
         return self.weights_value(found, as_parameter)
 
     def weights_value(self, weights: Weights, as_parameter: bool = False) -> Value:
-        """Numbers of the file as a tensor."""
+        """Return numbers of the file as a tensor."""
         known = weights.name in self.builder.known
         if (known or (as_parameter and weights.array.ndim)) and np.isfinite(weights.array).all():
             return self.builder.parameter(weights.name, weights.array)
         return self.builder.constant(weights)
 
     def as_real(self, k: int) -> Value | Weights:
-        """An operand as real numbers: whole numbers of the file are such numbers as well."""
+        """Return an operand as real numbers; integers of the file are converted."""
         found = self.inputs[k] if k < len(self.inputs) else None
         if found is None:
             raise ModelError(f"{self.node} lacks its operand number {k + 1}")
@@ -151,30 +151,30 @@ class Call:
         return Weights(self.node.inputs[k], found.astype(np.float64))
 
     def integers(self, k: int, role: str) -> tuple[int, ...]:
-        """An operand as whole numbers that the file holds."""
+        """Return an operand as integers, which the file holds."""
         found = self.inputs[k] if k < len(self.inputs) else None
         if not isinstance(found, np.ndarray):
             raise ModelError(f"{self.node} takes {role} that are not in the file: nncodegen needs fixed shapes")
         return tuple(int(one) for one in found.ravel())
 
     def is_infinite(self, k: int) -> bool:
-        """Whether an operand is a single infinite number, as a bound that is none."""
+        """Return whether an operand is a single infinite number, which as a bound means none."""
         found = self.inputs[k]
         return isinstance(found, Weights) and found.array.size == 1 and bool(np.isinf(found.array).all())
 
     def scaled(self, value: Value, factor: float | Expr) -> Value:
-        """A tensor times a number."""
+        """Return a tensor times a number."""
         exact = number(factor) if isinstance(factor, float) else factor
         return value if exact == 1 else self.builder.elementwise(lambda z: exact * z, value)
 
     def with_axes(self, value: Value, axes: Sequence[int]) -> Value:
-        """The value with further axes of size one."""
+        """Return the value with further axes of size one at the end."""
         for _ in axes:
             value = self.builder.inserted(value, len(value.axes))
         return value
 
     def shape_to_reshape(self, wanted: Sequence[int], value: Value, keeps_zero: bool) -> tuple[int | None, ...]:
-        """The shape that a Reshape asks for: -1 and 0 resolved, None for the samples."""
+        """Return the shape that a Reshape asks for: -1 and 0 resolved, None for the samples."""
         old = self.builder.shape(value)
         if len(wanted) > 8:
             raise ModelError(f"{self.node} makes a tensor of {len(wanted)} axes; it may have 8 at most")
@@ -204,7 +204,7 @@ class Call:
         return (*result, *(count // known if n == -1 else n for n in sizes))
 
     def _around_samples(self, wanted: Sequence[int], old: Sequence[int | None], keeps_zero: bool) -> Shape:
-        """The same, where the samples are not the first axis: they stay where they are, and so does what is before."""
+        """Return the shape for a Reshape where the samples are not the first axis: axes up to the samples stay."""
         at = old.index(None)
         sizes = [self._size(n, old, k, keeps_zero) for k, n in enumerate(wanted)]
         before, behind = sizes[:at], sizes[at + 1 :]

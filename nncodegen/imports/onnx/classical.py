@@ -20,7 +20,7 @@ from nncodegen.ir.functions import sigmoid, softplus
 
 
 def _scaler(call: Call) -> Value:
-    """(x - offset)*scale, which are no parameters that are trained."""
+    """Return (x - offset)*scale. offset and scale are not trained."""
     x = call.value(0)
     columns = call.builder.shape(x)[-1] if x.axes else 1
     name = call.node.name or call.node.outputs[0]
@@ -34,7 +34,7 @@ def _scaler(call: Call) -> Value:
 
 
 def _linear(call: Call, outputs: int) -> Value:
-    """X times the coefficients, plus the intercepts, if there are any."""
+    """Return x times the coefficients, plus the intercepts, if the node has any."""
     x = call.value(0)
     if len(x.axes) != 2:
         raise ModelError(f"{call.node} takes a matrix, not a tensor of {len(x.axes)} axes")
@@ -55,12 +55,12 @@ def _linear(call: Call, outputs: int) -> Value:
 
 
 def _transformed(call: Call, scores: Value, opposite: bool = False) -> Value:
-    """The scores after ``post_transform``; those of two classes may be ``opposite`` numbers."""
+    """Return the scores after ``post_transform``; those of two classes may be ``opposite`` numbers."""
     kind = call.text("post_transform", "NONE")
     if kind == "NONE":
         return scores
     if kind == "LOGISTIC" and opposite:
-        # Their sigmoids sum to 1: as shares, they do so also while they are trained.
+        # The sigmoids of opposite scores sum to 1; as shares of their sum, they do so during training as well.
         return call.builder.normalized(call.builder.elementwise(lambda z: -softplus(-z), scores), [1], logarithm=False)
     if kind == "LOGISTIC":
         return call.builder.elementwise(sigmoid, scores, most=1)
@@ -77,7 +77,7 @@ def _regressor(call: Call) -> Value:
 
 
 def _classifier(call: Call) -> list[Any]:
-    """Labels, which are left out, and scores or probabilities of all classes."""
+    """Return None for the labels, which are left out, and the scores or probabilities of all classes."""
     labels = [call.attributes.get(name, ()) for name in ("classlabels_ints", "classlabels_strings")]
     classes = max((len(one) for one in labels if isinstance(one, tuple)), default=0)
     coefficients, intercepts = call.reals("coefficients"), call.reals("intercepts")
@@ -90,7 +90,7 @@ def _classifier(call: Call) -> list[Any]:
 
 
 def _normalizer(call: Call) -> Value:
-    """Each row divided by its norm; a row of zeros stays one."""
+    """Return each row divided by its norm; a row of zeros stays one."""
     x = call.builder.held(call.value(0), "t")
     kind, axis = call.text("norm", "MAX"), len(x.axes) - 1
     powers: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -117,4 +117,4 @@ CLASSICAL: dict[str, Callable[[Call], Any]] = {
     "ai.onnx.ml.Scaler": _scaler,
     "ai.onnx.ml.ZipMap": lambda call: call.first,  # probabilities stay columns, in the order of the classes
 }
-"""Every operator of ai.onnx.ml that is read."""
+"""Every operator of ai.onnx.ml that nncodegen reads."""

@@ -1,7 +1,7 @@
 """Reads weights that lie in files beside an ONNX file, as torch.onnx writes them.
 
 The ONNX file names these files, and may come from anywhere. So they are looked for in its folder alone, by names that
-cannot leave it, and no more is read than a tensor of the shape that it says takes.
+cannot leave it, and only the bytes that the declared shape of a tensor takes are read.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ MOST_BYTES = 512 * 2**20
 
 
 class Beside:
-    """The files beside an ONNX file, in its folder; None where the graph came without one."""
+    """The files beside an ONNX file, in its folder, which is None for a graph without a path."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._left = MOST_BYTES
 
     def read(self, tensor: Any, size: int, role: str) -> bytes:
-        """Return the bytes of an external tensor, which has this size. Raises ModelError, OSError."""
+        """Return the bytes of an external tensor, which has this size. Raise ModelError, OSError."""
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
         if self._folder is None:
@@ -55,7 +55,7 @@ class Beside:
         return content
 
     def _path(self, location: str, role: str) -> Path:
-        """Return the path of a file in the folder. Raises ModelError for one that leaves it, also by a link."""
+        """Return the path of a file in the folder. Raise ModelError for one that leaves it, also by a link."""
         posix, windows = PurePosixPath(location), PureWindowsPath(location)
         outside = windows.drive or windows.root or ".." in posix.parts or ".." in windows.parts or "\\" in location
         if not posix.parts or outside or not location.isprintable():
@@ -74,7 +74,7 @@ class Beside:
 
 
 def _whole(value: str | None, key: str, role: str) -> int | None:
-    """Read a number of bytes, which a file gives as a text. Raises ModelError."""
+    """Read a number of bytes, which a file gives as a text. Raise ModelError."""
     if value is None:
         return None
     if not (value.isascii() and value.isdecimal() and len(value) < 19):
@@ -83,7 +83,7 @@ def _whole(value: str | None, key: str, role: str) -> int | None:
 
 
 def _opened(path: Path, role: str) -> Any:
-    """Open a regular file. Raises ModelError for anything else."""
+    """Open a regular file. Raise ModelError for anything else."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
                          | getattr(os, "O_NONBLOCK", 0))  # fmt: skip

@@ -1,7 +1,7 @@
-"""Reads files of the format ONNX as plain data. They may come from anywhere: nothing in them is taken on trust.
+"""Reads files of the format ONNX as plain data. They may come from anywhere: nothing in them is trusted.
 
-Paths in a file lead nowhere but to weights in its own folder, nothing is evaluated, and nothing is made that is much
-larger than the files.
+The only paths in a file that are followed are those of weights in its own folder. Nothing is evaluated, and nothing is
+made that is much larger than the files.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ MOST_NODES, MOST_RANK, MOST_SIZE, LONGEST_NAME = 5_000, 8, 2**24, 300
 """Upper bounds for the nodes of a graph, the axes of a tensor, the values of one, and the length of a name."""
 
 PRODUCER, NOT_TRAINED = "nncodegen", "not trained"
-"""Who wrote a file of ours, and the text that comes there with a constant which no training may change."""
+"""The producer name of a file that nncodegen wrote, and the note in such files on constants that are not trained."""
 
 OPSETS = range(7, 29)
-"""The versions of ai.onnx whose operators mean what they are taken for here."""
+"""The versions of ai.onnx whose operators have the meaning that is assumed here."""
 
 FLOATS = ("float32", "float64", "float16")
 """The types of numbers that are real numbers here."""
 
 SHORT = "bfloat16, whose numbers have 8 binary digits: convert the network to float32 before it is exported"
-"""What is said of a type that is not read, as its networks compute with rounding that no other type has."""
+"""The message on a type that is not read, as its networks compute with rounding that no other type has."""
 
 Size = int | str | None
-"""The size of an axis: a number, a name, or nothing that is known."""
+"""The size of an axis: a number, a name, or None if it is not known."""
 
 
 @dataclass(frozen=True)
 class Body:
-    """The graph of one step of a Scan or Loop: its nodes in their order, its constants, and the names of its ends."""
+    """The graph of one step of a Scan or Loop: its nodes in their order, its constants, its inputs and outputs."""
 
     nodes: tuple[Node, ...]
     constants: Mapping[str, NDArray[Any]]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     captured: tuple[str, ...]
-    """What its nodes read from outside."""
+    """The names that its nodes read from outside."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """An operator at work: the names of what it reads ("" for what is left out) and of what it gives."""
+    """One use of an operator: the names of its operands ("" for one that is left out) and of its results."""
 
     domain: str
     operator: str
@@ -63,18 +63,18 @@ class Node:
 
     @property
     def body(self) -> Body | None:
-        """The graph within the node, of a Scan or Loop."""
+        """Return the graph within the node, of a Scan or Loop."""
         found = self.attributes.get("body")
         return found if isinstance(found, Body) else None
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The names of all that it reads, also within its body."""
+        """Return the names of all tensors that the node reads, also within its body."""
         return self.inputs if self.body is None else (*self.inputs, *self.body.captured)
 
     @property
     def kind(self) -> str:
-        """The operator, with its domain unless that is ai.onnx."""
+        """Return the operator, with its domain unless that is ai.onnx."""
         return f"{self.domain}.{self.operator}" if self.domain else self.operator
 
     def __str__(self) -> str:
@@ -101,17 +101,20 @@ class File:
     outputs: tuple[Declared, ...]
     opset: int
     producers: Mapping[str, Node] = field(default_factory=dict)
-    """The node that gives each name."""
+    """The node that defines each name."""
     ours: bool = False
     """Whether nncodegen wrote the file."""
     fixed: frozenset[str] = frozenset()
-    """The names of constants that are known not to be trained, as the file says."""
+    """The names of constants that are not trained, according to the file."""
     trained: frozenset[str] = frozenset()
-    """The names of constants that are known to be parameters, of which a file of ours says nothing else."""
+    """The names of constants that are known to be parameters: in a file of nncodegen, all that are not ``fixed``."""
 
 
 def read(source: Any) -> File:
-    """The graph in a file (its path), in bytes, or in an onnx.ModelProto. Raises ModelError, OSError, ImportError."""
+    """Return the graph in a file (its path), in bytes, or in an onnx.ModelProto.
+
+    Raise ModelError, OSError, ImportError.
+    """
     model, beside = _parsed(source)
     graph = model.graph
     _check_size(graph)
@@ -135,7 +138,7 @@ def read(source: Any) -> File:
 
 
 def _check_size(graph: Any) -> None:
-    """Raise ModelError for a graph that is too large, or has what is not read."""
+    """Raise ModelError for a graph that is too large, or has sparse initializers."""
     if len(graph.node) > MOST_NODES:
         raise ModelError(f"the ONNX file has {len(graph.node)} nodes; nncodegen reads {MOST_NODES} at most")
     if graph.sparse_initializer:
@@ -173,7 +176,10 @@ def _body(graph: Any, role: str, beside: Beside) -> Body:
 
 
 def _producers(nodes: Iterable[Node], known: Container[str]) -> dict[str, Node]:
-    """Return the node that gives each name, where others are known. Raises ModelError for one with two meanings."""
+    """Return the node that defines each name. Raise ModelError for a name with two definitions, or with none.
+
+    ``known`` are the names that are defined otherwise.
+    """
     producers: dict[str, Node] = {}
     for node in nodes:
         for name in filter(None, node.outputs):
@@ -188,7 +194,7 @@ def _producers(nodes: Iterable[Node], known: Container[str]) -> dict[str, Node]:
 
 
 def _sorted(nodes: Iterable[Node], producers: Mapping[str, Node]) -> tuple[Node, ...]:
-    """Sort the nodes, each after those that it reads, else in their order. Raises ModelError for a circle of nodes."""
+    """Sort the nodes, each after those that it reads, else in their order. Raise ModelError for a circle of nodes."""
     order: dict[int, Node] = {}
     entered: set[int] = set()
     for first in nodes:
@@ -234,7 +240,7 @@ def _parsed(source: Any) -> tuple[Any, Beside]:
 
 
 def _opset(imports: Iterable[Any]) -> int:
-    """The version of ai.onnx."""
+    """Return the version of ai.onnx. Raise ModelError for an unknown one."""
     versions = [one.version for one in imports if one.domain in ("", "ai.onnx")]
     version = max(versions, default=OPSETS[0])
     if version not in OPSETS:
@@ -246,7 +252,7 @@ def _opset(imports: Iterable[Any]) -> int:
 
 
 def _name(name: Any, role: str) -> str:
-    """A name. Raises ModelError unless it can be read and shown: what is no UTF-8, protobuf may give as bytes."""
+    """Return a name. Raise ModelError unless it can be read and shown; protobuf may give invalid UTF-8 as bytes."""
     if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
         raise ModelError(f"the ONNX file calls {role} {name[:40]!a}...: a name is a line of text, and shorter")
     return name
@@ -267,7 +273,7 @@ def _node(node: Any, beside: Beside) -> Node:
 
 
 def _attribute(attribute: Any, role: str, beside: Beside) -> Any:
-    """The value of an attribute; an ellipsis for what no operator here has, as a graph within the graph."""
+    """Return the value of an attribute; an ellipsis for a kind that no operator here has, such as another graph."""
     import onnx  # noqa: PLC0415 (an extra)
 
     kind = onnx.AttributeProto
@@ -313,7 +319,7 @@ ITEM_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 
 
 
 def _type(number: int) -> str:
-    """The name of a type of numbers, such as "float32"; "?" for others."""
+    """Return the name of a type of numbers, such as "float32"; "?" for others."""
     import onnx  # noqa: PLC0415 (an extra)
 
     names = {
@@ -325,12 +331,12 @@ def _type(number: int) -> str:
 
 
 def type_of(number: Any) -> str:
-    """The name of the type that an operator such as Cast asks for."""
+    """Return the name of the type that an operator such as Cast asks for."""
     return _type(number) if isinstance(number, int) else "?"
 
 
 def array_of(tensor: Any, role: str, beside: Beside) -> NDArray[Any]:
-    """The values of a tensor, in the file or beside it. Raises ModelError unless they are as many as its shape says."""
+    """Return the values of a tensor, in the file or beside it. Raise ModelError unless they fit its shape."""
     from onnx import TensorProto, numpy_helper  # noqa: PLC0415 (an extra)
 
     kind, shape = _type(tensor.data_type), tuple(tensor.dims)
@@ -341,7 +347,7 @@ def array_of(tensor: Any, role: str, beside: Beside) -> NDArray[Any]:
     if len(shape) > MOST_RANK or any(size < 0 for size in shape) or math.prod(shape) > MOST_SIZE:
         raise ModelError(f"{role} has the shape {_shown(shape)}; it may have {MOST_SIZE:,} values at most")
     if kind == "str":
-        return np.empty(0, dtype=object)  # only labels of classes are texts, and these are not computed with
+        return np.empty(0, dtype=object)  # only labels of classes are texts, and no operator here computes with these
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         size = math.prod(shape) * ITEM_BYTES[kind]
         tensor = TensorProto(dims=shape, data_type=tensor.data_type, raw_data=beside.read(tensor, size, role))

@@ -1,4 +1,4 @@
-"""What is left to do when a graph has been read: outputs, indices that became one, names, and what nothing reads."""
+"""The last steps after a graph has been read: outputs, united indices, final names; unread parts are removed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nncodegen.ir import RECURRENCES, SAMPLE, Element, Step, Tensor, elements, n
 from nncodegen.ir.functions import sigmoid
 
 Rename = Mapping[str, tuple[str, ...]]
-"""By the name of an index: the indices that take its place, perhaps none."""
+"""By the name of an index: the indices that replace it, perhaps none."""
 
 
 class Finished(NamedTuple):
@@ -30,7 +30,7 @@ class Finished(NamedTuple):
     steps: tuple[Step, ...]
     outputs: tuple[Output, ...]
     extents: tuple[tuple[str, int], ...]
-    """The sizes of indices that belong together by equations."""
+    """The sizes of indices that occur in equations, recurrences or added axes, which follow from no tensor."""
 
 
 def finished(
@@ -40,7 +40,7 @@ def finished(
     fixed: Container[str],
     frozen: Sequence[str],
 ) -> Finished:
-    """The steps that the outputs need, their inputs and parameters, in the indices of the whole program."""
+    """Return the steps that the outputs need, their inputs and parameters, in the indices of the whole program."""
     outputs = [output for name, value in values for output in _outputs(builder, name, value)]
     read_by_outputs = [element for output in outputs for element in (output.element, *elements(output.formula))]
     steps = needed(tuple(builder.steps), read_by_outputs)
@@ -78,12 +78,12 @@ def finished(
 
 
 def _repeats(step: Step) -> bool:
-    """Return whether the target of a step has an index that nothing in it has, along which all values are equal."""
+    """Return whether the target of a step has an index that no operand has; its values are equal along this index."""
     return not set(step.target.indices) <= {index for element in step.operands for index in element.indices}
 
 
 def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
-    """The blocks of an output, in the order of its columns; each is a step of its own."""
+    """Return the blocks of an output, in the order of its columns; each is defined by a separate step."""
     if not value.of_inputs:
         raise ModelError(f"the output {name!r} of the ONNX file does not depend on its inputs")
     axes = value.axes
@@ -91,7 +91,7 @@ def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
         raise ModelError(f"the output {name!r} of the ONNX file has the samples on another axis than its first")
     if builder.unfolded(value) is not value:
         raise ModelError(f"the output {name!r} of the ONNX file has several rows for each sample")
-    builder.axes.merged([segments for segments in axes if segments != SAMPLES] or [((),)])  # else columns are mixed
+    builder.axes.merged([segments for segments in axes if segments != SAMPLES] or [((),)])  # else columns mix
     logarithms = {step.target: step for step in builder.steps if step.operator == "log_softmax"}
     probabilities = {
         step.target: step.expression
@@ -107,7 +107,7 @@ def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
             element = builder.step(name, indices, formula, own=True)
         else:
             element = builder.step(name, indices, z.expression, "softmax", z.over, own=True)
-        # A loss is written with what a probability is made of: the logarithm of 1 - sigmoid(z) is finite for all z.
+        # In a loss, a probability is replaced by its formula: the logarithm of 1 - sigmoid(z) is finite for all z.
         outputs.append(Output(element, formula.xreplace(probabilities)))
     return outputs
 
@@ -120,9 +120,9 @@ def _parameters(
     fixed: Container[str],
     frozen: Sequence[str],
 ) -> tuple[Tensor, ...]:
-    """The parameters that are read: those of the file in its order, then others.
+    """Return the parameters that are read: those of the file in its order, then others.
 
-    The file says itself which are ``fixed``, the caller which are ``frozen``.
+    The file itself says which are ``fixed``, the caller which are ``frozen``.
     """
     frozen = (frozen,) if isinstance(frozen, str) else frozen
     places = {name: place for place, name in enumerate(in_file)}
@@ -133,7 +133,7 @@ def _parameters(
             known = ", ".join(one.name for one in there)
             raise ModelError(f"frozen names {name!r}, which is no parameter; there are: {known}")
     undecided = not any(one.name in builder.trained and one.name not in fixed for one in there)
-    # Then nothing but scaling is there to train.
+    # If ``undecided``, only parameters that scale the inputs could be trained, so they are.
     tensors = []
     for one in there:
         prepares = one.name in builder.fixed and one.name not in builder.trained
@@ -150,9 +150,10 @@ def _parameters(
 
 
 def _with_columns(builder: Builder, steps: Sequence[Step], pieces: dict[str, tuple[str, ...]]) -> tuple[Step, ...]:
-    """The steps, with the index of size one that a matrix of one row or column has in its product.
+    """Return the steps with an index of size one for matrices of one row or column in their products.
 
-    Blocks of a product are compiled for matrices; a layer with one unit is one as well. Changes ``pieces``.
+    Blocks of a product are compiled for matrices, and a layer with one unit is such a matrix as well. ``pieces`` is
+    changed.
     """
     shapes = {piece: one.array.shape for one in builder.parameters.values() for piece, _, _ in one.pieces}
     readers = Counter(element.tensor for step in steps for element in step.operands)
@@ -182,7 +183,7 @@ def _indices(indices: Iterable[str], rename: Rename) -> tuple[str, ...]:
 
 
 def _renamed(steps: Iterable[Step], outputs: Iterable[Output], rename: Rename) -> tuple[tuple[Step, ...], list[Output]]:
-    """Steps and outputs under other indices."""
+    """Return steps and outputs under other indices."""
 
     def at(element: Element) -> Element:
         return Element(element.tensor, _indices(element.indices, rename))
@@ -201,7 +202,7 @@ def _renamed(steps: Iterable[Step], outputs: Iterable[Output], rename: Rename) -
 
 
 def _fused(shapes: Sequence[tuple[str, ...]], steps: Sequence[Step]) -> list[tuple[str, ...]]:
-    """Groups of indices that stand everywhere side by side, in one order: each group may be one index."""
+    """Return groups of indices that are adjacent everywhere, in one order: each group may become one index."""
     after: dict[str, dict[str | None, None]] = {}
     before: dict[str, dict[str | None, None]] = {}
     found = [*shapes, *(e.indices for step in steps for e in (step.target, *step.operands)), *(s.over for s in steps)]
@@ -226,7 +227,7 @@ def _fused(shapes: Sequence[tuple[str, ...]], steps: Sequence[Step]) -> list[tup
 
 
 def _letters(indices: Iterable[str]) -> dict[str, str]:
-    """Short names for indices, in the order in which they occur; n is reserved for the samples."""
+    """Return short names for indices, in the order in which they occur; n is reserved for the samples."""
     letters = "ijklmopqrstuvwxyz"
     found = list(dict.fromkeys(indices))
     return {index: letters[k] if k < len(letters) else f"i{k}" for k, index in enumerate(found)}

@@ -1,4 +1,4 @@
-"""From a file of the format ONNX to a network: ``from_onnx``."""
+"""Reads a file of the format ONNX as a network: ``from_onnx``."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from nncodegen.ir import Step, verify
 from nncodegen.ir.functions import sigmoid
 
 MOST_READINGS = 20_000
-"""How often nodes are read at most, as a graph is read again where its axes have to be refined."""
+"""The largest number of times that nodes are read; a graph is read again where its axes have to be refined."""
 
 KNOWN = {**OPERATORS, **CLASSICAL}
-"""Every operator that is read."""
+"""Every operator that nncodegen reads."""
 
 
 def from_onnx(
@@ -47,20 +47,21 @@ def from_onnx(
     batch: bool | None = None,
     constants: Mapping[str, ArrayLike] | None = None,
 ) -> Graph:
-    """The network in a file of the format ONNX (its path), in its bytes, or in an onnx.ModelProto.
+    """Return the network in a file of the format ONNX (its path), in its bytes, or in an onnx.ModelProto.
 
-    Parameters are the weights of the file, by their names there and in its order, and start with its values, so that
-    the network predicts what the file does. What is done to the inputs before the first layer, as scaling, is kept, and
-    so are the parameters named in ``frozen``: they are not trained. Inputs are the columns of X, one tensor after the
-    other; outputs those of the graph that are real numbers, or the tensors named in ``outputs``; labels are left out.
+    Parameters are the weights of the file, with the names and in the order of the file, and start with its values, so
+    that the network predicts what the file does. Operations on the inputs before the first layer, such as scaling, are
+    kept, and so are the parameters named in ``frozen``: they are not trained. Inputs are the columns of X, one tensor
+    after the other; outputs those of the graph that are real numbers, or the tensors named in ``outputs``; labels are
+    left out.
 
     The loss is by default "categorical_crossentropy" for a softmax and for probabilities of two classes, "nll" for a
     log-softmax, "binary_crossentropy" for a sigmoid, else "mse". Where the first axis of the inputs has a size above
-    one, ``batch`` says whether it numbers the samples (True) or belongs to each of them (False). ``constants`` are the
-    values of inputs that are none, by name, as the mean of a Normalization in a file of tf2onnx.
+    one, ``batch`` says whether it is that of the samples (True) or belongs to each of them (False). ``constants`` are
+    the values of inputs that are constants, by name, such as the mean of a Normalization in a file of tf2onnx.
 
-    Raises ModelError for a file that is damaged or holds what cannot be compiled, with all its unknown operators;
-    ImportError without the package onnx, OSError.
+    Raise ModelError for a file that is damaged or cannot be compiled, with all its unknown operators; ImportError
+    without the package onnx, OSError.
     """
     with bounded("the ONNX file"):
         found = translated(source, outputs, frozen, batch, constants)
@@ -81,7 +82,7 @@ def translated(
     batch: bool | None = None,
     constants: Mapping[str, ArrayLike] | None = None,
 ) -> Finished:
-    """The inputs, parameters, steps and outputs of a file: see ``from_onnx``."""
+    """Return the inputs, parameters, steps and outputs of a file; ``from_onnx`` documents the arguments."""
     file = read(source)
     file = _with_constants(file, constants) if constants else file
     wanted = _wanted(file, outputs)
@@ -97,7 +98,7 @@ def translated(
 
 
 def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
-    """Return the file with the values of some inputs. Raises ModelError for others, and for shapes that do not fit."""
+    """Return the file with the values of some inputs. Raise ModelError for others, and for shapes that do not fit."""
     inputs = {one.name: one for one in file.inputs}
     found = dict(file.constants)
     for name, value in given.items():
@@ -119,11 +120,11 @@ def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
     return replace(file, constants=found, inputs=tuple(one for one in file.inputs if one.name not in given))
 
 
-# --- what of the graph is read -----------------------------------------------------------------------------------
+# --- the parts of the graph that are read ------------------------------------------------------------------------
 
 
 def _wanted(file: File, outputs: Sequence[str] | None) -> tuple[str, ...]:
-    """The names of the tensors that are the outputs."""
+    """Return the names of the tensors that are the outputs."""
     if outputs is not None:
         names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
         for name in names:
@@ -139,12 +140,12 @@ def _wanted(file: File, outputs: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _is_real(file: File, output: Declared) -> bool:
-    """Whether an output is real numbers: those of a ZipMap are, in the form of dictionaries."""
+    """Return whether an output is real numbers: those of a ZipMap are, in the form of dictionaries."""
     return output.type in FLOATS or file.producers[output.name].kind == "ai.onnx.ml.ZipMap"
 
 
 def _needed(file: File, wanted: Sequence[str]) -> tuple[Node, ...]:
-    """The nodes that the outputs depend on, in their order."""
+    """Return the nodes that the outputs depend on, in their order."""
     needed, names = [], set(wanted)
     for node in reversed(file.nodes):
         if names & set(node.outputs):
@@ -154,7 +155,7 @@ def _needed(file: File, wanted: Sequence[str]) -> tuple[Node, ...]:
 
 
 def _check_operators(nodes: Sequence[Node]) -> None:
-    """Raises ModelError with all operators that are not known."""
+    """Raise ModelError with all operators that are not known."""
     every = [*nodes, *(inner for node in nodes if node.body for inner in node.body.nodes)]
     unknown = sorted({node.kind for node in every if node.kind not in KNOWN})
     if unknown:
@@ -165,7 +166,7 @@ def _check_operators(nodes: Sequence[Node]) -> None:
 
 
 def _input_shapes(file: File, batch: bool | None) -> dict[str, Shape]:
-    """The shape of each input; None stands for the samples."""
+    """Return the shape of each input; None stands for the samples."""
     shapes: dict[str, Shape] = {}
     for one in file.inputs:
         if one.type == "bfloat16":
@@ -201,7 +202,7 @@ def _input_shapes(file: File, batch: bool | None) -> dict[str, Shape]:
 def _traced(
     file: File, nodes: Sequence[Node], shapes: dict[str, Shape], plan: Plan, wanted: Sequence[str]
 ) -> tuple[Builder, list[tuple[str, Value]]]:
-    """The steps of the nodes, and the outputs. Raises RefinedError where the plan has to grow."""
+    """Return the steps of the nodes, and the outputs. Raise RefinedError where the plan has to grow."""
     builder = Builder(plan, (*file.constants, *shapes, *wanted), file.ours)
     builder.trained |= file.trained
     builder.known |= file.trained
@@ -232,7 +233,7 @@ def _traced(
 
 
 def _results(call: Call) -> Sequence[Operand]:
-    """Compute what a node gives. Raises ModelError, which names the node."""
+    """Compute the results of a node. Raise ModelError, which names the node."""
     node = call.node
     try:
         counts = any(isinstance(one, Clock) for one in call.inputs) and node.kind not in ("Gather", "Loop")
@@ -248,7 +249,7 @@ def _results(call: Call) -> Sequence[Operand]:
 
 
 def _usual_loss(outputs: Sequence[Output], steps: Sequence[Step]) -> str:
-    """The loss that belongs to what the network ends with."""
+    """Return the usual loss for the last operation of the network."""
     formulas = [output.formula for output in outputs]
     logarithms = {step.target for step in steps if step.operator == "log_softmax"}
     heads = {_head(formula, logarithms) for formula in formulas}

@@ -1,4 +1,4 @@
-"""The operators of ai.onnx that are read, each as a function of the values that it takes.
+"""The operators of ai.onnx that are read, each as a function of its operands.
 
 https://onnx.ai/onnx/operators defines them. To add one, add an entry to a table.
 """
@@ -41,10 +41,10 @@ from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, sigmoid, silu, s
 Function = Callable[[Call], Any]
 
 LARGEST_EXPONENT = 64
-"""Exponents beyond it are no integers here, as powers are multiplied out."""
+"""The largest absolute value of an exponent, as powers are multiplied out."""
 
 MOST_LETTERS = 12
-"""The most letters in the equation of an Einsum."""
+"""The largest number of letters in the equation of an Einsum."""
 
 UNARY: dict[str, Callable[..., Expr]] = {
     **{record.onnx: record.function for record in RECORDS if record.onnx and record.arguments == "x"},
@@ -100,7 +100,7 @@ def _arithmetic(function: Callable[[Any, Any], Expr]) -> Function:
 
 
 def _mul(call: Call) -> Any:
-    """A product; that of whole numbers, as the size of two axes that become one, is a whole number."""
+    """Return a product; a product of integers, such as the size of two axes that become one, is an integer."""
     pair = list(call.inputs)
     if len(pair) != 2 or not all(isinstance(one, np.ndarray) for one in pair):
         return _arithmetic(lambda p, q: p * q)(call)
@@ -113,7 +113,7 @@ def _mul(call: Call) -> Any:
 
 
 def _add(call: Call) -> Value:
-    """A sum; what is added to a product of matrices is its bias, also where it is a single number."""
+    """Return a sum; a number that is added to a product of matrices is its bias, even if it is a single one."""
     a, b = (
         call.value(k, as_parameter=isinstance(other, Value) and other.summed and call.builder.shape(other)[-1:] == (1,))
         for k, other in enumerate(reversed((call.as_real(0), call.as_real(1))))
@@ -122,7 +122,7 @@ def _add(call: Call) -> Value:
 
 
 def _div(call: Call) -> Value:
-    """Divide; the quotient of values and their sum is a softmax, as of the classes in a file of scikit-learn."""
+    """Divide; values divided by their sum are a softmax, as for the classes in a file of scikit-learn."""
     p, q = call.value(0), call.value(1)
     if p.whole and q.whole:
         raise ModelError(f"{call.node} divides whole numbers, which would be rounded: nncodegen does not round")
@@ -138,7 +138,7 @@ def _variadic(join: Callable[..., Expr]) -> Function:
 
 
 def _truth(condition: Callable[[Any, Any], Any]) -> Function:
-    """A comparison: 1 where it holds, else 0."""
+    """Return the operator of a comparison: 1 where it holds, else 0."""
 
     def function(p: Any, q: Any) -> Expr:
         return Piecewise((S.One, condition(p, q)), (S.Zero, True))
@@ -163,7 +163,7 @@ def _pow(call: Call) -> Value:
     if abs(b) > LARGEST_EXPONENT:
         raise ModelError(f"{call.node} has the exponent {b}; it may be from -{LARGEST_EXPONENT} to {LARGEST_EXPONENT}")
     base = call.value(0)
-    base = base if base.is_number else call.builder.held(base, "t")  # else numbers in it would be raised, too
+    base = base if base.is_number else call.builder.held(base, "t")  # otherwise numbers in it would be raised, too
     return call.builder.elementwise(lambda u, b: Sqrt(u) if b == S.Half else u**b, base, exponent)
 
 
@@ -229,7 +229,7 @@ def _einsum(call: Call) -> Value:
 
 
 def _global_pool(operator: str) -> Function:
-    """Return the operator that makes one value of each channel of (N, channels, ...)."""
+    """Return the operator that reduces (N, channels, ...) to one value for each channel."""
 
     def pooled(call: Call) -> Value:
         value = call.value(0)
@@ -244,7 +244,7 @@ def _global_pool(operator: str) -> Function:
 
 
 def _batch_normalization(call: Call) -> Value:
-    """At rest, an affine function of each channel: (x - mean)/sqrt(variance + epsilon)*scale + bias."""
+    """Return the affine function of each channel in predictions: (x - mean)/sqrt(variance + epsilon)*scale + bias."""
     if call.whole("training_mode", 0):
         raise ModelError(f"{call.node} is in training mode: export the network in evaluation mode")
     x = call.value(0)
@@ -289,7 +289,7 @@ def _softmax(logarithm: bool) -> Function:
 
 
 def _reduce(operator: str, before: Any = None, after: Any = None, mean: bool = False, since: int = 18) -> Function:
-    """A reduction; ``since`` is the version from which the axes are an input."""
+    """Return the operator of a reduction; ``since`` is the version from which the axes are an input."""
 
     def reduced(call: Call) -> Value:
         value = call.value(0)
@@ -317,9 +317,10 @@ def _reduce(operator: str, before: Any = None, after: Any = None, mean: bool = F
 
 
 def _cast(call: Call) -> Any:
-    """A real number stays what it is, as bool 0 or 1.
+    """Convert: real numbers stay as they are, and to bool they become 0 or 1.
 
-    Integers would be rounded, but for inputs that are positions: these are integers, or an error where they are used.
+    Real numbers are not converted to integers, which would round them, except inputs that are positions: these are
+    integers, or an error where they are used.
     """
     kind, value = type_of(call.attributes.get("to")), call.first
     if kind == "bfloat16":
@@ -382,4 +383,4 @@ OPERATORS: dict[str, Function] = {
     "Loop": loop,
     "Scan": scan,
 }
-"""Every operator of ai.onnx that is read."""
+"""Every operator of ai.onnx that nncodegen reads."""

@@ -1,7 +1,7 @@
-"""The operators RNN, LSTM and GRU, as steps that recur: see ``ir.recurrence``.
+"""The operators RNN, LSTM and GRU, as steps with a recurrence: see ``ir.recurrence``.
 
-The axis of time is one index in these. Where other nodes cut that axis, as one that takes the last step, the parts of
-what is read are put together before, and the results are cut in the same way behind it.
+The axis of time is one index in these. Where other nodes cut that axis, such as one that takes the last step, the parts
+of the operands are joined before the layer, and the results are cut in the same way after it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from nncodegen.ir.functions import relu, sigmoid, tanh
 
 GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 ACTIVATIONS = {"RNN": ("Tanh",), "LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh")}
-"""The usual ones, for one direction."""
+"""The default activations for one direction."""
 
 
 def recurrent(kind: str) -> Callable[[Call], list[Value]]:
-    """The operator of a kind: the outputs of all steps (T, directions, N, units), and the final states."""
+    """Return the operator of a kind: the outputs of all steps (T, directions, N, units), and the final states."""
 
     def operator(call: Call) -> list[Value]:
         x = _sequence(call)
@@ -46,7 +46,7 @@ def recurrent(kind: str) -> Callable[[Call], list[Value]]:
 
 
 def _sequence(call: Call) -> Value:
-    """The first operand, (T, N, features)."""
+    """Return the first operand, (T, N, features)."""
     x = call.builder.held(call.value(0), "x")
     if call.whole("layout", 0) or len(x.axes) != 3 or x.axes[1] != SAMPLES or SAMPLES in (x.axes[0], x.axes[2]):
         raise ModelError(f"{call.node} takes a tensor of the shape (steps, samples, features)")
@@ -54,7 +54,7 @@ def _sequence(call: Call) -> Value:
 
 
 def _checked(call: Call, kind: str, sides: int) -> str:
-    """The activation of an RNN. Raises ModelError for what is not computed here."""
+    """Return the activation of an RNN. Raise ModelError for options that are not supported."""
     if call.given(4) or (kind == "LSTM" and call.given(7)):
         raise ModelError(f"{call.node} has {'peepholes' if call.given(7) else 'lengths of its sequences'}")
     if "clip" in call.attributes or call.whole("input_forget", 0):
@@ -80,7 +80,7 @@ class _Layer:
     activation: str
 
     def results(self, x: Value) -> list[Value]:
-        """The outputs (T, N, units), and the final states (N, units)."""
+        """Return the outputs (T, N, units), and the final states (N, units)."""
         builder = self.builder
         W, R = (self._weights(k) for k in (1, 2))
         self.units = R.axes[-2:]
@@ -103,13 +103,13 @@ class _Layer:
 
     @property
     def builder(self) -> Builder:
-        """Where the steps grow."""
+        """Return the builder, to which the steps are added."""
         return self.call.builder
 
     # --- weights -------------------------------------------------------------------------------------------------
 
     def _array(self, k: int) -> tuple[str, NDArray[Any]]:
-        """The name and the values of a weight of this direction."""
+        """Return the name and the values of a weight of this direction."""
         found = self.call.as_real(k)
         axes = 2 if k == 3 else 3
         if not isinstance(found, Weights) or found.array.ndim != axes or len(found.array) <= self.side:
@@ -120,7 +120,7 @@ class _Layer:
         return name, found.array[self.side]
 
     def _parameter(self, name: str, array: NDArray[Any]) -> Value:
-        """Rows of all gates as a parameter, (gates, units, ...); of one gate without that axis."""
+        """Return rows of all gates as a parameter, (gates, units, ...); for one gate without that axis."""
         gates = GATES[self.kind]
         if len(array) % gates or not array.size:
             raise ModelError(f"{self.call.node} has weights of {len(array)} rows for {gates} gates")
@@ -133,7 +133,7 @@ class _Layer:
         return self._parameter(*self._array(k))
 
     def _biases(self) -> list[Value]:
-        """The sum of both biases; for a GRU that resets behind its product, each of them."""
+        """Return the sum of both biases; for a GRU that resets after its product, each of them."""
         if not self.call.given(3):
             return []
         name, array = self._array(3)
@@ -150,7 +150,7 @@ class _Layer:
         return {"h": self._do({"Relu": relu, "Tanh": tanh}[self.activation], z)}
 
     def _lstm(self, inputs: Value, R: Value, h_in: Value, h_out: Value) -> dict[str, Value]:
-        """The gates are i, o, f, c in this order."""
+        """Return the states h and c after one step. The gates are i, o, f, c in this order."""
         _, c_0 = self._before("c", 6, self.units)
         z = self._sum(inputs, _product(self.builder, R, h_in), *self._biases())
         i, o, f = (self._do(sigmoid, self._gate(z, k)) for k in (0, 1, 2))
@@ -159,7 +159,7 @@ class _Layer:
         return {"h": self._do(lambda o, c: o * tanh(c), o, c), "c": c}
 
     def _gru(self, inputs: Value, R: Value, h_in: Value, h_out: Value) -> dict[str, Value]:
-        """The gates are z, r, h in this order."""
+        """Return the state after one step. The gates are z, r, h in this order."""
         products, biases = _product(self.builder, R, h_in), self._biases()
         after = bool(self.call.whole("linear_before_reset", 0))
         s = self._sum(inputs, *biases[:1])
@@ -182,7 +182,7 @@ class _Layer:
         return self.builder.held(self.builder.elementwise(lambda *z: sum(z), *values), "z")
 
     def _gate(self, z: Value, number: int) -> Value:
-        """One gate of (T, N, gates, units)."""
+        """Return one gate of (T, N, gates, units)."""
         ((gate,),) = z.axes[2]
         blocks: dict[tuple[int, ...], Any] = {
             (p[0], p[1], p[3]): self.builder.step(
@@ -195,11 +195,11 @@ class _Layer:
     # --- states --------------------------------------------------------------------------------------------------
 
     def _read(self, element: Any, segment: Sequence[str]) -> Element:
-        """A state under other indices of its units."""
+        """Return a state under other indices of its units."""
         return Element(element.tensor, (*element.indices[: len(element.indices) - len(segment)], *segment))
 
     def _before(self, letter: str, k: int, units: Sequence[Segments]) -> tuple[Value, Value]:
-        """A state of the step before: under the indices that sums run over, and under those of the result."""
+        """Return a state of the step before: under the indices that sums run over, and under those of the result."""
         builder, (out, inner) = self.builder, units
         start = self._start(k)
         self.names[letter] = [builder.fresh(letter) for _ in out]
@@ -224,7 +224,7 @@ class _Layer:
         return replace(value, axes=(self.t, SAMPLES, inner), blocks=moved), value
 
     def _start(self, k: int) -> Value | None:
-        """An initial state (N, units) of this direction; None for zeros."""
+        """Return an initial state (N, units) of this direction; None for zeros."""
         if not self.call.given(k):
             return None
         value = self.call.value(k)
@@ -237,7 +237,7 @@ class _Layer:
         return self.builder.held(self.builder.without(value, 0), "start")
 
     def _defined(self, letter: str, value: Value) -> Value:
-        """The state, by the steps whose names were promised."""
+        """Define a state by steps, under the names that were reserved for it."""
         builder, blocks = self.builder, dict(value.blocks)
         for p, segment in enumerate(self.units[0]):
             target = Element(self.names[letter][p], (SAMPLE, *self.t[0], *segment))
@@ -248,7 +248,7 @@ class _Layer:
         return replace(value, axes=(self.t, SAMPLES, self.units[0]), blocks=blocks)
 
     def _final(self, state: Value) -> Value:
-        """The state as the last step leaves it."""
+        """Return the state after the last step."""
         time = tuple(self.t[0])
         where = (Equation(time[0], (), 0 if self.backwards else self.T - 1),) if time else ()
         blocks: dict[tuple[int, ...], Any] = {
@@ -260,7 +260,7 @@ class _Layer:
 
 
 def _product(builder: Builder, weights: Value, x: Value) -> Value:
-    """The sums over the last axis of weights times x, (T, N, ...)."""
+    """Return the sums over the last axis of weights times x, (T, N, ...)."""
     for _ in weights.axes[:-1]:
         x = builder.inserted(x, 2)
     terms = builder.elementwise(Mul, weights, x)

@@ -1,6 +1,6 @@
-"""The operators Scan and Loop, as steps that recur: see ``ir.recurrence``.
+"""The operators Scan and Loop, as steps with a recurrence: see ``ir.recurrence``.
 
-The body is read once, for all times: what it reads and gives has the index of time, but no axis for it.
+The body is read once, for all times: its operands and results have the index of time, but no axis for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COUNTED: dict[str, tuple[Callable[..., Any], int]] = {
     "GreaterOrEqual": (np.greater_equal, 2), "Less": (np.less, 2), "LessOrEqual": (np.less_equal, 2),
     "Mul": (np.multiply, 2), "Not": (np.logical_not, 1), "Or": (np.logical_or, 2), "Sub": (np.subtract, 2),
 }  # fmt: skip
-"""What may be done with the numbers of rounds: the function, and how many operands it has."""
+"""Functions of the numbers of rounds that are supported, each with its number of operands."""
 
 
 def scan(call: Call) -> list[Operand]:
@@ -52,7 +52,7 @@ def scan(call: Call) -> list[Operand]:
 def loop(call: Call) -> list[Operand]:
     """Return the final states of a Loop with a fixed number of rounds, and the outputs of all rounds.
 
-    States that are whole numbers count the rounds; those that the body hands on as they are stay what they are.
+    States that are integers count the rounds; those that the body returns unchanged keep their values.
     """
     body, trips = call.node.body, call.inputs[0] if call.inputs else None
     count = len(call.inputs) - 2
@@ -114,7 +114,7 @@ def _goes_on(condition: Operand) -> bool:
 
 
 def counted(call: Call) -> Clock:
-    """Compute what a node makes of the numbers of rounds, and of other numbers."""
+    """Compute the result of a node from numbers of rounds, and other constants."""
     function, count = COUNTED.get(call.node.kind, (None, 0))
     operands = []
     for given in call.inputs[:count]:
@@ -131,23 +131,23 @@ def counted(call: Call) -> Clock:
 
 
 class Rounds:
-    """The time of a Scan or Loop: its index, while its body is read, and its segments as other nodes see them."""
+    """The time of a Scan or Loop: its index, while its body is read, and its segments for other nodes."""
 
     def __init__(self, call: Call, count: int) -> None:
         self._call, self.count = call, count
         key, axes = call.node.name or call.node.outputs[0], call.builder.axes
         self._segments = self.whole = axes.segments(f"{key}:steps", count)
-        if self.whole != UNIT and (len(self.whole) > 1 or len(self.whole[0]) > 1):  # what other nodes cut it into
+        if self.whole != UNIT and (len(self.whole) > 1 or len(self.whole[0]) > 1):  # other nodes have cut it
             self.whole = axes.segments(f"{key}:steps together", count)
 
     def now(self, value: Value) -> Value:
-        """Return what stands at this time along the first axis, which is then only in what the blocks read."""
+        """Return the values at this time: the first axis is removed, but its index stays in the blocks."""
         builder = self._call.builder
         held = builder.together(builder.held(value, "x"), 0, self.whole)
         return builder.without(replace(held, axes=(UNIT, *held.axes[1:])), 0)
 
     def at(self, value: Value, places: NDArray[Any]) -> Value:
-        """Return what stands at a place of the first axis that each round chooses."""
+        """Return the values at a place of the first axis that each round chooses."""
         builder = self._call.builder
         if not value.axes:
             raise ModelError(f"{self._call.node} takes what belongs to each round out of a single number")
@@ -157,7 +157,7 @@ class Rounds:
         return self.now(value)
 
     def run(self, body: Body, given: Sequence[Operand]) -> dict[str, Operand]:
-        """Read the body; all that is known in it then, by name."""
+        """Read the body, and return everything that is then known in it, by name."""
         builder = self._call.builder
         known: dict[str, Operand] = dict(self._call.scope)
         known |= {name: as_operand(name, array) for name, array in body.constants.items()}
@@ -174,7 +174,7 @@ class Rounds:
         return known
 
     def result(self, found: Operand, name: str) -> Value:
-        """Return what the body gives. Raises ModelError for what it does not compute."""
+        """Return a result of the body. Raise ModelError for one that the body does not compute."""
         if isinstance(found, Value):
             return found
         raise ModelError(f"{self._call.node} gives {name!r}, which its body does not compute")
@@ -187,7 +187,7 @@ class Rounds:
 
 
 def _backwards(call: Call, inputs: int, outputs: int) -> bool:
-    """Return whether time runs backwards. Raises ModelError for axes but the first, and both ways at once."""
+    """Return whether time runs backwards. Raise ModelError for axes but the first, and both ways at once."""
     axes = {*call.wholes("scan_input_axes", ()), *call.wholes("scan_output_axes", ())} - {0}
     ways = {
         *call.wholes("scan_input_directions", (0,) * inputs), *call.wholes("scan_output_directions", (0,) * outputs)
@@ -198,10 +198,10 @@ def _backwards(call: Call, inputs: int, outputs: int) -> bool:
 
 
 class _States:
-    """The states of a Scan: what the time before has left of them, and what this time makes of them.
+    """The states of a Scan: their values after the time before, and after this time.
 
-    A recurrence reads a state under the indices that it is defined with, which are known when the body has been read:
-    its steps are put in then, before those of the body.
+    A recurrence reads a state under the indices that it is defined with, which are known only after the body has been
+    read. Then its steps are inserted before those of the body.
     """
 
     def __init__(self, call: Call, starts: Sequence[Value], time: Rounds, backwards: bool) -> None:
@@ -214,7 +214,7 @@ class _States:
         self.before = [self._before(*one) for one in zip(self._starts, self._names, strict=True)]
 
     def _before(self, start: Value, names: dict[tuple[int, ...], str]) -> Value:
-        """Return a state as the time before has left it, or as it begins."""
+        """Return a state after the time before, or the initial one."""
         if not self._time:  # a single step
             return start
         blocks = {p: Element(name, self._indices(start, p)) for p, name in names.items()}
@@ -226,7 +226,7 @@ class _States:
         return (SAMPLE, *self._time, *(index for index in value.indices(position) if index != SAMPLE))
 
     def defined(self, results: Sequence[Value]) -> list[Value]:
-        """Return the final states, after the steps that define those of all times."""
+        """Return the final states, after adding the steps that define the states of all times."""
         return [self._final(*one) for one in zip(self._starts, results, self._names, strict=True)]
 
     def _final(self, start: Value, result: Value, names: dict[tuple[int, ...], str]) -> Value:
@@ -251,7 +251,7 @@ class _States:
         return replace(result, blocks=blocks)
 
     def _recurrence(self, state: Element, start: Value, position: tuple[int, ...], name: str) -> list[Step]:
-        """Return the steps that read a state of the time before, with what it begins with."""
+        """Return the steps that read a state of the time before, and the initial one at the first time."""
         builder, begun = self._call.builder, start.blocks[position]
         operator = "after" if self._backwards else "before"
         if begun.is_zero:

@@ -1,6 +1,6 @@
-"""The operators of ai.onnx that compute nothing: they name, order, cut and join axes, and look at shapes.
+"""The operators of ai.onnx that compute nothing: they name, order, cut and join axes, and read shapes.
 
-What looks at shapes, as a Reshape to (-1, 12) may be preceded by, gives whole numbers, with which these operators work
+Operators that read shapes, for example before a Reshape to (-1, 12), return integers. The operators here accept these
 as well.
 """
 
@@ -22,7 +22,7 @@ from nncodegen.ir import Equation, elements
 from nncodegen.ir.evaluate import interpret
 
 LAST = 2**30
-"""From here on, the end of a Slice means the end of the axis."""
+"""The end of a Slice from which on it means the end of the axis."""
 
 
 def _identity(call: Call) -> Operand:
@@ -30,7 +30,7 @@ def _identity(call: Call) -> Operand:
 
 
 def _constant(call: Call) -> Operand:
-    """The value of a Constant; a list of numbers stands in an attribute of its own."""
+    """Return the value of a Constant; each kind of value has a separate attribute."""
     attributes = call.attributes
     if isinstance(attributes.get("value"), np.ndarray):
         return as_operand(call.node.outputs[0], attributes["value"])
@@ -45,12 +45,12 @@ def _constant(call: Call) -> Operand:
 
 
 def as_operand(name: str, array: NDArray[Any]) -> Operand:
-    """An array of the file: real numbers, or whole ones."""
+    """Return an array of the file as an operand: real numbers, or integers."""
     return Weights(name, array) if array.dtype == np.float64 else array
 
 
 def _constant_of_shape(call: Call) -> Operand:
-    """One number everywhere, as the initial states of recurrent layers are zeros."""
+    """Return a tensor of one number, such as the zero initial states of recurrent layers."""
     sizes = call.integers(0, "sizes")
     given = call.attributes.get("value", np.zeros(1))
     if not isinstance(given, np.ndarray) or given.size != 1:
@@ -73,7 +73,7 @@ def _expand(call: Call) -> Operand:
 
 
 def _filled(call: Call, number: Any, sizes: Sequence[int]) -> Operand:
-    """A tensor of one number; whole ones are as shapes are."""
+    """Return a tensor of one number; an integer gives an array of integers, as shapes are."""
     if SAMPLES_SIZE not in sizes:
         if any(not 0 < size <= MOST_WHOLE for size in sizes) or math.prod(sizes) > MOST_WHOLE:
             raise ModelError(f"{call.node} makes a tensor of the shape {tuple(sizes)}")
@@ -102,7 +102,7 @@ def _reshape(call: Call) -> Operand:
     value = call.builder.unfolded(call.value(0, as_parameter=True))
     old, kept = call.builder.shape(value), len(wanted) - 1
     if 0 < kept < len(old) - 1 and old[0] is None and wanted[0] == -1 and tuple(wanted[1:]) == tuple(old[-kept:]):
-        return call.builder.folded(value, kept)  # a Dense on several axes of Keras, as a product of matrices
+        return call.builder.folded(value, kept)  # a Dense layer of Keras on several axes, as a product of matrices
     return call.builder.reshaped(value, call.shape_to_reshape(wanted, value, bool(call.whole("allowzero", 0))))
 
 
@@ -134,7 +134,7 @@ def _transpose(call: Call) -> Operand:
 
 
 def _axes_of(call: Call, rank: int) -> list[int] | None:
-    """The axes of a Squeeze or Unsqueeze; None where it names none."""
+    """Return the axes of a Squeeze or Unsqueeze; None where it names none."""
     if call.opset >= 13:
         axes = call.integers(1, "axes") if call.given(1) else None
     else:
@@ -235,7 +235,7 @@ def _gather(call: Call) -> Operand:
 
 
 def _rows(call: Call, positions: Value) -> Value:
-    """Take rows of a matrix by their numbers, which are an input: h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
+    """Take rows of a matrix by index, which is an input: h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
     builder, table = call.builder, call.value(0, as_parameter=True)
     axis = call.axis(call.whole("axis", 0), len(table.axes))
     if any(segments == SAMPLES for segments in table.axes):
@@ -264,7 +264,7 @@ def _rows(call: Call, positions: Value) -> Value:
 
 
 def _as_input(call: Call, positions: Value, rows: int) -> Value:
-    """Return positions as the input that they are for all rows, also where others are counted from the end."""
+    """Return positions as the input that they equal for all rows, also where the file counts some from the end."""
     builder = call.builder
     if builder.is_input(positions):
         return positions
@@ -286,7 +286,7 @@ def _as_input(call: Call, positions: Value, rows: int) -> Value:
 
 
 def _tile(call: Call) -> Value:
-    """Repeat axes, each time as a whole."""
+    """Repeat whole axes."""
     value, counts = call.value(0, as_parameter=True), call.integers(1, "repeats")
     if len(counts) != len(value.axes) or any(not 0 < count <= MOST_WHOLE for count in counts):
         raise ModelError(f"{call.node} repeats {len(value.axes)} axes {tuple(counts)} times")
@@ -299,7 +299,7 @@ def _tile(call: Call) -> Value:
 
 
 def _repeated(call: Call, value: Value, axis: int, count: int, place: int) -> Value:
-    """Repeat an axis, by a new one before or behind it along which all is the same."""
+    """Repeat an axis: insert a new axis before or after it, broadcast along that one, and merge both."""
     wide = call.builder.inserted(value, place)
     shape = call.builder.shape(wide)
     wide = call.builder.expanded(wide, (*shape[:place], count, *shape[place + 1 :]), f"{call.node.outputs[0]}:{axis}")
@@ -307,7 +307,7 @@ def _repeated(call: Call, value: Value, axis: int, count: int, place: int) -> Va
 
 
 def _resize(call: Call) -> Value:
-    """Repeat each value, or take those that are nearest to places between them."""
+    """Repeat each value, or take the nearest values to places between them."""
     builder, value = call.builder, call.value(0)
     mode, where = call.text("mode", "nearest"), call.text("coordinate_transformation_mode", "half_pixel")
     if call.node.operator == "Upsample" or call.opset < 11:
@@ -336,7 +336,7 @@ def _resize(call: Call) -> Value:
 
 
 def _scales(call: Call, rank: int) -> tuple[list[float] | None, list[int] | None]:
-    """Return the factors of all axes, or their sizes. Raises ModelError."""
+    """Return the factors of all axes, or their sizes. Raise ModelError."""
     at = 1 if call.node.operator == "Upsample" or call.opset < 11 else 2
     axes = [call.axis(axis, rank) for axis in call.wholes("axes", tuple(range(rank)))]
     if at == 2 and call.given(3):
@@ -375,14 +375,14 @@ def _nearest(k: int, size: int, wanted: int, scale: float, where: str, rule: str
 
 
 def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
-    """Positions along an axis, which may be counted from the end; of a single one, the axis goes."""
+    """Return the values at positions along an axis, counted also from the end; a single position removes the axis."""
     axis = call.axis(axis, len(value.axes))
     size = call.builder.shape(value)[axis] or 0
     if indices.size and not (-size <= indices.min() and indices.max() < size):
         raise ModelError(f"{call.node} takes positions beyond an axis of size {size}")
     single = len(value.axes[axis]) == len(value.axes[axis][0]) == 1 and not call.builder.is_input(value)
     if single and not indices.ndim and (call.builder.time or call.builder.ours):
-        return call.builder.at(value, axis, int(indices) % size)  # a gate: the weights of all stay together
+        return call.builder.at(value, axis, int(indices) % size)  # a gate: the weights of all gates stay together
     result = call.builder.gathered(value, axis, [int(one) % size for one in indices.ravel()])
     if indices.ndim > 1:
         shape = call.builder.shape(result)
@@ -391,7 +391,7 @@ def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
 
 
 def _reverse_sequence(call: Call) -> Value:
-    """Turn an axis around, for sequences that are all as long as it. Raises ModelError."""
+    """Reverse an axis, for sequences that all have its length. Raise ModelError for others."""
     value, lengths = call.value(0), call.value(1)
     axis, size = call.axis(call.whole("time_axis", 0), len(value.axes)), 0
     size = call.builder.shape(value)[axis] or 0
@@ -418,7 +418,7 @@ def _split(call: Call) -> list[Value]:
 
 
 def _array(call: Call, function: Callable[[NDArray[Any]], Any]) -> NDArray[Any]:
-    """A function of whole numbers of the file."""
+    """Return a function of integers of the file."""
     try:
         return np.asarray(function(np.asarray(call.first)))
     except (ValueError, IndexError, TypeError, OverflowError) as error:
@@ -449,7 +449,7 @@ SHAPES: dict[str, Callable[[Call], Any]] = {
 
 
 def array_feature_extractor(call: Call) -> Value:
-    """ai.onnx.ml: some columns of a matrix, whose numbers are in the file."""
+    """Return some columns of a matrix, whose indices are in the file (an operator of ai.onnx.ml)."""
     indices = np.array(call.integers(1, "columns"), dtype=np.int64)
     value = call.value(0)
     return _taken(call, value, len(value.axes) - 1, indices)

@@ -1,7 +1,7 @@
 """Tensors of a graph as formulas of elements, and the steps that define them.
 
-A value consists of blocks, one for each choice of a segment of every axis. The block of a tensor that is not cut is the
-only one. A formula grows as operators are applied to it, until something needs its value: then a step defines it.
+A value consists of blocks, one for each choice of a segment of every axis. A tensor that is not cut has one block. A
+formula grows as operators are applied to it, until its value is needed: then a step defines it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MOST_SIZE, MOST_BLOCKS, MOST_STEPS, MOST_WORK = 2**24, 4096, 20_000, 100_000
 of all its tensors."""
 
 MOST_PRODUCTS = 2**36
-"""The most products that are summed up for a tensor."""
+"""The largest number of products that are summed for a tensor."""
 
 MOST_PARAMETERS = 2**26
-"""The most values in all parameters."""
+"""The largest number of values in all parameters."""
 
 LONG = 40
-"""Nodes of a formula beyond which a step defines it before anything else is done with it."""
+"""The number of nodes of a formula beyond which a step defines it before it is used further."""
 
 Shape = tuple[int | None, ...]
 Blocks = Mapping[tuple[int, ...], Expr]
@@ -40,7 +40,7 @@ Blocks = Mapping[tuple[int, ...], Expr]
 
 @dataclass(frozen=True)
 class Weights:
-    """Numbers from the file of which it is not known yet whether they are parameters or parts of formulas."""
+    """Numbers from the file that may become a parameter or parts of formulas; this is not known yet."""
 
     name: str
     array: NDArray[Any]
@@ -50,9 +50,9 @@ class Weights:
 class Value:
     """A tensor: the segments of its axes, and a formula for each block.
 
-    ``of_inputs`` tells whether it depends on the inputs, ``trained`` whether on a parameter that is trained; others on
-    which it depends are in ``undecided``. ``summed`` says that it is a product of matrices, ``whole`` that its values
-    are integers, and ``rounded`` that they were made of real numbers, which are taken for integers as they are.
+    ``of_inputs`` says whether it depends on the inputs, ``trained`` whether on a parameter that is trained; the other
+    parameters that it depends on are in ``undecided``. ``summed`` says that it is a product of matrices, ``whole`` that
+    its values are integers, and ``rounded`` that they are real numbers that a Cast has declared to be integers.
     """
 
     axes: tuple[Segments, ...]
@@ -66,21 +66,21 @@ class Value:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is a single number."""
+        """Return whether it is a single number."""
         return len(self.blocks) == 1 and all(block.is_number for block in self.blocks.values())
 
     def positions(self) -> Iterator[tuple[int, ...]]:
-        """The numbers of all blocks, in order."""
+        """Return the positions of all blocks, in order."""
         return product(*(range(len(segments)) for segments in self.axes))
 
     def indices(self, position: tuple[int, ...]) -> tuple[str, ...]:
-        """The indices of a block, from the first axis to the last."""
+        """Return the indices of a block, from the first axis to the last."""
         return tuple(index for segments, k in zip(self.axes, position, strict=True) for index in segments[k])
 
 
 @dataclass
 class Parameter:
-    """A parameter of the graph: its array, how each index numbers it, and the pieces that it is cut into."""
+    """A parameter of the graph: its array, and the pieces that it is cut into."""
 
     name: str
     array: NDArray[Any]
@@ -89,12 +89,12 @@ class Parameter:
 
 
 class Steps:
-    """Steps that grow while a graph is read."""
+    """The steps that are collected while a graph is read, with its inputs and parameters."""
 
     def __init__(self, plan: Plan, reserved: Iterable[str] = (), ours: bool = False) -> None:
         self.axes = Axes(plan)
         self.ours = ours
-        """Whether the graph was written by nncodegen."""
+        """Whether nncodegen wrote the graph."""
         self._reserved = frozenset(reserved)
         self._work = 0
         self._parameters = 0
@@ -103,25 +103,25 @@ class Steps:
         self.parameters: dict[str, Parameter] = {}
         self.trained: set[str] = set()
         self.known: set[str] = set()
-        """Names of constants that are parameters, also where they are single numbers."""
+        """Names of constants that are parameters, even if they are single numbers."""
         self.fixed: dict[str, None] = {}
-        """Parameters that prepare the inputs, before anything that is trained."""
+        """Parameters that prepare the inputs, before any trained parameter."""
         self.time: str | None = None
-        """The index of time while the body of a Scan is read: tensors there have no axis for it."""
+        """The index of time while the body of a Scan is read: tensors in the body have no axis for it."""
         self.rounds: Any = None
         """The rounds of a Scan or Loop, while its body is read."""
         self._values: dict[str, Value] = {}
         self._taken: set[str] = set()
         self._copies: dict[tuple[str, str], Element] = {}
 
-    # --- what comes from outside ---------------------------------------------------------------------------------
+    # --- inputs, parameters and numbers --------------------------------------------------------------------------
 
     def input(self, name: str, shape: Shape, whole: bool = False) -> Value:
-        """An input of a shape; None stands for the samples. Its columns keep their order."""
+        """Return an input of a shape; None stands for the samples. Its columns keep their order."""
         axes = tuple(
             SAMPLES if size is None else self.axes.segments(f"{name}:{k}", size) for k, size in enumerate(shape)
         )
-        self.axes.merged([segments for segments in axes if segments != SAMPLES] or [UNIT])  # else no block is in a row
+        self.axes.merged([segments for segments in axes if segments != SAMPLES] or [UNIT])  # else columns mix
         value = Value(axes, {}, of_inputs=True)
         blocks = {}
         for position in value.positions():
@@ -132,12 +132,15 @@ class Steps:
         return self._checked(replace(value, blocks=blocks, whole=whole))
 
     def is_input(self, value: Value) -> bool:
-        """Return whether a value is an input as it is, perhaps in other places."""
+        """Return whether all blocks of a value are inputs, perhaps in other places."""
         names = {name for name, _ in self.inputs}
         return all(isinstance(block, Element) and block.tensor in names for block in value.blocks.values())
 
     def parameter(self, name: str, array: NDArray[Any]) -> Value:
-        """A parameter that starts with the values of an array; with others, the name belongs to another one."""
+        """Return a parameter that starts with the values of an array.
+
+        If the name belongs to a parameter with other values, ' is appended to it.
+        """
         while name in self.parameters:
             known = self.parameters[name].array
             if known is array or np.array_equal(known, array):
@@ -165,7 +168,7 @@ class Steps:
         return start, start + self.axes.size(segments[k])
 
     def _piece(self, name: str, axes: Sequence[Segments], position: Sequence[int]) -> str:
-        """The name of a block: that of its tensor, with the ranges of what it is cut out of it."""
+        """Return the name of a block: that of its tensor, with the ranges that are cut out of it."""
         if all(len(segments) == 1 for segments in axes):
             return name
         ranges = [":" if len(s) == 1 else ":".join(map(str, self._range(s, k)))
@@ -173,25 +176,25 @@ class Steps:
         return f"{name}[{','.join(ranges)}]"
 
     def count(self, values: int) -> None:
-        """Counts the values of a parameter. Raises ModelError where there are too many in all."""
+        """Count the values of a parameter. Raise ModelError where the total is too large."""
         self._parameters += values
         if self._parameters > MOST_PARAMETERS:
             raise ModelError(f"the graph has more than {MOST_PARAMETERS:,} values in its parameters: too many")
 
     def constant(self, weights: Weights) -> Value:
-        """Numbers as they stand: a single one in the formulas, others as a parameter."""
+        """Return given numbers: a single one as part of formulas, others as a parameter."""
         if weights.array.size == 1:
             return self.number(weights.array.ravel()[0], weights.array.ndim)
         return self.parameter(weights.name, weights.array)
 
     def number(self, value: float, rank: int = 0) -> Value:
-        """A single number, as a tensor of so many axes."""
+        """Return a single number, as a tensor of ``rank`` axes."""
         if not math.isfinite(value):
             raise ModelError(f"the graph computes with {value}, which is no number")
         return Value((UNIT,) * rank, {(0,) * rank: number(value)})
 
     def filled(self, name: str, value: float, shape: Shape) -> Value:
-        """One number in every place of a shape; None stands for the samples."""
+        """Return one number in every place of a shape; None stands for the samples."""
         if any(size is not None and size < 1 for size in shape):
             raise ModelError(f"the graph has a tensor of the shape {tuple(shape)}")
         axes = tuple(
@@ -201,20 +204,20 @@ class Steps:
         return self._checked(replace(empty, blocks=dict.fromkeys(empty.positions(), number(value))))
 
     def fresh(self, name: str, own: bool = False) -> str:
-        """A name that no tensor has; those of the file are left to what has them there (``own``)."""
+        """Return an unused name; names from the file are reserved for their own tensors (``own``)."""
         while name in self._taken or (name in self._reserved and not own):
             name += "_"
         self._taken.add(name)
         return name
 
-    # --- what a value is -----------------------------------------------------------------------------------------
+    # --- shapes and steps ----------------------------------------------------------------------------------------
 
     def shape(self, value: Value) -> Shape:
-        """The sizes of the axes; None for the samples."""
+        """Return the sizes of the axes; None for the samples."""
         return tuple(map(self.axes.length, value.axes))
 
     def _checked(self, value: Value, largest: int = MOST_SIZE) -> Value:
-        """The value. Raises ModelError for one that is too large."""
+        """Return the value. Raise ModelError for one that is too large."""
         size = math.prod(self.axes.length(segments) or 1 for segments in value.axes)
         if size > largest or len(value.blocks) > MOST_BLOCKS:
             raise ModelError(f"the graph has a tensor of {size:,} values in {len(value.blocks)} parts: too large")
@@ -227,9 +230,10 @@ class Steps:
 
     def step(self, name: str, indices: Iterable[str], expression: Expr, operator: str | None = None,
              over: tuple[str, ...] = (), own: bool = False, where: tuple[Equation, ...] = ()) -> Element:  # fmt: skip
-        """Defines a tensor. Its index of the samples comes first, also where a sample is all that the graph takes.
+        """Define a tensor by a step, and return its element.
 
-        Then comes that of time, in the body of a Scan.
+        Its first index is that of the samples, if the value depends on it; then comes that of time, in the body of a
+        Scan.
         """
         indices = tuple(indices)
         read = {*indices, *(i for e in elements(expression) for i in e.indices)}
@@ -243,7 +247,7 @@ class Steps:
         return target
 
     def held(self, value: Value, name: str) -> Value:
-        """The value, with a step for each block that is not a tensor already."""
+        """Return the value, with a step for each block that is not a tensor already."""
         blocks = {
             position: block
             if isinstance(block, Element) or block.is_number
@@ -253,10 +257,10 @@ class Steps:
         return replace(value, blocks=blocks)
 
     def short(self, value: Value, most: int = LONG) -> Value:
-        """The value, with steps for blocks that are long, or read more than so many elements."""
+        """Return the value, with steps if a block is long, or reads more than ``most`` elements."""
         long = any(
             len(block.free_symbols) > most
-            or block.has(Piecewise)  # a choice by a choice would be written in conditions that have no C form
+            or block.has(Piecewise)  # nested choices would give conditions that have no C form
             or sum(1 for _ in preorder_traversal(block)) > LONG
             for block in value.blocks.values()
         )

@@ -1,6 +1,6 @@
-"""The operators in which windows move over the axes of a tensor (N, channels, ...): convolutions and pools.
+"""The operators whose windows move over the axes of a tensor (N, channels, ...): convolutions and pooling.
 
-They become sums and maxima with equations between the places of what is read and of what is given (``ir.equations``).
+They become sums and maxima with equations between the places of input and output (``ir.equations``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nncodegen.ir import Equation
 
 @dataclass(frozen=True)
 class Window:
-    """How windows move along one axis: ``before`` and ``after`` are the places that pad it."""
+    """The windows along one axis: ``before`` and ``after`` are the numbers of places that pad it."""
 
     length: int
     size: int
@@ -36,7 +36,7 @@ class Window:
 
 
 def _windows(call: Call, lengths: Sequence[int], sizes: Sequence[int], transposed: bool = False) -> list[Window]:
-    """Return the windows along all axes. Raises ModelError for attributes that do not fit."""
+    """Return the windows along all axes. Raise ModelError for attributes that do not fit."""
     ones = (1,) * len(sizes)
     strides, dilations = call.wholes("strides", ones), call.wholes("dilations", ones)
     pads, auto = call.wholes("pads", (0,) * (2 * len(sizes))), call.text("auto_pad", "NOTSET")
@@ -65,8 +65,8 @@ def _windows(call: Call, lengths: Sequence[int], sizes: Sequence[int], transpose
 
 
 def _around(window: Window, around: int, auto: str) -> Window:
-    """Return the window with this number of places around its axis; an odd one is behind it, or before."""
-    half = max(around // 2, 0)  # below zero, there are places that no window reaches
+    """Return the window with this padding of its axis; an odd place is at the end for SAME_UPPER, else before."""
+    half = max(around // 2, 0)  # below zero, some places are reached by no window
     more = around - half
     return (
         replace(window, before=half, after=more) if auto == "SAME_UPPER" else replace(window, before=more, after=half)
@@ -74,7 +74,7 @@ def _around(window: Window, around: int, auto: str) -> Window:
 
 
 class _Moving:
-    """The indices of windows: where what is read is, where what is given is, and where a place of the window is."""
+    """The indices of windows: of places of the input, of places of the output, and of places within a window."""
 
     def __init__(self, call: Call, x: Value, key: str) -> None:
         """Bring the axes of x, (N, channels, ...), under one index each."""
@@ -93,7 +93,7 @@ class _Moving:
         self.sources = [self._index(segments, f"in{axis}") for axis, segments in enumerate(x.axes[2:])]
 
     def _index(self, segments: Segments, name: str) -> str:
-        """Return the index of an axis; one of size 1, which nothing else has, where there is none."""
+        """Return the index of an axis; for an axis without one, a new index of size 1."""
         return segments[0][0] if segments != UNIT else self._single(name)
 
     def _single(self, name: str) -> str:
@@ -102,7 +102,7 @@ class _Moving:
         return key
 
     def index(self, name: str, size: int) -> tuple[str, ...]:
-        """Make a new index; none of the size 1."""
+        """Make a new index; none for the size 1."""
         if size == 1:
             return ()
         key = f"{self.key}:{name}"
@@ -110,7 +110,7 @@ class _Moving:
         return (key,)
 
     def places(self, sizes: Sequence[int]) -> tuple[list[Segments], list[tuple[str, ...]]]:
-        """Return the axes of what is given, as other nodes see them, and the index of each within the steps here."""
+        """Return the axes of the output, as other nodes see them, and the index of each within the steps here."""
         axes = [self.builder.axes.segments(f"{self.key}:out{axis}", size) for axis, size in enumerate(sizes)]
         own = [
             segments[0] if len(segments) == 1 and len(segments[0]) < 2 else self.index(f"out{axis} together", size)
@@ -122,10 +122,10 @@ class _Moving:
         self, element: Expr, own: Sequence[tuple[str, ...]], axes: Sequence[Segments],
         channels: Sequence[tuple[str, ...]] = (), of_channels: Sequence[Segments] = (),
     ) -> Value:  # fmt: skip
-        """Return what the windows give, (N, channels, ...), with its axes as other nodes see them.
+        """Return the output of the windows, (N, channels, ...), with its axes as other nodes see them.
 
-        ``channels`` are the indices of its groups and of the filters of each, ``of_channels`` what these are for other
-        nodes; a pool has the channels that it reads.
+        ``channels`` are the indices of groups and of the filters of each group, ``of_channels`` the axes of these for
+        other nodes; pooling keeps the channels of its input.
         """
         inner = (self.x.axes[0][0], *(channels or [self.channel]), *own)
         outer = (self.before[0], *(of_channels or [self.before[1]]), *axes)
@@ -159,9 +159,8 @@ def _weights(call: Call, groups: int) -> tuple[Value, tuple[Segments, ...]]:
 def convolution(transposed: bool) -> Callable[[Call], Value]:
     """Return the operator Conv, or ConvTranspose.
 
-    Weights are (filters, channels of a group, ...), or the first two in the other order.
-    h[n, f, p] = sum(c, t, s) W[f, c, t] x[n, c, s] where s = stride*p + dilation*t - before; transposed, with p and s
-    in each other's place.
+    Weights are (filters, channels of a group, ...), or the first two in the other order. h[n, f, p] = sum(c, t, s) W[f,
+    c, t] x[n, c, s] where s = stride*p + dilation*t - before; transposed, with p and s exchanged.
     """
 
     def operator(call: Call) -> Value:
@@ -215,19 +214,19 @@ def convolution(transposed: bool) -> Callable[[Call], Value]:
 
 
 def _length_of(window: Window, transposed: bool, extra: int, ceil: bool = False) -> int:
-    """Return the number of places that windows give along an axis."""
+    """Return the number of places of the output of windows along an axis."""
     if transposed:
         return window.stride * (window.length - 1) + extra + window.reach - window.before - window.after
     room = window.length + window.before + window.after - window.reach
     if room < 0:
         return 0
     places = (-(-room // window.stride) if ceil else room // window.stride) + 1
-    # A window that begins behind the values, or in the padding behind them, is left out.
+    # A window that begins after the values, or in the padding after them, is left out.
     return places - 1 if ceil and (places - 1) * window.stride >= window.length + window.before else places
 
 
 def _equation(window: Window, source: str, place: Sequence[str], tap: Sequence[str], transposed: bool) -> Equation:
-    """Equate the source of each place and tap; transposed, the place of each source and tap."""
+    """Return the equation of the source for each place and tap; transposed, of the place for each source and tap."""
     (left,), right = (place, [source]) if transposed else ([source], place)
     terms = (*((index, window.stride) for index in right), *((index, window.dilation) for index in tap))
     return Equation(left, terms, -window.before)
@@ -272,7 +271,7 @@ def _mean(
         if end <= room and not before:
             total = total / window.size
             continue
-        # The places in each window that count: those from the first that does to the last.
+        # Count the places of each window between the first and the last that are included.
         length = room + (window.before if padded else 0)
         source = moving.index(f"counted{axis}", length) or (moving._single(f"counted{axis}"),)
         counted = replace(window, before=before)
@@ -326,4 +325,4 @@ WINDOWS: dict[str, Callable[[Call], Value]] = {
     "MaxPool": pool("max"),
     "Pad": pad,
 }
-"""Operators in which windows move, and what pads their inputs."""
+"""Operators with moving windows, and the operator that pads their inputs."""

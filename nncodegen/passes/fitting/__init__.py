@@ -1,4 +1,4 @@
-"""Which program the fit of a model needs: the rows of its Jacobian, or those with the curvature of its loss."""
+"""Chooses the program for the fit of a model: the rows of its Jacobian, or rows with the curvature of its loss."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from nncodegen.passes.fitting.curvature import curvature
 from nncodegen.passes.fitting.jacobian import jacobian
 
 MOST = 4096
-"""Parameters up to which a model is fitted: a fit keeps a triangle of so many columns."""
+"""The largest number of parameters of a model that can be fitted: a fit keeps a triangle with a column for each."""
 
 
 def fit_of(program: Program) -> Companion | str:
-    """The companion of a stabilized program for its fit, or the reason why it has none, as a text."""
+    """Return the companion of a stabilized program for its fit, or the reason why it has none, as a text."""
     if program.parameter_count > MOST:
         return f"it has {program.parameter_count:,} parameters, more than the {MOST:,} that a fit takes"
     if not program.targets:

@@ -1,13 +1,13 @@
 """The program of the rows of a fit by a loss that is no sum of squares: generalized Gauss-Newton.
 
-The loss of a sample is seen as a function of a few numbers u, the outputs, or what an activation makes them of (the
+The loss of a sample is seen as a function of a few numbers u, the outputs or the arguments of their activations (the
 logits of probabilities). With J = du/dparameters, its Hessian is about J^T (d2loss/du2) J: the rest of it holds second
 derivatives of u, which are small where u is nearly linear or the loss nearly stationary (Schraudolph, 2002). Where the
-loss is convex in u, that has no negative eigenvalue, as a fit needs it.
+loss is convex in u, this matrix has no negative eigenvalue, as a fit requires.
 
 A row holds the loss of a sample, its derivatives g by each u, the product of its second derivatives by u with a seed
 for each u, the guards (see ``guards``), and the derivatives by each parameter of the sum of all u times their seeds.
-With a single u there are no seeds.
+A single u needs no seeds.
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ WITHOUT_CURVATURE = (
 
 
 def curvature(program: Program) -> Companion | str:
-    """The program whose outputs are such rows.
+    """Return the program whose outputs are such rows, or a reason why it cannot be made, as a text.
 
-    Or a reason why there is none, as a text: the loss depends on parameters or inputs besides u, or all its second
-    derivatives are 0.
+    The reasons: the loss depends on parameters or inputs in addition to u, or all its second derivatives are 0.
     """
     found = next((cut for cut in _cuts(program) if _separates(cut[0], cut[1], program)), None)
     if found is None:
@@ -55,7 +54,7 @@ def curvature(program: Program) -> Companion | str:
     tensors = tuple(Tensor(element.tensor, shape_of(element, program)) for element in given)
 
     def derivatives(value: Element) -> tuple[Element, ...]:
-        """Those of a scalar by each u."""
+        """Return the derivatives of a scalar by each u."""
         behind = _needed_behind(given, numbering.steps, value)
         found = reverse_sweep(replace(program, parameters=tensors, steps=behind), behind, value, numbering)
         return tuple(laid_out(slope, element.indices, numbering) for slope, element in zip(found, given, strict=True))
@@ -83,15 +82,15 @@ def curvature(program: Program) -> Companion | str:
 
 
 def _is_zero(element: Element, steps: Iterable[Step]) -> bool:
-    """Whether a step defines an element as 0."""
+    """Return whether a step defines an element as 0."""
     return any(step.target.tensor == element.tensor and step.expression == 0 for step in steps)
 
 
 def _cuts(program: Program) -> Iterator[Cut]:
-    """What u may be: the steps of the program, written with it, and its elements.
+    """Yield the choices of u: the steps of the program, written with u, and its elements.
 
-    Residuals of their own, if there are some; else first the outputs, where the loss holds their formula; then the
-    arguments of their activations; then the outputs in the loss as it was described.
+    If the program has residuals, they are tried first. Then come the outputs, where the loss holds their formula; then
+    the arguments of their activations; then the outputs in the loss as it was described.
     """
     if program.residuals:
         yield program.steps, program.residuals, False
@@ -108,12 +107,12 @@ def _cuts(program: Program) -> Iterator[Cut]:
 
 
 def _is_same(formula: Expr, output: Element) -> bool:
-    """Whether an output is another element, with its values in the same order."""
+    """Return whether the formula of an output is another element, with its values in the same order."""
     return isinstance(formula, Element) and formula.indices == output.indices
 
 
 def _by_arguments(of_outputs: Sequence[Step], program: Program) -> Iterator[Cut]:
-    """The arguments of the activations of the outputs as u, where all have one."""
+    """Yield the arguments of the activations of the outputs as u, if every output has one."""
     inner: list[Element] = []
     defined: dict[Element, Expr] = {}
     for step in of_outputs:
@@ -130,7 +129,7 @@ def _by_arguments(of_outputs: Sequence[Step], program: Program) -> Iterator[Cut]
 
 
 def _written_with(defined: dict[Element, Expr], program: Program) -> Iterator[Step]:
-    """The steps of a program, in which elements stand for their formulas; they are defined where these occur first."""
+    """Yield the steps of a program with elements in place of their formulas, each defined before its first use."""
     replaced = {formula: element for element, formula in defined.items() if not formula.is_Atom}
     replaced |= {-formula: -element for formula, element in replaced.items()}
     copies = {formula: element for element, formula in defined.items() if _is_copy(formula, element)}
@@ -147,12 +146,12 @@ def _written_with(defined: dict[Element, Expr], program: Program) -> Iterator[St
 
 
 def _is_copy(formula: Expr, element: Element) -> bool:
-    """Whether an element has the values of another one in another order."""
+    """Return whether an element has the values of another one in another order."""
     return isinstance(formula, Element) and formula.indices != element.indices
 
 
 def _replaced(expression: Expr, replaced: dict[Expr, Expr]) -> Expr:
-    """An expression with some parts replaced; a product also where it stands among other factors."""
+    """Return an expression with some parts replaced; a product also where it is part of a larger product."""
     written: Expr = expression.xreplace(replaced)
     for part, element in replaced.items():
         if isinstance(part, Mul):
@@ -161,7 +160,7 @@ def _replaced(expression: Expr, replaced: dict[Expr, Expr]) -> Expr:
 
 
 def _separates(steps: Sequence[Step], inner: Sequence[Element], program: Program) -> bool:
-    """Whether the loss depends on nothing but u and the targets."""
+    """Return whether the loss depends on nothing but u and the targets."""
     outside = {tensor.name for tensor in (*program.inputs, *program.parameters)}
     behind = _needed_behind(inner, steps, program.loss)
     read = {operand.tensor for step in behind for operand in step.operands}
@@ -169,12 +168,12 @@ def _separates(steps: Sequence[Step], inner: Sequence[Element], program: Program
 
 
 def _needed_behind(inner: Iterable[Element], steps: Iterable[Step], result: Element) -> tuple[Step, ...]:
-    """The steps on which a result depends, given u."""
+    """Return the steps on which a result depends, given u."""
     given = {element.tensor for element in inner}
     return needed((step for step in steps if step.target.tensor not in given), [result])
 
 
 def _terms(program: Program) -> tuple[Expr, ...]:
-    """The factors of the loss, before it is summed up: that of one sample, and its weight."""
+    """Return the factors of the loss, before it is summed: that of one sample, and its weight."""
     last = next(step for step in program.steps if step.target == program.loss)
     return tuple(last.expression.args)

@@ -1,12 +1,12 @@
-"""What must not change its sign while a formula is fitted: its denominators.
+"""Guards: the denominators of a formula, which must not change their sign while it is fitted.
 
-A fit that steps over a pole lands where no way leads back: V*x/(K + x) from K = 1 to K = -0.5 has a pole among the
-data, and a minimum there that is none of the problem's. So the rows of a fit hold the denominators as well, and a step
-that changes the sign of one of them at a sample is not taken.
+A fit that steps over a pole does not come back: V*x/(K + x) from K = 1 to K = -0.5 has a pole among the data, and a
+minimum that does not belong to the problem. So the rows of a fit hold the denominators as well, and a step that changes
+the sign of one of them at a sample is rejected.
 
-The arguments of logarithms, and the bases of roots and other powers that are not whole numbers, need no rows: they make
-the formula NaN where their sign changes, and such a step is not taken either. The base of a power whose exponent is a
-parameter has one, as the exponent may happen to be whole.
+The arguments of logarithms, and the bases of roots and other powers that are not integers, need no rows: they make the
+formula NaN where their sign changes, and such a step is rejected as well. The base of a power whose exponent is a
+parameter has a row, as the exponent may happen to be an integer.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ WITH_POLES = (share, exponential_ratio, bose_einstein)
 
 
 def guards_of(steps: Iterable[Step], program: Program) -> tuple[Expr, ...]:
-    """The denominators in the steps of a formula that depend on its parameters and may have either sign.
+    """Return the denominators in the steps of a formula that depend on its parameters and may have either sign.
 
-    Each is a factor of its own, without powers, and stands there once. Those in a branch of a Piecewise are left out,
-    as they count only where that is taken. A network has none: its formulas are those of layers.
+    Each is a single factor, without powers, and occurs once. Those in a branch of a Piecewise are left out, as they
+    count only where the branch is taken. A network has none: its formulas are those of layers.
     """
     if program.layered:
         return ()
@@ -48,12 +48,15 @@ def guards_of(steps: Iterable[Step], program: Program) -> tuple[Expr, ...]:
 
 
 def text_of(guard: Expr) -> str:
-    """A guard as people write it, ``K + x``."""
+    """Return a guard as people write it, ``K + x``."""
     return str(guard.xreplace({element: Symbol(element.tensor, real=True) for element in elements(guard)}))
 
 
 def with_guards(guards: Sequence[Expr], known: Known, numbering: Numbering) -> tuple[Element, ...]:
-    """Adds steps for the values of guards at each sample, given what has become of the elements that they read."""
+    """Add steps for the values of guards at each sample, and return their elements.
+
+    ``known`` has what the elements that the guards read have become.
+    """
     results = []
     for number, guard in enumerate(guards, start=1):
         own = known_under(Step(Element("guard", (SAMPLE,)), guard), known)
@@ -64,7 +67,7 @@ def with_guards(guards: Sequence[Expr], known: Known, numbering: Numbering) -> t
 
 
 def _denominators(expression: Expr) -> Iterator[Expr]:
-    """The bases of powers that may be poles, in the order in which they are met."""
+    """Yield the bases of powers that may be poles, in the order in which they are found."""
     waiting, seen = [expression], {expression}
     while waiting:
         node = waiting.pop()
@@ -82,7 +85,7 @@ def _denominators(expression: Expr) -> Iterator[Expr]:
 
 
 def _factors(expression: Expr) -> Iterator[Expr]:
-    """The factors of an expression, without powers: those by which its sign may change."""
+    """Yield the factors of an expression, without powers: those by which its sign may change."""
     for factor in Mul.make_args(expression):
         if isinstance(factor, Mul):
             yield from _factors(factor)
@@ -93,7 +96,7 @@ def _factors(expression: Expr) -> Iterator[Expr]:
 
 
 def _is_never_negative(expression: Expr) -> bool:
-    """Whether an expression is not below 0, by its form, wherever it is a real number."""
+    """Return whether an expression, by its form, is not below 0 wherever it is a real number."""
     signs: dict[Expr, tuple[bool, bool]] = {}
     waiting = [expression]
     while waiting:
@@ -107,7 +110,7 @@ def _is_never_negative(expression: Expr) -> bool:
 
 
 def _sign(node: Expr, signs: Mapping[Expr, tuple[bool, bool]]) -> tuple[bool, bool]:
-    """Whether a node is above 0, and whether it is not below, given that of its arguments."""
+    """Return whether a node is above 0, and whether it is not below 0, given the signs of its arguments."""
     if node.is_number:
         return bool(node.is_positive), bool(node.is_nonnegative)
     if isinstance(node, POSITIVE):

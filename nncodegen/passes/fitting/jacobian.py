@@ -1,4 +1,4 @@
-"""The program of the rows of a Jacobian: what a fit by least squares needs of a model, for every sample.
+"""The program of the rows of a Jacobian: the values of every sample that a fit by least squares needs.
 
 A row holds the outputs of the model, then its guards (see ``guards``), then the derivatives of the outputs by each
 parameter. A model with several outputs has several rows for each sample: then the program has a target for each output,
@@ -20,7 +20,7 @@ ABOUT = "the outputs, and the derivatives of their sum (with several of them, ti
 
 
 def jacobian(program: Program) -> Companion:
-    """The program whose outputs are, for every sample, those of a stabilized program and their derivatives."""
+    """Return the program whose outputs are, for every sample, those of a stabilized program and their derivatives."""
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     steps = needed(program.steps, program.outputs)
     known = split(steps, numbering)

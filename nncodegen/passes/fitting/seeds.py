@@ -1,4 +1,4 @@
-"""Seeds: targets of a derived program by which it is told of which of several outputs the derivatives are wanted."""
+"""Seeds: targets of a derived program that select the output whose derivatives are computed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.passes.numbering import Numbering
 
 NAME = "fitting"
-"""What the program of the rows of a fit is called."""
+"""The name of the program of the rows of a fit."""
 
 
 def seeds_of(outputs: Sequence[Element], program: Program, numbering: Numbering) -> list[Element]:
-    """One seed for each output; none where there is a single number."""
+    """Return one seed for each output; none if the outputs are a single number."""
     if sum(program.count(index for index in output.indices) for output in outputs) == 1:
         return []
     several = len(outputs) > 1
@@ -26,7 +26,7 @@ def seeds_of(outputs: Sequence[Element], program: Program, numbering: Numbering)
 
 
 def summed(outputs: Sequence[Element], seeds: Sequence[Element], numbering: Numbering) -> Element:
-    """The sum of outputs over the samples, times their seeds: each over the indices that it has, and over no others."""
+    """Return the sum of outputs times their seeds over the samples: each over its own indices, and over no others."""
     alike: dict[frozenset[str], list[Expr]] = {}
     for output, seed in zip_longest(outputs, seeds):
         indices = frozenset((SAMPLE, *output.indices, *(seed.indices if seeds else ())))
@@ -40,12 +40,12 @@ def summed(outputs: Sequence[Element], seeds: Sequence[Element], numbering: Numb
 
 
 def shape_of(element: Element, program: Program) -> tuple[int | None, ...]:
-    """The shape of a tensor with the indices of an element."""
+    """Return the shape of a tensor with the indices of an element."""
     return tuple(program.sizes[index] for index in element.indices)
 
 
 def laid_out(element: Element, indices: tuple[str, ...], numbering: Numbering) -> Element:
-    """An element whose values lie in the order of the given indices, with one for each of them: a copy if need be."""
+    """Return an element with all given indices, whose values lie in their order: a copy if necessary."""
     own = tuple(index for index in indices if index in element.indices)
     missing = [index for index in indices if index not in (SAMPLE, *own)]
     return element if element.indices == own and not missing else numbering.define(element, None, indices)

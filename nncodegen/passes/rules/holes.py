@@ -55,7 +55,7 @@ def function_over_argument(node: Expr) -> Expr | None:
 
 
 def _quotient(function: Expr, u: Expr, k: Expr) -> Expr:
-    """(f(c*u)/u)**k for a function f(c*u)."""
+    """Return (f(c*u)/u)**k for a function f(c*u)."""
     (argument,), kind = function.args, function.func
     c = argument / u
     if k < 0 and (kind in GROWING or not c.is_number):
@@ -106,13 +106,13 @@ DIFFERENCES: dict[type[Expr], tuple[Callable[[Expr], Expr], int, type[Expr]]] = 
     expm1: (lambda z: z, 1, expm1_excess),
     sympy.sin: (lambda z: z * sympy.cos(z), 2, spherical_bessel),
 }
-"""From functions f to (g, k, d), where f(z) - g(z) = z**k*d(z)."""
+"""For functions f: (g, k, d), where f(z) - g(z) = z**k*d(z)."""
 
 
 def removable_singularity(node: Expr) -> Expr | None:
     """f(u)/u**k = Piecewise((c + d*u + e*u**2, u == 0), (f(u)/u**k, True)) for f(u) = c*u**k + d*u**(k + 1) + ...
 
-    At u = 0, all that d and e say is the first and the second derivative.
+    At u = 0, d and e only determine the first and the second derivative.
     """
     for u, m in map(as_power, node.args):
         if not m.is_Integer or m > 0 or u.is_number:
@@ -139,7 +139,7 @@ NOT_SMOOTH = (Abs, sympy.sign, Heaviside, Piecewise, sympy.Max, sympy.Min)
 
 
 def _plain(value: Expr) -> Expr:
-    """An expression in which nncodegen's functions of numbers are evaluated."""
+    """Return an expression in which nncodegen's functions of numbers are evaluated."""
     return value.replace(
         lambda part: isinstance(part, StableFunction) and part.is_number, lambda part: part.definition(*part.args)
     )
@@ -170,7 +170,7 @@ def vanishing_times_log(node: Expr) -> Expr | None:
 
 
 def _logarithms(node: Expr) -> list[Expr]:
-    """The arguments of the logarithms that a power, a product or a sum is made of."""
+    """Return the arguments of the logarithms in a power, a product or a sum."""
     if isinstance(node, log):
         return [node.args[0]]
     if isinstance(node, Pow) and not (node.exp.is_Integer and node.exp > 0):
@@ -179,17 +179,17 @@ def _logarithms(node: Expr) -> list[Expr]:
 
 
 def _vanishing_parts(argument: Expr) -> set[Expr]:
-    """The bases that make a product 0 (used for membership only: a set has no fixed order)."""
+    """Return the bases that make a product 0 (used for membership only: a set has no fixed order)."""
     powers = map(as_power, Mul.make_args(argument))
     return {part for base, k in powers if k.is_positive for part in {base} | _parts(base)}
 
 
 def _parts(base: Expr) -> set[Expr]:
-    """A base, and the factors that make it 0 where they are 0."""
+    """Return a base, and the factors that make it 0 where they are 0."""
     inner = base.args[0] if isinstance(base, Abs) else base
     return {base} | {part for part, k in map(as_power, Mul.make_args(inner)) if k.is_positive}
 
 
 def _may_vanish(base: Expr, exponent: Expr) -> bool:
-    """Whether a power may be 0 where its base is."""
+    """Return whether a power may be 0 where its base is."""
     return bool(not base.is_number and (exponent.is_positive or (not exponent.is_number and not exponent.is_negative)))

@@ -66,7 +66,7 @@ def log_of_product(node: Expr) -> Expr | None:
 
 
 def log_of_sum(terms: list[tuple[Expr, Expr]]) -> Expr:
-    """log(a*exp(u) + b*exp(v) + ...), one logaddexp after the other; log(1 + exp(z)) is the softplus."""
+    """Return log(a*exp(u) + b*exp(v) + ...) as nested logaddexp; log(1 + exp(z)) is the softplus."""
     (a, u), *others = terms
     total = u + log(a)
     for b, v in others:
@@ -76,7 +76,7 @@ def log_of_sum(terms: list[tuple[Expr, Expr]]) -> Expr:
 
 
 def stable_log(factor: Expr) -> Expr | None:
-    """The logarithm of a positive factor in a form that neither overflows nor loses digits; None if there is none."""
+    """Return the logarithm of a positive factor in a form that neither overflows nor loses digits; None for others."""
     if factor.is_number:
         return log(factor) if factor.is_positive else None
     if factor.func in LOGARITHMS:

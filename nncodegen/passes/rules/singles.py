@@ -27,7 +27,7 @@ def softmax_of_formula(node: Expr) -> Expr | None:
 
 
 def _holds(total: Expr, u: Expr) -> bool:
-    """Whether u is one of the exponents that a nested logaddexp adds up."""
+    """Return whether u is one of the exponents that a nested logaddexp adds up."""
     if isinstance(total, logaddexp):
         return any(_holds(part, u) for part in total.args)
     return bool(sympy.expand(total - u) == 0)
@@ -68,7 +68,7 @@ def by_and_or(node: Boolean) -> Boolean:
 
 
 def by_primitives(form: Callable[..., Expr]) -> Callable[[Expr], Expr]:
-    """A rule that writes a function that C lacks with functions that it has."""
+    """Return a rule that writes a function that C lacks in terms of functions that C has."""
 
     def written_in_primitives(node: Expr) -> Expr:
         """f(z) = what it is in functions that C has."""

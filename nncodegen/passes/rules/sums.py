@@ -84,7 +84,7 @@ COMPLEMENTS: dict[tuple[type, Expr], Callable[..., Expr | None]] = {
     (sympy.cos, S.One): _cosine_complement,
     (sympy.cosh, S.One): _hyperbolic_cosine_complement,
 }
-"""What 1 + f, or 1 - f, is for a function f and a power of it."""
+"""The form of 1 + f, or 1 - f, for a function f and a power of it."""
 
 
 def sigmoid_to_tanh(node: Expr) -> Expr | None:
