@@ -127,10 +127,7 @@ class Arrays:
         insort(self._free.setdefault(slot.size, []), slot, key=lambda other: (-other.last, other.offset))
 
     def _reads_of(self, compute: Compute, number: int) -> _Reads:
-        """Return the reads of steps computed together.
-
-        Cached, as it is asked for the arrays of one place after the other.
-        """
+        """Return the reads of steps computed together; those of the last place are cached."""
         if self._reads is None or self._reads.number != number:
             self._reads = _Reads(compute, number)
         return self._reads

@@ -73,10 +73,7 @@ def _in_whole_vectors(element: Element, innermost: str, program: Program, layout
 
 
 def _packed(element: Element, innermost: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:
-    """Return the copy of a vector or matrix of parameters in padded rows along an index.
-
-    It is added if still missing.
-    """
+    """Return the copy of parameters in padded rows along an index, and add its step if it is still missing."""
     indices = (*(index for index in element.indices if index != innermost), innermost)
     packed = Element(free(f"{element.tensor} by {innermost}", program), indices)
     if packed.tensor not in forms:

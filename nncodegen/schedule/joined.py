@@ -72,10 +72,7 @@ def tree(steps: Iterable[Step], one: Program) -> Node:
 
 
 def _units(steps: Iterable[Step]) -> list[Unit]:
-    """Return steps and groups.
-
-    A step that one group alone reads, and that has the index of the group, moves into it.
-    """
+    """Return steps and groups; a step that only one group reads, with the group's index, moves into the group."""
     items, found = grouped(steps), list[Unit]()
     if not any(isinstance(item, Group) for item in items):
         return list(items)

@@ -322,7 +322,7 @@ def _phases(
 ) -> tuple[list[Step], list[Step], list[Step]]:
     """Return the steps before, over and after the samples.
 
-    Those before include steps between phases over the samples.
+    The steps before the samples include those that are computed between phases.
     """
     before: list[Step] = []
     tile: list[Step] = []

@@ -37,10 +37,7 @@ class Phases:
     last: int = 0
 
     def in_turn(self, steps: Sequence[Step]) -> Iterator[list[Step]]:
-        """Yield, for each phase, those of some steps that belong to it.
-
-        A step between two phases belongs to the later one.
-        """
+        """Yield the steps of each phase, out of some steps; a step between two phases belongs to the later one."""
         for number in range(self.last + 1):
             yield [step for step in steps if self.numbers.get(step.target.tensor, 0) == number]
 

@@ -37,9 +37,9 @@ def declared(program: Program, layout: Layout) -> dict[str, Storage]:
 
 
 def transposed_strides(name: str, parameter: Tensor, layout: Layout) -> tuple[int, ...]:
-    """Return the strides of a tensor with the shape of a parameter if it lies transposed.
+    """Return the strides of a tensor with the shape of a parameter, if it lies transposed.
 
-    Otherwise ``()`` for later.
+    Otherwise return ``()``: these strides are filled in later.
     """
     return (1, parameter.shape[0] or 1) if name in layout.transposed else ()
 

@@ -26,7 +26,7 @@ class Shape(Enum):
 
 
 class Filling(Enum):
-    """What pads an array behind its samples, or behind the values of a row, to whole vectors."""
+    """The padding of an array to whole vectors, after its samples or after the values of a row."""
 
     ZERO_ENDS = "zeros at the end of the rows of"
     ZERO_SAMPLES = "zeros behind the samples of"
