@@ -28,7 +28,7 @@ PER_SAMPLE = {Place.WEIGHT: f"weights[{SAMPLE}]", Place.PRESENT: f"(real) ({SAMP
 """Factors of each sample; they are 0 for samples that only pad a tile."""
 
 OWN_POINTERS = (Place.ARRAY, Place.PARAMETER)
-"""Places in which each tensor has a pointer of its own."""
+"""Places in which each tensor has a separate pointer."""
 
 
 class Elements:
@@ -129,7 +129,7 @@ class Elements:
         return f"{SUMS.get(place) or self.names[element.tensor]}[{self.position(element)}]"
 
     def position(self, element: Element) -> str:
-        """The index of a value in its array, from the pointer of its tensor, or with the offset of the tensor."""
+        """Return the index of a value in its array, from the pointer of its tensor, or with the tensor's offset."""
         storage = self.kernel.storage[element.tensor]
         offset = storage.shift if storage.place in (*OWN_POINTERS, Place.NOISE) else storage.offset
         return self._sum_of(element, offset)
