@@ -4,10 +4,11 @@ Code that evaluates, prints, exports or certifies a formula reads these records 
 new function needs only a new record; functions that consist of others, with a stable form, are in ``functions``.
 
 * A record holds nothing of the packages that read it. Of ONNX, it has the name of an operator. How a function is
-composed of operators to the last digit, where a precision has no operator, is defined in ``export.onnx``, whose table
-has the same keys. The same holds for inline functions in C, of which a record has the name. * ``exact`` and
-``partials`` are the definitions by which certificates judge the compiler. No stage of the compiler reads ``partials``:
-it takes derivatives from ``fdiff`` and ``passes.derivatives``. Otherwise a wrong rule in these would go unnoticed.
+  composed of operators to the last digit, where a precision has no operator, is defined in ``export.onnx``, whose table
+  has the same keys. Inline functions in C are defined elsewhere, too; a record has their name.
+* ``exact`` and ``partials`` are the definitions by which certificates judge the compiler. No stage of the compiler
+  reads ``partials``: it takes derivatives from ``fdiff`` and ``passes.derivatives``. Otherwise a wrong rule in these
+  would go unnoticed.
 """
 
 from __future__ import annotations

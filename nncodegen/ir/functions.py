@@ -2,10 +2,11 @@
 
 Each function has three parts:
 
-* ``definition`` is the textbook formula; checks with 50 digits use it; * ``fdiff`` is the derivative, in a form that
-keeps its relative precision everywhere: ``sigmoid(z)*sigmoid(-z)``, not ``s*(1 - s)``, which loses digits where ``s``
-is close to 1; * ``stable`` is the value in primitives of C, in a form in which no part overflows or loses digits.
-``simplify`` writes it out, so that functions can share exponentials.
+* ``definition`` is the textbook formula; checks with 50 digits use it;
+* ``fdiff`` is the derivative, in a form that keeps its relative precision everywhere: ``sigmoid(z)*sigmoid(-z)``, not
+  ``s*(1 - s)``, which loses digits where ``s`` is close to 1;
+* ``stable`` is the value in primitives of C, in a form in which no part overflows or loses digits. ``simplify`` writes
+  it out, so that functions can share exponentials.
 
 Plain combinations (``relu``, ``gelu``, ...) are expressions and need no class.
 """

@@ -1,8 +1,9 @@
 """Checks of loop trees: the rules that every rewrite and every plan must keep.
 
-* A local value is defined before it is used, and memory is written before it is read. * Every index stays within its
-buffer. * Arrays that share memory are not used at once (see ``lifetimes``). * Iterations that may run at once, or in
-any order, write to different places, or add to one place in turn.
+* A local value is defined before it is used, and memory is written before it is read.
+* Every index stays within its buffer.
+* Arrays that share memory are not used at once (see ``lifetimes``).
+* Iterations that may run at once, or in any order, write to different places, or add to one place in turn.
 """
 
 from __future__ import annotations
