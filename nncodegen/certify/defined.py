@@ -63,7 +63,7 @@ class Defined:
         try:
             found = self._both(examined)
             error = found[1] if found else None
-        except MISFITS:  # what is described has other shapes, or other parameters
+        except MISFITS:  # the program has other shapes, or other parameters
             error = LARGEST
         if error is not None:
             verdict = HOLDS if error <= AGREED else WRONG
@@ -100,7 +100,7 @@ class Defined:
         program = self._of_program(examined)
         values = self._values(examined, program.digits)
         error = _largest_error(program, values, examined)
-        if not values.finite or error > AGREED:  # for want of digits, perhaps
+        if not values.finite or error > AGREED:  # perhaps it had too few digits
             certain = climb(lambda digits: self._values(examined, digits))
             if certain is None:
                 return None

@@ -199,7 +199,7 @@ def _certificate(
 ) -> Certificate:
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
-    if isinstance(model, _Known):  # whose own optimizers are rules without a function
+    if isinstance(model, _Known):  # its own optimizers are rules without a function
         described = replace(described, updates=(*described.updates, *model.program.updates))
     plain = without_derivatives(described)
     network = defined(unwrapped(model), plain)

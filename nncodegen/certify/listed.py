@@ -48,7 +48,7 @@ class Listed:
         whole = whole.of_segment(window.time)
         positions = memory.position(target, whole)
         memory.forget(target, whole)
-        if window.scatters:  # all of the array is 0 at first: from where it lies, which no padding moves
+        if window.scatters:  # the whole array is 0 at first; its begin does not depend on padding
             begin = int(np.min(positions))
             sizes = [self._size(index) for index in target.indices[1:] if index not in window.given]
             memory.flat[place][begin : begin + prod(sizes) * memory.samples] = 0

@@ -52,7 +52,7 @@ class Points:
         self._switches = tuple(switches(simplified))
 
     def of(self, kind: str) -> Point | None:
-        """Return a point of a kind; None if there is no such point, as for branches of a formula without any."""
+        """Return a point of a kind; None if none exists, as for branches of a formula without any."""
         drawn = self._branch() if kind == "at branches" else self._drawn(kind)
         if drawn is None:
             return None

@@ -71,7 +71,7 @@ def watched(simplified: Program) -> Program:
     for step in simplified.steps:
         target = step.target
         if SAMPLE in step.over or summed & {e.tensor for e in step.operands}:
-            summed.add(target.tensor)  # a sum over the samples is no value of one of them
+            summed.add(target.tensor)  # a sum over the samples is not a value of one sample
             continue
         if SAMPLE in target.indices:
             outputs.append(target)

@@ -34,7 +34,7 @@ class KernelEmitter:
         self._loops = LoopPrinter(elements, CallsOfTile(elements), lines)
 
     def emit(self) -> None:
-        """Write the function of a tile and, if there are sums, the one that finishes them."""
+        """Write the function of a tile and, if it has sums, the one that finishes them."""
         kernel, lines = self._kernel, self._lines
         self._emit_prepare()
         self._emit_twice()
@@ -191,6 +191,6 @@ def _columns(element: Element, at: Elements) -> str:
 
 
 def _columns_of_target(target: Tensor, at: Elements) -> str:
-    """Return a target as such arguments: its copy in the tile, if there is one, or the rows of the caller."""
+    """Return a target as such arguments: its copy in the tile, if it has one, or the rows of the caller."""
     copy = at.kernel.copy_of(target.name)
     return _columns(copy, at) if copy else f"targets + {at.kernel.storage[target.name].offset}, TARGETS, 1"

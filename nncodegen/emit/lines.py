@@ -56,7 +56,8 @@ class Lines:
         if self._blocks:
             outer = self._blocks[-1]
             outer.parts += 1
-            outer.held |= head.startswith(("if", "else")) or "\n" in head  # else its else, or a note, is another's
+            # without braces, its else or a note would belong to another block
+            outer.held |= head.startswith(("if", "else")) or "\n" in head
         self._open(head)
         yield
         block = self._blocks.pop()

@@ -1,4 +1,4 @@
-"""The one printer of loop trees in C, for every plan of ``schedule.kernel``."""
+"""The one printer of loop trees in C, for every plan of ``schedule.kernel``. The tree defines what a kernel does."""
 
 from __future__ import annotations
 

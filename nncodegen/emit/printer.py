@@ -38,7 +38,7 @@ class Printer(C99CodePrinter):
         super().__init__({"type_aliases": aliases, "math_macros": {}, "user_functions": library})
         self._element, self._dialect, self._used = element, dialect, {} if used is None else used
         if dialect.order:
-            self._settings["order"] = "none"  # what is given in an order is printed in it
+            self._settings["order"] = "none"  # parts that are given in an order are printed in it
 
     def print(self, expression: Expr) -> str:
         """Return an expression in C. Constants are folded, so that no call with a constant argument is left."""

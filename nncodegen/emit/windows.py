@@ -84,7 +84,7 @@ class WindowPrinter:
             with ExitStack() as loops:
                 for index in listed:
                     loops.enter_context(lines.block(_head(call, index)))
-                if texts:  # what would be below 0 is a very large number
+                if texts:  # unsigned: a number below 0 would be a very large one
                     loops.enter_context(lines.block(f"if ({' && '.join(texts)})"))
                 lines.add(entry)
 

@@ -134,7 +134,7 @@ def solve(equations: Iterable[Equation], over: Sequence[str], sizes: Mapping[str
     """
     solutions: list[Solution] = []
     conditions: list[Equation] = []
-    used: set[str] = set()  # what is read by solutions, and must not be solved for by a later one
+    used: set[str] = set()  # indices that solutions read: no later equation may be solved for them
     for equation in sorted(equations, key=lambda equation: equation.data is not None):
         solved = {solution.index for solution in solutions}
         gathers = equation.data is None or [abs(factor) for _, factor in equation.terms] == [1]

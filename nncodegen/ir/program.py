@@ -9,12 +9,11 @@
                | "before" | "after"                     the value at the index before, or after it; 0 at the end
     equations  = affine equations between indices (see equations.py), under which terms count
 
-For example ``s1[n, j] = sum(i) W1[j, i]*x[n, i]``. The index ``n`` numbers the samples; its size is not
-known until run time. Every other index has one size in the whole program, which follows from the shapes of the
-tensors; it need not occur on the right (``d_h[n, j] = weight[n]``).
-The implicit tensor ``weight[n]`` holds the weights of the samples, which sum to 1 over a batch
-(``1/N`` each, unless there are sample weights), so that a mean over samples is a plain sum. Where a program has
-statistics of a batch, ``present[n]`` is 1 for each of its samples, whatever their weights.
+For example ``s1[n, j] = sum(i) W1[j, i]*x[n, i]``. The index ``n`` is that of the samples; its size is not known until
+run time. Every other index has one size in the whole program, which follows from the shapes of the tensors; it need not
+occur on the right (``d_h[n, j] = weight[n]``). The implicit tensor ``weight[n]`` holds the weights of the samples,
+which sum to 1 over a batch (``1/N`` each, unless sample weights are given), so that a mean over samples is a plain sum.
+If a program has statistics of a batch, ``present[n]`` is 1 for each of its samples, whatever their weights.
 
 A bare formula is the case in which every tensor is a scalar or has only the sample index.
 """
@@ -287,8 +286,7 @@ class Program:
     labels: bool = False
     """Whether the targets are class probabilities, which may be given as integer labels."""
     label_targets: tuple[str, ...] = ()
-    """If there are several outputs, or one with several axes: the targets that are class probabilities along their last
-    axis."""
+    """For several outputs, or one with several axes: the targets that are class probabilities along their last axis."""
     threshold: float = 0.5
     """The output above which a target of 1 is predicted, if the outputs are no class probabilities."""
     precision: str = "float64"

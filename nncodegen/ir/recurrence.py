@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nncodegen.ir.program import Size, Step
 
 RECURRENCES = ("before", "after")
-"""Operators that read an element at the previous index (before) or the next (after); 0 if there is no such index."""
+"""Operators that read an element at the previous index (before) or the next (after); 0 if that index does not exist."""
 
 
 @dataclass(frozen=True)

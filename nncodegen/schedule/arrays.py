@@ -138,7 +138,7 @@ class _Reads:
 
     def __init__(self, compute: Compute, number: int) -> None:
         self.number = number
-        self._again = bool(compute.reduced)  # what it reads, it reads again for the next term
+        self._again = bool(compute.reduced)  # it repeats its reads for the next term
         self._places = {step.target: place for place, step in enumerate(compute.steps)}
         self._indices: dict[str, set[tuple[str, ...]]] = {}
         self._last: dict[str, int] = {}

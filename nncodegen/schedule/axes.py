@@ -1,4 +1,4 @@
-"""How steps use the samples of a tile, given the places of their tensors."""
+"""Use of the samples of a tile by steps, given the places of their tensors."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ GATHERED = 8
 
 @dataclass(frozen=True)
 class Form:
-    """How a step is computed, and the index that runs innermost and along the vectors."""
+    """The shape in which a step is computed, and the index that runs innermost and along the vectors."""
 
     shape: Shape
     innermost: str

@@ -1,4 +1,4 @@
-"""Fusion: which steps share their loops.
+"""Fusion: the choice of steps that share their loops.
 
 Each step joins others over the same indices if what it reads is known by then. Very long loops take no further steps:
 the time of compilers grows faster than their statements.
@@ -16,7 +16,7 @@ from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.tree import Compute
 
 Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
-"""The indices of the outer loops, the reduced indices inside of them, and whether there is a loop over the samples."""
+"""The indices of the outer loops, the reduced indices inside of them, and whether the samples have a loop."""
 
 MOST = 60
 """Most statements of a loop. Beyond, the time of compilers grows with their square; a new loop then reads from memory

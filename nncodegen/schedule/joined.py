@@ -153,7 +153,7 @@ def _insert(unit: Unit, root: Node, one: Program, fixed: str) -> None:
             at = chain[-1].body.index(loop)
             chain[-1].body[at : at + 1] = [Start(unit), loop, Finish(unit)]
         if number >= len(own) and unit.operator == "first":
-            loop.forward = True  # it numbers the terms
+            loop.forward = True  # it counts the terms in order
         chain.append(loop)
     chain[-1].body.append(Compute(unit))
     for node in chain:
@@ -183,7 +183,7 @@ def _reduced(step: Step, one: Program) -> tuple[str | Solution | Equation, ...]:
         return step.over
     solved = solve(step.where, step.over, one.sizes)
     moving = {index for equation in step.where for index in equation.indices}
-    in_order = step.operator == "first"  # which numbers the terms
+    in_order = step.operator == "first"  # it counts the terms in order
     waiting = list(solved.free) if in_order else sorted(solved.free, key=lambda index: index not in moving)
     tests: list[Solution | Equation] = [*solved.solutions, *solved.conditions]
     found: list[str | Solution | Equation] = []

@@ -1,10 +1,10 @@
-"""Which index runs innermost in memory, and along the vectors.
+"""Choice of the index that runs innermost in memory, and along the vectors.
 
-A value ``h[n, j]`` of a tile can lie with its samples side by side (``h[j][n]``), or with its features side by side
-(``h[n][j]``, rows padded to whole vectors). What is computed is the same; what differs is what a product of matrices
-costs. Samples fill their vectors whatever the width of a layer, but the gradient of a weight is then the sum of the
-lanes of a vector. Features waste the lanes that pad a row, but then each lane holds the gradient of one weight. So the
-choice follows from the width:
+A tile can store ``h[n, j]`` with contiguous samples (``h[j][n]``), or with contiguous features (``h[n][j]``, rows
+padded to whole vectors). The results are the same; only the cost of a product of matrices differs. Samples fill their
+vectors for every width of a layer, but the gradient of a weight is then the sum of the lanes of a vector. Features
+waste the lanes that pad a row, but then each lane holds the gradient of one weight. So the choice follows from the
+width:
 
     cost with samples innermost     width*(2 + LANE_SUM)
     cost with features innermost    width padded to whole vectors*3 (*NARROW, if it is one vector)
@@ -15,10 +15,11 @@ costs. An index that a reduction other than a product runs over, such as the cla
 innermost; if the layer before it has features innermost, their values are transposed, unless that takes longer (see
 ``transposes``).
 
-A tile is as short as its loops allow, so that what one loop writes is still in the first-level cache for the next: with
-samples innermost, a loop needs eight vectors to be worth its beginning and its end. A tile is longer where the weights
-of a layer leave the first-level cache between two tiles anyway, and shorter where all else stays there only then. The
-loops of a formula pass few values to each other: its tiles are as long as these stay in the first-level cache.
+A tile is as short as its loops allow, so that the results of one loop are still in the first-level cache for the next:
+with samples innermost, a loop needs eight vectors to be worth its beginning and its end. A tile is longer where the
+weights of a layer leave the first-level cache between two tiles anyway, and shorter where only then all other data
+stays in that cache. The loops of a formula pass few values to each other: its tiles are as long as these stay in the
+first-level cache.
 """
 
 from __future__ import annotations
@@ -215,12 +216,12 @@ def _costs(layout: Layout, size: int) -> tuple[float, float]:
 def _able(program: Program) -> tuple[str, ...]:
     """Return the indices that may run innermost: those of matrices, reduced only by products of two matrices.
 
-    There are none in a network of windows or recurrences.
+    A network of windows or recurrences has none.
     """
     seen: dict[str, None] = {}
     unable: set[str] = set()
     if program.moves:
-        return ()  # whatever the widths are, samples fill their vectors
+        return ()  # samples fill their vectors, whatever the widths are
     for step in program.steps:
         of_samples = SAMPLE in step.indices
         for element in (step.target, *step.operands):

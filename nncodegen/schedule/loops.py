@@ -91,7 +91,7 @@ def make_kernel(
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The steps of a kernel, and what is known of them before they are in loops.
+    """The steps of a kernel, and the facts about them before they are in loops.
 
     copies      the copies to places of the caller, which the storage has
     kept        the outputs that metrics compare

@@ -84,7 +84,7 @@ def place(
     parts = {step.target.tensor: step.operands[0].tensor for site in places for step in site.carried}
     single = in_one_row(places, {*parts.values(), *kept})
     of_segment = _of_one_segment(places, whole)
-    # aligned to tiles, so that every array is
+    # arrays are aligned to tiles, so that every array is aligned
     arrays = Arrays(places, range(before, before + tile), kept, layout.tile, single, parts, of_segment)
     for element, (limits, last) in _rows_of_segments(places, rows).items():
         strides, size = _strides_in_time(program, layout, element, SAMPLE, limits.index, limits.count)

@@ -107,7 +107,7 @@ def in_registers(program: Program, kernel: Kernel) -> Registers:
 
 
 def _numbers(program: Program, update: Update, outputs: tuple[Element, ...]) -> dict[Element, tuple[Place, int]]:
-    """Return the places of all elements that are loaded from outside or stored there, in the order of reading."""
+    """Return the places of all elements that are loaded from outside or stored outside, in the order of reading."""
     found = {Element(option.name, OPTION): (Place.OPTION, k) for k, option in enumerate(update.hyperparameters)}
     for place, tensors in (
         (Place.PARAMETER, program.parameters), (Place.INPUT, program.inputs), (Place.TARGET, program.targets),

@@ -132,10 +132,10 @@ class _Plan:
         self._place: list[int] = []
         self._after: list[int] = []
         while not self._assigned():
-            pass  # it knows more of what is kept for all steps now
+            pass  # each round finds further tensors that are kept for all steps
         self._members = [self._members_of(number) for number in range(len(self._sweeps))]
 
-    # What may run in segments.
+    # The items that may run in segments.
 
     def _time_of(self, item: Step | Group) -> str:
         """Return the index in whose segments an item may run; an empty text if it may not."""
@@ -159,7 +159,7 @@ class _Plan:
             return sampled and not (step.over and moving)
         if SAMPLE in step.over:
             return step.operator == "sum" and not moving
-        # a largest value is compared with its terms, which might be others in the last digit where computed again
+        # a largest value is compared with its terms, whose last digit might differ if they were computed again
         picked = all(each.left == t and not each.terms for each in moving)
         return shape is Shape.LOOPS and step.operator == "sum" and picked and sampled
 
@@ -180,7 +180,7 @@ class _Plan:
         for name, read in self._recurrences.items():
             self._whole |= {name, read} if name in names or read in names else set()
 
-    # Which sweep.
+    # The assignment of sweeps.
 
     def _assigned(self) -> bool:
         """Put all items into sweeps; return False if that shows that further tensors are kept for all steps."""

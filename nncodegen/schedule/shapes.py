@@ -1,4 +1,4 @@
-"""How steps are computed: in loops, or by a function of the runtime."""
+"""The shapes in which steps are computed: loops, or functions of the runtime."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nncodegen.ir import Element, Step
 
 
 class Shape(Enum):
-    """How steps are computed."""
+    """The shape in which steps are computed: loops, or a function of the runtime."""
 
     LOOPS = "loops"
     PACK = "a copy in padded rows"

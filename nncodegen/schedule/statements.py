@@ -105,6 +105,6 @@ def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Stor
 
 
 def _statement(step: Step, terms: Sequence[Step]) -> Definition:
-    conditions = () if step.over else step.where  # what is reduced has them around its loops
+    conditions = () if step.over else step.where  # a reduction has its conditions around its loops
     value = Value(tuple(term.expression for term in terms), step.operator, conditions)
     return Definition(step.target, value, SAMPLE in step.over)

@@ -9,7 +9,7 @@ from nncodegen.ir import Element, Step
 
 
 class Place(Enum):
-    """Where a tensor lives."""
+    """The kinds of places in which a tensor is stored."""
 
     PARAMETER = "parameters"
     INPUT = "inputs"

@@ -477,7 +477,7 @@ def numbers_of(sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
 
 
 def combine_of(operator: str) -> Combine:
-    """Return how the terms of a reduction are combined, one by one."""
+    """Return the operation that combines the terms of a reduction one by one."""
     return Combine.CHOOSE if REDUCTIONS[operator].chooses else Combine.ADD
 
 

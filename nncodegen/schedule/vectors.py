@@ -1,4 +1,4 @@
-"""Predictions in whole vectors of samples only, so that the bits of one do not depend on the samples beside it.
+"""Predictions in whole vectors of samples only, so that the bits of one do not depend on the neighbouring samples.
 
 Compilers make two versions of a loop over samples: one for whole vectors, and one for the remaining samples, one by
 one. The two may differ in their last bits. The C library has other functions for vectors than for single values. And

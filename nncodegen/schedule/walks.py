@@ -155,7 +155,7 @@ def computed(tree: Tree, rule: Callable[[Site], Tree], around: Site = NOWHERE) -
 
 
 def only(tree: Tree, wanted: Callable[[Step], bool]) -> Tree:
-    """Return a tree with the wanted steps only, without loops that have none."""
+    """Return a tree with only those steps for which ``wanted`` is true, without loops that would be empty."""
     found: list[Statement] = []
     for statement in tree:
         if isinstance(statement, Compute):

@@ -224,7 +224,7 @@ class _Expand:
         self, indices: Sequence[str], compute: Compute, body: Tree, way: Way = Way.INDEPENDENT,
         sums: Sequence[Element] = (),
     ) -> Tree:  # fmt: skip
-        """Return loops over indices, and over models that lie side by side; the innermost may run in any order."""
+        """Return loops over indices, and over models that lie side by side; the innermost may run all at once."""
         if self._models:
             lanes = Loop("lane", self.kernel.plan.lanes, body, Way.LANES)
             return around(indices, compute, self.program, (lanes,))

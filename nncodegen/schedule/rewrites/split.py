@@ -61,7 +61,7 @@ def _loops(steps: Sequence[Step]) -> list[tuple[list[Step], bool]]:
     """
     numbers: dict[str, int] = {}
     waits: dict[str, bool] = {}
-    begun: set[int] = {0}  # by functions
+    begun: set[int] = {0}  # the loops that begin with a function
     for step in steps:
         own = [operand.tensor for operand in step.operands if operand.tensor in numbers]
         number = max((numbers[name] for name in own), default=0)
