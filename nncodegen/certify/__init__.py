@@ -1,8 +1,9 @@
-"""The certificate of a module: its numbers beside exact ones, and the stage and the step in which a fault begins.
+"""The certificate of a module: its results compared with exact ones, and the stage and step where a fault begins.
 
-``given`` says what a user gave, ``exact`` what a program means in many digits, with the derivatives of its loss, and
-``precision`` how many digits are enough. ``points`` draws where a module is examined, ``results`` compares what it
-computes, and ``conditions`` explains the errors. ``description`` writes a model to the certificate, and reads it.
+``given`` turns the user's model into a program, ``exact`` computes the values of a program in many digits, with the
+derivatives of its loss, and ``precision`` finds how many digits are enough. ``points`` draws the points at which a
+module is examined, ``results`` compares its results, and ``conditions`` explains the errors. ``description`` writes a
+model to the certificate, and reads it.
 """
 
 from nncodegen.certify.interface import certify, verify

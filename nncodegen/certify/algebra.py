@@ -1,8 +1,8 @@
-"""The stages that only rewrite formulas, each beside the one before it, in many digits.
+"""The stages that only rewrite formulas, each compared with the previous one, in many digits.
 
-Tensors of the same name mean the same after ``describe`` and after ``stabilize``; those that ``differentiate`` adds are
-the derivatives of the loss by other tensors, ``d_NAME``; and ``simplify`` is asked where it holds each tensor. So the
-first tensor that is another one names the stage and the step in which a fault begins.
+Tensors of the same name have the same value after ``describe`` and after ``stabilize``. Those that ``differentiate``
+adds are the derivatives of the loss by other tensors, ``d_NAME``; and ``simplify`` reports where it holds each tensor.
+So the first tensor that differs names the stage and the step in which a fault begins.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from nncodegen.runtime.python.certificate import Fault
 Array = NDArray[Any]
 
 CERTAIN = 25
-"""The digits to which tensors of two stages agree: what is off by more is another formula, or one that approximates."""
+"""The digits to which tensors of two stages agree; a larger difference means another formula, or an approximate one."""
 
 NOISE = 30
-"""So many of the last digits are noise where terms cancel, as in the derivative of a softmax that is next to 1."""
+"""This number of last digits is noise where terms cancel, as in the derivative of a softmax that is next to 1."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Algebra:
 
     @cached_property
     def places(self) -> dict[str, Element]:
-        """What holds each tensor of the differentiated program when it is simplified."""
+        """Return, for each tensor of the differentiated program, the element that holds it after ``simplify``."""
         targets = (step.target.tensor for step in self.differentiated.steps)
         return dict(zip(targets, self.watched.outputs, strict=False))
 
 
 def algebra_of(given: Program, described: Program, stabilized: Program, differentiated: Program) -> Algebra:
-    """The stages of a model, without what fits and optimizers need."""
+    """Return the stages of a model, without the parts for fits and optimizers."""
     differentiated = replace(differentiated, companions=(), updates=())
     targets = tuple(step.target for step in differentiated.steps)
     watched = simplify(replace(differentiated, outputs=targets, gradient=()))
@@ -70,7 +70,7 @@ class Pair:
 
 
 def first_fault(algebra: Algebra, examined: Examined) -> Fault | None:
-    """The first stage, and the step in it, that gives another value than the stage before it at a point."""
+    """Return the first stage, and the step in it, that has another value than the previous stage at a point."""
     digits = examined.exact.digits
     with mpmath.workdps(digits):
         for pair in _pairs(algebra, examined):
@@ -81,7 +81,7 @@ def first_fault(algebra: Algebra, examined: Examined) -> Fault | None:
 
 
 def _pairs(algebra: Algebra, examined: Examined) -> Iterator[Pair]:
-    """All tensors that can be compared, in the order of the stages and of their steps."""
+    """Yield all tensors that can be compared, in the order of the stages and of their steps."""
     point = examined.point
     programs = (algebra.given, algebra.described, algebra.stabilized, algebra.differentiated, algebra.watched)
     values = [run(program, bind(program, point.parameters, point.X, point.Y)) for program in programs]
@@ -103,7 +103,7 @@ def _pairs(algebra: Algebra, examined: Examined) -> Iterator[Pair]:
 def _same_names(
     stage: str, after: Program, found: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
 ) -> Iterator[Pair]:
-    """The tensors that two programs both define, of the same shape."""
+    """Yield the tensors that two programs both define, of the same shape."""
     known = {step.target.tensor for step in before.steps}
     for step in after.steps:
         name = step.target.tensor
@@ -114,7 +114,7 @@ def _same_names(
 def _differentiated(
     algebra: Algebra, found: Mapping[str, Array], stabilized: Mapping[str, Array], point: Point
 ) -> Iterator[Pair]:
-    """The tensors that the differentiated program has of the stabilized one.
+    """Yield the tensors that the differentiated program shares with the stabilized one.
 
     With statistics of a batch, it has them twice: under their own names at rest, with an underscore in training.
     """
@@ -135,7 +135,7 @@ def _differentiated(
 def _results(
     stage: str, after: Program, found: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
 ) -> Iterator[Pair]:
-    """Outputs and loss, whatever they are called."""
+    """Yield outputs and loss, whatever their names are."""
     last = {step.target.tensor: str(step) for step in after.steps}
     outputs = outputs_of(after, dict(found)), outputs_of(before, dict(expected))
     yield Pair(stage, last[after.outputs[0].tensor], *outputs)
@@ -145,7 +145,7 @@ def _results(
 def _derivatives(
     after: Program, found: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
 ) -> Iterator[Pair]:
-    """The derivatives of the loss by parameters: of formulas with the same value they are the same."""
+    """Yield the derivatives of the loss by parameters, which are equal for formulas with the same value."""
     of_after, of_before = derivatives(after, found), derivatives(before, expected)
     last = {step.target.tensor: str(step) for step in after.steps}[after.loss.tensor]
     for tensor in after.parameters:
@@ -153,7 +153,7 @@ def _derivatives(
 
 
 def _reverse(algebra: Algebra, values: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[Pair]:
-    """The derivatives by tensors that ``differentiate`` names after these, beside those of another reverse sweep."""
+    """Yield the derivatives by tensors, as ``differentiate`` names them, with those of another reverse sweep."""
     program = algebra.differentiated
     one = np.asarray(mpmath.mpf(1), dtype=object)
     own, exact = derivatives(program, values, {program.in_training.loss.tensor: one}), derivatives(algebra.given, given)
@@ -172,17 +172,17 @@ def _reverse(algebra: Algebra, values: Mapping[str, Array], given: Mapping[str, 
 
 
 def _in_order(array: Array, indices: Sequence[str], wanted: Sequence[str]) -> Array | None:
-    """Return an array whose axes have some indices in another order of these; None where they are other ones."""
+    """Return an array with its axes in the order of the ``wanted`` indices; None if the indices differ."""
     if sorted(indices) != sorted(wanted):
         return None
     return np.transpose(array, [indices.index(index) for index in wanted])
 
 
 def _fault(pair: Pair, examined: Examined) -> Fault | None:
-    """A fault, where two values differ by more than rounding the steps of the program would change them."""
+    """Return a fault if two values differ by more than the rounding of the program's steps explains."""
     found, expected = (np.asarray(part, dtype=object) for part in (pair.found, pair.expected))
     if not all(mpmath.isfinite(number) for number in expected.flat):
-        return None  # as it was written before, it has no value there
+        return None  # the previous form has no value here
     precision = examined.precision
     norm = norm_of(expected)
     unit = precision.ulp(norm)
@@ -198,9 +198,9 @@ def _fault(pair: Pair, examined: Examined) -> Fault | None:
 
 
 def _approximation(examined: Examined, precision: Precision) -> float:
-    """Units in the last place that stable forms may be off, which approximate to the digits of float64.
+    """Return the units in the last place that stable forms may be off, which approximate to the digits of float64.
 
-    They are then in what rounding does to the steps after them.
+    They are then within the effect of rounding the following steps.
     """
     with mpmath.workdps(examined.exact.digits):
         (first, *others), _ = examined.shaken
@@ -209,6 +209,6 @@ def _approximation(examined: Examined, precision: Precision) -> float:
 
 
 def _shown(array: Any) -> str:
-    """The largest number of an array, in short."""
+    """Return the largest number of an array, in short."""
     largest = max(array.flat, key=lambda number: abs(number) if mpmath.isfinite(number) else mpmath.inf)
     return str(mpmath.nstr(largest, 17))

@@ -1,7 +1,7 @@
-"""Models that train with the statistics of a batch, as BatchNormalization does: two programs, examined one by one.
+"""Models that train with the statistics of a batch, as BatchNormalization does: two programs, examined separately.
 
-At rest, moving statistics take the place of those of a batch, and each sample is one by itself: outputs and the loss.
-In training, a batch is examined as a whole: its loss, and the derivatives through its statistics.
+At rest, moving statistics replace those of a batch, and outputs and loss of each sample are examined separately. In
+training, a batch is examined as a whole: its loss, and the derivatives through its statistics.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from nncodegen.certify.results import REST, TRAINING, Programs
 from nncodegen.ir import needed
 
 SAMPLES = 4
-"""The samples of a batch, at least: of two, all that is normalized is 1 or -1."""
+"""Least number of samples of a batch: with two, all normalized values are 1 or -1."""
 
 
 def halves(programs: Programs) -> tuple[Programs, ...]:
-    """The programs at rest and in training; where there are no statistics, they are the same."""
+    """Return the programs at rest and in training; without statistics, one program for both."""
     described, simplified = programs.described, programs.simplified
     batch = simplified.batch
     if batch is None:

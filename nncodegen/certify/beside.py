@@ -1,4 +1,4 @@
-"""The exact values of what a module has besides, at a point and at points beside it, and what is said of an error."""
+"""Exact values of a module's further results, at a point and at neighbouring points, and the verdict on an error."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from nncodegen.module import Module
 from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
 
 Lost = Callable[[Any], float | None]
-"""Gives, for a unit, how far results are apart whose steps are rounded another way; None where the precision cannot
-hold one of the steps."""
+"""A function that returns, for a unit, how far results are apart whose steps are rounded another way; None if the
+precision cannot hold one of the steps."""
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A point that is examined, and points beside it."""
+    """A point that is examined, and its neighbouring points."""
 
     examined: Examined
 
     @cached_property
     def points(self) -> list[Point]:
-        """The point itself, and two that are a unit in the last place away."""
+        """Return the point itself, and two that are a unit in the last place away."""
         examined = self.examined
         beside = moved_points(examined.programs.given, examined.point, examined.precision, examined.seed, 1)
         return [examined.point, *beside]
 
     def found(self, name: str, machine: Sequence[Array], exact: Sequence[Array], unit: Any = None,
                lost: Lost | None = None) -> Iterator[Found]:  # fmt: skip
-        """The worst of several results; ``exact`` are those at the point, and at the points beside it."""
+        """Yield the worst of several results; ``exact`` are those at the point, and at its neighbours."""
         first, *others = exact
         if not all(mpmath.isfinite(number) for part in exact for number in part.flat):
             return
@@ -58,6 +58,6 @@ class Beside:
 
 
 def arguments(module: Module, point: Point, count: int) -> tuple[Array, Array | None, Array | None]:
-    """Parameters, X and Y as a module takes them."""
+    """Return parameters, X and Y as a module takes them."""
     x, y = (part[:count].astype(module.dtype) if part.size else None for part in (point.X, point.Y))
     return point.parameters.astype(module.dtype), x, y

@@ -1,8 +1,8 @@
-"""Loop trees carried out: each statement over arrays of NumPy, each tensor in its own place.
+"""Execution of loop trees: each statement over arrays of NumPy, each tensor in its place in memory.
 
-Loops whose iterations may run in any order are carried out at once, as axes of arrays; those over time, over segments
-and over the positions of windows run one after the other, and so do those in which an iteration takes the place of the
-one before. One lane stands for all models side by side.
+Loops whose iterations may run in any order are executed at once, as axes of arrays. Loops over time, over segments and
+over the positions of windows run one iteration after the other, and so do those in which an iteration overwrites values
+of the previous one. One lane stands for all models side by side.
 """
 
 from __future__ import annotations
@@ -62,22 +62,22 @@ from nncodegen.schedule.walks import targets, walk
 Array = NDArray[Any]
 
 Conditions = Mapping[When | Asked, bool]
-"""Whether each condition holds that is known only when a kernel runs."""
+"""For each condition that is known only when a kernel runs: whether it holds."""
 
 SUMS = (Place.SUM, Place.GRADIENT_SUM)
-"""Where sums over samples lie."""
+"""The places of sums over samples."""
 
 HOLDS: Conditions = {
     When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, When.NO_BLAS: True, When.ADDED: False,
     Asked.NEW: True, Asked.DESCENT: False,
 }  # fmt: skip
-"""The conditions in a tile that is full, where the loss is wanted, and there is no BLAS."""
+"""The conditions in a full tile, if the loss is asked for, and no BLAS is available."""
 
 
 def memory_after(kernel: Kernel, program: Program, values: Mapping[str, Array], X: Array, Y: Array) -> Memory:
     """Return the memory that the trees of a kernel leave, given the values of all tensors and the rows of samples.
 
-    Raises OtherValueError where a step gives another value.
+    Raises OtherValueError if a step gives another value.
     """
     run = Run(kernel, program, Memory(kernel, program, values, X, Y), HOLDS)
     run.everything()
@@ -86,23 +86,23 @@ def memory_after(kernel: Kernel, program: Program, values: Mapping[str, Array], 
 
 @dataclass
 class Run:
-    """A kernel at work."""
+    """The execution of a kernel."""
 
     kernel: Kernel
     program: Program
     memory: Memory
     holds: Conditions
     current: str = ""
-    """The step that is being carried out."""
+    """The step that is being executed."""
     time: str = ""
-    """The index of which there is one segment at a time."""
+    """The index of which only one segment at a time is in memory."""
     combined: frozenset[str] = frozenset()
     """The tensors to which the statements of the current steps add, or of which they take the largest."""
     sums: dict[str, tuple[Array, Grid]] = field(default_factory=dict)
-    """What was added to local sums, and in which loops."""
+    """The values that were added to local sums, and the grid of their loops."""
 
     def everything(self) -> None:
-        """All statements, phase by phase. Raises OtherValueError."""
+        """Execute all statements, phase by phase. Raises OtherValueError."""
         absent = self.kernel.plan.samples is Role.ABSENT
         last = {f"{COUNT} - 1": np.asarray(self.memory.samples - 1)}
         grid = Grid({}, {**last, SAMPLE: np.asarray(0)} if absent else last)
@@ -114,7 +114,7 @@ class Run:
         self._tree((*self.kernel.trees.measured, *self.kernel.trees.after), grid)
 
     def look_at_results(self) -> None:
-        """Raises OtherValueError where the outputs or the gradient are not what the program gives."""
+        """Raise OtherValueError if the outputs or the gradient are not those of the program."""
         if self.kernel.name == "gradient":
             self._look_at_gradient()
         elif self.kernel.name != "loss":
@@ -138,14 +138,14 @@ class Run:
     # Statements.
 
     def _tree(self, tree: Iterable[Statement], grid: Grid) -> None:
-        """Statements one after the other; what is local there is not known behind them."""
+        """Execute statements one after the other; local values in them are not known after them."""
         known = self.memory.known
         for statement in tree:
             grid = self._statement(statement, grid)
         self.memory.known = known
 
     def _statement(self, statement: Statement, grid: Grid) -> Grid:
-        """A statement for all values of the indices of its loops; returns the grid of those behind it."""
+        """Execute a statement for all values of its loops' indices; return the grid of the following statements."""
         match statement:
             case Group():
                 self._group(statement, grid)
@@ -200,7 +200,7 @@ class Run:
             self.memory.unfinished = unfinished
             self.combined = frozenset(_combined(group.body))
         time = self.time
-        for statement in group.body:  # what is local without a loop is known behind it
+        for statement in group.body:  # local values outside of loops stay known after the group
             grid = self._statement(statement, grid)
         self.time = time
 
@@ -219,7 +219,7 @@ class Run:
             self._tree(loop.body, grid.of(loop.index, value))
 
     def _takes_places(self, loop: Loop) -> bool:
-        """Whether an iteration of a loop writes where the one before has, what is read in it alone."""
+        """Return whether an iteration of a loop overwrites values of the previous one that only that one reads."""
         for target in targets(loop.body):
             storage = self.kernel.storage[target.tensor]
             strides = dict(zip(target.indices, storage.strides, strict=False))
@@ -235,7 +235,7 @@ class Run:
             self._tree(statement.body if self._holds(known, grid) else statement.otherwise, grid)
 
     def _end(self, extent: int | str, grid: Grid) -> int:
-        """Where a loop begins or ends."""
+        """Return the number at which a loop begins or ends."""
         if isinstance(extent, int):
             return extent
         if extent in grid.given:
@@ -246,7 +246,7 @@ class Run:
         return int(grid.given[SEGMENTS]) == condition.number if isinstance(condition, Begins) else self.holds[condition]
 
     def _in_segment(self, limits: Limits, grid: Grid) -> Grid:
-        """What is known in a segment: where it begins and ends, and the rows that are moved."""
+        """Return the grid of a segment, with its begin and end, and the rows that are moved."""
         self.time = limits.index
         begin = int(grid.given[SEGMENTS]) * limits.length
         end = min(begin + limits.length, limits.size)
@@ -254,7 +254,7 @@ class Run:
         return replace(grid, given={**grid.given, **{name: np.asarray(value) for name, value in rows.items()}})
 
     def _where(self, tests: Iterable[Test], grid: Grid) -> Grid:
-        """The grid where some tests hold; that there is a value of an index, it knows from where that was solved."""
+        """Return the grid where some tests hold; whether an index has a value, the grid knows from solving it."""
         grid = grid.where([test for test in tests if isinstance(test, Equation)], self._read)
         for test in tests:
             if isinstance(test, Later):
@@ -272,7 +272,7 @@ class Run:
     # Values.
 
     def _value(self, value: Value, grid: Grid, target: Element) -> Array:
-        """A value along all axes."""
+        """Return a value along all axes."""
         own = self._where(value.where, grid)
         otherwise = 0.0 if value.otherwise is None else float(value.otherwise)
         terms = [own.kept(self._number(term, own, target), otherwise) for term in value.terms]
@@ -281,20 +281,20 @@ class Run:
         return np.broadcast_to(np.asarray(found, float), grid.shape)
 
     def _number(self, expression: Expr, grid: Grid, target: Element) -> Array:
-        """An expression along all axes."""
+        """Return the value of an expression along all axes."""
         read = {element: self.memory.read(element, grid, target) for element in elements(expression)}
         found = interpret(written_out(expression), read, exact=False)
         return np.broadcast_to(np.asarray(found, float), grid.shape)
 
     def _scale(self, expressions: Sequence[Expr], grid: Grid, target: Element) -> float:
-        """The norm of all terms that are added."""
+        """Return the norm of all terms that are added."""
         parts = (term for each in expressions for term in Add.make_args(each))
         return sum(float(np.linalg.norm(np.ravel(self._number(part, grid, target)))) for part in parts)
 
     # Stores.
 
     def _accumulate(self, statement: Accumulate, grid: Grid) -> None:
-        """Terms of a reduction in a local variable; those of a sum over samples are added where this is stored."""
+        """Combine terms of a reduction in a local variable; terms of a sum over samples are added when it is stored."""
         target, operator = statement.target, statement.operator
         terms = grid.kept(self._value(statement.value, grid, target), _neutral(statement.combine, operator))
         if self.kernel.place(target) in SUMS:
@@ -331,7 +331,7 @@ class Run:
             memory.store(target, there + np.sum(terms, axis=over, keepdims=True), everywhere, lambda: size)
 
     def _first(self, first: First, grid: Grid) -> None:
-        """The number of the first term that is not 0, or how many there are."""
+        """Execute a search for the number of the first term that is not 0; the number of terms if all are 0."""
         holds = self._where(first.value.where, grid).holds
         (term,) = first.value.terms
         number = sum((factor * grid.number(index) for index, factor in first.numbers), start=np.asarray(0))
@@ -346,7 +346,7 @@ class Run:
             self.memory.store(first.target, number, _everywhere(grid))
 
     def _move(self, move: Move, given: Mapping[str, Array]) -> None:
-        """A row that becomes another one, or 0."""
+        """Move a row to another one, or set it to 0."""
         array = self.memory.flat[Place.ARRAY]
         begin = int(self.memory.position(move.target, Grid({}, given)))
         count = prod(self.program.sizes[index] or 1 for index in move.rest) * self.memory.samples
@@ -354,7 +354,7 @@ class Run:
         array[begin : begin + count] = array[source : source + count] if move.source else 0
 
     def _fill(self, fill: Fill) -> None:
-        """What pads the samples of a tile: zeros, or its last one. The ends of rows hold nothing that is compared."""
+        """Pad the samples of a tile with zeros, or its last sample. Padding at the ends of rows is never compared."""
         if fill.filling is Filling.ZERO_ENDS:
             return
         memory, axes = self.memory, {index: self.program.sizes[index] or 1 for index in fill.target.indices}
@@ -367,7 +367,7 @@ class Run:
     # Calls.
 
     def _call(self, call: Call, grid: Grid) -> None:
-        """The steps of a call, for all values of their indices."""
+        """Execute the steps of a call, for all values of their indices."""
         self.current = str(call.steps[0])
         if call.window:
             Listed(call.window, call.steps[0].target, self.memory, self.program, grid.given).carry_out()
@@ -385,7 +385,7 @@ class Run:
             self._fill(Fill(Filling.LAST_SAMPLE, target, call.innermost, call.ends))
 
     def _step(self, step: Step, grid: Grid) -> None:
-        """A step that a call computes; a sum over time goes on where it has begun in another segment."""
+        """Execute a step of a call; a sum over time continues its value from previous segments."""
         memory, everywhere = self.memory, _everywhere(grid)
         later = step.target.tensor in memory.unfinished and int(grid.given[BEGIN]) > 0 and SAMPLE not in step.over
         if step.over and not later:
@@ -405,17 +405,17 @@ class Run:
 
 
 def _neutral(combine: Combine, operator: str) -> float:
-    """What changes nothing where it is combined."""
+    """Return the value that changes nothing when it is combined."""
     return REDUCTIONS[operator].neutral if combine is Combine.CHOOSE else 0.0
 
 
 def _everywhere(grid: Grid) -> Grid:
-    """The grid with all values of its indices, whether equations hold or not."""
+    """Return the grid with all values of its indices, whether equations hold or not."""
     return replace(grid, holds=np.asarray(True))
 
 
 def _combined(body: Tree) -> Iterator[str]:
-    """The tensors with which statements combine something."""
+    """Yield the tensors into which statements combine values."""
     for statement in walk(body):
         if isinstance(statement, First) or (isinstance(statement, Store) and statement.combine is not Combine.SET):
             yield statement.target.tensor

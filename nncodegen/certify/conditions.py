@@ -1,10 +1,10 @@
-"""What explains an error: how much exact results change when arguments, or steps, change by a unit in the last place.
+"""Explanation of errors: how much exact results change when arguments, or steps, change by a unit in the last place.
 
 All arguments are changed at once, each up or down by half a unit to a whole one, at random, so that their effects do
-not cancel; in pairs that are opposite to each other, so that both sides of a branch are seen. The condition of the
-function is the largest change. What rounding does to the steps is found in the same way: each value between them is
-rounded to another number than the nearest, unless it is one that the precision has. That is more where the formula
-itself loses digits. Inputs that number something, as the rows of an embedding, stay as they are.
+not cancel; in pairs of opposite changes, so that both sides of a branch are seen. The condition of the function is the
+largest change. The effect of rounding the steps is found in the same way: each intermediate value is rounded to a
+number other than the nearest, unless the precision has it exactly. This effect is larger if the formula itself loses
+digits. Index-valued inputs, such as the rows of an embedding, stay as they are.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from nncodegen.ir import Program, Step
 
 
 def moved(program: Program, point: Point, digits: int, precision: Precision, seed: int, pairs: int) -> list[Exact]:
-    """The exact results at points that are a unit in the last place away."""
+    """Return the exact results at points that are a unit in the last place away."""
     with mpmath.workdps(digits):
         points = moved_points(program, point, precision, seed, pairs)
         return [evaluate_rows(program, one.parameters, one.X, one.Y, digits) for one in points]
 
 
 def moved_points(program: Program, point: Point, precision: Precision, seed: int, pairs: int) -> list[Point]:
-    """Points that are a unit in the last place away, in pairs on opposite sides, as numbers of mpmath."""
+    """Return points that are a unit in the last place away, in pairs on opposite sides, as numbers of mpmath."""
     random = np.random.default_rng(seed)
     found = []
     for _ in range(pairs):
@@ -47,7 +47,10 @@ def moved_points(program: Program, point: Point, precision: Precision, seed: int
 def near(
     operands: Mapping[str, Array], random: np.random.Generator, precision: Precision, still: Container[str] = ()
 ) -> Iterator[dict[str, Array]]:
-    """Some tensors, each number up or down by a unit in its last place, but for those that stay; and the opposite."""
+    """Yield some tensors twice, each number moved up or down by a unit in its last place, then the opposite way.
+
+    The tensors in ``still`` keep their values.
+    """
     steps = {name: _steps(random, array.shape, precision) * (name not in still) for name, array in operands.items()}
     for side in (1, -1):
         yield {
@@ -56,13 +59,13 @@ def near(
 
 
 def _steps(random: np.random.Generator, shape: tuple[int, ...], precision: Precision) -> Array:
-    """Relative changes of half a unit in the last place to a whole one."""
+    """Return relative changes of half a unit in the last place to a whole one."""
     steps: Array = random.choice([-1, 1], shape) * random.uniform(0.5, 1, shape) * precision.spacing
     return steps
 
 
 def shaken(program: Program, point: Point, digits: int, precision: Precision, seed: int) -> tuple[list[Exact], str]:
-    """The results of a program each of whose steps is rounded; and the first step that the precision cannot hold."""
+    """Return results of a program with each step rounded, and the first step that the precision cannot hold."""
     random = np.random.default_rng(seed)
     found, beyond = [], ""
     results = {element.tensor for element in program.gradient}
@@ -94,10 +97,10 @@ def shaken(program: Program, point: Point, digits: int, precision: Precision, se
 
 
 def _gradient(program: Program, values: Mapping[str, Array]) -> list[Any]:
-    """The derivatives of a program that computes them itself."""
+    """Return the derivatives of a program that computes them itself."""
     return [number for element in program.gradient for number in np.asarray(values[element.tensor]).flat]
 
 
 def _beyond(number: Any, precision: Precision) -> bool:
-    """Whether a number is too large for a precision."""
+    """Return whether a number is too large for a precision."""
     return not mpmath.isfinite(number) or abs(number) > precision.huge

@@ -1,7 +1,7 @@
-"""A network beside the definitions of its layers and losses: a fault of the stage ``describe`` is found, and named.
+"""A network compared with the definitions of its layers and losses, to find faults of the stage ``describe``.
 
-The described program is evaluated in many digits elsewhere; here, its outputs and its loss are compared with what the
-definitions give at the same points. Where they differ, each layer is looked at by itself.
+The described program is evaluated in many digits elsewhere. Here, its outputs and its loss are compared with those of
+the definitions at the same points. If they differ, each layer is examined separately.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from nncodegen.ir import Program
 from nncodegen.runtime.python.certificate import DEFINITIONS, HOLDS, WRONG, Fault, Figure
 
 AGREED = 1e-3
-"""Units in the last place up to which a program agrees with definitions. Both are computed with many digits: what
-remains is rounding in the last of these, and constants that are written with as many digits as they have."""
+"""Units in the last place up to which a program agrees with definitions. Both are computed with many digits: the rest
+is rounding in the last of these, and constants that are written with a limited number of digits."""
 
 MISFITS = (ValueError, IndexError, KeyError)
-"""What definitions raise for parameters and inputs of other shapes than they expect."""
+"""Exceptions that definitions raise for parameters and inputs of unexpected shapes."""
 
 
 @dataclass(frozen=True)
 class Defined:
     """A network whose layers have definitions, and its described program.
 
-    ``whole`` says whether the loss has a definition as well. Where it is made of equations, the layers alone are
-    examined, as a network of their own with the same parameters one after the other.
+    ``whole`` says whether the loss has a definition as well. If it consists of equations, the layers alone are
+    examined, as a separate network with the same parameters one after the other.
     """
 
     model: Sequential | Network
@@ -47,7 +47,7 @@ class Defined:
 
     @property
     def as_written(self) -> tuple[str, ...]:
-        """Return what has no definition but the user's own, in words."""
+        """Return the parts that only the user's own code defines, in words."""
         layers = [(number, layer) for number, (_, layer) in enumerate(self.model.numbered, start=1)]
         found = [f"layer {number} ({type(layer).__name__})" for number, layer in layers if not is_defined(layer)]
         found += [f"the activation of layer {k}" for k, layer in layers if callable(getattr(layer, "activation", ""))]
@@ -63,7 +63,7 @@ class Defined:
         try:
             found = self._both(examined)
             error = found[1] if found else None
-        except MISFITS:  # what is described has other shapes, or other parameters
+        except MISFITS:  # the program has other shapes, or other parameters
             error = LARGEST
         if error is not None:
             verdict = HOLDS if error <= AGREED else WRONG
@@ -96,11 +96,11 @@ class Defined:
         return _named(examined, str(self.program.steps[-2]), "the loss", program.losses, values.losses)
 
     def _both(self, examined: Examined) -> tuple[Exact, float] | None:
-        """Return what the definitions give, and the error of the program; None where they give no numbers."""
+        """Return the values of the definitions, and the program's error; None if the definitions give no numbers."""
         program = self._of_program(examined)
         values = self._values(examined, program.digits)
         error = _largest_error(program, values, examined)
-        if not values.finite or error > AGREED:  # for want of digits, perhaps
+        if not values.finite or error > AGREED:  # perhaps it had too few digits
             certain = climb(lambda digits: self._values(examined, digits))
             if certain is None:
                 return None
@@ -108,7 +108,7 @@ class Defined:
         return values, error
 
     def _values(self, examined: Examined, digits: int, made: list[Made] | None = None) -> Exact:
-        """Return what the definitions give, computed with so many digits; ``made`` gets what each layer does."""
+        """Return the values of the definitions in many digits; the results of each layer are added to ``made``."""
         point, training = examined.point, examined.programs.part == TRAINING
         with mpmath.workdps(digits), np.errstate(all="ignore"):
             X, Y = self._samples(examined)
@@ -120,7 +120,7 @@ class Defined:
             return Exact(outputs, losses, zeros([0, 0]), digits)
 
     def _of_program(self, examined: Examined) -> Exact:
-        """Return what the described program gives; of its layers alone, where the loss is made of equations."""
+        """Return the values of the described program; of its layers alone if the loss consists of equations."""
         if self.whole:
             return examined.exact
         digits = examined.exact.digits
@@ -133,7 +133,7 @@ class Defined:
         return parameters[: self.program.parameter_count]
 
     def _samples(self, examined: Examined) -> tuple[Array, Array]:
-        """Return inputs and targets as numbers of mpmath; targets of 0 where the loss is made of equations."""
+        """Return inputs and targets as numbers of mpmath; targets of 0 if the loss consists of equations."""
         X = many(examined.point.X)
         if self.whole:
             return X, many(examined.point.Y)
@@ -150,7 +150,7 @@ class Defined:
 
 
 def _named(examined: Examined, step: str, what: str, found: Array, expected: Array) -> Fault:
-    """Return the fault of what differs from its definition."""
+    """Return the fault for values that differ from their definition."""
     kind = examined.point.kind
     if found.shape != expected.shape:
         shapes = f"its values have the shape {found.shape[1:]}, and not {expected.shape[1:]}"

@@ -1,4 +1,4 @@
-"""A described program as plain data, and back: what a certificate carries of the model.
+"""A described program as plain data, and back: the form in which a certificate holds the model.
 
 Expressions are trees of names and numbers; reading them runs nothing.
 """
@@ -43,17 +43,17 @@ OPERATIONS: dict[str, Any] = {
     for name in """Add Mul Pow Piecewise And Or Not Xor ITE Equality Unequality StrictLessThan LessThan
         StrictGreaterThan GreaterThan""".split()
 } | {"ExprCondPair": ExprCondPair}
-"""What is no function."""
+"""Nodes of expressions that are no functions."""
 
 
 def _known(name: str) -> Any:
-    """What SymPy has under a name, or None."""
+    """Return the object that SymPy has under a name, or None."""
     record = FUNCTIONS.get(name)
     return OPERATIONS.get(name) if record is None else record.function
 
 
 def _own() -> dict[str, Any]:
-    """The functions that are not SymPy's."""
+    """Return nncodegen's own functions, by their names."""
     found, waiting = {}, [StableFunction, Primitive]
     while waiting:
         for one in waiting.pop().__subclasses__():
@@ -64,7 +64,7 @@ def _own() -> dict[str, Any]:
 
 
 def to_data(program: Program) -> dict[str, Any]:
-    """The program as dictionaries, lists, texts and numbers."""
+    """Return the program as dictionaries, lists, texts and numbers."""
     return {
         "name": program.name,
         "inputs": [_tensor(tensor) for tensor in program.inputs],
@@ -85,7 +85,7 @@ def to_data(program: Program) -> dict[str, Any]:
 
 
 def from_data(data: Mapping[str, Any]) -> Program:
-    """The program in such data. Raises ProgramError where there is none."""
+    """Return the program in such data. Raises ProgramError if it holds none."""
     try:
         own = _own()
         return Program(
@@ -125,7 +125,7 @@ def _to_step(row: Any, own: Mapping[str, Any]) -> Step:
 
 
 def _update(update: Update) -> list[Any]:
-    """A user's own optimizer; infinity, of which JSON has no number, is a text."""
+    """Return a user's optimizer as data; infinity, for which JSON has no number, is a text."""
     hyperparameters = [[h.name, h.default, str(h.low), str(h.high), h.excludes_low] for h in update.hyperparameters]
     results = [result.tensor for result in update.results]
     return [
@@ -178,7 +178,7 @@ def _to_equation(row: Any) -> Equation:
 
 
 def _tree(node: Any) -> Any:
-    """An expression as nested lists."""
+    """Return an expression as nested lists."""
     if isinstance(node, Element):
         return ["element", node.tensor, *node.indices]
     if isinstance(node, Derivative):
@@ -224,5 +224,5 @@ def _to_expression(tree: Any, own: Mapping[str, Any]) -> Any:
 
 
 def same(program: Program, described: Program) -> bool:
-    """Whether a program that was read is the one that was described."""
+    """Return whether a program that was read is the one that was described."""
     return replace(program, updates=()).show() == replace(described, updates=()).show()

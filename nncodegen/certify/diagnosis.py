@@ -1,8 +1,8 @@
-"""Which stage made a fault, and in which step it begins.
+"""Diagnosis of a fault: the stage that made it, and the step in which it begins.
 
 The stages that rewrite formulas are compared with each other (``algebra``), and the loops of the schedule are carried
-out (``scheduled``). If both are right, the fault is in the C, or in how it was compiled: then the same C, compiled
-without any optimization, is wrong as well, or it is right.
+out (``scheduled``). If both are right, the fault is in the C, or in its compilation: the same C, compiled without any
+optimization, is then either wrong as well, or right.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VERDICTS = (HOLDS, OUT_OF_RANGE, WRONG)
 
 @dataclass
 class Diagnosis:
-    """What is found out about the stages of a model while its module is examined."""
+    """The findings about the stages of a model while its module is examined."""
 
     algebra: Algebra
     schedule: Schedule
@@ -39,7 +39,7 @@ class Diagnosis:
     scheduled: bool = False
 
     def at(self, examined: Examined) -> None:
-        """Looks at the stages, and at the steps of the machine, at a point."""
+        """Examine the stages, and the steps of the machine, at a point."""
         if not self.faults:
             fault = first_fault(self.algebra, examined)
             if fault is None and not self.scheduled:
@@ -54,7 +54,7 @@ class Diagnosis:
                     self.steps[str(step)] = figure, examined
 
     def conclude(self, found: Iterable[Found]) -> tuple[Fault, ...]:
-        """The first fault, in the order of the stages; none where nothing is wrong."""
+        """Return the first fault, in the order of the stages; an empty tuple if nothing is wrong."""
         wrong = [one for one in found if one.figure.verdict == WRONG]
         undefined = next((one for one in wrong if one.figure.quantity == DEFINITIONS), None)
         if undefined and self.defined:
@@ -66,7 +66,7 @@ class Diagnosis:
 
     @property
     def compared(self) -> str:
-        """Which steps were compared, and how, in words."""
+        """Return which steps were compared, and how, in words."""
         machine = "each step of a sample was computed again from its operands"
         if self.watch is None:
             machine = "the steps were not compared one by one, as they have very many values"
@@ -78,12 +78,12 @@ class Diagnosis:
 
     @property
     def figures(self) -> list[tuple[StepFigure, Examined]]:
-        """The worst of each step, in the order of the program, and where it was found."""
+        """Return the worst figure of each step, in the order of the program, and where it was found."""
         order = self.watch.program.steps if self.watch else ()
         return [self.steps[str(step)] for step in order if str(step) in self.steps]
 
     def _of_the_machine(self, wrong: Sequence[Found]) -> Fault:
-        """A fault of the C or of its build; the step is the first that is wrong, or the one of a wrong result."""
+        """Return a fault of the C or of its build; its step is the first wrong one, or the one of a wrong result."""
         begins = next(((figure, examined) for figure, examined in self.figures if figure.verdict == WRONG), None)
         stage = "emit" if self._is_wrong_plainly(wrong, begins) else "build"
         if begins:
@@ -95,7 +95,7 @@ class Diagnosis:
         return Fault(stage, text, first.figure.kind, first.figure.error, _told(stage, first.figure.error))
 
     def _is_wrong_plainly(self, wrong: Sequence[Found], begins: tuple[StepFigure, Examined] | None) -> bool:
-        """Whether the same C is wrong where it is compiled without any optimization."""
+        """Return whether the same C is wrong if it is compiled without any optimization."""
         if wrong:
             plain = load(build_plainly(self.sources))
             points = {id(one.examined): one.examined for one in wrong}.values()
@@ -108,7 +108,7 @@ class Diagnosis:
         return any(figure.verdict == WRONG for figure in figures)
 
     def _number(self, quantity: str) -> int:
-        """The number of the step that defines a result."""
+        """Return the number of the step that defines a result."""
         program = self.schedule.program
         names = {"loss": program.loss.tensor, f"loss {TRAINING}": program.in_training.loss.tensor}
         names |= {f"d_{t.name}": e.tensor for t, e in zip(program.parameters, program.gradient, strict=False)}
@@ -123,7 +123,7 @@ def _badness(figure: StepFigure) -> tuple[int, float]:
 
 
 def _told(stage: str, error: float) -> str:
-    """What is known about a fault of the machine."""
+    """Return the known facts about a fault of the machine."""
     if stage == "build":
         return f"it is {error:.3g} ulp off, and right where the same C is compiled without optimization"
     return f"it is {error:.3g} ulp off, also where the C is compiled without optimization; its loops are right"

@@ -1,9 +1,9 @@
-"""Derivatives by inputs as differences between values that are so close that nothing sees the distance.
+"""Derivatives by inputs as differences between values at a distance too small to have an effect.
 
-``u_x = Derivative(u, x)`` becomes ``(u(x + h/2) - u(x - h/2))/h`` with h = 10**-60, and the steps of which u is made
-stand there twice, for either input. What that leaves out is h**2 of the whole, beyond a hundred digits; what terms lose
-when they cancel, digits of the evaluation make up for. So a derivative needs no rule, and the derivatives of a loss by
-its parameters follow from the steps as they stand.
+``u_x = Derivative(u, x)`` becomes ``(u(x + h/2) - u(x - h/2))/h`` with h = 10**-60, and the steps of which u consists
+occur twice, for either input. The neglected part is h**2 of the whole, beyond a hundred digits; digits that are lost
+when terms cancel are replaced by more digits of the evaluation. So a derivative needs no rule, and the derivatives of a
+loss by its parameters follow from the steps as they are.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from nncodegen.ir import SAMPLE, Element, Program, Step, grouped, needed, steps_
 DISTANCE = Rational(1, 10**60)
 
 Shift = tuple[tuple[str, Expr], ...]
-"""How far inputs are moved, by name."""
+"""The moved inputs, each with its distance."""
 
 
 def without_derivatives(program: Program) -> Program:
-    """A program with differences in the place of derivatives by inputs; the program itself where it has none."""
+    """Return a program with differences instead of derivatives by inputs; the program itself if it has none."""
     if not any(step.expression.has(Derivative) for step in program.steps):
         return program
     steps = _Steps()
@@ -42,7 +42,7 @@ class _Steps:
         self._copies: dict[Shift, dict[str, str]] = {}
 
     def difference(self, node: Derivative) -> Expr:
-        """The difference that stands for a derivative."""
+        """Return the difference that replaces a derivative."""
         factors, places = [], []
         for variable, order in node.variable_count:
             count = int(order)
@@ -56,7 +56,7 @@ class _Steps:
         return Add(*terms, evaluate=False)
 
     def _moved(self, element: Element, shift: Shift) -> Element:
-        """An element where inputs are moved: the steps that depend on them are copied, if they are not there yet."""
+        """Return an element for moved inputs; missing copies of the steps that depend on them are added."""
         if not shift:
             return element
         names = self._copies.setdefault(shift, {})

@@ -1,8 +1,8 @@
-"""What a program means, in many digits: the values of all its tensors, and the derivatives of its loss by them.
+"""The exact values of a program, in many digits: all its tensors, and the derivatives of its loss by them.
 
-The derivatives are accumulated in reverse, by the chain rule over the steps as they stand, with the functions and
-derivatives of ``ir.elementary``. It knows nothing of the stages of the compiler, of which it is the judge. Steps that
-depend on each other are computed for one value of their index after the other, and back in the other order.
+The derivatives are accumulated in reverse, by the chain rule over the steps as they are, with the functions and
+derivatives of ``ir.elementary``. This module uses no stage of the compiler, as it judges these. Steps that depend on
+each other are computed for one value of their index after the other, and back in the other order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nncodegen.ir.steps import as_computed, part_of, times_of
 
 
 def bind(program: Program, parameters: Array, X: Array, Y: Array) -> dict[str, Array]:
-    """The tensors from outside, by name: parameters (P,), inputs (N, columns), targets (N, columns), equal weights.
+    """Return the tensors from outside, by name: parameters (P,), inputs and targets (N, columns), equal weights.
 
     The arguments may be floating-point numbers, which are taken as they are, or numbers of mpmath. Noise is 0.
     """
@@ -45,7 +45,7 @@ def bind(program: Program, parameters: Array, X: Array, Y: Array) -> dict[str, A
 
 
 def many(given: Any) -> Array:
-    """An array as numbers of mpmath, which have the very values of floating-point numbers."""
+    """Return an array as numbers of mpmath, exactly equal to the given floating-point numbers."""
     array = np.asarray(given)
     if array.dtype == object and all(type(number) is mpmath.mpf for number in array.flat):
         return array
@@ -56,7 +56,7 @@ def many(given: Any) -> Array:
 def run(
     program: Program, given: Mapping[str, Array], then: Callable[[Step, Array], Array] = as_computed
 ) -> dict[str, Array]:
-    """The values of all tensors, of those that are given and of all steps; ``then`` may change what a step gives."""
+    """Return the values of all given tensors and of all steps; ``then`` may change the value of a step."""
     values, lengths = dict(given), lengths_of(program, len(given[program.weight.name]))
     for item in grouped(program.steps):
         if isinstance(item, Group):
@@ -67,16 +67,16 @@ def run(
 
 
 def lengths_of(program: Program, samples: int) -> dict[str, int]:
-    """The length of each index."""
+    """Return the length of each index."""
     return {index: samples if size is None else size for index, size in program.sizes.items()}
 
 
 def derivatives(
     program: Program, values: Mapping[str, Array], seeds: Mapping[str, Array] | None = None
 ) -> dict[str, Array]:
-    """The derivatives of the loss by all tensors that it depends on, given their values.
+    """Return the derivatives of the loss by all tensors that it depends on, given their values.
 
-    With ``seeds``, those of the sum of other tensors times these numbers.
+    With ``seeds``, they are those of the sum of other tensors times these numbers.
     """
     lengths = lengths_of(program, len(values[program.weight.name]))
     received: dict[str, Array] = dict(seeds or {program.loss.tensor: np.asarray(mpmath.mpf(1), dtype=object)})

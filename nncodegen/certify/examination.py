@@ -1,4 +1,4 @@
-"""An examination of a module: the points that are drawn, and what is found there."""
+"""The examination of a module: the points that are drawn, and the exact results at each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from nncodegen.certify.results import Examined, Programs
 from nncodegen.certify.ulps import precision_of
 
 SMALL = 2_000
-"""Values of all steps for a sample up to which a model is examined at more points: the time grows with both."""
+"""Number of values of all steps for a sample up to which a model is examined at more points: the time grows with
+both."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is examined: points of each kind, rows of each point, and pairs of points beside each of them."""
+    """The extent of an examination: points of each kind, rows of each point, and pairs of neighbours of each."""
 
     points: int
     rows: int
@@ -25,7 +26,7 @@ class Extent:
 
 
 def extent_of(programs: Programs, points: int | None) -> Extent:
-    """What takes about a second for a formula, and about a millisecond for each parameter of a large network."""
+    """Return an extent that takes about a second for a formula, and a millisecond per parameter of a large network."""
     small = sum(programs.described.count(step.indices) for step in programs.described.steps) <= SMALL
     usual = Extent(3, 3, 2) if small else Extent(1, 2, 2)
     if programs.described.statistics:
@@ -34,9 +35,9 @@ def extent_of(programs: Programs, points: int | None) -> Extent:
 
 
 def examine(programs: Programs, extent: Extent, seed: int, found: Callable[[Examined], None]) -> dict[str, int]:
-    """Draws points, and calls ``found`` for each where the model has exact results. Returns how many of each kind.
+    """Draw points, and call ``found`` for each where the model has exact results. Return the number of each kind.
 
-    It is called for each part of a model that has several.
+    ``found`` is called for each part of a model that has several.
     """
     precision = precision_of(programs.described.precision)
     parts, counts = halves(programs), {}

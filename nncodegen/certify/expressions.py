@@ -1,6 +1,6 @@
 """The values and the derivatives of expressions, one number after the other, by the chain rule.
 
-An expression is first written as a tape of operations, each of which is done once for a value. Branches that do not
+An expression is first written as a tape of operations, each of which is computed once for a value. Branches that do not
 apply are never computed: they need not be defined.
 """
 
@@ -28,7 +28,7 @@ from nncodegen.ir.walk import Arithmetic, Asking, walk
 
 
 class Certain(Exact):
-    """Numbers of mpmath, of which one that is not real, or not defined, is NaN."""
+    """Numbers of mpmath; a result that is not real, or not defined, is NaN."""
 
     def number(self, node: Any) -> Any:
         """Return a number in the precision of mpmath."""
@@ -66,14 +66,14 @@ class Operand:
 
 @dataclass(frozen=True)
 class Constant:
-    """A number, as SymPy has it."""
+    """A number, as a SymPy object."""
 
     number: Any
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What is done to the results of the operations with these numbers."""
+    """One operation: the numbers of the operations whose results it reads, its value, and its derivatives."""
 
     arguments: tuple[int, ...]
     value: Callable[[Sequence[Any]], Any]
@@ -82,7 +82,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Choice:
-    """The value of the first condition that holds: the numbers of pairs (value, condition)."""
+    """The value of the first condition that holds; ``pairs`` are the operation numbers of (value, condition)."""
 
     pairs: tuple[tuple[int, int], ...]
 
@@ -117,7 +117,7 @@ def _by_base(value: Number, arguments: Sequence[Number]) -> list[Number]:
 
 
 def _chain_of(function: Elementary) -> Chain:
-    """Return the derivatives of a function; NaN where there are none."""
+    """Return the derivatives of a function; NaN where they do not exist."""
 
     def partials(value: Number, arguments: Sequence[Number]) -> Sequence[Number]:
         return call_all(function.partials, value, *arguments) or [NAN] * len(arguments)
@@ -188,7 +188,7 @@ class _Recorder(Arithmetic[int]):
         return self._record(Choice(tuple(pairs)))
 
     def unknown(self, node: Any) -> Exception:
-        """Return the error for a function that there is not."""
+        """Return the error for an unknown function."""
         return ProgramError(f"{node.func.__name__} has no exact value that a certificate knows, in: {node}")
 
 
@@ -224,7 +224,7 @@ class Formula:
         return tuple(derivatives)
 
     def _run(self, operands: Sequence[Number]) -> dict[int, Any]:
-        """Return the results of all that the last entry of the tape needs, by their numbers."""
+        """Return the results of all entries that the last entry of the tape needs, by their numbers."""
         found: dict[int, Any] = {}
         if not self._chooses:  # all of the tape is needed, in its order
             for number in range(len(self._tape)):
@@ -258,7 +258,7 @@ class Formula:
 
 
 def _wanted(entry: Operand | Constant | Operation | Choice, found: Mapping[int, Any]) -> list[int]:
-    """Return what has to be done before an entry of a tape, the first of it last."""
+    """Return the entries that must be computed before an entry of a tape, the first of them last."""
     if isinstance(entry, Operation):
         return [argument for argument in reversed(entry.arguments) if argument not in found]
     for value, condition in entry.pairs if isinstance(entry, Choice) else ():
@@ -270,7 +270,7 @@ def _wanted(entry: Operand | Constant | Operation | Choice, found: Mapping[int, 
 
 
 def _partials(entry: Constant | Operation | Choice, found: Mapping[int, Any], value: Any) -> list[tuple[int, Number]]:
-    """Return what an entry of a tape depends on, each with the derivative by it."""
+    """Return the entries on which an entry of a tape depends, each with the derivative by it."""
     if isinstance(entry, Operation):
         partials = entry.chain(value, [found[argument] for argument in entry.arguments])
         return list(zip(entry.arguments, partials, strict=True))
@@ -285,6 +285,6 @@ def formula(expression: Expr) -> Formula:
 
 
 def scaled(expression: Expr, total: Any) -> Any:
-    """Return a sum of products of elements, times the number that an expression has in front of them."""
+    """Return a sum of products of elements, times the numeric factor of an expression."""
     coefficient = formula(expression.as_coeff_Mul()[0]).value(())
     return total if coefficient == 1 else np.asarray(coefficient * total, dtype=object)

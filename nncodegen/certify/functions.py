@@ -1,8 +1,8 @@
-"""Calls of functions over numbers of mpmath, and of their derivatives: NaN where there is no real number.
+"""Calls of functions over numbers of mpmath, and of their derivatives: NaN if the result is no real number.
 
-Both are those of the records of ``ir.elementary``, which no stage of the compiler differentiates by. The derivatives of
-``passes.derivatives`` and the ``fdiff`` of ``ir.functions`` have no part in a certificate: a wrong rule there would not
-be seen otherwise.
+Both are those of the records of ``ir.elementary``, by which no stage of the compiler differentiates. Certificates do
+not use the derivatives of ``passes.derivatives`` and the ``fdiff`` of ``ir.functions``: a wrong rule in these would
+otherwise go unnoticed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import mpmath
 from nncodegen.ir.elementary import NAN, Number
 
 FAILURES = (ValueError, ZeroDivisionError, OverflowError, mpmath.libmp.ComplexResult)
-"""What mpmath raises where a function has no value."""
+"""Exceptions that mpmath raises where a function has no value."""
 
 
 def call(function: Callable[..., Number], *arguments: Number) -> Number:
-    """Return the value of a function; NaN where it is no real number."""
+    """Return the value of a function; NaN if it is no real number."""
     try:
         value = function(*arguments)
     except FAILURES:
@@ -27,7 +27,7 @@ def call(function: Callable[..., Number], *arguments: Number) -> Number:
 
 
 def call_all(function: Callable[..., tuple[Number, ...]], *arguments: Number) -> tuple[Number, ...] | None:
-    """Return the derivatives that a function gives, each a real number or NaN; None where there are none."""
+    """Return the derivatives of a function, each a real number or NaN; None if they do not exist."""
     try:
         values = function(*arguments)
     except FAILURES:

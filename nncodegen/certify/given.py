@@ -1,7 +1,7 @@
-"""What a user has given, as a program of its own, which the stage ``describe`` has no part in: formulas as they stand.
+"""The user's model as a separate program, without use of the stage ``describe``: formulas as they are written.
 
-A model of another kind describes itself: then its program is what was given. That of a network is compared with the
-definitions of its layers besides (see ``defined``).
+A model of another kind describes itself: then its program is the given one. That of a network is also compared with the
+definitions of its layers (see ``defined``).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from nncodegen.ir.functions import plain_conditions
 from nncodegen.ir.graphs import Graph, graph_of
 
 FORMULAS, PROGRAM = "the formulas of the model", "the program of the model"
-"""What the exact values are computed from."""
+"""Names of the sources from which the exact values are computed."""
 
 LAYERS = f"{PROGRAM}, which is compared with the definitions of its layers"
 
 
 def given(model: Describable, described: Program, defined: Defined | None) -> tuple[Program, str]:
-    """The model as the user gave it, with the tensors of its described program; and what that was read from."""
+    """Return the model as the user gave it, with the tensors of its described program; and the name of its source."""
     if type(model) is not Model:
         return described, LAYERS if defined else PROGRAM
     found = _formulas(model, described)
@@ -60,7 +60,7 @@ def _formulas(model: Model, described: Program) -> Program:
 
 
 def _node_by_node(graph: Graph, real: Mapping[Any, Any], names: Sequence[Element]) -> list[Step]:
-    """A step for each node of formulas that are too large to be looked at as they are."""
+    """Return a step for each node of formulas that are too large to be processed as a whole."""
     steps: list[Step] = []
     found: list[Any] = []
     for number, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):

@@ -1,4 +1,4 @@
-"""The values of indices where loops are evaluated as arrays: along an axis, a constant, or a function of others."""
+"""The values of indices when loops are evaluated as arrays: along an axis, a constant, or a function of others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nncodegen.schedule.extents import BEGIN, END, of_beside
 
 Array = NDArray[Any]
 Read = Callable[[Element, "Grid"], Array]
-"""What an element is in a grid."""
+"""A function that returns the values of an element in a grid."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Grid:
     """Loops carried out at once.
 
     axes    the loops, from the outermost to the innermost, and how often each of them runs
-    given   what other indices are: one number, or numbers along the axes
+    given   the values of other indices: one number, or numbers along the axes
     holds   along the axes, whether the equations between indices hold
-    begins  where loops begin, that do not begin at 0
+    begins  where loops begin that do not begin at 0
     """
 
     axes: Mapping[str, int]
@@ -34,11 +34,11 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """How often each loop runs."""
+        """Return how often each loop runs."""
         return tuple(self.axes.values())
 
     def number(self, index: str) -> Array:
-        """What an index is, along the axes."""
+        """Return the values of an index, along the axes."""
         if index.isdigit():
             return np.asarray(int(index))
         if index in self.given:
@@ -50,17 +50,17 @@ class Grid:
         return np.arange(begin, begin + self.axes[index]).reshape(shape)
 
     def of(self, index: str, value: int) -> Grid:
-        """The grid for one value of an index."""
+        """Return the grid for one value of an index."""
         return replace(self, given={**self.given, index: np.asarray(value)})
 
     def along(self, index: str, begin: int, end: int) -> Grid:
-        """The grid with another loop, within those that it has."""
+        """Return the grid with another loop, inside of those that it has."""
         given = {name: value[..., None] if value.ndim else value for name, value in self.given.items()}
         holds = self.holds[..., None] if self.holds.ndim else self.holds
         return Grid({**self.axes, index: end - begin}, given, holds, {**self.begins, index: begin})
 
     def of_segment(self, time: str) -> Grid:
-        """The grid of one segment, whose begin and end are given: its axis of time has the steps of that alone."""
+        """Return the grid of one given segment: its axis of time has the steps of this segment alone."""
         if time not in self.axes or time in self.given:
             return self
         begin, end = int(self.given[BEGIN]), int(self.given[END])
@@ -69,15 +69,15 @@ class Grid:
         return replace(self, axes=axes, given={**self.given, time: steps})
 
     def right(self, equation: Equation) -> Array:
-        """The right side of an equation."""
+        """Return the right side of an equation."""
         return np.asarray(
             sum((f * self.number(index) for index, f in equation.terms), start=np.asarray(equation.offset))
         )
 
     def solved(self, solved: Solved, ends: Mapping[str, int], read: Read, time: str = "") -> Grid:
-        """The grid with what equations give: indices in a range that ``ends``, and conditions that hold.
+        """Return the grid with the indices that equations give, below their ``ends``, and with conditions that hold.
 
-        Where ``time`` is one of them, it is within the segment that is given.
+        If ``time`` is one of these indices, it is within the given segment.
         """
         grid = self
         for solution in solved.solutions:
@@ -92,7 +92,7 @@ class Grid:
         return grid.where(solved.conditions, read)
 
     def where(self, equations: Iterable[Equation], read: Read) -> Grid:
-        """The grid in which these equations hold as well."""
+        """Return the grid in which these equations hold as well."""
         holds = self.holds
         for equation in equations:
             left = read(equation.left, self) if isinstance(equation.left, Element) else self.number(equation.left)
@@ -100,5 +100,5 @@ class Grid:
         return replace(self, holds=np.asarray(holds))
 
     def kept(self, value: Array, otherwise: float) -> Array:
-        """Values where equations hold, and another where they do not."""
+        """Return values where equations hold, and another value where they do not."""
         return value if self.holds.ndim == 0 and self.holds else np.where(self.holds, value, otherwise)

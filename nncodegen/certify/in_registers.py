@@ -1,7 +1,7 @@
-"""Training in registers, carried out: the statements of one update, number by number, beside what the program gives.
+"""Training in registers, carried out: the statements of one update, number by number, compared with the program.
 
-The statements between are other ones than those of the program, since they are shortened: so the loss and the next
-parameters are compared, where all change at once, and where one changes after the other.
+The intermediate statements differ from those of the program, since they are simplified. So the loss and the next
+parameters are compared: if all change at once, and if one changes after the other.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def carried_out_in_registers(registers: Registers, parameters: Array, x: Array, 
 
 @dataclass
 class _Run:
-    """Registers at work on a sample."""
+    """The execution of registers on a sample."""
 
     registers: Registers
     point: Array
@@ -42,7 +42,7 @@ class _Run:
     values: dict[Element, float] = field(default_factory=dict)
 
     def together(self) -> Iterator[Fault | None]:
-        """Yield what is wrong where all parameters change at once."""
+        """Yield the faults if all parameters change at once."""
         program, numbers = self.registers.program, self.registers.numbers
         self._carry_out(self.registers.together)
         whole = self._program()
@@ -52,7 +52,7 @@ class _Run:
             yield self._fault(element, self._moved(number, whole[gradient.tensor]), gradient, "all at once")
 
     def in_turn(self) -> Iterator[Fault | None]:
-        """Yield what is wrong where one parameter changes after the other."""
+        """Yield the faults if one parameter changes after the other."""
         self.values = {}
         self._carry_out(self.registers.before)
         turns = zip(self.registers.sequential, self.registers.program.gradient, strict=False)
@@ -62,17 +62,17 @@ class _Run:
             yield self._fault(turn.parameter, self.point[number], gradient, "one after the other")
 
     def _program(self) -> Mapping[str, Array]:
-        """What the program gives at the current point, for the weight 1."""
+        """Return the values of the program at the current point, for the weight 1."""
         x, y = (each[None] if len(each) else None for each in (self.x, self.y))
         return evaluate(self.registers.program, self.point, x, y, [1.0])
 
     @property
     def _options(self) -> Mapping[str, float]:
-        """Some value of each hyperparameter."""
+        """Return some value of each hyperparameter."""
         return {option.name: (k + 1) / 8 for k, option in enumerate(self.registers.update.hyperparameters)}
 
     def _moved(self, number: int, gradient: Array) -> float:
-        """The next value of a parameter, by the rule of the optimizer."""
+        """Return the next value of a parameter, by the rule of the optimizer."""
         known = {**self._options, "parameter": self.point[number], "gradient": float(np.ravel(gradient)[0])}
         value = self.registers.update.steps[0].expression
         return float(interpret(value, {element: known[element.tensor] for element in elements(value)}, exact=False))

@@ -1,4 +1,4 @@
-"""What a user calls: ``certify`` examines a module, ``verify`` examines it again, long after it was built."""
+"""The functions for users: ``certify`` examines a module, ``verify`` examines it again, long after it was built."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def certify(
     points: int | None = None,
     seed: int = 0,
 ) -> Certificate:
-    """Compares the outputs, the loss and every derivative of a compiled model with exact ones, to fifty digits.
+    """Compare the outputs, the loss and every derivative of a compiled model with exact ones, to fifty digits.
 
     model        a model, which is built for it as ``nn.build`` does, with these values of precision, march and fit;
                  or a built module, and the model that it is ``of``, unless the module has a certificate already
     points       how many points of each kind are drawn: by default 3 for formulas and small networks, 1 for others
-    seed         that they are drawn from
+    seed         the seed from which they are drawn
 
-    The certificate is written to a file beside the module, where ``module.certificate`` finds it. This takes about a
+    The certificate is written to a file next to the module, where ``module.certificate`` finds it. This takes about a
     second for a formula, some seconds for the network 64-32-10, and a millisecond or two for each parameter of larger
     ones. Raises ModelError and BuildError.
     """
@@ -78,33 +78,33 @@ def certify(
 def certify_compiled(
     compiled: Compiled, model: Describable, march: str = "native", points: int | None = None, seed: int = 0
 ) -> Certificate:
-    """The certificate of a model that was compiled, which is written beside its module in the cache."""
+    """Return the certificate of a compiled model, after writing it next to its module in the cache."""
     return _certificate(load(compiled.built), compiled.built.path, compiled, model, march, points, seed)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """A model that a certificate carries, which is described already."""
+    """A model from a certificate, which is already described."""
 
     program: Program
     optimizers: tuple[Optimizer, ...] = ()
 
     @property
     def name(self) -> str:
-        """That of the program."""
+        """Return the name of the program."""
         return self.program.name
 
     def describe(self) -> Program:
-        """The program itself."""
+        """Return the program itself."""
         return self.program
 
 
 def verify(module: Module | str | Path) -> Certificate:
-    """Examines a module again that has a certificate: an imported one, its file, or the folder where it stands.
+    """Examine a module again that has a certificate: an imported one, its file, or the folder that contains it.
 
-    The points are those of the certificate, the bounds those that it states: where an error is beyond its bound now, on
-    this CPU, ``holds`` is false. Exact results are those of the program that the certificate carries, whose hash is
-    that of the module's model. Raises ModelError where there is no certificate, or where it is that of another module.
+    The points are those of the certificate, the bounds those that it states: if an error is beyond its bound now, on
+    this CPU, ``holds`` is false. Exact results are those of the program in the certificate, whose hash is that of the
+    module's model. Raises ModelError if the module has no certificate, or that of another module.
     """
     path = _file_of_module(module)
     try:
@@ -132,7 +132,7 @@ def verify(module: Module | str | Path) -> Certificate:
 
 
 def _held(figure: Figure, bounds: dict[tuple[str, str], float]) -> Figure:
-    """A figure beside the bound that a certificate states."""
+    """Return a figure with the bound that a certificate states, and the verdict for it."""
     stated = bounds.get((figure.quantity, figure.kind), 0.0)
     if figure.error <= stated:
         return replace(figure, bound=stated)
@@ -140,7 +140,7 @@ def _held(figure: Figure, bounds: dict[tuple[str, str], float]) -> Figure:
 
 
 def _file_of_module(module: Any) -> Path:
-    """The file of a module. Raises ModelError where there is none."""
+    """Return the file of a module. Raises ModelError if it has none."""
     if not isinstance(module, str | Path):
         path = getattr(module, "__file__", None)
         if path is None:
@@ -160,7 +160,7 @@ def _file_of_module(module: Any) -> Path:
 
 
 def _programs(described: Program) -> Programs:
-    """The programs of a model that a certificate carries."""
+    """Return the programs of a model from a certificate."""
     plain = without_derivatives(described)
     updates = (*map(describe_update, OPTIMIZERS), *described.updates)
     return Programs(plain, plain, simplify(differentiate(stabilize(described), False)), updates)
@@ -177,7 +177,7 @@ def _check_identity(module: Any, identity: str) -> None:
 def _examine(
     module: Module, path: Path, programs: Programs, extent: Extent, seed: int, diagnosis: Diagnosis | None = None
 ) -> tuple[list[Found], dict[str, int]]:
-    """What is found at all points, of all variants of the kernel that this CPU runs."""
+    """Return the errors at all points, of all variants of the kernel that this CPU runs, and the number of points."""
     built = Built(path.name.split(".")[0], path, cached=True)
     modules = [module, *(load_variant(built, one) for one in module.variants if one != module.variant)]
     found: list[Found] = []
@@ -199,7 +199,7 @@ def _certificate(
 ) -> Certificate:
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
-    if isinstance(model, _Known):  # whose own optimizers are rules without a function
+    if isinstance(model, _Known):  # its own optimizers are rules without a function
         described = replace(described, updates=(*described.updates, *model.program.updates))
     plain = without_derivatives(described)
     network = defined(unwrapped(model), plain)
@@ -230,7 +230,7 @@ def _certificate(
 
 
 def _said_by(compiler: Compiler) -> str:
-    """What a compiler says about itself, in the first line."""
+    """Return the first line in which a compiler describes itself."""
     done = subprocess.run(
         [*compiler.command, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
@@ -238,7 +238,7 @@ def _said_by(compiler: Compiler) -> str:
 
 
 def _machine() -> str:
-    """The CPU, as far as Python or the system names it."""
+    """Return the name of the CPU, as far as Python or the system has it."""
     name = ""
     information = Path("/proc/cpuinfo")
     if information.exists():

@@ -1,7 +1,7 @@
 """Sums of products by lists of places, carried out: the windows of a schedule, one position after the other.
 
-The entries of the lists say where values lie, as ``emit`` prints them. What follows in memory (``along``) is read where
-it lies, whatever the program says of it: so each value that is read is compared with the one that is meant.
+The entries of the lists give the places of values, as ``emit`` prints them. Values that follow in memory (``along``)
+are read in place, independently of the program: so each value that is read is compared with the intended one.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from nncodegen.schedule.extents import BEGIN, END
 from nncodegen.schedule.windows import Window
 
 LISTS = ("rows", "terms", "columns")
-"""The axes that the lists are."""
+"""The axes of a grid that correspond to the lists."""
 
 ALONG = "along"
-"""The axis of what follows in memory: the samples, and the positions beside them."""
+"""The axis of values that follow in memory: the samples, and the positions next to them."""
 
 MOST = 2**22
-"""Values of a factor that are read at once."""
+"""Most values of a factor that are read at once."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A window at work; ``given`` is the time of a loop around it."""
+    """The execution of a window; ``given`` is the time of a loop around it."""
 
     window: Window
     target: Element
@@ -41,14 +41,14 @@ class Listed:
     given: Mapping[str, Array]
 
     def carry_out(self) -> None:
-        """All positions, and then a look at what they leave. Raises OtherValueError."""
+        """Compute all positions, and then check their results. Raises OtherValueError."""
         memory, window, target = self.memory, self.window, self.target
         place = memory.kernel.place(target)
         whole = Grid({index: self._size(index) for index in target.indices if index not in self.given}, self.given)
         whole = whole.of_segment(window.time)
         positions = memory.position(target, whole)
         memory.forget(target, whole)
-        if window.scatters:  # all of the array is 0 at first: from where it lies, which no padding moves
+        if window.scatters:  # the whole array is 0 at first; its begin does not depend on padding
             begin = int(np.min(positions))
             sizes = [self._size(index) for index in target.indices[1:] if index not in window.given]
             memory.flat[place][begin : begin + prod(sizes) * memory.samples] = 0
@@ -63,7 +63,7 @@ class Listed:
         )
 
     def _position(self, grid: Grid, place: Place) -> float:
-        """The sums of one position; returns a bound for the norm of their terms."""
+        """Add the sums of one position; return a bound for the norm of their terms."""
         window, (rows, terms, columns, along) = self.window, grid.shape
         first = self._read(window.first, grid, self._sums)
         out = self._places(self.target, grid, not self._sums)
@@ -88,14 +88,14 @@ class Listed:
         return float(np.linalg.norm(a.ravel()) * np.linalg.norm(b.ravel()))
 
     def _read(self, element: Element, grid: Grid, along: bool) -> Array:
-        """A factor, along the axes of a grid."""
+        """Return the values of a factor, along the axes of a grid."""
         places = self._places(element, grid, along)
         found = self.memory.at(self.memory.kernel.place(element), places)
         self.memory.check(element, found, grid, f"reads {element}, where another value lies", self.target)
         return found.reshape((1,) * (len(grid.shape) - found.ndim) + found.shape)
 
     def _places(self, element: Element, grid: Grid, along: bool) -> Array:
-        """Where an element lies, by the indices of loops and lists, and by what follows in memory."""
+        """Return the places of an element, by the indices of loops and lists, and by the values that follow it."""
         storage = self.memory.storage(element)
         shifted = replace(storage, offset=storage.offset + storage.shift)
         counts, rest = self.window.place(element, shifted)
@@ -109,11 +109,11 @@ class Listed:
 
     @property
     def _sums(self) -> bool:
-        """Whether it sums over the samples."""
+        """Return whether the step sums over the samples."""
         return SAMPLE not in self.target.indices
 
     def _begin(self, index: str) -> int:
-        """The first value of an index: that of a segment, if it goes over the steps of one."""
+        """Return the first value of an index: that of a segment, if it goes over the steps of one."""
         return int(self.given[BEGIN]) if index == self.window.time != "" else 0
 
     def _size(self, index: str) -> int:
@@ -121,7 +121,7 @@ class Listed:
         return int(self.given[END]) - self._begin(index) if index == self.window.time != "" else size
 
     def _grids(self, at: Mapping[str, Array]) -> Iterator[Grid]:
-        """The lists of a position as axes, in parts of which not too much is read at once."""
+        """Yield the lists of a position as axes, in parts that limit the number of values read at once."""
         lists = [self._list(number, at) for number in range(len(LISTS))]
         lengths = [len(next(iter(each.values()))) if each else 1 for each in lists]
         width = prod(self._size(index) for index in (*self.window.along, SAMPLE))
@@ -144,7 +144,7 @@ class Listed:
             yield replace(grid, given={**given, **rights})
 
     def _list(self, number: int, at: Mapping[str, Array]) -> dict[str, Array]:
-        """The indices of the entries of a list, those left out that lie outside of an array."""
+        """Return the indices of the entries of a list, without entries outside of an array."""
         indices = self.window.listed[number] if number < len(self.window.listed) else ()
         sizes = [self._size(index) for index in indices]
         parts = np.indices(sizes).reshape(len(sizes), prod(sizes))

@@ -1,8 +1,8 @@
-"""The memory of a kernel whose loops are carried out: each tensor in its place, as the schedule says.
+"""The memory of a kernel whose loops are carried out: each tensor in the place that the schedule gives it.
 
-What is read there, and what is computed, is compared with what the program says; so where two arrays lie in one place
-that are both still read, the step that reads the wrong one is named. Kept is what the program says, so that differences
-in rounding do not add up.
+Values that are read or computed are compared with those of the program. So if two arrays share a place while both are
+still read, the step that reads the wrong one is named. The values of the program are kept, so that differences in
+rounding do not add up.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from nncodegen.schedule.extents import BEGIN
 Array = NDArray[Any]
 
 CLOSE = 1e-6
-"""The difference from the program, in parts of the norm, up to which sums in another order may lead."""
+"""The relative difference from the program, in the norm, up to which sums in another order may differ."""
 
 ROUNDING = 1e-12
-"""The same in parts of the norm of the terms, which counts where these cancel: a sum may be 0 but for rounding."""
+"""The allowed difference relative to the norm of the terms, for terms that cancel: a sum may be 0 except for
+rounding."""
 
 VARIABLES = (Place.LOCAL, Place.VARIABLE)
 """Places that are not in memory."""
 
 Scale = Callable[[], float]
-"""Gives the norm of the terms of a sum."""
+"""A function that returns the norm of the terms of a sum."""
 
 
 class OtherValueError(Exception):
-    """A step that computes, or reads, something else than the program says."""
+    """The error of a step that computes, or reads, another value than the program."""
 
     def __init__(self, step: str, message: str) -> None:
         super().__init__(message)
@@ -43,7 +44,7 @@ class OtherValueError(Exception):
 
 
 class Memory:
-    """The arrays, sums and local variables of a kernel at work on a tile, and the values that a program gives."""
+    """The arrays, sums and local variables of a kernel that works on a tile, and the values of a program."""
 
     def __init__(
         self, kernel: Kernel, program: Program, values: Mapping[str, Array], X: Array, Y: Array, padded: int = 0
@@ -58,7 +59,7 @@ class Memory:
             Place.GRADIENT_SUM: np.zeros(size),
             Place.PARAMETER: np.full(program.parameter_count, np.nan),
         }
-        # the gradient is what sums begin with, or those of models side by side behind the loss, or it lies apart
+        # the gradient lies at the begin of the sums, or for models side by side after the loss, or apart
         self.flat[Place.GRADIENT] = self.flat[Place.GRADIENT_SUM]
         if kernel.plan.models is Role.VECTOR:
             apart = kernel.trees.after and not program.layered
@@ -74,14 +75,14 @@ class Memory:
         self._terms: dict[str, float] = {}
         """The norms of the terms that were added to local variables."""
         self.unfinished = frozenset[str]()
-        """The sums over time that may lack some segments, so that there is nothing to compare them with."""
+        """The sums over time that may still lack some segments, and so cannot be compared."""
         self._values = values
         self._steps = {step.target.tensor: step for step in program.steps}
         for tensor in program.parameters:
             self.flat[Place.PARAMETER][self.places(tensor.name, tensor)] = values[tensor.name]
 
     def places(self, name: str, tensor: Tensor) -> Array:
-        """Where the values of a parameter, or of the derivative by it, lie: some matrices are kept transposed."""
+        """Return the places of the values of a parameter, or of its derivative: some matrices are kept transposed."""
         storage = self.kernel.storage[name]
         shape = tuple(size or 1 for size in tensor.shape)
         rows = np.cumprod((1, *shape[:0:-1]))[::-1] if shape else ()
@@ -91,11 +92,11 @@ class Memory:
         return places
 
     def storage(self, element: Element) -> Storage:
-        """The place of an element."""
+        """Return the place of an element."""
         return self.kernel.storage[element.tensor]
 
     def position(self, element: Element, grid: Grid) -> Array:
-        """Where an element lies, along the axes of a grid."""
+        """Return the positions of an element, along the axes of a grid."""
         storage = self.storage(element)
         position = np.asarray(storage.offset + storage.shift)
         for index, stride in zip(element.indices, storage.strides, strict=False):
@@ -106,13 +107,16 @@ class Memory:
         return position
 
     def _row(self, grid: Grid) -> Array:
-        """The numbers of the samples; 0 for the kernel of a single sample, which has no index for them."""
+        """Return the numbers of the samples; 0 for the kernel of a single sample, which has no index for them."""
         return grid.number(SAMPLE) if SAMPLE in grid.axes or SAMPLE in grid.given else np.asarray(0)
 
     # Reading.
 
     def read(self, element: Element, grid: Grid, target: Element) -> Array:
-        """The values of an element along the axes of a grid, for the step of a target. Raises OtherValueError."""
+        """Return the values of an element along the axes of a grid, for the step of a target.
+
+        Raises OtherValueError if they differ from the program.
+        """
         place = self.kernel.place(element)
         if place in VARIABLES or element.tensor in self.known:
             known, array = self._local[_key(element)]
@@ -132,7 +136,7 @@ class Memory:
         return np.asarray(found)
 
     def at(self, place: Place, position: Array, holds: Any = True) -> Array:
-        """The values at positions of a kind of memory. Raises IndexError where one that counts is not in it."""
+        """Return the values at positions of a kind of memory. Raises IndexError if one that counts is not in it."""
         flat = self.flat[place]
         inside = (position >= 0) & (position < len(flat))
         if not np.all(inside | ~np.asarray(holds, bool)):
@@ -142,13 +146,13 @@ class Memory:
     # Writing.
 
     def let(self, target: Element, value: Array, grid: Grid) -> None:
-        """Keeps a local value of a target. Raises OtherValueError where it is another one than the program gives."""
+        """Keep a local value of a target. Raises OtherValueError if it differs from the program."""
         kept = self.check(target, _own(value, target, grid), grid, "gives another value", target)
         self._local[_key(target)] = tuple(grid.axes), kept
         self.known |= {target.tensor}
 
     def begin(self, target: Element, value: Array, grid: Grid) -> None:
-        """Keeps what a reduction begins with."""
+        """Keep the start value of a reduction."""
         self._keep(target, _own(value, target, grid), grid)
 
     def local(self, target: Element) -> Array:
@@ -156,13 +160,13 @@ class Memory:
         return self._local[_key(target)][1]
 
     def variable(self, target: Element, start: float) -> None:
-        """Begins a reduction in a local variable."""
+        """Begin a reduction in a local variable."""
         self._local[_key(target)] = (), np.asarray(start)
         self._terms[target.tensor] = 0.0
         self.known |= {target.tensor}
 
     def reduced(self, target: Element, value: Array, grid: Grid, terms: Array) -> None:
-        """Keeps what a reduction in a local variable has come to, with some more terms."""
+        """Keep the value of a reduction in a local variable, after some more terms."""
         self._local[_key(target)] = tuple(grid.axes), value
         self._terms[target.tensor] += _norm(terms) * terms.size
 
@@ -170,7 +174,7 @@ class Memory:
         return lambda: self._terms[element.tensor]
 
     def there(self, target: Element, grid: Grid) -> Array:
-        """What lies in the place of a target, along the axes of a grid."""
+        """Return the stored values in the place of a target, along the axes of a grid."""
         place = self.kernel.place(target)
         if place in VARIABLES or target.tensor in self.known:
             known, array = self._local[_key(target)]
@@ -178,7 +182,7 @@ class Memory:
         return self.at(place, self.position(target, grid))
 
     def store(self, target: Element, value: Array, grid: Grid, scale: Scale | None = None) -> None:
-        """Keeps the values of a target in their place. Raises OtherValueError where they are other ones."""
+        """Keep the values of a target in their place. Raises OtherValueError if they differ from the program."""
         kept = self.check(target, _own(value, target, grid), grid, "gives another value", target, scale)
         self._keep(target, kept, grid)
 
@@ -195,7 +199,7 @@ class Memory:
             self.flat[place][position] = _fitting(whole, position)
 
     def add(self, target: Element, value: Array, grid: Grid) -> None:
-        """Adds a sum over the samples to what lies in its place. Raises OtherValueError."""
+        """Add a sum over the samples to the values in its place. Raises OtherValueError."""
         over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
         lengths = [n if k not in over or i == SAMPLE else value.shape[k] for k, (i, n) in enumerate(grid.axes.items())]
         whole = np.broadcast_to(value, lengths)
@@ -207,7 +211,7 @@ class Memory:
         self.flat[self.kernel.place(target)][position] += _fitting(total, position)
 
     def forget(self, target: Element, grid: Grid) -> None:
-        """What lay in an array where a reduction begins: it does so before all that it reads has been read."""
+        """Forget the values of an array where a reduction begins: it writes before it has read all its operands."""
         if self.kernel.place(target) is Place.ARRAY:
             self.flat[Place.ARRAY][self.position(target, grid)] = np.nan
 
@@ -216,14 +220,14 @@ class Memory:
     def check(
         self, element: Element, found: Array, grid: Grid, what: str, target: Element, scale: Scale | None = None
     ) -> Array:
-        """The values that the program gives. Raises OtherValueError where others were found, and equations hold."""
+        """Return the values of the program. Raises OtherValueError if other values were found where equations hold."""
         if element.tensor not in self._steps or element.tensor in self.unfinished:
             return found
         expected = self._expected(element, grid)
         found, expected = np.broadcast_arrays(np.asarray(found, float), expected)
         unknown = np.asarray(False)
         if self.padded > self.samples and SAMPLE in element.indices and (SAMPLE in grid.axes or SAMPLE in grid.given):
-            pads = grid.number(SAMPLE) >= self.samples  # what was left there must not get into any result
+            pads = grid.number(SAMPLE) >= self.samples  # these values must not get into any result
             unknown = pads & ~np.isclose(found, expected, CLOSE)
         counts = replace(grid, holds=grid.holds & ~unknown)
         if not _close(counts.kept(found, 0.0), counts.kept(expected, 0.0), scale):
@@ -231,7 +235,7 @@ class Memory:
         return np.where(unknown, np.nan, expected)
 
     def same(self, element: Element, found: Array, where: str) -> None:
-        """Raises OtherValueError where an array has not the values of a tensor."""
+        """Raise OtherValueError if an array does not have the values of a tensor."""
         expected = np.asarray(self._values[element.tensor], float)
         if self.padded > self.samples and SAMPLE in element.indices:
             expected = np.take(expected, range(self.samples), element.indices.index(SAMPLE))
@@ -239,7 +243,7 @@ class Memory:
             raise OtherValueError(self.text(element.tensor), f"leaves other values in {where}")
 
     def text(self, tensor: str) -> str:
-        """The step that defines a tensor; its name where the program has none."""
+        """Return the step that defines a tensor; its name if the program has no such step."""
         return str(self._steps.get(tensor, tensor))
 
     def _expected(self, element: Element, grid: Grid) -> Array:
@@ -248,7 +252,7 @@ class Memory:
 
 
 def _own(value: Array, target: Element, grid: Grid) -> Array:
-    """A value along the axes of a grid, without those that its target has not."""
+    """Return a value along the axes of a grid, without those that its target does not have."""
     return value[tuple(slice(None) if index in target.indices else slice(0, 1) for index in grid.axes)]
 
 
@@ -267,7 +271,7 @@ def _key(element: Element) -> str:
 
 
 def _aligned(array: Array, known: tuple[str, ...], axes: Mapping[str, int]) -> Array:
-    """A local value of other loops, along the axes of these."""
+    """Return a local value of other loops, along the axes of the current ones."""
     if known == tuple(axes):
         return array
     kept = [k for k, index in enumerate(known) if array.shape[k] > 1 or index in axes]
@@ -279,5 +283,5 @@ def _aligned(array: Array, known: tuple[str, ...], axes: Mapping[str, int]) -> A
 
 
 def _fitting(value: Array, position: Array) -> Array:
-    """A value for positions; one of them where it has no index."""
+    """Return a value in the shape of positions, or as a scalar if the position has no index."""
     return value.reshape(()) if not position.ndim else value

@@ -1,6 +1,7 @@
-"""What a module has besides outputs, loss and gradient, beside exact values: updates of optimizers, second derivatives.
+"""Further results of a module compared with exact values: updates of optimizers, second derivatives.
 
-Second derivatives are differences of exact gradients, at a distance of 10**-60, with as many digits as that takes.
+Second derivatives are differences of exact gradients, at a distance of 10**-60, with the number of digits that this
+takes.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ from nncodegen.ir import Program
 from nncodegen.module import Module
 
 MORE_DIGITS = 200
-"""What a difference of gradients takes besides the digits of a gradient."""
+"""The digits that a difference of gradients takes in addition to those of a gradient."""
 
 DISTANCE = "1e-60"
 
 WHOLE = 200
-"""The parameters up to which the whole Hessian is examined; beyond, so many of its rows, which are drawn."""
+"""Number of parameters up to which the whole Hessian is examined; with more, this number of drawn rows."""
 
 LARGEST_HESSIAN = 2_000
-"""The parameters up to which it is examined, and not only its product with a vector."""
+"""Number of parameters up to which the Hessian is examined, and not only its product with a vector."""
 
 
 def compare_all(module: Module, examined: Examined) -> Iterator[Found]:
-    """Outputs, loss and derivatives of a module at a point, and all else that it has."""
+    """Yield outputs, loss and derivatives of a module at a point, and all its further results."""
     yield from compare(module, examined)
     others, programs = _Others(examined), examined.programs
     with mpmath.workdps(examined.exact.digits), np.errstate(all="ignore"), warnings.catch_warnings():
@@ -53,10 +54,10 @@ def compare_all(module: Module, examined: Examined) -> Iterator[Found]:
 
 
 class _Others(Beside):
-    """Derivatives besides the gradient, at a point."""
+    """The derivatives other than the gradient, at a point."""
 
     def fields(self, module: Any) -> Iterator[Found]:
-        """The derivatives by inputs that the loss holds."""
+        """Yield the derivatives by inputs that the loss contains."""
         if not module._model.facts.terms:
             return
         program = self.examined.programs.given
@@ -67,17 +68,17 @@ class _Others(Beside):
                 yield from self.found(f"derivatives: {name}", [found], [value[name].reshape(-1) for value in values])
 
     def jacobian(self, module: Module) -> Iterator[Found]:
-        """The rows that a fit asks for."""
+        """Yield the rows that a fit needs."""
         parameters, x, _ = arguments(module, self.examined.point, len(self.examined.point.X))
         try:
             found = module.jacobian(parameters, x)
-        except ValueError:  # there is none
+        except ValueError:  # the module has none
             return
         exact = [_jacobian(self.examined.programs.given, one) for one in self.points]
         yield from self.found("jacobian", [found], exact, lost=self._lost("fitting", self.examined.point.parameters))
 
     def hessian(self, module: Module) -> Iterator[Found]:
-        """The Hessian of the mean loss times a vector, as such and by the whole matrix."""
+        """Yield the Hessian of the mean loss times a vector, as such and by the whole matrix."""
         point = self.examined.point
         parameters, x, y = arguments(module, point, len(point.X))
         if not len(parameters):
@@ -87,7 +88,7 @@ class _Others(Beside):
         typed = vector.astype(module.dtype)
         try:
             product = module.hessian_product(parameters, typed, x, y)
-        except ValueError:  # there is none
+        except ValueError:  # the module has none
             return
         digits = self.examined.exact.digits + MORE_DIGITS
         with mpmath.workdps(digits):
@@ -106,7 +107,7 @@ class _Others(Beside):
         yield from self.found("hessian", [np.sum(matrix * many(vector), axis=1)], exact, unit, lost)
 
     def _lost(self, name: str, parameters: Array) -> Lost:
-        """How far the results of a companion are apart, where each of its steps is rounded another way."""
+        """Return a function that tells how far a companion's results are apart if its steps are rounded another way."""
 
         def spread(unit: Any) -> float | None:
             program, point = _companion(self.examined.programs.simplified, name), self.examined.point
@@ -129,7 +130,7 @@ def _companion(program: Program, name: str) -> Program | None:
 
 
 def _jacobian(program: Program, point: Point) -> Array:
-    """The derivatives of all outputs by all parameters, (N, outputs, P), one reverse sweep for each output."""
+    """Return the derivatives of all outputs by all parameters, (N, outputs, P), one reverse sweep for each output."""
     rows = []
     for n in range(len(point.X)):
         values = run(program, bind(program, point.parameters, point.X[n : n + 1], point.Y[n : n + 1]))
@@ -144,7 +145,7 @@ def _jacobian(program: Program, point: Point) -> Array:
 
 
 def _hessian_product(program: Program, point: Point, vector: Array, digits: int) -> Array:
-    """The derivative of the gradient of the mean loss along a vector."""
+    """Return the derivative of the gradient of the mean loss along a vector."""
     h = mpmath.mpf(DISTANCE)
     ends: list[Exact] = [
         evaluate_rows(program, many(point.parameters) + side * h * many(vector), many(point.X), many(point.Y), digits)

@@ -1,9 +1,9 @@
-"""Where a module is examined: points of five kinds, drawn from a seed.
+"""The points at which a module is examined: of five kinds, drawn from a seed.
 
-Ordinary points lie about the initial parameters, with inputs between 0 and 1; saturated ones have parameters many times
-as large; huge and tiny ones have inputs or parameters of other orders of magnitude; those at branches lie where the
-argument of a condition, an absolute value, a maximum or the like is 0, or next to it. Inputs that number something, as
-the rows of an embedding, are whole numbers in their range at all of them.
+Ordinary points lie near the initial parameters, with inputs between 0 and 1. Saturated ones have many times larger
+parameters. Huge and tiny ones have inputs or parameters of other orders of magnitude. Those at branches have a value of
+0, or next to it, for the argument of a condition, an absolute value, a maximum or the like. Index-valued inputs, such
+as the rows of an embedding, are whole numbers in their range at all points.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KINDS = ("ordinary", "saturated", "huge", "tiny", "at branches")
 
 @dataclass(frozen=True)
 class Point:
-    """Parameters (P,), inputs (N, columns) and targets (N, columns), all of which the module's precision has."""
+    """Parameters (P,), inputs (N, columns) and targets (N, columns), all exact in the module's precision."""
 
     kind: str
     parameters: Array
@@ -39,7 +39,7 @@ class Point:
 
 
 class Points:
-    """Draws points for a program; ``simplified`` is the same as the machine computes it, with its branches."""
+    """Draws points for a program; ``simplified`` is the form that the machine computes, with its branches."""
 
     def __init__(self, described: Program, simplified: Program, rows: int, seed: int) -> None:
         self._program, self._rows = described, rows
@@ -52,7 +52,7 @@ class Points:
         self._switches = tuple(switches(simplified))
 
     def of(self, kind: str) -> Point | None:
-        """A point of a kind; None where there is none, as for branches of a formula without any."""
+        """Return a point of a kind; None if none exists, as for branches of a formula without any."""
         drawn = self._branch() if kind == "at branches" else self._drawn(kind)
         if drawn is None:
             return None
@@ -89,7 +89,7 @@ class Points:
         return parameters, X, Y
 
     def _initial(self, initial: Initial, size: int) -> Array:
-        """Values about those that a parameter starts with."""
+        """Return values near the initial ones of a parameter."""
         if initial.distribution == "given":
             start = np.frombuffer(initial.values, "<f8").copy()
         elif initial.distribution == "constant":
@@ -102,7 +102,7 @@ class Points:
     # Branches.
 
     def _branch(self) -> tuple[Array, Array, Array] | None:
-        """A point at which a switch of one row is 0, or next to it: one argument is moved there."""
+        """Return a point at which a switch of one row is 0, or next to it, by moving one argument."""
         if not self._switches:
             return None
         for _ in range(8):
@@ -118,7 +118,7 @@ class Points:
         return None
 
     def _root(self, step: Step, values: list[float], place: int, Y: Array) -> float | None:
-        """The value of an argument where a switch is 0, by the secant method; None where that finds none."""
+        """Return the value of an argument where a switch is 0, by the secant method; None if that finds none."""
         program, count = self._simplified, self._program.parameter_count
         operands = {e.tensor for e in step.operands}
         before = needed(program.steps, [e for s in program.steps for e in [s.target] if e.tensor in operands])
@@ -151,13 +151,13 @@ class Points:
 
 
 def numbering(program: Program) -> NDArray[np.bool_]:
-    """Which columns of the inputs number something."""
+    """Return, for each column of the inputs, whether its values are indices."""
     ranges = ranges_of(program)
     return np.array([tensor.name in ranges for tensor in program.inputs for _ in range(tensor.size)], bool)
 
 
 def _only(program: Program, steps: tuple[Step, ...]) -> Program:
-    """A program that has these steps, with the sizes that it knows."""
+    """Return a program that has these steps, with the known sizes."""
     found = object.__new__(Program)
     found.__dict__.update(program.__dict__)
     found.__dict__["steps"] = steps
@@ -166,7 +166,7 @@ def _only(program: Program, steps: tuple[Step, ...]) -> Program:
 
 
 def switches(program: Program) -> Iterator[Step]:
-    """What decides the branches of each sample: a step for each of the expressions whose sign does."""
+    """Yield a step for each expression whose sign decides a branch of a sample."""
     seen: set[Expr] = set()
     for step in program.steps:
         if SAMPLE not in step.indices or program.weight.name in {e.tensor for e in step.operands}:

@@ -20,21 +20,21 @@ DIGITS = 50
 """The digits of exact results that are certain, relative to the norm of a tensor."""
 
 LADDER = (120, 400, 800, 1600)
-"""With how many digits is computed, one after the other, until two agree. The second has all that a number of double
-precision may be small by: where 120 digits make 0 of 1 - 1/(1 + exp(-700)), 400 do not."""
+"""The numbers of digits of the computations, one after the other, until two agree. With the second, numbers are exact
+down to the smallest of double precision: 120 digits make 1 - 1/(1 + exp(-700)) equal to 0, 400 do not."""
 
 
 FLOOR = "1e-360"
-"""A difference that nothing sees: the smallest number of double precision, and fifty digits more."""
+"""A difference that has no effect: the smallest number of double precision, and fifty digits more."""
 
 
 @dataclass(frozen=True)
 class Exact:
     """Outputs (N, columns), losses (N,) and derivatives (N, P) of the loss of each row, and the digits that it took.
 
-    With statistics of a batch there is one loss, that of the batch, and one row of derivatives. ``sizes`` are those of
-    the parameters that the derivatives belong to, ``fields`` the derivatives by inputs and what else a module tells of
-    each sample: small ones are differences that take many digits.
+    With statistics of a batch, the only loss is that of the batch, and the only row of derivatives belongs to it.
+    ``sizes`` are those of the parameters that the derivatives belong to. ``fields`` are the derivatives by inputs and
+    the other values that a module returns for each sample; small ones are differences that take many digits.
     """
 
     outputs: Array
@@ -46,17 +46,17 @@ class Exact:
 
     @property
     def finite(self) -> bool:
-        """Whether all of them are numbers."""
+        """Return whether all results are finite numbers."""
         return all(mpmath.isfinite(number) for part in self.parts for number in part.flat)
 
     @property
     def parts(self) -> tuple[Array, Array, Array]:
-        """The three arrays."""
+        """Return the three arrays."""
         return self.outputs, self.losses, self.gradients
 
     @property
     def tensors(self) -> Iterator[Array]:
-        """What must be certain by itself: outputs, fields and loss of each row, and derivatives by each parameter."""
+        """Yield the arrays that must be certain separately: outputs, losses, fields, derivatives by each parameter."""
         yield from self.outputs
         yield from self.losses.reshape(-1, 1)
         yield from self.fields
@@ -65,12 +65,12 @@ class Exact:
 
 
 def parts_of(program: Program, samples: int) -> list[slice]:
-    """What is evaluated by itself: each row; all rows together where a program has statistics of a batch."""
+    """Return the rows that are evaluated separately: each row; all rows together if there are statistics of a batch."""
     return [slice(None)] if program.present else [slice(n, n + 1) for n in range(samples)]
 
 
 def evaluate_rows(program: Program, parameters: Array, X: Array, Y: Array, digits: int) -> Exact:
-    """The results for each row by itself, or for a whole batch as if it were one, computed with so many digits."""
+    """Return the results for each row separately, or for a whole batch as one row, computed with ``digits``."""
     found, fields = [], list[Array]()
     with mpmath.workdps(digits):
         for rows in parts_of(program, len(X)):
@@ -86,21 +86,21 @@ def evaluate_rows(program: Program, parameters: Array, X: Array, Y: Array, digit
 
 
 def outputs_of(program: Program, values: dict[str, Array]) -> Array:
-    """The outputs of a program as a matrix (N, columns)."""
+    """Return the outputs of a program as a matrix (N, columns)."""
     samples = len(values[program.weight.name])
     parts = [values[e.tensor].reshape(samples, -1) for e in program.outputs]
     return np.concatenate(parts, axis=1) if parts else np.zeros((samples, 0))
 
 
 def gradient_of(program: Program, values: dict[str, Array]) -> Array:
-    """The derivatives of the loss by all parameters, (P,), accumulated in reverse."""
+    """Return the derivatives of the loss by all parameters, (P,), accumulated in reverse."""
     received = derivatives(program, values)
     parts = [np.asarray(received[tensor.name]).reshape(-1) for tensor in program.parameters]
     return np.concatenate(parts or [np.empty(0)])
 
 
 def settled(program: Program, parameters: Array, X: Array, Y: Array) -> Exact | None:
-    """The exact results at a point; None where a formula has none there, or none in 1,600 digits."""
+    """Return the exact results at a point; None if a formula has none at it, or none in 1,600 digits."""
     parts = []
     for rows in parts_of(program, len(X)):
         found = climb(partial(evaluate_rows, program, parameters, X[rows], Y[rows]))
@@ -112,20 +112,20 @@ def settled(program: Program, parameters: Array, X: Array, Y: Array) -> Exact | 
 
 
 def climb(evaluate: Callable[[int], Exact]) -> Exact | None:
-    """What an evaluation gives when it no longer changes; with the digits that are enough for it."""
+    """Return the results of an evaluation when they no longer change, with the digits that are enough for them."""
     below = evaluate(LADDER[0])
     for digits in LADDER[1:]:
         above = evaluate(digits)
         if above.finite and below.finite and all(map(agree, below.tensors, above.tensors)):
             return replace(above, digits=below.digits)
         if digits > LADDER[1] and not above.finite and not below.finite:
-            return None  # more digits rarely help where there is no number
+            return None  # more digits rarely help if a value is no number
         below = above
     return None
 
 
 def agree(found: Array, expected: Array) -> bool:
-    """Whether two arrays agree to fifty digits of their norm."""
+    """Return whether two arrays agree to fifty digits of their norm."""
     with mpmath.workdps(2 * DIGITS):
         if all(one is other or one == other for one, other in zip(found, expected, strict=True)):
             return True
@@ -134,5 +134,5 @@ def agree(found: Array, expected: Array) -> bool:
 
 
 def norm_of(array: Array) -> Any:
-    """The root of the sum of the squares."""
+    """Return the root of the sum of the squares."""
     return mpmath.sqrt(mpmath.fsum((number for number in np.asarray(array).flat), squared=True))

@@ -13,11 +13,11 @@ Array = NDArray[Any]
 """An array of numbers of mpmath."""
 
 WIDEST = 20_000
-"""The bits between the largest and the smallest of some numbers, beyond which they are not added as integers."""
+"""Bits between the largest and the smallest of some numbers beyond which they are not added as integers."""
 
 
 def array_of(numbers: Iterable[Any], shape: Sequence[int]) -> Array:
-    """An array of objects, given row by row."""
+    """Return an array of objects, given row by row."""
     row = list(numbers)
     found = np.empty(len(row), dtype=object)
     found[:] = row
@@ -25,17 +25,17 @@ def array_of(numbers: Iterable[Any], shape: Sequence[int]) -> Array:
 
 
 def zeros(shape: Sequence[int]) -> Array:
-    """An array of zeros."""
+    """Return an array of zeros."""
     return np.full(tuple(shape), mpmath.mpf(0), dtype=object)
 
 
 def each(function: Any, array: Array) -> Array:
-    """A function of each number."""
+    """Return the results of a function for each number."""
     return np.asarray(np.frompyfunc(function, 1, 1)(array), dtype=object)
 
 
 def summed_over(arrays: Sequence[Array], axes: tuple[int, ...]) -> Array:
-    """A product of arrays that fit each other, added up over some axes."""
+    """Return a product of arrays that can be broadcast, added up over some axes."""
     whole = _as_integers(arrays)
     if whole is None:
         return np.asarray(np.sum(_product(arrays), axis=axes), dtype=object)
@@ -44,7 +44,7 @@ def summed_over(arrays: Sequence[Array], axes: tuple[int, ...]) -> Array:
 
 
 def summed_at(arrays: Sequence[Array], places: NDArray[np.int64], size: int) -> Array:
-    """A product of rows of numbers, each term of it added up at its place, (size,); 0 where there is no term."""
+    """Return a product of rows of numbers, with each term added at its place, (size,); 0 for places without a term."""
     whole = _as_integers(arrays)
     if whole is None:
         total = zeros([size])
@@ -64,7 +64,7 @@ def _product(arrays: Sequence[Array]) -> Array:
 
 
 def _as_integers(arrays: Sequence[Array]) -> tuple[list[Array], int] | None:
-    """Arrays as integers, and the exponent of two that their product has in common; None where that cannot be."""
+    """Return arrays as integers, and the common exponent of two of their product; None if that is impossible."""
     found, exponents = [], 0
     for array in arrays:
         parts = [number._mpf_ if isinstance(number, mpmath.mpf) else mpmath.mpf(number)._mpf_ for number in array.flat]

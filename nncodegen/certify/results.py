@@ -1,4 +1,4 @@
-"""The results of a module beside exact ones: outputs, loss and derivatives, of single samples and of batches."""
+"""The results of a module compared with exact ones: outputs, loss and derivatives, of samples and of batches."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANG
 Array = NDArray[Any]
 
 LONG = 600
-"""Samples of a long batch, which the loops over whole tiles work through: those of a point, again and again."""
+"""Samples of a long batch, which loops over whole tiles process: the samples of a point, repeated."""
 
 MORE = 12
-"""Pairs of further points beside one, where an error is not explained by the usual ones."""
+"""Pairs of further neighbours of a point, used if the usual ones do not explain an error."""
 
 REST, TRAINING = "at rest", "in training"
 """The parts of a model that trains with statistics of a batch."""
@@ -45,12 +45,12 @@ class Programs:
     simplified: Program
     updates: tuple[Update, ...] = ()
     part: str = ""
-    """Which part of a model they are, where it trains with statistics of a batch."""
+    """The part of a model, if it trains with statistics of a batch."""
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A point with its exact results, and what else there is to know about it, computed where it is asked for."""
+    """A point with its exact results, and further facts about it, computed when they are asked for."""
 
     programs: Programs
     point: Point
@@ -61,23 +61,23 @@ class Examined:
 
     @cached_property
     def moved(self) -> list[Exact]:
-        """The exact results at points that are a unit in the last place away."""
+        """Return the exact results at points that are a unit in the last place away."""
         return moved(self.programs.given, self.point, self.exact.digits, self.precision, self.seed, self.pairs)
 
     @cached_property
     def more(self) -> list[Exact]:
-        """Those at many more such points, where these do not explain an error."""
+        """Return the exact results at many more such points, for errors that the usual ones do not explain."""
         args = (self.programs.given, self.point, self.exact.digits, self.precision)
         return [*self.moved, *moved(*args, self.seed + MORE, MORE)]
 
     @cached_property
     def shaken(self) -> tuple[list[Exact], str]:
-        """The results where each step is rounded up and down; and the first step that the precision cannot hold."""
+        """Return the results with each step rounded up and down; and the first step that the precision cannot hold."""
         return shaken(self.programs.simplified, self.point, self.exact.digits, self.precision, self.seed)
 
     @cached_property
     def more_shaken(self) -> list[Exact]:
-        """Many more of them: where nearly all digits are lost, a few may agree by chance."""
+        """Return many more such results: if nearly all digits are lost, a few may agree by chance."""
         args = (self.programs.simplified, self.point, self.exact.digits, self.precision)
         return [*self.shaken[0], *(one for k in range(1, 4) for one in shaken(*args, self.seed + k)[0])]
 
@@ -91,7 +91,7 @@ class Found:
 
 
 Part = Callable[[Exact], Array]
-"""What takes the numbers of a quantity out of all results."""
+"""A function that selects the numbers of a quantity from all results."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class _OfGradients:
 
 
 def compare(module: Module, examined: Examined) -> Iterator[Found]:
-    """All quantities of a module at a point: for each sample by itself, and for all together."""
+    """Yield all quantities of a module at a point: for each sample separately, and for all together."""
     described, part = examined.programs.described, examined.programs.part
     count = len(examined.point.X)
     views = parts_of(described, count) + ([slice(None)] if count > 1 and part != TRAINING else [])
@@ -138,7 +138,7 @@ def compare(module: Module, examined: Examined) -> Iterator[Found]:
 
 
 def figures(found: Sequence[Found], kinds: Sequence[str]) -> tuple[Figure, ...]:
-    """For each quantity and each kind of points the one with the worst verdict, and of these the worst error."""
+    """Return, for each quantity and kind of points, the figure with the worst verdict, and of these the worst error."""
     table = []
     for quantity in dict.fromkeys(one.figure.quantity for one in found):
         for kind in kinds:
@@ -152,10 +152,10 @@ def figures(found: Sequence[Found], kinds: Sequence[str]) -> tuple[Figure, ...]:
 
 
 def _machine(module: Module, point: Point, rows: slice, part: str) -> tuple[list[Array], list[Array], list[Array]]:
-    """The outputs, losses and gradients that a module computes of some rows, each in all ways that there are.
+    """Return the outputs, losses and gradients that a module computes of some rows, each in all available ways.
 
-    At rest there is no gradient, and in training, there are no outputs. Of several rows, a long batch consists of the
-    same again and again, whose mean is the same.
+    At rest there is no gradient, and in training there are no outputs. A long batch repeats several rows again and
+    again, which does not change the mean.
     """
     parameters, X, Y = (_typed(part, module) for part in (point.parameters, point.X[rows], point.Y[rows]))
     count = len(point.X[rows])
@@ -200,7 +200,7 @@ def _parameters(program: Program) -> Iterator[tuple[str, slice]]:
 
 
 def _found(name: str, machine: Sequence[Array], part: Part, examined: Examined) -> Found:
-    """The worst of several results of the machine."""
+    """Return the worst of several results of the machine."""
     exact = part(examined.exact)
     unit = examined.precision.ulp(norm_of(exact))
     error = max(distance(result, exact, unit) for result in machine)
@@ -219,7 +219,7 @@ def _found(name: str, machine: Sequence[Array], part: Part, examined: Examined) 
 
 
 def _lost(part: Part, found: Sequence[Exact], unit: Any) -> float:
-    """The error that rounding the steps explains; a sum over samples is rounded as often."""
+    """Return the error that rounding the steps explains; a sum over samples is rounded for each sample."""
     first, *others = found
     spread = max(distance(part(other), part(first), unit) for other in others)
     return bound(spread * math.sqrt(LONG))

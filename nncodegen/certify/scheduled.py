@@ -1,8 +1,8 @@
-"""Every kernel of a schedule, carried out at a point: what its loop trees say, beside what its program gives.
+"""Every kernel of a schedule, carried out at a point: its loop trees compared with its program.
 
-``emit`` prints these very trees. Where a statement gives another value than the program does, or reads one where
-another lies, the fault is in the schedule. Tiles are carried out full and not full, with and without the loss, and as
-if there were a BLAS.
+``emit`` prints these very trees. If a statement has another value than the program, or reads a value where another one
+lies, the fault is in the schedule. Tiles are carried out full and not full, with and without the loss, and as if a BLAS
+were available.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ OTHERWISE: Mapping[str, Conditions] = {
     "where the loss is not wanted": {When.LOSS: False},
     "with a BLAS": {When.BLAS: True, When.NO_BLAS: False},
 }
-"""Other conditions, in words, and what holds then."""
+"""Other conditions, in words, and which of them hold then."""
 
 NOT_FULL = 3
-"""By how many samples such a tile is shorter than whole vectors."""
+"""The number of samples by which such a tile is shorter than whole vectors."""
 
 
 def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fault | None:
@@ -53,7 +53,8 @@ def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fa
 class _Point:
     """A kernel and its program, with the samples and the values of all tensors at a point.
 
-    ``what`` it is, in words, under which conditions it runs, and ``padded`` the samples with those that pad a tile.
+    ``what`` describes it, in words, ``holds`` has the conditions under which it runs, and ``padded`` is the number of
+    samples including those that pad a tile.
     """
 
     what: str
@@ -66,7 +67,7 @@ class _Point:
     padded: int = 0
 
     def otherwise(self) -> Iterator[_Point]:
-        """The same under each of the other conditions on which something depends."""
+        """Yield the point under each of the other conditions on which its trees depend."""
         trees = (tree for _, tree in self.kernel.trees.functions)
         asked = {each.condition for tree in trees for each in walk(tree) if isinstance(each, If)}
         for what, holds in OTHERWISE.items():
@@ -75,7 +76,7 @@ class _Point:
 
 
 def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Iterator[_Point]:
-    """Every kernel at a point; none where a value is infinite or undefined, which cannot be compared."""
+    """Yield every kernel at a point, except where a value is infinite or undefined, which cannot be compared."""
     program = schedule.program
     more = program.parameter_count - len(parameters)  # directions, of products with a Hessian
     given = np.concatenate([parameters, np.random.default_rng(0).normal(size=more)]) if more > 0 else parameters
@@ -122,9 +123,9 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
 def _not_full(
     point: _Point, layout: Layout, at: Callable[[int, int], tuple[Mapping[str, Array], Array, Array] | None]
 ) -> Iterator[_Point]:
-    """The same kernel in a tile that is not full, whose arrays are padded.
+    """Yield a kernel in a tile that is not full, whose arrays are padded.
 
-    None where samples must fill whole vectors, or move; nor where a batch has statistics, which count its samples.
+    Yield none if samples must fill whole vectors, or indices move, or a batch has statistics, which count its samples.
     """
     kernel, program, padded = point.kernel, point.program, point.kernel.vector or layout.padding
     found = None if kernel.whole_vectors or program.moves or program.present else at(padded - NOT_FULL, padded)
@@ -134,13 +135,13 @@ def _not_full(
 
 
 def _wide(rows: Array, tensors: Iterable[Tensor]) -> Array:
-    """Rows, with more columns where tensors have more: the seeds of derivatives."""
+    """Return rows, with more columns if tensors have more: the seeds of derivatives."""
     more = sum(tensor.size for tensor in tensors) - rows.shape[1]
     return np.hstack([rows, np.random.default_rng(1).uniform(0.5, 1.5, (len(rows), more))]) if more > 0 else rows
 
 
 def _fault(point: _Point) -> Fault | None:
-    """The first step in which a kernel at work differs from the program."""
+    """Return the first step in which an executed kernel differs from the program."""
     memory = Memory(point.kernel, point.program, point.values, point.X, point.Y, point.padded)
     run = Run(point.kernel, point.program, memory, point.holds)
     try:

@@ -1,4 +1,4 @@
-"""What a module does that its certificate does not examine, in words."""
+"""The parts of a module that its certificate does not examine, in words."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from nncodegen.ir import Program
 
 
 def left_out(described: Program, simplified: Program, steps: bool, network: Defined | None = None) -> tuple[str, ...]:
-    """What is not examined of a model; ``steps`` says whether its steps were compared one by one.
+    """Return the parts of a model that are not examined; ``steps`` says whether its steps were compared one by one.
 
-    ``network`` are its layers beside their definitions, if it has any.
+    ``network`` are its layers with their definitions, if it has any.
     """
     return tuple(_left_out(described, simplified, steps, network))
 

@@ -1,4 +1,4 @@
-"""One step of a program in many digits: its values, and what its operands receive of the derivative of the loss."""
+"""One step of a program in many digits: its values, and the derivatives of the loss by its operands."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Certain(Evaluation):
     def with_equations(
         self, step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], at: Mapping[str, int]
     ) -> Array:
-        """Return what a step with equations gives, by terms that are found anew."""
+        """Return the value of a step with equations, by terms that are found independently of the compiler."""
         return compute_terms(step, _product_of(step), values, lengths, at)
 
 
@@ -51,7 +51,7 @@ compute = CERTAIN.compute
 def backward(
     step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], received: Array, at: Mapping[str, int] = ALL
 ) -> Iterator[tuple[Element, Array, Mapping[str, int]]]:
-    """What the operands of a step receive of what its result has received; each with the part of it that this is."""
+    """Yield the derivatives by a step's operands, given that by its result; each with the part it belongs to."""
     if step.operator in RECURRENCES:
         yield from _backward_to_neighbour(step, received, lengths, at)
     elif step.where:
@@ -98,7 +98,7 @@ def _axes(step: Step) -> tuple[int, ...]:
 def _backward(
     step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], received: Array
 ) -> Iterator[tuple[Element, Array]]:
-    """What the operands of a step receive of what its result has received."""
+    """Yield the derivatives by the operands of a step, given the derivative by its result."""
     lost = [index for index in step.indices if index not in step.target.indices]
     shape = [lengths[index] for index in step.indices]
     inner = np.asarray(received, dtype=object).reshape([1 if i in lost else lengths[i] for i in step.indices])
@@ -127,12 +127,12 @@ def _backward(
 
 
 def _product_of(step: Step) -> list[Element] | None:
-    """The elements whose product, times a number, a step adds up or consists of; None for another step."""
+    """Return the elements whose product, times a number, a step sums or equals; None for another step."""
     return (factors_of(step.expression) or None) if step.operator in (None, "sum") else None
 
 
 def _summed(arrays: Sequence[Array], element: Element, step: Step, shape: Sequence[int]) -> Array:
-    """A product of arrays, added up over all indices that an element lacks, with the axes of the element."""
+    """Return a product of arrays, summed over all indices that an element lacks, with the axes of the element."""
     lost = tuple(k for k, index in enumerate(step.indices) if index not in element.indices)
     repeated = 1
     for k in lost:  # an index that no factor has

@@ -1,7 +1,7 @@
-"""Every step of a program as the machine computes it, beside the same step computed exactly from the same operands.
+"""Every step of a program as the machine computes it, compared with the exact step from the same operands.
 
-A module gives its results alone. So its steps are compiled once more, by the same stages and with the same options, as
-a module whose outputs are all values of a sample: inputs, targets and the weight of the sample are what it is given.
+A module returns only its results. So its steps are compiled once more, by the same stages and with the same options, as
+a module whose outputs are all values of a sample; its arguments are inputs, targets and the weight of the sample.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ from nncodegen.schedule import schedule
 Array = NDArray[Any]
 
 PAIRS = 2
-"""Pairs of operands a unit in the last place away, which tell the condition of a step."""
+"""Pairs of operands a unit in the last place away, which show the condition of a step."""
 
 DIGITS = 60
-"""The digits of a step, whose operands are numbers of the machine. Where terms cancel, its condition says so."""
+"""The digits of a step, whose operands are numbers of the machine. If terms cancel, its condition shows it."""
 
 MOST = 4_000
-"""The values of all steps of a sample, up to which all of them are compared; beyond, some of each step are drawn."""
+"""Number of values of all steps of a sample up to which all are compared; with more, some of each step are drawn."""
 
 DRAWN = 12
-"""How many these are."""
+"""The number of values of each step that are drawn."""
 
 MANY_TIMES = 8
-"""So many times more are looked at to find some that are not 0."""
+"""How many times more values are drawn to find some that are not 0."""
 
 LARGEST_WATCH = 1_000_000
-"""The values of all steps of a sample, up to which these are compiled once more."""
+"""Number of values of all steps of a sample up to which these are compiled once more."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """A module whose outputs are steps, and where each of them lies among the columns; whether values are drawn."""
+    """A module whose outputs are steps, and the columns of each; and whether values are drawn."""
 
     program: Program
     module: Module
@@ -63,7 +63,7 @@ class Watch:
 
 
 def watched(simplified: Program) -> Program:
-    """A program whose outputs are all steps of a sample of another one; copies stand for those of parameters alone."""
+    """Return a program whose outputs are all steps of a sample; values that depend on parameters alone are copied."""
     weight = simplified.weight.name
     taken = {tensor.name for tensor in simplified.declared} | {step.target.tensor for step in simplified.steps}
     steps, outputs = list(simplified.steps), []
@@ -71,7 +71,7 @@ def watched(simplified: Program) -> Program:
     for step in simplified.steps:
         target = step.target
         if SAMPLE in step.over or summed & {e.tensor for e in step.operands}:
-            summed.add(target.tensor)  # a sum over the samples is no value of one of them
+            summed.add(target.tensor)  # a sum over the samples is not a value of one sample
             continue
         if SAMPLE in target.indices:
             outputs.append(target)
@@ -95,7 +95,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | None:
-    """The module of the steps of a program; None where these have very many values.
+    """Return the module of the steps of a program; None if these have very many values.
 
     ``plainly`` compiles it without any optimization.
     """
@@ -109,7 +109,7 @@ def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | Non
 
 
 def columns_of(program: Program) -> dict[str, slice]:
-    """Where each step lies among the outputs of a program of steps."""
+    """Return the columns of each step among the outputs of a program of steps."""
     columns, start = {}, 0
     for element in program.outputs:
         size = program.count(element.indices)
@@ -119,9 +119,9 @@ def columns_of(program: Program) -> dict[str, slice]:
 
 
 def compare_steps(found: Watch, point: Point, precision: Precision) -> Iterator[tuple[Step, StepFigure]]:
-    """All steps at a point: what the machine makes of the operands that it has, in units in the last place.
+    """Yield the error of each step at a point, from the operands that the machine has, in units in the last place.
 
-    Of large programs these are some values of each step, which are drawn.
+    Of large programs, some drawn values of each step are compared.
     """
     program = found.program
     values = _values(found, point)
@@ -140,7 +140,7 @@ def compare_steps(found: Watch, point: Point, precision: Precision) -> Iterator[
 def _draw(
     step: Step, values: Array, lengths: Mapping[str, int], random: np.random.Generator
 ) -> Sequence[Mapping[str, int]]:
-    """Some values of the indices of a step, or all of them; what a step normalizes stays whole.
+    """Return some values of the indices of a step, or all values; indices that a step normalizes stay whole.
 
     Half of them are where the values are not 0, as far as such are found.
     """
@@ -162,11 +162,11 @@ class _Part:
     lengths: Mapping[str, int]
 
     def computed(self, operands: Mapping[str, Array]) -> Array:
-        """What it gives there, from its operands."""
+        """Return the results of the step at its places, from its operands."""
         return _flat(compute(self.step, operands, self.lengths, at) for at in self.places)
 
     def of(self, whole: Array) -> Array:
-        """Its values there, of all that it has."""
+        """Return the values at its places, out of all values of the step."""
         return _flat(part_of(whole, self.step.target, at) for at in self.places)
 
 
@@ -175,7 +175,7 @@ def _flat(parts: Iterable[Array]) -> Array:
 
 
 def _values(found: Watch, point: Point) -> dict[str, Array]:
-    """All tensors at a point, from outside and as the machine computes them."""
+    """Return all tensors at a point, from outside and as the machine computes them."""
     program, module = found.program, found.module
     count = len(point.X)
     weights = np.full((count, 1), np.asarray(1 / count, module.dtype))
@@ -207,7 +207,7 @@ def _values(found: Watch, point: Point) -> dict[str, Array]:
 
 
 def _in_order(whole: Array, indices: tuple[str, ...]) -> Array:
-    """A tensor with its samples first, with them where they stand among its indices."""
+    """Return a tensor, given with its samples first, with the axis of samples at its place among the indices."""
     return np.moveaxis(whole, 0, indices.index(SAMPLE))
 
 

@@ -1,4 +1,4 @@
-"""Errors in units in the last place of a norm, and what bounds them."""
+"""Errors in units in the last place of a norm, and their bounds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 ALLOWED = 16.0
-"""Units in the last place, for each of condition, that a result may be off: products, sums over samples and functions
+"""Units in the last place that a result may be off, per unit of condition: products, sums over samples and functions
 take a few each."""
 
 LARGEST = 1e300
-"""What is written for an error that has no number."""
+"""The number that is written for an error without a number."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ class Precision:
     huge: float
 
     def nearest(self, number: Any) -> Any:
-        """The nearest number of this type; the number itself where that is infinite."""
+        """Return the nearest number of this type; the number itself if that is infinite."""
         with np.errstate(over="ignore", under="ignore"):
             found = mpmath.mpf(float(np.dtype(self.name).type(float(number))))
         return found if mpmath.isfinite(found) else number
 
     def rounded(self, number: Any, by: Any) -> Any:
-        """A number of this type beside a number, ``by`` of it away; the number itself where it is of this type."""
+        """Return a number of this type near a number, ``by`` of it away; the number itself if it is of this type."""
         if not mpmath.isfinite(number) or self.nearest(number) == number:
             return number
         return self.nearest(number + by * (abs(number) + self.tiny / self.spacing))
 
     def ulp(self, norm: Any) -> Any:
-        """The unit in the last place of a number, at least the smallest normal number: what is below it counts as 0."""
+        """Return the unit in the last place of a number, at least the smallest normal number, as less counts as 0."""
         if norm == 0 or not mpmath.isfinite(norm):
             return mpmath.mpf(self.tiny)
         _, exponent = mpmath.frexp(norm)
@@ -50,13 +50,13 @@ class Precision:
 
 
 def precision_of(name: str) -> Precision:
-    """That of "float64" or "float32"."""
+    """Return the precision of "float64" or "float32"."""
     info = np.finfo(name)
     return Precision(name, float(info.eps), float(info.tiny), float(info.max))
 
 
 def distance(found: Array, exact: Array, unit: Any) -> float:
-    """The norm of a difference in units, or a large number where something is not finite."""
+    """Return the norm of a difference in units, or a large number if something is not finite."""
     scale = 1 / unit
     differences = [float((one - other) * scale) for one, other in zip(found.flat, exact.flat, strict=True)]
     norm = math.hypot(*differences)
@@ -64,5 +64,5 @@ def distance(found: Array, exact: Array, unit: Any) -> float:
 
 
 def bound(condition: float) -> float:
-    """What is allowed for a condition."""
+    """Return the allowed error for a condition."""
     return min(ALLOWED * (1 + condition), LARGEST)

@@ -1,4 +1,4 @@
-"""Updates of optimizers beside exact ones, which follow from exact gradients, by the formulas of the rules."""
+"""Updates of optimizers compared with exact ones, which follow from exact gradients, by the formulas of the rules."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ MODELS = 9
 """Models side by side: a whole vector of most CPUs, and one more."""
 
 RATE = 1.0
-"""The learning rate of the updates that are examined: so large that the step is seen beside the parameters."""
+"""The learning rate of the examined updates: large enough for the step to be visible next to the parameters."""
 
 
 WAYS = 4
-"""In how many ways the steps of a program are rounded."""
+"""The number of ways in which the steps of a program are rounded."""
 
 
 class Updates(Beside):
-    """What optimizers make of the parameters at a point."""
+    """The parameters after updates of optimizers at a point."""
 
     def everything(self, module: Any, rules: Mapping[str, Update]) -> Iterator[Found]:
-        """One update of each optimizer; of a single sample; and of several models side by side.
+        """Yield one update of each optimizer, of a single sample, and of several models side by side.
 
         A model without parameters has none.
         """
@@ -63,7 +63,7 @@ class Updates(Beside):
             yield from self._update("updates of models side by side", models, module, rules["sgd"], count)
 
     def _update(self, name: str, found: list[Array], module: Module, rule: Update, count: int) -> Iterator[Found]:
-        """Parameters after an update beside the exact ones, from the gradient at the point and from those beside it."""
+        """Yield the parameters after an update, compared with exact ones by gradients at the point and next to it."""
         examined = self.examined
         trained = np.concatenate([np.full(t.size, t.trained) for t in examined.programs.described.parameters])
         numbers = {**module.optimizers[rule.name], "learning_rate": RATE}
@@ -84,7 +84,7 @@ class Updates(Beside):
         yield from self.found(name, found, exact, lost=lost)
 
     def _sequence(self, module: Module, rule: Update) -> Iterator[Found]:
-        """Updates of single samples, one after the other: each begins where the one before has left the parameters."""
+        """Yield updates of single samples, one after the other: each begins with the parameters of the previous one."""
         examined, program = self.examined, self.examined.programs.given
         trained = np.concatenate([np.full(t.size, t.trained) for t in program.parameters])
         digits, numbers = examined.exact.digits, {"learning_rate": RATE}
@@ -117,7 +117,7 @@ class Updates(Beside):
         yield from self.found("updates one after the other", [found], exact, lost=lost)
 
     def _followed(self, after: Array, number: int) -> Array:
-        """Parameters after an update, where some of them follow the statistics of the batch at a point beside."""
+        """Return parameters after an update, where some follow the statistics of the batch at a neighbouring point."""
         program = self.examined.programs.given
         if not program.statistics:
             return after
@@ -134,7 +134,7 @@ class Updates(Beside):
 
 
 def _train(module: Module, point: Point, count: int, optimizer: str, batch: int | None = None) -> Array:
-    """The parameters after one update, or after one for each batch."""
+    """Return the parameters after one update, or after one for each batch."""
     parameters, x, y = arguments(module, point, count)
     result = module.train(
         x, y, parameters, optimizer, RATE, epochs=1, batch_size=batch or count, shuffle=False, restore_best=False
@@ -143,7 +143,7 @@ def _train(module: Module, point: Point, count: int, optimizer: str, batch: int 
 
 
 def updated(rule: Update, parameters: Array, gradient: Array, numbers: Mapping[str, float]) -> Array:
-    """The parameters after the first update of a rule, in many digits."""
+    """Return the parameters after the first update of a rule, in many digits."""
     count = len(parameters)
     values = {name: np.asarray(mpmath.mpf(number), dtype=object) for name, number in numbers.items()}
     initial = rule.initial or (0.0,) * len(rule.state)

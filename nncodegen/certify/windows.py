@@ -1,8 +1,8 @@
 """Steps whose indices move against each other, or are read from data: all their terms, in many digits.
 
-The terms are found anew: indices get values one after the other, an equation with one unknown index gives its value,
-and a term of which an equation does not hold does not exist. How the compiler solves equations has no part in that, but
-for the order in which ``first`` counts.
+The terms are found independently of the compiler: indices get values one after the other, an equation with one unknown
+index gives its value, and a term does not exist if an equation does not hold for it. The compiler's way to solve
+equations is not used, except for the order in which ``first`` counts.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from nncodegen.ir.reductions import reduction
 Numbers = NDArray[np.int64]
 
 KEPT: dict[Any, Terms] = {}
-"""The terms of steps whose equations read no data: they are the same for all values."""
+"""The terms of steps whose equations read no data: they are the same for all values of tensors."""
 
 MOST_KEPT = 50
 
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of a step: for each index its value in every one of them."""
+    """The terms of a step: for each index its value in every term."""
 
     step: Step
     numbers: Mapping[str, Numbers]
@@ -40,20 +40,20 @@ class Terms:
     lengths: Mapping[str, int]
 
     def places(self, element: Element, shape: Sequence[int], first: Mapping[str, int]) -> Numbers:
-        """For each term the place of an element among the numbers of its tensor; ``first`` is where an axis begins."""
+        """Return the place of an element in its tensor for each term; ``first`` is where an axis begins."""
         place = np.zeros(self.count, np.int64)
         for index, length in zip(element.indices, shape, strict=True):
             place = place * length + (self.numbers[index] - first.get(index, 0))
         return place
 
     def read(self, element: Element, values: Mapping[str, Array]) -> Array:
-        """The values of an element, one for each term."""
+        """Return the values of an element, one for each term."""
         array = values[element.tensor]
         return np.asarray(array.reshape(-1)[self.places(element, array.shape, {})], dtype=object)
 
     @cached_property
     def order(self) -> Numbers:
-        """The numbers by which ``first`` counts the terms of a result."""
+        """Return the numbers by which ``first`` counts the terms of a result."""
         number = np.zeros(self.count, np.int64)
         for index in solve(self.step.where, self.step.over, self.lengths).free:
             number = number * self.lengths[index] + self.numbers[index]
@@ -67,9 +67,9 @@ def compute_terms(
     lengths: Mapping[str, int],
     at: Mapping[str, int],
 ) -> Array:
-    """The tensor that a step with equations defines; where ``at`` holds an index, only that part of it.
+    """Return the tensor that a step with equations defines; if ``at`` holds an index, only that part of it.
 
-    ``factors`` are those of its expression, where that is a product of elements and a number.
+    ``factors`` are those of its expression, if that is a product of elements and a number.
     """
     terms = _terms_of(step, values, lengths, at)
     shape = [1 if index in at else lengths[index] for index in step.target.indices]
@@ -100,7 +100,7 @@ def backward_of_terms(
     received: Array,
     at: Mapping[str, int],
 ) -> Iterator[tuple[Element, Array]]:
-    """What the operands of such a step receive of what its result has received, in the shape of their tensors."""
+    """Yield the derivatives by the operands of such a step, given that by its result, in the shape of their tensors."""
     terms = _terms_of(step, values, lengths, at)
     shape = [1 if index in at else lengths[index] for index in step.target.indices]
     places = terms.places(step.target, shape, at)
@@ -131,14 +131,14 @@ def _at_places(arrays: Sequence[Array], terms: Terms, element: Element, values: 
 
 
 def _values(terms: Terms, function: Any, values: Mapping[str, Array]) -> Array:
-    """An expression, or its derivatives, for each term."""
+    """Return the values of an expression, or its derivatives, for each term."""
     operands = [terms.read(element, values) for element in formula(terms.step.expression).operands]
     rows = zip(*operands, strict=True) if operands else ((),) * terms.count
     return array_of((function(row) for row in rows), [terms.count])
 
 
 def _of_first_chosen(terms: Terms, inner: Array, found: Array, places: Numbers, join: Any) -> Array:
-    """What each term of a maximum, or a minimum, receives: the first of those that are it all of it."""
+    """Return the derivatives by the terms of a maximum or minimum: the first term equal to it receives everything."""
     best: dict[int, int] = {}
     for k in np.argsort(terms.order, kind="stable").tolist():
         place = int(places[k])
@@ -154,7 +154,7 @@ def _of_first_chosen(terms: Terms, inner: Array, found: Array, places: Numbers, 
 
 
 def _terms_of(step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], at: Mapping[str, int]) -> Terms:
-    """All terms of a step that exist."""
+    """Return all terms of a step that exist."""
     key = None
     if all(equation.data is None for equation in step.where):
         key = step, tuple(lengths[index] for index in step.indices), tuple(at.items())
@@ -169,7 +169,7 @@ def _terms_of(step: Step, values: Mapping[str, Array], lengths: Mapping[str, int
 
 
 class _Finding:
-    """Finds the terms of a step: rows of values of the indices that are known so far."""
+    """The search for the terms of a step: rows of values of the indices that are known so far."""
 
     def __init__(
         self, step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], at: Mapping[str, int]
@@ -180,7 +180,7 @@ class _Finding:
         self._open = [*step.where]
 
     def terms(self) -> Terms:
-        """All of them."""
+        """Return all terms."""
         while self._open or any(index not in self._known for index in self._step.indices):
             if not self._use_an_equation():
                 unknown = [index for index in self._step.indices if index not in self._known]
@@ -188,7 +188,7 @@ class _Finding:
         return Terms(self._step, self._known, self._count, self._lengths)
 
     def _use_an_equation(self) -> bool:
-        """Uses one that has at most one unknown index, if there is one."""
+        """Use an equation that has at most one unknown index; return whether there was one."""
         for equation in self._open:
             unknown = {index for index in equation.indices if index not in self._known}
             if not unknown:
@@ -203,7 +203,7 @@ class _Finding:
         return False
 
     def _left(self, equation: Equation) -> Numbers:
-        """The left side; -1 in the place of what is no whole number."""
+        """Return the left side; a negative number that no index has in place of a number that is not whole."""
         if isinstance(equation.left, str):
             return self._known[equation.left]
         array = self._values[equation.left.tensor]
@@ -214,12 +214,12 @@ class _Finding:
         return np.array([int(x) if x.is_integer() and abs(x) < 2**53 else -(2**60) for x in numbers], np.int64)
 
     def _right(self, equation: Equation, but: str | None) -> Numbers:
-        """The right side without one of its indices."""
+        """Return the right side without one of its indices."""
         parts = [factor * self._known[index] for index, factor in equation.terms if index != but]
         return np.asarray(sum(parts, np.full(self._count, equation.offset)))
 
     def _solve(self, equation: Equation, index: str) -> None:
-        """The value of an index that an equation gives, where it has one."""
+        """Set an index to the value that an equation gives, and keep the rows where it has one."""
         if equation.left == index:
             dividend, divisor = self._right(equation, None), 1
         else:
@@ -231,7 +231,7 @@ class _Finding:
         self._keep((dividend % divisor == 0) & inside)
 
     def _count_through(self, index: str) -> None:
-        """All values of an index, for each row."""
+        """Repeat each row for all values of an index."""
         length = self._lengths[index]
         self._known = {name: np.repeat(numbers, length) for name, numbers in self._known.items()}
         self._known[index] = np.tile(np.arange(length), self._count)

@@ -1,4 +1,4 @@
-"""schedule -> **emit** -> build: the only stage that writes C; and a stub with the types of the module."""
+"""schedule -> **emit** -> build: the only stage that writes C, and a stub with the types of the module."""
 
 from dataclasses import dataclass
 
@@ -12,21 +12,21 @@ from nncodegen.schedule import Schedule
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources of a module: its importable name, its type of numbers in C, and the text of each file by name."""
+    """The sources of a module: its importable name, its floating-point type in C, and the text of each file by name."""
 
     module: str
     real: str
     files: dict[str, str]
     companions: tuple[str, ...] = ()
-    """The files of kernels besides NAME.c, each a translation unit."""
+    """The files of kernels other than NAME.c; each is a separate translation unit."""
 
     def show(self) -> str:
-        """The files and their sizes, as text."""
+        """Return the files and their sizes, as text."""
         return "".join(f"{name}  {len(text.splitlines())} lines\n" for name, text in self.files.items())
 
 
 def emit(schedule: Schedule) -> Sources:
-    """The sources of a scheduled program: the kernel, and what makes a module of it."""
+    """Return the sources of a scheduled program: the kernel, and the files that make it a module."""
     name = identifier(schedule.program.name)
     texts = {
         f"{name}.c": emit_kernel(schedule), f"{name}.h": emit_header(schedule),

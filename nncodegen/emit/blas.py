@@ -1,6 +1,6 @@
-"""Calls of BLAS in C, and in the module the search for a BLAS to call.
+"""Calls of BLAS in C, whose routine a module looks up when it is imported.
 
-The C is given a pointer to the routine: it compiles and runs without any BLAS, and then computes the same products in
+The C gets a pointer to the routine. It compiles and runs without any BLAS, and then computes the same products in
 blocks. In a module, the pointer is that of SciPy (``runtime/python/blas.py``), if it is installed when the module is
 imported.
 """
@@ -16,7 +16,7 @@ from nncodegen.schedule.tree import Call, Fill
 
 
 def blas_product(call: Call, at: Elements, scale: str) -> tuple[str, ...]:
-    """The call for a product: out[r, c] (+)= sum(k) a[r, k]*b[k, c]; sums over samples have a scale."""
+    """Return the call for a product: out[r, c] (+)= sum(k) a[r, k]*b[k, c]; sums over samples have a scale."""
     (step,), (row,), (a, b) = call.steps, rest_of(call), factors(call)
     (inner,) = step.over
     sizes = ", ".join(str(call.end(index)) for index in (row, call.innermost, inner))
@@ -26,16 +26,16 @@ def blas_product(call: Call, at: Elements, scale: str) -> tuple[str, ...]:
 
 
 def end_rows(fill: Fill, at: Elements) -> str:
-    """The call that pads the rows of a result of BLAS."""
+    """Return the call that pads the rows of a result of BLAS."""
     (row,) = (index for index in fill.target.indices if index != fill.innermost)
     sizes = f"{fill.end(row)}, {fill.end(fill.innermost)}"
     return f"end_rows({sizes}, {at.begin(fill.target)}, {_stride(fill.target, row, at)});"
 
 
 def _operand(element: Element, row: str, column: str, at: Elements) -> str:
-    """Where a matrix begins, the values from one row (transposed: column) to the next, and whether it is transposed.
+    """Return the begin of a matrix, the distance of its rows (transposed: columns), and whether it is transposed.
 
-    BLAS wants this distance to be at least the length of a row, also where there is one row only: the weights of one
+    BLAS requires this distance to be at least the length of a row, even if there is only one row: the weights of one
     input.
     """
     from_row, from_column = _stride(element, row, at), _stride(element, column, at)

@@ -16,25 +16,25 @@ from nncodegen.schedule.tree import Call, Fill
 
 
 class Calls:
-    """Writes the calls of a kernel."""
+    """Writer of the calls of a kernel."""
 
     def __init__(self, elements: Elements) -> None:
         self._at = elements
 
     def of(self, call: Call) -> tuple[str, ...]:
-        """The calls that compute steps."""
+        """Return the calls that compute steps."""
         raise NotImplementedError
 
     def fill(self, fill: Fill) -> str:
-        """The call that pads an array: in a tile, where padding has an effect on results."""
+        """Return the call that pads an array; only a tile has padding that affects results."""
         raise NotImplementedError
 
 
 class CallsOfTile(Calls):
-    """The calls for the kernel of a tile; all products are ``out[r, c] = sum(k) a[r, k]*b[k, c]``."""
+    """Writer of the calls for the kernel of a tile; all products are ``out[r, c] = sum(k) a[r, k]*b[k, c]``."""
 
     def of(self, call: Call) -> tuple[str, ...]:
-        """The calls that compute steps."""
+        """Return the calls that compute steps."""
         if call.shape in (Shape.CONTRACT, Shape.ACCUMULATE):
             return self._contract(call)
         if call.shape is Shape.BLAS:
@@ -50,7 +50,7 @@ class CallsOfTile(Calls):
         return (self._dot_products(call) if call.shape is Shape.DOT_PRODUCTS else self._dot_products_of_samples(call),)
 
     def fill(self, fill: Fill) -> str:
-        """The call that pads an array of samples, or the rows of a result of BLAS."""
+        """Return the call that pads an array of samples, or the rows of a result of BLAS."""
         at, element = self._at, fill.target
         if fill.filling is Filling.ZERO_ENDS:
             return end_rows(fill, at)
@@ -60,7 +60,7 @@ class CallsOfTile(Calls):
         return f"{function}({at.names[element.tensor]}, {at.size(feature)}, {strides}, count, padded);"
 
     def _pack(self, call: Call) -> str:
-        """A copy of a vector or matrix, which may lie transposed, in padded rows."""
+        """Return the call that copies a vector or matrix, which may lie transposed, to padded rows."""
         at, (step,) = self._at, call.steps
         (matrix,) = step.operands
         (row,) = [index for index in step.target.indices if index != call.innermost] or [""]
@@ -74,10 +74,10 @@ class CallsOfTile(Calls):
         return f"pack({source}, {at.stride(matrix, row) if row else 0}, {stride}, {target});"
 
     def _contract(self, call: Call) -> tuple[str, ...]:
-        """The product of a matrix and an array of samples, or the sum over samples of the products of two arrays.
+        """Return the calls for the product of a matrix and samples, or for sums over samples of products of two arrays.
 
         Its columns lie along the vectors: samples, units or weights. A second step multiplies the result with an array.
-        Where rows have no padding, the columns behind their last whole vector have a call of their own.
+        If rows have no padding, the columns after their last whole vector have a separate call.
         """
         at, result = self._at, call.steps[-1].target
         (inner,), (row,) = call.steps[0].over, rest_of(call)
@@ -94,7 +94,7 @@ class CallsOfTile(Calls):
         return (*calls, f"contract_ends({rows}, {columns}, {inners}, {first}, {second}, {out}, {scale});")
 
     def _dot_products(self, call: Call) -> str:
-        """The product of a layer for a few samples: both factors lie along what is summed up."""
+        """Return the call for the product of a layer for a few samples: both factors lie along the summed index."""
         at, target, (row,), (a, b) = self._at, call.steps[0].target, rest_of(call), factors(call)
         (inner,) = call.steps[0].over
         function = "column_products" if call.innermost == SAMPLE else "row_products"
@@ -103,7 +103,7 @@ class CallsOfTile(Calls):
         return f"{function}({sizes}, {first}, {second}, {at.begin(target)}, {at.stride(target, row)});"
 
     def _dot_products_of_samples(self, call: Call) -> str:
-        """The sums over samples of the products of two arrays in which the samples lie side by side."""
+        """Return the call for sums over samples of products of two arrays in which the samples are contiguous."""
         at, (step,) = self._at, call.steps
         row, column = step.target.indices
         a, b = sorted(step.operands, key=lambda element: row not in element.indices)
@@ -112,7 +112,7 @@ class CallsOfTile(Calls):
         return f"dot_products({at.size(row)}, {at.size(column)}, padded, {given}, {out}, {scale});"
 
     def _across(self, call: Call) -> str:
-        """The sums over samples of the products of two arrays, whose samples lie along the vectors."""
+        """Return the call for sums over samples of products of two arrays, whose samples lie along the vectors."""
         at, (step,) = self._at, call.steps
         row, column = step.target.indices
         first, second = sorted(step.operands, key=lambda element: row not in element.indices)
@@ -122,7 +122,7 @@ class CallsOfTile(Calls):
         )
 
     def _add_up(self, call: Call) -> str:
-        """The sums over samples of an array."""
+        """Return the call for sums over samples of an array."""
         at, (step,) = self._at, call.steps
         array = at.names[step.operands[0].tensor]
         if call.innermost == SAMPLE:
@@ -132,20 +132,20 @@ class CallsOfTile(Calls):
         return f"add_rows({at.size(call.innermost)}, {array}, {stride}, {out}, count, {self._scale(step.target)});"
 
     def _scale(self, target: Element) -> str:
-        """The scale of a sum over samples, or 0 if it is not added; a scale below 0 is only for sums in place."""
+        """Return the scale of a sum over samples, 0 if it is not added; only sums in place have a scale below 0."""
         return "scale" if target.tensor in self._at.kernel.memory.in_place else "(real) (scale > 0)"
 
     def _partials(self, step: Step) -> str:
-        """The places of sums that have a partial sum in every lane."""
+        """Return the places of sums that have a partial sum in every lane."""
         offset = self._at.kernel.storage[step.target.tensor].offset
         return f"partials + {offset}*LANES, sums + {offset}"
 
 
 class CallsOfSample(Calls):
-    """The calls for the kernel of one sample: products of a matrix and a vector, and reductions of a row."""
+    """Writer of the calls for the kernel of one sample: products of a matrix and a vector, and reductions of a row."""
 
     def of(self, call: Call) -> tuple[str, ...]:
-        """The call that computes steps."""
+        """Return the call that computes steps."""
         at, step = self._at, call.steps[0]
         (inner,) = step.over
         if call.shape is Shape.REDUCE_ROW:
@@ -162,10 +162,10 @@ class CallsOfSample(Calls):
 
 
 class CallsOfModels(Calls):
-    """The calls for the kernel of a group of models: products and sums of each of them, with a model in each lane."""
+    """Writer of the calls for the kernel of a group of models: products and sums of each, with a model in each lane."""
 
     def of(self, call: Call) -> tuple[str, ...]:
-        """The call that computes steps: a product of matrices, or the sums over samples of an array."""
+        """Return the call that computes steps: a product of matrices, or the sums over samples of an array."""
         at, step, result = self._at, call.steps[0], call.steps[-1].target
         if call.shape is Shape.ADD_UP:
             (summed,), (index,) = step.operands, step.target.indices
@@ -184,6 +184,6 @@ class CallsOfModels(Calls):
 
 
 def _factor(call: Call) -> Element | None:
-    """The array with which a second step multiplies a product, if there is one."""
+    """Return the array with which a second step multiplies a product; None if there is no such step."""
     product = call.steps[0].target.tensor
     return next((e for step in call.steps[1:] for e in step.operands if e.tensor != product), None)

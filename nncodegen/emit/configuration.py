@@ -1,4 +1,4 @@
-"""The configuration of a model: the macros that ``config.h`` of the runtime describes, as names and values."""
+"""The configuration of a model: the macros that ``config.h`` of the runtime documents, as names and values."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from nncodegen.emit.names import identifier
 from nncodegen.schedule import LONG, Place, Schedule
 
 STATE, OPTIONS = 3, 5
-"""The defaults in config.h: the most values of state, and hyperparameters, that the usual update rules have."""
+"""The defaults in config.h: the largest number of state values, and of hyperparameters, that the usual update rules
+have."""
 
 
 def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, Mapping[str, Any]]:
-    """Names and values in groups with a title each, without those that equal the defaults of config.h."""
+    """Return names and values in groups, each with a title, without those that equal the defaults of config.h."""
     program, gradient, descent = schedule.program, schedule.gradient, schedule.descent
     single = schedule.single_sample
     state = max((len(update.state) for update in program.updates), default=0)
@@ -79,7 +80,7 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
 
 
 def offers(schedule: Schedule) -> dict[str, bool]:
-    """Which functions there are besides those of every model."""
+    """Return which optional functions a model has."""
     names = [each.companion.name for each in schedule.companions if each.companion]
     return {
         "MANY": schedule.many,
@@ -92,7 +93,7 @@ def offers(schedule: Schedule) -> dict[str, bool]:
 
 
 def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
-    """What the companion for a fit has besides, as a group."""
+    """Return the further settings of the companion for a fit, as a group."""
     if not (schedule.companion and schedule.companion.outputs):
         return {}
     settings: dict[str, Any] = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
@@ -105,10 +106,10 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
 
 
 def _set(**settings: int | str) -> dict[str, int | str]:
-    """Those that are not 0 or empty."""
+    """Return the settings that are not 0 or empty."""
     return {key: value if isinstance(value, str) else int(value) for key, value in settings.items() if value}
 
 
 def _ranges(ranges: Sequence[Sequence[float]]) -> str:
-    """The initializer of an array of pairs or triples."""
+    """Return the initializer of an array of pairs or triples."""
     return ", ".join("{" + ", ".join(map(str, numbers)) + "}" for numbers in ranges)

@@ -1,6 +1,6 @@
-"""How C expressions are written where they stand: in modules, in registers, in the runtime.
+"""Dialects of C expressions: for modules, for registers, and for the runtime.
 
-All are printed by one printer (see ``printer``), also those of exports; what differs between them is data.
+One printer (see ``printer``) prints all dialects, also those of exports; their differences are data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nncodegen.passes.latency import exp_plus_1, half_expm1_plus_1, odds, odds_p
 
 @dataclass(frozen=True)
 class Dialect:
-    """What differs between the places where C expressions stand.
+    """The differences between the places where C expressions stand.
 
     functions   the name of a function in SymPy -> its text, with {} for each argument; "sqrt" stands for square roots,
                 and "power" for the power of a base by the number of the update. Functions that have no text are those
@@ -38,14 +38,14 @@ INLINE = {record.name: record.c for record in RECORDS if record.is_inline}
 """The functions of formulas that are emitted inline -> their names in C."""
 
 OWN_FUNCTIONS = {**INLINE, "odds": "odds_of", "Max": "maximum", "Min": "minimum"}
-"""The functions that are emitted inline, so that compilers make vectors of loops over them -> their names in C."""
+"""The functions that are emitted inline, so that compilers can vectorize loops over them -> their names in C."""
 
 ARGUMENTS = {"tanh_of": 3, "Max": 2, "Min": 2}
-"""How many arguments such a function has, if not one."""
+"""The number of arguments of these functions, if it is not one."""
 
 OF_ONE_ARGUMENT = {f.__name__: f.__name__ for f in (exp_plus_1, half_expm1_plus_1, odds, odds_plus_1)}
 OF_ONE_ARGUMENT |= {"exp": "exp_scalar"}
-"""Functions that are ready sooner where there is but one argument at a time -> their names in C."""
+"""Functions that have a variant with a shorter latency for one argument at a time -> its name in C."""
 
 FUNCTIONS = frozenset(
     {*OWN_FUNCTIONS.values(), *OF_ONE_ARGUMENT.values(), *(record.c for record in RECORDS if record.c)}
@@ -55,18 +55,21 @@ FUNCTIONS = frozenset(
 
 
 def calls(names: Mapping[str, str], argument: str = "{}") -> dict[str, str]:
-    """The texts of calls, given names in C and how each argument is written."""
+    """Return the texts of calls, given names in C and the text of each argument."""
     return {name: f"{called}({', '.join([argument] * ARGUMENTS.get(name, 1))})" for name, called in names.items()}
 
 
 IN_MODULES = Dialect(calls(OWN_FUNCTIONS))
-"""The kernels of modules."""
+"""The dialect of the kernels of modules."""
 
 ANY_TYPE = Dialect({**IN_MODULES.functions, "Abs": "magnitude({})", "sqrt": "root({})"}, any_type=True)
-"""The update rules that every model has, in the runtime, which is compiled for either type of numbers."""
+"""The dialect of the common update rules in the runtime, which is compiled for either floating-point type."""
 
 
 def in_registers(known: Mapping[Element, int]) -> Dialect:
-    """Scalar text that is bound by latency: what is ready early is used first, given the cycles until values are."""
+    """Return the dialect of latency-bound scalar text, where parts that are ready early come first.
+
+    ``known`` has the cycles until each element is ready.
+    """
     names = {name: called for name, called in OWN_FUNCTIONS.items() if name != "decay"} | OF_ONE_ARGUMENT
     return Dialect(calls(names), order=lambda parts: sorted(parts, key=lambda part: (ready(part, known), str(part))))

@@ -1,4 +1,4 @@
-"""Where the elements of a kernel lie, as text in C: their arrays, strides and positions.
+"""The places of the elements of a kernel, as text in C: their arrays, strides and positions.
 
 The plans of ``schedule.kernel`` differ in how a value is addressed: in a tile ``h1[j*TILE + n]``, of a single sample
 ``h1[j]``, of models side by side ``h1[(j*8 + n)*MODELS + lane]``.
@@ -19,7 +19,7 @@ COLUMNS = {
     Place.TARGET: ("targets", "TARGETS"),
     Place.OUTPUT: ("outputs", "OUTPUTS"),
 }
-"""The arrays of samples that the caller gives, and the length of a row in them."""
+"""The arrays of samples that the caller passes, and the length of a row in them."""
 
 SUMS = {Place.SUM: "sums", Place.GRADIENT_SUM: "gradient_sums", Place.GRADIENT: "gradient"}
 """The arrays of sums over samples, and of results that are computed from them."""
@@ -28,11 +28,11 @@ PER_SAMPLE = {Place.WEIGHT: f"weights[{SAMPLE}]", Place.PRESENT: f"(real) ({SAMP
 """Factors of each sample; they are 0 for samples that only pad a tile."""
 
 OWN_POINTERS = (Place.ARRAY, Place.PARAMETER)
-"""Places in which each tensor has a pointer of its own."""
+"""Places in which each tensor has a separate pointer."""
 
 
 class Elements:
-    """The elements of the kernel of a tile; ``names`` are those of its tensors and local variables."""
+    """The elements of the kernel of a tile; ``names`` are the C names of its tensors and local variables."""
 
     sample = SAMPLE
     """The number of the current sample, as text."""
@@ -41,7 +41,7 @@ class Elements:
     group = "MODELS"
     """The number of models that lie side by side, as text."""
     sums_are_double = True
-    """Whether sums over samples have another type than everything else."""
+    """Whether sums over samples are double, whatever the type of other values is."""
 
     def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:
         self.program, self.layout, self.kernel = program, layout, kernel
@@ -50,27 +50,27 @@ class Elements:
             self.names[tensor.name]
 
     def named(self, element: Element) -> str:
-        """The name of a tensor in comments."""
+        """Return the name of a tensor in comments."""
         return self.names[element.tensor]
 
     def place(self, element: Element) -> Place:
-        """The kind of place."""
+        """Return the kind of place."""
         return self.kernel.place(element)
 
     def name(self, element: Element) -> str:
-        """The local variable for an element: its tensor, and the values of its short indices."""
+        """Return the local variable for an element: its tensor, and the values of its short indices."""
         return self.names[" ".join([element.tensor, *(index for index in element.indices if index.isdigit())])]
 
     def local(self, element: Element) -> str:
-        """The local variable for the current value of an array, which may lie there later: h1_now, output_now."""
+        """Return the local variable for the current value of an array, such as h1_now, which may be stored later."""
         return f"{self.name(element).removesuffix('_')}_now"
 
     def variable(self, element: Element) -> str:
-        """The local variable of a value, which may lie in an array as well."""
+        """Return the local variable of a value, which may lie in an array as well."""
         return self.local(element) if self.place(element) is Place.ARRAY else self.name(element)
 
     def value(self, element: Element, local: Container[str]) -> str:
-        """The value of an element, given the tensors that the current loop computes."""
+        """Return the value of an element, given the tensors that the current loop computes."""
         place = self.place(element)
         if element.tensor in local:
             return self.variable(element)
@@ -80,11 +80,11 @@ class Elements:
         return f"(real) {self.stored(element)}" if double else self.stored(element)
 
     def _is_named(self, element: Element) -> bool:
-        """Whether an element is a single parameter, which has a variable of its own."""
+        """Return whether an element is a single parameter, which has a separate variable."""
         return self.place(element) is Place.PARAMETER and not element.indices
 
     def begin(self, element: Element) -> str:
-        """Where the array of a tensor begins; inputs and targets may be used where they are."""
+        """Return the begin of the array of a tensor; inputs and targets may be used in place."""
         storage = self.kernel.storage[element.tensor]
         if storage.place in COLUMNS:
             array, _ = COLUMNS[storage.place]
@@ -94,26 +94,26 @@ class Elements:
         return f"{self.names[element.tensor]}{f' + {storage.shift}' if storage.shift else ''}"
 
     def begin_of(self, element: Element, within: Container[str]) -> str:
-        """Where the values of some indices begin, for the current ones of the others."""
+        """Return the address of the values of some indices, for the current values of the others."""
         first = Element(element.tensor, ["0" if index in within else index for index in element.indices])
         return f"&{self.stored(first)}" if any(index != "0" for index in first.indices) else self.begin(element)
 
     def size(self, index: str) -> int:
-        """The values along an index other than the samples, without those that pad it."""
+        """Return the number of values along an index other than the samples, without padding."""
         return self.program.sizes[index] or 1
 
     def stride(self, element: Element, index: str) -> str:
-        """The distance between neighbouring values of an index."""
+        """Return the distance between neighbouring values of an index."""
         if index == SAMPLE and self.place(element) in COLUMNS:
             return COLUMNS[self.place(element)][1]
         return self.stride_text(element, index, self.kernel.stride(element, index))
 
     def stride_text(self, element: Element, index: str, stride: int) -> str:
-        """A stride as text: by its name if it has one."""
+        """Return a stride as text: by its name if it has one."""
         return "TILE" if stride == self.layout.tile and SAMPLE in element.indices and index != SAMPLE else str(stride)
 
     def stored(self, element: Element) -> str:
-        """An element in memory."""
+        """Return the text of an element in memory."""
         place = self.place(element)
         if place in COLUMNS:
             array, width = COLUMNS[place]
@@ -129,13 +129,13 @@ class Elements:
         return f"{SUMS.get(place) or self.names[element.tensor]}[{self.position(element)}]"
 
     def position(self, element: Element) -> str:
-        """The index of a value in its array, from the pointer of its tensor, or with the offset of the tensor."""
+        """Return the index of a value in its array, from the pointer of its tensor, or with its offset."""
         storage = self.kernel.storage[element.tensor]
         offset = storage.shift if storage.place in (*OWN_POINTERS, Place.NOISE) else storage.offset
         return self._sum_of(element, offset)
 
     def _sum_of(self, element: Element, offset: int) -> str:
-        """An offset, and the indices of an element times their strides."""
+        """Return the text of an offset plus the indices of an element times their strides."""
         texts = []
         strides = zip(element.indices, self.kernel.storage[element.tensor].strides, strict=False)
         for index, stride in sorted(strides, key=lambda pair: -pair[1]):
@@ -151,7 +151,10 @@ class Elements:
         return " + ".join([*([str(offset)] if offset or not texts else []), *texts])
 
     def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
-        """Names for the parameters and arrays of a tree, and for others; arrays that share memory share a pointer."""
+        """Yield declarations of the parameters and arrays of a tree, and of others.
+
+        Arrays that share memory share a pointer.
+        """
         begun: dict[int, str] = {}
         read = {element.tensor: element for element in (*elements(tree), *others)}
         for name, storage in self.kernel.storage.items():
@@ -182,7 +185,7 @@ class ElementsOfSample(Elements):
     loaded = frozenset()
 
     def stored(self, element: Element) -> str:
-        """An element in memory."""
+        """Return the text of an element in memory."""
         place = self.place(element)
         if place is Place.WEIGHT:
             return "weight"
@@ -191,7 +194,7 @@ class ElementsOfSample(Elements):
         return f"{COLUMNS[place][0]}[{self.position(element)}]" if place in COLUMNS else super().stored(element)
 
     def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
-        """Names for arrays and parameters, and the variables that have no index."""
+        """Yield declarations of arrays and parameters, and of the variables that have no index."""
         yield from super().declarations(tree, others)
         variables = [
             self.stored(target) for target in dict.fromkeys(targets(tree)) if self.place(target) is Place.VARIABLE
@@ -203,7 +206,7 @@ class ElementsOfSample(Elements):
 class ElementsOfModels(Elements):
     """The elements of a kernel in which each stands for the values of several models, side by side.
 
-    ``group`` is the name of their number: MODELS, or FITS.
+    ``group`` is the name of the number of models: MODELS, or FITS.
     """
 
     sums_are_double = False
@@ -218,24 +221,24 @@ class ElementsOfModels(Elements):
         return False
 
     def _array(self, element: Element) -> tuple[str, int]:
-        """The array of an element, and the number of the first value of its tensor there."""
+        """Return the array of an element, and the number of the first value of its tensor in it."""
         storage = self.kernel.storage[element.tensor]
         if storage.place is Place.ARRAY:
             return self.names[element.tensor], 0
         return OF_MODELS[storage.place], storage.offset
 
     def begin(self, element: Element) -> str:
-        """Where the array of a tensor begins."""
+        """Return the begin of the array of a tensor."""
         array, offset = self._array(element)
         return f"{array} + {offset}*{self.group}" if offset else array
 
     def stride_text(self, element: Element, index: str, stride: int) -> str:
-        """A stride as text: that of inputs and targets by its name."""
+        """Return a stride as text: that of inputs and targets by its name."""
         rows = index == SAMPLE and self.place(element) in COLUMNS
         return COLUMNS[self.place(element)][1] if rows else str(stride)
 
     def stored(self, element: Element) -> str:
-        """An element in memory."""
+        """Return the text of an element in memory."""
         if self.place(element) is Place.WEIGHT:
             return "weight"
         array, offset = self._array(element)
@@ -243,7 +246,7 @@ class ElementsOfModels(Elements):
         return f"{array}[lane]" if row == "0" else f"{array}[{f'({row})' if ' ' in row else row}*{self.group} + lane]"
 
     def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
-        """Names for the arrays of a tree."""
+        """Yield declarations of the arrays of a tree."""
         read = {element.tensor for element in elements(tree)}
         for name, storage in self.kernel.storage.items():
             if name in read and storage.place is Place.ARRAY and name not in self.kernel.memory.crossing:
@@ -251,7 +254,7 @@ class ElementsOfModels(Elements):
 
 
 def noise_arguments(source: Noise) -> str:
-    """The further arguments of the function of a distribution."""
+    """Return the further arguments of the function of a distribution."""
     if source.distribution == "normal":
         return f"(real) {source.scale!r}"
     return f"UINT32_C({round(source.scale * 2**32)}), (real) {source.scale / (1 - source.scale)!r}"

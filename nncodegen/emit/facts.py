@@ -1,4 +1,4 @@
-"""The facts of a model, which its module of Python must know: names, shapes and numbers.
+"""The facts about a model that its Python module must know: names, shapes and numbers.
 
 They are a dictionary of literals in ASCII: a name that a user chose is never more than a string in it.
 """
@@ -16,11 +16,11 @@ from nncodegen.runtime.python.optimizers import RULES
 from nncodegen.schedule import Schedule
 
 WIDTH = 100
-"""Characters of a line of the facts, roughly; of a string of C, at most."""
+"""Approximate length of a line of the facts; most characters of a C string."""
 
 
 def facts(schedule: Schedule) -> str:
-    """The facts of a scheduled program, as ``runtime/python/facts.py`` reads them."""
+    """Return the facts of a scheduled program, as ``runtime/python/facts.py`` reads them."""
     program = schedule.program
     outputs = tuple((element.tensor, program.count(element.indices)) for element in program.outputs)
     entries = {
@@ -50,19 +50,19 @@ def facts(schedule: Schedule) -> str:
 
 
 def _shapes(program: Program) -> dict[str, object]:
-    """The shapes of inputs, targets and outputs with several axes."""
+    """Return the shapes of inputs, targets and outputs with several axes."""
     names = [*(tensor.name for tensor in (*program.inputs, *program.targets)), *(e.tensor for e in program.outputs)]
     shapes = {name: tuple(size for size in program.shapes[name] if size is not None) for name in names}
     return {name: shape for name, shape in shapes.items() if len(shape) > 1}
 
 
 def _own(program: Program) -> tuple[Update, ...]:
-    """The update rules that not every module has."""
+    """Return the update rules that not every module has."""
     return tuple(update for update in program.updates if update.name not in RULES)
 
 
 def parameter_of(tensor: Tensor, precision: str) -> Parameter:
-    """A parameter as a module knows it."""
+    """Return a parameter as a module knows it."""
     return Parameter(*_parameter(tensor, precision))  # type: ignore[arg-type]
 
 
@@ -73,7 +73,7 @@ def _parameter(tensor: Tensor, precision: str) -> tuple[object, ...]:
 
 
 def _encoded(values: bytes, precision: str) -> str:
-    """Given values as text: in single precision where that is exact, or as much as the model keeps of them."""
+    """Return given values as text: in single precision if that is exact, or if the model keeps no more of them."""
     doubles = np.frombuffer(values, "<f8")
     with np.errstate(over="ignore"):
         floats = doubles.astype("<f4")
@@ -82,7 +82,7 @@ def _encoded(values: bytes, precision: str) -> str:
 
 
 def _rule(update: Update) -> str:
-    """An update rule that the user wrote: hyperparameters, state, whether its steps depend on the learning rate."""
+    """Return an update rule of the user: hyperparameters, state, and whether its steps read the learning rate."""
     hypers = _literal(tuple(tuple(hyper) for hyper in update.hyperparameters))
     state = dict(zip(update.state, update.initial, strict=True))
     scheduled = any(operand.tensor == "learning_rate" for step in update.steps for operand in step.operands)
@@ -90,7 +90,7 @@ def _rule(update: Update) -> str:
 
 
 def _rows(rows: list[tuple[object, ...]] | tuple[tuple[object, ...], ...]) -> str:
-    """A tuple of tuples, as many of them in a line as fit."""
+    """Return a tuple of tuples as text, with lines as full as fit."""
     lines = [""]
     for row in rows:
         text = f"{_literal(row)}, "
@@ -101,7 +101,7 @@ def _rows(rows: list[tuple[object, ...]] | tuple[tuple[object, ...], ...]) -> st
 
 
 def _literal(value: object) -> str:
-    """A value as Python in ASCII, with infinity as a number that is too large."""
+    """Return a value as Python in ASCII, with infinity as a number that is too large."""
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return "1e999" if value > 0 else "-1e999"
     if isinstance(value, tuple):
@@ -112,7 +112,7 @@ def _literal(value: object) -> str:
 
 
 def pieces(text: str) -> list[str]:
-    """A text in ASCII as several strings of C, as compilers need not accept very long ones."""
+    """Return a text in ASCII as several C strings, as compilers need not accept very long ones."""
     escapes = {"\\": r"\\", '"': r"\"", "?": r"\?", "\n": r"\n"}  # ??/ would be a backslash
     lines = text.splitlines(keepends=True)
     cut = [piece for line in lines for piece in re.findall(rf".{{1,{WIDTH}}}[ \n]|.{{1,{WIDTH}}}", line)]

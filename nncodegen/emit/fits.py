@@ -1,6 +1,6 @@
 """The rows of many fits side by side: for one sample of each, the outputs and their derivatives by the parameters.
 
-They lie as the values of models do that are trained side by side (see ``groups``): ``rows[c*FITS + lane]``.
+Their memory layout is that of the values of models trained side by side (see ``groups``): ``rows[c*FITS + lane]``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from nncodegen.schedule import SideBySide
 
 
 def emit_rows(program: Program, group: SideBySide, lines: Lines) -> None:
-    """Writes the function of the rows of a group."""
+    """Write the function of the rows of a group."""
     at = ElementsOfModels(program, group.layout, group.kernel)
     lines.add("/* For one sample of each fit, the outputs and their derivatives by the parameters. */")
     with lines.function(

@@ -1,8 +1,8 @@
 """The kernel of a group of models side by side: those of a formula, or of a network.
 
-The innermost loop runs over the models of a group, whose values lie side by side: ``parameters[p*MODELS + lane]``, and
-``h1[(j*8 + n)*MODELS + lane]``. The sums over samples lie in the order of the parameters, behind the loss: they are the
-gradient, or what ``group_finish`` computes it from (see ``schedule.formulas`` and ``schedule.layers``).
+The innermost loop runs over the models of a group, whose values are contiguous: ``parameters[p*MODELS + lane]``, and
+``h1[(j*8 + n)*MODELS + lane]``. The sums over samples lie in the order of the parameters, after the loss: they are the
+gradient, or the values from which ``group_finish`` computes it (see ``schedule.formulas`` and ``schedule.layers``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nncodegen.schedule.walks import walk
 
 
 class GroupEmitter:
-    """Writes the functions of a group of models."""
+    """Writer of the functions of a group of models."""
 
     def __init__(self, program: Program, group: SideBySide, lines: Lines) -> None:
         self._program, self._group, self._kernel, self._lines = program, group, group.kernel, lines
@@ -26,14 +26,14 @@ class GroupEmitter:
         self._trees = group.kernel.trees
 
     def emit(self) -> None:
-        """The gradient, which an update may take without storing it, and what is computed from the finished sums."""
+        """Write the gradient, which an update may apply without storing it, and the function of the finished sums."""
         self._emit_gradient()
         if self._trees.after:
             self._emit_finish()
 
     @property
     def configuration(self) -> dict[str, object]:
-        """What the runtime must know of the group."""
+        """Return the settings of the group for the runtime."""
         flags = {
             "GROUP_FINISHES": self._trees.after,
             "GROUP_GRADIENT_APART": self._trees.after and not self._program.layered,
@@ -49,7 +49,7 @@ class GroupEmitter:
 
     @property
     def _descends(self) -> bool:
-        """Whether the gradient of a sample can be subtracted from the parameters at once."""
+        """Return whether the gradient of a sample can be subtracted from the parameters at once."""
         conditions = (each.condition for each in walk(self._trees.tile) if isinstance(each, If))
         return Asked.DESCENT in conditions
 

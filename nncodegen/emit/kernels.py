@@ -22,11 +22,11 @@ TITLES = {
 
 
 WITHOUT_SUMS = ("predict", "jacobian")
-"""The kernels that give a row for each sample."""
+"""The kernels that return a row for each sample."""
 
 
 class KernelEmitter:
-    """Writes the functions of a kernel."""
+    """Writer of the functions of a kernel."""
 
     def __init__(self, elements: Elements, lines: Lines) -> None:
         self._program, self._kernel, self._at, self._lines = elements.program, elements.kernel, elements, lines
@@ -34,7 +34,7 @@ class KernelEmitter:
         self._loops = LoopPrinter(elements, CallsOfTile(elements), lines)
 
     def emit(self) -> None:
-        """The function of a tile and, where there are sums, the one that finishes them."""
+        """Write the function of a tile and, if it has sums, the one that finishes them."""
         kernel, lines = self._kernel, self._lines
         self._emit_prepare()
         self._emit_twice()
@@ -64,7 +64,7 @@ class KernelEmitter:
             self._emit_finish()
 
     def _emit_twice(self) -> None:
-        """The functions of groups that are compiled for calls where the loss is wanted, and for others."""
+        """Write the functions of groups that are compiled twice: for calls that ask for the loss, and for others."""
         groups = [each for _, tree in self._trees.parts for each in tree if isinstance(each, Group) and each.twice]
         for number, group in enumerate(groups, 1):
             name, lines = f"{self._kernel.name}_loops_{number}", self._lines
@@ -80,7 +80,7 @@ class KernelEmitter:
 
     @property
     def _arguments(self) -> list[str]:
-        """The arguments of the function of a tile."""
+        """Return the arguments of the function of a tile."""
         results = {
             **{name: ["outputs"] for name in WITHOUT_SUMS},
             "loss": ["sums"],
@@ -92,7 +92,7 @@ class KernelEmitter:
 
     @property
     def _declarations(self) -> str:
-        """The same with their types. Parameters are not restrict where an update may change them in place."""
+        """Return these arguments with their types; parameters are not restrict if an update may change them."""
         restrict = "" if self._kernel.descends else "restrict "
         measures = "int metrics, const real *restrict counts"
         results = {
@@ -112,7 +112,7 @@ class KernelEmitter:
         )
 
     def _emit_loops(self, tree: Tree, measures: bool = False) -> None:
-        """The loops of a tile; if it measures, with names for metrics, too."""
+        """Write the loops of a tile; if it measures, with declarations for metrics, too."""
         kernel, here = self._kernel, (*_here(tree), *(self._trees.measured if measures else ()))
         if kernel.padded and here:
             pad = str(kernel.vector) if kernel.vector else "PAD"
@@ -123,12 +123,12 @@ class KernelEmitter:
             self._emit_tree(tree)
 
     def _compared(self) -> list[Element]:
-        """The arrays that metrics compare: the outputs, and targets where they are copied."""
+        """Return the arrays that metrics compare: the outputs, and the copies of targets."""
         copies = (self._kernel.copy_of(target.name) for target in self._program.targets)
         return [*self._kernel.outputs, *filter(None, copies)]
 
     def _emit_prepare(self) -> None:
-        """What depends on parameters only and is kept in arrays, once for all tiles."""
+        """Write the function for arrays that depend on parameters only, computed once for all tiles."""
         prepared, *_ = self._trees.before
         if not prepared:
             return
@@ -157,18 +157,18 @@ class KernelEmitter:
         lines.add("")
 
     def _emit_tree(self, tree: Tree, later: Tree = (), others: Iterable[Element] = ()) -> None:
-        """A tree, after the names of what it, a later one and others read."""
+        """Write a tree, after the declarations of everything that it, a later tree and others read."""
         self._lines.add(*self._at.declarations((*_here(tree), *later), others))
         self._loops.print(tree)
 
 
 def _here(tree: Tree) -> Tree:
-    """What is not in functions of its own."""
+    """Return the statements that are not in separate functions."""
     return tuple(statement for statement in tree if not (isinstance(statement, Group) and statement.twice))
 
 
 def emit_measured(at: Elements, loops: LoopPrinter, tree: Tree, samples: str, lines: Lines) -> None:
-    """The sums of the metrics that are wanted, given the number of samples as text."""
+    """Write the sums of the metrics that are asked for, given the number of samples as text."""
     lines.add("")
     with lines.block("if (metrics)"):
         loops.print(tree)
@@ -183,7 +183,7 @@ def emit_measured(at: Elements, loops: LoopPrinter, tree: Tree, samples: str, li
 
 
 def _columns(element: Element, at: Elements) -> str:
-    """An array as arguments: where it begins, the distance between samples, and that between columns."""
+    """Return an array as arguments: its begin, the distance between samples, and that between columns."""
     strides = dict(zip(element.indices, at.kernel.storage[element.tensor].strides, strict=True))
     column = next((stride for index, stride in strides.items() if index != SAMPLE), 0)
     name = at.names[element.tensor]
@@ -191,6 +191,6 @@ def _columns(element: Element, at: Elements) -> str:
 
 
 def _columns_of_target(target: Tensor, at: Elements) -> str:
-    """The same for targets: their copy in the tile, if there is one, or the rows of the caller."""
+    """Return a target as such arguments: its copy in the tile, if it has one, or the rows of the caller."""
     copy = at.kernel.copy_of(target.name)
     return _columns(copy, at) if copy else f"targets + {at.kernel.storage[target.name].offset}, TARGETS, 1"

@@ -14,7 +14,7 @@ WIDTH = 112
 
 @dataclass
 class _Block:
-    """An open block: the line of its head, its parts so far, whether its braces stay, whether it is a choice."""
+    """An open block: the line of its head, its number of parts, whether its braces stay, whether it is a choice."""
 
     head: int
     parts: int = 0
@@ -30,7 +30,7 @@ class Lines:
         self._blocks: list[_Block] = []
 
     def add(self, *lines: str) -> None:
-        """Appends lines at the current depth; an empty line at the beginning of a block is left out."""
+        """Append lines at the current depth; an empty line at the beginning of a block is left out."""
         if self._blocks:
             self._blocks[-1].parts += len(lines)
         self._append(*lines)
@@ -43,20 +43,21 @@ class Lines:
                 self._lines.append("")
 
     def include(self, text: str) -> None:
-        """Appends lines that are indented already."""
+        """Append lines that are indented already."""
         self._lines += text.splitlines()
 
     def extend_last(self, text: str) -> None:
-        """Appends text to the last line."""
+        """Append text to the last line."""
         self._lines[-1] += text
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
-        """A block after a line such as "for (...)"; "else" continues the block before it."""
+        """Yield inside a block after a line such as "for (...)"; "else" continues the block before it."""
         if self._blocks:
             outer = self._blocks[-1]
             outer.parts += 1
-            outer.held |= head.startswith(("if", "else")) or "\n" in head  # else its else, or a note, is another's
+            # without braces, its else or a note would belong to another block
+            outer.held |= head.startswith(("if", "else")) or "\n" in head
         self._open(head)
         yield
         block = self._blocks.pop()
@@ -67,7 +68,7 @@ class Lines:
 
     @contextmanager
     def function(self, head: str) -> Iterator[None]:
-        """The body of a function, whose braces have lines of their own."""
+        """Yield inside the body of a function, whose braces have separate lines."""
         self._append(*head.splitlines(), "{")
         self._blocks.append(_Block(len(self._lines), held=True))
         yield
@@ -76,14 +77,14 @@ class Lines:
 
     @contextmanager
     def structure(self, name: str) -> Iterator[None]:
-        """The members of a structure, a type of this name."""
+        """Yield inside the members of a structure, a type of this name."""
         self._open("typedef struct")
         yield
         self._blocks.pop()
         self._append(f"}} {name};", "")
 
     def again(self, condition: str, end: Iterable[str], heads: Sequence[str], begin: Iterable[str]) -> None:
-        """Where a condition of the preprocessor holds, closes the innermost blocks and opens them again.
+        """Close the innermost blocks and open them again if a condition of the preprocessor holds.
 
         Lines are added at the end of the old blocks and at the beginning of the new ones.
         """
@@ -113,14 +114,14 @@ class Lines:
 
 
 def head(index: str, end: int | str, begin: int | str = 0, backward: bool = False) -> str:
-    """Return how a loop over an index begins, from ``begin`` up to ``end``, or from the last value."""
+    """Return the head of a loop over an index, from ``begin`` up to ``end``, or backward from the last value."""
     if backward:
         return f"for (size_t {index} = {end}; {index}-- > {begin};)"
     return f"for (size_t {index} = {begin}; {index} < {end}; {index}++)"
 
 
 def wrapped(line: str, behind: str = ",") -> list[str]:
-    """A line, broken after a given text, at spaces, if it is too long."""
+    """Return a line, broken at spaces after a given text if it is too long."""
     held = re.sub(f"(?<!{behind}) ", "\0", line)
     parts = textwrap.wrap(held, WIDTH, subsequent_indent="    ", break_long_words=False)
     return [part.replace("\0", " ") for part in parts]

@@ -1,4 +1,4 @@
-"""The one printer of loop trees in C, for every plan of ``schedule.kernel``. What a kernel does is in the tree."""
+"""The one printer of loop trees in C, for every plan of ``schedule.kernel``. The tree defines what a kernel does."""
 
 from __future__ import annotations
 
@@ -56,22 +56,22 @@ CONDITIONS = {
 
 
 COMPARISONS = {"maximum": ">", "minimum": "<"}
-"""How two values are compared, of which a function chooses one."""
+"""The comparison that selects one of two values, by the function that does so."""
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """What is known where a statement stands: the tensors with local values, and the loops of its group around it."""
+    """The context of a statement: the tensors with local values, and the heads of the loops of its group around it."""
 
     local: frozenset[str] = frozenset()
     heads: tuple[str, ...] = ()
     solved: frozenset[str] = frozenset()
-    """The indices that several equations give there: each has a block, so that none hides another."""
+    """The indices that several equations of a tree give: each has a block, so that none hides another."""
 
 
 @dataclass
 class LoopPrinter:
-    """Prints the trees of a kernel."""
+    """Printer of the trees of a kernel."""
 
     at: Elements
     calls: Calls | None
@@ -79,9 +79,9 @@ class LoopPrinter:
     dialect: Dialect = IN_MODULES
     used: dict[str, None] = field(default_factory=dict)
     twice: dict[Group, list[str]] = field(default_factory=dict)
-    """The calls of groups that have functions of their own: where the loss is wanted, and where it is not."""
+    """The calls of groups that have separate functions: with the loss, and without it."""
     breaks: str = ""
-    """Behind which text lines may break, if at all."""
+    """The text after which lines may break; if empty, they do not break."""
     printer: Printer = field(init=False)
     scope: _Scope = field(init=False, default_factory=_Scope)
 
@@ -145,14 +145,14 @@ class LoopPrinter:
                 assert self.calls
                 add(self.calls.fill(statement))
             case Carry():
-                pass  # it lies where it is read
+                pass  # it shares the array that it reads
             case Compute():
                 raise ProgramError(f"the loops of {statement.steps[0].target} are not written out")
             case _:
                 assert_never(statement)
 
     def _known(self, target: Element) -> None:
-        """A tensor has a local value from here on."""
+        """Note that a tensor has a local value from here on."""
         self.scope = replace(self.scope, local=self.scope.local | {target.tensor})
 
     # Statements around others.
@@ -169,7 +169,7 @@ class LoopPrinter:
         self.scope = outer
 
     def _comment(self, group: Group) -> list[str]:
-        """Say which steps statements came from, in names of C: a user's text could end the comment."""
+        """Return a comment with the steps of a group, in names of C: a user's text could end the comment."""
         name_of = self.at.named
         steps = group.steps
         if len(steps) > 1 and group.plain:
@@ -180,7 +180,7 @@ class LoopPrinter:
         self._block(begin, (*self.scope.heads, begin), body)
 
     def _block(self, begin: str, heads: tuple[str, ...], body: Tree) -> None:
-        """A block; what is local in it is not known behind it."""
+        """Print a block; values that are local in it are not known after it."""
         outer, self.scope = self.scope, replace(self.scope, heads=heads)
         with self.lines.block(begin):
             self.print(body)
@@ -197,7 +197,7 @@ class LoopPrinter:
             self._block("else", (), statement.otherwise)
 
     def _solve(self, solve: Solve) -> None:
-        """An index that an equation gives, and that there is such a value: below 0, it would be a very large number."""
+        """Print an index that an equation gives, and a test that it has a value: below 0, it is a very large number."""
         solution, index, end = solve.solution, solve.solution.index, solve.end
         if index in self.scope.solved:
             self._block("", (), (solve,))
@@ -225,7 +225,7 @@ class LoopPrinter:
         return self.printer.print(term)
 
     def _value(self, value: Value) -> str:
-        """A value: its only term, their sum or the largest of them, where its conditions hold."""
+        """Return a value: its only term, or the sum or the largest of its terms, under its conditions."""
         text, *others = map(self._term, value.terms)
         for other in others:
             chooses = value.operator and REDUCTIONS[value.operator].chooses
@@ -236,7 +236,7 @@ class LoopPrinter:
         return f"{' && '.join(map(self._test, value.where))} ? {text} : {otherwise}"
 
     def _test(self, test: Test) -> str:
-        """Whether something holds: numbers below 0 are very large ones, which no index is."""
+        """Return the text of a test: numbers below 0 are very large ones, which no index is."""
         if not isinstance(test, Equation):
             return str(test)
         if isinstance(test.left, str):
@@ -278,7 +278,7 @@ class LoopPrinter:
                 return f"const real value = {value};", f"{place} = {chosen};"
 
     def _double(self, value: str) -> str:
-        """A value that is added to one in double, in whatever precision it is."""
+        """Return a value of any precision that is added to one in double."""
         cast = value if value.isidentifier() else f"({value})"
         return f"(double) {cast}" if self.at.program.precision == "float32" else value
 
@@ -296,7 +296,7 @@ class LoopPrinter:
 
 
 def _loop_head(loop: Loop, at: Elements) -> str:
-    """How a loop begins, after a hint for the compiler."""
+    """Return the head of a loop, after a hint for the compiler."""
     text = head(loop.index, loop.end, loop.begin, loop.backward)
     match loop.way:
         case Way.IN_ORDER | Way.IN_TURN:
@@ -318,17 +318,17 @@ def _limits(limits: Limits) -> str:
 
 
 def _chosen(operator: str, one: str, other: str) -> str:
-    """The one of two values that an operator chooses, without a call."""
+    """Return the one of two values that an operator chooses, without a call."""
     return f"{one} {COMPARISONS[REDUCTIONS[operator].c]} {other} ? {one} : {other}"
 
 
 def _kind(varies: bool) -> str:
-    """How a local value is declared."""
+    """Return the type in the declaration of a local value."""
     return "real " if varies else "const real "
 
 
 def _real(number: str) -> str:
-    """A whole number as a real one."""
+    """Return a whole number as a real one."""
     return f"(real) {number}" if number.isidentifier() else f"(real) ({number})"
 
 

@@ -1,6 +1,6 @@
-"""The files of a model in C: its configuration, its kernels, and what joins these to the runtime.
+"""The files of a model in C: its configuration, its kernels, and the code that joins these to the runtime.
 
-What is the same for every model is ordinary C, in ``runtime/c``: a model's own files hold the rest and include it.
+Code that is the same for every model is ordinary C, in ``runtime/c``: a model's own files hold the rest and include it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEAD = f"/* {MARK}. Do not edit: change the model and build it again. */"
 
 
 def emit_header(schedule: Schedule) -> str:
-    """The header that programs in C include: NAME.h."""
+    """Return the header that programs in C include: NAME.h."""
     name, real = identifier(schedule.program.name), REAL_TYPES[schedule.program.precision][0]
     head = [HEAD, "", f"#ifndef {name}_H", f"#define {name}_H", ""]
     head += [f"#define NN_MODEL(name) {name}_##name", f"#define NN_REAL {real}"]
@@ -31,7 +31,7 @@ def emit_header(schedule: Schedule) -> str:
 
 
 def emit_kernel(schedule: Schedule) -> str:
-    """The kernels, between the two parts of the runtime: NAME.c."""
+    """Return the kernels, between the two parts of the runtime: NAME.c."""
     program, kernels, group = schedule.program, Lines(), None
     for kernel in schedule.kernels:
         KernelEmitter(Elements(program, schedule.layout, kernel), kernels).emit()
@@ -52,7 +52,7 @@ def emit_kernel(schedule: Schedule) -> str:
 
 
 def emit_companion(schedule: Schedule, name: str) -> str:
-    """The kernels of a companion of the model, by its name, in the same way: NAME_fitting.c, for example."""
+    """Return the kernels of a companion of the model, by its name, in the same way: NAME_fitting.c, for example."""
     kernels, lines = Lines(), Lines()
     (kernel,) = schedule.kernels
     KernelEmitter(Elements(schedule.program, schedule.layout, kernel), kernels).emit()
@@ -65,7 +65,7 @@ def emit_companion(schedule: Schedule, name: str) -> str:
 
 
 def _emit_settings(schedule: Schedule, group: GroupEmitter | None, lines: Lines) -> None:
-    """The head of a file of kernels: the header of the model, the configuration of the kernels, what they may call."""
+    """Write the head of a file of kernels: the model's header, the configuration, and the functions they may call."""
     lines.add(HEAD, "", f'#include "{identifier(schedule.program.name)}.h"', "")
     for about, settings in configuration(schedule, group).items():
         lines.add(f"/* {about} */", *(f"#define NN_{key} {value}" for key, value in settings.items()), "")
@@ -73,12 +73,12 @@ def _emit_settings(schedule: Schedule, group: GroupEmitter | None, lines: Lines)
 
 
 def emit_variants(schedule: Schedule) -> str:
-    """The choice among the kernels for several CPUs in one library: NAME_variants.c."""
+    """Return the choice among the kernels for several CPUs in one library: NAME_variants.c."""
     return _joined(schedule, ['#include "nncodegen/choice.h"'])
 
 
 def emit_module(schedule: Schedule) -> str:
-    """What makes a module of Python of the kernel: NAME_module.c."""
+    """Return the file that makes a Python module of the kernel: NAME_module.c."""
     told = [f"    {piece}," for piece in pieces(facts(schedule))]
     named = f"#define NN_PYTHON_MODULE PyInit_{identifier(schedule.program.name)}"
     head = [named, '#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {"]
@@ -92,5 +92,5 @@ def _joined(schedule: Schedule, lines: list[str]) -> str:
 
 
 def _offers(schedule: Schedule) -> list[str]:
-    """Which functions there are besides those of every model, as macros."""
+    """Return which optional functions the model has, as macros."""
     return [f"#define NN_HAS_{what} 1" for what, holds in offers(schedule).items() if holds]

@@ -2,8 +2,8 @@
 
 Each rule becomes three things: the numbers that are the same for all parameters in an update (a structure, computed in
 double), the step of one parameter, and a line in the list of rules, from which ``rules.h`` makes the loops. The rules
-that every model has are printed once, into ``optimizers.h`` of the runtime (held by a test), those of a
-model's own into the C of the model.
+that every model has are printed once, into ``optimizers.h`` of the runtime (held by a test); the further rules of a
+model are printed into its C.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TAIL = """
 
 
 def _emit_rule(update: Update, precision: str | None, lines: Lines) -> None:
-    """Writes the numbers, ``prepare`` and ``step`` of a rule; for any type of numbers, or one precision."""
+    """Write the numbers, ``prepare`` and ``step`` of a rule: for any floating-point type, or for one precision."""
     rule = update.name if precision is None else OWN + update.name
     printer = RulePrinter(update, Frame(reals=ANY_TYPE) if precision is None else Frame(precision))
     lines.add(f"/* {rule} */")
@@ -73,7 +73,7 @@ def _emit_rule(update: Update, precision: str | None, lines: Lines) -> None:
 
 
 def is_linear(update: Update) -> bool:
-    """Whether the next parameter is a sum with a multiple of the current one, which is infinite or NaN where it is."""
+    """Return whether the next parameter is a sum with a multiple of the current one, and so stays infinite or NaN."""
     following = update.results[0]
     value = next((step.expression for step in update.steps if step.target == following), following)
     factors = (factor for term in Add.make_args(value) for factor in Mul.make_args(term))
@@ -81,7 +81,7 @@ def is_linear(update: Update) -> bool:
 
 
 def emit_rules(updates: Sequence[Update], first: int, listed: str, precision: str | None, lines: Lines) -> None:
-    """The rules, numbered from ``first`` on, and a macro that lists them; for any type of numbers, or one precision."""
+    """Write the rules, numbered from ``first``, and a macro that lists them: for any type, or for one precision."""
     for update in updates:
         _emit_rule(update, precision, lines)
     prefix = "" if precision is None else OWN
@@ -93,12 +93,12 @@ def emit_rules(updates: Sequence[Update], first: int, listed: str, precision: st
 
 
 def emit_optimizers(updates: Sequence[Update]) -> str:
-    """The text of ``optimizers.h``, given the rules that every model has."""
+    """Return the text of ``optimizers.h``, given the rules that every model has."""
     lines = Lines()
     emit_rules(updates, 0, "NN_RULES", None, lines)
     return HEAD + str(lines) + TAIL
 
 
 def own(updates: Sequence[Update]) -> Sequence[Update]:
-    """Those of the rules that a model has besides."""
+    """Return the rules of a model that not every model has."""
     return [update for update in updates if update.name not in RULES]

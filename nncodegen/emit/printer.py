@@ -1,4 +1,4 @@
-"""Scalar expressions in C, through SymPy's printer: the one printer of them, whose dialects are in ``dialects``."""
+"""The one printer of scalar expressions in C, through SymPy's printer; its dialects are in ``dialects``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ PRODUCTS = (2, 3)
 
 
 class Printer(C99CodePrinter):
-    """Prints expressions in a dialect, for numbers of a precision.
+    """Prints expressions in a dialect, in a precision.
 
-    ``element`` gives the C text of an element, and ``used`` collects the helpers that the printed text needs.
+    ``element`` returns the C text of an element, and ``used`` collects the helpers that the printed text needs.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class Printer(C99CodePrinter):
         super().__init__({"type_aliases": aliases, "math_macros": {}, "user_functions": library})
         self._element, self._dialect, self._used = element, dialect, {} if used is None else used
         if dialect.order:
-            self._settings["order"] = "none"  # what is given in an order is printed in it
+            self._settings["order"] = "none"  # parts that are given in an order are printed in it
 
     def print(self, expression: Expr) -> str:
-        """One C expression. Constants are folded, so that no call with a constant argument is left."""
+        """Return an expression in C. Constants are folded, so that no call with a constant argument is left."""
         return str(self._print(_folded(expression)))
 
     def _print(self, expr: Any, **settings: Any) -> str:
@@ -49,7 +49,7 @@ class Printer(C99CodePrinter):
         return self._call(name, expr.args) if name in self._dialect.functions else str(super()._print(expr, **settings))
 
     def _call(self, name: str, arguments: Iterable[Expr]) -> str:
-        """A function as the dialect has it; one of two arguments is called again for each that there are besides."""
+        """Return a function in the dialect; one of two arguments is called again for each further argument."""
         texts, called = [self._print(argument) for argument in arguments], self._dialect.functions[name]
         if name in self._dialect.helpers:
             self._used[self._dialect.helpers[name]] = None
@@ -139,5 +139,5 @@ def _is_constant(node: Any) -> bool:
 
 @lru_cache(maxsize=10_000)  # several kernels print the same step
 def _folded(expression: Expr) -> Expr:
-    """The expression with its constants as numbers."""
+    """Return the expression with its constants as numbers."""
     return expression.replace(_is_constant, lambda constant: constant.evalf(20))

@@ -1,7 +1,7 @@
 """Training in registers: the gradient of one sample as straight-line scalar text (see ``schedule.registers``).
 
 The parameters are local variables, sums and products are printed in the order in which their parts are ready, and
-exponentials are those for one argument. By the loops for tiles, an update of the perceptron takes more than twice as
+exponentials are those for one argument. With the loops for tiles, an update of the perceptron takes more than twice as
 long.
 """
 
@@ -33,19 +33,19 @@ class ElementsInRegisters(Elements):
         self.parameters = [self.names[tensor.name] for tensor in registers.program.parameters]
 
     def place(self, element: Element) -> Place:
-        """The kind of place."""
+        """Return the kind of place."""
         return self._numbers[element][0] if element in self._numbers else Place.LOCAL
 
     def name(self, element: Element) -> str:
-        """The variable of an element."""
+        """Return the variable of an element."""
         return element.tensor if element.indices == OPTION else self.names[element.tensor]
 
     def value(self, element: Element, local: Container[str]) -> str:
-        """The value of an element."""
+        """Return the value of an element."""
         return self.name(element)
 
     def stored(self, element: Element) -> str:
-        """An element outside."""
+        """Return the text of an element outside of the registers."""
         place, number = self._numbers[element]
         match place:
             case Place.OPTION:
@@ -58,7 +58,7 @@ class ElementsInRegisters(Elements):
 
 
 class RegistersEmitter:
-    """Writes the gradient of one sample, the updates by the optimizers without a state, and their loop."""
+    """Writer of the gradient of one sample, the updates by the optimizers without a state, and their loop."""
 
     def __init__(self, registers: Registers, lines: Lines) -> None:
         self._registers, self._lines, self._at = registers, lines, ElementsInRegisters(registers)
@@ -66,7 +66,7 @@ class RegistersEmitter:
         self._loss = registers.program.loss
 
     def emit(self) -> None:
-        """The functions of a sample."""
+        """Write the functions of a sample."""
         self._emit_point()
         self._emit_next()
         self._emit_largest()
@@ -76,7 +76,7 @@ class RegistersEmitter:
 
     @property
     def sequential(self) -> bool:
-        """Whether sequential updates are written out, too."""
+        """Return whether sequential updates are written out, too."""
         return bool(self._registers.sequential)
 
     def _emit_point(self) -> None:
@@ -86,7 +86,7 @@ class RegistersEmitter:
             lines.add(*(f"real {name};" for name in self._parameters))
 
     def _emit_next(self) -> None:
-        """All parameters at once: what follows the derivative that comes last is one product and one sum each."""
+        """Write an update of all parameters at once: after the last derivative, each needs one product and one sum."""
         lines = self._lines
         lines.add(
             f"/* The loss and the outputs of one sample, and one update by {self._registers.update.name}.",
@@ -120,7 +120,7 @@ class RegistersEmitter:
         lines.add("")
 
     def _emit_sequential(self) -> None:
-        """One parameter after the other; of the values, those that the last one has changed, in an order for it."""
+        """Write an update of one parameter after the other; each recomputes only values that the last one changed."""
         lines, name = self._lines, self._registers.update.name
         lines.add(
             f"/* One update by {name} of one parameter after the other, each by the gradient at the",

@@ -1,7 +1,7 @@
 """The update rules of optimizers in C: the one printer of their steps, for modules and for exports.
 
-What is the same for all parameters is computed once in an update, in double; these are numbers, which the steps of each
-parameter take as reals. What stands around the steps, and how they name what they are given, is data: a frame.
+Values that are the same for all parameters are computed once in an update, in double; these are numbers, which the
+steps of each parameter take as reals. The code around the steps, and the names of the given values, are data: a frame.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from nncodegen.ir import LEARNING_RATE, Element, Step, Update
 from nncodegen.ir.equations import affine
 
 COUNT = "t"
-"""The number of the update in a rule, from 1."""
+"""The name of the number of the update in a rule, from 1."""
 
 GIVEN = ("parameter", "gradient", LEARNING_RATE, COUNT)
-"""What every rule may read besides its state and other hyperparameters; these have the same names in C."""
+"""The values that every rule may read, in addition to its state and other hyperparameters; they keep their names in
+C."""
 
 
 @dataclass(frozen=True)
 class Frame:
     """The C around the steps of a rule.
 
-    precision   that of the steps
-    reals       how they are printed; ``doubles`` is for the numbers of an update
+    precision   the precision of the steps
+    reals       how the steps are printed; ``doubles`` is for the numbers of an update
     taken       names that its variables must not have
-    parameter   what the parameter is called, and ``gradient`` its derivative
-    count       what t is called among the numbers
-    held        where the steps find a number, with {} for its name; where it is empty, in a variable besides the double
+    parameter   the name of the parameter, and ``gradient`` that of its derivative
+    count       the name of t among the numbers
+    held        where the steps find a number, with {} for its name; if empty, in a second variable next to the double
     first       the place of the first variable of the state, and ``stride`` the distance to that of the next
-    stored      where the next parameter is stored; where it is empty, it is returned
+    stored      where the next parameter is stored; if empty, it is returned
     """
 
     precision: str = "float64"
@@ -51,10 +52,10 @@ class Frame:
 
 
 class RulePrinter:
-    """Prints the steps of a rule in a frame. ``used`` collects the helpers that they need.
+    """Printer of the steps of a rule in a frame. ``used`` collects the helpers that they need.
 
-    ``hyperparameters`` are those that are read, without the learning rate, ``counts`` is whether t is, and ``numbers``
-    has the names of the numbers that the steps of a parameter take.
+    ``hyperparameters`` are those that the steps read, without the learning rate, ``counts`` is whether they read t, and
+    ``numbers`` has the names of the numbers that the steps of a parameter take.
     """
 
     def __init__(self, update: Update, frame: Frame, used: dict[str, None] | None = None) -> None:
@@ -72,21 +73,21 @@ class RulePrinter:
         self._reals = Printer(frame.precision, self._real, frame.reals, used)
 
     def name(self, name: str) -> str:
-        """The name in C of a variable, by its name in the rule."""
+        """Return the name in C of a variable, by its name in the rule."""
         return name if name in GIVEN else self._names[name]
 
     def held(self, name: str) -> str:
-        """A number, as the steps read it."""
+        """Return a number, as the steps read it."""
         return self._frame.held.format(self.name(name)) if self._frame.held else self._names.current(self.name(name))
 
     def uniform(self) -> Iterator[str]:
-        """What is the same for all parameters."""
+        """Yield the statements of the values that are the same for all parameters."""
         for step in self._uniform:
             value = self._doubles.print(step.expression)
             yield from wrapped(f"const double {self.name(step.target.tensor)} = {value};", "[-+]")
 
     def steps(self) -> Iterator[str]:
-        """The steps of one parameter, and what they change."""
+        """Yield the steps of one parameter, and the stores of the values that they change."""
         yield from (f"const real {self.name(name)} = state[{self._place(number)}];" for number, name in self._state)
         following, *kept = self._update.results
         direct = self._frame.stored and not kept and [step.target for step in self._steps[-1:]] == [following]
@@ -105,23 +106,23 @@ class RulePrinter:
         return wrapped(f"{target} = {self._reals.print(step.expression)};", "[-+]")
 
     def _place(self, number: int) -> str:
-        """Where a variable of the state stands: those of one kind lie at the same distance for all parameters."""
+        """Return the place of a state variable: variables of one kind have the same distance for all parameters."""
         first = [(self._frame.first, 1)] if self._frame.first else []
         return affine([*([(self._frame.stride, number)] if number else []), *first], 0)
 
     def _double(self, element: Element) -> str:
-        """A number of the update, in double."""
+        """Return a number of the update, in double."""
         return self._frame.count if element.tensor == COUNT else self.name(element.tensor)
 
     def _real(self, element: Element) -> str:
-        """A value of one parameter, or a number that it takes."""
+        """Return a value of one parameter, or a number that it takes."""
         own = {"parameter": self._frame.parameter, "gradient": self._frame.gradient}
         name = element.tensor
         return own.get(name) or (self.held(name) if name in self.numbers else self.name(name))
 
 
 def _divided(update: Update) -> tuple[list[Step], list[Step]]:
-    """The steps that are the same for all parameters, and those of each; a learning rate may differ between models."""
+    """Return the steps common to all parameters, and the other steps; a learning rate may differ between models."""
     own = {LEARNING_RATE}
     for step in update.steps:
         if step.target.indices or any(operand.tensor in own for operand in step.operands):

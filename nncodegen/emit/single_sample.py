@@ -1,8 +1,8 @@
 """The kernels of one sample: its outputs, and its loss with the gradient, without a loop over samples.
 
-Vectors run along the units of a layer, and products with its weights along whatever lies side by side of them. Where
-the gradient is not wanted for itself, but as a step of plain descent, it is added to the parameters where it would be
-written (see ``runtime/c/nncodegen/descend.h``).
+Vectors run along the units of a layer, and products with its weights along the contiguous index of the weights. If the
+gradient is only used for a step of plain descent, it is added to the parameters where it would otherwise be stored (see
+``runtime/c/nncodegen/descend.h``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nncodegen.schedule import Kernel, Schedule, SingleSample
 
 
 def emit_single_sample(schedule: Schedule, lines: Lines) -> None:
-    """The functions of one sample, where a schedule has kernels for it."""
+    """Write the functions of one sample, if a schedule has kernels for it."""
     single = schedule.single_sample
     if single:
         SingleSampleEmitter(schedule, single, single.predict, lines).emit_predict()
@@ -25,7 +25,7 @@ def emit_single_sample(schedule: Schedule, lines: Lines) -> None:
 
 
 class SingleSampleEmitter:
-    """Writes the function of a kernel of one sample."""
+    """Writer of the function of a kernel of one sample."""
 
     def __init__(self, schedule: Schedule, single: SingleSample, kernel: Kernel, lines: Lines) -> None:
         self._program, self._kernel, self._lines = single.program, kernel, lines
@@ -34,7 +34,7 @@ class SingleSampleEmitter:
         self._loops = LoopPrinter(self._at, CallsOfSample(self._at), lines)
 
     def emit_predict(self) -> None:
-        """The outputs of a sample."""
+        """Write the function of the outputs of a sample."""
         lines, ((_, tile),) = self._lines, self._trees.parts
         lines.add("/* The outputs of one sample. */")
         head = (
@@ -47,7 +47,7 @@ class SingleSampleEmitter:
         lines.add("")
 
     def emit_gradient(self) -> None:
-        """The gradient of the loss of a sample."""
+        """Write the function of the gradient of the loss of a sample."""
         lines, kernel = self._lines, self._kernel
         ((_, tile),), measured, after = self._trees.parts, self._trees.measured, self._trees.after
         noise = ", randomness noise, const size_t *restrict sample_numbers" if self._program.noise else ""

@@ -1,4 +1,4 @@
-"""The types of a compiled module for editors and type checkers: a file NAME.pyi beside it, and a protocol of all.
+"""The types of a compiled module for editors and type checkers: a file NAME.pyi, and a protocol of all modules.
 
 Both are written from the functions of ``runtime/python/interface.py``: their signatures and their documentation.
 """
@@ -69,7 +69,7 @@ from nncodegen import Certificate, Progress, Result  # type: ignore[import-not-f
 
 
 def emit_protocol() -> str:
-    """The text of ``nncodegen/module.py``: attributes and functions of every module, with their documentation."""
+    """Return the text of ``nncodegen/module.py``: attributes and functions of every module, with their docstrings."""
     parts = [f'{name}: {type}\n"""{meaning}"""' for name, (type, meaning) in ATTRIBUTES.items()]
     parts += [
         "\n" + _declaration(function, "self", inspect.getdoc(function) or "", _one_by_one) for function in FUNCTIONS
@@ -79,7 +79,7 @@ def emit_protocol() -> str:
 
 
 def emit_stub(schedule: Schedule) -> str:
-    """The text of NAME.pyi for a scheduled program."""
+    """Return the text of NAME.pyi for a scheduled program."""
     attributes = [f"{name}: {type}" for name, (type, _) in ATTRIBUTES.items()]
     attributes += ["blas: str"] if schedule.calls_blas else []
     summaries = ((function, (inspect.getdoc(function) or "").split("\n")[0]) for function in FUNCTIONS)
@@ -91,7 +91,7 @@ def emit_stub(schedule: Schedule) -> str:
 
 
 def _names(program: Program) -> str:
-    """What the model is called, and its inputs, targets and parameters with their shapes, for a docstring."""
+    """Return the name of the model, and its inputs, targets and parameters with their shapes, for a docstring."""
     groups = (("Inputs", program.inputs), ("Targets", program.targets), ("Parameters", program.parameters))
     lines = [f"{program.name} in {program.precision}. help(train) tells all options, and so on.", ""]
     for title, tensors in groups:
@@ -104,7 +104,7 @@ def _names(program: Program) -> str:
 
 
 def _declaration(function: Callable[..., Any], receiver: str, documentation: str, fill: Fill) -> str:
-    """The declaration of a function, with what stands for its model; fill breaks it into lines where it is long."""
+    """Return the declaration of a function; ``receiver`` stands for its model, and ``fill`` breaks long lines."""
     signature = inspect.signature(function)
     _, *parameters = signature.parameters.values()  # the first is the model
     texts = [*([receiver] if receiver else []), *map(_parameter, parameters)]
@@ -119,7 +119,7 @@ def _declaration(function: Callable[..., Any], receiver: str, documentation: str
 
 
 def _one_by_one(head: str, texts: list[str], end: str) -> list[str]:
-    """Parameters in one line, or else each in a line of its own, as ruff formats them."""
+    """Return parameters in one line, or else each on a separate line, as ruff formats them."""
     line = " " * INDENT + ", ".join(texts)
     if len(line) <= WIDTH - INDENT and not texts[-1].startswith("**"):
         return [head, line, end]
@@ -127,7 +127,7 @@ def _one_by_one(head: str, texts: list[str], end: str) -> list[str]:
 
 
 def _filled(head: str, texts: list[str], end: str) -> list[str]:
-    """Parameters in lines that are filled, below the first parameter."""
+    """Return parameters in filled lines, below the first parameter."""
     first, *others = [*(f"{text}," for text in texts[:-1]), texts[-1] + end]
     lines = [head + first]
     for text in others:

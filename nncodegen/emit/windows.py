@@ -19,13 +19,13 @@ from nncodegen.schedule.windows import LISTS, Linear, Window
 
 
 class WindowPrinter:
-    """Prints the lists of a sum of products, and the loops over its positions with the call that computes it."""
+    """Printer of the lists of a sum of products, and of the loops over its positions with the call that computes it."""
 
     def __init__(self, elements: Elements) -> None:
         self._at = elements
 
     def lines(self, call: Call) -> Iterator[str]:
-        """The block of a sum."""
+        """Yield the block of a sum."""
         at, window, target = self._at, call.window, call.steps[0].target
         assert window is not None
         elements = (window.first, window.second, target)
@@ -60,17 +60,17 @@ class WindowPrinter:
         yield from str(lines).splitlines()
 
     def _most(self, window: Window, index: str) -> int:
-        """The most values that an index has at a time: those of a segment, if it goes over the steps of one."""
+        """Return the most values that an index has at a time: those of a segment, if it goes over the steps of one."""
         return self._at.layout.lengths[index] if index == window.time else self._at.size(index)
 
     def _place(self, window: Window, element: Element) -> Linear:
-        """Where an element lies, from the pointer of its tensor or in the array of sums."""
+        """Return the place of an element, from the pointer of its tensor or in the array of sums."""
         storage = self._at.kernel.storage[element.tensor]
         offset = storage.offset if storage.place is Place.SUM else 0
         return window.place(element, replace(storage, offset=offset))
 
     def _lists(self, call: Call, window: Window, pairs: Sequence[tuple[Linear, Linear]], lines: Lines) -> None:
-        """Makes the two lists: what the indices of each count for in memory."""
+        """Write the lists: for each entry of their indices, its places in memory."""
         target = call.steps[0].target
         for number, (name, listed) in enumerate(zip(LISTS, window.listed, strict=False)):
             count = f"{name[:-1]}_count"
@@ -84,12 +84,12 @@ class WindowPrinter:
             with ExitStack() as loops:
                 for index in listed:
                     loops.enter_context(lines.block(_head(call, index)))
-                if texts:  # what would be below 0 is a very large number
+                if texts:  # unsigned: a number below 0 would be a very large one
                     loops.enter_context(lines.block(f"if ({' && '.join(texts)})"))
                 lines.add(entry)
 
     def _begin(self, element: Element, place: Linear, window: Window) -> str:
-        """Where an array begins for a position."""
+        """Return the begin of an array for a position."""
         counts, rest = place
         sums = self._at.place(element) is Place.SUM
         own = window.counted((*window.given, *window.positions))
@@ -99,6 +99,6 @@ class WindowPrinter:
 
 
 def _head(call: Call, index: str) -> str:
-    """How a loop over an index begins."""
+    """Return the head of a loop over an index."""
     end = call.end(index)
     return head(index, end, begin_of(end))

@@ -1,8 +1,8 @@
 """The intermediate representation.
 
-``program`` says what it consists of, ``equations`` and ``recurrence`` how indices belong together, ``functions``,
-``quotients`` and ``shares`` which functions its formulas may call, ``elementary`` what they are made of, ``walk`` in
-which order the parts of a formula are done, and ``evaluate`` what a program means.
+``program`` defines its classes, ``equations`` and ``recurrence`` the relations between indices. ``functions``,
+``quotients``, ``limits`` and ``shares`` define the functions that its formulas may call, in terms of those in
+``elementary``. ``walk`` visits the parts of a formula in order, and ``evaluate`` computes the values of a program.
 """
 
 from nncodegen.ir.equations import Equation, Solution, Solved, solve

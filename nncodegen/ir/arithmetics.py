@@ -1,4 +1,4 @@
-"""Expressions as numbers: over arrays of NumPy, and over numbers of mpmath, one at a time."""
+"""Evaluation of expressions: over arrays of NumPy, or over numbers of mpmath, one at a time."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LOGIC: Mapping[str, Callable[..., Any]] = {"And": np.logical_and, "Or": np.logic
 
 
 class Values(Arithmetic[Any]):
-    """What arrays and numbers have in common: ``values`` are those of elements."""
+    """The common operations of arrays and numbers; ``values`` are those of elements."""
 
     def __init__(self, values: Mapping[Element, Any]) -> None:
         self._values = values
 
     def element(self, element: Element) -> Any:
-        """Return what an element holds."""
+        """Return the value of an element."""
         return self._values[element]
 
     def add(self, values: Sequence[Any]) -> Any:
@@ -54,7 +54,7 @@ class Arrays(Values):
     """
 
     def number(self, node: Any) -> Any:
-        """Return a number as NumPy takes it."""
+        """Return a number in the form that NumPy takes."""
         if node in (sympy.true, sympy.false):
             return bool(node)
         return np.nan if node is NAN else float(node)
@@ -64,7 +64,7 @@ class Arrays(Values):
         return function.stable(*function.args)
 
     def power(self, base: Any, exponent: Any, symbol: Expr) -> Any:
-        """Return a power; roots and reciprocals as C has them."""
+        """Return a power; roots and reciprocals are computed as in C."""
         if symbol == sympy.Rational(1, 2):
             return np.sqrt(base)
         return 1 / base if symbol == -1 else POWER.array(base, exponent)
@@ -74,11 +74,11 @@ class Arrays(Values):
         return function.array(*values)
 
     def logic(self, name: str, values: Sequence[Any]) -> Any:
-        """Return where conditions hold."""
+        """Return the logical combination of conditions, element by element."""
         return reduce(LOGIC[name], values) if len(values) > 1 else LOGIC[name](*values)
 
     def choose(self, branches: Sequence[Any]) -> Asking[Any]:
-        """Ask for all branches, the last one first."""
+        """Ask for all branches, the last one first; return the value of the first condition that holds."""
         result: Any = np.nan
         for value, condition in reversed(branches):
             holds = yield condition
@@ -115,7 +115,7 @@ class Exact(Values):
         return not values[0] if name == "Not" else all(values) if name == "And" else any(values)
 
     def choose(self, branches: Sequence[Any]) -> Asking[Any]:
-        """Ask for conditions up to the first that holds, and for its value."""
+        """Ask for conditions up to the first that holds, and for its value; return this value."""
         for value, condition in branches:
             if (yield condition):
                 return (yield value)

@@ -1,14 +1,14 @@
 """The elementary functions of formulas, one record each: all that nncodegen knows of ``exp``, ``atan2`` or ``erfc``.
 
-Whoever evaluates, prints, exports or certifies a formula reads these records by the name of a function in SymPy. To add
-a function is to add a record; functions that consist of others, with a stable form, stand in ``functions``.
+Code that evaluates, prints, exports or certifies a formula reads these records by the name of a function in SymPy. A
+new function needs only a new record; functions that consist of others, with a stable form, are in ``functions``.
 
 * A record holds nothing of the packages that read it. Of ONNX, it has the name of an operator. How a function is
-  composed of operators to the last digit, where there is none in a precision, is a matter of ``export.onnx``, whose
-  table has the same keys; so are inline functions in C, of which a record has the name.
+  composed of operators to the last digit, where a precision has no operator, is defined in ``export.onnx``, whose table
+  has the same keys. Inline functions in C are defined elsewhere, too; a record has their name.
 * ``exact`` and ``partials`` are the definitions by which certificates judge the compiler. No stage of the compiler
-  reads ``partials``: it takes derivatives from ``fdiff`` and ``passes.derivatives``. A wrong rule there would not be
-  seen otherwise.
+  reads ``partials``: it takes derivatives from ``fdiff`` and ``passes.derivatives``. Otherwise a wrong rule in these
+  would go unnoticed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sympy.codegen.cfunctions import Cbrt, Sqrt, exp2, expm1, hypot, log1p, log2
 from nncodegen.ir.traits import NO_TRAITS, Trait
 
 Number = Any
-"""A real number of mpmath; NaN where there is none."""
+"""A real number of mpmath; NaN if undefined."""
 
 INFINITY, NAN = mpmath.inf, mpmath.mpf("nan")
 
@@ -73,14 +73,14 @@ class Elementary:
     function    its class in SymPy, whose ``fdiff`` is the derivative that the compiler takes
     array       its values with NumPy, for arrays of floating-point numbers
     exact       its value with mpmath, for real numbers of any precision
-    partials    its derivatives by all arguments, given its value and these; of a tip, the mean of those on both sides
-    about       what it is, in a line of the documentation; empty for what has a docstring that says it
-    arguments   what it is called with there
-    traits      what it does near infinity and at its poles
-    c           its function in C, where SymPy's printer knows none: a name that ends in ``_of`` is that of a function
-                of nncodegen, which is emitted inline, so that loops over it become vectors; another one of the library
-    onnx        the operator of ONNX that computes it, with as many digits as a float32 has
-    written     how it is written with functions that C has, where it is none
+    partials    its derivatives by all arguments, given its value and these; at a kink, the mean of those on both sides
+    about       its description, a line of the documentation; empty if its docstring is the description
+    arguments   its arguments in the documentation
+    traits      its properties near infinity and at its poles
+    c           its function in C, if SymPy's printer knows none: a name that ends in ``_of`` is that of a function
+                of nncodegen, which is emitted inline, so that loops over it are vectorized; any other, of the library
+    onnx        the operator of ONNX that computes it to the precision of a float32
+    written     its expression by functions that C has, if it is not one of these
     """
 
     function: Any
@@ -106,7 +106,7 @@ class Elementary:
 
     @property
     def is_written_by_users(self) -> bool:
-        """Return whether a user may write it; primitives are what others are made of in C."""
+        """Return whether a user may write it. In C, primitives are the parts of other functions."""
         return not issubclass(self.function, Primitive)
 
 
@@ -147,7 +147,7 @@ def _smallest(*values: Number) -> Number:
 
 
 def _shared(value: Number, *values: Number) -> tuple[Number, ...]:
-    """Return 1 for the argument that is the value, and equal parts for several."""
+    """Return the derivatives: 1 for the argument that equals the value, or equal parts for several such arguments."""
     ties = sum(v == value for v in values)
     return tuple(mpmath.mpf(v == value) / ties if ties else NAN for v in values)
 
@@ -157,7 +157,7 @@ def _corner(value: Number, u: Number, v: Number) -> tuple[Number, Number]:
 
 
 def _one(derivative: Callable[[Number], Number]) -> Callable[..., tuple[Number, ...]]:
-    """Return the derivative of a function of one number, from its argument alone."""
+    """Return the partials of a function of one number, given its derivative as a function of the argument alone."""
     return lambda value, z: (derivative(z),)
 
 
@@ -167,7 +167,7 @@ def _kept(function: Callable[[Number], Number], parts: Any, bits: int) -> Number
 
 
 def _slow(function: Callable[[Number], Number]) -> Callable[[Number], Number]:
-    """Return a function whose values are kept: of erfc, one of 800 digits takes a hundredth of a second."""
+    """Return a function that caches its values, as erfc with 800 digits takes a hundredth of a second."""
     return lambda z: _kept(function, z._mpf_, mpmath.mp.prec) if type(z) is mpmath.mpf else function(z)
 
 
@@ -337,7 +337,7 @@ RECORDS = (
         sympy.Min, lambda *z: reduce(np.minimum, z), _smallest, _shared,
         about="the least of its arguments", arguments="x, y, ...", traits=_EXTREME, onnx="Min",
     ),
-    # What the compiler calls in C; of the arguments of tanh_of only the first counts.
+    # Functions that the compiler calls in C; of the arguments of tanh_of only the first counts.
     Elementary(decay, lambda a: np.exp(-a), lambda a: mpmath.exp(-a), lambda f, a: (-f,), c="decay_of"),
     Elementary(
         half_expm1, lambda z: np.expm1(2 * abs(z)) / 2, lambda z: mpmath.expm1(2 * abs(z)) / 2,
@@ -348,13 +348,13 @@ RECORDS = (
         lambda f, z, e, r: (1 - f * f, mpmath.mpf(0), mpmath.mpf(0)), c="tanh_of",
     ),
 )  # fmt: skip
-"""All of them, in the order in which the documentation lists them."""
+"""All records, in the order in which the documentation lists them."""
 
 FUNCTIONS: dict[str, Elementary] = {record.name: record for record in RECORDS}
 """The records by the names of the functions in SymPy."""
 
 POWER = Elementary(sympy.Pow, np.power, power, _power_partials, onnx="Pow")
-"""What x**y is, which SymPy has as an operation of its own."""
+"""The power x**y, which SymPy has as a separate class."""
 
 INLINE = tuple(record.name for record in RECORDS if record.is_inline)
 """The functions that are emitted inline, without a branch, so that the compiler can vectorize loops over them.

@@ -1,16 +1,15 @@
-"""Affine equations between indices, under which the terms of a step count: ``x[n, 2*i + r - 1]``.
+"""Affine equations between indices, which the terms of a step must meet: ``x[n, 2*i + r - 1]``.
 
-A step keeps plain indices, and says in ``where`` how they belong together:
+A step keeps plain indices, and relates them by equations in ``where``:
 
     s[n, i] = sum(r, u) W[r]*x[n, u] where u = 2*i + r - 1       a window that moves by 2, over one value of padding
 
-Terms for which no index has the value that an equation asks for do not exist: padding is what a sum or a maximum
-without them gives. The derivative of such a step has the same equations, with other indices summed over, so that one
-rule of the reverse sweep serves windows, their transposes, slices, concatenations, reshaped arrays and mirrored ones.
-The left side may also be an element that holds whole numbers, ``v = x[n, t]``: what embeddings gather, and what pools
-pass back.
+Terms for which no index has the value that an equation asks for do not exist: padding is a sum or a maximum without
+them. The derivative of such a step has the same equations, with other indices summed over, so that one rule of the
+reverse sweep serves windows, their transposes, slices, concatenations, reshaped arrays and mirrored ones. The left side
+may also be an element that holds whole numbers, ``v = x[n, t]``: what embeddings gather, and what pools pass back.
 
-An index that a step reduces needs no loop of its own where an equation gives its value: it is *solved* for.
+An index that a step reduces needs no loop if an equation gives its value: the equation is *solved* for it.
 """
 
 from __future__ import annotations
@@ -37,39 +36,39 @@ class Equation:
 
     @property
     def data(self) -> Element | None:
-        """The element whose value counts, if the left side is one."""
+        """Return the element whose value counts, if the left side is one; else None."""
         return None if isinstance(self.left, str) else self.left
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The indices whose values it relates; not those under which it reads an element."""
+        """Return the indices whose values the equation relates, without those of an element on the left side."""
         left = [self.left] if isinstance(self.left, str) else []
         return (*left, *(index for index, _ in self.terms))
 
     @cached_property
     def indices(self) -> tuple[str, ...]:
-        """All indices in it."""
+        """Return all indices in the equation."""
         read = () if isinstance(self.left, str) else self.left.indices
         return tuple(dict.fromkeys((*self.names, *read)))
 
     @property
     def holds(self) -> bool | None:
-        """Whether it holds, if numbers stand in the place of all of its indices; else None."""
+        """Return whether the equation holds, if all of its indices are numbers; else None."""
         if not isinstance(self.left, str) or not all(index.isdigit() for index in self.names):
             return None
         return int(self.left) == sum(factor * int(index) for index, factor in self.terms) + self.offset
 
     @property
     def right(self) -> str:
-        """The right side as text."""
+        """Return the right side as text."""
         return affine(self.terms, self.offset)
 
     def xreplace(self, known: Mapping[Any, Any]) -> Equation:
-        """The equation with another element in the place of its own."""
+        """Return the equation with a replaced element on the left side."""
         return self if isinstance(self.left, str) else replace(self, left=known.get(self.left, self.left))
 
     def renamed(self, names: Mapping[str, str]) -> Equation:
-        """The equation with other names of indices, also of those of its element."""
+        """Return the equation with other names of indices, also those of its element."""
         if isinstance(self.left, str):
             left: str | Element = names.get(self.left, self.left)
         else:
@@ -77,7 +76,7 @@ class Equation:
         return Equation(left, tuple((names.get(index, index), factor) for index, factor in self.terms), self.offset)
 
     def solved(self, index: str) -> Solution:
-        """The equation solved for one of its indices."""
+        """Return the equation solved for one of its indices."""
         coefficients: dict[str | Element, int] = {self.left: -1}
         for name, factor in self.terms:
             coefficients[name] = coefficients.get(name, 0) + factor
@@ -104,12 +103,12 @@ class Solution:
 
     @property
     def gathers(self) -> bool:
-        """Whether the value is that of an element."""
+        """Return whether the value is that of an element."""
         return any(not isinstance(name, str) for name, _ in self.terms)
 
     @property
     def dividend(self) -> str:
-        """The dividend as text."""
+        """Return the dividend as text."""
         return affine(self.terms, self.offset)
 
     def __str__(self) -> str:
@@ -118,7 +117,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Solved:
-    """How the equations of a step are met: by ``solutions``, each of which may read those before it, or as conditions.
+    """The equations of a step, divided into ``solutions``, each of which may read earlier ones, and ``conditions``.
 
     ``free`` are the reduced indices that still have loops.
     """
@@ -129,13 +128,13 @@ class Solved:
 
 
 def solve(equations: Iterable[Equation], over: Sequence[str], sizes: Mapping[str, Size]) -> Solved:
-    """Solves equations for indices that are reduced: each for the one with most values, which spares the longest loop.
+    """Solve equations for reduced indices: each for the index with most values, which avoids the longest loop.
 
-    One with an element is solved only for an index that is all of its right side, as a gathered row.
+    An equation with an element is solved only for an index that is its whole right side, as that of a gathered row.
     """
     solutions: list[Solution] = []
     conditions: list[Equation] = []
-    used: set[str] = set()  # what is read by solutions, and must not be solved for by a later one
+    used: set[str] = set()  # indices that solutions read: no later equation may be solved for them
     for equation in sorted(equations, key=lambda equation: equation.data is not None):
         solved = {solution.index for solution in solutions}
         gathers = equation.data is None or [abs(factor) for _, factor in equation.terms] == [1]
@@ -152,9 +151,9 @@ def solve(equations: Iterable[Equation], over: Sequence[str], sizes: Mapping[str
 
 
 def affine(terms: Iterable[tuple[object, int]], offset: int) -> str:
-    """A sum of multiples and a number as text, such as ``2*i + r - 1``."""
+    """Return a sum of multiples and a number as text, such as ``2*i + r - 1``."""
     parts = [(factor < 0, f"{name}" if abs(factor) == 1 else f"{abs(factor)}*{name}") for name, factor in terms]
     parts += [(offset < 0, str(abs(offset)))] if offset or not parts else []
-    parts.sort(key=lambda part: part[0])  # what is subtracted stands behind what is not
+    parts.sort(key=lambda part: part[0])  # positive parts come first
     text = "".join(f" {'-' if negative else '+'} {part}" for negative, part in parts)
     return text.removeprefix(" + ").replace(" - ", "-", 1) if text.startswith(" - ") else text.removeprefix(" + ")

@@ -38,7 +38,7 @@ def evaluate(
     """Return the values of all tensors of a program, by name, computed with NumPy, or with ``digits`` by mpmath.
 
     parameters has shape (P,), X (N, inputs), Y (N, targets), weight (N,), by default 1/N each; noise maps names to
-    arrays (N, ...), by default 0. With ``digits``, the results hold mpmath numbers; give decimal numbers as mpmath
+    arrays (N, ...), by default 0. With ``digits``, the results hold mpmath numbers; pass decimal numbers as mpmath
     numbers then, since a float such as 0.1 is not exactly 0.1. Where ``results`` are given, only what they need is
     computed.
     """
@@ -69,9 +69,9 @@ def columns_of(arrays: Sequence[Array], elements: Sequence[Element], samples: in
 def add_values(
     item: Step | Group, values: dict[str, Array], lengths: Mapping[str, int], digits: int | None = None
 ) -> None:
-    """Adds what a step defines, or steps that depend on each other, to the values of tensors by name.
+    """Add the value of a step, or of steps that depend on each other, to the values of tensors by name.
 
-    lengths has the size of every index, that of the samples included.
+    lengths has the size of every index, including that of the samples.
     """
     evaluation = FLOATS if digits is None else MANY
     if isinstance(item, Group):
@@ -88,7 +88,7 @@ def _bind(
     weight: ArrayLike | None,
     digits: int | None,
 ) -> dict[str, Array]:
-    """The values of inputs, targets, parameters, weights and noise."""
+    """Return the values of inputs, targets, parameters, weights and noise."""
 
     def convert(given: ArrayLike) -> Array:
         array = np.asarray(given)
@@ -109,7 +109,7 @@ def _bind(
 
 
 def _parts(tensors: Iterable[Tensor], matrix: Array) -> Iterator[tuple[Tensor, Array]]:
-    """Each tensor with its columns of a matrix."""
+    """Yield each tensor with its columns of a matrix."""
     start = 0
     for tensor in tensors:
         yield tensor, matrix[:, start : start + tensor.size]
@@ -120,14 +120,14 @@ def _parts(tensors: Iterable[Tensor], matrix: Array) -> Iterator[tuple[Tensor, A
 
 
 class _Arrays(Evaluation):
-    """Arrays of numbers: terms of steps with equations are gathered, and those that do not exist leave no trace."""
+    """Arrays of numbers: the existing terms of steps with equations are gathered, the others are left out."""
 
     gathers = True
 
     def with_equations(
         self, step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], at: Mapping[str, int]
     ) -> Array:
-        """Return what a step with equations gives; where ``at`` holds an index, only that part."""
+        """Return the value of a step with equations; if ``at`` holds an index, only that part."""
         solved = solve(step.where, step.over, lengths)
         indices = tuple(index for index in step.indices if index not in {s.index for s in solved.solutions})
         grid: dict[str, Array] = {}
@@ -173,7 +173,7 @@ class _Floats(_Arrays):
         return np.zeros(shape)
 
     def elementwise(self, expression: Expr, operands: Mapping[Element, Array]) -> Array:
-        """Return an expression of arrays."""
+        """Return the value of an expression of arrays."""
         return np.asarray(interpret(expression, operands, exact=False))
 
     def contracted(
@@ -194,7 +194,7 @@ class _Many(_Arrays):
         return np.full(shape, mpmath.mpf(0), dtype=object)
 
     def elementwise(self, expression: Expr, operands: Mapping[Element, Array]) -> Array:
-        """Return an expression of arrays."""
+        """Return the value of an expression of arrays."""
         if not operands:
             return np.asarray(interpret(expression, {}, exact=True), dtype=object)
         function = np.frompyfunc(
@@ -209,7 +209,7 @@ FLOATS, MANY = _Floats(), _Many()
 
 
 def _whole(number: Any) -> int:
-    """A whole number, or -1, which no index has."""
+    """Return a whole number; -1, which no index has, for any other number."""
     value = float(number)
     return int(value) if value.is_integer() and abs(value) < 2**53 else -1
 
@@ -218,5 +218,5 @@ def _whole(number: Any) -> int:
 
 
 def interpret(node: Any, values: Mapping[Element, Any], exact: bool) -> Any:
-    """The value of an expression: over arrays, or (``exact``) over mpmath numbers, one value at a time."""
+    """Return the value of an expression: over arrays, or (``exact``) over mpmath numbers, one value at a time."""
     return walk(node, Exact(values) if exact else Arrays(values))

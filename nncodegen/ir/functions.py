@@ -1,12 +1,12 @@
-"""Functions that SymPy lacks, or whose derivatives, as SymPy writes them, lose digits in floating point.
+"""Functions that SymPy lacks, or whose derivatives in the form of SymPy lose digits in floating point.
 
 Each function has three parts:
 
 * ``definition`` is the textbook formula; checks with 50 digits use it;
-* ``fdiff`` is the derivative, in a form that keeps its relative precision everywhere:
-  ``sigmoid(z)*sigmoid(-z)``, not ``s*(1 - s)``, which loses digits where ``s`` is close to 1;
-* ``stable`` is the value in primitives of C, in a form in which no part overflows or loses digits.
-  ``simplify`` writes it out, so that functions can share exponentials.
+* ``fdiff`` is the derivative, in a form that keeps its relative precision everywhere: ``sigmoid(z)*sigmoid(-z)``, not
+  ``s*(1 - s)``, which loses digits where ``s`` is close to 1;
+* ``stable`` is the value in primitives of C, in a form in which no part overflows or loses digits. ``simplify`` writes
+  it out, so that functions can share exponentials.
 
 Plain combinations (``relu``, ``gelu``, ...) are expressions and need no class.
 """
@@ -29,11 +29,11 @@ from nncodegen.ir.traits import NO_TRAITS, Trait
 Primitive = elementary.Primitive
 decay, half_expm1, tanh_of = elementary.decay, elementary.half_expm1, elementary.tanh_of
 INLINE = elementary.INLINE
-"""What stable forms are made of in C, also by these names."""
+"""The primitives of stable forms in C, also by these names."""
 
 
 def _expression(z: Any) -> Any:
-    """A value as a SymPy expression. Raises ModelError for a text, which SymPy would execute."""
+    """Return a value as a SymPy expression. Raises ModelError for a text, which SymPy would execute."""
     if isinstance(z, Basic):
         return z
     if getattr(z, "ndim", None) == 0 and hasattr(z, "item"):  # NumPy's scalars, and arrays of one
@@ -48,7 +48,7 @@ def _expression(z: Any) -> Any:
 
 
 class StableFunction(Function):
-    """A real function of real arguments that has its own stable form; ``traits`` say what it does near infinity."""
+    """A real function of real arguments that has its own stable form; ``traits`` are its properties near infinity."""
 
     traits = NO_TRAITS
 
@@ -127,7 +127,7 @@ class softplus(StableFunction):
 
 
 def _distance(z: Expr) -> Expr:
-    """1 - tanh(|z|): how far tanh is from its limit."""
+    """Return 1 - tanh(|z|), the distance of tanh from its limit."""
     return 1 / (1 + half_expm1(z))
 
 
@@ -387,11 +387,11 @@ TAIL = S.Half
 """From here on, erfcx and its derivatives are computed by polynomials."""
 
 TAIL_TERMS = 24
-"""So many coefficients are enough for the last digit of the first derivatives."""
+"""Number of coefficients, enough for the last digit of the first derivatives."""
 
 
 def _derivatives_of_erfcx(value: Expr, z: Expr, n: int) -> Expr:
-    """The derivative of a function f, taken n times, where f' = 2*z*f - 2/sqrt(pi)."""
+    """Return the derivative of a function f, taken n times, where f' = 2*z*f - 2/sqrt(pi)."""
     derivatives = [value, 2 * z * value - 2 / sqrt(sympy.pi)]
     for k in range(1, n):  # the recurrence of Hermite's functions: Abramowitz and Stegun (1964), 7.2.7
         derivatives.append(2 * z * derivatives[k] + 2 * k * derivatives[k - 1])
@@ -400,7 +400,7 @@ def _derivatives_of_erfcx(value: Expr, z: Expr, n: int) -> Expr:
 
 @lru_cache
 def _tail_of_erfcx(n: int) -> tuple[Float, ...]:
-    """The polynomial in v = 9/(z + 4) - 1 that is the n-th derivative of erfcx times (z + 1/2)**(n + 1), for z >= 1/2.
+    """Return the n-th derivative of erfcx times (z + 1/2)**(n + 1), for z >= 1/2, as a polynomial in v = 9/(z + 4) - 1.
 
     It interpolates that product at Chebyshev's points; the coefficient of the highest power comes first.
     """
@@ -408,7 +408,7 @@ def _tail_of_erfcx(n: int) -> tuple[Float, ...]:
 
         def product(v: Any) -> Any:
             z = 2 * (mpmath.mpf(float(TAIL)) + 4) / (v + 1) - 4
-            with mpmath.workdps(60 + int(2 * (n + 1) * mpmath.log10(2 + z))):  # as many digits cancel
+            with mpmath.workdps(60 + int(2 * (n + 1) * mpmath.log10(2 + z))):  # this number of digits cancels
                 derivatives = [mpmath.exp(z * z) * mpmath.erfc(z)]
                 derivatives.append(2 * z * derivatives[0] - 2 / mpmath.sqrt(mpmath.pi))
                 for k in range(1, n):
@@ -463,7 +463,7 @@ UNDEFINED = (S.ImaginaryUnit, S.ComplexInfinity, S.Infinity, S.NegativeInfinity,
 
 
 def plain_conditions(expression: Any) -> Any:
-    """An expression with all its conditions written with And, Or and Not."""
+    """Return an expression with all its conditions written with And, Or and Not."""
     if not expression.has(ITE, Xor):
         return expression
     plain = expression.replace(ITE, lambda c, p, q: (c & p) | (~c & q))
@@ -471,7 +471,7 @@ def plain_conditions(expression: Any) -> Any:
 
 
 def defined(expression: Any) -> Any:
-    """An expression with NAN for branches that are infinite, complex or undefined for all values of the symbols.
+    """Return an expression with NAN for branches that are infinite, complex or undefined for all values of the symbols.
 
     It is NAN, too, where no branch applies: SymPy can compare a Piecewise only if one always does.
     """

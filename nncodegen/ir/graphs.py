@@ -1,4 +1,4 @@
-"""Expressions as graphs: each part once, however often it occurs, and without recursion, however deep it lies.
+"""Expressions as graphs: each part is stored once, however often it occurs, and walked without recursion.
 
 An expression of SymPy is a tree whose parts may be shared objects: after ten steps of ``u = u + h*a*u*(c - u)`` it has
 some fifty of them, and sixty thousand as a tree. SymPy's own walkers go through the tree, by recursion.
@@ -14,13 +14,15 @@ from functools import cached_property
 from sympy import Add, Basic, Mul, Symbol
 
 MOST_LEVELS = 80
-"""Levels up to which a formula is not large. Each takes some ten calls of Python's thousand, within SymPy."""
+"""Number of levels up to which a formula is not large. Each takes some ten of Python's thousand nested calls, within
+SymPy."""
 
 MOST_NODES = 10_000
-"""Nodes of a formula as a tree up to which it is not large; beyond, it is if its parts are shared."""
+"""Number of nodes as a tree up to which a formula is not large; with more nodes, it is large if its parts are
+shared."""
 
 SHARED = 4
-"""How many times more nodes a formula has as a tree than as a graph, from which on its parts count as shared."""
+"""Ratio of the nodes of a formula as a tree and as a graph from which on its parts count as shared."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ class Graph:
 
     @cached_property
     def symbols(self) -> tuple[Symbol, ...]:
-        """The symbols that occur, each once."""
+        """Return the symbols that occur, each once."""
         return tuple(node for node in self.nodes if isinstance(node, Symbol))
 
     @cached_property
     def depth(self) -> int:
-        """The largest number of nodes from a root down to an atom."""
+        """Return the largest number of nodes from a root down to an atom."""
         levels: list[int] = []
         for operands in self.operands:
             levels.append(1 + max((levels[operand] for operand in operands), default=0))
@@ -49,7 +51,7 @@ class Graph:
 
     @cached_property
     def size(self) -> int:
-        """The number of nodes of all expressions as trees, in which a shared part counts each time it occurs."""
+        """Return the number of nodes of all expressions as trees, in which a shared part counts each time it occurs."""
         sizes: list[int] = []
         for operands in self.operands:
             sizes.append(1 + sum(sizes[operand] for operand in operands))
@@ -57,19 +59,19 @@ class Graph:
 
     @property
     def is_large(self) -> bool:
-        """Whether there are too many levels, or too many nodes as trees, for functions that walk trees."""
+        """Return whether the graph has too many levels, or too many nodes as trees, for functions that walk trees."""
         return self.depth > MOST_LEVELS or (self.size > MOST_NODES and self.size > SHARED * len(self.nodes))
 
     @cached_property
     def uses(self) -> Counter[int]:
-        """How often each node is an operand of another one, or a root."""
+        """Return how often each node is an operand of another one, or a root."""
         return Counter([*self.roots, *(operand for operands in self.operands for operand in operands)])
 
 
 def graph_of(expressions: Iterable[Basic]) -> Graph:
-    """The graph of some expressions.
+    """Return the graph of some expressions.
 
-    Parts are compared by the numbers of their operands, never as trees: that would take as long as to walk them.
+    Parts are compared by the numbers of their operands, never as trees: that would take as long as walking them.
     """
     expressions = tuple(expressions)
     arguments: dict[int, tuple[Basic, ...]] = {}  # by the identity of an object, which stays alive meanwhile
@@ -98,17 +100,17 @@ def graph_of(expressions: Iterable[Basic]) -> Graph:
 
 
 def nodes_of(*expressions: Basic) -> Iterator[Basic]:
-    """The parts of some expressions, each once, operands first."""
+    """Yield the parts of some expressions, each once, operands first."""
     return iter(graph_of(expressions).nodes)
 
 
 def symbols_of(*expressions: Basic) -> tuple[Symbol, ...]:
-    """The symbols in some expressions, each once, in the order in which they are met."""
+    """Return the symbols in some expressions, each once, in the order in which they are met."""
     return graph_of(expressions).symbols
 
 
 def replaced(expression: Basic, values: Mapping[Symbol, Basic]) -> Basic:
-    """The expression with other values in the place of symbols, as SymPy's ``xreplace``."""
+    """Return the expression with values in place of symbols, as SymPy's ``xreplace``."""
     graph = graph_of([expression])
     found: list[Basic] = []
     for node, operands in zip(graph.nodes, graph.operands, strict=True):
@@ -119,7 +121,7 @@ def replaced(expression: Basic, values: Mapping[Symbol, Basic]) -> Basic:
 
 
 def contains(expression: Basic, *kinds: type) -> bool:
-    """Whether an expression has a part of some kinds; it is looked for from the root down."""
+    """Return whether an expression has a part of some kinds, searching from the root down."""
     seen: set[int] = set()  # by the identity of objects, which the expression keeps alive
     waiting = [expression]
     while waiting:
@@ -133,14 +135,14 @@ def contains(expression: Basic, *kinds: type) -> bool:
 
 
 FEWEST = 2
-"""Sums and products with fewer operands are not looked for in others."""
+"""Sums and products with fewer operands are not searched for in others."""
 
 
 def nested(graph: Graph) -> Graph:
-    """The graph in which sums and products hold an earlier one as an operand, where they have all of its operands.
+    """Return the graph in which a sum or product with all operands of an earlier one has that one as an operand.
 
     SymPy merges a sum into the sums around it: the k-th of ``u = u + f(u)`` has k operands, of which all but one are
-    those of the sum before.
+    those of the previous sum.
     """
     operands: list[tuple[int, ...]] = []
     latest: dict[tuple[type, int], int] = {}  # the last sum, or product, that has an operand

@@ -1,7 +1,7 @@
 """Functions whose value at some points is a limit: derivatives of powers at 0, and products with a factor of 0.
 
-At u = 0, with b > 0, the derivative of u**b by b is u**b*log(u) = 0*(-inf): its limit is 0. Where there is no limit,
-these functions are infinite or NaN. Their own derivatives are functions of this file again, so that a gradient may be
+At u = 0, with b > 0, the derivative of u**b by b is u**b*log(u) = 0*(-inf): its limit is 0. If no limit exists, these
+functions are infinite or NaN. Their own derivatives are functions of this file again, so that a gradient may be
 differentiated, too.
 """
 
@@ -46,7 +46,7 @@ class power_derivative(StableFunction):
 
 
 class power_near_one(StableFunction):
-    """The same of (1 + w)**b, by w and by b, and for j = k = 0 this power itself.
+    """The derivative of (1 + w)**b, taken j times by w and k times by b; for j = k = 0 this power itself.
 
     Its logarithm is log1p(w), which keeps the digits of a small w: the derivative by b is (1 + w)**b*log1p(w).
     """
@@ -68,7 +68,7 @@ class power_near_one(StableFunction):
 
 
 def _derived(u: Expr, b: Expr, j: Expr, k: Expr, logarithm: type[Expr], argument: Expr) -> Expr:
-    """The derivative of u**b, where the logarithm of u is a function of an argument: log(u), or log1p(u - 1)."""
+    """Return the derivative of u**b, where the logarithm of u is a function of an argument: log(u), or log1p(u - 1)."""
     if j == 0:  # the branch chooses the argument: compilers do not vectorize calls inside a branch
         if k == 0:
             return u**b
@@ -84,12 +84,12 @@ def _derived(u: Expr, b: Expr, j: Expr, k: Expr, logarithm: type[Expr], argument
 
 
 def _by_base(u: Expr, b: Expr) -> Expr:
-    """The derivative of u**b by u, which shares the power with its own value."""
+    """Return the derivative of u**b by u, which shares the power with its own value."""
     return Piecewise((_at_zero(b, 1, 0), Eq(u, 0)), (u**b * b / u, True))
 
 
 def _at_zero(b: Expr, j: int, k: int) -> Expr:
-    """The limit at u = 0, for j > 0: of b*(b - 1)*...*(b - j + 1)*u**(b - j) where k is 0."""
+    """Return the limit at u = 0, for j > 0: of b*(b - 1)*...*(b - j + 1)*u**(b - j) if k is 0."""
     if k:
         return Piecewise((S.Zero, b > j), (NAN, True))
     constants = [Eq(b, i) for i in range(j)]  # the power is a polynomial of a lower degree
@@ -140,7 +140,7 @@ def _zero_where(condition: Boolean, product: Expr) -> Expr:
 
 
 def _vanishes(node: Expr) -> Boolean:
-    """The condition that an expression is 0. Unlike in SymPy, an exponential is 0 where it underflows."""
+    """Return the condition that an expression is 0. Unlike in SymPy, an exponential is 0 where it underflows."""
     if isinstance(node, exp):
         return node.args[0] < Integer(NO_EXPONENT)
     factors = Mul.make_args(node)

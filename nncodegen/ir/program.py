@@ -9,12 +9,11 @@
                | "before" | "after"                     the value at the index before, or after it; 0 at the end
     equations  = affine equations between indices (see equations.py), under which terms count
 
-For example ``s1[n, j] = sum(i) W1[j, i]*x[n, i]``. The index ``n`` numbers the samples; its size is not
-known until run time. Every other index has one size in the whole program, which follows from the shapes of the
-tensors; it need not occur on the right (``d_h[n, j] = weight[n]``).
-The implicit tensor ``weight[n]`` holds the weights of the samples, which sum to 1 over a batch
-(``1/N`` each, unless there are sample weights), so that a mean over samples is a plain sum. Where a program has
-statistics of a batch, ``present[n]`` is 1 for each of its samples, whatever their weights.
+For example ``s1[n, j] = sum(i) W1[j, i]*x[n, i]``. The index ``n`` is that of the samples; its size is not known until
+run time. Every other index has one size in the whole program, which follows from the shapes of the tensors; it need not
+occur on the right (``d_h[n, j] = weight[n]``). The implicit tensor ``weight[n]`` holds the weights of the samples,
+which sum to 1 over a batch (``1/N`` each, unless sample weights are given), so that a mean over samples is a plain sum.
+If a program has statistics of a batch, ``present[n]`` is 1 for each of its samples, whatever their weights.
 
 A bare formula is the case in which every tensor is a scalar or has only the sample index.
 """
@@ -36,13 +35,13 @@ from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.runtime.python.facts import Hyperparameter, Term
 
 SAMPLE = "n"
-"""The index that numbers the samples."""
+"""The index of the samples."""
 
 ROW = "row"
-"""The index that numbers the rows of a matrix of derivatives; further ones have a number behind it."""
+"""The index of the rows of a matrix of derivatives; further such indices have a number appended."""
 
 PARAMETER = "p"
-"""The index that numbers all parameters, in the update of an optimizer."""
+"""The index of all parameters, in the update of an optimizer."""
 
 LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""
@@ -63,11 +62,11 @@ class Element(Symbol):
     indices: tuple[str, ...]
 
     def __new__(cls, tensor: str, indices: Iterable[str] = ()) -> Element:
-        """The element of a tensor, by its name, under indices."""
+        """Return the element of a tensor, by its name, under indices."""
         return _element(tensor, tuple(indices))
 
     def renamed(self, names: Mapping[str, str]) -> Element:
-        """The element of the same tensor under other indices; those without another name stay."""
+        """Return the element of the same tensor under other indices; indices without another name stay."""
         return Element(self.tensor, [names.get(index, index) for index in self.indices])
 
     def __str__(self) -> str:
@@ -82,7 +81,7 @@ class Element(Symbol):
 
 @lru_cache(maxsize=100_000)
 def _element(tensor: str, indices: tuple[str, ...]) -> Element:
-    """The one element of this name under these indices: what is the same object compares fast."""
+    """Return the one element of this name under these indices: comparing identical objects is fast."""
     text = f"{tensor}[{', '.join(indices)}]" if indices else tensor
     element: Element = Symbol.__xnew__(Element, text, real=True)
     element.tensor, element.indices = tensor, indices
@@ -91,11 +90,11 @@ def _element(tensor: str, indices: tuple[str, ...]) -> Element:
 
 @dataclass(frozen=True)
 class Initial:
-    """How a parameter starts: "constant", or drawn with zero mean from a distribution of the given scale.
+    """The initial value of a parameter: "constant", or drawn with zero mean from a distribution of the given scale.
 
     The scale is the value of a constant, the bound of "uniform", the standard deviation of "normal" and, before
-    truncation at two of them, of "truncated_normal". Or the distribution is "given": ``values`` are then all values of
-    the parameter, row by row, as bytes of little-endian doubles, so that they can be compared and hashed.
+    truncation at two of them, of "truncated_normal". If the distribution is "given", ``values`` are all values of the
+    parameter, row by row, as bytes of little-endian doubles, so that they can be compared and hashed.
     """
 
     distribution: str
@@ -107,9 +106,10 @@ class Initial:
 class Tensor:
     """The declaration of an input, a target or a parameter.
 
-    ``penalized`` says whether the penalties l1 and l2 on weights are for a parameter; for a bias they are not. One that
-    is not ``trained`` keeps its values: its gradient is 0, and no update changes it. But one with a ``momentum``
-    follows a statistic of the batches: it becomes momentum*itself + (1 - momentum)*statistic after each update.
+    ``penalized`` says whether the penalties l1 and l2 on weights apply to a parameter; they do not apply to a bias. A
+    parameter that is not ``trained`` keeps its values: its gradient is 0, and no update changes it. But a parameter
+    with a ``momentum`` follows a statistic of the batches: it becomes momentum*itself + (1 - momentum)*statistic after
+    each update.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """The number of values; for an input or a target, of values in one sample."""
+        """Return the number of values; for an input or a target, of values in one sample."""
         return math.prod(size for size in self.shape if size is not None)
 
     def __str__(self) -> str:
@@ -160,18 +160,18 @@ class Step:
 
     @cached_property
     def operands(self) -> tuple[Element, ...]:
-        """The elements that the expression reads, in a fixed order, and then those that its equations read."""
+        """Return the elements that the expression reads, in a fixed order, and then those that its equations read."""
         read = elements(self.expression)
         return (*read, *(e.data for e in self.where if e.data is not None and e.data not in read))
 
     @property
     def indices(self) -> tuple[str, ...]:
-        """The indices that the step runs over: those of the target, then those that are reduced."""
+        """Return the indices that the step runs over: those of the target, then the reduced ones."""
         return self.target.indices + tuple(index for index in self.over if index not in self.target.indices)
 
     @cached_property
     def written(self) -> tuple[tuple[str, ...], Expr, tuple[Equation, ...]]:
-        """As people write it: what is left of ``over``, the expression, and equations, with affine indices in place.
+        """Return the step as people write it, with affine indices in place: reduced indices, expression, equations.
 
         An index that one equation gives is written as its right side where the expression has it.
         """
@@ -193,13 +193,13 @@ class Step:
 
     @cached_property
     def definition(self) -> str:
-        """The right-hand side as text."""
+        """Return the right-hand side as text."""
         over, expression, where = self.written
         reduction = f"{self.operator}({', '.join(over)}) " if over else ""
         return f"{reduction}{expression}{' where ' * bool(where)}{', '.join(map(str, where))}"
 
     def xreplace(self, known: Mapping[Element, Any]) -> Step:
-        """The step with other values in the place of elements that it reads."""
+        """Return the step with other values in place of elements that it reads."""
         where = tuple(equation.xreplace(known) for equation in self.where)
         return replace(self, expression=self.expression.xreplace(known), where=where)
 
@@ -211,8 +211,8 @@ class Step:
 class Update:
     """An optimizer: steps from parameter[p], gradient[p], the state and hyperparameters to their next values.
 
-    ``results`` are the next parameter, then the next state, in the order of ``state``; ``t`` numbers the updates
-    from 1. ``initial`` says what the variables of the state are before the first: numbers, or the names of
+    ``results`` are the next parameter, then the next state, in the order of ``state``; ``t`` is the number of the
+    update, from 1. ``initial`` has the values of the state before the first update: numbers, or the names of
     hyperparameters. The first hyperparameter is the learning rate.
     """
 
@@ -225,23 +225,23 @@ class Update:
 
     @property
     def declared(self) -> tuple[str, ...]:
-        """The names of the tensors that come from outside."""
+        """Return the names of the tensors that come from outside."""
         return ("parameter", "gradient", "t", *self.state, *(h.name for h in self.hyperparameters))
 
     @property
     def is_descent(self) -> bool:
-        """Whether it is one step from a parameter along its derivative, whatever was before."""
+        """Return whether the update is one step from a parameter along its derivative, without a state."""
         read = {element.tensor for step in self.steps for element in step.operands}
         return not self.state and len(self.steps) == 1 and read == {"parameter", "gradient", LEARNING_RATE}
 
     @property
     def is_plain_descent(self) -> bool:
-        """Whether it takes from a parameter its derivative times the learning rate, and no more."""
+        """Return whether the update only subtracts from a parameter its derivative times the learning rate."""
         parameter, gradient = Element("parameter", [PARAMETER]), Element("gradient", [PARAMETER])
         return self.is_descent and self.steps[0].expression == parameter - Element(LEARNING_RATE) * gradient
 
     def show(self) -> str:
-        """The update as text."""
+        """Return the update as text."""
         numbers = ", ".join(hyperparameter.name for hyperparameter in self.hyperparameters)
         width = max(len(str(step.target)) for step in self.steps)
         lines = [f"update      {self.name}({numbers})", *(show_step(step, width) for step in self.steps)]
@@ -250,7 +250,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Statistic:
-    """What training computes of a whole batch, and the parameter that follows it and takes its place at rest."""
+    """A value that training computes of a whole batch, and the parameter that follows it and replaces it at rest."""
 
     value: Element
     parameter: Element
@@ -261,7 +261,7 @@ class Statistic:
 
 @dataclass(frozen=True)
 class InTraining:
-    """The outputs and the loss with the statistics of a batch, where these differ from those at rest."""
+    """The outputs and the loss with the statistics of a batch, if these differ from those at rest."""
 
     outputs: tuple[Element, ...]
     loss: Element
@@ -280,67 +280,70 @@ class Program:
     outputs: tuple[Element, ...]
     loss: Element
     gradient: tuple[Element, ...] = ()
-    """The derivatives of the loss by its parameters; by the last of these, if not trained, there may be none."""
+    """The derivatives of the loss by its parameters; the last parameters have none if they are not trained."""
     updates: tuple[Update, ...] = ()
     noise: tuple[Noise, ...] = ()
     labels: bool = False
-    """Whether the targets are class probabilities, for which integer labels may stand."""
+    """Whether the targets are class probabilities, which may be given as integer labels."""
     label_targets: tuple[str, ...] = ()
-    """Of several outputs, or of one with several axes: the targets of which this is true along their last axis."""
+    """For several outputs, or one with several axes: the targets that are class probabilities along their last axis."""
     threshold: float = 0.5
-    """The output above which a target of 1 is predicted, where there are no class probabilities."""
+    """The output above which a target of 1 is predicted, if the outputs are no class probabilities."""
     precision: str = "float64"
     identity: str = ""
     """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
     operations: tuple[int, int] | None = None
-    """For one sample: operations of the results written out as formulas, or of the steps of windows, sequences and
-    deep networks, each by itself, or 0 where that is a number without a meaning; and of the simplified steps."""
+    """Two counts for one sample. First, the operations of the results written out as formulas, or of the separate steps
+    of windows, sequences and deep networks, or 0 if that number has no meaning; second, the operations of the
+    simplified steps."""
     least_squares: bool = False
     """Whether the loss of a sample is the sum, or the mean, of the squares of outputs - targets."""
     loss_of_outputs: Expr | None = None
-    """The loss of a sample written with the outputs, for a formula; None where it depends on more than these."""
+    """The loss of a sample written with the outputs, for a formula; None if it depends on more than these."""
     terms: tuple[Term, ...] = ()
-    """The terms of the loss, where each has samples of its own."""
+    """The terms of the loss, if each has separate samples."""
     fields: tuple[Element, ...] = ()
-    """What a module tells of every sample besides the outputs: derivatives of these, and what the terms are there."""
+    """The values that a module returns for every sample in addition to the outputs: derivatives of these, and the
+    values of the terms."""
     field_steps: tuple[Step, ...] = ()
-    """What only the fields need: the parts of sums of derivatives, which nothing else computes one by one."""
+    """The steps that only the fields need: the parts of sums of derivatives, which nothing else computes one by one."""
     residuals: tuple[Element, ...] = ()
-    """What the loss of a sample is the sum of the squares of, where these are more than outputs minus targets."""
+    """The residuals of which the loss of a sample is the sum of squares, if they are not only outputs minus targets."""
     not_fitted: str = ""
-    """Why there is no companion for fits."""
+    """The reason why the program has no companion for fits; empty if it has one."""
     extents: tuple[tuple[str, int], ...] = ()
-    """The sizes of indices that follow from no tensor: places of a window, and how often it moves."""
+    """The sizes of indices that follow from no tensor: the places of a window, and the number of its positions."""
     companions: tuple[Companion, ...] = ()
-    """Programs that are derived from this one, for what training does not need: each is compiled by itself."""
+    """Programs that are derived from this one and not needed for training: each is compiled separately."""
     present: Tensor | None = None
-    """The tensor that is 1 for each sample of a batch, where something is a statistic of all of them."""
+    """The tensor that is 1 for each sample of a batch, if the program has statistics over all samples."""
     statistics: tuple[Statistic, ...] = ()
-    """Those of a batch, before the program is differentiated: its steps are then those of training. ``at_rest`` are the
-    others. Once differentiated, it has both: outputs and loss at rest, the gradient of the loss in training, and in the
-    gradient the statistics themselves, in the places of the parameters that follow them."""
+    """The statistics of a batch, before the program is differentiated: its steps are then those of training, and
+    ``at_rest`` has the others. A differentiated program has both: outputs and loss at rest, and the gradient of the
+    loss in training. In this gradient, the parameters that follow the statistics have the statistics themselves in
+    their places."""
     batch: InTraining | None = None
-    """The outputs and the loss in training, where a differentiated program has statistics of a batch."""
+    """The outputs and the loss in training, if a differentiated program has statistics of a batch."""
 
     @property
     def results(self) -> tuple[Element, ...]:
-        """The elements that the compiled module returns: outputs, loss, gradient; what only training has comes last."""
+        """Return the elements that the compiled module returns: outputs, loss, gradient, then those of training."""
         others = (*self.batch.outputs, self.batch.loss) if self.batch else ()
         return (*self.outputs, self.loss, *self.gradient, *others)
 
     @property
     def frozen(self) -> int:
-        """The number of values of parameters that are neither trained nor follow a statistic."""
+        """Return the number of values of parameters that are neither trained nor follow a statistic."""
         return sum(one.size for one in self.parameters if not one.trained and one.momentum is None)
 
     @property
     def in_training(self) -> InTraining:
-        """The outputs and the loss whose gradient there is."""
+        """Return the outputs and the loss that the gradient belongs to."""
         return self.batch or InTraining(self.outputs, self.loss)
 
     @property
     def at_rest(self) -> Program:
-        """The program outside of training: parameters that follow statistics of the batches take their place."""
+        """Return the program outside of training: parameters that follow statistics of the batches replace these."""
         if not self.statistics:
             return self
         known = {statistic.value: statistic.parameter for statistic in self.statistics}
@@ -350,42 +353,42 @@ class Program:
 
     @property
     def declared(self) -> tuple[Tensor, ...]:
-        """The tensors that come from outside."""
+        """Return the tensors that come from outside."""
         implicit = (self.weight, *((self.present,) if self.present else ()))
         return (*self.inputs, *self.targets, *self.parameters, *implicit, *(source.tensor for source in self.noise))
 
     @property
     def shapes(self) -> dict[str, tuple[Size, ...]]:
-        """The shape of every tensor."""
+        """Return the shape of every tensor."""
         return self._checked[0]
 
     @property
     def sizes(self) -> dict[str, Size]:
-        """The size of every index."""
+        """Return the size of every index."""
         return self._checked[1]
 
     @property
     def parameter_count(self) -> int:
-        """The number of values in all parameters together."""
+        """Return the number of values in all parameters together."""
         return sum(tensor.size for tensor in self.parameters)
 
     @property
     def layered(self) -> bool:
-        """Whether there are indices besides that of the samples; without them, the program is a formula."""
+        """Return whether the program has indices other than that of the samples; without them, it is a formula."""
         return any(self.sizes.values())
 
     @cached_property
     def moves(self) -> bool:
-        """Whether indices move against each other: there are equations between them, or recurrences."""
+        """Return whether indices move against each other: whether steps have equations or are recurrences."""
         return any(step.where or step.operator in RECURRENCES for step in self.steps)
 
     def count(self, indices: Iterable[str]) -> int:
-        """The product of the sizes of some indices; that of the samples counts as 1."""
+        """Return the product of the sizes of some indices; that of the samples counts as 1."""
         return math.prod(self.sizes[index] or 1 for index in indices)
 
     @cached_property
     def _checked(self) -> tuple[dict[str, tuple[Size, ...]], dict[str, Size]]:
-        """Shapes and sizes. Raises ProgramError where the steps do not fit together."""
+        """Return shapes and sizes. Raises ProgramError if the steps do not fit together."""
         shapes: dict[str, tuple[Size, ...]] = {}
         sizes: dict[str, Size] = {SAMPLE: None, **dict(self.extents)}
         for tensor in self.declared:
@@ -409,7 +412,7 @@ class Program:
         return shapes, sizes
 
     def show(self) -> str:
-        """The program as text: its tensors, its steps in order, its results."""
+        """Return the program as text: its tensors, its steps in order, its results."""
         roles: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("inputs", self.inputs), ("targets", self.targets), ("parameters", self.parameters), ("noise", self.noise),
         )  # fmt: skip
@@ -447,11 +450,12 @@ class Program:
 
 @dataclass(frozen=True)
 class Companion:
-    """A program derived from another one: its name, which its file has as well, and what it is.
+    """A program derived from another one, its name, which its file has as well, and a description.
 
-    For a fit, ``outputs`` are the numbers that the loss of a sample depends on, those of the model or what they are
-    made of; ``curved`` says that rows hold the curvature of the loss besides, ``of_outputs`` that they are those of
-    the model. ``guards`` are the denominators whose signs a fit keeps, as texts; their values are in the rows.
+    For a fit, ``outputs`` is the count of the numbers that the loss of a sample depends on: the outputs of the model,
+    or the numbers that these consist of; ``of_outputs`` says that they are the outputs of the model. ``curved`` says
+    that rows also hold the curvature of the loss. ``guards`` are the denominators whose signs a fit keeps, as texts;
+    their values are in the rows.
     """
 
     name: str
@@ -464,12 +468,12 @@ class Companion:
 
 
 def show_step(step: Step, width: int = 0) -> str:
-    """A step as text, its equals sign in column ``width``."""
+    """Return a step as text, its equals sign in column ``width``."""
     return f"{step.target!s:<{width}} = {step.definition}"
 
 
 def verify(program: Program) -> Program:
-    """The program itself. Raises ProgramError, naming the culprit, if it is not well formed."""
+    """Check a program and return it. Raises ProgramError, naming the culprit, if it is not well formed."""
     shapes = program.shapes
     count = len(program.gradient)
     if count > len(program.parameters) or (count and any(tensor.trained for tensor in program.parameters[count:])):
@@ -485,7 +489,7 @@ def verify(program: Program) -> Program:
 
 
 def needed(steps: Iterable[Step], results: Iterable[Element]) -> tuple[Step, ...]:
-    """Those of the steps on which the results depend, in the same order."""
+    """Return the steps on which the results depend, in the same order."""
     wanted = {element.tensor for element in results}
     steps = tuple(steps)
     while True:
@@ -501,18 +505,18 @@ def needed(steps: Iterable[Step], results: Iterable[Element]) -> tuple[Step, ...
 
 @lru_cache(maxsize=100_000)
 def elements(expression: Expr) -> tuple[Element, ...]:
-    """The elements in an expression, sorted by their text."""
+    """Return the elements in an expression, sorted by their text."""
     return tuple(sorted(expression.atoms(Element), key=str))
 
 
 def renamed(expression: Expr, names: Mapping[str, str]) -> Expr:
-    """The expression with its elements under other indices; those without another name stay."""
+    """Return the expression with its elements under other indices; indices without another name stay."""
     changed: Expr = expression.xreplace({element: element.renamed(names) for element in elements(expression)})
     return changed
 
 
 def _check_step(step: Step, shapes: Mapping[str, tuple[Size, ...]], sizes: dict[str, Size]) -> None:
-    """Adds the indices of a step to ``sizes``. Raises ProgramError, naming the culprit, where it does not fit."""
+    """Add the indices of a step to ``sizes``. Raises ProgramError, naming the culprit, if the step does not fit."""
     for element in step.operands:
         if element.tensor not in shapes:
             if step.operator in RECURRENCES:
@@ -535,7 +539,7 @@ def _check_step(step: Step, shapes: Mapping[str, tuple[Size, ...]], sizes: dict[
 
 
 def _check_operator(step: Step) -> None:
-    """Raises ProgramError where a step has an operator that there is not, or one that does not fit the rest of it."""
+    """Raise ProgramError if a step has an unknown operator, or one that does not fit the rest of it."""
     operators = (*REDUCTIONS, *NORMALIZATIONS, *RECURRENCES)
     if step.operator is not None and step.operator not in operators:
         raise ProgramError(f"there is no operator {step.operator}; there are: {', '.join(operators)}")

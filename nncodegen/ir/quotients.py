@@ -27,15 +27,15 @@ NEAR = Rational(1, 4)
 """The series is used where abs(z) is below this."""
 
 TERMS = 28
-"""So many terms are enough there for a radius of convergence of 1: (1/4)**27 is below the last digit."""
+"""Number of terms, enough for a radius of convergence of 1: (1/4)**27 is below the last digit."""
 
 MORE_TERMS = TERMS + 8
-"""The same for derivatives of higher orders, whose coefficients decrease more slowly."""
+"""Number of terms for derivatives of higher orders, whose coefficients decrease more slowly."""
 
 LAST_DIGIT = 2.0**-56
 
 EXACT = Rational(1, 1024)
-"""Below it, definitions are series, too: these terms are enough for 70 digits, of which nothing cancels."""
+"""Below it, definitions are series, too: these terms are enough for 70 digits, and none of their digits cancel."""
 
 
 class Quotient(StableFunction):
@@ -263,13 +263,13 @@ class langevin_curvature(StableFunction):
 
 
 def _differentiated(function: Callable[[Expr], Expr], order: int, z: Expr) -> Expr:
-    """The derivative of a function of one argument, taken ``order`` times, at z."""
+    """Return the derivative of a function of one argument, taken ``order`` times, at z."""
     t = Dummy()
     return sympy.diff(function(t), t, order).xreplace({t: z})
 
 
 def _polynomial(z: Expr, near: Expr, coefficients: list[Expr]) -> Expr:
-    """c[0] + c[1]*z + c[2]*z**2 + ..., by Horner's rule; in z**2 where every other coefficient is 0.
+    """Return c[0] + c[1]*z + c[2]*z**2 + ..., by Horner's rule; in z**2 if every other coefficient is 0.
 
     Terms that do not change the last digit for abs(z) < near are left out.
     """
@@ -298,19 +298,19 @@ _WRITTEN = {
     expm1_excess: lambda z: (sympy.exp(z) - 1) / z - 1,
     spherical_bessel: lambda z: sympy.sin(z) / z**2 - sympy.cos(z) / z,
 }
-"""Functions in a form of which SymPy knows the series."""
+"""Functions in a form whose series SymPy can compute."""
 
 
 @lru_cache
 def _series(function: Any, terms: int = TERMS) -> tuple[Expr, ...]:
-    """The coefficients of 1, z, z**2, ... in the series of a function at 0."""
+    """Return the coefficients of 1, z, z**2, ... in the series of a function at 0."""
     z = Dummy("z")
     series = sympy.series(_WRITTEN.get(function, function)(z), z, 0, terms).removeO()
     return tuple(series.coeff(z, k) for k in range(terms))
 
 
 def _inverse(series: tuple[Expr, ...]) -> list[Expr]:
-    """The coefficients of the reciprocal of a power series whose first coefficient is 1."""
+    """Return the coefficients of the reciprocal of a power series whose first coefficient is 1."""
     inverse: list[Expr] = [S.One]
     for n in range(1, len(series)):
         inverse.append(-Add(*(series[k] * inverse[n - k] for k in range(1, n + 1))))
@@ -331,7 +331,7 @@ def _slope(function: type[Expr], order: int) -> type[Slope]:
 
 @lru_cache
 def over(function: type[Expr], order: int = 0) -> type[Over]:
-    """The function of c and u that is f(c*u)/u, derived ``order`` times by u."""
+    """Return the function f(c*u)/u of c and u, derived ``order`` times by u."""
     name = f"{function.__name__}_over" + ("" if not order else f"_slope_{order}")
     told = f"{function.__name__}(c*u)/u" + (f", derived {order} times by u." if order else ".")
     return type(name, (Over,), {"__doc__": told, "numerator": function, "order": order})
@@ -339,7 +339,7 @@ def over(function: type[Expr], order: int = 0) -> type[Over]:
 
 @lru_cache
 def under(function: type[Expr]) -> type[Under]:
-    """The function of c and u that is u/f(c*u)."""
+    """Return the function u/f(c*u) of c and u."""
     told = f"u/{function.__name__}(c*u)."
     return type(f"over_{function.__name__}", (Under,), {"__doc__": told, "denominator": function})
 
@@ -366,7 +366,7 @@ BY_C = (
 """Functions of the C library, or of primitives, with f(0) = 0 and f'(0) = 1."""
 
 ENTIRE = (sympy.sin, sympy.sinh, sympy.erf, expm1, expm1_excess, spherical_bessel)
-"""Functions whose series converge everywhere, and fast up to 1: there it takes the place of differences."""
+"""Functions whose series converge everywhere, and fast up to 1: up to there the series replaces differences."""
 
 QUOTIENTS: dict[type[Expr], type[Quotient]] = {
     function: _quotient(function) for function in (*BY_C, expm1_excess, spherical_bessel)

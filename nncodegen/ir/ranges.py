@@ -1,4 +1,4 @@
-"""Ranges of inputs whose values are indices, such as the numbers of the rows of an embedding."""
+"""Ranges of inputs whose values are indices, such as the row numbers of an embedding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from nncodegen.ir.program import Element, Program
 
 
 def ranges_of(program: Program) -> dict[str, tuple[int, int]]:
-    """By the name of an input that equations read: its values are whole numbers from the first, below the second."""
+    """Return, for each index-valued input, its range of whole numbers: (first, one past the last)."""
     found: dict[str, tuple[int, int]] = {}
     copies = {s.target.tensor: s.expression.tensor for s in program.steps if isinstance(s.expression, Element)}
     for equation in (equation for step in program.steps for equation in step.where):

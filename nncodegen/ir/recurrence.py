@@ -1,4 +1,4 @@
-"""Recurrences: steps that are repeated over an index, each of which may read what the time before has left.
+"""Recurrences: steps that are repeated over an index, each of which may read values of the previous time.
 
     h_0[n, t, k] = before(t) h[n, t, k]
     s[n, t, j]   = sum(k) U[j, k]*h_0[n, t, k]
@@ -6,7 +6,7 @@
 
 ``before`` reads a tensor that is defined later, so that these steps depend on each other: all of them are computed for
 one value of t, then for the next one. ``after`` runs the other way. Every tensor keeps its values for all t, which the
-reverse sweep reads. Steps that depend on each other, and no others, stand together: a *group*.
+reverse sweep reads. Steps that depend on each other, and no others, form a *group*.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nncodegen.ir.program import Size, Step
 
 RECURRENCES = ("before", "after")
-"""Operators that give the value of an element at the index before, or after; 0 where there is none."""
+"""Operators that read an element at the previous index (before) or the next (after); 0 if that index does not exist."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ class Group:
 
 
 def grouped(steps: Iterable[Step]) -> tuple[Step | Group, ...]:
-    """The steps, those that depend on each other as groups; in the same order but for what stood between them."""
+    """Return the steps, those that depend on each other as groups.
+
+    The order stays the same, except for steps between the members of a group.
+    """
     steps = tuple(steps)
     if not any(step.operator in RECURRENCES for step in steps):
         return steps
@@ -67,17 +70,17 @@ def grouped(steps: Iterable[Step]) -> tuple[Step | Group, ...]:
 
 
 def gathered(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """The steps with those that depend on each other next to each other."""
+    """Return the steps, with those that depend on each other next to each other."""
     return tuple(step for item in grouped(steps) for step in steps_of(item))
 
 
 def steps_of(item: Step | Group) -> tuple[Step, ...]:
-    """The steps of a group, or a step that is in none."""
+    """Return the steps of a group; for a single step, the step."""
     return item.steps if isinstance(item, Group) else (item,)
 
 
 def _item(steps: Sequence[Step], numbers: Sequence[int], read: Sequence[Sequence[int]]) -> Step | Group:
-    """One step, or a group of steps that depend on each other."""
+    """Return one step, or a group of steps that depend on each other."""
     if len(steps) == 1 and numbers[0] not in read[numbers[0]]:
         return steps[0]
     operators = {(step.operator, step.over[0]) for step in steps if step.operator in RECURRENCES}
@@ -90,7 +93,7 @@ def _item(steps: Sequence[Step], numbers: Sequence[int], read: Sequence[Sequence
 
 
 def _components(read: Sequence[Sequence[int]]) -> list[int]:
-    """For each step the first of those that depend on each other with it (Tarjan's strongly connected components)."""
+    """Return for each step the first one that mutually depends on it (Tarjan's strongly connected components)."""
     order: dict[int, int] = {}
     low: dict[int, int] = {}
     open_: list[int] = []
@@ -123,7 +126,7 @@ def _components(read: Sequence[Sequence[int]]) -> list[int]:
 
 
 def check_recurrences(steps: Sequence[Step], shapes: Mapping[str, tuple[Size, ...]]) -> None:
-    """Raises ProgramError where a recurrence does not fit: a shape, an index that a step lacks, what comes too late."""
+    """Raise ProgramError if a recurrence has a wrong shape, lacks an index, or reads what comes too late."""
     if not any(step.operator in RECURRENCES for step in steps):
         return
     for step in steps:

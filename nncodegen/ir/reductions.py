@@ -1,8 +1,7 @@
 """Reductions: the operators of steps that run over indices, one record each.
 
-Evaluators, derivatives, certificates and exports read these records by the names of operators, so that to add a
-reduction that chooses one of its terms is to add a record. One with another derivative needs a rule in
-``passes.reverse``.
+Evaluators, derivatives, certificates and exports read these records by the names of operators. A new reduction that
+chooses one of its terms needs only a new record; one with another derivative also needs a rule in ``passes.reverse``.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ class Reduction:
     """An operator over indices.
 
     array      its values, for terms along some axes; an operator that keeps its indices keeps these
-    received   what the terms receive of what the result has received, for certificates, which has all axes, some of
-               length 1; no stage of the compiler reads it
-    join       what adds one more term to a result, for an operator that takes its terms one by one
+    received   the derivatives by the terms, given the derivative by the result, for certificates; the latter has all
+               axes, some of length 1; no stage of the compiler reads it
+    join       the function that adds one more term to a result, for an operator that takes its terms one by one
     neutral    the value of a term that does not exist
     chooses    whether the result is one of the terms, to which the derivative belongs: in equal parts to all that are
                equal, but in a window to the first of them
-    c          the function in C that does the same as ``join``; empty where that is a sum
+    c          the function in C that corresponds to ``join``; empty if that is a sum
     onnx       the operator of ONNX
-    latex      its symbol in LaTeX, below which its indices stand; empty for what is written as a function
-    written    what it is of a few terms that are written out, as a function of SymPy
+    latex      its symbol in LaTeX, below which its indices are written; empty if it is written as a function
+    written    its value for a few written-out terms, as a function of SymPy
     """
 
     array: Callable[[Array, Axes], Array]
@@ -81,7 +80,7 @@ def _softmax_complement(z: Array, axes: Axes) -> Array:
 
 
 def _first(z: Array, axes: Axes) -> Array:
-    """Return the number of the first value that is not 0, row by row along the axes; how many there are if all are."""
+    """Return the number of the first nonzero value, row by row along the axes; the number of values if all are 0."""
     kept = [axis for axis in range(z.ndim) if axis not in axes]
     rows = np.transpose(z, (*kept, *axes)).reshape([*(z.shape[axis] for axis in kept), -1])
     is_one = (rows != 0).astype(bool)
@@ -90,7 +89,7 @@ def _first(z: Array, axes: Axes) -> Array:
 
 
 def joined(join: Any) -> Callable[[Array, Axes], Array]:
-    """Return what joins all terms along some axes."""
+    """Return the function that joins all terms along some axes."""
     return lambda z, axes: np.asarray(join.reduce(z, axis=axes), dtype=z.dtype)
 
 
@@ -98,12 +97,12 @@ def joined(join: Any) -> Callable[[Array, Axes], Array]:
 
 
 def passed_on(terms: Array, received: Array, axes: Axes) -> Array:
-    """Return what the terms of a sum receive: each of them all of it."""
+    """Return the derivatives by the terms of a sum: for each term, the derivative by the result."""
     return received
 
 
 def shared_by(join: Any) -> Callable[[Array, Array, Axes], Array]:
-    """Return what gives a maximum or a minimum to those terms that are it, in equal parts."""
+    """Return the function that passes the derivative by an extreme value, in equal parts, to the terms equal to it."""
 
     def received_by(terms: Array, received: Array, axes: Axes) -> Array:
         at_top = terms == join.reduce(terms, axis=axes, keepdims=True)
@@ -136,8 +135,8 @@ REDUCTIONS: dict[str, Reduction] = {
     ),
     "first": Reduction(_first),
 }  # fmt: skip
-"""Operators that make the indices they run over disappear. ``first`` gives the number of the first term that is not 0,
-or the number of terms, if all are: they are counted from 0, row by row, along the indices that no equation gives."""
+"""Operators that remove the indices they run over. ``first`` returns the number of the first term that is not 0, or the
+number of terms if all are 0: they are counted from 0, row by row, along the indices that no equation gives."""
 
 NORMALIZATIONS: dict[str, Reduction] = {
     "softmax": Reduction(_softmax, _through_softmax, onnx="Softmax"),

@@ -1,4 +1,4 @@
-"""The share of one number in a sum of two, u/(u + v): what Hill's and Langmuir's formulas are made of."""
+"""The share of one number in a sum of two, u/(u + v): the form of Hill's and Langmuir's formulas."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Steps over arrays, with any kind of numbers: how operands fit each other, what recurs, and what is reduced.
+"""Evaluation of steps over arrays, with any kind of numbers: alignment of operands, recurrences, and reductions.
 
 The kinds are floating-point numbers, numbers of mpmath, and numbers of mpmath as certificates compute with them. Each
-says what becomes of an expression, of a sum of products, and of a step with equations.
+defines how to compute an expression, a sum of products, and a step with equations.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Array = NDArray[Any]
 """An array of floating-point numbers, or of numbers of mpmath."""
 
 ALL: Mapping[str, int] = MappingProxyType({})
-"""No index is held at a value: a step is computed for all values of its indices."""
+"""The default of ``at``: no index is held at a value, so a step is computed for all values of its indices."""
 
 
 def as_computed(step: Step, found: Array) -> Array:
-    """Return what a step gives, as it is."""
+    """Return the computed value of a step unchanged."""
     return found
 
 
 class Evaluation(ABC):
     """Steps over arrays of one kind of numbers.
 
-    Where it ``gathers``, the part of a step at one value of an index is gathered as terms with equations are, and so
-    added up in the same order.
+    If it ``gathers``, the part of a step at one value of an index is gathered as terms with equations are, and so added
+    up in the same order.
     """
 
     gathers = False
@@ -46,24 +46,24 @@ class Evaluation(ABC):
 
     @abstractmethod
     def elementwise(self, expression: Expr, operands: Mapping[Element, Array]) -> Array:
-        """Return an expression of arrays that NumPy can broadcast."""
+        """Return the value of an expression of arrays that NumPy can broadcast."""
 
     @abstractmethod
     def with_equations(
         self, step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], at: Mapping[str, int]
     ) -> Array:
-        """Return what a step with equations gives; where ``at`` holds an index, only that part."""
+        """Return the value of a step with equations; if ``at`` holds an index, only that part."""
 
     def contracted(
         self, step: Step, factors: Sequence[Element], values: Mapping[str, Array], lengths: Mapping[str, int]
     ) -> Array | None:
-        """Return a sum of products at once; None where its terms are to be added up."""
+        """Return a sum of products at once; None if its terms have to be added up."""
         return None
 
     def compute(
         self, step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], at: Mapping[str, int] = ALL
     ) -> Array:
-        """Return what a step gives, from the values of its operands; where ``at`` holds an index, only that part."""
+        """Return the value of a step, from the values of its operands; if ``at`` holds an index, only that part."""
         if step.operator in RECURRENCES:
             return self._neighbours(step, values, at)
         if step.where or (at and self.gathers):
@@ -101,7 +101,7 @@ class Evaluation(ABC):
                 part_of(values[step.target.tensor], step.target, at)[...] = found
 
     def _neighbours(self, step: Step, values: Mapping[str, Array], at: Mapping[str, int]) -> Array:
-        """Return the values at the index before, or after, with 0 at the end."""
+        """Return the values at the previous or the next index, with 0 at the end."""
         (index,) = step.over
         read, axis = np.asarray(values[step.operands[0].tensor]), step.target.indices.index(index)
         move, length = (-1 if step.operator == "before" else 1), read.shape[axis]
@@ -112,7 +112,7 @@ class Evaluation(ABC):
 
 
 def times_of(group: Group, lengths: Mapping[str, int]) -> list[dict[str, int]]:
-    """Return the values of the index of a group, one after the other."""
+    """Return the values of the index of a group, in order of computation."""
     times = [{group.index: time} for time in range(lengths[group.index])]
     return times if group.forward else times[::-1]
 

@@ -1,4 +1,4 @@
-"""What a function does near infinity and at its poles: what ``passes.infinities`` has to know of it."""
+"""Properties of functions near infinity and at their poles, for ``passes.infinities``."""
 
 from __future__ import annotations
 

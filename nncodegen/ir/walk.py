@@ -1,8 +1,8 @@
-"""One walk over expressions, with any arithmetic: what the nodes of a formula are, and in which order they are done.
+"""One walk over expressions, with any arithmetic: it visits the nodes of a formula in order.
 
-An arithmetic says what becomes of each kind of node: numbers, arrays, operations of a tape, nodes of a graph. The walk
-does each node once, however often an expression has it, and needs no recursion of Python, however deep an expression
-is: a node that is being done *asks* for others, as a generator that yields them and is sent their values.
+An arithmetic defines the result of each kind of node: numbers, arrays, operations of a tape, nodes of a graph. The walk
+computes each node once, however often an expression has it. It needs no recursion of Python, however deep an expression
+is: the computation of a node *asks* for others, as a generator that yields them and is sent their values.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from nncodegen.ir.program import Element
 T = TypeVar("T")
 
 Asking = Generator[Any, T, T]
-"""What asks for nodes, is sent their values, and returns a value of its own."""
+"""A generator that asks for nodes, is sent their values, and returns a value."""
 
 
 class Arithmetic(ABC, Generic[T]):
-    """What becomes of the nodes of an expression.
+    """The results of the nodes of an expression.
 
-    Most arithmetics say it of values alone. One that looks at the nodes themselves, as where it writes a sum with
-    differences, takes the place of what asks for them: ``visit``, ``sum``, ``product``, ``raised`` and ``choose``.
+    Most arithmetics compute with values alone. An arithmetic that looks at the nodes themselves, as to write a sum with
+    differences, overrides the methods that ask for them: ``visit``, ``sum``, ``product``, ``raised`` and ``choose``.
     """
 
     @abstractmethod
@@ -39,7 +39,7 @@ class Arithmetic(ABC, Generic[T]):
 
     @abstractmethod
     def element(self, element: Element) -> T:
-        """Return what an element holds."""
+        """Return the value of an element."""
 
     @abstractmethod
     def form(self, function: StableFunction) -> Expr:
@@ -55,7 +55,7 @@ class Arithmetic(ABC, Generic[T]):
 
     @abstractmethod
     def power(self, base: T, exponent: T, symbol: Expr) -> T:
-        """Return a power, whose exponent is also given as it stands in the expression."""
+        """Return a power; ``symbol`` is the exponent in the expression."""
 
     @abstractmethod
     def call(self, function: Elementary, values: Sequence[T]) -> T:
@@ -71,14 +71,14 @@ class Arithmetic(ABC, Generic[T]):
 
     @abstractmethod
     def choose(self, branches: Sequence[Any]) -> Asking[T]:
-        """Ask for what it needs of pairs (value, condition); return the value of the first condition that holds."""
+        """Ask for the needed parts of pairs (value, condition); return the value of the first condition that holds."""
 
     def leaf(self, node: Any) -> T:
-        """Return what a node without parts is."""
+        """Return the value of a node without parts."""
         return self.element(node) if isinstance(node, Element) else self.number(node)
 
     def unknown(self, node: Any) -> Exception:
-        """Return the error for a function that there is not."""
+        """Return the error for an unknown function."""
         return ProgramError(f"{node.func.__name__} cannot be evaluated, in: {node}")
 
     # --- what asks ---------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ class Arithmetic(ABC, Generic[T]):
 
 
 def walk(node: Any, arithmetic: Arithmetic[T], found: dict[Any, T] | None = None) -> T:
-    """Return the value of an expression in an arithmetic; ``found`` has the values of nodes that are done."""
+    """Return the value of an expression in an arithmetic; ``found`` has the values of known nodes."""
     known: dict[Any, T] = {} if found is None else found
     if node in known:
         return known[node]

@@ -1,4 +1,4 @@
-"""simplify -> **schedule** -> emit: chooses the loops that run the steps, and where each tensor lives.
+"""simplify -> **schedule** -> emit: choose the loops that run the steps and the place of each tensor.
 
 The result is a loop tree for every entry point (see ``tree``). It is made in three parts:
 
@@ -10,24 +10,24 @@ The result is a loop tree for every entry point (see ``tree``). It is made in th
    memory where they can (see ``arrays``). In a formula all steps have only the index of the samples: the program is a
    single loop over samples without an array, or several loops if there are very many statements.
 3. *Rewrites*, one after the other, until every loop and every statement is written out (see ``rewrites``). A plan is
-   the list of rewrites that an entry point takes (see ``plans``). ``verify`` checks the tree behind each of them,
-   ``emit`` prints the last one, certificates carry it out, and ``show`` tells it.
+   the list of rewrites that an entry point takes (see ``plans``). ``verify`` checks the tree after each of them,
+   ``emit`` prints the last one, certificates carry it out, and ``show`` describes it as text.
 
 The products of a layer, ``s[n, j] = sum(i) W[j, i]*x[n, i]`` and the like, and the gradients of its weights, ``d_W[j,
 i] = sum(n) d[n, j]*x[n, i]``, are all products of two matrices, ``out[r, c] = sum(k) a[r, k]*b[k, c]``. One function of
 the runtime computes them in blocks that stay in registers; which index plays which role follows from the layout. Only
 where both factors of a gradient have their samples innermost, the sum runs along the vectors: each lane then has a
-partial sum, which takes a vector of memory for each weight; with so many weights that these vectors would leave the
-cache, the lanes are added up in every tile. Products with very many weights are left to BLAS, and to the blocks where
-there is none. The gradients of weights are computed last in a tile: where they lie as the weights do, plain gradient
-descent can subtract them from the weights at once (``Kernel.descends``).
+partial sum, which takes a vector of memory for each weight. If the weights are so numerous that these vectors would
+leave the cache, the lanes are added up in every tile. Products with very many weights are left to BLAS, or to the
+blocks if no BLAS is available. The gradients of weights are computed last in a tile: where they have the strides of the
+weights, plain gradient descent can subtract them from the weights at once (``Kernel.descends``).
 
-Predictions, loss and gradient have a kernel each. Its trees say what comes before the samples and depends on parameters
-only, what is done for a tile of samples, and what needs the finished sums over all samples. Where samples need such
-sums as well, a batch has several phases, and there is more to do between them (see ``phases``). Where outputs can be
-compared with targets, the kernels of the loss and of the gradient keep the outputs of a tile for the metrics; what only
-metrics need runs where they are wanted, and so does what only the loss needs in the kernel of the gradient. Predictions
-of formulas run over whole vectors, so that the bits of a prediction do not depend on the other samples (see
+Predictions, loss and gradient have a kernel each. Its trees hold what depends on parameters only and comes before the
+samples, what is done for a tile of samples, and what needs the finished sums over all samples. Where samples need such
+sums as well, a batch has several phases, with further statements between them (see ``phases``). Where outputs can be
+compared with targets, the kernels of the loss and of the gradient keep the outputs of a tile for the metrics. What only
+metrics need runs only if they are asked for; so does, in the kernel of the gradient, what only the loss needs.
+Predictions of formulas run over whole vectors, so that the bits of a prediction do not depend on the other samples (see
 ``vectors``).
 
 Where layers are computed in blocks, single samples have kernels of their own (see ``single_sample`` and
@@ -68,9 +68,10 @@ NO_CHOICES: Mapping[str, object] = {}
 
 
 def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Schedule:
-    """The loops for a program; ``choices`` overrides the layout.
+    """Return the loops for a program; ``choices`` overrides the layout.
 
-    The functions ``choose_layout``, ``choose_blas``, ``choose_transposed`` and ``choose_segments`` say which there are.
+    The functions ``choose_layout``, ``choose_blas``, ``choose_transposed`` and ``choose_segments`` document the
+    possible choices.
     """
     program = settled(program)
     layout = choose_blas(program, choose_layout(program, choices), choices)
@@ -101,13 +102,13 @@ def _gradient(program: Program, layout: Layout) -> Kernel:
 
 
 def _measured(program: Program, outputs: tuple[Element, ...]) -> tuple[Element, ...]:
-    """The outputs, where metrics can compare them with targets."""
+    """Return the outputs if metrics can compare them with targets, that is if their sizes agree; otherwise ``()``."""
     sizes = [program.count(element.indices) for element in outputs]
     return outputs if sizes == [tensor.size for tensor in program.targets] else ()
 
 
 def _with_short_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
-    """The same with short tiles, if all that an update reads and writes stays in the first-level cache only then."""
+    """Return layout and kernel with short tiles, if only then all data of an update stays in the first-level cache."""
     usual = _bytes_of_a_tile(program, layout, gradient)
     if usual <= CLOSE:
         return layout, gradient
@@ -121,7 +122,7 @@ def _with_short_tile(program: Program, layout: Layout, gradient: Kernel) -> tupl
 
 
 def _with_long_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
-    """The same with the longest tiles whose arrays stay in the first-level cache."""
+    """Return layout and kernel with the longest tiles whose arrays stay in the first-level cache."""
     times = 1
     while 2 * times * layout.tile <= LONGEST_TILE and bytes_of(2 * times * gradient.memory.arrays, program) <= CLOSE:
         times *= 2
@@ -134,7 +135,7 @@ def _with_long_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple
 
 
 def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
-    """The memory that an update of one tile reads and writes: samples, arrays, the current and the next parameters."""
+    """Return the bytes that an update of one tile touches: samples, arrays, the current and the next parameters."""
     columns = sum(tensor.size for tensor in (*program.inputs, *program.targets))
     parameters = program.parameter_count
     return bytes_of(layout.tile * columns + gradient.memory.arrays + 2 * parameters, program)

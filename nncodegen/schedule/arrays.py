@@ -1,7 +1,8 @@
-"""Which arrays of a tile share memory: the less a tile needs, the more of it stays in the first-level cache.
+"""Arrays of a tile share memory: the less a tile needs, the more of it stays in the first-level cache.
 
-The memory of an array is free when it has been read for the last time, and the next array takes it. Plain loops
-may even write where it reads for the last time, if it has read each value when the new one takes its place.
+The memory of an array is free after the array has been read for the last time, and the next array takes it. Plain loops
+may even overwrite an array in the loop that reads it last, if each value has been read before the new one takes its
+place.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nncodegen.schedule.walks import Site
 
 @dataclass
 class _Slot:
-    """A part of work memory, the array that lies there now, and the number of the last place that reads it."""
+    """A part of work memory, the array that currently lies in it, and the number of the last place that reads it."""
 
     offset: int
     size: int
@@ -32,11 +33,12 @@ class _Slot:
 class Arrays:
     """The parts of work memory, given to arrays in the order in which they are computed.
 
-    The places where steps are computed are numbered; those of ``tile`` run once for each tile. What others compute, and
-    what is ``kept``, lasts until all are done. In a loop over time, what is ``single`` has one row for all times, which
-    is free for others of that kind when it has been read; all others are there from the begin of the loop to its end.
-    So are, in a loop over segments, those that are not ``local``, which have the values of one segment. ``parts`` maps
-    what has no array of its own to the tensor in whose array it lies.
+    The places where steps are computed are numbered; those in ``tile`` run once for each tile. Arrays that are computed
+    at other places, and arrays in ``kept``, last until everything is done. In a loop over time, an array in ``single``
+    has one row for all times; its memory is free for other arrays in ``single`` once it has been read. All other arrays
+    of such a loop last from its begin to its end. In a loop over segments, so do the arrays that are not ``local``;
+    those in ``local`` have the values of one segment. ``parts`` maps a tensor without a separate array to the tensor in
+    whose array it lies.
     """
 
     def __init__(
@@ -66,18 +68,19 @@ class Arrays:
                 self._last[name] = math.inf if name in kept else end
 
     def _span(self, name: str, number: int) -> range:
-        """The places between which an array must not change, if this one reads or writes it.
+        """Return the places between which an array must not change, if the place ``number`` reads or writes it.
 
-        Those are of the loop over time around it, and of that over segments, if its values are not those of one alone.
+        These are the places of the loop over time around it, and also those of the loop over segments, unless the array
+        has the values of one segment alone.
         """
         return self._loops[number] if name in self._local else self._around[number]
 
     def of_rows(self, name: str, size: int, last: int) -> int:
-        """The offset for rows that are there from the begin, and are read until the loop around this place is done."""
+        """Return the offset of rows that exist from the begin until the loop around place ``last`` is done."""
         return self._new(name, (), size, self._around[last][-1]).offset
 
     def place(self, step: Step, site: Site, number: int, strides: tuple[int, ...], size: int) -> int:
-        """The offset for the array that a step computes at the place of this number."""
+        """Return the offset of the array that a step computes at the place ``number``."""
         name = step.target.tensor
         last = self._last.get(name, math.inf) if number in self._tile else math.inf
         wide = site.segments is not None and name not in self._local
@@ -87,7 +90,7 @@ class Arrays:
             self._release(heappop(self._busy)[-1])
 
         def fits(slot: _Slot) -> bool:
-            """Whether an array that is free, or read for the last time at this place, may be written over."""
+            """Return whether an array is free, or is read for the last time at this place and may be overwritten."""
             return slot.last < first or (
                 alone
                 and slot.strides == strides
@@ -107,7 +110,7 @@ class Arrays:
         return slot.offset
 
     def _new(self, name: str, strides: tuple[int, ...], size: int, last: float) -> _Slot:
-        """A slot behind all others."""
+        """Return a new slot at the end of work memory."""
         slot = _Slot(self.size, size, name, strides, last)
         self.size += -(-size // self._aligned) * self._aligned
         self._occupy(slot)
@@ -117,22 +120,25 @@ class Arrays:
         heappush(self._busy, (slot.last, slot.offset, slot))
 
     def _release(self, slot: _Slot) -> None:
-        """Makes the memory of an array free. Of slots that are alike, what was read last is still near."""
+        """Free the memory of an array.
+
+        Among free slots of one size, the one read last comes first: it is still in the cache.
+        """
         insort(self._free.setdefault(slot.size, []), slot, key=lambda other: (-other.last, other.offset))
 
     def _reads_of(self, compute: Compute, number: int) -> _Reads:
-        """What steps read that are computed together; it is asked for the arrays of one place after the other."""
+        """Return the reads of steps computed together; those of the last place are cached."""
         if self._reads is None or self._reads.number != number:
             self._reads = _Reads(compute, number)
         return self._reads
 
 
 class _Reads:
-    """The indices with which steps that are computed together read each tensor, and the last step that does."""
+    """The indices with which steps that are computed together read each tensor, and the last step that reads it."""
 
     def __init__(self, compute: Compute, number: int) -> None:
         self.number = number
-        self._again = bool(compute.reduced)  # what it reads, it reads again for the next term
+        self._again = bool(compute.reduced)  # it repeats its reads for the next term
         self._places = {step.target: place for place, step in enumerate(compute.steps)}
         self._indices: dict[str, set[tuple[str, ...]]] = {}
         self._last: dict[str, int] = {}
@@ -142,9 +148,9 @@ class _Reads:
                 self._last[element.tensor] = place
 
     def may_write_over(self, tensor: str, step: Step) -> bool:
-        """Whether a step may write over an array that is read for the last time where it is computed.
+        """Return whether a step may overwrite an array that is read for the last time where the step is computed.
 
-        Each value is then read in the same iteration of the loops that writes over it, by this step or one before it.
+        Then each value is read in the same loop iteration that overwrites it, by this step or an earlier one.
         """
         if self._again:
             return False
@@ -153,7 +159,7 @@ class _Reads:
 
 
 def _loops(sites: Sequence[Site], around: Callable[[Site], Loop | None]) -> Iterator[range]:
-    """The numbers of the places in each loop around some, and those of the others, each for itself."""
+    """Yield the numbers of the places in each loop; a place without a loop yields a range with its number alone."""
     begin = 0
     for _, members in groupby(map(around, sites), key=id):
         found = list(members)

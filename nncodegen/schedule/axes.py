@@ -1,4 +1,4 @@
-"""How steps use the samples of a tile, given the places of their tensors."""
+"""Use of the samples of a tile by steps, given the places of their tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def transposes(compute: Compute, kernel: Kernel) -> bool:
 
 
 def read_along(compute: Compute, kernel: Kernel) -> Iterator[Element]:
-    """Yield what steps read in vectors along the samples."""
+    """Yield the elements that steps read in vectors along the samples."""
     if compute.innermost == SAMPLE:
         steps = compute.steps[1:] if transposes(compute, kernel) else compute.steps
         yield from (operand for step in steps for operand in step.operands)

@@ -1,15 +1,15 @@
-"""Which products of a tile are left to BLAS, and which to blocks of our own.
+"""Choice of the products of a tile that are left to BLAS; the others run in blocks of our own.
 
-A product ``out[r, c] = sum(k) a[r, k]*b[k, c]`` can be handed to dgemm or sgemm. BLAS copies both matrices into an
-order of its own before it multiplies them, which pays where the weights are many: our blocks read them from slower
-caches, the more there are. Each of the three products of a layer (forward, to its inputs, to its weights) has the
-weights of the layer as one of its three matrices, so that their number is what the choice follows from:
+A product ``out[r, c] = sum(k) a[r, k]*b[k, c]`` can be handed to dgemm or sgemm. BLAS copies both matrices into its own
+order before it multiplies them. This pays for many weights: the more weights, the slower the caches from which our
+blocks read them. Each of the three products of a layer (forward, to its inputs, to its weights) has the weights of the
+layer as one of its three matrices, so the choice follows from their number:
 
     BLAS     weights >= LARGE
     blocks   weights < LARGE
 
-A call copies the weights once for each tile, however few samples that has, so that tiles are longer where BLAS is
-called. Where there is no BLAS when the module runs, it computes the same products in blocks.
+A call copies the weights once for each tile, however few samples the tile has, so tiles are longer where BLAS is
+called. If no BLAS is found when the module runs, it computes the same products in blocks.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from nncodegen.ir import SAMPLE, Program, Step
 from nncodegen.schedule.layout import LONG_TILE, Layout, is_product, names_of, weights_of
 
 LARGE = 2**19
-"""The weights of a layer from which on its products are left to BLAS."""
+"""Number of weights of a layer from which on its products are left to BLAS."""
 
 SHARED = 4096
-"""Samples that threads share are cut at multiples of it, which must be ends of tiles: what BLAS rounds depends on the
-tile in which a sample lies, and must not depend on the threads."""
+"""Threads share samples in multiples of this number, which must be ends of tiles: how BLAS rounds depends on the tile
+in which a sample lies, and must not depend on the threads."""
 
 MOST = 2**31 - 2**7
-"""The largest size that fits into the integers of BLAS, with what pads it."""
+"""The largest size, including its padding, that fits into the integers of BLAS."""
 
 
 def choose_blas(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
-    """A layout with the products that are left to BLAS, and with tiles that suit them.
+    """Return a layout with the products that are left to BLAS, and with tiles that suit them.
 
     ``choices`` overrides it: {"blas": True or False, for all products, or a list of the tensors that they define}.
     Raises ModelError for invalid choices.
@@ -55,7 +55,7 @@ def choose_blas(program: Program, layout: Layout, choices: Mapping[str, object])
 
 
 def _sizes(step: Step, program: Program) -> tuple[int, int]:
-    """The sizes of the indices of a product that are not the samples."""
+    """Return the sizes of the indices of a product, without the samples."""
     first, second = (program.sizes[index] or 1 for index in step.indices if index != SAMPLE)
     return first, second
 

@@ -1,4 +1,4 @@
-"""The loops of programs that are derived from a model's: each has one kernel, and is compiled by itself."""
+"""The loops of the programs derived from a model's program: each has one kernel and is compiled separately."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nncodegen.schedule.result import Schedule
 
 
 def schedule_companion(companion: Companion) -> Schedule:
-    """The kernel of a companion: of the sums of a gradient, or of rows, which are written as predictions are."""
+    """Return the schedule of a companion. Its kernel computes sums of a gradient, or rows, written like predictions."""
     program = settled(companion.program)
     if program.gradient:
         program = replace(program, steps=tuple(without_noise(program)), noise=())

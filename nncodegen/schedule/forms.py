@@ -13,27 +13,27 @@ from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.windows import window_of
 
 MOST_UNROLLED = 4
-"""Values of an index that are written out, one after the other, in a loop over the samples; products also where their
-sum runs over so few terms."""
+"""Number of values of an index up to which it is written out, value by value, in a loop over the samples; also the
+number of terms up to which the sum of a product is written out."""
 
 LONG = 96
-"""Terms beyond which a sum of products is worked through in parts, for which a panel of its second factor is copied to
+"""Terms beyond which a sum of products is computed in parts. For each part, a panel of its second factor is copied to
 where it stays in the first-level cache."""
 
 GATHERED = 8
-"""Values of a vector up to which gathering them from rows is about as fast as transposing squares."""
+"""Number of values of a vector up to which gathering them from rows is about as fast as transposing squares."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a step is computed, and the index that runs innermost and along the vectors."""
+    """The shape in which a step is computed, and the index that runs innermost and along the vectors."""
 
     shape: Shape
     innermost: str
 
 
 def forms_of(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[list[Step], dict[str, Form]]:
-    """The steps and the form of each, with copies of matrices for products that need them in padded rows."""
+    """Return the steps and their forms; copies of matrices are added for products that need them in padded rows."""
     result: list[Step] = []
     forms: dict[str, Form] = {}
     elements = {element for step in program.steps for element in step.operands}
@@ -58,7 +58,7 @@ def forms_of(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[l
 
 
 def _in_panels(step: Step, element: Element, program: Program, layout: Layout) -> bool:
-    """Whether a product copies a matrix panel by panel anyway: no copy in padded rows is made of it before."""
+    """Return whether a product copies a matrix panel by panel, so that it needs no copy in padded rows."""
     (inner,) = step.over
     (innermost,) = (index for index in element.indices if index != inner)
     size = program.sizes[innermost] or 1
@@ -67,13 +67,13 @@ def _in_panels(step: Step, element: Element, program: Program, layout: Layout) -
 
 
 def _in_whole_vectors(element: Element, innermost: str, program: Program, layout: Layout) -> bool:
-    """Whether the values of an index lie side by side, in whole vectors."""
+    """Return whether the values of an index are contiguous and fill whole vectors."""
     size = program.sizes[innermost] or 1
     return element.indices[-1] == innermost and layout.padded(size) == size
 
 
 def _packed(element: Element, innermost: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:
-    """The copy of a vector or matrix of parameters in padded rows along an index, made where there is none yet."""
+    """Return the copy of parameters in padded rows along an index, and add its step if it is still missing."""
     indices = (*(index for index in element.indices if index != innermost), innermost)
     packed = Element(free(f"{element.tensor} by {innermost}", program), indices)
     if packed.tensor not in forms:
@@ -83,7 +83,7 @@ def _packed(element: Element, innermost: str, program: Program, steps: list[Step
 
 
 def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str]) -> Form:
-    """Blocks for products of more than a few values, vectors for sums over the samples, loops for others."""
+    """Return the form: blocks for products of many values, vectors for sums over samples, loops for others."""
     features = [index for index in step.target.indices if index != SAMPLE]
     innermost = next((index for index in features if index in layout.features), SAMPLE)
     if program.moves and window_of(step, program, layout.lengths) and not is_product(step):
@@ -114,18 +114,18 @@ def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str])
 
 
 def _is_from_outside(value: Expr, program: Program) -> bool:
-    """Whether a value is that of an input or target, which the caller has in rows of samples."""
+    """Return whether a value is an element of an input or target, which the caller stores in rows of samples."""
     outside = {tensor.name for tensor in (*program.inputs, *program.targets)}
     return isinstance(value, Element) and value.tensor in outside
 
 
 def is_written_out(step: Step, program: Program) -> bool:
-    """Whether a step is a product of so few values that its terms stand in the loop that uses them."""
+    """Return whether a step is a product of so few values that its terms are written in the loop that uses them."""
     return is_product(step) and SAMPLE in step.target.indices and program.count(step.over) <= MOST_UNROLLED
 
 
 def can_be_written_out(step: Step, form: Form) -> bool:
-    """Whether the short indices of a step need no loops: it runs over samples, which lie innermost, and is no block."""
+    """Return whether the short indices of a step need no loops: it runs over innermost samples, not in a block."""
     if step.where and step.over:
         return False
     sums = step.operator in (None, "sum") or isinstance(step.expression, Element)
@@ -133,7 +133,7 @@ def can_be_written_out(step: Step, form: Form) -> bool:
 
 
 def lies_in_rows(element: Element, program: Program, layout: Layout) -> bool:
-    """Whether an element is of the only input, only products read it, and its features fill whole vectors."""
+    """Return whether an element is of the only input, only products read it, and its features fill whole vectors."""
     if [tensor.name for tensor in program.inputs] != [element.tensor] or len(element.indices) != 2:
         return False
     readers = [step for step in program.steps if element.tensor in {operand.tensor for operand in step.operands}]
@@ -142,7 +142,7 @@ def lies_in_rows(element: Element, program: Program, layout: Layout) -> bool:
 
 
 def free(name: str, program: Program) -> str:
-    """The name, with underscores behind it where a tensor of the program has it."""
+    """Return the name, with underscores appended while a tensor of the program has it."""
     while name in program.shapes:
         name += "_"
     return name

@@ -1,9 +1,9 @@
 """Many models of a formula at once: the statements of one sample, in loops over the models.
 
-The innermost loop runs over a group of models, whose values lie side by side: ``parameters[p][m]``. The statements
-stand in several loops, each short enough for a core to overlap its iterations. What one loop computes and another reads
-has an array, with a value for each model; everything else is a local variable. The loss is not always wanted, so that
-it has loops of its own behind those of the gradient, which compute again what is neither shared nor costly.
+The innermost loop runs over a group of models, whose values are contiguous: ``parameters[p][m]``. The statements are
+divided among several loops, each short enough for a core to overlap its iterations. A value that one loop computes and
+another reads has an array, with a value for each model; every other value is a local variable. The loss is not always
+needed, so it has separate loops after those of the gradient, which compute again what is neither shared nor costly.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from nncodegen.schedule.tree import Compute, Tree, Trees
 from nncodegen.schedule.walks import steps_in
 
 WINDOW = 32
-"""Operations of a loop over the models. A core looks about a hundred instructions ahead: where these hold two or three
-iterations, it finds work that does not wait, and none where they hold a part of one long dependent computation."""
+"""Operations of a loop over the models. A core looks about a hundred instructions ahead. If these hold two or three
+iterations, it finds work that does not wait; if they hold a part of one long dependent computation, it finds none."""
 
 BYTES = 512
-"""Bytes of the values of a group: several vectors, as many as the innermost loops need to be worth their beginnings."""
+"""Bytes of the values of a group: enough vectors for the innermost loops to be worth their beginnings."""
 
 STATEMENTS = 400
-"""Statements of a sample up to which it is written for vectors: compilers take time that grows faster than these."""
+"""Number of statements of a sample up to which it is written for vectors: the time of compilers grows faster than
+it."""
 
 CALL = 20
-"""Operations of a function such as exp."""
+"""Operations that a call of a function such as exp counts as."""
 
 
 def formula_group(program: Program, kernel: Kernel) -> SideBySide:
-    """The kernel of a group of models of a formula, given that of the gradient of one."""
+    """Return the kernel of a group of models of a formula, given that of the gradient of one model."""
     before = [step for tree in kernel.trees.before for step in steps_in(tree)]
     after = [*steps_in(kernel.trees.after)]
     written = (*before, *steps_in(kernel.trees.tile))
@@ -71,9 +72,9 @@ def formula_group(program: Program, kernel: Kernel) -> SideBySide:
 
 
 def group_of_rows(program: Program, kernel: Kernel) -> SideBySide | None:
-    """The kernel of the rows of a group of models, given that of the rows of one; none if it is very long.
+    """Return the kernel of the rows of a group of models, given that of the rows of one; None if it is very long.
 
-    A group is a single vector, so that what is summed up over samples stays in registers: a loop has one round.
+    A group is a single vector, so that sums over samples stay in registers: a loop over the models has one iteration.
     """
     trees = kernel.trees
     written = tuple(step for tree in (*trees.before, trees.tile, trees.after) for step in steps_in(tree))
@@ -92,18 +93,18 @@ def group_of_rows(program: Program, kernel: Kernel) -> SideBySide | None:
 
 
 def _renamed(steps: Sequence[Step], names: Container[str], word: str) -> tuple[Step, ...]:
-    """Steps with names of their own, which end in a word, for what other loops compute under these as well."""
+    """Return steps whose targets named in ``names`` get a word appended, as other loops compute these names as well."""
     own = {step.target: Element(f"{step.target.tensor} {word}") for step in steps if step.target.tensor in names}
     return tuple(Step(own.get(s.target, s.target), s.expression.xreplace(own), s.operator, s.over) for s in steps)
 
 
 def _loops(loops: Iterable[Sequence[Step]]) -> Tree:
-    """Loops that have no index but the models."""
+    """Return the steps in loops that have no index but the models."""
     return tuple(Compute(tuple(steps)) for steps in loops)
 
 
 def in_loops(steps: Sequence[Step], window: int = WINDOW) -> list[Sequence[Step]]:
-    """Steps in loops of window/2 to window operations, longer steps by themselves, cut where fewest values cross."""
+    """Return steps in loops of window/2 to window operations, cut where fewest values cross; longer steps are alone."""
     costs = [cost(step) for step in steps]
     crossing = [len(shared((steps[:cut], steps[cut:]))) for cut in range(len(steps))]
     loops: list[Sequence[Step]] = []
@@ -120,13 +121,13 @@ def in_loops(steps: Sequence[Step], window: int = WINDOW) -> list[Sequence[Step]
 
 
 def cost(step: Step) -> int:
-    """The operations of a step."""
+    """Return the number of operations of a step."""
     calls = [node for node in step.expression.atoms(Function) if not isinstance(node, Abs | Piecewise)]
     return int(count_ops(step.expression)) + CALL * len(calls)
 
 
 def shared(loops: Sequence[Sequence[Step]]) -> list[str]:
-    """The tensors that one loop computes and another reads."""
+    """Return the tensors that one loop computes and another reads."""
     names = []
     for number, steps in enumerate(loops):
         read = {element.tensor for other in loops[number + 1 :] for step in other for element in step.operands}
@@ -135,7 +136,7 @@ def shared(loops: Sequence[Sequence[Step]]) -> list[str]:
 
 
 def _copies_in_order(step: Step, kernel: Kernel) -> bool:
-    """Whether a step says that the derivative by a parameter is the sum in the same place behind the loss."""
+    """Return whether a step only copies a sum that already has its place in the gradient, which follows the loss."""
     source, target = step.expression, kernel.storage[step.target.tensor]
     if not isinstance(source, Element):
         return False

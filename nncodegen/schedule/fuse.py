@@ -1,7 +1,7 @@
-"""Fusion: which steps share their loops.
+"""Fusion: the choice of steps that share their loops.
 
-Each step joins others over the same indices, where what it reads is known by then. Very long loops are not joined any
-more: the time of compilers grows faster than their statements.
+Each step joins others over the same indices if what it reads is known by then. Very long loops take no further steps:
+the time of compilers grows faster than their statements.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.tree import Compute
 
 Loops = tuple[tuple[str, ...], tuple[str, ...], bool]
-"""The indices looped over outside, those reduced inside of them, and whether the samples are looped over."""
+"""The indices of the outer loops, the reduced indices inside of them, and whether the samples have a loop."""
 
 MOST = 60
-"""Statements of a loop. Beyond, the time of compilers grows with their square; the next loop then reads from memory
-what this one has left."""
+"""Most statements of a loop. Beyond, the time of compilers grows with their square; a new loop then reads from memory
+what this one has computed."""
 
 USUAL = 8
-"""Terms up to which a sum counts as one statement; in longer ones, each term counts as one."""
+"""Number of terms up to which a sum counts as one statement; in longer sums, each term counts as one."""
 
 SUM = 2
-"""Statements that a sum over the samples counts as, since it occupies a register while its loop runs."""
+"""Number of statements that a sum over the samples counts as, since it occupies a register while its loop runs."""
 
 
 def fuse(
@@ -37,10 +37,10 @@ def fuse(
     unrolled: Collection[str],
     repeated: str = "",
 ) -> Iterator[Compute]:
-    """Yield steps that are computed together: each joins the first over the same indices that is late enough.
+    """Yield steps that are computed together: each joins the first group over the same indices that is late enough.
 
     The steps that define the tensors ``apart`` stay alone. The indices ``unrolled`` are written out where loops run
-    over samples; there each sum over samples stays alone. The index ``repeated`` has a loop around all of them.
+    over samples; each sum over samples stays alone in such a loop. The index ``repeated`` has a loop around all groups.
     """
     found: list[tuple[Loops, Form, list[Step]]] = []
     sizes: list[int] = []
@@ -87,6 +87,6 @@ def fuse(
 
 
 def _statements(step: Step) -> int:
-    """What a step counts as among the statements of a loop."""
+    """Return the number of statements that a step counts as in a loop."""
     terms = len(Add.make_args(step.expression))
     return terms if terms > USUAL else SUM if SAMPLE in step.over else 1

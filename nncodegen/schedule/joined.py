@@ -1,8 +1,8 @@
 """Plain loops: which step is computed in which loop.
 
 A step joins the current loop if it can; otherwise a new loop begins. Steps that depend on each other (see
-``ir.recurrence``) share a loop over their index, which runs in their direction; there, the values of the iteration
-before are copied before they are computed anew.
+``ir.recurrence``) share a loop over their index, which runs in their direction. In this loop, the values of the
+previous iteration are copied before they are overwritten.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from nncodegen.ir import (
 
 @dataclass(frozen=True)
 class Start:
-    """Before the loops of a reduction: the variable in which it is computed."""
+    """The start of a reduction, before its loops: its variable gets the first value."""
 
     step: Step
 
 
 @dataclass(frozen=True)
 class Compute:
-    """A step, or one term of its reduction. A recurrence reads what the iteration before has left, 0 in the first."""
+    """A step, or one term of its reduction. A recurrence reads the value of the previous iteration, 0 in the first."""
 
     step: Step
 
 
 @dataclass(frozen=True)
 class Finish:
-    """Behind the loops of a reduction, whose value is then known."""
+    """The end of a reduction, after its loops: its value is now known."""
 
     step: Step
 
 
 @dataclass(eq=False)
 class Node:
-    """A loop, or a test, that is being filled, and the tensors that are computed in it; the outermost has no index.
+    """A loop or a test under construction, and the tensors that are computed in it; the outermost node has no index.
 
-    ``forward`` is None as long as both directions would do. ``held`` is what recurrences in it read.
+    ``forward`` is None as long as both directions are possible. ``held`` are the elements that recurrences in it read.
     """
 
     index: str = ""
@@ -65,14 +65,14 @@ Unit = Step | Group
 
 
 def tree(steps: Iterable[Step], one: Program) -> Node:
-    """The steps in loops: as many as can be in one loop, before another one begins."""
+    """Return the steps in loops: a loop takes all steps that can join it before another one begins."""
     root = Node()
     _fill(root, _units(steps), one)
     return root
 
 
 def _units(steps: Iterable[Step]) -> list[Unit]:
-    """Steps and groups; what is read by one group alone, and has its index there, is computed in it."""
+    """Return steps and groups; a step that only one group reads, with the group's index, moves into the group."""
     items, found = grouped(steps), list[Unit]()
     if not any(isinstance(item, Group) for item in items):
         return list(items)
@@ -88,7 +88,7 @@ def _units(steps: Iterable[Step]) -> list[Unit]:
 
 
 def _home(step: Step, units: Sequence[Unit]) -> int | None:
-    """The number of the only unit that reads a step, if it is a group, and reads it in the same iteration."""
+    """Return the number of the only unit that reads a step, if it is a group and reads it in the same iteration."""
     target = step.target
     readers = [(k, e) for k, unit in enumerate(units) for s in steps_of(unit) for e in s.operands
                if e.tensor == target.tensor]  # fmt: skip
@@ -101,7 +101,7 @@ def _home(step: Step, units: Sequence[Unit]) -> int | None:
 
 
 def _fill(node: Node, units: Sequence[Unit], one: Program, fixed: str = "") -> None:
-    """Puts units into a node, whose own loop is over the index ``fixed``, each behind those that it reads."""
+    """Put units into a node, each after the units that it reads; ``fixed`` is the index of the loop of the node."""
     home = {step.target.tensor: number for number, unit in enumerate(units) for step in steps_of(unit)}
     read = [{home[e.tensor] for step in steps_of(unit) for e in step.operands if e.tensor in home} for unit in units]
     missing = [numbers - {own} for own, numbers in enumerate(read)]
@@ -123,13 +123,13 @@ def _fill(node: Node, units: Sequence[Unit], one: Program, fixed: str = "") -> N
 
 
 def _first_index(unit: Unit, fixed: str) -> str:
-    """The index of the outermost loop around a unit; an empty text where there is none."""
+    """Return the index of the outermost loop around a unit; an empty text if it has none."""
     indices = (unit.index,) if isinstance(unit, Group) else [index for index in unit.indices if index != fixed]
     return indices[0] if indices else ""
 
 
 def _next(node: Node, units: Sequence[Unit], ready: dict[str, list[int]]) -> int:
-    """Takes one of the units that are ready: one that joins the last loop, else one without loops, else the first."""
+    """Remove and return a unit that is ready: one that joins the last loop, else one without loops, else the first."""
     last = node.body[-1] if node.body else None
     if isinstance(last, Node):
         for place, number in enumerate(ready.get(last.index, [])):
@@ -140,7 +140,7 @@ def _next(node: Node, units: Sequence[Unit], ready: dict[str, list[int]]) -> int
 
 
 def _insert(unit: Unit, root: Node, one: Program, fixed: str) -> None:
-    """Adds a step to the loops over its indices, or a group to the loop that it has in common."""
+    """Add a step to the loops over its indices, or a group to a loop over its index."""
     if isinstance(unit, Group):
         _insert_group(unit, root, one)
         return
@@ -153,7 +153,7 @@ def _insert(unit: Unit, root: Node, one: Program, fixed: str) -> None:
             at = chain[-1].body.index(loop)
             chain[-1].body[at : at + 1] = [Start(unit), loop, Finish(unit)]
         if number >= len(own) and unit.operator == "first":
-            loop.forward = True  # it numbers the terms
+            loop.forward = True  # it counts the terms in order
         chain.append(loop)
     chain[-1].body.append(Compute(unit))
     for node in chain:
@@ -162,7 +162,7 @@ def _insert(unit: Unit, root: Node, one: Program, fixed: str) -> None:
 
 
 def _insert_group(group: Group, root: Node, one: Program) -> None:
-    """Adds the steps of a group to a loop over its index: first of all, what the iteration before has left."""
+    """Add the steps of a group to a loop over its index: first the recurrences, which read the previous iteration."""
     last = root.body[-1] if root.body else None
     if not isinstance(last, Node) or last.index != group.index or not _may_join(last, group):
         last = Node(group.index)
@@ -176,14 +176,14 @@ def _insert_group(group: Group, root: Node, one: Program) -> None:
 
 
 def _reduced(step: Step, one: Program) -> tuple[str | Solution | Equation, ...]:
-    """The loops and tests of a reduction: each test as soon as what it compares is known."""
+    """Return the loops and tests of a reduction: each test comes as soon as the indices that it compares are known."""
     if step.operator in RECURRENCES:
         return ()
     if not step.where or not step.over:
         return step.over
     solved = solve(step.where, step.over, one.sizes)
     moving = {index for equation in step.where for index in equation.indices}
-    in_order = step.operator == "first"  # which numbers the terms
+    in_order = step.operator == "first"  # it counts the terms in order
     waiting = list(solved.free) if in_order else sorted(solved.free, key=lambda index: index not in moving)
     tests: list[Solution | Equation] = [*solved.solutions, *solved.conditions]
     found: list[str | Solution | Equation] = []
@@ -198,7 +198,7 @@ def _reduced(step: Step, one: Program) -> tuple[str | Solution | Equation, ...]:
 
 
 def _read(test: Solution | Equation) -> set[str]:
-    """The indices that a test reads."""
+    """Return the indices that a test reads."""
     if isinstance(test, Equation):
         return {*test.indices}
     named = [(name,) if isinstance(name, str) else name.indices for name, _ in test.terms]
@@ -206,7 +206,7 @@ def _read(test: Solution | Equation) -> set[str]:
 
 
 def _loop(node: Node, index: str, step: Step) -> Node:
-    """The last loop over an index in a node that a step may join, or a new one."""
+    """Return the last loop over an index in a node that a step may join, or a new loop."""
     target = step.target
     for item in reversed(node.body):
         held = [element for element in _held(item) if element.tensor == target.tensor]
@@ -221,14 +221,14 @@ def _loop(node: Node, index: str, step: Step) -> Node:
 
 
 def _held(item: Node | Start | Compute | Finish) -> Sequence[Element]:
-    """What recurrences in an item read."""
+    """Return the elements that recurrences in an item read."""
     if isinstance(item, Node):
         return item.held
     return item.step.operands if item.step.operator in RECURRENCES else ()
 
 
 def _may_join(loop: Node, unit: Unit) -> bool:
-    """Whether all that a unit reads of what a loop computes is known in the same iteration."""
+    """Return whether all values that a unit reads from a loop are known in the same iteration of it."""
     if isinstance(unit, Group):
         own = {step.target.tensor for step in unit.steps}
         operands = [e for step in unit.steps for e in step.operands if e.tensor not in own]

@@ -1,4 +1,4 @@
-"""The kernels of a schedule: what one entry point does, the places of its tensors, and the plan that it follows."""
+"""The kernels of a schedule: what one entry point computes, the places of its tensors, and the plan that it follows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nncodegen.schedule.tree import Call, Compute, Trees
 from nncodegen.schedule.walks import steps_in, walk
 
 PARTIALS = 4096
-"""Weights up to which every lane keeps partial sums: 256 kB with the longest vectors."""
+"""Number of weights up to which every lane keeps partial sums: 256 kB with the longest vectors."""
 
 
 class Role(Enum):
-    """What samples, units and models do in a plan."""
+    """The role of the samples, units or models in a plan."""
 
     ABSENT = "absent"
     TILED = "in tiles"
@@ -30,9 +30,9 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Plan:
-    """What the samples, the units of layers and the models do in all loops of a kernel, and the rewrites that do it.
+    """The roles of samples, units of layers and models in all loops of a kernel, and the rewrites that it takes.
 
-    A rewrite gives a kernel in the place of another. Each takes and leaves trees that ``verify`` accepts.
+    A rewrite maps a kernel to a new one. Each takes and leaves trees that ``verify`` accepts.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Plan:
     units: Role
     models: Role = Role.ABSENT
     lanes: str = "MODELS"
-    """The number of models or fits side by side, by its name."""
+    """The name of the constant with the number of models or fits side by side."""
     rewrites: tuple[Callable[[Kernel, Program, Layout], Kernel], ...] = ()
 
     def show(self) -> str:
@@ -51,15 +51,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Kernel:
-    """What one entry point does, the places of its tensors, and the memory that it takes.
+    """The trees of one entry point, the places of its tensors, and the memory that it takes.
 
-    outputs        those that metrics compare with targets; they are kept until the tile is done
-    of_loss        the tensors of a tile that the loss needs, and neither the gradient nor metrics: not always wanted
+    outputs        the outputs that metrics compare with targets; they are kept until the tile is done
+    of_loss        the tensors of a tile that only the loss needs, not the gradient or metrics: not always computed
     along          the tensors that loops and calls read in vectors along the samples, when the places are known
-    descends       whether sums in place come after all that reads parameters: they may be added to these at once
-    vector         where loops run over whole vectors, but those that copy inputs and outputs (see ``vectors``), their
-                   length; elsewhere 0, and samples are padded to vectors of the target
-    whole_vectors  whether it must be given as many samples as fill whole vectors (see ``vectors``)
+    descends       whether sums in place come after everything that reads parameters: then they may be added to the
+                   parameters at once
+    vector         the vector length, if loops run over whole vectors, except those that copy inputs and outputs (see
+                   ``vectors``); 0 otherwise, and samples are padded to vectors of the target
+    whole_vectors  whether the caller must pass samples that fill whole vectors (see ``vectors``)
     """
 
     name: str
@@ -76,12 +77,12 @@ class Kernel:
 
     @property
     def direct(self) -> bool:
-        """Whether the lanes of a block are added up in every tile."""
+        """Return whether the lanes of a block are added up in every tile."""
         return self.memory.lane_sums > PARTIALS
 
     @property
     def padded(self) -> bool:
-        """Whether any loop may run over what pads the samples of a tile."""
+        """Return whether any loop may run over the padding of the samples of a tile."""
         return any(storage.place is Place.ARRAY for storage in self.storage.values())
 
     def place(self, element: Element) -> Place:
@@ -102,13 +103,13 @@ class Kernel:
 
     @property
     def shapes(self) -> frozenset[Shape]:
-        """How steps are computed, besides loops."""
+        """Return the shapes of the computed steps, other than loops."""
         trees = (*self.trees.before, self.trees.tile, self.trees.after)
         found = {each.shape for tree in trees for each in walk(tree) if isinstance(each, Call | Compute)}
         return frozenset(found - {Shape.LOOPS})
 
     def show(self) -> str:
-        """Return the loops, and what does not lie in local variables, as text."""
+        """Return the loops, and the tensors that are not local variables, as text."""
         notes = {
             "on whole vectors": bool(self.vector or self.whole_vectors),
             "by which parameters may change where they are": self.descends,

@@ -1,9 +1,9 @@
 """Many models of a network side by side, one in each lane of a vector, in loops over samples and units.
 
-Every value of a tile, and every parameter, is a vector then, with a lane for each model. So vectors are full whatever
+Every value of a tile, and every parameter, is then a vector with a lane for each model. So vectors are full whatever
 the widths of the layers are, and sums over samples stay in their lanes. The vectors of a single network hold samples or
-units instead, and may be partly empty. But the parameters of a group take as many times the memory of one model, and
-must stay in the first-level cache or close to it.
+units instead, and may be partly empty. But the parameters of a group take the memory of one model times the number of
+models, and must stay in the first-level cache or close to it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from nncodegen.schedule.tree import Tree
 from nncodegen.schedule.walks import Site, computed, only, steps_in
 
 SAMPLES = 8
-"""Samples of each model in a tile: a block of a product then uses what it loads four times."""
+"""Samples of each model in a tile: a block of a product then uses each value that it loads four times."""
 
 PARAMETERS = 512
-"""Parameters up to which those of a group are close enough: 32 kB in vectors of 64 bytes. With their gradients they
-leave the first-level cache then, but come from the second as fast as they are used."""
+"""Number of parameters up to which those of a group are close enough: 32 kB in vectors of 64 bytes. With their
+gradients they then leave the first-level cache, but come from the second as fast as they are used."""
 
 
 def choose_layers(program: Program, layout: Layout, gradient: Kernel) -> SideBySide | None:
-    """The kernel of a group of models, given that of one.
+    """Return the kernel of a group of models, given that of one model.
 
-    There is none for a formula, for a network with random numbers or products left to BLAS, and for a large one.
+    Return None for a formula, for a network with recurrences or windows, random numbers, statistics of a batch or
+    products left to BLAS, and for a large one.
     """
     models = LONGEST[program.precision]
     close = program.parameter_count <= PARAMETERS
@@ -53,7 +54,7 @@ def choose_layers(program: Program, layout: Layout, gradient: Kernel) -> SideByS
 
 
 def _without_copies(kernel: Kernel) -> Kernel:
-    """The kernel without copies of inputs and targets: for a group these are copied before, and used where they are."""
+    """Return the kernel without copies of inputs and targets: a group copies these before, and reads them in place."""
 
     def copies(step: Step) -> bool:
         source = step.expression
@@ -74,10 +75,10 @@ def _without_copies(kernel: Kernel) -> Kernel:
 
 
 def _in_order(kernel: Kernel, program: Program) -> Kernel:
-    """The kernel with sums where the gradient has them: the loss is the first, and the derivatives follow it.
+    """Return the kernel with sums in the order of the gradient: first the loss, then the derivatives.
 
-    Sums that are derivatives lie in the order of the gradient, other sums behind them. A scalar that several loops use
-    has a place in work memory.
+    A sum that is a derivative gets its place in the gradient; other sums follow after all derivatives. A scalar that
+    several loops use has a place in work memory.
     """
     storage, behind, trees = dict(kernel.storage), 1 + program.parameter_count, kernel.trees
     arrays = kernel.memory.arrays

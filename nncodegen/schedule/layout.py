@@ -1,10 +1,10 @@
-"""Which index runs innermost in memory, and along the vectors.
+"""Choice of the index that runs innermost in memory, and along the vectors.
 
-A value ``h[n, j]`` of a tile can lie with its samples side by side (``h[j][n]``), or with its features side by side
-(``h[n][j]``, rows padded to whole vectors). What is computed is the same; what differs is what a product of matrices
-costs. Samples fill their vectors whatever the width of a layer, but the gradient of a weight is then the sum of the
-lanes of a vector. Features waste the lanes that pad a row, but then each lane holds the gradient of one weight. So the
-choice follows from the width:
+A tile can store ``h[n, j]`` with contiguous samples (``h[j][n]``), or with contiguous features (``h[n][j]``, rows
+padded to whole vectors). The results are the same; only the cost of a product of matrices differs. Samples fill their
+vectors for every width of a layer, but the gradient of a weight is then the sum of the lanes of a vector. Features
+waste the lanes that pad a row, but then each lane holds the gradient of one weight. So the choice follows from the
+width:
 
     cost with samples innermost     width*(2 + LANE_SUM)
     cost with features innermost    width padded to whole vectors*3 (*NARROW, if it is one vector)
@@ -15,10 +15,11 @@ costs. An index that a reduction other than a product runs over, such as the cla
 innermost; if the layer before it has features innermost, their values are transposed, unless that takes longer (see
 ``transposes``).
 
-A tile is as short as its loops allow, so that what one loop writes is still in the first-level cache for the next: with
-samples innermost, a loop needs eight vectors to be worth its beginning and its end. A tile is longer where the weights
-of a layer leave the first-level cache between two tiles anyway, and shorter where all else stays there only then. The
-loops of a formula pass few values to each other: its tiles are as long as these stay in the first-level cache.
+A tile is as short as its loops allow, so that the results of one loop are still in the first-level cache for the next:
+with samples innermost, a loop needs eight vectors to be worth its beginning and its end. A tile is longer where the
+weights of a layer leave the first-level cache between two tiles anyway, and shorter where only then all other data
+stays in that cache. The loops of a formula pass few values to each other: its tiles are as long as these stay in the
+first-level cache.
 """
 
 from __future__ import annotations
@@ -32,14 +33,15 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Step
 
 TILE = 64
-"""Samples in a tile: those of a network whose layers have some hundred units together stay in the first-level cache."""
+"""Samples in a tile. The tile of a network whose layers have together some hundred units stays in the first-level
+cache."""
 
 SHORT_TILE = 32
-"""Samples in a tile where all that an update goes through stays in the first-level cache only then. Others lose by it,
-as the blocks of their gradients are half as deep."""
+"""Samples in a tile if all data of an update stays in the first-level cache only with this length. Other programs would
+lose by it, as the blocks of their gradients are half as deep."""
 
 CLOSE = 50_000
-"""Bytes that stay in the first-level cache beside everything else: all that an update goes through, or the arrays of a
+"""Bytes that stay in the first-level cache together with everything else: all data of an update, or the arrays of a
 formula."""
 
 VECTORS = 8
@@ -49,18 +51,19 @@ LONG_TILE = 128
 """Samples in a tile where weights do not stay in the first-level cache: each tile loads them again."""
 
 LONGEST_TILE = 512
-"""Samples in a tile of a formula, at most: with GCC each lane of a vector then adds up a few dozen values; the
-losses of 8,192 samples in float32 are off by 1e-8, and by 9e-8 with Clang, which adds them all up in one sum."""
+"""Most samples in a tile of a formula. With GCC each lane of a vector then adds up a few dozen values; the losses of
+8,192 samples in float32 are off by 1e-8, and by 9e-8 with Clang, which adds all values in one sum."""
 
 CACHE = 2**15
 """Bytes of a layer's weights from which on they do not stay in the first-level cache between two tiles."""
 
 SECOND_CACHE = 2**20
-"""Bytes of all values of a tile up to which a program of windows or recurrences has longer tiles: much of that shares
+"""Bytes of all values of a tile up to which a program of windows or recurrences has longer tiles: many values share
 memory, and the rest should stay in the second-level cache."""
 
 LONGEST = {"float64": 8, "float32": 16}
-"""Values in the longest vectors: rows are padded to multiples of it, so that the same C serves every target."""
+"""Values in the longest vectors: rows are padded to multiples of this number, so that the same C serves every
+target."""
 
 LANE_SUM = 1.6
 """Cost of a product whose result is the sum of the lanes of a vector, relative to one whose results are lanes."""
@@ -69,7 +72,7 @@ NARROW = 1.25
 """Cost of a product in blocks of a single vector, which load as much as they multiply, relative to wider ones."""
 
 CHOICES = ("tile", "features", "blas", "transposed", "segment_length")
-"""What may be chosen otherwise."""
+"""The names of the choices that a caller may override."""
 
 TRANSPOSE, GATHER = 0.5, 1.5
 """Cycles to transpose a value of a matrix in a square, and to gather a single value from its row."""
@@ -89,22 +92,23 @@ class Layout:
     transposed: tuple[str, ...] = ()
     """The matrices [j, i] of parameters, and their gradients, that have j innermost while they are trained."""
     segment_length: int = 0
-    """The steps of a segment of time, whose memory a training has at once (see ``segments``); 0: that of all steps."""
+    """The steps of a segment of time; a training holds the memory of one segment at once (see ``segments``). 0: no
+    segments."""
 
     segmented: tuple[str, ...] = ()
-    """The indices of time that have more steps than that."""
+    """The indices of time that have more steps than a segment."""
 
     @property
     def lengths(self) -> dict[str, int]:
-        """The length of segments, by these indices."""
+        """Return the length of the segments, by the segmented indices."""
         return dict.fromkeys(self.segmented, self.segment_length)
 
     def padded(self, size: int) -> int:
-        """The size of a row, padded to whole vectors."""
+        """Return the size of a row, padded to whole vectors."""
         return -(-size // self.padding) * self.padding
 
     def transposes(self, size: int, inner: int) -> bool:
-        """Whether a product with samples innermost transposes its factor, which has features innermost.
+        """Return whether a product with samples innermost transposes its factor, which has features innermost.
 
         The alternative is a result with features innermost, in padded rows, from which each value is gathered later.
         """
@@ -112,17 +116,16 @@ class Layout:
         return size * inner / rate + TRANSPOSE * inner < self.padded(size) * inner / rate + GATHER * size
 
     def show(self) -> str:
-        """The choices and their reasons, as text."""
+        """Return the choices and their reasons, as text."""
         tile = ", ".join([f"tiles of {self.tile} samples", *self.reasons[:1]])  # the first reason is that of the tile
         return "\n".join([tile, *self.reasons[1:]]) + "\n"
 
 
 def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
-    """The layout of a program. ``choices`` overrides it: {"tile": samples, "features": names of indices}.
+    """Return the layout of a program. ``choices`` overrides it: {"tile": samples, "features": names of indices}.
 
-    What is left to BLAS is chosen afterwards, in ``blas``, what lies transposed in ``transposed``, and the length of
-    segments in ``segments``.
-    Raises ModelError for invalid choices.
+    The products left to BLAS are chosen afterwards, in ``blas``, the transposed matrices in ``transposed``, and the
+    length of segments in ``segments``. Raises ModelError for invalid choices.
     """
     unknown = [key for key in choices if key not in CHOICES]
     if unknown:
@@ -165,10 +168,10 @@ def choose_layout(program: Program, choices: Mapping[str, object]) -> Layout:
 def names_of(
     key: str, choices: Mapping[str, object], able: Iterable[str], usual: Iterable[str], what: str, done: str
 ) -> set[str]:
-    """Those of the names ``able`` that a choice means: all (True), none (False), a list, or (without one) the usual.
+    """Return the names of ``able`` that a choice means: all (True), none (False), a list; ``usual`` without a choice.
 
-    ``what`` says what they are, as in "product", and ``done`` what they are chosen for, as in "be left to BLAS".
-    Raises ModelError for invalid choices.
+    ``what`` says what they are, as in "product", and ``done`` what they are chosen for, as in "be left to BLAS". Raises
+    ModelError for invalid choices.
     """
     choice, names = choices.get(key), tuple(able)
     if choice is None:
@@ -185,12 +188,12 @@ def names_of(
 
 
 def bytes_of(values: int, program: Program) -> int:
-    """The memory that so many values take."""
+    """Return the bytes of a number of values."""
     return values * int(program.precision[-2:]) // 8
 
 
 def _tile(program: Program, padding: int, features: tuple[str, ...]) -> tuple[int, str]:
-    """The samples of a tile, and the reason."""
+    """Return the number of samples of a tile, and the reason for it."""
     if program.moves:
         values = sum(program.count(step.target.indices) for step in program.steps if SAMPLE in step.target.indices)
         fitting = (k * padding for k in (4, 2, 1) if bytes_of(k * padding * values, program) <= SECOND_CACHE)
@@ -205,20 +208,20 @@ def _tile(program: Program, padding: int, features: tuple[str, ...]) -> tuple[in
 
 
 def _costs(layout: Layout, size: int) -> tuple[float, float]:
-    """With samples innermost, and with features innermost."""
+    """Return the costs with samples innermost, and with features innermost."""
     padded = layout.padded(size)
     return size * (2 + LANE_SUM), padded * 3 * (NARROW if padded == layout.padding else 1)
 
 
 def _able(program: Program) -> tuple[str, ...]:
-    """The indices that may run innermost: those of matrices, reduced by nothing but products of two of them.
+    """Return the indices that may run innermost: those of matrices, reduced only by products of two matrices.
 
-    There are none in a network of windows or recurrences.
+    A network of windows or recurrences has none.
     """
     seen: dict[str, None] = {}
     unable: set[str] = set()
     if program.moves:
-        return ()  # whatever the widths are, samples fill their vectors
+        return ()  # samples fill their vectors, whatever the widths are
     for step in program.steps:
         of_samples = SAMPLE in step.indices
         for element in (step.target, *step.operands):
@@ -232,12 +235,12 @@ def _able(program: Program) -> tuple[str, ...]:
 
 
 def is_product(step: Step) -> bool:
-    """Whether a step is a sum of products of two matrices, or of a matrix and samples."""
+    """Return whether a step is a sum of products of two matrices, or of a matrix and samples."""
     return [len(factor.indices) for factor in factors_of(step)] == [2, 2] and SAMPLE in step.indices
 
 
 def factors_of(step: Step) -> tuple[Element, ...]:
-    """The two factors whose products a step sums up over an index that both have; none if it does something else."""
+    """Return the two factors whose products a step sums over an index of both; an empty tuple for any other step."""
     factors: tuple[Expr, ...] = Mul.make_args(step.expression)
     elements = tuple(factor for factor in factors if isinstance(factor, Element))
     if step.operator != "sum" or step.where or len(step.over) != 1 or not len(elements) == len(factors) == 2:
@@ -249,5 +252,5 @@ def factors_of(step: Step) -> tuple[Element, ...]:
 
 
 def weights_of(step: Step, program: Program) -> int:
-    """The weights of the layer that a product belongs to: the sizes of its indices but the samples, multiplied."""
+    """Return the weights of the layer of a product: the product of the sizes of its indices without the samples."""
     return program.count(index for index in step.indices if index != SAMPLE)

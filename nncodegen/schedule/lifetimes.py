@@ -1,8 +1,9 @@
-"""When arrays are used, and whether those that share memory are used at once.
+"""Lifetimes of arrays, and the check that arrays in the same memory are not used at once.
 
 Time is counted in groups of statements, and in moves. Of two arrays in one place, one has to be read for the last time
-before the other is written, or in the same group, if each value of the other takes the place of one that is read there
-no later. In a loop that runs in order, an array that an iteration needs of another one is used in all of the loop.
+before the other is written. They may meet in one group, if each value of the later array replaces a value that is not
+read there any more. If an iteration of a loop that runs in order needs an array of another iteration, the array is used
+in all of the loop.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from nncodegen.ir import Element
 from nncodegen.schedule.storage import Storage
 
 Range = tuple[int, int]
-"""The first and the last of some numbers."""
+"""The first and the last number of a range."""
 
 
 @dataclass
 class Life:
-    """When an array is used first and last, and which part of memory it takes."""
+    """The first and the last use of an array, and the part of memory that it takes."""
 
     first: int
     last: int
@@ -28,14 +29,14 @@ class Life:
     storage: Storage
     read_first: bool
     computed: bool = False
-    """Whether anything but a move writes it."""
+    """Whether anything other than a move writes it."""
     whole: list[Range] = field(default_factory=list)
     """The loops in all of which it must not change."""
 
 
 @dataclass(frozen=True)
 class _Event:
-    """An array is read or written, under some indices; a call does all of it at once."""
+    """One read or write of an array with some indices; a call reads and writes everything at once."""
 
     tensor: str
     indices: tuple[str, ...]
@@ -44,20 +45,20 @@ class _Event:
     branches: Mapping[int, bool]
 
     def excludes(self, other: _Event) -> bool:
-        """Return whether only one of both happens."""
+        """Return whether only one of both events happens, as they are in different branches."""
         mine, others = self.branches, other.branches
         return any(mine[number] is not others[number] for number in mine.keys() & others.keys())
 
 
 @dataclass
 class Lifetimes:
-    """The lives of the arrays of a kernel; ``indices`` are those of the tensors that a program computes."""
+    """The lives of the arrays of a kernel; ``indices`` maps the tensors that a program computes to their indices."""
 
     indices: Mapping[str, Sequence[str]]
     now: int = 0
     """The number of the current group or move."""
     branches: Mapping[int, bool] = field(default_factory=dict)
-    """The conditions around the current statement, and whether they hold there."""
+    """The conditions around the current statement, and whether they hold here."""
     _lives: dict[str, Life] = field(default_factory=dict)
     _events: dict[int, list[_Event]] = field(default_factory=dict)
     _loops: list[tuple[int, int, str]] = field(default_factory=list)
@@ -76,7 +77,7 @@ class Lifetimes:
         self._loops.append((first, self.now, index))
 
     def clashes(self) -> Iterator[str]:
-        """Yield what is wrong: two arrays in the same memory that are used at once."""
+        """Yield an error text for each two arrays in the same memory that are used at once."""
         active: list[tuple[str, Life]] = []
         for name, life in sorted(self._whole().items(), key=lambda item: item[1].begin):
             active = [(other, known) for other, known in active if known.end >= life.begin]
@@ -87,7 +88,7 @@ class Lifetimes:
             active.append((name, life))
 
     def _whole(self) -> dict[str, Life]:
-        """The lives of arrays, with all iterations of loops that run in order."""
+        """Return the lives of arrays, extended to all iterations of loops that run in order."""
         lives = self._joined()
         for first, last, index in self._loops:  # the inner before the outer
             for name, life in lives.items():
@@ -98,7 +99,7 @@ class Lifetimes:
         return lives
 
     def _joined(self) -> dict[str, Life]:
-        """The lives of arrays that are computed, joined with those of the rows before or after that lie with them."""
+        """Return the lives of computed arrays, joined with those of the rows before or after them in the same place."""
         lives = {name: life for name, life in self._lives.items() if life.computed}
         for name, life in self._lives.items():
             if life.computed:
@@ -114,12 +115,12 @@ class Lifetimes:
         return lives
 
     def _stays(self, name: str, life: Life, index: str) -> bool:
-        """Whether an array is needed from one iteration of a loop to the next."""
+        """Return whether an array is needed from one iteration of a loop to the next."""
         strides = dict(zip(self.indices.get(name, ()), life.storage.strides, strict=False))
         return life.read_first or (bool(strides.get(index)) and life.storage.within != index)
 
     def _clash(self, one: tuple[str, Life], other: tuple[str, Life]) -> bool:
-        """Whether two arrays in the same memory are used at once."""
+        """Return whether two arrays in the same memory are used at once."""
         (before, early), (after, late) = sorted((one, other), key=lambda item: item[1].first)
         if early.last < late.first:
             return False
@@ -130,7 +131,7 @@ class Lifetimes:
         return not (touch and alike and self._takes_place(before, after, group))
 
     def _takes_place(self, before: str, after: str, group: int) -> bool:
-        """Whether each value of an array is written where one of another was read for the last time."""
+        """Return whether each value of ``after`` is written where a value of ``before`` was read for the last time."""
         events = [event for event in self._events[group] if event.tensor in (before, after)]
         if any(event.call for event in events):
             return False
@@ -144,11 +145,11 @@ class Lifetimes:
 
 
 def _meet(one: Life, other: Life, first: int, last: int) -> bool:
-    """Whether two arrays are used in a loop."""
+    """Return whether two arrays are used in a loop."""
     return all(first <= life.last and life.first <= last for life in (one, other))
 
 
 def _alike(read: tuple[str, ...], write: tuple[str, ...]) -> bool:
-    """Whether two tuples of indices are the same, or of different values of some index that are written out."""
+    """Return whether two tuples of indices agree, where different numbers of a written-out index count as equal."""
     pairs = zip(read, write, strict=True) if len(read) == len(write) else [("", "0")]
     return all(a == b or (a.isdigit() and b.isdigit()) for a, b in pairs)

@@ -1,8 +1,8 @@
-"""The kernel of a tile of samples: which steps come before, over and after the samples, in which loops, and where.
+"""The kernel of a tile of samples: the steps before, over and after the samples, their loops, and their places.
 
 Steps are fused where they can share their loops (see ``fuse``), within loops over time where they depend on each other
 (see ``recurrences``), or over segments of it (see ``segments``). The trees are rewritten before places are known:
-products take over factors, and loops are split. What remains is up to the rewrites of the plan (see ``plans``).
+products take over factors, and loops are split. The rewrites of the plan do the rest (see ``plans``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from nncodegen.schedule.verify import verify_order
 from nncodegen.schedule.walks import computes, steps_in
 
 TERMS = 30
-"""Terms of a sum in one statement; further ones are added in statements of their own."""
+"""Most terms of a sum in one statement; further terms are added in separate statements."""
 
 _LOCAL = Storage(Place.LOCAL)
 
@@ -52,9 +52,9 @@ def make_kernel(
 ) -> Kernel:
     """Return the kernel that computes some results: outputs for each sample, or the loss and its gradient.
 
-    ``sums`` are the loss, unless it is left out (``with_loss``), and then the gradient, if it is wanted.
-    ``measured`` are outputs that metrics need of a kernel of the latter kind. ``with_gaps``: one of the former kind,
-    whose loops would read inputs or write outputs with gaps between samples (see ``vectors``).
+    ``sums`` are the loss, unless it is left out (``with_loss``), followed by the gradient, if it is computed.
+    ``measured`` are outputs that metrics need of a kernel of sums. ``with_gaps`` is for a kernel of outputs whose loops
+    would read inputs or write outputs with gaps between samples (see ``vectors``).
     """
     if name != "gradient":
         layout = replace(layout, transposed=())
@@ -91,12 +91,13 @@ def make_kernel(
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The steps of a kernel, and what is known of them before they are in loops.
+    """The steps of a kernel, and the facts about them before they are in loops.
 
-    copies      what goes to where the caller has it, whose places the storage has
+    copies      the copies to places of the caller, which the storage has
     kept        the outputs that metrics compare
-    lasting     the tensors that are read when the loops of a tile are done
-    sums        the loss and the gradient, the loss alone first, if there is one
+    lasting     the tensors that are read after the loops of a tile
+    sums        the loss and the gradient
+    loss        the loss, if it is among the sums
     apart       the tensors that share no loop with others
     few         the indices that are written out
     """
@@ -124,7 +125,7 @@ def _choose(
     measured: Sequence[Element],
     in_vectors: bool,
 ) -> _Chosen:
-    """The steps of a kernel: those that its results need, with copies of what it reads and gives.
+    """Return the steps of a kernel: those that its results need, with copies of what it reads and returns.
 
     ``first`` is the number of sums before the gradient; ``in_vectors`` says that all inputs are copied.
     """
@@ -151,7 +152,7 @@ def _choose(
 
 
 def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> tuple[Trees, Segmented]:
-    """The trees of steps, what segments of time keep, and the steps, some of which are computed again there."""
+    """Return the trees of steps, and what segments of time add: kept elements and steps that are computed again."""
     forms, phased = chosen.forms, chosen.phased
     own = needed(chosen.steps, [*chosen.copies, *chosen.sums])
     names = {step.target.tensor for step in own}
@@ -186,7 +187,7 @@ def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> t
 
 
 def _rewrites(found: Segmented, program: Program, layout: Layout, name: str) -> Iterator[partial[Trees]]:
-    """The rewrites of trees whose places are not known yet."""
+    """Yield the rewrites of trees whose places are not known yet."""
     if name == "gradient":
         yield partial(take_factors, steps=found.steps)
     if layout.tile > 1:
@@ -195,14 +196,14 @@ def _rewrites(found: Segmented, program: Program, layout: Layout, name: str) -> 
 
 
 def _compared(kept: Sequence[Element], tiled: Iterable[Step], program: Program) -> set[str]:
-    """What metrics compare: outputs that are kept for them, and copies of targets."""
+    """Return the tensors that metrics compare: the outputs kept for them, and copies of targets."""
     targets = {tensor.name for tensor in program.targets}
     copies = {step.target.tensor for step in tiled if kept and {operand.tensor for operand in step.operands} & targets}
     return copies | {element.tensor for element in kept}
 
 
 def _reading(tiled: Sequence[Step], own: Sequence[Step]) -> tuple[list[Step], dict[Element, Element]]:
-    """Copies of a tile and steps that read these, and what they read in whose place."""
+    """Return the copies of a tile with the steps that read them, and the replacements in what these steps read."""
     copied = {step.expression.tensor: step.target.tensor for step in tiled}
     read = {e for step in (*own, *tiled) for e in step.operands if e.tensor in copied}
     renamed = {element: Element(copied[element.tensor], element.indices) for element in read}
@@ -216,7 +217,7 @@ def _results(
     layout: Layout,
     storage: dict[str, Storage],
 ) -> Iterator[Step]:
-    """Copies of outputs and derivatives to where the caller has them; their places are added to the storage."""
+    """Yield copies of outputs and derivatives to the memory of the caller, and add their places to the storage."""
     column = offset = 0
     for k, element in enumerate(outputs):
         indices = element.indices if SAMPLE in element.indices else (SAMPLE, *element.indices)
@@ -232,7 +233,7 @@ def _results(
 
 
 def _written_at_once(results: Iterable[Step], steps: Iterable[Step]) -> Iterator[Step]:
-    """The copies of results, without those of arrays that would be made for them alone: these are computed there."""
+    """Yield the copies of results; a step whose only reader is a copy is computed in the copy, without an array."""
     defined = {step.target: step for step in steps if not step.over and not step.where}
     read = Counter(operand for step in steps for operand in step.operands)
     for copy in results:
@@ -242,13 +243,13 @@ def _written_at_once(results: Iterable[Step], steps: Iterable[Step]) -> Iterator
 
 
 def _without_gaps(tile: Tree, program: Program) -> bool:
-    """Whether a single loop reads all inputs of a sample, and writes all of its outputs."""
+    """Return whether a single loop reads all inputs of a sample, and writes all of its outputs."""
     read = {operand.tensor for step in steps_in(tile) for operand in step.operands}
     return len(tile) == 1 and all(tensor.name in read for tensor in program.inputs)
 
 
 def _descends(trees: Trees, storage: Mapping[str, Storage], memory: Memory) -> bool:
-    """Whether sums in place come after all that reads parameters."""
+    """Return whether sums in place come after everything that reads parameters."""
     whole = [*computes(trees.tile)]
     first = next((k for k, each in enumerate(whole) if each.steps[0].target.tensor in memory.in_place), None)
     if first is None or trees.phases > 1:
@@ -262,7 +263,7 @@ def _descends(trees: Trees, storage: Mapping[str, Storage], memory: Memory) -> b
 
 
 def _kept(measured: Iterable[Element], steps: list[Step], program: Program) -> Iterator[Element]:
-    """What holds the outputs: the targets of steps over the samples, or of copies, which are added to the steps."""
+    """Yield the elements that hold the outputs: targets of steps over samples, or copies, which are added to steps."""
     defined = {step.target for step in steps if SAMPLE in step.target.indices}
     for number, element in enumerate(measured):
         copy = Element(free(f"measured {number}", program), dict.fromkeys((SAMPLE, *element.indices)))
@@ -272,7 +273,7 @@ def _kept(measured: Iterable[Element], steps: list[Step], program: Program) -> I
 
 
 def without_noise(program: Program) -> Iterator[Step]:
-    """The steps where all noise is 0, as it is outside of training."""
+    """Yield the steps with all noise set to 0, as it is outside of training."""
     names = {source.tensor.name for source in program.noise}
     known: dict[Element, Expr] = {}
     for step in program.steps:
@@ -287,7 +288,7 @@ def without_noise(program: Program) -> Iterator[Step]:
 
 
 def in_parts(steps: Iterable[Step], program: Program) -> Iterator[Step]:
-    """The steps, where sums of very many terms begin with sums of the first of these."""
+    """Yield the steps, where a sum of very many terms is divided into steps that continue each other."""
     for step in steps:
         terms = Add.make_args(step.expression)
         begun: tuple[Expr, ...] = ()
@@ -299,9 +300,9 @@ def in_parts(steps: Iterable[Step], program: Program) -> Iterator[Step]:
 
 
 def _tiled(program: Program, layout: Layout, every: bool) -> Iterator[Step]:
-    """Steps that copy inputs and targets of a tile to arrays: those with an index of their own, or ``every`` one.
+    """Yield steps that copy inputs and targets of a tile to arrays: those with a second index, or ``every`` one.
 
-    Noise is computed there, once. Rows that lie in whole vectors already are used where they are.
+    Noise is computed here, once. Rows that lie in whole vectors already are used in place.
     """
     used = {element.tensor: element for step in program.steps for element in step.operands}
     used |= {element.tensor: element for element in program.outputs}
@@ -319,7 +320,10 @@ def _tiled(program: Program, layout: Layout, every: bool) -> Iterator[Step]:
 def _phases(
     steps: Iterable[Step], storage: dict[str, Storage], phased: Phases
 ) -> tuple[list[Step], list[Step], list[Step]]:
-    """The steps before, over, and after the samples; those before hold what is computed between phases over them."""
+    """Return the steps before, over and after the samples.
+
+    The steps before the samples include those that are computed between phases.
+    """
     before: list[Step] = []
     tile: list[Step] = []
     after: list[Step] = []

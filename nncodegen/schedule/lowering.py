@@ -25,7 +25,7 @@ def lower(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
 
 
 def _verified(kernel: Kernel, program: Program, layout: Layout, rewrite: str) -> int:
-    """The values of work memory that a kernel uses."""
+    """Check the trees of a kernel and return the values of work memory that it uses."""
     try:
         return verify_trees(kernel, program, layout)
     except ProgramError as error:

@@ -10,7 +10,7 @@ from nncodegen.schedule.tree import Compute, Loop, Solve, Tree
 
 
 def solved(compute: Compute, program: Program) -> Solved:
-    """Return how equations give the indices of a reduction; with none, all of these are free."""
+    """Return the solution of a reduction's equations for its indices; without equations, all indices are free."""
     (step, *_) = compute.steps
     return solve(step.where if step.over else (), step.over, program.sizes)
 
@@ -18,7 +18,7 @@ def solved(compute: Compute, program: Program) -> Solved:
 def around(indices: Sequence[str], compute: Compute, program: Program, body: Tree) -> Tree:
     """Return statements in loops over indices, the first of them outermost.
 
-    An index that an equation gives has no loop, but a test that there is such a value.
+    An index that an equation gives has no loop, but a test that it has such a value.
     """
     solutions = {solution.index: solution for solution in solved(compute, program).solutions}
     for index in reversed(indices):
@@ -31,5 +31,5 @@ def around(indices: Sequence[str], compute: Compute, program: Program, body: Tre
 
 
 def begin_of(end: Extent) -> Extent:
-    """Return where a loop with an end begins."""
+    """Return the begin of a loop, given its end."""
     return BEGIN if end == END else 0

@@ -1,17 +1,17 @@
 """The phases of a kernel in which sums over all samples are used again, as the statistics of a batch are.
 
-Everything else that a kernel does with one sample needs no other, so that samples may be worked through tile by tile,
-once. The mean of a batch is known only when all of its samples are through; what depends on it is a later phase. So the
-steps are numbered:
+Everything else that a kernel does with one sample needs no other sample, so the samples are processed once, tile by
+tile. The mean of a batch is known only after all of its samples; what depends on it is a later phase. So the steps are
+numbered:
 
     phase 0     what needs no such sum, and the sums of that
     between     what follows from finished sums, and has no samples: the mean. It is computed once for a batch
     phase 1     what needs it, and the sums of that
     ...
 
-The runtime works through all samples in each phase. It keeps the arrays of so many tiles from one phase to the next
-(``Schedule.kept``); in a larger batch it computes the phases before again (``batch.h``). Sums that no phase needs are
-those of the last one.
+The runtime processes all samples in each phase. It keeps the arrays of a number of tiles (``Schedule.kept``) from one
+phase to the next; in a larger batch it computes the earlier phases again (``batch.h``). Sums that no phase needs belong
+to the last one.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from nncodegen.schedule.forms import free
 
 @dataclass(frozen=True)
 class Phases:
-    """The steps of a kernel, and the phase of each that has samples, or comes between phases, by its tensor."""
+    """The steps of a kernel, and, by its tensor, the phase of each step that has samples or comes between phases."""
 
     steps: tuple[Step, ...]
     numbers: dict[str, int]
     sums: frozenset[str] = frozenset()
     """The sums that later phases need."""
     copies: frozenset[str] = frozenset()
-    """What these are when they are finished, in work memory."""
+    """The copies of these sums when they are finished, in work memory."""
     last: int = 0
 
     def in_turn(self, steps: Sequence[Step]) -> Iterator[list[Step]]:
-        """Yield those of some steps that are of each phase; what is computed between two is of the later one."""
+        """Yield the steps of each phase, out of some steps; a step between two phases belongs to the later one."""
         for number in range(self.last + 1):
             yield [step for step in steps if self.numbers.get(step.target.tensor, 0) == number]
 
 
 def in_phases(steps: Iterable[Step], program: Program, several: bool) -> Phases:
-    """The phases of steps; where there is more than one, later steps read copies of finished sums.
+    """Return the phases of steps; if there are several, later steps read copies of finished sums.
 
-    Raises ProgramError where there may not be ``several``.
+    Raises ProgramError if there are several and ``several`` is False.
     """
     steps = tuple(steps)
     numbers = _levels(steps)
@@ -79,7 +79,7 @@ def in_phases(steps: Iterable[Step], program: Program, several: bool) -> Phases:
 
 
 def _levels(steps: Iterable[Step]) -> dict[str, int]:
-    """How many finished sums each tensor waits for, one after the other."""
+    """Return, for each tensor, how many finished sums it waits for, one after the other."""
     numbers: dict[str, int] = {}
     sums = set[str]()
     for item in grouped(steps):

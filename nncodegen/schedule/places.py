@@ -1,4 +1,4 @@
-"""Where each tensor of a kernel lives: a local variable, an array of one tile, a sum, or what came from outside."""
+"""The place of each tensor of a kernel: a local variable, an array of one tile, a sum, or memory of the caller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOCKS = (Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.ADD_UP, Shape.BLAS)
 
 
 def declared(program: Program, layout: Layout) -> dict[str, Storage]:
-    """The places of what comes from outside: parameters lie one after the other, inputs and targets in columns."""
+    """Return the places of the caller's tensors: parameters follow one another, inputs and targets are columns."""
     storage = {program.weight.name: Storage(Place.WEIGHT)}
     storage |= {program.present.name: Storage(Place.PRESENT)} if program.present else {}
     storage |= {source.tensor.name: Storage(Place.NOISE, number) for number, source in enumerate(program.noise)}
@@ -37,7 +37,10 @@ def declared(program: Program, layout: Layout) -> dict[str, Storage]:
 
 
 def transposed_strides(name: str, parameter: Tensor, layout: Layout) -> tuple[int, ...]:
-    """The strides of a tensor with the shape of a parameter, if it lies transposed; all others come later."""
+    """Return the strides of a tensor with the shape of a parameter, if it lies transposed.
+
+    Otherwise return ``()``: these strides are filled in later.
+    """
     return (1, parameter.shape[0] or 1) if name in layout.transposed else ()
 
 
@@ -51,10 +54,10 @@ def place(
     rows: Iterable[Element] = (),
     whole: Container[str] = (),
 ) -> tuple[dict[str, Storage], Memory]:
-    """Return the places of all tensors, given those of what comes from outside, and the memory that they take.
+    """Return the places of all tensors, given those of the caller's tensors, and the memory that they take.
 
-    What is ``kept`` is read when the loops of a tile are done. ``rows`` have one row for each segment; ``whole`` has
-    all steps, where other arrays in loops over segments have those of one.
+    Tensors in ``kept`` are read after the loops of a tile. ``rows`` have one row for each segment; tensors in ``whole``
+    have all steps, while other arrays in loops over segments have the steps of one segment.
     """
     storage = dict(storage)
     places = [site for tree in trees.in_turn for site in sites(tree)]
@@ -81,7 +84,7 @@ def place(
     parts = {step.target.tensor: step.operands[0].tensor for site in places for step in site.carried}
     single = in_one_row(places, {*parts.values(), *kept})
     of_segment = _of_one_segment(places, whole)
-    # aligned to tiles, so that every array is
+    # arrays are aligned to tiles, so that every array is aligned
     arrays = Arrays(places, range(before, before + tile), kept, layout.tile, single, parts, of_segment)
     for element, (limits, last) in _rows_of_segments(places, rows).items():
         strides, size = _strides_in_time(program, layout, element, SAMPLE, limits.index, limits.count)
@@ -119,7 +122,7 @@ def _in_array(
     single: Container[str],
     of_segment: Container[str],
 ) -> dict[str, Storage]:
-    """The place of what a step computes in an array, with what recurrences have there."""
+    """Return the place of a step's result in an array, and the places of the recurrences that share the array."""
     name, time, limits, innermost = step.target.tensor, site.time, site.limits, site.compute.innermost
     strides, size = strides_of(program, layout, step.target, innermost)
     within = limits.index if limits and name in of_segment else ""
@@ -139,9 +142,9 @@ def _in_array(
 def _strides_in_time(
     program: Program, layout: Layout, target: Element, innermost: str, index: str, values: int
 ) -> tuple[tuple[int, ...], int]:
-    """The strides of what has so many values of an index of time, and the size of all.
+    """Return the strides of a tensor with a number of values of an index of time, and the size of its array.
 
-    Those of one time lie together, in order of time. Where there are 0 values, one row is that of every time.
+    The values of one time are contiguous, in order of time. With 0 values, one row serves every time.
     """
     rest = Element(target.tensor, [other for other in target.indices if other != index])
     strides, size = strides_of(program, layout, rest, innermost)
@@ -150,13 +153,13 @@ def _strides_in_time(
 
 
 def _of_one_segment(places: Iterable[Site], whole: Container[str]) -> frozenset[str]:
-    """The tensors whose arrays have the steps of one segment at a time."""
+    """Return the tensors whose arrays have the steps of one segment at a time."""
     inside = ((site.limits, step.target) for site in places for step in site.compute.steps)
     return frozenset(e.tensor for limits, e in inside if limits and limits.index in e.indices and e.tensor not in whole)
 
 
 def _rows_of_segments(places: Sequence[Site], rows: Iterable[Element]) -> dict[Element, tuple[Limits, int]]:
-    """What has one row for each segment, with the segments and the last place in a loop that reads it."""
+    """Return, for elements with one row per segment, their segments and the last place in a loop that reads them."""
     named, found = {element.tensor: element for element in rows}, dict[Element, tuple[Limits, int]]()
     for number, site in enumerate(places):
         moves = (each for each in (site.segments.body if site.segments else ()) if isinstance(each, Move))
@@ -167,7 +170,7 @@ def _rows_of_segments(places: Sequence[Site], rows: Iterable[Element]) -> dict[E
 
 
 def with_strides(storage: Mapping[str, Storage], steps: Iterable[Step], program: Program) -> dict[str, Storage]:
-    """The places of what steps read and compute, where rows follow each other unless it is known that they do not."""
+    """Return the places with the strides still missing: those of rows that follow one another without gaps."""
     completed = dict(storage)
     for step in steps:
         for element in (step.target, *step.operands):
@@ -184,7 +187,7 @@ def _place_gradient_sums(
     after: Sequence[Step],
     storage: dict[str, Storage],
 ) -> tuple[int, frozenset[str]]:
-    """Adds the places of sums, each with its innermost index: where the gradient copies them to, or behind all of it.
+    """Add the places of sums, each with its innermost index: where the gradient copies them to, or after all of it.
 
     Returns the values up to the last of them, and the sums that lie in place.
     """
@@ -213,7 +216,7 @@ def _place_gradient_sums(
 
 
 def _homes(places: Sequence[Site]) -> Iterator[tuple[tuple[int, int], Step]]:
-    """Each step, with the numbers of its place and of the part of it."""
+    """Yield each step, with the number of its place and of its part of this place."""
     for number, site in enumerate(places):
         for k, part in enumerate(site.compute.parts):
             yield from (((number, k), step) for step in part)
@@ -222,7 +225,7 @@ def _homes(places: Sequence[Site]) -> Iterator[tuple[tuple[int, int], Step]]:
 def strides_of(
     program: Program, layout: Layout, element: Element, innermost: str, padded: bool = True
 ) -> tuple[tuple[int, ...], int]:
-    """The strides of the indices of a tensor with an index innermost, in rows that may be padded, and its values."""
+    """Return the strides of a tensor with an index innermost, in rows that may be padded, and the size of its array."""
     rest = tuple(index for index in element.indices if index != innermost)
     if innermost not in element.indices:
         return row_major(program, element), program.count(element.indices)
@@ -238,7 +241,7 @@ def strides_of(
 
 
 def row_major(program: Program, element: Element) -> tuple[int, ...]:
-    """The strides of the features of a row or matrix without gaps; 0 for the samples, whose stride is elsewhere."""
+    """Return the strides of a row or matrix without gaps; 0 for the samples, whose stride is known elsewhere."""
     strides: list[int] = []
     for k, index in enumerate(element.indices):
         inner = tuple(i for i in element.indices[k + 1 :] if i != SAMPLE)

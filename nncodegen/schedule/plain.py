@@ -1,11 +1,11 @@
-"""Plain loops for one sample, small instead of fast: what a microcontroller runs.
+"""Plain loops for one sample, small instead of fast: code for a microcontroller.
 
-There are no tiles, vectors or blocks here, and loops one behind the other, as in other plans, would keep too much in
-memory. So they stand within each other: a step joins the last loop over its first index that comes late enough for what
-it reads, and what is read in that loop alone is a local variable. A layer becomes one loop over its units, with the sum
-over its inputs inside of it, and only its outputs take memory. An index whose value an equation gives has no loop, but
-a test that there is such a value. Steps of a recurrence are in one loop over time (see ``schedule.joined``), and keep
-what a later iteration reads.
+This form has no tiles, vectors or blocks, and separate loops one after the other, as in other plans, would keep too
+much in memory. So loops are nested: a step joins the last loop over its first index that comes late enough for what it
+reads, and a value that is read in that loop alone is a local variable. A layer becomes one loop over its units, with
+the sum over its inputs inside of it, and only its outputs take memory. An index whose value an equation gives has no
+loop, but a test that it has such a value. Steps of a recurrence are in one loop over time (see ``schedule.joined``),
+and keep the values that a later iteration reads.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from nncodegen.schedule.verify import verify_trees
 class OneSample:
     """A program without samples, and its kernel.
 
-    In a place in memory, an index of loops around everything that reads a tensor has the stride 0: its next value takes
-    the place of the last.
+    In a place in memory, an index of loops around everything that reads a tensor has the stride 0: its next value
+    overwrites the last.
     """
 
     program: Program
@@ -47,31 +47,32 @@ class OneSample:
 
     @property
     def tree(self) -> Tree:
-        """What it does."""
+        """Return the loop tree."""
         return self.kernel.trees.tile
 
     @property
     def work(self) -> int:
-        """The length of its work memory."""
+        """Return the length of the work memory, in values."""
         return self.kernel.memory.arrays
 
 
 NOTHING: Mapping[str, Storage] = {}
 
 NAMES = {Place.OUTPUT: "predict", Place.LOCAL: "loss", Place.GRADIENT: "gradient"}
-"""What a kernel computes, by the place of its results."""
+"""The names of kernels by the place of their results."""
 
 Position = tuple[int, tuple[int, ...]]
-"""Where a result lies among all: its first value, and the stride of each of its indices but that of the samples."""
+"""The position of a result among all: its first value, and the stride of each of its indices but that of the
+samples."""
 
 
 def plan_outputs(program: Program) -> OneSample:
-    """The loops that compute the outputs of a simplified program, one behind the other."""
+    """Return the loops that compute the outputs of a simplified program, one after the other."""
     return _plan(_of_one(program), Place.OUTPUT, program.outputs)
 
 
 def plan_matrix(program: Program, positions: Sequence[Position], identities: Iterable[str], size: int) -> OneSample:
-    """The loops that compute the outputs of a simplified program, each at a position of its own among ``size`` values.
+    """Return the loops that compute the outputs of a simplified program, each at its position among ``size`` values.
 
     Identities are parameters of the program that are in no memory: 1 where their two indices are equal, else 0.
     """
@@ -80,7 +81,7 @@ def plan_matrix(program: Program, positions: Sequence[Position], identities: Ite
 
 
 def plan_loss(program: Program) -> OneSample:
-    """The loops that compute the loss of one sample, without its weight: a local variable."""
+    """Return the loops that compute the loss of one sample, without its weight, in a local variable."""
     one = _of_one(program)
     weight = {Element(one.weight.name): S.One}
     steps = tuple(replace(step, expression=step.expression.xreplace(weight)) for step in one.steps)
@@ -88,12 +89,12 @@ def plan_loss(program: Program) -> OneSample:
 
 
 def plan_gradient(program: Program) -> OneSample:
-    """The loops that compute the loss, times the weight of the sample, and add its derivatives to what is there."""
+    """Return the loops that compute the weighted loss of a sample, and add its derivatives to the gradient."""
     return _plan(_of_one(program), Place.GRADIENT, program.gradient)
 
 
 def _of_one(program: Program) -> Program:
-    """The program of one sample."""
+    """Return the program of one sample."""
     return without_samples(settled(program))
 
 
@@ -122,7 +123,7 @@ def _plan(
 
 
 def _numbered(step: Step, one: Program) -> Step:
-    """The step with numbers in the place of indices that have one value only, as that of a gate."""
+    """Return the step with numbers in place of the indices that have only one value, as that of a gate."""
     known = single_values(step, one) if step.operator == "sum" else {}
     others = (equation for equation in step.where if equation.left not in known)
     if not known or any(index in known for equation in others for index in equation.indices):
@@ -131,7 +132,7 @@ def _numbered(step: Step, one: Program) -> Step:
 
 
 def _in_parameters(steps: Iterable[Step], one: Program) -> Iterator[Step]:
-    """The steps, where what is a part of a parameter is read where it lies."""
+    """Yield the steps; where they read a part of a parameter, they read it directly from the parameter."""
     names, parts = {tensor.name for tensor in one.parameters}, dict[str, Step]()
     for step in steps:
         known = {}
@@ -148,7 +149,7 @@ def _in_parameters(steps: Iterable[Step], one: Program) -> Iterator[Step]:
 def _with_results(
     steps: list[Step], one: Program, place: Place, results: Sequence[Element], positions: Sequence[Position]
 ) -> tuple[list[Step], dict[str, Storage]]:
-    """The steps, and the places of their results, of which some are copies: what is also read, or needed twice."""
+    """Return the steps and the places of their results; a result that is also read, or needed twice, is a copy."""
     if place is Place.LOCAL:
         return steps, {}
     defined = {step.target: step for step in steps}
@@ -169,7 +170,7 @@ def _with_results(
 
 
 def _outside(one: Program) -> dict[str, Storage]:
-    """The places of what comes from outside."""
+    """Return the places of the caller's tensors."""
     storage = {one.weight.name: Storage(Place.WEIGHT)}
     noise = [source.tensor for source in one.noise]
     storage |= {t.name: Storage(Place.NOISE, number, _strides(t.shape)) for number, t in enumerate(noise)}
@@ -191,7 +192,7 @@ def _strides(shape: tuple[int | None, ...]) -> tuple[int, ...]:
 
 
 def _walk(node: Node, chain: tuple[Node, ...] = ()) -> Iterator[tuple[Step, tuple[Node, ...]]]:
-    """The steps in a node, each with the loops around it."""
+    """Yield the steps in a node, each with the loops around it."""
     for item in node.body:
         if isinstance(item, Node):
             yield from _walk(item, (*chain, item))
@@ -200,11 +201,11 @@ def _walk(node: Node, chain: tuple[Node, ...] = ()) -> Iterator[tuple[Step, tupl
 
 
 def _arrays(root: Node, one: Program, known: Mapping[str, Storage]) -> tuple[dict[str, Storage], int]:
-    """The places of all tensors that have none yet, and the length of work memory.
+    """Return the places of all tensors that have none yet, and the length of work memory.
 
-    A tensor that is read only inside of the loops in which it is computed is a local variable; any other has an array,
-    whose memory is free again behind the last of the outermost loops that reads it. Where a tensor is read in the next
-    iteration of the outermost loop, and behind its last one, but not elsewhere, there is an array for one iteration.
+    A tensor that is read only inside of the loops in which it is computed is a local variable. Any other tensor has an
+    array, whose memory is free again after the last of the outermost loops that reads it. If a tensor is read only in
+    the next iteration of the outermost loop and after its last iteration, there is an array for one iteration.
     """
     steps = [(n, *each) for n, item in enumerate(root.body) for each in _walk(Node(body=[item]))]
     targets = {step.target.tensor: step.target for _, step, _ in steps}
@@ -247,7 +248,7 @@ def _arrays(root: Node, one: Program, known: Mapping[str, Storage]) -> tuple[dic
 
 
 def _is_final(operand: Element, step: Step, around: Sequence[Node], one: Program) -> bool:
-    """Whether a step behind the outermost loop around an operand reads what the last iteration of that has left."""
+    """Return whether a step after the outermost loop around an operand reads the value of its last iteration."""
     loop = around[0]
     read = operand.indices[loop.tensors[operand.tensor].indices.index(loop.index)]
     numbers = [str(equal.offset) for equal in step.where if equal.left == read and not equal.terms]

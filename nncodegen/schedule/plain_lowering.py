@@ -40,7 +40,7 @@ Item = Node | Start | Compute | Finish
 
 @dataclass(frozen=True)
 class PlainLowering:
-    """Makes the tree of the loops of a program, given where its tensors lie."""
+    """Builds the tree of the loops of a program, given the places of its tensors."""
 
     program: Program
     storage: Mapping[str, Storage]
@@ -82,11 +82,11 @@ class PlainLowering:
         return Loop(node.index, sizes[node.index] or 1, body, way, backward=node.forward is False)
 
     def _neutral(self, step: Step) -> Expr:
-        """What a reduction starts from; the number of terms where the first of them is looked for."""
+        """Return the start value of a reduction; the number of terms for the reduction ``first``."""
         return neutral_of(step.operator or "sum", self._count(step))
 
     def _free(self, step: Step) -> dict[str, int]:
-        """The indices that number the terms of a reduction, with their sizes."""
+        """Return the indices that enumerate the terms of a reduction, with their sizes."""
         sizes = self.program.sizes
         return {index: sizes[index] or 1 for index in solve(step.where, step.over, sizes).free}
 
@@ -94,7 +94,7 @@ class PlainLowering:
         return prod(self._free(step).values())
 
     def _computed(self, step: Step) -> Statement:
-        """A step, or one term of its reduction."""
+        """Return the statement of a step, or of one term of its reduction."""
         target, place = step.target, self.storage[step.target.tensor].place
         value = self._recurred(step) if step.operator in RECURRENCES else Value((step.expression,))
         if step.operator == "first":
@@ -108,7 +108,7 @@ class PlainLowering:
         return Store(target, value, Combine.ADD if place is Place.GRADIENT else Combine.SET)
 
     def _recurred(self, step: Step) -> Value:
-        """What the iteration before has left; 0 in the first."""
+        """Return the value that a recurrence reads from the previous iteration; 0 in the first."""
         (index,), (held,) = step.over, step.operands
         if step.operator == "before":
             return Value((held.renamed({index: beside(index, -1)}),), where=(Later(index),))
@@ -117,7 +117,7 @@ class PlainLowering:
 
 
 def _steps(items: Iterable[Item]) -> Iterator[Step]:
-    """The steps in loops, in their order."""
+    """Yield the steps in loops, in their order."""
     for item in items:
         if isinstance(item, Node):
             yield from _steps(item.body)

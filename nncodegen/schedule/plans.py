@@ -1,4 +1,4 @@
-"""The plans of a program: what its axes do, and the rewrites that every kernel of a plan takes, in their order."""
+"""The plans of a program: the roles of its axes, and the ordered rewrites that every kernel of a plan takes."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Steps that depend on each other run for one value of their index after the other: what such a loop is around.
+"""Loops over time: steps that depend on each other run for one value of their index after the other.
 
-All steps of a group share one loop over its index, outside of which nothing of it runs. A recurrence is not computed:
-what it gives at t is what its operand had one time before, so that it lies in the same array one row further, behind a
-row of zeros. What nothing else reads needs no row for each time, and lies in one.
+All steps of a group share one loop over its index, and run only inside of it. A recurrence is not computed: its value
+at t is the value of its operand one time before, so it lies in the same array one row further, after a row of zeros. A
+tensor that nothing else reads needs no row for each time, and has a single row.
 
-What only a group reads is computed there as well: its values are near when they are used, and need no memory for all
-times. So are the products of inputs with weights.
+A step that only a group reads is computed in the group as well: its values are still in the cache when they are used,
+and need no memory for all times. This includes the products of inputs with weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nncodegen.schedule.tree import Group as Statements
 from nncodegen.schedule.walks import Site
 
 Fuse = Callable[[list[Step], str], Iterable[Compute]]
-"""How steps are fused that have a loop over an index around them, or none, which is \"\"."""
+"""The function that fuses steps inside a loop over an index; \"\" stands for no loop."""
 
 
 def in_groups(steps: Sequence[Step], program: Program, forms: dict[str, Form], fuse: Fuse) -> Tree:
@@ -47,7 +47,7 @@ def around_groups(items: Iterable[Step | Group], program: Program, fuse: Fuse, i
 
 
 def _in_time(group: Group, program: Program, fuse: Fuse, in_segments: bool) -> Statements:
-    """The steps of a group in a loop over time; in segments, the rows before come from the loop around."""
+    """Return the loop over time of a group; in segments, the rows before the first come from the loop over segments."""
     recurrences = tuple(step for step in group.steps if step.operator in RECURRENCES)
     rest = [step for step in group.steps if step not in recurrences]
     index, size = group.index, program.sizes[group.index] or 1
@@ -60,7 +60,7 @@ def _in_time(group: Group, program: Program, fuse: Fuse, in_segments: bool) -> S
 
 
 def with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[Step | Group]:
-    """Steps and groups, where each group begins with what only its steps read, and what has its index."""
+    """Yield steps and groups, where each group begins with the steps that only it reads and that have its index."""
     items = tuple(_with_results(items, forms))
     groups = [item for item in items if isinstance(item, Group)]
     homes: dict[str, set[int]] = {}  # the groups that read a tensor; -1 stands for steps outside
@@ -87,9 +87,9 @@ def with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[
 
 
 def _with_results(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[Step | Group]:
-    """Steps and groups, where each group ends with what makes one value of several that nothing else reads later.
+    """Yield steps and groups, where a group ends with a step that makes one value of several that no other step reads.
 
-    So there is one to keep for each time, as that of the derivative of an activation.
+    So each time keeps one value only, such as the derivative of an activation.
     """
     groups = {number: list(item.steps) for number, item in enumerate(items) if isinstance(item, Group)}
     homes = {step.target.tensor: number for number, steps in groups.items() for step in steps}
@@ -118,7 +118,7 @@ def _with_results(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iter
 
 
 def _may_join(step: Step, groups: Sequence[Group], forms: dict[str, Form], number: int) -> bool:
-    """Whether a step that only one group reads can be computed there."""
+    """Return whether a step that only one group reads can be computed in it."""
     if number < 0:
         return False
     index = groups[number].index
@@ -150,10 +150,10 @@ def in_one_row(sites: Sequence[Site], kept: Container[str]) -> frozenset[str]:
 
 
 def in_place(steps: Iterable[Step], times: Container[str] = ()) -> Iterator[Step]:
-    """The steps, where those that reduce nothing read a part of an array, as that of a gate, where it lies.
+    """Yield the steps, where those that reduce nothing read a part of an array, such as that of a gate, in place.
 
-    Such a part is ``z_0[n, t, j] = sum(g) z[n, t, g, j] where g = 0``, read as ``z[n, t, 0, j]``; but not one of the
-    indices ``times``, of which there is no array for all values.
+    Such a part is ``z_0[n, t, j] = sum(g) z[n, t, g, j] where g = 0``, read as ``z[n, t, 0, j]``. Parts along one of
+    the indices ``times`` stay, as no array has all values of these.
     """
     parts: dict[str, tuple[Element, Element]] = {}
     defined: set[str] = set()
@@ -177,9 +177,9 @@ def in_place(steps: Iterable[Step], times: Container[str] = ()) -> Iterator[Step
 
 
 def settled(program: Program) -> Program:
-    """The program, where recurrences that no other step waits for are windows of one value: ``u = t - 1``.
+    """Return the program, where recurrences that no other step waits for are windows of one value: ``u = t - 1``.
 
-    One that reads another gets a copy of it to read. Raises ModelError for recurrences that have no samples.
+    A recurrence that reads another one reads a copy of it instead. Raises ModelError for recurrences without samples.
     """
     if not any(step.operator in RECURRENCES for step in program.steps):
         return program
@@ -193,7 +193,7 @@ def settled(program: Program) -> Program:
 
 
 def _with_copies(group: Group, program: Program) -> Iterator[Step]:
-    """The steps of a group, in which no recurrence reads another."""
+    """Yield the steps of a group, where each recurrence that would read another one reads a copy of it."""
     recurrences = {step.target.tensor for step in group.steps if step.operator in RECURRENCES}
     copies: dict[Element, Step] = {}
     for step in group.steps:
@@ -208,7 +208,7 @@ def _with_copies(group: Group, program: Program) -> Iterator[Step]:
 
 
 def _moved(step: Step, program: Program) -> Step:
-    """A recurrence of what is known for all times, as a sum of the only term whose index is one less, or one more."""
+    """Return a recurrence over known values as a sum of one term, whose index is one less or one more."""
     (index,), read = step.over, step.expression
     assert isinstance(read, Element)
     other, move = f"{index}_", -1 if step.operator == "before" else 1

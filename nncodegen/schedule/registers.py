@@ -1,11 +1,11 @@
 """Training in registers: the update by one sample as statements without a loop.
 
 A formula, or a small network written out as one, that is trained on single samples is bound by latency: each update
-waits for the one before it. So the parameters stay in local variables, and nothing goes through memory on the way from
-one update to the next. The sums over the samples are the values of the one sample, whose weight is 1.
+waits for the one before it. So the parameters stay in local variables, and nothing goes through memory from one update
+to the next. The sums over the samples are the values of the one sample, whose weight is 1.
 
-All parameters may change at once, or one after the other, each by the gradient at the values
-that those before it have by then. For the latter, only what the last change has made out of date is computed again.
+All parameters may change at once, or one after the other, each by the gradient at the values that the earlier ones have
+by then. In the latter case, only values that the last change has made out of date are computed again.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from nncodegen.schedule.tree import Let, Load, Statement, Store, Tree, Value
 from nncodegen.schedule.walks import steps_in
 
 OPTION = ("option",)
-"""The index of what stands for a hyperparameter, so that a parameter may have its name."""
+"""The index of an element that stands for a hyperparameter, so that a parameter may have the same name."""
 
 OUTSIDE = ("next",)
-"""The index of what is left outside: outputs, and the next parameters."""
+"""The index of elements that leave the registers: outputs, and the next parameters."""
 
 SEQUENTIAL = 1000
-"""Statements up to which updates of one parameter after the other are written out, with a gradient for each of them."""
+"""Number of statements up to which updates of one parameter after the other are written out, with a gradient for
+each."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ class Registers:
     """The loss, the outputs and the next parameters of one sample, by an optimizer without a state.
 
     program     has no index but that of the samples
-    numbers     the place of each tensor outside, and its number there
+    numbers     the place of each outside tensor, and its number in this place
     together    all parameters at once; ``ready`` has the cycles until a value is known, counted from when the first
                 parameter is
-    sequential  one parameter after the other, in variables that are loaded ``before``; there is none where it would be
-                too many statements
+    sequential  one parameter after the other, in variables that are loaded ``before``; empty if it would have too many
+                statements
     """
 
     program: Program
@@ -65,7 +66,7 @@ class Registers:
     sequential: tuple[InTurn, ...] = ()
 
     def show(self) -> str:
-        """The statements, as text, with the cycles until each is ready."""
+        """Return the statements as text, with the cycles until each is ready."""
         lines = [f"single samples in registers, by {self.update.name}", f"  {UNROLLED.show()}"]
         for statement in self.together:
             known = f"  (ready after {self.ready[statement.target]})" if isinstance(statement, Let) else ""
@@ -79,7 +80,7 @@ class Registers:
 
 
 def in_registers(program: Program, kernel: Kernel) -> Registers:
-    """Return the statements of a program without an index but that of the samples, given its gradient's kernel."""
+    """Return the statements of a program whose only index is that of the samples, given the kernel of its gradient."""
     update = next(update for update in program.updates if not update.state)  # gradient descent
     parameters = tuple(Element(tensor.name) for tensor in program.parameters)
     steps, derivatives = _steps(program, kernel, parameters)
@@ -106,7 +107,7 @@ def in_registers(program: Program, kernel: Kernel) -> Registers:
 
 
 def _numbers(program: Program, update: Update, outputs: tuple[Element, ...]) -> dict[Element, tuple[Place, int]]:
-    """The places of all that comes from outside, and of what is left there, in the order in which it is read."""
+    """Return the places of all elements that are loaded from outside or stored outside, in the order of reading."""
     found = {Element(option.name, OPTION): (Place.OPTION, k) for k, option in enumerate(update.hyperparameters)}
     for place, tensors in (
         (Place.PARAMETER, program.parameters), (Place.INPUT, program.inputs), (Place.TARGET, program.targets),
@@ -121,14 +122,14 @@ def _output(number: int) -> Element:
 
 
 def _after(parameter: Element) -> Element:
-    """The next value of a parameter."""
+    """Return the element of the next value of a parameter."""
     return Element(parameter.tensor, OUTSIDE)
 
 
 def _loads(
     numbers: Mapping[Element, tuple[Place, int]], read: Container[Element], varies: bool = False
 ) -> tuple[Load, ...]:
-    """Local values of all parameters, which may vary, and of what else is read."""
+    """Return the loads of all parameters, which may vary, and of the other elements that are read."""
     found = []
     for element, (place, _) in numbers.items():
         if place is Place.PARAMETER:
@@ -141,7 +142,7 @@ def _loads(
 def _steps(
     program: Program, kernel: Kernel, parameters: tuple[Element, ...]
 ) -> tuple[tuple[Step, ...], tuple[Element, ...]]:
-    """The steps for one sample of weight 1, shortened, and the derivative by each parameter."""
+    """Return the simplified steps for one sample of weight 1, and the derivative by each parameter."""
     steps: list[Step] = []
     derivatives: dict[int, Element] = {}
     for step in (step for tree in kernel.trees.in_order for step in steps_in(tree)):
@@ -155,7 +156,7 @@ def _steps(
 
 
 def _next(update: Update, parameter: Element, derivative: Expr) -> Expr:
-    """The next value of a parameter, with its derivative written out."""
+    """Return the next value of a parameter, with its derivative written out."""
     places = {Element("parameter", (PARAMETER,)): parameter, Element("gradient", (PARAMETER,)): derivative}
     places |= {Element(option.name): Element(option.name, OPTION) for option in update.hyperparameters}
     return update.steps[0].expression.xreplace(places)
@@ -164,7 +165,7 @@ def _next(update: Update, parameter: Element, derivative: Expr) -> Expr:
 def _ready_times(
     steps: tuple[Step, ...], derivatives: tuple[Element, ...], parameters: tuple[Element, ...]
 ) -> dict[Element, int]:
-    """Cycles until each value is ready, where a parameter is ready when its derivative in the last update is."""
+    """Return the cycles until each value is ready; a parameter is ready when its derivative of the last update is."""
     known: dict[Element, int] = {}
     for _ in range(2):
         for step in steps:
@@ -177,7 +178,7 @@ def _ready_times(
 
 @dataclass(frozen=True)
 class _Update:
-    """One parameter of a sequential update: the statements before it, its next value, and when these are ready."""
+    """The update of one parameter in a sequence: the statements before it, its next value, and when these are ready."""
 
     parameter: Element
     steps: tuple[Step, ...]
@@ -186,7 +187,7 @@ class _Update:
 
 
 def _in_turn(updates: Sequence[_Update], outputs: Tree) -> Iterator[InTurn]:
-    """The trees of updates one after the other; the first of them leaves the outputs."""
+    """Yield the trees of updates one after the other; the first of them stores the outputs."""
     times = Counter(step.target for update in updates for step in update.steps)
     known: set[Element] = set()
     for number, update in enumerate(updates):
@@ -208,9 +209,9 @@ def _one_by_one(
     following: tuple[Expr, ...],
     firsts: tuple[Element, ...],
 ) -> list[_Update]:
-    """For each parameter, the statements that its derivative needs and that the changes before it made out of date.
+    """Return for each parameter the statements that its derivative needs and that earlier updates made out of date.
 
-    The first computes the loss and the outputs as well.
+    The first also computes the loss and the outputs.
     """
     updates = []
     known: dict[Element, int] = {}

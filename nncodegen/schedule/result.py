@@ -1,4 +1,4 @@
-"""What the stage ``schedule`` gives: the kernels of every plan, and what follows from them for a whole training."""
+"""The result of the stage ``schedule``: the kernels of every plan, and the data of a training that follow from them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from nncodegen.schedule.tree import Group
 from nncodegen.schedule.walks import steps_in, walk
 
 BATCH = 4096
-"""Samples up to which a batch counts as usual where it has statistics."""
+"""Number of samples up to which the size of a batch with statistics counts as usual."""
 
 MEMORY = 2**25
-"""Bytes up to which the arrays of its tiles are kept, in each thread."""
+"""Bytes up to which the arrays of the tiles of such a batch are kept, in each thread."""
 
 Range = tuple[int, int]
-"""The numbers of the first of some values, and of the first behind them."""
+"""A range of values: the number of the first, and of the first after the last."""
 
 
 @dataclass(frozen=True)
 class Descent:
-    """Plain gradient descent where the parameters are: its number among the updates, and the most samples of a batch.
+    """Plain gradient descent in place: the number of its update, and the largest number of samples of a batch.
 
-    The derivatives in the ranges ``elsewhere`` come from sums in other places, and are taken from the parameters after.
+    The derivatives in the ranges ``elsewhere`` come from sums in other places, and are subtracted from the parameters
+    afterwards.
     """
 
     update: int
@@ -44,9 +45,8 @@ class Descent:
 class Schedule:
     """A program and the kernels that compute its outputs, its loss, and its loss with the gradient.
 
-    Where these run in blocks, a single sample has kernels of its own. Where the program is small, there are statements
-    without a loop for training on single samples. Many models are trained side by side if the program is a formula, or
-    a small network.
+    Where these run in blocks, a single sample has separate kernels. A small program has statements without a loop for
+    training on single samples. Many models are trained side by side if the program is a formula or a small network.
     """
 
     program: Program
@@ -56,73 +56,73 @@ class Schedule:
     side_by_side: SideBySide | None = None
     single_sample: SingleSample | None = None
     companions: tuple[Schedule, ...] = ()
-    """Those of the companions of the program, each with a kernel by its name."""
+    """The schedules of the companions of the program, each with one named kernel."""
     fits: SideBySide | None = None
-    """The rows of many fits side by side."""
+    """The kernel of the rows of many fits side by side."""
     companion: Companion | None = None
-    """What it is the schedule of, if that is a companion."""
+    """The companion that this is the schedule of, if any."""
 
     @property
     def gradient(self) -> Kernel:
-        """The kernel of the loss and the gradient."""
+        """Return the kernel of the loss and the gradient."""
         return self.kernels[-1]
 
     @property
     def sharing(self) -> tuple[Kernel, ...]:
-        """All kernels that work in the same memory: those of tiles, and those of single samples."""
+        """Return all kernels that share work memory: those of tiles, and those of single samples."""
         single = self.single_sample
         others = (single.predict, single.gradient) if single else ()
         return (*self.kernels, *(kernel for kernel in others if kernel))
 
     @property
     def loops(self) -> int:
-        """How many nests of loops, and calls, the kernels have for a tile."""
+        """Return the number of nests of loops and calls that the kernels have for a tile."""
         groups = (each for kernel in self.kernels for each in walk(kernel.trees.tile) if isinstance(each, Group))
         return sum(1 for group in groups if group.steps)
 
     @property
     def many(self) -> bool:
-        """Whether many models are trained side by side."""
+        """Return whether many models are trained side by side."""
         return bool(self.side_by_side)
 
     @property
     def calls_blas(self) -> bool:
-        """Whether any product is left to BLAS."""
+        """Return whether any product is left to BLAS."""
         return any(Shape.BLAS in kernel.shapes for kernel in self.kernels)
 
     @property
     def tile(self) -> int:
-        """The samples of a tile."""
+        """Return the samples of a tile."""
         return self.layout.tile
 
     @property
     def blocks(self) -> bool:
-        """Whether any steps are computed in blocks or vectors, for which tiles are padded."""
+        """Return whether any steps are computed in blocks or vectors, for which tiles are padded."""
         return self.program.moves or any(kernel.shapes for kernel in self.kernels)
 
     def in_vectors(self, place: Place) -> bool:
-        """Whether vectors along the samples are read from rows of a place outside, which then must fill these."""
+        """Return whether vectors along the samples are read from rows of a place outside, which must then fill them."""
         return any(kernel.storage[name].place is place for kernel in self.kernels for name in kernel.along)
 
     @property
     def flushes_subnormals(self) -> bool:
-        """Whether subnormal numbers are next to nothing: no logarithm or root is taken of what depends on samples."""
+        """Return whether subnormal numbers count as zero: no logarithm or root depends on samples."""
         expressions = [step.expression for step in self.program.steps if SAMPLE in step.indices]
         powers = (power for expression in expressions for power in expression.atoms(Pow))
         return not any(expression.has(log) for expression in expressions) and all(p.exp.is_Integer for p in powers)
 
     @property
     def penalized(self) -> tuple[Range, ...]:
-        """The ranges of the parameters for which there are penalties."""
+        """Return the ranges of the parameters that have penalties."""
         return self._ranges(lambda tensor: tensor.penalized and tensor.trained)
 
     @property
     def frozen(self) -> tuple[Range, ...]:
-        """The ranges of the parameters that keep their values."""
+        """Return the ranges of the parameters that keep their values."""
         return self._ranges(lambda tensor: not tensor.trained)
 
     def _ranges(self, wanted: Callable[[Tensor], bool]) -> tuple[Range, ...]:
-        """The ranges of some parameters; neighbours are one range."""
+        """Return the ranges of some parameters; neighbours are one range."""
         ranges: list[Range] = []
         for tensor, start in self._with_starts:
             if wanted(tensor) and ranges and ranges[-1][1] == start:
@@ -133,41 +133,41 @@ class Schedule:
 
     @property
     def transposed(self) -> tuple[tuple[int, int, int], ...]:
-        """The matrices of parameters that lie transposed in a training: where they begin, their rows and columns."""
+        """Return the begin, rows and columns of each matrix of parameters that lies transposed in a training."""
         matrices = ((tensor, start) for tensor, start in self._with_starts if tensor.name in self.layout.transposed)
         return tuple((start, tensor.shape[0] or 1, tensor.shape[1] or 1) for tensor, start in matrices)
 
     @property
     def ranges(self) -> dict[str, tuple[tuple[float, ...], ...]]:
-        """Those of all kinds."""
+        """Return the ranges of all kinds, by the names of their constants."""
         return {"PENALIZED": self.penalized, "FROZEN": self.frozen, "FOLLOWING": self.following}
 
     @property
     def in_phases(self) -> dict[str, int]:
-        """How often a gradient works through all samples, and how many tiles are kept, where that is more than once."""
+        """Return the number of phases and of kept tiles, if a gradient goes through all samples more than once."""
         return {"PHASES": self.gradient.trees.phases, "KEPT": self.kept} if self.gradient.trees.phases > 1 else {}
 
     @property
     def kept(self) -> int:
-        """Of how many tiles the arrays are kept from one phase to the next: of those of usual batches."""
+        """Return for how many tiles the arrays are kept from one phase to the next: enough for usual batches."""
         bytes_of_a_tile = bytes_of(max(kernel.memory.arrays for kernel in self.sharing), self.program)
         return max(1, min(BATCH // self.tile, MEMORY // max(1, bytes_of_a_tile)))
 
     @property
     def following(self) -> tuple[tuple[int, int, float], ...]:
-        """The ranges of the parameters that follow statistics of the batches, each with its momentum."""
+        """Return the ranges of the parameters that follow statistics of the batches, each with its momentum."""
         known = ((tensor, start) for tensor, start in self._with_starts if tensor.momentum is not None)
         return tuple((start, start + tensor.size, tensor.momentum or 0.0) for tensor, start in known)
 
     @property
     def _with_starts(self) -> tuple[tuple[Tensor, int], ...]:
-        """The parameters, and where each begins."""
+        """Return the parameters, each with the number of its first value."""
         starts = accumulate((tensor.size for tensor in self.program.parameters), initial=0)
         return tuple(zip(self.program.parameters, starts, strict=False))
 
     @property
     def descent(self) -> Descent | None:
-        """How parameters change where they are; none if no optimizer or no kernel does that."""
+        """Return how parameters are updated in place; None if no optimizer or no kernel does that."""
         number = next((k for k, update in enumerate(self.program.updates) if update.is_plain_descent), None)
         single = self.single_sample is not None and self.single_sample.gradient is not None
         if number is None or not (self.gradient.descends or single):
@@ -178,7 +178,7 @@ class Schedule:
         return Descent(number, self.tile if self.gradient.descends else 1, ranges)
 
     def show(self) -> str:
-        """The choices, the loops of every kernel, and what lives outside of local variables, as text."""
+        """Return the choices, the loops of every kernel, and the tensors that are not local variables, as text."""
         notes = {"single samples in registers": bool(self.unrolled), "many models in the lanes of vectors": self.many}
         small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
         others = [plan.show() for plan in (self.single_sample, self.unrolled, self.side_by_side, self.fits) if plan]
@@ -188,7 +188,7 @@ class Schedule:
         return "\n".join([*own, *derived])
 
     def _show_training(self) -> str:
-        """What holds in all of a training, as text."""
+        """Return the facts about a whole training, as text."""
         flushed = "count as zero" if self.flushes_subnormals else "keep their values"
         lines = [f"subnormal numbers {flushed} in a training"]
         if self.in_phases:

@@ -1,17 +1,17 @@
-"""Segments of time: gradients of long sequences that keep the states of the first step of each segment alone.
+"""Segments of time: gradients of long sequences that keep only the states before the first step of each segment.
 
-A loop over time keeps what the way back reads of every step. With a ``segment_length``, time is cut into segments of so
-many steps (the last may be shorter), and the memory for one of them is enough:
+A loop over time keeps all values that the way back reads of every step. With a ``segment_length``, time is cut into
+segments of this number of steps (the last may be shorter), and the memory for one of them is enough:
 
-    forwards    a loop over segments: the states before each are kept, everything else is of one segment
-    backwards   a loop over segments, from the last (of a layer that goes backwards, from the first): from the states
-                that were kept, its steps are computed again, then the way back goes through them
+    forwards    a loop over segments: the states before each are kept, all other values are of one segment
+    backwards   a loop over segments, from the last (of a layer that goes backwards, from the first): from the kept
+                states, its steps are computed again, then the way back goes through them
 
-Such a loop over segments is a *sweep*. All that has the same time shares one, if it runs in the same direction, so that
-the layers of a stack need no outputs of all steps; sums over time are added segment by segment. What is computed again
-is a step with another name: ``h1 again``. Kept for all steps is what something reads otherwise than step by step (as a
-convolution), what one sweep leaves to another in the same part of the way (as two directions do), and what metrics
-compare.
+Such a loop over segments is a *sweep*. All steps of the same time share one, if they run in the same direction, so that
+the layers of a stack need no outputs of all steps; sums over time are added segment by segment. A step that is computed
+again has another name: ``h1 again``. A tensor is kept for all steps if something reads it other than step by step (as a
+convolution does), if one sweep reads it from another in the same part of the way (as two directions do), or if metrics
+compare it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LAST_ROW = f"({END} - {BEGIN} - 1)"
 """The last row of the current segment, in an array that has the steps of one segment."""
 
 PLAIN, FLOATING = -1, -2
-"""The places of what is in no sweep, and of what is computed in every sweep that reads it."""
+"""The places of an item in no sweep, and of an item that is computed in every sweep that reads it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Segmented:
     """The tree of a tile, its steps, and the states that are kept for a later sweep.
 
     ``rows`` have one row for each segment. ``whole`` are the tensors computed in sweeps that are kept for all steps;
-    other arrays have those of one segment.
+    other arrays have the steps of one segment.
     """
 
     tree: Tree = ()
@@ -62,7 +62,7 @@ class _Sweep:
 
 
 def choose_segments(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
-    """The layout with the length of segments, {"segment_length": steps}; by default, there are none.
+    """Return the layout with the length of segments, {"segment_length": steps}; by default, there are no segments.
 
     Raises ModelError for an invalid length, and for a program that has no use for it.
     """
@@ -98,7 +98,7 @@ def in_segments(
     forwards: Iterable[Step],
     whole: Collection[str],
 ) -> Segmented:
-    """Return the tree of steps, in sweeps; ``forms`` gets those of steps that are computed again.
+    """Return the tree of steps, in sweeps; the forms of steps that are computed again are added to ``forms``.
 
     ``forwards`` are the steps that are not of the way back, ``whole`` the tensors that are kept for all steps.
     """
@@ -106,7 +106,7 @@ def in_segments(
 
 
 class _Plan:
-    """Which items are in which sweep, and what is kept for all steps."""
+    """The assignment of items to sweeps, and the tensors that are kept for all steps."""
 
     def __init__(
         self,
@@ -132,13 +132,13 @@ class _Plan:
         self._place: list[int] = []
         self._after: list[int] = []
         while not self._assigned():
-            pass  # it knows more of what is kept for all steps now
+            pass  # each round finds further tensors that are kept for all steps
         self._members = [self._members_of(number) for number in range(len(self._sweeps))]
 
-    # What may run in segments.
+    # The items that may run in segments.
 
     def _time_of(self, item: Step | Group) -> str:
-        """The index in whose segments an item may run; an empty text if it may not."""
+        """Return the index in whose segments an item may run; an empty text if it may not."""
         if isinstance(item, Group):
             inside = all(s.operator in RECURRENCES or self._fits(s, item.index) for s in item.steps)
             alone = all(self._times(s) == (item.index,) and item.index in s.target.indices for s in item.steps)
@@ -150,7 +150,7 @@ class _Plan:
         return tuple(index for index in self._indices if index in step.indices)
 
     def _fits(self, step: Step, t: str) -> bool:
-        """Whether a step may be computed for some values of an index, or its terms be added segment by segment."""
+        """Return whether a step may be computed for some values of an index, or its terms added segment by segment."""
         shape, moving = self._forms[step.target.tensor].shape, [e for e in step.where if t in e.indices]
         if shape not in (Shape.LOOPS, Shape.PLACES, Shape.MATRIX_BY_ROW):
             return False
@@ -159,31 +159,31 @@ class _Plan:
             return sampled and not (step.over and moving)
         if SAMPLE in step.over:
             return step.operator == "sum" and not moving
-        # a largest value is compared with its terms, which might be others in the last digit where computed again
+        # a largest value is compared with its terms, whose last digit might differ if they were computed again
         picked = all(each.left == t and not each.terms for each in moving)
         return shape is Shape.LOOPS and step.operator == "sum" and picked and sampled
 
     def _operands(self, number: int) -> list[Element]:
-        """What an item reads of other items."""
+        """Return the elements that an item reads of other items."""
         read = (operand for step in steps_of(self._items[number]) for operand in step.operands)
         return list(dict.fromkeys(e for e in read if self._home.get(e.tensor, number) != number))
 
     def _in_step(self, element: Element, t: str) -> bool:
-        """Whether what is read has this time, and is read at the same."""
+        """Return whether an element has this time, and is read at the same time."""
         target = self._target[element.tensor]
         return bool(t) and t in target.indices and element.indices[target.indices.index(t)] == t
 
     def _keep(self, names: Iterable[str]) -> None:
-        """Tensors are kept for all steps; a recurrence and what it reads are in one array."""
+        """Keep tensors for all steps; a recurrence and its operand are kept together, as they share an array."""
         names = {*names}
         self._whole |= names
         for name, read in self._recurrences.items():
             self._whole |= {name, read} if name in names or read in names else set()
 
-    # Which sweep.
+    # The assignment of sweeps.
 
     def _assigned(self) -> bool:
-        """Puts all items into sweeps; False where that shows what else is kept for all steps."""
+        """Put all items into sweeps; return False if that shows that further tensors are kept for all steps."""
         self._sweeps, self._place, self._after = [], [], []
         reached: list[set[bool]] = []
         known = len(self._whole), self._time.count("")
@@ -197,14 +197,14 @@ class _Plan:
         return known == (len(self._whole), self._time.count(""))
 
     def _read_otherwise(self, number: int) -> None:
-        """Keeps what an item reads at another time, or without being in a sweep itself."""
+        """Keep the tensors that an item reads at another time, or without being in a sweep itself."""
         t = self._time[number]
         for element in self._operands(number):
             if self._time[self._home[element.tensor]] and not self._in_step(element, t):
                 self._keep([element.tensor])
 
     def _bound(self, number: int, reached: Sequence[set[bool]]) -> tuple[int, set[bool]]:
-        """The first sweep in which an item may be, and the kinds of sweeps that it needs something of."""
+        """Return the first sweep in which an item may be, and the kinds of sweeps from which it needs values."""
         bound, kinds, t = 0, set[bool](), self._time[number]
         for element in self._operands(number):
             home = self._home[element.tensor]
@@ -221,7 +221,7 @@ class _Plan:
         return bound, kinds
 
     def _place_of(self, number: int, bound: int, kinds: set[bool]) -> int:
-        """The sweep of an item, or where else it is."""
+        """Return the number of the sweep of an item, or PLAIN or FLOATING; a new sweep is added if needed."""
         item, t, returns = self._items[number], self._time[number], self._returns[number]
         if not t:
             return PLAIN
@@ -251,7 +251,7 @@ class _Plan:
         return place
 
     def _members_of(self, place: int) -> list[int]:
-        """The items of a sweep: its own, and what they need that is not kept."""
+        """Return the items of a sweep: its own, and the items that they need and whose results are not kept."""
         sweep = self._sweeps[place]
         members, waiting = {*sweep.own}, [*sweep.own]
         while waiting:
@@ -285,7 +285,7 @@ class _Plan:
         return Segmented(tuple(tree), tuple(steps), tuple(kept), tuple(rows), frozenset(whole))
 
     def _loop(self, place: int, moves: _Moves, tree: Tree) -> Statements:
-        """The loop of a sweep."""
+        """Return the loop of a sweep."""
         sweep = self._sweeps[place]
         size, forward = self._program.sizes[sweep.index] or 1, sweep.forward is not False
         count = -(-size // self._length)
@@ -296,19 +296,19 @@ class _Plan:
         return Statements((*moves.before, loop), title=title)
 
     def _comes(self, number: int) -> int | None:
-        """The sweep before which an item comes that is in none; sums of gradients come last."""
+        """Return the sweep before which an item outside of sweeps comes, else None; sums of gradients come last."""
         if self._place[number] != PLAIN:
             return None
         last = any(SAMPLE in step.over for step in steps_of(self._items[number])) and self._returns[number]
         return len(self._sweeps) if last else self._after[number]
 
     def _is_kept(self, name: str, place: int) -> bool:
-        """Whether the rows that a recurrence of a sweep has before each segment are kept for a later sweep."""
+        """Return whether the rows of a recurrence before each segment of a sweep are kept for another sweep."""
         again = (members for k, members in enumerate(self._members) if k != place)
         return name in self._recurrences and any(self._home[name] in members for members in again)
 
     def _sweep(self, place: int) -> tuple[list[Step | Group], _Moves, frozenset[str]]:
-        """The items of a sweep, without what it does not need, the moves of rows, and what is kept for all steps."""
+        """Return the items that a sweep needs, the moves of rows, and the tensors kept for all steps."""
         sweep, members = self._sweeps[place], self._members[place]
         steps = [step for number in members for step in steps_of(self._items[number])]
         wanted = {step.target.tensor for step in self._results(place)}
@@ -328,12 +328,12 @@ class _Plan:
         return items, moves, frozenset(e.tensor for e in self._kept_for_all(names, sweep.index))
 
     def _kept_for_all(self, names: Iterable[str], t: str) -> Iterator[Element]:
-        """Those of some tensors that are kept for all steps."""
+        """Yield the elements out of some tensors that are kept for all steps."""
         targets = (self._target[name] for name in names)
         yield from (target for target in targets if target.tensor in self._whole and t in target.indices)
 
     def _results(self, place: int) -> Iterator[Step]:
-        """The steps of a sweep that something else needs."""
+        """Yield the steps of a sweep whose results are needed outside of it."""
         for number in self._sweeps[place].own:
             for step in steps_of(self._items[number]):
                 name, lasts = step.target.tensor, self._sweeps[place].index not in step.target.indices
@@ -341,7 +341,7 @@ class _Plan:
                     yield step
 
     def _renamed(self, place: int) -> dict[str, str]:
-        """New names for what is computed in a sweep before as well."""
+        """Return new names for the tensors that an earlier sweep computes as well."""
         names = {}
         for number in self._members[place]:
             times = sum(number in members for members in self._members[:place])
@@ -351,7 +351,7 @@ class _Plan:
         return names
 
     def _with_names(self, step: Step, names: dict[str, str], number: int) -> Step:
-        """A step of an item with new names; what is kept for all steps is read where that is, but by its own group."""
+        """Return a step of an item with new names; tensors of other items that are kept for all steps keep theirs."""
         read = (e for e in step.operands if e.tensor not in self._whole or self._home.get(e.tensor) == number)
         known = {e: Element(names[e.tensor], e.indices) for e in read if e.tensor in names}
         target = Element(names.get(step.target.tensor, step.target.tensor), step.target.indices)
@@ -359,7 +359,7 @@ class _Plan:
         return replace(step.xreplace(known), target=target)
 
     def _move(self, step: Step, old: Step, forward: bool, place: int, moves: _Moves) -> None:
-        """Adds the rows that a recurrence has at the begin of its segments."""
+        """Add the moves for the rows that a recurrence has at the begin of its segments."""
         own, name = self._home[old.target.tensor] in self._sweeps[place].own, old.target.tensor
         t = self._sweeps[place].index
         kept = Element(free(f"{self._recurrences[name]} kept", self._program), step.target.indices)
@@ -372,10 +372,10 @@ class _Plan:
 
 
 class _Moves:
-    """Rows that are moved: where a loop over segments begins, at the begin of a segment, at its end.
+    """Moves of rows: before a loop over segments, at the begin of a segment, and at its end.
 
-    A row has what a recurrence gives at the first step of a segment, in its direction. In arrays of one segment, steps
-    are counted from its begin.
+    A row has the values of a recurrence at the first step of a segment, in its direction. In arrays of one segment,
+    steps are counted from its begin.
     """
 
     def __init__(self, length: int, size: int) -> None:
@@ -383,10 +383,13 @@ class _Moves:
         self._last = size - (size - 1) // length * length
         self.before, self.begin, self.end = list[Move](), list[Move](), list[Move]()
         self.kept: list[Element] = []
-        """What has a row for each segment."""
+        """The elements with a row for each segment."""
 
     def carry(self, step: Step, t: str, forward: bool, whole: bool) -> None:
-        """At first 0; then what the segment before has left, which is there already in an array of all steps."""
+        """Add moves to the first row: 0 at first, then the last row of the previous segment.
+
+        An array of all steps has the latter in place already.
+        """
         u, v = step.target, step.operands[0]
         first = 0 if forward else (self._size if whole else self._last) - 1
         self.before.append(Move.of(u, str(first), None, "", t))
@@ -395,14 +398,14 @@ class _Moves:
             self.end.append(Move.of(u, next_, v, left, t))
 
     def keep(self, step: Step, kept: Element, t: str, forward: bool, whole: bool) -> None:
-        """Keeps the row of each segment."""
+        """Add the move that keeps the row of each segment."""
         in_all = BEGIN if forward else f"({END} - 1)"
         row = in_all if whole else _first_row(forward)
         self.begin.append(Move.of(kept, SEGMENTS, step.target, row, t))
         self.kept.append(kept)
 
     def restore(self, step: Step, kept: Element, t: str, forward: bool) -> None:
-        """The row that was kept, for steps that are computed again."""
+        """Add the move that restores a kept row, for steps that are computed again."""
         self.begin.append(Move.of(step.target, _first_row(forward), kept, SEGMENTS, t))
         self.kept.append(kept)
 

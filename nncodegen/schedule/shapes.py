@@ -1,4 +1,4 @@
-"""How steps are computed: in loops, or by a function of the runtime."""
+"""The shapes in which steps are computed: loops, or functions of the runtime."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nncodegen.ir import Element, Step
 
 
 class Shape(Enum):
-    """How steps are computed."""
+    """The shape in which steps are computed: loops, or a function of the runtime."""
 
     LOOPS = "loops"
     PACK = "a copy in padded rows"
@@ -26,7 +26,7 @@ class Shape(Enum):
 
 
 class Filling(Enum):
-    """What pads an array behind its samples, or behind the values of a row, to whole vectors."""
+    """The padding of an array to whole vectors, after its samples or after the values of a row."""
 
     ZERO_ENDS = "zeros at the end of the rows of"
     ZERO_SAMPLES = "zeros behind the samples of"

@@ -1,4 +1,4 @@
-"""Kernels beside those of a tile: for models side by side, and for single samples."""
+"""Kernels other than those of a tile: for models side by side, and for single samples."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class SideBySide:
 
     @property
     def models(self) -> int:
-        """The models of a group."""
+        """Return the number of models of a group."""
         return self.layout.padding
 
     @property
     def samples(self) -> int:
-        """The samples of each model in a tile."""
+        """Return the number of samples of each model in a tile."""
         return self.layout.tile
 
     def show(self) -> str:
-        """The loops, as text: each has one over the models innermost."""
+        """Return the loops as text; each has one over the models innermost."""
         samples = f"{self.samples} samples of each in a tile" if self.samples > 1 else "one sample of each"
         head = f"{self.models} models side by side, {samples}\n"
         return "\n".join([head, self.kernel.show()])
@@ -46,7 +46,7 @@ class SingleSample:
     samples: int
 
     def show(self) -> str:
-        """The loops, as text."""
+        """Return the loops, as text."""
         kernels = [self.predict, *([self.gradient] if self.gradient else [])]
         head = f"sample by sample, gradients in batches of up to {self.samples}\n"
         return "\n".join([head, *(kernel.show() for kernel in kernels)])

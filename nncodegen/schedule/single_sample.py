@@ -30,16 +30,16 @@ from nncodegen.schedule.tree import Compute, Trees
 from nncodegen.schedule.walks import Site
 
 SAMPLES = 4
-"""The largest batch whose gradient is faster sample by sample, where a tile has samples innermost. Where it has
-features innermost, two samples are faster together."""
+"""The largest batch whose gradient is faster sample by sample, if a tile has samples innermost. If it has features
+innermost, two samples are already faster together."""
 
 STATEMENTS = 300
-"""Steps of a gradient up to which there is one for single samples: with thirty layers or more, which are rarely trained
-in this way, compilers would take half as long again."""
+"""Number of steps of a gradient up to which single samples have one: with thirty layers or more, which are rarely
+trained in this way, compilers would take half as long again."""
 
 
 def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel, ...]) -> SingleSample | None:
-    """The kernels of one sample, given those of a tile; none where these are plain loops over samples."""
+    """Return the kernels of one sample, given those of a tile; None if these are plain loops over samples."""
     if not any(kernel.shapes for kernel in kernels):
         return None
     if program.batch:
@@ -51,13 +51,13 @@ def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel
 
 
 def without_batch(program: Program) -> Program:
-    """The program at rest: statistics of a batch are none of a single sample."""
+    """Return the program outside of training: a single sample has no statistics of a batch."""
     results = (*program.outputs, program.loss)
     return replace(program, steps=needed(program.steps, results), gradient=(), batch=None, present=None)
 
 
 def without_samples(program: Program) -> Program:
-    """The program of one sample, in which nothing has the index of the samples."""
+    """Return the program of one sample, in which no tensor has the index of the samples."""
     return replace(
         program,
         inputs=tuple(map(_of_one_sample, program.inputs)),
@@ -78,7 +78,7 @@ def _without_sample(element: Element) -> Element:
 
 
 def _without_sum(step: Step) -> Step:
-    """The step of one sample: a sum over the samples becomes its only term."""
+    """Return the step of one sample: a sum over the samples becomes its only term."""
     expression = step.expression.xreplace({operand: _without_sample(operand) for operand in step.operands})
     over = tuple(index for index in step.over if index != SAMPLE)
     where = tuple(one if one.data is None else replace(one, left=_without_sample(one.data)) for one in step.where)
@@ -86,7 +86,7 @@ def _without_sum(step: Step) -> Step:
 
 
 def with_outputs(one: Program, storage: dict[str, Storage]) -> tuple[list[Step], tuple[Element, ...]]:
-    """The steps that predict, with the outputs in columns, whose places are added to the storage; and these outputs."""
+    """Return the steps that predict, and the outputs in columns, whose places are added to the storage."""
     steps, results = copied(one.outputs, one.outputs, "output column {}", list(without_noise(one)), one)
     column = 0
     for element in results:
@@ -105,7 +105,10 @@ def _predict(one: Program, layout: Layout) -> Kernel:
 
 
 def _gradient(one: Program, layout: Layout, of_tile: Kernel) -> Kernel | None:
-    """None where the gradient is long, or reads parameters that it may change, or the loss is a sum over a matrix."""
+    """Return the kernel of the gradient.
+
+    Return None if it is long, if it reads parameters that it may change, or if the loss is a sum over a matrix.
+    """
     defined = {step.target: step for step in one.steps}
     outputs = one.outputs if of_tile.outputs else ()
     steps, outputs = copied(outputs, [e for e in outputs if e not in defined], "measured {}", list(one.steps), one)
@@ -138,7 +141,7 @@ def _gradient(one: Program, layout: Layout, of_tile: Kernel) -> Kernel | None:
 def copied(
     elements: Sequence[Element], which: Container[Element], name: str, steps: list[Step], one: Program
 ) -> tuple[list[Step], tuple[Element, ...]]:
-    """Steps, with copies of some elements behind them, and the elements, or their copies."""
+    """Return the steps with copies of some elements appended, and the elements, replaced by their copies."""
     results = list(elements)
     for number, element in enumerate(elements):
         if element in which:
@@ -148,7 +151,7 @@ def copied(
 
 
 def _places_of_gradient(ends: Sequence[Element], one: Program, layout: Layout) -> dict[str, Storage]:
-    """The places of the derivatives, in the order of the parameters, as these lie."""
+    """Return the places of the derivatives, in the order of the parameters and with their strides."""
     offsets = accumulate((parameter.size for parameter in one.parameters), initial=0)
     return {
         end.tensor: Storage(Place.GRADIENT, offset, transposed_strides(element.tensor, parameter, layout))
@@ -157,7 +160,7 @@ def _places_of_gradient(ends: Sequence[Element], one: Program, layout: Layout) -
 
 
 def _split(steps: Iterable[Step], one: Program) -> Iterator[Step]:
-    """The steps, where what is summed up, or the largest of it looked for, has a step of its own if it is computed."""
+    """Yield the steps; the computed terms of a sum or maximum get a separate step."""
     for step in in_parts(steps, one):
         if len(step.over) != 1 or step.target.indices or isinstance(step.expression, Element):
             yield step
@@ -168,9 +171,9 @@ def _split(steps: Iterable[Step], one: Program) -> Iterator[Step]:
 
 
 def _with_copies(steps: Iterable[Step], one: Program, ends: Container[Element]) -> list[Step]:
-    """The steps, behind copies of what they read of rows from outside, and of random numbers, which are drawn once.
+    """Return the steps after copies of rows from outside that they read, and of random numbers, which are drawn once.
 
-    Products, and what comes last, read inputs and targets where they are.
+    Products, and the steps that define ``ends``, read inputs and targets in place.
     """
     noise = {source.tensor.name for source in one.noise}
     rows = {tensor.name for tensor in (*one.inputs, *one.targets)}
@@ -188,12 +191,12 @@ def _with_copies(steps: Iterable[Step], one: Program, ends: Container[Element]) 
 
 
 def is_product(step: Step) -> bool:
-    """Whether a step is the product of a matrix and a vector."""
+    """Return whether a step is the product of a matrix and a vector."""
     return sorted(len(factor.indices) for factor in factors_of(step)) == [1, 2]
 
 
 def _fused(steps: Iterable[Step], one: Program, storage: dict[str, Storage]) -> Iterator[Compute]:
-    """The loops of steps: one for each product, copy from outside or result; other steps share loops."""
+    """Yield the loops of steps: one for each product, copy from outside or result; other steps share loops."""
     steps = list(steps)
     forms = {step.target.tensor: _form(step, storage) for step in steps}
     outside = {name for name, known in storage.items() if known.place is not Place.PARAMETER}
@@ -202,7 +205,7 @@ def _fused(steps: Iterable[Step], one: Program, storage: dict[str, Storage]) -> 
 
 
 def _form(step: Step, storage: dict[str, Storage]) -> Form:
-    """How a step is computed; along its vectors runs the index whose values lie side by side."""
+    """Return the form of a step; along its vectors runs the index whose values are contiguous."""
     indices = step.target.indices
     if is_product(step):
         return Form(Shape.CONTRACT, indices[0])
@@ -214,7 +217,7 @@ def _form(step: Step, storage: dict[str, Storage]) -> Form:
 def _places(
     one: Program, layout: Layout, tree: Sequence[Compute], storage: dict[str, Storage], kept: Container[str]
 ) -> tuple[dict[str, Storage], int]:
-    """The places of all tensors, with rows padded to whole vectors, and the length of work memory."""
+    """Return the places of all tensors, with rows padded to whole vectors, and the length of work memory."""
     storage, sites = dict(storage), [*map(Site, tree)]
     arrays = Arrays(sites, range(len(sites)), kept, layout.padding)
     readers: dict[str, set[int]] = {}

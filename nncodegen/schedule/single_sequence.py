@@ -1,13 +1,14 @@
 """Predictions of a single sequence, whose vectors run along the units of a layer.
 
-In a tile, a single sample of a recurrence leaves the vectors nearly empty. Here the program is without the index of the
-samples (see ``single_sample``), and the steps of a group share a loop over time, as they do in a tile (see
-``recurrences``). A product of weights with a state is that of a matrix and a vector: the gates and their units are the
-rows of one matrix, whose values lie side by side, as do the results. A sum of few terms, as over the features of a
-scalar series, is written out in the loops over units that use it. Everything else is a loop.
+In a tile, a single sample of a recurrence leaves the vectors nearly empty. Here the program has no index of the samples
+(see ``single_sample``), and the steps of a group share a loop over time, as they do in a tile (see ``recurrences``). A
+product of weights with a state is that of a matrix and a vector: the gates and their units are the rows of one matrix,
+whose values lie side by side, as do the results. A sum of few terms, as over the features of a scalar series, is
+written out in the loops over units that use it. Every other step is a loop.
 
 Where windows are summed up with weights, as in a convolution, there is no such kernel: its vectors would have to run
-along positions, and all arrays to have these side by side, unlike inputs, whose channels usually are.
+along positions, which would then have to be contiguous in all arrays. In inputs, channels usually are contiguous
+instead.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from nncodegen.schedule.tree import Compute, Trees
 
 
 def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | None:
-    """The kernel that predicts one sample of a program with recurrences; none where windows have weights."""
+    """Return the kernel that predicts one sample of a program with recurrences; None if windows have weights."""
     if not any(step.operator in RECURRENCES for step in program.steps):
         return None
     one = without_samples(without_batch(program) if program.batch else program)
@@ -62,7 +63,7 @@ def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | N
 def _tree(
     steps: list[Step], one: Program, layout: Layout, forms: dict[str, Form], storage: dict[str, Storage]
 ) -> Segmented:
-    """The tree, in segments of time if there are any; what ``storage`` has lies outside, where all steps are."""
+    """Return the tree, in segments of time if there are any; tensors in ``storage`` lie outside, with all steps."""
 
     def fused(own: list[Step], index: str) -> Iterator[Compute]:
         return fuse(own, one, forms, (), (), index)
@@ -73,16 +74,16 @@ def _tree(
 
 
 def _with_strides(storage: dict[str, Storage], one: Program) -> dict[str, Storage]:
-    """The places of what comes from outside, whose rows follow each other."""
+    """Return the places of the caller's tensors, whose rows follow one another."""
     shapes = {tensor.name: [size or 1 for size in tensor.shape] for tensor in one.declared}
     strides = {name: tuple(prod(shape[k + 1 :]) for k in range(len(shape))) for name, shape in shapes.items()}
     return {name: replace(known, strides=strides[name]) for name, known in storage.items()}
 
 
 def _written_out(step: Step, one: Program, times: Container[str]) -> Step:
-    """The step with numbers in the place of indices that have one value, and with all terms of a short sum.
+    """Return the step with numbers instead of indices that have one value, and with all terms of a short sum.
 
-    Those of ``times`` stay, as there is no array for all values of them.
+    Indices in ``times`` stay, as no array has all values of them.
     """
     known = {index: value for index, value in single_values(step, one).items() if index not in times}
     step = numbered(step, known) if known else step
@@ -92,19 +93,19 @@ def _written_out(step: Step, one: Program, times: Container[str]) -> Step:
 
 
 def _is_window(step: Step) -> bool:
-    """Whether a step sums up products whose indices move against each other."""
+    """Return whether a step sums products whose indices move against each other."""
     return step.operator == "sum" and bool(step.where) and len(step.expression.atoms(Element)) > 1
 
 
 def _form(step: Step, repeated: Container[str]) -> Form:
-    """How a step is computed; along its vectors runs the last index of its target, or the one that is summed up."""
+    """Return the form of a step; along its vectors runs the last index of its target, or the summed index."""
     if _is_product(step, repeated):
         return Form(Shape.MATRIX_BY_ROW, step.over[0])
     return Form(Shape.LOOPS, step.target.indices[-1] if step.target.indices and not step.over else SAMPLE)
 
 
 def _is_product(step: Step, repeated: Container[str]) -> bool:
-    """Whether a step multiplies a matrix with vectors: both factors end with what is summed up.
+    """Return whether a step multiplies a matrix with vectors: both factors end with the summed index.
 
     The result ends with the rows of the matrix, none of which is a time.
     """

@@ -1,4 +1,4 @@
-"""The statements of loops: one for each value that is written out, with all terms of reductions over few values."""
+"""The statements of loops: one for each written-out value, with all terms of reductions over few values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Definition:
 
 
 def numbered(step: Step, numbers: Mapping[str, int]) -> Step:
-    """A step for certain values of some of its indices."""
+    """Return a step for certain values of some of its indices."""
 
     def at(element: Element) -> Element:
         return Element(element.tensor, [str(numbers.get(index, index)) for index in element.indices])
@@ -40,13 +40,13 @@ def numbered(step: Step, numbers: Mapping[str, int]) -> Step:
 
 
 def single_values(step: Step, program: Program) -> dict[str, int]:
-    """The reduced indices to which an equation gives one value, as that of a gate, and these values."""
+    """Return the reduced indices to which an equation gives one value, such as that of a gate, and these values."""
     given = (equation for equation in step.where if equation.left in step.over and not equation.terms)
     return {str(each.left): each.offset for each in given if each.offset in range(program.sizes[str(each.left)] or 0)}
 
 
 def written_out(step: Step, few: Container[str], program: Program) -> Iterator[Step]:
-    """A step for each value of those of its indices that are short."""
+    """Yield a step for each value of the short indices of a step."""
     short = [index for index in step.target.indices if index in few]
     if not short:
         yield step
@@ -56,7 +56,7 @@ def written_out(step: Step, few: Container[str], program: Program) -> Iterator[S
 
 
 def terms(step: Step, program: Program) -> list[Step]:
-    """A step for each term of a reduction over few values; the step itself if it has none."""
+    """Return a step for each term of a reduction over few values; the step itself if it reduces none."""
     if not step.over or SAMPLE in step.over:
         return [step]
     numbers = product(*(range(program.sizes[index] or 1) for index in step.over))
@@ -74,10 +74,10 @@ def statements(
 
 
 def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Storage]) -> tuple[Definition, ...]:
-    """Statements for steps that share a loop.
+    """Return statements for steps that share a loop.
 
-    A sum of products to which one step adds something, as a bias, and which no other reads, has none: that step begins
-    with what it adds, and each product is added as it is computed.
+    A sum of products needs no statement if a single step reads it and only adds something to it, such as a bias. That
+    step then starts with what it adds, and each product is added to it as it is computed.
     """
     own = [s for s in steps if SAMPLE in s.target.indices and storage[s.target.tensor].place is Place.LOCAL]
     zeros = {step.target: S.Zero for step in own if step.expression == 0}  # no other loop reads them
@@ -105,6 +105,6 @@ def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Stor
 
 
 def _statement(step: Step, terms: Sequence[Step]) -> Definition:
-    conditions = () if step.over else step.where  # what is reduced has them around its loops
+    conditions = () if step.over else step.where  # a reduction has its conditions around its loops
     value = Value(tuple(term.expression for term in terms), step.operator, conditions)
     return Definition(step.target, value, SAMPLE in step.over)

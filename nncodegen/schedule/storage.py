@@ -1,4 +1,4 @@
-"""Where tensors live: the kinds of places, and what is known of each tensor."""
+"""Storage of tensors: the kinds of places, and the offset and strides of each tensor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nncodegen.ir import Element, Step
 
 
 class Place(Enum):
-    """Where a tensor lives."""
+    """The kinds of places in which a tensor is stored."""
 
     PARAMETER = "parameters"
     INPUT = "inputs"
@@ -31,10 +31,10 @@ class Place(Enum):
 
 @dataclass(frozen=True)
 class Storage:
-    """The place of a tensor, the number of its first value (its first column) there, and a stride for each index.
+    """The place of a tensor, the number of its first value (its first column) in it, and a stride for each index.
 
-    An array that also has the values of a recurrence begins with them; ``shift`` is where its own values begin. In one
-    that has the values of one segment at a time, the index ``within`` is counted from the begin of that.
+    An array that also has the values of a recurrence begins with them; ``shift`` is where its own values begin. In an
+    array that has the values of one segment at a time, the index ``within`` is counted from the begin of the segment.
     """
 
     place: Place
@@ -46,16 +46,16 @@ class Storage:
 
 @dataclass(frozen=True)
 class Memory:
-    """How much memory a kernel takes, in values, and what lies where for a reason of its own.
+    """The memory that a kernel takes, in numbers of values, and the tensors in special places.
 
     arrays          work memory of a tile
-    sums            over samples
+    sums            sums over samples
     gradient_sums   up to the last of the sums that blocks compute with columns along the vectors: they lie in the
-                    gradient, or behind it
+                    gradient, or after it
     lane_sums       other sums that blocks compute, with a partial sum in every lane; they lie before all other sums
-    in_place        the gradient sums that lie where the gradient has them; the others lie behind all of it
-    outputs         values among which outputs lie, if there are more than outputs
-    crossing        the arrays that only later parts of the loops read that compute them: of use where loops are cut
+    in_place        the gradient sums that lie in their places of the gradient; the others lie after all of it
+    outputs         number of values among which outputs lie, if this is more than the outputs
+    crossing        the arrays that only later parts of the same loops read: they are needed only where loops are cut
     """
 
     arrays: int = 0
@@ -67,5 +67,5 @@ class Memory:
     crossing: frozenset[str] = frozenset()
 
     def has_copied(self, step: Step) -> bool:
-        """Return whether a step copies a sum to the gradient that lies there already."""
+        """Return whether a step copies a sum to the gradient that already lies in its place."""
         return isinstance(step.expression, Element) and step.expression.tensor in self.in_place

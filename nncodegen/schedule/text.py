@@ -101,7 +101,7 @@ def _head(statement: Statement) -> str:
 
 
 def _combined(statement: Store | Accumulate) -> str:
-    """How a value is combined with what is there."""
+    """Return the operator that combines a value with the stored one, as text."""
     return f"{statement.operator}=" if statement.combine is Combine.CHOOSE else statement.combine.value
 
 

@@ -1,14 +1,14 @@
-"""Which weights lie transposed while they are trained.
+"""Choice of the weights that lie transposed while they are trained.
 
-The caller has the weights of a layer as ``W[j, i]``, with the inputs i side by side. Where features run innermost, the
-product ``s[n, j] = sum(i) W[j, i]*x[n, i]`` reads them with the units j side by side, from a copy that is made for
-every batch. Their gradient ``d_W[j, i] = sum(n) d[n, j]*x[n, i]`` can be computed in either order, but with i side by
-side it reads vectors of x, which may lie across two cache lines in the array of the caller, and are copied first then.
-So a training transposes the weights when it begins, updates them in that order, and transposes them back when it ends.
+The caller stores the weights of a layer as ``W[j, i]``, with the inputs i contiguous. Where features run innermost, the
+product ``s[n, j] = sum(i) W[j, i]*x[n, i]`` reads them with the units j contiguous, from a copy that is made for every
+batch. Their gradient ``d_W[j, i] = sum(n) d[n, j]*x[n, i]`` can be computed in either order. But with i contiguous it
+reads vectors of x, which may lie across two cache lines in the array of the caller, and are copied first then. So a
+training transposes the weights when it begins, updates them in that order, and transposes them back when it ends.
 
-It pays where no other product reads the weights in the order of the caller, as the gradient by the inputs of a layer
-does: so for first layers, whose inputs need no gradient. And it pays where the weights stay in the first-level cache:
-from slower caches, x is read faster in rows than in columns.
+This pays if no other product reads the weights in the order of the caller, as the gradient by the inputs of a layer
+does: so for first layers, whose inputs need no gradient. And it pays if the weights stay in the first-level cache: from
+slower caches, x is read faster in rows than in columns.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from nncodegen.schedule.layout import CACHE, Layout, bytes_of, is_product, names
 
 
 def choose_transposed(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
-    """A layout with the parameters that lie transposed in a training, and their gradients.
+    """Return a layout with the parameters, and their gradients, that lie transposed in a training.
 
-    ``choices`` overrides it: {"transposed": True or False, for all that can, or a list of parameters}.
-    Raises ModelError for invalid choices.
+    ``choices`` overrides it: {"transposed": True or False, for all that can, or a list of parameters}. Raises
+    ModelError for invalid choices.
     """
     matrices = [(p, g) for p, g in zip(program.parameters, program.gradient, strict=False) if len(p.shape) == 2]
     able = {p.name: (step, g) for p, g in matrices if (step := _forward(p, g, program, layout))}
@@ -38,9 +38,9 @@ def choose_transposed(program: Program, layout: Layout, choices: Mapping[str, ob
 
 
 def _forward(parameter: Tensor, gradient: Element, program: Program, layout: Layout) -> Step | None:
-    """The only step that reads a matrix of parameters: the product of a layer whose units lie in whole vectors.
+    """Return the only step that reads a matrix of parameters: the product of a layer whose units fill whole vectors.
 
-    None if there are others, or no blocks compute it and the gradient.
+    Return None if other steps read it, or if its product or its gradient is not computed in blocks.
     """
     readers = [s for s in program.steps if parameter.name in {operand.tensor for operand in s.operands}]
     slope = [s for s in program.steps if s.target == gradient and is_product(s) and s.target.tensor not in layout.blas]
@@ -52,13 +52,13 @@ def _forward(parameter: Tensor, gradient: Element, program: Program, layout: Lay
 
 
 def _pays(step: Step, program: Program, layout: Layout) -> bool:
-    """Whether the weights of a product stay in the first-level cache, in blocks of several vectors."""
+    """Return whether the weights of a product stay in the first-level cache, in blocks of several vectors."""
     _, size = _units(step, program)
     return bytes_of(weights_of(step, program), program) < CACHE and size > layout.padding
 
 
 def _units(step: Step, program: Program) -> tuple[str, int]:
-    """The index of the units that a product computes, and how many they are."""
+    """Return the index of the units that a product computes, and their number."""
     (units,) = (index for index in step.target.indices if index != SAMPLE)
     return units, program.sizes[units] or 1
 

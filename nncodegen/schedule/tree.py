@@ -1,10 +1,10 @@
-"""The loop tree: what a kernel does, statement by statement. Certificates carry it out, and ``emit`` prints it.
+"""The loop tree: the statements of a kernel. Certificates carry it out, and ``emit`` prints it.
 
     tree      = statement...
-    statement = Group(title, steps, body)             statements that belong together, and what they are
+    statement = Group(title, steps, body)             statements of the same steps, or under a title
               | Loop(index, begin, end, role, body)   for each value of an index; all lanes, or all samples, at once
-              | Solve(solution, end, body)            where there is such a value of an index that an equation gives
-              | If(condition, body, otherwise)        what is known only when the kernel runs
+              | Solve(solution, end, body)            runs if the index that an equation gives has a value
+              | If(condition, body, otherwise)        a condition that is known only when the kernel runs
               | Limits(length, size, count)           where a segment begins and ends
               | Gather(solution, size)                the value of an index, read from an array
               | Load(element)                         an input or target becomes a local value
@@ -13,18 +13,18 @@
               | Accumulate(target, value, combine)    adds to such a variable, or takes the larger of both
               | Store(target, value, combine)         a value goes to its place in memory
               | First(target, value, numbers)         the number of the first term that is not 0
-              | Cut(kept, read)                       where the target wants it so, the loops end here and begin again
+              | Cut(kept, read)                       if the target asks for it, the loops end here and begin again
               | Move(target, source, rest)            a row of an array becomes that of another one, or 0
-              | Carry(step)                           what a loop in order hands on lies in the array that it reads
+              | Carry(step)                           a recurrence in a loop in order shares the array that it reads
               | Call(shape, steps, ...)               a function of the runtime: a product, a copy, a sum
               | Fill(filling, target, ...)            a call that pads an array
               | Compute(steps, ...)                   steps whose loops or calls are not written out yet
 
-Schedules begin with trees of ``Compute`` and the loops around (see ``loops``); rewrites make the others of them, and
-leave no ``Compute``. ``text`` tells a tree, ``verify`` checks it.
+Schedules begin with trees of ``Compute`` and the loops around them (see ``loops``). Rewrites replace them by the other
+statements, and leave no ``Compute``. ``text`` shows a tree as text, ``verify`` checks it.
 
-An element is read from its local value, where there is one in the loops around, and otherwise from its place in memory,
-which the kernel knows. An index stands for its current value, or is a number.
+An element is read from its local value, if the loops around have one, and otherwise from its place in memory, which the
+kernel knows. An index stands for its current value, or is a number.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from nncodegen.schedule.shapes import Filling, Shape, matrix_and_row
 from nncodegen.schedule.windows import Window
 
 SHORT = 16
-"""Iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
+"""Number of iterations up to which GCC unrolls a loop before it looks for vectors, unless it is told not to."""
 
 
 class Way(Enum):
-    """How the iterations of a loop follow each other."""
+    """The order in which the iterations of a loop run."""
 
     IN_ORDER = "one after the other"
     IN_TURN = "in any order"
@@ -57,7 +57,7 @@ class Way(Enum):
 
 
 class Combine(Enum):
-    """What a value that is stored has to do with what was there."""
+    """How a stored value is combined with the previous one in its place."""
 
     SET = "="
     ADD = "+="
@@ -68,7 +68,7 @@ class Combine(Enum):
 
 @dataclass(frozen=True)
 class Exists:
-    """That an index has one of its values, of which there are so many."""
+    """The test that an index has one of its values 0, ..., size - 1."""
 
     index: str
     size: int
@@ -79,7 +79,7 @@ class Exists:
 
 @dataclass(frozen=True)
 class Later:
-    """That an index is not at its first value."""
+    """The test that an index is not at its first value."""
 
     index: str
 
@@ -89,7 +89,7 @@ class Later:
 
 @dataclass(frozen=True)
 class Begins:
-    """That a loop over segments is at its first one, which has this number."""
+    """The test that a loop over segments is at its first one, which has this number."""
 
     number: int
 
@@ -98,11 +98,11 @@ class Begins:
 
 
 Test = Exists | Later | Equation
-"""What holds for some values of indices."""
+"""A condition on the values of indices."""
 
 
 class When(Enum):
-    """What is known only when a kernel runs, and decides which of two statements run."""
+    """A condition that is known only when a kernel runs, and selects which of two statements run."""
 
     LOSS = "where the loss is wanted"
     FEW = "for few samples"
@@ -113,7 +113,7 @@ class When(Enum):
 
 
 class Asked(Enum):
-    """What a caller decides, besides what ``When`` has."""
+    """A choice of the caller that ``When`` does not have."""
 
     NEW = "where nothing is added to"
     DESCENT = "where parameters change at once"
@@ -121,9 +121,9 @@ class Asked(Enum):
 
 @dataclass(frozen=True)
 class Value:
-    """A value: its only term, or what an operator makes of several: their sum, or the largest of them.
+    """A value: its only term, or several terms combined by an operator: their sum, or the largest of them.
 
-    Where one of some conditions does not hold, it is ``otherwise``.
+    If one of the conditions ``where`` does not hold, the value is ``otherwise``.
     """
 
     terms: tuple[Expr, ...]
@@ -140,7 +140,7 @@ class Value:
 
     @cached_property
     def operands(self) -> tuple[Element, ...]:
-        """The elements that terms and conditions read, in the order of their text."""
+        """Return the elements that terms and conditions read, in the order of their text."""
         read = {element for term in self.terms for element in term.atoms(Element)}
         tests = (test.data for test in self.where if isinstance(test, Equation))
         return tuple(sorted(read | {element for element in tests if element is not None}, key=str))
@@ -154,9 +154,9 @@ class Group:
     steps: tuple[Step, ...] = ()
     title: str = ""
     plain: bool = False
-    """Whether its statements tell what its steps are, since these have no indices there."""
+    """Whether its statements show its steps, since these have no indices."""
     twice: bool = False
-    """Whether it is compiled twice: for calls where the loss is wanted, and for others."""
+    """Whether it is compiled twice: for calls that ask for the loss, and for others."""
 
 
 @dataclass(frozen=True)
@@ -176,13 +176,13 @@ class Loop:
 
     @property
     def short(self) -> bool:
-        """Whether it has so few iterations that compilers would unroll it."""
+        """Return whether the loop has so few iterations that compilers would unroll it."""
         return isinstance(self.end, int) and self.end <= SHORT
 
 
 @dataclass(frozen=True)
 class Solve:
-    """What happens where an index that an equation gives has a value: below ``end``, or within a segment."""
+    """Statements that run if an index that an equation gives has a value: below ``end``, or within a segment."""
 
     solution: Solution
     end: Extent
@@ -191,7 +191,7 @@ class Solve:
 
 @dataclass(frozen=True)
 class If:
-    """What happens where something holds, and what happens elsewhere."""
+    """Statements that run if a condition holds, and statements that run otherwise."""
 
     condition: When | Begins | Asked | Test
     body: Tree
@@ -200,9 +200,9 @@ class If:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where the current one of ``count`` segments of an index begins and ends: of ``length`` steps, the last of fewer.
+    """The begin and end of the current one of ``count`` segments of an index: of ``length`` steps, the last of fewer.
 
-    All of them have ``size`` steps.
+    All segments together have ``size`` steps.
     """
 
     index: str
@@ -213,7 +213,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Gather:
-    """The value of an index, read from an array; where it is none of ``size`` values, terms do not exist."""
+    """The value of an index, read from an array; terms do not exist if it is none of ``size`` values."""
 
     solution: Solution
     size: int
@@ -221,7 +221,7 @@ class Gather:
 
 @dataclass(frozen=True)
 class Load:
-    """An element of the caller's arrays becomes a local value, which may get another one later (``varies``)."""
+    """An element of the caller's arrays that becomes a local value; ``varies``: the local value may change later."""
 
     element: Element
     varies: bool = False
@@ -229,7 +229,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Let:
-    """A local value: one that gets another value later (``varies``), or has had one before (``again``)."""
+    """A local value; ``varies``: it gets another value later; ``again``: it has had one before."""
 
     target: Element
     value: Value
@@ -239,7 +239,7 @@ class Let:
 
 @dataclass(frozen=True)
 class Variable:
-    """A local variable in which a sum, or another reduction, is computed, and what it starts from."""
+    """A local variable in which a sum, or another reduction, is computed, and its start value."""
 
     target: Element
     start: Expr = S.Zero
@@ -247,7 +247,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Accumulate:
-    """Adds to a local variable, or has it be the one of both that an operator chooses, such as the larger."""
+    """Adds to a local variable, or replaces it by the one of both that an operator chooses, such as the larger."""
 
     target: Element
     value: Value
@@ -257,7 +257,7 @@ class Accumulate:
 
 @dataclass(frozen=True)
 class Store:
-    """A value goes to its place in memory, or is combined with what is there, of which an operator may choose one."""
+    """A value that is stored in memory, or combined with the stored one; an operator may choose one of both."""
 
     target: Element
     value: Value
@@ -267,9 +267,9 @@ class Store:
 
 @dataclass(frozen=True)
 class First:
-    """The number of a term, if it is the first that is not 0; ``numbers`` says what each index counts for.
+    """The number of a term, if it is the first that is not 0; ``numbers`` has the weight of each index in this number.
 
-    What is there at first is the number of all terms, ``count``: in memory, or in a local variable.
+    The start value, in memory or in a local variable, is the number of all terms, ``count``.
     """
 
     target: Element
@@ -281,9 +281,9 @@ class First:
 
 @dataclass(frozen=True)
 class Cut:
-    """Where the target wants it so, the loops of a group end here, after ``kept`` is stored, and begin again.
+    """A place where the loops of a group may end, after ``kept`` is stored, and begin again, if the target asks for it.
 
-    What is computed behind the cut reads ``read`` from memory then.
+    Statements after the cut then read ``read`` from memory.
     """
 
     kept: tuple[Element, ...]
@@ -300,7 +300,7 @@ class Move:
 
     @classmethod
     def of(cls, target: Element, at: str, source: Element | None, row: str, t: str) -> Move:
-        """A move between the rows that two arrays have at values of the index t: ``at`` of the target, ``row``."""
+        """Return a move between rows: from the value ``row`` of index t in the source to ``at`` in the target."""
 
         def first(element: Element, value: str) -> Element:
             return Element(element.tensor, [value if index == t else "0" for index in element.indices])
@@ -314,18 +314,18 @@ class Move:
 
 @dataclass(frozen=True)
 class Carry:
-    """What a recurrence gives is what its operand had one time before: it lies in the same array, one row further."""
+    """A recurrence whose value is that of its operand one time before: it lies in the same array, one row further."""
 
     step: Step
 
 
 class _WithEnds:
-    """Knows where the loop over each index ends."""
+    """A statement that knows where the loop over each index ends."""
 
     ends: tuple[tuple[str, Extent], ...]
 
     def end(self, index: str) -> Extent:
-        """Return where an index ends."""
+        """Return the end of the loop over an index."""
         return dict(self.ends)[index]
 
 
@@ -333,7 +333,7 @@ class _WithEnds:
 class Call(_WithEnds):
     """A function of the runtime that computes steps at once.
 
-    ``ends`` has the end of each index, ``innermost`` runs along the vectors. A row of the result may leave its last
+    ``ends`` has the end of each index; ``innermost`` runs along the vectors. A row of the result may leave its last
     vector incomplete (``ragged``). A ``window`` runs by lists of places.
     """
 
@@ -357,12 +357,12 @@ class Fill(_WithEnds):
 
 @dataclass(frozen=True)
 class Compute(_WithEnds):
-    """Steps that are computed together: by one nest of loops, or by a call, as their shape says.
+    """Steps that are computed together: by one nest of loops, or by a call, according to their shape.
 
     The loops go over ``outer``, then ``reduced``, then (``samples``) over a tile; ``innermost`` is the index that runs
-    innermost, along the vectors. The indices ``unrolled`` have so few values that each has statements of its own in the
-    loop over the others. ``cuts`` are the tensors of each part, one after the other, where the target decides whether
-    the parts share their loops. ``ends`` says where the loop over each index ends, when that is known.
+    innermost, along the vectors. Each value of the indices ``unrolled`` has separate statements in the loop over the
+    others, as these indices have few values. ``cuts`` are the tensors of each part, one after the other, if the target
+    decides whether the parts share their loops. ``ends`` says where the loop over each index ends, once that is known.
     """
 
     steps: tuple[Step, ...]
@@ -377,19 +377,19 @@ class Compute(_WithEnds):
 
     @property
     def parts(self) -> tuple[tuple[Step, ...], ...]:
-        """The steps of each part, or all of them in one."""
+        """Return the steps of each part; a single part if the loops are not cut."""
         parts = (tuple(step for step in self.steps if step.target.tensor in names) for names in self.cuts)
         return tuple(part for part in parts if part) or (self.steps,)
 
     @property
     def loops(self) -> tuple[str, ...]:
-        """All indices, from the outermost loop to the innermost."""
+        """Return all indices, from the outermost loop to the innermost."""
         indices = (*self.outer, *self.reduced, *([SAMPLE] if self.samples else []))
         return (*(i for i in indices if i != self.innermost), *(i for i in indices if i == self.innermost))
 
     @property
     def around(self) -> tuple[str, ...]:
-        """The indices of loops around a call: those of the rows that a matrix is multiplied with, one after another."""
+        """Return the indices of loops around a call: those of the rows with which a matrix is multiplied one by one."""
         if self.shape is not Shape.MATRIX_BY_ROW:
             return ()
         matrix, _ = matrix_and_row(self.steps[0])
@@ -397,12 +397,12 @@ class Compute(_WithEnds):
 
     @property
     def sums(self) -> tuple[Step, ...]:
-        """The steps that sum over the samples."""
+        """Return the steps that sum over the samples."""
         return tuple(step for step in self.steps if SAMPLE in step.over)
 
     @property
     def read(self) -> frozenset[Element]:
-        """What the steps read."""
+        """Return the elements that the steps read."""
         return frozenset(operand for step in self.steps for operand in step.operands)
 
 
@@ -415,12 +415,12 @@ Tree = tuple[Statement, ...]
 
 @dataclass(frozen=True)
 class Trees:
-    """What the functions of a kernel do.
+    """The loop trees of the functions of a kernel.
 
     before     for each phase, what tiles need that depends on parameters, and on the finished sums of earlier phases
-    parts      the functions for a tile, each with the number of its phase; all others have one
-    measured   what only metrics need, behind the last part
-    after      what is computed from finished sums
+    parts      the functions for a tile, each with the number of its phase; other functions have one tree
+    measured   values that only metrics need, after the last part
+    after      values computed from finished sums
     """
 
     before: tuple[Tree, ...] = ()
@@ -430,27 +430,27 @@ class Trees:
 
     @property
     def tile(self) -> Tree:
-        """All parts, one behind the other."""
+        """Return all parts, one after the other."""
         return tuple(statement for _, tree in self.parts for statement in tree)
 
     @property
     def in_turn(self) -> tuple[Tree, ...]:
-        """All trees, but the metrics behind everything else."""
+        """Return all trees, with the metrics after everything else."""
         return (*self.before, self.tile, self.after, self.measured)
 
     @property
     def in_order(self) -> tuple[Tree, ...]:
-        """All trees, in the order in which they run."""
+        """Return all trees, in the order in which they run."""
         return (*self.before, self.tile, self.measured, self.after)
 
     @property
     def phases(self) -> int:
-        """How often a kernel works through all samples."""
+        """Return how often a kernel goes through all samples."""
         return 1 + max(phase for phase, _ in self.parts)
 
     @property
     def functions(self) -> tuple[tuple[str, Tree], ...]:
-        """What each function does, with a title, in the order in which they run."""
+        """Return the tree of each function, with a title, in the order in which they run."""
         phases = len(self.before or ((),))
         found: list[tuple[str, Tree]] = []
         for phase, before in enumerate(self.before or ((),)):
@@ -462,27 +462,27 @@ class Trees:
         return tuple((title, tree) for title, tree in found if tree)
 
     def of_tile(self, change: Callable[[Tree], Tree]) -> Trees:
-        """Return trees with what a function makes of each part of a tile."""
+        """Return trees in which a function has changed each part of a tile."""
         return replace(self, parts=tuple((phase, change(tree)) for phase, tree in self.parts))
 
     def each(self, change: Callable[[Tree], Tree]) -> Trees:
-        """Return trees with what a function makes of each."""
+        """Return trees in which a function has changed each tree."""
         before = tuple(map(change, self.before))
         return replace(self.of_tile(change), before=before, measured=change(self.measured), after=change(self.after))
 
 
 def numbers_of(sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    """Return what each index counts for in the number of a term, given the sizes of all that number it."""
+    """Return the weight of each index in the number of a term, given the sizes of all indices that enumerate it."""
     return tuple((index, prod([*sizes.values()][k:])) for k, index in enumerate(sizes, 1))
 
 
 def combine_of(operator: str) -> Combine:
-    """Return how the terms of a reduction are combined, one by one."""
+    """Return the operation that combines the terms of a reduction one by one."""
     return Combine.CHOOSE if REDUCTIONS[operator].chooses else Combine.ADD
 
 
 def neutral_of(operator: str, count: int) -> Expr:
-    """Return what a reduction starts from; for the number of a term, how many there are."""
+    """Return the start value of a reduction; for the number of a term, the number of all terms."""
     if REDUCTIONS[operator].join is None:
         return Integer(count)
     return sympify(REDUCTIONS[operator].neutral) if REDUCTIONS[operator].neutral else S.Zero

@@ -1,8 +1,8 @@
-"""Small programs with every value in a variable of its own: a formula, or a network written out as one.
+"""Small programs with every value in a separate variable: a formula, or a network written out as one.
 
 Single samples are trained in registers (see ``registers``), and many models of a formula at once in the lanes of
-vectors (see ``formulas``). Batches of a network are left to its blocks, whose vectors are filled by samples, and
-many models of it to loops over its units (see ``layers``).
+vectors (see ``formulas``). Batches of a network are left to its blocks, whose vectors are filled by samples, and many
+models of it to loops over its units (see ``layers``).
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from nncodegen.schedule.side_by_side import SideBySide
 from nncodegen.schedule.walks import steps_in
 
 STATEMENTS = 400
-"""Statements of a gradient up to which it is written for registers: beyond, they do not hold it."""
+"""Number of statements of a gradient up to which it is written for registers: beyond, it does not fit into them."""
 
 PARAMETERS = 64
-"""Parameters of a network up to which it is written out: beyond, the units of its layers fill vectors better."""
+"""Number of parameters of a network up to which it is written out: beyond, the units of its layers fill vectors
+better."""
 
 
 def choose_unrolled(program: Program, layout: Layout, gradient: Kernel) -> tuple[Registers | None, SideBySide | None]:
-    """The scalar form of a program, given the kernel of its gradient; none if it is too long, or of no use."""
+    """Return the scalar forms of a program, given the kernel of its gradient; None if too long, or of no use."""
     formula = not program.layered
     if not program.parameters:
-        return None, None  # there are no updates
+        return None, None  # nothing is updated
     if not all(REDUCTIONS[step.operator or "sum"].written for step in program.steps if step.operator in REDUCTIONS):
         return None, None  # a reduction has no form of a few terms
     if not formula:
@@ -50,7 +51,7 @@ def choose_unrolled(program: Program, layout: Layout, gradient: Kernel) -> tuple
 
 
 def written_out(program: Program) -> Program:
-    """The program with a scalar for each value of its tensors, which may still have the index of the samples."""
+    """Return the program with a scalar for each value of its tensors, which may still have the index of the samples."""
     return replace(
         program,
         inputs=tuple(_tensors(program.inputs)),
@@ -67,7 +68,7 @@ def _name(tensor: str, numbers: Iterable[object]) -> str:
 
 
 def _tensors(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The declaration of each value, in the order of rows."""
+    """Yield the declaration of each value, in row-major order."""
     for tensor in tensors:
         sizes = [size for size in tensor.shape if size is not None]
         for numbers in product(*map(range, sizes)):
@@ -75,26 +76,26 @@ def _tensors(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 def _elements(elements: Iterable[Element], program: Program) -> Iterator[Element]:
-    """Each value of some tensors, in the order of rows."""
+    """Yield each value of some tensors, in row-major order."""
     for element in elements:
         yield from (_at(element, numbers) for numbers in _numbers(element.indices, program))
 
 
 def _numbers(indices: Iterable[str], program: Program) -> Iterator[dict[str, int]]:
-    """The values of all indices but the samples, in the order of rows."""
+    """Yield the values of all indices but the samples, in row-major order."""
     features = [index for index in indices if index != SAMPLE]
     for numbers in product(*(range(program.sizes[index] or 1) for index in features)):
         yield dict(zip(features, numbers, strict=True))
 
 
 def _at(element: Element, numbers: dict[str, int]) -> Element:
-    """The scalar for certain values of the indices of an element."""
+    """Return the scalar for certain values of the indices of an element."""
     name = _name(element.tensor, (numbers[index] for index in element.indices if index != SAMPLE))
     return Element(name, [SAMPLE] if SAMPLE in element.indices else [])
 
 
 def _parts(step: Step, program: Program) -> Iterator[Step]:
-    """A step for each value of its target; what it reduces is written out, but for a sum over samples."""
+    """Yield a step for each value of a target; its reductions are written out, except a sum over samples."""
     over = tuple(index for index in step.over if index == SAMPLE)
     for numbers in _numbers(step.target.indices, program):
         terms = []

@@ -1,11 +1,11 @@
-"""Predictions in whole vectors of samples only, so that the bits of one do not depend on the samples beside it.
+"""Predictions in whole vectors of samples only, so that the bits of one do not depend on the neighbouring samples.
 
-Compilers make two versions of a loop over samples: one for whole vectors, and one for the samples that are left, one by
+Compilers make two versions of a loop over samples: one for whole vectors, and one for the remaining samples, one by
 one. The two may differ in their last bits. The C library has other functions for vectors than for single values. And
 where a formula chooses between values, a vector computes both and selects, while a single sample may take a branch,
-across which a compiler fuses no product with a sum. But the prediction of a sample must not depend on how many others
-there are. So the last sample is repeated until it fills a vector, and no samples are left. Where values of neighbouring
-samples do not lie side by side, compilers may also fall back to single samples; there, and where the C library is
+across which a compiler fuses no product with a sum. But the prediction of a sample must not depend on the number of
+other samples. So the last sample is repeated until it fills a vector, and no samples remain. If values of neighbouring
+samples are not contiguous, compilers may also fall back to single samples. In this case, and if the C library is
 called, inputs are first copied to arrays without gaps, and all other loops run over these.
 """
 
@@ -18,17 +18,17 @@ from nncodegen.ir.functions import INLINE
 
 
 def calls_functions(step: Step) -> bool:
-    """Whether a step over the samples is more than arithmetic: most functions choose between values, as branches do."""
+    """Return whether a step over the samples is more than arithmetic: most functions choose values, as branches do."""
     return SAMPLE in step.indices and (step.expression.has(Function, Piecewise) or calls_library(step))
 
 
 def calls_library(step: Step) -> bool:
-    """Whether a step over the samples calls a function of the C library."""
+    """Return whether a step over the samples calls a function of the C library."""
     functions = (call for call in step.expression.atoms(Function) if not isinstance(call, Abs | Piecewise | sign))
     others = any(function.func.__name__ not in INLINE for function in functions)
     return SAMPLE in step.indices and (others or any(map(_is_called, step.expression.atoms(Pow))))
 
 
 def _is_called(power: Pow) -> bool:
-    """Whether a power is neither made of products nor of square roots."""
+    """Return whether a power consists neither of products nor of square roots."""
     return not power.exp.is_Integer and abs(power.exp) not in (Rational(1, 2), Rational(3, 2))

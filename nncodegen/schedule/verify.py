@@ -1,9 +1,9 @@
-"""Checks of loop trees: what every rewrite and every plan must leave whole.
+"""Checks of loop trees: the rules that every rewrite and every plan must keep.
 
 * A local value is defined before it is used, and memory is written before it is read.
 * Every index stays within its buffer.
 * Arrays that share memory are not used at once (see ``lifetimes``).
-* Iterations that may run at once, or in any order, write to places apart, or add to them in turn.
+* Iterations that may run at once, or in any order, write to different places, or add to one place in turn.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ SUMS = (Place.SUM, Place.GRADIENT_SUM)
 
 
 def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> int:
-    """Return the values of work memory that a kernel reads or writes.
+    """Return the number of values of work memory that a kernel reads or writes.
 
-    Loops over whole vectors may read more rows of an array than it has. What lies there does not count, but it has to
-    be memory. Raises ProgramError, with the statement, where the trees of a kernel break a rule.
+    Loops over whole vectors may read more rows of an array than it has. The values read there do not matter, but they
+    must lie in memory. Raises ProgramError, with the statement, where the trees of a kernel break a rule.
     """
     indices = {step.target.tensor: step.target.indices for step in program.steps}
     check = _Check(kernel, program, layout, Lifetimes(indices))
     for title, tree in kernel.trees.functions:
         if (
             title != "metrics" and kernel.plan.units is not Role.VECTOR
-        ):  # which are behind the last part, as is all of one
+        ):  # which are after the last part, or in the only function
             check.local.clear()
         check.tree(tree, _Scope({SAMPLE: (0, check.samples - 1)}))
     for clash in check.lifetimes.clashes():
@@ -76,7 +76,7 @@ def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> int:
 
 
 def verify_order(trees: Trees, outside: Container[str], rewrite: str) -> None:
-    """Check that steps come behind those that they read, in trees whose places are not known yet.
+    """Check that steps come after those that they read, in trees whose places are not known yet.
 
     Raises ProgramError, with the name of the rewrite that has left them, and the step.
     """
@@ -98,7 +98,7 @@ def verify_order(trees: Trees, outside: Container[str], rewrite: str) -> None:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The ranges of indices where a statement stands, and the loops around it."""
+    """The ranges of indices at a statement, and the loops around it."""
 
     ranges: Mapping[str, Range]
     loops: tuple[Loop, ...] = ()
@@ -124,17 +124,17 @@ class _Check:
     written: set[str] = field(default_factory=set)
     """The tensors that have been written to memory."""
     homes: dict[str, set[Loop]] = field(default_factory=dict)
-    """The loops in each iteration of which a tensor takes the place of the one before, and is read."""
+    """For each tensor, the loops in each of whose iterations it replaces the previous value, and is read."""
     conditions: int = 0
     segments: Limits | None = None
     grouped: bool = False
-    """Whether a statement is one of those that make some steps."""
+    """Whether a statement belongs to some steps."""
     reached: int = 0
-    """The values of work memory up to the last that is read or written."""
+    """The number of values of work memory up to the last one that is read or written."""
 
     @property
     def samples(self) -> int:
-        """The samples of a tile."""
+        """Return the number of samples of a tile."""
         return 1 if self.kernel.plan.samples is Role.ABSENT else self.layout.tile
 
     def _fail(self, what: str, statement: Statement) -> None:
@@ -144,7 +144,7 @@ class _Check:
     # Statements.
 
     def tree(self, tree: Iterable[Statement], scope: _Scope) -> None:
-        """Check statements one after the other; what is local in a loop is not known behind it."""
+        """Check statements one after the other; local values of a loop are not known after it."""
         for statement in tree:
             scope = self._statement(statement, scope)
 
@@ -155,7 +155,7 @@ class _Check:
 
     @cached_property
     def _variables(self) -> set[str]:
-        """What lives in variables of all loops."""
+        """Return the tensors that are variables of all loops."""
         return {name for name, known in self.kernel.storage.items() if known.place is Place.VARIABLE}
 
     def _statement(self, statement: Statement, scope: _Scope) -> _Scope:
@@ -201,7 +201,7 @@ class _Check:
         return scope
 
     def _solved(self, solution: Solution, size: int, statement: Statement, scope: _Scope) -> _Scope:
-        """The scope in which an equation has given an index one of its values."""
+        """Return the scope in which an equation has given an index one of its values."""
         self._operands((e for e, _ in solution.terms if isinstance(e, Element)), statement, scope)
         given = {**scope.given, solution.index: solution}
         return _Scope({**scope.ranges, solution.index: (0, size - 1)}, scope.loops, given)
@@ -244,7 +244,7 @@ class _Check:
         return self.samples
 
     def _of_segments(self, limits: Limits) -> Mapping[str, Range]:
-        """The numbers that are known in a segment."""
+        """Return the ranges of the names that are known in a segment."""
         last = limits.size - 1
         return {
             BEGIN: (0, (limits.count - 1) * limits.length), END: (0, limits.size),
@@ -260,13 +260,13 @@ class _Check:
         self._write(call.steps[-1].target, call, inside, at_once=True)
 
     def _carry(self, step: Step, statement: Statement) -> None:
-        """A recurrence has the memory of what it reads."""
+        """Check that a recurrence has the memory of its operand."""
         places = [self.kernel.storage[name] for name in (step.target.tensor, step.operands[0].tensor)]
         if len({(known.place, known.offset, known.strides) for known in places}) > 1:
             self._fail(f"{step.target} does not lie where {step.operands[0]} does", statement)
 
     def _compute(self, compute: Compute, scope: _Scope) -> None:
-        """Steps whose loops are not written out yet: one after the other, or a call."""
+        """Check steps whose loops are not written out yet: one after the other, or a call."""
         if not self.grouped:
             self.lifetimes.now += 1
         if compute.shape is not Shape.LOOPS:
@@ -297,7 +297,7 @@ class _Check:
     def _operands(
         self, elements: Iterable[Element], statement: Statement, scope: _Scope, at_once: bool = False
     ) -> None:
-        """What a statement reads, as one of many iterations or all of it ``at_once``."""
+        """Check what a statement reads, as one of many iterations or everything ``at_once``."""
         for element in elements:
             known = self.kernel.storage[element.tensor]
             if element.tensor in self.local:
@@ -316,7 +316,10 @@ class _Check:
                 self.lifetimes.use(element, position, known, at_once)
 
     def _bounds(self, element: Element, statement: Statement, scope: _Scope, room: int = 0) -> Range:
-        """The places of an element, from the first to the last. Raises ProgramError where one is outside, with room."""
+        """Return the first and the last place of an element.
+
+        Raises ProgramError if one is outside the memory plus ``room``.
+        """
         known = self.kernel.storage[element.tensor]
         low = high = known.offset + known.shift
         for index, stride in zip(element.indices, known.strides, strict=False):
@@ -338,7 +341,7 @@ class _Check:
             return int(index), int(index)
         if index == "count - 1":
             return 0, self.samples - 1
-        if neighbour := of_beside(index):  # which is read where there is such a value
+        if neighbour := of_beside(index):  # which is read only if this value exists
             least, most = self._range(neighbour[0], scope)
             return (least, most - 1) if neighbour[1] < 0 else (least + 1, most)
         size = self.program.sizes.get(index)
@@ -346,7 +349,7 @@ class _Check:
 
     @cached_property
     def _limits(self) -> Mapping[Place, int]:
-        """How many values there are in each kind of memory, for each sample where it is the caller's."""
+        """Return the number of values in each kind of memory, for each sample in memory of the caller."""
         kernel, program = self.kernel, self.program
         padding = self.layout.padding if kernel.plan.models is not Role.VECTOR else 0
         parameters = program.parameter_count
@@ -354,7 +357,7 @@ class _Check:
         return {
             Place.ARRAY: kernel.memory.arrays,
             Place.SUM: kernel.memory.sums,
-            Place.PARAMETER: parameters + padding,  # behind the last, there is room for a vector
+            Place.PARAMETER: parameters + padding,  # after the last, a vector has room
             Place.GRADIENT: derivatives + padding,
             Place.GRADIENT_SUM: max(parameters, kernel.memory.gradient_sums) + padding,
             Place.INPUT: sum(tensor.size for tensor in program.inputs),
@@ -378,7 +381,7 @@ class _Check:
             life.computed |= computes
 
     def _apart(self, statement: Store | First, scope: _Scope) -> None:
-        """Iterations of loops that do not run in order write to places apart, or combine what they write in turn."""
+        """Check that iterations of loops not in order write to different places, or combine what they write in turn."""
         target = statement.target
         known = self.kernel.storage[target.tensor]
         strides = dict(zip(target.indices, known.strides, strict=False))

@@ -1,4 +1,4 @@
-"""Walks over loop trees: what is in them, and trees made of others."""
+"""Walks over loop trees: iterators over their parts, and functions that rewrite trees."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def walk(tree: Iterable[Statement]) -> Iterator[Statement]:
 
 
 def elements(tree: Iterable[Statement]) -> Iterator[Element]:
-    """Yield what statements read and compute."""
+    """Yield the elements that statements read and compute."""
     for statement in walk(tree):
         match statement:
             case Let() | Accumulate() | Store() | First():
@@ -67,7 +67,7 @@ def elements(tree: Iterable[Statement]) -> Iterator[Element]:
 
 
 def targets(tree: Iterable[Statement]) -> Iterator[Element]:
-    """Yield what statements compute, in their order."""
+    """Yield the elements that statements compute, in their order."""
     for statement in walk(tree):
         match statement:
             case Let() | Accumulate() | Store() | First():
@@ -77,7 +77,7 @@ def targets(tree: Iterable[Statement]) -> Iterator[Element]:
 
 
 def rewritten(tree: Tree, statements: dict[type, object]) -> Tree:
-    """Return a tree in which statements of some types are replaced by what a function of each makes of them."""
+    """Return a tree in which functions, by their types, replace statements."""
     found: list[Statement] = []
     for statement in tree:
         statement = _with_bodies(statement, partial(rewritten, statements=statements))
@@ -87,7 +87,7 @@ def rewritten(tree: Tree, statements: dict[type, object]) -> Tree:
 
 
 def _with_bodies(statement: Statement, change: Callable[[Tree], Tree]) -> Statement:
-    """A statement with what a function makes of the statements within it."""
+    """Return a statement in which a function has changed the statements within it."""
     match statement:
         case Group() | Loop() | Solve():
             return replace(statement, body=change(statement.body))
@@ -101,7 +101,7 @@ def _with_bodies(statement: Statement, change: Callable[[Tree], Tree]) -> Statem
 
 @dataclass(frozen=True)
 class Site:
-    """Where steps are computed, with the loop over time around them, and that over segments of it, if there are any."""
+    """A place where steps are computed, with the loops over time and over segments of it around them, if any."""
 
     compute: Compute
     time: Loop | None = None
@@ -109,21 +109,21 @@ class Site:
 
     @property
     def limits(self) -> Limits | None:
-        """The segments around."""
+        """Return the segments around the place."""
         return next((each for each in self.segments.body if isinstance(each, Limits)), None) if self.segments else None
 
     @property
     def carried(self) -> tuple[Step, ...]:
-        """The recurrences of the loop over time."""
+        """Return the recurrences of the loop over time."""
         return tuple(each.step for each in self.time.body if isinstance(each, Carry)) if self.time else ()
 
     @property
     def around(self) -> Loop | None:
-        """The outermost loop around."""
+        """Return the outermost loop around the place."""
         return self.segments or self.time
 
     def inside(self, loop: Loop) -> Site:
-        """Return the same within one more loop."""
+        """Return the place within one more loop."""
         if loop.index == SEGMENTS:
             return replace(self, segments=loop)
         return replace(self, time=loop) if loop.way is Way.IN_ORDER else self
@@ -143,7 +143,7 @@ def sites(tree: Iterable[Statement], around: Site = NOWHERE) -> Iterator[Site]:
 
 
 def computed(tree: Tree, rule: Callable[[Site], Tree], around: Site = NOWHERE) -> Tree:
-    """Return a tree with what a function makes of each place where steps are computed."""
+    """Return a tree in which a function has replaced each place where steps are computed."""
     found: list[Statement] = []
     for statement in tree:
         if isinstance(statement, Compute):
@@ -155,7 +155,7 @@ def computed(tree: Tree, rule: Callable[[Site], Tree], around: Site = NOWHERE) -
 
 
 def only(tree: Tree, wanted: Callable[[Step], bool]) -> Tree:
-    """Return a tree with those of its steps that are wanted, without loops that have none."""
+    """Return a tree with only those steps for which ``wanted`` is true, without loops that would be empty."""
     found: list[Statement] = []
     for statement in tree:
         if isinstance(statement, Compute):
@@ -174,7 +174,7 @@ def computes(tree: Iterable[Statement]) -> Iterator[Compute]:
 
 
 def steps_in(tree: Iterable[Statement]) -> Iterator[Step]:
-    """Yield the steps that a tree is of, in their order."""
+    """Yield the steps that a tree consists of, in their order."""
     for statement in tree:
         if isinstance(statement, Group | Compute) and statement.steps:
             yield from statement.steps

@@ -1,11 +1,11 @@
 """Sums of products in which indices move against each other, as those of a convolution, by lists of places.
 
 For each position of a window, rows of the result are sums over the same terms: ``out[row] += a[row, term]*b[term]``,
-where a has no samples, and b has them along its vectors. Where the values of an index do not follow each other in
-memory, a list says where they lie: rows by their places in a and in the result, terms by theirs in a and in b. So one
-function serves windows, with any stride, dilation and padding, their transposes, which scatter what they find, and
-layers behind them. What lies outside of an array is left out of the lists, which then are made for each position;
-otherwise they are made once, and positions that follow each other in memory share their loop with the samples.
+where a has no samples, and b has them along its vectors. If the values of an index do not follow each other in memory,
+a list has their places: rows have a place in a and in the result, terms in a and in b. So one function serves windows
+with any stride, dilation and padding, their transposes, which scatter their terms, and layers after them. Values
+outside of an array are left out of the lists, which then are made for each position. Otherwise lists are made once, and
+positions that follow each other in memory share their loop with the samples.
 
 The derivative by the weights of a window is a sum over samples and positions, for each row and column of the weights:
 ``out[row, column] += first[row, term]*second[column, term]``, where the terms are the positions of the window.
@@ -22,26 +22,26 @@ from nncodegen.schedule.extents import BEGIN
 from nncodegen.schedule.storage import Storage
 
 LISTS = ("rows", "terms", "columns")
-"""What the lists are of."""
+"""The kinds of lists."""
 
 LONGEST = 4096
-"""The entries of a list, at most: they lie on the stack."""
+"""Most entries of a list: lists lie on the stack."""
 
 Sizes = Mapping[str, int | None]
-"""How many values indices have."""
+"""The number of values of each index."""
 
 Linear = tuple[dict[str, int], int]
-"""A place in memory: what each index counts for, and the rest."""
+"""A place in memory as a linear function: the factor of each index, and the constant."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """How a sum of products runs.
+    """The lists of places by which a sum of products runs.
 
     ``first`` and ``second`` are its factors. Loops go over ``positions``; ``listed`` are the indices of the lists: of
-    rows, of terms and, in a sum over samples, of columns. ``tests`` are equations for indices that may have no such
-    value, each with the number of the list that it belongs to. ``along`` are positions that follow each other in
-    memory, together with the samples. ``given`` are indices that have one value, as in a loop around all of it.
+    rows, of terms and, in a sum over samples, of columns. ``tests`` are equations for indices whose value may be out of
+    range, each with the number of its list. ``along`` are positions that follow each other in memory, together with the
+    samples. ``given`` are indices that have one value, as in a loop around the whole sum.
     """
 
     first: Element
@@ -61,17 +61,17 @@ class Window:
         return "; ".join(f"{name} {', '.join(indices)}" for name, indices in parts.items() if indices)
 
     def at(self, index: str) -> Window:
-        """The window for one value of an index."""
+        """Return the window for one value of an index."""
         positions = tuple(other for other in self.positions if other != index)
         listed = tuple(tuple(other for other in indices if other != index) for indices in self.listed)
         return replace(self, positions=positions, listed=listed, given=(index,))
 
     def counted(self, indices: tuple[str, ...]) -> tuple[str, ...]:
-        """The indices; where the steps of a segment are among them, also its begin, from which its arrays count."""
+        """Return the indices and, if one of them goes over the steps of a segment, BEGIN, where its arrays begin."""
         return (*indices, BEGIN) if self.time in indices else indices
 
     def place(self, element: Element, storage: Storage) -> Linear:
-        """Where an element lies, by the indices of loops and lists."""
+        """Return the place of an element, by the indices of loops and lists."""
         counts: dict[str, int] = {}
         rest = storage.offset
         given = {equation.left: equation for equation in self.equations}
@@ -85,9 +85,9 @@ class Window:
 
 
 def window_of(step: Step, program: Program, lengths: Mapping[str, int] | None = None) -> Window | None:
-    """How a step runs by lists; none if it is no such sum of products.
+    """Return the lists by which a step runs; None if it is no such sum of products.
 
-    ``lengths`` are those of segments, by the indices of which there is one segment at a time.
+    ``lengths`` are the lengths of segments, by the indices that have one segment at a time.
     """
     sizes = {**program.sizes, **(lengths or {})}
     read = step.operands
@@ -115,12 +115,12 @@ def window_of(step: Step, program: Program, lengths: Mapping[str, int] | None = 
 
 
 def _is_long(indices: Iterable[str], sizes: Sizes) -> bool:
-    """Whether a list over some indices would have too many entries."""
+    """Return whether a list over some indices would have too many entries."""
     return prod(sizes[index] or 1 for index in indices) > LONGEST
 
 
 def _depends(element: Element, step: Step) -> frozenset[str]:
-    """The indices of loops that the place of an element depends on."""
+    """Return the indices of loops on which the place of an element depends."""
     given = {equation.left: equation for equation in step.where}
     names: set[str] = set()
     for index in element.indices:
@@ -129,7 +129,7 @@ def _depends(element: Element, step: Step) -> frozenset[str]:
 
 
 def _free(step: Step) -> tuple[str, ...]:
-    """The indices of a step that no equation gives."""
+    """Return the indices of a step that no equation gives."""
     lefts = {equation.left for equation in step.where}
     return tuple(index for index in step.indices if index not in lefts and index != SAMPLE)
 
@@ -181,7 +181,7 @@ def _sum(step: Step, first: Element, second: Element, program: Program, sizes: S
 
 
 def _total(step: Step, summed: Element, sizes: Sizes) -> Window | None:
-    """The sum over samples and others of an array alone, which has no second factor."""
+    """Return the sum over samples and other indices of a single array, which has no second factor."""
     terms = tuple(index for index in step.over if index != SAMPLE)
     lists = (step.target.indices, terms)
     if step.where or not terms or any(_is_long(indices, sizes) for indices in lists):
@@ -190,7 +190,7 @@ def _total(step: Step, summed: Element, sizes: Sizes) -> Window | None:
 
 
 def _tests(step: Step, lists: Sequence[tuple[str, ...]], program: Program) -> tuple[tuple[int, Equation], ...] | None:
-    """The equations that need not hold, with the list that each belongs to; none if one belongs to two of them."""
+    """Return the equations that need not hold, with the list of each; None if one belongs to two lists."""
     found = []
     for equation in step.where:
         if _always(equation, program):
@@ -203,7 +203,7 @@ def _tests(step: Step, lists: Sequence[tuple[str, ...]], program: Program) -> tu
 
 
 def _always(equation: Equation, program: Program) -> bool:
-    """Whether an equation gives an index a value that it has, whatever the others are."""
+    """Return whether an equation gives an index a valid value for all values of the others."""
     ends = [(factor * ((program.sizes[index] or 1) - 1)) for index, factor in equation.terms]
     low, high = (equation.offset + sum(pick(0, end) for end in ends) for pick in (min, max))
     size = program.sizes[str(equation.left)] or 0
@@ -211,7 +211,7 @@ def _always(equation: Equation, program: Program) -> bool:
 
 
 def along(window: Window, target: Element, storage: Mapping[str, Storage], program: Program, tile: int) -> Window:
-    """The window with the positions that follow each other in memory, in the factor with samples and in the result."""
+    """Return the window with the positions that are contiguous in the factor with samples and in the result."""
     if window.tests or SAMPLE not in target.indices:
         return window
     places = [window.place(element, storage[element.tensor])[0] for element in (window.second, target)]

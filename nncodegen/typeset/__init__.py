@@ -1,6 +1,6 @@
-"""How formulas are written in mathematics: ``latex`` prints them, for notebooks and reports alike.
+"""The mathematical notation of formulas: ``latex`` prints them, for notebooks and reports alike.
 
-``notation`` says how names are written, ``written`` what stands for functions of the compiler, and where long sums
-break. Programs show themselves in notebooks, and models in those and in reports: so the package stands beside the
-representation, below all that describes models, and imports nothing but this and SymPy.
+``notation`` defines how names are written; ``written`` replaces functions of the compiler, and breaks long sums into
+lines. Programs show themselves in notebooks, and models in notebooks and reports. So the package is at the level of the
+representation, below all that describes models, and imports only the representation and SymPy.
 """

@@ -1,7 +1,7 @@
-"""Prints formulas in LaTeX.
+"""Printer of formulas in LaTeX.
 
-A report has MathML made of it, by a library that knows a part of LaTeX. What it does not know is not written here: a
-text holds no escaped characters, which stand between texts instead, and long sums are arrays, not ``aligned``.
+A report converts it to MathML by a library that knows a part of LaTeX. The printer writes only this part: a text holds
+no escaped characters, which stand between texts instead, and long sums are arrays, not ``aligned``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COMMANDS = {letter: f"\\{name}" for name, letter in GREEK.items() if name != "l
 _COMMANDS |= {"ℒ": "\\mathcal{L}", "ℓ": "\\ell"}
 
 _SPECIAL = {**{character: f"\\{character}" for character in "{}$&#_% "}, "\\": "\\backslash", "~": "{\\sim}"}
-"""How characters are written that would be commands in a text."""
+"""The LaTeX of characters that would be commands in a text."""
 
 _EXP, _PARTIAL = "\\exp", "\\partial"
 
@@ -43,7 +43,7 @@ class Latex(LatexPrinter):
         return f"{self.doprint(step.target)} {equals} {self.right(step)}"
 
     def aligned(self, steps: Iterable[Step]) -> str:
-        """Return equations below each other."""
+        """Return equations, one below the other."""
         lines = " \\\\\n".join(self.step(step, "&=") for step in steps)
         return f"\\begin{{aligned}}\n{lines}\n\\end{{aligned}}"
 

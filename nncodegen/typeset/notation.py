@@ -1,4 +1,4 @@
-"""How names are written in formulas: w13 as w with 13 below, W1 of a layer as W with (1) above, d_z as z with a bar."""
+"""The notation of names in formulas: w13 as w with 13 below, W1 of a layer as W with (1) above, d_z as z with a bar."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _ACCENTED = re.compile(rf"([A-Za-z]|{'|'.join(GREEK)})(hat|tilde|dot|ddot|vec)")
 """A letter with an accent, as SymPy names it. A bar is no accent of a user's: it marks derivatives."""
 
 _OF_LAYER = re.compile(r"([A-Za-z])_([a-z]+)(?:_([a-z]))?_?(\d+)")
-"""A name in a layer with a word behind it, as z_i1, or z_i_f_1 of what runs forward in a bidirectional one."""
+"""A name in a layer followed by a word, as z_i1, or z_i_f_1 for the forward part of a bidirectional layer."""
 
 _IN_LAYER = re.compile(r"([A-Za-z])(\d+)_([A-Za-z]\w*)")
-"""A name whose number stands before the word, as W1_x for the weights of the input x, and h1_xx for a derivative."""
+"""A name whose number comes before the word, as W1_x for the weights of the input x, and h1_xx for a derivative."""
 
 _AFTER = "_after"
-"""What stands behind a derivative at the next step of time."""
+"""The suffix of a derivative at the next step of time."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """A name as it is written: the letter or word, what stands below and above it, its accent, and how many bars.
+    """The notation of a name: the letter or word, the texts below and above it, its accent, and the number of bars.
 
     ``plain`` says that the base is a text as the user wrote it, which may hold anything.
     """
@@ -47,14 +47,14 @@ class Name:
 
 
 LOSS, LOSS_OF_ONE, WEIGHT = Name("ℒ"), Name("ℓ"), Name("ω")
-"""How the loss, that of one sample, and the weight of a sample are written."""
+"""The notation of the loss, of the loss of one sample, and of the weight of a sample."""
 
 
 class Notation:
-    """How the elements of a program are written.
+    """The notation of the elements of a program.
 
     In a formula, the index of the samples is left out, as everything but the parameters has it. In layers all indices
-    are written, and the number of a layer stands above. ``samples`` says otherwise for the index of the samples.
+    are written, and the number of a layer stands above. ``samples`` overrides this for the index of the samples.
     ``d_z`` is the derivative of the loss by z.
     """
 
@@ -72,17 +72,17 @@ class Notation:
                     self._names[element.tensor] = LOSS_OF_ONE
 
     def name(self, tensor: str) -> Name:
-        """How a tensor is written."""
+        """Return the notation of a tensor."""
         if tensor not in self._names:
             self._names[tensor] = self._parsed(tensor)
         return self._names[tensor]
 
     def indices(self, element: Element) -> tuple[str, ...]:
-        """The indices that are written with an element."""
+        """Return the indices that are written with an element."""
         return tuple(index for index in element.indices if self.samples or index != SAMPLE)
 
     def of(self, tensor: str) -> str | None:
-        """The tensor by which a tensor is the derivative of the loss; None if it is none."""
+        """Return the tensor by which a tensor is the derivative of the loss; None if it is no such derivative."""
         base = re.sub(r"_+$", "", tensor.removeprefix("d_"))
         if not tensor.startswith("d_") or tensor not in self._known:
             return None

@@ -1,4 +1,4 @@
-"""Expressions as a book writes them: functions of the compiler by what they mean, long sums in lines."""
+"""Expressions as a book writes them: functions of the compiler as their formulas, long sums in several lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nncodegen.ir import Element, functions
 from nncodegen.ir.functions import StableFunction, erfcx_derivative, xlogy
 
 WIDTH = 72.0
-"""The letters for which a line of the page has room, beside the left-hand side of an equation."""
+"""The number of letters for which a line of the page has room, next to the left-hand side of an equation."""
 
 SMALL = 0.7
 """The size of exponents and indices, relative to that of letters."""
@@ -68,7 +68,7 @@ def in_lines(terms: Sequence[Expr], width: float = WIDTH) -> list[list[Expr]]:
 
 
 def width_of(node: Expr) -> float:
-    """Return about how many letters wide an expression is set."""
+    """Return the approximate width of an expression, in letters."""
     if isinstance(node, Element):
         return len(node.tensor.removeprefix("d_")) * SMALL + SMALL * len(node.indices)
     if node.is_Symbol or node.is_Number:

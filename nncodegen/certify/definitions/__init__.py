@@ -1,12 +1,12 @@
-"""What layers and losses are, written as the guides state them, with plain NumPy over numbers of mpmath.
+"""The definitions of layers and losses, as the guides state them, in plain NumPy over numbers of mpmath.
 
-The stage ``describe`` has no part in them, but for layers of the user's own: a certificate compares what that stage
-makes of a model with these. ``functions`` has activations and losses, ``layers``, ``windows`` and ``recurrent`` one
-function for each kind of layer, ``network`` the values of a whole model. To add a layer, write its function, and enter
-it in ``kinds``.
+They do not use the stage ``describe``, except for layers of the user: a certificate compares the results of that stage
+with these definitions. ``functions`` has activations and losses, ``layers``, ``windows`` and ``recurrent`` one function
+for each kind of layer, ``network`` the values of a whole model. To add a layer, write its function, and enter it in
+``kinds``.
 
 A function is called with the layer, which has the options of the user, with the parameters of its use, and with one
-array for each input: of the shape (samples, ...), as what it returns.
+array for each input. Inputs and results have the shape (samples, ...).
 """
 
 from nncodegen.certify.definitions.kinds import is_defined

@@ -1,4 +1,4 @@
-"""Activations and losses by name, and those that users write, which are taken as they are written."""
+"""Activations and losses by name, and those of the user, which are taken as they are written."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def each(function: Callable[..., Number], *arrays: Array) -> Array:
 
 
 def _written(function: Callable[..., Any], *arrays: Array) -> Array:
-    """Apply a function of the user's, which gives an expression, to numbers at the same place."""
+    """Apply a function of the user, which returns an expression, to numbers at the same place."""
     symbols = [Symbol(f"argument{k}", real=True) for k in range(len(arrays))]
     elements: dict[Any, Element] = {symbol: Element(symbol.name) for symbol in symbols}
     found = formula(expression_of(function, symbols, "a function of the user's").xreplace(elements))
@@ -116,8 +116,8 @@ LOSSES: dict[str, tuple[Callable[[Number, Number], Number], str, Callable[[Array
     "categorical_crossentropy_from_logits": (_entropy, "sum", softmax),
     "nll": (lambda p, y: -y * p, "sum", _same),
 }
-"""Losses by name: the function of an output and its target; whether those of a row are added up, or their mean is
-taken; and what makes of logits what the function expects."""
+"""Losses by name: the function of an output and its target; "sum" or "mean" over the values of a row; and the function
+that turns outputs, such as logits, into the arguments of the first function."""
 
 
 def loss_of(loss: Any, output: Array, target: Array) -> Array:

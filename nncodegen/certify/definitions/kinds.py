@@ -24,7 +24,7 @@ def wide_and_deep(layer: Any, use: Use, x: Array) -> Array:
 
 
 Definition = Callable[..., Any]
-"""The result of a layer, as an array; or of what it gives besides its output as well, as a tuple of arrays."""
+"""A function that returns the result of a layer, an array; or its output and further results, as a tuple of arrays."""
 
 DEFINITIONS: dict[type, Definition] = {
     describe.Dense: layers.dense,
@@ -65,7 +65,7 @@ DEFINITIONS: dict[type, Definition] = {
     describe.GRU: recurrent.recurrent(*recurrent.CELLS["GRU"]),
     describe.Bidirectional: recurrent.bidirectional,
 }
-"""By the class of a layer; a class of the user's own is none of these, also where it is derived from one."""
+"""The definitions by the class of a layer; a user's class is not among them, even if derived from one of these."""
 
 
 def is_defined(layer: Any) -> bool:

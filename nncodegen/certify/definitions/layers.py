@@ -1,4 +1,4 @@
-"""Dense layers, formulas over units, normalization, other shapes, and what makes one value of several."""
+"""Dense layers, formulas over units, normalization, other shapes, and layers that merge several inputs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def activation(layer: Any, use: Use, x: Array) -> Array:
 
 
 def prelu(layer: Any, use: Use, x: Array) -> Array:
-    """X where it is positive, alpha*x elsewhere; along shared axes the slopes alpha are the same."""
+    """Return x where it is positive, alpha*x elsewhere; along shared axes the slopes alpha are the same."""
     shared = axes_of(layer.shared_axes, x) if layer.shared_axes not in (None, (), []) else ()
     own = tuple(axis for axis in range(1, x.ndim) if axis not in shared)
     return np.asarray(np.where(x > 0, x, _along(own, use("alpha"), x) * x), dtype=object)
 
 
 def absent(layer: Any, use: Use, x: Array) -> Array:
-    """Return x: there is noise in the updates of a training alone."""
+    """Return x: noise only occurs in the updates of a training."""
     return x
 
 
@@ -49,7 +49,7 @@ def radial(layer: Any, use: Use, x: Array) -> Array:
 
 
 def polynomial(layer: Any, use: Use, x: Array) -> Array:
-    """Return activation(b + P1 x + P2 x x + ...): of each degree, a weight times the product of that many inputs."""
+    """Return activation(b + P1 x + P2 x x + ...): for each degree, weights times products of that many inputs."""
     z, products = np.asarray([use("b")] * len(x), dtype=object), np.full((len(x), 1), mpmath.mpf(1), dtype=object)
     for degree in range(1, layer.degree + 1):
         products = np.asarray([np.outer(row, values).reshape(-1) for row, values in zip(products, x, strict=True)])
@@ -67,7 +67,10 @@ def layer_normalization(layer: Any, use: Use, x: Array) -> Array:
 
 
 def batch_normalization(layer: Any, use: Use, x: Array) -> Array:
-    """Return the same for each place along an axis, over a batch in training, else with moving statistics."""
+    """Return gamma*(x - mean)/sqrt(variance + epsilon) + beta for each place along an axis.
+
+    Mean and variance are those of a batch in training, else the moving statistics.
+    """
     axes = axes_of(layer.axis, x)
     if use.training and not layer.frozen:
         mean, variance = _mean_and_variance(x, tuple(axis for axis in range(x.ndim) if axis not in axes))
@@ -77,7 +80,7 @@ def batch_normalization(layer: Any, use: Use, x: Array) -> Array:
 
 
 def axes_of(axis: Any, x: Array) -> tuple[int, ...]:
-    """Return the axes that are asked for, by one number or several, in their order; the samples are axis 0."""
+    """Return the requested axes, given by one number or several, in their order; the samples are axis 0."""
     return tuple(sorted(int(number) % x.ndim for number in np.atleast_1d(axis)))
 
 
@@ -122,7 +125,7 @@ def concatenate(layer: Any, use: Use, *inputs: Array) -> Array:
 
 
 def merged(join: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    """Return what joins all inputs, two values at a time; an axis of size 1 goes with any size."""
+    """Return a layer that joins all inputs, two values at a time; an axis of size 1 goes with any size."""
     return lambda layer, use, *inputs: reduce(join, inputs)
 
 

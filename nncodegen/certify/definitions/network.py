@@ -1,4 +1,4 @@
-"""The values of a whole model: each layer by its definition, those of the user's own as they are written."""
+"""The values of a whole model: each layer by its definition, those of the user as they are written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nncodegen.ir import SAMPLE, Element, Program, Statistic, Step, Tensor
 
 @dataclass(frozen=True)
 class Made:
-    """What one use of a layer gave, and of what."""
+    """One use of a layer, its inputs and its results."""
 
     layer: Any
     use: Use
@@ -46,8 +46,8 @@ def values_of(
 ) -> tuple[Array, Array]:
     """Return the outputs (N, columns) and the loss of each sample (N,) of a model, with parameters by their names.
 
-    X (N, columns) are inputs, Y (N, columns) targets. In ``training``, statistics are those of the samples. ``made``
-    gets what each layer gives, one after the other.
+    X (N, columns) are inputs, Y (N, columns) targets. In ``training``, statistics are those of the samples. The results
+    of each layer are added to ``made``, one after the other.
     """
     walk = _Walk(parameters, training, [] if made is None else made)
     outputs = walk.stack(model, X) if isinstance(model, Sequential) else walk.graph(model, X)
@@ -77,7 +77,7 @@ class _Walk:
         return [x]
 
     def graph(self, model: Network, X: Array) -> list[Array]:
-        """Return the outputs of a graph of layers, of which each has one number, however often it is called."""
+        """Return the outputs of a graph of layers; each layer has one number, however often it is called."""
         numbers = {id(layer): number for number, (_, layer) in enumerate(model.numbered, start=1)}
         ends = np.cumsum([prod(node.shape) for node in model.inputs])[:-1]
         found: dict[int, tuple[Array, ...]] = {
@@ -93,7 +93,7 @@ class _Walk:
         return [found[id(node)][0] for node in model.outputs]
 
     def layer(self, layer: Any, number: int, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Return what a layer gives."""
+        """Return the results of a layer."""
         use = Use(self.parameters, str(number), getattr(layer, "name", ""), self.training)
         results = DEFINITIONS[type(layer)](layer, use, *inputs) if is_defined(layer) else as_written(layer, use, inputs)
         self.made.append(Made(layer, use, tuple(inputs), results if isinstance(results, tuple) else (results,)))
@@ -101,7 +101,7 @@ class _Walk:
 
 
 def as_written(layer: Any, use: Use, inputs: Sequence[Array]) -> tuple[Array, ...]:
-    """Return what the steps of a layer give that describes itself: its output, and what it gives besides."""
+    """Return the values of the steps of a layer that describes itself: its output, and its further results."""
     part, elements, shapes = described_alone(layer, use, inputs)
     given = tuple(Tensor(e.tensor, (None, *shape)) for e, shape in zip(elements, shapes, strict=True))
     sizes = {i: n for e, shape in zip(elements, shapes, strict=True) for i, n in zip(e.indices[1:], shape, strict=True)}
@@ -125,7 +125,7 @@ def as_written(layer: Any, use: Use, inputs: Sequence[Array]) -> tuple[Array, ..
 def described_alone(
     layer: Any, use: Use, inputs: Sequence[Array]
 ) -> tuple[Part, tuple[Element, ...], tuple[Shape, ...]]:
-    """Return how a layer describes itself, under its own number, for inputs; the elements of these, and shapes."""
+    """Return the description of a layer for inputs, under its own number, and the inputs' elements and shapes."""
     indices, shapes = Indices(), tuple(x.shape[1:] for x in inputs)
     elements = tuple(
         Element(f"given{k}", (SAMPLE, *(indices.next() for _ in shape))) for k, shape in enumerate(shapes, start=1)

@@ -14,14 +14,14 @@ from nncodegen.certify.definitions.use import Use
 from nncodegen.certify.products import Array, zeros
 
 Weights = Callable[[str], Array]
-"""Gives W, U and b of a layer."""
+"""A function that returns W, U or b of a layer."""
 
 States = tuple[Array, ...]
 """h, and c of an LSTM, each (samples, units)."""
 
 
 def _bias(layer: Any, weights: Weights) -> Any:
-    """Return the biases of all gates; 0 where there are none."""
+    """Return the biases of all gates; 0 if the layer has none."""
     return weights("b") if layer.bias else [mpmath.mpf(0)] * len(weights("W"))
 
 
@@ -55,11 +55,11 @@ def gru(layer: Any, weights: Weights, x: Array, states: States) -> States:
 
 
 Cell = Callable[[Any, Weights, Array, States], States]
-"""One step: the states after it."""
+"""One step of a layer: returns the states after it."""
 
 
 def recurrent(cell: Cell, count: int) -> Callable[..., tuple[Array, ...]]:
-    """Return the layer that repeats a cell with ``count`` states: it gives its result, then the final states."""
+    """Return the layer that repeats a cell with ``count`` states; its results are the output, then the final states."""
 
     def result(layer: Any, use: Use, *inputs: Array) -> tuple[Array, ...]:
         sequence, states = _run(cell, count, layer, use, *inputs)
@@ -93,7 +93,7 @@ def _run(cell: Cell, count: int, layer: Any, weights: Weights, x: Array, *others
 
 
 def bidirectional(layer: Any, use: Use, x: Array, *others: Array) -> tuple[Array, ...]:
-    """Merge a layer and another one like it that goes backwards, at the same steps."""
+    """Merge a layer and a copy of it that goes backwards, at the same steps."""
     inner, lengths = layer.layer, others[len(others) - bool(layer.layer.lengths) :]
     starts = others[: len(others) - len(lengths)]
     half, (cell, count) = len(starts) // 2, CELLS[type(inner).__name__]
@@ -120,4 +120,4 @@ def _with(letter: str, use: Use) -> Weights:
 
 
 CELLS: dict[str, tuple[Cell, int]] = {"SimpleRNN": (simple_rnn, 1), "LSTM": (lstm, 2), "GRU": (gru, 1)}
-"""The cell of each recurrent layer, and how many states it has."""
+"""The cell of each recurrent layer, and its number of states."""

@@ -10,7 +10,7 @@ from nncodegen.certify.products import Array
 
 @dataclass(frozen=True)
 class Use:
-    """What a layer is given besides its inputs: ``use("W")`` is its parameter W.
+    """The parameters of one use of a layer: ``use("W")`` is its parameter W.
 
     ``parameters`` are those of the model by their names, which end in the number of a layer or in the name that the
     user gave it. ``training`` says whether statistics are those of the samples, rather than moving ones.

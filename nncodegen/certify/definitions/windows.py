@@ -22,7 +22,7 @@ def _of_axis(option: Any, axis: int) -> int:
 
 
 def _each(option: Any, axes: int) -> Numbers:
-    """Return the same along all axes."""
+    """Return an option as one number for each axis."""
     return tuple(_of_axis(option, axis) for axis in range(axes))
 
 
@@ -35,10 +35,10 @@ def _as_given(layer: Any, result: Array) -> Array:
 
 
 def _extent(layer: Any, size: int, stride: int, dilation: int, length: int, axis: int) -> tuple[int, int]:
-    """Return how far before an axis the first window begins, and how many windows there are.
+    """Return how far before an axis the first window begins, and the number of windows.
 
-    "same" makes as many windows as there are values, divided by the stride and rounded up, with half of the padding
-    that this takes before them, rounded down; "causal" pads before them alone; a number, on both sides.
+    "same" has the number of values divided by the stride, rounded up, as number of windows; half of the padding that
+    this takes, rounded down, is before them. "causal" pads only before them; a number pads on both sides.
     """
     reach = dilation * (size - 1) + 1
     if layer.padding == "same":
@@ -53,19 +53,19 @@ def _extent(layer: Any, size: int, stride: int, dilation: int, length: int, axis
 
 
 def _windows(counts: Numbers, before: Numbers, strides: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
-    """Give the place of each window, and where it begins."""
+    """Yield the place of each window, and where it begins."""
     for place in product(*map(range, counts)):
         yield place, tuple(i * stride - first for i, stride, first in zip(place, strides, before, strict=True))
 
 
 def _taps(size: Numbers, dilation: Numbers, begin: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
-    """Give the number of each value in a window, and where it lies."""
+    """Yield the number of each value in a window, and its place."""
     for tap in product(*map(range, size)):
         yield tap, tuple(first + r * apart for first, r, apart in zip(begin, tap, dilation, strict=True))
 
 
 def _at(place: Numbers) -> tuple[Any, ...]:
-    """Return what takes the values of all samples and channels at a place."""
+    """Return the index of the values of all samples and channels at a place."""
     return (slice(None), *place)
 
 
@@ -94,7 +94,8 @@ def convolution(layer: Any, use: Use, x: Array) -> Array:
 def transposed(layer: Any, use: Use, x: Array) -> Array:
     """Return activation(b + windows of weights, each times a value of the input, added up strides apart).
 
-    The padding is cut off: before the result, half of what windows reach beyond the strides for "same".
+    The padding is cut off. For "same", half of the part by which windows are longer than the strides is cut off before
+    the result.
     """
     x, axes = _channels_last(layer, x), x.ndim - 2
     size, strides, dilation = (_each(o, axes) for o in (layer.kernel_size, layer.strides, layer.dilation_rate))
@@ -110,7 +111,7 @@ def transposed(layer: Any, use: Use, x: Array) -> Array:
 
 
 def _spread(layer: Any, size: int, stride: int, dilation: int, length: int, axis: int) -> tuple[int, int]:
-    """Return what is cut off before the result of a transposed layer along an axis, and its length."""
+    """Return the length that is cut off before a transposed layer's result along an axis, and the result's length."""
     reach = dilation * (size - 1) + 1
     if layer.padding == "same":
         return max(0, reach - stride) // 2, length * stride
@@ -125,7 +126,8 @@ def _spread(layer: Any, size: int, stride: int, dilation: int, length: int, axis
 def _by_groups(layer: Any, use: Use, values: Array, tap: Numbers) -> Array:
     """Return the channels of a place (samples, channels) times the weights of one tap, group by group.
 
-    Weights have the axes filters and channels, in a transposed layer channels and filters, and first that of groups.
+    Weights have the axes filters and channels, in a transposed layer channels and filters; the axis of groups comes
+    first.
     """
     places: tuple[Any, ...] = (..., *tap)
     weights = use("W")[places] if layer.groups > 1 else use("W")[places][None]
@@ -135,7 +137,7 @@ def _by_groups(layer: Any, use: Use, values: Array, tap: Numbers) -> Array:
 
 
 def _finished(layer: Any, use: Use, s: Array) -> Array:
-    """Return activation(s + b); a softmax is over the last axis, as the user has it."""
+    """Return activation(s + b); a softmax runs over the last axis of the user's data format."""
     return activated(layer.activation, _as_given(layer, s + use("b") if layer.bias else s))
 
 
@@ -143,7 +145,7 @@ def _finished(layer: Any, use: Use, s: Array) -> Array:
 
 
 def pool(of_window: Callable[[Any, list[Array], int], Array]) -> Callable[[Any, Use, Array], Array]:
-    """Return a layer that makes one value of each window; what lies outside of the axes is no value."""
+    """Return a layer that makes one value of each window; places outside of the axes have no value."""
 
     def pooled(layer: Any, use: Use, x: Array) -> Array:
         x, axes = _channels_last(layer, x), x.ndim - 2
@@ -167,7 +169,7 @@ def largest(layer: Any, there: list[Array], size: int) -> Array:
 
 
 def mean(layer: Any, there: list[Array], size: int) -> Array:
-    """Return the mean of the values that there are; with count_padding, the padding counts as zeros."""
+    """Return the mean of the existing values; with count_padding, the padding counts as zeros."""
     return np.asarray(sum(there, start=mpmath.mpf(0)) / (size if layer.count_padding else len(there)), dtype=object)
 
 

@@ -1,4 +1,4 @@
-"""Derivatives of a single sample are stored, or added to what is there, as the caller wants it."""
+"""Derivatives of a single sample are stored, or added to the gradient, as the caller asks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nncodegen.schedule.walks import rewritten
 
 
 def add(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel in which groups that write to the gradient stand for both cases."""
+    """Return a kernel in which groups that write to the gradient have both cases."""
 
     def added(store: Store) -> Tree:
         scaled = kernel.place(store.target) is Place.GRADIENT and store.combine is Combine.SET

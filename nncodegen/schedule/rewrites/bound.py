@@ -1,7 +1,7 @@
-"""Where loops end, which follows from the places of the tensors.
+"""Ends of loops, which follow from the places of the tensors.
 
-A loop along the vectors runs to the end of the last vector, also over what pads a row or a tile, unless it reads inputs
-or targets or writes outputs, whose arrays have no padding.
+A loop along the vectors runs to the end of the last vector, and so over the padding of a row or a tile, unless it reads
+inputs or targets or writes outputs, whose arrays have no padding.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from nncodegen.schedule.tree import Compute, Tree
 from nncodegen.schedule.walks import Site, computed, computes
 
 OUTSIDE = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.NOISE, Place.GRADIENT)
-"""Places of the caller, without padding: nothing may be read or written behind their last value."""
+"""Places of the caller, without padding: nothing may be read or written after their last value."""
 
 
 def bound(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel whose steps know where their loops end, and what is read along the samples."""
+    """Return a kernel whose steps know the ends of their loops, with the tensors that are read along the samples."""
     along = (e for tree in kernel.trees.in_turn for each in computes(tree) for e in read_along(each, kernel))
     rule = _Bound(kernel, program, layout)
     trees = kernel.trees.each(partial(computed, rule=rule))
@@ -44,7 +44,7 @@ class _Bound:
         return (replace(site.compute, ends=tuple((index, self._end(index, site)) for index in indices)),)
 
     def _end(self, index: str, site: Site) -> Extent:
-        """Where the loop over an index ends."""
+        """Return the end of the loop over an index."""
         kernel, compute, size = self.kernel, site.compute, self.program.sizes[index]
         if site.limits and site.limits.index == index:
             return END
@@ -58,7 +58,7 @@ class _Bound:
         return self.layout.padded(size) if loops and not outside else size
 
     def _covers_padding(self, compute: Compute) -> bool:
-        """Whether a loop over the samples runs over those that pad a tile."""
+        """Return whether a loop over the samples also runs over those that pad a tile."""
         if compute.innermost != SAMPLE:
             return False
         if compute.shape is not Shape.LOOPS:

@@ -1,8 +1,8 @@
-"""What runs depends on the call: on the number of samples, and on whether there is a BLAS.
+"""Statements that depend on the call: on the number of samples, and on whether a BLAS is available.
 
-A product reads a transposed copy of its weights. Where samples are few, the copy would take longer than the product,
-which then reads the weights as they are. So does a product that is left to BLAS, which makes copies of its own; where
-there is no BLAS, it runs in blocks.
+A product reads a transposed copy of its weights. For few samples, the copy would take longer than the product, which
+then reads the weights as they are. So does a product that is left to BLAS, which makes its own copies; without a BLAS,
+it runs in blocks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def choose(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
 
 @dataclass(frozen=True)
 class _Choose:
-    """What runs in the place of steps of a kernel."""
+    """Replaces steps of a kernel by statements that depend on the call."""
 
     kernel: Kernel
 
@@ -50,17 +50,17 @@ class _Choose:
 
     @cached_property
     def copies(self) -> Mapping[Element, Element]:
-        """The copies in padded rows that are made before the tiles, and what they are copies of."""
+        """Return the copies in padded rows made before the tiles, each with the original."""
         packs = (each for tree in self.kernel.trees.before for each in computes(tree) if each.shape is Shape.PACK)
         return {step.target: operand for each in packs for step in each.steps for operand in step.operands}
 
     def _readers(self, compute: Compute) -> list[Compute]:
-        """What reads the results of steps."""
+        """Return the steps that read the results of steps."""
         targets = {step.target for step in compute.steps}
         return [each for each in self._all if targets & each.read]
 
     def _original(self, compute: Compute) -> Element | None:
-        """The matrix of parameters of which a product reads a copy that is transposed, if it does."""
+        """Return the matrix of parameters of which a product reads a transposed copy; None if it reads no such copy."""
         if not _is_layer(compute):
             return None
         (inner,), (a, b) = compute.steps[0].over, factors(compute)
@@ -69,7 +69,7 @@ class _Choose:
         return original if along else None
 
     def _dot_products(self, compute: Compute) -> Compute | None:
-        """The product of a layer for a few samples, one by one, if both factors lie along what is summed up; else none.
+        """Return the product of a layer for few samples as dot products if both factors lie along the sum; else None.
 
         Blocks would first transpose one of them, which takes longer than the product itself.
         """
@@ -84,12 +84,12 @@ class _Choose:
         return replace(compute, steps=(given,), shape=Shape.DOT_PRODUCTS)
 
     def _with_originals(self, compute: Compute) -> Compute:
-        """The product that BLAS computes, of matrices as they are."""
+        """Return the product that BLAS computes, of the original matrices instead of copies."""
         (step,) = compute.steps
         return replace(compute, steps=(replace(step, expression=step.expression.xreplace(dict(self.copies))),))
 
     def _without_blas(self, compute: Compute) -> Compute:
-        """The product that is left to BLAS where there is none.
+        """Return the product that runs instead of one left to BLAS if no BLAS is available.
 
         No block sums over an index that lies along the rows of both factors, as the samples may.
         """
@@ -100,7 +100,7 @@ class _Choose:
         return replace(compute, shape=Shape.DOT_PRODUCTS_OF_SAMPLES if along else Shape.ACCUMULATE)
 
     def _ends_of_rows(self, compute: Compute) -> Tree:
-        """What pads the rows of a result of BLAS, which ends where its values do."""
+        """Return the call that pads the rows of a result of BLAS with zeros, if its rows have padding."""
         (step,), (row, *_) = compute.steps, rest_of(compute)
         size = compute.end(compute.innermost)
         early = SAMPLE not in step.over and isinstance(size, int) and self.kernel.stride(step.target, row) > size
@@ -108,5 +108,5 @@ class _Choose:
 
 
 def _is_layer(compute: Compute) -> bool:
-    """Whether steps are the product of a layer with samples, and no more."""
+    """Return whether steps are only the product of a layer with samples."""
     return compute.shape is Shape.CONTRACT and len(compute.steps) == 1 and SAMPLE in compute.steps[0].target.indices

@@ -1,7 +1,7 @@
 """Many models of a formula may take a step of gradient descent in the loops that compute the gradient.
 
-The derivatives of one sample are stored, or subtracted from the parameters at once. Which of both is a constant where
-these loops are compiled, so that they stand once.
+The derivatives of one sample are stored, or subtracted from the parameters at once. The choice is a constant where
+these loops are compiled, so that they are written once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nncodegen.schedule.walks import elements, rewritten, walk
 
 
 def descend(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel whose derivatives go to the next parameters, if the sums over one sample are the gradient."""
+    """Return a kernel whose derivatives update the parameters, if the sums over one sample are the gradient."""
     update = next((each for each in program.updates if each.is_descent), None)
     if update is None or kernel.trees.after:
         return kernel
@@ -55,15 +55,15 @@ class _Descend:
         return (replace(loop, body=(*map(Load, sorted(read, key=str)), *body)),)
 
     def _is_derivative(self, store: Store) -> bool:
-        """Whether a sum is a derivative, not the loss."""
+        """Return whether a sum is a derivative, not the loss."""
         return store.combine is Combine.ADD_OR_SET and self._offset(store) in self.parameters
 
     def _offset(self, store: Store) -> int:
-        """The place of a derivative among all; the loss is before them."""
+        """Return the number of a derivative in the gradient; the loss comes before the first, at -1."""
         return self.kernel.storage[store.target.tensor].offset - 1
 
     def _next(self, store: Store) -> Store:
-        """The next parameter."""
+        """Return the statement that stores the next value of a parameter."""
         given = {"parameter": self.parameters[self._offset(store)], "gradient": store.target}
         known = {Element(name, (PARAMETER,)): element for name, element in given.items()}
         value = self.update.steps[0].expression.xreplace({**known, Element(LEARNING_RATE): self.rate})
@@ -71,5 +71,5 @@ class _Descend:
 
 
 def _stored(store: Store) -> Store:
-    """The derivative, which has a local value, in its place."""
+    """Return the statement that stores the derivative, which has a local value."""
     return replace(store, value=Value((store.target,)))

@@ -1,4 +1,4 @@
-"""Loops and statements are written out: what is read where a loop begins, each value, and where it goes.
+"""Loops and statements are written out: the values read where a loop begins, each value, and its destination.
 
 A value that only its own loops read is a local one; others are stored. Sums over samples are added up in a variable for
 each tile, other reductions in their place in memory, term by term for all samples.
@@ -50,14 +50,14 @@ from nncodegen.schedule.walks import Site, computed
 from nncodegen.schedule.windows import Window, along, window_of
 
 OUTSIDE = frozenset((Place.INPUT, Place.TARGET))
-"""The places of the caller that loops over samples read once in each iteration."""
+"""The places of the caller whose values loops over samples read once in each iteration."""
 
 OUTSIDE_OF_FORMULAS = OUTSIDE | {Place.PARAMETER}
-"""The same for the models of a formula, whose parameters are theirs alone."""
+"""These places for the models of a formula: each model has its own parameters."""
 
 
 def expand(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel in which nothing is left to be written out."""
+    """Return a kernel in which all loops and statements are written out."""
     return replace(kernel, trees=kernel.trees.each(partial(computed, rule=_Expand(kernel, program, layout))))
 
 
@@ -75,7 +75,7 @@ class _Expand:
 
     @cached_property
     def _loaded(self) -> frozenset[Place]:
-        """The places whose values are read where a loop begins."""
+        """Return the places whose values are read where a loop begins."""
         plan = self.kernel.plan
         if self._models:
             return OUTSIDE_OF_FORMULAS if plan.units is Role.UNROLLED else frozenset()
@@ -98,13 +98,16 @@ class _Expand:
     # Calls.
 
     def _ragged(self, compute: Compute) -> bool:
-        """Whether steps write sums in place, in rows without padding that are no whole vectors."""
+        """Return whether steps write sums in place, in rows without padding that do not fill whole vectors."""
         size = self.program.sizes[compute.innermost]
         in_place = compute.steps[-1].target.tensor in self.kernel.memory.in_place
         return in_place and size is not None and size != self.layout.padded(size)
 
     def _window(self, site: Site) -> Window | None:
-        """How steps run by lists of places; within a loop around them, for one value of its index."""
+        """Return the lists of places by which steps run, within a loop around them for one value of its index.
+
+        Else None.
+        """
         step = site.compute.steps[0]
         places = site.compute.shape is Shape.PLACES
         found = window_of(step, self.program, self.layout.lengths) if places else None
@@ -119,12 +122,12 @@ class _Expand:
     # Statements of one value of each index.
 
     def _defined(self, compute: Compute) -> tuple[tuple[Definition, ...], ...]:
-        """The definitions of steps, part by part; only loops of a tile have several."""
+        """Return the definitions of steps, part by part; only loops of a tile have several parts."""
         whole = compute if self.kernel.plan.samples is Role.TILED else replace(compute, cuts=())
         return statements(whole, self.program, self.kernel.storage)
 
     def _part(self, number: int, defined: Sequence[Sequence[Definition]]) -> Tree:
-        """The statements of one part of some loops.
+        """Return the statements of one part of some loops.
 
         Where these are cut, values of earlier parts are read from arrays; otherwise they are still local.
         """
@@ -142,7 +145,10 @@ class _Expand:
         self, own: Sequence[Definition], later: Sequence[Sequence[Definition]] = (), exists: tuple[Test, ...] = (),
         samples: bool = False,
     ) -> Tree:  # fmt: skip
-        """The statements of a part, after the inputs and targets that they read; ``later`` ones follow."""
+        """Return the statements of a part, after loads of the inputs and targets that they read.
+
+        ``later`` are the definitions of the parts that follow.
+        """
         read = sorted({element for one in own for element in one.value.operands}, key=str)
         found: list[Statement] = [Load(element) for element in read if self.kernel.place(element) in self._loaded]
         used = {element for part in (own, *later) for one in part for element in one.value.operands}
@@ -155,7 +161,7 @@ class _Expand:
         return tuple(found)
 
     def _value(self, target: Element, value: Value, used: bool) -> Tree:
-        """A value, in its place; where it is used, a local value as well."""
+        """Return the statements that put a value in its place; if it is used later, it is also a local value."""
         place = self.kernel.place(target)
         if place is Place.LOCAL:
             return (Let(target, value),)
@@ -167,7 +173,7 @@ class _Expand:
     # Sums over the samples, and other reductions.
 
     def _term(self, target: Element, value: Value, samples: bool) -> Statement:
-        """A term of a sum over the samples."""
+        """Return the statement of a term of a sum over the samples."""
         if not self._models:
             return Accumulate(target, value)
         return Store(target, value, Combine.ADD if samples else Combine.ADD_OR_SET)
@@ -190,13 +196,13 @@ class _Expand:
         return around(compute.outer, compute, self.program, inner)
 
     def _gathered(self, compute: Compute) -> tuple[tuple[Gather, ...], tuple[Test, ...]]:
-        """The indices whose values an array has, and the conditions under which a term exists."""
+        """Return the indices that are read from arrays, and the conditions under which a term exists."""
         found = solved(compute, self.program)
         gathers = tuple(Gather(each, self.program.sizes[each.index] or 1) for each in found.solutions if each.gathers)
         return gathers, (*(Exists(each.solution.index, each.size) for each in gathers), *found.conditions)
 
     def _reduction(self, site: Site) -> Tree:
-        """A reduction over other indices than the samples: one value for each sample, where it lies in memory."""
+        """Return the statements of a reduction over indices other than the samples, in memory, for each sample."""
         compute = site.compute
         (step,) = compute.steps
         sizes = {index: self.program.sizes[index] or 1 for index in solved(compute, self.program).free}
@@ -218,7 +224,7 @@ class _Expand:
         self, indices: Sequence[str], compute: Compute, body: Tree, way: Way = Way.INDEPENDENT,
         sums: Sequence[Element] = (),
     ) -> Tree:  # fmt: skip
-        """Loops over indices, and over models that lie side by side; the innermost may run at once."""
+        """Return loops over indices, and over models that lie side by side; the innermost may run all at once."""
         if self._models:
             lanes = Loop("lane", self.kernel.plan.lanes, body, Way.LANES)
             return around(indices, compute, self.program, (lanes,))

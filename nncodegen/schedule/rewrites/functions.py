@@ -1,4 +1,4 @@
-"""Very long tiles run in several functions, for compilers take time that grows faster than statements."""
+"""Very long tiles run in several functions, as the time of compilers grows faster than the statements of a function."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nncodegen.schedule.tree import Statement, Tree, Trees
 from nncodegen.schedule.walks import computes, steps_in
 
 MOST = 240
-"""Statements of a function, beyond which another one begins."""
+"""Most statements of a function; beyond, another one begins."""
 
 
 def functions(trees: Trees) -> Trees:
@@ -17,7 +17,7 @@ def functions(trees: Trees) -> Trees:
 
 
 def _parts(tree: Tree) -> tuple[Tree, ...]:
-    """The statements of each function. Loops around others are not cut."""
+    """Return the statements of each function. A loop around others is not cut."""
     parts: list[list[Statement]] = [[]]
     size = 0
     for statement in tree:

@@ -1,4 +1,4 @@
-"""Neighbours that run on the same condition, with nothing in their place otherwise, share it."""
+"""Neighbours that run only on the same condition share it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nncodegen.schedule.tree import Group, If, Loop, Statement, Tree, When
 
 
 def join(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel in which such conditions are asked for once."""
+    """Return a kernel in which neighbours on the same condition test it once."""
     return replace(kernel, trees=kernel.trees.each(_joined))
 
 
@@ -29,14 +29,14 @@ def _joined(tree: Tree) -> Tree:
 
 
 def _within(statement: Statement) -> Statement:
-    """The same within loops around groups."""
+    """Return a statement with such conditions joined within loops around groups."""
     if isinstance(statement, Loop) or (isinstance(statement, Group) and not statement.steps):
         return replace(statement, body=_joined(statement.body))
     return statement
 
 
 def _only_when(statement: Statement) -> When | None:
-    """The condition on which a group runs, with nothing in its place otherwise; None if it always runs."""
+    """Return the condition without an alternative on which a group runs; None if it always runs."""
     match statement:
         case Group((If(When() as when, _, ()),), (_, *_)):
             return when
@@ -44,7 +44,7 @@ def _only_when(statement: Statement) -> When | None:
 
 
 def _then(group: Group) -> Tree:
-    """What runs where the condition of a group holds."""
+    """Return the statements that run where the condition of a group holds."""
     (statement,) = group.body
     assert isinstance(statement, If)
     return statement.body

@@ -1,7 +1,7 @@
-"""What only the loss needs, in loops that are compiled for both cases: it is stored where the loss is wanted.
+"""Values that only the loss needs, in loops compiled for both cases: they are stored only if the loss is asked for.
 
-Values that nothing else reads stay where they are. With a constant in the place of the question, the compiler leaves
-them out where nothing stores them.
+Values that nothing else reads stay where they are. As the condition is a constant in each case, the compiler leaves
+them out if nothing stores them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nncodegen.schedule.walks import rewritten
 
 
 def on_request(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel in which sums, stores and calls of such loops stand under the condition."""
+    """Return a kernel in which such loops have sums, stores and calls of the loss under the condition."""
 
     def wanted(statement: Accumulate | Store | Call) -> Tree:
         target = statement.steps[-1].target if isinstance(statement, Call) else statement.target

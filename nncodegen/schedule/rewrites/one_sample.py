@@ -1,4 +1,4 @@
-"""A single sample has functions of its own: products of a matrix and a vector, and reductions of a row."""
+"""A single sample uses special functions: products of a matrix and a vector, and reductions of a row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REDUCED_ROWS = ("sum", "max")
 
 
 def one_sample(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel whose products and reductions are those of one sample."""
+    """Return a kernel whose products and reductions use the functions for one sample."""
 
     def rule(site: Site) -> Tree:
         return (replace(site.compute, shape=_shape(site.compute, kernel)),)
@@ -26,14 +26,14 @@ def one_sample(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
 
 
 def _shape(compute: Compute, kernel: Kernel) -> Shape:
-    """How steps are computed for one sample."""
+    """Return the shape in which steps are computed for one sample."""
     step = compute.steps[0]
     if compute.shape is Shape.CONTRACT:
         (inner,) = step.over
         (matrix,) = (element for element in step.operands if len(element.indices) > 1)
         if kernel.stride(matrix, inner) == 1:
             return Shape.MATRIX_BY_ROW
-        # outputs are of parameters of the caller, and nothing behind these may be read
+        # outputs use the caller's parameters, and nothing after these may be read
         return Shape.ROW_BY_MATRIX if kernel.name == "gradient" else Shape.LOOPS
     row = isinstance(step.expression, Element) and kernel.storage[step.expression.tensor].strides == (1,)
     row = row and step.operator in REDUCED_ROWS

@@ -1,7 +1,7 @@
-"""What lies behind the values of arrays, up to the end of the last vector.
+"""Padding after the values of arrays, up to the end of the last vector.
 
-A tile is padded with values of its last sample; but what has the weight of a sample as a factor is padded with 0, which
-is the weight of the samples that pad. The rows of a layer are padded with 0.
+A tile is padded with values of its last sample; but a tensor that has the weight of a sample as a factor is padded with
+0, which is the weight of the padding samples. The rows of a layer are padded with 0.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from nncodegen.schedule.walks import Site, computed, steps_in
 
 
 def pad(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel in which arrays are padded when they have been computed."""
+    """Return a kernel in which arrays are padded after they have been computed."""
     return replace(kernel, trees=kernel.trees.each(partial(computed, rule=_Pad(kernel, program, layout))))
 
 
 @dataclass(frozen=True)
 class _Pad:
-    """Pads what steps compute."""
+    """Pads the results of steps."""
 
     kernel: Kernel
     program: Program
@@ -42,7 +42,7 @@ class _Pad:
         return (compute, *self._behind_loops(compute), *self._behind_samples(compute))
 
     def _behind_loops(self, compute: Compute) -> Tree:
-        """What loops that store each value leave behind."""
+        """Return the padding after loops that store each value."""
         if compute.shape is not Shape.LOOPS or compute.sums or compute.reduced:
             return ()
         samples = (SAMPLE,) if compute.samples else ()
@@ -60,7 +60,7 @@ class _Pad:
         return ()
 
     def _behind_samples(self, compute: Compute) -> Tree:
-        """What pads the samples of arrays that others read along these."""
+        """Return the padding of the samples of arrays that other steps read along these."""
         along = compute.innermost == SAMPLE
         if (compute.shape is Shape.LOOPS and along) or (along and not transposes(compute, self.kernel)):
             return ()
@@ -78,7 +78,7 @@ class _Pad:
 
     @cached_property
     def _weighted(self) -> frozenset[str]:
-        """The tensors that are 0 where there is no sample: multiples of its weight, as derivatives of the loss are."""
+        """Return the tensors that are 0 for padding samples: multiples of the weight, as derivatives of the loss."""
         outside, trees = (Place.WEIGHT, Place.PRESENT), self.kernel.trees
         weighted = {name for name, storage in self.kernel.storage.items() if storage.place in outside}
         for step in (step for tree in (*trees.before, trees.tile, trees.after) for step in steps_in(tree)):
@@ -88,5 +88,5 @@ class _Pad:
 
 
 def _last(element: Element) -> Element:
-    """The element of the last sample."""
+    """Return the element of the last sample."""
     return Element(element.tensor, [f"{COUNT} - 1" if index == SAMPLE else index for index in element.indices])

@@ -1,6 +1,6 @@
-"""What depends on parameters only: once before all tiles, where it lies in arrays, or again in each.
+"""Steps that depend on parameters only: once before all tiles if they lie in arrays, otherwise again in each.
 
-What an array needs is computed with it. What lies in local variables is computed again in every function that reads it.
+The operands of an array are computed with it. Local variables are computed again in every function that reads them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nncodegen.schedule.walks import only, steps_in
 
 
 def prepare(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel whose functions have what they need of parameters, and nothing that lies in its place already."""
+    """Return a kernel whose functions compute what they need of parameters, but no copies of sums in place."""
     trees, again = kernel.trees, _Again(kernel)
     before = tuple(again.arrays(tree) for tree in trees.before)
     measured = trees.measured if kernel.outputs else ()
@@ -30,7 +30,7 @@ def prepare(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
 
 @dataclass(frozen=True)
 class _Again:
-    """What a kernel computes before its tiles."""
+    """Selects statements out of those that a kernel computes before its tiles."""
 
     kernel: Kernel
 
@@ -39,12 +39,12 @@ class _Again:
         return tuple(statement for tree in self.kernel.trees.before for statement in tree)
 
     def __call__(self, tree: Tree) -> Tree:
-        """What a tree needs of parameters only, where it is in no array."""
+        """Return the statements that a tree needs of those before it and that are in no array."""
         kept = self._needed(operand for step in steps_in(tree) for operand in step.operands)
         return only(self._before, lambda step: step in kept)
 
     def arrays(self, tree: Tree) -> Tree:
-        """The statements whose results lie in arrays, with what these need."""
+        """Return the statements whose results lie in arrays, with the statements that these need."""
         stored = [step for step in steps_in(tree) if self.kernel.place(step.target) is Place.ARRAY]
         kept = (*stored, *self._needed(operand for step in stored for operand in step.operands))
         return only(self._before, lambda step: step in kept)

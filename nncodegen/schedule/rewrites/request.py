@@ -1,7 +1,7 @@
-"""What only the loss needs does not always run.
+"""Steps that only the loss needs do not always run.
 
-Loops that the loss shares with the gradient stand twice, with all of their statements and with what is left of them.
-Long ones stand once, in a function that is compiled for both cases (see ``on_request``).
+Loops that the loss shares with the gradient are written twice: with all statements, and with the remaining ones. Long
+loops are written once, in a function that is compiled for both cases (see ``on_request``).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from nncodegen.schedule.tree import Compute, Group, If, Tree, When
 from nncodegen.schedule.walks import Site, computed
 
 MANY_STEPS = 16
-"""Steps from which on loops stand once. Shorter ones are read more easily where they stand, twice."""
+"""Number of steps from which on loops are written once. Shorter loops are easier to read in place, written twice."""
 
 
 def request(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel whose steps are in groups, of which some run where the loss is wanted, or run otherwise there."""
+    """Return a kernel whose steps are in groups; some groups run, or differ, only if the loss is asked for."""
     return replace(kernel, trees=kernel.trees.each(partial(computed, rule=partial(_group, kernel=kernel))))
 
 
@@ -39,6 +39,6 @@ def _group(site: Site, kernel: Kernel) -> Tree:
 
 
 def _reads_local(compute: Compute, kernel: Kernel) -> bool:
-    """Whether steps read local variables that others compute."""
+    """Return whether steps read local variables that other steps compute."""
     own = {step.target for step in compute.steps}
     return any(kernel.place(element) is Place.LOCAL for element in compute.read - own)

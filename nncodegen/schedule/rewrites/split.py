@@ -1,11 +1,11 @@
-"""Where loops are split: a long operation that waits for another has a loop of its own.
+"""Splitting of loops: a long operation that waits for another gets a separate loop.
 
-A core looks some hundred instructions ahead. Where these hold several iterations of a loop, it works at all of them
-while each waits for its own results; where an iteration has one function after another, they hold little more than one
+A core looks some hundred instructions ahead. If these hold several iterations of a loop, it works at all of them while
+each waits for its own results; if an iteration has one function after another, they hold little more than one
 iteration.
 
-A division is long as well, but takes few instructions: whether it is better off in the next loop, or beside the work of
-the loop that it waits for, is for the target to decide (``CUT`` in ``runtime/c/nncodegen/vectors.h``).
+A division is long as well, but takes few instructions: whether it is better off in the next loop, or next to the work
+of the loop that it waits for, is for the target to decide (``CUT`` in ``runtime/c/nncodegen/vectors.h``).
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from nncodegen.schedule.tree import Compute, Trees
 from nncodegen.schedule.walks import Site, computed
 
 SHORT = (Abs, Piecewise, sign, tanh_of)
-"""Functions of a few operations: the others take twenty or more, each of which waits for the one before."""
+"""Functions of a few operations. All other functions take twenty or more operations, each of which waits for the
+previous one."""
 
 
 def split(trees: Trees, outside: Container[str]) -> Trees:
     """Return trees where no long operation over the units of a layer waits for a function of the same loop.
 
-    What one loop leaves to the next lies in memory, which takes less than the waiting. Where only divisions wait, the
-    loops are parts of one, unless the later reads what is ``outside``: that is read once for all steps of a loop.
+    The values that one loop leaves to the next go through memory, which takes less time than the waiting. Where only
+    divisions wait, the loops are parts of one, unless the later loop reads tensors in ``outside``: these are read once
+    for all steps of a loop.
     """
     return trees.of_tile(partial(computed, rule=lambda site: tuple(_split(site, outside))))
 
@@ -53,13 +55,13 @@ def _split(site: Site, outside: Container[str]) -> Iterator[Compute]:
 
 
 def _loops(steps: Sequence[Step]) -> list[tuple[list[Step], bool]]:
-    """The steps of each loop, and whether only a division begins it.
+    """Return the steps of each loop, and whether only a division begins it.
 
     A long operation that waits for a function begins the next loop.
     """
     numbers: dict[str, int] = {}
     waits: dict[str, bool] = {}
-    begun: set[int] = {0}  # by functions
+    begun: set[int] = {0}  # the loops that begin with a function
     for step in steps:
         own = [operand.tensor for operand in step.operands if operand.tensor in numbers]
         number = max((numbers[name] for name in own), default=0)
@@ -74,7 +76,7 @@ def _loops(steps: Sequence[Step]) -> list[tuple[list[Step], bool]]:
 
 
 def _sink(steps: Sequence[Step], numbers: dict[str, int]) -> None:
-    """Moves what only later loops read to the first of those, where that leaves them no more values."""
+    """Move steps that only later loops read to the first of these loops, unless more values would cross."""
     for step in reversed(steps):
         readers = [numbers[s.target.tensor] for s in steps if step.target.tensor in {o.tensor for o in s.operands}]
         own = {operand.tensor for operand in step.operands} & set(numbers)
@@ -83,10 +85,10 @@ def _sink(steps: Sequence[Step], numbers: dict[str, int]) -> None:
 
 
 def _calls(step: Step) -> bool:
-    """Whether a step evaluates a long function."""
+    """Return whether a step evaluates a long function."""
     return any(not isinstance(call, SHORT) for call in step.expression.atoms(Function))
 
 
 def _divides(step: Step) -> bool:
-    """Whether a step divides by a tensor."""
+    """Return whether a step divides by a tensor."""
     return any(power.exp.is_negative for power in step.expression.atoms(Pow) if not power.is_number)

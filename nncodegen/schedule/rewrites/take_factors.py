@@ -1,7 +1,7 @@
-"""Products in blocks take over a step that does no more than multiply their result with an array.
+"""Products in blocks take over a step that only multiplies their result with an array.
 
-That is what the chain rule makes of a layer: a product with its weights, times the derivative of an activation. It
-happens before the result leaves the registers.
+The chain rule leads to such a step for each layer: a product with its weights, times the derivative of an activation.
+The multiplication then happens before the result leaves the registers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nncodegen.schedule.walks import Site, computed, only, sites
 
 
 def take_factors(trees: Trees, steps: Iterable[Step]) -> Trees:
-    """Return trees in which products of a tile multiply their results; ``steps`` are all of the kernel."""
+    """Return trees in which products of a tile multiply their results; ``steps`` are all steps of the kernel."""
     places = list(sites(trees.tile))
     read = Counter(tensor for step in steps for tensor in {operand.tensor for operand in step.operands})
     homes = {step.target.tensor: number for number, site in enumerate(places) for step in site.compute.steps}
@@ -49,6 +49,6 @@ def take_factors(trees: Trees, steps: Iterable[Step]) -> Trees:
 
 
 def _is_block(product: Site, site: Site) -> bool:
-    """Whether a product is computed in blocks, along the same index and in the same loop over time as another site."""
+    """Return whether a product is computed in blocks, along the same index and in the same loop over time as a site."""
     alike = (product.compute.shape, product.compute.innermost) == (Shape.CONTRACT, site.compute.innermost)
     return alike and product.time is site.time

@@ -10,7 +10,7 @@ from nncodegen.schedule.layout import Layout
 
 
 def together(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel with nothing before its tile."""
+    """Return a kernel that computes in its tile what ran before it."""
     trees = kernel.trees
     whole = (*(statement for tree in trees.before for statement in tree), *trees.tile)
     return replace(kernel, trees=replace(trees, before=(), parts=((0, whole),)))
