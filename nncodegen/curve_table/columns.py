@@ -14,7 +14,7 @@ from nncodegen.table.read import Table
 
 @dataclass(frozen=True)
 class Columns:
-    """The rows without missing values: X (N, inputs), y (N,), sigma (N,) or None; and which rows of the table they are."""
+    """The rows without missing values: X (N, inputs), y (N,), sigma (N,) or None; and their mask in the table."""
 
     X: Any
     y: Any
