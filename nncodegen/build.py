@@ -202,7 +202,7 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
         wanted = {name: text.encode() for name, text in texts.items()} | {target.name: content}
         write_together(out, {name: new for name, new in wanted.items() if not _holds(out / name, new)})
         if stale and certificate.name not in texts:
-            certificate.unlink()  # it is that of the module that was here
+            certificate.unlink()  # it belongs to the module that was replaced
         stages = out / "stages"
         for text in sorted(stages.glob("*.txt")):  # checked: nncodegen wrote it, and it is no link
             if f"stages/{text.name}" not in texts:
@@ -363,7 +363,7 @@ def _work_folder(key: str) -> Iterator[Path]:
     """
     with _errors_of(cache_folder(), CACHE_ADVICE), _lock(key):
         work = cache_folder() / f"{key}.work"
-        shutil.rmtree(work, ignore_errors=True)  # of a build that was killed; nobody else holds the lock
+        shutil.rmtree(work, ignore_errors=True)  # left by a killed build; no other process holds the lock
         work.mkdir()
         try:
             yield work

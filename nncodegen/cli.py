@@ -373,7 +373,7 @@ def curve(
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
         try:
             run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask)
-        except ValueError as error:  # of a formula or data that the module does not take
+        except ValueError as error:  # the module does not accept the formula or the data
             raise ModelError(str(error)) from error
 
 

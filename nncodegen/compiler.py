@@ -97,7 +97,7 @@ def suffix_of(cross: str | None) -> str:
 
 
 def headers_of(compiler: Compiler, include: Path, work: Path) -> list[str]:
-    """Return options for the headers of Python where Debian has one for each CPU: ours is used for another machine."""
+    """Return options for Debian's headers of Python, one of which depends on the CPU: ours stands in for another's."""
     if compiler.cross is None:
         return []
     family, _ = check_cross(compiler.cross)

@@ -54,7 +54,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             with suppress(OSError):
                 written.unlink()
         for parent in reversed(made):
-            with suppress(OSError):  # others have written there meanwhile
+            with suppress(OSError):  # others have written to the folder meanwhile
                 parent.rmdir()
         raise
 

@@ -71,7 +71,7 @@ def _initial(tensor: Tensor) -> str:
 
 
 def _typeset(program: Program, steps: Sequence[Step], samples: bool) -> str | None:
-    """Return the steps as displayed mathematics; None if there are none or if they are long."""
+    """Return the steps as displayed mathematics; None without any, or if they are long."""
     if not steps or sum(int(step.expression.count_ops()) + 1 for step in steps) > OPERATIONS:
         return None
     return f"$${Latex(Notation([program], samples)).aligned(steps)}$$"

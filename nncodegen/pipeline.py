@@ -82,10 +82,10 @@ def compile_model(
 ) -> Compiled:
     """Take a model through the stages; ``observe`` is called after each of them.
 
-    With ``force``, no module is taken from the cache. ``choices`` overrides those of the schedule,
-    ``march`` is "native" or "portable", ``fit`` says whether there are fits by least squares, ``cross`` names another
-    machine that the module is for, such as "aarch64-linux-gnu", which needs the package ziglang. Raises ModelError
-    for a model or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
+    With ``force``, no module is taken from the cache. ``choices`` overrides those of the schedule, ``march`` is
+    "native" or "portable", ``fit`` says whether the module can fit by least squares, ``cross`` names another machine
+    that the module is for, such as "aarch64-linux-gnu", which needs the package ziglang. Raises ModelError for a model
+    or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
     """
     if until not in (stage.__name__ for stage in STAGES):
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")

@@ -117,7 +117,8 @@ def names_of_columns(formula: str | Expr, count: int, given: Collection[str] = (
     """Return a formula's names of unnamed columns: x1, x2, ...; x0, x1, ...; or x for a single one.
 
     If the formula has both x0 and the last of x1, x2, ..., then x0 is a parameter. ``given`` are names that were given
-    to parameters. Raises ValueError if the formula has none of these names, or one more than there are columns.
+    to parameters. Raises ValueError if the formula has none of these names, or the next one as well (x4 for three
+    columns).
     """
     check_kind(formula)
     return _names_of_columns(formula, count, tuple(given))

@@ -53,7 +53,7 @@ def curve_fit(
     (popt, pcov, infodict, mesg, ier): infodict has "nfev", the evaluations; "fvec", the residuals f(x) - y divided by
     sigma, (N,); and of the Jacobian of these, J[:, ipvt - 1] = Q R, "fjac", (P, N), whose first columns are the
     transpose of R, "ipvt", (P,), and "qtf", (P,), the first of Q' fvec; mesg says how the fit ended, and ier is 1, 2 or
-    4 where cost, parameters or gradient ended it. For all else that a fit tells, build the model and use its ``fit``.
+    4 where cost, parameters or gradient ended it. For all other results of a fit, build the model and use its ``fit``.
     The module is compiled once for a formula. Where the data do not determine all parameters, pcov is infinite, and a
     RuntimeWarning says why. Raises ModelError for a formula that cannot be read, ValueError for data that do not fit to
     it, and RuntimeError where the fit fails.

@@ -64,7 +64,7 @@ def report(
                  and Y. Columns of a CSV file are found by the names of inputs and targets, else taken in this order
     precision    "float64" or "float32"; by default the model's own, or float64
     certificate  the certificate of the model's module, or the path of its file; by default the one beside the built
-                 module, in the cache or in the folder generated/NAME, if there is one
+                 module, in the cache or in the folder generated/NAME, if one exists
     certify      whether to build and examine the module now, as ``nn.certify`` does, which takes some seconds
 
     A formula that is given data and no result is fitted to them; the perceptron that nncodegen ships is trained as its

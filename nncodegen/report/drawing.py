@@ -61,7 +61,7 @@ class Line:
     y: float
     label: list[Text]
     shared: bool
-    """Whether it comes from a parameter."""
+    """Whether the edge comes from a parameter."""
 
 
 @dataclass(frozen=True)

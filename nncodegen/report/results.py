@@ -55,7 +55,7 @@ def _step_plots(outcome: Outcome) -> list[Plot]:
         known = rates[np.isfinite(rates)]
         about = f"The learning rate goes from {known[0]:.4g} in the first epoch to {known[-1]:.4g} in the last."
         lines = {"learning rate": rates}
-        log = _is_wide(known) and float(np.median(known)) * HIGHER < known.max()  # not for the last of a cosine alone
+        log = _is_wide(known) and float(np.median(known)) * HIGHER < known.max()  # not for a cosine, small at its end
         plots.append(curves("rates", "Step sizes", about, lines, "epoch", "learning rate", log))
     if lengths is not None:
         about = f"How far all parameters together move in an iteration, from {lengths[0]:.3g} to {lengths[-1]:.3g}."

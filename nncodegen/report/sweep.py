@@ -86,7 +86,7 @@ def _owners(
         if step.target.tensor.startswith("d_") and by in names:
             owners.setdefault(step.target.tensor, by)
     last = forward[-1].target.tensor
-    for step in reversed(backward):  # a step with a numbered name belongs to the first that needs it
+    for step in reversed(backward):  # a step without such a name belongs to the first that needs it
         if step.target.tensor not in owners:
             users = (each for each in backward if step.target in each.operands and each.target.tensor in owners)
             owners[step.target.tensor] = next((owners[user.target.tensor] for user in users), last)

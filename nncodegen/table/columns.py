@@ -24,8 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 MOST_LEVELS = 20
-"""The most categories of a column that have an input each. If there are more, only the frequent ones have one, and the
-others share one."""
+"""The most categories of a column that have an input each. With more, only the frequent ones have one, and the others
+share one."""
 
 MOST_CATEGORIES = 100
 """The most categories of a column that have a separate input, however frequent they are."""
@@ -56,9 +56,9 @@ def understand(
 ) -> Column | Skipped:
     """Return the kind of a column, judged by the rows of a table that a network is trained with.
 
-    Texts among numbers or dates count as missing if they look so (-, unknown) and are at most half of the column. If
-    there are other texts, a column with few different numbers is one of categories; in a column with many different
-    numbers, each of these texts has a separate input. If there are many categories, the rare ones share an input.
+    Texts among numbers or dates count as missing if they look so (-, unknown) and are at most half of the column. With
+    other texts, a column with few different numbers is one of categories; in a column with many different
+    numbers, each of these texts has a separate input. Of many categories, the rare ones share an input.
 
     A column that identifies rows is left out: its texts are all different, or ``identifies_rows`` says so of its
     numbers. With ``as_category`` the column holds categories, whatever it looks like. With ``keep`` it is used even if

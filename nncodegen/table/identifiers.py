@@ -22,7 +22,7 @@ _FEWEST = 20  # in this many rows, integers do not count from 0 or 1 by chance
 def identifies_rows(name: str, values: Any) -> bool:
     """Return whether the numbers of a column (N,) identify rows, judged by its name and its values.
 
-    The numbers must be integers, at least three, all of them different. In addition
+    The numbers must be integers, at least three, and all different. In addition
 
     * the name says so: one of its words is id, key, uuid, code, rownames or the like (PassengerId, order_id); or
     * the name says that it is an index (index, row, number, record), and the numbers rise or fall from row to

@@ -111,7 +111,7 @@ class TableModel:
             for path in _modules(out):
                 if path not in there:
                     _remove(path)
-            with suppress(OSError):  # the folder held a model before
+            with suppress(OSError):  # fails if the folder holds a model, which stays
                 out.rmdir()
             raise
 
@@ -210,7 +210,7 @@ def check_out(out: Path) -> None:
 
 
 def load_model(folder: str | Path) -> TableModel:
-    """Return the model in a folder. Raises TableError if there is none, or if it is damaged."""
+    """Return the model in a folder. Raises TableError if it is missing or damaged."""
     folder = Path(folder)
     path = folder / DESCRIPTION
     if not path.is_file():

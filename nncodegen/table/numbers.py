@@ -18,7 +18,7 @@ _GROUPS = {",": ",", ".": r"\.", " ": f"[{_SPACES}]", "'": "['\u2019]"}
 
 _CODES = ("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "AUD", "CAD", "NZD", "SEK", "NOK", "DKK", "PLN")
 _CURRENCY = rf"US\$|R\$|[$€£¥₹₽₩₺₴₦₫₪฿₱¢]|{'|'.join(_CODES)}"
-_SIGN = r"[+\-\u2212]?"  # the last is the typographic minus
+_SIGN = r"[+\-\u2212]?"  # the last sign is the typographic minus
 _NUMBER = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>{_SIGN})\s*(?P<before>{_CURRENCY})?\s*(?P<inner>{_SIGN})\s*"
     rf"(?P<digits>\d[\d.,'\u2019{_SPACES}]*(?<!\s)|[.,]\d+)(?P<exponent>[eE][+-]?\d+)?\s*"

@@ -86,6 +86,6 @@ def _formula(module: Module, task: Formula, threads: int) -> Run:
 
 
 def _threads(function: Callable[..., Any], threads: int) -> dict[str, int]:
-    """Return the number of threads as an argument: only if there are several, and the function takes them."""
+    """Return the number of threads as an argument: only for several threads, and a function that takes them."""
     takes = "threads" in inspect.signature(function).parameters
     return {"threads": threads} if threads > 1 and takes else {}

@@ -1,4 +1,4 @@
-"""The check of the functions that a model needs of the C library: only those of mathematics are allowed."""
+"""The functions of mathematics that a model needs of the C library; the check of models that must do without."""
 
 from __future__ import annotations
 

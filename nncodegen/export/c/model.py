@@ -80,7 +80,7 @@ class PlainModel:
 
     @cached_property
     def constants(self) -> Any:
-        """Return the parameters that are written as constants; None if there are none, as C has no empty arrays.
+        """Return the parameters that are written as constants; None without any, as C has no empty arrays.
 
         They are trained parameters, or those with which a training begins.
         """
