@@ -1,11 +1,11 @@
 """emit -> **build** -> run: the only stage that touches the disk or runs a compiler.
 
-A built module is kept in a cache under the hash of everything that it depends on: sources, flags, the compiler
-with the features of the CPU, the ABI of Python, the version of Cython. A build holds a lock, works in a folder of its
-own and renames the result into place: a build that is killed leaves nothing incomplete, and two that run at once both
-end with a complete module. A file that was damaged later no longer matches its digest, and is built again: to load it
-could crash the process. The wrapper is the same for every model of a precision: its object comes with the package, or
-is made with the first module and kept as well.
+A built module is kept in a cache under the hash of everything that it depends on: sources, flags, the compiler with the
+features of the CPU, the ABI of Python, the version of Cython. A build holds a lock, works in a separate folder and
+renames the result into place: a build that is killed leaves nothing incomplete, and two that run at once both end with
+a complete module. A file that was damaged later no longer matches its digest, and is built again: to load it could
+crash the process. The wrapper is the same for every model of a precision: its object comes with the package, or is made
+with the first module and kept as well.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ from nncodegen.targets import (
 from nncodegen.zig import zig_environment
 
 SHIPPED = "nncodegen/wrappers"
-"""Where setup.py puts the objects of the wrapper, in an installed package."""
+"""The folder of an installed package where setup.py puts the objects of the wrapper."""
 
 VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
-"""The environment variable that says which variant of its kernel a portable module uses at most."""
+"""The environment variable that names the fastest variant of its kernel that a portable module may use."""
 
 MODULES_OF_BUILD = "nncodegen.modules."
-"""How the names begin under which Python knows built modules; no package of that name is imported."""
+"""The prefix of the names of built modules in ``sys.modules``; no package of that name is imported."""
 
 CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
 
 
 class _CompilerError(BuildError):
-    """A compiler failed: the message names the folder with its log."""
+    """The error of a failed compiler run; its message names the folder with the log."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +77,18 @@ class Built:
     cached: bool
 
     def show(self) -> str:
-        """Where the module lies, as text."""
+        """Return the path of the module as a line of text."""
         return f"{self.path}\n"
 
 
 def build(sources: Sources, force: bool = False, march: str = "native", cross: str | None = None) -> Built:
-    """The compiled module of some sources: from the cache, or compiled.
+    """Return the compiled module of some sources, from the cache or newly compiled.
 
-    With ``force`` it is always compiled, but not the wrapper, which is the same for every model.
+    With ``force`` the module is always compiled, but not the wrapper, which is the same for every model.
 
-    ``march`` is "native", for this CPU, or "portable", for any CPU of its family: then the module holds the kernel for
-    several of them, and uses the one for the CPU where it is imported. cross names another machine that the module is
-    for (``zig.py``), which only that machine can import. Raises BuildError.
+    ``march`` is "native", for this CPU, or "portable", for any CPU of its family: then the module holds its kernel for
+    several CPUs, and uses the one for the CPU where it is imported. ``cross`` names another machine (``zig.py``); only
+    that machine can import the module. Raises BuildError.
     """
     compiler = find_compiler(march, cross)
     key = _key(sources, compiler)
@@ -106,9 +106,9 @@ def build(sources: Sources, force: bool = False, march: str = "native", cross: s
 
 
 def build_plainly(sources: Sources) -> Built:
-    """The compiled module of some sources without any optimization: what tells a fault of the C from one in its build.
+    """Compile some sources without any optimization, to tell a fault of the C from a fault of its optimized build.
 
-    It goes to the cache as well, under another key. Raises BuildError.
+    The module is put into the cache as well, under another key. Raises BuildError.
     """
     compiler = replace(find_compiler("portable"), target=(), variants=())
     key = hashlib.sha256("\0".join([_key(sources, compiler), *PLAIN_FLAGS]).encode()).hexdigest()[:32]
@@ -122,22 +122,22 @@ def build_plainly(sources: Sources) -> Built:
 
 
 def kept(sources: Sources, march: str = "native") -> Path | None:
-    """The module that the cache holds of some sources, undamaged; None where they were not built. Raises BuildError."""
+    """Return the path of the undamaged module of some sources in the cache, or None. Raises BuildError."""
     path = cache_folder() / _key(sources, find_compiler(march)) / f"{sources.module}{suffix_of(None)}"
     return path if _is_kept(path) else None
 
 
 def prepare_wrapper(real: str, march: str = "native") -> Path:
-    """The object of the wrapper for a type of numbers ("double" or "float"), as an installed package brings it.
+    """Return the object of the wrapper for a floating-point type ("double" or "float"), compiling it if it is missing.
 
-    Where there is none, the first build of a module makes it, which takes longer than the module itself; this does it
-    beforehand. Raises BuildError.
+    An installed package brings the object. Otherwise the first build of a module compiles it, which takes longer than
+    the module itself; this function does it beforehand. Raises BuildError.
     """
     return _wrapper(real, find_compiler(march))
 
 
 def load(built: Built) -> Module:
-    """Imports a compiled module under a unique name. Raises BuildError if that fails."""
+    """Import a compiled module under a unique name. Raises BuildError if that fails."""
     key = built.path.parent.name.replace(".", "_")
     name = f"{MODULES_OF_BUILD}{key}.{built.module}"  # its last part is what the library calls itself
     loader = importlib.machinery.ExtensionFileLoader(name, str(built.path))
@@ -146,18 +146,18 @@ def load(built: Built) -> Module:
         raise BuildError(f"{built.path} is no module that this Python can import; build it again with force")
     try:
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # where it finds itself, and pickles look for it
+        sys.modules[name] = module  # the module looks itself up by this name, and so does pickle
         loader.exec_module(module)
     except ImportError as error:
         sys.modules.pop(name, None)
         raise BuildError(f"{built.path} cannot be imported: {error}; build it again with force") from error
-    parent = sys.modules.setdefault(name.rpartition(".")[0], ModuleType(name.rpartition(".")[0]))  # asked for by reload
+    parent = sys.modules.setdefault(name.rpartition(".")[0], ModuleType(name.rpartition(".")[0]))  # for reload
     parent.__path__ = []
     return cast(Module, module)
 
 
 def load_variant(built: Built, variant: str) -> Module:
-    """Imports another copy of a compiled module, which uses the given variant of its kernel, or the next slower one.
+    """Import another copy of a compiled module, which uses the given variant of its kernel, or the next slower one.
 
     No other thread may read the environment meanwhile. Raises BuildError.
     """
@@ -175,7 +175,7 @@ def load_variant(built: Built, variant: str) -> Module:
 
 
 def check_folder(out: Path) -> None:
-    """Raises BuildError if a folder cannot take a module: it is a file, or holds files that are not nncodegen's."""
+    """Raise BuildError if a folder cannot take a module: it is a file, or holds files that nncodegen did not write."""
     with _errors_of(out, "name another folder", "read"):
         if out.exists() and not out.is_dir():
             raise BuildError(f"{out} is a file: name a folder")
@@ -187,7 +187,7 @@ def check_folder(out: Path) -> None:
 
 
 def write(built: Built, texts: dict[str, str], out: Path) -> Path:
-    """Writes a built module and text files to a folder, all or none; returns the path of the module there.
+    """Write a built module and text files to a folder, all or none; return the path of the written module.
 
     Raises BuildError before anything is written if ``check_folder`` does, or if the folder cannot be written.
     Texts of earlier builds of this module that are not written again are removed.
@@ -202,7 +202,7 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
         wanted = {name: text.encode() for name, text in texts.items()} | {target.name: content}
         write_together(out, {name: new for name, new in wanted.items() if not _holds(out / name, new)})
         if stale and certificate.name not in texts:
-            certificate.unlink()  # it is that of the module that was here
+            certificate.unlink()  # it belongs to the module that was replaced
         stages = out / "stages"
         for text in sorted(stages.glob("*.txt")):  # checked: nncodegen wrote it, and it is no link
             if f"stages/{text.name}" not in texts:
@@ -216,7 +216,7 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
 
 
 def _compile(sources: Sources, compiler: Compiler, work: Path, flags: tuple[str, ...] | None = None) -> Path:
-    """Compiles the kernel, at the same time the wrapper if there is none yet, and links them."""
+    """Compile the kernel, at the same time the wrapper if it is missing, and link them."""
     flags = KERNEL_FLAGS if flags is None else flags
     name, cc = sources.module, compiler.command
     for file, text in sources.files.items():
@@ -228,7 +228,7 @@ def _compile(sources: Sources, compiler: Compiler, work: Path, flags: tuple[str,
             objects.append(_start(command, work))
         wrapper = _wrapper(sources.real, compiler)
     except BaseException:
-        for started in objects:  # what they would write is not wanted any more
+        for started in objects:  # after an error, their output is of no use
             started.kill()
         raise
     finally:
@@ -244,11 +244,11 @@ def _compile(sources: Sources, compiler: Compiler, work: Path, flags: tuple[str,
 
 
 def _wrapper(real: str, compiler: Compiler) -> Path:
-    """The object of the wrapper: that of the package, or that in the cache, which is compiled if it is missing."""
+    """Return the object of the wrapper: from the package, or from the cache, where it is compiled if it is missing."""
     source = embedded.wrapper_source()
     file = wrapper_object(source, real, version("cython"))
     installed_ones = () if compiler.cross else distributions(name="nncodegen")
-    for installed in installed_ones:  # which a folder of sources may hide
+    for installed in installed_ones:  # an installed copy, even if a source folder hides it
         shipped = Path(str(installed.locate_file(SHIPPED)), file)
         with suppress(OSError):
             if is_intact(shipped):
@@ -276,7 +276,7 @@ def _wrapper(real: str, compiler: Compiler) -> Path:
 
 
 def wrapper_in_c() -> dict[str, str]:
-    """The wrapper as Cython writes it in C, and what that includes besides the runtime, by the names of the files."""
+    """Return the wrapper translated to C by Cython, and its header outside of the runtime, by file name."""
     with TemporaryDirectory() as folder:
         files = embedded.wrapper_files()
         for name, text in files.items():
@@ -320,13 +320,13 @@ def _finish(process: subprocess.Popen[bytes], work: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """The folder of built modules: $NNCODEGEN_CACHE, or one in the cache folder of the user."""
+    """Return the folder of built modules: $NNCODEGEN_CACHE, or one in the cache folder of the user."""
     named = os.environ.get("NNCODEGEN_CACHE")
     return Path(named) if named else user_cache_path("nncodegen", appauthor=False)
 
 
 def _is_kept(path: Path) -> bool:
-    """Whether the cache holds a file, undamaged. Raises BuildError where it cannot be read."""
+    """Return whether the cache holds a file, undamaged. Raises BuildError where it cannot be read."""
     with _errors_of(cache_folder(), CACHE_ADVICE, "read"):
         return is_intact(path)
 
@@ -343,7 +343,7 @@ def _key(sources: Sources, compiler: Compiler) -> str:
 
 @contextmanager
 def _lock(key: str) -> Iterator[None]:
-    """One process at a time, for each key."""
+    """Hold the lock of a key, which only one process can hold at a time."""
     with _errors_of(cache_folder(), CACHE_ADVICE):
         cache_folder().mkdir(parents=True, exist_ok=True)
         lock = FileLock(cache_folder() / f"{key}.lock")
@@ -356,13 +356,14 @@ def _lock(key: str) -> Iterator[None]:
 
 @contextmanager
 def _work_folder(key: str) -> Iterator[Path]:
-    """An empty folder to make something in, for one process at a time.
+    """Yield an empty folder to build in, for one process at a time.
 
-    It stays, with its logs, where a compiler failed, and is removed at any other end, such as Ctrl-C or a full disk.
+    The folder stays, with its logs, where a compiler failed. It is removed in any other case, such as Ctrl-C or a full
+    disk.
     """
     with _errors_of(cache_folder(), CACHE_ADVICE), _lock(key):
         work = cache_folder() / f"{key}.work"
-        shutil.rmtree(work, ignore_errors=True)  # of a build that was killed; nobody else holds the lock
+        shutil.rmtree(work, ignore_errors=True)  # left by a killed build; no other process holds the lock
         work.mkdir()
         try:
             yield work
@@ -371,14 +372,14 @@ def _work_folder(key: str) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             with suppress(OSError):
-                (cache_folder() / key).rmdir()  # where the module would have been, if that is empty
+                (cache_folder() / key).rmdir()  # the folder of the module, if it is empty
             raise
         shutil.rmtree(work, ignore_errors=True)
 
 
 @contextmanager
 def _errors_of(folder: Path, advice: str, doing: str = "write to") -> Iterator[None]:
-    """Errors of the disk as BuildErrors that name a folder."""
+    """Turn errors of the disk inside the context into BuildErrors that name a folder."""
     try:
         yield
     except OSError as error:
@@ -386,7 +387,7 @@ def _errors_of(folder: Path, advice: str, doing: str = "write to") -> Iterator[N
 
 
 def _files(out: Path) -> list[Path]:
-    """The files and links in a folder, but for hidden ones and what Python leaves behind."""
+    """Return the files and links in a folder, except hidden ones and Python's caches."""
     return sorted(
         path
         for path in out.rglob("*")
@@ -396,7 +397,7 @@ def _files(out: Path) -> list[Path]:
 
 
 def _is_ours(path: Path, out: Path) -> bool:
-    """Whether nncodegen wrote a file: its first line says so, or it is a module whose source says so."""
+    """Return whether nncodegen wrote a file: its first line says so, or it is a module whose source says so."""
     if path.is_symlink():  # the file that it leads to must not change
         return False
     if path.suffix in MODULES and path.parent == out:
@@ -407,5 +408,5 @@ def _is_ours(path: Path, out: Path) -> bool:
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Whether a file has this content already."""
+    """Return whether a file has this content already."""
     return path.is_file() and path.read_bytes() == content

@@ -23,16 +23,16 @@ Array = NDArray[np.float64]
 
 
 class CheckError(NncodegenError):
-    """The gradient of a compiled module is wrong."""
+    """The error for a compiled module whose gradient is wrong."""
 
 
 EXACT_LIMIT = 20_000
-"""Up to this many operations differences are taken with 50 digits, which takes about a tenth of a second."""
+"""Differences are taken with 50 digits up to this many operations, which takes about a tenth of a second."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """The relative difference of a module's gradient from the evaluated one, and of that from central differences.
+    """The relative errors of a gradient: of the module's to the evaluated one, and of that to central differences.
 
     The second is None where the central differences did not converge.
     """
@@ -44,9 +44,9 @@ class Check:
 def check_gradient(
     module: Module, described: Program, differentiated: Program, X: Array | None = None, Y: Array | None = None
 ) -> Check | None:
-    """Compares the gradient at the initial parameters, on the given data or on random ones.
+    """Compare the gradient at the initial parameters with the other sources, on the given data or on random ones.
 
-    Returns None if the loss is not finite there. Raises CheckError if the gradient is wrong.
+    Returns None if the loss or the gradient is not finite at that point. Raises CheckError if the gradient is wrong.
     """
     if X is None and Y is None:
         X, Y = random_data(described)
@@ -71,9 +71,9 @@ def check_gradient(
 
 
 def random_data(program: Program, samples: int = 5) -> tuple[Array | None, Array | None]:
-    """Inputs and targets between 0 and 1, where most formulas are defined; rows of targets that sum to 1.
+    """Return random inputs and targets between 0 and 1, where most formulas are defined.
 
-    Inputs that number something are whole numbers in their range.
+    Rows of targets that are labels sum to 1. Inputs that are indices are whole numbers in their range.
     """
     generator = np.random.default_rng(0)
     inputs, targets = (sum(t.size for t in tensors) for tensors in (program.inputs, program.targets))
@@ -91,7 +91,7 @@ def random_data(program: Program, samples: int = 5) -> tuple[Array | None, Array
 def _differences(
     program: Program, gradient: Array, parameters: Array, X: Array | None, Y: Array | None
 ) -> float | None:
-    """The difference of a directional derivative from a central difference, relative to the terms that it sums."""
+    """Return the error of a directional derivative against a central difference, relative to the terms that it sums."""
     generator = np.random.default_rng(1)
     direction = generator.standard_normal(len(parameters)) * np.maximum(abs(parameters), 1e-3)
     direction *= _trained(program)
@@ -113,12 +113,12 @@ def _differences(
 
 
 def _trained(program: Program) -> Array:
-    """Whether each parameter is trained, (P,)."""
+    """Return whether each parameter is trained, (P,)."""
     return np.repeat([tensor.trained for tensor in program.parameters], [t.size for t in program.parameters])
 
 
 def _moved(parameters: Array, step: float, direction: Array, digits: int | None) -> Any:
-    """The parameters, moved along a direction; with ``digits``, as numbers of mpmath."""
+    """Return the parameters, moved along a direction; with ``digits``, as numbers of mpmath."""
     if digits is None:
         return parameters + step * direction
     with mpmath.workdps(digits):
@@ -126,5 +126,5 @@ def _moved(parameters: Array, step: float, direction: Array, digits: int | None)
 
 
 def _size(program: Program) -> int:
-    """Roughly the number of operations to evaluate one sample."""
+    """Return roughly the number of operations to evaluate one sample."""
     return sum(program.count(step.indices) for step in program.steps)

@@ -45,7 +45,7 @@ class _Bench(click.Command):
     """The command ``bench``. Its help names the workloads, whose import takes half a second."""
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the help."""
+        """Write the help, with the names of the workloads."""
         from nncodegen.bench.workloads import WORKLOADS  # noqa: PLC0415
 
         self.help = (self.help or "").replace("@WORKLOADS@", ", ".join(WORKLOADS))
@@ -55,7 +55,7 @@ class _Bench(click.Command):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def command() -> None:
-    """Compiles neural networks, from formulas or layers to modules that train natively."""
+    """Compile neural networks, from formulas or layers to modules that train natively."""
 
 
 @command.command()
@@ -188,7 +188,7 @@ class Layers(click.ParamType):  # type: ignore[type-arg]
     name = "integers"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        """The units, each from 1 to MOST_UNITS."""
+        """Return the units, each from 1 to MOST_UNITS; fail with a message for anything else."""
         parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         if not all(isinstance(part, int) or (part.isdecimal() and len(part) < 20) for part in parts):
             self.fail(f"{value!r} is not a list of units, such as 32,16", param, ctx)
@@ -206,7 +206,7 @@ class Finite(click.FloatRange):
     """A number in a range: not NaN, and not infinite."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The number."""
+        """Return the number; fail with a message if it is not finite or out of range."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number", param, ctx)
@@ -214,7 +214,7 @@ class Finite(click.FloatRange):
 
 
 def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[str, float] | None:
-    """The weights of classes: balanced, or NAME=WEIGHT for each."""
+    """Return the weights of classes: "balanced", a mapping from NAME=WEIGHT options, or None without any."""
     if not values:
         return None
     if values == ("balanced",):
@@ -373,7 +373,7 @@ def curve(
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
         try:
             run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask)
-        except ValueError as error:  # of a formula or data that the module does not take
+        except ValueError as error:  # the module does not accept the formula or the data
             raise ModelError(str(error)) from error
 
 
@@ -447,12 +447,12 @@ def export(
 
 
 def _is_model(value: object) -> bool:
-    """Whether a value is a model, and no class of them."""
+    """Return whether a value is a model, and not a class of models."""
     return isinstance(value, Describable) and not isinstance(value, type)
 
 
 def load_model(argument: str) -> Describable:
-    """The model in a Python file: the one named after a colon, or the only one. Raises ModelError."""
+    """Return the model in a Python file: the one named after a colon, or the only one. Raises ModelError."""
     text, colon, name = argument.partition(".py:")
     path = Path(f"{text}.py") if colon else Path(argument)
     if not path.is_file():
@@ -469,8 +469,8 @@ def load_model(argument: str) -> Describable:
 
 
 def main() -> NoReturn:
-    """Runs the command line. Exit codes: 0, 1 for what is wrong with the input, 2 for wrong usage."""
-    if sys.stdout is None:  # it was closed: a file that is open for reading raises errors in its place
+    """Run the command line. Exit codes: 0, 1 for what is wrong with the input, 2 for wrong usage."""
+    if sys.stdout is None:  # stdout was closed: a file opened for reading would get its place and raise errors
         sys.stdout = open(os.devnull)  # noqa: SIM115 (for as long as the process lives)
     try:
         code = _run()
@@ -486,7 +486,7 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    """Runs the command and returns its exit code; does not catch errors of the system."""
+    """Run the command and return its exit code; errors of the system are not caught."""
     try:
         command.main(prog_name="python -m nncodegen", standalone_mode=False)
     except click.ClickException as error:
@@ -504,20 +504,20 @@ def _run() -> int:
 
 
 def _shown(error: click.ClickException) -> str:
-    """The text of an error of click."""
+    """Return the text of an error of click."""
     text = io.StringIO()
     error.show(file=text)
     return text.getvalue().rstrip()
 
 
 def _tell(message: str) -> None:
-    """Prints to standard error, if that can be written."""
+    """Print a message to standard error, if that can be written."""
     with contextlib.suppress(OSError):
         click.echo(message, err=True)
 
 
 def _of_the_system(error: OSError | UnicodeEncodeError) -> str:
-    """An error of the operating system as a message."""
+    """Return an error of the operating system as a message."""
     if isinstance(error, UnicodeEncodeError):
         letter = error.object[error.start]
         return (
@@ -534,7 +534,7 @@ def _of_the_system(error: OSError | UnicodeEncodeError) -> str:
 
 
 def _leave_output() -> None:
-    """Discards what could not be written, as Python would try again when it ends."""
+    """Discard what could not be written; otherwise Python would try again when it ends."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -565,7 +565,7 @@ def _line(console: Console, name: str, seconds: float, found: str) -> None:
 
 
 def _found(check: Check | None) -> str:
-    """The result of the check of the gradient, as text."""
+    """Return the result of the check of the gradient, as text."""
     if check is None:
         return "not checked: the loss is not finite on random data"
     text = f"the gradient agrees with its evaluation to {max(check.evaluated, 1e-16):.0e}, "
@@ -575,7 +575,7 @@ def _found(check: Check | None) -> str:
 
 
 def _certified(console: Console, compiled: Compiled, model: Describable, march: str) -> Certificate:
-    """The certificate of a compiled model, and a line about it."""
+    """Certify a compiled model, print a line about it, and return the certificate."""
     start = time.perf_counter()
     with console.status("certifying"):
         certificate = certify_compiled(compiled, model, march)
@@ -588,7 +588,7 @@ def _certified(console: Console, compiled: Compiled, model: Describable, march: 
 
 
 def _check_certificate(certificate: Certificate) -> None:
-    """Raises CertificateError where something is wrong."""
+    """Raise CertificateError where a certificate does not hold."""
     if not certificate.holds:
         raise CertificateError(f"the certificate of {certificate.name} does not hold")
 
@@ -609,9 +609,10 @@ def _train_perceptron(console: Console, module: Module) -> None:
 
 
 def _how_to_import(path: Path, module: str) -> str:
-    """The statements that import a module from its file: by the folders below the working directory, or by its path.
+    """Return the statements that import a module from its file.
 
-    The path is used if another module, such as one of Python, has the first name, and would be imported instead.
+    They name the folders below the working directory, or the path of the file if another module, such as one of Python,
+    has the first name and would be imported instead.
     """
     parts = path.parent.parts
     names = parts or (module,)
@@ -625,7 +626,7 @@ def _how_to_import(path: Path, module: str) -> str:
 
 
 def _is_taken(name: str, path: Path) -> bool:
-    """Whether importing a name would find another module than the file, or than the folders that lead to it."""
+    """Return whether importing a name would find another module than the file, or than the folders that lead to it."""
     if name in sys.stdlib_module_names:
         return True
     try:

@@ -1,4 +1,4 @@
-"""The C compiler of this machine, or one for another machine: which it is, and what it says about itself."""
+"""The C compiler of this machine, or one for another machine: its command, and what it says about itself."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
     "native": (("-march=native", *TUNING), ("-march=native",), ("-mcpu=native",), ()),
     "portable": ((),),
 }
-"""Options for the CPU that the kernel is for: alternatives, of which the first that a compiler takes is used."""
+"""Options for the CPU that the kernel is for: alternatives, of which the first that a compiler accepts is used."""
 
 CROSS = "-target"
-"""The option that tells a compiler for another machine from one for this."""
+"""The option that only a compiler for another machine is given."""
 
 NO_COMPILER = """no C compiler was found (looked for {looked})
 Install one:
@@ -46,15 +46,15 @@ class Compiler:
 
     @property
     def cross(self) -> str | None:
-        """The other machine that it compiles for."""
+        """Return the other machine that it compiles for; None for this machine."""
         return self.command[-1] if CROSS in self.command else None
 
 
 def find_compiler(march: str = "native", cross: str | None = None) -> Compiler:
-    """The C compiler: $CC, the one that Python was built with, gcc, clang, cc, or that of the package ziglang.
+    """Return the C compiler: $CC, the one that Python was built with, gcc, clang, cc, or that of the package ziglang.
 
-    For another machine, it is that of ziglang. Raises CompilerNotFoundError without one, and BuildError for one that
-    does not work.
+    For another machine, it is that of ziglang. Raises CompilerNotFoundError if none is found, and BuildError for one
+    that does not work.
     """
     if march not in TARGETS:
         raise BuildError(f"there is no march {march!r}; there are: {', '.join(TARGETS)}")
@@ -88,7 +88,7 @@ def _inspect(command: tuple[str, ...], march: str) -> Compiler:
 
 
 def suffix_of(cross: str | None) -> str:
-    """How the file of a module ends, for this machine or another one. Raises BuildError."""
+    """Return the file suffix of a module, for this machine or another one. Raises BuildError."""
     suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
     if cross is None:
         return suffix
@@ -97,7 +97,7 @@ def suffix_of(cross: str | None) -> str:
 
 
 def headers_of(compiler: Compiler, include: Path, work: Path) -> list[str]:
-    """Options for the headers of Python where Debian splits one by CPUs: that of this machine stands for another's."""
+    """Return options for Debian's headers of Python, one of which depends on the CPU: ours stands in for another's."""
     if compiler.cross is None:
         return []
     family, _ = check_cross(compiler.cross)

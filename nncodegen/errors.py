@@ -6,24 +6,24 @@ class NncodegenError(Exception):
 
 
 class ModelError(NncodegenError, ValueError):
-    """The description of a model is wrong: the message names the symbol or function, and what to do."""
+    """The error for a wrong description of a model: the message names the symbol or function, and what to do."""
 
 
 class ProgramError(NncodegenError):
-    """A Program is not well formed, because a stage of the compiler has a defect."""
+    """The error for a Program that is not well formed, because a stage of the compiler has a defect."""
 
 
 class BuildError(NncodegenError, RuntimeError):
-    """The C sources could not be written, compiled or imported."""
+    """The error for C sources that could not be written, compiled or imported."""
 
 
 class CompilerNotFoundError(BuildError):
-    """There is no C compiler: the message says where it was looked for, and how to get one."""
+    """The error for a missing C compiler: the message says where one was looked for, and how to get one."""
 
 
 class CertificateError(NncodegenError):
-    """The numbers of a module are further from exact ones than its certificate allows, or its rules are wrong."""
+    """The error for a module whose results miss their certificate's bounds, or whose certificate's rules are wrong."""
 
 
 class TableError(NncodegenError, ValueError):
-    """A table cannot be read or understood: the message names the file, the line and the column, and what to do."""
+    """The error for a table that cannot be read or understood: it names the file, the line, the column and a remedy."""

@@ -18,7 +18,7 @@ MODULES = (".so", ".pyd")
 
 
 def write_at_once(path: Path, content: bytes) -> None:
-    """Writes a file atomically: readers see the old content or the new one, also after a crash.
+    """Write a file atomically: readers see the old content or the new one, also after a crash.
 
     Raises OSError; then the old file is unchanged, and no temporary file is left.
     """
@@ -26,10 +26,10 @@ def write_at_once(path: Path, content: bytes) -> None:
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes files below a folder, each atomically, and none before there is room for all.
+    """Write files below a folder, each atomically, and none before all have been written to temporary files.
 
-    Folders are made where they are missing. Raises OSError; then no file has changed, unless a crash of the system or a
-    folder that others change meanwhile came between, and neither temporary files nor new folders are left.
+    Missing folders are created. Raises OSError; then neither temporary files nor new folders are left, and no file has
+    changed, unless the system crashed or others changed the folder meanwhile.
     """
     made: list[Path] = []
     waiting: list[tuple[Path, Path]] = []
@@ -54,32 +54,32 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             with suppress(OSError):
                 written.unlink()
         for parent in reversed(made):
-            with suppress(OSError):  # others have written there meanwhile
+            with suppress(OSError):  # others have written to the folder meanwhile
                 parent.rmdir()
         raise
 
 
 def reason_of(error: OSError) -> str:
-    """Why the system could not read or write, in words: a full disk is called that."""
+    """Return in words why the system could not read or write; a full disk is called so."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full"
     return error.strerror or str(error)
 
 
 def keep(made: Path, path: Path) -> None:
-    """Moves a file to its place, with its digest beside it, for ``is_intact``. Raises OSError."""
-    # the digest first: as long as the old file is there, it does not match, and a reader builds the file again
+    """Move a file to its place, with its digest beside it, for ``is_intact``. Raises OSError."""
+    # the digest first: while the old file is still in place, it does not match, and a reader builds the file again
     write_at_once(_seal(path), _digest(made))
     _move(made, path)
 
 
 def seal(path: Path) -> None:
-    """Writes the digest of a file beside it. Raises OSError."""
+    """Write the digest of a file beside it. Raises OSError."""
     write_at_once(_seal(path), _digest(path))
 
 
 def is_intact(path: Path) -> bool:
-    """Whether a file exists and matches the digest beside it. Raises OSError if it cannot be read."""
+    """Return whether a file exists and matches the digest beside it. Raises OSError if it cannot be read."""
     try:
         return _seal(path).read_bytes() == _digest(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -87,14 +87,14 @@ def is_intact(path: Path) -> bool:
 
 
 def _move(made: Path, path: Path) -> None:
-    """Gives a file its final name after its content has reached the disk."""
+    """Give a file its final name after its content has reached the disk."""
     _sync(made)
     os.replace(made, path)
     _sync(path.parent)
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file or a folder has been written to the disk."""
+    """Wait until a file or a folder has been written to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -103,7 +103,7 @@ def _sync(path: Path) -> None:
 
 
 def _seal(path: Path) -> Path:
-    """The path of the file that holds the digest of another."""
+    """Return the path of the file that holds the digest of another."""
     return path.with_name(f"{path.name}.sha256")
 
 

@@ -1,7 +1,7 @@
-"""What a model must not be called where its name becomes one of a file, a package or a module: the names of others.
+"""The names that a model must not have where its name becomes that of a file, a package or a module.
 
-A package or a module of Python that is called like another one takes its place, or is never found: an import of numpy
-must find NumPy. A header that is called like one of the C library does the same to ``#include``.
+A Python package or module with the name of another one hides it, or is never found: an import of numpy must find
+NumPy. A header with the name of one of the C library does the same to ``#include``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ WELL_KNOWN = frozenset(
     textual tomli tomlkit tornado tox tqdm traitlets typer typing-extensions typing-inspection tzdata urllib3
     uvicorn wcwidth websocket websockets werkzeug wrapt xlrd yaml yarl zipp zmq""".split()
 )
-"""Distributions, and packages whose names differ from theirs, some of which are in most environments.
+"""Names of distributions that are in most environments, and of their packages where these differ.
 
 First nncodegen, the dependencies and extras in pyproject.toml, the tools of packaging that the Python Packaging User
 Guide names, and the packages of the scientific stack; then those that were downloaded most from the Python Package
@@ -61,7 +61,7 @@ HEADERS = (
     "math", "memory", "setjmp", "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio",
     "stdlib", "stdnoreturn", "string", "strings", "tgmath", "threads", "time", "uchar", "unistd", "wchar", "wctype",
 )  # fmt: skip
-"""Headers of C libraries, each without its ending: with -I, the model's own would take the place of one."""
+"""Headers of C libraries, without suffix: with -I, the header of a model would replace one of the same name."""
 
 TARGETS = (
     "all", "all_build", "c", "clean", "depend", "edit_cache", "help", "install", "list_install_components", "m",
@@ -71,7 +71,7 @@ TARGETS = (
 
 
 def check_free(name: str, *uses: str) -> None:
-    """Raises ModelError if the name of a model is that of something else, with another name to use instead.
+    """Raise ModelError if the name of a model is that of something else, with another name to use instead.
 
     uses says what the name is for, of "c" (files, functions and a library in C) and "python" (a module, a package, a
     distribution); a word of Python is refused for any use.
@@ -86,7 +86,7 @@ def check_free(name: str, *uses: str) -> None:
 
 
 def _owner(name: str, uses: tuple[str, ...]) -> str | None:
-    """What has the name already, as a sentence; None if it is free."""
+    """Return a sentence that says what has the name already; None if it is free."""
     for use in ("words", *uses):
         found = OWNERS[use](identifier(name).strip("_"))
         if found is not None:
@@ -95,7 +95,7 @@ def _owner(name: str, uses: tuple[str, ...]) -> str | None:
 
 
 def _of_words(name: str) -> str | None:
-    if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name == "type":  # a word from Python 3.12 on
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name == "type":  # a keyword from Python 3.12 on
         return f"{name} is a word of Python's grammar"
     return None
 
@@ -119,16 +119,16 @@ def _of_python(name: str) -> str | None:
 
 
 OWNERS: dict[str, Callable[[str], str | None]] = {"words": _of_words, "c": _of_c, "python": _of_python}
-"""What may have a name already, by use."""
+"""For each use of a name: the function that says what has the name already, or None."""
 
 
 def normalized(name: str) -> str:
-    """The name of a distribution as pip compares it (PEP 503): numpy, NumPy; scikit_learn, scikit-learn."""
+    """Return the name of a distribution as pip compares it (PEP 503): numpy, NumPy; scikit_learn, scikit-learn."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _installed(name: str) -> Iterator[Distribution]:
-    """The distributions that are installed here under a name, or with a package or a module of it."""
+    """Yield the installed distributions that have a name, or that have a package or a module of this name."""
     yield from distributions(name=normalized(name))
     spec = importlib.machinery.PathFinder.find_spec(name)
     if spec is None:
@@ -140,7 +140,7 @@ def _installed(name: str) -> Iterator[Distribution]:
 
 
 def _is_ours(installed: Distribution) -> bool:
-    """Whether nncodegen made a distribution: its package begins with the mark of all files."""
+    """Return whether nncodegen made a distribution: its package begins with the mark of all generated files."""
     heads = (file for file in installed.files or () if file.name == "__init__.py" and len(file.parts) == 2)
     for head in heads:
         with suppress(OSError), open(str(installed.locate_file(head)), "rb") as text:

@@ -1,4 +1,4 @@
-"""How models and programs look in a notebook: their formulas in LaTeX, their tensors in a table of HTML."""
+"""Models and programs in a notebook: their formulas in LaTeX, their tensors in a table of HTML."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from nncodegen.typeset.latex import Latex
 from nncodegen.typeset.notation import Notation
 
 OPERATIONS = 300
-"""A formula with more operations is not typeset: nobody reads it, and to typeset it takes a browser seconds."""
+"""The most operations of a formula that is typeset: longer ones are unreadable, and take a browser seconds."""
 
 ROWS, LINES = 40, 200
-"""The tensors of a table, and the lines of a program, that are shown."""
+"""The most tensors of a table, and the most lines of a program, that are shown."""
 
 
 def model_latex(program: Program) -> str | None:
-    """The formulas of a model for one sample, in the order of their steps; None where they are long."""
+    """Return the formulas of a model for one sample, in the order of their steps; None where they are long."""
     steps = [step for step in program.steps if SAMPLE not in step.over]  # without the mean over the samples
     return _typeset(program, steps, samples=False)
 
 
 def program_latex(program: Program) -> str | None:
-    """The steps of a program with all their indices; None where they are long."""
+    """Return the steps of a program with all their indices; None where they are long."""
     return _typeset(program, program.steps, samples=True)
 
 
 def model_html(program: Program, kind: str) -> str:
-    """A model with its formulas and a table of its parameters."""
+    """Return a model as HTML: its formulas and a table of its parameters."""
     count = program.parameter_count
     title = f"{program.name}: {kind} with {count} parameter{'s' * (count != 1)}"
     formulas = model_latex(program)
@@ -38,7 +38,7 @@ def model_html(program: Program, kind: str) -> str:
 
 
 def program_html(program: Program) -> str:
-    """A program as the text that ``show`` gives."""
+    """Return a program as HTML: the text that ``show`` gives, cut after LINES lines."""
     lines = program.show().splitlines()
     if len(lines) > LINES:
         lines = [*lines[:LINES], f"... {len(lines) - LINES} more lines"]
@@ -47,7 +47,7 @@ def program_html(program: Program) -> str:
 
 
 def _tensors(program: Program) -> str:
-    """A table of inputs, targets and parameters: what each is, its shape, how a parameter starts."""
+    """Return a table of inputs, targets and parameters: name, role, shape, and start of a parameter."""
     rows = [
         *((tensor.name, "input", _shape(tensor), "") for tensor in program.inputs),
         *((tensor.name, "target", _shape(tensor), "") for tensor in program.targets),
@@ -59,7 +59,7 @@ def _tensors(program: Program) -> str:
 
 
 def _shape(tensor: Tensor) -> str:
-    """The sizes of a tensor, for one sample; nothing for a number."""
+    """Return the sizes of a tensor, for one sample; an empty text for a scalar."""
     return " × ".join(str(size) for size in tensor.shape if size is not None)
 
 
@@ -71,7 +71,7 @@ def _initial(tensor: Tensor) -> str:
 
 
 def _typeset(program: Program, steps: Sequence[Step], samples: bool) -> str | None:
-    """The steps as displayed mathematics."""
+    """Return the steps as displayed mathematics; None without any, or if they are long."""
     if not steps or sum(int(step.expression.count_ops()) + 1 for step in steps) > OPERATIONS:
         return None
     return f"$${Latex(Notation([program], samples)).aligned(steps)}$$"

@@ -12,7 +12,7 @@ w0, w13, w14, w23, w24, w35, w45 = sympy.symbols("w0 w13 w14 w23 w24 w35 w45")
 
 
 def logistic(z: sympy.Expr) -> sympy.Expr:
-    """1/(1 + exp(-z))."""
+    """Return 1/(1 + exp(-z))."""
     return 1 / (1 + sympy.exp(-z))
 
 
@@ -30,7 +30,7 @@ model = Model(
 )
 
 X, Y = [[0.35, 0.9]], [[1.0]]
-"""The one sample."""
+"""The data: one sample."""
 
 LEARNING_RATE, EPOCHS = 0.3, 999
-"""How the command trains it."""
+"""The learning rate and the epochs with which the command line trains it."""

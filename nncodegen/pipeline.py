@@ -1,4 +1,4 @@
-"""The one place that knows the order of the stages."""
+"""The compilation of a model: the only module that knows the order of the stages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nncodegen.schedule import NO_CHOICES, Schedule, schedule
 from nncodegen.slow import slow_module
 
 STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, simplify, schedule, emit, build)
-"""From a model to a compiled module: each stage takes the result of the one before it."""
+"""The stages from a model to a compiled module; each takes the result of the one before it."""
 
 
 COMPILER_ADVICE = "install one, or pip install 'nncodegen[compiler]'"
@@ -41,7 +41,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A model and what every stage made of it."""
+    """A model and the result of every stage."""
 
     stages: tuple[Stage, ...]
 
@@ -50,18 +50,18 @@ class Compiled:
 
     @property
     def sources(self) -> Sources:
-        """The sources of the module."""
+        """Return the sources of the module."""
         sources: Sources = self["emit"]
         return sources
 
     @property
     def built(self) -> Built:
-        """The compiled module, on disk."""
+        """Return the compiled module, on disk."""
         built: Built = self["build"]
         return built
 
     def texts(self) -> dict[str, str]:
-        """The results of the stages up to ``schedule``, as readable text files, by name."""
+        """Return the results of the stages up to ``schedule``, as readable text files, by name."""
         shown = [stage for stage in self.stages if isinstance(stage.result, Program | Schedule)]
         return {
             f"stages/{number}-{stage.name}.txt": f"# {MARK}: the program after {stage.name}.\n\n{stage.result.show()}"
@@ -80,12 +80,12 @@ def compile_model(
     fit: bool | None = None,
     cross: str | None = None,
 ) -> Compiled:
-    """Takes a model through the stages; ``observe`` is called after each of them.
+    """Take a model through the stages; ``observe`` is called after each of them.
 
-    With ``force``, no module is taken from the cache. ``choices`` overrides those of the schedule,
-    ``march`` is "native" or "portable", ``fit`` says whether there are fits by least squares, ``cross`` names another
-    machine that the module is for, such as "aarch64-linux-gnu", which takes the package ziglang. Raises ModelError
-    for a model or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
+    With ``force``, no module is taken from the cache. ``choices`` overrides those of the schedule, ``march`` is
+    "native" or "portable", ``fit`` says whether the module can fit by least squares, ``cross`` names another machine
+    that the module is for, such as "aarch64-linux-gnu", which needs the package ziglang. Raises ModelError for a model
+    or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
     """
     if until not in (stage.__name__ for stage in STAGES):
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
@@ -121,25 +121,25 @@ def build_module(
     fit: bool | None = None,
     segment_length: int | None = None,
 ) -> Module:
-    """Compiles a model and imports the module. This is ``nncodegen.build``.
+    """Compile a model and import the module. This is ``nncodegen.build``.
 
     precision is "float64" or "float32". The compiled module is kept in a cache, and built again only when the
     model, the compiler or nncodegen has changed (or with ``force``). With ``out``, the sources and the module are
     also written to that folder, with its types (NAME.pyi), and with ``dump`` the text of every stage as well.
 
     ``schedule`` overrides choices of the stage of that name, which stages/5-schedule.txt shows: "tile" is the number of
-    samples that the loops work through at once, "features" the indices that run innermost in memory (see
-    nncodegen/schedule/layout.py), "blas" (True, False, or a list of their tensors) the products that are left to
-    SciPy's BLAS, where there is one, "transposed" (the same for parameters) the weights that are kept transposed while
-    they are trained. ``march`` is "native", for this CPU, or "portable", for every CPU of its
-    family: such a module holds its kernel for several of them, uses the fastest that the CPU where it is imported can
-    run (``module.variant``), and its results differ between CPUs by rounding. ``fit`` says whether the module can fit
-    its model by least squares (``module.fit``, ``train(optimizer="lm")``): formulas can by default, a network needs
+    samples that the loops work through at once, "features" the indices whose elements are adjacent in memory (see
+    nncodegen/schedule/layout.py), "blas" (True, False, or a list of their tensors) the products that are computed by
+    SciPy's BLAS, if it is installed, "transposed" (True, False, or a list of parameters) the weights that are kept
+    transposed while they are trained. ``march`` is "native", for this CPU, or "portable", for every CPU of its family:
+    such a module holds its kernel for several of them, uses the fastest that the CPU where it is imported can run
+    (``module.variant``), and its results differ between CPUs by rounding. ``fit`` says whether the module can fit its
+    model by least squares (``module.fit``, ``train(optimizer="lm")``): formulas can by default, a network needs
     fit=True, as that takes more time to compile.
 
-    ``segment_length`` is for long sequences: a training keeps the states of recurrent layers before every so many steps
-    alone, and computes the steps between again on its way back. That takes less memory and more time; the results are
-    the same, gradients to rounding.
+    ``segment_length`` is for long sequences: a training keeps the states of recurrent layers only before each
+    ``segment_length``-th step, and computes the steps between again on its way back. That takes less memory and more
+    time; the results are the same, gradients to rounding.
 
     Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Without a C compiler, and without
     ``out``, it is not compiled: NumPy evaluates it, which is slow (``module.variant`` is "numpy"), and it cannot be
@@ -165,29 +165,29 @@ def build_module(
 def evaluated_module(
     model: Describable, precision: str = "float64", fit: bool | None = None, reason: str = "not compiled"
 ) -> Module:
-    """The module of a model that is evaluated with NumPy; a reason for it, which one warning in a process tells."""
+    """Return a module that NumPy evaluates; a warning, once in a process, says so and gives the reason."""
     stages: list[Stage] = []
     compile_model(model, precision, observe=stages.append, until="schedule", fit=fit)
     return _evaluated(stages, reason)
 
 
 def _evaluated(stages: list[Stage], reason: str) -> Module:
-    """The module of what the stages up to ``schedule`` have made of a model."""
+    """Return the evaluated module of a model, from the results of the stages up to ``schedule``."""
     results = {stage.name: stage.result for stage in stages}
     return slow_module(results["simplify"], read(facts(results["schedule"])), reason)
 
 
 def check_out(out: Path, model: Describable) -> None:
-    """Raises ModelError for a model whose name no module can have, BuildError for a folder that cannot take it."""
-    if isinstance(getattr(model, "name", None), str):  # what is no model is refused by describe
+    """Raise ModelError for a model whose name no module can have, BuildError for a folder that cannot take it."""
+    if isinstance(getattr(model, "name", None), str):  # describe refuses what is no model
         check_free(model.name, "python")
     check_folder(out)
 
 
 def write_out(compiled: Compiled, out: Path, dump: bool, beside: Sequence[Path] = ()) -> Path:
-    """Writes the sources, the module and (``dump``) the stages to a folder; returns the path of the module.
+    """Write the sources, the module and (``dump``) the stages to a folder; return the path of the module.
 
-    ``beside`` are files that stand beside the module in the cache, and are written to the folder as well.
+    ``beside`` are files that stand beside the module in the cache; they are written to the folder as well.
     """
     texts = (compiled.texts() if dump else {}) | {path.name: path.read_text(encoding="utf-8") for path in beside}
     return write(compiled.built, {**compiled.sources.files, **texts}, out)

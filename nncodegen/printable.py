@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def printable(text: object, lines: bool = False) -> str:
-    r"""A text with its control characters, and other invisible ones, escaped, such as \x1b.
+    r"""Return a text with its control characters, and other invisible ones, escaped, such as \x1b.
 
     With ``lines``, line ends are kept.
     """

@@ -1,4 +1,4 @@
-"""What ``show`` prints: the stages of a model, in lines of a width, and in colour where a terminal shows them."""
+"""The text that the command ``show`` prints: the stages of a model, wrapped, and coloured in a terminal."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ABOUT = {
     "schedule": "the loops, and where each tensor lies",
     "emit": "the C of the kernels",
 }
-"""What stands behind the name of each stage."""
+"""A description of the result of each stage."""
 
 
 class Formulas(RegexHighlighter):
-    """Colours in programs: what is computed, functions, numbers, and the words of the plan."""
+    """The highlighting of programs: targets of assignments, functions, numbers, and the keywords of plans."""
 
     base_style = "shown."
-    highlights = [  # noqa: RUF012 (of the class it inherits)
+    highlights = [  # noqa: RUF012 (the base class declares it so)
         r"(?P<number>(?<![\w.])\d+(\.\d*)?(e[-+]?\d+)?\b)",
         r"(?P<function>\b[A-Za-z_]\w*(?=\())",
         r"(?m)^(?P<target> *[A-Za-z_]\w*(\[[^\]]*\])?)(?= *= )",
@@ -48,11 +48,11 @@ THEME = Theme({
     "shown.word": Style(color="magenta"), "shown.title": Style(color="green", bold=True),
     "shown.comment": Style(color="green"),
 })  # fmt: skip
-"""The colours."""
+"""The colours of the highlighted parts."""
 
 
 def shown(stages: Iterable[Stage], names: Iterable[str], rules: Iterable[str], companions: bool, width: int) -> str:
-    """The stages of these names as text, in lines of a width where words allow it; then update rules, by their names.
+    """Return the named stages as text, wrapped to a width where words allow it; then the update rules of these names.
 
     With ``companions``, the programs that are derived for fits and for the Hessian are shown as well.
     """
@@ -70,7 +70,7 @@ def shown(stages: Iterable[Stage], names: Iterable[str], rules: Iterable[str], c
 
 
 def _text(result: Any, companions: bool) -> str:
-    """The result of a stage: a program without update rules, a plan, or C."""
+    """Return the result of a stage as text: a program without update rules, a plan, or C."""
     if isinstance(result, Sources):
         kernels = [f"{result.module}.c", *(result.companions if companions else ())]
         return "\n".join(result.files[name] for name in kernels)
@@ -82,7 +82,7 @@ def _text(result: Any, companions: bool) -> str:
 
 
 def _folded(text: str, width: int) -> str:
-    """A text in lines of a width, folded at spaces; what follows is indented to where the right-hand side begins."""
+    """Return a text folded at spaces to a width; continuation lines are indented to the right-hand side."""
     return "\n".join(part for line in text.rstrip("\n").split("\n") for part in _parts(line, width)) + "\n"
 
 

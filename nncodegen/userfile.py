@@ -16,11 +16,11 @@ from nncodegen.errors import ModelError, NncodegenError
 
 OURS = Path(__file__).parent
 NOBODYS = ("<frozen", contextlib.__file__)
-"""Files whose frames stand in a traceback between ours and the user's."""
+"""Files whose frames stand in a traceback between nncodegen's and the user's."""
 
 
 class UserFileError(ModelError):
-    """A user's file failed. The message says where and why; ``trace`` is the traceback in the user's code, as text."""
+    """The error of a user's file. The message says where and why; ``trace`` is the traceback in the user's code."""
 
     def __init__(self, message: str, trace: str) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class UserFileError(ModelError):
 
 
 def run_file(path: Path) -> ModuleType:
-    """Runs a Python file and returns it as a module. Raises ModelError."""
+    """Run a Python file and return it as a module. Raises ModelError."""
     name = f"nncodegen.files.{path.stem}"  # a user's queue.py must not replace the module queue of Python
     spec = importlib.util.spec_from_file_location(name, path.absolute())
     if spec is None or spec.loader is None:
@@ -44,10 +44,10 @@ def run_file(path: Path) -> ModuleType:
 
 
 def _told(error: BaseException, path: Path) -> UserFileError:
-    """An error in a user's file as a UserFileError: place, message, and the traceback without our own frames."""
+    """Return an error in a user's file as a UserFileError: place, message, and traceback without nncodegen's frames."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
-    while frames and Path(frames[0].filename) != path.absolute():  # our own frames
+    while frames and Path(frames[0].filename) != path.absolute():  # nncodegen's frames
         del frames[0]
     theirs = [f for f in frames if OURS not in Path(f.filename).parents and not f.filename.startswith(NOBODYS)]
     trace = "".join(traceback.StackSummary.from_list(theirs).format())
@@ -63,7 +63,7 @@ def _told(error: BaseException, path: Path) -> UserFileError:
 
 @contextlib.contextmanager
 def _neighbours(path: Path) -> Iterator[None]:
-    """Lets imports inside find modules beside a file, as `python MODEL.py` does; modules of Python come first."""
+    """Let imports find modules beside a file, as `python MODEL.py` does; modules of Python come first."""
     finder = _Finder(path)
     sys.meta_path.insert(0, finder)
     try:
@@ -73,13 +73,13 @@ def _neighbours(path: Path) -> Iterator[None]:
 
 
 class _Finder:
-    """Finds modules beside a file, except the file itself and those named like a module of Python."""
+    """An import finder for modules beside a file, except the file itself and those named like a module of Python."""
 
     def __init__(self, path: Path) -> None:
         self.folder, self.taken = str(path.parent), {*sys.stdlib_module_names, path.stem}
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> Any:
-        """The spec of a module beside the file, or None."""
+        """Return the spec of a module beside the file, or None."""
         if path is not None or name in self.taken:
             return None
         return importlib.machinery.PathFinder.find_spec(name, [self.folder])

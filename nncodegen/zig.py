@@ -15,17 +15,17 @@ from pathlib import Path
 from nncodegen.errors import BuildError
 
 OPTIONS = ("-fno-sanitize=undefined", "-g0")
-"""By itself, it makes code that stops where C leaves open what happens, and that a debugger can show."""
+"""Options against defaults of Zig: code that stops at undefined behaviour, and debug information."""
 
 CPUS = {"native": (), "portable": ("-mcpu=baseline",)}
-"""By itself, it compiles for the CPU on which it runs."""
+"""Options for the CPU; without one, Zig compiles for the CPU on which it runs."""
 
 FAMILIES = ("aarch64", "riscv64", "x86_64")
-"""The CPUs of other machines: those of 64 bits whose Python has the headers of this one."""
+"""The CPU families of other machines: 64-bit ones whose Python has the same headers as this one."""
 
 
 def zig_program() -> str | None:
-    """The program in the package, if that is installed. It needs no Python, and can be called from any folder."""
+    """Return the program in the package, or None. It needs no Python, and can be called from any folder."""
     found = importlib.util.find_spec("ziglang")
     for folder in (found and found.submodule_search_locations) or ():
         program = Path(folder) / ("zig.exe" if os.name == "nt" else "zig")
@@ -35,13 +35,13 @@ def zig_program() -> str | None:
 
 
 def find_zig(march: str) -> tuple[str, ...] | None:
-    """The command that compiles C, if the package is installed."""
+    """Return the command that compiles C; None if the package is not installed."""
     program = zig_program()
     return (program, "cc", *OPTIONS, *CPUS[march]) if program else None
 
 
 def find_cross_compiler(cross: str) -> tuple[str, ...]:
-    """The command that compiles for another machine. Raises BuildError."""
+    """Return the command that compiles for another machine. Raises BuildError."""
     check_cross(cross)
     command = find_zig("portable")
     if command is None:
@@ -50,9 +50,9 @@ def find_cross_compiler(cross: str) -> tuple[str, ...]:
 
 
 def check_cross(cross: str) -> tuple[str, str | None]:
-    """The family of CPUs of another machine, and the version of its glibc, as "2_28", if one is named.
+    """Return the CPU family of another machine, and its glibc version, as "2_28", or None if it names none.
 
-    Raises BuildError for a machine that there is no compiler for.
+    Raises BuildError for a machine that has no compiler here.
     """
     known = re.fullmatch(rf"({'|'.join(FAMILIES)})-linux-gnu(?:\.(\d+)\.(\d+))?", cross)
     if not known:
@@ -68,5 +68,5 @@ def check_cross(cross: str) -> tuple[str, str | None]:
 
 
 def zig_environment(cache: Path) -> dict[str, str]:
-    """The environment of a compiler, with a folder in which Zig keeps what it makes of libraries of C."""
+    """Return the environment of a compiler, with a folder in which Zig caches the C libraries that it builds."""
     return {"ZIG_GLOBAL_CACHE_DIR": str(cache / "zig"), "ZIG_LOCAL_CACHE_DIR": str(cache / "zig"), **os.environ}

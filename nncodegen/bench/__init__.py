@@ -1,10 +1,10 @@
 """Benchmarks: nncodegen and its peers, side by side, on the same arithmetic. See ``python -m nncodegen bench --help``.
 
-tasks       what is computed, and when two results agree
+tasks       the computations, and when two results agree
 data        samples and initial parameters
-curves      formulas that are fitted, strd NIST's problems of least squares
+curves      formulas that are fitted; strd: NIST's problems of least squares
 workloads   the tasks by name
-flops       how many operations a task takes
+flops       the number of operations of a task
 peers/      the programs that are compared, one file each; *.c and native.py are C that is written by hand
 worker      the process of one peer; processes starts such processes and talks to them
 measuring   runs the peers in turn and compares their results

@@ -27,13 +27,13 @@ SIZES = {
     "depth": (1, 2, 4, 8, 16),
     "formula size": (10, 31, 100, 301, 1000),
 }
-"""What grows: the units of two hidden layers; the number of hidden layers of 32 units; a formula's parameters."""
+"""The sizes that grow: units of two hidden layers; number of hidden layers of 32 units; parameters of a formula."""
 
 QUICK_SIZES = {"width": (16, 32), "depth": (1, 2), "formula size": (10, 31)}
 
 
 def grown(axis: str, size: int) -> Model | Sequential:
-    """The model of a size: a network with 16 inputs and one output, or a formula with one input."""
+    """Return the model of a size: a network with 16 inputs and one output, or a formula with one input."""
     if axis == "formula size":
         return _waves((size - 1) // 3)
     width, depth = (size, 2) if axis == "width" else (32, size)
@@ -42,7 +42,7 @@ def grown(axis: str, size: int) -> Model | Sequential:
 
 
 def _waves(terms: int) -> Model:
-    """The squared error of d + sum of a*tanh(b*x + c), each term with parameters of its own."""
+    """Return the squared error of d + sum of a*tanh(b*x + c), where each term has separate parameters."""
     x, y, d = sympy.symbols("x y d")
     parameters: dict[sympy.Symbol, float] = {d: 0.1}
     output: sympy.Expr = d
@@ -54,13 +54,13 @@ def _waves(terms: int) -> Model:
 
 
 def compile_once(model: str, precision: str) -> dict[str, Any]:
-    """Builds a workload's model: the seconds of each stage, and whether it came from the cache."""
+    """Build a workload's model; return the seconds of each stage, and whether it came from the cache."""
     compiled, seconds = _compile(MODELS[model], precision)
     return {"seconds": seconds, "cached": compiled.built.cached}
 
 
 def grow_once(axis: str, size: int, precision: str) -> dict[str, Any]:
-    """Builds a model of a size: seconds of its stages, parameters, bytes of C, seconds for a sample's gradient."""
+    """Build a model of a size; return seconds of stages, parameters, bytes of C, seconds for a sample's gradient."""
     compiled, seconds = _compile(grown(axis, size), precision)
     source = next(text for name, text in compiled.sources.files.items() if name.endswith(".c"))
     module = load(compiled.built)

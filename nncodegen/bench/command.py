@@ -1,4 +1,4 @@
-"""The command ``bench``: checks what is asked for, measures it, prints the results, and writes them to files."""
+"""The command ``bench``: checks its options, measures, prints the results, and writes them to files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def bench(
     workloads: tuple[str, ...], peers: tuple[str, ...], threads: int, precisions: tuple[str, ...],
     json_file: Path | None, plot_file: Path | None, quick: bool,
 ) -> None:  # fmt: skip
-    """Runs the workloads (all, if none is named) against the peers (all that are installed)."""
+    """Run the workloads (all, if none is named) against the peers (all that are installed)."""
     chosen = _choose_workloads(workloads)
     against = _choose_peers(peers)
     _check(threads, json_file, plot_file)
@@ -49,7 +49,7 @@ def bench(
         for precision in precisions or WORKLOADS[name].precisions
     ]
     console = Console(highlight=False, soft_wrap=True)
-    console.width = max(console.width, TABLE)  # so that no figure is cut off in a pipe or a narrow window
+    console.width = max(console.width, TABLE)  # no figure must be cut off in a pipe or a narrow window
     with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder, _Bar(plan, against, settings) as bar:
         session = _Session(settings, against, Path(folder), console, bar)
         session.peaks(dict.fromkeys(precision for name, _, precision in plan if name not in (*ALONE, NIST)))
@@ -79,7 +79,7 @@ class _Session:
         }  # fmt: skip
 
     def peaks(self, precisions: Iterable[str]) -> None:
-        """Measures the peak performance in each precision, and prints it with the machine."""
+        """Measure the peak performance in each precision, and print it with the machine."""
         for precision in precisions:
             with Process("peak", 1, self.folder / "cache") as process:
                 one = process.ask(do="peak", precision=precision, folder=str(self.folder))["flops"]
@@ -87,7 +87,7 @@ class _Session:
         report.print_machine(self.console, self.results["machine"], self.settings, self.peak)
 
     def measure(self, name: str, case: str, precision: str) -> None:
-        """Measures a case of a workload in a precision, and prints it."""
+        """Measure a case of a workload in a precision, and print it."""
         self.bar.begin(", ".join(filter(None, [name, case, precision])))
         if name == "build":
             rows = self.results["builds"][precision] = measure_builds(precision, self.settings, self.bar.watch)
@@ -132,7 +132,7 @@ class _Session:
 
 
 def absences(workload: str, precision: str, peers: Iterable[str]) -> dict[str, str]:
-    """The peers that do not take part in a workload, each with the reason."""
+    """Return the peers that do not take part in a workload, each with the reason."""
     reasons = {}
     for name in peers:
         peer = PEERS[name]
@@ -159,15 +159,15 @@ class _Bar:
         self.title, self.number = "", -1
 
     def begin(self, title: str) -> None:
-        """Begins the next measurement."""
+        """Begin the next measurement."""
         self.title, self.number = title, self.number + 1
 
     def watch(self, text: str) -> None:
-        """Begins one part of a measurement."""
+        """Begin one part of a measurement."""
         self.progress.update(self.task, description=f"{self.title}: {text}", advance=1, refresh=True)
 
     def end(self) -> None:
-        """Ends a measurement, and moves the bar to its end, however many parts there were."""
+        """End a measurement, and move the bar to its end, whatever the number of its parts was."""
         self.progress.update(self.task, completed=sum(self.sizes[: self.number + 1]), refresh=True)
 
     def __enter__(self) -> _Bar:
@@ -180,7 +180,7 @@ class _Bar:
 
 
 def _size(name: str, precision: str, peers: tuple[str, ...], settings: Settings) -> int:
-    """The number of parts of a measurement on the bar."""
+    """Return the number of parts of a measurement on the bar."""
     if name == "build":
         return len(MODELS) * (1 if settings.quick else 5)
     if name == "growth":
@@ -193,7 +193,7 @@ def _size(name: str, precision: str, peers: tuple[str, ...], settings: Settings)
 
 
 def _choose_workloads(workloads: tuple[str, ...]) -> tuple[str, ...]:
-    """The workloads by name; if none is named, all whose data are installed."""
+    """Return the workloads by name; if none is named, all whose data are installed."""
     _check_names("WORKLOAD", workloads, WORKLOADS, "workload")
     missing = strd.folder() is None
     if missing and NIST in workloads:
@@ -204,7 +204,7 @@ def _choose_workloads(workloads: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _choose_peers(peers: tuple[str, ...]) -> tuple[str, ...]:
-    """The peers by name, in the order of the table; all, if none is named."""
+    """Return the peers by name, in the order of the table; all, if none is named."""
     names = [name.strip() for text in peers for name in text.split(",") if name.strip()]
     if names == ["none"]:
         return ()
@@ -219,7 +219,7 @@ def _check_names(hint: str, names: Iterable[str], known: Iterable[str], role: st
 
 
 def _check(threads: int, json_file: Path | None, plot_file: Path | None) -> None:
-    """Raises click's errors for wrong options, before anything is measured."""
+    """Raise click's errors for wrong options, before anything is measured."""
     cores = len(available_cores())
     if threads > cores:
         raise click.BadParameter(f"{threads} threads need as many cores; there are {cores}", param_hint="--threads")

@@ -1,4 +1,4 @@
-"""Networks of windows, as the workloads lenet and conv1d have them."""
+"""Convolutional networks for the workloads lenet and conv1d."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Windowed:
-    """Convolutions with relu, then a mean over all places or dense layers with relu; the last layer is a softmax.
+    """Convolutions with relu, then a mean over all positions or dense layers with relu; the last layer is a softmax.
 
-    ``shape`` is that of a sample, (rows, columns, channels) or (steps, channels). Windows have ``size`` places along
-    each axis and stay within the input. With ``pools``, the largest of each 2 (by 2) values follows a convolution, and
-    all that is left is flattened; without, its mean is taken. ``dense`` are the units of what comes behind.
+    ``shape`` is that of a sample, (rows, columns, channels) or (steps, channels). Windows have the length ``size``
+    along each axis and stay within the input. With ``pools``, the largest of each 2 (by 2) values follows a
+    convolution, and the last result is flattened; without, its mean is taken. ``dense`` are the units of the dense
+    layers after it.
     """
 
     name: str
@@ -49,17 +50,17 @@ class Windowed:
 
     @property
     def inputs(self) -> int:
-        """The number of values of a sample."""
+        """Return the number of values of a sample."""
         return math.prod(self.shape)
 
     @property
     def axes(self) -> int:
-        """The number of axes that windows move over."""
+        """Return the number of axes that windows move over."""
         return len(self.shape) - 1
 
     @cached_property
     def places(self) -> tuple[tuple[int, ...], ...]:
-        """How many places each convolution has along each axis, before its pool."""
+        """Return the lengths of the result of each convolution along each axis, before its pool."""
         found, lengths = list[tuple[int, ...]](), self.shape[:-1]
         for _ in self.filters:
             found.append(tuple(length - self.size + 1 for length in lengths))
@@ -68,12 +69,12 @@ class Windowed:
 
     @property
     def left(self) -> tuple[int, ...]:
-        """The shape of what the dense layers get: (rows, columns, channels), or (channels,) of a mean."""
+        """Return the shape of the input of the dense layers: (rows, columns, channels), or (channels,) of a mean."""
         return (*(length // 2 for length in self.places[-1]), self.filters[-1]) if self.pools else self.filters[-1:]
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The shape of every array of weights: (filters, channels, *windows), then (units, inputs)."""
+        """Return the shape of every array of weights: (filters, channels, *windows), then (units, inputs)."""
         channels = (self.shape[-1], *self.filters)
         windows = (self.size,) * self.axes
         units = (math.prod(self.left), *self.dense)
@@ -84,13 +85,13 @@ class Windowed:
 
     @property
     def products(self) -> tuple[int, ...]:
-        """The multiplications and additions of each layer for one sample."""
+        """Return the number of multiplications and additions of each layer for one sample."""
         places = [math.prod(lengths) for lengths in self.places] + [1] * len(self.dense)
         return tuple(2 * count * math.prod(shape) for count, shape in zip(places, self.shapes, strict=True))
 
     @property
     def model(self) -> Sequential:
-        """The model for nncodegen."""
+        """Return the model for nncodegen."""
         convolution, pool, mean = (
             (Conv1D, MaxPooling1D, GlobalAveragePooling1D) if self.axes == 1 else
             (Conv2D, MaxPooling2D, GlobalAveragePooling2D)
@@ -104,7 +105,7 @@ class Windowed:
         return Sequential(layers, self.shape, self.loss, self.name)
 
     def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
-        """Views into flat parameters: (W, b) of every layer, of the shapes of ``shapes``."""
+        """Return views into flat parameters: (W, b) of every layer, with W in the shapes of ``shapes``."""
         views, begin = list[tuple[Array, ...]](), 0
         for shape in self.shapes:
             middle = begin + math.prod(shape)
@@ -113,5 +114,5 @@ class Windowed:
         return views
 
     def pack(self, layers: Any) -> Array:
-        """Flat parameters from (W, b) of every layer: the inverse of ``unpack``."""
+        """Return flat parameters from (W, b) of every layer: the inverse of ``unpack``."""
         return np.concatenate([np.ravel(part) for pair in layers for part in pair])

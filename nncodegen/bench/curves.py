@@ -23,33 +23,33 @@ class Curve:
 
     @property
     def symbols(self) -> dict[str, sympy.Symbol]:
-        """The symbols of the inputs and of the parameters, in this order."""
+        """Return the symbols of the inputs and of the parameters, in this order."""
         return {name: sympy.Symbol(name) for name in (*self.inputs, *self.parameters)}
 
     @property
     def expression(self) -> sympy.Expr:
-        """The formula, as SymPy has it."""
+        """Return the formula as an expression of SymPy."""
         return parse(self.formula, self.symbols, f"the formula of {self.name}")
 
     @property
     def derivatives(self) -> list[sympy.Expr]:
-        """The derivative by each parameter."""
+        """Return the derivative by each parameter."""
         return [sympy.diff(self.expression, self.symbols[name]) for name in self.parameters]
 
     @property
     def model(self) -> Model:
-        """The model for nncodegen; where a fit starts is an argument of the fit."""
+        """Return the model for nncodegen; the start of a fit is an argument of the fit."""
         symbols, y = self.symbols, sympy.Symbol("y")
         inputs = tuple(symbols[name] for name in self.inputs)
         parameters = dict.fromkeys((symbols[name] for name in self.parameters), 1.0)
         return Model(self.name, inputs, (y,), parameters, self.expression)
 
     def function(self, modules: str) -> Callable[..., Any]:
-        """The formula as a function of the inputs and the parameters, of the arrays of a library."""
+        """Return the formula as a function of the inputs and the parameters, for the arrays of a library."""
         return sympy.lambdify([*self.symbols.values()], self.expression, modules, cse=True)  # type: ignore[no-any-return]
 
     def jacobian(self, modules: str) -> Callable[..., Any]:
-        """The derivatives by the parameters as such a function, which returns a list."""
+        """Return the derivatives by the parameters as a function of the same arguments, which returns a list."""
         return sympy.lambdify([*self.symbols.values()], self.derivatives, modules, cse=True)  # type: ignore[no-any-return]
 
 

@@ -13,7 +13,7 @@ from nncodegen.bench.tasks import Array, Stack
 
 
 def start_parameters(stack: Stack | Windowed, precision: str, seed: int = 0, biases: float = 0.0) -> Array:
-    """Glorot's uniform weights, flat; biases are normal with the given standard deviation."""
+    """Return Glorot's uniform weights, flat; biases are normal with the given standard deviation."""
     generator = np.random.default_rng(seed)
     layers = []
     for units, inputs, *window in stack.shapes:
@@ -24,12 +24,12 @@ def start_parameters(stack: Stack | Windowed, precision: str, seed: int = 0, bia
 
 
 def start_of_many(stack: Stack, precision: str, models: int) -> Array:
-    """Initial parameters of many models, each drawn by itself."""
+    """Return initial parameters of many models, each drawn from a separate seed."""
     return np.stack([start_parameters(stack, precision, seed) for seed in range(models)])
 
 
 def matrix_exponentials(samples: int) -> tuple[Array, Array]:
-    """Random 2 x 2 matrices and their exponentials, each as a row of 4, as in the benchmark of SimpleChains.jl."""
+    """Return random 2 x 2 matrices and their exponentials, a row of 4 each, as in the benchmark of SimpleChains.jl."""
     A = np.random.default_rng(1).standard_normal((samples, 2, 2))
     term = total = np.broadcast_to(np.eye(2), A.shape)
     for k in range(1, 19):  # the series of exp(A/64), whose remainder is far below rounding
@@ -41,7 +41,7 @@ def matrix_exponentials(samples: int) -> tuple[Array, Array]:
 
 
 def spirals(samples: int) -> tuple[Array, Array]:
-    """Points on two intertwined spirals, and for each the number of its spiral."""
+    """Return points on two intertwined spirals, and for each the index of its spiral."""
     generator = np.random.default_rng(2)
     labels = np.arange(samples) % 2
     radius = np.sqrt(generator.uniform(0.01, 1, samples))
@@ -51,7 +51,7 @@ def spirals(samples: int) -> tuple[Array, Array]:
 
 
 def handwritten_digits() -> tuple[Array, Array]:
-    """The 1,797 images of 8 x 8 grey values, from 0 to 1, that come with scikit-learn, and their digits."""
+    """Return scikit-learn's 1,797 images of 8 x 8 grey values, from 0 to 1, and their digits."""
     try:
         from sklearn.datasets import load_digits  # noqa: PLC0415 (optional, and slow to import)
     except ImportError as error:
@@ -64,14 +64,14 @@ def handwritten_digits() -> tuple[Array, Array]:
 
 
 def ten_classes(samples: int, inputs: int) -> tuple[Array, Array]:
-    """Normally distributed samples, and for each the one of ten random directions that it is closest to."""
+    """Return normally distributed samples, and for each the index of the closest one of ten random directions."""
     generator = np.random.default_rng(3)
     X = generator.standard_normal((samples, inputs))
     return X, (X @ generator.standard_normal((inputs, 10))).argmax(axis=1)
 
 
 def noisy_peaks(samples: int) -> tuple[Array, Array]:
-    """Random points of a curve with three peaks, with noise of a twentieth of a peak's height."""
+    """Return random points of a curve with three peaks, with noise of a twentieth of a peak's height."""
     generator = np.random.default_rng(5)
     x = generator.uniform(-4, 4, (samples, 1))
     heights, centers, widths = (1.2, 0.7, 0.5), (-1.8, 0.3, 1.9), (0.6, 1.0, 1.2)
@@ -80,14 +80,14 @@ def noisy_peaks(samples: int) -> tuple[Array, Array]:
 
 
 def smooth_surface(samples: int, inputs: int) -> tuple[Array, Array]:
-    """Normally distributed samples, and the sine of their component along a random direction."""
+    """Return normally distributed samples, and the sine of their component along a random direction."""
     generator = np.random.default_rng(6)
     X = generator.standard_normal((samples, inputs))
     return X, np.sin(X @ generator.standard_normal((inputs, 1)) / math.sqrt(inputs))
 
 
 def peak(samples: int) -> tuple[Array, Array, Array]:
-    """A Gaussian on a level with noise of a twentieth of its height, (samples, 1) each, and where its fit starts."""
+    """Return a Gaussian on a level with noise of a twentieth of its height, (samples, 1) each, and a fit's start."""
     generator = np.random.default_rng(7)
     x = np.linspace(-5, 5, samples)[:, np.newaxis]
     y = GAUSSIAN.function("numpy")(x, 2.0, 0.7, 1.3, 0.5)
@@ -95,7 +95,7 @@ def peak(samples: int) -> tuple[Array, Array, Array]:
 
 
 def responses(samples: int) -> tuple[Array, Array, Array]:
-    """Responses to doses from 0.01 to 100 with noise of two hundredths of their range, and where their fit starts."""
+    """Return responses to doses from 0.01 to 100 with noise of two hundredths of their range, and a fit's start."""
     generator = np.random.default_rng(8)
     x = np.geomspace(0.01, 100, samples)[:, np.newaxis]
     y = LOGISTIC.function("numpy")(x, 0.2, 1.7, 0.9, 1.4)
@@ -103,7 +103,7 @@ def responses(samples: int) -> tuple[Array, Array, Array]:
 
 
 def spots(fits: int) -> tuple[Array, Array, Array]:
-    """Images of 5 x 5 points with the noise of counted photons: X (25, 2), Y (fits, 25), and starts (fits, 5).
+    """Return images of 5 x 5 points with the noise of counted photons: X (25, 2), Y (fits, 25), and starts (fits, 5).
 
     Starts are off by up to a tenth, as estimates from an image are.
     """
@@ -118,5 +118,5 @@ def spots(fits: int) -> tuple[Array, Array, Array]:
 
 
 def one_hot(labels: Array) -> Array:
-    """Labels as rows of zeros with a one at the class."""
+    """Return labels as rows of zeros with a one at the class."""
     return np.eye(int(labels.max()) + 1)[labels]

@@ -1,7 +1,7 @@
-"""What can go wrong in a benchmark."""
+"""The error of a benchmark."""
 
 from nncodegen.errors import NncodegenError
 
 
 class BenchError(NncodegenError):
-    """A benchmark that cannot be run, or whose peers disagree."""
+    """The error for a benchmark that cannot be run, or whose peers disagree."""

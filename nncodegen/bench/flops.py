@@ -1,18 +1,18 @@
 """The number of floating-point operations of a task. It is the same for every peer, whatever that really computes.
 
-A layered network: 2*rows*columns for each sample in the forward pass, as many in the gradient of the weights, and
-as many in the gradient of the input, which the first layer does not need. Activations, biases, the loss and the
-update are not counted.
+A layered network: 2*rows*columns for each sample in the forward pass, the same number in the gradient of the weights,
+and the same again in the gradient of the input, which the first layer does not need. Activations, biases, the loss and
+the update are not counted.
 
 A recurrent layer has the products with its inputs and those with its states in each step.
 
-A convolution has rows*columns = filters*(channels*window), and that at each of its places.
+A convolution has rows*columns = filters*(channels*window), at each position of the window.
 
 A formula: the operations of its simplified program for each sample, where a function such as exp is one operation,
-and a multiplication and a subtraction for the update of each parameter. With sequential updates, those that the
-derivative by each parameter needs by itself, summed over the parameters.
+and a multiplication and a subtraction for the update of each parameter. With sequential updates, the operations that
+the derivative by each single parameter needs, summed over the parameters.
 
-A gradient of an equation: the same for the value and for each of the derivatives that go through a layer.
+A gradient of an equation: the operations of the layers, for the value and for each derivative carried through a layer.
 
 The number of steps of a fit differs between peers: its operations are not counted.
 """
@@ -29,7 +29,7 @@ from nncodegen.pipeline import compile_model
 
 
 def flops(task: Task) -> int | None:
-    """Floating-point operations of one step of a task; None for fits."""
+    """Return the floating-point operations of one step of a task; None for fits."""
     if isinstance(task, Fit):
         return None
     if isinstance(task, Formula):
@@ -54,6 +54,6 @@ def _simplified(task: Task) -> Program:
 
 
 def _operations(program: Program, results: tuple[Element, ...]) -> int:
-    """The operations of the steps on which some results depend."""
+    """Return the operations of the steps on which some results depend."""
     steps = needed(program.steps, results)
     return operations(replace(program, steps=steps, outputs=results, loss=results[0], gradient=()))

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def measure_builds(precision: str, settings: Settings, watch: Watch) -> list[Row]:
-    """For each model, cold and from the cache: seconds of every stage in each run, the medians, and their sum."""
+    """Return, for each model, cold and cached: seconds of every stage in each run, the medians, and their sum."""
     rows = []
     for model in MODELS:
         runs: dict[str, list[dict[str, float]]] = {"cold": [], "cached": []}
@@ -44,7 +44,7 @@ def _build_row(model: str, kind: str, runs: list[dict[str, float]]) -> Row:
 
 
 def measure_growth(precision: str, settings: Settings, watch: Watch) -> list[Row]:
-    """For each kind of growth and each size: seconds of the build, parameters, bytes of C, seconds for a sample."""
+    """Return, for each kind and size of growth: seconds of the build, parameters, bytes of C, seconds for a sample."""
     rows = []
     for axis, sizes in (QUICK_SIZES if settings.quick else SIZES).items():
         for size in sizes:
@@ -56,7 +56,7 @@ def measure_growth(precision: str, settings: Settings, watch: Watch) -> list[Row
 
 
 def measure_solutions(settings: Settings, watch: Watch) -> list[Row]:
-    """The answers of ``solve_once`` for each seed; with ``quick``, the first rounds of one."""
+    """Return the answers of ``solve_once`` for each seed; with ``quick``, the first rounds of one seed."""
     rows = []
     for seed in SEEDS[: 1 if settings.quick else None]:
         watch(f"seed {seed}")

@@ -22,7 +22,7 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 
 def describe_machine(settings: Settings, peers: tuple[str, ...]) -> dict[str, Any]:
-    """Date, CPU, cores, system, compiler and versions, for the report and for JSON."""
+    """Return date, CPU, cores, system, compiler and versions, for the report and for JSON."""
     compiler = find_compiler()
     said = subprocess.run([*compiler.command, "--version"], capture_output=True, text=True, check=False).stdout
     needed = {name for peer in peers for name in PEERS[peer].needs} | {"numpy", "sympy", "cython"}
@@ -40,7 +40,7 @@ def describe_machine(settings: Settings, peers: tuple[str, ...]) -> dict[str, An
 
 
 def cpu_model() -> str:
-    """The name of the CPU, as the operating system gives it."""
+    """Return the name of the CPU, as the operating system gives it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

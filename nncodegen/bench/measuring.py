@@ -20,7 +20,7 @@ from nncodegen.bench.tasks import Array, Fit, Formula, Task, difference, toleran
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure: the number of cores, the number of rounds of runs, and the seconds of each run."""
+    """The settings of measurements: the number of cores, of rounds of runs, and the seconds of each run."""
 
     threads: int = 1
     rounds: int = 9
@@ -38,7 +38,7 @@ PAUSE = 0.01
 class Timing:
     """The times of one peer in seconds: of the build, of the first call, and of a step in each run.
 
-    ``part`` says what a peer does of the task, if not all: "3 iterations".
+    ``part`` names the part of the task that a peer does, if not all: "3 iterations".
     """
 
     peer: str
@@ -51,7 +51,7 @@ class Timing:
     runs: list[float] = field(default_factory=list)
 
     def quartile(self, k: int) -> float:
-        """The minimum (0), median (2), maximum (4) or a quartile (1, 3) of the seconds of a step."""
+        """Return the minimum (0), median (2), maximum (4) or a quartile (1, 3) of the seconds of a step."""
         return float(np.percentile(self.runs, 25 * k))
 
 
@@ -60,7 +60,7 @@ Watch = Callable[[str], None]
 
 @dataclass
 class _Turn:
-    """A running peer: its process, the files of its task and its result, and the result to compare with."""
+    """A running peer: its process, its task, the expected result, the file of its result, and its times."""
 
     peer: Peer
     process: Process
@@ -73,7 +73,7 @@ class _Turn:
 def measure(
     task: Task, peers: Iterable[str], settings: Settings, folder: Path, watch: Watch
 ) -> tuple[list[Timing], dict[str, str]]:
-    """The times of nncodegen, which comes first, and of its peers; and for peers that failed, the reasons by name.
+    """Return the times of nncodegen, which comes first, and of its peers; and the reasons of failed peers by name.
 
     Raises BenchError where a peer disagrees with nncodegen, or nncodegen itself fails.
     """
@@ -105,7 +105,7 @@ def measure(
 
 
 def _begin(name: str, task: Task, settings: Settings, folder: Path, turns: list[_Turn], stack: ExitStack) -> _Turn:
-    """Starts the process of a peer, takes its first call, and compares the result."""
+    """Start the process of a peer, take its first call, and compare the result."""
     peer = PEERS[name]
     expected = np.load(turns[0].file) if turns else None
     task, part = _part(task, peer)
@@ -121,7 +121,7 @@ def _begin(name: str, task: Task, settings: Settings, folder: Path, turns: list[
 
 
 def _part(task: Task, peer: Peer) -> tuple[Task, str | None]:
-    """The part of a task that a peer does, and its name in the table if it is not all of the task."""
+    """Return the part of a task that a peer does, and its name in the table if it is not all of the task."""
     if isinstance(task, Formula) and peer.iterations is not None and peer.iterations < task.iterations:
         return replace(task, iterations=peer.iterations), f"{peer.iterations} iterations"
     if isinstance(task, Fit) and task.fits and peer.fits is not None and peer.fits < task.fits:
@@ -141,7 +141,7 @@ def _result(base: Path) -> Path:
 
 
 def _compare(turn: _Turn) -> None:
-    """Raises BenchError if the last result of a peer differs from that of nncodegen by more than rounding."""
+    """Raise BenchError if the last result of a peer differs from that of nncodegen by more than rounding."""
     found = np.load(turn.file)
     expected = found if turn.expected is None else turn.expected
     turn.timing.difference = max(turn.timing.difference, difference(turn.task, expected, found))
@@ -154,7 +154,7 @@ def _compare(turn: _Turn) -> None:
 
 
 def _run(turn: _Turn, repetitions: int, **result: str) -> float:
-    """The seconds that a number of repetitions take."""
+    """Return the seconds that a number of repetitions take."""
     try:
         return float(turn.process.ask(do="run", key="task", repetitions=repetitions, **result)["seconds"])
     except WorkerError as error:
@@ -162,7 +162,7 @@ def _run(turn: _Turn, repetitions: int, **result: str) -> float:
 
 
 def _repetitions(turn: _Turn, seconds: float) -> int:
-    """How often a peer can do its task in the given seconds, found by doubling."""
+    """Return how often a peer can do its task in the given seconds, found by doubling."""
     count = 1
     while True:
         taken = _run(turn, count)

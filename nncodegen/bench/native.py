@@ -16,7 +16,7 @@ TYPES = {"float64": ("double", "exp", ctypes.c_double), "float32": ("float", "ex
 
 
 def compile_c(name: str, precision: str, folder: Path) -> ctypes.CDLL:
-    """Compiles ``name``.c for one precision to a shared library, with the compiler of the modules."""
+    """Compile ``name``.c for one precision to a shared library, with the compiler of the modules."""
     compiler = find_compiler()
     real, exponential, _ = TYPES[precision]
     library = folder / f"{name}-{precision}.so"

@@ -1,6 +1,6 @@
-"""Measures the workload nist: how many digits each peer gets right, and how long its fits take.
+"""Measures the workload nist: how many digits of each peer's results are right, and how long its fits take.
 
-A result is compared with what NIST certifies, not with that of another peer, as not all find the solution.
+A result is compared with the certified one of NIST, not with that of another peer, as not all find the solution.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ MOST_DIGITS = 11.0
 """The number of digits of a certified value."""
 
 RIGHT, PRECISE = 4, 9
-"""The digits of a solution, and of one that is as precise as least squares are in double precision."""
+"""The right digits of a solution, and of one with the full precision of least squares in double precision."""
 
 
 @dataclass
 class Score:
     """The result of a peer for a problem, from one of its two starts.
 
-    ``digits`` and ``error_digits`` are the right digits of the worst parameter and of the worst standard error, 0 where
-    there is none. ``seconds`` is the time of a fit, NaN where it raised an error, which is ``reason``.
+    ``digits`` and ``error_digits`` are the right digits of the worst parameter and of the worst standard error, 0
+    without a result. ``seconds`` is the time of a fit; it is NaN if the fit raised an error, whose text is ``reason``.
     """
 
     problem: str
@@ -55,33 +55,33 @@ class Scores:
     fits: list[Score] = field(default_factory=list)
 
     def solved(self, digits: int = RIGHT) -> int:
-        """The number of fits with at least this many right digits."""
+        """Return the number of fits with at least this many right digits."""
         return sum(score.digits >= digits for score in self.fits)
 
     @property
     def errors(self) -> int:
-        """The number of fits whose standard errors are right."""
+        """Return the number of fits whose standard errors are right."""
         return sum(score.error_digits >= RIGHT for score in self.fits)
 
     @property
     def mean_digits(self) -> float:
-        """The mean of the right digits over all fits."""
+        """Return the mean of the right digits over all fits."""
         return fmean(score.digits for score in self.fits)
 
     @property
     def seconds(self) -> float:
-        """The median time of a fit that raised no error; NaN if all did."""
+        """Return the median time of a fit that raised no error; NaN if every fit raised one."""
         taken = [score.seconds for score in self.fits if not score.reason]
         return median(taken) if taken else math.nan
 
     def ratio(self, ours: Scores) -> float:
-        """The median of the ratios of its times and ours, over the fits in which neither raised an error."""
+        """Return the median of the ratios of its times and ours, over the fits in which neither raised an error."""
         pairs = zip(self.fits, ours.fits, strict=True)
         ratios = [theirs.seconds / mine.seconds for theirs, mine in pairs if not theirs.reason + mine.reason]
         return median(ratios) if ratios else math.nan
 
     def as_json(self, ours: Scores) -> dict[str, Any]:
-        """The scores as plain data for JSON."""
+        """Return the scores as plain data for JSON."""
         numbers = {"median": self.seconds, "ratio": self.ratio(ours), "mean_digits": self.mean_digits}
         counts = {"right": self.solved(), "precise": self.solved(PRECISE), "errors": self.errors}
         plain = [{**asdict(score), "seconds": _or_none(score.seconds)} for score in self.fits]
@@ -89,17 +89,17 @@ class Scores:
 
 
 def _or_none(number: float) -> float | None:
-    """A number that JSON can hold."""
+    """Return a number, or None for NaN, which JSON cannot hold."""
     return None if math.isnan(number) else number
 
 
 def measure_nist(
     peers: Iterable[str], precision: str, settings: Settings, folder: Path, watch: Watch
 ) -> tuple[list[Scores], dict[str, str]]:
-    """The scores of nncodegen, which comes first, and of its peers; for peers that cannot begin, the reasons by name.
+    """Return the scores of nncodegen, which comes first, and of its peers; and the reasons of failed peers by name.
 
-    The peers fit a problem one after the other, before the next begins. Raises BenchError where the problems are not
-    installed.
+    All peers fit a problem, one after the other, before the next problem begins. Raises BenchError where the problems
+    are not installed.
     """
     problems = strd.problems()[: 2 if settings.quick else None]
     failed: dict[str, str] = {}
@@ -124,7 +124,7 @@ def measure_nist(
 
 
 def _fit(process: Process, problem: Problem, start: int, precision: str, settings: Settings, folder: Path) -> Score:
-    """One fit in the process of a peer; its time is measured with more of them."""
+    """Return the score of one fit in the process of a peer; its time is measured with further fits."""
     score = Score(problem.name, start + 1)
     x, y, first = (array.astype(precision) for array in (problem.x, problem.y, problem.starts[start]))
     file, result = folder / f"{process.name}.task", folder / f"{process.name}.npy"
@@ -144,7 +144,7 @@ def _fit(process: Process, problem: Problem, start: int, precision: str, setting
 
 
 def _import(process: Process) -> str:
-    """Imports the peer of a process; the reason if that fails, else an empty text."""
+    """Import the peer of a process; return the reason if that fails, else an empty text."""
     try:
         process.ask(do="import", place=PEERS[process.name].place)
     except WorkerError as error:
@@ -153,7 +153,7 @@ def _import(process: Process) -> str:
 
 
 def right_digits(found: Array, certified: Array) -> float:
-    """The digits that the worst number has right: from 0 to MOST_DIGITS, and 0 where one is not finite."""
+    """Return the right digits of the worst number: from 0 to MOST_DIGITS, and 0 where one is not finite."""
     worst = float(np.max(abs(found.astype(float) - certified) / abs(certified)))
     if not math.isfinite(worst):
         return 0.0

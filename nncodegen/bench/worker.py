@@ -1,6 +1,6 @@
 """The process of one peer: ``python -m nncodegen.bench.worker`` answers requests, each one line of JSON.
 
-Every peer has a process of its own, so that its environment is set before it is imported, and its threads and settings
+Every peer has a separate process, so that its environment is set before it is imported, and its threads and settings
 do not affect the others. Requests come from standard input, and answers go to standard output; everything else that is
 printed goes to standard error.
 
@@ -44,7 +44,7 @@ class Worker:
         self.runs: dict[str, Callable[[], Any]] = {}
 
     def answer(self, request: Answer) -> Answer:
-        """Answers one request."""
+        """Answer one request."""
         actions: dict[str, Callable[..., Answer]] = {
             "import": self.load, "first": self.first, "run": self.run, "peak": peak, "compile": builds.compile_once,
             "grow": builds.grow_once, "solve": solving.solve_once,
@@ -53,7 +53,7 @@ class Worker:
         return actions[arguments.pop("do")](**arguments)
 
     def load(self, place: str) -> Answer:
-        """Imports a peer, and prepares what belongs to its installation; this is not part of any time."""
+        """Import a peer, and prepare what belongs to its installation; this is not part of any time."""
         module, function = place.split(":")
         peer = importlib.import_module(f"nncodegen.bench.peers.{module}")
         self.make = getattr(peer, function)
@@ -61,7 +61,7 @@ class Worker:
         return {}
 
     def first(self, task: str, key: str, threads: int, result: str) -> Answer:
-        """Prepares a task and does it once; measures both."""
+        """Prepare a task and do it once; measure both."""
         assert self.make is not None
         loaded = pickle.loads(Path(task).read_bytes())
         begin = time.perf_counter()
@@ -73,7 +73,7 @@ class Worker:
         return {"build": middle - begin, "call": end - middle}
 
     def run(self, key: str, repetitions: int, result: str | None = None) -> Answer:
-        """Repeats a task; saves the last result if a file is given."""
+        """Repeat a task; save the last result if a file is given."""
         run: Callable[[], Any] = self.runs[key]
         value: Any = None
         gc.collect()
@@ -91,7 +91,7 @@ class Worker:
 
 
 def peak(precision: str, folder: str) -> Answer:
-    """The floating-point operations a second of fused multiply-adds on one core: the best of many short tries."""
+    """Return the operations a second of fused multiply-adds on one core: the best of many short tries."""
     library = native.compile_c("peak", precision, Path(folder))
     library.operations.restype, library.chains.restype = ctypes.c_size_t, ctypes.c_double
     rounds, best, until = 500_000, 0.0, time.perf_counter() + 0.5
@@ -104,7 +104,7 @@ def peak(precision: str, folder: str) -> Answer:
 
 
 def main() -> None:
-    """Answers requests until there are no more."""
+    """Answer requests until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     worker = Worker()

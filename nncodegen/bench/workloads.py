@@ -35,8 +35,8 @@ BOTH, DOUBLE = ("float64", "float32"), ("float64",)
 class Workload:
     """A workload: a description, its cases, its default precisions.
 
-    ``task(case, precision, quick)`` makes the task of a case; ``quick`` makes it small. Without a task, the workload
-    is measured in a way of its own. ``step`` says what one step is.
+    ``task(case, precision, quick)`` makes the task of a case; ``quick`` makes it small. A workload without a task is
+    measured by special functions. ``step`` says what one step is.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""Formulas as people write them, "a*exp(-b*x) + c": which of their names are columns of data, and which parameters."""
+"""Formulas as users write them, "a*exp(-b*x) + c": which names are columns of data, and which are parameters."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from nncodegen.pipeline import build_module
 NAME, TARGET, ROLE = "curve", "target", "the formula"
 
 VARIABLE = "x"
-"""What the independent variable of a formula is called where data have no names: x, or x1, x2, ... of several."""
+"""The name of the independent variable where data have no names: x, or x1, x2, ... for several."""
 
 
 KEPT = 256
-"""How many formulas a process remembers: it takes hundreds of times as long to read one as to look it up."""
+"""The number of formulas that a process remembers: to read one takes hundreds of times as long as to look it up."""
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula of columns and parameters; the parameters stand in the order in which the text first names them.
+    """A formula of columns and parameters; the parameters are in the order in which the text first names them.
 
-    Those of an expression of SymPy, which has no order, stand in that of the alphabet.
+    An expression of SymPy has no such order: its parameters are in alphabetical order.
     """
 
     expression: Expr
@@ -39,11 +39,11 @@ class Formula:
 
     @cached_property
     def is_large(self) -> bool:
-        """True if the expression is too large to be compared as a tree."""
+        """Return whether the expression is too large to be compared as a tree."""
         return graph_of([self.expression]).is_large
 
     def model(self, name: str = NAME) -> Model:
-        """The problem of least squares, with a start of 1 for each parameter."""
+        """Return the least-squares problem as a model, in which each parameter starts at 1."""
         taken = {*self.columns, *self.parameters}
         target = TARGET
         while target in taken:
@@ -58,11 +58,11 @@ class Formula:
 
 
 def read_formula(formula: str | Expr, columns: Collection[str], given: Collection[str] = ()) -> Formula:
-    """The formula in a text, or an expression of SymPy, given the names of all columns: other names are parameters.
+    """Return the formula in a text or a SymPy expression; names that are not in ``columns`` are parameters.
 
-    ``given`` are names that were given to parameters, with a start or bounds: E is one only if it is among them. No
-    text is ever evaluated. One process reads a formula once, unless it has read many others since. Raises ModelError
-    where it cannot be read, or leaves nothing to fit.
+    ``given`` are names that were given to parameters, with a start or bounds: E is a parameter only if it is among
+    them. No text is ever evaluated. One process reads a formula once, unless it has read many others since. Raises
+    ModelError where it cannot be read, or leaves nothing to fit.
     """
     check_kind(formula)
     return _read(formula, tuple(columns), tuple(given))
@@ -97,9 +97,9 @@ def quoted(formula: str | Expr) -> str:
 
 
 def names_of(formula: str | Expr, known: Collection[str] = ()) -> tuple[str, ...]:
-    """All names in a formula: of a text as they first occur, of an expression in the order of the alphabet.
+    """Return all names in a formula: those of a text as they first occur, those of an expression in alphabetical order.
 
-    ``known`` are those of columns, and those that were given to parameters.
+    ``known`` are the names of columns, and those that were given to parameters.
     """
     check_kind(formula)
     if isinstance(formula, str):
@@ -114,10 +114,11 @@ def check_kind(formula: object) -> None:
 
 
 def names_of_columns(formula: str | Expr, count: int, given: Collection[str] = ()) -> tuple[str, ...]:
-    """What a formula calls columns that have no names: x1, x2, ...; x0, x1, ...; or x, where there is only one.
+    """Return a formula's names of unnamed columns: x1, x2, ...; x0, x1, ...; or x for a single one.
 
-    Where the formula has both an x0 and the last of x1, x2, ..., the former is a parameter. ``given`` are names that
-    were given to parameters. Raises ValueError where it names none of them, or one more than there are.
+    If the formula has both x0 and the last of x1, x2, ..., then x0 is a parameter. ``given`` are names that were given
+    to parameters. Raises ValueError if the formula has none of these names, or the next one as well (x4 for three
+    columns).
     """
     check_kind(formula)
     return _names_of_columns(formula, count, tuple(given))
@@ -144,9 +145,9 @@ def _names_of_columns(formula: str | Expr, count: int, given: tuple[str, ...]) -
 
 @lru_cache(maxsize=KEPT)
 def module_of(formula: Formula, precision: str = "float64") -> Module:
-    """The compiled module of a formula. One process builds it, or finds it in the cache, once.
+    """Return the compiled module of a formula. One process builds it, or finds it in the cache, once.
 
-    A large formula is found by its hash on disk each time: to compare two of them as trees may take for ever.
+    A large formula is looked up on disk by its hash each time: to compare two of them as trees may take for ever.
     """
     return build_module(formula.model(), precision) if formula.is_large else _module_of(formula, precision)
 

@@ -1,4 +1,4 @@
-"""What SciPy's ``curve_fit`` returns besides, with ``full_output``."""
+"""The additional results of SciPy's ``curve_fit`` with ``full_output``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 ENDS = {"cost": 1, "step": 2, "gradient": 4}
-"""The numbers of MINPACK for the tests of convergence, by the names of a fit's endings."""
+"""MINPACK's codes for the tests of convergence, by the names of a fit's endings."""
 
 
 def full_output_of(result: FitResult, module: Module, X: Any, y: Any, sigma: Any) -> tuple[dict[str, Any], str, int]:
@@ -33,7 +33,7 @@ def full_output_of(result: FitResult, module: Module, X: Any, y: Any, sigma: Any
 
 
 def _pivoted(J: Array) -> tuple[Array, Array, Array]:
-    """Return Q (N, K), R (K, P) and the order of the columns, the longest that is left first: J[:, order] = Q R."""
+    """Return Q (N, K), R (K, P) and the pivot order (longest remaining column first), with J[:, order] = Q R."""
     order: list[int] = []
     left = J.copy()
     for _ in range(J.shape[1]):

@@ -32,11 +32,11 @@ def curve_fit(
     full_output: bool = False,
     **options: Any,
 ) -> tuple[Array, Array] | tuple[Array, Array, dict[str, Any], str, int]:
-    """Fits a formula to data by least squares: SciPy's ``curve_fit``, for a formula in place of a function.
+    """Fit a formula to data by least squares: SciPy's ``curve_fit``, for a formula in place of a function.
 
-    formula         a text such as "a*exp(-b*x) + c", which is never evaluated, or an expression of SymPy. The names
-                    that are no data are the parameters, in the order in which the text first names them (an
-                    expression: in that of the alphabet)
+    formula         a text such as "a*exp(-b*x) + c", which is never evaluated, or an expression of SymPy. Names
+                    that are not data are parameters, in the order in which the text first names them (an
+                    expression: in alphabetical order)
     x               the variable x of the formula, (N,); several variables x1, x2, ... (or x0, x1, ...) as an array
                     (k, N); or a mapping, such as a DataFrame, from the names in the formula to arrays (N,); None where
                     the formula has no variable
@@ -46,14 +46,14 @@ def curve_fit(
     absolute_sigma  whether these are known; else only their ratios count, and the covariance is scaled by the reduced
                     chi-square
     bounds          (lower, upper), each a number or (P,); SciPy's Bounds; or a mapping from names to pairs
-    full_output     whether to return what SciPy does then as well: see below
-    options         what else the compiled module's ``fit`` takes: fixed, robust, starts, tolerance, time_limit, ...
+    full_output     whether to return the additional results of SciPy as well: see below
+    options         other options of the compiled module's ``fit``: fixed, robust, starts, tolerance, time_limit, ...
 
     Returns (popt, pcov): the parameters, (P,), and their covariance, (P, P), as SciPy does. With full_output it is
     (popt, pcov, infodict, mesg, ier): infodict has "nfev", the evaluations; "fvec", the residuals f(x) - y divided by
     sigma, (N,); and of the Jacobian of these, J[:, ipvt - 1] = Q R, "fjac", (P, N), whose first columns are the
     transpose of R, "ipvt", (P,), and "qtf", (P,), the first of Q' fvec; mesg says how the fit ended, and ier is 1, 2 or
-    4 where cost, parameters or gradient ended it. For all else that a fit tells, build the model and use its ``fit``.
+    4 where cost, parameters or gradient ended it. For all other results of a fit, build the model and use its ``fit``.
     The module is compiled once for a formula. Where the data do not determine all parameters, pcov is infinite, and a
     RuntimeWarning says why. Raises ModelError for a formula that cannot be read, ValueError for data that do not fit to
     it, and RuntimeError where the fit fails.
@@ -68,7 +68,7 @@ def curve_fit(
         )
     refuse_two_values("p0", p0, options.get("fixed"))
     limits = read_bounds(read.parameters, bounds)
-    with warnings.catch_warnings():  # of a fit that did not converge, which is an error here
+    with warnings.catch_warnings():  # the warning of a fit that did not converge, which is an error here
         warnings.simplefilter("ignore", RuntimeWarning)
         module, X = module_of(read), _matrix(read, columns)
         result = module.fit(
@@ -91,7 +91,7 @@ def curve_fit(
 
 
 def refuse_two_values(role: str, start: Any, fixed: Any) -> None:
-    """Raise ValueError for a parameter that mappings let begin at one value, and stay at another."""
+    """Raise ValueError for a parameter for which two mappings give different values, as its start and as fixed."""
     if not (isinstance(start, Mapping) and isinstance(fixed, Mapping)):
         return
     stay = {str(name): value for name, value in fixed.items()}
@@ -101,7 +101,7 @@ def refuse_two_values(role: str, start: Any, fixed: Any) -> None:
 
 
 def _columns(formula: str | Expr, x: Any, given: Collection[str]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
-    """The names of the data, and the data by their names. Raises ValueError where these cannot be told."""
+    """Return the names of the data, and the data by their names. Raises ValueError where these are not clear."""
     if x is None:
         return (), {}
     if isinstance(x, Mapping) or hasattr(x, "columns"):
@@ -115,7 +115,7 @@ def _columns(formula: str | Expr, x: Any, given: Collection[str]) -> tuple[tuple
 
 
 def _matrix(formula: Formula, columns: Mapping[str, Any]) -> Any:
-    """X, (N, inputs), or (N,) for one, of the columns that a formula uses; None without any. Raises ValueError."""
+    """Return X, (N, inputs), or (N,) for one, of a formula's columns; None without any. Raises ValueError."""
     if not formula.columns:
         return None
     data = {name: np.asarray(columns[name]) for name in formula.columns}

@@ -1,4 +1,4 @@
-"""Bounds of parameters by name or in their order, and where a fit starts that is not told."""
+"""Bounds of parameters by name or in their order, and the default start of a fit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nncodegen.errors import ModelError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Bounds = tuple[Array, Array]
-"""The lower and the upper bounds of all parameters, (P,) each, infinite where there is none."""
+"""The lower and the upper bounds of all parameters, (P,) each; infinite where a parameter has none."""
 
 
 def read_bounds(names: tuple[str, ...], bounds: Any) -> Bounds | None:
-    """Bounds of the named parameters, from what people give: None where there are none.
+    """Return the bounds of the named parameters from the user's argument; None without any.
 
     bounds is a pair (lower, upper), each a number or (P,), with None for an open end; SciPy's Bounds; or a mapping from
     names to pairs of numbers. Raises ValueError for anything else.
@@ -37,12 +37,12 @@ def read_bounds(names: tuple[str, ...], bounds: Any) -> Bounds | None:
 
 
 def read_start(formula: Formula, given: Any, bounds: Bounds | None, role: str, precision: str = "float64") -> Array:
-    """Where to start, (P,), from an array (P,), a mapping from some names to numbers, or None; ``role`` is its name.
+    """Return the start, (P,), from an array (P,), a mapping from names to numbers, or None; ``role`` is its name.
 
-    What is not given is 1 without bounds; with them it is the middle between two, and 1 away from a single one: SciPy's
-    ``curve_fit`` starts there. Where all derivatives of the formula are 0, or not finite, if all parameters are 1, so
-    that no step leads away, the parameters begin at different numbers, from 1.5 down to 1: differences are above 0,
-    as people write them, ka - ke in d*ka/(ka - ke)*(exp(-ke*x) - exp(-ka*x)). Raises ValueError.
+    A parameter that is not given starts at 1 without bounds, at the middle of two bounds, and 1 away from a single one,
+    as in SciPy's ``curve_fit``. If, with all parameters at 1, all derivatives of the formula are 0 or not finite, no
+    step would lead away. Then the parameters start at different numbers, from 1.5 down to 1, so that differences are
+    above 0 as they are usually written: ka - ke in d*ka/(ka - ke)*(exp(-ke*x) - exp(-ka*x)). Raises ValueError.
     """
     names = formula.parameters
     if given is not None and not isinstance(given, Mapping):
@@ -57,7 +57,7 @@ def read_start(formula: Formula, given: Any, bounds: Bounds | None, role: str, p
 
 @lru_cache(maxsize=256)
 def _first_guess(formula: Formula, precision: str) -> tuple[float, ...]:
-    """A number for each parameter: 1, unless no parameter has an effect there to the first order, or it is a pole."""
+    """Return a start for each parameter: 1, unless all derivatives are 0 or not finite if all are 1."""
     count = len(formula.parameters)
     ones = np.ones(count)
     X = np.random.default_rng(0).lognormal(size=(16, len(formula.columns))) if formula.columns else None
@@ -67,7 +67,7 @@ def _first_guess(formula: Formula, precision: str) -> tuple[float, ...]:
 
 
 def _array(names: tuple[str, ...], given: Any, role: str) -> Array:
-    """A start as an array, (P,). Raises ValueError for another shape."""
+    """Return a start as an array, (P,). Raises ValueError for another shape."""
     array = np.asarray(given)
     if array.shape != (len(names),):
         raise ValueError(f"{role} has the shape {array.shape}; expected ({len(names)},), for {', '.join(names)}")
@@ -75,19 +75,19 @@ def _array(names: tuple[str, ...], given: Any, role: str) -> Array:
 
 
 def named(*given: Any) -> tuple[str, ...]:
-    """Return the names of parameters in starts and bounds: those of mappings."""
+    """Return the names of parameters in starts and bounds that are mappings."""
     return tuple(dict.fromkeys(str(name) for each in given if isinstance(each, Mapping) for name in each))
 
 
 def check_names(names: tuple[str, ...], given: Mapping[str, Any], role: str) -> None:
-    """Raises ModelError for the first name that is no parameter."""
+    """Raise ModelError for the first name that is no parameter."""
     unknown = next((name for name in given if name not in names), None)
     if unknown is not None:
         raise ModelError(f"{role} names {unknown}, which is no parameter; there are: {', '.join(names)}")
 
 
 def _within(low: Array, high: Array) -> Array:
-    """A point within bounds, (P,)."""
+    """Return a point within bounds, (P,)."""
     with np.errstate(invalid="ignore"):  # infinities of both signs, whose sum is not used
         middle = low / 2 + high / 2
     below, above = np.isfinite(low), np.isfinite(high)
@@ -101,7 +101,7 @@ def _pair(pair: Any, role: str) -> tuple[Any, Any]:
 
 
 def _numbers(names: tuple[str, ...], values: Any, side: str, none: float) -> Array:
-    """The bounds on one side, (P,), of which one may stand for all; ``none`` stands for no bound."""
+    """Return the bounds on one side, (P,), from an array or one number for all; ``none`` stands for no bound."""
     expected = f"the {side} bounds must be a number or ({len(names)},), for {', '.join(names)}"
     if np.ndim(values):
         values = [none if value is None else value for value in values]

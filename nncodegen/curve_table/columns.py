@@ -14,7 +14,7 @@ from nncodegen.table.read import Table
 
 @dataclass(frozen=True)
 class Columns:
-    """The rows that hold all that is needed: X (N, inputs), y (N,), sigma (N,) or None, and what was left out."""
+    """The rows without missing values: X (N, inputs), y (N,), sigma (N,) or None; and their mask in the table."""
 
     X: Any
     y: Any
@@ -24,12 +24,12 @@ class Columns:
 
     @property
     def left_out(self) -> int:
-        """The rows in which a value is missing."""
+        """Return the number of rows in which a value is missing."""
         return int((~self.rows).sum())
 
 
 def columns_of(table: Table, inputs: Sequence[str], target: str, sigma: str | None) -> Columns:
-    """The numbers of a table. Raises TableError, which names the cell, for what is no number."""
+    """Return the numbers of a table. Raises TableError, which names the cell, for what is no number."""
     names = [*inputs, target, *([sigma] if sigma is not None else [])]
     values = np.column_stack([_numbers(table, name) for name in names])
     rows = np.isfinite(values).all(axis=1)
@@ -44,7 +44,7 @@ def columns_of(table: Table, inputs: Sequence[str], target: str, sigma: str | No
 
 
 def require_rows(table: Table, columns: Columns, names: Sequence[str]) -> None:
-    """Raises TableError where no row of a table holds all that is needed."""
+    """Raise TableError if every row of a table lacks a value in the named columns."""
     if not columns.rows.any():
         raise TableError(f"{table.path} has no row in which {', '.join(names)} are all given")
 
@@ -61,16 +61,16 @@ def _numbers(table: Table, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows in groups: the keys, (groups, columns), and the places of the rows of each among those that are used."""
+    """Rows in groups: the keys, (groups, columns), and for each group the positions of its rows among the used rows."""
 
     keys: list[tuple[Any, ...]]
     members: list[Any]
 
 
 def groups_of(table: Table, by: Sequence[str], rows: Any) -> Groups:
-    """The groups of rows by the values of some columns, in the order of their first rows.
+    """Return the groups of rows by the values of some columns, in the order of their first rows.
 
-    A group has no members where a value is missing in each of its rows.
+    A group in which every row lacks a value has no members.
     """
     for name in by:
         table.require(name, "by which groups are made")

@@ -1,4 +1,4 @@
-"""The command ``curve``: what it prints, and where it writes."""
+"""The command ``curve``: its messages, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from nncodegen.table.read import Table, read_table
 from nncodegen.table.rows import write_csv
 
 PICTURES = (".png", ".svg", ".pdf")
-"""How the names of files end that a fit is drawn to."""
+"""The suffixes of files that a fit can be drawn to."""
 
 SHOWN = 12
-"""The parameters whose start and median errors are told."""
+"""The most parameters whose starts and median errors are printed."""
 
 
 def run_curve(
     data: Path, equation: str, sigma: str | None, by: tuple[str, ...], settings: Settings, out: Path | None,
     plot: Path | None, dask: str | None,
 ) -> None:  # fmt: skip
-    """Fits a formula to the columns of a file. Raises TableError, ModelError and BuildError."""
+    """Fit a formula to the columns of a file. Raises TableError, ModelError and BuildError."""
     console = Console(highlight=False, soft_wrap=True, stderr=True)
     for path in filter(None, (out, plot)):
         _check_new(path)
@@ -64,7 +64,7 @@ def run_curve(
 def _understood(
     console: Console, equation: str, names: Any, sigma: str | None, by: tuple[str, ...], settings: Settings
 ) -> Problem:
-    """The problem that is meant, after it was told."""
+    """Return the problem that the arguments describe, after printing it."""
     target, formula = read_equation(equation, names, named(settings.start, settings.bounds))
     settings.check(formula)
     _line(console, "fit", f"{target} = {formula.expression}")
@@ -111,7 +111,7 @@ def _fit_groups(console: Console, table: Table, problem: Problem, out: Path | No
 
 @contextmanager
 def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar, where there is a terminal: a function to which what is done and what there is in all is told."""
+    """Yield a function that shows progress on a terminal: it is called with the numbers of finished and all parts."""
     with Progress(
         TextColumn(f"fitting {what}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
         transient=True, disable=not console.is_terminal,
@@ -121,7 +121,7 @@ def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _write(console: Console, fits: Any, problem: Problem, out: Path | None) -> None:
-    """The table of fits, to a file or the standard output; how they ended, and how well parameters are known."""
+    """Write the table of fits to a file or the standard output; print how fits ended, and the errors of parameters."""
     text = write_csv(fits)
     if out is None:
         click.echo(text, nl=False)
@@ -140,7 +140,7 @@ def _write(console: Console, fits: Any, problem: Problem, out: Path | None) -> N
 
 
 def _interval(name: str, low: float, high: float) -> str:
-    """Bounds as text: 0 <= a <= 1."""
+    """Return bounds as text: 0 <= a <= 1."""
     return f"{f'{low:g} <= ' if low > -np.inf else ''}{name}{f' <= {high:g}' if high < np.inf else ''}"
 
 

@@ -20,18 +20,18 @@ LOCAL = "local"
 
 
 def names_of(data: Path) -> tuple[str, ...]:
-    """The columns of a Parquet file, or of a folder of them."""
+    """Return the columns of a Parquet file, or of a folder of them."""
     return tuple(map(str, _frame(data).columns))
 
 
 def fit_distributed(
     data: Path, problem: Problem, address: str, tell: Callable[[int, int], None] = lambda done, parts: None
 ) -> pd.DataFrame:
-    """A row for each group, sorted by their keys: see ``fit_groups``.
+    """Return a row for each group, sorted by their keys: see ``fit_groups``.
 
     address is that of a scheduler of Dask, or "local". Rows are moved between the workers until each group lies within
-    one partition; what comes back is the table of fits alone. ``tell`` is called with the number of partitions that
-    are done, and that of all. Raises TableError and BuildError.
+    one partition; only the table of fits is returned from the workers. ``tell`` is called with the number of finished
+    partitions, and that of all. Raises TableError and BuildError.
     """
     if not problem.by:
         raise TableError("--dask spreads groups over workers: name the columns that make them with --by")
@@ -44,7 +44,7 @@ def fit_distributed(
     frame = frame[list(dict.fromkeys(names))]
     with ExitStack() as stack:
         if address == LOCAL:
-            quiet = logging.ERROR  # below it, Dask tells how it moves rows, and how its workers end
+            quiet = logging.ERROR  # below this level, Dask logs how it moves rows, and how its workers end
             options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": quiet}
             cluster = stack.enter_context(distributed.LocalCluster(**options))
             client = stack.enter_context(distributed.Client(cluster))
@@ -62,7 +62,7 @@ def fit_distributed(
 
 
 def _empty(frame: Any, problem: Problem) -> pd.DataFrame:
-    """A table of fits without rows."""
+    """Return a table of fits without rows."""
     kinds = {name: frame.dtypes[name] for name in problem.by} | dict.fromkeys(problem.results, "float64")
     kinds |= {"rows": "int64", "iterations": "int64", "status": "object"}
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})

@@ -13,7 +13,7 @@ EXAMPLE = '"y = a*exp(-b*x) + c"'
 
 
 def read_equation(text: str, columns: Collection[str], given: Collection[str] = ()) -> tuple[str, Formula]:
-    """The target and the formula of an equation, given the names of all columns. Raises ModelError.
+    """Return the target and the formula of an equation, given the names of all columns. Raises ModelError.
 
     ``given`` are names that were given to parameters (``read_formula``).
     """

@@ -19,12 +19,12 @@ from nncodegen.runtime.python.frames import ERROR
 from nncodegen.table.read import Table
 
 SIDE_BY_SIDE, ONE_BY_ONE = 4096, 16
-"""Groups after which the progress is told."""
+"""The number of groups after which progress is reported."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is fitted in each group: a formula to a column, with the standard deviations of another one, or None."""
+    """The fit of each group: a formula to a target column, with the standard deviations of a third column, or None."""
 
     formula: Formula
     target: str
@@ -34,12 +34,12 @@ class Problem:
 
     @property
     def needed(self) -> list[str]:
-        """The columns of which a row holds numbers."""
+        """Return the columns in which a row must hold numbers."""
         return [*self.formula.columns, self.target, *([self.sigma] if self.sigma is not None else [])]
 
     @property
     def results(self) -> list[str]:
-        """The columns of the table of fits, behind those of the groups."""
+        """Return the columns of the table of fits that follow those of the keys."""
         pairs = ((name, f"{name}{ERROR}") for name in self.formula.parameters)
         return [*(name for pair in pairs for name in pair), "rows", "reduced_chi2", "iterations", "status"]
 
@@ -49,9 +49,8 @@ def fit_groups(
 ) -> tuple[pd.DataFrame, Columns, Groups]:
     """Return a row for each group: its key, parameters and standard errors, rows, reduced chi-square, how it ended.
 
-    With it come the columns and the groups that it was made of. A group without a row that holds all values has no
-    parameters, and the status "no_data". ``tell`` is called with the number of groups that are done, and that of all.
-    Raises TableError.
+    The columns and the groups that were fitted are returned as well. A group without a complete row has no parameters,
+    and the status "no_data". ``tell`` is called with the number of finished groups, and that of all. Raises TableError.
     """
     columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma)
     require_rows(table, columns, problem.needed)
@@ -60,7 +59,7 @@ def fit_groups(
 
 
 def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) -> pd.DataFrame:
-    """The same for a part of a table that holds whole groups, which may have no row at all."""
+    """Return a row for each group, as ``fit_groups``, in a part of a table with whole groups; it may have no rows."""
     if not len(frame):
         return empty
     table = Table(frame.reset_index(drop=True), Path("the partition"))
@@ -70,7 +69,7 @@ def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) ->
 
 
 def fit_rows(columns: Columns, rows: Any, problem: Problem) -> FitResult:
-    """One fit of some of the rows that are used, by their places."""
+    """Return the fit of some of the used rows, which are selected by their positions."""
     settings, formula = problem.settings, problem.formula
     return module_of(formula).fit(
         columns.X[rows], columns.y[rows], parameters=settings.start_of(formula),
@@ -84,7 +83,7 @@ def _fit_all(groups: Groups, columns: Columns, problem: Problem, tell: Callable[
     parts, step = [], ONE_BY_ONE if problem.settings.one_by_one else SIDE_BY_SIDE
     for first in range(0, len(groups.keys), step):
         part = Groups(groups.keys[first : first + step], groups.members[first : first + step])
-        with warnings.catch_warnings():  # of fits that did not converge, which the table tells
+        with warnings.catch_warnings():  # warnings of fits that did not converge, whose status the table shows
             warnings.simplefilter("ignore", RuntimeWarning)
             parts.append(_fit(columns, part, problem))
         tell(first + len(part.keys), len(groups.keys))
@@ -116,7 +115,7 @@ def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:
 
 
 def _status(result: FitResult) -> str:
-    """How a fit ended, in the words of fits that are made side by side."""
+    """Return the status of a single fit, in the words of ``fit_many``."""
     if result.converged and result.degrees_of_freedom < 0:
         return "too_few_data"
     if result.converged and result.poles:

@@ -1,4 +1,4 @@
-"""What the command ``curve`` is told as text: starts, bounds, names of columns."""
+"""Options of the command ``curve`` that are texts: starts, bounds, names of columns."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from nncodegen.errors import ModelError
 
 
 def read_starts(text: str) -> dict[str, float]:
-    """Numbers by name: "a=1,b=0.5". Raises ModelError."""
+    """Return numbers by name: "a=1,b=0.5". Raises ModelError."""
     return {name: _number(value, name, "--start") for name, value in _pairs(text, "--start", "a=1,b=0.5")}
 
 
 def read_bounds(text: str) -> dict[str, tuple[float, float]]:
-    """Bounds by name, either of which may be missing: "a=0:10,b=0:". Raises ModelError."""
+    """Return bounds by name, either of which may be missing: "a=0:10,b=0:". Raises ModelError."""
     bounds = {}
     for name, value in _pairs(text, "--bounds", "a=0:10,b=0:"):
         low, colon, high = value.partition(":")
@@ -28,7 +28,7 @@ def read_bounds(text: str) -> dict[str, tuple[float, float]]:
 
 
 def read_names(text: str) -> tuple[str, ...]:
-    """Names of columns: "plate,well"."""
+    """Return names of columns: "plate,well"."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 

@@ -19,11 +19,11 @@ from nncodegen.runtime.python.fit_plot import grid_over
 from nncodegen.runtime.python.pictures import new_axes
 
 MOST_GROUPS = 60
-"""The groups that are drawn: of more, one could read none."""
+"""The most groups that are drawn: pictures of more would be too small to read."""
 
 MOST_COLUMNS = 6
 TITLE, KEY = 60, 34
-"""The most characters of a line of the title, and of the key of a group."""
+"""The most characters in a line of the title, and in the key of a group."""
 
 
 def draw_fit(result: FitResult, problem: Problem, path: Path) -> None:

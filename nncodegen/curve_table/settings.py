@@ -1,4 +1,4 @@
-"""What a fit of the command ``curve`` is told, besides the equation and the data."""
+"""The options of a fit of the command ``curve``, in addition to the equation and the data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Settings:
     threads: int = 1
 
     def check(self, formula: Formula) -> None:
-        """Raises ModelError for names that are no parameters of a formula, and for a start outside of the bounds."""
+        """Raise ModelError for names that are no parameters of a formula, and for a start outside of the bounds."""
         check_names(formula.parameters, self.start, "--start")
         check_names(formula.parameters, self.bounds, "--bounds")
         for name, value in self.start.items():
@@ -40,14 +40,14 @@ class Settings:
             )
 
     def start_of(self, formula: Formula) -> Any:
-        """Where to start, (P,): what is not given is 1, or a point within the bounds (``read_start``)."""
+        """Return the start, (P,): what is not given is 1, or a point within the bounds (``read_start``)."""
         return read_start(formula, self.start, self.bounds_of(formula), "--start")
 
     def bounds_of(self, formula: Formula) -> Bounds | None:
-        """The lower and the upper bounds, each (P,); None without any."""
+        """Return the lower and the upper bounds, each (P,); None without any."""
         return read_bounds(formula.parameters, self.bounds or None)
 
     @property
     def one_by_one(self) -> bool:
-        """Whether something is asked for that fits side by side do not do."""
+        """Return whether an option is set that fits side by side do not support."""
         return self.starts is not None or self.robust is not None

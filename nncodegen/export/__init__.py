@@ -1,4 +1,4 @@
-"""Takes a model elsewhere: plain C, WebAssembly, ONNX, CasADi, a wheel. One exporter for each destination."""
+"""Exports of a model: plain C, WebAssembly, ONNX, CasADi, a wheel. One exporter for each destination."""
 
 from nncodegen.export.command import export
 from nncodegen.export.request import Exported, Request

@@ -1,4 +1,4 @@
-"""``nn.export``: looks up the destination, hands it the model, and writes what it gives."""
+"""``nn.export``: looks up the destination, calls its exporter, and writes the files that this returns."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from nncodegen.naming import check_free
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a model can be taken: its module, whose function ``files`` is an Exporter, and the options that it has."""
+    """A destination of exports: its module, whose function ``files`` is an Exporter, and its options."""
 
     module: str
     uses: tuple[str, ...] = ()
-    """What the name of the model is used for (``naming.check_free``)."""
+    """The uses of the model's name, which must be free for them (``naming.check_free``)."""
     options: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    """Files that it always writes, with {} for the name of the model."""
+    """The files that it always writes; {} stands for the name of the model."""
 
 
 DESTINATIONS = {
@@ -38,7 +38,7 @@ DESTINATIONS = {
     "wasm": Destination("nncodegen.export.wasm", ("c",), ("train", "no-libm"), ("{}.wasm", "{}.js")),
     "wheel": Destination("nncodegen.export.wheel", ("python",), ("train", "cross")),
 }
-"""By name. A module is imported when it is needed. What is in a package can always train."""
+"""The destinations by name. A module is imported when it is needed. A package (sdist, wheel) can always train."""
 
 
 def export(
@@ -54,7 +54,7 @@ def export(
     cross: str | None = None,
     name: str | None = None,
 ) -> Exported:
-    """Writes a model for use elsewhere: as C, for another runtime, or as a package.
+    """Write a model for use elsewhere: as C, for another runtime, or as a package.
 
     model is a Model or a Sequential, a fitted estimator, or the trained model of a table. target is one of
     ``DESTINATIONS``. out is the folder to write to, NAME_TARGET by default; it is created, and files in it are replaced
@@ -63,7 +63,7 @@ def export(
     is written can train, too, by the named optimizers. precision is "float64" or "float32", by default the model's own.
     With ``libm=False``, C calls no function of another library; with ``vectors``, it is the fast one of ``build``,
     not the small one. cross names another machine to make binaries for, such as "aarch64-linux-gnu". name takes the
-    place of the model's own; one that means something else to what takes the files, such as numpy, is refused.
+    place of the model's own; a name that is taken where the files are used, such as numpy, is refused.
 
     Returns what was written. Raises ModelError for a model that the destination cannot take, BuildError where a
     compiler or the disk fails.
@@ -90,7 +90,7 @@ def export(
 
 
 def _exporter(target: str) -> Exporter:
-    """The function of a destination. Raises BuildError where it needs a package that is not installed."""
+    """Return the exporter of a destination. Raises BuildError where it needs a package that is not installed."""
     try:
         exporter: Exporter = import_module(DESTINATIONS[target].module).files
     except ModuleNotFoundError as error:

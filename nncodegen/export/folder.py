@@ -16,7 +16,7 @@ LIST = "exported.json"
 
 
 def check_folder(folder: Path, names: list[str]) -> None:
-    """Raises BuildError if files of these names cannot be written: others wrote some of them, or have changed them."""
+    """Raise BuildError if files of these names cannot be written: some exist and are not (or no longer) exports."""
     try:
         _check_folder(folder, names)
     except OSError as error:
@@ -41,7 +41,7 @@ def _check_folder(folder: Path, names: list[str]) -> None:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes files to a folder, which is created, all or none; what an earlier export left is removed.
+    """Write files to a folder, which is created, all or none; remove files of an earlier export that are not renewed.
 
     Raises BuildError, before anything is written, where ``check_folder`` does, and if the disk fails.
     """
@@ -59,7 +59,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _may_replace(path: Path, hash: str | None) -> bool:
-    """Whether there is nothing at a path, or what an export wrote; the list of an export tells that itself."""
+    """Return whether a path is free, or holds an unchanged file of an export; the list itself is checked by content."""
     if path.is_symlink():  # the file that it leads to must not change
         return False
     if not path.exists():
@@ -70,7 +70,7 @@ def _may_replace(path: Path, hash: str | None) -> bool:
 
 
 def _listed(path: Path) -> dict[str, str]:
-    """The names and hashes in the list of an earlier export; none if there is no such list."""
+    """Return the names and hashes in the list of an earlier export; an empty dictionary without such a list."""
     try:
         text = json.loads(path.read_text())
         inside = {name: hash for name, hash in text["files"].items() if not _leaves(str(name))}
@@ -80,5 +80,5 @@ def _listed(path: Path) -> dict[str, str]:
 
 
 def _leaves(name: str) -> bool:
-    """Whether a name in a list would lead out of the folder."""
+    """Return whether a name in a list would lead out of the folder."""
     return Path(name).is_absolute() or ".." in Path(name).parts

@@ -10,6 +10,6 @@ from nncodegen.runtime.python.initial import draw
 
 
 def start_of(program: Program) -> Any:
-    """Initial parameters (P,) in the precision of a program."""
+    """Return initial parameters (P,) in the precision of a program."""
     drawn = draw([parameter_of(tensor, program.precision) for tensor in program.parameters], 0)
     return drawn.astype(program.precision)

@@ -1,7 +1,7 @@
-"""What the files of an export begin with."""
+"""The first line of exported files."""
 
 from nncodegen.emit.names import MARK
 
 EXPORTED = f"{MARK}. Do not edit: change the model and export it again."
 HEAD = f"/* {EXPORTED} */"
-"""The same as a comment of C."""
+"""The same line as a comment in C."""

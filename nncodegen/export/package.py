@@ -1,4 +1,4 @@
-"""The Python package of a model: what a wheel and a source distribution hold besides the compiled module."""
+"""The Python package of a model: the files of a wheel or a source distribution, except the compiled module."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from nncodegen.pipeline import Compiled, compile_model
 from nncodegen.runtime.python.facts import Facts, columns, read
 
 VERSION = "0.1.0"
-"""The version of every package: a model has none of its own."""
+"""The version of every package, because a model has no version."""
 
 REQUIRES = "numpy>=1.26"
-"""What the packages need."""
+"""The requirements of the packages."""
 
 Names = tuple[str, ...]
 
@@ -76,7 +76,7 @@ parameters: {parameters}
 
 @dataclass(frozen=True)
 class Package:
-    """A model as a package: its name for pip, its first line, its files by name, and what the stages made of it."""
+    """A model as a package: its name for pip, the first line of its documentation, the files, the stages' results."""
 
     title: str
     summary: str
@@ -86,12 +86,12 @@ class Package:
 
 
 def distribution(name: str) -> str:
-    """The name of a package as pip and the names of its files know it."""
+    """Return the name of a package as pip and the file names of distributions spell it."""
     return re.sub(r"[-_.]+", "_", name).strip("_").lower()
 
 
 def package_of(request: Request, until: str, cross: str | None = None) -> Package:
-    """The package of a model, which the stages have taken as far as ``until``. Raises ModelError and BuildError."""
+    """Return the package of a model, compiled up to the stage ``until``. Raises ModelError and BuildError."""
     subject, name = request.subject, request.name
     model = Named(subject.model, name)
     compiled = compile_model(model, subject.precision, until=until, march="portable", cross=cross)
@@ -123,7 +123,7 @@ def package_of(request: Request, until: str, cross: str | None = None) -> Packag
 
 
 def _documentation(stub: str, known: Facts, inputs: Names, outputs: Names, trained: bool) -> str:
-    """The documentation of the package, with the names of the model."""
+    """Return the documentation of the package, with the names of the model."""
     name, count = known.name, sum(parameter.size for parameter in known.parameters)
     about = (ast.get_docstring(ast.parse(stub)) or "").split("\n\n", 1)[-1]
     point = "parameters" if trained else "initial_parameters()"
@@ -140,22 +140,22 @@ def _documentation(stub: str, known: Facts, inputs: Names, outputs: Names, train
 
 
 def _meanings(title: str, labels: Names, names: Names) -> str:
-    """What columns mean, if that is more than their names."""
+    """Return a list of what columns mean; an empty text if the labels are only the names."""
     if tuple(labels) == tuple(names):
         return ""
     return "\n".join([f"{title}:", *(f"    {place}  {label}" for place, label in enumerate(labels))])
 
 
 def _quoted(text: str) -> str:
-    """A text as a docstring in ASCII: names may hold anything."""
+    """Return a text as a docstring in ASCII; everything else is escaped, because names may hold any character."""
     escaped = text.encode("unicode_escape").decode().replace("\\n", "\n").replace('"', '\\"')
     return f'"""{escaped}\n"""'
 
 
 def _self_test(compiled: Compiled, parameters: Any) -> dict[str, Any]:
-    """Data, parameters, and what they give: outputs and loss as the model was described, and its gradient.
+    """Return data and parameters, with the outputs and loss of the described model and its gradient.
 
-    NumPy evaluates them, before anything is compiled.
+    NumPy evaluates them, independently of the compiled module.
     """
     described, differentiated = compiled["describe"], compiled["differentiate"]
     dtype = np.dtype(described.precision)

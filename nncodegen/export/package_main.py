@@ -1,4 +1,4 @@
-"""``python -m NAME`` in the package of a model: a test of what it computes, and predictions for a table.
+"""``python -m NAME`` in the package of a model: a test of its results, and predictions for a table.
 
 It is copied into the package as ``__main__.py``, and needs NumPy alone.
 """
@@ -21,11 +21,11 @@ MODEL: Any = importlib.import_module(__package__) if __name__ == "__main__" else
 
 
 class InputError(ValueError):
-    """What somebody gave is wrong: the message says where."""
+    """The error for wrong input: the message says where it is wrong."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command. Returns its exit code: 0, 1 for what is wrong, 2 for wrong usage."""
+    """Run the command. Returns its exit code: 0, 1 for an error or a failed test, 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog=f"python -m {MODEL.name}", description=MODEL.__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", help="without one, a test of the installation")
     predict = commands.add_parser("predict", help="predict for the rows of a CSV file")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _test() -> int:
-    """Compares outputs, loss and gradient with those that were stored when the package was made."""
+    """Compare outputs, loss and gradient with those that were stored when the package was made."""
     with np.load(Path(__file__).with_name("self_test.npz"), allow_pickle=False) as archive:
         stored = dict(archive)
     X, Y, parameters = stored.get("X"), stored.get("Y"), stored["parameters"]
@@ -62,7 +62,7 @@ def _test() -> int:
 
 
 def _difference(found: Any, stored: Any) -> float:
-    """The distance of an array from another, relative to the size of that; infinite where their NaN differ."""
+    """Return the distance of two arrays relative to the norm of the stored one; infinite if NaN or shapes differ."""
     if found.shape != stored.shape or (np.isfinite(found) != np.isfinite(stored)).any():
         return math.inf
     found, stored = (np.where(np.isfinite(stored), values, 0.0) for values in (found, stored))
@@ -93,7 +93,7 @@ def _predict(data: str, out: str | None, file: str | None) -> int:
 
 
 def _parameters(file: str) -> Any:
-    """The parameters in an archive: those of a Result, one array, or one for each."""
+    """Return the parameters in an archive: those of a Result, one array, or one for each parameter."""
     try:
         stored = _runtime("archives").read_parameters(file, MODEL.parameter_shapes)
     except ValueError as error:
@@ -102,12 +102,12 @@ def _parameters(file: str) -> Any:
 
 
 def _runtime(name: str) -> Any:
-    """A module of what all compiled modules share."""
+    """Return a module of the runtime, which all compiled modules share."""
     return importlib.import_module(f"{MODEL.Result.__module__.rpartition('.')[0]}.{name}")
 
 
 def _read(data: str) -> Any:
-    """The inputs in a CSV file, (N, inputs): by the names in its first row, or by their places if that has numbers."""
+    """Return the inputs in a CSV file, (N, inputs): by names in its first row, or by position if that has numbers."""
     with open(data, newline="", encoding="utf-8-sig") as stream:
         rows = [(number, row) for number, row in enumerate(csv.reader(stream), 1) if row]
     if not rows:
@@ -122,7 +122,7 @@ def _read(data: str) -> Any:
 
 
 def _places(data: str, header: list[str]) -> list[int]:
-    """The column of each input."""
+    """Return the index of the column of each input."""
     header = [name.strip() for name in header]
     for names in (MODEL.input_labels, MODEL.input_names):
         missing = [name for name in names if name not in header]

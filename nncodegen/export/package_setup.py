@@ -1,6 +1,6 @@
-"""Builds the package of a model from its C, with the compiler of the machine where it is installed.
+"""The setup script of a model's source distribution: compiles its C where the package is installed.
 
-It is copied into the source distribution as ``setup.py``, beside ``model.json``, which tells the names.
+It is copied into the source distribution as ``setup.py``, beside ``model.json``, which holds the names.
 """
 
 import json
@@ -17,10 +17,10 @@ NAME = MODEL["name"]
 
 
 class BuildExtension(build_ext):
-    """Compiles the kernel for each CPU that it has a variant for, beside the wrapper."""
+    """A build step that compiles the kernel for each CPU that it has a variant for, in addition to the wrapper."""
 
     def build_extension(self, extension: Extension) -> None:
-        """Adds the objects of the kernel to those that the extension is linked from."""
+        """Compile the objects of the kernel, and add them to those that the extension is linked from."""
         variants = TARGETS["supported"](self.compiler.compiler_so)
         for part, source, options in TARGETS["kernel_objects"](NAME, variants, MODEL["companions"]):
             extension.extra_objects += self.compiler.compile(

@@ -1,4 +1,4 @@
-"""The programs that destinations translate: what predicts, what the loss is, and what trains."""
+"""The programs that destinations translate: for predictions, for the loss, and for training."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nncodegen.schedule.loops import without_noise
 
 
 def described(request: Request) -> Program:
-    """The model as a program, under the name of the export."""
+    """Return the model as a program, under the name of the export."""
     return replace(describe(request.subject.model, request.precision), name=request.name)
 
 
 def without_moves(program: Program, destination: str) -> Program:
-    """The program itself. Raises ModelError for windows and steps that recur, which a destination lacks."""
+    """Return the program unchanged. Raises ModelError for recurrences, and for windows and gathered rows in it."""
     for step in program.steps:
         if step.operator in RECURRENCES:
             raise ModelError(
@@ -37,28 +37,28 @@ def without_moves(program: Program, destination: str) -> Program:
 
 
 def of_outputs(program: Program) -> Program:
-    """The described program without targets, loss and noise: only the steps that its outputs need."""
+    """Return the described program without targets, loss and noise: only the steps that its outputs need."""
     at_rest = _at_rest(program)
     return replace(at_rest, targets=(), steps=needed(at_rest.steps, program.outputs), loss=program.outputs[0])
 
 
 def of_loss(program: Program) -> Program:
-    """The described program without outputs and noise: only the steps that its loss needs."""
+    """Return the described program without outputs and noise: only the steps that its loss needs."""
     at_rest = _at_rest(program)
     return replace(at_rest, outputs=(), steps=needed(at_rest.steps, [program.loss]))
 
 
 def _at_rest(program: Program) -> Program:
-    """The described program outside of training: without noise, statistics of a batch, and update rules."""
+    """Return the program outside of training: without noise, statistics of a batch, and update rules."""
     program = program.at_rest
     return replace(program, steps=tuple(without_noise(program)), noise=(), updates=())
 
 
 def stable(program: Program) -> Program:
-    """A described program in stable forms, without derivatives by inputs, with every value computed once."""
+    """Return a described program in stable forms, without derivatives by inputs, with every value computed once."""
     return simplify(tangent(stabilize(program)))
 
 
 def differentiated(program: Program) -> Program:
-    """The described program in stable forms, with the derivatives of its loss, and without outputs."""
+    """Return the described program in stable forms, with the derivatives of its loss, and without outputs."""
     return differentiate(stabilize(replace(program, outputs=())), False)

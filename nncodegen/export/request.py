@@ -1,4 +1,4 @@
-"""What an exporter is given, and what it gives: the only things that destinations share."""
+"""The input and the output of an exporter: the only types that destinations share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from nncodegen.export.subject import Exportable
 
 @dataclass(frozen=True)
 class Request:
-    """What is exported, and how.
+    """A model to export, and the options of the export.
 
     subject     the model, its precision, its trained parameters, and the meaning of its inputs and outputs
     name        the name in the files: an identifier of C and of Python
     train       whether what is written can train, not only predict
     optimizers  the update rules that come with it, by name
-    libm        whether C may call the library of mathematics; without it, functions of nncodegen's own are used
+    libm        whether C may call the library of mathematics; without it, nncodegen's functions are used
     vectors     whether C is the fast one, for the vectors of a CPU, instead of the small one
     cross       the CPU and system for which binaries are made, such as "aarch64-linux-gnu"; None: this machine
     """
@@ -33,18 +33,18 @@ class Request:
 
     @property
     def precision(self) -> str:
-        """The type of all numbers: "float64" or "float32"."""
+        """Return the floating-point type of all values: "float64" or "float32"."""
         return self.subject.precision
 
     @property
     def parameters(self) -> Any:
-        """The trained parameters (P,) in the precision, or None."""
+        """Return the trained parameters (P,) in the precision, or None."""
         return self.subject.parameters
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an exporter gives: the files by their names, which may have folders, and a few lines about them.
+    """The result of an exporter: the files by their names, which may include folders, and a few lines about them.
 
     ``folder`` is where they have been written.
     """
@@ -55,9 +55,9 @@ class Exported:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Where the files are."""
+        """Return the paths of the written files."""
         return tuple(self.folder / name for name in self.files)
 
 
 Exporter = Callable[[Request], Exported]
-"""What a destination is: a function from a request to files. It writes nothing itself."""
+"""The type of an exporter: a function from a request to files. It writes nothing itself."""

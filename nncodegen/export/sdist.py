@@ -41,9 +41,9 @@ Requires-Dist: {requires}
 
 
 def files(request: Request) -> Exported:
-    """The source distribution. The C is that of this version of nncodegen; neither it nor Cython is needed to build it.
+    """Return the source distribution, which needs neither nncodegen nor Cython to be built.
 
-    Raises ModelError.
+    Its C is that of this version of nncodegen. Raises ModelError.
     """
     package = package_of(request, "emit")
     name = f"{package.title}-{VERSION}"
@@ -53,7 +53,7 @@ def files(request: Request) -> Exported:
 
 
 def _sources(request: Request, package: Package) -> dict[str, bytes]:
-    """The files by name."""
+    """Return the files of the distribution by name."""
     sources = package.compiled.sources
     model = {"name": request.name, "title": package.title, "real": sources.real, "companions": sources.companions}
     terms = {
@@ -76,7 +76,7 @@ def _sources(request: Request, package: Package) -> dict[str, bytes]:
 
 
 def _packed(folder: str, contents: dict[str, bytes]) -> bytes:
-    """Files in a folder as a compressed archive; the same files give the same bytes."""
+    """Return files in a folder as a compressed archive; equal files give equal bytes."""
     stream = io.BytesIO()
     with gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as archive:
         for name, content in sorted(contents.items()):

@@ -1,4 +1,4 @@
-"""What can be exported: models, and whatever knows the model that it is, such as a fitted estimator."""
+"""The objects that can be exported: models, and objects that hold a model, such as a fitted estimator."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from nncodegen.runtime.python.archives import read_parameters
 class Exportable:
     """A model with its precision, its trained parameters (P,) or None, and the meaning of its inputs and outputs.
 
-    An object of any class can be exported that has a method ``exportable()`` which returns one of these. ``inputs``
-    and ``outputs`` have a text for each column; where they are empty, the names in the model say enough.
+    An object of any class can be exported if it has a method ``exportable()`` that returns an Exportable. ``inputs``
+    and ``outputs`` have a text for each column; they are empty where the names in the model say enough.
     """
 
     model: Describable
@@ -32,10 +32,10 @@ class Exportable:
 
 
 def exportable(given: Any, precision: str | None, parameters: Any) -> Exportable:
-    """What an object exports. Raises ModelError.
+    """Return the Exportable of an object. Raises ModelError.
 
-    ``precision`` and ``parameters`` take the place of its own. Parameters are an array (P,), a mapping from names to
-    arrays, a Result or a FitResult, or the path of an .npz archive with either of these.
+    ``precision`` and ``parameters`` override those of the object. Parameters are an array (P,), a mapping from names to
+    arrays, a Result or a FitResult, or the path of an .npz archive with any of these.
     """
     if isinstance(given, Describable):
         found = Exportable(given)
@@ -52,12 +52,12 @@ def exportable(given: Any, precision: str | None, parameters: Any) -> Exportable
     chosen = found.parameters if parameters is None else parameters
     program = describe(found.model, found.precision)
     if chosen is None and not program.parameters:
-        chosen = ()  # a model without parameters has all of them
+        chosen = ()  # no parameters are missing
     return found if chosen is None else replace(found, parameters=parameters_of(chosen, program))
 
 
 def parameters_of(given: Any, program: Program) -> Any:
-    """Parameters as one array (P,) in the precision of a program. Raises ModelError."""
+    """Return parameters as one array (P,) in the precision of a program. Raises ModelError."""
     if isinstance(given, str | PathLike):
         given = _read(Path(given), program)
     elif hasattr(given, "parameters") and not isinstance(given, Mapping):
@@ -79,7 +79,7 @@ def parameters_of(given: Any, program: Program) -> Any:
 
 
 def _joined(given: Mapping[str, Any], program: Program) -> Any:
-    """The arrays of all parameters, one behind the other in the order of the program. Raises ModelError."""
+    """Return the arrays of all parameters, concatenated in the order of the program. Raises ModelError."""
     needed = {tensor.name: tensor.shape for tensor in program.parameters}
     wrong = sorted(map(str, given.keys() ^ needed.keys()))
     if wrong:
@@ -97,7 +97,7 @@ def _joined(given: Mapping[str, Any], program: Program) -> Any:
 
 
 def _read(path: Path, program: Program) -> Any:
-    """The parameters in an .npz archive: that of a Result, one array, or one for each parameter. Raises ModelError."""
+    """Return the parameters in an .npz archive: of a Result, one array, or one array each. Raises ModelError."""
     shapes = {tensor.name: tuple(size or 0 for size in tensor.shape) for tensor in program.parameters}
     try:
         return read_parameters(path, shapes)

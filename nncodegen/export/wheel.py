@@ -1,4 +1,4 @@
-"""A model as a wheel: a package that pip installs, with the compiled module, for one version of Python and a system."""
+"""A model as a wheel: a package for pip, with the compiled module, for one version of Python and one system."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nncodegen.export.request import Exported, Request
 from nncodegen.zig import check_cross
 
 DATE = (1980, 1, 1, 0, 0, 0)
-"""Of all files, so that the same model gives the same bytes."""
+"""The date of all files; it is fixed, so that the same model gives the same bytes."""
 
 METADATA = """\
 Metadata-Version: 2.1
@@ -39,10 +39,10 @@ Tag: {tag}
 
 
 class _Dated(WheelFile):  # type: ignore[misc, unused-ignore]
-    """A wheel whose files have the same date."""
+    """A wheel whose files all have the same date."""
 
     def writestr(self, given: str | ZipInfo, data: Any, compress_type: int | None = None) -> None:
-        """Adds a file."""
+        """Add a file with the fixed date and fixed permissions."""
         info = ZipInfo(given.filename if isinstance(given, ZipInfo) else given, DATE)
         info.external_attr = (0o755 if info.filename.endswith(".so") else 0o644) | stat.S_IFREG
         info.external_attr <<= 16
@@ -50,7 +50,7 @@ class _Dated(WheelFile):  # type: ignore[misc, unused-ignore]
 
 
 def files(request: Request) -> Exported:
-    """The wheel, for this Python and this system, or that of ``cross``; ModelError and BuildError are raised."""
+    """Return the wheel for this Python and this system, or that of ``cross``. Raises ModelError and BuildError."""
     package = package_of(request, "build", request.cross)
     tag = tag_of(request.cross)
     name = f"{package.title}-{VERSION}-{tag}.whl"
@@ -61,10 +61,11 @@ def files(request: Request) -> Exported:
 
 
 def tag_of(cross: str | None) -> Tag:
-    """For which Python and system a wheel is.
+    """Return the tag of the Python and the system that a wheel is for.
 
-    It is named after the system alone, as nobody has looked at the libraries of other distributions. For another
-    machine, the version of glibc that was asked for is what it needs, and stands in the name (PEP 600).
+    On this machine, the tag names only the system ("linux"), because the libraries of other distributions have not been
+    checked. For another machine, the tag names the version of glibc that was asked for, which the wheel needs (PEP
+    600).
     """
     own = next(tag for tag in sys_tags() if not tag.platform.startswith(("manylinux", "musllinux")))
     if cross is None:
@@ -74,7 +75,7 @@ def tag_of(cross: str | None) -> Tag:
 
 
 def _packed(name: str, tag: Tag, module: str, package: Package) -> bytes:
-    """The wheel as a file."""
+    """Return the content of the wheel file."""
     built = package.compiled.built
     python = f"=={tag.interpreter[2:3]}.{tag.interpreter[3:]}.*"
     metadata = METADATA.format(

@@ -1,4 +1,4 @@
-"""A temporary folder with texts in it, where compilers and their like run."""
+"""A temporary folder with text files in it, where compilers and similar programs run."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from nncodegen.build import cache_folder
 from nncodegen.zig import zig_environment
 
 LONGEST_MESSAGE = 2000
-"""As many letters of what a compiler says are shown."""
+"""The largest number of characters that are shown of a compiler's message."""
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """The folder, in which commands run without input."""
+    """A folder where commands run, without input."""
 
     folder: Path
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Runs a command, which may fail. Raises OSError where it cannot be run at all."""
+        """Run a command, which may fail. Raises OSError where it cannot be run at all."""
         return subprocess.run(
             command, cwd=self.folder, env=zig_environment(cache_folder()), stdin=subprocess.DEVNULL,
             capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
 
     def read(self, name: str) -> bytes:
-        """The content of a file."""
+        """Return the content of a file."""
         return (self.folder / name).read_bytes()
 
 
 @contextmanager
 def workbench(texts: Mapping[str, str]) -> Iterator[Workbench]:
-    """A folder with these files, which is removed in the end."""
+    """Yield a temporary folder with these files; it is removed at the end."""
     with TemporaryDirectory(prefix="nncodegen") as name:
         for file, text in texts.items():
             (Path(name) / file).write_text(text)
@@ -44,5 +44,5 @@ def workbench(texts: Mapping[str, str]) -> Iterator[Workbench]:
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command said that failed, if not too long."""
+    """Return the error output of a command, cut to LONGEST_MESSAGE characters."""
     return done.stderr.strip()[:LONGEST_MESSAGE]

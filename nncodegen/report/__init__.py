@@ -16,9 +16,9 @@ NEEDED = "a report needs jinja2, pygments, matplotlib, graphlay and latex2mathml
 
 
 class Report:
-    """A report: one page of HTML, which needs nothing besides itself.
+    """A report: one self-contained page of HTML.
 
-    name   of the model
+    name   the name of the model
     html   the page, at most 2 MB
     """
 
@@ -29,7 +29,7 @@ class Report:
         self.html = html
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the page to a file, at once. Raises BuildError where that fails, or where others wrote the file."""
+        """Write the page to a file, atomically. Raises BuildError if that fails, or if the file is no report."""
         target = Path(path)
         check_target(target)
         try:
@@ -41,7 +41,7 @@ class Report:
         return f"<Report: {self.name}, {len(self.html.encode()):,} bytes>"
 
     def _repr_html_(self) -> str:
-        """The page in a frame, as notebooks show it."""
+        """Return the page in a frame, as notebooks show it."""
         source = html.escape(self.html)
         style = "width: 100%; height: 44rem; border: 1px solid #8888; border-radius: .5rem"
         return f'<iframe title="Report of {html.escape(self.name)}" style="{style}" srcdoc="{source}"></iframe>'
@@ -55,25 +55,25 @@ def report(
     certificate: Any = None,
     certify: bool = False,
 ) -> Report:
-    """A page that shows what a model computes: its graph, its formulas, its derivatives, its C and its numbers.
+    """Return a page that shows what a model computes: its graph, formulas, derivatives, C and numbers.
 
     model        a Model, a Sequential or another model, a fitted estimator, or a trained model of a table
-    result       of ``train``, ``minimize`` or ``fit``, the path of an .npz file of one, or parameters (P,); of
-                 ``train_many`` or ``fit_many``, of which the best is drawn
+    result       a result of ``train``, ``minimize`` or ``fit``, the path of its .npz file, or parameters (P,);
+                 or a result of ``train_many`` or ``fit_many``, whose best model is drawn
     data         (X, Y), or X alone, as ``train`` takes them; or the path of a CSV file, or of an .npz archive with X
                  and Y. Columns of a CSV file are found by the names of inputs and targets, else taken in this order
     precision    "float64" or "float32"; by default the model's own, or float64
-    certificate  of the module of the model, or the path of its file; by default the one that stands beside the built
-                 module, in the cache or in the folder generated/NAME, if there is one
+    certificate  the certificate of the model's module, or the path of its file; by default the one beside the built
+                 module, in the cache or in the folder generated/NAME, if one exists
     certify      whether to build and examine the module now, as ``nn.certify`` does, which takes some seconds
 
     A formula that is given data and no result is fitted to them; the perceptron that nncodegen ships is trained as its
-    command trains it. Everything else is shown with the parameters of the result, or with those that a training begins
-    with. The page has a training of its own where the model and the data are small and there is a compiler for
-    WebAssembly.
+    command trains it. Everything else is shown with the parameters of the result, or with those with which a training
+    begins. The page can train the model itself where the model and the data are small and a compiler for WebAssembly is
+    installed.
 
     Returns a Report: ``save(path)`` writes it; a notebook shows it. Raises ModelError, which says what is wrong with
-    what was given, and ImportError where the libraries of the extra [report] are missing.
+    the arguments, and ImportError where the libraries of the extra [report] are missing.
     """
     _check_libraries()
     from nncodegen.report.maker import make  # noqa: PLC0415 (its libraries are optional)
@@ -83,7 +83,7 @@ def report(
 
 
 def _check_libraries() -> None:
-    """Raises ImportError, which says how to install them, unless the libraries of reports are there."""
+    """Raise ImportError, which says how to install them, if the libraries of reports are not installed."""
     try:
         import graphlay  # noqa: F401, PLC0415 (optional)
         import jinja2  # noqa: F401, PLC0415
@@ -100,7 +100,7 @@ def _name(model: Any) -> str:
 
 
 def check_target(path: Path) -> None:
-    """Raises BuildError if a report cannot be written to a path: it is a folder, or a file that is no report."""
+    """Raise BuildError if a report cannot be written to a path: it is a folder, or a file that is no report."""
     if path.is_dir():
         raise BuildError(f"{path} is a folder: name a file, such as {path / 'report.html'}")
     if not path.parent.is_dir():

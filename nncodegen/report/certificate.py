@@ -1,4 +1,4 @@
-"""The certificate of a module: where it is found, and how the report shows it."""
+"""The certificate of a module in a report: how it is found, and how it is shown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISSING = Markup(
     "There is none beside the built module, in the cache or in generated/{name}: <code>build --certify</code>, or "
     "<code>report --certify</code>, makes one."
 )
-"""What stands in the place of a certificate."""
+"""The text in place of a missing certificate."""
 
 _FACTS = (
     ("date", "date"), ("compiler", "compiler"), ("machine", "machine"), ("digits", "exact digits"),
@@ -34,7 +34,7 @@ _FACTS = (
 
 @dataclass(frozen=True)
 class Shown:
-    """A certificate: what it says in sentences, its facts, the rows of its tables, and the words in these."""
+    """A certificate as it is shown: sentences, facts, the rows of its tables, and explanations of their terms."""
 
     verdict: str
     counts: tuple[str, ...]
@@ -50,9 +50,9 @@ class Shown:
 
 
 def certificate_of(given: Any, program: Program) -> Shown | None:
-    """The certificate of a model: an object that has one as JSON, a mapping, or the path of its file.
+    """Return the certificate of a model from an object that has one as JSON, a mapping, or the path of its file.
 
-    Raises ModelError where it is that of another model, or none.
+    Raises ModelError for the certificate of another model, or for what is no certificate.
     """
     if given is None:
         return None
@@ -69,9 +69,9 @@ def certificate_of(given: Any, program: Program) -> Shown | None:
 
 
 def find_certificate(sources: Sources, program: Program) -> Certificate | None:
-    """The certificate beside the built module of a model, in the cache or in generated/NAME; None where there is none.
+    """Return the certificate beside the built module of a model, in the cache or in generated/NAME; None without one.
 
-    It is that of the very file beside which it stands, and of a module that computes this program.
+    It belongs to exactly the file beside which it stands, and to a module that computes this program.
     """
     for path in _modules(sources, program.name):
         found = certificate_beside(str(path))
@@ -81,9 +81,9 @@ def find_certificate(sources: Sources, program: Program) -> Certificate | None:
 
 
 def _modules(sources: Sources, name: str) -> Iterator[Path]:
-    """The files of a built module, as far as they are there."""
+    """Yield the existing files of a built module."""
     for march in TARGETS:
-        with suppress(BuildError):  # without a compiler, nothing was built here; what was may be elsewhere
+        with suppress(BuildError):  # without a compiler, nothing was built here; the module may be in another place
             path = kept(sources, march)
             if path is not None:
                 yield path
@@ -137,7 +137,7 @@ def _sentence(text: str) -> str:
 
 
 def _readable(text: str) -> str:
-    """A date without what computers need; any other text as it is."""
+    """Return a date and time in a short form; any other text unchanged."""
     day, between, time = text.partition("T")
     return f"{day} {time[:5]} UTC" if between and time.endswith("+00:00") else text
 

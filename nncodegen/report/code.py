@@ -22,7 +22,7 @@ _FUNCTION = re.compile(r"^static .*?\b(\w+)\(", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Line:
-    """A line of C: its number, the function that it stands in, and its text in colours."""
+    """A line of C: its number, its anchor, and its text in colours."""
 
     number: int
     anchor: str
@@ -31,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a step is computed: the anchor of a line, and the function that it stands in."""
+    """The place where a step is computed: the anchor of a line, and the function around it."""
 
     anchor: str
     function: str
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Code:
-    """Lines of C, where each step is computed in them, and how many lines are left out."""
+    """Lines of C, the places in them where each step is computed, and the number of lines that are left out."""
 
     lines: list[Line]
     places: dict[str, list[Place]]
@@ -47,7 +47,7 @@ class Code:
 
 
 def code(text: str, program: Program, steps: Iterable[str], most: int) -> Code:
-    """The C of a model, at most so many lines; ``steps`` are the names of the steps that have an anchor in the page."""
+    """Return the C of a model, at most ``most`` lines; ``steps`` are the names of steps with anchors in the page."""
     names = Names(program.sizes)
     known = {names[name]: name for name in steps}
     lines = text.splitlines()
@@ -70,7 +70,7 @@ def code(text: str, program: Program, steps: Iterable[str], most: int) -> Code:
 
 
 def _names_in(line: str, known: dict[str, str]) -> list[tuple[str, str]]:
-    """The names in a line that are links, with their steps: what it defines, or what its comment names."""
+    """Return the names in a line that become links, with their steps: a definition, or names in a comment."""
     block = _BLOCK.search(line)
     if block:
         return [(name, known[name]) for name in dict.fromkeys((block["first"], block["last"])) if name in known]
@@ -78,7 +78,7 @@ def _names_in(line: str, known: dict[str, str]) -> list[tuple[str, str]]:
     if not defined:
         return []
     written = defined[1]
-    base = re.sub(r"(_\d+)+$", "", written.removesuffix("_now"))  # t3_0_1 is an element of t3, written out
+    base = re.sub(r"(_\d+)+$", "", written.removesuffix("_now"))  # t3_0_1 is an element of t3 after unrolling
     for name in (written, f"{written.removesuffix('_now')}_", written.removesuffix("_now"), base, f"{base}_"):
         if name in known:
             return [(written, known[name])]
@@ -86,18 +86,18 @@ def _names_in(line: str, known: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def _linked(html: str, name: str, step: str) -> str:
-    """A line with a link at the first place where a name stands."""
+    """Return a line with a link at the first occurrence of a name."""
     link = f'<a href="#{anchor_of(step)}">{name}</a>'
     return re.sub(rf"(?<![\w#-]){re.escape(name)}\b(?![^<]*>)", link, html, count=1)
 
 
 def anchor_of(step: str) -> str:
-    """The anchor of a step, from its name, which may hold anything."""
+    """Return the anchor of a step, from its name, which may hold any character."""
     return "s-" + "".join(c if c.isascii() and (c.isalnum() or c == "_") else f"-{ord(c):x}-" for c in step)
 
 
 def _coloured(text: str) -> list[str]:
-    """The lines of C as HTML; the classes of colours are single letters, so that the page stays small."""
+    """Return the lines of C as HTML; the classes of colours are single letters, so that the page stays small."""
     from pygments.lexers import CLexer  # noqa: PLC0415 (optional)
 
     lines = [""]
@@ -113,7 +113,7 @@ def _coloured(text: str) -> list[str]:
 
 
 def _class(kind: str) -> str:
-    """The class of a kind of token: a comment, a word of C, a number, or none."""
+    """Return the class of a kind of token: a comment, a keyword of C, a number, and so on, or an empty text."""
     for start, short in (
         ("Token.Comment.Preproc", "p"), ("Token.Comment", "c"), ("Token.Keyword", "k"),
         ("Token.Literal", "n"), ("Token.Name.Function", "f"),

@@ -1,4 +1,4 @@
-"""The partial derivatives of the loss: of the values of the sweep, and written out in inputs and parameters."""
+"""The partial derivatives of the loss: in the values of the sweep, and written out in inputs and parameters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
 from nncodegen.report.sweep import forward_steps
 
 WRITTEN_OUT = 250
-"""A derivative with more operations is not written out: it stands there in the values of the steps."""
+"""The most operations of a derivative that is written out; longer ones are shown in the values of the steps."""
 
 
 @dataclass(frozen=True)
 class Partial:
     """The derivative of the loss by a parameter: in values of the network, and in inputs and parameters alone.
 
-    The second is None where it is long, or where there are sums over units.
+    The second is None where it is long, or where it contains sums over units.
     """
 
     parameter: Tensor
@@ -28,7 +28,7 @@ class Partial:
 
 
 def partials(program: Program) -> list[Partial]:
-    """All partial derivatives of a differentiated program."""
+    """Return all partial derivatives of a differentiated program."""
     defined = {step.target: step for step in program.steps}
     forward = {step.target.tensor for step in forward_steps(program)}
     values: dict[Element, Expr] = {}
@@ -50,7 +50,7 @@ def partials(program: Program) -> list[Partial]:
 
 
 def _replaced(step: Step, values: dict[Element, Expr], forward: set[str]) -> Expr:
-    """The value of a step of the sweep in values of the network, where it is no sum and stays short."""
+    """Return the value of a step of the sweep in values of the network; its name, if it is a sum or long."""
     if step.operator is not None or step.where:
         return step.target
     known = {e: values[e] for e in step.operands if e in values and e.tensor not in forward}
@@ -59,7 +59,7 @@ def _replaced(step: Step, values: dict[Element, Expr], forward: set[str]) -> Exp
 
 
 def _full(step: Step, full: dict[Element, Expr | None]) -> Expr | None:
-    """The value of a step in inputs and parameters; None where it is long or has an operator."""
+    """Return the value of a step in inputs and parameters; None where it is long or has an operator."""
     return None if step.operator is not None or step.where else _written(step, full)
 
 

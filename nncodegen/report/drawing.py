@@ -11,14 +11,14 @@ from typing import Any
 from nncodegen.report.graph import Edge, Graph, Node
 
 LETTER, LINE, PADDING, ROUND = 7.3, 18.0, 12.0, 26.0
-"""The width of a letter, the height of a line, what is around them, and how corners are rounded, in pixels."""
+"""The width of a letter, the height of a line, the space around them, and the radius of corners, in pixels."""
 
 _NAME = re.compile(r"(?<![A-Za-z])([A-Za-z])(?:_(?=[a-z]+\d))?((?<=_)[a-z]+\d+|(?<!_)\d+)(?!\w)")
 
 
 @dataclass(frozen=True)
 class Text:
-    """A part of a line; ``below`` says that it stands lower, as an index does."""
+    """A part of a line; ``below`` says that it is a subscript."""
 
     text: str
     below: bool = False
@@ -26,7 +26,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Box:
-    """A node where it is drawn: its centre and its size, and its lines with their heights."""
+    """A node in the drawing: its centre and its size, and its lines with their heights."""
 
     node: Node
     x: float
@@ -36,24 +36,24 @@ class Box:
 
     @property
     def left(self) -> float:
-        """The left end."""
+        """Return the left end."""
         return round(self.x - self.width / 2, 1)
 
     @property
     def top(self) -> float:
-        """The upper end."""
+        """Return the upper end."""
         return round(self.y - self.height / 2, 1)
 
     @property
     def lines(self) -> list[tuple[float, list[Text]]]:
-        """The lines, each with the height of its base line."""
+        """Return the lines, each with the height of its base line."""
         first = self.y - LINE * (len(self.node.lines) - 1) / 2 + 4.5
         return [(round(first + LINE * k, 1), parts(line)) for k, line in enumerate(self.node.lines)]
 
 
 @dataclass(frozen=True)
 class Line:
-    """An edge where it is drawn: its path, and its label with where that stands."""
+    """An edge in the drawing: its path, and its label with its position."""
 
     edge: Edge
     path: str
@@ -61,12 +61,12 @@ class Line:
     y: float
     label: list[Text]
     shared: bool
-    """Whether it comes from a parameter."""
+    """Whether the edge comes from a parameter."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A graph laid out: where its corner is, and its size."""
+    """A graph laid out: its boxes and lines, its corner, and its size."""
 
     boxes: list[Box]
     lines: list[Line]
@@ -77,7 +77,7 @@ class Drawing:
 
 
 def drawing(graph: Graph) -> Drawing:
-    """The graph, laid out from the top to the bottom."""
+    """Return the graph, laid out from the top to the bottom."""
     import graphlay  # noqa: PLC0415 (optional)
 
     request = graphlay.Graph()
@@ -110,7 +110,7 @@ def drawing(graph: Graph) -> Drawing:
 
 
 def parts(line: str) -> list[Text]:
-    """A line in parts: the digits of a name such as w13 stand lower, and so does f1 of z_f1."""
+    """Return a line in parts: the digits of a name such as w13 become a subscript, and so does f1 of z_f1."""
     found, at = [], 0
     for match in _NAME.finditer(line):
         found += [Text(line[at : match.end(1)]), Text(match[2], below=True)]
@@ -133,7 +133,7 @@ def _line(edge: Edge, laid: dict[str, Any], shared: bool) -> Line:
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
-    """A line through points, which is rounded where it bends."""
+    """Return a line through points, which is rounded where it bends."""
     path = f"M{points[0][0]:g} {points[0][1]:g}"
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         path += f" L{_near(corner, before)} Q{corner[0]:g} {corner[1]:g} {_near(corner, after)}"
@@ -141,7 +141,7 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _near(corner: tuple[float, float], end: tuple[float, float]) -> str:
-    """A point beside a corner, towards an end."""
+    """Return a point beside a corner, towards an end."""
     along = end[0] - corner[0], end[1] - corner[1]
     length = math.hypot(*along) or 1.0
     part = min(ROUND, length / 2) / length

@@ -1,4 +1,4 @@
-"""Formulas as they stand in the page: set as MathML, with their LaTeX, folded where they are long."""
+"""Formulas in the page: set as MathML, with their LaTeX, folded where they are long."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from nncodegen.typeset.notation import Name, Notation
 from nncodegen.typeset.written import as_written
 
 LONG, LONGEST = 40, 400
-"""A formula with more operations than the first is folded; with more than the second, it is no longer set."""
+"""Limits of operations: a formula with more than the first is folded; with more than the second, it is not set."""
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula: what it is called, how it is set, its LaTeX, and whether it is folded."""
+    """A formula: its title, its MathML, its LaTeX, whether it is folded, its operations, and a note."""
 
     title: str
     math: Markup
@@ -31,30 +31,30 @@ class Formula:
 
 
 class Setter:
-    """Sets formulas of a model in one notation."""
+    """A typesetter of the formulas of a model in one notation."""
 
     def __init__(self, *programs: Program) -> None:
         self.notation = Notation(programs)
         self.latex = Latex(self.notation)
 
     def expression(self, expression: Expr) -> Markup:
-        """An expression in a line of text."""
+        """Return an expression, set in a line of text."""
         return mathml(self.latex.expression(expression))
 
     def step(self, step: Step) -> Markup:
-        """A step in a line of text."""
+        """Return a step, set in a line of text."""
         return mathml(self.latex.step(step))
 
     def symbol(self, name: Name) -> Markup:
-        """A name by itself."""
+        """Return a single name, set in a line of text."""
         return mathml(self.latex.named(name))
 
     def equation(self, left: str, right: Expr) -> Markup:
-        """What is on the left, as LaTeX, with an expression on the right."""
+        """Return an equation with LaTeX on the left and an expression on the right."""
         return mathml(f"{left} = {self.latex.expression(right)}")
 
     def formula(self, title: str, step: Step, note: str = "") -> Formula:
-        """A step as a formula of its own."""
+        """Return a step as a displayed formula."""
         operations = int(step.expression.count_ops())
         if operations > LONGEST:
             return Formula(title, Markup(""), "", True, operations, note)
@@ -74,7 +74,7 @@ class Partials:
 
 
 def training_function(setter: Setter, described: Program, stable: Program) -> list[Formula]:
-    """The outputs and the loss of a model, as they were given and in stable form."""
+    """Return the outputs and the loss of a model, as they were given and in stable form."""
     found = []
     outputs = {element.tensor for element in described.outputs}
     if described.layered:
@@ -95,7 +95,7 @@ def training_function(setter: Setter, described: Program, stable: Program) -> li
 
 
 def _of_layer(setter: Setter, program: Program, step: Step) -> Formula:
-    """A step of a network, with the shape of what it gives."""
+    """Return a step of a network as a formula, with the shape of its result."""
     sizes = [str(program.sizes[index] or "samples") for index in step.target.indices]
     role = "the loss" if step.target == program.loss else "the output" if step.target in program.outputs else ""
     note = ", ".join(part for part in (role, " × ".join(sizes) or "one number") if part)
@@ -103,7 +103,7 @@ def _of_layer(setter: Setter, program: Program, step: Step) -> Formula:
 
 
 def partial_derivatives(setter: Setter, differentiated: Program, most: int) -> list[Partials]:
-    """The derivatives of the loss by the parameters, up to so many."""
+    """Return the derivatives of the loss by the first ``most`` parameters."""
     found = []
     for partial in partials(differentiated)[:most]:
         name = setter.notation.name(partial.parameter.name)

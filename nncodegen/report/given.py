@@ -1,4 +1,4 @@
-"""What a report is given besides the model: a result, or parameters, and data; from Python or from files."""
+"""The user's arguments of a report after the model: a result, or parameters, and data; from Python or from files."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Data:
 
     @property
     def samples(self) -> int:
-        """How many there are."""
+        """Return the number of samples."""
         return len(self.X)
 
 
 def data_of(given: Any, program: Program) -> Data | None:
-    """Data as arrays: from (X, Y), from X alone, or from the path of a table. Raises ModelError."""
+    """Return data as arrays: from (X, Y), from X alone, or from the path of a table. Raises ModelError."""
     if given is None:
         return None
     if isinstance(given, str | PathLike):
@@ -57,17 +57,17 @@ def data_of(given: Any, program: Program) -> Data | None:
 
 
 def parameters_in(result: Any, program: Program) -> Array | None:
-    """The parameters of a result, of a file of them, or as they are given, in the order of the program."""
+    """Return the parameters of a result, of a file, or of an array, in the order of the program; None without any."""
     return None if result is None else np.asarray(parameters_of(result, program), float)
 
 
 def column_names(tensors: Any) -> list[str]:
-    """A name for each column of some tensors: x, or x0, x1, ... where there are several."""
+    """Return a name for each column of some tensors: x, or x0, x1, ... for several columns."""
     return [tensor.name if tensor.size == 1 else f"{tensor.name}{k}" for tensor in tensors for k in range(tensor.size)]
 
 
 def _joined(given: Any, tensors: tuple[Tensor, ...]) -> Any:
-    """Arrays by the names of tensors as one matrix; rows of more axes as rows. Anything else as it is."""
+    """Return arrays by names of tensors as one matrix; flatten the rows of other arrays; return the rest unchanged."""
     if isinstance(given, Mapping):
         names = [tensor.name for tensor in tensors]
         if set(given) != set(names):
@@ -85,7 +85,7 @@ def _width(tensors: Any) -> int:
 
 
 def _matrix(given: Any, width: int, what: str, program: Program) -> Array:
-    """Rows of so many numbers. Raises ModelError."""
+    """Return rows of ``width`` numbers each. Raises ModelError."""
     if hasattr(given, "toarray"):  # sparse
         given = given.toarray()
     try:
@@ -100,7 +100,7 @@ def _matrix(given: Any, width: int, what: str, program: Program) -> Array:
 
 
 def _targets(given: Any, width: int, program: Program) -> Array:
-    """Targets as rows; numbers of classes become rows of zeros and a one."""
+    """Return targets as rows; class indices become one-hot rows."""
     array = np.asarray(given)
     labels = program.labels and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != width))
     if not labels:
@@ -113,7 +113,7 @@ def _targets(given: Any, width: int, program: Program) -> Array:
 
 
 def _read(path: Path, program: Program) -> tuple[Any, Any]:
-    """X and Y of a file: an .npz archive with X and Y, or a table as CSV. Raises ModelError."""
+    """Return X and Y of a file: an .npz archive with X and Y, or a table as CSV. Raises ModelError."""
     try:
         if path.suffix == ".npz":
             return _from_archive(path, program)
@@ -123,12 +123,12 @@ def _read(path: Path, program: Program) -> tuple[Any, Any]:
         raise
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # what a damaged file makes its reader raise
+    except Exception as error:  # a damaged file makes its reader raise any error
         raise ModelError(f"{path} is damaged, or neither CSV nor an .npz archive: {error}") from error
 
 
 def _from_archive(path: Path, program: Program) -> tuple[Any, Any]:
-    """X and Y in an archive, neither of which is read if its header says that it does not fit the model."""
+    """Return X and Y in an archive; neither is read if its header says that it does not fit the model."""
     with path.open("rb") as file, ZipFile(file) as archive:
         members = members_of(archive, file, compressed=True)
         if "X" not in members and "Y" not in members:
@@ -148,7 +148,7 @@ def _from_archive(path: Path, program: Program) -> tuple[Any, Any]:
 
 
 def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[Any, Any]:
-    """X and Y in the rows of a table. Columns are found by their names, else taken in order: inputs, then targets."""
+    """Return X and Y in the rows of a table. Columns are found by name, else taken in order: inputs, then targets."""
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     inputs, targets = column_names(program.inputs), column_names(program.targets)
     header = [cell.strip() for cell in rows[0]] if rows and not all(map(_is_number, rows[0])) else None
@@ -182,7 +182,7 @@ def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[An
 
 
 def _target_widths(targets: list[str], program: Program) -> tuple[int, ...]:
-    """How many columns targets may have: all of them, or one with the number of a class."""
+    """Return the numbers of columns that targets may have: one for each, or also a single one with a class index."""
     return (len(targets), 1) if program.labels else (len(targets),)
 
 

@@ -1,8 +1,8 @@
-"""The network as a graph: what its nodes and its edges are. ``drawing`` lays it out.
+"""The network as a graph: its nodes and its edges. ``drawing`` lays it out.
 
-In layers, a product with parameters begins a node, and what follows it element by element belongs to it. In a formula,
+In layers, a product with parameters begins a node, and the elementwise steps that follow belong to it. In a formula,
 a node is a neuron: a function, with the sum that it is applied to. A parameter that is used once stands at its edge, as
-in textbooks; one that is shared is a node of its own.
+in textbooks; a shared one is a separate node.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from nncodegen.passes.numbering import Numbering, split
 from nncodegen.report.plain_text import plain_text, shape_text
 
 MOST_NODES = 80
-"""A graph with more is not drawn node by node: nobody could read it."""
+"""The most nodes of a graph that is drawn node by node: larger ones would be unreadable."""
 
 MERGED = 12
-"""A value that is used once is drawn with its use, up to so many operations together."""
+"""The most operations of a value and its use together, if a value that is used once is drawn with its use."""
 
 
 @dataclass
 class Node:
-    """A node: what it is, and its lines of text. The first is its title."""
+    """A node: its kind, and its lines of text. The first line is its title."""
 
     key: str
     kind: str
@@ -35,7 +35,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """An edge from a node to another one, with what it is multiplied by."""
+    """An edge from one node to another, with the factor that it multiplies by."""
 
     source: str
     target: str
@@ -51,18 +51,18 @@ class Graph:
     about: str = ""
 
     def add(self, key: str, kind: str, *lines: str) -> None:
-        """Adds a node, unless it is there."""
+        """Add a node, unless the graph has it already."""
         self.nodes.setdefault(key, Node(key, kind, [line for line in lines if line]))
 
     def connect(self, source: str, target: str, label: str = "") -> None:
-        """Adds an edge, unless it is there."""
+        """Add an edge, unless the graph has it already."""
         edge = Edge(source, target, label)
         if source != target and edge not in self.edges:
             self.edges.append(edge)
 
 
 def graph_of(described: Program, stable: Program) -> Graph:
-    """The graph of a model, from its program as it was given and in stable form."""
+    """Return the graph of a model, from its program as it was given and in stable form."""
     if described.layered:
         return _layers(described)
     graph = _formula(described, stable)
@@ -100,7 +100,7 @@ def _layers(program: Program) -> Graph:
             formula = plain_text(_composed(steps, shown))
             kind = "output" if outputs & own else "neuron"
             graph.add(key, kind, title, formula, held, "output" if kind == "output" else "")
-    for key, steps in members.items():  # when all nodes are there: a recurrence reads what is defined later
+    for key, steps in members.items():  # after all nodes: a recurrence reads what is defined later
         own = {step.target.tensor for step in steps}
         for name in dict.fromkeys(element.tensor for step in steps for element in step.operands):
             source = groups.get(name, name)
@@ -111,7 +111,7 @@ def _layers(program: Program) -> Graph:
 
 
 def _groups(program: Program) -> dict[str, str]:
-    """For each tensor that a step defines, the node that it belongs to."""
+    """Return, for each tensor that a step defines, the node that it belongs to."""
     groups: dict[str, str] = {}
     targets = {tensor.name for tensor in program.targets}
     for step in program.steps:
@@ -130,7 +130,7 @@ def _groups(program: Program) -> dict[str, str]:
 
 
 def _closes(step: Step, program: Program) -> bool:
-    """Whether a step adds products up to one layer: of those that it reads, each is a product."""
+    """Return whether a step adds up the products of one layer: all defined tensors that it reads are products."""
     defined = {each.target.tensor: each for each in program.steps}
     return all(defined[e.tensor].operator == "sum" for e in step.operands if e.tensor in defined)
 
@@ -140,9 +140,9 @@ def _last(step: Step, groups: dict[str, str]) -> str:
 
 
 def _composed(steps: list[Step], last: Step | None = None) -> Expr:
-    """What a node computes as one expression; a sum is written as a function of what is summed up.
+    """Return what a node computes as one expression; a sum is written as a function of its terms.
 
-    A sum in which equations give all that is summed over takes a part, such as that of one gate, or of the last step.
+    A sum in which equations fix all indices of summation takes a part, such as that of one gate, or of the last step.
     """
     known: dict[Element, Expr] = {}
     for step in steps:
@@ -156,7 +156,7 @@ def _composed(steps: list[Step], last: Step | None = None) -> Expr:
 
 
 def _as_activation(step: Step) -> Expr:
-    """The expression of a step; an activation by its name, where it is one that has a name."""
+    """Return the expression of a step; a named activation becomes a function of that name."""
     if step.operator is None and len(step.operands) == 1:
         (z,) = step.operands
         for name, activation in ACTIVATIONS.items():
@@ -166,7 +166,7 @@ def _as_activation(step: Step) -> Expr:
 
 
 def _in_outputs(program: Program, loss: Expr) -> Expr:
-    """A loss as it is written with the outputs, where it holds their formulas."""
+    """Return a loss as it is written with the outputs, where it holds their formulas."""
     known: dict[Expr, Expr] = {}
     for step in program.steps:
         if step.target in program.outputs and step.operator is None:
@@ -178,7 +178,7 @@ def _in_outputs(program: Program, loss: Expr) -> Expr:
 
 
 def _values(count: int) -> str:
-    """How many values there are: 1 value, 32 values."""
+    """Return a number of values with its noun: 1 value, 32 values."""
     return f"{count:,} value{'' if count == 1 else 's'}"
 
 
@@ -211,7 +211,7 @@ def _formula(described: Program, stable: Program) -> Graph:
 
 
 def _neurons(described: Program, stable: Program) -> tuple[list[Step], Step]:
-    """The steps of the outputs, merged to neurons, and the loss of a sample, of the outputs where it is one of them."""
+    """Return the steps of the outputs, merged to neurons, and the loss of a sample, in terms of outputs if possible."""
     numbering = Numbering((tensor.name for tensor in stable.declared), to_differentiate=True)
     known = split(stable.steps, numbering)
     one = stable.steps[-2] if len(stable.steps) > 1 else stable.steps[-1]
@@ -232,7 +232,7 @@ def _neurons(described: Program, stable: Program) -> tuple[list[Step], Step]:
 
 
 def _merged(steps: list[Step], kept: set[str]) -> list[Step]:
-    """The steps, where a sum or product that is used once stands in its use."""
+    """Return the steps with sums or products that are used once merged into their use."""
     uses = Counter(element.tensor for step in steps for element in step.operands)
     known: dict[Element, Expr] = {}
     merged = []
@@ -253,10 +253,10 @@ def _merged(steps: list[Step], kept: set[str]) -> list[Step]:
 
 
 def _at_edges(expression: Expr, parameters: set[str], uses: Counter[str]) -> tuple[dict[str, str], Expr]:
-    """The parameters that stand at edges, by the nodes where these begin, and the expression without what edges show.
+    """Return the parameters at edges, by the nodes where these begin, and the expression without what edges show.
 
-    That is where an expression is a sum, or a function of one, each term of which is what an edge brings, times what
-    stands there.
+    Edges have labels where the expression is a sum, or a function of one, and each term of the sum is the value of an
+    edge times its parameter.
     """
     inner = expression.args[0] if isinstance(expression, Function) and len(expression.args) == 1 else expression
     terms = Add.make_args(inner)
@@ -279,7 +279,7 @@ def _at_edges(expression: Expr, parameters: set[str], uses: Counter[str]) -> tup
 
 
 def _factor(expression: Expr, element: Element) -> str:
-    """What an edge is multiplied by, where that is an integer: ×2."""
+    """Return the integer factor of an edge as text, such as ×2; an empty text for others."""
     inner = expression.args[0] if isinstance(expression, Function) and len(expression.args) == 1 else expression
     for term in Add.make_args(inner):
         coefficient, rest = term.as_coeff_Mul()
@@ -292,7 +292,7 @@ def _factor(expression: Expr, element: Element) -> str:
 
 
 def _summary(program: Program) -> Graph:
-    """A graph with one node for all that lies between inputs and loss."""
+    """Return a graph with one node for everything between inputs and loss."""
     graph = Graph()
     steps, values = len(program.steps), program.parameter_count
     graph.add("model", "neuron", program.name, f"{steps} steps", f"{values:,} parameters")
@@ -310,7 +310,7 @@ def _summary(program: Program) -> Graph:
 
 
 def _about(graph: Graph, program: Program) -> str:
-    """The graph in words."""
+    """Return a description of the graph in words."""
     shared = [node.key for node in graph.nodes.values() if node.kind == "parameter"]
     into = Counter(edge.source for edge in graph.edges)
     several = [f"{key} enters {into[key]} nodes" for key in shared if into[key] > 1]

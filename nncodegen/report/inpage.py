@@ -18,12 +18,12 @@ from nncodegen.ir import Program
 from nncodegen.report.given import Data
 
 MOST_PARAMETERS, MOST_VALUES = 5_000, 20_000
-"""What is larger is not trained in a page: the parameters, and the numbers of the data."""
+"""The most parameters, and the most numbers of the data, with which a model is trained in a page."""
 
 
 @dataclass(frozen=True)
 class InPage:
-    """A model that the page trains: what the script needs, as JSON, and how it is trained at first."""
+    """A model that the page trains: the data of the script, as JSON, and the first settings of the training."""
 
     json: str
     optimizers: tuple[str, ...]
@@ -38,7 +38,7 @@ class InPage:
 def in_page(
     model: Describable, program: Program, data: Data | None, training: dict[str, Any] | None = None
 ) -> tuple[InPage | None, str]:
-    """The training of a model in the page, or None and the reason why there is none."""
+    """Return the training of a model in the page; or None, and the reason why it has none."""
     if data is None or not data.samples or (program.targets and data.Y is None):
         return None, "There are no data to train on in the page: give the report some."
     values = data.X.size + (0 if data.Y is None else data.Y.size)

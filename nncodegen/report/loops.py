@@ -16,9 +16,9 @@ _NUMBERED = re.compile(r"t\d+")
 
 
 def sweep_places(rows: Sequence[Row], simplified: Program) -> dict[str, str]:
-    """For steps of the simplified program the anchor of the row of the sweep in which the same step stands.
+    """Return, for steps of the simplified program, the anchor of the row of the sweep that contains the same step.
 
-    A name that the compiler has numbered may mean another step there: then the whole step must be the same.
+    A name that the compiler has numbered may mean another step in the sweep: then the whole step must be equal.
     """
     anchors = {}
     for row in reversed(rows):  # the first row counts
@@ -35,7 +35,7 @@ def sweep_places(rows: Sequence[Row], simplified: Program) -> dict[str, str]:
 def linked(
     lines: Sequence[str], steps: Sequence[str], in_sweep: Mapping[str, str], in_code: Mapping[str, Sequence[Place]]
 ) -> list[Markup]:
-    """The lines of a schedule; ``steps`` are the names of the steps whose formulas have anchors in the page."""
+    """Return the lines of a schedule; ``steps`` are the names of the steps whose formulas have anchors in the page."""
     known, kernel, found = set(steps), "", []
     for line in lines:
         if line.startswith("kernel "):

@@ -34,7 +34,7 @@ SECTIONS = (
 def make(
     model: Any, result: Any, data: Any, precision: str | None, certificate: Any, certify: bool, version: str
 ) -> str:
-    """The page of a model. Raises ModelError, and ImportError where a library is missing."""
+    """Return the page of a model. Raises ModelError, and ImportError where a library is missing."""
     if certify and certificate is not None:
         raise ModelError("a report either makes a certificate or is given one: leave out one of the two")
     subject = exportable(model, precision, None)
@@ -81,34 +81,34 @@ def make(
 
 
 def _sections(result: bool) -> list[tuple[str, str]]:
-    """The sections in their order: what a training or a fit gave comes first, where there is a result."""
+    """Return the sections in their order: with a result, its numbers come first."""
     return sorted(SECTIONS, key=lambda section: result and section[0] != "numbers")
 
 
 def _identity_of_perceptron(program: Program) -> str:
-    """The identity of the perceptron that nncodegen ships, in the precision of a program."""
+    """Return the identity of the perceptron that nncodegen ships, in the precision of a program."""
     return describe(perceptron.model, program.precision).identity
 
 
 def _is_its_sample(given: Data | None) -> bool:
-    """Whether there are no data, or those of the perceptron."""
+    """Return whether no data are given, or those of the perceptron."""
     if given is None:
         return True
     return bool(given.Y is not None and given.X.tolist() == perceptron.X and given.Y.tolist() == perceptron.Y)
 
 
 def _can_be_fitted(compiled: Compiled) -> bool:
-    """Whether the module has a fit: it is a formula that allows one."""
+    """Return whether the module has a fit: whether it is a formula that allows one."""
     return any(companion.name == "fitting" for companion in compiled["differentiate"].companions)
 
 
 def _arguments(data: Data) -> tuple[Any, Any]:
-    """X and Y as a module takes them."""
+    """Return X and Y as a module takes them."""
     return (data.X if data.X.shape[1] else None), data.Y
 
 
 def _lead(program: Program, model: Describable) -> str:
-    """What the model is, in a sentence."""
+    """Return a sentence that says what the model is."""
     inputs, outputs = sum(t.size for t in program.inputs), sum(program.count(e.indices) for e in program.outputs)
     kind = "network of layers" if program.layered else "formula"
     return (
@@ -119,7 +119,7 @@ def _lead(program: Program, model: Describable) -> str:
 
 
 def _figures(compiled: Compiled) -> list[tuple[str, str]]:
-    """The figures at the top of the page."""
+    """Return the figures at the top of the page."""
     program: Program = compiled["simplify"]
     before, simplified = program.operations or (0, 0)
     name = "operations before" if program.layered else "operations as formulas"
@@ -133,7 +133,7 @@ def _figures(compiled: Compiled) -> list[tuple[str, str]]:
 
 
 def _large(count: int) -> str:
-    """A count with all its digits, or rounded where these are many: 1.79 · 10⁹."""
+    """Return a count with all its digits, or rounded if they are many: 1.79 · 10⁹."""
     if count < 10**7:
         return f"{count:,}"
     digits, _, exponent = f"{count:.2e}".partition("e+")
@@ -150,7 +150,7 @@ def _legend(program: Program) -> str:
 
 
 def _numbers(program: Program, outcome: Outcome | None, data: Data | None, path: Path | None) -> dict[str, Any]:
-    """What the section of numbers shows."""
+    """Return the values of the section of numbers."""
     parameters = np.asarray(start_of(program), float) if outcome is None else outcome.after
     about = {
         None: "No result was given: outputs are those of the parameters with which a training begins.",
@@ -174,7 +174,7 @@ def _numbers(program: Program, outcome: Outcome | None, data: Data | None, path:
 
 
 def _training(model: Describable, program: Program, data: Data | None, path: Path | None) -> dict[str, Any]:
-    """The training in the page: that of the command, for the perceptron."""
+    """Return the training in the page, for the perceptron with the settings of its command; or why it has none."""
     chosen: dict[str, Any] = {"optimizer": "adam"}
     if path is not None:
         chosen = {
@@ -186,5 +186,5 @@ def _training(model: Describable, program: Program, data: Data | None, path: Pat
 
 
 def _counted(count: int, noun: str) -> str:
-    """How many there are, such as: 1 input, 2 inputs."""
+    """Return a number with its noun, such as: 1 input, 2 inputs."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""A training or a fit as the report shows it: its figures, its history, and the parameters before and after."""
+"""A training or a fit for the report: its figures, its history, and the parameters before and after."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from nncodegen.runtime.python.saved import read_figures
 
 Array = NDArray[np.float64]
 Bands = Callable[[Array], tuple[Array, Array, Array]]
-"""Outputs, and the lower and upper ends of their intervals, for rows of inputs."""
+"""A function from rows of inputs to the outputs, and the lower and upper ends of their intervals."""
 
 
 @dataclass(frozen=True)
 class ParameterRow:
-    """A parameter of a fit: what it was and is, its standard error and its interval."""
+    """A parameter of a fit: its value, its standard error, its interval, and its start."""
 
     name: str
     value: float
@@ -36,7 +36,7 @@ class ParameterRow:
 
 @dataclass(frozen=True)
 class Spread:
-    """A parameter of many models: that of the best, and below, in the middle and above of all."""
+    """A parameter of many models: its value in the best, and its 5 %, 50 % and 95 % quantiles over all models."""
 
     name: str
     best: float
@@ -47,7 +47,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a result holds. ``history`` has a curve for each figure that was measured in each epoch."""
+    """The contents of a result. ``history`` has a curve for each figure that was measured in each epoch."""
 
     kind: str
     before: Array
@@ -55,20 +55,20 @@ class Outcome:
     figures: list[tuple[str, str]]
     history: dict[str, Array] = field(default_factory=dict)
     rates: Array | None = None
-    """The learning rate of each epoch, where steps have one and it is known."""
+    """The learning rate of each epoch, if steps have one and it is known."""
     rows: list[ParameterRow] = field(default_factory=list)
     bands: Bands | None = None
     sigma: Any = None
     message: str = ""
     about: str = ""
-    """What it is in words, where its kind does not say it."""
+    """A description in words, where the kind is not enough."""
     spreads: list[Spread] = field(default_factory=list)
     drawn: bool = False
     """Whether the parameters before are those of the seed 0, as the result does not say where it began."""
 
 
 def outcome_of(result: Any, program: Program) -> Outcome | None:
-    """A result as an outcome: a Result, a FitResult, the file of one, or parameters. Raises ModelError."""
+    """Return the outcome of a Result, a FitResult, the file of one, or parameters; None without. Raises ModelError."""
     if result is None:
         return None
     after = parameters_in(result, program)
@@ -97,13 +97,13 @@ def outcome_of(result: Any, program: Program) -> Outcome | None:
 
 
 def before_of(program: Program) -> tuple[Array, bool]:
-    """The parameters with which a training begins, and whether they are drawn: they are those of the seed 0 then."""
+    """Return the parameters with which a training begins, and whether they are random, drawn from the seed 0."""
     drawn = any(tensor.initial.distribution not in ("constant", "given") for tensor in program.parameters)
     return np.asarray(start_of(program), float), drawn
 
 
 def _fit(result: Any, program: Program, after: Array) -> Outcome:
-    """A fit: parameters with their errors, and how good it is."""
+    """Return the outcome of a fit: parameters with their errors, and measures of its quality."""
     intervals = _intervals(result)
     rows = [
         ParameterRow(name, value, error, intervals[k] if intervals else None, start)
@@ -133,7 +133,7 @@ def _fit(result: Any, program: Program, after: Array) -> Outcome:
 
 
 def _intervals(result: Any) -> list[tuple[float, float]] | None:
-    """Intervals of 95 % for the parameters; None without SciPy, or where there are none."""
+    """Return intervals of 95 % for the parameters; None without SciPy, or where a fit has none."""
     try:
         return [(float(low), float(high)) for low, high in result.confidence_intervals()]
     except (ImportError, ValueError):
@@ -141,7 +141,7 @@ def _intervals(result: Any) -> list[tuple[float, float]] | None:
 
 
 def _bands(result: Any) -> Bands | None:
-    """The function that computes the band of a fit; None where there is none."""
+    """Return the function that computes the band of a fit; None where it has none."""
 
     def bands(X: Array) -> tuple[Array, Array, Array]:
         middle, low, high = result.predict(X, "confidence")
@@ -157,7 +157,7 @@ def _bands(result: Any) -> Bands | None:
 
 @dataclass(frozen=True)
 class _Saved:
-    """A Result that was saved in a file, without what a training needs to go on."""
+    """A Result that was saved in a file, without the state that a training needs to go on."""
 
     status: str
     epochs: int
@@ -169,7 +169,7 @@ class _Saved:
 
 
 def _saved(path: Path, program: Program) -> _Saved | None:
-    """The Result in a file; None where there are only parameters. Raises ModelError if it is of another model."""
+    """Return the Result in a file; None if it holds only parameters. Raises ModelError if it is of another model."""
     try:
         with path.open("rb") as file:
             arrays = read_figures(file)

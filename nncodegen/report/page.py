@@ -1,4 +1,4 @@
-"""The page: what its sections are given, and how they are put into the template."""
+"""The page: the values of its sections, and how they are put into the template."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ LIMIT = 2_000_000
 """The most bytes of a page."""
 
 SHARES = (1.0, 0.4, 0.15, 0.05, 0.01)
-"""What is shown of the long parts: all of it, and less where the page would be too large."""
+"""The shares of the long parts that are tried: the whole, and less where the page would be too large."""
 
 MOST_LINES, MOST_STEPS, MOST_SHARED, MOST_RULES, MOST_PARTIALS = 6_000, 600, 40, 200, 100
-"""What is shown at most: lines of C and of the schedule, steps, shared values, rules, partial derivatives."""
+"""Limits of what is shown: lines of C and of the schedule, steps, shared values, rules, partial derivatives."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ListedStep:
 
 
 def derivation(compiled: Compiled, share: float) -> dict[str, Any]:
-    """What the sections about the derivation are given; ``share`` is the part of the long lists that is shown."""
+    """Return the values of the sections about the derivation; ``share`` is the shown part of the long lists."""
     described, stable, differentiated, simplified = (
         compiled[name] for name in ("describe", "stabilize", "differentiate", "simplify")
     )
@@ -80,7 +80,7 @@ def derivation(compiled: Compiled, share: float) -> dict[str, Any]:
 
 
 def render(values: dict[str, Any]) -> str:
-    """The page of some values."""
+    """Return the page with some values."""
     return str(_environment().get_template("report.html").render(values))
 
 
@@ -97,12 +97,12 @@ def _environment() -> Any:
     return environment
 
 
-# --- what sections are given -------------------------------------------------------------------------------------
+# --- values of sections ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The graph of a model, laid out, and what it is in words."""
+    """The graph of a model, laid out, and its description in words."""
 
     drawing: Drawing
     about: str
@@ -114,7 +114,7 @@ def _graph(described: Program, stable: Program) -> Graph:
 
 
 def _tensors(setter: Setter, program: Program) -> list[dict[str, Any]]:
-    """The tensors of a model: what each is, its shape, how a parameter starts."""
+    """Return the tensors of a model: name, role, shape, and start of a parameter."""
     roles = (("input", program.inputs), ("target", program.targets), ("parameter", program.parameters))
     return [
         {
@@ -140,7 +140,7 @@ def _start(tensor: Any) -> str:
 
 
 def _row(setter: Setter, row: Row) -> dict[str, Any]:
-    """A row of the sweep: the step, its local derivatives, and what flows back."""
+    """Return a row of the sweep: the step, its local derivatives, and the derivative of the loss by it."""
     adjoint = None if row.adjoint is None else setter.equation(setter.latex.bar(row.step.target), row.adjoint)
     return {
         "number": row.number,
@@ -157,7 +157,7 @@ def _row(setter: Setter, row: Row) -> dict[str, Any]:
 def _rules(
     setter: Setter, described: Program, differentiated: Program, simplified: Program, most: int
 ) -> dict[str, Any]:
-    """The rules of ``stabilize`` that applied, by their names, and the functions that ``simplify`` wrote out."""
+    """Return the rules of ``stabilize`` that applied, by name, and the functions that ``simplify`` wrote out."""
     found: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     applied = rules_applied(described)
     for rewriting in applied[:most]:
@@ -184,7 +184,7 @@ def _rules(
 
 
 def _primitives(program: Program) -> list[dict[str, str]]:
-    """The functions that the C defines, where a program has them: what each is, in the words of its class."""
+    """Return the functions that the C defines and a program uses, each with the docstring of its class."""
     used = {type(node): None for step in program.steps for node in step.expression.atoms(Primitive)}
     return [
         {"name": kind.__name__, "about": " ".join((kind.__doc__ or "").split("\n\n")[0].split())}
@@ -193,7 +193,7 @@ def _primitives(program: Program) -> list[dict[str, str]]:
 
 
 def _shared(setter: Setter, program: Program, most: int) -> dict[str, Any]:
-    """The values that are computed once and read several times."""
+    """Return the values that are computed once and read several times."""
     lines: list[Shared] = shared(program)
     shown = [
         {
@@ -206,7 +206,7 @@ def _shared(setter: Setter, program: Program, most: int) -> dict[str, Any]:
 
 
 def _steps(setter: Setter, program: Program, listing: Code, most: int) -> list[ListedStep]:
-    """The steps of the simplified program, with where C computes them."""
+    """Return the steps of the simplified program, with the places where C computes them."""
     uses: defaultdict[str, int] = defaultdict(int)
     for step in program.steps:
         for element in step.operands:
@@ -227,7 +227,7 @@ def _set(setter: Setter, step: Step) -> Markup:
 
 
 def _schedule(compiled: Compiled, most: int, rows: list[Row], most_steps: int, listing: Code) -> dict[str, Any]:
-    """The schedule as text: its reasons, which stand first, and the loops of every kernel, with links from steps."""
+    """Return the schedule as text: first its reasons, then the loops of every kernel, with links from steps."""
     simplified: Program = compiled["simplify"]
     text = compiled["schedule"].show()
     head, _, rest = text.partition("\nkernel ")
@@ -239,7 +239,7 @@ def _schedule(compiled: Compiled, most: int, rows: list[Row], most_steps: int, l
 
 
 def _together(reasons: list[str]) -> list[str]:
-    """The reasons, where those that say the same of several tensors in turn are one: s2, t9 (12 x 12): ..."""
+    """Return the reasons; consecutive ones that say the same of several tensors are joined: s2, t9 (12 x 12): ..."""
     found = []
     for (size, why), group in groupby(reasons, lambda line: line.partition(" (")[1:]):
         names = [line.partition(" (")[0] for line in group]

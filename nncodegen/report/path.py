@@ -25,7 +25,7 @@ class Path:
 
 
 def train_perceptron(module: Module) -> Path:
-    """Trains the perceptron, and keeps its output before the first epoch and after each."""
+    """Train the perceptron, and keep its output before the first epoch and after each."""
     before = module.initial_parameters()
     parameters = [before]
 
@@ -42,7 +42,7 @@ def train_perceptron(module: Module) -> Path:
 
 
 def path_plots(path: Path) -> list[Plot]:
-    """The output after each epoch, and the length of each step."""
+    """Return plots of the output after each epoch, and of the length of each step."""
     first, last = path.outputs[[0, -1]]
     about = f"The output for the sample ({', '.join(map(str, perceptron.X[0]))}), from {first:.6f} to {last:.6f}."
     steps = f"How far all parameters together move in an epoch, from {path.moves[0]:.3g} to {path.moves[-1]:.3g}."

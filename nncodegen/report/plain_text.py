@@ -1,4 +1,4 @@
-"""Formulas and shapes as short texts, for where no mathematics can be set: in drawings and tables."""
+"""Formulas and shapes as short texts, for places without typeset mathematics: drawings and tables."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sympy.printing.str import StrPrinter
 from nncodegen.ir.functions import relu, xlogy
 
 LONGEST = 46
-"""A longer formula is cut off: the section with formulas has all of it."""
+"""The most characters of a formula; a longer one is cut off, as the section with formulas shows the whole."""
 
 
 class _Printer(StrPrinter):
-    """Prints names of elements without indices, and a product with a point."""
+    """A printer of names of elements without indices."""
 
     def _print_Element(self, element: Any) -> str:  # noqa: N802 (named after the class)
         return str(element.tensor)
@@ -38,7 +38,7 @@ class _Printer(StrPrinter):
 
 
 def plain_text(expression: Expr) -> str:
-    """An expression as a text of one line."""
+    """Return an expression as a text of one line, cut to LONGEST characters."""
     text = re.sub(r"\*\*([23])(?![\d.])", lambda found: "²³"[int(found[1]) - 2], str(_Printer().doprint(expression)))
     text = text.replace("**", "^")
     text = text.replace("*", "·").replace("-", "−")
@@ -46,5 +46,5 @@ def plain_text(expression: Expr) -> str:
 
 
 def shape_text(shape: Sequence[int | None]) -> str:
-    """The sizes of a tensor for one sample: 32 × 64, or 1 for a number."""
+    """Return the sizes of a tensor for one sample: 32 × 64, or 1 for a number."""
     return " × ".join(str(size) for size in shape if size is not None) or "1"

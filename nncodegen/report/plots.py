@@ -1,4 +1,4 @@
-"""Curves as SVG: drawn by matplotlib, in the letters of the page and in its colours, which are variables there."""
+"""Curves as SVG: drawn by matplotlib, with the font of the page and its colours, which are CSS variables."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Array = NDArray[np.float64]
 
 INK, QUIET, LINE, ACCENT, SECOND, CARD = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
 VARIABLES = {INK: "ink", QUIET: "quiet", LINE: "line", ACCENT: "accent", SECOND: "second", CARD: "card"}
-"""Colours that nobody else uses, which become the variables of the page."""
+"""Colours that occur nowhere else; they are replaced by the variables of the page."""
 
 SIZE = (5.0, 3.1)
 """The width and height of a plot, in inches of 72 pixels."""
 
 MOST_POINTS = 1500
-"""More points of data than that are thinned out: a page holds the picture, not the data."""
+"""The most points of data in a plot; more are thinned out, as a page holds the picture, not the data."""
 
 STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "nncodegen", "font.family": "sans-serif", "font.size": 10.5,
@@ -40,7 +40,7 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture with its title, and what it shows in words."""
+    """A picture with its title, and a description in words."""
 
     title: str
     about: str
@@ -49,7 +49,7 @@ class Plot:
 
 @contextmanager
 def canvas(height: float = SIZE[1]) -> Iterator[tuple[Any, Any]]:
-    """A figure and its axes, in the style of the page."""
+    """Yield a figure and its axes, in the style of the page."""
     import matplotlib as mpl  # noqa: PLC0415 (optional, and slow to import)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def canvas(height: float = SIZE[1]) -> Iterator[tuple[Any, Any]]:
 
 
 def drawn(figure: Any, key: str, title: str, about: str) -> Plot:
-    """A figure as a plot; ``key`` tells its identifiers from those of others in the page."""
+    """Return a figure as a plot; ``key`` is a prefix that makes its identifiers unique in the page."""
     written = io.BytesIO()
     figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     text = written.getvalue().decode()
@@ -82,7 +82,7 @@ def drawn(figure: Any, key: str, title: str, about: str) -> Plot:
 
 
 def curves(key: str, title: str, about: str, lines: dict[str, Array], across: str, up: str, log: bool = False) -> Plot:
-    """Curves over the numbers from 1: the first in the accent, the others beside it."""
+    """Plot curves over the integers from 1: the first in the accent colour, the others in further colours."""
     with canvas() as (figure, axes):
         for number, (name, values) in enumerate(lines.items()):
             x = np.arange(1, len(values) + 1)
@@ -101,7 +101,7 @@ def curves(key: str, title: str, about: str, lines: dict[str, Array], across: st
 
 
 def histogram(key: str, title: str, about: str, before: Array, after: Array) -> Plot:
-    """The distributions of weights before and after."""
+    """Plot the distributions of weights before and after."""
     low, high = float(min(before.min(), after.min())), float(max(before.max(), after.max()))
     edges = np.linspace(low, high if high > low else low + 1, 41)
     with canvas() as (figure, axes):
@@ -115,7 +115,7 @@ def histogram(key: str, title: str, about: str, before: Array, after: Array) -> 
 
 
 def changes(key: str, title: str, about: str, names: list[str], before: Array, after: Array) -> Plot:
-    """A few parameters, each where it was before and where it is after."""
+    """Plot a few parameters, each with its value before and after."""
     with canvas(0.9 + 0.26 * len(names)) as (figure, axes):
         y = np.arange(len(names))[::-1]
         axes.hlines(y, before, after, color=LINE, linewidth=2)
@@ -133,7 +133,7 @@ def fitted(
     key: str, title: str, about: str, data: tuple[Array, Array] | None, curve: tuple[Array, Array],
     band: tuple[Array, Array] | None, labels: tuple[str, str], band_label: str = "", error: Array | None = None,
 ) -> Plot:  # fmt: skip
-    """Data with the curve of a model over one input, and a band around it."""
+    """Plot data with the curve of a model over one input, and a band around it."""
     x, y = curve
     with canvas(3.4) as (figure, axes):
         if band is not None:
@@ -153,7 +153,7 @@ def fitted(
 
 
 def scattered(key: str, title: str, about: str, x: Array, y: Array, labels: tuple[str, str], line: str) -> Plot:
-    """Points, with a line: the diagonal, or the level 0."""
+    """Plot points, with a line: the diagonal, or the level 0."""
     kept = _thinned(len(x))
     with canvas(2.6 if line == "zero" else 3.4) as (figure, axes):
         if line == "zero":
@@ -171,7 +171,7 @@ def surface(
     key: str, title: str, about: str, grid: tuple[Array, Array, Array], points: list[tuple[str, Array, Array]],
     labels: tuple[str, str], boundary: float | None = None,
 ) -> Plot:  # fmt: skip
-    """The outputs over two inputs as areas of the accent, or the areas of classes; with points of data.
+    """Plot the outputs over two inputs as shades of the accent colour, or the areas of classes; with points of data.
 
     The values of the grid have the shape (H, W), or (classes, H, W). With ``boundary``, the line where the output has
     that value is drawn.
@@ -202,7 +202,7 @@ def surface(
 
 
 def _regions(axes: Any, x: Array, y: Array, z: Array) -> None:
-    """The areas where each class is the most probable, by how far its probability is above the next one's."""
+    """Draw the areas where each class is the most probable, from its margin over the next one's probability."""
     shades = ((ACCENT, 0.34), (INK, 0.03), (INK, 0.2), (ACCENT, 0.14), (INK, 0.1), (ACCENT, 0.55))
     for number, probability in enumerate(z):
         margin = probability - np.delete(z, number, axis=0).max(axis=0)
@@ -214,7 +214,7 @@ def _regions(axes: Any, x: Array, y: Array, z: Array) -> None:
 
 
 def _power(value: float, place: int | None = None) -> str:
-    """A power of ten as text: 0.01, 1, 10⁵."""
+    """Return a power of ten as text: 0.01, 1, 10⁵."""
     if 1e-4 < value < 1e5:
         return f"{value:g}"
     exponent = f"{math.log10(value):g}"
@@ -222,5 +222,5 @@ def _power(value: float, place: int | None = None) -> str:
 
 
 def _thinned(count: int) -> Any:
-    """The places of at most MOST_POINTS of so many values, evenly, with the first and the last."""
+    """Return the indices of at most MOST_POINTS of ``count`` values, evenly spaced, with the first and the last."""
     return slice(None) if count <= MOST_POINTS else np.unique(np.linspace(0, count - 1, MOST_POINTS).astype(int))

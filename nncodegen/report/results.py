@@ -14,20 +14,21 @@ from nncodegen.report.plots import Plot, changes, curves, fitted, histogram, sca
 Array = NDArray[np.float64]
 
 POINTS, SIDE = 300, 90
-"""The points of a curve, and of each side of a surface."""
+"""The numbers of points of a curve, and of each side of a surface."""
 
 FEW, MANY = 24, 100
-"""Up to so many parameters are drawn one by one; of more, the distribution, and from so many on that of an array."""
+"""Up to the first number, parameters are drawn one by one; of more, the distribution. Arrays from the second on have
+separate distributions."""
 
 MOST_OUTPUTS = 3
-"""The outputs of which there are curves."""
+"""The most outputs that have curves."""
 
 HIGHER = 20
-"""What falls by more than this factor, such as a loss, is drawn on a logarithmic scale."""
+"""The ratio of the largest to the least value, such as a loss, above which the scale is logarithmic."""
 
 
 def history_plots(outcome: Outcome) -> list[Plot]:
-    """The loss over the epochs, the sizes of steps, and the metrics."""
+    """Return plots of the loss over the epochs, the sizes of steps, and the metrics."""
     losses = {name: values for name, values in outcome.history.items() if name.endswith("loss")}
     plots = []
     if losses:
@@ -47,14 +48,14 @@ def history_plots(outcome: Outcome) -> list[Plot]:
 
 
 def _step_plots(outcome: Outcome) -> list[Plot]:
-    """The learning rate of each epoch, where it changes; how far each iteration of a minimizer moved the parameters."""
+    """Return plots of a changing learning rate over epochs, and of how far a minimizer's iterations move parameters."""
     plots = []
     rates, lengths = outcome.rates, outcome.history.get("step_length")
     if rates is not None and np.isfinite(rates).any() and not (rates == rates[0]).all():
         known = rates[np.isfinite(rates)]
         about = f"The learning rate goes from {known[0]:.4g} in the first epoch to {known[-1]:.4g} in the last."
         lines = {"learning rate": rates}
-        log = _is_wide(known) and float(np.median(known)) * HIGHER < known.max()  # not for the last of a cosine alone
+        log = _is_wide(known) and float(np.median(known)) * HIGHER < known.max()  # not for a cosine, small at its end
         plots.append(curves("rates", "Step sizes", about, lines, "epoch", "learning rate", log))
     if lengths is not None:
         about = f"How far all parameters together move in an iteration, from {lengths[0]:.3g} to {lengths[-1]:.3g}."
@@ -64,20 +65,20 @@ def _step_plots(outcome: Outcome) -> list[Plot]:
 
 
 def _is_wide(values: Array) -> bool:
-    """Whether values are drawn on a logarithmic scale."""
+    """Return whether values are drawn on a logarithmic scale."""
     values = values[np.isfinite(values)]
     return bool(len(values) and values.min() > 0 and values.max() > HIGHER * values.min())
 
 
 def weight_plots(outcome: Outcome, program: Program) -> list[Plot]:
-    """The parameters before and after: one by one, or how each array of weights is distributed."""
+    """Return plots of the parameters before and after: one by one, or the distribution of each array of weights."""
     if not len(outcome.after) or not np.isfinite([outcome.before, outcome.after]).all():
         return []
     drawn = " The start is that of the seed 0." if outcome.drawn else ""
     if len(outcome.after) <= FEW:
         largest = np.maximum(abs(outcome.before), abs(outcome.after))
         if largest.max() > 100 * max(float(np.median(largest)), 1e-300):
-            return []  # one of them would hide the others; the table has them all
+            return []  # one of them would hide the others; the table shows every parameter
         names = column_names(program.parameters)
         about = f"{len(names)} parameters, each before and after.{drawn}"
         return [changes("weights", "Parameters before and after", about, names, outcome.before, outcome.after)]
@@ -100,7 +101,7 @@ def weight_plots(outcome: Outcome, program: Program) -> list[Plot]:
 
 
 def output_plots(program: Program, parameters: Array, outcome: Outcome | None, data: Data | None) -> list[Plot]:
-    """What a model gives: the curve over one input, the surface over two; of more, the outputs beside the targets."""
+    """Return plots of outputs: a curve over one input, a surface over two; for more inputs, outputs against targets."""
     inputs = sum(tensor.size for tensor in program.inputs)
     names, outputs = column_names(program.inputs), output_names(program)
     if inputs == 1:
@@ -131,7 +132,7 @@ def output_plots(program: Program, parameters: Array, outcome: Outcome | None, d
 
 
 def output_names(program: Program) -> list[str]:
-    """A name for each column of the outputs."""
+    """Return a name for each column of the outputs."""
     names = []
     for element in program.outputs:
         size = program.count(element.indices)
@@ -140,7 +141,7 @@ def output_names(program: Program) -> list[str]:
 
 
 def outputs_of(program: Program, parameters: Array, X: Array) -> Array:
-    """The outputs for rows of inputs, (N, outputs), as they are predicted: of the program as it was given, by NumPy."""
+    """Return the predicted outputs for rows of inputs, (N, outputs), by NumPy from the program as it was given."""
     program = of_outputs(program)
     with np.errstate(all="ignore"):
         values = evaluate(program, parameters, X)
@@ -189,7 +190,7 @@ def _curves_over_one(
 
 
 def _error(outcome: Outcome | None, points: tuple[Array, Array] | None) -> Array | None:
-    """The standard deviations of data, where a fit was given them."""
+    """Return the standard deviations of data, where a fit was given them."""
     if outcome is None or outcome.sigma is None or points is None:
         return None
     sigma = np.asarray(outcome.sigma, float)
@@ -197,7 +198,7 @@ def _error(outcome: Outcome | None, points: tuple[Array, Array] | None) -> Array
 
 
 def _range(data: Array | None) -> Array:
-    """Points over the range of the data, and a little beyond; without data from 0 to 1."""
+    """Return points over the range of the data, and a little beyond; without data from 0 to 1."""
     known = np.array([0.0, 1.0]) if data is None else data[np.isfinite(data)]
     low, high = float(known.min()), float(known.max())
     margin = 0.03 * (high - low) or 1.0
@@ -239,7 +240,7 @@ def _surfaces(
 
 
 def _points(program: Program, data: Data | None) -> list[tuple[str, Array, Array]]:
-    """The samples, by their classes where there are classes."""
+    """Return the samples, grouped by their classes if they have classes."""
     if data is None or not data.samples:
         return []
     if data.Y is None or not (program.labels or _is_binary(data.Y)):
@@ -257,7 +258,7 @@ def _ends(data: Array | None) -> tuple[float, float]:
 
 
 def _is_binary(Y: Array) -> bool:
-    """Whether targets are the numbers of two classes."""
+    """Return whether targets are labels of two classes."""
     return bool(Y.shape[1] == 1 and np.isin(Y, (-1, 0, 1)).all())
 
 

@@ -1,4 +1,4 @@
-"""Many trainings or fits as the report shows them: how all of them ended, and more of the best one."""
+"""Many trainings or fits for the report: how each of them ended, and details of the best one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from nncodegen.report.outcome import Outcome, Spread
 Array = NDArray[np.float64]
 
 MOST = 20
-"""The parameters whose values over all models are told; of more, which are those of networks, none."""
+"""The most parameters whose values over all models are shown; networks have more, and none are shown."""
 
 
 def is_of_many(result: Any) -> bool:
-    """Whether a result is that of many models or fits, with a row of parameters for each."""
+    """Return whether a result is that of many models or fits, with a row of parameters for each."""
     parameters: Any = getattr(result, "parameters", None)
     return hasattr(result, "status") and np.ndim(parameters) == 2
 
 
 def best_of(result: Any) -> int:
-    """The number of the model with the lowest loss, or of the fit with the lowest chi2. Raises ModelError."""
+    """Return the index of the model with the lowest loss, or of the fit with the lowest chi2. Raises ModelError."""
     losses = _losses(result)
     if not np.isfinite(losses).any():
         raise ModelError(
@@ -34,20 +34,20 @@ def best_of(result: Any) -> int:
 
 
 def data_of_best(given: Any, result: Any) -> Any:
-    """The data of the best model, where (X, Y) has an axis for the models; other data as they are."""
+    """Return the data of the best model, where (X, Y) has an axis for the models; other data unchanged."""
     if not (isinstance(given, tuple) and len(given) == 2):
         return given
     best, count = best_of(result), len(result.parameters)
     X, Y = (None if each is None else np.asarray(each) for each in given)
     rows = count if X is None else X.shape[-2] if X.ndim > 1 else len(X)
-    flat = Y is not None and hasattr(result, "chi2") and Y.shape == (count, rows)  # one target, as fit_many takes it
+    flat = Y is not None and hasattr(result, "chi2") and Y.shape == (count, rows)  # one target, as in fit_many
     X = X[best] if X is not None and X.ndim == 3 and len(X) == count else X
     Y = Y[best] if Y is not None and (flat or (Y.ndim == 3 and len(Y) == count)) else Y
     return X, Y
 
 
 def outcome_of_many(result: Any, names: list[str], before: Array, drawn: bool) -> Outcome:
-    """The outcome of all models, with the parameters of the best: the one of the lowest loss, or chi2."""
+    """Return the outcome of all models, with the parameters of the best: the one of the lowest loss, or chi2."""
     best, losses = best_of(result), _losses(result)
     known, fits = losses[np.isfinite(losses)], hasattr(result, "chi2")
     what, figure = ("fits", "chi2") if fits else ("models", "loss")
@@ -70,7 +70,7 @@ def _losses(result: Any) -> Array:
 
 
 def _history(result: Any) -> dict[str, Array]:
-    """The median, the lowest and the highest loss of each epoch, of the models that had not ended before it."""
+    """Return the median, lowest and highest loss of each epoch, over the models that had not ended before it."""
     history = getattr(result, "history", None)
     if history is None:
         return {}
@@ -84,7 +84,7 @@ def _history(result: Any) -> dict[str, Array]:
 
 
 def _spreads(parameters: Array, names: list[str], best: int) -> list[Spread]:
-    """The values of each parameter over all models, where there are few."""
+    """Return the values of each parameter over all models; an empty list if there are many parameters."""
     finite = parameters[np.isfinite(parameters).all(axis=1)]
     if len(names) > MOST:
         return []

@@ -1,4 +1,4 @@
-"""What each stage did: steps and operations before and after, which rules applied where, what is computed once."""
+"""What each stage did: steps and operations before and after, applied rules, and values that are computed once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nncodegen.schedule import Schedule
 
 @dataclass(frozen=True)
 class StageLine:
-    """A stage in the overview: its name, what it did, and what it left."""
+    """A stage in the overview: its name, a description, the sizes before and after it, and the operations."""
 
     name: str
     about: str
@@ -30,7 +30,7 @@ class StageLine:
 
 @dataclass(frozen=True)
 class Lowered:
-    """A function that ``simplify`` has written in primitives: in which steps, and its first form before and after."""
+    """A function that ``simplify`` has written in primitives: its steps, and its first form before and after."""
 
     kind: str
     steps: tuple[Step, ...]
@@ -40,7 +40,7 @@ class Lowered:
 
 @dataclass(frozen=True)
 class Shared:
-    """A value that several steps use: how often it is read, what it takes once, and what that saves for one sample."""
+    """A value that several steps use: how often it is read, its operations, and what is saved for one sample."""
 
     step: Step
     uses: int
@@ -49,7 +49,7 @@ class Shared:
 
 
 def overview(compiled: Compiled, about: dict[str, str]) -> list[StageLine]:
-    """The stages up to the C, in their order."""
+    """Return the stages up to the C, in their order."""
     lines: list[StageLine] = []
     before, operations_before = "", ""
     for stage in compiled.stages:
@@ -62,7 +62,7 @@ def overview(compiled: Compiled, about: dict[str, str]) -> list[StageLine]:
 
 
 def _size(result: Any) -> tuple[str, str]:
-    """How large what a stage gives is, and how many operations it takes for one sample."""
+    """Return the size of a stage's result, and its number of operations for one sample."""
     if isinstance(result, Program):
         return f"{len(result.steps)} steps", f"{operations(result):,}"
     if isinstance(result, Schedule):
@@ -79,12 +79,12 @@ def _change(before: str, after: str) -> str:
 
 
 def rules_applied(described: Program) -> tuple[Rewriting, ...]:
-    """The rules that ``stabilize`` has applied."""
+    """Return the rules that ``stabilize`` has applied."""
     return rewritings(described)
 
 
 def lowered(differentiated: Program) -> list[Lowered]:
-    """The functions that ``simplify`` has written in primitives, by their kinds."""
+    """Return the functions that ``simplify`` has written in primitives, by their kinds."""
     found: dict[str, list[tuple[Step, Expr, Expr]]] = {}
     simplify(differentiated, lambda kind, step, before, after: found.setdefault(kind, []).append((step, before, after)))
     return [
@@ -94,7 +94,7 @@ def lowered(differentiated: Program) -> list[Lowered]:
 
 
 def shared(program: Program) -> list[Shared]:
-    """The values that are read more than once and take operations, those that save most first."""
+    """Return the values that are read more than once and take operations, those that save most first."""
     uses: Counter[str] = Counter()
     for step in program.steps:
         uses.update(_reads(step))
@@ -110,7 +110,7 @@ def shared(program: Program) -> list[Shared]:
 
 
 def _reads(step: Step) -> Counter[str]:
-    """How often an expression reads each tensor."""
+    """Return how often an expression reads each tensor."""
     counts: Counter[str] = Counter()
 
     def count(node: Expr) -> None:
@@ -124,7 +124,7 @@ def _reads(step: Step) -> Counter[str]:
 
 
 def kinds(program: Program) -> str:
-    """Which functions a program calls, and how often for one sample: 3 × exp, 2 × log1p."""
+    """Return the functions that a program calls, and how often for one sample: 3 × exp, 2 × log1p."""
     counts: Counter[str] = Counter()
     for step in program.steps:
         times = program.count(step.indices)

@@ -1,4 +1,4 @@
-"""The reverse sweep, step by step: each step of the loss beside the derivatives that come from it."""
+"""The reverse sweep, step by step: each step of the loss with the derivatives that come from it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Local:
 
 @dataclass(frozen=True)
 class Row:
-    """A step of the loss, and what the sweep makes of it.
+    """A step of the loss, and the steps of the sweep that belong to it.
 
-    ``adjoint`` is the derivative of the loss by the step, where that is no step of its own but a number or an element.
-    ``steps`` are the others: what the derivative needs, the derivative itself, and those by parameters that are
-    complete with it.
+    ``adjoint`` is the derivative of the loss by the step, where it has no separate step but is a number or an element.
+    ``steps`` are the steps that the derivative needs, the derivative itself, and those by parameters that are complete
+    with it.
     """
 
     number: int
@@ -36,13 +36,13 @@ class Row:
 
 
 def forward_steps(program: Program) -> tuple[Step, ...]:
-    """The steps of a differentiated program that its outputs and its loss need."""
+    """Return the steps of a differentiated program that its outputs and its loss need."""
     training = program.in_training
     return needed(program.steps, (*training.outputs, training.loss))
 
 
 def sweep(program: Program) -> list[Row]:
-    """The steps of the loss from the last to the first, each with its derivatives."""
+    """Return the steps of the loss from the last to the first, each with its derivatives."""
     forward = needed(program.steps, [program.in_training.loss])
     known = {step.target.tensor for step in forward_steps(program)}
     backward = [step for step in program.steps if step.target.tensor not in known]
@@ -60,7 +60,7 @@ def sweep(program: Program) -> list[Row]:
 
 
 def _active(program: Program, forward: tuple[Step, ...]) -> set[str]:
-    """The names of what depends on a parameter that is trained (used for membership only)."""
+    """Return the names of tensors that depend on a trained parameter (used for membership only)."""
     active = {tensor.name for tensor in program.parameters if tensor.trained}
     for step in (*forward, *forward):  # twice: a recurrence reads what is defined after it
         if any(element.tensor in active for element in step.operands):
@@ -71,7 +71,7 @@ def _active(program: Program, forward: tuple[Step, ...]) -> set[str]:
 def _owners(
     program: Program, forward: tuple[Step, ...], backward: list[Step], adjoints: dict[str, Expr]
 ) -> dict[str, str]:
-    """For each step of the sweep, the step of the loss that it comes from."""
+    """Return, for each step of the sweep, the step of the loss that it comes from."""
     names = {step.target.tensor for step in forward}
     owners = {
         value.tensor: name
@@ -86,7 +86,7 @@ def _owners(
         if step.target.tensor.startswith("d_") and by in names:
             owners.setdefault(step.target.tensor, by)
     last = forward[-1].target.tensor
-    for step in reversed(backward):  # what has no name of its own belongs to the first that needs it
+    for step in reversed(backward):  # a step without such a name belongs to the first that needs it
         if step.target.tensor not in owners:
             users = (each for each in backward if step.target in each.operands and each.target.tensor in owners)
             owners[step.target.tensor] = next((owners[user.target.tensor] for user in users), last)
@@ -94,7 +94,7 @@ def _owners(
 
 
 def _local(step: Step) -> tuple[Local, ...]:
-    """The derivatives of what stands behind the operator of a step, by its elements."""
+    """Return the derivatives of the expression under a step's operator, by its elements."""
     if step.operator not in (None, "sum"):
         return ()
     terms = Add.make_args(step.expression)
@@ -106,9 +106,9 @@ def _local(step: Step) -> tuple[Local, ...]:
 
 
 def _adjoints(program: Program, forward: tuple[Step, ...], backward: list[Step]) -> dict[str, Expr]:
-    """The derivatives of the loss by steps: the elements that hold them, or what they are without a step of their own.
+    """Return the derivatives of the loss by steps: the elements that hold them, or values without a separate step.
 
-    What cannot be told from the derivative of one operator is left out.
+    Derivatives that do not follow from the derivative of one operator are left out.
     """
     named = {step.target.tensor: step.target for step in backward}
     plain = [step for step in backward if step.operator == "sum" and not step.where]

@@ -1,4 +1,4 @@
-"""Tables: read, understood, encoded, and learned from. They need the extra [table]."""
+"""Tables: reads them, infers and encodes their columns, and learns from them. This needs the extra [table]."""
 
 from nncodegen.errors import TableError
 

@@ -23,17 +23,17 @@ LEARNING_RATES: tuple[float, ...] = (0.003, 0.01)
 SEEDS = 3
 
 HIDDEN: tuple[Layers, ...] = (((16, "tanh"),), ((16, "relu"), (8, "relu")))
-"""Since several networks are averaged, few units are enough for tables of some hundred rows."""
+"""Hidden layers for tables of some hundred rows: since several networks are averaged, few units are enough."""
 
 HIDDEN_OF_MANY: tuple[Layers, ...] = (((64, "relu"),), ((64, "relu"), (32, "relu")))
 MANY_ROWS = 5_000
 
 FOLDS = 5
 MOST_FOLDED = 20_000
-"""With more rows than this, one fold is enough to compare candidates."""
+"""The most rows for which all folds are used; with more rows, one fold is enough to compare candidates."""
 
 MOST_WORK = 2e11
-"""Roughly the most operations that all candidates with hidden layers take; if they took more, fewer are tried."""
+"""Roughly the most operations of all candidates with hidden layers; fewer are tried if they would take more."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Family:
 
     @property
     def pairs(self) -> tuple[tuple[float, float], ...]:
-        """The penalty and the learning rate of each candidate."""
+        """Return the penalty and the learning rate of each candidate."""
         return tuple(product(self.penalties, self.rates))
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """How candidates with hidden layers train: in rounds of epochs, with a validation after each.
+    """The training of candidates with hidden layers, in rounds of epochs, with a validation after each round.
 
     Every round but the first two has twice as many updates as the one before, at a slightly lower learning rate.
     """
@@ -78,7 +78,7 @@ class Plan:
 
 
 def plan(target: Target, rows: int, inputs: int, settings: Settings) -> Plan:
-    """What to try on a table with ``rows`` rows to learn from. Raises TableError and ModelError for wrong settings."""
+    """Return the candidates for a table with ``rows`` rows to learn from. Raises TableError or ModelError."""
     folds = min(FOLDS, rows)
     used = folds if rows <= MOST_FOLDED else 1
     rounds = _rounds(rows - -(-rows // folds), settings.epochs)
@@ -98,7 +98,7 @@ def plan(target: Target, rows: int, inputs: int, settings: Settings) -> Plan:
 
 
 def describe(target: Target, inputs: int, settings: Settings, layers: Layers, skip: bool = False) -> Description:
-    """A network for a target, with the given units and activations of its hidden layers."""
+    """Return a network for a target, with the given units and activations of its hidden layers."""
     hidden = tuple((units, activation_text(activation, number)) for number, (units, activation) in enumerate(layers, 1))
     if not target.classes:
         loss, output = settings.loss or "mse", "linear"
@@ -113,10 +113,10 @@ def describe(target: Target, inputs: int, settings: Settings, layers: Layers, sk
 
 
 def _family(network: Description, rounds: Rounds, rows: int, used: int, families: int, settings: Settings) -> Family:
-    """The candidates of a network with hidden layers: fewer, if a training takes long."""
+    """Return the candidates of a network with hidden layers: fewer, if a training takes long."""
     updates = sum(rounds.epochs) * -(-rows // rounds.batch)
     work = 6.0 * network.parameter_count * updates * rounds.batch * used * families
-    affordable = MOST_WORK / work  # trainings for each fold and family
+    affordable = MOST_WORK / work  # the number of trainings for each fold and family
     penalties, rates, seeds = HIDDEN_PENALTIES, LEARNING_RATES, SEEDS
     if affordable < len(penalties) * len(rates) * seeds:
         rates, seeds = rates[:1], 2
@@ -130,7 +130,7 @@ def _family(network: Description, rounds: Rounds, rows: int, used: int, families
 
 
 def _rounds(rows: int, most: int | None) -> Rounds:
-    """The rounds for a number of rows to train with, of at most ``most`` epochs together."""
+    """Return the rounds for training with a number of rows, of at most ``most`` epochs together."""
     batch = 32 if rows < MANY_ROWS else 128 if rows < MOST_FOLDED else 256
     batch = min(batch, rows)
     per_epoch = -(-rows // batch)
@@ -147,7 +147,7 @@ def _rounds(rows: int, most: int | None) -> Rounds:
 
 
 def _loss(loss: str, target: Target) -> str:
-    """The name of a loss, or its formula. Raises TableError for one that does not fit the target."""
+    """Return the name of a loss, or its formula. Raises TableError for one that does not fit the target."""
     loss = usual_name(loss)
     if loss not in LOSSES:
         return loss_text(loss)

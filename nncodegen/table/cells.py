@@ -1,4 +1,4 @@
-"""Single cells: which are missing, or look as if they were, and their text."""
+"""Single cells: their text, and whether they are missing or look so."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LOOKS_MISSING = frozenset(
 
 
 def looks_missing(text: str) -> bool:
-    """Whether a text among numbers or dates looks like a missing value, such as - or unknown."""
+    """Return whether a text among numbers or dates looks like a missing value, such as - or unknown."""
     return text.casefold() in _LOOKS_MISSING
 
 
 def text_of(cell: Any) -> str:
-    """The text of a cell, in a form that can be read again if it is a number or a date."""
+    """Return the text of a cell, in a form that can be read again if it is a number or a date."""
     if isinstance(cell, str):
         return cell.strip()
     if isinstance(cell, bool | np.bool_):
@@ -32,5 +32,5 @@ def text_of(cell: Any) -> str:
 
 
 def shorten(texts: tuple[str, ...], most: int) -> str:
-    """The first ``most`` texts, in quotes."""
+    """Return the first ``most`` texts, in quotes."""
     return ", ".join(map(repr, texts[:most])) + (", ..." if len(texts) > most else "")

@@ -1,4 +1,4 @@
-"""Chooses the candidates to average, by their predictions for rows that they had not seen."""
+"""The choice of the candidates to average, by their predictions for rows that they had not seen."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PREFERENCE = 1.0
 class Choice:
     """The candidates that are averaged, with their weights, which sum to 1.
 
-    loss is that of the average. simplest is the candidate that it was compared with, gain by how much lower the loss
-    of the average is, error the standard error of gain.
+    ``loss`` is the loss of the average, ``simplest`` the candidate that it was compared with, ``gain`` the difference
+    of their losses (positive if the average is better), and ``error`` the standard error of ``gain``.
     """
 
     members: tuple[tuple[Tried, float], ...]
@@ -32,20 +32,20 @@ class Choice:
 
     @property
     def prefers_simplest(self) -> bool:
-        """Whether the simplest candidate is taken alone, as no average is better by more than chance."""
+        """Return whether the simplest candidate is taken alone, as no average is better by more than chance."""
         return len(self.members) == 1 and self.members[0][0] is self.simplest
 
     def weight(self, tried: Tried) -> float:
-        """The weight of a candidate in the average."""
+        """Return the weight of a candidate in the average."""
         return next((weight for member, weight in self.members if member is tried), 0.0)
 
 
 def choose(found: Search, Y: Any) -> Choice:
-    """Chooses the average, by targets Y (N, outputs) of the rows that were left out.
+    """Choose the average, by targets Y (N, outputs) of the rows that were left out.
 
-    Candidates are added one at a time: the one that makes the average best, which may be one that is already in it
-    (Caruana et al., 2004). The best of these averages is taken. If a linear model was tried, the average has to be
-    better than it by more than one standard error of the difference; otherwise the linear model is taken alone.
+    Candidates are added one at a time: the one that makes the average best, which may be in it already (Caruana et al.,
+    2004). The best of these averages is taken. If a linear model was tried, the average has to be better than it by
+    more than one standard error of the difference; otherwise the linear model is taken alone.
     """
     tried = found.tried
     total, counts = np.zeros_like(tried[0].outputs), np.zeros(len(tried))

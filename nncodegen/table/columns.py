@@ -1,4 +1,4 @@
-"""Finds out what the columns of a table mean, and encodes them as inputs of a network. All of it is plain data."""
+"""The meaning of the columns of a table, and their encoding as inputs of a network; the results are plain data."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = [
 ]  # fmt: skip
 
 MOST_LEVELS = 20
-"""Up to this many categories have an input each. Where there are more, only the frequent ones have, and the others
+"""The most categories of a column that have an input each. With more, only the frequent ones have one, and the others
 share one."""
 
 MOST_CATEGORIES = 100
-"""At most this many categories of a column have an input of their own, however frequent they are."""
+"""The most categories of a column that have a separate input, however frequent they are."""
 
 RARE = 5
-"""In a column of many categories, those in fewer rows than this have no input of their own."""
+"""In a column of many categories, those in fewer rows than this have no separate input."""
 
 MOSTLY = 0.9
 """A column holds numbers, or dates, if at least this share of its cells are such; the other cells are exceptions."""
@@ -45,7 +45,7 @@ _DATED = re.compile(r"date|datum|fecha|day|time", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Skipped:
-    """A column that is not used, and why."""
+    """A column that is not used, and the reason."""
 
     name: str
     reason: str
@@ -54,15 +54,15 @@ class Skipped:
 def understand(
     table: Table, name: str, as_category: bool, keep: bool = False, whole: Table | None = None
 ) -> Column | Skipped:
-    """What a column is, judged by the rows of a table that a network is trained with.
+    """Return the kind of a column, judged by the rows of a table that a network is trained with.
 
-    Texts among numbers or dates count as missing if they look so (-, unknown) and are at most half of the column. If
-    there are other texts, a column with few different numbers is one of categories; in a column with many different
-    numbers, each of these texts has an input of its own. If there are many categories, the rare ones share an input.
+    Texts among numbers or dates count as missing if they look so (-, unknown) and are at most half of the column. With
+    other texts, a column with few different numbers is one of categories; in a column with many different
+    numbers, each of these texts has a separate input. Of many categories, the rare ones share an input.
 
     A column that identifies rows is left out: its texts are all different, or ``identifies_rows`` says so of its
     numbers. With ``as_category`` the column holds categories, whatever it looks like. With ``keep`` it is used even if
-    it identifies rows. ``whole`` is the table with all rows: it tells how numbers and dates are written. Raises
+    it identifies rows. ``whole`` is the table with all rows, from which the format of numbers and dates is read. Raises
     TableError for a number that is not finite, or too large.
     """
     whole = whole or table
@@ -75,7 +75,7 @@ def understand(
 
 
 def _may_be_compact(table: Table, name: str) -> bool:
-    """Whether a column may hold dates like 20200131: its name says so, and all cells have eight digits."""
+    """Return whether a column may hold dates like 20200131: its name says so, and all cells have eight digits."""
     if not _DATED.search(name):
         return False
     texts = table.texts(name)[~table.missing(name)]
@@ -83,7 +83,7 @@ def _may_be_compact(table: Table, name: str) -> bool:
 
 
 def _number(table: Table, name: str, keep: bool, whole: Table) -> Number | Skipped | None:
-    """The column as numbers; None if it is not one of numbers."""
+    """Return the column as numbers; None if it is not one of numbers."""
     every, others, written, assumed = whole.written_numbers(name)
     if others.any() and np.isnan(every).all():
         return None
@@ -116,7 +116,7 @@ def _number(table: Table, name: str, keep: bool, whole: Table) -> Number | Skipp
 
 
 def _date(table: Table, name: str, keep: bool, whole: Table) -> Date | Skipped | None:
-    """The column as dates; None if it is not one of dates."""
+    """Return the column as dates; None if it is not one of dates."""
     dates, others = whole.dates(name)
     if np.isnat(dates.world).all():
         return None
@@ -148,7 +148,7 @@ def _varies(values: Any) -> bool:
 
 
 def _gaps(table: Table, name: str, others: Any) -> tuple[str, ...] | None:
-    """The texts among numbers or dates that count as missing; None if they are more than half of the column."""
+    """Return the texts among numbers or dates that count as missing; None if they are more than half of the column."""
     if not others.any():
         return ()
     counts = Counter(map(str.strip, table.texts(name)[others].tolist()))
@@ -157,14 +157,14 @@ def _gaps(table: Table, name: str, others: Any) -> tuple[str, ...] | None:
 
 
 def gaps_in_numbers(table: Table, name: str) -> tuple[str, ...]:
-    """The texts that count as missing in a column whose other cells are all numbers."""
+    """Return the texts that count as missing in a column whose other cells are all numbers."""
     others = table.numbers(name)[1]
     gaps = (others.any() and _gaps(table, name, others)) or ()
     return gaps if not table.numbers(name, gaps=gaps)[1].any() else ()
 
 
 def _category(table: Table, name: str, as_category: bool, keep: bool) -> Category | Skipped:
-    """A column of categories."""
+    """Return a column as categories, or as skipped."""
     texts = table.texts(name)
     counts = Counter(texts.tolist())
     if set(counts) == {""}:
@@ -191,7 +191,7 @@ def _how(name: str) -> str:
 
 
 def moments(table: Table, name: str, values: Any) -> tuple[float, float]:
-    """The mean and the standard deviation of the numbers of a column, which are not all equal.
+    """Return the mean and the standard deviation of the numbers of a column, which are not all equal.
 
     Raises TableError where they are too large, or too close to each other, to compute them.
     """
@@ -209,7 +209,7 @@ def moments(table: Table, name: str, values: Any) -> tuple[float, float]:
 
 
 def checked_numbers(table: Table, name: str, what: str, expected: str | None = None) -> Any:
-    """A column as numbers (N,), NaN where there is none. Raises TableError for a cell that is something else."""
+    """Return a column as numbers (N,), NaN if missing. Raises TableError for a cell that is not a number."""
     values, others = table.numbers(name, expected)
     if others.any():
         raise TableError(no_number(table, name, int(np.flatnonzero(others)[0]), what))
@@ -217,19 +217,19 @@ def checked_numbers(table: Table, name: str, what: str, expected: str | None = N
 
 
 def encode(columns: tuple[Column, ...], table: Table, unknown: str = "error") -> Any:
-    """The inputs of a network for the rows of a table: (N, inputs). Raises TableError."""
+    """Return the inputs of a network for the rows of a table: (N, inputs). Raises TableError."""
     for column in columns:
         table.require(column.name, "which the network was trained with")
     return np.hstack([column.encode(table, unknown) for column in columns])
 
 
 def column_to_dict(column: Column) -> dict[str, Any]:
-    """A column as data for JSON."""
+    """Return a column as data for JSON."""
     return {"kind": type(column).__name__.lower(), **asdict(column)}
 
 
 def column_from_dict(given: Mapping[str, Any]) -> Column:
-    """A column from what column_to_dict gave. Raises KeyError, TypeError or ValueError for anything else."""
+    """Return a column from the data of column_to_dict. Raises KeyError, TypeError or ValueError for anything else."""
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key != "kind"}
     kind = _KINDS.get(given["kind"]) if isinstance(given["kind"], str) else None
     if kind is None:

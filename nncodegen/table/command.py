@@ -1,4 +1,4 @@
-"""The commands ``fit`` and ``predict``: what they print, and where they write."""
+"""The commands ``fit`` and ``predict``: their messages, and the files that they write."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_fit(
     out: Path | None,
     quiet: bool,
 ) -> None:
-    """Learns from a file, and writes a folder. Raises TableError, ModelError and BuildError."""
+    """Learn from a file, and write a folder. Raises TableError, ModelError and BuildError."""
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     folder = out or Path(f"{data.parent.name or 'data' if is_pattern(data) else stem_of(data)}_model")
     check_out(folder)  # before the work, not after it
@@ -55,7 +55,7 @@ def run_fit(
 
 
 def run_predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
-    """Predicts for the rows of a file, and writes to another file or to the standard output.
+    """Predict for the rows of a file, and write to another file or to the standard output.
 
     Raises TableError, ModelError and BuildError.
     """
@@ -74,7 +74,7 @@ def run_predict(model: Path, data: Path, out: Path | None, unknown: str) -> None
 
 
 def _tell(console: Console, table: Table, understood: Understood) -> None:
-    """Prints what was understood of a table."""
+    """Print what was understood of a table."""
     rows = len(table.frame)
     _line(console, "task", understood.target.show())
     if understood.left_out:
@@ -94,7 +94,7 @@ def _tell(console: Console, table: Table, understood: Understood) -> None:
 
 
 def _warn(console: Console, fitted: Fitted, quiet: bool) -> None:
-    """Prints the metrics in which the model is no better than the baseline: before all else, and also with --quiet."""
+    """Print the metrics in which the model is no better than the baseline: before all else, and also with --quiet."""
     found = [
         f"{metric.name} {metric.network:.4g}, {metric.baseline} {metric.simple:.4g}"
         for metric in fitted.worse_than_baseline
@@ -109,7 +109,7 @@ def _warn(console: Console, fitted: Fitted, quiet: bool) -> None:
 
 
 def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
-    """Prints the candidates with their losses, those that were chosen, and why."""
+    """Print the candidates with their losses, those that were chosen, and why."""
     search, choice = fitted.search, fitted.choice
     count = len(search.tried)
     how = f"each learns without a fifth of the {fitted.rows} rows" + (", five times" if fitted.folds > 1 else ", once")
@@ -133,7 +133,7 @@ def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
 
 
 def _why(fitted: Fitted) -> str:
-    """What was chosen, and why."""
+    """Return a sentence that says what was chosen, and why."""
     choice = fitted.choice
     simplest, members = choice.simplest, choice.members
     if len(fitted.search.tried) == 1:
@@ -150,7 +150,7 @@ def _why(fitted: Fitted) -> str:
 
 
 def _judge(console: Console, fitted: Fitted) -> None:
-    """Prints the metrics beside those of the baseline; for classes, also those of each, and the confusion matrix."""
+    """Print the metrics beside those of the baseline; for classes, also those of each, and the confusion matrix."""
     _line(console, "held out", f"{fitted.held_out} rows, which no part of this has seen")
     for metric in fitted.metrics:
         _line(console, "", f"{metric.name:<24}{metric.network:<10.4g} {metric.baseline}: {metric.simple:.4g}")
@@ -165,7 +165,7 @@ def _judge(console: Console, fitted: Fitted) -> None:
     if len(fitted.classes) > _MOST_CLASSES:
         _line(console, "", f"and {len(fitted.classes) - _MOST_CLASSES} more")
         return
-    if (width + 2) * (len(classes) + 1) > 120:  # the names do not fit into a line: numbers stand for them
+    if (width + 2) * (len(classes) + 1) > 120:  # the names do not fit into a line: numbers replace them
         wide = max(4, len(str(fitted.confusion.max())))
         names = [str(number) for number in range(1, len(classes) + 1)]
         labels = [f"{number} {name}" for number, name in zip(names, classes, strict=True)]

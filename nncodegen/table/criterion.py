@@ -14,11 +14,11 @@ from nncodegen.ir import evaluate
 from nncodegen.network import Description, parse
 
 SMALLEST = 1e-15
-"""Probabilities are clipped to at least this."""
+"""The smallest value to which probabilities are clipped."""
 
 
 def criterion(network: Description, classes: bool) -> Callable[[Any, Any], Any]:
-    """The loss of each row, (N,), as a function of outputs (N, outputs) and targets (N, outputs)."""
+    """Return a function of outputs and targets, (N, outputs) each, that gives the loss of each row, (N,)."""
     entry = LOSSES.get(network.loss)
     output, target = (Symbol(name, real=True) for name in ("output", "target"))
     if entry:

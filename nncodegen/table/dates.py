@@ -35,15 +35,16 @@ _FORMS = tuple(
 )
 _LONGEST = 60  # the largest number of characters in a date
 _PIVOT = 69  # years of two digits are 1969 to 2068, as POSIX has them
-_MOSTLY_NONE = 100  # after so many texts, nearly none of them dates, the column is taken to hold something else
+_MOSTLY_NONE = 100  # the number of first texts after which, if none is a date, the column is taken to hold none
 
 
 @dataclass(frozen=True)
 class Dates:
-    """Texts as dates (N,), in UTC and in local time. A date without a time zone is taken to be in UTC.
+    """Texts as dates (N,), in UTC (``world``) and in local time (``wall``). A date without a time zone counts as UTC.
 
-    Both are of datetime64[us], NaT for a text that is not a date. day_first says whether days stand before months in
-    dates such as 1/2/2020; it is None if there are no such dates. assumed says whether no text decides the order.
+    Both are of datetime64[us], NaT for a text that is not a date. ``day_first`` says whether days stand before months
+    in dates such as 1/2/2020; it is None without such dates. ``assumed`` says whether the order is a guess, because no
+    text decides it.
     """
 
     world: Any
@@ -53,7 +54,7 @@ class Dates:
 
 
 def read_dates(texts: Sequence[str], expected: bool | None = None, day_first: bool = False) -> Dates:
-    """The dates in the texts of a column, with one order of days and months that most of them have.
+    """Return the dates in the texts of a column, with one order of days and months that most of them have.
 
     If no text decides the order, it is ``expected``. Without that, days stand before months if ``day_first`` says so,
     or if points or dashes separate them (1.2.2020), and after months if slashes do (1/2/2020).
@@ -81,7 +82,7 @@ def read_dates(texts: Sequence[str], expected: bool | None = None, day_first: bo
 
 
 def _match(text: str, last: re.Match[str] | None) -> re.Match[str] | None:
-    """Matches a text with one of the forms; the one of the previous text is tried first."""
+    """Match a text with one of the forms; the form of the previous text is tried first."""
     if len(text) > _LONGEST or not any(map(str.isdigit, text)):
         return None
     if last is not None and (match := last.re.fullmatch(text)):
@@ -90,7 +91,7 @@ def _match(text: str, last: re.Match[str] | None) -> re.Match[str] | None:
 
 
 def _components(found: dict[str, str | None], day_first: bool) -> tuple[int, int, int, int, int]:
-    """Year, month, day, microseconds of the day, and minutes from UTC of a text; zeros if they are impossible."""
+    """Return year, month, day, microseconds of the day, and minutes from UTC of a text; zeros if impossible."""
     year = int(found["year"] or 0)
     if len(found["year"] or "") == 2:
         year += 1900 if year >= _PIVOT else 2000
@@ -115,7 +116,7 @@ def _components(found: dict[str, str | None], day_first: bool) -> tuple[int, int
 
 
 def _assemble(fields: Any) -> tuple[Any, Any]:
-    """Components (N, 5) as dates in UTC and in local time; NaT for a day that the month does not have."""
+    """Return components (N, 5) as dates in UTC and in local time; NaT for a day that the month does not have."""
     year, month, day, microseconds, away = fields.T
     months = ((year - 1970) * 12 + month - 1).astype("M8[M]")
     days = months.astype("M8[D]") + (day - 1).astype("m8[D]")

@@ -27,12 +27,12 @@ from nncodegen.table.settings import Settings
 from nncodegen.table.target import Target, scaled_by, understand_target
 
 FEWEST_ROWS = 10
-"""A table with fewer rows is an error, as some rows are held out."""
+"""The fewest rows of a table; with fewer it is an error, as some rows are held out."""
 
 
 @dataclass(frozen=True)
 class Understood:
-    """What was understood of a table: its target, used and skipped columns, and the number of rows without a target."""
+    """What was inferred from a table: target, used and skipped columns, missing cells, number of left-out rows."""
 
     target: Target
     columns: tuple[Column, ...]
@@ -43,10 +43,10 @@ class Understood:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model, what was tried and chosen, and its metrics on rows that it has not seen.
+    """A model, the candidates that were tried and chosen, and its metrics on rows that it has not seen.
 
-    rows is the number of rows that were learned from, held_out that of the others. confusion (classes, classes) counts
-    the held-out rows by true class (row) and predicted class (column); it is None for regression.
+    ``rows`` is the number of rows that were learned from, ``held_out`` that of the others. ``confusion`` (classes,
+    classes) counts the held-out rows by true class (row) and predicted class (column); it is None for regression.
     """
 
     model: TableModel
@@ -61,20 +61,20 @@ class Fitted:
     seconds: float
 
     def predict(self, data: Any, unknown: str = "error") -> pd.DataFrame:
-        """The prediction for each row of a table, as ``TableModel.predict``."""
+        """Return the prediction for each row of a table, as ``TableModel.predict``."""
         return self.model.predict(data, unknown)
 
     def write(self, folder: str | Path) -> None:
-        """Writes the model to a folder, for ``load_model``."""
+        """Write the model to a folder, for ``load_model``."""
         self.model.write(folder)
 
     def exportable(self) -> Exportable:
-        """The model, as ``nncodegen.export`` takes it."""
+        """Return the model, as ``nncodegen.export`` takes it."""
         return self.model.exportable()
 
     @property
     def worse_than_baseline(self) -> tuple[Metric, ...]:
-        """The metrics in which the model is no better than the most frequent class, or the mean."""
+        """Return the metrics in which the model is no better than the most frequent class, or the mean."""
         return tuple(metric for metric in self.metrics if not metric.beats_baseline)
 
 
@@ -89,15 +89,15 @@ def fit(
     tell: Callable[[str], None] = lambda text: None,
     keep: Sequence[str] = (),
 ) -> Fitted:
-    """Learns to predict the column ``target`` of a table from all others, or from those not in ``drop``.
+    """Learn to predict the column ``target`` of a table from all others, or from those not in ``drop``.
 
-    data        a DataFrame of pandas, the path of a file, or what ``read_table`` gave
-    task        "classification" or "regression", instead of what the target tells
+    data        a DataFrame of pandas, the path of a file, or a Table of ``read_table``
+    task        "classification" or "regression", instead of the guess from the target
     categories  columns that hold categories, though they look like numbers
     drop        columns to leave out
-    settings    what the search shall not choose by itself
-    observe     a function that is called with what was understood of the table, before anything is tried
-    tell        a function that is called with the name of what is being tried
+    settings    decisions that the search must not make by itself
+    observe     a function that is called with the Understood of the table, before anything is tried
+    tell        a function that is called with the name of the candidates that are tried next
     keep        columns to use, though they identify rows
 
     A fifth of the rows is held out for the metrics, and used for nothing else. The rest is divided into five folds;
@@ -180,7 +180,7 @@ def _threads(settings: Settings) -> int:
 
 
 def _weights(table: Table, target: Target, given: str | Mapping[str, float] | None, rows: Any) -> Any:
-    """The weights of the rows by class, with a mean of 1: (rows,), or None. Raises TableError."""
+    """Return the weights of the rows by class, with a mean of 1: (rows,), or None. Raises TableError."""
     if given is None:
         return None
     if not target.classes:
@@ -201,7 +201,7 @@ def _weights(table: Table, target: Target, given: str | Mapping[str, float] | No
 
 
 def with_target(table: Table, target: str) -> tuple[Table, int]:
-    """The rows that have a target, and the number of those that have none."""
+    """Return the rows that have a target, and the number of the other rows. Raises TableError for too few rows."""
     table.require(target, "the target")
     missing = table.missing(target, gaps_in_numbers(table, target))
     table = table.drop(missing)
@@ -217,7 +217,7 @@ def _rows(table: Table, rows: Any) -> Table:
 
 
 def split_rows(table: Table, target: Target, seed: int) -> tuple[Any, Any]:
-    """A random split into rows to learn from and rows to hold out, with each class in both by its share."""
+    """Return a random split into rows to learn from and rows to hold out; both have similar shares of each class."""
     order = np.random.default_rng(seed).permutation(len(table.frame))
     if target.classes:  # sorted by class, so that every fifth row takes about a fifth of each class
         texts = table.texts(target.name)

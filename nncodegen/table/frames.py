@@ -1,4 +1,4 @@
-"""Turns what the functions of this package accept into a Table: a Table, a DataFrame of pandas, or a path."""
+"""Turns the data that functions of this package accept into a Table: a Table, a DataFrame of pandas, or a path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nncodegen.table.read import Table, read_table
 
 
 def as_table(data: Any) -> Table:
-    """The data as a Table. Raises TableError.
+    """Return the data as a Table. Raises TableError.
 
     The columns of a DataFrame keep their types, as those of a Parquet file do.
     """

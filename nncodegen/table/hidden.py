@@ -14,11 +14,11 @@ from nncodegen.table.candidates import MANY_ROWS, Family, Rounds
 
 
 class OutOfTimeError(Exception):
-    """The deadline has passed: the training that was going on has no result."""
+    """The error for a passed deadline: the training that was going on has no result."""
 
 
 def first_parameters(network: PaddedNetwork, linear: Any, seeds: Any) -> Any:
-    """The initial parameters of the networks of a family, (seeds, P), as they are built.
+    """Return the initial parameters of the networks of a family, (seeds, P), in the layout of the built module.
 
     ``linear`` may hold the parameters of a linear model, by name. The networks then start equal to that model: its
     weights are those of the linear path, and the weights from the hidden layers to the outputs are 0.
@@ -34,9 +34,9 @@ def train_round(
     module: Module, family: Family, rounds: Rounds, number: int, X: Any, Y: Any, weight: Any, parameters: Any,
     places: Any, seeds: Any, threads: int, deadline: float,
 ) -> Any:  # fmt: skip
-    """Trains the networks of a fold for one round, from parameters (M, P); returns the new parameters.
+    """Train the networks of a fold for one round, from parameters (M, P); return the new parameters.
 
-    ``places`` (M,) are their indices in the pairs of the family; seeds (M,) give the order of rows. Raises
+    ``places`` (M,) are their indices in the pairs of the family; ``seeds`` (M,) give the order of rows. Raises
     OutOfTimeError.
     """
     pairs = np.array(family.pairs)[places]
@@ -72,5 +72,5 @@ def train_round(
 
 
 def outputs_of(module: Module, parameters: Any, X: Any) -> Any:
-    """The outputs of M networks of the same kind: (M, N, outputs)."""
+    """Return the outputs of M networks of the same kind: (M, N, outputs)."""
     return np.stack([module.predict(one, X) for one in parameters]).astype(float)

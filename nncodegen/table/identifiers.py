@@ -20,12 +20,12 @@ _FEWEST = 20  # in this many rows, integers do not count from 0 or 1 by chance
 
 
 def identifies_rows(name: str, values: Any) -> bool:
-    """Whether the numbers of a column (N,) identify rows, judged by its name and its values.
+    """Return whether the numbers of a column (N,) identify rows, judged by its name and its values.
 
-    The numbers must be integers, at least three, all of them different. In addition
+    The numbers must be integers, at least three, and all different. In addition
 
     * the name says so: one of its words is id, key, uuid, code, rownames or the like (PassengerId, order_id); or
-    * the name says that it numbers something (index, row, number, record), and the numbers rise or fall from row to
+    * the name says that it is an index (index, row, number, record), and the numbers rise or fall from row to
       row, or most of the integers between the lowest and the highest occur; or
     * the numbers count at least twenty rows from 0 or 1, either upwards, with few integers left out, or in any order,
       with none left out, and the name is not the letter of a variable (n, x1).

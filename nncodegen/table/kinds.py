@@ -23,8 +23,8 @@ class Number:
     """A column of numbers: standardized, with missing values replaced by the median.
 
     If values were missing in training, one more input is 1 where they are. ``gaps`` are texts that count as missing.
-    Each of ``texts`` has an input of its own beside that of the numbers. ``format`` says how numbers are written (see
-    ``read_numbers``), ``assumed`` whether it was chosen although no cell decides it.
+    Each of ``texts`` has an input in addition to that of the numbers. ``format`` says how numbers are written (see
+    ``read_numbers``), ``assumed`` whether it is a guess, because no cell decides it.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Number:
 
     @property
     def width(self) -> int:
-        """The number of inputs that encode it."""
+        """Return the number of inputs that encode the column."""
         return 1 + self.has_missing + len(self.texts)
 
     def encode(self, table: Table, unknown: str) -> Any:
-        """The inputs for the rows of a table: (N, width).
+        """Return the inputs for the rows of a table: (N, width).
 
         A text that did not occur in training counts as missing if ``unknown`` is "ignore", and otherwise raises
-        TableError. So does, in any case, a number that is not finite.
+        TableError. A number that is not finite always raises it.
         """
         values, others = table.numbers(self.name, self.format, self.gaps)
         texts = _members(table, self.name, self.texts, others)
@@ -68,7 +68,7 @@ class Number:
         return np.column_stack([scaled, *told, texts]).astype(float)
 
     def show(self) -> str:
-        """What was understood of the column, as text."""
+        """Return what was inferred from the column, as text."""
         written = show_format(self.format, self.assumed)
         return (
             f"number{f', {written}' if written else ''}, mean {self.mean:.4g}, deviation {self.deviation:.4g}"
@@ -116,11 +116,11 @@ class Date:
 
     @property
     def width(self) -> int:
-        """The number of inputs that encode it."""
+        """Return the number of inputs that encode the column."""
         return 1 + self.year + 2 * self.month + len(self.weekdays) + 2 * self.hour + self.has_missing + len(self.texts)
 
     def encode(self, table: Table, unknown: str) -> Any:
-        """The inputs for the rows of a table: (N, width).
+        """Return the inputs for the rows of a table: (N, width).
 
         A text that did not occur in training counts as missing if ``unknown`` is "ignore"; else it raises TableError.
         """
@@ -153,7 +153,7 @@ class Date:
         return np.column_stack([known, *told, texts]).astype(float)
 
     def show(self) -> str:
-        """What was understood of the column, as text."""
+        """Return what was inferred from the column, as text."""
         parts = ["elapsed time"] + ["year"] * self.year + ["month (sine, cosine)"] * self.month
         if self.weekdays:
             days = ", ".join(WEEKDAYS[day] for day in self.weekdays) if len(self.weekdays) < 7 else "seven"
@@ -188,11 +188,11 @@ class Category:
 
     @property
     def width(self) -> int:
-        """The number of inputs that encode it."""
+        """Return the number of inputs that encode the column."""
         return len(self.values) + self.other
 
     def encode(self, table: Table, unknown: str) -> Any:
-        """The inputs for the rows of a table: (N, width).
+        """Return the inputs for the rows of a table: (N, width).
 
         A category that did not occur in training counts as one of the others, if they share an input. Without such an
         input, all inputs are 0 if ``unknown`` is "ignore", and TableError is raised if it is "error". For a missing
@@ -212,7 +212,7 @@ class Category:
         return known.astype(float)
 
     def show(self) -> str:
-        """What was understood of the column, as text."""
+        """Return what was inferred from the column, as text."""
         shown = ", ".join(value or "(missing)" for value in self.values[:_SHOWN])
         shown += ", ..." if len(self.values) > _SHOWN else ""
         if self.other:
@@ -237,7 +237,7 @@ class Parts:
 
 
 def split_dates(wall: Any) -> Parts:
-    """The parts of dates (N,)."""
+    """Return the parts of dates (N,)."""
     days, months, years = wall.astype("M8[D]"), wall.astype("M8[M]"), wall.astype("M8[Y]")
     return Parts(
         years,
@@ -249,30 +249,30 @@ def split_dates(wall: Any) -> Parts:
 
 
 def days_of(dates: Any) -> Any:
-    """Dates (N,) as days since the beginning of 1970; NaN for NaT."""
+    """Return dates (N,) as days since the beginning of 1970; NaN for NaT."""
     return (dates - np.datetime64(0, "us")) / np.timedelta64(1, "D")
 
 
 def no_number(table: Table, name: str, row: int, what: str) -> str:
-    """The message that a cell is not a number."""
+    """Return the message that a cell is not a number."""
     return f"{table.where(row, name)}: {str(table.frame[name].iloc[row])!r} is not a finite number, in a column {what}"
 
 
 def check_numbers(**values: Any) -> None:
-    """Raises TypeError or ValueError unless all values are finite numbers, and a deviation is positive."""
+    """Raise TypeError or ValueError unless all values are finite numbers, and a deviation is positive."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} is {value!r}, not a number")
         try:
             finite = math.isfinite(value)
-        except OverflowError:  # integers of Python have no bound
+        except OverflowError:  # Python's integers have no bound
             finite = False
         if not finite or (name == "deviation" and value <= 0):
             raise ValueError(f"{name} is not finite, or not positive")
 
 
 def check_texts(name: str, values: Any) -> None:
-    """Raises TypeError or ValueError unless values is a tuple of different texts."""
+    """Raise TypeError or ValueError unless values is a tuple of different texts."""
     if not isinstance(values, tuple) or any(not isinstance(value, str) for value in values):
         raise TypeError(f"{name}: {values!r} are not texts")
     if len(set(values)) < len(values):
@@ -286,7 +286,7 @@ def _check_flags(**values: Any) -> None:
 
 
 def _members(table: Table, name: str, values: tuple[str, ...], rows: Any) -> Any:
-    """Whether each cell is each of the given texts, (N, values); False where ``rows`` (N,) is."""
+    """Return whether each cell equals each of the texts, (N, values); False in rows where ``rows`` (N,) is False."""
     found = np.zeros((len(rows), len(values)), bool)
     if values and rows.any():
         places = {value: place for place, value in enumerate(values)}
@@ -297,7 +297,7 @@ def _members(table: Table, name: str, values: tuple[str, ...], rows: Any) -> Any
 
 
 def _cycle(share: Any) -> list[Any]:
-    """A place in a cycle, from 0 to 1, as the sine and the cosine of its angle."""
+    """Return a position in a cycle, from 0 to 1, as the sine and the cosine of its angle."""
     return [np.sin(2 * np.pi * share), np.cos(2 * np.pi * share)]
 
 

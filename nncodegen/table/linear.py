@@ -17,7 +17,7 @@ MOST_ITERATIONS = 500
 def minimize_path(
     module: Module, X: Any, Y: Any, weight: Any, penalties: Sequence[float], deadline: float = np.inf
 ) -> Any:
-    """The parameters for each penalty, (penalties, P), by L-BFGS over all rows; each fit starts where the last ended.
+    """Return parameters for each penalty, (penalties, P), by L-BFGS over all rows; each fit starts at the last result.
 
     After the deadline, a value of ``time.perf_counter``, no further fit begins; the first is always done.
     """

@@ -1,4 +1,4 @@
-"""What each input of a table's networks is, for those who compute it without nncodegen; and what the outputs are."""
+"""Texts about the inputs of a table's networks, for computing them without nncodegen; and about the outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nncodegen.table.target import Target
 
 
 def meanings(column: Column) -> tuple[str, ...]:
-    """The inputs that encode a column, in their order: a text for each."""
+    """Return a text for each input that encodes a column, in their order."""
     name = printable(column.name)
     if isinstance(column, Number):
         number = f"{name}, as {_scaled(name, column.mean, column.deviation)}; a missing one is {column.median!r}"
@@ -20,7 +20,7 @@ def meanings(column: Column) -> tuple[str, ...]:
 
 
 def output_meanings(target: Target) -> tuple[str, ...]:
-    """What the outputs are: probabilities, or the number that is predicted, as the table has it."""
+    """Return texts about the outputs: probabilities, or the predicted number in the units of the table."""
     if not target.classes:
         return (printable(target.name),)
     if target.outputs > 1:
@@ -30,7 +30,7 @@ def output_meanings(target: Target) -> tuple[str, ...]:
 
 
 def _date(column: Date, name: str) -> tuple[str, ...]:
-    """The inputs of a date. Where it is missing, those that are computed from it are 0."""
+    """Return texts about the inputs of a date. Where it is missing, the inputs computed from it are 0."""
     found = [f"{name}, as {_scaled('days', column.mean, column.deviation)} with its days since 1970-01-01 (UTC)"]
     if column.year:
         found.append(f"the first day of the year of {name}, in the same way")

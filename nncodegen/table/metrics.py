@@ -1,4 +1,4 @@
-"""How good a model is on rows that it has not seen, compared with a baseline."""
+"""Metrics of a model on rows that it has not seen, compared with a baseline."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Metric:
 
     @property
     def beats_baseline(self) -> bool:
-        """Whether the network is better than the baseline."""
+        """Return whether the network is better than the baseline."""
         return self.network > self.simple if self.higher_is_better else self.network < self.simple
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """How well a class is predicted, and the number of its rows; NaN where the denominator is 0.
+    """The metrics of a class, and the number of its rows; a metric is NaN where its denominator is 0.
 
-    precision is the share of correct rows among those predicted to be of the class, recall the share of its rows that
-    were predicted to be, f1 the harmonic mean of both.
+    ``precision`` is the share of correct rows among those predicted to be of the class, ``recall`` the share of its
+    rows that were predicted to be, ``f1`` the harmonic mean of both.
     """
 
     name: str
@@ -42,7 +42,7 @@ class ClassMetrics:
 
 
 def measure(target: Target, known: Any, Y: Any, outputs: Any) -> tuple[Metric, ...]:
-    """The metrics for targets Y (N, outputs) and the outputs of the network.
+    """Return the metrics for targets Y (N, outputs) and the outputs of the network.
 
     The baseline follows from ``known``, the targets in training. Errors of numbers are in the unit of the column.
     """
@@ -67,14 +67,14 @@ def measure(target: Target, known: Any, Y: Any, outputs: Any) -> tuple[Metric, .
 
 
 def confusion(target: Target, Y: Any, outputs: Any) -> Any:
-    """The number of rows of each class (row) that were predicted to be of each class (column): (classes, classes)."""
+    """Return the number of rows by true class (row) and predicted class (column): (classes, classes)."""
     truth, decided = target.probabilities(Y).argmax(axis=1), target.decide(outputs)
     size = len(target.classes)
     return np.bincount(truth * size + decided, minlength=size * size).reshape(size, size)
 
 
 def class_metrics(target: Target, counts: Any) -> tuple[ClassMetrics, ...]:
-    """The metrics of each class, from what ``confusion`` counts."""
+    """Return the metrics of each class, from the counts of ``confusion``."""
     found, said, there = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         figures = zip(found / said, found / there, 2 * found / (said + there), there, strict=True)
@@ -85,7 +85,7 @@ def class_metrics(target: Target, counts: Any) -> tuple[ClassMetrics, ...]:
 
 
 def _balanced(truth: Any, decided: Any) -> float:
-    """Balanced accuracy: the mean of recall over the classes that occur."""
+    """Return the balanced accuracy: the mean of recall over the classes that occur."""
     return float(np.mean([(decided[truth == value] == value).mean() for value in np.unique(truth)]))
 
 

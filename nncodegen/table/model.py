@@ -58,15 +58,15 @@ class TableModel:
     report: dict[str, Any] = field(default_factory=dict)
 
     def outputs_of(self, X: Any) -> Any:
-        """The weighted mean of the networks' outputs for inputs X (N, inputs): (N, outputs)."""
+        """Return the weighted mean of the networks' outputs for inputs X (N, inputs): (N, outputs)."""
         return sum(member.weight * predict_mean(member.network, member.parameters, X) for member in self.members)
 
     def outputs(self, data: Any, unknown: str = "error") -> Any:
-        """The outputs for the rows of a table: (N, outputs)."""
+        """Return the outputs for the rows of a table: (N, outputs)."""
         return self.outputs_of(encode(self.columns, as_table(data), unknown))
 
     def predict(self, data: Any, unknown: str = "error") -> pd.DataFrame:
-        """The prediction for each row and, for classes, the probability of each. Raises TableError.
+        """Return the prediction for each row and, for classes, the probability of each. Raises TableError.
 
         ``data`` is a DataFrame, the path of a file, or a Table. ``unknown`` says what to do about a category that did
         not occur in training: "error" raises TableError, "ignore" treats it as none of the known ones.
@@ -79,10 +79,10 @@ class TableModel:
         return pd.DataFrame(dict(zip(self.target.column_names, found, strict=True)))
 
     def exportable(self) -> Exportable:
-        """The mean of the networks as one model, as ``nncodegen.export`` takes it, and what its columns mean.
+        """Return the mean of the networks as one model for ``nncodegen.export``, with the meaning of its columns.
 
         Its inputs are the encoded columns, whose texts say how they are encoded; its outputs are probabilities, or the
-        target as the table has it, not scaled.
+        target in the units of the table, not scaled.
         """
         kinds = tuple(Kind(member.network, len(member.parameters), member.weight) for member in self.members)
         scale, shift = (1.0, 0.0) if self.target.classes else (self.target.deviation, self.target.mean)
@@ -97,9 +97,9 @@ class TableModel:
         )
 
     def write(self, folder: str | Path) -> None:
-        """Writes the folder: the description, the parameters, and the compiled modules with their sources.
+        """Write the folder: the description, the parameters, and the compiled modules with their sources.
 
-        Without a C compiler, there are no modules. The folder is created; a model that it holds already is replaced.
+        Without a C compiler, no modules are written. The folder is created; a model in it is replaced.
         Raises BuildError if it holds other files, or cannot be written.
         """
         out = Path(folder)
@@ -111,7 +111,7 @@ class TableModel:
             for path in _modules(out):
                 if path not in there:
                     _remove(path)
-            with suppress(OSError):  # it holds a model
+            with suppress(OSError):  # fails if the folder holds a model, which stays
                 out.rmdir()
             raise
 
@@ -148,7 +148,7 @@ class TableModel:
         archive = io.BytesIO()
         np.savez(archive, **arrays)
         text["checksum"] = _checksum(text, list(arrays.values()))
-        try:  # the description first: it marks the folder as ours, and says which parameters belong to it
+        try:  # the description first: it marks the folder as nncodegen's, and says which parameters belong to it
             out.mkdir(parents=True, exist_ok=True)
             described = json.dumps(text, indent=1).replace("{\n ", "{", 1).encode() + b"\n"
             write_together(out, {DESCRIPTION: described, PARAMETERS: archive.getvalue()})
@@ -164,7 +164,7 @@ def _array(number: int) -> str:
 
 
 def _checksum(text: dict[str, Any], arrays: list[Any]) -> str:
-    """A hash of the description (without this hash) and the parameters."""
+    """Return a hash of the description (without this hash) and the parameters."""
     described = json.dumps({key: value for key, value in text.items() if key != "checksum"}, sort_keys=True)
     found = hashlib.sha256(described.encode())
     for array in arrays:
@@ -173,13 +173,13 @@ def _checksum(text: dict[str, Any], arrays: list[Any]) -> str:
 
 
 def _modules(out: Path) -> list[Path]:
-    """The folders of modules inside the folder of a model."""
+    """Return the folders of modules inside the folder of a model."""
     found = out.iterdir() if out.is_dir() else ()
     return sorted(path for path in found if path.is_dir() and _MODULE.fullmatch(path.name))
 
 
 def _remove(folder: Path) -> None:
-    """Removes the folder of an earlier module. check_folder has found that nncodegen wrote all its files."""
+    """Remove the folder of an earlier module. check_folder has found that nncodegen wrote all its files."""
     for path in folder.iterdir():
         if path.is_file() and not path.name.startswith("."):
             path.unlink()
@@ -188,7 +188,7 @@ def _remove(folder: Path) -> None:
 
 
 def check_out(out: Path) -> None:
-    """Raises BuildError if a model cannot be written to a folder: it is a file, or holds files of others."""
+    """Raise BuildError if a model cannot be written to a folder: it is a file, or holds files of others."""
     if out.exists() and not out.is_dir():
         raise BuildError(f"{out} is a file: name a folder")
     if not out.is_dir():
@@ -210,7 +210,7 @@ def check_out(out: Path) -> None:
 
 
 def load_model(folder: str | Path) -> TableModel:
-    """The model in a folder. Raises TableError if there is none, or if it is damaged."""
+    """Return the model in a folder. Raises TableError if it is missing or damaged."""
     folder = Path(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -249,7 +249,7 @@ def load_model(folder: str | Path) -> TableModel:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The description in a file. Raises TableError if it cannot be read, or is too large."""
+    """Return the description in a file. Raises TableError if it cannot be read, or is too large."""
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_DESCRIPTION + 1)
@@ -268,9 +268,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _member(given: dict[str, Any]) -> tuple[PaddedNetwork, str, float, int]:
-    """The network of a member, its hash, its weight, and the number of networks. Raises ValueError.
+    """Return the network of a member, its hash, its weight, and the number of networks. Raises ValueError.
 
-    Earlier versions built it with the inputs that it has.
+    Files of earlier versions do not name the number of inputs that it was built with: it is the network's.
     """
     if len(given["network"]["layers"]) > MOST_LAYERS + 1:
         raise ValueError("a network has too many layers")
@@ -287,7 +287,7 @@ def _member(given: dict[str, Any]) -> tuple[PaddedNetwork, str, float, int]:
 
 
 def _load_parameters(path: Path, needed: list[tuple[Description, int]]) -> list[Any]:
-    """The parameters of each member, (M, P). An array of the wrong size is not read at all."""
+    """Return the parameters of each member, (M, P). An array of the wrong size is not read at all."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             members = members_of(archive, file)

@@ -18,7 +18,7 @@ _GROUPS = {",": ",", ".": r"\.", " ": f"[{_SPACES}]", "'": "['\u2019]"}
 
 _CODES = ("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "AUD", "CAD", "NZD", "SEK", "NOK", "DKK", "PLN")
 _CURRENCY = rf"US\$|R\$|[$€£¥₹₽₩₺₴₦₫₪฿₱¢]|{'|'.join(_CODES)}"
-_SIGN = r"[+\-\u2212]?"  # the last is the typographic minus
+_SIGN = r"[+\-\u2212]?"  # the last sign is the typographic minus
 _NUMBER = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>{_SIGN})\s*(?P<before>{_CURRENCY})?\s*(?P<inner>{_SIGN})\s*"
     rf"(?P<digits>\d[\d.,'\u2019{_SPACES}]*(?<!\s)|[.,]\d+)(?P<exponent>[eE][+-]?\d+)?\s*"
@@ -27,7 +27,7 @@ _NUMBER = re.compile(
 
 
 def _digits_of(pattern: str) -> re.Pattern[str]:
-    """A regular expression for digits written like a pattern; separators of thousands may be left out."""
+    """Return a regular expression for digits written like a pattern; separators of thousands may be left out."""
     group, decimal = _GROUPS[pattern[1]], re.escape(_DECIMALS[pattern])
     return re.compile(rf"(?:[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d+)(?:{decimal}\d*)?|{decimal}\d+")
 
@@ -38,7 +38,7 @@ _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # a number, or one with
 
 
 def check_format(given: Any) -> None:
-    """Raises ValueError unless ``given`` is a format: a pattern such as 1,234.56, then a space and a unit ($, %)."""
+    """Raise ValueError unless ``given`` is a format: a pattern such as 1,234.56, then a space and a unit ($, %)."""
     if not isinstance(given, str) or _parts(given)[0] not in _PATTERNS:
         raise ValueError(f"{given!r} is not a format of numbers, such as {PLAIN}")
     unit = _parts(given)[1]
@@ -47,7 +47,7 @@ def check_format(given: Any) -> None:
 
 
 def _parts(given: str) -> tuple[str, str]:
-    """The pattern and the unit of a format."""
+    """Return the pattern and the unit of a format."""
     for pattern in _PATTERNS:
         if given == pattern or given.startswith(f"{pattern} "):
             return pattern, given[len(pattern) + 1 :]
@@ -55,7 +55,7 @@ def _parts(given: str) -> tuple[str, str]:
 
 
 def show_format(given: str, assumed: bool) -> str:
-    """How numbers are written, as text; "" for the plain format."""
+    """Return a description of a number format; "" for the plain format."""
     pattern, unit = _parts(given)
     found = {"": [], "%": ["percents (50% is 0.5)"]}.get(unit, [f"money in {unit}"])
     if assumed or _DECIMALS.get(pattern) == "," or pattern in ("1 234.56", "1'234.56"):
@@ -69,7 +69,7 @@ def read_numbers(
     semicolons: bool = False,
     comma_elsewhere: Callable[[], bool] = lambda: False,
 ) -> tuple[Any, str, bool]:
-    """The numbers in the texts of a column, their format, and whether the format is assumed.
+    """Return the numbers in the texts of a column, their format, and whether the format is assumed.
 
     The numbers are (N,), with NaN for other texts. The format is the one in which most texts are numbers. If several
     formats fit equally well, as for 1,500, it is ``expected``. Without that, the format is assumed: commas are decimal
@@ -99,22 +99,22 @@ def read_numbers(
 
 
 def _plain_numbers(texts: Sequence[str]) -> Any:
-    """Texts as numbers, if all are in the plain format; else None."""
+    """Return texts as numbers, if all are in the plain format; else None."""
     try:
         values = np.array(list(map(float, texts)), float)
     except ValueError:
         return None
-    return None if "_" in "".join(texts) else values  # Python allows it between digits
+    return None if "_" in "".join(texts) else values  # Python allows underscores between digits
 
 
 def _are_grouped(texts: Sequence[str]) -> bool:
-    """Whether points may separate thousands: there is at least one, and three digits follow each."""
+    """Return whether points may separate thousands: at least one occurs, and three digits follow each."""
     pointed = [text for text in texts if "." in text]
     return bool(pointed) and all(map(_GROUPED.fullmatch, pointed))
 
 
 def _choose(digits: Sequence[str], expected: str | None, comma: bool) -> tuple[str, bool]:
-    """The pattern in which most of the texts are numbers, and whether another one fits as many, with other values."""
+    """Return the pattern that most of the texts match, and whether an equally good one gives other values."""
     counts = {name: sum(1 for text in digits if like.fullmatch(text)) for name, like in _DIGITS.items()}
     best = [name for name in _DECIMALS if counts[name] == max(counts.values())]
     if expected in best:
@@ -125,7 +125,7 @@ def _choose(digits: Sequence[str], expected: str | None, comma: bool) -> tuple[s
 
 
 def _unit(found: Sequence[re.Match[str]]) -> str:
-    """The unit of a column; "" if there are several, or if only some numbers are percents."""
+    """Return the unit of a column; "" if it has several, or if only some numbers are percents."""
     units = [match["before"] or match["after"] or "" for match in found]
     different = set(units) - {""}
     if len(different) != 1:
@@ -135,7 +135,7 @@ def _unit(found: Sequence[re.Match[str]]) -> str:
 
 
 def _has_unit(match: re.Match[str], unit: str) -> bool:
-    """Whether a number has the unit of its column at most once; a percent that is not 0 must have it."""
+    """Return whether a number has the unit of its column at most once; a percent that is not 0 must have it."""
     before, after = match["before"], match["after"]
     if before and after:
         return False
@@ -144,7 +144,7 @@ def _has_unit(match: re.Match[str], unit: str) -> bool:
 
 
 def _as_plain(digits: str, pattern: str) -> str | None:
-    """Digits that are written like a pattern, in the plain format; None for others."""
+    """Return digits that are written like a pattern, in the plain format; None for others."""
     if pattern == PLAIN:
         return digits if re.fullmatch(r"\d+\.?\d*|\.\d+", digits) else None
     if not _DIGITS[pattern].fullmatch(digits):
@@ -154,7 +154,7 @@ def _as_plain(digits: str, pattern: str) -> str | None:
 
 
 def _parse(text: str, pattern: str, unit: str) -> float:
-    """The number in a text; NaN if there is none."""
+    """Return the number in a text; NaN if it holds none."""
     match = _NUMBER.fullmatch(text)
     if match is None or not _has_unit(match, unit) or bool(match["open"]) != bool(match["close"]):
         return np.nan
@@ -167,5 +167,5 @@ def _parse(text: str, pattern: str, unit: str) -> float:
 
 
 def has_decimal_comma(text: str) -> bool:
-    """Whether a text is a plain number with a decimal comma instead of a point."""
+    """Return whether a text is a plain number with a decimal comma instead of a point."""
     return _DECIMAL_COMMA.fullmatch(text) is not None

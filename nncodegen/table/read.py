@@ -36,11 +36,11 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns, in their order."""
+        """Return the names of the columns, in their order."""
         return list(self.frame.columns)
 
     def where(self, row: int, column: str) -> str:
-        """Where a cell is, as text: the file, the line (of Parquet the row, from 1) and the column."""
+        """Return the position of a cell as text: the file, the line (of Parquet the row, from 1) and the column."""
         label = int(self.frame.index[row])
         if self.delimiter is None:
             return f"{self.path}, row {label + 1}, column {printable(column)}"
@@ -49,7 +49,7 @@ class Table:
         return f"{self.path}{line}, column {printable(column)}"
 
     def require(self, name: str, what: str) -> None:
-        """Raises TableError if there is no column of a name."""
+        """Raise TableError if no column has a name."""
         if name not in self.frame:
             names = self.columns
             more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
@@ -58,11 +58,11 @@ class Table:
             )
 
     def drop(self, rows: Any) -> Table:
-        """The table without some of its rows, given as a mask."""
+        """Return the table without some of its rows, given as a mask."""
         return replace(self, frame=self.frame[~rows])
 
     def missing(self, name: str, gaps: tuple[str, ...] = ()) -> Any:
-        """Which cells of a column are missing, or hold one of ``gaps``: (N,)."""
+        """Return which cells of a column are missing, or hold one of ``gaps``: (N,)."""
         return self._missing(self.frame[name], gaps)
 
     def _missing(self, cells: pd.Series, gaps: tuple[str, ...]) -> Any:
@@ -74,7 +74,7 @@ class Table:
         return missing
 
     def numbers(self, name: str, expected: str | None = None, gaps: tuple[str, ...] = ()) -> tuple[Any, Any]:
-        """The cells of a column as numbers (N,), NaN if missing or not a number, and a mask of the latter.
+        """Return the cells of a column as numbers (N,), NaN if missing or not a number, and a mask of the latter.
 
         ``read_numbers`` finds the format. Durations become numbers of seconds.
         """
@@ -83,7 +83,7 @@ class Table:
     def written_numbers(
         self, name: str, expected: str | None = None, gaps: tuple[str, ...] = ()
     ) -> tuple[Any, Any, str, bool]:
-        """As ``numbers``, with the format of the numbers, and whether it is assumed."""
+        """Return the results of ``numbers``, the format of the numbers, and whether it is assumed."""
         cells = self.frame[name]
         missing = self._missing(cells, gaps)
         written, assumed = PLAIN, False
@@ -100,7 +100,7 @@ class Table:
         return values, ~missing & ~np.isfinite(values), written, assumed
 
     def dates(self, name: str, expected: bool | None = None, gaps: tuple[str, ...] = ()) -> tuple[Dates, Any]:
-        """The cells of a column as dates (N,), NaT if missing or not a date, and a mask of the latter.
+        """Return the cells of a column as dates (N,), NaT if missing or not a date, and a mask of the latter.
 
         ``expected`` says whether days stand before months, if no cell decides it: see ``read_dates``.
         """
@@ -116,20 +116,20 @@ class Table:
         return replace(found, world=world, wall=wall), ~missing & np.isnat(world)
 
     def _present(self, cells: pd.Series, missing: Any) -> list[str]:
-        """The cells of a column that are not missing, as texts that may be numbers or dates."""
+        """Return the cells of a column that are not missing, as texts that may be numbers or dates."""
         present = cells.to_numpy(object)[~missing].tolist()
         return present if self.delimiter is not None else list(map(text_of, present))
 
     @cached_property
     def decimal_comma(self) -> str | None:
-        """The first number with a decimal comma, if semicolons separate the columns; else None."""
+        """Return the first number with a decimal comma, if semicolons separate the columns; else None."""
         if self.delimiter != ";":
             return None
         cells = self.frame.to_numpy(object).T.ravel()
         return next((cell for cell in cells if "," in cell and has_decimal_comma(cell)), None)
 
     def texts(self, name: str) -> Any:
-        """The cells of a column as text (N,); "" if missing."""
+        """Return the cells of a column as text (N,); "" if missing."""
         cells = self.frame[name]
         texts = np.array(list(map(str, cells.to_numpy(object).tolist())), dtype=object)
         texts[self._missing(cells, ())] = ""
@@ -137,7 +137,7 @@ class Table:
 
 
 def read_table(path: str | PathLike[str]) -> Table:
-    """The table in a file that ends in .csv, .tsv, .txt (each of which may be compressed, as in .csv.gz) or .parquet.
+    """Return the table in a file that ends in .csv, .tsv, .txt (or one of them with .gz) or .parquet.
 
     A folder of Parquet files, and a pattern that several match, such as data/2026-*.parquet, are one table, with the
     rows in the order of the names. Raises TableError, which says what is wrong, and where.
@@ -170,15 +170,15 @@ def read_table(path: str | PathLike[str]) -> Table:
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a path is a pattern that names of files match, and no file or folder itself."""
+    """Return whether a path is a pattern for names of files, and not an existing file or folder."""
     return not path.exists() and any(letter in str(path) for letter in "*?[")
 
 
 def parquet_files(path: Path) -> list[Path] | None:
-    """The Parquet files in a folder, or that match a pattern, in the order of their names; None for a single file.
+    """Return the Parquet files in a folder or matching a pattern, in the order of their names; None for a single file.
 
-    Names that begin with a dot or an underscore are those of other files, as everywhere. Raises TableError where there
-    are none.
+    Files in a folder whose names begin with a dot or an underscore are left out, by the usual convention. Raises
+    TableError if no files are found.
     """
     if path.is_dir():
         below = sorted(path.rglob("*.parquet"))
@@ -198,7 +198,7 @@ def parquet_files(path: Path) -> list[Path] | None:
 
 
 def _together(files: list[Path]) -> pd.DataFrame:
-    """The rows of several Parquet files, all with the same columns; parts of their paths such as year=2026 are, too."""
+    """Return the rows of several Parquet files with equal columns; path parts such as year=2026 are columns, too."""
     from pyarrow.dataset import dataset  # noqa: PLC0415 (it comes with pandas' reader of Parquet)
 
     whole = dataset([str(file) for file in files], format="parquet", partitioning="hive")

@@ -33,18 +33,18 @@ _LIMIT = threading.Lock()
 
 
 def ending_of(path: Path) -> str:
-    """The suffix of a file's name in lower case, with that of its compression, such as .csv.gz."""
+    """Return the suffix of a file's name in lower case, with that of its compression, such as .csv.gz."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
 
 
 def stem_of(path: Path) -> str:
-    """The name of a file without its suffix."""
+    """Return the name of a file without its suffix."""
     return path.name[: len(path.name) - len(ending_of(path))]
 
 
 def read_csv(path: Path) -> tuple[pd.DataFrame, Path, str]:
-    """The cells of a file as text without spaces around them, in columns of their names, and the delimiter."""
+    """Return the cells of a file as text without surrounding spaces in named columns, the path, and the delimiter."""
     _, (header, *rows) = read_rows(path)
     if not header[0] and len(header) > 1 and UNNAMED not in header:
         header[0] = UNNAMED
@@ -53,13 +53,13 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, Path, str]:
 
 
 def read_rows(path: Path) -> tuple[list[int], list[list[str]]]:
-    """The numbers of the lines, from 1, where rows begin, and the rows that are not blank, the header first.
+    """Return the line numbers, from 1, where rows begin, and the rows that are not blank, the header first.
 
-    Raises TableError for a row that is not as long as the header, or that cannot be read without doubt.
+    Raises TableError for a row that is not as long as the header, or whose reading is ambiguous.
     """
     try:
         delimiter, newline = _form(path)
-        with _LIMIT:  # the csv module has one limit of the size of a cell for the whole process
+        with _LIMIT:  # the csv module has one limit of the size of a cell, for the whole process
             limit = csv.field_size_limit(sys.maxsize)
             try:
                 return _read(path, delimiter, newline)
@@ -95,7 +95,7 @@ def _read(path: Path, delimiter: str, newline: str) -> tuple[list[int], list[lis
 
 
 def _explain(error: csv.Error, first: int, last: int) -> str:
-    """What is wrong with a row that begins in line ``first`` and could be read up to line ``last``, as text."""
+    """Return what is wrong with a row that begins in line ``first`` and could be read up to line ``last``, as text."""
     if "new-line" in str(error):
         return f"{last}: a line break (carriage return) stands within the row; remove it, or put quotes around its cell"
     if "unexpected end" in str(error):
@@ -106,7 +106,7 @@ def _explain(error: csv.Error, first: int, last: int) -> str:
 
 
 def _without_zeros(file: Iterator[str], path: Path) -> Iterator[str]:
-    """The lines of a file. Raises TableError for a zero byte, which text does not contain."""
+    """Yield the lines of a file. Raises TableError for a zero byte, which text does not contain."""
     for number, line in enumerate(file, start=1):
         if "\0" in line:
             raise TableError(f"{path}, line {number} holds a zero byte: it is not text; save the table as CSV in UTF-8")
@@ -114,7 +114,7 @@ def _without_zeros(file: Iterator[str], path: Path) -> Iterator[str]:
 
 
 def _form(path: Path) -> tuple[str, str]:
-    """The delimiter, which is the most frequent one in the first line outside quotes, and `open`'s newline argument.
+    """Return the delimiter, which is the most frequent in the first line outside quotes, and `open`'s newline argument.
 
     Lines end with a line feed and any carriage returns directly before it, or, in old files, with carriage returns
     alone. The delimiter of a .tsv file is the tab.
@@ -138,7 +138,7 @@ def _form(path: Path) -> tuple[str, str]:
 
 
 def _open(path: Path) -> BinaryIO:
-    """Opens a file for reading; a compressed one is decompressed in memory. Raises TableError if it is too large.
+    """Open a file for reading; a compressed one is decompressed in memory. Raises TableError if it is too large.
 
     A table is rarely compressed to less than a twentieth. A file that decompresses to more than 256 MiB and a hundred
     times its size is probably made to exhaust the memory.
@@ -160,10 +160,10 @@ def _open(path: Path) -> BinaryIO:
 
 
 def write_csv(frame: pd.DataFrame) -> str:
-    """A table as CSV that all readers read alike: cells with carriage returns are quoted, too.
+    """Return a table as CSV that all readers read alike: cells with carriage returns are quoted, too.
 
-    So are names with another delimiter than the comma, as names decide which one a file is taken to have. Texts that a
-    spreadsheet would compute have an apostrophe before them.
+    Names with another delimiter than the comma are quoted as well, as readers guess the delimiter from the names. Texts
+    that a spreadsheet would compute have an apostrophe before them.
     """
     frame = frame.rename(columns=lambda name: plain_cell(str(name)))
     for place, kind in enumerate(frame.dtypes):
@@ -179,7 +179,7 @@ def write_csv(frame: pd.DataFrame) -> str:
 
 
 def _undecodable(path: Path) -> str:
-    """Where a file is not text in UTF-8, as a message."""
+    """Return a message that says where a file is not text in UTF-8."""
     with _open(path) as file:
         content = file.read()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -26,10 +26,10 @@ FEWEST_ROUNDS = 5
 class Tried:
     """A candidate, and its results on rows that it had not seen.
 
-    outputs (N, outputs) are its outputs for all rows that were left out, by networks that had not seen them; loss is
-    the mean loss of these, error its standard error. parameters (M, P) are those of its networks, whose outputs are
-    averaged: one network for each fold and seed; of a linear model, the one that has learned from all rows. epochs
-    says how long each trained, None for the linear model.
+    ``outputs`` (N, outputs) are its outputs for all rows that were left out, by networks that had not seen them;
+    ``loss`` is the mean loss of these, ``error`` its standard error. ``parameters`` (M, P) are those of its networks,
+    whose outputs are averaged: one network for each fold and seed; of a linear model, the one that has learned from all
+    rows. ``epochs`` says how long each trained, None for the linear model.
     """
 
     family: Family
@@ -43,7 +43,7 @@ class Tried:
 
     @property
     def name(self) -> str:
-        """The candidate, as text."""
+        """Return the candidate as text: its family, penalty and learning rate."""
         rate = "" if self.learning_rate is None else f", learning rate {self.learning_rate:g}"
         return f"{self.family.name}, l2 {self.l2:.2g}{rate}"
 
@@ -52,8 +52,9 @@ class Tried:
 class Search:
     """All candidates that were tried, simple ones first.
 
-    rows are the rows that were left out in turn, in the order of each candidate's outputs. losses is a function of
-    outputs and targets that gives the loss of each row. out_of_time says whether the time limit ended the search.
+    ``rows`` are the rows that were left out in turn, in the order of each candidate's outputs. ``losses`` is a function
+    of outputs and targets that gives the loss of each row. ``out_of_time`` says whether the time limit ended the
+    search.
     """
 
     tried: tuple[Tried, ...]
@@ -72,17 +73,17 @@ class Rows:
     folds: tuple[tuple[Any, Any], ...]
 
     def part(self, rows: Any) -> tuple[Any, Any, Any]:
-        """X, Y and the weights of some rows."""
+        """Return X, Y and the weights of some rows."""
         return self.X[rows], self.Y[rows], None if self.weight is None else self.weight[rows]
 
     @property
     def held(self) -> Any:
-        """The rows that are left out in turn."""
+        """Return the rows that are left out in turn."""
         return np.concatenate([held for _, held in self.folds])
 
 
 def split_folds(Y: Any, classes: bool, plan: Plan, seed: int) -> tuple[tuple[Any, Any], ...]:
-    """For each fold that is used, the rows to learn from and those to leave out. Each class has its share of either."""
+    """Return the rows to learn from and those to leave out, for each used fold, with equal shares of each class."""
     order = np.random.default_rng([seed, 1]).permutation(len(Y))
     if classes:
         labels = Y.argmax(axis=1) if Y.shape[1] > 1 else Y[:, 0]
@@ -100,9 +101,10 @@ def search(
     deadline: float = np.inf,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Search:
-    """Tries all candidates of a plan, until the deadline of ``time.perf_counter``.
+    """Try all candidates of a plan, until the deadline of ``time.perf_counter``.
 
-    ``tell`` is called with the name of what is tried. Random numbers depend neither on time nor on threads.
+    ``tell`` is called with the name of each family before it is tried. Random numbers depend neither on time nor on
+    threads.
     """
     cost = criterion(plan.families[0].network, classes)
     held = data.held
@@ -131,9 +133,9 @@ def search(
 def _try_linear(
     network: PaddedNetwork, family: Family, data: Rows, losses: Any, deadline: float
 ) -> tuple[list[Tried], list[Any]]:
-    """The linear model with the best penalty, if its loss is finite, and its parameters by name for each fold.
+    """Return the linear model with the best penalty, if its loss is finite, and its parameters by name for each fold.
 
-    Here and in what is called from here, rows and parameters are those of the network that is built.
+    Here and in the functions called from here, rows and parameters have the layout of the built module.
     """
     module = network.module
     paths = [minimize_path(module, *data.part(rows), family.penalties, deadline) for rows, _ in data.folds]
@@ -155,7 +157,7 @@ def _try_hidden(
     network: PaddedNetwork, family: Family, plan: Plan, data: Rows, losses: Any, starts: list[Any] | None, seed: int,
     threads: int, deadline: float,
 ) -> Iterator[Tried]:  # fmt: skip
-    """The candidates of a family, each as it was after its best round."""
+    """Yield the candidates of a family, each as it was after its best round."""
     module = network.module
     seeds = np.random.SeedSequence([seed, 2]).generate_state(family.seeds, np.uint64)
     linear = starts if family.network.skip else None

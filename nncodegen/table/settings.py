@@ -1,4 +1,4 @@
-"""What a user may decide about learning from a table. What is None is chosen by cross-validation."""
+"""The user's decisions about learning from a table. Those that are None are made by cross-validation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGEST_RATE, LARGEST = 1000.0, sys.float_info.max
 
 @dataclass(frozen=True)
 class Settings:
-    """How to learn.
+    """The settings of learning from a table.
 
     layers          the units of the hidden layers: only these are tried, without a linear path; () for a linear model
     activation      the activation of the hidden layers: a name, or a formula in z
@@ -27,7 +27,7 @@ class Settings:
     dropout         the share of the units of each hidden layer that is set to 0 in training; 0 <= dropout < 1
     class_weight    the weights of classes: "balanced", or {class: weight}
     epochs          the largest number of epochs of candidates with hidden layers
-    time_limit      seconds after which nothing more is tried; the result then depends on the machine
+    time_limit      seconds after which no more candidates are tried; the result then depends on the machine
     seed            the seed of all random numbers: splits, orders, initial parameters
     precision       "float64" or "float32"
     threads         the number of threads that share the work; None for one for each core. No result depends on it
@@ -76,7 +76,7 @@ class Settings:
 
 
 def _within(name: str, value: Any, low: float, high: float, whole: bool) -> None:
-    """Raises TableError unless value is a finite number in a range."""
+    """Raise TableError unless value is a finite number in a range."""
     kind: Any = Integral if whole else Real
     number = float(value) if isinstance(value, Real) and not isinstance(value, Integral) else value
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= number <= high:  # a NaN is not in any range

@@ -25,7 +25,7 @@ MOST_INTEGERS = 10
 class Target:
     """The column that is predicted: its classes, or the mean and the deviation by which its numbers are scaled.
 
-    ``format`` is how the numbers are written, ``assumed`` whether no cell decided it: see ``read_numbers``.
+    ``format`` is the format of the numbers, ``assumed`` whether no cell decided it: see ``read_numbers``.
     """
 
     name: str
@@ -45,16 +45,16 @@ class Target:
 
     @property
     def task(self) -> str:
-        """The task: "classification" or "regression"."""
+        """Return the task: "classification" or "regression"."""
         return "classification" if self.classes else "regression"
 
     @property
     def outputs(self) -> int:
-        """The number of outputs of its network: one for two classes or a number, else one for each class."""
+        """Return the number of outputs of its network: one for two classes or a number, else one for each class."""
         return len(self.classes) if len(self.classes) > 2 else 1
 
     def encode(self, table: Table) -> Any:
-        """The targets of the network for the rows of a table, (N, outputs): one-hot, or 0 and 1, or a scaled number."""
+        """Return the network's targets for rows of a table, (N, outputs): one-hot, or 0 and 1, or a scaled number."""
         if not self.classes:
             return (table.numbers(self.name, self.format)[0].reshape(-1, 1) - self.mean) / self.deviation
         texts = table.texts(self.name)
@@ -62,18 +62,18 @@ class Target:
         return members if self.outputs > 1 else members[:, 1:]
 
     def decide(self, outputs: Any) -> Any:
-        """What the outputs (N, outputs) of the network predict, (N,): indices of classes, or numbers."""
+        """Return the predictions of the network's outputs (N, outputs), (N,): indices of classes, or numbers."""
         if not self.classes:
             return outputs[:, 0] * self.deviation + self.mean
         return (outputs[:, 0] > 0.5).astype(int) if self.outputs == 1 else outputs.argmax(axis=1)
 
     def probabilities(self, outputs: Any) -> Any:
-        """The probability of each class, (N, classes)."""
+        """Return the probability of each class, (N, classes)."""
         return outputs if self.outputs > 1 else np.hstack([1 - outputs, outputs])
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The names of the columns of a prediction: the target, and the probability of each class.
+        """Return the names of the columns of a prediction: the target, and the probability of each class.
 
         All are different: the name of a probability gets a mark appended if another column has it already.
         """
@@ -86,7 +86,7 @@ class Target:
         return tuple(names)
 
     def show(self) -> str:
-        """What was understood, for people."""
+        """Return what was inferred, as a text for the user."""
         if not self.classes:
             written = show_format(self.format, self.assumed)
             return (
@@ -98,12 +98,12 @@ class Target:
 
 
 def target_from_dict(given: Mapping[str, Any]) -> Target:
-    """A target from its fields as JSON holds them. Raises KeyError, TypeError or ValueError for anything else."""
+    """Return a target from its fields in JSON. Raises KeyError, TypeError or ValueError for anything else."""
     return Target(**{**given, "classes": tuple(given["classes"])})
 
 
 def understand_target(table: Table, name: str, task: str | None) -> Target:
-    """Finds out what the target is; its column has no missing values. Raises TableError if nothing can be learned."""
+    """Infer the target from its column, which has no missing values. Raises TableError if nothing can be learned."""
     if task is not None and task not in TASKS:
         raise TableError(f"there is no task {task!r}; there are: {', '.join(TASKS)}")
     values, others = table.numbers(name)
@@ -131,21 +131,21 @@ def understand_target(table: Table, name: str, task: str | None) -> Target:
 
 
 def scaled_by(table: Table, target: Target) -> Target:
-    """A numeric target, scaled by the mean and the deviation of the rows of a table. Raises TableError."""
+    """Return a numeric target, scaled by the mean and the deviation of the rows of a table. Raises TableError."""
     values = checked_numbers(table, target.name, "that is to be predicted as a number", target.format)
     mean, deviation = moments(table, target.name, values)
     return replace(target, mean=mean, deviation=deviation)
 
 
 def _instead(table: Table, name: str) -> str:
-    """The advice in the error about too many classes."""
+    """Return the advice in the error about too many classes."""
     if table.dates(name)[1].mean() <= 1 - MOSTLY:
         return "or turn these dates into numbers, such as days from one of them"
     return "or --task regression for numbers"
 
 
 def _order(text: str) -> tuple[bool, float, str]:
-    """A key that sorts numbers by value, before other texts."""
+    """Return a key that sorts numbers by value, before other texts."""
     try:
         return (False, float(text), text)
     except ValueError:

@@ -1,8 +1,8 @@
 """The peers: each is a file with a function that prepares a task. To add one, add an entry.
 
-The function takes a task and the number of threads, and returns a run: a function without arguments that does the
-whole task, from the initial parameters, and returns its result as an array. The time to make the run counts as build
-time; the imports at the top of the file do not count, nor does a function prepare in it, for what belongs to the
+The function takes a task and the number of threads, and returns a run: a function without arguments that does the whole
+task, from the initial parameters, and returns its result as an array. The time to make the run counts as build time;
+the imports at the top of the file do not count, nor does a function ``prepare`` in it, which does what belongs to the
 installation of the peer.
 """
 
@@ -27,7 +27,7 @@ class Peer:
 
     ``place`` is a module and a function in it. ``needs`` are the modules that must be installed; the first gives the
     version. ``left_out`` maps workloads in which the peer does not take part to reasons. ``iterations`` and ``fits``
-    are the numbers of iterations and of fits of a peer that is too slow for all of them.
+    are the numbers of iterations and of fits of a peer that is too slow for the full numbers.
     """
 
     title: str
@@ -41,7 +41,7 @@ class Peer:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The modules that are needed and not installed."""
+        """Return the modules that are needed and not installed."""
         return tuple(name for name in self.needs if find_spec(name) is None)
 
 
@@ -82,7 +82,7 @@ _TRAINED = (
 _FITS_ONLY = {**dict.fromkeys((*_TRAINED, "predict", "burgers"), "it is for least squares"), **ALONE}
 _EQUATIONS_ONLY = {**dict.fromkeys((*_TRAINED, "predict"), "it is for equations"), **NO_FITS}
 FEW = 500
-"""The number of fits of a peer that makes them one by one. All of them would take seconds in each run, and the median
+"""The number of fits of a peer that makes them one by one. The whole set would take seconds in each run, and the median
 would be no more accurate."""
 
 OURS = "nncodegen"

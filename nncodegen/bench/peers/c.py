@@ -14,7 +14,7 @@ from nncodegen.bench.tasks import Array, Formula, Task
 
 
 def make(task: Task, threads: int) -> Run:
-    """Compiles the file, and calls the function for the task; it runs on one thread."""
+    """Return a run that calls the compiled function for the task; it runs on one thread."""
     if not isinstance(task, Formula):
         raise TypeError(f"there is no C for {task!r}")
     with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder:

@@ -14,7 +14,7 @@ Iteration = Callable[[Parameters, Any, Any, Any, Any], Parameters]
 
 
 def iterations(exp: Callable[[Any], Any], one: Any = 1.0) -> tuple[Iteration, Iteration]:
-    """The simultaneous and the sequential iteration: from (parameters, x1, x2, y, rate) to the next parameters.
+    """Return the simultaneous and the sequential iteration: (parameters, x1, x2, y, rate) -> the next parameters.
 
     ``one`` is the number 1 in the type to compute in, if the float 1.0 would widen it.
     """
@@ -69,7 +69,7 @@ def iterations(exp: Callable[[Any], Any], one: Any = 1.0) -> tuple[Iteration, It
 
 
 def peaks(exp: Callable[[Any], Any], parameters: Parameters, x: Any, fused: bool = False) -> Any:
-    """The curve of ``Peaks`` at x, both of shape (samples,), with a row for each peak.
+    """Return the curve of ``Peaks`` at x, both of shape (samples,), computed with a row for each peak.
 
     The peaks are summed by a matrix product with the heights, or, if ``fused``, by a sum that may share their loop.
     """

@@ -20,7 +20,7 @@ from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Peaks, Predicti
 
 
 def make(task: Task, threads: int) -> Run:
-    """The run of a task; the environment sets the threads of XLA."""
+    """Return the run of a task; the environment sets the threads of XLA."""
     jax.config.update("jax_enable_x64", task.precision == "float64")
     jax.config.update("jax_platforms", "cpu")
     if isinstance(task, Formula):
@@ -51,7 +51,7 @@ def _formula(task: Formula) -> Run:
 
 
 def _forward(stack: Any, parameters: Any, x: Any) -> Any:
-    """The output of the last layer before its softmax; weights are (inputs, units), which is faster with XLA."""
+    """Return the output of the last layer before its softmax; weights are (inputs, units), which is faster with XLA."""
     if isinstance(stack, Windowed):
         return _windowed(stack, parameters, x)
     if isinstance(stack, Sequences):
@@ -64,7 +64,7 @@ def _forward(stack: Any, parameters: Any, x: Any) -> Any:
 
 
 def _windowed(stack: Windowed, parameters: Any, x: Any) -> Any:
-    """The same for windows: channels are the last axis of samples, as XLA prefers them."""
+    """Return this output for convolutions: channels are the last axis of samples, as XLA prefers them."""
     x = x.reshape(-1, *stack.shape)
     ones, twos = (1,) * stack.axes, (2,) * stack.axes
     names = ("NWC", "WIO", "NWC") if stack.axes == 1 else ("NHWC", "HWIO", "NHWC")
@@ -80,7 +80,7 @@ def _windowed(stack: Windowed, parameters: Any, x: Any) -> Any:
 
 
 def _recurrent(stack: Sequences, parameters: Any, x: Any) -> Any:
-    """An LSTM as a scan, with the products of all inputs before it, and a linear layer."""
+    """Return the output of an LSTM as a scan, with the products of all inputs before it, and a linear layer."""
     (W, U, b), *dense = parameters
     inputs = jnp.swapaxes(x.reshape(-1, stack.steps, stack.features), 0, 1) @ W + b
 
@@ -152,23 +152,23 @@ def _start(stack: Any, flat: Array) -> Any:
 
 
 def _turned(stack: Any, parts: Any, back: bool) -> Any:
-    """The arrays of a layer with its weights turned: one, or those of inputs and states."""
+    """Return the arrays of a layer with transposed weights: one array, or those of inputs and states."""
     weights = 2 if isinstance(stack, Sequences) else 1
     return (*map(_order(stack, back), parts[:weights]), *parts[weights:])
 
 
 def _order(stack: Any, back: bool) -> Callable[[Any], Any]:
-    """What brings weights into the order of axes that is used here, or back."""
+    """Return a function that brings weights into the order of axes that is used here, or back."""
     return partial(_of_windows, back=back) if isinstance(stack, Windowed) else _transposed
 
 
 def _transposed(W: Any) -> Any:
-    """A matrix, or one for each model, transposed; the heights of peaks become a row."""
+    """Return a matrix, or one for each model, transposed; the heights of peaks are returned as they are."""
     return np.asarray(W) if np.ndim(W) < 2 else np.swapaxes(W, -1, -2)
 
 
 def _of_windows(W: Any, back: bool) -> Any:
-    """The weights of a convolution with (filters, channels) as the last two axes, in reverse, or as the first again."""
+    """Return convolution weights with (filters, channels) as the last two axes, reversed, or as the first two again."""
     if W.ndim == 2:
         return np.swapaxes(W, 0, 1)
     return np.moveaxis(W, (-1, -2), (0, 1)) if back else np.moveaxis(W, (0, 1), (-1, -2))

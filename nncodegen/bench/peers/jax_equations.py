@@ -13,7 +13,7 @@ from nncodegen.bench.tasks import VISCOSITY, Array, Equation
 
 
 def nested(task: Equation) -> Run:
-    """The gradient, with derivatives of derivatives by jax.grad for each point, and vmap over the points."""
+    """Return the run of the gradient, with nested jax.grad for each point, and vmap over the points."""
 
     def u(layers: Any, x: Any, t: Any) -> Any:
         h = jnp.stack([x, t])
@@ -35,10 +35,10 @@ def nested(task: Equation) -> Run:
 
 
 def by_hand(task: Equation, threads: int) -> Run:
-    """The gradient, with u, u_x, u_t and u_xx carried forward through the layers, points side by side in memory.
+    """Return the run of the gradient, with u, u_x, u_t and u_xx carried forward through the layers by hand.
 
-    Of four ways to write it, this one is the fastest: points in rows take a tenth longer, one product of all four
-    values a third.
+    The points are side by side in memory. Of four ways to write it, this one is the fastest: points in rows take a
+    tenth longer, one product of all four values a third.
     """
     jax.config.update("jax_enable_x64", task.precision == "float64")
     jax.config.update("jax_platforms", "cpu")
@@ -60,7 +60,7 @@ def by_hand(task: Equation, threads: int) -> Run:
 
 
 def _run(task: Equation, loss: Any) -> Run:
-    """The gradient of a loss of layers, whose weights are (inputs, units), and points."""
+    """Return the run of the gradient of a loss of layers, whose weights are (inputs, units), and points."""
     gradient = jax.jit(jax.grad(loss))
     layers = [(jnp.asarray(W.T), jnp.asarray(b)) for W, b in task.stack.unpack(task.parameters)]
     X = jnp.asarray(task.X)

@@ -2,8 +2,8 @@
 
 Systems of equations for a few parameters are solved in code that is written out: calls of a library for such small
 matrices take several times as long. Fits run in groups whose data fit into a cache; a group ends with its last fit.
-``vmapped`` is the same method as people write it: JAX's own derivatives, products of matrices, the library's solver,
-and one vmap over all fits.
+``vmapped`` is the same method as it is usually written: JAX's own derivatives, products of matrices, the library's
+solver, and one vmap over all fits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Array, Fit
 
 GROUP = 64
-"""The number of fits side by side: faster than 128, 256 or all of them for images of 25 points."""
+"""The number of fits side by side: faster than 128, 256 or the whole set for images of 25 points."""
 
 ITERATIONS = 200
 REDUCTION = {"float64": 1e-8, "float32": 1e-5}
@@ -32,7 +32,7 @@ Normal = tuple[Any, Any, Any]
 
 
 def fitting(task: Fit) -> Run:
-    """The run of a task."""
+    """Return the run of a task."""
     X = tuple(jnp.asarray(column) for column in task.X.T)
     fit = _levenberg_marquardt(task, X)
     if task.fits is None:
@@ -45,7 +45,7 @@ def fitting(task: Fit) -> Run:
 
 
 def vmapped(task: Fit, threads: int) -> Run:
-    """The run of many fits under one vmap."""
+    """Return the run of many fits under one vmap."""
     jax.config.update("jax_enable_x64", task.precision == "float64")
     jax.config.update("jax_platforms", "cpu")
     X, curve = tuple(jnp.asarray(column) for column in task.X.T), task.curve.function("jax")
@@ -61,7 +61,7 @@ def vmapped(task: Fit, threads: int) -> Run:
 
 
 def _levenberg_marquardt(task: Fit, X: tuple[Any, ...]) -> Any:
-    """The function from a start and y to the parameters and what belongs to them, written for speed."""
+    """Return a fast function from a start and y to the parameters and their normal equations."""
     curve, derivatives = task.curve.function("jax"), task.curve.jacobian("jax")
 
     def normal(p: Any, y: Any) -> Normal:
@@ -75,7 +75,7 @@ def _levenberg_marquardt(task: Fit, X: tuple[Any, ...]) -> Any:
 
 
 def _method(task: Fit, normal: Callable[[Any, Any], Normal], solve: Callable[[Any, Any, Any], Any]) -> Any:
-    """The same function, given how the normal equations are made and solved."""
+    """Return a function from a start and y to the parameters, with given ways to make and solve normal equations."""
 
     def step(state: Any) -> Any:
         p, y, (cost, A, g), damping, count, _ = state
@@ -95,12 +95,12 @@ def _method(task: Fit, normal: Callable[[Any, Any], Normal], solve: Callable[[An
 
 
 def _solve_by_library(A: Any, g: Any, damping: Any) -> Any:
-    """The solution of (A + damping*diag(A))*x = g."""
+    """Return the solution of (A + damping*diag(A))*x = g."""
     return jnp.linalg.solve(A + damping * jnp.diag(jnp.diag(A)), g)
 
 
 def _solve(A: Any, g: Any, damping: Any) -> Any:
-    """The solution of (A + damping*diag(A))*x = g by Cholesky's method, written out."""
+    """Return the solution of (A + damping*diag(A))*x = g by Cholesky's method, written out."""
     L: dict[tuple[int, int], Any] = {}
     for i in range(len(g)):
         for j in range(i + 1):
@@ -116,7 +116,7 @@ def _solve(A: Any, g: Any, damping: Any) -> Any:
 
 
 def _with_errors(fitted: tuple[Any, Normal], samples: int) -> Array:
-    """The parameters, and the roots of the diagonal of their covariance."""
+    """Return the parameters, and the roots of the diagonal of their covariance."""
     p, (cost, A, _) = fitted
     variance = cost / (samples - len(p))
     return jnp.stack([p, jnp.sqrt(variance * jnp.diag(jnp.linalg.inv(A)))])  # type: ignore[no-any-return]

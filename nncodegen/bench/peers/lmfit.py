@@ -1,4 +1,4 @@
-"""lmfit: its Model of a function, with the method that it takes by default."""
+"""lmfit: its Model of a function, with its default method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nncodegen.bench.tasks import Array, Fit, Task
 
 
 def make(task: Task, threads: int) -> Run:
-    """The run of a task, in double precision, one fit after the other."""
+    """Return the run of a task, in double precision, one fit after the other."""
     if not isinstance(task, Fit):
         raise TypeError(f"lmfit fits nothing in {task!r}")
     names = task.curve.parameters

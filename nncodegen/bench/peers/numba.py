@@ -14,7 +14,7 @@ from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task
 
 
 def make(task: Task, threads: int) -> Run:
-    """The run of a task; threads are used by BLAS, and by the loop over the models of an ensemble."""
+    """Return the run of a task; threads are used by BLAS, and by the loop over the models of an ensemble."""
     numba.set_num_threads(threads)
     if isinstance(task, Formula):
         return _formula(task, threads)
@@ -48,7 +48,7 @@ def _formula(task: Formula, threads: int) -> Run:
 
 @numba.njit
 def _activate(z: Any, b: Any, kind: int) -> None:
-    """Replaces z by activation(z + b); 0 is none, 1 tanh, 2 relu, 3 softmax."""
+    """Replace z by activation(z + b); 0 is none, 1 tanh, 2 relu, 3 softmax."""
     zero = z.dtype.type(0)
     for n in range(z.shape[0]):
         for j in range(z.shape[1]):
@@ -69,7 +69,7 @@ def _activate(z: Any, b: Any, kind: int) -> None:
 
 @numba.njit
 def _back(d: Any, h: Any, kind: int) -> None:
-    """Multiplies d by the derivative, from the value h of the activation."""
+    """Multiply d by the derivative, from the value h of the activation."""
     one, zero = h.dtype.type(1), h.dtype.type(0)
     for n in range(h.shape[0]):
         for j in range(h.shape[1]):
@@ -90,7 +90,7 @@ def _predict(X: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
 
 @numba.njit
 def _gradient(x: Any, y: Any, Ws: Any, bs: Any, hs: Any, ds: Any, gWs: Any, gbs: Any, hidden: int, last: int) -> None:
-    """Writes the gradient of the mean loss of a batch to gWs and gbs; hs and ds are work arrays."""
+    """Write the gradient of the mean loss of a batch to gWs and gbs; hs and ds are work arrays."""
     rows, layers = len(x), len(Ws)
     for k in range(layers):
         h = hs[k][:rows]
@@ -115,7 +115,7 @@ def _gradient(x: Any, y: Any, Ws: Any, bs: Any, hs: Any, ds: Any, gWs: Any, gbs:
 
 @numba.njit
 def _adam(p: Any, g: Any, m: Any, v: Any, t: int, rate: Any) -> None:
-    """Update number t of all parameters."""
+    """Make update number t of all parameters."""
     beta1, beta2, epsilon = p.dtype.type(0.9), p.dtype.type(0.999), p.dtype.type(1e-8)
     one = p.dtype.type(1)
     scale = p.dtype.type(rate / (1 - 0.9**t))
@@ -149,7 +149,7 @@ def _prediction(task: Prediction) -> Run:
 
 @numba.njit(fastmath=True)
 def _gradient_of_peaks(x: Any, y: Any, p: Any, g: Any) -> None:
-    """Writes the gradient of the mean loss of all samples to g. Loops over the peaks would take 1.5 times as long."""
+    """Write the gradient of the mean loss of all samples to g. Loops over the peaks would take 1.5 times as long."""
     a0, a1, a2, c0, c1, c2, w0, w1, w2, level = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9]
     one = p.dtype.type(1)
     i0, i1, i2 = one / w0, one / w1, one / w2

@@ -16,11 +16,11 @@ from nncodegen.bench.peers.formulas import iterations
 from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
 
 _transposed, _transposed_each = attrgetter("T"), methodcaller("swapaxes", 1, 2)
-"""Transpose a matrix, or that of each model; both functions are written in C."""
+"""Functions that transpose a matrix, or the matrix of each model; both are written in C."""
 
 
 def make(task: Task, threads: int) -> Run:
-    """The run of a task; threads are used by BLAS."""
+    """Return the run of a task; threads are used by BLAS."""
     if isinstance(task, Formula):
         return _formula(task)
     if isinstance(task, Prediction):
@@ -85,14 +85,14 @@ def _training(task: Training) -> Run:
 
 
 def adam(rate: float, p: Array, g: Array, m: Array, v: Array, t: int) -> None:
-    """Update number t of all parameters p by their gradient g; m and v are the running means of g and g**2."""
+    """Make update number t of the parameters p by their gradient g; m and v are the running means of g and g**2."""
     m += (1 - 0.9) * (g - m)
     v += (1 - 0.999) * (g * g - v)
     p -= rate / (1 - 0.9**t) * m / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
 
 
 def _gradient(task: Training, x: Array, y: Array, parameters: Any, gradients: Any) -> None:
-    """Writes the gradient of the mean loss of a batch to views of it."""
+    """Write the gradient of the mean loss of a batch to views of it."""
     if isinstance(task.stack, Peaks):
         _gradient_of_peaks(x.T, y[:, 0], parameters[0], gradients[0])
         return
@@ -124,7 +124,7 @@ def _gradient(task: Training, x: Array, y: Array, parameters: Any, gradients: An
 
 
 def _gradient_of_peaks(x: Array, y: Array, parameters: Any, gradients: Any) -> None:
-    """The same for the peaks, each of which is a row of arrays: x is (1, samples), y (samples,)."""
+    """Write the gradient of the mean loss of the peaks, which are rows of arrays: x is (1, samples), y (samples,)."""
     heights, centers, widths, level = parameters
     d_heights, d_centers, d_widths, d_level = gradients
     z = (x - centers[:, np.newaxis]) / widths[:, np.newaxis]

@@ -19,18 +19,18 @@ from nncodegen.schedule import NO_CHOICES
 
 
 def prepare() -> None:
-    """Makes what an installed package brings, and a folder of sources has not: the wrapper of modules."""
+    """Make the wrapper of modules, which an installed package brings, but a folder of sources does not."""
     for real, _ in REAL_TYPES.values():
         prepare_wrapper(real)
 
 
 def with_blas(task: Task, threads: int, force: bool = True) -> Run:
-    """The run of a task with all products left to SciPy's BLAS."""
+    """Return the run of a task in which SciPy's BLAS computes all products."""
     return make(task, threads, force, {"blas": True})
 
 
 def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, object] = NO_CHOICES) -> Run:
-    """Compiles the model anew (without ``force`` unless the cache holds it), and calls its module."""
+    """Compile the model anew (without ``force`` unless the cache holds it), and return the run of its module."""
     if isinstance(task, Fit):
         return _fit(task, threads)
     module = load(compile_model(task.model, task.precision, force, choices=choices).built)
@@ -54,7 +54,7 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
 
 
 def _fit(task: Fit, threads: int) -> Run:
-    """Fits from a module that is compiled once in a run of the command: its cache is empty when it begins."""
+    """Return fits by a module that is compiled once in a run of the command: its cache is empty when it begins."""
     module: Any = load(compile_model(task.model, task.precision).built)
     if task.fits:
         options = _threads(module.fit_many, threads)
@@ -86,6 +86,6 @@ def _formula(module: Module, task: Formula, threads: int) -> Run:
 
 
 def _threads(function: Callable[..., Any], threads: int) -> dict[str, int]:
-    """The number of threads as an argument: only if there are several, and the function takes them."""
+    """Return the number of threads as an argument: only for several threads, and a function that takes them."""
     takes = "threads" in inspect.signature(function).parameters
     return {"threads": threads} if threads > 1 and takes else {}

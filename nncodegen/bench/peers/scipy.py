@@ -1,4 +1,4 @@
-"""SciPy's least squares: ``curve_fit`` as people call it and with our derivatives, and ``least_squares``.
+"""SciPy's least squares: ``curve_fit`` as it is usually called and with our derivatives, and ``least_squares``.
 
 They compute in double precision whatever the data, one fit after the other.
 """
@@ -17,18 +17,18 @@ from nncodegen.build import load
 from nncodegen.pipeline import compile_model
 
 Fitter = Callable[[Array, Array], tuple[Array, Array]]
-"""From y and a start to the parameters and their standard errors."""
+"""A function from y and a start to the parameters and their standard errors."""
 
 
 def curve_fit(task: Task, threads: int) -> Run:
-    """``curve_fit`` with a function of NumPy; it takes differences for derivatives."""
+    """Return the run of ``curve_fit`` with a function of NumPy; it takes differences for derivatives."""
     fit = _fit_of(task)
     function, x = _columns(fit.curve.function("numpy")), fit.X.astype(float).T
     return one_by_one(fit, lambda y, start: _errors(*optimize.curve_fit(function, x, y, start)))
 
 
 def with_our_jacobian(task: Task, threads: int) -> Run:
-    """``curve_fit`` with the outputs and the Jacobian of a module of nncodegen."""
+    """Return the run of ``curve_fit`` with the outputs and the Jacobian of a module of nncodegen."""
     fit = _fit_of(task)
     module: Any = load(compile_model(fit.model, "float64").built)
     x = fit.X.astype(float)
@@ -43,7 +43,7 @@ def with_our_jacobian(task: Task, threads: int) -> Run:
 
 
 def least_squares(task: Task, threads: int) -> Run:
-    """``least_squares`` at its best: SymPy's derivatives as a function of NumPy, variables scaled by the Jacobian."""
+    """Return the run of ``least_squares`` at its best: derivatives by SymPy, variables scaled by the Jacobian."""
     fit = _fit_of(task)
     function, derivatives = fit.curve.function("numpy"), fit.curve.jacobian("numpy")
     x = fit.X.astype(float).T
@@ -63,7 +63,7 @@ def least_squares(task: Task, threads: int) -> Run:
 
 
 def one_by_one(fit: Fit, fitter: Fitter) -> Run:
-    """The run of a task with a function that fits once."""
+    """Return the run of a task with a function that fits once."""
     Y, starts = fit.Y.astype(float), fit.start.astype(float)  # SciPy's differences are coarse in single precision
 
     def run() -> Array:
@@ -83,10 +83,10 @@ def _fit_of(task: Task) -> Fit:
 
 
 def _columns(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of inputs and parameters as one of all inputs, (inputs, samples), and the parameters."""
+    """Return the function with all inputs, (inputs, samples), as its first argument, and then the parameters."""
     return lambda x, *parameters: function(*x, *parameters)
 
 
 def _errors(parameters: Array, covariance: Array) -> tuple[Array, Array]:
-    """The parameters and the roots of the diagonal of their covariance."""
+    """Return the parameters and the roots of the diagonal of their covariance."""
     return parameters, np.sqrt(np.diag(covariance))

@@ -16,7 +16,7 @@ warnings.simplefilter("ignore", ConvergenceWarning)  # it is meant to stop after
 
 
 def make(task: Task, threads: int) -> Run:
-    """The run of a task; threads are used by BLAS."""
+    """Return the run of a task; threads are used by BLAS."""
     if isinstance(task, Prediction):
         assert isinstance(task.stack, Stack)
         classes = task.stack.layers[-1][0]
@@ -51,7 +51,7 @@ def _network(stack: Stack, epochs: int, batch: int, rate: float) -> Any:
 
 
 def _set(network: Any, stack: Stack, flat: Array) -> None:
-    """Sets the parameters of a network, which has been fitted once."""
+    """Set the parameters of a network, which has been fitted once."""
     layers = stack.unpack(flat)
     network.coefs_ = [np.array(W.T, order="C") for W, _ in layers]
     network.intercepts_ = [b.copy() for _, b in layers]

@@ -20,7 +20,7 @@ Gradient = Callable[[list[float]], Any]
 
 
 def substituted(task: Task, threads: int) -> Run:
-    """The derivatives, with symbols replaced by numbers in each iteration."""
+    """Return a run with the derivatives, in which symbols are replaced by numbers in each iteration."""
     derivatives = _derivatives()
 
     def value(k: int, numbers: list[float]) -> float:
@@ -30,7 +30,7 @@ def substituted(task: Task, threads: int) -> Run:
 
 
 def compiled(task: Task, threads: int) -> Run:
-    """The derivatives as Python functions: one for all, with common subexpressions, and one for each."""
+    """Return a run with the derivatives as Python functions: one for all, with common subexpressions, and one each."""
     if isinstance(task, Training):
         return _training(task)
     derivatives = _derivatives()
@@ -40,7 +40,7 @@ def compiled(task: Task, threads: int) -> Run:
 
 
 def _training(task: Training) -> Run:
-    """A formula for many samples: the derivatives as one function of NumPy's arrays, and the update in NumPy."""
+    """Return the training of a formula on many samples: derivatives by one function of NumPy, updates in NumPy."""
     model = task.model
     if not isinstance(model, Model):
         raise TypeError(f"SymPy alone has nothing for {task!r}")

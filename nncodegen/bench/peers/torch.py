@@ -17,21 +17,21 @@ from nncodegen.bench.recurring import Sequences
 from nncodegen.bench.tasks import Array, Equation, Formula, Peaks, Prediction, Stack, Task, Training
 
 UNROLLED = (9, 3, 1)
-"""Iterations of a formula in one compiled call, which share its overhead: the first of these that divides all."""
+"""Iterations of a formula in one compiled call, which share its overhead: the first that divides their number."""
 
 
 def eager(task: Task, threads: int) -> Run:
-    """The run of a task, operation by operation."""
+    """Return the run of a task, operation by operation."""
     return _make(task, threads, compiles=False)
 
 
 def compiled(task: Task, threads: int) -> Run:
-    """The run of a task, each step one compiled call."""
+    """Return the run of a task, each step one compiled call."""
     return _make(task, threads, compiles=True)
 
 
 def modules(task: Task, threads: int) -> Run:
-    """The run of a task with torch.nn modules, a loss and an optimizer, as tutorials write it."""
+    """Return the run of a task with torch.nn modules, a loss and an optimizer, as tutorials write it."""
     torch.set_num_threads(threads)
     if isinstance(task, Prediction):
         assert isinstance(task.stack, Stack)
@@ -53,7 +53,7 @@ def _make(task: Task, threads: int, compiles: bool) -> Run:
 
 
 def _formula(task: Formula, compiles: bool) -> Run:
-    """The gradient is written by hand: with autograd it would take longer."""
+    """Return the run of a formula, with a gradient written by hand: with autograd it would take longer."""
     simultaneous, sequential = iterations(torch.exp)
     iterate = sequential if task.sequential else simultaneous
     x1, x2, y = (*map(float, task.x[0]), float(task.y[0, 0]))
@@ -80,7 +80,7 @@ def _formula(task: Formula, compiles: bool) -> Run:
 
 
 def _forward(stack: Any, parameters: Any, x: Any) -> Any:
-    """The output of the last layer before its softmax."""
+    """Return the output of the last layer before its softmax."""
     if isinstance(stack, Windowed):
         return _windowed(stack, parameters, x)
     if isinstance(stack, Sequences):
@@ -94,7 +94,7 @@ def _forward(stack: Any, parameters: Any, x: Any) -> Any:
 
 
 def _windowed(stack: Windowed, parameters: Any, x: Any) -> Any:
-    """The output of the last layer before its softmax; channels are the first axis of samples, as PyTorch has them."""
+    """Return the output of the last layer before its softmax; channels are the first axis of samples, as in PyTorch."""
     x = x.unflatten(1, stack.shape).movedim(-1, 1)
     convolve, pool = (F.conv1d, F.max_pool1d) if stack.axes == 1 else (F.conv2d, F.max_pool2d)
     for W, b in parameters[: len(stack.filters)]:
@@ -107,7 +107,7 @@ def _windowed(stack: Windowed, parameters: Any, x: Any) -> Any:
 
 
 def _recurrent(stack: Sequences, parameters: Any, x: Any) -> Any:
-    """An LSTM of PyTorch, which has two biases, and a linear layer."""
+    """Return the output of PyTorch's LSTM, which has two biases, and a linear layer."""
     (W, U, b), *dense = parameters
     zeros = torch.zeros(1, len(x), stack.units, dtype=x.dtype)
     weights, x = (W, U, b, torch.zeros_like(b)), x.unflatten(1, (stack.steps, stack.features))
@@ -118,7 +118,7 @@ def _recurrent(stack: Sequences, parameters: Any, x: Any) -> Any:
 
 
 def _linear(x: Any, W: Any, b: Any) -> Any:
-    """A layer without its activation; for many models at once, if W has an axis for them."""
+    """Return a layer without its activation; for many models at once, if W has an axis for them."""
     return F.linear(x, W, b) if W.ndim == 2 else torch.baddbmm(b[:, None], x.expand(len(W), -1, -1), W.mT)
 
 
@@ -134,7 +134,7 @@ def _prediction(task: Prediction, compiles: bool) -> Run:
 
 
 def _predict(task: Prediction, forward: Callable[[Any], Any]) -> Run:
-    """The run of a prediction that calls a function with the rows."""
+    """Return the run of a prediction that calls a function with the rows."""
 
     @torch.inference_mode()
     def run() -> Array:
@@ -148,7 +148,7 @@ def _loss(task: Training) -> Callable[[Any, Any, Any], Any]:
     function = F.cross_entropy if task.stack.classifies else F.mse_loss
 
     def of_many(parameters: Any, x: Any, y: Any) -> Any:
-        """The sum of the losses of all models, of which each depends on its own parameters."""
+        """Return the sum of the losses of all models; each loss depends only on the parameters of its model."""
         z = _forward(task.stack, parameters, x)
         return len(z) * function(z.flatten(0, 1), torch.cat([y] * len(z)))
 
@@ -212,7 +212,7 @@ def _compiled_training(task: Training) -> Run:
 
 
 def _modules(stack: Stack, flat: Array) -> torch.nn.Sequential:
-    """The layers of a stack, without the softmax of the last, from flat parameters."""
+    """Return the layers of a stack, without the softmax of the last, from flat parameters."""
     activation = torch.nn.Tanh if stack.hidden == "tanh" else torch.nn.ReLU
     layers: list[Any] = []
     for W, b in _start(stack, flat):
@@ -251,13 +251,13 @@ def _start(stack: Any, flat: Array) -> Any:
 
 
 def _pack(stack: Any, layers: Any) -> Array:
-    """Flat parameters from arrays of PyTorch."""
+    """Return flat parameters from arrays of PyTorch."""
     packed: Array = stack.pack(_with_channels_first(stack, list(layers), False))
     return packed
 
 
 def _with_channels_first(stack: Any, layers: Any, first: bool) -> Any:
-    """The same layers; weights of the one behind a Flatten are in the order of channels first, or last again."""
+    """Return the layers; weights of the one after a Flatten are reordered to channels first, or back to last."""
     if not isinstance(stack, Windowed) or not stack.pools:
         return layers
     place, left = len(stack.filters), stack.left

@@ -12,7 +12,7 @@ from nncodegen.bench.tasks import VISCOSITY, Array, Equation
 
 
 def nested(task: Equation) -> Run:
-    """The gradient, through graphs that autograd keeps of its own derivatives."""
+    """Return the run of the gradient, through graphs that autograd keeps of its own derivatives."""
     stack = task.stack
     points = torch.from_numpy(task.X)
 

@@ -1,4 +1,4 @@
-"""Plain C: one .c and one .h that any compiler for any machine takes, with a test of their own."""
+"""Plain C: one .c and one .h for any compiler and any machine, with a test program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nncodegen.export.request import Exported, Request
 
 
 def files(request: Request) -> Exported:
-    """The files of a model as C."""
+    """Return the files of a model as C."""
     model = PlainModel(request)
     texts = vector_files(model) if request.vectors else _plain_files(model)
     told = "" if request.vectors else report(model, texts)
@@ -25,7 +25,7 @@ def files(request: Request) -> Exported:
 
 
 def _plain_files(model: PlainModel) -> dict[str, str]:
-    """The small C, its test, and how both are built."""
+    """Return the small C, its test program, and its build files."""
     return {
         f"{model.name}.c": source(model),
         f"{model.name}.h": header(model),

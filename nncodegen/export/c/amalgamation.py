@@ -1,4 +1,4 @@
-"""One file of many: the headers of the runtime take the place of the lines that include them."""
+"""A single C file: the headers of the runtime replace the lines that include them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterable, Iterator
 from nncodegen.targets import RUNTIME
 
 HEADERS = RUNTIME / "nncodegen"
-"""Where the headers of the runtime are."""
+"""The folder of the headers of the runtime."""
 
 Held = dict[str, list[frozenset[str]]]
-"""The headers that stand in a text already, and on which conditions."""
+"""The headers that a text contains already; for each occurrence, the #if conditions around it."""
 
 
 def amalgamated(text: str, held: Held, without: tuple[str, ...] = ()) -> str:
-    """A text of C in which the headers of the runtime stand where they are included, each once where that is enough.
+    """Return a text of C with the headers of the runtime in place of their includes, each once where that is enough.
 
-    ``held`` has the headers that stand before; those that are expanded are added. A header ``without`` stays out.
+    ``held`` has the headers that stand in the text before; the expanded ones are added. Headers in ``without`` stay
+    out.
     """
     return "\n".join(_expanded(text.splitlines(), held, without, [], "nncodegen/")) + "\n"
 
@@ -24,9 +25,11 @@ def amalgamated(text: str, held: Held, without: tuple[str, ...] = ()) -> str:
 def _expanded(
     lines: Iterable[str], held: Held, without: tuple[str, ...], conditions: list[str], folder: str = ""
 ) -> Iterator[str]:
-    """The lines. A header that stood on a condition only stands again where that may not hold: it has a guard.
+    """Yield the expanded lines.
 
-    A model names a header with its ``folder``, as its own header may be called like one of the runtime.
+    A header that so far stands only under a condition is expanded again where that condition may not hold; its guard
+    makes this safe. A model includes a header with its ``folder``, as its own header may have the name of one of the
+    runtime.
     """
     depth = len(conditions)
     for line in lines:
@@ -54,7 +57,7 @@ def _expanded(
 
 
 def _included(line: str, folder: str) -> str | None:
-    """The header of the runtime that a line includes, or None."""
+    """Return the header of the runtime that a line includes, or None."""
     begin, name, *_ = [*line.split('"'), ""]
     known = begin == "#include " and name.startswith(folder) and (HEADERS / name.removeprefix(folder)).is_file()
     return name.removeprefix(folder) if known else None

@@ -1,4 +1,4 @@
-"""The C, compiled for another machine: an object to link, and its test as a program."""
+"""The C, compiled for another machine: an object file to link, and the test program."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nncodegen.zig import find_cross_compiler
 
 
 def binaries(name: str, texts: Mapping[str, str], cross: str) -> dict[str, bytes]:
-    """NAME.o and NAME_test for a machine such as "aarch64-linux-gnu". Raises BuildError."""
+    """Return NAME.o and NAME_test for a machine such as "aarch64-linux-gnu". Raises BuildError."""
     compiler = (*find_cross_compiler(cross), "-std=c99", "-O2")
     steps = (
         (*compiler, "-c", f"{name}.c", "-o", f"{name}.o"),

@@ -1,4 +1,4 @@
-"""How expressions are written in plain C for any compiler, with a C library or without; see ``emit.dialects``."""
+"""Expressions in plain C for any compiler, with a C library or without; see ``emit.dialects``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 from nncodegen.emit.dialects import INLINE, OWN_FUNCTIONS, Dialect, calls
 
 BESIDES = ("half_expm1", "tanh_of")
-"""The functions that no C library has: each is a helper of its own name."""
+"""The functions that no C library has: each is a helper with the same name."""
 
 
 def exported(libm: bool) -> Dialect:
-    """Kernels, with the functions of the C library or with those of nncodegen."""
+    """Return the dialect of kernels, with the functions of the C library or with those of nncodegen."""
     own, extrema = (BESIDES if libm else INLINE), {name: OWN_FUNCTIONS[name] for name in ("Max", "Min")}
     return Dialect(
         calls({name: OWN_FUNCTIONS[name] for name in own} | extrema) | {"sign": "(real) (({0} > 0) - ({0} < 0))"},
@@ -20,10 +20,10 @@ def exported(libm: bool) -> Dialect:
 
 
 def doubles(precision: str, libm: bool) -> Dialect:
-    """The numbers of an update, which are double whatever the precision of the model.
+    """Return the dialect of update rules, which compute in double whatever the precision of the model.
 
-    Powers whose exponent is the number of the update are products. Without a C library, nncodegen's functions take
-    reals, except that there is a square root of doubles.
+    Powers whose exponent is the number of the update are computed by products. Without a C library, nncodegen's
+    functions take reals; only the square root has a version for doubles.
     """
     plain = exported(libm)
     functions, helpers = {"power": "power({}, t)"}, {"power": "power"}

@@ -1,4 +1,4 @@
-"""The functions of a model in plain C: what each does, its head, and its body."""
+"""The functions of a model in plain C: their comments, heads and bodies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Body = Callable[[Lines], None]
 
 @dataclass(frozen=True)
 class Function:
-    """A function of C. In ``head`` and in comments, real is the type of all numbers."""
+    """A function of C. In ``head`` and in comments, real is the type of all values."""
 
     about: tuple[str, ...]
     head: str
@@ -24,7 +24,7 @@ class Function:
 
 
 def functions(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]:
-    """All functions, as they stand in the header. ``helpers`` collects what they call, when they are written."""
+    """Yield all functions in the order of the header. ``helpers`` collects what they call, when they are written."""
     yield from _predicting(model, helpers)
     if model.train:
         yield from _training(model, helpers)
@@ -98,13 +98,13 @@ def _training(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]
 
 
 def _row(model: PlainModel, array: str) -> str:
-    """The values of sample n; an array that may be NULL, since there are none, is not calculated with."""
+    """Return the pointer to the values of sample n; an empty array may be NULL, and is returned without an offset."""
     kind = array.upper()
     return f"{array} + n*{model.upper}_{kind}" if model.sizes[kind] else array
 
 
 def _kernel(model: PlainModel, kernel: OneSample, helpers: dict[str, None], returns: bool = False) -> Body:
-    """The body of a function for one sample, which may return the loss."""
+    """Return a writer of the body of a function for one sample, which may return the loss."""
 
     def body(lines: Lines) -> None:
         emitter = PlainEmitter(kernel, model.request.libm, helpers, lines)

@@ -1,6 +1,6 @@
-"""Prints plain kernels (see ``schedule.plain``) as C99 that knows nothing but its arguments.
+"""Prints plain kernels (see ``schedule.plain``) as C99 that uses only its arguments and helpers.
 
-What they call besides is a helper, a header of ``runtime/c/nncodegen/plain``: a printer remembers those that it used.
+A helper is a header of ``runtime/c/nncodegen/plain``; a printer collects those that its text uses.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ ARRAYS = {
     Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.OUTPUT: "outputs",
     Place.GRADIENT: "gradient",
 }  # fmt: skip
-"""The arguments of functions that hold tensors one behind the other."""
+"""The array arguments of functions, each of which holds the tensors of a kind one after the other."""
 
 HELPERS: dict[str, tuple[str, ...]] = {
     n: (n,) for n in "maximum minimum half_expm1 tanh_of power root number_in".split()
 }
 HELPERS |= {n: ("noise", n) for n in ("dropout", "normal")}
-"""What printed text may call -> the headers that define it, in this order."""
+"""For each function that printed text may call: the headers that define it, in this order."""
 
 
 class PlainElements(Elements):
@@ -43,20 +43,20 @@ class PlainElements(Elements):
             self.names[tensor.name]
 
     def place(self, element: Element) -> Place:
-        """The kind of place."""
+        """Return the kind of place where an element is stored."""
         return self._storage[element.tensor].place
 
     def name(self, element: Element) -> str:
-        """The variable of an element that is in no memory."""
+        """Return the variable of an element that is not in memory."""
         return self.names[element.tensor]
 
     def variable(self, element: Element) -> str:
-        """The variable in which a value is computed."""
+        """Return the variable in which a value is computed."""
         name = self.name(element)
         return name if self.place(element) is Place.LOCAL else self.names.current(name)
 
     def value(self, element: Element, local: Container[str]) -> str:
-        """The value of an element: in its place, also where it has been computed in a variable."""
+        """Return the text of the value of an element: its place, even if a variable holds it as well."""
         place = self.place(element)
         if place is Place.WEIGHT:
             return "weight"
@@ -65,7 +65,7 @@ class PlainElements(Elements):
         return self.stored(element)
 
     def stored(self, element: Element) -> str:
-        """An element in memory."""
+        """Return the text of an element in memory."""
         storage = self._storage[element.tensor]
         if storage.place is Place.IDENTITY:
             return f"(real) ({' == '.join(element.indices)})"
@@ -81,13 +81,13 @@ class PlainElements(Elements):
         return f"{self.name(element) if own else ARRAYS[storage.place]}[{' + '.join(texts)}]"
 
     def _noise(self, number: int, unit: str) -> str:
-        """A random number: of a layer, by its number, and of a unit."""
+        """Return a call that gives a random number, for the number of a layer and of a unit in it."""
         source = self.program.noise[number]
         self._helpers[source.distribution] = None
         return f"{source.distribution}_noise(noise, {number + 1}, {unit}, {noise_arguments(source)})"
 
     def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
-        """Names for the parameters, inputs and arrays that are read."""
+        """Yield declarations of names for the parameters, inputs and arrays that are read."""
         read = {element.tensor: element for element in (*elements(tree), *others)}
         for name, storage in self._storage.items():
             if name not in read:
@@ -102,23 +102,23 @@ class PlainElements(Elements):
 
 
 class PlainEmitter:
-    """Writes the bodies of functions for one sample. ``helpers`` collects what they call."""
+    """A writer of the bodies of functions for one sample. ``helpers`` collects what they call."""
 
     def __init__(self, kernel: OneSample, libm: bool, helpers: dict[str, None], lines: Lines) -> None:
         self._tree, self._lines, self._at = kernel.tree, lines, PlainElements(kernel, helpers)
         self._printer = LoopPrinter(self._at, None, lines, dialect=exported(libm), used=helpers, breaks="[-+]")
 
     def emit(self) -> None:
-        """Declarations, and the loops; each of the outermost follows a comment that names its steps."""
+        """Write declarations, and the loops; a comment before each of the outermost loops names its steps."""
         self._lines.add(*self._at.declarations(self._tree))
         self._printer.print(self._tree)
 
     @property
     def arguments(self) -> set[str]:
-        """The names of the arguments that are read or written."""
+        """Return the names of the arguments that are read or written."""
         places = {self._at.place(element) for element in elements(self._tree)}
         return {"work" if place is Place.ARRAY else ARRAYS.get(place, "") for place in places}
 
     def name(self, element: Element) -> str:
-        """The variable of an element that is in no memory."""
+        """Return the variable of an element that is not in memory."""
         return self._at.name(element)

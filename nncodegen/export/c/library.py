@@ -1,4 +1,4 @@
-"""Which functions of the C library a model needs: of mathematics, and only there."""
+"""The functions of mathematics that a model needs of the C library; the check of models that must do without."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOTS = (S.Half, -S.Half, Rational(3, 2), -Rational(3, 2))
 
 
 def check_without_library(name: str, expressions: Iterable[Expr]) -> None:
-    """Raises ModelError if expressions have functions that only the C library has; powers of ``t`` are products."""
+    """Raise ModelError if expressions have functions that only the C library has; powers of ``t`` are products."""
     missing = sorted({function for expression in expressions for function in _of_the_library(expression)})
     if missing:
         raise ModelError(
@@ -28,7 +28,7 @@ def check_without_library(name: str, expressions: Iterable[Expr]) -> None:
 
 
 def _of_the_library(expression: Expr) -> set[str]:
-    """The names of the functions in an expression, without constants, for which there is only the C library."""
+    """Return the names of the functions in an expression, outside of constants, that only the C library has."""
     functions = {node.func.__name__ for node in expression.atoms(Function) if node.free_symbols} - {*OURS}
     exponents = (power.exp for power in expression.atoms(Pow) if power.free_symbols)
     general = any(not (e.is_Integer or e in ROOTS or e == Element("t")) for e in exponents)

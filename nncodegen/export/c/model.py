@@ -1,4 +1,4 @@
-"""What of a model becomes C: its kernels, its update rules, its constants."""
+"""The parts of a model that become C: its kernels, its update rules, its constants."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from nncodegen.passes.simplify import simplify
 from nncodegen.schedule.plain import OneSample, plan_gradient, plan_loss, plan_outputs
 
 FUNCTIONS = ("predict", "predict_batch", "loss", "add_gradient", "loss_and_gradient", "parameters")
-"""What every model has, and no optimizer may be called like."""
+"""The functions of every model; no optimizer may have one of these names."""
 
 
 class PlainModel:
-    """A model as plain C has it; everything follows from the request."""
+    """A model for plain C; everything follows from the request."""
 
     mathematics = "plain/no_libm"
-    """The header of the runtime that takes the place of the library of mathematics, where there is none."""
+    """The header of the runtime that is used where the library of mathematics is not."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -34,7 +34,7 @@ class PlainModel:
             self._check_without_library()
 
     def _check_without_library(self) -> None:
-        """Raises ModelError if a function is needed that only the C library has."""
+        """Raise ModelError if a function is needed that only the C library has."""
         steps = [*self.outputs.program.steps, *(self.derived.steps if self.train else ())]
         check_without_library(self.name, (step.expression for step in steps))
         for rule in self.rules:
@@ -42,22 +42,25 @@ class PlainModel:
 
     @cached_property
     def outputs(self) -> OneSample:
-        """The loops of a prediction."""
+        """Return the loops of a prediction."""
         return plan_outputs(stable(of_outputs(self.program)))
 
     @cached_property
     def loss(self) -> OneSample:
-        """The loops of the loss."""
+        """Return the loops of the loss."""
         return plan_loss(stable(of_loss(self.program)))
 
     @cached_property
     def differentiated(self) -> Program:
-        """The program with its gradient, as the formulas of functions are."""
+        """Return the program with its gradient, in the functions of its formulas."""
         return differentiated(self.program)
 
     @cached_property
     def derived(self) -> Program:
-        """The same in primitives of C, with every value computed once. Raises ModelError for statistics of batches."""
+        """Return that program in primitives of C, with every value computed once.
+
+        Raises ModelError for statistics of batches.
+        """
         if self.program.statistics:
             raise ModelError(
                 f"{self.name} trains with the statistics of batches (BatchNormalization), which plain C, also in "
@@ -67,19 +70,19 @@ class PlainModel:
 
     @cached_property
     def gradient(self) -> OneSample:
-        """The loops of the gradient."""
+        """Return the loops of the gradient."""
         return plan_gradient(self.derived)
 
     @property
     def trained(self) -> bool:
-        """Whether there are trained parameters."""
+        """Return whether trained parameters are given."""
         return self.request.parameters is not None and bool(self.program.parameters)
 
     @cached_property
     def constants(self) -> Any:
-        """The parameters that are written: trained ones, or those with which a training begins; None if there are none.
+        """Return the parameters that are written as constants; None without any, as C has no empty arrays.
 
-        C has no arrays without elements.
+        They are trained parameters, or those with which a training begins.
         """
         if not self.program.parameters:
             return None
@@ -89,12 +92,12 @@ class PlainModel:
 
     @property
     def about_constants(self) -> str:
-        """What the constants are, for a comment."""
+        """Return a description of the constants, for a comment."""
         return "The trained parameters." if self.trained else "The parameters with which a training begins."
 
     @cached_property
     def rules(self) -> tuple[Update, ...]:
-        """The update rules that were asked for. Raises ModelError for a name that no rule has."""
+        """Return the update rules that were asked for. Raises ModelError for a name that no rule has."""
         if not self.train:
             return ()
         known = {update.name: update for update in self.derived.updates}
@@ -108,7 +111,7 @@ class PlainModel:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The constants in the header: how many values there are of each kind."""
+        """Return the constants in the header: the number of values of each kind."""
         program = self.program
         found = {
             "INPUTS": sum(tensor.size for tensor in program.inputs),

@@ -18,7 +18,7 @@ from nncodegen.export.mark import HEAD
 from nncodegen.ir import Tensor
 
 NEEDS_LIBM = ("half_expm1", "normal")
-"""The helpers that call functions of the C library for either type of numbers."""
+"""The helpers that call functions of the C library in the precision of the model."""
 
 INLINE = """\
 #ifdef __GNUC__
@@ -29,7 +29,7 @@ INLINE = """\
 
 
 def source(model: PlainModel) -> str:
-    """NAME.c."""
+    """Return the text of NAME.c."""
     helpers: dict[str, None] = {}
     bodies = Lines()
     for function in functions(model, helpers):
@@ -45,7 +45,7 @@ def source(model: PlainModel) -> str:
 
 
 def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
-    """What the functions need: the type of their numbers, the library of mathematics, helpers."""
+    """Yield the lines before the functions: the floating-point type, the library of mathematics, helpers."""
     libm = model.request.libm
     yield from ("#include <math.h>" if libm else "#include <stdint.h>", "", f"typedef {model.real} real;")
     if libm and any(name in helpers for name in NEEDS_LIBM):
@@ -58,19 +58,19 @@ def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
 
 
 def helper_texts(helpers: Iterable[str]) -> Iterator[str]:
-    """The lines of the helpers that printed text calls."""
+    """Yield the lines of the helpers that printed text calls."""
     for part in dict.fromkeys(part for helper in helpers for part in HELPERS.get(helper, ())):
         yield from ("", *runtime_text(f"plain/{part}"))
 
 
 def runtime_text(header: str) -> list[str]:
-    """The lines of a header of the runtime; what it includes stands before it here."""
+    """Return the lines of a header of the runtime without its include of base.h, which the file replaces."""
     text = (HEADERS / f"{header}.h").read_text()
     return text.replace('#include "base.h"\n\n', "").rstrip("\n").splitlines()
 
 
 def constants(model: PlainModel) -> Iterator[str]:
-    """The parameters that are written."""
+    """Yield the definition of the parameters that are written as constants."""
     if model.constants is None:
         return
     yield from ("", f"/* {model.about_constants} */")
@@ -80,25 +80,25 @@ def constants(model: PlainModel) -> Iterator[str]:
 
 
 def numbers(values: Any, real: str) -> list[str]:
-    """Numbers of C with all their digits, in lines that are indented."""
+    """Return indented lines of constants of C with all their digits."""
     suffix = "F" if real == "float" else ""
     texts = ", ".join(f"{value!s}{suffix}" if isfinite(value) else f"0.0{suffix}/0.0{suffix}" for value in values)
     return wrap(texts, WIDTH, initial_indent="    ", subsequent_indent="    ")
 
 
 def _comment(function: Function) -> list[str]:
-    """What a function does, as a comment."""
+    """Return the comment before a function, as lines."""
     return ("/* " + "\n   ".join(function.about) + " */").splitlines()
 
 
 NOISE = "any number, which decides on the random numbers of a sample; of several samples, each has the next number"
-"""What the header says of the argument for random numbers."""
+"""The description of the argument for random numbers in the header."""
 
 # --- the header --------------------------------------------------------------------------------------------------
 
 
 def header(model: PlainModel) -> str:
-    """NAME.h."""
+    """Return the text of NAME.h."""
     guard = f"{model.upper}_H"
     lines = Lines()
     lines.add(HEAD, "", *_about(model), "", f"#ifndef {guard}", f"#define {guard}", "", "#include <stddef.h>")
@@ -117,7 +117,7 @@ def header(model: PlainModel) -> str:
 
 
 def _about(model: PlainModel) -> list[str]:
-    """What the model is given and gives, in their order."""
+    """Return the comment that describes the arguments and results of the model, in their order."""
     program = model.program
     kept = f"NULL for {model.name}_parameters" + (", but not in updates" if model.train else "")
     work = f"{model.upper}_PREDICT_WORK values to predict"
@@ -141,13 +141,13 @@ def _about(model: PlainModel) -> list[str]:
 
 
 def columns(model: PlainModel) -> dict[str, list[str]]:
-    """What the inputs, outputs and targets are, by their numbers, in texts that may stand in a comment."""
+    """Return the meaning of inputs, outputs and targets, by position, in texts that are safe in a comment."""
     found = {"inputs": listed(model.program.inputs, model.request.subject.inputs), "outputs": _outputs(model)}
     return {**found, "targets": listed(model.program.targets, ())} if model.train else found
 
 
 def listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:
-    """Tensors one behind the other: each with its shape and the number of its first value; or what columns mean."""
+    """Return the shape and the offset of consecutive tensors; or what columns mean, where that is given."""
     if meanings:
         return [f"{number}: {_safe(text)}" for number, text in enumerate(meanings)]
     texts, offset = [], 0
@@ -167,5 +167,5 @@ def _outputs(model: PlainModel) -> list[str]:
 
 
 def _safe(text: str) -> str:
-    """A user's text in a comment, which it must not end."""
+    """Return a user's text for a comment: in ASCII, and without the characters that begin or end one."""
     return " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *").encode("ascii", "replace").decode()

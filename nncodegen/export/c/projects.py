@@ -1,4 +1,4 @@
-"""How the C is built: a Makefile and a CMakeLists.txt."""
+"""The build files of the C: a Makefile and a CMakeLists.txt."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from nncodegen.export.mark import EXPORTED
 
 
 def makefile(model: PlainModel) -> str:
-    """``make`` compiles the model, ``make test`` runs its test, ``make size`` tells how large it is.
+    """Return a Makefile: ``make`` compiles the model, ``make test`` runs its test, ``make size`` prints its size.
 
-    ``make size CC=arm-none-eabi-gcc SIZE=arm-none-eabi-size CFLAGS="-O2 -mcpu=cortex-m4"`` is for another machine.
+    For another machine: ``make size CC=arm-none-eabi-gcc SIZE=arm-none-eabi-size CFLAGS="-O2 -mcpu=cortex-m4"``.
     """
     name, libm = model.name, " -lm" if model.request.libm else ""
     return f"""\
@@ -28,7 +28,7 @@ size: {name}.o
 
 
 def cmake_lists(model: PlainModel) -> str:
-    """A library with the name of the model, and its test."""
+    """Return a CMakeLists.txt with a library of the name of the model, and its test."""
     name = model.name
     libm = f"\nif(UNIX)\n    target_link_libraries({name} PUBLIC m)\nendif()" if model.request.libm else ""
     return f"""\

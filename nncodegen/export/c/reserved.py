@@ -18,7 +18,7 @@ WORDS = frozenset(
     uint16_t uint32_t uint64_t uintmax_t uintptr_t wchar_t
     """.split()
 )
-"""Words of C and of C++, which includes headers of C, and types of their libraries."""
+"""Keywords of C and of C++ (which may include the header), and types of their libraries."""
 
 _OF_REALS = """
     acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma fmax
@@ -27,7 +27,7 @@ _OF_REALS = """
     cabs cacos cacosh carg casin casinh catan catanh ccos ccosh cexp cimag clog conj cpow cproj creal csin csinh csqrt
     ctan ctanh finite gamma j0 j1 jn y0 y1 yn
     """.split()
-"""Functions of mathematics, each also with an f and an l at its end."""
+"""Functions of mathematics; each name also exists with an f and an l at its end."""
 
 _OF_OTHERS = """
     fpclassify isfinite isgreater isgreaterequal isinf isless islessequal islessgreater isnan isnormal isunordered
@@ -52,11 +52,11 @@ TAKEN = frozenset(
     {*WORDS, *(f"{name}{end}" for name in _OF_REALS for end in ("", "f", "l")), *_OF_OTHERS, *FUNCTIONS, *HELPERS}
     | {"main", "real", "environ"}
 )
-"""What a function in C must not be called: words, functions of C libraries, and those that its own source has."""
+"""Names that a function in C must not have: keywords, functions of C libraries, and functions of its source."""
 
 
 def check_function(name: str) -> None:
-    """Raise ModelError if a function that is called by nothing but this name cannot have it."""
+    """Raise ModelError if a function cannot have exactly this name in C."""
     if name in TAKEN:
         raise ModelError(
             f"{name} cannot be the name of a function in C: it is one already, or a word of the language; give "

@@ -9,12 +9,12 @@ from nncodegen.ir import LEARNING_RATE, Update
 
 
 def arguments(rule: Update) -> tuple[str, ...]:
-    """What the function of a rule is given behind parameters and gradient: "state", "t", hyperparameters."""
+    """Return the arguments of a rule's function after parameters and gradient: "state", "t", hyperparameters."""
     return tuple(_arguments(rule, RulePrinter(rule, Frame())))
 
 
 def _arguments(rule: Update, printer: RulePrinter) -> dict[str, str]:
-    """The arguments of a rule besides parameters and gradient: each by its name in the rule, as C declares it."""
+    """Return the arguments of a rule after parameters and gradient: name in the rule -> declaration in C."""
     return {
         **({"state": "real *state"} if rule.state else {}),
         **({COUNT: "unsigned long t"} if printer.counts else {}),
@@ -24,7 +24,7 @@ def _arguments(rule: Update, printer: RulePrinter) -> dict[str, str]:
 
 
 class RuleWriter:
-    """The text of a rule for numbers of one precision."""
+    """A writer of the function of a rule in one precision."""
 
     def __init__(self, rule: Update, name: str, precision: str, libm: bool, helpers: dict[str, None]) -> None:
         self._rule, self._name, self._count = rule, name, f"{name.upper()}_PARAMETERS"
@@ -45,7 +45,7 @@ class RuleWriter:
 
     @property
     def about(self) -> tuple[str, ...]:
-        """What the function does, and what it is given."""
+        """Return a comment on the function: what it does, and its arguments."""
         rule, lines = self._rule, [f"One update by {self._rule.name}, given the gradient."]
         if rule.state:
             values = (value if isinstance(value, str) else f"{value:g}" for value in rule.initial)
@@ -59,12 +59,12 @@ class RuleWriter:
 
     @property
     def head(self) -> str:
-        """The head of the function."""
+        """Return the head of the function."""
         given = ["real *parameters", "const real *gradient", *_arguments(self._rule, self._printer).values()]
         return f"void {self._name}_{self._rule.name}({', '.join(given)})"
 
     def write(self, lines: Lines) -> None:
-        """The body."""
+        """Write the body of the function."""
         printer = self._printer
         before = list(printer.uniform())
         before += [f"const real {printer.held(name)} = (real) {printer.name(name)};" for name in printer.numbers]

@@ -1,4 +1,4 @@
-"""NAME_test.c: a program that compares what the C computes with what the formulas give, evaluated with NumPy."""
+"""NAME_test.c: a program that compares the results of the C with those of the formulas, evaluated with NumPy."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from nncodegen.passes.stabilize import stabilize
 SAMPLES = 3
 
 CANDIDATES = 50
-"""Random samples among which those are found for which all that is compared is finite."""
+"""The number of random samples from which those are chosen whose values are all finite."""
 
 TOLERANCES = {"float64": "1e-11", "float32": "2e-5"}
-"""The error that is allowed, relative to the largest of the values that are compared."""
+"""The allowed error, relative to the largest of the compared values."""
 
 COMPARE = """\
 static int failures = 0;
@@ -61,10 +61,10 @@ CLASSES = 32
 
 
 def self_test(model: PlainModel) -> str:
-    """The text of the test."""
+    """Return the text of the test program."""
     name, upper = model.name, model.upper
     tables = tables_of(model, model.train)
-    if model.program.noise:  # which is in every gradient
+    if model.program.noise:  # noise is in every gradient
         tables.pop("sums", None)
     lines = begun(model, tables, f"{upper}_PARAMETERS", "stdio")
     size = max(size for kind, size in model.sizes.items() if kind.endswith("_WORK"))
@@ -96,7 +96,7 @@ def self_test(model: PlainModel) -> str:
 
 
 def begun(model: PlainModel, tables: dict[str, Any], parameters: str, *headers: str) -> Lines:
-    """The text of a test up to the tables of what it is given and expects; parameters is their number in C."""
+    """Return the text of a test up to the tables of its data; ``parameters`` is their number, as an expression in C."""
     lines = Lines()
     lines.add(HEAD, "", f'#include "{model.name}.h"', "", *(f"#include <{header}.h>" for header in headers), "")
     lines.add(f"typedef {model.real} real;", "", f"#define TOLERANCE ((real) {TOLERANCES[model.request.precision]})")
@@ -114,11 +114,11 @@ def parameters_of(model: PlainModel, tables: dict[str, Any]) -> str:
 
 
 def tables_of(model: PlainModel, train: bool = True) -> dict[str, Any]:
-    """What the test is given and expects, by name."""
+    """Return the data of a test and the expected results, by name."""
     program, precision = model.program, model.request.precision
     given = start_of(program) if model.constants is None else model.constants
     formulas = [stabilize(of_outputs(program))]
-    formulas += [model.differentiated] if train else []  # without noise, where none is given
+    formulas += [model.differentiated] if train else []  # without noise, if it is not given
     X, Y = _data(model, formulas, given)
     tables = {"inputs": X, "outputs": _outputs(model, formulas[0], given, X)}
     if model.constants is None and len(given):
@@ -133,7 +133,7 @@ def tables_of(model: PlainModel, train: bool = True) -> dict[str, Any]:
 
 
 def _data(model: PlainModel, formulas: list[Program], parameters: Any) -> tuple[Any, Any]:
-    """Random inputs and targets, for which all that is compared is finite if there are such."""
+    """Return random inputs and targets; samples for which all compared values are finite come first."""
     every = [None if data is None else data.astype(model.request.precision)
              for data in random_data(model.program, CANDIDATES)]  # fmt: skip
     found: list[int] = []
@@ -152,19 +152,19 @@ def _data(model: PlainModel, formulas: list[Program], parameters: Any) -> tuple[
 
 
 def _outputs(model: PlainModel, formulas: Program, parameters: Any, X: Any) -> Any:
-    """The outputs of samples, as NumPy evaluates the formulas."""
+    """Return the outputs of samples, as NumPy evaluates the formulas."""
     values, samples = evaluate(formulas, parameters.astype(float), X), SAMPLES if X is None else len(X)
     widths = [(values[element.tensor], model.program.count(element.indices)) for element in model.program.outputs]
     return np.concatenate([_columns(value, samples, width) for value, width in widths], axis=1)
 
 
 def _loss_and_gradient(formulas: Program, parameters: Any, X: Any, Y: Any) -> tuple[Any, Any]:
-    """The loss and the gradient, as NumPy evaluates the formulas."""
+    """Return the loss and the gradient, as NumPy evaluates the formulas."""
     values = evaluate(formulas, parameters.astype(float), X, Y)
     gradient = [values[e.tensor].ravel() for e in formulas.gradient]
     return values[formulas.in_training.loss.tensor], np.concatenate(gradient or [np.empty(0)])
 
 
 def _columns(value: Any, samples: int, width: int) -> Any:
-    """The values of an output for each sample, (samples, width)."""
+    """Return the values of an output for each sample, (samples, width)."""
     return np.broadcast_to(value, (samples, *np.shape(value)[1:])).reshape(samples, width)

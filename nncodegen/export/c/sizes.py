@@ -1,4 +1,4 @@
-"""What an export as C takes on a microcontroller: weights, memory and, where a cross compiler is there, code."""
+"""The size of exported C on a microcontroller: weights, memory and, if a cross compiler is installed, code."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nncodegen.export.c.model import PlainModel
 from nncodegen.export.workbench import Workbench, workbench
 
 CROSS = "arm-none-eabi-"
-"""The tools for Arm's microcontrollers begin with that."""
+"""The prefix of the tools for Arm's microcontrollers."""
 
 CPU = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
-"""A Cortex-M4 with arithmetic in single precision."""
+"""Options for a Cortex-M4 with arithmetic in single precision."""
 
 OPTIONS = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections", "-fstack-usage")
 
@@ -33,7 +33,7 @@ class Size:
 
 
 def report(model: PlainModel, files: Mapping[str, str]) -> str:
-    """A few lines for people, given the texts of an export."""
+    """Return a few lines for the user about the sizes, given the texts of an export."""
     width = np.dtype(model.request.precision).itemsize
     sizes = {kind: width * count for kind, count in model.sizes.items()}
     lines = [f"weights      {sizes['PARAMETERS']:,} bytes: {model.sizes['PARAMETERS']:,} of {model.request.precision}"]
@@ -56,7 +56,7 @@ def report(model: PlainModel, files: Mapping[str, str]) -> str:
 
 
 def measure(files: Mapping[str, str], roots: Iterable[tuple[str, ...]]) -> list[Size]:
-    """For each group of functions, what they and all that they call take; nothing where no compiler can tell."""
+    """Return the size of each group of functions with everything they call; an empty list without a compiler."""
     tools = {tool: shutil.which(CROSS + tool) for tool in ("gcc", "ld", "nm", "objdump")}
     if not all(tools.values()):
         return []
@@ -66,19 +66,19 @@ def measure(files: Mapping[str, str], roots: Iterable[tuple[str, ...]]) -> list[
             _run(bench, tools["gcc"], *CPU, *OPTIONS, "-c", source, "-o", "model.o")
             stacks = _stacks(bench.folder)
             return [_linked(bench, tools, names, stacks) for names in roots]
-        except (OSError, subprocess.CalledProcessError):  # a compiler without a library, or a broken one
+        except (OSError, subprocess.CalledProcessError):  # the compiler lacks a library, or does not work
             return []
 
 
 def _run(bench: Workbench, *command: str | None) -> str:
-    """What a command prints."""
+    """Run a command and return its output; raise CalledProcessError if it fails."""
     done = bench.run(*(word for word in command if word))
     done.check_returncode()
     return done.stdout
 
 
 def _stacks(folder: Path) -> dict[str, int]:
-    """Bytes of stack of each function, from what GCC wrote beside the object."""
+    """Return the bytes of stack of each function, from the files that GCC wrote beside the object."""
     lines = [line.split("\t") for file in folder.glob("*.su") for line in file.read_text().splitlines()]
     return {where.rsplit(":", 1)[1]: int(size) for where, size, _ in lines}
 
@@ -86,7 +86,7 @@ def _stacks(folder: Path) -> dict[str, int]:
 def _linked(
     bench: Workbench, tools: Mapping[str, str | None], names: tuple[str, ...], stacks: Mapping[str, int]
 ) -> Size:
-    """What is left of a model when only some functions are wanted. Helpers count as if they all called each other."""
+    """Return the size of a model with only some functions kept. Stack of helpers counts as if all called each other."""
     first, *others = names
     wanted = [word for name in others for word in ("-u", name)]
     _run(bench, tools["ld"], "-r", "--gc-sections", "-e", first, *wanted, "model.o", "-o", "linked.o")
@@ -100,10 +100,10 @@ def _linked(
 
 
 def _library(symbol: str) -> str:
-    """What people call a function of a library: those of the compiler's own are arithmetic."""
+    """Return the name of a library's function for the user; the compiler's functions for double are arithmetic."""
     return "arithmetic in double" if re.match("__aeabi_(d|.*2d$)", symbol) else symbol
 
 
 def _function(symbol: str) -> str:
-    """The function whose part a symbol is: GCC calls some of them maximum.part.0."""
+    """Return the function that a symbol is a part of: GCC names some parts like maximum.part.0."""
     return re.sub(r"\.(part|constprop|isra|lto_priv)\.\d+|\.\d+", "", symbol)

@@ -16,11 +16,11 @@ from nncodegen.export.mark import EXPORTED, HEAD
 from nncodegen.pipeline import compile_model
 
 FLAGS = "-O3 -march=native -fopenmp-simd -fno-math-errno -fno-trapping-math"
-"""What makes vectors of the loops."""
+"""The compiler's options with which loops become vector instructions."""
 
 
 def vector_files(model: PlainModel) -> dict[str, str]:
-    """NAME.c, NAME.h, a test of them, and a Makefile."""
+    """Return NAME.c, NAME.h, a test of them, and a Makefile."""
     name, request = model.name, model.request
     sources = compile_model(
         Named(request.subject.model, name), request.precision, until="emit", fit=False
@@ -40,11 +40,11 @@ def vector_files(model: PlainModel) -> dict[str, str]:
 
 
 def _test(model: PlainModel) -> str:
-    """A program that compares outputs, loss and gradient with those of the formulas."""
+    """Return a program that compares outputs, loss and gradient with those of the formulas."""
     name, tables = model.name, tables_of(model)
     lines = begun(model, tables, str(model.program.parameter_count), "stdio", "stdlib")
     outputs = tables["outputs"].size
-    derived = "sums" in tables  # else there are no parameters, and the gradient has no values
+    derived = "sums" in tables  # otherwise there are no parameters, and the gradient is empty
     gradient = "found_gradient[PARAMETERS], found_sums[CLASSES]" if derived else "found_gradient[1]"
     lines.add(f"static real found_outputs[{outputs}], {gradient};", "")
     lines.add(*COMPARE.splitlines(), "", *([*SUMS.splitlines(), ""] if derived else []))

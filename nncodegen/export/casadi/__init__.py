@@ -1,4 +1,4 @@
-"""CasADi: a C file with the functions that ``casadi.external`` and acados look for, and their derivatives by inputs."""
+"""CasADi: a C file with the functions that ``casadi.external`` and acados look for, and derivatives by the inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nncodegen.export.request import Exported, Request
 
 
 def files(request: Request) -> Exported:
-    """The files of a model for CasADi."""
+    """Return the files of a model for CasADi."""
     model = CasadiModel(request)
     texts = {f"{model.name}.c": source(model), f"{model.name}.h": header(model), "Makefile": makefile(model)}
     report = f"make gives {model.name}.so, for casadi.external({model.name!r}, './{model.name}.so')"

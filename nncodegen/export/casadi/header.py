@@ -1,4 +1,4 @@
-"""NAME.h: what the functions are given and give, how they are compiled and used; and the Makefile."""
+"""NAME.h, which describes arguments, results, compilation and use of the functions; and the Makefile."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ HEADS = (
     "void {}_free_mem(int mem)", "int {}_checkout(void)", "void {}_release(int mem)", "void {}_incref(void)",
     "void {}_decref(void)",
 )  # fmt: skip
-"""The functions that there are for each function, {}."""
+"""The declarations that CasADi needs for each function; {} is its name."""
 
 
 def header(model: CasadiModel) -> str:
-    """NAME.h."""
+    """Return the text of NAME.h."""
     guard = f"{model.upper}_H"
     lines = Lines()
     lines.add(HEAD, "", *_about(model), "", f"#ifndef {guard}", f"#define {guard}", "", *TYPES.splitlines(), "")
@@ -48,7 +48,7 @@ def header(model: CasadiModel) -> str:
 
 
 def _about(model: CasadiModel) -> list[str]:
-    """How the file is compiled and used, and what x, p and y hold."""
+    """Return the comment that says how the file is compiled and used, and what x, p and y hold."""
     subject, name = model.request.subject, model.name
     rows = {"x": listed(model.program.inputs, subject.inputs)}
     if "p" in model.variables:
@@ -69,7 +69,7 @@ def _about(model: CasadiModel) -> list[str]:
 
 
 def makefile(model: CasadiModel) -> str:
-    """``make`` compiles the library that CasADi loads."""
+    """Return a Makefile: ``make`` compiles the library that CasADi loads."""
     name = model.name
     return f"""\
 # {EXPORTED}

@@ -1,4 +1,4 @@
-"""The matrices that CasADi asks for, as it stores them: by columns, with the zeros that are known left out."""
+"""The matrices that CasADi asks for, in its storage: by columns, with the known zeros left out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nncodegen.schedule.plain import OneSample, Position, plan_matrix
 
 @dataclass(frozen=True)
 class Pattern:
-    """Which entries (row, column) of a matrix may differ from 0, sorted by columns; None for all of them."""
+    """The entries (row, column) of a matrix that may differ from 0, sorted by columns; None if all may."""
 
     rows: int
     columns: int
@@ -21,12 +21,12 @@ class Pattern:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """The numbers of rows and of columns."""
+        """Return the numbers of rows and of columns."""
         return self.rows, self.columns
 
     @property
     def compressed(self) -> tuple[int, ...]:
-        """As CasADi reads it: the shape, then 1 for a dense matrix, or the begin of each column, then the rows."""
+        """Return CasADi's form: the shape, then 1 for a dense matrix, or the begin of each column, then the rows."""
         if self.entries is None:
             return self.rows, self.columns, 1
         counts = [sum(1 for _, column in self.entries if column == wanted) for wanted in range(self.columns)]
@@ -34,7 +34,7 @@ class Pattern:
 
     @property
     def transposed(self) -> Pattern:
-        """That of the transposed matrix."""
+        """Return the pattern of the transposed matrix."""
         if self.entries is None:
             return Pattern(self.columns, self.rows)
         entries = sorted(((column, row) for row, column in self.entries), key=lambda entry: entry[::-1])
@@ -42,20 +42,20 @@ class Pattern:
 
     @property
     def size(self) -> int:
-        """The number of values that are stored."""
+        """Return the number of values that are stored."""
         return self.rows * self.columns if self.entries is None else len(self.entries)
 
 
 def empty(rows: int, columns: int) -> Pattern:
-    """The pattern of a matrix of zeros."""
+    """Return the pattern of a matrix of zeros."""
     return Pattern(rows, columns, ())
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix, and the loops that compute it; None where there is nothing to compute.
+    """A matrix, and the loops that compute it; None if nothing has to be computed.
 
-    ``cleared`` says that some of what is stored is 0, and left out by the loops.
+    ``cleared`` says that some of the stored values are 0, and that the loops do not write them.
     """
 
     pattern: Pattern
@@ -65,7 +65,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Part:
-    """A tensor among all values of an argument or a result: its shape, where its first value is, and its strides."""
+    """A tensor within an argument or a result: its shape, the position of its first value, and its strides."""
 
     shape: tuple[int, ...]
     offset: int
@@ -73,17 +73,17 @@ class Part:
 
     @property
     def size(self) -> int:
-        """The number of values."""
+        """Return the number of values."""
         return prod(self.shape)
 
     def spread(self, stride: int) -> Position:
-        """Its place where values that follow each other are so far apart."""
+        """Return its position where consecutive values are ``stride`` apart."""
         strides = (stride * own if size > 1 else 0 for own, size in zip(self.strides, self.shape, strict=True))
         return stride * self.offset, tuple(strides)
 
 
 def parts_of(tensors: Sequence[Tensor]) -> tuple[Part, ...]:
-    """The parts of an argument that holds tensors one behind the other, row by row."""
+    """Return the parts of an argument that holds tensors one after the other, row by row."""
     parts, offset = [], 0
     for tensor in tensors:
         shape = tuple(size for size in tensor.shape if size is not None)
@@ -93,7 +93,7 @@ def parts_of(tensors: Sequence[Tensor]) -> tuple[Part, ...]:
 
 
 def stacked(rows: Sequence[Part], columns: Sequence[Part]) -> tuple[Part, ...]:
-    """The blocks of a matrix as parts of its columns, one below the other: for each row, one for each column."""
+    """Return the blocks of a matrix as parts of its columns, one below the other: for each row, one for each column."""
     height = sum(part.size for part in rows)
     return tuple(
         Part(row.shape + column.shape, row.offset + height * column.offset,
@@ -103,7 +103,7 @@ def stacked(rows: Sequence[Part], columns: Sequence[Part]) -> tuple[Part, ...]:
 
 
 def vector(program: Program, entries: Sequence[Element | None], rows: Sequence[Part]) -> Matrix:
-    """The column whose parts are some results of a simplified program, or 0 for None. All of it is stored."""
+    """Return the column whose parts are results of a simplified program, or 0 for None. All its values are stored."""
     known = {row: entry for row, entry in zip(rows, entries, strict=True) if entry is not None}
     pattern = Pattern(sum(part.size for part in rows), 1)
     positions = [row.spread(1) for row in known]
@@ -119,9 +119,10 @@ def matrix(
     identities: tuple[str, ...],
     transposed: bool = False,
 ) -> Matrix:
-    """The matrix whose blocks are some results of a simplified program: for each row, one for each column, or None.
+    """Return the matrix whose blocks are results of a simplified program: for each row one per column, None for zeros.
 
-    A block has the indices of its row, then those of its column. Blocks of single numbers that are 0 are not stored.
+    A block has the indices of its row, then those of its column. If all blocks are single numbers, zeros are not
+    stored.
     """
     height, width = sum(part.size for part in rows), sum(part.size for part in columns)
     zeros = {step.target for step in program.steps if step.expression == 0}

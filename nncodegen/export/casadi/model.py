@@ -1,4 +1,4 @@
-"""The functions that CasADi looks for in a library: the model itself, its Jacobian, its adjoint, and the Hessian.
+"""The functions that CasADi looks for in a library: the model, its Jacobian, its adjoint, and the Hessian.
 
 CasADi finds the derivatives of ``NAME`` by their names and arguments, as it would generate them itself: ``jac_NAME``,
 ``adj1_NAME`` (the derivatives of the outputs times their seeds), ``jac_adj1_NAME`` (the Jacobian of these, which is the
@@ -24,12 +24,12 @@ from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 
 KINDS = {"x": "inputs", "p": "parameters", "adj_y": "targets"}
-"""What kernels read -> how it is called there. Other arguments hold what CasADi knows already, and are not read."""
+"""For each argument that kernels read: its name in them. CasADi knows the values of other arguments already."""
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a function by its name: x, p, y and what is made of these."""
+    """An argument of a function, by its name: x, p, y, and others derived from these."""
 
     name: str
     pattern: Pattern
@@ -37,7 +37,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Result:
-    """A result of a function by its name."""
+    """A result of a function, by its name."""
 
     name: str
     matrix: Matrix
@@ -54,11 +54,11 @@ class Function:
 
 
 Derivative = tuple[int, Tensor | None]
-"""The number of an output, and the variable by which it is derived; None for the output itself."""
+"""The number of an output, and the variable by which it is differentiated; None for the output itself."""
 
 
 class CasadiModel:
-    """A model as CasADi has it, in double precision; everything follows from the request. Raises ModelError."""
+    """A model for CasADi, in double precision; everything follows from the request. Raises ModelError."""
 
     def __init__(self, request: Request) -> None:
         check_function(request.name)
@@ -68,40 +68,40 @@ class CasadiModel:
 
     @cached_property
     def constants(self) -> Any:
-        """The trained parameters, or None where they are an argument."""
+        """Return the trained parameters, or None where they are an argument."""
         given = self.request.parameters
         return None if given is None else given.astype("float64")
 
     @cached_property
     def variables(self) -> dict[str, tuple[Tensor, ...]]:
-        """The arguments by which there are derivatives."""
+        """Return the arguments by which the functions are differentiated, with their tensors."""
         parameters = {} if self.constants is not None or not self.program.parameters else {"p": self.program.parameters}
         return {"x": self.program.inputs, **parameters}
 
     @property
     def kinds(self) -> set[str]:
-        """What kernels read of the arguments."""
+        """Return the names in kernels of the arguments that they may read."""
         return {KINDS[name] for name in (*self.variables, "adj_y")}
 
     @property
     def output_tensors(self) -> tuple[Tensor, ...]:
-        """What the output y is made of."""
+        """Return the tensors that make up the output y."""
         sizes = self.program.sizes
         return tuple(Tensor(e.tensor, tuple(sizes[index] for index in e.indices)) for e in self.program.outputs)
 
     @cached_property
     def outputs(self) -> tuple[Part, ...]:
-        """The parts of the output y."""
+        """Return the parts of the output y."""
         return parts_of(self.output_tensors)
 
     @property
     def count(self) -> int:
-        """The number of outputs."""
+        """Return the number of outputs."""
         return sum(part.size for part in self.outputs)
 
     @cached_property
     def functions(self) -> tuple[Function, ...]:
-        """All functions of the library, in the order of their derivatives."""
+        """Return all functions of the library, in the order of their derivatives."""
         name = self.name
         given = tuple(Argument(group, Pattern(_size(tensors), 1)) for group, tensors in self.variables.items())
         seeds = Argument("adj_y", Pattern(self.count, 1))
@@ -126,7 +126,7 @@ class CasadiModel:
 
     @cached_property
     def _all(self) -> tuple[Tensor, ...]:
-        """The tensors of all variables."""
+        """Return the tensors of all variables."""
         return tuple(tensor for tensors in self.variables.values() for tensor in tensors)
 
     @cached_property
@@ -135,7 +135,7 @@ class CasadiModel:
         return Derivatives(jacobian(self.program, self._all), numbers, self._all)
 
     def _slope(self, group: str, transposed: bool = False) -> Matrix:
-        """The Jacobian of the outputs by an argument."""
+        """Return the Jacobian of the outputs by an argument."""
         numbers = [(number, None) for number in range(len(self.outputs))]
         return self._slopes.matrix(numbers, self.outputs, self.variables[group], transposed)
 
@@ -154,7 +154,7 @@ class CasadiModel:
             yield Result(f"adj_{group}", found)
 
     def _hessian(self) -> Iterator[Result]:
-        """The derivatives of the adjoint: for each of its results, by each argument."""
+        """Yield the derivatives of the adjoint: of each of its results, by each argument."""
         derived, slopes = self._adjoint
         functions = [(0, tensor) for tensor, slope in slopes.items() if slope is not None]
         curvature = Derivatives(jacobian(derived, self._all), functions, self._all)
@@ -167,7 +167,7 @@ class CasadiModel:
             yield Result(f"jac_adj_{group}_adj_y", self._slope(group, transposed=True))
 
     def _hessians(self) -> Iterator[Result]:
-        """The derivatives of the Jacobian: for each of its results, by each argument."""
+        """Yield the derivatives of the Jacobian: of each of its results, by each argument."""
         found = self._slopes.found
         everything = product(range(len(self.outputs)), self._all)
         functions = [function for function, entry in zip(everything, found.entries, strict=True) if entry is not None]
@@ -183,7 +183,7 @@ class CasadiModel:
 class Derivatives:
     """The derivatives of some functions by variables.
 
-    A function is the number of an output, and the variable by which it is a derivative already, or None.
+    A function is a pair: the number of an output, and the variable by which it is already differentiated, or None.
     """
 
     def __init__(
@@ -204,19 +204,19 @@ class Derivatives:
         variables: Sequence[Tensor],
         transposed: bool = False,
     ) -> Matrix:
-        """The derivatives of some of the functions, which make up the given rows, by some of the variables."""
+        """Return the derivatives of some of the functions, which make up the given rows, by some of the variables."""
         entries = [self._entry(*function, variable) for function in functions for variable in variables]
         return matrix(self._program, entries, rows, parts_of(variables), self._identities, transposed)
 
     def _entry(self, output: int, first: Tensor | None, second: Tensor) -> Element | None:
-        """A derivative. Of second derivatives by single numbers, there is one for each pair: matrices are symmetric."""
+        """Return a derivative; second derivatives by scalars are symmetric, and only one of each pair is stored."""
         if first and first.size == second.size == 1 and self._number[first] > self._number[second]:
             first, second = second, first
         return self._entries.get(((output, first), second))
 
 
 def _known(results: Sequence[Result]) -> tuple[Argument, ...]:
-    """Results of a function as arguments of its derivatives: they are not read, and so they are empty."""
+    """Return results of a function as arguments of its derivatives: they are not read, and so they are empty."""
     return tuple(Argument(f"out_{result.name}", empty(*result.matrix.pattern.shape)) for result in results)
 
 

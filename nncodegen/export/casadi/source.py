@@ -1,4 +1,4 @@
-"""NAME.c: the kernels of a model, and what CasADi calls and asks."""
+"""NAME.c: the kernels of a model, and the functions that CasADi calls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MEMORY = """\
 
 
 def source(model: CasadiModel) -> str:
-    """NAME.c."""
+    """Return the text of NAME.c."""
     helpers: dict[str, None] = {}
     bodies = Lines()
     kernels = _kernels(model)
@@ -62,7 +62,7 @@ def source(model: CasadiModel) -> str:
 
 
 def _constants(model: CasadiModel, kernels: Mapping[str, Kernel]) -> Iterator[str]:
-    """The trained parameters, and what stands for an argument that is NULL."""
+    """Yield the trained parameters, and an array of zeros for arguments that are NULL."""
     read = {given for kernel in kernels.values() for given in kernel.given}
     if "parameters" in read and model.constants is not None:
         yield "/* The trained parameters. */"
@@ -76,7 +76,7 @@ def _constants(model: CasadiModel, kernels: Mapping[str, Kernel]) -> Iterator[st
 
 
 def _patterns(model: CasadiModel) -> Iterable[Pattern]:
-    """All patterns, once each."""
+    """Return all patterns, once each."""
     found: dict[Pattern, None] = {}
     for function in model.functions:
         found |= dict.fromkeys(argument.pattern for argument in function.arguments)
@@ -96,7 +96,7 @@ class Kernel:
     given: tuple[str, ...]
 
     def write(self, helpers: dict[str, None], lines: Lines) -> None:
-        """Writes the function."""
+        """Write the function."""
         arguments = ", ".join(f"{'const ' * (each in KINDS.values())}real *{each}" for each in self.given)
         with lines.function(f"static void {self.name}({arguments})"):
             PlainEmitter(self.plan, True, helpers, lines).emit()
@@ -104,7 +104,7 @@ class Kernel:
 
 
 def _kernels(model: CasadiModel) -> dict[str, Kernel]:
-    """The kernel of each result that needs one, by the name of the result. Equal ones are the same."""
+    """Return the kernel of each result that needs one, by the name of the result; equal results share a kernel."""
     found: dict[str, Kernel] = {}
     for result in (result for function in model.functions for result in function.results):
         plan = result.matrix.kernel
@@ -121,7 +121,7 @@ def _kernels(model: CasadiModel) -> dict[str, Kernel]:
 
 
 def _function(model: CasadiModel, function: Function, kernels: Mapping[str, Kernel], lines: Lines) -> None:
-    """The function itself."""
+    """Write the function that CasADi calls for the results."""
     own = [kernels.get(result.name) for result in function.results]
     read = {given for kernel in own if kernel for given in kernel.given}
     lines.add(f"/* {function.about} */")
@@ -142,7 +142,7 @@ def _function(model: CasadiModel, function: Function, kernels: Mapping[str, Kern
 
 
 def _result(place: str, kernel: Kernel | None, matrix: Matrix, lines: Lines) -> None:
-    """Computes a result where it is wanted."""
+    """Write the computation of a result, which runs if the caller asks for it."""
     with lines.block(f"if ({place})"):
         if matrix.cleared:
             with lines.block(f"for (size_t k = 0; k < {matrix.pattern.size}; k++)"):
@@ -153,7 +153,7 @@ def _result(place: str, kernel: Kernel | None, matrix: Matrix, lines: Lines) -> 
 
 
 def _facts(function: Function, patterns: Mapping[Pattern, str], kernels: Mapping[str, Kernel], lines: Lines) -> None:
-    """What tells CasADi about a function."""
+    """Write the functions that tell CasADi about a function: names, patterns, and sizes of memory."""
     name = function.name
     arguments = [(argument.name, patterns[argument.pattern]) for argument in function.arguments]
     results = [(result.name, patterns[result.matrix.pattern]) for result in function.results]
@@ -171,7 +171,7 @@ def _facts(function: Function, patterns: Mapping[Pattern, str], kernels: Mapping
 
 
 def _choice(head: str, values: list[str], lines: Lines) -> None:
-    """A function that returns one of some values by its number, or NULL."""
+    """Write a function that returns one of some values by its index, or NULL."""
     with lines.function(head), lines.block("switch (i)"):
         lines.add(*(f"case {number}: return {value};" for number, value in enumerate(values)))
         lines.add("default: return 0;")
@@ -179,7 +179,7 @@ def _choice(head: str, values: list[str], lines: Lines) -> None:
 
 
 def _work(head: str, sizes: dict[str, str], lines: Lines) -> None:
-    """A function that says how much memory there must be."""
+    """Write a function that returns the sizes of the memory that must be provided."""
     with lines.function(head):
         for name, size in sizes.items():
             with lines.block(f"if ({name})"):

@@ -24,18 +24,18 @@ from nncodegen.passes.stabilize import stabilize
 from nncodegen.schedule.recurrences import settled
 
 OPSET = 13
-"""The version of the operators: the lowest in which all that are used have the form in which they are written."""
+"""The version of the operators: the lowest that has all used operators in the form in which they are written."""
 
 IR_VERSION = 7
-"""The version of the file format that came with the operators."""
+"""The version of the file format that came with these operators."""
 
 RANDOM = ("uniform", "normal", "truncated_normal")
-"""The distributions of parameters that have no value before a training."""
+"""The distributions of initial parameters that have no definite value before a training."""
 
 
 @bounded("the model")
 def files(request: Request) -> Exported:
-    """NAME.onnx, checked. Raises ModelError for a model that cannot be written."""
+    """Return NAME.onnx, checked. Raises ModelError for a model that cannot be written."""
     program = verify(stabilize(describe(request.subject.model, request.precision).at_rest))
     check_program(program)
     if not program.inputs:
@@ -51,7 +51,7 @@ def files(request: Request) -> Exported:
 
 
 def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
-    """The arrays of the parameters: the given ones, or the values that a model itself names. Raises ModelError."""
+    """Return the arrays of the parameters: the given ones, or values that the model defines. Raises ModelError."""
     values = request.parameters
     if values is None:
         drawn = [tensor.name for tensor in program.parameters if tensor.initial.distribution in RANDOM]
@@ -70,7 +70,7 @@ def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
 
 
 def _model(request: Request, program: Program, parameters: Mapping[str, Any]) -> tuple[ModelProto, Graph]:
-    """The model, and the graph from which it was made."""
+    """Return the model, and the graph from which it was made."""
     graph = Graph(program.precision, _order(program))
     rows = graph.free(program.inputs[0].name if len(program.inputs) == 1 else "X")
     result = graph.free("output")
@@ -93,17 +93,17 @@ def _model(request: Request, program: Program, parameters: Mapping[str, Any]) ->
 
 
 def _order(program: Program) -> list[str]:
-    """All indices, in an order in which few tensors need to be transposed: that of the steps."""
+    """Return all indices, ordered as in the steps, so that few tensors need to be transposed."""
     places = {index: [0] for index in program.sizes}
     for step in program.steps:
         for place, index in enumerate(step.target.indices):
             places[index].append(place)
-    reduced = len(places)  # what only sums run over comes last
+    reduced = len(places)  # indices that only sums run over come last
     return sorted(places, key=lambda index: max(places[index]) if len(places[index]) > 1 else reduced)
 
 
 def _columns(program: Program, graph: Graph, rows: str) -> dict[str, Value]:
-    """The inputs of a program by name: the input of the graph, or its columns."""
+    """Return the inputs of a program by name: the input of the graph, or some of its columns."""
     if len(program.inputs) == 1 and len(program.inputs[0].shape) == 2:
         return {program.inputs[0].name: Value(graph, rows)}
     columns = {}
@@ -117,7 +117,7 @@ def _columns(program: Program, graph: Graph, rows: str) -> dict[str, Value]:
             ends = [graph.constant(np.array([k])) for k in (place, place + tensor.size, 1)]
             name = graph.node("Slice", [rows, *ends])
         if len(tensor.shape) > 2:
-            shape = [0, *(size or 0 for size in tensor.shape[1:])]  # 0: as many as there are
+            shape = [0, *(size or 0 for size in tensor.shape[1:])]  # 0 keeps the number of rows
             name = graph.node("Reshape", [name, graph.constant(np.array(shape))])
         columns[tensor.name] = graph.named(Value(graph, name, indices), tensor.name)
         place += tensor.size
@@ -125,7 +125,7 @@ def _columns(program: Program, graph: Graph, rows: str) -> dict[str, Value]:
 
 
 def _joined(program: Program, graph: Graph, outputs: Sequence[tuple[Element, Value]]) -> Value:
-    """The outputs of a program side by side: (N, outputs)."""
+    """Return the outputs of a program side by side: (N, outputs)."""
     columns = []
     for element, value in outputs:
         if SAMPLE not in value.indices:
@@ -144,21 +144,21 @@ def _joined(program: Program, graph: Graph, outputs: Sequence[tuple[Element, Val
 
 
 def _inputs(request: Request, program: Program) -> tuple[str, ...]:
-    """What each column of the input is."""
+    """Return the meaning of each column of the input; nothing where it is not known."""
     if request.subject.inputs or program.inputs[0].shape != (None,):
         return request.subject.inputs
     return tuple(tensor.name for tensor in program.inputs)
 
 
 def _outputs(request: Request, program: Program) -> tuple[str, ...]:
-    """What each column of the output is."""
+    """Return the meaning of each column of the output; nothing where it is not known."""
     if request.subject.outputs or len(program.outputs) == 1:
         return request.subject.outputs
     return tuple(element.tensor for element in program.outputs)
 
 
 def _text(columns: tuple[str, ...]) -> str:
-    """The meaning of columns, one in a line."""
+    """Return the meaning of columns as text, one in a line."""
     return "\n".join(f"column {place}: {column}" for place, column in enumerate(columns))
 
 

@@ -1,7 +1,7 @@
 """Activations that are an operator of ONNX, as a reader of a network expects them.
 
-They are recognized by their formulas. Formulas of scalars are not written with them, but for relu and tanh: a runtime
-computes these operators to an absolute error, and a formula may need the digits of a sigmoid that is nearly 0.
+They are recognized by their formulas. Formulas of scalars use only relu and tanh of these operators: a runtime computes
+the others to an absolute error, and a formula may need the digits of a sigmoid that is nearly 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Z = Symbol("z", real=True)
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator and its attributes; ``precisions`` are those in which onnxruntime has it, and it is as accurate."""
+    """An operator and its attributes; ``precisions`` are those in which onnxruntime computes it accurately."""
 
     name: str
     attributes: Mapping[str, float] = field(default_factory=dict)
@@ -41,7 +41,7 @@ OPERATORS = {
     "softplus": Operator("Softplus"),
     "softsign": Operator("Softsign"),
 }
-"""By the names of activations. Attributes are float32 in every precision, and so is what they give."""
+"""Operators by the names of activations. Attributes are float32 in every precision, so their results are, too."""
 
 GELU = "gelu"
 
@@ -49,7 +49,7 @@ _FORMS = {stable_form(ACTIVATIONS[name](Z)): name for name in (*OPERATORS, GELU)
 
 
 def activation(expression: Expr, layered: bool, precision: str) -> tuple[str, Element] | None:
-    """The name of the activation that an expression is, and its argument; None if it is no operator here."""
+    """Return the name of the activation that an expression is, and its argument; None if no operator is used for it."""
     found = elements(expression)
     if len(found) != 1:
         return None
@@ -70,7 +70,7 @@ def slope_of(expression: Expr, precision: str) -> tuple[Element, Element] | None
 
 
 def activated(name: str, z: Value) -> Value:
-    """The activation of a value."""
+    """Return the activation of a value."""
     if name == GELU:
         return z * 0.5 * (error_function(z * math.sqrt(0.5)) + 1)
     operator = OPERATORS[name]

@@ -21,11 +21,11 @@ from nncodegen.ir.walk import Arithmetic, Asking, walk
 
 _RELATIONS = {"<": "Less", "<=": "LessOrEqual", ">": "Greater", ">=": "GreaterOrEqual", "==": "Equal"}
 MOST_FACTORS = 3
-"""A power with a larger exponent is a Pow, not a product."""
+"""The largest integer exponent of a power that is written as a product; others are a Pow."""
 
 
 class Expressions(Arithmetic[Value]):
-    """Writes expressions to a graph. ``tensor`` gives the value of an element of the program."""
+    """A writer of expressions to a graph. ``tensor`` gives the value of an element of the program."""
 
     def __init__(self, graph: Graph, tensor: Callable[[Element], Value], layered: bool) -> None:
         self.graph = graph
@@ -91,7 +91,7 @@ class Expressions(Arithmetic[Value]):
         return value
 
     def unknown(self, node: Any) -> Exception:
-        """Return the error for a function that there is not."""
+        """Return the error for a function that ONNX does not have."""
         return _refused(node.func.__name__)
 
     def compare(self, relation: str, left: Value, right: Value) -> Value:
@@ -109,7 +109,7 @@ class Expressions(Arithmetic[Value]):
     # --- what is not written as it stands ----------------------------------------------------------------------------
 
     def sum(self, node: Add) -> Asking[Value]:
-        """Ask for terms, or for what is subtracted; return the sum."""
+        """Ask for the terms, or for the operands of subtractions; return the sum."""
         terms = list(node.args)
         if _is_negated(terms[0]) and not _is_negated(terms[1]):
             terms[:2] = terms[1::-1]  # b - a is -a + b
@@ -119,7 +119,7 @@ class Expressions(Arithmetic[Value]):
         return total
 
     def product(self, node: Mul) -> Asking[Value]:
-        """Ask for factors in their order, then for what they are divided by; return the product."""
+        """Ask for factors in their order, then for the divisors; return the product."""
         factors = [f for f in node.args if f is not sympy.S.NegativeOne]
         result: Value | None = None
         for factor in factors:
@@ -134,7 +134,7 @@ class Expressions(Arithmetic[Value]):
         return -result if len(factors) < len(node.args) else result
 
     def raised(self, node: Pow) -> Asking[Value]:
-        """Ask for a base, and for an exponent that is no small number; return the power."""
+        """Ask for a base, and for an exponent unless it is a small number; return the power."""
         return self._power(node.base, node.exp)
 
     def _power(self, base: Expr, exponent: Expr) -> Asking[Value]:
@@ -169,11 +169,11 @@ def _refused(name: str) -> ModelError:
 
 
 def _is_below(factor: Expr) -> bool:
-    """Whether a factor is a negative power."""
+    """Return whether a factor is a negative power."""
     return isinstance(factor, Pow) and bool(factor.exp.is_Number) and bool(factor.exp < 0) and not factor.is_number
 
 
 def _is_negated(term: Expr) -> bool:
-    """Whether a term is -1 times something that is not a sum."""
+    """Return whether a term is -1 times something that is not a sum."""
     coefficient, rest = term.as_coeff_Mul()
     return coefficient == -1 and not isinstance(rest, Add)

@@ -1,9 +1,9 @@
 """The functions of formulas in operators of ONNX.
 
 A function is the operator that its record in ``ir.elementary`` names, or is composed here of exponentials, logarithms,
-sines and arithmetic, so that it keeps its digits as the stable forms do: ONNX has no expm1 and no log1p, and what it
-has is not there in every precision (onnxruntime computes neither erf nor atan nor sinh in float64, and
-``onnx.reference`` computes erf in float32). In float32 an operator does the same.
+sines and arithmetic, so that it keeps its digits as the stable forms do. ONNX has no expm1 and no log1p, and not all of
+its operators are available in every precision (onnxruntime computes neither erf nor atan nor sinh in float64, and
+``onnx.reference`` computes erf in float32). In float32 an operator is accurate enough.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from nncodegen.export.onnx.graph import Value
 from nncodegen.ir.elementary import Elementary
 
 LARGE = 1e10
-"""Above this, 1 + z**2 is z**2 in every precision."""
+"""The bound above which 1 + z**2 is rounded to z**2 in every precision."""
 
 DIGITS, TERMS = 30, 26
 """The digits with which polynomials are computed, and their number of terms: enough for float64."""
 
 
 def call(function: Elementary, values: Sequence[Value]) -> Value | None:
-    """A function of values; None if ONNX has none, nor operators to compose it of."""
+    """Return a function of values; None if ONNX has neither the function nor operators to compose it of."""
     composed = COMPOSED.get(function.name)
     if function.onnx and (composed is None or values[0].graph.precision == "float32"):
         first, *others = values
@@ -54,12 +54,12 @@ def _where(condition: Value, value: Value | float, other: Value | float) -> Valu
 
 
 def _expm1(z: Value) -> Value:
-    """tanh(z/2)*(exp(z) + 1)."""
+    """Return tanh(z/2)*(exp(z) + 1)."""
     return hyperbolic_tangent(z * 0.5) * (exp(z) + 1)
 
 
 def _log1p(z: Value) -> Value:
-    """log(u)*z/(u - 1) with u = 1 + z as it is rounded (Kahan); z where u is 1."""
+    """Return log(u)*z/(u - 1) with u = 1 + z as it is rounded (Kahan); z where u is 1."""
     u = z + 1
     d = u - 1
     exact = log(u)
@@ -67,7 +67,7 @@ def _log1p(z: Value) -> Value:
 
 
 def _cosh(z: Value) -> Value:
-    """h*h/2 + 1/(2*h*h) with h = exp(|z|/2), which does not overflow before the result."""
+    """Return h*h/2 + 1/(2*h*h) with h = exp(|z|/2), which does not overflow before the result."""
     h = exp(abs(z) * 0.5)
     return h * 0.5 * h + (reciprocal(h) * 0.5) / h
 
@@ -77,7 +77,7 @@ def _sinh(z: Value) -> Value:
 
 
 def _asinh(z: Value) -> Value:
-    """sign(z)*log1p(a + a**2/(1 + sqrt(1 + a**2))) with a = |z|."""
+    """Return sign(z)*log1p(a + a**2/(1 + sqrt(1 + a**2))) with a = |z|."""
     a = abs(z)
     square = a * a
     near = _log1p(a + square / (sqrt(square + 1) + 1))
@@ -85,24 +85,24 @@ def _asinh(z: Value) -> Value:
 
 
 def _acosh(z: Value) -> Value:
-    """log1p(d + sqrt(d*(z + 1))) with d = z - 1."""
+    """Return log1p(d + sqrt(d*(z + 1))) with d = z - 1."""
     d = z - 1
     return _where(z > LARGE, log(z) + math.log(2), _log1p(d + sqrt(d * (z + 1))))
 
 
 def _atanh(z: Value) -> Value:
-    """sign(z)*log1p(2*a/(1 - a))/2 with a = |z|."""
+    """Return sign(z)*log1p(2*a/(1 - a))/2 with a = |z|."""
     a = abs(z)
     return sign(z) * 0.5 * _log1p(a * 2 / (-a + 1))
 
 
 def arctangent(z: Value) -> Value:
-    """The arctangent in the precision of the graph."""
+    """Return the arctangent in the precision of the graph."""
     return _operator("Atan", z) if z.graph.precision == "float32" else _atan(z)
 
 
 def _atan(z: Value) -> Value:
-    """sign(z)*atan(a) with a = |z|, and pi/2 - atan(1/a) for a > 1."""
+    """Return sign(z)*atan(a) with a = |z|, and pi/2 - atan(1/a) for a > 1."""
     a = abs(z)
     far = a > 1
     inner = _where(far, reciprocal(a), a)
@@ -111,29 +111,29 @@ def _atan(z: Value) -> Value:
 
 
 def _asin(z: Value) -> Value:
-    """2*atan(z/(1 + sqrt((1 - z)*(1 + z))))."""
+    """Return 2*atan(z/(1 + sqrt((1 - z)*(1 + z))))."""
     return arctangent(z / (sqrt((-z + 1) * (z + 1)) + 1)) * 2
 
 
 def _acos(z: Value) -> Value:
-    """2*atan(sqrt((1 - z)/(1 + z)))."""
+    """Return 2*atan(sqrt((1 - z)/(1 + z)))."""
     return arctangent(sqrt((-z + 1) / (z + 1))) * 2
 
 
 def _atan2(y: Value, x: Value) -> Value:
-    """The angle of the point (x, y), from -pi to pi; 0 in the origin."""
+    """Return the angle of the point (x, y), from -pi to pi; 0 in the origin."""
     slope = arctangent(y / x)
     turned = slope + _where(y < 0, -math.pi, math.pi)
     return _where(x > 0, slope, _where(x < 0, turned, sign(y) * (math.pi / 2)))
 
 
 def error_function(z: Value) -> Value:
-    """The error function in the precision of the graph."""
+    """Return the error function in the precision of the graph."""
     return _operator("Erf", z) if z.graph.precision == "float32" else _erf(z)
 
 
 def _erf(z: Value) -> Value:
-    """z*P(z**2) for |z| < 1, else sign(z)*(1 - erfc(|z|))."""
+    """Return z*P(z**2) for |z| < 1, else sign(z)*(1 - erfc(|z|))."""
     a = abs(z)
     square = _operator("Min", z * z, 1)
     return _where(a < 1, z * _polynomial(square * 2 - 1, _error()), sign(z) * (-_upper_tail(a) + 1))
@@ -147,9 +147,9 @@ def _erfc(z: Value) -> Value:
 
 
 def _upper_tail(a: Value) -> Value:
-    """erfc(a) = t*exp(P(u) - a**2) for a >= 0, with t = 2/(2 + a) and u = 2*t - 1 (as in Numerical Recipes, 6.2.2).
+    """Return erfc(a) = t*exp(P(u) - a**2) for a >= 0, t = 2/(2 + a), u = 2*t - 1 (as in Numerical Recipes, 6.2.2).
 
-    u is computed as (2 - a)/(2 + a), for no digit is to be lost where a is large.
+    u is computed as (2 - a)/(2 + a), so that no digit is lost where a is large.
     """
     below = a + 2
     exponent = _polynomial((-a + 2) / below, _complement())
@@ -157,7 +157,7 @@ def _upper_tail(a: Value) -> Value:
 
 
 def _hypot(x: Value, y: Value) -> Value:
-    """a*sqrt(1 + (b/a)**2) with a the larger one of |x| and |y|."""
+    """Return a*sqrt(1 + (b/a)**2) with a the larger and b the smaller one of |x| and |y|."""
     a, b = _operator("Max", abs(x), abs(y)), _operator("Min", abs(x), abs(y))
     ratio = b / a
     return _where(a.equals(0), 0, a * sqrt(ratio * ratio + 1))
@@ -200,14 +200,14 @@ COMPOSED: Mapping[str, Callable[..., Value]] = {
     "half_expm1": _half_expm1,
     "tanh_of": lambda z, e, r: hyperbolic_tangent(z),
 }
-"""By the keys of ``ir.elementary``, the functions for which there is no operator, or none in float64."""
+"""The functions that have no operator, or none in float64, by their keys in ``ir.elementary``."""
 
 
 # --- polynomials -------------------------------------------------------------------------------------------------
 
 
 def _polynomial(u: Value, coefficients: tuple[float, ...]) -> Value:
-    """A polynomial of u by its coefficients, the lowest first: all powers at once, times a vector."""
+    """Return a polynomial of u with the given coefficients, the lowest first: all powers at once, times a vector."""
     graph = u.graph
     column = graph.node("Unsqueeze", [u.name, graph.constant([len(u.indices)])])
     powers = graph.node("Pow", [column, graph.constant(np.arange(float(len(coefficients))))])
@@ -215,27 +215,27 @@ def _polynomial(u: Value, coefficients: tuple[float, ...]) -> Value:
 
 
 def _fitted(function: Callable[[Any], Any]) -> tuple[float, ...]:
-    """The polynomial nearest to a smooth function on [-1, 1], to rounding: coefficients, the lowest first."""
+    """Return the polynomial nearest to a smooth function on [-1, 1], to rounding: coefficients, the lowest first."""
     with mpmath.workdps(DIGITS):
         return tuple(float(c) for c in reversed(mpmath.chebyfit(function, [-1, 1], TERMS)))
 
 
 @lru_cache(maxsize=1)
 def _arctangent() -> tuple[float, ...]:
-    """atan(x)/x as a polynomial of u = 2*x**2 - 1."""
+    """Return atan(x)/x as a polynomial of u = 2*x**2 - 1."""
     return _fitted(lambda u: mpmath.atan(mpmath.sqrt((u + 1) / 2)) / mpmath.sqrt((u + 1) / 2) if u > -1 else 1)
 
 
 @lru_cache(maxsize=1)
 def _error() -> tuple[float, ...]:
-    """erf(x)/x as a polynomial of u = 2*x**2 - 1."""
+    """Return erf(x)/x as a polynomial of u = 2*x**2 - 1."""
     at_zero = 2 / mpmath.sqrt(mpmath.pi)
     return _fitted(lambda u: mpmath.erf(mpmath.sqrt((u + 1) / 2)) / mpmath.sqrt((u + 1) / 2) if u > -1 else at_zero)
 
 
 @lru_cache(maxsize=1)
 def _complement() -> tuple[float, ...]:
-    """log(erfc(a)/t) + a**2 as a polynomial of u, see ``_upper_tail``."""
+    """Return log(erfc(a)/t) + a**2 as a polynomial of u, see ``_upper_tail``."""
 
     def exponent(u: Any) -> Any:
         t = (u + 1) / 2

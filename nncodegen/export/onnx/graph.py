@@ -1,4 +1,4 @@
-"""An ONNX graph while it is written: nodes over values that know their axes, each computed once."""
+"""An ONNX graph under construction: nodes over values that know their axes, each computed once."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from nncodegen.emit import identifier
 
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
-"""The types of numbers in a file, by the precision of the model."""
+"""The floating-point types in a file, by the precision of the model."""
 
 PRODUCER, NOT_TRAINED = "nncodegen", "not trained"
-"""Who writes the files, and the text at a constant which no training may change: ``from_onnx`` reads both."""
+"""The producer of the files, and the note at a constant that no training may change: ``from_onnx`` reads both."""
 
 _TYPES = {"i": "int64", "u": "int64", "b": "bool"}
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of a graph, by its name, and the index of each of its axes; a number has none.
+    """A tensor of a graph, by its name, and the index of each of its axes; a scalar has none.
 
     Arithmetic and comparisons add nodes to the graph. Values whose axes differ are broadcast.
     """
@@ -58,12 +58,12 @@ class Value:
         return self.graph.elementwise("Greater", self, other)
 
     def equals(self, other: Value | float) -> Value:
-        """Where the two are equal."""
+        """Return where the two are equal."""
         return self.graph.elementwise("Equal", self, other)
 
 
 class Body:
-    """The body of a Scan while it is written: its inputs and outputs, by name with their shapes, and its nodes."""
+    """The body of a Scan under construction: its inputs and outputs, by name with their shapes, and its nodes."""
 
     def __init__(self) -> None:
         self.inputs: dict[str, list[int | str]] = {}
@@ -72,13 +72,13 @@ class Body:
         self.names: set[str] = set()
 
     def add_input(self, graph: Graph, name: str, shape: list[int | str]) -> None:
-        """One more input, with a name like this."""
+        """Add an input, with a name that resembles the given one."""
         found = graph.free(name)
         self.inputs[found] = shape
         self.names.add(found)
 
     def add_output(self, graph: Graph, value: str, shape: list[int | str]) -> None:
-        """A value as one more output."""
+        """Add an output that has the given value."""
         found = graph.free("result")
         self.nodes.append(("Identity", (value,), (found,), {}))
         self.outputs[found] = shape
@@ -91,7 +91,7 @@ Entry = tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]
 class Graph:
     """Nodes and constants, in the order in which they were added. The same operation on the same values is one node.
 
-    ``order`` is that of all indices: the axes of values follow it, but for tensors as they are declared.
+    ``order`` contains all indices: the axes of values follow it, except those of tensors as they are declared.
     """
 
     def __init__(self, precision: str, order: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ class Graph:
     # --- names and constants -----------------------------------------------------------------------------------
 
     def free(self, name: str) -> str:
-        """An identifier that resembles a name, and that nothing else in the graph has. It is taken from now on."""
+        """Return an identifier that resembles a name and is unused in the graph; from now on it is taken."""
         base = candidate = identifier(name)
         number = 1
         while candidate in self._taken:
@@ -119,9 +119,9 @@ class Graph:
         return candidate
 
     def constant(self, value: Any, name: str = "constant", trained: bool = False) -> str:
-        """The name of a constant tensor: numbers in the precision of the graph, integers and truths as they are.
+        """Return the name of a constant tensor: floats in the precision of the graph, integers and booleans unchanged.
 
-        The file says of real numbers that they are not ``trained``.
+        The file notes at floats that are not ``trained`` that no training may change them.
         """
         array = np.asarray(value)
         with np.errstate(over="ignore"):
@@ -132,19 +132,19 @@ class Graph:
             tensor = self._constants[found] = numpy_helper.from_array(array, found)
             if array.dtype.kind == "f" and not trained:
                 tensor.doc_string = NOT_TRAINED
-            if name != "constant":  # a parameter is not one with an equal number
+            if name != "constant":  # a parameter is never merged with an equal one
                 return found
             self._known[key] = found
         return self._known[key]
 
     def number(self, value: float) -> Value:
-        """A number as a value."""
+        """Return a number as a value."""
         return Value(self, self.constant(float(value)))
 
     # --- nodes -------------------------------------------------------------------------------------------------
 
     def node(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """The name of the result of an operator."""
+        """Return the name of the result of an operator, after adding its node if it is new."""
         key = (operator, tuple(inputs), repr(sorted(attributes.items())))
         if key not in self._known:
             self._made += 1
@@ -154,51 +154,51 @@ class Graph:
             if self._body and not self._body.names.isdisjoint(inputs):
                 self._body.nodes.append(entry)
                 self._body.names.add(self._known[key])
-            else:  # also in a body: what depends on nothing of it is computed once
+            else:  # even while a body is written, a node that does not depend on it is computed once, outside
                 self._nodes.append(entry)
         return self._known[key]
 
     @contextmanager
     def inside(self, body: Body) -> Iterator[None]:
-        """Nodes that depend on what is in a body are added there."""
+        """Add the nodes that depend on values of a body to it, inside the context."""
         self._body = body
         yield
         self._body = None
 
     def scan(self, body: Body, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> list[str]:
-        """The names of the results of a Scan, which resemble those that are given."""
+        """Add a Scan; return the names of its results, which resemble those in ``outputs``."""
         names = tuple(self.free(name) for name in outputs)
         self._nodes.append(("Scan", tuple(inputs), names, {"body": body, **attributes}))
         return list(names)
 
     def elementwise(self, operator: str, *values: Value | float, **attributes: Any) -> Value:
-        """An operator that broadcasts, over values or numbers."""
+        """Return the result of an operator that broadcasts, over values or numbers."""
         given = [value if isinstance(value, Value) else self.number(value) for value in values]
         indices = self.sorted(index for value in given for index in value.indices)
         names = [self.aligned(value, indices) for value in given]
         return Value(self, self.node(operator, names, **attributes), indices)
 
     def where(self, condition: Value, value: Value | float, other: Value | float) -> Value:
-        """A value where a condition holds, and another one elsewhere."""
+        """Return a value where a condition holds, and another one elsewhere."""
         return self.elementwise("Where", condition, value, other)
 
     def sorted(self, indices: Iterable[str]) -> tuple[str, ...]:
-        """Indices in the order of the graph, each once."""
+        """Return indices in the order of the graph, each once."""
         return tuple(sorted(set(indices), key=self.order.index))
 
     # --- axes --------------------------------------------------------------------------------------------------
 
     def transposed(self, value: Value, indices: Sequence[str]) -> Value:
-        """The value with its axes in another order."""
+        """Return the value with its axes in another order."""
         if tuple(indices) == value.indices:
             return value
         places = [value.indices.index(index) for index in indices]
         return Value(self, self.node("Transpose", [value.name], perm=places), tuple(indices))
 
     def aligned(self, value: Value, wanted: Sequence[str]) -> str:
-        """The name of the value with axes of length 1 between its own, so that it broadcasts over the wanted indices.
+        """Return the name of the value with axes of length 1 between its own, to broadcast over the wanted indices.
 
-        Axes in front of all others need not be there.
+        Axes in front of all others may be missing.
         """
         value = self.transposed(value, [index for index in wanted if index in value.indices])
         start = wanted.index(value.indices[0]) if value.indices else len(wanted)
@@ -206,7 +206,7 @@ class Graph:
         return self.node("Unsqueeze", [value.name, self.constant(missing)]) if missing else value.name
 
     def spread(self, value: Value, wanted: Sequence[str], sizes: dict[str, int | None], samples: str) -> Value:
-        """The value with all wanted axes at their full lengths. ``samples`` names a tensor whose axis 0 has N rows."""
+        """Return the value with all wanted axes at full length. ``samples`` names a tensor whose axis 0 has N rows."""
         if set(wanted) <= set(value.indices):
             return self.transposed(value, wanted)
         lengths = [self._length(sizes[index], samples) for index in wanted]
@@ -214,7 +214,7 @@ class Graph:
         return Value(self, self.node("Expand", [self.aligned(value, wanted), shape]), tuple(wanted))
 
     def _length(self, size: int | None, samples: str) -> str:
-        """The length of an axis, as a vector of one integer."""
+        """Return the length of an axis, as a vector of one integer."""
         if size is not None:
             return self.constant(np.array([size]))
         return self.node("Gather", [self.node("Shape", [samples]), self.constant(np.array([0]))], axis=0)
@@ -222,21 +222,21 @@ class Graph:
     # --- the end -----------------------------------------------------------------------------------------------
 
     def named(self, value: Value, name: str) -> Value:
-        """The same value, which is given a name for people if it has none yet."""
+        """Give a value a readable name, if it has none yet, and return it."""
         if value.name in self._nameless:
             self._nameless.remove(value.name)
             self._renamed[value.name] = self.free(name)
         return value
 
     def output(self, value: Value, name: str) -> str:
-        """Makes a value a result of the graph, under exactly this name, which ``free`` has given."""
+        """Make a value a result of the graph, under exactly this name, which must come from ``free``."""
         is_made = value.name in self._nameless or value.name in self._renamed
         self._renamed[value.name if is_made else self.node("Identity", [value.name])] = name
         return name
 
     @property
     def nodes(self) -> list[NodeProto]:
-        """The nodes."""
+        """Return the nodes."""
         return [self._as_node(entry) for entry in self._nodes]
 
     def _as_node(self, entry: Entry) -> NodeProto:
@@ -250,16 +250,16 @@ class Graph:
         return helper.make_node(operator, list(map(self._last, inputs)), list(map(self._last, outputs)), **attributes)
 
     def _last(self, name: str) -> str:
-        """The name that a value has in the end."""
+        """Return the final name of a value."""
         return self._renamed.get(name, name)
 
     @property
     def initializers(self) -> list[TensorProto]:
-        """The constants and parameters."""
+        """Return the constants and parameters."""
         return list(self._constants.values())
 
     @property
     def operators(self) -> Counter[str]:
-        """How often each operator occurs."""
+        """Return how often each operator occurs."""
         bodies = [entry[3]["body"].nodes for entry in self._nodes if isinstance(entry[3].get("body"), Body)]
         return Counter(operator for entries in (self._nodes, *bodies) for operator, *_ in entries)

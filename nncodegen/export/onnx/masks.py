@@ -1,4 +1,4 @@
-"""Equations between indices as factors: tensors of ones and zeros, as ONNX has no other word for them."""
+"""Equations between indices as factors: tensors of ones and zeros, as ONNX cannot express them otherwise."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nncodegen.export.onnx.windows import places_of, rows_of, window_form
 from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Step, Tensor
 
 MOST = 3e38
-"""What is beyond all numbers of single precision, nearly: it stands for infinity."""
+"""A number near the largest one in single precision: it stands for infinity."""
 
 
 def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
-    """The program with factors in place of equations, and the constants that it has besides its parameters, by name.
+    """Return the program with factors in place of equations, and its constants in addition to parameters, by name.
 
     Steps for which ONNX has an operator keep their equations. Raises ModelError for equations of samples.
     """
@@ -59,7 +59,7 @@ def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
 
 
 def _with_factors(step: Step, factors: list[Element]) -> Step:
-    """A step with factors that are 1 or 0, in place of its equations."""
+    """Return a step with factors that are 1 or 0, in place of its equations."""
     expression = step.expression
     neutral = REDUCTIONS[step.operator].neutral if step.operator in REDUCTIONS else 0.0
     if neutral:
@@ -72,7 +72,7 @@ def _with_factors(step: Step, factors: list[Element]) -> Step:
 
 
 def _right(equation: Equation, sizes: Mapping[str, int | None]) -> tuple[tuple[str, ...], NDArray[Any]]:
-    """The indices of the right side of an equation, and its values for all of these."""
+    """Return the indices of the right side of an equation, and its values for all of these."""
     indices = tuple(dict.fromkeys(index for index, _ in equation.terms))
     if SAMPLE in indices:
         raise ModelError(f"ONNX does not know equations for samples, as in: {equation}")

@@ -1,6 +1,6 @@
-"""Steps that recur as one Scan: its body computes them for one time, from what the time before has left.
+"""Recurrent steps as one Scan: its body computes one time step from the results of the previous one.
 
-What comes from outside and has the index of time is sliced along it; all else that the body reads is captured.
+Values from outside that have the index of time are sliced along it; all others that the body reads are captured.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ ROWS = "N"
 
 
 class Writer(Protocol):
-    """What writes steps to a graph."""
+    """A writer of steps to a graph."""
 
     graph: Graph
 
     def read(self, element: Element) -> Value:
-        """The value of an element."""
+        """Return the value of an element."""
 
     def zeros(self, indices: Sequence[str]) -> Value:
-        """Zeros under all of these indices."""
+        """Return zeros with all of these indices."""
 
     def inside(self, steps: Sequence[Step], values: Mapping[str, Value]) -> Writer:
-        """A writer of other steps, which read these values by name."""
+        """Return a writer of other steps, which read these values by name."""
 
 
 def scanned(group: Group, program: Program, outside: Sequence[str], writer: Writer) -> dict[str, Value]:
-    """Writes a group; the values of those of its tensors that are read outside, by name."""
+    """Write a group of steps; return the values of those of its tensors that are read outside, by name."""
     graph, t = writer.graph, group.index
     targets = {step.target.tensor: step.target for step in group.steps}
     recurrences = [step for step in group.steps if step.operator in RECURRENCES]
@@ -43,7 +43,7 @@ def scanned(group: Group, program: Program, outside: Sequence[str], writer: Writ
     sliced = [name for name, element in read.items() if t in element.indices]
     begun = [writer.zeros(_without(targets[name].indices, t)) for name in states]
     given = [graph.transposed(values[name], (t, *_without(read[name].indices, t))).name for name in sliced]
-    if not sliced:  # a Scan has at least one input, which tells how often
+    if not sliced:  # a Scan has at least one input, whose length is the number of iterations
         given = [graph.constant(np.zeros(program.sizes[t] or 1))]
     body = Body()
     for name in states:
@@ -82,12 +82,12 @@ def _without(indices: Sequence[str], t: str) -> tuple[str, ...]:
 
 
 def _at_one_time(step: Step, t: str) -> Step:
-    """A step for one value of the index of time."""
+    """Return a step for one value of the index of time."""
     target = Element(step.target.tensor, _without(step.target.indices, t))
     known = {e: Element(e.tensor, _without(e.indices, t)) for e in step.operands}
     return Step(target, step.expression.xreplace(known), step.operator, step.over, step.where)
 
 
 def _shape(indices: Sequence[str], program: Program) -> list[int | str]:
-    """The sizes of axes, as a file tells them."""
+    """Return the sizes of axes, as a file gives them."""
     return [ROWS if index == SAMPLE else program.sizes[index] or 0 for index in indices]

@@ -1,4 +1,4 @@
-"""The steps of a program as nodes: products of matrices, sums and maxima, softmax, and formulas element by element."""
+"""The steps of a program as nodes: matrix products, sums and maxima, softmax, and elementwise formulas."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from nncodegen.ir.steps import factors_of
 from nncodegen.schedule.loops import without_noise
 
 EXACT = 1e-12
-"""How close to 1 a factor is that is 1 but for rounding."""
+"""The tolerance with which a factor counts as 1, in spite of rounding."""
 
 LEVELS = 6
-"""Levels of the steps of a formula that are written by recursion, each with some hundred calls of Python's thousand."""
+"""The most levels of a formula's steps that are written by recursion; each takes some hundred Python calls of 1,000."""
 
 LETTERS = "abcdefghijklmopqrstuvwxyz"
-"""The letters of an Einsum, but for n, which numbers the samples."""
+"""The letters of an Einsum, without n, which is the index of samples."""
 
 
 class Steps:
-    """Writes the steps on which the outputs of a stabilized program depend.
+    """A writer of the steps on which the outputs of a stabilized program depend.
 
     ``columns`` are the values of its inputs by name, ``rows`` the tensor of the graph that has N rows, ``parameters``
     the arrays of its parameters, of which some are ``trained``.
@@ -62,7 +62,7 @@ class Steps:
             self._write_deep()
 
     def _write_deep(self) -> None:
-        """Writes steps of a formula at every so many levels, so that no step goes down to the first by recursion."""
+        """Write a formula's steps at every LEVELS-th level first, so that no recursion goes down to the first step."""
         levels: dict[str, int] = {}
         for name, step in self._steps.items():
             levels[name] = 1 + max((levels.get(operand.tensor, 0) for operand in step.operands), default=0)
@@ -70,15 +70,15 @@ class Steps:
                 self._tensor(step.target)
 
     def read(self, element: Element) -> Value:
-        """The value of an element of the program, with its axes as the indices of the element say."""
+        """Return the value of an element of the program, with its axes in the order of the element's indices."""
         return self._tensor(element)
 
     def zeros(self, indices: Sequence[str]) -> Value:
-        """Zeros under all of these indices."""
+        """Return zeros with all of these indices."""
         return self._spread(self.graph.number(0.0), tuple(indices))
 
     def inside(self, steps: Sequence[Step], values: Mapping[str, Value]) -> Steps:
-        """What writes the steps of a body, which read these values by name."""
+        """Return a writer of the steps of a body, which read these values by name."""
         inner = copy.copy(self)
         inner._steps = {step.target.tensor: step for step in steps}
         inner._uses = Counter(element for step in steps for element in step.operands)
@@ -87,7 +87,7 @@ class Steps:
         return inner
 
     def _recur(self, group: Group) -> None:
-        """Writes a group of steps that recur."""
+        """Write a group of recurrent steps."""
         own = {step.target.tensor for step in group.steps}
         read = {e.tensor for name, step in self._steps.items() if name not in own for e in step.operands}
         read |= {element.tensor for element in self._program.outputs}
@@ -96,12 +96,12 @@ class Steps:
     # --- tensors -------------------------------------------------------------------------------------------------
 
     def _element(self, element: Element) -> Value:
-        """An element, with its axes in the order of the graph."""
+        """Return an element, with its axes in the order of the graph."""
         value = self._tensor(element)
         return self.graph.transposed(value, self.graph.sorted(element.indices))
 
     def _tensor(self, element: Element) -> Value:
-        """An element, with its axes in their own order; the steps that define it are written where it is needed."""
+        """Return an element, with its axes in their own order, after writing the steps that define it."""
         name = element.tensor
         if len(set(element.indices)) != len(element.indices):
             raise ModelError(f"{element} has an index twice, which cannot be written as ONNX")
@@ -145,7 +145,7 @@ class Steps:
         return self.graph.spread(value, indices, self._program.sizes, self._rows)
 
     def _window(self, step: Step, form: Form) -> Value:
-        """Windows that move over the axes of a value, by the operator that there is for them."""
+        """Return the result of windows that move over the axes of a value, by ONNX's operator for them."""
         sizes, axes = self._program.sizes, form.axes
         x = self.graph.transposed(self._tensor(form.x), (SAMPLE, form.channel, *(axis.source for axis in axes)))
         inputs, group, places = [x.name], form.group, [axis.place for axis in axes]
@@ -162,13 +162,13 @@ class Steps:
         name = self.graph.node(form.operator, inputs, **form.attributes(sizes))
         found = (SAMPLE, *(group or ())[:1], form.filters, *places)
         if group:
-            split = np.array([0, *(sizes[index] or 0 for index in found[1:])])  # 0: as many as there are
+            split = np.array([0, *(sizes[index] or 0 for index in found[1:])])  # 0 keeps the number of rows
             name = self.graph.node("Reshape", [name, self.graph.constant(split)])
         value = Value(self.graph, name, found)
         return value if abs(form.factor - 1) < EXACT else value * form.factor
 
     def _taken(self, step: Step, places: NDArray[Any]) -> Value:
-        """Some places along an axis of a value."""
+        """Return some positions along an axis of a value."""
         ((index,), element) = step.over, step.operands[0]
         own = [i for i, _ in step.where[0].terms]
         value, axis = self._tensor(element), element.indices.index(index)
@@ -176,7 +176,7 @@ class Steps:
         return Value(self.graph, name, (*element.indices[:axis], *own, *element.indices[axis + 1 :]))
 
     def _of_numbers(self, step: Step, table: Element, numbers: Element) -> Value:
-        """Take rows of a matrix by their numbers."""
+        """Return rows of a matrix, selected by their indices."""
         E, x, axis = self._tensor(table), self._tensor(numbers), table.indices.index(step.over[0])
         at = self.graph.node("Cast", [x.name], to=TensorProto.INT64)
         name = self.graph.node("Gather", [E.name, at], axis=axis)
@@ -185,7 +185,7 @@ class Steps:
     # --- products ------------------------------------------------------------------------------------------------
 
     def _product(self, step: Step, factors: list[Element], bias: Element | None = None) -> Value:
-        """A sum of products of elements: one Gemm where these are two matrices, else one Einsum, times a number."""
+        """Return a sum of products of elements times a number: a Gemm for two matrices, otherwise an Einsum."""
         coefficient = float(step.expression.as_coeff_Mul()[0])
         found = {index for factor in factors for index in factor.indices}
         coefficient *= self._count(step, found)
@@ -207,13 +207,13 @@ class Steps:
         return result * coefficient if coefficient != 1 else result
 
     def _letters(self, step: Step) -> dict[str, str]:
-        """A letter for each index of a step: its own where it is one."""
+        """Return a letter for each index of a step: the index itself if it is a single letter."""
         own = [index for index in step.indices if len(index) == 1]
         others = iter([letter for letter in LETTERS if letter not in own])
         return {index: index if index in own else next(others) for index in step.indices}
 
     def _count(self, step: Step, found: set[str]) -> int:
-        """How many equal terms a sum has for each of those that differ."""
+        """Return how many equal terms a sum has for each of its different ones."""
         count = 1
         for index in step.over:
             if index not in found:
@@ -224,7 +224,7 @@ class Steps:
         return count
 
     def _layer(self, step: Step) -> Value | None:
-        """A sum of a product of matrices that nothing else needs, a bias, and further terms, by one Gemm; or None."""
+        """Return a sum with a matrix product that only it uses, a bias, and further terms, by one Gemm; else None."""
         terms = list(step.expression.args) if isinstance(step.expression, Add) else []
         indices = step.target.indices
         for term in terms:
@@ -242,12 +242,12 @@ class Steps:
     # --- reductions ----------------------------------------------------------------------------------------------
 
     def _reduction(self, step: Step) -> Value:
-        """The sum of an expression over indices, its maximum, or what else ONNX has."""
+        """Return the sum of an expression over indices, its maximum, or another reduction of ONNX."""
         value = self._expressions.read(step.expression)
         axes = [axis for axis, index in enumerate(value.indices) if index in step.over]
         kept = tuple(index for index in value.indices if index not in step.over)
         operator = reduction(step.operator).onnx
-        if axes and operator == "ReduceSum":  # alone takes its axes as an input
+        if axes and operator == "ReduceSum":  # the only reduction that takes its axes as an input
             axis = self.graph.constant(np.array(axes))
             value = Value(self.graph, self.graph.node(operator, [value.name, axis], keepdims=0), kept)
         elif axes:
@@ -266,12 +266,12 @@ class Steps:
 
 
 def _factors(step: Step) -> list[Element]:
-    """The elements of which a step sums products; an empty list for any other step."""
+    """Return the elements whose products a step sums; an empty list for any other step."""
     return factors_of(step.expression) if step.operator == "sum" else []
 
 
 def _is_gemm(step: Step, factors: list[Element]) -> bool:
-    """Whether a sum of products is a product of two matrices."""
+    """Return whether a sum of products is a product of two matrices."""
     if len(factors) != 2 or len(step.over) != 1 or len(step.target.indices) != 2:
         return False
     (inner,) = step.over

@@ -1,4 +1,4 @@
-"""Steps that windows move in, as the operators that ONNX has for them: convolutions, their transposes, and pools."""
+"""Steps with moving windows as operators of ONNX: convolutions, their transposes, and pools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nncodegen.ir import SAMPLE, Element, Equation, Program, Step
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis that windows move along: its index in what is read, in what is given, and in the window."""
+    """An axis that windows move along: its index in the input, in the result, and in the window."""
 
     source: str
     place: str
@@ -27,14 +27,14 @@ class Axis:
     before: int
     after: int
     more: int = 0
-    """Places of a transpose that no window reaches."""
+    """Positions of a transpose that no window reaches."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """A step as an operator of ONNX: what it reads, its weights if it has any, and how windows move.
+    """A step as an operator of ONNX: its input, its weights if it has any, and the movement of the windows.
 
-    ``channel`` is an index of x, ``filters`` one of the result, which is the same without weights. ``group`` has the
+    ``channel`` is an index of x, ``filters`` one of the result; without weights, they are equal. ``group`` has the
     index of groups, and that of channels within one.
     """
 
@@ -48,7 +48,7 @@ class Form:
     factor: float
 
     def attributes(self, sizes: Mapping[str, Any]) -> dict[str, Any]:
-        """The attributes of the node."""
+        """Return the attributes of the node."""
         found: dict[str, Any] = {
             "kernel_shape": [axis.size for axis in self.axes],
             "strides": [axis.stride for axis in self.axes],
@@ -65,7 +65,7 @@ class Form:
 
 
 def places_of(step: Step, program: Program) -> NDArray[np.int64] | None:
-    """The places along an axis that a step takes, as a gate of all or steps of a sequence backwards; else None."""
+    """Return the positions that a step takes along an axis (one gate of all, a reversed sequence), or None."""
     if step.operator != "sum" or len(step.where) != 1 or not isinstance(step.expression, Element):
         return None
     (equation,) = step.where
@@ -82,7 +82,7 @@ def places_of(step: Step, program: Program) -> NDArray[np.int64] | None:
 
 
 def rows_of(step: Step) -> tuple[Element, Element] | None:
-    """Return the matrix whose rows a step takes, and their numbers, as an Embedding does; else None."""
+    """Return the matrix whose rows a step takes, and the row indices, as an Embedding does; else None."""
     if step.operator != "sum" or len(step.where) != 1 or not isinstance(step.expression, Element):
         return None
     (equation,), table = step.where, step.expression
@@ -94,7 +94,7 @@ def rows_of(step: Step) -> tuple[Element, Element] | None:
 
 
 def window_form(step: Step, program: Program) -> Form | None:
-    """The operator for a step; None where there is none. Runtimes have them in single precision alone."""
+    """Return the operator for a step, or None. Runtimes have such operators in single precision only."""
     coefficient, rest = step.expression.as_coeff_Mul()
     factors = [factor for factor in Mul.make_args(rest) if isinstance(factor, Element)]
     moving = [factor for factor in factors if SAMPLE in factor.indices]
@@ -118,7 +118,7 @@ def _form(
     step: Step, x: Element, W: Element | None, axes: tuple[Axis, ...], groups: list[Equation], transposed: bool,
     factor: float,
 ) -> Form | None:  # fmt: skip
-    """The form, if the step has no other indices than it says."""
+    """Return the form, or None if the step has other indices than the form has."""
     order = {index: place for place, index in enumerate(x.indices)}
     axes = tuple(sorted(axes, key=lambda axis: order[axis.source]))
     sources, places, taps = ([getattr(axis, name) for axis in axes] for name in ("source", "place", "tap"))
@@ -144,7 +144,7 @@ def _form(
 
 
 def _is_group(equation: Equation, step: Step, x: Element, W: Element, program: Program) -> bool:
-    """Whether an equation numbers the channels of x by groups, and by the channels of each."""
+    """Return whether an equation splits the channel index of x into a group and a channel within it."""
     if len(equation.terms) != 2 or equation.left not in x.indices or equation.offset:
         return False
     (group, per), (own, one) = equation.terms
@@ -155,7 +155,7 @@ def _is_group(equation: Equation, step: Step, x: Element, W: Element, program: P
 def _axis(
     equation: Equation, step: Step, x: Element, W: Element | None, program: Program, transposed: bool
 ) -> Axis | None:
-    """The axis that an equation is about: source = stride*place + dilation*tap - before, or for a transpose place."""
+    """Return the axis of an equation: source = stride*place + dilation*tap - before, or place in a transpose."""
     if len(equation.terms) != 2 or equation.offset > 0 or any(factor < 1 for _, factor in equation.terms):
         return None
     (moved, stride), (tap, dilation) = equation.terms

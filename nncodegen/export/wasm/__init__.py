@@ -11,7 +11,7 @@ from nncodegen.export.wasm.page import page
 
 
 def files(request: Request) -> Exported:
-    """The files of a model for the web."""
+    """Return the files of a model for the web."""
     model = WasmModel(request)
     wasm, compiler = compile_to_wasm(model.sources(), model.exports)
     script = es_module(model)

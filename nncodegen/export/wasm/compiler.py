@@ -1,4 +1,4 @@
-"""C to WebAssembly, by Clang with its linker for WebAssembly, or by the compiler that the package ziglang brings."""
+"""C to WebAssembly, by Clang with its linker for WebAssembly, or by the compiler of the package ziglang."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPTIONS = (
     "-std=c99", "-O2", "-g0", "-ffreestanding", "-nostdlib", "-mbulk-memory", "-mnontrapping-fptoint",
     "-Wl,--no-entry", "-Wl,--strip-all", "-Wl,-z,stack-size=16384",
 )  # fmt: skip
-"""No library and no start; memory from ``__heap_base`` on is JavaScript's."""
+"""Options: no library and no start function; the memory from ``__heap_base`` on belongs to JavaScript."""
 
 NO_COMPILER = """\
 no compiler for WebAssembly was found: neither Clang with the linker wasm-ld, nor the package ziglang
@@ -28,9 +28,9 @@ Install one:
 
 
 def compile_to_wasm(sources: Mapping[str, str], exports: Iterable[str]) -> tuple[bytes, str]:
-    """The WebAssembly of C files, with functions that it exports, and the name of the compiler. Raises BuildError.
+    """Return the WebAssembly of C files, which exports some functions, and the compiler's name. Raises BuildError.
 
-    Functions of JavaScript are imported, where the C declares them so; anything else that is missing is an error.
+    Functions of JavaScript are imported, where the C declares them so; any other missing function is an error.
     """
     failures = []
     options = [*OPTIONS, *(f"-Wl,--export={name}" for name in exports)]
@@ -45,7 +45,7 @@ def compile_to_wasm(sources: Mapping[str, str], exports: Iterable[str]) -> tuple
 
 
 def compilers() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The compilers that may be there, the preferred one first: a name, and the begin of a command."""
+    """Yield the available compilers, the preferred one first: a name, and the begin of a command."""
     clang = shutil.which("clang")
     if clang and _linker(clang):
         yield "clang", (clang, "--target=wasm32")
@@ -55,7 +55,7 @@ def compilers() -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _linker(clang: str) -> bool:
-    """Whether Clang has its linker for WebAssembly, which is another package in most systems."""
+    """Return whether Clang has its linker for WebAssembly, which is another package in most systems."""
     asked = [clang, "--target=wasm32", "-print-prog-name=wasm-ld"]
     done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return done.returncode == 0 and shutil.which(done.stdout.strip() or "wasm-ld") is not None

@@ -81,7 +81,7 @@ export interface TrainingOptions {
 
 
 def declarations(model: WasmModel) -> str:
-    """The text of NAME.d.ts."""
+    """Return the text of NAME.d.ts."""
     reals = ARRAYS[model.request.precision]
     texts = LOADING + (TRAINER if model.train else "")
     if model.request.parameters is not None:
@@ -112,7 +112,7 @@ def declarations(model: WasmModel) -> str:
 
 
 def _about(model: WasmModel) -> list[str]:
-    """What the model is given and gives, in their order."""
+    """Return a comment on the inputs, outputs and targets of the model, in their order."""
     lines = ["/*", f" * {model.name}: {model.request.precision}, matrices row by row.", " *"]
     for name, texts in columns(model).items():
         found = wrapped("; ".join(texts), "[,;]")
@@ -121,7 +121,7 @@ def _about(model: WasmModel) -> list[str]:
 
 
 def _hyperparameters(model: WasmModel) -> str:
-    """The options of the optimizers."""
+    """Return the declarations of the options of the optimizers."""
     found: dict[str, list[str]] = {}
     for rule in model.rules:
         for name, value in default_options(rule).items():

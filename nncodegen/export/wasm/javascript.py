@@ -1,6 +1,6 @@
-"""NAME.js: an ES module that loads a model's WebAssembly, predicts and trains; and package.json, which calls it one.
+"""NAME.js: an ES module that loads a model's WebAssembly, predicts and trains; and package.json, which declares it.
 
-All but its first lines is the same for every model: ``model.js``, without the parts that a model does not need.
+Its first lines depend on the model; the rest is ``model.js``, without the parts that a model does not need.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ARRAYS = {"float64": "Float64Array", "float32": "Float32Array"}
 """The type of arrays in JavaScript for each precision."""
 
 PART = re.compile(r"^ *// begin of (\w+)\n(.*?)^ *// end of \1\n", re.MULTILINE | re.DOTALL)
-"""A part of ``model.js`` that some models need, with the lines around it: what trains, and what checks ranges."""
+"""A part of ``model.js`` that only some models need, with its marks: for training, or for checks of ranges."""
 
 WIDTH = 110
 """The length of a line."""
@@ -29,7 +29,7 @@ HERE = files("nncodegen.export.wasm")
 
 
 def es_module(model: WasmModel) -> str:
-    """The text of NAME.js."""
+    """Return the text of NAME.js."""
     shared = (HERE / "model.js").read_text().replace("@NAME@", model.name)
     needed = {"training": model.train, "ranges": bool(ranges_of(model.program))}
     shared = PART.sub(lambda part: part[2] if needed[part[1]] else "", shared)
@@ -37,7 +37,7 @@ def es_module(model: WasmModel) -> str:
 
 
 def package(model: WasmModel) -> str:
-    """The text of package.json: Node and bundlers see an ES module with types."""
+    """Return the text of package.json: Node and bundlers see an ES module with types."""
     name = model.name
     content = {
         "name": name.lower(), "version": "1.0.0", "description": f"{MARK}", "private": True, "type": "module",
@@ -47,7 +47,7 @@ def package(model: WasmModel) -> str:
 
 
 def _head(model: WasmModel) -> Iterator[str]:
-    """What differs from model to model."""
+    """Yield the lines that depend on the model."""
     sizes = {name.lower(): size for name, size in model.sizes.items() if not name.endswith("WORK")}
     if model.train:
         sizes["classes"] = sizes["targets"] if model.program.labels else 0
@@ -65,7 +65,7 @@ def _head(model: WasmModel) -> Iterator[str]:
 
 
 def _ranges(model: WasmModel) -> Iterator[str]:
-    """The columns of inputs that are whole numbers in a range, such as the rows of an embedding."""
+    """Yield the columns of inputs that are whole numbers in a range, such as row indices of an embedding."""
     first, ranges = 0, ranges_of(model.program)
     for tensor in model.program.inputs:
         end = first + tensor.size
@@ -76,7 +76,7 @@ def _ranges(model: WasmModel) -> Iterator[str]:
 
 
 def _parameters(model: WasmModel) -> Iterator[str]:
-    """Where the parameters are: here, in a file, or with the caller."""
+    """Yield the definition of the parameters: their values, the URL of a file, or undefined if the caller has them."""
     if model.start is None:
         yield "const PARAMETERS = undefined;"
     elif model.apart:

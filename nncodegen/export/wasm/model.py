@@ -1,4 +1,4 @@
-"""What of a model becomes WebAssembly: plain C without a library, and what JavaScript must know of it."""
+"""The parts of a model that become WebAssembly: plain C without a library, and its description for JavaScript."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nncodegen.export.request import Request
 from nncodegen.export.wasm.training import WebTraining
 
 FEW = 64
-"""Up to this many parameters stand in the JavaScript, where one can read them; more are a file of their own."""
+"""The most parameters that are written into the JavaScript, where they are readable; more are a separate file."""
 
 
 class WasmModel(PlainModel):
-    """A model as WebAssembly has it. The parameters are not in it: JavaScript has them, and passes them on."""
+    """A model for WebAssembly. The parameters are not in it: JavaScript has them, and passes them on."""
 
     mathematics = "plain/web"
 
@@ -31,42 +31,42 @@ class WasmModel(PlainModel):
             self.start = start_of(self.program)
 
     def _check_without_library(self) -> None:
-        """Raises ModelError if a function is needed that only JavaScript has, and that is excluded."""
+        """Raise ModelError if a function is needed that only JavaScript has, and that is excluded."""
         if not self._with_javascript:
             super()._check_without_library()
 
     @property
     def trained(self) -> bool:
-        """Whether the C holds trained parameters: never."""
+        """Return False: the C holds no trained parameters."""
         return False
 
     @property
     def constants(self) -> Any:
-        """The parameters that the C holds: none."""
+        """Return None: the C holds no parameters."""
         return None
 
     @property
     def apart(self) -> bool:
-        """Whether parameters are a file of their own."""
+        """Return whether the parameters are a separate file."""
         return self.start is not None and len(self.start) > FEW
 
     @property
     def parameter_bytes(self) -> bytes:
-        """The parameters as WebAssembly has numbers in memory: little-endian."""
+        """Return the parameters in WebAssembly's memory format: little-endian."""
         return bytes(self.start.astype(self.start.dtype.newbyteorder("<")).tobytes())
 
     @property
     def exports(self) -> tuple[str, ...]:
-        """The names in C of the functions that JavaScript calls."""
+        """Return the names in C of the functions that JavaScript calls."""
         return ("place_for", "predict_rows", *(("begin_training", "train_epoch") if self.train else ()))
 
     @cached_property
     def training(self) -> WebTraining:
-        """The options of a training."""
+        """Return the options of a training."""
         return WebTraining(self.name, self.rules)
 
     def sources(self) -> dict[str, str]:
-        """The C, by the names of its files."""
+        """Return the C, by the names of its files."""
         lines = Lines()
         lines.include(source(self).rstrip("\n"))
         lines.add("", *self._macros(), "", *runtime_text("plain/web_rows"))
@@ -76,13 +76,13 @@ class WasmModel(PlainModel):
         return {f"{self.name}.c": str(lines), f"{self.name}.h": header(self)}
 
     def _macros(self) -> Iterator[str]:
-        """What predictions need to know of the model."""
+        """Yield the macros that predictions need to know of the model."""
         yield f'#define MODEL "{self.name}"'
         yield from (f"#define {size} {count}" for size, count in self.sizes.items())
         yield f"#define PREDICT {self.name}_predict_batch"
 
     def _training_macros(self) -> Iterator[str]:
-        """What the training needs to know of the model."""
+        """Yield the macros that training needs to know of the model."""
         noise = "noise, " if self.program.noise else ""
         yield "#define ADD_GRADIENT(parameters, inputs, targets, weight, gradient, noise, work) \\"
         yield f"    {self.name}_add_gradient(parameters, inputs, targets, weight, gradient, {noise}work)"

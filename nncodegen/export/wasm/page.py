@@ -1,4 +1,4 @@
-"""NAME.html: a page that trains a model as one watches. It is one file, which works without a server, too."""
+"""NAME.html: a page that trains a model while the user watches. It is a single file, and works without a server."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nncodegen.export.wasm.model import WasmModel
 from nncodegen.ir import Tensor
 
 ROWS = 8
-"""The number of rows that stand in the page as an example."""
+"""The number of example rows in the page."""
 
 
 def page(model: WasmModel, script: str, wasm: bytes) -> str:
-    """The text of NAME.html, with the ES module and the WebAssembly in it."""
+    """Return the text of NAME.html, with the ES module and the WebAssembly in it."""
     sizes = model.sizes
     count, kilobytes = _count(sizes, "PARAMETERS"), f"{len(wasm) / 1000:.1f} kB"
     about = f"{count} in {kilobytes} of WebAssembly, trained in this page: nothing that you enter leaves it."
@@ -45,7 +45,7 @@ def page(model: WasmModel, script: str, wasm: bytes) -> str:
 
 
 def _columns(model: WasmModel, inputs: list[str], targets: list[str]) -> str:
-    """What a line of the data holds."""
+    """Return a sentence that says what a line of the data holds."""
     few = f" ({', '.join(inputs)})" if 0 < len(inputs) <= 6 else ""
     names = f" ({', '.join(targets)})" if len(targets) <= 6 and not model.program.labels else ""
     classes = ", or the number of a class, from 0" if model.program.labels else ""
@@ -54,13 +54,13 @@ def _columns(model: WasmModel, inputs: list[str], targets: list[str]) -> str:
 
 
 def _count(sizes: dict[str, int], kind: str) -> str:
-    """How many there are of a kind, such as: 1 input."""
+    """Return the number of values of a kind with its noun, such as: 1 input."""
     noun = kind.lower()
     return f"{sizes[kind]:,} {noun if sizes[kind] != 1 else noun.removesuffix('s')}"
 
 
 def _names(tensors: Iterable[Tensor]) -> list[str]:
-    """A name for each column."""
+    """Return a name for each column."""
     found = []
     for tensor in tensors:
         name = tensor.name.replace(",", "_")
@@ -69,11 +69,11 @@ def _names(tensors: Iterable[Tensor]) -> list[str]:
 
 
 def _example(model: WasmModel, names: list[str]) -> str:
-    """Lines of random inputs and targets, below one with the names of the columns."""
+    """Return a line with the names of the columns, and lines of random inputs and targets."""
     X, Y = random_data(model.program, ROWS)
     empty = np.empty((ROWS, 0))
     X, Y = (empty if data is None else np.asarray(data) for data in (X, Y))
-    if model.program.labels:  # the numbers of classes
+    if model.program.labels:  # class indices
         Y, names = Y.argmax(axis=1)[:, None], [*names[: X.shape[1]], "class"]
     rows = [", ".join(f"{value:.3g}" for value in row) for row in np.hstack([X, Y])]
     return "\n".join([", ".join(" ".join(name.split()) for name in names), *rows])

@@ -1,4 +1,4 @@
-"""What a training on the web knows of update rules: its options in their order, and what C is told of them."""
+"""The update rules in a training on the web: its options in their order, and the macros that describe them to C."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ static void update_parameters(size_t rule, real *parameters, const real *gradien
     const double *options)"""
 
 UPDATES = ("simultaneous", "sequential")
-"""What the option "update" may be."""
+"""The values of the option "update"."""
 
 
 def camel_case(name: str) -> str:
-    """The name of an option in JavaScript: learning_rate becomes learningRate."""
+    """Return the name of an option in JavaScript: learning_rate becomes learningRate."""
     return re.sub(r"_+(\w)", lambda found: found[1].upper(), name)
 
 
 def default_options(rule: Update) -> dict[str, float]:
-    """The hyperparameters of a rule but the learning rate, and what they are by default."""
+    """Return the hyperparameters of a rule, except the learning rate, and their defaults."""
     return {camel_case(h.name): h.default for h in rule.hyperparameters if h.name != LEARNING_RATE}
 
 
@@ -44,16 +44,16 @@ class WebTraining:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The names of all options."""
+        """Return the names of all options."""
         return (*OPTIONS_OF_ALL, *self.hyperparameters)
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words that options may be."""
+        """Return the words that options may have as values."""
         return (*UPDATES, *(rule.name for rule in self._rules))
 
     def macros(self) -> Iterator[str]:
-        """What follows from the rules, as C."""
+        """Yield the macros that follow from the rules, as C."""
         rules, names = self._rules, [rule.name for rule in self._rules]
         given = [f"option{number}" for number in range(len(self.options))]
         usual = ({**dict.fromkeys(self.hyperparameters, nan), **default_options(rule)} for rule in rules)
@@ -73,7 +73,7 @@ class WebTraining:
         yield from (f"#define {name} {value}" for name, value in values.items())
 
     def update(self) -> str:
-        """The function that updates parameters by the rule of a number."""
+        """Return the function that updates parameters by the rule with a given index."""
         lines = Lines()
         lines.add("/* One update by a rule. */")
         with lines.function(UPDATE), lines.block("switch (rule)"):
@@ -82,20 +82,20 @@ class WebTraining:
         return str(lines)
 
     def _first(self, value: str | float) -> str:
-        """A variable of the state at first, which may be an option."""
+        """Return the initial value of a variable of the state, which may be an option."""
         return self._place(value) if isinstance(value, str) else _number(value)
 
     def _call(self, rule: Update) -> str:
-        """The update by a rule."""
+        """Return the call of the update by a rule."""
         given = (name if name in ("state", "t") else self._option(name) for name in arguments(rule))
         return f"{self._name}_{rule.name}({', '.join(['parameters', 'gradient', *given])});"
 
     def _option(self, name: str) -> str:
-        """An option of a rule in C, by its name in Python, in the type that the rule takes."""
+        """Return an option of a rule in C, by its name in Python, in the type that the rule takes."""
         return f"(real) {self._place(name)}" if name == LEARNING_RATE else self._place(name)
 
     def _place(self, name: str) -> str:
-        """An option of a rule in C, by its name in Python."""
+        """Return an option of a rule in C, by its name in Python."""
         return f"options[{self.options.index(camel_case(name))}]"
 
 
