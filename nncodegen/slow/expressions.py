@@ -1,7 +1,7 @@
 """Expressions as functions of arrays: translated once, then called for every batch.
 
-``ir.evaluate`` walks an expression again whenever it is evaluated, which takes ten times as long as its arithmetic does
-for a small batch.
+``ir.evaluate`` walks an expression each time it is evaluated, which takes ten times as long as its arithmetic for a
+small batch.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def translated(node: Any, operands: Sequence[Element]) -> Function:
 
 
 class _Functions(Arithmetic[Function]):
-    """Functions of the values of operands."""
+    """The translation of expressions to functions of the values of their operands."""
 
     def __init__(self, operands: Sequence[Element]) -> None:
         self._operands = tuple(operands)
 
     def number(self, node: Any) -> Function:
-        """Return a number, as NumPy knows it: a division by it never raises."""
+        """Return a function that returns a number, as a NumPy scalar: a division by it never raises."""
         if node in (sympy.true, sympy.false):
             number: Any = np.bool_(bool(node))
         else:
@@ -46,7 +46,7 @@ class _Functions(Arithmetic[Function]):
         return lambda values: number
 
     def element(self, element: Element) -> Function:
-        """Return what takes an operand."""
+        """Return a function that returns the value of an operand."""
         place = self._operands.index(element)
         return lambda values: values[place]
 
@@ -55,15 +55,15 @@ class _Functions(Arithmetic[Function]):
         return function.stable(*function.args)
 
     def add(self, values: Sequence[Function]) -> Function:
-        """Return what adds up."""
+        """Return a function that adds the values of others."""
         return _joined(np.add, values)
 
     def multiply(self, values: Sequence[Function]) -> Function:
-        """Return what multiplies."""
+        """Return a function that multiplies the values of others."""
         return _joined(np.multiply, values)
 
     def power(self, base: Function, exponent: Function, symbol: Expr) -> Function:
-        """Return what gives a power; roots and reciprocals as C has them."""
+        """Return a function that computes a power; roots and reciprocals as in C."""
         if symbol == sympy.Rational(1, 2):
             return lambda values: np.sqrt(base(values))
         if symbol == -1:
@@ -71,19 +71,19 @@ class _Functions(Arithmetic[Function]):
         return _called(POWER.array, [base, exponent])
 
     def call(self, function: Elementary, values: Sequence[Function]) -> Function:
-        """Return what calls a function."""
+        """Return a function that calls an elementary function."""
         return _called(function.array, values)
 
     def compare(self, relation: str, left: Function, right: Function) -> Function:
-        """Return what compares."""
+        """Return a function that compares two values."""
         return _called(RELATIONS[relation], [left, right])
 
     def logic(self, name: str, values: Sequence[Function]) -> Function:
-        """Return what joins conditions."""
+        """Return a function that combines conditions."""
         return _joined(LOGIC[name], values) if len(values) > 1 else _called(LOGIC[name], values)
 
     def choose(self, branches: Sequence[Any]) -> Asking[Function]:
-        """Return the value of the first condition that holds; NaN where none does."""
+        """Return a function that returns the value of the first branch whose condition holds; NaN if none does."""
         pairs = []
         for value, condition in branches:
             holds = yield condition
@@ -106,7 +106,7 @@ def _called(function: Callable[..., Any], arguments: Sequence[Function]) -> Func
 
 
 def _joined(function: Callable[[Any, Any], Any], arguments: Sequence[Function]) -> Function:
-    """Return a function of two arguments, applied to more of them from left to right."""
+    """Return a function that applies another one, of two arguments, to several from left to right."""
     if len(arguments) == 2:
         first, second = arguments
         return lambda values: function(first(values), second(values))

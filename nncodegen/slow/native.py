@@ -1,4 +1,4 @@
-"""The native part of a module, with NumPy: the twin of ``runtime/python/native.pyx``, for the same Python part."""
+"""The native part of a module, in NumPy: it replaces ``runtime/python/native.pyx``, for the same Python part."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from nncodegen.slow.training import NumpyTraining
 Array = NDArray[Any]
 
 VARIANT = "numpy"
-"""What stands for the name of a kernel."""
+"""The value that replaces the name of a kernel."""
 
 
 class NumpyNative:
-    """The functions of a module that are C elsewhere; see ``Native`` for what they do.
+    """The functions of a module that otherwise are C; see ``Native`` for their documentation.
 
-    All numbers are computed in float64 and rounded to the precision of the program at the end, parameters after each
+    All numbers are computed in float64 and rounded to the precision of the program at the end; parameters, after each
     update. Models and fits are never made side by side: the Python part makes them one after the other.
     """
 
@@ -52,43 +52,43 @@ class NumpyNative:
     # --- checks
 
     def first_not_finite(self, values: Array, count: int) -> int:
-        """The number of the first value that is not finite; count if all are."""
+        """Return the index of the first value that is not finite; ``count`` if all are finite."""
         wrong = np.flatnonzero(~np.isfinite(values.ravel()[:count]))
         return int(wrong[0]) if len(wrong) else count
 
     def takes(self, values: Any, axes: int, columns: int) -> bool:
-        """Whether an array is as C would take it."""
+        """Return whether C would take an array unchanged."""
         usual = type(values) is np.ndarray and values.dtype == self._dtype and values.flags.c_contiguous
         if not usual or values.ndim != axes or not values.flags.aligned:
             return False
         return bool(values.shape[-1] == columns and len(values) and np.isfinite(values).all())
 
     def covariance(self, triangle: Array, scale: float, least: float, covariance: Array) -> bool:
-        """Leaves it to the Python part."""
+        """Return False: the Python part computes it."""
         return False
 
-    # --- short ways, which there are none of
+    # --- short calls, which do not exist here
 
     def predict_short(self, parameters: Any, X: Any) -> Array | None:
-        """Nothing: the Python part looks at the arguments."""
+        """Return None: the Python part checks the arguments."""
 
     def loss_short(self, parameters: Any, X: Any, Y: Any, gradient: Array | None) -> float | None:
-        """Nothing: the Python part looks at the arguments."""
+        """Return None: the Python part checks the arguments."""
 
     def train_short(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Nothing: the Python part looks at the arguments."""
+        """Return None: the Python part checks the arguments."""
 
     # --- outputs, losses, derivatives
 
     def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array) -> None:
-        """Writes the outputs of some rows."""
+        """Write the outputs of some rows."""
         outputs[...] = self._rounded(self._batches.predict(_double(parameters), _optional(X), samples))
 
     def loss(
         self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
         gradient: Array | None,
     ) -> float:  # fmt: skip
-        """The mean loss; its gradient is written to an array, unless that is None."""
+        """Return the mean loss; its gradient is written to an array, unless that is None."""
         data = _samples(X, Y, weights, samples)
         if gradient is None:
             return float(self._rounded(self._batches.mean_loss(_double(parameters), data)))
@@ -97,7 +97,7 @@ class NumpyNative:
         return float(self._rounded(sums.loss))
 
     def jacobian(self, parameters: Array, X: Array | None, samples: int, derivatives: Array) -> None:
-        """Writes the derivatives of the outputs of some rows."""
+        """Write the derivatives of the outputs of some rows."""
         rows = self._fit_rows()
         for first in range(0, samples, 1024):
             place = slice(first, min(first + 1024, samples))
@@ -108,7 +108,7 @@ class NumpyNative:
         self, parameters: Array, directions: Array, count: int, X: Array | None, Y: Array | None,
         weights: Array | None, samples: int, products: Array,
     ) -> None:  # fmt: skip
-        """Writes the products of the Hessian of the mean loss with some directions."""
+        """Write the products of the Hessian of the mean loss with some directions."""
         if self._hessian is None:
             raise ValueError("the model has no second derivatives")
         plan, point = self._hessian, _double(parameters)
@@ -118,7 +118,7 @@ class NumpyNative:
             products[number] = self._rounded(np.concatenate([array.ravel() for array in found]))
 
     def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:
-        """Writes what is known at some samples besides the outputs."""
+        """Write the fields of a loss of terms at some samples: outputs, derivatives, residuals."""
         if self._fields is None:
             raise ValueError("the model has no derivatives by inputs")
         found = self._fields(_double(parameters), _samples(X, Y, None, samples))
@@ -127,7 +127,7 @@ class NumpyNative:
     # --- training and fits
 
     def training(self, buffers: Array, state: Array, options: Array, optimizer: int, seed: int) -> NumpyTraining:
-        """A training of the parameters in the first of two buffers; the second is for the best."""
+        """Return a training of the parameters in the first of two buffers; the second is for the best."""
         return NumpyTraining(self._batches, self._rules[optimizer], self._dtype, buffers, state, options, seed)
 
     def fit(
@@ -136,7 +136,7 @@ class NumpyNative:
         parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: Array | None,
         costs: Array, watch: FitWatch | None,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
-        """Fits the model to data, and writes what it comes to."""
+        """Fit the model to data, and write the results."""
         rows = self._fit_rows()
         free = np.arange(self._count) if fixed is None else np.flatnonzero(np.asarray(fixed) == 0)
         problem = Problem(_optional(X), _double(Y), sigma, robust, robust_scale, free)
@@ -165,31 +165,31 @@ class NumpyNative:
         )  # fmt: skip
 
     def train_many(self, *given: Any) -> None:
-        """Is never called: the facts of the module say that models are trained one after the other."""
+        """Raise NotImplementedError: the facts of the module say that models are trained one after the other."""
         raise NotImplementedError("NumPy trains models one after the other")
 
     def fit_many(self, *given: Any) -> None:
-        """Is never called: there are no lanes, so that fits are made one after the other."""
+        """Raise NotImplementedError: there are no lanes, so that fits are made one after the other."""
         raise NotImplementedError("NumPy fits models one after the other")
 
     # --- BLAS, which NumPy calls by itself
 
     def blas_counter(self) -> object:
-        """Nothing is counted."""
+        """Return None: no calls are counted."""
         return None
 
     def signature(self, routine: object) -> str:
-        """No routine is called from here."""
+        """Return an empty text: no routine is called from here."""
         return ""
 
     def know_blas(self, calls: object, threads: int, set_threads: int) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     def use_blas(self, routine: object) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     def blas_held(self) -> AbstractContextManager[None]:
-        """A context that changes nothing."""
+        """Return a context that changes nothing."""
         return nullcontext()
 
     # --- parts
@@ -200,13 +200,13 @@ class NumpyNative:
         return self._fitting
 
     def _rounded(self, values: Any) -> Any:
-        """Values in the precision of the model."""
+        """Return values in the precision of the model."""
         with np.errstate(over="ignore"):
             return np.asarray(values).astype(self._dtype)
 
 
 def _plan_of(companions: Mapping[str, Companion], name: str) -> Plan | None:
-    """What computes the outputs of a companion, or its gradient, if there is one of this name."""
+    """Return the plan of the gradient of a companion, or else of its outputs; None without one of this name."""
     found = companions.get(name)
     return None if found is None else Plan(found.program, found.program.gradient or found.program.outputs)
 
@@ -220,6 +220,6 @@ def _optional(array: Array | None) -> Array | None:
 
 
 def _samples(X: Array | None, Y: Array | None, weights: Array | None, samples: int) -> Samples:
-    """All rows, their weights divided by the sum of these."""
+    """Return all rows, with their weights divided by the sum of the weights."""
     weight = np.full(samples, 1 / samples) if weights is None else _double(weights) / float(_double(weights).sum())
     return Samples(_optional(X), _optional(Y), weight)

@@ -17,17 +17,17 @@ from nncodegen.slow.expressions import Function, translated
 
 Array = NDArray[Any]
 Lengths = Mapping[str, int]
-"""How long each index is, that of the samples included."""
+"""The length of each index, including that of the samples."""
 
 LARGE = 20_000
-"""Multiplications from which a product of arrays is worth the search for the order of its factors, and BLAS."""
+"""From this number of multiplications on, a product of arrays is worth BLAS and the search for an order of factors."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows of inputs and targets (N, columns), or None; their weights (N,); noise by name, 0 if there is none.
+    """The samples: inputs and targets (N, columns), or None; weights (N,); noise by name, 0 if there is none.
 
-    All arrays are float64. The inputs may be sparse: then a part of them is made whole at a time (``batches.py``).
+    All arrays are float64. The inputs may be sparse: then a part of them at a time is made full (``batches.py``).
     """
 
     X: Any
@@ -37,7 +37,7 @@ class Samples:
 
 
 class Plan:
-    """Computes some results of a program."""
+    """A function that computes some results of a program."""
 
     def __init__(self, program: Program, results: Sequence[Element]) -> None:
         self.program, self.results = program, tuple(results)
@@ -47,7 +47,7 @@ class Plan:
         self._read = {element.tensor for step in steps for element in step.operands} | {e.tensor for e in results}
 
     def __call__(self, parameters: Array, samples: Samples) -> list[Array]:
-        """The values of the results, each with the axes of its indices. parameters is (P,), float64."""
+        """Return the values of the results, each with the axes of its indices. parameters is (P,), float64."""
         count = len(samples.weight)
         lengths = {SAMPLE: count, **self._sizes}
         values = self._bound(parameters, samples, count)
@@ -57,7 +57,7 @@ class Plan:
         return [values[element.tensor] for element in self.results]
 
     def _bound(self, parameters: Array, samples: Samples, count: int) -> dict[str, Any]:
-        """The values of the tensors that come from outside."""
+        """Return the values of the tensors that no step computes: parameters, inputs, targets, weights, noise."""
         program, values = self.program, dict[str, Any]({self.program.weight.name: samples.weight})
         if program.present:
             values[program.present.name] = np.ones(count)
@@ -75,7 +75,7 @@ class Plan:
 
 
 def columns_of(arrays: Sequence[Array], elements: Sequence[Element], samples: int) -> Array:
-    """Results of each sample, side by side: (samples, columns)."""
+    """Return the results for each sample, side by side: (samples, columns)."""
     parts = []
     for array, element in zip(arrays, elements, strict=True):
         if SAMPLE in element.indices:
@@ -86,7 +86,7 @@ def columns_of(arrays: Sequence[Array], elements: Sequence[Element], samples: in
 
 
 def _parts(tensors: Iterable[Tensor]) -> list[tuple[str, slice, tuple[int, ...]]]:
-    """The name of each tensor, its columns, and its shape without the axis of the samples."""
+    """Return the name of each tensor, its columns, and its shape without the axis of the samples."""
     found, start = [], 0
     for tensor in tensors:
         shape = tuple(size for size in tensor.shape if size is not None)
@@ -101,7 +101,7 @@ Runnable = Callable[[Mapping[str, Array], Lengths], Array]
 
 
 def _added(item: Step | Group) -> Callable[[dict[str, Array], Lengths], None]:
-    """A step, or steps that recur, as a function that adds their values to those before."""
+    """Return a function that runs a step, or the steps of a recurrence, and adds their values to ``values``."""
     if isinstance(item, Group) or item.where or item.operator in RECURRENCES:
         return lambda values, lengths: add_values(item, values, lengths)
     name, step = item.target.tensor, _translated(item)
@@ -113,7 +113,7 @@ def _added(item: Step | Group) -> Callable[[dict[str, Array], Lengths], None]:
 
 
 def _translated(step: Step) -> Runnable:
-    """A step as a function of the values before it, and the lengths of the indices."""
+    """Return a step as a function of the values computed before it and of the lengths of the indices."""
     factors = factors_of(step.expression)
     if step.operator == "sum" and factors:
         return _product(step, factors)
@@ -133,7 +133,7 @@ def _translated(step: Step) -> Runnable:
 
 
 def _product(step: Step, factors: list[Element]) -> Runnable:
-    """A sum of products, which NumPy's einsum computes."""
+    """Return a function that computes a sum of products with NumPy's einsum."""
     text, lone = contraction(step, factors)
     names, coefficient = [element.tensor for element in factors], float(step.expression.as_coeff_Mul()[0])
 
@@ -149,7 +149,7 @@ def _product(step: Step, factors: list[Element]) -> Runnable:
 
 
 def _alignment(indices: tuple[str, ...], wanted: tuple[str, ...]) -> Callable[[Array], Array] | None:
-    """What gives an array one axis for each wanted index, those that it lacks of length 1; None if it has them."""
+    """Return a function that gives an array one axis for each wanted index, or None if that is not necessary."""
     if indices == wanted or not indices:
         return None
     order = sorted(range(len(indices)), key=lambda axis: wanted.index(indices[axis]))

@@ -1,6 +1,7 @@
 """The rows of a fit at given parameters: their cost, and the triangle of their QR decomposition.
 
-``runtime/c/nncodegen/residuals.h``, ``robust.h`` and ``convex.h`` do the same, and say where the formulas come from.
+``runtime/c/nncodegen/residuals.h``, ``robust.h`` and ``convex.h`` do the same in C, and cite the sources of the
+formulas.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from nncodegen.slow.plan import Plan, Samples, columns_of
 Array = NDArray[Any]
 
 VALUES = 2**20
-"""The values of rows that are computed at once, roughly."""
+"""The approximate number of values of rows that are computed at once."""
 
 LEAST_CURVATURE = 1e-4
-"""See convex.h."""
+"""The fraction of the squared gradient, relative to the size of the cost, that counts as curvature; see convex.h."""
 
 LINEAR, HUBER, SOFT_L1, CAUCHY = range(4)
 
 
 class NotConvexError(Exception):
-    """A loss is not convex in the outputs, at a sample."""
+    """The error for a loss that is not convex in the outputs, with the index of the sample."""
 
     def __init__(self, sample: int) -> None:
         super().__init__(sample)
@@ -36,7 +37,7 @@ class NotConvexError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is fitted: rows (N, columns), sigma of the shape (), (N,), (N, outputs) or None; the free parameters."""
+    """The problem of a fit: rows (N, columns), sigma (), (N,), (N, outputs) or None, and the free parameters."""
 
     X: Array | None
     Y: Array
@@ -47,14 +48,14 @@ class Problem:
 
     @property
     def samples(self) -> int:
-        """Their number."""
+        """Return the number of samples."""
         return len(self.Y)
 
 
 class Rows(NamedTuple):
-    """What the rows at some parameters come to: the triangle R (F, F) with q, where |R s + q| is what a step s leaves.
+    """The result for the rows at some parameters: R (F, F) and q, where |R s + q| is the residual norm after a step s.
 
-    gradient is R^T q, computed by itself where a loss is no sum of squares; chi2 the size of the cost in that case.
+    gradient is R^T q, but computed separately if the loss is no sum of squares; chi2 is then the size of the cost.
     signs (2, guards) tells which guards are above 0 at all samples that count, and which are below (guards.h).
     """
 
@@ -68,13 +69,13 @@ class Rows(NamedTuple):
 
     @property
     def finite(self) -> bool:
-        """Whether cost and triangle are finite."""
+        """Return whether cost, chi2, triangle and gradient are finite."""
         parts = (self.cost, self.chi2, self.triangle, self.gradient)
         return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 class FitRows:
-    """The companion of a program for fits, evaluated with NumPy."""
+    """The companion program of a model for fits, evaluated with NumPy."""
 
     def __init__(self, companion: Companion) -> None:
         program = companion.program
@@ -87,26 +88,26 @@ class FitRows:
         self._at_once = int(max(1, VALUES // (width * max(1, self.outputs))))
 
     def jacobian(self, parameters: Array, X: Array | None, samples: int) -> Array:
-        """The derivatives of the outputs: (N, outputs, P)."""
+        """Return the derivatives of the outputs: (N, outputs, P)."""
         targets = sum(tensor.size for tensor in self._program.targets) - self._seeded * self.outputs
         Y = np.zeros((samples, targets))
         units = [self._rows(parameters, X, Y, self._unit(k, samples)) for k in range(self.outputs)]
         return np.stack([rows[:, self._before :] for rows in units], axis=1)
 
     def __call__(self, problem: Problem, parameters: Array) -> Rows:
-        """The rows at some parameters (P,). Raises NotConvexError."""
+        """Return the rows at some parameters (P,). Raises NotConvexError."""
         with np.errstate(all="ignore"):
             return self._curved(problem, parameters) if self.curved else self._squares(problem, parameters)
 
     def squares(self, problem: Problem, parameters: Array) -> float:
-        """The sum of the squares of the outputs, divided by sigma, whose targets are known; 0 for other losses."""
+        """Return the sum of squares of the outputs, divided by sigma, whose targets are known; 0 for other losses."""
         if self.curved:
             return 0.0
         outputs = self.residuals(problem, parameters) + problem.Y * _factors(problem, slice(None))
         return float(np.nansum(outputs**2))
 
     def residuals(self, problem: Problem, parameters: Array) -> Array:
-        """The residuals (N, outputs), divided by sigma; NaN where a target is missing."""
+        """Return the residuals (N, outputs), divided by sigma; NaN where a target is missing."""
         rows = self._rows(parameters, problem.X, np.zeros((problem.samples, 0)), self._unit(0, problem.samples))
         with np.errstate(all="ignore"):
             return np.asarray((rows[:, : self.outputs] - problem.Y) * _factors(problem, slice(None)))
@@ -177,7 +178,7 @@ class FitRows:
         return Rows(cost, size, used, R, np.zeros(len(free)), gradient, signs)
 
     def _factorized(self, matrices: Array, curviest: float, first: int) -> Array:
-        """The factors L of matrices D = L L^T (N, outputs, outputs). Raises NotConvexError."""
+        """Return the factors L of matrices D = L L^T (N, outputs, outputs). Raises NotConvexError."""
         doubt = 1000 * float(np.finfo(self._program.precision).eps)
         left, factors = matrices.copy(), np.zeros_like(matrices)
         whole = np.einsum("nii->ni", matrices).copy()
@@ -198,25 +199,25 @@ class FitRows:
             yield slice(start, min(start + self._at_once, samples))
 
     def _signs(self, rows: Array) -> Array:
-        """Which guards are above 0 in all of some rows, and which are below, (2, guards)."""
+        """Return which guards are above 0 in all of some rows, and which are below, (2, guards)."""
         values = rows[:, self._before - self._guards : self._before]
         return np.stack([(values > 0).all(axis=0), (values < 0).all(axis=0)])
 
     def _unit(self, output: int, samples: int) -> Array:
-        """Seeds that ask for one output."""
+        """Return seeds that select one output."""
         seeds = np.zeros((samples, self.outputs))
         seeds[:, output] = 1
         return seeds
 
     def _rows(self, parameters: Array, X: Array | None, Y: Array, seeds: Array) -> Array:
-        """The values of the companion for each sample, side by side."""
+        """Return the values of the companion for each sample, side by side."""
         targets = np.concatenate([Y if self.curved else Y[:, :0], seeds], axis=1) if self._seeded else Y
         found = self._plan(parameters, Samples(X, targets, np.ones(len(seeds))))
         return columns_of(found, self._program.outputs, len(seeds))
 
 
 def _factors(problem: Problem, place: slice) -> Array:
-    """By what residuals are multiplied: an array that broadcasts to (N, outputs)."""
+    """Return the factors of residuals, 1/sigma: an array that broadcasts to (N, outputs)."""
     if problem.sigma is None:
         return np.ones((1, 1))
     sigma = problem.sigma.astype(float)
@@ -224,7 +225,7 @@ def _factors(problem: Problem, place: slice) -> Array:
 
 
 def _robust(problem: Problem, residuals: Array, factors: Array) -> tuple[float, Array, Array]:
-    """The cost of residuals, and what a robust loss makes of them and of the factors of their rows (robust.h)."""
+    """Return the cost of residuals, and the residuals and the factors of their rows after a robust loss (robust.h)."""
     if problem.robust == LINEAR:
         return float(np.sum(residuals**2)) / 2, residuals, factors
     scale = problem.robust_scale
@@ -244,14 +245,14 @@ def _robust(problem: Problem, residuals: Array, factors: Array) -> tuple[float, 
 
 
 def _folded(rows: Array) -> Array:
-    """The triangle of some rows; what is not finite stays so."""
+    """Return the triangle of some rows; NaN if a row is not finite."""
     if not np.isfinite(rows).all():
         return np.full((rows.shape[1], rows.shape[1]), np.nan)
     return np.asarray(np.linalg.qr(rows, mode="r"))
 
 
 def _split(triangle: Array, free: int) -> tuple[Array, Array]:
-    """R (F, F) and q (F,) of a triangle, which may have fewer rows."""
+    """Return R (F, F) and q (F,) of a triangle, which may have fewer rows."""
     whole = np.zeros((free, max(triangle.shape[1], free + 1)))
     count = min(free, len(triangle))
     whole[:count, : triangle.shape[1]] = triangle[:count]
