@@ -29,8 +29,8 @@ ROWS_OF_A_THREAD = 4096
 def predict(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
     """Return the outputs for the rows of X, of shape (N, inputs), which may be sparse: an array (N, outputs).
 
-    The outputs of up to four rows are computed by other loops, and agree with those of many rows up to rounding. The
-    threads, 1 to 64, share the work if there are thousands of rows; the results do not depend on them.
+    The outputs of up to four rows are computed by other loops, and agree with those of many rows up to rounding.
+    The threads, 1 to 64, share the work if there are thousands of rows; the results do not depend on them.
     """
     if type(threads) is not int or threads != 1:
         threads = integer("threads", threads, 1, THREADS)
@@ -84,8 +84,8 @@ def loss_and_gradient(
 ) -> tuple[float, Array]:  # fmt: skip
     """Return the mean loss over the samples and its gradient, of shape (P,), as SciPy's minimizers take them.
 
-    They are those of training: with BatchNormalization, all samples are one batch, normalized by its statistics. The
-    derivatives by the moving statistics are 0.
+    They are those of training: with BatchNormalization, all samples are one batch, normalized by its statistics.
+    The derivatives by the moving statistics are 0.
     """
     gradient = np.empty(model.parameter_count, model.dtype)
     value = model.native.loss_short(parameters, X, Y, gradient) if sample_weight is None else None
@@ -103,8 +103,8 @@ def evaluate(
 ) -> dict[str, float]:  # fmt: skip
     """Return the loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}.
 
-    metrics and classes are those of ``train``; here all metrics are computed from predictions. classes must be given if
-    Y holds names and some classes do not occur.
+    metrics and classes are those of ``train``; here all metrics are computed from predictions. classes must be
+    given if Y holds names and some classes do not occur.
     """
     point, chosen = check_parameters(model, parameters), choose_metrics(model, metrics)
     data = Data(model, X, Y, sample_weight, classes_of(model, classes, Y))

@@ -59,22 +59,22 @@ def fit(
 ) -> FitResult:
     """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
-    It finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over N samples. A model whose loss
-    is not a sum of squares, but convex in the outputs, is fitted by generalized Gauss-Newton: it minimizes the sum of
-    the losses, which counts as a negative log-likelihood, so that the covariance is the inverse of the Fisher
-    information.
+    It finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over N samples. A model whose
+    loss is not a sum of squares, but convex in the outputs, is fitted by generalized Gauss-Newton: it minimizes the
+    sum of the losses, which counts as a negative log-likelihood, so that the covariance is the inverse of the
+    Fisher information.
 
     X               (N, inputs); with one input also (N,)
-    Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of squares,
-                    the whole row is missing then. Labels (N,), if train takes them
+    Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of
+                    squares, the whole row is missing then. Labels (N,), if train takes them
     parameters      the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
                     parameters, moved into the bounds if necessary
     sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
                     covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
     bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-    fixed           names or indices of parameters that keep their starting values; or {name: value}, the values that
-                    they keep
+    fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
+                    that they keep
     robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares,
                     as in scipy.optimize.least_squares; None: all residuals count alike
     starts          the number of additional starting points, a Sobol sequence within the bounds, which all free
@@ -92,11 +92,11 @@ def fit(
 
     Instead of a name, a symbol of SymPy can be given.
 
-    Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a table
-    when it is printed. If the fit did not converge, its status says why ("time_limit", and "stopped" by the callback,
-    among others), and so does a RuntimeWarning, unless the callback ended it. Raises ValueError for an argument that is
-    invalid or has no effect, for a model that cannot be fitted, and, with the index of the row, for a loss that turns
-    out not to be convex in the outputs.
+    Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a
+    table when it is printed. If the fit did not converge, its status says why ("time_limit", and "stopped" by the
+    callback, among others), and so does a RuntimeWarning, unless the callback ended it. Raises ValueError for an
+    argument that is invalid or has no effect, for a model that cannot be fitted, and, with the index of the row,
+    for a loss that turns out not to be convex in the outputs.
     """
     check_fitted(model, "fit")
     X, Y, _ = take_terms(model, X, Y, data, weights, "sigma, 1/sqrt(weight)")

@@ -55,34 +55,36 @@ def fit_many(
 ) -> ManyFits:
     """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
 
-    Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N samples.
+    Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N
+    samples.
 
     X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
-    Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all fits
-                    share it. A C-contiguous array in the module's precision is not copied. A list of arrays of unequal
-                    lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
-    parameters      the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a value
-                    for all fits or (M,); the others begin at the initial parameters, moved into the bounds if necessary
+    Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
+                    fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
+                    unequal lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
+    parameters      the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
+                    value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
+                    necessary
     sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
                     covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
     bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-    fixed           names or indices of parameters that keep their starting values; or {name: value}, the values that
-                    they keep, with a value for all fits or (M,)
+    fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
+                    that they keep, with a value for all fits or (M,)
     lengths         (M,), the number of samples of each fit, which are the first of its N; by default all
     covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
-    tolerance       a fit ends if a step changes the sum of squares or the parameters by less than this fraction, or if
-                    the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and
-                    never less than 8 units of rounding
+    tolerance       a fit ends if a step changes the sum of squares or the parameters by less than this fraction, or
+                    if the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5,
+                    and never less than 8 units of rounding
     max_iterations  the most steps that a fit tries; by default 1,000 plus 100 for each parameter
     threads         1 to 64 threads, which share the fits
     time_limit      the seconds after which to stop: the fits that have not ended then keep their starts
     progress        show a bar on the standard error, as train does
 
-    Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their number,
-    or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed. Fits of
-    layers, of formulas of more than 400 statements and of losses that are not sums of squares are made one after the
-    other, each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
+    Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
+    number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.
+    Fits of layers, of formulas of more than 400 statements and of losses that are not sums of squares are made one
+    after the other, each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
     """
     check_fitted(model, "fit_many")
     if model.facts.curved:

@@ -26,8 +26,8 @@ def hessian(
 ) -> Array:
     """Return the Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P).
 
-    It is exact to rounding and symmetric, and NaN where the formula has no second derivative. It takes P products with
-    the Hessian; see ``hessian_product`` for the arguments and for the models that have one.
+    It is exact to rounding and symmetric, and NaN where the formula has no second derivative. It takes P products
+    with the Hessian; see ``hessian_product`` for the arguments and for the models that have one.
     """
     check_hessian(model, "hessian")
     units = np.eye(model.parameter_count, dtype=model.dtype)
@@ -47,8 +47,8 @@ def hessian_product(
     """Return the Hessian of the mean loss times a vector of shape (P,): an array of the same shape.
 
     It takes as long as a few gradients, and never forms the Hessian. X, Y and sample_weight are those of ``loss``.
-    Formulas have this function unless they were built with fit=False; networks if they were built with fit=True. Raises
-    ValueError for other models.
+    Formulas have this function unless they were built with fit=False; networks if they were built with fit=True.
+    Raises ValueError for other models.
     """
     check_hessian(model, "hessian_product")
     expected = f"expected ({model.parameter_count},), a value for each parameter"

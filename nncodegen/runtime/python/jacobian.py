@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def jacobian(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
     """Return the derivatives of the outputs by the parameters for the rows of X: an array of shape (N, outputs, P).
 
-    They are exact, and NaN where the formula has no derivative. Models that can be fitted (``fit``) have this function,
-    if they have at most 4,096 parameters. Raises ValueError for others, and for models whose fit differentiates the
-    arguments of activations instead, such as the logits of probabilities.
+    They are exact, and NaN where the formula has no derivative. Models that can be fitted (``fit``) have this
+    function, if they have at most 4,096 parameters. Raises ValueError for others, and for models whose fit
+    differentiates the arguments of activations instead, such as the logits of probabilities.
     """
     check_fitted(model, "jacobian")
     if not model.facts.fits_outputs:

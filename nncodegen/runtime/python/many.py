@@ -57,15 +57,15 @@ def train_many(
     seed            one for each model, (M,); or that of the first, the others being seed + 1, seed + 2, ...
     l2              the gradient of l2/2*sum w**2 is added, as for train: a number, or one for each model, (M,)
     models          M, if no argument has an axis for the models
-    history         whether to keep the losses of all epochs, M numbers each, which have to be evaluated; without it, a
-                    model has diverged if a parameter is no longer finite, or the loss at the end
+    history         whether to keep the losses of all epochs, M numbers each, which have to be evaluated; without
+                    it, a model has diverged if a parameter is no longer finite, or the loss at the end
     threads         the number of threads that share the work, at least 1; it does not change the results
 
     The other options are those of train. The models of a formula that is not very long are trained side by side, in
     vectors, with the results of train up to rounding, and so are those of a network without noise of up to 512
     parameters; all others one by one, with the same bits as train. The bits of a model do not depend on the other
-    models. A model that diverges or converges keeps its parameters while the others continue; a RuntimeWarning tells
-    how many diverged. Returns a ManyResult. Raises ValueError for an invalid argument.
+    models. A model that diverges or converges keeps its parameters while the others continue; a RuntimeWarning
+    tells how many diverged. Returns a ManyResult. Raises ValueError for an invalid argument.
     """
     check_trainable(model)
     X, Y = _beside(model, "X", X), _beside(model, "Y", Y)

@@ -39,19 +39,19 @@ OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsq
 def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     """Minimize loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
 
-    method        any of SciPy's. Those that take a gradient get it. Those that take the Hessian, or products with it,
-                  get these if the module has them (see hessian); trust-exact, dogleg, trust-ncg and trust-krylov need
-                  them
+    method        any of SciPy's. Those that take a gradient get it. Those that take the Hessian, or products with
+                  it, get these if the module has them (see hessian); trust-exact, dogleg, trust-ncg and
+                  trust-krylov need them
     l1            exactly, by splitting each weight into two that are not negative: for L-BFGS-B, TNC, SLSQP and
                   trust-constr
-    options       other arguments of ``scipy.optimize.minimize``: tol, bounds, options={"maxiter": ...}, callback, ...;
-                  in single precision L-BFGS-B has the option ftol=1e-6, since a loss has no more digits
+    options       other arguments of ``scipy.optimize.minimize``: tol, bounds, options={"maxiter": ...}, callback,
+                  ...; in single precision L-BFGS-B has the option ftol=1e-6, since a loss has no more digits
 
-    The other arguments are those of ``train``. Returns a Result: its history holds the loss with the penalties after
-    each iteration, metrics["step_length"] the norm of the change of the parameters in each, and message is that of
-    SciPy. Its status is "converged", "completed" (all allowed iterations are used) or "stopped", with a RuntimeWarning.
-    ``train`` cannot resume it. With BatchNormalization, all samples are one batch, and the moving statistics become
-    those of all samples.
+    The other arguments are those of ``train``. Returns a Result: its history holds the loss with the penalties
+    after each iteration, metrics["step_length"] the norm of the change of the parameters in each, and message is
+    that of SciPy. Its status is "converged", "completed" (all allowed iterations are used) or "stopped", with a
+    RuntimeWarning. ``train`` cannot resume it. With BatchNormalization, all samples are one batch, and the moving
+    statistics become those of all samples.
     """
     try:
         from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)

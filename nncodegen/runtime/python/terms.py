@@ -152,8 +152,8 @@ def stack(
     """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
 
     data       {term: X}, or {term: (X, Y)} for a term with targets; X may be ``Points``, Y a function of X
-    weights    {term: number}: the weight of the mean of each term in the loss; 1 for those left out. A term of weight
-               0 needs no data
+    weights    {term: number}: the weight of the mean of each term in the loss; 1 for those left out. A term of
+               weight 0 needs no data
 
     Raises ValueError for a term without data, or whose data do not fit.
     """
@@ -163,8 +163,8 @@ def stack(
 def derivatives(model: Model, /, parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
     """Return the outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by name.
 
-    Networks whose losses contain derivatives by inputs have them: "u_xx" is the second derivative of u by x. A sum of
-    second derivatives, such as a Laplacian, is "u_sum"; its parts are included, too.
+    Networks whose losses contain derivatives by inputs have them: "u_xx" is the second derivative of u by x. A sum
+    of second derivatives, such as a Laplacian, is "u_sum"; its parts are included, too.
     """
     _check_terms(model, "derivatives")
     point = check_parameters(model, parameters)

@@ -29,8 +29,8 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
 
     {options}
 
-    The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks are
-    built with fit=True). It does at most ``epochs`` iterations, and its other options are X, Y, data, weights,
+    The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
+    are built with fit=True). It does at most ``epochs`` iterations, and its other options are X, Y, data, weights,
     parameters, tolerance, seed, time_limit, callback, callback_interval and progress.
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
@@ -96,8 +96,8 @@ def train_on_stream(model: Model, /, *given: Any, **named: Any) -> Result:
 
     batches yields (X, Y) or (X, Y, sample_weight); of slices of memory maps, only the slice is read. A batch is one
     update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are those of one
-    batch, validation_data is measured after each, and patience counts them. class_weight is a dictionary. Everything
-    else is as for ``train``; the loss of the Result is that of the last batch.
+    batch, validation_data is measured after each, and patience counts them. class_weight is a dictionary.
+    Everything else is as for ``train``; the loss of the Result is that of the last batch.
     """
     settings, hyperparameters = STREAM.settings(model, given, named)
     if not isinstance(settings.batches, Iterable):
