@@ -90,7 +90,7 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
     }
     const int ends = is_short || expected <= l->rounding*size;
     if (!ends || (limited && ratio > 0.25))
-        return GOES_ON; /* a radius that may grow does not limit the length of a step */
+        return GOES_ON; /* a radius that may still grow made the step short, which means nothing */
     if (!limited && (taken || is_flat))
         return is_short ? NN(FIT_STEP) : NN(FIT_COST);
     return end_of_radius(run, m, larger(run->cost_tolerance, l->rounding));
