@@ -36,7 +36,7 @@ class BuildExtension(build_ext):
         super().run()
 
     def build_extension(self, extension):
-        """Adds the objects of the kernel and the wrapper to those that the extension is linked from."""
+        """Add the objects of the kernel and the wrapper to those from which the extension is linked."""
         (folder,) = extension.include_dirs
         name = extension.name.rpartition(".")[2]
         variants = TARGETS["supported"](self.compiler.compiler_so)
@@ -52,7 +52,7 @@ class BuildExtension(build_ext):
         super().build_extension(extension)
 
     def wrapper(self, real):
-        """The object of the wrapper for a type of numbers; the package gets those for all types."""
+        """Compile the wrapper for a type of numbers; the package gets an object for each type."""
         if not self.wrappers:
             files = EMBEDDED["wrapper_files"]()
             folder = Path("build", "cython")  # relative, as the paths of objects follow from it
@@ -68,7 +68,7 @@ class BuildExtension(build_ext):
         return self.wrappers[real]
 
     def compiled(self, translated, real, text):
-        """The object of the wrapper, which Cython has translated."""
+        """Return the object of the wrapper, which Cython has translated."""
         (built,) = self.compiler.compile(
             [str(translated)],
             output_dir=f"{self.build_temp}/{real}",

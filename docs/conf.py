@@ -56,7 +56,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 
 def as_svg(*args, **options):
-    """What sphinx-gallery does with the figures of an example, as SVG."""
+    """Save the figures of an example as SVG, for sphinx-gallery."""
     return matplotlib_scraper(*args, format="svg", **options)
 
 

@@ -55,24 +55,24 @@ class Module(Protocol):
     """How far its numbers are from exact ones, where that was examined."""
 
     def initial_parameters(self, seed: int = 0) -> Array:
-        """New parameters of shape (P,): a formula's own initial values, a network's from a seed."""
+        """Return new parameters of shape (P,): the initial values of a formula, or those of a network from a seed."""
 
     def unpack(self, parameters: ArrayLike) -> dict[str, Array]:
-        """The parameters by name: views into the array, in the shape of each ({"W1": (units, inputs), ...})."""
+        """Return the parameters by name: views into the array, each in its shape ({"W1": (units, inputs), ...})."""
 
     def predict(self, parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
-        """The outputs for the rows of X, of shape (N, inputs), which may be sparse: an array of shape (N, outputs).
+        """Return the outputs for the rows of X, of shape (N, inputs), which may be sparse: an array (N, outputs).
 
-        Those of up to four rows are computed by other loops, and agree with those of many to rounding. The
-        threads, 1 to 64, share the work where there are thousands of rows; the results do not depend on them.
+        The outputs of up to four rows are computed by other loops, and agree with those of many rows up to rounding.
+        The threads, 1 to 64, share the work if there are thousands of rows; the results do not depend on them.
         """
 
     def jacobian(self, parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
-        """The derivatives of the outputs for the rows of X by the parameters: an array of shape (N, outputs, P).
+        """Return the derivatives of the outputs by the parameters for the rows of X: an array of shape (N, outputs, P).
 
-        Exact, and NaN where the formula has none. There is one for models that can be fitted (``fit``), with up to
-        4,096 parameters. Raises ValueError for others, and where a fit needs the derivatives of the arguments of
-        activations instead, such as the logits of probabilities.
+        They are exact, and NaN where the formula has no derivative. Models that can be fitted (``fit``) have this
+        function, if they have at most 4,096 parameters. Raises ValueError for others, and for models whose fit
+        differentiates the arguments of activations instead, such as the logits of probabilities.
         """
 
     def hessian(
@@ -82,10 +82,10 @@ class Module(Protocol):
         Y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Array:
-        """The Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P).
+        """Return the Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P).
 
-        Exact to rounding and symmetric, and NaN where the formula has none. It takes P products with it (see
-        ``hessian_product``, also for the arguments and for which models there is one).
+        It is exact to rounding and symmetric, and NaN where the formula has no second derivative. It takes P products
+        with the Hessian; see ``hessian_product`` for the arguments and for the models that have one.
         """
 
     def hessian_product(
@@ -96,11 +96,11 @@ class Module(Protocol):
         Y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Array:
-        """The Hessian of the mean loss times a vector of shape (P,): an array of the same shape.
+        """Return the Hessian of the mean loss times a vector of shape (P,): an array of the same shape.
 
-        It takes as long as a few gradients, and never makes the Hessian. X, Y and sample_weight are those of ``loss``.
-        There is one for formulas, unless they were built with fit=False, and for networks that were built with
-        fit=True. Raises ValueError for others.
+        It takes as long as a few gradients, and never forms the Hessian. X, Y and sample_weight are those of ``loss``.
+        Formulas have this function unless they were built with fit=False; networks if they were built with fit=True.
+        Raises ValueError for other models.
         """
 
     def loss(
@@ -110,9 +110,9 @@ class Module(Protocol):
         Y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean.
+        """Return the mean loss over the samples; with sample_weight, of shape (N,), the weighted mean.
 
-        With BatchNormalization it is the loss of predictions, with the moving statistics.
+        With BatchNormalization it is the loss of predictions, which use the moving statistics.
         """
 
     def loss_and_gradient(
@@ -122,10 +122,10 @@ class Module(Protocol):
         Y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> tuple[float, Array]:
-        """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take.
+        """Return the mean loss over the samples and its gradient, of shape (P,), as SciPy's minimizers take them.
 
-        They are those of training: with BatchNormalization, of all samples as one batch, with their own statistics. The
-        derivatives by its moving statistics are 0.
+        They are those of training: with BatchNormalization, all samples are one batch, normalized by its statistics.
+        The derivatives by the moving statistics are 0.
         """
 
     def evaluate(
@@ -138,10 +138,10 @@ class Module(Protocol):
         classes: Sequence[str] | Sequence[int] | None = None,
         threads: int = 1,
     ) -> dict[str, float]:
-        """The loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}.
+        """Return the loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}.
 
-        metrics and classes are those of ``train``; here all metrics are computed from predictions, and classes must be
-        given where Y holds names of which some do not occur.
+        metrics and classes are those of ``train``; here all metrics are computed from predictions. classes must be
+        given if Y holds names and some classes do not occur.
         """
 
     def train(
@@ -186,7 +186,7 @@ class Module(Protocol):
         weights: Mapping[str, float] | None = None,
         **hyperparameters: Any,
     ) -> Result:
-        """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
+        """Minimize the mean loss over the samples, natively and without the interpreter's lock.
 
         X                    (N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list,
                              in their order, or a dictionary; nothing for a formula without inputs
@@ -267,8 +267,8 @@ class Module(Protocol):
                              weight 0 needs no data
 
         The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
-        are built with fit=True): epochs are its iterations, at most, and it takes X, Y, data, weights, parameters,
-        tolerance, seed, time_limit, callback, callback_interval and progress besides.
+        are built with fit=True). It does at most ``epochs`` iterations, and its other options are X, Y, data, weights,
+        parameters, tolerance, seed, time_limit, callback, callback_interval and progress.
 
         Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
         and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
@@ -308,12 +308,12 @@ class Module(Protocol):
         threads: int = 1,
         **hyperparameters: Any,
     ) -> Result:
-        """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
+        """Train on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
 
-        batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A
-        batch is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are
-        those of one batch, validation_data is measured after each, and patience counts them. class_weight is a
-        dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
+        batches yields (X, Y) or (X, Y, sample_weight); of slices of memory maps, only the slice is read. A batch is one
+        update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are those of one
+        batch, validation_data is measured after each, and patience counts them. class_weight is a dictionary.
+        Everything else is as for ``train``; the loss of the Result is that of the last batch.
         """
 
     def partial_fit(
@@ -324,9 +324,9 @@ class Module(Protocol):
         sample_weight: ArrayLike | None = None,
         **options: Any,
     ) -> Result:
-        """One pass of updates over a batch, from where a Result of an earlier call ended: returns the next Result.
+        """Do one pass of updates over a batch, continuing from the Result of an earlier call; returns the next Result.
 
-        The options are those of ``train_on_stream``; by default all samples make one update.
+        The options are those of ``train_on_stream``; by default all samples form one update.
         """
 
     def train_many(
@@ -347,24 +347,24 @@ class Module(Protocol):
         l2: ArrayLike = 0.0,
         **hyperparameters: Any,
     ) -> ManyResult:
-        """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates.
+        """Train M models of this kind at once, each as ``train`` does, with simultaneous updates.
 
         X, Y            as for train, shared by all models; or with a first axis for the models: (M, N, inputs) and
                         (M, N, targets)
-        parameters      (M, P), where to start; by default initial_parameters(seed) of each model
+        parameters      (M, P), the starts; by default initial_parameters(seed) of each model
         learning_rate   a number, or one for each model, (M,)
-        seed            one for each model, (M,); or the number of the first: seed, seed + 1, seed + 2, ...
+        seed            one for each model, (M,); or that of the first, the others being seed + 1, seed + 2, ...
         l2              the gradient of l2/2*sum w**2 is added, as for train: a number, or one for each model, (M,)
-        models          M, where no argument has an axis for the models
-        history         whether to keep the losses of all epochs, M numbers each, which takes their evaluation; without
-                        them, a model has diverged when a parameter is no longer finite, or the loss at the end
-        threads         threads that share the work, at least 1; they do not change the results
+        models          M, if no argument has an axis for the models
+        history         whether to keep the losses of all epochs, M numbers each, which have to be evaluated; without
+                        it, a model has diverged if a parameter is no longer finite, or the loss at the end
+        threads         the number of threads that share the work, at least 1; it does not change the results
 
-        The others are those of train. The models of a formula that is not very long are trained side by side, in
-        vectors, with the results of train to rounding, and so are those of a network without noise of up to 512
-        parameters; all others one by one, with the same bits as train gives. The bits of a model do not depend on the
-        others. A model that diverges or converges keeps its parameters while the others go on; a RuntimeWarning says
-        how many diverged. Returns a ManyResult. Raises ValueError for an invalid argument.
+        The other options are those of train. The models of a formula that is not very long are trained side by side, in
+        vectors, with the results of train up to rounding, and so are those of a network without noise of up to 512
+        parameters; all others one by one, with the same bits as train. The bits of a model do not depend on the other
+        models. A model that diverges or converges keeps its parameters while the others continue; a RuntimeWarning
+        tells how many diverged. Returns a ManyResult. Raises ValueError for an invalid argument.
         """
 
     def fit(
@@ -389,46 +389,46 @@ class Module(Protocol):
         callback: Callable[[FitProgress], Any] | None = None,
         progress: bool = False,
     ) -> FitResult:
-        """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
+        """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
-        It looks for the P parameters for which the sum of ((output - target)/sigma)**2 over N samples is least. A
-        model whose loss is no sum of squares, but convex in the outputs, is fitted by generalized Gauss-Newton: it
-        looks for the least sum of the losses, which counts as a negative log-likelihood, so that the covariance is the
-        inverse of the Fisher information.
+        It finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over N samples. A model whose
+        loss is not a sum of squares, but convex in the outputs, is fitted by generalized Gauss-Newton: it minimizes the
+        sum of the losses, which counts as a negative log-likelihood, so that the covariance is the inverse of the
+        Fisher information.
 
         X               (N, inputs); with one input also (N,)
-        Y               (N, targets); with one target also (N,). What is NaN is missing; with a loss that is no sum of
-                        squares, so is the whole row. Labels (N,), where train takes them
-        parameters      where to start, within the bounds: (P,), or {name: value} of some; what is not given begins at
-                        the initial parameters, or at what is nearest to them there
+        Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of
+                        squares, the whole row is missing then. Labels (N,), if train takes them
+        parameters      the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
+                        parameters, moved into the bounds if necessary
         sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
         absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
                         covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
         bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-        fixed           names or numbers of parameters that stay as they are at the start; or {name: value}, at which
-                        they stay
+        fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
+                        that they keep
         robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares,
-                        as in scipy.optimize.least_squares; None: all count alike
-        starts          so many starting points besides, a Sobol sequence within the bounds, which all free parameters
-                        need; the best of all fits is the result. This needs SciPy
-        seed            of the Sobol sequence, and of the initial parameters of a network
-        tolerance       the fit ends where a step changes the cost or the parameters by less than this part, or where
-                        the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
-        max_iterations  the most steps that are tried; by default 1,000, and 100 for each parameter
-        threads         1 to 64, which share the starting points
-        data, weights   for a network with losses by name, in the place of X and Y: see train
-        time_limit      seconds after which to stop, with the best parameters so far
+                        as in scipy.optimize.least_squares; None: all residuals count alike
+        starts          the number of additional starting points, a Sobol sequence within the bounds, which all free
+                        parameters need; the best of all fits is the result. This needs SciPy
+        seed            the seed of the Sobol sequence, and of the initial parameters of a network
+        tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
+                        cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
+        max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
+        threads         1 to 64 threads, which share the starting points
+        data, weights   for a network with losses by name, in place of X and Y: see train
+        time_limit      the seconds after which to stop, with the best parameters so far
         callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
                         after each iteration; it ends the fit if it returns something true
         progress        show a bar on the standard error, as train does
 
-        A name may be a symbol of SymPy as well.
+        Instead of a name, a symbol of SymPy can be given.
 
-        Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), a table
-        where it is printed. Where the fit did not converge, its status says why ("time_limit", and "stopped" by the
+        Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a
+        table when it is printed. If the fit did not converge, its status says why ("time_limit", and "stopped" by the
         callback, among others), and so does a RuntimeWarning, unless the callback ended it. Raises ValueError for an
-        argument that cannot be meant or has no effect, for a model that cannot be fitted, and, with the number of the
-        row, for a loss that turns out not to be convex in the outputs.
+        argument that is invalid or has no effect, for a model that cannot be fitted, and, with the index of the row,
+        for a loss that turns out not to be convex in the outputs.
         """
 
     def fit_many(
@@ -448,39 +448,38 @@ class Module(Protocol):
         time_limit: float | None = None,
         progress: bool = False,
     ) -> ManyFits:
-        """Fits the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
+        """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
 
-        Each of the M fits looks for the P parameters that make the sum of ((output - target)/sigma)**2 over its N
-        samples least.
+        Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N
+        samples.
 
         X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
-        Y               (M, N), or (M, N, targets) where there are several; what is NaN is missing. Without the first
-                        axis, all fits share it. A C-contiguous array in the module's precision is not copied. A list of
-                        arrays of unequal lengths, one for each fit, is taken as well; X and sigma are then such lists,
-                        or shared
-        parameters      where to start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with
-                        a value for all fits or (M,); what is not given begins at the initial parameters, or at what is
-                        nearest to them there
+        Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
+                        fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
+                        unequal lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
+        parameters      the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
+                        value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
+                        necessary
         sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
         absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
                         covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
         bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-        fixed           names or numbers of parameters that stay as they are at the start; or {name: value}, at which
-                        they stay, with a value for all fits or (M,)
-        lengths         (M,), how many samples each fit has, the first of its N; by default all
+        fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
+                        that they keep, with a value for all fits or (M,)
+        lengths         (M,), the number of samples of each fit, which are the first of its N; by default all
         covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
-        tolerance       a fit ends where a step changes the sum of squares or the parameters by less than this part, or
-                        where the cosine between residuals and derivatives is below it; by default 1e-8, in float32
-                        1e-5, and never less than 8 units of rounding
-        max_iterations  the most steps that a fit tries; by default 1,000, and 100 for each parameter
-        threads         1 to 64, which share the fits
-        time_limit      seconds after which to stop: the fits that have not ended then keep their starts
+        tolerance       a fit ends if a step changes the sum of squares or the parameters by less than this fraction, or
+                        if the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5,
+                        and never less than 8 units of rounding
+        max_iterations  the most steps that a fit tries; by default 1,000 plus 100 for each parameter
+        threads         1 to 64 threads, which share the fits
+        time_limit      the seconds after which to stop: the fits that have not ended then keep their starts
         progress        show a bar on the standard error, as train does
 
-        A name may be a symbol of SymPy as well. The bits of a fit depend neither on the others nor on their number nor
-        on threads. A fit that fails leaves the others alone, and a RuntimeWarning says how many did. Fits of layers, of
-        formulas of more than 400 statements and of losses that are no sums of squares are made one after the other,
-        each as ``fit`` makes it. Returns a ManyFits. Raises ValueError for an invalid argument.
+        Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
+        number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.
+        Fits of layers, of formulas of more than 400 statements and of losses that are not sums of squares are made one
+        after the other, each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
         """
 
     def minimize(
@@ -499,54 +498,54 @@ class Module(Protocol):
         weights: Mapping[str, float] | None = None,
         **options: Any,
     ) -> Result:
-        """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
+        """Minimize loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
 
-        method        any of SciPy's; those that take a gradient get it, and those that take the Hessian, or products
-                      with it, get these where the module has them (see hessian); trust-exact, dogleg, trust-ncg and
+        method        any of SciPy's. Those that take a gradient get it. Those that take the Hessian, or products with
+                      it, get these if the module has them (see hessian); trust-exact, dogleg, trust-ncg and
                       trust-krylov need them
-        l1            exactly, by splitting each weight into two that are not below 0: for L-BFGS-B, TNC, SLSQP and
+        l1            exactly, by splitting each weight into two that are not negative: for L-BFGS-B, TNC, SLSQP and
                       trust-constr
-        options       what else ``scipy.optimize.minimize`` takes: tol, bounds, options={"maxiter": ...}, callback, ...;
-                      in single precision L-BFGS-B has the option ftol=1e-6, as a loss has no digits beyond
+        options       other arguments of ``scipy.optimize.minimize``: tol, bounds, options={"maxiter": ...}, callback,
+                      ...; in single precision L-BFGS-B has the option ftol=1e-6, since a loss has no more digits
 
-        The other arguments are those of ``train``. Returns a Result, whose history holds the loss with the penalties
-        after each iteration, whose metrics["step_length"] tells how far each moved the parameters (the norm), and whose
-        message is that of SciPy; its status is "converged", "completed" (after the iterations that were allowed) or
-        "stopped", with a RuntimeWarning. ``train`` cannot resume it. With BatchNormalization, all samples are one
-        batch, and the moving statistics become those of all samples.
+        The other arguments are those of ``train``. Returns a Result: its history holds the loss with the penalties
+        after each iteration, metrics["step_length"] the norm of the change of the parameters in each, and message is
+        that of SciPy. Its status is "converged", "completed" (all allowed iterations are used) or "stopped", with a
+        RuntimeWarning. ``train`` cannot resume it. With BatchNormalization, all samples are one batch, and the moving
+        statistics become those of all samples.
         """
 
     def load(self, path: str | PathLike[str]) -> Any:
         """Return the Result or the FitResult that was saved in a file, for this model in this precision.
 
-        Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
+        Raises ValueError for a file that is no result, that is damaged, or that belongs to another model.
         """
 
     def stack(self, data: Mapping[str, Any], weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
-        """The samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
+        """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
 
         data       {term: X}, or {term: (X, Y)} for a term with targets; X may be ``Points``, Y a function of X
-        weights    {term: number}: what the mean of each term counts in the loss; 1 for those left out. One of weight 0
-                   needs no data
+        weights    {term: number}: the weight of the mean of each term in the loss; 1 for those left out. A term of
+                   weight 0 needs no data
 
         Raises ValueError for a term without data, or whose data do not fit.
         """
 
     def derivatives(self, parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
-        """The outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by their names.
+        """Return the outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by name.
 
-        There are some for networks whose losses hold derivatives by inputs: "u_xx" is the second derivative of u by x.
-        A sum of second derivatives, such as a Laplacian, is "u_sum", and its parts are there as well.
+        Networks whose losses contain derivatives by inputs have them: "u_xx" is the second derivative of u by x. A sum
+        of second derivatives, such as a Laplacian, is "u_sum"; its parts are included, too.
         """
 
     def residuals(self, parameters: ArrayLike, data: Mapping[str, Any]) -> dict[str, Array]:
-        """What the terms of the loss are for their samples, before they are squared: arrays (N,), or (N, equations).
+        """Return the residuals of the terms at their samples, before squaring: arrays (N,), or (N, equations).
 
-        data has samples as for ``train``, of all terms or of some.
+        data holds samples as for ``train``, of all terms or of some.
         """
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints the inputs, outputs and parameters of the model by name, with their shapes and numbers of values.
+        """Print the inputs, outputs and parameters of the model by name, with their shapes and parameter counts.
 
-        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
+        Each line is passed to ``print_fn``, by default ``print``; ``lines.append`` collects the lines.
         """

@@ -25,7 +25,7 @@ LITERAL = re.compile(r"(``.+?``)", re.DOTALL)
 
 
 def escaped(text: str) -> str:
-    """A text in which nothing but what stands in double backquotes is markup."""
+    """Return a text in which only what stands in double backquotes is markup."""
     parts = LITERAL.split(text)
     for k in range(0, len(parts), 2):
         plain = re.sub(r"`([^`\n]+)`", r"\0\1\0", parts[k])
@@ -36,7 +36,7 @@ def escaped(text: str) -> str:
 
 
 def names(text: str) -> str:
-    """The left column of a table: each of its names as code."""
+    """Return the left column of a table, with each name as code."""
     return ", ".join(f"``{name.strip()}``" for name in text.rstrip(",").split(","))
 
 
@@ -49,7 +49,7 @@ def is_table(block: list[str]) -> bool:
 
 
 def table(block: list[str]) -> list[str]:
-    """A table as a list of definitions."""
+    """Return a table as a list of definitions."""
     lines: list[str] = []
     for line in block:
         if line[:1].isspace():
@@ -65,7 +65,7 @@ def table(block: list[str]) -> list[str]:
 
 
 def as_rst(lines: list[str]) -> list[str]:
-    """The lines of a docstring, with tables as lists of definitions and without accidental markup."""
+    """Return the lines of a docstring, with tables as lists of definitions and without accidental markup."""
     result: list[str] = []
     block: list[str] = []
     literal = False
@@ -90,7 +90,7 @@ def as_rst(lines: list[str]) -> list[str]:
 
 
 def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """What autodoc calls for each docstring: ``lines`` is changed in place."""
+    """Change ``lines`` of a docstring in place; autodoc calls this for each."""
     if name.startswith("nncodegen"):
         lines[:] = as_rst(lines)
 
@@ -103,18 +103,18 @@ NOT_CALLED = (
 
 
 def signature(app: Any, what: str, name: str, *_: Any) -> tuple[str, str] | None:
-    """What autodoc calls for each signature: none for classes that nobody calls."""
+    """Return no signature for classes that users do not call; autodoc calls this for each."""
     return ("", "") if what == "class" and name.rpartition(".")[2] in NOT_CALLED else None
 
 
 def once(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
-    """What autodoc calls for each member: none that the table in the docstring of its class has already."""
+    """Return whether to skip a member: the table in its class's docstring already has it."""
     owner = getattr(thing, "__objclass__", None) or owner_of(thing)
     return True if owner is not None and name in told(owner) else None
 
 
 def owner_of(thing: Any) -> type | None:
-    """The class that a property is one of, as its function tells; None for anything else."""
+    """Return the class of the values of a property, from its annotation; None for anything else."""
     function = getattr(thing, "fget", None) or getattr(thing, "func", None)
     parts = getattr(function, "__qualname__", "").split(".")
     module = sys.modules.get(getattr(function, "__module__", ""))
@@ -122,18 +122,18 @@ def owner_of(thing: Any) -> type | None:
 
 
 def told(owner: type) -> set[str]:
-    """The names in the tables of the docstring of a class."""
+    """Return the names in the tables of a class's docstring."""
     rows = (ROW.match(line.strip()) for line in (owner.__doc__ or "").splitlines())
     return {name.strip() for row in rows if row for name in row[1].split(",")}
 
 
 def describe(app: Any, context: Any, lines: list[str]) -> None:
-    """What sphinx-click calls for each command: the help of ``bench`` names the workloads only when it is printed."""
+    """Complete the help of ``bench``, which names the workloads only when it is printed."""
     lines[:] = [line.replace("@WORKLOADS@", ", ".join(WORKLOADS)) for line in lines]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Takes part in autodoc."""
+    """Connect to autodoc and sphinx-click."""
     app.connect("autodoc-process-docstring", process)
     app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-skip-member", once)

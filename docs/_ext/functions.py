@@ -61,7 +61,7 @@ KINDS = {
 
 
 def meaning(name: str) -> str:
-    """What a function is, in a line."""
+    """Return the description of a function, in one line."""
     known = MEANINGS.get(SAME.get(name, name))
     if known:
         return known
@@ -70,12 +70,12 @@ def meaning(name: str) -> str:
 
 
 def arguments(name: str) -> str:
-    """What a function is called with."""
+    """Return the arguments of a function."""
     return ARGUMENTS.get(SAME.get(name, name), "z")
 
 
 def derivative(name: str) -> str:
-    """The derivative by the first argument as a text, or none."""
+    """Return the derivative by the first argument as text, or an empty text."""
     if SAME.get(name, name) in WITHOUT:
         return ""
     symbols = [sympy.Symbol(symbol, real=True) for symbol in arguments(name).split(", ")]
@@ -85,7 +85,7 @@ def derivative(name: str) -> str:
 
 
 def rows(names: list[str]) -> list[tuple[str, str, str]]:
-    """A row for each function: how it is called, what it is, its derivative."""
+    """Yield a row for each function: its call, its description, its derivative."""
     return [(f"{name}({arguments(name)})", meaning(name), derivative(name)) for name in names]
 
 
@@ -102,7 +102,7 @@ def groups() -> dict[str, list[str]]:
 
 
 def table(header: tuple[str, ...], body: list[tuple[str, ...]], code: tuple[int, ...]) -> nodes.table:
-    """A table, some of whose columns are code."""
+    """Return a table, some of whose columns are code."""
     group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in header), cols=len(header))
     for kind, lines in ((nodes.thead, [header]), (nodes.tbody, body)):
         part = kind("")
@@ -120,7 +120,7 @@ class FormulaFunctions(SphinxDirective):
     """A section for each group of functions, with a table."""
 
     def run(self) -> list[nodes.Node]:
-        """The sections."""
+        """Return the sections."""
         result: list[nodes.Node] = []
         for title, names in groups().items():
             section = nodes.section("", nodes.title(title, title), ids=[nodes.make_id(title)])
@@ -133,6 +133,6 @@ class FormulaFunctions(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Adds the directive."""
+    """Add the directive."""
     app.add_directive("formula-functions", FormulaFunctions)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -33,7 +33,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
 
 def drawn(text: str, path: Path) -> None:
-    """Runs the blocks of Python in a text, one after the other, and keeps what they have drawn."""
+    """Run the blocks of Python in a text, one after the other, and keep their figures."""
     names: dict[str, Any] = {"__name__": "document"}
     before = Path.cwd()
     with mpl.rc_context(LOOK), contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
@@ -54,7 +54,7 @@ class Picture(SphinxDirective):
     final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
-        """The figure as an image."""
+        """Return the figure as an image."""
         source = Path(self.env.doc2path(self.env.docname))
         folder = Path(self.env.srcdir) / "pictures"
         folder.mkdir(exist_ok=True)
@@ -65,6 +65,6 @@ class Picture(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Adds the directive."""
+    """Add the directive."""
     app.add_directive("picture", Picture)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -30,7 +30,7 @@ PAGES = {"CHANGELOG.md": "changelog", "README.md": "index"}
 
 
 def page_of(path: Path) -> str:
-    """The page that shows a file or a folder, from the top of the site."""
+    """Return the path of the page that shows a file or a folder, from the top of the site."""
     name = path.relative_to(ROOT).as_posix()
     if path.is_relative_to(DOCS):
         return f"{path.relative_to(DOCS).as_posix()}/index.html"
@@ -88,7 +88,7 @@ class LinksToSources(SphinxTransform):
     default_priority = 5
 
     def apply(self, **_: Any) -> None:
-        """Replaces the nodes that MyST has made of such links."""
+        """Replace the nodes that MyST has made of such links."""
         docname = self.env.docname
         here = (DOCS / docname).parent
         for node in list(
@@ -106,21 +106,21 @@ class LinksToSources(SphinxTransform):
 
 
 def linked(app: Sphinx) -> set[Path]:
-    """The files and folders that documents lead to."""
+    """Return the files and folders to which documents link."""
     links = (link for docname in app.env.found_docs for link in app.env.get_doctree(docname).findall(nodes.reference))
     paths = {Path(link["source"]) for link in links if "source" in link}
     return {path for path in paths if not path.is_relative_to(DOCS)}
 
 
 def summary(path: Path) -> str:
-    """The first line of a module's docstring."""
+    """Return the first line of a module's docstring."""
     if path.suffix != ".py":
         return ""
     return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
 
 
 def shown_folder(path: Path, others: set[Path]) -> str:
-    """A folder as HTML: its files and what they say of themselves; those that have a page are links."""
+    """Return a folder as HTML: its files with their first lines; files that have a page are links."""
     rows = []
     for file in sorted(path.iterdir()):
         if file.is_file() and file.suffix in SUFFIXES:
@@ -132,7 +132,7 @@ def shown_folder(path: Path, others: set[Path]) -> str:
 
 
 def shown_file(path: Path) -> str:
-    """A file as HTML, in colours."""
+    """Return a file as HTML, with its syntax in colours."""
     try:
         lexer = get_lexer_for_filename(path.name)
     except ClassNotFound:
@@ -141,7 +141,7 @@ def shown_file(path: Path) -> str:
 
 
 def write(app: Sphinx, error: Exception | None) -> None:
-    """Writes the pages of all files and folders that documents lead to."""
+    """Write the pages of all files and folders to which documents link."""
     if error or app.builder.format != "html":
         return
     light = HtmlFormatter(style="friendly").get_style_defs(".code")
@@ -159,7 +159,7 @@ def write(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Takes part in reading and in writing."""
+    """Connect to reading and writing."""
     app.add_transform(LinksToSources)
     app.connect("source-read", to_documents)
     app.connect("build-finished", write)

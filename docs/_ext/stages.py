@@ -28,7 +28,7 @@ WIDTH = 96
 
 
 def digits() -> Describable:
-    """The network 64-32-10 for handwritten digits."""
+    """Return the network 64-32-10 for handwritten digits."""
     layers = [nn.Dense(32, "tanh"), nn.Dense(10, "softmax")]
     return nn.Sequential(layers, inputs=64, loss="categorical_crossentropy", name="digits")
 
@@ -43,12 +43,12 @@ LANGUAGES = {"schedule": "text", "emit": "c"}
 
 @cache
 def compiled(name: str) -> Compiled:
-    """A model and what the stages up to C make of it."""
+    """Return a model, and what the stages up to C make of it."""
     return nn.compile_model(MODELS[name](), until="emit")
 
 
 def text_of(model: str, stage: str, begin: str | None, end: str | None) -> str:
-    """What a stage makes of a model, or the lines from one that begins with a text to one that begins with another."""
+    """Return the text of a stage, or its lines from one that begins with a text to one that begins with another."""
     lines = shown(compiled(model).stages, [stage], [], False, WIDTH).rstrip("\n").split("\n")[2:]
     first = next(k for k, line in enumerate(lines) if line.strip().startswith(begin)) if begin else 0
     last = next(k for k, line in enumerate(lines[first:], first) if line.strip().startswith(end)) if end else len(lines)
@@ -62,7 +62,7 @@ class Stage(SphinxDirective):
     option_spec: ClassVar[dict[str, Any]] = {"from": directives.unchanged, "to": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
-        """The text as a block of code."""
+        """Return the text as a block of code."""
         model, stage = self.arguments
         if model not in MODELS or stage not in ABOUT:
             raise self.error(f"there is no stage {stage} of {model}")
@@ -76,7 +76,7 @@ class Report(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """A paragraph with the link."""
+        """Return a paragraph with the link."""
         (model,) = self.arguments
         if model not in MODELS:
             raise self.error(f"there is no model {model}")
@@ -94,7 +94,7 @@ def has_reports() -> bool:
 
 
 def write_reports(app: Sphinx, error: Exception | None) -> None:
-    """Writes the reports that pages link to."""
+    """Write the reports to which pages link."""
     if error or app.builder.format != "html" or not has_reports():
         return
     folder = Path(app.outdir) / "reports"
@@ -104,7 +104,7 @@ def write_reports(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Adds the directives."""
+    """Add the directives."""
     app.add_directive("stage", Stage)
     app.add_directive("report", Report)
     app.connect("build-finished", write_reports)

@@ -16,7 +16,7 @@ TITLE = re.compile(r'class="sphx-glr-thumbnail-title">(.*?)</div>', re.DOTALL)
 
 
 def name_thumbnails(app: Any, document: nodes.document) -> None:
-    """Gives each thumbnail without a text that of the title that follows it."""
+    """Give each thumbnail without a text the title that follows it."""
     waiting: list[nodes.image] = []
     for node in document.findall(lambda node: isinstance(node, nodes.image | nodes.raw)):
         if isinstance(node, nodes.image):
@@ -29,6 +29,6 @@ def name_thumbnails(app: Any, document: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Takes part when pages are read."""
+    """Connect to the reading of pages."""
     app.connect("doctree-read", name_thumbnails)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -46,7 +46,7 @@ class Layer:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.__repr__ = cls.__repr__  # so that a dataclass does not replace it
+        cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # so that a dataclass does not replace it
 
     def __repr__(self) -> str:
         return layer_text(self)

@@ -1,4 +1,4 @@
-"""scikit-learn's estimators: NNClassifier, NNRegressor and FormulaRegressor. They need the extra [sklearn]."""
+"""Estimators for scikit-learn: NNClassifier, NNRegressor and FormulaRegressor. They need the extra [sklearn]."""
 
 try:
     import sklearn  # noqa: F401

@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: from arrays and parameters to a fitted network."""
+"""The base of the classifier and the regressor: from arrays and parameters to a fitted network."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from nncodegen.network import (
 from nncodegen.network.description import activation_text
 
 MOST_COPIED = 2**27
-"""The values of X that are copied to have a shared number of inputs, at most: 1 GB in double precision."""
+"""The most values of X that are copied to pad it to a shared number of inputs: 1 GB in double precision."""
 
 
 class BaseNN(BaseEstimator):
     """A network of dense layers as an estimator; see NNClassifier and NNRegressor.
 
-    A fitted estimator holds plain data: a description of its network, a hash of that, and arrays. It does not hold the
-    compiled module, which belongs to the process, and is built or found when it is needed.
+    A fitted estimator holds plain data: a description of its network, a hash of the description, and arrays. It does
+    not hold the compiled module, which belongs to the process, and is built or found when it is needed.
     """
 
     _stratifies = False
@@ -73,7 +73,7 @@ class BaseNN(BaseEstimator):
         return self
 
     def _size(self, X: Any, network: Description) -> int:
-        """The number of inputs that the network for X is built with."""
+        """Return the number of inputs with which the network for X is built."""
         samples, inputs = X.shape
         vary = varies(X)
         shared = roomy_inputs(network) if vary else shared_inputs(inputs)
@@ -87,11 +87,11 @@ class BaseNN(BaseEstimator):
 
     @property
     def _built_inputs(self) -> int:
-        """The number of inputs that the network was built with; in pickles of earlier versions, its own."""
+        """Return the number of inputs with which the network was built; pickles of earlier versions do not pad it."""
         return int(getattr(self, "_inputs", self.description_.inputs))
 
     def _initialize(self, description: Description, activations: list[Any]) -> None:
-        """Draws new parameters, and clears the history."""
+        """Draw new parameters, and clear the history."""
         self.description_, self.hash_ = description, description.hash
         self.n_outputs_, self.n_layers_ = description.outputs, len(description.layers) + 1
         self.parameters_ = initial(description, self._random, bool(activations) and activations[0] == "sigmoid")
@@ -102,7 +102,7 @@ class BaseNN(BaseEstimator):
         self.best_validation_score_: Any = -math.inf if self.early_stopping else None
 
     def _train(self, network: PaddedNetwork, data: Data, incremental: bool) -> None:
-        """Trains from the current parameters."""
+        """Train from the current parameters."""
         if incremental:
             if self.early_stopping:
                 raise ValueError("partial_fit does not support early_stopping=True: it never sees all of the data")
@@ -137,7 +137,7 @@ class BaseNN(BaseEstimator):
         )  # fmt: skip
 
     def _outputs(self, X: Any) -> Any:
-        """The outputs of the network, of shape (N, outputs)."""
+        """Return the outputs of the network, of shape (N, outputs)."""
         check_is_fitted(self)
         precision = np.dtype(self.description_.precision)
         X = validate_data(self, X, accept_sparse="csr", dtype=precision, order="C", reset=False)
@@ -145,7 +145,7 @@ class BaseNN(BaseEstimator):
         return predict(self.description_, self.parameters_, X, self.threads, self._built_inputs)
 
     def exportable(self) -> Exportable:
-        """The network with its parameters, as ``nncodegen.export`` takes it, and what its columns mean."""
+        """Return the network with its parameters and the meanings of its columns, for ``nncodegen.export``."""
         check_is_fitted(self)
         self.description_.check(self.hash_)
         description = self.description_
@@ -153,30 +153,30 @@ class BaseNN(BaseEstimator):
         return Exportable(description.model, description.precision, self.parameters_, inputs, tuple(self._meanings()))
 
     def _meanings(self) -> list[str]:
-        """What each output of the network is."""
+        """Return the meaning of each output of the network."""
         raise NotImplementedError
 
     def _check_stochastic(self) -> bool:
-        """Returns True if the solver supports partial_fit; raises AttributeError otherwise."""
+        """Return True if the solver supports partial_fit; raise AttributeError otherwise."""
         if not solver_is_stochastic(self.solver):
             raise AttributeError(f"partial_fit needs a solver that learns from batches, which {self.solver} is not")
         return True
 
     @property
     def out_activation_(self) -> str:
-        """The activation of the output layer, by scikit-learn's name."""
+        """Return the activation of the output layer, by scikit-learn's name."""
         check_is_fitted(self)
         name = self.description_.layers[-1][1]
         return {"linear": "identity", "sigmoid": "logistic", "exp(z)": "exp"}.get(name, name)
 
     @property
     def coefs_(self) -> list[Any]:
-        """The weights of each layer, of shape (inputs, units): views of ``parameters_``."""
+        """Return the weights of each layer, of shape (inputs, units): views of ``parameters_``."""
         return [weights.T for weights, _ in self._views()]
 
     @property
     def intercepts_(self) -> list[Any]:
-        """The biases of each layer, of shape (units,): views of ``parameters_``."""
+        """Return the biases of each layer, of shape (units,): views of ``parameters_``."""
         return [biases for _, biases in self._views()]
 
     def _views(self) -> list[tuple[Any, Any]]:

@@ -1,4 +1,4 @@
-"""NNClassifier: MLPClassifier's interface over a compiled network."""
+"""NNClassifier: a compiled network with the interface of MLPClassifier."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class NNClassifier(ClassifierMixin, BaseNN):
 
     Fitted attributes are those of MLPClassifier: classes_, loss_, best_loss_, loss_curve_, validation_scores_,
     best_validation_score_, n_iter_, t_, coefs_, intercepts_, n_features_in_, feature_names_in_, n_outputs_,
-    n_layers_, out_activation_; and parameters_, description_, hash_, which are all that predicting needs. A formula
-    that is given as a function pickles only if the function does: a lambda does not, a text does.
+    n_layers_, out_activation_; and parameters_, description_, hash_, which predicting needs. A formula that is given as
+    a function can be pickled only if the function can: a lambda cannot, a text can.
     """
 
     _stratifies = True
@@ -106,7 +106,7 @@ class NNClassifier(ClassifierMixin, BaseNN):
         self.train_options = train_options
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NNClassifier:
-        """Fits to X (N, features) and y: labels (N,), or a matrix of 0 and 1 (N, labels) for several at once.
+        """Fit the network to X (N, features) and y: labels (N,), or a matrix of 0 and 1 (N, labels) for several labels.
 
         sample_weight is (N,). Raises ValueError for unsuitable data. Raises BuildError without a C compiler.
         """
@@ -115,7 +115,7 @@ class NNClassifier(ClassifierMixin, BaseNN):
 
     @available_if(lambda self: self._check_stochastic())
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> NNClassifier:
-        """One epoch over X and y, from where the last call ended. The first call needs all ``classes``."""
+        """Train one epoch over X and y, continuing the last call. The first call needs all ``classes``."""
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise ValueError(
@@ -132,12 +132,12 @@ class NNClassifier(ClassifierMixin, BaseNN):
         return self
 
     def predict(self, X: Any) -> Any:
-        """The class of each sample, (N,); for several labels a matrix of 0 and 1, (N, labels)."""
+        """Return the class of each sample, (N,); for several labels a matrix of 0 and 1, (N, labels)."""
         return self._decide(self._outputs(X))
 
     @available_if(lambda self: self._check_probabilities())
     def predict_proba(self, X: Any) -> Any:
-        """The probability of each class in classes_, (N, classes); for several labels that of each, (N, labels)."""
+        """Return the probabilities of the classes in classes_, (N, classes), or of several labels, (N, labels)."""
         outputs = self._outputs(X)
         if self.n_outputs_ > 1 or self._binarizer.y_type_.startswith("multilabel"):
             return outputs
@@ -147,13 +147,13 @@ class NNClassifier(ClassifierMixin, BaseNN):
 
     @available_if(lambda self: self._check_probabilities())
     def predict_log_proba(self, X: Any) -> Any:
-        """The logarithms of predict_proba."""
+        """Return the logarithms of predict_proba."""
         with np.errstate(divide="ignore"):  # a probability of 0 has the logarithm -inf
             return np.log(self.predict_proba(X))
 
     @available_if(lambda self: not self._check_probabilities(raises=False))
     def decision_function(self, X: Any) -> Any:
-        """The outputs of a network trained with a margin loss: (N,) for two classes, else (N, classes)."""
+        """Return the outputs of a network trained with a margin loss: (N,) for two classes, else (N, classes)."""
         outputs = self._outputs(X)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
@@ -164,7 +164,7 @@ class NNClassifier(ClassifierMixin, BaseNN):
         return not margin
 
     def _encode(self, y: Any, weight: Any, first: bool, incremental: bool) -> tuple[Any, Any]:
-        """Targets of 0 and 1 (N, outputs), and the weights of the samples times those of their classes."""
+        """Return targets of 0 and 1 (N, outputs), and the weights of the samples times those of their classes."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         check_classification_targets(y)
@@ -181,7 +181,7 @@ class NNClassifier(ClassifierMixin, BaseNN):
         return np.asarray(self._binarizer.transform(y), self.precision), weight
 
     def _head(self, Y: Any) -> tuple[str, str, str]:
-        """The activation of the output layer, the loss, and how it is combined over outputs."""
+        """Return the activation of the output layer, the loss, and how it is combined over outputs."""
         multiclass = self._binarizer.y_type_ == "multiclass" and Y.shape[1] > 1
         if isinstance(self.loss, str) and self.loss in MARGIN_LOSSES:
             return "linear", self.loss, "mean"

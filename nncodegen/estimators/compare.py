@@ -1,4 +1,4 @@
-"""The command ``compare``: the estimators beside those of scikit-learn, on its data sets."""
+"""The command ``compare``: compares the estimators with those of scikit-learn, on its data sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DATASETS = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 
 @dataclass(frozen=True)
 class Row:
-    """A data set, and for both estimators the scores (seeds,) and the seconds of each fit (seeds,)."""
+    """The results for a data set: for both estimators the scores (seeds,) and the seconds of each fit (seeds,)."""
 
     name: str
     score: str
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The row of the table."""
+        """Return the row of the table."""
         (their_scores, their_seconds), (our_scores, our_seconds) = self.theirs, self.ours
         return (
             f"{self.name}, {self.score}",
@@ -52,9 +52,10 @@ HEADER = ("", "MLP score", "NN score", "MLP fit", "NN fit", "times as fast")
 
 
 def compare(name: str, seeds: int, max_iter: int) -> Row:
-    """Fits both estimators, with the same parameters, on random halves of a data set, once for each seed.
+    """Fit both estimators, with the same parameters, on random halves of a data set, once for each seed.
 
-    The score on the other half is the accuracy, or R2. Features are standardized, and so are targets that are numbers.
+    The score on the other half is the accuracy, or R2. Features are standardized, and so are numeric targets. The time
+    does not include the build of the module.
     The time does not include the build of the module.
     """
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
@@ -64,7 +65,7 @@ def compare(name: str, seeds: int, max_iter: int) -> Row:
     found: list[list[tuple[float, float]]] = [[], []]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # both may reach max_iter
-        for seed in range(-1, seeds):  # the first is not counted: it builds the module, and warms up
+        for seed in range(-1, seeds):  # the first run is not counted: it builds the module, and warms up
             parts = train_test_split(X, y, test_size=0.5, random_state=max(seed, 0), stratify=y if classifies else None)
             scaler = StandardScaler().fit(parts[0])
             X_train, X_test = scaler.transform(parts[0]), scaler.transform(parts[1])
@@ -81,13 +82,13 @@ def compare(name: str, seeds: int, max_iter: int) -> Row:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as a table in Markdown."""
+    """Return the rows as a table in Markdown."""
     lines = [HEADER, ("---",) * len(HEADER), *(row.cells for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def run(names: Sequence[str], seeds: int, max_iter: int) -> None:
-    """Compares on the named data sets, or on all, and prints the table. Raises TableError for an unknown name."""
+    """Compare on the named data sets, or on all, and print the table. Raises TableError for an unknown name."""
     for name in names:
         if name not in DATASETS:
             raise TableError(f"there is no data set {name!r}; there are: {', '.join(DATASETS)}")
@@ -98,5 +99,5 @@ def run(names: Sequence[str], seeds: int, max_iter: int) -> None:
 
 
 def _figure(scores: Any) -> str:
-    """The mean with its standard error."""
+    """Return the mean with its standard error, as a text."""
     return f"{scores.mean():.4f} ± {scores.std(ddof=1) / np.sqrt(len(scores)):.4f}"

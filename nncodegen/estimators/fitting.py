@@ -1,4 +1,4 @@
-"""Translates scikit-learn's parameters to arguments of ``train``, and its result to scikit-learn's attributes."""
+"""The arguments of ``train`` from the parameters of scikit-learn's estimators, and their attributes from its result."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from nncodegen.module import Module
 from nncodegen.network import PaddedNetwork
 
 HYPERPARAMETERS = {"momentum": "momentum", "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}
-"""From the hyperparameters of optimizers to the parameters of the estimators."""
+"""The parameters of the estimators, by the hyperparameters of optimizers."""
 
 AUTO_BATCH = 200
 """The batch size for batch_size="auto", unless there are fewer samples."""
 
 SMALLEST_RATE = 1e-6
-"""Where learning_rate="adaptive" ends."""
+"""The learning rate at which learning_rate="adaptive" ends."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,21 @@ class Data:
     weight: Any = None
 
     def weighted(self) -> Data:
-        """The samples with a positive weight: a sample of weight 0 has no effect at all."""
+        """Return the samples with a positive weight: a sample of weight 0 has no effect at all."""
         if self.weight is None or (self.weight != 0).all():
             return self
         rows = self.weight != 0
         return Data(self.X[rows], self.Y[rows], self.weight[rows])
 
     def split(self, function: Callable[..., Any]) -> tuple[Data, Data]:
-        """Two parts, split by a function of arrays such as train_test_split."""
+        """Return two parts of the samples, split by a function of arrays such as train_test_split."""
         arrays = [self.X, self.Y] if self.weight is None else [self.X, self.Y, self.weight]
         parts = function(*arrays)
         return Data(*parts[0::2]), Data(*parts[1::2])
 
 
 def solver_is_stochastic(solver: Any) -> bool:
-    """Whether a solver is an optimizer that learns from batches."""
+    """Return whether a solver is an optimizer that learns from batches."""
     return bool(solver != "lbfgs")
 
 
@@ -58,7 +58,7 @@ def solver_is_stochastic(solver: Any) -> bool:
 
 
 def minimize(estimator: Any, network: PaddedNetwork, data: Data) -> None:
-    """Trains with L-BFGS over all samples."""
+    """Train with L-BFGS over all samples."""
     total = len(data.Y) if data.weight is None else float(data.weight.sum())
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
     result = network.module.minimize(
@@ -77,7 +77,7 @@ def minimize(estimator: Any, network: PaddedNetwork, data: Data) -> None:
 
 
 def descend(estimator: Any, network: PaddedNetwork, data: Data, held_out: Data | None) -> None:
-    """Trains with an optimizer over batches, until scikit-learn's stopping rule ends it."""
+    """Train with an optimizer over batches, until scikit-learn's stopping rule ends it."""
     rate, adapts = estimator.learning_rate_init, estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
     options = _options(estimator, network.module, data, estimator.max_iter)
     if held_out is not None:
@@ -112,16 +112,16 @@ def descend(estimator: Any, network: PaddedNetwork, data: Data, held_out: Data |
 
 
 def descend_once(estimator: Any, network: PaddedNetwork, data: Data) -> None:
-    """Trains for one more epoch."""
+    """Train for one more epoch."""
     rate = estimator.learning_rate_init
     options = {**_options(estimator, network.module, data, 1), **_given(estimator, network)}
     if "schedule" in options and "schedule" not in (estimator.train_options or {}):
-        rate *= float(options.pop("schedule")[0])  # of this epoch: the trainer counts all epochs so far
+        rate *= float(options.pop("schedule")[0])  # the rate of this epoch: the trainer counts all epochs so far
     before = estimator._result.of(network.module) if estimator._result is not None else None
     if before is None:
         options["parameters"] = network.wide(estimator.parameters_)
     else:
-        options.pop("seed")  # it is that of the training which goes on
+        options.pop("seed")  # the seed is that of the continued training
     stopping = Stopping(estimator, network, options["l2"], False)
     result = network.module.partial_fit(
         network.rows(data.X), data.Y, before, data.weight, learning_rate=rate, callback=stopping,
@@ -132,7 +132,7 @@ def descend_once(estimator: Any, network: PaddedNetwork, data: Data) -> None:
 
 
 def _given(estimator: Any, network: PaddedNetwork) -> dict[str, Any]:
-    """The arguments of train that the user gave, for the network that is built."""
+    """Return the arguments of train that the user gave, with inputs padded for the network that is built."""
     given = dict(estimator.train_options or {})
     match given.get("validation_data"):
         case [X, *others]:
@@ -149,7 +149,7 @@ def _finish(estimator: Any, network: PaddedNetwork, result: Any, epochs: int, sa
 
 
 def _options(estimator: Any, module: Module, data: Data, epochs: int) -> dict[str, Any]:
-    """The arguments of train that follow from the parameters of the estimator."""
+    """Return the arguments of train that follow from the parameters of the estimator."""
     samples = len(data.Y)
     fraction = (estimator.train_options or {}).get("validation_fraction")
     if isinstance(fraction, float) and 0 < fraction < 1:
@@ -184,7 +184,7 @@ class Stopping:
         self.penalty = self._penalty(estimator.parameters_)
 
     def again(self) -> None:
-        """Starts counting anew."""
+        """Start counting again."""
         self.count, self.stopped = 0, False
 
     def _penalty(self, parameters: Any) -> float:
@@ -194,9 +194,9 @@ class Stopping:
         return 0.5 * self.l2 * sum(float(np.vdot(weights, weights)) for weights, _ in views)
 
     def __call__(self, progress: Any) -> bool:
-        """Whether to stop after an epoch."""
+        """Return whether to stop after an epoch."""
         estimator, figures = self.estimator, progress.metrics
-        loss = figures["loss"] + self.penalty  # of the parameters before the epoch, as the loss of its first batch
+        loss = figures["loss"] + self.penalty  # the penalty is that before the epoch, as the loss of its first batch
         self.penalty = self._penalty(self.network.own(progress.parameters)) if self.l2 else 0.0
         estimator.loss_curve_.append(loss)
         if self.validates:
@@ -213,13 +213,13 @@ class Stopping:
 
 
 class Kept:
-    """The result of a training that may be continued. It pickles as the bytes of its archive."""
+    """The result of a training that can be continued. It is pickled as the bytes of its archive."""
 
     def __init__(self, result: Any) -> None:
         self._result, self._archive = result, b""
 
     def of(self, module: Module) -> Any:
-        """The result as an object of the module that made it, in this process or another."""
+        """Return the result as an object of the module that made it, in this process or another."""
         if self._result is None:
             with TemporaryDirectory() as folder:
                 path = Path(folder) / "result.npz"
@@ -246,7 +246,7 @@ def _batch_size(estimator: Any, samples: int) -> int:
 
 
 def _optimizer(estimator: Any, module: Module) -> tuple[str, dict[str, Any]]:
-    """The optimizer for a solver, and those of its hyperparameters that are parameters of the estimator."""
+    """Return the optimizer for a solver, and the values of its hyperparameters that are parameters of the estimator."""
     name = estimator.solver
     if name == "sgd" and estimator.momentum > 0:
         name = "nesterov" if estimator.nesterovs_momentum else "momentum"
@@ -257,7 +257,7 @@ def _optimizer(estimator: Any, module: Module) -> tuple[str, dict[str, Any]]:
 
 
 def _inverse_scaling(estimator: Any, samples: int, epochs: int) -> Any:
-    """The learning rate of each epoch relative to the first: one over a power of the number of samples seen."""
+    """Return the learning rate of each epoch relative to the first: one over a power of the number of samples seen."""
     seen = estimator.t_ + samples * np.arange(epochs)
     return np.where(seen == 0, 1.0, 1 / (seen + 1.0) ** estimator.power_t)
 

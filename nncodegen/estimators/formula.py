@@ -1,4 +1,4 @@
-"""FormulaRegressor: a formula with parameters, fitted by least squares, as scikit-learn's estimators are."""
+"""FormulaRegressor: a formula with parameters, fitted by least squares, as an estimator for scikit-learn."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from nncodegen.runtime.python.poles import told
 class FormulaRegressor(RegressorMixin, BaseEstimator):
     """A formula of the features, whose parameters are fitted by least squares (Levenberg and Marquardt).
 
-    formula         a text such as "a*exp(-b*x) + c", which is never evaluated, or an expression of SymPy. The features
-                    have the names of a DataFrame's columns, else they are x1, x2, ..., and a single one is x; all
-                    other names are parameters. It need not use every feature. None is b0 + b1*x1 + b2*x2 + ..., a
+    formula         a text such as "a*exp(-b*x) + c", which is never run as Python, or a SymPy expression. The features
+                    have the names of a DataFrame's columns; without these they are x1, x2, ..., and a single one is x.
+                    All other names are parameters. It need not use every feature. None is b0 + b1*x1 + b2*x2 + ..., a
                     linear function of all features, whatever their names
     start           where to start: a mapping from names of parameters to numbers, or (P,) in the order in which the
-                    text first names them (those of an expression in the order of the alphabet). Parameters without a
-                    start begin at 1, or within their bounds. The linear function begins at the solution of least
-                    squares that has the least norm, so that what the data do not determine stays small
+                    text first names them (alphabetical for an expression). Parameters without a start begin at 1, or
+                    within their bounds. The linear function begins at the least-squares solution of least norm, so that
+                    undetermined parameters stay small
     bounds          (lower, upper), each a number or (P,), or a mapping from names to pairs; None for none
-    fixed           names of parameters that stay as they are at the start; or {name: value}, at which they stay
+    fixed           names of parameters that keep their starting values; or {name: value}, the values that they keep
     absolute_sigma  whether 1/sample_weight are the variances of y; else they are known up to a common factor
     robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares, as in
                     scipy.optimize.least_squares; None: all residuals count as their squares
-    starts          the number of further starting points, which are drawn within the bounds: each free parameter needs
-                    bounds then
-    random_state    the seed by which these starting points are drawn
+    starts          the number of additional starting points, which are drawn within the bounds; each free parameter
+                    needs bounds then
+    random_state    the seed for drawing these starting points
     tolerance, max_iterations
-                    when a fit ends, as the compiled module's ``fit`` takes them; None for the defaults
+                    the stopping rule of a fit, as the compiled module's ``fit`` takes it; None for the defaults
     precision       "float64" or "float32"
     threads         the number of threads that share the starting points
 
     Fitted attributes, for P parameters:
 
     parameters_       {name: value}
-    standard_errors_  {name: standard error}, infinite for what the data do not determine
+    standard_errors_  {name: standard error}, infinite for parameters that the data do not determine
     covariance_       (P, P), in the same order
-    n_iter_           the iterations
-    result_           what the module's ``fit`` returned, with everything that a fit tells: print it. It is not pickled
+    n_iter_           the number of iterations
+    result_           the result of the module's ``fit``, with everything about the fit: print it. It is not pickled
     formula_          the formula that was read: its expression, columns and parameters
     n_features_in_, feature_names_in_
 
@@ -88,7 +88,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         self.threads = threads
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> FormulaRegressor:
-        """Fits to X (N, features) and y (N,).
+        """Fit the formula to X (N, features) and y (N,).
 
         sample_weight is (N,), 1/sigma**2 with the standard deviations sigma of y; a row with the weight 0 is left out.
         Raises ModelError for a formula that cannot be read, ValueError for unsuitable data or arguments.
@@ -111,7 +111,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             start = np.clip(_linear(X, y, sigma), *(bounds or (-np.inf, np.inf)))
         module = module_of(formula, self.precision)
         seed = int(check_random_state(self.random_state).randint(2**31)) if self.starts is not None else 0
-        with warnings.catch_warnings():  # scikit-learn has a kind of its own for what this says
+        with warnings.catch_warnings():  # scikit-learn has a separate category for these warnings
             warnings.simplefilter("ignore", RuntimeWarning)
             result = module.fit(
                 X[:, places], y, parameters=start, sigma=sigma, absolute_sigma=self.absolute_sigma, bounds=bounds,
@@ -132,16 +132,16 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> Any:
-        """The value of the formula for each row of X (N, features): (N,)."""
+        """Return the value of the formula for each row of X (N, features): (N,)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.dtype(self._precision), reset=False)
         module = module_of(self.formula_, self._precision)
         return module.predict(list(self.parameters_.values()), X[:, self._places])[:, 0]
 
     def exportable(self) -> Exportable:
-        """The formula with its parameters, as ``nncodegen.export`` takes it. Its inputs are the features that it uses.
+        """Return the formula with its parameters, for ``nncodegen.export``. Its inputs are the features that it uses.
 
-        These stand in the order of the features; the texts of the inputs name them.
+        They are in the order of the features; the texts of the inputs name them.
         """
         check_is_fitted(self)
         return Exportable(
@@ -150,7 +150,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         )  # fmt: skip
 
     def _read(self) -> tuple[Formula, list[int]]:
-        """The formula, and the places of the features that it uses."""
+        """Return the formula, and the indices of the features that it uses."""
         count = self.n_features_in_
         if self.formula is None:
             names = [f"x{number}" for number in range(1, count + 1)]
@@ -176,7 +176,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
 
 
 def _linear(X: Any, y: Any, sigma: Any) -> Any:
-    """The parameters of least norm of a linear function that is fitted by least squares: (1 + features,)."""
+    """Return the parameters of least norm of a linear function fitted by least squares: (1 + features,)."""
     factor = np.ones(len(y)) if sigma is None else sigma.min() / sigma
     matrix = np.column_stack([np.ones(len(X)), X]) * factor[:, None]
     return np.linalg.lstsq(matrix, y * factor, rcond=None)[0]

@@ -11,7 +11,7 @@ from nncodegen.network import Description
 
 
 def layer_views(description: Description, parameters: Any) -> list[tuple[Any, Any]]:
-    """The weights (units, inputs) and the biases (units,) of each layer: views."""
+    """Return the weights (units, inputs) and the biases (units,) of each layer, as views."""
     views, inputs, start = [], description.inputs, 0
     for units, _ in description.layers:
         middle, end = start + units * inputs, start + units * inputs + units
@@ -21,7 +21,7 @@ def layer_views(description: Description, parameters: Any) -> list[tuple[Any, An
 
 
 def initial(description: Description, random: Any, is_logistic: bool) -> Any:
-    """The parameters as MLPClassifier draws them: uniform, biases too, with the bound of Glorot and Bengio (2010)."""
+    """Return parameters as drawn by MLPClassifier: uniform, biases too, with the bound of Glorot and Bengio (2010)."""
     parameters = np.empty(description.parameter_count, description.precision)
     for weights, biases in layer_views(description, parameters):
         bound = math.sqrt((2 if is_logistic else 6) / sum(weights.shape))

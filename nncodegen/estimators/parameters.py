@@ -1,4 +1,4 @@
-"""Checks the parameters of the estimators. Errors name the parameter and the values that are allowed."""
+"""Checks of the parameters of the estimators. Errors name the parameter and the values that are allowed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESERVED = ("X", "Y", "parameters", "learning_rate", "epochs", "callback", "prog
 
 
 def check_parameters(estimator: Any) -> None:
-    """Raises ValueError (TypeError for a wrong type) for the first parameter with a value that is not allowed."""
+    """Raise ValueError (TypeError for a wrong type) for the first parameter with an invalid value."""
     for name, low, excludes in (("alpha", 0, False), ("learning_rate_init", 0, True), ("power_t", 0, False),
                                 ("tol", 0, False), ("epsilon", 0, True)):  # fmt: skip
         _number(estimator, name, low, math.inf, excludes)
@@ -48,7 +48,7 @@ def check_parameters(estimator: Any) -> None:
 
 
 def hidden_units(given: Any) -> tuple[int, ...]:
-    """The sizes of the hidden layers, as a tuple that may be empty."""
+    """Return the sizes of the hidden layers, as a tuple that may be empty."""
     sizes = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
     for size in sizes:
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
@@ -57,7 +57,7 @@ def hidden_units(given: Any) -> tuple[int, ...]:
 
 
 def hidden_activations(given: Any, layers: int) -> list[Any]:
-    """The activation of each hidden layer: one for all, or a list with one for each."""
+    """Return the activation of each hidden layer; given is one for all, or a list with one for each."""
     several = list(given) if isinstance(given, list | tuple) else [given] * layers
     if len(several) != layers:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""NNRegressor: MLPRegressor's interface over a compiled network."""
+"""NNRegressor: a compiled network with the interface of MLPRegressor."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class NNRegressor(RegressorMixin, BaseNN):
 
     It has every parameter of scikit-learn's MLPRegressor, with the same default and meaning. New or extended are:
 
-    loss            "squared_error" and "poisson" as there (half the squared error, here summed over the outputs, and
-                    half the Poisson deviance of an exponential output), mse, mae, huber, log_cosh; or a formula of
-                    one output and its target, averaged over the outputs: a text ("(output - target)**4"), a SymPy
-                    expression of the symbols output and target, or a function of both
+    loss            "squared_error" and "poisson" as in MLPRegressor (half the squared error, here summed over the
+                    outputs, and half the Poisson deviance of an exponential output), mse, mae, huber, log_cosh; or a
+                    formula of one output and its target, averaged over the outputs: a text ("(output - target)**4"), a
+                    SymPy expression of the symbols output and target, or a function of both
     activation      a name (nncodegen's and scikit-learn's), a formula in z, or a list with one for each hidden layer
     solver          "lbfgs", or the name of any optimizer: sgd, adam, ...
     precision       "float64" or "float32"
@@ -34,8 +34,8 @@ class NNRegressor(RegressorMixin, BaseNN):
 
     Fitted attributes are those of MLPRegressor: loss_, best_loss_, loss_curve_, validation_scores_,
     best_validation_score_, n_iter_, t_, coefs_, intercepts_, n_features_in_, feature_names_in_, n_outputs_,
-    n_layers_, out_activation_; and parameters_, description_, hash_, which are all that predicting needs. A formula
-    that is given as a function pickles only if the function does: a lambda does not, a text does.
+    n_layers_, out_activation_; and parameters_, description_, hash_, which predicting needs. A formula that is given as
+    a function can be pickled only if the function can: a lambda cannot, a text can.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class NNRegressor(RegressorMixin, BaseNN):
         self.train_options = train_options
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NNRegressor:
-        """Fits to X (N, features) and y, (N,) or (N, outputs).
+        """Fit the network to X (N, features) and y, (N,) or (N, outputs).
 
         sample_weight is (N,). Raises ValueError for unsuitable data. Raises BuildError without a C compiler.
         """
@@ -107,17 +107,17 @@ class NNRegressor(RegressorMixin, BaseNN):
 
     @available_if(lambda self: self._check_stochastic())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NNRegressor:
-        """One epoch over X and y, from where the last call ended."""
+        """Train one epoch over X and y, continuing the last call."""
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
     def predict(self, X: Any) -> Any:
-        """The prediction for each sample, (N,), or (N, outputs) where there are several."""
+        """Return the prediction for each sample, (N,), or (N, outputs) if there are several."""
         outputs = self._outputs(X)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
     def _encode(self, y: Any, weight: Any, first: bool, incremental: bool) -> tuple[Any, Any]:
-        """Targets (N, outputs), and the weights of the samples."""
+        """Return targets (N, outputs), and the weights of the samples."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if self.loss == "poisson" and (y < 0).any():
@@ -125,7 +125,7 @@ class NNRegressor(RegressorMixin, BaseNN):
         return np.ascontiguousarray(y.reshape(len(y), -1), self.precision), weight
 
     def _head(self, Y: Any) -> tuple[str, str, str]:
-        """The activation of the output layer, the loss, and how it is combined over outputs."""
+        """Return the activation of the output layer, the loss, and how it is combined over outputs."""
         if isinstance(self.loss, str):
             if self.loss == "squared_error":
                 return "linear", "(output - target)**2/2", "sum"

@@ -1,4 +1,4 @@
-"""The Python part of the runtime as every compiled module holds it: in C, the files as texts, and their digest.
+"""The Python part of the runtime as it is embedded in compiled modules: its files as C strings, and their digest.
 
 ``setup.py`` reads this file before anything is installed: it needs only the standard library.
 """
@@ -17,24 +17,24 @@ NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", 
 
 
 ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "?": r"\?"})
-"""How characters are escaped in a string of C; ??/ would be a backslash."""
+"""How characters are escaped in a C string. The question mark is escaped because ??/ is the trigraph of a backslash."""
 
 
 @lru_cache(maxsize=1)
 def texts() -> dict[str, str]:
-    """The Python files by name."""
+    """Return the texts of the Python files by file name."""
     return {path.name: path.read_text(encoding="utf-8") for path in sorted((HERE / "python").glob("*.py"))}
 
 
 @lru_cache(maxsize=1)
 def digest() -> str:
-    """A hash of the Python files, which differs between versions."""
+    """Return a hash of the Python files, which differs between versions."""
     content = "\0".join(part for item in texts().items() for part in item)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def header() -> str:
-    """The Python files, as the C header that ``native.pyx`` includes."""
+    """Return the C header that holds the Python files as strings; ``native.pyx`` includes it."""
     files = [line for name, text in texts().items() for line in (f'    "{name}",', *_lines(text))]
     return "\n".join(
         [
@@ -46,13 +46,13 @@ def header() -> str:
 
 
 def wrapper_files() -> dict[str, str]:
-    """All files that the native part is compiled from, by name, but for the headers of the runtime in C."""
+    """Return all files that the native part is compiled from, by name, except the C headers of the runtime."""
     return _native() | {"nncodegen_python.h": header()}
 
 
 @lru_cache(maxsize=1)
 def wrapper_source() -> str:
-    """A hash of these files, on which objects that are compiled from them depend."""
+    """Return the text that identifies these files: objects compiled from them are rebuilt when it changes."""
     return "\0".join([*_native().values(), _finder(), digest(), Path(__file__).read_text(encoding="utf-8")])
 
 
@@ -65,6 +65,6 @@ def _finder() -> str:
 
 
 def _lines(text: str, end: str = ",") -> list[str]:
-    """A text as strings of C, one for each line, which the compiler joins."""
+    """Return a text as C strings, one for each line; the compiler joins them."""
     lines = text.translate(ESCAPES).split("\n")
     return [*(f'        "{line}\\n"' for line in lines[:-1]), f"        {end}"]

@@ -1,4 +1,4 @@
-"""A module of Python whose functions are those of a compiled one, and whose native part is NumPy."""
+"""A Python module with the functions of a compiled one, whose native part is NumPy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nncodegen.runtime.python.native import Native
 
 NAME = "nncodegen.modules.numpy"
-"""Where modules that are evaluated with NumPy are known to Python, each by its identity and its name."""
+"""The prefix of the names under which modules evaluated with NumPy are registered; their identity and name follow."""
 
 
 class SlowModule(ModuleType):
@@ -30,28 +30,28 @@ class SlowModule(ModuleType):
 
 
 def slow_module(program: Program, facts: Facts, reason: str) -> Module:
-    """The module of a simplified program, evaluated with NumPy; reason says why it is not compiled.
+    """Return the module of a simplified program, evaluated with NumPy; reason says why it is not compiled.
 
-    Says so once in a process for each reason, by a RuntimeWarning. Whoever pickles one of its functions, or a Result,
-    needs the same model where it is unpickled, built before.
+    Warns with the reason once in a process, by a RuntimeWarning. To unpickle one of its functions, or a Result, the
+    same model must have been built before in that process.
     """
     _warn(reason)
     name = f"{NAME}.{_key(facts)}.{facts.name}"
     if name in sys.modules:
         return cast(Module, sys.modules[name])
     module = SlowModule(name)
-    native = cast("Native", NumpyNative(program, reason))  # whose properties are attributes there
+    native = cast("Native", NumpyNative(program, reason))  # its properties are attributes in ``Native``
     fill(module.__dict__, facts._replace(side_by_side=False, blas=None), native)
     module.__doc__ = (
         f"{facts.name}: {len(module.input_names)} inputs, {module.output_count} outputs, {module.parameter_count} "
         f"parameters, {facts.precision}. Not compiled ({reason}): NumPy evaluates it, slowly, and it cannot be trained."
     )
-    sys.modules[name] = module  # where pickles look for it
+    sys.modules[name] = module  # pickles look for it by this name
     return cast(Module, module)
 
 
 def _key(facts: Facts) -> str:
-    """What tells models apart: modules are shared by those that compute and fit the same."""
+    """Return the key that distinguishes models: those that compute and fit the same share a module."""
     known = (facts.identity, facts.precision, facts.not_fitted, facts.parameters, facts.rules, facts.inputs,
              facts.following)  # fmt: skip
     return sha256(repr(known).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""What every compiled module offers in Python. It needs only NumPy, and nothing of the rest of nncodegen.
+"""The Python part of every compiled module. It needs only NumPy, and nothing of the rest of nncodegen.
 
-A compiled module holds these files, and makes a package of them when it is imported (``runtime/finder.py``).
-``interface.py`` shows what is in a module; ``native.pyx`` is its native part.
+A compiled module holds these files and builds a package from them when it is imported (``runtime/finder.py``).
+``interface.py`` defines what a module offers; ``native.pyx`` is its native part.
 """
 
 from .calls import TRAIN

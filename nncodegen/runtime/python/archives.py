@@ -1,6 +1,6 @@
-"""Reads the arrays of an .npz archive: none before its size is checked, and nothing is unpickled.
+"""Reading the arrays of an .npz archive: each size is checked before reading, and nothing is unpickled.
 
-nncodegen reads its own archives with it as well, and packages those that they are given.
+nncodegen also reads its own archives with it, and exported packages read the archives that they are given.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from .types import Array
 
 NUMBERS = "real numbers"
-"""What ``read_member`` is told of an array whose type may be any of these."""
+"""The ``kind`` that makes ``read_member`` accept any real type."""
 
 LONGEST_HEADER = 65_536 + 10
-"""The bytes before the values of an array, in the format that NumPy writes where no name of a field needs another."""
+"""The most bytes before the values of an array, in the header version that NumPy writes for ordinary field names."""
 
 
 def members_of(archive: zipfile.ZipFile, file: Any, compressed: bool = False) -> dict[str, zipfile.ZipInfo]:
-    """The arrays in an archive, by name. Raises ValueError where they would be larger than the file.
+    """Return the arrays in an archive, by name. Raises ValueError if they would be larger than the file.
 
-    If they may be ``compressed``, their sizes are known from their headers alone, which ``read_member`` checks.
+    If they may be ``compressed``, their sizes are known only from their headers, which ``read_member`` checks.
     """
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
@@ -44,12 +44,12 @@ def members_of(archive: zipfile.ZipFile, file: Any, compressed: bool = False) ->
 
 
 def shape_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, ...]:
-    """The shape of an array, of which no more than the header is read. Raises ValueError."""
+    """Return the shape of an array; only its header is read. Raises ValueError."""
     return _header(archive, member)[0]
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: tuple[Any, ...], kind: Any) -> Array:
-    """An array of a shape (None: any length) and a type ("U": texts of any length; NUMBERS), or a ValueError."""
+    """Return an array of a shape (None: any length) and type ("U": any text; NUMBERS: any real). Raises ValueError."""
     sizes, by_columns, found, begin = _header(archive, member)
     count = math.prod(sizes)
     fits = len(sizes) == len(shape) and all(n in (None, m) for n, m in zip(shape, sizes, strict=True))
@@ -64,13 +64,13 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: tuple[
         raise ValueError(f"{member.filename[:50]} is not as long as it says")
     with archive.open(member) as stream:
         stream.read(begin)
-        content = bytearray(stream.read())  # to its end, where its checksum is compared
+        content = bytearray(stream.read())  # up to the end, where the checksum is compared
     array = np.frombuffer(content, found) if count else np.empty(0, found)
     return array.reshape(sizes, order="F" if by_columns else "C")
 
 
 def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool, Any, int]:
-    """The shape of an array, whether its first index runs fastest, its type, and where its values begin."""
+    """Return the shape of an array, whether it is in Fortran order, its type, and the offset of its values."""
     with archive.open(member) as stream:
         head = io.BytesIO(stream.read(LONGEST_HEADER))
     if np.lib.format.read_magic(head) != (1, 0):
@@ -80,9 +80,9 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[tuple[in
 
 
 def read_parameters(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]]) -> Array | dict[str, Array]:
-    """The parameters in an .npz archive, which anybody may have written.
+    """Return the parameters in an .npz archive, whose content is not trusted.
 
-    They are those of a Result, one array with all of them (P,), or one array of its shape for each by name. Raises
+    The archive holds those of a Result, one array with all values (P,), or one array of its shape for each name. Raises
     OSError, and ValueError for anything else, before an array of another size is read.
     """
     whole = (sum(math.prod(shape) for shape in shapes.values()),)

@@ -1,4 +1,4 @@
-"""Checks of arguments that are arrays. Each returns arrays for C, or raises a ValueError.
+"""Checks of array arguments. Each returns arrays for C, or raises a ValueError.
 
 C takes arrays of the precision of the model that are C-contiguous, aligned and finite.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check_inputs(model: Model, X: Any, sparse: bool = False) -> tuple[Any, int]:
-    """X (None without inputs), and the number of samples. Where X may be sparse, it is a ``Sparse`` then."""
+    """Return X, checked (None without inputs), and the number of samples. A sparse X, if allowed, is a ``Sparse``."""
     if model.input_names and sparse and is_sparse(X) and not model.facts.ranges:
         X = read_sparse(model, "X", X, len(model.input_names), model.expected["X"])
         return X, len(X)
@@ -35,7 +35,7 @@ def check_inputs(model: Model, X: Any, sparse: bool = False) -> tuple[Any, int]:
 
 
 def check_samples(model: Model, X: Any, Y: Any, sparse: bool = False) -> tuple[Any, Any, int]:
-    """X and Y (None where the model has none), and the number of samples. X may be sparse only if that is said."""
+    """Return X and Y, checked (None if the model has none), and the number of samples; ``sparse`` allows a sparse X."""
     X, samples = check_inputs(model, X, sparse)
     if model.target_names:
         Y = _matrix(model, "Y", one_hot(model, joined(model, "Y", Y, to_array)), len(model.target_names))
@@ -48,7 +48,7 @@ def check_samples(model: Model, X: Any, Y: Any, sparse: bool = False) -> tuple[A
 
 
 def check_parameters(model: Model, parameters: Any) -> Array:
-    """Parameters of shape (P,)."""
+    """Check parameters and return them with the shape (P,)."""
     if model.native.takes(parameters, 1, model.parameter_count):
         return parameters  # type: ignore[no-any-return]
     expected = f"expected ({model.parameter_count},), such as initial_parameters()"
@@ -63,7 +63,7 @@ def check_parameters(model: Model, parameters: Any) -> Array:
 
 
 def check_weights(model: Model, sample_weight: Any, samples: int) -> Array | None:
-    """The weights of samples, divided by the largest: only their ratios count, and no sum of them overflows."""
+    """Return the weights of samples divided by the largest: only their ratios matter, and no sum of them overflows."""
     if sample_weight is None:
         return None
     expected = f"expected ({samples},)"
@@ -80,7 +80,7 @@ def check_weights(model: Model, sample_weight: Any, samples: int) -> Array | Non
 
 
 def to_array(model: Model, name: str, values: Any, expected: str) -> Array:
-    """An array of real numbers of any type, or a ValueError that names the first value that is no number."""
+    """Return an array of real numbers of any type, or raise a ValueError that names the first value that is none."""
     if type(values) is np.ndarray and values.dtype == model.dtype:
         return values
     if is_sparse(values):
@@ -93,7 +93,7 @@ def to_array(model: Model, name: str, values: Any, expected: str) -> Array:
         raise ValueError(f"{name} is a masked array with masked values; fill them; {expected}")
     if array.dtype.kind in "biuf":
         return array
-    objects = np.asarray(values, dtype=object)  # before NumPy made one type of them
+    objects = np.asarray(values, dtype=object)  # the values before NumPy converts them to one type
     for position, value in np.ndenumerate(objects):
         reason = _not_a_number(value)
         if reason:
@@ -103,12 +103,12 @@ def to_array(model: Model, name: str, values: Any, expected: str) -> Array:
 
 
 def to_column(values: Any, columns: int) -> Any:
-    """An array of one axis as a matrix, where there is one column; anything else as it is."""
+    """Return a one-dimensional array as a matrix of one column, if there is one column; anything else unchanged."""
     return values.reshape(-1, 1) if columns == 1 and type(values) is np.ndarray and values.ndim == 1 else values
 
 
 def to_finite(model: Model, name: str, array: Array, expected: str) -> Array:
-    """An array of real numbers as C takes it, or a ValueError that names the first value that is not finite."""
+    """Return real numbers as C takes them, or raise a ValueError that names the first value that is not finite."""
     converted = for_c(model, array)
     first = model.native.first_not_finite(converted, converted.size)
     if first < converted.size:
@@ -120,7 +120,7 @@ def to_finite(model: Model, name: str, array: Array, expected: str) -> Array:
 
 
 def for_c(model: Model, array: Array) -> Array:
-    """An array as C takes it, but for values that are not finite; the same one where it is so already."""
+    """Return an array as C takes it, except that values need not be finite; without a copy, if possible."""
     if array.dtype == model.dtype and array.flags.c_contiguous and array.flags.aligned:
         return array
     if array.dtype.itemsize <= model.dtype.itemsize or array.dtype.kind == "b":
@@ -146,7 +146,7 @@ def _matrix(model: Model, name: str, values: Any, columns: int) -> Array:
 
 
 def one_hot(model: Model, Y: Any) -> Any:
-    """Integer labels as one-hot rows, where the loss takes class probabilities; else the targets as they are."""
+    """Return integer labels as one-hot rows if the loss takes class probabilities; else the targets unchanged."""
     if not model.accepts_labels or Y is None:
         return Y
     classes, expected = len(model.target_names), model.expected["labels"]
@@ -157,7 +157,7 @@ def one_hot(model: Model, Y: Any) -> Any:
 
 
 def are_labels(Y: Any) -> bool:
-    """Tell whether targets of a model that takes labels are these, (N,) or (N, 1), and no probabilities."""
+    """Return whether targets of a model that takes labels are labels, (N,) or (N, 1), and not probabilities."""
     if isinstance(Y, Mapping):
         (Y,) = Y.values()
     shape = np.shape(Y)
@@ -165,7 +165,7 @@ def are_labels(Y: Any) -> bool:
 
 
 def _not_a_number(value: Any) -> str:
-    """Why a value is no real number; nothing if it is one."""
+    """Return the reason why a value is no real number; an empty text if it is one."""
     try:
         if isinstance(value, complex | str | bytes):
             return "no real number"
@@ -178,9 +178,9 @@ def _not_a_number(value: Any) -> str:
 
 
 def expectations(inputs: tuple[str, ...], targets: tuple[str, ...]) -> dict[str, str]:
-    """What errors say of the arguments X, Y and labels in the place of Y, given the names of their columns.
+    """Return the error texts about X, Y and labels in place of Y, given the names of the columns.
 
-    They are made once for a model: to make them takes as long as a small gradient.
+    They are made once for each model, because making them takes as long as a small gradient.
     """
     matrices = {
         name: f"expected (samples, {len(columns)}), with the columns {_listed(columns)}"

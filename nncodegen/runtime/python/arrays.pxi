@@ -1,8 +1,9 @@
-# Arrays of NumPy, read without a copy and made without a call in Python. The first members of their structure in memory,
-# and the places of functions in a table that NumPy offers, are its binary interface, the same in versions 1 and 2.
-# Reading the members takes a tenth of the time of the buffer protocol, which has to describe shapes and types; making an
-# array by the table takes half of the time of numpy.empty. Headers of NumPy are not needed to compile this. An import
-# checks that structure and table are as expected; if not, every array is left to the buffer protocol and the Python part.
+# NumPy arrays: reading them without a copy, and making them without a call of Python. The first members of their C
+# structure, and the indices of functions in a table that NumPy offers, are NumPy's binary interface, which is the same
+# in versions 1 and 2. Reading the members takes a tenth of the time of the buffer protocol, which has to describe
+# shapes and types; making an array with the table takes half of the time of numpy.empty. NumPy's headers are not needed
+# to compile this. At import, structure and table are checked; if they are not as expected, every array is handled by
+# the buffer protocol and the Python part.
 
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -48,7 +49,7 @@ cdef enum:
     USUAL = nncodegen_C_CONTIGUOUS | nncodegen_ALIGNED
 
 
-# Places in the table of NumPy's functions, and their types: PyArray_GetNDArrayCVersion, PyArray_Type and
+# Indices in the table of NumPy's functions, and their types: PyArray_GetNDArrayCVersion, PyArray_Type and
 # PyArray_NewFromDescr.
 cdef enum:
     VERSION = 0
@@ -60,12 +61,12 @@ ctypedef object (*nncodegen_new)(PyObject *, PyObject *, int, Py_ssize_t *, Py_s
 
 
 cdef bint _is_real(nncodegen_type *type):
-    """Whether a type is that of the module; after pickling, it may be another object that is equal."""
+    """Return whether a type is that of the module; after pickling, it may be another object that is equal."""
     return type.code == (c"d" if sizeof(real) == sizeof(double) else c"f") and type.order == c"="
 
 
 cdef bint _has_layout():
-    """Whether the structure of arrays is as expected, by a look at the memory of some."""
+    """Return whether the structure of arrays is as expected; checks the memory of some."""
     shown = _empty((2, 3), _real)
     turned, swapped = shown.T, shown.view(_real.newbyteorder())
     cdef nncodegen_array *a = <nncodegen_array *> <PyObject *> shown
@@ -84,7 +85,7 @@ cdef bint _layout = _has_layout()
 
 
 cdef nncodegen_array *_usual(array):
-    """A C-contiguous array of NumPy of the module's type; NULL for anything else."""
+    """Return a C-contiguous NumPy array of the module's type as a structure; NULL for anything else."""
     if not _layout or type(array) is not _ndarray:
         return NULL
     cdef nncodegen_array *found = <nncodegen_array *> <PyObject *> array
@@ -92,7 +93,7 @@ cdef nncodegen_array *_usual(array):
 
 
 cdef void **_array_functions():
-    """The table of NumPy's functions in C; NULL where its version is not one of those with a known table."""
+    """Return the table of NumPy's C functions; NULL unless its version is one with a known table."""
     cdef void **table
     for name in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):
         capsule = getattr(_sys.modules.get(name), "_ARRAY_API", None)
@@ -107,17 +108,17 @@ cdef void **_functions = _array_functions()
 
 
 cdef _new_matrix(Py_ssize_t rows, Py_ssize_t columns):
-    """An array of the module's type and this shape, of unknown values."""
+    """Return a new, uninitialized array of the module's type and this shape."""
     cdef Py_ssize_t[2] shape
     if not _functions:
         return _empty((rows, columns), _real)
     shape[0], shape[1] = rows, columns
-    Py_INCREF(_real)  # it takes a reference from its caller
+    Py_INCREF(_real)  # the called function steals a reference
     return (<nncodegen_new> _functions[NEW])(<PyObject *> _ndarray, <PyObject *> _real, 2, shape, NULL, NULL, 0, NULL)
 
 
 cdef void *_address(array) except? NULL:
-    """The address of the values of a C-contiguous array of any type, which the caller must keep."""
+    """Return the address of the values of a C-contiguous array of any type, which the caller must keep alive."""
     if array is None:
         return NULL
     cdef nncodegen_array *found = <nncodegen_array *> <PyObject *> array

@@ -1,9 +1,9 @@
-# BLAS: the routine to which the products of large layers are left, and its threads, of which there is one in each call.
+# BLAS: the routine that computes the products of large layers. It uses one thread in each call.
 
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New
 from libc.stdlib cimport calloc
 
-# The running native calls of all modules in this process, and the threads that BLAS used before the first of them.
+# The number of running native calls of all modules in this process, and BLAS's number of threads before the first.
 ctypedef struct _BlasCalls:
     size_t under_way
     int before
@@ -12,27 +12,27 @@ ctypedef int (*_Threads)() noexcept nogil
 ctypedef void (*_SetThreads)(int) noexcept nogil
 
 cdef _BlasCalls *_blas_calls = NULL
-cdef bint _calls_blas = False  # whether native calls do; else only SciPy's minimizers
+cdef bint _calls_blas = False  # whether native calls use it; otherwise only SciPy's minimizers do
 cdef _Threads _blas_threads = NULL
 cdef _SetThreads _set_blas_threads = NULL
 
 
 cdef _blas_counter():
-    """A new count of running calls, for all modules that call the same library."""
-    cdef void *calls = calloc(1, sizeof(_BlasCalls))  # for as long as the process lives, as the library does
+    """Return a new counter of running calls, for all modules that call the same library."""
+    cdef void *calls = calloc(1, sizeof(_BlasCalls))  # never freed: the library stays loaded until the process ends
     if not calls:
         raise MemoryError
     return PyCapsule_New(calls, "nncodegen.blas", NULL)
 
 
 cdef _signature(routine):
-    """The types of a C function in a capsule, as Cython writes them."""
+    """Return the types of a C function in a capsule, as Cython writes them."""
     cdef const char *text = PyCapsule_GetName(routine)
     return text.decode() if text else ""
 
 
 cdef _know_blas(calls, size_t threads, size_t set_threads):
-    """Sets the BLAS in use, by the addresses of the functions that return and set its number of threads."""
+    """Set the BLAS in use, by the addresses of the functions that return and set its number of threads."""
     global _blas_calls, _blas_threads, _set_blas_threads
     _blas_threads = <_Threads> threads
     _set_blas_threads = <_SetThreads> set_threads
@@ -40,24 +40,24 @@ cdef _know_blas(calls, size_t threads, size_t set_threads):
 
 
 cdef _use_blas(routine):
-    """Leaves products to a routine of the BLAS in use, given as a capsule."""
+    """Use a routine of the BLAS in use for products; it is given as a capsule."""
     global _calls_blas
     cdef void *gemm = PyCapsule_GetPointer(routine, PyCapsule_GetName(routine))
     _calls_blas = True
     kernel.use_gemm(<nncodegen_gemm *> gemm)
 
 
-# The number of threads is a setting of the whole library. The first call that begins sets it to 1, the last that ends
-# restores it; calls of several modules may run at the same time. Both functions are called with the interpreter's lock,
-# which protects the count.
+# The number of threads is a setting of the whole library. The first call that begins sets it to 1, and the last one
+# that ends restores it; calls of several modules may run at the same time. Both functions are called with the
+# interpreter's lock, which protects the counter.
 
 cdef bint _hold_blas() noexcept:
-    """Whether native calls leave products to a BLAS, which from now on starts no threads of its own."""
+    """Limit BLAS to one thread, if native calls use it for products. Returns whether they do."""
     return _calls_blas and _hold_known_blas()
 
 
 cdef bint _hold_known_blas() noexcept:
-    """The same for a BLAS that is in use."""
+    """Limit a BLAS that is in use to one thread. Returns whether one is in use."""
     if not _blas_calls:
         return False
     if _blas_calls.under_way == 0:
@@ -72,12 +72,12 @@ cdef void _release_blas(bint held) noexcept:
     if not held:
         return
     _blas_calls.under_way -= 1
-    if _blas_calls.under_way == 0 and _blas_calls.before != _blas_threads() == 1:  # else somebody has set it meanwhile
+    if _blas_calls.under_way == 0 and _blas_calls.before != _blas_threads() == 1:  # else it was set meanwhile
         _set_blas_threads(_blas_calls.before)
 
 
 cdef class _BlasHeld:
-    """A context in which the BLAS in use, if any, starts no threads of its own."""
+    """A context in which the BLAS in use, if any, starts no threads."""
 
     cdef bint held
 

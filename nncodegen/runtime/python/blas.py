@@ -1,8 +1,8 @@
-"""SciPy's BLAS, if it can be trusted: OpenBLAS, whose integers have 32 bits and whose threads can be held to one.
+"""The use of SciPy's BLAS, if it is suitable: OpenBLAS with 32-bit integers and threads that can be limited to one.
 
-A module with large layers looks for it when it is imported, and leaves their products to it. The bits of a result do
-not depend on the threads of a call, and a call on one thread uses one. Where there is no such BLAS, the module computes
-the products itself; its attribute ``blas`` says which of the two it does, and why.
+A module with large layers looks for it when it is imported, and uses it for their products. The bits of a result do
+not depend on the threads of a call, and a call on one thread uses one. Without such a BLAS, the module computes the
+products itself; its attribute ``blas`` says which of the two it does, and why.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from .model import Model
 
 COUNTER = "_nncodegen_calls"
-"""The attribute of SciPy's library that counts the running calls of all modules."""
+"""The attribute of SciPy's library module that holds the counter of running calls, shared by all modules."""
 
 PREFIXES = ("scipy_openblas_", "openblas_")
-"""The prefixes of the functions of OpenBLAS in SciPy's wheels, and elsewhere."""
+"""The prefixes of OpenBLAS function names: in SciPy's wheels, and elsewhere."""
 
 
 def know_blas(model: Model) -> tuple[Any, str]:
-    """Finds the BLAS, which is used from now on: its routine for products and its name; or None and the reason."""
+    """Find the BLAS and set it up. Returns its routine for products and its name, or None and the reason."""
     name = {"float64": "dgemm", "float32": "sgemm"}[model.precision]
     try:
         scipy = importlib.import_module("scipy")
@@ -34,7 +34,7 @@ def know_blas(model: Model) -> tuple[Any, str]:
         return None, f"the BLAS of SciPy cannot be imported ({type(error).__name__}: {error})"
     if not model.native.signature(routine).startswith("void (char *, char *, int *, int *, int *, "):
         return None, f"the {name} of SciPy {scipy.__version__} takes other integers than those of 32 bits"
-    functions = ctypes.CDLL(library.__file__)  # where a name is looked for in the libraries behind it, too
+    functions = ctypes.CDLL(library.__file__)  # looks for names in the libraries that this one links, too
     for prefix in PREFIXES:
         if hasattr(functions, f"{prefix}set_num_threads") and hasattr(functions, f"{prefix}get_parallel"):
             break
@@ -51,7 +51,7 @@ def know_blas(model: Model) -> tuple[Any, str]:
 
 
 def use_blas(model: Model) -> str:
-    """Leaves products to the BLAS of SciPy, if it can be trusted. Returns the text of the attribute ``blas``."""
+    """Use SciPy's BLAS for products, if it is suitable. Returns the text of the attribute ``blas``."""
     routine, what = know_blas(model)
     if routine is not None:
         model.native.use_blas(routine)

@@ -1,4 +1,4 @@
-"""Bounds of parameters and those that are fixed, as arguments of fits."""
+"""Bounds of parameters, and fixed parameters, as arguments of fits."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from .types import Array
 
 Bounds = tuple["Array", "Array"]
-"""The lower and the upper bounds of all parameters, (P,) each, infinite where there is none."""
+"""The lower and the upper bounds of all parameters, (P,) each; infinite for an open end."""
 
 
 def check_bounds(model: Model, bounds: Any) -> Bounds | None:
-    """Bounds from a pair (lower, upper) or a mapping from names to such pairs; None where no parameter has one."""
+    """Return the bounds from a pair (lower, upper) or a mapping from names to pairs; None if no parameter has one."""
     if bounds is None:
         return None
     low, high = _of_names(model, bounds) if isinstance(bounds, Mapping) else _of_pair(model, bounds)
@@ -35,7 +35,7 @@ def check_bounds(model: Model, bounds: Any) -> Bounds | None:
 
 
 def check_within(model: Model, starts: Array, bounds: Bounds | None) -> None:
-    """Raises ValueError if parameters at the start, (P,) or (M, P), are outside of their bounds."""
+    """Raise ValueError if starting parameters, (P,) or (M, P), are outside of their bounds."""
     if bounds is None or ((starts >= bounds[0]) & (starts <= bounds[1])).all():
         return
     for bound, outside, side in zip(bounds, (starts < bounds[0], starts > bounds[1]), ("below", "above"), strict=True):
@@ -50,7 +50,7 @@ def check_within(model: Model, starts: Array, bounds: Bounds | None) -> None:
 
 
 def check_fixed(model: Model, fixed: Any) -> Array:
-    """Whether each parameter is fixed, (P,), from names or numbers of parameters, or a mapping from these to values."""
+    """Return whether each parameter is fixed, (P,), from names or indices, or a mapping from these to values."""
     found = np.zeros(model.parameter_count, bool)
     if isinstance(fixed, str) or not isinstance(fixed, Iterable):
         fixed = (fixed,)
@@ -60,7 +60,7 @@ def check_fixed(model: Model, fixed: Any) -> Array:
 
 
 def _of_names(model: Model, bounds: Mapping[Any, Any]) -> Bounds:
-    """Bounds by name, for all values of a parameter or for one."""
+    """Return the bounds from a mapping; a key names all values of a parameter, or one."""
     low = np.full(model.parameter_count, -np.inf, model.dtype)
     high = -low
     for key, pair in bounds.items():
@@ -73,7 +73,7 @@ def _of_names(model: Model, bounds: Mapping[Any, Any]) -> Bounds:
 
 
 def _of_pair(model: Model, bounds: Any) -> Bounds:
-    """Bounds of all parameters in their order, or one for all."""
+    """Return the bounds of all parameters, given in their order or as one number for all."""
     lower, upper = _pair(bounds, "bounds")
     low = _numbers(model, "the lower bound", -np.inf if lower is None else lower, model.parameter_count)
     high = _numbers(model, "the upper bound", np.inf if upper is None else upper, model.parameter_count)
@@ -81,14 +81,14 @@ def _of_pair(model: Model, bounds: Any) -> Bounds:
 
 
 def _pair(pair: Any, name: str) -> Any:
-    """Return a pair (lower, upper), checked; None is an open end."""
+    """Check a pair (lower, upper); None is an open end."""
     if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
         raise ValueError(f"{name} must be a pair (lower, upper), with None for an open end, not {pair!r}")
     return pair
 
 
 def _numbers(model: Model, name: str, values: Any, count: int) -> Array:
-    """Return so many floats, from one for all of them or a sequence; they may be infinite."""
+    """Broadcast a scalar or a sequence to ``count`` floats; infinities are allowed."""
     expected = f"expected a number, or ({count},)"
     array = to_array(model, name, values, expected)
     if array.shape not in ((), (count,)):

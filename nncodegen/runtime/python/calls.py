@@ -1,4 +1,4 @@
-"""Functions whose options are declared in ``options.py``: their signatures, their documentation, their arguments."""
+"""Functions whose options are declared in ``options.py``: their signatures, documentation and argument handling."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Call:
-    """How a function is called: its options in order, and the name of its further keyword arguments.
+    """The call of a function: its options in order, and the name of its further keyword arguments.
 
-    required    the number of options, the first, that have no default
+    required    the number of options, the first ones, that have no default
     changed     options whose declaration differs for this function
     """
 
@@ -31,7 +31,7 @@ class Call:
         self.defaults = {name: option.default for name, option in {**OPTIONS, **changed}.items()}
 
     def __call__(self, function: Function) -> Function:
-        """Gives a function, whose first argument is the model, the signature and the documentation of the options."""
+        """Set the signature and documentation of a function from the options; its first argument is the model."""
         model = Parameter("model", Parameter.POSITIONAL_ONLY)
         others = Parameter(self.others, Parameter.VAR_KEYWORD, annotation="Any")
         options = [
@@ -45,13 +45,13 @@ class Call:
         ]
         signature = Signature([model, *options, others], return_annotation="Result")
         function.__signature__ = signature  # type: ignore[attr-defined]
-        if function.__doc__:  # there is none with python -OO
-            before = function.__doc__.partition("{options}")[0].rpartition("\n")[2]  # Python 3.13 has taken it away
+        if function.__doc__:  # with python -OO, there are no docstrings
+            before = function.__doc__.partition("{options}")[0].rpartition("\n")[2]  # Python 3.13 strips it
             function.__doc__ = function.__doc__.replace("{options}", self.documentation(len(before)))
         return function
 
     def documentation(self, indent: int) -> str:
-        """Return what each option does, with an indentation of some spaces."""
+        """Return the descriptions of the options, indented by some spaces."""
         lines = []
         for name, option in self.options.items():
             if option.section:
@@ -61,7 +61,7 @@ class Call:
         return "\n".join(lines).lstrip()
 
     def settings(self, model: Model, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
-        """The options as settings, checked, and the further keyword arguments. Raises TypeError and ValueError."""
+        """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
         check_trainable(model)
         if len(given) > len(self.options):
             most = len(self.options)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 BEGINS = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet takes for a formula, which could start a program, or send data away."""
+"""The first characters of cells that spreadsheets take for formulas, which could start a program or send data away."""
 
 
 def plain_cell(text: str) -> str:
-    """A text as a cell that no spreadsheet computes: with an apostrophe before it, unless it is a number.
+    """Return a text as a cell that no spreadsheet evaluates: with an apostrophe before it, unless it is a number.
 
     OWASP describes what such cells can do: https://owasp.org/www-community/attacks/CSV_Injection
     """

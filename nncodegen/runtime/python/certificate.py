@@ -1,4 +1,4 @@
-"""The certificate of a module: how far its numbers are from exact ones, and where that was looked at."""
+"""The certificate of a module: the measured errors of its numbers against exact ones."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from typing import Any
 from .markup import listed
 
 HOLDS, DIGITS_LOST, OUT_OF_RANGE, WRONG = "holds", "digits lost", "out of range", "wrong"
-"""What is said of a figure: its error is explained by the condition of the function; or by digits that the formula
-itself loses between its steps; or values between them cannot be represented; or nothing explains it."""
+"""The verdicts: the error is explained by the condition of the function; or by digits that the formula itself loses
+between its steps; or intermediate values cannot be represented; or nothing explains it."""
 
 DEFINITIONS = "definitions"
-"""The quantity of a figure that compares the described program with the definitions of layers and losses."""
+"""The quantity of the figure that compares the described program with the definitions of layers and losses."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """The worst error of a quantity at all points of a kind.
+    """The largest error of a quantity at all points of a kind.
 
-    quantity     an output, the loss, or the derivative of the loss by a parameter: "d_W1"; or what the module has
-                 besides: "update of adam", "jacobian", "hessian"
-    kind         of the points: "ordinary", "saturated", "huge", "tiny" or "at branches"
-    error        the norm of found - exact, in units in the last place of the norm of what is exact
-    condition    by how many such units the exact result changes where all arguments do by one unit in their last place
-    bound        the error that is allowed for that
-    verdict      "holds"; "digits lost", where the error is above what the condition explains, but not above what
-                 rounding does to the steps of the formula; "out of range", where values between the steps cannot be
-                 represented; "wrong"
+    quantity     an output, the loss, the derivative of the loss by a parameter ("d_W1"), or another result of the
+                 module: "update of adam", "jacobian", "hessian"
+    kind         the kind of the points: "ordinary", "saturated", "huge", "tiny" or "at branches"
+    error        the norm of found - exact, in units in the last place of the norm of the exact result
+    condition    the change of the exact result, in such units, if all arguments change by one unit in their last place
+    bound        the error that this condition allows
+    verdict      "holds"; "digits lost" if the error is above what the condition explains, but not above the effect of
+                 rounding on the steps of the formula; "out of range" if intermediate values cannot be represented;
+                 "wrong"
     """
 
     quantity: str
@@ -46,7 +46,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class StepFigure:
-    """The worst error of a step of the compiled program, which is computed again from the operands that it had.
+    """The largest error of a step of the compiled program, which is recomputed from the operands that it had.
 
     error and bound are in units in the last place of its norm, ``step`` is its text.
     """
@@ -60,7 +60,7 @@ class StepFigure:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is wrong: the stage that made it so, the step where it begins, at which kind of points, and what.
+    """An error that was found: the stage that made it, the step where it begins, the kind of points, a message.
 
     ``error`` is in units in the last place.
     """
@@ -77,25 +77,25 @@ class Fault:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was found when a module's numbers were compared with exact ones, to fifty digits.
+    """The result of comparing a module's numbers with exact ones, to fifty digits.
 
     name, precision    of the model
     identity           the hash of what the model computes: ``verify`` compares it with the module's own
     module             the SHA-256 of the module's file
-    version            of nncodegen
-    compiler, flags    what the module was compiled with
+    version            the version of nncodegen
+    compiler, flags    the compiler and its flags for the module
     machine, variants  the CPU, and the kernels of the module that were examined on it
-    reference          what the exact values were computed from: the user's formulas, layers or program
-    digits             of the exact values that are certain
-    points             how many were drawn, by kind, each with so many ``rows`` of samples
-    seed               that they were drawn from
-    date               when, in UTC
+    reference          the source of the exact values: the user's formulas, layers or program
+    digits             the number of digits of the exact values that are certain
+    points             the number of points drawn, by kind, with ``rows`` samples each
+    seed               the seed of these points
+    date               the date, in UTC
     figures            the errors of outputs, loss and derivatives, for each kind of points
     steps              the errors of the steps of the program
-    compared           which steps were compared, and how
-    left_out           what a module does that is not examined
-    faults             what is wrong, if anything
-    program            the model as it was described, from which ``verify`` computes all of this again
+    compared           the steps that were compared, and how
+    left_out           the parts of the module that are not examined
+    faults             the errors that were found, if any
+    program            the described model, from which ``verify`` computes everything again
     """
 
     name: str
@@ -122,16 +122,16 @@ class Certificate:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is wrong."""
+        """Return whether no error was found."""
         verdicts = [figure.verdict for figure in self.figures] + [step.verdict for step in self.steps]
         return not self.faults and WRONG not in verdicts
 
     @property
     def verdict(self) -> str:
-        """Return the certificate in a word: "holds", "holds with exceptions" or "does not hold".
+        """Return the verdict in a few words: "holds", "holds with exceptions" or "does not hold".
 
-        An exception is a figure that lost digits or is out of range: its formula does that, in this precision, whoever
-        computes it.
+        An exception is a figure that lost digits or is out of range: every program that evaluates the formula in this
+        precision does that.
         """
         if not self.holds:
             return "does not hold"
@@ -139,19 +139,19 @@ class Certificate:
 
     @property
     def worst(self) -> Figure | None:
-        """The figure that comes nearest to its bound, among those that have one."""
+        """Return the figure that comes nearest to its bound, among those that have one."""
         told = [figure for figure in self.figures if figure.verdict != OUT_OF_RANGE]
         return max(told, key=lambda figure: figure.error / figure.bound, default=None)
 
     @property
     def counts(self) -> tuple[str, ...]:
-        """Return how many figures there are of each verdict, and how many steps, in words."""
+        """Return the number of figures of each verdict, and of steps, in words."""
         found = [_counted(self.figures, "figure in the table", "figures in the table")]
         return (*found, _counted(self.steps, "step", "steps")) if self.steps else tuple(found)
 
     @property
     def exceptions(self) -> tuple[str, ...]:
-        """Return what does not hold, figures and wrong steps, by their verdicts; each with what that means."""
+        """Return the figures and wrong steps that do not hold, grouped by verdict, each with its meaning."""
         found = []
         for verdict, meaning in MEANINGS.items():
             names: dict[str, list[str]] = {}
@@ -166,7 +166,7 @@ class Certificate:
 
     @property
     def terms(self) -> tuple[tuple[str, str], ...]:
-        """Return the words of the table, each with what it means."""
+        """Return the terms of the table, each with its meaning."""
         kinds = {figure.kind for figure in self.figures}
         quantities = [figure.quantity for figure in self.figures]
         known = [(name, told) for name, told in QUANTITIES.items() if any(one.startswith(name) for one in quantities)]
@@ -213,13 +213,13 @@ class Certificate:
         return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
     def to_json(self) -> str:
-        """The certificate as JSON. Its first line says that nncodegen wrote it."""
+        """Return the certificate as JSON. Its first line says that nncodegen wrote it."""
         text = json.dumps({"about": ABOUT, **asdict(self)}, indent=1, allow_nan=False, default=str)
         return text.replace('{\n "about"', '{ "about"', 1) + "\n"
 
     @staticmethod
     def from_json(text: str) -> Certificate:
-        """The certificate in a text. Raises ValueError where it is none."""
+        """Return the certificate in a text. Raises ValueError if it holds none."""
         try:
             read = json.loads(text)
             rows = {"figures": Figure, "steps": StepFigure, "faults": Fault}
@@ -231,20 +231,20 @@ class Certificate:
 
 
 VERSION = 3
-"""The number of the format, which changes with the members of a certificate."""
+"""The number of the format; it changes with the members of a certificate."""
 
 ABOUT = f"Generated by nncodegen: the certificate of a module, format {VERSION}"
 
 COLUMNS = ("quantity", "points", "error in ulp", "condition", "bound", "verdict")
 
 SMALLEST = 0.001
-"""What is written for numbers between 0 and it: less than that of a unit in the last place says no more."""
+"""Positive numbers below this are shown as less than it: smaller fractions of an ulp say no more."""
 
 TOLD = 8
-"""The exceptions of a kind that are named before the table, which has them all."""
+"""The number of exceptions of a kind that are named before the table, which has them all."""
 
 LARGEST = 1e300
-"""What stands for an error that is no number, and for a bound where there is none."""
+"""Replaces an error that is not a number, and a missing bound."""
 
 EPSILONS = {"float64": 2.0**-52, "float32": 2.0**-23}
 
@@ -256,7 +256,7 @@ MEANINGS = {
     OUT_OF_RANGE: "A value on the way is larger than the largest number of this precision, so that what follows is "
     "infinite or not a number. That is no fault of the module; smaller parameters, inputs or learning rates avoid it.",
 }
-"""What is said of figures that do not simply hold."""
+"""The meanings of the verdicts of figures that do not simply hold."""
 
 CONDITION = (
     "by how many ulp the exact value itself moves where all parameters, inputs and targets move by 1 ulp at most: "
@@ -286,11 +286,11 @@ QUANTITIES = {
     "hessian": "second derivatives of the loss: the product with a vector, and the matrix",
     "derivatives": "derivatives of an output by inputs",
 }
-"""What quantities are, by how their names begin; the others are outputs and losses."""
+"""The meanings of quantities, by the beginnings of their names; the others are outputs and losses."""
 
 
 def _counted(rows: Sequence[Figure | StepFigure], one: str, many: str) -> str:
-    """Return how many rows there are, and how many of each verdict, in words."""
+    """Return the number of rows, and of those with each verdict, in words."""
     verdicts = [row.verdict for row in rows]
     told = [f"{verdicts.count(HOLDS)} hold", f"{verdicts.count(WRONG)} wrong"]
     words = {DIGITS_LOST: f"with {DIGITS_LOST}", OUT_OF_RANGE: OUT_OF_RANGE}
@@ -303,14 +303,14 @@ def _wrapped(text: str, behind: str = "    ") -> str:
 
 
 def number(value: float, otherwise: str) -> str:
-    """Return a number of a figure as text; ``otherwise`` where it stands for none."""
+    """Return a number of a figure as text; ``otherwise`` if it is ``LARGEST``, which replaces a missing number."""
     if value >= LARGEST:
         return otherwise
     return f"<{SMALLEST}" if 0 < value < SMALLEST else f"{value:.3g}"
 
 
 def cells(figure: Figure | StepFigure) -> tuple[str, ...]:
-    """Return a row of the table: the quantity and the kind of points, or a step; the numbers, and the verdict."""
+    """Return a row of the table: the quantity and the kind of points, or a step; the numbers; the verdict."""
     bound = number(figure.bound, "none")
     if isinstance(figure, StepFigure) and figure.verdict == OUT_OF_RANGE:
         return figure.step, "no number", "no number", bound, figure.verdict
@@ -332,7 +332,7 @@ def _table(figures: tuple[Figure, ...]) -> list[str]:
 
 
 def _summary(steps: tuple[StepFigure, ...]) -> str:
-    """Return the worst of the steps in words, and what it means that some have no number."""
+    """Return the worst of the steps in words, and a note about those that are out of range."""
     known = [step for step in steps if step.verdict != OUT_OF_RANGE]
     told = []
     if known:
@@ -344,7 +344,7 @@ def _summary(steps: tuple[StepFigure, ...]) -> str:
 
 
 def beyond_range(steps: Sequence[StepFigure]) -> str:
-    """Return a sentence about the steps that are out of range; nothing where none is."""
+    """Return a sentence about the steps that are out of range; an empty text if there are none."""
     beyond = [step.step.partition(" = ")[0] for step in steps if step.verdict == OUT_OF_RANGE]
     ways = "which does not matter where what follows from them holds in the table, as 1/(1 + exp(1000)) is 0"
     return f"steps that are out of range at some points: {listed(beyond, TOLD)}, {ways}" if beyond else ""
@@ -355,17 +355,17 @@ def _escaped(text: str) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """The SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def file_of(module: Path) -> Path:
-    """The file of the certificate of a module, which stands beside it: NAME.certificate.json."""
+    """Return the path of a module's certificate, which is next to it: NAME.certificate.json."""
     return module.with_name(f"{module.name.split('.')[0]}.certificate.json")
 
 
 def certificate_beside(module: str | None) -> Certificate | None:
-    """The certificate beside the file of a module; None where there is none, or where it is that of another file."""
+    """Return the certificate next to the file of a module; None if there is none, or it belongs to another file."""
     if module is None:
         return None
     try:

@@ -1,8 +1,8 @@
 """The covariance of fitted parameters from the triangle R of the weighted Jacobian, R'R = J'J.
 
-All is computed from the singular values of R, never from J'J, whose condition number is the square of that of R.
-The columns of R are first divided by their norms, so that the units of the parameters do not decide which of them
-are determined.
+Everything is computed from the singular values of R, never from J'J, whose condition number is the square of that of R.
+The columns of R are first divided by their norms, so that the units of the parameters do not affect which of them are
+determined.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from .types import Array
 
 ROUNDINGS_OF_ENTRIES, ROUNDINGS_OF_SUMS = 4, 500
-"""Singular values up to F times so many roundings of the largest count as 0: F is 4 for entries, 500 for sums.
+"""With F columns, singular values up to F*(4 roundings of entries + 500 of sums) of the largest one count as 0.
 
-The entries of the Jacobian are rounded to the precision of the model; the reflections that make the triangle of them
-are in double precision, and their roundings add up over the samples. Of exactly dependent columns (a*b*x, a + b,
-a*exp(c - b*x)), the last singular value was 0.13 roundings of entries in single precision; in double precision 1.2
-for 1000 samples and 12 for 100,000. Regressions that are hard but determined stay above: NIST's Filip, a polynomial
-of degree 10, has 58,000.
+The entries of the Jacobian are rounded to the precision of the model. The reflections that compute the triangle are in
+double precision, and their roundings add up over the samples. For exactly dependent columns (a*b*x, a + b, a*exp(c -
+b*x)), the last singular value was 0.13 roundings of entries in single precision; in double precision 1.2 for 1000
+samples and 12 for 100,000. Regressions that are hard but determined stay above: NIST's Filip, a polynomial of degree
+10, has 58,000.
 """
 
 
 class Decomposition(NamedTuple):
-    """R = U diag(singular) directions diag(norms), for F free parameters.
+    """The decomposition R = U diag(singular) directions diag(norms), for F free parameters.
 
     norms       (F,), the norms of the columns of R; 1 for a column of zeros
-    singular    (F,), falling
-    directions  (F, F), orthonormal rows: directions in the space of the parameters times their norms
-    rank        how many of the singular values are not 0
+    singular    (F,), in descending order
+    directions  (F, F), orthonormal rows: directions in the space of the parameters multiplied by their norms
+    rank        the number of singular values that do not count as 0
     """
 
     norms: Array
@@ -42,7 +42,7 @@ class Decomposition(NamedTuple):
 
     @property
     def condition(self) -> float:
-        """The largest singular value divided by the smallest; infinite where that is 0, NaN where nothing is free."""
+        """Return the ratio of the largest to the smallest singular value: infinity if that is 0, NaN if none exist."""
         if not len(self.singular):
             return float("nan")
         largest, smallest = float(self.singular[0]), float(self.singular[-1])
@@ -50,12 +50,12 @@ class Decomposition(NamedTuple):
 
 
 def least_ratio(count: int, epsilon: float) -> float:
-    """The part of the largest singular value up to which others count as 0, for a triangle of so many columns."""
+    """Return the ratio to the largest singular value up to which others count as 0, for ``count`` columns."""
     return count * (ROUNDINGS_OF_ENTRIES * epsilon + ROUNDINGS_OF_SUMS * sys.float_info.epsilon)
 
 
 def decompose(triangle: Array, epsilon: float) -> Decomposition:
-    """The decomposition of a triangle (F, F) whose entries are known to the relative precision epsilon.
+    """Decompose a triangle (F, F) whose entries have the relative precision epsilon.
 
     A triangle that is not finite determines nothing: its rank is 0.
     """
@@ -64,7 +64,7 @@ def decompose(triangle: Array, epsilon: float) -> Decomposition:
         return Decomposition(np.ones(count), np.zeros(count), np.eye(count), 0)
     largest = np.abs(triangle).max(axis=0)
     largest[largest == 0] = 1
-    scaled = triangle / largest  # no square of what follows overflows
+    scaled = triangle / largest  # its squares cannot overflow
     norms = np.linalg.norm(scaled, axis=0)
     norms[norms == 0] = 1
     _, singular, directions = np.linalg.svd(scaled / norms)
@@ -73,21 +73,21 @@ def decompose(triangle: Array, epsilon: float) -> Decomposition:
 
 
 def root(found: Decomposition) -> Array:
-    """A (F, rank) with A A' = (R'R)^-1; its pseudo-inverse where the rank is not full."""
+    """Return A (F, rank) with A A' = (R'R)^-1, or the pseudo-inverse if the rank is not full."""
     with np.errstate(over="ignore"):
         root: Array = found.directions[: found.rank].T / found.singular[: found.rank] / found.norms[:, None]
     return root
 
 
 def undetermined(found: Decomposition, epsilon: float) -> Array:
-    """Which of the F parameters the data do not determine: those that a direction without effect moves."""
+    """Return which of the F parameters the data do not determine: those that some direction without effect changes."""
     null = found.directions[found.rank :]
     unknown: Array = np.linalg.norm(null, axis=0) > np.sqrt(epsilon)
     return unknown
 
 
 def covariance(found: Decomposition, epsilon: float, scale: float) -> Array:
-    """(R'R)^-1 times a scale, (F, F). Rows and columns of what is not determined are infinite."""
+    """Return (R'R)^-1 times a scale, (F, F). Rows and columns of undetermined parameters are infinite."""
     A = root(found)
     with np.errstate(over="ignore", invalid="ignore"):
         result: Array = A @ A.T * scale
@@ -99,8 +99,8 @@ def covariance(found: Decomposition, epsilon: float, scale: float) -> Array:
 
 
 def correlation(found: Decomposition, epsilon: float) -> Array:
-    """The correlations, (F, F), which do not depend on the scale of the errors; NaN for what is not determined."""
-    A = found.directions[: found.rank].T / found.singular[: found.rank]  # norms cancel
+    """Return the correlations, (F, F); they do not depend on the scale of the errors. Undetermined ones are NaN."""
+    A = found.directions[: found.rank].T / found.singular[: found.rank]  # the norms cancel
     lengths = np.linalg.norm(A, axis=1)
     unknown = undetermined(found, epsilon)
     lengths[unknown] = np.nan
@@ -112,10 +112,10 @@ def correlation(found: Decomposition, epsilon: float) -> Array:
 
 
 def deviation(found: Decomposition, epsilon: float, slopes: Array) -> Array:
-    """sqrt(g'(R'R)^-1 g) for the derivatives g of some quantities by the parameters, of shape (..., F).
+    """Return sqrt(g'(R'R)^-1 g) for the derivatives g of some quantities by the parameters, of shape (..., F).
 
-    Infinite for a quantity that changes along a direction that the data do not determine. One that does not, like
-    an output of a*b*x where neither a nor b is determined, is finite.
+    It is infinite for a quantity that changes along a direction that the data do not determine. It is finite for other
+    quantities, such as an output of a*b*x where neither a nor b is determined.
     """
     scaled = slopes / found.norms
     along = scaled @ found.directions.T

@@ -1,4 +1,4 @@
-"""How a training or a fit shows its progress: a bar of rich in a terminal or a notebook, else lines."""
+"""The display of the progress of a training or a fit: a progress bar of rich in a terminal or notebook, else lines."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _SECONDS = {True: 0.1, False: 10.0}  # seconds between two updates of a bar, and
 
 
 class Display:
-    """Shows how far a training or a fit is, from time to time; ``close`` shows where it ended.
+    """The display of how far a training or a fit is; it is updated from time to time.
 
-    What it counts, such as epochs, is called ``unit``; ``total`` is the number of all, where that is known.
+    ``unit`` is the name of what is counted, such as epochs; ``total`` is their number, if it is known.
     """
 
     def __init__(self, total: int | None, unit: str = "epoch") -> None:
         self._total, self._unit = total, unit
         self._bar: Any = None
         self._task: Any = None
-        self._cell: Any = None  # where a notebook shows the bar
+        self._cell: Any = None  # the output cell of a notebook that shows the bar
         try:
             self._open_bar()
         except ImportError:
@@ -36,19 +36,19 @@ class Display:
         columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, auto_refresh=False)
         self._task = self._bar.add_task("", total=self._total)
-        if console.is_jupyter:  # there, rich needs ipywidgets, and shows nothing without them
-            from IPython.display import display  # noqa: PLC0415 (there, it is)
+        if console.is_jupyter:  # rich needs ipywidgets in a notebook, and shows nothing without them
+            from IPython.display import display  # noqa: PLC0415 (a notebook has IPython)
 
             self._cell = display(self._bar, display_id=True)
         else:
             self._bar.start()
 
     def is_due(self) -> bool:
-        """Return True if it showed nothing for some time."""
+        """Return whether it is time for an update."""
         return time.perf_counter() >= self._next
 
     def show(self, done: int, figures: dict[str, float], seconds: float) -> None:
-        """Shows how many are done and the last figures."""
+        """Show the number of steps done and the last figures."""
         self._next = time.perf_counter() + _SECONDS[self._bar is not None]
         of = "" if self._total is None else f"/{self._total}"
         found = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
@@ -61,6 +61,6 @@ class Display:
                 self._cell.update(self._bar)
 
     def close(self) -> None:
-        """Leaves the terminal as it was."""
+        """Stop the bar, and leave the terminal as it was."""
         if self._bar is not None and self._cell is None:
             self._bar.stop()

@@ -1,4 +1,4 @@
-"""How a fit may end: the status that a result shows, and what it says to people."""
+"""The ways in which a fit can end: the status of a result, and its message."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Ending(NamedTuple):
-    """What an end means. ``status`` is a word for programs, ``message`` a sentence for people."""
+    """One way to end: ``status`` is a word for programs, ``message`` a sentence for people."""
 
     status: str
     message: str
 
     @property
     def converged(self) -> bool:
-        """Whether a test of convergence ended the fit."""
+        """Return whether a test of convergence ended the fit."""
         return self.status == "converged"
 
 
@@ -40,17 +40,17 @@ ENDINGS = MappingProxyType({
     "stationary": Ending("stationary", "the derivatives by some parameters are 0 here, but this is no minimum: choose "
                          "another start"),
 })  # fmt: skip
-"""The ends of a fit by the names that its caller gives them."""
+"""The endings of a fit, by the names that the fitting code uses."""
 
 UNFINISHED = MappingProxyType({"max_iterations": "raise max_iterations", "time_limit": "raise time_limit"})
-"""The ends of fits that might have gone on, and how they would."""
+"""The endings of fits that could have continued, and how to let them continue."""
 
 DOUBTFUL = ("stalled", "stationary")
-"""Those that may be due to parameters that the data do not determine."""
+"""The endings that may be due to parameters that the data do not determine."""
 
 
 def not_told(names: Sequence[str]) -> str:
-    """A clause about parameters that the data do not determine."""
+    """Return a clause about parameters that the data do not determine."""
     return (
         f"the data do not determine {listed(names)}: some change of {'them' if len(names) > 1 else 'it'} changes no "
         f"output here; start elsewhere, or fix {'one of them' if len(names) > 1 else 'it'}"
@@ -58,14 +58,14 @@ def not_told(names: Sequence[str]) -> str:
 
 
 STILL = 0.01
-"""The part of the cost by which it falls over the last iterations (``problem.KEPT``) where more are worth it."""
+"""More iterations are worthwhile if the cost fell by at least this fraction over the last ones (``problem.KEPT``)."""
 
 CONDITION = 1e5
-"""The condition number above which a step is led by what the data hardly determine."""
+"""Above this condition number, steps are dominated by directions that the data hardly determine."""
 
 
 def advice_of(result: FitResult) -> str:
-    """Return what to do about a fit that is not at its end, from how its cost fell over the last iterations."""
+    """Return advice for a fit that has not finished, from how its cost fell over the last iterations."""
     costs, more = result._costs, UNFINISHED[result._ending]
     if costs is None or len(costs) < 2 or not math.isfinite(result.cost):
         return more
@@ -80,14 +80,14 @@ def advice_of(result: FitResult) -> str:
 
 
 def _looser(fall: float) -> list[str]:
-    """Name the tolerance that would have ended a fit whose cost falls by this part in an iteration."""
+    """Return advice: the tolerance at which a fit would have ended whose cost falls by ``fall`` per iteration."""
     if not fall > 0:
         return ["begin elsewhere, or scale the data so that no parameter is very large or small"]
     return [f"accept this one, which tolerance={10.0 ** math.ceil(math.log10(fall)):.0e} would have ended"]
 
 
 def _reasons(result: FitResult) -> list[str]:
-    """Say what hinders a fit whose cost hardly falls any more, and what to do about it."""
+    """Return what hinders a fit whose cost hardly falls any more, and what to do about it."""
     free = result.free_count
     if free > result.used:
         return [

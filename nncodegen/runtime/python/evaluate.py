@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from .types import Array
 
 ROWS_OF_A_THREAD = 4096
-"""A thread computes a multiple of so many samples at once."""
+"""The number of samples that a thread computes at once is a multiple of this."""
 
 
 def predict(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
-    """The outputs for the rows of X, of shape (N, inputs), which may be sparse: an array of shape (N, outputs).
+    """Return the outputs for the rows of X, of shape (N, inputs), which may be sparse: an array (N, outputs).
 
-    Those of up to four rows are computed by other loops, and agree with those of many to rounding. The
-    threads, 1 to 64, share the work where there are thousands of rows; the results do not depend on them.
+    The outputs of up to four rows are computed by other loops, and agree with those of many rows up to rounding.
+    The threads, 1 to 64, share the work if there are thousands of rows; the results do not depend on them.
     """
     if type(threads) is not int or threads != 1:
         threads = integer("threads", threads, 1, THREADS)
@@ -43,7 +43,7 @@ def predict(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, 
 
 
 def _predict_rows(model: Model, parameters: Array, X: Array | Sparse | None, samples: int, threads: int) -> Array:
-    """The outputs, of checked arguments."""
+    """Return the outputs; the arguments are checked already."""
     outputs = np.empty((samples, model.output_count), model.dtype)
 
     def rows(first: int, last: int) -> None:
@@ -59,7 +59,7 @@ def _predict_rows(model: Model, parameters: Array, X: Array | Sparse | None, sam
 
 
 def outputs_of(data: Data, parameters: Array, threads: int = 1) -> Array:
-    """The outputs for checked samples, (N, outputs)."""
+    """Return the outputs for checked samples, (N, outputs)."""
     threads = min(threads, -(-data.samples // ROWS_OF_A_THREAD))
     return _predict_rows(data.model, parameters, data.X, data.samples, threads)
 
@@ -68,9 +68,9 @@ def loss(
     model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:  # fmt: skip
-    """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean.
+    """Return the mean loss over the samples; with sample_weight, of shape (N,), the weighted mean.
 
-    With BatchNormalization it is the loss of predictions, with the moving statistics.
+    With BatchNormalization it is the loss of predictions, which use the moving statistics.
     """
     short = model.native.loss_short(parameters, X, Y, None) if sample_weight is None else None
     if short is not None:
@@ -82,10 +82,10 @@ def loss_and_gradient(
     model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> tuple[float, Array]:  # fmt: skip
-    """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take.
+    """Return the mean loss over the samples and its gradient, of shape (P,), as SciPy's minimizers take them.
 
-    They are those of training: with BatchNormalization, of all samples as one batch, with their own statistics. The
-    derivatives by its moving statistics are 0.
+    They are those of training: with BatchNormalization, all samples are one batch, normalized by its statistics.
+    The derivatives by the moving statistics are 0.
     """
     gradient = np.empty(model.parameter_count, model.dtype)
     value = model.native.loss_short(parameters, X, Y, gradient) if sample_weight is None else None
@@ -101,10 +101,10 @@ def evaluate(
     sample_weight: ArrayLike | None = None, metrics: str | Iterable[Any] | Callable[..., float] = (),
     classes: Sequence[str] | Sequence[int] | None = None, threads: int = 1,
 ) -> dict[str, float]:  # fmt: skip
-    """The loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}.
+    """Return the loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}.
 
-    metrics and classes are those of ``train``; here all metrics are computed from predictions, and classes must be
-    given where Y holds names of which some do not occur.
+    metrics and classes are those of ``train``; here all metrics are computed from predictions. classes must be
+    given if Y holds names and some classes do not occur.
     """
     point, chosen = check_parameters(model, parameters), choose_metrics(model, metrics)
     data = Data(model, X, Y, sample_weight, classes_of(model, classes, Y))
@@ -120,6 +120,6 @@ def _long_loss(
     model: Model, parameters: ArrayLike, X: ArrayLike | None, Y: ArrayLike | None, sample_weight: ArrayLike | None,
     gradient: Array | None,
 ) -> float:  # fmt: skip
-    """The loss for arguments of any kind; its gradient is written to an array, unless that is None."""
+    """Return the loss for arguments of any kind; its gradient is written to an array, unless that is None."""
     point = check_parameters(model, parameters)
     return Data(model, X, Y, sample_weight).loss(point, gradient)

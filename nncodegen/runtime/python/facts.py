@@ -1,4 +1,4 @@
-"""What differs from model to model: names, shapes and numbers, as the C of a module holds them."""
+"""The facts that differ between models: names, shapes and numbers, as stored in the C of a module."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 
 class Parameter(NamedTuple):
-    """A named part of the parameters: its shape, how it is drawn at first, and whether penalties apply to it.
+    """A named part of the parameters: its shape, its initial distribution, and whether penalties apply to it.
 
-    Where the distribution is "given", ``values`` are the bytes of all its values, as floats if these are exact, else as
-    doubles, little-endian and in base 64.
+    If the distribution is "given", ``values`` holds all values, little-endian in base 64: as floats if these are exact,
+    else as doubles.
     """
 
     name: str
@@ -26,12 +26,12 @@ class Parameter(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of its values."""
+        """Return the number of its values."""
         return math.prod(self.shape)
 
 
 class Hyperparameter(NamedTuple):
-    """A number that an optimizer takes: its default and the interval [low, high) of what is allowed.
+    """A number that an optimizer takes: its default and the interval [low, high) of allowed values.
 
     ``excludes_low`` makes the interval open: (low, high).
     """
@@ -44,10 +44,10 @@ class Hyperparameter(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """An update rule, as a training sees it. The learning rate is among its hyperparameters.
+    """An update rule as a training uses it. The learning rate is one of its hyperparameters.
 
     ``state`` maps the variables that are kept for every parameter to their initial values: a number, or the name of a
-    hyperparameter. ``scheduled`` tells whether its steps depend on the learning rate.
+    hyperparameter. ``scheduled`` is whether its steps depend on the learning rate.
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
@@ -56,10 +56,10 @@ class Rule(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A term of a loss that has samples of its own.
+    """A term of a loss that has separate samples.
 
-    scale is the target that holds the square root of what the term counts at a sample, 0 at those of other terms;
-    targets are the others that it reads, fields what holds that which is squared, or is the loss itself.
+    scale is the target that holds the square root of the term's weight at a sample, and 0 at samples of other terms;
+    targets are the other targets that it reads; fields are the quantities that are squared, or the loss itself.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Term(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """The facts of a model. Tensors of inputs, targets and outputs are pairs of a name and a number of columns."""
+    """The facts of a model. Inputs, targets and outputs are pairs of a name and a number of columns."""
 
     name: str
     precision: str
@@ -78,45 +78,45 @@ class Facts(NamedTuple):
     outputs: tuple[tuple[str, int], ...]
     parameters: tuple[Parameter, ...]
     labels: bool
-    """Whether targets may be given as the numbers of classes."""
+    """Whether targets may be given as class indices."""
     identity: str
     """The hash of what the model computes, without its name."""
     operations: tuple[int, int]
-    """Operations of the loss and its gradient for one sample: written out, and simplified."""
+    """The numbers of operations of the loss and its gradient for one sample: as written, and simplified."""
     side_by_side: bool
     """Whether the kernel trains several models at once, in the lanes of vectors."""
     blas: bool | None
-    """Whether the user asked for BLAS; None where no product is left to it."""
+    """Whether the user asked for BLAS; None if no product can use it."""
     not_fitted: str
-    """Why there are no fits; empty where there are."""
+    """The reason why the model cannot be fitted; empty if it can."""
     curved: bool
-    """Whether the loss of a fit is no sum of squares."""
+    """Whether the loss of a fit is not a sum of squares."""
     fits_outputs: bool
-    """Whether the rows of a fit are derivatives of the outputs, rather than of the arguments of their activations."""
+    """Whether the rows of a fit are derivatives of the outputs; otherwise of the arguments of their activations."""
     rules: dict[str, Rule]
     """The update rules that the user wrote."""
     shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     """The shapes of those inputs, targets and outputs that have several axes, by name."""
     ranges: Mapping[str, tuple[int, int]] = MappingProxyType({})
-    """For each input whose values are indices: their range, as the first and one past the last."""
+    """For each index-valued input: its range, as (first, one past the last)."""
     terms: tuple[Term, ...] = ()
-    """The terms of the loss, where each has samples of its own."""
+    """The terms of the loss, if each has separate samples."""
     fields: tuple[str, ...] = ()
-    """What is known at every sample then: outputs, their derivatives, the residuals of the terms."""
+    """With such terms, the quantities known at every sample: outputs, their derivatives, the terms' residuals."""
     frozen: int = 0
-    """The number of values of parameters that are neither trained nor follow anything."""
+    """The number of parameter values that are neither trained nor follow statistics."""
     label_targets: tuple[str, ...] = ()
-    """Of several targets, or of one with several axes: those that may be the numbers of classes of their last axis."""
+    """Of several targets, or of one with several axes: those that may be class indices instead of their last axis."""
     threshold: float = 0.5
-    """The output above which a target of 1 is predicted."""
+    """The output above which the prediction of a target is 1."""
     following: tuple[tuple[int, int, float], ...] = ()
-    """The parameters that follow statistics of the batches: the first, the first behind the last, their momentum."""
+    """The parameters that follow statistics of the batches: (first, one past the last, momentum)."""
     guards: tuple[str, ...] = ()
     """The denominators whose signs a fit keeps, as texts."""
 
 
 def read(text: str) -> Facts:
-    """The facts in a text: a dictionary of literals."""
+    """Return the facts that a text holds as a dictionary of literals."""
     found = ast.literal_eval(text)
     found["parameters"] = tuple(Parameter(*row) for row in found["parameters"])
     found["rules"] = {
@@ -128,12 +128,12 @@ def read(text: str) -> Facts:
 
 
 def columns(tensors: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    """One name for each column of some tensors."""
+    """Return one name for each column of some tensors."""
     return tuple(name if size == 1 else f"{name}[{column}]" for name, size in tensors for column in range(size))
 
 
 def flat_names(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
-    """One name for each value of some parameters: its own for a number, "W1[0,1]" in an array."""
+    """Return one name for each value of some parameters: "a" for a scalar, "W1[0,1]" in an array."""
     return tuple(
         f"{parameter.name}[{','.join(map(str, position))}]" if position else parameter.name
         for parameter in parameters

@@ -1,4 +1,4 @@
-"""One fit, with all that it tells."""
+"""One fit, with its complete result."""
 
 from __future__ import annotations
 
@@ -57,46 +57,46 @@ def fit(
     callback: Callable[[FitProgress], Any] | None = None,
     progress: bool = False,
 ) -> FitResult:
-    """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
+    """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
-    It looks for the P parameters for which the sum of ((output - target)/sigma)**2 over N samples is least. A
-    model whose loss is no sum of squares, but convex in the outputs, is fitted by generalized Gauss-Newton: it
-    looks for the least sum of the losses, which counts as a negative log-likelihood, so that the covariance is the
-    inverse of the Fisher information.
+    It finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over N samples. A model whose
+    loss is not a sum of squares, but convex in the outputs, is fitted by generalized Gauss-Newton: it minimizes the
+    sum of the losses, which counts as a negative log-likelihood, so that the covariance is the inverse of the
+    Fisher information.
 
     X               (N, inputs); with one input also (N,)
-    Y               (N, targets); with one target also (N,). What is NaN is missing; with a loss that is no sum of
-                    squares, so is the whole row. Labels (N,), where train takes them
-    parameters      where to start, within the bounds: (P,), or {name: value} of some; what is not given begins at
-                    the initial parameters, or at what is nearest to them there
+    Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of
+                    squares, the whole row is missing then. Labels (N,), if train takes them
+    parameters      the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
+                    parameters, moved into the bounds if necessary
     sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
                     covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
     bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-    fixed           names or numbers of parameters that stay as they are at the start; or {name: value}, at which
-                    they stay
+    fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
+                    that they keep
     robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares,
-                    as in scipy.optimize.least_squares; None: all count alike
-    starts          so many starting points besides, a Sobol sequence within the bounds, which all free parameters
-                    need; the best of all fits is the result. This needs SciPy
-    seed            of the Sobol sequence, and of the initial parameters of a network
-    tolerance       the fit ends where a step changes the cost or the parameters by less than this part, or where
-                    the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
-    max_iterations  the most steps that are tried; by default 1,000, and 100 for each parameter
-    threads         1 to 64, which share the starting points
-    data, weights   for a network with losses by name, in the place of X and Y: see train
-    time_limit      seconds after which to stop, with the best parameters so far
+                    as in scipy.optimize.least_squares; None: all residuals count alike
+    starts          the number of additional starting points, a Sobol sequence within the bounds, which all free
+                    parameters need; the best of all fits is the result. This needs SciPy
+    seed            the seed of the Sobol sequence, and of the initial parameters of a network
+    tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
+                    cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
+    max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
+    threads         1 to 64 threads, which share the starting points
+    data, weights   for a network with losses by name, in place of X and Y: see train
+    time_limit      the seconds after which to stop, with the best parameters so far
     callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
                     after each iteration; it ends the fit if it returns something true
     progress        show a bar on the standard error, as train does
 
-    A name may be a symbol of SymPy as well.
+    Instead of a name, a symbol of SymPy can be given.
 
-    Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), a table
-    where it is printed. Where the fit did not converge, its status says why ("time_limit", and "stopped" by the
+    Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a
+    table when it is printed. If the fit did not converge, its status says why ("time_limit", and "stopped" by the
     callback, among others), and so does a RuntimeWarning, unless the callback ended it. Raises ValueError for an
-    argument that cannot be meant or has no effect, for a model that cannot be fitted, and, with the number of the
-    row, for a loss that turns out not to be convex in the outputs.
+    argument that is invalid or has no effect, for a model that cannot be fitted, and, with the index of the row,
+    for a loss that turns out not to be convex in the outputs.
     """
     check_fitted(model, "fit")
     X, Y, _ = take_terms(model, X, Y, data, weights, "sigma, 1/sqrt(weight)")
@@ -132,14 +132,14 @@ def fit(
 
 
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:
-    """Return the solution from a start, under a watch that may have ended the fit before."""
+    """Return the solution from a start, under a watch that may have ended the fit already."""
     if watch is None or not watch.reason:
         return problem.solve(first, held, watch=watch)
     return problem.with_iterations(0).solve(first, held)._replace(ended=watch.reason)
 
 
 def result_of(problem: Problem, found: Solution, start: Array, held: Array | None, absolute_sigma: bool) -> FitResult:
-    """What a fit has come to."""
+    """Return the result of a fit from its solution."""
     free = ~np.zeros(len(start), bool) if held is None else held == 0
     return FitResult(
         problem.model, found.parameters, start.copy(), free, found.active.astype(bool), found.triangle, found.cost,
@@ -150,7 +150,7 @@ def result_of(problem: Problem, found: Solution, start: Array, held: Array | Non
 
 
 def _told(result: FitResult) -> FitResult:
-    """Return the result, after a warning where it did not converge, unless it was stopped, and one of poles."""
+    """Return the result, after warnings if it did not converge (unless it was stopped) or if it has poles."""
     if not result.converged and result.status != "stopped":
         warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, 3)
     if result.poles:
@@ -159,8 +159,8 @@ def _told(result: FitResult) -> FitResult:
 
 
 def _start(model: Model, parameters: Any, seed: int, fixed: Any, limits: Bounds | None) -> Array:
-    """Where a fit begins, (P,): what is given must be within the bounds; the initial parameters are moved there."""
-    if type(fixed) is tuple and limits is None:  # the usual cases, told at once
+    """Return the start of a fit, (P,): given values must be within the bounds; initial parameters are moved there."""
+    if type(fixed) is tuple and limits is None:  # the usual cases, decided quickly
         if parameters is None:
             return initial_parameters(model, seed)
         if type(parameters) is np.ndarray:
@@ -172,9 +172,9 @@ def _start(model: Model, parameters: Any, seed: int, fixed: Any, limits: Bounds 
 
 
 def placed(model: Model, start: Array, parameters: Any, fixed: Any, limits: Bounds | None, many: bool = False) -> Array:
-    """Return a start, (P,) or (M, P), with what mappings say of it: parameters where to begin, fixed where to stay.
+    """Return a start, (P,) or (M, P), with the values of two mappings: parameters to begin at, and fixed values.
 
-    Raises ValueError where it is outside of the bounds then, or where they say different things.
+    Raises ValueError if it is outside of the bounds then, or if the mappings contradict each other.
     """
     if isinstance(parameters, Mapping):
         start = put(model, "parameters", parameters, start, many)
@@ -192,14 +192,14 @@ def placed(model: Model, start: Array, parameters: Any, fixed: Any, limits: Boun
 
 
 def check_curved(model: Model, sigma: Any, robust: str | None) -> None:
-    """Raises ValueError for what has a meaning for residuals alone."""
+    """Raise ValueError for arguments that have a meaning only for residuals."""
     for name, value in (("sigma", sigma), ("robust", robust)):
         if value is not None:
             raise ValueError(f"{name} is for least squares; the loss of {model.name} is another, so leave it out")
 
 
 def _targets(model: Model, Y: Any, samples: int | None) -> Array:
-    """Y, (N, targets), as C takes it: NaN where a target is missing."""
+    """Return Y, (N, targets), as C takes it: NaN where a target is missing."""
     columns = len(model.target_names)
     Y = to_column(joined(model, "Y", Y, to_array), columns)
     if model.native.takes(Y, 2, columns) and (samples is None or samples == len(Y)):
@@ -220,7 +220,7 @@ def _targets(model: Model, Y: Any, samples: int | None) -> Array:
 
 
 def _sigma(model: Model, sigma: Any, targets: Array) -> Array | None:
-    """Standard deviations, of the shape (), (N,) or (N, targets)."""
+    """Return the standard deviations, of the shape (), (N,) or (N, targets), checked."""
     if sigma is None:
         return None
     samples, columns = targets.shape

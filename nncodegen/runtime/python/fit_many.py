@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .types import Array
 
 GROUPS = 8
-"""The least that a thread fits at once, in numbers of lanes: at the end of each part some lanes are empty."""
+"""The least number of groups of lanes that a thread fits at once: at the end of each part some lanes are empty."""
 
 
 def fit_many(
@@ -53,39 +53,38 @@ def fit_many(
     time_limit: float | None = None,
     progress: bool = False,
 ) -> ManyFits:
-    """Fits the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
+    """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
 
-    Each of the M fits looks for the P parameters that make the sum of ((output - target)/sigma)**2 over its N
-    samples least.
+    Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N
+    samples.
 
     X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
-    Y               (M, N), or (M, N, targets) where there are several; what is NaN is missing. Without the first
-                    axis, all fits share it. A C-contiguous array in the module's precision is not copied. A list of
-                    arrays of unequal lengths, one for each fit, is taken as well; X and sigma are then such lists,
-                    or shared
-    parameters      where to start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with
-                    a value for all fits or (M,); what is not given begins at the initial parameters, or at what is
-                    nearest to them there
+    Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
+                    fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
+                    unequal lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
+    parameters      the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
+                    value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
+                    necessary
     sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
                     covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
     bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-    fixed           names or numbers of parameters that stay as they are at the start; or {name: value}, at which
-                    they stay, with a value for all fits or (M,)
-    lengths         (M,), how many samples each fit has, the first of its N; by default all
+    fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
+                    that they keep, with a value for all fits or (M,)
+    lengths         (M,), the number of samples of each fit, which are the first of its N; by default all
     covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
-    tolerance       a fit ends where a step changes the sum of squares or the parameters by less than this part, or
-                    where the cosine between residuals and derivatives is below it; by default 1e-8, in float32
-                    1e-5, and never less than 8 units of rounding
-    max_iterations  the most steps that a fit tries; by default 1,000, and 100 for each parameter
-    threads         1 to 64, which share the fits
-    time_limit      seconds after which to stop: the fits that have not ended then keep their starts
+    tolerance       a fit ends if a step changes the sum of squares or the parameters by less than this fraction, or
+                    if the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5,
+                    and never less than 8 units of rounding
+    max_iterations  the most steps that a fit tries; by default 1,000 plus 100 for each parameter
+    threads         1 to 64 threads, which share the fits
+    time_limit      the seconds after which to stop: the fits that have not ended then keep their starts
     progress        show a bar on the standard error, as train does
 
-    A name may be a symbol of SymPy as well. The bits of a fit depend neither on the others nor on their number nor
-    on threads. A fit that fails leaves the others alone, and a RuntimeWarning says how many did. Fits of layers, of
-    formulas of more than 400 statements and of losses that are no sums of squares are made one after the other,
-    each as ``fit`` makes it. Returns a ManyFits. Raises ValueError for an invalid argument.
+    Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
+    number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.
+    Fits of layers, of formulas of more than 400 statements and of losses that are not sums of squares are made one
+    after the other, each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
     """
     check_fitted(model, "fit_many")
     if model.facts.curved:
@@ -143,15 +142,15 @@ class _ManyWatch(Watch):
         return int(np.count_nonzero(self._found.done))
 
     def figures(self) -> dict[str, float]:
-        """Return nothing: no figure is that of all fits."""
+        """Return an empty dictionary: no figure describes all fits."""
         return {}
 
     def progress(self) -> None:
-        """Return nothing: there is no callback."""
+        """Return None: there is no callback."""
 
 
 def _warn(found: ManyFits) -> None:
-    """Says how many fits did not converge, and why, and how many have a pole among the data."""
+    """Warn of fits that did not converge, with the reasons, and of fits with a pole among the data."""
     counts = {status: count for status, count in found.counts.items() if status != "converged"}
     if counts:
         reasons = ", ".join(f"{count:,} {status}" for status, count in counts.items())
@@ -171,7 +170,7 @@ def _warn(found: ManyFits) -> None:
 
 
 def _even(X: Any, Y: Any, sigma: Any, lengths: Any) -> tuple[Any, Any, Any, Array]:
-    """Return X, Y and sigma, of which at least one is a list of unequal lengths, as arrays, and the lengths, (M,)."""
+    """Return X, Y and sigma as arrays, and the lengths, (M,); at least one is a list of unequal lengths."""
     if lengths is not None:
         raise ValueError("lengths are for arrays: lists of X and Y tell themselves how many samples each fit has")
     if not isinstance(Y, list | tuple):
@@ -182,7 +181,7 @@ def _even(X: Any, Y: Any, sigma: Any, lengths: Any) -> tuple[Any, Any, Any, Arra
 
 
 class Options(NamedTuple):
-    """How fits were made, as far as a result of one of them depends on it."""
+    """The options of fits on which the result of a single one depends."""
 
     bounds: Bounds | None
     fixed: Array
@@ -191,7 +190,7 @@ class Options(NamedTuple):
 
 
 class Data:
-    """The data of all fits, checked: arrays for C, each shared or with a first axis for the fits."""
+    """The checked data of all fits: arrays for C, each shared or with a first axis for the fits."""
 
     sigma: Array | None
     starts: Array
@@ -202,14 +201,14 @@ class Data:
         self.model = model
         self.columns = len(model.target_names)
         self.axes = 1 if self.columns == 1 else 2
-        """The axes of the targets of one fit: a single one has none."""
+        """The number of axes of the targets of one fit; a single target has no axis."""
         self.counts: dict[str, int] = {}
-        """How many fits each argument is for that has an axis for them."""
+        """For each argument that has an axis for fits: their number."""
         self.samples, self.Y = self._targets(Y)
         self.X = self._inputs(X)
 
     def fits(self) -> int:
-        """The number of fits."""
+        """Return the number of fits."""
         if not self.counts:
             return 1
         check_counts(self.counts)
@@ -219,19 +218,19 @@ class Data:
         return count
 
     def strides(self) -> Array:
-        """How many values the inputs, targets, sigma and starts of a fit lie behind those of the one before it."""
+        """Return the strides from one fit to the next, in values, of inputs, targets, sigma and starts; 0 if shared."""
         own = self._own()
         return np.array([0 if array is None or not has else array[0].size for array, has in own], np.uintp)
 
     def of_fit(self, m: int) -> tuple[Array | None, Array, Array | None, Array]:
-        """X (samples, inputs), Y (samples, targets), sigma like Y or None, and the start (P,) of one fit."""
+        """Return X (samples, inputs), Y (samples, targets), sigma like Y or None, and the start (P,) of one fit."""
         count = self.samples if self.lengths is None else int(self.lengths[m])
         X, Y, sigma, start = (array[m] if has and array is not None else array for array, has in self._own())
         rows = [None if each is None else each.reshape(self.samples, -1)[:count] for each in (X, Y, sigma)]
         return rows[0], rows[1], rows[2], start  # type: ignore[return-value]
 
     def result(self, m: int, parameters: Array, ending: str, iterations: int) -> FitResult:
-        """Return the result of fit m, which ended at some parameters: what belongs to it is computed there again."""
+        """Return the result of fit m, which ended at some parameters; all other values are computed again there."""
         limits, fixed, tolerance, absolute_sigma = self.options
         X, Y, sigma, start = self.of_fit(m)
         held = fixed.astype(np.uint8) if fixed.any() else None
@@ -249,7 +248,7 @@ class Data:
         return *((array, name in self.counts) for name, array in arrays.items()), (self.starts, self.starts.ndim == 2)
 
     def add_starts(self, parameters: Any) -> None:
-        """Sets where the fits begin, but for what is given by name."""
+        """Set the starts of the fits, except values that are given by name."""
         model, count = self.model, self.model.parameter_count
         if parameters is None or isinstance(parameters, Mapping):
             self.starts = initial_parameters(model)
@@ -263,7 +262,7 @@ class Data:
         self.starts = to_finite(model, "parameters", array, expected)
 
     def place_starts(self, parameters: Any, fixed: Any, limits: Bounds | None) -> None:
-        """Move what is not given within the bounds, and set what is given by name."""
+        """Move initial parameters within the bounds, and set values that are given by name."""
         if limits is not None and (parameters is None or isinstance(parameters, Mapping)):
             self.starts = np.clip(self.starts, *limits)
         self.starts = placed(self.model, self.starts, parameters, fixed, limits, many=True)
@@ -271,7 +270,7 @@ class Data:
             self.counts["parameters" if isinstance(parameters, Mapping) else "fixed"] = len(self.starts)
 
     def add_lengths(self, lengths: Any) -> None:
-        """Sets how many samples each fit has."""
+        """Set the number of samples of each fit."""
         self.lengths = None
         if lengths is None:
             return
@@ -286,7 +285,7 @@ class Data:
         self.lengths = np.ascontiguousarray(array, np.uintp)
 
     def add_sigma(self, sigma: Any) -> None:
-        """Sets the standard deviations of the targets."""
+        """Set the standard deviations of the targets."""
         self.sigma = None
         if sigma is None:
             return
@@ -305,7 +304,7 @@ class Data:
         self._check_sigma(np.shape(sigma) == (), expected)
 
     def _check_sigma(self, alone: bool, expected: str) -> None:
-        """Raises ValueError for a standard deviation that is none, of a target that is used."""
+        """Raise ValueError for a standard deviation that is not positive and finite, if its target is used."""
         sigma = self.sigma
         if sigma is None or (sigma.min() >= self.model.tiny and sigma.max() < np.inf):
             return
@@ -322,7 +321,7 @@ class Data:
             raise ValueError(f"sigma{at} is {sigma[tuple(place)]}; {expected}, all above 0 and finite")
 
     def _targets(self, Y: Any) -> tuple[int, Array]:
-        """The number of samples, and the targets: NaN where they are missing."""
+        """Return the number of samples, and the targets: NaN where they are missing."""
         expected = f"expected {self._shapes()}, NaN where a target is missing"
         if Y is None:
             raise ValueError(f"Y is missing: {expected}")
@@ -339,7 +338,7 @@ class Data:
         return samples, for_c(self.model, array)
 
     def _inputs(self, X: Any) -> Array | None:
-        """The inputs. Those that all fits share must be finite: others can be where a target is missing."""
+        """Return the inputs. Shared ones must be finite; others may be anything where a target is missing."""
         model, count = self.model, len(self.model.input_names)
         if not count:
             if X is not None:
@@ -362,7 +361,7 @@ class Data:
         return for_c(self.model, array)
 
     def _shapes(self) -> str:
-        """The shapes that targets may have."""
+        """Return a text about the shapes that targets may have."""
         if self.columns == 1:
             return "(M, N), a row for each fit, or (N,), shared by all"
         names = ", ".join(self.model.target_names)

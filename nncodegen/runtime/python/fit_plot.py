@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .types import Array
 
 POINTS = 400
-"""The points of a curve."""
+"""The number of points of a curve."""
 
 
 def plot(result: FitResult, axes: Any, interval: str | None, level: float) -> Any:
@@ -49,7 +49,7 @@ def plot(result: FitResult, axes: Any, interval: str | None, level: float) -> An
 
 
 def _curves(result: FitResult, upper: Any, x: Array, interval: str | None, level: float, several: bool) -> None:
-    """The outputs over the range of one input, with a band around each."""
+    """Draw the outputs over the range of one input, with a band around each."""
     grid = grid_over(x)
     if interval is None:
         outputs, ends = result.predict(grid[:, None]), None
@@ -64,7 +64,7 @@ def _curves(result: FitResult, upper: Any, x: Array, interval: str | None, level
 
 
 def grid_over(x: Array) -> Array:
-    """Return points over the range of data: evenly, and, if all are positive, also by ratio for a logarithmic axis."""
+    """Return points over the range of data: evenly spaced, and geometrically too (for log axes) if all are positive."""
     low, high = float(x.min()), float(x.max())
     grid = np.linspace(low, high, POINTS)
     if low > 0:

@@ -1,4 +1,4 @@
-"""What fitting returns: what the native fit has found, and what is computed from it when it is asked for."""
+"""The result of a fit: the values that the native fit found, and values that are computed from them on demand."""
 
 from __future__ import annotations
 
@@ -29,42 +29,42 @@ if TYPE_CHECKING:
     from .types import Array
 
 LEVEL = 0.95
-"""The probability of intervals for which none is given."""
+"""The default probability of intervals."""
 
 Refit = Callable[[Mapping[int, float], "Array"], "tuple[float, Array]"]
-"""Fits again, with some parameters fixed: takes their values by their positions, and a start (P,).
+"""A function that repeats a fit with some parameters fixed: takes their values by their indices, and a start (P,).
 
-It gives the cost, NaN where the model is not finite, and the parameters (P,). It is pickled with the result.
+It returns the cost, NaN if the model is not finite, and the parameters (P,). It is pickled with the result.
 """
 
 
 class FitResult:
-    """What ``fit`` returns, for P parameters, F of them free, and N samples of K outputs.
+    """The result of ``fit``, for P parameters, F of them free, and N samples of K outputs.
 
-    result["a"] is the parameter of that name, and so is result[a] with a symbol of SymPy.
+    result["a"] is the parameter of that name; the key may also be a symbol of SymPy.
 
     Found by the fit:
 
     parameters      (P,), those of the lowest cost
-    start           (P,), where it began
+    start           (P,), the parameters at the start
     free            (P,), False for parameters that were fixed
     at_bound        (P,), whether a parameter lies at one of its bounds
-    cost            half of chi2; with a robust loss, half of the sum of its values; the sum of the losses, where the
-                    model has a loss that is no sum of squares
+    cost            half of chi2; with a robust loss, half of the sum of its values; the sum of the losses, if the loss
+                    of the model is not a sum of squares
     chi2            the sum of the squared residuals; NaN with such a loss
     residuals       (N, K), (output - target)/sigma; NaN where a target is missing; None with such a loss
     used            the number of residuals that are not missing; with such a loss, of samples
-    iterations      steps that were accepted or tried
-    evaluations     how often the model was evaluated for all samples
-    absolute_sigma  whether sigma counts as known, rather than up to a factor
+    iterations      the number of steps that were accepted or tried
+    evaluations     the number of evaluations of the model for all samples
+    absolute_sigma  whether sigma counts as known; otherwise it is known up to a factor
     robust          the name of the robust loss, or None; robust_scale is the residual beyond which it grows slower
-    poles           the denominators that are 0 or change their signs among the data, as texts: a fit keeps them from
-                    that, unless it begins with it
+    poles           the denominators that are 0 or change their signs among the data, as texts: a fit only ends so if it
+                    starts so
 
     A loss that is no sum of squares counts as a negative log-likelihood: the covariance is the inverse of its second
     derivatives, aic is 2*cost + 2*F, and bic is 2*cost + F*log(used); chi2, reduced_chi2 and r2 are NaN.
 
-    Everything else is computed when it is first asked for.
+    All other values are computed when they are first used.
     """
 
     def __init__(
@@ -119,12 +119,12 @@ class FitResult:
 
     @property
     def model_name(self) -> str:
-        """What the model is called."""
+        """Return the name of the model."""
         return self._model.name
 
     @property
     def status(self) -> str:
-        """How it ended, a word.
+        """Return how the fit ended, as a word.
 
         "converged", "max_iterations", "stalled", "stationary", "not_finite", "no_data", "time_limit" or "stopped".
         """
@@ -132,12 +132,12 @@ class FitResult:
 
     @property
     def converged(self) -> bool:
-        """Whether a test of convergence ended the fit."""
+        """Return whether a test of convergence ended the fit."""
         return ENDINGS[self._ending].converged
 
     @property
     def message(self) -> str:
-        """How it ended, as a sentence, and what to do about it."""
+        """Return how the fit ended, as a sentence, and what to do about it."""
         message = ENDINGS[self._ending].message
         advice = advice_of(self) if self._ending in UNFINISHED else ""
         if self._ending in DOUBTFUL and self.undetermined:
@@ -146,16 +146,16 @@ class FitResult:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """(P,), a name for each value of the parameters: "a", or "W1[0,1]" for an element of an array."""
+        """Return a name for each value of the parameters, (P,): "a", or "W1[0,1]" for an element of an array."""
         return flat_names(self._model.facts.parameters)
 
     @cached_property
     def values(self) -> dict[str, float]:
-        """The parameters by these names."""
+        """Return the parameters by name."""
         return dict(zip(self.names, self.parameters.tolist(), strict=True))
 
     def __getitem__(self, name: Any) -> Any:
-        """A parameter by its name or its symbol of SymPy: a number, or an array for a parameter that is one."""
+        """Return a parameter by its name or its SymPy symbol: a number, or an array for a parameter that is one."""
         name = name_of(name)
         if name in self.values:
             return self.values[name]
@@ -171,12 +171,12 @@ class FitResult:
 
     @property
     def free_count(self) -> int:
-        """The number F of free parameters."""
+        """Return the number F of free parameters."""
         return len(self._triangle)
 
     @property
     def degrees_of_freedom(self) -> int:
-        """The residuals that are used, minus the free parameters."""
+        """Return the number of residuals that are used, minus the number of free parameters."""
         return self.used - self.free_count
 
     @cached_property
@@ -185,19 +185,19 @@ class FitResult:
 
     @property
     def rank(self) -> int:
-        """How many combinations of the free parameters the data determine; F, unless the model has too many."""
+        """Return the number of combinations of the free parameters that the data determine; normally F."""
         return self._decomposition.rank
 
     @property
     def condition(self) -> float:
-        """The condition number of the weighted Jacobian, its columns divided by their norms: units do not count."""
+        """Return the condition number of the weighted Jacobian with normalized columns: it is independent of units."""
         return self._decomposition.condition
 
     @property
     def error_scale(self) -> float:
-        """What the covariance is multiplied by: 1 with absolute_sigma, else 2*cost/(used - F).
+        """Return the factor of the covariance: 1 with absolute_sigma, else 2*cost/(used - F).
 
-        Without a robust loss that is the reduced chi2. As in SciPy's curve_fit. NaN without degrees of freedom.
+        Without a robust loss, that is the reduced chi2, as in SciPy's curve_fit. NaN without degrees of freedom.
         """
         if self.absolute_sigma:
             return 1.0
@@ -205,11 +205,11 @@ class FitResult:
 
     @cached_property
     def covariance(self) -> Array:
-        """(P, P), the inverse of J'J, where J is the weighted Jacobian of the free parameters, times ``error_scale``.
+        """Return (J'J)^-1 times ``error_scale``, (P, P); J is the weighted Jacobian of the free parameters.
 
-        As SciPy's curve_fit gives it, with two differences: a fixed parameter has the variance 0, and where the
-        rank is not full, rows and columns are infinite for those parameters alone that are not determined. Bounds
-        are not taken into account, not even active ones.
+        It is that of SciPy's curve_fit, with two differences: a fixed parameter has the variance 0, and if the rank is
+        not full, only the rows and columns of undetermined parameters are infinite. Bounds are not taken into account,
+        not even active ones.
         """
         free, count = self.free_count, len(self.parameters)
         known = np.empty((free, free))
@@ -224,20 +224,20 @@ class FitResult:
 
     @cached_property
     def standard_errors(self) -> Array:
-        """(P,), the roots of the variances: infinite for what is not determined, 0 for what is fixed."""
+        """Return the roots of the variances, (P,): infinite for undetermined parameters, 0 for fixed ones."""
         errors: Array = np.sqrt(self.covariance.diagonal())
         return errors
 
     @cached_property
     def correlation(self) -> Array:
-        """(P, P), the covariance divided by the standard errors; NaN for what is fixed or not determined."""
+        """Return the covariance divided by the standard errors, (P, P); NaN for fixed or undetermined parameters."""
         found = np.full((len(self.parameters), len(self.parameters)), np.nan)
         found[np.ix_(self.free, self.free)] = correlation(self._decomposition, self._model.epsilon)
         return found
 
     @cached_property
     def undetermined(self) -> tuple[str, ...]:
-        """The names of free parameters that the data do not determine: some change of them changes no output."""
+        """Return the names of free parameters that the data do not determine: some change of them changes no output."""
         unknown = np.zeros(len(self.parameters), bool)
         unknown[self.free] = undetermined(self._decomposition, self._model.epsilon)
         return tuple(name for name, lost in zip(self.names, unknown, strict=True) if lost)
@@ -246,21 +246,22 @@ class FitResult:
 
     @property
     def reduced_chi2(self) -> float:
-        """chi2/(used - F); NaN without degrees of freedom."""
+        """Return chi2/(used - F); NaN without degrees of freedom."""
         return self.chi2 / self.degrees_of_freedom if self.degrees_of_freedom > 0 else math.nan
 
     @cached_property
     def r2(self) -> float:
-        """The coefficient of determination, 1 - chi2/sum(((y - mean)/sigma)**2), where each output has its own mean."""
+        """Return the coefficient of determination, 1 - chi2/sum(((y - mean)/sigma)**2), with a mean for each output."""
         if self.residuals is None:
             return math.nan
         return goodness.r2(self._Y, self.residuals, self._sigma)
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion for normal errors: n*log(chi2/n) + 2*F, with absolute_sigma chi2 + 2*F; n is ``used``.
+        """Return Akaike's criterion for normal errors: n*log(chi2/n) + 2*F, with absolute_sigma chi2 + 2*F.
 
-        Terms are left out that are the same for all models of the same data. The first is lmfit's definition.
+        n is ``used``. Terms that are the same for all models of the same data are left out. The first is lmfit's
+        definition.
         """
         if self._model.facts.curved:
             return 2 * self.cost + 2 * self.free_count
@@ -268,7 +269,7 @@ class FitResult:
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion: n*log(chi2/n) + F*log(n), with absolute_sigma chi2 + F*log(n), as for ``aic``."""
+        """Return Schwarz's criterion: n*log(chi2/n) + F*log(n), with absolute_sigma chi2 + F*log(n), like ``aic``."""
         if self._model.facts.curved:
             return 2 * self.cost + self.free_count * math.log(max(self.used, 1))
         return goodness.bic(self.chi2, self.used, self.free_count, self.absolute_sigma)
@@ -276,14 +277,14 @@ class FitResult:
     # --- intervals, pictures, texts ---
 
     def confidence_intervals(self, level: float = LEVEL, method: str = "t") -> Array:
-        """(P, 2), the ends of an interval for each parameter that covers the true value with this probability.
+        """Return the ends of an interval for each parameter, (P, 2), that covers the true value with this probability.
 
         method "t" gives parameter +- t*standard error, with Student's t of ``degrees_of_freedom`` (of the normal
-        distribution with absolute_sigma). It is exact for a linear model. "profile" goes to where chi2, minimized
+        distribution with absolute_sigma). It is exact for a linear model. "profile" extends to where chi2, minimized
         over all other parameters, has risen by t**2*``error_scale``; it fits the model again some ten times for each
         end, and follows its curvature (D. M. Bates, D. G. Watts, Nonlinear Regression Analysis and Its Applications,
-        1988, chapter 6). An end is infinite where that never happens, and the bound where that is met before.
-        A fixed parameter has the interval of its value alone.
+        1988, chapter 6). An end is infinite if chi2 never rises that far, and it is the bound if that is reached first.
+        The interval of a fixed parameter is its value alone.
 
         Needs SciPy. Raises ValueError for another method, or a level that is not between 0 and 1.
         """
@@ -292,14 +293,14 @@ class FitResult:
     def predict(
         self, X: ArrayLike | None = None, interval: str | None = None, level: float = LEVEL, sigma: Any = None
     ) -> Any:
-        """The outputs for the rows of X, of shape (N, K); with an interval, (outputs, lower, upper), each (N, K).
+        """Return the outputs for the rows of X, (N, K); with an interval, (outputs, lower, upper), each (N, K).
 
-        "confidence" is for the mean of what may be observed there: outputs +- t*sqrt(g'Cg), with g the derivative of
-        an output by the parameters and C their covariance (the delta method). "prediction" is for a new observation,
-        whose own variance error_scale*sigma**2 is added. sigma is then that of the new observations: a number, (N,)
-        or (N, K); by default that of the fit, if it was a number or not given.
+        "confidence" is for the mean of possible observations: outputs +- t*sqrt(g'Cg), with g the derivative of an
+        output by the parameters and C their covariance (the delta method). "prediction" is for a new observation, whose
+        own variance error_scale*sigma**2 is added. sigma is then that of the new observations: a number, (N,) or (N,
+        K); by default that of the fit, if it was a number or not given.
 
-        With an interval it needs SciPy. An interval is infinite where the data do not determine the output.
+        An interval needs SciPy. It is infinite where the data do not determine the output.
         """
         model: Any = self._model
         if interval is None and (sigma is not None or level != LEVEL):
@@ -314,9 +315,9 @@ class FitResult:
     def plot(self, axes: Any = None, interval: str | None = "confidence", level: float = LEVEL) -> Any:
         """Draw data, curve and band, and the weighted residuals below, with matplotlib.
 
-        axes are two of matplotlib's, one above the other; by default those of a new figure. With one input, that is
-        the abscissa; with several, the targets are drawn against the outputs; without inputs, against their number.
-        interval is that of ``predict``, or None for no band, which needs no SciPy.
+        axes are two axes of matplotlib, one above the other; by default those of a new figure. The abscissa is the
+        input if there is one; with several inputs the targets are drawn against the outputs, without inputs against
+        their index. interval is that of ``predict``, or None for no band, which needs no SciPy.
 
         Returns the figure, which ``savefig`` writes to a file; its ``axes`` are these two.
         """
@@ -332,9 +333,9 @@ class FitResult:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the result with its data to a file, an .npz archive, from which the module's ``load`` reads it.
 
-        A file of that name is replaced at once: whoever reads it finds the old content or the new.
+        A file of that name is replaced atomically: a reader finds the old content or the new.
         """
-        problem: Any = self._refit  # which has the options that the result itself does not need
+        problem: Any = self._refit  # it has the options that the result itself does not need
         sigma = None if self._sigma is None else np.asarray(self._sigma)
         arrays = head(self._model, FIT) | {
             "parameters": self.parameters,
@@ -358,7 +359,7 @@ class FitResult:
         write_archive(path, arrays | {name: array for name, array in optional.items() if array is not None})
 
     def as_dict(self) -> dict[str, Any]:
-        """What is in the result as plain values of Python: dictionaries by names, lists, numbers and texts."""
+        """Return the content of the result as plain Python values: dictionaries by name, lists, numbers and texts."""
 
         def named(values: Array) -> dict[str, Any]:
             return dict(zip(self.names, values.tolist(), strict=True))
@@ -392,6 +393,6 @@ class FitResult:
         return html_table(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as what it holds, and by the name of the module that made it."""
+        """Pickle the values of the result, and the name of the module that made it."""
         held = {name: value for name, value in vars(self).items() if name != "_model"}
         return self._model.empty_result, (type(self).__name__,), held

@@ -1,4 +1,4 @@
-"""A fit as a table, in text and in HTML."""
+"""The result of a fit as a table, in plain text and in HTML."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 HEAD = ("parameter", "value", "standard error", "error in %", "t", "start")
 ROWS = 100
-"""The parameters that a table shows; those of a network are many, and nobody reads them."""
+"""The most parameters that a table shows: a network has many, and nobody reads them."""
 STRONG = 0.9
-"""The correlation above which one parameter nearly stands for another."""
+"""Above this correlation, one parameter can nearly replace another."""
 CORRELATIONS = 10
-"""How many of these a table lists, the strongest."""
+"""The most correlations that a table lists, the strongest first."""
 
 
 def text_table(result: FitResult) -> str:
-    """The table of a fit as text, in lines of at most some 80 characters."""
+    """Return the table of a fit as text, in lines of at most about 80 characters."""
     lines = [_title(result), "", *aligned(HEAD, _rows(result))]
     notes = _notes(result)
     label = max(len(name) for name, _ in notes)
@@ -31,7 +31,7 @@ def text_table(result: FitResult) -> str:
 
 
 def html_table(result: FitResult) -> str:
-    """The same in HTML."""
+    """Return the table of a fit in HTML."""
     return "".join([
         "<div>", paragraph(_title(result), "b"), table(HEAD, _rows(result)), table((), _notes(result)), "</div>",
     ])  # fmt: skip
@@ -43,7 +43,7 @@ def _title(result: FitResult) -> str:
 
 
 def _rows(result: FitResult) -> list[tuple[str, ...]]:
-    """A row for each parameter: name, value, standard error, the same in per cent, t, start."""
+    """Return a row for each parameter: name, value, standard error, relative error in per cent, t, start."""
     rows: list[tuple[str, ...]] = []
     shown = list(zip(result.names, result.parameters, result.standard_errors, result.start, result.free, strict=True))
     for name, value, error, start, free in shown[:ROWS]:
@@ -55,7 +55,7 @@ def _rows(result: FitResult) -> list[tuple[str, ...]]:
 
 
 def _errors(value: float, error: float) -> tuple[str, str, str]:
-    """Standard error, relative error in per cent, and t; nothing where the error is not known."""
+    """Return the standard error, the relative error in per cent, and t; empty texts if the error is unknown."""
     if not math.isfinite(error):
         return f"{error:g}", "", ""
     relative = f"{100 * error / abs(value):.3g}" if value else ""
@@ -63,7 +63,7 @@ def _errors(value: float, error: float) -> tuple[str, str, str]:
 
 
 def _notes(result: FitResult) -> list[tuple[str, str]]:
-    """What follows the parameters: pairs of a label and a text."""
+    """Return the notes below the parameters: pairs of a label and a text."""
     curved = result._model.facts.curved
     unit = "samples" if curved else "values"
     notes = [("sum of losses", f"{result.cost:.6g}")] if curved else [
@@ -88,7 +88,7 @@ def _notes(result: FitResult) -> list[tuple[str, str]]:
 
 
 def _warnings(result: FitResult) -> list[tuple[str, str]]:
-    """What a reader of the standard errors must know: what is not determined, what a bound holds, what was fixed."""
+    """Return the warnings about standard errors: undetermined parameters, parameters at bounds, fixed ones."""
     notes = [("a pole", told(result.poles))] if result.poles else []
     if result.undetermined:
         text = f"{listed(result.undetermined)}: the data determine {result.rank} of {result.free_count} combinations"
@@ -105,7 +105,7 @@ def _warnings(result: FitResult) -> list[tuple[str, str]]:
 
 
 def _correlations(result: FitResult) -> list[str]:
-    """The pairs of parameters whose correlation is strong, the strongest first."""
+    """Return the pairs of strongly correlated parameters, the strongest first."""
     found = np.abs(np.triu(result.correlation, 1))
     pairs = [(int(i), int(j)) for i, j in np.argwhere(found > STRONG)]
     pairs.sort(key=lambda pair: (-float(found[pair]), pair))
@@ -114,5 +114,5 @@ def _correlations(result: FitResult) -> list[str]:
 
 
 def _numbered(lines: list[str]) -> list[tuple[bool, str]]:
-    """Each line, and whether it is the first."""
+    """Return each line together with whether it is the first."""
     return [(not position, line) for position, line in enumerate(lines)]

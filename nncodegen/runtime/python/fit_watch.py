@@ -1,4 +1,4 @@
-"""A fit that is under way, as its watch sees it: where it is, and what its callback is given."""
+"""The watch of a running fit: its progress, and the argument of its callback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FitWatch(Watch):
-    """The watch of a fit. Its native loop sets ``native`` to where it is."""
+    """The watch of a fit. The native loop of the fit sets ``native``, from which the state is read."""
 
     def __init__(
         self, time_limit: float | None, progress: bool, callbacks: Sequence[Callable[[Any], Any]] | None,
@@ -26,7 +26,7 @@ class FitWatch(Watch):
         self.native: NativeFit | None = None
 
     def count_done(self) -> int:
-        """Return the iterations that are done."""
+        """Return the number of iterations that are done."""
         return 0 if self.native is None else self.native.iterations
 
     def figures(self) -> dict[str, float]:
@@ -35,16 +35,16 @@ class FitWatch(Watch):
 
     def parameters(self) -> Array:
         """Return a copy of the best parameters so far."""
-        assert self.native is not None  # nobody is called before
+        assert self.native is not None  # callbacks are never called before the native loop starts
         return self.native.parameters()
 
     def progress(self) -> Any:
-        """Return what the callback is given."""
+        """Return the argument of the callback."""
         return FitProgress(self.count_done(), self.figures()["cost"], self.seconds(), self.parameters())
 
 
 class TrainingByFit(FitWatch):
-    """The watch of a training by the loop of fits; ``loss`` gives the mean loss at some parameters."""
+    """The watch of a training by the loop of fits; ``loss`` computes the mean loss of some parameters."""
 
     def __init__(self, loss: Callable[[Array], float], *given: Any) -> None:
         super().__init__(*given)
@@ -55,12 +55,12 @@ class TrainingByFit(FitWatch):
         return {} if self.native is None else {"loss": self._loss(self.parameters())}
 
     def progress(self) -> Progress:
-        """Return what the callback is given: an epoch is an iteration, and so is an update."""
+        """Return the argument of the callback; an iteration counts as an epoch and as an update."""
         return Progress(self.count_done(), self.count_done(), self.figures(), self.seconds(), self.parameters)
 
 
 def watch_of(model: Model, time_limit: Any, progress: Any, callback: Any, total: int) -> FitWatch | None:
-    """Return the watch of a fit, its arguments checked as those of ``train``; None if there is nothing to watch."""
+    """Return the watch of a fit, or None if nothing is to be watched; checks the arguments as ``train`` does."""
     if time_limit is None and progress is False and callback is None:
         return None
     limit, shows, callbacks = check_options(model, time_limit=time_limit, progress=progress, callback=callback)

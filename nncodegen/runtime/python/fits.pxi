@@ -2,7 +2,7 @@
 
 cdef _fit_many(tuple data, strides, size_t samples, tuple limits, double tolerance, size_t max_iterations,
         bint absolute_sigma, size_t first, size_t last, tuple results):
-    """Makes the fits first <= m < last (see native.py)."""
+    """Make the fits first <= m < last (see native.py)."""
     cdef _Call call = _Call()
     cdef nncodegen_fits run
     cdef bytearray work = bytearray(kernel.fits_size(samples))

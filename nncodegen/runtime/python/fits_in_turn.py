@@ -1,4 +1,4 @@
-"""Many fits, one after the other: of models that are not fitted side by side."""
+"""Many fits, one after the other, for models that cannot be fitted side by side."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ENDS = {
     "not_finite": "not_finite",
     "no_data": "no_data",
 }
-"""The status of fits that did not converge, from how they ended."""
+"""The status of fits that did not converge, by how they ended."""
 
 
 def fit_in_turn(
     model: Model, data: Data, limits: Bounds | None, held: Array, tolerance: float, max_iterations: int,
     absolute_sigma: bool, first: int, last: int, found: ManyFits,
 ) -> None:  # fmt: skip
-    """Makes the fits first <= m < last, each as ``fit`` does, and writes what they come to."""
+    """Make the fits first <= m < last, each like ``fit``, and write their results to ``found``."""
     fixed = held.astype("u1") if held.any() else None
     for m in range(first, last):
         if is_ended():
@@ -43,7 +43,7 @@ def fit_in_turn(
 
 
 def _status(result: FitResult) -> str:
-    """How a fit that converged counts: the data may not determine its parameters."""
+    """Return the status of a fit that converged: the data may not determine its parameters."""
     if result.used < result.free_count:
         return "too_few_data"
     return "converged" if result.rank == result.free_count else "singular"

@@ -1,7 +1,7 @@
 # A fit by least squares.
 
 cdef class _Fit(_Call):
-    """A fit that is under way: its arguments and its memory."""
+    """A running fit: its arguments and its memory."""
 
     cdef nncodegen_fitting run
     cdef void *memory
@@ -24,13 +24,13 @@ cdef class _Fit(_Call):
         return self.run.cost
 
     def parameters(self):
-        """The best parameters so far, also within a call of the watch."""
+        """Return a copy of the best parameters so far; may be called during a call of the watch."""
         reached = _empty(_count, _real)
         memcpy(_address(reached), _address(self.reached), _count*sizeof(real))
         return reached
 
     cdef be_watched(self, watch, parameters):
-        """Lets a watch ask, now and then or after each iteration, whether to end; it may read the parameters later."""
+        """Let a watch ask regularly or after each iteration whether to end; it may read the parameters later."""
         self.watch, self.reached = watch, parameters
         watch.native = self
         self.run.cost = float("nan")
@@ -51,7 +51,7 @@ cdef int _after_each(void *context) noexcept with gil:
 
 cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
         size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch):
-    """Fits the model: writes parameters, residuals, triangle, active, poles and costs; see NN(fitting) in interface.h."""
+    """Fit the model: write parameters, residuals, triangle, active, poles and costs; see NN(fitting) in interface.h."""
     cdef _Fit fit = _Fit()
     cdef nncodegen_fitting *run = &fit.run
     run.inputs = <const real *> _address(X)
@@ -78,7 +78,7 @@ cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double r
     run.poles = <unsigned char *> _address(poles)
     with nogil:
         kernel.fit(run)
-    fit.watch = fit.hook = None  # no cycle: memory is free at once
+    fit.watch = fit.hook = None  # no reference cycle: memory is freed at once
     if fit.error is not None:
         raise fit.error
     if run.status == nncodegen_FIT_INTERRUPTED and (watch is None or not watch.reason):
@@ -87,14 +87,14 @@ cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double r
 
 
 cdef enum:
-    FEW_COLUMNS = 16  # a decomposition by NumPy takes longer than the inverse of a triangle of these
+    FEW_COLUMNS = 16  # up to this size, inverting a triangle is faster than a decomposition by NumPy
 
 
 cdef bint _covariance(triangle, double scale, double least, covariance):
-    """Writes inverse(R'R)*scale for a triangle R; False where there may be singular values that count as 0 (native.py).
+    """Write inverse(R'R)*scale for a triangle R; return False if some singular values may count as 0 (native.py).
 
-    Of the columns S of R divided by their norms, the smallest singular value is at least 1/|inverse(S)|, and the
-    largest at most |S|, in Frobenius's norm. Half of that ratio is taken, as all is rounded.
+    Let S have the columns of R divided by their norms. Its smallest singular value is at least 1/|inverse(S)|, and its
+    largest at most |S|, in the Frobenius norm. Half of that ratio is used, because everything is rounded.
     """
     cdef double inverse[FEW_COLUMNS*FEW_COLUMNS]
     cdef double norms[FEW_COLUMNS]
@@ -111,7 +111,7 @@ cdef bint _covariance(triangle, double scale, double least, covariance):
         if not 1e-200 < total < 1e200 or R[j*n + j] == 0:
             return False
         norms[j] = sqrt(total)
-    for j in range(n):  # column j of inverse(S), from its end
+    for j in range(n):  # column j of inverse(S), from its last row upwards
         inverse[j*n + j] = norms[j]/R[j*n + j]
         squares += inverse[j*n + j]*inverse[j*n + j]
         for i in range(j - 1, -1, -1):

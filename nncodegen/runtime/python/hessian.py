@@ -24,10 +24,10 @@ def hessian(
     Y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> Array:
-    """The Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P).
+    """Return the Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P).
 
-    Exact to rounding and symmetric, and NaN where the formula has none. It takes P products with it (see
-    ``hessian_product``, also for the arguments and for which models there is one).
+    It is exact to rounding and symmetric, and NaN where the formula has no second derivative. It takes P products
+    with the Hessian; see ``hessian_product`` for the arguments and for the models that have one.
     """
     check_hessian(model, "hessian")
     units = np.eye(model.parameter_count, dtype=model.dtype)
@@ -44,11 +44,11 @@ def hessian_product(
     Y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> Array:
-    """The Hessian of the mean loss times a vector of shape (P,): an array of the same shape.
+    """Return the Hessian of the mean loss times a vector of shape (P,): an array of the same shape.
 
-    It takes as long as a few gradients, and never makes the Hessian. X, Y and sample_weight are those of ``loss``.
-    There is one for formulas, unless they were built with fit=False, and for networks that were built with
-    fit=True. Raises ValueError for others.
+    It takes as long as a few gradients, and never forms the Hessian. X, Y and sample_weight are those of ``loss``.
+    Formulas have this function unless they were built with fit=False; networks if they were built with fit=True.
+    Raises ValueError for other models.
     """
     check_hessian(model, "hessian_product")
     expected = f"expected ({model.parameter_count},), a value for each parameter"
@@ -62,13 +62,13 @@ def hessian_product(
 
 
 def check_hessian(model: Model, function: str) -> None:
-    """Raises ValueError, with the reason, if there are no second derivatives of a model."""
+    """Raise ValueError, with the reason, if a model has no second derivatives."""
     if not model.native.has_hessian:
         raise ValueError(f"{function} needs second derivatives; {model.name} has none: {model.facts.not_fitted}")
 
 
 def products(model: Model, parameters: Array, directions: Array, data: Data) -> Array:
-    """The products of the Hessian with directions, one in each row, for checked arguments."""
+    """Return the products of the Hessian with directions, one in each row; the arguments are checked already."""
     whole, found = np.zeros_like(directions), np.empty_like(directions)
     for share, X, Y, weights in data.parts():
         samples = data.samples if X is None else len(X)
@@ -80,6 +80,6 @@ def products(model: Model, parameters: Array, directions: Array, data: Data) -> 
 
 
 def symmetric(rows: Array) -> Array:
-    """The Hessian, given its products with the units, which are symmetric to rounding."""
+    """Return the Hessian from its products with the unit vectors, which are symmetric only up to rounding."""
     whole: Array = (rows + rows.T) / 2
     return whole

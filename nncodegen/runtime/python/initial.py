@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 REMEMBERED = 10_000
-"""The parameters of a model that remembers those it drew last: to draw them takes longer than a short training."""
+"""Models of up to this number of parameters cache the last ones drawn: drawing takes longer than a short training."""
 
 
 def initial_parameters(model: Model, /, seed: int = 0) -> Array:
-    """New parameters of shape (P,): a formula's own initial values, a network's from a seed."""
+    """Return new parameters of shape (P,): the initial values of a formula, or those of a network from a seed."""
     seed = integer("seed", seed, 0, SEED)
     if model.constants is not None:
         return model.constants.copy()
@@ -37,20 +37,20 @@ def initial_parameters(model: Model, /, seed: int = 0) -> Array:
 
 
 def draw(parameters: Iterable[Parameter], seed: int) -> Array:
-    """Initial values of several parameters, one after the other."""
+    """Draw the initial values of several parameters, one after the other."""
     generator = np.random.default_rng(seed)
     return np.concatenate([_draw(generator, one) for one in parameters] or [np.empty(0)])
 
 
 def constant_parameters(parameters: tuple[Parameter, ...], dtype: np.dtype[Any]) -> Array | None:
-    """The initial parameters, (P,), if none of them depends on a seed."""
+    """Return the initial parameters, (P,), if none of them depends on a seed, else None."""
     if any(one.distribution not in ("constant", "given") for one in parameters):
         return None
     return draw(parameters, 0).astype(dtype)
 
 
 def unpack(model: Model, /, parameters: ArrayLike) -> dict[str, Array]:
-    """The parameters by name: views into the array, in the shape of each ({"W1": (units, inputs), ...})."""
+    """Return the parameters by name: views into the array, each in its shape ({"W1": (units, inputs), ...})."""
     array = np.asarray(parameters)
     if array.shape != (model.parameter_count,):
         raise ValueError(f"parameters has the shape {array.shape}; expected ({model.parameter_count},)")
@@ -64,7 +64,7 @@ def unpack(model: Model, /, parameters: ArrayLike) -> dict[str, Array]:
 
 
 def _draw(generator: np.random.Generator, parameter: Parameter) -> Array:
-    """Initial values of one parameter."""
+    """Draw the initial values of one parameter."""
     distribution, scale, size = parameter.distribution, parameter.scale, parameter.size
     if distribution == "constant":
         return np.full(size, scale)

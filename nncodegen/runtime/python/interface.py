@@ -1,4 +1,4 @@
-"""What a compiled module offers: its functions, which are methods of one model, and its attributes."""
+"""The interface of a compiled module: its functions, which are methods of one model, and its attributes."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ ATTRIBUTES = {
     "variants": ("tuple[str, ...]", "All kernels of the module that this CPU can run, the fastest first."),
     "certificate": ("Certificate | None", "How far its numbers are from exact ones, where that was examined."),
 }
-"""The attributes of a module, which are those of its model: the type of each, and what it is."""
+"""The attributes of a module, which are those of its model: the type and the description of each."""
 
 BESIDE = "certificate"
-"""The attribute that is read from a file beside the module, when it is asked for."""
+"""The attribute that is read from a file next to the module when it is used."""
 
 FUNCTIONS = (
     initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient,
@@ -59,7 +59,7 @@ FUNCTIONS = (
     train_on_stream, partial_fit, train_many, fit, fit_many, minimize, load,
     stack, derivatives, residuals, summary,
 )  # fmt: skip
-"""The functions of a module, which take its model first."""
+"""The functions of a module; their first argument is its model."""
 
 
 class Interface(Model):
@@ -89,13 +89,13 @@ class Interface(Model):
 
 
 class CompiledModule(ModuleType):
-    """A module of a compiled model, which says what it is. The system loads its library only once in a process."""
+    """A module of a compiled model, with a telling repr. The system loads its library only once in a process."""
 
     def __repr__(self) -> str:
         return f"<compiled module {self.name!r}: {self._model.what}, for {self.variant}>"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Raises ImportError for what only ``importlib.reload`` does: it sets no origin, or the name again."""
+        """Raise ImportError for assignments that only ``importlib.reload`` makes: no origin, or the name again."""
         if name == "__name__" or (name == "__spec__" and value is None):
             raise ImportError(
                 f"{self.name} is a compiled module, which cannot be loaded again: build its model as it is now, "
@@ -105,7 +105,7 @@ class CompiledModule(ModuleType):
 
 
 def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
-    """Adds the functions and attributes of a module to its namespace. Returns the model."""
+    """Add the functions and attributes of a module to its namespace. Returns the model."""
     model = Interface(facts, native, namespace["__name__"])
     names = {name: getattr(model, name) for name in ATTRIBUTES if name != BESIDE}
     names |= {function.__name__: getattr(model, function.__name__) for function in FUNCTIONS}
@@ -121,10 +121,10 @@ def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
     public = sorted([*names, BESIDE])
 
     def beside(name: str) -> Certificate | None:
-        """The attribute of the module that is read from a file."""
+        """Return the attribute of the module that is read from a file."""
         if name != BESIDE:
             raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
-        from .certificate import certificate_beside  # noqa: PLC0415 (what a module need not import)
+        from .certificate import certificate_beside  # noqa: PLC0415 (a module need not import it)
 
         return certificate_beside(namespace.get("__file__"))
 

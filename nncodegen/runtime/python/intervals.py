@@ -1,4 +1,4 @@
-"""Intervals of confidence for parameters and outputs, and of prediction for new observations."""
+"""Confidence intervals of parameters and outputs, and prediction intervals of new observations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTERVALS = ("confidence", "prediction")
 
 
 class Predicted(NamedTuple):
-    """Outputs, and the ends of an interval around each of them; all of the shape (N, K)."""
+    """Outputs, and the ends of an interval around each of them; three arrays of the shape (N, K)."""
 
     outputs: Array
     lower: Array
@@ -28,10 +28,10 @@ class Predicted(NamedTuple):
 
 
 def quantile(result: FitResult, level: float) -> float:
-    """How many standard errors an interval of this probability reaches to either side.
+    """Return the half-width, in standard errors, of an interval of this probability.
 
-    Student's t with the degrees of freedom of the fit, as its errors were estimated; the quantile of the normal
-    distribution if they are known (absolute_sigma). NaN without degrees of freedom.
+    It is the quantile of Student's t with the degrees of freedom of the fit, since the errors were estimated; that of
+    the normal distribution if they are known (absolute_sigma). NaN without degrees of freedom.
     """
     if not isinstance(level, int | float | np.number) or not 0 < level < 1:
         raise ValueError(f"level is a probability between 0 and 1, such as 0.95, not {level!r}")
@@ -46,21 +46,21 @@ def quantile(result: FitResult, level: float) -> float:
 
 
 def confidence_intervals(result: FitResult, level: float, method: str) -> Array:
-    """The intervals of all parameters, (P, 2)."""
+    """Return the confidence intervals of all parameters, (P, 2)."""
     if method not in METHODS:
         raise ValueError(f"there is no method {method!r} for intervals; there are: {', '.join(METHODS)}")
     t = quantile(result, level)
     values = result.parameters.astype(float)
     with np.errstate(invalid="ignore"):
         reach = np.where(result.free, t * result.standard_errors, 0)
-    reach[np.isnan(reach)] = np.inf  # without degrees of freedom, nothing is known of the errors
+    reach[np.isnan(reach)] = np.inf  # without degrees of freedom, the errors are unknown
     if method == "profile" and not math.isnan(t):
         return profile_intervals(result, t, reach)
     return np.stack([values - reach, values + reach], axis=1)
 
 
 def predict_with_interval(result: FitResult, X: Any, interval: str, level: float, sigma: Any) -> Predicted:
-    """The outputs for the rows of X with an interval around each, by the delta method."""
+    """Return the outputs for the rows of X with an interval around each, by the delta method."""
     if interval not in INTERVALS:
         raise ValueError(f"there is no interval {interval!r}; there are: {', '.join(INTERVALS)}, and None")
     if sigma is not None and interval != "prediction":
@@ -81,7 +81,7 @@ def predict_with_interval(result: FitResult, X: Any, interval: str, level: float
 
 
 def _new_sigma(result: FitResult, sigma: Any, shape: tuple[int, ...]) -> Array:
-    """The standard deviations of new observations, (N, K)."""
+    """Return the standard deviations of new observations, (N, K)."""
     if sigma is None:
         sigma = result._sigma
         if np.ndim(sigma):

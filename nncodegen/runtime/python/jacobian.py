@@ -1,4 +1,4 @@
-"""The derivatives of the outputs by the parameters, where the model can be fitted."""
+"""The derivatives of the outputs by the parameters, for models that can be fitted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def jacobian(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
-    """The derivatives of the outputs for the rows of X by the parameters: an array of shape (N, outputs, P).
+    """Return the derivatives of the outputs by the parameters for the rows of X: an array of shape (N, outputs, P).
 
-    Exact, and NaN where the formula has none. There is one for models that can be fitted (``fit``), with up to
-    4,096 parameters. Raises ValueError for others, and where a fit needs the derivatives of the arguments of
-    activations instead, such as the logits of probabilities.
+    They are exact, and NaN where the formula has no derivative. Models that can be fitted (``fit``) have this
+    function, if they have at most 4,096 parameters. Raises ValueError for others, and for models whose fit
+    differentiates the arguments of activations instead, such as the logits of probabilities.
     """
     check_fitted(model, "jacobian")
     if not model.facts.fits_outputs:
@@ -36,7 +36,7 @@ def jacobian(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None)
 
 
 def check_fitted(model: Model, function: str) -> None:
-    """Raises ValueError, with the reason, if there are no fits of a model."""
+    """Raise ValueError, with the reason, if a model cannot be fitted."""
     if model.facts.not_fitted:
         raise ValueError(
             f"{function} is for convex losses and least squares; {model.name} is none: {model.facts.not_fitted}"

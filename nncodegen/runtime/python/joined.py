@@ -1,4 +1,4 @@
-"""Inputs and targets as several arrays, or as arrays of several axes: the columns of a matrix, and their ranges."""
+"""Inputs and targets given as several arrays, or as arrays of several axes: their conversion to one matrix."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str, Any, str], Any]) -> Any:
-    """X or Y, given as several arrays, or as an array of more than two axes, as a matrix; others as they are.
+    """Return X or Y as a matrix if it is given as several arrays or as an array of more than two axes; else unchanged.
 
     Several arrays are a list in the order of inputs or targets, or a dictionary, whose keys are the names of inputs, or
-    those of targets or of their outputs; an array has the samples as its first axis, and further the shape of its
-    tensor. ``array_of`` makes an array of values. Raises ValueError.
+    those of targets or of their outputs. In a single array, the first axis is that of the samples, and the others are
+    the shape of its tensor. ``array_of`` converts values to an array. Raises ValueError.
     """
     facts = model.facts
     tensors = facts.inputs if name == "X" else facts.targets
     labelled = name == "Y" and facts.label_targets
     usual = values.ndim <= 2 if type(values) is np.ndarray else type(values) is list and len(tensors) == 1
-    if usual and not labelled:  # told at once
+    if usual and not labelled:  # the usual case, decided quickly
         return values
     if isinstance(values, Mapping):
         keys = [key for key, _ in tensors]
@@ -52,10 +52,10 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
 
 
 def _are_several(name: str, values: Sequence[Any], tensors: tuple[tuple[str, int], ...], flat: tuple[str, ...]) -> bool:
-    """Tell whether arrays in a list are those of several inputs or targets, (N, size), and not the rows of a matrix.
+    """Return whether a list holds the arrays of several inputs or targets, (N, size), and not the rows of a matrix.
 
-    Those of one value, and labels, which only ``flat`` targets have, may be (N,). Raises ValueError where the list may
-    be either.
+    Arrays of tensors of size 1, and labels, which only ``flat`` targets have, may be (N,). Raises ValueError if the
+    list may be either.
     """
     shapes = [getattr(one, "shape", None) for one in values]
     if len(tensors) < 2 or not shapes or any(shape is None or shape == () for shape in shapes):
@@ -74,7 +74,7 @@ def _are_several(name: str, values: Sequence[Any], tensors: tuple[tuple[str, int
 
 
 def check_ranges(model: Model, X: Any) -> None:
-    """Raises ValueError, with its position, for the first value that numbers nothing: rows of an embedding, say."""
+    """Raise ValueError, with its position, for the first value of an index-valued input that is out of range."""
     start = 0
     for tensor, size in model.facts.inputs:
         if tensor in model.facts.ranges:
@@ -97,7 +97,7 @@ def _side_by_side(
     tensors: tuple[tuple[str, int], ...],
     array_of: Callable[[Model, str, Any, str], Any],
 ) -> Any:
-    """The arrays of several tensors as one matrix."""
+    """Return the arrays of several tensors, side by side in one matrix."""
     parts = []
     for (key, given), (tensor, size) in zip(values.items(), tensors, strict=True):
         role, shape = f"{name}[{key!r}]", model.facts.shapes.get(tensor)
@@ -110,7 +110,7 @@ def _side_by_side(
 
 
 def _with_rows(model: Model, name: str, tensor: str, array: Any) -> Any:
-    """Make rows with a 1 at the class of targets that are the numbers of classes; others stay as they are."""
+    """Convert class indices to rows with a 1 at the class, for targets that allow them; return others unchanged."""
     if tensor not in model.facts.label_targets:
         return array
     sizes = dict(model.facts.targets)
@@ -123,10 +123,10 @@ def _with_rows(model: Model, name: str, tensor: str, array: Any) -> Any:
 
 
 def _columns(name: str, array: Any, size: int, shape: tuple[int, ...] | None) -> Any:
-    """The values of a tensor as columns."""
+    """Return the values of a tensor as columns, (N, size)."""
     if array.ndim == 1 and size == 1:
         return array.reshape(-1, 1)
-    flat = shape is None and array.ndim > 2 and math.prod(array.shape[1:]) == size  # what is flattened has no shape
+    flat = shape is None and array.ndim > 2 and math.prod(array.shape[1:]) == size  # flattened: without a shape
     if array.shape[1:] not in ((size,), shape) and not flat:
         wanted = ", ".join(map(str, shape or (size,)))
         raise ValueError(f"{name} has the shape {array.shape}; expected (samples, {wanted})")

@@ -1,4 +1,4 @@
-"""Labels: the numbers of classes as rows with a 1, and names, texts or any whole numbers, in their place."""
+"""Labels: conversion of class indices to rows with a 1, and of class names (texts or integers) to indices."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def classes_of(model: Model, given: Any, Y: Any, resumed: Any = None) -> Array | None:
-    """Return the classes that the labels in Y name, in the order of their numbers; None where Y holds numbers.
+    """Return the classes that the labels in Y name, in the order of their indices; None if Y holds indices.
 
-    They are those that are given, or those of a Result that is resumed, else the different texts in Y, sorted. Raises
-    ValueError where they are not as many as the model tells apart.
+    They are the given ones, or those of a resumed Result, or else the different texts in Y, sorted. Raises ValueError
+    if their number is not the number of classes of the model.
     """
     kept = None if resumed is None else getattr(resumed, "classes", None)
     if given is None and kept is None and not _are_texts(Y):
@@ -47,9 +47,9 @@ def classes_of(model: Model, given: Any, Y: Any, resumed: Any = None) -> Array |
 
 
 def numbers_of(name: str, Y: Any, classes: Array) -> Array:
-    """Return the number of the class of each sample, (N,).
+    """Return the class index of each sample, (N,).
 
-    Raises ValueError, with its position, for a label that is no class.
+    Raises ValueError, with its position, for a label that is not a class.
     """
     places = {label: place for place, label in enumerate(classes.tolist())}
     values = _values(name, Y)
@@ -60,11 +60,11 @@ def numbers_of(name: str, Y: Any, classes: Array) -> Array:
 
 
 def rows_of(name: str, labels: Array, classes: int, dtype: Any, expected: str) -> Array:
-    """Return the numbers of classes as rows with a 1 at the class, along a further axis. Raises ValueError."""
+    """Return class indices as rows with a 1 at the class, along an additional axis. Raises ValueError."""
     known = (labels >= 0) & (labels < classes)
     if labels.dtype.kind == "f":
         known &= labels == np.floor(labels)
-    if np.count_nonzero(known) < known.size:  # in a third of the time that known.all() takes
+    if np.count_nonzero(known) < known.size:  # three times as fast as known.all()
         place = tuple(int(k) for k in np.argwhere(~known)[0])
         raise ValueError(f"{name}[{', '.join(map(str, place))}] is {labels[place]}, which is no class; {expected}")
     rows = np.zeros((labels.size, classes), dtype)
@@ -73,7 +73,7 @@ def rows_of(name: str, labels: Array, classes: int, dtype: Any, expected: str) -
 
 
 def _read(given: Any) -> Array:
-    """Check classes that are given: different texts, or different whole numbers."""
+    """Check given classes: different texts, or different integers."""
     array = None if isinstance(given, str) else np.asarray(given)
     if array is not None and array.dtype.kind == "O" and all(isinstance(one, str) for one in array.ravel()):
         array = array.astype(str)
@@ -85,7 +85,7 @@ def _read(given: Any) -> Array:
 
 
 def _are_texts(Y: Any) -> bool:
-    """Tell whether labels are texts, as the first of them is."""
+    """Return whether labels are texts; only the first one is examined."""
     if isinstance(Y, list | tuple):
         return bool(Y) and isinstance(Y[0], str)
     if getattr(getattr(Y, "dtype", None), "kind", "") in ("b", "i", "u", "f") or not hasattr(Y, "__array__"):
@@ -95,12 +95,12 @@ def _are_texts(Y: Any) -> bool:
 
 
 def _values(name: str, Y: Any) -> list[Any]:
-    """Return the labels of the samples, as objects of Python."""
+    """Return the labels of the samples, as Python objects."""
     if Y is None:
         raise ValueError(f"{name} is missing: expected a label for each sample")
     array = np.asarray(Y)
     if array.dtype.kind == "U" and not isinstance(Y, np.ndarray):
-        array = np.asarray(Y, dtype=object)  # before NumPy made texts of them
+        array = np.asarray(Y, dtype=object)  # the values before NumPy converts them to texts
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -109,6 +109,6 @@ def _values(name: str, Y: Any) -> list[Any]:
 
 
 def _listed(classes: Any) -> str:
-    """List some classes as they are written."""
+    """Return a text that lists some classes, each in quotes if it is a text."""
     shown = [repr(one) for one in np.asarray(classes).tolist()]
     return ", ".join(shown if len(shown) <= 10 else [*shown[:10], "..."])

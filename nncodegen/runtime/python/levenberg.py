@@ -1,4 +1,4 @@
-"""Training by the loop of fits, of Levenberg and Marquardt: ``train(optimizer="lm")``."""
+"""Training with the loop of fits, the method of Levenberg and Marquardt: ``train(optimizer="lm")``."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 NAME = "lm"
 TAKES = ("X", "Y", "data", "weights", "parameters", "optimizer", "epochs", "tolerance", "seed", "time_limit",
          "callback", "callback_interval", "progress")  # fmt: skip
-"""The options of ``train`` that mean something here."""
+"""The options of ``train`` that this optimizer uses."""
 STATUS = {"max_iterations": "completed", "stalled": "stopped", "stationary": "stopped", "not_finite": "diverged",
           "stopped": "stopped", "time_limit": "time_limit"}  # fmt: skip
-"""The status of a training for those of fits whose names differ."""
+"""The status of a training, by the ending of a fit, where the two names differ."""
 
 
 def train_by_fit(model: Model, settings: Settings, hyperparameters: dict[str, Any]) -> Result:
-    """The parameters of the least loss by so many iterations as there are epochs, at most.
+    """Minimize the loss with at most ``epochs`` iterations.
 
-    The history holds the mean loss after each. Raises ValueError for options that have no meaning here, and for a model
-    that has no fit.
+    The history holds the mean loss after each iteration. Raises ValueError for options that have no meaning here, and
+    for a model that has no fit.
     """
     check_fitted(model, 'train(optimizer="lm")')
     others = [name for name in TRAIN.options if name not in TAKES and getattr(settings, name) != TRAIN.defaults[name]]

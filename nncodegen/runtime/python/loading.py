@@ -1,4 +1,4 @@
-"""Results, read from the files that they were saved to."""
+"""Reading results from the files that they were saved to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def load(model: Model, /, path: str | PathLike[str]) -> Any:
     """Return the Result or the FitResult that was saved in a file, for this model in this precision.
 
-    Raises ValueError for a file that is none, that is damaged, or that belongs to another model.
+    Raises ValueError for a file that is no result, that is damaged, or that belongs to another model.
     """
     with open(path, "rb") as file:
         try:
@@ -29,7 +29,7 @@ def load(model: Model, /, path: str | PathLike[str]) -> Any:
                 return (_restore_fit if str(found["format"]) == FIT else _restore)(model, found)
         except KeyError as error:
             raise ValueError(f"{path!s} is no result that was saved: it lacks {error}") from error
-        except Exception as error:  # a damaged archive raises whatever its reader meets
+        except Exception as error:  # reading a damaged archive may raise any error
             raise ValueError(f"{path!s} is damaged, or no result that was saved: {error}") from error
     raise ValueError(
         f"{path!s} belongs to another model: it was saved for {found}, this is {model.name} in {model.precision}; "
@@ -38,7 +38,7 @@ def load(model: Model, /, path: str | PathLike[str]) -> Any:
 
 
 def _restore(model: Model, arrays: dict[str, Any]) -> Result:
-    """Return the result of a training in the arrays of a file. Raises ValueError where they do not fit together."""
+    """Return the result of a training from the arrays of a file. Raises ValueError if they do not fit together."""
     names, figures, best = [str(key) for key in arrays["names"]], arrays["figures"], int(arrays["best_epoch"])
     loss, seconds = map(float, arrays["numbers"])
     status, message = map(str, arrays["status"])
@@ -68,7 +68,7 @@ def _restore(model: Model, arrays: dict[str, Any]) -> Result:
 
 
 def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
-    """Return the result of a fit in the arrays of a file. Raises ValueError where they do not fit together."""
+    """Return the result of a fit from the arrays of a file. Raises ValueError if they do not fit together."""
     Y, triangle, X, residuals = arrays["Y"], arrays["triangle"], arrays.get("X"), arrays.get("residuals")
     cost, chi2, robust_scale, tolerance = map(float, arrays["numbers"])
     used, iterations, evaluations, max_iterations, absolute = map(int, arrays["counts"])

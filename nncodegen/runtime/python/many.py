@@ -1,4 +1,4 @@
-"""Many models of one kind, trained at once."""
+"""Training of many models of one kind at once."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ def train_many(
     l2: ArrayLike = 0.0,
     **hyperparameters: Any,
 ) -> ManyResult:
-    """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates.
+    """Train M models of this kind at once, each as ``train`` does, with simultaneous updates.
 
     X, Y            as for train, shared by all models; or with a first axis for the models: (M, N, inputs) and
                     (M, N, targets)
-    parameters      (M, P), where to start; by default initial_parameters(seed) of each model
+    parameters      (M, P), the starts; by default initial_parameters(seed) of each model
     learning_rate   a number, or one for each model, (M,)
-    seed            one for each model, (M,); or the number of the first: seed, seed + 1, seed + 2, ...
+    seed            one for each model, (M,); or that of the first, the others being seed + 1, seed + 2, ...
     l2              the gradient of l2/2*sum w**2 is added, as for train: a number, or one for each model, (M,)
-    models          M, where no argument has an axis for the models
-    history         whether to keep the losses of all epochs, M numbers each, which takes their evaluation; without
-                    them, a model has diverged when a parameter is no longer finite, or the loss at the end
-    threads         threads that share the work, at least 1; they do not change the results
+    models          M, if no argument has an axis for the models
+    history         whether to keep the losses of all epochs, M numbers each, which have to be evaluated; without
+                    it, a model has diverged if a parameter is no longer finite, or the loss at the end
+    threads         the number of threads that share the work, at least 1; it does not change the results
 
-    The others are those of train. The models of a formula that is not very long are trained side by side, in
-    vectors, with the results of train to rounding, and so are those of a network without noise of up to 512
-    parameters; all others one by one, with the same bits as train gives. The bits of a model do not depend on the
-    others. A model that diverges or converges keeps its parameters while the others go on; a RuntimeWarning says
-    how many diverged. Returns a ManyResult. Raises ValueError for an invalid argument.
+    The other options are those of train. The models of a formula that is not very long are trained side by side, in
+    vectors, with the results of train up to rounding, and so are those of a network without noise of up to 512
+    parameters; all others one by one, with the same bits as train. The bits of a model do not depend on the other
+    models. A model that diverges or converges keeps its parameters while the others continue; a RuntimeWarning
+    tells how many diverged. Returns a ManyResult. Raises ValueError for an invalid argument.
     """
     check_trainable(model)
     X, Y = _beside(model, "X", X), _beside(model, "Y", Y)
@@ -80,7 +80,7 @@ def train_many(
 
 
 class _Many:
-    """Models that are trained: their samples and options, and arrays with an axis for the models."""
+    """The models of a training: their samples and options, and arrays with an axis for the models."""
 
     penalties: Array
 
@@ -94,14 +94,14 @@ class _Many:
         self.shuffles = self.batch < self.samples if shuffle is None else shuffle
 
     def begin(self, parameters: Any, seed: Any, count: int) -> None:
-        """Sets where each model begins."""
+        """Set the start of each model."""
         self.count, self.seeds = count, _seeds(seed, count)
         self.parameters = _start(self.model, parameters, self.seeds, count)
         self.losses = np.full((self.epochs, count), np.nan) if self.history else None
         self.loss, self.done, self.status = np.empty(count), np.zeros(count, np.uint64), np.zeros(count, np.intc)
 
     def choose(self, optimizer: str, rates: Array, hyperparameters: dict[str, Any]) -> None:
-        """Sets the update rule of all models, with a learning rate for each."""
+        """Set the update rule of all models, with a learning rate for each."""
         self.optimizer, self.rates, self.hyperparameters = optimizer, rates, hyperparameters
         others = {key: value for key, value in hyperparameters.items() if key != "weight_decay"}
         for name in others:
@@ -112,16 +112,16 @@ class _Many:
         self.initial_state = _initial_state(self.model, self.rule, rates)
 
     def run(self, threads: int) -> None:
-        """Trains all models, by some threads."""
+        """Train all models, on several threads."""
         if self.model.facts.side_by_side:
             share(self._side_by_side, self.count, self.model.native.group_size, threads)
             return
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # one for all follows
+            warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)  # one for all models follows
             share(self._one_by_one, self.count, 1, threads)
 
     def _side_by_side(self, first: int, last: int) -> None:
-        """Trains the models first <= m < last in the lanes of vectors."""
+        """Train the models first <= m < last in the lanes of vectors."""
         self.model.native.train_many(
             self.X, self.Y, self.own_X, self.own_Y, self.samples, self.batch, self.rule.number, self.rule.options,
             self.rates, self.initial_state, self.rule.weight_decay, self.penalties if self.penalties.any() else None,
@@ -130,7 +130,7 @@ class _Many:
         )  # fmt: skip
 
     def _one_by_one(self, first: int, last: int) -> None:
-        """Trains the models first <= m < last as ``train`` does."""
+        """Train the models first <= m < last, each with ``train``."""
         for m in range(first, last):
             if is_ended():
                 raise KeyboardInterrupt
@@ -146,7 +146,7 @@ class _Many:
             self.status[m] = STATUS.index(result.status)
 
     def finish(self) -> ManyResult:
-        """The result, with a warning if models have diverged."""
+        """Return the result, after a warning if models have diverged."""
         self.status[~np.isfinite(self.loss)] = STATUS.index("diverged")
         names = [STATUS[position] for position in self.status.tolist()]
         if "diverged" in names:
@@ -161,7 +161,7 @@ class _Many:
 
 
 def _initial_state(model: Model, rule: Chosen, rates: Array) -> Array:
-    """The initial value of each variable of the state, for each model."""
+    """Return the initial value of each variable of the state, for each model."""
     state = np.repeat(rule.state[:, :1].astype(float), len(rates), axis=1)
     for row, value in enumerate(model.rules[rule.name].state.values()):
         if value == "learning_rate":
@@ -173,7 +173,7 @@ def _initial_state(model: Model, rule: Chosen, rates: Array) -> Array:
 
 
 def _count(model: Model, X: Any, Y: Any, parameters: Any, learning_rate: Any, seed: Any, l2: Any, models: Any) -> int:
-    """The number of models: that of every argument which has an axis for them."""
+    """Return the number of models, given by every argument that has an axis for them."""
     found = {}
     if models is not None:
         found["models"] = integer("models", models, 1, 2**31 - 1)
@@ -196,7 +196,7 @@ def _count(model: Model, X: Any, Y: Any, parameters: Any, learning_rate: Any, se
 
 
 def _beside(model: Model, name: str, values: Any) -> Any:
-    """Put the arrays of several inputs or targets in a list side by side; leave those of several models as they are."""
+    """Join the arrays of several inputs or targets side by side; return the arrays of several models unchanged."""
     columns = len(model.input_names if name == "X" else model.target_names)
     if not isinstance(values, list | tuple) or all(np.shape(one)[1:] == (columns,) for one in values):
         return values
@@ -204,7 +204,7 @@ def _beside(model: Model, name: str, values: Any) -> Any:
 
 
 def _data(model: Model, X: Any, Y: Any, count: int) -> tuple[Any, Any, int, bool, bool]:
-    """X and Y in the module's precision, the number of samples, and whether each model has its own X and Y."""
+    """Return X and Y in the module's precision, the number of samples, and whether each model has its own X and Y."""
     own_X, own_Y = np.ndim(X) == 3, np.ndim(Y) == 3
     if not own_X and not own_Y:
         return (*check_samples(model, X, Y), False, False)
@@ -218,7 +218,7 @@ def _data(model: Model, X: Any, Y: Any, count: int) -> tuple[Any, Any, int, bool
 
 
 def _seeds(seed: Any, count: int) -> Array:
-    """The seed of each model."""
+    """Return the seed of each model."""
     if np.ndim(seed) == 0:
         first = integer("seed", seed, 0, 2**64 - count)
         return np.uint64(first) + np.arange(count, dtype=np.uint64)
@@ -226,7 +226,7 @@ def _seeds(seed: Any, count: int) -> Array:
 
 
 def _start(model: Model, parameters: Any, seeds: Array, count: int) -> Array:
-    """The parameters of each model at first, a copy: it will hold the result."""
+    """Return the starting parameters of each model, as a copy: it will hold the result."""
     if parameters is None:
         return np.stack([initial_parameters(model, int(seed)) for seed in seeds])
     expected = f"expected (models, {model.parameter_count})"
@@ -237,7 +237,7 @@ def _start(model: Model, parameters: Any, seeds: Array, count: int) -> Array:
 
 
 def _each(model: Model, name: str, value: Any, count: int, positive: bool) -> Array:
-    """A number from 0 (or above it) for each model."""
+    """Return a number from 0 (or above it) for each model."""
     if np.ndim(value) == 0:
         return np.full(count, number(model, name, value, 0.0, np.inf, positive))
     if np.ndim(value) != 1:

@@ -1,4 +1,4 @@
-"""What ``fit_many`` returns."""
+"""The result of ``fit_many``."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ STATUS = (
     "time_limit", "converged", "converged", "converged", "max_iterations", "singular", "too_few_data", "no_data",
     "not_finite",
 )  # fmt: skip
-"""What the numbers mean by which C says how a fit ended; of the first, it has not: an interrupt gives no result."""
+"""The statuses by C's number for the end of a fit. The first is for a fit that has not ended."""
 
 ENDINGS = ("time_limit", "cost", "step", "gradient", "max_iterations", "cost", "cost", "no_data", "not_finite")
-"""The same, as a single fit tells it (``endings``); "singular" and "too_few_data" are ends of fits that converged."""
+"""The endings of a single fit (``endings``) by that number; "singular" and "too_few_data" fits have converged."""
 
 LEAST = 8
-"""The least tolerance, in units of what a number of size 1 is rounded by: rounding hides what is smaller."""
+"""The least tolerance, in units of epsilon: rounding hides smaller changes."""
 
 
 def beyond_rounding(model: Model, tolerance: float) -> float:
-    """A tolerance, or the least that makes sense in the precision of a model."""
+    """Return a tolerance, or the least that makes sense in the precision of the model."""
     return max(tolerance, LEAST * model.epsilon)
 
 
 ROWS = 20
-"""The parameters that the table of the fits shows."""
+"""The number of parameters that the table of the fits shows."""
 HEAD = ("of those that converged", "5 % below", "median", "5 % above")
 
 
 class ManyFits:
-    """What ``fit_many`` returns, for M fits of P parameters.
+    """The result of ``fit_many``, for M fits of P parameters.
 
-    parameters       (M, P), those of the lowest chi2; those at the start where there were no data, or nothing finite
-    standard_errors  (M, P), infinite where the data do not determine the parameters, 0 for those that are fixed
+    parameters       (M, P), those of the lowest chi2; the start if there are no data, or nothing is finite there
+    standard_errors  (M, P), infinite for parameters that the data do not determine, 0 for those that are fixed
     covariance       (M, P, P), with the squares of standard_errors on the diagonals; None if it was not asked for
     chi2             (M,), the sum of ((output - target)/sigma)**2, in float64; NaN for "not_finite" and "time_limit"
-    data             (M,), the targets that are not missing; 0 for "time_limit"
-    iterations       (M,), the steps that were tried
-    poles            (M,), whether a denominator of the formula is 0 or changes its sign among the data: a fit is kept
-                     from that, unless it begins with it
-    free_count       how many parameters were not fixed
+    data             (M,), the number of targets that are not missing; 0 for "time_limit"
+    iterations       (M,), the number of steps that were tried
+    poles            (M,), whether a denominator of the formula is 0 or changes its sign among the data: a fit only ends
+                     like that if it starts like that
+    free_count       the number of parameters that are not fixed
 
-    ``fits[m]`` is the ``FitResult`` of one of them, and a loop over the fits goes through these.
+    ``fits[m]`` is the ``FitResult`` of fit m, and iterating over the fits yields these.
 
     Standard errors and covariances are those of a linear model with the Jacobian at the solution, as
     scipy.optimize.curve_fit gives them.
@@ -80,7 +80,7 @@ class ManyFits:
         self._numbers = np.zeros(fits, np.uint8)
 
     def put(self, fit: int, result: FitResult, used: int, status: str) -> None:
-        """Writes what one fit has come to; status is one of STATUS."""
+        """Store the result of one fit; status is one of STATUS."""
         self.parameters[fit] = result.parameters
         self.standard_errors[fit] = result.standard_errors
         if self.covariance is not None:
@@ -92,7 +92,7 @@ class ManyFits:
         self._numbers[fit] = STATUS.index(status)
 
     def arrays(self) -> tuple[Array | None, ...]:
-        """What C writes (``native.py``)."""
+        """Return the arrays that C writes (``native.py``)."""
         return (
             self.parameters, self.standard_errors, self.covariance, self.chi2, self.data, self.iterations,
             self._numbers, self.poles,
@@ -100,12 +100,12 @@ class ManyFits:
 
     @property
     def done(self) -> Array:
-        """(M,), True for fits that have ended by themselves, before a time limit."""
+        """Return which fits have ended by themselves, before a time limit, (M,)."""
         done: Array = self._numbers != 0
         return done
 
     def leave(self, starts: Array) -> None:
-        """Write down the fits that have not ended: they are at their starts, (P,) or (M, P), with no known errors."""
+        """Fill in the fits that have not ended: parameters at their starts, (P,) or (M, P), and unknown errors."""
         left = ~self.done
         self.parameters[left] = np.broadcast_to(starts, self.parameters.shape)[left]
         self.standard_errors[left] = np.inf
@@ -116,60 +116,60 @@ class ManyFits:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """(P,), a name for each column of the parameters: "a", or "W1[0,1]" for an element of an array."""
+        """Return a name for each column of the parameters, (P,): "a", or "W1[0,1]" for an element of an array."""
         return flat_names(self._model.facts.parameters)
 
     @property
     def status(self) -> Array:
-        """(M,), how each fit ended, as texts.
+        """Return how each fit ended, (M,), as texts.
 
         "converged"
         "max_iterations"   the parameters are the best that were found until then
         "singular"         at an optimum, but the data do not determine all parameters
-        "too_few_data"     the same, as there are fewer data than free parameters
+        "too_few_data"     as "singular", because there are fewer data than free parameters
         "no_data"          all targets are missing
         "not_finite"       outputs or derivatives are not finite at the start
-        "time_limit"       the time was over before its end: the parameters are those at the start
+        "time_limit"       time was over before the fit ended: the parameters are those at the start
         """
         return np.array(STATUS)[self._numbers]
 
     @property
     def converged(self) -> Array:
-        """(M,), whether each fit converged, to parameters that the data determine."""
+        """Return whether each fit converged to parameters that the data determine, (M,)."""
         converged: Array = self.status == "converged"
         return converged
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many fits ended in each way, of those that occurred."""
+        """Return the number of fits for each status that occurred."""
         found: dict[str, int] = {}
         for number, status in enumerate(STATUS):
-            count = int(np.count_nonzero(self._numbers == number))  # some times as fast as numpy.bincount for bytes
+            count = int(np.count_nonzero(self._numbers == number))  # several times as fast as numpy.bincount for bytes
             if count:
                 found[status] = found.get(status, 0) + count
         return found
 
     @property
     def degrees_of_freedom(self) -> Array:
-        """(M,), how many more data than free parameters there are; less than 0 where there are fewer."""
+        """Return the number of data minus that of free parameters, (M,); it may be negative."""
         return self.data.astype(np.intp) - self.free_count
 
     @property
     def reduced_chi2(self) -> Array:
-        """(M,), chi2 for each degree of freedom; NaN where there is none."""
+        """Return chi2 for each degree of freedom, (M,); NaN if there is none."""
         degrees = self.degrees_of_freedom
         reduced: Array = np.divide(self.chi2, degrees, out=np.full(len(self), np.nan), where=degrees > 0)
         return reduced
 
     def __len__(self) -> int:
-        """The number of fits."""
+        """Return the number of fits."""
         return len(self.parameters)
 
     def __getitem__(self, m: int) -> FitResult:
-        """Return the result of fit m with all that ``fit`` tells: residuals, intervals, a picture, a table.
+        """Return the result of fit m with everything that ``fit`` provides: residuals, intervals, a plot, a table.
 
-        It is computed from the data of that fit and the parameters found, without another fit. A negative number counts
-        from the end. Raises IndexError beyond the fits, TypeError for what is no whole number.
+        It is computed from the data of that fit and the parameters found, without another fit. A negative index counts
+        from the end. Raises IndexError for an index out of range, TypeError for one that is not an integer.
         """
         place = index(m)
         if not -len(self) <= place < len(self):
@@ -192,7 +192,7 @@ class ManyFits:
         return f"<ManyFits: {self._told()}>"
 
     def __str__(self) -> str:
-        """A table of how parameters, errors and so on are distributed among the fits that converged."""
+        """Return a table of the distributions of parameters, errors and so on among the fits that converged."""
         lines = [f"{self._model.name}: {self._told()}"]
         if self.converged.any():
             lines += ["", *aligned(HEAD, self._rows())]
@@ -203,14 +203,14 @@ class ManyFits:
         return f"<div>{title}{table(HEAD, self._rows()) if self.converged.any() else ''}</div>"
 
     def _told(self) -> str:
-        """How many fits there are, and how they ended."""
+        """Return the number of fits and how they ended, as a text."""
         counts = [f"{count:,} {status}" for status, count in self.counts.items()]
         if self.poles.any():
             counts.append(f"{np.count_nonzero(self.poles):,} with a pole among the data")
         return f"{len(self):,} fit{'s' * (len(self) != 1)} of {self.free_count} parameters, {', '.join(counts)}"
 
     def _rows(self) -> list[tuple[str, ...]]:
-        """The rows of the table."""
+        """Return the rows of the table."""
         columns = []
         for p, name in enumerate(self.names[:ROWS]):
             columns += [(name, self.parameters[:, p]), (f"standard error of {name}", self.standard_errors[:, p])]
@@ -223,5 +223,5 @@ class ManyFits:
         return rows
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as a Result is."""
+        """Pickle the fits like a Result."""
         return reduced(self)

@@ -1,4 +1,4 @@
-"""Names in a row, and tables in text, and in HTML as notebooks show them."""
+"""Lists of names, and tables, as plain text and as HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from html import escape
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Return names in a row, of which so many are told."""
+    """Join names by commas: at most ``most`` of them, followed by how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column is text and whose other columns are numbers; every text is escaped."""
+    """Return an HTML table whose first column is text and whose other columns are numbers; all texts are escaped."""
     lines = [_row(head, "th")] if head else []
     lines += [_row(row, "td") for row in rows]
     return f"<table>{''.join(lines)}</table>"
 
 
 def aligned(head: Sequence[str], rows: Iterable[Sequence[str]], texts: Collection[int] = (0,)) -> list[str]:
-    """The lines of a table in text. Columns are numbers, but for those whose places are ``texts``."""
+    """Return the lines of a plain-text table. Columns hold numbers, except those whose indices are in ``texts``."""
     cells = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     sides = ["<" if place in texts else ">" for place in range(len(head))]
@@ -31,7 +31,7 @@ def aligned(head: Sequence[str], rows: Iterable[Sequence[str]], texts: Collectio
 
 
 def paragraph(text: str, tag: str = "p") -> str:
-    """A paragraph, or another element, of a text, which is escaped."""
+    """Return a text, escaped, as an HTML paragraph or another element."""
     return f"<{tag}>{escape(text)}</{tag}>"
 
 

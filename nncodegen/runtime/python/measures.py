@@ -1,7 +1,7 @@
-"""What is measured in each epoch: the columns that the kernel writes, and the metrics that are asked for.
+"""The figures that are measured in each epoch: the columns that the kernel writes, and the requested metrics.
 
-The kernel measures three metrics beside the loss; all others, and functions of one's own, are computed from predictions
-after each epoch.
+The kernel measures three metrics in addition to the loss. All others, and the user's own functions, are computed from
+predictions after each epoch.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from .types import Array
 
 STATUS = ("completed", "converged", "stopped_early", "diverged", "interrupted")
-"""How a call of the kernel ended, by its number in C."""
+"""The statuses of a call of the kernel, in the order of their numbers in C."""
 
 COLUMNS = ("loss", "val_loss", "accuracy", "mae", "r2", "val_accuracy", "val_mae", "val_r2")
 """The figures of an epoch, in the order in which the kernel writes them."""
 
 METRICS = ("accuracy", "mae", "r2")
-"""The metrics of the kernel, which gets a bit for each, in this order."""
+"""The metrics of the kernel, in the order of their bits in its argument."""
 
 _TOP = re.compile(r"top_(k|[1-9][0-9]{0,8})_accuracy")
 
 
 class Measure(NamedTuple):
-    """A metric that is asked for: the name that it was given, and what it is.
+    """A requested metric: the name it was given, and its definition.
 
-    native is the name of the kernel's metric, "" where it is computed from predictions. Of a function of one's own,
-    ``figure`` is None, and so is ``higher``: nobody knows whether more of it is better.
+    ``native`` is the name of the kernel's metric, or "" if it is computed from predictions. For a user's function,
+    ``figure`` is None, and so is ``higher``: whether a larger value is better is not known.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Measure(NamedTuple):
 
     @property
     def higher(self) -> bool | None:
-        """Tell whether more of it is better; None where that is not known."""
+        """Return whether a larger value is better; None if that is not known."""
         return None if self.figure is None else self.figure.higher
 
     def of_targets(self, data: Data, outputs: Array) -> float:
-        """Return what a function of one's own gives for some samples. Raises ValueError for what is no number."""
+        """Return the value of the user's function for some samples. Raises ValueError if it is not a number."""
         assert self.own is not None
         targets = data.targets
         single = targets.ndim == 1 and outputs.shape[1] == 1
@@ -62,18 +62,18 @@ class Measure(NamedTuple):
             raise ValueError(f"the metric {self.name} gives {found!r}, which is no number") from error
 
     def _weights(self, data: Data) -> dict[str, Array]:
-        """Return what the samples count, for a function that takes it."""
+        """Return the weights of the samples as a keyword argument, if the user's function takes it."""
         if data.counts is None:
             return {}
         try:
             known = inspect.signature(self.own).parameters  # type: ignore[arg-type]
-        except (TypeError, ValueError):  # of some functions in C, nobody knows
+        except (TypeError, ValueError):  # some functions written in C have no signature
             return {}
         return {"sample_weight": data.counts} if "sample_weight" in known else {}
 
 
 def bits_of(metrics: tuple[Measure, ...]) -> int:
-    """Return the metrics of the kernel as it gets them, a bit for each."""
+    """Return the bit mask of the kernel's metrics."""
     return sum({1 << METRICS.index(metric.native) for metric in metrics if metric.native}) if metrics else 0
 
 
@@ -90,7 +90,7 @@ def measured(metrics: tuple[Measure, ...], data: Data, outputs: Array) -> dict[s
 
 
 def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:
-    """The metrics that are asked for: first those of the kernel, in the order of METRICS. Raises ValueError."""
+    """Return the requested metrics, first those of the kernel in the order of METRICS. Raises ValueError."""
     if isinstance(metrics, Mapping):
         wanted = [(key, value) for key, value in metrics.items()]
     else:
@@ -114,7 +114,7 @@ def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:
 
 
 def _measure(model: Model, name: Any, value: Any) -> Measure:
-    """Find a metric by its name, or a function of one's own, under a name that it is given or has."""
+    """Return the metric for a name or for the user's function; its name is the one given, or that of the function."""
     if callable(value):
         return Measure(_own_name(getattr(value, "__name__", "") if name is None else name, value), "", None, own=value)
     given = f"{value}" if name is None else name if name == value else _own_name(name, value)
@@ -140,7 +140,7 @@ def _measure(model: Model, name: Any, value: Any) -> Measure:
 
 
 def _own_name(name: Any, value: Any) -> str:
-    """Check that a name is no other metric's, and return it. Raises ValueError."""
+    """Return a name for a user's metric, after checking that no other metric has it. Raises ValueError."""
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f'a metric that is a function needs a name: give {{"name": function}} for {value!r}')
     if name in COLUMNS or name.startswith("val_") or name in FIGURES or name in SAME:

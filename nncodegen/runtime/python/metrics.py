@@ -1,8 +1,8 @@
-"""Metrics by name, each a function of predictions, as scikit-learn defines it. To add one, add an entry to FIGURES.
+"""Metrics by name, as scikit-learn defines them, each a function of predictions. To add one, extend FIGURES.
 
-All are means over samples, each of which counts as much as its weight. Where each sample has one of several classes,
-targets are rows with a 1 at the class; several targets that are 0 or 1 otherwise are labels that do not exclude each
-other, as scikit-learn's "multilabel" ones.
+All metrics are means over samples, weighted by the sample weights. If each sample has one of several classes, targets
+are rows with a 1 at the class. Otherwise several targets that are 0 or 1 are labels that do not exclude each other,
+like scikit-learn's "multilabel" ones.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from .types import Array
 
 AVERAGES = ("macro", "micro", "weighted")
-"""How the figures of several classes become one: their mean, that of all decisions together, by their frequencies."""
+"""Ways to average over classes: the mean of their figures, one figure of all decisions, the mean by frequencies."""
 
 
 class Predictions(NamedTuple):
-    """Targets (N, K) and outputs (N, K) in float64, and what the samples count, (N,).
+    """Targets (N, K) and outputs (N, K) in float64, and the weights of the samples, (N,).
 
-    ``classes`` tells whether a sample has one of K > 1 classes. Otherwise an output above ``threshold`` stands for 1.
+    ``classes`` is whether each sample has one of K > 1 classes. Otherwise an output above ``threshold`` predicts 1.
     """
 
     targets: Array
@@ -32,12 +32,12 @@ class Predictions(NamedTuple):
     threshold: float
 
     def mean(self, values: Array) -> Any:
-        """The weighted mean over the samples: a number, or one for each column."""
+        """Return the weighted mean over the samples: a number, or one for each column."""
         return self.weights @ values / self.weights.sum()
 
 
 class Figure(NamedTuple):
-    """A metric: its function of predictions and an argument, whether more is better, and what targets it needs.
+    """A metric: its function of predictions and an argument, whether higher is better, and the targets it needs.
 
     needs is "" for any targets, "classes" for classes or targets of 0 and 1, "several" for one of several classes.
     """
@@ -51,28 +51,28 @@ class Figure(NamedTuple):
 
 
 def _mae(found: Predictions, _: Any) -> float:
-    """The mean absolute error, over all targets."""
+    """Return the mean absolute error, over all targets."""
     return float(found.mean(abs(found.outputs - found.targets)).mean())
 
 
 def _mse(found: Predictions, _: Any) -> float:
-    """The mean squared error, over all targets."""
+    """Return the mean squared error, over all targets."""
     return float(found.mean((found.outputs - found.targets) ** 2).mean())
 
 
 def _rmse(found: Predictions, _: Any) -> float:
-    """The root of the mean squared error of each target; the mean of these."""
+    """Return the root of the mean squared error of each target, averaged over the targets."""
     return float(np.sqrt(found.mean((found.outputs - found.targets) ** 2)).mean())
 
 
 def _mape(found: Predictions, _: Any) -> float:
-    """The mean of absolute errors divided by the absolute value of the target, as a share; 0 counts as epsilon."""
+    """Return the mean of |error|/|target|, as a fraction; a target of 0 counts as epsilon."""
     sizes = np.maximum(abs(found.targets), np.finfo(float).eps)
     return float(found.mean(abs(found.outputs - found.targets) / sizes).mean())
 
 
 def _r2(found: Predictions, _: Any) -> float:
-    """1 - squared errors/squares around the mean, of each target; the mean of these. 1 or 0 for a constant target."""
+    """Return 1 - squared errors/squares around the mean, averaged over targets; 1 or 0 for a constant target."""
     errors = found.mean((found.outputs - found.targets) ** 2)
     spread = found.mean((found.targets - found.mean(found.targets)) ** 2)
     explained = 1 - np.divide(errors, spread, out=(errors > 0).astype(float), where=spread > 0)
@@ -83,14 +83,14 @@ def _r2(found: Predictions, _: Any) -> float:
 
 
 def _accuracy(found: Predictions, _: Any) -> float:
-    """The share of classes that are met, or of targets on the right side of the threshold."""
+    """Return the fraction of correct classes, or of targets on the right side of the threshold."""
     if found.classes:
         return float(found.mean(found.outputs.argmax(axis=1) == found.targets.argmax(axis=1)))
     return float(found.mean((found.outputs > found.threshold) == (found.targets > 0.5)).mean())
 
 
 def _top(found: Predictions, k: int) -> float:
-    """The share of samples whose class has one of the k largest outputs; of equal ones, the last come first."""
+    """Return the fraction of samples whose class has one of the k largest outputs; of equal outputs, the last wins."""
     number = found.targets.argmax(axis=1)
     own = found.outputs[np.arange(len(number)), number][:, None]
     later = np.arange(found.outputs.shape[1]) > number[:, None]
@@ -99,20 +99,20 @@ def _top(found: Predictions, k: int) -> float:
 
 
 def _decided(found: Predictions, average: str) -> tuple[Array, Array]:
-    """Which classes (N, C) the samples have, and which they are said to have; without an average, C is 1."""
+    """Return the true and the predicted membership of samples in classes, (N, C) each; C is 1 without an average."""
     if found.classes:
         places = np.arange(found.targets.shape[1])
         return found.targets.argmax(axis=1)[:, None] == places, found.outputs.argmax(axis=1)[:, None] == places
     truth, said = found.targets > 0.5, found.outputs > found.threshold
-    if average and truth.shape[1] == 1:  # both classes of the two
+    if average and truth.shape[1] == 1:  # both classes of a binary target
         return np.hstack([~truth, truth]), np.hstack([~said, said])
     return truth, said
 
 
 def _of_decisions(numerator: float, of_said: float, of_truth: float) -> Callable[[Predictions, str], float]:
-    """A metric numerator*met/(of_said*said + of_truth*truth), of the samples that a class is met, said, true of.
+    """Return the metric numerator*hits/(of_said*predicted + of_truth*true), from the weights of samples of a class.
 
-    Where the denominator is 0, it is 0. Classes that no sample has, or is said to have, are left out of a mean.
+    It is 0 if the denominator is 0. Classes that no sample has, or is predicted to have, are left out of a mean.
     """
 
     def figure(found: Predictions, average: str) -> float:
@@ -131,16 +131,16 @@ def _of_decisions(numerator: float, of_said: float, of_truth: float) -> Callable
 
 
 def _mean_of(figures: Array, frequencies: Array | None) -> float:
-    """The mean of the figures of classes; by their frequencies, 0 where no sample has any of them."""
+    """Return the mean of the figures of classes; by their frequencies, it is 0 if no sample has any of them."""
     if frequencies is None:
         return float(figures.mean())
     return float(figures @ frequencies / frequencies.sum()) if frequencies.sum() > 0 else 0.0
 
 
 def _auc(found: Predictions, average: str) -> float:
-    """The area under the curve of true positives over false ones (ROC); of several classes, each against the others.
+    """Return the area under the curve of true against false positives (ROC); each of several classes against the rest.
 
-    NaN where a class has no sample, or all.
+    It is NaN if a class has no sample, or all samples.
     """
     outputs = _probabilities(found.outputs) if found.classes else found.outputs
     if found.classes:
@@ -154,7 +154,7 @@ def _auc(found: Predictions, average: str) -> float:
 
 
 def _area(truth: Array, scores: Array, weights: Array) -> float:
-    """The share of pairs of a positive and a negative sample in which the positive one scores higher; ties are half."""
+    """Return the fraction of (positive, negative) pairs in which the positive sample scores higher; ties count half."""
     _, place = np.unique(scores, return_inverse=True)
     positive, negative = (np.bincount(place, weights * side) for side in (truth, ~truth))
     below = np.cumsum(negative) - negative
@@ -163,7 +163,7 @@ def _area(truth: Array, scores: Array, weights: Array) -> float:
 
 
 def _probabilities(outputs: Array) -> Array:
-    """Outputs of classes as probabilities: themselves, or the softmax of logits or of logarithms of probabilities.
+    """Return outputs of classes as probabilities: unchanged, or the softmax of logits or of log-probabilities.
 
     Scores of different samples can only be compared as probabilities.
     """
@@ -190,10 +190,10 @@ FIGURES = {
 """The metrics by name."""
 
 AVERAGED = ("auc", "precision", "recall", "f1")
-"""Those whose name may end with _ and an average."""
+"""The metrics whose name may end with _ and an average."""
 
 K = 5
-"""The classes of top_k_accuracy, as in Keras."""
+"""The k of top_k_accuracy, as in Keras."""
 
 SAME = {
     "acc": "accuracy",

@@ -1,4 +1,4 @@
-"""The minimizers of SciPy over the loss of the module, where SciPy is installed."""
+"""The minimizers of SciPy, if it is installed, applied to the loss of the module."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
 WITH_HESSIAN = ("trust-exact", "dogleg", "trust-constr")
 WITH_PRODUCTS = ("trust-ncg", "trust-krylov", "newton-cg")
 NOT_WITHOUT = ("trust-exact", "dogleg", "trust-ncg", "trust-krylov")
-"""The minimizers that take the Hessian, that take products with it, and that need one of these."""
+"""The minimizers that take no gradient; that take the Hessian; that take products with it; that need one of these."""
 
 WITH_BOUNDS = ("l-bfgs-b", "tnc", "slsqp", "trust-constr")
 OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsqp": (9,), "cobyla": (2,),
                      "cobyqa": (5, 6), "trust-constr": (0,)}  # fmt: skip
-"""The status of a minimizer that has used up its iterations or evaluations; 1 for all others."""
+"""The statuses of a minimizer that has used up its iterations or evaluations; 1 for all others."""
 
 
 @MINIMIZE
 def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
-    """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
+    """Minimize loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
 
-    method        any of SciPy's; those that take a gradient get it, and those that take the Hessian, or products
-                  with it, get these where the module has them (see hessian); trust-exact, dogleg, trust-ncg and
+    method        any of SciPy's. Those that take a gradient get it. Those that take the Hessian, or products with
+                  it, get these if the module has them (see hessian); trust-exact, dogleg, trust-ncg and
                   trust-krylov need them
-    l1            exactly, by splitting each weight into two that are not below 0: for L-BFGS-B, TNC, SLSQP and
+    l1            exactly, by splitting each weight into two that are not negative: for L-BFGS-B, TNC, SLSQP and
                   trust-constr
-    options       what else ``scipy.optimize.minimize`` takes: tol, bounds, options={"maxiter": ...}, callback, ...;
-                  in single precision L-BFGS-B has the option ftol=1e-6, as a loss has no digits beyond
+    options       other arguments of ``scipy.optimize.minimize``: tol, bounds, options={"maxiter": ...}, callback,
+                  ...; in single precision L-BFGS-B has the option ftol=1e-6, since a loss has no more digits
 
-    The other arguments are those of ``train``. Returns a Result, whose history holds the loss with the penalties
-    after each iteration, whose metrics["step_length"] tells how far each moved the parameters (the norm), and whose
-    message is that of SciPy; its status is "converged", "completed" (after the iterations that were allowed) or
-    "stopped", with a RuntimeWarning. ``train`` cannot resume it. With BatchNormalization, all samples are one
-    batch, and the moving statistics become those of all samples.
+    The other arguments are those of ``train``. Returns a Result: its history holds the loss with the penalties
+    after each iteration, metrics["step_length"] the norm of the change of the parameters in each, and message is
+    that of SciPy. Its status is "converged", "completed" (all allowed iterations are used) or "stopped", with a
+    RuntimeWarning. ``train`` cannot resume it. With BatchNormalization, all samples are one batch, and the moving
+    statistics become those of all samples.
     """
     try:
         from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)
@@ -88,7 +88,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
 
 
 def _complete(options: dict[str, Any], model: Model, objective: Objective, method: str, name: Any) -> None:
-    """Checks the arguments of SciPy, and adds those that follow from the objective and the precision."""
+    """Check the arguments of SciPy, and add those that follow from the objective and the precision."""
     for key in ("fun", "x0", "args", "jac"):
         if key in options:
             raise TypeError(f"minimize() got an unexpected argument {key!r}: the module gives it to SciPy itself")
@@ -108,7 +108,7 @@ def _complete(options: dict[str, Any], model: Model, objective: Objective, metho
 
 
 class _Search:
-    """A running minimizer: where it is, and after each of its iterations the objective, and how far it moved."""
+    """A running minimizer: its last point, and for each iteration the objective and the length of the step."""
 
     def __init__(self, objective: Objective, start: Array, callback: Any) -> None:
         self.objective, self.callback = objective, callback
@@ -118,14 +118,14 @@ class _Search:
         self.begun = time.perf_counter()
 
     def __call__(self, *given: Any) -> Any:
-        """Called by SciPy after each iteration, with the point, and by some minimizers with more."""
+        """Record an iteration; SciPy calls this with the point, and some minimizers pass more."""
         before, self.last = self.last, np.array(given[0], float)
         self.lengths.append(float(np.linalg.norm(self.objective.join(self.last - before))))
         self.history.append(self.objective.value(self.last))
         return None if self.callback is None else self.callback(*given)
 
     def result(self, variables: Array, status: str, message: str) -> Result:
-        """The Result at some variables, without the loss."""
+        """Return the Result at some variables, without the loss."""
         model = self.objective.model
         reached = self.objective.followed(check_parameters(model, self.objective.join(variables)))
         count = len(self.history)  # an error in the objective leaves a length without a loss
@@ -134,7 +134,7 @@ class _Search:
 
 
 class Objective:
-    """The loss with its penalties, of parameters in double precision; with l1, of their positive and negative parts."""
+    """The loss with its penalties in double precision; with l1, of positive and negative parts of the parameters."""
 
     def __init__(self, model: Model, data: Data, l1: float, l2: float) -> None:
         self.model, self.data, self.l1, self.l2 = model, data, l1, l2
@@ -143,16 +143,16 @@ class Objective:
         self._last: tuple[Any, float] = (None, math.nan)
 
     def split(self, parameters: Array) -> Array:
-        """The variables of the minimizer for given parameters."""
+        """Return the variables of the minimizer for given parameters."""
         return np.concatenate([np.maximum(parameters, 0), np.maximum(-parameters, 0)]) if self.l1 else parameters
 
     def join(self, variables: Array) -> Array:
-        """The parameters for given variables of the minimizer."""
+        """Return the parameters for given variables of the minimizer."""
         count = self.model.parameter_count
         return variables[:count] - variables[count:] if self.l1 else variables
 
     def value_and_gradient(self, variables: Array) -> tuple[float, Array]:
-        """The objective and its gradient."""
+        """Return the objective and its gradient."""
         parameters = self.join(variables)
         slope = np.empty(self.model.parameter_count, self.model.dtype)
         value = self.loss(parameters, slope) + self._penalty(variables, parameters)
@@ -163,14 +163,14 @@ class Objective:
         return value, slope
 
     def value(self, variables: Array) -> float:
-        """The objective."""
+        """Return the objective."""
         if self._last[0] is not None and np.array_equal(variables, self._last[0]):
             return self._last[1]
         parameters = self.join(variables)
         return self.loss(parameters) + self._penalty(variables, parameters)
 
     def loss(self, parameters: Array, slope: Array | None = None) -> float:
-        """The loss; its gradient is written to slope, where there is one. Statistics are those of the samples."""
+        """Return the loss; its gradient is written to ``slope``, if given. Statistics are those of the samples."""
         if not self.model.facts.following:
             return self.data.loss(self._own(parameters), slope)
         slope = np.empty(self.model.parameter_count, self.model.dtype) if slope is None else slope
@@ -179,7 +179,7 @@ class Objective:
         return value
 
     def followed(self, parameters: Array) -> Array:
-        """The parameters, those that follow statistics of batches set to the statistics of the samples."""
+        """Return the parameters, with those that follow statistics of batches set to the statistics of the samples."""
         if not self.model.facts.following:
             return parameters
         slope, parameters = np.empty(self.model.parameter_count, self.model.dtype), parameters.copy()
@@ -190,23 +190,23 @@ class Objective:
         return parameters
 
     def hessian(self, variables: Array) -> Array:
-        """The second derivatives of the objective."""
+        """Return the second derivatives of the objective."""
         units = np.eye(self.model.parameter_count)
         whole = symmetric(self._products(variables, units)) + np.diag(self.l2 * self.penalized)
         return np.block([[whole, -whole], [-whole, whole]]) if self.l1 else whole
 
     def hessian_product(self, variables: Array, vector: Array) -> Array:
-        """The same times a vector."""
+        """Return the second derivatives of the objective times a vector."""
         product: Array = self._products(variables, vector[None])[0]
         return product + self.l2 * self.penalized * vector
 
     def _products(self, variables: Array, directions: Array) -> Array:
-        """The Hessian of the loss times directions, one in each row."""
+        """Return the Hessian of the loss times directions, one in each row."""
         point = self._own(self.join(variables))
         return products(self.model, point, self._own(directions), self.data).astype(float)
 
     def _own(self, values: Array) -> Array:
-        """Values in the precision of the model."""
+        """Return values in the precision of the model."""
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(values, self.model.dtype)
 

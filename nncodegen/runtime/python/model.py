@@ -1,4 +1,4 @@
-"""A compiled model: its facts, its native functions, and what follows from them."""
+"""A compiled model: its facts, its native functions, and quantities derived from them."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """The first argument of every function of a module. Attributes without documentation are those of the module."""
+    """A compiled model: the first argument of a module's functions. Undocumented attributes are those of the module."""
 
     def __init__(self, facts: Facts, native: Native, module: str) -> None:
         self.facts = facts
         self.native = native
         self.module = module
-        """The name by which the module is imported."""
+        """The name under which the module is imported."""
         self.name = facts.name
         self.precision = facts.precision
         self.dtype: np.dtype[Any] = np.dtype(facts.precision)
         self.tiny, self.epsilon = (float(value) for value in (np.finfo(self.dtype).tiny, np.finfo(self.dtype).eps))
-        """The smallest normal number of the precision, and the distance of 1 to the next number."""
+        """The smallest normal number of the precision, and the distance from 1 to the next larger number."""
         self.input_names = columns(facts.inputs)
         self.target_names = columns(facts.targets)
         self.output_names = columns(facts.outputs)
         self.output_count = len(self.output_names)
         self.expected = expectations(self.input_names, self.target_names)
-        """What errors say of arguments."""
+        """The texts about expected arguments in error messages."""
         self.parameter_names = tuple(parameter.name for parameter in facts.parameters)
         self.parameter_shapes = {parameter.name: parameter.shape for parameter in facts.parameters}
         self.parameter_count = sum(parameter.size for parameter in facts.parameters)
         self.constants = constant_parameters(facts.parameters, self.dtype)
         """The initial parameters, if they do not depend on a seed; else None."""
         self.drawn: tuple[int, Array] | None = None
-        """The seed of the initial parameters that were drawn last, and these."""
+        """The seed of the initial parameters that were drawn last, and these parameters."""
         self.accepts_labels = facts.labels
         written_out, simplified = facts.operations
         self.operations = ({"written_out": written_out} if written_out else {}) | {"simplified": simplified}
         self.rules: dict[str, Rule] = {**RULES, **facts.rules}
-        """The update rules by name, in the order of their numbers in C."""
+        """The update rules by name, in the order of their indices in C."""
         self.rule_numbers = {name: number for number, name in enumerate(self.rules)}
         self.optimizers = {
             name: {hyper.name: hyper.default for hyper in rule.hyperparameters} for name, rule in self.rules.items()
@@ -72,17 +72,17 @@ class Model:
 
     @cached_property
     def places(self) -> dict[str, slice]:
-        """Where the values of parameters lie, by their names."""
+        """Return the slices of the parameter values, by name."""
         return places_of(self)
 
     @property
     def documentation(self) -> str:
-        """The docstring of the module."""
+        """Return the docstring of the module."""
         return f"{self.name}: {self.what}. Compiled by nncodegen; needs only NumPy."
 
     @property
     def what(self) -> str:
-        """How large the model is, and its precision."""
+        """Return the size of the model and its precision as a text."""
         return (
             f"{len(self.input_names)} inputs, {self.output_count} outputs, {self.parameter_count} parameters, "
             f"{self.precision}"
@@ -92,7 +92,7 @@ class Model:
         return f"<model {self.name!r}: {self.what}>"
 
     def empty_result(self, name: str) -> Result | ManyResult | FitResult | ManyFits:
-        """A result of this model that holds nothing yet, given the name of its class."""
+        """Return an empty result of this model, given the name of its class."""
         kinds: dict[str, type[Result | ManyResult | FitResult | ManyFits]] = {
             "Result": Result,
             "ManyResult": ManyResult,
@@ -105,14 +105,14 @@ class Model:
         return found
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Pickled by the name of the module: whoever unpickles a function of it, or a Result, imports the module."""
+        """Pickle the model by the name of its module: unpickling a function of it, or a Result, imports the module."""
         if getattr(sys.modules.get(self.module), "_model", None) is not self:
             raise PicklingError(f"the module {self.module} cannot be found by its name: import it before you pickle")
         return getattr, (_Module(self.module), "_model")
 
 
 class _Module:
-    """Stands for a module where it is pickled, which Python does not do by itself."""
+    """A stand-in for a module in a pickle: Python cannot pickle modules."""
 
     def __init__(self, name: str) -> None:
         self.name = name

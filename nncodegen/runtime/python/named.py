@@ -1,4 +1,4 @@
-"""Parameters by name, in arguments: where they lie, and values that are given by name."""
+"""Parameters by name in arguments: their positions in the array, and values that are given by name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def name_of(key: Any) -> Any:
-    """Return the name that a key stands for: its own for a text, that of a symbol of SymPy; anything else as it is."""
+    """Return the name of a key: a text itself, or the name of a SymPy symbol; anything else unchanged."""
     return key if isinstance(key, str) else getattr(key, "name", key)
 
 
 def place_of(model: Model, argument: str, key: Any) -> slice:
-    """Return where the values lie that a name, a symbol or the number of a value stands for. Raises ValueError."""
+    """Return the slice of the values that a name, a symbol or the index of a value selects. Raises ValueError."""
     name = name_of(key)
     if not isinstance(name, str):
         number = integer(f"the number of a parameter in {argument}", name, 0, model.parameter_count - 1)
@@ -36,7 +36,7 @@ def place_of(model: Model, argument: str, key: Any) -> slice:
 
 
 def places_of(model: Model) -> dict[str, slice]:
-    """Return where the values lie that each name stands for: a part of the parameters, or one value of it."""
+    """Return the slice of values that each name selects: a whole parameter, or one of its values."""
     places = {name: slice(p, p + 1) for p, name in enumerate(flat_names(model.facts.parameters))}
     first = 0
     for parameter in model.facts.parameters:
@@ -46,10 +46,10 @@ def places_of(model: Model) -> dict[str, slice]:
 
 
 def put(model: Model, argument: str, given: Mapping[Any, Any], values: Array, many: bool = False) -> Array:
-    """Return parameters, (P,) or (M, P), with those replaced that a mapping names; a copy.
+    """Return a copy of parameters, (P,) or (M, P), with those replaced that a mapping names.
 
-    A parameter is given as a number, or as an array of its shape. With ``many``, that may have a first axis of M, one
-    for each of M fits, and the result is (M, P) then. Raises ValueError.
+    A parameter is given as a number, or as an array of its shape. With ``many``, an array may have a first axis of
+    length M, one entry for each of M fits; then the result is (M, P). Raises ValueError.
     """
     found, counts = values, {argument: len(values)} if values.ndim == 2 else {}
     places = []
@@ -76,7 +76,7 @@ def put(model: Model, argument: str, given: Mapping[Any, Any], values: Array, ma
 
 
 def check_counts(counts: Mapping[str, int]) -> None:
-    """Raise ValueError for arguments, by name, that are for different numbers of fits."""
+    """Raise ValueError if arguments, given as {name: number of fits}, are for different numbers of fits."""
     if len(set(counts.values())) > 1:
         (first, count), *others = counts.items()
         name, other = next(each for each in others if each[1] != count)

@@ -1,6 +1,6 @@
-"""The native part of a compiled module (``native.pyx``), as the Python part sees it.
+"""The interface of the native part of a compiled module (``native.pyx``) for the Python part.
 
-Arrays are C-contiguous and of the module's precision, checked before; None stands for an array that a model has not.
+Arrays are C-contiguous, of the module's precision, and checked; None stands for an array that a model does not have.
 """
 
 from __future__ import annotations
@@ -16,88 +16,88 @@ if TYPE_CHECKING:
 
 
 class NativeTraining(Protocol):
-    """A training that is under way in C."""
+    """A running training in C."""
 
     epochs: int
     updates: int
     hook: Callable[[], Any] | None
-    """What is asked now and then whether to end the training."""
+    """The function that is asked regularly whether to end the training."""
     error: BaseException | None
-    """What ended the last call, if it was an exception."""
+    """The exception that ended the last call, if any."""
 
     def use(self, arrays: tuple[Array | None, ...], samples: int, validation: bool) -> None:
-        """Sets what to train on, or to validate with: X, Y, weights, counts, spread, starts and columns of sparse X."""
+        """Set the data to train or to validate with: X, Y, weights, counts, spread, starts and columns of sparse X."""
 
     def order(self, order: Array | None, batch: int) -> None:
-        """Sets the size of batches; the samples are shuffled if there is an array to write their order to."""
+        """Set the size of batches; the samples are shuffled if there is an array to write their order to."""
 
     def set(self, members: Mapping[str, float], measures: Array, columns: int, interval: float) -> None:
-        """Sets the options, by the names of ``options.h``.
+        """Set the options, by the names of ``options.h``.
 
-        measures holds sums for the metrics, columns is the number of figures of an epoch, interval the seconds
-        between two questions whether to end.
+        measures holds sums for the metrics, columns is the number of figures of an epoch, interval the number of
+        seconds between two questions whether to end.
         """
 
     def tell(self, counters: Array, numbers: Array) -> None:
-        """Writes where the training is to arrays of uint64 and float64."""
+        """Write the progress of the training to arrays of uint64 and float64."""
 
     def place(self, counters: Array, numbers: Array) -> None:
-        """Sets where the training is."""
+        """Set the progress of the training."""
 
     def advance(self, history: Array, factors: Array | None, factors_of_updates: bool) -> int:
-        """Trains for as many epochs as history has rows for. Returns the status."""
+        """Train for one epoch per row of history. Returns the status."""
 
     def parameters(self) -> Array:
-        """A copy of the current parameters."""
+        """Return a copy of the current parameters."""
 
 
 class NativeFit(Protocol):
-    """A fit that is under way in C."""
+    """A running fit in C."""
 
     iterations: int
-    """Those that are done."""
+    """The number of iterations that are done."""
     cost: float
     """The cost of the best parameters so far."""
 
     def parameters(self) -> Array:
-        """A copy of the best parameters so far."""
+        """Return a copy of the best parameters so far."""
 
 
 class Native(Protocol):
-    """The functions of a compiled module that are C."""
+    """The functions of a compiled module that are implemented in C."""
 
     state_size: int
-    """The values of state that the update rules need."""
+    """The number of values of state that the update rules need."""
     measures_size: int
-    """The sums that metrics are made of; 0 where outputs cannot be compared with targets."""
+    """The number of sums from which metrics are computed; 0 if outputs cannot be compared with targets."""
     group_size: int
-    """The models that are trained side by side."""
+    """The number of models that are trained side by side."""
     fits_lanes: int
-    """The fits that are made side by side; 0 where none are."""
+    """The number of fits that are made side by side; 0 if fits are not made so."""
     has_hessian: bool
-    """Whether there are products with the Hessian."""
+    """Whether the module computes products with the Hessian."""
     variant: str
     """The CPUs that the kernel in use was compiled for."""
     variants: tuple[str, ...]
     """All kernels of the module that this CPU can run, the fastest first."""
 
     def first_not_finite(self, values: Array, count: int) -> int:
-        """The number of the first value that is not finite; count if all are."""
+        """Return the index of the first value that is not finite; ``count`` if all are finite."""
 
     def takes(self, values: Any, axes: int, columns: int) -> bool:
-        """Whether C takes an array as it is: of one or two axes, not empty, with so many columns, all finite.
+        """Return whether C takes an array unchanged: one or two axes, not empty, ``columns`` columns, all finite.
 
-        That is found in a tenth of the time that it takes to say in Python what is wrong with others.
+        This check takes a tenth of the time of finding out, in Python, what is wrong with another array.
         """
 
     def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array) -> None:
-        """Writes the outputs of some rows."""
+        """Write the outputs of some rows."""
 
     def predict_short(self, parameters: Any, X: Any) -> Array | None:
-        """The outputs of a few rows; None for arguments that must be looked at more closely."""
+        """Return the outputs of a few rows; None for arguments that need closer checks."""
 
     def jacobian(self, parameters: Array, X: Array | None, samples: int, derivatives: Array) -> None:
-        """Writes the derivatives of the outputs of some rows."""
+        """Write the derivatives of the outputs of some rows."""
 
     def fit(
         self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
@@ -105,28 +105,28 @@ class Native(Protocol):
         parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: Array | None,
         costs: Array, watch: FitWatch | None,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
-        """Fits the model to data, from the parameters that are given, and writes the best there.
+        """Fit the model to data, starting from the given parameters, and overwrite these with the best ones.
 
-        fixed and active are masks of eight bits (P,), poles is one for the guards of the facts; residuals (N, targets)
-        and triangle (free, free) are float64, and so are the costs after the last iterations, each in the place of the
-        oldest. A watch is told where the fit is, by its attribute ``native``, and may end it. Returns the cost,
-        chi2, the residuals used, the rank, iterations, evaluations, the number of a status, and that of a sample where
-        the loss is not convex.
+        fixed and active are masks of eight bits (P,), poles is a mask for the guards of the facts. residuals (N,
+        targets) and triangle (free, free) are float64. So are the costs after the last iterations, a ring buffer that
+        overwrites the oldest. The attribute ``native`` of a watch is set to the running fit, and the watch may end it.
+        Returns the cost, chi2, the number of residuals used, the rank, iterations, evaluations, the number of a status,
+        and the index of a sample where the loss is not convex.
         """
 
     def hessian_products(
         self, parameters: Array, directions: Array, count: int, X: Array | None, Y: Array | None,
         weights: Array | None, samples: int, products: Array,
     ) -> None:  # fmt: skip
-        """Writes the products of the Hessian of the mean loss with some directions."""
+        """Write the products of the Hessian of the mean loss with some directions."""
 
     def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:
-        """Writes what is known at some samples besides the outputs, where the loss has terms."""
+        """Write the fields of a loss of terms at some samples: outputs, derivatives, residuals."""
 
     def covariance(self, triangle: Array, scale: float, least: float, covariance: Array) -> bool:
-        """Writes the inverse of R'R times a scale for a triangle R (F, F) whose rank is not in doubt.
+        """Write the inverse of R'R times a scale for a triangle R (F, F) whose rank is certain.
 
-        False for a scale that is not finite, for more than a few columns, and where a singular value of R, whose
+        Returns False for a scale that is not finite, for more than a few columns, and if a singular value of R, whose
         columns are divided by their norms, might be below ``least`` times the largest: see covariance.py.
         """
 
@@ -134,16 +134,16 @@ class Native(Protocol):
         self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
         gradient: Array | None,
     ) -> float:  # fmt: skip
-        """The mean loss; its gradient is written to an array, unless that is None."""
+        """Return the mean loss; its gradient is written to an array, unless that is None."""
 
     def loss_short(self, parameters: Any, X: Any, Y: Any, gradient: Array | None) -> float | None:
-        """The same; None for arguments that must be looked at more closely."""
+        """Return the mean loss like ``loss``; None for arguments that need closer checks."""
 
     def training(self, buffers: Array, state: Array, options: Array, optimizer: int, seed: int) -> NativeTraining:
-        """A training of the parameters in the first of two buffers; the second is for the best."""
+        """Return a training of the parameters in the first of two buffers; the second is for the best."""
 
     def train_short(self, given: tuple[Any, ...], named: dict[str, Any]) -> Result | None:
-        """The Result of a short training; None for arguments that must be looked at more closely."""
+        """Return the Result of a short training; None for arguments that need closer checks."""
 
     def train_many(
         self, X: Array | None, Y: Array | None, own_X: bool, own_Y: bool, samples: int, batch: int, optimizer: int,
@@ -151,33 +151,33 @@ class Native(Protocol):
         shuffle: bool, random: Array, first: int, last: int, epochs: int, parameters: Array, loss: Array,
         history: Array | None, done: Array, status: Array,
     ) -> None:  # fmt: skip
-        """Trains the models first <= m < last side by side; their parameters are changed in place."""
+        """Train the models first <= m < last side by side; their parameters are changed in place."""
 
     def fit_many(
         self, data: tuple[Array | None, ...], strides: Array, samples: int, limits: tuple[Array | None, ...],
         tolerance: float, max_iterations: int, absolute_sigma: bool, first: int, last: int,
         results: tuple[Array | None, ...],
     ) -> None:  # fmt: skip
-        """Makes the fits first <= m < last side by side.
+        """Make the fits first <= m < last side by side.
 
         data      X, Y, sigma, the parameters at the start, and the lengths (uintp) of the fits
-        strides   of the first four of them (uintp): how many values those of a fit lie behind those of the one before
+        strides   of the first four of them (uintp): the distance between consecutive fits, in values
         limits    the lower and upper bounds of the parameters, and which are fixed (bool)
         results   parameters, standard errors, covariances, chi2 (float64), data (uint64), iterations (uint64),
                   status (uint8) and poles (bool) of each fit, which are written
         """
 
     def blas_counter(self) -> object:
-        """A new count of calls under way, for all modules that call the same library."""
+        """Return a new counter of running calls, for all modules that call the same library."""
 
     def signature(self, routine: object) -> str:
-        """The types of a C function in a capsule, as Cython writes them."""
+        """Return the types of a C function in a capsule, as Cython writes them."""
 
     def know_blas(self, calls: object, threads: int, set_threads: int) -> None:
-        """Makes a BLAS known; the addresses are of what tells and what sets its threads."""
+        """Set the BLAS in use, by the addresses of the functions that return and set its number of threads."""
 
     def use_blas(self, routine: object) -> None:
-        """Leaves products to a routine of the BLAS that is known."""
+        """Use a routine of the BLAS in use for products."""
 
     def blas_held(self) -> AbstractContextManager[None]:
-        """A context in which the BLAS that is known, if any, uses no threads but those that call it."""
+        """Open a context in which the BLAS in use, if any, uses only the threads that call it."""

@@ -1,6 +1,6 @@
 # cython: language_level=3, binding=False, auto_pickle=False
 
-# The native part of a compiled module: calls into C, without the interpreter's lock. It is the same for every model.
+# The native part of a compiled module: calls into C, without the interpreter's lock. It is the same for all models.
 #
 # Cython compiles this file to C, which is linked with the kernel of a model and with the facts that differ from model
 # to model. It is compiled for each precision: NNCODEGEN_REAL is double or float. NNCODEGEN_VARIANT_NAMES lists the
@@ -25,7 +25,7 @@ cdef dict _namespace = globals()
 
 
 cdef _be_unknown():
-    """Takes back that Cython made the module known by the name of this file: it has the one by which it is imported."""
+    """Unregister this module under the name of this file, where Cython puts it: imports use another name."""
     known = _sys.modules.get("nncodegen_wrapper")
     if known is not None and known.__dict__ is _namespace:
         del _sys.modules["nncodegen_wrapper"]
@@ -35,7 +35,7 @@ _be_unknown()
 
 
 cdef list _strings(const char *const *texts):
-    """The texts in an array that ends with NULL."""
+    """Return the texts in an array that ends with NULL."""
     cdef size_t k = 0
     cdef list found = []
     while texts[k] != NULL:
@@ -45,7 +45,7 @@ cdef list _strings(const char *const *texts):
 
 
 cdef _runtime():
-    """The Python part of all modules: the package that this process already has, or else the one of this module."""
+    """Return the Python part of all modules: the package that this process has already, or the one of this module."""
     cdef str name = "_nncodegen_" + c_digest.decode()
     cdef dict finder
     if name not in _sys.modules:
@@ -65,14 +65,14 @@ cdef size_t _count = sum([parameter.size for parameter in _facts.parameters])
 cdef bint _labels = _facts.labels
 cdef object _real = _numpy.dtype(_facts.precision)
 cdef double _tiniest = _numpy.finfo(_real).tiny
-cdef object _calls = _python.calls  # its attribute hook is another function that a thread asks whether to end
+cdef object _calls = _python.calls  # its attribute hook, if set, is a function that a thread asks whether to end
 cdef object _model  # set at the end of the import
 
 
 cdef tuple _use_variant():
-    """Chooses the fastest variant of the kernel, or the one in NNCODEGEN_VARIANT, or the next slower one.
+    """Choose the fastest variant of the kernel that runs here; if NNCODEGEN_VARIANT is set, none faster than that.
 
-    Returns all that this CPU can run, the fastest first.
+    Returns all variants that this CPU can run, the fastest first.
     """
     names = c_variants.decode().split()
     bound = __import__("os").environ.get("NNCODEGEN_VARIANT") or names[0]
@@ -84,7 +84,7 @@ cdef tuple _use_variant():
     return tuple(usable)
 
 
-cdef tuple _variants = _use_variant()  # before any other call: the variants need different memory
+cdef tuple _variants = _use_variant()  # must precede all other calls: the variants need different memory
 
 
 include "arrays.pxi"

@@ -1,6 +1,6 @@
-"""The update rules that every module has: their hyperparameters, and what they keep for every parameter.
+"""The update rules of every module: their hyperparameters, and the state that they keep for every parameter.
 
-Their formulas stand in ``nncodegen/describe/optimizers.py``; the compiled kernel knows a rule by its place in RULES.
+Their formulas are in ``nncodegen/describe/optimizers.py``; the compiled kernel knows a rule by its index in RULES.
 """
 
 from __future__ import annotations
@@ -49,26 +49,26 @@ RULES: dict[str, Rule] = {
 
 
 BY_SIGN = ("rprop",)
-"""The rules whose steps depend on the signs of the gradient alone."""
+"""The rules whose steps depend only on the signs of the gradient."""
 
 
 class Chosen(NamedTuple):
-    """An update rule with its numbers, as the kernel takes it."""
+    """An update rule with its index and options, as the kernel takes it."""
 
     name: str
     number: int
     options: Array
     """The hyperparameters, in the order of the rule."""
     state: Array
-    """The variables of the state as they are at first, a row for each."""
+    """The initial values of the state, a row for each variable."""
     weight_decay: float
-    """The decay that is computed besides the rule; 0 where the rule has its own."""
+    """The weight decay that is computed outside of the rule; 0 if the rule has its own."""
 
 
 def choose(
     model: Model, name: Any, learning_rate: Any, hyperparameters: dict[str, Any], weight_decay: Any = None
 ) -> Chosen:
-    """The update rule of a name, its hyperparameters checked. Raises ValueError, and TypeError for one it has not."""
+    """Return the update rule of a name, with checked options. Raises ValueError, or TypeError for an unknown option."""
     values = dict(hyperparameters, learning_rate=learning_rate)
     if name == "sgd":
         name = _sgd(model, values)
@@ -99,7 +99,7 @@ def choose(
 
 
 def _sgd(model: Model, values: dict[str, Any]) -> str:
-    """Which of three rules is meant by "sgd", as in Keras and PyTorch; takes what only tells that from the values."""
+    """Return which of three rules "sgd" means, as in Keras and PyTorch; removes the options that only decide that."""
     nesterov, momentum = flag("nesterov", values.pop("nesterov", False)), values.get("momentum", 0.0)
     if nesterov:
         return "nesterov"
@@ -110,7 +110,7 @@ def _sgd(model: Model, values: dict[str, Any]) -> str:
 
 
 class ShortRule(NamedTuple):
-    """What a short training (``short.pxi``) needs to know of an update rule."""
+    """The properties of an update rule that a short training (``short.pxi``) needs."""
 
     name: str
     number: int
@@ -122,9 +122,9 @@ class ShortRule(NamedTuple):
 
 
 def short_rule(model: Model, name: str, learning_rate: float, hyperparameters: dict[str, Any]) -> ShortRule | None:
-    """The rule with the bounds of its learning rate, which is the first of its options.
+    """Return the rule with the bounds of its learning rate, which is the first of its options.
 
-    None where ``train`` must look closer. Rules with all hyperparameters at their defaults are kept in
+    None means that ``train`` must take the long way. Rules with default hyperparameters are cached in
     ``model.short_rules``, if their state does not depend on the learning rate.
     """
     try:

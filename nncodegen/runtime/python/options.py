@@ -1,6 +1,6 @@
-"""The options of a training, each declared once: name, type, default, range, what it does, and its part in C.
+"""The options of a training, each declared once: name, type, default, range, description, and its members in C.
 
-From the declarations in ``Settings`` follow the checks, the signatures and the documentation of ``train``,
+The declarations in ``Settings`` determine the checks, the signatures and the documentation of ``train``,
 ``train_on_stream`` and ``minimize``, the names that no hyperparameter may have, and the members of the structure in C
 (``runtime/c/options.h``). To add an option, declare it here, and use it in the C, or in ``run.py``.
 """
@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 
 class Kind(NamedTuple):
-    """The values that an option may have: their type in a signature, and a check that returns the value."""
+    """The type of an option in a signature, and a check that returns its value."""
 
     type: str
     check: Callable[[Model, str, Any], Any]
 
 
 class Member(NamedTuple):
-    """What the structure in C holds of an option; ``value`` computes it from the settings."""
+    """A member of the structure in C that depends on an option; ``value`` computes it from the settings."""
 
     type: str
     name: str
@@ -40,7 +40,7 @@ class Member(NamedTuple):
 
 
 class Option(NamedTuple):
-    """The declaration of an option. ``meaning`` is what it does; ``section`` begins a paragraph in documentations."""
+    """The declaration of an option. ``meaning`` is its description; ``section`` starts a paragraph in documentation."""
 
     kind: Kind
     default: Any
@@ -50,7 +50,7 @@ class Option(NamedTuple):
 
 
 def _option(kind: Kind, default: T, meaning: str, *members: Member, section: bool = False) -> T:
-    """A declaration, which stands where the settings have the value: they are of its type."""
+    """Return a declaration, typed as the value that the settings will hold under its name."""
     return cast(T, Option(kind, default, meaning, members, section))
 
 
@@ -72,7 +72,7 @@ def _optional(kind: Kind) -> Kind:
 
 
 def _unchecked(type: str) -> Kind:
-    """What is checked where it is used, as it depends on other arguments."""
+    """Return the kind of an option that is checked where it is used, because it depends on other arguments."""
     return Kind(type, lambda model, name, value: value)
 
 
@@ -117,7 +117,7 @@ ARRAY = _unchecked("ArrayLike | None")
 
 
 class Settings:
-    """The options of a training, checked: those that were given, and the defaults of all others."""
+    """The checked options of a training: the given values, and the defaults of all others."""
 
     X: Any = _option(
         ARRAY, None,
@@ -326,7 +326,7 @@ class Settings:
         self.__dict__.update(values)
 
     def members(self) -> dict[str, float]:
-        """The members of the structure in C."""
+        """Return the members of the structure in C."""
         return {member.name: member.value(self) for member in MEMBERS}
 
 
@@ -335,7 +335,7 @@ OPTIONS = {name: value for name, value in vars(Settings).items() if isinstance(v
 
 
 def check_options(model: Model, **given: Any) -> tuple[Any, ...]:
-    """Return options of ``train`` that another call takes as well, checked, in the order given. Raises ValueError."""
+    """Check options of ``train`` that another function has, too, and return them in order. Raises ValueError."""
     return tuple(OPTIONS[name].kind.check(model, name, value) for name, value in given.items())
 
 

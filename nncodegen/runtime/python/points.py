@@ -1,4 +1,4 @@
-"""Points that are drawn in a box, evenly and anew from time to time."""
+"""Points that are drawn evenly in a box, and can be drawn again during a training."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Points:
-    """Points in a box, in the place of an array X of samples.
+    """Points in a box, used in place of an array X of samples.
 
-    low, high   the corners: a number, or one for each input. Where both are the same, so is the coordinate of all
-                points: that is how a boundary is written
-    count       how many points there are
-    every       after so many epochs of a training all are drawn anew; never by default
+    low, high   the corners: a number, or one for each input. Where both are equal, all points have that coordinate: use
+                this for points on a boundary
+    count       the number of points
+    every       draw all points again after this number of epochs of a training; never by default
     seed        the same seed gives the same points
-    method      "quasirandom": a sequence that leaves no gaps (additive recurrence, moved at random); or "uniform"
+    method      "quasirandom": a sequence that leaves no gaps (additive recurrence with a random shift); or "uniform"
 
     Raises ValueError for an invalid argument.
     """
@@ -49,7 +49,7 @@ class Points:
         self.method = method
 
     def draw(self, number: int = 0) -> Array:
-        """The points of draw ``number``, an array (count, inputs)."""
+        """Return the points of draw ``number``, an array (count, inputs)."""
         random = np.random.default_rng([self.seed, number])
         free = np.flatnonzero(self.low < self.high)
         if self.method == "uniform":
@@ -65,7 +65,7 @@ class Points:
 
 
 def _corner(name: str, given: Any) -> Array:
-    """A corner of a box, as an array of doubles."""
+    """Check a corner of a box and return it as an array of doubles."""
     try:
         corner = np.atleast_1d(np.asarray(given, float))
     except (TypeError, ValueError) as error:
@@ -76,7 +76,7 @@ def _corner(name: str, given: Any) -> Array:
 
 
 def _steps(inputs: int) -> Array:
-    """The irrational steps of the recurrence: powers of the root of x**(inputs + 1) = x + 1 (Roberts, 2018)."""
+    """Return the irrational steps of the recurrence: powers of the root of x**(inputs + 1) = x + 1 (Roberts, 2018)."""
     root = 2.0
     for _ in range(60):
         root = (1 + root) ** (1 / (inputs + 1))

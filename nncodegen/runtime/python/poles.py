@@ -1,4 +1,4 @@
-"""Poles among the data: what is said where a denominator of the formula changes its sign there."""
+"""The warning about poles: a denominator of the formula changes its sign among the data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def told(poles: Sequence[str]) -> str:
-    """A sentence about denominators that change their signs among the data."""
+    """Return a sentence about denominators that change their signs among the data."""
     several = len(poles) > 1
     return (
         f"{', '.join(poles)} {'change their signs' if several else 'changes its sign'} among the data: choose another "
@@ -16,5 +16,5 @@ def told(poles: Sequence[str]) -> str:
 
 
 def warn(name: str, poles: Sequence[str], stacklevel: int) -> None:
-    """Warns of poles among the data of a fit of a model."""
+    """Warn that the fit of a model ended with poles among the data."""
     warnings.warn(f"the fit of {name} ended at a pole: {told(poles)}", RuntimeWarning, stacklevel + 1)

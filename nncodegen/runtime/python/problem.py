@@ -1,4 +1,4 @@
-"""A problem of least squares: data, bounds and options, ready for C; and its solution from some start."""
+"""A least-squares problem: data, bounds and options, ready for C; and its solution from a start."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
     from .types import Array
 
 ROBUST = {None: 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
-"""The losses of residuals, and their numbers in C."""
+"""The robust losses of residuals, and their numbers in C."""
 
 ENDS = ("cost", "step", "gradient", "max_iterations", "stalled", "not_finite", "no_data", "interrupted", "not_convex",
         "stationary")  # fmt: skip
-"""How a fit may end (see ``endings``), in the order of the numbers in C."""
+"""The ways a fit can end (see ``endings``), in the order of their numbers in C."""
 
 
 TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
-"""The default tolerance. What separates parameters from the optimum then is far below their standard errors, and single
-fits go on with steps of Gauss and Newton. In float32, rounding hides what is much smaller."""
+"""The default tolerance. The remaining distance from the optimum is far below the standard errors, and single
+fits continue with Gauss-Newton steps. In float32, much smaller values would be lost in rounding."""
 
 
 def check_tolerance(model: Model, tolerance: Any) -> float:
-    """The tolerance of a fit, from 0 and below 1; by default that of the precision of the model."""
+    """Return the tolerance of a fit, at least 0 and below 1; by default that of the model's precision."""
     return TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False)
 
 
 def check_iterations(model: Model, given: Any = None) -> int:
-    """Return the most steps that a fit tries; by default 1,000, and 100 for each parameter. Raises ValueError."""
+    """Return the most steps that a fit tries; by default 1,000 plus 100 for each parameter. Raises ValueError."""
     return 1000 + 100 * model.parameter_count if given is None else integer("max_iterations", given, 0, 2**31 - 1)
 
 
 KEPT = 64
-"""The iterations whose costs are kept, the last of them, to tell why a fit did not end."""
+"""The number of last iterations whose costs are kept, to explain why a fit did not end."""
 
 
 class Solution(NamedTuple):
-    """What a native fit has found; see the members of NN(fitting) in interface.h."""
+    """The result of a native fit; see the members of NN(fitting) in interface.h."""
 
     parameters: Array
     residuals: Array | None
@@ -61,18 +61,18 @@ class Solution(NamedTuple):
     costs: Array | None = None
     """The cost after each of the last iterations."""
     ended: str = ""
-    """How it ended, where that was not the loop's doing."""
+    """The name of the ending, if it was not the loop that ended the fit."""
     poles: tuple[str, ...] = ()
-    """The guards that change their signs among the data."""
+    """The denominators that change their signs among the data."""
 
     @property
     def ending(self) -> str:
-        """How it ended, a key of ENDINGS."""
+        """Return how it ended, a member of ENDS."""
         return self.ended or ENDS[self.status]
 
 
 class Problem:
-    """What a fit is given besides a start. It is pickled with the result of a fit, which may solve it again."""
+    """The arguments of a fit, except its start. It is pickled with the result of a fit, which may solve it again."""
 
     __slots__ = ("X", "Y", "bounds", "max_iterations", "model", "robust", "robust_scale", "samples", "sigma",
                  "tolerance")  # fmt: skip
@@ -93,7 +93,7 @@ class Problem:
         self.max_iterations = max_iterations
 
     def with_iterations(self, most: int) -> Problem:
-        """Return this problem with another number of iterations, at most."""
+        """Return this problem with another maximum number of iterations."""
         return Problem(
             self.model, self.X, self.Y, self.sigma, self.bounds, self.robust, self.robust_scale, self.tolerance, most
         )
@@ -102,10 +102,10 @@ class Problem:
         self, start: Array, fixed: Array | None, with_residuals: bool = True, kept: int = KEPT,
         watch: FitWatch | None = None,
     ) -> Solution:  # fmt: skip
-        """The solution from a start, (P,), with those parameters fixed that a mask (P,) names.
+        """Solve the problem from a start, (P,); ``fixed`` is a mask (P,) of the fixed parameters.
 
-        The costs after so many of the last iterations are kept. A watch may end the fit. Raises ValueError where the
-        loss is not convex in the outputs.
+        The costs after the last ``kept`` iterations are kept. A watch may end the fit. Raises ValueError if the loss is
+        not convex in the outputs.
         """
         parameters = start.copy()
         free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
@@ -134,7 +134,7 @@ class Problem:
         return found
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
-        """The lowest cost where some parameters have given values, by their positions, and the parameters there."""
+        """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""
         held = np.zeros(len(start), np.uint8)
         point = np.array(start, self.model.dtype)
         for position, value in fixed.items():
@@ -152,7 +152,7 @@ class Problem:
 
 
 def _in_order(costs: Array, iterations: int) -> Array:
-    """Return the costs after the last iterations, each of which took the place of the oldest, in the order of time."""
+    """Return the costs of the last iterations in the order of time, from a ring buffer that overwrites the oldest."""
     if iterations <= len(costs):
         return costs[:iterations]
     return np.roll(costs, -(iterations % len(costs)))

@@ -1,4 +1,4 @@
-"""Intervals by profile likelihood: how far a parameter can go before the best fit of all others becomes too bad."""
+"""Profile likelihood intervals: how far a parameter can go before the best fit of all others becomes too bad."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from .types import Array
 
 DOUBLINGS = 30
-"""How often the search for a value that is too bad may go twice as far as before."""
+"""The most times that the search for the end of an interval doubles its distance."""
 
 ROUNDING = 1e-6
-"""The relative fall of the cost that is no sign of a better minimum: a fit ends that close to it."""
+"""A relative fall of the cost up to this does not count as a better minimum: fits end that close to it."""
 
 BEYOND = 1e3
-"""Stands for a distance that cannot be computed, where the model is not finite; brentq needs numbers."""
+"""The multiple of t that replaces an excess that is not finite, because the model is not; brentq needs numbers."""
 
 
 def profile_intervals(result: FitResult, t: float, reach: Array) -> Array:
-    """(P, 2): where the square root of the profile's rise over ``error_scale`` is t, on either side.
+    """Return the values (P, 2) where the square root of the profile's rise over ``error_scale`` is t, on either side.
 
-    reach is the half width (P,) of the intervals by standard errors, from which the search begins.
+    ``reach`` is the half-width (P,) of the intervals by standard errors, from which the search begins.
     """
     if result._refit is None:
         raise ValueError("this result holds nothing to fit again with; use method='t'")
@@ -46,26 +46,26 @@ def profile_intervals(result: FitResult, t: float, reach: Array) -> Array:
 
 
 class _Profile:
-    """The profile of one parameter to one side of its best value."""
+    """The profile of one parameter on one side of its best value."""
 
     def __init__(self, result: FitResult, refit: Refit, position: int, side: float, t: float) -> None:
         self.result, self.refit, self.position, self.side, self.t = result, refit, position, side, t
         self.best = float(result.parameters[position])
         self.fixed = {int(k): float(result.parameters[k]) for k in np.flatnonzero(~result.free)}
         self.known: dict[float, Array] = {0.0: result.parameters.astype(float)}
-        """The best parameters at the distances that were looked at."""
+        """The best parameters found at each distance."""
         self.excesses = {0.0: -t}
-        """What ``excess`` was there: the search asks again for the ends of its bracket."""
+        """The value of ``excess`` at each distance: the search asks again for the ends of its bracket."""
         self.lowest = (result.cost, result.parameters)
-        """The lowest cost that was met, and its parameters."""
+        """The lowest cost found, and its parameters."""
 
     def end(self, reach: float) -> float:
-        """The value at which the profile has risen as far as it may."""
+        """Return the value at which the excess is 0: a bound if it comes first, or infinity."""
         from scipy.optimize import brentq  # noqa: PLC0415 (optional; the quantile has found it installed)
 
         if not math.isfinite(reach) or reach <= 0:
             reach = abs(self.best) or 1.0
-            if self.result.error_scale <= 0:  # a fit without residuals: any change is too much
+            if self.result.error_scale <= 0:  # in a fit without residuals, any change is too much
                 return self.best
         limit = self._limit()
         inner, outer = 0.0, min(reach, limit)
@@ -79,14 +79,14 @@ class _Profile:
         return self.side * math.inf
 
     def _limit(self) -> float:
-        """The distance to the bound on this side."""
+        """Return the distance to the bound on this side."""
         bounds = self.result._bounds
         if bounds is None:
             return math.inf
         return abs(float(bounds[self.side > 0][self.position]) - self.best)
 
     def excess(self, distance: float) -> float:
-        """The square root of the rise of the profile, in units of ``error_scale``, minus t."""
+        """Return the square root of the rise of the profile, in units of ``error_scale``, minus t."""
         if distance not in self.excesses:
             self.excesses[distance] = self._excess(distance)
         return self.excesses[distance]

@@ -1,4 +1,4 @@
-"""What the callback of a training or of a fit is given."""
+"""The objects that callbacks receive: the progress of a training or of a fit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Where a training is: what a callback is given.
+    """The progress of a training: the argument of its callback.
 
     epochs       the number of completed epochs
     updates      the number of completed updates
     metrics      {name: number} of the last completed epoch, empty before it
-    seconds      since the training began
-    parameters   (P,), a copy of the current ones, for the thread that is called
+    seconds      the time since the training began
+    parameters   (P,), a copy of the current ones; only for the thread that calls the callback
     """
 
     __slots__ = ("_read", "epochs", "metrics", "seconds", "updates")
@@ -32,16 +32,16 @@ class Progress:
 
     @property
     def parameters(self) -> Array:
-        """A copy of the current parameters, of shape (P,)."""
+        """Return a copy of the current parameters, of shape (P,)."""
         return self._read()
 
 
 class FitProgress:
-    """Where a fit is: what a callback is given.
+    """The progress of a fit: the argument of its callback.
 
     iterations   the number of iterations, which are steps that were taken or tried
     cost         the cost of the best parameters so far, as ``FitResult.cost``
-    seconds      since the fit began
+    seconds      the time since the fit began
     parameters   (P,), a copy of the best parameters so far
     """
 

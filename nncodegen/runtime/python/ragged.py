@@ -1,4 +1,4 @@
-"""Data of many fits that are given as lists, one array for each fit, of unequal lengths."""
+"""Data of many fits, given as lists of arrays of unequal lengths, one array for each fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def is_ragged(values: Any) -> bool:
         return False
     try:
         return len({len(one) for one in values}) > 1
-    except TypeError:  # of numbers
+    except TypeError:  # its elements are numbers
         return False
 
 
@@ -28,11 +28,11 @@ def lengths_of(name: str, values: Any) -> Array:
 
 
 def padded(name: str, values: Any, lengths: Array) -> Any:
-    """Return lists of unequal lengths as one array, (M, N) or (M, N, k), with N the most samples of a fit.
+    """Return lists of unequal lengths as one array, (M, N) or (M, N, k); N is the largest number of samples of a fit.
 
-    What follows the samples of a short fit repeats its last one (0 where there is none), and does not count. Anything
-    but a list or tuple of M arrays is returned as it is: it is shared by all fits. Raises ValueError where a fit has
-    another number of samples in ``values`` than in ``lengths``.
+    A short fit is padded with copies of its last sample (with 0 if it has none); padding does not count. Anything but a
+    list or tuple of M arrays is returned unchanged: it is shared by all fits. Raises ValueError where a fit has another
+    number of samples in ``values`` than in ``lengths``.
     """
     if not isinstance(values, list | tuple) or len(values) != len(lengths) or any(np.ndim(one) == 0 for one in values):
         return values

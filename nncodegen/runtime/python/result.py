@@ -1,4 +1,4 @@
-"""What training returns, for one model and for many, on its way to a file and back."""
+"""The results of training, for one model and for many: their figures, plots, tables, files and pickles."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 class Result:
-    """What ``train`` returns.
+    """The result of ``train``.
 
-    parameters   (P,), after the last completed update; those of the best epoch, where it was looked for
+    parameters   (P,), after the last completed update; those of the best epoch, if it was looked for
     loss         the loss at these parameters on the training data, without penalties; the last of the history, if it
-                 was not to be evaluated (``final_loss``)
-    history      (epochs,), the mean loss of each epoch, as it was met before the updates; NaN with history=False
-    metrics      {name: (epochs,)}: "loss", which is the history, and all else that was measured in each epoch
-    learning_rate  (epochs,), that of the last update of each epoch, as the schedule made it; NaN for epochs of a file
-                 that does not know them; None where steps have none: of rprop, lm and the minimizers of SciPy
+                 was not evaluated (``final_loss``)
+    history      (epochs,), the mean loss of each epoch, as computed before the updates; NaN with history=False
+    metrics      {name: (epochs,)}: "loss", which is the history, and everything else that was measured in each epoch
+    learning_rate  (epochs,), that of the last update of each epoch, from the schedule; NaN for epochs of a file that
+                 does not hold them; None if steps have no learning rate: for rprop, lm and the minimizers of SciPy
     epochs       the number of completed epochs
     status       "completed", "converged" (no parameter changed by ``tolerance``), "stopped_early" (``patience``),
                  "stopped" (by the callback), "time_limit", "diverged" or "interrupted"
-    best_epoch   the epoch, counted from 1, whose ``monitor`` was best; None where it was not looked for
+    best_epoch   the epoch, counted from 1, whose ``monitor`` was best; None if it was not looked for
     seconds      the time that the training took
-    message      what a minimizer of SciPy said
-    classes      the names of the classes, in the order of the outputs, where Y held names; else None
+    message      the message of a minimizer of SciPy
+    classes      the names of the classes, in the order of the outputs, if Y held names; else None
     """
 
     __slots__ = (
@@ -69,12 +69,12 @@ class Result:
         self.message = message
         self.classes = classes
         self._kept = kept
-        self._rate = rate  # of all epochs, or of each
+        self._rate = rate  # one number for all epochs, or one for each
         self._samples: tuple[Array, Array, dict[str, int]] | None = None
 
     @property
     def _state(self) -> dict[str, Any] | None:
-        """What another training needs to go on; None where it cannot. A short training has kept it in few words."""
+        """Return the state from which another training can continue, or None; expands that of a short training."""
         if isinstance(self._kept, tuple):
             model = self._model
             optimizer, parameters, state, counters, numbers = self._kept
@@ -96,12 +96,12 @@ class Result:
 
     @property
     def history(self) -> Array:
-        """The mean loss of each epoch, as it was met before the updates."""
+        """Return the mean loss of each epoch, as computed before the updates."""
         return self.metrics["loss"]
 
     @property
     def learning_rate(self) -> Array | None:
-        """The learning rate of the last update of each epoch, as the schedule made it; None where steps have none."""
+        """Return the learning rate of the last update of each epoch, from the schedule; None if steps have none."""
         return None if self._rate is None else np.full(self.epochs, self._rate)
 
     def __repr__(self) -> str:
@@ -111,22 +111,22 @@ class Result:
         return result_html(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as what it holds, and by the name of the module that made it."""
+        """Pickle the values of the result, and the name of the module that made it."""
         return reduced(self)
 
     def plot(self, data: Mapping[str, Any] | None = None, axes: Any = None, kind: str | None = None) -> Any:
         """Draw the training with matplotlib. Returns the figure, which ``savefig`` writes to a file.
 
-        kind    "history": the loss, the metrics, and the learning rate where it changes, over the epochs;
-                "solution": the solution of equations, and the residuals that it leaves. By default the solution for a
-                network with losses by name, else the history
-        data    for a solution: the samples whose residuals are drawn, as for ``train``; by default those trained on
-        axes    what to draw on: a pair for a solution; for a history one for the loss alone, or one for each quantity;
-                by default those of a new figure, which are its ``axes``
+        kind    "history": the loss, the metrics, and the learning rate if it changes, over the epochs;
+                "solution": the solution of equations, and its residuals. By default the solution for a network with
+                losses by name, else the history
+        data    for a solution: the samples whose residuals are drawn, as for ``train``; by default the training samples
+        axes    the axes to draw on: a pair for a solution; for a history one for the loss alone, or one for each
+                quantity; by default those of a new figure, which are its ``axes``
 
-        Raises ValueError where there is nothing to draw: before the first epoch, for the solution of a network without
-        losses by name or with more than two inputs, and where there are no samples, as in a result that was read from a
-        file. Raises ImportError without matplotlib.
+        Raises ValueError if nothing can be drawn: before the first epoch, for the solution of a network without losses
+        by name or with more than two inputs, and if there are no samples, as in a result that was read from a file.
+        Raises ImportError without matplotlib.
         """
         kind = ("solution" if self._model.facts.terms else "history") if kind is None else kind
         if kind not in ("history", "solution"):
@@ -142,15 +142,15 @@ class Result:
     def to_frame(self) -> Any:
         """Return a DataFrame of pandas with a row for each epoch, counted from 1.
 
-        Its columns are the metrics, of which "loss" is the first, and learning_rate where steps have one. Raises
+        Its columns are the metrics, of which "loss" is the first, and learning_rate if steps have one. Raises
         ImportError without pandas.
         """
         return frame_of_training(self)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the result to a file, an .npz archive, from which ``load`` reads it and ``train`` can resume.
+        """Write the result to a file, an .npz archive, which ``load`` reads and from which ``train`` can resume.
 
-        A file of that name is replaced at once: whoever reads it finds the old content or the new.
+        A file of that name is replaced atomically: a reader finds the old content or the new.
         """
         arrays = head(self._model, FORMAT) | {
             "parameters": self.parameters,
@@ -170,11 +170,11 @@ class Result:
 
 
 class ManyResult:
-    """What ``train_many`` returns, for M models.
+    """The result of ``train_many``, for M models.
 
     parameters   (M, P), after the last completed update of each
     loss         (M,), the loss at these parameters on the training data
-    history      (epochs, M), the mean loss of each epoch, as it was met before the updates; NaN after a model's end;
+    history      (epochs, M), the mean loss of each epoch, as computed before the updates; NaN after a model's end;
                  None if it was not asked for
     learning_rate  (epochs, M), that of each epoch; NaN after a model's end; None for rprop, whose steps have none
     epochs       (M,), the number of completed epochs
@@ -199,11 +199,11 @@ class ManyResult:
         self.history = history
         self.epochs = epochs
         self.status = status
-        self._rates = rates  # of each model
+        self._rates = rates  # one for each model
 
     @property
     def learning_rate(self) -> Array | None:
-        """The learning rate of each epoch of each model, (epochs, M); NaN after a model's end; None for rprop."""
+        """Return the learning rates of the epochs of each model, (epochs, M); NaN after its end; None for rprop."""
         if self._rates is None:
             return None
         count = int(self.epochs.max()) if self.history is None else len(self.history)
@@ -211,14 +211,14 @@ class ManyResult:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """(P,), a name for each column of the parameters: "a", or "W1[0,1]" for an element of an array."""
+        """Return a name for each column of the parameters, (P,): "a", or "W1[0,1]" for an element of an array."""
         return flat_names(self._model.facts.parameters)
 
     def plot(self, axes: Any = None) -> Any:
         """Draw the losses of the models over the epochs, and their median, with matplotlib. Returns the figure.
 
-        axes is what to draw on; by default that of a new figure. Of more than 200 models, 200 are drawn. Raises
-        ValueError where the losses were not kept, ImportError without matplotlib.
+        axes are those to draw on; by default those of a new figure. Of more than 200 models, 200 are drawn. Raises
+        ValueError if the losses were not kept, ImportError without matplotlib.
         """
         return plot_histories(self, axes)
 
@@ -234,11 +234,11 @@ class ManyResult:
         return f"<ManyResult: {len(self.status)} models, {counts}, lowest loss {np.nanmin(self.loss):.6g}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as a Result is."""
+        """Pickle the models like a Result."""
         return reduced(self)
 
 
 def reduced(result: Any) -> tuple[Any, ...]:
-    """How a result is pickled: its model makes an empty one, which then gets what this one holds."""
+    """Return the pickled form of a result: its model makes an empty one, which then gets the values of this one."""
     held = {name: getattr(result, name) for name in result.__slots__ if name != "_model"}
     return result._model.empty_result, (type(result).__name__,), (None, held)

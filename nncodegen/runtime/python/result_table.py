@@ -1,4 +1,4 @@
-"""What training has returned, as a table in HTML."""
+"""The result of a training as a table in HTML."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from .result import Result
 
 ROWS = 20
-"""The parameters that are shown; of more, which are those of a network, none is."""
+"""The most parameters that are shown; a model with more, such as a network, shows none."""
 
 
 def result_html(result: Result) -> str:
-    """How the training ended, and the parameters if they are few."""
+    """Return an HTML table of how the training ended, and of the parameters if they are few."""
     model = result._model
     figures = [("status", result.status), ("epochs", f"{result.epochs}"), ("loss", f"{result.loss:.6g}")]
     for name, values in result.metrics.items():

@@ -1,4 +1,4 @@
-"""A training that is under way: what it was told, and the calls of the native loop."""
+"""A running training: its settings, and the calls of the native loop."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ FACTORS_AT_ONCE = 2**20
 
 
 class Training:
-    """A training that is under way: what it was told, what it keeps, what has come out so far.
+    """A running training: its settings, its state, and its results so far.
 
-    The methods are called in their order: ``watch``, ``begin``, then ``use`` and ``run`` for each part of the data, and
-    ``finish``. ``with`` this a part of them is run, so that an exception tells what was reached.
+    The methods are called in this order: ``watch``, ``begin``, then ``use`` and ``run`` for each part of the data, and
+    ``finish``. Inside ``with training``, an exception gets the result so far.
     """
 
     def __init__(self, model: Model, settings: Settings, hyperparameters: dict[str, Any], total: int | None) -> None:
@@ -46,7 +46,7 @@ class Training:
         rule = choose(model, settings.optimizer, settings.learning_rate, hyperparameters, settings.weight_decay)
         settings.weight_decay = rule.weight_decay
         self._optimizer, self._state = rule.name, rule.state
-        self._buffers = np.zeros((2, model.parameter_count), model.dtype)  # the current parameters, the best
+        self._buffers = np.zeros((2, model.parameter_count), model.dtype)  # the current parameters, and the best
         self.native = model.native.training(self._buffers, self._state, rule.options, rule.number, self.seed)
         self._counters = np.array([self.seed, 0, 0, 0, 0, 0, self.seed, 0], np.uint64)
         self._numbers = np.array([0.0, 0.0, 0.0, math.inf])
@@ -75,7 +75,7 @@ class Training:
         self.status = "completed"
 
     def _continue(self, before: dict[str, Any]) -> None:
-        """Takes over where another training ended."""
+        """Continue from the state where another training ended."""
         if before["optimizer"] != self._optimizer:
             raise ValueError(
                 f"resume was made by the optimizer {before['optimizer']}, not by {self._optimizer}: its state does not "
@@ -87,7 +87,7 @@ class Training:
         self._measures[:] = before["measures"]
 
     def watch(self, held_out: Data | None) -> None:
-        """Sets what is measured in each epoch, and what is done about it."""
+        """Set what is measured in each epoch, and how the training reacts to it."""
         settings = self._settings
         wanted, monitor = settings.metrics, settings.monitor
         reacts = self._schedule.plateau is not None
@@ -112,17 +112,17 @@ class Training:
         self._held_out, self._computed = held_out, tuple(metric for metric in wanted if not metric.native)
         before = None if self._resumed is None else self._resumed._state
         if before is not None and before["metrics"] != bits_of(wanted):
-            within = self._counters[3] or self._counters[4]  # an epoch, of which nobody knows the first part
+            within = self._counters[3] or self._counters[4]  # the first part of this epoch was not measured
             self._measures[:] = np.nan if within else 0.0
         if before is not None and before["monitor"] != self._monitored():
-            self._counters[5], self._numbers[3] = 0, math.inf  # the best of another figure says nothing
+            self._counters[5], self._numbers[3] = 0, math.inf  # the best epoch by another figure does not matter
             self.native.place(self._counters, self._numbers)
         if settings.monitor is not None and settings.monitor not in COLUMNS:
             best, epoch, figure = self._buffers[1].copy(), int(self._counters[5]), float(self._numbers[3])
             self._best = Best(settings.mode == "max", settings.min_delta, settings.patience, best, epoch, figure)
 
     def _monitored(self) -> str:
-        """Name what tells the best epoch, and how, where that is not the usual way."""
+        """Return the name of the figure that decides on the best epoch, and the mode if it is not the usual one."""
         monitor, mode = self._settings.monitor, self._settings.mode
         if monitor is None:
             return ""
@@ -130,7 +130,7 @@ class Training:
         return monitor if mode == usual else f"{monitor} {mode}"
 
     def begin(self) -> None:
-        """Tells the native part how to train, and begins to measure the time."""
+        """Pass the settings to the native part, and start measuring the time."""
         settings = self._settings
         self._watch = Watch(
             self, settings.time_limit, settings.progress, settings.callback, seconds_between_calls(settings),
@@ -142,7 +142,7 @@ class Training:
         self.native.set(settings.members(), self._measures, self._history.columns, self._watch.interval)
 
     def use(self, data: Data, batch: int, shuffles: bool) -> None:
-        """Sets the samples to train on."""
+        """Set the samples to train on."""
         if self._counters[3] and self.data is None and self._counters[7] != data.samples:
             raise ValueError(
                 f"resume was interrupted within an epoch of {self._counters[7]} samples; give the same samples, or "
@@ -157,7 +157,7 @@ class Training:
         self.native.order(order, batch)
 
     def run(self, until: int) -> None:
-        """Trains until there are so many epochs, or something ends it."""
+        """Train until this number of epochs is completed, or something ends the training."""
         training, watch = self.native, self._watch
         most = EPOCHS_AT_ONCE
         if self._schedule.of_updates:
@@ -180,7 +180,7 @@ class Training:
                 self._end(watch.reason)
 
     def _end_epoch(self, row: Array) -> None:
-        """Does after an epoch what the kernel does not: figures of predictions, and what follows from them."""
+        """Do the work after an epoch that the kernel does not: compute figures from predictions, and react to them."""
         if self._computed:
             parameters = self.native.parameters()
             for part, data in (("", self.data), ("val_", self._held_out)):
@@ -199,7 +199,7 @@ class Training:
             self._end(self._watch.reason)
 
     def _end(self, status: str) -> None:
-        """Ends a training that is not over anyway."""
+        """Set the status, unless the training has ended already."""
         if self.status == "completed" and (self._total is None or self.native.epochs < self._total):
             self.status = status
 
@@ -208,23 +208,23 @@ class Training:
         return self.native.epochs
 
     def progress(self) -> Progress:
-        """Return what the callback is given."""
+        """Return the argument of the callback."""
         return Progress(self.native.epochs, self.native.updates, self.figures(), self.seconds(), self.parameters)
 
     def seconds(self) -> float:
-        """How long the training has taken, with those that it resumed."""
+        """Return the seconds that the training has taken, including those of the training that it resumed."""
         return time.perf_counter() - self._start + (0.0 if self._resumed is None else self._resumed.seconds)
 
     def parameters(self) -> Array:
-        """The current parameters, a copy."""
+        """Return a copy of the current parameters."""
         return self.native.parameters()
 
     def figures(self) -> dict[str, float]:
-        """What was measured after the last completed epoch."""
+        """Return the figures measured after the last completed epoch."""
         return self._history.last(self.native.epochs)
 
     def finish(self) -> Result:
-        """The Result, with the loss at its parameters if that is wanted, and a warning where the training diverged."""
+        """Return the Result, with the loss at its parameters if requested. Warns if the training diverged."""
         found, data, final_loss = self.result(self.status), self.data, self._settings.final_loss
         if final_loss and data is not None:
             found.loss = data.loss(found.parameters)
@@ -239,7 +239,7 @@ class Training:
         return found
 
     def result(self, status: str) -> Result:
-        """What was reached so far; its loss is that of the last epoch."""
+        """Return the results so far; the loss is that of the last epoch."""
         settings, model = self._settings, self.model
         self.native.tell(self._counters, self._numbers)
         self._counters[7] = self.data.samples if self.data else 0
@@ -275,7 +275,7 @@ class Training:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        """Gives an exception (Ctrl-C, or of a callback or a signal handler) what was reached."""
+        """Attach the results so far to an exception (Ctrl-C, or one of a callback or a signal handler)."""
         self._watch.show(last=True)
         if error is None or self.data is None:
             return
@@ -294,7 +294,7 @@ def seconds_between_calls(settings: Settings) -> float | None:
 
 
 def _seed_of(before: dict[str, Any], seed: int) -> int:
-    """Return the seed with which a training began that goes on. Raises ValueError for another one."""
+    """Return the seed with which a resumed training began. Raises ValueError for another one."""
     begun = int(before["counters"][6])
     if seed not in (begun, OPTIONS["seed"].default):
         raise ValueError(f"seed has no effect on a training that goes on: resume began with {begun}; leave seed out")
@@ -302,7 +302,7 @@ def _seed_of(before: dict[str, Any], seed: int) -> int:
 
 
 def _state_of(model: Model, resume: Any, parameters: Any) -> dict[str, Any] | None:
-    """What a Result holds of its training, for another to go on."""
+    """Return the state in a Result from which to continue; None without one. Raises ValueError."""
     if resume is None:
         return None
     if not hasattr(resume, "_state") or not hasattr(resume, "metrics"):

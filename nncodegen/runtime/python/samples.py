@@ -1,4 +1,4 @@
-"""What is trained on: samples, checked, what each of them counts, and which are held out."""
+"""The samples of a training: their checks, their weights, and which of them are held out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Data:
-    """Samples, checked: X and Y, and what each counts, in the loss (weights) and in the metrics (counts).
+    """Checked samples: X, Y, and the weight of each sample in the loss (weights) and in the metrics (counts).
 
-    X is an array or ``Sparse``. Where there are ``classes``, Y holds their names.
+    X is an array or ``Sparse``. If there are ``classes``, ``targets`` are their names.
     """
 
     def __init__(self, model: Model, X: Any, Y: Any, sample_weight: Any, classes: Array | None = None) -> None:
@@ -38,7 +38,7 @@ class Data:
 
     @property
     def targets(self) -> Array:
-        """The targets as they were given: labels (N,), or columns (N, targets); of one target (N,)."""
+        """Return the targets as they were given: labels (N,), columns (N, targets), or (N,) for a single target."""
         if self._labelled or self.classes is not None:
             numbers = self.Y.argmax(axis=1) if self._labelled else self.Y[:, 0].astype(np.intp)
             found: Array = numbers if self.classes is None else self.classes[numbers]
@@ -47,20 +47,20 @@ class Data:
         return found
 
     def arrays(self) -> tuple[Any, ...]:
-        """What the native part takes."""
+        """Return the arguments of the native part."""
         others = self.Y, self.weights, self.counts, self.spread
         if isinstance(self.X, Sparse):
             return self.X.values, *others, self.X.starts, self.X.columns
         return self.X, *others, None, None
 
     def loss(self, parameters: Array, slope: Array | None = None) -> float:
-        """The mean loss; its gradient is written to slope, where there is one.
+        """Return the mean loss; its gradient is written to ``slope`` unless that is None.
 
-        Statistics of the samples lie in the places of the parameters that follow them: see ``statistics_of``.
+        For parameters that follow statistics of the samples, ``slope`` holds these statistics: see ``statistics_of``.
         """
         native = self.model.native
         if isinstance(self.X, Sparse) and slope is not None and self.model.facts.following:
-            rows = self.X.whole(0, self.samples)  # as statistics are of all samples together
+            rows = self.X.whole(0, self.samples)  # statistics are taken over all samples together
             return native.loss(parameters, rows, self.Y, self.weights, self.samples, slope)
         if not isinstance(self.X, Sparse):
             return native.loss(parameters, self.X, self.Y, self.weights, self.samples, slope)
@@ -74,7 +74,7 @@ class Data:
         return total
 
     def parts(self) -> Iterator[tuple[float, Any, Any, Any]]:
-        """All samples in parts whose rows are whole: the share of each in a mean, X, Y and the weights."""
+        """Yield all samples in parts with full rows: the share of each part in a mean, its X, Y and weights."""
         if not isinstance(self.X, Sparse):
             yield 1.0, self.X, self.Y, self.weights
             return
@@ -83,11 +83,11 @@ class Data:
         for first, last in self.X.parts():
             own = None if weights is None else weights[first:last]
             share = float(last - first if own is None else own.sum(dtype=float)) / every
-            if share > 0:  # a mean over samples that count nothing is no number
+            if share > 0:  # a mean over samples of weight 0 is not a number
                 yield share, self.X.whole(first, last), None if self.Y is None else self.Y[first:last], own
 
     def part(self, rows: Any) -> Data:
-        """Some of the samples."""
+        """Return some of the samples, given by their indices."""
         part = object.__new__(Data)
         part.model, part.classes, part._labelled = self.model, self.classes, self._labelled
         part.X, part.Y, part.counts = (None if a is None else a[rows] for a in (self.X, self.Y, self.counts))
@@ -97,7 +97,7 @@ class Data:
         return part
 
     def weigh_classes(self, class_weight: Any) -> None:
-        """Multiplies the weights by those of the classes."""
+        """Multiply the weights by those of the classes."""
         if class_weight is None:
             return
         numbers, members = self._classes()
@@ -118,7 +118,7 @@ class Data:
         self.weights = check_weights(self.model, weights, self.samples)
 
     def _classes(self) -> tuple[list[int], Any]:
-        """The classes, and how much each sample belongs to each of them."""
+        """Return the classes, and how much each sample belongs to each of them."""
         if self.model.accepts_labels:
             return list(range(len(self.model.target_names))), self.Y.astype(float)
         if len(self.model.target_names) == 1:
@@ -128,7 +128,7 @@ class Data:
         raise ValueError("class_weight needs classes: labels of a categorical loss, or one target that is 0 or 1")
 
     def measure(self, metrics: tuple[Measure, ...]) -> None:
-        """Prepares metrics: how far the targets spread around their means."""
+        """Prepare metrics: compute how far the targets spread around their means, for r2."""
         of_classes = [metric.name for metric in metrics if metric.figure is not None and metric.figure.needs]
         if of_classes and not self.model.accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
             raise ValueError(
@@ -142,9 +142,9 @@ class Data:
 
 
 def statistics_of(model: Model, slope: Array) -> Array:
-    """Takes the statistics of the samples out of a gradient: (P,), 0 but for the parameters that follow them.
+    """Move the statistics of the samples out of a gradient: (P,), 0 except for the parameters that follow them.
 
-    These parameters have no gradient: it is 0 there afterwards.
+    These parameters have no gradient; their entries of the gradient are set to 0.
     """
     found = np.zeros_like(slope)
     for first, last, _ in model.facts.following:
@@ -154,7 +154,7 @@ def statistics_of(model: Model, slope: Array) -> Array:
 
 
 def hold_out(data: Data, given: Any, fraction: float, seed: int) -> tuple[Data, Data | None]:
-    """What to train on, and what to validate with: data that are given, or a fraction of all."""
+    """Return the data to train on, and those to validate with: given data, or a fraction of all samples."""
     if given is not None and fraction:
         raise ValueError("give validation_data or validation_fraction, not both")
     if not fraction:
@@ -167,12 +167,12 @@ def hold_out(data: Data, given: Any, fraction: float, seed: int) -> tuple[Data, 
 
 
 def validation_of(model: Model, given: Any, classes: Array | None) -> Data | None:
-    """What to validate with, if something is given."""
+    """Return the data to validate with, or None if none are given."""
     return None if given is None else data_of(model, "validation_data", given, classes)
 
 
 def data_of(model: Model, name: str, given: Any, classes: Array | None) -> Data:
-    """The samples of a pair or triple of arrays; a name for those who read of an error in them."""
+    """Return the samples of a pair or triple of arrays; ``name`` stands in the messages of errors."""
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise ValueError(f"{name} must be (X, Y) or (X, Y, sample_weight)")
     try:
@@ -182,5 +182,5 @@ def data_of(model: Model, name: str, given: Any, classes: Array | None) -> Data:
 
 
 def size_of_batch(batch_size: int | None, samples: int) -> int:
-    """The samples of an update: all of them, where more are asked for than there are."""
+    """Return the number of samples of an update: all, if the batch size is None or larger."""
     return samples if batch_size is None else min(batch_size, samples)

@@ -1,4 +1,4 @@
-"""The files of results: .npz archives, which are written at once, and checked part by part when they are read."""
+"""The files of results: .npz archives that are written atomically, and checked member by member when read."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from .types import Array
 
 FORMAT = "nncodegen result, version 3"
-"""The format that the file of a training names."""
+"""The format marker in the file of a training."""
 
 HEAD: dict[str, tuple[tuple[Any, ...], Any]] = {"format": ((), "U"), "identity": ((), "U"), "model": ((2,), "U")}
-"""The shape and the type of the arrays with which every file begins."""
+"""The shapes and types of the arrays with which every file begins."""
 
 FIGURES: dict[str, tuple[tuple[Any, ...], Any]] = {
     "numbers": ((2,), np.float64),
@@ -30,20 +30,20 @@ FIGURES: dict[str, tuple[tuple[Any, ...], Any]] = {
     "status": ((2,), "U"),
     "best_epoch": ((), np.int64),
 }
-"""The shape and the type of the arrays of a result that are the same for all models."""
+"""The shapes and types of the arrays of a training result that do not depend on the model."""
 
 RATES: dict[str, tuple[tuple[Any, ...], Any]] = {"learning_rate": ((None,), np.float64)}
-"""The same of what older files lack."""
+"""The shapes and types of the arrays that older files lack."""
 
 WITHOUT_RATES = "nncodegen result, version 2"
-"""The format of older files, which are read as well: they have no learning rates."""
+"""The format marker of older files, which can be read too: they have no learning rates."""
 
 FIT = "nncodegen fit, version 1"
-"""The format that the file of a fit names."""
+"""The format marker in the file of a fit."""
 
 
 def head(model: Model, form: str) -> dict[str, Array]:
-    """Return the arrays with which every file begins: its format, and the model that it belongs to."""
+    """Return the arrays with which every file begins: its format marker, and the model that it belongs to."""
     return {
         "format": np.array(form),
         "identity": np.array(model.facts.identity),
@@ -52,7 +52,7 @@ def head(model: Model, form: str) -> dict[str, Array]:
 
 
 def write_archive(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
-    """Writes arrays to a file; who reads one of that name finds the old content or the new."""
+    """Write arrays to a file atomically: a reader of that name finds the old content or the new."""
     path = os.path.abspath(path)
     beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}")
     try:
@@ -70,7 +70,7 @@ def write_archive(path: str | os.PathLike[str], arrays: dict[str, Array]) -> Non
 
 
 def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
-    """The arrays in a file, or the model that it belongs to, if that is another; any error where it is no Result."""
+    """Return the arrays in a file, or the name of its model if that is another; any error if it is no Result."""
     if not zipfile.is_zipfile(file):
         raise ValueError("it is no archive, or a truncated one")
     with zipfile.ZipFile(file) as archive:
@@ -91,7 +91,7 @@ def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
 
 
 def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str, tuple[tuple[Any, ...], Any]]:
-    """Return the shape and the type of each array of the file of a fit; those that it may lack are in ``members``."""
+    """Return the shape and type of each array of the file of a fit; optional ones only if they are in ``members``."""
     count, dtype, targets = model.parameter_count, model.dtype, len(model.target_names)
     parts = HEAD | {
         "parameters": ((count,), dtype),
@@ -119,7 +119,7 @@ def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str
 
 
 def read_figures(file: IO[bytes]) -> dict[str, Array] | None:
-    """What a file tells of a training, of whatever model; None where it is no Result. Any error where it is damaged."""
+    """Return what a file says about a training of any model; None if it is no Result, any error if it is damaged."""
     if not zipfile.is_zipfile(file):
         return None
     with zipfile.ZipFile(file) as archive:
@@ -131,7 +131,7 @@ def read_figures(file: IO[bytes]) -> dict[str, Array] | None:
 
 
 def _forms(model: Model, resumable: bool, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
-    """The shape and the type of each array of a file: of one that can be resumed, and what may be ``there`` besides."""
+    """Return the shape and type of each array of a training file; optional ones only if they are in ``there``."""
     count, dtype = model.parameter_count, model.dtype
     parts = HEAD | FIGURES | {"parameters": ((count,), dtype)}
     state = {

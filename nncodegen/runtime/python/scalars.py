@@ -1,4 +1,4 @@
-"""Checks of arguments that are one number, or True or False. Each returns the value, or raises a ValueError."""
+"""Checks of arguments that are one number or a boolean. Each returns the value, or raises a ValueError."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def number(model: Model, name: str, value: Any, low: float, high: float, excludes_low: bool) -> float:
-    """A number from low (or above it) and below high; above 0 means not 0 in the precision of the model either."""
+    """Check a number from low (or above it) to below high; "above 0" excludes what is 0 in the model's precision."""
     if type(value) is float and (max(low, model.tiny) < value < high or (value == low == 0.0 and not excludes_low)):
-        return value  # as most are: what follows takes longer than a short training
+        return value  # the usual case, and fast: the checks below take longer than a short training
     bounds = [f"{'above' if excludes_low else 'from'} {low:g}"] if low > -math.inf else []
     allowed = f"a number {', '.join(bounds + ([f'below {high:g}'] if high < math.inf else []))}".strip()
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
@@ -33,7 +33,7 @@ def number(model: Model, name: str, value: Any, low: float, high: float, exclude
 
 
 def integer(name: str, value: Any, low: int, high: int) -> int:
-    """An integer from low to high."""
+    """Check an integer from low to high, both included."""
     if type(value) is int and low <= value <= high:
         return value
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
@@ -45,7 +45,7 @@ def integer(name: str, value: Any, low: int, high: int) -> int:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False."""
+    """Check True or False."""
     if value is True or value is False:
         return value
     if not isinstance(value, bool | np.bool_):
@@ -60,4 +60,4 @@ COUNT = 2**63 - 1
 """The largest number of epochs, or of samples in a batch."""
 
 THREADS = 64
-"""The most threads that share a batch, or the rows of a prediction."""
+"""The most threads that can share a batch, or the rows of a prediction."""

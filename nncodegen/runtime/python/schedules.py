@@ -1,11 +1,11 @@
-"""Learning-rate schedules by name: each is one entry, a function of where the training is. To add one, add an entry.
+"""Learning-rate schedules by name, each a function of the progress of the training. To add one, add an entry.
 
-The schedule "plateau" is none of these: it follows from what was measured.
+The schedule "plateau" is separate: it depends on measured figures.
 
-A schedule gives factors of the learning rate. ``epoch`` is an array: for each update, the epochs done before it, a
-number with a fraction, or for each epoch, a whole number; ``total`` is the number of epochs in all, and ``end`` the
-epochs done after the update, or the epoch. A factor depends only on its own number, to the last bit: a training may be
-cut into calls anywhere.
+A schedule returns factors of the learning rate. ``epoch`` is an array: for each update, the number of epochs done
+before it, with a fraction; or for each epoch, a whole number. ``total`` is the number of all epochs, and ``end`` the
+number of epochs done after the update, or after the epoch. A factor depends only on its own index, to the last bit: a
+training may be split into calls anywhere.
 """
 
 from __future__ import annotations
@@ -26,44 +26,44 @@ if TYPE_CHECKING:
 
 
 def _step(epoch: Any, total: float, end: Any, step_size: float, gamma: float) -> Any:
-    """A factor of gamma every step_size epochs."""
+    """Multiply by gamma every step_size epochs."""
     return gamma ** np.floor(epoch / step_size)
 
 
 def _exponential(epoch: Any, total: float, end: Any, gamma: float) -> Any:
-    """A factor of gamma every epoch."""
+    """Multiply by gamma every epoch."""
     return gamma**epoch
 
 
 def _inverse(epoch: Any, total: float, end: Any, decay: float, power: float) -> Any:
-    """1/(1 + decay*epoch)**power."""
+    """Return 1/(1 + decay*epoch)**power."""
     return (1 + decay * epoch) ** -power
 
 
 def _polynomial(epoch: Any, total: float, end: Any, final: float, power: float) -> Any:
-    """From 1 down to final, linearly for the power 1."""
+    """Decrease from 1 to final, linearly for the power 1."""
     return final + (1 - final) * (1 - epoch / total) ** power
 
 
 def _cosine(epoch: Any, total: float, end: Any, final: float) -> Any:
-    """Half a wave from 1 down to final (Loshchilov and Hutter, 2017)."""
+    """Decrease from 1 to final along half a cosine wave (Loshchilov and Hutter, 2017)."""
     return final + (1 - final) * (1 + np.cos(math.pi * epoch / total)) / 2
 
 
 def _one_cycle(epoch: Any, total: float, end: Any, rise: float, start: float, final: float) -> Any:
-    """Half a wave from start up to 1, in the given part of the epochs, and one down to final (Smith, 2018)."""
+    """Rise from start to 1 in a fraction of the epochs, then fall to final, along half cosine waves (Smith, 2018)."""
     up, down = epoch / (rise * total), (epoch / total - rise) / (1 - rise)
     rising = start + (1 - start) * (1 - np.cos(math.pi * up)) / 2
     return np.where(up < 1, rising, final + (1 - final) * (1 + np.cos(math.pi * down)) / 2)
 
 
 def _warm_up(epoch: Any, total: float, end: Any, epochs: float, start: float) -> Any:
-    """From start up to 1, linearly, in some epochs; the last update of these has the factor 1."""
+    """Rise linearly from start to 1 in some epochs; their last update has the factor 1."""
     return np.minimum(start + (1 - start) * end / epochs, 1)
 
 
 class Parameter(NamedTuple):
-    """A number that a schedule takes: its default, and the interval [low, high), or (low, high), of what is allowed."""
+    """A number that a schedule takes: its default, and the interval of allowed values, [low, high) or (low, high)."""
 
     default: float
     low: float = 0.0
@@ -72,14 +72,14 @@ class Parameter(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A schedule: its function and parameters, and what it needs to know."""
+    """A schedule: its function and parameters, and the arguments it needs."""
 
     function: Callable[..., Any]
     parameters: dict[str, Parameter]
     of_updates: bool = False
-    """Whether each update has a factor of its own, not each epoch."""
+    """Whether each update has a separate factor, rather than each epoch."""
     needs_total: bool = False
-    """Whether the number of epochs in all must be known."""
+    """Whether the total number of epochs must be known."""
 
 
 SCHEDULES = {
@@ -98,10 +98,10 @@ SCHEDULES = {
 
 
 class Plateau:
-    """Multiplies the learning rate by a factor below 1 where a figure does not get better: as Keras' ReduceLROnPlateau.
+    """A schedule that lowers the learning rate when a figure stops improving, like Keras' ReduceLROnPlateau.
 
-    ``factor`` is that of the learning rate now, ``best`` the best figure, with the sign changed where more is better,
-    ``waited`` the epochs without a better one, ``cooling`` the epochs in which nothing is counted.
+    ``factor`` is the current factor of the learning rate; ``best`` is the best figure, negated if higher is better;
+    ``waited`` counts the epochs without a better one; ``cooling`` counts the remaining epochs of the cooldown.
     """
 
     parameters: ClassVar[dict[str, Parameter]] = {
@@ -124,7 +124,7 @@ class Plateau:
         self.factor, self.best, self.waited, self.cooling = 1.0, math.inf, 0, 0
 
     def watch(self, names: tuple[str, ...], monitor: str, mode: str, metrics: tuple[Measure, ...]) -> None:
-        """Sets what is looked at: of these names the one that was given, or else ``monitor``."""
+        """Set the figure to observe: the given one, which must be among ``names``, or else ``monitor``."""
         own = self._given["monitor"]
         if own is not None and own not in names:
             raise ValueError(
@@ -143,7 +143,7 @@ class Plateau:
                 self.waited, self.cooling = (int(count) for count in before["plateau"][2:])
 
     def observe(self, figures: dict[str, float], rate: float | None) -> None:
-        """Takes note of the figures of an epoch; ``rate`` is what the factor is one of."""
+        """Record the figures of an epoch and adapt the factor; ``rate`` is the learning rate that it multiplies."""
         figure = -figures[self.monitor] if self._higher else figures[self.monitor]
         numbers = self._numbers
         if self.cooling:
@@ -159,7 +159,7 @@ class Plateau:
                     self.cooling, self.waited = int(numbers["cooldown"]), 0
 
     def state(self) -> dict[str, Any]:
-        """Return what another training needs to go on."""
+        """Return the state from which another training can continue."""
         found = np.array([self.factor, self.best, self.waited, self.cooling], float)
         return {"plateau": found, "watched": self._watched()}
 
@@ -168,14 +168,14 @@ class Plateau:
 
 
 _BLOCK = 64
-"""Factors are computed in whole blocks: on some CPUs, NumPy rounds values that fill no vector differently."""
+"""Factors are computed in whole blocks: on some CPUs, NumPy rounds the values of partial vectors differently."""
 
 
 class Schedule:
-    """A checked schedule. ``factors`` computes those that a call into C needs; None where all are 1.
+    """A checked schedule. ``factors`` computes the factors for a call into C; None if all are 1.
 
-    ``reacts`` tells whether the factor of an epoch is known only after the one before; ``before`` is the state of a
-    training that is resumed, whose plateau goes on.
+    ``reacts`` is whether the factor of an epoch is known only after the epoch before; ``before`` is the state of a
+    resumed training, whose plateau schedule continues.
     """
 
     def __init__(self, model: Model, given: Any, total: int | None, before: dict[str, Any] | None = None) -> None:
@@ -197,7 +197,7 @@ class Schedule:
 
     @property
     def reacts(self) -> bool:
-        """Tell whether each epoch must be over before the factor of the next is known."""
+        """Return whether each epoch must end before the factor of the next is known."""
         return self.function is not None or self.plateau is not None
 
     def _choose(self, name: str, parameters: Any) -> None:
@@ -242,14 +242,14 @@ class Schedule:
             raise ValueError(f"the schedule has {len(self.array)} factors, but there are {self.total} epochs")
 
     def _asked(self, epoch: int) -> float:
-        """Ask the user's function for the factor of the epoch after so many."""
+        """Return the factor of the next epoch, after ``epoch`` epochs, from the user's function."""
         assert self.function is not None
         return number(
             self.model, f"the factor of the schedule after {epoch} epochs", self.function(epoch), 0, math.inf, False
         )
 
     def factors(self, first: int, count: int, updates: int) -> Array | None:
-        """The factors of some epochs, each of so many updates, or of their updates."""
+        """Return the factors of some epochs, or of their updates: ``updates`` for each epoch."""
         if self.array is not None:
             if first + count > len(self.array):
                 raise ValueError(f"the schedule has {len(self.array)} factors, but this is epoch {first + count}")
@@ -264,8 +264,8 @@ class Schedule:
         begin, end = first * parts, (first + count) * parts
         start = begin // _BLOCK * _BLOCK
         number = np.arange(start, -(-end // _BLOCK) * _BLOCK + 1)
-        ends = number / parts  # the quotient of two integers, whichever is the first of them here
+        ends = number / parts  # a quotient of two integers, independent of ``first``
         total = math.inf if self.total is None else float(self.total)
-        epoch = np.minimum(ends[:-1], total)  # behind the last update, too, the schedules have a value
+        epoch = np.minimum(ends[:-1], total)  # the schedules have a value after the last update, too
         value = np.asarray(SCHEDULES[self.name].function(epoch, total, ends[1:], **self.parameters), dtype=float)
         return np.ascontiguousarray(value[begin - start : end - start])

@@ -1,4 +1,4 @@
-"""Work that threads share."""
+"""Work that several threads share."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from queue import Empty, SimpleQueue
 
 calls = threading.local()
-"""Its attribute ``hook``, if there is one, is a function that native calls of this thread ask whether to end."""
+"""Thread-local; its attribute ``hook``, if set, is a function that native calls of the thread ask whether to end."""
 
 PARTS = 16
-"""The parts of the work for each thread: as their times differ, more of them let threads end at the same time."""
+"""The parts of the work for each thread. Parts take different times: with more parts, threads end almost together."""
 
 
 def is_ended() -> bool:
-    """Whether another thread has ended the work that this one shares."""
+    """Return whether another thread has ended the work that this one shares."""
     hook = getattr(calls, "hook", None)
     return hook is not None and bool(hook())
 
 
 def share(work: Callable[[int, int], None], count: int, size: int, threads: int) -> None:
-    """Calls work(first, last) for all models, fits or rows, in parts of whole groups of a size, by some threads.
+    """Call work(first, last) for all models, fits or rows, on several threads, in parts that are multiples of ``size``.
 
-    The calling thread is one of them; the others end with the call. Where one fails, all end, and the error is raised.
+    The calling thread is one of them; the others end with the call. If one fails, all end, and its error is raised.
     """
     if threads == 1:
         work(0, count)

@@ -1,19 +1,19 @@
-# A short way for calls with usual arguments: C-contiguous NumPy arrays of the module's type, and the options that are
-# used most. For a small model, checks of all other arguments would take longer than the call itself. Each function
-# returns None unless it finds all arguments usual and right. Then the Python part, which has all checks and error
-# messages, does the call, with the same bits as results.
+# A fast path for calls with usual arguments: C-contiguous NumPy arrays of the module's type, and the most common
+# options. For a small model, checking all other arguments would take longer than the call itself. Each function returns
+# None unless all arguments are usual and valid. Then the Python part, which has all checks and error messages, does the
+# call. The results have the same bits.
 
 cdef extern from *:
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
 
 cdef object _Result = _python.Result
-cdef dict _rules = {}  # of the model, which is known at the end of the import
+cdef dict _rules = {}  # the rules of the model, which is known at the end of the import
 
-# The operations after which a call first asks whether to stop. Only calls with fewer operations, which never ask, take
-# the short way.
+# A call first asks whether to stop after this number of operations. Only calls with fewer operations, which never ask,
+# take the fast path.
 cdef double _LONG = 1e6
 
-cdef double _cost = 1e300 if _facts.ranges else <double> kernel.operations_per_sample()  # ranges are checked elsewhere
+cdef double _cost = 1e300 if _facts.ranges else <double> kernel.operations_per_sample()  # ranges are checked in Python
 
 cdef struct _call:
     nncodegen_array *parameters
@@ -28,7 +28,7 @@ cdef bint _is_finite(nncodegen_array *array, size_t count):
 
 
 cdef size_t _rows(given, Py_ssize_t columns, bint flat, const real **values):
-    """The rows of a matrix of finite numbers with so many columns (flat: or of one column, as an array); else 0."""
+    """Return the number of rows of a finite matrix with these columns (flat: (N,) means one column); 0 for others."""
     cdef nncodegen_array *array = _usual(given)
     if not array:
         return 0
@@ -45,7 +45,7 @@ cdef bint _take_parameters(_call *call, given):
 
 
 cdef bint _take_samples(_call *call, X, Y):
-    """Whether samples are of the usual kind, all finite, and of a number that takes only microseconds."""
+    """Return whether samples are usual, all finite, and so few that they take only microseconds."""
     cdef size_t rows = 1
     if _columns:
         rows = _rows(X, _columns, True, &call.inputs)
@@ -61,11 +61,11 @@ cdef bint _take_samples(_call *call, X, Y):
     return call.samples > 0 and <double> call.samples*_cost < _LONG
 
 
-cdef void *_work = NULL  # of _predict_short, which holds the interpreter's lock
+cdef void *_work = NULL  # the memory of _predict_short, which holds the interpreter's lock
 
 
 cdef _predict_short(parameters, X):
-    """The outputs of a short call; None where the Python part must check the arguments."""
+    """Return the outputs of a short call; None if the Python part must check the arguments."""
     cdef nncodegen_array *p = _usual(parameters)
     cdef nncodegen_array *x = _usual(X)
     cdef nncodegen_poll poll
@@ -96,8 +96,8 @@ cdef _predict_short(parameters, X):
 
 
 cdef _loss_short(parameters, X, Y, gradient):
-    """The loss, whose gradient is written to an array unless that is None; None where the Python part must check the
-    arguments."""
+    """Return the loss; its gradient is written to an array unless that is None. Returns None if the Python part must
+    check the arguments."""
     cdef _call call
     cdef nncodegen_poll poll
     cdef double value = 0
@@ -121,7 +121,7 @@ cdef _loss_short(parameters, X, Y, gradient):
 
 
 cdef bint _take_integer(value, long long low, long long high, size_t *integer):
-    """Whether a value is an integer within bounds."""
+    """Return whether a value is an integer within bounds, and write it."""
     cdef int overflow = 0
     cdef long long number
     if type(value) is not int:
@@ -131,7 +131,7 @@ cdef bint _take_integer(value, long long low, long long high, size_t *integer):
     return overflow == 0 and low <= number <= high
 
 
-# The options that a short training understands are the first of train, by their places; all others have their defaults.
+# The options that a short training accepts are the first ones of train, by index; all others must have their defaults.
 cdef enum:
     PLACE_X, PLACE_Y, PLACE_PARAMETERS, PLACE_OPTIMIZER, PLACE_LEARNING_RATE, PLACE_EPOCHS, PLACE_BATCH_SIZE
     PLACE_SHUFFLE, PLACE_SEED, PLACE_UPDATE, PLACE_TOLERANCE, PLACES
@@ -152,7 +152,7 @@ _default_run.best_figure, _default_run.columns = HUGE_VAL, 1
 
 
 cdef bint _sort_arguments(tuple given, dict named, list values, dict hyperparameters):
-    """Whether all arguments are known here: the first options go to values, what train does not know is a hyperparameter."""
+    """Return whether all arguments are handled here: first options go to values, unknown ones to hyperparameters."""
     cdef Py_ssize_t place
     if len(given) > len(_defaults):
         return False
@@ -177,8 +177,7 @@ cdef bint _sort_arguments(tuple given, dict named, list values, dict hyperparame
 
 
 cdef _train_short(tuple given, dict named):
-    """The Result of a training; None where the Python part must check the arguments, or the training
-    diverges."""
+    """Return the Result of a training; None if the Python part must check the arguments, or the training diverges."""
     cdef _call call
     cdef nncodegen_training run
     cdef size_t number
@@ -224,7 +223,7 @@ cdef _train_short(tuple given, dict named):
 
 
 cdef object _run_short(_call *call, nncodegen_training *run, list arguments, dict hyperparameters):
-    """The Result of a training whose samples and options are set, with an update rule and parameters."""
+    """Return the Result of a training whose samples and options are set; takes the update rule and parameters."""
     cdef double loss = 0, started = _perf_counter()
     cdef size_t options
     parameters, optimizer = arguments[PLACE_PARAMETERS], arguments[PLACE_OPTIMIZER]

@@ -1,4 +1,4 @@
-"""Inputs most of which are 0: sparse matrices of SciPy, as C takes them. It makes whole rows of them, tile by tile."""
+"""Sparse inputs: SciPy's sparse matrices in the form that C takes. C expands them to full rows, tile by tile."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from .types import Array
 
 VALUES_AT_ONCE = 2**20
-"""The values of the rows that are made whole at once, where C takes whole rows only."""
+"""The number of values expanded to full rows at once, where C takes full rows only."""
 
 TILES = 64
-"""The rows that are made whole at once are a multiple of so many."""
+"""The number of rows expanded at once is a multiple of this."""
 
 
 class Sparse:
-    """Rows of which only some values are given; all others are 0.
+    """A sparse matrix by rows; values that are not stored are 0.
 
-    values   (given values,), in the precision of the model, all finite
-    starts   (rows + 1,), where the values of each row begin
-    columns  (given values,), the column of each, once in a row
+    values   (stored values,), in the precision of the model, all finite
+    starts   (rows + 1,), the index of the first stored value of each row
+    columns  (stored values,), the column of each; a column occurs at most once in a row
     width    the number of columns
     """
 
@@ -36,7 +36,7 @@ class Sparse:
         return len(self.starts) - 1
 
     def __getitem__(self, rows: Array) -> Sparse:
-        """Some of the rows, given by their numbers."""
+        """Return some of the rows, given by their indices."""
         begins = self.starts[rows].astype(np.intp)
         counts = self.starts[rows + 1].astype(np.intp) - begins
         ends = np.cumsum(counts)
@@ -45,7 +45,7 @@ class Sparse:
         return Sparse(self.values[places], starts, self.columns[places], self.width)
 
     def whole(self, first: int, last: int) -> Array:
-        """The rows first <= n < last with all of their values, (rows, width)."""
+        """Return the rows first <= n < last as a full array, (rows, width)."""
         begin, end = int(self.starts[first]), int(self.starts[last])
         starts = self.starts[first : last + 1].astype(np.intp)
         counts = starts[1:] - starts[:-1]
@@ -54,7 +54,7 @@ class Sparse:
         return rows
 
     def parts(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
-        """The rows from first to last, in parts that may be made whole at once."""
+        """Yield the ranges (begin, end) of the rows from first to last, in parts small enough to expand at once."""
         last = len(self) if last is None else last
         step = max(1, VALUES_AT_ONCE // (self.width * TILES)) * TILES
         for begin in range(first, last, step):
@@ -62,12 +62,12 @@ class Sparse:
 
 
 def is_sparse(values: Any) -> bool:
-    """Whether values are a sparse matrix or array of SciPy, or of another library that converts to these."""
+    """Return whether values are a sparse matrix or array of SciPy, or of a library that converts to one."""
     return hasattr(values, "tocsr")
 
 
 def read_sparse(model: Model, name: str, given: Any, width: int, expected: str) -> Sparse:
-    """The rows of a sparse matrix of any kind. Raises ValueError for one that C may not get."""
+    """Return the rows of a sparse matrix of any kind. Raises ValueError for a matrix that C cannot take."""
     if len(given.shape) != 2 or given.shape[1] != width:
         raise ValueError(f"{name} has the shape {tuple(given.shape)}; {expected}")
     if not given.shape[0]:
@@ -92,7 +92,7 @@ def read_sparse(model: Model, name: str, given: Any, width: int, expected: str) 
 
 
 def _check_places(name: str, matrix: Any, width: int) -> None:
-    """Raises ValueError for places outside of the matrix, which C would not notice."""
+    """Raise ValueError for indices outside of the matrix, which C would not notice."""
     starts, columns = np.asarray(matrix.indptr), np.asarray(matrix.indices)
     sound = len(starts) == matrix.shape[0] + 1 and starts[0] == 0 and (starts[1:] >= starts[:-1]).all()
     sound = sound and starts[-1] <= min(len(columns), len(matrix.data))

@@ -1,4 +1,4 @@
-"""Where a training or a fit begins."""
+"""The parameters at which a training or a fit begins, and the check of their seed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def start_of(model: Model, parameters: Any, seed: int = 0) -> Array:
     """Return the parameters, (P,), from an array, or from a mapping of names or symbols to values, or None.
 
-    What is not given is as in the initial parameters of a seed. An array that C takes as it is is not copied. Raises
-    ValueError.
+    None, and parameters that a mapping leaves out, mean the initial parameters of the seed. An array that C can use as
+    it is is not copied. Raises ValueError.
     """
     if parameters is None:
         return initial_parameters(model, seed)
@@ -29,9 +29,9 @@ def start_of(model: Model, parameters: Any, seed: int = 0) -> Array:
 
 
 def check_seed(model: Model, seed: Any, parameters: Any, others: str = "") -> int:
-    """Return the seed of the initial parameters. Raises ValueError for one by which nothing is drawn.
+    """Return the seed of the initial parameters. Raises ValueError if a seed is given, but nothing is drawn.
 
-    ``others`` says how else there is something to draw.
+    ``others`` ends the error message: it names what else could be drawn.
     """
     chosen = integer("seed", seed, 0, SEED)
     if chosen and model.constants is not None:

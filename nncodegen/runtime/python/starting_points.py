@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from .types import Array
 
 STEPS = 200
-"""The most steps of each fit; the best of them goes on as a single fit."""
+"""The most steps of each fit; the fit then continues from the best of these solutions, as a single fit."""
 
 
 def best_start(
     problem: Problem, start: Array, held: Array | None, count: int, seed: int, threads: int, watch: FitWatch | None
 ) -> Array:
-    """The parameters, (P,), of the best fit from ``start`` and from so many points of a Sobol sequence besides.
+    """Return the parameters, (P,), of the best fit from ``start`` and from ``count`` more points of a Sobol sequence.
 
-    Where a watch ends them, it is the best of those that are done by then. Raises ValueError where a free parameter has
+    If a watch ends the fits, it is the best of those that are done by then. Raises ValueError if a free parameter has
     no finite bounds, ImportError without SciPy.
     """
     points = np.vstack([start, sobol(problem, start, held, count, seed)])
@@ -43,7 +43,7 @@ def best_start(
 
 
 def sobol(problem: Problem, start: Array, held: Array | None, count: int, seed: int) -> Array:
-    """Points of a scrambled Sobol sequence within the bounds, (count, P); fixed parameters are as at the start."""
+    """Return points of a scrambled Sobol sequence within the bounds, (count, P); fixed parameters keep their start."""
     try:
         from scipy.stats import qmc  # noqa: PLC0415 (optional, and slow to import)
     except ImportError as error:
@@ -54,7 +54,7 @@ def sobol(problem: Problem, start: Array, held: Array | None, count: int, seed: 
     if endless.any():
         name = flat_names(problem.model.facts.parameters)[int(np.argmax(endless))]
         raise ValueError(f"starts needs finite bounds of every free parameter; {name} has none: give bounds")
-    exponent = int(np.ceil(np.log2(count)))  # whole powers of 2 keep the sequence balanced
+    exponent = int(np.ceil(np.log2(count)))  # a power of 2 keeps the sequence balanced
     unit = qmc.Sobol(int(free.sum()), seed=np.random.default_rng(seed)).random_base2(exponent)[:count]
     points = np.tile(start, (count, 1))
     points[:, free] = np.clip(low[free] + unit * (high - low)[free], low[free], high[free])

@@ -1,4 +1,4 @@
-"""The parts of a model with their shapes and the numbers of their parameters, as a table in text."""
+"""The parts of a model with their shapes and parameter counts, as a plain-text table."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def summary(model: Model, /, print_fn: Callable[[str], Any] | None = None) -> None:
-    """Prints the inputs, outputs and parameters of the model by name, with their shapes and numbers of values.
+    """Print the inputs, outputs and parameters of the model by name, with their shapes and parameter counts.
 
-    Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
+    Each line is passed to ``print_fn``, by default ``print``; ``lines.append`` collects the lines.
     """
     facts = model.facts
     roles = (("input", facts.inputs), ("parameter", ()), ("output", facts.outputs))
@@ -29,7 +29,7 @@ def summary(model: Model, /, print_fn: Callable[[str], Any] | None = None) -> No
 
 
 def shape_text(shape: Sequence[int | None]) -> str:
-    """Write a shape, None for the samples; that of a number is empty."""
+    """Return a shape as text, with None for the number of samples; a scalar gives an empty text."""
     return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})" if shape else ""
 
 
@@ -37,7 +37,7 @@ def print_summary(
     name: str, head: Sequence[str], rows: Sequence[Sequence[str]], counts: tuple[int, int],
     print_fn: Callable[[str], Any] | None, texts: Collection[int],
 ) -> None:  # fmt: skip
-    """Prints a table with a title, and the numbers of all parameters and of those that are trained."""
+    """Print a table with a title, and the numbers of all parameters and of those that are trained."""
     first, *others = aligned(head, rows, texts)
     width = max(map(len, (first, *others)))
     total, trained = counts

@@ -1,4 +1,4 @@
-"""Losses of several terms, each with samples of its own: these as one X and one Y, and what residuals they leave."""
+"""Losses of several terms with separate samples: their samples as one X and one Y, and the residuals at them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Samples:
-    """The samples of all terms, checked. Those of a term are an array X, or ``Points``, with targets or without."""
+    """The checked samples of all terms. Those of a term are an array X, or ``Points``, with or without targets."""
 
     def __init__(self, model: Model, data: Any, weights: Any, partly: bool = False) -> None:
         if not model.facts.terms:
@@ -49,12 +49,12 @@ class Samples:
         self.last: tuple[Array, Array] | None = None
 
     def next_draw(self, epoch: int) -> float:
-        """The first epoch after this one before which points are drawn anew."""
+        """Return the first epoch after this one before which points are drawn again; infinity if none is."""
         every = [points.every for points in map(_points_of, self.data.values()) if points and points.every]
         return min(((epoch // one + 1) * one for one in every), default=math.inf)
 
     def at(self, epoch: int = 0) -> tuple[Array, Array]:
-        """X and Y of an epoch: the samples of one term behind those of the other."""
+        """Return X and Y of an epoch: the samples of all terms, one term after the other."""
         model = self.model
         parts = {name: self._part(self.terms[name], epoch) for name in self.data}
         self.sizes = {name: len(X) for name, (X, _) in parts.items()}
@@ -71,7 +71,7 @@ class Samples:
         return X, Y
 
     def _part(self, term: Term, epoch: int) -> tuple[Array, Array]:
-        """X and the targets of a term."""
+        """Return X and the targets of a term."""
         given, name = self.data[term.name], f"data[{term.name!r}]"
         if not term.targets and isinstance(given, tuple) and len(given) == 1:
             given = given[0]
@@ -91,7 +91,7 @@ class Samples:
         return inputs, self._targets(term, name, Y(inputs) if callable(Y) else Y, samples)
 
     def _targets(self, term: Term, name: str, Y: Any, samples: int) -> Array:
-        """The targets of a term as (N, targets): by columns, by name, or one number for all."""
+        """Return the targets of a term as (N, targets); they are given by columns, by name, or as one number."""
         columns = len(term.targets)
         expected = f"expected ({samples}, {columns}), with the columns {', '.join(term.targets)}"
         if isinstance(Y, Mapping):
@@ -108,7 +108,7 @@ class Samples:
 
 
 def take_samples(model: Model, settings: Settings) -> Samples | None:
-    """Sets X and Y of a training or a search to the samples of all terms, where these are given; returns them.
+    """Set X and Y of a training or a search to the samples of all terms, if these are given; return the samples.
 
     Raises ValueError for data of another kind of model.
     """
@@ -121,10 +121,10 @@ def take_samples(model: Model, settings: Settings) -> Samples | None:
 def take_terms(
     model: Model, X: Any, Y: Any, data: Any, weights: Any, meant: str
 ) -> tuple[Any, Any, Samples | None]:  # fmt: skip
-    """X and Y: those that are given, or the samples of all terms, which are returned as well.
+    """Return X and Y, as given or as the samples of all terms, and these samples (None if X and Y are given).
 
-    ``meant`` is the argument that says what each sample counts. Raises ValueError for data of another kind of model,
-    and for weights where there are no terms.
+    ``meant`` is the argument, named in an error, for the weights of samples. Raises ValueError for data of another kind
+    of model, and for weights if there are no terms.
     """
     if data is None and (X is not None or not model.facts.terms):
         if weights is not None:
@@ -140,7 +140,7 @@ def take_terms(
 
 
 def with_samples(result: Result, samples: Samples | None) -> Result:
-    """A result that knows the samples that it was last trained on, for its plot."""
+    """Return the result after storing the samples that it was last trained on, for its plot."""
     if samples is not None and samples.last is not None:
         result._samples = (*samples.last, samples.sizes)
     return result
@@ -149,11 +149,11 @@ def with_samples(result: Result, samples: Samples | None) -> Result:
 def stack(
     model: Model, /, data: Mapping[str, Any], weights: Mapping[str, float] | None = None
 ) -> tuple[Array, Array]:  # fmt: skip
-    """The samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
+    """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
 
     data       {term: X}, or {term: (X, Y)} for a term with targets; X may be ``Points``, Y a function of X
-    weights    {term: number}: what the mean of each term counts in the loss; 1 for those left out. One of weight 0
-               needs no data
+    weights    {term: number}: the weight of the mean of each term in the loss; 1 for those left out. A term of
+               weight 0 needs no data
 
     Raises ValueError for a term without data, or whose data do not fit.
     """
@@ -161,10 +161,10 @@ def stack(
 
 
 def derivatives(model: Model, /, parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
-    """The outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by their names.
+    """Return the outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by name.
 
-    There are some for networks whose losses hold derivatives by inputs: "u_xx" is the second derivative of u by x.
-    A sum of second derivatives, such as a Laplacian, is "u_sum", and its parts are there as well.
+    Networks whose losses contain derivatives by inputs have them: "u_xx" is the second derivative of u by x. A sum
+    of second derivatives, such as a Laplacian, is "u_sum"; its parts are included, too.
     """
     _check_terms(model, "derivatives")
     point = check_parameters(model, parameters)
@@ -174,9 +174,9 @@ def derivatives(model: Model, /, parameters: ArrayLike, X: ArrayLike) -> dict[st
 
 
 def residuals(model: Model, /, parameters: ArrayLike, data: Mapping[str, Any]) -> dict[str, Array]:
-    """What the terms of the loss are for their samples, before they are squared: arrays (N,), or (N, equations).
+    """Return the residuals of the terms at their samples, before squaring: arrays (N,), or (N, equations).
 
-    data has samples as for ``train``, of all terms or of some.
+    data holds samples as for ``train``, of all terms or of some.
     """
     _check_terms(model, "residuals")
     point = check_parameters(model, parameters)
@@ -185,7 +185,7 @@ def residuals(model: Model, /, parameters: ArrayLike, data: Mapping[str, Any]) -
 
 
 def residuals_at(model: Model, parameters: Array, X: Array, Y: Array, sizes: Mapping[str, int]) -> dict[str, Array]:
-    """The residuals of stacked samples, of which each term has so many."""
+    """Return the residuals of stacked samples; ``sizes`` is the number of samples of each term, in order."""
     values = _fields(model, parameters, X, Y)
     fields = {term.name: term.fields for term in model.facts.terms}
     found, first = {}, 0
@@ -197,7 +197,7 @@ def residuals_at(model: Model, parameters: Array, X: Array, Y: Array, sizes: Map
 
 
 def _fields(model: Model, parameters: Array, X: Array, Y: Array) -> dict[str, Array]:
-    """All fields by name."""
+    """Return all fields by name."""
     values = np.empty((len(X), len(model.facts.fields)), model.dtype)
     model.native.fields(parameters, X, Y, len(X), values)
     return {name: values[:, column].copy() for column, name in enumerate(model.facts.fields)}
@@ -213,13 +213,13 @@ def _check_terms(model: Model, function: str) -> None:
 
 
 def _points_of(given: Any) -> Points | None:
-    """The points that are drawn for a term, if they are."""
+    """Return the ``Points`` among the samples of a term, or None."""
     first = given[0] if isinstance(given, tuple | list) and given else given
     return first if isinstance(first, Points) else None
 
 
 def _weights(model: Model, given: Any, terms: Mapping[str, Any]) -> dict[str, float]:
-    """What each term counts."""
+    """Return the weight of each term."""
     if given is None:
         return dict.fromkeys(terms, 1.0)
     if not isinstance(given, Mapping):

@@ -1,4 +1,4 @@
-"""The solution of equations as a picture, drawn by matplotlib: the outputs, and what residuals they leave."""
+"""The solution of equations as a picture, drawn by matplotlib: the outputs, and their residuals."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from .types import Array
 
 POINTS = 400
-"""The points of a curve."""
+"""The number of points of a curve."""
 
 SIDE = 121
-"""Those along each side of a plane."""
+"""The number of points along each side of a plane."""
 
 
 def plot_solution(result: Result, data: Any, axes: Any) -> Any:
@@ -49,7 +49,7 @@ def plot_solution(result: Result, data: Any, axes: Any) -> Any:
 
 
 def _curves(result: Result, axes: Any, X: Array, sizes: dict[str, int], left: dict[str, Array]) -> None:
-    """Curves of the outputs over the only input, and the residuals at the samples below."""
+    """Draw curves of the outputs over the only input, and the residuals at the samples below."""
     upper, lower = axes
     model = result._model
     grid = np.linspace(X.min(), X.max(), POINTS)
@@ -69,7 +69,7 @@ def _curves(result: Result, axes: Any, X: Array, sizes: dict[str, int], left: di
 
 
 def _planes(result: Result, axes: Any, X: Array, sizes: dict[str, int], left: dict[str, Array]) -> None:
-    """The first output over the plane of both inputs, and the residuals at the samples beside it."""
+    """Draw the first output over the plane of both inputs, and the residuals at the samples next to it."""
     model = result._model
     across, up = (np.linspace(low, high, SIDE) for low, high in zip(X.min(axis=0), X.max(axis=0), strict=True))
     grid = np.column_stack([side.ravel() for side in np.meshgrid(across, up)])

@@ -1,7 +1,7 @@
 # Calls that can be stopped, and the state of a training.
 
 cdef class _Call:
-    """What every call needs: work memory, and a poll that stops it on a signal, or when a hook says so."""
+    """The base of every call: work memory, and a poll that stops it on a signal, or when a hook says so."""
 
     cdef void *work
     cdef nncodegen_poll poll
@@ -34,7 +34,7 @@ cdef int _stop(void *context) noexcept with gil:
 
 
 cdef _set_options(nncodegen_training *run, dict members):
-    """Sets the members of a training that are options, by their names."""
+    """Set the members of a training that are options, by their names."""
     cdef const nncodegen_option *option = c_options
     cdef char *place
     for name in _option_names:
@@ -61,7 +61,7 @@ cdef list _option_names = _names_of_options()
 
 
 cdef class _Training(_Call):
-    """A training in progress. Numbers are passed in arrays, since separate arguments would be much more C to compile."""
+    """A running training. Numbers are passed in arrays, because separate arguments would be much more C to compile."""
 
     cdef nncodegen_training run
     cdef list held
@@ -78,7 +78,7 @@ cdef class _Training(_Call):
         self.run.poll = self.poll
 
     def use(self, arrays, size_t samples, int validation):
-        """Sets what to train on, or to validate with: X, Y, weights, counts, spread, starts and columns of sparse X."""
+        """Set the data to train or to validate with: X, Y, weights, counts, spread, starts and columns of sparse X."""
         cdef nncodegen_data *data = &self.run.validation if validation else &self.run.data
         self.held[4 if validation else 3] = arrays
         data.inputs = <const real *> _address(arrays[0])
@@ -91,20 +91,20 @@ cdef class _Training(_Call):
         data.samples = samples
 
     def order(self, order, size_t batch):
-        """Sets the size of batches; the samples are shuffled if there is an array to write their order to."""
+        """Set the size of batches; the samples are shuffled if there is an array to write their order to."""
         self.held[5] = order
         self.run.order = <size_t *> _address(order)
         self.run.shuffle = order is not None
         self.run.batch = batch
 
     def set(self, dict members, measures, size_t columns, double interval):
-        """Sets the options, by the names of options.h; measures holds sums for metrics."""
+        """Set the options, by the names of options.h; measures holds sums for metrics."""
         self.held[6] = measures
         self.run.measures = <double *> _address(measures)
         self.run.columns = columns
         self.run.poll.interval = interval
         _set_options(&self.run, members)
-        if self.run.threads > 1:  # each needs work memory of its own
+        if self.run.threads > 1:  # each thread needs separate work memory
             free(self.work)
             self.work = malloc(self.run.threads*kernel.work_size())
             if not self.work:
@@ -112,7 +112,7 @@ cdef class _Training(_Call):
             self.run.work = self.work
 
     def tell(self, counters, numbers):
-        """Writes the progress of the training to arrays of uint64 and float64."""
+        """Write the progress of the training to arrays of uint64 and float64."""
         cdef uint64_t *counter = <uint64_t *> _address(counters)
         cdef double *number = <double *> _address(numbers)
         counter[0] = self.run.random
@@ -127,7 +127,7 @@ cdef class _Training(_Call):
         number[3] = self.run.best_figure
 
     def place(self, counters, numbers):
-        """Sets the progress of the training."""
+        """Set the progress of the training."""
         cdef const uint64_t *counter = <const uint64_t *> _address(counters)
         cdef const double *number = <const double *> _address(numbers)
         self.run.random = counter[0]
@@ -142,7 +142,7 @@ cdef class _Training(_Call):
         self.run.best_figure = number[3]
 
     def advance(self, history, factors, int factors_of_updates):
-        """Trains for as many epochs as history has rows for. Returns the status."""
+        """Train for one epoch per row of history. Returns the status."""
         self.run.history = <double *> _address(history)
         self.run.factors = <const double *> _address(factors)
         self.run.factors_of_updates = factors_of_updates
@@ -155,7 +155,7 @@ cdef class _Training(_Call):
         return self.run.status
 
     def parameters(self):
-        """The current parameters, also within a call of stop while the training is under way."""
+        """Return a copy of the current parameters; may be called by stop while the training runs."""
         reached = _empty(_count, _real)
         kernel.copy_parameters(&self.run, <real *> _address(reached))
         return reached

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @TRAIN
 def train(model: Model, /, *given: Any, **named: Any) -> Result:
-    """Minimizes the mean loss over the samples, natively and without the interpreter's lock.
+    """Minimize the mean loss over the samples, natively and without the interpreter's lock.
 
     {options}
 
     The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
-    are built with fit=True): epochs are its iterations, at most, and it takes X, Y, data, weights, parameters,
-    tolerance, seed, time_limit, callback, callback_interval and progress besides.
+    are built with fit=True). It does at most ``epochs`` iterations, and its other options are X, Y, data, weights,
+    parameters, tolerance, seed, time_limit, callback, callback_interval and progress.
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
@@ -72,7 +72,7 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
 def _train_converted(
     model: Model, settings: Settings, data: Data, given: tuple[Any, ...], named: dict[str, Any]
 ) -> Result | None:
-    """Return the Result of a training that its arrays alone kept from the short way; None if others do."""
+    """Return the Result of a training that only its arrays kept from the short way; None if other arguments did."""
     start = settings.parameters if settings.parameters is None else start_of(model, settings.parameters, settings.seed)
     if data.X is settings.X and data.Y is settings.Y and start is settings.parameters:
         return None
@@ -81,7 +81,7 @@ def _train_converted(
 
 
 def run_with_draws(training: Training, drawn: Samples, settings: Settings) -> None:
-    """Trains up to the last time that points are drawn anew."""
+    """Train until the last time that points are drawn again; the caller trains the remaining epochs."""
     until = drawn.next_draw(training.done)
     while until < settings.epochs and training.status == "completed":
         training.run(int(until))
@@ -92,12 +92,12 @@ def run_with_draws(training: Training, drawn: Samples, settings: Settings) -> No
 
 @STREAM
 def train_on_stream(model: Model, /, *given: Any, **named: Any) -> Result:
-    """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
+    """Train on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
 
-    batches gives (X, Y) or (X, Y, sample_weight); for slices of memory maps, no more than a slice is read. A
-    batch is one update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are
-    those of one batch, validation_data is measured after each, and patience counts them. class_weight is a
-    dictionary. Everything else is as for ``train``; the loss of the Result is that of the last batch.
+    batches yields (X, Y) or (X, Y, sample_weight); of slices of memory maps, only the slice is read. A batch is one
+    update, or updates of batch_size samples each. An "epoch" is one pass over one batch: metrics are those of one
+    batch, validation_data is measured after each, and patience counts them. class_weight is a dictionary.
+    Everything else is as for ``train``; the loss of the Result is that of the last batch.
     """
     settings, hyperparameters = STREAM.settings(model, given, named)
     if not isinstance(settings.batches, Iterable):
@@ -128,9 +128,9 @@ def partial_fit(
     model: Model, /, X: ArrayLike | None = None, Y: ArrayLike | None = None, result: Result | None = None,
     sample_weight: ArrayLike | None = None, **options: Any,
 ) -> Result:  # fmt: skip
-    """One pass of updates over a batch, from where a Result of an earlier call ended: returns the next Result.
+    """Do one pass of updates over a batch, continuing from the Result of an earlier call; returns the next Result.
 
-    The options are those of ``train_on_stream``; by default all samples make one update.
+    The options are those of ``train_on_stream``; by default all samples form one update.
     """
     for key in ("resume", "batches"):
         if key in options:

@@ -16,7 +16,7 @@ VALIDATION = "val_"
 """The prefix of the figures of the validation samples."""
 
 WIDE = 20.0
-"""The ratio of the largest to the least of some positive values from which on their axis is logarithmic."""
+"""An axis of positive values is logarithmic if the largest is more than this many times the smallest."""
 
 MOST_LINES = 200
 """The most models whose losses are drawn."""
@@ -25,8 +25,8 @@ MOST_LINES = 200
 def plot_history(result: Result, axes: Any) -> Any:
     """Draw the history of one training, a panel for each quantity. Returns the figure.
 
-    axes is one for the loss alone, or one for each panel; by default those of a new figure. Raises ValueError where
-    no epoch is completed, or where the number of axes is another.
+    axes is a single one for the loss alone, or one for each panel; by default those of a new figure. Raises ValueError
+    if no epoch is completed, or the number of axes does not match.
     """
     panels = _panels(result)
     if not result.epochs:
@@ -47,7 +47,7 @@ def plot_history(result: Result, axes: Any) -> Any:
 
 
 def _panels(result: Result) -> dict[str, dict[str, Array]]:
-    """Return what is drawn: for each quantity its lines by name. A learning rate is left out where it is constant."""
+    """Return the panels: for each quantity its lines by name. A constant learning rate is left out."""
     panels: dict[str, dict[str, Array]] = {"loss": {}}
     for name, values in result.metrics.items():
         if not np.isnan(values).all() or name == "loss":
@@ -62,7 +62,7 @@ def _panels(result: Result) -> dict[str, dict[str, Array]]:
 
 def _draw(axes: Any, name: str, lines: dict[str, Array], best_epoch: int | None) -> None:
     for label, values in lines.items():
-        alone = "o" if np.count_nonzero(~np.isnan(values)) == 1 else ""  # one epoch makes no line
+        alone = "o" if np.count_nonzero(~np.isnan(values)) == 1 else ""  # a single epoch makes no line
         axes.plot(np.arange(1, len(values) + 1), values, marker=alone, label=label, lw=1.5)
     _scale(axes, np.concatenate(list(lines.values())))
     axes.set_ylabel(name)
@@ -73,7 +73,7 @@ def _draw(axes: Any, name: str, lines: dict[str, Array], best_epoch: int | None)
 
 
 def _scale(axes: Any, values: Array) -> None:
-    """Make an axis logarithmic where its values are positive and lie far apart."""
+    """Make an axis logarithmic if its values are positive and far apart."""
     known = values[np.isfinite(values)]
     if len(known) and known.min() > 0 and known.max() > WIDE * known.min():
         axes.set_yscale("log")
@@ -82,8 +82,8 @@ def _scale(axes: Any, values: Array) -> None:
 def plot_histories(result: ManyResult, axes: Any) -> Any:
     """Draw the losses of many models, a thin line each, with their median. Returns the figure.
 
-    Of more than MOST_LINES models, evenly chosen ones are drawn; the median is that of all. Raises ValueError where
-    the losses were not kept.
+    If there are more than MOST_LINES models, evenly chosen ones are drawn; the median is that of all models. Raises
+    ValueError if the losses were not kept.
     """
     history = result.history
     if history is None or not len(history):

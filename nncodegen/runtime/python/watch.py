@@ -1,4 +1,4 @@
-"""What watches a training or a fit that is under way: a time limit, a bar, callbacks."""
+"""The watch of a running training or fit: its time limit, progress display and callbacks."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from .display import Display
 from .share import calls
 
 INTERVAL = 0.03
-"""Seconds between two questions of native loops whether to end."""
+"""The seconds between two checks of native loops whether to end."""
 
 
 class Watched(Protocol):
-    """What is under way, as far as a watch asks."""
+    """A running training or fit, as a watch sees it."""
 
     def count_done(self) -> int:
-        """Return how many epochs, iterations or fits are done."""
+        """Return the number of epochs, iterations or fits that are done."""
 
     def figures(self) -> dict[str, float]:
-        """Return what was measured last, by name."""
+        """Return the last measured figures, by name."""
 
     def seconds(self) -> float:
-        """Return how long it has taken."""
+        """Return the seconds since it began."""
 
     def progress(self) -> Any:
-        """Return what the callbacks are given."""
+        """Return the argument of the callbacks."""
 
 
 class Watch:
-    """Asks now and then, or after each epoch or iteration, whether to end, and shows how far it is.
+    """The watch of a running training or fit: it checks regularly whether to end, and shows the progress.
 
-    Its time begins when it is made. ``every`` are the seconds between two calls of the callbacks; None: they are called
-    after each epoch or iteration. ``total`` is the number of these, None where nobody knows it.
+    Its time begins when it is created. ``every`` is the number of seconds between two calls of the callbacks; None
+    means after each epoch or iteration. ``total`` is the number of these, or None if it is not known.
     """
 
     def __init__(
@@ -44,30 +44,30 @@ class Watch:
         callbacks: Sequence[Callable[[Any], Any]] | None, every: float | None, total: int | None, unit: str,
     ) -> None:  # fmt: skip
         self._callbacks = callbacks or ()
-        self._watched = weakref.proxy(watched)  # no cycle: memory is free at once
+        self._watched = weakref.proxy(watched)  # no reference cycle: memory is freed at once
         self._display = Display(total, unit) if progress else None
         self.start = time.perf_counter()
         self._deadline = self.start + (math.inf if time_limit is None else time_limit)
         self.after_each = bool(callbacks) and every is None
-        """True if the callbacks are called after each epoch or iteration (``calls``)."""
+        """Whether the callbacks are called after each epoch or iteration (``calls``)."""
         self._call_every = every if callbacks and every is not None else math.inf
         self._next_call = self.start + self._call_every
         self.asks = self._deadline < math.inf or self._display is not None or self._next_call < math.inf
-        """True if there is anything to ask between."""
+        """Whether anything has to be checked between epochs or iterations."""
         self.interval = INTERVAL if every is None else min(every, INTERVAL)
-        """Seconds between two questions."""
+        """The seconds between two checks."""
         self.reason = ""
-        """Why it ends: "stopped" by the callback, or "time_limit"; nothing while it goes on."""
+        """The reason for the end: "stopped" by the callback, or "time_limit"; empty while it continues."""
 
     def hook(self, outside: Callable[[], Any] | None) -> Callable[[], Any] | None:
-        """Return what native loops ask whether to end, besides what this thread has under way otherwise."""
+        """Return the function that native loops ask whether to end, combined with the thread's present one."""
         if not self.asks:
             return outside
         return self.stops if outside is None else lambda: outside() or self.stops()
 
     @contextmanager
     def asked_by_calls(self) -> Iterator[None]:
-        """Open a context in which all native calls of this thread ask whether to end."""
+        """Open a context in which all native calls of this thread ask whether to end. Yields nothing."""
         outside = getattr(calls, "hook", None)
         calls.hook = self.hook(outside)
         try:
@@ -76,15 +76,15 @@ class Watch:
             calls.hook = outside
 
     def calls(self) -> bool:
-        """Call all callbacks. Return whether one of them ends what is under way."""
+        """Call all callbacks. Return whether one of them ends the training or fit."""
         progress = self._watched.progress() if self._callbacks else None
-        answers = [callback(progress) for callback in self._callbacks]  # of all, also where one ends it
+        answers = [callback(progress) for callback in self._callbacks]  # all are called, even if one ends it
         if any(answers):
             self.reason = "stopped"
         return bool(self.reason)
 
     def stops(self) -> bool:
-        """Return whether to end, as is asked now and then."""
+        """Return whether to end; native loops ask this regularly. Also shows the progress and calls the callbacks."""
         now = time.perf_counter()
         self.show()
         if now >= self._next_call:
@@ -97,11 +97,11 @@ class Watch:
         return bool(self.reason)
 
     def seconds(self) -> float:
-        """Return the seconds since the watch was made."""
+        """Return the seconds since the watch was created."""
         return time.perf_counter() - self.start
 
     def show(self, last: bool = False) -> None:
-        """Show how far it is, if that is asked for; ``last`` leaves the terminal as it was."""
+        """Show the progress, if it is requested and due; ``last`` shows it in any case, and closes the display."""
         if self._display is None or not (last or self._display.is_due()):
             return
         self._display.show(self._watched.count_done(), self._watched.figures(), self._watched.seconds())

@@ -1,4 +1,4 @@
-"""The best epoch by a figure that the kernel does not know, and what better means."""
+"""The best epoch by a figure that the kernel does not compute, and whether lower or higher is better."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def choose_mode(role: str, monitor: str | None, mode: str, metrics: tuple[Measure, ...], unknown: str = "") -> str:
-    """Tell whether less of a figure is better, "min", or more, "max"; ``unknown`` where a function does not tell.
+    """Return "min" if lower is better for a figure, "max" if higher is; ``unknown`` for a function, which does not say.
 
-    Raises ValueError where it must be said, as the name of the option ``role``.
+    Raises ValueError, with the name ``role`` of the option, if the caller has to say it.
     """
     if mode != "auto" or monitor is None:
         return mode
@@ -26,9 +26,10 @@ def choose_mode(role: str, monitor: str | None, mode: str, metrics: tuple[Measur
 
 
 class Best:
-    """The best epoch so far, with its parameters, and the number of epochs after which to stop without a better one.
+    """The best epoch so far, with its parameters; tells when training has to stop because no better epoch follows.
 
-    ``figure`` is its figure, with the sign changed where more is better; infinity before any.
+    ``figure`` is the figure of the best epoch, negated if higher is better; infinity before any epoch.
+    ``patience`` is the number of epochs without a better one after which to stop.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Best:
         self.parameters, self.epoch, self.figure = parameters, epoch, figure
 
     def compare(self, figure: float, epoch: int, parameters: Callable[[], Array]) -> bool:
-        """Keeps an epoch that is better. Returns whether to stop: as train.h does for figures of the kernel."""
+        """Keep an epoch that is better. Returns whether to stop, by the rule of train.h for figures of the kernel."""
         figure = -figure if self._higher else figure
         if figure < self.figure - self._min_delta:  # never where it is NaN
             self.figure, self.epoch, self.parameters = figure, epoch, parameters()

@@ -34,16 +34,16 @@ enum {
 /* A function that not every model calls. */
 #define UNUSED __attribute__((unused))
 
-/* A function that is always inlined: compilers make no vectors of a loop with a call in it. */
+/* A function that is always inlined: compilers do not vectorize a loop that contains a call. */
 #define INLINE static inline __attribute__((always_inline, unused))
 
-/* COLD functions run once for a batch or an epoch, and are compiled for size, which takes less time. HOT ones are loops
-   over samples or parameters: they are compiled for speed, and once, not again into each of their callers. */
+/* COLD functions run once for each batch or epoch; they are compiled for size, which takes less time. HOT functions are
+   loops over samples or parameters; they are compiled for speed, and only once, not inlined into each caller. */
 #define COLD __attribute__((cold, unused))
 #define HOT __attribute__((hot, noinline, unused))
 
 /* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors. */
-#if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns where it cannot follow */
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns if it cannot vectorize */
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
 #define SUM_LOOP(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
 #define LARGEST_LOOP(variable) PRAGMA(omp simd reduction(max : variable))
@@ -53,7 +53,7 @@ enum {
 #endif
 
 /* Before a loop: no iteration writes what another one reads. INDEPENDENT_FEW is for loops of few iterations: GCC would
-   unroll them before it looks for vectors, and then find none where an iteration chooses between values. */
+   unroll them before it looks for vectors, and then find none if an iteration selects between values. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define INDEPENDENT _Pragma("GCC ivdep")
 #define INDEPENDENT_FEW INDEPENDENT _Pragma("GCC unroll 1")
@@ -65,28 +65,29 @@ enum {
 /* The number of the first bit of a word. */
 enum { FIRST_BIT = 8*sizeof(word) - 1 };
 
-/* A word whose first bit is set if the value is infinite or NaN, and only then: the bits of the exponent are all set
-   there, so that adding 1 to it overflows into the first bit. Words of many values are combined by |, which is fast. */
+/* Returns a word whose first bit is set exactly if the value is infinite or NaN: then all bits of the exponent are
+   set, so that adding 1 to it overflows into the first bit. The words of many values are combined by |, which is
+   fast. */
 INLINE word beyond(real value)
 {
     const union { real value; word bits; } v = {value};
     return (v.bits & ~((word) 1 << FIRST_BIT)) + ((word) 1 << (sizeof(real) > 4 ? 52 : 23));
 }
 
-/* The index that a value names, or count where it is none of the whole numbers below it. */
+/* Returns the index that a value represents, or count if it is not a whole number from 0 to count - 1. */
 INLINE size_t number_in(real value, size_t count)
 {
     const size_t number = value >= 0 && value < (real) count ? (size_t) value : count;
     return (real) number == value ? number : count;
 }
 
-/* The maximum, or NaN where either is: NaN must not be lost in a comparison. */
+/* Returns the maximum, or NaN if either is NaN: NaN must not be lost in a comparison. */
 INLINE real maximum(real a, real b)
 {
     return a > b || a != a ? a : b;
 }
 
-/* The minimum, or NaN where either is. */
+/* Returns the minimum, or NaN if either is NaN. */
 INLINE real minimum(real a, real b)
 {
     return a < b || a != a ? a : b;
@@ -102,7 +103,7 @@ INLINE double larger(double a, double b)
     return a > b ? a : b;
 }
 
-/* The square root and the absolute value, by the functions of the C library for this type of numbers. */
+/* The square root and the absolute value, from the C library for this type of numbers. */
 INLINE real root(real value)
 {
     return sizeof(real) > sizeof(float) ? (real) sqrt((double) value) : (real) sqrtf((float) value);
@@ -113,8 +114,8 @@ INLINE real magnitude(real value)
     return sizeof(real) > sizeof(float) ? (real) fabs((double) value) : (real) fabsf((float) value);
 }
 
-/* Whether all values are finite: the sum of their products with 0 is 0, and not NaN. There are eight sums, so that
-   additions need not wait for each other. */
+/* Returns whether all values are finite: then the sum of their products with 0 is 0, otherwise it is NaN. There are
+   eight sums, so that additions need not wait for each other. */
 static UNUSED int all_finite(const real *v, size_t count)
 {
     const size_t part = count/8;
@@ -135,8 +136,8 @@ static UNUSED int all_finite(const real *v, size_t count)
     return (a + b + c + d) + (e + f + g + h) == 0;
 }
 
-/* The same of a short array, in less time: its sums lie side by side. Of one that is longer than the caches, the eight
-   parts are read faster. */
+/* Like all_finite, but faster for short arrays: the eight sums are side by side. For arrays larger than the caches,
+   all_finite, which reads eight separate parts, is faster. */
 static UNUSED int few_finite(const real *v, size_t count)
 {
     enum { AT_ONCE = 64 };

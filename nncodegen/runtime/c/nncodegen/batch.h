@@ -16,31 +16,31 @@
 
 /* A batch of samples, and what is to be computed for it: the loss, its gradient, and the sums for metrics. */
 typedef struct {
-    int forward; /* the loss without its gradient */
-    int without_loss; /* the gradient without the loss and metrics */
-    int metrics; /* a bit for each, as in the options of a training */
+    int forward; /* compute the loss without its gradient */
+    int without_loss; /* compute the gradient without the loss and metrics */
+    int metrics; /* a bit for each metric, as in the options of a training */
     const real *parameters;
     const real *inputs;
     const real *targets;
-    const size_t *starts; /* of the rows of inputs, where these are sparse (interface.h); NULL: whole rows */
+    const size_t *starts; /* where the rows of sparse inputs begin (interface.h); NULL: inputs are not sparse */
     const uint32_t *columns;
-    const real *weights; /* of all samples in the loss; NULL: 1 each */
-    const real *counts; /* of all samples in metrics; NULL: 1 each */
-    const size_t *order; /* NULL: one after the other */
+    const real *weights; /* the weights of all samples in the loss; NULL: 1 each */
+    const real *counts; /* the weights of all samples in metrics; NULL: 1 each */
+    const size_t *order; /* the order of the samples; NULL: as stored */
     size_t begin; /* the first sample of the batch, in that order */
-    size_t samples; /* of the batch */
-    double total; /* by which weights are divided */
-    int first_phase; /* what is computed of a gradient in several phases: those before it are still in memory */
+    size_t samples; /* the number of samples of the batch */
+    double total; /* the divisor of the weights */
+    int first_phase; /* the phases of the gradient to compute; the results of earlier phases are still in memory */
     int last_phase;
-    int kept; /* whether there are arrays for each of its tiles */
+    int kept; /* whether each tile has separate arrays, which are kept */
     const double *finished; /* the sums of the phase before the last one */
-    real scale; /* 0: the first tile sets the sums in the gradient; else it adds them there, multiplied by this */
+    real scale; /* 0: the first tile overwrites the sums in the gradient; else it adds its sums, times this */
 #if NN_HAS_NOISE
     randomness noise;
 #endif
 } batch;
 
-/* The arguments of kernels that only models with noise, or with several phases, have. */
+/* Additional arguments of the kernels of models with noise, or with several phases. */
 #if NN_PHASES > 1
 #define PHASES_OF_BATCH(b) , (b)->first_phase, (b)->last_phase
 #else
@@ -52,8 +52,9 @@ typedef struct {
 #define NOISE_OF_BATCH(b, m)
 #endif
 
-/* The tiles of a chunk, which are summed up in the precision of the model: few, so that little is lost by rounding. The
-   sums of chunks are added in double and in order: results do not depend on which thread computes a chunk. */
+/* The number of tiles in a chunk. Their sums are added in the precision of the model: a chunk is small, so that
+   rounding loses little. The sums of chunks are added in double and in order, so that results do not depend on which
+   thread computes a chunk. */
 enum { CHUNK = 4096/sizeof(real) > TILE ? 4096/sizeof(real)/TILE : 1 };
 
 /* The number of chunks of a batch. */
@@ -62,7 +63,7 @@ static UNUSED size_t chunks_of(const batch *b)
     return (b->samples + TILE*CHUNK - 1)/(TILE*CHUNK);
 }
 
-/* Computes what depends on the parameters only, or on finished sums, once for all tiles that use these arrays. */
+/* Computes what depends only on the parameters, or on finished sums, once for all tiles that use these arrays. */
 static UNUSED void prepare_arrays(const batch *b, real *arrays)
 {
     if (b->forward) {
@@ -81,20 +82,20 @@ static UNUSED void prepare_arrays(const batch *b, real *arrays)
     (void) arrays;
 }
 
-/* The same for a whole batch, unless each of its tiles has arrays of its own. */
+/* Calls prepare_arrays for a whole batch, unless each of its tiles has separate arrays. */
 static UNUSED void prepare_batch(const batch *b, memory m)
 {
     if (!b->kept)
         prepare_arrays(b, m.arrays);
 }
 
-/* The position of the loss among the sums. */
+/* Returns the index of the loss among the sums. */
 static UNUSED size_t place_of_loss(const batch *b)
 {
     return b->forward ? 0 : LANE_SUMS;
 }
 
-/* The tile of the samples of a batch from first on. */
+/* Returns the tile of count samples of a batch, from first on. */
 static UNUSED tile tile_of_batch(const batch *b, memory m, size_t first, size_t count)
 {
     const real *const inputs = b->starts ? NULL : b->inputs;
@@ -105,11 +106,12 @@ static UNUSED tile tile_of_batch(const batch *b, memory m, size_t first, size_t 
     return filled;
 }
 
-/* The sums over the samples of a chunk. Returns 1 if stopped. */
+/* Computes the sums over the samples of a chunk. Returns 1 if stopped. */
 static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
-    const int single_tile = end - begin <= TILE; /* sets the sums of lanes; those of several tiles are set by flush */
+    const int single_tile = end - begin <= TILE; /* a single tile sets the sums of lanes; for several tiles, flush sets
+                                                    them */
     for (size_t k = b->forward || DIRECT ? 0 : LANE_SUMS; k < ALL_SUMS; k++)
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
@@ -139,7 +141,7 @@ static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *po
     return 0;
 }
 
-/* Adds the sums of a chunk to totals: first those in the gradient, then the others. */
+/* Adds the sums of a chunk to totals: first the sums in the gradient, then the others. */
 static HOT void add_sums(const batch *b, memory m, double *restrict totals)
 {
     const size_t whole = b->forward ? 0 : GRADIENT_SUMS;

@@ -1,4 +1,4 @@
-/* Products that are left to dgemm or sgemm of a BLAS, if the caller gives one.
+/* Products that are computed by dgemm or sgemm of a BLAS, if the caller provides one.
 
    Needs vectors.h and the header of the model. Gives gemm, use_gemm, product, dot_products, end_rows. */
 
@@ -7,7 +7,7 @@
 
 #include "vectors.h"
 
-/* The routine of BLAS, or NULL: then products are computed by blocks, as everywhere else. */
+/* The routine of BLAS, or NULL: then products are computed in blocks, as in models without BLAS. */
 static NN(gemm) *gemm;
 
 void NN(use_gemm)(NN(gemm) *routine)
@@ -15,9 +15,9 @@ void NN(use_gemm)(NN(gemm) *routine)
     gemm = routine;
 }
 
-/* out[r][c] = sum(k) a[r][k]*b[k][c] by BLAS; if scale is not 0, scale times that is added to out. a_row, b_row and
-   out_row are the distances between rows, or between columns where a matrix is transposed. Fortran stores matrices by
-   columns, so that to BLAS all of them are transposed: it is asked for the transpose of out, with b as first factor. */
+/* Computes out[r][c] = sum(k) a[r][k]*b[k][c] by BLAS; if scale is not 0, adds scale times that to out. a_row, b_row
+   and out_row are the distances between rows, or between columns if a matrix is transposed. Fortran stores matrices by
+   columns, so that BLAS sees all matrices transposed: it is asked for the transpose of out, with b as first factor. */
 static UNUSED void product(size_t rows, size_t columns, size_t inner, const real *a, size_t a_row, int a_transposed,
     const real *b, size_t b_row, int b_transposed, real *out, size_t out_row, real scale)
 {
@@ -27,8 +27,8 @@ static UNUSED void product(size_t rows, size_t columns, size_t inner, const real
     gemm(&b_as, &a_as, &m, &n, &k, &times, (real *) b, &ldb, (real *) a, &lda, &before, out, &ldc);
 }
 
-/* Sets what pads the rows of a result to zero: later loops compute with it, and would be slow with whatever lies there,
-   such as subnormal numbers. */
+/* Sets the padding of the rows of a result to zero: later loops compute with it, and would be slow with arbitrary
+   values, such as subnormal numbers. */
 static UNUSED void end_rows(size_t rows, size_t columns, real *out, size_t out_row)
 {
     for (size_t r = 0; r < rows; r++)
@@ -36,8 +36,8 @@ static UNUSED void end_rows(size_t rows, size_t columns, real *out, size_t out_r
             out[r*out_row + c] = 0;
 }
 
-/* out[r][c] = sum(k) a[r][k]*b[c][k]; if scale is not 0, scale times that is added to out. Four columns at once, in
-   vectors of terms. Where fewer are left, the last is computed again in place of the others, but stored once. */
+/* Computes out[r][c] = sum(k) a[r][k]*b[c][k]; if scale is not 0, adds scale times that to out. Four columns at once,
+   in vectors of terms. If fewer are left, the last one is computed again for the missing ones, but stored once. */
 static UNUSED void dot_products(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
     const real *restrict b, size_t b_row, real *restrict out, size_t out_row, real scale)
 {

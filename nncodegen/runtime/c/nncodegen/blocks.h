@@ -1,17 +1,17 @@
-/* Blocks of products: some rows and vectors of a result, which stay in registers. Each vector is a variable of its own,
-   since compilers would keep an array of them in memory.
+/* Blocks of products: some rows and vectors of a result, which stay in registers. Each vector is a separate variable,
+   because compilers would keep an array of vectors in memory.
 
-   Needs vectors.h. Gives block_RxV, R rows and V vectors of a product whose columns lie along vectors, and
-   lane_sums_RxC, R rows and C columns of a product whose terms lie along vectors, so that each result is the sum of the
-   lanes of one. Blocks of 8 rows, and lane_sums_4x4, are for targets with 32 vector registers. Small blocks have
-   several sums for each result, since every sum waits for its last addition. */
+   Needs vectors.h. Gives block_RxV, for R rows and V vectors of a product whose columns lie along vectors, and
+   lane_sums_RxC, for R rows and C columns of a product whose terms lie along vectors: each result is the sum of the
+   lanes of a vector. Blocks of 8 rows, and lane_sums_4x4, are for targets with 32 vector registers. Small blocks have
+   several sums for each result, because each sum waits for its last addition. */
 
 #ifndef NNCODEGEN_BLOCKS_H
 #define NNCODEGEN_BLOCKS_H
 
 #include "vectors.h"
 
-/* 8 rows and 2 vectors of a product. Where fewer rows are left, the last is computed again in place of the others, but
+/* 8 rows and 2 vectors of a product. If fewer rows are left, the last is computed again for the missing ones, but
    stored once. */
 static inline UNUSED void block_8x2(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
@@ -86,7 +86,7 @@ static inline UNUSED void block_8x2(size_t left, size_t inner, const real *restr
     keep(s71, out, 7*out_row + 1*LANES, factor, add, scale);
 }
 
-/* 8 rows and 1 vector of a product. Where fewer rows are left, the last is computed again in place of the others, but
+/* 8 rows and 1 vector of a product. If fewer rows are left, the last is computed again for the missing ones, but
    stored once. */
 static inline UNUSED void block_8x1(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
@@ -145,7 +145,7 @@ static inline UNUSED void block_8x1(size_t left, size_t inner, const real *restr
     keep(s70, out, 7*out_row, factor, add, scale);
 }
 
-/* 4 rows and 2 vectors of a product. Where fewer rows are left, the last is computed again in place of the others, but
+/* 4 rows and 2 vectors of a product. If fewer rows are left, the last is computed again for the missing ones, but
    stored once. */
 static inline UNUSED void block_4x2(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
@@ -188,7 +188,7 @@ static inline UNUSED void block_4x2(size_t left, size_t inner, const real *restr
     keep(s31, out, 3*out_row + 1*LANES, factor, add, scale);
 }
 
-/* 4 rows and 1 vector of a product. Where fewer rows are left, the last is computed again in place of the others, but
+/* 4 rows and 1 vector of a product. If fewer rows are left, the last is computed again for the missing ones, but
    stored once. */
 static inline UNUSED void block_4x1(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
@@ -247,7 +247,7 @@ static inline UNUSED void block_4x1(size_t left, size_t inner, const real *restr
     keep(s30 + t30, out, 3*out_row, factor, add, scale);
 }
 
-/* 2 rows and 2 vectors of a product. Where fewer rows are left, the last is computed again in place of the others, but
+/* 2 rows and 2 vectors of a product. If fewer rows are left, the last is computed again for the missing ones, but
    stored once. */
 static inline UNUSED void block_2x2(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
@@ -296,7 +296,7 @@ static inline UNUSED void block_2x2(size_t left, size_t inner, const real *restr
     keep(s11 + t11, out, 1*out_row + 1*LANES, factor, add, scale);
 }
 
-/* 2 rows and 1 vector of a product. Where fewer rows are left, the last is computed again in place of the others, but
+/* 2 rows and 1 vector of a product. If fewer rows are left, the last is computed again for the missing ones, but
    stored once. */
 static inline UNUSED void block_2x1(size_t left, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row,
@@ -353,7 +353,7 @@ static inline UNUSED void block_2x1(size_t left, size_t inner, const real *restr
     keep(s10 + t10 + u10 + v10, out, 1*out_row, factor, add, scale);
 }
 
-/* 4 rows and 4 columns of sums of lanes. Where fewer are left, the last is computed again,
+/* 4 rows and 4 columns of sums of lanes. If fewer are left, the last is computed again for the missing ones,
    but stored once. */
 static inline UNUSED void lane_sums_4x4(size_t rows, size_t columns, const real *restrict d,
     const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,
@@ -406,7 +406,7 @@ static inline UNUSED void lane_sums_4x4(size_t rows, size_t columns, const real 
     add_four((const vector [4]) {s30, s31, s32, s33}, columns, weight + 3*width, partials, sums, single_tile);
 }
 
-/* 2 rows and 4 columns of sums of lanes. Where fewer are left, the last is computed again,
+/* 2 rows and 4 columns of sums of lanes. If fewer are left, the last is computed again for the missing ones,
    but stored once. */
 static inline UNUSED void lane_sums_2x4(size_t rows, size_t columns, const real *restrict d,
     const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,

@@ -1,4 +1,4 @@
-/* A damped step that stays within bounds: the exact minimum there of |R s + q|^2 + damping |D s|^2.
+/* A damped step that stays within bounds: the exact minimum of |R s + q|^2 + damping |D s|^2 within them.
 
    Needs damping.h. Gives hold, damped_step. */
 
@@ -7,8 +7,8 @@
 
 #include "damping.h"
 
-/* How far each parameter is from its bounds, and which are held at the beginning: those at a bound against which the
-   cost falls. */
+/* Computes the distance of each parameter from its bounds, and which parameters are held at first: those at a bound
+   beyond which the cost would fall. */
 static UNUSED void hold(const NN(fitting) *run, fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++) {
@@ -20,8 +20,8 @@ static UNUSED void hold(const NN(fitting) *run, fit_memory *m)
     }
 }
 
-/* The clamped parameter that wants most to leave its bound, n if none does: the gradient, of the damped cost at the
-   step, points away from the bound. */
+/* Returns the clamped parameter with the steepest descent of the damped cost into the interior of its bounds, or n if
+   there is none. */
 static COLD size_t unwilling(fit_memory *m, double damping, double rounding)
 {
     size_t found = m->n;
@@ -47,8 +47,8 @@ static COLD size_t unwilling(fit_memory *m, double damping, double rounding)
     return found;
 }
 
-/* Goes from the present step towards the solution of the system, to the first bound on the way, if there is one: that
-   is clamped. Returns whether there was. */
+/* Goes from the present step towards the solution of the system, up to the first bound on the way, where it clamps that
+   parameter. Returns whether it met a bound. */
 static COLD int go_to_bound(fit_memory *m)
 {
     double fraction = 1;
@@ -77,9 +77,9 @@ static COLD int go_to_bound(fit_memory *m)
     return 1;
 }
 
-/* The same within bounds: parameters are clamped at the bounds that the way to a solution meets, and let go where they
-   want to leave them, until none does (Stark and Parker, Bounded-variable least squares, 1995). Each round makes the
-   damped cost less, so that no set of clamped parameters comes twice; rounding is the end of that. */
+/* Computes the damped step within bounds. Parameters are clamped at the bounds on the way to a solution, and released
+   if the cost falls towards the interior, until none is (Stark and Parker, Bounded-variable least squares, 1995). Each
+   round reduces the damped cost, so that no set of clamped parameters occurs twice, up to rounding. */
 static COLD void step_within_bounds(fit_memory *m, double damping)
 {
     double rounding = 0;
@@ -100,7 +100,7 @@ static COLD void step_within_bounds(fit_memory *m, double damping)
     }
 }
 
-/* The step with some damping, within the bounds. Returns its length |D s|. */
+/* Computes the step for a damping, within the bounds. Returns its length |D s|. */
 static UNUSED double damped_step(const NN(fitting) *run, fit_memory *m, double damping)
 {
     if (!run->lower && !run->upper) {

@@ -1,14 +1,14 @@
-/* The choice among the variants of a kernel in a library for several CPUs: each function of the model calls that of the
-   chosen variant.
+/* The choice among the variants of a kernel in a library for several CPUs: each function of the model calls the one of
+   the chosen variant.
 
-   Such a library holds the C of the model several times, compiled with the options for some CPUs and NNCODEGEN_VARIANT
-   defined as their name, once more as the variant plain without any, and this once, with NNCODEGEN_VARIANTS(VARIANT)
-   defined as VARIANT(name, condition) for each of the others, such as VARIANT(avx2, CPU_HAS(avx2) && CPU_HAS(fma)), the
-   fastest first. Compilers can do that by themselves (target_clones), but not with vector types and inline functions,
-   and only with glibc.
+   Such a library contains the C of the model several times: compiled with the options for some CPUs, with
+   NNCODEGEN_VARIANT defined as their name; and once without options, as the variant plain. This file is compiled once,
+   with NNCODEGEN_VARIANTS(VARIANT) defined as VARIANT(name, condition) for each variant except plain, such as
+   VARIANT(avx2, CPU_HAS(avx2) && CPU_HAS(fma)), the fastest first. Compilers can do that by themselves (target_clones),
+   but not with vector types and inline functions, and only with glibc.
 
-   Needs the header of the model, NN_MODEL, and what interface.h needs besides. Gives all functions that the header
-   of the model declares, use among them, and kernel, the table of them. */
+   Needs the header of the model, NN_MODEL, and what interface.h needs. Gives all functions that the header of the model
+   declares, including use, and kernel, the table of the functions. */
 
 #ifndef NNCODEGEN_CHOICE_H
 #define NNCODEGEN_CHOICE_H

@@ -1,19 +1,19 @@
-/* Systems of equations with a symmetric positive matrix, one in each lane: factors without square roots, solutions, the
-   inverse.
+/* Systems of equations with a symmetric positive matrix, one system in each lane: factors without square roots,
+   solutions, the inverse.
 
    Needs fits_lanes.h. Gives factor, solve, invert.
 
-   A = L*D*L' with ones on the diagonal of L. A variable leaves a system where the inverse of its pivot is set to 0: its
-   column of L is 0 then, and so is what it has in the solution. */
+   A = L*D*L' with ones on the diagonal of L. Setting the inverse of a pivot to 0 removes a variable from the system:
+   its column of L is then 0, and so is its value in the solution. */
 
 #ifndef NNCODEGEN_CHOLESKY_H
 #define NNCODEGEN_CHOLESKY_H
 
 #include "fits_lanes.h"
 
-/* Replaces a triangle, stored by rows, by L, and gives the inverses of D. A variable leaves the system where it is
-   not among those that are free, or where its pivot has lost all digits: next to nothing is left of the diagonal. row
-   is room for PARAMETERS vectors. Returns the number of variables in each lane that stay. */
+/* Replaces a triangle, stored by rows, by L, and computes the inverses of D. A variable is removed from the system if
+   it is not free, or if its pivot has lost all digits: almost nothing is left of the diagonal. row has room for
+   PARAMETERS vectors. Returns the number of variables in each lane that remain. */
 INLINE vector factor(real *restrict triangle, const words *free, real *restrict inverses, real *restrict row)
 {
     const real lost = (PARAMETERS + 2)*EPSILON;
@@ -64,8 +64,8 @@ INLINE void solve(const real *restrict triangle, const real *restrict inverses, 
     }
 }
 
-/* The inverse of A as a triangle, stored by rows; x is room for PARAMETERS vectors. What belongs to variables that have
-   left the system is 0. */
+/* Computes the inverse of A as a triangle, stored by rows; x has room for PARAMETERS vectors. The entries of variables
+   that were removed from the system are 0. */
 INLINE void invert(const real *restrict triangle, const real *restrict inverses, real *restrict x,
     real *restrict inverse)
 {

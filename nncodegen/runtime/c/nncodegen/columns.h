@@ -1,4 +1,4 @@
-/* Columns of doubles that lie side by side, each of whole vectors: their products and sums.
+/* Columns of doubles side by side, each of whole vectors: their products and sums.
 
    Needs vectors.h. Gives wide, WIDE, COLUMN, FOLDED_ROWS, whole_rows, multiply_columns, subtract_columns,
    multiply_strip, subtract_strip. */
@@ -12,14 +12,14 @@ typedef double wide __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
 enum {
     WIDE = VECTOR_BYTES/sizeof(double),
-    FOLDED_ROWS = TILE < 64 ? 64 : TILE, /* rows that are folded into a triangle at once, at most */
+    FOLDED_ROWS = TILE < 64 ? 64 : TILE, /* the most rows that are folded into a triangle at once */
     ROWS_OF_COLUMN = FOLDED_ROWS > PARAMETERS ? FOLDED_ROWS : PARAMETERS,
-    COLUMN = ((ROWS_OF_COLUMN + 7)/8 | 1)*8, /* from one column to the next: an odd number of lines of the cache, so
-        that columns do not share their places in it */
-    STRIP = 8 /* columns that are worked through at once where there are many */
+    COLUMN = ((ROWS_OF_COLUMN + 7)/8 | 1)*8, /* the distance between columns: an odd number of cache lines, so
+                                                       that columns do not compete for the same places in the cache */
+    STRIP = 8 /* the number of columns that are processed at once, if there are many */
 };
 
-/* Rows with those that fill the last vector. */
+/* Returns the number of rows rounded up to whole vectors. */
 INLINE size_t whole_rows(size_t rows)
 {
     return (rows + WIDE - 1)/WIDE*WIDE;
@@ -41,7 +41,7 @@ INLINE double sum_of_wide(wide s)
     return total;
 }
 
-/* The products of one column with up to four others: each vector of it is read once. */
+/* Computes the products of one column with up to four others; each vector of it is read once. */
 INLINE void multiply_few(const double *a, const double *b, size_t rows, size_t count, double *products)
 {
     wide s[4] = {{0}, {0}, {0}, {0}};
@@ -92,8 +92,8 @@ static HOT void subtract_columns(const double *a, const double *factors, double 
         subtract_few(a, factors + k, b + k*COLUMN, rows, 1);
 }
 
-/* The products of the columns of a strip with two others, products[2*i] and products[2*i + 1]: four by four, as many
-   as leave registers for the rest. */
+/* Computes the products of the columns of a strip with two other columns, products[2*i] and products[2*i + 1]: four at
+   a time, which leaves enough registers for the rest. */
 static HOT void multiply_strip(const double *strip, const double *b, const double *c, size_t rows,
     double *products)
 {

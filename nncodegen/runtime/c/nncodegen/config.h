@@ -1,5 +1,6 @@
-/* The configuration of a model: the macros that its C defines before it includes kernel.h. Those in the first part must
-   be defined, or the compiler stops with a message that says what is missing; those in the second have defaults. */
+/* The configuration of a model: the macros that its C defines before it includes kernel.h. The macros in the first
+   part must be defined, or the compiler stops with a message that says what is missing; those in the second have
+   defaults. */
 
 #ifndef NNCODEGEN_CONFIG_H
 #define NNCODEGEN_CONFIG_H
@@ -27,17 +28,16 @@
 #error "with NN_HAS_BLOCKS, define NN_LONG and NN_SINGLE_SAMPLES"
 #endif
 
-/* NN_LONG is the number of terms beyond which a sum of products is worked through in parts; NN_SINGLE_SAMPLES is the
-   number of samples up to which the gradient of a batch is computed sample by sample. */
+/* NN_LONG is the number of terms above which a sum of products is processed in parts. NN_SINGLE_SAMPLES is the largest
+   number of samples for which the gradient of a batch is computed sample by sample. */
 
 #ifndef NN_ARRAYS
-#define NN_ARRAYS 0 /* the numbers that the arrays of the kernels hold for a tile */
+#define NN_ARRAYS 0 /* the number of values in the arrays of the kernels for a tile */
 #endif
 
-/* Where sums over the samples are kept: NN_SUMS sums are in double, the loss among them. The first NN_LANE_SUMS of these
-   have a partial sum in each lane of a vector, and their lanes are added up at the end of a chunk of tiles, or, if
-   NN_DIRECT, of each tile. NN_GRADIENT_SUMS others lie in the gradient, or behind it, and each tile adds to them
-   there. */
+/* Where sums over the samples are kept: NN_SUMS sums are in double, including the loss. The first NN_LANE_SUMS of these
+   have a partial sum in each lane of a vector; the lanes are added at the end of a chunk of tiles or, if NN_DIRECT, of
+   each tile. NN_GRADIENT_SUMS other sums are in the gradient, or after it, where each tile adds to them. */
 #ifndef NN_SUMS
 #define NN_SUMS 0
 #endif
@@ -57,8 +57,8 @@
 #ifndef NN_FROZEN
 #define NN_FROZEN {0, 0} /* the ranges {first, end} of the parameters that no update changes */
 #endif
-/* Where something is a statistic of all samples of a batch, NN_PHASES says how often the gradient works through them,
-   NN_KEPT for how many tiles its arrays are kept from one phase to the next, and NN_FOLLOWING lists the parameters
+/* For statistics over all samples of a batch: NN_PHASES is the number of passes of the gradient over the samples,
+   NN_KEPT the number of tiles whose arrays are kept from one phase to the next, and NN_FOLLOWING lists the parameters
    {first, end, momentum} that follow such statistics. */
 #ifndef NN_PHASES
 #define NN_PHASES 1
@@ -67,19 +67,19 @@
 #define NN_KEPT 1
 #endif
 #ifndef NN_HAS_MANY
-#define NN_HAS_MANY 0 /* whether there are the kernels of a group of models */
+#define NN_HAS_MANY 0 /* whether the kernels of a group of models exist */
 #endif
 #ifndef NN_HAS_BLAS
-#define NN_HAS_BLAS 0 /* whether a product may be left to BLAS */
+#define NN_HAS_BLAS 0 /* whether products may be computed by BLAS */
 #endif
 #ifndef NN_STATE
-#define NN_STATE 3 /* values of state that an optimizer keeps for each parameter, at most */
+#define NN_STATE 3 /* the most values of state that an optimizer keeps for each parameter */
 #endif
 #ifndef NN_OPTIONS
-#define NN_OPTIONS 5 /* hyperparameters of an optimizer, at most */
+#define NN_OPTIONS 5 /* the most hyperparameters of an optimizer */
 #endif
 #ifndef NN_DESCENT
-#define NN_DESCENT 0 /* which of the optimizers is plain gradient descent */
+#define NN_DESCENT 0 /* the number of the optimizer that is plain gradient descent */
 #endif
 #ifndef NN_HAS_NOISE
 #define NN_HAS_NOISE 0 /* whether the gradient draws random numbers, as for dropout */
@@ -94,19 +94,19 @@
 #define NN_THRESHOLD 0.5 /* the output above which a sample counts as positive */
 #endif
 #ifndef NN_TILES_ONLY
-#define NN_TILES_ONLY 0 /* whether single samples have no kernel of their own, as with windows and recurrences */
+#define NN_TILES_ONLY 0 /* whether single samples have no separate kernel, as with windows and recurrences */
 #endif
 #ifndef NN_HAS_WINDOWS
-#define NN_HAS_WINDOWS NN_TILES_ONLY /* whether tiles have sums by lists of places */
+#define NN_HAS_WINDOWS NN_TILES_ONLY /* whether tiles have sums over lists of positions */
 #endif
 #ifndef NN_HAS_SINGLE_GRADIENT
-#define NN_HAS_SINGLE_GRADIENT 0 /* whether there is gradient_sample, the gradient of one sample */
+#define NN_HAS_SINGLE_GRADIENT 0 /* whether gradient_sample, the gradient of one sample, exists */
 #endif
 #ifndef NN_HAS_REGISTERS
-#define NN_HAS_REGISTERS 0 /* whether there is next_point, an update with all parameters in registers */
+#define NN_HAS_REGISTERS 0 /* whether next_point, an update with all parameters in registers, exists */
 #endif
 #ifndef NN_HAS_SEQUENTIAL
-#define NN_HAS_SEQUENTIAL 0 /* whether there is update_sequentially, its sequential form */
+#define NN_HAS_SEQUENTIAL 0 /* whether update_sequentially, its sequential form, exists */
 #endif
 #ifndef NN_HAS_TRANSPOSED
 #define NN_HAS_TRANSPOSED 0 /* whether NN_TRANSPOSED lists weights that are transposed in training */
@@ -118,10 +118,10 @@
 #error "where batches are taken sample by sample, an update in place must be of one sample: NN_DESCENDS must be 1"
 #endif
 #ifndef NN_HAS_GROUP_ROWS
-#define NN_HAS_GROUP_ROWS 0 /* whether there are rows of many fits side by side, group_rows */
+#define NN_HAS_GROUP_ROWS 0 /* whether group_rows, the rows of many fits side by side, exists */
 #endif
 #ifndef NN_HAS_FIT
-#define NN_HAS_FIT 0 /* whether the table of all functions holds those for fits; likewise, many fits and the Hessian */
+#define NN_HAS_FIT 0 /* whether the table of all functions has those for fits; likewise, many fits and the Hessian */
 #endif
 #ifndef NN_HAS_FITS
 #define NN_HAS_FITS 0
@@ -136,7 +136,7 @@
 #define NN_FIT_CURVED 0 /* whether the loss of a fit is no sum of squares, so that rows hold its curvature: convex.h */
 #endif
 #ifndef NN_FIT_GUARDS
-#define NN_FIT_GUARDS 0 /* the values in each row whose signs a fit keeps: guards.h */
+#define NN_FIT_GUARDS 0 /* the number of values in each row whose signs a fit keeps: guards.h */
 #endif
 #ifndef NN_FINISHED
 #define NN_FINISHED {0, 0} /* the ranges of the gradient that gradient_finish computes from the sums */
@@ -145,16 +145,16 @@
 #define NN_FLUSHES 0 /* whether subnormal numbers count as zero in training */
 #endif
 #ifndef NN_SAMPLES_AT_ONCE
-#define NN_SAMPLES_AT_ONCE 0 /* predict_tile takes multiples of so many samples; 0: any number */
+#define NN_SAMPLES_AT_ONCE 0 /* predict_tile takes multiples of this number of samples; 0: any number */
 #endif
 #ifndef NN_WHOLE_INPUTS
 #define NN_WHOLE_INPUTS 0 /* whether the inputs are read in vectors of samples, so that a tile is padded */
 #endif
 #ifndef NN_WHOLE_TARGETS
-#define NN_WHOLE_TARGETS 0 /* the same of the targets */
+#define NN_WHOLE_TARGETS 0 /* whether the targets are read in vectors of samples */
 #endif
 #ifndef NN_PREPARES_PREDICT
-#define NN_PREPARES_PREDICT 0 /* whether predict_prepare computes what depends on parameters only */
+#define NN_PREPARES_PREDICT 0 /* whether predict_prepare computes what depends only on parameters */
 #endif
 #ifndef NN_PREPARES_JACOBIAN
 #define NN_PREPARES_JACOBIAN 0

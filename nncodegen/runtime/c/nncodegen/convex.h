@@ -1,14 +1,15 @@
-/* The rows of a problem whose loss is no sum of squares, but convex in the outputs, at given parameters: generalized
-   Gauss-Newton.
+/* The rows of a problem at given parameters, for a loss that is no sum of squares, but convex in the outputs:
+   generalized Gauss-Newton.
 
    Needs fit_rows.h and guards.h. Gives evaluate.
 
-   With the second derivatives D = L L^T of the loss of a sample by the outputs, and their derivatives J by the
-   parameters, the Hessian of the cost is about the sum of J^T D J (Schraudolph, Fast Curvature Matrix-Vector Products
-   for Second-Order Gradient Descent, 2002): the rows that are folded into the triangle are L^T J. Their kernel is asked
-   for each column of D, then for the rows, with the columns of L as seeds. The gradient, the sum of J^T g, need not be
-   what residuals make of such rows, as a loss may have a slope where it has no curvature. It is summed by itself, and
-   column n of the triangle holds it, not a right-hand side: damping.h solves for that (semi-normal equations). */
+   Let D = L L^T be the second derivatives of the loss of a sample by the outputs, and J the derivatives of the outputs
+   by the parameters. The Hessian of the cost is approximately the sum of J^T D J (Schraudolph, Fast Curvature
+   Matrix-Vector Products for Second-Order Gradient Descent, 2002). The rows that are folded into the triangle are L^T
+   J. The kernel is called for each column of D, then for the rows, with the columns of L as seeds. The gradient, the
+   sum of J^T g, need not be in the range of these rows, because a loss may have a slope where it has no curvature. It
+   is summed separately. Column n of the triangle holds it instead of a right-hand side: damping.h solves for that
+   (semi-normal equations). */
 
 #ifndef NNCODEGEN_CONVEX_H
 #define NNCODEGEN_CONVEX_H
@@ -16,12 +17,12 @@
 #include "fit_rows.h"
 #include "guards.h"
 
-/* The relative size below which a second derivative counts as rounding: where it is negative, relative to the largest
-   one seen; where it is the rest of a subtraction, relative to its value before. */
+/* A second derivative counts as rounding below this relative size: relative to the largest one seen if it is negative;
+   relative to its value before if it is the rest of a subtraction. */
 #define IN_DOUBT (1000*ROUNDING)
 
-/* How much of the square of the gradient, relative to the size of the cost, counts as curvature: so little that it does
-   not matter, unless all else is flat in this direction. It vanishes at a solution. */
+/* The fraction of the squared gradient, relative to the size of the cost, that counts as curvature: so small that it
+   does not matter, unless everything else is flat in this direction. It vanishes at a solution. */
 #define LEAST_CURVATURE 1e-4
 
 INLINE double *curvature_of(const fit_memory *m, size_t sample)
@@ -29,14 +30,14 @@ INLINE double *curvature_of(const fit_memory *m, size_t sample)
     return m->curvature + sample*FIT_OUTPUTS*FIT_OUTPUTS;
 }
 
-/* The targets of a tile, to the places before the seeds. */
+/* Copies the targets of a tile to the positions before the seeds. */
 static UNUSED void take_targets(const NN(fitting) *run, size_t first, size_t count, row_memory r)
 {
     for (size_t n = 0; n < TILE; n++)
         copy_row(run->targets + (first + (n < count ? n : count - 1))*FIT_TARGETS, r.seeds + n*TARGETS, FIT_TARGETS);
 }
 
-/* Adds up the losses of a tile. The factor of a sample is 0 where a target is missing, and else 1. */
+/* Adds up the losses of a tile. The factor of a sample is 0 if a target is missing, and else 1. */
 static UNUSED void take_losses(size_t count, fit_memory *m, residual_sums *sums)
 {
     const size_t targets = FIT_TARGETS;
@@ -52,7 +53,7 @@ static UNUSED void take_losses(size_t count, fit_memory *m, residual_sums *sums)
     }
 }
 
-/* Adds what one output gives to the gradient, and keeps its column of the second derivatives of each sample. */
+/* Adds the contribution of one output to the gradient, and keeps its column of the second derivatives of samples. */
 static HOT void take_derivatives(size_t count, size_t output, fit_memory *m)
 {
     for (size_t n = 0; n < count; n++) {
@@ -72,8 +73,8 @@ static HOT void take_derivatives(size_t count, size_t output, fit_memory *m)
     }
 }
 
-/* The factor L of a matrix D = L L^T of which column k begins at k*FIT_OUTPUTS, in its place: a column of L is 0 where
-   nothing is left of D. Returns whether D has no negative eigenvalue, of which rounding could not be the cause. */
+/* Replaces a matrix D = L L^T by its factor L; column k begins at k*FIT_OUTPUTS. A column of L is 0 if nothing is left
+   of D. Returns 0 if D has a negative eigenvalue that rounding cannot explain, else 1. */
 static UNUSED int factorize(double *matrix, double curviest)
 {
     const size_t n = FIT_OUTPUTS;
@@ -112,7 +113,8 @@ static HOT void fold_curved(const NN(fitting) *run, fit_memory *m, const real *p
     fold(triangle, 0, m->n, m->columns, whole_rows(count), m->products);
 }
 
-/* Sums and triangle of a tile. Returns EVALUATED, NOT_FINITE, or NOT_CONVEX, with the number of the sample. */
+/* Computes the sums and the triangle of a tile. Returns EVALUATED, NOT_FINITE, or NOT_CONVEX with the index of the
+   sample. */
 static HOT int evaluate_tile(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, size_t first,
     size_t count, residual_sums *sums)
 {
@@ -134,13 +136,13 @@ static HOT int evaluate_tile(NN(fitting) *run, fit_memory *m, const real *parame
             return NOT_CONVEX;
         }
     }
-    memset(m->residuals, 0, FOLDED_ROWS*sizeof *m->residuals); /* so that the right-hand side stays 0 */
+    memset(m->residuals, 0, FOLDED_ROWS*sizeof *m->residuals); /* the right-hand side stays 0 */
     for (size_t i = 0; i < FIT_OUTPUTS; i++)
         fold_curved(run, m, parameters, first, count, i, triangle);
     return EVALUATED;
 }
 
-/* Folds in the gradient as one more row, so that it is a sum of rows, and puts it behind the triangle. */
+/* Folds in the gradient as one more row, so that it is in the range of the rows, and stores it after the triangle. */
 static UNUSED void fold_gradient(fit_memory *m, double *triangle, double size)
 {
     const double factor = size > 0 ? sqrt(LEAST_CURVATURE/size) : 0;
@@ -152,8 +154,8 @@ static UNUSED void fold_gradient(fit_memory *m, double *triangle, double size)
         triangle[k*TRIANGLE_ROW + m->n] = m->slope[k];
 }
 
-/* The sums at some parameters, and the triangle, which is of no use where the cost is above the limit: as losses may
-   have any sign, that is not known before the last sample. */
+/* Computes the sums at some parameters, and the triangle, which is useless if the cost is above the limit: losses may
+   have any sign, so that this is not known before the last sample. */
 static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
     residual_sums *sums)
 {

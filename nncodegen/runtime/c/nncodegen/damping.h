@@ -1,19 +1,21 @@
-/* A damped step of least squares: s with the smallest |R s + q|^2 + damping |D s|^2, where the triangle R and q are
+/* A damped least-squares step: the s with the smallest |R s + q|^2 + damping |D s|^2, where the triangle R and q are
    those of the rows, and D scales the parameters.
 
    Needs pivots.h. Gives make_system, solve_system, slope_of_length.
 
-   The system is that of z = D s, for the parameters that may move: the others are clamped, and their step is given. */
+   The system is solved for z = D s, for the parameters that may move; the others are clamped, and their step is
+   given. */
 
 #ifndef NNCODEGEN_DAMPING_H
 #define NNCODEGEN_DAMPING_H
 
 #include "pivots.h"
 
-/* A column is surely independent if its part orthogonal to those before it is at least so much of its length. */
+/* A column is surely independent if its part orthogonal to the columns before it is at least this fraction of its
+   length. */
 #define SUSPECT (CURVED ? 10*sqrt(ROUNDING) : sizeof(real) > 4 ? 1e-10 : 1e-4)
 
-/* The right-hand side with what the steps of clamped parameters do to it. */
+/* Returns the right-hand side of row i, including the effect of the steps of clamped parameters. */
 static COLD double side_of_row(const fit_memory *m, size_t i)
 {
     const double *const row = m->triangle + i*TRIANGLE_ROW;
@@ -23,7 +25,7 @@ static COLD double side_of_row(const fit_memory *m, size_t i)
     return sum;
 }
 
-/* The triangle of some columns: the rows of these are folded into one, as they have gaps. */
+/* Computes the triangle of some columns, by folding the rows of these, which have gaps. */
 static COLD void fold_moving(fit_memory *m)
 {
     memset(m->system, 0, m->moving*TRIANGLE_ROW*sizeof *m->system);
@@ -40,8 +42,8 @@ static COLD void fold_moving(fit_memory *m)
     }
 }
 
-/* The right-hand side q of a system S that has the gradient instead, S^T q = gradient, which the steps of clamped
-   parameters change: where CURVED. */
+/* Computes the right-hand side q of a system S from the gradient, S^T q = gradient, which the steps of clamped
+   parameters change; only if CURVED. */
 static UNUSED void solve_for_side(fit_memory *m)
 {
     const size_t n = m->moving;
@@ -64,8 +66,8 @@ static UNUSED void solve_for_side(fit_memory *m)
     }
 }
 
-/* The system of the parameters that are not clamped, and its rank: where a column seems to be a sum of others, columns
-   change their order. */
+/* Builds the system of the parameters that are not clamped, and finds its rank: if a column seems to be a combination
+   of others, columns are reordered. */
 static UNUSED void make_system(fit_memory *m)
 {
     m->moving = 0;
@@ -91,8 +93,8 @@ static UNUSED void make_system(fit_memory *m)
         solve_for_side(m);
 }
 
-/* The step z of the system, with damping: returns its square. Without damping, a system that leaves some of it open has
-   0 there. */
+/* Solves the system for the step z, with damping; returns the square of its length. Without damping, components that
+   the system does not determine are 0. */
 static UNUSED double solve_system(fit_memory *m, double damping)
 {
     const size_t n = m->moving, rank = damping > 0 ? n : m->rank;
@@ -116,8 +118,9 @@ static UNUSED double solve_system(fit_memory *m, double damping)
     return square;
 }
 
-/* How fast the length of the step falls as its damping grows, divided by the length: |S^-T z|^2/|z|^2, where S is the
-   triangle of the last step, damped or not. (More, The Levenberg-Marquardt algorithm, 1978, section 5.) */
+/* Returns the rate at which the length of the step falls as its damping grows, divided by the length:
+   |S^-T z|^2/|z|^2, where S is the triangle of the last step, damped or not. (More, The Levenberg-Marquardt
+   algorithm, 1978, section 5.) */
 static UNUSED double slope_of_length(fit_memory *m, double damping, double length)
 {
     const size_t n = m->moving;

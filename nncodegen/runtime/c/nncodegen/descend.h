@@ -1,8 +1,8 @@
 /* Plain gradient descent in place.
 
-   On batches of one tile, the loops of the gradient add each sum, times the learning rate and -1, to its parameter at
-   once, so that few or no values of the gradient are stored. Whether parameters are finite is only checked after a
-   number of updates: a parameter that is not finite stays so, so that if all are finite then, they always were.
+   On batches of one tile, the loops of the gradient add each sum, times the learning rate and -1, directly to its
+   parameter, so that few or no values of the gradient are stored. Whether parameters are finite is checked only after
+   several updates: a parameter that is not finite remains so, so that if all are finite then, they always were.
 
    Needs update.h. Gives descends and descend. */
 
@@ -11,22 +11,22 @@
 
 #include "update.h"
 
-/* The updates between two checks: at most UPDATES_AT_ONCE, and no further one after OPERATIONS_AT_ONCE, some 10 or
-   20 ms, where to read a parameter from memory counts as FAR operations. It pays in epochs of at least UPDATES_WORTH
-   updates. */
+/* The number of updates between two checks: at most UPDATES_AT_ONCE, and none more after OPERATIONS_AT_ONCE operations,
+   about 10 or 20 ms; reading a parameter from memory counts as FAR operations. It is worthwhile for epochs of at least
+   UPDATES_WORTH updates. */
 enum { UPDATES_AT_ONCE = 64, OPERATIONS_AT_ONCE = 2000000000, FAR = 100, UPDATES_WORTH = 8 };
 
-/* The parameters whose gradient is not summed up in place, but computed by gradient_finish: ranges {first, end}. */
+/* The parameters whose gradient is not added in place, but computed by gradient_finish: ranges {first, end}. */
 static const size_t finished[][2] = {NN_FINISHED};
 
-/* Whether a training can run in this way: nothing else needs the gradient, or the size of a step. */
+/* Returns whether a training can run in this way: nothing else may need the gradient, or the size of a step. */
 static UNUSED int descends(const NN(training) *run)
 {
     return run->optimizer == NN_DESCENT && is_plain(run) && !run->sequential && !(run->tolerance > 0)
         && run->batch <= NN_DESCENDS && run->data.samples/UPDATES_WORTH >= run->batch;
 }
 
-/* One update, with a learning rate that is not 0. Returns whether the loss is finite, or not computed. */
+/* Does one update, with a learning rate that is not 0. Returns whether the loss is finite, or not computed. */
 static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, double total, real learning_rate)
 {
     batch part = batch_of(run, samples, total);
@@ -34,7 +34,7 @@ static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, doub
     real *const rest = m.gradient;
     m.gradient = run->current_parameters;
     const double *const sums = derive_batch(&part, m, NULL, rest, NULL);
-    const int single = NN_HAS_SINGLE_GRADIENT && samples <= NN_SINGLE_SAMPLES; /* sums up all of it in place */
+    const int single = NN_HAS_SINGLE_GRADIENT && samples <= NN_SINGLE_SAMPLES; /* adds everything in place */
     const size_t ranges = single ? 0 : sizeof finished/sizeof *finished;
     for (size_t range = 0; range < ranges; range++) {
         for (size_t p = finished[range][0]; p < finished[range][1]; p++)
@@ -45,9 +45,9 @@ static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, doub
     return run->without_loss || isfinite(run->batch_loss);
 }
 
-/* The next updates. They end before an update whose learning rate is 0, which is to be done in the usual way; *descent
-   is -1 then. If not all is finite in the end, they are undone, and all others are to be done in the usual way;
-   *descent is 0 then. Returns a status. */
+/* Does the next updates. It stops before an update whose learning rate is 0, which must be done in the usual way; then
+   *descent is -1. If not all values are finite in the end, the updates are undone, and must all be done in the usual
+   way; then *descent is 0. Returns a status. */
 static HOT int descend(NN(training) *run, memory m, double total, size_t epoch, int *descent)
 {
     const NN(training) before = *run;

@@ -1,4 +1,4 @@
-/* Whether a point at which no step leads further is a solution.
+/* The test whether a point at which no step makes progress is a solution.
 
    Needs fit_point.h, and residuals.h or convex.h. Gives end_of_radius, is_minimum. */
 
@@ -12,7 +12,7 @@
 #include "residuals.h"
 #endif
 
-/* What rounding may change in the cost: as much as that of the outputs and of the parameters does. */
+/* Returns how much rounding may change the cost: through the outputs and through the parameters. */
 static COLD double noise_of_cost(const NN(fitting) *run, fit_memory *m)
 {
     double squares = scaled_length(m)*scaled_length(m);
@@ -31,9 +31,9 @@ static COLD double noise_of_cost(const NN(fitting) *run, fit_memory *m)
     return noise*(sqrt(2*size_of_cost(m)) + noise/2);
 }
 
-/* How a fit has ended whose radius has shrunk until its steps are too short to be seen in the cost, or change it by
-   rounding alone: at a solution, if no step promises more than the tolerance or than rounding hides, or if the
-   residuals are at right angles to all columns. */
+/* Returns how a fit has ended whose radius has shrunk until its steps are too short to change the cost by more than
+   rounding. It is at a solution if no step promises more than the tolerance or than rounding hides, or if the residuals
+   are orthogonal to all columns. */
 static COLD int end_of_radius(const NN(fitting) *run, fit_memory *m, double tolerance)
 {
     const double fall = possible_fall(m), cosine = largest_cosine(m);
@@ -42,8 +42,8 @@ static COLD int end_of_radius(const NN(fitting) *run, fit_memory *m, double tole
     return fall <= noise_of_cost(run, m) ? NN(FIT_COST) : NN(FIT_STALLED);
 }
 
-/* The cost where some parameters, those of which the derivatives are 0, are changed by a part of their size: by signs
-   of which one is for those with even numbers. Infinite where that is beyond a bound, or not finite. */
+/* Returns the cost after changing some parameters, those with zero derivatives, by a fraction of their size; parameters
+   with even and with odd indices may get different signs. Infinity beyond a bound, or if the cost is not finite. */
 static COLD double cost_nearby(NN(fitting) *run, fit_memory *m, size_t first, size_t last, double even, double odd)
 {
     residual_sums sums;
@@ -60,8 +60,9 @@ static COLD double cost_nearby(NN(fitting) *run, fit_memory *m, size_t first, si
     return evaluate(run, m, m->trial, m->tried, HUGE_VAL, &sums) == EVALUATED ? sums.cost : HUGE_VAL;
 }
 
-/* Whether a point where no step lowers the cost is a minimum, as far as can be told where derivatives by parameters are
-   0, as at a maximum of the cost: it falls nowhere nearby. With no derivatives at all, it must rise somewhere. */
+/* Returns whether a point where no step lowers the cost is a minimum, as far as this can be decided if derivatives by
+   parameters are 0, as at a maximum of the cost: nearby, the cost must not fall. If all derivatives are 0, it must also
+   rise somewhere. */
 static COLD int is_minimum(NN(fitting) *run, fit_memory *m)
 {
     const double cost = m->sums.cost, doubt = 16*ROUNDING*size_of_cost(m);

@@ -1,16 +1,16 @@
 /* The functions that a model offers, listed once: their declarations, the table of them, and the choice among variants
-   follow from these lists.
+   are made from these lists.
 
-   FUNCTION(result, hand, name, parameters, arguments) is expanded for each of them; hand is return, or empty for a
-   function of type void. A pointer may be NULL only where this says so, but for the inputs or targets of a model that
-   has none, and for a pointer to a poll: without one, a call is not stopped. Memory need not be initialized unless a
-   comment says how it must be at first. */
+   FUNCTION(result, hand, name, parameters, arguments) is expanded for each function; hand is return, or empty for a
+   function of type void. A pointer may be NULL only where a comment says so, except for inputs or targets that a model
+   does not have, and for a pointer to a poll: without one, a call is not stopped. Memory need not be initialized unless
+   a comment says what it must contain at first. */
 
 #ifndef NNCODEGEN_ENTRY_POINTS_H
 #define NNCODEGEN_ENTRY_POINTS_H
 
 #define NN_ENTRY_POINTS(FUNCTION) \
-    /* The floating-point operations for one sample, roughly, which a call adds to poll.spent. */ \
+    /* The approximate number of floating-point operations for one sample, which a call adds to poll.spent. */ \
     FUNCTION(size_t, return, operations_per_sample, (void), ()) \
     \
     /* The CPUs that the kernel in use was compiled for: "avx512", "avx2", "neon", or "plain" for every CPU of the \
@@ -23,18 +23,18 @@
     /* The length of an array for the state of any optimizer, 0 at first. */ \
     FUNCTION(size_t, return, state_size, (void), ()) \
     \
-    /* The number of sums that metrics are computed from; 0 where outputs cannot be compared with targets. */ \
+    /* The number of sums from which metrics are computed; 0 if outputs cannot be compared with targets. */ \
     FUNCTION(size_t, return, measures_size, (void), ()) \
     \
-    /* The index of the first value that is not finite; count if there is none. */ \
+    /* The index of the first value that is not finite; count if all are finite. */ \
     FUNCTION(size_t, return, first_not_finite, (const NN(real) *values, size_t count), (values, count)) \
     \
     /* Computes the outputs of each sample. Returns 0, or 1 if stopped. */ \
     FUNCTION(int, return, predict, (const NN(real) *parameters, const NN(real) *inputs, size_t samples, void *work, \
         NN(real) *outputs, NN(poll) *poll), (parameters, inputs, samples, work, outputs, poll)) \
     \
-    /* The same for 1 to FEW samples, faster, with results that agree to rounding. Returns 1, or 0, and computes \
-       nothing, where a parameter or input is not finite. */ \
+    /* Like predict, but for 1 to FEW samples: faster, with results that agree up to rounding. Returns 1; or 0, and \
+       computes nothing, if a parameter or input is not finite. */ \
     FUNCTION(int, return, predict_few, (const NN(real) *parameters, const NN(real) *inputs, size_t samples, \
         void *work, NN(real) *outputs), (parameters, inputs, samples, work, outputs)) \
     \
@@ -51,21 +51,21 @@
         NN(real) *gradient, NN(poll) *poll), \
         (parameters, inputs, targets, weights, samples, work, loss, gradient, poll)) \
     \
-    /* Trains from epoch run->epochs to run->until. If a call was stopped within an epoch, the next continues there. \
-       In the end, run->parameters are those after the last completed update. */ \
+    /* Trains from epoch run->epochs to run->until. If a call was stopped within an epoch, the next one continues from \
+       there. In the end, run->parameters are those after the last completed update. */ \
     FUNCTION(void, , train, (NN(training) *run), (run)) \
     \
     /* Copies the current parameters. It may be called in poll.stop: then they are those after the last completed \
-       update, and within a sequential one those after the last parameter that was updated. */ \
+       update; within a sequential one, those after the last parameter that was updated. */ \
     FUNCTION(void, , copy_parameters, (const NN(training) *run, NN(real) *parameters), (run, parameters))
 
 /* The choice among variants of the kernel. */
 #define NN_ENTRY_POINTS_OF_CHOICE(FUNCTION) \
-    /* Chooses a variant of the kernel, before any other call. Returns 1, or 0 if there is none of this name, or \
-       this CPU cannot run it. */ \
+    /* Chooses a variant of the kernel, before any other call. Returns 1, or 0 if no variant has this name, or this \
+       CPU cannot run it. */ \
     FUNCTION(int, return, use, (const char *variant), (variant))
 
-/* Where NN_HAS_MANY. */
+/* If NN_HAS_MANY. */
 #define NN_ENTRY_POINTS_FOR_MANY(FUNCTION) \
     /* The number of models in a group, which are trained in the lanes of vectors. */ \
     FUNCTION(size_t, return, many_models, (void), ()) \
@@ -76,63 +76,63 @@
     /* Trains many models, each from its parameters. Returns 0, or 1 if stopped. */ \
     FUNCTION(int, return, train_many, (NN(many) *run), (run))
 
-/* Where NN_HAS_BLAS. */
+/* If NN_HAS_BLAS. */
 #define NN_ENTRY_POINTS_FOR_BLAS(FUNCTION) \
-    /* Sets the routine of BLAS that computes the products of large layers from now on; NULL, as at first: the loops \
-       of the model do. No other call may be running. The routine is called by several threads at once, and must not \
+    /* Sets the routine of BLAS that computes the products of large layers from now on; NULL, the initial value, means \
+       the loops of the model. No other call may be running. Several threads call the routine at once, and it must not \
        start threads itself. */ \
     FUNCTION(void, , use_gemm, (NN(gemm) *routine), (routine))
 
-/* Where NN_HAS_FIT. */
+/* If NN_HAS_FIT. */
 #define NN_ENTRY_POINTS_FOR_FIT(FUNCTION) \
-    /* The bytes of work memory that jacobian needs. */ \
+    /* The size of the work memory of jacobian, in bytes. */ \
     FUNCTION(size_t, return, jacobian_size, (void), ()) \
     \
-    /* The derivatives of the outputs: derivatives[sample][output][parameter]. Returns 0, or 1 if stopped. */ \
+    /* Computes the derivatives of the outputs: derivatives[sample][output][parameter]. Returns 0, or 1 if stopped. */ \
     FUNCTION(int, return, jacobian, (const NN(real) *parameters, const NN(real) *inputs, size_t samples, void *work, \
         NN(real) *derivatives, NN(poll) *poll), (parameters, inputs, samples, work, derivatives, poll)) \
     \
-    /* The bytes of work memory for a fit. */ \
+    /* The size of the work memory of a fit, in bytes. */ \
     FUNCTION(size_t, return, fit_size, (void), ()) \
     \
     /* Fits the model to data. */ \
     FUNCTION(void, , fit, (NN(fitting) *run), (run))
 
-/* Where NN_HAS_HESSIAN. */
+/* If NN_HAS_HESSIAN. */
 #define NN_ENTRY_POINTS_FOR_HESSIAN(FUNCTION) \
-    /* The bytes of work memory that hessian_products needs. */ \
+    /* The size of the work memory of hessian_products, in bytes. */ \
     FUNCTION(size_t, return, hessian_size, (void), ()) \
     \
-    /* The Hessian of the mean loss times count directions: products[direction][parameter]; weights may be NULL. Returns \
-       0, or 1 if stopped. */ \
+    /* Multiplies the Hessian of the mean loss by count directions: products[direction][parameter]; weights may be \
+       NULL. Returns 0, or 1 if stopped. */ \
     FUNCTION(int, return, hessian_products, (const NN(real) *parameters, const NN(real) *directions, size_t count, \
         const NN(real) *inputs, const NN(real) *targets, const NN(real) *weights, size_t samples, void *work, \
         NN(real) *products, NN(poll) *poll), \
         (parameters, directions, count, inputs, targets, weights, samples, work, products, poll))
 
-/* Where NN_HAS_FIELDS. */
+/* If NN_HAS_FIELDS. */
 #define NN_ENTRY_POINTS_FOR_FIELDS(FUNCTION) \
-    /* The bytes of work memory that fields needs. */ \
+    /* The size of the work memory of fields, in bytes. */ \
     FUNCTION(size_t, return, fields_size, (void), ()) \
     \
-    /* What is known at samples besides the outputs, such as derivatives of these by inputs: values[sample][field]. \
-       Returns 0, or 1 if stopped. */ \
+    /* Computes other quantities at samples, such as derivatives of outputs by inputs: values[sample][field]. Returns \
+       0, or 1 if stopped. */ \
     FUNCTION(int, return, fields, (const NN(real) *parameters, const NN(real) *inputs, const NN(real) *targets, \
         size_t samples, void *work, NN(real) *values, NN(poll) *poll), \
         (parameters, inputs, targets, samples, work, values, poll))
 
-/* Where NN_HAS_FITS. */
+/* If NN_HAS_FITS. */
 #define NN_ENTRY_POINTS_FOR_FITS(FUNCTION) \
-    /* The fits that are made side by side. */ \
+    /* The number of fits that are made side by side. */ \
     FUNCTION(size_t, return, fits_lanes, (void), ()) \
     \
-    /* The bytes of work memory for them, given the samples of each. */ \
+    /* The size of their work memory, in bytes, given the number of samples of each fit. */ \
     FUNCTION(size_t, return, fits_size, (size_t samples), (samples)) \
     \
-    /* Fits the model to many data. Returns 0, or 1 if stopped. */ \
+    /* Fits the model to many sets of data. Returns 0, or 1 if stopped. */ \
     FUNCTION(int, return, fit_many, (NN(fits) *run), (run))
 
-/* What to make of each function: its declaration, the member of a table, the initial value of this member. */
+/* What each function is expanded to: its declaration, the member of a table, the initial value of this member. */
 #define NN_DECLARATION(result, hand, name, parameters, arguments) result NN(name) parameters;
 #define NN_MEMBER(result, hand, name, parameters, arguments) result (*name) parameters;
 #define NN_INITIAL(result, hand, name, parameters, arguments) .name = NN(name),

@@ -15,7 +15,7 @@ const char *NN(variant)(void)
 
 int NN(use)(const char *variant)
 {
-    return strcmp(variant, NN(variant)()) == 0; /* a kernel compiled once has no other variant */
+    return strcmp(variant, NN(variant)()) == 0; /* a kernel that is compiled once has no other variant */
 }
 
 size_t NN(operations_per_sample)(void)

@@ -1,4 +1,4 @@
-/* What is known at samples besides the outputs of a model. The last line of NAME_fields.c includes it.
+/* The quantities of a model at samples other than its outputs. The last line of NAME_fields.c includes it.
 
    Needs kernel.h, and the kernel jacobian_tile of a program whose outputs are the fields. Gives all functions of fields
    that the header of the model declares. */

@@ -1,12 +1,12 @@
-/* A fit: the parameters with the smallest sum of squared residuals, or of what a robust loss makes of them, or of
-   another loss that is convex in the outputs, within bounds.
+/* A fit: the parameters, within bounds, with the smallest sum of squared residuals, of a robust loss of them, or of
+   another loss that is convex in the outputs.
 
    Needs endings.h and polish.h. Gives fit, fit_size.
 
-   The method of Levenberg and Marquardt with a radius of trust, scaled and led as in MINPACK (More, The
-   Levenberg-Marquardt algorithm: implementation and theory, 1978), but for the first radius: a part of the length of the
-   parameters, not a hundred times as much, finds more of the solutions. Steps within bounds are exact minima of the
-   damped problem (bounds.h). */
+   The method of Levenberg and Marquardt with a trust radius, scaled and controlled as in MINPACK (More, The
+   Levenberg-Marquardt algorithm: implementation and theory, 1978), except for the first radius: a fraction of the
+   length of the parameters, instead of a hundred times that, finds more of the solutions. Steps within bounds are exact
+   minima of the damped problem (bounds.h). */
 
 #ifndef NNCODEGEN_FIT_H
 #define NNCODEGEN_FIT_H
@@ -16,17 +16,18 @@
 
 enum { GOES_ON = -1 };
 
-/* What leads a fit from step to step. */
+/* The state that controls a fit from step to step. */
 typedef struct {
     double radius; /* the longest step that is trusted */
     double damping;
-    double rounding; /* of the cost, relative */
+    double rounding; /* the relative rounding of the cost */
 } lead;
 
-/* The radius of the first step, relative to the length of the parameters; and, where these have next to no effect,
-   relative to that of the residuals. Of a tenth to one, tried with twelve formulas, this finds most of the solutions.
-   Where some parameters have no effect at all, as the slope of a logistic whose asymptotes are equal, and the others are
-   determined, the step of these may have any length: what they come to tells how much effect the former have. */
+/* The radius of the first step, relative to the length of the parameters; or, if these have almost no effect, relative
+   to that of the residuals. Of values from a tenth to one, tried with twelve formulas, this one finds most of the
+   solutions. If some parameters have no effect at all, such as the slope of a logistic whose asymptotes are equal, and
+   the others are determined, the step of these may have any length: their values decide how much effect the former
+   have. */
 #define FIRST_RADIUS 0.305
 #define LEAST_RADIUS 1e-3
 
@@ -42,15 +43,15 @@ static COLD double first_radius(const fit_memory *m)
     return radius > 0 ? radius : 1;
 }
 
-/* A shorter radius after a step that gained too little: where a parabola through the cost here, its slope, and the cost
-   there has its minimum, between a tenth and a half of it. */
+/* Returns the factor for a radius after a step that gained too little: the minimum of a parabola through the cost here,
+   its slope, and the cost after the step, between a tenth and a half. */
 INLINE double shortened(double slope, double gain)
 {
     const double part = gain >= 0 ? 0.5 : 0.5*slope/(slope + gain);
-    return part > 0.1 ? part : 0.1; /* also where the cost there is not finite */
+    return part > 0.1 ? part : 0.1; /* also if the new cost is not finite */
 }
 
-/* One step that is tried. Returns how the fit has ended, or GOES_ON. */
+/* Tries one step. Returns how the fit has ended, or GOES_ON. */
 static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
 {
     const double length = find_step(run, m, l->radius, &l->damping), cost = m->sums.cost, size = size_of_cost(m);
@@ -64,7 +65,7 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
         return NN(FIT_INTERRUPTED);
     if (found == NOT_CONVEX)
         return NN(FIT_NOT_CONVEX);
-    const int limited = l->damping > 0; /* by the radius */
+    const int limited = l->damping > 0; /* whether the radius limits the step */
     const double gain = found == NOT_FINITE ? -HUGE_VAL : cost - sums.cost;
     const double ratio = expected > 0 ? gain/expected : 0;
     if (run->iterations++ == 0 && length < l->radius)
@@ -89,13 +90,13 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
     }
     const int ends = is_short || expected <= l->rounding*size;
     if (!ends || (limited && ratio > 0.25))
-        return GOES_ON; /* a radius that may grow says nothing of the length of a step */
+        return GOES_ON; /* a radius that may still grow made the step short, which means nothing */
     if (!limited && (taken || is_flat))
         return is_short ? NN(FIT_STEP) : NN(FIT_COST);
     return end_of_radius(run, m, larger(run->cost_tolerance, l->rounding));
 }
 
-/* Writes down where the fit is after a step, and says whether something ends it. */
+/* Records the state of the fit after a step, and returns whether the caller ends it. */
 static COLD int is_ended_by_caller(NN(fitting) *run, const fit_memory *m)
 {
     const double n = (double) m->n;
@@ -103,7 +104,7 @@ static COLD int is_ended_by_caller(NN(fitting) *run, const fit_memory *m)
     memcpy(run->parameters, m->parameters, PARAMETERS*sizeof(real));
     if (run->history)
         run->history[(run->iterations - 1)%run->kept] = run->cost;
-    if (stopped(&run->poll, n*n*n)) /* the operations of a step besides those of its rows */
+    if (stopped(&run->poll, n*n*n)) /* the operations of a step except those of its rows */
         return 1;
     if (!run->after_each)
         return 0;
@@ -126,14 +127,14 @@ static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
             return NN(FIT_MAX_ITERATIONS);
         const int status = try_step(run, m, &l);
         if (status == NN(FIT_INTERRUPTED) || status == NN(FIT_NOT_CONVEX))
-            return status; /* within a step, which is none */
+            return status; /* within a step, which does not count */
         const int ended = is_ended_by_caller(run, m);
         if (status != GOES_ON || ended)
             return status != GOES_ON ? status : NN(FIT_INTERRUPTED);
     }
 }
 
-/* What the caller is told of the solution. */
+/* Writes the values of the solution that are reported to the caller. */
 static COLD void report(NN(fitting) *run, fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++)
@@ -182,11 +183,11 @@ COLD void NN(fit)(NN(fitting) *run)
     const int found = evaluate(run, &m, m.parameters, m.triangle, HUGE_VAL, &m.sums);
     keep_signs(&m);
     run->cost = m.sums.cost;
-    if (found == STOPPED) /* what some samples tell is not told of all */
+    if (found == STOPPED) /* sums over only some samples are not reported */
         memset(m.triangle, 0, m.n*TRIANGLE_ROW*sizeof *m.triangle);
     run->status = found == STOPPED ? NN(FIT_INTERRUPTED) : found == NOT_CONVEX ? NN(FIT_NOT_CONVEX) : NN(FIT_NOT_FINITE);
     if (found != EVALUATED)
-        m.sums.cost = m.sums.chi2 = (double) NAN; /* of some samples only */
+        m.sums.cost = m.sums.chi2 = (double) NAN; /* over only some samples */
     else
         run->status = m.sums.used == 0 ? NN(FIT_NO_DATA) : descend_to_end(run, &m);
     if (run->status <= NN(FIT_GRADIENT) && !is_minimum(run, &m))

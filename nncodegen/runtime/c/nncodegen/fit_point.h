@@ -1,4 +1,4 @@
-/* Where a fit is: the parameters, and what follows from the triangle there; and a step from there.
+/* The point of a fit: the parameters, and what follows from the triangle there; and a step from there.
 
    Needs bounds.h and guards.h. Gives look_around, find_step, place_trial, take_trial. */
 
@@ -9,8 +9,8 @@
 #include "fit_rows.h"
 #include "guards.h"
 
-/* What the triangle at the parameters tells: the gradient, the length of each column, the scales, which bounds hold,
-   and the system of the rest. */
+/* Computes everything that follows from the triangle at the parameters: the gradient, the length of each column, the
+   scales, the bounds that hold, and the system of the other parameters. */
 static HOT void look_around(const NN(fitting) *run, fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++)
@@ -36,8 +36,8 @@ static HOT void look_around(const NN(fitting) *run, fit_memory *m)
     make_system(m);
 }
 
-/* The largest cosine of an angle between the residuals and a column, of those that no bound holds; of residuals as long
-   as a robust loss makes them. Where CURVED, of residuals whose squares would be as large as the losses. */
+/* Returns the largest cosine of an angle between the residuals and a column, among columns that no bound holds. The
+   length of the residuals is the one after a robust loss; if CURVED, the one whose square is as large as the losses. */
 static UNUSED double largest_cosine(const fit_memory *m)
 {
     double largest = 0;
@@ -47,7 +47,7 @@ static UNUSED double largest_cosine(const fit_memory *m)
     return largest;
 }
 
-/* The length of the parameters, |D x|. */
+/* Returns the length of the parameters, |D x|. */
 static UNUSED double scaled_length(const fit_memory *m)
 {
     double square = 0;
@@ -58,9 +58,9 @@ static UNUSED double scaled_length(const fit_memory *m)
     return sqrt(square);
 }
 
-/* The step as long as the radius, to a tenth of it, or without damping, if that is not longer; the damping is the
-   one that makes it so. Newton's method on 1/length, as MINPACK's lmpar; where it leaves the interval in which the
-   damping is known to lie, the middle of that. Returns the length. */
+/* Computes the step that is as long as the radius, up to a tenth of it, or the one without damping if that is not
+   longer; finds the damping for that. It uses Newton's method on 1/length, as MINPACK's lmpar; outside of the interval
+   that is known to contain the damping, it takes the middle of that. Returns the length. */
 static HOT double find_step(const NN(fitting) *run, fit_memory *m, double radius, double *damping)
 {
     double length = damped_step(run, m, 0);
@@ -93,7 +93,7 @@ static HOT double find_step(const NN(fitting) *run, fit_memory *m, double radius
     return length;
 }
 
-/* The parameters a step further, within the bounds; the step becomes what is left of it after rounding. */
+/* Computes the parameters after the step, within the bounds; replaces the step by the difference after rounding. */
 static UNUSED void place_trial(const NN(fitting) *run, fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++) {
@@ -108,7 +108,7 @@ static UNUSED void place_trial(const NN(fitting) *run, fit_memory *m)
     }
 }
 
-/* What a step does to the cost, if the residuals are linear: how much it falls, and, in slope, by the gradient
+/* Returns how much a step lowers the cost if the residuals are linear; and, in slope, the part due to the gradient
    alone. */
 static UNUSED double predicted_fall(fit_memory *m, double *slope)
 {
@@ -126,8 +126,8 @@ static UNUSED double predicted_fall(fit_memory *m, double *slope)
     return fall;
 }
 
-/* How much the cost would fall without damping, if the residuals were linear: what no part of the step tells that a
-   radius makes short, along a valley. */
+/* Returns how much the cost would fall without damping, if the residuals were linear. A step that the radius makes
+   short, along a valley, cannot tell that. */
 static UNUSED double possible_fall(const fit_memory *m)
 {
     double squares = 0;
@@ -136,7 +136,7 @@ static UNUSED double possible_fall(const fit_memory *m)
     return squares/2;
 }
 
-/* The trial is where the fit is now. */
+/* Makes the trial the current point of the fit. */
 static UNUSED void take_trial(fit_memory *m, const residual_sums *sums)
 {
     double *const triangle = m->triangle;

@@ -1,4 +1,4 @@
-/* What the rows of a fit have in common, whatever its loss.
+/* The common part of the rows of a fit, for any loss.
 
    Needs fit_memory.h. Gives take_rows, is_finite_triangle, size_of_cost, and the ways in which an evaluation ends. */
 
@@ -10,8 +10,9 @@
 /* How the evaluation of all rows has ended. */
 enum { EVALUATED, TOO_HIGH, NOT_FINITE, STOPPED, NOT_CONVEX };
 
-/* The rows of the system that the rows of the kernel are for one output: those of the Jacobian by the free parameters,
-   times their factors, and the residuals as right-hand side. Whole vectors of rows; the last are 0. */
+/* Makes the rows of the system for one output from the rows of the kernel: those of the Jacobian by the free
+   parameters, times their factors, and the residuals as right-hand side. The rows are padded with 0 to whole
+   vectors. */
 static HOT void take_rows(size_t count, size_t output, fit_memory *m)
 {
     const double *const factors = m->factors + output*FOLDED_ROWS, *const residuals = m->residuals + output*FOLDED_ROWS;
@@ -32,7 +33,7 @@ static HOT void take_rows(size_t count, size_t output, fit_memory *m)
             m->columns[k*COLUMN + n] = 0;
 }
 
-/* Whether all of a triangle is finite: what is not in a column is not on its diagonal, or to the right of it. */
+/* Returns whether a triangle is finite: a value that is not finite shows on its diagonal, or right of it. */
 static UNUSED int is_finite_triangle(const double *triangle, size_t n)
 {
     double sum = 0;
@@ -41,7 +42,7 @@ static UNUSED int is_finite_triangle(const double *triangle, size_t n)
     return sum == 0;
 }
 
-/* How large the cost is, which may have any sign where CURVED. */
+/* Returns the size of the cost, which may have any sign if CURVED. */
 INLINE double size_of_cost(const fit_memory *m)
 {
     return CURVED ? m->sums.chi2 : m->sums.cost;

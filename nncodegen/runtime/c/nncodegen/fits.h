@@ -1,4 +1,4 @@
-/* Many fits: each in a lane of its own, which the next takes when it ends.
+/* Many fits: each in a separate lane, which the next fit takes over when it ends.
 
    Needs fits_steps.h, poll.h, and the kernel group_rows. Gives fit_many and fits_lanes. */
 
@@ -8,20 +8,20 @@
 #include "fits_steps.h"
 #include "poll.h"
 
-/* Values of a row of data, into one lane. */
+/* Copies the values of a row of data into one lane. */
 INLINE void put_lane(const real *restrict values, size_t count, real *restrict lane)
 {
     for (size_t k = 0; k < count; k++)
         lane[k*FITS] = values[k];
 }
 
-/* Whether data of a fit are read into its lane: those that all share stay there. */
+/* Returns whether data of a fit have to be read into its lane: shared data stay in it. */
 INLINE int read_anew(size_t stride, int first_of_lane)
 {
     return stride > 0 || first_of_lane;
 }
 
-/* The weights of a lane, 0 where a target is missing. Returns how many are not. */
+/* Computes the weights of a lane, 0 for missing targets. Returns how many targets are not missing. */
 static UNUSED size_t weigh_lane(const NN(fits) *run, size_t fit, size_t lane, group_of_fits *g)
 {
     const real *const sigma = run->sigma ? run->sigma + fit*run->sigma_stride : NULL;
@@ -37,7 +37,7 @@ static UNUSED size_t weigh_lane(const NN(fits) *run, size_t fit, size_t lane, gr
     return given;
 }
 
-/* Whether one of some values is NaN. */
+/* Returns whether one of some values is NaN. */
 INLINE int has_nan(const real *values, size_t count)
 {
     int found = 0;
@@ -46,7 +46,7 @@ INLINE int has_nan(const real *values, size_t count)
     return found;
 }
 
-/* From the first weight that is not 1 on, all values have weights. */
+/* Starts the use of weights, at the first weight that is not 1: all other weights are 1. */
 static UNUSED void begin_weights(const NN(fits) *run, group_of_fits *g)
 {
     for (size_t k = 0; k < run->samples*OBSERVED*FITS; k++)
@@ -54,7 +54,7 @@ static UNUSED void begin_weights(const NN(fits) *run, group_of_fits *g)
     g->weighted = 1;
 }
 
-/* Begins with the next fit, where one is left, in a lane. */
+/* Starts the next fit in a lane. One must be left. */
 static UNUSED void begin_fit(const NN(fits) *run, size_t lane, int first_of_lane, group_of_fits *g)
 {
     const size_t fit = g->upcoming, count = run->samples*OBSERVED;
@@ -77,15 +77,15 @@ static UNUSED void begin_fit(const NN(fits) *run, size_t lane, int first_of_lane
     g->data[lane] = g->weighted ? weigh_lane(run, fit, lane, g) : count;
 }
 
-/* An idle lane: it computes a harmless fit again, so that vectors stay full. */
+/* Makes a lane idle: it repeats a harmless fit, so that vectors stay full. */
 static UNUSED void leave_lane(size_t lane, group_of_fits *g)
 {
     g->fit[lane] = SIZE_MAX;
     g->samples[lane] = 0;
 }
 
-/* The covariances of a fit that waits in a lane: scale times the inverse, which is infinite where the data do not
-   determine the parameters. */
+/* Writes the covariances and standard errors of a fit that waits in a lane: scale times the inverse, infinite if the
+   data do not determine the parameters. */
 static UNUSED void write_errors(const NN(fits) *run, const group_of_fits *g, size_t lane, double scale)
 {
     real *const matrix = run->covariance ? run->covariance + g->ended_fit[lane]*PARAMETERS*PARAMETERS : NULL;
@@ -105,7 +105,7 @@ static UNUSED void write_errors(const NN(fits) *run, const group_of_fits *g, siz
     }
 }
 
-/* What is singular among the fits that wait, and their covariances. */
+/* Finds the singular ones among the waiting fits, and writes their covariances. */
 static UNUSED void finish_waiting(const NN(fits) *run, group_of_fits *g)
 {
     words free[PARAMETERS];
@@ -130,7 +130,7 @@ static UNUSED void finish_waiting(const NN(fits) *run, group_of_fits *g)
     g->waiting = 0;
 }
 
-/* Whether a guard is 0, or has both signs, among the data of a fit. */
+/* Returns whether a guard is 0, or has both signs, among the data of a fit. */
 static UNUSED int has_pole(const group_of_fits *g, size_t lane)
 {
     int found = 0;
@@ -143,7 +143,7 @@ static UNUSED int has_pole(const group_of_fits *g, size_t lane)
     return found;
 }
 
-/* Writes down what a fit has come to. */
+/* Writes the results of a fit. */
 static UNUSED void end_fit(const NN(fits) *run, size_t lane, group_of_fits *g)
 {
     const size_t fit = g->fit[lane];
@@ -166,7 +166,7 @@ static UNUSED void end_fit(const NN(fits) *run, size_t lane, group_of_fits *g)
         finish_waiting(run, g);
 }
 
-/* The samples that the current fits need. */
+/* Returns the largest number of samples of the current fits. */
 static UNUSED size_t most_samples(const group_of_fits *g)
 {
     size_t samples = 0;
@@ -175,7 +175,7 @@ static UNUSED size_t most_samples(const group_of_fits *g)
     return samples;
 }
 
-/* Every lane has a fit, at first: those that are behind the last one repeat the first. */
+/* Starts a fit in every lane; lanes after the last fit repeat the first one. */
 static UNUSED void begin_all(const NN(fits) *run, group_of_fits *g)
 {
     memset(g->fresh, 0, sizeof g->fresh);

@@ -1,8 +1,8 @@
-/* Many fits side by side: how they lie in vectors.
+/* Many fits side by side: their layout in vectors.
 
-   Needs vectors.h, and NN_FITS, the fits side by side, NN_FIT_OUTPUTS, the outputs of a sample that are fitted, and
-   NN_FITS_VALUES, the values of a fit that group_rows needs. Gives FITS and the sizes of what belongs to a fit,
-   FITS_LOOP, place_of, at, where, EPSILON. */
+   Needs vectors.h, and NN_FITS, the number of fits side by side, NN_FIT_OUTPUTS, the number of outputs of a sample that
+   are fitted, and NN_FITS_VALUES, the number of values of a fit that group_rows needs. Gives FITS and the sizes of the
+   parts of a fit, FITS_LOOP, place_of, at, where, EPSILON. */
 
 #ifndef NNCODEGEN_FITS_LANES_H
 #define NNCODEGEN_FITS_LANES_H
@@ -18,19 +18,19 @@
 
 enum {
     FITS = NN_FITS,
-    OBSERVED = NN_FIT_OUTPUTS, /* of each sample */
-    GUARDED = NN_FIT_GUARDS, /* values of each sample whose signs are kept: see guards.h */
-    COLUMNS = PARAMETERS + 1, /* the derivatives by all parameters, and the residual behind them */
-    SIGNS = GUARDED > 0 ? 2*GUARDED : 1, /* words that tell them */
+    OBSERVED = NN_FIT_OUTPUTS, /* the fitted outputs of each sample */
+    GUARDED = NN_FIT_GUARDS, /* the values of each sample whose signs are kept: see guards.h */
+    COLUMNS = PARAMETERS + 1, /* the derivatives by all parameters, followed by the residual */
+    SIGNS = GUARDED > 0 ? 2*GUARDED : 1, /* words that hold the signs */
     BEFORE = OBSERVED + GUARDED, /* values of a row before its columns */
-    ROW = BEFORE + COLUMNS, /* what group_rows writes for one seed, and the residual */
+    ROW = BEFORE + COLUMNS, /* the output of group_rows for one seed, and the residual */
     TRIANGLE = PARAMETERS*(PARAMETERS + 1)/2,
     SYSTEM = COLUMNS*(COLUMNS + 1)/2, /* the sums of the products of all columns: J'J, then J'r, then r'r */
     GRADIENT_PLACE = TRIANGLE,
     COST_PLACE = SYSTEM - 1
 };
 
-/* What a number of size 1 is rounded by, twice. */
+/* The distance of 1 to the next number: twice the rounding of a number of size 1. */
 #define EPSILON ((real) (NN_BITS == 64 ? 0x1p-52 : 0x1p-23))
 
 /* A loop over the fits, which do not depend on each other. */
@@ -40,20 +40,20 @@ enum {
 #define FITS_LOOP
 #endif
 
-/* A loop whose number of rounds is known and small. */
+/* A loop with a small and constant number of iterations. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define FEW_ROUNDS _Pragma("GCC unroll 8")
 #else
 #define FEW_ROUNDS
 #endif
 
-/* Where the entry of a row and a column lies, column <= row, in a triangle that is stored by rows. */
+/* Returns the index of the entry of a row and a column, column <= row, in a triangle that is stored by rows. */
 INLINE size_t place_of(size_t row, size_t column)
 {
     return row*(row + 1)/2 + column;
 }
 
-/* The vector of an array of [place][FITS]; values points at the first lane of the vector in place 0. */
+/* Returns the vector of an array of [place][FITS]; values points at the first lane of the vector in place 0. */
 INLINE vector *at(real *values, size_t place)
 {
     return (vector *) (values + place*FITS);
@@ -74,7 +74,7 @@ INLINE words get_words(const word *values)
     return *(const words *) values;
 }
 
-/* The lanes of a where the condition holds, else those of b. */
+/* Returns the lanes of a where the condition holds, else those of b. */
 INLINE vector where(words condition, vector a, vector b)
 {
     return (vector) ((condition & (words) a) | (~condition & (words) b));

@@ -1,4 +1,4 @@
-/* What many fits side by side are: options, results, and where each of a group has got to.
+/* The state of many fits side by side: options, results, and the progress of each fit of a group.
 
    Needs fits_lanes.h and the header of the model. Gives fits, group_of_fits, carve_fits, fits_size. */
 
@@ -10,24 +10,24 @@
 /* The arrays of a group: name, number of values of each fit. */
 #define ARRAYS_OF_FITS(ARRAY) \
     ARRAY(current, PARAMETERS) /* the best point so far */ \
-    ARRAY(next, PARAMETERS) /* the point to be tried */ \
+    ARRAY(next, PARAMETERS) /* the point to try */ \
     ARRAY(system, SYSTEM) /* J'J, J'r and r'r at the current point */ \
-    ARRAY(sums, SYSTEM) /* the same at the next */ \
+    ARRAY(sums, SYSTEM) /* those sums at the next point */ \
     ARRAY(scales, PARAMETERS) /* the largest diagonal of J'J so far */ \
     ARRAY(triangle, TRIANGLE) /* J'J with damping, then its factor */ \
-    ARRAY(inverses, PARAMETERS) /* of the pivots of the factor */ \
-    ARRAY(row, PARAMETERS) /* of a triangle while it is factored */ \
+    ARRAY(inverses, PARAMETERS) /* the inverses of the pivots of the factor */ \
+    ARRAY(row, PARAMETERS) /* a row of a triangle while it is factored */ \
     ARRAY(step, PARAMETERS) \
-    ARRAY(held, PARAMETERS) /* the step of those parameters that a bound holds */ \
+    ARRAY(held, PARAMETERS) /* the step of the parameters that a bound holds */ \
     ARRAY(damping, 1) \
-    ARRAY(predicted, 1) /* by how much the step lowers the cost if residuals are linear */ \
+    ARRAY(predicted, 1) /* how much the step lowers the cost if residuals are linear */ \
     ARRAY(length, 1) /* the square of the length of the step, in scaled parameters */ \
-    ARRAY(size, 1) /* that of the current point */ \
+    ARRAY(size, 1) /* the square of the length of the current point */ \
     ARRAY(reach, 1) /* the square of the longest step that is trusted; 0 at the start */ \
     ARRAY(ended, TRIANGLE) /* J'J of fits that have ended */ \
-    ARRAY(inverse, TRIANGLE) /* of the same */ \
+    ARRAY(inverse, TRIANGLE) /* the inverse of ended */ \
     ARRAY(seeds, OBSERVED*OBSERVED) /* for each output, 1 for itself and 0 for the others */ \
-    ARRAY(values, NN_FITS_VALUES) /* of group_rows */ \
+    ARRAY(values, NN_FITS_VALUES) /* the values of group_rows */ \
     ARRAY(rows, ROWS_AT_ONCE*OBSERVED*ROW)
 
 #define LINES __attribute__((aligned(64)))
@@ -38,22 +38,22 @@ typedef struct {
 #undef MEMBER
     real *inputs, *targets, *weights; /* [sample][value][FITS] */
     double *totals;
-    word steep[FITS] LINES; /* the gradient is above its tolerance */
-    word fresh[FITS] LINES; /* at its start: nothing is computed yet */
-    word closing[FITS] LINES; /* the step is its last one */
-    word limited[FITS] LINES; /* the step is damped, so that it is no longer than its reach */
-    word last[FITS] LINES; /* the step is taken without being tried */
+    word steep[FITS] LINES; /* whether the gradient is above its tolerance */
+    word fresh[FITS] LINES; /* whether the fit is at its start: nothing is computed yet */
+    word closing[FITS] LINES; /* whether the step is its last one */
+    word limited[FITS] LINES; /* whether the step is damped, to be no longer than its reach */
+    word last[FITS] LINES; /* whether the step is taken without a trial */
     word iterations[FITS] LINES;
-    word outcome[FITS] LINES; /* how it ended; 0 while it has not */
-    word signs[SIGNS*FITS] LINES; /* of the guards at the current point: see look_at_guards */
-    word next_signs[SIGNS*FITS] LINES; /* at the next */
-    size_t fit[FITS]; /* its number; SIZE_MAX where none is left */
-    size_t samples[FITS]; /* its samples */
-    size_t data[FITS]; /* its values that are not missing */
-    size_t active; /* fits that have not ended */
-    size_t upcoming; /* the next fit to begin with */
-    size_t free; /* parameters that are not fixed */
-    int weighted; /* whether a value has had another weight than 1 */
+    word outcome[FITS] LINES; /* how it ended; 0 before that */
+    word signs[SIGNS*FITS] LINES; /* the signs of the guards at the current point: see look_at_guards */
+    word next_signs[SIGNS*FITS] LINES; /* the signs at the next point */
+    size_t fit[FITS]; /* the index of the fit; SIZE_MAX if none is left */
+    size_t samples[FITS]; /* the number of its samples */
+    size_t data[FITS]; /* the number of its values that are not missing */
+    size_t active; /* the number of fits that have not ended */
+    size_t upcoming; /* the next fit to start */
+    size_t free; /* the number of parameters that are not fixed */
+    int weighted; /* whether a weight other than 1 has occurred */
     /* Fits that have ended, and wait until they fill a vector. */
     size_t waiting;
     size_t ended_fit[FITS];

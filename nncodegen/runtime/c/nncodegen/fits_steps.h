@@ -1,11 +1,11 @@
-/* The steps of many fits, side by side: Levenberg and Marquardt's, within bounds.
+/* The Levenberg-Marquardt steps of many fits, side by side, within bounds.
 
    Needs fits_state.h and cholesky.h. Gives judge_steps, find_steps, wants_inverse and conclude.
 
-   D. W. Marquardt, An algorithm for least-squares estimation of nonlinear parameters (1963). Scales and tests of
-   convergence are those of J. J. More, The Levenberg-Marquardt algorithm: implementation and theory (1978), and so
-   is how far a step may reach. Of bounds,
-   see D. P. Bertsekas, Projected Newton methods for optimization problems with simple constraints (1982). */
+   D. W. Marquardt, An algorithm for least-squares estimation of nonlinear parameters (1963). Scales, tests of
+   convergence and the reach of steps are those of J. J. More, The Levenberg-Marquardt algorithm: implementation and
+   theory (1978). Bounds: see D. P. Bertsekas, Projected Newton methods for optimization problems with simple
+   constraints (1982). */
 
 #ifndef NNCODEGEN_FITS_STEPS_H
 #define NNCODEGEN_FITS_STEPS_H
@@ -15,11 +15,11 @@
 
 #define LEAST_DAMPING (16*EPSILON) /* times the scales */
 #define FIRST_REACH ((real) 0.093025) /* relative to the square of the length of the parameters: as in fit.h */
-#define UNSEEN (4*EPSILON) /* times a cost: what rounding may hide */
+#define UNSEEN (4*EPSILON) /* times a cost: changes that rounding may hide */
 
 enum { MOST_ROUNDS = 10 };
 
-/* Whether any lane is not 0. */
+/* Returns whether any lane is not 0. */
 INLINE int any_of(words lanes)
 {
     word any = 0;
@@ -28,7 +28,7 @@ INLINE int any_of(words lanes)
     return any != 0;
 }
 
-/* Whether the cost at the next points is finite, with all derivatives: those are whose sum of squares is. */
+/* Returns in which lanes the cost at the next point and all derivatives are finite: their sums of squares are. */
 INLINE words finite_sums(const real *restrict sums)
 {
     vector check = 0*get(sums, COST_PLACE);
@@ -39,7 +39,7 @@ INLINE words finite_sums(const real *restrict sums)
 }
 
 #if NN_FIT_GUARDS > 0
-/* The lanes where a guard that has a sign at the current point loses it at the next. */
+/* Returns the lanes where a guard with a sign at the current point loses it at the next. */
 INLINE words lost_signs(const group_of_fits *g, size_t lane)
 {
     words lost = {0};
@@ -48,7 +48,7 @@ INLINE words lost_signs(const group_of_fits *g, size_t lane)
     return lost;
 }
 
-/* The signs at the next points become those of the current ones where these are accepted. */
+/* Makes the signs at the next points the current ones, in accepted lanes. */
 INLINE void take_signs(group_of_fits *g, size_t lane, words accepted)
 {
     for (size_t k = 0; k < SIGNS; k++) {
@@ -58,7 +58,7 @@ INLINE void take_signs(group_of_fits *g, size_t lane, words accepted)
 }
 #endif
 
-/* How far the next step may reach, by what a step of some length has come to, as in fit.h; all are squares. */
+/* Returns the reach of the next step, from the outcome of a step of some length, as in fit.h; all are squares. */
 INLINE vector next_reach(vector reach, vector length, vector gain, vector hope, words limited, words accepted)
 {
     const words well = (words) (gain >= (real) 0.75*hope) | ~limited;
@@ -66,8 +66,8 @@ INLINE vector next_reach(vector reach, vector length, vector gain, vector hope, 
     return where(accepted, after, length/16);
 }
 
-/* Which steps are accepted, and how far the next may reach. Where a step could not be seen in the cost for rounding, it is
-   trusted more than the cost. */
+/* Decides which steps are accepted, and the reach of the next ones. If rounding hides the effect of a step on the cost,
+   the step is trusted more than the cost. */
 static HOT void judge_steps(const NN(fits) *run, group_of_fits *g)
 {
     const real tolerance = (real) run->cost_tolerance;
@@ -106,7 +106,7 @@ static HOT void judge_steps(const NN(fits) *run, group_of_fits *g)
     }
 }
 
-/* The parameters that take part in a step: those that are not fixed, nor at a bound beyond which the cost falls. */
+/* Finds the free parameters of a step: those that are not fixed, nor at a bound beyond which the cost falls. */
 INLINE void find_free(const NN(fits) *run, const real *restrict current, const real *restrict gradient, words *free)
 {
     for (size_t p = 0; p < PARAMETERS; p++) {
@@ -118,7 +118,7 @@ INLINE void find_free(const NN(fits) *run, const real *restrict current, const r
     }
 }
 
-/* The steps of the parameters that are free; held says by how much the others move. */
+/* Computes the steps of the free parameters; held contains the steps of the others. */
 INLINE void solve_steps(group_of_fits *g, size_t lane, const words *free, const real *held)
 {
     const real *const system = g->system + lane, *const scales = g->scales + lane;
@@ -140,7 +140,7 @@ INLINE void solve_steps(group_of_fits *g, size_t lane, const words *free, const 
     solve(triangle, g->inverses + lane, step);
 }
 
-/* Steps that would cross a bound end there, and those of the other parameters are found anew. */
+/* Shortens steps that would cross a bound, and computes those of the other parameters again. */
 static UNUSED void keep_bounds(const NN(fits) *run, group_of_fits *g, size_t lane, words *free)
 {
     const vector zero = {0};
@@ -170,7 +170,7 @@ static UNUSED void keep_bounds(const NN(fits) *run, group_of_fits *g, size_t lan
     }
 }
 
-/* The steps with the dampings that there are, within the bounds; free are those that may move. */
+/* Computes the steps for the present dampings, within the bounds; free are the parameters that may move. */
 static HOT void take_steps(const NN(fits) *run, group_of_fits *g, size_t lane, words *free)
 {
     const int bounded = run->lower && run->upper, limited = bounded || run->fixed;
@@ -181,7 +181,7 @@ static HOT void take_steps(const NN(fits) *run, group_of_fits *g, size_t lane, w
         keep_bounds(run, g, lane, free);
 }
 
-/* The squares of the lengths of the steps. */
+/* Returns the squares of the lengths of the steps. */
 INLINE vector lengths_of_steps(const group_of_fits *g, size_t lane)
 {
     vector length = {0};
@@ -193,7 +193,7 @@ INLINE vector lengths_of_steps(const group_of_fits *g, size_t lane)
     return length;
 }
 
-/* The roots of lanes. */
+/* Returns the square roots of lanes. */
 static UNUSED vector roots(vector squares)
 {
     for (size_t k = 0; k < LANES; k++)
@@ -201,9 +201,9 @@ static UNUSED vector roots(vector squares)
     return squares;
 }
 
-/* Dampings with which the lengths of the steps would be their reaches, by one step of Newton's for 1/length, as in
-   MINPACK's lmpar, from the system that is factored: |s| falls by s'D(J'J + damping D)^-1 D s/|s| as its damping
-   grows, where D are the scales. Overwrites the steps. */
+/* Returns the dampings for which the lengths of the steps equal their reaches, after one Newton step on 1/length, as in
+   MINPACK's lmpar, from the factored system: |s| falls by s'D(J'J + damping D)^-1 D s/|s| as its damping grows, where D
+   are the scales. Overwrites the steps. */
 static COLD vector newton_dampings(group_of_fits *g, size_t lane, vector damping, vector length, vector excess)
 {
     real *const step = g->step + lane;
@@ -218,7 +218,7 @@ static COLD vector newton_dampings(group_of_fits *g, size_t lane, vector damping
     return damping + excess*length/slope;
 }
 
-/* Damps the steps that reach too far until they are as long as they may be, to a tenth. */
+/* Damps the steps that reach too far until they are as long as allowed, up to a tenth. */
 static COLD void damp_steps(const NN(fits) *run, group_of_fits *g, size_t lane, words *free, words limited,
     vector length)
 {
@@ -246,7 +246,8 @@ static COLD void damp_steps(const NN(fits) *run, group_of_fits *g, size_t lane, 
     }
 }
 
-/* Where the steps lead, and what they promise; to length, the squares of their lengths. */
+/* Computes where the steps lead, and returns the predicted fall of the cost; writes the squares of their lengths to
+   length. */
 INLINE vector promise_of_steps(const NN(fits) *run, group_of_fits *g, size_t lane, vector *length)
 {
     const int bounded = run->lower && run->upper;
@@ -271,7 +272,7 @@ INLINE vector promise_of_steps(const NN(fits) *run, group_of_fits *g, size_t lan
     return -2*slope - squares;
 }
 
-/* How far the first step may reach: any distance where some parameters have no effect, as in fit.h. */
+/* Returns the reach of the first step: infinite if some parameters have no effect, as in fit.h. */
 static COLD vector first_reach(const NN(fits) *run, const real *scales, vector size)
 {
     words all = (words) (size > 0);
@@ -281,7 +282,7 @@ static COLD vector first_reach(const NN(fits) *run, const real *scales, vector s
     return where(all, FIRST_REACH*size, (vector) {0} + (real) HUGE_VAL);
 }
 
-/* The next steps, and what they promise. */
+/* Computes the next steps, and their predicted falls of the cost. */
 static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
 {
     const int limited = (run->lower && run->upper) || run->fixed;
@@ -321,14 +322,14 @@ static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
     }
 }
 
-/* A status where a condition holds, else what is the case otherwise. */
+/* Returns a status where a condition holds, else the other status. */
 INLINE words first_of(words condition, word status, words otherwise)
 {
     return (condition & status) | (~condition & otherwise);
 }
 
-/* Where no step of which rounding lets anything be seen lowers the cost: whether the residuals are at right angles to all
-   derivatives, as nearly as the cost tells. */
+/* If no step with a visible effect lowers the cost: returns whether the residuals are orthogonal to all derivatives, as
+   exactly as the cost can tell. */
 static COLD words is_level(const NN(fits) *run, const group_of_fits *g, size_t lane)
 {
     const real *const system = g->system + lane, *const gradient = system + GRADIENT_PLACE*FITS;
@@ -343,14 +344,14 @@ static COLD words is_level(const NN(fits) *run, const group_of_fits *g, size_t l
     return ~steep;
 }
 
-/* Whether the inverse of J'J at the point where a fit ends is wanted. */
+/* Returns whether the inverse of J'J is needed at the point where a fit ends. */
 INLINE int wants_inverse(const NN(fits) *run)
 {
     return run->covariance || run->standard_errors;
 }
 
-/* Which fits end here. A last step that is sure to be good is taken without a look at the data, unless covariances are
-   wanted, which are of the point where it leads to, or signs are kept. */
+/* Decides which fits end here. A last step that is sure to be good is taken without evaluating it, unless covariances,
+   which belong to its end point, are needed, or signs are kept. */
 static HOT void conclude(const NN(fits) *run, group_of_fits *g)
 {
     const real tolerance = (real) run->cost_tolerance;

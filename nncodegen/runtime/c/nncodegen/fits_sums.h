@@ -8,16 +8,16 @@
 #include "fits_lanes.h"
 
 enum {
-    ROWS_AT_ONCE = 16, /* samples whose rows stay in the first-level cache until they are summed up */
-    SAMPLES_IN_SINGLE = 4*ROWS_AT_ONCE, /* samples whose sums are not yet taken in double */
+    ROWS_AT_ONCE = 16, /* samples whose rows stay in the first-level cache until they are added */
+    SAMPLES_IN_SINGLE = 4*ROWS_AT_ONCE, /* the most samples that are summed in single precision */
     ROWS_VALUES = ROWS_AT_ONCE*OBSERVED*ROW*FITS
 };
 
-/* The columns of a block of sums: as many as leave registers for two factors. */
+/* The number of columns of a block of sums: this leaves registers for two factors. */
 enum { EDGE = BLOCK_ROWS == 8 ? (COLUMNS <= 6 ? COLUMNS : 4) : COLUMNS <= 4 ? COLUMNS : 3 };
 
-/* The rows of some samples: derivatives, and residuals behind them. It is compiled once, as a fit must have the same
-   bits wherever it stands. */
+/* Computes the rows of some samples: derivatives, followed by residuals. It is compiled once, because a fit must have
+   the same bits in every place. */
 static HOT void rows_of_samples(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict seeds, size_t count, real *restrict values, real *restrict rows)
 {
@@ -34,8 +34,8 @@ static HOT void rows_of_samples(const real *restrict parameters, const real *res
 }
 
 #if NN_FIT_GUARDS > 0
-/* Which guards are above 0 in all samples so far, and, behind these, which are below: words of all bits. Samples whose
-   values are missing do not count. */
+/* Finds which guards are above 0 in all samples so far, and then which are below: words with all bits set. Samples with
+   missing values do not count. */
 static HOT void look_at_guards(const real *restrict rows, const real *restrict weights, size_t count,
     word *restrict signs)
 {
@@ -59,7 +59,7 @@ static HOT void look_at_guards(const real *restrict rows, const real *restrict w
 }
 #endif
 
-/* Multiplies rows by their weights. What is missing has no weight, and whatever stands in its row is gone. */
+/* Multiplies rows by their weights. Missing values have the weight 0, which removes their rows, even if not finite. */
 static HOT void weigh_rows(const real *restrict weights, size_t count, real *restrict rows)
 {
     for (size_t n = 0; n < count; n++) {
@@ -74,8 +74,8 @@ static HOT void weigh_rows(const real *restrict weights, size_t count, real *res
     }
 }
 
-/* The sums of the products of some columns with some others: a block of the triangle. Of a block on the diagonal, what
-   is above it is left out. */
+/* Computes the sums of the products of some columns with some others: a block of the triangle. For a block on the
+   diagonal, entries above the diagonal are left out. */
 INLINE void add_block(size_t height, size_t width, size_t first, size_t second, const real *restrict rows,
     size_t count, int more, real *restrict sums)
 {
@@ -108,7 +108,7 @@ INLINE void add_block(size_t height, size_t width, size_t first, size_t second, 
     }
 }
 
-/* The sums of the products of all columns, or (more) adds them to those that are there. */
+/* Computes the sums of the products of all columns; with more, adds them to the present sums. */
 static HOT void add_rows(const real *restrict rows, size_t count, int more, real *restrict sums)
 {
     enum { WHOLE = COLUMNS/EDGE*EDGE, REST = COLUMNS%EDGE };
@@ -126,8 +126,8 @@ static HOT void add_rows(const real *restrict rows, size_t count, int more, real
     }
 }
 
-/* The sums over samples, whose values lie as [sample][column][FITS]; weights may be NULL. Beyond some samples, those of
-   single precision are taken in double. Signs are those of the guards, if there are some. */
+/* Computes the sums over samples, whose values lie as [sample][column][FITS]; weights may be NULL. Beyond some samples,
+   sums of single precision are added in double. signs receives those of the guards, if there are any. */
 static UNUSED void sum_up(const real *parameters, const real *inputs, const real *targets, const real *weights,
     const real *seeds, size_t samples, real *values, real *rows, word *signs, double *totals, real *sums)
 {

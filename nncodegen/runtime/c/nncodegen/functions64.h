@@ -35,8 +35,8 @@ INLINE double exp_precise(double x, double n)
     return high + exp_tail(high, n*0x1.473de6af278edp-34);
 }
 
-/* The same. Where products are fused, r is rounded only once, and is not corrected for that; elsewhere, tanh would lose
-   digits without the correction. */
+/* exp(x - n*log(2)) - 1, like exp_precise. If products are fused, r is rounded only once, and is not corrected for
+   that; otherwise, tanh would lose digits without the correction. */
 INLINE double exp_reduced(double x, double n)
 {
 #ifdef FP_FAST_FMA

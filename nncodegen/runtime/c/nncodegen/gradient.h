@@ -1,6 +1,6 @@
 /* The loss of a batch and its gradient.
 
-   Needs threads.h, order.h, and the kernels gradient_finish and, where NN_HAS_SINGLE_GRADIENT, gradient_sample. Gives
+   Needs threads.h, order.h, and the kernels gradient_finish and, if NN_HAS_SINGLE_GRADIENT, gradient_sample. Gives
    derive_batch, loss, loss_and_gradient. */
 
 #ifndef NNCODEGEN_GRADIENT_H
@@ -9,8 +9,8 @@
 #include "order.h"
 #include "threads.h"
 
-/* Sums up a batch, or a phase of it: the sums of the gradient into m.gradient, and returns the others, or NULL if
-   stopped. A team of threads, if there is one, shares the chunks where there are several. */
+/* Sums up a batch, or a phase of it: writes the sums of the gradient to m.gradient, and returns the others, or NULL if
+   stopped. If there is a team of threads, it shares the chunks, if there are several. */
 static UNUSED const double *sum_tiles(const batch *b, memory m, team *threads, NN(poll) *poll)
 {
     const size_t whole = b->forward ? 0 : GRADIENT_SUMS;
@@ -34,8 +34,8 @@ static UNUSED const double *sum_tiles(const batch *b, memory m, team *threads, N
     return m.totals + GRADIENT_SUMS;
 }
 
-/* The same of a whole batch. Where it has several phases, each sums up all samples. What a phase leaves for the next is
-   kept for each tile where the batch has no more than NN_KEPT of them; else the phases before are computed again. */
+/* Sums up a whole batch; each of its phases goes over all samples. The results of a phase for the next one are kept for
+   each tile if the batch has at most NN_KEPT tiles; otherwise the earlier phases are computed again. */
 static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, NN(poll) *poll)
 {
 #if NN_PHASES > 1
@@ -60,7 +60,7 @@ static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, N
 }
 
 #if NN_HAS_SINGLE_GRADIENT
-/* The gradient of a batch, computed sample by sample, into m.gradient. Returns 1 if stopped. */
+/* Computes the gradient of a batch, sample by sample, into m.gradient. Returns 1 if stopped. */
 static UNUSED int derive_one_by_one(const batch *b, memory m, NN(poll) *poll)
 {
     for (size_t k = place_of_loss(b); k < ALL_SUMS; k++)
@@ -82,8 +82,8 @@ static UNUSED int derive_one_by_one(const batch *b, memory m, NN(poll) *poll)
 }
 #endif
 
-/* The gradient of a batch into m.gradient, but for the values that gradient_finish computes from the sums: these go to
-   rest, which may be the same array. Returns the sums, or NULL if stopped. */
+/* Computes the gradient of a batch into m.gradient, except the values that gradient_finish computes from the sums:
+   these are written to rest, which may be the same array. Returns the sums, or NULL if stopped. */
 static HOT const double *derive_batch(const batch *b, memory m, team *threads, real *rest, NN(poll) *poll)
 {
 #if NN_HAS_SINGLE_GRADIENT

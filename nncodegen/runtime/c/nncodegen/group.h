@@ -1,8 +1,8 @@
-/* Groups of models: as many as fill whole vectors, one in each lane.
+/* Groups of models: one model in each lane of whole vectors.
 
-   Needs base.h, and NN_MODELS, the number of models in a group, NN_GROUP_SAMPLES, the samples for which the gradient
-   is computed at once, NN_GROUP_VALUES, the numbers in memory that this takes for each model, and NN_GROUP_SUMS, the
-   sums over samples. Gives MODELS, MODELS_LOOP and, without blocks, side_by_side. */
+   Needs base.h, and NN_MODELS, the number of models in a group, NN_GROUP_SAMPLES, the number of samples for which the
+   gradient is computed at once, NN_GROUP_VALUES, the number of values in memory that this takes for each model, and
+   NN_GROUP_SUMS, the number of sums over samples. Gives MODELS, MODELS_LOOP and, without blocks, side_by_side. */
 
 #ifndef NNCODEGEN_GROUP_H
 #define NNCODEGEN_GROUP_H
@@ -16,13 +16,13 @@
 #error "sums over a tile must be sums over whole tiles of a group: NN_GROUP_SAMPLES must divide NN_TILE"
 #endif
 #ifndef NN_GROUP_FINISHES
-#define NN_GROUP_FINISHES 0 /* whether there is group_finish, for what is computed from the finished sums */
+#define NN_GROUP_FINISHES 0 /* whether group_finish exists, which computes values from the finished sums */
 #endif
 #ifndef NN_GROUP_GRADIENT_APART
-#define NN_GROUP_GRADIENT_APART 0 /* whether the gradient has an array of its own; else it lies among the sums */
+#define NN_GROUP_GRADIENT_APART 0 /* whether the gradient has a separate array; else it lies among the sums */
 #endif
 #ifndef NN_GROUP_DESCENDS
-#define NN_GROUP_DESCENDS 0 /* whether there is group_descend, an update by one sample without a gradient in memory */
+#define NN_GROUP_DESCENDS 0 /* whether group_descend exists, an update by one sample without a gradient in memory */
 #endif
 
 enum { MODELS = NN_MODELS, GROUP_TILE = NN_GROUP_SAMPLES, VALUES = NN_GROUP_VALUES, GROUP_SUMS = NN_GROUP_SUMS };
@@ -35,7 +35,7 @@ enum { MODELS = NN_MODELS, GROUP_TILE = NN_GROUP_SAMPLES, VALUES = NN_GROUP_VALU
 #endif
 
 #if !NN_HAS_BLOCKS
-/* Copies a row of each model, so that the values of a column lie side by side. With blocks, group_products.h has it. */
+/* Copies a row of each model, so that the values of a column are side by side. With blocks, group_products.h has it. */
 INLINE void side_by_side(const real *const *rows, size_t width, real *to)
 {
     for (size_t m = 0; m < MODELS; m++)

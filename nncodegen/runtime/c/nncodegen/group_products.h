@@ -8,8 +8,8 @@
 #include "group.h"
 #include "transpose.h"
 
-/* 4 rows and 4 columns of a product of each model. Where fewer are left, the last is computed again, but
-   stored once. */
+/* 4 rows and 4 columns of a product of each model. If fewer are left, the last is computed again for the missing
+   ones, but stored once. */
 INLINE void group_4x4(size_t rows, size_t columns, size_t inner,
     const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner, size_t b_column,
     real *out, size_t out_row, size_t out_column, const real *factor, int add)
@@ -88,8 +88,8 @@ INLINE void group_4x4(size_t rows, size_t columns, size_t inner,
         keep(s33, out, 3*out_row + 3*out_column, factor, add, 1);
 }
 
-/* 2 rows and 4 columns of a product of each model. Where fewer are left, the last is computed again, but
-   stored once. */
+/* 2 rows and 4 columns of a product of each model. If fewer are left, the last is computed again for the missing
+   ones, but stored once. */
 INLINE void group_2x4(size_t rows, size_t columns, size_t inner,
     const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner, size_t b_column,
     real *out, size_t out_row, size_t out_column, const real *factor, int add)
@@ -136,8 +136,8 @@ INLINE void group_2x4(size_t rows, size_t columns, size_t inner,
         keep(s13, out, 1*out_row + 3*out_column, factor, add, 1);
 }
 
-/* 8 rows and 1 column of a product of each model. Where fewer are left, the last is computed again, but
-   stored once. */
+/* 8 rows and 1 column of a product of each model. If fewer are left, the last is computed again for the missing
+   ones, but stored once. */
 INLINE void group_8x1(size_t rows, size_t inner,
     const real *a, size_t a_row, size_t a_inner, const real *b, size_t b_inner,
     real *out, size_t out_row, const real *factor, int add)
@@ -202,8 +202,9 @@ INLINE void group_8x1(size_t rows, size_t inner,
     keep(s70, out, 7*out_row, factor, add, 1);
 }
 
-/* out[r][c] = sum(k) a[r][k]*b[k][c] for each model, or (add) out plus that; then times factor[r][c], if there is one.
-   Blocks of four by four use what they load four times; of one or two columns, or rows, eight are computed at once. */
+/* Computes out[r][c] = sum(k) a[r][k]*b[k][c] for each model; with add, adds it to out; then multiplies by
+   factor[r][c], unless that is NULL. Blocks of four by four use each loaded value four times; for one or two columns,
+   or rows, eight are computed at once. */
 static HOT void group_product(size_t rows, size_t columns, size_t inner, const real *a, size_t a_row, size_t a_inner,
     const real *b, size_t b_inner, size_t b_column, real *out, size_t out_row, size_t out_column, const real *factor,
     int add)
@@ -240,7 +241,7 @@ static HOT void group_product(size_t rows, size_t columns, size_t inner, const r
     }
 }
 
-/* out[r] = sum(n) a[r][n] for each model, or (add) out plus that. */
+/* Computes out[r] = sum(n) a[r][n] for each model; with add, adds it to out. */
 static HOT void group_sum(size_t rows, size_t samples, const real *restrict a, size_t a_row, size_t a_sample,
     real *restrict out, int add)
 {
@@ -254,8 +255,8 @@ static HOT void group_sum(size_t rows, size_t samples, const real *restrict a, s
     }
 }
 
-/* Copies a row of each model, so that the values of a column lie side by side: parts of the rows are first copied
-   behind each other, and then transposed in squares. */
+/* Copies a row of each model, so that the values of a column are side by side: parts of the rows are first copied one
+   after the other, and then transposed in squares. */
 INLINE void side_by_side(const real *const *rows, size_t width, real *restrict to)
 {
     enum { PART = 32 };

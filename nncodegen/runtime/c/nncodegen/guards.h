@@ -1,10 +1,10 @@
-/* The guards of a formula, its denominators: a step that changes the sign of one of them at a sample is not taken, as
-   it leads over a pole.
+/* The guards of a formula, which are its denominators: a step that changes the sign of a guard at a sample is not
+   taken, because it crosses a pole.
 
-   Needs fit_memory.h. Gives begin_guards, crosses_pole, keep_signs, tell_poles, which do nothing where there are none.
+   Needs fit_memory.h. Gives begin_guards, crosses_pole, keep_signs, tell_poles, which do nothing without guards.
 
-   A guard has a sign where all samples that count agree in it; one that is 0, or has both signs, has none, and holds
-   nothing: that is so where the start has a pole among the data already. */
+   A guard has a sign if it has that sign at all samples that count. A guard that is 0, or has both signs, has no
+   sign and prevents no step: this happens if the start already has a pole among the data. */
 
 #ifndef NNCODEGEN_GUARDS_H
 #define NNCODEGEN_GUARDS_H
@@ -15,16 +15,16 @@
 
 enum { ALL_ABOVE = 1, ALL_BELOW = 2 };
 
-/* Before the first sample of an evaluation. */
+/* Must be called before the first sample of an evaluation. */
 INLINE void begin_guards(fit_memory *m)
 {
     memset(m->seen, ALL_ABOVE | ALL_BELOW, sizeof m->seen);
 }
 
-/* Looks at the guards of the samples of a tile; a sample counts where a factor of its rows is not 0. */
+/* Reads the guards of the samples of a tile; a sample counts if a factor of its rows is not 0. */
 static HOT void take_guards(size_t count, fit_memory *m)
 {
-    double *const counts = m->columns; /* which nobody needs yet */
+    double *const counts = m->columns; /* not yet in use */
     const size_t outputs = CURVED ? 1 : FIT_OUTPUTS;
     for (size_t n = 0; n < count; n++)
         counts[n] = m->factors[n] != 0;
@@ -44,7 +44,7 @@ static HOT void take_guards(size_t count, fit_memory *m)
     }
 }
 
-/* Looks at the guards of a tile, with its first output. Returns whether one that has a sign has lost it. */
+/* Reads the guards of a tile, with its first output. Returns whether a guard has lost its sign. */
 static UNUSED int crosses_pole(size_t output, size_t count, fit_memory *m)
 {
     int lost = 0;
@@ -55,13 +55,13 @@ static UNUSED int crosses_pole(size_t output, size_t count, fit_memory *m)
     return lost;
 }
 
-/* The signs of the last evaluation are those at the parameters. */
+/* Stores the signs of the last evaluation as those at the parameters. */
 INLINE void keep_signs(fit_memory *m)
 {
     memcpy(m->signs, m->seen, sizeof m->signs);
 }
 
-/* Writes down which guards have no sign at the parameters. */
+/* Writes which guards have no sign at the parameters. */
 INLINE void tell_poles(const NN(fitting) *run, const fit_memory *m)
 {
     for (size_t g = 0; run->poles && g < GUARDS; g++)

@@ -1,8 +1,8 @@
 /* Products of the Hessian of the loss with directions. The last line of NAME_hessian.c includes it.
 
-   Needs kernel.h, and the kernels gradient_tile and gradient_finish of a program whose parameters are those of the model,
-   then a direction of as many values, and whose gradient has only the first of them: it is the product. Gives all
-   functions of the Hessian that the header of the model declares. */
+   Needs kernel.h, and the kernels gradient_tile and gradient_finish of a program whose parameters are those of the
+   model, followed by a direction of the same length, and whose gradient has only the first half: it is the product.
+   Gives all functions of the Hessian that the header of the model declares. */
 
 #ifndef NNCODEGEN_HESSIAN_H
 #define NNCODEGEN_HESSIAN_H
@@ -10,10 +10,10 @@
 #define NN_WITHOUT_LOSS 1
 #include "batch.h"
 
-/* The length of a direction, and where it begins. */
+/* The length of a direction, and its offset. */
 enum { DIRECTION = PARAMETERS/2 };
 
-/* The sums over the samples of a batch into m.gradient and m.totals. Returns 1 if stopped. */
+/* Computes the sums over the samples of a batch into m.gradient and m.totals. Returns 1 if stopped. */
 static UNUSED int multiply(const batch *b, memory m, NN(poll) *poll)
 {
     const size_t whole = GRADIENT_SUMS;
@@ -39,7 +39,7 @@ int NN(hessian_products)(const real *parameters, const real *directions, size_t 
     const real *targets, const real *weights, size_t samples, void *work, real *products, NN(poll) *poll)
 {
     const memory m = carve(work);
-    real *const pair = m.next; /* the parameters, and a direction behind them */
+    real *const pair = m.next; /* the parameters, followed by a direction */
     const batch all = {.without_loss = 1, .parameters = pair, .inputs = inputs, .targets = targets,
         .weights = weights, .samples = samples, .total = total_weight(weights, samples)};
     clear(m);

@@ -1,11 +1,11 @@
-/* The interface of a model: its types, and its functions, which entry_points.h lists. The header of a model includes
-   this.
+/* The interface of a model: its types, and its functions, which are listed in entry_points.h. The header of a model
+   includes this.
 
-   Needs NN_MODEL and NN_REAL, the type of numbers, double or float; and six that may be 1: NN_HAS_MANY, whether many
-   models are trained side by side, NN_HAS_BLAS, whether products of large layers may be left to BLAS, NN_HAS_FIT,
-   whether there are fits, NN_HAS_FITS, whether there are many of them side by side, NN_HAS_HESSIAN, whether there are
-   products with the Hessian of the loss, and NN_HAS_FIELDS, whether there are derivatives by inputs. It undefines them
-   at its end, so that a program may include several models. */
+   Needs NN_MODEL, and NN_REAL, the type of numbers, double or float; and six macros that may be 1: NN_HAS_MANY,
+   whether many models are trained side by side; NN_HAS_BLAS, whether products of large layers may be computed by
+   BLAS; NN_HAS_FIT, whether the model can be fitted; NN_HAS_FITS, whether many fits are made side by side;
+   NN_HAS_HESSIAN, whether products with the Hessian of the loss exist; and NN_HAS_FIELDS, whether derivatives by
+   inputs exist. It undefines them at its end, so that a program can include several models. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +15,7 @@
 
 typedef NN_REAL NN(real);
 
-/* How a call is stopped: it calls stop(context) from time to time, and ends if that returns another value than 0. */
+/* How a call is stopped: it calls stop(context) regularly, and ends if that returns a value other than 0. */
 typedef struct {
     int (*stop)(void *context); /* may be NULL */
     void *context; /* the argument of stop; may be NULL */
@@ -24,10 +24,10 @@ typedef struct {
     double asked; /* the time of the last call of stop; 0 at first */
 } NN(poll);
 
-/* Samples: a row of inputs and one of targets for each, and how much each counts in the loss (weights) and in metrics
-   (counts). Without samples, all pointers may be NULL. Rows of inputs may be sparse: inputs holds only those values that
-   are given, for sample n those from starts[n] to starts[n + 1], each for the input whose number columns has at the same
-   place, in any order and once; all others are 0. */
+/* Samples: for each, a row of inputs and a row of targets, and its weight in the loss (weights) and in metrics
+   (counts). Without samples, all pointers may be NULL. Rows of inputs may be sparse: then inputs contains only the
+   stored values, for sample n those from starts[n] to starts[n + 1], each for the input whose index columns has at
+   the same position, in any order and without repetition; all other values are 0. */
 typedef struct {
     const NN(real) *inputs;
     const NN(real) *targets;
@@ -35,8 +35,8 @@ typedef struct {
     const NN(real) *weights; /* NULL: 1 each */
     const NN(real) *counts; /* NULL: 1 each */
     const double *spread; /* of each target, the sum of its squared deviations from its mean; may be NULL without R2 */
-    const size_t *starts; /* [samples + 1]; NULL: whole rows */
-    const uint32_t *columns; /* [starts[samples]]; NULL: whole rows */
+    const size_t *starts; /* [samples + 1]; NULL: inputs are not sparse */
+    const uint32_t *columns; /* [starts[samples]]; NULL: inputs are not sparse */
 } NN(data);
 
 enum { NN(COMPLETED), NN(CONVERGED), NN(STOPPED_EARLY), NN(DIVERGED), NN(INTERRUPTED) };
@@ -49,37 +49,37 @@ enum { NN(LOSS), NN(VALIDATION_LOSS), NN(METRICS), NN(VALIDATION_METRICS) = 5, N
 enum { NN(ACCURACY), NN(MEAN_ABSOLUTE_ERROR), NN(R2), NN(METRIC_COUNT) };
 
 typedef struct {
-    /* What to train on, and what to validate with (0 samples: nothing). */
+    /* The data to train on, and those to validate with (0 samples: none). */
     NN(data) data;
     NN(data) validation;
     size_t batch;
-    /* How to train. */
+    /* The options of the training. */
     int optimizer;
     const double *options; /* hyperparameters; the learning rate first */
-    const double *factors; /* of the learning rate, from the first epoch of the call on; NULL: 1 each */
-    int factors_of_updates; /* whether there is a factor for each update, not for each epoch */
+    const double *factors; /* factors of the learning rate, from the first epoch of the call on; NULL: 1 each */
+    int factors_of_updates; /* whether each update has a factor, not each epoch */
     int shuffle;
-    uint64_t seed; /* of noise */
+    uint64_t seed; /* the seed of noise */
     size_t until; /* return after this number of epochs in total */
 #define OPTION(type, name, meaning) type name;
 #include "options.h"
 #undef OPTION
     NN(poll) poll;
-    /* Memory: PARAMETERS values each, but for state, with state_size() values, work, with work_size() bytes for each
-       thread, and order, with a number for each sample. */
+    /* Memory: PARAMETERS values each, except state, with state_size() values, work, with work_size() bytes for each
+       thread, and order, with an index for each sample. */
     NN(real) *parameters;
-    NN(real) *current_parameters; /* NULL at first; during train, where the current parameters are */
-    NN(real) *best; /* may be NULL where monitor is -1 */
-    NN(real) *state; /* of the optimizer; 0 at first; may be NULL for one without state */
+    NN(real) *current_parameters; /* NULL at first; during train, the address of the current parameters */
+    NN(real) *best; /* may be NULL if monitor is -1 */
+    NN(real) *state; /* the state of the optimizer; 0 at first; may be NULL for one without state */
     void *work;
     size_t *order; /* may be NULL without shuffle */
-    /* The progress of the training: 0 at first, but for best_figure (infinity) and random (any number). */
+    /* The progress of the training: 0 at first, except best_figure (infinity) and random (any number). */
     uint64_t random; /* the state of the random numbers when the current epoch began */
     size_t epochs;
     size_t updates;
     size_t begin; /* the first sample of the next update in the current epoch */
     size_t sweep; /* the next parameter of a sequential update */
-    double epoch_loss, batch_loss; /* of the current epoch so far, of the last update */
+    double epoch_loss, batch_loss; /* of the current epoch so far, and of the last update */
     double largest; /* the largest change of a parameter in the current epoch */
     double *measures; /* measures_size() sums of the current epoch; may be NULL without metrics */
     double best_figure;
@@ -91,24 +91,24 @@ typedef struct {
 } NN(training);
 
 typedef struct {
-    /* What to train on. The inputs and targets of each model begin input_stride and target_stride values after those of
-       the one before; where a stride is 0, all models share them. */
+    /* The training data. The inputs and targets of each model begin input_stride and target_stride values after
+       those of the previous model; if a stride is 0, all models share them. */
     const NN(real) *inputs;
     const NN(real) *targets;
     size_t input_stride;
     size_t target_stride;
     size_t samples;
     size_t batch;
-    /* How to train. The learning rate among the options is not used. */
+    /* The options of the training. The learning rate among the options is not used. */
     int optimizer;
     const double *options;
-    const double *learning_rates; /* of each model */
+    const double *learning_rates; /* one for each model */
     const double *initial_state; /* initial_state[k][model] for each kind of state that the optimizer keeps; NULL: 0 */
     double weight_decay; /* 0: none */
-    const double *l2; /* of each model; NULL: none */
+    const double *l2; /* one for each model; NULL: none */
     double tolerance;
     int shuffle;
-    uint64_t *random; /* of each model; may be NULL without shuffle */
+    uint64_t *random; /* one for each model; may be NULL without shuffle */
     size_t epochs;
     NN(poll) poll;
     size_t models;
@@ -118,93 +118,94 @@ typedef struct {
        shuffle). */
     void *work;
     size_t *order;
-    /* Results: parameters[model][parameter], which hold the initial ones at first, history[epoch][model], which may be
-       NULL, and a value for each model. */
+    /* Results: parameters[model][parameter], which must hold the initial parameters at first; history[epoch][model],
+       which may be NULL; and a value for each model. */
     NN(real) *parameters;
     double *loss;
     double *history;
-    uint64_t *done; /* completed epochs, 0 at first */
+    uint64_t *done; /* the number of completed epochs, 0 at first */
     int *status; /* COMPLETED at first */
 } NN(many);
 
-/* What a residual z = (output - target)/sigma counts in the cost of a fit: z^2, or less where it is large, as in
+/* The term of a residual z = (output - target)/sigma in the cost of a fit: z^2, or less if it is large, as in
    scipy.optimize.least_squares. */
 enum { NN(LINEAR), NN(HUBER), NN(SOFT_L1), NN(CAUCHY) };
 
 /* How a fit ended. The first three are solutions. */
 enum {
-    NN(FIT_COST), /* a step changed the cost by less than cost_tolerance of it, and no step promises more */
-    NN(FIT_STEP), /* a step was shorter than step_tolerance of the parameters */
+    NN(FIT_COST), /* a step changed the cost by less than the fraction cost_tolerance, and no step promises more */
+    NN(FIT_STEP), /* a step was shorter than the fraction step_tolerance of the parameters */
     NN(FIT_GRADIENT), /* the cosine of the angle between residuals and any derivative is below gradient_tolerance */
     NN(FIT_MAX_ITERATIONS),
     NN(FIT_STALLED), /* no step lowers the cost, however short, and no tolerance is met */
     NN(FIT_NOT_FINITE), /* outputs or derivatives at the start are not finite, or the sum of their squares */
-    NN(FIT_NO_DATA), /* all is missing: the parameters are those at the start */
+    NN(FIT_NO_DATA), /* all data are missing: the parameters are those at the start */
     NN(FIT_INTERRUPTED),
     NN(FIT_NOT_CONVEX), /* the loss, which is no sum of squares, has a negative curvature at a sample */
-    NN(FIT_STATIONARY) /* the derivatives by some parameters are 0 there, but it is no minimum */
+    NN(FIT_STATIONARY) /* the derivatives by some parameters are 0, but the point is no minimum */
 };
 
 typedef struct {
     /* The data. A target that is NaN is missing. */
     const NN(real) *inputs; /* [samples][inputs] */
-    const NN(real) *targets; /* [samples][outputs], or, where NN_FIT_CURVED, [samples][targets] */
+    const NN(real) *targets; /* [samples][outputs], or, if NN_FIT_CURVED, [samples][targets] */
     size_t samples;
-    const NN(real) *sigma; /* each > 0; NULL: 1. Where NN_FIT_CURVED, there is none, and robust is LINEAR */
-    size_t sigmas; /* the values of sigma for each sample: 0 (one value for all), 1, or one for each output */
-    /* The bounds of the parameters, which the start keeps (NULL: none; or infinite), and those that are fixed. */
+    const NN(real) *sigma; /* each > 0; NULL: 1. If NN_FIT_CURVED, it must be NULL, and robust LINEAR */
+    size_t sigmas; /* the number of values of sigma for each sample: 0 (one value for all), 1, or one for each output */
+    /* The bounds of the parameters, which the start must respect (NULL: none; or infinite), and fixed parameters. */
     const NN(real) *lower;
     const NN(real) *upper;
     const unsigned char *fixed; /* may be NULL */
     int robust; /* LINEAR, HUBER, SOFT_L1 or CAUCHY */
-    double robust_scale; /* the residual from which on it counts less */
+    double robust_scale; /* the residual above which the robust loss grows more slowly */
     double cost_tolerance;
     double step_tolerance;
     double gradient_tolerance;
     size_t max_iterations;
     NN(poll) poll;
-    /* Is called after each step that was tried, with the context of the poll, when cost and parameters are the best so
-       far. The fit ends, as interrupted, if it returns something but 0. NULL: nothing is called. */
+    /* Called after each step that was tried, with the context of the poll, when cost and parameters are the best so
+       far. The fit ends, as interrupted, if it returns a value other than 0. NULL: nothing is called. */
     int (*after_each)(void *context);
     void *work; /* fit_size() bytes */
-    NN(real) *parameters; /* the start, then what was found: also where a fit was interrupted, the best so far */
-    /* What comes out besides. */
-    double *residuals; /* [samples][outputs], NaN where they are missing; may be NULL, as where NN_FIT_CURVED */
+    NN(real) *parameters; /* the start, then the solution; after an interrupt, the best so far */
+    /* Other results. */
+    double *residuals; /* [samples][outputs], NaN for missing targets; may be NULL; not used if NN_FIT_CURVED */
     double *history; /* [kept]: the cost after each of the last steps that were tried, that of step k at k%kept; may be
                         NULL */
-    size_t kept; /* 1 or more, where there is a history and max_iterations is not 0 */
+    size_t kept; /* at least 1, if history is not NULL and max_iterations not 0 */
     double *triangle; /* [free][free]: R of the QR decomposition of the derivatives by the parameters that are not
                          fixed, each divided by sigma and weighted by the robust loss; may be NULL */
-    signed char *active; /* of each parameter, -1 or 1 where it is at its lower or upper bound; may be NULL */
-    unsigned char *poles; /* of each guard, 1 where it is 0 or has both signs among the data; may be NULL */
-    double cost; /* half the sum of squared residuals, or of what a robust loss makes of them; or the sum of losses */
+    signed char *active; /* for each parameter, -1 or 1 if it is at its lower or upper bound; may be NULL */
+    unsigned char *poles; /* for each guard, 1 if it is 0 or has both signs among the data; may be NULL */
+    double cost; /* half the sum of squared residuals, or of their robust losses; or the sum of losses */
     double chi2; /* the sum of squared residuals */
     double gradient; /* the largest of the cosines */
-    size_t used; /* residuals that are not missing */
-    size_t free; /* parameters that are not fixed */
-    size_t rank; /* of the triangle with columns of equal length: less than free, if the data do not determine all */
-    size_t iterations; /* steps that were tried */
-    size_t evaluations; /* of all samples */
-    size_t sample; /* the one at which the loss is not convex, where that is the status */
+    size_t used; /* the number of residuals that are not missing */
+    size_t free; /* the number of parameters that are not fixed */
+    size_t rank; /* the rank of the triangle with columns of equal length: below free if the data do not determine
+                    all */
+    size_t iterations; /* the number of steps that were tried */
+    size_t evaluations; /* the number of evaluations of all samples */
+    size_t sample; /* the index of the sample at which the loss is not convex, if that is the status */
     int status;
 } NN(fitting);
 
 /* How a fit ended that was made side by side with others. */
 enum {
-    NN(FITS_PENDING), /* not at all: the call was stopped before */
-    NN(FITS_COST), /* a step changed the cost by less than cost_tolerance of it, as was predicted */
-    NN(FITS_STEP), /* a step was shorter than step_tolerance of the parameters */
+    NN(FITS_PENDING), /* it has not ended: the call was stopped before */
+    NN(FITS_COST), /* a step changed the cost by less than the fraction cost_tolerance, as was predicted */
+    NN(FITS_STEP), /* a step was shorter than the fraction step_tolerance of the parameters */
     NN(FITS_GRADIENT), /* the cosine of the angle between residuals and any derivative is below gradient_tolerance */
     NN(FITS_MAX_ITERATIONS),
-    NN(FITS_SINGULAR), /* in one of the first three ways, but the data do not determine all parameters */
-    NN(FITS_TOO_FEW_DATA), /* the same, as they are fewer than the free parameters */
-    NN(FITS_NO_DATA), /* all is missing: the parameters are those at the start */
+    NN(FITS_SINGULAR), /* like one of the first three, but the data do not determine all parameters */
+    NN(FITS_TOO_FEW_DATA), /* like FITS_SINGULAR, because there are fewer data than free parameters */
+    NN(FITS_NO_DATA), /* all data are missing: the parameters are those at the start */
     NN(FITS_NOT_FINITE) /* outputs or derivatives are not finite at the start */
 };
 
 typedef struct {
-    /* The data: those of a fit lie so many values behind those of the one before it, or, where that is 0, are the same
-       for all. A target that is NaN is missing. */
+    /* The data. Each stride is the distance between the data of consecutive fits, in values, or 0 for data that all
+       fits share. A target that is NaN is missing. */
     const NN(real) *inputs; /* [samples][inputs] */
     const NN(real) *targets; /* [samples][outputs] */
     const NN(real) *sigma; /* [samples][outputs], each > 0; NULL: 1 */
@@ -214,8 +215,9 @@ typedef struct {
     size_t sigma_stride;
     size_t start_stride;
     size_t samples;
-    const size_t *lengths; /* the samples of each fit, the first of its data; NULL: all */
-    /* What all fits share: bounds of the parameters, which the starts keep (NULL: none), and those that are fixed. */
+    const size_t *lengths; /* the number of samples of each fit, the first ones of its data; NULL: all */
+    /* Shared by all fits: bounds of the parameters, which the starts must respect (NULL: none), and fixed
+       parameters. */
     const NN(real) *lower;
     const NN(real) *upper;
     const unsigned char *fixed; /* may be NULL */
@@ -223,28 +225,28 @@ typedef struct {
     double step_tolerance;
     double gradient_tolerance;
     size_t max_iterations;
-    int absolute_sigma; /* covariances are not scaled by the reduced chi-square */
+    int absolute_sigma; /* whether covariances are not scaled by the reduced chi-square */
     NN(poll) poll;
     size_t first; /* the call makes the fits first <= m < last */
     size_t last;
     void *work; /* fits_size(samples) bytes */
-    /* What comes out for each fit. */
+    /* The results of each fit. */
     NN(real) *parameters; /* [parameters] */
     double *chi2; /* the sum of squares of (output - target)/sigma */
-    NN(real) *covariance; /* [parameters][parameters]: 0 for those that are fixed, infinite where it is not
-                             determined; NULL: not wanted */
-    NN(real) *standard_errors; /* [parameters], the roots of its diagonal; NULL: not wanted */
-    uint64_t *data; /* values that are not missing */
-    uint64_t *iterations; /* steps that were tried */
+    NN(real) *covariance; /* [parameters][parameters]: 0 for fixed parameters, infinite for those that
+                             are not determined; NULL: not needed */
+    NN(real) *standard_errors; /* [parameters], the roots of its diagonal; NULL: not needed */
+    uint64_t *data; /* the number of values that are not missing */
+    uint64_t *iterations; /* the number of steps that were tried */
     unsigned char *status; /* PENDING at first */
-    unsigned char *poles; /* 1 where a guard is 0 or has both signs among the data; NULL: not wanted */
+    unsigned char *poles; /* 1 if a guard is 0 or has both signs among the data; NULL: not needed */
 } NN(fits);
 
-/* The type of dgemm or sgemm of BLAS in C, with the arguments of Fortran and integers of 32 bits. */
+/* The type of dgemm or sgemm of BLAS in C, with the arguments of Fortran and 32-bit integers. */
 typedef void NN(gemm)(char *transa, char *transb, int *m, int *n, int *k, NN(real) *alpha, NN(real) *a, int *lda,
     NN(real) *b, int *ldb, NN(real) *beta, NN(real) *c, int *ldc);
 
-/* The samples that predict_few takes at most. */
+/* The most samples that predict_few takes. */
 enum { NN(FEW) = 4 };
 
 NN_ENTRY_POINTS(NN_DECLARATION)

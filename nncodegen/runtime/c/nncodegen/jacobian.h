@@ -1,10 +1,11 @@
 /* The derivatives of the outputs of samples by the parameters, row by row.
 
-   Needs samples.h, poll.h, and the kernel jacobian_tile of a program whose outputs are, for each sample, the outputs of
-   a model and their derivatives by the parameters; with several outputs, those of their sum with the targets of the
-   program as factors, its seeds. Where a loss is no sum of squares (CURVED), a row holds the loss, its derivatives by
-   each output, its second derivatives times the seeds, and then the derivatives of outputs; these may be the arguments
-   of activations instead; and the targets of the model lie before the seeds. Gives rows_of_tile, seed, jacobian. */
+   Needs samples.h, poll.h, and the kernel jacobian_tile of a program. For each sample, the outputs of the program
+   are the outputs of a model and their derivatives by the parameters; with several outputs, the derivatives of their
+   sum weighted by the targets of the program, its seeds. If a loss is no sum of squares (CURVED), a row contains the
+   loss, its derivatives by each output, its second derivatives times the seeds, and then the derivatives of outputs,
+   or of the arguments of activations instead; the targets of the model are before the seeds. Gives rows_of_tile,
+   seed, jacobian. */
 
 #ifndef NNCODEGEN_JACOBIAN_H
 #define NNCODEGEN_JACOBIAN_H
@@ -16,12 +17,13 @@ enum {
     FIT_OUTPUTS = NN_FIT_OUTPUTS,
     SEEDED = FIT_OUTPUTS > 1,
     CURVED = NN_FIT_CURVED,
-    GUARDS = NN_FIT_GUARDS, /* values behind those of a row that are listed above, see guards.h */
-    FIT_TARGETS = TARGETS - SEEDED*FIT_OUTPUTS, /* of the program, before its seeds */
-    DERIVATIVES = (CURVED ? 1 + 2*FIT_OUTPUTS : FIT_OUTPUTS) + GUARDS /* where those by the parameters begin in a row */
+    GUARDS = NN_FIT_GUARDS, /* values after the first values of a row, see guards.h */
+    FIT_TARGETS = TARGETS - SEEDED*FIT_OUTPUTS, /* targets of the program before its seeds */
+    DERIVATIVES = (CURVED ? 1 + 2*FIT_OUTPUTS : FIT_OUTPUTS) + GUARDS /* the offset of the derivatives by the
+                                                                         parameters in a row */
 };
 
-/* The parts of work memory besides those of memory.h: the rows of a tile, and their seeds. */
+/* The size of the work memory in addition to memory.h: the rows of a tile, and their seeds. */
 static UNUSED size_t size_of_rows(void)
 {
     return PADDED_BYTES(real, (size_t) TILE*OUTPUTS) + PADDED_BYTES(real, (size_t) TILE*TARGETS);
@@ -29,8 +31,8 @@ static UNUSED size_t size_of_rows(void)
 
 typedef struct {
     memory m;
-    real *rows; /* of a tile: DERIVATIVES other values, then PARAMETERS derivatives */
-    real *seeds; /* with the targets before them, where CURVED */
+    real *rows; /* the rows of a tile: DERIVATIVES other values, then PARAMETERS derivatives */
+    real *seeds; /* preceded by the targets, if CURVED */
 } row_memory;
 
 static UNUSED row_memory carve_rows(void *work)
@@ -39,7 +41,7 @@ static UNUSED row_memory carve_rows(void *work)
     return (row_memory) {carve(work), (real *) behind, (real *) (behind + PADDED_BYTES(real, (size_t) TILE*OUTPUTS))};
 }
 
-/* What the rows need of the parameters alone; before those of a tile. */
+/* Computes the part of the rows that depends only on the parameters; called before the rows of tiles. */
 static UNUSED void prepare_rows(const real *parameters, size_t samples, row_memory r)
 {
 #if NN_PREPARES_JACOBIAN
@@ -49,7 +51,7 @@ static UNUSED void prepare_rows(const real *parameters, size_t samples, row_memo
 #endif
 }
 
-/* Seeds that ask for one output. */
+/* Sets seeds that select one output. */
 static UNUSED void seed(size_t output, row_memory r)
 {
     for (size_t n = 0; SEEDED && n < TILE; n++)
@@ -57,7 +59,7 @@ static UNUSED void seed(size_t output, row_memory r)
             r.seeds[n*TARGETS + FIT_TARGETS + k] = k == output;
 }
 
-/* The rows of a tile, with the derivatives of what the seeds ask for. */
+/* Computes the rows of a tile, with the derivatives that the seeds select. */
 static UNUSED void rows_of_tile(const real *parameters, const real *inputs, size_t first, size_t count, row_memory r)
 {
     const tile now = fill(r.m, inputs, NULL, NULL, NULL, 1, first, count);

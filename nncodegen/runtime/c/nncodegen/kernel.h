@@ -1,4 +1,5 @@
-/* All that the kernels of a model may call. The C of a model includes this before its kernels, training.h after them.
+/* Everything that the kernels of a model may call. The C of a model includes this before its kernels, and training.h
+   after them.
 
    Needs the header of the model and its configuration (config.h). Gives what the headers below give. */
 
@@ -34,7 +35,7 @@
 #include "fits_lanes.h"
 #endif
 
-/* Kernels have the same arguments in every model, and need not use all of them. */
+/* Kernels have the same arguments in every model, and need not use all arguments. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 

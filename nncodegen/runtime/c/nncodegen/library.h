@@ -1,9 +1,10 @@
 /* Functions of the C library that GCC may call for whole vectors.
 
-   Needs base.h. Gives sin, cos, pow and others under their own names, as macros, where the C library has them for
-   vectors: glibc for x86-64, next to the usual ones and by names that follow from theirs. They are off by up to 4 units
-   in the last place, the usual ones by 1 (https://sourceware.org/glibc/wiki/libmvec). The functions behind the macros
-   have names of their own, since GCC would otherwise combine sin(x) and cos(x) into one call, not for vectors. */
+   Needs base.h. Gives sin, cos, pow and others under their usual names, as macros, if the C library has vector
+   versions: glibc for x86-64, under names that are derived from the usual ones. Their error is up to 4 units in the
+   last place, that of the usual functions 1 (https://sourceware.org/glibc/wiki/libmvec). The functions that the
+   macros call have separate names, because GCC would otherwise combine sin(x) and cos(x) into one call that has no
+   vector version. */
 
 #ifndef NNCODEGEN_LIBRARY_H
 #define NNCODEGEN_LIBRARY_H

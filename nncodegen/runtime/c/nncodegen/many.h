@@ -1,7 +1,7 @@
 /* Training of many models at once, a group of them side by side.
 
-   Needs group.h, rules.h, regularize.h, poll.h, random.h, and the kernels group_gradient and, where
-   NN_GROUP_FINISHES, group_finish, where NN_GROUP_DESCENDS, group_descend. Gives train_many. */
+   Needs group.h, rules.h, regularize.h, poll.h, random.h, and the kernels group_gradient and, if NN_GROUP_FINISHES,
+   group_finish, if NN_GROUP_DESCENDS, group_descend. Gives train_many. */
 
 #ifndef NNCODEGEN_MANY_H
 #define NNCODEGEN_MANY_H
@@ -15,14 +15,14 @@
 #include "regularize.h"
 #include "rules.h"
 
-/* The arguments of group_gradient that say what each sample weighs and, if it takes several, how many there are. */
+/* The arguments of group_gradient for the weight of each sample and, if it takes several samples, their number. */
 #if NN_GROUP_SAMPLES > 1
 #define WEIGHT_AND_COUNT(weight, count) weight, count
 #else
 #define WEIGHT_AND_COUNT(weight, count) weight
 #endif
 
-/* One update of a group by a rule, each model with a learning rate of its own. */
+/* One update of a group by a rule, with a separate learning rate for each model. */
 #define GROUP_UPDATE(number, rule, variables, linear) \
     static HOT void group_update_##rule(const double *restrict options, double t, const real *restrict learning_rates, \
         const real *restrict parameters, const real *restrict gradient, real *restrict state, real *restrict next) \
@@ -45,7 +45,7 @@ ALL_RULES(GROUP_UPDATE)
         group_update_##rule(options, t, learning_rates, parameters, gradient, state, next); \
         break;
 
-/* One update of a group by the optimizer of the given number. */
+/* Does one update of a group by the optimizer of the given number. */
 static UNUSED void group_update(int optimizer, const double *restrict options, double t,
     const real *restrict learning_rates, const real *restrict parameters, const real *restrict gradient,
     real *restrict state, real *restrict next)
@@ -55,7 +55,7 @@ static UNUSED void group_update(int optimizer, const double *restrict options, d
     }
 }
 
-/* A group of models in training: arrays over [parameter][model], and what each model of the group has reached. */
+/* A group of models in training: arrays over [parameter][model], and the progress of each model of the group. */
 typedef struct {
     real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y, *learning_rates;
     double *totals;
@@ -64,7 +64,7 @@ typedef struct {
     real l2[MODELS];
     int active[MODELS]; /* whether a model is still in training */
     size_t epoch;
-    int all; /* whether all are still in training, with the copies of the last model that fill a group */
+    int all; /* whether all are still in training, including the copies of the last model that fill a group */
 } group;
 
 enum {
@@ -72,7 +72,7 @@ enum {
     GROUP_STATE = STATE*GROUP_PARAMETERS,
     GROUP_ROWS = MODELS*GROUP_TILE*(INPUTS + TARGETS),
     GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + 1) + GROUP_ROWS,
-    LEAP = 64 /* epochs between two checks of what is reached, where leap can be used */
+    LEAP = 64 /* epochs between two checks of the results, where leap can be used */
 };
 
 size_t NN(many_size)(void)
@@ -80,8 +80,8 @@ size_t NN(many_size)(void)
     return 64 + MODELS*GROUP_SUMS*sizeof(double) + GROUP_VALUES*sizeof(real);
 }
 
-/* Cuts work memory into the arrays of a group. What every update reads or writes comes first and together, so that it
-   stays in the first-level cache. */
+/* Cuts work memory into the arrays of a group. The arrays that every update reads or writes come first and together,
+   so that they stay in the first-level cache. */
 static UNUSED void carve_group(void *work, group *g)
 {
     g->totals = (double *) (((uintptr_t) work + 63)/64*64);
@@ -107,7 +107,7 @@ static HOT void spread(const real *values, size_t count, real *to)
     }
 }
 
-/* Copies the rows of some samples from a position on, for each model in its own order, into the layout of a group. */
+/* Copies the rows of some samples from a position on, for each model in its order, into the layout of a group. */
 static HOT void gather(const NN(many) *run, size_t first, size_t position, size_t count, group *g)
 {
     const int own_x = INPUTS > 0 && (run->shuffle || run->input_stride);
@@ -131,7 +131,7 @@ static HOT void gather(const NN(many) *run, size_t first, size_t position, size_
     }
 }
 
-/* Sums up the gradients over a batch, and with_loss also the losses; over more than a tile of samples, in double.
+/* Sums up the gradients over a batch, and if with_loss also the losses; over more than a tile of samples, in double.
    Returns 1 if stopped. */
 static UNUSED int sums_of_group(NN(many) *run, int with_loss, size_t first, size_t begin, size_t samples, group *g)
 {
@@ -163,7 +163,7 @@ static UNUSED void swap_parameters(group *g)
     g->next = parameters;
 }
 
-/* The next parameters of a group, from the sums over a batch. */
+/* Computes the next parameters of a group from the sums over a batch. */
 static UNUSED void update_group(const NN(many) *run, double updates, group *g)
 {
 #if NN_GROUP_FINISHES
@@ -191,7 +191,7 @@ static UNUSED void update_group(const NN(many) *run, double updates, group *g)
     keep_frozen(g->parameters, g->next, 0, PARAMETERS, MODELS);
 }
 
-/* The next parameters of a group, from a single sample. */
+/* Computes the next parameters of a group from a single sample. */
 static UNUSED void update_by_sample(const NN(many) *run, int with_loss, double updates, group *g)
 {
 #if NN_GROUP_DESCENDS
@@ -204,8 +204,8 @@ static UNUSED void update_by_sample(const NN(many) *run, int with_loss, double u
     update_group(run, updates, g);
 }
 
-/* Makes the next parameters of the models in training the current ones. A model whose next parameters are not finite,
-   or whose loss is not where there is a history, has diverged, and keeps its current ones. */
+/* Makes the next parameters of the models in training the current ones. A model has diverged if its next parameters
+   are not finite or, with a history, its loss; then it keeps its current parameters. */
 static UNUSED void take_over(const NN(many) *run, size_t first, const real *loss, group *g)
 {
     if (run->tolerance > 0) {
@@ -234,7 +234,7 @@ static UNUSED void take_over(const NN(many) *run, size_t first, const real *loss
     }
 }
 
-/* One epoch of a group. Returns 1 if stopped. */
+/* Trains a group for one epoch. Returns 1 if stopped. */
 static UNUSED int epoch_of_group(NN(many) *run, size_t first, double *updates, group *g)
 {
     for (size_t m = 0; m < MODELS; m++)
@@ -256,7 +256,7 @@ static UNUSED int epoch_of_group(NN(many) *run, size_t first, double *updates, g
     return 0;
 }
 
-/* Records what a group has reached in an epoch. Returns whether any model of it is still in training. */
+/* Records the results of an epoch of a group. Returns whether any model of it is still in training. */
 static UNUSED int record(const NN(many) *run, size_t first, group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
@@ -281,8 +281,9 @@ static UNUSED int record(const NN(many) *run, size_t first, group *g)
     return active;
 }
 
-/* Some epochs on a single sample with one check at their end: if all is finite there, it always was, since under these
-   optimizers a parameter that is not finite remains so. Otherwise all is undone. Returns whether they are done. */
+/* Trains for some epochs on a single sample, with one check at their end: if all values are finite then, they always
+   were, because with these optimizers a parameter that is not finite remains so. Otherwise everything is undone.
+   Returns whether the epochs are done. */
 static UNUSED int leap(const NN(many) *run, size_t first, size_t epochs, double *updates, group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;
@@ -298,7 +299,7 @@ static UNUSED int leap(const NN(many) *run, size_t first, size_t epochs, double 
         for (size_t m = 0; history && m < count; m++)
             history[epoch*run->models + m] = (double) loss[m];
     }
-    double check = 0; /* of the losses */
+    double check = 0; /* the sum of the losses */
     for (size_t epoch = 0; history && epoch < epochs; epoch++) {
         SUM_LOOP(check)
         for (size_t m = 0; m < count; m++)
@@ -318,8 +319,8 @@ static UNUSED int leap(const NN(many) *run, size_t first, size_t epochs, double 
     return 0;
 }
 
-/* Begins the training of the group whose first model is given. Compiled for size, it took a fifth of trainings of few
-   epochs. */
+/* Begins the training of the group whose first model is given. Compiled for size, it took a fifth of the time of
+   trainings of few epochs. */
 static UNUSED void start(const NN(many) *run, size_t first, group *g)
 {
     g->all = 1;
@@ -341,7 +342,7 @@ static UNUSED void start(const NN(many) *run, size_t first, group *g)
         gather(run, first, 0, 1, g);
 }
 
-/* Writes what a group has ended with to the results, given its losses in the sums. */
+/* Writes the final values of a group to the results, given its losses in the sums. */
 static COLD void finish(const NN(many) *run, size_t first, const group *g)
 {
     const size_t count = run->last - first < MODELS ? run->last - first : MODELS;

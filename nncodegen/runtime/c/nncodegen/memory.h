@@ -1,4 +1,4 @@
-/* Work memory: the arrays that a call computes with, cut from one block that the caller allocates.
+/* Work memory: the arrays of a call, cut from one block that the caller allocates.
 
    Needs vectors.h. Gives memory, carve, clear, size_of_work. */
 
@@ -7,11 +7,11 @@
 
 #include "vectors.h"
 
-/* The length of an array of the parameters or their gradient: vectors that begin at the last value may reach 64 bytes
-   beyond it. */
+/* The length of an array of the parameters or their gradient: a vector that begins at the last value may reach 64
+   bytes beyond it. */
 enum { ROOM = (PARAMETERS > GRADIENT_SUMS ? PARAMETERS : GRADIENT_SUMS) + 64/sizeof(real) };
 
-/* The partial sums of lanes, and what vectors read behind the last of them. */
+/* The partial sums of lanes, and the values after them that vectors read. */
 enum { ROOM_FOR_PARTIALS = NN_HAS_BLOCKS ? PARTIALS + 3*LANES : 3 };
 
 /* The arrays: type, name, length. */
@@ -19,18 +19,21 @@ enum { ROOM_FOR_PARTIALS = NN_HAS_BLOCKS ? PARTIALS + 3*LANES : 3 };
     PART(double, sums, ALL_SUMS + 1) \
     PART(double, totals, GRADIENT_SUMS + ALL_SUMS + 1) /* the sums over several chunks */ \
     PART(double, finished, NN_PHASES > 1 ? ALL_SUMS : 0) /* the sums of a phase, for the next */ \
-    PART(real, statistics, NN_PHASES > 1 ? PARAMETERS : 0) /* of a batch, for parameters that follow them */ \
-    PART(real, gradient, ROOM) /* with the sums that each tile adds to it, or behind it */ \
-    PART(real, parameters, ROOM) /* of a training */ \
+    PART(real, statistics, NN_PHASES > 1 ? PARAMETERS : 0) /* the statistics of a batch, for parameters that follow
+                                                              including sums to which each tile adds, or followed by
+                                                              them */ \
+    PART(real, gradient, ROOM) /* followed by sums, or including sums, to which each tile adds */ \
+    PART(real, parameters, ROOM) /* the parameters of a training */ \
     PART(real, next, ROOM) /* the parameters after an update */ \
-    PART(real, counts, TILE) /* for how much each sample counts in metrics */ \
+    PART(real, counts, TILE) /* the weight of each sample in metrics */ \
     PART(real, partials, ROOM_FOR_PARTIALS) \
     PART(real, inputs, TILE*INPUTS + 1) \
     PART(real, targets, TILE*TARGETS + 1) \
     PART(real, weights, TILE) \
-    PART(size_t, sample_numbers, NN_HAS_NOISE ? TILE : 0) /* for noise */ \
-    PART(real, outputs, NN_SAMPLES_AT_ONCE*OUTPUTS) /* of samples that do not fill a vector */ \
-    PART(real, arrays, NN_KEPT*ARRAYS + 1) /* for the kernels: those of a tile, or of several that are kept */
+    PART(size_t, sample_numbers, NN_HAS_NOISE ? TILE : 0) /* the indices of samples, for noise */ \
+    PART(real, outputs, NN_SAMPLES_AT_ONCE*OUTPUTS) /* the outputs of samples that do not fill a vector */ \
+    PART(real, arrays, NN_KEPT*ARRAYS + 1) /* the arrays of the kernels for a tile, or for several tiles that are
+                                              kept */
 
 #define PADDED_BYTES(type, count) (((count)*sizeof(type) + 63)/64*64)
 #define MEMBER_OF_MEMORY(type, name, count) type *name;
@@ -43,7 +46,7 @@ typedef struct {
     PARTS_OF_MEMORY(MEMBER_OF_MEMORY)
 } memory;
 
-/* The arrays in a block of memory, each at a multiple of 64 bytes. */
+/* Returns the arrays in a block of memory, each at a multiple of 64 bytes. */
 static UNUSED memory carve(void *work)
 {
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
@@ -52,13 +55,13 @@ static UNUSED memory carve(void *work)
     return m;
 }
 
-/* The bytes of it. */
+/* Returns the size of work memory in bytes. */
 static UNUSED size_t size_of_work(void)
 {
     return 64 PARTS_OF_MEMORY(PLUS_BYTES);
 }
 
-/* Sets to zero what is read before it is written. */
+/* Sets values to zero that are read before they are written. */
 static UNUSED void clear(memory m)
 {
     const size_t whole = GRADIENT_SUMS;

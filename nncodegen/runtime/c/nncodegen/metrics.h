@@ -7,13 +7,13 @@
 
 #include "base.h"
 
-/* The sums that metrics are computed from: of targets that are met, of absolute errors, and, for each output, of
-   squared errors. A sample counts as much as counts says. A tile is summed up in the precision of the model, as losses
-   are. In an array, row is the distance between samples, and column that between columns; both are constants in inlined
-   calls, so that compilers can make vectors of samples or of columns. */
+/* The sums from which metrics are computed: of correct targets, of absolute errors, and, for each output, of squared
+   errors. The weight of a sample is in counts. A tile is summed up in the precision of the model, like losses. In an
+   array, row is the distance between samples, and column that between columns; both are constants in inlined calls,
+   so that compilers can vectorize over samples or over columns. */
 enum { WANTS_ACCURACY = 1 << NN(ACCURACY), WANTS_ABSOLUTE = 1 << NN(MEAN_ABSOLUTE_ERROR), WANTS_R2 = 1 << NN(R2) };
 
-/* The largest value of each sample, and its column: the first, if there are several. */
+/* Finds the largest value of each sample, and its column: the first one, if there are several. */
 INLINE void find_largest(size_t count, const real *restrict values, size_t row,
     size_t column, real *restrict largest, real *restrict found)
 {
@@ -47,7 +47,7 @@ INLINE void measure_classes(int metrics, size_t count,
 }
 
 /* Adds up, for some columns, the outputs on the same side of the threshold as their targets, absolute errors, and
-   squares of errors. number is that of the first of these columns. */
+   squares of errors. number is the index of the first of these columns. */
 INLINE void measure_errors(int metrics, size_t count, size_t columns,
     size_t number, const real *restrict outputs, size_t row, size_t column, const real *restrict targets,
     size_t target_row, size_t target_column, const real *restrict counts, double *restrict sums)

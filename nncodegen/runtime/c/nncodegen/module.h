@@ -1,10 +1,10 @@
 /* A Python module for a model: the table of its functions and its facts, from which a wrapper that is the same for
-   every model makes the module.
+   all models makes the module.
 
-   Needs the header of the model, NN_MODEL, what interface.h needs besides, NN_PYTHON_MODULE, the name PyInit_NAME of
-   the function that Python calls when it imports the module, and nncodegen_facts, which the source that includes this
-   defines: a text in Python, cut into strings short enough for every compiler, and NULL at the end. Gives that function
-   and nncodegen_kernel, the table. */
+   Needs the header of the model, NN_MODEL, what interface.h needs, NN_PYTHON_MODULE, the name PyInit_NAME of the
+   function that Python calls when it imports the module, and nncodegen_facts, which the including source defines: a
+   Python text, cut into strings short enough for every compiler, and NULL at the end. Gives that function and
+   nncodegen_kernel, the table. */
 
 #ifndef NNCODEGEN_MODULE_H
 #define NNCODEGEN_MODULE_H

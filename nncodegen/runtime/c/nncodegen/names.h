@@ -1,10 +1,10 @@
-/* The names of a model: NN(train) is perceptron_train where NN_MODEL(name) is perceptron_##name.
+/* The names of a model: NN(train) is perceptron_train if NN_MODEL(name) is perceptron_##name.
 
-   Needs NN_MODEL, and NNCODEGEN_VARIANT where a kernel is compiled several times into one library: then the name
-   of the variant, such as avx2, is a part of every name. Gives NN, and NN_OF_VARIANT for the names of a variant.
+   Needs NN_MODEL, and NNCODEGEN_VARIANT if a kernel is compiled several times into one library: then the name of the
+   variant, such as avx2, is a part of every name. Gives NN, and NN_OF_VARIANT for the names of a variant.
 
-   The name of the model stands in NN_MODEL alone, and is pasted there: it may be that of a macro, such as sin of
-   tgmath.h, which would be expanded anywhere else. */
+   The name of the model occurs only in NN_MODEL, and is pasted there: it may also be the name of a macro, such as
+   sin of tgmath.h, which would be expanded anywhere else. */
 
 #ifndef NNCODEGEN_NAMES_H
 #define NNCODEGEN_NAMES_H

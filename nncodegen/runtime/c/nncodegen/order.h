@@ -1,6 +1,6 @@
-/* The order in which parameters lie in memory while they are trained: some matrices are transposed then.
+/* The order of parameters in memory during training: some matrices are transposed then.
 
-   Needs base.h and, where NN_HAS_TRANSPOSED, transpose.h and NN_TRANSPOSED, {first parameter, rows, columns} of each
+   Needs base.h and, if NN_HAS_TRANSPOSED, transpose.h and NN_TRANSPOSED, {first parameter, rows, columns} of each
    such matrix. Gives arrange and place_of. */
 
 #ifndef NNCODEGEN_ORDER_H
@@ -11,7 +11,8 @@
 #if NN_HAS_TRANSPOSED
 #include "transpose.h"
 
-/* The matrices of parameters that the loops of the gradient have transposed. Everywhere else they lie row by row. */
+/* The matrices of parameters that are transposed in the loops of the gradient. Everywhere else they are stored by
+   rows. */
 static const struct {size_t first, rows, columns;} transposed[] = {NN_TRANSPOSED};
 
 /* Copies an array with a value for each parameter into the order of the loops of the gradient, or back from it. */
@@ -25,7 +26,7 @@ static UNUSED void arrange(const real *restrict from, real *restrict to, int bac
     }
 }
 
-/* The position of a parameter in that order. That of the first, 0, is 0. */
+/* Returns the position of a parameter in that order. The position of the first parameter, 0, is 0. */
 static UNUSED size_t place_of(size_t p)
 {
     for (size_t k = 0; k < sizeof transposed/sizeof *transposed; k++) {

@@ -1,4 +1,4 @@
-/* The rank of a triangle, by a QR decomposition that takes the longest column first.
+/* The rank of a triangle, by a QR decomposition that takes the longest remaining column first.
 
    Needs fit_memory.h. Gives pivot. */
 
@@ -20,7 +20,7 @@ static COLD void spread(fit_memory *m, size_t n, size_t rows)
     }
 }
 
-/* Exchanges two columns, and what belongs to them. */
+/* Exchanges two columns, and the values that belong to them. */
 static COLD void exchange(fit_memory *m, size_t j, size_t k, size_t rows)
 {
     double *const a = m->columns + j*COLUMN, *const b = m->columns + k*COLUMN;
@@ -36,8 +36,8 @@ static COLD void exchange(fit_memory *m, size_t j, size_t k, size_t rows)
     m->summed[k] = m->summed[j];
 }
 
-/* The column from the given one on of which most is left behind the rows before it. The squares are those of the step
-   before without the row that is done; where most has been subtracted, they are summed up again, as LAPACK does. */
+/* Returns the column, from first on, that is longest from row first on. The squared lengths are those of the step
+   before, minus the finished row; if most has been subtracted, they are summed up again, as in LAPACK. */
 static COLD size_t longest_column(fit_memory *m, size_t first, size_t n, size_t rows)
 {
     size_t best = first;
@@ -56,8 +56,8 @@ static COLD size_t longest_column(fit_memory *m, size_t first, size_t n, size_t 
     return best;
 }
 
-/* Reflects column j, whose rows before j are done, so that it has nothing left behind row j, and those behind it, of
-   which n is the right-hand side. */
+/* Reflects column j, whose rows before j are finished, so that it is zero below row j; reflects the columns after
+   it, too. Column n is the right-hand side. */
 static COLD void reflect_square(fit_memory *m, size_t j, size_t n, size_t rows)
 {
     double *const column = m->columns + j*COLUMN;
@@ -74,10 +74,10 @@ static COLD void reflect_square(fit_memory *m, size_t j, size_t n, size_t rows)
     subtract_columns(column, m->products + 1, column + COLUMN, rows, n - j);
 }
 
-/* Makes another triangle of that of the system, of n columns: with these in the order in which most is left of them.
-   What is left of the last ones, relative to the first, may be nothing but rounding, and is 0 then; where CURVED, the
-   rounding of the gradient, by which the system is solved, counts as much as its square. Returns the rank, the number
-   of those before. */
+/* Replaces the triangle of the system, with n columns, by one whose columns are in the order of the longest
+   remainder. The remainder of the last columns, relative to the first, may be only rounding; then it is set to 0. If
+   CURVED, this limit is sqrt(ROUNDING): the system is solved by the gradient, whose rounding counts as much as the
+   square of the remainder. Returns the rank, the number of columns before those. */
 static COLD size_t pivot(fit_memory *m, size_t n)
 {
     const size_t rows = whole_rows(n);

@@ -1,11 +1,11 @@
-/* The last digits of a solution: whole steps of Gauss-Newton, extrapolated.
+/* The last digits of a solution: full Gauss-Newton steps, extrapolated.
 
    Needs fit_point.h, and residuals.h or convex.h. Gives polish.
 
-   Where residuals stay at the solution, such steps s(x) shrink by about the same factor each, and the longest are in
-   the same direction: what two of them tell of it is extrapolated, which makes the convergence faster than linear
-   (Anderson's acceleration of depth 1; Walker and Ni, 2011). The cost is of no use here, as it has half of the
-   digits. */
+   If residuals remain at the solution, such steps s(x) shrink by about the same factor each, and the longest are in
+   the same direction. This is estimated from two steps and extrapolated, which makes the convergence faster than
+   linear (Anderson's acceleration of depth 1; Walker and Ni, 2011). The cost is of no use here, because it has only
+   half of the digits. */
 
 #ifndef NNCODEGEN_POLISH_H
 #define NNCODEGEN_POLISH_H
@@ -19,7 +19,7 @@
 
 enum { LAST_STEPS = 20 };
 
-/* Changes the step by what the last one tells, with the lengths of the columns as weights. */
+/* Changes the step by an extrapolation from the last one, with the lengths of the columns as weights. */
 static COLD void extrapolate(fit_memory *m)
 {
     double product = 0, square = 0;
@@ -35,7 +35,8 @@ static COLD void extrapolate(fit_memory *m)
     }
 }
 
-/* The largest change relative to a parameter, or to a thousandth of the change that would be as large as the fit. */
+/* Returns the largest change relative to a parameter, or to a thousandth of the change that would be as large as the
+   fit. */
 static COLD double relative_change(const fit_memory *m)
 {
     const double least = 1e-3*scaled_length(m);
@@ -47,7 +48,7 @@ static COLD double relative_change(const fit_memory *m)
     return largest;
 }
 
-/* Whether a step stays within the bounds. */
+/* Returns whether a step stays within the bounds. */
 static COLD int is_within_bounds(const fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++)
@@ -56,15 +57,15 @@ static COLD int is_within_bounds(const fit_memory *m)
     return 1;
 }
 
-/* Whole steps from a solution on, as long as they become shorter (the second need not, as only then there is something
-   to extrapolate: steps that overshoot become longer at first), until what is left of them is below the tolerance,
-   relative to the parameters. Returns 1 if stopped. */
+/* Takes full steps from a solution, as long as they become shorter, until the rest is below the tolerance, relative
+   to the parameters. The second step need not be shorter: only then there is something to extrapolate, and steps
+   that overshoot become longer at first. Returns 1 if stopped. */
 static COLD int polish(NN(fitting) *run, fit_memory *m, double tolerance)
 {
     double last = HUGE_VAL;
     for (size_t number = 0; number < LAST_STEPS; number++) {
         for (size_t k = 0; k < m->n; k++)
-            m->scale[k] = 0; /* the columns here, not where the fit has come from */
+            m->scale[k] = 0; /* only the columns here count, not those of earlier points */
         look_around(run, m);
         const double length = sqrt(solve_system(m, 0));
         for (size_t k = 0; k < m->moving; k++)

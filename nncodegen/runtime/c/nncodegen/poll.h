@@ -1,4 +1,4 @@
-/* How a call is stopped.
+/* The test whether a call has to stop.
 
    Needs vectors.h and the header of the model. Gives stopped. */
 
@@ -7,7 +7,7 @@
 
 #include "vectors.h"
 
-/* The time in seconds; in whole seconds before C11. */
+/* Returns the time in seconds; in whole seconds before C11. */
 INLINE double seconds(void)
 {
 #if __STDC_VERSION__ >= 201112L
@@ -19,8 +19,8 @@ INLINE double seconds(void)
 #endif
 }
 
-/* Whether the call should end. It reads the clock once in a million operations, and calls poll->stop only when
-   poll->interval has passed, since that function may wait for a lock. */
+/* Returns whether the call has to end. It reads the clock once in a million operations, and calls poll->stop only
+   after poll->interval, because that function may wait for a lock. */
 static UNUSED int stopped(NN(poll) *poll, double operations)
 {
     if (!poll)

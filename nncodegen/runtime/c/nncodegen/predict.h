@@ -1,4 +1,4 @@
-/* Predictions: the outputs of any number of samples, tile by tile, or of a few.
+/* Predictions: the outputs of any number of samples, tile by tile, or of a few samples.
 
    Needs samples.h, poll.h, and the kernels predict_tile and, with blocks and unless NN_TILES_ONLY, predict_sample.
    Gives predict and predict_few. */
@@ -9,14 +9,14 @@
 #include "poll.h"
 #include "samples.h"
 
-/* The samples up to which sequences are predicted one after the other. In a tile, three take less time than that if
-   their layers are narrow: of 7 units, in double, 9 microseconds against 13. */
+/* The most samples for which sequences are predicted one after the other. In a tile, three samples take less time
+   than that if their layers are narrow: with 7 units, in double precision, 9 microseconds instead of 13. */
 enum { ONE_BY_ONE = 2 };
 
 #if !NN_HAS_BLOCKS
-/* The outputs of the samples of a tile. Where predict_tile takes only multiples of NN_SAMPLES_AT_ONCE, the last sample
-   is repeated up to one: so every sample is computed in a whole vector, and the bits of its outputs do not depend on
-   the samples beside it. */
+/* Computes the outputs of the samples of a tile. If predict_tile takes only multiples of NN_SAMPLES_AT_ONCE, the
+   last sample is repeated to fill one: so every sample is computed in a whole vector, and the bits of its outputs do
+   not depend on the samples next to it. */
 static UNUSED void predict_samples(const real *parameters, const real *inputs, size_t count, memory m, real *outputs)
 {
     const size_t vector_length = NN_SAMPLES_AT_ONCE ? NN_SAMPLES_AT_ONCE : 1;
@@ -33,7 +33,7 @@ static UNUSED void predict_samples(const real *parameters, const real *inputs, s
 #endif
 
 #if NN_HAS_WINDOWS && !NN_TILES_ONLY
-/* The outputs of one sequence after the other. */
+/* Computes the outputs of one sequence after the other. */
 static void predict_sequences(const real *parameters, const real *inputs, size_t samples, memory m, real *outputs)
 {
     for (size_t n = 0; n < samples; n++)

@@ -10,11 +10,12 @@
 #include "transpose.h"
 #include "vectors.h"
 
-/* out[r][c] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column]; if scale is not 0, scale times that is added to
-   out; then times factor[r][c], if there is one. The rows of out are padded to whole vectors, and so are those of b,
-   unless b lies transposed, with b_inner 1. Blocks of the result stay in registers. Long sums are cut into parts, for
-   each of which two vectors of b for every term, a panel, are copied to where they stay in the first-level cache. Such
-   a copy is also made where b is transposed, and where many blocks would read vectors that cross cache lines. */
+/* Computes out[r][c] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column]; if scale is not 0, adds scale times
+   that to out; then multiplies by factor[r][c], unless that is NULL. The rows of out are padded to whole vectors,
+   and so are those of b, unless b is transposed, with b_inner 1. Blocks of the result stay in registers. Long sums
+   are cut into parts. For each part, two vectors of b for every term, a panel, are copied to memory that stays in
+   the first-level cache. Such a copy is also made if b is transposed, and if many blocks would read vectors that
+   cross cache lines. */
 static HOT void contract(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out, size_t out_row,
     const real *restrict factor, real scale)
@@ -81,7 +82,7 @@ static HOT void contract(size_t rows, size_t columns, size_t inner, const real *
     }
 }
 
-/* The same for the columns behind the last whole vector, where the rows of out have no padding. */
+/* Like contract, for the columns after the last whole vector, if the rows of out have no padding. */
 static HOT void contract_ends(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, real scale)
 {
@@ -104,7 +105,7 @@ static HOT void contract_ends(size_t rows, size_t columns, size_t inner, const r
     }
 }
 
-/* out[c] = sum(n) d[n*row + c] over the samples of a tile; if scale is not 0, scale times that is added to out. */
+/* Computes out[c] = sum(n) d[n*row + c] over the samples of a tile; if scale is not 0, adds scale times that to out. */
 static HOT void add_rows(size_t columns, const real *restrict d, size_t row, real *restrict out, size_t count,
     real scale)
 {
@@ -126,7 +127,8 @@ static HOT void add_rows(size_t columns, const real *restrict d, size_t row, rea
     }
 }
 
-/* Repeats the values of the last of count samples for those that pad a tile, which are read in vectors of samples. */
+/* Copies the values of the last of count samples to the samples that pad a tile, which are read in vectors of
+   samples. */
 static UNUSED void repeat_last(real *a, size_t features, size_t a_sample, size_t a_feature, size_t count, size_t padded)
 {
     for (size_t n = count; n < padded; n++)
@@ -143,8 +145,8 @@ static UNUSED void zeros_behind(real *a, size_t features, size_t a_sample, size_
             a[n*a_sample + k*a_feature] = 0;
 }
 
-/* Adds sum(n) d[j][n]*x[i][n] over the samples of a tile to the sum of each weight [j][i]; for a single tile, it is
-   that sum. */
+/* Adds sum(n) d[j][n]*x[i][n] over the samples of a tile to the sum of each weight [j][i]; for a single tile, it
+   sets the sum. */
 static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, const real *restrict x,
     real *restrict partials, double *restrict sums, size_t padded, int single_tile)
 {
@@ -161,7 +163,7 @@ static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, 
     }
 }
 
-/* Adds sum(n) d[j][n] over the samples of a tile to the sum of each weight [j]; for a single tile, it is that sum. */
+/* Adds sum(n) d[j][n] over the samples of a tile to the sum of each weight [j]; for a single tile, it sets the sum. */
 static HOT void add_up(size_t rows, const real *restrict d, real *restrict partials, double *restrict sums,
     size_t padded, int single_tile)
 {

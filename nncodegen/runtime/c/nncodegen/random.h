@@ -10,7 +10,7 @@
 #include "shuffle.h"
 
 #if NN_HAS_NOISE
-/* The random bits that all noise of an update comes from, and its scale: 1 in training, 0 elsewhere. */
+/* The random bits from which all noise of an update is made, and the scale of noise: 1 in training, 0 elsewhere. */
 typedef struct {
     uint64_t key;
     real scale;
@@ -32,7 +32,7 @@ INLINE uint32_t mixed_half(uint32_t z)
     return z ^ z >> 16;
 }
 
-/* The random bits of an update, and those of a layer in it. */
+/* Returns the random bits of an update, or those of a layer in it. */
 INLINE uint64_t noise_of_update(uint64_t seed, size_t number)
 {
     return mixed(mixed(seed) + UINT64_C(0x9E3779B97F4A7C15)*((uint64_t) number + 1));
@@ -43,14 +43,14 @@ INLINE uint64_t noise_of_layer(randomness noise, uint64_t layer)
     return mixed(noise.key + UINT64_C(0x9E3779B97F4A7C15)*layer);
 }
 
-/* 32 random bits for a sample and a unit. */
+/* Returns 32 random bits for a sample and a unit. */
 INLINE uint32_t noise_bits(uint64_t key, size_t sample, size_t unit)
 {
     const uint32_t low = mixed_half((uint32_t) sample + (uint32_t) key);
     return mixed_half(low ^ ((uint32_t) unit*UINT32_C(0x9E3779B9) + (uint32_t) (key >> 32)));
 }
 
-/* scale times -1 where a unit is dropped, with probability threshold/2^32, else times kept. */
+/* Returns -scale if a unit is dropped, with probability threshold/2^32, else kept*scale. */
 INLINE real dropout_noise(uint64_t key, real scale, size_t sample, size_t unit, uint32_t threshold, real kept)
 {
     return scale*(noise_bits(key, sample, unit) < threshold ? (real) -1 : kept);
@@ -61,7 +61,7 @@ INLINE real dropout_noise(uint64_t key, real scale, size_t sample, size_t unit, 
    cosine is the sine of x, between -pi/2 and pi/2, by a series with an error below 1e-11. */
 INLINE real normal_noise(uint64_t key, real scale, size_t sample, size_t unit, real deviation)
 {
-    const int shift = sizeof(real) == 4 ? 8 : 0; /* as many bits as the precision holds, 32 at most */
+    const int shift = sizeof(real) == 4 ? 8 : 0; /* the precision holds this number of bits, at most 32 */
     const real unit_of_bits = (real) (sizeof(real) == 4 ? 5.9604644775390625e-8 : 2.3283064365386963e-10);
     const real first = ((real) (noise_bits(key, sample, 2*unit) >> shift) + (real) 0.5)*unit_of_bits;
     const real angle = (real) (noise_bits(key, sample, 2*unit + 1) >> shift)*unit_of_bits - (real) 0.5;

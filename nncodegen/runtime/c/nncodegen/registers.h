@@ -1,7 +1,7 @@
 /* Training on single samples by plain gradient descent, with the parameters in registers.
 
    Needs train.h, metrics.h, and of the model: point, a structure with a member for each parameter; next_point, one
-   update; where NN_HAS_SEQUENTIAL, update_sequentially, a sequential one; largest_change and store_point. Gives
+   update; if NN_HAS_SEQUENTIAL, update_sequentially, a sequential one; largest_change and store_point. Gives
    train_in_registers. */
 
 #ifndef NNCODEGEN_REGISTERS_H
@@ -10,7 +10,7 @@
 #include "metrics.h"
 #include "train.h"
 
-/* The updates of one epoch of batches of one sample, or of what is left of it. Returns a status. */
+/* Does the updates of one epoch of batches of one sample, or the remaining ones. Returns a status. */
 INLINE int samples_in_registers(NN(training) *run, point *w, const int sequential)
 {
     double largest = run->largest, loss = run->epoch_loss;
@@ -58,8 +58,9 @@ INLINE int samples_in_registers(NN(training) *run, point *w, const int sequentia
     return status;
 }
 
-/* The next update by the usual loops, without a check whether to stop. The statements for registers are rearranged, and
-   may overflow where the usual loops do not; a training has diverged only if these do. Returns a status. */
+/* Does the next update by the usual loops, without a check whether to stop. The statements for registers are
+   rearranged, and may overflow where the usual loops do not; a training has diverged only if the usual loops
+   overflow. Returns a status. */
 static COLD int update_by_loops(NN(training) *run)
 {
     memory m = carve(run->work);
@@ -114,7 +115,7 @@ INLINE void epochs_in_registers(NN(training) *run, const int sequential)
     store_point(&w, run->parameters);
 }
 
-/* Two functions, as compilers take less time for them than for one. */
+/* Two functions, because compilers take less time for two than for one. */
 static HOT void simultaneous_epochs(NN(training) *run)
 {
     epochs_in_registers(run, 0);

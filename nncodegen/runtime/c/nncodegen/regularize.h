@@ -1,5 +1,5 @@
-/* What may change the gradient before an update, penalties and clipping, and the parameters after it: weight decay, and
-   that some keep their values.
+/* Changes to the gradient before an update (penalties and clipping), and to the parameters after it (weight decay,
+   and restoring frozen parameters).
 
    Needs base.h. Gives all_parameters, add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step,
    and, with NN_PHASES, take_statistics and follow_statistics. */
@@ -16,11 +16,12 @@ static const size_t penalized[][2] = {NN_PENALIZED};
 static const size_t frozen[][2] = {NN_FROZEN};
 
 #if NN_PHASES > 1
-/* The parameters that follow statistics of the batches: ranges {first, end}, and how much of them stays. */
+/* The parameters that follow statistics of the batches: ranges {first, end}, and the fraction of their values that
+   stays. */
 static const struct {size_t first, end; double momentum;} following[] = {NN_FOLLOWING};
 
-/* Moves the statistics of a batch out of the gradient, where they are in the places of the parameters that follow them,
-   which have no gradient. */
+/* Moves the statistics of a batch out of the gradient, where they take the places of the parameters that follow
+   them, which have no gradient. */
 static UNUSED void take_statistics(real *restrict gradient, real *restrict statistics)
 {
     for (size_t range = 0; range < sizeof following/sizeof *following; range++) {
@@ -31,7 +32,7 @@ static UNUSED void take_statistics(real *restrict gradient, real *restrict stati
     }
 }
 
-/* The next values of those among first <= p < last. Returns whether one of them is not finite. */
+/* Computes the next values of these parameters among first <= p < last. Returns whether one of them is not finite. */
 static UNUSED int follow_statistics(const real *restrict parameters, const real *restrict statistics,
     real *restrict next, size_t first, size_t last)
 {
@@ -60,7 +61,7 @@ static HOT void add_penalties(const real *restrict parameters, real *restrict gr
     }
 }
 
-/* The number of parameters, as a bound of loops: of one that is 0, compilers would warn if it were a constant. */
+/* The number of parameters, as a bound of loops: if it is 0, compilers would warn about a constant. */
 static const size_t all_parameters = PARAMETERS;
 
 /* Clips each value of the gradient to -bound to bound. NaN stays NaN. */
@@ -72,7 +73,7 @@ static HOT void clip_values(real *gradient, real bound)
     }
 }
 
-/* The Euclidean norm of the gradient, also where its squares overflow. */
+/* Returns the Euclidean norm of the gradient, also if its squares overflow. */
 static HOT double gradient_norm(const real *gradient)
 {
     double squares = 0;
@@ -101,8 +102,8 @@ static HOT void clip_norm(real *gradient, double bound)
         gradient[p] = (real) ((double) gradient[p]*scale);
 }
 
-/* Subtracts a share of the parameters before the update from those after it, for first <= p < last. Returns whether one
-   of the latter is not finite. */
+/* Subtracts a fraction of the parameters before the update from those after it, for first <= p < last. Returns
+   whether one of the latter is not finite. */
 static HOT int decay_weights(const real *restrict parameters, real *restrict next, size_t first, size_t last,
     real share)
 {
@@ -114,8 +115,8 @@ static HOT int decay_weights(const real *restrict parameters, real *restrict nex
     return (int) (check >> FIRST_BIT);
 }
 
-/* Gives the frozen parameters among first <= p < last the values before the update again; there are ``width`` numbers
-   for each. Their gradient is 0, but weight decay, or the rule of an optimizer, may change them all the same. */
+/* Restores the values before the update of the frozen parameters among first <= p < last; there are ``width``
+   numbers for each. Their gradient is 0, but weight decay, or the rule of an optimizer, may still change them. */
 static UNUSED void keep_frozen(const real *restrict parameters, real *restrict next, size_t first, size_t last,
     size_t width)
 {
@@ -127,7 +128,7 @@ static UNUSED void keep_frozen(const real *restrict parameters, real *restrict n
     }
 }
 
-/* The largest absolute change of a parameter in an update. */
+/* Returns the largest absolute change of a parameter in an update. */
 static HOT double largest_step(const real *before, const real *after, size_t first, size_t last)
 {
     real largest = 0;

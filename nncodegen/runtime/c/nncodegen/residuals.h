@@ -1,4 +1,4 @@
-/* The rows of a problem of least squares at given parameters: residuals, their cost, and the triangle of the Jacobian.
+/* The rows of a least-squares problem at given parameters: residuals, their cost, and the triangle of the Jacobian.
 
    Needs fit_rows.h, guards.h and robust.h. Gives evaluate, tell_residuals, squares_of_outputs. */
 
@@ -9,7 +9,7 @@
 #include "guards.h"
 #include "robust.h"
 
-/* What the residuals of one output are divided by. */
+/* Returns the divisor of a residual. */
 INLINE double sigma_of(const NN(fitting) *run, size_t sample, size_t output)
 {
     if (!run->sigma)
@@ -17,7 +17,7 @@ INLINE double sigma_of(const NN(fitting) *run, size_t sample, size_t output)
     return (double) run->sigma[run->sigmas == 0 ? 0 : run->sigmas == 1 ? sample : sample*FIT_OUTPUTS + output];
 }
 
-/* The squares of the outputs of a tile, each divided by its sigma, of those whose targets are known. */
+/* Returns the sum of the squared outputs of a tile, each divided by its sigma, for targets that are not missing. */
 static COLD double squares_of_outputs(const NN(fitting) *run, size_t first, size_t count, const fit_memory *m)
 {
     double squares = 0;
@@ -31,8 +31,8 @@ static COLD double squares_of_outputs(const NN(fitting) *run, size_t first, size
     return squares;
 }
 
-/* The residuals of one output of a tile, the factor of each row of its Jacobian, and what they add to the sums. What is
-   missing has factor 0. */
+/* Computes the residuals of one output of a tile, and the factor of each row of its Jacobian, and adds to the sums.
+   The factor of a missing target is 0. */
 static HOT void take_residuals(const NN(fitting) *run, int robust, size_t first, size_t count, size_t output,
     fit_memory *m, residual_sums *sums)
 {
@@ -67,8 +67,8 @@ static HOT void take_residuals(const NN(fitting) *run, int robust, size_t first,
         factors[n] *= robust_terms(robust, run->robust_scale, residuals + n, &sums->cost);
 }
 
-/* The sums at some parameters, and the triangle, unless the cost is above the limit: it is left out then, and so are
-   the samples that are left once it is a hundred times as high. */
+/* Computes the sums at some parameters, and the triangle, unless the cost is above the limit: then it is left out,
+   and so are the remaining samples once the cost is a hundred times as high. */
 static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
     residual_sums *sums)
 {
@@ -101,7 +101,7 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
     return sums->cost - sums->cost == 0 && is_finite_triangle(triangle, m->n) ? EVALUATED : NOT_FINITE;
 }
 
-/* The residuals at the parameters, without a robust loss. */
+/* Writes the residuals at the parameters, without a robust loss. */
 static COLD void tell_residuals(NN(fitting) *run, fit_memory *m)
 {
     residual_sums sums = {0, 0, 0};

@@ -1,5 +1,5 @@
-/* How a residual counts that may be an outlier: the losses of scipy.optimize.least_squares, and what they make of the
-   rows of a problem of least squares.
+/* Losses that reduce the effect of outliers, those of scipy.optimize.least_squares, and how they change the rows of
+   a least-squares problem.
 
    Needs base.h and the header of the model. Gives robust_terms. */
 
@@ -27,11 +27,11 @@ INLINE robust_loss robust_loss_of(int kind, double z)
     return (robust_loss) {z, 1, 0};
 }
 
-/* What a loss makes of a residual: its part of the cost, half the sum of scale^2 rho. It returns what a row of the
-   Jacobian is multiplied with, and changes the residual, so that the cost has the gradient J^T residual, and about the
-   Hessian J^T J, of the rows that come out (Triggs et al., Bundle Adjustment, 1999, section 4.3). The curvature of an
-   outlier may be 0 or negative; a hundredth of its slope is put there, so that no residual becomes so large that the
-   digits of the others are lost. */
+/* Applies a loss to a residual. Adds its part to the cost, which is half the sum of scale^2 rho. Returns the factor
+   of the row of the Jacobian, and changes the residual, so that with the resulting rows the cost has the gradient
+   J^T residual, and approximately the Hessian J^T J (Triggs et al., Bundle Adjustment, 1999, section 4.3). The
+   curvature of an outlier may be 0 or negative; then a hundredth of its slope is used instead, so that no residual
+   becomes so large that the digits of the others are lost. */
 INLINE double robust_terms(int kind, double scale, double *residual, double *cost)
 {
     const double z = (*residual/scale)*(*residual/scale);

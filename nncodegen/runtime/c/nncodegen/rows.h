@@ -1,4 +1,4 @@
-/* Products of a matrix and a vector, and sums of a row: what single samples need.
+/* Products of a matrix and a vector, and sums of a row: the operations on single samples.
 
    Needs vectors.h. Gives row_product, row_times, row_products, column_products, row_sum, row_largest. */
 
@@ -136,8 +136,9 @@ static inline UNUSED void row_times_1(size_t inner, const real *restrict a0, con
     *(unaligned *) out = s00 + t00 + u00 + v00;
 }
 
-/* out[j*step] = sum(i) a[j*row + i]*x[i], a matrix times a vector: four rows at once, in vectors of terms, and then in
-   vectors of four terms. Where fewer than four rows are left, the last is computed again in place of the others. */
+/* Computes out[j*step] = sum(i) a[j*row + i]*x[i], a matrix times a vector: four rows at once, in vectors of terms,
+   and then in vectors of four terms. If fewer than four rows are left, the last one is computed again for the
+   missing ones. */
 static HOT void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, const real *restrict x,
     real *restrict out, size_t step)
 {
@@ -182,7 +183,7 @@ static HOT void row_product(size_t rows, size_t inner, const real *restrict a, s
     }
 }
 
-/* out[c] = sum(k) a[k]*b[k*b_row + c], a vector times a matrix, whose rows are padded to whole vectors. */
+/* Computes out[c] = sum(k) a[k]*b[k*b_row + c], a vector times a matrix, whose rows are padded to whole vectors. */
 static HOT void row_times(size_t columns, size_t inner, const real *restrict a, const real *restrict b, size_t b_row,
     real *restrict out)
 {
@@ -198,7 +199,7 @@ static HOT void row_times(size_t columns, size_t inner, const real *restrict a, 
     }
 }
 
-/* The sum of the values of a row. */
+/* Returns the sum of the values of a row. */
 INLINE real row_sum(size_t count, const real *restrict values)
 {
     const size_t whole = count/LANES*LANES, fours = count/4*4;
@@ -216,7 +217,7 @@ INLINE real row_sum(size_t count, const real *restrict values)
     return total;
 }
 
-/* The largest value of a row. Some are compared twice where count is no multiple of four. */
+/* Returns the largest value of a row. Some are compared twice if count is no multiple of four. */
 INLINE real row_largest(size_t count, const real *restrict values)
 {
     real f[4] = {-HUGE_VAL, -HUGE_VAL, -HUGE_VAL, -HUGE_VAL};
@@ -232,7 +233,7 @@ INLINE real row_largest(size_t count, const real *restrict values)
     return f[0] > f[2] ? f[0] : f[2];
 }
 
-/* out[r][c] = sum(k) a[r][k]*b[c][k], row by row. The rows of out are padded with their last value. */
+/* Computes out[r][c] = sum(k) a[r][k]*b[c][k], row by row. The rows of out are padded with their last value. */
 static HOT void row_products(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
     const real *restrict b, size_t b_row, real *restrict out, size_t out_row)
 {
@@ -241,7 +242,7 @@ static HOT void row_products(size_t rows, size_t columns, size_t inner, const re
     pad_rows(rows, columns, out, out_row);
 }
 
-/* The same column by column. */
+/* Computes the same products as row_products, column by column. */
 static HOT void column_products(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
     const real *restrict b, size_t b_column, real *restrict out, size_t out_row)
 {

@@ -1,7 +1,6 @@
 /* The loops of the update rules over all parameters, for a single model.
 
-   Needs optimizers.h, and NN_OWN_RULES where a model has rules of its own. Gives update, variables_of_state,
-   is_linear. */
+   Needs optimizers.h, and NN_OWN_RULES if a model has additional rules. Gives update, variables_of_state, is_linear. */
 
 #ifndef NNCODEGEN_RULES_H
 #define NNCODEGEN_RULES_H
@@ -15,8 +14,8 @@
 /* Expands RULE(number, rule, variables, linear) for each rule. */
 #define ALL_RULES(RULE) NN_RULES(RULE) NN_OWN_RULES(RULE)
 
-/* One update of the parameters first <= p < last by a rule: next holds their gradient before, and their next values
-   after it. Returns whether one of these is not finite. */
+/* One update of the parameters first <= p < last by a rule: next contains their gradient at first, and their next
+   values afterwards. Returns whether one of these is not finite. */
 #define UPDATE(number, rule, variables, linear) \
     static HOT int update_##rule(size_t first, size_t last, const double *restrict options, double t, \
         const real *restrict parameters, real *restrict state, real *restrict next) \
@@ -37,7 +36,7 @@ ALL_RULES(UPDATE)
     case number: \
         return update_##rule(first, last, options, t, parameters, state, next);
 
-/* One update by the optimizer of the given number. */
+/* Does one update by the optimizer of the given number. */
 static UNUSED int update(int optimizer, size_t first, size_t last, const double *restrict options, double t,
     const real *restrict parameters, real *restrict state, real *restrict next)
 {
@@ -50,14 +49,15 @@ static UNUSED int update(int optimizer, size_t first, size_t last, const double 
 #define VARIABLES_OF_RULE(number, rule, variables, linear) variables,
 #define LINEAR_RULE(number, rule, variables, linear) linear,
 
-/* The number of values that an optimizer keeps for each parameter. */
+/* Returns the number of values that an optimizer keeps for each parameter. */
 static UNUSED size_t variables_of_state(int optimizer)
 {
     static const size_t variables[] = {ALL_RULES(VARIABLES_OF_RULE)};
     return variables[optimizer];
 }
 
-/* Whether the next parameter is a multiple of the current one plus something: one that is not finite remains so. */
+/* Returns whether the next parameter is a multiple of the current one plus a term: one that is not finite remains
+   so. */
 static UNUSED int is_linear(int optimizer)
 {
     static const int linear[] = {ALL_RULES(LINEAR_RULE)};

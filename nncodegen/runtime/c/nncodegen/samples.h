@@ -1,5 +1,5 @@
-/* The samples of a tile: their inputs and targets, one row for each, and their weights. Rows that do not follow each
-   other in memory are copied, so that they do.
+/* The samples of a tile: their inputs and targets, one row for each, and their weights. Rows that are not
+   consecutive in memory are copied, so that they are.
 
    Needs memory.h. Gives tile, fill, rows_of, sparse_rows, copy_row, total_weight. */
 
@@ -20,9 +20,9 @@ static UNUSED void copy_row(const real *from, real *to, size_t width)
         to[k] = from[k];
 }
 
-/* The rows of count samples from first on, in the given order, or in their own without one: where they are, if they
-   follow each other there, else copies. If whole, a count that does not fill whole vectors of samples is also copied,
-   and the last row repeated to fill them. */
+/* Returns the rows of count samples from first on, in the given order, or as stored if order is NULL. They are not
+   copied if they are consecutive in memory. If whole, a count that does not fill whole vectors of samples is also
+   copied, and the last row repeated to fill them. */
 static UNUSED const real *rows_of(const real *from, size_t width, const size_t *order, size_t first, size_t count,
     int whole, real *copied)
 {
@@ -38,7 +38,7 @@ static UNUSED const real *rows_of(const real *from, size_t width, const size_t *
     return copied;
 }
 
-/* The same of inputs whose rows are sparse (interface.h): a copy of each as a whole row. */
+/* Like rows_of, for inputs whose rows are sparse (interface.h): each is expanded to a full row. */
 static UNUSED const real *sparse_rows(const real *values, const size_t *starts, const uint32_t *columns,
     const size_t *order, size_t first, size_t count, int whole, real *copied)
 {
@@ -54,8 +54,8 @@ static UNUSED const real *sparse_rows(const real *values, const size_t *starts, 
     return copied;
 }
 
-/* The tile of the samples from first on, in the given order, or in their own without one. Samples that pad it to whole
-   vectors have weight 0. */
+/* Returns the tile of the samples from first on, in the given order, or as stored if order is NULL. Samples that pad
+   it to whole vectors have weight 0. */
 static UNUSED tile fill(memory m, const real *inputs, const real *targets, const size_t *order, const real *weights,
     double total, size_t first, size_t count)
 {
@@ -73,7 +73,7 @@ static UNUSED tile fill(memory m, const real *inputs, const real *targets, const
     };
 }
 
-/* The sum of the weights, which are 1 each without an array of them. */
+/* Returns the sum of the weights; NULL means weights of 1. */
 static UNUSED double total_weight(const real *weights, size_t samples)
 {
     if (!weights)

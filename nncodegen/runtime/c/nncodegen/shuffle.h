@@ -1,4 +1,4 @@
-/* The order of the samples, at random by a generator with a state.
+/* A random order of the samples, from a generator with a state.
 
    Needs base.h. Gives shuffle. */
 
@@ -7,7 +7,7 @@
 
 #include "base.h"
 
-/* A pseudo-random number: SplitMix64 (Steele, Lea and Flood, 2014). */
+/* Returns a pseudo-random number: SplitMix64 (Steele, Lea and Flood, 2014). */
 static UNUSED uint64_t random_number(uint64_t *state)
 {
     uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
@@ -16,8 +16,8 @@ static UNUSED uint64_t random_number(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* A random number below a bound: 64 random bits, as a fraction, times the bound, which is faster than a remainder. Its
-   bias is below bound/2^64. Only bounds above 32 bits take the remainder. */
+/* Returns a random number below a bound: 64 random bits, as a fraction, times the bound, which is faster than a
+   remainder. Its bias is below bound/2^64. Only bounds above 32 bits use the remainder. */
 INLINE size_t random_below(uint64_t bound, uint64_t *state)
 {
     const uint64_t z = random_number(state);
@@ -26,7 +26,7 @@ INLINE size_t random_below(uint64_t bound, uint64_t *state)
     return (size_t) (((z >> 32)*bound + ((z & UINT32_MAX)*bound >> 32)) >> 32);
 }
 
-/* A random order of the samples (Fisher and Yates). */
+/* Makes a random order of the samples (Fisher and Yates). */
 static HOT void shuffle(size_t *order, size_t samples, uint64_t *random)
 {
     for (size_t n = 0; n < samples; n++)

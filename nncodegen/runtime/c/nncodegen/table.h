@@ -1,6 +1,6 @@
 /* The table of the functions of a model.
 
-   Needs the header of the model, NN_MODEL, and what interface.h needs besides. Gives NN_TABLE, its initializer. */
+   Needs the header of the model, NN_MODEL, and what interface.h needs. Gives NN_TABLE, its initializer. */
 
 #ifndef NNCODEGEN_TABLE_H
 #define NNCODEGEN_TABLE_H

@@ -15,8 +15,8 @@
 
 enum { THREADS = 64, SPINS = 20000 };
 
-/* Threads that share the chunks of each batch, from the beginning of a call to its end. They spin while they wait, and
-   sleep if that takes long. In every round of work, each computes the sums of one chunk. */
+/* Threads that share the chunks of each batch, from the beginning of a call to its end. They spin while they wait,
+   and sleep if that takes long. In every round of work, each thread computes the sums of one chunk. */
 typedef struct team team;
 
 typedef struct {
@@ -30,9 +30,9 @@ struct team {
     member members[THREADS];
     size_t count;
     const batch *work; /* NULL: the threads end */
-    size_t first; /* the chunk of the member with the number 0 */
+    size_t first; /* the chunk of member 0 */
     atomic_size_t round; /* counts the rounds */
-    atomic_size_t working; /* the threads that have not completed it */
+    atomic_size_t working; /* the number of threads that have not completed it */
     pthread_mutex_t lock;
     pthread_cond_t wake;
 };
@@ -47,7 +47,7 @@ static UNUSED void do_share(team *t, member *own)
         sum_chunk(t->work, own->m, chunk, NULL);
 }
 
-/* What each thread runs. */
+/* The function that each thread runs. */
 static UNUSED void *be_member(void *argument)
 {
     FLUSH_SUBNORMALS
@@ -86,7 +86,7 @@ static UNUSED void await_members(team *t)
             sched_yield();
 }
 
-/* Starts a team of so many threads, of which the calling one is the first; fewer, if the system starts no more. */
+/* Starts a team of threads, of which the calling one is the first; fewer, if the system starts no more. */
 static UNUSED void gather_team(team *t, size_t threads, char *work)
 {
     pthread_mutex_init(&t->lock, NULL);

@@ -1,7 +1,7 @@
-/* Training: the updates of each epoch, what is measured after it, and when the training ends.
+/* Training: the updates of each epoch, the measurements after it, and the decision when the training ends.
 
-   Needs update.h, random.h, metrics.h where NN_HAS_METRICS, descend.h where NN_DESCENDS, registers.h where
-   NN_HAS_REGISTERS. Gives train and copy_parameters. */
+   Needs update.h, random.h, metrics.h if NN_HAS_METRICS, descend.h if NN_DESCENDS, registers.h if NN_HAS_REGISTERS.
+   Gives train and copy_parameters. */
 
 #ifndef NNCODEGEN_TRAIN_H
 #define NNCODEGEN_TRAIN_H
@@ -15,10 +15,10 @@
 #include "descend.h"
 #endif
 
-/* The next update: of all parameters at once, or, if it is sequential, of one after the other (a sweep). The epoch is
-   counted from the beginning of the call. The weights of a batch are divided by the mean weight of all samples and by
-   the size of the batch, so that the gradients of all batches, weighted by their sizes, average to that of the weighted
-   mean loss. Returns a status; COMPLETED: go on. */
+/* Does the next update: of all parameters at once or, if sequential, of one after the other (a sweep). The epoch is
+   counted from the beginning of the call. The weights of a batch are divided by the mean weight of all samples and
+   by the size of the batch, so that the gradients of all batches, weighted by their sizes, average to that of the
+   weighted mean loss. Returns a status; COMPLETED: continue. */
 static COLD int train_next(NN(training) *run, memory *m, team *threads, double total, size_t epoch)
 {
     const size_t all = run->data.samples;
@@ -49,12 +49,12 @@ static COLD int train_next(NN(training) *run, memory *m, team *threads, double t
     return NN(COMPLETED);
 }
 
-/* The updates of an epoch, or those that are left of it. Returns a status. */
+/* Does the updates of an epoch, or the remaining ones. Returns a status. */
 static COLD int train_samples(NN(training) *run, memory *m, team *threads, double total, size_t epoch)
 {
     int status = NN(COMPLETED);
 #if NN_DESCENDS
-    int descent = descends(run); /* whether updates are in place; -1: the next is not, those after it are */
+    int descent = descends(run); /* whether updates are in place; -1: all but the next one */
 #endif
     while (run->begin < run->data.samples && status == NN(COMPLETED)) {
 #if NN_DESCENDS
@@ -72,8 +72,8 @@ static COLD int train_samples(NN(training) *run, memory *m, team *threads, doubl
 }
 
 #if NN_HAS_METRICS
-/* Accuracy, mean absolute error and R2 (its mean over the outputs) from their sums. Those not asked for are
-   meaningless. */
+/* Computes accuracy, mean absolute error and R2 (its mean over the outputs) from their sums. Metrics that were not
+   requested are meaningless. */
 static COLD void finish_metrics(int metrics, const NN(data) *data, const double *sums, double *figures)
 {
     const double total = total_weight(data->counts, data->samples);
@@ -85,7 +85,7 @@ static COLD void finish_metrics(int metrics, const NN(data) *data, const double 
         if (data->spread[k] > 0)
             explained += 1 - squares/data->spread[k];
         else
-            explained += squares == 0; /* a target that is constant: 1 if it is met exactly, else 0 */
+            explained += squares == 0; /* for a constant target: 1 if it is met exactly, else 0 */
     }
     figures[NN(R2)] = explained/OUTPUTS;
 }
@@ -120,12 +120,12 @@ static COLD int measure_epoch(NN(training) *run, memory m, team *threads, double
     return 0;
 }
 
-/* Keeps a copy of the parameters if the epoch is the best so far. Returns a status: STOPPED_EARLY if none of the last
-   epochs was, as many as patience says. */
+/* Keeps a copy of the parameters if the epoch is the best so far. Returns a status: STOPPED_EARLY if none of the
+   last ``patience`` epochs was. */
 static COLD int compare_epoch(NN(training) *run, const double *figures)
 {
     const double figure = run->higher ? -figures[run->monitor] : figures[run->monitor];
-    if (figure < run->best_figure - run->min_delta) { /* never where it is not finite */
+    if (figure < run->best_figure - run->min_delta) { /* false if it is not finite */
         run->best_figure = figure;
         run->best_epoch = run->epochs + 1;
         arrange(run->current_parameters, run->best, 1);
@@ -135,7 +135,7 @@ static COLD int compare_epoch(NN(training) *run, const double *figures)
 }
 
 /* Ends an epoch, and begins the next: random is the state of the random numbers for it. If the measuring is stopped,
-   nothing has changed, and a later call does it again. Returns a status. */
+   nothing has changed, and a later call repeats it. Returns a status. */
 static COLD int end_epoch(NN(training) *run, memory m, team *threads, size_t epoch, uint64_t random)
 {
     double *const figures = run->history + epoch*run->columns;
@@ -158,7 +158,7 @@ static COLD int end_epoch(NN(training) *run, memory m, team *threads, size_t epo
     return status;
 }
 
-/* One epoch, or what is left of it. Returns a status. */
+/* Trains for one epoch, or the rest of it. Returns a status. */
 static COLD int train_epoch(NN(training) *run, memory *m, team *threads, double total, size_t epoch)
 {
     uint64_t random = run->random;
@@ -176,7 +176,7 @@ void NN(copy_parameters)(const NN(training) *run, real *parameters)
         memcpy(parameters, run->parameters, PARAMETERS*sizeof(real));
 }
 
-/* Brings the state of the optimizer into the order of the loops of the gradient, or back from it. */
+/* Rearranges the state of the optimizer into the order of the loops of the gradient, or back from it. */
 static UNUSED void arrange_state(NN(training) *run, memory m, int back)
 {
     for (size_t k = 0; k < variables_of_state(run->optimizer); k++) {
@@ -224,7 +224,7 @@ COLD void NN(train)(NN(training) *run)
 }
 
 #if NN_HAS_REGISTERS
-#include "registers.h" /* which uses what stands above */
+#include "registers.h" /* it uses the functions above */
 #endif
 
 #endif

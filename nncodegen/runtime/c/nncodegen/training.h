@@ -31,7 +31,7 @@
 
 extern const NN(functions) NN(kernel);
 
-/* All functions of a variant of the kernel, those of NAME_fitting.c and NAME_hessian.c as well. */
+/* All functions of a variant of the kernel, including those of NAME_fitting.c and NAME_hessian.c. */
 const NN(functions) NN(kernel) = NN_TABLE;
 #endif
 

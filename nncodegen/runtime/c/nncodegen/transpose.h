@@ -7,7 +7,7 @@
 
 #include "vectors.h"
 
-/* to[r][c] = from[r + c*column] for four rows and four columns. */
+/* Computes to[r][c] = from[r + c*column] for four rows and four columns. */
 INLINE void transpose_square(const real *restrict from, size_t column, real *restrict to, size_t row)
 {
 #if SHUFFLES
@@ -29,7 +29,7 @@ INLINE void transpose_square(const real *restrict from, size_t column, real *res
 #endif
 }
 
-/* The same for eight columns, where a vector holds as many: two squares at once. */
+/* Like transpose_square, for eight columns, if a vector holds eight values: two squares at once. */
 INLINE void transpose_squares(const real *restrict from, size_t column, real *restrict to, size_t row)
 {
 #if SHUFFLES
@@ -53,9 +53,9 @@ INLINE void transpose_squares(const real *restrict from, size_t column, real *re
 #endif
 }
 
-/* out[r][c] = a[r + c*a_column], in rows that are padded to some length with their last value. Squares of four by four
-   are transposed in registers. Where fewer than four rows or columns are left, the last square overlaps the one before
-   it; a matrix with fewer than four is copied value by value. */
+/* Computes out[r][c] = a[r + c*a_column], in rows that are padded to some length with their last value. Squares of
+   four by four are transposed in registers. If fewer than four rows or columns are left, the last square overlaps
+   the one before it; a matrix with fewer than four is copied value by value. */
 static HOT void transpose(size_t rows, size_t columns, const real *restrict a, size_t a_column, real *restrict out,
     size_t out_row, size_t padded)
 {
@@ -78,7 +78,7 @@ static HOT void transpose(size_t rows, size_t columns, const real *restrict a, s
         pad_row(out + r*out_row, columns, padded);
 }
 
-/* out[r][c] = a[r*a_row + c*a_column], in rows that are padded to some length with their last value. */
+/* Computes out[r][c] = a[r*a_row + c*a_column], in rows that are padded to some length with their last value. */
 static HOT void pack(size_t rows, size_t columns, const real *restrict a, size_t a_row, size_t a_column,
     real *restrict out, size_t out_row, size_t padded)
 {

@@ -2,11 +2,11 @@
 
    Needs columns.h. Gives TRIANGLE_ROW, fold, fold_diagonal.
 
-   A triangle R has one row for each of n columns, and the right-hand side as column n; row i begins at i*TRIANGLE_ROW.
-   Rows to be folded in lie as columns, COLUMN values apart, the right-hand side last, with rows of zeros up to whole
-   vectors. For each column, a reflection of Householder turns what the new rows have there into the diagonal of R:
-   R^T R grows by the products of the new rows, which are never formed, so that no digits are lost. (Golub and Van Loan,
-   Matrix Computations, 4th edition, sections 5.2 and 6.5.) */
+   A triangle R has one row for each of n columns, and the right-hand side as column n; row i begins at
+   i*TRIANGLE_ROW. Rows to be folded in are stored as columns, COLUMN values apart, the right-hand side last, with
+   rows of zeros up to whole vectors. For each column, a Householder reflection moves the entries of the new rows
+   into the diagonal of R: R^T R grows by the products of the new rows, which are never formed, so that no digits are
+   lost. (Golub and Van Loan, Matrix Computations, 4th edition, sections 5.2 and 6.5.) */
 
 #ifndef NNCODEGEN_TRIANGLE_H
 #define NNCODEGEN_TRIANGLE_H
@@ -14,18 +14,18 @@
 #include "columns.h"
 
 enum {
-    TRIANGLE_ROW = (PARAMETERS + 8)/8*8, /* from one row of a triangle to the next */
-    FEW_COLUMNS = 12 /* up to which no strips are made */
+    TRIANGLE_ROW = (PARAMETERS + 8)/8*8, /* the distance between the rows of a triangle */
+    FEW_COLUMNS = 12 /* up to this number of columns, no strips are made */
 };
 
-/* The reflections of a strip of columns. Each is I - (v v^T)/(-diagonal head), where v has the head at the row of the
-   triangle, and below it the column. Where a column has nothing, all is 0. */
+/* The reflections of a strip of columns. Each is I - (v v^T)/(-diagonal head), where v contains the head at the row
+   of the triangle, and below it the column. For a column of zeros, everything is 0. */
 typedef struct {
-    double head[STRIP], by_head[STRIP], by_diagonal[STRIP]; /* by: 1 divided by it; the latter with its sign changed */
-    double products[STRIP][STRIP]; /* of the columns */
+    double head[STRIP], by_head[STRIP], by_diagonal[STRIP]; /* by_head is 1/head, by_diagonal -1/diagonal */
+    double products[STRIP][STRIP]; /* the products of the columns */
 } reflections;
 
-/* Reflects columns j to last - 1 so that column j has nothing left. */
+/* Reflects columns j to last - 1 so that column j becomes zero. */
 INLINE void reflect(double *triangle, size_t j, size_t last, double *columns, size_t rows, double *products,
     double *head, double *by_head, double *by_diagonal)
 {
@@ -36,7 +36,7 @@ INLINE void reflect(double *triangle, size_t j, size_t last, double *columns, si
         *head = *by_head = *by_diagonal = 0;
         return;
     }
-    const double diagonal = row[j] < 0 ? root : -root; /* the sign without cancellation in head */
+    const double diagonal = row[j] < 0 ? root : -root; /* this sign avoids cancellation in head */
     *head = row[j] - diagonal;
     *by_head = 1/ *head;
     *by_diagonal = -1/diagonal;
@@ -49,9 +49,9 @@ INLINE void reflect(double *triangle, size_t j, size_t last, double *columns, si
     subtract_columns(column, products + 1, column + COLUMN, rows, last - j - 1);
 }
 
-/* The factors of the reflections of a strip for a column, from its products with the strip: each is that of the column
-   as the reflections before leave it, which the products of the strip tell. The rows of the triangle, one for each
-   reflection, change in this column. */
+/* Computes the factors of the reflections of a strip for a column, from its products with the strip. Each factor is
+   for the column after the reflections before, which follows from the products of the strip. The rows of the
+   triangle, one for each reflection, change in this column. */
 INLINE void factors_of_strip(double *triangle, const reflections *r, const double *products, double *factors)
 {
     for (size_t i = 0; i < STRIP; i++) {
@@ -63,8 +63,8 @@ INLINE void factors_of_strip(double *triangle, const reflections *r, const doubl
     }
 }
 
-/* What the reflections of a strip, which begins with column j, do to the columns from first to last - 1: to two at
-   once, or twice the same to the last. */
+/* Applies the reflections of a strip, which begins with column j, to the columns from first to last - 1: two at
+   once; the last one may be processed twice at once. */
 static HOT void reflect_others(double *triangle, size_t j, size_t first, size_t last, double *columns, size_t rows,
     const reflections *r)
 {
@@ -82,8 +82,8 @@ static HOT void reflect_others(double *triangle, size_t j, size_t first, size_t 
     }
 }
 
-/* Folds rows, a number of whole vectors, into a triangle of n columns; they have nothing in the columns before first,
-   and are lost. products has room for n + 1 values. */
+/* Folds rows, a number of whole vectors, into a triangle of n columns. The rows are zero in the columns before
+   first, and are overwritten. products has room for n + 1 values. */
 static HOT void fold(double *restrict triangle, size_t first, size_t n, double *restrict columns, size_t rows,
     double *restrict products)
 {

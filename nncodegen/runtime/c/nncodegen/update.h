@@ -10,13 +10,13 @@
 #include "regularize.h"
 #include "rules.h"
 
-/* Whether only the optimizer changes gradients and parameters: no penalty, clipping or weight decay does. */
+/* Returns whether only the optimizer changes gradients and parameters: no penalty, clipping or weight decay does. */
 static UNUSED int is_plain(const NN(training) *run)
 {
     return !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
 }
 
-/* The factor of the learning rate in the next update. Epochs are counted from the beginning of the call. */
+/* Returns the factor of the learning rate in the next update. Epochs are counted from the beginning of the call. */
 static UNUSED double factor_of_update(const NN(training) *run, size_t epoch)
 {
     const size_t batches = (run->data.samples + run->batch - 1)/run->batch;
@@ -24,7 +24,7 @@ static UNUSED double factor_of_update(const NN(training) *run, size_t epoch)
     return run->factors ? run->factors[number] : 1;
 }
 
-/* The batch of the next samples of a training. */
+/* Returns the batch of the next samples of a training. */
 static UNUSED batch batch_of(const NN(training) *run, size_t samples, double total)
 {
     const NN(data) *data = &run->data;
@@ -46,16 +46,16 @@ static UNUSED void add_measures(NN(training) *run, const batch *b, const double 
         run->measures[k] += sums[SUMS + k];
 }
 
-/* Computes the next values of the parameters first <= p < last from the gradient of a batch. If the first of all is
-   among them, the loss is the one for the history, and the sums for metrics are added to those of the epoch. A training
-   has diverged when a new parameter or the loss for the history is not finite; whether other values overflow on the way
-   does not matter. That holds for every kind of training. Returns a status; COMPLETED: go on. */
+/* Computes the next values of the parameters first <= p < last from the gradient of a batch. If the first of all
+   parameters is among them, the loss is the one for the history, and the sums for metrics are added to those of the
+   epoch. A training has diverged if a new parameter or the loss for the history is not finite; overflow of
+   intermediate values does not matter. That holds for every kind of training. Returns a status; COMPLETED: continue. */
 static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t samples, double total, size_t first,
     size_t last, double factor, double *loss)
 {
     batch part = batch_of(run, samples, total);
     part.metrics = first == 0 ? run->metrics : 0;
-    m.gradient = m.next; /* the update overwrites the gradient: less memory stays in the cache more easily */
+    m.gradient = m.next; /* the update overwrites the gradient: so less memory is needed in the cache */
     const double *const sums = derive_batch(&part, m, threads, m.gradient, &run->poll);
     if (!sums)
         return NN(INTERRUPTED);

@@ -1,4 +1,4 @@
-/* Vectors of numbers, as long as the registers of the target: the one place that knows instruction sets.
+/* Vectors of numbers, as long as the registers of the target: the only header that knows instruction sets.
 
    Needs base.h. Gives vector, LANES, BLOCK_ROWS, VARIANT, CUT, FLUSH_SUBNORMALS, loads and stores, sums of lanes. To
    add an instruction set, add a section at the top. */
@@ -8,8 +8,8 @@
 
 #include "base.h"
 
-/* For each instruction set: its name, the bytes of a register, and the rows of a block of a product, so many that its
-   results and factors fit into the registers. */
+/* For each instruction set: its name, the bytes of a register, and the rows of a block of a product, whose results
+   and factors must fit into the registers. */
 #if defined(__AVX512F__)
 #define VARIANT "avx512"
 #define VECTOR_BYTES 64
@@ -32,9 +32,9 @@
 #define BLOCK_ROWS 4
 #endif
 
-/* The rows of a product beyond which vectors that cross two cache lines are copied first. Zen 4 loads all of its
-   vectors in halves, so that copies gain nothing; Zen 5 loads both lines while a block computes, so that copies pay
-   late. */
+/* The number of rows of a product above which vectors that cross two cache lines are copied first. Zen 4 loads all
+   of its vectors in halves, so that copies gain nothing; Zen 5 loads both lines while a block computes, so that
+   copies pay only for many rows. */
 #if defined(__znver4__)
 #define COPY_ROWS PTRDIFF_MAX
 #elif defined(__znver5__)
@@ -43,9 +43,9 @@
 #define COPY_ROWS BLOCK_ROWS
 #endif
 
-/* Whether a loop is cut in two before a division that waits for an exponential or the like. Intel's cores overlap
-   divisions of the longest vectors with other work; those of AMD, and all with shorter vectors, look too few iterations
-   ahead for that. -DCUT=0 or 1 overrides it. */
+/* Whether a loop is cut in two before a division that waits for an exponential or a similar function. Intel's cores
+   overlap divisions of the longest vectors with other work; those of AMD, and all cores with shorter vectors, look
+   too few iterations ahead for that. -DCUT=0 or 1 overrides it. */
 #if defined(CUT)
 #elif defined(__AVX512F__) && !defined(__znver4__) && !defined(__znver5__)
 #define CUT 0
@@ -53,10 +53,11 @@
 #define CUT 1
 #endif
 
-/* Until the end of the block they stand in, subnormal numbers count as zero (FLUSH_SUBNORMALS) or do not
-   (GRADUAL_UNDERFLOW). They count as zero where losses and gradients are computed and parameters trained, if the model
-   allows it: some cores take a hundred cycles for each. A model with a logarithm or root of such numbers does not allow
-   it, since its result would not be close to that of zero. In predictions and in poll.stop they keep their values. */
+/* Until the end of the enclosing block, subnormal numbers count as zero (FLUSH_SUBNORMALS) or do not
+   (GRADUAL_UNDERFLOW). They count as zero where losses and gradients are computed and parameters trained, if the
+   model allows it: some cores take a hundred cycles for each. A model with a logarithm or root of such numbers does
+   not allow it, because its result would not be close to that of zero. In predictions and in poll.stop they keep
+   their values. */
 #if NN_FLUSHES && defined(__SSE2__) && defined(__GNUC__)
 INLINE unsigned change_mode(unsigned set, unsigned cleared)
 {
@@ -80,11 +81,11 @@ INLINE void restore_mode(const unsigned *before)
 
 enum {
     LANES = VECTOR_BYTES/sizeof(real),
-    PAD = NN_HAS_BLOCKS ? LANES : 1, /* a tile is padded to a multiple of so many samples */
+    PAD = NN_HAS_BLOCKS ? LANES : 1, /* a tile is padded to a multiple of this number of samples */
     PARTIALS = DIRECT ? 0 : LANE_SUMS*LANES,
-    PANEL = 256, /* terms of a part of a long sum: in two of the longest vectors, 32 kB */
+    PANEL = 256, /* the number of terms of a part of a long sum: in two of the longest vectors, 32 kB */
     LANE_SUM_ROWS = BLOCK_ROWS/2, /* the rows of a block of sums of lanes */
-    FEW = 4 /* fewer samples than these are multiplied with transposed weights as they are, without a copy */
+    FEW = 4 /* fewer samples than this are multiplied by transposed weights directly, without a copy */
 };
 
 /* Whether the compiler has __builtin_shufflevector: GCC from version 12 on, and Clang. */
@@ -107,7 +108,8 @@ typedef real unaligned_four __attribute__((vector_size(4*sizeof(real)), aligned(
 typedef real unaligned_eight __attribute__((vector_size(8*sizeof(real)), aligned(sizeof(real)), may_alias));
 typedef real unaligned_sixteen __attribute__((vector_size(16*sizeof(real)), aligned(sizeof(real)), may_alias));
 
-/* Sums of neighbours in two vectors of 4, 8 or 16 values: in each four values of the result, two from a, two from b. */
+/* Sums of neighbours in two vectors of 4, 8 or 16 values: of each four values of the result, two are from a, two
+   from b. */
 #if SHUFFLES
 #define NEIGHBOURS_4(a, b) \
     __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7)
@@ -118,14 +120,14 @@ typedef real unaligned_sixteen __attribute__((vector_size(16*sizeof(real)), alig
     + __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
 #endif
 
-/* Reads a vector, which need not be aligned: inputs lie where the caller has them. */
+/* Reads a vector, which need not be aligned: inputs are in the caller's memory. */
 INLINE vector load(const real *values)
 {
     return *(const unaligned *) values;
 }
 
-/* out[position] = s, or, if add, out[position] + scale*s; then times factor[position], if there is a factor. All are
-   vectors. */
+/* Stores out[position] = s or, if add, out[position] + scale*s; then multiplies by factor[position], unless that is
+   NULL. All values are vectors. */
 INLINE void keep(vector s, real *out, size_t position, const real *factor, int add, real scale)
 {
     if (add)
@@ -135,8 +137,8 @@ INLINE void keep(vector s, real *out, size_t position, const real *factor, int a
     *(unaligned *) (out + position) = s;
 }
 
-/* The same for the first lanes of a vector, at the end of a row without padding. The values behind these are read, and
-   written back unchanged; there is memory for them even at the end of the array. */
+/* Like keep, for the first lanes of a vector, at the end of a row without padding. The values after these are read,
+   and written back unchanged; memory for them exists even at the end of the array. */
 INLINE void keep_first(vector s, size_t lanes, real *out, int add, real scale)
 {
     const vector there = load(out);
@@ -148,7 +150,8 @@ INLINE void keep_first(vector s, size_t lanes, real *out, int add, real scale)
     *(unaligned *) out = (vector) (((words) s & first) | ((words) there & ~first));
 }
 
-/* The sum of the lanes of a vector. Its halves are added as vectors, which is faster than to extract each lane. */
+/* Returns the sum of the lanes of a vector. Its halves are added as vectors, which is faster than extracting each
+   lane. */
 INLINE real sum_of_lanes(vector s)
 {
     typedef real half __attribute__((vector_size(VECTOR_BYTES/2), may_alias));
@@ -165,7 +168,7 @@ INLINE real sum_of_lanes(vector s)
     return total;
 }
 
-/* The sum of the values of each of four short vectors. */
+/* Computes the sum of the values of each of four short vectors. */
 INLINE void add_fours(const four *a, four *sums)
 {
 #if SHUFFLES
@@ -177,7 +180,7 @@ INLINE void add_fours(const four *a, four *sums)
 #endif
 }
 
-/* The sum of the lanes of each of four vectors. */
+/* Computes the sum of the lanes of each of four vectors. */
 INLINE void sums_of_four(const vector *s, four *sums)
 {
 #if SHUFFLES
@@ -204,8 +207,8 @@ INLINE void sums_of_four(const vector *s, four *sums)
         (*sums)[k] = sum_of_lanes(s[k]);
 }
 
-/* Adds four vectors to the partial sums of four weights, or of fewer where only so many are left. If DIRECT, the sum of
-   their lanes is added to the sum of each weight instead, and for a single tile it is that sum. */
+/* Adds four vectors to the partial sums of four weights, or of the remaining ones. If DIRECT, the sum of their lanes
+   is added to the sum of each weight instead; for a single tile, it sets the sum. */
 INLINE void add_four(const vector *s, size_t left, size_t weight, real *restrict partials, double *restrict sums,
     int single_tile)
 {

@@ -1,4 +1,4 @@
-/* Sums of products whose factors lie in places that lists name: windows, their transposes, and layers behind them.
+/* Sums of products whose factors are at positions given by lists: windows, their transposes, and layers after them.
 
    Needs vectors.h. Gives offset_pair, zero, place_products, place_sums and place_totals. */
 
@@ -7,7 +7,7 @@
 
 #include "vectors.h"
 
-/* Where two values lie, as distances from the beginnings of two arrays. */
+/* The offsets of two values from the beginnings of two arrays. */
 typedef struct {
     ptrdiff_t first, second;
 } offset_pair;
@@ -18,7 +18,7 @@ INLINE void zero(real *values, size_t count)
     memset(values, 0, count*sizeof(real));
 }
 
-/* Four rows and two vectors of sums; where fewer rows are left, the last is computed again, but stored once. */
+/* Four rows and two vectors of sums; if fewer rows are left, the last is computed again, but stored once. */
 INLINE void four_rows(const offset_pair *rows, size_t left, const offset_pair *terms, size_t term_count,
     const real *a, const real *b, real *out, size_t next, int add)
 {
@@ -49,7 +49,7 @@ INLINE void four_rows(const offset_pair *rows, size_t left, const offset_pair *t
     }
 }
 
-/* The same for eight rows, where there are registers for them. */
+/* Like four_rows, for eight rows, if there are enough registers. */
 INLINE void eight_rows(const offset_pair *rows, const offset_pair *terms, size_t term_count, const real *a,
     const real *b, real *out, size_t next, int add)
 {
@@ -88,8 +88,8 @@ INLINE void eight_rows(const offset_pair *rows, const offset_pair *terms, size_t
     }
 }
 
-/* out[row.second + c] = sum(term) a[row.first + term.first]*b[term.second + c] for all rows and for the columns c, which
-   fill whole vectors; if add, that is added to out. */
+/* Computes out[row.second + c] = sum(term) a[row.first + term.first]*b[term.second + c] for all rows and for the
+   columns c, which fill whole vectors; if add, adds that to out. */
 static HOT void place_products(const offset_pair *rows, size_t row_count, const offset_pair *terms, size_t term_count,
     const real *restrict a, const real *restrict b, real *restrict out, size_t columns, int add)
 {
@@ -103,8 +103,8 @@ static HOT void place_products(const offset_pair *rows, size_t row_count, const 
     }
 }
 
-/* Sums over the samples of a tile for some rows, up to LANE_SUM_ROWS, and up to 4 columns; where there are fewer, the
-   last is computed again, but added once. */
+/* Sums over the samples of a tile for some rows, up to LANE_SUM_ROWS, and up to 4 columns; if there are fewer, the
+   last one is computed again, but added once. */
 static inline UNUSED void block_of_sums(const offset_pair *rows, size_t row_count, const offset_pair *columns,
     size_t column_count, const offset_pair *terms, size_t term_count, const real *restrict a, const real *restrict b,
     double *restrict sums, size_t padded)
@@ -139,8 +139,8 @@ static inline UNUSED void block_of_sums(const offset_pair *rows, size_t row_coun
     }
 }
 
-/* sums[row.second + column.second] += sum(term, n) a[row.first + term.first + n]*b[column.first + term.second + n] for
-   all rows and columns, over the samples n of a tile. */
+/* Computes sums[row.second + column.second] += sum(term, n) a[row.first + term.first + n]*b[column.first +
+   term.second + n] for all rows and columns, over the samples n of a tile. */
 static HOT void place_sums(const offset_pair *rows, size_t row_count, const offset_pair *terms, size_t term_count,
     const offset_pair *columns, size_t column_count, const real *restrict a, const real *restrict b,
     double *restrict sums, size_t padded)
@@ -151,7 +151,8 @@ static HOT void place_sums(const offset_pair *rows, size_t row_count, const offs
                 column_count - c < 4 ? column_count - c : 4, terms, term_count, a, b, sums, padded);
 }
 
-/* sums[row.second] += sum(term, n) a[row.first + term.first + n] for all rows, over the samples n of a tile. */
+/* Computes sums[row.second] += sum(term, n) a[row.first + term.first + n] for all rows, over the samples n of a
+   tile. */
 static HOT void place_totals(const offset_pair *rows, size_t row_count, const offset_pair *terms, size_t term_count,
     const real *restrict a, double *restrict sums, size_t padded)
 {

@@ -6,13 +6,13 @@
 
 typedef double real;
 
-/* The larger of two numbers, or NaN where either is: NaN must not be lost in a comparison. */
+/* The larger of two numbers, or NaN if either is NaN: NaN must not be lost in a comparison. */
 static real maximum(real a, real b)
 {
     return a > b || a != a ? a : b;
 }
 
-/* A number to the power of the count of updates. */
+/* Returns base to the power of exponent, the number of updates. */
 static double power(double base, unsigned long exponent)
 {
     double result = 1;

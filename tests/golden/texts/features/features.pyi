@@ -36,29 +36,29 @@ variants: tuple[str, ...]
 certificate: Certificate | None
 
 def initial_parameters(seed: int = 0) -> Array:
-    """New parameters of shape (P,): a formula's own initial values, a network's from a seed."""
+    """Return new parameters of shape (P,): the initial values of a formula, or those of a network from a seed."""
 def unpack(parameters: ArrayLike) -> dict[str, Array]:
-    """The parameters by name: views into the array, in the shape of each ({"W1": (units, inputs), ...})."""
+    """Return the parameters by name: views into the array, each in its shape ({"W1": (units, inputs), ...})."""
 def predict(parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1) -> Array:
-    """The outputs for the rows of X, of shape (N, inputs), which may be sparse: an array of shape (N, outputs)."""
+    """Return the outputs for the rows of X, of shape (N, inputs), which may be sparse: an array (N, outputs)."""
 def jacobian(parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
-    """The derivatives of the outputs for the rows of X by the parameters: an array of shape (N, outputs, P)."""
+    """Return the derivatives of the outputs by the parameters for the rows of X: an array of shape (N, outputs, P)."""
 def hessian(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
             sample_weight: ArrayLike | None = None) -> Array:
-    """The Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P)."""
+    """Return the Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P)."""
 def hessian_product(parameters: ArrayLike, vector: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
                     sample_weight: ArrayLike | None = None) -> Array:
-    """The Hessian of the mean loss times a vector of shape (P,): an array of the same shape."""
+    """Return the Hessian of the mean loss times a vector of shape (P,): an array of the same shape."""
 def loss(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
          sample_weight: ArrayLike | None = None) -> float:
-    """The mean loss over the samples; with sample_weight, of shape (N,), the weighted mean."""
+    """Return the mean loss over the samples; with sample_weight, of shape (N,), the weighted mean."""
 def loss_and_gradient(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
                       sample_weight: ArrayLike | None = None) -> tuple[float, Array]:
-    """The mean loss over the samples and its gradient, of shape (P,): what SciPy's minimizers take."""
+    """Return the mean loss over the samples and its gradient, of shape (P,), as SciPy's minimizers take them."""
 def evaluate(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
              sample_weight: ArrayLike | None = None, metrics: str | Iterable[Any] | Callable[..., float] = (),
              classes: Sequence[str] | Sequence[int] | None = None, threads: int = 1) -> dict[str, float]:
-    """The loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}."""
+    """Return the loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}."""
 def train(X: ArrayLike | None = None, Y: ArrayLike | None = None,
           parameters: ArrayLike | Mapping[Any, Any] | None = None, optimizer: str = "sgd", learning_rate: float = 0.01,
           epochs: int = 100, batch_size: int | None = None, shuffle: bool | None = None, seed: int = 0,
@@ -74,7 +74,7 @@ def train(X: ArrayLike | None = None, Y: ArrayLike | None = None,
           callback_interval: str | float = "epoch", progress: bool = False, resume: Result | None = None,
           threads: int = 1, final_loss: bool = True, history: bool = True, data: Mapping[str, Any] | None = None,
           weights: Mapping[str, float] | None = None, **hyperparameters: Any) -> Result:
-    """Minimizes the mean loss over the samples, natively and without the interpreter's lock."""
+    """Minimize the mean loss over the samples, natively and without the interpreter's lock."""
 def train_on_stream(batches: Iterable[Any], parameters: ArrayLike | Mapping[Any, Any] | None = None,
                     optimizer: str = "sgd", learning_rate: float = 0.01, batch_size: int | None = None,
                     shuffle: bool = False, seed: int = 0, update: str = "simultaneous",
@@ -89,16 +89,16 @@ def train_on_stream(batches: Iterable[Any], parameters: ArrayLike | Mapping[Any,
                     callback: Callable[[Progress], Any] | Sequence[Callable[[Progress], Any]] | None = None,
                     callback_interval: str | float = "epoch", progress: bool = False, resume: Result | None = None,
                     threads: int = 1, **hyperparameters: Any) -> Result:
-    """Trains on data that need not fit into memory: each batch of an iterator is used once, and forgotten."""
+    """Train on data that need not fit into memory: each batch of an iterator is used once, and forgotten."""
 def partial_fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, result: Result | None = None,
                 sample_weight: ArrayLike | None = None, **options: Any) -> Result:
-    """One pass of updates over a batch, from where a Result of an earlier call ended: returns the next Result."""
+    """Do one pass of updates over a batch, continuing from the Result of an earlier call; returns the next Result."""
 def train_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | None = None,
                optimizer: str = "sgd", learning_rate: ArrayLike = 0.01, epochs: int = 100,
                batch_size: int | None = None, shuffle: bool | None = None, seed: ArrayLike = 0, tolerance: float = 0.0,
                threads: int = 1, models: int | None = None, history: bool = True, l2: ArrayLike = 0.0,
                **hyperparameters: Any) -> ManyResult:
-    """Trains M models of this kind at once, each as ``train`` does, with simultaneous updates."""
+    """Train M models of this kind at once, each as ``train`` does, with simultaneous updates."""
 def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | Mapping[Any, Any] | None = None,
         sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
         fixed: Iterable[Any] | Mapping[Any, Any] = (), robust: str | None = None, robust_scale: float = 1.0,
@@ -106,28 +106,28 @@ def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: Arra
         threads: int = 1, data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
         time_limit: float | None = None, callback: Callable[[FitProgress], Any] | None = None,
         progress: bool = False) -> FitResult:
-    """Fits the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters."""
+    """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters."""
 def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None,
              parameters: ArrayLike | Mapping[Any, Any] | None = None, sigma: ArrayLike | None = None,
              absolute_sigma: bool = False, bounds: Any = None, fixed: Iterable[Any] | Mapping[Any, Any] = (),
              lengths: ArrayLike | None = None, covariance: bool = False, tolerance: float | None = None,
              max_iterations: int | None = None, threads: int = 1, time_limit: float | None = None,
              progress: bool = False) -> ManyFits:
-    """Fits the formula to M sets of data at once, each by least squares (Levenberg and Marquardt)."""
+    """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt)."""
 def minimize(X: ArrayLike | None = None, Y: ArrayLike | None = None,
              parameters: ArrayLike | Mapping[Any, Any] | None = None, method: str = "L-BFGS-B",
              sample_weight: ArrayLike | None = None, class_weight: dict[int, float] | str | None = None,
              classes: Sequence[str] | Sequence[int] | None = None, l1: float = 0.0, l2: float = 0.0, seed: int = 0,
              data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
              **options: Any) -> Result:
-    """Minimizes loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases."""
+    """Minimize loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases."""
 def load(path: str | PathLike[str]) -> Any:
     """Return the Result or the FitResult that was saved in a file, for this model in this precision."""
 def stack(data: Mapping[str, Any], weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
-    """The samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them."""
+    """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them."""
 def derivatives(parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
-    """The outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by their names."""
+    """Return the outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by name."""
 def residuals(parameters: ArrayLike, data: Mapping[str, Any]) -> dict[str, Array]:
-    """What the terms of the loss are for their samples, before they are squared: arrays (N,), or (N, equations)."""
+    """Return the residuals of the terms at their samples, before squaring: arrays (N,), or (N, equations)."""
 def summary(print_fn: Callable[[str], Any] | None = None) -> None:
-    """Prints the inputs, outputs and parameters of the model by name, with their shapes and numbers of values."""
+    """Print the inputs, outputs and parameters of the model by name, with their shapes and parameter counts."""

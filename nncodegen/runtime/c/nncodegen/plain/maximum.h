@@ -1,4 +1,4 @@
-/* The larger of two numbers, or NaN where either is: NaN must not be lost in a comparison. */
+/* The larger of two numbers, or NaN if either is NaN: NaN must not be lost in a comparison. */
 static real maximum(real a, real b)
 {
     return a > b || a != a ? a : b;

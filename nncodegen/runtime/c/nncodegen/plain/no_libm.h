@@ -1,4 +1,4 @@
-/* What takes the place of the library of mathematics: square roots, signs, infinity. */
+/* A replacement for the library of mathematics: square roots, signs, infinity. */
 
 #define HUGE_VALF (1.0F/0.0F)
 #define HUGE_VAL (1.0/0.0)
@@ -21,8 +21,8 @@ INLINE real copysign_of(real x, real sign)
     return (x < 0) == (sign < 0) ? x : -x;
 }
 
-/* The square root, by Newton's method: x = m*4^k with 1/4 <= m < 1, where the first value is within 4 %, and each step
-   doubles the digits. The result is off by at most one unit in the last place. */
+/* The square root, by Newton's method: x = m*4^k with 1/4 <= m < 1, where the first value is within 4 %, and each
+   step doubles the digits. The error is at most one unit in the last place. */
 INLINE real sqrt_of(real x)
 {
     real scale = 1;

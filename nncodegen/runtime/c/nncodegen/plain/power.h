@@ -1,4 +1,4 @@
-/* A number to the power of the count of updates. */
+/* Returns base to the power of exponent, the number of updates. */
 static double power(double base, unsigned long exponent)
 {
     double result = 1;

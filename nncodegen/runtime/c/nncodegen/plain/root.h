@@ -1,5 +1,5 @@
-/* The square root in double, where numbers are otherwise single: as sqrt_of. Where a header has another one, it is a
-   macro. */
+/* The square root in double precision, in programs with single precision: like sqrt_of. A header may define root_of
+   as a macro instead. */
 #ifndef root_of
 static double root_of(double x)
 {

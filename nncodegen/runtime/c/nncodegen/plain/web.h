@@ -1,5 +1,5 @@
-/* What takes the place of the library of mathematics in WebAssembly: its own instructions, and the functions of
-   JavaScript's Math, in double, of which a module imports those that it calls. */
+/* A replacement for the library of mathematics in WebAssembly: its instructions, and the functions of JavaScript's
+   Math, in double precision, of which a module imports those that it calls. */
 
 #define UNUSED __attribute__((unused))
 #define HOT UNUSED
@@ -35,7 +35,7 @@ MATH(atan2) double atan2(double y, double x);
 MATH(hypot) double hypot(double x, double y);
 MATH(pow) double pow_in_javascript(double x, double y);
 
-/* As in C, 1 to any power is 1, and so is -1 to an infinite one, where JavaScript gives NaN. */
+/* As in C, 1 to any power is 1, and so is -1 to an infinite power; JavaScript gives NaN. */
 INLINE double pow(double x, double y)
 {
     return x == 1 || (x == -1 && fabs(y) == HUGE_VAL) ? 1 : pow_in_javascript(x, y);

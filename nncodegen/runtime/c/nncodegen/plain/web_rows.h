@@ -1,12 +1,13 @@
-/* What JavaScript calls to predict.
+/* The functions that JavaScript calls to predict.
 
-   It lays data one array behind the other, from the end of the WebAssembly's own memory on, and says the shape of each:
-   the number of rows and the length of the longest, or 0 and the length of one array with all numbers. Results stand
-   behind the data. If a function returns a negative number, there is a text of as many bytes, which says what is wrong.
+   JavaScript stores data one array after the other, after the WebAssembly's own memory, and passes the shape of
+   each: the number of rows and the length of the longest, or 0 and the length of one array with all numbers. Results
+   are stored after the data. If a function returns a negative number, its absolute value is the length of an error
+   message.
 
    Needs real, MODEL, its name as a text, INPUTS, OUTPUTS, PARAMETERS, PREDICT_WORK and PREDICT, the model's function. */
 
-/* A function that is called once for many samples or never: as small as can be. */
+/* A function that is called once for many samples or never: it is made as small as possible. */
 #define SMALL __attribute__((noinline, minsize))
 
 #define TEXT_OF(number) #number
@@ -16,7 +17,7 @@ enum { LONGEST_TEXT = 4096, PAGE = 65536 };
 
 extern real __heap_base[];
 
-/* Whether there is memory for so many numbers and a text; it grows where it must. */
+/* Returns whether there is memory for some numbers and a text; extends the memory if necessary. */
 SMALL static int reserve(const real *from, double numbers)
 {
     const double end = (double) (size_t) from + numbers*sizeof(real) + LONGEST_TEXT;
@@ -24,7 +25,7 @@ SMALL static int reserve(const real *from, double numbers)
     return missing <= 0 || (missing < PAGE && __builtin_wasm_memory_grow(0, (size_t) missing + 1) != (size_t) -1);
 }
 
-/* Where so many numbers may be laid; -1, which is no address, if there is not so much memory. */
+/* Returns the address for some numbers; -1, which is no address, if there is not enough memory. */
 SMALL double place_for(double numbers)
 {
     return reserve(__heap_base, numbers) ? (double) (size_t) __heap_base : -1;
@@ -38,24 +39,24 @@ SMALL static char *write_text(char *end, const char *text)
     return end;
 }
 
-/* Says what is wrong. */
+/* Writes an error message. */
 SMALL static int wrong(real *result, const char *text)
 {
     return (int) ((char *) result - write_text((char *) result, text));
 }
 
-/* What data of a shape are. */
+/* The shape of data. */
 struct shape {
     size_t rows, length;
 };
 
-/* How many numbers there are, if all rows are as long as the longest. */
+/* Returns the number of values if all rows are as long as the longest. */
 INLINE size_t numbers_in(struct shape shape)
 {
     return shape.rows ? shape.rows*shape.length : shape.length;
 }
 
-/* The number of rows; -1 if they do not have this width. */
+/* Returns the number of rows; -1 if they do not have this width. */
 INLINE double rows_in(struct shape shape, size_t width)
 {
     if (shape.rows || width == 0)
@@ -67,7 +68,7 @@ static const char no_memory[] = MODEL ": there is not so much memory", wrong_par
     MODEL " needs " NUMBER(PARAMETERS) " parameters, where it is loaded or in this call",
     wrong_inputs[] = MODEL ": inputs are rows of " NUMBER(INPUTS) " numbers";
 
-/* The outputs for rows of inputs, which lie behind the parameters. */
+/* Computes the outputs for rows of inputs, which are stored after the parameters. */
 SMALL int predict_rows(real *result, size_t vectors, size_t parameters, size_t rows, size_t length)
 {
     const struct shape inputs = {rows, length};

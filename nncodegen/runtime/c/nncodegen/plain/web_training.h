@@ -1,18 +1,18 @@
-/* What JavaScript calls to train a model, an epoch at a time. Between the calls, JavaScript keeps what they return: the
-   loss, whether the training is done, the parameters, and the state of the optimizer.
+/* The functions that JavaScript calls to train a model, one epoch at a time. Between the calls, JavaScript keeps the
+   results: the loss, whether the training is done, the parameters, and the state of the optimizer.
 
-   Needs web_rows.h, shuffle.h, TARGETS, TRAIN_WORK, LABELS (whether targets may be the numbers of classes), ADD_GRADIENT,
-   the model's function, and what follows from its update rules: RULES, their number; RULE_NAMES, and RULE_LIST, these as
-   one text; DESCENT, whether a rule is plain gradient descent; HYPERPARAMETERS, the number of them in all rules; USUAL,
-   their values for each rule, NAN where it has none of this name; OPTION_NAMES; GIVEN_OPTIONS, the options as arguments,
-   and OPTIONS_GIVEN, their values; STATES, the variables for each parameter at most; FIRST_STATE, their values at first
-   for each rule; and update_parameters(), which calls a rule. */
+   Needs web_rows.h, shuffle.h, TARGETS, TRAIN_WORK, LABELS (whether targets may be class indices), ADD_GRADIENT, the
+   model's function; and for its update rules: RULES, their number; RULE_NAMES, and RULE_LIST, the names as one text;
+   DESCENT, whether a rule is plain gradient descent; HYPERPARAMETERS, the number of hyperparameters of all rules;
+   USUAL, their default values for each rule, NAN if it has none of this name; OPTION_NAMES; GIVEN_OPTIONS, the
+   options as arguments, and OPTIONS_GIVEN, their values; STATES, the most state variables for each parameter;
+   FIRST_STATE, their initial values for each rule; and update_parameters(), which calls a rule. */
 
-/* The shapes of three data as arguments, and as values. */
+/* The shapes of three arrays as arguments, and as values. */
 #define GIVEN_SHAPES size_t rows0, size_t length0, size_t rows1, size_t length1, size_t rows2, size_t length2
 #define SHAPES_GIVEN {{rows0, length0}, {rows1, length1}, {rows2, length2}}
 
-enum { LOSS, DONE, VALUES }; /* what stands before the parameters */
+enum { LOSS, DONE, VALUES }; /* the values before the parameters */
 enum { RESULT = VALUES + PARAMETERS + STATES*PARAMETERS };
 enum { OPTIMIZER, UPDATE, LEARNING_RATE, EPOCHS, BATCH_SIZE, SHUFFLE, SEED, OPTIONS_OF_ALL };
 enum { SIMULTANEOUS, SEQUENTIAL, FIRST_RULE }; /* the words that options may be, those of optimizers last */
@@ -20,13 +20,13 @@ enum { SIMULTANEOUS, SEQUENTIAL, FIRST_RULE }; /* the words that options may be,
 struct training {
     const real *inputs, *targets;
     size_t samples, rule;
-    int classes; /* targets are the numbers of classes */
+    int classes; /* whether targets are class indices */
     double options[OPTIONS_OF_ALL + HYPERPARAMETERS];
 };
 
 static const char *const option_names[] = OPTION_NAMES, *const rule_names[] = RULE_NAMES;
 
-/* Says what is wrong, in texts one behind the other. */
+/* Writes an error message that consists of several texts. */
 SMALL static int wrong_there(real *result, const char *const texts[4])
 {
     char *end = write_text((char *) result, MODEL ": ");
@@ -36,7 +36,7 @@ SMALL static int wrong_there(real *result, const char *const texts[4])
 }
 #define WRONG(...) wrong_there(result, (const char *const[4]) {__VA_ARGS__})
 
-/* A whole number as a text. */
+/* Returns a whole number as a text. */
 SMALL static const char *text_of(uint64_t number, char digits[24])
 {
     char *first = digits + 23;
@@ -47,13 +47,13 @@ SMALL static const char *text_of(uint64_t number, char digits[24])
     return first;
 }
 
-/* Whether an option is given: otherwise it is minus infinity. */
+/* Returns whether an option is given: otherwise it is minus infinity. */
 INLINE int is_given(double option)
 {
     return !(option == -HUGE_VAL);
 }
 
-/* What an option must be, and is not; NULL if it is. */
+/* Returns the requirement that an option does not meet, as a text; NULL if it meets it. */
 SMALL static const char *needed(size_t option, double value)
 {
     const int whole = value >= 0 && value <= 9007199254740991.0 && (double) (uint64_t) value == value;
@@ -64,15 +64,15 @@ SMALL static const char *needed(size_t option, double value)
     return value >= 0 && value < HUGE_VAL ? NULL : " must be a number that is not negative";
 }
 
-/* The number of the word that an option is, from -1 down, among those that it may be: the first where it is not given,
-   -1 if it is none. */
+/* Returns the index of the word that an option is, from -1 down, among the words that it may be: the first word if
+   it is not given, -1 if it is none. */
 SMALL static int word(double given, int first, int words)
 {
     const double number = is_given(given) ? -1 - given - first : 0;
     return number >= 0 && number < words ? (int) number : -1;
 }
 
-/* What an option is if it is not given; NAN if the rule has none of this name. */
+/* Returns the default of an option; NAN if the rule has none of this name. */
 SMALL static double usual(const struct training *training, size_t option)
 {
     static const double of_rules[RULES][HYPERPARAMETERS + 1] = USUAL;
@@ -80,13 +80,14 @@ SMALL static double usual(const struct training *training, size_t option)
     case LEARNING_RATE: return 0.01;
     case EPOCHS: return 100;
     case BATCH_SIZE: return (double) training->samples;
-    case SHUFFLE: return training->options[BATCH_SIZE] < (double) training->samples; /* is complete by then */
+    case SHUFFLE: return training->options[BATCH_SIZE] < (double) training->samples; /* batch_size is complete by
+                                                                                        then */
     case SEED: return 0;
     default: return of_rules[training->rule][option - OPTIONS_OF_ALL];
     }
 }
 
-/* Checks the options, and completes them. */
+/* Checks the options, and completes them with the defaults. */
 SMALL static int check_options(struct training *training, real *result)
 {
     static const int descent[RULES] = DESCENT;
@@ -112,7 +113,7 @@ SMALL static int check_options(struct training *training, real *result)
     return 0;
 }
 
-/* Checks the data, whose shapes are those of the parameters or what was returned before, of inputs, and of targets. */
+/* Checks the shapes of the data: the parameters or the results before, the inputs, and the targets. */
 SMALL static int check_data(struct training *training, real *result, const struct shape shapes[3])
 {
     char digits[2][24];
@@ -139,7 +140,7 @@ SMALL static int check_data(struct training *training, real *result, const struc
     return 0;
 }
 
-/* The training that JavaScript tells of. */
+/* Reads and checks the training that JavaScript passes. */
 SMALL static int read_training(struct training *training, real *result, const struct shape shapes[3], const double *options)
 {
     for (size_t option = 0; option < OPTIONS_OF_ALL + HYPERPARAMETERS; option++)
@@ -172,8 +173,8 @@ SMALL int begin_training(real *result, GIVEN_SHAPES, GIVEN_OPTIONS)
     return RESULT;
 }
 
-/* The mean loss of samples, which are given by their numbers, and its gradient. Noise depends on the number of the
-   update. */
+/* Computes the mean loss of samples, which are given by their indices, and its gradient. Noise depends on the number
+   of the update. */
 SMALL static real batch_gradient(const struct training *training, const real *parameters, const size_t *order, size_t samples,
     double update, real *gradient, real *work)
 {
@@ -195,7 +196,7 @@ SMALL static real batch_gradient(const struct training *training, const real *pa
     return loss;
 }
 
-/* Gradient descent of one parameter after the other, each with a new gradient. Returns the loss before. */
+/* Updates one parameter after the other by gradient descent, each with a new gradient. Returns the loss before. */
 SMALL static real update_sequentially(const struct training *training, real *parameters, const size_t *order, size_t samples,
     double update, real *gradient, real *work)
 {
@@ -208,8 +209,8 @@ SMALL static real update_sequentially(const struct training *training, real *par
     return loss;
 }
 
-/* An epoch, by its number from 0, from what was returned before: uses every sample once. The loss is the mean over its
-   batches, each before its update. */
+/* Trains an epoch, given its number from 0 and the results before: uses every sample once. The loss is the mean over
+   its batches, each before its update. */
 SMALL int train_epoch(real *result, GIVEN_SHAPES, double epoch, GIVEN_OPTIONS)
 {
     const struct shape shapes[] = SHAPES_GIVEN;
@@ -230,7 +231,8 @@ SMALL int train_epoch(real *result, GIVEN_SHAPES, double epoch, GIVEN_OPTIONS)
         result[k] = __heap_base[k];
     for (size_t n = 0; n < samples; n++)
         order[n] = n;
-    /* Every epoch before has drawn a number for every sample but one, each of which changes the state by the same. */
+    /* Every epoch before has drawn a number for every sample but one; each draw changes the state by the same
+       amount. */
     uint64_t random = (uint64_t) options[SEED] + (uint64_t) epoch*(samples - 1)*UINT64_C(0x9E3779B97F4A7C15);
     if (options[SHUFFLE] != 0)
         shuffle(order, samples, &random);
