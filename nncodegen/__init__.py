@@ -1,6 +1,7 @@
 """nncodegen compiles neural networks: from a formula or a stack of layers to a module that trains natively."""
 
-from nncodegen.certify import certify, verify
+from nncodegen.building.targets import get_include
+from nncodegen.certificates import certify, verify
 from nncodegen.curve import curve_fit
 from nncodegen.describe import (
     GRU,
@@ -60,7 +61,7 @@ from nncodegen.describe import (
     subtract,
 )
 from nncodegen.errors import BuildError, CertificateError, ModelError, NncodegenError, ProgramError, TableError
-from nncodegen.export import Exportable, Exported, export
+from nncodegen.exports import Exportable, Exported, export
 from nncodegen.imports import (
     from_onnx,
     from_sklearn,
@@ -87,10 +88,9 @@ from nncodegen.ir.functions import (
 from nncodegen.module import Module
 from nncodegen.pipeline import build_module as build
 from nncodegen.pipeline import compile_model
-from nncodegen.report import Report, report
+from nncodegen.reports import Report, report
 from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Points, Progress, Result
 from nncodegen.runtime.python.certificate import Certificate
-from nncodegen.targets import get_include
 
 __version__ = "0.1.0"
 

@@ -18,18 +18,18 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
-from nncodegen.build import load, load_variant
-from nncodegen.certify import verify as examine_again
-from nncodegen.certify.interface import certify_compiled
+from nncodegen.building.build import load, load_variant
+from nncodegen.building.compiler import TARGETS
+from nncodegen.building.files import reason_of
+from nncodegen.certificates import verify as examine_again
+from nncodegen.certificates.interface import certify_compiled
 from nncodegen.check import Check, check_gradient
-from nncodegen.compiler import TARGETS
 from nncodegen.describe import PRECISIONS, Describable
 from nncodegen.describe.describable import Named
 from nncodegen.emit import identifier
 from nncodegen.errors import CertificateError, ModelError, NncodegenError
-from nncodegen.export import export as write_export
-from nncodegen.export.command import DESTINATIONS
-from nncodegen.files import reason_of
+from nncodegen.exports import export as write_export
+from nncodegen.exports.command import DESTINATIONS
 from nncodegen.ir import Program
 from nncodegen.module import Module
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
@@ -399,7 +399,7 @@ def report(
     numbers of a result. A formula that is given data alone is fitted to them; without a model, the perceptron is shown
     with its training.
     """
-    from nncodegen.report import check_target, report as make_report  # noqa: I001, PLC0415 (SymPy's printers take time)
+    from nncodegen.reports import check_target, report as make_report  # noqa: I001, PLC0415 (SymPy's printers take time)
 
     check_target(out)  # before the work, not after it
     chosen = perceptron.model if model is None else load_model(model)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nncodegen.build import Built, build, check_folder, load, write
+from nncodegen.building.build import Built, build, check_folder, load, write
 from nncodegen.describe import Describable, check_program, describe
 from nncodegen.describe.checks import bounded
 from nncodegen.emit import MARK, Sources, emit, facts

@@ -90,7 +90,7 @@ class Report(SphinxDirective):
 
 def has_reports() -> bool:
     """Whether this nncodegen can write reports."""
-    return importlib.util.find_spec("nncodegen.report") is not None
+    return importlib.util.find_spec("nncodegen.reports") is not None
 
 
 def write_reports(app: Sphinx, error: Exception | None) -> None:
@@ -100,7 +100,7 @@ def write_reports(app: Sphinx, error: Exception | None) -> None:
     folder = Path(app.outdir) / "reports"
     folder.mkdir(exist_ok=True)
     for name, make in MODELS.items():
-        importlib.import_module("nncodegen.report").report(make()).save(folder / f"{name}.html")
+        importlib.import_module("nncodegen.reports").report(make()).save(folder / f"{name}.html")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

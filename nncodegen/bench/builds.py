@@ -14,7 +14,7 @@ import numpy as np
 import sympy
 
 from nncodegen.bench.workloads import MODELS
-from nncodegen.build import load, prepare_wrapper
+from nncodegen.building.build import load, prepare_wrapper
 from nncodegen.describe import Dense, Model, Sequential
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.pipeline import Stage, compile_model

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from nncodegen.bench.errors import BenchError
-from nncodegen.compiler import find_compiler
+from nncodegen.building.compiler import find_compiler
 
 HERE = Path(__file__).parent
 FLAGS = ("-O3", "-fPIC", "-shared")

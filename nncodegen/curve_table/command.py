@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nncodegen.building.files import write_at_once
 from nncodegen.curve.start import named
 from nncodegen.curve_table.columns import columns_of, require_rows
 from nncodegen.curve_table.equation import read_equation
@@ -19,7 +20,6 @@ from nncodegen.curve_table.groups import Problem, fit_groups, fit_rows
 from nncodegen.curve_table.pictures import draw_fit, draw_groups
 from nncodegen.curve_table.settings import Settings
 from nncodegen.errors import BuildError
-from nncodegen.files import write_at_once
 from nncodegen.printable import printable
 from nncodegen.runtime.python.frames import ERROR
 from nncodegen.table.read import Table, read_table

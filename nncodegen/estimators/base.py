@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from nncodegen.estimators.fitting import Data, descend, descend_once, minimize, solver_is_stochastic
 from nncodegen.estimators.layers import initial, layer_views
 from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
-from nncodegen.export import Exportable
+from nncodegen.exports import Exportable
 from nncodegen.network import (
     Description,
     PaddedNetwork,

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula
 from nncodegen.curve.interface import refuse_two_values
 from nncodegen.curve.start import named, read_bounds, read_start
-from nncodegen.export import Exportable
+from nncodegen.exports import Exportable
 from nncodegen.runtime.python.poles import told
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nncodegen.building.files import write_at_once
 from nncodegen.describe import Describable
 from nncodegen.describe.given import numbers
 from nncodegen.errors import ModelError
-from nncodegen.files import write_at_once
 from nncodegen.module import Module
 
 Shapes = dict[str, tuple[int, ...]]

@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
+from nncodegen.building.files import reason_of, write_at_once
 from nncodegen.errors import BuildError
-from nncodegen.files import reason_of, write_at_once
 from nncodegen.printable import printable
 from nncodegen.table.fit import Fitted, Understood, fit
 from nncodegen.table.model import check_out, load_model

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nncodegen.errors import TableError
-from nncodegen.export import Exportable
+from nncodegen.exports import Exportable
 from nncodegen.table.candidates import plan
 from nncodegen.table.choose import Choice, choose
 from nncodegen.table.columns import Column, Skipped, encode, gaps_in_numbers, understand

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nncodegen.build import check_folder
+from nncodegen.building.build import check_folder
+from nncodegen.building.files import reason_of, write_together
 from nncodegen.emit import MARK
 from nncodegen.errors import BuildError, CompilerNotFoundError, ModelError, TableError
-from nncodegen.export import Exportable
-from nncodegen.files import reason_of, write_together
+from nncodegen.exports import Exportable
 from nncodegen.network import Description, Ensemble, Kind, PaddedNetwork, padded, predict_mean
 from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module

@@ -10,9 +10,9 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.export import command as exporting
-from nncodegen.export.c import crossed
-from nncodegen.export.c.sizes import measure
+from nncodegen.exports import command as exporting
+from nncodegen.exports.c import crossed
+from nncodegen.exports.c.sizes import measure
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.exports import formula
 from tests.support.models import classifier

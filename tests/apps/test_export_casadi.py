@@ -14,8 +14,8 @@ import sympy
 import nncodegen as nn
 from nncodegen.check import random_data
 from nncodegen.describe import describe
-from nncodegen.export.initial import start_of
-from nncodegen.export.programs import of_outputs
+from nncodegen.exports.initial import start_of
+from nncodegen.exports.programs import of_outputs
 from nncodegen.ir import evaluate
 from tests.support import SUPPORT
 from tests.support.casadi import ExternalFunction, compiled

@@ -16,9 +16,9 @@ from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.describe.grammar import NAMES, parse
 from nncodegen.describe.losses import LOSSES
 from nncodegen.errors import ModelError
-from nncodegen.export.onnx import files
-from nncodegen.export.request import Request
-from nncodegen.export.subject import exportable
+from nncodegen.exports.onnx import files
+from nncodegen.exports.request import Request
+from nncodegen.exports.subject import exportable
 from nncodegen.ir import evaluate
 from nncodegen.ir.functions import Primitive
 from nncodegen.network import Description, Ensemble, Kind

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 import nncodegen as nn
-from nncodegen.export.c.amalgamation import amalgamated
+from nncodegen.exports.c.amalgamation import amalgamated
 from nncodegen.perceptron import model as perceptron
 from tests.support.compilers import WARNINGS
 

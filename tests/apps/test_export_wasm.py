@@ -16,11 +16,11 @@ from sympy.codegen.cfunctions import Cbrt, exp2, hypot, log2, log10
 import nncodegen as nn
 from nncodegen.check import random_data
 from nncodegen.errors import BuildError, ModelError
-from nncodegen.export import Exportable
-from nncodegen.export.initial import start_of
-from nncodegen.export.programs import of_outputs
-from nncodegen.export.wasm import compiler as wasm_compiler
-from nncodegen.export.wasm.compiler import compilers
+from nncodegen.exports import Exportable
+from nncodegen.exports.initial import start_of
+from nncodegen.exports.programs import of_outputs
+from nncodegen.exports.wasm import compiler as wasm_compiler
+from nncodegen.exports.wasm.compiler import compilers
 from nncodegen.ir import evaluate
 from nncodegen.perceptron import model as perceptron
 from tests.support.built import stage

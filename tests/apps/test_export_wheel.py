@@ -17,8 +17,8 @@ import pytest
 from sympy import exp, symbols
 
 import nncodegen as nn
-from nncodegen.compiler import suffix_of
-from nncodegen.export import Exportable
+from nncodegen.building.compiler import suffix_of
+from nncodegen.exports import Exportable
 from tests.support import ROOT
 from tests.support.compilers import QUICK
 
@@ -273,7 +273,7 @@ def test_other_machines(tmp_path):
 
 def test_without_the_compiler_of_ziglang(tmp_path, monkeypatch):
     """A wheel for another machine takes the package ziglang."""
-    monkeypatch.setattr("nncodegen.zig.find_zig", lambda march: None)
+    monkeypatch.setattr("nncodegen.building.zig.find_zig", lambda march: None)
     with pytest.raises(nn.BuildError, match=r"for aarch64-linux-gnu takes .* pip install 'nncodegen\[compiler\]'"):
         nn.export(FLOWERS, "wheel", tmp_path / "out", cross="aarch64-linux-gnu")
 

@@ -11,7 +11,7 @@ import nncodegen as nn
 from nncodegen.describe import Describable, describe
 from nncodegen.errors import ModelError
 from nncodegen.estimators import FormulaRegressor, NNClassifier, NNRegressor
-from nncodegen.export.subject import exportable
+from nncodegen.exports.subject import exportable
 from nncodegen.network import Description, Ensemble, Kind, predict_mean
 from nncodegen.table.columns import encode, understand
 from nncodegen.table.frames import as_table

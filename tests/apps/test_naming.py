@@ -9,11 +9,11 @@ import pytest
 
 import nncodegen as nn
 from nncodegen import cli, naming
-from nncodegen.export.command import DESTINATIONS
-from nncodegen.export.mark import EXPORTED
+from nncodegen.exports.command import DESTINATIONS
+from nncodegen.exports.mark import EXPORTED
 from tests.support.models import classifier
 
-exporting = sys.modules["nncodegen.export.command"]
+exporting = sys.modules["nncodegen.exports.command"]
 MODEL = classifier(2, name="model", classes=2, inputs=2)
 OF_PYTHON = {
     "json": "a module of Python's standard library", "os": "standard library", "Queue": "standard library",

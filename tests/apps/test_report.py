@@ -14,7 +14,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.export.wasm.compiler import compilers
+from nncodegen.exports.wasm.compiler import compilers
 from nncodegen.ir import RECURRENCES, Element, Step, evaluate
 from nncodegen.ir.functions import sigmoid, xlogy
 from nncodegen.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
@@ -33,16 +33,16 @@ from tests.support.windows import Given, recurrent, window
 for _library in ("jinja2", "pygments", "matplotlib", "graphlay", "latex2mathml"):
     pytest.importorskip(_library)
 
-from nncodegen.report import maker
-from nncodegen.report.code import code
-from nncodegen.report.derivatives import partials
-from nncodegen.report.formulas import Setter, partial_derivatives
-from nncodegen.report.graph import graph_of
-from nncodegen.report.page import SHARES, _together
-from nncodegen.report.results import outputs_of
-from nncodegen.report.several import data_of_best
-from nncodegen.report.stages import shared
-from nncodegen.report.sweep import sweep
+from nncodegen.reports import maker
+from nncodegen.reports.code import code
+from nncodegen.reports.derivatives import partials
+from nncodegen.reports.formulas import Setter, partial_derivatives
+from nncodegen.reports.graph import graph_of
+from nncodegen.reports.page import SHARES, _together
+from nncodegen.reports.results import outputs_of
+from nncodegen.reports.several import data_of_best
+from nncodegen.reports.stages import shared
+from nncodegen.reports.sweep import sweep
 from nncodegen.typeset.written import as_written
 
 AXE = Path(os.environ.get("NNCODEGEN_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))

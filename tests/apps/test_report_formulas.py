@@ -17,8 +17,8 @@ from tests.support.search import examples
 for _library in ("jinja2", "latex2mathml"):
     pytest.importorskip(_library)
 
-from nncodegen.report.formulas import Setter, partial_derivatives, training_function
-from nncodegen.report.mathml import mathml
+from nncodegen.reports.formulas import Setter, partial_derivatives, training_function
+from nncodegen.reports.mathml import mathml
 from nncodegen.typeset.notation import Name
 from nncodegen.typeset.written import in_lines
 

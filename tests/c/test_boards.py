@@ -8,8 +8,8 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.describe import describe
-from nncodegen.export.c.sizes import CPU, measure
-from nncodegen.export.initial import start_of
+from nncodegen.exports.c.sizes import CPU, measure
+from nncodegen.exports.initial import start_of
 from nncodegen.perceptron import X, Y
 from nncodegen.perceptron import model as perceptron_model
 from tests.support import ROOT, SUPPORT

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.build import load, load_variant
+from nncodegen.building.build import load, load_variant
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.schedule.layers import PARAMETERS, SAMPLES
 from nncodegen.schedule.layout import LONGEST

@@ -12,7 +12,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.emit.lines import Lines
-from nncodegen.export.c.kernels import PlainEmitter
+from nncodegen.exports.c.kernels import PlainEmitter
 from nncodegen.ir import Element, evaluate
 from nncodegen.ir.evaluate import interpret
 from nncodegen.schedule.plain import plan_gradient, plan_outputs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.certify.scheduled import carried_out
+from nncodegen.certificates.scheduled import carried_out
 from nncodegen.errors import ModelError
 from nncodegen.ir import evaluate
 from nncodegen.schedule import Place

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.build import load
+from nncodegen.building.build import load
 from nncodegen.describe.optimizers import OPTIMIZERS
 from tests.support.models import gradient_of
 

@@ -11,10 +11,10 @@ import pytest
 from sympy import exp, symbols
 
 import nncodegen as nn
-from nncodegen.build import load, load_variant
-from nncodegen.compiler import find_compiler
+from nncodegen.building.build import load, load_variant
+from nncodegen.building.compiler import find_compiler
+from nncodegen.building.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
 from nncodegen.perceptron import model as perceptron_model
-from nncodegen.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
 from tests.support.compilers import QUICK, VECTORS, WARNINGS
 from tests.support.models import gradient_of
 

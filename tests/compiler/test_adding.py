@@ -8,8 +8,8 @@ import sympy
 pytest.importorskip("onnxruntime")
 
 import nncodegen as nn
-from nncodegen.certify import exact
-from nncodegen.certify.scheduled import carried_out
+from nncodegen.certificates import exact
+from nncodegen.certificates.scheduled import carried_out
 from nncodegen.ir import REDUCTIONS, evaluate
 from nncodegen.ir.elementary import FUNCTIONS, Elementary
 from nncodegen.ir.reductions import Reduction, joined, shared_by

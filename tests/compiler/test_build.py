@@ -20,13 +20,13 @@ import sympy
 
 import nncodegen as nn
 from nncodegen import BuildError
-from nncodegen.build import Built, _wrapper, load
-from nncodegen.compiler import find_compiler
-from nncodegen.files import is_intact, keep, seal, write_at_once
+from nncodegen.building.build import Built, _wrapper, load
+from nncodegen.building.compiler import find_compiler
+from nncodegen.building.files import is_intact, keep, seal, write_at_once
+from nncodegen.building.targets import wrapper_object
 from nncodegen.network import Description, predict
 from nncodegen.perceptron import X, Y, model
 from nncodegen.runtime.embedded import wrapper_source
-from nncodegen.targets import wrapper_object
 from tests.support import ROOT
 from tests.support.compilers import QUICK
 
@@ -61,7 +61,7 @@ def test_the_cache_is_addressed_by_content(empty_cache):
 @pytest.fixture
 def nothing_shipped(monkeypatch):
     """No wrapper comes with the package."""
-    monkeypatch.setattr(sys.modules["nncodegen.build"], "SHIPPED", "nncodegen/nothing")
+    monkeypatch.setattr(sys.modules["nncodegen.building.build"], "SHIPPED", "nncodegen/nothing")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def wrapper(quick_compiler, tmp_path_factory):
     cache = tmp_path_factory.mktemp("wrapper")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NNCODEGEN_CACHE", str(cache))
-        patch.setattr(sys.modules["nncodegen.build"], "SHIPPED", "nncodegen/nothing")
+        patch.setattr(sys.modules["nncodegen.building.build"], "SHIPPED", "nncodegen/nothing")
         nn.build(LINE, fit=False)
     (made,) = cache.glob("wrapper_double_*.o")
     return made
@@ -212,7 +212,7 @@ def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("nncodegen.files.mkstemp", refuse)  # as root, permissions do not bind
+    monkeypatch.setattr("nncodegen.building.files.mkstemp", refuse)  # as root, permissions do not bind
     with pytest.raises(BuildError, match=r"cannot write to .*fresh: Permission denied; name another folder"):
         nn.build(LINE, out=tmp_path / "fresh", fit=False)
 
@@ -234,7 +234,7 @@ def test_no_compiler(empty_cache, tmp_path, monkeypatch):
         nn.compile_model(LINE, fit=False)
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys.modules["nncodegen.compiler"], "find_zig", lambda march: None)
+    monkeypatch.setattr(sys.modules["nncodegen.building.compiler"], "find_zig", lambda march: None)
     with pytest.raises(BuildError, match=r"no C compiler was found \(looked for gcc, clang, cc, ziglang\)"):
         nn.compile_model(LINE, fit=False)
 
@@ -382,7 +382,7 @@ def test_a_damaged_wrapper_of_the_package_is_not_used(wrapper, tmp_path, monkeyp
         def locate_file(self, path):
             return tmp_path / path
 
-    monkeypatch.setattr(sys.modules["nncodegen.build"], "distributions", lambda name: [Installed()])
+    monkeypatch.setattr(sys.modules["nncodegen.building.build"], "distributions", lambda name: [Installed()])
     shipped.write_bytes(wrapper.read_bytes())
     assert _wrapper("double", find_compiler()) != shipped  # without a digest
     seal(shipped)
@@ -407,7 +407,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
         assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"old")]
     program = f"""
         import resource, pathlib
-        from nncodegen.files import write_at_once
+        from nncodegen.building.files import write_at_once
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         try:

@@ -10,13 +10,13 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.certify import exact
-from nncodegen.certify.description import from_data, to_data
-from nncodegen.certify.given import given
-from nncodegen.certify.points import KINDS, Points
-from nncodegen.certify.precision import settled
-from nncodegen.certify.scheduled import carried_out
-from nncodegen.report.certificate import find_certificate
+from nncodegen.certificates import exact
+from nncodegen.certificates.description import from_data, to_data
+from nncodegen.certificates.given import given
+from nncodegen.certificates.points import KINDS, Points
+from nncodegen.certificates.precision import settled
+from nncodegen.certificates.scheduled import carried_out
+from nncodegen.reports.certificate import find_certificate
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 

@@ -8,15 +8,15 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.certify import exact
-from nncodegen.certify.algebra import algebra_of, first_fault
-from nncodegen.certify.batches import halves
-from nncodegen.certify.description import from_data, to_data
-from nncodegen.certify.others import compare_all
-from nncodegen.certify.points import Points
-from nncodegen.certify.precision import settled
-from nncodegen.certify.results import Examined, Programs
-from nncodegen.certify.ulps import precision_of
+from nncodegen.certificates import exact
+from nncodegen.certificates.algebra import algebra_of, first_fault
+from nncodegen.certificates.batches import halves
+from nncodegen.certificates.description import from_data, to_data
+from nncodegen.certificates.others import compare_all
+from nncodegen.certificates.points import Points
+from nncodegen.certificates.precision import settled
+from nncodegen.certificates.results import Examined, Programs
+from nncodegen.certificates.ulps import precision_of
 from nncodegen.passes import derivatives
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

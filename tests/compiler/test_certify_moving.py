@@ -8,14 +8,14 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.certify import exact
-from nncodegen.certify.description import from_data, to_data
-from nncodegen.certify.differences import without_derivatives
-from nncodegen.certify.points import KINDS, Points
-from nncodegen.certify.precision import settled
-from nncodegen.certify.scheduled import carried_out
-from nncodegen.certify.steps import Watch, columns_of, compare_steps, watched
-from nncodegen.certify.ulps import precision_of
+from nncodegen.certificates import exact
+from nncodegen.certificates.description import from_data, to_data
+from nncodegen.certificates.differences import without_derivatives
+from nncodegen.certificates.points import KINDS, Points
+from nncodegen.certificates.precision import settled
+from nncodegen.certificates.scheduled import carried_out
+from nncodegen.certificates.steps import Watch, columns_of, compare_steps, watched
+from nncodegen.certificates.ulps import precision_of
 from nncodegen.ir import evaluate, functions
 from nncodegen.passes.tangent import tangent
 

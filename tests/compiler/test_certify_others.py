@@ -8,15 +8,15 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.certify import others
-from nncodegen.certify.exact import many
-from nncodegen.certify.others import compare_all
-from nncodegen.certify.points import Points
-from nncodegen.certify.precision import settled
-from nncodegen.certify.results import Examined, Programs
-from nncodegen.certify.scope import left_out
-from nncodegen.certify.ulps import precision_of
-from nncodegen.certify.updates import updated
+from nncodegen.certificates import others
+from nncodegen.certificates.exact import many
+from nncodegen.certificates.others import compare_all
+from nncodegen.certificates.points import Points
+from nncodegen.certificates.precision import settled
+from nncodegen.certificates.results import Examined, Programs
+from nncodegen.certificates.scope import left_out
+from nncodegen.certificates.ulps import precision_of
+from nncodegen.certificates.updates import updated
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.runtime.python.optimizers import RULES
 from tests.support.built import built

@@ -9,7 +9,7 @@ import sympy
 from sympy.core.cache import clear_cache
 
 import nncodegen as nn
-from nncodegen.certify.given import FORMULAS, given
+from nncodegen.certificates.given import FORMULAS, given
 from nncodegen.ir import evaluate
 from nncodegen.ir.functions import sigmoid
 from nncodegen.ir.graphs import graph_of

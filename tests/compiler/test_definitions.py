@@ -9,13 +9,13 @@ import sympy
 
 import nncodegen as nn
 from nncodegen import Dense, Input, Network, Sequential, describe
-from nncodegen.certify.defined import defined
-from nncodegen.certify.definitions import is_defined, values_of
-from nncodegen.certify.definitions.functions import ACTIVATIONS, LOSSES
-from nncodegen.certify.definitions.kinds import DEFINITIONS
-from nncodegen.certify.exact import bind, many
-from nncodegen.certify.examination import Extent, examine
-from nncodegen.certify.results import Programs
+from nncodegen.certificates.defined import defined
+from nncodegen.certificates.definitions import is_defined, values_of
+from nncodegen.certificates.definitions.functions import ACTIVATIONS, LOSSES
+from nncodegen.certificates.definitions.kinds import DEFINITIONS
+from nncodegen.certificates.exact import bind, many
+from nncodegen.certificates.examination import Extent, examine
+from nncodegen.certificates.results import Programs
 from nncodegen.describe import activations, losses, pooling, windows
 from nncodegen.describe.layer import Layer
 from nncodegen.describe.recurrence import Recurrence

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncodegen.certify.functions import call, call_all
+from nncodegen.certificates.functions import call, call_all
 from nncodegen.ir.elementary import POWER, RECORDS
 from tests.support import ROOT
 from tests.support.search import examples

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen import files
-from nncodegen.build import cache_folder
+from nncodegen.building import files
+from nncodegen.building.build import cache_folder
 from tests.support.models import classifier
 
 MODEL = classifier(3, name="small", classes=2, inputs=2)

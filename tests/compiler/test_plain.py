@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncodegen.certify.carry_out import memory_after
-from nncodegen.certify.memory import OtherValueError
+from nncodegen.certificates.carry_out import memory_after
+from nncodegen.certificates.memory import OtherValueError
 from nncodegen.errors import ProgramError
 from nncodegen.schedule import plain
 from nncodegen.schedule.plain import plan_gradient, plan_loss, plan_outputs

@@ -10,7 +10,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen import perceptron
-from nncodegen.certify.scheduled import carried_out
+from nncodegen.certificates.scheduled import carried_out
 from nncodegen.describe import activations
 from nncodegen.emit import dialects
 from nncodegen.errors import ProgramError
@@ -22,7 +22,7 @@ from nncodegen.schedule.walks import targets
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
-build = importlib.import_module("nncodegen.build")  # the package has a function of this name
+build = importlib.import_module("nncodegen.building.build")  # the package has a function of this name
 
 
 def network():

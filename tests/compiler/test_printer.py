@@ -6,7 +6,7 @@ from sympy import Max, Min, Piecewise, Rational, exp, log, pi, sqrt
 
 from nncodegen.emit.dialects import ANY_TYPE, IN_MODULES, in_registers
 from nncodegen.emit.printer import Printer
-from nncodegen.export.c.dialects import doubles, exported
+from nncodegen.exports.c.dialects import doubles, exported
 from nncodegen.ir import Element
 from nncodegen.ir.functions import decay, half_expm1, tanh_of
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.certify.scheduled import carried_out
+from nncodegen.certificates.scheduled import carried_out
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element, Step
 from nncodegen.schedule import formulas, layers, loops, single_sample

@@ -8,7 +8,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.describe import describe
 from nncodegen.describe.activations import ACTIVATIONS
-from nncodegen.export.programs import of_outputs
+from nncodegen.exports.programs import of_outputs
 from nncodegen.ir import Element, Program, Step, Tensor, evaluate
 from nncodegen.network import Description, Ensemble, Kind
 from nncodegen.passes.identities import contract

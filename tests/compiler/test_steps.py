@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.certify import exact
-from nncodegen.certify.single import CERTAIN
+from nncodegen.certificates import exact
+from nncodegen.certificates.single import CERTAIN
 from nncodegen.ir import Element, Step, evaluate
 from nncodegen.ir.evaluate import FLOATS, MANY
 from tests.support.models import random_data

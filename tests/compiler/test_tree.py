@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.certify import scheduled
+from nncodegen.certificates import scheduled
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element
 from nncodegen.schedule.text import show

@@ -9,7 +9,7 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncodegen.certify.expressions import Formula
+from nncodegen.certificates.expressions import Formula
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element
 from nncodegen.ir.arithmetics import Arrays

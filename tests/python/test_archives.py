@@ -9,10 +9,10 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.describe import describe
-from nncodegen.export import package_main
-from nncodegen.export.subject import parameters_of
-from nncodegen.report.given import data_of
-from nncodegen.report.outcome import outcome_of
+from nncodegen.exports import package_main
+from nncodegen.exports.subject import parameters_of
+from nncodegen.reports.given import data_of
+from nncodegen.reports.outcome import outcome_of
 from tests.support.models import classifier
 
 MODEL = classifier(3, name="small", classes=2, inputs=2)

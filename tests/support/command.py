@@ -46,7 +46,7 @@ IMPORTS = {
     "curve": ("nncodegen.curve_table.command",),
     "fit": ("nncodegen.table.command",),
     "predict": ("nncodegen.table.command",),
-    "report": ("nncodegen.report", "nncodegen.report.maker"),
+    "report": ("nncodegen.reports", "nncodegen.reports.maker"),
     "--dask": ("dask.dataframe", "distributed"),
 }
 """What some commands and options import, which takes a second: it is imported when the first of them is called."""

@@ -11,8 +11,8 @@ import textwrap
 import pytest
 
 import nncodegen as nn
-from nncodegen.compiler import TARGETS
-from nncodegen.targets import INCLUDE, KERNEL_FLAGS
+from nncodegen.building.compiler import TARGETS
+from nncodegen.building.targets import INCLUDE, KERNEL_FLAGS
 from tests.support import ROOT, SUPPORT
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wdouble-promotion", "-Werror"]

@@ -6,9 +6,9 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 
 from nncodegen.describe import describe
-from nncodegen.export.onnx import files
-from nncodegen.export.request import Request
-from nncodegen.export.subject import exportable
+from nncodegen.exports.onnx import files
+from nncodegen.exports.request import Request
+from nncodegen.exports.subject import exportable
 from nncodegen.ir import evaluate
 
 TOLERANCES = {"float32": 1e-6, "float64": 1e-13}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.export.c import sizes
+from nncodegen.exports.c import sizes
 from tests.support import compilers
 
 WARNINGS = ("-std=c99", *compilers.WARNINGS, "-Wconversion")

@@ -11,7 +11,7 @@ import numpy as np
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Equation, Fit, Formula, Prediction, Task, Training
-from nncodegen.build import load, prepare_wrapper
+from nncodegen.building.build import load, prepare_wrapper
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.module import Module
 from nncodegen.pipeline import compile_model

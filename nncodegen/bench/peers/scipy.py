@@ -13,7 +13,7 @@ from scipy import optimize
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Array, Fit, Task
-from nncodegen.build import load
+from nncodegen.building.build import load
 from nncodegen.pipeline import compile_model
 
 Fitter = Callable[[Array, Array], tuple[Array, Array]]

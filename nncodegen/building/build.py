@@ -1,0 +1,412 @@
+"""emit -> **build** -> run: the only stage that touches the disk or runs a compiler.
+
+A built module is kept in a cache under the hash of everything that it depends on: sources, flags, the compiler with the
+features of the CPU, the ABI of Python, the version of Cython. A build holds a lock, works in a separate folder and
+renames the result into place: a build that is killed leaves nothing incomplete, and two that run at once both end with
+a complete module. A file that was damaged later no longer matches its digest, and is built again: to load it could
+crash the process. The wrapper is the same for every model of a precision: its object comes with the package, or is made
+with the first module and kept as well.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib.machinery
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import distributions, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import cast
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from nncodegen.building.compiler import Compiler, find_compiler, headers_of, suffix_of
+from nncodegen.building.files import MODULES, is_intact, keep, reason_of, write_together
+from nncodegen.building.targets import (
+    KERNEL_FLAGS,
+    PLAIN_FLAGS,
+    WRAPPER,
+    WRAPPER_FLAGS,
+    kernel_objects,
+    runtime_digest,
+    without_paths,
+    wrapper_macros,
+    wrapper_object,
+)
+from nncodegen.building.zig import zig_environment
+from nncodegen.emit import MARK, Sources
+from nncodegen.errors import BuildError
+from nncodegen.module import Module
+from nncodegen.runtime import embedded
+
+SHIPPED = "nncodegen/wrappers"
+"""The folder of an installed package where setup.py puts the objects of the wrapper."""
+
+VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
+"""The environment variable that names the fastest variant of its kernel that a portable module may use."""
+
+MODULES_OF_BUILD = "nncodegen.modules."
+"""The prefix of the names of built modules in ``sys.modules``; no package of that name is imported."""
+
+CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
+
+
+class _CompilerError(BuildError):
+    """The error of a failed compiler run; its message names the folder with the log."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A compiled module in the cache."""
+
+    module: str
+    path: Path
+    cached: bool
+
+    def show(self) -> str:
+        """Return the path of the module as a line of text."""
+        return f"{self.path}\n"
+
+
+def build(sources: Sources, force: bool = False, march: str = "native", cross: str | None = None) -> Built:
+    """Return the compiled module of some sources, from the cache or newly compiled.
+
+    With ``force`` the module is always compiled, but not the wrapper, which is the same for every model.
+
+    ``march`` is "native", for this CPU, or "portable", for any CPU of its family: then the module holds its kernel for
+    several CPUs, and uses the one for the CPU where it is imported. ``cross`` names another machine (``zig.py``); only
+    that machine can import the module. Raises BuildError.
+    """
+    compiler = find_compiler(march, cross)
+    key = _key(sources, compiler)
+    folder = cache_folder() / key
+    path = folder / f"{sources.module}{suffix_of(cross)}"
+    if not force and _is_kept(path):
+        return Built(sources.module, path, cached=True)
+    with _work_folder(key) as work:
+        if not force and _is_kept(path):  # another process has built it meanwhile
+            return Built(sources.module, path, cached=True)
+        compiled = _compile(sources, compiler, work)
+        folder.mkdir(exist_ok=True)
+        keep(compiled, path)
+    return Built(sources.module, path, cached=False)
+
+
+def build_plainly(sources: Sources) -> Built:
+    """Compile some sources without any optimization, to tell a fault of the C from a fault of its optimized build.
+
+    The module is put into the cache as well, under another key. Raises BuildError.
+    """
+    compiler = replace(find_compiler("portable"), target=(), variants=())
+    key = hashlib.sha256("\0".join([_key(sources, compiler), *PLAIN_FLAGS]).encode()).hexdigest()[:32]
+    path = cache_folder() / key / f"{sources.module}{suffix_of(None)}"
+    if not _is_kept(path):
+        with _work_folder(key) as work:
+            compiled = _compile(sources, compiler, work, PLAIN_FLAGS)
+            path.parent.mkdir(exist_ok=True)
+            keep(compiled, path)
+    return Built(sources.module, path, cached=False)
+
+
+def kept(sources: Sources, march: str = "native") -> Path | None:
+    """Return the path of the undamaged module of some sources in the cache, or None. Raises BuildError."""
+    path = cache_folder() / _key(sources, find_compiler(march)) / f"{sources.module}{suffix_of(None)}"
+    return path if _is_kept(path) else None
+
+
+def prepare_wrapper(real: str, march: str = "native") -> Path:
+    """Return the object of the wrapper for a floating-point type ("double" or "float"), compiling it if it is missing.
+
+    An installed package brings the object. Otherwise the first build of a module compiles it, which takes longer than
+    the module itself; this function does it beforehand. Raises BuildError.
+    """
+    return _wrapper(real, find_compiler(march))
+
+
+def load(built: Built) -> Module:
+    """Import a compiled module under a unique name. Raises BuildError if that fails."""
+    key = built.path.parent.name.replace(".", "_")
+    name = f"{MODULES_OF_BUILD}{key}.{built.module}"  # its last part is what the library calls itself
+    loader = importlib.machinery.ExtensionFileLoader(name, str(built.path))
+    spec = importlib.util.spec_from_file_location(name, built.path, loader=loader)
+    if spec is None:
+        raise BuildError(f"{built.path} is no module that this Python can import; build it again with force")
+    try:
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # the module looks itself up by this name, and so does pickle
+        loader.exec_module(module)
+    except ImportError as error:
+        sys.modules.pop(name, None)
+        raise BuildError(f"{built.path} cannot be imported: {error}; build it again with force") from error
+    parent = sys.modules.setdefault(name.rpartition(".")[0], ModuleType(name.rpartition(".")[0]))  # for reload
+    parent.__path__ = []
+    return cast(Module, module)
+
+
+def load_variant(built: Built, variant: str) -> Module:
+    """Import another copy of a compiled module, which uses the given variant of its kernel, or the next slower one.
+
+    No other thread may read the environment meanwhile. Raises BuildError.
+    """
+    before = os.environ.get(VARIANT_VARIABLE)
+    with TemporaryDirectory() as folder:  # a copy, since the system loads a file only once
+        copy = Path(folder) / f"{built.path.parent.name}_{variant}" / built.path.name
+        copy.parent.mkdir()
+        shutil.copyfile(built.path, copy)
+        os.environ[VARIANT_VARIABLE] = variant
+        try:
+            return load(replace(built, path=copy))
+        finally:
+            os.environ.pop(VARIANT_VARIABLE)
+            os.environ.update({VARIANT_VARIABLE: before} if before is not None else {})
+
+
+def check_folder(out: Path) -> None:
+    """Raise BuildError if a folder cannot take a module: it is a file, or holds files that nncodegen did not write."""
+    with _errors_of(out, "name another folder", "read"):
+        if out.exists() and not out.is_dir():
+            raise BuildError(f"{out} is a file: name a folder")
+        foreign = [path for path in _files(out) if not _is_ours(path, out)]
+    if foreign:
+        names = ", ".join(str(path.relative_to(out)) for path in foreign[:5])
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        raise BuildError(f"{out} holds files that nncodegen did not write ({names}{more}): name another folder")
+
+
+def write(built: Built, texts: dict[str, str], out: Path) -> Path:
+    """Write a built module and text files to a folder, all or none; return the path of the written module.
+
+    Raises BuildError before anything is written if ``check_folder`` does, or if the folder cannot be written.
+    Texts of earlier builds of this module that are not written again are removed.
+    """
+    key = hashlib.sha256(os.fsencode(out.resolve())).hexdigest()
+    with _errors_of(out, "name another folder"), _lock(key):
+        check_folder(out)
+        target = out / built.path.name
+        content = built.path.read_bytes()
+        certificate = out / f"{built.module}.certificate.json"
+        stale = certificate.exists() and target.exists() and target.read_bytes() != content
+        wanted = {name: text.encode() for name, text in texts.items()} | {target.name: content}
+        write_together(out, {name: new for name, new in wanted.items() if not _holds(out / name, new)})
+        if stale and certificate.name not in texts:
+            certificate.unlink()  # it belongs to the module that was replaced
+        stages = out / "stages"
+        for text in sorted(stages.glob("*.txt")):  # checked: nncodegen wrote it, and it is no link
+            if f"stages/{text.name}" not in texts:
+                text.unlink()
+        if stages.is_dir() and not any(stages.iterdir()):
+            stages.rmdir()
+        return target
+
+
+# --- the compiler ------------------------------------------------------------------------------------------------
+
+
+def _compile(sources: Sources, compiler: Compiler, work: Path, flags: tuple[str, ...] | None = None) -> Path:
+    """Compile the kernel, at the same time the wrapper if it is missing, and link them."""
+    flags = KERNEL_FLAGS if flags is None else flags
+    name, cc = sources.module, compiler.command
+    for file, text in sources.files.items():
+        (work / file).write_text(text)
+    objects: list[subprocess.Popen[bytes]] = []
+    try:
+        for part, source, options in kernel_objects(name, compiler.variants, sources.companions):
+            command = [*cc, *flags, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
+            objects.append(_start(command, work))
+        wrapper = _wrapper(sources.real, compiler)
+    except BaseException:
+        for started in objects:  # after an error, their output is of no use
+            started.kill()
+        raise
+    finally:
+        for started in objects:
+            started.wait()
+    for started in objects:
+        _finish(started, work)
+    shared = ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared",)
+    linked = work / f"{name}.linked"
+    parts = [str(started.args[-1]) for started in objects]  # type: ignore[index]
+    _finish(_start([*cc, *shared, *parts, str(wrapper), "-lm", "-pthread", "-o", linked.name], work), work)
+    return linked
+
+
+def _wrapper(real: str, compiler: Compiler) -> Path:
+    """Return the object of the wrapper: from the package, or from the cache, where it is compiled if it is missing."""
+    source = embedded.wrapper_source()
+    file = wrapper_object(source, real, version("cython"))
+    installed_ones = () if compiler.cross else distributions(name="nncodegen")
+    for installed in installed_ones:  # an installed copy, even if a source folder hides it
+        shipped = Path(str(installed.locate_file(SHIPPED)), file)
+        with suppress(OSError):
+            if is_intact(shipped):
+                return shipped
+    path = cache_folder() / wrapper_object(source, real, version("cython"), compiler.command)
+    if _is_kept(path):
+        return path
+    include = Path(sysconfig.get_paths()["include"])
+    if not (include / "Python.h").exists():
+        raise BuildError(
+            f"the headers of Python are missing ({include / 'Python.h'}): install them "
+            f"(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
+        )
+    with _work_folder(path.stem) as work:
+        if _is_kept(path):  # another process has made it meanwhile
+            return path
+        for name, text in embedded.wrapper_files().items():
+            (work / name).write_text(text)
+        _cythonize(work / embedded.NATIVE[0], work / f"{WRAPPER}.c")
+        macros = [f"-D{name}={value}" for name, value in wrapper_macros(real)]
+        options = [*WRAPPER_FLAGS, *macros, f"-I{include}", "-I.", "-fPIC", *headers_of(compiler, include, work)]
+        _finish(_start([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work), work)
+        keep(work / "wrapper.o", path)
+    return path
+
+
+def wrapper_in_c() -> dict[str, str]:
+    """Return the wrapper translated to C by Cython, and its header outside of the runtime, by file name."""
+    with TemporaryDirectory() as folder:
+        files = embedded.wrapper_files()
+        for name, text in files.items():
+            Path(folder, name).write_text(text)
+        _cythonize(Path(folder, embedded.NATIVE[0]), Path(folder, f"{WRAPPER}.c"))
+        translated = Path(folder, f"{WRAPPER}.c").read_text()
+    translated = re.sub(rf'[^\s"]*{re.escape(Path(folder).name)}/', "", translated)  # comments hold paths
+    return {f"{WRAPPER}.c": translated, "nncodegen_python.h": files["nncodegen_python.h"]}
+
+
+def _cythonize(source: Path, target: Path) -> None:
+    from Cython.Compiler.Main import compile as cython  # noqa: PLC0415 (slow to import, and rarely needed)
+
+    result = cython(str(source), full_module_name=WRAPPER, language_level=3, output_file=str(target))
+    if result.num_errors:
+        raise BuildError(f"Cython failed on {source}: this is a defect of nncodegen, please report it")
+
+
+def _start(command: list[str], work: Path) -> subprocess.Popen[bytes]:
+    log = (work / f"{command[-1]}.log").open("wb")
+    with log:
+        environment = zig_environment(cache_folder())
+        return subprocess.Popen(command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _finish(process: subprocess.Popen[bytes], work: Path) -> None:
+    command = [str(word) for word in process.args]  # type: ignore[union-attr]
+    if process.wait() != 0:
+        message = (work / f"{command[-1]}.log").read_text(errors="replace").strip()
+        if os.strerror(errno.ENOSPC) in message or not shutil.disk_usage(work).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise _CompilerError(
+            f"the compiler failed with exit code {process.returncode}:\n    {shlex.join(command)}\n"
+            f"{message[:3000]}\nThe sources and its log are in {work}"
+        )
+    if not (work / command[-1]).exists():
+        raise BuildError(f"{command[0]} ended without an error, but wrote no {command[-1]}; set CC to a C compiler")
+
+
+# --- the cache and the disk --------------------------------------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Return the folder of built modules: $NNCODEGEN_CACHE, or one in the cache folder of the user."""
+    named = os.environ.get("NNCODEGEN_CACHE")
+    return Path(named) if named else user_cache_path("nncodegen", appauthor=False)
+
+
+def _is_kept(path: Path) -> bool:
+    """Return whether the cache holds a file, undamaged. Raises BuildError where it cannot be read."""
+    with _errors_of(cache_folder(), CACHE_ADVICE, "read"):
+        return is_intact(path)
+
+
+def _key(sources: Sources, compiler: Compiler) -> str:
+    parts = [
+        *(part for file in sources.files.items() for part in file), runtime_digest(), embedded.wrapper_source(),
+        *without_paths(KERNEL_FLAGS), *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
+        compiler.macros, repr(compiler.variants), sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")),
+        version("cython"),
+    ]  # fmt: skip
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@contextmanager
+def _lock(key: str) -> Iterator[None]:
+    """Hold the lock of a key, which only one process can hold at a time."""
+    with _errors_of(cache_folder(), CACHE_ADVICE):
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        lock = FileLock(cache_folder() / f"{key}.lock")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _work_folder(key: str) -> Iterator[Path]:
+    """Yield an empty folder to build in, for one process at a time.
+
+    The folder stays, with its logs, where a compiler failed. It is removed in any other case, such as Ctrl-C or a full
+    disk.
+    """
+    with _errors_of(cache_folder(), CACHE_ADVICE), _lock(key):
+        work = cache_folder() / f"{key}.work"
+        shutil.rmtree(work, ignore_errors=True)  # left by a killed build; no other process holds the lock
+        work.mkdir()
+        try:
+            yield work
+        except _CompilerError:
+            raise
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            with suppress(OSError):
+                (cache_folder() / key).rmdir()  # the folder of the module, if it is empty
+            raise
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _errors_of(folder: Path, advice: str, doing: str = "write to") -> Iterator[None]:
+    """Turn errors of the disk inside the context into BuildErrors that name a folder."""
+    try:
+        yield
+    except OSError as error:
+        raise BuildError(f"cannot {doing} {folder}: {reason_of(error)}; {advice}") from error
+
+
+def _files(out: Path) -> list[Path]:
+    """Return the files and links in a folder, except hidden ones and Python's caches."""
+    return sorted(
+        path
+        for path in out.rglob("*")
+        if (path.is_file() or path.is_symlink())
+        and not any(p.startswith(".") or p == "__pycache__" for p in path.relative_to(out).parts)
+    )
+
+
+def _is_ours(path: Path, out: Path) -> bool:
+    """Return whether nncodegen wrote a file: its first line says so, or it is a module whose source says so."""
+    if path.is_symlink():  # the file that it leads to must not change
+        return False
+    if path.suffix in MODULES and path.parent == out:
+        kernel = out / f"{path.name.split('.')[0]}.c"
+        return kernel.exists() and _is_ours(kernel, out)
+    with path.open("rb") as file:
+        return MARK.encode() in file.readline()
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Return whether a file has this content already."""
+    return path.is_file() and path.read_bytes() == content

@@ -1,0 +1,109 @@
+"""The C compiler of this machine, or one for another machine: its command, and what it says about itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sysconfig
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from nncodegen.building.targets import TUNING, Variant, supported
+from nncodegen.building.zig import check_cross, find_cross_compiler, find_zig
+from nncodegen.errors import BuildError, CompilerNotFoundError
+
+TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "native": (("-march=native", *TUNING), ("-march=native",), ("-mcpu=native",), ()),
+    "portable": ((),),
+}
+"""Options for the CPU that the kernel is for: alternatives, of which the first that a compiler accepts is used."""
+
+CROSS = "-target"
+"""The option that only a compiler for another machine is given."""
+
+NO_COMPILER = """no C compiler was found (looked for {looked})
+Install one:
+    Debian, Ubuntu   apt install gcc python3-dev
+    Fedora           dnf install gcc python3-devel
+    macOS            xcode-select --install
+    anywhere         pip install 'nncodegen[compiler]', which brings Zig's
+or name yours in the environment variable CC."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C compiler: its command, and what it says about itself and the CPU that it compiles for."""
+
+    command: tuple[str, ...]
+    target: tuple[str, ...]
+    macros: str
+    variants: tuple[Variant, ...] = ()
+    """The variants of a kernel that it can compile for CPUs with more instructions than its own target."""
+
+    @property
+    def cross(self) -> str | None:
+        """Return the other machine that it compiles for; None for this machine."""
+        return self.command[-1] if CROSS in self.command else None
+
+
+def find_compiler(march: str = "native", cross: str | None = None) -> Compiler:
+    """Return the C compiler: $CC, the one that Python was built with, gcc, clang, cc, or that of the package ziglang.
+
+    For another machine, it is that of ziglang. Raises CompilerNotFoundError if none is found, and BuildError for one
+    that does not work.
+    """
+    if march not in TARGETS:
+        raise BuildError(f"there is no march {march!r}; there are: {', '.join(TARGETS)}")
+    if cross is not None:
+        return _inspect(find_cross_compiler(cross), "portable")
+    named = os.environ.get("CC")
+    candidates = [named] if named else [sysconfig.get_config_var("CC"), "gcc", "clang", "cc"]
+    for candidate in candidates:
+        try:
+            command = shlex.split(candidate or "")
+        except ValueError as error:
+            raise BuildError(f"CC is no command: {candidate} ({error})") from error
+        program = shutil.which(command[0]) if command else None
+        if program:
+            return _inspect((os.path.abspath(program), *command[1:]), march)  # it will run in another folder
+    zig = None if named else find_zig(march)
+    if zig:
+        return _inspect(zig, march)
+    looked = f"$CC = {named}" if named else "gcc, clang, cc, ziglang"
+    raise CompilerNotFoundError(NO_COMPILER.format(looked=looked))
+
+
+@lru_cache(maxsize=8)
+def _inspect(command: tuple[str, ...], march: str) -> Compiler:
+    for target in TARGETS[march]:
+        asked = [*command, *target, "-dM", "-E", "-x", "c", os.devnull]
+        done = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode == 0 and "__STDC__" in done.stdout:
+            return Compiler(command, target, done.stdout, supported(command) if march == "portable" else ())
+    raise BuildError(f"{shlex.join(command)} does not work as a C compiler; set CC to one. {done.stderr.strip()[:500]}")
+
+
+def suffix_of(cross: str | None) -> str:
+    """Return the file suffix of a module, for this machine or another one. Raises BuildError."""
+    suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
+    if cross is None:
+        return suffix
+    family, _ = check_cross(cross)
+    return re.sub(r"-[^-]+-linux-gnu\.so$", f"-{family}-linux-gnu.so", suffix)
+
+
+def headers_of(compiler: Compiler, include: Path, work: Path) -> list[str]:
+    """Return options for Debian's headers of Python, one of which depends on the CPU: ours stands in for another's."""
+    if compiler.cross is None:
+        return []
+    family, _ = check_cross(compiler.cross)
+    own = sorted(include.parent.glob(f"*-linux-gnu/{include.name}/pyconfig.h"))
+    for header in own:
+        other = work / "include" / f"{family}-linux-gnu" / include.name / header.name
+        other.parent.mkdir(parents=True, exist_ok=True)
+        other.write_text(f'#include "{header}"\n')
+    return ["-Iinclude"] if own else []

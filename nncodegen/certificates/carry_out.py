@@ -1,0 +1,421 @@
+"""Execution of loop trees: each statement over arrays of NumPy, each tensor in its place in memory.
+
+Loops whose iterations may run in any order are executed at once, as axes of arrays. Loops over time, over segments and
+over the positions of windows run one iteration after the other, and so do those in which an iteration overwrites values
+of the previous one. One lane stands for all models side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from math import prod
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Add, Expr
+
+from nncodegen.certificates.grids import Grid
+from nncodegen.certificates.listed import Listed
+from nncodegen.certificates.memory import Memory
+from nncodegen.errors import ProgramError
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Solved, Step
+from nncodegen.ir.evaluate import interpret
+from nncodegen.ir.program import elements
+from nncodegen.passes.latency import written_out
+from nncodegen.schedule import Filling, Kernel, Place, Role, When
+from nncodegen.schedule.extents import BEGIN, COUNT, END, PADDED, SEGMENTS
+from nncodegen.schedule.tree import (
+    Accumulate,
+    Asked,
+    Begins,
+    Call,
+    Carry,
+    Combine,
+    Compute,
+    Cut,
+    Exists,
+    Fill,
+    First,
+    Gather,
+    Group,
+    If,
+    Later,
+    Let,
+    Limits,
+    Load,
+    Loop,
+    Move,
+    Solve,
+    Statement,
+    Store,
+    Test,
+    Tree,
+    Value,
+    Variable,
+    Way,
+)
+from nncodegen.schedule.walks import targets, walk
+
+Array = NDArray[Any]
+
+Conditions = Mapping[When | Asked, bool]
+"""For each condition that is known only when a kernel runs: whether it holds."""
+
+SUMS = (Place.SUM, Place.GRADIENT_SUM)
+"""The places of sums over samples."""
+
+HOLDS: Conditions = {
+    When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, When.NO_BLAS: True, When.ADDED: False,
+    Asked.NEW: True, Asked.DESCENT: False,
+}  # fmt: skip
+"""The conditions in a full tile, if the loss is asked for, and no BLAS is available."""
+
+
+def memory_after(kernel: Kernel, program: Program, values: Mapping[str, Array], X: Array, Y: Array) -> Memory:
+    """Return the memory that the trees of a kernel leave, given the values of all tensors and the rows of samples.
+
+    Raises OtherValueError if a step gives another value.
+    """
+    run = Run(kernel, program, Memory(kernel, program, values, X, Y), HOLDS)
+    run.everything()
+    return run.memory
+
+
+@dataclass
+class Run:
+    """The execution of a kernel."""
+
+    kernel: Kernel
+    program: Program
+    memory: Memory
+    holds: Conditions
+    current: str = ""
+    """The step that is being executed."""
+    time: str = ""
+    """The index of which only one segment at a time is in memory."""
+    combined: frozenset[str] = frozenset()
+    """The tensors to which the statements of the current steps add, or of which they take the largest."""
+    sums: dict[str, tuple[Array, Grid]] = field(default_factory=dict)
+    """The values that were added to local sums, and the grid of their loops."""
+
+    def everything(self) -> None:
+        """Execute all statements, phase by phase. Raises OtherValueError."""
+        absent = self.kernel.plan.samples is Role.ABSENT
+        last = {f"{COUNT} - 1": np.asarray(self.memory.samples - 1)}
+        grid = Grid({}, {**last, SAMPLE: np.asarray(0)} if absent else last)
+        for phase in range(self.kernel.trees.phases):
+            self._tree(self.kernel.trees.before[phase] if self.kernel.trees.before else (), grid)
+            for number, tree in self.kernel.trees.parts:
+                if number == phase:
+                    self._tree(tree, grid)
+        self._tree((*self.kernel.trees.measured, *self.kernel.trees.after), grid)
+
+    def look_at_results(self) -> None:
+        """Raise OtherValueError if the outputs or the gradient are not those of the program."""
+        if self.kernel.name == "gradient":
+            self._look_at_gradient()
+        elif self.kernel.name != "loss":
+            self._look_at_outputs()
+
+    def _look_at_outputs(self) -> None:
+        found, start = self.memory.columns[Place.OUTPUT], 0
+        for element in self.program.outputs:
+            size = self.program.count(element.indices)
+            self.memory.same(element, found[:, start : start + size], f"the outputs of {element.tensor}")
+            start += size
+
+    def _look_at_gradient(self) -> None:
+        names = {known.offset: name for name, known in self.kernel.storage.items() if known.place is Place.GRADIENT}
+        start = 0
+        for element, tensor in zip(self.program.gradient, self.program.parameters, strict=False):
+            found = self.memory.flat[Place.GRADIENT][self.memory.places(names[start], tensor)]
+            self.memory.same(element, found, f"the places of the derivative by {tensor.name}")
+            start += tensor.size
+
+    # Statements.
+
+    def _tree(self, tree: Iterable[Statement], grid: Grid) -> None:
+        """Execute statements one after the other; local values in them are not known after them."""
+        known = self.memory.known
+        for statement in tree:
+            grid = self._statement(statement, grid)
+        self.memory.known = known
+
+    def _statement(self, statement: Statement, grid: Grid) -> Grid:
+        """Execute a statement for all values of its loops' indices; return the grid of the following statements."""
+        match statement:
+            case Group():
+                self._group(statement, grid)
+            case Loop():
+                self._loop(statement, grid)
+            case Solve(solution, end, body):
+                self._tree(
+                    body, self._solved(Solved((solution,), (), ()), {solution.index: self._end(end, grid)}, grid)
+                )
+            case If():
+                self._if(statement, grid)
+            case Limits():
+                return self._in_segment(statement, grid)
+            case Gather(solution, size):
+                return self._solved(Solved((solution,), (), ()), {solution.index: size}, grid)
+            case Let(target, value):
+                self._names(target)
+                self.memory.let(target, self._value(value, grid, target), _everywhere(grid))
+            case Variable(target, start):
+                if self.kernel.place(target) not in SUMS:
+                    self.memory.variable(target, float(start))
+            case Accumulate():
+                self._names(statement.target)
+                self._accumulate(statement, grid)
+            case Store():
+                self._names(statement.target)
+                self._store(statement, grid)
+            case First():
+                self._names(statement.target)
+                self._first(statement, grid)
+            case Move():
+                self._move(statement, grid.given)
+            case Call():
+                self._call(statement, grid)
+            case Fill():
+                self._fill(statement)
+            case Load() | Cut() | Carry():  # values are read where they lie, and nothing is cut
+                pass
+            case Compute():
+                raise ProgramError(f"the loops of {statement.steps[0].target} are not written out")
+            case _:
+                assert_never(statement)
+        return grid
+
+    def _names(self, target: Element) -> None:
+        self.current = self.memory.text(target.tensor)
+
+    def _group(self, group: Group, grid: Grid) -> None:
+        if group.steps:
+            self.current = str(group.steps[0])
+            unfinished = frozenset(step.target.tensor for step in group.steps if self.time and self.time in step.over)
+            self.memory.unfinished = unfinished
+            self.combined = frozenset(_combined(group.body))
+        time = self.time
+        for statement in group.body:  # local values outside of loops stay known after the group
+            grid = self._statement(statement, grid)
+        self.time = time
+
+    def _loop(self, loop: Loop, grid: Grid) -> None:
+        if loop.way is Way.LANES:
+            self._tree(loop.body, grid)
+            return
+        begin, end = self._end(loop.begin, grid), self._end(loop.end, grid)
+        end = min(end, (self.program.sizes[loop.index] or end) if loop.index in self.program.sizes else end)
+        if loop.way is not Way.IN_ORDER and not self._takes_places(loop):
+            if begin < end:
+                self._tree(loop.body, grid.along(loop.index, begin, end))
+            return
+        values = range(begin, end)
+        for value in reversed(values) if loop.backward else values:
+            self._tree(loop.body, grid.of(loop.index, value))
+
+    def _takes_places(self, loop: Loop) -> bool:
+        """Return whether an iteration of a loop overwrites values of the previous one that only that one reads."""
+        for target in targets(loop.body):
+            storage = self.kernel.storage[target.tensor]
+            strides = dict(zip(target.indices, storage.strides, strict=False))
+            if storage.place is Place.ARRAY and strides.get(loop.index) == 0:
+                return True
+        return False
+
+    def _if(self, statement: If, grid: Grid) -> None:
+        known = statement.condition
+        if isinstance(known, Exists | Later | Equation):
+            self._tree(statement.body, self._where([known], grid))
+        else:
+            self._tree(statement.body if self._holds(known, grid) else statement.otherwise, grid)
+
+    def _end(self, extent: int | str, grid: Grid) -> int:
+        """Return the number at which a loop begins or ends."""
+        if isinstance(extent, int):
+            return extent
+        if extent in grid.given:
+            return int(grid.given[extent])
+        return self.memory.padded if extent == PADDED else self.memory.samples
+
+    def _holds(self, condition: When | Begins | Asked, grid: Grid) -> bool:
+        return int(grid.given[SEGMENTS]) == condition.number if isinstance(condition, Begins) else self.holds[condition]
+
+    def _in_segment(self, limits: Limits, grid: Grid) -> Grid:
+        """Return the grid of a segment, with its begin and end, and the rows that are moved."""
+        self.time = limits.index
+        begin = int(grid.given[SEGMENTS]) * limits.length
+        end = min(begin + limits.length, limits.size)
+        rows = {BEGIN: begin, END: end, "(end - 1)": end - 1, "(end - begin - 1)": end - begin - 1}
+        return replace(grid, given={**grid.given, **{name: np.asarray(value) for name, value in rows.items()}})
+
+    def _where(self, tests: Iterable[Test], grid: Grid) -> Grid:
+        """Return the grid where some tests hold; whether an index has a value, the grid knows from solving it."""
+        grid = grid.where([test for test in tests if isinstance(test, Equation)], self._read)
+        for test in tests:
+            if isinstance(test, Later):
+                grid = replace(grid, holds=grid.holds & (grid.number(test.index) > 0))
+            elif isinstance(test, Exists):
+                grid = replace(grid, holds=grid.holds & (grid.number(test.index) < test.size))
+        return grid
+
+    def _solved(self, solved: Solved, ends: Mapping[str, int], grid: Grid) -> Grid:
+        return grid.solved(solved, ends, self._read, self.time)
+
+    def _read(self, element: Element, grid: Grid, target: Element | None = None) -> Array:
+        return self.memory.read(element, grid, target or element)
+
+    # Values.
+
+    def _value(self, value: Value, grid: Grid, target: Element) -> Array:
+        """Return a value along all axes."""
+        own = self._where(value.where, grid)
+        otherwise = 0.0 if value.otherwise is None else float(value.otherwise)
+        terms = [own.kept(self._number(term, own, target), otherwise) for term in value.terms]
+        join = REDUCTIONS[value.operator or "sum"].join
+        found = reduce(join, terms)
+        return np.broadcast_to(np.asarray(found, float), grid.shape)
+
+    def _number(self, expression: Expr, grid: Grid, target: Element) -> Array:
+        """Return the value of an expression along all axes."""
+        read = {element: self.memory.read(element, grid, target) for element in elements(expression)}
+        found = interpret(written_out(expression), read, exact=False)
+        return np.broadcast_to(np.asarray(found, float), grid.shape)
+
+    def _scale(self, expressions: Sequence[Expr], grid: Grid, target: Element) -> float:
+        """Return the norm of all terms that are added."""
+        parts = (term for each in expressions for term in Add.make_args(each))
+        return sum(float(np.linalg.norm(np.ravel(self._number(part, grid, target)))) for part in parts)
+
+    # Stores.
+
+    def _accumulate(self, statement: Accumulate, grid: Grid) -> None:
+        """Combine terms of a reduction in a local variable; terms of a sum over samples are added when it is stored."""
+        target, operator = statement.target, statement.operator
+        terms = grid.kept(self._value(statement.value, grid, target), _neutral(statement.combine, operator))
+        if self.kernel.place(target) in SUMS:
+            self.sums[target.tensor] = terms, _everywhere(grid)
+            return
+        over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
+        join = REDUCTIONS[operator].join
+        there = self.memory.there(target, _everywhere(grid))
+        self.memory.reduced(target, join(there, join.reduce(terms, axis=over, keepdims=True)), grid, terms)
+
+    def _store(self, store: Store, grid: Grid) -> None:
+        target, memory, everywhere = store.target, self.memory, _everywhere(grid)
+        if store.combine is Combine.ADD and target.tensor in self.sums:
+            memory.add(target, *self.sums.pop(target.tensor))
+            return
+        value = self._value(store.value, grid, target)
+        if store.combine is Combine.SET:
+            if target.tensor in self.combined and not store.value.operands:
+                memory.begin(target, value, everywhere)
+            else:
+                memory.store(target, value, everywhere, lambda: self._scale(store.value.terms, grid, target))
+            return
+        terms = grid.kept(value, _neutral(store.combine, store.operator))
+        if memory.kernel.place(target) is Place.SUM:
+            memory.add(target, terms, everywhere)
+            return
+        over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
+        there = memory.there(target, everywhere)
+        if store.combine is Combine.CHOOSE:
+            join = REDUCTIONS[store.operator].join
+            memory.store(target, join(there, join.reduce(terms, axis=over, keepdims=True)), everywhere)
+        else:
+            size = float(np.linalg.norm(np.ravel(terms)) * terms.size)
+            memory.store(target, there + np.sum(terms, axis=over, keepdims=True), everywhere, lambda: size)
+
+    def _first(self, first: First, grid: Grid) -> None:
+        """Execute a search for the number of the first term that is not 0; the number of terms if all are 0."""
+        holds = self._where(first.value.where, grid).holds
+        (term,) = first.value.terms
+        number = sum((factor * grid.number(index) for index, factor in first.numbers), start=np.asarray(0))
+        found = np.where(holds & (self._number(term, grid, first.target) != 0), number, first.count)
+        over = tuple(k for k, index in enumerate(grid.axes) if index not in first.target.indices)
+        least = np.min(np.broadcast_to(found, grid.shape), axis=over, keepdims=True)
+        there = self.memory.there(first.target, _everywhere(grid))
+        number = np.where(there == first.count, least, there)
+        if first.local:
+            self.memory.reduced(first.target, number, grid, least)
+        else:
+            self.memory.store(first.target, number, _everywhere(grid))
+
+    def _move(self, move: Move, given: Mapping[str, Array]) -> None:
+        """Move a row to another one, or set it to 0."""
+        array = self.memory.flat[Place.ARRAY]
+        begin = int(self.memory.position(move.target, Grid({}, given)))
+        count = prod(self.program.sizes[index] or 1 for index in move.rest) * self.memory.samples
+        source = int(self.memory.position(move.source, Grid({}, given))) if move.source else 0
+        array[begin : begin + count] = array[source : source + count] if move.source else 0
+
+    def _fill(self, fill: Fill) -> None:
+        """Pad the samples of a tile with zeros, or its last sample. Padding at the ends of rows is never compared."""
+        if fill.filling is Filling.ZERO_ENDS:
+            return
+        memory, axes = self.memory, {index: self.program.sizes[index] or 1 for index in fill.target.indices}
+        grid = Grid({index: size for index, size in axes.items() if index != SAMPLE})
+        last = memory.position(fill.target, grid.of(SAMPLE, memory.samples - 1))
+        values = memory.at(Place.ARRAY, last) if fill.filling is Filling.LAST_SAMPLE else 0.0
+        for sample in range(memory.samples, memory.padded):
+            memory.flat[Place.ARRAY][memory.position(fill.target, grid.of(SAMPLE, sample))] = values
+
+    # Calls.
+
+    def _call(self, call: Call, grid: Grid) -> None:
+        """Execute the steps of a call, for all values of their indices."""
+        self.current = str(call.steps[0])
+        if call.window:
+            Listed(call.window, call.steps[0].target, self.memory, self.program, grid.given).carry_out()
+            return
+        for index, end in call.ends:
+            if index not in grid.axes and index not in grid.given:
+                size = self.program.sizes[index] or self._end(end, grid)
+                grid = grid.along(index, 0, min(end, size) if isinstance(end, int) else size)
+        grid = grid.of_segment(self.time)
+        for step in call.steps:
+            self._names(step.target)
+            self._step(step, grid)
+        target = call.steps[-1].target
+        if call.innermost == SAMPLE in target.indices and call.end(SAMPLE) == COUNT:  # it repeats the last one
+            self._fill(Fill(Filling.LAST_SAMPLE, target, call.innermost, call.ends))
+
+    def _step(self, step: Step, grid: Grid) -> None:
+        """Execute a step of a call; a sum over time continues its value from previous segments."""
+        memory, everywhere = self.memory, _everywhere(grid)
+        later = step.target.tensor in memory.unfinished and int(grid.given[BEGIN]) > 0 and SAMPLE not in step.over
+        if step.over and not later:
+            memory.forget(step.target, everywhere)
+        terms = self._number(step.expression, grid, step.target)
+        over = tuple(k for k, index in enumerate(grid.axes) if index in step.over and index != SAMPLE)
+        if SAMPLE in step.over:
+            memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere)
+        elif step.operator and REDUCTIONS[step.operator].chooses:
+            memory.store(
+                step.target, REDUCTIONS[step.operator].join.reduce(terms, axis=over, keepdims=True), everywhere
+            )
+        else:
+            total = np.sum(terms, axis=over, keepdims=True) + (memory.there(step.target, everywhere) if later else 0)
+            size = float(np.linalg.norm(np.ravel(terms)) * terms.size)
+            memory.store(step.target, total, everywhere, lambda: size)
+
+
+def _neutral(combine: Combine, operator: str) -> float:
+    """Return the value that changes nothing when it is combined."""
+    return REDUCTIONS[operator].neutral if combine is Combine.CHOOSE else 0.0
+
+
+def _everywhere(grid: Grid) -> Grid:
+    """Return the grid with all values of its indices, whether equations hold or not."""
+    return replace(grid, holds=np.asarray(True))
+
+
+def _combined(body: Tree) -> Iterator[str]:
+    """Yield the tensors into which statements combine values."""
+    for statement in walk(body):
+        if isinstance(statement, First) or (isinstance(statement, Store) and statement.combine is not Combine.SET):
+            yield statement.target.tensor

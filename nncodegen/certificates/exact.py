@@ -1,0 +1,104 @@
+"""The exact values of a program, in many digits: all its tensors, and the derivatives of its loss by them.
+
+The derivatives are accumulated in reverse, by the chain rule over the steps as they are, with the functions and
+derivatives of ``ir.elementary``. This module uses no stage of the compiler, as it judges these. Steps that depend on
+each other are computed for one value of their index after the other, and back in the other order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from nncodegen.certificates.products import Array, array_of, zeros
+from nncodegen.certificates.single import CERTAIN, backward, compute
+from nncodegen.ir import Group, Program, Step, grouped, steps_of
+from nncodegen.ir.steps import as_computed, part_of, times_of
+
+
+def bind(program: Program, parameters: Array, X: Array, Y: Array) -> dict[str, Array]:
+    """Return the tensors from outside, by name: parameters (P,), inputs and targets (N, columns), equal weights.
+
+    The arguments may be floating-point numbers, which are taken as they are, or numbers of mpmath. Noise is 0.
+    """
+    samples = len(X)
+    values = {program.weight.name: np.full(samples, mpmath.mpf(1) / samples, dtype=object)}
+    if program.present:
+        values[program.present.name] = np.full(samples, mpmath.mpf(1), dtype=object)
+    for source in program.noise:
+        values[source.tensor.name] = zeros([samples, *(size or 1 for size in source.tensor.shape[1:])])
+    start = 0
+    numbers = many(parameters)
+    for tensor in program.parameters:
+        values[tensor.name] = numbers[start : start + tensor.size].reshape([size or 1 for size in tensor.shape])
+        start += tensor.size
+    for tensors, given in ((program.inputs, X), (program.targets, Y)):
+        columns, start = many(given), 0
+        for tensor in tensors:
+            part = columns[:, start : start + tensor.size]
+            values[tensor.name] = part.reshape([samples, *(size or 1 for size in tensor.shape[1:])])
+            start += tensor.size
+    return values
+
+
+def many(given: Any) -> Array:
+    """Return an array as numbers of mpmath, exactly equal to the given floating-point numbers."""
+    array = np.asarray(given)
+    if array.dtype == object and all(type(number) is mpmath.mpf for number in array.flat):
+        return array
+    wide = array if array.dtype == object else array.astype(float).astype(object)
+    return array_of((mpmath.mpf(number) for number in wide.flat), wide.shape)
+
+
+def run(
+    program: Program, given: Mapping[str, Array], then: Callable[[Step, Array], Array] = as_computed
+) -> dict[str, Array]:
+    """Return the values of all given tensors and of all steps; ``then`` may change the value of a step."""
+    values, lengths = dict(given), lengths_of(program, len(given[program.weight.name]))
+    for item in grouped(program.steps):
+        if isinstance(item, Group):
+            CERTAIN.repeat(item, values, lengths, then)
+        else:
+            values[item.target.tensor] = then(item, compute(item, values, lengths))
+    return values
+
+
+def lengths_of(program: Program, samples: int) -> dict[str, int]:
+    """Return the length of each index."""
+    return {index: samples if size is None else size for index, size in program.sizes.items()}
+
+
+def derivatives(
+    program: Program, values: Mapping[str, Array], seeds: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
+    """Return the derivatives of the loss by all tensors that it depends on, given their values.
+
+    With ``seeds``, they are those of the sum of other tensors times these numbers.
+    """
+    lengths = lengths_of(program, len(values[program.weight.name]))
+    received: dict[str, Array] = dict(seeds or {program.loss.tensor: np.asarray(mpmath.mpf(1), dtype=object)})
+
+    def back(step: Step, at: Mapping[str, int]) -> None:
+        if step.target.tensor in received:
+            own = part_of(received[step.target.tensor], step.target, at)
+            for element, part, where in backward(step, values, lengths, own, at):
+                known = received.get(element.tensor)
+                if not where:
+                    received[element.tensor] = part if known is None else known + part
+                    continue
+                whole = zeros(values[element.tensor].shape) if known is None else np.array(known, dtype=object)
+                place = part_of(whole, element, where)
+                place[...] = place + part
+                received[element.tensor] = whole
+
+    for item in reversed(grouped(program.steps)):
+        for at in reversed(times_of(item, lengths)) if isinstance(item, Group) else [{}]:
+            for step in reversed(steps_of(item)):
+                back(step, at)
+    for tensor in program.parameters:
+        if tensor.name not in received or not tensor.trained:
+            received[tensor.name] = zeros([size or 1 for size in tensor.shape])
+    return received

@@ -1,0 +1,255 @@
+"""The functions for users: ``certify`` examines a module, ``verify`` examines it again, long after it was built."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nncodegen.building.build import Built, load, load_variant
+from nncodegen.building.compiler import Compiler, find_compiler
+from nncodegen.building.files import MODULES, reason_of, write_at_once
+from nncodegen.building.targets import KERNEL_FLAGS, without_paths
+from nncodegen.certificates.algebra import algebra_of
+from nncodegen.certificates.defined import defined, unwrapped
+from nncodegen.certificates.description import from_data, to_data
+from nncodegen.certificates.diagnosis import Diagnosis
+from nncodegen.certificates.differences import without_derivatives
+from nncodegen.certificates.examination import Extent, examine, extent_of
+from nncodegen.certificates.given import PROGRAM, given
+from nncodegen.certificates.others import compare_all
+from nncodegen.certificates.precision import DIGITS
+from nncodegen.certificates.results import REST, Examined, Found, Programs, figures
+from nncodegen.certificates.scope import left_out
+from nncodegen.certificates.steps import watch
+from nncodegen.describe import Describable, Optimizer, identity_of
+from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.errors import BuildError, ModelError
+from nncodegen.ir import Program
+from nncodegen.module import Module
+from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.simplify import simplify
+from nncodegen.passes.stabilize import stabilize
+from nncodegen.pipeline import Compiled, compile_model
+from nncodegen.runtime.python.certificate import WRONG, Certificate, Figure, digest_of, file_of
+
+
+def certify(
+    model: Describable | Module,
+    of: Describable | None = None,
+    precision: str = "float64",
+    march: str = "native",
+    fit: bool | None = None,
+    points: int | None = None,
+    seed: int = 0,
+) -> Certificate:
+    """Compare the outputs, the loss and every derivative of a compiled model with exact ones, to fifty digits.
+
+    model        a model, which is built for it as ``nn.build`` does, with these values of precision, march and fit;
+                 or a built module, and the model that it is ``of``, unless the module has a certificate already
+    points       how many points of each kind are drawn: by default 3 for formulas and small networks, 1 for others
+    seed         the seed from which they are drawn
+
+    The certificate is written to a file next to the module, where ``module.certificate`` finds it. This takes about a
+    second for a formula, some seconds for the network 64-32-10, and a millisecond or two for each parameter of larger
+    ones. Raises ModelError and BuildError.
+    """
+    if points is not None and (isinstance(points, bool) or not isinstance(points, int) or points < 1):
+        raise ValueError(f"points must be a positive integer, not {points!r}")
+    if isinstance(model, Describable):
+        compiled = compile_model(model, precision, march=march, fit=fit)
+        return certify_compiled(compiled, model, march, points, seed)
+    module = model
+    if not hasattr(module, "loss_and_gradient"):
+        raise ModelError(f"{model!r} is neither a model nor a module: give what nncodegen.build takes or returns")
+    if of is None:
+        known = module.certificate
+        if known is None:
+            raise ModelError(f"the module {module.name} does not know its model: nncodegen.certify(module, model)")
+        of = _Known(from_data(known.program))
+    compiled = compile_model(of, module.precision, until="emit", march=march, fit=fit)
+    return _certificate(module, _file_of_module(module), compiled, of, march, points, seed)
+
+
+def certify_compiled(
+    compiled: Compiled, model: Describable, march: str = "native", points: int | None = None, seed: int = 0
+) -> Certificate:
+    """Return the certificate of a compiled model, after writing it next to its module in the cache."""
+    return _certificate(load(compiled.built), compiled.built.path, compiled, model, march, points, seed)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A model from a certificate, which is already described."""
+
+    program: Program
+    optimizers: tuple[Optimizer, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return the name of the program."""
+        return self.program.name
+
+    def describe(self) -> Program:
+        """Return the program itself."""
+        return self.program
+
+
+def verify(module: Module | str | Path) -> Certificate:
+    """Examine a module again that has a certificate: an imported one, its file, or the folder that contains it.
+
+    The points are those of the certificate, the bounds those that it states: if an error is beyond its bound now, on
+    this CPU, ``holds`` is false. Exact results are those of the program in the certificate, whose hash is that of the
+    module's model. Raises ModelError if the module has no certificate, or that of another module.
+    """
+    path = _file_of_module(module)
+    try:
+        stated = Certificate.from_json(file_of(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path} has no certificate beside it: {file_of(path).name} is missing") from error
+    except ValueError as error:
+        raise ModelError(f"{file_of(path)} cannot be read: {error}") from error
+    if stated.module != digest_of(path):
+        raise ModelError(f"{file_of(path)} is the certificate of another file than {path.name}: certify it again")
+    loaded = load(Built(path.name.split(".")[0], path, cached=True))
+    described = from_data(stated.program)
+    _check_identity(loaded, stated.identity)
+    _check_identity(loaded, identity_of(described))
+    programs = _programs(described)
+    usual = extent_of(programs, None)
+    extent = Extent(max(stated.points.values()), stated.rows, usual.pairs)
+    found, counts = _examine(loaded, path, programs, extent, stated.seed)
+    bounds = {(figure.quantity, figure.kind): figure.bound for figure in stated.figures}
+    again = tuple(_held(figure, bounds) for figure in figures(found, tuple(counts)))
+    return replace(
+        stated, figures=again, points=counts, reference=PROGRAM, machine=_machine(), variants=tuple(loaded.variants),
+        date=_now(), steps=(), compared="",
+    )  # fmt: skip
+
+
+def _held(figure: Figure, bounds: dict[tuple[str, str], float]) -> Figure:
+    """Return a figure with the bound that a certificate states, and the verdict for it."""
+    stated = bounds.get((figure.quantity, figure.kind), 0.0)
+    if figure.error <= stated:
+        return replace(figure, bound=stated)
+    return replace(figure, bound=stated, verdict=WRONG)
+
+
+def _file_of_module(module: Any) -> Path:
+    """Return the file of a module. Raises ModelError if it has none."""
+    if not isinstance(module, str | Path):
+        path = getattr(module, "__file__", None)
+        if path is None:
+            raise ModelError(f"{module!r} is not a module that was compiled: give one, or its file")
+        return Path(path)
+    given_path = Path(module)
+    if given_path.is_dir():
+        found = sorted(path for path in given_path.iterdir() if path.suffix in MODULES)
+        if len(found) != 1:
+            raise ModelError(f"{given_path} holds {len(found)} compiled modules: name the file of one")
+        return found[0]
+    if not given_path.is_file():
+        raise ModelError(f"there is no file {given_path}")
+    if given_path.suffix not in MODULES:
+        raise ModelError(f"{given_path} is not a compiled module, whose name ends in {' or '.join(MODULES)}")
+    return given_path
+
+
+def _programs(described: Program) -> Programs:
+    """Return the programs of a model from a certificate."""
+    plain = without_derivatives(described)
+    updates = (*map(describe_update, OPTIMIZERS), *described.updates)
+    return Programs(plain, plain, simplify(differentiate(stabilize(described), False)), updates)
+
+
+def _check_identity(module: Any, identity: str) -> None:
+    own = module._model.facts.identity
+    if own != identity:
+        raise ModelError(
+            f"the module {module.name} computes another model ({own[:16]}) than this one ({identity[:16]})"
+        )
+
+
+def _examine(
+    module: Module, path: Path, programs: Programs, extent: Extent, seed: int, diagnosis: Diagnosis | None = None
+) -> tuple[list[Found], dict[str, int]]:
+    """Return the errors at all points, of all variants of the kernel that this CPU runs, and the number of points."""
+    built = Built(path.name.split(".")[0], path, cached=True)
+    modules = [module, *(load_variant(built, one) for one in module.variants if one != module.variant)]
+    found: list[Found] = []
+
+    def at(examined: Examined) -> None:
+        if diagnosis and diagnosis.defined:
+            found.extend(diagnosis.defined.compare(examined))
+        for one in modules:
+            found.extend(compare_all(one, examined))
+        if diagnosis and examined.programs.part != REST:
+            diagnosis.at(examined)
+
+    counts = examine(programs, extent, seed, at)
+    return found, counts
+
+
+def _certificate(
+    module: Module, path: Path, compiled: Compiled, model: Describable, march: str, points: int | None, seed: int
+) -> Certificate:
+    compiler = find_compiler(march)
+    described, simplified = compiled["describe"], compiled["simplify"]
+    if isinstance(model, _Known):  # its own optimizers are rules without a function
+        described = replace(described, updates=(*described.updates, *model.program.updates))
+    plain = without_derivatives(described)
+    network = defined(unwrapped(model), plain)
+    reference, what = given(unwrapped(model), plain, network)
+    programs = Programs(reference, plain, simplified, described.updates)
+    _check_identity(module, identity_of(described))
+    algebra = algebra_of(reference, plain, without_derivatives(compiled["stabilize"]), compiled["differentiate"])
+    steps = watch(replace(simplified, companions=()), march)
+    diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps, network)
+    extent = extent_of(programs, points)
+    found, counts = _examine(module, path, programs, extent, seed, diagnosis)
+    faults = diagnosis.conclude(found)
+    certificate = Certificate(
+        name=module.name, precision=module.precision, identity=identity_of(described),
+        module=digest_of(path), version=_version(), compiler=_said_by(compiler),
+        flags=(*without_paths(KERNEL_FLAGS), *compiler.target), machine=_machine(), variants=tuple(module.variants),
+        reference=what, digits=DIGITS, points=counts, rows=extent.rows, seed=seed, date=_now(),
+        figures=figures(found, tuple(counts)),
+        steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared,
+        left_out=left_out(described, simplified, steps is not None, network), faults=faults,
+        program=to_data(described),
+    )  # fmt: skip
+    try:
+        write_at_once(file_of(path), certificate.to_json().encode())
+    except OSError as error:
+        raise BuildError(f"cannot write {file_of(path)}: {reason_of(error)}") from error
+    return certificate
+
+
+def _said_by(compiler: Compiler) -> str:
+    """Return the first line in which a compiler describes itself."""
+    done = subprocess.run(
+        [*compiler.command, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    return next(iter(done.stdout.splitlines()), " ".join(compiler.command))
+
+
+def _machine() -> str:
+    """Return the name of the CPU, as far as Python or the system has it."""
+    name = ""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = information.read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{platform.machine()} {name or platform.processor()}".strip()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _version() -> str:
+    return str(import_module("nncodegen").__version__)  # which has imported this file

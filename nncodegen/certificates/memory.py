@@ -1,0 +1,287 @@
+"""The memory of a kernel whose loops are carried out: each tensor in the place that the schedule gives it.
+
+Values that are read or computed are compared with those of the program. So if two arrays share a place while both are
+still read, the step that reads the wrong one is named. The values of the program are kept, so that differences in
+rounding do not add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.certificates.grids import Grid
+from nncodegen.ir import SAMPLE, Element, Program, Tensor
+from nncodegen.schedule import Kernel, Place, Role, Storage
+from nncodegen.schedule.extents import BEGIN
+
+Array = NDArray[Any]
+
+CLOSE = 1e-6
+"""The relative difference from the program, in the norm, up to which sums in another order may differ."""
+
+ROUNDING = 1e-12
+"""The allowed difference relative to the norm of the terms, for terms that cancel: a sum may be 0 except for
+rounding."""
+
+VARIABLES = (Place.LOCAL, Place.VARIABLE)
+"""Places that are not in memory."""
+
+Scale = Callable[[], float]
+"""A function that returns the norm of the terms of a sum."""
+
+
+class OtherValueError(Exception):
+    """The error of a step that computes, or reads, another value than the program."""
+
+    def __init__(self, step: str, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class Memory:
+    """The arrays, sums and local variables of a kernel that works on a tile, and the values of a program."""
+
+    def __init__(
+        self, kernel: Kernel, program: Program, values: Mapping[str, Array], X: Array, Y: Array, padded: int = 0
+    ) -> None:
+        count, columns = len(X), sum(program.count(element.indices) for element in program.outputs)
+        derivatives = sum(program.count(element.indices) for element in program.gradient)
+        size = max(program.parameter_count, derivatives, kernel.memory.gradient_sums)
+        self.kernel, self.samples, self.padded = kernel, count, padded or count
+        self.flat = {
+            Place.ARRAY: np.full(max(kernel.memory.arrays, 1), np.nan),
+            Place.SUM: np.zeros(max(kernel.memory.sums, 1)),
+            Place.GRADIENT_SUM: np.zeros(size),
+            Place.PARAMETER: np.full(program.parameter_count, np.nan),
+        }
+        # the gradient lies at the begin of the sums, or for models side by side after the loss, or apart
+        self.flat[Place.GRADIENT] = self.flat[Place.GRADIENT_SUM]
+        if kernel.plan.models is Role.VECTOR:
+            apart = kernel.trees.after and not program.layered
+            behind = np.full(program.parameter_count, np.nan) if apart else self.flat[Place.SUM][1:]
+            self.flat[Place.GRADIENT] = behind
+        along = {kernel.storage[name].place for name in kernel.along}  # whose rows fill whole vectors
+        rows = np.minimum(np.arange(self.padded), count - 1)
+        given = {place: X_[rows] if place in along else X_ for place, X_ in ((Place.INPUT, X), (Place.TARGET, Y))}
+        self.columns = {**given, Place.OUTPUT: np.full((count, columns), np.nan)}
+        self._local: dict[str, tuple[tuple[str, ...], Array]] = {}
+        self.known = frozenset[str]()
+        """The tensors in arrays that have a local value as well."""
+        self._terms: dict[str, float] = {}
+        """The norms of the terms that were added to local variables."""
+        self.unfinished = frozenset[str]()
+        """The sums over time that may still lack some segments, and so cannot be compared."""
+        self._values = values
+        self._steps = {step.target.tensor: step for step in program.steps}
+        for tensor in program.parameters:
+            self.flat[Place.PARAMETER][self.places(tensor.name, tensor)] = values[tensor.name]
+
+    def places(self, name: str, tensor: Tensor) -> Array:
+        """Return the places of the values of a parameter, or of its derivative: some matrices are kept transposed."""
+        storage = self.kernel.storage[name]
+        shape = tuple(size or 1 for size in tensor.shape)
+        rows = np.cumprod((1, *shape[:0:-1]))[::-1] if shape else ()
+        places = np.asarray(storage.offset)
+        for stride, part in zip((storage.strides or rows), np.indices(shape), strict=True):
+            places = places + int(stride) * part
+        return places
+
+    def storage(self, element: Element) -> Storage:
+        """Return the place of an element."""
+        return self.kernel.storage[element.tensor]
+
+    def position(self, element: Element, grid: Grid) -> Array:
+        """Return the positions of an element, along the axes of a grid."""
+        storage = self.storage(element)
+        position = np.asarray(storage.offset + storage.shift)
+        for index, stride in zip(element.indices, storage.strides, strict=False):
+            if stride:
+                position = position + stride * grid.number(index)
+            if stride and index == storage.within:
+                position = position - stride * grid.number(BEGIN)
+        return position
+
+    def _row(self, grid: Grid) -> Array:
+        """Return the numbers of the samples; 0 for the kernel of a single sample, which has no index for them."""
+        return grid.number(SAMPLE) if SAMPLE in grid.axes or SAMPLE in grid.given else np.asarray(0)
+
+    # Reading.
+
+    def read(self, element: Element, grid: Grid, target: Element) -> Array:
+        """Return the values of an element along the axes of a grid, for the step of a target.
+
+        Raises OtherValueError if they differ from the program.
+        """
+        place = self.kernel.place(element)
+        if place in VARIABLES or element.tensor in self.known:
+            known, array = self._local[_key(element)]
+            found = _aligned(array, known, grid.axes)
+            if element.tensor in self._terms:  # a reduction, which is finished where it is read
+                return self.check(element, found, grid, "gives another value", element, self._scale_of(element))
+            return found
+        if place is Place.WEIGHT:
+            return np.ravel(self._values[element.tensor])[self._row(grid)]
+        if place in self.columns:
+            found = self.columns[place][self._row(grid), self.position(element, grid)]
+        elif place in self.flat:
+            found = self.at(place, self.position(element, grid), grid.holds)
+        else:
+            return np.zeros(()) if place is Place.NOISE else self._expected(element, grid)
+        self.check(element, found, grid, f"reads {element}, where another value lies", target)
+        return np.asarray(found)
+
+    def at(self, place: Place, position: Array, holds: Any = True) -> Array:
+        """Return the values at positions of a kind of memory. Raises IndexError if one that counts is not in it."""
+        flat = self.flat[place]
+        inside = (position >= 0) & (position < len(flat))
+        if not np.all(inside | ~np.asarray(holds, bool)):
+            raise IndexError(f"position {np.max(np.abs(position))} of {len(flat)} in {place.value}")
+        return np.asarray(flat[np.where(inside, position, 0)])
+
+    # Writing.
+
+    def let(self, target: Element, value: Array, grid: Grid) -> None:
+        """Keep a local value of a target. Raises OtherValueError if it differs from the program."""
+        kept = self.check(target, _own(value, target, grid), grid, "gives another value", target)
+        self._local[_key(target)] = tuple(grid.axes), kept
+        self.known |= {target.tensor}
+
+    def begin(self, target: Element, value: Array, grid: Grid) -> None:
+        """Keep the start value of a reduction."""
+        self._keep(target, _own(value, target, grid), grid)
+
+    def local(self, target: Element) -> Array:
+        """Return the last value of a local variable."""
+        return self._local[_key(target)][1]
+
+    def variable(self, target: Element, start: float) -> None:
+        """Begin a reduction in a local variable."""
+        self._local[_key(target)] = (), np.asarray(start)
+        self._terms[target.tensor] = 0.0
+        self.known |= {target.tensor}
+
+    def reduced(self, target: Element, value: Array, grid: Grid, terms: Array) -> None:
+        """Keep the value of a reduction in a local variable, after some more terms."""
+        self._local[_key(target)] = tuple(grid.axes), value
+        self._terms[target.tensor] += _norm(terms) * terms.size
+
+    def _scale_of(self, element: Element) -> Scale:
+        return lambda: self._terms[element.tensor]
+
+    def there(self, target: Element, grid: Grid) -> Array:
+        """Return the stored values in the place of a target, along the axes of a grid."""
+        place = self.kernel.place(target)
+        if place in VARIABLES or target.tensor in self.known:
+            known, array = self._local[_key(target)]
+            return _aligned(array, known, grid.axes)
+        return self.at(place, self.position(target, grid))
+
+    def store(self, target: Element, value: Array, grid: Grid, scale: Scale | None = None) -> None:
+        """Keep the values of a target in their place. Raises OtherValueError if they differ from the program."""
+        kept = self.check(target, _own(value, target, grid), grid, "gives another value", target, scale)
+        self._keep(target, kept, grid)
+
+    def _keep(self, target: Element, kept: Array, grid: Grid) -> None:
+        place = self.kernel.place(target)
+        if place in VARIABLES:
+            self._local[_key(target)] = tuple(grid.axes), kept
+            return
+        whole = np.broadcast_to(kept, [n if index in target.indices else 1 for index, n in grid.axes.items()])
+        position = self.position(target, grid)
+        if place in self.columns:
+            self.columns[place][self._row(grid), position] = whole
+        else:
+            self.flat[place][position] = _fitting(whole, position)
+
+    def add(self, target: Element, value: Array, grid: Grid) -> None:
+        """Add a sum over the samples to the values in its place. Raises OtherValueError."""
+        over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
+        lengths = [n if k not in over or i == SAMPLE else value.shape[k] for k, (i, n) in enumerate(grid.axes.items())]
+        whole = np.broadcast_to(value, lengths)
+        total = np.sum(whole, axis=over, keepdims=True)
+        total = self.check(
+            target, total, grid, "sums up to another value", target, lambda: _norm(np.abs(whole).sum(over))
+        )
+        position = self.position(target, grid)
+        self.flat[self.kernel.place(target)][position] += _fitting(total, position)
+
+    def forget(self, target: Element, grid: Grid) -> None:
+        """Forget the values of an array where a reduction begins: it writes before it has read all its operands."""
+        if self.kernel.place(target) is Place.ARRAY:
+            self.flat[Place.ARRAY][self.position(target, grid)] = np.nan
+
+    # Comparing.
+
+    def check(
+        self, element: Element, found: Array, grid: Grid, what: str, target: Element, scale: Scale | None = None
+    ) -> Array:
+        """Return the values of the program. Raises OtherValueError if other values were found where equations hold."""
+        if element.tensor not in self._steps or element.tensor in self.unfinished:
+            return found
+        expected = self._expected(element, grid)
+        found, expected = np.broadcast_arrays(np.asarray(found, float), expected)
+        unknown = np.asarray(False)
+        if self.padded > self.samples and SAMPLE in element.indices and (SAMPLE in grid.axes or SAMPLE in grid.given):
+            pads = grid.number(SAMPLE) >= self.samples  # these values must not get into any result
+            unknown = pads & ~np.isclose(found, expected, CLOSE)
+        counts = replace(grid, holds=grid.holds & ~unknown)
+        if not _close(counts.kept(found, 0.0), counts.kept(expected, 0.0), scale):
+            raise OtherValueError(self.text(target.tensor if target.tensor in self._steps else element.tensor), what)
+        return np.where(unknown, np.nan, expected)
+
+    def same(self, element: Element, found: Array, where: str) -> None:
+        """Raise OtherValueError if an array does not have the values of a tensor."""
+        expected = np.asarray(self._values[element.tensor], float)
+        if self.padded > self.samples and SAMPLE in element.indices:
+            expected = np.take(expected, range(self.samples), element.indices.index(SAMPLE))
+        if not _close(found, expected.reshape(found.shape) if expected.size == found.size else expected):
+            raise OtherValueError(self.text(element.tensor), f"leaves other values in {where}")
+
+    def text(self, tensor: str) -> str:
+        """Return the step that defines a tensor; its name if the program has no such step."""
+        return str(self._steps.get(tensor, tensor))
+
+    def _expected(self, element: Element, grid: Grid) -> Array:
+        whole = np.asarray(self._values[element.tensor], float)
+        return np.asarray(whole[tuple(map(grid.number, element.indices))] if element.indices else whole)
+
+
+def _own(value: Array, target: Element, grid: Grid) -> Array:
+    """Return a value along the axes of a grid, without those that its target does not have."""
+    return value[tuple(slice(None) if index in target.indices else slice(0, 1) for index in grid.axes)]
+
+
+def _norm(array: Array) -> float:
+    return float(np.linalg.norm(np.ravel(array)))
+
+
+def _close(found: Array, expected: Array, scale: Scale | None = None) -> bool:
+    found, expected = np.broadcast_arrays(np.asarray(found, float), np.asarray(expected, float))
+    error, norm = _norm(found - expected), _norm(expected)
+    return error <= max(CLOSE * norm, 1e-300) or (scale is not None and error <= ROUNDING * scale())
+
+
+def _key(element: Element) -> str:
+    return " ".join([element.tensor, *(index for index in element.indices if index.isdigit())])
+
+
+def _aligned(array: Array, known: tuple[str, ...], axes: Mapping[str, int]) -> Array:
+    """Return a local value of other loops, along the axes of the current ones."""
+    if known == tuple(axes):
+        return array
+    kept = [k for k, index in enumerate(known) if array.shape[k] > 1 or index in axes]
+    squeezed = array.reshape([array.shape[k] for k in kept])
+    names = [known[k] for k in kept]
+    order = [names.index(index) for index in axes if index in names]
+    lengths = dict(zip(names, squeezed.shape, strict=True))
+    return np.transpose(squeezed, order).reshape([lengths.get(index, 1) for index in axes])
+
+
+def _fitting(value: Array, position: Array) -> Array:
+    """Return a value in the shape of positions, or as a scalar if the position has no index."""
+    return value.reshape(()) if not position.ndim else value

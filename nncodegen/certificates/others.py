@@ -1,0 +1,155 @@
+"""Further results of a module compared with exact values: updates of optimizers, second derivatives.
+
+Second derivatives are differences of exact gradients, at a distance of 10**-60, with the number of digits that this
+takes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from nncodegen.certificates.beside import Beside, Lost, arguments
+from nncodegen.certificates.conditions import shaken
+from nncodegen.certificates.exact import bind, derivatives, many, run
+from nncodegen.certificates.points import Point
+from nncodegen.certificates.precision import Exact, evaluate_rows, norm_of
+from nncodegen.certificates.products import Array, zeros
+from nncodegen.certificates.results import REST, TRAINING, Examined, Found, compare
+from nncodegen.certificates.ulps import LARGEST, distance
+from nncodegen.certificates.updates import Updates
+from nncodegen.ir import Program
+from nncodegen.module import Module
+
+MORE_DIGITS = 200
+"""The digits that a difference of gradients takes in addition to those of a gradient."""
+
+DISTANCE = "1e-60"
+
+WHOLE = 200
+"""Number of parameters up to which the whole Hessian is examined; with more, this number of drawn rows."""
+
+LARGEST_HESSIAN = 2_000
+"""Number of parameters up to which the Hessian is examined, and not only its product with a vector."""
+
+
+def compare_all(module: Module, examined: Examined) -> Iterator[Found]:
+    """Yield outputs, loss and derivatives of a module at a point, and all its further results."""
+    yield from compare(module, examined)
+    others, programs = _Others(examined), examined.programs
+    with mpmath.workdps(examined.exact.digits), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of trainings that diverge in their only update
+        if examined.point.kind == "ordinary" and not programs.described.noise and programs.part != REST:
+            yield from Updates(examined).everything(module, {update.name: update for update in programs.updates})
+        if programs.part == TRAINING:
+            return
+        yield from others.fields(module)
+        yield from others.jacobian(module)
+        if examined.point.kind != "at branches":  # where the gradient may jump
+            yield from others.hessian(module)
+
+
+class _Others(Beside):
+    """The derivatives other than the gradient, at a point."""
+
+    def fields(self, module: Any) -> Iterator[Found]:
+        """Yield the derivatives by inputs that the loss contains."""
+        if not module._model.facts.terms:
+            return
+        program = self.examined.programs.given
+        values = [run(program, bind(program, one.parameters, one.X, one.Y)) for one in self.points]
+        parameters, x, _ = arguments(module, self.examined.point, len(self.examined.point.X))
+        for name, found in module.derivatives(parameters, x).items():
+            if name in values[0]:
+                yield from self.found(f"derivatives: {name}", [found], [value[name].reshape(-1) for value in values])
+
+    def jacobian(self, module: Module) -> Iterator[Found]:
+        """Yield the rows that a fit needs."""
+        parameters, x, _ = arguments(module, self.examined.point, len(self.examined.point.X))
+        try:
+            found = module.jacobian(parameters, x)
+        except ValueError:  # the module has none
+            return
+        exact = [_jacobian(self.examined.programs.given, one) for one in self.points]
+        yield from self.found("jacobian", [found], exact, lost=self._lost("fitting", self.examined.point.parameters))
+
+    def hessian(self, module: Module) -> Iterator[Found]:
+        """Yield the Hessian of the mean loss times a vector, as such and by the whole matrix."""
+        point = self.examined.point
+        parameters, x, y = arguments(module, point, len(point.X))
+        if not len(parameters):
+            return
+        vector = np.random.default_rng(self.examined.seed).choice([-1.0, 1.0], len(parameters))
+        vector *= np.concatenate([np.full(t.size, t.trained) for t in self.examined.programs.described.parameters])
+        typed = vector.astype(module.dtype)
+        try:
+            product = module.hessian_product(parameters, typed, x, y)
+        except ValueError:  # the module has none
+            return
+        digits = self.examined.exact.digits + MORE_DIGITS
+        with mpmath.workdps(digits):
+            exact = [_hessian_product(self.examined.programs.given, one, vector, digits) for one in self.points]
+        lost = self._lost("hessian", np.concatenate([point.parameters, vector]))
+        yield from self.found("hessian times a vector", [product], exact, lost=lost)
+        if len(parameters) > LARGEST_HESSIAN:
+            return
+        rows = np.arange(len(parameters))
+        if len(rows) > WHOLE:
+            rows = np.sort(np.random.default_rng(self.examined.seed).choice(rows, WHOLE, replace=False))
+        matrix = many(module.hessian(parameters, x, y)[rows])
+        exact = [each[rows] for each in exact]
+        finite = all(mpmath.isfinite(number) for number in matrix.flat)
+        unit = self.examined.precision.ulp(norm_of(matrix)) if finite else None
+        yield from self.found("hessian", [np.sum(matrix * many(vector), axis=1)], exact, unit, lost)
+
+    def _lost(self, name: str, parameters: Array) -> Lost:
+        """Return a function that tells how far a companion's results are apart if its steps are rounded another way."""
+
+        def spread(unit: Any) -> float | None:
+            program, point = _companion(self.examined.programs.simplified, name), self.examined.point
+            if program is None:
+                return LARGEST
+            at = Point(point.kind, parameters, point.X, point.Y)
+            (first, *others), beyond = shaken(
+                program, at, self.examined.exact.digits, self.examined.precision, self.examined.seed
+            )
+            if beyond or not first.finite:
+                return None
+            parts = [one.gradients if program.gradient else one.outputs for one in (first, *others)]
+            return max(distance(part, parts[0], unit) for part in parts[1:])
+
+        return spread
+
+
+def _companion(program: Program, name: str) -> Program | None:
+    return next((one.program for one in program.companions if one.name == name), None)
+
+
+def _jacobian(program: Program, point: Point) -> Array:
+    """Return the derivatives of all outputs by all parameters, (N, outputs, P), one reverse sweep for each output."""
+    rows = []
+    for n in range(len(point.X)):
+        values = run(program, bind(program, point.parameters, point.X[n : n + 1], point.Y[n : n + 1]))
+        for element in program.outputs:
+            shape = values[element.tensor].shape
+            for k in range(values[element.tensor].size):
+                seed = zeros([values[element.tensor].size])
+                seed[k] = mpmath.mpf(1)
+                received = derivatives(program, values, {element.tensor: seed.reshape(shape)})
+                rows.append(np.concatenate([np.asarray(received[t.name]).reshape(-1) for t in program.parameters]))
+    return np.asarray(rows, dtype=object).reshape(len(point.X), -1, program.parameter_count)
+
+
+def _hessian_product(program: Program, point: Point, vector: Array, digits: int) -> Array:
+    """Return the derivative of the gradient of the mean loss along a vector."""
+    h = mpmath.mpf(DISTANCE)
+    ends: list[Exact] = [
+        evaluate_rows(program, many(point.parameters) + side * h * many(vector), many(point.X), many(point.Y), digits)
+        for side in (1, -1)
+    ]
+    difference = np.sum(ends[0].gradients - ends[1].gradients, axis=0)
+    return np.asarray(difference / (2 * h * len(point.X)), dtype=object)

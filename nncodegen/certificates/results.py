@@ -1,0 +1,225 @@
+"""The results of a module compared with exact ones: outputs, loss and derivatives, of samples and of batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.certificates.conditions import moved, shaken
+from nncodegen.certificates.exact import many
+from nncodegen.certificates.points import Point
+from nncodegen.certificates.precision import Exact, norm_of, parts_of
+from nncodegen.certificates.ulps import LARGEST, Precision, bound, distance
+from nncodegen.ir import Program, Update
+from nncodegen.module import Module
+from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
+
+Array = NDArray[Any]
+
+LONG = 600
+"""Samples of a long batch, which loops over whole tiles process: the samples of a point, repeated."""
+
+MORE = 12
+"""Pairs of further neighbours of a point, used if the usual ones do not explain an error."""
+
+REST, TRAINING = "at rest", "in training"
+"""The parts of a model that trains with statistics of a batch."""
+
+SEVERITY = (HOLDS, OUT_OF_RANGE, DIGITS_LOST, WRONG)
+"""The verdicts, the worst last."""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A model as the user gave it, as it is described, and as the machine computes it; and the rules of optimizers."""
+
+    given: Program
+    described: Program
+    simplified: Program
+    updates: tuple[Update, ...] = ()
+    part: str = ""
+    """The part of a model, if it trains with statistics of a batch."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A point with its exact results, and further facts about it, computed when they are asked for."""
+
+    programs: Programs
+    point: Point
+    exact: Exact
+    precision: Precision
+    seed: int
+    pairs: int
+
+    @cached_property
+    def moved(self) -> list[Exact]:
+        """Return the exact results at points that are a unit in the last place away."""
+        return moved(self.programs.given, self.point, self.exact.digits, self.precision, self.seed, self.pairs)
+
+    @cached_property
+    def more(self) -> list[Exact]:
+        """Return the exact results at many more such points, for errors that the usual ones do not explain."""
+        args = (self.programs.given, self.point, self.exact.digits, self.precision)
+        return [*self.moved, *moved(*args, self.seed + MORE, MORE)]
+
+    @cached_property
+    def shaken(self) -> tuple[list[Exact], str]:
+        """Return the results with each step rounded up and down; and the first step that the precision cannot hold."""
+        return shaken(self.programs.simplified, self.point, self.exact.digits, self.precision, self.seed)
+
+    @cached_property
+    def more_shaken(self) -> list[Exact]:
+        """Return many more such results: if nearly all digits are lost, a few may agree by chance."""
+        args = (self.programs.simplified, self.point, self.exact.digits, self.precision)
+        return [*self.shaken[0], *(one for k in range(1, 4) for one in shaken(*args, self.seed + k)[0])]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The error of a quantity at a point as a figure of a certificate, and that point."""
+
+    figure: Figure
+    examined: Examined
+
+
+Part = Callable[[Exact], Array]
+"""A function that selects the numbers of a quantity from all results."""
+
+
+@dataclass(frozen=True)
+class _OfOutputs:
+    rows: slice
+    columns: slice
+
+    def __call__(self, exact: Exact) -> Array:
+        return exact.outputs[self.rows][:, self.columns]
+
+
+@dataclass(frozen=True)
+class _OfLosses:
+    rows: slice
+
+    def __call__(self, exact: Exact) -> Array:
+        return _mean(exact.losses[self.rows])
+
+
+@dataclass(frozen=True)
+class _OfGradients:
+    rows: slice
+    places: slice
+
+    def __call__(self, exact: Exact) -> Array:
+        return _mean(exact.gradients[self.rows][:, self.places])
+
+
+def compare(module: Module, examined: Examined) -> Iterator[Found]:
+    """Yield all quantities of a module at a point: for each sample separately, and for all together."""
+    described, part = examined.programs.described, examined.programs.part
+    count = len(examined.point.X)
+    views = parts_of(described, count) + ([slice(None)] if count > 1 and part != TRAINING else [])
+    with mpmath.workdps(examined.exact.digits):
+        for rows in views:
+            outputs, losses, gradients = _machine(module, examined.point, rows, part)
+            for name, columns in _outputs(described) if outputs else ():
+                parts = [matrix[:, columns] for matrix in outputs]
+                yield _found(name, parts, _OfOutputs(rows, columns), examined)
+            yield _found(f"loss {part}".strip(), losses, _OfLosses(rows), examined)
+            for name, places in _parameters(described) if gradients else ():
+                parts = [vector[places] for vector in gradients]
+                yield _found(f"d_{name}", parts, _OfGradients(rows, places), examined)
+
+
+def figures(found: Sequence[Found], kinds: Sequence[str]) -> tuple[Figure, ...]:
+    """Return, for each quantity and kind of points, the figure with the worst verdict, and of these the worst error."""
+    table = []
+    for quantity in dict.fromkeys(one.figure.quantity for one in found):
+        for kind in kinds:
+            those = [one.figure for one in found if one.figure.quantity == quantity and one.figure.kind == kind]
+            if those:
+                table.append(max(those, key=lambda one: (SEVERITY.index(one.verdict), one.error)))
+    return tuple(table)
+
+
+# --- the machine -------------------------------------------------------------------------------------------------
+
+
+def _machine(module: Module, point: Point, rows: slice, part: str) -> tuple[list[Array], list[Array], list[Array]]:
+    """Return the outputs, losses and gradients that a module computes of some rows, each in all available ways.
+
+    At rest there is no gradient, and in training there are no outputs. A long batch repeats several rows again and
+    again, which does not change the mean.
+    """
+    parameters, X, Y = (_typed(part, module) for part in (point.parameters, point.X[rows], point.Y[rows]))
+    count = len(point.X[rows])
+    outputs, losses, gradients = [], [], []
+    for times in (1,) if count == 1 else (1, -(-LONG // count)):
+        x, y = (None if not part.size else np.tile(part, (times, 1)) for part in (X, Y))
+        if part != REST:
+            loss, gradient = module.loss_and_gradient(parameters, x, y)
+            losses.append(many(np.asarray([loss])))
+            gradients.append(many(gradient))
+        if part == TRAINING:
+            continue
+        predicted = module.predict(parameters, x)
+        ends = (0, len(predicted) // count // 2 * count, len(predicted) - count) if len(predicted) > count else (0,)
+        outputs += [many(np.resize(predicted[k : k + count], (count, predicted.shape[1]))) for k in ends]
+        losses.append(many(np.asarray([module.loss(parameters, x, y)])))
+    return outputs, losses, gradients
+
+
+def _typed(array: Array, module: Module) -> Array:
+    with np.errstate(over="ignore", under="ignore"):
+        return array.astype(module.dtype)
+
+
+def _mean(rows: Array) -> Array:
+    return np.atleast_1d(rows[0] if len(rows) == 1 else np.sum(rows, axis=0) / len(rows))
+
+
+def _outputs(program: Program) -> Iterator[tuple[str, slice]]:
+    start = 0
+    for element in program.outputs:
+        size = program.count(element.indices)
+        yield element.tensor, slice(start, start + size)
+        start += size
+
+
+def _parameters(program: Program) -> Iterator[tuple[str, slice]]:
+    start = 0
+    for tensor in program.parameters:
+        yield tensor.name, slice(start, start + tensor.size)
+        start += tensor.size
+
+
+def _found(name: str, machine: Sequence[Array], part: Part, examined: Examined) -> Found:
+    """Return the worst of several results of the machine."""
+    exact = part(examined.exact)
+    unit = examined.precision.ulp(norm_of(exact))
+    error = max(distance(result, exact, unit) for result in machine)
+    condition = max((distance(part(other), exact, unit) for other in examined.moved), default=0.0)
+    if error > bound(condition):
+        condition = max(distance(part(other), exact, unit) for other in examined.more)
+    allowed, verdict = bound(condition), HOLDS
+    if error > allowed:
+        beyond = examined.shaken[1]
+        lost = _lost(part, examined.shaken[0], unit)
+        if error > lost:
+            lost = _lost(part, examined.more_shaken, unit)
+        verdict = OUT_OF_RANGE if beyond else DIGITS_LOST if error <= lost else WRONG
+        allowed = {OUT_OF_RANGE: LARGEST, DIGITS_LOST: lost}.get(verdict, allowed)
+    return Found(Figure(name, examined.point.kind, error, condition, allowed, verdict), examined)
+
+
+def _lost(part: Part, found: Sequence[Exact], unit: Any) -> float:
+    """Return the error that rounding the steps explains; a sum over samples is rounded for each sample."""
+    first, *others = found
+    spread = max(distance(part(other), part(first), unit) for other in others)
+    return bound(spread * math.sqrt(LONG))

@@ -1,0 +1,227 @@
+"""Every step of a program as the machine computes it, compared with the exact step from the same operands.
+
+A module returns only its results. So its steps are compiled once more, by the same stages and with the same options, as
+a module whose outputs are all values of a sample; its arguments are inputs, targets and the weight of the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.building.build import build, build_plainly, load
+from nncodegen.certificates.conditions import near
+from nncodegen.certificates.exact import lengths_of, many
+from nncodegen.certificates.expressions import formula
+from nncodegen.certificates.points import Point
+from nncodegen.certificates.precision import norm_of
+from nncodegen.certificates.products import zeros
+from nncodegen.certificates.single import compute
+from nncodegen.certificates.ulps import LARGEST, Precision, bound, distance
+from nncodegen.emit import emit
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir.steps import ALL, part_of
+from nncodegen.module import Module
+from nncodegen.runtime.python.certificate import HOLDS, OUT_OF_RANGE, WRONG, StepFigure
+from nncodegen.schedule import schedule
+
+Array = NDArray[Any]
+
+PAIRS = 2
+"""Pairs of operands a unit in the last place away, which show the condition of a step."""
+
+DIGITS = 60
+"""The digits of a step, whose operands are numbers of the machine. If terms cancel, its condition shows it."""
+
+MOST = 4_000
+"""Number of values of all steps of a sample up to which all are compared; with more, some of each step are drawn."""
+
+DRAWN = 12
+"""The number of values of each step that are drawn."""
+
+MANY_TIMES = 8
+"""How many times more values are drawn to find some that are not 0."""
+
+LARGEST_WATCH = 1_000_000
+"""Number of values of all steps of a sample up to which these are compiled once more."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A module whose outputs are steps, and the columns of each; and whether values are drawn."""
+
+    program: Program
+    module: Module
+    columns: Mapping[str, slice]
+    drawn: bool = False
+
+
+def watched(simplified: Program) -> Program:
+    """Return a program whose outputs are all steps of a sample; values that depend on parameters alone are copied."""
+    weight = simplified.weight.name
+    taken = {tensor.name for tensor in simplified.declared} | {step.target.tensor for step in simplified.steps}
+    steps, outputs = list(simplified.steps), []
+    summed: set[str] = set()
+    for step in simplified.steps:
+        target = step.target
+        if SAMPLE in step.over or summed & {e.tensor for e in step.operands}:
+            summed.add(target.tensor)  # a sum over the samples is not a value of one sample
+            continue
+        if SAMPLE in target.indices:
+            outputs.append(target)
+        else:
+            copy = Element(_free(f"{target.tensor} of each sample", taken), (SAMPLE, *target.indices))
+            steps.append(Step(copy, target))
+            outputs.append(copy)
+    own = Tensor(_free(weight, taken), (None,))
+    return replace(
+        simplified, name=f"{simplified.name}_steps", steps=tuple(steps), outputs=tuple(outputs),
+        inputs=(*simplified.inputs, *simplified.targets, Tensor(weight, (None,))), targets=(), weight=own,
+        labels=False, companions=(), not_fitted="these are steps", identity="",
+    )  # fmt: skip
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | None:
+    """Return the module of the steps of a program; None if these have very many values.
+
+    ``plainly`` compiles it without any optimization.
+    """
+    program = watched(simplified)
+    size = sum(program.count(element.indices) for element in program.outputs)
+    if not program.outputs or size > LARGEST_WATCH:
+        return None
+    sources = emit(schedule(program))
+    module = load(build_plainly(sources) if plainly else build(sources, False, march))
+    return Watch(simplified, module, columns_of(program), size > MOST)
+
+
+def columns_of(program: Program) -> dict[str, slice]:
+    """Return the columns of each step among the outputs of a program of steps."""
+    columns, start = {}, 0
+    for element in program.outputs:
+        size = program.count(element.indices)
+        columns[element.tensor.removesuffix(" of each sample")] = slice(start, start + size)
+        start += size
+    return columns
+
+
+def compare_steps(found: Watch, point: Point, precision: Precision) -> Iterator[tuple[Step, StepFigure]]:
+    """Yield the error of each step at a point, from the operands that the machine has, in units in the last place.
+
+    Of large programs, some drawn values of each step are compared.
+    """
+    program = found.program
+    values = _values(found, point)
+    lengths = lengths_of(program, len(point.X))
+    random = np.random.default_rng(len(program.steps))
+    with mpmath.workdps(DIGITS):
+        for step in program.steps:
+            if step.target.tensor in values and all(e.tensor in values for e in step.operands):
+                operands = {e.tensor: values[e.tensor] for e in step.operands}
+                if all(mpmath.isfinite(number) for array in operands.values() for number in array.flat):
+                    own = values[step.target.tensor]
+                    parts = _draw(step, own, lengths, random) if found.drawn else [ALL]
+                    yield step, _figure(_Part(step, parts, lengths), operands, own, precision)
+
+
+def _draw(
+    step: Step, values: Array, lengths: Mapping[str, int], random: np.random.Generator
+) -> Sequence[Mapping[str, int]]:
+    """Return some values of the indices of a step, or all values; indices that a step normalizes stay whole.
+
+    Half of them are where the values are not 0, as far as such are found.
+    """
+    free = [index for index in step.target.indices if index not in step.over]
+    if step.operator in RECURRENCES or prod(lengths[index] for index in free) <= DRAWN:
+        return [ALL]
+    drawn = [{index: int(random.integers(lengths[index])) for index in free} for _ in range(MANY_TIMES * DRAWN)]
+    half = DRAWN // 2
+    others = sorted(drawn[half:], key=lambda at: bool(np.all(part_of(values, step.target, at) == 0)))
+    return [*drawn[:half], *others[:half]]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A step at some values of its indices."""
+
+    step: Step
+    places: Sequence[Mapping[str, int]]
+    lengths: Mapping[str, int]
+
+    def computed(self, operands: Mapping[str, Array]) -> Array:
+        """Return the results of the step at its places, from its operands."""
+        return _flat(compute(self.step, operands, self.lengths, at) for at in self.places)
+
+    def of(self, whole: Array) -> Array:
+        """Return the values at its places, out of all values of the step."""
+        return _flat(part_of(whole, self.step.target, at) for at in self.places)
+
+
+def _flat(parts: Iterable[Array]) -> Array:
+    return np.concatenate([np.asarray(part, dtype=object).reshape(-1) for part in parts])
+
+
+def _values(found: Watch, point: Point) -> dict[str, Array]:
+    """Return all tensors at a point, from outside and as the machine computes them."""
+    program, module = found.program, found.module
+    count = len(point.X)
+    weights = np.full((count, 1), np.asarray(1 / count, module.dtype))
+    given = np.hstack([point.X, point.Y, weights]).astype(module.dtype)
+    outputs = module.predict(point.parameters.astype(module.dtype), given)
+    values = {program.weight.name: many(given[:, -1])}
+    if program.present:
+        values[program.present.name] = many(np.ones(count))
+    start = 0
+    for tensor in (*program.inputs, *program.targets):
+        part = given[:, start : start + tensor.size]
+        values[tensor.name] = many(part).reshape([count, *(size or 1 for size in tensor.shape[1:])])
+        start += tensor.size
+    start = 0
+    for tensor in program.parameters:
+        part = point.parameters[start : start + tensor.size].astype(module.dtype)
+        values[tensor.name] = many(part).reshape([size or 1 for size in tensor.shape])
+        start += tensor.size
+    for noise in program.noise:
+        values[noise.tensor.name] = zeros([count, *(size or 1 for size in noise.tensor.shape[1:])])
+    for step in program.steps:
+        name, indices = step.target.tensor, step.target.indices
+        if name in found.columns:
+            columns = many(outputs[:, found.columns[name]])
+            sizes = [program.sizes[index] or 1 for index in indices if index != SAMPLE]
+            whole = columns.reshape([count, *sizes])
+            values[name] = _in_order(whole, indices) if SAMPLE in indices else np.asarray(whole[0], dtype=object)
+    return values
+
+
+def _in_order(whole: Array, indices: tuple[str, ...]) -> Array:
+    """Return a tensor, given with its samples first, with the axis of samples at its place among the indices."""
+    return np.moveaxis(whole, 0, indices.index(SAMPLE))
+
+
+def _figure(part: _Part, operands: Mapping[str, Array], found: Array, precision: Precision) -> StepFigure:
+    exact, step = part.computed(operands), part.step
+    text = str(step)
+    if not all(mpmath.isfinite(number) and abs(number) <= precision.huge for number in exact.flat):
+        return StepFigure(text, 0.0, 0.0, LARGEST, OUT_OF_RANGE)
+    unit = precision.ulp(norm_of(exact))
+    error = distance(part.of(found), exact, unit)
+    condition = 0.0
+    random = np.random.default_rng(0)
+    numbers = {equation.data.tensor for equation in step.where if equation.data is not None}
+    for _ in range(PAIRS if formula(step.expression).operands and step.operator != "first" else 0):
+        for moved in near(operands, random, precision, numbers):
+            condition = max(condition, distance(part.computed(moved), exact, unit))
+    return StepFigure(text, error, condition, bound(condition), HOLDS if error <= bound(condition) else WRONG)

@@ -1,0 +1,100 @@
+"""``nn.export``: looks up the destination, calls its exporter, and writes the files that this returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from nncodegen.describe import describe
+from nncodegen.emit import identifier
+from nncodegen.errors import BuildError, ModelError
+from nncodegen.exports.folder import check_folder, write_files
+from nncodegen.exports.request import Exported, Exporter, Request
+from nncodegen.exports.subject import exportable
+from nncodegen.naming import check_free
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A destination of exports: its module, whose function ``files`` is an Exporter, and its options."""
+
+    module: str
+    uses: tuple[str, ...] = ()
+    """The uses of the model's name, which must be free for them (``naming.check_free``)."""
+    options: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """The files that it always writes; {} stands for the name of the model."""
+
+
+DESTINATIONS = {
+    "c": Destination("nncodegen.exports.c", ("c",), ("train", "no-libm", "vectors", "cross"), ("{}.c", "{}.h")),
+    "casadi": Destination("nncodegen.exports.casadi", ("c",), names=("{}.c", "{}.h")),
+    "onnx": Destination("nncodegen.exports.onnx", names=("{}.onnx",)),
+    "sdist": Destination("nncodegen.exports.sdist", ("python",), ("train",)),
+    "wasm": Destination("nncodegen.exports.wasm", ("c",), ("train", "no-libm"), ("{}.wasm", "{}.js")),
+    "wheel": Destination("nncodegen.exports.wheel", ("python",), ("train", "cross")),
+}
+"""The destinations by name. A module is imported when it is needed. A package (sdist, wheel) can always train."""
+
+
+def export(
+    model: Any,
+    target: str,
+    out: str | PathLike[str] | None = None,
+    parameters: Any = None,
+    train: bool = False,
+    precision: str | None = None,
+    optimizers: Sequence[str] = ("sgd",),
+    libm: bool = True,
+    vectors: bool = False,
+    cross: str | None = None,
+    name: str | None = None,
+) -> Exported:
+    """Write a model for use elsewhere: as C, for another runtime, or as a package.
+
+    model is a Model or a Sequential, a fitted estimator, or the trained model of a table. target is one of
+    ``DESTINATIONS``. out is the folder to write to, NAME_TARGET by default; it is created, and files in it are replaced
+    only if an earlier export wrote them. parameters are trained ones, which are written as constants: an array (P,), a
+    mapping from names to arrays, a Result or FitResult, or the path of an .npz archive of these. With ``train``, what
+    is written can train, too, by the named optimizers. precision is "float64" or "float32", by default the model's own.
+    With ``libm=False``, C calls no function of another library; with ``vectors``, it is the fast one of ``build``,
+    not the small one. cross names another machine to make binaries for, such as "aarch64-linux-gnu". name takes the
+    place of the model's own; a name that is taken where the files are used, such as numpy, is refused.
+
+    Returns what was written. Raises ModelError for a model that the destination cannot take, BuildError where a
+    compiler or the disk fails.
+    """
+    if target not in DESTINATIONS:
+        raise ModelError(f"there is no destination {target!r}; there are: {', '.join(DESTINATIONS)}")
+    used = {"train": train, "no-libm": not libm, "vectors": vectors, "cross": cross is not None}
+    for option in (name for name, given in used.items() if given and name not in DESTINATIONS[target].options):
+        able = ", ".join(name for name, other in DESTINATIONS.items() if option in other.options)
+        raise ModelError(f"the destination {target} has no --{option}: leave it out; these have it: {able}")
+    subject = exportable(model, precision, parameters)
+    if train and not describe(subject.model, subject.precision).parameters:
+        raise ModelError(
+            f"{subject.model.name} has no parameters, so there is nothing to train: export it without train"
+        )
+    chosen = name or subject.model.name
+    check_free(chosen, *DESTINATIONS[target].uses)
+    request = Request(subject, identifier(chosen), train, tuple(optimizers), libm, vectors, cross)
+    folder = Path(out) if out is not None else Path(f"{request.name}_{target}")
+    check_folder(folder, [name.format(request.name) for name in DESTINATIONS[target].names])  # before the work
+    exported = _exporter(target)(request)
+    write_files(folder, exported.files)
+    return replace(exported, folder=folder)
+
+
+def _exporter(target: str) -> Exporter:
+    """Return the exporter of a destination. Raises BuildError where it needs a package that is not installed."""
+    try:
+        exporter: Exporter = import_module(DESTINATIONS[target].module).files
+    except ModuleNotFoundError as error:
+        raise BuildError(
+            f"the destination {target} needs the package {error.name}: pip install 'nncodegen[{target}]'"
+        ) from error
+    return exporter

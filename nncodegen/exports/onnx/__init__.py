@@ -1,0 +1,191 @@
+"""``--target onnx``: a model as an ONNX file, with its parameters, for prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, ValueInfoProto, helper
+
+from nncodegen.describe import check_program, describe
+from nncodegen.describe.checks import bounded
+from nncodegen.errors import ModelError
+from nncodegen.exports.initial import start_of
+from nncodegen.exports.onnx.graph import PRODUCER, TYPES, Graph, Value
+from nncodegen.exports.onnx.masks import masked
+from nncodegen.exports.onnx.recurrences import ROWS
+from nncodegen.exports.onnx.steps import Steps
+from nncodegen.exports.request import Exported, Request
+from nncodegen.ir import SAMPLE, Element, Program, verify
+from nncodegen.passes.stabilize import stabilize
+from nncodegen.schedule.recurrences import settled
+
+OPSET = 13
+"""The version of the operators: the lowest that has all used operators in the form in which they are written."""
+
+IR_VERSION = 7
+"""The version of the file format that came with these operators."""
+
+RANDOM = ("uniform", "normal", "truncated_normal")
+"""The distributions of initial parameters that have no definite value before a training."""
+
+
+@bounded("the model")
+def files(request: Request) -> Exported:
+    """Return NAME.onnx, checked. Raises ModelError for a model that cannot be written."""
+    program = verify(stabilize(describe(request.subject.model, request.precision).at_rest))
+    check_program(program)
+    if not program.inputs:
+        raise ModelError(
+            f"{program.name} has no inputs, so there is nothing to predict: ONNX needs a model with inputs"
+        )
+    parameters = _parameters(request, program)
+    program, constants = masked(settled(program))
+    model, graph = _model(request, verify(program), {**parameters, **constants})
+    onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString(deterministic=True)
+    return Exported({f"{request.name}.onnx": content}, _report(request, program, model, graph, len(content)))
+
+
+def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
+    """Return the arrays of the parameters: the given ones, or values that the model defines. Raises ModelError."""
+    values = request.parameters
+    if values is None:
+        drawn = [tensor.name for tensor in program.parameters if tensor.initial.distribution in RANDOM]
+        if drawn:
+            raise ModelError(
+                f"{program.name} has not been trained: its parameters {', '.join(drawn[:5])} start with random "
+                f"numbers; give trained ones (parameters=result, or --parameters FILE.npz)"
+            )
+        values = start_of(program)
+    ends = np.cumsum([tensor.size for tensor in program.parameters])
+    *parts, _ = np.split(np.asarray(values, program.precision), ends)
+    return {
+        tensor.name: part.reshape([size or 0 for size in tensor.shape])
+        for tensor, part in zip(program.parameters, parts, strict=True)
+    }
+
+
+def _model(request: Request, program: Program, parameters: Mapping[str, Any]) -> tuple[ModelProto, Graph]:
+    """Return the model, and the graph from which it was made."""
+    graph = Graph(program.precision, _order(program))
+    rows = graph.free(program.inputs[0].name if len(program.inputs) == 1 else "X")
+    result = graph.free("output")
+    trained = [tensor.name for tensor in program.parameters if tensor.trained]
+    steps = Steps(program, graph, _columns(program, graph, rows), rows, parameters, trained)
+    graph.output(_joined(program, graph, [(element, steps.read(element)) for element in program.outputs]), result)
+    kind = TYPES[program.precision]
+    width = sum(tensor.size for tensor in program.inputs)
+    outputs = sum(program.count(element.indices) for element in program.outputs)
+    given = helper.make_tensor_value_info(rows, kind, [ROWS, width], _text(_inputs(request, program)))
+    found = helper.make_tensor_value_info(result, kind, [ROWS, outputs], _text(_outputs(request, program)))
+    made = helper.make_graph(
+        graph.nodes, request.name, [given], [found], graph.initializers, doc_string=_about(given, found)
+    )
+    model = helper.make_model(
+        made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name=PRODUCER,
+        producer_version=_version(), doc_string=f"{request.subject.model.name}: {_about(given, found)}",
+    )  # fmt: skip
+    return model, graph
+
+
+def _order(program: Program) -> list[str]:
+    """Return all indices, ordered as in the steps, so that few tensors need to be transposed."""
+    places = {index: [0] for index in program.sizes}
+    for step in program.steps:
+        for place, index in enumerate(step.target.indices):
+            places[index].append(place)
+    reduced = len(places)  # indices that only sums run over come last
+    return sorted(places, key=lambda index: max(places[index]) if len(places[index]) > 1 else reduced)
+
+
+def _columns(program: Program, graph: Graph, rows: str) -> dict[str, Value]:
+    """Return the inputs of a program by name: the input of the graph, or some of its columns."""
+    if len(program.inputs) == 1 and len(program.inputs[0].shape) == 2:
+        return {program.inputs[0].name: Value(graph, rows)}
+    columns = {}
+    place = 0
+    for tensor in program.inputs:
+        own = {e.indices for step in program.steps for e in step.operands if e.tensor == tensor.name}
+        indices = min(own, default=(SAMPLE, *map(str, tensor.shape[1:])))
+        if len(tensor.shape) == 1:
+            name = graph.node("Gather", [rows, graph.constant(np.array(place))], axis=1)
+        else:
+            ends = [graph.constant(np.array([k])) for k in (place, place + tensor.size, 1)]
+            name = graph.node("Slice", [rows, *ends])
+        if len(tensor.shape) > 2:
+            shape = [0, *(size or 0 for size in tensor.shape[1:])]  # 0 keeps the number of rows
+            name = graph.node("Reshape", [name, graph.constant(np.array(shape))])
+        columns[tensor.name] = graph.named(Value(graph, name, indices), tensor.name)
+        place += tensor.size
+    return columns
+
+
+def _joined(program: Program, graph: Graph, outputs: Sequence[tuple[Element, Value]]) -> Value:
+    """Return the outputs of a program side by side: (N, outputs)."""
+    columns = []
+    for element, value in outputs:
+        if SAMPLE not in value.indices:
+            raise ModelError(f"the outputs of {program.name} are not rows of numbers, one for each sample")
+        order = (SAMPLE, *(index for index in element.indices if index != SAMPLE))
+        name = graph.transposed(value, order).name
+        if len(order) == 1:
+            name = graph.node("Unsqueeze", [name, graph.constant(np.array([1]))])
+        if len(order) > 2:
+            name = graph.node("Reshape", [name, graph.constant(np.array([0, program.count(order)]))])
+        columns.append(name)
+    return Value(graph, graph.node("Concat", columns, axis=1) if len(columns) > 1 else columns[0])
+
+
+# --- texts -------------------------------------------------------------------------------------------------------
+
+
+def _inputs(request: Request, program: Program) -> tuple[str, ...]:
+    """Return the meaning of each column of the input; nothing where it is not known."""
+    if request.subject.inputs or program.inputs[0].shape != (None,):
+        return request.subject.inputs
+    return tuple(tensor.name for tensor in program.inputs)
+
+
+def _outputs(request: Request, program: Program) -> tuple[str, ...]:
+    """Return the meaning of each column of the output; nothing where it is not known."""
+    if request.subject.outputs or len(program.outputs) == 1:
+        return request.subject.outputs
+    return tuple(element.tensor for element in program.outputs)
+
+
+def _text(columns: tuple[str, ...]) -> str:
+    """Return the meaning of columns as text, one in a line."""
+    return "\n".join(f"column {place}: {column}" for place, column in enumerate(columns))
+
+
+def _about(given: ValueInfoProto, found: ValueInfoProto) -> str:
+    return f"{_shape(given)} -> {_shape(found)}"
+
+
+def _shape(value: ValueInfoProto) -> str:
+    sizes = (dim.dim_param or str(dim.dim_value) for dim in value.type.tensor_type.shape.dim)
+    return f"{value.name} ({', '.join(sizes)})"
+
+
+def _report(request: Request, program: Program, model: ModelProto, graph: Graph, size: int) -> str:
+    operators = ", ".join(f"{count} {name}" for name, count in graph.operators.items())
+    lines = [
+        f"ONNX, opset {OPSET}, IR version {IR_VERSION}, {program.precision}, {size:,} bytes",
+        f"input       {_shape(model.graph.input[0])}",
+        f"output      {_shape(model.graph.output[0])}",
+        f"operators   {operators}",
+    ]
+    if request.parameters is None:
+        lines.append("parameters  the values that the model starts with: none were given")
+    return "\n".join(lines)
+
+
+def _version() -> str:
+    try:
+        return version("nncodegen")
+    except PackageNotFoundError:  # run from a clone
+        return ""

@@ -1,0 +1,64 @@
+"""The programs that destinations translate: for predictions, for the loss, and for training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nncodegen.describe import describe
+from nncodegen.errors import ModelError
+from nncodegen.exports.request import Request
+from nncodegen.ir import RECURRENCES, Program, needed
+from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.simplify import simplify
+from nncodegen.passes.stabilize import stabilize
+from nncodegen.passes.tangent import tangent
+from nncodegen.schedule.loops import without_noise
+
+
+def described(request: Request) -> Program:
+    """Return the model as a program, under the name of the export."""
+    return replace(describe(request.subject.model, request.precision), name=request.name)
+
+
+def without_moves(program: Program, destination: str) -> Program:
+    """Return the program unchanged. Raises ModelError for recurrences, and for windows and gathered rows in it."""
+    for step in program.steps:
+        if step.operator in RECURRENCES:
+            raise ModelError(
+                f"{destination} knows no recurrent layers, as the one of {step.expression} in {program.name}: export "
+                f"to plain C or ONNX"
+            )
+        if step.where:
+            raise ModelError(
+                f"{destination} does not know how {step.target} of {program.name} is made, which is {step.definition}: "
+                f"it knows layers whose values are sums and formulas without such windows, pieces or gathered rows"
+            )
+    return program
+
+
+def of_outputs(program: Program) -> Program:
+    """Return the described program without targets, loss and noise: only the steps that its outputs need."""
+    at_rest = _at_rest(program)
+    return replace(at_rest, targets=(), steps=needed(at_rest.steps, program.outputs), loss=program.outputs[0])
+
+
+def of_loss(program: Program) -> Program:
+    """Return the described program without outputs and noise: only the steps that its loss needs."""
+    at_rest = _at_rest(program)
+    return replace(at_rest, outputs=(), steps=needed(at_rest.steps, [program.loss]))
+
+
+def _at_rest(program: Program) -> Program:
+    """Return the program outside of training: without noise, statistics of a batch, and update rules."""
+    program = program.at_rest
+    return replace(program, steps=tuple(without_noise(program)), noise=(), updates=())
+
+
+def stable(program: Program) -> Program:
+    """Return a described program in stable forms, without derivatives by inputs, with every value computed once."""
+    return simplify(tangent(stabilize(program)))
+
+
+def differentiated(program: Program) -> Program:
+    """Return the described program in stable forms, with the derivatives of its loss, and without outputs."""
+    return differentiate(stabilize(replace(program, outputs=())), False)

@@ -1,0 +1,28 @@
+"""WebAssembly: a model for web pages and Node, as a .wasm, an ES module with types, and a page that trains it."""
+
+from __future__ import annotations
+
+from nncodegen.exports.request import Exported, Request
+from nncodegen.exports.wasm.compiler import compile_to_wasm
+from nncodegen.exports.wasm.declarations import declarations
+from nncodegen.exports.wasm.javascript import es_module, package
+from nncodegen.exports.wasm.model import WasmModel
+from nncodegen.exports.wasm.page import page
+
+
+def files(request: Request) -> Exported:
+    """Return the files of a model for the web."""
+    model = WasmModel(request)
+    wasm, compiler = compile_to_wasm(model.sources(), model.exports)
+    script = es_module(model)
+    found = {
+        f"{model.name}.wasm": wasm,
+        f"{model.name}.js": script.encode(),
+        f"{model.name}.d.ts": declarations(model).encode(),
+        "package.json": package(model).encode(),
+    }
+    if model.apart:
+        found[f"{model.name}.bin"] = model.parameter_bytes
+    if model.train:
+        found[f"{model.name}.html"] = page(model, script, wasm).encode()
+    return Exported(found, f'compiled by {compiler}; import {{ load }} from "./{model.name}.js"')

@@ -1,0 +1,61 @@
+"""C to WebAssembly, by Clang with its linker for WebAssembly, or by the compiler of the package ziglang."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+
+from nncodegen.building.zig import OPTIONS as OPTIONS_OF_ZIG
+from nncodegen.building.zig import zig_program
+from nncodegen.errors import BuildError
+from nncodegen.exports.workbench import said, workbench
+
+OPTIONS = (
+    "-std=c99", "-O2", "-g0", "-ffreestanding", "-nostdlib", "-mbulk-memory", "-mnontrapping-fptoint",
+    "-Wl,--no-entry", "-Wl,--strip-all", "-Wl,-z,stack-size=16384",
+)  # fmt: skip
+"""Options: no library and no start function; the memory from ``__heap_base`` on belongs to JavaScript."""
+
+NO_COMPILER = """\
+no compiler for WebAssembly was found: neither Clang with the linker wasm-ld, nor the package ziglang
+Install one:
+    Debian, Ubuntu   apt install clang lld
+    Fedora           dnf install clang lld
+    macOS            brew install llvm lld
+    anywhere         pip install 'nncodegen[compiler]'"""
+
+
+def compile_to_wasm(sources: Mapping[str, str], exports: Iterable[str]) -> tuple[bytes, str]:
+    """Return the WebAssembly of C files, which exports some functions, and the compiler's name. Raises BuildError.
+
+    Functions of JavaScript are imported, where the C declares them so; any other missing function is an error.
+    """
+    failures = []
+    options = [*OPTIONS, *(f"-Wl,--export={name}" for name in exports)]
+    for name, command in compilers():
+        used = [*command, *options, *(file for file in sources if file.endswith(".c")), "-o", "linked.wasm"]
+        with workbench(sources) as bench:
+            done = bench.run(*used)
+            if done.returncode == 0:
+                return bench.read("linked.wasm"), name
+        failures.append(f"{shlex.join(used)}\nfailed with exit code {done.returncode}: {said(done)}")
+    raise BuildError("\n".join(failures) or NO_COMPILER)
+
+
+def compilers() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the available compilers, the preferred one first: a name, and the begin of a command."""
+    clang = shutil.which("clang")
+    if clang and _linker(clang):
+        yield "clang", (clang, "--target=wasm32")
+    zig = zig_program()
+    if zig:
+        yield "zig", (zig, "cc", *OPTIONS_OF_ZIG, "-target", "wasm32-freestanding")
+
+
+def _linker(clang: str) -> bool:
+    """Return whether Clang has its linker for WebAssembly, which is another package in most systems."""
+    asked = [clang, "--target=wasm32", "-print-prog-name=wasm-ld"]
+    done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.returncode == 0 and shutil.which(done.stdout.strip() or "wasm-ld") is not None

@@ -1,0 +1,202 @@
+"""The user's arguments of a report after the model: a result, or parameters, and data; from Python or from files."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.errors import ModelError
+from nncodegen.exports.subject import parameters_of
+from nncodegen.ir import Program, Tensor
+from nncodegen.runtime.python.archives import NUMBERS, members_of, read_member, shape_of
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples: X of the shape (N, inputs), Y (N, targets), or None where only inputs are known."""
+
+    X: Array
+    Y: Array | None
+
+    @property
+    def samples(self) -> int:
+        """Return the number of samples."""
+        return len(self.X)
+
+
+def data_of(given: Any, program: Program) -> Data | None:
+    """Return data as arrays: from (X, Y), from X alone, or from the path of a table. Raises ModelError."""
+    if given is None:
+        return None
+    if isinstance(given, str | PathLike):
+        X, Y = _read(Path(given), program)
+    elif isinstance(given, tuple) and len(given) == 2:
+        X, Y = given
+    else:
+        X, Y = given, None
+    X, Y = _joined(X, program.inputs), _joined(Y, program.targets)
+    inputs, targets = _width(program.inputs), _width(program.targets)
+    rows = None if X is None or not inputs else _matrix(X, inputs, "inputs", program)
+    wanted = None if Y is None or not targets else _targets(Y, targets, program)
+    if rows is None:
+        rows = np.empty((0 if wanted is None else len(wanted), 0))
+    if wanted is not None and len(wanted) != len(rows):
+        raise ModelError(f"the data have {len(rows)} rows of inputs and {len(wanted)} of targets")
+    return Data(rows, wanted)
+
+
+def parameters_in(result: Any, program: Program) -> Array | None:
+    """Return the parameters of a result, of a file, or of an array, in the order of the program; None without any."""
+    return None if result is None else np.asarray(parameters_of(result, program), float)
+
+
+def column_names(tensors: Any) -> list[str]:
+    """Return a name for each column of some tensors: x, or x0, x1, ... for several columns."""
+    return [tensor.name if tensor.size == 1 else f"{tensor.name}{k}" for tensor in tensors for k in range(tensor.size)]
+
+
+def _joined(given: Any, tensors: tuple[Tensor, ...]) -> Any:
+    """Return arrays by names of tensors as one matrix; flatten the rows of other arrays; return the rest unchanged."""
+    if isinstance(given, Mapping):
+        names = [tensor.name for tensor in tensors]
+        if set(given) != set(names):
+            raise ModelError(f"the data have arrays for {', '.join(map(str, given))}; expected: {', '.join(names)}")
+        try:
+            parts = [np.asarray(given[name], float) for name in names]
+            return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"the arrays of the data do not fit together: {error}") from error
+    return given.reshape(len(given), -1) if isinstance(given, np.ndarray) and given.ndim > 2 else given
+
+
+def _width(tensors: Any) -> int:
+    return sum(tensor.size for tensor in tensors)
+
+
+def _matrix(given: Any, width: int, what: str, program: Program) -> Array:
+    """Return rows of ``width`` numbers each. Raises ModelError."""
+    if hasattr(given, "toarray"):  # sparse
+        given = given.toarray()
+    try:
+        array = np.asarray(given, float)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the {what} of the data must be numbers: {error}") from error
+    if array.ndim == 1:
+        array = array[:, None] if width == 1 else array[None]
+    if array.ndim != 2 or array.shape[1] != width:
+        raise ModelError(f"the {what} of the data have the shape {array.shape}; {program.name} takes (N, {width})")
+    return array
+
+
+def _targets(given: Any, width: int, program: Program) -> Array:
+    """Return targets as rows; class indices become one-hot rows."""
+    array = np.asarray(given)
+    labels = program.labels and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != width))
+    if not labels:
+        return _matrix(given, width, "targets", program)
+    numbers = _matrix(array.ravel(), 1, "targets", program)[:, 0]
+    if not np.isin(numbers, np.arange(width)).all():
+        raise ModelError(f"the targets of the data must be classes, the numbers from 0 to {width - 1}")
+    rows: Array = np.eye(width)[numbers.astype(int)]
+    return rows
+
+
+def _read(path: Path, program: Program) -> tuple[Any, Any]:
+    """Return X and Y of a file: an .npz archive with X and Y, or a table as CSV. Raises ModelError."""
+    try:
+        if path.suffix == ".npz":
+            return _from_archive(path, program)
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _from_table(path, list(csv.reader(file)), program)
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # a damaged file makes its reader raise any error
+        raise ModelError(f"{path} is damaged, or neither CSV nor an .npz archive: {error}") from error
+
+
+def _from_archive(path: Path, program: Program) -> tuple[Any, Any]:
+    """Return X and Y in an archive; neither is read if its header says that it does not fit the model."""
+    with path.open("rb") as file, ZipFile(file) as archive:
+        members = members_of(archive, file, compressed=True)
+        if "X" not in members and "Y" not in members:
+            held = ", ".join(list(members)[:5])
+            raise ModelError(f"{path} holds {held}, not X and Y: numpy.savez(FILE, X=..., Y=...)")
+        found: dict[str, Any] = {}
+        for name, tensors in (("X", program.inputs), ("Y", program.targets)):
+            width = _width(tensors)
+            if name in members and width:
+                shape = shape_of(archive, members[name])
+                labels = name == "Y" and program.labels and math.prod(shape[1:]) == 1
+                rows = len(shape) > 1 and math.prod(shape[1:]) == width
+                if not (rows or labels or shape == (width,) or (len(shape) == 1 == width)):
+                    raise ModelError(f"{name} in {path} has the shape {shape}; {program.name} takes (N, {width})")
+                found[name] = read_member(archive, members[name], shape, NUMBERS)
+    return found.get("X"), found.get("Y")
+
+
+def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[Any, Any]:
+    """Return X and Y in the rows of a table. Columns are found by name, else taken in order: inputs, then targets."""
+    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    inputs, targets = column_names(program.inputs), column_names(program.targets)
+    header = [cell.strip() for cell in rows[0]] if rows and not all(map(_is_number, rows[0])) else None
+    body = rows[1:] if header else rows
+    if not body:
+        raise ModelError(f"{path} has no rows of numbers")
+    width = len(body[0])
+    table = np.empty((len(body), width))
+    for number, row in enumerate(body):
+        if len(row) != width:
+            raise ModelError(f"{path}, row {number + 1} of the data: {len(row)} cells, where the first row has {width}")
+        for column, cell in enumerate(row):
+            name = header[column] if header and column < len(header) else ""
+            table[number, column] = _number(cell, path, number, name)
+    if header and set(inputs) <= set(header):
+        X = table[:, [header.index(name) for name in inputs]]
+        if set(targets) <= set(header):
+            return X, table[:, [header.index(name) for name in targets]]
+        rest = [k for k, name in enumerate(header) if name not in inputs]
+        return X, table[:, rest] if len(rest) in _target_widths(targets, program) else None
+    own = len(inputs)
+    if width - own in _target_widths(targets, program):
+        return table[:, :own], table[:, own:]
+    if width == own:
+        return table, None
+    wanted = " or ".join(str(own + more) for more in _target_widths(targets, program))
+    raise ModelError(
+        f"{path} has {width} columns; {program.name} has {own} inputs and {len(targets)} targets: give {wanted} "
+        f"columns, inputs first, or name them in the first row"
+    )
+
+
+def _target_widths(targets: list[str], program: Program) -> tuple[int, ...]:
+    """Return the numbers of columns that targets may have: one for each, or also a single one with a class index."""
+    return (len(targets), 1) if program.labels else (len(targets),)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(cell: str, path: Path, row: int, column: str) -> float:
+    try:
+        return float(cell) if cell.strip() else float("nan")
+    except ValueError:
+        where = f", column {column}" if column else ""
+        raise ModelError(f"{path}, row {row + 1} of the data{where}: {cell!r} is no number") from None
