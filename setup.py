@@ -16,7 +16,7 @@ from Cython.Compiler.Main import compile as translate
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "targets.py"))
+TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "building" / "targets.py"))
 FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "files.py"))
 EMBEDDED = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "runtime" / "embedded.py"))
 WRAPPER = TARGETS["WRAPPER"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from nncodegen.ir import SAMPLE, Program, Step, Tensor
+from nncodegen.ir.display import FORMS
 from nncodegen.runtime.python.markup import paragraph, table
 from nncodegen.typeset.latex import Latex
 from nncodegen.typeset.notation import Notation
@@ -44,6 +45,9 @@ def program_html(program: Program) -> str:
         lines = [*lines[:LINES], f"... {len(lines) - LINES} more lines"]
     text = "\n".join(lines)
     return f"<div>{paragraph(program.name, 'b')}{paragraph(text, 'pre')}</div>"
+
+
+FORMS.update(html=program_html, latex=program_latex)
 
 
 def _tensors(program: Program) -> str:

@@ -19,12 +19,10 @@ from typing import NamedTuple
 WRAPPER = "nncodegen_wrapper"
 """The name of the part of a module that is the same for every model, as a file and to the linker."""
 
-OF_RUNTIME = ("begin", "carve", "end", "group_of", "place_of", "robust", "size_of", "nncodegen", WRAPPER)
-"""First parts of names in the runtime whose second part is that of an entry point. No model may be called so: the fit
-of a model called end would be end_fit, which is a name of the runtime."""
+_HERE = Path(__file__).parent
 
-RUNTIME = Path(__file__).parent / "runtime" / "c"
-"""The folder of the C that is the same for every model."""
+RUNTIME = (_HERE if (_HERE / "runtime").is_dir() else _HERE.parent) / "runtime" / "c"
+"""The folder of the C that is the same for every model; in an exported source distribution, it is beside this file."""
 
 INCLUDE = (f"-I{RUNTIME}",)
 

@@ -6,12 +6,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sympy import Expr, preorder_traversal
-
-if TYPE_CHECKING:
-    from nncodegen.describe.layer import Layer
 
 MOST_LAYERS = 12
 """The largest number of layers that are all printed; of more, only the first and the last are."""
@@ -31,7 +28,7 @@ def written(value: Any) -> str:
     return name if callable(value) and isinstance(name, str) else repr(value)
 
 
-def layer_text(layer: Layer) -> str:
+def layer_text(layer: Any) -> str:
     """Write a layer as the call that makes it: arguments that have their default are left out."""
     arguments, in_order = [], True
     declared: list[Field[Any]] = sorted(fields(layer), key=lambda one: bool(one.kw_only)) if is_dataclass(layer) else []

@@ -29,6 +29,7 @@ from typing import Any
 from sympy import Expr, Symbol
 
 from nncodegen.errors import ProgramError
+from nncodegen.ir.display import shown
 from nncodegen.ir.equations import Equation
 from nncodegen.ir.recurrence import RECURRENCES, check_recurrences
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
@@ -437,15 +438,11 @@ class Program:
         ]
         return "\n".join([*lines, "", *rest]).rstrip("\n") + "\n"
 
-    def _repr_html_(self) -> str:
-        from nncodegen.notebook import program_html  # noqa: PLC0415 (it is made of the representation)
-
-        return program_html(self)
+    def _repr_html_(self) -> str | None:
+        return shown(self, "html")
 
     def _repr_latex_(self) -> str | None:
-        from nncodegen.notebook import program_latex  # noqa: PLC0415
-
-        return program_latex(self)
+        return shown(self, "latex")
 
 
 @dataclass(frozen=True)
