@@ -1,16 +1,19 @@
-"""What the tests share: a build cache, compilers, modules, the command line; and four flags.
+"""What the tests share: a build cache, compilers, modules, the command line; and five flags.
 
 What takes long and rarely tells something new needs ``--thorough``: other CPUs in an emulator, sanitizers of C, the
 C runtime in both precisions with either compiler, Hessians of all pairs of an activation and a loss, and more; with
 ``--part 1/3``, a third of that.
 Random examples are the same in every run. ``--search 10`` tries each property with ten times as many, which are others
-in every run: hypothesis prints how to try one of them again. ``--update-golden`` renews the committed texts.
+in every run: hypothesis prints how to try one of them again. ``--update-golden`` renews the committed texts,
+``--store-durations`` the seconds that each file of tests takes, by which several processes share them.
 """
 
 import gc
+import json
 import os
 import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -21,28 +24,18 @@ from tests.support.search import repeat, search
 
 COMPILER = os.environ.get("CC")
 
-LONGEST = (
-    "test_documents.py", "test_build.py", "test_lanes.py", "test_rows.py", "test_one_sample.py", "test_bench.py",
-    "test_planted.py", "test_certify.py", "test_report.py", "test_digits.py", "test_window_layers.py",
-    "test_windows.py",
-    "test_table_learn.py", "test_export_wheel.py", "test_c.py", "test_targets.py", "test_training.py",
-    "test_estimators.py", "test_descent.py", "test_blocks.py", "test_bench_fits.py", "test_blas.py",
-    "test_variants.py", "test_plain_c.py", "test_large_formulas.py", "test_nist.py", "test_slow.py",
-    "test_hessian.py", "test_divergence.py", "test_estimators_sklearn.py", "test_schedule.py", "test_registers.py",
-    "test_runtime_fit.py", "test_numbers.py", "test_table.py", "test_export_wasm.py", "test_onnx.py", "test_many.py",
-    "test_dask.py", "test_kinds.py", "test_runtime_headers.py", "test_limits.py", "test_exercise.py",
-    "test_strd.py", "test_runtime_products.py", "test_onnx_nodes.py", "test_cli.py",
-    "test_curve_fit.py", "test_accepted.py", "test_results.py", "test_noise.py", "test_runtime_fits.py",
-    "test_inline_functions.py", "test_bench_command.py", "test_interrupt.py", "test_equations.py", "test_interface.py",
-    "test_runtime.py", "test_grouping.py", "test_types.py",
-)  # fmt: skip
-"""The files that take longest, the longest first: where several processes share the tests, all end at once."""
+_seconds = {}
+"""The seconds that each file has taken until now."""
+
+DURATIONS = Path(__file__).with_name("durations.json")
+"""The seconds that each file of tests takes, as ``--store-durations`` has measured them."""
 
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="renew generated/perceptron and tests/golden")
     parser.addoption("--thorough", action="store_true", help="run the tests that are marked as thorough, too")
     parser.addoption("--part", metavar="K/N", help="run only each Nth of the thorough tests, beginning with the Kth")
+    parser.addoption("--store-durations", action="store_true", help="keep how long each file takes, for the next runs")
     parser.addoption("--search", type=int, metavar="N", help="try N times as many random examples, others in every run")
 
 
@@ -71,9 +64,21 @@ def pytest_collection_modifyitems(config, items):
         thorough = sorted(item.nodeid for item in items if "thorough" in item.keywords)
         kept = set(thorough[first % count :: count])
         items[:] = [item for item in items if "thorough" not in item.keywords or item.nodeid in kept]
-    if hasattr(config, "workerinput"):
-        places = {name: place for place, name in enumerate(LONGEST)}
-        items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    if hasattr(config, "workerinput"):  # the longest first, so that all processes end at once
+        seconds = json.loads(DURATIONS.read_text())
+        items.sort(key=lambda item: -seconds.get(item.path.name, 0))
+
+
+def pytest_runtest_logreport(report):
+    """Add up how long each file takes."""
+    name = Path(report.nodeid.partition("::")[0]).name
+    _seconds[name] = _seconds.get(name, 0.0) + report.duration
+
+
+def pytest_sessionfinish(session):
+    if session.config.getoption("--store-durations") and not hasattr(session.config, "workerinput"):
+        measured = {name: round(seconds) for name, seconds in sorted(_seconds.items()) if seconds >= 1}
+        DURATIONS.write_text(json.dumps(measured, indent=0) + "\n")
 
 
 def pytest_collection_finish():
