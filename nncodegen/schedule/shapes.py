@@ -29,8 +29,8 @@ class Filling(Enum):
     """What pads an array behind its samples, or behind the values of a row, to whole vectors."""
 
     ZERO_ENDS = "zeros at the end of the rows of"
-    ZERO_SAMPLES = "zeros behind the samples of"
-    LAST_SAMPLE = "the last sample again, behind those of"
+    ZERO_SAMPLES = "zeros after the samples of"
+    LAST_SAMPLE = "the last sample again, after those of"
 
 
 def matrix_and_row(step: Step) -> tuple[Element, Element]:

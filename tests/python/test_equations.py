@@ -197,7 +197,7 @@ def test_models_without_terms_take_no_data():
 
     with pytest.warns(RuntimeWarning):
         plain = evaluated_module(nn.Sequential([nn.Dense(1)], inputs=1))
-    with pytest.raises(ValueError, match="no terms with samples of their own"):
+    with pytest.raises(ValueError, match="no terms with their own samples"):
         plain.train(data={"one": [[1.0]]})
     with pytest.raises(ValueError, match="is for networks with losses by name"):
         plain.derivatives([0.0, 0.0], [[1.0]])
