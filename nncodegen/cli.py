@@ -67,7 +67,7 @@ def command() -> None:
 @click.option("--march", type=click.Choice(tuple(TARGETS)), default="native", show_default=True,
               help="For this CPU, or for all CPUs of its family: the module then holds several variants.")  # fmt: skip
 @click.option("--segment-length", type=click.IntRange(1), metavar="STEPS",
-              help="For long sequences: training keeps the states of recurrent layers before every so many steps, and "
+              help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
                    "computes the steps between again. Less memory, more time.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
 @click.option("--certify", is_flag=True,

@@ -198,10 +198,10 @@ class Module(Protocol):
         learning_rate        the step for each gradient, above 0
         epochs               how often every sample is used, at least 1
         batch_size           samples for one update; all of them by default, and where it is above N
-        shuffle              whether every epoch has an order of its own; by default, if there are several batches
+        shuffle              whether samples are shuffled anew in every epoch; by default, if there are several batches
         seed                 of the order, of the initial parameters, of dropout and noise, of what is held out
         update               "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
-        tolerance            stop after an epoch in which no parameter changed by as much in an update; 0 to go on
+        tolerance            stop after an epoch in which no update changed a parameter by this much; 0 to go on
 
         sample_weight        (N,), what each sample counts; the gradient of a batch is that of its part of the weighted
                              mean
@@ -238,7 +238,7 @@ class Module(Protocol):
                              "auc", "precision", "recall", "f1", of several classes the mean over these, or "f1_micro",
                              "f1_weighted"; "top_3_accuracy"; or a function (y_true, y_pred) -> number, which is given
                              sample_weight where it takes that; {"name": function} names it
-        patience             stop after so many epochs in which ``monitor`` was not better than its best by min_delta
+        patience             stop after this many epochs in which ``monitor`` was not better than its best by min_delta
         min_delta            what counts as better than the best
         monitor              what tells the best epoch: by default "val_loss", without validation "loss"
         mode                 "min" or "max": whether less or more of it is better; of a function of one's own, it must

@@ -222,7 +222,7 @@ def _check(threads: int, json_file: Path | None, plot_file: Path | None) -> None
     """Raise click's errors for wrong options, before anything is measured."""
     cores = len(available_cores())
     if threads > cores:
-        raise click.BadParameter(f"{threads} threads need as many cores; there are {cores}", param_hint="--threads")
+        raise click.BadParameter(f"{threads} threads need {threads} cores; there are {cores}", param_hint="--threads")
     for hint, file in (("--json", json_file), ("--plot", plot_file)):
         if file and (file.is_dir() or not file.absolute().parent.is_dir()):
             problem = "is a folder: name a file" if file.is_dir() else "is in a folder that does not exist"

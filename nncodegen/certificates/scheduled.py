@@ -27,7 +27,7 @@ Array = NDArray[Any]
 
 OTHERWISE: Mapping[str, Conditions] = {
     "of a tile that is not full": {When.FEW: True, When.MANY: False},
-    "where the loss is not wanted": {When.LOSS: False},
+    "where the loss is not requested": {When.LOSS: False},
     "with a BLAS": {When.BLAS: True, When.NO_BLAS: False},
 }
 """Other conditions, in words, and which of them hold then."""

@@ -91,8 +91,8 @@ def statistics_of(
     for parameter in followed:
         if followed.count(parameter) > 1:
             raise ModelError(
-                f"{parameter} of {name} would follow the statistics of several uses of one layer: give each a "
-                f"BatchNormalization of its own, or freeze it"
+                f"{parameter} of {name} would follow the statistics of several uses of one layer: give each use "
+                f"a separate BatchNormalization, or freeze it"
             )
     _check_sums(name, {value for value, _ in pairs}, assembly, present)
     targets = {step.target.tensor: step.target for step in assembly.steps}

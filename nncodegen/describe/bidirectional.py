@@ -85,7 +85,7 @@ class Bidirectional(Standard):
         inputs, shapes, lengths = call.inputs, call.shapes, self.layer.lengths
         last = len(inputs) - bool(lengths)
         if (last - 1) % 2:
-            raise call.refuse("as many initial states for each direction")
+            raise call.refuse("the same number of initial states for each direction")
         half = (last - 1) // 2
         found, states = [], list[Element]()
         for behind, backwards, begin in (("f", False, 1), ("b", True, 1 + half)):

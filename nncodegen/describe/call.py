@@ -351,8 +351,9 @@ def alone(part: Part, call: Call) -> Part:
     """Return the part of a layer in a stack, which has one result. Raise ModelError where it has more."""
     if part.further:
         raise ModelError(
-            f"{call.role} gives its states besides its output, which has no place in a stack of layers: leave out "
-            f"return_state, or make an nncodegen.Network, as in: h, *states = nncodegen.GRU(8, return_state=True)(x)"
+            f"{call.role} returns its states in addition to its output, but a stack of layers takes the "
+            f"output alone: leave out return_state, or make an nncodegen.Network, as in: h, *states = "
+            f"nncodegen.GRU(8, return_state=True)(x)"
         )
     return part
 

@@ -47,11 +47,11 @@ def check_functions(expression: Expr, functions: Sequence[AppliedUndef], inputs:
     """Raise ModelError for functions that are no outputs, and for derivatives that are not supported."""
     known = ", ".join(map(str, functions))
     if expression.has(sympy.Subs):
-        raise ModelError(f"{role} has a value at a point: give such points as the samples of a term of their own")
+        raise ModelError(f"{role} has a value at a point: give such points as the samples of a separate term")
     for node in sorted(expression.atoms(AppliedUndef), key=str):
         if node not in functions:
             same = [one for one in functions if one.func == node.func]
-            hint = "give its value elsewhere as a term with samples of its own" if same else "give it in outputs"
+            hint = "give its value elsewhere as a separate term with its own samples" if same else "give it in outputs"
             raise ModelError(f"{role} contains {node}, which is no output (there are: {known}); {hint}")
     for node in derivatives_of([expression]):
         if not isinstance(node.expr, AppliedUndef):

@@ -165,7 +165,7 @@ def about_call(name: str, symbols: Collection[str], functions: Collection[str]) 
     if name in symbols:
         return f"there is no function {name}, which is a symbol: for a product, write {name}*(...)"
     near = get_close_matches(name, functions, 1)
-    return f"there is no function {name}{f': {near[0]} is meant?' if near else ''}"
+    return f"there is no function {name}{f'; did you mean {near[0]}?' if near else ''}"
 
 
 def about_name(name: str, symbols: Collection[str], functions: Collection[str]) -> str:
@@ -181,9 +181,9 @@ def about_name(name: str, symbols: Collection[str], functions: Collection[str]) 
         return f"{message}; nncodegen computes with real numbers, without an imaginary unit"
     if letters := foreign(name):
         alike = plain(name)
-        return f"{message}: it has {letters}" + (f"; {alike} is meant?" if alike in symbols else "")
+        return f"{message}: it has {letters}" + (f"; did you mean {alike}?" if alike in symbols else "")
     near = get_close_matches(name, symbols, 1)
-    return f"{message}{f'; {near[0]} is meant?' if near else ''}"
+    return f"{message}{f'; did you mean {near[0]}?' if near else ''}"
 
 
 def about_infinity(name: str) -> str:

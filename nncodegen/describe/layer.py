@@ -115,7 +115,7 @@ class Node:
 
     def __repr__(self) -> str:
         if self.place:
-            return f"<number {self.place} of what {self.inputs[0]!r} gives besides>"
+            return f"<extra output {self.place} of {self.inputs[0]!r}>"
         what = f"{type(self.layer).__name__}" if self.layer else f"Input of the shape {self.shape}"
         return f"<{what}{f', {self.name!r}' if self.name else ''}>"
 

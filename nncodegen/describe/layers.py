@@ -136,7 +136,7 @@ class WideAndDeep(Standard):
 def _noisy(call: Call, distribution: str, scale: float, formula: Callable[[Element], Expr]) -> Part:
     """Return the part of a layer whose formula contains noise. With a scale of 0 it leaves its input as it is."""
     if call.feeds_loss:
-        raise ModelError(f"{call.role} puts noise on the output of the network: put a Dense layer behind it")
+        raise ModelError(f"{call.role} puts noise on the output of the network: put a Dense layer after it")
     if not scale:
         return call.part(call.x)
     return call.output(formula(call.noise("noise", call.x.indices, distribution, scale)))

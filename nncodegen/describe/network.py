@@ -206,7 +206,7 @@ def _names(given: Any, outputs: Sequence[Node]) -> list[str]:
             raise ModelError(f"the name of an output is a word of letters, digits and underscores, not {name!r}")
         if name and names.count(name) > 1:
             raise ModelError(
-                f"two outputs have the name {name!r}: give outputs as a dictionary, with names of their own"
+                f"two outputs have the name {name!r}: give outputs as a dictionary, each with a different name"
             )
     return names
 

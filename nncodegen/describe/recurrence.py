@@ -111,7 +111,7 @@ class Recurrence:
         if layer.lengths and (len(call.shapes) < 2 or call.shapes[-1] != (1,)):
             raise call.refuse("the number of steps of each sample as its last input, of the shape (1,)")
         if states and (len(states) != layer.states or any(shape != (self.units,) for shape in states)):
-            raise call.refuse(f"a sequence and no more, or {wanted} behind it")
+            raise call.refuse(f"a sequence alone, or a sequence followed by {wanted}")
         if layer.mask_value is not None and not is_finite(layer.mask_value):
             raise ModelError(f"the mask_value of {call.role} must be a finite number, not {layer.mask_value!r}")
 

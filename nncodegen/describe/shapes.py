@@ -103,7 +103,7 @@ def _wanted(call: Call, target: Any) -> Shape:
     known, values = math.prod(size for size in sizes if size != -1), count(call.shape)
     found = tuple(values // known if size == -1 else int(size) for size in sizes)
     if count(found) != values:
-        raise call.refuse(f"as many values as {told(sizes)} holds")
+        raise call.refuse(f"a number of values that fits the shape {told(sizes)}")
     return found
 
 

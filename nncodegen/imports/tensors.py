@@ -125,4 +125,4 @@ def _check_names(file: str | PathLike[str], stored: Mapping[str, str], tensors: 
     if missing:
         raise ModelError(f"{file} lacks {', '.join(map(repr, missing[:9]))}; it holds: {', '.join(list(tensors)[:9])}")
     if others:
-        raise ModelError(f"{file} holds {', '.join(map(repr, others[:9]))} besides, for which there is no parameter")
+        raise ModelError(f"{file} also holds {', '.join(map(repr, others[:9]))}, for which there is no parameter")

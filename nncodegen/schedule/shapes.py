@@ -29,8 +29,8 @@ class Filling(Enum):
     """The padding of an array to whole vectors, after its samples or after the values of a row."""
 
     ZERO_ENDS = "zeros at the end of the rows of"
-    ZERO_SAMPLES = "zeros behind the samples of"
-    LAST_SAMPLE = "the last sample again, behind those of"
+    ZERO_SAMPLES = "zeros after the samples of"
+    LAST_SAMPLE = "the last sample again, after those of"
 
 
 def matrix_and_row(step: Step) -> tuple[Element, Element]:

@@ -104,7 +104,7 @@ Test = Exists | Later | Equation
 class When(Enum):
     """A condition that is known only when a kernel runs, and selects which of two statements run."""
 
-    LOSS = "where the loss is wanted"
+    LOSS = "where the loss is requested"
     FEW = "for few samples"
     MANY = "for many samples"
     BLAS = "where there is a BLAS"

@@ -48,7 +48,7 @@ def test_bench(bench, tmp_path):
     [
         (["digit"], "there is no workload 'digit'; there are: perceptron, curve, simplechains, spiral"),
         (["digits", "--peers", "jax,tensorflow"], "there is no peer 'tensorflow'; there are: nncodegen, numpy, jax"),
-        (["--threads", "4096"], "4096 threads need as many cores; there "),
+        (["--threads", "4096"], "4096 threads need 4096 cores; "),
         (["--threads", "0"], "0 is not in the range"),
         (["--json", "missing/all.json"], "missing/all.json is in a folder that does not exist"),
         (["--precision", "float16"], "'float16' is not one of"),

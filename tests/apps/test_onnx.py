@@ -355,7 +355,7 @@ def test_fixed_batches():
     """A first axis of a fixed size above one is not guessed at: it numbers samples, or belongs to each of them."""
     nodes = [("MatMul", "x W", "z", {}), ("Softmax", "z", "y", {})]
     proto = model(nodes, weights(W=(4, 3)), [("x", (30, 4))])
-    with pytest.raises(ModelError, match="the first axis of the input 'x' of the ONNX file has size 30: say with"):
+    with pytest.raises(ModelError, match="the first axis of the input 'x' of the ONNX file has size 30: give"):
         nn.from_onnx(proto)
     rows = nn.from_onnx(proto, batch=True)
     assert predicted(rows, X) == pytest.approx(reference(proto, X), rel=1e-13)

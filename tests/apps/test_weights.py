@@ -301,7 +301,7 @@ def entry(kind, shape, size):
         (raw({"a": entry("F8_E4M3", [], 1)}, bytes(1)), "w holds 'a' in float8_e4m3, which is not read"),
         (raw({"a": entry("F64", [], 8)}, struct.pack("<d", math.inf)), "'a' in .* must be finite"),
         (raw({"a": entry("F64", [], 8), "b": {**entry("F64", [1], 8), "data_offsets": [8, 16]}}, bytes(16)),
-         "holds 'b' besides"),
+         "also holds 'b', for which"),
     ],
 )  # fmt: skip
 def test_refused_files(tmp_path, content, message):

@@ -216,7 +216,7 @@ def test_noise_compiles_without_a_warning(precision, first, compilers, tmp_path)
         ([nn.GaussianNoise(float("inf")), nn.Dense(1)], "the stddev of layer 1"),
         (
             [nn.Dense(1), nn.Dropout(0.5)],
-            "layer 2 puts noise on the output of the network: put a Dense layer behind it",
+            "layer 2 puts noise on the output of the network: put a Dense layer after it",
         ),
     ],
 )

@@ -215,7 +215,7 @@ x, m = Input(4), Input((2, 3))
     ("build", "message"),
     [
         (lambda: nn.Permute((1, 3))(m), r"layer 1 needs each of the axes 1, 2 once, .* has the shape \(2, 3\)"),
-        (lambda: nn.Reshape((4, -1))(m), r"layer 1 needs as many values as \(4, -1\) holds, .* shape \(2, 3\)"),
+        (lambda: nn.Reshape((4, -1))(m), r"a number of values that fits the shape \(4, -1\), .* shape \(2, 3\)"),
         (lambda: nn.Reshape((-1, -1))(m), "layer 1 has sizes above 0, and -1 at most once"),
         (
             lambda: nn.concatenate([m, x]),

@@ -109,7 +109,7 @@ def test_fixed_at_values_of_each_fit(logistic):
         assert fit[2] == value
         one = logistic.fit(X, Y, {"slope": 1.0, "top": 1.0}, fixed={MIDDLE: value})
         np.testing.assert_allclose(fit, one.parameters, rtol=1e-5)
-    with pytest.raises(ValueError, match="Y is for 2 fits, but fixed for 3: they must be for as many"):
+    with pytest.raises(ValueError, match="Y is for 2 fits, but fixed for 3: the numbers must be equal"):
         logistic.fit_many(X, targets[:2], START, fixed={"middle": values})
     with pytest.raises(ValueError, match=r"parameters\['top'\] is for 3 fits, but parameters\['slope'\] for 2"):
         logistic.fit_many(X, targets, {"top": [1, 1, 1], "slope": [1, 2]})

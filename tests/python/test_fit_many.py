@@ -308,7 +308,7 @@ REFUSED = {
     "X has the shape (19,); expected (N, 1)": {"X": TIMES[1:]},
     "X has the shape (20, 2); expected (N, 1)": {"X": np.ones((SAMPLES, 2))},
     "X[1, 0] is nan; expected (N, 1)": {"X": np.array([0, np.nan, *TIMES[2:]])},
-    "Y is for 3 fits, but X for 2: they must be for as many": {"X": np.ones((2, SAMPLES, 1))},
+    "Y is for 3 fits, but X for 2: the numbers must be equal": {"X": np.ones((2, SAMPLES, 1))},
     "parameters has the shape (2,); expected (3,), such as initial_parameters(), or (M, 3)": {"parameters": [1, 2]},
     "parameters is for 2 fits, but lengths for 3": {"Y": Y[0], "parameters": np.ones((2, 3)), "lengths": [1, 2, 3]},
     "parameters[1, 2] is nan": {"parameters": [[1, 1, 1], [1, 1, np.nan], [1, 1, 1]]},
@@ -382,11 +382,11 @@ def test_lists_of_unequal_lengths(decay, ragged):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"X": [TIMES, TIMES[:5]]}, "fit 1 has 7 samples in Y, but 5 in X: they must be as many"),
+        ({"X": [TIMES, TIMES[:5]]}, "fit 1 has 7 samples in Y, but 5 in X: both must be equal"),
         ({"sigma": [TIMES + 1, TIMES[:3] + 1]}, "fit 1 has 7 samples in Y, but 3 in sigma"),
         ({"lengths": [20, 7]}, "lengths are for arrays"),
         ({"Y": [TIMES, 3.0]}, "Y[1] is no array"),
-        ({"Y": np.zeros((2, 20))}, "X or sigma are lists of unequal lengths, but Y is none"),
+        ({"Y": np.zeros((2, 20))}, "X or sigma is a list of arrays of unequal lengths, but Y is not"),
     ],
     ids=str,
 )

@@ -47,7 +47,7 @@ def _predicting(model: PlainModel, helpers: dict[str, None]) -> Iterator[Functio
         _kernel(model, model.outputs, helpers),
     )
     yield Function(
-        ("The outputs of samples, one behind the other.",),
+        ("The outputs of samples, one after the other.",),
         f"void {name}_predict_batch(const real *parameters, size_t samples, const real *inputs, real *outputs, "
         "real *work)",
         batch,
@@ -88,7 +88,7 @@ def _training(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]
     )
     yield Function(
         (
-            "The mean loss of samples, one behind the other, and its gradient. weights: one for each sample, or NULL",
+            "The mean loss of samples, one after the other, and its gradient. weights: one for each sample, or NULL",
             "where all count the same.",
         ),
         f"real {name}_loss_and_gradient(const real *parameters, size_t samples, const real *inputs, "

@@ -131,7 +131,7 @@ def _about(model: PlainModel) -> list[str]:
     ]
     lines = [
         f"/* {model.name}: {model.request.precision}, matrices row by row. No memory is allocated, nothing is kept",
-        "   between calls, and calls with work memory of their own may run at the same time. Arrays do not",
+        "   between calls, and calls with separate work memory may run at the same time. Arrays do not",
         "   overlap, and are not NULL where nothing is said of it.", "",
     ]  # fmt: skip
     for name, texts in rows:

@@ -48,7 +48,7 @@ def report(model: PlainModel, files: Mapping[str, str]) -> str:
         return "\n".join([*lines, f"code is measured where {CROSS}gcc is on PATH"])
     for (what, (names, work, outputs)), size in zip(roots.items(), measured, strict=True):
         parts = [f"work {work:,}", f"stack {size.stack:,}", *([f"outputs {outputs:,}"] if outputs else [])]
-        besides = f", besides {', '.join(size.calls)}" if size.calls else ""
+        besides = f", not counting {', '.join(size.calls)}" if size.calls else ""
         functions = f" ({', '.join(names)})" if what == "train" else ""
         lines.append(f"to {what:<9} {size.code:,} bytes of code{functions}{besides}")
         lines.append(f"{'':<12} {work + size.stack + outputs:,} bytes of memory: {', '.join(parts)}")

@@ -118,7 +118,7 @@ class Steps:
             else:
                 raise ModelError(
                     f"{self._program.name} cannot predict: its output depends on {name}, which is known in training "
-                    f"only; give an output besides the loss"
+                    f"only; give an output in addition to the loss"
                 )
         return Value(self.graph, self._values[name].name, element.indices)
 

@@ -53,7 +53,7 @@ export interface Trainer {
   readonly parameters: Reals;
   /** The loss of each epoch: the mean over its batches, each before its update. */
   readonly losses: number[];
-  /** Whether there have been as many epochs as were asked for. */
+  /** Whether all epochs that were asked for are done. */
   readonly done: boolean;
   /** Uses every sample once, and returns the loss. After a RangeError, parameters are those before the epoch. */
   step(): number;
@@ -70,7 +70,7 @@ export interface TrainingOptions {
   epochs?: number;
   /** Samples for one update; all of them by default. */
   batchSize?: number;
-  /** Whether every epoch has an order of its own; by default, if there are several batches. */
+  /** Whether samples are shuffled anew in every epoch; by default, if there are several batches. */
   shuffle?: boolean;
   /** Of the order and of noise; 0 by default. */
   seed?: number;

@@ -184,8 +184,8 @@ def _input_shapes(file: File, batch: bool | None) -> dict[str, Shape]:
             raise ModelError(f"the input {one.name!r} of the ONNX file has the shape {one.shape}, without any values")
         if isinstance(first, int) and first > 1 and batch is None:
             raise ModelError(
-                f"the first axis of the input {one.name!r} of the ONNX file has size {first}: say with batch=True that "
-                f"it numbers the samples, or with batch=False that it belongs to each of them"
+                f"the first axis of the input {one.name!r} of the ONNX file has size {first}: give batch=True if "
+                f"it is the axis of the samples, or batch=False if it belongs to each sample"
             )
         samples = not isinstance(first, int) or batch is True
         if samples and batch is False:

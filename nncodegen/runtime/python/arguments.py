@@ -40,7 +40,7 @@ def check_samples(model: Model, X: Any, Y: Any, sparse: bool = False) -> tuple[A
     if model.target_names:
         Y = _matrix(model, "Y", one_hot(model, joined(model, "Y", Y, to_array)), len(model.target_names))
         if model.input_names and len(Y) != samples:
-            raise ValueError(f"X has {samples} rows, but Y has {len(Y)}: they must have as many")
+            raise ValueError(f"X has {samples} rows, but Y has {len(Y)}: they must have the same number of rows")
         return X, Y, len(Y)
     if Y is not None:
         raise ValueError("Y was given, but the model has no targets: leave it out")

@@ -174,7 +174,7 @@ def _even(X: Any, Y: Any, sigma: Any, lengths: Any) -> tuple[Any, Any, Any, Arra
     if lengths is not None:
         raise ValueError("lengths are for arrays: lists of X and Y tell themselves how many samples each fit has")
     if not isinstance(Y, list | tuple):
-        raise ValueError("X or sigma are lists of unequal lengths, but Y is none: give a list of as many arrays")
+        raise ValueError("X or sigma is a list of arrays of unequal lengths, but Y is not: give Y as such a list")
     found = lengths_of("Y", Y)
     X, Y, sigma = (padded(name, values, found) for name, values in (("X", X), ("Y", Y), ("sigma", sigma)))
     return X, Y, sigma, found

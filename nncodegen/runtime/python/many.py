@@ -189,7 +189,7 @@ def _count(model: Model, X: Any, Y: Any, parameters: Any, learning_rate: Any, se
     (first, count), *others = found.items()
     for name, other in others:
         if other != count:
-            raise ValueError(f"{first} is for {count} models, but {name} for {other}: they must be for as many")
+            raise ValueError(f"{first} is for {count} models, but {name} for {other}: the numbers must be equal")
     if count < 1:
         raise ValueError(f"{first} is empty; expected at least one model")
     return count
@@ -211,7 +211,7 @@ def _data(model: Model, X: Any, Y: Any, count: int) -> tuple[Any, Any, int, bool
     parts = [check_samples(model, X[m] if own_X else X, Y[m] if own_Y else Y) for m in range(count)]
     lengths = {part[2] for part in parts}
     if len(lengths) > 1:
-        raise ValueError(f"the models have from {min(lengths)} to {max(lengths)} samples: they must have as many")
+        raise ValueError(f"the models have from {min(lengths)} to {max(lengths)} samples: the numbers must be equal")
     shared = (parts[0][0], parts[0][1])
     stacked = [np.stack([part[k] for part in parts]) if own else shared[k] for k, own in ((0, own_X), (1, own_Y))]
     return stacked[0], stacked[1], parts[0][2], own_X, own_Y

@@ -80,4 +80,4 @@ def check_counts(counts: Mapping[str, int]) -> None:
     if len(set(counts.values())) > 1:
         (first, count), *others = counts.items()
         name, other = next(each for each in others if each[1] != count)
-        raise ValueError(f"{first} is for {count} fits, but {name} for {other}: they must be for as many")
+        raise ValueError(f"{first} is for {count} fits, but {name} for {other}: the numbers must be equal")

@@ -147,7 +147,7 @@ class Settings:
     )
     shuffle: bool | None = _option(
         Kind("bool | None", _check_shuffle), None,
-        "whether every epoch has an order of its own; by default, if there are several batches",
+        "whether samples are shuffled anew in every epoch; by default, if there are several batches",
     )  # fmt: skip
     seed: int = _option(
         _integer(0, SEED), 0, "of the order, of the initial parameters, of dropout and noise, of what is held out"
@@ -158,8 +158,8 @@ class Settings:
         Member("int", "sequential", "update one parameter at a time", lambda s: s.update == "sequential"),
     )  # fmt: skip
     tolerance: float = _option(
-        _number(0.0), 0.0, "stop after an epoch in which no parameter changed by as much in an update; 0 to go on",
-        Member("double", "tolerance", "stop when no parameter changed by as much in an epoch; 0: never",
+        _number(0.0), 0.0, "stop after an epoch in which no update changed a parameter by this much; 0 to go on",
+        Member("double", "tolerance", "stop when no parameter changed by this much in an epoch; 0: never",
                lambda s: s.tolerance),
     )  # fmt: skip
 
@@ -239,13 +239,13 @@ class Settings:
         '"auc", "precision", "recall", "f1", of several classes the mean over these, or "f1_micro",\n'
         '"f1_weighted"; "top_3_accuracy"; or a function (y_true, y_pred) -> number, which is given\n'
         'sample_weight where it takes that; {"name": function} names it',
-        Member("int", "metrics", "those that are wanted, a bit 1 << METRIC for each; 0: none",
+        Member("int", "metrics", "those to compute, a bit 1 << METRIC for each; 0: none",
                lambda s: bits_of(s.metrics)),
     )  # fmt: skip
     patience: int | None = _option(
         _optional(_integer(1, 2**53)), None,
-        "stop after so many epochs in which ``monitor`` was not better than its best by min_delta",
-        Member("size_t", "patience", "stop after so many epochs without the best; 0: never",
+        "stop after this many epochs in which ``monitor`` was not better than its best by min_delta",
+        Member("size_t", "patience", "stop after this many epochs without a new best; 0: never",
                lambda s: s.patience or 0),
     )  # fmt: skip
     min_delta: float = _option(

@@ -38,7 +38,7 @@ class Points:
     ) -> None:
         self.low, self.high = _corner("low", low), _corner("high", high)
         if self.low.shape != self.high.shape:
-            raise ValueError(f"low has {self.low.size} coordinates, high {self.high.size}: they must have as many")
+            raise ValueError(f"low has {self.low.size} coordinates, high {self.high.size}: the numbers must be equal")
         if not (self.low <= self.high).all():
             raise ValueError(f"low is {self.low.tolist()}, which is not below high, {self.high.tolist()}")
         self.count = integer("count", count, 1, 2**40)

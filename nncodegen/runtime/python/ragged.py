@@ -39,7 +39,7 @@ def padded(name: str, values: Any, lengths: Array) -> Any:
     arrays = [np.asarray(one) for one in values]
     for m, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
         if len(array) != length:
-            raise ValueError(f"fit {m} has {length} samples in Y, but {len(array)} in {name}: they must be as many")
+            raise ValueError(f"fit {m} has {length} samples in Y, but {len(array)} in {name}: both must be equal")
     shapes = {array.shape[1:] for array in arrays if len(array)}
     if len(shapes) > 1:
         raise ValueError(f"the arrays of {name} have rows of the shapes {', '.join(map(str, sorted(shapes)))}")

@@ -27,7 +27,7 @@ class Samples:
 
     def __init__(self, model: Model, data: Any, weights: Any, partly: bool = False) -> None:
         if not model.facts.terms:
-            raise ValueError(f"{model.name} has no terms with samples of their own: give X and Y, not data")
+            raise ValueError(f"{model.name} has no terms with their own samples: give X and Y, not data")
         self.model = model
         self.terms = {term.name: term for term in model.facts.terms}
         expected = f"expected a dictionary with samples for each term: {', '.join(self.terms)}"

@@ -61,7 +61,7 @@ void perceptron_predict(const real *parameters, const real *inputs, real *output
     outputs[0] = (t15 >= 0 ? t19 : t20);
 }
 
-/* The outputs of samples, one behind the other. */
+/* The outputs of samples, one after the other. */
 void perceptron_predict_batch(const real *parameters, size_t samples, const real *inputs, real *outputs,
     real *work)
 {
@@ -178,7 +178,7 @@ real perceptron_add_gradient(const real *parameters, const real *inputs, const r
     return loss_;
 }
 
-/* The mean loss of samples, one behind the other, and its gradient. weights: one for each sample, or NULL
+/* The mean loss of samples, one after the other, and its gradient. weights: one for each sample, or NULL
    where all count the same. */
 real perceptron_loss_and_gradient(const real *parameters, size_t samples, const real *inputs,
     const real *targets, const real *weights, real *gradient, real *work)
