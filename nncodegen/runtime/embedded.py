@@ -1,4 +1,4 @@
-"""The Python part of the runtime as it is embedded in compiled modules: its files as C strings, and their digest.
+"""The Python part of the runtime as it is embedded in compiled modules: its files, compressed, and their digest.
 
 ``setup.py`` reads this file before anything is installed: it needs only the standard library.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,10 @@ NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", 
 
 ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "?": r"\?"})
 """How characters are escaped in a C string. The question mark is escaped because ??/ is the trigraph of a backslash."""
+
+
+WIDTH = 24
+"""The bytes in a line of compressed text."""
 
 
 @lru_cache(maxsize=1)
@@ -34,13 +39,19 @@ def digest() -> str:
 
 
 def header() -> str:
-    """Return the C header that holds the Python files as strings; ``native.pyx`` includes it."""
-    files = [line for name, text in texts().items() for line in (f'    "{name}",', *_lines(text))]
+    """Return the C header that holds the Python files, compressed; ``native.pyx`` includes it.
+
+    Names and texts follow each other, separated by NUL.
+    """
+    packed = zlib.compress("\0".join(part for item in texts().items() for part in item).encode(), 9)
+    rows = [packed[start : start + WIDTH] for start in range(0, len(packed), WIDTH)]
     return "\n".join(
         [
             f'static const char nncodegen_digest[] = "{digest()}";',
             "static const char nncodegen_finder[] =", *_lines(_finder(), ";"),
-            "static const char *const nncodegen_texts[] = {", *files, "    NULL,", "};", "",
+            f"static const size_t nncodegen_texts_size = {len(packed)};",
+            "static const char nncodegen_texts[] =",
+            *("    \"" + "".join(f"\\{byte:03o}" for byte in row) + "\"" for row in rows), "    ;", "",
         ]
     )  # fmt: skip
 

@@ -231,4 +231,5 @@ static const nncodegen_option nncodegen_options[] = {
     const char *c_variants "NNCODEGEN_VARIANT_NAMES"
     const char *c_finder "nncodegen_finder"
     const char *c_digest "nncodegen_digest"
-    const char *const *c_texts "nncodegen_texts"
+    const char *c_texts "nncodegen_texts"
+    size_t c_texts_size "nncodegen_texts_size"

@@ -4,7 +4,7 @@
 #
 # Cython compiles this file to C, which is linked with the kernel of a model and with the facts that differ from model
 # to model. It is compiled for each precision: NNCODEGEN_REAL is double or float. NNCODEGEN_VARIANT_NAMES lists the
-# variants that a kernel may have, the fastest first. nncodegen_python.h holds the Python files of this folder as texts.
+# variants that a kernel may have, the fastest first. nncodegen_python.h holds the Python files of this folder, compressed.
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
@@ -51,7 +51,7 @@ cdef _runtime():
     if name not in _sys.modules:
         finder = {"__name__": name + "_finder"}
         exec(compile(c_finder.decode(), "nncodegen/runtime/finder.py", "exec", dont_inherit=True), finder)
-        texts = _strings(c_texts)
+        texts = __import__("zlib").decompress(c_texts[:c_texts_size]).decode().split("\0")
         finder["install"](name, dict(zip(texts[::2], texts[1::2])))
     return __import__("importlib").import_module(name)
 
