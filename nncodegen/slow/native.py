@@ -95,7 +95,7 @@ class NumpyNative:
         wanted = (training.loss, *self._program.gradient)
         for _, (one, *found) in _chunks(self._program, wanted, parameters, X, Y, weight):
             loss += float(one)
-            total += np.concatenate([np.ravel(array) for array in found])
+            total += _flat(found)
         gradient[...] = self._rounded(total)
         return float(self._rounded(loss))
 
@@ -124,7 +124,7 @@ class NumpyNative:
         for number in range(count):
             point, total = np.concatenate([parameters, directions[number]]), np.zeros(products.shape[1])
             for _, found in _chunks(program, program.gradient, point, X, Y, weight):
-                total += np.concatenate([np.ravel(array) for array in found])
+                total += _flat(found)
             products[number] = self._rounded(total)
 
     def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:
@@ -210,6 +210,11 @@ def _chunks(
         inputs, targets = (None if array is None else np.asarray(array[rows], float) for array in (X, Y))
         values = evaluate(program, parameters, inputs, targets, weight[rows], results=results)
         yield rows, [values[element.tensor] for element in results]
+
+
+def _flat(arrays: Sequence[Array]) -> Array:
+    """Return the values of arrays one after the other; there may be no array."""
+    return np.concatenate([np.zeros(0), *map(np.ravel, arrays)])
 
 
 def _shares(weights: Array | None, samples: int) -> Array:

@@ -337,7 +337,7 @@ def test_frames(library):
 
 
 def test_a_pickle_is_plain_and_needs_no_compiler(tmp_path):
-    """What is pickled holds nothing compiled; it predicts and learns without a compiler, after one warning."""
+    """What is pickled holds nothing compiled; it predicts without a compiler, after one warning."""
     found = NNClassifier(**ONE_BATCH).fit(X, NAMES)
     data = pickle.dumps(found)
     assert b".so" not in data
@@ -355,8 +355,6 @@ def test_a_pickle_is_plain_and_needs_no_compiler(tmp_path):
             found.predict(X)
             np.save({str(tmp_path / "found.npy")!r}, found.predict_proba(X))
         assert [w.category for w in caught] == [RuntimeWarning], caught
-        found.set_params(max_iter=2).fit(X, X[:, 0] > 5)
-        assert np.isfinite(found.loss_)
         """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CC": "/nonexistent", "NNCODEGEN_CACHE": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True,
