@@ -26,6 +26,7 @@ from nncodegen.certify.single import compute
 from nncodegen.certify.ulps import LARGEST, Precision, bound, distance
 from nncodegen.emit import emit
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir.names import take
 from nncodegen.ir.steps import ALL, part_of
 from nncodegen.module import Module
 from nncodegen.runtime.python.certificate import HOLDS, OUT_OF_RANGE, WRONG, StepFigure
@@ -76,22 +77,15 @@ def watched(simplified: Program) -> Program:
         if SAMPLE in target.indices:
             outputs.append(target)
         else:
-            copy = Element(_free(f"{target.tensor} of each sample", taken), (SAMPLE, *target.indices))
+            copy = Element(take(f"{target.tensor} of each sample", taken), (SAMPLE, *target.indices))
             steps.append(Step(copy, target))
             outputs.append(copy)
-    own = Tensor(_free(weight, taken), (None,))
+    own = Tensor(take(weight, taken), (None,))
     return replace(
         simplified, name=f"{simplified.name}_steps", steps=tuple(steps), outputs=tuple(outputs),
         inputs=(*simplified.inputs, *simplified.targets, Tensor(weight, (None,))), targets=(), weight=own,
         labels=False, companions=(), not_fitted="these are steps", identity="",
     )  # fmt: skip
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
 
 
 def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | None:

@@ -2,7 +2,8 @@
 
 ``program`` defines its classes, ``equations`` and ``recurrence`` the relations between indices. ``functions``,
 ``quotients``, ``limits`` and ``shares`` define the functions that its formulas may call, in terms of those in
-``elementary``. ``walk`` visits the parts of a formula in order, and ``evaluate`` computes the values of a program.
+``elementary``. ``walk`` visits the parts of a formula in order, ``evaluate`` computes the values of a program, and
+``names`` finds names that nothing has yet.
 """
 
 from nncodegen.ir.equations import Equation, Solution, Solved, solve

@@ -20,7 +20,7 @@ from math import prod
 from sympy import S
 
 from nncodegen.ir import RECURRENCES, Element, Program, Step, Tensor, needed
-from nncodegen.schedule.forms import free
+from nncodegen.ir.names import unused
 from nncodegen.schedule.joined import Compute, Node, tree
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
@@ -161,7 +161,7 @@ def _with_results(
     for number, element in enumerate(results):
         target = element
         if element not in defined or defined[element].over or element.tensor in read:
-            target = Element(free(f"{place.value} {number}", one), element.indices)
+            target = Element(unused(f"{place.value} {number}", one.shapes), element.indices)
             steps.append(Step(target, element))
         sizes = tuple(one.sizes[index] for index in element.indices)
         storage[target.tensor] = Storage(place, *(positions[number] if positions else (offset, _strides(sizes))))

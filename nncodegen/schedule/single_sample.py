@@ -14,8 +14,9 @@ from dataclasses import replace
 from itertools import accumulate
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
+from nncodegen.ir.names import unused
 from nncodegen.schedule.arrays import Arrays
-from nncodegen.schedule.forms import Form, free
+from nncodegen.schedule.forms import Form
 from nncodegen.schedule.fuse import fuse
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, factors_of
@@ -145,7 +146,7 @@ def copied(
     results = list(elements)
     for number, element in enumerate(elements):
         if element in which:
-            results[number] = Element(free(name.format(number), one), element.indices)
+            results[number] = Element(unused(name.format(number), one.shapes), element.indices)
             steps = [*steps, Step(results[number], element)]
     return steps, tuple(results)
 
@@ -165,7 +166,7 @@ def _split(steps: Iterable[Step], one: Program) -> Iterator[Step]:
         if len(step.over) != 1 or step.target.indices or isinstance(step.expression, Element):
             yield step
             continue
-        terms = Element(free(f"terms of {step.target.tensor}", one), step.over)
+        terms = Element(unused(f"terms of {step.target.tensor}", one.shapes), step.over)
         yield Step(terms, step.expression)
         yield replace(step, expression=terms)
 
@@ -183,7 +184,7 @@ def _with_copies(steps: Iterable[Step], one: Program, ends: Container[Element]) 
         outside = noise if is_product(step) or step.target in ends else noise | rows
         read = [element for element in step.operands if element.tensor in outside and element.indices]
         for element in read:
-            copy = Element(free(f"{element.tensor} row", one), element.indices)
+            copy = Element(unused(f"{element.tensor} row", one.shapes), element.indices)
             copies.setdefault(element.tensor, Step(copy, element))
         copied = {element: Element(copies[element.tensor].target.tensor, element.indices) for element in read}
         others.append(replace(step, expression=step.expression.xreplace(copied)))
