@@ -25,7 +25,7 @@ from nncodegen.certify.products import zeros
 from nncodegen.certify.single import compute
 from nncodegen.certify.ulps import LARGEST, Precision, bound, distance
 from nncodegen.emit import emit
-from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor, slices_of
 from nncodegen.ir.names import take
 from nncodegen.ir.steps import ALL, part_of
 from nncodegen.module import Module
@@ -104,12 +104,8 @@ def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | Non
 
 def columns_of(program: Program) -> dict[str, slice]:
     """Return the columns of each step among the outputs of a program of steps."""
-    columns, start = {}, 0
-    for element in program.outputs:
-        size = program.count(element.indices)
-        columns[element.tensor.removesuffix(" of each sample")] = slice(start, start + size)
-        start += size
-    return columns
+    columns = slices_of(program.output_tensors)
+    return {tensor.name.removesuffix(" of each sample"): own for tensor, own in columns}
 
 
 def compare_steps(found: Watch, point: Point, precision: Precision) -> Iterator[tuple[Step, StepFigure]]:
@@ -178,16 +174,11 @@ def _values(found: Watch, point: Point) -> dict[str, Array]:
     values = {program.weight.name: many(given[:, -1])}
     if program.present:
         values[program.present.name] = many(np.ones(count))
-    start = 0
-    for tensor in (*program.inputs, *program.targets):
-        part = given[:, start : start + tensor.size]
-        values[tensor.name] = many(part).reshape([count, *(size or 1 for size in tensor.shape[1:])])
-        start += tensor.size
-    start = 0
-    for tensor in program.parameters:
-        part = point.parameters[start : start + tensor.size].astype(module.dtype)
+    for tensor, own in slices_of((*program.inputs, *program.targets)):
+        values[tensor.name] = many(given[:, own]).reshape([count, *(size or 1 for size in tensor.shape[1:])])
+    for tensor, own in slices_of(program.parameters):
+        part = point.parameters[own].astype(module.dtype)
         values[tensor.name] = many(part).reshape([size or 1 for size in tensor.shape])
-        start += tensor.size
     for noise in program.noise:
         values[noise.tensor.name] = zeros([count, *(size or 1 for size in noise.tensor.shape[1:])])
     for step in program.steps:

@@ -28,6 +28,7 @@ from nncodegen.ir.program import (
     needed,
     renamed,
     show_step,
+    slices_of,
     verify,
 )
 from nncodegen.ir.ranges import ranges_of
@@ -39,5 +40,5 @@ __all__ = [
     "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE", "Companion",
     "Element", "Equation", "Group", "Hyperparameter", "InTraining", "Initial", "Noise", "Program", "Size", "Solution",
     "Solved", "Statistic", "Step", "Tensor", "Term", "Update", "columns_of", "elements", "evaluate", "gathered",
-    "grouped", "needed", "ranges_of", "renamed", "show_step", "solve", "steps_of", "verify",
+    "grouped", "needed", "ranges_of", "renamed", "show_step", "slices_of", "solve", "steps_of", "verify",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from functools import partial
 
 from sympy import Add, Expr, S
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, needed
+from nncodegen.ir import SAMPLE, Element, Program, Step, needed, slices_of
 from nncodegen.ir.names import unused
 from nncodegen.schedule.forms import MOST_UNROLLED, Form, forms_of, lies_in_rows
 from nncodegen.schedule.fuse import fuse
@@ -219,17 +219,17 @@ def _results(
     storage: dict[str, Storage],
 ) -> Iterator[Step]:
     """Yield copies of outputs and derivatives to the memory of the caller, and add their places to the storage."""
-    column = offset = 0
+    column = 0
     for k, element in enumerate(outputs):
         indices = element.indices if SAMPLE in element.indices else (SAMPLE, *element.indices)
         copy = Element(unused(f"output column {k}", program.shapes), indices)
         storage[copy.tensor] = Storage(Place.OUTPUT, column)
         column += program.count(indices)
         yield Step(copy, element)
-    for parameter, element in zip(program.parameters, gradient, strict=False):
+    for (parameter, own), element in zip(slices_of(program.parameters), gradient, strict=False):
         copy = Element(unused(f"gradient of {parameter.name}", program.shapes), element.indices)
-        storage[copy.tensor] = Storage(Place.GRADIENT, offset, transposed_strides(element.tensor, parameter, layout))
-        offset += parameter.size
+        strides = transposed_strides(element.tensor, parameter, layout)
+        storage[copy.tensor] = Storage(Place.GRADIENT, own.start, strides)
         yield Step(copy, element)
 
 

@@ -14,12 +14,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
 from math import prod
 
 from sympy import S
 
-from nncodegen.ir import RECURRENCES, Element, Program, Step, Tensor, needed
+from nncodegen.ir import RECURRENCES, Element, Program, Step, Tensor, needed, slices_of
 from nncodegen.ir.names import unused
 from nncodegen.schedule.joined import Compute, Node, tree
 from nncodegen.schedule.kernel import Kernel
@@ -178,9 +177,8 @@ def _outside(one: Program) -> dict[str, Storage]:
         (Place.PARAMETER, one.parameters), (Place.INPUT, one.inputs), (Place.TARGET, one.targets),
     )  # fmt: skip
     for place, tensors in roles:
-        offsets = accumulate((tensor.size for tensor in tensors), initial=0)
-        for tensor, offset in zip(tensors, offsets, strict=False):
-            storage[tensor.name] = Storage(place, offset, _strides(tensor.shape))
+        for tensor, own in slices_of(tensors):
+            storage[tensor.name] = Storage(place, own.start, _strides(tensor.shape))
     return storage
 
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed, slices_of
 from nncodegen.ir.names import unused
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.forms import Form
@@ -89,10 +88,8 @@ def _without_sum(step: Step) -> Step:
 def with_outputs(one: Program, storage: dict[str, Storage]) -> tuple[list[Step], tuple[Element, ...]]:
     """Return the steps that predict, and the outputs in columns, whose places are added to the storage."""
     steps, results = copied(one.outputs, one.outputs, "output column {}", list(without_noise(one)), one)
-    column = 0
-    for element in results:
-        storage[element.tensor] = Storage(Place.OUTPUT, column)
-        column += one.count(element.indices)
+    for element, (_, own) in zip(results, slices_of(one.output_tensors), strict=True):
+        storage[element.tensor] = Storage(Place.OUTPUT, own.start)
     return steps, results
 
 
@@ -153,10 +150,9 @@ def copied(
 
 def _places_of_gradient(ends: Sequence[Element], one: Program, layout: Layout) -> dict[str, Storage]:
     """Return the places of the derivatives, in the order of the parameters and with their strides."""
-    offsets = accumulate((parameter.size for parameter in one.parameters), initial=0)
     return {
-        end.tensor: Storage(Place.GRADIENT, offset, transposed_strides(element.tensor, parameter, layout))
-        for end, element, parameter, offset in zip(ends, one.gradient, one.parameters, offsets, strict=False)
+        end.tensor: Storage(Place.GRADIENT, own.start, transposed_strides(element.tensor, parameter, layout))
+        for end, element, (parameter, own) in zip(ends, one.gradient, slices_of(one.parameters), strict=False)
     }
 
 
