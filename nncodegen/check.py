@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.errors import NncodegenError
-from nncodegen.ir import Program, evaluate, ranges_of
+from nncodegen.ir import Program, evaluate, ranges_of, slices_of
 from nncodegen.module import Module
 
 Array = NDArray[np.float64]
@@ -78,11 +78,9 @@ def random_data(program: Program, samples: int = 5) -> tuple[Array | None, Array
     generator = np.random.default_rng(0)
     inputs, targets = (sum(t.size for t in tensors) for tensors in (program.inputs, program.targets))
     X, Y = generator.uniform(0.1, 0.9, (samples, inputs)), generator.uniform(0.1, 0.9, (samples, targets))
-    start = 0
-    for tensor in program.inputs:
+    for tensor, own in slices_of(program.inputs):
         if numbers := ranges_of(program).get(tensor.name):
-            X[:, start : start + tensor.size] = generator.integers(*numbers, size=(samples, tensor.size))
-        start += tensor.size
+            X[:, own] = generator.integers(*numbers, size=(samples, tensor.size))
     if program.labels:
         Y /= Y.sum(axis=1, keepdims=True)
     return X if inputs else None, Y if targets else None

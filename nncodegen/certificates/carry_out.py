@@ -21,7 +21,7 @@ from nncodegen.certificates.grids import Grid
 from nncodegen.certificates.listed import Listed
 from nncodegen.certificates.memory import Memory
 from nncodegen.errors import ProgramError
-from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Solved, Step
+from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Solved, Step, slices_of
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.program import elements
 from nncodegen.passes.latency import written_out
@@ -121,19 +121,15 @@ class Run:
             self._look_at_outputs()
 
     def _look_at_outputs(self) -> None:
-        found, start = self.memory.columns[Place.OUTPUT], 0
-        for element in self.program.outputs:
-            size = self.program.count(element.indices)
-            self.memory.same(element, found[:, start : start + size], f"the outputs of {element.tensor}")
-            start += size
+        found = self.memory.columns[Place.OUTPUT]
+        for element, (_, own) in zip(self.program.outputs, slices_of(self.program.output_tensors), strict=True):
+            self.memory.same(element, found[:, own], f"the outputs of {element.tensor}")
 
     def _look_at_gradient(self) -> None:
         names = {known.offset: name for name, known in self.kernel.storage.items() if known.place is Place.GRADIENT}
-        start = 0
-        for element, tensor in zip(self.program.gradient, self.program.parameters, strict=False):
-            found = self.memory.flat[Place.GRADIENT][self.memory.places(names[start], tensor)]
+        for element, (tensor, own) in zip(self.program.gradient, slices_of(self.program.parameters), strict=False):
+            found = self.memory.flat[Place.GRADIENT][self.memory.places(names[own.start], tensor)]
             self.memory.same(element, found, f"the places of the derivative by {tensor.name}")
-            start += tensor.size
 
     # Statements.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from nncodegen.certificates.products import Array, array_of, zeros
 from nncodegen.certificates.single import CERTAIN, backward, compute
-from nncodegen.ir import Group, Program, Step, grouped, steps_of
+from nncodegen.ir import Group, Program, Step, grouped, slices_of, steps_of
 from nncodegen.ir.steps import as_computed, part_of, times_of
 
 
@@ -30,17 +30,13 @@ def bind(program: Program, parameters: Array, X: Array, Y: Array) -> dict[str, A
         values[program.present.name] = np.full(samples, mpmath.mpf(1), dtype=object)
     for source in program.noise:
         values[source.tensor.name] = zeros([samples, *(size or 1 for size in source.tensor.shape[1:])])
-    start = 0
     numbers = many(parameters)
-    for tensor in program.parameters:
-        values[tensor.name] = numbers[start : start + tensor.size].reshape([size or 1 for size in tensor.shape])
-        start += tensor.size
+    for tensor, own in slices_of(program.parameters):
+        values[tensor.name] = numbers[own].reshape([size or 1 for size in tensor.shape])
     for tensors, given in ((program.inputs, X), (program.targets, Y)):
-        columns, start = many(given), 0
-        for tensor in tensors:
-            part = columns[:, start : start + tensor.size]
-            values[tensor.name] = part.reshape([samples, *(size or 1 for size in tensor.shape[1:])])
-            start += tensor.size
+        columns = many(given)
+        for tensor, own in slices_of(tensors):
+            values[tensor.name] = columns[:, own].reshape([samples, *(size or 1 for size in tensor.shape[1:])])
     return values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +26,8 @@ from nncodegen.certificates.precision import DIGITS
 from nncodegen.certificates.results import REST, Examined, Found, Programs, figures
 from nncodegen.certificates.scope import left_out
 from nncodegen.certificates.steps import watch
-from nncodegen.describe import Describable, Optimizer, identity_of
+from nncodegen.describe import Describable, identity_of
+from nncodegen.describe.describable import Described
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.ir import Program
@@ -70,7 +71,7 @@ def certify(
         known = module.certificate
         if known is None:
             raise ModelError(f"the module {module.name} does not know its model: nncodegen.certify(module, model)")
-        of = _Known(from_data(known.program))
+        of = Described(from_data(known.program))
     compiled = compile_model(of, module.precision, until="emit", march=march, fit=fit)
     return _certificate(module, _file_of_module(module), compiled, of, march, points, seed)
 
@@ -80,23 +81,6 @@ def certify_compiled(
 ) -> Certificate:
     """Return the certificate of a compiled model, after writing it next to its module in the cache."""
     return _certificate(load(compiled.built), compiled.built.path, compiled, model, march, points, seed)
-
-
-@dataclass(frozen=True)
-class _Known:
-    """A model from a certificate, which is already described."""
-
-    program: Program
-    optimizers: tuple[Optimizer, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Return the name of the program."""
-        return self.program.name
-
-    def describe(self) -> Program:
-        """Return the program itself."""
-        return self.program
 
 
 def verify(module: Module | str | Path) -> Certificate:
@@ -199,7 +183,7 @@ def _certificate(
 ) -> Certificate:
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
-    if isinstance(model, _Known):  # its own optimizers are rules without a function
+    if isinstance(model, Described):  # its own optimizers are rules without a function
         described = replace(described, updates=(*described.updates, *model.program.updates))
     plain = without_derivatives(described)
     network = defined(unwrapped(model), plain)

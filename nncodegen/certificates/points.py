@@ -21,7 +21,7 @@ from sympy.core.relational import Relational
 
 from nncodegen.certificates.exact import bind, run
 from nncodegen.certificates.expressions import formula
-from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, needed, ranges_of
+from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, needed, ranges_of, slices_of
 
 Array = NDArray[Any]
 
@@ -80,12 +80,9 @@ class Points:
             parameters = parameters * scale
         else:
             X = X * scale
-        start = 0
-        for tensor in self._program.inputs:
+        for tensor, own in slices_of(self._program.inputs):
             if tensor.name in self._ranges:
-                whole = random.integers(*self._ranges[tensor.name], size=(self._rows, tensor.size))
-                X[:, start : start + tensor.size] = whole
-            start += tensor.size
+                X[:, own] = random.integers(*self._ranges[tensor.name], size=(self._rows, tensor.size))
         return parameters, X, Y
 
     def _initial(self, initial: Initial, size: int) -> Array:

@@ -17,7 +17,7 @@ from nncodegen.certificates.exact import many
 from nncodegen.certificates.points import Point
 from nncodegen.certificates.precision import Exact, norm_of, parts_of
 from nncodegen.certificates.ulps import LARGEST, Precision, bound, distance
-from nncodegen.ir import Program, Update
+from nncodegen.ir import Program, Update, slices_of
 from nncodegen.module import Module
 from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
 
@@ -128,13 +128,13 @@ def compare(module: Module, examined: Examined) -> Iterator[Found]:
     with mpmath.workdps(examined.exact.digits):
         for rows in views:
             outputs, losses, gradients = _machine(module, examined.point, rows, part)
-            for name, columns in _outputs(described) if outputs else ():
+            for tensor, columns in slices_of(described.output_tensors) if outputs else ():
                 parts = [matrix[:, columns] for matrix in outputs]
-                yield _found(name, parts, _OfOutputs(rows, columns), examined)
+                yield _found(tensor.name, parts, _OfOutputs(rows, columns), examined)
             yield _found(f"loss {part}".strip(), losses, _OfLosses(rows), examined)
-            for name, places in _parameters(described) if gradients else ():
+            for tensor, places in slices_of(described.parameters) if gradients else ():
                 parts = [vector[places] for vector in gradients]
-                yield _found(f"d_{name}", parts, _OfGradients(rows, places), examined)
+                yield _found(f"d_{tensor.name}", parts, _OfGradients(rows, places), examined)
 
 
 def figures(found: Sequence[Found], kinds: Sequence[str]) -> tuple[Figure, ...]:
@@ -182,21 +182,6 @@ def _typed(array: Array, module: Module) -> Array:
 
 def _mean(rows: Array) -> Array:
     return np.atleast_1d(rows[0] if len(rows) == 1 else np.sum(rows, axis=0) / len(rows))
-
-
-def _outputs(program: Program) -> Iterator[tuple[str, slice]]:
-    start = 0
-    for element in program.outputs:
-        size = program.count(element.indices)
-        yield element.tensor, slice(start, start + size)
-        start += size
-
-
-def _parameters(program: Program) -> Iterator[tuple[str, slice]]:
-    start = 0
-    for tensor in program.parameters:
-        yield tensor.name, slice(start, start + tensor.size)
-        start += tensor.size
 
 
 def _found(name: str, machine: Sequence[Array], part: Part, examined: Examined) -> Found:

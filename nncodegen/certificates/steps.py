@@ -25,7 +25,8 @@ from nncodegen.certificates.products import zeros
 from nncodegen.certificates.single import compute
 from nncodegen.certificates.ulps import LARGEST, Precision, bound, distance
 from nncodegen.emit import emit
-from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor, slices_of
+from nncodegen.ir.names import take
 from nncodegen.ir.steps import ALL, part_of
 from nncodegen.module import Module
 from nncodegen.runtime.python.certificate import HOLDS, OUT_OF_RANGE, WRONG, StepFigure
@@ -76,22 +77,15 @@ def watched(simplified: Program) -> Program:
         if SAMPLE in target.indices:
             outputs.append(target)
         else:
-            copy = Element(_free(f"{target.tensor} of each sample", taken), (SAMPLE, *target.indices))
+            copy = Element(take(f"{target.tensor} of each sample", taken), (SAMPLE, *target.indices))
             steps.append(Step(copy, target))
             outputs.append(copy)
-    own = Tensor(_free(weight, taken), (None,))
+    own = Tensor(take(weight, taken), (None,))
     return replace(
         simplified, name=f"{simplified.name}_steps", steps=tuple(steps), outputs=tuple(outputs),
         inputs=(*simplified.inputs, *simplified.targets, Tensor(weight, (None,))), targets=(), weight=own,
         labels=False, companions=(), not_fitted="these are steps", identity="",
     )  # fmt: skip
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
 
 
 def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | None:
@@ -110,12 +104,8 @@ def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | Non
 
 def columns_of(program: Program) -> dict[str, slice]:
     """Return the columns of each step among the outputs of a program of steps."""
-    columns, start = {}, 0
-    for element in program.outputs:
-        size = program.count(element.indices)
-        columns[element.tensor.removesuffix(" of each sample")] = slice(start, start + size)
-        start += size
-    return columns
+    columns = slices_of(program.output_tensors)
+    return {tensor.name.removesuffix(" of each sample"): own for tensor, own in columns}
 
 
 def compare_steps(found: Watch, point: Point, precision: Precision) -> Iterator[tuple[Step, StepFigure]]:
@@ -184,16 +174,11 @@ def _values(found: Watch, point: Point) -> dict[str, Array]:
     values = {program.weight.name: many(given[:, -1])}
     if program.present:
         values[program.present.name] = many(np.ones(count))
-    start = 0
-    for tensor in (*program.inputs, *program.targets):
-        part = given[:, start : start + tensor.size]
-        values[tensor.name] = many(part).reshape([count, *(size or 1 for size in tensor.shape[1:])])
-        start += tensor.size
-    start = 0
-    for tensor in program.parameters:
-        part = point.parameters[start : start + tensor.size].astype(module.dtype)
+    for tensor, own in slices_of((*program.inputs, *program.targets)):
+        values[tensor.name] = many(given[:, own]).reshape([count, *(size or 1 for size in tensor.shape[1:])])
+    for tensor, own in slices_of(program.parameters):
+        part = point.parameters[own].astype(module.dtype)
         values[tensor.name] = many(part).reshape([size or 1 for size in tensor.shape])
-        start += tensor.size
     for noise in program.noise:
         values[noise.tensor.name] = zeros([count, *(size or 1 for size in noise.tensor.shape[1:])])
     for step in program.steps:

@@ -18,7 +18,7 @@ from nncodegen.certificates.products import Array, zeros
 from nncodegen.certificates.results import TRAINING, Found
 from nncodegen.certificates.single import compute
 from nncodegen.certificates.ulps import distance
-from nncodegen.ir import PARAMETER, Update
+from nncodegen.ir import PARAMETER, Update, slices_of
 from nncodegen.module import Module
 
 MODELS = 9
@@ -121,15 +121,13 @@ class Updates(Beside):
         program = self.examined.programs.given
         if not program.statistics:
             return after
-        point, start = self.points[number], 0
+        point = self.points[number]
         values = run(program, bind(program, point.parameters, point.X, point.Y))
         statistics = {s.parameter.tensor: values[s.value.tensor] for s in program.statistics}
-        for tensor in program.parameters:
-            own = slice(start, start + tensor.size)
+        for tensor, own in slices_of(program.parameters):
             if tensor.momentum is not None:
                 momentum = mpmath.mpf(tensor.momentum)
                 after[own] = momentum * after[own] + (1 - momentum) * statistics[tensor.name].reshape(-1)
-            start += tensor.size
         return after
 
 

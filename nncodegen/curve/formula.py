@@ -13,6 +13,7 @@ from nncodegen.describe.grammar import as_expression, names_in
 from nncodegen.describe.hints import cut
 from nncodegen.errors import ModelError
 from nncodegen.ir.graphs import graph_of, replaced, symbols_of
+from nncodegen.ir.names import unused
 from nncodegen.module import Module
 from nncodegen.pipeline import build_module
 
@@ -44,14 +45,10 @@ class Formula:
 
     def model(self, name: str = NAME) -> Model:
         """Return the least-squares problem as a model, in which each parameter starts at 1."""
-        taken = {*self.columns, *self.parameters}
-        target = TARGET
-        while target in taken:
-            target += "_"
         return Model(
             name,
             inputs=[Symbol(column) for column in self.columns],
-            targets=Symbol(target),
+            targets=Symbol(unused(TARGET, {*self.columns, *self.parameters})),
             parameters={Symbol(parameter): 1.0 for parameter in self.parameters},
             output=self.expression,
         )

@@ -12,6 +12,7 @@ from nncodegen.describe.call import PRESENT, Copy, Indices, Part, Shape
 from nncodegen.describe.loss_steps import Output
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Equation, Statistic, Step, Tensor, elements, needed
+from nncodegen.ir.names import take
 
 
 class Assembly(NamedTuple):
@@ -69,11 +70,7 @@ def _with_own_outputs(found: Assembly) -> Assembly:
     for output in found.outputs:
         element = output.element
         if element.tensor in given:
-            name = "output"
-            while name in taken:
-                name += "_"
-            taken.add(name)
-            element = Element(name, element.indices)
+            element = Element(take("output", taken), element.indices)
             steps.append(Step(element, output.element))
         outputs.append(Output(element, output.formula))
     return found._replace(steps=tuple(steps), outputs=tuple(outputs))

@@ -30,6 +30,23 @@ class Describable(Protocol):
 
 
 @dataclass(frozen=True)
+class Described:
+    """A program as a model, such as one from a file: it is described already."""
+
+    program: Program
+    optimizers: tuple[Optimizer, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return the name of the program."""
+        return self.program.name
+
+    def describe(self) -> Program:
+        """Return the program itself."""
+        return self.program
+
+
+@dataclass(frozen=True)
 class Named:
     """A model under another name."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import Initial, Tensor
+from nncodegen.ir import Initial, Tensor, slices_of
 
 Given = Mapping[str, Any] | Sequence[float] | NDArray[Any]
 """Initial values: arrays by the names of parameters, or all values in one flat array."""
@@ -82,11 +82,7 @@ def _by_name(parameters: tuple[Tensor, ...], given: Any, name: str) -> dict[str,
     total = sum(tensor.size for tensor in parameters)
     if flat.shape != (total,):
         raise ModelError(f"the initial parameters of {name} must have the shape ({total},), not {flat.shape}")
-    parts, start = {}, 0
-    for tensor in parameters:
-        parts[tensor.name] = flat[start : start + tensor.size].reshape(_shape(tensor))
-        start += tensor.size
-    return parts
+    return {tensor.name: flat[own].reshape(_shape(tensor)) for tensor, own in slices_of(parameters)}
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:

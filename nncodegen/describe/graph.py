@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from nncodegen.describe.checks import bounded, check_name
@@ -14,6 +15,7 @@ from nncodegen.describe.summary import print_tensors
 from nncodegen.describe.written import written
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step, Tensor
+from nncodegen.ir.names import unused
 from nncodegen.notebook import model_html, model_latex
 
 
@@ -63,12 +65,7 @@ class Graph:
         """Return the network as a Program."""
         own = [tensor.name for tensor in (*self.inputs, *self.parameters)]
         taken = {*own, *(step.target.tensor for step in self.steps)}
-
-        def free(name: str) -> str:
-            while name in taken:
-                name += "_"
-            return name
-
+        free = partial(unused, taken=taken)
         entry = entry_of(self.loss)
         forward = Program(
             self.name, self.inputs, (), self.parameters, Tensor(free("weight"), (None,)), self.steps,

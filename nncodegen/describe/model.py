@@ -19,6 +19,7 @@ from nncodegen.describe.written import formula_text, written
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
 from nncodegen.ir.graphs import contains, graph_of, symbols_of
+from nncodegen.ir.names import unused
 from nncodegen.notebook import model_html, model_latex
 from nncodegen.runtime.python.markup import listed
 
@@ -104,12 +105,12 @@ class Model:
         real |= {symbol: Element(symbol.name, (SAMPLE,)) for symbol in (*self.inputs, *self.targets)}
         several = len(self.outputs) > 1
         outputs = tuple(
-            Element(_free(f"output{k + 1}" if several else "output", names), (SAMPLE,))
+            Element(unused(f"output{k + 1}" if several else "output", names), (SAMPLE,))
             for k in range(len(self.outputs))
         )
-        one = Element(_free("loss_n", names), (SAMPLE,))
-        weight = Element(_free("weight", names), (SAMPLE,))
-        loss = Element(_free("loss", names))
+        one = Element(unused("loss_n", names), (SAMPLE,))
+        weight = Element(unused("weight", names), (SAMPLE,))
+        loss = Element(unused("loss", names))
         graph = graph_of((*self.outputs, self.loss))
         if graph.is_large:
             steps = cut(graph, real, (*outputs, one), (*names, weight.tensor, loss.tensor))
@@ -267,10 +268,3 @@ def _expression(value: Any, symbols: Sequence[Symbol], role: str) -> Expr:
         return check_expression(expression, symbols, role)
     check_large(graph, symbols, role)
     return expression
-
-
-def _free(name: str, taken: Sequence[str]) -> str:
-    """Return the name, with underscores appended until it differs from all names of the user."""
-    while name in taken:
-        name += "_"
-    return name

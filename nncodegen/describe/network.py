@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from nncodegen.describe.assembly import Assembly, Renaming, assembled, statistics_of, with_letters
@@ -18,6 +19,7 @@ from nncodegen.describe.uses import Uses, in_order, input_names
 from nncodegen.describe.written import written
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step, Tensor
+from nncodegen.ir.names import unused
 from nncodegen.notebook import model_html, model_latex
 from nncodegen.runtime.python.summary import shape_text
 
@@ -88,7 +90,7 @@ class Network:
         assembly = with_letters(assembled(uses.inputs, uses.input_shapes, uses.parts, uses.outputs))
         taken = {*uses.parameters, *(e.tensor for e in assembly.inputs), *(s.target.tensor for s in assembly.steps)}
         assembly = self._with_names(assembly, taken)
-        free = _Free(taken)
+        free = partial(unused, taken=taken)
         present = free(PRESENT) if any(part.statistics for part in uses.parts) else PRESENT
         assembly = Renaming({}, {PRESENT: present}).assembly(assembly) if present != PRESENT else assembly
         tensor, statistics = statistics_of(self.name, uses.parts, assembly, present)
@@ -156,19 +158,6 @@ class Network:
 
     def _repr_latex_(self) -> str | None:
         return model_latex(self.describe())
-
-
-class _Free:
-    """Finds unused names: each is returned as it is, or with underscores appended."""
-
-    def __init__(self, taken: set[str]) -> None:
-        self._taken = taken
-
-    def __call__(self, name: str) -> str:
-        """Return the name, with underscores appended while it is taken."""
-        while name in self._taken:
-            name += "_"
-        return name
 
 
 def _is_copy(step: Step, names: Mapping[str, str]) -> bool:

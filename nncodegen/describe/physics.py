@@ -34,6 +34,7 @@ from nncodegen.describe.unknowns import parameters_of, symbols_of
 from nncodegen.describe.unroll import is_separable, unroll
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Step, Tensor, Term
+from nncodegen.ir.names import take
 from nncodegen.passes.infinities import is_total
 from nncodegen.passes.successive import Z, is_smooth
 
@@ -131,8 +132,8 @@ class Physics:
         parameters, steps, raw = self._network(parts, network, given)
         taken = {step.target.tensor for step in steps} | {tensor.name for tensor in parameters}
         self._check_names_of_layers(taken)
-        names = _Names({*taken, *(str(s) for s in (*self.inputs, *self.parameters)), *_names(self.functions)})
-        names.taken |= {str(symbol) for symbols in self.targets.values() for symbol in symbols}
+        names = {*taken, *(str(s) for s in (*self.inputs, *self.parameters)), *_names(self.functions)}
+        names |= {str(symbol) for symbols in self.targets.values() for symbol in symbols}
         real: dict[Expr, Expr] = {symbol: sampled(symbol.name) for symbol in self.inputs}
         real |= {symbol: Element(symbol.name) for symbol in self.parameters}
         outputs = tuple(map(sampled, _names(self.functions)))
@@ -145,7 +146,7 @@ class Physics:
         real |= {symbol: sampled(symbol.name) for symbols in self.targets.values() for symbol in symbols}
         written, derived, parts_of_sums = self._derivatives(real, found, names)
         parts_of = self._parts(written, found, names)
-        scales = {term: sampled(names.free(f"scale_{term}")) for term in self.parts}
+        scales = {term: sampled(take(f"scale_{term}", names)) for term in self.parts}
         residuals, loss, weight = self._losses(written, parts_of, scales, all(map(_is_total, formulas)), found, names)
         own = tuple(dict.fromkeys(symbol.name for symbols in self.targets.values() for symbol in symbols))
         unknowns = with_initial(self._unknowns(), _given_of(given, self.parameters), self.name)
@@ -228,7 +229,7 @@ class Physics:
                 raise ModelError(f"a tensor of the layers of {self.name} is called {name}, too: rename the symbol")
 
     def _derivatives(
-        self, real: dict[Expr, Expr], steps: list[Step], names: _Names
+        self, real: dict[Expr, Expr], steps: list[Step], names: set[str]
     ) -> tuple[dict[str, tuple[Expr, ...]], tuple[Element, ...], tuple[Step, ...]]:
         """Return the terms written with elements, and the elements of the derivatives; steps for these are added.
 
@@ -240,7 +241,7 @@ class Physics:
         expressions = [expression.xreplace(zeros) for expression in self._expressions]
         for node in derivatives_of(expressions):
             name = f"{node.expr.func.__name__}_sum" if node in sums else name_of(node, self.inputs)
-            element = sampled(names.free(name))
+            element = sampled(take(name, names))
             steps.append(derivative_step(element, sums.get(node, node), real))
             found[node] = element
         everything = {**real, **found}
@@ -249,18 +250,18 @@ class Physics:
             for term, parts in self.parts.items()
         }
         parts = derivatives_of([value for value in sums.values() if value != 0])
-        each = ((sampled(names.free(name_of(node, self.inputs))), node) for node in parts)
+        each = ((sampled(take(name_of(node, self.inputs), names)), node) for node in parts)
         return written, tuple(found.values()), tuple(derivative_step(element, node, real) for element, node in each)
 
     def _parts(
-        self, written: dict[str, tuple[Expr, ...]], steps: list[Step], names: _Names
+        self, written: dict[str, tuple[Expr, ...]], steps: list[Step], names: set[str]
     ) -> dict[str, tuple[Element, ...]]:
         """Return the elements of the terms before they are squared; steps for them are added."""
         found = {}
         for term, expressions in written.items():
             several = len(expressions) > 1
             named = [f"{term}{k}" if several else term for k in range(1, len(expressions) + 1)]
-            found[term] = tuple(sampled(names.free(name)) for name in named)
+            found[term] = tuple(sampled(take(name, names)) for name in named)
             steps += [Step(one, value) for one, value in zip(found[term], expressions, strict=True)]
         return found
 
@@ -275,7 +276,7 @@ class Physics:
         scales: dict[str, Element],
         total: bool,
         steps: list[Step],
-        names: _Names,
+        names: set[str],
     ) -> tuple[tuple[Element, ...], Element, Element]:
         """Return the residuals, the loss and the weight; the steps for them are added.
 
@@ -296,12 +297,12 @@ class Physics:
                 (means if mean else rows.setdefault(sum(not isinstance(p, Mean) for p in self.terms[term][:k]), [])
                  ).append(value)  # fmt: skip
         residuals = tuple(
-            sampled(names.free(f"residual{k + 1}" if len(rows) > 1 else "residual")) for k in range(len(rows))
+            sampled(take(f"residual{k + 1}" if len(rows) > 1 else "residual", names)) for k in range(len(rows))
         )
         steps += [Step(element, Add(*rows[k])) for k, element in enumerate(residuals)]
-        one, weight = sampled(names.free("loss_n")), sampled(names.free("weight"))
+        one, weight = sampled(take("loss_n", names)), sampled(take("weight", names))
         steps.append(Step(one, Add(*(element**2 for element in residuals), *means)))
-        loss = Element(names.free("loss"))
+        loss = Element(take("loss", names))
         steps.append(Step(loss, one * weight, "sum", (SAMPLE,)))
         return () if means else residuals, loss, weight
 
@@ -334,20 +335,6 @@ def _with_outputs(steps: Sequence[Step], outputs: Sequence[Element], formulas: S
         replace(step, target=renamed.get(step.target, step.target), expression=step.expression.xreplace(renamed))
         for step in (*found, *last)
     ]
-
-
-class _Names:
-    """The names that are taken."""
-
-    def __init__(self, taken: set[str]) -> None:
-        self.taken = taken
-
-    def free(self, name: str) -> str:
-        """Return the name, with underscores appended while it is taken, and mark it as taken."""
-        while name in self.taken:
-            name += "_"
-        self.taken.add(name)
-        return name
 
 
 def _names(functions: Sequence[AppliedUndef]) -> list[str]:

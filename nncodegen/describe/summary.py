@@ -9,7 +9,7 @@ from typing import Any
 from nncodegen.describe.call import Part, Shape, layer_name
 from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.uses import Uses, in_order, input_names
-from nncodegen.ir import Program, Tensor
+from nncodegen.ir import Program
 from nncodegen.runtime.python.summary import print_summary, shape_text
 
 HEAD = ("Layer (type)", "Output Shape", "Param #", "Connected to")
@@ -25,9 +25,8 @@ def print_layers(
 
 def print_tensors(program: Program, print_fn: Callable[[str], Any] | None) -> None:
     """Print the inputs, targets, parameters and outputs of a model that does not consist of layers."""
-    outputs = [Tensor(element.tensor, program.shapes[element.tensor]) for element in program.outputs]
     roles = (("input", program.inputs), ("target", program.targets), ("parameter", program.parameters),
-             ("output", outputs))  # fmt: skip
+             ("output", program.output_tensors))  # fmt: skip
     rows = [
         (
             tensor.name,

@@ -9,7 +9,7 @@ from nncodegen.emit.calls import CallsOfTile
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
-from nncodegen.ir import SAMPLE, Element, Tensor
+from nncodegen.ir import SAMPLE, Element, Tensor, slices_of
 from nncodegen.schedule.tree import Group, Tree
 
 TITLES = {
@@ -172,14 +172,12 @@ def emit_measured(at: Elements, loops: LoopPrinter, tree: Tree, samples: str, li
     lines.add("")
     with lines.block("if (metrics)"):
         loops.print(tree)
-        number = 0
-        for output, target in zip(at.kernel.outputs, at.program.targets, strict=True):
+        for output, (target, own) in zip(at.kernel.outputs, slices_of(at.program.targets), strict=True):
             compared = f"{_columns(output, at)}, {_columns_of_target(target, at)}"
             if at.program.labels:
                 lines.add(f"measure_classes(metrics, {samples}, {compared}, counts, sums + SUMS);")
-            errors = f"measure_errors(metrics, {samples}, {target.size}, {number}, {compared}, counts, sums + SUMS);"
+            errors = f"measure_errors(metrics, {samples}, {target.size}, {own.start}, {compared}, counts, sums + SUMS);"
             lines.add(*wrapped(errors))
-            number += target.size
 
 
 def _columns(element: Element, at: Elements) -> str:

@@ -19,6 +19,7 @@ from nncodegen.describe import Describable
 from nncodegen.describe.given import numbers
 from nncodegen.errors import ModelError
 from nncodegen.module import Module
+from nncodegen.runtime.python.facts import slices
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -46,12 +47,9 @@ def save_safetensors(
         raise ModelError(f"parameters must have the shape ({_total(shapes)},), not {flat.shape}")
     kind = np.asarray(parameters).dtype
     flat = flat.astype(np.float32) if kind == np.float32 else flat
-    tensors = {}
-    start = 0
-    for name, stored in _stored(shapes, names).items():
-        size = math.prod(shapes[name])
-        tensors[stored] = flat[start : start + size].reshape(shapes[name]).copy()
-        start += size
+    stored = _stored(shapes, names)
+    sizes = ((name, math.prod(shapes[name])) for name in stored)
+    tensors = {stored[name]: flat[own].reshape(shapes[name]).copy() for name, own in slices(sizes)}
     write_at_once(Path(file), save(tensors))
 
 

@@ -2,7 +2,8 @@
 
 ``program`` defines its classes, ``equations`` and ``recurrence`` the relations between indices. ``functions``,
 ``quotients``, ``limits`` and ``shares`` define the functions that its formulas may call, in terms of those in
-``elementary``. ``walk`` visits the parts of a formula in order, and ``evaluate`` computes the values of a program.
+``elementary``. ``walk`` visits the parts of a formula in order, ``evaluate`` computes the values of a program, and
+``names`` finds names that nothing has yet.
 """
 
 from nncodegen.ir.equations import Equation, Solution, Solved, solve
@@ -27,6 +28,7 @@ from nncodegen.ir.program import (
     needed,
     renamed,
     show_step,
+    slices_of,
     verify,
 )
 from nncodegen.ir.ranges import ranges_of
@@ -38,5 +40,5 @@ __all__ = [
     "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE", "Companion",
     "Element", "Equation", "Group", "Hyperparameter", "InTraining", "Initial", "Noise", "Program", "Size", "Solution",
     "Solved", "Statistic", "Step", "Tensor", "Term", "Update", "columns_of", "elements", "evaluate", "gathered",
-    "grouped", "needed", "ranges_of", "renamed", "show_step", "solve", "steps_of", "verify",
+    "grouped", "needed", "ranges_of", "renamed", "show_step", "slices_of", "solve", "steps_of", "verify",
 ]  # fmt: skip

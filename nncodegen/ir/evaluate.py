@@ -6,7 +6,7 @@ stable forms; mpmath evaluates one value at a time, and stable functions by thei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import mpmath
@@ -16,7 +16,7 @@ from sympy import Expr
 
 from nncodegen.ir.arithmetics import Arrays, Exact
 from nncodegen.ir.equations import solve
-from nncodegen.ir.program import SAMPLE, Element, Program, Step, Tensor, elements, needed
+from nncodegen.ir.program import SAMPLE, Element, Program, Step, elements, needed, slices_of
 from nncodegen.ir.recurrence import Group, grouped
 from nncodegen.ir.reductions import reduction
 from nncodegen.ir.steps import Evaluation, contraction
@@ -99,21 +99,15 @@ def _bind(
     values: dict[str, Array] = {program.weight.name: equal if weight is None else convert(weight)}
     if program.present:
         values[program.present.name] = np.full(len(values[program.weight.name]), convert(1))
-    for tensor, part in _parts(program.parameters, convert(parameters).reshape(1, -1)):
-        values[tensor.name] = part.reshape([size or 0 for size in tensor.shape])
+    flat = convert(parameters).ravel()
+    for tensor, own in slices_of(program.parameters):
+        values[tensor.name] = flat[own].reshape([size or 0 for size in tensor.shape])
     for tensors, given in ((program.inputs, X), (program.targets, Y)):
         if tensors and given is not None:
-            for tensor, part in _parts(tensors, convert(given).reshape(samples, -1)):
-                values[tensor.name] = part.reshape([samples, *(size or 0 for size in tensor.shape[1:])])
+            columns = convert(given).reshape(samples, -1)
+            for tensor, own in slices_of(tensors):
+                values[tensor.name] = columns[:, own].reshape([samples, *(size or 0 for size in tensor.shape[1:])])
     return values
-
-
-def _parts(tensors: Iterable[Tensor], matrix: Array) -> Iterator[tuple[Tensor, Array]]:
-    """Yield each tensor with its columns of a matrix."""
-    start = 0
-    for tensor in tensors:
-        yield tensor, matrix[:, start : start + tensor.size]
-        start += tensor.size
 
 
 # --- steps -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ A bare formula is the case in which every tensor is a scalar or has only the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -33,7 +33,7 @@ from nncodegen.ir.display import shown
 from nncodegen.ir.equations import Equation
 from nncodegen.ir.recurrence import RECURRENCES, check_recurrences
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
-from nncodegen.runtime.python.facts import Hyperparameter, Term
+from nncodegen.runtime.python.facts import Hyperparameter, Term, slices
 
 SAMPLE = "n"
 """The index of the samples."""
@@ -128,6 +128,11 @@ class Tensor:
     def __str__(self) -> str:
         sizes = ", ".join(SAMPLE if size is None else str(size) for size in self.shape)
         return f"{self.name}[{sizes}]" if self.shape else self.name
+
+
+def slices_of(tensors: Iterable[Tensor]) -> Iterator[tuple[Tensor, slice]]:
+    """Yield tensors that lie one after the other, each with the slice of its values, or of its columns."""
+    return slices((tensor, tensor.size) for tensor in tensors)
 
 
 @dataclass(frozen=True)
@@ -367,6 +372,11 @@ class Program:
     def sizes(self) -> dict[str, Size]:
         """Return the size of every index."""
         return self._checked[1]
+
+    @property
+    def output_tensors(self) -> tuple[Tensor, ...]:
+        """Return the outputs as declarations of tensors."""
+        return tuple(Tensor(element.tensor, self.shapes[element.tensor]) for element in self.outputs)
 
     @property
     def parameter_count(self) -> int:

@@ -11,7 +11,7 @@ from sympy import Add, Expr, Float, S
 
 from nncodegen.describe import Optimizer
 from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, slices_of
 from nncodegen.network.description import Description, forward
 
 MODELS, OUTPUTS = "m_0", "k_0"
@@ -79,10 +79,8 @@ class Ensemble:
         """Return the parameters of the ensemble, from those of the networks of each kind: arrays (count, P)."""
         parts = []
         for kind, arrays in zip(self.kinds, given, strict=True):
-            start = 0
-            for tensor in forward(kind.network).parameters:
-                parts.append(np.ravel(np.asarray(arrays)[:, start : start + tensor.size]))
-                start += tensor.size
+            own = slices_of(forward(kind.network).parameters)
+            parts += [np.ravel(np.asarray(arrays)[:, columns]) for _, columns in own]
         return np.concatenate(parts)
 
     def _kind(self, number: int) -> Program:

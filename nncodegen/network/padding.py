@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.emit.facts import parameter_of
+from nncodegen.ir import slices_of
 from nncodegen.network.description import Description
 from nncodegen.runtime.python.initial import draw
 from nncodegen.runtime.python.sparse import is_sparse
@@ -55,11 +56,11 @@ class Padding:
     @cached_property
     def _places(self) -> Any:
         """Return the places of the parameters of the network among those of the built one, (P,)."""
-        places, start = list[Any](), 0
-        for own, built in zip(self.network.program.parameters, self.built.program.parameters, strict=True):
-            numbers: Any = np.arange(start, start + built.size)
-            places.append(numbers.reshape(built.shape)[tuple(map(slice, own.shape))].ravel())
-            start += built.size
+        places = list[Any]()
+        numbers: Any = np.arange(self.built.program.parameter_count)
+        built = slices_of(self.built.program.parameters)
+        for own, (tensor, values) in zip(self.network.program.parameters, built, strict=True):
+            places.append(numbers[values].reshape(tensor.shape)[tuple(map(slice, own.shape))].ravel())
         return np.concatenate(places)
 
     def rows(self, X: Any) -> Any:

@@ -19,6 +19,7 @@ from sympy.core.relational import GreaterThan, LessThan
 
 from nncodegen.ir import Element, Step, needed
 from nncodegen.ir.functions import decay, half_expm1, tanh_of
+from nncodegen.ir.names import take
 
 LATENCY = {"sum": 4, "product": 4, "quotient": 14, "function": 25}
 """Cycles until a result is ready, roughly; they differ little between current CPUs."""
@@ -145,10 +146,7 @@ class _Fresh:
 
     def element(self, name: str, like: Element) -> Element:
         """Return an element of this name, with underscores appended while it is taken, and the indices of ``like``."""
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return Element(name, like.indices)
+        return Element(take(name, self._taken), like.indices)
 
 
 def one_sign(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...]) -> Iterable[Step]:

@@ -20,6 +20,7 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
 from nncodegen.ir import RECURRENCES, ROW, SAMPLE, Element, Equation, Step, elements, gathered, renamed
+from nncodegen.ir.names import take
 from nncodegen.passes.infinities import is_total
 
 MOST_FACTORS = 12
@@ -96,10 +97,7 @@ class Numbering:
             while not name or name in self._taken:
                 self._count += 1
                 name = f"t{self._count}"
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
+        return take(name, self._taken)
 
     def simple(self, node: Expr) -> Expr:
         """Return the expression with each compound operand replaced by an element that holds its value."""

@@ -47,6 +47,7 @@ from nncodegen.ir import (
     steps_of,
 )
 from nncodegen.ir.functions import defined, plain_conditions
+from nncodegen.ir.names import take
 from nncodegen.passes.derivatives import derivative
 from nncodegen.passes.orders import Order, Sum, collected, label, structures
 from nncodegen.passes.successive import Z, is_smooth, successive
@@ -164,7 +165,7 @@ class _Tangents:
 
     def _recurrence(self, step: Step, order: Order | Sum, name: str) -> Element:
         """Return the derivative of a recurrence: a recurrence of the derivative of its operand, which depends on it."""
-        target = Element(self._fresh(name), step.target.indices)
+        target = Element(take(name, self._taken), step.target.indices)
         self.steps.append(Step(target, target, step.operator, step.over))
         self._waiting.append((len(self.steps) - 1, step.operands[0], order))
         return target
@@ -175,7 +176,7 @@ class _Tangents:
             number, operand, order = self._waiting.pop()
             value, target = self.of(operand, order), self.steps[number].target
             if not isinstance(value, Element) or value.indices != target.indices:
-                held = Element(self._fresh(f"{operand.tensor}_{label(order)}"), target.indices)
+                held = Element(take(f"{operand.tensor}_{label(order)}", self._taken), target.indices)
                 self.steps.append(Step(held, value))
                 value = held
             self.steps[number] = replace(self.steps[number], expression=value)
@@ -218,7 +219,7 @@ class _Tangents:
             return step.expression
         key = step.target.tensor, operator
         if key not in self._normalized:
-            target = Element(self._fresh(f"{step.target.tensor}_{operator or 'z'}"), step.target.indices)
+            target = Element(take(f"{step.target.tensor}_{operator or 'z'}", self._taken), step.target.indices)
             other = (
                 replace(step, target=target, operator=operator) if operator else replace(_plain(step), target=target)
             )
@@ -266,16 +267,9 @@ class _Tangents:
         """Return the element of a new step, with those of the step's indices that its value has."""
         used = {index for element in elements(value) for index in element.indices}
         used |= {index for equation in step.where for index in equation.indices}
-        target = Element(self._fresh(name), (i for i in step.indices if i in used and i not in step.over))
+        target = Element(take(name, self._taken), (i for i in step.indices if i in used and i not in step.over))
         self.steps.append(replace(step, target=target, expression=value))
         return target
-
-    def _fresh(self, name: str) -> str:
-        """Return the name, with underscores appended while it is taken."""
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
 
 
 def _plain(step: Step) -> Step:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.exports.programs import of_outputs
-from nncodegen.ir import Program, evaluate
+from nncodegen.ir import Program, evaluate, slices_of
 from nncodegen.reports.given import Data, column_names
 from nncodegen.reports.outcome import Outcome
 from nncodegen.reports.plots import Plot, changes, curves, fitted, histogram, scattered, surface
@@ -83,10 +83,8 @@ def weight_plots(outcome: Outcome, program: Program) -> list[Plot]:
         about = f"{len(names)} parameters, each before and after.{drawn}"
         return [changes("weights", "Parameters before and after", about, names, outcome.before, outcome.after)]
     plots: list[Plot] = []
-    first = 0
-    for tensor in program.parameters:
-        before, after = (values[first : first + tensor.size] for values in (outcome.before, outcome.after))
-        first += tensor.size
+    for tensor, own in slices_of(program.parameters):
+        before, after = outcome.before[own], outcome.after[own]
         if tensor.size < MANY or len(plots) == 6:
             continue
         about = (

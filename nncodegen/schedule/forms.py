@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sympy import Expr
 
 from nncodegen.ir import SAMPLE, Element, Program, Step
+from nncodegen.ir.names import unused
 from nncodegen.schedule.layout import Layout, is_product
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.windows import window_of
@@ -75,7 +76,7 @@ def _in_whole_vectors(element: Element, innermost: str, program: Program, layout
 def _packed(element: Element, innermost: str, program: Program, steps: list[Step], forms: dict[str, Form]) -> Element:
     """Return the copy of parameters in padded rows along an index, and add its step if it is still missing."""
     indices = (*(index for index in element.indices if index != innermost), innermost)
-    packed = Element(free(f"{element.tensor} by {innermost}", program), indices)
+    packed = Element(unused(f"{element.tensor} by {innermost}", program.shapes), indices)
     if packed.tensor not in forms:
         steps.append(Step(packed, element))
         forms[packed.tensor] = Form(Shape.PACK, innermost)
@@ -139,10 +140,3 @@ def lies_in_rows(element: Element, program: Program, layout: Layout) -> bool:
     readers = [step for step in program.steps if element.tensor in {operand.tensor for operand in step.operands}]
     sizes = [program.sizes[index] or 1 for index in element.indices if index in layout.features]
     return all(map(is_product, readers)) and [layout.padded(size) for size in sizes] == sizes != []
-
-
-def free(name: str, program: Program) -> str:
-    """Return the name, with underscores appended while a tensor of the program has it."""
-    while name in program.shapes:
-        name += "_"
-    return name

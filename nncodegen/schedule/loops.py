@@ -14,8 +14,9 @@ from functools import partial
 
 from sympy import Add, Expr, S
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, needed
-from nncodegen.schedule.forms import MOST_UNROLLED, Form, forms_of, free, lies_in_rows
+from nncodegen.ir import SAMPLE, Element, Program, Step, needed, slices_of
+from nncodegen.ir.names import unused
+from nncodegen.schedule.forms import MOST_UNROLLED, Form, forms_of, lies_in_rows
 from nncodegen.schedule.fuse import fuse
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
@@ -218,17 +219,17 @@ def _results(
     storage: dict[str, Storage],
 ) -> Iterator[Step]:
     """Yield copies of outputs and derivatives to the memory of the caller, and add their places to the storage."""
-    column = offset = 0
+    column = 0
     for k, element in enumerate(outputs):
         indices = element.indices if SAMPLE in element.indices else (SAMPLE, *element.indices)
-        copy = Element(free(f"output column {k}", program), indices)
+        copy = Element(unused(f"output column {k}", program.shapes), indices)
         storage[copy.tensor] = Storage(Place.OUTPUT, column)
         column += program.count(indices)
         yield Step(copy, element)
-    for parameter, element in zip(program.parameters, gradient, strict=False):
-        copy = Element(free(f"gradient of {parameter.name}", program), element.indices)
-        storage[copy.tensor] = Storage(Place.GRADIENT, offset, transposed_strides(element.tensor, parameter, layout))
-        offset += parameter.size
+    for (parameter, own), element in zip(slices_of(program.parameters), gradient, strict=False):
+        copy = Element(unused(f"gradient of {parameter.name}", program.shapes), element.indices)
+        strides = transposed_strides(element.tensor, parameter, layout)
+        storage[copy.tensor] = Storage(Place.GRADIENT, own.start, strides)
         yield Step(copy, element)
 
 
@@ -266,7 +267,7 @@ def _kept(measured: Iterable[Element], steps: list[Step], program: Program) -> I
     """Yield the elements that hold the outputs: targets of steps over samples, or copies, which are added to steps."""
     defined = {step.target for step in steps if SAMPLE in step.target.indices}
     for number, element in enumerate(measured):
-        copy = Element(free(f"measured {number}", program), dict.fromkeys((SAMPLE, *element.indices)))
+        copy = Element(unused(f"measured {number}", program.shapes), dict.fromkeys((SAMPLE, *element.indices)))
         if element not in defined:
             steps.append(Step(copy, element))
         yield element if element in defined else copy
@@ -293,7 +294,7 @@ def in_parts(steps: Iterable[Step], program: Program) -> Iterator[Step]:
         terms = Add.make_args(step.expression)
         begun: tuple[Expr, ...] = ()
         while step.operator is None and len(begun) + len(terms) > TERMS + 1:
-            part = Element(free(f"{step.target.tensor} from {len(terms)}", program), step.target.indices)
+            part = Element(unused(f"{step.target.tensor} from {len(terms)}", program.shapes), step.target.indices)
             yield Step(part, Add(*begun, *terms[:TERMS]))
             begun, terms = (part,), terms[TERMS:]
         yield replace(step, expression=Add(*begun, *terms)) if begun else step
@@ -311,7 +312,7 @@ def _tiled(program: Program, layout: Layout, every: bool) -> Iterator[Step]:
             element = used[tensor.name]
             if lies_in_rows(element, program, layout):
                 continue
-            yield Step(Element(free(f"{tensor.name} tile", program), element.indices), element)
+            yield Step(Element(unused(f"{tensor.name} tile", program.shapes), element.indices), element)
 
 
 # --- phases ---------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program, Step, grouped, steps_of
-from nncodegen.schedule.forms import free
+from nncodegen.ir.names import unused
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def in_phases(steps: Iterable[Step], program: Program, several: bool) -> Phases:
         found.append(step.xreplace({operand: Element(copies[operand.tensor], operand.indices) for operand in read}))
         if SAMPLE in step.over and name in wanted:
             phases[name] = number
-            copies[name] = free(f"{name} of the batch", program)
+            copies[name] = unused(f"{name} of the batch", program.shapes)
             found.append(Step(Element(copies[name], step.target.indices), step.target))
             phases[copies[name]] = number + 1
         elif SAMPLE in step.over:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, slices_of
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.extents import SEGMENTS
 from nncodegen.schedule.layout import Layout
@@ -29,10 +29,8 @@ def declared(program: Program, layout: Layout) -> dict[str, Storage]:
         (Place.INPUT, program.inputs),
         (Place.TARGET, program.targets),
     ):
-        offset = 0
-        for tensor in tensors:
-            storage[tensor.name] = Storage(origin, offset, transposed_strides(tensor.name, tensor, layout))
-            offset += tensor.size
+        for tensor, own in slices_of(tensors):
+            storage[tensor.name] = Storage(origin, own.start, transposed_strides(tensor.name, tensor, layout))
     return storage
 
 

@@ -14,13 +14,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
 from math import prod
 
 from sympy import S
 
-from nncodegen.ir import RECURRENCES, Element, Program, Step, Tensor, needed
-from nncodegen.schedule.forms import free
+from nncodegen.ir import RECURRENCES, Element, Program, Step, Tensor, needed, slices_of
+from nncodegen.ir.names import unused
 from nncodegen.schedule.joined import Compute, Node, tree
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
@@ -161,7 +160,7 @@ def _with_results(
     for number, element in enumerate(results):
         target = element
         if element not in defined or defined[element].over or element.tensor in read:
-            target = Element(free(f"{place.value} {number}", one), element.indices)
+            target = Element(unused(f"{place.value} {number}", one.shapes), element.indices)
             steps.append(Step(target, element))
         sizes = tuple(one.sizes[index] for index in element.indices)
         storage[target.tensor] = Storage(place, *(positions[number] if positions else (offset, _strides(sizes))))
@@ -178,9 +177,8 @@ def _outside(one: Program) -> dict[str, Storage]:
         (Place.PARAMETER, one.parameters), (Place.INPUT, one.inputs), (Place.TARGET, one.targets),
     )  # fmt: skip
     for place, tensors in roles:
-        offsets = accumulate((tensor.size for tensor in tensors), initial=0)
-        for tensor, offset in zip(tensors, offsets, strict=False):
-            storage[tensor.name] = Storage(place, offset, _strides(tensor.shape))
+        for tensor, own in slices_of(tensors):
+            storage[tensor.name] = Storage(place, own.start, _strides(tensor.shape))
     return storage
 
 

@@ -16,8 +16,9 @@ from dataclasses import replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Group, Program, Step, grouped, steps_of
+from nncodegen.ir.names import unused
 from nncodegen.schedule.extents import BEGIN, END
-from nncodegen.schedule.forms import Form, free
+from nncodegen.schedule.forms import Form
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.tree import Carry, Compute, Loop, Move, Tree, Way
 from nncodegen.schedule.tree import Group as Statements
@@ -201,7 +202,7 @@ def _with_copies(group: Group, program: Program) -> Iterator[Step]:
             raise ModelError(f"a recurrence needs samples, unlike that of {step.target}")
         read = step.expression
         if step.target.tensor in recurrences and isinstance(read, Element) and read.tensor in recurrences:
-            copies.setdefault(read, Step(Element(free(f"{read.tensor} held", program), read.indices), read))
+            copies.setdefault(read, Step(Element(unused(f"{read.tensor} held", program.shapes), read.indices), read))
             step = replace(step, expression=copies[read].target)
         yield step
     yield from copies.values()
@@ -211,8 +212,6 @@ def _moved(step: Step, program: Program) -> Step:
     """Return a recurrence over known values as a sum of one term, whose index is one less or one more."""
     (index,), read = step.over, step.expression
     assert isinstance(read, Element)
-    other, move = f"{index}_", -1 if step.operator == "before" else 1
-    while other in program.sizes:
-        other += "_"
+    other, move = unused(f"{index}_", program.sizes), -1 if step.operator == "before" else 1
     term = Element(read.tensor, [other if each == index else each for each in read.indices])
     return Step(step.target, term, "sum", (other,), (Equation(other, ((index, 1),), move),))

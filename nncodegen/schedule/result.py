@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 
 from sympy import Pow, log
 
-from nncodegen.ir import SAMPLE, Companion, Program, Tensor
+from nncodegen.ir import SAMPLE, Companion, Program, Tensor, slices_of
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, bytes_of
 from nncodegen.schedule.registers import Registers
@@ -124,17 +123,18 @@ class Schedule:
     def _ranges(self, wanted: Callable[[Tensor], bool]) -> tuple[Range, ...]:
         """Return the ranges of some parameters; neighbours are one range."""
         ranges: list[Range] = []
-        for tensor, start in self._with_starts:
-            if wanted(tensor) and ranges and ranges[-1][1] == start:
-                ranges[-1] = ranges[-1][0], start + tensor.size
+        for tensor, own in slices_of(self.program.parameters):
+            if wanted(tensor) and ranges and ranges[-1][1] == own.start:
+                ranges[-1] = ranges[-1][0], own.stop
             elif wanted(tensor):
-                ranges.append((start, start + tensor.size))
+                ranges.append((own.start, own.stop))
         return tuple(ranges)
 
     @property
     def transposed(self) -> tuple[tuple[int, int, int], ...]:
         """Return the begin, rows and columns of each matrix of parameters that lies transposed in a training."""
-        matrices = ((tensor, start) for tensor, start in self._with_starts if tensor.name in self.layout.transposed)
+        parameters = slices_of(self.program.parameters)
+        matrices = ((tensor, own.start) for tensor, own in parameters if tensor.name in self.layout.transposed)
         return tuple((start, tensor.shape[0] or 1, tensor.shape[1] or 1) for tensor, start in matrices)
 
     @property
@@ -156,14 +156,8 @@ class Schedule:
     @property
     def following(self) -> tuple[tuple[int, int, float], ...]:
         """Return the ranges of the parameters that follow statistics of the batches, each with its momentum."""
-        known = ((tensor, start) for tensor, start in self._with_starts if tensor.momentum is not None)
-        return tuple((start, start + tensor.size, tensor.momentum or 0.0) for tensor, start in known)
-
-    @property
-    def _with_starts(self) -> tuple[tuple[Tensor, int], ...]:
-        """Return the parameters, each with the number of its first value."""
-        starts = accumulate((tensor.size for tensor in self.program.parameters), initial=0)
-        return tuple(zip(self.program.parameters, starts, strict=False))
+        parameters = slices_of(self.program.parameters)
+        return tuple((own.start, own.stop, one.momentum) for one, own in parameters if one.momentum is not None)
 
     @property
     def descent(self) -> Descent | None:

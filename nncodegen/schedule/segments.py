@@ -21,8 +21,9 @@ from dataclasses import dataclass, field, replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Group, Program, Step, grouped, needed, steps_of
+from nncodegen.ir.names import unused
 from nncodegen.schedule.extents import BEGIN, END, SEGMENTS
-from nncodegen.schedule.forms import Form, free
+from nncodegen.schedule.forms import Form
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.recurrences import Fuse, around_groups, with_own
 from nncodegen.schedule.shapes import Shape
@@ -347,7 +348,7 @@ class _Plan:
             times = sum(number in members for members in self._members[:place])
             for step in steps_of(self._items[number]) if times else ():
                 name = f"{step.target.tensor} again{f' {times}' * (times > 1)}"
-                names[step.target.tensor] = free(name, self._program)
+                names[step.target.tensor] = unused(name, self._program.shapes)
         return names
 
     def _with_names(self, step: Step, names: dict[str, str], number: int) -> Step:
@@ -362,7 +363,7 @@ class _Plan:
         """Add the moves for the rows that a recurrence has at the begin of its segments."""
         own, name = self._home[old.target.tensor] in self._sweeps[place].own, old.target.tensor
         t = self._sweeps[place].index
-        kept = Element(free(f"{self._recurrences[name]} kept", self._program), step.target.indices)
+        kept = Element(unused(f"{self._recurrences[name]} kept", self._program.shapes), step.target.indices)
         if not own:
             moves.restore(step, kept, t, forward)
             return

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, needed, slices_of
+from nncodegen.ir.names import unused
 from nncodegen.schedule.arrays import Arrays
-from nncodegen.schedule.forms import Form, free
+from nncodegen.schedule.forms import Form
 from nncodegen.schedule.fuse import fuse
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, factors_of
@@ -88,10 +88,8 @@ def _without_sum(step: Step) -> Step:
 def with_outputs(one: Program, storage: dict[str, Storage]) -> tuple[list[Step], tuple[Element, ...]]:
     """Return the steps that predict, and the outputs in columns, whose places are added to the storage."""
     steps, results = copied(one.outputs, one.outputs, "output column {}", list(without_noise(one)), one)
-    column = 0
-    for element in results:
-        storage[element.tensor] = Storage(Place.OUTPUT, column)
-        column += one.count(element.indices)
+    for element, (_, own) in zip(results, slices_of(one.output_tensors), strict=True):
+        storage[element.tensor] = Storage(Place.OUTPUT, own.start)
     return steps, results
 
 
@@ -145,17 +143,16 @@ def copied(
     results = list(elements)
     for number, element in enumerate(elements):
         if element in which:
-            results[number] = Element(free(name.format(number), one), element.indices)
+            results[number] = Element(unused(name.format(number), one.shapes), element.indices)
             steps = [*steps, Step(results[number], element)]
     return steps, tuple(results)
 
 
 def _places_of_gradient(ends: Sequence[Element], one: Program, layout: Layout) -> dict[str, Storage]:
     """Return the places of the derivatives, in the order of the parameters and with their strides."""
-    offsets = accumulate((parameter.size for parameter in one.parameters), initial=0)
     return {
-        end.tensor: Storage(Place.GRADIENT, offset, transposed_strides(element.tensor, parameter, layout))
-        for end, element, parameter, offset in zip(ends, one.gradient, one.parameters, offsets, strict=False)
+        end.tensor: Storage(Place.GRADIENT, own.start, transposed_strides(element.tensor, parameter, layout))
+        for end, element, (parameter, own) in zip(ends, one.gradient, slices_of(one.parameters), strict=False)
     }
 
 
@@ -165,7 +162,7 @@ def _split(steps: Iterable[Step], one: Program) -> Iterator[Step]:
         if len(step.over) != 1 or step.target.indices or isinstance(step.expression, Element):
             yield step
             continue
-        terms = Element(free(f"terms of {step.target.tensor}", one), step.over)
+        terms = Element(unused(f"terms of {step.target.tensor}", one.shapes), step.over)
         yield Step(terms, step.expression)
         yield replace(step, expression=terms)
 
@@ -183,7 +180,7 @@ def _with_copies(steps: Iterable[Step], one: Program, ends: Container[Element]) 
         outside = noise if is_product(step) or step.target in ends else noise | rows
         read = [element for element in step.operands if element.tensor in outside and element.indices]
         for element in read:
-            copy = Element(free(f"{element.tensor} row", one), element.indices)
+            copy = Element(unused(f"{element.tensor} row", one.shapes), element.indices)
             copies.setdefault(element.tensor, Step(copy, element))
         copied = {element: Element(copies[element.tensor].target.tensor, element.indices) for element in read}
         others.append(replace(step, expression=step.expression.xreplace(copied)))

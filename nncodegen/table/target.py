@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.errors import TableError
+from nncodegen.ir.names import unused
 from nncodegen.printable import printable
 from nncodegen.table.columns import MOSTLY, checked_numbers, moments
 from nncodegen.table.kinds import check_numbers, check_texts
@@ -79,10 +80,7 @@ class Target:
         """
         names = [self.name]
         for value in self.classes:
-            name = f"probability of {value}"
-            while name in names:
-                name += "'"
-            names.append(name)
+            names.append(unused(f"probability of {value}", names, "'"))
         return tuple(names)
 
     def show(self) -> str:

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nncodegen as nn
+from nncodegen.describe.describable import Described
 from nncodegen.ir import evaluate
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from tests.support.models import gradient_of
 from tests.support.plain import COMPILERS, compiled, exported, loaded
-from tests.support.windows import OPERATIONS, PROGRAMS, Given, chain, data, gradient
+from tests.support.windows import OPERATIONS, PROGRAMS, chain, data, gradient
 
 try:
     import onnxruntime
@@ -108,7 +109,9 @@ def test_random_programs_of_steps(operations):
 
 def check(models, folder):
     """Predictions, losses and gradients of plain C, and predictions of onnxruntime, against those of the evaluator."""
-    functions = loaded(folder, {name: (Given(model), {"train": True}) for name, model in models.items()}, options=())
+    functions = loaded(
+        folder, {name: (Described(model), {"train": True}) for name, model in models.items()}, options=()
+    )
     for name, model in models.items():
         parameters, x, y = data(model)
         derived = simplify(differentiate(stabilize(model), fit=False))
@@ -119,7 +122,7 @@ def check(models, folder):
         assert loss == pytest.approx(float(values["loss"]), rel=1e-13)
         np.testing.assert_allclose(found, slopes, atol=1e-13 * max(1, np.linalg.norm(slopes)))
         if onnxruntime:
-            nn.export(Given(model), "onnx", folder, name=name, parameters=parameters, precision="float64")
+            nn.export(Described(model), "onnx", folder, name=name, parameters=parameters, precision="float64")
             session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
             (found,) = session.run(None, {session.get_inputs()[0].name: x})
             np.testing.assert_allclose(found, outputs, atol=1e-13)

@@ -28,11 +28,12 @@ from tests.support import ROOT
 from tests.support.browser import CHROMIUM, browser
 from tests.support.compilers import QUICK
 from tests.support.models import random_data
-from tests.support.windows import Given, recurrent, window
+from tests.support.windows import recurrent, window
 
 for _library in ("jinja2", "pygments", "matplotlib", "graphlay", "latex2mathml"):
     pytest.importorskip(_library)
 
+from nncodegen.describe.describable import Described
 from nncodegen.reports import maker
 from nncodegen.reports.code import code
 from nncodegen.reports.derivatives import partials
@@ -208,7 +209,7 @@ def test_a_large_model_stays_within_the_limit(monkeypatch):
 def compiled():
     """The stages of some models up to the C: formulas, layers, a window that moves, a recurrence."""
     models = {model.name: model for model in (perceptron_model, enzyme, digits, plane)}
-    models |= {"window": Given(window(2, -1, 1, 5)), "recurrent": Given(recurrent())}
+    models |= {"window": Described(window(2, -1, 1, 5)), "recurrent": Described(recurrent())}
     return {name: nn.compile_model(model, until="emit") for name, model in models.items()}
 
 

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.describe.describable import Described
 from nncodegen.ir import RECURRENCES, evaluate
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from tests.support.plain import loaded
-from tests.support.windows import GROUPED, PROGRAMS, STEPS, Given, data, gradient
+from tests.support.windows import GROUPED, PROGRAMS, STEPS, data, gradient
 
 NAMES = [name for name in PROGRAMS if not any(step.operator in RECURRENCES for step in PROGRAMS[name].steps)]
 
 
 def test_plain_c_computes_what_programs_mean(tmp_path: Path) -> None:
     """Outputs, loss and gradient of exported C are those of the evaluator, whatever windows, pools and gathers do."""
-    exports = {name: (Given(PROGRAMS[name]), {"train": True}) for name in NAMES}
+    exports = {name: (Described(PROGRAMS[name]), {"train": True}) for name in NAMES}
     for name, functions in loaded(tmp_path, exports).items():
         model = PROGRAMS[name]
         parameters, X, Y = data(model, samples=4)

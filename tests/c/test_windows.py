@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nncodegen as nn
+from nncodegen.describe.describable import Described
 from nncodegen.ir import Program, evaluate
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
-from tests.support.windows import OPERATIONS, PROGRAMS, Given, chain, data, gradient
+from tests.support.windows import OPERATIONS, PROGRAMS, chain, data, gradient
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 
@@ -58,7 +59,7 @@ def check(model: Program) -> None:
     parameters, X, Y = data(model, samples=70)
     derived = simplify(differentiate(stabilize(model), fit=False))
     expected, slopes = evaluate(model, parameters, X, Y), gradient(derived, parameters, X, Y)
-    module = nn.build(Given(model))
+    module = nn.build(Described(model))
     loss, found = module.loss_and_gradient(parameters, X, Y)
     assert loss == pytest.approx(float(expected["loss"]), rel=1e-13)
     np.testing.assert_allclose(found, slopes, atol=1e-13 * np.linalg.norm(slopes))
@@ -74,7 +75,7 @@ def test_rows_that_there_are_not_are_refused() -> None:
     """What names no row is an error with its position, whatever the number is: nothing outside is read or written."""
     model = PROGRAMS["gathered"]
     parameters, X, Y = data(model, samples=8)
-    module = nn.build(Given(model))
+    module = nn.build(Described(model))
     for wrong in (4.0, -1.0, 1.5, 1e300):
         X[3, 1] = wrong
         with pytest.raises(ValueError, match=r"X\[3, 1\] is .*; x has whole numbers from 0 to 3"):

@@ -15,6 +15,7 @@ from nncodegen.building.targets import RUNTIME
 from nncodegen.emit.dialects import FUNCTIONS
 from nncodegen.emit.names import Names, identifier
 from nncodegen.exports.c.reserved import TAKEN, check_function
+from nncodegen.ir.names import numbered, take, unused
 from tests.support import SUPPORT
 
 AWKWARD = ["if", "lambda", "I", "x[0]", "α", "a; b", "*/ evil();", "", "1", "double", "class", "exp", "n", "count",
@@ -43,6 +44,16 @@ def test_identifiers(names):
         assert len(text) == 1 or text[-1] in "0123456789_"
         assert text not in FUNCTIONS
     assert [table[name] for name in names] == found
+
+
+def test_unused():
+    """A name that is taken gets a mark as often as needed, or the least number; some functions take the result."""
+    taken = {"x", "x_", "y"}
+    assert [unused("z", taken), unused("x", taken), unused("x", taken, "'")] == ["z", "x__", "x'"]
+    assert [take("y", taken), take("y", taken), take("z", taken)] == ["y_", "y__", "z"]
+    assert [numbered("x", taken), numbered("x", taken), numbered("k", taken)] == ["x_2", "x_3", "k"]
+    assert [numbered("k", taken, "k_"), numbered("k", taken, "k_")] == ["k_", "k_2"]
+    assert taken == {"x", "x_", "y", "y_", "y__", "z", "x_2", "x_3", "k", "k_", "k_2"}
 
 
 def test_values_of_the_moment():

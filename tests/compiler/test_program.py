@@ -6,7 +6,7 @@ import pytest
 import sympy
 
 from nncodegen import ProgramError
-from nncodegen.ir import Element, Program, Step, Tensor, needed, verify
+from nncodegen.ir import Element, Program, Step, Tensor, needed, slices_of, verify
 
 W, x, h, w = Element("W", ("j", "i")), Element("x", ("n", "i")), Element("h", ("n", "j")), Element("weight", ("n",))
 STEPS = (
@@ -24,6 +24,16 @@ def test_shapes_follow_from_the_declared():
     assert verify(PROGRAM).shapes == {"x": (None, 4), "W": (3, 4), "weight": (None,), "h": (None, 3), "l": (None,),
                                       "loss": ()}  # fmt: skip
     assert PROGRAM.sizes == {"n": None, "i": 4, "j": 3}
+
+
+def test_slices():
+    """Tensors that lie one after the other have slices that meet; an output is declared like an input."""
+    (output,) = PROGRAM.output_tensors
+    assert output == Tensor("h", (None, 3))
+    tensors = (*PROGRAM.inputs, *PROGRAM.parameters, Tensor("b"), output)
+    assert [(one.name, own.start, own.stop) for one, own in slices_of(tensors)] == [
+        ("x", 0, 4), ("W", 4, 16), ("b", 16, 17), ("h", 17, 20),
+    ]  # fmt: skip
 
 
 def test_show():

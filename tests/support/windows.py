@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import sympy
@@ -14,23 +14,6 @@ import nncodegen as nn
 from nncodegen.ir import Element, Equation, Program, Step, Tensor, evaluate
 
 WEIGHT, LOSS, LOSS_N = Element("weight", ("n",)), Element("loss"), Element("loss_n", ("n",))
-
-
-@dataclass(frozen=True)
-class Given:
-    """A program as a model."""
-
-    program: Program
-    optimizers: tuple[()] = ()
-
-    @property
-    def name(self) -> str:
-        """The name of the program."""
-        return self.program.name
-
-    def describe(self) -> Program:
-        """The program."""
-        return self.program
 
 
 def program(

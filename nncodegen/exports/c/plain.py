@@ -15,7 +15,7 @@ from nncodegen.exports.c.functions import Function, functions
 from nncodegen.exports.c.kernels import HELPERS
 from nncodegen.exports.c.model import PlainModel
 from nncodegen.exports.mark import HEAD
-from nncodegen.ir import Tensor
+from nncodegen.ir import Tensor, slices_of
 
 NEEDS_LIBM = ("half_expm1", "normal")
 """The helpers that call functions of the C library in the precision of the model."""
@@ -150,20 +150,17 @@ def listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:
     """Return the shape and the offset of consecutive tensors; or what columns mean, where that is given."""
     if meanings:
         return [f"{number}: {_safe(text)}" for number, text in enumerate(meanings)]
-    texts, offset = [], 0
-    for tensor in tensors:
+    texts = []
+    for tensor, own in slices_of(tensors):
         sizes = "".join(f"[{size}]" for size in tensor.shape if size is not None)
-        texts.append(f"{identifier(tensor.name)}{sizes} at {offset}")
-        offset += tensor.size
+        texts.append(f"{identifier(tensor.name)}{sizes} at {own.start}")
     return texts or ["none"]
 
 
 def _outputs(model: PlainModel) -> list[str]:
     if model.request.subject.outputs:
         return listed((), model.request.subject.outputs)
-    program = model.program
-    outputs = [Tensor(e.tensor, tuple(program.sizes[i] for i in e.indices)) for e in program.outputs]
-    return listed(outputs, ())
+    return listed(model.program.output_tensors, ())
 
 
 def _safe(text: str) -> str:

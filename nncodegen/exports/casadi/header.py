@@ -53,7 +53,7 @@ def _about(model: CasadiModel) -> list[str]:
     rows = {"x": listed(model.program.inputs, subject.inputs)}
     if "p" in model.variables:
         rows["p"] = listed(model.program.parameters, ())
-    rows["y"] = listed(model.output_tensors, subject.outputs)
+    rows["y"] = listed(model.program.output_tensors, subject.outputs)
     lines = [
         f"/* {name}: a function for CasADi 3.6 and later, with exact first and second derivatives, in double.", "",
         f"       cc -O2 -shared -fPIC {name}.c -o {name}.so -lm        (or: make)",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import prod
 
-from nncodegen.ir import Element, Program, Tensor, needed
+from nncodegen.ir import Element, Program, Tensor, needed, slices_of
 from nncodegen.schedule.plain import OneSample, Position, plan_matrix
 
 
@@ -84,11 +84,10 @@ class Part:
 
 def parts_of(tensors: Sequence[Tensor]) -> tuple[Part, ...]:
     """Return the parts of an argument that holds tensors one after the other, row by row."""
-    parts, offset = [], 0
-    for tensor in tensors:
+    parts = []
+    for tensor, own in slices_of(tensors):
         shape = tuple(size for size in tensor.shape if size is not None)
-        parts.append(Part(shape, offset, tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))))
-        offset += tensor.size
+        parts.append(Part(shape, own.start, tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))))
     return tuple(parts)
 
 

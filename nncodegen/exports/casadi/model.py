@@ -83,16 +83,10 @@ class CasadiModel:
         """Return the names in kernels of the arguments that they may read."""
         return {KINDS[name] for name in (*self.variables, "adj_y")}
 
-    @property
-    def output_tensors(self) -> tuple[Tensor, ...]:
-        """Return the tensors that make up the output y."""
-        sizes = self.program.sizes
-        return tuple(Tensor(e.tensor, tuple(sizes[index] for index in e.indices)) for e in self.program.outputs)
-
     @cached_property
     def outputs(self) -> tuple[Part, ...]:
         """Return the parts of the output y."""
-        return parts_of(self.output_tensors)
+        return parts_of(self.program.output_tensors)
 
     @property
     def count(self) -> int:

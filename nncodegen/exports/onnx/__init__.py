@@ -19,7 +19,7 @@ from nncodegen.exports.onnx.masks import masked
 from nncodegen.exports.onnx.recurrences import ROWS
 from nncodegen.exports.onnx.steps import Steps
 from nncodegen.exports.request import Exported, Request
-from nncodegen.ir import SAMPLE, Element, Program, verify
+from nncodegen.ir import SAMPLE, Element, Program, slices_of, verify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.schedule.recurrences import settled
 
@@ -61,11 +61,10 @@ def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
                 f"numbers; give trained ones (parameters=result, or --parameters FILE.npz)"
             )
         values = start_of(program)
-    ends = np.cumsum([tensor.size for tensor in program.parameters])
-    *parts, _ = np.split(np.asarray(values, program.precision), ends)
+    array = np.asarray(values, program.precision)
     return {
-        tensor.name: part.reshape([size or 0 for size in tensor.shape])
-        for tensor, part in zip(program.parameters, parts, strict=True)
+        tensor.name: array[own].reshape([size or 0 for size in tensor.shape])
+        for tensor, own in slices_of(program.parameters)
     }
 
 
@@ -107,20 +106,18 @@ def _columns(program: Program, graph: Graph, rows: str) -> dict[str, Value]:
     if len(program.inputs) == 1 and len(program.inputs[0].shape) == 2:
         return {program.inputs[0].name: Value(graph, rows)}
     columns = {}
-    place = 0
-    for tensor in program.inputs:
+    for tensor, place in slices_of(program.inputs):
         own = {e.indices for step in program.steps for e in step.operands if e.tensor == tensor.name}
         indices = min(own, default=(SAMPLE, *map(str, tensor.shape[1:])))
         if len(tensor.shape) == 1:
-            name = graph.node("Gather", [rows, graph.constant(np.array(place))], axis=1)
+            name = graph.node("Gather", [rows, graph.constant(np.array(place.start))], axis=1)
         else:
-            ends = [graph.constant(np.array([k])) for k in (place, place + tensor.size, 1)]
+            ends = [graph.constant(np.array([k])) for k in (place.start, place.stop, 1)]
             name = graph.node("Slice", [rows, *ends])
         if len(tensor.shape) > 2:
             shape = [0, *(size or 0 for size in tensor.shape[1:])]  # 0 keeps the number of rows
             name = graph.node("Reshape", [name, graph.constant(np.array(shape))])
         columns[tensor.name] = graph.named(Value(graph, name, indices), tensor.name)
-        place += tensor.size
     return columns
 
 

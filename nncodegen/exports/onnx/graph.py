@@ -12,6 +12,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from nncodegen.emit import identifier
+from nncodegen.ir.names import numbered
 
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 """The floating-point types in a file, by the precision of the model."""
@@ -110,13 +111,7 @@ class Graph:
 
     def free(self, name: str) -> str:
         """Return an identifier that resembles a name and is unused in the graph; from now on it is taken."""
-        base = candidate = identifier(name)
-        number = 1
-        while candidate in self._taken:
-            number += 1
-            candidate = f"{base}_{number}"
-        self._taken.add(candidate)
-        return candidate
+        return numbered(identifier(name), self._taken)
 
     def constant(self, value: Any, name: str = "constant", trained: bool = False) -> str:
         """Return the name of a constant tensor: floats in the precision of the graph, integers and booleans unchanged.

@@ -20,6 +20,7 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Axes, Plan, Segments
 from nncodegen.ir import SAMPLE, Element, Equation, Step, elements
+from nncodegen.ir.names import unused
 
 MOST_SIZE, MOST_BLOCKS, MOST_STEPS, MOST_WORK = 2**24, 4096, 20_000, 100_000
 """Upper bounds for the values of a tensor (of one sample), for its blocks, for the steps of a graph, and for the blocks
@@ -95,7 +96,8 @@ class Steps:
         self.axes = Axes(plan)
         self.ours = ours
         """Whether nncodegen wrote the graph."""
-        self._reserved = frozenset(reserved)
+        self._reserved = set(reserved)
+        """The names that no tensor of ours may get: those in the file, and all that are taken."""
         self._work = 0
         self._parameters = 0
         self.steps: list[Step] = []
@@ -205,9 +207,9 @@ class Steps:
 
     def fresh(self, name: str, own: bool = False) -> str:
         """Return an unused name; names from the file are reserved for their own tensors (``own``)."""
-        while name in self._taken or (name in self._reserved and not own):
-            name += "_"
+        name = unused(name, self._taken if own else self._reserved)
         self._taken.add(name)
+        self._reserved.add(name)
         return name
 
     # --- shapes and steps ----------------------------------------------------------------------------------------

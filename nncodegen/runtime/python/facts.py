@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Parameter(NamedTuple):
@@ -113,6 +115,14 @@ class Facts(NamedTuple):
     """The parameters that follow statistics of the batches: (first, one past the last, momentum)."""
     guards: tuple[str, ...] = ()
     """The denominators whose signs a fit keeps, as texts."""
+
+
+def slices(sizes: Iterable[tuple[T, int]]) -> Iterator[tuple[T, slice]]:
+    """Yield things that lie one after the other, given with their numbers of values, each with the slice of these."""
+    start = 0
+    for thing, size in sizes:
+        yield thing, slice(start, start + size)
+        start += size
 
 
 def read(text: str) -> Facts:

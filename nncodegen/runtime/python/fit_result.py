@@ -12,7 +12,7 @@ import numpy as np
 from . import goodness
 from .covariance import Decomposition, correlation, covariance, decompose, least_ratio, undetermined
 from .endings import DOUBTFUL, ENDINGS, UNFINISHED, advice_of, not_told
-from .facts import flat_names
+from .facts import flat_names, slices
 from .fit_plot import plot
 from .fit_table import html_table, text_table
 from .frames import frame_of_fit
@@ -159,11 +159,9 @@ class FitResult:
         name = name_of(name)
         if name in self.values:
             return self.values[name]
-        first = 0
-        for parameter in self._model.facts.parameters:
+        for parameter, own in slices((parameter, parameter.size) for parameter in self._model.facts.parameters):
             if parameter.name == name:
-                return self.parameters[first : first + parameter.size].reshape(parameter.shape)
-            first += parameter.size
+                return self.parameters[own].reshape(parameter.shape)
         known = [parameter.name for parameter in self._model.facts.parameters]
         raise KeyError(f"there is no parameter {name!r}; there are: {', '.join(known)}")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .facts import slices
 from .scalars import SEED, integer
 
 if TYPE_CHECKING:
@@ -54,13 +54,8 @@ def unpack(model: Model, /, parameters: ArrayLike) -> dict[str, Array]:
     array = np.asarray(parameters)
     if array.shape != (model.parameter_count,):
         raise ValueError(f"parameters has the shape {array.shape}; expected ({model.parameter_count},)")
-    views = {}
-    start = 0
-    for name, shape in model.parameter_shapes.items():
-        size = math.prod(shape)
-        views[name] = array[start : start + size].reshape(shape)
-        start += size
-    return views
+    places = slices((parameter, parameter.size) for parameter in model.facts.parameters)
+    return {parameter.name: array[own].reshape(parameter.shape) for parameter, own in places}
 
 
 def _draw(generator: np.random.Generator, parameter: Parameter) -> Array:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .facts import slices
 from .labels import rows_of
 
 if TYPE_CHECKING:
@@ -75,19 +76,17 @@ def _are_several(name: str, values: Sequence[Any], tensors: tuple[tuple[str, int
 
 def check_ranges(model: Model, X: Any) -> None:
     """Raise ValueError, with its position, for the first value of an index-valued input that is out of range."""
-    start = 0
-    for tensor, size in model.facts.inputs:
+    for tensor, own in slices(model.facts.inputs):
         if tensor in model.facts.ranges:
             begin, end = model.facts.ranges[tensor]
-            block = X[:, start : start + size]
+            block = X[:, own]
             wrong = np.argwhere(~((block >= begin) & (block < end) & (block == np.floor(block))))
             if len(wrong):
                 row, column = (int(k) for k in wrong[0])
                 value = block[row, column]
                 raise ValueError(
-                    f"X[{row}, {start + column}] is {value:g}; {tensor} has whole numbers from {begin} to {end - 1}"
+                    f"X[{row}, {own.start + column}] is {value:g}; {tensor} has whole numbers from {begin} to {end - 1}"
                 )
-        start += size
 
 
 def _side_by_side(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arguments import to_array, to_finite
-from .facts import flat_names
+from .facts import flat_names, slices
 from .scalars import integer
 
 if TYPE_CHECKING:
@@ -38,11 +38,7 @@ def place_of(model: Model, argument: str, key: Any) -> slice:
 def places_of(model: Model) -> dict[str, slice]:
     """Return the slice of values that each name selects: a whole parameter, or one of its values."""
     places = {name: slice(p, p + 1) for p, name in enumerate(flat_names(model.facts.parameters))}
-    first = 0
-    for parameter in model.facts.parameters:
-        places[parameter.name] = slice(first, first + parameter.size)
-        first += parameter.size
-    return places
+    return places | dict(slices((parameter.name, parameter.size) for parameter in model.facts.parameters))
 
 
 def put(model: Model, argument: str, given: Mapping[Any, Any], values: Array, many: bool = False) -> Array:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arguments import check_inputs, check_parameters, to_array, to_column, to_finite
+from .facts import slices
 from .points import Points
 from .scalars import number
 
@@ -188,11 +189,10 @@ def residuals_at(model: Model, parameters: Array, X: Array, Y: Array, sizes: Map
     """Return the residuals of stacked samples; ``sizes`` is the number of samples of each term, in order."""
     values = _fields(model, parameters, X, Y)
     fields = {term.name: term.fields for term in model.facts.terms}
-    found, first = {}, 0
-    for name, size in sizes.items():
-        columns = [values[field][first : first + size] for field in fields[name]]
+    found = {}
+    for name, own in slices(sizes.items()):
+        columns = [values[field][own] for field in fields[name]]
         found[name] = columns[0] if len(columns) == 1 else np.column_stack(columns)
-        first += size
     return found
 
 

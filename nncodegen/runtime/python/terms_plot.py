@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .evaluate import predict
+from .facts import slices
 from .pictures import curve_above_residuals, new_axes
 from .terms import Samples, residuals_at
 
@@ -57,11 +58,9 @@ def _curves(result: Result, axes: Any, X: Array, sizes: dict[str, int], left: di
     for column, name in enumerate(model.output_names):
         upper.plot(grid, outputs[:, column], lw=1.5, label=name)
     upper.legend()
-    first = 0
-    for name, size in sizes.items():
+    for name, own in slices(sizes.items()):
         for values in np.atleast_2d(left[name].T):
-            lower.plot(X[first : first + size, 0], values, ".", ms=4, label=name)
-        first += size
+            lower.plot(X[own, 0], values, ".", ms=4, label=name)
     lower.axhline(0, color="black", lw=0.8)
     lower.legend(fontsize="small")
     lower.set_xlabel(model.input_names[0])

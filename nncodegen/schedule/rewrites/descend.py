@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nncodegen.ir import LEARNING_RATE, PARAMETER, Element, Program, Update
-from nncodegen.schedule.forms import free
+from nncodegen.ir.names import unused
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.storage import Place, Storage
@@ -24,8 +24,8 @@ def descend(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     if update is None or kernel.trees.after:
         return kernel
     parameters = {kernel.storage[tensor.name].offset: Element(tensor.name) for tensor in program.parameters}
-    following = {offset: Element(free(f"next {e.tensor}", program)) for offset, e in parameters.items()}
-    rule = _Descend(kernel, update, Element(free(LEARNING_RATE, program)), parameters, following)
+    following = {offset: Element(unused(f"next {e.tensor}", program.shapes)) for offset, e in parameters.items()}
+    rule = _Descend(kernel, update, Element(unused(LEARNING_RATE, program.shapes)), parameters, following)
     places = {e.tensor: Storage(Place.NEXT, offset) for offset, e in following.items()}
     storage = {**kernel.storage, **places, rule.rate.tensor: Storage(Place.OPTION)}
     trees = kernel.trees.of_tile(lambda tree: rewritten(tree, {Loop: rule}))
