@@ -17,7 +17,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "building" / "targets.py"))
-FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "files.py"))
+FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "building" / "files.py"))
 EMBEDDED = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "runtime" / "embedded.py"))
 WRAPPER = TARGETS["WRAPPER"]
 SINGLE = r"""    "'precision': 'float32',\n","""
@@ -25,10 +25,10 @@ SINGLE = r"""    "'precision': 'float32',\n","""
 
 
 class BuildExtension(build_ext):
-    """Compiles the kernel of a module for each CPU that it has a variant for, beside the wrapper."""
+    """Compile the kernel of a module for each CPU that it has a variant for, beside the wrapper."""
 
     def run(self):
-        """Begins without the wrappers of an earlier version of the sources."""
+        """Begin without the wrappers of an earlier version of the sources."""
         self.shipped = None if self.inplace else Path(self.build_lib, "nncodegen", "wrappers")
         if self.shipped:
             shutil.rmtree(self.shipped, ignore_errors=True)

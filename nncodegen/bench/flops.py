@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from nncodegen.bench.tasks import Equation, Fit, Formula, Peaks, Prediction, Task
 from nncodegen.ir import Element, Program
-from nncodegen.ir.program import needed
+from nncodegen.ir.step import needed
 from nncodegen.passes.simplify import operations
 from nncodegen.pipeline import compile_model
 

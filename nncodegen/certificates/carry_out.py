@@ -22,8 +22,8 @@ from nncodegen.certificates.listed import Listed
 from nncodegen.certificates.memory import Memory
 from nncodegen.errors import ProgramError
 from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Solved, Step, slices_of
+from nncodegen.ir.element import elements
 from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.program import elements
 from nncodegen.passes.latency import written_out
 from nncodegen.schedule import Filling, Kernel, Place, Role, When
 from nncodegen.schedule.extents import BEGIN, COUNT, END, PADDED, SEGMENTS

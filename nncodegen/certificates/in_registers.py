@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from nncodegen.certificates.memory import CLOSE
 from nncodegen.ir import Element, evaluate
+from nncodegen.ir.element import elements
 from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.program import elements
 from nncodegen.passes.latency import written_out
 from nncodegen.runtime.python.certificate import Fault
 from nncodegen.schedule import Place, Registers

@@ -1,39 +1,31 @@
 """The intermediate representation.
 
-``program`` defines its classes, ``equations`` and ``recurrence`` the relations between indices. ``functions``,
-``quotients``, ``limits`` and ``shares`` define the functions that its formulas may call, in terms of those in
-``elementary``. ``walk`` visits the parts of a formula in order, ``evaluate`` computes the values of a program, and
-``names`` finds names that nothing has yet.
+``program`` defines a model as a list of steps, ``step`` one of them and ``element`` its operands; ``equations`` and
+``recurrence`` define the relations between indices. ``functions``, ``quotients``, ``limits`` and ``shares`` define the
+functions that its formulas may call, in terms of those in ``elementary``. ``walk`` visits the parts of a formula in
+order, ``evaluate`` computes the values of a program, and ``names`` finds names that nothing has yet.
 """
 
+from nncodegen.ir.element import PARAMETER, ROW, SAMPLE, Element, Size, elements, renamed
 from nncodegen.ir.equations import Equation, Solution, Solved, solve
 from nncodegen.ir.evaluate import columns_of, evaluate
 from nncodegen.ir.program import (
     LEARNING_RATE,
-    PARAMETER,
-    ROW,
-    SAMPLE,
     Companion,
-    Element,
     Initial,
     InTraining,
     Noise,
     Program,
-    Size,
     Statistic,
-    Step,
     Tensor,
     Update,
-    elements,
-    needed,
-    renamed,
-    show_step,
     slices_of,
     verify,
 )
 from nncodegen.ir.ranges import ranges_of
-from nncodegen.ir.recurrence import RECURRENCES, Group, gathered, grouped, steps_of
+from nncodegen.ir.recurrence import Group, gathered, grouped, steps_of
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
+from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
 from nncodegen.runtime.python.facts import Hyperparameter, Term
 
 __all__ = [

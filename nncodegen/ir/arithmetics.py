@@ -12,9 +12,9 @@ import numpy as np
 import sympy
 from sympy import Expr
 
+from nncodegen.ir.element import Element
 from nncodegen.ir.elementary import POWER, Elementary
 from nncodegen.ir.functions import NAN, StableFunction
-from nncodegen.ir.program import Element
 from nncodegen.ir.walk import Arithmetic, Asking
 
 RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {

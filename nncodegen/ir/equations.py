@@ -17,10 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from nncodegen.ir.program import Element, Size
+from nncodegen.ir.element import Element, Size
 
 
 @dataclass(frozen=True)

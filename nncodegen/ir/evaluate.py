@@ -15,10 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Expr
 
 from nncodegen.ir.arithmetics import Arrays, Exact
+from nncodegen.ir.element import SAMPLE, Element, elements
 from nncodegen.ir.equations import solve
-from nncodegen.ir.program import SAMPLE, Element, Program, Step, elements, needed, slices_of
+from nncodegen.ir.program import Program, slices_of
 from nncodegen.ir.recurrence import Group, grouped
 from nncodegen.ir.reductions import reduction
+from nncodegen.ir.step import Step, needed
 from nncodegen.ir.steps import Evaluation, contraction
 from nncodegen.ir.walk import walk
 

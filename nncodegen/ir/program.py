@@ -23,70 +23,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-from sympy import Expr, Symbol
+from sympy import Expr
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir.display import shown
-from nncodegen.ir.equations import Equation
-from nncodegen.ir.recurrence import RECURRENCES, check_recurrences
+from nncodegen.ir.element import PARAMETER, SAMPLE, Element, Size
+from nncodegen.ir.recurrence import check_recurrences
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
+from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
 from nncodegen.runtime.python.facts import Hyperparameter, Term, slices
-
-SAMPLE = "n"
-"""The index of the samples."""
-
-ROW = "row"
-"""The index of the rows of a matrix of derivatives; further such indices have a number appended."""
-
-PARAMETER = "p"
-"""The index of all parameters, in the update of an optimizer."""
 
 LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""
-
-Size = int | None
-"""The size of an index; None for the samples, whose number is known at run time only."""
-
-
-class Element(Symbol):
-    """An element of a tensor under named indices: ``W1[j, i]``, or ``w0`` for a scalar.
-
-    To SymPy it is a real symbol, so that differentiation, simplification and printing need nothing special.
-    """
-
-    __slots__ = ("indices", "tensor")
-
-    tensor: str
-    indices: tuple[str, ...]
-
-    def __new__(cls, tensor: str, indices: Iterable[str] = ()) -> Element:
-        """Return the element of a tensor, by its name, under indices."""
-        return _element(tensor, tuple(indices))
-
-    def renamed(self, names: Mapping[str, str]) -> Element:
-        """Return the element of the same tensor under other indices; indices without another name stay."""
-        return Element(self.tensor, [names.get(index, index) for index in self.indices])
-
-    def __str__(self) -> str:
-        return str(self.name)  # as SymPy writes it, but at once
-
-    def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.tensor, self.indices)
-
-    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.tensor, self.indices), {}
-
-
-@lru_cache(maxsize=100_000)
-def _element(tensor: str, indices: tuple[str, ...]) -> Element:
-    """Return the one element of this name under these indices: comparing identical objects is fast."""
-    text = f"{tensor}[{', '.join(indices)}]" if indices else tensor
-    element: Element = Symbol.__xnew__(Element, text, real=True)
-    element.tensor, element.indices = tensor, indices
-    return element
 
 
 @dataclass(frozen=True)
@@ -149,68 +100,6 @@ class Noise:
 
     def __str__(self) -> str:
         return f"{self.tensor} = {self.distribution}({self.scale!r})"
-
-
-@dataclass(frozen=True)
-class Step:
-    """The definition of one tensor: ``target = operator(over) expression where equations``.
-
-    Without an operator, it is 0 where an equation does not hold.
-    """
-
-    target: Element
-    expression: Expr
-    operator: str | None = None
-    over: tuple[str, ...] = ()
-    where: tuple[Equation, ...] = ()
-
-    @cached_property
-    def operands(self) -> tuple[Element, ...]:
-        """Return the elements that the expression reads, in a fixed order, and then those that its equations read."""
-        read = elements(self.expression)
-        return (*read, *(e.data for e in self.where if e.data is not None and e.data not in read))
-
-    @property
-    def indices(self) -> tuple[str, ...]:
-        """Return the indices that the step runs over: those of the target, then the reduced ones."""
-        return self.target.indices + tuple(index for index in self.over if index not in self.target.indices)
-
-    @cached_property
-    def written(self) -> tuple[tuple[str, ...], Expr, tuple[Equation, ...]]:
-        """Return the step as people write it, with affine indices in place: reduced indices, expression, equations.
-
-        An index that one equation gives is written as its right side where the expression has it.
-        """
-        over, expression, rest = self.over, self.expression, []
-        for equation in self.where:
-            index, right = equation.left, equation.right
-            alone = sum(index in other.names for other in self.where) == 1
-            if index in over and alone and any(index in e.indices for e in elements(expression)):
-                over = tuple(other for other in over if other != index)
-                expression = expression.xreplace(
-                    {
-                        e: Element(e.tensor, [right if i == index else i for i in e.indices])
-                        for e in elements(expression)
-                    }
-                )
-            else:
-                rest.append(equation)
-        return over, expression, tuple(rest)
-
-    @cached_property
-    def definition(self) -> str:
-        """Return the right-hand side as text."""
-        over, expression, where = self.written
-        reduction = f"{self.operator}({', '.join(over)}) " if over else ""
-        return f"{reduction}{expression}{' where ' * bool(where)}{', '.join(map(str, where))}"
-
-    def xreplace(self, known: Mapping[Element, Any]) -> Step:
-        """Return the step with other values in place of elements that it reads."""
-        where = tuple(equation.xreplace(known) for equation in self.where)
-        return replace(self, expression=self.expression.xreplace(known), where=where)
-
-    def __str__(self) -> str:
-        return f"{self.target} = {self.definition}"
 
 
 @dataclass(frozen=True)
@@ -474,11 +363,6 @@ class Companion:
     guards: tuple[str, ...] = ()
 
 
-def show_step(step: Step, width: int = 0) -> str:
-    """Return a step as text, its equals sign in column ``width``."""
-    return f"{step.target!s:<{width}} = {step.definition}"
-
-
 def verify(program: Program) -> Program:
     """Check a program and return it. Raises ProgramError, naming the culprit, if it is not well formed."""
     shapes = program.shapes
@@ -493,33 +377,6 @@ def verify(program: Program) -> Program:
     for companion in program.companions:
         verify(companion.program)
     return program
-
-
-def needed(steps: Iterable[Step], results: Iterable[Element]) -> tuple[Step, ...]:
-    """Return the steps on which the results depend, in the same order."""
-    wanted = {element.tensor for element in results}
-    steps = tuple(steps)
-    while True:
-        known = len(wanted)
-        kept = []
-        for step in reversed(steps):  # reversed: every use is visited before its definition, but that by a recurrence
-            if step.target.tensor in wanted:
-                wanted.update(element.tensor for element in step.operands)
-                kept.append(step)
-        if len(wanted) == known or not any(step.operator in RECURRENCES for step in kept):
-            return tuple(reversed(kept))
-
-
-@lru_cache(maxsize=100_000)
-def elements(expression: Expr) -> tuple[Element, ...]:
-    """Return the elements in an expression, sorted by their text."""
-    return tuple(sorted(expression.atoms(Element), key=str))
-
-
-def renamed(expression: Expr, names: Mapping[str, str]) -> Expr:
-    """Return the expression with its elements under other indices; indices without another name stay."""
-    changed: Expr = expression.xreplace({element: element.renamed(names) for element in elements(expression)})
-    return changed
 
 
 def _check_step(step: Step, shapes: Mapping[str, tuple[Size, ...]], sizes: dict[str, Size]) -> None:

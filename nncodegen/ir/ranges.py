@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nncodegen.ir.program import Element, Program
+from nncodegen.ir.element import Element
+from nncodegen.ir.program import Program
 
 
 def ranges_of(program: Program) -> dict[str, tuple[int, int]]:

@@ -13,15 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from nncodegen.errors import ProgramError
-
-if TYPE_CHECKING:
-    from nncodegen.ir.program import Size, Step
-
-RECURRENCES = ("before", "after")
-"""Operators that read an element at the previous index (before) or the next (after); 0 if that index does not exist."""
+from nncodegen.ir.element import Size
+from nncodegen.ir.step import RECURRENCES, Step
 
 
 @dataclass(frozen=True)

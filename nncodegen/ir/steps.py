@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, Mul
 
-from nncodegen.ir.program import Element, Step, elements
-from nncodegen.ir.recurrence import RECURRENCES, Group
+from nncodegen.ir.element import Element, elements
+from nncodegen.ir.recurrence import Group
 from nncodegen.ir.reductions import reduction
+from nncodegen.ir.step import RECURRENCES, Step
 
 Array = NDArray[Any]
 """An array of floating-point numbers, or of numbers of mpmath."""

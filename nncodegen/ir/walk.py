@@ -16,9 +16,9 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import ITE, Xor
 
 from nncodegen.errors import ProgramError
+from nncodegen.ir.element import Element
 from nncodegen.ir.elementary import FUNCTIONS, Elementary
 from nncodegen.ir.functions import StableFunction, plain_conditions
-from nncodegen.ir.program import Element
 
 T = TypeVar("T")
 

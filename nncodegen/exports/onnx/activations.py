@@ -16,8 +16,8 @@ from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.exports.onnx.functions import error_function
 from nncodegen.exports.onnx.graph import Value
 from nncodegen.ir import Element
+from nncodegen.ir.element import elements
 from nncodegen.ir.functions import leaky_relu
-from nncodegen.ir.program import elements
 from nncodegen.passes.stabilize import stable_form
 
 Z = Symbol("z", real=True)

@@ -18,8 +18,8 @@ from nncodegen.exports.onnx.graph import Graph, Value
 from nncodegen.exports.onnx.recurrences import scanned
 from nncodegen.exports.onnx.windows import Form, places_of, rows_of, window_form
 from nncodegen.ir import NORMALIZATIONS, SAMPLE, Element, Group, Program, Step, grouped
-from nncodegen.ir.program import needed
 from nncodegen.ir.reductions import reduction
+from nncodegen.ir.step import needed
 from nncodegen.ir.steps import factors_of
 from nncodegen.schedule.loops import without_noise
 

@@ -16,8 +16,8 @@ from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Segments
 from nncodegen.imports.onnx.broadcast import Broadcasting
 from nncodegen.imports.onnx.values import MOST_PRODUCTS, Shape, Value
 from nncodegen.ir import Equation
+from nncodegen.ir.element import renamed
 from nncodegen.ir.functions import sigmoid, softplus
-from nncodegen.ir.program import renamed
 
 
 class Builder(Broadcasting):

@@ -19,7 +19,7 @@ from nncodegen.imports.onnx.file import Body
 from nncodegen.imports.onnx.shapes import as_operand
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir import SAMPLE, Element, Equation, Step
-from nncodegen.ir.program import renamed
+from nncodegen.ir.element import renamed
 
 COUNTED: dict[str, tuple[Callable[..., Any], int]] = {
     **dict.fromkeys(("Cast", "Identity", "Squeeze", "Unsqueeze"), (np.asarray, 1)),
