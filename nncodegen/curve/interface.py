@@ -13,7 +13,7 @@ from nncodegen.curve.formula import Formula, module_of, names_of_columns, quoted
 from nncodegen.curve.full_output import full_output_of
 from nncodegen.curve.start import named, read_bounds, read_start
 from nncodegen.runtime.python import poles
-from nncodegen.runtime.python.endings import not_told
+from nncodegen.runtime.python.advice import not_told
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

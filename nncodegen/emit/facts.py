@@ -12,7 +12,7 @@ import numpy as np
 
 from nncodegen.ir import Program, Tensor, Update, ranges_of
 from nncodegen.runtime.python.facts import Facts, Parameter
-from nncodegen.runtime.python.optimizers import RULES
+from nncodegen.runtime.python.rules import RULES
 from nncodegen.schedule import Schedule
 
 WIDTH = 100

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from nncodegen.estimators.fitting import Data, descend, descend_once, minimize, solver_is_stochastic
+from nncodegen.estimators.fitting import WeightedSamples, descend, descend_once, minimize, solver_is_stochastic
 from nncodegen.estimators.layers import initial, layer_views
 from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
 from nncodegen.exports import Exportable
@@ -68,7 +68,7 @@ class BaseNN(BaseEstimator):
         if first:
             self._initialize(description, activations)
             self._inputs = size
-        self._train(network, Data(X, Y, weight), incremental)
+        self._train(network, WeightedSamples(X, Y, weight), incremental)
         del self._random
         return self
 
@@ -101,7 +101,7 @@ class BaseNN(BaseEstimator):
         self.validation_scores_: Any = [] if self.early_stopping else None
         self.best_validation_score_: Any = -math.inf if self.early_stopping else None
 
-    def _train(self, network: PaddedNetwork, data: Data, incremental: bool) -> None:
+    def _train(self, network: PaddedNetwork, data: WeightedSamples, incremental: bool) -> None:
         """Train from the current parameters."""
         if incremental:
             if self.early_stopping:

@@ -28,25 +28,25 @@ SMALLEST_RATE = 1e-6
 
 
 @dataclass(frozen=True)
-class Data:
+class WeightedSamples:
     """Samples: X (N, inputs), an array or sparse, Y (N, outputs) and their weights (N,), or None."""
 
     X: Any
     Y: Any
     weight: Any = None
 
-    def weighted(self) -> Data:
+    def weighted(self) -> WeightedSamples:
         """Return the samples with a positive weight: a sample of weight 0 has no effect at all."""
         if self.weight is None or (self.weight != 0).all():
             return self
         rows = self.weight != 0
-        return Data(self.X[rows], self.Y[rows], self.weight[rows])
+        return WeightedSamples(self.X[rows], self.Y[rows], self.weight[rows])
 
-    def split(self, function: Callable[..., Any]) -> tuple[Data, Data]:
+    def split(self, function: Callable[..., Any]) -> tuple[WeightedSamples, WeightedSamples]:
         """Return two parts of the samples, split by a function of arrays such as train_test_split."""
         arrays = [self.X, self.Y] if self.weight is None else [self.X, self.Y, self.weight]
         parts = function(*arrays)
-        return Data(*parts[0::2]), Data(*parts[1::2])
+        return WeightedSamples(*parts[0::2]), WeightedSamples(*parts[1::2])
 
 
 def solver_is_stochastic(solver: Any) -> bool:
@@ -57,7 +57,7 @@ def solver_is_stochastic(solver: Any) -> bool:
 # --- all samples at once -----------------------------------------------------------------------------------------
 
 
-def minimize(estimator: Any, network: PaddedNetwork, data: Data) -> None:
+def minimize(estimator: Any, network: PaddedNetwork, data: WeightedSamples) -> None:
     """Train with L-BFGS over all samples."""
     total = len(data.Y) if data.weight is None else float(data.weight.sum())
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
@@ -76,7 +76,7 @@ def minimize(estimator: Any, network: PaddedNetwork, data: Data) -> None:
 # --- batches -----------------------------------------------------------------------------------------------------
 
 
-def descend(estimator: Any, network: PaddedNetwork, data: Data, held_out: Data | None) -> None:
+def descend(estimator: Any, network: PaddedNetwork, data: WeightedSamples, held_out: WeightedSamples | None) -> None:
     """Train with an optimizer over batches, until scikit-learn's stopping rule ends it."""
     rate, adapts = estimator.learning_rate_init, estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
     options = _options(estimator, network.module, data, estimator.max_iter)
@@ -111,7 +111,7 @@ def descend(estimator: Any, network: PaddedNetwork, data: Data, held_out: Data |
         _warn(f"the training ended after max_iter={result.epochs} epochs, before the loss converged: increase max_iter")
 
 
-def descend_once(estimator: Any, network: PaddedNetwork, data: Data) -> None:
+def descend_once(estimator: Any, network: PaddedNetwork, data: WeightedSamples) -> None:
     """Train for one more epoch."""
     rate = estimator.learning_rate_init
     options = {**_options(estimator, network.module, data, 1), **_given(estimator, network)}
@@ -148,7 +148,7 @@ def _finish(estimator: Any, network: PaddedNetwork, result: Any, epochs: int, sa
     estimator.loss_ = estimator.loss_curve_[-1] if estimator.loss_curve_ else float(result.loss)
 
 
-def _options(estimator: Any, module: Module, data: Data, epochs: int) -> dict[str, Any]:
+def _options(estimator: Any, module: Module, data: WeightedSamples, epochs: int) -> dict[str, Any]:
     """Return the arguments of train that follow from the parameters of the estimator."""
     samples = len(data.Y)
     fraction = (estimator.train_options or {}).get("validation_fraction")

@@ -12,7 +12,7 @@ import numpy as np
 from nncodegen.emit.facts import parameter_of
 from nncodegen.ir import slices_of
 from nncodegen.network.description import Description
-from nncodegen.runtime.python.initial import draw
+from nncodegen.runtime.python.draw import draw
 from nncodegen.runtime.python.sparse import is_sparse
 
 FEW_INPUTS = 4

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Data:
+class GivenData:
     """Samples: X of the shape (N, inputs), Y (N, targets), or None where only inputs are known."""
 
     X: Array
@@ -35,7 +35,7 @@ class Data:
         return len(self.X)
 
 
-def data_of(given: Any, program: Program) -> Data | None:
+def data_of(given: Any, program: Program) -> GivenData | None:
     """Return data as arrays: from (X, Y), from X alone, or from the path of a table. Raises ModelError."""
     if given is None:
         return None
@@ -53,7 +53,7 @@ def data_of(given: Any, program: Program) -> Data | None:
         rows = np.empty((0 if wanted is None else len(wanted), 0))
     if wanted is not None and len(wanted) != len(rows):
         raise ModelError(f"the data have {len(rows)} rows of inputs and {len(wanted)} of targets")
-    return Data(rows, wanted)
+    return GivenData(rows, wanted)
 
 
 def parameters_in(result: Any, program: Program) -> Array | None:

@@ -15,7 +15,7 @@ from nncodegen.exports.subject import Exportable
 from nncodegen.exports.wasm import files
 from nncodegen.exports.wasm.compiler import compilers
 from nncodegen.ir import Program
-from nncodegen.reports.given import Data
+from nncodegen.reports.given import GivenData
 
 MOST_PARAMETERS, MOST_VALUES = 5_000, 20_000
 """The most parameters, and the most numbers of the data, with which a model is trained in a page."""
@@ -36,7 +36,7 @@ class InPage:
 
 
 def in_page(
-    model: Describable, program: Program, data: Data | None, training: dict[str, Any] | None = None
+    model: Describable, program: Program, data: GivenData | None, training: dict[str, Any] | None = None
 ) -> tuple[InPage | None, str]:
     """Return the training of a model in the page; or None, and the reason why it has none."""
     if data is None or not data.samples or (program.targets and data.Y is None):

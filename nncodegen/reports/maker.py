@@ -16,7 +16,7 @@ from nncodegen.exports.subject import exportable
 from nncodegen.ir import Program
 from nncodegen.pipeline import Compiled, build_module, compile_model
 from nncodegen.reports.certificate import MISSING, certificate_of, find_certificate
-from nncodegen.reports.given import Data, column_names, data_of
+from nncodegen.reports.given import GivenData, column_names, data_of
 from nncodegen.reports.inpage import in_page
 from nncodegen.reports.outcome import Outcome, before_of, outcome_of
 from nncodegen.reports.page import LIMIT, SHARES, derivation, render
@@ -90,7 +90,7 @@ def _identity_of_perceptron(program: Program) -> str:
     return describe(perceptron.model, program.precision).identity
 
 
-def _is_its_sample(given: Data | None) -> bool:
+def _is_its_sample(given: GivenData | None) -> bool:
     """Return whether no data are given, or those of the perceptron."""
     if given is None:
         return True
@@ -102,7 +102,7 @@ def _can_be_fitted(compiled: Compiled) -> bool:
     return any(companion.name == "fitting" for companion in compiled["differentiate"].companions)
 
 
-def _arguments(data: Data) -> tuple[Any, Any]:
+def _arguments(data: GivenData) -> tuple[Any, Any]:
     """Return X and Y as a module takes them."""
     return (data.X if data.X.shape[1] else None), data.Y
 
@@ -149,7 +149,7 @@ def _legend(program: Program) -> str:
     )
 
 
-def _numbers(program: Program, outcome: Outcome | None, data: Data | None, path: Path | None) -> dict[str, Any]:
+def _numbers(program: Program, outcome: Outcome | None, data: GivenData | None, path: Path | None) -> dict[str, Any]:
     """Return the values of the section of numbers."""
     parameters = np.asarray(start_of(program), float) if outcome is None else outcome.after
     about = {
@@ -173,7 +173,7 @@ def _numbers(program: Program, outcome: Outcome | None, data: Data | None, path:
     }
 
 
-def _training(model: Describable, program: Program, data: Data | None, path: Path | None) -> dict[str, Any]:
+def _training(model: Describable, program: Program, data: GivenData | None, path: Path | None) -> dict[str, Any]:
     """Return the training in the page, for the perceptron with the settings of its command; or why it has none."""
     chosen: dict[str, Any] = {"optimizer": "adam"}
     if path is not None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nncodegen.exports.programs import of_outputs
 from nncodegen.ir import Program, evaluate, slices_of
-from nncodegen.reports.given import Data, column_names
+from nncodegen.reports.given import GivenData, column_names
 from nncodegen.reports.outcome import Outcome
 from nncodegen.reports.plots import Plot, changes, curves, fitted, histogram, scattered, surface
 
@@ -98,7 +98,7 @@ def weight_plots(outcome: Outcome, program: Program) -> list[Plot]:
     return plots
 
 
-def output_plots(program: Program, parameters: Array, outcome: Outcome | None, data: Data | None) -> list[Plot]:
+def output_plots(program: Program, parameters: Array, outcome: Outcome | None, data: GivenData | None) -> list[Plot]:
     """Return plots of outputs: a curve over one input, a surface over two; for more inputs, outputs against targets."""
     inputs = sum(tensor.size for tensor in program.inputs)
     names, outputs = column_names(program.inputs), output_names(program)
@@ -155,7 +155,7 @@ def _shape(program: Program, element: object, samples: int) -> tuple[int, ...]:
 
 
 def _curves_over_one(
-    program: Program, parameters: Array, outcome: Outcome | None, data: Data | None, name: str, outputs: list[str]
+    program: Program, parameters: Array, outcome: Outcome | None, data: GivenData | None, name: str, outputs: list[str]
 ) -> list[Plot]:
     x = _range(None if data is None or not data.samples else data.X[:, 0])
     y = outputs_of(program, parameters, x[:, None])
@@ -208,7 +208,7 @@ def _range(data: Array | None) -> Array:
 
 
 def _surfaces(
-    program: Program, parameters: Array, data: Data | None, names: list[str], outputs: list[str]
+    program: Program, parameters: Array, data: GivenData | None, names: list[str], outputs: list[str]
 ) -> list[Plot]:
     X = None if data is None or not data.samples else data.X
     x, y = (np.linspace(*_ends(None if X is None else X[:, k]), SIDE) for k in (0, 1))
@@ -237,7 +237,7 @@ def _surfaces(
     return plots
 
 
-def _points(program: Program, data: Data | None) -> list[tuple[str, Array, Array]]:
+def _points(program: Program, data: GivenData | None) -> list[tuple[str, Array, Array]]:
     """Return the samples, grouped by their classes if they have classes."""
     if data is None or not data.samples:
         return []

@@ -488,5 +488,5 @@ def test_weights_of_zero_are_samples_that_are_not_there():
 
 def test_samples_are_kept_with_their_weights():
     """Data without weights is not copied."""
-    data = fitting.Data(X, Y)
+    data = fitting.WeightedSamples(X, Y)
     assert data.weighted() is data

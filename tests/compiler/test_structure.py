@@ -2,6 +2,7 @@
 
 import ast
 import re
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -82,6 +83,33 @@ def test_imports_point_downwards(path):
             assert FLOORS[other] < FLOORS[own], f"{path} imports {other}"
             stages = own in STAGES and other in STAGES
             assert not stages or (own, other) in TYPES_OF, f"the stage {own} imports {other}"
+
+
+def modules():
+    """The modules of the package, by name, each with its file."""
+    named = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files()}
+    return {name.removesuffix(".__init__"): path for path, name in named.items()}
+
+
+def imported(name, path, known):
+    """The modules that a module imports, those for types included."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] if node.level else None
+            origin = ".".join(part for part in (above, node.module) if part)
+            for alias in node.names:
+                yield from [one for one in (f"{origin}.{alias.name}", origin) if one in known][:1]
+
+
+def test_no_circle_of_imports():
+    """Modules can be read one after the other: each imports only what stands before it."""
+    known = modules()
+    assert "nncodegen.ir.program" in imported("nncodegen.ir.evaluate", known["nncodegen.ir.evaluate"], known)
+    order = TopologicalSorter({name: {*imported(name, path, known)} for name, path in known.items()})
+    assert len([*order.static_order()]) == len(known)
 
 
 def test_helpers_come_from_support():

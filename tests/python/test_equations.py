@@ -195,7 +195,7 @@ def test_points_are_even_and_the_same_by_seed():
 def test_models_without_terms_take_no_data():
     """What is for losses by name says so elsewhere."""
     plain = built(nn.Sequential([nn.Dense(1)], inputs=1, name="plain"))
-    with pytest.raises(ValueError, match="no terms with samples of their own"):
+    with pytest.raises(ValueError, match="no terms with their own samples"):
         plain.train(data={"one": [[1.0]]})
     with pytest.raises(ValueError, match="is for networks with losses by name"):
         plain.derivatives([0.0, 0.0], [[1.0]])

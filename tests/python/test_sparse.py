@@ -8,7 +8,7 @@ from scipy import sparse
 from sympy import symbols
 
 import nncodegen as nn
-from nncodegen.runtime.python.samples import Data
+from nncodegen.runtime.python.samples import CheckedSamples
 from nncodegen.runtime.python.sparse import VALUES_AT_ONCE, Sparse
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -78,7 +78,7 @@ def test_in_parts(module, monkeypatch):
     parameters = module.initial_parameters(1)
     monkeypatch.setattr("nncodegen.runtime.python.sparse.VALUES_AT_ONCE", 64 * INPUTS)
     weight = np.where(np.arange(SAMPLES) < 64, 0, WEIGHT)  # nothing counts in the first part
-    parts = Data(module.train.__self__, MATRIX, Y, weight).parts()
+    parts = CheckedSamples(module.train.__self__, MATRIX, Y, weight).parts()
     assert [len(rows) for _, rows, _, _ in parts] == [64, 64, 64, 44]
     assert module.loss(parameters, MATRIX, Y) == pytest.approx(module.loss(parameters, X, Y), rel=1e-13)
     (value, slope), (expected, expected_slope) = (

@@ -177,24 +177,5 @@ def _not_a_number(value: Any) -> str:
     return ""
 
 
-def expectations(inputs: tuple[str, ...], targets: tuple[str, ...]) -> dict[str, str]:
-    """Return the error texts about X, Y and labels in place of Y, given the names of the columns.
-
-    They are made once for each model, because making them takes as long as a small gradient.
-    """
-    matrices = {
-        name: f"expected (samples, {len(columns)}), with the columns {_listed(columns)}"
-        for name, columns in (("X", inputs), ("Y", targets))
-        if columns
-    }
-    count = len(targets)
-    labels = f"expected labels 0 to {count - 1} of the shape (samples,), or (samples, {count}) probabilities"
-    return {**matrices, "labels": labels}
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names) if len(names) <= 8 else f"{names[0]}, ..., {names[-1]}"
-
-
 def _at(position: Sequence[Any]) -> str:
     return f"[{', '.join(str(int(k)) for k in position)}]" if position else ""

@@ -8,8 +8,8 @@ import numpy as np
 
 from .arguments import check_inputs, check_parameters
 from .labels import classes_of
-from .measures import choose_metrics, measured
-from .samples import Data, statistics_of
+from .measures import choose_metrics
+from .samples import CheckedSamples, statistics_of
 from .scalars import THREADS, integer
 from .share import share
 from .sparse import Sparse
@@ -58,7 +58,7 @@ def _predict_rows(model: Model, parameters: Array, X: Array | Sparse | None, sam
     return outputs
 
 
-def outputs_of(data: Data, parameters: Array, threads: int = 1) -> Array:
+def outputs_of(data: CheckedSamples, parameters: Array, threads: int = 1) -> Array:
     """Return the outputs for checked samples, (N, outputs)."""
     threads = min(threads, -(-data.samples // ROWS_OF_A_THREAD))
     return _predict_rows(data.model, parameters, data.X, data.samples, threads)
@@ -107,12 +107,12 @@ def evaluate(
     given if Y holds names and some classes do not occur.
     """
     point, chosen = check_parameters(model, parameters), choose_metrics(model, metrics)
-    data = Data(model, X, Y, sample_weight, classes_of(model, classes, Y))
+    data = CheckedSamples(model, X, Y, sample_weight, classes_of(model, classes, Y))
     data.measure(chosen)
     found = {"loss": data.loss(point)}
     if chosen:
         outputs = outputs_of(data, point, integer("threads", threads, 1, THREADS))
-        found |= measured(chosen, data, outputs)
+        found |= data.measured(chosen, outputs)
     return found
 
 
@@ -122,4 +122,4 @@ def _long_loss(
 ) -> float:  # fmt: skip
     """Return the loss for arguments of any kind; its gradient is written to an array, unless that is None."""
     point = check_parameters(model, parameters)
-    return Data(model, X, Y, sample_weight).loss(point, gradient)
+    return CheckedSamples(model, X, Y, sample_weight).loss(point, gradient)

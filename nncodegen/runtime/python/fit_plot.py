@@ -11,14 +11,14 @@ from .intervals import predict_with_interval
 from .pictures import curve_above_residuals
 
 if TYPE_CHECKING:
-    from .fit_result import FitResult
+    from .fitted import Fitted
     from .types import Array
 
 POINTS = 400
 """The number of points of a curve."""
 
 
-def plot(result: FitResult, axes: Any, interval: str | None, level: float) -> Any:
+def plot(result: Fitted, axes: Any, interval: str | None, level: float) -> Any:
     """Draw a fit on two axes. Returns their figure."""
     residuals = result.residuals
     if residuals is None:
@@ -48,11 +48,12 @@ def plot(result: FitResult, axes: Any, interval: str | None, level: float) -> An
     return upper.figure
 
 
-def _curves(result: FitResult, upper: Any, x: Array, interval: str | None, level: float, several: bool) -> None:
+def _curves(result: Fitted, upper: Any, x: Array, interval: str | None, level: float, several: bool) -> None:
     """Draw the outputs over the range of one input, with a band around each."""
     grid = grid_over(x)
     if interval is None:
-        outputs, ends = result.predict(grid[:, None]), None
+        model: Any = result._model
+        outputs, ends = model.predict(result.parameters, grid[:, None]), None
     else:
         outputs, *ends = predict_with_interval(result, grid[:, None], interval, level, None)
     for column, name in enumerate(result._model.output_names):
@@ -72,7 +73,7 @@ def grid_over(x: Array) -> Array:
     return np.unique(grid)
 
 
-def _label(result: FitResult, upper: Any, lower: Any, X: Array | None) -> None:
+def _label(result: Fitted, upper: Any, lower: Any, X: Array | None) -> None:
     names = result._model.input_names
     several_inputs = X is not None and X.shape[1] > 1
     lower.axhline(0, color="black", lw=1)

@@ -11,7 +11,7 @@ from .markup import aligned, listed, paragraph, table
 from .poles import told
 
 if TYPE_CHECKING:
-    from .fit_result import FitResult
+    from .fitted import Fitted
 
 HEAD = ("parameter", "value", "standard error", "error in %", "t", "start")
 ROWS = 100
@@ -22,27 +22,26 @@ CORRELATIONS = 10
 """The most correlations that a table lists, the strongest first."""
 
 
-def text_table(result: FitResult) -> str:
-    """Return the table of a fit as text, in lines of at most about 80 characters."""
+def text_table(result: Fitted, message: str) -> str:
+    """Return the table of a fit, with the message of its end, as text, in lines of at most about 80 characters."""
     lines = [_title(result), "", *aligned(HEAD, _rows(result))]
-    notes = _notes(result)
+    notes = _notes(result, message)
     label = max(len(name) for name, _ in notes)
     return "\n".join([*lines, "", *(f"{name:<{label}}   {text}" for name, text in notes)])
 
 
-def html_table(result: FitResult) -> str:
-    """Return the table of a fit in HTML."""
-    return "".join([
-        "<div>", paragraph(_title(result), "b"), table(HEAD, _rows(result)), table((), _notes(result)), "</div>",
-    ])  # fmt: skip
+def html_table(result: Fitted, message: str) -> str:
+    """Return the table of a fit, with the message of its end, in HTML."""
+    parts = paragraph(_title(result), "b"), table(HEAD, _rows(result)), table((), _notes(result, message))
+    return f"<div>{''.join(parts)}</div>"
 
 
-def _title(result: FitResult) -> str:
+def _title(result: Fitted) -> str:
     parameters = f"{len(result.parameters)} parameter{'s' * (len(result.parameters) != 1)}"
     return f"{result._model.name}: {parameters}, fitted to {result.used} values"
 
 
-def _rows(result: FitResult) -> list[tuple[str, ...]]:
+def _rows(result: Fitted) -> list[tuple[str, ...]]:
     """Return a row for each parameter: name, value, standard error, relative error in per cent, t, start."""
     rows: list[tuple[str, ...]] = []
     shown = list(zip(result.names, result.parameters, result.standard_errors, result.start, result.free, strict=True))
@@ -62,7 +61,7 @@ def _errors(value: float, error: float) -> tuple[str, str, str]:
     return f"{error:.4g}", relative, f"{value / error:.4g}" if error else ""
 
 
-def _notes(result: FitResult) -> list[tuple[str, str]]:
+def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
     """Return the notes below the parameters: pairs of a label and a text."""
     curved = result._model.facts.curved
     unit = "samples" if curved else "values"
@@ -78,7 +77,7 @@ def _notes(result: FitResult) -> list[tuple[str, str]]:
             f"{result.degrees_of_freedom} = {result.used} {unit} - {result.free_count} free parameters",
         ),
         ("ended", f"{result.status} after {result.iterations} iterations, {result.evaluations} evaluations"),
-        ("", result.message),
+        ("", message),
     ]
     if result.robust is not None:
         notes.append(("robust loss", f"{result.robust}, beyond residuals of {result.robust_scale:g}"))
@@ -87,7 +86,7 @@ def _notes(result: FitResult) -> list[tuple[str, str]]:
     return notes
 
 
-def _warnings(result: FitResult) -> list[tuple[str, str]]:
+def _warnings(result: Fitted) -> list[tuple[str, str]]:
     """Return the warnings about standard errors: undetermined parameters, parameters at bounds, fixed ones."""
     notes = [("a pole", told(result.poles))] if result.poles else []
     if result.undetermined:
@@ -104,7 +103,7 @@ def _warnings(result: FitResult) -> list[tuple[str, str]]:
     return notes
 
 
-def _correlations(result: FitResult) -> list[str]:
+def _correlations(result: Fitted) -> list[str]:
     """Return the pairs of strongly correlated parameters, the strongest first."""
     found = np.abs(np.triu(result.correlation, 1))
     pairs = [(int(i), int(j)) for i, j in np.argwhere(found > STRONG)]

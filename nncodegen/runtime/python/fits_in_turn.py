@@ -10,7 +10,7 @@ from .share import is_ended
 
 if TYPE_CHECKING:
     from .bounds import Bounds
-    from .fit_many import Data
+    from .fit_data import FitData
     from .fit_result import FitResult
     from .many_fits import ManyFits
     from .model import Model
@@ -27,7 +27,7 @@ ENDS = {
 
 
 def fit_in_turn(
-    model: Model, data: Data, limits: Bounds | None, held: Array, tolerance: float, max_iterations: int,
+    model: Model, data: FitData, limits: Bounds | None, held: Array, tolerance: float, max_iterations: int,
     absolute_sigma: bool, first: int, last: int, found: ManyFits,
 ) -> None:  # fmt: skip
     """Make the fits first <= m < last, each like ``fit``, and write their results to ``found``."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .arguments import check_parameters, to_array, to_finite
-from .samples import Data
+from .samples import CheckedSamples
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -31,7 +31,7 @@ def hessian(
     """
     check_hessian(model, "hessian")
     units = np.eye(model.parameter_count, dtype=model.dtype)
-    point, data = check_parameters(model, parameters), Data(model, X, Y, sample_weight)
+    point, data = check_parameters(model, parameters), CheckedSamples(model, X, Y, sample_weight)
     return symmetric(products(model, point, units, data))
 
 
@@ -56,7 +56,7 @@ def hessian_product(
     if direction.shape != (model.parameter_count,):
         raise ValueError(f"vector has the shape {direction.shape}; {expected}")
     direction = to_finite(model, "vector", direction, expected)
-    point, data = check_parameters(model, parameters), Data(model, X, Y, sample_weight)
+    point, data = check_parameters(model, parameters), CheckedSamples(model, X, Y, sample_weight)
     product: Array = products(model, point, direction[None], data)[0]
     return product
 
@@ -67,7 +67,7 @@ def check_hessian(model: Model, function: str) -> None:
         raise ValueError(f"{function} needs second derivatives; {model.name} has none: {model.facts.not_fitted}")
 
 
-def products(model: Model, parameters: Array, directions: Array, data: Data) -> Array:
+def products(model: Model, parameters: Array, directions: Array, data: CheckedSamples) -> Array:
     """Return the products of the Hessian with directions, one in each row; the arguments are checked already."""
     whole, found = np.zeros_like(directions), np.empty_like(directions)
     for share, X, Y, weights in data.parts():

@@ -12,7 +12,7 @@ from .goodness import per_value
 from .profiles import profile_intervals
 
 if TYPE_CHECKING:
-    from .fit_result import FitResult
+    from .fitted import Fitted
     from .types import Array
 
 METHODS = ("t", "profile")
@@ -27,7 +27,7 @@ class Predicted(NamedTuple):
     upper: Array
 
 
-def quantile(result: FitResult, level: float) -> float:
+def quantile(result: Fitted, level: float) -> float:
     """Return the half-width, in standard errors, of an interval of this probability.
 
     It is the quantile of Student's t with the degrees of freedom of the fit, since the errors were estimated; that of
@@ -45,7 +45,7 @@ def quantile(result: FitResult, level: float) -> float:
     return -float(stdtrit(result.degrees_of_freedom, above)) if result.degrees_of_freedom > 0 else math.nan
 
 
-def confidence_intervals(result: FitResult, level: float, method: str) -> Array:
+def confidence_intervals(result: Fitted, level: float, method: str) -> Array:
     """Return the confidence intervals of all parameters, (P, 2)."""
     if method not in METHODS:
         raise ValueError(f"there is no method {method!r} for intervals; there are: {', '.join(METHODS)}")
@@ -59,7 +59,7 @@ def confidence_intervals(result: FitResult, level: float, method: str) -> Array:
     return np.stack([values - reach, values + reach], axis=1)
 
 
-def predict_with_interval(result: FitResult, X: Any, interval: str, level: float, sigma: Any) -> Predicted:
+def predict_with_interval(result: Fitted, X: Any, interval: str, level: float, sigma: Any) -> Predicted:
     """Return the outputs for the rows of X with an interval around each, by the delta method."""
     if interval not in INTERVALS:
         raise ValueError(f"there is no interval {interval!r}; there are: {', '.join(INTERVALS)}, and None")
@@ -80,7 +80,7 @@ def predict_with_interval(result: FitResult, X: Any, interval: str, level: float
     return Predicted(outputs, outputs - reach, outputs + reach)
 
 
-def _new_sigma(result: FitResult, sigma: Any, shape: tuple[int, ...]) -> Array:
+def _new_sigma(result: Fitted, sigma: Any, shape: tuple[int, ...]) -> Array:
     """Return the standard deviations of new observations, (N, K)."""
     if sigma is None:
         sigma = result._sigma

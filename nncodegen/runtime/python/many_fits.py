@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .facts import flat_names
-from .frames import frame_of_fits
+from .frames import ERROR, frame_of, joined_columns
 from .markup import aligned, paragraph, table
+from .model import Model, result_of_model
 from .result import reduced
 
 if TYPE_CHECKING:
-    from .fit_many import Data as FitData
     from .fit_result import FitResult
-    from .model import Model
     from .types import Array
 
 STATUS = (
@@ -41,6 +41,14 @@ ROWS = 20
 HEAD = ("of those that converged", "5 % below", "median", "5 % above")
 
 
+Single = Callable[[int, "Array", str, int], "FitResult"]
+"""A function that returns the result of one fit: takes its index, parameters (P,), ending and number of iterations.
+
+It is pickled with the fits.
+"""
+
+
+@result_of_model
 class ManyFits:
     """The result of ``fit_many``, for M fits of P parameters.
 
@@ -61,13 +69,15 @@ class ManyFits:
     """
 
     __slots__ = (
-        "_data", "_model", "_numbers", "chi2", "covariance", "data", "free_count", "iterations", "parameters",
+        "_model", "_numbers", "_result", "chi2", "covariance", "data", "free_count", "iterations", "parameters",
         "poles", "standard_errors",
     )  # fmt: skip
 
-    def __init__(self, model: Model, fits: int, free_count: int, covariance: bool, data: FitData | None = None) -> None:
+    def __init__(
+        self, model: Model, fits: int, free_count: int, covariance: bool, result: Single | None = None
+    ) -> None:
         count = model.parameter_count
-        self._data = data
+        self._result = result
         self._model = model
         self.free_count = free_count
         self.parameters = np.empty((fits, count), model.dtype)
@@ -175,10 +185,10 @@ class ManyFits:
         if not -len(self) <= place < len(self):
             raise IndexError(f"there is no fit {place}: there are {len(self)}, from 0")
         place %= len(self)
-        if self._data is None:
+        if self._result is None:
             raise ValueError("the data of these fits are not known")
         ending, iterations = ENDINGS[self._numbers[place]], int(self.iterations[place])
-        return self._data.result(place, self.parameters[place], ending, iterations)
+        return self._result(place, self.parameters[place], ending, iterations)
 
     def to_frame(self) -> Any:
         """Return a DataFrame of pandas with a row for each fit.
@@ -186,7 +196,19 @@ class ManyFits:
         Each parameter has two columns, NAME and NAME_error; then follow data, chi2, reduced_chi2, iterations and
         status. A fit without data has NaN for its parameters. Raises ImportError without pandas.
         """
-        return frame_of_fits(self)
+        columns: dict[str, Any] = {}
+        without = self.data == 0
+        for p, name in enumerate(self.names):
+            columns[name] = np.where(without, np.nan, self.parameters[:, p])
+            columns[f"{name}{ERROR}"] = np.where(without, np.nan, self.standard_errors[:, p])
+        figures = {
+            "data": self.data.astype(np.int64),
+            "chi2": self.chi2,
+            "reduced_chi2": self.reduced_chi2,
+            "iterations": self.iterations.astype(np.int64),
+            "status": self.status,
+        }
+        return frame_of(joined_columns(columns, figures), range(len(self)), "fit")
 
     def __repr__(self) -> str:
         return f"<ManyFits: {self._told()}>"

@@ -11,13 +11,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from .metrics import AVERAGED, AVERAGES, FIGURES, SAME, Figure, K, Predictions
+from .metrics import AVERAGED, AVERAGES, FIGURES, SAME, Figure, K
 
 if TYPE_CHECKING:
     from .model import Model
-    from .samples import Data
     from .types import Array
 
 STATUS = ("completed", "converged", "stopped_early", "diverged", "interrupted")
@@ -50,43 +47,33 @@ class Measure(NamedTuple):
         """Return whether a larger value is better; None if that is not known."""
         return None if self.figure is None else self.figure.higher
 
-    def of_targets(self, data: Data, outputs: Array) -> float:
-        """Return the value of the user's function for some samples. Raises ValueError if it is not a number."""
+    def of_targets(self, targets: Array, outputs: Array, counts: Array | None) -> float:
+        """Return the value of the user's function for some samples. Raises ValueError if it is not a number.
+
+        counts are the weights of the samples; the function gets them if it takes them.
+        """
         assert self.own is not None
-        targets = data.targets
         single = targets.ndim == 1 and outputs.shape[1] == 1
-        found = self.own(targets, outputs[:, 0] if single else outputs, **self._weights(data))
+        found = self.own(targets, outputs[:, 0] if single else outputs, **self._weights(counts))
         try:
             return float(found)
         except (TypeError, ValueError) as error:
             raise ValueError(f"the metric {self.name} gives {found!r}, which is no number") from error
 
-    def _weights(self, data: Data) -> dict[str, Array]:
+    def _weights(self, counts: Array | None) -> dict[str, Array]:
         """Return the weights of the samples as a keyword argument, if the user's function takes it."""
-        if data.counts is None:
+        if counts is None:
             return {}
         try:
             known = inspect.signature(self.own).parameters  # type: ignore[arg-type]
         except (TypeError, ValueError):  # some functions written in C have no signature
             return {}
-        return {"sample_weight": data.counts} if "sample_weight" in known else {}
+        return {"sample_weight": counts} if "sample_weight" in known else {}
 
 
 def bits_of(metrics: tuple[Measure, ...]) -> int:
     """Return the bit mask of the kernel's metrics."""
     return sum({1 << METRICS.index(metric.native) for metric in metrics if metric.native}) if metrics else 0
-
-
-def measured(metrics: tuple[Measure, ...], data: Data, outputs: Array) -> dict[str, float]:
-    """Compute the metrics of the outputs (N, outputs) for some samples, by name. Raises ValueError."""
-    facts = data.model.facts
-    counts = np.ones(len(outputs)) if data.counts is None else np.asarray(data.counts, float)
-    targets = np.asarray(data.Y, float)
-    found = Predictions(targets, np.asarray(outputs, float), counts, facts.labels, facts.threshold)
-    return {
-        one.name: one.of_targets(data, outputs) if one.figure is None else one.figure.function(found, one.argument)
-        for one in metrics
-    }
 
 
 def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:

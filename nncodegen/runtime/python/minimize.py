@@ -14,10 +14,10 @@ from .blas import know_blas
 from .calls import MINIMIZE
 from .hessian import check_hessian, products, symmetric
 from .labels import classes_of
-from .result import Result
-from .samples import Data, statistics_of
+from .result import Result, with_samples
+from .samples import CheckedSamples, statistics_of
 from .start import check_seed, start_of
-from .terms import take_samples, with_samples
+from .terms import take_samples
 
 if TYPE_CHECKING:
     from .model import Model
@@ -60,7 +60,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     settings, options = MINIMIZE.settings(model, given, named)
     samples = take_samples(model, settings)
     classes = classes_of(model, settings.classes, settings.Y)
-    data = Data(model, settings.X, settings.Y, settings.sample_weight, classes)
+    data = CheckedSamples(model, settings.X, settings.Y, settings.sample_weight, classes)
     data.weigh_classes(settings.class_weight)
     start = start_of(model, settings.parameters, check_seed(model, settings.seed, settings.parameters))
     objective = Objective(model, data, settings.l1, settings.l2)
@@ -136,7 +136,7 @@ class _Search:
 class Objective:
     """The loss with its penalties in double precision; with l1, of positive and negative parts of the parameters."""
 
-    def __init__(self, model: Model, data: Data, l1: float, l2: float) -> None:
+    def __init__(self, model: Model, data: CheckedSamples, l1: float, l2: float) -> None:
         self.model, self.data, self.l1, self.l2 = model, data, l1, l2
         parameters = model.facts.parameters
         self.penalized = np.repeat([float(one.penalized) for one in parameters], [one.size for one in parameters])

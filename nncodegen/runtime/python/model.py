@@ -6,25 +6,31 @@ import sys
 from functools import cached_property
 from importlib import import_module
 from pickle import PicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .arguments import expectations
-from .facts import Facts, Rule, columns
-from .fit_result import FitResult
-from .initial import constant_parameters
-from .many_fits import ManyFits
-from .named import places_of
-from .optimizers import RULES
-from .result import ManyResult, Result
+from .draw import constant_parameters
+from .facts import Facts, Rule, columns, flat_names, slices
+from .rules import RULES, ShortRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .native import Native
-    from .optimizers import ShortRule
     from .types import Array
+
+
+_RESULTS: dict[str, Any] = {}
+"""The classes of results by name (``result_of_model``)."""
+
+Kind = TypeVar("Kind", bound=type)
+
+
+def result_of_model(kind: Kind) -> Kind:
+    """Register a class of results, so that the model of a pickled one can make it again."""
+    _RESULTS[kind.__name__] = kind
+    return kind
 
 
 class Model:
@@ -44,7 +50,7 @@ class Model:
         self.target_names = columns(facts.targets)
         self.output_names = columns(facts.outputs)
         self.output_count = len(self.output_names)
-        self.expected = expectations(self.input_names, self.target_names)
+        self.expected = _expectations(self.input_names, self.target_names)
         """The texts about expected arguments in error messages."""
         self.parameter_names = tuple(parameter.name for parameter in facts.parameters)
         self.parameter_shapes = {parameter.name: parameter.shape for parameter in facts.parameters}
@@ -72,8 +78,9 @@ class Model:
 
     @cached_property
     def places(self) -> dict[str, slice]:
-        """Return the slices of the parameter values, by name."""
-        return places_of(self)
+        """Return the slice of values that each name selects: a whole parameter, or one of its values."""
+        places = {name: slice(p, p + 1) for p, name in enumerate(flat_names(self.facts.parameters))}
+        return places | dict(slices((parameter.name, parameter.size) for parameter in self.facts.parameters))
 
     @property
     def documentation(self) -> str:
@@ -91,15 +98,9 @@ class Model:
     def __repr__(self) -> str:
         return f"<model {self.name!r}: {self.what}>"
 
-    def empty_result(self, name: str) -> Result | ManyResult | FitResult | ManyFits:
-        """Return an empty result of this model, given the name of its class."""
-        kinds: dict[str, type[Result | ManyResult | FitResult | ManyFits]] = {
-            "Result": Result,
-            "ManyResult": ManyResult,
-            "FitResult": FitResult,
-            "ManyFits": ManyFits,
-        }
-        kind = kinds[name]
+    def empty_result(self, name: str) -> Any:
+        """Return an empty result of this model, given the name of its class: pickles of results are read by it."""
+        kind = _RESULTS[name]
         found = kind.__new__(kind)
         found._model = self
         return found
@@ -109,6 +110,25 @@ class Model:
         if getattr(sys.modules.get(self.module), "_model", None) is not self:
             raise PicklingError(f"the module {self.module} cannot be found by its name: import it before you pickle")
         return getattr, (_Module(self.module), "_model")
+
+
+def _expectations(inputs: tuple[str, ...], targets: tuple[str, ...]) -> dict[str, str]:
+    """Return the error texts about X, Y and labels in place of Y, given the names of the columns.
+
+    They are made once for each model, because making them takes as long as a small gradient.
+    """
+    matrices = {
+        name: f"expected (samples, {len(columns)}), with the columns {_listed(columns)}"
+        for name, columns in (("X", inputs), ("Y", targets))
+        if columns
+    }
+    count = len(targets)
+    labels = f"expected labels 0 to {count - 1} of the shape (samples,), or (samples, {count}) probabilities"
+    return {**matrices, "labels": labels}
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= 8 else f"{names[0]}, ..., {names[-1]}"
 
 
 class _Module:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arguments import to_array, to_finite
-from .facts import flat_names, slices
 from .scalars import integer
 
 if TYPE_CHECKING:
@@ -33,12 +32,6 @@ def place_of(model: Model, argument: str, key: Any) -> slice:
         listed = ", ".join(names if len(names) <= 12 else [*names[:10], "..."])
         raise ValueError(f"{argument} names {name!r}, which is no parameter; there are: {listed}")
     return places[name]
-
-
-def places_of(model: Model) -> dict[str, slice]:
-    """Return the slice of values that each name selects: a whole parameter, or one of its values."""
-    places = {name: slice(p, p + 1) for p, name in enumerate(flat_names(model.facts.parameters))}
-    return places | dict(slices((parameter.name, parameter.size) for parameter in model.facts.parameters))
 
 
 def put(model: Model, argument: str, given: Mapping[Any, Any], values: Array, many: bool = False) -> Array:

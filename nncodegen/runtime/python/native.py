@@ -10,9 +10,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from .fit_watch import FitWatch
-    from .result import Result
     from .types import Array
+    from .watch import Watch
 
 
 class NativeTraining(Protocol):
@@ -103,7 +102,7 @@ class Native(Protocol):
         self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
         fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
         parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: Array | None,
-        costs: Array, watch: FitWatch | None,
+        costs: Array, watch: Watch | None,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
         """Fit the model to data, starting from the given parameters, and overwrite these with the best ones.
 
@@ -142,8 +141,8 @@ class Native(Protocol):
     def training(self, buffers: Array, state: Array, options: Array, optimizer: int, seed: int) -> NativeTraining:
         """Return a training of the parameters in the first of two buffers; the second is for the best."""
 
-    def train_short(self, given: tuple[Any, ...], named: dict[str, Any]) -> Result | None:
-        """Return the Result of a short training; None for arguments that need closer checks."""
+    def train_short(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Return the ``Result`` of a short training; None for arguments that need closer checks."""
 
     def train_many(
         self, X: Array | None, Y: Array | None, own_X: bool, own_Y: bool, samples: int, batch: int, optimizer: int,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from .fit_result import FitResult, Refit
+    from .fitted import Fitted, Refit
     from .types import Array
 
 DOUBLINGS = 30
@@ -22,7 +22,7 @@ BEYOND = 1e3
 """The multiple of t that replaces an excess that is not finite, because the model is not; brentq needs numbers."""
 
 
-def profile_intervals(result: FitResult, t: float, reach: Array) -> Array:
+def profile_intervals(result: Fitted, t: float, reach: Array) -> Array:
     """Return the values (P, 2) where the square root of the profile's rise over ``error_scale`` is t, on either side.
 
     ``reach`` is the half-width (P,) of the intervals by standard errors, from which the search begins.
@@ -48,7 +48,7 @@ def profile_intervals(result: FitResult, t: float, reach: Array) -> Array:
 class _Profile:
     """The profile of one parameter on one side of its best value."""
 
-    def __init__(self, result: FitResult, refit: Refit, position: int, side: float, t: float) -> None:
+    def __init__(self, result: Fitted, refit: Refit, position: int, side: float, t: float) -> None:
         self.result, self.refit, self.position, self.side, self.t = result, refit, position, side, t
         self.best = float(result.parameters[position])
         self.fixed = {int(k): float(result.parameters[k]) for k in np.flatnonzero(~result.free)}

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .facts import flat_names
-from .frames import frame_of_training, frame_of_trainings
+from .frames import frame_of, joined_columns
+from .markup import paragraph, table
 from .measures import STATUS
-from .result_table import result_html
+from .model import Model, result_of_model
 from .saved import FORMAT, head, write_archive
 from .training_plot import plot_histories, plot_history
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .terms import Samples
     from .types import Array
 
+ROWS = 20
+"""The most parameters that a table shows; one of a model with more, such as a network, shows none."""
 
+
+@result_of_model
 class Result:
     """The result of ``train``.
 
@@ -108,7 +113,28 @@ class Result:
         return f"<Result: {self.status} after {self.epochs} epochs, loss {self.loss:.6g}>"
 
     def _repr_html_(self) -> str:
-        return result_html(self)
+        """Return a table in HTML: how the training ended, and the parameters if they are few."""
+        model = self._model
+        parts = [paragraph(f"{model.name}: training", "b"), table((), self._figures())]
+        if model.parameter_count <= ROWS:
+            rows = zip(flat_names(model.facts.parameters), (f"{value:.8g}" for value in self.parameters), strict=True)
+            parts.append(table(("parameter", "value"), rows))
+        return f"<div>{''.join(parts)}</div>"
+
+    def _figures(self) -> list[tuple[str, str]]:
+        """Return how the training ended: pairs of a label and a text."""
+        figures = [("status", self.status), ("epochs", f"{self.epochs}"), ("loss", f"{self.loss:.6g}")]
+        for name, values in self.metrics.items():
+            if name != "loss" and len(values):
+                figures.append((name, f"{values[-1]:.6g}"))
+        rates = self.learning_rate
+        if rates is not None and len(rates):
+            ends = dict.fromkeys(f"{rate:.6g}" for rate in rates[[0, -1]])
+            figures.append(("learning rate", " to ".join(ends)))
+        if self.best_epoch is not None:
+            figures.append(("best epoch", f"{self.best_epoch}"))
+        figures.append(("seconds", f"{self.seconds:.3g}"))
+        return [*figures, ("message", self.message)] if self.message else figures
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the values of the result, and the name of the module that made it."""
@@ -134,10 +160,11 @@ class Result:
         if kind == "solution":
             from .terms_plot import plot_solution  # noqa: PLC0415 (a module that few need)
 
-            return plot_solution(self, data, axes)
+            return plot_solution(self._model, self.parameters, data, self._samples, axes)
         if data is not None:
             raise ValueError("data are drawn with a solution; leave them out of the picture of a history")
-        return plot_history(self, axes)
+        title = f"{self._model.name}: {self.status} after {self.epochs} epochs"
+        return plot_history(title, self.metrics, self.learning_rate, self.best_epoch, axes)
 
     def to_frame(self) -> Any:
         """Return a DataFrame of pandas with a row for each epoch, counted from 1.
@@ -145,7 +172,9 @@ class Result:
         Its columns are the metrics, of which "loss" is the first, and learning_rate if steps have one. Raises
         ImportError without pandas.
         """
-        return frame_of_training(self)
+        rates = self.learning_rate
+        columns = self.metrics if rates is None else self.metrics | {"learning_rate": rates}
+        return frame_of(columns, range(1, self.epochs + 1), "epoch")
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the result to a file, an .npz archive, which ``load`` reads and from which ``train`` can resume.
@@ -169,6 +198,7 @@ class Result:
         write_archive(path, arrays)
 
 
+@result_of_model
 class ManyResult:
     """The result of ``train_many``, for M models.
 
@@ -220,14 +250,16 @@ class ManyResult:
         axes are those to draw on; by default those of a new figure. Of more than 200 models, 200 are drawn. Raises
         ValueError if the losses were not kept, ImportError without matplotlib.
         """
-        return plot_histories(self, axes)
+        return plot_histories(self._model.name, self.history, axes)
 
     def to_frame(self) -> Any:
         """Return a DataFrame of pandas with a row for each model: its parameters by name, loss, epochs, status.
 
         Raises ImportError without pandas.
         """
-        return frame_of_trainings(self)
+        parameters = dict(zip(self.names, self.parameters.T, strict=True))
+        columns = joined_columns(parameters, {"loss": self.loss, "epochs": self.epochs, "status": self.status})
+        return frame_of(columns, range(len(self.status)), "model")
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.status.count(s)} {s}" for s in STATUS if s in self.status)
@@ -236,6 +268,13 @@ class ManyResult:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the models like a Result."""
         return reduced(self)
+
+
+def with_samples(result: Result, samples: Samples | None) -> Result:
+    """Return the result after storing the samples that it was last trained on, for its plot."""
+    if samples is not None and samples.last is not None:
+        result._samples = (*samples.last, samples.sizes)
+    return result
 
 
 def reduced(result: Any) -> tuple[Any, ...]:

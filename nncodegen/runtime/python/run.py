@@ -11,11 +11,12 @@ import numpy as np
 
 from .evaluate import outputs_of
 from .history import History, Rates
-from .measures import COLUMNS, STATUS, Measure, bits_of, measured
-from .optimizers import BY_SIGN, choose
+from .measures import COLUMNS, STATUS, Measure, bits_of
+from .optimizers import choose
 from .options import OPTIONS
 from .progress import Progress
 from .result import Result
+from .rules import BY_SIGN
 from .schedules import Schedule
 from .start import start_of
 from .watch import Watch
@@ -24,7 +25,7 @@ from .watching import Best, choose_mode
 if TYPE_CHECKING:
     from .model import Model
     from .options import Settings
-    from .samples import Data
+    from .samples import CheckedSamples
     from .types import Array
 
 EPOCHS_AT_ONCE = 2**17
@@ -68,10 +69,10 @@ class Training:
         self._rates = Rates(float(rule.options[0]) if model.rules[self._optimizer].scheduled else None)
         self._history = History(without_loss=not settings.history)
         self._computed: tuple[Measure, ...] = ()
-        self._held_out: Data | None = None
+        self._held_out: CheckedSamples | None = None
         self._best: Best | None = None
         self._start = time.perf_counter()
-        self.data: Data | None = None
+        self.data: CheckedSamples | None = None
         self.status = "completed"
 
     def _continue(self, before: dict[str, Any]) -> None:
@@ -86,7 +87,7 @@ class Training:
         self._counters[:], self._numbers[:] = before["counters"], before["numbers"]
         self._measures[:] = before["measures"]
 
-    def watch(self, held_out: Data | None) -> None:
+    def watch(self, held_out: CheckedSamples | None) -> None:
         """Set what is measured in each epoch, and how the training reacts to it."""
         settings = self._settings
         wanted, monitor = settings.metrics, settings.monitor
@@ -141,7 +142,7 @@ class Training:
         self.native.hook = self._watch.hook(self.native.hook)
         self.native.set(settings.members(), self._measures, self._history.columns, self._watch.interval)
 
-    def use(self, data: Data, batch: int, shuffles: bool) -> None:
+    def use(self, data: CheckedSamples, batch: int, shuffles: bool) -> None:
         """Set the samples to train on."""
         if self._counters[3] and self.data is None and self._counters[7] != data.samples:
             raise ValueError(
@@ -186,7 +187,7 @@ class Training:
             for part, data in (("", self.data), ("val_", self._held_out)):
                 if data is not None:
                     outputs = outputs_of(data, parameters, self._settings.threads)
-                    for name, value in measured(self._computed, data, outputs).items():
+                    for name, value in data.measured(self._computed, outputs).items():
                         self._history.note(row, f"{part}{name}", value)
         figures = self._history.last(self.native.epochs)
         if self._best is not None and self._settings.monitor is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from .arguments import are_labels, check_samples, check_weights
 from .labels import numbers_of
 from .measures import Measure
+from .metrics import Predictions
 from .scalars import number
 from .sparse import Sparse
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .types import Array
 
 
-class Data:
+class CheckedSamples:
     """Checked samples: X, Y, and the weight of each sample in the loss (weights) and in the metrics (counts).
 
     X is an array or ``Sparse``. If there are ``classes``, ``targets`` are their names.
@@ -86,9 +87,9 @@ class Data:
             if share > 0:  # a mean over samples of weight 0 is not a number
                 yield share, self.X.whole(first, last), None if self.Y is None else self.Y[first:last], own
 
-    def part(self, rows: Any) -> Data:
+    def part(self, rows: Any) -> CheckedSamples:
         """Return some of the samples, given by their indices."""
-        part = object.__new__(Data)
+        part = object.__new__(CheckedSamples)
         part.model, part.classes, part._labelled = self.model, self.classes, self._labelled
         part.X, part.Y, part.counts = (None if a is None else a[rows] for a in (self.X, self.Y, self.counts))
         part.weights, part.samples, part.spread = part.counts, len(rows), None
@@ -140,6 +141,20 @@ class Data:
         around = self.Y - weights @ self.Y / weights.sum()
         self.spread = weights @ (around * around)
 
+    def measured(self, metrics: tuple[Measure, ...], outputs: Array) -> dict[str, float]:
+        """Compute metrics of the outputs for these samples, (N, outputs), by name. Raises ValueError."""
+        facts = self.model.facts
+        counts = np.ones(len(outputs)) if self.counts is None else np.asarray(self.counts, float)
+        known = Predictions(
+            np.asarray(self.Y, float), np.asarray(outputs, float), counts, facts.labels, facts.threshold
+        )
+        return {
+            one.name: one.of_targets(self.targets, outputs, self.counts)
+            if one.figure is None
+            else one.figure.function(known, one.argument)
+            for one in metrics
+        }
+
 
 def statistics_of(model: Model, slope: Array) -> Array:
     """Move the statistics of the samples out of a gradient: (P,), 0 except for the parameters that follow them.
@@ -153,7 +168,9 @@ def statistics_of(model: Model, slope: Array) -> Array:
     return found
 
 
-def hold_out(data: Data, given: Any, fraction: float, seed: int) -> tuple[Data, Data | None]:
+def hold_out(
+    data: CheckedSamples, given: Any, fraction: float, seed: int
+) -> tuple[CheckedSamples, CheckedSamples | None]:
     """Return the data to train on, and those to validate with: given data, or a fraction of all samples."""
     if given is not None and fraction:
         raise ValueError("give validation_data or validation_fraction, not both")
@@ -166,17 +183,17 @@ def hold_out(data: Data, given: Any, fraction: float, seed: int) -> tuple[Data, 
     return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
 
 
-def validation_of(model: Model, given: Any, classes: Array | None) -> Data | None:
+def validation_of(model: Model, given: Any, classes: Array | None) -> CheckedSamples | None:
     """Return the data to validate with, or None if none are given."""
     return None if given is None else data_of(model, "validation_data", given, classes)
 
 
-def data_of(model: Model, name: str, given: Any, classes: Array | None) -> Data:
+def data_of(model: Model, name: str, given: Any, classes: Array | None) -> CheckedSamples:
     """Return the samples of a pair or triple of arrays; ``name`` stands in the messages of errors."""
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise ValueError(f"{name} must be (X, Y) or (X, Y, sample_weight)")
     try:
-        return Data(model, given[0], given[1], given[2] if len(given) == 3 else None, classes)
+        return CheckedSamples(model, given[0], given[1], given[2] if len(given) == 3 else None, classes)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from .facts import Term
     from .model import Model
     from .options import Settings
-    from .result import Result
     from .types import Array
 
 
@@ -138,13 +137,6 @@ def take_terms(
         raise ValueError("give data, or X and Y, not both")
     samples = Samples(model, data, weights)
     return *samples.at(), samples
-
-
-def with_samples(result: Result, samples: Samples | None) -> Result:
-    """Return the result after storing the samples that it was last trained on, for its plot."""
-    if samples is not None and samples.last is not None:
-        result._samples = (*samples.last, samples.sizes)
-    return result
 
 
 def stack(

@@ -12,7 +12,7 @@ from .pictures import curve_above_residuals, new_axes
 from .terms import Samples, residuals_at
 
 if TYPE_CHECKING:
-    from .result import Result
+    from .model import Model
     from .types import Array
 
 POINTS = 400
@@ -22,9 +22,13 @@ SIDE = 121
 """The number of points along each side of a plane."""
 
 
-def plot_solution(result: Result, data: Any, axes: Any) -> Any:
-    """Draw the outputs and the residuals on two axes. Returns their figure."""
-    model = result._model
+def plot_solution(
+    model: Model, parameters: Array, data: Any, known: tuple[Array, Array, dict[str, int]] | None, axes: Any
+) -> Any:
+    """Draw the outputs and the residuals on two axes. Returns their figure.
+
+    The samples are those of ``data``, given as for ``train``; without data, known ones: X, Y and the sizes of terms.
+    """
     if not model.facts.terms:
         raise ValueError(f"a solution is drawn for networks with losses by name; {model.name} is none")
     inputs = len(model.input_names)
@@ -36,25 +40,26 @@ def plot_solution(result: Result, data: Any, axes: Any) -> Any:
     if data is not None:
         samples = Samples(model, data, None, partly=True)
         X, Y, sizes = *samples.at(), samples.sizes
-    elif result._samples is not None:
-        X, Y, sizes = result._samples
+    elif known is not None:
+        X, Y, sizes = known
     else:
         raise ValueError("there are no samples to draw: give data, as for train")
-    left = residuals_at(model, result.parameters, X, Y, sizes)
+    left = residuals_at(model, parameters, X, Y, sizes)
     if axes is None and inputs == 1:
         axes = curve_above_residuals()
     elif axes is None:
         axes = new_axes(1, 2, sharex=True, sharey=True, figsize=(10.4, 4.4))
-    (_curves if inputs == 1 else _planes)(result, axes, np.asarray(X, float), sizes, left)
+    (_curves if inputs == 1 else _planes)(model, parameters, axes, np.asarray(X, float), sizes, left)
     return axes[0].figure
 
 
-def _curves(result: Result, axes: Any, X: Array, sizes: dict[str, int], left: dict[str, Array]) -> None:
+def _curves(
+    model: Model, parameters: Array, axes: Any, X: Array, sizes: dict[str, int], left: dict[str, Array]
+) -> None:
     """Draw curves of the outputs over the only input, and the residuals at the samples below."""
     upper, lower = axes
-    model = result._model
     grid = np.linspace(X.min(), X.max(), POINTS)
-    outputs = predict(model, result.parameters, grid[:, None])
+    outputs = predict(model, parameters, grid[:, None])
     for column, name in enumerate(model.output_names):
         upper.plot(grid, outputs[:, column], lw=1.5, label=name)
     upper.legend()
@@ -67,12 +72,13 @@ def _curves(result: Result, axes: Any, X: Array, sizes: dict[str, int], left: di
     lower.set_ylabel("residual")
 
 
-def _planes(result: Result, axes: Any, X: Array, sizes: dict[str, int], left: dict[str, Array]) -> None:
+def _planes(
+    model: Model, parameters: Array, axes: Any, X: Array, sizes: dict[str, int], left: dict[str, Array]
+) -> None:
     """Draw the first output over the plane of both inputs, and the residuals at the samples next to it."""
-    model = result._model
     across, up = (np.linspace(low, high, SIDE) for low, high in zip(X.min(axis=0), X.max(axis=0), strict=True))
     grid = np.column_stack([side.ravel() for side in np.meshgrid(across, up)])
-    outputs = predict(model, result.parameters, grid)[:, 0].reshape(SIDE, SIDE)
+    outputs = predict(model, parameters, grid)[:, 0].reshape(SIDE, SIDE)
     figure = axes[0].figure
     figure.colorbar(axes[0].pcolormesh(across, up, outputs, shading="gouraud", cmap="viridis"), ax=axes[0])
     axes[0].set_title(model.output_names[0])

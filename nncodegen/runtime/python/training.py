@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from .calls import STREAM, TRAIN
 from .labels import classes_of
 from .levenberg import NAME, train_by_fit
+from .result import Result, with_samples
 from .run import Training
-from .samples import Data, data_of, hold_out, size_of_batch, validation_of
+from .samples import CheckedSamples, data_of, hold_out, size_of_batch, validation_of
 from .start import start_of
-from .terms import take_samples, with_samples
+from .terms import take_samples
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .model import Model
     from .options import Settings
-    from .result import Result
     from .terms import Samples
 
 
@@ -37,7 +37,7 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
     Raises ValueError for an invalid argument.
     """
-    result = model.native.train_short(given, named)
+    result: Result | None = model.native.train_short(given, named)
     if result is not None:
         return result
     settings, hyperparameters = TRAIN.settings(model, given, named)
@@ -45,7 +45,7 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     if settings.optimizer == NAME:
         return with_samples(train_by_fit(model, settings, hyperparameters), drawn)
     classes = classes_of(model, settings.classes, settings.Y, settings.resume)
-    data = Data(model, settings.X, settings.Y, settings.sample_weight, classes)
+    data = CheckedSamples(model, settings.X, settings.Y, settings.sample_weight, classes)
     result = _train_converted(model, settings, data, given, named) if classes is None else None
     if result is not None:
         return result
@@ -70,14 +70,15 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
 
 
 def _train_converted(
-    model: Model, settings: Settings, data: Data, given: tuple[Any, ...], named: dict[str, Any]
+    model: Model, settings: Settings, data: CheckedSamples, given: tuple[Any, ...], named: dict[str, Any]
 ) -> Result | None:
     """Return the Result of a training that only its arrays kept from the short way; None if other arguments did."""
     start = settings.parameters if settings.parameters is None else start_of(model, settings.parameters, settings.seed)
     if data.X is settings.X and data.Y is settings.Y and start is settings.parameters:
         return None
     arguments = dict(zip(TRAIN.options, given, strict=False)) | named
-    return model.native.train_short((), arguments | {"X": data.X, "Y": data.Y, "parameters": start})
+    found: Result | None = model.native.train_short((), arguments | {"X": data.X, "Y": data.Y, "parameters": start})
+    return found
 
 
 def run_with_draws(training: Training, drawn: Samples, settings: Settings) -> None:
@@ -85,7 +86,7 @@ def run_with_draws(training: Training, drawn: Samples, settings: Settings) -> No
     until = drawn.next_draw(training.done)
     while until < settings.epochs and training.status == "completed":
         training.run(int(until))
-        data = Data(training.model, *drawn.at(int(until)), None)
+        data = CheckedSamples(training.model, *drawn.at(int(until)), None)
         training.use(data, size_of_batch(settings.batch_size, data.samples), training.shuffles)
         until = drawn.next_draw(int(until))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy as np
 from .pictures import new_axes
 
 if TYPE_CHECKING:
-    from .result import ManyResult, Result
     from .types import Array
 
 VALIDATION = "val_"
@@ -22,14 +22,17 @@ MOST_LINES = 200
 """The most models whose losses are drawn."""
 
 
-def plot_history(result: Result, axes: Any) -> Any:
+def plot_history(
+    title: str, metrics: Mapping[str, Array], rates: Array | None, best_epoch: int | None, axes: Any
+) -> Any:
     """Draw the history of one training, a panel for each quantity. Returns the figure.
 
+    metrics has the loss and what else was measured in each epoch, (epochs,), by name, and rates the learning rates.
     axes is a single one for the loss alone, or one for each panel; by default those of a new figure. Raises ValueError
     if no epoch is completed, or the number of axes does not match.
     """
-    panels = _panels(result)
-    if not result.epochs:
+    panels = _panels(metrics, rates)
+    if not len(metrics["loss"]):
         raise ValueError("there is no history to draw: no epoch was completed")
     if axes is None:
         heights = [2.0] + [1.0] * (len(panels) - 1)
@@ -40,21 +43,20 @@ def plot_history(result: Result, axes: Any) -> Any:
     if len(axes) != len(panels):
         raise ValueError(f"plot draws {', '.join(panels)}: give {len(panels)} axes, one for the loss alone, or none")
     for one, (name, lines) in zip(axes, panels.items(), strict=True):
-        _draw(one, name, lines, result.best_epoch)
-    axes[0].set_title(f"{result._model.name}: {result.status} after {result.epochs} epochs")
+        _draw(one, name, lines, best_epoch)
+    axes[0].set_title(title)
     axes[-1].set_xlabel("epoch")
     return axes[0].figure
 
 
-def _panels(result: Result) -> dict[str, dict[str, Array]]:
+def _panels(metrics: Mapping[str, Array], rates: Array | None) -> dict[str, dict[str, Array]]:
     """Return the panels: for each quantity its lines by name. A constant learning rate is left out."""
     panels: dict[str, dict[str, Array]] = {"loss": {}}
-    for name, values in result.metrics.items():
+    for name, values in metrics.items():
         if not np.isnan(values).all() or name == "loss":
             of_validation = name.startswith(VALIDATION)
             lines = panels.setdefault(name.removeprefix(VALIDATION), {})
             lines["validation" if of_validation else "training"] = values
-    rates = result.learning_rate
     if rates is not None and len(np.unique(rates[~np.isnan(rates)])) > 1:
         panels["learning rate"] = {"": rates}
     return panels
@@ -79,13 +81,12 @@ def _scale(axes: Any, values: Array) -> None:
         axes.set_yscale("log")
 
 
-def plot_histories(result: ManyResult, axes: Any) -> Any:
-    """Draw the losses of many models, a thin line each, with their median. Returns the figure.
+def plot_histories(name: str, history: Array | None, axes: Any) -> Any:
+    """Draw the losses of many models, (epochs, M), a thin line each, with their median. Returns the figure.
 
     If there are more than MOST_LINES models, evenly chosen ones are drawn; the median is that of all models. Raises
     ValueError if the losses were not kept.
     """
-    history = result.history
     if history is None or not len(history):
         raise ValueError("there is no history to draw: train_many keeps it with history=True")
     if axes is None:
@@ -98,5 +99,5 @@ def plot_histories(result: ManyResult, axes: Any) -> Any:
     axes.plot(epochs[trained], np.nanmedian(history[trained], axis=1), color="C1", lw=2, label="median")
     _scale(axes, history[:, chosen])
     axes.legend()
-    axes.set(xlabel="epoch", ylabel="loss", title=f"{result._model.name}: {count:,} models")
+    axes.set(xlabel="epoch", ylabel="loss", title=f"{name}: {count:,} models")
     return axes.figure
