@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
-from nncodegen.describe.assembly import Assembly, Renaming, assembled, statistics_of, with_letters
+from nncodegen.describe.assembly import Assembly, Renaming, statistics_of, with_letters
 from nncodegen.describe.call import PRESENT, Shape, count, layer_name
 from nncodegen.describe.checks import bounded, check_name, is_finite
 from nncodegen.describe.given import Given, copied, with_initial
@@ -13,6 +14,7 @@ from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, term_of
 from nncodegen.describe.losses import LossFunction, usual_name
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.physics import Physics
 from nncodegen.describe.summary import graph_rows, print_layers
 from nncodegen.describe.uses import Uses, in_order, input_names
 from nncodegen.describe.written import written
@@ -60,6 +62,7 @@ class Network:
         for weight in self.weights:
             if not is_finite(weight) or not weight > 0:
                 raise ModelError(f"the weight of an output is a number above 0, not {weight!r}")
+        self.physics: Physics | None = None
         self.optimizers = check_optimizers(optimizers, name)
         self.initial = copied(initial, name)
         self.describe()
@@ -73,26 +76,38 @@ class Network:
             for number, layer in enumerate(layers.values(), start=1)
         )
 
+    @property
+    def without_equations(self) -> Network:
+        """Return the layers as a network of their own, with squares as losses in place of equations."""
+        layers = copy(self)
+        layers.physics, layers.initial = None, None
+        return layers
+
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the inputs and layers: shapes of outputs, numbers of parameters, connections, as Keras does.
 
         Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them. A layer that is
         called several times has one line, which lists all its inputs.
         """
-        uses = Uses(self.inputs, self.outputs)
-        print_layers(self.name, self.describe(), graph_rows(uses, self.inputs, self.outputs), print_fn)
+        print_layers(self.name, self.describe(), self._rows(), print_fn)
 
     def describe(self) -> Program:
         """Return the network as a Program."""
-        uses = Uses(self.inputs, self.outputs)
-        assembly = with_letters(assembled(uses.inputs, uses.input_shapes, uses.parts, uses.outputs))
+        uses, assembly = self._assembled()
         taken = {*uses.parameters, *(e.tensor for e in assembly.inputs), *(s.target.tensor for s in assembly.steps)}
         assembly = self._with_names(assembly, taken)
         free = _Free(taken)
         present = free(PRESENT) if any(part.statistics for part in uses.parts) else PRESENT
         assembly = Renaming({}, {PRESENT: present}).assembly(assembly) if present != PRESENT else assembly
         tensor, statistics = statistics_of(self.name, uses.parts, assembly, present)
-        self._check_parameters(uses.parameters, assembly, {one.parameter.tensor for one in statistics})
+        if self.physics is not None:
+            if statistics:
+                raise ModelError(
+                    f"{self.name} has derivatives by its inputs, which a BatchNormalization that trains cannot have: "
+                    f"use LayerNormalization, or frozen=True"
+                )
+            layers = [layer for _, layer in self.numbered]
+            return self.physics.describe(layers, uses.parts, assembly, self.initial)
         targets = _targets(self._names, assembly.outputs, free)
         entries = [entry_of(loss) for loss in self.loss]
         of_outputs = zip(entries, assembly.outputs, uses.shapes, self.weights, strict=True)
@@ -120,15 +135,26 @@ class Network:
             statistics=statistics,
         )
 
-    def _check_parameters(self, names: Iterable[str], assembly: Assembly, followed: Container[str]) -> None:
-        """Raise ModelError for parameters that no output depends on, such as those of a direction that is not used."""
+    def _rows(self) -> list[tuple[str, ...]]:
+        """Return the rows of the summary."""
+        return graph_rows(self._assembled()[0], self.inputs, self.outputs)
+
+    def _assembled(self) -> tuple[Uses, Assembly]:
+        """Return the uses of the layers, and these put together.
+
+        Raise ModelError for parameters that no output depends on, such as those of a direction that is not used.
+        """
+        uses = Uses(self.inputs, self.outputs)
+        assembly = with_letters(uses.assembly)
         read = {element.tensor for step in assembly.steps for element in step.operands}
-        unused = [name for name in names if name not in read and name not in followed]
+        read |= {parameter for part in uses.parts for _, parameter in part.statistics}
+        unused = [name for name in uses.parameters if name not in read]
         if unused:
             raise ModelError(
                 f"no output of {self.name} depends on {', '.join(unused)}: leave out what has them, such as "
                 f"the direction of a Bidirectional whose state is not used"
             )
+        return uses, assembly
 
     def _with_names(self, assembly: Assembly, taken: set[str]) -> Assembly:
         """Return the network with outputs under their given names, and add these names to ``taken``."""
