@@ -251,3 +251,23 @@ def test_an_unknown_damping_is_found_from_noisy_data(oscillator):
     upper, lower = result.plot().axes
     assert len(upper.lines) == 1
     assert len(lower.lines) == 3
+
+
+def test_second_derivatives_of_a_softmax():
+    """The derivatives of several functions of one softmax are values at its places, one after the other."""
+    p, q = (sympy.Function(name)(x, t) for name in "pq")
+    losses = {"one": p.diff(x, 2) - q.diff(x, t), "two": q * p.diff(t, 2) - q.diff(x)}
+    layers = [nn.Dense(3, "tanh"), nn.Dense(2, "softmax")]
+    module = nn.build(nn.Sequential(layers, inputs=(x, t), outputs=(p, q), losses=losses, name="shares"), fit=True)
+    parameters, X = module.initial_parameters(2), np.array([[0.25, -0.5], [1.0, 0.75]])
+    found = module.derivatives(parameters, X)
+    np.testing.assert_allclose(found["p"] + found["q"], 1, rtol=1e-14)
+    step = np.array([[1e-3, 0.0]])
+    p_xx = second_difference(lambda Z: module.predict(parameters, Z)[:, 0], X, step)
+    np.testing.assert_allclose(found["p_xx"], p_xx, atol=1e-8)
+
+
+def second_difference(function, X, step):
+    """The second derivative along a step by five values, of the fourth order."""
+    values = [function(X + k * step) for k in (-2, -1, 0, 1, 2)]
+    return np.tensordot([-1, 16, -30, 16, -1], values, 1) / (12 * (step**2).sum())
