@@ -126,6 +126,7 @@ class _Chain(Network):
         self.optimizers = stack.optimizers
         self.initial = stack.initial
         self.physics = stack.physics
+        self._functions = [] if stack.physics is None else [stack.physics.functions]
 
     def _rows(self) -> list[tuple[str, ...]]:
         """Return the rows of the layers alone: each is connected to the one before."""
@@ -134,4 +135,4 @@ class _Chain(Network):
     def _assembled(self) -> tuple[Uses, Assembly]:
         """Return the uses of the layers, and these put together: with a letter for each layer."""
         uses = Uses(self.inputs, self.outputs, stack=True)
-        return uses, uses.assembly
+        return uses, uses.assembly(apart=self.physics is not None)

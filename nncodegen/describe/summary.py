@@ -8,7 +8,7 @@ from typing import Any
 
 from nncodegen.describe.call import Part, Shape, layer_name
 from nncodegen.describe.layer import Layer, Node
-from nncodegen.describe.uses import Uses, in_order, input_names
+from nncodegen.describe.uses import Uses, in_order, input_titles
 from nncodegen.ir import Program, Tensor
 from nncodegen.runtime.python.summary import print_summary, shape_text
 
@@ -49,7 +49,7 @@ def _layer_row(layer: Layer, number: int, part: Part) -> tuple[str, str, str]:
 
 def graph_rows(uses: Uses, inputs: Sequence[Node], outputs: Sequence[Node]) -> list[tuple[str, ...]]:
     """Make the rows of inputs and layers, each with the names of its inputs."""
-    names = {id(node): name for node, name in zip(inputs, input_names(inputs), strict=True)}
+    names = {id(node): name for node, name in zip(inputs, input_titles(inputs), strict=True)}
     rows: list[tuple[str, ...]] = [(f"{names[id(node)]} (Input)", _shape(node.shape), "0", "-") for node in inputs]
     titles: dict[int, str] = {}
     found: dict[int, tuple[Layer, int, Part]] = {}

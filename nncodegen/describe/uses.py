@@ -32,7 +32,7 @@ class Uses:
 
     ``inputs`` are the elements of the inputs, ``input_shapes`` their shapes in the program, ``parts`` what the uses
     add, ``outputs`` and ``shapes`` the outputs of the network. ``parameters`` are those of all layers by name,
-    ``layers`` is the number of layers.
+    ``layers`` is the number of layers, ``noise`` has the number of the layer of each tensor of noise.
 
     In a ``stack``, each layer has a letter for an index, whether it needs one or not, and one result.
     """
@@ -50,6 +50,7 @@ class Uses:
         self._results: dict[int, Part] = {}
         self.parts: list[Part] = []
         self.parameters: dict[str, Tensor] = {}
+        self.noise: dict[str, int] = {}
         self.layers = len(layers)
         self._counts = Counter(id(node.layer) for node in nodes)
         self.inputs = tuple(
@@ -66,10 +67,9 @@ class Uses:
         self.outputs = tuple(self._output(node, k) for k, node in enumerate(outputs, start=1))
         self.shapes = tuple(self._results[id(node)].shape for node in outputs)
 
-    @property
-    def assembly(self) -> Assembly:
-        """Return the parts put together, with the letters that the layers asked for."""
-        return assembled(self.inputs, self.input_shapes, self.parts, self.outputs)
+    def assembly(self, apart: bool) -> Assembly:
+        """Return the parts put together, with the letters that the layers asked for: see ``assembled``."""
+        return assembled(self.inputs, self.input_shapes, self.parts, self.outputs, apart)
 
     def part(self, node: Node) -> Part:
         """Return the part of the use whose result is this node, or the part of an input."""
@@ -101,6 +101,7 @@ class Uses:
                 self.parameters[tensor.name] = tensor
         else:
             part = self._again(layer, uses, inputs, shapes, feeds_loss, of_input)
+        self.noise |= {source.tensor.name: uses.number for source in part.noise}
         self.parts.append(part)
         self._results[id(node)] = part
 
@@ -180,6 +181,12 @@ def _check_inputs(inputs: Sequence[Node], nodes: Sequence[Node]) -> None:
     for node in nodes:
         if node.is_input and id(node) not in known:
             raise ModelError(f"the outputs depend on an {node}, which is not among the inputs: give it, too")
+
+
+def input_titles(inputs: Sequence[Node]) -> list[str]:
+    """Return the names of inputs for people: the symbols of an input that has them."""
+    named = zip(inputs, input_names(inputs), strict=True)
+    return [", ".join(map(str, node.symbols)) or name for node, name in named]
 
 
 def input_names(inputs: Sequence[Node]) -> list[str]:
