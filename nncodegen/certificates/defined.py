@@ -41,7 +41,7 @@ class Defined:
     examined, as a separate network with the same parameters one after the other.
     """
 
-    model: Sequential | Network
+    model: Network
     program: Program
     whole: bool = True
 
@@ -51,11 +51,10 @@ class Defined:
         layers = [(number, layer) for number, (_, layer) in enumerate(self.model.numbered, start=1)]
         found = [f"layer {number} ({type(layer).__name__})" for number, layer in layers if not is_defined(layer)]
         found += [f"the activation of layer {k}" for k, layer in layers if callable(getattr(layer, "activation", ""))]
-        losses = self.model.loss if isinstance(self.model, Network) else [self.model.loss]
         return (
             *found,
             *([] if self.whole else ["the equations"]),
-            *(["the loss"] if any(map(callable, losses)) else []),
+            *(["the loss"] if any(map(callable, self.model.loss)) else []),
         )
 
     def compare(self, examined: Examined) -> Iterator[Found]:
@@ -176,13 +175,12 @@ def _error(found: Array, expected: Array, examined: Examined) -> float:
 
 def defined(model: Any, described: Program) -> Defined | None:
     """Return a network with the definitions of its layers; None for other models, and for classes of the user's."""
-    if type(model) is Network:
-        return Defined(model, described)
-    if type(model) is not Sequential:
+    if type(model) not in (Network, Sequential):
         return None
-    if model.physics is None:
-        return Defined(model, described)
-    layers = Sequential(model.layers, len(model.physics.inputs), name=model.name)
+    network: Network = model.network if isinstance(model, Sequential) else model
+    if network.physics is None:
+        return Defined(network, described)
+    layers = network.without_equations
     return Defined(layers, layers.describe(), whole=False)
 
 

@@ -34,12 +34,18 @@ class Assembly(NamedTuple):
 
 
 def assembled(
-    inputs: Sequence[Element], shapes: Sequence[Shape], parts: Sequence[Part], outputs: Sequence[Output]
+    inputs: Sequence[Element],
+    shapes: Sequence[Shape],
+    parts: Sequence[Part],
+    outputs: Sequence[Output],
+    apart: bool = False,
 ) -> Assembly:
     """Return the steps of all parts without the copies: the sources of copies are read under their own indices.
 
-    Where two indices of one tensor would become one, this is impossible: the values are copied by a step.
+    Where two indices of one tensor would become one, this is impossible: the values are copied by a step. So they are
+    if indices of inputs are kept ``apart`` from all others.
     """
+    kept = {index for element in inputs for index in element.indices[1:]} if apart else set[str]()
     sizes = {
         index: size
         for element, shape in zip(inputs, shapes, strict=True)
@@ -52,7 +58,7 @@ def assembled(
         copy = copies[number]
         pairs = dict(zip(copy.target.indices, copy.source.indices, strict=True))
         rest = tuple(step for step in found.steps if step.target != copy.target)
-        if _may_unite(pairs, found.inputs, rest):
+        if kept.isdisjoint((*pairs, *pairs.values())) and _may_unite(pairs, found.inputs, rest):
             rename = Renaming(pairs, {copy.target.tensor: copy.source.tensor})
             found = rename.assembly(found._replace(steps=rest))
             copies = [Copy(rename.element(one.target), rename.element(one.source)) for one in copies]

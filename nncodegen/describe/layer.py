@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 from sympy import Add as Sum
-from sympy import Expr, Mul
+from sympy import Expr, Mul, Symbol
 
 from nncodegen.describe.call import Call, Part, Shape, layer_name
+from nncodegen.describe.unknowns import symbols_of
 from nncodegen.describe.written import layer_text
 from nncodegen.errors import ModelError
 
@@ -68,8 +69,10 @@ class Node:
 
     ``a + b``, ``a - b`` and ``a * b`` are nodes as well. ``shape`` is that of an input. A further result of a layer,
     such as a state, is a node without a layer: its only input is the node of the output, and ``place`` is its number,
-    from 1 on.
+    from 1 on. ``symbols`` are those that the values of an input stand for in equations, if any.
     """
+
+    symbols: tuple[Symbol, ...] = ()
 
     def __init__(
         self, layer: Layer | None, inputs: tuple[Node, ...], name: str = "", shape: Shape = (), place: int = 0
@@ -116,7 +119,8 @@ class Node:
     def __repr__(self) -> str:
         if self.place:
             return f"<extra output {self.place} of {self.inputs[0]!r}>"
-        what = f"{type(self.layer).__name__}" if self.layer else f"Input of the shape {self.shape}"
+        shape = f"symbols {', '.join(map(str, self.symbols))}" if self.symbols else f"shape {self.shape}"
+        what = f"{type(self.layer).__name__}" if self.layer else f"Input of the {shape}"
         return f"<{what}{f', {self.name!r}' if self.name else ''}>"
 
 
@@ -177,11 +181,23 @@ class Multiply(Merge):
         return Mul(*values)
 
 
-def Input(shape: int | Iterable[int], name: str = "") -> Node:  # noqa: N802 (it is written like the layers)
+def Input(  # noqa: N802 (it is written like the layers)
+    shape: int | Iterable[int] | Symbol | Iterable[Symbol], name: str = ""
+) -> Node:
     """Return an input of a network. shape is the number of values in a sample, or their shape, such as (28, 28, 1).
 
-    Its name is that of a tensor: by default x, or x1, x2 and so on for several inputs.
+    Its name is that of a tensor: by default x, or x1, x2 and so on for several inputs. For equations in the loss, it is
+    given by SymPy's symbols, which are its values and name them, in place of a shape: ``Input(x)``, ``Input((x, t))``.
+    Raise ModelError for another shape or name.
     """
+    several = (shape,) if isinstance(shape, Symbol) else shape
+    if isinstance(several, list | tuple) and any(isinstance(one, Symbol) for one in several):
+        if name:
+            raise ModelError(f"an input of symbols is named by them: leave out the name {name!r}")
+        symbols = symbols_of(several, "the symbols of an input")
+        node = Node(None, (), "", (len(symbols),))
+        node.symbols = symbols
+        return node
     if not isinstance(name, str) or not (name.isidentifier() or not name):
         raise ModelError(f"the name of an input is a word of letters, digits and underscores, not {name!r}")
     return Node(None, (), name, shape_of(shape, "the shape of an input"))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from typing import Any
 
-from nncodegen.describe.assembly import Assembly, Renaming, assembled, statistics_of, with_letters
+from sympy import Expr, Symbol
+from sympy.core.function import AppliedUndef
+
+from nncodegen.describe.assembly import Assembly, Renaming, statistics_of, with_letters
 from nncodegen.describe.call import PRESENT, Shape, count, layer_name
 from nncodegen.describe.checks import bounded, check_name, is_finite
 from nncodegen.describe.given import Given, copied, with_initial
@@ -14,8 +18,9 @@ from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, term_of
 from nncodegen.describe.losses import LossFunction, usual_name
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.physics import Physics, physics_of
 from nncodegen.describe.summary import graph_rows, print_layers
-from nncodegen.describe.uses import Uses, in_order, input_names
+from nncodegen.describe.uses import Uses, in_order, input_titles
 from nncodegen.describe.written import written
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step, Tensor
@@ -40,7 +45,17 @@ class Network:
     Layers are numbered in the order in which the outputs need them, and so are parameters: W1, b1, W2, or W_name for a
     layer with a name. A layer that is called several times has the same parameters each time. optimizers and initial
     are those of ``Sequential``. Raises ModelError, which names the part that is wrong.
+
+    For a network that solves equations, inputs are made of symbols, ``Input(x)`` or ``Input((x, t))``. outputs are
+    named by functions of all these in their order, such as ``u = sympy.Function("u")(x, t)``: ``{u: Dense(1)(h)}``, or
+    ``{(u, v): Dense(2)(h)}`` for a node with a value for each. losses, parameters and targets are those of
+    ``Sequential``; formulas are around what the nodes give, ``{u: x*(1 - x)*u}``. Weights on the values of an input of
+    several symbols are a parameter for each, such as W1_x and W1_t; those of a shared layer are named by its first
+    call.
     """
+
+    physics: Physics | None = None
+    _functions: Sequence[tuple[AppliedUndef, ...]] = ()  # of each output, where losses have equations
 
     @bounded("the network")
     def __init__(
@@ -52,11 +67,20 @@ class Network:
         name: str = "network",
         optimizers: Sequence[Optimizer] = (),
         initial: Given | None = None,
+        losses: Mapping[str, Any] | None = None,
+        formulas: Mapping[AppliedUndef, Expr] | None = None,
+        parameters: Mapping[Symbol, float] | None = None,
+        targets: Sequence[Symbol] | Symbol = (),
     ) -> None:
         self.name = check_name(name, "the name of a model")
         self.inputs = _nodes(inputs, "inputs", name)
         self.outputs = _nodes(outputs.values() if isinstance(outputs, Mapping) else outputs, "outputs", name)
-        self._names = _names(outputs, self.outputs)
+        for node in self.outputs:
+            if node.is_input:
+                raise ModelError(f"{node} is an output as it is: there is nothing to train")
+        self._functions = _functions(outputs)
+        self.physics = self._equations(losses, formulas, parameters, targets, loss, weights)
+        self._names = [""] * len(self.outputs) if self._functions else _names(outputs, self.outputs)
         self.loss = [usual_name(one) for one in _each(loss, self._names, "loss")]
         self.weights = [1 if weight is None else weight for weight in _each(weights, self._names, "weight")]
         for weight in self.weights:
@@ -75,26 +99,38 @@ class Network:
             for number, layer in enumerate(layers.values(), start=1)
         )
 
+    @property
+    def without_equations(self) -> Network:
+        """Return the layers as a network of their own, with squares as losses in place of equations."""
+        layers = copy(self)
+        layers.physics, layers.initial = None, None
+        return layers
+
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the inputs and layers: shapes of outputs, numbers of parameters, connections, as Keras does.
 
         Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them. A layer that is
         called several times has one line, which lists all its inputs.
         """
-        uses = Uses(self.inputs, self.outputs)
-        print_layers(self.name, self.describe(), graph_rows(uses, self.inputs, self.outputs), print_fn)
+        print_layers(self.name, self.describe(), self._rows(), print_fn)
 
     def describe(self) -> Program:
         """Return the network as a Program."""
-        uses = Uses(self.inputs, self.outputs)
-        assembly = with_letters(assembled(uses.inputs, uses.input_shapes, uses.parts, uses.outputs))
+        uses, assembly = self._assembled()
         taken = {*uses.parameters, *(e.tensor for e in assembly.inputs), *(s.target.tensor for s in assembly.steps)}
         assembly = self._with_names(assembly, taken)
         free = partial(unused, taken=taken)
         present = free(PRESENT) if any(part.statistics for part in uses.parts) else PRESENT
         assembly = Renaming({}, {PRESENT: present}).assembly(assembly) if present != PRESENT else assembly
         tensor, statistics = statistics_of(self.name, uses.parts, assembly, present)
-        self._check_parameters(uses.parameters, assembly, {one.parameter.tensor for one in statistics})
+        if self.physics is not None:
+            if statistics:
+                raise ModelError(
+                    f"{self.name} has derivatives by its inputs, which a BatchNormalization that trains cannot have: "
+                    f"use LayerNormalization, or frozen=True"
+                )
+            layers = [layer for _, layer in self.numbered]
+            return self.physics.describe(layers, uses, assembly, [*map(len, self._functions)], self.initial)
         targets = _targets(self._names, assembly.outputs, free)
         entries = [entry_of(loss) for loss in self.loss]
         of_outputs = zip(entries, assembly.outputs, uses.shapes, self.weights, strict=True)
@@ -122,15 +158,62 @@ class Network:
             statistics=statistics,
         )
 
-    def _check_parameters(self, names: Iterable[str], assembly: Assembly, followed: Container[str]) -> None:
-        """Raise ModelError for parameters that no output depends on, such as those of a direction that is not used."""
+    def _equations(
+        self, losses: Any, formulas: Any, parameters: Any, targets: Any, loss: Any, weights: Any
+    ) -> Physics | None:
+        """Return the equations of the losses, or None. Raise ModelError for what belongs to equations alone."""
+        functions = [function for own in self._functions for function in own]
+        if losses is not None and weights is not None:
+            raise ModelError(f"{self.name} has losses by name: leave out weights, which train takes for them")
+        if losses is not None and not functions:
+            raise ModelError(
+                f"{self.name} has losses by name, but its outputs are no functions: name them by these, as in "
+                f'outputs={{u: Dense(1)(h)}} with u = sympy.Function("u")(x, t)'
+            )
+        for node in self.inputs:
+            if functions and not node.symbols:
+                raise ModelError(
+                    f"{self.name} has functions as outputs, but the {node} has no symbols: make it of these, as in "
+                    f"nncodegen.Input((x, t)) with x, t = sympy.symbols('x t')"
+                )
+            if node.symbols and not functions:
+                raise ModelError(
+                    f"{self.name} has an {node}, which are for equations: give functions of them as outputs, and "
+                    f"losses by name; or an input of the shape {node.shape}"
+                )
+        if formulas is not None and not isinstance(formulas, Mapping):
+            raise ModelError(f"formulas must map outputs to expressions, such as {{u: x*(1 - x)*u}}, not {formulas!r}")
+        around = {function: function for function in functions}
+        if len(around) < len(functions):
+            raise ModelError(f"two outputs of {self.name} have the same function: {', '.join(map(str, functions))}")
+        for function, formula in (formulas or {}).items():
+            if function not in around:
+                there = ", ".join(map(str, functions)) or "none by functions"
+                raise ModelError(f"formulas has {function}, which is no output of {self.name}; there are: {there}")
+            around[function] = formula
+        symbols = [symbol for node in self.inputs for symbol in node.symbols]
+        return physics_of(self.name, symbols, around or None, losses, parameters, targets, loss)
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """Return the rows of the summary."""
+        return graph_rows(self._assembled()[0], self.inputs, self.outputs)
+
+    def _assembled(self) -> tuple[Uses, Assembly]:
+        """Return the uses of the layers, and these put together.
+
+        Raise ModelError for parameters that no output depends on, such as those of a direction that is not used.
+        """
+        uses = Uses(self.inputs, self.outputs)
+        assembly = with_letters(uses.assembly(apart=self.physics is not None))
         read = {element.tensor for step in assembly.steps for element in step.operands}
-        unused = [name for name in names if name not in read and name not in followed]
+        read |= {parameter for part in uses.parts for _, parameter in part.statistics}
+        unused = [name for name in uses.parameters if name not in read]
         if unused:
             raise ModelError(
                 f"no output of {self.name} depends on {', '.join(unused)}: leave out what has them, such as "
                 f"the direction of a Bidirectional whose state is not used"
             )
+        return uses, assembly
 
     def _with_names(self, assembly: Assembly, taken: set[str]) -> Assembly:
         """Return the network with outputs under their given names, and add these names to ``taken``."""
@@ -147,11 +230,15 @@ class Network:
         return Renaming({}, names).assembly(assembly._replace(steps=tuple(steps)))
 
     def __repr__(self) -> str:
-        inputs = ", ".join(f"{name} {shape_text(node.shape)}" for name, node in zip(
-            input_names(self.inputs), self.inputs, strict=True))  # fmt: skip
+        inputs = ", ".join(told if node.symbols else f"{told} {shape_text(node.shape)}" for told, node in zip(
+            input_titles(self.inputs), self.inputs, strict=True))  # fmt: skip
         count = len(self.numbered)
         outputs = ", ".join(name or written(node.layer) for name, node in zip(self._names, self.outputs, strict=True))
-        return f"<Network {written(self.name)}: {inputs} -> {count} layer{'s' * (count != 1)} -> {outputs}>"
+        losses = ""
+        if self.physics is not None:
+            outputs = ", ".join(map(str, self.physics.functions))
+            losses = f", with the losses {', '.join(self.physics.terms)}"
+        return f"<Network {written(self.name)}: {inputs} -> {count} layer{'s' * (count != 1)} -> {outputs}{losses}>"
 
     def _repr_html_(self) -> str:
         return model_html(self.describe(), "a network")
@@ -184,11 +271,19 @@ EXAMPLES = {"inputs": "x = nncodegen.Input(4)", "outputs": "Dense(1)(x)"}
 """Examples of nodes, for messages."""
 
 
+def _functions(outputs: Any) -> list[tuple[AppliedUndef, ...]]:
+    """Return the functions that each output holds, where functions are the names of outputs; else an empty list."""
+    if not isinstance(outputs, Mapping) or not any(isinstance(key, AppliedUndef | tuple) for key in outputs):
+        return []
+    found = [tuple(key) if isinstance(key, tuple) else (key,) for key in outputs]
+    for key, functions in zip(outputs, found, strict=True):
+        if not functions or not all(isinstance(function, AppliedUndef) for function in functions):
+            raise ModelError(f"outputs are named by functions of the inputs, such as u or (u, v), and not by {key!r}")
+    return found
+
+
 def _names(given: Any, outputs: Sequence[Node]) -> list[str]:
     """Return the names of outputs: those of a dictionary, else of their layers; "" for one without a name."""
-    for node in outputs:
-        if node.is_input:
-            raise ModelError(f"{node} is an output as it is: there is nothing to train")
     names = list(given) if isinstance(given, Mapping) else [node.name for node in outputs]
     for name in names:
         if not isinstance(name, str) or not (name.isidentifier() or not name):

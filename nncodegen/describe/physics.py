@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 from sympy import Add, Derivative, Eq, Expr, Mul, Piecewise, S, Symbol
 from sympy.core.function import AppliedUndef
 
 from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.describe.assembly import Assembly
-from nncodegen.describe.call import Part
+from nncodegen.describe.call import Shape, count
 from nncodegen.describe.checks import check_expression, check_name, check_size
 from nncodegen.describe.equations import (
     applied,
@@ -32,11 +33,14 @@ from nncodegen.describe.equations import (
 from nncodegen.describe.given import Given, with_initial
 from nncodegen.describe.unknowns import parameters_of, symbols_of
 from nncodegen.describe.unroll import is_separable, unroll
+from nncodegen.describe.uses import Uses
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Step, Tensor, Term
 from nncodegen.ir.names import take
 from nncodegen.passes.infinities import is_total
 from nncodegen.passes.successive import Z, is_smooth
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Mean:
 
 
 class Physics:
-    """The equations of a network: functions of symbols, and the terms of its loss; ``Sequential`` documents them."""
+    """The equations of a network: functions of symbols, and the terms of its loss; ``Network`` documents them."""
 
     def __init__(
         self,
@@ -126,10 +130,16 @@ class Physics:
             if not any(part.has(symbol) for part in (*self._expressions, *self.formulas)):
                 raise ModelError(f"the parameter {symbol} occurs in no loss of {self.name}")
 
-    def describe(self, layers: Iterable[Any], parts: Sequence[Part], network: Assembly, given: Given | None) -> Program:
-        """Return the program of layers, and of the losses of their outputs."""
+    def describe(
+        self, layers: Iterable[Any], uses: Uses, network: Assembly, counts: Sequence[int], given: Given | None
+    ) -> Program:
+        """Return the program of layers, and of the losses of their outputs.
+
+        ``uses`` are those of the layers, which are put together in ``network``; ``counts`` has the number of functions
+        that each output of the network holds.
+        """
         self.check_layers(layers)
-        parameters, steps, raw = self._network(parts, network, given)
+        parameters, steps, raw = self._network(uses, network, counts, given)
         taken = {step.target.tensor for step in steps} | {tensor.name for tensor in parameters}
         self._check_names_of_layers(taken)
         names = {*taken, *(str(s) for s in (*self.inputs, *self.parameters)), *_names(self.functions)}
@@ -159,7 +169,7 @@ class Physics:
             steps=tuple(found),
             outputs=outputs,
             loss=loss,
-            noise=tuple(source for part in parts for source in part.noise),
+            noise=tuple(source for part in uses.parts for source in part.noise),
             terms=tuple(
                 Term(
                     term,
@@ -177,7 +187,7 @@ class Physics:
             ),
             field_steps=parts_of_sums,
             residuals=residuals,
-            extents=network.extents,
+            extents=_of_steps(network.extents, found),
         )
 
     def _unknowns(self) -> tuple[Tensor, ...]:
@@ -186,41 +196,62 @@ class Physics:
         return tuple(Tensor(symbol.name, (), initial, penalized=False) for symbol, initial in from_values)
 
     def _network(
-        self, parts: Sequence[Part], network: Assembly, given: Given | None
+        self, uses: Uses, network: Assembly, counts: Sequence[int], given: Given | None
     ) -> tuple[tuple[Tensor, ...], tuple[Step, ...], tuple[Element, ...]]:
         """Return the parameters and steps of the layers, and the elements of their outputs.
 
         Inputs and outputs are split into one element for each name.
         """
-        if len(parts[-1].shape) != 1:
-            raise ModelError(f"the last layer of {self.name} has the shape {parts[-1].shape}, not a number of units")
-        (size,) = parts[-1].shape
-        if size != len(self.functions):
-            functions = ", ".join(map(str, self.functions))
-            raise ModelError(
-                f"the last layer of {self.name} has {size} units, but there are {len(self.functions)} outputs "
-                f"({functions}): it needs a unit for each"
+        names = _names(self.functions)
+        functions = _split(self.functions, counts)
+        for own, shape in zip(functions, uses.shapes, strict=True):
+            self._check_units(own, shape)
+        inside = {key: given[key] for key in given if key in uses.parameters} if isinstance(given, Mapping) else None
+        tensors = with_initial(tuple(uses.parameters.values()), inside, self.name)
+        steps, values = network.steps, dict[Element, tuple[Element, ...]]()
+        for x, symbols in zip(network.inputs, _split(self.inputs, map(count, uses.input_shapes)), strict=True):
+            self._check_noise(x, steps, uses)
+            first = unroll(
+                steps, tensors, x.indices[1], [s.name for s in symbols], {x: tuple(sampled(s.name) for s in symbols)}
             )
-        x, output = network.inputs[0], network.outputs[0].element
-        (axis,), (end,) = x.indices[1:], output.indices[1:]
-        tensors = tuple(tensor for part in parts for tensor in part.parameters)
-        layers = {tensor.name for tensor in tensors}
-        inside = {key: given[key] for key in given if key in layers} if isinstance(given, Mapping) else None
-        tensors = with_initial(tensors, inside, self.name)
-        steps = network.steps
-        noise = {source.tensor.name for part in parts for source in part.noise}
+            steps, tensors, values = first.steps, first.parameters, values | first.values
+        for output, own in zip((one.element for one in network.outputs), _split(names, counts), strict=True):
+            if output in values:
+                continue
+            end = output.indices[1]
+            noisy = any(e.tensor in uses.noise and end in e.indices for step in steps for e in step.operands)
+            if noisy or not all(is_separable(step, end) for step in steps):
+                values[output] = tuple(Element(f"{output.tensor}_{name}", (SAMPLE,)) for name in own)
+                selected = (Equation(end, (), k) for k in range(len(own)))
+                steps += tuple(
+                    Step(one, output, "sum", (end,), (place,))
+                    for one, place in zip(values[output], selected, strict=True)
+                )
+            else:
+                last = unroll(steps, tensors, end, own, {})
+                steps, tensors, values = last.steps, last.parameters, values | last.values
+        return tensors, steps, tuple(value for output in network.outputs for value in values[output.element])
+
+    def _check_units(self, functions: Sequence[AppliedUndef], shape: Shape) -> None:
+        """Raise ModelError unless an output of the layers holds one value for each of its functions."""
+        told = ", ".join(map(str, functions))
+        role = f"the last layer of {self.name}" if len(functions) == len(self.functions) else f"the layer of {told}"
+        if len(shape) != 1:
+            raise ModelError(f"{role} has the shape {shape}, not a number of units")
+        if shape[0] != len(functions):
+            raise ModelError(
+                f"{role} has {shape[0]} units, but there are {len(functions)} outputs ({told}): it needs a unit for "
+                f"each"
+            )
+
+    def _check_noise(self, x: Element, steps: Sequence[Step], uses: Uses) -> None:
+        """Raise ModelError for noise on an input."""
         for element in (element for step in steps for element in step.operands):
-            if element.tensor in noise and axis in element.indices:
-                raise ModelError(f"layer 1 of {self.name} puts noise on its inputs, by which it is differentiated")
-        first = unroll(
-            steps, tensors, axis, [s.name for s in self.inputs], {x: tuple(sampled(s.name) for s in self.inputs)}
-        )
-        if not all(is_separable(step, end) for step in first.steps):
-            values = [Element(f"{output.tensor}_{name}", (SAMPLE,)) for name in _names(self.functions)]
-            selected = [Step(one, output, "sum", (end,), (Equation(end, (), k),)) for k, one in enumerate(values)]
-            return first.parameters, (*first.steps, *selected), tuple(values)
-        both = unroll(first.steps, first.parameters, end, _names(self.functions), {})
-        return both.parameters, both.steps, both.values[output]
+            if element.tensor in uses.noise and x.indices[1] in element.indices:
+                raise ModelError(
+                    f"layer {uses.noise[element.tensor]} of {self.name} puts noise on its inputs, by which it is "
+                    f"differentiated"
+                )
 
     def _check_names_of_layers(self, taken: set[str]) -> None:
         own = (*self.inputs, *self.parameters, *(s for symbols in self.targets.values() for s in symbols))
@@ -319,22 +350,38 @@ def _is_total(expression: Expr) -> bool:
 def _with_outputs(steps: Sequence[Step], outputs: Sequence[Element], formulas: Sequence[Expr]) -> list[Step]:
     """Return steps that end with the outputs. A step whose value is an output is renamed, not copied."""
     found = list(steps)
+    defined: dict[Expr, Step] = {step.target: step for step in steps}
     renamed: dict[Expr, Expr] = {}
     last: list[Step] = []
     for u, formula in zip(outputs, formulas, strict=True):
-        while isinstance(formula, Element) and formula not in renamed:
-            (step,) = (step for step in found if step.target == formula)
-            if not isinstance(step.expression, Element) or step.over:
+        copies: list[Expr] = []
+        while formula in defined and formula not in renamed:
+            step = defined[formula]
+            if step.expression not in defined or step.over or step.where:
                 renamed[formula] = u
                 break
             found.remove(step)
+            copies.append(formula)
             formula = step.expression
         else:
             last.append(Step(u, formula))
+        renamed |= dict.fromkeys(copies, renamed.get(formula, formula))
     return [
         replace(step, target=renamed.get(step.target, step.target), expression=step.expression.xreplace(renamed))
         for step in (*found, *last)
     ]
+
+
+def _split(values: Sequence[Value], counts: Iterable[int]) -> list[Sequence[Value]]:
+    """Return values in groups, of which each has the given number of them."""
+    left = iter(values)
+    return [list(islice(left, number)) for number in counts]
+
+
+def _of_steps(extents: Iterable[tuple[str, int]], steps: Sequence[Step]) -> tuple[tuple[str, int], ...]:
+    """Return the sizes of the indices that steps still have."""
+    left = {index for step in steps for index in (*step.indices, *(i for one in step.where for i in one.indices))}
+    return tuple((index, size) for index, size in extents if index in left)
 
 
 def _names(functions: Sequence[AppliedUndef]) -> list[str]:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from sympy import Symbol
 
-from nncodegen.describe.assembly import assembled, statistics_of
-from nncodegen.describe.call import Call, Indices, Part, alone, check_names, count, described, layer_name
+from nncodegen.describe.assembly import Assembly
 from nncodegen.describe.checks import bounded, check_name
-from nncodegen.describe.given import Given, copied, with_initial
-from nncodegen.describe.layer import Layer, shape_of
-from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, term_of
+from nncodegen.describe.given import Given, copied
+from nncodegen.describe.layer import Input, Layer, Node, shape_of
 from nncodegen.describe.losses import LossFunction, usual_name
+from nncodegen.describe.network import Network
 from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.describe.physics import physics_of
-from nncodegen.describe.shapes import Flatten
-from nncodegen.describe.summary import layer_row, print_layers
+from nncodegen.describe.uses import Uses
 from nncodegen.describe.written import listed, written
 from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Element, Program, Tensor
+from nncodegen.ir import Program
 from nncodegen.notebook import model_html, model_latex
 
 
@@ -68,77 +67,32 @@ class Sequential:
         self.inputs = inputs
         self.physics = physics_of(self.name, inputs, outputs, losses, parameters, targets, loss)
         values = inputs if self.physics is None else len(self.physics.inputs)
-        shape = shape_of(values, "inputs, the number of values in a sample,")
-        self._shape = (count(shape),) if isinstance(layers[0], Flatten) else shape
+        self._shape = shape_of(values, "inputs, the number of values in a sample,")
         self.loss = usual_name(loss)
         self.optimizers = check_optimizers(optimizers, name)
         self.initial = copied(initial, name)
         self.describe()
 
     @property
+    def network(self) -> Network:
+        """Return the network of these layers as a graph, whose description is that of the stack."""
+        return _Chain(self)
+
+    @property
     def numbered(self) -> tuple[tuple[str, Layer], ...]:
         """Return the layers, each with the ending of the names of its parameters: its number, or _ and its name."""
-        return tuple(
-            (f"_{name}" if (name := layer_name(layer)) else str(number), layer)
-            for number, layer in enumerate(self.layers, start=1)
-        )
+        return self.network.numbered
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the layers with the shapes of their outputs and the numbers of their parameters, as Keras does.
 
         Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
         """
-        _, parts = self._parts()
-        rows = [layer_row(*of_layer) for of_layer in zip(self.layers, range(1, len(parts) + 1), parts, strict=True)]
-        print_layers(self.name, self.describe(), rows, print_fn)
+        self.network.summary(print_fn)
 
     def describe(self) -> Program:
         """Return the network as a Program."""
-        start, parts = self._parts()
-        x, shape = parts[-1].output, parts[-1].shape
-        found = assembled([start], [self._shape], parts, [Output(x, parts[-1].formula)])
-        present, statistics = statistics_of(self.name, parts, found)
-        if self.physics is not None:
-            if statistics:
-                raise ModelError(f"{self.name} has derivatives by its inputs, which a BatchNormalization that trains "
-                                 f"cannot have: use LayerNormalization, or frozen=True")  # fmt: skip
-            return self.physics.describe(self.layers, parts, found, self.initial)
-        loss = entry_of(self.loss)
-        terms, targets = [term_of(loss, found.outputs[0], shape)], targets_of(found.outputs)
-        parameters = tuple(tensor for part in parts for tensor in part.parameters)
-        return Program(
-            name=self.name,
-            inputs=(Tensor("x", (None, *self._shape)),),
-            targets=(Tensor("y", (None, *shape)),),
-            parameters=with_initial(parameters, self.initial, self.name),
-            weight=Tensor("weight", (None,)),
-            steps=(*found.steps, *loss_steps(terms, targets, len(self.layers) + 1)),
-            outputs=(found.outputs[0].element,),
-            loss=Element("loss"),
-            noise=tuple(source for part in parts for source in part.noise),
-            labels=loss.labels and len(shape) == 1 and count(shape) > 1,
-            label_targets=("y",) if loss.labels and len(shape) > 1 and shape[-1] > 1 else (),
-            threshold=loss.threshold,
-            least_squares=self.loss == "mse",
-            extents=found.extents,
-            present=present,
-            statistics=statistics,
-        )
-
-    def _parts(self) -> tuple[Element, list[Part]]:
-        """Return the input, and the part that each layer adds."""
-        check_names(self.layers)
-        indices = Indices()
-        x = start = Element("x", (SAMPLE, *(indices.next() for _ in self._shape)))
-        shape, parts = self._shape, list[Part]()
-        for number, layer in enumerate(self.layers, start=1):
-            indices.skip_to(number)  # each layer has a letter, whether it needs one or not
-            last = number == len(self.layers)
-            before = parts[-1] if parts else None
-            call = Call([x], [shape], number, indices.next, last, layer_name(layer), 1, before, of_input=x == start)
-            parts.append(alone(described(layer, call), call))
-            x, shape = parts[-1].output, parts[-1].shape
-        return start, parts
+        return self.network.describe()
 
     def __repr__(self) -> str:
         if self.physics is not None:
@@ -152,3 +106,33 @@ class Sequential:
 
     def _repr_latex_(self) -> str | None:
         return model_latex(self.describe())
+
+
+class _Chain(Network):
+    """The network of a stack, whose nodes have no names: its tensors are named by the places of the layers alone.
+
+    An object that is in the list twice is two layers.
+    """
+
+    def __init__(self, stack: Sequential) -> None:
+        self.name = stack.name
+        self.inputs = (Input(stack._shape),)
+        self.outputs = self.inputs
+        for k, layer in enumerate(stack.layers):
+            own = copy(layer) if any(layer is other for other in stack.layers[:k]) else layer
+            self.outputs = (Node(own, self.outputs),)
+        self._names = [""]
+        self.loss, self.weights = [stack.loss], [1]
+        self.optimizers = stack.optimizers
+        self.initial = stack.initial
+        self.physics = stack.physics
+        self._functions = [] if stack.physics is None else [stack.physics.functions]
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """Return the rows of the layers alone: each is connected to the one before."""
+        return [row[:-1] for row in super()._rows()[1:]]
+
+    def _assembled(self) -> tuple[Uses, Assembly]:
+        """Return the uses of the layers, and these put together: with a letter for each layer."""
+        uses = Uses(self.inputs, self.outputs, stack=True)
+        return uses, uses.assembly(apart=self.physics is not None)

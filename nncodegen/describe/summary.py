@@ -8,7 +8,7 @@ from typing import Any
 
 from nncodegen.describe.call import Part, Shape, layer_name
 from nncodegen.describe.layer import Layer, Node
-from nncodegen.describe.uses import Uses, in_order, input_names
+from nncodegen.describe.uses import Uses, in_order, input_titles
 from nncodegen.ir import Program
 from nncodegen.runtime.python.summary import print_summary, shape_text
 
@@ -40,16 +40,16 @@ def print_tensors(program: Program, print_fn: Callable[[str], Any] | None) -> No
     print_summary(program.name, TENSORS, rows, _counts(program), print_fn, (0, 1, 2))
 
 
-def layer_row(layer: Layer, number: int, part: Part) -> tuple[str, str, str]:
+def _layer_row(layer: Layer, number: int, part: Part) -> tuple[str, str, str]:
     """Make the row of a layer: its name and kind, the shape of its output, the number of its parameters."""
     count = sum(tensor.size for tensor in part.parameters)
     return f"{_title(layer, number)} ({type(layer).__name__})", _shape(part.shape), f"{count:,}"
 
 
-def graph_rows(uses: Uses, inputs: Sequence[Node], outputs: Sequence[Node]) -> list[tuple[str, str, str, str]]:
+def graph_rows(uses: Uses, inputs: Sequence[Node], outputs: Sequence[Node]) -> list[tuple[str, ...]]:
     """Make the rows of inputs and layers, each with the names of its inputs."""
-    names = {id(node): name for node, name in zip(inputs, input_names(inputs), strict=True)}
-    rows = [(f"{names[id(node)]} (Input)", _shape(node.shape), "0", "-") for node in inputs]
+    names = {id(node): name for node, name in zip(inputs, input_titles(inputs), strict=True)}
+    rows: list[tuple[str, ...]] = [(f"{names[id(node)]} (Input)", _shape(node.shape), "0", "-") for node in inputs]
     titles: dict[int, str] = {}
     found: dict[int, tuple[Layer, int, Part]] = {}
     called: dict[int, list[str]] = {}
@@ -63,7 +63,7 @@ def graph_rows(uses: Uses, inputs: Sequence[Node], outputs: Sequence[Node]) -> l
             called.setdefault(key, []).extend(names[id(one)] for one in node.inputs)
         elif node.place:
             names[id(node)] = f"{names[id(node.inputs[0])]}[{node.place}]"
-    return rows + [(*layer_row(*of_layer), ", ".join(called[key])) for key, of_layer in found.items()]
+    return rows + [(*_layer_row(*of_layer), ", ".join(called[key])) for key, of_layer in found.items()]
 
 
 def _title(layer: Layer, number: int) -> str:

@@ -1,7 +1,8 @@
 """Unrolls one index of some steps: each of its values gets a name, and tensors with the index become several.
 
 A layer reads its inputs as one tensor, ``x[n, i]``. Where every input is a variable of an equation, it is a separate
-tensor: ``s1[n, j] = sum(i) W1[j, i]*x[n, i]`` becomes ``s1[n, j] = W1_x[j]*x[n] + W1_t[j]*t[n]``.
+tensor: ``s1[n, j] = sum(i) W1[j, i]*x[n, i]`` becomes ``s1[n, j] = W1_x[j]*x[n] + W1_t[j]*t[n]``. A value that takes a
+place under another index, as where inputs are joined, is a step: ``part1_x[n, k] = x[n] where k = 0``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sympy import Add, Expr
+from sympy import Add, Expr, S
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import NORMALIZATIONS, RECURRENCES, Element, Initial, Step, Tensor
+from nncodegen.ir import NORMALIZATIONS, RECURRENCES, Element, Equation, Initial, Step, Tensor
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,15 @@ def unroll(
                 values[element] = tuple(_named(element, index, name, len(names)) for name in names)
         if index in step.over and index in step.target.indices:
             raise ModelError(f"{step.operator} over {', '.join(names)} has no derivatives: use another activation")
-        if any(index in equation.indices for equation in step.where):
+        placing = [equation for equation in step.where if index in equation.indices]
+        if placing and not (step.operator in (None, "sum") and all(map(_is_copy, placing))):
             raise ModelError(
                 f"{', '.join(names)} cannot be cut into windows or steps: put a layer of units, such as Dense, between "
                 f"them and {step}"
             )
+        if placing:
+            found += _copies(step, index, names, values)
+            continue
         parts = [_at(step.expression, values, k) for k in range(len(names))]
         if index in step.over:
             if step.operator != "sum":
@@ -64,6 +69,28 @@ def unroll(
     own = {element.tensor: element for element in values}
     tensors = (_split(tensor, own.get(tensor.name), index, values) for tensor in parameters)
     return Unrolled(tuple(found), tuple(part for parts in tensors for part in parts), values)
+
+
+def _is_copy(equation: Equation) -> bool:
+    """Return whether an equation says that one index is another one, or has a fixed distance from it, or a number."""
+    return equation.data is None and all(factor == 1 for _, factor in equation.terms) and len(equation.terms) < 2
+
+
+def _copies(step: Step, index: str, names: Sequence[str], values: dict[Element, tuple[Element, ...]]) -> list[Step]:
+    """Return the steps of one whose equations give each value of the index its place: one for each, and their sum."""
+    over, found = tuple(other for other in step.over if other != index), list[Step]()
+    targets = values.get(step.target)
+    for k, name in enumerate(names):
+        where = [equation.at(index, k) for equation in step.where]
+        left = tuple(equation for equation in where if equation.holds is None)
+        target = targets[k] if targets else _named(step.target, index, name, len(names))
+        if all(equation.holds is not False for equation in where):
+            found.append(Step(target, _at(step.expression, values, k), "sum" if over else None, over, left))
+        elif targets:
+            found.append(Step(target, S.Zero))
+    if not targets and (len(names) > 1 or not found):
+        found.append(Step(step.target, Add(*(one.target for one in found))))
+    return found
 
 
 def is_separable(step: Step, index: str) -> bool:

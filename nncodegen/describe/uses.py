@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from nncodegen.describe.call import Call, Indices, Part, Shape, check_names, count, described, layer_name, told
+from nncodegen.describe.assembly import Assembly, assembled
+from nncodegen.describe.call import Call, Indices, Part, Shape, alone, check_names, count, described, layer_name, told
 from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.loss_steps import Output
 from nncodegen.describe.shapes import Flatten
@@ -31,14 +32,17 @@ class Uses:
 
     ``inputs`` are the elements of the inputs, ``input_shapes`` their shapes in the program, ``parts`` what the uses
     add, ``outputs`` and ``shapes`` the outputs of the network. ``parameters`` are those of all layers by name,
-    ``layers`` is the number of layers.
+    ``layers`` is the number of layers, ``noise`` has the number of the layer of each tensor of noise.
+
+    In a ``stack``, each layer has a letter for an index, whether it needs one or not, and one result.
     """
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], stack: bool = False) -> None:
         nodes = in_order(outputs)
         _check_inputs(inputs, nodes)
         layers = {id(node.layer): node.layer for node in nodes if node.layer is not None}
         check_names(layers.values())
+        self._stack = stack
         self._indices = Indices()
         self._uses: dict[int, _Uses] = {}
         self._ends = {id(node) for node in outputs}
@@ -46,6 +50,7 @@ class Uses:
         self._results: dict[int, Part] = {}
         self.parts: list[Part] = []
         self.parameters: dict[str, Tensor] = {}
+        self.noise: dict[str, int] = {}
         self.layers = len(layers)
         self._counts = Counter(id(node.layer) for node in nodes)
         self.inputs = tuple(
@@ -61,6 +66,10 @@ class Uses:
                 self._results[id(node)] = Part((), (), element, element, shape)
         self.outputs = tuple(self._output(node, k) for k, node in enumerate(outputs, start=1))
         self.shapes = tuple(self._results[id(node)].shape for node in outputs)
+
+    def assembly(self, apart: bool) -> Assembly:
+        """Return the parts put together, with the letters that the layers asked for: see ``assembled``."""
+        return assembled(self.inputs, self.input_shapes, self.parts, self.outputs, apart)
 
     def part(self, node: Node) -> Part:
         """Return the part of the use whose result is this node, or the part of an input."""
@@ -78,18 +87,21 @@ class Uses:
         uses = self._uses.setdefault(id(layer), _Uses(len(self._uses) + 1, inputs, shapes))
         uses.count += 1
         feeds_loss, name = id(node) in self._ends, layer_name(layer)
-        of_input = all(one.is_input for one in node.inputs)
+        of_input = all(element in self.inputs for element in inputs)
+        if self._stack:
+            self._indices.skip_to(uses.number)
         if uses.count == 1:
             behind = given[0] if self._counts[id(layer)] == len(given) == 1 else None
             fresh = lambda: self._recorded(uses)  # noqa: E731 (a def would say no more)
             call = Call(inputs, shapes, uses.number, fresh, feeds_loss, name, 1, behind, of_input)
-            part = described(layer, call)
+            part = alone(described(layer, call), call) if self._stack else described(layer, call)
             for tensor in part.parameters:
                 if tensor.name in self.parameters:
                     raise ModelError(f"{call.role} has a parameter {tensor.name}, as another layer has: rename one")
                 self.parameters[tensor.name] = tensor
         else:
             part = self._again(layer, uses, inputs, shapes, feeds_loss, of_input)
+        self.noise |= {source.tensor.name: uses.number for source in part.noise}
         self.parts.append(part)
         self._results[id(node)] = part
 
@@ -126,6 +138,8 @@ class Uses:
     def _output(self, node: Node, number: int) -> Output:
         """Return an output that has a separate tensor."""
         part = self._results[id(node)]
+        if self._stack:
+            return Output(part.output, part.formula)
         defined = {step.target for one in (self.parts if node.place else [part]) for step in one.steps}
         if part.output in defined and part.output not in self._given:
             self._given.append(part.output)
@@ -167,6 +181,12 @@ def _check_inputs(inputs: Sequence[Node], nodes: Sequence[Node]) -> None:
     for node in nodes:
         if node.is_input and id(node) not in known:
             raise ModelError(f"the outputs depend on an {node}, which is not among the inputs: give it, too")
+
+
+def input_titles(inputs: Sequence[Node]) -> list[str]:
+    """Return the names of inputs for people: the symbols of an input that has them."""
+    named = zip(inputs, input_names(inputs), strict=True)
+    return [", ".join(map(str, node.symbols)) or name for node, name in named]
 
 
 def input_names(inputs: Sequence[Node]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import assert_never
@@ -94,11 +94,19 @@ class LoopPrinter:
 
     def print(self, tree: Tree) -> None:
         """Print statements, each group after an empty line and a comment that names its steps."""
-        outer, given = self.scope, Counter(each.solution.index for each in tree if isinstance(each, Solve))
+        outer, given = self.scope, Counter(self._solved(tree))
         self.scope = replace(outer, solved=frozenset(index for index, times in given.items() if times > 1))
         for statement in tree:
             self._statement(statement)
         self.scope = outer
+
+    def _solved(self, tree: Tree) -> Iterator[str]:
+        """Yield the indices that statements solve in one block of C: a group, unless it has a function, opens none."""
+        for statement in tree:
+            if isinstance(statement, Solve):
+                yield statement.solution.index
+            elif isinstance(statement, Group) and statement not in self.twice:
+                yield from self._solved(statement.body)
 
     def _add(self, *lines: str) -> None:
         for line in lines:
@@ -165,7 +173,8 @@ class LoopPrinter:
                     self.lines.add("\n        ".join(wrapped(call)))
             return
         outer, self.scope = self.scope, replace(self.scope, heads=())
-        self.print(group.body)
+        for statement in group.body:
+            self._statement(statement)
         self.scope = outer
 
     def _comment(self, group: Group) -> list[str]:

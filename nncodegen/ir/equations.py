@@ -57,6 +57,15 @@ class Equation:
             return None
         return int(self.left) == sum(factor * int(index) for index, factor in self.terms) + self.offset
 
+    def at(self, index: str, value: int) -> Equation:
+        """Return the equation for one value of an index, without this index on its right side."""
+        offset = self.offset + value * sum(factor for name, factor in self.terms if name == index)
+        terms = tuple(term for term in self.terms if term[0] != index)
+        left = str(value) if self.left == index else self.left
+        if left != self.left and len(terms) == 1 and terms[0][1] == 1:  # 3 = j + 1 is written j = 2
+            return Equation(terms[0][0], (), value - offset)
+        return Equation(left, terms, offset)
+
     @property
     def right(self) -> str:
         """Return the right side as text."""

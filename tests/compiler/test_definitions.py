@@ -150,6 +150,22 @@ def test_a_layer_of_ones_own():
     assert defined(model, model.describe()).as_written == ("layer 2 (Shift)", "the loss")
 
 
+def test_layers_of_equations():
+    """Where the loss consists of equations, the layers alone have definitions, in a stack and in a graph."""
+    place, time = sympy.symbols("place time")
+    u = sympy.Function("u")(place, time)
+    first, second, see = Input(place), Input(time), Dense(2, "tanh")
+    losses = {"one": u.diff(time) - u.diff(place, 2)}
+    graph = Network([first, second], {u: Dense(1)(see(first) * see(second))}, losses=losses, name="graph")
+    stack = Sequential([see, Dense(1)], inputs=(place, time), outputs=u, losses=losses, name="stack")
+    for model in (graph, stack):
+        layers = defined(model, model.describe())
+        assert layers.as_written == ("the equations",)
+        assert layers.program == layers.model.describe()
+        assert [tensor.name for tensor in layers.program.parameters][:2] == ["W1", "b1"]
+        agree(layers.model)
+
+
 def test_each_layer_has_a_definition():
     """Whoever adds a layer, an activation or a loss by name writes down its definition, too."""
     kinds = [getattr(describe, name) for name in describe.__all__]

@@ -110,6 +110,19 @@ def test_a_stack_as_a_graph():
     assert len(Network(x, node, "mse").describe().noise) == 1
 
 
+def test_an_object_twice_in_a_list():
+    """It is two layers, with parameters of their own; called twice in a graph, it is one. The list stays as it is."""
+    layer = Dense(3, "tanh")
+    stack = nn.Sequential([layer, layer], 3)
+    assert [tensor.name for tensor in stack.describe().parameters] == ["W1", "b1", "W2", "b2"]
+    assert stack.layers == (layer, layer)
+    assert [number for number, _ in stack.numbered] == ["1", "2"]
+    assert stack.network.describe() == stack.describe()
+    assert [tensor.name for tensor in Network(x, layer(layer(x))).describe().parameters] == ["W1", "b1"]
+    with pytest.raises(ModelError, match="two layers have the name 'same'"):
+        nn.Sequential([Dense(3, name="same")] * 2, 3)
+
+
 def test_softmax_within_a_stack():
     """A softmax may stand in any layer, and inside of a layer."""
     model = nn.Sequential([Dense(3, "softmax"), nn.WideAndDeep([Dense(4, "softmax")], 2)], 2)

@@ -1,5 +1,8 @@
 """Equations solved by small networks, against solutions that are known; derivatives, terms and points in modules."""
 
+import operator
+
+import mpmath
 import numpy as np
 import pytest
 import sympy
@@ -251,3 +254,118 @@ def test_an_unknown_damping_is_found_from_noisy_data(oscillator):
     upper, lower = result.plot().axes
     assert len(upper.lines) == 1
     assert len(lower.lines) == 3
+
+
+def test_second_derivatives_of_a_softmax():
+    """The derivatives of several functions of one softmax are values at its places, one after the other."""
+    p, q = (sympy.Function(name)(x, t) for name in "pq")
+    losses = {"one": p.diff(x, 2) - q.diff(x, t), "two": q * p.diff(t, 2) - q.diff(x)}
+    layers = [nn.Dense(3, "tanh"), nn.Dense(2, "softmax")]
+    module = nn.build(nn.Sequential(layers, inputs=(x, t), outputs=(p, q), losses=losses, name="shares"), fit=True)
+    parameters, X = module.initial_parameters(2), np.array([[0.25, -0.5], [1.0, 0.75]])
+    found = module.derivatives(parameters, X)
+    np.testing.assert_allclose(found["p"] + found["q"], 1, rtol=1e-14)
+    step = np.array([[1e-3, 0.0]])
+    p_xx = second_difference(lambda Z: module.predict(parameters, Z)[:, 0], X, step)
+    np.testing.assert_allclose(found["p_xx"], p_xx, atol=1e-8)
+
+
+def second_difference(function, X, step):
+    """The second derivative along a step by five values, of the fourth order."""
+    values = [function(X + k * step) for k in (-2, -1, 0, 1, 2)]
+    return np.tensordot([-1, 16, -30, 16, -1], values, 1) / (12 * (step**2).sum())
+
+
+# --- graphs of layers --------------------------------------------------------------------------------------------
+
+
+def branches():
+    """A path for each of two inputs, added."""
+    place, time = nn.Input(x), nn.Input(t)
+    h = nn.Activation("tanh")(nn.Dense(5, "tanh")(place) + nn.Dense(5, "tanh")(time))
+    return [place, time], {u: nn.Dense(1)(h)}
+
+
+def sharing():
+    """One layer for two inputs, whose results are multiplied, with a path past it."""
+    place, time = nn.Input(x), nn.Input(t)
+    see = nn.Dense(4, "tanh", name="see")
+    return [place, time], {u: nn.Dense(1)(nn.concatenate([see(place) * see(time), place]))}
+
+
+def residual():
+    """A block that is added to the inputs themselves, twice."""
+    both = nn.Input((x, t))
+    h = both + nn.Dense(2, "tanh")(both)
+    return both, {u: nn.Dense(1)(h + nn.Dense(2, "tanh")(h))}
+
+
+GRAPHS = {"branches": branches, "sharing": sharing, "residual": residual}
+
+
+def by_mpmath(name, p, place, time):
+    """The output of a graph, as it is meant, in many digits; p has the parameters by their names."""
+
+    def dense(number, *values):
+        own = [p[key] for key in p if key.startswith(f"W{number}")]  # a matrix, or a column for each symbol
+        b = np.atleast_1d(p[f"b{number}"])
+        W = np.stack(own, -1).reshape(len(b), len(values))
+        return [mpmath.fdot(map(mpmath.mpf, row.tolist()), values) + float(c) for row, c in zip(W, b, strict=True)]
+
+    def tanh(values):
+        return [mpmath.tanh(value) for value in values]
+
+    def joined(operation, first, second):
+        return [operation(a, b) for a, b in zip(first, second, strict=True)]
+
+    if name == "branches":
+        (value,) = dense("5", *tanh(joined(operator.add, tanh(dense("1", place)), tanh(dense("2", time)))))
+    elif name == "sharing":
+        (value,) = dense("4", *joined(operator.mul, tanh(dense("_see", place)), tanh(dense("_see", time))), place)
+    else:
+        h = joined(operator.add, (place, time), tanh(dense("1", place, time)))
+        (value,) = dense("5", *joined(operator.add, h, tanh(dense("3", *h))))
+    return value
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_equations_of_graphs(name):
+    """Branches, several inputs and shared layers: derivatives are those of many digits, gradients of differences."""
+    losses = {"burgers": EQUATIONS["burgers"], "slope": u.diff(x) - y}
+    model = nn.Network(*GRAPHS[name](), losses=losses, parameters={nu: 0.3}, name=name)
+    module = nn.build(model, fit=True)
+    parameters = np.random.default_rng(5).normal(size=module.parameter_count) / 2
+    X, p = np.array([[0.25, -0.5], [1.0, 0.75], [-0.3, 0.1]]), module.unpack(parameters)
+    found = module.derivatives(parameters, X)
+    with mpmath.workdps(40):
+        for key, orders in {"u": (0, 0), "u_x": (1, 0), "u_t": (0, 1), "u_xx": (2, 0)}.items():
+            function = lambda *at: by_mpmath(name, p, *at)  # noqa: E731
+            expected = [float(mpmath.diff(function, tuple(map(mpmath.mpf, row)), orders)) for row in X.tolist()]
+            np.testing.assert_allclose(found[key], expected, rtol=1e-11, atol=1e-13)
+    data = {"burgers": X, "slope": (X[:2], [0.5, -1.0])}
+    samples = module.stack(data, {"slope": 3.0})
+    left = found["u_t"] + found["u"] * found["u_x"] - p["nu"] * found["u_xx"]
+    expected = np.mean(left**2) + 3 * np.mean((found["u_x"][:2] - [0.5, -1.0]) ** 2)
+    loss, gradient = module.loss_and_gradient(parameters, *samples)
+    assert loss == pytest.approx(expected, rel=1e-12)
+    steps = 1e-6 * np.eye(len(parameters))
+    slopes = [module.loss(parameters + e, *samples) - module.loss(parameters - e, *samples) for e in steps]
+    np.testing.assert_allclose(gradient, np.array(slopes) / 2e-6, rtol=1e-6, atol=1e-8)
+
+
+def test_a_graph_solves_an_equation():
+    """The wave equation by a network of two paths, around which a formula has the values and the speed at the start."""
+    both = nn.Input((x, t))
+    h = nn.Dense(10, "tanh")(both) + nn.Dense(10, "tanh")(nn.Dense(4)(both))
+    model = nn.Network(
+        both, {u: nn.Dense(1)(h)}, formulas={u: sympy.sin(x) + t**2 * u}, name="waves",
+        losses={"wave": EQUATIONS["wave"], "data": u - y},
+    )  # fmt: skip
+    module = nn.build(model, fit=True)
+    low, high, exact = PROBLEMS["wave"]
+    border = np.concatenate([nn.Points((end, 0), (end, 2), 40).draw() for end in (0, np.pi)])
+    data = {"wave": nn.Points(low, high, 300), "data": (border, exact)}
+    result = module.train(data=data, optimizer="lm", epochs=150)
+    X = nn.Points(low, high, 500, seed=1).draw()
+    found = module.predict(result.parameters, X)[:, 0]
+    assert np.linalg.norm(found - exact(X)) < 2e-3 * np.linalg.norm(exact(X)), result

@@ -50,13 +50,13 @@ def values_of(
     of each layer are added to ``made``, one after the other.
     """
     walk = _Walk(parameters, training, [] if made is None else made)
-    outputs = walk.stack(model, X) if isinstance(model, Sequential) else walk.graph(model, X)
-    losses, weights = (model.loss, model.weights) if isinstance(model, Network) else ([model.loss], [1])
+    network = model.network if isinstance(model, Sequential) else model
+    outputs = walk.graph(network, X)
     columns = [output.reshape(len(X), -1) for output in outputs]
     targets = np.split(Y, np.cumsum([each.shape[1] for each in columns])[:-1], axis=1)
     terms = [
         mpmath.mpf(float(weight)) * loss_of(loss, output, target)
-        for weight, loss, output, target in zip(weights, losses, outputs, targets, strict=True)
+        for weight, loss, output, target in zip(network.weights, network.loss, outputs, targets, strict=True)
     ]
     return np.concatenate(columns, axis=1), np.sum(terms, axis=0)
 
@@ -68,13 +68,6 @@ class _Walk:
     parameters: Mapping[str, Array]
     training: bool
     made: list[Made]
-
-    def stack(self, model: Sequential, X: Array) -> list[Array]:
-        """Return the output of a stack of layers."""
-        x = X.reshape(len(X), *np.atleast_1d(model.inputs))
-        for number, layer in enumerate(model.layers, start=1):
-            (x,) = self.layer(layer, number, [x])
-        return [x]
 
     def graph(self, model: Network, X: Array) -> list[Array]:
         """Return the outputs of a graph of layers; each layer has one number, however often it is called."""
