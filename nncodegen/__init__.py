@@ -90,7 +90,7 @@ from nncodegen.pipeline import build_module as build
 from nncodegen.pipeline import compile_model
 from nncodegen.reports import Report, report
 from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Points, Progress, Result
-from nncodegen.runtime.python.certificate import Certificate
+from nncodegen.runtime.python.ground.certificate import Certificate
 
 __version__ = "0.1.0"
 

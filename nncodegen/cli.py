@@ -35,7 +35,7 @@ from nncodegen.module import Module
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.pipeline import Compiled, Stage, check_out, compile_model, write_out
 from nncodegen.printable import printable
-from nncodegen.runtime.python.certificate import Certificate, file_of
+from nncodegen.runtime.python.ground.certificate import Certificate, file_of
 from nncodegen.schedule import Schedule
 from nncodegen.shown import ABOUT, THEME, Formulas, shown
 from nncodegen.userfile import run_file

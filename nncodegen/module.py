@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Progress, Result
-from nncodegen.runtime.python.certificate import Certificate
+from nncodegen.runtime.python.ground.certificate import Certificate
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

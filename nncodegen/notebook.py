@@ -7,7 +7,7 @@ from html import escape
 
 from nncodegen.ir import SAMPLE, Program, Step, Tensor
 from nncodegen.ir.display import FORMS
-from nncodegen.runtime.python.markup import paragraph, table
+from nncodegen.runtime.python.ground.markup import paragraph, table
 from nncodegen.typeset.latex import Latex
 from nncodegen.typeset.notation import Notation
 

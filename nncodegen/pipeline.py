@@ -19,7 +19,7 @@ from nncodegen.naming import check_free
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
-from nncodegen.runtime.python.facts import read
+from nncodegen.runtime.python.ground.facts import read
 from nncodegen.schedule import NO_CHOICES, Schedule, schedule
 from nncodegen.slow import slow_module
 

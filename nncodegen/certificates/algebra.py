@@ -23,7 +23,7 @@ from nncodegen.certificates.results import Examined
 from nncodegen.certificates.ulps import Precision, bound, distance
 from nncodegen.ir import Element, Program, needed
 from nncodegen.passes.simplify import simplify
-from nncodegen.runtime.python.certificate import Fault
+from nncodegen.runtime.python.ground.certificate import Fault
 
 Array = NDArray[Any]
 

@@ -17,7 +17,7 @@ from nncodegen.certificates.products import Array
 from nncodegen.certificates.results import Examined, Found
 from nncodegen.certificates.ulps import LARGEST, bound, distance
 from nncodegen.module import Module
-from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
+from nncodegen.runtime.python.ground.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
 
 Lost = Callable[[Any], float | None]
 """A function that returns, for a unit, how far results are apart whose steps are rounded another way; None if the

@@ -23,7 +23,7 @@ from nncodegen.certificates.ulps import LARGEST, distance, precision_of
 from nncodegen.describe import Describable, Network, Sequential
 from nncodegen.describe.describable import Named
 from nncodegen.ir import Program
-from nncodegen.runtime.python.certificate import DEFINITIONS, HOLDS, WRONG, Fault, Figure
+from nncodegen.runtime.python.ground.certificate import DEFINITIONS, HOLDS, WRONG, Fault, Figure
 
 AGREED = 1e-3
 """Units in the last place up to which a program agrees with definitions. Both are computed with many digits: the rest

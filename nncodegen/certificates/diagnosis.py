@@ -18,7 +18,7 @@ from nncodegen.certificates.results import TRAINING, Examined, Found
 from nncodegen.certificates.scheduled import carried_out
 from nncodegen.certificates.steps import DRAWN, Watch, compare_steps, watch
 from nncodegen.emit import Sources
-from nncodegen.runtime.python.certificate import DEFINITIONS, HOLDS, OUT_OF_RANGE, WRONG, Fault, StepFigure
+from nncodegen.runtime.python.ground.certificate import DEFINITIONS, HOLDS, OUT_OF_RANGE, WRONG, Fault, StepFigure
 from nncodegen.schedule import Schedule
 
 VERDICTS = (HOLDS, OUT_OF_RANGE, WRONG)

@@ -18,7 +18,7 @@ from nncodegen.ir import Element, evaluate
 from nncodegen.ir.element import elements
 from nncodegen.ir.evaluate import interpret
 from nncodegen.passes.latency import written_out
-from nncodegen.runtime.python.certificate import Fault
+from nncodegen.runtime.python.ground.certificate import Fault
 from nncodegen.schedule import Place, Registers
 from nncodegen.schedule.tree import Let, Load, Store, Tree
 

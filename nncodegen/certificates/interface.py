@@ -36,7 +36,7 @@ from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.pipeline import Compiled, compile_model
-from nncodegen.runtime.python.certificate import WRONG, Certificate, Figure, digest_of, file_of
+from nncodegen.runtime.python.ground.certificate import WRONG, Certificate, Figure, digest_of, file_of
 
 
 def certify(

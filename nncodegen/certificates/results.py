@@ -19,7 +19,7 @@ from nncodegen.certificates.precision import Exact, norm_of, parts_of
 from nncodegen.certificates.ulps import LARGEST, Precision, bound, distance
 from nncodegen.ir import Program, Update, slices_of
 from nncodegen.module import Module
-from nncodegen.runtime.python.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
+from nncodegen.runtime.python.ground.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
 
 Array = NDArray[Any]
 

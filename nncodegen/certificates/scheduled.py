@@ -18,7 +18,7 @@ from nncodegen.certificates.carry_out import HOLDS, Conditions, Run
 from nncodegen.certificates.in_registers import carried_out_in_registers
 from nncodegen.certificates.memory import Memory, OtherValueError
 from nncodegen.ir import SAMPLE, Program, Tensor, evaluate
-from nncodegen.runtime.python.certificate import Fault
+from nncodegen.runtime.python.ground.certificate import Fault
 from nncodegen.schedule import Kernel, Layout, Role, Schedule, When
 from nncodegen.schedule.tree import If
 from nncodegen.schedule.walks import walk

@@ -29,7 +29,7 @@ from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor, sl
 from nncodegen.ir.names import take
 from nncodegen.ir.steps import ALL, part_of
 from nncodegen.module import Module
-from nncodegen.runtime.python.certificate import HOLDS, OUT_OF_RANGE, WRONG, StepFigure
+from nncodegen.runtime.python.ground.certificate import HOLDS, OUT_OF_RANGE, WRONG, StepFigure
 from nncodegen.schedule import schedule
 
 Array = NDArray[Any]

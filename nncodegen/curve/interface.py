@@ -12,8 +12,8 @@ from sympy import Expr
 from nncodegen.curve.formula import Formula, module_of, names_of_columns, quoted, read_formula
 from nncodegen.curve.full_output import full_output_of
 from nncodegen.curve.start import named, read_bounds, read_start
-from nncodegen.runtime.python import poles
-from nncodegen.runtime.python.advice import not_told
+from nncodegen.runtime.python.ground import poles
+from nncodegen.runtime.python.results.advice import not_told
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

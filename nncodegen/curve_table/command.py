@@ -21,7 +21,7 @@ from nncodegen.curve_table.pictures import draw_fit, draw_groups
 from nncodegen.curve_table.settings import Settings
 from nncodegen.errors import BuildError
 from nncodegen.printable import printable
-from nncodegen.runtime.python.frames import ERROR
+from nncodegen.runtime.python.ground.frames import ERROR
 from nncodegen.table.read import Table, read_table
 from nncodegen.table.rows import write_csv
 

@@ -15,7 +15,7 @@ from nncodegen.curve.formula import Formula, module_of
 from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of, require_rows
 from nncodegen.curve_table.settings import Settings
 from nncodegen.runtime.python import FitResult
-from nncodegen.runtime.python.frames import ERROR
+from nncodegen.runtime.python.ground.frames import ERROR
 from nncodegen.table.read import Table
 
 SIDE_BY_SIDE, ONE_BY_ONE = 4096, 16

@@ -15,8 +15,8 @@ from nncodegen.curve.formula import module_of
 from nncodegen.curve_table.columns import Columns, Groups
 from nncodegen.curve_table.groups import Problem
 from nncodegen.runtime.python import FitResult
-from nncodegen.runtime.python.fit_plot import grid_over
-from nncodegen.runtime.python.pictures import new_axes
+from nncodegen.runtime.python.ground.pictures import new_axes
+from nncodegen.runtime.python.results.fit_plot import grid_over
 
 MOST_GROUPS = 60
 """The most groups that are drawn: pictures of more would be too small to read."""

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from nncodegen.runtime.python.markup import listed
+from nncodegen.runtime.python.ground.markup import listed
 
 SYNONYMS = {
     "absolute": "abs(...)", "arccos": "acos(...)", "arccosh": "acosh(...)", "arcsin": "asin(...)",

@@ -21,7 +21,7 @@ from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
 from nncodegen.ir.graphs import contains, graph_of, symbols_of
 from nncodegen.ir.names import unused
 from nncodegen.notebook import model_html, model_latex
-from nncodegen.runtime.python.markup import listed
+from nncodegen.runtime.python.ground.markup import listed
 
 
 class Model:

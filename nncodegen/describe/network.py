@@ -26,7 +26,7 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step, Tensor
 from nncodegen.ir.names import unused
 from nncodegen.notebook import model_html, model_latex
-from nncodegen.runtime.python.summary import shape_text
+from nncodegen.runtime.python.evaluation.summary import shape_text
 
 OneLoss = str | LossFunction
 

@@ -1,6 +1,6 @@
 """Optimizers as symbolic update rules. To add one, add its formula here, and its entry in RULES of the runtime.
 
-The entry (in ``runtime/python/rules.py``) has the hyperparameters of a rule, and its state for every parameter.
+The entry (in ``runtime/python/ground/rules.py``) has the hyperparameters of a rule, and its state for every parameter.
 
 A rule takes symbols by name: ``parameter`` and ``gradient``, its state variables, ``t`` (the number of the update, from
 1) and its hyperparameters. It returns the new parameter followed by the new state. It is simplified and emitted like
@@ -23,9 +23,9 @@ from nncodegen.describe.checks import bounded, check_expression, is_finite
 from nncodegen.describe.grammar import as_expression
 from nncodegen.errors import ModelError
 from nncodegen.ir import PARAMETER, Element, Hyperparameter, Step, Update
-from nncodegen.runtime.python.many import train_many
-from nncodegen.runtime.python.rules import LEARNING_RATE, RULES
-from nncodegen.runtime.python.training import partial_fit, train, train_on_stream
+from nncodegen.runtime.python.ground.rules import LEARNING_RATE, RULES
+from nncodegen.runtime.python.training.many import train_many
+from nncodegen.runtime.python.training.training import partial_fit, train, train_on_stream
 
 WITH_HYPERPARAMETERS = (train, train_on_stream, partial_fit, train_many)
 """The functions of a module that take the hyperparameters of a rule by name, in addition to their options."""

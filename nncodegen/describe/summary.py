@@ -10,7 +10,7 @@ from nncodegen.describe.call import Part, Shape, layer_name
 from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.uses import Uses, in_order, input_titles
 from nncodegen.ir import Program
-from nncodegen.runtime.python.summary import print_summary, shape_text
+from nncodegen.runtime.python.evaluation.summary import print_summary, shape_text
 
 HEAD = ("Layer (type)", "Output Shape", "Param #", "Connected to")
 TENSORS = ("Name", "Role", "Shape", "Param #")

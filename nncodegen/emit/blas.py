@@ -1,8 +1,8 @@
 """Calls of BLAS in C, whose routine a module looks up when it is imported.
 
 The C gets a pointer to the routine. It compiles and runs without any BLAS, and then computes the same products in
-blocks. In a module, the pointer is that of SciPy (``runtime/python/blas.py``), if it is installed when the module is
-imported.
+blocks. In a module, the pointer is that of SciPy (``runtime/python/native/blas.py``), if it is installed when the
+module is imported.
 """
 
 from __future__ import annotations

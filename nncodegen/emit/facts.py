@@ -11,8 +11,8 @@ import re
 import numpy as np
 
 from nncodegen.ir import Program, Tensor, Update, ranges_of
-from nncodegen.runtime.python.facts import Facts, Parameter
-from nncodegen.runtime.python.rules import RULES
+from nncodegen.runtime.python.ground.facts import Facts, Parameter
+from nncodegen.runtime.python.ground.rules import RULES
 from nncodegen.schedule import Schedule
 
 WIDTH = 100
@@ -20,7 +20,7 @@ WIDTH = 100
 
 
 def facts(schedule: Schedule) -> str:
-    """Return the facts of a scheduled program, as ``runtime/python/facts.py`` reads them."""
+    """Return the facts of a scheduled program, as ``runtime/python/ground/facts.py`` reads them."""
     program = schedule.program
     outputs = tuple((element.tensor, program.count(element.indices)) for element in program.outputs)
     entries = {

@@ -16,7 +16,7 @@ from nncodegen.emit.dialects import ANY_TYPE
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.rules import Frame, RulePrinter
 from nncodegen.ir import LEARNING_RATE, Element, Update
-from nncodegen.runtime.python.rules import RULES
+from nncodegen.runtime.python.ground.rules import RULES
 
 OWN = "own_"
 """The prefix in C of the names of rules that a user wrote: these may be any word."""

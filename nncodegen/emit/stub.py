@@ -38,7 +38,7 @@ from __future__ import annotations
 
 {imports}
 from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Progress, Result
-from nncodegen.runtime.python.certificate import Certificate
+from nncodegen.runtime.python.ground.certificate import Certificate
 
 {array}
 

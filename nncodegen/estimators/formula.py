@@ -16,7 +16,7 @@ from nncodegen.curve.formula import Formula, module_of, names_of, names_of_colum
 from nncodegen.curve.interface import refuse_two_values
 from nncodegen.curve.start import named, read_bounds, read_start
 from nncodegen.exports import Exportable
-from nncodegen.runtime.python.poles import told
+from nncodegen.runtime.python.ground.poles import told
 
 
 class FormulaRegressor(RegressorMixin, BaseEstimator):

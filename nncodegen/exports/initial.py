@@ -6,7 +6,7 @@ from typing import Any
 
 from nncodegen.emit.facts import parameter_of
 from nncodegen.ir import Program
-from nncodegen.runtime.python.draw import draw
+from nncodegen.runtime.python.ground.draw import draw
 
 
 def start_of(program: Program) -> Any:

@@ -19,7 +19,7 @@ from nncodegen.exports.programs import of_outputs
 from nncodegen.exports.request import Request
 from nncodegen.ir import columns_of, evaluate
 from nncodegen.pipeline import Compiled, compile_model
-from nncodegen.runtime.python.facts import Facts, columns, read
+from nncodegen.runtime.python.ground.facts import Facts, columns, read
 
 VERSION = "0.1.0"
 """The version of every package, because a model has no version."""

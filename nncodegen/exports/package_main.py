@@ -81,7 +81,7 @@ def _predict(data: str, out: str | None, file: str | None) -> int:
         outputs = MODEL.predict(parameters, X)
     except ValueError as error:
         raise InputError(f"{data}: {error}") from error
-    plain_cell = _runtime("cells").plain_cell
+    plain_cell = _runtime("ground.cells").plain_cell
     labels = [plain_cell(label) for label in MODEL.output_labels]
     rows = [labels, *([repr(float(value)) for value in row] for row in outputs)]
     if out is None:
@@ -95,7 +95,7 @@ def _predict(data: str, out: str | None, file: str | None) -> int:
 def _parameters(file: str) -> Any:
     """Return the parameters in an archive: those of a Result, one array, or one for each parameter."""
     try:
-        stored = _runtime("archives").read_parameters(file, MODEL.parameter_shapes)
+        stored = _runtime("ground.archives").read_parameters(file, MODEL.parameter_shapes)
     except ValueError as error:
         raise InputError(f"{file} {error}") from error
     return np.concatenate([part.ravel() for part in stored.values()]) if isinstance(stored, dict) else stored
@@ -103,7 +103,7 @@ def _parameters(file: str) -> Any:
 
 def _runtime(name: str) -> Any:
     """Return a module of the runtime, which all compiled modules share."""
-    return importlib.import_module(f"{MODEL.Result.__module__.rpartition('.')[0]}.{name}")
+    return importlib.import_module(f"{MODEL.Result.__module__.removesuffix('.results.result')}.{name}")
 
 
 def _read(data: str) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from nncodegen.describe import PRECISIONS, Describable, describe
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
-from nncodegen.runtime.python.archives import read_parameters
+from nncodegen.runtime.python.ground.archives import read_parameters
 
 
 @dataclass(frozen=True)

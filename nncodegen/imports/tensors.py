@@ -19,7 +19,7 @@ from nncodegen.describe import Describable
 from nncodegen.describe.given import numbers
 from nncodegen.errors import ModelError
 from nncodegen.module import Module
-from nncodegen.runtime.python.facts import slices
+from nncodegen.runtime.python.ground.facts import slices
 
 Shapes = dict[str, tuple[int, ...]]
 

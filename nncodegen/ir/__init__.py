@@ -26,7 +26,7 @@ from nncodegen.ir.ranges import ranges_of
 from nncodegen.ir.recurrence import Group, gathered, grouped, steps_of
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
-from nncodegen.runtime.python.facts import Hyperparameter, Term
+from nncodegen.runtime.python.ground.facts import Hyperparameter, Term
 
 __all__ = [
     "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE", "Companion",

@@ -34,7 +34,7 @@ from nncodegen.ir.element import PARAMETER, SAMPLE, Element, Size
 from nncodegen.ir.recurrence import check_recurrences
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
-from nncodegen.runtime.python.facts import Hyperparameter, Term, slices
+from nncodegen.runtime.python.ground.facts import Hyperparameter, Term, slices
 
 LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""

@@ -12,8 +12,8 @@ import numpy as np
 from nncodegen.emit.facts import parameter_of
 from nncodegen.ir import slices_of
 from nncodegen.network.description import Description
-from nncodegen.runtime.python.draw import draw
-from nncodegen.runtime.python.sparse import is_sparse
+from nncodegen.runtime.python.arguments.sparse import is_sparse
+from nncodegen.runtime.python.ground.draw import draw
 
 FEW_INPUTS = 4
 """Networks with at most this number of inputs are built unchanged: a training with eight would take up to 1.4 times as

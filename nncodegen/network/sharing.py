@@ -23,7 +23,7 @@ from nncodegen.network.description import Description
 from nncodegen.network.modules import built_inputs
 from nncodegen.network.padding import FEW_INPUTS, shared_inputs
 from nncodegen.pipeline import compile_model
-from nncodegen.runtime.python.sparse import is_sparse
+from nncodegen.runtime.python.arguments.sparse import is_sparse
 from nncodegen.schedule import Kernel
 from nncodegen.schedule.tree import Call, Fill, Group, Loop, Tree
 from nncodegen.schedule.walks import rewritten, walk

@@ -18,7 +18,7 @@ from nncodegen.building.files import MODULES
 from nncodegen.emit import Sources, identifier
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.ir import Program
-from nncodegen.runtime.python.certificate import Certificate, Fault, beyond_range, cells, certificate_beside
+from nncodegen.runtime.python.ground.certificate import Certificate, Fault, beyond_range, cells, certificate_beside
 
 MISSING = Markup(
     "There is none beside the built module, in the cache or in generated/{name}: <code>build --certify</code>, or "

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nncodegen.errors import ModelError
 from nncodegen.exports.subject import parameters_of
 from nncodegen.ir import Program, Tensor
-from nncodegen.runtime.python.archives import NUMBERS, members_of, read_member, shape_of
+from nncodegen.runtime.python.ground.archives import NUMBERS, members_of, read_member, shape_of
 
 Array = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from nncodegen.errors import ModelError
 from nncodegen.exports.initial import start_of
 from nncodegen.ir import Program
 from nncodegen.reports.given import parameters_in
-from nncodegen.runtime.python.saved import read_figures
+from nncodegen.runtime.python.results.saved import read_figures
 
 Array = NDArray[np.float64]
 Bands = Callable[[Array], tuple[Array, Array, Array]]

@@ -20,7 +20,7 @@ def _register() -> None:
     here = f"{__name__}.python"
     known, other = (NAME, here) if NAME in sys.modules else (here, NAME)
     globals()["python"] = import_module(known)
-    import_module(f"{known}.certificate")  # modules import it only when a certificate is asked for
+    import_module(f"{known}.ground.certificate")  # modules import it only when a certificate is asked for
     for name, module in list(sys.modules.items()):
         if name == known or name.startswith(f"{known}."):
             sys.modules[other + name.removeprefix(known)] = module

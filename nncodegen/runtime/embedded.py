@@ -27,8 +27,10 @@ WIDTH = 24
 
 @lru_cache(maxsize=1)
 def texts() -> dict[str, str]:
-    """Return the texts of the Python files by file name."""
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted((HERE / "python").glob("*.py"))}
+    """Return the texts of the Python files by their paths, such as "results/result.py"."""
+    root = HERE / "python"
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
+    return {name: path.read_text(encoding="utf-8") for name, path in sorted(files.items())}
 
 
 @lru_cache(maxsize=1)
@@ -68,7 +70,7 @@ def wrapper_source() -> str:
 
 
 def _native() -> dict[str, str]:
-    return {name: (HERE / "python" / name).read_text(encoding="utf-8") for name in NATIVE}
+    return {name: (HERE / "python" / "native" / name).read_text(encoding="utf-8") for name in NATIVE}
 
 
 def _finder() -> str:

@@ -20,7 +20,10 @@ class Finder:
         self.texts = texts
 
     def _file(self, name: str) -> str:
-        return f"{name.removeprefix(self.package).removeprefix('.') or '__init__'}.py"
+        """Return the path of the file of a module or a package; "" if there is none."""
+        path = name.removeprefix(self.package).removeprefix(".").replace(".", "/")
+        files = (f"{path}.py", f"{path}/__init__.py" if path else "__init__.py")
+        return next((file for file in files if file in self.texts), "")
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -29,10 +32,10 @@ class Finder:
         if name != self.package and not name.startswith(f"{self.package}."):
             return None
         file = self._file(name)
-        if file not in self.texts:
+        if not file:
             return None
-        origin = f"{self.package}/{file}"
-        return ModuleSpec(name, self, origin=origin, is_package=name == self.package)  # type: ignore[arg-type]
+        origin, is_package = f"{self.package}/{file}", file.endswith("__init__.py")
+        return ModuleSpec(name, self, origin=origin, is_package=is_package)  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Return None: Python creates the module."""
@@ -54,6 +57,6 @@ class Finder:
 
 
 def install(package: str, texts: Mapping[str, str]) -> None:
-    """Register a package so that it can be imported; ``texts`` maps the names of its files to their contents."""
+    """Register a package so that it can be imported; ``texts`` maps the paths of its files to their contents."""
     if not any(isinstance(finder, Finder) and finder.package == package for finder in sys.meta_path):
         sys.meta_path.append(Finder(package, texts))

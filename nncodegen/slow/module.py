@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, cast
 from nncodegen.ir import Program
 from nncodegen.module import Module
 from nncodegen.runtime.python import fill
-from nncodegen.runtime.python.facts import Facts
+from nncodegen.runtime.python.ground.facts import Facts
 from nncodegen.slow.native import NumpyNative
 
 if TYPE_CHECKING:
-    from nncodegen.runtime.python.native import Native
+    from nncodegen.runtime.python.native.native import Native
 
 NAME = "nncodegen.modules.numpy"
 """The prefix of the names under which modules evaluated with NumPy are registered; their identity and name follow."""

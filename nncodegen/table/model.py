@@ -23,7 +23,7 @@ from nncodegen.exports import Exportable
 from nncodegen.network import Description, Ensemble, Kind, PaddedNetwork, padded, predict_mean
 from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module
-from nncodegen.runtime.python.archives import members_of, read_member
+from nncodegen.runtime.python.ground.archives import members_of, read_member
 from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode
 from nncodegen.table.frames import as_table
 from nncodegen.table.meanings import meanings, output_meanings

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from nncodegen.errors import TableError
-from nncodegen.runtime.python.cells import plain_cell
+from nncodegen.runtime.python.ground.cells import plain_cell
 
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 

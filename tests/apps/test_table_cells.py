@@ -11,7 +11,7 @@ pd = pytest.importorskip("pandas")
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nncodegen.runtime.python.cells import plain_cell
+from nncodegen.runtime.python.ground.cells import plain_cell
 from nncodegen.table import TableError, read_table
 from nncodegen.table.rows import write_csv
 from tests.support.search import examples

@@ -18,7 +18,7 @@ from nncodegen.certificates.scope import left_out
 from nncodegen.certificates.ulps import precision_of
 from nncodegen.certificates.updates import updated
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
-from nncodegen.runtime.python.rules import RULES
+from nncodegen.runtime.python.ground.rules import RULES
 from tests.support.built import built
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

@@ -19,7 +19,7 @@ from nncodegen.certificates.results import Programs
 from nncodegen.describe import activations, losses, pooling, windows
 from nncodegen.describe.layer import Layer
 from nncodegen.describe.recurrence import Recurrence
-from nncodegen.runtime.python.certificate import DEFINITIONS as QUANTITY
+from nncodegen.runtime.python.ground.certificate import DEFINITIONS as QUANTITY
 from tests.support.layers import Shift
 from tests.support.models import random_data
 

@@ -16,7 +16,7 @@ from nncodegen.emit import dialects
 from nncodegen.errors import ProgramError
 from nncodegen.ir import functions
 from nncodegen.passes import rules
-from nncodegen.runtime.python.certificate import Certificate
+from nncodegen.runtime.python.ground.certificate import Certificate
 from nncodegen.schedule import arrays, lowering, places, statements, tree, walks, windows
 from nncodegen.schedule.walks import targets
 

@@ -31,6 +31,9 @@ HOUSE = (
 )
 """The rooms of each floor, from the ground: a room imports rooms of lower floors alone, those for types included."""
 
+WITHIN = ("ground", "native", "arguments", "evaluation", "results", "fitting", "training")
+"""The rooms of the runtime in Python, from the ground; what a module offers stands above them."""
+
 FLOORS = {room: number for number, rooms in enumerate(HOUSE) for room in rooms.split()}
 
 STAGES = ("describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "building")
@@ -110,6 +113,21 @@ def test_no_circle_of_imports():
     assert "nncodegen.ir.program" in imported("nncodegen.ir.evaluate", known["nncodegen.ir.evaluate"], known)
     order = TopologicalSorter({name: {*imported(name, path, known)} for name, path in known.items()})
     assert len([*order.static_order()]) == len(known)
+
+
+def test_rooms_of_the_runtime():
+    """A room of the runtime imports itself and lower ones, those for types included."""
+    known = modules()
+    within = {name: path for name, path in known.items() if path.is_relative_to(EMBEDDED) and path.parent != EMBEDDED}
+
+    def floor(name):
+        return WITHIN.index(name.split(".")[3])
+
+    assert {floor(name) for name in within} == {*range(len(WITHIN))}
+    for name, path in within.items():
+        for other in imported(name, path, known):
+            assert other in within, f"{name} imports {other}"
+            assert floor(other) <= floor(name), f"{name} imports {other}"
 
 
 def test_helpers_come_from_support():

@@ -6,7 +6,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.bench.curves import LOGISTIC
-from nncodegen.runtime.python.covariance import covariance, decompose, least_ratio
+from nncodegen.runtime.python.results.covariance import covariance, decompose, least_ratio
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
 

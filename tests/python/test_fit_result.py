@@ -9,8 +9,8 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.runtime.python.covariance import decompose, undetermined
-from nncodegen.runtime.python.endings import ENDINGS
+from nncodegen.runtime.python.ground.endings import ENDINGS
+from nncodegen.runtime.python.results.covariance import decompose, undetermined
 from tests.support.fit_records import Formula, decay, decay_data, fitted, line
 
 scipy_optimize = pytest.importorskip("scipy.optimize")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.runtime.python.schedules import Schedule
+from nncodegen.runtime.python.arguments.schedules import Schedule
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 

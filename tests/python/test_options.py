@@ -6,11 +6,11 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.describe.optimizers import TAKEN, describe_update
-from nncodegen.runtime.python.calls import MINIMIZE, STREAM, TRAIN
-from nncodegen.runtime.python.measures import Measure
-from nncodegen.runtime.python.metrics import FIGURES
-from nncodegen.runtime.python.options import MEMBERS, OPTIONS, Settings
-from nncodegen.runtime.python.rules import RULES
+from nncodegen.runtime.python.arguments.calls import MINIMIZE, STREAM, TRAIN
+from nncodegen.runtime.python.arguments.measures import Measure
+from nncodegen.runtime.python.arguments.options import MEMBERS, OPTIONS, Settings
+from nncodegen.runtime.python.ground.metrics import FIGURES
+from nncodegen.runtime.python.ground.rules import RULES
 
 CALLS = {"train": TRAIN, "train_on_stream": STREAM, "minimize": MINIMIZE}
 

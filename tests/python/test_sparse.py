@@ -8,8 +8,8 @@ from scipy import sparse
 from sympy import symbols
 
 import nncodegen as nn
-from nncodegen.runtime.python.samples import CheckedSamples
-from nncodegen.runtime.python.sparse import VALUES_AT_ONCE, Sparse
+from nncodegen.runtime.python.arguments.samples import CheckedSamples
+from nncodegen.runtime.python.arguments.sparse import VALUES_AT_ONCE, Sparse
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -76,7 +76,7 @@ def test_every_kind_of_matrix(module, kind):
 def test_in_parts(module, monkeypatch):
     """Loss, gradient, Hessian and minimizers sum up parts of the rows, with weights: the whole, to rounding."""
     parameters = module.initial_parameters(1)
-    monkeypatch.setattr("nncodegen.runtime.python.sparse.VALUES_AT_ONCE", 64 * INPUTS)
+    monkeypatch.setattr("nncodegen.runtime.python.arguments.sparse.VALUES_AT_ONCE", 64 * INPUTS)
     weight = np.where(np.arange(SAMPLES) < 64, 0, WEIGHT)  # nothing counts in the first part
     parts = CheckedSamples(module.train.__self__, MATRIX, Y, weight).parts()
     assert [len(rows) for _, rows, _, _ in parts] == [64, 64, 64, 44]

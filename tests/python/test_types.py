@@ -64,7 +64,7 @@ def test_types(tmp_path):
     built, imported = mypy(tmp_path, built=BUILT, imported=IMPORTED)
     array = "numpy.ndarray[Any, numpy.dtype[Any]]"
     revealed = [line.removeprefix("note: Revealed type is ").strip('"') for line in built if "Revealed" in line]
-    assert revealed[0] == "nncodegen.runtime.python.result.Result"
+    assert revealed[0] == "nncodegen.runtime.python.results.result.Result"
     assert revealed[1:] == [array, "dict[str, tuple[int, ...]]", array, "float"]
     errors = [line for line in built if line.startswith("error")]
     assert len(errors) == 2

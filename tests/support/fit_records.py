@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nncodegen.runtime.python.facts import Parameter
-from nncodegen.runtime.python.fit_result import FitResult
+from nncodegen.runtime.python.ground.facts import Parameter
+from nncodegen.runtime.python.results.fit_result import FitResult
 
 
 class Facts:

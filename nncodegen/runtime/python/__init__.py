@@ -1,20 +1,21 @@
 """The Python part of every compiled module. It needs only NumPy, and nothing of the rest of nncodegen.
 
 A compiled module holds these files and builds a package from them when it is imported (``runtime/finder.py``).
-``interface.py`` defines what a module offers; ``native.pyx`` is its native part.
+``interface.py`` defines what a module offers; ``native/native.pyx`` is its native part. Each folder is a room, and
+imports only those before it: ground, native, arguments, evaluation, results, fitting, training.
 """
 
-from .calls import TRAIN
-from .facts import Hyperparameter, Rule, read
-from .fit_result import FitResult
+from .arguments.calls import TRAIN
+from .arguments.optimizers import short_rule
+from .arguments.options import Settings
+from .arguments.points import Points
+from .ground.facts import Hyperparameter, Rule, read
+from .ground.progress import FitProgress, Progress
+from .ground.share import calls
 from .interface import Interface, fill
-from .many_fits import ManyFits
-from .optimizers import short_rule
-from .options import Settings
-from .points import Points
-from .progress import FitProgress, Progress
-from .result import ManyResult, Result
-from .share import calls
+from .results.fit_result import FitResult
+from .results.many_fits import ManyFits
+from .results.result import ManyResult, Result
 
 __all__ = [
     "TRAIN", "FitProgress", "FitResult", "Hyperparameter", "Interface", "ManyFits", "ManyResult", "Points", "Progress",

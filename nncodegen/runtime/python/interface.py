@@ -6,29 +6,29 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .blas import use_blas
-from .evaluate import evaluate, loss, loss_and_gradient, predict
-from .facts import Facts
-from .fit import fit
-from .fit_many import fit_many
-from .fit_result import FitResult
-from .hessian import hessian, hessian_product
-from .initial import initial_parameters, unpack
-from .jacobian import jacobian
+from .arguments.initial import initial_parameters, unpack
+from .arguments.points import Points
+from .arguments.terms import derivatives, residuals, stack
+from .evaluation.evaluate import evaluate, loss, loss_and_gradient, predict
+from .evaluation.hessian import hessian, hessian_product
+from .evaluation.jacobian import jacobian
+from .evaluation.summary import summary
+from .fitting.fit import fit
+from .fitting.fit_many import fit_many
+from .ground.facts import Facts
 from .loading import load
-from .many import train_many
-from .many_fits import ManyFits
-from .minimize import minimize
-from .model import Model
-from .points import Points
-from .result import ManyResult, Result
-from .summary import summary
-from .terms import derivatives, residuals, stack
-from .training import partial_fit, train, train_on_stream
+from .native.blas import use_blas
+from .native.model import Model
+from .results.fit_result import FitResult
+from .results.many_fits import ManyFits
+from .results.result import ManyResult, Result
+from .training.many import train_many
+from .training.minimize import minimize
+from .training.training import partial_fit, train, train_on_stream
 
 if TYPE_CHECKING:
-    from .certificate import Certificate
-    from .native import Native
+    from .ground.certificate import Certificate
+    from .native.native import Native
 
 ATTRIBUTES = {
     "name": ("str", "What the model is called."),
@@ -124,7 +124,7 @@ def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
         """Return the attribute of the module that is read from a file."""
         if name != BESIDE:
             raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
-        from .certificate import certificate_beside  # noqa: PLC0415 (a module need not import it)
+        from .ground.certificate import certificate_beside  # noqa: PLC0415 (a module need not import it)
 
         return certificate_beside(namespace.get("__file__"))
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .endings import ENDINGS
-from .fit_result import FitResult
-from .problem import ROBUST, Problem
-from .result import Result
-from .saved import FIT, read_arrays
+from .fitting.problem import ROBUST, Problem
+from .ground.endings import ENDINGS
+from .results.fit_result import FitResult
+from .results.result import Result
+from .results.saved import FIT, read_arrays
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .native.model import Model
 
 
 def load(model: Model, /, path: str | PathLike[str]) -> Any:

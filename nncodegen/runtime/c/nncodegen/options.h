@@ -1,4 +1,4 @@
-/* The options of a training, each declared once, in nncodegen/runtime/python/options.py, from which
+/* The options of a training, each declared once, in nncodegen/runtime/python/arguments/options.py, from which
    "pytest --update-golden" renews this file.
 
    Needs OPTION(type, name, meaning), a macro. Gives what it makes of each option. */

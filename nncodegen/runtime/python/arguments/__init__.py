@@ -1,0 +1,1 @@
+"""Arguments: each is checked, converted and named in errors here, before anything is computed."""

@@ -1,0 +1,101 @@
+"""Bounds of parameters, and fixed parameters, as arguments of fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ground.facts import flat_names
+from .arguments import for_c, to_array
+from .named import name_of, place_of
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from ..native.model import Model
+
+Bounds = tuple["Array", "Array"]
+"""The lower and the upper bounds of all parameters, (P,) each; infinite for an open end."""
+
+
+def check_bounds(model: Model, bounds: Any) -> Bounds | None:
+    """Return the bounds from a pair (lower, upper) or a mapping from names to pairs; None if no parameter has one."""
+    if bounds is None:
+        return None
+    low, high = _of_names(model, bounds) if isinstance(bounds, Mapping) else _of_pair(model, bounds)
+    ordered = low < high
+    if not ordered.all():
+        p = int(np.argmin(ordered))
+        raise ValueError(
+            f"bounds of {flat_names(model.facts.parameters)[p]} are crossed: the lower, {low[p]:g}, is not below the "
+            f"upper, {high[p]:g}; a parameter that is to stay as it is belongs into fixed"
+        )
+    return (low, high) if np.isfinite(low).any() or np.isfinite(high).any() else None
+
+
+def check_within(model: Model, starts: Array, bounds: Bounds | None) -> None:
+    """Raise ValueError if starting parameters, (P,) or (M, P), are outside of their bounds."""
+    if bounds is None or ((starts >= bounds[0]) & (starts <= bounds[1])).all():
+        return
+    for bound, outside, side in zip(bounds, (starts < bounds[0], starts > bounds[1]), ("below", "above"), strict=True):
+        if outside.any():
+            *fit, p = np.argwhere(outside)[0]
+            name, place = flat_names(model.facts.parameters)[p], f" of fit {fit[0]}" if fit else ""
+            edge = "lower" if side == "below" else "upper"
+            raise ValueError(
+                f"the start{place} is outside of the bounds: {name} is {starts[(*fit, p)]:g}, {side} its {edge} bound "
+                f"{bound[p]:g}; give parameters within the bounds"
+            )
+
+
+def check_fixed(model: Model, fixed: Any) -> Array:
+    """Return whether each parameter is fixed, (P,), from names or indices, or a mapping from these to values."""
+    found = np.zeros(model.parameter_count, bool)
+    if isinstance(fixed, str) or not isinstance(fixed, Iterable):
+        fixed = (fixed,)
+    for one in fixed:
+        found[place_of(model, "fixed", one)] = True
+    return found
+
+
+def _of_names(model: Model, bounds: Mapping[Any, Any]) -> Bounds:
+    """Return the bounds from a mapping; a key names all values of a parameter, or one."""
+    low = np.full(model.parameter_count, -np.inf, model.dtype)
+    high = -low
+    for key, pair in bounds.items():
+        place, name = place_of(model, "bounds", key), name_of(key)
+        pair = _pair(pair, f"bounds of {name}")
+        for side, value, which in ((low, pair[0], "lower"), (high, pair[1], "upper")):
+            if value is not None:
+                side[place] = _numbers(model, f"the {which} bound of {name}", value, len(side[place]))
+    return low, high
+
+
+def _of_pair(model: Model, bounds: Any) -> Bounds:
+    """Return the bounds of all parameters, given in their order or as one number for all."""
+    lower, upper = _pair(bounds, "bounds")
+    low = _numbers(model, "the lower bound", -np.inf if lower is None else lower, model.parameter_count)
+    high = _numbers(model, "the upper bound", np.inf if upper is None else upper, model.parameter_count)
+    return low, high
+
+
+def _pair(pair: Any, name: str) -> Any:
+    """Check a pair (lower, upper); None is an open end."""
+    if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+        raise ValueError(f"{name} must be a pair (lower, upper), with None for an open end, not {pair!r}")
+    return pair
+
+
+def _numbers(model: Model, name: str, values: Any, count: int) -> Array:
+    """Broadcast a scalar or a sequence to ``count`` floats; infinities are allowed."""
+    expected = f"expected a number, or ({count},)"
+    array = to_array(model, name, values, expected)
+    if array.shape not in ((), (count,)):
+        raise ValueError(f"{name} has the shape {array.shape}; {expected}")
+    if np.isnan(array).any():
+        raise ValueError(f"{name} is NaN; {expected}, infinite for an open end")
+    if array.shape == (count,):
+        return for_c(model, array)
+    with np.errstate(over="ignore"):
+        return np.full(count, array, model.dtype)

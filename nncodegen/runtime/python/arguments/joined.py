@@ -1,0 +1,136 @@
+"""Inputs and targets given as several arrays, or as arrays of several axes: their conversion to one matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ground.facts import slices
+from .labels import rows_of
+
+if TYPE_CHECKING:
+    from ..native.model import Model
+
+
+def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str, Any, str], Any]) -> Any:
+    """Return X or Y as a matrix if it is given as several arrays or as an array of more than two axes; else unchanged.
+
+    Several arrays are a list in the order of inputs or targets, or a dictionary, whose keys are the names of inputs, or
+    those of targets or of their outputs. In a single array, the first axis is that of the samples, and the others are
+    the shape of its tensor. ``array_of`` converts values to an array. Raises ValueError.
+    """
+    facts = model.facts
+    tensors = facts.inputs if name == "X" else facts.targets
+    labelled = name == "Y" and facts.label_targets
+    usual = values.ndim <= 2 if type(values) is np.ndarray else type(values) is list and len(tensors) == 1
+    if usual and not labelled:  # the usual case, decided quickly
+        return values
+    if isinstance(values, Mapping):
+        keys = [key for key, _ in tensors]
+        if name == "Y" and set(values) == {key for key, _ in facts.outputs} and len(facts.outputs) == len(keys):
+            keys = [key for key, _ in facts.outputs]
+        if set(values) != set(keys):
+            raise ValueError(f"{name} has arrays for {_listed(values)}; expected one for each of {_listed(keys)}")
+        if len(keys) == 1:
+            return joined(model, name, values[keys[0]], array_of)
+        return _side_by_side(model, name, {key: values[key] for key in keys}, tensors, array_of)
+    if isinstance(values, list | tuple) and _are_several(name, values, tensors, facts.label_targets):
+        if len(values) != len(tensors):
+            names = _listed([key for key, _ in tensors])
+            raise ValueError(f"{name} is a list of {len(values)} arrays; expected one for each of {names}, in order")
+        return _side_by_side(model, name, dict(enumerate(values)), tensors, array_of)
+    if len(tensors) == 1 and labelled and values is not None:
+        ((tensor, size),) = tensors
+        array = _with_rows(model, name, tensor, array_of(model, name, values, "expected numbers"))
+        return _columns(name, array, size, facts.shapes.get(tensor)) if array.ndim > 2 else array
+    if isinstance(values, np.ndarray) and values.ndim > 2 and len(tensors) == 1:
+        ((tensor, size),) = tensors
+        return _columns(name, values, size, facts.shapes.get(tensor))
+    return values
+
+
+def _are_several(name: str, values: Sequence[Any], tensors: tuple[tuple[str, int], ...], flat: tuple[str, ...]) -> bool:
+    """Return whether a list holds the arrays of several inputs or targets, (N, size), and not the rows of a matrix.
+
+    Arrays of tensors of size 1, and labels, which only ``flat`` targets have, may be (N,). Raises ValueError if the
+    list may be either.
+    """
+    shapes = [getattr(one, "shape", None) for one in values]
+    if len(tensors) < 2 or not shapes or any(shape is None or shape == () for shape in shapes):
+        return False
+    if any(len(shape) > 1 for shape in shapes if shape is not None):
+        return True
+    columns = sum(size for _, size in tensors)
+    if len(values) != len(tensors) or any(shape != (columns,) for shape in shapes):
+        return len(values) == len(tensors)
+    if all(size == 1 or tensor in flat for tensor, size in tensors):
+        raise ValueError(
+            f"{name} is a list of {len(values)} arrays of {columns} values, which may be its rows or its columns: give "
+            f"np.array({name}) where they are rows, a dictionary by name where they are columns"
+        )
+    return False
+
+
+def check_ranges(model: Model, X: Any) -> None:
+    """Raise ValueError, with its position, for the first value of an index-valued input that is out of range."""
+    for tensor, own in slices(model.facts.inputs):
+        if tensor in model.facts.ranges:
+            begin, end = model.facts.ranges[tensor]
+            block = X[:, own]
+            wrong = np.argwhere(~((block >= begin) & (block < end) & (block == np.floor(block))))
+            if len(wrong):
+                row, column = (int(k) for k in wrong[0])
+                value = block[row, column]
+                raise ValueError(
+                    f"X[{row}, {own.start + column}] is {value:g}; {tensor} has whole numbers from {begin} to {end - 1}"
+                )
+
+
+def _side_by_side(
+    model: Model,
+    name: str,
+    values: Mapping[Any, Any],
+    tensors: tuple[tuple[str, int], ...],
+    array_of: Callable[[Model, str, Any, str], Any],
+) -> Any:
+    """Return the arrays of several tensors, side by side in one matrix."""
+    parts = []
+    for (key, given), (tensor, size) in zip(values.items(), tensors, strict=True):
+        role, shape = f"{name}[{key!r}]", model.facts.shapes.get(tensor)
+        array = _with_rows(model, role, tensor, array_of(model, role, given, "expected numbers"))
+        parts.append(_columns(role, array, size, shape))
+    if len({len(part) for part in parts}) > 1:
+        told = ", ".join(f"{len(part)} for {key}" for key, part in zip(values, parts, strict=True))
+        raise ValueError(f"{name} has arrays with different numbers of rows: {told}")
+    return np.concatenate(parts, axis=1)
+
+
+def _with_rows(model: Model, name: str, tensor: str, array: Any) -> Any:
+    """Convert class indices to rows with a 1 at the class, for targets that allow them; return others unchanged."""
+    if tensor not in model.facts.label_targets:
+        return array
+    sizes = dict(model.facts.targets)
+    *leading, classes = model.facts.shapes.get(tensor, (sizes[tensor],))
+    if array.shape[1:] not in (tuple(leading), (*leading, 1)):
+        return array
+    return rows_of(
+        name, array.reshape(len(array), *leading), classes, model.dtype, f"expected labels 0 to {classes - 1}"
+    )
+
+
+def _columns(name: str, array: Any, size: int, shape: tuple[int, ...] | None) -> Any:
+    """Return the values of a tensor as columns, (N, size)."""
+    if array.ndim == 1 and size == 1:
+        return array.reshape(-1, 1)
+    flat = shape is None and array.ndim > 2 and math.prod(array.shape[1:]) == size  # flattened: without a shape
+    if array.shape[1:] not in ((size,), shape) and not flat:
+        wanted = ", ".join(map(str, shape or (size,)))
+        raise ValueError(f"{name} has the shape {array.shape}; expected (samples, {wanted})")
+    return array.reshape(len(array), size)
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(map(str, names)) or "nothing"

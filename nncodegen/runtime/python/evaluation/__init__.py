@@ -1,0 +1,1 @@
+"""A model at given parameters: outputs, loss, gradient, Jacobian, Hessian, summary."""

@@ -1,0 +1,1 @@
+"""Fits by least squares: one, many at once, and the search for a starting point."""

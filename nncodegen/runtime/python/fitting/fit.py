@@ -1,0 +1,238 @@
+"""One fit, with its complete result."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arguments.arguments import are_labels, check_inputs, check_parameters, for_c, one_hot, to_array, to_column
+from ..arguments.bounds import check_bounds, check_fixed, check_within
+from ..arguments.initial import initial_parameters
+from ..arguments.joined import joined
+from ..arguments.named import put
+from ..arguments.scalars import SEED, THREADS, flag, integer, number
+from ..arguments.start import check_seed, start_of
+from ..arguments.terms import take_terms
+from ..evaluation.jacobian import check_fitted
+from ..ground import poles
+from ..ground.facts import flat_names
+from ..results.fit_result import FitResult
+from .fit_watch import watch_of
+from .problem import ROBUST, Problem, Solution, check_iterations, check_tolerance
+from .starting_points import best_start
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ..arguments.bounds import Bounds
+    from ..ground.progress import FitProgress
+    from ..ground.types import Array
+    from ..native.model import Model
+    from .fit_watch import FitWatch
+
+
+def fit(
+    model: Model,
+    /,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    parameters: ArrayLike | Mapping[Any, Any] | None = None,
+    sigma: ArrayLike | None = None,
+    absolute_sigma: bool = False,
+    bounds: Any = None,
+    fixed: Iterable[Any] | Mapping[Any, Any] = (),
+    robust: str | None = None,
+    robust_scale: float = 1.0,
+    starts: int | None = None,
+    seed: int = 0,
+    tolerance: float | None = None,
+    max_iterations: int | None = None,
+    threads: int = 1,
+    data: Mapping[str, Any] | None = None,
+    weights: Mapping[str, float] | None = None,
+    time_limit: float | None = None,
+    callback: Callable[[FitProgress], Any] | None = None,
+    progress: bool = False,
+) -> FitResult:
+    """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
+
+    It finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over N samples. A model whose
+    loss is not a sum of squares, but convex in the outputs, is fitted by generalized Gauss-Newton: it minimizes the
+    sum of the losses, which counts as a negative log-likelihood, so that the covariance is the inverse of the
+    Fisher information.
+
+    X               (N, inputs); with one input also (N,)
+    Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of
+                    squares, the whole row is missing then. Labels (N,), if train takes them
+    parameters      the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
+                    parameters, moved into the bounds if necessary
+    sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
+    absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
+                    covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
+    bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
+    fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
+                    that they keep
+    robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares,
+                    as in scipy.optimize.least_squares; None: all residuals count alike
+    starts          the number of additional starting points, a Sobol sequence within the bounds, which all free
+                    parameters need; the best of all fits is the result. This needs SciPy
+    seed            the seed of the Sobol sequence, and of the initial parameters of a network
+    tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
+                    cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
+    max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
+    threads         1 to 64 threads, which share the starting points
+    data, weights   for a network with losses by name, in place of X and Y: see train
+    time_limit      the seconds after which to stop, with the best parameters so far
+    callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
+                    after each iteration; it ends the fit if it returns something true
+    progress        show a bar on the standard error, as train does
+
+    Instead of a name, a symbol of SymPy can be given.
+
+    Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a
+    table when it is printed. If the fit did not converge, its status says why ("time_limit", and "stopped" by the
+    callback, among others), and so does a RuntimeWarning, unless the callback ended it. Raises ValueError for an
+    argument that is invalid or has no effect, for a model that cannot be fitted, and, with the index of the row,
+    for a loss that turns out not to be convex in the outputs.
+    """
+    check_fitted(model, "fit")
+    X, Y, _ = take_terms(model, X, Y, data, weights, "sigma, 1/sqrt(weight)")
+    inputs, samples = check_inputs(model, X)
+    targets = _targets(model, Y, samples if model.input_names else None)
+    if type(seed) is not int or seed:
+        others = "; starting points are, where starts is given"
+        seed = check_seed(model, seed, parameters, others) if starts is None else integer("seed", seed, 0, SEED)
+    limits = None if bounds is None else check_bounds(model, bounds)
+    start = _start(model, parameters, seed, fixed, limits)
+    held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
+    if robust not in ROBUST:
+        names = ", ".join(repr(name) for name in ROBUST)
+        raise ValueError(f"robust is {robust!r}; there are: {names}")
+    absolute = flag("absolute_sigma", absolute_sigma)
+    if model.facts.curved:
+        check_curved(model, sigma, robust)
+        absolute = True
+    scale = number(model, "robust_scale", robust_scale, 0.0, np.inf, True)
+    if robust is None and scale != 1:
+        raise ValueError("robust_scale has no effect without a robust loss: give robust, or leave it out")
+    problem = Problem(
+        model, inputs, targets, _sigma(model, sigma, targets), limits, robust, scale,
+        check_tolerance(model, tolerance), check_iterations(model, max_iterations),
+    )  # fmt: skip
+    watch = watch_of(model, time_limit, progress, callback, problem.max_iterations)
+    first = start
+    if type(threads) is not int or threads != 1:
+        threads = integer("threads", threads, 1, THREADS)
+    if starts is not None:
+        first = best_start(problem, start, held, integer("starts", starts, 1, 2**20), seed, threads, watch)
+    return _told(result_of(problem, solved(problem, first, held, watch), start, held, absolute))
+
+
+def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:
+    """Return the solution from a start, under a watch that may have ended the fit already."""
+    if watch is None or not watch.reason:
+        return problem.solve(first, held, watch=watch)
+    return problem.with_iterations(0).solve(first, held)._replace(ended=watch.reason)
+
+
+def result_of(problem: Problem, found: Solution, start: Array, held: Array | None, absolute_sigma: bool) -> FitResult:
+    """Return the result of a fit from its solution."""
+    free = ~np.zeros(len(start), bool) if held is None else held == 0
+    return FitResult(
+        problem.model, found.parameters, start.copy(), free, found.active.astype(bool), found.triangle, found.cost,
+        found.chi2, found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
+        found.evaluations, absolute_sigma, problem.bounds, problem.robust, problem.robust_scale, problem, found.costs,
+        found.poles,
+    )  # fmt: skip
+
+
+def _told(result: FitResult) -> FitResult:
+    """Return the result, after warnings if it did not converge (unless it was stopped) or if it has poles."""
+    if not result.converged and result.status != "stopped":
+        warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, 3)
+    if result.poles:
+        poles.warn(result.model_name, result.poles, 3)
+    return result
+
+
+def _start(model: Model, parameters: Any, seed: int, fixed: Any, limits: Bounds | None) -> Array:
+    """Return the start of a fit, (P,): given values must be within the bounds; initial parameters are moved there."""
+    if type(fixed) is tuple and limits is None:  # the usual cases, decided quickly
+        if parameters is None:
+            return initial_parameters(model, seed)
+        if type(parameters) is np.ndarray:
+            return check_parameters(model, parameters)
+    start = start_of(model, None if isinstance(parameters, Mapping) else parameters, seed)
+    if parameters is None or isinstance(parameters, Mapping):
+        start = start if limits is None else np.minimum(np.maximum(start, limits[0]), limits[1])
+    return placed(model, start, parameters, fixed, limits)
+
+
+def placed(model: Model, start: Array, parameters: Any, fixed: Any, limits: Bounds | None, many: bool = False) -> Array:
+    """Return a start, (P,) or (M, P), with the values of two mappings: parameters to begin at, and fixed values.
+
+    Raises ValueError if it is outside of the bounds then, or if the mappings contradict each other.
+    """
+    if isinstance(parameters, Mapping):
+        start = put(model, "parameters", parameters, start, many)
+    if isinstance(fixed, Mapping):
+        begin, start = start, put(model, "fixed", fixed, start, many)
+        if isinstance(parameters, Mapping):
+            given = check_fixed(model, parameters)
+            wrong = np.flatnonzero(given & np.any(np.atleast_2d(begin != start), axis=0))
+            if len(wrong):
+                name = flat_names(model.facts.parameters)[wrong[0]]
+                raise ValueError(f"parameters and fixed give different values of {name}: leave it out of parameters")
+    if limits is not None:
+        check_within(model, start, limits)
+    return start
+
+
+def check_curved(model: Model, sigma: Any, robust: str | None) -> None:
+    """Raise ValueError for arguments that have a meaning only for residuals."""
+    for name, value in (("sigma", sigma), ("robust", robust)):
+        if value is not None:
+            raise ValueError(f"{name} is for least squares; the loss of {model.name} is another, so leave it out")
+
+
+def _targets(model: Model, Y: Any, samples: int | None) -> Array:
+    """Return Y, (N, targets), as C takes it: NaN where a target is missing."""
+    columns = len(model.target_names)
+    Y = to_column(joined(model, "Y", Y, to_array), columns)
+    if model.native.takes(Y, 2, columns) and (samples is None or samples == len(Y)):
+        return Y  # type: ignore[no-any-return]
+    expected = f"expected ({'samples' if samples is None else samples}, {columns}), NaN where a target is missing"
+    if Y is None:
+        raise ValueError(f"Y is missing: {expected}")
+    array = to_column(to_array(model, "Y", Y, expected), columns)
+    if model.accepts_labels and are_labels(array):
+        array = to_array(model, "Y", one_hot(model, Y), expected)
+    if array.ndim != 2 or array.shape[1] != columns or not len(array) or (samples or len(array)) != len(array):
+        raise ValueError(f"Y has the shape {array.shape}; {expected}")
+    found = for_c(model, array)
+    if np.isinf(found.sum()) and np.isinf(found).any():
+        row, column = np.argwhere(np.isinf(found))[0]
+        raise ValueError(f"Y[{row}, {column}] is {array[row, column]}, which is not finite; {expected}")
+    return found
+
+
+def _sigma(model: Model, sigma: Any, targets: Array) -> Array | None:
+    """Return the standard deviations, of the shape (), (N,) or (N, targets), checked."""
+    if sigma is None:
+        return None
+    samples, columns = targets.shape
+    expected = f"expected a number, ({samples},) or ({samples}, {columns}), all finite and above 0"
+    array = to_array(model, "sigma", sigma, expected)
+    if array.shape == (samples, 1):
+        array = array.reshape(-1)
+    if array.shape not in ((), (samples,), (samples, columns)):
+        raise ValueError(f"sigma has the shape {array.shape}; {expected}")
+    found = for_c(model, array)
+    wrong = np.argwhere(~((found >= model.tiny) & (found < np.inf)))
+    if len(wrong):
+        place = f"[{', '.join(map(str, wrong[0]))}]" if found.ndim else ""
+        raise ValueError(f"sigma{place} is {found[tuple(wrong[0])]}; {expected}")
+    return found

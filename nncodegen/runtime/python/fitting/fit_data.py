@@ -1,0 +1,208 @@
+"""The data of many fits, checked: arrays for C, from which each fit's own result can be computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..arguments.arguments import for_c, to_array, to_finite
+from ..arguments.initial import initial_parameters
+from ..arguments.named import check_counts
+from .fit import placed, result_of
+from .problem import Problem, check_iterations
+
+if TYPE_CHECKING:
+    from ..arguments.bounds import Bounds
+    from ..ground.types import Array
+    from ..native.model import Model
+    from ..results.fit_result import FitResult
+
+
+class FitOptions(NamedTuple):
+    """The options of fits on which the result of a single one depends."""
+
+    bounds: Bounds | None
+    fixed: Array
+    tolerance: float
+    absolute_sigma: bool
+
+
+class FitData:
+    """The checked data of all fits: arrays for C, each shared or with a first axis for the fits."""
+
+    sigma: Array | None
+    starts: Array
+    lengths: Array | None
+    options: FitOptions
+
+    def __init__(self, model: Model, X: Any, Y: Any) -> None:
+        self.model = model
+        self.columns = len(model.target_names)
+        self.axes = 1 if self.columns == 1 else 2
+        """The number of axes of the targets of one fit; a single target has no axis."""
+        self.counts: dict[str, int] = {}
+        """For each argument that has an axis for fits: their number."""
+        self.samples, self.Y = self._targets(Y)
+        self.X = self._inputs(X)
+
+    def fits(self) -> int:
+        """Return the number of fits."""
+        if not self.counts:
+            return 1
+        check_counts(self.counts)
+        first, count = next(iter(self.counts.items()))
+        if count < 1:
+            raise ValueError(f"{first} is empty; expected at least one fit")
+        return count
+
+    def strides(self) -> Array:
+        """Return the strides from one fit to the next, in values, of inputs, targets, sigma and starts; 0 if shared."""
+        own = self._own()
+        return np.array([0 if array is None or not has else array[0].size for array, has in own], np.uintp)
+
+    def of_fit(self, m: int) -> tuple[Array | None, Array, Array | None, Array]:
+        """Return X (samples, inputs), Y (samples, targets), sigma like Y or None, and the start (P,) of one fit."""
+        count = self.samples if self.lengths is None else int(self.lengths[m])
+        X, Y, sigma, start = (array[m] if has and array is not None else array for array, has in self._own())
+        rows = [None if each is None else each.reshape(self.samples, -1)[:count] for each in (X, Y, sigma)]
+        return rows[0], rows[1], rows[2], start  # type: ignore[return-value]
+
+    def result(self, m: int, parameters: Array, ending: str, iterations: int) -> FitResult:
+        """Return the result of fit m, which ended at some parameters; all other values are computed again there."""
+        limits, fixed, tolerance, absolute_sigma = self.options
+        X, Y, sigma, start = self.of_fit(m)
+        held = fixed.astype(np.uint8) if fixed.any() else None
+        there = Problem(self.model, X, Y, sigma, limits, None, 1.0, -1.0, 0)  # takes no step, and meets no tolerance
+        found = there.solve(parameters, held)
+        if found.ending == "max_iterations":
+            found = found._replace(ended=ending)
+        again = Problem(self.model, X, Y, sigma, limits, None, 1.0, tolerance, check_iterations(self.model))
+        found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
+        return result_of(again, found, start, held, absolute_sigma)
+
+    def _own(self) -> tuple[tuple[Array | None, bool], ...]:
+        """Return X, Y, sigma and the starts, each with whether it has an axis for the fits."""
+        arrays = {"X": self.X, "Y": self.Y, "sigma": self.sigma}
+        return *((array, name in self.counts) for name, array in arrays.items()), (self.starts, self.starts.ndim == 2)
+
+    def add_starts(self, parameters: Any) -> None:
+        """Set the starts of the fits, except values that are given by name."""
+        model, count = self.model, self.model.parameter_count
+        if parameters is None or isinstance(parameters, Mapping):
+            self.starts = initial_parameters(model)
+            return
+        expected = f"expected ({count},), such as initial_parameters(), or (M, {count})"
+        array = to_array(model, "parameters", parameters, expected)
+        if array.ndim not in (1, 2) or array.shape[-1] != count:
+            raise ValueError(f"parameters has the shape {array.shape}; {expected}")
+        if array.ndim == 2:
+            self.counts["parameters"] = len(array)
+        self.starts = to_finite(model, "parameters", array, expected)
+
+    def place_starts(self, parameters: Any, fixed: Any, limits: Bounds | None) -> None:
+        """Move initial parameters within the bounds, and set values that are given by name."""
+        if limits is not None and (parameters is None or isinstance(parameters, Mapping)):
+            self.starts = np.clip(self.starts, *limits)
+        self.starts = placed(self.model, self.starts, parameters, fixed, limits, many=True)
+        if self.starts.ndim == 2 and "parameters" not in self.counts:
+            self.counts["parameters" if isinstance(parameters, Mapping) else "fixed"] = len(self.starts)
+
+    def add_lengths(self, lengths: Any) -> None:
+        """Set the number of samples of each fit."""
+        self.lengths = None
+        if lengths is None:
+            return
+        expected = f"expected (M,) integers from 0 to {self.samples}, the samples of each fit"
+        array = to_array(self.model, "lengths", lengths, expected)
+        if array.ndim != 1:
+            raise ValueError(f"lengths has the shape {array.shape}; {expected}")
+        wrong = np.flatnonzero(~((array >= 0) & (array <= self.samples) & (array == np.floor(array))))
+        if len(wrong):
+            raise ValueError(f"lengths[{wrong[0]}] is {array[wrong[0]]}; {expected}")
+        self.counts["lengths"] = len(array)
+        self.lengths = np.ascontiguousarray(array, np.uintp)
+
+    def add_sigma(self, sigma: Any) -> None:
+        """Set the standard deviations of the targets."""
+        self.sigma = None
+        if sigma is None:
+            return
+        expected = f"expected a number above 0, or {self._shapes()}"
+        array = to_array(self.model, "sigma", sigma, expected)
+        shape = (self.samples,) if self.columns == 1 else (self.samples, self.columns)
+        if array.ndim == 0:
+            array = np.full(shape, array)
+        elif array.ndim == 3 and array.shape[2] == 1 == self.columns:
+            array = array[..., 0]
+        if array.shape[-self.axes :] != shape or array.ndim > self.axes + 1:
+            raise ValueError(f"sigma has the shape {array.shape}, where the samples are {self.samples}; {expected}")
+        if array.ndim > self.axes:
+            self.counts["sigma"] = len(array)
+        self.sigma = for_c(self.model, array)
+        self._check_sigma(np.shape(sigma) == (), expected)
+
+    def _check_sigma(self, alone: bool, expected: str) -> None:
+        """Raise ValueError for a standard deviation that is not positive and finite, if its target is used."""
+        sigma = self.sigma
+        if sigma is None or (sigma.min() >= self.model.tiny and sigma.max() < np.inf):
+            return
+        fits, shape = self.fits(), (self.samples, self.columns)
+        wrong = ~((sigma >= self.model.tiny) & (sigma < np.inf))
+        used = ~np.isnan(self.Y).reshape(-1, *shape)
+        if self.lengths is not None:
+            used = used & (np.arange(self.samples)[:, None] < self.lengths[:, None, None])
+        bad = np.argwhere(np.broadcast_to(wrong.reshape(-1, *shape) & used, (fits, *shape)))
+        if len(bad):
+            m, n, k = map(int, bad[0])
+            place = ([m] if sigma.ndim > self.axes else []) + [n] + ([k] if self.columns > 1 else [])
+            at = "" if alone else f"[{', '.join(map(str, place))}]"
+            raise ValueError(f"sigma{at} is {sigma[tuple(place)]}; {expected}, all above 0 and finite")
+
+    def _targets(self, Y: Any) -> tuple[int, Array]:
+        """Return the number of samples, and the targets: NaN where they are missing."""
+        expected = f"expected {self._shapes()}, NaN where a target is missing"
+        if Y is None:
+            raise ValueError(f"Y is missing: {expected}")
+        array = to_array(self.model, "Y", Y, expected)
+        if array.ndim == 3 and array.shape[2] == 1 == self.columns:
+            array = array[..., 0]
+        if array.ndim not in (self.axes, self.axes + 1) or (self.axes == 2 and array.shape[-1] != self.columns):
+            raise ValueError(f"Y has the shape {array.shape}; {expected}")
+        if array.ndim > self.axes:
+            self.counts["Y"] = len(array)
+        samples = array.shape[-self.axes]
+        if not samples:
+            raise ValueError(f"Y has the shape {array.shape}; {expected}, and at least one sample")
+        return samples, for_c(self.model, array)
+
+    def _inputs(self, X: Any) -> Array | None:
+        """Return the inputs. Shared ones must be finite; others may be anything where a target is missing."""
+        model, count = self.model, len(self.model.input_names)
+        if not count:
+            if X is not None:
+                raise ValueError("X was given, but the model has no inputs: leave it out")
+            return None
+        one = ", or (N,), or (M, N)" if count == 1 else ""
+        expected = (
+            f"expected (N, {count}), shared by all fits, or (M, N, {count}){one}, with N = {self.samples} as in Y"
+        )
+        if X is None:
+            raise ValueError(f"X is missing: {expected}")
+        array = to_array(model, "X", X, expected)
+        if count == 1 and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] != 1)):
+            array = array[..., None]
+        if array.ndim not in (2, 3) or array.shape[-2:] != (self.samples, count):
+            raise ValueError(f"X has the shape {np.shape(X)}; {expected}")
+        if array.ndim == 2:
+            return to_finite(model, "X", array, expected)
+        self.counts["X"] = len(array)
+        return for_c(self.model, array)
+
+    def _shapes(self) -> str:
+        """Return a text about the shapes that targets may have."""
+        if self.columns == 1:
+            return "(M, N), a row for each fit, or (N,), shared by all"
+        names = ", ".join(self.model.target_names)
+        return f"(M, N, {self.columns}), with the columns {names}, or (N, {self.columns}), shared by all fits"

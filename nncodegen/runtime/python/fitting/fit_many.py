@@ -1,0 +1,178 @@
+"""Many fits of a formula, side by side."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arguments.bounds import check_bounds, check_fixed
+from ..arguments.options import check_options
+from ..arguments.scalars import THREADS, flag, integer
+from ..evaluation.jacobian import check_fitted
+from ..ground.ragged import is_ragged, lengths_of, padded
+from ..ground.share import share
+from ..ground.watch import Watch
+from ..results.many_fits import ManyFits, beyond_rounding
+from .fit import check_curved
+from .fit_data import FitData, FitOptions
+from .fits_in_turn import fit_in_turn
+from .problem import check_iterations, check_tolerance
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ..ground.types import Array
+    from ..native.model import Model
+
+GROUPS = 8
+"""The least number of groups of lanes that a thread fits at once: at the end of each part some lanes are empty."""
+
+
+def fit_many(
+    model: Model,
+    /,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    parameters: ArrayLike | Mapping[Any, Any] | None = None,
+    sigma: ArrayLike | None = None,
+    absolute_sigma: bool = False,
+    bounds: Any = None,
+    fixed: Iterable[Any] | Mapping[Any, Any] = (),
+    lengths: ArrayLike | None = None,
+    covariance: bool = False,
+    tolerance: float | None = None,
+    max_iterations: int | None = None,
+    threads: int = 1,
+    time_limit: float | None = None,
+    progress: bool = False,
+) -> ManyFits:
+    """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
+
+    Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N
+    samples.
+
+    X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
+    Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
+                    fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
+                    unequal lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
+    parameters      the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
+                    value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
+                    necessary
+    sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
+    absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
+                    covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
+    bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
+    fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
+                    that they keep, with a value for all fits or (M,)
+    lengths         (M,), the number of samples of each fit, which are the first of its N; by default all
+    covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
+    tolerance       a fit ends if a step changes the sum of squares or the parameters by less than this fraction, or
+                    if the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5,
+                    and never less than 8 units of rounding
+    max_iterations  the most steps that a fit tries; by default 1,000 plus 100 for each parameter
+    threads         1 to 64 threads, which share the fits
+    time_limit      the seconds after which to stop: the fits that have not ended then keep their starts
+    progress        show a bar on the standard error, as train does
+
+    Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
+    number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.
+    Fits of layers, of formulas of more than 400 statements and of losses that are not sums of squares are made one
+    after the other, each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
+    """
+    check_fitted(model, "fit_many")
+    if model.facts.curved:
+        check_curved(model, sigma, None)
+        absolute_sigma = True
+    if any(map(is_ragged, (X, Y, sigma))):
+        X, Y, sigma, lengths = _even(X, Y, sigma, lengths)
+    data = FitData(model, X, Y)
+    data.add_starts(parameters)
+    data.add_lengths(lengths)
+    data.add_sigma(sigma)
+    limits, held = check_bounds(model, bounds), check_fixed(model, fixed)
+    data.place_starts(parameters, fixed, limits)
+    absolute = flag("absolute_sigma", absolute_sigma)
+    found = ManyFits(
+        model, data.fits(), int(model.parameter_count - held.sum()), flag("covariance", covariance), data.result
+    )
+    wanted = beyond_rounding(model, check_tolerance(model, tolerance))
+    steps = check_iterations(model, max_iterations)
+
+    def fit(first: int, last: int) -> None:
+        model.native.fit_many(
+            (data.X, data.Y, data.sigma, data.starts, data.lengths), data.strides(), data.samples,
+            (*(limits or (None, None)), held if held.any() else None), wanted, steps, absolute, first, last,
+            found.arrays(),
+        )  # fmt: skip
+
+    def fit_others(first: int, last: int) -> None:
+        fit_in_turn(model, data, limits, held, wanted, steps, absolute, first, last, found)
+
+    data.options = FitOptions(limits, held, wanted, absolute)
+    lanes, threads = model.native.fits_lanes, integer("threads", threads, 1, THREADS)
+    watch = _ManyWatch(model, found, time_limit, progress)
+    try:
+        with watch.asked_by_calls():
+            share(fit if lanes else fit_others, len(found), GROUPS * lanes or 1, threads)
+    except KeyboardInterrupt:
+        if not watch.reason:
+            raise
+        found.leave(data.starts)
+    finally:
+        watch.show(last=True)
+    _warn(found)
+    return found
+
+
+class _ManyWatch(Watch):
+    """The watch of many fits."""
+
+    def __init__(self, model: Model, found: ManyFits, time_limit: Any, progress: Any) -> None:
+        limit, shows = check_options(model, time_limit=time_limit, progress=progress)
+        self._found = found
+        super().__init__(self, limit, shows, None, None, len(found), "fit")
+
+    def count_done(self) -> int:
+        """Return the number of fits that have ended."""
+        return int(np.count_nonzero(self._found.done))
+
+    def figures(self) -> dict[str, float]:
+        """Return an empty dictionary: no figure describes all fits."""
+        return {}
+
+    def progress(self) -> None:
+        """Return None: there is no callback."""
+
+
+def _warn(found: ManyFits) -> None:
+    """Warn of fits that did not converge, with the reasons, and of fits with a pole among the data."""
+    counts = {status: count for status, count in found.counts.items() if status != "converged"}
+    if counts:
+        reasons = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+        warnings.warn(
+            f"{sum(counts.values()):,} of {len(found):,} fits did not converge: {reasons}; the attribute status of the "
+            f"result tells which",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    if found.poles.any():
+        warnings.warn(
+            f"{np.count_nonzero(found.poles):,} of {len(found):,} fits ended at a pole, where a denominator of the "
+            f"formula changes its sign among the data; the attribute poles of the result tells which",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _even(X: Any, Y: Any, sigma: Any, lengths: Any) -> tuple[Any, Any, Any, Array]:
+    """Return X, Y and sigma as arrays, and the lengths, (M,); at least one is a list of unequal lengths."""
+    if lengths is not None:
+        raise ValueError("lengths are for arrays: lists of X and Y tell themselves how many samples each fit has")
+    if not isinstance(Y, list | tuple):
+        raise ValueError("X or sigma is a list of arrays of unequal lengths, but Y is not: give Y as such a list")
+    found = lengths_of("Y", Y)
+    X, Y, sigma = (padded(name, values, found) for name, values in (("X", X), ("Y", Y), ("sigma", sigma)))
+    return X, Y, sigma, found

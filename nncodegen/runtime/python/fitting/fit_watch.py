@@ -1,0 +1,67 @@
+"""The watch of a running fit: its progress, and the argument of its callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..arguments.options import check_options
+from ..ground.progress import FitProgress, Progress
+from ..ground.watch import Watch
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from ..native.model import Model
+    from ..native.native import NativeFit
+
+
+class FitWatch(Watch):
+    """The watch of a fit. The native loop of the fit sets ``native``, from which the state is read."""
+
+    def __init__(
+        self, time_limit: float | None, progress: bool, callbacks: Sequence[Callable[[Any], Any]] | None,
+        every: float | None, total: int,
+    ) -> None:  # fmt: skip
+        super().__init__(self, time_limit, progress, callbacks, every, total, "iteration")
+        self.native: NativeFit | None = None
+
+    def count_done(self) -> int:
+        """Return the number of iterations that are done."""
+        return 0 if self.native is None else self.native.iterations
+
+    def figures(self) -> dict[str, float]:
+        """Return the cost of the best parameters so far."""
+        return {} if self.native is None else {"cost": self.native.cost}
+
+    def parameters(self) -> Array:
+        """Return a copy of the best parameters so far."""
+        assert self.native is not None  # callbacks are never called before the native loop starts
+        return self.native.parameters()
+
+    def progress(self) -> Any:
+        """Return the argument of the callback."""
+        return FitProgress(self.count_done(), self.figures()["cost"], self.seconds(), self.parameters())
+
+
+class TrainingByFit(FitWatch):
+    """The watch of a training by the loop of fits; ``loss`` computes the mean loss of some parameters."""
+
+    def __init__(self, loss: Callable[[Array], float], *given: Any) -> None:
+        super().__init__(*given)
+        self._loss = loss
+
+    def figures(self) -> dict[str, float]:
+        """Return the mean loss."""
+        return {} if self.native is None else {"loss": self._loss(self.parameters())}
+
+    def progress(self) -> Progress:
+        """Return the argument of the callback; an iteration counts as an epoch and as an update."""
+        return Progress(self.count_done(), self.count_done(), self.figures(), self.seconds(), self.parameters)
+
+
+def watch_of(model: Model, time_limit: Any, progress: Any, callback: Any, total: int) -> FitWatch | None:
+    """Return the watch of a fit, or None if nothing is to be watched; checks the arguments as ``train`` does."""
+    if time_limit is None and progress is False and callback is None:
+        return None
+    limit, shows, callbacks = check_options(model, time_limit=time_limit, progress=progress, callback=callback)
+    return FitWatch(limit, shows, callbacks, None, total)

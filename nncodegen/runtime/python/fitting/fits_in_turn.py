@@ -1,0 +1,49 @@
+"""Many fits, one after the other, for models that cannot be fitted side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..ground.share import is_ended
+from .fit import result_of
+from .problem import Problem
+
+if TYPE_CHECKING:
+    from ..arguments.bounds import Bounds
+    from ..ground.types import Array
+    from ..native.model import Model
+    from ..results.fit_result import FitResult
+    from ..results.many_fits import ManyFits
+    from .fit_data import FitData
+
+ENDS = {
+    "max_iterations": "max_iterations",
+    "stalled": "max_iterations",
+    "stationary": "singular",
+    "not_finite": "not_finite",
+    "no_data": "no_data",
+}
+"""The status of fits that did not converge, by how they ended."""
+
+
+def fit_in_turn(
+    model: Model, data: FitData, limits: Bounds | None, held: Array, tolerance: float, max_iterations: int,
+    absolute_sigma: bool, first: int, last: int, found: ManyFits,
+) -> None:  # fmt: skip
+    """Make the fits first <= m < last, each like ``fit``, and write their results to ``found``."""
+    fixed = held.astype("u1") if held.any() else None
+    for m in range(first, last):
+        if is_ended():
+            raise KeyboardInterrupt
+        X, Y, sigma, start = data.of_fit(m)
+        problem = Problem(model, X, Y, sigma, limits, None, 1.0, tolerance, max_iterations)
+        solution = problem.solve(start, fixed)
+        result = result_of(problem, solution, start, fixed, absolute_sigma)
+        found.put(m, result, solution.used, ENDS.get(solution.ending) or _status(result))
+
+
+def _status(result: FitResult) -> str:
+    """Return the status of a fit that converged: the data may not determine its parameters."""
+    if result.used < result.free_count:
+        return "too_few_data"
+    return "converged" if result.rank == result.free_count else "singular"

@@ -1,0 +1,158 @@
+"""A least-squares problem: data, bounds and options, ready for C; and its solution from a start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import compress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..arguments.scalars import integer, number
+
+if TYPE_CHECKING:
+    from ..arguments.bounds import Bounds
+    from ..ground.types import Array
+    from ..native.model import Model
+    from .fit_watch import FitWatch
+
+ROBUST = {None: 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
+"""The robust losses of residuals, and their numbers in C."""
+
+ENDS = ("cost", "step", "gradient", "max_iterations", "stalled", "not_finite", "no_data", "interrupted", "not_convex",
+        "stationary")  # fmt: skip
+"""The ways a fit can end (see ``endings``), in the order of their numbers in C."""
+
+
+TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
+"""The default tolerance. The remaining distance from the optimum is far below the standard errors, and single
+fits continue with Gauss-Newton steps. In float32, much smaller values would be lost in rounding."""
+
+
+def check_tolerance(model: Model, tolerance: Any) -> float:
+    """Return the tolerance of a fit, at least 0 and below 1; by default that of the model's precision."""
+    return TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False)
+
+
+def check_iterations(model: Model, given: Any = None) -> int:
+    """Return the most steps that a fit tries; by default 1,000 plus 100 for each parameter. Raises ValueError."""
+    return 1000 + 100 * model.parameter_count if given is None else integer("max_iterations", given, 0, 2**31 - 1)
+
+
+KEPT = 64
+"""The number of last iterations whose costs are kept, to explain why a fit did not end."""
+
+
+class Solution(NamedTuple):
+    """The result of a native fit; see the members of NN(fitting) in interface.h."""
+
+    parameters: Array
+    residuals: Array | None
+    triangle: Array
+    active: Array
+    cost: float
+    chi2: float
+    used: int
+    rank: int
+    iterations: int
+    evaluations: int
+    status: int
+    sample: int
+    costs: Array | None = None
+    """The cost after each of the last iterations."""
+    ended: str = ""
+    """The name of the ending, if it was not the loop that ended the fit."""
+    poles: tuple[str, ...] = ()
+    """The denominators that change their signs among the data."""
+
+    @property
+    def ending(self) -> str:
+        """Return how it ended, a member of ENDS."""
+        return self.ended or ENDS[self.status]
+
+
+class Problem:
+    """The arguments of a fit, except its start. It is pickled with the result of a fit, which may solve it again."""
+
+    __slots__ = ("X", "Y", "bounds", "max_iterations", "model", "robust", "robust_scale", "samples", "sigma",
+                 "tolerance")  # fmt: skip
+
+    def __init__(
+        self, model: Model, X: Array | None, Y: Array, sigma: Array | None, bounds: Bounds | None, robust: str | None,
+        robust_scale: float, tolerance: float, max_iterations: int,
+    ) -> None:  # fmt: skip
+        self.model = model
+        self.X = X
+        self.Y = Y
+        self.samples = len(Y)
+        self.sigma = sigma
+        self.bounds = bounds
+        self.robust = robust
+        self.robust_scale = robust_scale
+        self.tolerance = tolerance
+        self.max_iterations = max_iterations
+
+    def with_iterations(self, most: int) -> Problem:
+        """Return this problem with another maximum number of iterations."""
+        return Problem(
+            self.model, self.X, self.Y, self.sigma, self.bounds, self.robust, self.robust_scale, self.tolerance, most
+        )
+
+    def solve(
+        self, start: Array, fixed: Array | None, with_residuals: bool = True, kept: int = KEPT,
+        watch: FitWatch | None = None,
+    ) -> Solution:  # fmt: skip
+        """Solve the problem from a start, (P,); ``fixed`` is a mask (P,) of the fixed parameters.
+
+        The costs after the last ``kept`` iterations are kept. A watch may end the fit. Raises ValueError if the loss is
+        not convex in the outputs.
+        """
+        parameters = start.copy()
+        free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
+        triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
+        residuals = np.empty(self.Y.shape) if with_residuals and not self.model.facts.curved else None
+        guards = self.model.facts.guards
+        changed = np.zeros(len(guards), np.uint8) if guards else None
+        costs = np.empty(min(kept, self.max_iterations))
+        try:
+            numbers = self.model.native.fit(
+                self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, ROBUST[self.robust], self.robust_scale,
+                self.tolerance, self.max_iterations, parameters, residuals, triangle, active, changed, costs,
+                watch,
+            )  # fmt: skip
+        finally:
+            if watch is not None:
+                watch.show(last=True)
+        ended = watch.reason if watch is not None and ENDS[numbers[6]] == "interrupted" else ""
+        poles = tuple(compress(guards, changed.tolist())) if changed is not None else ()
+        found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles)
+        if found.ending == "not_convex":
+            raise ValueError(
+                f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "
+                f"Gauss-Newton does not apply; use train or minimize"
+            )
+        return found
+
+    def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
+        """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""
+        held = np.zeros(len(start), np.uint8)
+        point = np.array(start, self.model.dtype)
+        for position, value in fixed.items():
+            held[position] = 1
+            point[position] = value
+        found = self.solve(point, held, with_residuals=False)
+        return found.cost, found.parameters
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+def _in_order(costs: Array, iterations: int) -> Array:
+    """Return the costs of the last iterations in the order of time, from a ring buffer that overwrites the oldest."""
+    if iterations <= len(costs):
+        return costs[:iterations]
+    return np.roll(costs, -(iterations % len(costs)))

@@ -1,0 +1,111 @@
+"""Starting points within bounds, and the best of the fits from all of them."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..ground.facts import flat_names
+from ..ground.share import is_ended, share
+from ..results.many_fits import ManyFits, beyond_rounding
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from .fit_watch import FitWatch
+    from .problem import Problem, Solution
+
+STEPS = 200
+"""The most steps of each fit; the fit then continues from the best of these solutions, as a single fit."""
+
+
+def best_start(
+    problem: Problem, start: Array, held: Array | None, count: int, seed: int, threads: int, watch: FitWatch | None
+) -> Array:
+    """Return the parameters, (P,), of the best fit from ``start`` and from ``count`` more points of a Sobol sequence.
+
+    If a watch ends the fits, it is the best of those that are done by then. Raises ValueError if a free parameter has
+    no finite bounds, ImportError without SciPy.
+    """
+    points = np.vstack([start, sobol(problem, start, held, count, seed)])
+    side_by_side = problem.robust is None and problem.model.native.fits_lanes
+    fits = _SideBySide(problem, points, held, threads) if side_by_side else _OneByOne(problem, points, held)
+    try:
+        with nullcontext() if watch is None else watch.asked_by_calls():
+            fits.run()
+    except KeyboardInterrupt:
+        if watch is None or not watch.reason:
+            raise
+    costs, parameters = fits.reached()
+    best: Array = parameters[int(np.nanargmin(costs))] if np.isfinite(costs).any() else start
+    return best
+
+
+def sobol(problem: Problem, start: Array, held: Array | None, count: int, seed: int) -> Array:
+    """Return points of a scrambled Sobol sequence within the bounds, (count, P); fixed parameters keep their start."""
+    try:
+        from scipy.stats import qmc  # noqa: PLC0415 (optional, and slow to import)
+    except ImportError as error:
+        raise ImportError("starts needs SciPy: python3 -m pip install scipy") from error
+    free = np.ones(len(start), bool) if held is None else held == 0
+    low, high = problem.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
+    endless = free & ~(np.isfinite(low) & np.isfinite(high))
+    if endless.any():
+        name = flat_names(problem.model.facts.parameters)[int(np.argmax(endless))]
+        raise ValueError(f"starts needs finite bounds of every free parameter; {name} has none: give bounds")
+    exponent = int(np.ceil(np.log2(count)))  # a power of 2 keeps the sequence balanced
+    unit = qmc.Sobol(int(free.sum()), seed=np.random.default_rng(seed)).random_base2(exponent)[:count]
+    points = np.tile(start, (count, 1))
+    points[:, free] = np.clip(low[free] + unit * (high - low)[free], low[free], high[free])
+    return points
+
+
+class _OneByOne:
+    """Fits from several points, one after the other."""
+
+    def __init__(self, problem: Problem, points: Array, held: Array | None) -> None:
+        self._problem, self._points, self._held = problem, points, held
+        self._found: list[Solution] = []
+
+    def run(self) -> None:
+        """Make the fits."""
+        for point in self._points:
+            if is_ended():
+                raise KeyboardInterrupt
+            self._found.append(self._problem.solve(point, self._held, with_residuals=False))
+
+    def reached(self) -> tuple[Array, Array]:
+        """Return costs and parameters of the fits that are done."""
+        return np.array([one.cost for one in self._found]), np.array([one.parameters for one in self._found])
+
+
+class _SideBySide:
+    """Fits from several points, side by side."""
+
+    def __init__(self, problem: Problem, points: Array, held: Array | None, threads: int) -> None:
+        free = len(points[0]) if held is None else int(np.count_nonzero(held == 0))
+        self._problem, self._points, self._held, self._threads = problem, points, held, threads
+        self._fits = ManyFits(problem.model, len(points), free, covariance=False)
+
+    def run(self) -> None:
+        """Make the fits."""
+        problem, points, (low, high) = self._problem, self._points, self._problem.bounds or (None, None)
+        model, sigma = problem.model, None
+        if problem.sigma is not None:
+            given = problem.sigma.reshape(-1, 1) if problem.sigma.ndim == 1 else problem.sigma
+            sigma = np.ascontiguousarray(np.broadcast_to(given, problem.Y.shape))
+        strides = np.array([0, 0, 0, len(points[0])], np.uintp)
+
+        def fit(first: int, last: int) -> None:
+            model.native.fit_many(
+                (problem.X, problem.Y, sigma, points, None), strides, problem.samples, (low, high, self._held),
+                beyond_rounding(model, problem.tolerance), STEPS, False, first, last, self._fits.arrays(),
+            )  # fmt: skip
+
+        share(fit, len(points), model.native.fits_lanes, self._threads)
+
+    def reached(self) -> tuple[Array, Array]:
+        """Return costs and parameters of the fits that are done."""
+        done = self._fits.done
+        return self._fits.chi2[done], self._fits.parameters[done]

@@ -1,0 +1,182 @@
+"""The interface of the native part of a compiled module (``native.pyx``) for the Python part.
+
+Arrays are C-contiguous, of the module's precision, and checked; None stands for an array that a model does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from ..ground.watch import Watch
+
+
+class NativeTraining(Protocol):
+    """A running training in C."""
+
+    epochs: int
+    updates: int
+    hook: Callable[[], Any] | None
+    """The function that is asked regularly whether to end the training."""
+    error: BaseException | None
+    """The exception that ended the last call, if any."""
+
+    def use(self, arrays: tuple[Array | None, ...], samples: int, validation: bool) -> None:
+        """Set the data to train or to validate with: X, Y, weights, counts, spread, starts and columns of sparse X."""
+
+    def order(self, order: Array | None, batch: int) -> None:
+        """Set the size of batches; the samples are shuffled if there is an array to write their order to."""
+
+    def set(self, members: Mapping[str, float], measures: Array, columns: int, interval: float) -> None:
+        """Set the options, by the names of ``options.h``.
+
+        measures holds sums for the metrics, columns is the number of figures of an epoch, interval the number of
+        seconds between two questions whether to end.
+        """
+
+    def tell(self, counters: Array, numbers: Array) -> None:
+        """Write the progress of the training to arrays of uint64 and float64."""
+
+    def place(self, counters: Array, numbers: Array) -> None:
+        """Set the progress of the training."""
+
+    def advance(self, history: Array, factors: Array | None, factors_of_updates: bool) -> int:
+        """Train for one epoch per row of history. Returns the status."""
+
+    def parameters(self) -> Array:
+        """Return a copy of the current parameters."""
+
+
+class NativeFit(Protocol):
+    """A running fit in C."""
+
+    iterations: int
+    """The number of iterations that are done."""
+    cost: float
+    """The cost of the best parameters so far."""
+
+    def parameters(self) -> Array:
+        """Return a copy of the best parameters so far."""
+
+
+class Native(Protocol):
+    """The functions of a compiled module that are implemented in C."""
+
+    state_size: int
+    """The number of values of state that the update rules need."""
+    measures_size: int
+    """The number of sums from which metrics are computed; 0 if outputs cannot be compared with targets."""
+    group_size: int
+    """The number of models that are trained side by side."""
+    fits_lanes: int
+    """The number of fits that are made side by side; 0 if fits are not made so."""
+    has_hessian: bool
+    """Whether the module computes products with the Hessian."""
+    variant: str
+    """The CPUs that the kernel in use was compiled for."""
+    variants: tuple[str, ...]
+    """All kernels of the module that this CPU can run, the fastest first."""
+
+    def first_not_finite(self, values: Array, count: int) -> int:
+        """Return the index of the first value that is not finite; ``count`` if all are finite."""
+
+    def takes(self, values: Any, axes: int, columns: int) -> bool:
+        """Return whether C takes an array unchanged: one or two axes, not empty, ``columns`` columns, all finite.
+
+        This check takes a tenth of the time of finding out, in Python, what is wrong with another array.
+        """
+
+    def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array) -> None:
+        """Write the outputs of some rows."""
+
+    def predict_short(self, parameters: Any, X: Any) -> Array | None:
+        """Return the outputs of a few rows; None for arguments that need closer checks."""
+
+    def jacobian(self, parameters: Array, X: Array | None, samples: int, derivatives: Array) -> None:
+        """Write the derivatives of the outputs of some rows."""
+
+    def fit(
+        self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
+        fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
+        parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: Array | None,
+        costs: Array, watch: Watch | None,
+    ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
+        """Fit the model to data, starting from the given parameters, and overwrite these with the best ones.
+
+        fixed and active are masks of eight bits (P,), poles is a mask for the guards of the facts. residuals (N,
+        targets) and triangle (free, free) are float64. So are the costs after the last iterations, a ring buffer that
+        overwrites the oldest. The attribute ``native`` of a watch is set to the running fit, and the watch may end it.
+        Returns the cost, chi2, the number of residuals used, the rank, iterations, evaluations, the number of a status,
+        and the index of a sample where the loss is not convex.
+        """
+
+    def hessian_products(
+        self, parameters: Array, directions: Array, count: int, X: Array | None, Y: Array | None,
+        weights: Array | None, samples: int, products: Array,
+    ) -> None:  # fmt: skip
+        """Write the products of the Hessian of the mean loss with some directions."""
+
+    def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:
+        """Write the fields of a loss of terms at some samples: outputs, derivatives, residuals."""
+
+    def covariance(self, triangle: Array, scale: float, least: float, covariance: Array) -> bool:
+        """Write the inverse of R'R times a scale for a triangle R (F, F) whose rank is certain.
+
+        Returns False for a scale that is not finite, for more than a few columns, and if a singular value of R, whose
+        columns are divided by their norms, might be below ``least`` times the largest: see covariance.py.
+        """
+
+    def loss(
+        self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
+        gradient: Array | None,
+    ) -> float:  # fmt: skip
+        """Return the mean loss; its gradient is written to an array, unless that is None."""
+
+    def loss_short(self, parameters: Any, X: Any, Y: Any, gradient: Array | None) -> float | None:
+        """Return the mean loss like ``loss``; None for arguments that need closer checks."""
+
+    def training(self, buffers: Array, state: Array, options: Array, optimizer: int, seed: int) -> NativeTraining:
+        """Return a training of the parameters in the first of two buffers; the second is for the best."""
+
+    def train_short(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Return the ``Result`` of a short training; None for arguments that need closer checks."""
+
+    def train_many(
+        self, X: Array | None, Y: Array | None, own_X: bool, own_Y: bool, samples: int, batch: int, optimizer: int,
+        options: Array, rates: Array, initial_state: Array, weight_decay: float, l2: Array | None, tolerance: float,
+        shuffle: bool, random: Array, first: int, last: int, epochs: int, parameters: Array, loss: Array,
+        history: Array | None, done: Array, status: Array,
+    ) -> None:  # fmt: skip
+        """Train the models first <= m < last side by side; their parameters are changed in place."""
+
+    def fit_many(
+        self, data: tuple[Array | None, ...], strides: Array, samples: int, limits: tuple[Array | None, ...],
+        tolerance: float, max_iterations: int, absolute_sigma: bool, first: int, last: int,
+        results: tuple[Array | None, ...],
+    ) -> None:  # fmt: skip
+        """Make the fits first <= m < last side by side.
+
+        data      X, Y, sigma, the parameters at the start, and the lengths (uintp) of the fits
+        strides   of the first four of them (uintp): the distance between consecutive fits, in values
+        limits    the lower and upper bounds of the parameters, and which are fixed (bool)
+        results   parameters, standard errors, covariances, chi2 (float64), data (uint64), iterations (uint64),
+                  status (uint8) and poles (bool) of each fit, which are written
+        """
+
+    def blas_counter(self) -> object:
+        """Return a new counter of running calls, for all modules that call the same library."""
+
+    def signature(self, routine: object) -> str:
+        """Return the types of a C function in a capsule, as Cython writes them."""
+
+    def know_blas(self, calls: object, threads: int, set_threads: int) -> None:
+        """Set the BLAS in use, by the addresses of the functions that return and set its number of threads."""
+
+    def use_blas(self, routine: object) -> None:
+        """Use a routine of the BLAS in use for products."""
+
+    def blas_held(self) -> AbstractContextManager[None]:
+        """Open a context in which the BLAS in use, if any, uses only the threads that call it."""

@@ -1,0 +1,1 @@
+"""Results of trainings and of fits: their values, statistics, intervals, tables, pictures and files."""

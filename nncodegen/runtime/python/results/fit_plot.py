@@ -1,0 +1,84 @@
+"""A fit as a picture, drawn by matplotlib: data, curve and band, and the weighted residuals below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ground.pictures import curve_above_residuals
+from .goodness import per_value
+from .intervals import predict_with_interval
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from .fitted import Fitted
+
+POINTS = 400
+"""The number of points of a curve."""
+
+
+def plot(result: Fitted, axes: Any, interval: str | None, level: float) -> Any:
+    """Draw a fit on two axes. Returns their figure."""
+    residuals = result.residuals
+    if residuals is None:
+        raise ValueError("there are no residuals to draw: the loss of the model is no sum of squares")
+    upper, lower = curve_above_residuals() if axes is None else axes
+    model = result._model
+    X = None if result._X is None else np.asarray(result._X, float).reshape(len(result._Y), -1)
+    sigma = per_value(result._sigma, residuals.shape)
+    observed = np.where(np.isnan(residuals), np.nan, np.asarray(result._Y, float))
+    outputs = observed + residuals * sigma
+    several = len(model.output_names) > 1
+    for column, name in enumerate(model.output_names):
+        color, label = f"C{column}", f"{name}, " if several else ""
+        if X is not None and X.shape[1] > 1:
+            at = outputs[:, column]
+        else:
+            at = np.arange(len(observed)) if X is None else X[:, 0]
+        bars = None if result._sigma is None else sigma[:, column]
+        upper.errorbar(at, observed[:, column], bars, fmt="o", ms=4, color=color, alpha=0.6, label=f"{label}data")
+        lower.plot(at, residuals[:, column], "o", ms=4, color=color, alpha=0.6)
+    if X is not None and X.shape[1] > 1:
+        ends = [np.nanmin(outputs), np.nanmax(outputs)]
+        upper.plot(ends, ends, color="black", lw=1, label="target = output")
+    elif X is not None:
+        _curves(result, upper, X[:, 0], interval, level, several)
+    _label(result, upper, lower, X)
+    return upper.figure
+
+
+def _curves(result: Fitted, upper: Any, x: Array, interval: str | None, level: float, several: bool) -> None:
+    """Draw the outputs over the range of one input, with a band around each."""
+    grid = grid_over(x)
+    if interval is None:
+        model: Any = result._model
+        outputs, ends = model.predict(result.parameters, grid[:, None]), None
+    else:
+        outputs, *ends = predict_with_interval(result, grid[:, None], interval, level, None)
+    for column, name in enumerate(result._model.output_names):
+        color, label = f"C{column}" if several else "C1", f"{name}, " if several else ""
+        upper.plot(grid, outputs[:, column], color=color, lw=1.5, label=f"{label}fit")
+        if ends is not None and np.isfinite(ends[1][:, column]).all():
+            text = f"{label}{100 * level:g} % {interval}"
+            upper.fill_between(grid, ends[0][:, column], ends[1][:, column], color=color, alpha=0.2, lw=0, label=text)
+
+
+def grid_over(x: Array) -> Array:
+    """Return points over the range of data: evenly spaced, and geometrically too (for log axes) if all are positive."""
+    low, high = float(x.min()), float(x.max())
+    grid = np.linspace(low, high, POINTS)
+    if low > 0:
+        grid = np.concatenate([grid, np.geomspace(low, high, POINTS)])
+    return np.unique(grid)
+
+
+def _label(result: Fitted, upper: Any, lower: Any, X: Array | None) -> None:
+    names = result._model.input_names
+    several_inputs = X is not None and X.shape[1] > 1
+    lower.axhline(0, color="black", lw=1)
+    lower.set_xlabel("output" if several_inputs else names[0] if names else "sample")
+    lower.set_ylabel("residual" if result._sigma is None else "residual / sigma")
+    upper.set_ylabel(", ".join(result._model.target_names))
+    upper.set_title(result._model.name)
+    upper.legend()

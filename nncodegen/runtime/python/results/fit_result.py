@@ -1,0 +1,195 @@
+"""The result of a fit: its values, with intervals, predictions, a picture, tables and a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ground.endings import DOUBTFUL, ENDINGS, UNFINISHED
+from ..ground.frames import frame_of
+from ..native.model import result_of_model
+from .advice import advice_of, not_told
+from .fit_plot import plot
+from .fit_table import html_table, text_table
+from .fitted import Fitted
+from .intervals import Predicted, confidence_intervals, predict_with_interval
+from .saved import FIT, head, write_archive
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import ArrayLike
+
+    from ..ground.types import Array
+
+LEVEL = 0.95
+"""The default probability of intervals."""
+
+
+@result_of_model
+class FitResult(Fitted):
+    """The result of ``fit``, for P parameters, F of them free, and N samples of K outputs.
+
+    result["a"] is the parameter of that name; the key may also be a symbol of SymPy.
+
+    Found by the fit:
+
+    parameters      (P,), those of the lowest cost
+    start           (P,), the parameters at the start
+    free            (P,), False for parameters that were fixed
+    at_bound        (P,), whether a parameter lies at one of its bounds
+    cost            half of chi2; with a robust loss, half of the sum of its values; the sum of the losses, if the loss
+                    of the model is not a sum of squares
+    chi2            the sum of the squared residuals; NaN with such a loss
+    residuals       (N, K), (output - target)/sigma; NaN where a target is missing; None with such a loss
+    used            the number of residuals that are not missing; with such a loss, of samples
+    iterations      the number of steps that were accepted or tried
+    evaluations     the number of evaluations of the model for all samples
+    absolute_sigma  whether sigma counts as known; otherwise it is known up to a factor
+    robust          the name of the robust loss, or None; robust_scale is the residual beyond which it grows slower
+    poles           the denominators that are 0 or change their signs among the data, as texts: a fit only ends so if it
+                    starts so
+
+    A loss that is no sum of squares counts as a negative log-likelihood: the covariance is the inverse of its second
+    derivatives, aic is 2*cost + 2*F, and bic is 2*cost + F*log(used); chi2, reduced_chi2 and r2 are NaN.
+
+    All other values are computed when they are first used.
+    """
+
+    @property
+    def message(self) -> str:
+        """Return how the fit ended, as a sentence, and what to do about it."""
+        message = ENDINGS[self._ending].message
+        advice = advice_of(self) if self._ending in UNFINISHED else ""
+        if self._ending in DOUBTFUL and self.undetermined:
+            advice = not_told(self.undetermined)
+        return f"{message}; {advice}" if advice else message
+
+    def confidence_intervals(self, level: float = LEVEL, method: str = "t") -> Array:
+        """Return the ends of an interval for each parameter, (P, 2), that covers the true value with this probability.
+
+        method "t" gives parameter +- t*standard error, with Student's t of ``degrees_of_freedom`` (of the normal
+        distribution with absolute_sigma). It is exact for a linear model. "profile" extends to where chi2, minimized
+        over all other parameters, has risen by t**2*``error_scale``; it fits the model again some ten times for each
+        end, and follows its curvature (D. M. Bates, D. G. Watts, Nonlinear Regression Analysis and Its Applications,
+        1988, chapter 6). An end is infinite if chi2 never rises that far, and it is the bound if that is reached first.
+        The interval of a fixed parameter is its value alone.
+
+        Needs SciPy. Raises ValueError for another method, or a level that is not between 0 and 1.
+        """
+        return confidence_intervals(self, level, method)
+
+    def predict(
+        self, X: ArrayLike | None = None, interval: str | None = None, level: float = LEVEL, sigma: Any = None
+    ) -> Any:
+        """Return the outputs for the rows of X, (N, K); with an interval, (outputs, lower, upper), each (N, K).
+
+        "confidence" is for the mean of possible observations: outputs +- t*sqrt(g'Cg), with g the derivative of an
+        output by the parameters and C their covariance (the delta method). "prediction" is for a new observation, whose
+        own variance error_scale*sigma**2 is added. sigma is then that of the new observations: a number, (N,) or (N,
+        K); by default that of the fit, if it was a number or not given.
+
+        An interval needs SciPy. It is infinite where the data do not determine the output.
+        """
+        model: Any = self._model
+        if interval is None and (sigma is not None or level != LEVEL):
+            name = "level" if sigma is None else "sigma"
+            raise ValueError(f"{name} has no effect without an interval: give interval, or leave it out")
+        if interval is None:
+            outputs: Array = model.predict(self.parameters, X)
+            return outputs
+        found: Predicted = predict_with_interval(self, X, interval, level, sigma)
+        return found
+
+    def plot(self, axes: Any = None, interval: str | None = "confidence", level: float = LEVEL) -> Any:
+        """Draw data, curve and band, and the weighted residuals below, with matplotlib.
+
+        axes are two axes of matplotlib, one above the other; by default those of a new figure. The abscissa is the
+        input if there is one; with several inputs the targets are drawn against the outputs, without inputs against
+        their index. interval is that of ``predict``, or None for no band, which needs no SciPy.
+
+        Returns the figure, which ``savefig`` writes to a file; its ``axes`` are these two.
+        """
+        return plot(self, axes, interval, level)
+
+    def to_frame(self) -> Any:
+        """Return a DataFrame of pandas with a row for each parameter, by its name.
+
+        Its columns are value, standard_error, start, free and at_bound. Raises ImportError without pandas.
+        """
+        columns = {
+            "value": self.parameters,
+            "standard_error": self.standard_errors,
+            "start": self.start,
+            "free": self.free,
+            "at_bound": self.at_bound,
+        }
+        return frame_of(columns, self.names, "parameter")
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result with its data to a file, an .npz archive, from which the module's ``load`` reads it.
+
+        A file of that name is replaced atomically: a reader finds the old content or the new.
+        """
+        problem: Any = self._refit  # it has the options that the result itself does not need
+        sigma = None if self._sigma is None else np.asarray(self._sigma)
+        arrays = head(self._model, FIT) | {
+            "parameters": self.parameters,
+            "start": self.start,
+            "free": self.free,
+            "at_bound": self.at_bound,
+            "triangle": self._triangle,
+            "Y": self._Y,
+            "numbers": np.array([self.cost, self.chi2, self.robust_scale, problem.tolerance]),
+            "counts": np.array(
+                [self.used, self.iterations, self.evaluations, problem.max_iterations, self.absolute_sigma], np.int64
+            ),
+            "texts": np.array([self._ending, self.robust or ""]),
+        }
+        lower, upper = self._bounds or (None, None)
+        optional = {"X": self._X, "residuals": self.residuals, "lower": lower, "upper": upper, "costs": self._costs}
+        if self.poles:
+            optional["poles"] = np.array(self.poles)
+        if sigma is not None:
+            optional[("sigma", "sigmas", "sigmas_of_each")[sigma.ndim]] = sigma
+        write_archive(path, arrays | {name: array for name, array in optional.items() if array is not None})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content of the result as plain Python values: dictionaries by name, lists, numbers and texts."""
+
+        def named(values: Array) -> dict[str, Any]:
+            return dict(zip(self.names, values.tolist(), strict=True))
+
+        figures = ("cost", "chi2", "reduced_chi2", "degrees_of_freedom", "r2", "aic", "bic", "used", "iterations",
+                   "evaluations", "rank", "condition", "absolute_sigma", "robust", "robust_scale")  # fmt: skip
+        return {
+            "model": self._model.name,
+            "status": self.status,
+            "converged": self.converged,
+            "message": self.message,
+            "parameters": named(self.parameters),
+            "standard_errors": named(self.standard_errors),
+            "start": named(self.start),
+            "free": named(self.free),
+            "at_bound": named(self.at_bound),
+            "covariance": self.covariance.tolist(),
+            "undetermined": list(self.undetermined),
+            "poles": list(self.poles),
+            **{name: getattr(self, name) for name in figures},
+        }
+
+    def __str__(self) -> str:
+        return text_table(self, self.message)
+
+    def __repr__(self) -> str:
+        figure = f"loss {self.cost:.6g}" if self._model.facts.curved else f"chi2 {self.chi2:.6g}"
+        return f"<FitResult: {self.status} after {self.iterations} iterations, {figure}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(self, self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the values of the result, and the name of the module that made it."""
+        held = {name: value for name, value in vars(self).items() if name != "_model"}
+        return self._model.empty_result, (type(self).__name__,), held

@@ -1,0 +1,226 @@
+"""The values of a fit: those that the native fit found, and statistics that are computed from them on demand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arguments.named import name_of
+from ..ground.endings import ENDINGS
+from ..ground.facts import flat_names, slices
+from . import goodness
+from .covariance import Decomposition, correlation, covariance, decompose, least_ratio, undetermined
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from ..native.model import Model
+
+Refit = Callable[[Mapping[int, float], "Array"], "tuple[float, Array]"]
+"""A function that repeats a fit with some parameters fixed: takes their values by their indices, and a start (P,).
+
+It returns the cost, NaN if the model is not finite, and the parameters (P,). It is pickled with the result.
+"""
+
+
+class Fitted:
+    """The values of a fit; ``FitResult`` describes them, and shows them to people."""
+
+    def __init__(
+        self,
+        model: Model,
+        parameters: Array,
+        start: Array,
+        free: Array,
+        at_bound: Array,
+        triangle: Array,
+        cost: float,
+        chi2: float,
+        residuals: Array | None,
+        X: Array | None,
+        Y: Array,
+        sigma: Any,
+        used: int,
+        ending: str,
+        iterations: int,
+        evaluations: int,
+        absolute_sigma: bool = False,
+        bounds: tuple[Array, Array] | None = None,
+        robust: str | None = None,
+        robust_scale: float = 1.0,
+        refit: Refit | None = None,
+        costs: Array | None = None,
+        poles: tuple[str, ...] = (),
+    ) -> None:
+        self._model = model
+        self.parameters = parameters
+        self.start = start
+        self.free = free
+        self.at_bound = at_bound
+        self._triangle = triangle
+        self.cost = cost
+        self.chi2 = math.nan if model.facts.curved else chi2
+        self.residuals = residuals
+        self._X = X
+        self._Y = Y
+        self._sigma = sigma
+        self.used = used
+        self._ending = ending
+        self.iterations = iterations
+        self.evaluations = evaluations
+        self.absolute_sigma = absolute_sigma
+        self._bounds = bounds
+        self.robust = robust
+        self.robust_scale = robust_scale
+        self._refit = refit
+        self._costs = costs
+        self.poles = poles
+
+    @property
+    def model_name(self) -> str:
+        """Return the name of the model."""
+        return self._model.name
+
+    @property
+    def status(self) -> str:
+        """Return how the fit ended, as a word.
+
+        "converged", "max_iterations", "stalled", "stationary", "not_finite", "no_data", "time_limit" or "stopped".
+        """
+        return ENDINGS[self._ending].status
+
+    @property
+    def converged(self) -> bool:
+        """Return whether a test of convergence ended the fit."""
+        return ENDINGS[self._ending].converged
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Return a name for each value of the parameters, (P,): "a", or "W1[0,1]" for an element of an array."""
+        return flat_names(self._model.facts.parameters)
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """Return the parameters by name."""
+        return dict(zip(self.names, self.parameters.tolist(), strict=True))
+
+    def __getitem__(self, name: Any) -> Any:
+        """Return a parameter by its name or its SymPy symbol: a number, or an array for a parameter that is one."""
+        name = name_of(name)
+        if name in self.values:
+            return self.values[name]
+        for parameter, own in slices((parameter, parameter.size) for parameter in self._model.facts.parameters):
+            if parameter.name == name:
+                return self.parameters[own].reshape(parameter.shape)
+        known = [parameter.name for parameter in self._model.facts.parameters]
+        raise KeyError(f"there is no parameter {name!r}; there are: {', '.join(known)}")
+
+    # --- errors of the parameters ---
+
+    @property
+    def free_count(self) -> int:
+        """Return the number F of free parameters."""
+        return len(self._triangle)
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Return the number of residuals that are used, minus the number of free parameters."""
+        return self.used - self.free_count
+
+    @cached_property
+    def _decomposition(self) -> Decomposition:
+        return decompose(np.asarray(self._triangle, float), self._model.epsilon)
+
+    @property
+    def rank(self) -> int:
+        """Return the number of combinations of the free parameters that the data determine; normally F."""
+        return self._decomposition.rank
+
+    @property
+    def condition(self) -> float:
+        """Return the condition number of the weighted Jacobian with normalized columns: it is independent of units."""
+        return self._decomposition.condition
+
+    @property
+    def error_scale(self) -> float:
+        """Return the factor of the covariance: 1 with absolute_sigma, else 2*cost/(used - F).
+
+        Without a robust loss, that is the reduced chi2, as in SciPy's curve_fit. NaN without degrees of freedom.
+        """
+        if self.absolute_sigma:
+            return 1.0
+        return 2 * self.cost / self.degrees_of_freedom if self.degrees_of_freedom > 0 else math.nan
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Return (J'J)^-1 times ``error_scale``, (P, P); J is the weighted Jacobian of the free parameters.
+
+        It is that of SciPy's curve_fit, with two differences: a fixed parameter has the variance 0, and if the rank is
+        not full, only the rows and columns of undetermined parameters are infinite. Bounds are not taken into account,
+        not even active ones.
+        """
+        free, count = self.free_count, len(self.parameters)
+        known = np.empty((free, free))
+        least = least_ratio(free, self._model.epsilon)
+        if not self._model.native.covariance(self._triangle, self.error_scale, least, known):
+            known = covariance(self._decomposition, self._model.epsilon, self.error_scale)
+        if free == count:
+            return known
+        found = np.zeros((count, count))
+        found[np.ix_(self.free, self.free)] = known
+        return found
+
+    @cached_property
+    def standard_errors(self) -> Array:
+        """Return the roots of the variances, (P,): infinite for undetermined parameters, 0 for fixed ones."""
+        errors: Array = np.sqrt(self.covariance.diagonal())
+        return errors
+
+    @cached_property
+    def correlation(self) -> Array:
+        """Return the covariance divided by the standard errors, (P, P); NaN for fixed or undetermined parameters."""
+        found = np.full((len(self.parameters), len(self.parameters)), np.nan)
+        found[np.ix_(self.free, self.free)] = correlation(self._decomposition, self._model.epsilon)
+        return found
+
+    @cached_property
+    def undetermined(self) -> tuple[str, ...]:
+        """Return the names of free parameters that the data do not determine: some change of them changes no output."""
+        unknown = np.zeros(len(self.parameters), bool)
+        unknown[self.free] = undetermined(self._decomposition, self._model.epsilon)
+        return tuple(name for name, lost in zip(self.names, unknown, strict=True) if lost)
+
+    # --- goodness of the fit ---
+
+    @property
+    def reduced_chi2(self) -> float:
+        """Return chi2/(used - F); NaN without degrees of freedom."""
+        return self.chi2 / self.degrees_of_freedom if self.degrees_of_freedom > 0 else math.nan
+
+    @cached_property
+    def r2(self) -> float:
+        """Return the coefficient of determination, 1 - chi2/sum(((y - mean)/sigma)**2), with a mean for each output."""
+        if self.residuals is None:
+            return math.nan
+        return goodness.r2(self._Y, self.residuals, self._sigma)
+
+    @property
+    def aic(self) -> float:
+        """Return Akaike's criterion for normal errors: n*log(chi2/n) + 2*F, with absolute_sigma chi2 + 2*F.
+
+        n is ``used``. Terms that are the same for all models of the same data are left out. The first is lmfit's
+        definition.
+        """
+        if self._model.facts.curved:
+            return 2 * self.cost + 2 * self.free_count
+        return goodness.aic(self.chi2, self.used, self.free_count, self.absolute_sigma)
+
+    @property
+    def bic(self) -> float:
+        """Return Schwarz's criterion: n*log(chi2/n) + F*log(n), with absolute_sigma chi2 + F*log(n), like ``aic``."""
+        if self._model.facts.curved:
+            return 2 * self.cost + self.free_count * math.log(max(self.used, 1))
+        return goodness.bic(self.chi2, self.used, self.free_count, self.absolute_sigma)

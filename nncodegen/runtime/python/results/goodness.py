@@ -1,0 +1,57 @@
+"""Measures of how well a model fits: the coefficient of determination, and the criteria of Akaike and Schwarz."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+
+
+def r2(Y: Array, residuals: Array, sigma: Any) -> float:
+    """Return 1 - sum(r**2)/sum(((y - mean)/sigma)**2), for data and residuals of the shape (N, K).
+
+    The mean is that of each column, weighted by 1/sigma**2. Missing values (NaN among the residuals) do not count. The
+    result is NaN if the data do not vary.
+    """
+    used = ~np.isnan(residuals)
+    weights = np.where(used, 1 / per_value(sigma, residuals.shape) ** 2, 0)
+    values = np.where(used, Y, 0).astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (weights * values).sum(axis=0) / weights.sum(axis=0)
+    total = float(np.nansum(weights * (values - means) ** 2))
+    rounding = 16 * np.finfo(float).eps ** 2 * float(np.sum(weights * values**2))  # the rest that rounding leaves
+    return 1 - float(np.nansum(residuals.astype(float) ** 2)) / total if total > rounding else math.nan
+
+
+def per_value(sigma: Any, shape: tuple[int, ...]) -> Array:
+    """Return the standard deviation of each of (N, K) values: 1 for None; (N,) holds for all columns."""
+    given = np.asarray(1.0 if sigma is None else sigma, float)
+    return np.broadcast_to(given[:, None] if given.ndim == 1 else given, shape)
+
+
+def deviance(chi2: float, count: int, absolute_sigma: bool) -> float:
+    """Return -2*log of the largest likelihood of normal errors, without the terms that only depend on the data.
+
+    With absolute_sigma it is chi2. Otherwise sigma is known up to a factor, whose most likely square is chi2/n; then it
+    is n*log(chi2/n), as in lmfit (K. P. Burnham, D. R. Anderson, Model Selection and Multimodel Inference, 2002,
+    section 2.2). The terms left out are n*log(2*pi) and sum(log(sigma**2)), and n in the second case.
+    """
+    if absolute_sigma:
+        return chi2
+    if not count or math.isnan(chi2):
+        return math.nan
+    return count * math.log(chi2 / count) if chi2 > 0 else -math.inf
+
+
+def aic(chi2: float, count: int, free: int, absolute_sigma: bool) -> float:
+    """Return Akaike's criterion, the deviance plus 2*free (H. Akaike, 1974)."""
+    return deviance(chi2, count, absolute_sigma) + 2 * free
+
+
+def bic(chi2: float, count: int, free: int, absolute_sigma: bool) -> float:
+    """Return Schwarz's criterion, the deviance plus free*log(n) (G. Schwarz, 1978)."""
+    return deviance(chi2, count, absolute_sigma) + free * math.log(max(count, 1))

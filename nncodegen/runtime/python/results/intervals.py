@@ -1,0 +1,94 @@
+"""Confidence intervals of parameters and outputs, and prediction intervals of new observations."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .covariance import deviation
+from .goodness import per_value
+from .profiles import profile_intervals
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from .fitted import Fitted
+
+METHODS = ("t", "profile")
+INTERVALS = ("confidence", "prediction")
+
+
+class Predicted(NamedTuple):
+    """Outputs, and the ends of an interval around each of them; three arrays of the shape (N, K)."""
+
+    outputs: Array
+    lower: Array
+    upper: Array
+
+
+def quantile(result: Fitted, level: float) -> float:
+    """Return the half-width, in standard errors, of an interval of this probability.
+
+    It is the quantile of Student's t with the degrees of freedom of the fit, since the errors were estimated; that of
+    the normal distribution if they are known (absolute_sigma). NaN without degrees of freedom.
+    """
+    if not isinstance(level, int | float | np.number) or not 0 < level < 1:
+        raise ValueError(f"level is a probability between 0 and 1, such as 0.95, not {level!r}")
+    try:
+        from scipy.special import ndtri, stdtrit  # noqa: PLC0415 (optional)
+    except ImportError as error:
+        raise ImportError("intervals need SciPy, which is not installed: python -m pip install scipy") from error
+    above = (1 - float(level)) / 2  # by symmetry: 1 - above would lose digits for levels close to 1
+    if result.absolute_sigma:
+        return -float(ndtri(above))
+    return -float(stdtrit(result.degrees_of_freedom, above)) if result.degrees_of_freedom > 0 else math.nan
+
+
+def confidence_intervals(result: Fitted, level: float, method: str) -> Array:
+    """Return the confidence intervals of all parameters, (P, 2)."""
+    if method not in METHODS:
+        raise ValueError(f"there is no method {method!r} for intervals; there are: {', '.join(METHODS)}")
+    t = quantile(result, level)
+    values = result.parameters.astype(float)
+    with np.errstate(invalid="ignore"):
+        reach = np.where(result.free, t * result.standard_errors, 0)
+    reach[np.isnan(reach)] = np.inf  # without degrees of freedom, the errors are unknown
+    if method == "profile" and not math.isnan(t):
+        return profile_intervals(result, t, reach)
+    return np.stack([values - reach, values + reach], axis=1)
+
+
+def predict_with_interval(result: Fitted, X: Any, interval: str, level: float, sigma: Any) -> Predicted:
+    """Return the outputs for the rows of X with an interval around each, by the delta method."""
+    if interval not in INTERVALS:
+        raise ValueError(f"there is no interval {interval!r}; there are: {', '.join(INTERVALS)}, and None")
+    if sigma is not None and interval != "prediction":
+        raise ValueError("sigma is that of new observations: it needs interval='prediction'")
+    if interval == "prediction" and result._model.facts.curved:
+        raise ValueError("a prediction interval needs normal errors; the loss of the model is no sum of squares")
+    t = quantile(result, level)
+    model: Any = result._model
+    outputs = np.asarray(model.predict(result.parameters, X), float)
+    slopes = np.asarray(model.jacobian(result.parameters, X), float)[:, :, result.free]
+    errors = deviation(result._decomposition, model.epsilon, slopes)
+    if interval == "prediction":
+        errors = np.hypot(errors, _new_sigma(result, sigma, outputs.shape))
+    with np.errstate(invalid="ignore"):
+        reach = t * math.sqrt(result.error_scale) * errors
+    reach[np.isnan(reach)] = np.inf
+    return Predicted(outputs, outputs - reach, outputs + reach)
+
+
+def _new_sigma(result: Fitted, sigma: Any, shape: tuple[int, ...]) -> Array:
+    """Return the standard deviations of new observations, (N, K)."""
+    if sigma is None:
+        sigma = result._sigma
+        if np.ndim(sigma):
+            raise ValueError(
+                "the fit had a sigma for each of its data: give that of the new observations, sigma=..., a number or "
+                f"an array of the shape ({shape[0]},) or {shape}"
+            )
+    elif np.shape(sigma) not in {(), shape[:1], shape} or not np.all(np.asarray(sigma) > 0):
+        raise ValueError(f"sigma is a number above 0, or an array of them of the shape ({shape[0]},) or {shape}")
+    return per_value(sigma, shape)

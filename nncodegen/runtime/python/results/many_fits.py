@@ -1,0 +1,249 @@
+"""The result of ``fit_many``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ground.facts import flat_names
+from ..ground.frames import ERROR, frame_of, joined_columns
+from ..ground.markup import aligned, paragraph, table
+from ..native.model import Model, result_of_model
+from .result import reduced
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from .fit_result import FitResult
+
+STATUS = (
+    "time_limit", "converged", "converged", "converged", "max_iterations", "singular", "too_few_data", "no_data",
+    "not_finite",
+)  # fmt: skip
+"""The statuses by C's number for the end of a fit. The first is for a fit that has not ended."""
+
+ENDINGS = ("time_limit", "cost", "step", "gradient", "max_iterations", "cost", "cost", "no_data", "not_finite")
+"""The endings of a single fit (``endings``) by that number; "singular" and "too_few_data" fits have converged."""
+
+LEAST = 8
+"""The least tolerance, in units of epsilon: rounding hides smaller changes."""
+
+
+def beyond_rounding(model: Model, tolerance: float) -> float:
+    """Return a tolerance, or the least that makes sense in the precision of the model."""
+    return max(tolerance, LEAST * model.epsilon)
+
+
+ROWS = 20
+"""The number of parameters that the table of the fits shows."""
+HEAD = ("of those that converged", "5 % below", "median", "5 % above")
+
+
+Single = Callable[[int, "Array", str, int], "FitResult"]
+"""A function that returns the result of one fit: takes its index, parameters (P,), ending and number of iterations.
+
+It is pickled with the fits.
+"""
+
+
+@result_of_model
+class ManyFits:
+    """The result of ``fit_many``, for M fits of P parameters.
+
+    parameters       (M, P), those of the lowest chi2; the start if there are no data, or nothing is finite there
+    standard_errors  (M, P), infinite for parameters that the data do not determine, 0 for those that are fixed
+    covariance       (M, P, P), with the squares of standard_errors on the diagonals; None if it was not asked for
+    chi2             (M,), the sum of ((output - target)/sigma)**2, in float64; NaN for "not_finite" and "time_limit"
+    data             (M,), the number of targets that are not missing; 0 for "time_limit"
+    iterations       (M,), the number of steps that were tried
+    poles            (M,), whether a denominator of the formula is 0 or changes its sign among the data: a fit only ends
+                     like that if it starts like that
+    free_count       the number of parameters that are not fixed
+
+    ``fits[m]`` is the ``FitResult`` of fit m, and iterating over the fits yields these.
+
+    Standard errors and covariances are those of a linear model with the Jacobian at the solution, as
+    scipy.optimize.curve_fit gives them.
+    """
+
+    __slots__ = (
+        "_model", "_numbers", "_result", "chi2", "covariance", "data", "free_count", "iterations", "parameters",
+        "poles", "standard_errors",
+    )  # fmt: skip
+
+    def __init__(
+        self, model: Model, fits: int, free_count: int, covariance: bool, result: Single | None = None
+    ) -> None:
+        count = model.parameter_count
+        self._result = result
+        self._model = model
+        self.free_count = free_count
+        self.parameters = np.empty((fits, count), model.dtype)
+        self.standard_errors = np.empty((fits, count), model.dtype)
+        self.covariance = np.empty((fits, count, count), model.dtype) if covariance else None
+        self.chi2 = np.empty(fits)
+        self.data = np.empty(fits, np.uint64)
+        self.iterations = np.empty(fits, np.uint64)
+        self.poles = np.zeros(fits, bool)
+        self._numbers = np.zeros(fits, np.uint8)
+
+    def put(self, fit: int, result: FitResult, used: int, status: str) -> None:
+        """Store the result of one fit; status is one of STATUS."""
+        self.parameters[fit] = result.parameters
+        self.standard_errors[fit] = result.standard_errors
+        if self.covariance is not None:
+            self.covariance[fit] = result.covariance
+        self.chi2[fit] = result.chi2
+        self.data[fit] = used
+        self.iterations[fit] = result.iterations
+        self.poles[fit] = bool(result.poles)
+        self._numbers[fit] = STATUS.index(status)
+
+    def arrays(self) -> tuple[Array | None, ...]:
+        """Return the arrays that C writes (``native.py``)."""
+        return (
+            self.parameters, self.standard_errors, self.covariance, self.chi2, self.data, self.iterations,
+            self._numbers, self.poles,
+        )  # fmt: skip
+
+    @property
+    def done(self) -> Array:
+        """Return which fits have ended by themselves, before a time limit, (M,)."""
+        done: Array = self._numbers != 0
+        return done
+
+    def leave(self, starts: Array) -> None:
+        """Fill in the fits that have not ended: parameters at their starts, (P,) or (M, P), and unknown errors."""
+        left = ~self.done
+        self.parameters[left] = np.broadcast_to(starts, self.parameters.shape)[left]
+        self.standard_errors[left] = np.inf
+        if self.covariance is not None:
+            self.covariance[left] = np.inf
+        self.chi2[left] = np.nan
+        self.data[left] = self.iterations[left] = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return a name for each column of the parameters, (P,): "a", or "W1[0,1]" for an element of an array."""
+        return flat_names(self._model.facts.parameters)
+
+    @property
+    def status(self) -> Array:
+        """Return how each fit ended, (M,), as texts.
+
+        "converged"
+        "max_iterations"   the parameters are the best that were found until then
+        "singular"         at an optimum, but the data do not determine all parameters
+        "too_few_data"     as "singular", because there are fewer data than free parameters
+        "no_data"          all targets are missing
+        "not_finite"       outputs or derivatives are not finite at the start
+        "time_limit"       time was over before the fit ended: the parameters are those at the start
+        """
+        return np.array(STATUS)[self._numbers]
+
+    @property
+    def converged(self) -> Array:
+        """Return whether each fit converged to parameters that the data determine, (M,)."""
+        converged: Array = self.status == "converged"
+        return converged
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the number of fits for each status that occurred."""
+        found: dict[str, int] = {}
+        for number, status in enumerate(STATUS):
+            count = int(np.count_nonzero(self._numbers == number))  # several times as fast as numpy.bincount for bytes
+            if count:
+                found[status] = found.get(status, 0) + count
+        return found
+
+    @property
+    def degrees_of_freedom(self) -> Array:
+        """Return the number of data minus that of free parameters, (M,); it may be negative."""
+        return self.data.astype(np.intp) - self.free_count
+
+    @property
+    def reduced_chi2(self) -> Array:
+        """Return chi2 for each degree of freedom, (M,); NaN if there is none."""
+        degrees = self.degrees_of_freedom
+        reduced: Array = np.divide(self.chi2, degrees, out=np.full(len(self), np.nan), where=degrees > 0)
+        return reduced
+
+    def __len__(self) -> int:
+        """Return the number of fits."""
+        return len(self.parameters)
+
+    def __getitem__(self, m: int) -> FitResult:
+        """Return the result of fit m with everything that ``fit`` provides: residuals, intervals, a plot, a table.
+
+        It is computed from the data of that fit and the parameters found, without another fit. A negative index counts
+        from the end. Raises IndexError for an index out of range, TypeError for one that is not an integer.
+        """
+        place = index(m)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"there is no fit {place}: there are {len(self)}, from 0")
+        place %= len(self)
+        if self._result is None:
+            raise ValueError("the data of these fits are not known")
+        ending, iterations = ENDINGS[self._numbers[place]], int(self.iterations[place])
+        return self._result(place, self.parameters[place], ending, iterations)
+
+    def to_frame(self) -> Any:
+        """Return a DataFrame of pandas with a row for each fit.
+
+        Each parameter has two columns, NAME and NAME_error; then follow data, chi2, reduced_chi2, iterations and
+        status. A fit without data has NaN for its parameters. Raises ImportError without pandas.
+        """
+        columns: dict[str, Any] = {}
+        without = self.data == 0
+        for p, name in enumerate(self.names):
+            columns[name] = np.where(without, np.nan, self.parameters[:, p])
+            columns[f"{name}{ERROR}"] = np.where(without, np.nan, self.standard_errors[:, p])
+        figures = {
+            "data": self.data.astype(np.int64),
+            "chi2": self.chi2,
+            "reduced_chi2": self.reduced_chi2,
+            "iterations": self.iterations.astype(np.int64),
+            "status": self.status,
+        }
+        return frame_of(joined_columns(columns, figures), range(len(self)), "fit")
+
+    def __repr__(self) -> str:
+        return f"<ManyFits: {self._told()}>"
+
+    def __str__(self) -> str:
+        """Return a table of the distributions of parameters, errors and so on among the fits that converged."""
+        lines = [f"{self._model.name}: {self._told()}"]
+        if self.converged.any():
+            lines += ["", *aligned(HEAD, self._rows())]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        title = paragraph(f"{self._model.name}: {self._told()}", "b")
+        return f"<div>{title}{table(HEAD, self._rows()) if self.converged.any() else ''}</div>"
+
+    def _told(self) -> str:
+        """Return the number of fits and how they ended, as a text."""
+        counts = [f"{count:,} {status}" for status, count in self.counts.items()]
+        if self.poles.any():
+            counts.append(f"{np.count_nonzero(self.poles):,} with a pole among the data")
+        return f"{len(self):,} fit{'s' * (len(self) != 1)} of {self.free_count} parameters, {', '.join(counts)}"
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """Return the rows of the table."""
+        columns = []
+        for p, name in enumerate(self.names[:ROWS]):
+            columns += [(name, self.parameters[:, p]), (f"standard error of {name}", self.standard_errors[:, p])]
+        columns += [("reduced chi2", self.reduced_chi2), ("iterations", self.iterations)]
+        chosen = self.converged
+        rows = []
+        for name, values in columns:
+            shown = np.quantile(values[chosen].astype(float), (0.05, 0.5, 0.95), method="nearest")
+            rows.append((name, *(f"{value:.6g}" for value in shown)))
+        return rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the fits like a Result."""
+        return reduced(self)

@@ -1,0 +1,157 @@
+"""The files of results: .npz archives that are written atomically, and checked member by member when read."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+import zipfile
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ground.archives import members_of, read_member
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from ..native.model import Model
+
+FORMAT = "nncodegen result, version 3"
+"""The format marker in the file of a training."""
+
+HEAD: dict[str, tuple[tuple[Any, ...], Any]] = {"format": ((), "U"), "identity": ((), "U"), "model": ((2,), "U")}
+"""The shapes and types of the arrays with which every file begins."""
+
+FIGURES: dict[str, tuple[tuple[Any, ...], Any]] = {
+    "numbers": ((2,), np.float64),
+    "names": ((None,), "U"),
+    "figures": ((None, None), np.float64),
+    "status": ((2,), "U"),
+    "best_epoch": ((), np.int64),
+}
+"""The shapes and types of the arrays of a training result that do not depend on the model."""
+
+RATES: dict[str, tuple[tuple[Any, ...], Any]] = {"learning_rate": ((None,), np.float64)}
+"""The shapes and types of the arrays that older files lack."""
+
+WITHOUT_RATES = "nncodegen result, version 2"
+"""The format marker of older files, which can be read too: they have no learning rates."""
+
+FIT = "nncodegen fit, version 1"
+"""The format marker in the file of a fit."""
+
+
+def head(model: Model, form: str) -> dict[str, Array]:
+    """Return the arrays with which every file begins: its format marker, and the model that it belongs to."""
+    return {
+        "format": np.array(form),
+        "identity": np.array(model.facts.identity),
+        "model": np.array([model.name, model.precision]),
+    }
+
+
+def write_archive(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
+    """Write arrays to a file atomically: a reader of that name finds the old content or the new."""
+    path = os.path.abspath(path)
+    beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}")
+    try:
+        with open(beside, "xb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise OSError(error.errno, "the disk is full, and nothing was written", path) from error
+        raise
+
+
+def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
+    """Return the arrays in a file, or the name of its model if that is another; any error if it is no Result."""
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is no archive, or a truncated one")
+    with zipfile.ZipFile(file) as archive:
+        members = members_of(archive, file)
+        version = str(read_member(archive, members["format"], (), "U"))
+        if version not in (FORMAT, WITHOUT_RATES, FIT):
+            raise ValueError(f"its format is {version[:50]!r}, not {FORMAT!r} or {FIT!r}")
+        if str(read_member(archive, members["identity"], (), "U")) != model.facts.identity:
+            return " in ".join(map(str, read_member(archive, members["model"], (2,), "U")))
+        if version == FIT:
+            expected = _forms_of_fit(model, members)
+        else:
+            expected = _forms(model, any(key.startswith("state.") for key in members), set(members))
+        unknown = sorted(set(members) - set(expected))
+        if unknown:
+            raise ValueError(f"it holds {unknown[0][:50]!r}, which no result has")
+        return {key: read_member(archive, members[key], *form) for key, form in expected.items()}
+
+
+def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """Return the shape and type of each array of the file of a fit; optional ones only if they are in ``members``."""
+    count, dtype, targets = model.parameter_count, model.dtype, len(model.target_names)
+    parts = HEAD | {
+        "parameters": ((count,), dtype),
+        "start": ((count,), dtype),
+        "free": ((count,), np.bool_),
+        "at_bound": ((count,), np.bool_),
+        "triangle": ((None, None), np.float64),
+        "Y": ((None, targets), dtype),
+        "numbers": ((4,), np.float64),
+        "counts": ((5,), np.int64),
+        "texts": ((2,), "U"),
+    }
+    optional = {
+        "X": ((None, len(model.input_names)), dtype),
+        "residuals": ((None, None), np.float64),
+        "sigma": ((), dtype),
+        "sigmas": ((None,), dtype),
+        "sigmas_of_each": ((None, targets), dtype),
+        "lower": ((count,), dtype),
+        "upper": ((count,), dtype),
+        "costs": ((None,), np.float64),
+        "poles": ((None,), "U"),
+    }
+    return parts | {key: form for key, form in optional.items() if key in members}
+
+
+def read_figures(file: IO[bytes]) -> dict[str, Array] | None:
+    """Return what a file says about a training of any model; None if it is no Result, any error if it is damaged."""
+    if not zipfile.is_zipfile(file):
+        return None
+    with zipfile.ZipFile(file) as archive:
+        if not {f"{name}.npy" for name in FIGURES} <= set(archive.namelist()):
+            return None
+        members = members_of(archive, file)
+        return {name: read_member(archive, members[name], *form) for name, form in (HEAD | FIGURES | RATES).items()
+                if name in members}  # fmt: skip
+
+
+def _forms(model: Model, resumable: bool, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """Return the shape and type of each array of a training file; optional ones only if they are in ``there``."""
+    count, dtype = model.parameter_count, model.dtype
+    parts = HEAD | FIGURES | {"parameters": ((count,), dtype)}
+    state = {
+        "identity": ((), "U"),
+        "optimizer": ((), "U"),
+        "variables": ((None,), "U"),
+        "monitor": ((), "U"),
+        "last": ((count,), dtype),
+        "best": ((count,), dtype),
+        "state": ((None, count), dtype),
+        "counters": ((8,), np.uint64),
+        "numbers": ((4,), np.float64),
+        "metrics": ((), np.int64),
+        "measures": ((model.measures_size,), np.float64),
+    }
+    beside = RATES | {
+        "classes": ((None,), "U"),
+        "numbered_classes": ((None,), np.int64),
+        "state.plateau": ((4,), np.float64),
+        "state.watched": ((), "U"),
+    }
+    parts |= {key: form for key, form in beside.items() if key in there}
+    return parts | ({f"state.{key}": form for key, form in state.items()} if resumable else {})

@@ -1,0 +1,217 @@
+"""The minimizers of SciPy, if it is installed, applied to the loss of the module."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arguments.arguments import check_parameters
+from ..arguments.calls import MINIMIZE
+from ..arguments.labels import classes_of
+from ..arguments.samples import CheckedSamples, statistics_of
+from ..arguments.start import check_seed, start_of
+from ..arguments.terms import take_samples
+from ..evaluation.hessian import check_hessian, products, symmetric
+from ..native.blas import know_blas
+from ..results.result import Result, with_samples
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from ..native.model import Model
+
+WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
+WITH_HESSIAN = ("trust-exact", "dogleg", "trust-constr")
+WITH_PRODUCTS = ("trust-ncg", "trust-krylov", "newton-cg")
+NOT_WITHOUT = ("trust-exact", "dogleg", "trust-ncg", "trust-krylov")
+"""The minimizers that take no gradient; that take the Hessian; that take products with it; that need one of these."""
+
+WITH_BOUNDS = ("l-bfgs-b", "tnc", "slsqp", "trust-constr")
+OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsqp": (9,), "cobyla": (2,),
+                     "cobyqa": (5, 6), "trust-constr": (0,)}  # fmt: skip
+"""The statuses of a minimizer that has used up its iterations or evaluations; 1 for all others."""
+
+
+@MINIMIZE
+def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
+    """Minimize loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
+
+    method        any of SciPy's. Those that take a gradient get it. Those that take the Hessian, or products with
+                  it, get these if the module has them (see hessian); trust-exact, dogleg, trust-ncg and
+                  trust-krylov need them
+    l1            exactly, by splitting each weight into two that are not negative: for L-BFGS-B, TNC, SLSQP and
+                  trust-constr
+    options       other arguments of ``scipy.optimize.minimize``: tol, bounds, options={"maxiter": ...}, callback,
+                  ...; in single precision L-BFGS-B has the option ftol=1e-6, since a loss has no more digits
+
+    The other arguments are those of ``train``. Returns a Result: its history holds the loss with the penalties
+    after each iteration, metrics["step_length"] the norm of the change of the parameters in each, and message is
+    that of SciPy. Its status is "converged", "completed" (all allowed iterations are used) or "stopped", with a
+    RuntimeWarning. ``train`` cannot resume it. With BatchNormalization, all samples are one batch, and the moving
+    statistics become those of all samples.
+    """
+    try:
+        from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)
+    except ImportError as error:
+        raise ImportError("minimize needs SciPy, which is not installed: python -m pip install scipy") from error
+    settings, options = MINIMIZE.settings(model, given, named)
+    samples = take_samples(model, settings)
+    classes = classes_of(model, settings.classes, settings.Y)
+    data = CheckedSamples(model, settings.X, settings.Y, settings.sample_weight, classes)
+    data.weigh_classes(settings.class_weight)
+    start = start_of(model, settings.parameters, check_seed(model, settings.seed, settings.parameters))
+    objective = Objective(model, data, settings.l1, settings.l2)
+    method = str(settings.method).lower()
+    _complete(options, model, objective, method, settings.method)
+    search = _Search(objective, start, options.pop("callback", None))
+    gradient = method not in WITHOUT_GRADIENT
+    function = objective.value_and_gradient if gradient else objective.value
+    try:
+        know_blas(model)
+        with model.native.blas_held():  # the vectors of a minimizer are too short for threads to pay
+            found = optimize.minimize(
+                function, search.last, jac=gradient, method=settings.method, callback=search, **options
+            )
+        reached = search.result(found.x, "converged", str(found.message))
+        reached.loss, reached.classes = objective.loss(reached.parameters), classes
+    except BaseException as interrupt:  # Ctrl-C, or an error of a callback
+        interrupt.result = search.result(search.last, "interrupted", "")  # type: ignore[attr-defined]
+        raise
+    if not found.success:
+        reached.status = "completed" if found.status in OUT_OF_ITERATIONS.get(method, (1,)) else "stopped"
+    if reached.status == "stopped":
+        warnings.warn(f"SciPy's {settings.method} stopped: {found.message}", RuntimeWarning, stacklevel=2)
+    return with_samples(reached, samples)
+
+
+def _complete(options: dict[str, Any], model: Model, objective: Objective, method: str, name: Any) -> None:
+    """Check the arguments of SciPy, and add those that follow from the objective and the precision."""
+    for key in ("fun", "x0", "args", "jac"):
+        if key in options:
+            raise TypeError(f"minimize() got an unexpected argument {key!r}: the module gives it to SciPy itself")
+    if objective.l1:
+        if method not in WITH_BOUNDS or "bounds" in options:
+            raise ValueError(f"l1 needs the method L-BFGS-B, TNC, SLSQP or trust-constr, and no bounds, not {name!r}")
+        options["bounds"] = [(0, None)] * (2 * model.parameter_count)
+    if "hess" not in options and "hessp" not in options:
+        if method in NOT_WITHOUT:
+            check_hessian(model, f"the method {name!r}")
+        if method in WITH_HESSIAN and model.native.has_hessian:
+            options["hess"] = objective.hessian
+        if method in WITH_PRODUCTS and model.native.has_hessian:
+            options["hessp"] = objective.hessian_product
+    if method == "l-bfgs-b" and model.dtype == np.float32 and "tol" not in options:
+        options["options"] = {"ftol": 1e-6, **(options.get("options") or {})}
+
+
+class _Search:
+    """A running minimizer: its last point, and for each iteration the objective and the length of the step."""
+
+    def __init__(self, objective: Objective, start: Array, callback: Any) -> None:
+        self.objective, self.callback = objective, callback
+        self.last = objective.split(start.astype(float))
+        self.history: list[float] = []
+        self.lengths: list[float] = []
+        self.begun = time.perf_counter()
+
+    def __call__(self, *given: Any) -> Any:
+        """Record an iteration; SciPy calls this with the point, and some minimizers pass more."""
+        before, self.last = self.last, np.array(given[0], float)
+        self.lengths.append(float(np.linalg.norm(self.objective.join(self.last - before))))
+        self.history.append(self.objective.value(self.last))
+        return None if self.callback is None else self.callback(*given)
+
+    def result(self, variables: Array, status: str, message: str) -> Result:
+        """Return the Result at some variables, without the loss."""
+        model = self.objective.model
+        reached = self.objective.followed(check_parameters(model, self.objective.join(variables)))
+        count = len(self.history)  # an error in the objective leaves a length without a loss
+        metrics = {"loss": np.array(self.history, float), "step_length": np.array(self.lengths[:count], float)}
+        return Result(model, reached, math.nan, metrics, status, None, time.perf_counter() - self.begun, message)
+
+
+class Objective:
+    """The loss with its penalties in double precision; with l1, of positive and negative parts of the parameters."""
+
+    def __init__(self, model: Model, data: CheckedSamples, l1: float, l2: float) -> None:
+        self.model, self.data, self.l1, self.l2 = model, data, l1, l2
+        parameters = model.facts.parameters
+        self.penalized = np.repeat([float(one.penalized) for one in parameters], [one.size for one in parameters])
+        self._last: tuple[Any, float] = (None, math.nan)
+
+    def split(self, parameters: Array) -> Array:
+        """Return the variables of the minimizer for given parameters."""
+        return np.concatenate([np.maximum(parameters, 0), np.maximum(-parameters, 0)]) if self.l1 else parameters
+
+    def join(self, variables: Array) -> Array:
+        """Return the parameters for given variables of the minimizer."""
+        count = self.model.parameter_count
+        return variables[:count] - variables[count:] if self.l1 else variables
+
+    def value_and_gradient(self, variables: Array) -> tuple[float, Array]:
+        """Return the objective and its gradient."""
+        parameters = self.join(variables)
+        slope = np.empty(self.model.parameter_count, self.model.dtype)
+        value = self.loss(parameters, slope) + self._penalty(variables, parameters)
+        self._last = (variables.copy(), value)
+        slope = slope.astype(float) + self.l2 * self.penalized * parameters
+        if self.l1:
+            slope = np.concatenate([slope + self.l1 * self.penalized, self.l1 * self.penalized - slope])
+        return value, slope
+
+    def value(self, variables: Array) -> float:
+        """Return the objective."""
+        if self._last[0] is not None and np.array_equal(variables, self._last[0]):
+            return self._last[1]
+        parameters = self.join(variables)
+        return self.loss(parameters) + self._penalty(variables, parameters)
+
+    def loss(self, parameters: Array, slope: Array | None = None) -> float:
+        """Return the loss; its gradient is written to ``slope``, if given. Statistics are those of the samples."""
+        if not self.model.facts.following:
+            return self.data.loss(self._own(parameters), slope)
+        slope = np.empty(self.model.parameter_count, self.model.dtype) if slope is None else slope
+        value = self.data.loss(self._own(parameters), slope)
+        statistics_of(self.model, slope)
+        return value
+
+    def followed(self, parameters: Array) -> Array:
+        """Return the parameters, with those that follow statistics of batches set to the statistics of the samples."""
+        if not self.model.facts.following:
+            return parameters
+        slope, parameters = np.empty(self.model.parameter_count, self.model.dtype), parameters.copy()
+        self.data.loss(self._own(parameters), slope)
+        found = statistics_of(self.model, slope)
+        for first, last, _ in self.model.facts.following:
+            parameters[first:last] = found[first:last]
+        return parameters
+
+    def hessian(self, variables: Array) -> Array:
+        """Return the second derivatives of the objective."""
+        units = np.eye(self.model.parameter_count)
+        whole = symmetric(self._products(variables, units)) + np.diag(self.l2 * self.penalized)
+        return np.block([[whole, -whole], [-whole, whole]]) if self.l1 else whole
+
+    def hessian_product(self, variables: Array, vector: Array) -> Array:
+        """Return the second derivatives of the objective times a vector."""
+        product: Array = self._products(variables, vector[None])[0]
+        return product + self.l2 * self.penalized * vector
+
+    def _products(self, variables: Array, directions: Array) -> Array:
+        """Return the Hessian of the loss times directions, one in each row."""
+        point = self._own(self.join(variables))
+        return products(self.model, point, self._own(directions), self.data).astype(float)
+
+    def _own(self, values: Array) -> Array:
+        """Return values in the precision of the model."""
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(values, self.model.dtype)
+
+    def _penalty(self, variables: Array, parameters: Array) -> float:
+        total = 0.5 * self.l2 * float(self.penalized @ parameters**2)
+        if self.l1:
+            total += self.l1 * float(np.tile(self.penalized, 2) @ variables)
+        return total
