@@ -136,10 +136,14 @@ class Physics:
         """Return the program of layers, and of the losses of their outputs.
 
         ``uses`` are those of the layers, which are put together in ``network``; ``counts`` has the number of functions
-        that each output of the network holds.
+        that each output of the network holds. Initial values are given for whole parameters of the layers, by name, or
+        in one flat array for the parameters of the program.
         """
         self.check_layers(layers)
-        parameters, steps, raw = self._network(uses, network, counts, given)
+        by_name = given if isinstance(given, Mapping) else None
+        whole = with_initial((*uses.parameters.values(), *self._unknowns()), by_name, self.name)
+        of_layers, unknowns = whole[: len(uses.parameters)], whole[len(uses.parameters) :]
+        parameters, steps, raw = self._network(uses, network, counts, of_layers)
         taken = {step.target.tensor for step in steps} | {tensor.name for tensor in parameters}
         self._check_names_of_layers(taken)
         names = {*taken, *(str(s) for s in (*self.inputs, *self.parameters)), *_names(self.functions)}
@@ -159,12 +163,11 @@ class Physics:
         scales = {term: sampled(take(f"scale_{term}", names)) for term in self.parts}
         residuals, loss, weight = self._losses(written, parts_of, scales, all(map(_is_total, formulas)), found, names)
         own = tuple(dict.fromkeys(symbol.name for symbols in self.targets.values() for symbol in symbols))
-        unknowns = with_initial(self._unknowns(), _given_of(given, self.parameters), self.name)
         return Program(
             name=self.name,
             inputs=tuple(Tensor(symbol.name, (None,)) for symbol in self.inputs),
             targets=tuple(Tensor(name, (None,)) for name in (*(s.tensor for s in scales.values()), *own)),
-            parameters=(*parameters, *unknowns),
+            parameters=with_initial((*parameters, *unknowns), given if by_name is None else None, self.name),
             weight=Tensor(weight.tensor, (None,)),
             steps=tuple(found),
             outputs=outputs,
@@ -196,18 +199,16 @@ class Physics:
         return tuple(Tensor(symbol.name, (), initial, penalized=False) for symbol, initial in from_values)
 
     def _network(
-        self, uses: Uses, network: Assembly, counts: Sequence[int], given: Given | None
+        self, uses: Uses, network: Assembly, counts: Sequence[int], tensors: tuple[Tensor, ...]
     ) -> tuple[tuple[Tensor, ...], tuple[Step, ...], tuple[Element, ...]]:
         """Return the parameters and steps of the layers, and the elements of their outputs.
 
-        Inputs and outputs are split into one element for each name.
+        Inputs and outputs are split into one element for each name, and so are ``tensors``, the parameters.
         """
         names = _names(self.functions)
         functions = _split(self.functions, counts)
         for own, shape in zip(functions, uses.shapes, strict=True):
             self._check_units(own, shape)
-        inside = {key: given[key] for key in given if key in uses.parameters} if isinstance(given, Mapping) else None
-        tensors = with_initial(tuple(uses.parameters.values()), inside, self.name)
         steps, values = network.steps, dict[Element, tuple[Element, ...]]()
         for x, symbols in zip(network.inputs, _split(self.inputs, map(count, uses.input_shapes)), strict=True):
             self._check_noise(x, steps, uses)
@@ -386,11 +387,6 @@ def _of_steps(extents: Iterable[tuple[str, int]], steps: Sequence[Step]) -> tupl
 
 def _names(functions: Sequence[AppliedUndef]) -> list[str]:
     return [function.func.__name__ for function in functions]
-
-
-def _given_of(given: Given | None, parameters: Mapping[Symbol, Any]) -> Given | None:
-    names = {str(symbol) for symbol in parameters}
-    return {key: given[key] for key in given if key in names} if isinstance(given, Mapping) else None
 
 
 def _outputs(given: Any, inputs: Sequence[Symbol], name: str) -> tuple[tuple[AppliedUndef, ...], tuple[Expr, ...]]:

@@ -55,6 +55,22 @@ def test_initial_values_are_those_of_whole_layers():
     np.testing.assert_array_equal(initial["b2"], [0.5])
 
 
+def test_initial_values_in_one_array_are_those_of_a_result():
+    """A flat array has the values of all parameters, in the order of the program: what a training found."""
+    losses, start = {"one": u.diff(x) - nu * u}, np.arange(1.0, 11.0)
+    program = network(losses, parameters={nu: 0.5}, initial=start).describe()
+    found = [np.frombuffer(tensor.initial.values) for tensor in program.parameters]
+    np.testing.assert_array_equal(np.concatenate(found), start)
+    with pytest.raises(nn.ModelError, match=r"must have the shape \(10,\), not \(9,\)"):
+        network(losses, parameters={nu: 0.5}, initial=start[1:])
+
+
+def test_initial_values_of_unknown_parameters_are_refused():
+    """A name that no parameter has is an error, as in any network."""
+    with pytest.raises(nn.ModelError, match="initial names 'W3', which is no parameter of net; there are: W1, b1, W2"):
+        network({"one": u.diff(x)}, initial={"W3": [1.0]})
+
+
 def test_values_of_other_terms_do_no_harm():
     """A term that is infinite at the samples of another one leaves the loss and its gradient finite."""
     model = network({"equation": u.diff(x, 2) + u.diff(x) / x, "boundary": u - 1})
