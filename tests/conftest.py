@@ -11,6 +11,7 @@ in every run: hypothesis prints how to try one of them again. ``--update-golden`
 import gc
 import json
 import os
+import signal
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "thorough: takes long; skipped without --thorough")
     config.option.loadscopereorder = False  # of pytest-xdist: first the files that have most tests
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in the background like that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     times = config.getoption("--search")
     search(times) if times else repeat()
     cache = getattr(config, "cache", None)  # not with -p no:cacheprovider

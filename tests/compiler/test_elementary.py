@@ -138,4 +138,4 @@ def test_only_certificates_read_derivatives(name):
         reads = any(
             isinstance(node, ast.Attribute) and node.attr == name for node in ast.walk(ast.parse(path.read_text()))
         )
-        assert not reads or path.parent.name == "certify", path
+        assert not reads or path.parent.name == "certificates", path

@@ -227,7 +227,7 @@ def test_initial_weights_are_those_of_keras():
         (nn.Bidirectional(nn.GRU(3), merge_mode="max"), (5, 3), "merge_mode of layer 1 is one of concat, sum"),
         (nn.GRU(4), (0, 3), "must be a positive integer, not 0"),
         (nn.LSTM(4, "softmax"), (5, 3), "unknown activation"),
-        (nn.LSTM(4, return_state=True, name="rnn"), (5, 3), r"layer 1 \(rnn\) gives its states .* leave out"),
+        (nn.LSTM(4, return_state=True, name="rnn"), (5, 3), r"layer 1 \(rnn\) returns its states .* leave out"),
     ],
 )
 def test_what_does_not_fit_is_refused(layer, shape, message):
