@@ -74,16 +74,6 @@ HOLDS: Conditions = {
 """The conditions in a full tile, if the loss is asked for, and no BLAS is available."""
 
 
-def memory_after(kernel: Kernel, program: Program, values: Mapping[str, Array], X: Array, Y: Array) -> Memory:
-    """Return the memory that the trees of a kernel leave, given the values of all tensors and the rows of samples.
-
-    Raises OtherValueError if a step gives another value.
-    """
-    run = Run(kernel, program, Memory(kernel, program, values, X, Y), HOLDS)
-    run.everything()
-    return run.memory
-
-
 @dataclass
 class Run:
     """The execution of a kernel."""
@@ -205,7 +195,7 @@ class Run:
             self._tree(loop.body, grid)
             return
         begin, end = self._end(loop.begin, grid), self._end(loop.end, grid)
-        end = min(end, (self.program.sizes[loop.index] or end) if loop.index in self.program.sizes else end)
+        end = min(end, self.program.sizes.get(loop.index) or end)
         if loop.way is not Way.IN_ORDER and not self._takes_places(loop):
             if begin < end:
                 self._tree(loop.body, grid.along(loop.index, begin, end))

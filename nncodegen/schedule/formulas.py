@@ -76,8 +76,7 @@ def group_of_rows(program: Program, kernel: Kernel) -> SideBySide | None:
 
     A group is a single vector, so that sums over samples stay in registers: a loop over the models has one iteration.
     """
-    trees = kernel.trees
-    written = tuple(step for tree in (*trees.before, trees.tile, trees.after) for step in steps_in(tree))
+    written = tuple(step for tree in kernel.trees.without_metrics for step in steps_in(tree))
     rows = tuple(step.target for step in written if kernel.place(step.target) is Place.OUTPUT)
     steps = unbranched(written, rows)
     if len(steps) > STATEMENTS:

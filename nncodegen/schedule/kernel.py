@@ -104,8 +104,8 @@ class Kernel:
     @property
     def shapes(self) -> frozenset[Shape]:
         """Return the shapes of the computed steps, other than loops."""
-        trees = (*self.trees.before, self.trees.tile, self.trees.after)
-        found = {each.shape for tree in trees for each in walk(tree) if isinstance(each, Call | Compute)}
+        statements = (each for tree in self.trees.without_metrics for each in walk(tree))
+        found = {each.shape for each in statements if isinstance(each, Call | Compute)}
         return frozenset(found - {Shape.LOOPS})
 
     def show(self) -> str:

@@ -90,7 +90,7 @@ def _in_order(kernel: Kernel, program: Program) -> Kernel:
         if alike and target.place is Place.GRADIENT:
             taken.add(source.tensor)
             storage[source.tensor] = Storage(Place.SUM, 1 + target.offset, target.strides)
-    for step in (step for tree in (*trees.before, trees.tile, trees.after) for step in steps_in(tree)):
+    for step in (step for tree in trees.without_metrics for step in steps_in(tree)):
         name, place = step.target.tensor, storage[step.target.tensor].place
         if name == program.loss.tensor:
             storage[name] = Storage(Place.SUM)

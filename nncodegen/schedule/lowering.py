@@ -8,7 +8,7 @@ from nncodegen.errors import ProgramError
 from nncodegen.ir import Program
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.verify import verify_trees
+from nncodegen.schedule.verify import invalid, verify_trees
 
 
 def lower(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
@@ -29,4 +29,4 @@ def _verified(kernel: Kernel, program: Program, layout: Layout, rewrite: str) ->
     try:
         return verify_trees(kernel, program, layout)
     except ProgramError as error:
-        raise ProgramError(f"the rewrite {rewrite} has left an invalid tree: {error}") from error
+        raise invalid(rewrite, error) from error

@@ -434,9 +434,14 @@ class Trees:
         return tuple(statement for _, tree in self.parts for statement in tree)
 
     @property
+    def without_metrics(self) -> tuple[Tree, ...]:
+        """Return all trees but that of the metrics, in the order in which they run."""
+        return (*self.before, self.tile, self.after)
+
+    @property
     def in_turn(self) -> tuple[Tree, ...]:
         """Return all trees, with the metrics after everything else."""
-        return (*self.before, self.tile, self.after, self.measured)
+        return (*self.without_metrics, self.measured)
 
     @property
     def in_order(self) -> tuple[Tree, ...]:

@@ -65,9 +65,8 @@ def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> int:
     indices = {step.target.tensor: step.target.indices for step in program.steps}
     check = _Check(kernel, program, layout, Lifetimes(indices))
     for title, tree in kernel.trees.functions:
-        if (
-            title != "metrics" and kernel.plan.units is not Role.VECTOR
-        ):  # which are after the last part, or in the only function
+        # metrics come after the last part, in its function; a plan with vectors of units has a single function
+        if title != "metrics" and kernel.plan.units is not Role.VECTOR:
             check.local.clear()
         check.tree(tree, _Scope({SAMPLE: (0, check.samples - 1)}))
     for clash in check.lifetimes.clashes():
@@ -91,9 +90,13 @@ def verify_order(trees: Trees, outside: Container[str], rewrite: str) -> None:
                 for step in steps:
                     missing = [e for e in step.operands if e.tensor not in known and e.tensor not in outside]
                     if missing:
-                        what = f"{missing[0]} is used before it is defined, in: {step}"
-                        raise ProgramError(f"the rewrite {rewrite} has left an invalid tree: {what}")
+                        raise invalid(rewrite, f"{missing[0]} is used before it is defined, in: {step}")
                     known.add(step.target.tensor)
+
+
+def invalid(rewrite: str, what: object) -> ProgramError:
+    """Return the error of a rewrite that has left a tree which breaks a rule."""
+    return ProgramError(f"the rewrite {rewrite} has left an invalid tree: {what}")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncodegen.certificates.carry_out import memory_after
-from nncodegen.certificates.memory import OtherValueError
+from nncodegen.certificates.carry_out import HOLDS, Run
+from nncodegen.certificates.memory import Memory, OtherValueError
 from nncodegen.errors import ProgramError
 from nncodegen.schedule import plain
 from nncodegen.schedule.plain import plan_gradient, plan_loss, plan_outputs
@@ -34,7 +34,14 @@ def drawn(seed, weight=0.75):
 
 def carried_out(one, values):
     """The memory that a kernel leaves. Every step is compared with the evaluator."""
-    return memory_after(one.kernel, one.program, values, NONE, NONE)
+    return memory_after(one.kernel, one.program, values)
+
+
+def memory_after(kernel, program, values):
+    """The memory that the trees of a kernel leave, for a sample without inputs and targets."""
+    run = Run(kernel, program, Memory(kernel, program, values, NONE, NONE), HOLDS)
+    run.everything()
+    return run.memory
 
 
 @given(seeds)
@@ -89,7 +96,7 @@ def test_a_fault_is_named(seed):
         if tree != one.tree:
             planted = replace(one.kernel, trees=replace(one.kernel.trees, parts=((0, tree),)))
             with pytest.raises(OtherValueError) as caught:
-                memory_after(planted, one.program, values, NONE, NONE)
+                memory_after(planted, one.program, values)
             assert caught.value.step.startswith(wrong)
 
 

@@ -79,9 +79,9 @@ class _Pad:
     @cached_property
     def _weighted(self) -> frozenset[str]:
         """Return the tensors that are 0 for padding samples: multiples of the weight, as derivatives of the loss."""
-        outside, trees = (Place.WEIGHT, Place.PRESENT), self.kernel.trees
+        outside = (Place.WEIGHT, Place.PRESENT)
         weighted = {name for name, storage in self.kernel.storage.items() if storage.place in outside}
-        for step in (step for tree in (*trees.before, trees.tile, trees.after) for step in steps_in(tree)):
+        for step in (step for tree in self.kernel.trees.without_metrics for step in steps_in(tree)):
             if SAMPLE in step.target.indices and weighted & {element.tensor for element in step.operands}:
                 weighted.add(step.target.tensor)
         return frozenset(weighted)
