@@ -19,9 +19,20 @@ from sympy import Add, Expr
 
 from nncodegen.certificates.grids import Grid
 from nncodegen.certificates.listed import Listed
-from nncodegen.certificates.memory import Memory
+from nncodegen.certificates.memory import RATE, Memory
 from nncodegen.errors import ProgramError
-from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Solved, Step, slices_of
+from nncodegen.ir import (
+    LEARNING_RATE,
+    PARAMETER,
+    REDUCTIONS,
+    SAMPLE,
+    Element,
+    Equation,
+    Program,
+    Solved,
+    Step,
+    slices_of,
+)
 from nncodegen.ir.element import elements
 from nncodegen.ir.evaluate import interpret
 from nncodegen.passes.latency import written_out
@@ -61,15 +72,15 @@ from nncodegen.schedule.walks import targets, walk
 
 Array = NDArray[Any]
 
-Conditions = Mapping[When | Asked, bool]
-"""For each condition that is known only when a kernel runs: whether it holds."""
+Conditions = Mapping[When | Asked | type[Cut], bool]
+"""For each condition that is known only when a kernel runs: whether it holds. So also whether loops are cut."""
 
 SUMS = (Place.SUM, Place.GRADIENT_SUM)
 """The places of sums over samples."""
 
 HOLDS: Conditions = {
     When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, When.NO_BLAS: True, When.ADDED: False,
-    Asked.NEW: True, Asked.DESCENT: False,
+    Asked.NEW: True, Asked.DESCENT: False, Cut: False,
 }  # fmt: skip
 """The conditions in a full tile, if the loss is asked for, and no BLAS is available."""
 
@@ -104,8 +115,13 @@ class Run:
         self._tree((*self.kernel.trees.measured, *self.kernel.trees.after), grid)
 
     def look_at_results(self) -> None:
-        """Raise OtherValueError if the outputs or the gradient are not those of the program."""
-        if self.kernel.name == "gradient":
+        """Raise OtherValueError if outputs, loss, gradient or next parameters are not those of the program."""
+        loss = self.kernel.storage.get(self.program.loss.tensor)
+        if loss and loss.place is Place.SUM and self.holds[When.LOSS]:
+            self.memory.same(self.program.loss, self.memory.flat[Place.SUM][loss.offset], "the place of the loss")
+        if self.holds[Asked.DESCENT]:
+            self._look_at_parameters()
+        elif self.kernel.name == "gradient":
             self._look_at_gradient()
         elif self.kernel.name != "loss":
             self._look_at_outputs()
@@ -120,6 +136,14 @@ class Run:
         for element, (tensor, own) in zip(self.program.gradient, slices_of(self.program.parameters), strict=False):
             found = self.memory.flat[Place.GRADIENT][self.memory.places(names[own.start], tensor)]
             self.memory.same(element, found, f"the places of the derivative by {tensor.name}")
+
+    def _look_at_parameters(self) -> None:
+        update = next(each for each in self.program.updates if each.is_descent)
+        for tensor, gradient in zip(self.program.parameters, self.program.gradient, strict=True):
+            values = {"parameter": self.memory.values[tensor.name], "gradient": self.memory.values[gradient.tensor]}
+            known = {Element(name, (PARAMETER,)): value for name, value in values.items()}
+            expected = interpret(update.steps[0].expression, {**known, Element(LEARNING_RATE): RATE}, exact=False)
+            self.memory.look_at_next(tensor, gradient, expected)
 
     # Statements.
 
@@ -168,7 +192,10 @@ class Run:
                 self._call(statement, grid)
             case Fill():
                 self._fill(statement)
-            case Load() | Cut() | Carry():  # values are read where they lie, and nothing is cut
+            case Cut(kept, read):
+                if self.holds[Cut]:
+                    self.memory.cut(kept, read, _everywhere(grid))
+            case Load() | Carry():  # values are read where they lie
                 pass
             case Compute():
                 raise ProgramError(f"the loops of {statement.steps[0].target} are not written out")

@@ -7,7 +7,7 @@ rounding do not add up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,9 @@ CLOSE = 1e-6
 ROUNDING = 1e-12
 """The allowed difference relative to the norm of the terms, for terms that cancel: a sum may be 0 except for
 rounding."""
+
+RATE = 0.25
+"""The learning rate where parameters change at once."""
 
 VARIABLES = (Place.LOCAL, Place.VARIABLE)
 """Places that are not in memory."""
@@ -58,6 +61,7 @@ class Memory:
             Place.SUM: np.zeros(max(kernel.memory.sums, 1)),
             Place.GRADIENT_SUM: np.zeros(size),
             Place.PARAMETER: np.full(program.parameter_count, np.nan),
+            Place.NEXT: np.full(program.parameter_count, np.nan),
         }
         # the gradient lies at the begin of the sums, or for models side by side after the loss, or apart
         self.flat[Place.GRADIENT] = self.flat[Place.GRADIENT_SUM]
@@ -76,7 +80,7 @@ class Memory:
         """The norms of the terms that were added to local variables."""
         self.unfinished = frozenset[str]()
         """The sums over time that may still lack some segments, and so cannot be compared."""
-        self._values = values
+        self.values = values
         self._steps = {step.target.tensor: step for step in program.steps}
         for tensor in program.parameters:
             self.flat[Place.PARAMETER][self.places(tensor.name, tensor)] = values[tensor.name]
@@ -124,8 +128,10 @@ class Memory:
             if element.tensor in self._terms:  # a reduction, which is finished where it is read
                 return self.check(element, found, grid, "gives another value", element, self._scale_of(element))
             return found
+        if place is Place.OPTION:
+            return np.asarray(RATE)
         if place is Place.WEIGHT:
-            return np.ravel(self._values[element.tensor])[self._row(grid)]
+            return np.ravel(self.values[element.tensor])[self._row(grid)]
         if place in self.columns:
             found = self.columns[place][self._row(grid), self.position(element, grid)]
         elif place in self.flat:
@@ -210,6 +216,14 @@ class Memory:
         position = self.position(target, grid)
         self.flat[self.kernel.place(target)][position] += _fitting(total, position)
 
+    def cut(self, kept: Iterable[Element], read: Iterable[Element], grid: Grid) -> None:
+        """End the loops of a group: some values are stored, and these and others are read from memory from now on."""
+        kept = tuple(kept)
+        stored = {element: self.there(element, grid) for element in kept}
+        self.known -= {element.tensor for element in (*kept, *read)}
+        for element, value in stored.items():
+            self._keep(element, _own(value, element, grid), grid)
+
     def forget(self, target: Element, grid: Grid) -> None:
         """Forget the values of an array where a reduction begins: it writes before it has read all its operands."""
         if self.kernel.place(target) is Place.ARRAY:
@@ -236,18 +250,23 @@ class Memory:
 
     def same(self, element: Element, found: Array, where: str) -> None:
         """Raise OtherValueError if an array does not have the values of a tensor."""
-        expected = np.asarray(self._values[element.tensor], float)
+        expected = np.asarray(self.values[element.tensor], float)
         if self.padded > self.samples and SAMPLE in element.indices:
             expected = np.take(expected, range(self.samples), element.indices.index(SAMPLE))
         if not _close(found, expected.reshape(found.shape) if expected.size == found.size else expected):
             raise OtherValueError(self.text(element.tensor), f"leaves other values in {where}")
+
+    def look_at_next(self, parameter: Tensor, gradient: Element, expected: Any) -> None:
+        """Raise OtherValueError if an update has not left the expected value of a parameter."""
+        if not _close(self.flat[Place.NEXT][self.storage(Element(parameter.name)).offset], np.asarray(expected)):
+            raise OtherValueError(self.text(gradient.tensor), f"leaves another next value of {parameter.name}")
 
     def text(self, tensor: str) -> str:
         """Return the step that defines a tensor; its name if the program has no such step."""
         return str(self._steps.get(tensor, tensor))
 
     def _expected(self, element: Element, grid: Grid) -> Array:
-        whole = np.asarray(self._values[element.tensor], float)
+        whole = np.asarray(self.values[element.tensor], float)
         return np.asarray(whole[tuple(map(grid.number, element.indices))] if element.indices else whole)
 
 

@@ -1,8 +1,9 @@
 """Every kernel of a schedule, carried out at a point: its loop trees compared with its program.
 
 ``emit`` prints these very trees. If a statement has another value than the program, or reads a value where another one
-lies, the fault is in the schedule. Tiles are carried out full and not full, with and without the loss, and as if a BLAS
-were available.
+lies, the fault is in the schedule. Tiles are carried out full and not full, and every kernel under each condition on
+which it depends: with and without the loss, as if a BLAS were available, with loops cut, added to a gradient, or with
+parameters that change at once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nncodegen.certificates.memory import Memory, OtherValueError
 from nncodegen.ir import SAMPLE, Program, Tensor, evaluate
 from nncodegen.runtime.python.ground.certificate import Fault
 from nncodegen.schedule import Kernel, Layout, Role, Schedule, When
-from nncodegen.schedule.tree import If
+from nncodegen.schedule.tree import Asked, Cut, If
 from nncodegen.schedule.walks import walk
 
 Array = NDArray[Any]
@@ -29,6 +30,9 @@ OTHERWISE: Mapping[str, Conditions] = {
     "of a tile that is not full": {When.FEW: True, When.MANY: False},
     "where the loss is not requested": {When.LOSS: False},
     "with a BLAS": {When.BLAS: True, When.NO_BLAS: False},
+    "where loops are cut": {Cut: True},
+    "where the gradient is added to what is there": {When.ADDED: True, Asked.NEW: False},
+    "where parameters change at once": {Asked.DESCENT: True},
 }
 """Other conditions, in words, and which of them hold then."""
 
@@ -42,7 +46,8 @@ def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fa
     Its companions, single samples, and models and fits side by side are carried out as well.
     """
     with np.errstate(all="ignore"):
-        faults = (_fault(each) for each in _kernels(schedule, parameters, X, Y))
+        points = (each for point in _kernels(schedule, parameters, X, Y) for each in (point, *point.otherwise()))
+        faults = map(_fault, points)
         found = next((fault for fault in faults if fault), None)
         if found is None and schedule.unrolled:
             found = carried_out_in_registers(schedule.unrolled, parameters, X[0], Y[0])
@@ -68,8 +73,8 @@ class _Point:
 
     def otherwise(self) -> Iterator[_Point]:
         """Yield the point under each of the other conditions on which its trees depend."""
-        trees = (tree for _, tree in self.kernel.trees.functions)
-        asked = {each.condition for tree in trees for each in walk(tree) if isinstance(each, If)}
+        found = [each for _, tree in self.kernel.trees.functions for each in walk(tree)]
+        asked = {each.condition if isinstance(each, If) else Cut for each in found if isinstance(each, If | Cut)}
         for what, holds in OTHERWISE.items():
             if asked & holds.keys() and When.FEW not in holds:
                 yield replace(self, what=f"{self.what}, {what}", holds={**self.holds, **holds})
@@ -96,7 +101,6 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
     for kernel in schedule.kernels:
         point = _Point(f"the kernel {kernel.name}", kernel, program, *tile, HOLDS)
         yield point
-        yield from point.otherwise()
         yield from _not_full(point, schedule.layout, at)
     if single := schedule.single_sample:
         indices = {step.target.tensor: step.target.indices for step in program.steps}

@@ -24,6 +24,7 @@ from nncodegen.schedule.phases import Phases, in_phases
 from nncodegen.schedule.places import declared, place, transposed_strides
 from nncodegen.schedule.plans import TILE
 from nncodegen.schedule.recurrences import in_groups, in_place
+from nncodegen.schedule.rewrites.collect import collect
 from nncodegen.schedule.rewrites.functions import functions
 from nncodegen.schedule.rewrites.split import split
 from nncodegen.schedule.rewrites.take_factors import take_factors
@@ -62,12 +63,10 @@ def make_kernel(
     wanted = needed(program.steps, outputs)
     in_vectors = name == "predict" and layout.tile > 1 and (with_gaps or any(map(calls_library, wanted)))
     chosen = _choose(program, layout, name, outputs, sums, int(with_loss), measured, in_vectors)
-    trees, found = _in_loops(chosen, program, layout, name)
+    trees, found, of_loss = _in_loops(chosen, program, layout, name)
     storage, memory = place(
         trees, program, layout, chosen.storage, chosen.loss, chosen.lasting, found.rows, found.whole
     )
-    others = {step.target.tensor for step in needed(found.steps, [*chosen.copies, *chosen.kept, *found.kept])}
-    of_loss = (step.target.tensor for step in steps_in(trees.tile) if step.target.tensor not in others)
     loops = all(each.shape is Shape.LOOPS for each in computes(trees.tile))
     formula = name == "predict" and not program.layered and loops and layout.tile > 1
     whole_vectors = formula and not in_vectors and any(map(calls_functions, wanted))
@@ -80,7 +79,7 @@ def make_kernel(
         storage,
         memory,
         outputs=chosen.kept,
-        of_loss=frozenset(of_loss if name == "gradient" else ()),
+        of_loss=of_loss,
         descends=_descends(trees, storage, memory),
         vector=layout.padding if in_vectors and loops else 0,
         whole_vectors=whole_vectors,
@@ -152,8 +151,11 @@ def _choose(
     )
 
 
-def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> tuple[Trees, Segmented]:
-    """Return the trees of steps, and what segments of time add: kept elements and steps that are computed again."""
+def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> tuple[Trees, Segmented, frozenset[str]]:
+    """Return the trees of steps, what segments of time add, and the tensors of a tile that only the loss needs.
+
+    Segments of time add kept elements and steps that are computed again.
+    """
     forms, phased = chosen.forms, chosen.phased
     own = needed(chosen.steps, [*chosen.copies, *chosen.sums])
     names = {step.target.tensor for step in own}
@@ -181,16 +183,22 @@ def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> t
     parts = enumerate([found.tree] if found.tree else map(in_time, phased.in_turn(phases[1])))
     trees = Trees(before, tuple(parts), metrics, without_samples(phases[2]))
     verify_order(trees, chosen.storage, "fuse")
-    for rewrite in _rewrites(found, program, layout, name):
+    others = {step.target.tensor for step in needed(found.steps, [*chosen.copies, *chosen.kept, *found.kept])}
+    of_loss = frozenset(step.target.tensor for step in steps_in(trees.tile)) - others
+    of_loss = of_loss if name == "gradient" else frozenset()
+    for rewrite in _rewrites(found, of_loss, program, layout, name):
         trees = rewrite(trees)
         verify_order(trees, chosen.storage, rewrite.func.__name__)
-    return trees, found
+    return trees, found, of_loss
 
 
-def _rewrites(found: Segmented, program: Program, layout: Layout, name: str) -> Iterator[partial[Trees]]:
+def _rewrites(
+    found: Segmented, of_loss: frozenset[str], program: Program, layout: Layout, name: str
+) -> Iterator[partial[Trees]]:
     """Yield the rewrites of trees whose places are not known yet."""
     if name == "gradient":
         yield partial(take_factors, steps=found.steps)
+        yield partial(collect, of_loss=of_loss)
     if layout.tile > 1:
         yield partial(split, outside={tensor.name for tensor in (*program.targets, *program.inputs)})
     yield partial(functions)

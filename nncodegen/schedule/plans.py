@@ -24,8 +24,9 @@ TILE = Plan(
 )  # fmt: skip
 
 SINGLE_SAMPLE = Plan(
-    "single sample", Role.ABSENT, Role.VECTOR, rewrites=(together, request, bound, one_sample, expand, add, join)
-)
+    "single sample", Role.ABSENT, Role.VECTOR,
+    rewrites=(together, request, bound, one_sample, expand, on_request, add, join),
+)  # fmt: skip
 
 UNROLLED = Plan("unrolled", Role.ABSENT, Role.UNROLLED)
 
@@ -33,12 +34,12 @@ PLAIN = Plan("plain", Role.ABSENT, Role.ONE_BY_ONE)
 
 LAYERS = Plan(
     "models side by side, layers", Role.ONE_BY_ONE, Role.ONE_BY_ONE, Role.VECTOR,
-    rewrites=(together, request, bound, expand, join),
+    rewrites=(together, request, bound, expand, on_request, join),
 )  # fmt: skip
 
 FITS = replace(LAYERS, name="fits side by side", samples=Role.ABSENT, units=Role.UNROLLED, lanes="FITS")
 
 FORMULA = Plan(
     "models side by side, formula", Role.ABSENT, Role.UNROLLED, Role.VECTOR,
-    rewrites=(together, request, bound, expand, descend, join),
+    rewrites=(together, request, bound, expand, on_request, descend, join),
 )  # fmt: skip

@@ -23,11 +23,13 @@ from nncodegen.schedule.loops import in_parts, without_noise
 from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.places import declared, strides_of, transposed_strides, with_strides
 from nncodegen.schedule.plans import SINGLE_SAMPLE
+from nncodegen.schedule.rewrites.collect import collect
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.side_by_side import SingleSample
 from nncodegen.schedule.storage import Memory, Place, Storage
 from nncodegen.schedule.tree import Compute, Trees
-from nncodegen.schedule.walks import Site
+from nncodegen.schedule.verify import verify_order
+from nncodegen.schedule.walks import Site, computes
 
 SAMPLES = 4
 """The largest batch whose gradient is faster sample by sample, if a tile has samples innermost. If it has features
@@ -128,10 +130,12 @@ def _gradient(one: Program, layout: Layout, of_tile: Kernel) -> Kernel | None:
     targets = {tensor.name for tensor in one.targets}
     compared = {step.target.tensor for step in first if targets & {operand.tensor for operand in step.operands}}
     kept = compared | {element.tensor for element in outputs} if outputs else frozenset()
-    places, arrays = _places(one, layout, (*tile, *measured, *after), storage, kept)
     others = {step.target.tensor for step in needed(steps, [*ends, *outputs])}
     of_loss = frozenset(step.target.tensor for step in first if step.target.tensor not in others)
-    trees, memory = Trees((), ((0, tile),), measured, after), Memory(arrays, of_tile.memory.sums)
+    trees = collect(Trees((), ((0, tile),), measured, after), of_loss)
+    verify_order(trees, storage, collect.__name__)
+    places, arrays = _places(one, layout, [*computes([*trees.tile, *measured, *after])], storage, kept)
+    memory = Memory(arrays, of_tile.memory.sums)
     kernel = Kernel("gradient", SINGLE_SAMPLE, trees, places, memory, outputs=outputs, of_loss=of_loss)
     return lower(kernel, one, layout)
 

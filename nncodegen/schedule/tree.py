@@ -155,6 +155,8 @@ class Group:
     title: str = ""
     plain: bool = False
     """Whether its statements show its steps, since these have no indices."""
+    shared: bool = False
+    """Whether some of its statements are for the loss alone, and others are not."""
     twice: bool = False
     """Whether it is compiled twice: for calls that ask for the loss, and for others."""
 

@@ -80,13 +80,13 @@ def rewritten(tree: Tree, statements: dict[type, object]) -> Tree:
     """Return a tree in which functions, by their types, replace statements."""
     found: list[Statement] = []
     for statement in tree:
-        statement = _with_bodies(statement, partial(rewritten, statements=statements))
+        statement = with_bodies(statement, partial(rewritten, statements=statements))
         rule = statements.get(type(statement))
         found += rule(statement) if rule else [statement]  # type: ignore[operator]
     return tuple(found)
 
 
-def _with_bodies(statement: Statement, change: Callable[[Tree], Tree]) -> Statement:
+def with_bodies(statement: Statement, change: Callable[[Tree], Tree]) -> Statement:
     """Return a statement in which a function has changed the statements within it."""
     match statement:
         case Group() | Loop() | Solve():
@@ -150,7 +150,7 @@ def computed(tree: Tree, rule: Callable[[Site], Tree], around: Site = NOWHERE) -
             found += rule(replace(around, compute=statement))
             continue
         inside = around.inside(statement) if isinstance(statement, Loop) else around
-        found.append(_with_bodies(statement, partial(computed, rule=rule, around=inside)))
+        found.append(with_bodies(statement, partial(computed, rule=rule, around=inside)))
     return tuple(found)
 
 
@@ -162,7 +162,7 @@ def only(tree: Tree, wanted: Callable[[Step], bool]) -> Tree:
             steps = tuple(filter(wanted, statement.steps))
             found += [replace(statement, steps=steps)] if steps else []
             continue
-        left = _with_bodies(statement, partial(only, wanted=wanted))
+        left = with_bodies(statement, partial(only, wanted=wanted))
         if any(computes([left])) or not any(computes([statement])):
             found.append(left)
     return tuple(found)

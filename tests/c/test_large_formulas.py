@@ -97,7 +97,8 @@ def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
     loops = [number for number, line in enumerate(lines) if line.strip().startswith("SUM_LOOP(") and "d_" in line]
     assert loops
     for number in loops:
-        body = "\n".join(lines[number + 1 :]).split("}", 1)[0]
+        indent = lines[number][: -len(lines[number].lstrip())]
+        body = "\n".join(lines[number + 1 :]).split(f"\n{indent}}}", 1)[0]
         assert sorted(re.findall(r"\w+", lines[number])[1:]) == sorted(re.findall(r"(\w+) \+= ", body))
         assert number + 1 in found
 

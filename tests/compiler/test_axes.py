@@ -132,17 +132,6 @@ def test_products_of_blas_run_in_blocks_without_one():
         assert copies == set(targets(packs))
 
 
-def test_what_the_loss_alone_needs_runs_on_request():
-    """Where the loss is not wanted, the gradient computes what is left, or nothing."""
-    kernel = scheduled(MODELS["features"]).gradient
-    found = [s for s, _ in statements_of(kernel) if isinstance(s, If) and s.condition is When.LOSS]
-    assert found
-    for statement in found:
-        whole, left = ({e.tensor for e in targets(body)} for body in bodies(statement))
-        assert whole - left == whole & kernel.of_loss
-        assert left == whole - kernel.of_loss
-
-
 def test_statements_are_what_steps_say():
     """Each value of a nest has one statement, and terms that are added to one other value begin with that."""
     schedule = scheduled(network(3, 2, inputs=2))

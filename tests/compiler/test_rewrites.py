@@ -13,8 +13,8 @@ from nncodegen.schedule import formulas, layers, loops, single_sample
 from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.plans import FITS, FORMULA, LAYERS, SINGLE_SAMPLE, TILE
 from nncodegen.schedule.text import show
-from nncodegen.schedule.tree import Call, Carry, Compute, Let, Loop, Store
-from nncodegen.schedule.walks import only, rewritten, walk
+from nncodegen.schedule.tree import Asked, Call, Carry, Compute, Cut, If, Let, Loop, Store, When
+from nncodegen.schedule.walks import only, rewritten, targets, walk
 from tests.support.kinds import KINDS
 from tests.support.placed import in_all, placed
 
@@ -96,7 +96,7 @@ def test_a_step_left_out_by_any_rewrite_is_refused(name, number, monkeypatch):
         scheduled(model)
 
 
-@pytest.mark.parametrize("rewrite", ["take_factors", "split", "functions"])
+@pytest.mark.parametrize("rewrite", ["take_factors", "collect", "split", "functions"])
 def test_faults_before_places_are_known_are_named(rewrite, monkeypatch):
     """So are those of the rewrites before: a value by the certificate, a step that is lost by the rewrite."""
     right = getattr(loops, rewrite)
@@ -113,6 +113,77 @@ def test_faults_before_places_are_known_are_named(rewrite, monkeypatch):
         else:
             schedule = scheduled("features")
             assert carried_out(schedule, *point(schedule)).step.startswith("z1[n, j]")
+
+
+@pytest.mark.parametrize(
+    ("model", "condition"),
+    [
+        ("features", When.FEW), ("features", When.MANY), ("networks", When.LOSS), ("blas", When.BLAS),
+        ("single_samples", When.ADDED), ("single_samples", Asked.NEW), ("registers", Asked.DESCENT),
+    ],
+)  # fmt: skip
+def test_a_fault_under_one_condition_alone_is_found(model, condition, monkeypatch):
+    """Whatever is known only when a kernel runs, both cases of it are carried out."""
+
+    def wrong(value):
+        return replace(value, terms=tuple(2 * term + 1 for term in value.terms))
+
+    changes = {
+        Store: lambda one: (replace(one, value=wrong(one.value)),),
+        Call: lambda one: (replace(one, steps=tuple(replace(s, expression=2 * s.expression) for s in one.steps)),),
+    }
+
+    def case(statement):
+        found = statement.condition is condition
+        return (replace(statement, body=rewritten(statement.body, changes)) if found else statement,)
+
+    schedule = scheduled(model)
+    assert carried_out(schedule, *point(schedule)) is None
+    changed = 0
+    for kernel in every_kernel(schedule):
+        trees = kernel.trees.each(lambda tree: rewritten(tree, {If: case}))
+        changed += trees != kernel.trees
+        monkeypatch.setitem(kernel.__dict__, "trees", trees)
+    assert changed
+    assert carried_out(schedule, *point(schedule)).stage == "schedule"
+
+
+def test_a_value_lost_where_loops_are_cut_is_found(monkeypatch):
+    """A target may cut loops into parts; what the next part reads must be in memory then."""
+    schedule = scheduled("features")
+    lost = {Cut: lambda cut: (replace(cut, kept=()),)}
+    for kernel in every_kernel(schedule):
+        monkeypatch.setitem(kernel.__dict__, "trees", kernel.trees.each(lambda tree: rewritten(tree, lost)))
+    fault = carried_out(schedule, *point(schedule))
+    assert fault.stage == "schedule"
+    assert "where loops are cut" in fault.message
+
+
+def every_kernel(schedule):
+    """All kernels of a schedule but those of its companions, in registers, and in plain C."""
+    single = schedule.single_sample
+    groups = [group.kernel for group in (schedule.side_by_side, schedule.fits) if group]
+    alone = [kernel for kernel in (single.predict, single.gradient) if kernel] if single else []
+    return [*schedule.kernels, *alone, *groups]
+
+
+@pytest.mark.parametrize("model", [model for model, _, _ in KINDS.values()], ids=KINDS)
+def test_no_loop_stands_twice_for_calls_without_the_loss(model):
+    """What only the loss needs is under a condition, within the loops that it shares; other calls skip it."""
+    for kernel in every_kernel(nn.compile_model(model, until="schedule")["schedule"]):
+        conditions = [
+            each for tree in kernel.trees.in_order for each in walk(tree)
+            if isinstance(each, If) and each.condition is When.LOSS
+        ]  # fmt: skip
+        assert not any(each.otherwise for each in conditions)
+        for each in conditions:
+            assert {target.tensor for target in targets(each.body)} <= kernel.of_loss
+        free = {e.tensor for tree in kernel.trees.in_order for e in targets(_unconditional(tree))}
+        assert not free & kernel.of_loss
+
+
+def _unconditional(tree):
+    return rewritten(tree, {If: lambda each: () if each.condition is When.LOSS else (each,)})
 
 
 @pytest.mark.parametrize("model", [model for model, _, _ in KINDS.values()], ids=KINDS)

@@ -1,30 +1,33 @@
-"""Values that only the loss needs, in loops compiled for both cases: they are stored only if the loss is asked for.
-
-Values that nothing else reads stay where they are. As the condition is a constant in each case, the compiler leaves
-them out if nothing stores them.
-"""
+"""Values that only the loss needs, in loops that it shares with the gradient: computed if the loss is asked for."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 
 from nncodegen.ir import Program
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.tree import Accumulate, Call, Group, If, Store, Tree, When
-from nncodegen.schedule.walks import rewritten
+from nncodegen.schedule.tree import Accumulate, Call, First, Group, If, Let, Statement, Store, Tree, When
+from nncodegen.schedule.walks import rewritten, with_bodies
 
 
 def on_request(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
-    """Return a kernel in which such loops have sums, stores and calls of the loss under the condition."""
+    """Return a kernel in which the statements of the loss are under one condition in each body of such loops."""
 
-    def wanted(statement: Accumulate | Store | Call) -> Tree:
-        target = statement.steps[-1].target if isinstance(statement, Call) else statement.target
-        return (If(When.LOSS, (statement,)),) if target.tensor in kernel.of_loss else (statement,)
+    def extra(statement: Statement) -> bool:
+        if isinstance(statement, Call):
+            return statement.steps[-1].target.tensor in kernel.of_loss
+        return isinstance(statement, Let | Store | Accumulate | First) and statement.target.tensor in kernel.of_loss
 
-    def twice(group: Group) -> Tree:
-        if not group.twice:
-            return (group,)
-        return (replace(group, body=rewritten(group.body, {Accumulate: wanted, Store: wanted, Call: wanted})),)
+    def body(tree: Tree) -> Tree:
+        found: list[Statement] = []
+        for wanted, run in groupby((with_bodies(statement, body) for statement in tree), extra):
+            statements = tuple(run)
+            found += [If(When.LOSS, statements)] if wanted else statements
+        return tuple(found)
 
-    return replace(kernel, trees=kernel.trees.each(lambda tree: rewritten(tree, {Group: twice})))
+    def shared(group: Group) -> Tree:
+        return (replace(group, body=body(group.body)) if group.shared else group,)
+
+    return replace(kernel, trees=kernel.trees.each(lambda tree: rewritten(tree, {Group: shared})))

@@ -1,7 +1,7 @@
 """Steps that only the loss needs do not always run.
 
-Loops that the loss shares with the gradient are written twice: with all statements, and with the remaining ones. Long
-loops are written once, in a function that is compiled for both cases (see ``on_request``).
+In loops that the loss shares with the gradient, a condition is before their statements (see ``on_request``). Long loops
+are a function that is compiled for both cases.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nncodegen.schedule.tree import Compute, Group, If, Tree, When
 from nncodegen.schedule.walks import Site, computed
 
 MANY_STEPS = 16
-"""Number of steps from which on loops are written once. Shorter loops are easier to read in place, written twice."""
+"""Number of steps from which on loops are a function of their own. In shorter loops the condition costs little."""
 
 
 def request(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
@@ -28,14 +28,14 @@ def request(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
 def _group(site: Site, kernel: Kernel) -> Tree:
     compute = site.compute
     plain = not compute.outer and not compute.reduced
-    steps = tuple(step for step in compute.steps if step.target.tensor not in kernel.of_loss)
-    rest = (replace(compute, steps=steps),) if steps else ()
-    if rest == (compute,):
+    of_loss = [step.target.tensor in kernel.of_loss for step in compute.steps]
+    if not any(of_loss):
         return (Group((compute,), compute.steps, plain=plain),)
+    if all(of_loss):
+        return (Group((If(When.LOSS, (compute,)),), compute.steps, plain=plain),)
     alone = not site.around and kernel.plan.samples is Role.TILED and not _reads_local(compute, kernel)
-    if rest and alone and len(compute.steps) >= MANY_STEPS:
-        return (Group((compute,), compute.steps, plain=plain, twice=True),)
-    return (Group((If(When.LOSS, (compute,), rest),), compute.steps, plain=plain),)
+    twice = alone and len(compute.steps) >= MANY_STEPS
+    return (Group((compute,), compute.steps, plain=plain, shared=True, twice=twice),)
 
 
 def _reads_local(compute: Compute, kernel: Kernel) -> bool:
