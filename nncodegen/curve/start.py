@@ -10,6 +10,8 @@ import numpy as np
 
 from nncodegen.curve.formula import Formula, module_of
 from nncodegen.errors import ModelError
+from nncodegen.runtime.python.arguments.arguments import to_array, to_finite
+from nncodegen.runtime.python.arguments.named import put
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Bounds = tuple[Array, Array]
@@ -44,15 +46,17 @@ def read_start(formula: Formula, given: Any, bounds: Bounds | None, role: str, p
     step would lead away. Then the parameters start at different numbers, from 1.5 down to 1, so that differences are
     above 0 as they are usually written: ka - ke in d*ka/(ka - ke)*(exp(-ke*x) - exp(-ka*x)). Raises ValueError.
     """
+    module: Any = module_of(formula, precision)
+    model = module._model
+    if given is None or isinstance(given, Mapping):
+        usual = np.array(_first_guess(formula, precision)) if bounds is None else _within(*bounds)
+        return usual if given is None else put(model, role, given, usual)
     names = formula.parameters
-    if given is not None and not isinstance(given, Mapping):
-        return _array(names, given, role)
-    usual = np.array(_first_guess(formula, precision)) if bounds is None else _within(*bounds)
-    if given is None:
-        return usual
-    values = {str(name): value for name, value in given.items()}
-    check_names(names, values, role)
-    return _array(names, [values.get(name, value) for name, value in zip(names, usual, strict=True)], role)
+    expected = f"expected ({len(names)},), for {', '.join(names)}"
+    array = to_array(model, role, given, expected)
+    if array.shape != (len(names),):
+        raise ValueError(f"{role} has the shape {array.shape}; {expected}")
+    return to_finite(model, role, array, expected)
 
 
 @lru_cache(maxsize=256)
@@ -64,14 +68,6 @@ def _first_guess(formula: Formula, precision: str) -> tuple[float, ...]:
     slopes = module_of(formula, precision).jacobian(ones, X)
     tied = not np.nan_to_num(slopes, posinf=0.0, neginf=0.0).any()
     return tuple(ones + np.arange(count)[::-1] / (2 * count)) if tied else tuple(ones)
-
-
-def _array(names: tuple[str, ...], given: Any, role: str) -> Array:
-    """Return a start as an array, (P,). Raises ValueError for another shape."""
-    array = np.asarray(given)
-    if array.shape != (len(names),):
-        raise ValueError(f"{role} has the shape {array.shape}; expected ({len(names)},), for {', '.join(names)}")
-    return array
 
 
 def named(*given: Any) -> tuple[str, ...]:

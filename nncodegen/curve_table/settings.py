@@ -25,7 +25,7 @@ class Settings:
     threads: int = 1
 
     def check(self, formula: Formula) -> None:
-        """Raise ModelError for names that are no parameters of a formula, and for a start outside of the bounds."""
+        """Raise ModelError for names that are no parameters of a formula, and for options that contradict others."""
         check_names(formula.parameters, self.start, "--start")
         check_names(formula.parameters, self.bounds, "--bounds")
         for name, value in self.start.items():
@@ -38,6 +38,8 @@ class Settings:
                 f"--starts spreads starting points within bounds, and {unbounded[0]} has none on both sides: give them "
                 f"with --bounds {unbounded[0]}=LOW:HIGH"
             )
+        if self.robust is None and self.robust_scale != 1:
+            raise ModelError("--robust-scale has no effect without a robust loss: give --robust, or leave it out")
 
     def start_of(self, formula: Formula) -> Any:
         """Return the start, (P,): what is not given is 1, or a point within the bounds (``read_start``)."""

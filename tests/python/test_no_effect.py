@@ -45,9 +45,6 @@ CASES = {
     "fit, weights of samples": ("line", "fit", {"weights": ONES}, SIGMA),
     "fit, seed of a formula": ("line", "fit", {"seed": 3}, f"{DRAWN}; starting points are, where starts is given"),
     "fit, seed beside parameters": ("layers", "fit", {"seed": 3, "parameters": 7}, GIVEN),
-    "fit, scale of no robust loss": ("line", "fit", {"robust_scale": 2.0}, "without a robust loss: give robust"),
-    "fit, one value twice": ("line", "fit", {"parameters": {a: 1}, "fixed": {"a": 2}}, "different values of a"),
-    "fit_many, one value twice": ("line", "fit_many", {"parameters": {a: 1}, "fixed": {a: 2}}, "different values of a"),
     "train, weights of samples": ("line", "train", {"weights": ONES}, WEIGHT),
     "train, interval of no callback": ("line", "train", {"callback_interval": 9}, "without a callback: give callback"),
     "train, min_delta of nothing": ("line", "train", {"min_delta": 0.1}, "without patience or monitor"),
@@ -113,7 +110,3 @@ def test_curve_fit():
     """curve_fit refuses what the fit of its module refuses."""
     with pytest.raises(ValueError, match=SIGMA):
         nn.curve_fit("a + b*x", X, Y, weights=ONES)
-    with pytest.raises(ValueError, match="without a robust loss"):
-        nn.curve_fit("a + b*x", X, Y, robust_scale=2.0)
-    with pytest.raises(ValueError, match="p0 and fixed give different values of a: leave it out of p0"):
-        nn.curve_fit("a + b*x", X, Y, p0={"a": 1}, fixed={a: 2})
