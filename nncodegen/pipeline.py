@@ -156,7 +156,7 @@ def build_module(
     except CompilerNotFoundError as error:
         if out is not None:
             raise
-        return _evaluated(stages, f"{str(error).splitlines()[0]}; {COMPILER_ADVICE}")
+        return evaluated(stages, f"{str(error).splitlines()[0]}; {COMPILER_ADVICE}")
     if out is not None:
         write_out(compiled, Path(out), dump)
     return load(compiled.built)
@@ -168,11 +168,11 @@ def evaluated_module(
     """Return a module that NumPy evaluates; a warning, once in a process, says so and gives the reason."""
     stages: list[Stage] = []
     compile_model(model, precision, observe=stages.append, until="schedule", fit=fit)
-    return _evaluated(stages, reason)
+    return evaluated(stages, reason)
 
 
-def _evaluated(stages: list[Stage], reason: str) -> Module:
-    """Return the evaluated module of a model, from the results of the stages up to ``schedule``."""
+def evaluated(stages: Sequence[Stage], reason: str) -> Module:
+    """Return the module that NumPy evaluates of a model, from the results of the stages up to ``schedule``."""
     results = {stage.name: stage.result for stage in stages}
     return slow_module(results["simplify"], read(facts(results["schedule"])), reason)
 

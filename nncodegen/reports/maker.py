@@ -16,12 +16,12 @@ from nncodegen.exports.subject import exportable
 from nncodegen.ir import Program
 from nncodegen.pipeline import Compiled, build_module, compile_model
 from nncodegen.reports.certificate import MISSING, certificate_of, find_certificate
-from nncodegen.reports.given import GivenData, column_names, data_of
+from nncodegen.reports.given import GivenData, data_of
 from nncodegen.reports.inpage import in_page
 from nncodegen.reports.outcome import Outcome, before_of, outcome_of
 from nncodegen.reports.page import LIMIT, SHARES, derivation, render
 from nncodegen.reports.path import Path, path_plots, train_perceptron
-from nncodegen.reports.results import history_plots, output_plots, weight_plots
+from nncodegen.reports.results import output_plots, weight_plots
 from nncodegen.reports.several import data_of_best, is_of_many, outcome_of_many
 
 SECTIONS = (
@@ -50,9 +50,9 @@ def make(
     elif chosen is None and given is not None and given.Y is not None and _can_be_fitted(compiled):
         chosen = build_module(subject.model, subject.precision).fit(*_arguments(given))
     if is_of_many(chosen):
-        outcome: Outcome | None = outcome_of_many(chosen, column_names(described.parameters), *before_of(described))
+        outcome: Outcome | None = outcome_of_many(chosen, *before_of(described))
     else:
-        outcome = outcome_of(chosen, described)
+        outcome = outcome_of(chosen, compiled)
     if certify:
         certificate = certify_compiled(compiled, subject.model)
     elif certificate is None:
@@ -159,15 +159,13 @@ def _numbers(program: Program, outcome: Outcome | None, data: GivenData | None, 
         "fit": "What the fit has found, with standard errors of its parameters.",
         "many": "" if outcome is None else outcome.about,
     }[None if outcome is None else outcome.kind]
-    if outcome is not None and outcome.message:
-        about += f" It ended as {outcome.message}."
     if data is not None and data.samples:
         about += f" The data have {_counted(data.samples, 'sample')}."
     return {
         "numbers_about": about,
         "outcome": outcome,
         "path_plots": [] if path is None else path_plots(path),
-        "history_plots": [] if outcome is None else history_plots(outcome),
+        "history_plots": [] if outcome is None else outcome.history,
         "output_plots": output_plots(program, parameters, outcome, data),
         "weight_plots": [] if outcome is None or outcome.kind == "fit" else weight_plots(outcome, program),
     }

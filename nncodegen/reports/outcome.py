@@ -1,99 +1,66 @@
-"""A training or a fit for the report: its figures, its history, and the parameters before and after."""
+"""A training or a fit for the report: its own tables and pictures, and the parameters before and after."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import warnings
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
 from nncodegen.exports.initial import start_of
 from nncodegen.ir import Program
+from nncodegen.pipeline import Compiled, evaluated
 from nncodegen.reports.given import parameters_in
-from nncodegen.runtime.python.results.saved import read_figures
+from nncodegen.reports.plots import ACCENT, INK, QUIET, SECOND, Plot, picture
+from nncodegen.runtime.python.ground.markup import table
+from nncodegen.runtime.python.results.saved import holds_result
+from nncodegen.runtime.python.results.training_plot import panels_of
 
 Array = NDArray[np.float64]
-Bands = Callable[[Array], tuple[Array, Array, Array]]
-"""A function from rows of inputs to the outputs, and the lower and upper ends of their intervals."""
 
-
-@dataclass(frozen=True)
-class ParameterRow:
-    """A parameter of a fit: its value, its standard error, its interval, and its start."""
-
-    name: str
-    value: float
-    error: float
-    interval: tuple[float, float] | None
-    start: float
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A parameter of many models: its value in the best, and its 5 %, 50 % and 95 % quantiles over all models."""
-
-    name: str
-    best: float
-    low: float
-    median: float
-    high: float
+ROWS = 100
+"""The most intervals of parameters that are shown, as many as a fit's own table has rows."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The contents of a result. ``history`` has a curve for each figure that was measured in each epoch."""
+    """The contents of a result: its kind, the parameters before and after, its tables, and its pictures."""
 
     kind: str
     before: Array
     after: Array
-    figures: list[tuple[str, str]]
-    history: dict[str, Array] = field(default_factory=dict)
-    rates: Array | None = None
-    """The learning rate of each epoch, if steps have one and it is known."""
-    rows: list[ParameterRow] = field(default_factory=list)
-    bands: Bands | None = None
-    sigma: Any = None
-    message: str = ""
+    tables: list[Markup] = field(default_factory=list)
+    history: list[Plot] = field(default_factory=list)
+    """The pictures of a training: loss, metrics and learning rate over the epochs."""
+    fit: Any = None
+    """The FitResult, where there is one."""
     about: str = ""
     """A description in words, where the kind is not enough."""
-    spreads: list[Spread] = field(default_factory=list)
     drawn: bool = False
     """Whether the parameters before are those of the seed 0, as the result does not say where it began."""
 
 
-def outcome_of(result: Any, program: Program) -> Outcome | None:
+def outcome_of(result: Any, compiled: Compiled) -> Outcome | None:
     """Return the outcome of a Result, a FitResult, the file of one, or parameters; None without. Raises ModelError."""
     if result is None:
         return None
+    program: Program = compiled["describe"]
     after = parameters_in(result, program)
     assert after is not None
-    before, drawn = before_of(program)
-    if hasattr(result, "standard_errors"):
-        return _fit(result, program, after)
     if isinstance(result, str | PathLike):
-        result = _saved(Path(result), program)
-    if result is None or not hasattr(result, "metrics"):
-        return Outcome("parameters", before, after, [("parameters", f"{len(after):,}")], drawn=drawn)
-    figures = [
-        ("status", result.status), ("epochs", f"{result.epochs:,}"), ("loss at the end", f"{result.loss:.4g}"),
-        *([("best epoch", f"{result.best_epoch:,}")] if result.best_epoch else []),
-        *([("seconds", f"{result.seconds:.3g}")] if result.seconds else []),
-    ]  # fmt: skip
-    rates = None if result.learning_rate is None else np.asarray(result.learning_rate, float)
-    if rates is not None and len(rates) and (rates == rates[0]).all():
-        figures.insert(2, ("learning rate", f"{rates[0]:.4g}"))
-    history = {
-        name: np.asarray(values, float)
-        for name, values in result.metrics.items()
-        if len(values) and np.isfinite(np.asarray(values, float)).any()
-    }
-    return Outcome("training", before, after, figures, history, rates, drawn=drawn)
+        result = _saved(Path(result), compiled)
+    if hasattr(result, "standard_errors"):
+        return Outcome("fit", np.asarray(result.start, float), after, tables_of_fit(result), fit=result)
+    before, drawn = before_of(program)
+    if not hasattr(result, "metrics"):
+        return Outcome("parameters", before, after, drawn=drawn)
+    return Outcome("training", before, after, [Markup(result._repr_html_())], _history(result), drawn=drawn)
 
 
 def before_of(program: Program) -> tuple[Array, bool]:
@@ -102,90 +69,65 @@ def before_of(program: Program) -> tuple[Array, bool]:
     return np.asarray(start_of(program), float), drawn
 
 
-def _fit(result: Any, program: Program, after: Array) -> Outcome:
-    """Return the outcome of a fit: parameters with their errors, and measures of its quality."""
-    intervals = _intervals(result)
-    rows = [
-        ParameterRow(name, value, error, intervals[k] if intervals else None, start)
-        for k, (name, value, error, start) in enumerate(
-            zip(result.names, result.parameters, result.standard_errors, result.start, strict=True)
+def tables_of_fit(result: Any) -> list[Markup]:
+    """Return the table of a fit, and the intervals of its parameters; without SciPy the first alone."""
+    try:
+        pairs = list(zip(result.names, result.confidence_intervals(), strict=True))
+    except ImportError:
+        pairs = []
+    rows = [(name, f"{low:.5g}", f"{high:.5g}") for name, (low, high) in pairs[:ROWS]]
+    intervals = [table(("95 % interval", "from", "to"), rows)] if rows else []
+    return [Markup(each) for each in (result._repr_html_(), *intervals)]  # their texts are escaped
+
+
+def fit_plot(result: Any) -> Plot | None:
+    """Return the picture of a fit, its data above its residuals; None where the loss is no sum of squares."""
+    if result.residuals is None:
+        return None
+    low, high = np.nanmin(result.residuals), np.nanmax(result.residuals)
+
+    def draw(axes: Any) -> None:
+        try:
+            result.plot(axes)
+        except (ImportError, ValueError):  # without SciPy, or a jacobian
+            for each in axes:
+                each.clear()
+            result.plot(axes, interval=None)
+
+    about = f"{result.used:,} values; below, the residuals of the outputs, from {low:.4g} to {high:.4g}."
+    return picture("fit", "The fit, and its residuals", about, draw, (3.0, 1.2), color=(INK, ACCENT, SECOND, QUIET))
+
+
+def _history(result: Any) -> list[Plot]:
+    """Return the picture of the history of a training; an empty list without one."""
+    if not len(result.history) or not np.isfinite(result.history).any():
+        return []
+    panels = panels_of(result.metrics, result.learning_rate)
+    ends = []
+    for name, lines in panels.items():
+        for line, values in lines.items():
+            known = values[np.isfinite(values)]
+            if len(known):
+                of = f", {line}," if len(lines) > 1 else ""
+                ends.append(f"The {name}{of} goes from {known[0]:.4g} to {known[-1]:.4g}.")
+    heights = (2.6, *(1.4 for _ in range(len(panels) - 1)))
+    return [
+        picture(
+            "history", "Over the epochs", " ".join(ends), lambda axes: result.plot(axes=axes, kind="history"), heights,
+            color=(ACCENT, SECOND, QUIET), linestyle=("-", "--", ":"),
         )
-    ]
-    figures = [
-        ("status", result.status), ("iterations", f"{result.iterations:,}"),
-        ("evaluations", f"{result.evaluations:,}"), ("residuals used", f"{result.used:,}"),
-        ("degrees of freedom", f"{result.degrees_of_freedom:,}"),
-        *(
-            (name, _number(value))
-            for name, value in (
-                ("chi2", result.chi2), ("reduced chi2", result.reduced_chi2), ("R2", result.r2), ("AIC", result.aic),
-                ("BIC", result.bic),
-            )
-            if math.isfinite(value)
-        ),
     ]  # fmt: skip
-    several = np.size(result._sigma) > 1 if result._sigma is not None else False
-    sigma = None if result._sigma is None else result._sigma if not several else np.asarray(result._sigma, float)
-    return Outcome(
-        "fit", np.asarray(result.start, float), after, figures, rows=rows, bands=_bands(result), sigma=sigma,
-        message=result.message,
-    )  # fmt: skip
 
 
-def _intervals(result: Any) -> list[tuple[float, float]] | None:
-    """Return intervals of 95 % for the parameters; None without SciPy, or where a fit has none."""
+def _saved(path: Path, compiled: Compiled) -> Any:
+    """Return the result in a file; None if it holds parameters alone. Raises ModelError if it is of another model."""
+    with path.open("rb") as file:
+        if not holds_result(file):
+            return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that the module is not compiled: nothing here takes long
+        module = evaluated(compiled.stages, "A report reads a result")
     try:
-        return [(float(low), float(high)) for low, high in result.confidence_intervals()]
-    except (ImportError, ValueError):
-        return None
-
-
-def _bands(result: Any) -> Bands | None:
-    """Return the function that computes the band of a fit; None where it has none."""
-
-    def bands(X: Array) -> tuple[Array, Array, Array]:
-        middle, low, high = result.predict(X, "confidence")
-        return np.asarray(middle, float), np.asarray(low, float), np.asarray(high, float)
-
-    try:
-        probe = np.asarray(result._X if result._X is not None else np.empty((1, 0)), float)
-        bands(probe.reshape(len(probe), -1)[:1])
-    except (ImportError, ValueError):
-        return None
-    return bands
-
-
-@dataclass(frozen=True)
-class _Saved:
-    """A Result that was saved in a file, without the state that a training needs to go on."""
-
-    status: str
-    epochs: int
-    loss: float
-    best_epoch: int
-    seconds: float
-    metrics: dict[str, Array]
-    learning_rate: Array | None
-
-
-def _saved(path: Path, program: Program) -> _Saved | None:
-    """Return the Result in a file; None if it holds only parameters. Raises ModelError if it is of another model."""
-    try:
-        with path.open("rb") as file:
-            arrays = read_figures(file)
-    except Exception as error:  # a damaged archive may raise any error
-        raise ModelError(f"{path} is damaged: {error}") from error
-    if arrays is None:
-        return None
-    if str(arrays["identity"]) != program.identity:
-        raise ModelError(
-            f"{path} is the result of another model, or of another precision: give the model that it was saved for"
-        )
-    loss, seconds = map(float, arrays["numbers"])
-    metrics = dict(zip(map(str, arrays["names"]), arrays["figures"], strict=True))
-    status, best, rates = str(arrays["status"][0]), int(arrays["best_epoch"]), arrays.get("learning_rate")
-    return _Saved(status, len(next(iter(metrics.values()), [])), loss, best, seconds, metrics, rates)
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
+        return module.load(path)
+    except ValueError as error:
+        raise ModelError(str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 INK, QUIET, LINE, ACCENT, SECOND, CARD = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
-VARIABLES = {INK: "ink", QUIET: "quiet", LINE: "line", ACCENT: "accent", SECOND: "second", CARD: "card"}
-"""Colours that occur nowhere else; they are replaced by the variables of the page."""
+BLACK = "#000000"
+VARIABLES = {INK: "ink", QUIET: "quiet", LINE: "line", ACCENT: "accent", SECOND: "second", CARD: "card", BLACK: "ink"}
+"""Colours that occur nowhere else, and the black of results' pictures; the variables of the page replace them."""
 
 SIZE = (5.0, 3.1)
 """The width and height of a plot, in inches of 72 pixels."""
 
-MOST_POINTS = 1500
-"""The most points of data in a plot; more are thinned out, as a page holds the picture, not the data."""
+MOST_POINTS, MOST_OF_ALL = 1500, 20_000
+"""The most points of data, or of one line, and of all lines in a plot; more are thinned out, as a page holds the
+picture, not the data."""
 
 STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "nncodegen", "font.family": "sans-serif", "font.size": 10.5,
@@ -45,6 +47,37 @@ class Plot:
     title: str
     about: str
     svg: Markup
+
+
+def picture(
+    key: str, title: str, about: str, draw: Callable[[Any], object], heights: Sequence[float], **styles: Sequence[str]
+) -> Plot:  # fmt: skip
+    """Plot what a result draws on axes, one above the other: their heights in inches, and the styles of lines."""
+    import matplotlib as mpl  # noqa: PLC0415 (optional, and slow to import)
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    with mpl.rc_context({**STYLE, "axes.prop_cycle": mpl.cycler(**styles)}):
+        figure = Figure(figsize=(SIZE[0], sum(heights)), layout="constrained")
+        axes = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        draw(axes)
+        axes[0].set_title("")  # the page has a title
+        for each in axes:
+            _thin(each)
+            if each.get_yscale() == "log":
+                _write_powers(each)
+        return drawn(figure, key, title, about)
+
+
+def _thin(axes: Any) -> None:
+    """Leave out points of lines, and bars of errors, where there are many."""
+    most = max(50, min(MOST_POINTS, MOST_OF_ALL // max(1, len(axes.lines))))
+    for line in axes.lines:
+        kept = _thinned(len(line.get_xdata()), most)
+        line.set_data(line.get_xdata()[kept], line.get_ydata()[kept])
+    for bars in axes.collections:
+        if hasattr(bars, "get_segments"):
+            segments = np.asarray(bars.get_segments())
+            bars.set_segments(segments[_thinned(len(segments), most)])
 
 
 @contextmanager
@@ -91,8 +124,7 @@ def curves(key: str, title: str, about: str, lines: dict[str, Array], across: st
             axes.plot(x[kept], np.asarray(values, float)[kept], label=name, **style)
         if log:
             axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(_power)
-            axes.yaxis.set_minor_formatter(lambda value, place: "")
+            _write_powers(axes)
         axes.set_xlabel(across)
         axes.set_ylabel(up)
         if len(lines) > 1:
@@ -131,21 +163,17 @@ def changes(key: str, title: str, about: str, names: list[str], before: Array, a
 
 def fitted(
     key: str, title: str, about: str, data: tuple[Array, Array] | None, curve: tuple[Array, Array],
-    band: tuple[Array, Array] | None, labels: tuple[str, str], band_label: str = "", error: Array | None = None,
+    band: tuple[Array, Array] | None, labels: tuple[str, str],
 ) -> Plot:  # fmt: skip
     """Plot data with the curve of a model over one input, and a band around it."""
     x, y = curve
     with canvas(3.4) as (figure, axes):
         if band is not None:
-            axes.fill_between(x, *band, color=ACCENT, alpha=0.18, linewidth=0, label=band_label)
+            axes.fill_between(x, *band, color=ACCENT, alpha=0.18, linewidth=0, label="95 % confidence")
         axes.plot(x, y, color=ACCENT, label="model")
         if data is not None:
             kept = _thinned(len(data[0]))
-            bars = None if error is None else error[kept]
-            axes.errorbar(
-                data[0][kept], data[1][kept], bars, fmt="o", color=INK, markersize=4, markerfacecolor=CARD,
-                elinewidth=0.9, label="data",
-            )  # fmt: skip
+            axes.plot(data[0][kept], data[1][kept], "o", color=INK, markersize=4, markerfacecolor=CARD, label="data")
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         axes.legend()
@@ -213,6 +241,12 @@ def _regions(axes: Any, x: Array, y: Array, z: Array) -> None:
         axes.contour(x, y, margin, levels=[0], colors=[INK], linewidths=0.8)
 
 
+def _write_powers(axes: Any) -> None:
+    """Write the numbers at a logarithmic axis as the page does."""
+    axes.yaxis.set_major_formatter(_power)
+    axes.yaxis.set_minor_formatter(lambda value, place: "")
+
+
 def _power(value: float, place: int | None = None) -> str:
     """Return a power of ten as text: 0.01, 1, 10⁵."""
     if 1e-4 < value < 1e5:
@@ -221,6 +255,6 @@ def _power(value: float, place: int | None = None) -> str:
     return f"10{exponent.translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
-def _thinned(count: int) -> Any:
-    """Return the indices of at most MOST_POINTS of ``count`` values, evenly spaced, with the first and the last."""
-    return slice(None) if count <= MOST_POINTS else np.unique(np.linspace(0, count - 1, MOST_POINTS).astype(int))
+def _thinned(count: int, most: int = MOST_POINTS) -> Any:
+    """Return the indices of at most ``most`` of ``count`` values, evenly spaced, with the first and the last."""
+    return slice(None) if count <= most else np.unique(np.linspace(0, count - 1, most).astype(int))

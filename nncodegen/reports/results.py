@@ -1,6 +1,8 @@
-"""The numbers of a report as pictures: histories, weights, curves over one input, surfaces over two."""
+"""Pictures of what results do not draw themselves: weights, curves over one input, surfaces over two."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +10,8 @@ from numpy.typing import NDArray
 from nncodegen.exports.programs import of_outputs
 from nncodegen.ir import Program, evaluate, slices_of
 from nncodegen.reports.given import GivenData, column_names
-from nncodegen.reports.outcome import Outcome
-from nncodegen.reports.plots import Plot, changes, curves, fitted, histogram, scattered, surface
+from nncodegen.reports.outcome import Outcome, fit_plot
+from nncodegen.reports.plots import Plot, changes, fitted, histogram, scattered, surface
 
 Array = NDArray[np.float64]
 
@@ -22,52 +24,6 @@ separate distributions."""
 
 MOST_OUTPUTS = 3
 """The most outputs that have curves."""
-
-HIGHER = 20
-"""The ratio of the largest to the least value, such as a loss, above which the scale is logarithmic."""
-
-
-def history_plots(outcome: Outcome) -> list[Plot]:
-    """Return plots of the loss over the epochs, the sizes of steps, and the metrics."""
-    losses = {name: values for name, values in outcome.history.items() if name.endswith("loss")}
-    plots = []
-    if losses:
-        log = _is_wide(np.concatenate(list(losses.values())))
-        (name, shown), *_ = losses.items()
-        first, last = shown[[0, -1]]
-        about = f"The {name} goes from {first:.4g} in the first epoch to {last:.4g} in the last."
-        plots.append(curves("loss", "Loss over the epochs", about, losses, "epoch", "loss", log))
-    plots += _step_plots(outcome)
-    others = [name for name in outcome.history if name not in losses and name != "step_length"]
-    for name in dict.fromkeys(name.removeprefix("val_") for name in others):
-        lines = {key: outcome.history[key] for key in (name, f"val_{name}") if key in outcome.history}
-        ends = "; ".join(f"{key} goes from {values[0]:.4g} to {values[-1]:.4g}" for key, values in lines.items())
-        title = f"{name[:1].upper()}{name[1:]} over the epochs"
-        plots.append(curves(f"metric-{name}", title, f"{ends}.", lines, "epoch", name))
-    return plots
-
-
-def _step_plots(outcome: Outcome) -> list[Plot]:
-    """Return plots of a changing learning rate over epochs, and of how far a minimizer's iterations move parameters."""
-    plots = []
-    rates, lengths = outcome.rates, outcome.history.get("step_length")
-    if rates is not None and np.isfinite(rates).any() and not (rates == rates[0]).all():
-        known = rates[np.isfinite(rates)]
-        about = f"The learning rate goes from {known[0]:.4g} in the first epoch to {known[-1]:.4g} in the last."
-        lines = {"learning rate": rates}
-        log = _is_wide(known) and float(np.median(known)) * HIGHER < known.max()  # not for a cosine, small at its end
-        plots.append(curves("rates", "Step sizes", about, lines, "epoch", "learning rate", log))
-    if lengths is not None:
-        about = f"How far all parameters together move in an iteration, from {lengths[0]:.3g} to {lengths[-1]:.3g}."
-        log = _is_wide(lengths)
-        plots.append(curves("steps", "Step sizes", about, {"step": lengths}, "iteration", "length of the step", log))
-    return plots
-
-
-def _is_wide(values: Array) -> bool:
-    """Return whether values are drawn on a logarithmic scale."""
-    values = values[np.isfinite(values)]
-    return bool(len(values) and values.min() > 0 and values.max() > HIGHER * values.min())
 
 
 def weight_plots(outcome: Outcome, program: Program) -> list[Plot]:
@@ -99,16 +55,22 @@ def weight_plots(outcome: Outcome, program: Program) -> list[Plot]:
 
 
 def output_plots(program: Program, parameters: Array, outcome: Outcome | None, data: GivenData | None) -> list[Plot]:
-    """Return plots of outputs: a curve over one input, a surface over two; for more inputs, outputs against targets."""
+    """Return plots of outputs: a curve over one input, a surface over two; for more inputs, outputs against targets.
+
+    A fit of squares draws its curve, or its targets over the outputs, itself.
+    """
+    own = None if outcome is None or outcome.fit is None else fit_plot(outcome.fit)
     inputs = sum(tensor.size for tensor in program.inputs)
     names, outputs = column_names(program.inputs), output_names(program)
-    if inputs == 1:
+    if own is not None:
+        plots = [own, *(_surfaces(program, parameters, data, names, outputs) if inputs == 2 else [])]
+    elif inputs == 1:
         plots = _curves_over_one(program, parameters, outcome, data, names[0], outputs)
     elif inputs == 2:
         plots = _surfaces(program, parameters, data, names, outputs)
     else:
         plots = []
-    if data is None or data.Y is None or not data.samples:
+    if own is not None or data is None or data.Y is None or not data.samples:
         return plots
     found = outputs_of(program, parameters, data.X)
     if data.Y.shape[1] != found.shape[1] or program.labels or _is_binary(data.Y):
@@ -160,9 +122,8 @@ def _curves_over_one(
     x = _range(None if data is None or not data.samples else data.X[:, 0])
     y = outputs_of(program, parameters, x[:, None])
     ends = None
-    if outcome is not None and outcome.bands is not None:
-        _, *found = outcome.bands(x[:, None])
-        ends = found if all(np.isfinite(end).all() for end in found) else None
+    if outcome is not None and outcome.fit is not None:
+        ends = _band(outcome.fit, x)
     plots = []
     for column, output in enumerate(outputs[:MOST_OUTPUTS]):
         known = data is not None and data.Y is not None and data.Y.shape[1] == len(outputs)
@@ -178,21 +139,21 @@ def _curves_over_one(
         about += " and the 95 % confidence band of the fit" if band is not None else ""
         targets = column_names(program.targets)
         up = targets[column] if points is not None and len(targets) == len(outputs) else output
-        error = _error(outcome, points)
         title = f"{'Fit' if band is not None else output.capitalize()} over {name}"
         plots.append(
             fitted(f"curve-{column}", title, f"{about}.", points, shown,
-                   band if band is None else (band[0][finite], band[1][finite]), (name, up), "95 % confidence", error)
+                   band if band is None else (band[0][finite], band[1][finite]), (name, up))
         )  # fmt: skip
     return plots
 
 
-def _error(outcome: Outcome | None, points: tuple[Array, Array] | None) -> Array | None:
-    """Return the standard deviations of data, where a fit was given them."""
-    if outcome is None or outcome.sigma is None or points is None:
+def _band(fit: Any, x: Array) -> list[Array] | None:
+    """Return the lower and upper ends of the confidence band of a fit, (N, outputs) each; None where it has none."""
+    try:
+        _, *ends = fit.predict(x[:, None], "confidence")
+    except (ImportError, ValueError):  # without SciPy, or a jacobian
         return None
-    sigma = np.asarray(outcome.sigma, float)
-    return np.full(len(points[0]), float(sigma)) if sigma.ndim == 0 else sigma.reshape(len(points[0]), -1)[:, 0]
+    return ends if all(np.isfinite(end).all() for end in ends) else None
 
 
 def _range(data: Array | None) -> Array:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
-from nncodegen.reports.outcome import Outcome, Spread
+from nncodegen.reports.outcome import Outcome, tables_of_fit
+from nncodegen.reports.plots import ACCENT, SECOND, Plot, picture
 
 Array = NDArray[np.float64]
-
-MOST = 20
-"""The most parameters whose values over all models are shown; networks have more, and none are shown."""
 
 
 def is_of_many(result: Any) -> bool:
@@ -46,49 +44,44 @@ def data_of_best(given: Any, result: Any) -> Any:
     return X, Y
 
 
-def outcome_of_many(result: Any, names: list[str], before: Array, drawn: bool) -> Outcome:
+def outcome_of_many(result: Any, before: Array, drawn: bool) -> Outcome:
     """Return the outcome of all models, with the parameters of the best: the one of the lowest loss, or chi2."""
     best, losses = best_of(result), _losses(result)
-    known, fits = losses[np.isfinite(losses)], hasattr(result, "chi2")
+    fits = hasattr(result, "chi2")
     what, figure = ("fits", "chi2") if fits else ("models", "loss")
-    figures = [(what, f"{len(losses):,}"), *((str(s), f"{n:,}") for s, n in Counter(result.status).most_common())]
-    quantiles = zip(("lowest", "median", "highest"), np.quantile(known, (0, 0.5, 1)), strict=True)
-    figures += [(f"{word} {figure}", f"{value:.4g}") for word, value in quantiles]
     about = (
-        f"{len(losses):,} {what} at once. Number {best + 1:,} of them has the lowest {figure}: what is drawn of "
-        f"parameters and outputs is of this one."
+        f"{len(losses):,} {what} at once. Number {best} of them, counted from 0, has the lowest {figure}, "
+        f"{losses[best]:.4g}: what is drawn of parameters and outputs is of this one."
     )
+    tables, fit = [Markup(result._repr_html_())], _fit(result, best) if fits else None
+    if fit is not None:
+        tables += tables_of_fit(fit)
     after = np.asarray(result.parameters[best], float)
-    return Outcome(
-        "many", before, after, figures, _history(result), drawn=drawn, about=about,
-        spreads=_spreads(np.asarray(result.parameters, float), names, best),
-    )  # fmt: skip
+    return Outcome("many", before, after, tables, _history(result), fit, about, drawn)
+
+
+def _fit(result: Any, place: int) -> Any:
+    """Return one of many fits with all that a single one has; None where its data are not known."""
+    try:
+        return result[place]
+    except ValueError:
+        return None
 
 
 def _losses(result: Any) -> Array:
     return np.asarray(result.chi2 if hasattr(result, "chi2") else result.loss, float)
 
 
-def _history(result: Any) -> dict[str, Array]:
-    """Return the median, lowest and highest loss of each epoch, over the models that had not ended before it."""
+def _history(result: Any) -> list[Plot]:
+    """Return the picture of the losses of all models over the epochs; an empty list if they were not kept."""
     history = getattr(result, "history", None)
-    if history is None:
-        return {}
-    rows = np.asarray(history, float)
-    rows = rows[np.isfinite(rows).any(axis=1)]
-    if not len(rows):
-        return {}
-    rows = np.where(np.isfinite(rows), rows, np.nan)
-    found = np.nanquantile(rows, (0.5, 0, 1), axis=1)
-    return {f"{word} loss": values for word, values in zip(("median", "lowest", "highest"), found, strict=True)}
-
-
-def _spreads(parameters: Array, names: list[str], best: int) -> list[Spread]:
-    """Return the values of each parameter over all models; an empty list if there are many parameters."""
-    finite = parameters[np.isfinite(parameters).all(axis=1)]
-    if len(names) > MOST:
+    if history is None or not np.isfinite(history).any():
         return []
-    low, middle, high = np.quantile(finite, (0.05, 0.5, 0.95), axis=0)
-    return [
-        Spread(name, *map(float, (parameters[best, k], low[k], middle[k], high[k]))) for k, name in enumerate(names)
-    ]
+    trained = np.asarray(history, float)[np.isfinite(history).any(axis=1)]
+    first, last = (float(np.nanmedian(row)) for row in trained[[0, -1]])
+    about = f"The median loss goes from {first:.4g} in the first epoch to {last:.4g} in the last."
+
+    def draw(axes: Any) -> None:
+        result.plot(axes[0])
+
+    return [picture("history", "Losses over the epochs", about, draw, (3.0,), color=(SECOND, ACCENT))]

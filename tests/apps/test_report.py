@@ -156,8 +156,7 @@ def test_what_a_page_shows(pages):
     assert "212.68374" in texts["enzyme"]
     assert "Decision surface" in texts["plane"]
     assert "There is none beside the built module, in the cache or in generated/plane" in texts["plane"]
-    assert "Loss over the epochs" in texts["chain"]
-    assert "Accuracy over the epochs" in texts["chain"]
+    assert re.search(r"The loss goes from [\d.]+ to [\d.]+\. The accuracy goes from", texts["chain"])
     assert "before and after" in texts["chain"]
     assert "W1 32 × 64" in re.sub("<[^>]*>", "", texts["digits"])
 
@@ -408,15 +407,49 @@ def test_many_models_are_shown_by_their_best(perceptron):
     kept = data_of_best((X, Y), found)
     assert np.array_equal(kept[0], X)
     assert np.array_equal(kept[1], Y[best])
-    assert f"9 models at once. Number {best + 1} of them has the lowest loss" in page
+    assert f"Number {best} of them, counted from 0, has the lowest loss, {found.loss[best]:.4g}" in page
+    assert found._repr_html_() in page
+    spread = np.quantile(found.parameters[:, 0], (0.05, 0.5, 0.95), method="nearest")
+    cells = [f"{value:.6g}" for value in (found.parameters[best, 0], *spread)]
+    assert re.findall("<td[^>]*>([^<]*)", found._repr_html_().split(">w0<")[1])[:4] == cells
     median = np.median(found.history, axis=1)
     assert f"The median loss goes from {median[0]:.4g} in the first epoch to {median[-1]:.4g} in the last." in page
-    low, middle, high = np.quantile(found.parameters[:, 0], (0.05, 0.5, 0.95))
-    row = "".join(f'<td class="number">{value:.6g}</td>' for value in (found.parameters[best, 0], low, middle, high))
-    assert f'<th scope="row">w0</th>{row}' in page
     found.loss[:] = np.nan
     with pytest.raises(nn.ModelError, match="none of the models has a finite loss"):
         nn.report(perceptron_model, found)
+
+
+def test_fits_show_themselves(tmp_path):
+    """The tables and the picture of a fit are its own, also from its file and of the best of many fits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", QUICK)
+        module = nn.build(enzyme)
+    fit = module.fit(concentration, rate, sigma=10.0)
+    page = nn.report(enzyme, fit, (concentration, rate)).html
+    assert fit._repr_html_() in page
+    for low, high in fit.confidence_intervals():
+        assert f">{low:.5g}</td>" in page
+        assert f">{high:.5g}</td>" in page
+    assert "residual / sigma" in page
+    fit.save(tmp_path / "fit.npz")
+    assert nn.report(enzyme, tmp_path / "fit.npz", (concentration, rate)).html == page
+    targets = np.array([rate, [*rate[:-1], 100]])
+    many = module.fit_many(concentration, targets)
+    page = nn.report(enzyme, many, (concentration, targets)).html
+    assert many._repr_html_() in page
+    assert many[0]._repr_html_() in page
+
+
+def test_long_data_are_thinned():
+    """A picture of a hundred thousand samples, or of the losses of many models, leaves the page small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", QUICK)
+        module = nn.build(enzyme)
+    x = np.linspace(0.01, 2, 100_000)
+    fit = module.fit(x, 200 * x / (0.06 + x) + np.cos(999 * x), sigma=np.ones_like(x))
+    assert len(nn.report(enzyme, fit).html) < 1_000_000
+    many = module.train_many(x[::5000], 200 * x[::5000], np.ones((300, 2)), epochs=200, learning_rate=1e-5)
+    assert len(nn.report(enzyme, many).html) < 1_500_000
 
 
 def test_outputs_are_those_of_predictions():
@@ -468,9 +501,8 @@ def test_files_of_data_and_of_results(tmp_path, chain):
     layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
     model = nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain")
     text = nn.report(model, tmp_path / "chain.npz").html
-    assert "Loss over the epochs" in text
     first, last = (0.01 * (1 + np.cos(np.pi * epoch / 7)) / 2 for epoch in (0, 6))
-    assert f"The learning rate goes from {first:.4g} in the first epoch to {last:.4g} in the last." in text
+    assert f"The learning rate goes from {first:.4g} to {last:.4g}." in text
     with pytest.raises(nn.ModelError, match="another model"):
         nn.report(model, tmp_path / "chain.npz", precision="float32")
 

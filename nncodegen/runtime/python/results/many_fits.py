@@ -12,7 +12,7 @@ from ..ground.facts import flat_names
 from ..ground.frames import ERROR, frame_of, joined_columns
 from ..ground.markup import aligned, paragraph, table
 from ..native.model import Model, result_of_model
-from .result import reduced
+from .result import SPREAD, reduced, spread
 
 if TYPE_CHECKING:
     from ..ground.types import Array
@@ -38,7 +38,7 @@ def beyond_rounding(model: Model, tolerance: float) -> float:
 
 ROWS = 20
 """The number of parameters that the table of the fits shows."""
-HEAD = ("of those that converged", "5 % below", "median", "5 % above")
+HEAD = ("of those that converged", *SPREAD)
 
 
 Single = Callable[[int, "Array", str, int], "FitResult"]
@@ -237,12 +237,7 @@ class ManyFits:
         for p, name in enumerate(self.names[:ROWS]):
             columns += [(name, self.parameters[:, p]), (f"standard error of {name}", self.standard_errors[:, p])]
         columns += [("reduced chi2", self.reduced_chi2), ("iterations", self.iterations)]
-        chosen = self.converged
-        rows = []
-        for name, values in columns:
-            shown = np.quantile(values[chosen].astype(float), (0.05, 0.5, 0.95), method="nearest")
-            rows.append((name, *(f"{value:.6g}" for value in shown)))
-        return rows
+        return [(name, *spread(values[self.converged])) for name, values in columns]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the fits like a Result."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ROWS = 20
 """The most parameters that a table shows; one of a model with more, such as a network, shows none."""
 
+SPREAD = ("5 % below", "median", "5 % above")
+"""The columns of a table that show how values are distributed."""
+
 
 @result_of_model
 class Result:
@@ -262,8 +265,29 @@ class ManyResult:
         return frame_of(columns, range(len(self.status)), "model")
 
     def __repr__(self) -> str:
+        return f"<ManyResult: {self._told()}, lowest loss {np.nanmin(self.loss):.6g}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table in HTML: how the trainings ended, and the loss and the parameters, if these are few.
+
+        It shows those of the model with the lowest loss, and how those of all models are distributed whose loss is
+        finite.
+        """
+        title = paragraph(f"{self._model.name}: {self._told()}", "b")
+        known = np.isfinite(self.loss)
+        if not known.any():
+            return f"<div>{title}</div>"
+        best = int(np.argmin(np.where(known, self.loss, np.inf)))
+        columns = [("loss", self.loss)]
+        if len(self.names) <= ROWS:
+            columns += zip(self.names, self.parameters.T, strict=True)
+        rows = [(name, f"{values[best]:.6g}", *spread(values[known])) for name, values in columns]
+        return f"<div>{title}{table(('', f'number {best}, the best', *SPREAD), rows)}</div>"
+
+    def _told(self) -> str:
+        """Return the number of models and how their trainings ended, as a text."""
         counts = ", ".join(f"{self.status.count(s)} {s}" for s in STATUS if s in self.status)
-        return f"<ManyResult: {len(self.status)} models, {counts}, lowest loss {np.nanmin(self.loss):.6g}>"
+        return f"{len(self.status)} models, {counts}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the models like a Result."""
@@ -275,6 +299,12 @@ def with_samples(result: Result, samples: Samples | None) -> Result:
     if samples is not None and samples.last is not None:
         result._samples = (*samples.last, samples.sizes)
     return result
+
+
+def spread(values: Array) -> list[str]:
+    """Return the values below and above which 5 % of some values are, with their median between, as texts."""
+    found = np.quantile(values.astype(float), (0.05, 0.5, 0.95), method="nearest")
+    return [f"{value:.6g}" for value in found]
 
 
 def reduced(result: Any) -> tuple[Any, ...]:

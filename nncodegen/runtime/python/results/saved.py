@@ -118,16 +118,12 @@ def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str
     return parts | {key: form for key, form in optional.items() if key in members}
 
 
-def read_figures(file: IO[bytes]) -> dict[str, Array] | None:
-    """Return what a file says about a training of any model; None if it is no Result, any error if it is damaged."""
+def holds_result(file: IO[bytes]) -> bool:
+    """Return whether a file has the form of those that a Result or a FitResult writes, of whatever model."""
     if not zipfile.is_zipfile(file):
-        return None
+        return False
     with zipfile.ZipFile(file) as archive:
-        if not {f"{name}.npy" for name in FIGURES} <= set(archive.namelist()):
-            return None
-        members = members_of(archive, file)
-        return {name: read_member(archive, members[name], *form) for name, form in (HEAD | FIGURES | RATES).items()
-                if name in members}  # fmt: skip
+        return "format.npy" in archive.namelist()
 
 
 def _forms(model: Model, resumable: bool, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:

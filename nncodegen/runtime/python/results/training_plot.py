@@ -31,7 +31,7 @@ def plot_history(
     axes is a single one for the loss alone, or one for each panel; by default those of a new figure. Raises ValueError
     if no epoch is completed, or the number of axes does not match.
     """
-    panels = _panels(metrics, rates)
+    panels = panels_of(metrics, rates)
     if not len(metrics["loss"]):
         raise ValueError("there is no history to draw: no epoch was completed")
     if axes is None:
@@ -49,8 +49,8 @@ def plot_history(
     return axes[0].figure
 
 
-def _panels(metrics: Mapping[str, Array], rates: Array | None) -> dict[str, dict[str, Array]]:
-    """Return the panels: for each quantity its lines by name. A constant learning rate is left out."""
+def panels_of(metrics: Mapping[str, Array], rates: Array | None) -> dict[str, dict[str, Array]]:
+    """Return the panels of a history: for each quantity its lines by name. A constant learning rate is left out."""
     panels: dict[str, dict[str, Array]] = {"loss": {}}
     for name, values in metrics.items():
         if not np.isnan(values).all() or name == "loss":
