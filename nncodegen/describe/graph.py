@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-from nncodegen.describe.checks import bounded, check_name
-from nncodegen.describe.given import Given, copied, with_initial
+from nncodegen.describe.base import ModelBase
+from nncodegen.describe.checks import bounded
+from nncodegen.describe.given import Given, with_initial
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, terms_together
 from nncodegen.describe.losses import LossFunction, usual_name
-from nncodegen.describe.optimizers import Optimizer, check_optimizers
-from nncodegen.describe.summary import print_tensors
+from nncodegen.describe.optimizers import Optimizer
 from nncodegen.describe.written import written
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step, Tensor
 from nncodegen.ir.names import unused
-from nncodegen.notebook import model_html, model_latex
 
 
-class Graph:
+class Graph(ModelBase):
     """A network of any form, as steps from inputs and parameters to outputs, and a loss. ``from_onnx`` makes one.
 
     inputs and parameters are declared as tensors; the columns of X hold the values of the inputs, one input after the
@@ -41,7 +39,7 @@ class Graph:
         initial: Given | None = None,
         extents: Sequence[tuple[str, int]] = (),
     ) -> None:
-        self.name = check_name(name, "the name of a model")
+        super().__init__(name, optimizers, initial)
         self.inputs = tuple(inputs)
         self.parameters = tuple(parameters)
         self.steps = tuple(steps)
@@ -50,16 +48,7 @@ class Graph:
             raise ModelError(f"{name} has no outputs: there is nothing to compute")
         self.loss = usual_name(loss)
         self.extents = tuple(extents)
-        self.optimizers = check_optimizers(optimizers, name)
-        self.initial = copied(initial, name)
         self.describe()
-
-    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print the inputs, targets, parameters and outputs by name, with their shapes.
-
-        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
-        """
-        print_tensors(self.describe(), print_fn)
 
     def describe(self) -> Program:
         """Return the network as a Program."""
@@ -95,9 +84,3 @@ class Graph:
         inputs, outputs = (", ".join(names) for names in ([one.name for one in self.inputs],
                                                           [one.element.tensor for one in self.outputs]))  # fmt: skip
         return f"<Graph {written(self.name)}: {inputs} -> {len(self.steps)} steps -> {outputs}>"
-
-    def _repr_html_(self) -> str:
-        return model_html(self.describe(), "a network")
-
-    def _repr_latex_(self) -> str | None:
-        return model_latex(self.describe())

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sympy import Add, Expr, Pow, Symbol
 
+from nncodegen.describe.base import ModelBase
 from nncodegen.describe.checks import bounded, check_expression, check_large, check_name, check_piece
 from nncodegen.describe.grammar import CONSTANTS, as_expression
-from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.optimizers import Optimizer
 from nncodegen.describe.pieces import cut
-from nncodegen.describe.summary import print_tensors
 from nncodegen.describe.written import formula_text, written
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
 from nncodegen.ir.graphs import contains, graph_of, symbols_of
 from nncodegen.ir.names import unused
-from nncodegen.notebook import model_html, model_latex
 from nncodegen.runtime.python.ground.markup import listed
 
 
-class Model:
+class Model(ModelBase):
     """Any formula: ``output`` and ``loss`` as expressions of inputs, targets and parameters.
 
     inputs and targets are symbols, one for each column of X and of Y, or names, as a list or a text such as "x1 x2".
@@ -35,6 +34,8 @@ class Model:
     stands. optimizers are additional update rules. Raises ModelError, which names the symbol or the expression that is
     wrong.
     """
+
+    kind = "a formula"
 
     @bounded("the model")
     def __init__(
@@ -47,7 +48,7 @@ class Model:
         loss: Expr | str | None = None,
         optimizers: Sequence[Optimizer] = (),
     ) -> None:
-        self.name = check_name(name, "the name of a model")
+        super().__init__(name, optimizers)
         known = _Known((output, loss))
         self.inputs = _symbols(inputs, "inputs", known)
         self.targets = _symbols(targets, "targets", known)
@@ -73,15 +74,7 @@ class Model:
                 raise ModelError(
                     f"the output of {name} depends on the target {symbol.name}, which is not known when predicting"
                 )
-        self.optimizers = check_optimizers(optimizers, name)
         self._program = self._describe()
-
-    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print the inputs, targets, parameters and outputs by name, with their shapes.
-
-        Each line is handed to ``print_fn``, by default ``print``; ``lines.append`` collects them.
-        """
-        print_tensors(self.describe(), print_fn)
 
     def describe(self) -> Program:
         """Return the formula as a Program: steps for the outputs, the loss of one sample, and its mean."""
@@ -92,12 +85,6 @@ class Model:
         parameters = ", ".join(symbol.name for symbol in self.parameters)
         output = f"output {outputs}, " if outputs else ""
         return f"<Model {written(self.name)}: {output}loss {formula_text(self.loss)}, parameters {parameters}>"
-
-    def _repr_html_(self) -> str:
-        return model_html(self.describe(), "a formula")
-
-    def _repr_latex_(self) -> str | None:
-        return model_latex(self.describe())
 
     def _describe(self) -> Program:
         names = [symbol.name for symbol in (*self.inputs, *self.targets, *self.parameters)]

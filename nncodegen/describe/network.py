@@ -11,13 +11,14 @@ from sympy import Expr, Symbol
 from sympy.core.function import AppliedUndef
 
 from nncodegen.describe.assembly import Assembly, Renaming, statistics_of, with_letters
+from nncodegen.describe.base import ModelBase
 from nncodegen.describe.call import PRESENT, Shape, count, layer_name
-from nncodegen.describe.checks import bounded, check_name, is_finite
-from nncodegen.describe.given import Given, copied, with_initial
+from nncodegen.describe.checks import bounded, is_finite
+from nncodegen.describe.given import Given, with_initial
 from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, term_of
 from nncodegen.describe.losses import LossFunction, usual_name
-from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.optimizers import Optimizer
 from nncodegen.describe.physics import Physics, physics_of
 from nncodegen.describe.summary import graph_rows, print_layers
 from nncodegen.describe.uses import Uses, in_order, input_titles
@@ -25,13 +26,12 @@ from nncodegen.describe.written import written
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step, Tensor
 from nncodegen.ir.names import unused
-from nncodegen.notebook import model_html, model_latex
 from nncodegen.runtime.python.evaluation.summary import shape_text
 
 OneLoss = str | LossFunction
 
 
-class Network:
+class Network(ModelBase):
     """A network as a graph of layers, from inputs to outputs, and a loss.
 
     inputs and outputs are nodes, or lists of them: ``x = Input(4); h = Dense(8, "tanh")(x); y = Dense(1)(h)``. outputs
@@ -72,7 +72,7 @@ class Network:
         parameters: Mapping[Symbol, float] | None = None,
         targets: Sequence[Symbol] | Symbol = (),
     ) -> None:
-        self.name = check_name(name, "the name of a model")
+        super().__init__(name, optimizers, initial)
         self.inputs = _nodes(inputs, "inputs", name)
         self.outputs = _nodes(outputs.values() if isinstance(outputs, Mapping) else outputs, "outputs", name)
         for node in self.outputs:
@@ -86,8 +86,6 @@ class Network:
         for weight in self.weights:
             if not is_finite(weight) or not weight > 0:
                 raise ModelError(f"the weight of an output is a number above 0, not {weight!r}")
-        self.optimizers = check_optimizers(optimizers, name)
-        self.initial = copied(initial, name)
         self.describe()
 
     @property
@@ -239,12 +237,6 @@ class Network:
             outputs = ", ".join(map(str, self.physics.functions))
             losses = f", with the losses {', '.join(self.physics.terms)}"
         return f"<Network {written(self.name)}: {inputs} -> {count} layer{'s' * (count != 1)} -> {outputs}{losses}>"
-
-    def _repr_html_(self) -> str:
-        return model_html(self.describe(), "a network")
-
-    def _repr_latex_(self) -> str | None:
-        return model_latex(self.describe())
 
 
 def _is_copy(step: Step, names: Mapping[str, str]) -> bool:

@@ -9,21 +9,21 @@ from typing import Any
 from sympy import Symbol
 
 from nncodegen.describe.assembly import Assembly
-from nncodegen.describe.checks import bounded, check_name
-from nncodegen.describe.given import Given, copied
+from nncodegen.describe.base import ModelBase
+from nncodegen.describe.checks import bounded
+from nncodegen.describe.given import Given
 from nncodegen.describe.layer import Input, Layer, Node, shape_of
 from nncodegen.describe.losses import LossFunction, usual_name
 from nncodegen.describe.network import Network
-from nncodegen.describe.optimizers import Optimizer, check_optimizers
+from nncodegen.describe.optimizers import Optimizer
 from nncodegen.describe.physics import physics_of
 from nncodegen.describe.uses import Uses
 from nncodegen.describe.written import listed, written
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
-from nncodegen.notebook import model_html, model_latex
 
 
-class Sequential:
+class Sequential(ModelBase):
     """Layers one after the other, and a loss: a network.
 
     inputs is the number of values in one sample, or their shape; loss a name (see ``describe.losses``) or a function
@@ -54,6 +54,7 @@ class Sequential:
         parameters: Mapping[Symbol, float] | None = None,
         targets: Sequence[Symbol] | Symbol = (),
     ) -> None:
+        super().__init__(name, optimizers, initial)
         if not isinstance(layers, Iterable):
             raise ModelError(f"{name} needs a list of layers, such as [Dense(1)], not {layers!r}")
         layers = tuple(layers)
@@ -62,15 +63,12 @@ class Sequential:
         for layer in layers:
             if not hasattr(layer, "describe"):
                 raise ModelError(f"{layer!r} is not a layer: use Dense(units, activation)")
-        self.name = check_name(name, "the name of a model")
         self.layers = layers
         self.inputs = inputs
         self.physics = physics_of(self.name, inputs, outputs, losses, parameters, targets, loss)
         values = inputs if self.physics is None else len(self.physics.inputs)
         self._shape = shape_of(values, "inputs, the number of values in a sample,")
         self.loss = usual_name(loss)
-        self.optimizers = check_optimizers(optimizers, name)
-        self.initial = copied(initial, name)
         self.describe()
 
     @property
@@ -100,12 +98,6 @@ class Sequential:
             return f"<Sequential {written(self.name)}: {listed(self.layers)}, with the losses {losses}>"
         settings = f"inputs={self.inputs!r}, loss={written(self.loss)}, name={written(self.name)}"
         return f"Sequential({listed(self.layers)}, {settings})"
-
-    def _repr_html_(self) -> str:
-        return model_html(self.describe(), "a network")
-
-    def _repr_latex_(self) -> str | None:
-        return model_latex(self.describe())
 
 
 class _Chain(Network):
