@@ -91,8 +91,8 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
         rows = np.minimum(np.arange(padded), samples - 1)
         x, y = (_wide(np.resize(each, (samples, each.shape[1])), tensors) for each, tensors in
                 ((X, program.inputs), (Y, program.targets)))  # fmt: skip
-        weights = np.where(np.arange(padded) < samples, 1 / samples, 0.0)  # what pads a tile is its last sample
-        values = evaluate(program, given, x[rows], y[rows], weights)
+        sample_weights = np.where(np.arange(padded) < samples, 1 / samples, 0.0)  # what pads a tile is its last sample
+        values = evaluate(program, given, x[rows], y[rows], sample_weights)
         return (values, x, y) if all(np.isfinite(value).all() for value in values.values()) else None
 
     tile, one = at(schedule.tile), at(1)

@@ -168,8 +168,8 @@ def _values(found: Watch, point: Point) -> dict[str, Array]:
     """Return all tensors at a point, from outside and as the machine computes them."""
     program, module = found.program, found.module
     count = len(point.X)
-    weights = np.full((count, 1), np.asarray(1 / count, module.dtype))
-    given = np.hstack([point.X, point.Y, weights]).astype(module.dtype)
+    sample_weights = np.full((count, 1), np.asarray(1 / count, module.dtype))
+    given = np.hstack([point.X, point.Y, sample_weights]).astype(module.dtype)
     outputs = module.predict(point.parameters.astype(module.dtype), given)
     values = {program.weight.name: many(given[:, -1])}
     if program.present:

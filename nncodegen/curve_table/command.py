@@ -68,8 +68,8 @@ def _understood(
     target, formula = read_equation(equation, names, named(settings.start, settings.bounds))
     settings.check(formula)
     _line(console, "fit", f"{target} = {formula.expression}")
-    weights = f", with the standard deviations {sigma}" if sigma is not None else ""
-    _line(console, "columns", f"{', '.join(formula.columns)}{weights}")
+    deviations = f", with the standard deviations {sigma}" if sigma is not None else ""
+    _line(console, "columns", f"{', '.join(formula.columns)}{deviations}")
     pairs = list(zip(formula.parameters, settings.start_of(formula), strict=True))
     more = f", and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
     points = f", and {settings.starts:,} points within the bounds" if settings.starts is not None else ""

@@ -12,9 +12,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from nncodegen.estimators.fitting import WeightedSamples, descend, descend_once, minimize, solver_is_stochastic
 from nncodegen.estimators.layers import initial, layer_views
 from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
+from nncodegen.estimators.training import WeightedSamples, descend, descend_once, minimize, solver_is_stochastic
 from nncodegen.exports import Exportable
 from nncodegen.network import (
     Description,

@@ -19,7 +19,7 @@ from nncodegen.imports.torch_modules import (
     RECURRENT,
     activation_with,
     check_type,
-    fitting,
+    in_shape,
     is_of_torch,
     layer_of,
     weights_of,
@@ -75,7 +75,7 @@ def from_torch(
     head = getattr(last, "activation", "")
     usual = HEADS.get(head, "mse") if isinstance(head, str) else "mse"
     shapes = {tensor.name: tensor.shape for tensor in Sequential(layers, shape).describe().parameters}
-    values = {key: fitting(values, shapes[key]) for key, values in initial.items()}
+    values = {key: in_shape(values, shapes[key]) for key, values in initial.items()}
     return Sequential(layers, shape, usual if loss is None else loss, name, optimizers, values)
 
 

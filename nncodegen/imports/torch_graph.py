@@ -18,7 +18,7 @@ from nncodegen.describe.layer import Layer
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
 from nncodegen.imports.torch_layers import Mean, Taken
-from nncodegen.imports.torch_modules import RECURRENT, activation_with, fitting, is_of_torch, layer_of, weights_of
+from nncodegen.imports.torch_modules import RECURRENT, activation_with, in_shape, is_of_torch, layer_of, weights_of
 from nncodegen.imports.torch_recurrent import Stack, States, check_recurrent, stack_of
 from nncodegen.imports.torch_trace import refused, shape_of, shapes_of_inputs, traced_module
 
@@ -67,7 +67,7 @@ def network_of(module: Any, name: str, inputs: Any) -> tuple[Network, str]:
         raise ModelError(f"{type(module).__name__} returns {given}, which are no values of layers")
     network = Network(reader.inputs, outputs, name=name)
     parameters = {tensor.name: tensor.shape for tensor in network.describe().parameters}
-    network.initial = {key: fitting(reader.weights[key], shape) for key, shape in parameters.items()}
+    network.initial = {key: in_shape(reader.weights[key], shape) for key, shape in parameters.items()}
     return network, reader.heads.get(id(outputs[0]), "")
 
 

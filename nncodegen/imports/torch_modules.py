@@ -104,7 +104,7 @@ def weights_of(layer: Layer, module: Any, level: int = 0) -> dict[str, Any]:
     return found
 
 
-def fitting(values: Any, shape: Sequence[int | None]) -> Any:
+def in_shape(values: Any, shape: Sequence[int | None]) -> Any:
     """Return the values of a parameter, in row-major order, in the shape that it has here."""
     same = values.size == math.prod(size or 0 for size in shape)
     return values.reshape(shape) if same else values

@@ -161,7 +161,7 @@ def changes(key: str, title: str, about: str, names: list[str], before: Array, a
         return drawn(figure, key, title, about)
 
 
-def fitted(
+def curve_with_data(
     key: str, title: str, about: str, data: tuple[Array, Array] | None, curve: tuple[Array, Array],
     band: tuple[Array, Array] | None, labels: tuple[str, str],
 ) -> Plot:  # fmt: skip

@@ -11,7 +11,7 @@ from nncodegen.exports.programs import of_outputs
 from nncodegen.ir import Program, evaluate, slices_of
 from nncodegen.reports.given import GivenData, column_names
 from nncodegen.reports.outcome import Outcome, fit_plot
-from nncodegen.reports.plots import Plot, changes, fitted, histogram, scattered, surface
+from nncodegen.reports.plots import Plot, changes, curve_with_data, histogram, scattered, surface
 
 Array = NDArray[np.float64]
 
@@ -141,7 +141,7 @@ def _curves_over_one(
         up = targets[column] if points is not None and len(targets) == len(outputs) else output
         title = f"{'Fit' if band is not None else output.capitalize()} over {name}"
         plots.append(
-            fitted(f"curve-{column}", title, f"{about}.", points, shown,
+            curve_with_data(f"curve-{column}", title, f"{about}.", points, shown,
                    band if band is None else (band[0][finite], band[1][finite]), (name, up))
         )  # fmt: skip
     return plots

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import nncodegen as nn
-from nncodegen.estimators import NNClassifier, NNRegressor, fitting
+from nncodegen.estimators import NNClassifier, NNRegressor, training
 from nncodegen.network import modules
 from tests.support import ROOT
 
@@ -488,5 +488,5 @@ def test_weights_of_zero_are_samples_that_are_not_there():
 
 def test_samples_are_kept_with_their_weights():
     """Data without weights is not copied."""
-    data = fitting.WeightedSamples(X, Y)
+    data = training.WeightedSamples(X, Y)
     assert data.weighted() is data

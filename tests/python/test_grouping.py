@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.runtime.python.arguments.schedules import Schedule
+from nncodegen.runtime.python.arguments.rate_schedules import RateSchedule
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 
@@ -81,7 +81,7 @@ def test_what_is_measured_changes_no_update(module, schedule):
 @pytest.mark.parametrize("schedule", SCHEDULES[1:-1], ids=name_of)
 def test_factors(module, schedule):
     """The factor of an update is the same in any call, and that of the formula; a warm-up ends with 1."""
-    factors = Schedule(module._model, schedule, 20).factors
+    factors = RateSchedule(module._model, schedule, 20).factors
     for updates in (1, 6, 10, 11):
         whole = factors(0, 20, updates)
         each = len(whole) // 20

@@ -62,7 +62,7 @@ def check_parameters(model: Model, parameters: Any) -> Array:
     return to_finite(model, "parameters", array, expected)
 
 
-def check_weights(model: Model, sample_weight: Any, samples: int) -> Array | None:
+def check_sample_weight(model: Model, sample_weight: Any, samples: int) -> Array | None:
     """Return the weights of samples divided by the largest: only their ratios matter, and no sum of them overflows."""
     if sample_weight is None:
         return None

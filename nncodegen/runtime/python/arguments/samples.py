@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ground.metrics import Predictions
-from .arguments import are_labels, check_samples, check_weights
+from .arguments import are_labels, check_sample_weight, check_samples
 from .labels import numbers_of
 from .measures import Measure
 from .scalars import number
@@ -34,7 +34,7 @@ class CheckedSamples:
             Y = numbers_of("Y", Y, classes)
         self.X, self.Y, self.samples = check_samples(model, X, Y, sparse=True)
         self._labelled = model.accepts_labels and are_labels(Y)
-        self.weights = self.counts = check_weights(model, sample_weight, self.samples)
+        self.weights = self.counts = check_sample_weight(model, sample_weight, self.samples)
         self.spread: Any = None
 
     @property
@@ -105,18 +105,18 @@ class CheckedSamples:
         classes = numbers if self.classes is None else self.classes.tolist()
         if isinstance(class_weight, str) and class_weight == "balanced":
             sizes = members.sum(axis=0)
-            weights = np.divide(sizes.sum() / np.count_nonzero(sizes), sizes, out=np.ones(len(sizes)), where=sizes > 0)
+            factors = np.divide(sizes.sum() / np.count_nonzero(sizes), sizes, out=np.ones(len(sizes)), where=sizes > 0)
         elif isinstance(class_weight, dict):
-            weights = np.ones(len(classes))
+            factors = np.ones(len(classes))
             for key, value in class_weight.items():
                 if isinstance(key, bool) or key not in classes:
                     raise ValueError(f"class_weight names the class {key!r}; there are: {', '.join(map(str, classes))}")
-                weights[classes.index(key)] = number(self.model, f"class_weight[{key}]", value, 0.0, math.inf, False)
+                factors[classes.index(key)] = number(self.model, f"class_weight[{key}]", value, 0.0, math.inf, False)
         else:
             raise ValueError(f"class_weight must be a dictionary or 'balanced', not {class_weight!r}")
-        of_samples = members @ weights
+        of_samples = members @ factors
         weights = of_samples if self.counts is None else of_samples * self.counts
-        self.weights = check_weights(self.model, weights, self.samples)
+        self.weights = check_sample_weight(self.model, weights, self.samples)
 
     def _classes(self) -> tuple[list[int], Any]:
         """Return the classes, and how much each sample belongs to each of them."""

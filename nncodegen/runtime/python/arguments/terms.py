@@ -34,8 +34,8 @@ class Samples:
         if not isinstance(data, Mapping):
             raise ValueError(f"data is {'missing' if data is None else f'no dictionary, but {data!r}'}; {expected}")
         _check_names("data", data, self.terms)
-        self.weights = _weights(model, weights, self.terms)
-        counted = [name for name in self.terms if self.weights[name] > 0]
+        self.term_weights = _term_weights(model, weights, self.terms)
+        counted = [name for name in self.terms if self.term_weights[name] > 0]
         missing = [name for name in counted if name not in data]
         if missing and not partly:
             raise ValueError(
@@ -63,7 +63,9 @@ class Samples:
         first = 0
         for name, (inputs, targets) in parts.items():
             term, last = self.terms[name], first + len(inputs)
-            Y[first:last, model.target_names.index(term.scale)] = math.sqrt(self.weights[name] * total / len(inputs))
+            Y[first:last, model.target_names.index(term.scale)] = math.sqrt(
+                self.term_weights[name] * total / len(inputs)
+            )
             for column, target in enumerate(term.targets):
                 Y[first:last, model.target_names.index(target)] = targets[:, column]
             first = last
@@ -210,7 +212,7 @@ def _points_of(given: Any) -> Points | None:
     return first if isinstance(first, Points) else None
 
 
-def _weights(model: Model, given: Any, terms: Mapping[str, Any]) -> dict[str, float]:
+def _term_weights(model: Model, given: Any, terms: Mapping[str, Any]) -> dict[str, float]:
     """Return the weight of each term."""
     if given is None:
         return dict.fromkeys(terms, 1.0)

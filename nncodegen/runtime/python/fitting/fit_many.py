@@ -18,7 +18,7 @@ from ..ground.watch import Watch
 from ..results.many_fits import ManyFits, beyond_rounding
 from .fit import check_curved
 from .fit_data import FitData, FitOptions
-from .fits_in_turn import fit_in_turn
+from .one_by_one import fit_one_by_one
 from .problem import check_iterations, check_tolerance
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def fit_many(
         )  # fmt: skip
 
     def fit_others(first: int, last: int) -> None:
-        fit_in_turn(model, data, limits, held, wanted, steps, absolute, first, last, found)
+        fit_one_by_one(model, data, limits, held, wanted, steps, absolute, first, last, found)
 
     data.options = FitOptions(limits, held, wanted, absolute)
     lanes, threads = model.native.fits_lanes, integer("threads", threads, 1, THREADS)

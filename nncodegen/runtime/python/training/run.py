@@ -12,7 +12,7 @@ import numpy as np
 from ..arguments.measures import COLUMNS, STATUS, Measure, bits_of
 from ..arguments.optimizers import choose
 from ..arguments.options import OPTIONS
-from ..arguments.schedules import Schedule
+from ..arguments.rate_schedules import RateSchedule
 from ..arguments.start import start_of
 from ..arguments.watching import Best, choose_mode
 from ..evaluation.evaluate import outputs_of
@@ -58,7 +58,7 @@ class Training:
             self._buffers[0] = start_of(model, settings.parameters, self.seed)
         self.native.place(self._counters, self._numbers)
         self.done = self.native.epochs
-        self._schedule = Schedule(model, settings.schedule, total, before)
+        self._schedule = RateSchedule(model, settings.schedule, total, before)
         if self._schedule.name != "constant" and not model.rules[self._optimizer].scheduled:
             raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
         clips = [name for name in ("clip_value", "clip_norm") if getattr(settings, name) is not None]

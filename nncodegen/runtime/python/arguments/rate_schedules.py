@@ -171,7 +171,7 @@ _BLOCK = 64
 """Factors are computed in whole blocks: on some CPUs, NumPy rounds the values of partial vectors differently."""
 
 
-class Schedule:
+class RateSchedule:
     """A checked schedule. ``factors`` computes the factors for a call into C; None if all are 1.
 
     ``reacts`` is whether the factor of an epoch is known only after the epoch before; ``before`` is the state of a

@@ -26,7 +26,7 @@ ENDS = {
 """The status of fits that did not converge, by how they ended."""
 
 
-def fit_in_turn(
+def fit_one_by_one(
     model: Model, data: FitData, limits: Bounds | None, held: Array, tolerance: float, max_iterations: int,
     absolute_sigma: bool, first: int, last: int, found: ManyFits,
 ) -> None:  # fmt: skip
