@@ -81,8 +81,8 @@ def tables_of_fit(result: Any) -> list[Markup]:
 
 
 def fit_plot(result: Any) -> Plot | None:
-    """Return the picture of a fit, its data above its residuals; None where the loss is no sum of squares."""
-    if result.residuals is None:
+    """Return the picture of a fit, its data above its residuals; None where no residuals are known."""
+    if result.residuals is None or np.isnan(result.residuals).all():
         return None
     low, high = np.nanmin(result.residuals), np.nanmax(result.residuals)
 

@@ -69,7 +69,10 @@ def _fit(result: Any, place: int) -> Any:
 
 
 def _losses(result: Any) -> Array:
-    return np.asarray(result.chi2 if hasattr(result, "chi2") else result.loss, float)
+    """Return the loss of each model, or the chi2 of each fit, (M,); NaN for a fit without data."""
+    if hasattr(result, "chi2"):
+        return np.where(result.data > 0, result.chi2, np.nan)
+    return np.asarray(result.loss, float)
 
 
 def _history(result: Any) -> list[Plot]:

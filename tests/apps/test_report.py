@@ -433,8 +433,9 @@ def test_fits_show_themselves(tmp_path):
     assert "residual / sigma" in page
     fit.save(tmp_path / "fit.npz")
     assert nn.report(enzyme, tmp_path / "fit.npz", (concentration, rate)).html == page
-    targets = np.array([rate, [*rate[:-1], 100]])
-    many = module.fit_many(concentration, targets)
+    targets = np.array([rate, [*rate[:-1], 100], np.full(12, np.nan)])
+    with pytest.warns(RuntimeWarning, match="1 no_data"):
+        many = module.fit_many(concentration, targets)
     page = nn.report(enzyme, many, (concentration, targets)).html
     assert many._repr_html_() in page
     assert many[0]._repr_html_() in page
