@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 ROWS = 20
 """The most parameters that a table shows; one of a model with more, such as a network, shows none."""
 
-SPREAD = ("5 % below", "median", "5 % above")
-"""The columns of a table that show how values are distributed."""
+ALL, SPREAD = "of those with a finite loss", ("5 % below", "median", "5 % above")
+"""The head of a table of many models, and its columns that show how values are distributed."""
 
 
 @result_of_model
@@ -282,7 +282,7 @@ class ManyResult:
         if len(self.names) <= ROWS:
             columns += zip(self.names, self.parameters.T, strict=True)
         rows = [(name, f"{values[best]:.6g}", *spread(values[known])) for name, values in columns]
-        return f"<div>{title}{table(('', f'number {best}, the best', *SPREAD), rows)}</div>"
+        return f"<div>{title}{table((ALL, f'number {best}, the best', *SPREAD), rows)}</div>"
 
     def _told(self) -> str:
         """Return the number of models and how their trainings ended, as a text."""
