@@ -1,7 +1,8 @@
-"""The candidates for a table: the linear model, and networks of one and two hidden layers beside a linear path."""
+"""The candidates for a table: linear models, and networks of one and two hidden layers beside a linear path."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,21 +17,34 @@ Layers = tuple[tuple[int, str], ...]
 """Units and activations of hidden layers."""
 
 PENALTIES: tuple[float, ...] = tuple(10 ** (k / 2) for k in range(4, -15, -1))
-"""Penalties of the linear model, from strong to weak. Each fit starts where the one before it ended."""
+"""Penalties of the linear models, from strong to weak."""
 
-HIDDEN_PENALTIES: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
-LEARNING_RATES: tuple[float, ...] = (0.003, 0.01)
-SEEDS = 3
+HIDDEN_PENALTIES: tuple[float, ...] = (0.2, 2.0)
+"""Penalties of networks with hidden layers, times the number of rows: the more rows, the less is needed."""
 
-HIDDEN: tuple[Layers, ...] = (((16, "tanh"),), ((16, "relu"), (8, "relu")))
-"""Hidden layers for tables of some hundred rows: since several networks are averaged, few units are enough."""
+LEARNING_RATES: tuple[float, ...] = (0.01,)
+SEEDS, NETWORKS = 3, 6
+"""The networks of a candidate: those that are compared, for each fold, and those that learn what was chosen."""
 
-HIDDEN_OF_MANY: tuple[Layers, ...] = (((64, "relu"),), ((64, "relu"), (32, "relu")))
-MANY_ROWS = 5_000
+SEEDS_OF_MANY, NETWORKS_OF_MANY = 2, 3
 
-FOLDS = 5
+HIDDEN: tuple[tuple[Layers, bool], ...] = ((((16, "tanh"),), False), (((32, "relu"), (16, "relu")), True))
+"""Hidden layers, and whether their inputs contain the pieces of numbers, for tables of some hundred or thousand rows:
+since several networks are averaged, few units are enough."""
+
+HIDDEN_OF_MANY: tuple[tuple[Layers, bool], ...] = ((((16, "tanh"),), False), (((64, "relu"), (32, "relu")), True))
+MANY_ROWS = 2_000
+
+PIECES, PIECES_OF_MANY = 8, 16
+"""The pieces into which quantiles divide a column of numbers; each has an input of its own (see ``Number``)."""
+
+IN_PIECES = " in pieces"
+
+FOLDS, FOLDS_OF_MANY = 5, 2
+"""The folds into which rows are divided, and how many of these are left out in turn if there are many rows."""
+
 MOST_FOLDED = 20_000
-"""The most rows for which all folds are used; with more rows, one fold is enough to compare candidates."""
+"""The most rows for which several folds are left out; with more rows, one fold is enough to compare candidates."""
 
 MOST_WORK = 2e11
 """Roughly the most operations of all candidates with hidden layers; fewer are tried if they would take more."""
@@ -40,7 +54,10 @@ MOST_WORK = 2e11
 class Family:
     """Candidates that share a network: all pairs of its penalties and learning rates, each from several seeds.
 
-    Without learning rates, it is the linear model, which is minimized to convergence.
+    Those that are chosen learn again from ``networks`` seeds.
+
+    Without learning rates, it is a linear model, which is minimized to convergence. Its networks have the inputs
+    of the pieces of numbers only with ``in_pieces``.
     """
 
     name: str
@@ -48,6 +65,8 @@ class Family:
     penalties: tuple[float, ...]
     rates: tuple[float, ...] = ()
     seeds: int = 1
+    networks: int = 1
+    in_pieces: bool = False
 
     @property
     def pairs(self) -> tuple[tuple[float, float], ...]:
@@ -77,24 +96,38 @@ class Plan:
     used: int
 
 
-def plan(target: Target, rows: int, inputs: int, settings: Settings) -> Plan:
-    """Return the candidates for a table with ``rows`` rows to learn from. Raises TableError or ModelError."""
+def plan(target: Target, rows: int, inputs: int, settings: Settings, pieces: int = 0) -> Plan:
+    """Return the candidates for a table with ``rows`` rows to learn from. Raises TableError or ModelError.
+
+    ``inputs`` is the number of inputs without those of ``pieces`` of numbers, which only some candidates have.
+    """
     folds = min(FOLDS, rows)
-    used = folds if rows <= MOST_FOLDED else 1
+    used = 1 if rows > MOST_FOLDED else FOLDS_OF_MANY if rows >= MANY_ROWS else folds
     rounds = _rounds(rows - -(-rows // folds), settings.epochs)
     linear = describe(target, inputs, settings, ())
     penalties = PENALTIES if settings.l2 is None else (settings.l2,)
     families = [Family("linear", linear, penalties)]
-    hidden: list[tuple[Layers, bool]] = []
+    hidden: tuple[tuple[Layers, bool], ...] = ()
     if settings.layers is None:
-        hidden = [(layers, True) for layers in (HIDDEN if rows < MANY_ROWS else HIDDEN_OF_MANY)]
+        hidden = HIDDEN if rows < MANY_ROWS else HIDDEN_OF_MANY
+        if pieces:
+            bent = describe(target, inputs + pieces, settings, ())
+            families.append(Family(f"linear{IN_PIECES}", bent, penalties, in_pieces=True))
     elif settings.layers:
-        families, hidden = [], [(tuple((units, "relu") for units in settings.layers), False)]
-    for layers, skip in hidden:
+        families, hidden = [], ((tuple((units, "relu") for units in settings.layers), False),)
+    for layers, in_pieces in hidden:
         named = tuple((units, settings.activation or activation) for units, activation in layers)
-        network = describe(target, inputs, settings, named, skip)
-        families.append(_family(network, rounds, rows, used, len(hidden), settings))
+        width = inputs + pieces * in_pieces
+        network = describe(target, width, settings, named, skip=settings.layers is None)
+        families.append(_family(network, rounds, rows, used, len(hidden), settings, width > inputs))
     return Plan(tuple(families), rounds, folds, used)
+
+
+def pieces_of(rows: int, settings: Settings) -> int:
+    """Return the number of pieces of a column of numbers, for ``rows`` rows to learn from; 0 for none."""
+    if settings.layers is not None:
+        return 0
+    return PIECES if rows < MANY_ROWS else PIECES_OF_MANY
 
 
 def describe(target: Target, inputs: int, settings: Settings, layers: Layers, skip: bool = False) -> Description:
@@ -112,30 +145,34 @@ def describe(target: Target, inputs: int, settings: Settings, layers: Layers, sk
     )  # fmt: skip
 
 
-def _family(network: Description, rounds: Rounds, rows: int, used: int, families: int, settings: Settings) -> Family:
+def _family(
+    network: Description, rounds: Rounds, rows: int, used: int, families: int, settings: Settings, in_pieces: bool
+) -> Family:
     """Return the candidates of a network with hidden layers: fewer, if a training takes long."""
     updates = sum(rounds.epochs) * -(-rows // rounds.batch)
     work = 6.0 * network.parameter_count * updates * rounds.batch * used * families
     affordable = MOST_WORK / work  # the number of trainings for each fold and family
-    penalties, rates, seeds = HIDDEN_PENALTIES, LEARNING_RATES, SEEDS
+    penalties = tuple(10 ** (round(2 * math.log10(penalty / rows)) / 2) for penalty in HIDDEN_PENALTIES)
+    rates = LEARNING_RATES
+    seeds, networks = (SEEDS, NETWORKS) if rows < MANY_ROWS else (SEEDS_OF_MANY, NETWORKS_OF_MANY)
     if affordable < len(penalties) * len(rates) * seeds:
-        rates, seeds = rates[:1], 2
-    if affordable < len(penalties) * seeds:
-        penalties, seeds = penalties[::2], 1
+        seeds = 1
+    if affordable < len(penalties) * len(rates):
+        penalties, rates = penalties[:1], rates[:1]
     penalties = penalties if settings.l2 is None else (settings.l2,)
     rates = rates if settings.learning_rate is None else (settings.learning_rate,)
     units = "-".join(str(units) for units, _ in network.layers[:-1])
-    name = f"{units} {network.layers[0][1]}" + (" + linear" if network.skip else "")
-    return Family(name, network, penalties, rates, seeds)
+    name = f"{units} {network.layers[0][1]}" + (" + linear" if network.skip else "") + IN_PIECES * in_pieces
+    return Family(name, network, penalties, rates, seeds, networks, in_pieces)
 
 
 def _rounds(rows: int, most: int | None) -> Rounds:
     """Return the rounds for training with a number of rows, of at most ``most`` epochs together."""
-    batch = 32 if rows < MANY_ROWS else 128 if rows < MOST_FOLDED else 256
+    batch = 32 if rows < MANY_ROWS // 2 else 64 if rows < MOST_FOLDED // 2 else 256
     batch = min(batch, rows)
     per_epoch = -(-rows // batch)
-    first = max(25.0, per_epoch / 4)
-    epochs = [max(1, round(first * factor / per_epoch)) for factor in (1, 1, 2, 4, 8, 16, 32, 64)]
+    first = max(25.0, min(0.5 * per_epoch, 50.0))
+    epochs = [max(1, round(first * factor / per_epoch)) for factor in (1, 1, 2, 4, 8, 16, 32)]
     if most is not None:
         left, bounded = most, []
         for count in epochs:

@@ -45,23 +45,26 @@ def choose(found: Search, Y: Any) -> Choice:
 
     Candidates are added one at a time: the one that makes the average best, which may be in it already (Caruana et al.,
     2004). The best of these averages is taken. If a linear model was tried, the average has to be better than it by
-    more than one standard error of the difference; otherwise the linear model is taken alone.
+    more than one standard error of the difference, and decide for the right class as often; otherwise the linear model
+    is taken alone.
     """
     tried = found.tried
-    total, counts = np.zeros_like(tried[0].outputs), np.zeros(len(tried))
+    outputs = np.stack([one.outputs for one in tried])
+    total, counts = np.zeros_like(outputs[0]), np.zeros(len(tried))
     best_loss, best_counts = np.inf, counts
     for size in range(1, STEPS + 1):
-        means = [float(found.losses((total + one.outputs) / size, Y).mean()) for one in tried]
+        means = found.losses((total + outputs) / size, Y).mean(axis=1)
         added = int(np.argmin(means))  # the first of equal ones is the simplest
-        total, counts = total + tried[added].outputs, counts + np.eye(len(tried))[added]
+        total, counts = total + outputs[added], counts + np.eye(len(tried))[added]
         if means[added] < best_loss:
-            best_loss, best_counts = means[added], counts
+            best_loss, best_counts = float(means[added]), counts
     weights = best_counts / best_counts.sum()
     simplest = tried[0]
-    average = sum(weight * one.outputs for weight, one in zip(weights, tried, strict=True))
+    average = np.tensordot(weights, outputs, 1)
     gains = found.losses(simplest.outputs, Y) - found.losses(average, Y)
     gain, error = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
-    if not simplest.family.rates and gain <= PREFERENCE * error:
+    worse = found.decides is not None and found.decides(average, Y).sum() < found.decides(simplest.outputs, Y).sum()
+    if not simplest.family.rates and (worse or gain <= PREFERENCE * error):
         return Choice(((simplest, 1.0),), simplest.loss, simplest, gain, error)
     members = tuple((one, float(weight)) for one, weight in zip(tried, weights, strict=True) if weight)
     return Choice(members, best_loss, simplest, gain, error)

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ MOSTLY = 0.9
 
 MOST_TEXTS = 10
 """A column of numbers or dates with more different texts among them than this holds categories."""
+
+FEWEST_KNOTS = 4
+"""The fewest knots of a column: three of them say little more than the number itself."""
 
 _KINDS = {"number": Number, "date": Date, "category": Category}
 _DATED = re.compile(r"date|datum|fecha|day|time", re.IGNORECASE)
@@ -217,10 +220,32 @@ def checked_numbers(table: Table, name: str, what: str, expected: str | None = N
 
 
 def encode(columns: tuple[Column, ...], table: Table, unknown: str = "error") -> Any:
-    """Return the inputs of a network for the rows of a table: (N, inputs). Raises TableError."""
+    """Return the inputs of networks for the rows of a table: (N, inputs). Raises TableError.
+
+    The inputs of the pieces of all columns come last, so that networks without them take the first inputs only.
+    """
     for column in columns:
         table.require(column.name, "which the network was trained with")
-    return np.hstack([column.encode(table, unknown) for column in columns])
+    parts = [np.split(column.encode(table, unknown), [column.width], axis=1) for column in columns]
+    return np.hstack([part for parts_of_kind in zip(*parts, strict=True) for part in parts_of_kind])
+
+
+def widths(columns: tuple[Column, ...]) -> tuple[int, int]:
+    """Return the number of inputs without those of the pieces, and with them."""
+    plain = sum(column.width for column in columns)
+    return plain, plain + sum(column.pieces for column in columns)
+
+
+def knotted(column: Column, table: Table, pieces: int) -> Column:
+    """Return a column of numbers with knots at the quantiles of a table, any other column as it is.
+
+    With 0 ``pieces``, it has no knots. A column with few different numbers has fewer knots, or none, as it needs none.
+    """
+    if not isinstance(column, Number):
+        return column
+    values = table.numbers(column.name, column.format, column.gaps)[0]
+    knots = np.unique(np.quantile(values[np.isfinite(values)], np.linspace(0, 1, pieces + 1)))
+    return replace(column, knots=tuple(map(float, knots)) if len(knots) >= FEWEST_KNOTS else ())
 
 
 def column_to_dict(column: Column) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def run_fit(
     _warn(console, fitted, quiet)
     _compare(console, fitted, settings)
     _judge(console, fitted)
+    _line(console, "learned", f"again what was chosen, from all {fitted.rows + fitted.held_out} rows: this is written")
     fitted.write(folder)
     predict = f"python -m nncodegen predict {folder} DATA{ending_of(data)}"
     console.print(printable(f"\nwritten to    {folder}\npredict with  {predict}", lines=True), markup=False)
@@ -143,7 +144,7 @@ def _why(fitted: Fitted) -> str:
         if choice.gain <= 0:
             return f"{simplest.name}: better than all others, and than their averages"
         return f"{simplest.name}: the best average is better by {gain}, which may be chance"
-    networks = sum(len(one.parameters) for one, _ in members)
+    networks = sum(len(member.parameters) for member in fitted.model.members)
     what = f"the average of {len(members)} candidates" if len(members) > 1 else members[0][0].name
     text = f"{what}, {networks} networks in all, with a loss of {choice.loss:.4f} where left out"
     return text + (f": better than the linear model by {gain}" if not simplest.family.rates else "")
@@ -151,7 +152,7 @@ def _why(fitted: Fitted) -> str:
 
 def _judge(console: Console, fitted: Fitted) -> None:
     """Print the metrics beside those of the baseline; for classes, also those of each, and the confusion matrix."""
-    _line(console, "held out", f"{fitted.held_out} rows, which no part of this has seen")
+    _line(console, "held out", f"{fitted.held_out} rows; what was chosen learned without them, and is measured on them")
     for metric in fitted.metrics:
         _line(console, "", f"{metric.name:<24}{metric.network:<10.4g} {metric.baseline}: {metric.simple:.4g}")
     if not fitted.classes:

@@ -18,7 +18,7 @@ SMALLEST = 1e-15
 
 
 def criterion(network: Description, classes: bool) -> Callable[[Any, Any], Any]:
-    """Return a function of outputs and targets, (N, outputs) each, that gives the loss of each row, (N,)."""
+    """Return a function of outputs (..., N, outputs) and targets (N, outputs): the loss of each row, (..., N)."""
     entry = LOSSES.get(network.loss)
     output, target = (Symbol(name, real=True) for name in ("output", "target"))
     if entry:
@@ -31,9 +31,8 @@ def criterion(network: Description, classes: bool) -> Callable[[Any, Any], Any]:
     def losses(outputs: Any, Y: Any) -> Any:
         if classes:
             outputs = np.clip(outputs, SMALLEST, 1 - SMALLEST)
-        columns = zip(outputs.T.astype(float), Y.T, strict=True)
-        each = [evaluate(program, [0.0], o[:, None], y[:, None])["loss_n"] for o, y in columns]
-        total = np.sum(each, axis=0)
-        return total if summed else total / len(each)
+        o, y = (one.reshape(-1, 1).astype(float) for one in np.broadcast_arrays(outputs, Y))
+        each = np.reshape(evaluate(program, [0.0], o, y)["loss_n"], np.shape(outputs))
+        return each.sum(axis=-1) if summed else each.mean(axis=-1)
 
     return losses

@@ -15,14 +15,15 @@ import pandas as pd
 
 from nncodegen.errors import TableError
 from nncodegen.exports import Exportable
-from nncodegen.table.candidates import plan
+from nncodegen.table.candidates import pieces_of, plan
 from nncodegen.table.choose import Choice, choose
-from nncodegen.table.columns import Column, Skipped, encode, gaps_in_numbers, understand
+from nncodegen.table.columns import Column, Skipped, encode, gaps_in_numbers, knotted, understand, widths
 from nncodegen.table.frames import as_table
+from nncodegen.table.learn import learn
 from nncodegen.table.metrics import ClassMetrics, Metric, class_metrics, confusion, measure
-from nncodegen.table.model import Member, TableModel
+from nncodegen.table.model import TableModel
 from nncodegen.table.read import Table
-from nncodegen.table.search import Rows, Search, search, split_folds
+from nncodegen.table.search import Rows, Search, Tried, search, split_folds
 from nncodegen.table.settings import Settings
 from nncodegen.table.target import Target, scaled_by, understand_target
 
@@ -43,13 +44,16 @@ class Understood:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model, the candidates that were tried and chosen, and its metrics on rows that it has not seen.
+    """A model, the candidates that were tried and chosen, and metrics on rows that had no part in them.
 
-    ``rows`` is the number of rows that were learned from, ``held_out`` that of the others. ``confusion`` (classes,
-    classes) counts the held-out rows by true class (row) and predicted class (column); it is None for regression.
+    ``model`` has learned from all rows, ``measured``, the same average of candidates, without those that were held out.
+    The metrics are those of ``measured`` on these. ``rows`` is the number of rows that it has learned from,
+    ``held_out`` that of the others. ``confusion`` (classes, classes) counts the held-out rows by true class (row) and
+    predicted class (column); it is None for regression.
     """
 
     model: TableModel
+    measured: TableModel
     search: Search
     choice: Choice
     metrics: tuple[Metric, ...]
@@ -100,12 +104,12 @@ def fit(
     tell        a function that is called with the name of the candidates that are tried next
     keep        columns to use, though they identify rows
 
-    A fifth of the rows is held out for the metrics, and used for nothing else. The rest is divided into five folds;
+    A fifth of the rows is held out for the metrics: it has no part in the choice. The rest is divided into five folds;
     each candidate learns without one fold and is measured on it, for each fold (with more than 20,000 rows, for one
     fold only). The best candidates are averaged, if that is better than the linear model by more than a standard error;
-    otherwise the linear model is taken. Of networks with hidden layers, those that learned without a fold are kept, and
-    averaged over the folds; the linear model learns again from all rows that are not held out. These rows alone decide
-    what columns mean. The result depends on the seed, but not on the number of threads.
+    otherwise the linear model is taken. What was chosen learns again from all rows but those held out, which alone
+    decide what columns mean then, and is measured on these. At last it learns once more, from all rows: this is the
+    model. The result depends on the seed, but not on the number of threads.
 
     Raises TableError, ModelError and BuildError.
     """
@@ -119,58 +123,79 @@ def fit(
     table, left_out = with_target(as_table(data), target)
     for name in (*categories, *drop, *keep):
         table.require(name, "which is named as an option")
-    understood = understand_target(table, target, task)
-    rows, test = split_rows(table, understood, settings.seed)
-    known = _rows(table, rows)
-    if not understood.classes:
-        understood = scaled_by(known, understood)
-    found = [
-        understand(known, name, name in categories, name in keep, table)
-        for name in table.columns
-        if name != target and name not in drop
-    ]
-    columns = tuple(column for column in found if not isinstance(column, Skipped))
-    skipped = tuple(column for column in found if isinstance(column, Skipped))
-    missing = {column.name: int(table.missing(column.name, getattr(column, "gaps", ())).sum()) for column in columns}
-    observe(Understood(understood, columns, skipped, {k: n for k, n in missing.items() if n}, left_out))
-    if not columns:
-        unused = "".join(f"; {column.name!r} is not used: {column.reason}" for column in skipped[:5])
-        raise TableError(f"{table.path} has no column to predict {target!r} from{unused}")
+    goal = understand_target(table, target, task)
+    classes = bool(goal.classes)
+    names = tuple(name for name in table.columns if name != target and name not in drop)
+    rows, test = split_rows(table, goal, settings.seed)
+    pieces = pieces_of(len(rows), settings)
 
-    X, Y = encode(columns, table, unknown="ignore"), understood.encode(table)
-    classes = bool(understood.classes)
-    tried = plan(understood, len(rows), X.shape[1], settings)
-    weight = _weights(table, understood, settings.class_weight, rows)
+    def understood_by(known: Table) -> tuple[Target, tuple[Column, ...], tuple[Skipped, ...]]:
+        """Return what the target and the columns mean, judged by some rows."""
+        found = [understand(known, name, name in categories, name in keep, table) for name in names]
+        columns = tuple(knotted(column, known, pieces) for column in found if not isinstance(column, Skipped))
+        skipped = tuple(column for column in found if isinstance(column, Skipped))
+        if not columns:
+            unused = "".join(f"; {column.name!r} is not used: {column.reason}" for column in skipped[:5])
+            raise TableError(f"{table.path} has no column to predict {target!r} from{unused}")
+        return goal if classes else scaled_by(known, goal), columns, skipped
+
+    def data_of(understood: Target, columns: tuple[Column, ...], part: Any) -> tuple[Any, Any, Any]:
+        """Return the inputs and targets of all rows, and the weights of some of them."""
+        weight = _weights(table, understood, settings.class_weight, part)
+        return encode(columns, table, unknown="ignore"), understood.encode(table), weight
+
+    every = np.arange(len(table.frame))
+    final, final_columns, skipped = understood_by(table)
+    missing = {c.name: int(table.missing(c.name, getattr(c, "gaps", ())).sum()) for c in final_columns}
+    observe(Understood(final, final_columns, skipped, {k: n for k, n in missing.items() if n}, left_out))
+    understood, columns, _ = understood_by(_rows(table, rows))
+    X, Y, weight = data_of(understood, columns, rows)
+    plain, full = widths(columns)
+    tried = plan(understood, len(rows), plain, settings, full - plain)
     learned = Rows(X[rows], Y[rows], weight, split_folds(Y[rows], classes, tried, settings.seed))
     deadline = begun + settings.time_limit if settings.time_limit else np.inf
-    result = search(tried, learned, classes, settings.seed, _threads(settings), deadline, tell)
+    threads = _threads(settings)
+    result = search(tried, learned, classes, settings.seed, threads, deadline, tell)
     if not result.tried:
-        if result.out_of_time:
-            raise TableError(f"nothing was learned within {settings.time_limit:g} s: allow more time")
-        raise TableError(
-            "nothing was learned: every loss is infinite, or no number; choose another loss or activation, or a lower "
-            "learning rate"
-        )
+        raise _nothing_learned(result, settings)
     choice = choose(result, learned.Y[result.rows])
-    members = tuple(Member(one.family.network, weight, one.parameters) for one, weight in choice.members)
-    model = TableModel(columns, understood, members)
-    outputs = model.outputs_of(X[test])
+    members = learn(choice, tried.rounds, X[rows], Y[rows], weight, (plain, full), settings.seed, threads)
+    measured = TableModel(columns, understood, members)
+    outputs = measured.outputs_of(X[test])
     metrics = measure(understood, Y[rows], Y[test], outputs)
     counts = confusion(understood, Y[test], outputs) if classes else None
     report = {
         "rows": {"learned": len(rows), "held out": len(test), "folds": tried.used},
-        "candidates": [
-            {"candidate": one.name, "epochs": one.epochs, "loss": one.loss, "error": one.error,
-             "weight": choice.weight(one)} for one in result.tried
-        ],
+        "candidates": [_told(one, choice) for one in result.tried],
         "metrics": {metric.name: {"network": metric.network, metric.baseline: metric.simple} for metric in metrics},
         "confusion": None if counts is None else counts.tolist(),
-    }  # fmt: skip
+    }
+    data = data_of(final, final_columns, every)
+    members = learn(choice, tried.rounds, *data, widths(final_columns), settings.seed, threads)
+    if not any(one.family.in_pieces for one, _ in choice.members):
+        final_columns = tuple(knotted(column, table, 0) for column in final_columns)
     return Fitted(
-        TableModel(columns, understood, members, report), result, choice, metrics,
+        TableModel(final_columns, final, members, report), measured, result, choice, metrics,
         class_metrics(understood, counts) if classes else (), counts, len(rows), len(test), tried.used,
         time.perf_counter() - begun,
     )  # fmt: skip
+
+
+def _nothing_learned(result: Search, settings: Settings) -> TableError:
+    """Return the error for a search without results."""
+    if result.out_of_time:
+        return TableError(f"nothing was learned within {settings.time_limit:g} s: allow more time")
+    return TableError(
+        "nothing was learned: every loss is infinite, or no number; choose another loss or activation, or a lower "
+        "learning rate"
+    )
+
+
+def _told(one: Tried, choice: Choice) -> dict[str, Any]:
+    """Return what a report says about a candidate."""
+    return {
+        "candidate": one.name, "epochs": one.epochs, "loss": one.loss, "error": one.error, "weight": choice.weight(one),
+    }  # fmt: skip
 
 
 def _threads(settings: Settings) -> int:

@@ -17,6 +17,11 @@ class OutOfTimeError(Exception):
     """The error for a passed deadline: the training that was going on has no result."""
 
 
+def seeds_of(seed: int, count: int) -> Any:
+    """Return the seeds of the networks of a family, (count,): more networks continue the same sequence."""
+    return np.random.SeedSequence([seed, 2]).generate_state(count, np.uint64)
+
+
 def first_parameters(network: PaddedNetwork, linear: Any, seeds: Any) -> Any:
     """Return the initial parameters of the networks of a family, (seeds, P), in the layout of the built module.
 

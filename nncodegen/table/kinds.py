@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +26,9 @@ class Number:
     If values were missing in training, one more input is 1 where they are. ``gaps`` are texts that count as missing.
     Each of ``texts`` has an input in addition to that of the numbers. ``format`` says how numbers are written (see
     ``read_numbers``), ``assumed`` whether it is a guess, because no cell decides it.
+
+    ``knots`` are numbers in increasing order. Between each two neighbours, one more input grows from -1 to 1 (below
+    them it is -1, above them 1), so that a weighted sum of these inputs is any function that is linear between knots.
     """
 
     name: str
@@ -36,10 +40,15 @@ class Number:
     texts: tuple[str, ...] = ()
     format: str = PLAIN
     assumed: bool = False
+    knots: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_texts("name", (self.name,))
         check_numbers(mean=self.mean, deviation=self.deviation, median=self.median)
+        for knot in self.knots:
+            check_numbers(knot=knot)
+        if any(low >= high for low, high in pairwise(self.knots)) or len(self.knots) == 1:
+            raise ValueError(f"knots are {self.knots!r}, not several numbers in increasing order")
         _check_flags(has_missing=self.has_missing, assumed=self.assumed)
         check_texts("gaps", self.gaps)
         check_texts("texts", self.texts)
@@ -47,11 +56,16 @@ class Number:
 
     @property
     def width(self) -> int:
-        """Return the number of inputs that encode the column."""
+        """Return the number of inputs that encode the column, without those of its pieces."""
         return 1 + self.has_missing + len(self.texts)
 
+    @property
+    def pieces(self) -> int:
+        """Return the number of inputs between knots."""
+        return max(0, len(self.knots) - 1)
+
     def encode(self, table: Table, unknown: str) -> Any:
-        """Return the inputs for the rows of a table: (N, width).
+        """Return the inputs for the rows of a table: (N, width + pieces).
 
         A text that did not occur in training counts as missing if ``unknown`` is "ignore", and otherwise raises
         TableError. A number that is not finite always raises it.
@@ -63,9 +77,12 @@ class Number:
             row = int(np.flatnonzero(strange if unknown == "error" else strange & np.isinf(values))[0])
             raise TableError(no_number(table, self.name, row, "which holds numbers where the network is trained"))
         missing = ~np.isfinite(values)
-        scaled = (np.where(missing, self.median, values) - self.mean) / self.deviation
+        known = np.where(missing, self.median, values)
+        scaled = (known - self.mean) / self.deviation
         told = [missing & ~texts.any(axis=1)] if self.has_missing else []
-        return np.column_stack([scaled, *told, texts]).astype(float)
+        knots = np.array(self.knots)
+        pieces = 2 * np.clip((known[:, None] - knots[:-1]) / np.diff(knots), 0, 1) - 1
+        return np.column_stack([scaled, *told, texts, pieces]).astype(float)
 
     def show(self) -> str:
         """Return what was inferred from the column, as text."""
@@ -113,6 +130,8 @@ class Date:
             raise ValueError(f"weekdays are {self.weekdays!r}, not some of 0 to 6")
         check_texts("gaps", self.gaps)
         check_texts("texts", self.texts)
+
+    pieces: ClassVar[int] = 0
 
     @property
     def width(self) -> int:
@@ -185,6 +204,8 @@ class Category:
         check_texts("name", (self.name,))
         check_texts("values", self.values)
         _check_flags(other=self.other)
+
+    pieces: ClassVar[int] = 0
 
     @property
     def width(self) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from nncodegen.printable import printable
 from nncodegen.table.kinds import WEEKDAYS, Column, Date, Number
 from nncodegen.table.target import Target
 
 
 def meanings(column: Column) -> tuple[str, ...]:
-    """Return a text for each input that encodes a column, in their order."""
+    """Return a text for each input that encodes a column, in their order, without those of its pieces."""
     name = printable(column.name)
     if isinstance(column, Number):
         number = f"{name}, as {_scaled(name, column.mean, column.deviation)}; a missing one is {column.median!r}"
@@ -17,6 +19,18 @@ def meanings(column: Column) -> tuple[str, ...]:
         return _date(column, name)
     others = (f"{name} is none of these: 1, else 0",) if column.other else ()
     return (*(_is(name, value) for value in column.values), *others)
+
+
+def pieces_meanings(column: Column) -> tuple[str, ...]:
+    """Return a text for each input of the pieces of a column of numbers."""
+    if not isinstance(column, Number):
+        return ()
+    name = printable(column.name)
+    return tuple(
+        f"2*({name} {'-' if low >= 0 else '+'} {abs(low)!r})/{high - low!r} - 1, at least -1 and at most 1; a missing "
+        f"one is {column.median!r}"
+        for low, high in pairwise(column.knots)
+    )
 
 
 def output_meanings(target: Target) -> tuple[str, ...]:

@@ -24,14 +24,16 @@ from nncodegen.network import Description, Ensemble, Kind, PaddedNetwork, padded
 from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module
 from nncodegen.runtime.python.ground.archives import members_of, read_member
-from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode
+from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode, widths
 from nncodegen.table.frames import as_table
-from nncodegen.table.meanings import meanings, output_meanings
+from nncodegen.table.meanings import meanings, output_meanings, pieces_meanings
 from nncodegen.table.target import Target, target_from_dict
 
 DESCRIPTION, PARAMETERS, MODULE = "model.json", "parameters.npz", "module"
 
-FORMAT = 2
+FORMAT = 3
+FORMATS = (2, FORMAT)
+"""The formats that are read. In format 2, columns have no knots, and all networks have the same inputs."""
 
 _MODULE = re.compile(rf"{MODULE}[0-9]*")
 
@@ -50,7 +52,10 @@ class Member:
 
 @dataclass(frozen=True)
 class TableModel:
-    """Columns, networks with their parameters, and a target; ``report`` holds the results of the training."""
+    """Columns, networks with their parameters, and a target; ``report`` holds the results of the training.
+
+    Each network has the inputs of ``encode``: all of them, or those before the pieces of numbers.
+    """
 
     columns: tuple[Column, ...]
     target: Target
@@ -59,7 +64,10 @@ class TableModel:
 
     def outputs_of(self, X: Any) -> Any:
         """Return the weighted mean of the networks' outputs for inputs X (N, inputs): (N, outputs)."""
-        return sum(member.weight * predict_mean(member.network, member.parameters, X) for member in self.members)
+        return sum(
+            member.weight * predict_mean(member.network, member.parameters, X[:, : member.network.inputs])
+            for member in self.members
+        )
 
     def outputs(self, data: Any, unknown: str = "error") -> Any:
         """Return the outputs for the rows of a table: (N, outputs)."""
@@ -84,15 +92,20 @@ class TableModel:
         Its inputs are the encoded columns, whose texts say how they are encoded; its outputs are probabilities, or the
         target in the units of the table, not scaled.
         """
-        kinds = tuple(Kind(member.network, len(member.parameters), member.weight) for member in self.members)
+        inputs = widths(self.columns)[1]
+        networks = [padded(member.network, inputs) for member in self.members]
+        kinds = tuple(
+            Kind(network.built, len(member.parameters), member.weight)
+            for network, member in zip(networks, self.members, strict=True)
+        )
         scale, shift = (1.0, 0.0) if self.target.classes else (self.target.deviation, self.target.mean)
         model = Ensemble(kinds, scale, shift, name="table")
         precisions = {member.network.precision for member in self.members}
         return Exportable(
             model,
             precisions.pop() if len(precisions) == 1 else "float64",
-            model.parameters([member.parameters for member in self.members]),
-            tuple(text for column in self.columns for text in meanings(column)),
+            model.parameters([network.wide(m.parameters) for network, m in zip(networks, self.members, strict=True)]),
+            tuple(text for of in (meanings, pieces_meanings) for column in self.columns for text in of(column)),
             output_meanings(self.target),
         )
 
@@ -219,7 +232,7 @@ def load_model(folder: str | Path) -> TableModel:
     try:
         if text["format"] == 1:
             raise TableError(f"{path} was written by an earlier version of nncodegen (format 1): train again")
-        if text["format"] != FORMAT:
+        if text["format"] not in FORMATS:
             raise ValueError(f"its format is {text['format']!r}, not {FORMAT}")
         target = target_from_dict(text["target"])
         columns = tuple(column_from_dict(column) for column in text["columns"])
@@ -232,10 +245,10 @@ def load_model(folder: str | Path) -> TableModel:
     except (ModelError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TableError(f"{path} is damaged, or was not written by nncodegen: {reason}") from error
-    width = sum(column.width for column in columns)
+    allowed = widths(columns)
     for built, hash, _, _ in found:
         network = built.network
-        if network.inputs != width or network.outputs != target.outputs:
+        if network.inputs not in allowed or network.outputs != target.outputs:
             raise TableError(f"{path} is damaged: its columns, its networks and its target do not fit together")
         network.check(hash)
     arrays = _load_parameters(folder / PARAMETERS, [(network.built, count) for network, _, _, count in found])

@@ -12,14 +12,19 @@ import numpy as np
 from nncodegen.network import PaddedNetwork, padded
 from nncodegen.table.candidates import Family, Plan
 from nncodegen.table.criterion import criterion
-from nncodegen.table.hidden import OutOfTimeError, first_parameters, outputs_of, train_round
-from nncodegen.table.linear import minimize_path
+from nncodegen.table.hidden import OutOfTimeError, first_parameters, outputs_of, seeds_of, train_round
+from nncodegen.table.linear import linear_path
+from nncodegen.table.target import decided
 
 PATIENCE = 2
 """A candidate stops training when it has not improved for this many rounds."""
 
+RISES = 3
+"""The path of penalties of a linear model ends when the loss has not fallen for this many penalties."""
+
 FEWEST_ROUNDS = 5
-"""Each candidate trains for at least this many rounds: the first ones are short, and often change little."""
+"""Each candidate trains for at least this many rounds: the first ones are short, and often change little. Then the
+better half of a family goes on, as the later rounds take most of the time."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,9 @@ class Tried:
     """A candidate, and its results on rows that it had not seen.
 
     ``outputs`` (N, outputs) are its outputs for all rows that were left out, by networks that had not seen them;
-    ``loss`` is the mean loss of these, ``error`` its standard error. ``parameters`` (M, P) are those of its networks,
-    whose outputs are averaged: one network for each fold and seed; of a linear model, the one that has learned from all
-    rows. ``epochs`` says how long each trained, None for the linear model.
+    ``loss`` is the mean loss of these, ``error`` its standard error. ``epochs`` says how long its networks trained,
+    None for a linear model; ``start`` is the penalty of the linear model that they started as, None without a linear
+    path.
     """
 
     family: Family
@@ -39,7 +44,7 @@ class Tried:
     loss: float
     error: float
     outputs: Any
-    parameters: Any
+    start: float | None = None
 
     @property
     def name(self) -> str:
@@ -53,14 +58,15 @@ class Search:
     """All candidates that were tried, simple ones first.
 
     ``rows`` are the rows that were left out in turn, in the order of each candidate's outputs. ``losses`` is a function
-    of outputs and targets that gives the loss of each row. ``out_of_time`` says whether the time limit ended the
-    search.
+    of outputs and targets that gives the loss of each row; ``decides``, for classes, gives the weight of each row if
+    its class is the most probable one, else 0. ``out_of_time`` says whether the time limit ended the search.
     """
 
     tried: tuple[Tried, ...]
     rows: Any
     losses: Callable[[Any, Any], Any]
     out_of_time: bool
+    decides: Callable[[Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,58 +115,86 @@ def search(
     cost = criterion(plan.families[0].network, classes)
     held = data.held
     weight = None if data.weight is None else data.weight[held]
-    data = replace(data, X=padded(plan.families[0].network).rows(data.X))
 
     def losses(outputs: Any, Y: Any) -> Any:
         return cost(outputs, Y) if weight is None else cost(outputs, Y) * weight
 
+    def decides(outputs: Any, Y: Any) -> Any:
+        right = decided(outputs) == decided(Y)
+        return right.astype(float) if weight is None else right * weight
+
     tried: list[Tried] = []
-    starts: list[Any] | None = None
+    starts: dict[int, Start] = {}
+    late = False
     try:
         for family in plan.families:
             tell(family.name)
             network = padded(family.network)
+            seen = replace(data, X=network.rows(data.X[:, : family.network.inputs]))
             if family.rates:
-                tried += _try_hidden(network, family, plan, data, losses, starts, seed, threads, deadline)
+                start = starts[family.network.inputs] if family.network.skip else None
+                tried += _try_hidden(network, family, plan, seen, losses, start, seed, threads, deadline)
             else:
-                best, starts = _try_linear(network, family, data, losses, deadline)
+                best, starts[family.network.inputs] = _try_linear(network, family, seen, losses, deadline)
                 tried += best
+            late = time.perf_counter() > deadline
+            if late:
+                break
     except OutOfTimeError:
-        return Search(tuple(tried), held, losses, True)
-    return Search(tuple(tried), held, losses, time.perf_counter() > deadline)
+        late = True
+    return Search(tuple(tried), held, losses, late, decides if classes else None)
+
+
+@dataclass(frozen=True)
+class Start:
+    """The penalty of the best linear model, and its parameters by name for each fold, as networks start with them."""
+
+    l2: float
+    parameters: list[Any]
 
 
 def _try_linear(
     network: PaddedNetwork, family: Family, data: Rows, losses: Any, deadline: float
-) -> tuple[list[Tried], list[Any]]:
-    """Return the linear model with the best penalty, if its loss is finite, and its parameters by name for each fold.
+) -> tuple[list[Tried], Start]:
+    """Return the linear model with the best penalty, if its loss is finite, and the start of networks beside it.
 
-    Here and in the functions called from here, rows and parameters have the layout of the built module.
+    Penalties are tried from strong to weak, until the loss has risen for several. After the deadline, no further one is
+    tried. Here and in the functions called from here, rows and parameters have the layout of the built module.
     """
-    module = network.module
-    paths = [minimize_path(module, *data.part(rows), family.penalties, deadline) for rows, _ in data.folds]
-    penalties = family.penalties[: min(map(len, paths))]
-    held = [data.X[rows] for _, rows in data.folds]
-    outputs = np.concatenate([outputs_of(module, p[: len(penalties)], X) for p, X in zip(paths, held, strict=True)], 1)
-    found = [losses(one, data.Y[data.held]) for one in outputs]
-    means = np.array([loss.mean() for loss in found])
-    best = int(np.argmin(np.where(np.isfinite(means), means, np.inf)))
-    starts = [module.unpack(path[best]) for path in paths]
-    if not np.isfinite(means[best]):
-        return [], starts
-    parameters = minimize_path(module, data.X, data.Y, data.weight, penalties[: best + 1], deadline)[-1:]
-    tried = _tried(family, penalties[best], None, None, found[best], outputs[best], network.own(parameters))
-    return [tried], starts
+    module, Y = network.module, data.Y[data.held]
+    paths = zip(
+        *(linear_path(family.network, module, *data.part(rows), family.penalties) for rows, _ in data.folds),
+        strict=True,
+    )
+    best: tuple[int, float, Any, Any, Any] | None = None
+    first = None
+    for number, parameters in enumerate(paths):
+        first = first or parameters
+        outputs = np.concatenate(
+            [module.predict(one, data.X[held]) for one, (_, held) in zip(parameters, data.folds, strict=True)]
+        ).astype(float)
+        found = losses(outputs, Y)
+        loss = float(found.mean())
+        if np.isfinite(loss) and (best is None or loss < best[1]):
+            best = number, loss, found, outputs, parameters
+        elif best is not None and number - best[0] >= RISES:
+            break
+        if time.perf_counter() > deadline:
+            break
+    number, _, found, outputs, parameters = best or (0, np.inf, None, None, first)
+    l2 = family.penalties[number]
+    start = Start(l2, [module.unpack(one) for one in parameters])
+    return ([] if best is None else [_tried(family, l2, None, None, found, outputs, None)]), start
 
 
 def _try_hidden(
-    network: PaddedNetwork, family: Family, plan: Plan, data: Rows, losses: Any, starts: list[Any] | None, seed: int,
+    network: PaddedNetwork, family: Family, plan: Plan, data: Rows, losses: Any, start: Start | None, seed: int,
     threads: int, deadline: float,
 ) -> Iterator[Tried]:  # fmt: skip
     """Yield the candidates of a family, each as it was after its best round."""
     module = network.module
-    seeds = np.random.SeedSequence([seed, 2]).generate_state(family.seeds, np.uint64)
-    linear = starts if family.network.skip else None
+    seeds = seeds_of(seed, family.seeds)
+    linear, l2 = (start.parameters, start.l2) if start else (None, None)
     size, count, held = family.seeds, len(family.pairs), data.held
     fold_parameters = [
         np.tile(first_parameters(network, linear[fold] if linear else None, seeds), (count, 1))
@@ -186,13 +220,14 @@ def _try_hidden(
             if not best:
                 raise
             break
-        for place, one in zip(training, np.concatenate(outputs, axis=1), strict=True):
-            loss = losses(one, data.Y[held])
+        together = np.concatenate(outputs, axis=1)
+        for place, one, loss in zip(training, together, losses(together, data.Y[held]), strict=True):
             if np.isfinite(loss).all() and (place not in best or loss.mean() < best[place].loss):
-                own = slice(place * size, (place + 1) * size)
-                parameters = network.own(np.concatenate([parameters[own] for parameters in fold_parameters]))
-                best[place] = _tried(family, *family.pairs[place], int(epochs), loss, one, parameters)
+                best[place] = _tried(family, *family.pairs[place], int(epochs), loss, one, l2)
                 round_of[place] = number
+        if number + 1 == FEWEST_ROUNDS:
+            kept = sorted(best, key=lambda place: best[place].loss)[: -(-len(training) // 2)]
+            training = sorted(kept)
         if number + 1 >= FEWEST_ROUNDS:
             training = [place for place in training if number - round_of.get(place, -1) < PATIENCE]
         if not training:
@@ -201,7 +236,7 @@ def _try_hidden(
 
 
 def _tried(
-    family: Family, l2: float, rate: float | None, epochs: int | None, losses: Any, outputs: Any, parameters: Any
+    family: Family, l2: float, rate: float | None, epochs: int | None, losses: Any, outputs: Any, start: float | None
 ) -> Tried:
     error = float(losses.std() / np.sqrt(len(losses)))
-    return Tried(family, l2, rate, epochs, float(losses.mean()), error, outputs, parameters.copy())
+    return Tried(family, l2, rate, epochs, float(losses.mean()), error, outputs, start)

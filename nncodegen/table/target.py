@@ -66,7 +66,7 @@ class Target:
         """Return the predictions of the network's outputs (N, outputs), (N,): indices of classes, or numbers."""
         if not self.classes:
             return outputs[:, 0] * self.deviation + self.mean
-        return (outputs[:, 0] > 0.5).astype(int) if self.outputs == 1 else outputs.argmax(axis=1)
+        return decided(outputs)
 
     def probabilities(self, outputs: Any) -> Any:
         """Return the probability of each class, (N, classes)."""
@@ -93,6 +93,11 @@ class Target:
             )
         shown = ", ".join(self.classes[:8]) + (", ..." if len(self.classes) > 8 else "")
         return f"classification: {self.name} is one of {len(self.classes)} classes: {shown}"
+
+
+def decided(outputs: Any) -> Any:
+    """Return the most probable class for outputs (N, outputs), (N,): one output is the probability of the second."""
+    return (outputs[:, 0] > 0.5).astype(int) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
 
 
 def target_from_dict(given: Mapping[str, Any]) -> Target:

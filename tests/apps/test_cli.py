@@ -202,7 +202,7 @@ def test_fit_and_predict(wine):
     assert "accuracy" in done.stdout
     assert "always " in done.stdout
     assert lines[-1] == "predict with  python -m nncodegen predict wine_model DATA.csv"
-    assert "\ntried         8 candidates in " in done.stdout
+    assert "\ntried         2 candidates in " in done.stdout
     assert re.search(
         r"^              3 relu, l2 \S+, learning rate \S+ +4 +\d\.\d{4} ± \d\.\d{4}( +[01]\.\d\d)?$",
         done.stdout,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ pytest.importorskip("scipy")
 import nncodegen as nn
 from nncodegen.network import Description, module_of, modules, padded
 from nncodegen.table import Settings, TableError, candidates, fit, load_model
-from nncodegen.table.candidates import Family, plan
-from nncodegen.table.choose import choose
+from nncodegen.table.candidates import Family, pieces_of, plan
+from nncodegen.table.choose import Choice, choose
 from nncodegen.table.criterion import criterion
 from nncodegen.table.fit import split_rows
 from nncodegen.table.frames import as_table
 from nncodegen.table.hidden import first_parameters, outputs_of
-from nncodegen.table.linear import minimize_path
+from nncodegen.table.learn import learn
+from nncodegen.table.linear import linear_path
 from nncodegen.table.search import Rows, Search, Tried, search, split_folds
 from nncodegen.table.target import Target
 
@@ -67,10 +69,11 @@ def test_the_linear_model_is_that_of_scikit_learn(classes):
     outputs = classes if classes > 2 else 1
     kind = {0: ("linear", "mse"), 2: ("sigmoid", "binary_crossentropy"), 3: ("softmax", "categorical_crossentropy")}
     activation, loss = kind[classes]
-    module = module_of(Description(4, ((outputs, activation),), loss))
+    network = Description(4, ((outputs, activation),), loss)
+    module = module_of(network)
     Y = scores[:, :1] if not classes else labels[:, None] if classes == 2 else np.eye(3)[labels]
     penalties = (1.0, 1e-2, 1e-4)
-    found = minimize_path(module, X, Y.astype(float), None, penalties)
+    found = list(linear_path(network, module, X, Y.astype(float), None, penalties))
     for parameters, l2 in zip(found, penalties, strict=True):
         if classes:
             reference = linear_model.LogisticRegression(C=1 / (80 * l2), tol=1e-10, max_iter=10_000).fit(X, labels)
@@ -122,7 +125,7 @@ def test_folds_are_disjoint_and_hold_every_class():
 def tried(family, outputs):
     """A candidate that puts out some outputs, for targets of 0."""
     losses = outputs[:, 0] ** 2
-    return Tried(family, 1.0, None, None, float(losses.mean()), 0.0, outputs, np.zeros((1, 3)))
+    return Tried(family, 1.0, None, None, float(losses.mean()), 0.0, outputs)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -134,7 +137,7 @@ def test_the_choice(seed):
     linear, others = tried(LINEAR, 1.5 * noise[0]), [tried(HIDDEN, noise[k]) for k in (1, 2, 3)]
 
     def losses(outputs, Y):
-        return ((outputs - Y) ** 2)[:, 0]
+        return ((outputs - Y) ** 2)[..., 0]
 
     chosen = choose(Search((linear, *others), np.arange(400), losses, False), Y)
     assert sum(weight for _, weight in chosen.members) == pytest.approx(1)
@@ -162,7 +165,7 @@ def test_networks_begin_as_the_linear_model():
 
 def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
     """What a candidate is measured by comes from the networks of the other folds; penalties and rounds are as told."""
-    monkeypatch.setattr(candidates, "HIDDEN", (((3, "tanh"),),))
+    monkeypatch.setattr(candidates, "HIDDEN", ((((3, "tanh"),), False),))
     target, X = Target("t", (), 0.0, 1.0), RNG.normal(size=(50, 2))
     Y = X[:, :1] * X[:, 1:] + 0.1 * RNG.normal(size=(50, 1))
     drawn = plan(target, 50, 2, Settings(l2=1e-3, learning_rate=0.01, epochs=8))
@@ -171,10 +174,11 @@ def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
     linear, hidden = found.tried
     assert (linear.epochs, hidden.l2, hidden.learning_rate) == (None, 1e-3, 0.01)
     assert hidden.epochs <= 8
-    module, seeds = module_of(hidden.family.network), hidden.family.seeds
-    assert hidden.parameters.shape == (5 * seeds, module.parameter_count)
-    for fold, (_, held) in enumerate(data.folds):
-        own = hidden.parameters[fold * seeds : (fold + 1) * seeds]
+    module, alone = module_of(hidden.family.network), Choice(((hidden, 1.0),), hidden.loss, linear, 0.0, 0.0)
+    for rows, held in data.folds:
+        (learned,) = learn(alone, drawn.rounds, X[rows], Y[rows], None, (2, 2), 0, 1)
+        assert len(learned.parameters) == hidden.family.networks > hidden.family.seeds
+        own = learned.parameters[: hidden.family.seeds]  # the others continue the sequence of seeds
         expected = outputs_of(module, own, X[held]).mean(axis=0)
         np.testing.assert_allclose(hidden.outputs[np.isin(found.rows, held)], expected)
     changed = Y.copy()
@@ -190,19 +194,20 @@ def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "names"),
     [
-        ({}, ["linear", "16 tanh + linear", "16-8 relu + linear"]),
+        ({}, ["linear", "linear in pieces", "16 tanh + linear", "32-16 relu + linear in pieces"]),
         ({"layers": ()}, ["linear"]),
         ({"layers": (5, 4)}, ["5-4 relu"]),
         ({"layers": (5,), "activation": "z*exp(-z**2)"}, ["5 z*exp(-z**2)"]),
-        ({"activation": "silu"}, ["linear", "16 silu + linear", "16-8 silu + linear"]),
+        ({"activation": "silu"}, ["linear", "linear in pieces", "16 silu + linear", "32-16 silu + linear in pieces"]),
     ],
 )
 def test_what_is_named_restricts_what_is_tried(settings, names):
     """Layers that are named are tried alone; other options hold for all candidates that have them."""
-    found = plan(Target("t", ("a", "b")), 200, 4, Settings(**settings))
+    pieces = 8 * bool(pieces_of(200, Settings(**settings)))
+    found = plan(Target("t", ("a", "b")), 200, 4, Settings(**settings), pieces)
     assert [family.name for family in found.families] == names
     given = Settings(**settings, l2=0.5, learning_rate=0.1, dropout=0.25, loss="mse", precision="float32", epochs=3)
-    found = plan(Target("t", ("a", "b")), 200, 4, given)
+    found = plan(Target("t", ("a", "b")), 200, 4, given, pieces)
     assert sum(found.rounds.epochs) == 3
     for family in found.families:
         hidden = len(family.network.layers) > 1
@@ -268,7 +273,7 @@ def test_a_ring_is_learned(ring):
     assert accuracy.network > 0.85 > accuracy.simple
     assert not ring.worse_than_baseline
     assert not ring.choice.prefers_simplest
-    assert all(one.family.rates for one, _ in ring.choice.members)
+    assert ring.search.tried[0] not in [one for one, _ in ring.choice.members]
     assert ring.confusion.sum() == ring.held_out == 24
     assert np.trace(ring.confusion) / 24 == accuracy.network
     assert [one.count for one in ring.classes] == ring.confusion.sum(axis=1).tolist()
@@ -288,13 +293,15 @@ def test_a_line_is_left_to_the_linear_model():
 def test_predictions_are_averages(ring, tmp_path):
     """The probabilities are the weighted means of those of all networks, here and from the folder."""
     data = frame().drop(columns=["t", "z"])
-    columns = ring.model.columns
-    X = np.column_stack([(data[c.name] - c.mean) / c.deviation for c in columns[:2]])
-    X = np.column_stack([X, data["c"] == "x", data["c"] == "y"]).astype(float)
+    numbers = ring.model.columns[:2]
+    scaled = np.column_stack([(data[c.name] - c.mean) / c.deviation for c in numbers])
+    pieces = [np.interp(data[c.name], [low, high], [-1, 1]) for c in numbers for low, high in pairwise(c.knots)]
+    X = np.column_stack([scaled, data["c"] == "x", data["c"] == "y", *pieces]).astype(float)
     expected = sum(
-        weight * outputs_of(module_of(one.family.network), one.parameters, X).mean(axis=0)
-        for one, weight in ring.choice.members
+        one.weight * outputs_of(module_of(one.network), one.parameters, X[:, : one.network.inputs]).mean(axis=0)
+        for one in ring.model.members
     )[:, 0]
+    assert [one.weight for one in ring.model.members] == [weight for _, weight in ring.choice.members]
     predicted = ring.predict(data)
     np.testing.assert_allclose(predicted["probability of out"], expected)
     assert (predicted["t"] == np.where(expected > 0.5, "out", "in")).all()
@@ -302,7 +309,8 @@ def test_predictions_are_averages(ring, tmp_path):
     again = load_model(tmp_path / "model")
     pd.testing.assert_frame_equal(again.predict(data), predicted)
     modules = [path.name for path in sorted((tmp_path / "model").iterdir()) if path.is_dir()]
-    assert modules == ["module", "module2"][: len({one.family for one, _ in ring.choice.members})]
+    kinds = len({padded(one.network).built for one in ring.model.members})
+    assert modules == ["module", *(f"module{k}" for k in range(2, kinds + 1))]
     (tmp_path / "data.csv").write_text(data.to_csv(index=False))
     pd.testing.assert_frame_equal(again.predict(str(tmp_path / "data.csv")), predicted)
 
@@ -320,7 +328,7 @@ def test_without_a_compiler_each_kind_of_network_is_tried_once(ring, compiler, m
     with pytest.warns(RuntimeWarning, match=f"no {compiler} compiler: NumPy evaluates the model, which is slow"):
         found = ring.predict(frame())
     pd.testing.assert_frame_equal(found, expected)
-    assert len(tried) == len(ring.choice.members) < sum(len(one.parameters) for one, _ in ring.choice.members)
+    assert len(tried) == len(ring.choice.members) < sum(len(one.parameters) for one in ring.model.members)
 
 
 @pytest.mark.filterwarnings("ignore:no C compiler was found:RuntimeWarning")
@@ -357,8 +365,8 @@ def test_the_seed_decides_and_threads_do_not(layers):
         fit(frame(), "t", drop=("z",), settings=replace(settings, **changed))
         for changed in ({}, {"threads": 3}, {"seed": 2**64 - 1})
     )
-    for (one, weight), (another, same) in zip(first.choice.members, threaded.choice.members, strict=True):
-        assert weight == same
+    for one, another in zip(first.model.members, threaded.model.members, strict=True):
+        assert one.weight == another.weight
         np.testing.assert_array_equal(one.parameters, another.parameters)
     assert not np.array_equal(first.predict(frame()).iloc[:, 1], other.predict(frame()).iloc[:, 1])
 
@@ -458,8 +466,8 @@ def test_public_tables(name, settings, monkeypatch):
     assert show([found]).count("\n") == 3
 
 
-def test_the_scale_of_a_target_is_that_of_known_rows():
-    """Rows that are held out have no part in anything: what they hold changes no prediction of the model."""
+def test_held_out_rows_have_no_part_in_the_choice():
+    """They change nothing of what is tried, chosen and measured, nor its scale; only the model learns from them."""
     data = frame(60, "line").drop(columns="t")
     settings = Settings(layers=(), l2=0.1, threads=1)
     first = fit(data, "z", settings=settings)
@@ -467,5 +475,11 @@ def test_the_scale_of_a_target_is_that_of_known_rows():
     changed = data.copy()
     changed.loc[held_out, "z"] = 1e6
     second = fit(changed, "z", settings=settings)
-    assert first.model.target == second.model.target
-    assert first.predict(data)["z"].tolist() == second.predict(data)["z"].tolist()
+    assert first.measured.target == second.measured.target
+    assert first.search.tried[0].loss == second.search.tried[0].loss
+    predicted = first.measured.predict(data)["z"]
+    assert predicted.tolist() == second.measured.predict(data)["z"].tolist()
+    error = np.abs(predicted - data["z"])[held_out].mean()
+    assert first.metrics[0].network == pytest.approx(error)
+    assert first.model.target.mean == pytest.approx(data["z"].mean())
+    assert second.predict(data)["z"].mean() == pytest.approx(changed["z"].mean())

@@ -1,0 +1,63 @@
+"""Learns the chosen average from given rows: each of its candidates once more, as long as was best for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nncodegen.network import PaddedNetwork, padded
+from nncodegen.table.candidates import Rounds
+from nncodegen.table.choose import Choice
+from nncodegen.table.hidden import first_parameters, seeds_of, train_round
+from nncodegen.table.linear import linear_path
+from nncodegen.table.model import Member
+from nncodegen.table.search import Tried
+
+
+def learn(
+    choice: Choice, rounds: Rounds, X: Any, Y: Any, weight: Any, widths: tuple[int, int], seed: int, threads: int
+) -> tuple[Member, ...]:
+    """Return the members of the average, which learn from rows X (N, inputs), Y (N, outputs) and weights (N,) or None.
+
+    ``widths`` are the numbers of inputs without pieces, and with them: they may be others than in the choice, as the
+    rows are.
+    """
+    members = []
+    for one, share in choice.members:
+        network = padded(replace(one.family.network, inputs=widths[one.family.in_pieces]))
+        rows = network.rows(X[:, : network.network.inputs])
+        train = _hidden if one.family.rates else _linear
+        parameters = train(network, one, rounds, rows, Y, weight, seed, threads)
+        members.append(Member(network.network, share, network.own(parameters)))
+    return tuple(members)
+
+
+def _linear(
+    network: PaddedNetwork, one: Tried, rounds: Rounds, X: Any, Y: Any, weight: Any, seed: int, threads: int
+) -> Any:
+    """Return the parameters of a linear model, (1, P)."""
+    return np.stack(list(linear_path(network.network, network.module, X, Y, weight, (one.l2,))))
+
+
+def _hidden(
+    network: PaddedNetwork, one: Tried, rounds: Rounds, X: Any, Y: Any, weight: Any, seed: int, threads: int
+) -> Any:
+    """Return the parameters of the networks of a candidate, (M, P), after the epochs that were best for it."""
+    seeds = seeds_of(seed, one.family.networks)
+    linear = None
+    if one.start is not None:
+        start = padded(replace(network.network, layers=network.network.layers[-1:], skip=False, dropout=0.0))
+        (found,) = linear_path(start.network, start.module, X, Y, weight, (one.start,))
+        linear = start.module.unpack(found)
+    parameters = first_parameters(network, linear, seeds)
+    places = np.full(len(seeds), one.family.pairs.index((one.l2, one.learning_rate)))
+    for number, epochs in enumerate(np.cumsum(rounds.epochs)):
+        orders = seeds + np.uint64(number + 1)
+        parameters = train_round(
+            network.module, one.family, rounds, number, X, Y, weight, parameters, places, orders, threads, np.inf
+        )
+        if epochs == one.epochs:
+            break
+    return parameters
