@@ -171,7 +171,7 @@ def _rounds(rows: int, most: int | None) -> Rounds:
     batch = 32 if rows < MANY_ROWS // 2 else 64 if rows < MOST_FOLDED // 2 else 256
     batch = min(batch, rows)
     per_epoch = -(-rows // batch)
-    first = max(25.0, min(0.5 * per_epoch, 50.0))
+    first = max(25.0, min(0.75 * per_epoch, 75.0))
     epochs = [max(1, round(first * factor / per_epoch)) for factor in (1, 1, 2, 4, 8, 16, 32)]
     if most is not None:
         left, bounded = most, []

@@ -45,7 +45,7 @@ def choose(found: Search, Y: Any) -> Choice:
 
     Candidates are added one at a time: the one that makes the average best, which may be in it already (Caruana et al.,
     2004). The best of these averages is taken. If a linear model was tried, the average has to be better than it by
-    more than one standard error of the difference, and decide for the right class as often; otherwise the linear model
+    more than one standard error of the difference, and predict the right class more often; otherwise the linear model
     is taken alone.
     """
     tried = found.tried
@@ -63,8 +63,8 @@ def choose(found: Search, Y: Any) -> Choice:
     average = np.tensordot(weights, outputs, 1)
     gains = found.losses(simplest.outputs, Y) - found.losses(average, Y)
     gain, error = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
-    worse = found.decides is not None and found.decides(average, Y).sum() < found.decides(simplest.outputs, Y).sum()
-    if not simplest.family.rates and (worse or gain <= PREFERENCE * error):
+    right = found.right and [float(found.right(one, Y).sum()) for one in (simplest.outputs, average)]
+    if not simplest.family.rates and (gain <= PREFERENCE * error or (right and right[1] <= right[0])):
         return Choice(((simplest, 1.0),), simplest.loss, simplest, gain, error)
     members = tuple((one, float(weight)) for one, weight in zip(tried, weights, strict=True) if weight)
     return Choice(members, best_loss, simplest, gain, error)

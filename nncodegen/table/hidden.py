@@ -22,17 +22,9 @@ def seeds_of(seed: int, count: int) -> Any:
     return np.random.SeedSequence([seed, 2]).generate_state(count, np.uint64)
 
 
-def first_parameters(network: PaddedNetwork, linear: Any, seeds: Any) -> Any:
-    """Return the initial parameters of the networks of a family, (seeds, P), in the layout of the built module.
-
-    ``linear`` may hold the parameters of a linear model, by name. The networks then start equal to that model: its
-    weights are those of the linear path, and the weights from the hidden layers to the outputs are 0.
-    """
-    parameters = network.wide(np.stack([initial_parameters(network.network, int(seed)) for seed in seeds]))
-    for one in parameters if linear is not None else ():
-        views = network.module.unpack(one)
-        views["W1"][:], views["U1"][:], views["b1"][:] = 0, linear["W1"], linear["b1"]
-    return parameters
+def first_parameters(network: PaddedNetwork, seeds: Any) -> Any:
+    """Return the initial parameters of the networks of a family, (seeds, P), in the layout of the built module."""
+    return network.wide(np.stack([initial_parameters(network.network, int(seed)) for seed in seeds]))
 
 
 def train_round(

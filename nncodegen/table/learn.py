@@ -46,12 +46,7 @@ def _hidden(
 ) -> Any:
     """Return the parameters of the networks of a candidate, (M, P), after the epochs that were best for it."""
     seeds = seeds_of(seed, one.family.networks)
-    linear = None
-    if one.start is not None:
-        start = padded(replace(network.network, layers=network.network.layers[-1:], skip=False, dropout=0.0))
-        (found,) = linear_path(start.network, start.module, X, Y, weight, (one.start,))
-        linear = start.module.unpack(found)
-    parameters = first_parameters(network, linear, seeds)
+    parameters = first_parameters(network, seeds)
     places = np.full(len(seeds), one.family.pairs.index((one.l2, one.learning_rate)))
     for number, epochs in enumerate(np.cumsum(rounds.epochs)):
         orders = seeds + np.uint64(number + 1)

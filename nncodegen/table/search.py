@@ -33,8 +33,7 @@ class Tried:
 
     ``outputs`` (N, outputs) are its outputs for all rows that were left out, by networks that had not seen them;
     ``loss`` is the mean loss of these, ``error`` its standard error. ``epochs`` says how long its networks trained,
-    None for a linear model; ``start`` is the penalty of the linear model that they started as, None without a linear
-    path.
+    None for a linear model.
     """
 
     family: Family
@@ -44,7 +43,6 @@ class Tried:
     loss: float
     error: float
     outputs: Any
-    start: float | None = None
 
     @property
     def name(self) -> str:
@@ -58,15 +56,15 @@ class Search:
     """All candidates that were tried, simple ones first.
 
     ``rows`` are the rows that were left out in turn, in the order of each candidate's outputs. ``losses`` is a function
-    of outputs and targets that gives the loss of each row; ``decides``, for classes, gives the weight of each row if
-    its class is the most probable one, else 0. ``out_of_time`` says whether the time limit ended the search.
+    of outputs and targets that gives the loss of each row; ``right``, for classes, gives the weight of each row whose
+    class is the most probable one, and 0 for the others. ``out_of_time`` says whether the time limit ended the search.
     """
 
     tried: tuple[Tried, ...]
     rows: Any
     losses: Callable[[Any, Any], Any]
     out_of_time: bool
-    decides: Callable[[Any, Any], Any] | None = None
+    right: Callable[[Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,12 +117,11 @@ def search(
     def losses(outputs: Any, Y: Any) -> Any:
         return cost(outputs, Y) if weight is None else cost(outputs, Y) * weight
 
-    def decides(outputs: Any, Y: Any) -> Any:
-        right = decided(outputs) == decided(Y)
-        return right.astype(float) if weight is None else right * weight
+    def right(outputs: Any, Y: Any) -> Any:
+        found = decided(outputs) == decided(Y)
+        return found.astype(float) if weight is None else found * weight
 
     tried: list[Tried] = []
-    starts: dict[int, Start] = {}
     late = False
     try:
         for family in plan.families:
@@ -132,31 +129,19 @@ def search(
             network = padded(family.network)
             seen = replace(data, X=network.rows(data.X[:, : family.network.inputs]))
             if family.rates:
-                start = starts[family.network.inputs] if family.network.skip else None
-                tried += _try_hidden(network, family, plan, seen, losses, start, seed, threads, deadline)
+                tried += _try_hidden(network, family, plan, seen, losses, seed, threads, deadline)
             else:
-                best, starts[family.network.inputs] = _try_linear(network, family, seen, losses, deadline)
-                tried += best
+                tried += _try_linear(network, family, seen, losses, deadline)
             late = time.perf_counter() > deadline
             if late:
                 break
     except OutOfTimeError:
         late = True
-    return Search(tuple(tried), held, losses, late, decides if classes else None)
+    return Search(tuple(tried), held, losses, late, right if classes else None)
 
 
-@dataclass(frozen=True)
-class Start:
-    """The penalty of the best linear model, and its parameters by name for each fold, as networks start with them."""
-
-    l2: float
-    parameters: list[Any]
-
-
-def _try_linear(
-    network: PaddedNetwork, family: Family, data: Rows, losses: Any, deadline: float
-) -> tuple[list[Tried], Start]:
-    """Return the linear model with the best penalty, if its loss is finite, and the start of networks beside it.
+def _try_linear(network: PaddedNetwork, family: Family, data: Rows, losses: Any, deadline: float) -> Iterator[Tried]:
+    """Yield the linear model with the best penalty, if its loss is finite.
 
     Penalties are tried from strong to weak, until the loss has risen for several. After the deadline, no further one is
     tried. Here and in the functions called from here, rows and parameters have the layout of the built module.
@@ -166,40 +151,31 @@ def _try_linear(
         *(linear_path(family.network, module, *data.part(rows), family.penalties) for rows, _ in data.folds),
         strict=True,
     )
-    best: tuple[int, float, Any, Any, Any] | None = None
-    first = None
-    for number, parameters in enumerate(paths):
-        first = first or parameters
+    best: Tried | None = None
+    rises = 0
+    for l2, parameters in zip(family.penalties, paths, strict=True):
         outputs = np.concatenate(
             [module.predict(one, data.X[held]) for one, (_, held) in zip(parameters, data.folds, strict=True)]
         ).astype(float)
-        found = losses(outputs, Y)
-        loss = float(found.mean())
-        if np.isfinite(loss) and (best is None or loss < best[1]):
-            best = number, loss, found, outputs, parameters
-        elif best is not None and number - best[0] >= RISES:
+        one = _tried(family, l2, None, None, losses(outputs, Y), outputs)
+        rises += best is not None
+        if np.isfinite(one.loss) and (best is None or one.loss < best.loss):
+            best, rises = one, 0
+        if rises == RISES or time.perf_counter() > deadline:
             break
-        if time.perf_counter() > deadline:
-            break
-    number, _, found, outputs, parameters = best or (0, np.inf, None, None, first)
-    l2 = family.penalties[number]
-    start = Start(l2, [module.unpack(one) for one in parameters])
-    return ([] if best is None else [_tried(family, l2, None, None, found, outputs, None)]), start
+    if best is not None:
+        yield best
 
 
 def _try_hidden(
-    network: PaddedNetwork, family: Family, plan: Plan, data: Rows, losses: Any, start: Start | None, seed: int,
-    threads: int, deadline: float,
+    network: PaddedNetwork, family: Family, plan: Plan, data: Rows, losses: Any, seed: int, threads: int,
+    deadline: float,
 ) -> Iterator[Tried]:  # fmt: skip
     """Yield the candidates of a family, each as it was after its best round."""
     module = network.module
     seeds = seeds_of(seed, family.seeds)
-    linear, l2 = (start.parameters, start.l2) if start else (None, None)
     size, count, held = family.seeds, len(family.pairs), data.held
-    fold_parameters = [
-        np.tile(first_parameters(network, linear[fold] if linear else None, seeds), (count, 1))
-        for fold in range(len(data.folds))
-    ]
+    fold_parameters = [np.tile(first_parameters(network, seeds), (count, 1)) for _ in data.folds]
     best: dict[int, Tried] = {}
     round_of: dict[int, int] = {}
     training = list(range(count))
@@ -223,7 +199,7 @@ def _try_hidden(
         together = np.concatenate(outputs, axis=1)
         for place, one, loss in zip(training, together, losses(together, data.Y[held]), strict=True):
             if np.isfinite(loss).all() and (place not in best or loss.mean() < best[place].loss):
-                best[place] = _tried(family, *family.pairs[place], int(epochs), loss, one, l2)
+                best[place] = _tried(family, *family.pairs[place], int(epochs), loss, one)
                 round_of[place] = number
         if number + 1 == FEWEST_ROUNDS:
             kept = sorted(best, key=lambda place: best[place].loss)[: -(-len(training) // 2)]
@@ -235,8 +211,6 @@ def _try_hidden(
     yield from (best[place] for place in sorted(best))
 
 
-def _tried(
-    family: Family, l2: float, rate: float | None, epochs: int | None, losses: Any, outputs: Any, start: float | None
-) -> Tried:
+def _tried(family: Family, l2: float, rate: float | None, epochs: int | None, losses: Any, outputs: Any) -> Tried:
     error = float(losses.std() / np.sqrt(len(losses)))
-    return Tried(family, l2, rate, epochs, float(losses.mean()), error, outputs, start)
+    return Tried(family, l2, rate, epochs, float(losses.mean()), error, outputs)
