@@ -13,7 +13,7 @@ from nncodegen.errors import ModelError
 from nncodegen.estimators import FormulaRegressor, NNClassifier, NNRegressor
 from nncodegen.exports.subject import exportable
 from nncodegen.network import Description, Ensemble, Kind, predict_mean
-from nncodegen.table.columns import encode, understand
+from nncodegen.table.columns import encode, knotted, understand, widths
 from nncodegen.table.frames import as_table
 from nncodegen.table.model import Member, TableModel
 from nncodegen.table.target import Target, understand_target
@@ -193,16 +193,15 @@ INPUTS = ("age", "shift", "colour", "seen")
 @pytest.fixture(scope="module")
 def columns():
     table = as_table(frame())
-    return tuple(understand(table, name, as_category=False) for name in INPUTS)
+    return tuple(knotted(understand(table, name, as_category=False), table, 4) for name in INPUTS)
 
 
 def table_model(columns, target, *kinds):
-    """A table's model with drawn parameters."""
-    width = sum(column.width for column in columns)
+    """A table's model with drawn parameters; networks with hidden layers have the inputs of pieces, too."""
     members = []
     for layers, count, weight in kinds:
         head = "softmax" if target.outputs > 1 else "sigmoid" if target.classes else "linear"
-        network = Description(width, (*layers, (target.outputs, head)), "mse")
+        network = Description(widths(columns)[bool(layers)], (*layers, (target.outputs, head)), "mse")
         members.append(Member(network, weight, RNG.normal(size=(count, network.parameter_count)) / 2))
     return TableModel(columns, target, tuple(members))
 
@@ -269,9 +268,14 @@ def test_what_the_inputs_of_a_table_are(columns):
         "hour": dates.dt.hour.to_numpy() + dates.dt.minute.to_numpy() / 60,
         "pi": np.pi, "sin": np.sin, "cos": np.cos,
     }  # fmt: skip
+    assert sum(" at most 1; " in text for text in texts) >= 4
     followed = 0
     for text, found in zip(texts, encoded.T, strict=True):
-        if scaled := re.search(r"(?:\(\w+ [-+] [\d.e-]+\)/[\d.e-]+|(?:sin|cos)\(.*?/\d+\))", text):
+        if piece := re.match(r"(2\*\(\w+ [-+] [\d.e-]+\)/[\d.e-]+ - 1), at least -1 and at most 1; ", text):
+            expected = np.clip(eval(piece[1], dict(values)), -1, 1)
+            missing = np.isnan(expected)
+            np.testing.assert_allclose(found[~missing], expected[~missing], atol=1e-12, err_msg=text)
+        elif scaled := re.search(r"(?:\(\w+ [-+] [\d.e-]+\)/[\d.e-]+|(?:sin|cos)\(.*?/\d+\))", text):
             expected = eval(scaled[0], dict(values))
             missing = np.isnan(expected)
             np.testing.assert_allclose(found[~missing], expected[~missing], atol=1e-12, err_msg=text)

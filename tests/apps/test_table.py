@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,7 +14,16 @@ pd = pytest.importorskip("pandas")
 
 import nncodegen as nn
 from nncodegen.table import Settings, TableError, fit, load_model, read_table
-from nncodegen.table.columns import Category, Number, encode, understand
+from nncodegen.table.columns import (
+    Category,
+    Number,
+    column_from_dict,
+    column_to_dict,
+    encode,
+    knotted,
+    understand,
+    widths,
+)  # fmt: skip
 from nncodegen.table.fit import split_rows
 from nncodegen.table.metrics import class_metrics, confusion, measure
 from nncodegen.table.model import _checksum
@@ -208,6 +218,28 @@ def test_encoding(table):
     deviation = np.std([1, 3, 5])
     expected = [[-2 / deviation, 0, 0, 1, 0], [0, 1, 0, 0, 1], [0, 0, 1, 0, 0], [2 / deviation, 0, 0, 1, 0]]
     np.testing.assert_allclose(encode(columns, found), expected)
+
+
+def test_pieces(table):
+    """Between the quantiles of a column, one input each grows from -1 to 1; these come after all other inputs."""
+    rng = np.random.default_rng(0)
+    cells = [f"{value:.6f}" if value < 2 else "" for value in rng.exponential(size=40)]
+    found = table("n,c,few\n" + "".join(f"{cell},{'ab'[k % 2]},{k % 3}\n" for k, cell in enumerate(cells)))
+    plain = tuple(understand(found, name, False) for name in ("n", "c", "few"))
+    number, category, few = columns = tuple(knotted(column, found, 4) for column in plain)
+    values = np.array([float(cell) for cell in cells if cell])
+    np.testing.assert_allclose(number.knots, np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
+    assert (category, few) == plain[1:]  # three different numbers need no pieces
+    assert widths(columns) == (5, 9)
+    expected = [
+        np.interp([float(cell or number.median) for cell in cells], ends, [-1, 1]) for ends in pairwise(number.knots)
+    ]
+    np.testing.assert_allclose(encode(columns, found), np.column_stack([encode(plain, found), *expected]))
+    assert knotted(number, found, 0) == plain[0]
+    assert column_from_dict(json.loads(json.dumps(column_to_dict(number)))) == number
+    for knots in ([1.0], [1.0, 1.0], [2.0, 1.0], [0.0, float("nan")], [0.0, float("inf")]):
+        with pytest.raises(ValueError, match="knot"):
+            column_from_dict({**column_to_dict(number), "knots": knots})
 
 
 def test_numbers_too_large(table):

@@ -21,7 +21,7 @@ from nncodegen.table.frames import as_table
 from nncodegen.table.hidden import outputs_of
 from nncodegen.table.learn import learn
 from nncodegen.table.linear import linear_path
-from nncodegen.table.search import Rows, Search, Tried, search, split_folds
+from nncodegen.table.search import FEWEST_ROUNDS, Rows, Search, Tried, search, split_folds
 from nncodegen.table.target import Target
 
 pytestmark = pytest.mark.usefixtures("compiler")
@@ -153,6 +153,31 @@ def test_the_choice(seed):
     assert choose(Search((linear, *worse), np.arange(400), losses, False), Y).members == ((linear, 1.0),)
 
 
+def test_classes_are_chosen_for_right_predictions():
+    """An average that is surer, but predicts the right class no more often, does not replace the linear model."""
+    Y = (np.arange(200) % 2)[:, None].astype(float)
+    linear, surer = (tried(LINEAR, np.where(Y > 0.5, p, 1 - p)) for p in (0.7, 0.99))
+    cost = criterion(Description(2, ((1, "sigmoid"),), "binary_crossentropy"), True)
+    found = Search((linear, replace(surer, family=HIDDEN)), np.arange(200), cost, False)
+    assert not choose(found, Y).prefers_simplest
+    with_classes = replace(found, right=lambda outputs, Y: (outputs[:, 0] > 0.5) == (Y[:, 0] > 0.5))
+    assert choose(with_classes, Y).prefers_simplest
+    wrong = replace(linear, outputs=np.where(np.arange(200)[:, None] < 9, 1 - linear.outputs, linear.outputs))
+    assert not choose(replace(with_classes, tried=(wrong, found.tried[1])), Y).prefers_simplest
+
+
+def test_the_better_half_goes_on():
+    """Of the penalties of a family, the better half trains longer than the first rounds."""
+    target, X = Target("t", (), 0.0, 1.0), RNG.normal(size=(60, 2))
+    drawn = plan(target, 60, 2, Settings())
+    family = replace(HIDDEN, penalties=(1e-4, 2e-4, 3e-4, 4e-4), seeds=1)
+    data = Rows(X, X[:, :1] * X[:, 1:], None, split_folds(X, False, drawn, 0))
+    found = search(replace(drawn, families=(family,)), data, False, 0)
+    first = sum(drawn.rounds.epochs[:FEWEST_ROUNDS])
+    assert [one.l2 for one in found.tried] == list(family.penalties)
+    assert sum(one.epochs > first for one in found.tried) == 2
+
+
 def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
     """What a candidate is measured by comes from the networks of the other folds; penalties and rounds are as told."""
     monkeypatch.setattr(candidates, "HIDDEN", ((((3, "tanh"),), False),))
@@ -271,6 +296,17 @@ def test_a_ring_is_learned(ring):
     assert sum(one["weight"] for one in report["candidates"]) == pytest.approx(1)
     assert report["metrics"]["accuracy"]["network"] == accuracy.network
     assert report["confusion"] == ring.confusion.tolist()
+
+
+def test_numbers_that_are_linear_are_predicted_as_by_the_linear_model():
+    """On a linear table, what is chosen is measured no worse than the linear model alone."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(150, 2))
+    data = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "t": X @ [2, -1] + rng.normal(size=150)})
+    found, alone = (fit(data, "t", settings=Settings(layers=given, threads=1)) for given in (None, ()))
+    assert found.choice.prefers_simplest
+    assert found.metrics == alone.metrics
+    assert [column.knots for column in found.model.columns] == [(), ()]
 
 
 def test_a_line_is_left_to_the_linear_model():
