@@ -279,8 +279,8 @@ def fit(
 
     The table is a CSV file with a header (or .csv.gz), or a Parquet file. Linear models and networks with one and two
     hidden layers are compared by cross-validation, and the best are averaged; options restrict what is tried. A fifth
-    of the rows is held out to measure the result. The networks, their parameters and the meaning of the columns are
-    written to a folder of plain files, for `python -m nncodegen predict`.
+    of the rows is held out to measure the result; then the same learns again from all rows. The networks, their
+    parameters and the meaning of the columns are written to a folder of plain files, for `python -m nncodegen predict`.
     """
     from nncodegen.table import Settings  # noqa: PLC0415 (pandas is optional)
     from nncodegen.table.command import run_fit  # noqa: PLC0415

@@ -113,7 +113,8 @@ def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
     """Print the candidates with their losses, those that were chosen, and why."""
     search, choice = fitted.search, fitted.choice
     count = len(search.tried)
-    how = f"each learns without a fifth of the {fitted.rows} rows" + (", five times" if fitted.folds > 1 else ", once")
+    times = {1: "once", 2: "twice", 5: "five times"}.get(fitted.folds, f"{fitted.folds} times")
+    how = f"each learns without a fifth of the {fitted.rows} rows, {times}"
     _line(console, "tried", f"{count} candidate{'s' if count > 1 else ''} in {fitted.seconds:.1f} s; {how}")
     if search.out_of_time:
         _line(
@@ -143,6 +144,8 @@ def _why(fitted: Fitted) -> str:
     if choice.prefers_simplest and not simplest.family.rates:
         if choice.gain <= 0:
             return f"{simplest.name}: better than all others, and than their averages"
+        if choice.gain > choice.error:
+            return f"{simplest.name}: the loss of the best average is lower by {gain}, but it is right no more often"
         return f"{simplest.name}: the best average is better by {gain}, which may be chance"
     networks = sum(len(member.parameters) for member in fitted.model.members)
     what = f"the average of {len(members)} candidates" if len(members) > 1 else members[0][0].name

@@ -170,8 +170,8 @@ def fit(
         "metrics": {metric.name: {"network": metric.network, metric.baseline: metric.simple} for metric in metrics},
         "confusion": None if counts is None else counts.tolist(),
     }
-    data = data_of(final, final_columns, every)
-    members = learn(choice, tried.rounds, *data, widths(final_columns), settings.seed, threads)
+    X, Y, weight = data_of(final, final_columns, every)
+    members = learn(choice, tried.rounds, X, Y, weight, widths(final_columns), settings.seed, threads)
     if not any(one.family.in_pieces for one, _ in choice.members):
         final_columns = tuple(knotted(column, table, 0) for column in final_columns)
     return Fitted(

@@ -27,7 +27,8 @@ class Settings:
     dropout         the share of the units of each hidden layer that is set to 0 in training; 0 <= dropout < 1
     class_weight    the weights of classes: "balanced", or {class: weight}
     epochs          the largest number of epochs of candidates with hidden layers
-    time_limit      seconds after which no more candidates are tried; the result then depends on the machine
+    time_limit      seconds after which no more candidates are tried; what was chosen then learns again from all rows.
+                    The result depends on the machine
     seed            the seed of all random numbers: splits, orders, initial parameters
     precision       "float64" or "float32"
     threads         the number of threads that share the work; None for one for each core. No result depends on it
