@@ -38,6 +38,9 @@ MANY_ROWS = 2_000
 PIECES, PIECES_OF_MANY = 8, 16
 """The pieces into which quantiles divide a column of numbers; each has an input of its own (see ``Number``)."""
 
+FEWEST_PIECES, MOST_IN_ALL = 3, 600
+"""The fewest pieces of a column, and the most of all columns: with very many columns of numbers, there are none."""
+
 IN_PIECES = " in pieces"
 
 FOLDS, FOLDS_OF_MANY = 5, 2
@@ -54,10 +57,8 @@ MOST_WORK = 2e11
 class Family:
     """Candidates that share a network: all pairs of its penalties and learning rates, each from several seeds.
 
-    Those that are chosen learn again from ``networks`` seeds.
-
-    Without learning rates, it is a linear model, which is minimized to convergence. Its networks have the inputs
-    of the pieces of numbers only with ``in_pieces``.
+    Those that are chosen learn again from ``networks`` seeds. Without learning rates, it is a linear model, which is
+    minimized to convergence. Its networks have the inputs of the pieces of numbers only with ``in_pieces``.
     """
 
     name: str
@@ -123,11 +124,12 @@ def plan(target: Target, rows: int, inputs: int, settings: Settings, pieces: int
     return Plan(tuple(families), rounds, folds, used)
 
 
-def pieces_of(rows: int, settings: Settings) -> int:
-    """Return the number of pieces of a column of numbers, for ``rows`` rows to learn from; 0 for none."""
-    if settings.layers is not None:
+def pieces_of(rows: int, columns: int, settings: Settings) -> int:
+    """Return the number of pieces of each of some columns of numbers, for ``rows`` rows to learn from; 0 for none."""
+    if settings.layers is not None or not columns:
         return 0
-    return PIECES if rows < MANY_ROWS else PIECES_OF_MANY
+    pieces = min(PIECES if rows < MANY_ROWS else PIECES_OF_MANY, MOST_IN_ALL // columns)
+    return pieces if pieces >= FEWEST_PIECES else 0
 
 
 def describe(target: Target, inputs: int, settings: Settings, layers: Layers, skip: bool = False) -> Description:

@@ -40,7 +40,7 @@ MOST_TEXTS = 10
 """A column of numbers or dates with more different texts among them than this holds categories."""
 
 FEWEST_KNOTS = 4
-"""The fewest knots of a column: three of them say little more than the number itself."""
+"""The fewest knots of a column: with three of them, there are two pieces, too few to be worth it."""
 
 _KINDS = {"number": Number, "date": Date, "category": Category}
 _DATED = re.compile(r"date|datum|fecha|day|time", re.IGNORECASE)

@@ -218,7 +218,7 @@ def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
 )
 def test_what_is_named_restricts_what_is_tried(settings, names):
     """Layers that are named are tried alone; other options hold for all candidates that have them."""
-    pieces = 8 * bool(pieces_of(200, Settings(**settings)))
+    pieces = pieces_of(200, 1, Settings(**settings))
     found = plan(Target("t", ("a", "b")), 200, 4, Settings(**settings), pieces)
     assert [family.name for family in found.families] == names
     given = Settings(**settings, l2=0.5, learning_rate=0.1, dropout=0.25, loss="mse", precision="float32", epochs=3)
@@ -230,6 +230,14 @@ def test_what_is_named_restricts_what_is_tried(settings, names):
         assert family.rates == ((0.1,) if hidden else ())
         assert family.network.dropout == (0.25 if hidden else 0)
         assert (family.network.loss, family.network.precision) == ("mse", "float32")
+
+
+def test_pieces_of_many_columns():
+    """There are more pieces for many rows; many columns have fewer each, and very many have none."""
+    found = {
+        (rows, columns): pieces_of(rows, columns, Settings()) for rows in (100, 5_000) for columns in (1, 100, 300)
+    }
+    assert found == {(100, 1): 8, (5_000, 1): 16, (100, 100): 6, (5_000, 100): 6, (100, 300): 0, (5_000, 300): 0}
 
 
 def test_large_tables_are_tried_with_less():
