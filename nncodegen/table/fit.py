@@ -109,8 +109,8 @@ def fit(
     more than 20,000 rows for one). The best candidates are averaged, if that is better than the linear model by more
     than a standard error and, for classes, predicts the right one more often; otherwise the linear model is taken. What
     was chosen learns again from the rows that are not held out, which alone decide what columns mean until then, and is
-    measured on the others. At last it learns once more, from all rows: this is the model. The result depends on the seed,
-    but not on the number of threads.
+    measured on the others. At last it learns once more, from all rows: this is the model. The result depends on the
+    seed, but not on the number of threads.
 
     Raises TableError, ModelError and BuildError.
     """

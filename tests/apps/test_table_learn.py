@@ -234,10 +234,8 @@ def test_what_is_named_restricts_what_is_tried(settings, names):
 
 def test_pieces_of_many_columns():
     """There are more pieces for many rows; many columns have fewer each, and very many have none."""
-    found = {
-        (rows, columns): pieces_of(rows, columns, Settings()) for rows in (100, 5_000) for columns in (1, 100, 300)
-    }
-    assert found == {(100, 1): 8, (5_000, 1): 16, (100, 100): 6, (5_000, 100): 6, (100, 300): 0, (5_000, 300): 0}
+    found = [[pieces_of(rows, columns, Settings()) for columns in (0, 1, 100, 300)] for rows in (100, 5_000)]
+    assert found == [[0, 8, 6, 0], [0, 16, 6, 0]]
 
 
 def test_large_tables_are_tried_with_less():
