@@ -35,7 +35,7 @@ since several networks are averaged, few units are enough."""
 HIDDEN_OF_MANY: tuple[tuple[Layers, bool], ...] = ((((16, "tanh"),), False), (((64, "relu"), (32, "relu")), True))
 MANY_ROWS = 2_000
 
-PIECES, PIECES_OF_MANY = 8, 16
+PIECES, PIECES_OF_MANY = 8, 32
 """The pieces into which quantiles divide a column of numbers; each has an input of its own (see ``Number``)."""
 
 FEWEST_PIECES, MOST_IN_ALL = 3, 600
@@ -173,7 +173,7 @@ def _rounds(rows: int, most: int | None) -> Rounds:
     batch = 32 if rows < MANY_ROWS // 2 else 64 if rows < MOST_FOLDED // 2 else 256
     batch = min(batch, rows)
     per_epoch = -(-rows // batch)
-    first = max(25.0, min(0.75 * per_epoch, 75.0))
+    first = max(25.0, min(0.65 * per_epoch, 65.0))
     epochs = [max(1, round(first * factor / per_epoch)) for factor in (1, 1, 2, 4, 8, 16, 32)]
     if most is not None:
         left, bounded = most, []

@@ -235,7 +235,7 @@ def test_what_is_named_restricts_what_is_tried(settings, names):
 def test_pieces_of_many_columns():
     """There are more pieces for many rows; many columns have fewer each, and very many have none."""
     found = [[pieces_of(rows, columns, Settings()) for columns in (0, 1, 100, 300)] for rows in (100, 5_000)]
-    assert found == [[0, 8, 6, 0], [0, 16, 6, 0]]
+    assert found == [[0, 8, 6, 0], [0, 32, 6, 0]]
 
 
 def test_large_tables_are_tried_with_less():
