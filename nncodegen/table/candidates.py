@@ -23,7 +23,7 @@ HIDDEN_PENALTIES: tuple[float, ...] = (0.2, 2.0)
 """Penalties of networks with hidden layers, times the number of rows: the more rows, the less is needed."""
 
 LEARNING_RATES: tuple[float, ...] = (0.01,)
-SEEDS, NETWORKS = 3, 6
+SEEDS, NETWORKS = 2, 5
 """The networks of a candidate: those that are compared, for each fold, and those that learn what was chosen."""
 
 SEEDS_OF_MANY, NETWORKS_OF_MANY = 2, 3

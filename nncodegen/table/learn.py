@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nncodegen.errors import TableError
 from nncodegen.network import PaddedNetwork, padded
 from nncodegen.table.candidates import Rounds
 from nncodegen.table.choose import Choice
@@ -22,7 +23,7 @@ def learn(
     """Return the members of the average, which learn from rows X (N, inputs), Y (N, outputs) and weights (N,) or None.
 
     ``widths`` are the numbers of inputs without pieces, and with them: they may be others than in the choice, as the
-    rows are.
+    rows are. Raises TableError if all networks of a candidate diverge.
     """
     members = []
     for one, share in choice.members:
@@ -44,7 +45,10 @@ def _linear(
 def _hidden(
     network: PaddedNetwork, one: Tried, rounds: Rounds, X: Any, Y: Any, weight: Any, seed: int, threads: int
 ) -> Any:
-    """Return the parameters of the networks of a candidate, (M, P), after the epochs that were best for it."""
+    """Return the parameters of the networks of a candidate, (M, P), after the epochs that were best for it.
+
+    Networks that diverged are left out. Raises TableError if all have.
+    """
     seeds = seeds_of(seed, one.family.networks)
     parameters = first_parameters(network, seeds)
     places = np.full(len(seeds), one.family.pairs.index((one.l2, one.learning_rate)))
@@ -55,4 +59,7 @@ def _hidden(
         )
         if epochs == one.epochs:
             break
-    return parameters
+    finite = np.isfinite(parameters).all(axis=1)
+    if not finite.any():
+        raise TableError(f"{one.name} diverged when it learned again from {len(X)} rows: choose a lower learning rate")
+    return parameters[finite]

@@ -202,8 +202,8 @@ def _try_hidden(
                 best[place] = _tried(family, *family.pairs[place], int(epochs), loss, one)
                 round_of[place] = number
         if number + 1 == FEWEST_ROUNDS:
-            kept = sorted(best, key=lambda place: best[place].loss)[: -(-len(training) // 2)]
-            training = sorted(kept)
+            ranked = sorted(best, key=lambda place: best[place].loss)
+            training = sorted(ranked[: -(-len(training) // 2)])
         if number + 1 >= FEWEST_ROUNDS:
             training = [place for place in training if number - round_of.get(place, -1) < PATIENCE]
         if not training:

@@ -13,6 +13,7 @@ pytest.importorskip("scipy")
 import nncodegen as nn
 from nncodegen.network import Description, module_of, modules, padded
 from nncodegen.table import Settings, TableError, candidates, fit, load_model
+from nncodegen.table import learn as learning
 from nncodegen.table.candidates import Family, pieces_of, plan
 from nncodegen.table.choose import Choice, choose
 from nncodegen.table.criterion import criterion
@@ -441,6 +442,26 @@ def test_losses_that_are_never_finite(layers):
     """Where no candidate has a finite loss, the linear model no exception, nothing was learned, and that is said."""
     settings = Settings(layers=layers, loss="log(output - target - 2)", l2=1e-3, learning_rate=0.01, epochs=1)
     with pytest.raises(TableError, match="nothing was learned: every loss is infinite, or no number; choose another"):
+        fit(frame(), "t", drop=("z",), settings=settings)
+
+
+def test_networks_that_diverge_when_they_learn_again(monkeypatch):
+    """They are left out of the average; where all of them diverge, the candidate is named."""
+    settings = Settings(layers=(4,), l2=1e-3, learning_rate=0.01, epochs=4, threads=1)
+    broken, original = [0], learning.train_round
+
+    def train_round(*given):
+        parameters = original(*given)
+        parameters[broken] = np.nan
+        return parameters
+
+    monkeypatch.setattr(learning, "train_round", train_round)
+    found = fit(frame(), "t", drop=("z",), settings=settings)
+    (one,), (member,) = found.choice.members, found.model.members
+    assert len(member.parameters) == one[0].family.networks - 1
+    assert np.isfinite(found.predict(frame()).iloc[:, 1:].to_numpy()).all()
+    broken += range(1, one[0].family.networks)
+    with pytest.raises(TableError, match=r"4 relu, l2 0.001, learning rate 0.01 diverged .* from 96 rows"):
         fit(frame(), "t", drop=("z",), settings=settings)
 
 
