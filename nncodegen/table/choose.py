@@ -13,7 +13,7 @@ STEPS = 10
 """Steps of the selection; each adds one candidate to the average."""
 
 PREFERENCE = 1.0
-"""The number of standard errors by which an average has to be better than the simplest candidate."""
+"""The standard errors by which an average has to be better than the simplest candidate."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def choose(found: Search, Y: Any) -> Choice:
 
     Candidates are added one at a time: the one that makes the average best, which may be in it already (Caruana et al.,
     2004). The best of these averages is taken. If a linear model was tried, the average has to be better than it by
-    more than one standard error of the difference, and predict the right class more often; otherwise the linear model
-    is taken alone.
+    more than one standard error of the difference, and predict the right class more often, by more than one as well;
+    otherwise the linear model is taken alone.
     """
     tried = found.tried
     outputs = np.stack([one.outputs for one in tried])
@@ -61,10 +61,17 @@ def choose(found: Search, Y: Any) -> Choice:
     weights = best_counts / best_counts.sum()
     simplest = tried[0]
     average = np.tensordot(weights, outputs, 1)
-    gains = found.losses(simplest.outputs, Y) - found.losses(average, Y)
-    gain, error = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
-    right = found.right and [float(found.right(one, Y).sum()) for one in (simplest.outputs, average)]
-    if not simplest.family.rates and (gain <= PREFERENCE * error or (right and right[1] <= right[0])):
+    gain, error = _mean_and_error(found.losses(simplest.outputs, Y) - found.losses(average, Y))
+    doubtful = gain <= PREFERENCE * error
+    if found.right is not None:
+        more, error_of_more = _mean_and_error(found.right(average, Y) - found.right(simplest.outputs, Y))
+        doubtful = doubtful or more <= PREFERENCE * error_of_more
+    if not simplest.family.rates and doubtful:
         return Choice(((simplest, 1.0),), simplest.loss, simplest, gain, error)
     members = tuple((one, float(weight)) for one, weight in zip(tried, weights, strict=True) if weight)
     return Choice(members, best_loss, simplest, gain, error)
+
+
+def _mean_and_error(values: Any) -> tuple[float, float]:
+    """Return the mean of values (N,) and its standard error."""
+    return float(values.mean()), float(values.std() / np.sqrt(len(values)))

@@ -145,7 +145,7 @@ def _why(fitted: Fitted) -> str:
         if choice.gain <= 0:
             return f"{simplest.name}: better than all others, and than their averages"
         if choice.gain > choice.error:
-            return f"{simplest.name}: the loss of the best average is lower by {gain}, but it is right no more often"
+            return f"{simplest.name}: the best average is better by {gain}, but hardly right more often"
         return f"{simplest.name}: the best average is better by {gain}, which may be chance"
     networks = sum(len(member.parameters) for member in fitted.model.members)
     what = f"the average of {len(members)} candidates" if len(members) > 1 else members[0][0].name

@@ -107,10 +107,10 @@ def fit(
     A fifth of the rows is held out for the metrics: it has no part in the choice. The rest is divided into five folds;
     each candidate learns without one fold and is measured on it, for each fold (from 2,000 rows on for two folds, with
     more than 20,000 rows for one). The best candidates are averaged, if that is better than the linear model by more
-    than a standard error and, for classes, predicts the right one more often; otherwise the linear model is taken. What
-    was chosen learns again from the rows that are not held out, which alone decide what columns mean until then, and is
-    measured on the others. At last it learns once more, from all rows: this is the model. The result depends on the
-    seed, but not on the number of threads.
+    than a standard error and, for classes, predicts the right one more often, by more than a standard error, too;
+    otherwise the linear model is taken. What was chosen learns again from the rows that are not held out, which alone
+    decide what columns mean until then, and is measured on the others. At last it learns once more, from all rows: this
+    is the model. The result depends on the seed, but not on the number of threads.
 
     Raises TableError, ModelError and BuildError.
     """

@@ -161,7 +161,7 @@ def test_classes_are_chosen_for_right_predictions():
     cost = criterion(Description(2, ((1, "sigmoid"),), "binary_crossentropy"), True)
     found = Search((linear, replace(surer, family=HIDDEN)), np.arange(200), cost, False)
     assert not choose(found, Y).prefers_simplest
-    with_classes = replace(found, right=lambda outputs, Y: (outputs[:, 0] > 0.5) == (Y[:, 0] > 0.5))
+    with_classes = replace(found, right=lambda outputs, Y: ((outputs > 0.5) == (Y > 0.5))[:, 0] * 1.0)
     assert choose(with_classes, Y).prefers_simplest
     wrong = replace(linear, outputs=np.where(np.arange(200)[:, None] < 9, 1 - linear.outputs, linear.outputs))
     assert not choose(replace(with_classes, tried=(wrong, found.tried[1])), Y).prefers_simplest
