@@ -1,96 +1,104 @@
-"""nncodegen compiles neural networks: from a formula or a stack of layers to a module that trains natively."""
+"""nncodegen compiles neural networks: from a formula or a stack of layers to a module that trains natively.
 
-from nncodegen.building.targets import get_include
-from nncodegen.certificates import certify, verify
-from nncodegen.curve import curve_fit
-from nncodegen.describe import (
-    GRU,
-    LSTM,
-    RBF,
-    Activation,
-    Add,
-    Average,
-    AveragePooling1D,
-    AveragePooling2D,
-    BatchNormalization,
-    Bidirectional,
-    Call,
-    Concatenate,
-    Conv1D,
-    Conv1DTranspose,
-    Conv2D,
-    Conv2DTranspose,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    GaussianNoise,
-    GlobalAveragePooling1D,
-    GlobalAveragePooling2D,
-    GlobalMaxPooling1D,
-    GlobalMaxPooling2D,
-    Graph,
-    Input,
-    Layer,
-    LayerNormalization,
-    Maximum,
-    MaxPooling1D,
-    MaxPooling2D,
-    Mean,
-    Minimum,
-    Model,
-    Multiply,
-    Network,
-    Node,
-    Optimizer,
-    Part,
-    Permute,
-    Polynomial,
-    PReLU,
-    Reshape,
-    Sequential,
-    SimpleRNN,
-    Subtract,
-    WideAndDeep,
-    add,
-    average,
-    concatenate,
-    maximum,
-    minimum,
-    multiply,
-    subtract,
-)
-from nncodegen.errors import BuildError, CertificateError, ModelError, NncodegenError, ProgramError, TableError
-from nncodegen.exports import Exportable, Exported, export
-from nncodegen.imports import (
-    from_onnx,
-    from_sklearn,
-    from_torch,
-    load_safetensors,
-    save_safetensors,
-    with_weights,
-)
-from nncodegen.ir import Hyperparameter, Program, evaluate
-from nncodegen.ir.functions import (
-    elu,
-    gelu,
-    leaky_relu,
-    log_cosh,
-    relu,
-    selu,
-    sigmoid,
-    silu,
-    softplus,
-    softsign,
-    tanh,
-    xlogy,
-)
-from nncodegen.module import Module
-from nncodegen.pipeline import build_module as build
-from nncodegen.pipeline import compile_model
-from nncodegen.reports import Report, report
-from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Points, Progress, Result
-from nncodegen.runtime.python.ground.certificate import Certificate
+Each name is imported when it is first used, so that a program waits only for what it uses.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nncodegen.building.targets import get_include
+    from nncodegen.certificates import certify, verify
+    from nncodegen.curve import curve_fit
+    from nncodegen.describe import (
+        GRU,
+        LSTM,
+        RBF,
+        Activation,
+        Add,
+        Average,
+        AveragePooling1D,
+        AveragePooling2D,
+        BatchNormalization,
+        Bidirectional,
+        Call,
+        Concatenate,
+        Conv1D,
+        Conv1DTranspose,
+        Conv2D,
+        Conv2DTranspose,
+        Dense,
+        Dropout,
+        Embedding,
+        Flatten,
+        GaussianNoise,
+        GlobalAveragePooling1D,
+        GlobalAveragePooling2D,
+        GlobalMaxPooling1D,
+        GlobalMaxPooling2D,
+        Graph,
+        Input,
+        Layer,
+        LayerNormalization,
+        Maximum,
+        MaxPooling1D,
+        MaxPooling2D,
+        Mean,
+        Minimum,
+        Model,
+        Multiply,
+        Network,
+        Node,
+        Optimizer,
+        Part,
+        Permute,
+        Polynomial,
+        PReLU,
+        Reshape,
+        Sequential,
+        SimpleRNN,
+        Subtract,
+        WideAndDeep,
+        add,
+        average,
+        concatenate,
+        maximum,
+        minimum,
+        multiply,
+        subtract,
+    )
+    from nncodegen.errors import BuildError, CertificateError, ModelError, NncodegenError, ProgramError, TableError
+    from nncodegen.exports import Exportable, Exported, export
+    from nncodegen.imports import (
+        from_onnx,
+        from_sklearn,
+        from_torch,
+        load_safetensors,
+        save_safetensors,
+        with_weights,
+    )
+    from nncodegen.ir import Hyperparameter, Program, evaluate
+    from nncodegen.ir.functions import (
+        elu,
+        gelu,
+        leaky_relu,
+        log_cosh,
+        relu,
+        selu,
+        sigmoid,
+        silu,
+        softplus,
+        softsign,
+        tanh,
+        xlogy,
+    )
+    from nncodegen.module import Module
+    from nncodegen.pipeline import build_module as build
+    from nncodegen.pipeline import compile_model
+    from nncodegen.reports import Report, report
+    from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Points, Progress, Result
+    from nncodegen.runtime.python.ground.certificate import Certificate
 
 __version__ = "0.1.0"
 
@@ -110,3 +118,37 @@ __all__ = [
     "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign", "subtract", "tanh", "verify",
     "with_weights", "xlogy",
 ]  # fmt: skip
+
+_NAMES = {
+    "building.targets": "get_include",
+    "certificates": "certify verify",
+    "curve": "curve_fit",
+    "errors": "BuildError CertificateError ModelError NncodegenError ProgramError TableError",
+    "exports": "Exportable Exported export",
+    "imports": "from_onnx from_sklearn from_torch load_safetensors save_safetensors with_weights",
+    "ir": "Hyperparameter Program evaluate",
+    "ir.functions": "elu gelu leaky_relu log_cosh relu selu sigmoid silu softplus softsign tanh xlogy",
+    "module": "Module",
+    "pipeline": "build compile_model",
+    "reports": "Report report",
+    "runtime.python": "FitProgress FitResult ManyFits ManyResult Points Progress Result",
+    "runtime.python.ground.certificate": "Certificate",
+}
+"""The names that each module gives; those that are in no list come from ``describe``."""
+
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name of the package, or one of its modules, which is imported now."""
+    if name in __all__:
+        home = import_module(f"{__name__}.{_HOMES.get(name, 'describe')}")
+        globals()[name] = found = getattr(home, "build_module" if name == "build" else name)
+        return found
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,10 +2,13 @@
 
 import ast
 import re
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 
 import pytest
 
+import nncodegen
 from tests.support import ROOT
 
 PACKAGE = ROOT / "nncodegen"
@@ -153,3 +156,39 @@ def test_the_runtime_stands_alone():
             named += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             others = [name for name in named if name.split(".")[0] == "nncodegen" and "runtime" not in name.split(".")]
             assert not others, f"{path} imports {', '.join(others)}"
+
+
+def test_the_package_imports_what_is_used():
+    """``import nncodegen`` waits for nothing; each name, or module, of it is imported when it is first used."""
+    program = """
+import sys
+import nncodegen as nn
+assert not {"sympy", "numpy", "nncodegen.pipeline"} & {*sys.modules}
+nn.BuildError
+assert "sympy" not in sys.modules
+nn.Model
+assert {"sympy", "nncodegen.describe"} <= {*sys.modules}
+assert not {"nncodegen.certificates", "nncodegen.reports", "nncodegen.exports"} & {*sys.modules}
+nn.curve_table
+from nncodegen import *
+assert {*nn.__all__} <= {*globals()} and {*nn.__all__} <= {*dir(nn)}
+try:
+    nn.Modell
+except AttributeError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("module 'nncodegen' has no attribute 'Modell'\n", "")
+
+
+def test_names_come_from_the_modules_that_type_checkers_read():
+    """The imports for type checkers, and the table by which names are found, say the same."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    told = {
+        alias.asname or alias.name: node.module.removeprefix("nncodegen.")
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {name: nncodegen._HOMES.get(name, "describe") for name in nncodegen.__all__} == told
