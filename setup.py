@@ -33,6 +33,7 @@ class BuildExtension(build_ext):
         if self.shipped:
             shutil.rmtree(self.shipped, ignore_errors=True)
         self.wrappers = {}
+        Path("build", "python", EMBEDDED["PYTHON"]).unlink(missing_ok=True)  # of an earlier version
         super().run()
 
     def build_extension(self, extension):
@@ -45,11 +46,20 @@ class BuildExtension(build_ext):
             extension.extra_objects += self.compiler.compile(
                 [f"{folder}/{source}"],
                 output_dir=f"{self.build_temp}/{name}/{part}",
+                include_dirs=[str(self.python())],
                 extra_postargs=[*TARGETS["KERNEL_FLAGS"], *options],
             )
         single = SINGLE in Path(folder, f"{name}_module.c").read_text().splitlines()
         extension.extra_objects.append(self.wrapper("float" if single else "double"))
         super().build_extension(extension)
+
+    def python(self):
+        """Return the folder of the header with the Python part of the runtime, which is written if it is missing."""
+        folder = Path("build", "python")  # relative, as the paths of objects follow from it
+        if not (folder / EMBEDDED["PYTHON"]).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / EMBEDDED["PYTHON"]).write_text(EMBEDDED["header"](), encoding="utf-8")
+        return folder
 
     def wrapper(self, real):
         """Compile the wrapper for a type of numbers; the package gets an object for each type."""
@@ -100,8 +110,10 @@ setup(
                 if path.suffix in {".c", ".h"}
             ],
             extra_link_args=["-lm", "-pthread"],
+            py_limited_api=TARGETS["STABLE"],
         )
         for name, joint in JOINTS.items()
     ],
+    options={"bdist_wheel": {"py_limited_api": TARGETS["STABLE_SINCE"]}} if TARGETS["STABLE"] else {},
     cmdclass={"build_ext": BuildExtension},
 )

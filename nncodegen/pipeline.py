@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nncodegen.building.build import Built, build, check_folder, load, write
+from nncodegen.building.build import Built, build, check_folder, is_any_kept, kept, load, write
+from nncodegen.building.parts import offer
 from nncodegen.describe import Describable, check_program, describe
 from nncodegen.describe.checks import bounded
-from nncodegen.emit import MARK, Sources, emit, facts
+from nncodegen.emit import MARK, Sources, emit, facts, identifier
 from nncodegen.errors import BuildError, CompilerNotFoundError
 from nncodegen.ir import Program, verify
 from nncodegen.module import Module
@@ -79,21 +82,23 @@ def compile_model(
     march: str = "native",
     fit: bool | None = None,
     cross: str | None = None,
+    apart: bool = False,
 ) -> Compiled:
     """Take a model through the stages; ``observe`` is called after each of them.
 
     With ``force``, no module is taken from the cache. ``choices`` overrides those of the schedule, ``march`` is
     "native" or "portable", ``fit`` says whether the module can fit by least squares, ``cross`` names another machine
-    that the module is for, such as "aarch64-linux-gnu", which needs the package ziglang. Raises ModelError for a model
+    that the module is for, such as "aarch64-linux-gnu", which needs the package ziglang. With ``apart``, what few call
+    is compiled when it is first called (see ``building/parts.py``). Raises ModelError for a model
     or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
     """
     if until not in (stage.__name__ for stage in STAGES):
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
     options: dict[Any, tuple[Any, ...]] = {
         describe: (precision,),
-        differentiate: (fit,),
+        differentiate: (fit, apart),
         schedule: (choices,),
-        build: (force, march, cross),
+        build: (force, march, cross, apart),
     }
     value: Any = model
     stages = []
@@ -125,7 +130,8 @@ def build_module(
 
     precision is "float64" or "float32". The compiled module is kept in a cache, and built again only when the
     model, the compiler or nncodegen has changed (or with ``force``). With ``out``, the sources and the module are
-    also written to that folder, with its types (NAME.pyi), and with ``dump`` the text of every stage as well.
+    also written to that folder, with its types (NAME.pyi), and with ``dump`` the text of every stage as well. Without
+    ``out``, fits, many models side by side, the Hessian and fields are compiled when they are first called.
 
     ``schedule`` overrides choices of the stage of that name, which stages/5-schedule.txt shows: "tile" is the number of
     samples that the loops work through at once, "features" the indices whose elements are adjacent in memory (see
@@ -150,31 +156,46 @@ def build_module(
     choices = dict(schedule) if segment_length is None else {**schedule, "segment_length": segment_length}
     if out is not None:
         check_out(Path(out), model)  # before the work, not after it
-    stages: list[Stage] = []
+    apart = out is None and march == "native" and not _is_kept_whole(model, precision, choices, fit)
     try:
-        compiled = compile_model(model, precision, force, stages.append, choices=choices, march=march, fit=fit)
+        compiled = compile_model(model, precision, force, choices=choices, march=march, fit=fit, apart=apart)
     except CompilerNotFoundError as error:
         if out is not None:
             raise
-        return evaluated(stages, f"{str(error).splitlines()[0]}; {COMPILER_ADVICE}")
+        return evaluated_module(model, precision, fit, f"{str(error).splitlines()[0]}; {COMPILER_ADVICE}")
     if out is not None:
         write_out(compiled, Path(out), dump)
+    if apart:
+        offer(compiled.built.path, partial(_whole, compiled["describe"], choices, fit))
     return load(compiled.built)
+
+
+def _is_kept_whole(model: Describable, precision: str, choices: Mapping[str, object], fit: bool | None) -> bool:
+    """Return whether the cache holds the whole module of a model, with all of its parts; it may have a certificate."""
+    name = getattr(model, "name", None)
+    if not isinstance(name, str) or not is_any_kept(identifier(name)):
+        return False
+    with suppress(BuildError):  # the build itself says what is wrong
+        return kept(compile_model(model, precision, until="emit", choices=choices, fit=fit).sources) is not None
+    return False
+
+
+def _whole(described: Program, choices: Mapping[str, object], fit: bool | None) -> Sources:
+    """Return the sources of a model with all of its parts, given its description."""
+    sources: Sources = emit(schedule(simplify(differentiate(stabilize(described), fit)), choices))
+    return sources
 
 
 def evaluated_module(
     model: Describable, precision: str = "float64", fit: bool | None = None, reason: str = "not compiled"
 ) -> Module:
     """Return a module that NumPy evaluates; a warning, once in a process, says so and gives the reason."""
-    stages: list[Stage] = []
-    compile_model(model, precision, observe=stages.append, until="schedule", fit=fit)
-    return evaluated(stages, reason)
+    return evaluated(compile_model(model, precision, until="schedule", fit=fit), reason)
 
 
-def evaluated(stages: Sequence[Stage], reason: str) -> Module:
-    """Return the module that NumPy evaluates of a model, from the results of the stages up to ``schedule``."""
-    results = {stage.name: stage.result for stage in stages}
-    return slow_module(results["simplify"], read(facts(results["schedule"])), reason)
+def evaluated(compiled: Compiled, reason: str) -> Module:
+    """Return the module that NumPy evaluates of a model, which has gone through the stages up to ``schedule``."""
+    return slow_module(compiled["simplify"], read(facts(compiled["schedule"])), reason)
 
 
 def check_out(out: Path, model: Describable) -> None:

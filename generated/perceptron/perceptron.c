@@ -29,13 +29,6 @@
 #define NN_HAS_SEQUENTIAL 1
 #define NN_FLUSHES 1
 
-/* A group of models: how many, the samples of a tile, and the memory of each. */
-#define NN_MODELS 64
-#define NN_GROUP_SAMPLES 1
-#define NN_GROUP_VALUES 7
-#define NN_GROUP_SUMS 8
-#define NN_GROUP_DESCENDS 1
-
 #include "nncodegen/kernel.h"
 
 /* The outputs of a tile of samples. */
@@ -201,14 +194,15 @@ INLINE void gradient_loops_1(const real *restrict parameters, const real *restri
         const real output_now = (t15 >= 0 ? t19 : t20);
         output_[n] = output_now;
         const real t21 = y - 1;
-        const real t22 = maximum(0, t15);
-        const real t23 = log1p_of(t17);
-        const real t24 = t22 + t23;
-        const real t25 = maximum(0, -t15);
-        const real t26 = t23 + t25;
-        const real loss_n_ = -t21*t24 + t26*y;
-        if (with_loss)
+        if (with_loss) {
+            const real t22 = maximum(0, t15);
+            const real t23 = log1p_of(t17);
+            const real t24 = t22 + t23;
+            const real t25 = maximum(0, -t15);
+            const real t26 = t23 + t25;
+            const real loss_n_ = -t21*t24 + t26*y;
             loss_ += loss_n_*weights[n];
+        }
         const real d_t8 = weights[n]*y;
         const real d_t7 = -t21*weights[n];
         const real t27 = (t15 <= 0 ? t19 : t20);
@@ -542,155 +536,6 @@ INLINE void store_point(const point *now, volatile real *parameters)
     parameters[4] = now->w24;
     parameters[5] = now->w35;
     parameters[6] = now->w45;
-}
-
-/* Loops that give derivatives or (descends) the next parameters, compiled for each. */
-INLINE void group_loops(int descends, int add, int with_loss, const real *restrict learning_rates,
-    const real *restrict parameters, const real *restrict inputs, const real *restrict targets,
-    real weight, real *restrict values, real *restrict sums, real *restrict next)
-{
-    real *const odds_t1 = values + 0*MODELS;
-    real *const sigmoid_t1 = values + 1*MODELS;
-    real *const odds_t8 = values + 2*MODELS;
-    real *const sigmoid_t8 = values + 3*MODELS;
-    real *const odds_t15 = values + 4*MODELS;
-    real *const t15_again_ = values + 5*MODELS;
-    real *const t17 = values + 6*MODELS;
-
-    /* t1 to odds_t1 */
-    MODELS_LOOP
-    for (size_t lane = 0; lane < MODELS; lane++) {
-        const real w0 = parameters[lane];
-        const real w13 = parameters[1*MODELS + lane];
-        const real w23 = parameters[3*MODELS + lane];
-        const real x1 = inputs[lane];
-        const real x2 = inputs[1*MODELS + lane];
-        const real t1 = 2*w0 + w13*x1 + w23*x2;
-        odds_t1[lane] = odds_of(t1);
-    }
-
-    /* total_t1 to odds_t8 */
-    MODELS_LOOP
-    for (size_t lane = 0; lane < MODELS; lane++) {
-        const real w0 = parameters[lane];
-        const real w14 = parameters[2*MODELS + lane];
-        const real w24 = parameters[4*MODELS + lane];
-        const real x1 = inputs[lane];
-        const real x2 = inputs[1*MODELS + lane];
-        const real total_t1 = odds_t1[lane] + 1;
-        sigmoid_t1[lane] = 1.0/total_t1;
-        const real t8 = 2*w0 + w14*x1 + w24*x2;
-        odds_t8[lane] = odds_of(t8);
-    }
-
-    /* total_t8 to odds_t15 */
-    MODELS_LOOP
-    for (size_t lane = 0; lane < MODELS; lane++) {
-        const real w0 = parameters[lane];
-        const real w35 = parameters[5*MODELS + lane];
-        const real w45 = parameters[6*MODELS + lane];
-        const real total_t8 = odds_t8[lane] + 1;
-        const real sigmoid_t8_now = 1.0/total_t8;
-        sigmoid_t8[lane] = sigmoid_t8_now;
-        const real t15 = sigmoid_t1[lane]*w35 + sigmoid_t8_now*w45 + 2*w0;
-        odds_t15[lane] = odds_of(t15);
-    }
-
-    /* total_t15 to d_w45 */
-    MODELS_LOOP
-    for (size_t lane = 0; lane < MODELS; lane++) {
-        const real w0 = parameters[lane];
-        const real w13 = parameters[1*MODELS + lane];
-        const real w14 = parameters[2*MODELS + lane];
-        const real w23 = parameters[3*MODELS + lane];
-        const real w24 = parameters[4*MODELS + lane];
-        const real w35 = parameters[5*MODELS + lane];
-        const real w45 = parameters[6*MODELS + lane];
-        const real x1 = inputs[lane];
-        const real x2 = inputs[1*MODELS + lane];
-        const real y = targets[lane];
-        const real total_t15 = odds_t15[lane] + 1;
-        const real sigmoid_t15 = 1.0/total_t15;
-        const real t21 = y - 1;
-        const real d_t8 = weight*y;
-        const real d_t7 = -t21*weight;
-        const real t27 = odds_t15[lane]*sigmoid_t15;
-        const real d_t5 = d_t7*sigmoid_t15 - d_t8*t27;
-        const real d_t4 = d_t5*w45;
-        const real t28 = odds_t8[lane]*sigmoid_t8[lane];
-        const real d_t3 = d_t4*sigmoid_t8[lane]*t28;
-        const real d_t2 = d_t5*w35;
-        const real t29 = odds_t1[lane]*sigmoid_t1[lane];
-        const real d_t1 = d_t2*sigmoid_t1[lane]*t29;
-        const real d_w0 = 2*d_t1 + 2*d_t3 + 2*d_t5;
-        const real d_w13 = d_t1*x1;
-        const real d_w14 = d_t3*x1;
-        const real d_w23 = d_t1*x2;
-        const real d_w24 = d_t3*x2;
-        const real d_w35 = d_t5*sigmoid_t1[lane];
-        const real d_w45 = d_t5*sigmoid_t8[lane];
-        if (descends) {
-            next[lane] = -d_w0*learning_rates[lane] + w0;
-            next[1*MODELS + lane] = -d_w13*learning_rates[lane] + w13;
-            next[2*MODELS + lane] = -d_w14*learning_rates[lane] + w14;
-            next[3*MODELS + lane] = -d_w23*learning_rates[lane] + w23;
-            next[4*MODELS + lane] = -d_w24*learning_rates[lane] + w24;
-            next[5*MODELS + lane] = -d_w35*learning_rates[lane] + w35;
-            next[6*MODELS + lane] = -d_w45*learning_rates[lane] + w45;
-        } else {
-            sums[1*MODELS + lane] = d_w0 + (add ? sums[1*MODELS + lane] : 0);
-            sums[2*MODELS + lane] = d_w13 + (add ? sums[2*MODELS + lane] : 0);
-            sums[3*MODELS + lane] = d_w14 + (add ? sums[3*MODELS + lane] : 0);
-            sums[4*MODELS + lane] = d_w23 + (add ? sums[4*MODELS + lane] : 0);
-            sums[5*MODELS + lane] = d_w24 + (add ? sums[5*MODELS + lane] : 0);
-            sums[6*MODELS + lane] = d_w35 + (add ? sums[6*MODELS + lane] : 0);
-            sums[7*MODELS + lane] = d_w45 + (add ? sums[7*MODELS + lane] : 0);
-        }
-    }
-
-    if (with_loss) {
-        /* t15_again_ to t17 */
-        MODELS_LOOP
-        for (size_t lane = 0; lane < MODELS; lane++) {
-            const real w0 = parameters[lane];
-            const real w35 = parameters[5*MODELS + lane];
-            const real w45 = parameters[6*MODELS + lane];
-            const real t15_again_now = sigmoid_t1[lane]*w35 + sigmoid_t8[lane]*w45 + 2*w0;
-            t15_again_[lane] = t15_again_now;
-            const real t16 = fabs(t15_again_now);
-            t17[lane] = decay_of(t16);
-        }
-
-        /* t21_again_ to loss_ */
-        MODELS_LOOP
-        for (size_t lane = 0; lane < MODELS; lane++) {
-            const real y = targets[lane];
-            const real t21_again_ = y - 1;
-            const real t22 = maximum(0, t15_again_[lane]);
-            const real t23 = log1p_of(t17[lane]);
-            const real t24 = t22 + t23;
-            const real t25 = maximum(0, -t15_again_[lane]);
-            const real t26 = t23 + t25;
-            const real loss_n_ = -t21_again_*t24 + t26*y;
-            sums[lane] = loss_n_*weight + (add ? sums[lane] : 0);
-        }
-    }
-}
-
-/* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the
-   sums, or (add) what is added to them. Values that several loops need lie in the array values. */
-static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,
-    const real *restrict inputs, const real *restrict targets, real weight,
-    real *restrict values, real *restrict sums)
-{
-    group_loops(0, add, with_loss, 0, parameters, inputs, targets, weight, values, sums, 0);
-}
-
-/* The next parameters by gradient descent, of one sample of each model. */
-static HOT void group_descend(const real *restrict learning_rates, const real *restrict parameters,
-    const real *restrict inputs, const real *restrict targets, real *restrict values, real *restrict next)
-{
-    group_loops(1, 0, 0, learning_rates, parameters, inputs, targets, 1, values, 0, next);
 }
 
 #include "nncodegen/training.h"

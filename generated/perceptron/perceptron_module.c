@@ -8,6 +8,7 @@
 #define NN_HAS_HESSIAN 1
 #define NN_PYTHON_MODULE PyInit_perceptron
 #include "nncodegen/module.h"
+#include "nncodegen_python.h"
 
 const char *const nncodegen_facts[] = {
     "{\n",

@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import distributions, version
@@ -40,6 +40,8 @@ from nncodegen.building.targets import (
     PLAIN_FLAGS,
     WRAPPER,
     WRAPPER_FLAGS,
+    compiler_digest,
+    interface_of_python,
     kernel_objects,
     runtime_digest,
     without_paths,
@@ -61,6 +63,13 @@ VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
 MODULES_OF_BUILD = "nncodegen.modules."
 """The prefix of the names of built modules in ``sys.modules``; no package of that name is imported."""
 
+APART = "apart_"
+"""How the folder of a module begins that is linked without its parts."""
+
+PARTS, PART_SUFFIX = "parts_", ".so"
+"""The folder of the sources and libraries of a module's parts, beside the module, and how these libraries end. The name
+of the folder goes on with the digest of what writes such sources."""
+
 CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
 
 
@@ -81,17 +90,20 @@ class Built:
         return f"{self.path}\n"
 
 
-def build(sources: Sources, force: bool = False, march: str = "native", cross: str | None = None) -> Built:
+def build(
+    sources: Sources, force: bool = False, march: str = "native", cross: str | None = None, apart: bool = False
+) -> Built:
     """Return the compiled module of some sources, from the cache or newly compiled.
 
-    With ``force`` the module is always compiled, but not the wrapper, which is the same for every model.
+    With ``force`` the module is always compiled, but not the wrapper, which is the same for every model. With
+    ``apart`` its companions are compiled when they are first used (``parts``); only this machine can use it.
 
     ``march`` is "native", for this CPU, or "portable", for any CPU of its family: then the module holds its kernel for
     several CPUs, and uses the one for the CPU where it is imported. ``cross`` names another machine (``zig.py``); only
     that machine can import the module. Raises BuildError.
     """
     compiler = find_compiler(march, cross)
-    key = _key(sources, compiler)
+    key = f"{APART}{_key(sources, compiler)}" if apart else _key(sources, compiler)
     folder = cache_folder() / key
     path = folder / f"{sources.module}{suffix_of(cross)}"
     if not force and _is_kept(path):
@@ -99,10 +111,48 @@ def build(sources: Sources, force: bool = False, march: str = "native", cross: s
     with _work_folder(key) as work:
         if not force and _is_kept(path):  # another process has built it meanwhile
             return Built(sources.module, path, cached=True)
-        compiled = _compile(sources, compiler, work)
+        compiled = _compile(sources, compiler, work, apart=apart)
         folder.mkdir(exist_ok=True)
+        for parts in folder.glob(f"{PARTS}*"):  # of an earlier build
+            shutil.rmtree(parts)
         keep(compiled, path)
     return Built(sources.module, path, cached=False)
+
+
+def compile_part(module: Path, part: str, compiler: Compiler, whole: Callable[[], Sources] | None) -> Path | None:
+    """Return the library of a part of a module in the cache, compiling it if it is missing; None without such a part.
+
+    ``whole`` returns the sources of the model with all parts; they are kept beside the module. Raises BuildError.
+    """
+    folder = module.parent / f"{PARTS}{compiler_digest()}"
+    path = folder / f"{part}{PART_SUFFIX}"
+    if _is_kept(path):
+        return path
+    with _work_folder(f"{module.parent.name}_{part}") as work:
+        if _is_kept(path):  # another process has compiled it meanwhile
+            return path
+        names = [file.name for file in folder.glob("*.h")]
+        if not names:
+            if whole is None:
+                raise BuildError(
+                    f"the part {part} of {module.name} has not been compiled yet: build the model in this process, or "
+                    "write its module to a folder (out=), where it has all parts"
+                )
+            sources = whole()
+            names = [f"{sources.module}.h"]  # is written last
+            write_together(folder, {name: sources.files[name].encode() for name in (*sources.companions, *names)})
+        source = folder / f"{Path(names[0]).stem}_{part}.c"
+        if not source.exists():
+            return None
+        for file in (source, folder / names[0]):
+            shutil.copy(file, work)
+        linked = f"{part}.linked"
+        effort = compiler.effort(source.read_text())
+        options = [*KERNEL_FLAGS, *effort, *compiler.target, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
+        command = [*compiler.command, *options, source.name, "-lm", "-pthread", "-o", linked]
+        _finish(_start(command, work), work)
+        keep(work / linked, path)
+    return path
 
 
 def build_plainly(sources: Sources) -> Built:
@@ -125,6 +175,13 @@ def kept(sources: Sources, march: str = "native") -> Path | None:
     """Return the path of the undamaged module of some sources in the cache, or None. Raises BuildError."""
     path = cache_folder() / _key(sources, find_compiler(march)) / f"{sources.module}{suffix_of(None)}"
     return path if _is_kept(path) else None
+
+
+def is_any_kept(module: str) -> bool:
+    """Return whether the cache holds a whole module of a name. Raises BuildError where it cannot be read."""
+    with _errors_of(cache_folder(), CACHE_ADVICE, "read"):
+        found = cache_folder().glob(f"*/{module}{suffix_of(None)}")
+        return any(not path.parent.name.startswith(APART) for path in found)
 
 
 def prepare_wrapper(real: str, march: str = "native") -> Path:
@@ -215,16 +272,24 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
 # --- the compiler ------------------------------------------------------------------------------------------------
 
 
-def _compile(sources: Sources, compiler: Compiler, work: Path, flags: tuple[str, ...] | None = None) -> Path:
-    """Compile the kernel, at the same time the wrapper if it is missing, and link them."""
-    flags = KERNEL_FLAGS if flags is None else flags
+def _compile(
+    sources: Sources, compiler: Compiler, work: Path, flags: tuple[str, ...] | None = None, apart: bool = False
+) -> Path:
+    """Compile the kernel, at the same time the wrapper if it is missing, and link them; with ``apart``, no companions.
+
+    ``flags`` are given for a kernel that is not optimized.
+    """
+    optimized, flags = flags is None, KERNEL_FLAGS if flags is None else flags
+    flags, companions = ((*flags, "-DNNCODEGEN_APART"), ()) if apart else (flags, sources.companions)
     name, cc = sources.module, compiler.command
-    for file, text in sources.files.items():
+    python = embedded.header(with_texts=not apart)
+    for file, text in {**sources.files, embedded.PYTHON: python}.items():
         (work / file).write_text(text)
     objects: list[subprocess.Popen[bytes]] = []
     try:
-        for part, source, options in kernel_objects(name, compiler.variants, sources.companions):
-            command = [*cc, *flags, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
+        for part, source, options in kernel_objects(name, compiler.variants, companions):
+            effort = compiler.effort(sources.files[source]) if optimized else ()
+            command = [*cc, *flags, *effort, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
             objects.append(_start(command, work))
         wrapper = _wrapper(sources.real, compiler)
     except BaseException:
@@ -236,11 +301,15 @@ def _compile(sources: Sources, compiler: Compiler, work: Path, flags: tuple[str,
             started.wait()
     for started in objects:
         _finish(started, work)
-    shared = ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared",)
     linked = work / f"{name}.linked"
     parts = [str(started.args[-1]) for started in objects]  # type: ignore[index]
-    _finish(_start([*cc, *shared, *parts, str(wrapper), "-lm", "-pthread", "-o", linked.name], work), work)
+    _finish(_start([*cc, *_shared(), *parts, str(wrapper), "-lm", "-pthread", "-o", linked.name], work), work)
     return linked
+
+
+def _shared() -> tuple[str, ...]:
+    """Return the options that link a library that Python can load, without the names of what is only used inside."""
+    return ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared", "-s")
 
 
 def _wrapper(real: str, compiler: Compiler) -> Path:
@@ -276,7 +345,7 @@ def _wrapper(real: str, compiler: Compiler) -> Path:
 
 
 def wrapper_in_c() -> dict[str, str]:
-    """Return the wrapper translated to C by Cython, and its header outside of the runtime, by file name."""
+    """Return the wrapper translated to C by Cython, and the header of a module's Python part, by file name."""
     with TemporaryDirectory() as folder:
         files = embedded.wrapper_files()
         for name, text in files.items():
@@ -284,7 +353,7 @@ def wrapper_in_c() -> dict[str, str]:
         _cythonize(Path(folder, embedded.NATIVE[0]), Path(folder, f"{WRAPPER}.c"))
         translated = Path(folder, f"{WRAPPER}.c").read_text()
     translated = re.sub(rf'[^\s"]*{re.escape(Path(folder).name)}/', "", translated)  # comments hold paths
-    return {f"{WRAPPER}.c": translated, "nncodegen_python.h": files["nncodegen_python.h"]}
+    return {f"{WRAPPER}.c": translated, embedded.PYTHON: embedded.header()}
 
 
 def _cythonize(source: Path, target: Path) -> None:
@@ -304,7 +373,13 @@ def _start(command: list[str], work: Path) -> subprocess.Popen[bytes]:
 
 def _finish(process: subprocess.Popen[bytes], work: Path) -> None:
     command = [str(word) for word in process.args]  # type: ignore[union-attr]
-    if process.wait() != 0:
+    try:
+        process.wait()
+    except BaseException:  # such as Ctrl-C
+        process.kill()
+        process.wait()
+        raise
+    if process.returncode != 0:
         message = (work / f"{command[-1]}.log").read_text(errors="replace").strip()
         if os.strerror(errno.ENOSPC) in message or not shutil.disk_usage(work).free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -333,10 +408,9 @@ def _is_kept(path: Path) -> bool:
 
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
-        *(part for file in sources.files.items() for part in file), runtime_digest(), embedded.wrapper_source(),
+        *(part for file in sources.files.items() for part in file), runtime_digest(), embedded.source(),
         *without_paths(KERNEL_FLAGS), *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
-        compiler.macros, repr(compiler.variants), sys.version, str(sysconfig.get_config_var("EXT_SUFFIX")),
-        version("cython"),
+        compiler.macros, repr(compiler.variants), *interface_of_python(), version("cython"),
     ]  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 

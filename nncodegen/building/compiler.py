@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from nncodegen.building.targets import TUNING, Variant, supported
+from nncodegen.building.targets import (
+    LONG_FILE,
+    LONG_FILE_FLAGS,
+    TUNING,
+    Variant,
+    interface_of_python,
+    supported,
+)
 from nncodegen.building.zig import check_cross, find_cross_compiler, find_zig
 from nncodegen.errors import BuildError, CompilerNotFoundError
 
@@ -43,6 +50,11 @@ class Compiler:
     macros: str
     variants: tuple[Variant, ...] = ()
     """The variants of a kernel that it can compile for CPUs with more instructions than its own target."""
+
+    def effort(self, text: str) -> tuple[str, ...]:
+        """Return the further flags for a file of kernels: fewer passes for a long one."""
+        gcc = "#define __GNUC__ " in self.macros and "__clang__" not in self.macros
+        return LONG_FILE_FLAGS if gcc and text.count("\n") > LONG_FILE else ()
 
     @property
     def cross(self) -> str | None:
@@ -89,7 +101,7 @@ def _inspect(command: tuple[str, ...], march: str) -> Compiler:
 
 def suffix_of(cross: str | None) -> str:
     """Return the file suffix of a module, for this machine or another one. Raises BuildError."""
-    suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
+    _, suffix = interface_of_python()
     if cross is None:
         return suffix
     family, _ = check_cross(cross)

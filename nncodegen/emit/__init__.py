@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nncodegen.emit.facts import facts
-from nncodegen.emit.model import emit_companion, emit_header, emit_kernel, emit_module, emit_variants
+from nncodegen.emit.model import emit_companion, emit_header, emit_kernel, emit_many, emit_module, emit_variants
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.stub import emit_stub
@@ -33,7 +33,9 @@ def emit(schedule: Schedule) -> Sources:
         f"{name}_variants.c": emit_variants(schedule), f"{name}_module.c": emit_module(schedule),
         f"{name}.pyi": emit_stub(schedule),
     }  # fmt: skip
-    companions = {
+    group = schedule.side_by_side
+    companions = {f"{name}_many.c": emit_many(schedule, group)} if group else {}
+    companions |= {
         f"{name}_{each.companion.name}.c": emit_companion(each, each.companion.name)
         for each in schedule.companions
         if each.companion

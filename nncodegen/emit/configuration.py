@@ -7,6 +7,7 @@ from typing import Any
 
 from nncodegen.emit.groups import GroupEmitter
 from nncodegen.emit.names import identifier
+from nncodegen.ir import Program
 from nncodegen.schedule import LONG, Place, Schedule
 
 STATE, OPTIONS = 3, 5
@@ -14,27 +15,16 @@ STATE, OPTIONS = 3, 5
 have."""
 
 
-def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, Mapping[str, Any]]:
+def configuration(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     """Return names and values in groups, each with a title, without those that equal the defaults of config.h."""
     program, gradient, descent = schedule.program, schedule.gradient, schedule.descent
     single = schedule.single_sample
-    state = max((len(update.state) for update in program.updates), default=0)
-    options = max((len(update.hyperparameters) for update in program.updates), default=0)
     prepares = {
         f"PREPARES_{kernel.name.upper()}": bool(kernel.trees.before and kernel.trees.before[0])
         for kernel in schedule.kernels
     }
     groups: dict[str, Mapping[str, Any]] = {
-        "The model: the bits of its numbers, and how many there are of each kind.": {
-            "MODEL(name)": f"{identifier(program.name)}_##name",
-            "BITS": program.precision[-2:],
-            "PARAMETERS": program.parameter_count,
-            "INPUTS": sum(tensor.size for tensor in program.inputs),
-            "TARGETS": sum(tensor.size for tensor in program.targets),
-            "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
-            **({} if schedule.companion else _set(**{name: _ranges(of) for name, of in schedule.ranges.items()})),
-            "OPERATIONS": max(1, (program.operations or (0, 1))[1]),
-        },
+        **_sizes(schedule),
         "Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors.": {
             "TILE": schedule.tile,
             **_set(
@@ -69,14 +59,52 @@ def configuration(schedule: Schedule, group: GroupEmitter | None) -> dict[str, M
             TRANSPOSED=_ranges(schedule.transposed),
             FINISHED=_ranges(descent.elsewhere) if descent else "",
             THRESHOLD="" if program.threshold == 0.5 else repr(program.threshold),
-            STATE=state if state > STATE else 0,
-            OPTIONS=options if options > OPTIONS else 0,
+            **_largest(program),
         ),
     }
     groups |= _fit(schedule)
-    if group:
-        groups["A group of models: how many, the samples of a tile, and the memory of each."] = group.configuration
     return {about: settings for about, settings in groups.items() if settings}
+
+
+def configuration_of_many(schedule: Schedule, group: GroupEmitter) -> dict[str, Mapping[str, Any]]:
+    """Return in the same way what the training of many models side by side must know."""
+    descent = schedule.descent
+    return {
+        **_sizes(schedule),
+        "How it is trained.": _set(
+            TILE=schedule.tile,
+            HAS_BLOCKS=schedule.blocks,
+            LONG=LONG if schedule.blocks else 0,
+            SINGLE_SAMPLES=int(schedule.blocks),
+            DESCENT=descent.update if descent else 0,
+            FLUSHES=schedule.flushes_subnormals,
+            **_largest(schedule.program),
+        ),
+        "A group of models: how many, the samples of a tile, and the memory of each.": group.configuration,
+    }
+
+
+def _sizes(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
+    program = schedule.program
+    return {
+        "The model: the bits of its numbers, and how many there are of each kind.": {
+            "MODEL(name)": f"{identifier(program.name)}_##name",
+            "BITS": program.precision[-2:],
+            "PARAMETERS": program.parameter_count,
+            "INPUTS": sum(tensor.size for tensor in program.inputs),
+            "TARGETS": sum(tensor.size for tensor in program.targets),
+            "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
+            **({} if schedule.companion else _set(**{name: _ranges(of) for name, of in schedule.ranges.items()})),
+            "OPERATIONS": max(1, (program.operations or (0, 1))[1]),
+        }
+    }
+
+
+def _largest(program: Program) -> dict[str, int | str]:
+    """Return how many values of state and hyperparameters the update rules have, where that is unusual."""
+    state = max((len(update.state) for update in program.updates), default=0)
+    options = max((len(update.hyperparameters) for update in program.updates), default=0)
+    return _set(STATE=state if state > STATE else 0, OPTIONS=options if options > OPTIONS else 0)
 
 
 def offers(schedule: Schedule) -> dict[str, bool]:

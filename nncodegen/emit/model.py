@@ -5,7 +5,10 @@ Code that is the same for every model is ordinary C, in ``runtime/c``: a model's
 
 from __future__ import annotations
 
-from nncodegen.emit.configuration import configuration, offers
+from collections.abc import Mapping
+from typing import Any
+
+from nncodegen.emit.configuration import configuration, configuration_of_many, offers
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.facts import facts, pieces
 from nncodegen.emit.fits import emit_rows
@@ -17,7 +20,8 @@ from nncodegen.emit.optimizers import emit_rules, own
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter
 from nncodegen.emit.single_sample import emit_single_sample
-from nncodegen.schedule import Schedule
+from nncodegen.ir import Program
+from nncodegen.schedule import Schedule, SideBySide
 
 HEAD = f"/* {MARK}. Do not edit: change the model and build it again. */"
 
@@ -32,44 +36,52 @@ def emit_header(schedule: Schedule) -> str:
 
 def emit_kernel(schedule: Schedule) -> str:
     """Return the kernels, between the two parts of the runtime: NAME.c."""
-    program, kernels, group = schedule.program, Lines(), None
+    program, kernels = schedule.program, Lines()
     for kernel in schedule.kernels:
         KernelEmitter(Elements(program, schedule.layout, kernel), kernels).emit()
     emit_single_sample(schedule, kernels)
     if schedule.unrolled:
         RegistersEmitter(schedule.unrolled, kernels).emit()
-    if schedule.side_by_side:
-        group = GroupEmitter(program, schedule.side_by_side, kernels)
-        group.emit()
+    _emit_own_rules(program, kernels)
+    return _file(schedule, configuration(schedule), kernels, "training")
+
+
+def emit_many(schedule: Schedule, group: SideBySide) -> str:
+    """Return the kernels of a group of models side by side, in the same way: NAME_many.c."""
+    kernels = Lines()
+    emitter = GroupEmitter(schedule.program, group, kernels)
+    emitter.emit()
+    _emit_own_rules(schedule.program, kernels)
+    return _file(schedule, configuration_of_many(schedule, emitter), kernels, "many")
+
+
+def _emit_own_rules(program: Program, kernels: Lines) -> None:
+    """Write the update rules that not every model has."""
     if rules := own(program.updates):
         emit_rules(rules, len(program.updates) - len(rules), "NN_OWN_RULES", program.precision, kernels)
         kernels.add("")
-    lines = Lines()
-    _emit_settings(schedule, group, lines)
-    lines.include(str(kernels))
-    lines.add('#include "nncodegen/training.h"')
-    return str(lines)
 
 
 def emit_companion(schedule: Schedule, name: str) -> str:
     """Return the kernels of a companion of the model, by its name, in the same way: NAME_fitting.c, for example."""
-    kernels, lines = Lines(), Lines()
+    kernels = Lines()
     (kernel,) = schedule.kernels
     KernelEmitter(Elements(schedule.program, schedule.layout, kernel), kernels).emit()
     if schedule.fits:
         emit_rows(schedule.program, schedule.fits, kernels)
-    _emit_settings(schedule, None, lines)
-    lines.include(str(kernels))
-    lines.add(f'#include "nncodegen/{name}.h"')
-    return str(lines)
+    return _file(schedule, configuration(schedule), kernels, name)
 
 
-def _emit_settings(schedule: Schedule, group: GroupEmitter | None, lines: Lines) -> None:
-    """Write the head of a file of kernels: the model's header, the configuration, and the functions they may call."""
+def _file(schedule: Schedule, told: Mapping[str, Mapping[str, Any]], kernels: Lines, runtime: str) -> str:
+    """Return a file of kernels: the model's header, its configuration, the kernels, and the runtime that calls them."""
+    lines = Lines()
     lines.add(HEAD, "", f'#include "{identifier(schedule.program.name)}.h"', "")
-    for about, settings in configuration(schedule, group).items():
+    for about, settings in told.items():
         lines.add(f"/* {about} */", *(f"#define NN_{key} {value}" for key, value in settings.items()), "")
     lines.add('#include "nncodegen/kernel.h"', "")
+    lines.include(str(kernels))
+    lines.add(f'#include "nncodegen/{runtime}.h"')
+    return str(lines)
 
 
 def emit_variants(schedule: Schedule) -> str:
@@ -81,7 +93,13 @@ def emit_module(schedule: Schedule) -> str:
     """Return the file that makes a Python module of the kernel: NAME_module.c."""
     told = [f"    {piece}," for piece in pieces(facts(schedule))]
     named = f"#define NN_PYTHON_MODULE PyInit_{identifier(schedule.program.name)}"
-    head = [named, '#include "nncodegen/module.h"', "", "const char *const nncodegen_facts[] = {"]
+    head = [
+        named,
+        '#include "nncodegen/module.h"',
+        '#include "nncodegen_python.h"',
+        "",
+        "const char *const nncodegen_facts[] = {",
+    ]
     return _joined(schedule, [*head, *told, "    NULL", "};"])
 
 

@@ -44,7 +44,9 @@ if __name__ == "__main__":
                 define_macros=TARGETS["wrapper_macros"](MODEL["real"]),
                 extra_compile_args=[*TARGETS["WRAPPER_FLAGS"], "-g0"],
                 extra_link_args=["-lm", "-pthread"],
+                py_limited_api=TARGETS["STABLE"],
             )
         ],
+        options={"bdist_wheel": {"py_limited_api": TARGETS["STABLE_SINCE"]}} if TARGETS["STABLE"] else {},
         cmdclass={"build_ext": BuildExtension},
     )

@@ -1,4 +1,4 @@
-"""A model as a wheel: a package for pip, with the compiled module, for one version of Python and one system."""
+"""A model as a wheel: a package for pip, with the compiled module, for one system and Python 3.11 or newer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from zipfile import ZIP_DEFLATED, ZipInfo
 from packaging.tags import Tag, sys_tags
 from wheel.wheelfile import WheelFile
 
+from nncodegen.building.targets import STABLE, STABLE_SINCE
 from nncodegen.building.zig import check_cross
 from nncodegen.exports.package import REQUIRES, VERSION, Package, package_of
 from nncodegen.exports.request import Exported, Request
@@ -50,13 +51,16 @@ class _Dated(WheelFile):  # type: ignore[misc, unused-ignore]
 
 
 def files(request: Request) -> Exported:
-    """Return the wheel for this Python and this system, or that of ``cross``. Raises ModelError and BuildError."""
+    """Return the wheel for this system, or that of ``cross``, and Python 3.11 or newer, or the version before.
+
+    Raises ModelError and BuildError.
+    """
     package = package_of(request, "build", request.cross)
     tag = tag_of(request.cross)
     name = f"{package.title}-{VERSION}-{tag}.whl"
     content = _packed(name, tag, request.name, package)
-    version = f"{tag.interpreter[2:3]}.{tag.interpreter[3:]}"
-    report = f"pip install {name}  # for Python {version} and {tag.platform}; needs NumPy"
+    newer = " or newer" if STABLE else ""
+    report = f"pip install {name}  # for Python {_version(tag)}{newer} and {tag.platform}; needs NumPy"
     return Exported({name: content}, f"{report}\npython -m {request.name}  # tests it")
 
 
@@ -68,16 +72,23 @@ def tag_of(cross: str | None) -> Tag:
     600).
     """
     own = next(tag for tag in sys_tags() if not tag.platform.startswith(("manylinux", "musllinux")))
+    if STABLE:
+        own = Tag(STABLE_SINCE, "abi3", own.platform)
     if cross is None:
         return own
     family, glibc = check_cross(cross)
     return Tag(own.interpreter, own.abi, f"manylinux_{glibc}_{family}" if glibc else f"linux_{family}")
 
 
+def _version(tag: Tag) -> str:
+    """Return the version of Python in a tag: 3.11 for cp311."""
+    return f"{tag.interpreter[2:3]}.{tag.interpreter[3:]}"
+
+
 def _packed(name: str, tag: Tag, module: str, package: Package) -> bytes:
     """Return the content of the wheel file."""
     built = package.compiled.built
-    python = f"=={tag.interpreter[2:3]}.{tag.interpreter[3:]}.*"
+    python = f">={_version(tag)}" if STABLE else f"=={_version(tag)}.*"
     metadata = METADATA.format(
         title=package.title, version=VERSION, summary=package.summary, python=python, requires=REQUIRES,
         documentation=package.documentation,

@@ -210,6 +210,9 @@ class Program:
     """The sizes of indices that follow from no tensor: the places of a window, and the number of its positions."""
     companions: tuple[Companion, ...] = ()
     """Programs that are derived from this one and not needed for training: each is compiled separately."""
+    apart: bool = False
+    """Whether the companions are only known so far, and are compiled when they are first needed: only fits are among
+    them, for what the module must know of these."""
     present: Tensor | None = None
     """The tensor that is 1 for each sample of a batch, if the program has statistics over all samples."""
     statistics: tuple[Statistic, ...] = ()

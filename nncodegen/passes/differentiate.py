@@ -25,11 +25,12 @@ OF_A_BATCH = (
 NOTHING = "it has no parameters, so there is nothing to fit"
 
 
-def differentiate(program: Program, fit: bool | None = None) -> Program:
+def differentiate(program: Program, fit: bool | None = None, apart: bool = False) -> Program:
     """Return the program with the gradient of its loss, one tensor for each parameter, and its companions.
 
     With ``fit``, these include companions for fits and for the Hessian; by default, only formulas have these. A formula
-    that does not allow a fit has no companion for it; with ``fit``, it raises ModelError.
+    that does not allow a fit has no companion for it; with ``fit``, it raises ModelError. With ``apart``, the Hessian
+    is left for later, and so are the other passes over companions (see ``Program.apart``).
     """
     told = with_field_steps(program) if program.field_steps else None
     program = replace(tangent(program), field_steps=())
@@ -46,9 +47,9 @@ def differentiate(program: Program, fit: bool | None = None) -> Program:
         gradient = tuple(followed.get(tensor.name, element) for tensor, element in own)
         derived = replace(derived, gradient=gradient, statistics=(), batch=InTraining(training, loss))
     derived = replace(derived, steps=gathered(needed(numbering.steps, derived.results)))
-    derived = _with_companions(_told_sizes(derived, program), program, told or program, fit)
+    derived = _with_companions(_told_sizes(derived, program), program, told or program, fit, apart)
     companions = (replace(one, program=_told_sizes(one.program, program)) for one in derived.companions)
-    return replace(derived, companions=tuple(companions))
+    return replace(derived, companions=tuple(companions), apart=apart)
 
 
 def _told_sizes(derived: Program, program: Program) -> Program:
@@ -68,7 +69,7 @@ def _told_sizes(derived: Program, program: Program) -> Program:
     return replace(derived, extents=(*derived.extents, *extents)) if extents else derived
 
 
-def _with_companions(derived: Program, program: Program, told: Program, fit: bool | None) -> Program:
+def _with_companions(derived: Program, program: Program, told: Program, fit: bool | None, apart: bool) -> Program:
     """Return the differentiated program with the companions for its fit and its Hessian, or why it has no fit.
 
     ``told`` is the program with the fields that a module returns for every sample.
@@ -78,12 +79,13 @@ def _with_companions(derived: Program, program: Program, told: Program, fit: boo
         raise ModelError(f"{program.name} cannot be fitted: {never}; build it without fit=True")
     if never:
         return replace(derived, not_fitted=never)
-    others = (fields(told),) if program.fields else ()
+    others = (fields(told),) if program.fields and not apart else ()
     if fit is False or (fit is None and program.layered):
         return replace(derived, not_fitted="it was built without fit=True", companions=others)
     found = fit_of(program)
+    others = others if apart else (hessian(program), *others)
     if isinstance(found, Companion):
-        return replace(derived, companions=(found, hessian(program), *others))
+        return replace(derived, companions=(found, *others))
     if fit:
         raise ModelError(f"{program.name} cannot be fitted: {found}; build it without fit=True")
-    return replace(derived, not_fitted=found, companions=(hessian(program), *others))
+    return replace(derived, not_fitted=found, companions=others)

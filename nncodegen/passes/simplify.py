@@ -56,7 +56,9 @@ def simplify(program: Program, observe: Observer | None = None) -> Program:
     outputs, loss, gradient = results[:count], results[count], results[count + 1 : others]
     batch = InTraining(results[others:-1], results[-1]) if program.batch else None
     updates = tuple(simplify_update(update) for update in program.updates)
-    companions = tuple(replace(other, program=simplify(other.program)) for other in program.companions)
+    companions = program.companions
+    if not program.apart:
+        companions = tuple(replace(other, program=simplify(other.program)) for other in companions)
     simplified = replace(
         program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates, companions=companions,
         batch=batch,

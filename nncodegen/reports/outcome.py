@@ -126,7 +126,7 @@ def _saved(path: Path, compiled: Compiled) -> Any:
             return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # that the module is not compiled: nothing here takes long
-        module = evaluated(compiled.stages, "A report reads a result")
+        module = evaluated(compiled, "A report reads a result")
     try:
         return module.load(path)
     except ValueError as error:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
+PYTHON = "nncodegen_python.h"
+"""The name of the C header that holds the Python files."""
+
 NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", "short.pxi", "fits.pxi",
           "fitting.pxi")  # fmt: skip
 """The native part, in Cython; the first file includes the others."""
@@ -40,37 +43,40 @@ def digest() -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def header() -> str:
-    """Return the C header that holds the Python files, compressed; ``native.pyx`` includes it.
+def header(with_texts: bool = True) -> str:
+    """Return the C header that holds the Python files, compressed; NAME_module.c includes it.
 
-    Names and texts follow each other, separated by NUL.
+    Names and texts follow each other, separated by NUL. Without them, which is for modules that stay where they were
+    built, the module takes them from the package.
     """
-    packed = zlib.compress("\0".join(part for item in texts().items() for part in item).encode(), 9)
-    rows = [packed[start : start + WIDTH] for start in range(0, len(packed), WIDTH)]
+    content = "\0".join(part for item in texts().items() for part in item)
+    packed = zlib.compress(content.encode(), 9) if with_texts else b""
+    rows = [packed[start : start + WIDTH] for start in range(0, len(packed), WIDTH)] or [b"\0"]
     return "\n".join(
         [
-            f'static const char nncodegen_digest[] = "{digest()}";',
-            "static const char nncodegen_finder[] =", *_lines(_finder(), ";"),
-            f"static const size_t nncodegen_texts_size = {len(packed)};",
-            "static const char nncodegen_texts[] =",
-            *("    \"" + "".join(f"\\{byte:03o}" for byte in row) + "\"" for row in rows), "    ;", "",
+            f'const char nncodegen_digest[] = "{digest()}";',
+            "const char nncodegen_finder[] =", *_lines(_finder(), ";"),
+            f"const size_t nncodegen_texts_size = {len(packed)};",
+            "const unsigned char nncodegen_texts[] = {",
+            *("    " + "".join(f"{byte}," for byte in row) for row in rows), "};", "",
         ]
     )  # fmt: skip
 
 
 def wrapper_files() -> dict[str, str]:
     """Return all files that the native part is compiled from, by name, except the C headers of the runtime."""
-    return _native() | {"nncodegen_python.h": header()}
+    return {name: (HERE / "python" / "native" / name).read_text(encoding="utf-8") for name in NATIVE}
 
 
 @lru_cache(maxsize=1)
 def wrapper_source() -> str:
     """Return the text that identifies these files: objects compiled from them are rebuilt when it changes."""
-    return "\0".join([*_native().values(), _finder(), digest(), Path(__file__).read_text(encoding="utf-8")])
+    return "\0".join([*wrapper_files().values(), Path(__file__).read_text(encoding="utf-8")])
 
 
-def _native() -> dict[str, str]:
-    return {name: (HERE / "python" / "native" / name).read_text(encoding="utf-8") for name in NATIVE}
+def source() -> str:
+    """Return the text that identifies the wrapper and the Python files: modules are rebuilt when it changes."""
+    return "\0".join([wrapper_source(), _finder(), digest()])
 
 
 def _finder() -> str:

@@ -91,7 +91,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     moves = program.moves
     single_sample = choose_single_sequence(program, layout) if moves else choose_single_sample(program, layout, kernels)
     decided = tuple(lower(kernel, program, layout) for kernel in kernels)
-    companions = tuple(map(schedule_companion, program.companions))
+    companions = () if program.apart else tuple(map(schedule_companion, program.companions))
     return Schedule(program, layout, decided, unrolled, side_by_side, single_sample, companions)
 
 

@@ -36,7 +36,7 @@ def slow_module(program: Program, facts: Facts, reason: str) -> Module:
     same model must have been built before in that process.
     """
     _warn(reason)
-    name = f"{NAME}.{_key(facts)}.{facts.name}"
+    name = f"{NAME}.{_key(facts, reason)}.{facts.name}"
     if name in sys.modules:
         return cast(Module, sys.modules[name])
     module = SlowModule(name)
@@ -50,10 +50,10 @@ def slow_module(program: Program, facts: Facts, reason: str) -> Module:
     return cast(Module, module)
 
 
-def _key(facts: Facts) -> str:
-    """Return the key that distinguishes models: those that compute and fit the same share a module."""
+def _key(facts: Facts, reason: str) -> str:
+    """Return the key that distinguishes models: those that compute and fit the same share a module for each reason."""
     known = (facts.identity, facts.precision, facts.not_fitted, facts.parameters, facts.rules, facts.inputs,
-             facts.following)  # fmt: skip
+             facts.following, reason)  # fmt: skip
     return sha256(repr(known).encode()).hexdigest()[:16]
 
 

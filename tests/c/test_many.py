@@ -216,6 +216,7 @@ def test_interrupt(perceptron, chain, threads):
     ]
     before = threading.active_count()
     for module, X, Y in cases:
+        module.train_many(X, Y, models=1, epochs=1)  # compiles the part
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             module.train_many(X, Y, models=64, epochs=300_000, learning_rate=1e-6, threads=threads)

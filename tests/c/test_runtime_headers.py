@@ -65,6 +65,8 @@ def alone(name, folder):
     lines = [f'#include "{header}"\n' for header in included]
     if name == "options.h":  # a list, for whoever defines what becomes of its entries
         lines[-1] = f"struct options {{\n#define OPTION(type, name, meaning) type name;\n{lines[-1]}}};\n"
+    if name == "part.h":  # a table, for whoever defines what is in it
+        lines[-1] = f"#define NN_PART 0\n{lines[-1]}"
     source.write_text("".join(lines))
     return source
 

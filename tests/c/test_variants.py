@@ -15,6 +15,7 @@ from nncodegen.building.build import load, load_variant
 from nncodegen.building.compiler import find_compiler
 from nncodegen.building.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
 from nncodegen.perceptron import model as perceptron_model
+from nncodegen.runtime.embedded import PYTHON, header
 from tests.support.compilers import QUICK, VECTORS, WARNINGS
 from tests.support.models import gradient_of
 
@@ -145,7 +146,7 @@ def test_the_choice_compiles_without_a_warning(compiler, tmp_path):
     if shutil.which(compiler) is None:
         pytest.skip(f"there is no {compiler}")
     sources = nn.compile_model(perceptron_model, until="emit")["emit"]
-    for name, text in sources.files.items():
+    for name, text in {**sources.files, PYTHON: header()}.items():
         (tmp_path / name).write_text(text)
     strict = [*WARNINGS, "-Wmissing-prototypes", "-fsyntax-only"]
     for _, source, options in kernel_objects(sources.module, supported([compiler]), sources.companions):

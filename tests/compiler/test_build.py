@@ -148,10 +148,10 @@ def test_reload_says_what_to_do(tmp_path, monkeypatch):
 def test_what_is_written(tmp_path):
     """A folder gets the sources and the module, and with dump the text of every stage."""
     nn.build(model, out=tmp_path / "a")
-    suffix = next(p for p in (tmp_path / "a").iterdir() if p.name.startswith("perceptron.cpython")).name
+    suffix = next(p for p in (tmp_path / "a").iterdir() if p.suffix == ".so").name
     sources = {
-        "perceptron.c", "perceptron.h", "perceptron.pyi", "perceptron_fitting.c", "perceptron_hessian.c",
-        "perceptron_module.c", "perceptron_variants.c",
+        "perceptron.c", "perceptron.h", "perceptron.pyi", "perceptron_many.c", "perceptron_fitting.c",
+        "perceptron_hessian.c", "perceptron_module.c", "perceptron_variants.c",
     }  # fmt: skip
     assert {p.name for p in (tmp_path / "a").iterdir()} == {*sources, suffix}
     nn.build(model, out=tmp_path / "a", dump=True)

@@ -47,7 +47,7 @@ def test_files_are_written_together(tmp_path, full):
 
 def test_a_full_disk(tmp_path, full):
     """The folders of builds and exports are complete, those of an earlier one, or not there; a module or an export."""
-    nn.build(MODEL)
+    nn.compile_model(MODEL)
     made = {
         "build": lambda folder: nn.build(MODEL, out=folder),
         "c": lambda folder: nn.export(MODEL, "c", folder),

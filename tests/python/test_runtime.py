@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.building.build import load
+from nncodegen.perceptron import model
 from nncodegen.runtime import NAME, finder
 from nncodegen.runtime.embedded import texts
 from nncodegen.runtime.python.ground.facts import read
@@ -40,6 +42,19 @@ def run(program, *modules, environment=None):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.fixture(scope="module")
+def perceptron():
+    """The perceptron as a module that holds everything, as those in folders do."""
+    return load(nn.compile_model(model).built)
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """A network with three classes, in the same way."""
+    layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
+    return load(nn.compile_model(nn.Sequential(layers, 4, "categorical_crossentropy", name="chain")).built)
 
 
 WITH_NNCODEGEN = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -70,8 +85,8 @@ def test_result_is_one_class(perceptron, order):
         result = module.train([[0.35, 0.9]], [0.5], epochs=2)
         assert type(result) is module.Result is nn.Result
         from nncodegen.runtime.python.results.result import Result
-        import nncodegen.runtime.python.arguments.schedules as schedules
-        assert Result is nn.Result and nn.runtime.python.arguments.schedules is schedules
+        import nncodegen.runtime.python.arguments.rate_schedules as schedules
+        assert Result is nn.Result and nn.runtime.python.arguments.rate_schedules is schedules
         other = nn.build(nn.Sequential([nn.Dense(1)], 1), fit=False)
         assert isinstance(other.train([[1.0]], [1.0], epochs=1), nn.Result)
         assert len([name for name in sys.modules if name.startswith("_nncodegen") and "." not in name]) == 1

@@ -13,6 +13,7 @@ import pytest
 import nncodegen as nn
 from nncodegen.building.compiler import TARGETS
 from nncodegen.building.targets import INCLUDE, KERNEL_FLAGS
+from nncodegen.runtime.embedded import PYTHON, header
 from tests.support import ROOT, SUPPORT
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wdouble-promotion", "-Werror"]
@@ -46,7 +47,7 @@ def emitted(model, precision="float64", fit=None):
 
 def compile_strictly(sources, folder, compilers=COMPILERS):
     """Compiles the C of a model in strict C11, with every compiler there is; a warning is an error."""
-    for name, text in sources.files.items():
+    for name, text in {**sources.files, PYTHON: header(with_texts=False)}.items():
         (folder / name).write_text(text)
     for compiler, options in compilers.items():
         for source in (f"{sources.module}_module.c", f"{sources.module}.c", *sources.companions):

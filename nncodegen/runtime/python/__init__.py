@@ -13,11 +13,12 @@ from .ground.facts import Hyperparameter, Rule, read
 from .ground.progress import FitProgress, Progress
 from .ground.share import calls
 from .interface import Interface, fill
+from .native.parts import address_of_part
 from .results.fit_result import FitResult
 from .results.many_fits import ManyFits
 from .results.result import ManyResult, Result
 
 __all__ = [
     "TRAIN", "FitProgress", "FitResult", "Hyperparameter", "Interface", "ManyFits", "ManyResult", "Points", "Progress",
-    "Result", "Rule", "Settings", "calls", "fill", "read", "short_rule",
+    "Result", "Rule", "Settings", "address_of_part", "calls", "fill", "read", "short_rule",
 ]  # fmt: skip

@@ -1,7 +1,8 @@
 """Steps that only the loss needs do not always run.
 
-In loops that the loss shares with the gradient, a condition is before their statements (see ``on_request``). Long loops
-are a function that is compiled for both cases.
+In loops that the loss shares with the gradient, a condition is before their statements (see ``on_request``). Long
+loops, and those that sum over samples, are a function that is compiled for both cases: where GCC moves the condition
+out of a loop of sums, it makes vectors of one of both alone.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def _group(site: Site, kernel: Kernel) -> Tree:
     if all(of_loss):
         return (Group((If(When.LOSS, (compute,)),), compute.steps, plain=plain),)
     alone = not site.around and kernel.plan.samples is Role.TILED and not _reads_local(compute, kernel)
-    twice = alone and len(compute.steps) >= MANY_STEPS
+    twice = alone and (len(compute.steps) >= MANY_STEPS or bool(compute.sums))
     return (Group((compute,), compute.steps, plain=plain, shared=True, twice=twice),)
 
 

@@ -5,6 +5,9 @@
 #include "sample_kernels.h"
 
 #include "nncodegen/training.h"
+#if NN_HAS_MANY
+#include "nncodegen/many.h"
+#endif
 
 /* Ends a training when it is asked so many times. */
 static int count_down(void *context)

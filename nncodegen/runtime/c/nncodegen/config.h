@@ -67,7 +67,7 @@
 #define NN_KEPT 1
 #endif
 #ifndef NN_HAS_MANY
-#define NN_HAS_MANY 0 /* whether the kernels of a group of models exist */
+#define NN_HAS_MANY 0 /* whether the table of all functions has those for many models */
 #endif
 #ifndef NN_HAS_BLAS
 #define NN_HAS_BLAS 0 /* whether products may be computed by BLAS */

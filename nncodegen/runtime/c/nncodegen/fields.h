@@ -31,4 +31,9 @@ int NN(fields)(const real *parameters, const real *inputs, const real *targets, 
     return 0;
 }
 
+#ifdef NNCODEGEN_APART
+#define NN_PART NN_ENTRY_POINTS_FOR_FIELDS(NN_INITIAL)
+#include "part.h"
+#endif
+
 #endif

@@ -12,4 +12,13 @@
 #include "fits.h"
 #endif
 
+#ifdef NNCODEGEN_APART
+#if NN_HAS_GROUP_ROWS
+#define NN_PART NN_ENTRY_POINTS_FOR_FIT(NN_INITIAL) NN_ENTRY_POINTS_FOR_FITS(NN_INITIAL)
+#else
+#define NN_PART NN_ENTRY_POINTS_FOR_FIT(NN_INITIAL)
+#endif
+#include "part.h"
+#endif
+
 #endif

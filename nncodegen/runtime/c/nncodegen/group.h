@@ -10,7 +10,7 @@
 #include "base.h"
 
 #if !defined(NN_MODELS) || !defined(NN_GROUP_SAMPLES) || !defined(NN_GROUP_VALUES) || !defined(NN_GROUP_SUMS)
-#error "with NN_HAS_MANY, define NN_MODELS, NN_GROUP_SAMPLES, NN_GROUP_VALUES and NN_GROUP_SUMS"
+#error "for a group of models, define NN_MODELS, NN_GROUP_SAMPLES, NN_GROUP_VALUES and NN_GROUP_SUMS"
 #endif
 #if NN_TILE%NN_GROUP_SAMPLES != 0
 #error "sums over a tile must be sums over whole tiles of a group: NN_GROUP_SAMPLES must divide NN_TILE"

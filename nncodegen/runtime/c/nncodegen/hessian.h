@@ -54,4 +54,9 @@ int NN(hessian_products)(const real *parameters, const real *directions, size_t 
     return 0;
 }
 
+#ifdef NNCODEGEN_APART
+#define NN_PART NN_ENTRY_POINTS_FOR_HESSIAN(NN_INITIAL)
+#include "part.h"
+#endif
+
 #endif

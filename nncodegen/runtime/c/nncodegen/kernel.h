@@ -25,7 +25,7 @@
 #if NN_HAS_METRICS
 #include "metrics.h"
 #endif
-#if NN_HAS_MANY
+#ifdef NN_MODELS
 #include "group.h"
 #if NN_HAS_BLOCKS
 #include "group_products.h"

@@ -1,4 +1,4 @@
-/* Training of many models at once, a group of them side by side.
+/* Training of many models at once, a group of them side by side. The last line of NAME_many.c includes it.
 
    Needs group.h, rules.h, regularize.h, poll.h, random.h, and the kernels group_gradient and, if NN_GROUP_FINISHES,
    group_finish, if NN_GROUP_DESCENDS, group_descend. Gives train_many. */
@@ -389,5 +389,10 @@ size_t NN(many_models)(void)
 {
     return MODELS;
 }
+
+#ifdef NNCODEGEN_APART
+#define NN_PART NN_ENTRY_POINTS_FOR_MANY(NN_INITIAL)
+#include "part.h"
+#endif
 
 #endif

@@ -1,6 +1,7 @@
 /* The table of the functions of a model.
 
-   Needs the header of the model, NN_MODEL, and what interface.h needs. Gives NN_TABLE, its initializer. */
+   Needs the header of the model, NN_MODEL, and what interface.h needs. Gives NN_TABLE, its initializer. With
+   NNCODEGEN_APART, the functions of parts that are built apart (part.h) are NULL in it. */
 
 #ifndef NNCODEGEN_TABLE_H
 #define NNCODEGEN_TABLE_H
@@ -8,7 +9,7 @@
 #include "entry_points.h"
 #include "names.h"
 
-#if NN_HAS_MANY
+#if NN_HAS_MANY && !defined(NNCODEGEN_APART)
 #define NN_TABLE_FOR_MANY NN_ENTRY_POINTS_FOR_MANY(NN_INITIAL)
 #else
 #define NN_TABLE_FOR_MANY
@@ -19,23 +20,23 @@
 #define NN_TABLE_FOR_BLAS
 #endif
 
-#if NN_HAS_FIT
+#if NN_HAS_FIT && !defined(NNCODEGEN_APART)
 #define NN_TABLE_FOR_FIT NN_ENTRY_POINTS_FOR_FIT(NN_INITIAL)
 #else
 #define NN_TABLE_FOR_FIT
 #endif
-#if NN_HAS_FITS
+#if NN_HAS_FITS && !defined(NNCODEGEN_APART)
 #define NN_TABLE_FOR_FITS NN_ENTRY_POINTS_FOR_FITS(NN_INITIAL)
 #else
 #define NN_TABLE_FOR_FITS
 #endif
-#if NN_HAS_HESSIAN
+#if NN_HAS_HESSIAN && !defined(NNCODEGEN_APART)
 #define NN_TABLE_FOR_HESSIAN NN_ENTRY_POINTS_FOR_HESSIAN(NN_INITIAL)
 #else
 #define NN_TABLE_FOR_HESSIAN
 #endif
 
-#if NN_HAS_FIELDS
+#if NN_HAS_FIELDS && !defined(NNCODEGEN_APART)
 #define NN_TABLE_FOR_FIELDS NN_ENTRY_POINTS_FOR_FIELDS(NN_INITIAL)
 #else
 #define NN_TABLE_FOR_FIELDS

@@ -22,16 +22,13 @@
 #if NN_HAS_REGISTERS
 #include "registers.h"
 #endif
-#if NN_HAS_MANY
-#include "many.h"
-#endif
 
 #ifdef NNCODEGEN_VARIANT
 #include "table.h"
 
 extern const NN(functions) NN(kernel);
 
-/* All functions of a variant of the kernel, including those of NAME_fitting.c and NAME_hessian.c. */
+/* All functions of a variant of the kernel, including those of NAME_many.c, NAME_fitting.c and NAME_hessian.c. */
 const NN(functions) NN(kernel) = NN_TABLE;
 #endif
 

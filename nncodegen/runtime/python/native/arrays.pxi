@@ -117,6 +117,14 @@ cdef _new_matrix(Py_ssize_t rows, Py_ssize_t columns):
     return (<nncodegen_new> _functions[NEW])(<PyObject *> _ndarray, <PyObject *> _real, 2, shape, NULL, NULL, 0, NULL)
 
 
+cdef _new_vector(Py_ssize_t count, type):
+    """Return a new, uninitialized array with one axis."""
+    if not _functions:
+        return _empty(count, type)
+    Py_INCREF(type)
+    return (<nncodegen_new> _functions[NEW])(<PyObject *> _ndarray, <PyObject *> type, 1, &count, NULL, NULL, 0, NULL)
+
+
 cdef void *_address(array) except? NULL:
     """Return the address of the values of a C-contiguous array of any type, which the caller must keep alive."""
     if array is None:

@@ -11,11 +11,14 @@ cdef extern from *:
 #define NN_HAS_HESSIAN 1
 #define NN_HAS_FIELDS 1
 #include "nncodegen/interface.h"
-#include "nncodegen_python.h"
 
 #define HIDDEN __attribute__((visibility("hidden")))
-extern HIDDEN const nncodegen_functions nncodegen_kernel;
+extern HIDDEN nncodegen_functions nncodegen_kernel;
+extern HIDDEN const int nncodegen_apart;
 extern HIDDEN const char *const nncodegen_facts[];
+extern HIDDEN const char nncodegen_digest[], nncodegen_finder[];
+extern HIDDEN const unsigned char nncodegen_texts[];
+extern HIDDEN const size_t nncodegen_texts_size;
 
 /* The members of a training that are options: where each is, and the letter of its type. */
 typedef struct { const char *name; size_t offset; char type; } nncodegen_option;
@@ -225,11 +228,12 @@ static const nncodegen_option nncodegen_options[] = {
         size_t offset
         char type
 
-    const nncodegen_functions kernel "nncodegen_kernel"
+    nncodegen_functions kernel "nncodegen_kernel"
+    int c_apart "nncodegen_apart"
     const char *const *c_facts "nncodegen_facts"
     const nncodegen_option *c_options "nncodegen_options"
     const char *c_variants "NNCODEGEN_VARIANT_NAMES"
     const char *c_finder "nncodegen_finder"
     const char *c_digest "nncodegen_digest"
-    const char *c_texts "nncodegen_texts"
+    const unsigned char *c_texts "nncodegen_texts"
     size_t c_texts_size "nncodegen_texts_size"

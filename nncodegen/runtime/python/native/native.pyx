@@ -4,7 +4,7 @@
 #
 # Cython compiles this file to C, which is linked with the kernel of a model and with the facts that differ from model
 # to model. It is compiled for each precision: NNCODEGEN_REAL is double or float. NNCODEGEN_VARIANT_NAMES lists the
-# variants that a kernel may have, the fastest first. nncodegen_python.h holds the Python files of this folder, compressed.
+# variants that a kernel may have, the fastest first. NAME_module.c holds the Python files of this folder, compressed.
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
@@ -48,6 +48,10 @@ cdef _runtime():
     """Return the Python part of all modules: the package that this process has already, or the one of this module."""
     cdef str name = "_nncodegen_" + c_digest.decode()
     cdef dict finder
+    if name not in _sys.modules and not c_texts_size:  # this module stays where it was built
+        __import__("nncodegen.runtime")
+        if name not in _sys.modules:
+            raise ImportError("this module was built by another version of nncodegen: build the model again")
     if name not in _sys.modules:
         finder = {"__name__": name + "_finder"}
         exec(compile(c_finder.decode(), "nncodegen/runtime/finder.py", "exec", dont_inherit=True), finder)
@@ -84,6 +88,25 @@ cdef tuple _use_variant():
     return tuple(usable)
 
 
+cdef set _asked = set()  # the parts that have been asked for
+
+
+cdef _need(str part):
+    """Add the functions of a part to the kernel, if this module is one whose parts are compiled on first use."""
+    cdef size_t address, k
+    cdef void **own = <void **> &kernel
+    cdef void **others
+    if not c_apart or part in _asked:
+        return
+    address = _python.address_of_part(_namespace["__file__"], part)
+    if address:
+        others = <void **> address
+        for k in range(sizeof(nncodegen_functions)//sizeof(void *)):  # those of other parts are NULL
+            if others[k] != NULL:
+                own[k] = others[k]
+    _asked.add(part)
+
+
 cdef tuple _variants = _use_variant()  # must precede all other calls: the variants need different memory
 
 
@@ -98,17 +121,28 @@ include "fitting.pxi"
 cdef class _Native:
     """The native functions of the module, for its Python part (native.py)."""
 
-    cdef readonly size_t state_size, measures_size, group_size, fits_lanes
-    cdef readonly bint has_hessian
+    cdef readonly size_t state_size, measures_size
     cdef readonly object variant
     cdef readonly tuple variants
 
     def __cinit__(self):
         self.state_size, self.measures_size = kernel.state_size(), kernel.measures_size()
-        self.group_size = kernel.many_models() if kernel.many_models != NULL else 1
-        self.fits_lanes = kernel.fits_lanes() if kernel.fits_lanes != NULL else 0
-        self.has_hessian = kernel.hessian_products != NULL
         self.variant, self.variants = kernel.variant().decode(), _variants
+
+    @property
+    def group_size(self):
+        _need("many")
+        return kernel.many_models() if kernel.many_models != NULL else 1
+
+    @property
+    def fits_lanes(self):
+        _need("fitting")
+        return kernel.fits_lanes() if kernel.fits_lanes != NULL else 0
+
+    @property
+    def has_hessian(self):
+        _need("hessian")
+        return kernel.hessian_products != NULL
 
     def first_not_finite(self, array, size_t count):
         cdef const real *values = <const real *> _address(array)
@@ -145,6 +179,7 @@ cdef class _Native:
         cdef const real *p = <const real *> _address(parameters)
         cdef const real *x = <const real *> _address(X)
         cdef real *result = <real *> _address(derivatives)
+        _need("fitting")
         cdef bytearray work = bytearray(kernel.jacobian_size())
         cdef void *memory = <void *> _address(work)
         cdef int stopped
@@ -155,6 +190,7 @@ cdef class _Native:
 
     def fit(self, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
             size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch):
+        _need("fitting")
         return _fit(X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations, parameters,
             residuals, triangle, active, poles, costs, watch)
 
@@ -166,6 +202,7 @@ cdef class _Native:
         cdef const real *y = <const real *> _address(Y)
         cdef const real *w = <const real *> _address(weights)
         cdef real *result = <real *> _address(products)
+        _need("hessian")
         cdef bytearray work = bytearray(kernel.hessian_size())
         cdef void *memory = <void *> _address(work)
         cdef int stopped
@@ -180,6 +217,7 @@ cdef class _Native:
         cdef const real *x = <const real *> _address(X)
         cdef const real *y = <const real *> _address(Y)
         cdef real *result = <real *> _address(values)
+        _need("fields")
         cdef bytearray work = bytearray(kernel.fields_size())
         cdef void *memory = <void *> _address(work)
         cdef int stopped
@@ -228,6 +266,7 @@ cdef class _Native:
             size_t last, size_t epochs, parameters, loss, history, done, status):
         cdef _Call call = _Call()
         cdef nncodegen_many run
+        _need("many")
         cdef bytearray work = bytearray(kernel.many_size())
         cdef bytearray order = bytearray(samples*kernel.many_models()*sizeof(size_t) if shuffle else 0)
         run.inputs = <const real *> _address(X)
@@ -263,6 +302,7 @@ cdef class _Native:
 
     def fit_many(self, tuple data, strides, size_t samples, tuple limits, double tolerance, size_t max_iterations,
             bint absolute_sigma, size_t first, size_t last, tuple results):
+        _need("fitting")
         _fit_many(data, strides, samples, limits, tolerance, max_iterations, absolute_sigma, first, last, results)
 
     def blas_counter(self):

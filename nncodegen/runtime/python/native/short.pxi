@@ -5,8 +5,14 @@
 
 cdef extern from *:
     long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
+    # with these, items are read as fast through the stable interface of Python as through that of one version
+    bint PyDict_Next(dict, Py_ssize_t *, PyObject **, PyObject **)
+    PyObject *PyDict_GetItemWithError(dict, object) except? NULL
+    PyObject *PyTuple_GetItem(object, Py_ssize_t) except NULL
+    PyObject *PyList_GetItem(list, Py_ssize_t) except NULL
 
 cdef object _Result = _python.Result
+cdef object _double = _numpy.dtype("float64")
 cdef dict _rules = {}  # the rules of the model, which is known at the end of the import
 
 # A call first asks whether to stop after this number of operations. Only calls with fewer operations, which never ask,
@@ -139,7 +145,6 @@ cdef enum:
 cdef tuple _names = tuple(_python.TRAIN.options)
 cdef dict _places = {name: place for place, name in enumerate(_names)}
 cdef list _defaults = [_python.TRAIN.defaults[name] for name in _names]
-cdef list _first_defaults = _defaults[:PLACES]
 
 if _names[:PLACES] != ("X", "Y", "parameters", "optimizer", "learning_rate", "epochs", "batch_size", "shuffle", "seed",
                        "update", "tolerance"):
@@ -151,27 +156,32 @@ _set_options(&_default_run, _python.Settings(_python.TRAIN.defaults).members())
 _default_run.best_figure, _default_run.columns = HUGE_VAL, 1
 
 
-cdef bint _sort_arguments(tuple given, dict named, list values, dict hyperparameters):
+cdef bint _sort_arguments(tuple given, dict named, PyObject **values, dict hyperparameters) except -1:
     """Return whether all arguments are handled here: first options go to values, unknown ones to hyperparameters."""
-    cdef Py_ssize_t place
+    cdef Py_ssize_t place, position = 0
+    cdef PyObject *found
+    cdef PyObject *name
+    cdef PyObject *value
     if len(given) > len(_defaults):
         return False
+    for place in range(PLACES):
+        values[place] = PyList_GetItem(_defaults, place)
     for place in range(len(given)):
         if place < PLACES:
-            values[place] = given[place]
-        elif given[place] is not _defaults[place]:
+            values[place] = PyTuple_GetItem(given, place)
+        elif PyTuple_GetItem(given, place) != PyList_GetItem(_defaults, place):
             return False
-    for name, value in named.items():
-        found = _places.get(name)
-        if found is None:
-            hyperparameters[name] = value
+    while PyDict_Next(named, &position, &name, &value):
+        found = PyDict_GetItemWithError(_places, <object> name)
+        if not found:
+            hyperparameters[<object> name] = <object> value
             continue
-        place = found
+        place = <object> found
         if place < len(given):
             return False  # it is given twice
         if place < PLACES:
             values[place] = value
-        elif value is not _defaults[place]:
+        elif value != PyList_GetItem(_defaults, place):
             return False
     return True
 
@@ -181,19 +191,20 @@ cdef _train_short(tuple given, dict named):
     cdef _call call
     cdef nncodegen_training run
     cdef size_t number
-    cdef list values = _first_defaults[:]
+    cdef PyObject *values[PLACES]  # borrowed from the arguments and the defaults
     cdef dict hyperparameters = {}
     if not _count or not _sort_arguments(given, named, values, hyperparameters):
         return None
-    learning_rate, tolerance, update = values[PLACE_LEARNING_RATE], values[PLACE_TOLERANCE], values[PLACE_UPDATE]
-    shuffle, batch_size = values[PLACE_SHUFFLE], values[PLACE_BATCH_SIZE]
-    if type(values[PLACE_OPTIMIZER]) is not str or type(learning_rate) is not float or type(tolerance) is not float:
+    learning_rate, tolerance = <object> values[PLACE_LEARNING_RATE], <object> values[PLACE_TOLERANCE]
+    shuffle, batch_size = <object> values[PLACE_SHUFFLE], <object> values[PLACE_BATCH_SIZE]
+    update = <object> values[PLACE_UPDATE]
+    if type(<object> values[PLACE_OPTIMIZER]) is not str or type(learning_rate) is not float or type(tolerance) is not float:
         return None
     memset(&call, 0, sizeof(call))
     memcpy(&run, &_default_run, sizeof(run))
-    if not _take_integer(values[PLACE_EPOCHS], 1, 1000000, &run.until):
+    if not _take_integer(<object> values[PLACE_EPOCHS], 1, 1000000, &run.until):
         return None
-    if not _take_integer(values[PLACE_SEED], 0, 0x7FFFFFFFFFFFFFFF, &number):
+    if not _take_integer(<object> values[PLACE_SEED], 0, 0x7FFFFFFFFFFFFFFF, &number):
         return None
     run.seed = run.random = number
     run.tolerance = tolerance
@@ -206,7 +217,7 @@ cdef _train_short(tuple given, dict named):
     if not run.shuffle and shuffle is not False and shuffle is not None:
         return None
     try:
-        if not _take_samples(&call, values[PLACE_X], values[PLACE_Y]):
+        if not _take_samples(&call, <object> values[PLACE_X], <object> values[PLACE_Y]):
             return None
         if <double> run.until*<double> call.samples*_cost*(<double> _count if run.sequential else 1) >= _LONG:
             return None
@@ -222,26 +233,32 @@ cdef _train_short(tuple given, dict named):
         free(call.memory)
 
 
-cdef object _run_short(_call *call, nncodegen_training *run, list arguments, dict hyperparameters):
+cdef object _run_short(_call *call, nncodegen_training *run, PyObject **arguments, dict hyperparameters):
     """Return the Result of a training whose samples and options are set; takes the update rule and parameters."""
     cdef double loss = 0, started = _perf_counter()
     cdef size_t options
-    parameters, optimizer = arguments[PLACE_PARAMETERS], arguments[PLACE_OPTIMIZER]
-    learning_rate, seed = arguments[PLACE_LEARNING_RATE], arguments[PLACE_SEED]
-    rule = None if hyperparameters else _rules.get(optimizer)
+    parameters, optimizer = <object> arguments[PLACE_PARAMETERS], <object> arguments[PLACE_OPTIMIZER]
+    learning_rate, seed = <object> arguments[PLACE_LEARNING_RATE], <object> arguments[PLACE_SEED]
+    cdef PyObject *known = NULL if hyperparameters else PyDict_GetItemWithError(_rules, optimizer)
+    rule = <object> known if known else None
     if rule is None:
         rule = _python.short_rule(_model, optimizer, learning_rate, hyperparameters)
         if rule is None:
             return None
-    name, number, low, high, values, state, scheduled = <tuple> rule
-    if not <double> low < <double> learning_rate < <double> high:
+    # a rule is: name, number, lowest and highest learning rate, options, state, whether it is used
+    name, values, state = (
+        <object> PyTuple_GetItem(rule, 0), <object> PyTuple_GetItem(rule, 4),
+        <object> PyTuple_GetItem(rule, 5),
+    )
+    cdef double low = <object> PyTuple_GetItem(rule, 2), high = <object> PyTuple_GetItem(rule, 3)
+    if not low < <double> learning_rate < high:
         return None
     if parameters is None:
         parameters = _model.initial_parameters(seed)
     if not _take_parameters(call, parameters):
         return None
 
-    reached, history = _empty(_count, _real), _empty(run.until)
+    reached, history = _new_vector(<Py_ssize_t> _count, _real), _new_vector(<Py_ssize_t> run.until, _double)
     options = <size_t> len(values)*sizeof(double)
     call.memory = <char *> malloc(
         options + (call.samples*sizeof(size_t) if run.shuffle else 0) + kernel.work_size()
@@ -259,7 +276,7 @@ cdef object _run_short(_call *call, nncodegen_training *run, list arguments, dic
         state = state.copy()
         run.state = <real *> _address(state)
     run.data.inputs, run.data.targets, run.data.samples = call.inputs, call.targets, call.samples
-    run.optimizer = number
+    run.optimizer = <object> PyTuple_GetItem(rule, 1)
     run.history = <double *> _address(history)
     with nogil:
         kernel.train(run)
@@ -272,5 +289,5 @@ cdef object _run_short(_call *call, nncodegen_training *run, list arguments, dic
         _model, reached, loss, {"loss": history}, "converged" if run.status else "completed", None, _perf_counter() - started, "",
         (name, reached, state, (run.random, run.epochs, run.updates, 0, 0, 0, seed, call.samples),
          (run.epoch_loss, run.batch_loss, run.largest, HUGE_VAL)),
-        learning_rate if scheduled else None,
+        learning_rate if <object> PyTuple_GetItem(rule, 6) else None,
     )

@@ -385,35 +385,20 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
         contract(2, count, 16, W3, 16, 1, h2, 1, 16, s3, TILE, NULL, 0);
 
     /* z3 to d_z3 */
-    if (with_loss) {
-        INDEPENDENT
-        for (size_t n = 0; n < padded; n++) {
-            const real z3_0_now = b3[0] + s3[n];
-            z3[n] = z3_0_now;
-            const real z3_1_now = b3[1] + s3[1*TILE + n];
-            z3[1*TILE + n] = z3_1_now;
-            const real t4_0 = y_tile_[n] - z3_0_now;
-            const real t4_1 = y_tile_[1*TILE + n] - z3_1_now;
+    INDEPENDENT
+    for (size_t n = 0; n < padded; n++) {
+        const real z3_0_now = b3[0] + s3[n];
+        z3[n] = z3_0_now;
+        const real z3_1_now = b3[1] + s3[1*TILE + n];
+        z3[1*TILE + n] = z3_1_now;
+        const real t4_0 = y_tile_[n] - z3_0_now;
+        const real t4_1 = y_tile_[1*TILE + n] - z3_1_now;
+        if (with_loss)
             loss_n_[n] = (1.0/2.0)*t4_0*t4_0 + (1.0/2.0)*t4_1*t4_1;
-            const real d_t1_0 = t4_0*weights[n];
-            const real d_t1_1 = t4_1*weights[n];
-            d_z3[n] = -d_t1_0;
-            d_z3[1*TILE + n] = -d_t1_1;
-        }
-    } else {
-        INDEPENDENT
-        for (size_t n = 0; n < padded; n++) {
-            const real z3_0_now = b3[0] + s3[n];
-            z3[n] = z3_0_now;
-            const real z3_1_now = b3[1] + s3[1*TILE + n];
-            z3[1*TILE + n] = z3_1_now;
-            const real t4_0 = y_tile_[n] - z3_0_now;
-            const real t4_1 = y_tile_[1*TILE + n] - z3_1_now;
-            const real d_t1_0 = t4_0*weights[n];
-            const real d_t1_1 = t4_1*weights[n];
-            d_z3[n] = -d_t1_0;
-            d_z3[1*TILE + n] = -d_t1_1;
-        }
+        const real d_t1_0 = t4_0*weights[n];
+        const real d_t1_1 = t4_1*weights[n];
+        d_z3[n] = -d_t1_0;
+        d_z3[1*TILE + n] = -d_t1_1;
     }
 
     /* loss_ = sum(n) loss_n_[n]*weight_[n] */
@@ -606,25 +591,15 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
        terms_of_loss_n_[l] = t4[l]**2/2
        d_t1[l] = t4[l]*weight_
        d_z3[l] = -d_t1[l] */
-    if (with_loss) {
-        INDEPENDENT_FEW
-        for (size_t l = 0; l < 8; l++) {
-            const real z3_now = b3[l] + s3[l];
-            z3[l] = z3_now;
-            const real t4 = y_row_[l] - z3_now;
+    INDEPENDENT_FEW
+    for (size_t l = 0; l < 8; l++) {
+        const real z3_now = b3[l] + s3[l];
+        z3[l] = z3_now;
+        const real t4 = y_row_[l] - z3_now;
+        if (with_loss)
             terms_of_loss_n_[l] = (1.0/2.0)*t4*t4;
-            const real d_t1 = t4*weight;
-            d_z3[l] = -d_t1;
-        }
-    } else {
-        INDEPENDENT_FEW
-        for (size_t l = 0; l < 8; l++) {
-            const real z3_now = b3[l] + s3[l];
-            z3[l] = z3_now;
-            const real t4 = y_row_[l] - z3_now;
-            const real d_t1 = t4*weight;
-            d_z3[l] = -d_t1;
-        }
+        const real d_t1 = t4*weight;
+        d_z3[l] = -d_t1;
     }
 
     if (with_loss) {

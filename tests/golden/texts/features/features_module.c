@@ -5,6 +5,7 @@
 #define NN_MODEL(name) features_##name
 #define NN_PYTHON_MODULE PyInit_features
 #include "nncodegen/module.h"
+#include "nncodegen_python.h"
 
 const char *const nncodegen_facts[] = {
     "{\n",

@@ -284,10 +284,6 @@ INLINE void gradient_loops_1(const real *restrict parameters, const real *restri
         const real t8 = (t5_0 < 0 ? 0 : 1) + (t5_1 < 0 ? 0 : 1) + (t5_2 < 0 ? 0 : 1);
         const real t9 = t8 - 1;
         const real t10 = t7 + t9;
-        const real t11 = log1p_of(t10);
-        const real v2_0 = -t11 + t5_0;
-        const real v2_1 = -t11 + t5_1;
-        const real v2_2 = -t11 + t5_2;
         const real t12 = t10 + 1;
         const real t13 = 1.0/t12;
         const real h2_0_now = t13*t6_0;
@@ -296,8 +292,13 @@ INLINE void gradient_loops_1(const real *restrict parameters, const real *restri
         h2[1*TILE + n] = h2_1_now;
         const real h2_2_now = t13*t6_2;
         h2[2*TILE + n] = h2_2_now;
-        if (with_loss)
+        if (with_loss) {
+            const real t11 = log1p_of(t10);
+            const real v2_0 = -t11 + t5_0;
+            const real v2_1 = -t11 + t5_1;
+            const real v2_2 = -t11 + t5_2;
             loss_n_[n] = -v2_0*y_tile_[n] + -v2_1*y_tile_[1*TILE + n] + -v2_2*y_tile_[2*TILE + n];
+        }
         const real t14 = t10*t13;
         const real t15_0 = h2_0_now - 1;
         const real t15_1 = h2_1_now - 1;
@@ -652,44 +653,29 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
     t8 = row_sum(3, terms_of_t8);
 
     /* t9 to t14 */
-    if (with_loss) {
-        const real t9 = t8 - 1;
-        const real t10 = t7 + t9;
+    const real t9 = t8 - 1;
+    const real t10 = t7 + t9;
+    if (with_loss)
         t11 = log1p_of(t10);
-        const real t12 = t10 + 1;
-        t13 = 1.0/t12;
-        t14 = t10*t13;
-    } else {
-        const real t9 = t8 - 1;
-        const real t10 = t7 + t9;
-        const real t12 = t10 + 1;
-        t13 = 1.0/t12;
-        t14 = t10*t13;
-    }
+    const real t12 = t10 + 1;
+    t13 = 1.0/t12;
+    t14 = t10*t13;
 
-    /* v2[k] = -t11 + t5[k]
-       h2[k] = t13*t6[k]
+    /* h2[k] = t13*t6[k]
+       v2[k] = -t11 + t5[k]
        terms_of_loss_n_[k] = -v2[k]*y_row_[k]
        t15[k] = h2[k] - 1
        t16[k] = Piecewise((t14, Eq(t5[k], 0)), (-t15[k], True)) */
-    if (with_loss) {
-        INDEPENDENT_FEW
-        for (size_t k = 0; k < 8; k++) {
+    INDEPENDENT_FEW
+    for (size_t k = 0; k < 8; k++) {
+        const real h2_now = t13*t6[k];
+        h2[k] = h2_now;
+        if (with_loss) {
             const real v2 = -t11 + t5[k];
-            const real h2_now = t13*t6[k];
-            h2[k] = h2_now;
             terms_of_loss_n_[k] = -v2*y_row_[k];
-            const real t15 = h2_now - 1;
-            t16[k] = (t5[k] == 0 ? t14 : -t15);
         }
-    } else {
-        INDEPENDENT_FEW
-        for (size_t k = 0; k < 8; k++) {
-            const real h2_now = t13*t6[k];
-            h2[k] = h2_now;
-            const real t15 = h2_now - 1;
-            t16[k] = (t5[k] == 0 ? t14 : -t15);
-        }
+        const real t15 = h2_now - 1;
+        t16[k] = (t5[k] == 0 ? t14 : -t15);
     }
 
     if (with_loss) {

@@ -5,6 +5,7 @@
 #define NN_MODEL(name) samples_##name
 #define NN_PYTHON_MODULE PyInit_samples
 #include "nncodegen/module.h"
+#include "nncodegen_python.h"
 
 const char *const nncodegen_facts[] = {
     "{\n",

@@ -28,12 +28,6 @@
 #define NN_DESCENDS 1
 #define NN_FINISHED {0, 231}, {231, 252}, {252, 357}, {357, 362}
 
-/* A group of models: how many, the samples of a tile, and the memory of each. */
-#define NN_MODELS 16
-#define NN_GROUP_SAMPLES 8
-#define NN_GROUP_VALUES 1136
-#define NN_GROUP_SUMS 363
-
 #include "nncodegen/kernel.h"
 
 /* The outputs of a tile of samples. */
@@ -326,45 +320,29 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
        d_t5[n, k] = -t9[n, k]*weight_[n]/5
        t15[n, k] = Piecewise((t7[n, k], z2[n, k] <= 0), (t8[n, k], True))
        d_z2[n, k] = d_t5[n, k]*h2[n, k] - d_t6[n, k]*t15[n, k] */
-    if (with_loss)
-        for (size_t k = 0; k < 5; k++) {
-            INDEPENDENT
-            for (size_t n = 0; n < padded; n++) {
-                const real t6 = t5[k*TILE + n] + 1;
-                const real t7 = 1.0F/t6;
-                const real t8 = t5[k*TILE + n]*t7;
-                const real h2_now = (z2[k*TILE + n] >= 0 ? t7 : t8);
-                h2[k*TILE + n] = h2_now;
-                const real t9_now = y_tile_[k*TILE + n] - 1;
-                t9[k*TILE + n] = t9_now;
+    for (size_t k = 0; k < 5; k++) {
+        INDEPENDENT
+        for (size_t n = 0; n < padded; n++) {
+            const real t6 = t5[k*TILE + n] + 1;
+            const real t7 = 1.0F/t6;
+            const real t8 = t5[k*TILE + n]*t7;
+            const real h2_now = (z2[k*TILE + n] >= 0 ? t7 : t8);
+            h2[k*TILE + n] = h2_now;
+            const real t9_now = y_tile_[k*TILE + n] - 1;
+            t9[k*TILE + n] = t9_now;
+            if (with_loss) {
                 const real t10 = maximum(0, z2[k*TILE + n]);
                 const real t11 = log1p_of(t5[k*TILE + n]);
                 t12[k*TILE + n] = t10 + t11;
                 const real t13 = maximum(0, -z2[k*TILE + n]);
                 t14[k*TILE + n] = t11 + t13;
-                const real d_t6 = (1.0F/5.0F)*weights[n]*y_tile_[k*TILE + n];
-                const real d_t5 = -1.0F/5.0F*t9_now*weights[n];
-                const real t15 = (z2[k*TILE + n] <= 0 ? t7 : t8);
-                d_z2[k*TILE + n] = d_t5*h2_now - d_t6*t15;
             }
+            const real d_t6 = (1.0F/5.0F)*weights[n]*y_tile_[k*TILE + n];
+            const real d_t5 = -1.0F/5.0F*t9_now*weights[n];
+            const real t15 = (z2[k*TILE + n] <= 0 ? t7 : t8);
+            d_z2[k*TILE + n] = d_t5*h2_now - d_t6*t15;
         }
-    else
-        for (size_t k = 0; k < 5; k++) {
-            INDEPENDENT
-            for (size_t n = 0; n < padded; n++) {
-                const real t6 = t5[k*TILE + n] + 1;
-                const real t7 = 1.0F/t6;
-                const real t8 = t5[k*TILE + n]*t7;
-                const real h2_now = (z2[k*TILE + n] >= 0 ? t7 : t8);
-                h2[k*TILE + n] = h2_now;
-                const real t9_now = y_tile_[k*TILE + n] - 1;
-                t9[k*TILE + n] = t9_now;
-                const real d_t6 = (1.0F/5.0F)*weights[n]*y_tile_[k*TILE + n];
-                const real d_t5 = -1.0F/5.0F*t9_now*weights[n];
-                const real t15 = (z2[k*TILE + n] <= 0 ? t7 : t8);
-                d_z2[k*TILE + n] = d_t5*h2_now - d_t6*t15;
-            }
-        }
+    }
 
     if (with_loss) {
         /* loss_n_[n] = sum(k) -t12[n, k]*t9[n, k]/5 + t14[n, k]*y_tile_[n, k]/5 */
@@ -575,46 +553,29 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
        d_t5[k] = -t9[k]*weight_/5
        t15[k] = Piecewise((t7[k], z2[k] <= 0), (t8[k], True))
        d_z2[k] = d_t5[k]*h2[k] - d_t6[k]*t15[k] */
-    if (with_loss) {
-        INDEPENDENT_FEW
-        for (size_t k = 0; k < 16; k++) {
-            const real z2 = b2[k] + s2[k];
-            const real t4 = fabsf(z2);
-            const real t5 = decay_of(t4);
-            const real t6 = t5 + 1;
-            const real t7 = 1.0F/t6;
-            const real t8 = t5*t7;
-            const real h2_now = (z2 >= 0 ? t7 : t8);
-            h2[k] = h2_now;
-            const real t9 = y_row_[k] - 1;
+    INDEPENDENT_FEW
+    for (size_t k = 0; k < 16; k++) {
+        const real z2 = b2[k] + s2[k];
+        const real t4 = fabsf(z2);
+        const real t5 = decay_of(t4);
+        const real t6 = t5 + 1;
+        const real t7 = 1.0F/t6;
+        const real t8 = t5*t7;
+        const real h2_now = (z2 >= 0 ? t7 : t8);
+        h2[k] = h2_now;
+        const real t9 = y_row_[k] - 1;
+        if (with_loss) {
             const real t10 = maximum(0, z2);
             const real t11 = log1p_of(t5);
             const real t12 = t10 + t11;
             const real t13 = maximum(0, -z2);
             const real t14 = t11 + t13;
             terms_of_loss_n_[k] = -1.0F/5.0F*t12*t9 + (1.0F/5.0F)*t14*y_row_[k];
-            const real d_t6 = (1.0F/5.0F)*weight*y_row_[k];
-            const real d_t5 = -1.0F/5.0F*t9*weight;
-            const real t15 = (z2 <= 0 ? t7 : t8);
-            d_z2[k] = d_t5*h2_now - d_t6*t15;
         }
-    } else {
-        INDEPENDENT_FEW
-        for (size_t k = 0; k < 16; k++) {
-            const real z2 = b2[k] + s2[k];
-            const real t4 = fabsf(z2);
-            const real t5 = decay_of(t4);
-            const real t6 = t5 + 1;
-            const real t7 = 1.0F/t6;
-            const real t8 = t5*t7;
-            const real h2_now = (z2 >= 0 ? t7 : t8);
-            h2[k] = h2_now;
-            const real t9 = y_row_[k] - 1;
-            const real d_t6 = (1.0F/5.0F)*weight*y_row_[k];
-            const real d_t5 = -1.0F/5.0F*t9*weight;
-            const real t15 = (z2 <= 0 ? t7 : t8);
-            d_z2[k] = d_t5*h2_now - d_t6*t15;
-        }
+        const real d_t6 = (1.0F/5.0F)*weight*y_row_[k];
+        const real d_t5 = -1.0F/5.0F*t9*weight;
+        const real t15 = (z2 <= 0 ? t7 : t8);
+        d_z2[k] = d_t5*h2_now - d_t6*t15;
     }
 
     if (with_loss) {
@@ -690,181 +651,6 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
         for (size_t k = 0; k < 5; k++)
             gradient[357 + k] = d_z2[k];
     }
-}
-
-/* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the
-   sums, or (add) what is added to them. Values that several loops need lie in the array values. */
-static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,
-    const real *restrict inputs, const real *restrict targets, real weight, size_t count,
-    real *restrict values, real *restrict sums)
-{
-    real *const s1 = values + 128*MODELS;
-    real *const z1 = values + 128*MODELS;
-    real *const t3 = values + 296*MODELS;
-    real *const h1 = values + 464*MODELS;
-    real *const t18 = values + 632*MODELS;
-    real *const s2 = values + 800*MODELS;
-    real *const z2 = values + 800*MODELS;
-    real *const t5 = values + 840*MODELS;
-    real *const t9 = values + 880*MODELS;
-    real *const t12 = values + 840*MODELS;
-    real *const t14 = values + 920*MODELS;
-    real *const d_z2 = values + 800*MODELS;
-    real *const loss_n_ = values + 960*MODELS;
-    real *const t16 = values + 968*MODELS;
-    real *const d_z1 = values + 128*MODELS;
-
-    /* s1[n, j] = sum(i) W1[j, i]*x[n, i] */
-    group_product(21, count, 11, parameters, 11, 1, inputs, 1, INPUTS, s1, 8, 1, NULL, 0);
-
-    /* z1[n, j] = b1[j] + s1[n, j]
-       t1[n, j] = sqrt(2)*z1[n, j]
-       t2[n, j] = erfc(t1[n, j]/2)
-       t3[n, j] = t2[n, j] - 2
-       h1[n, j] = -t3[n, j]*z1[n, j]/2
-       t17[n, j] = t1[n, j]**2
-       t18[n, j] = decay(t17[n, j]/4) */
-    for (size_t j = 0; j < 21; j++)
-        for (size_t n = 0; n < count; n++) {
-            MODELS_LOOP
-            for (size_t lane = 0; lane < MODELS; lane++) {
-                const real z1_now = parameters[(231 + j)*MODELS + lane] + s1[(j*8 + n)*MODELS + lane];
-                z1[(j*8 + n)*MODELS + lane] = z1_now;
-                const real t1 = 1.41421356F*z1_now;
-                const real t2 = erfc_of((1.0F/2.0F)*t1);
-                const real t3_now = t2 - 2;
-                t3[(j*8 + n)*MODELS + lane] = t3_now;
-                h1[(j*8 + n)*MODELS + lane] = -1.0F/2.0F*t3_now*z1_now;
-                const real t17 = t1*t1;
-                t18[(j*8 + n)*MODELS + lane] = decay_of((1.0F/4.0F)*t17);
-            }
-        }
-
-    /* s2[n, k] = sum(j) W2[k, j]*h1[n, j] */
-    group_product(5, count, 21, parameters + 252*MODELS, 21, 1, h1, 8, 1, s2, 8, 1, NULL, 0);
-
-    /* z2[n, k] = b2[k] + s2[n, k]
-       t4[n, k] = Abs(z2[n, k])
-       t5[n, k] = decay(t4[n, k]) */
-    for (size_t k = 0; k < 5; k++)
-        for (size_t n = 0; n < count; n++) {
-            MODELS_LOOP
-            for (size_t lane = 0; lane < MODELS; lane++) {
-                const real z2_now = parameters[(357 + k)*MODELS + lane] + s2[(k*8 + n)*MODELS + lane];
-                z2[(k*8 + n)*MODELS + lane] = z2_now;
-                const real t4 = fabsf(z2_now);
-                t5[(k*8 + n)*MODELS + lane] = decay_of(t4);
-            }
-        }
-
-    /* t6[n, k] = t5[n, k] + 1
-       t7[n, k] = 1/t6[n, k]
-       t8[n, k] = t5[n, k]*t7[n, k]
-       h2[n, k] = Piecewise((t7[n, k], z2[n, k] >= 0), (t8[n, k], True))
-       t9[n, k] = y[n, k] - 1
-       t10[n, k] = Max(0, z2[n, k])
-       t11[n, k] = log1p(t5[n, k])
-       t12[n, k] = t10[n, k] + t11[n, k]
-       t13[n, k] = Max(0, -z2[n, k])
-       t14[n, k] = t11[n, k] + t13[n, k]
-       d_t6[n, k] = weight_[n]*y[n, k]/5
-       d_t5[n, k] = -t9[n, k]*weight_[n]/5
-       t15[n, k] = Piecewise((t7[n, k], z2[n, k] <= 0), (t8[n, k], True))
-       d_z2[n, k] = d_t5[n, k]*h2[n, k] - d_t6[n, k]*t15[n, k] */
-    if (with_loss)
-        for (size_t k = 0; k < 5; k++)
-            for (size_t n = 0; n < count; n++) {
-                MODELS_LOOP
-                for (size_t lane = 0; lane < MODELS; lane++) {
-                    const real t6 = t5[(k*8 + n)*MODELS + lane] + 1;
-                    const real t7 = 1.0F/t6;
-                    const real t8 = t5[(k*8 + n)*MODELS + lane]*t7;
-                    const real h2 = (z2[(k*8 + n)*MODELS + lane] >= 0 ? t7 : t8);
-                    const real t9_now = targets[(k + n*TARGETS)*MODELS + lane] - 1;
-                    t9[(k*8 + n)*MODELS + lane] = t9_now;
-                    const real t10 = maximum(0, z2[(k*8 + n)*MODELS + lane]);
-                    const real t11 = log1p_of(t5[(k*8 + n)*MODELS + lane]);
-                    t12[(k*8 + n)*MODELS + lane] = t10 + t11;
-                    const real t13 = maximum(0, -z2[(k*8 + n)*MODELS + lane]);
-                    t14[(k*8 + n)*MODELS + lane] = t11 + t13;
-                    const real d_t6 = (1.0F/5.0F)*weight*targets[(k + n*TARGETS)*MODELS + lane];
-                    const real d_t5 = -1.0F/5.0F*t9_now*weight;
-                    const real t15 = (z2[(k*8 + n)*MODELS + lane] <= 0 ? t7 : t8);
-                    d_z2[(k*8 + n)*MODELS + lane] = d_t5*h2 - d_t6*t15;
-                }
-            }
-    else
-        for (size_t k = 0; k < 5; k++)
-            for (size_t n = 0; n < count; n++) {
-                MODELS_LOOP
-                for (size_t lane = 0; lane < MODELS; lane++) {
-                    const real t6 = t5[(k*8 + n)*MODELS + lane] + 1;
-                    const real t7 = 1.0F/t6;
-                    const real t8 = t5[(k*8 + n)*MODELS + lane]*t7;
-                    const real h2 = (z2[(k*8 + n)*MODELS + lane] >= 0 ? t7 : t8);
-                    const real t9_now = targets[(k + n*TARGETS)*MODELS + lane] - 1;
-                    t9[(k*8 + n)*MODELS + lane] = t9_now;
-                    const real d_t6 = (1.0F/5.0F)*weight*targets[(k + n*TARGETS)*MODELS + lane];
-                    const real d_t5 = -1.0F/5.0F*t9_now*weight;
-                    const real t15 = (z2[(k*8 + n)*MODELS + lane] <= 0 ? t7 : t8);
-                    d_z2[(k*8 + n)*MODELS + lane] = d_t5*h2 - d_t6*t15;
-                }
-            }
-
-    if (with_loss) {
-        /* loss_n_[n] = sum(k) -t12[n, k]*t9[n, k]/5 + t14[n, k]*y[n, k]/5 */
-        for (size_t n = 0; n < count; n++) {
-            MODELS_LOOP
-            for (size_t lane = 0; lane < MODELS; lane++)
-                loss_n_[n*MODELS + lane] = 0;
-        }
-        for (size_t k = 0; k < 5; k++)
-            for (size_t n = 0; n < count; n++) {
-                MODELS_LOOP
-                for (size_t lane = 0; lane < MODELS; lane++)
-                    loss_n_[n*MODELS + lane] += -1.0F/5.0F*t12[(k*8 + n)*MODELS + lane]*t9[(k*8 + n)*MODELS + lane] + (1.0F/5.0F)*t14[(k*8 + n)*MODELS + lane]*targets[(k + n*TARGETS)*MODELS + lane];
-            }
-
-        /* loss_ = sum(n) loss_n_[n]*weight_[n] */
-        if (!add) {
-            MODELS_LOOP
-            for (size_t lane = 0; lane < MODELS; lane++)
-                sums[lane] = 0;
-        }
-        for (size_t n = 0; n < count; n++) {
-            MODELS_LOOP
-            for (size_t lane = 0; lane < MODELS; lane++)
-                sums[lane] += loss_n_[n*MODELS + lane]*weight;
-        }
-    }
-
-    /* t16[n, j] = sum(k) W2[k, j]*d_z2[n, k] */
-    group_product(21, count, 5, parameters + 252*MODELS, 1, 21, d_z2, 8, 1, t16, 8, 1, NULL, 0);
-
-    /* d_t3[n, j] = -t16[n, j]*z1[n, j]/2
-       d_t1[n, j] = -d_t3[n, j]*t18[n, j]/sqrt(pi)
-       d_z1[n, j] = sqrt(2)*d_t1[n, j] - t16[n, j]*t3[n, j]/2 */
-    for (size_t j = 0; j < 21; j++)
-        for (size_t n = 0; n < count; n++) {
-            MODELS_LOOP
-            for (size_t lane = 0; lane < MODELS; lane++) {
-                const real d_t3 = -1.0F/2.0F*t16[(j*8 + n)*MODELS + lane]*z1[(j*8 + n)*MODELS + lane];
-                const real d_t1 = -0.564189584F*d_t3*t18[(j*8 + n)*MODELS + lane];
-                d_z1[(j*8 + n)*MODELS + lane] = 1.41421356F*d_t1 - 1.0F/2.0F*t16[(j*8 + n)*MODELS + lane]*t3[(j*8 + n)*MODELS + lane];
-            }
-        }
-
-    /* d_W1[j, i] = sum(n) d_z1[n, j]*x[n, i] */
-    group_product(21, 11, count, d_z1, 8, 1, inputs, INPUTS, 1, sums + 1*MODELS, 11, 1, NULL, add);
-
-    /* d_b1[j] = sum(n) d_z1[n, j] */
-    group_sum(21, count, d_z1, 8, 1, sums + 232*MODELS, add);
-
-    /* d_W2[k, j] = sum(n) d_z2[n, k]*h1[n, j] */
-    group_product(5, 21, count, d_z2, 8, 1, h1, 1, 8, sums + 253*MODELS, 21, 1, NULL, add);
-
-    /* d_b2[k] = sum(n) d_z2[n, k] */
-    group_sum(5, count, d_z2, 8, 1, sums + 358*MODELS, add);
 }
 
 #include "nncodegen/training.h"

@@ -6,6 +6,7 @@
 #define NN_HAS_MANY 1
 #define NN_PYTHON_MODULE PyInit_single_samples
 #include "nncodegen/module.h"
+#include "nncodegen_python.h"
 
 const char *const nncodegen_facts[] = {
     "{\n",

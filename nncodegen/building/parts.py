@@ -1,0 +1,47 @@
+"""Parts of a module in the cache that are compiled on first use, each into a library of its own.
+
+Most formulas are only fitted, and most networks only trained: what a module offers besides takes longer to compile than
+what is used. So a module that only this machine uses is linked without its companions. Its wrapper asks for a part when
+one of its functions is called (``_need`` in native.pyx); then its C is written and compiled, and kept beside the
+module. A module that is written to a folder has all of its parts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+
+from nncodegen.building.build import compile_part
+from nncodegen.building.compiler import Compiler, find_compiler
+from nncodegen.emit import Sources
+
+_OFFERED: dict[Path, tuple[Callable[[], Sources], Compiler]] = {}
+"""For the modules of this process: functions that return the sources of the model with all parts, and compilers."""
+_LOADED: dict[Path, ctypes.CDLL] = {}
+_LOCK = Lock()
+
+
+def offer(module: Path, whole: Callable[[], Sources]) -> None:
+    """Remember how the sources of a module's parts are written, for the first time that one of them is needed.
+
+    The compiler is the one in use now, which has made the module. Raises BuildError without a compiler.
+    """
+    _OFFERED[module] = whole, find_compiler()
+
+
+def address_of(file: str, part: str) -> int:
+    """Return the address of the table of the functions of a part of a module; 0 if the module has no such part.
+
+    Raises BuildError if the part cannot be compiled.
+    """
+    module = Path(file)
+    with _LOCK:
+        whole, compiler = _OFFERED.get(module, (None, None))
+        path = compile_part(module, part, compiler or find_compiler(), whole)
+        if path is None:
+            return 0
+        if path not in _LOADED:
+            _LOADED[path] = ctypes.CDLL(str(path))
+        return ctypes.addressof(ctypes.c_char.in_dll(_LOADED[path], "nncodegen_part"))

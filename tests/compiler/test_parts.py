@@ -1,0 +1,212 @@
+"""Parts of a module that are compiled when they are first needed: fits, many models, the Hessian, fields."""
+
+import cProfile
+import math
+import os
+import pstats
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy
+
+import nncodegen as nn
+from nncodegen.building import parts
+from nncodegen.building.build import load
+from nncodegen.building.files import is_intact
+from tests.support import ROOT
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+x, y = sympy.symbols("x y")
+X = np.linspace(0, 3, 20)[:, None]
+DATA = 2 * np.exp(-0.7 * X) + 0.3 + 0.01 * np.sin(9 * X)
+
+
+def decay(name="parted"):
+    return nn.Model(name, "x", "y", {"a": 1, "b": 0.5, "c": 0.1}, "a*exp(-b*x) + c")
+
+
+def libraries(module):
+    """The parts of a module that have been compiled."""
+    return {path.stem: path for path in Path(module.__file__).parent.glob("parts_*/*.so")}
+
+
+def test_a_part_is_compiled_when_it_is_first_needed(empty_cache):
+    """Training compiles no part, a fit that of fits alone; what is there once is compiled neither again nor anew."""
+    module = nn.build(decay())
+    module.train(X, DATA, epochs=2)
+    assert not libraries(module)
+    module.fit(X, DATA)
+    assert {*libraries(module)} == {"fitting"}
+    made = libraries(module)["fitting"].stat().st_mtime_ns
+    again = nn.build(decay())
+    assert again.__file__ == module.__file__
+    again.fit(X, DATA)
+    again.hessian(again.initial_parameters(), X, DATA)
+    assert {*libraries(module)} == {"fitting", "hessian"}
+    assert libraries(module)["fitting"].stat().st_mtime_ns == made
+
+
+def test_parts_compute_the_same_bits_as_a_whole_module(empty_cache):
+    """Whether its parts are linked or loaded, a module gives equal results."""
+    module, whole = nn.build(decay()), load(nn.compile_model(decay()).built)
+    assert module.__file__ != whole.__file__
+    start = whole.initial_parameters()
+    several = np.array([start, start + 0.1, start + 0.2])
+    for call in (
+        lambda m: m.fit(X, DATA).parameters,
+        lambda m: m.fit(X, DATA).covariance,
+        lambda m: m.jacobian(start, X),
+        lambda m: m.hessian(start, X, DATA),
+        lambda m: m.fit_many(X, np.stack([DATA, 2 * DATA])).parameters,
+        lambda m: m.train_many(X, DATA, parameters=several, epochs=3, learning_rate=0.01).parameters,
+    ):
+        assert np.array_equal(call(module), call(whole))
+    assert {*libraries(module)} == {"fitting", "hessian", "many"}
+    assert not libraries(whole)
+
+
+def test_the_values_of_equations_are_a_part(empty_cache):
+    """The residuals and derivatives that a loss consists of are computed by a part, with equal results."""
+    u = sympy.Function("u")(x)
+    losses = {"equation": u.diff(x) + u, "begin": u - y}
+    network = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1)], inputs=x, outputs=u, losses=losses, name="equated")
+    module, whole = nn.build(network), load(nn.compile_model(network).built)
+    start = module.initial_parameters(0)
+    assert not libraries(module)
+    left, right = (m.residuals(start, {"equation": X})["equation"] for m in (module, whole))
+    assert np.array_equal(left, right)
+    assert {*libraries(module)} == {"fields"}
+
+
+def test_a_model_without_a_part_says_so_as_before():
+    """A network that was built without fit=True has no fits, and compiles nothing to find that out."""
+    module = nn.build(nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], 1, name="parted_network"))
+    with pytest.raises(ValueError, match="fit=True"):
+        module.fit(X, DATA)
+    assert "fitting" not in libraries(module)
+
+
+def test_a_damaged_part_is_compiled_again(empty_cache):
+    """A library that is not the one that was made is never loaded."""
+    module = nn.build(decay())
+    found = module.fit(X, DATA).parameters
+    library = libraries(module)["fitting"]
+    damaged = library.with_suffix(".damaged")
+    os.rename(library, damaged)  # which this process has loaded, and keeps
+    library.write_bytes(damaged.read_bytes()[:1000])
+    assert not is_intact(library)
+    program = f"""
+import nncodegen as nn, numpy as np
+X = np.linspace(0, 3, 20)[:, None]
+DATA = 2 * np.exp(-0.7 * X) + 0.3 + 0.01 * np.sin(9 * X)
+module = nn.build(nn.Model("parted", "x", "y", {{"a": 1, "b": 0.5, "c": 0.1}}, "a*exp(-b*x) + c"))
+assert module.__file__ == {module.__file__!r}
+print(module.fit(X, DATA).parameters.tobytes().hex())
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == found.tobytes().hex(), done.stderr
+    assert is_intact(library)
+
+
+def test_threads_that_need_a_part_at_once_compile_it_once(empty_cache, monkeypatch):
+    """The first compiles it; the others wait, and then use it."""
+    module = nn.build(decay())
+    calls, right = [], parts.compile_part
+    monkeypatch.setattr(parts, "compile_part", lambda *given: calls.append(1) or right(*given))
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(module.fit(X, DATA).parameters)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(each, found[0]) for each in found)
+    assert len(found) == 4
+    assert len(list(empty_cache.glob("apart_*/parts_*/fitting.so"))) == 1
+
+
+def test_a_part_that_cannot_be_compiled_is_told(empty_cache, monkeypatch):
+    """The call that needs it raises, with the compiler's words; training goes on, and so does the fit later."""
+    module = nn.build(decay())
+    whole, compiler = parts._OFFERED[Path(module.__file__)]
+    monkeypatch.setitem(parts._OFFERED, Path(module.__file__), (whole, replace(compiler, command=("false",))))
+    with pytest.raises(nn.BuildError, match=r"the compiler failed .*\n    false "):
+        module.fit(X, DATA)
+    module.train(X, DATA, epochs=1)
+    monkeypatch.setitem(parts._OFFERED, Path(module.__file__), (whole, compiler))
+    assert module.fit(X, DATA).converged
+
+
+def test_ctrl_c_ends_the_compiler_of_a_part(empty_cache, tmp_path, monkeypatch):
+    """The call raises KeyboardInterrupt, the compiler is no longer running, and the next call compiles the part."""
+    module = nn.build(decay())
+    whole, compiler = parts._OFFERED[Path(module.__file__)]
+    slow = tmp_path / "slow"
+    slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setitem(parts._OFFERED, Path(module.__file__), (whole, replace(compiler, command=(str(slow),))))
+
+    def interrupt():
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            time.sleep(0.01)
+        time.sleep(0.3)  # until the call waits for it
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        module.fit(X, DATA)
+    thread.join()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    monkeypatch.setitem(parts._OFFERED, Path(module.__file__), (whole, compiler))
+    assert module.fit(X, DATA).converged
+
+
+def test_without_the_package_a_part_says_what_to_do(empty_cache, monkeypatch):
+    """A module of the cache that is loaded without nncodegen names the part, and how to get a whole module."""
+    module = nn.build(decay())
+    monkeypatch.setitem(sys.modules, "nncodegen.building.parts", None)
+    with pytest.raises(ImportError, match=r"the part 'fitting' .* nncodegen.build\(model, out=FOLDER\)"):
+        module.fit(X, DATA)
+
+
+def test_a_whole_module_in_the_cache_is_used(empty_cache):
+    """Such as one that has a certificate: a build finds it, and compiles nothing."""
+    whole = load(nn.compile_model(decay()).built)
+    module = nn.build(decay())
+    assert module.__file__ == whole.__file__
+    module.fit(X, DATA)
+    assert not libraries(module)
+
+
+def sum_of(units):
+    """A formula of three parameters for each unit."""
+    p = [sympy.symbols(f"a{k} b{k} c{k}") for k in range(units)]
+    output = sympy.Add(*(a * sympy.tanh(b * x + c) for a, b, c in p))
+    given = {symbol: 0.1 * (k % 7) for k, symbol in enumerate(symbol for row in p for symbol in row)}
+    return nn.Model("grown", x, y, given, output, (output - y) ** 2)
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["in parts", "whole"])
+@pytest.mark.parametrize(
+    ("few", "many"), [(10, 40), pytest.param(100, 1000, marks=pytest.mark.thorough)], ids=["small", "large"]
+)
+def test_no_pass_is_slower_than_n_log_n(few, many, apart):
+    """From a formula to its C, ten times the parameters take ten times the calls of functions, and a logarithm."""
+
+    def calls(units):
+        model = sum_of(units)
+        profile = cProfile.Profile()
+        profile.runcall(nn.compile_model, model, until="emit", apart=apart)
+        return pstats.Stats(profile).total_calls
+
+    calls(2)  # what is computed once in a process
+    assert calls(many) / calls(few) <= many * math.log(3 * many) / (few * math.log(3 * few))
