@@ -109,9 +109,10 @@ def unbranched(steps: tuple[Step, ...], results: tuple[Element, ...]) -> tuple[S
 def rename(steps: tuple[Step, ...], results: tuple[Element, ...], _: tuple[Element, ...]) -> Iterable[Step]:
     """Yield the steps with definitions that only rename a value, or change its sign, written out."""
     renamed: dict[Element, Expr] = {}
+    kept = frozenset(results)
     for step in steps:
         value = step.expression.xreplace(renamed)
-        if step.target not in results and not step.over and (value.is_Atom or (-value).is_Atom):
+        if step.target not in kept and not step.over and (value.is_Atom or (-value).is_Atom):
             renamed[step.target] = value
         yield replace(step, expression=value)
 

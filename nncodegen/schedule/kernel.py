@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from nncodegen.ir import Element, Program
 from nncodegen.schedule.layout import Layout
@@ -80,7 +81,7 @@ class Kernel:
         """Return whether the lanes of a block are added up in every tile."""
         return self.memory.lane_sums > PARTIALS
 
-    @property
+    @cached_property
     def padded(self) -> bool:
         """Return whether any loop may run over the padding of the samples of a tile."""
         return any(storage.place is Place.ARRAY for storage in self.storage.values())
