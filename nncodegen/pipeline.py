@@ -156,7 +156,11 @@ def build_module(
     choices = dict(schedule) if segment_length is None else {**schedule, "segment_length": segment_length}
     if out is not None:
         check_out(Path(out), model)  # before the work, not after it
-    apart = out is None and march == "native" and not _is_kept_whole(model, precision, choices, fit)
+    apart = out is None and march == "native"
+    if apart and (kept_whole := _kept_whole(model, precision, choices, fit)):
+        if not force:
+            return load(kept_whole)
+        apart = False
     try:
         compiled = compile_model(model, precision, force, choices=choices, march=march, fit=fit, apart=apart)
     except CompilerNotFoundError as error:
@@ -170,14 +174,16 @@ def build_module(
     return load(compiled.built)
 
 
-def _is_kept_whole(model: Describable, precision: str, choices: Mapping[str, object], fit: bool | None) -> bool:
-    """Return whether the cache holds the whole module of a model, with all of its parts; it may have a certificate."""
+def _kept_whole(model: Describable, precision: str, choices: Mapping[str, object], fit: bool | None) -> Built | None:
+    """Return the whole module of a model in the cache, with all of its parts, if there is one; it may be certified."""
     name = getattr(model, "name", None)
     if not isinstance(name, str) or not is_any_kept(identifier(name)):
-        return False
+        return None
     with suppress(BuildError):  # the build itself says what is wrong
-        return kept(compile_model(model, precision, until="emit", choices=choices, fit=fit).sources) is not None
-    return False
+        sources = compile_model(model, precision, until="emit", choices=choices, fit=fit).sources
+        path = kept(sources)
+        return Built(sources.module, path, cached=True) if path else None
+    return None
 
 
 def _whole(described: Program, choices: Mapping[str, object], fit: bool | None) -> Sources:

@@ -131,20 +131,20 @@ def compile_part(module: Path, part: str, compiler: Compiler, whole: Callable[[]
     with _work_folder(f"{module.parent.name}_{part}") as work:
         if _is_kept(path):  # another process has compiled it meanwhile
             return path
-        names = [file.name for file in folder.glob("*.h")]
-        if not names:
+        name = module.name.split(".")[0]
+        header, source = folder / f"{name}.h", folder / f"{name}_{part}.c"
+        if not header.exists():
             if whole is None:
                 raise BuildError(
                     f"the part {part} of {module.name} has not been compiled yet: build the model in this process, or "
                     "write its module to a folder (out=), where it has all parts"
                 )
             sources = whole()
-            names = [f"{sources.module}.h"]  # is written last
-            write_together(folder, {name: sources.files[name].encode() for name in (*sources.companions, *names)})
-        source = folder / f"{Path(names[0]).stem}_{part}.c"
+            files = (*sources.companions, header.name)  # the header last: with it, all are there
+            write_together(folder, {file: sources.files[file].encode() for file in files})
         if not source.exists():
             return None
-        for file in (source, folder / names[0]):
+        for file in (source, header):
             shutil.copy(file, work)
         linked = f"{part}.linked"
         effort = compiler.effort(source.read_text())

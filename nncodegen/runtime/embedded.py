@@ -43,6 +43,7 @@ def digest() -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+@lru_cache(maxsize=2)
 def header(with_texts: bool = True) -> str:
     """Return the C header that holds the Python files, compressed; NAME_module.c includes it.
 

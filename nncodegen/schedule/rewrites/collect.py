@@ -20,8 +20,6 @@ def collect(trees: Trees, of_loss: Collection[str]) -> Trees:
 
 def _collected(site: Site, of_loss: Collection[str]) -> Compute:
     steps = site.compute.steps
-    own = [number for number, step in enumerate(steps) if step.target.tensor in of_loss]
-    if not own:
-        return site.compute
-    first = [step for number, step in enumerate(steps[: own[-1]]) if number not in own]
-    return replace(site.compute, steps=(*first, *(steps[number] for number in own), *steps[own[-1] + 1 :]))
+    end = max((number for number, step in enumerate(steps, 1) if step.target.tensor in of_loss), default=0)
+    first = sorted(steps[:end], key=lambda step: step.target.tensor in of_loss)  # else they keep their order
+    return replace(site.compute, steps=(*first, *steps[end:]))
