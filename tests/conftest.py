@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import nncodegen as nn
+from nncodegen.network import modules
 from tests.support.command import Commands
 from tests.support.compilers import LIGHT_AND_STRICT, QUICK, VECTORS_AND_STRICT
 from tests.support.search import repeat, search
@@ -27,6 +28,9 @@ COMPILER = os.environ.get("CC")
 
 _seconds = {}
 """The seconds that each file has taken until now."""
+
+_networks = {}
+"""For each compiler, the modules of estimators' networks that it has made in this process."""
 
 DURATIONS = Path(__file__).with_name("durations.json")
 """The seconds that each file of tests takes, as ``--store-durations`` has measured them."""
@@ -134,10 +138,16 @@ def as_people_get_it(model):
         return nn.build(model)
 
 
-@contextmanager
 def compiler_of_this_run():
+    return compiler(COMPILER)
+
+
+@contextmanager
+def compiler(command):
+    """Modules are compiled by a command; also the networks of estimators, which otherwise are built once a process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CC", COMPILER) if COMPILER else patch.delenv("CC", raising=False)
+        patch.setenv("CC", command) if command else patch.delenv("CC", raising=False)
+        patch.setattr(modules, "_modules", _networks.setdefault(command, {}))
         yield
 
 
@@ -148,24 +158,21 @@ def quick_compiler():
     For what is built around modules. What their C computes is tested with the options that people get, or, where many
     modules are compared with the evaluator, with those of ``light_compiler`` or ``vector_compiler``.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CC", QUICK)
+    with compiler(QUICK):
         yield
 
 
 @pytest.fixture(scope="module")
 def light_compiler():
     """Modules are compiled with little optimization, in a third of the time, and without a warning."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CC", LIGHT_AND_STRICT)
+    with compiler(LIGHT_AND_STRICT):
         yield
 
 
 @pytest.fixture(scope="module")
 def vector_compiler():
     """The same with vectors in the loops that are marked for them, in half of the time: for tests of such loops."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CC", VECTORS_AND_STRICT)
+    with compiler(VECTORS_AND_STRICT):
         yield
 
 
