@@ -2,13 +2,16 @@
 
 They become modules of nncodegen.generated.
 
-The wrapper, which is the same for every model, is compiled for each precision, and shipped as it is, too: modules that
-are built later are linked with it.
+The wrapper and the library, which are the same for every model, are compiled for each precision, the library also for
+each CPU that has a variant, and shipped as they are: modules that are built later are linked with them.
 """
 
+import os
 import runpy
 import shutil
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import Cython
@@ -20,6 +23,8 @@ TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "building" / 
 FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "building" / "files.py"))
 EMBEDDED = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "runtime" / "embedded.py"))
 WRAPPER = TARGETS["WRAPPER"]
+LIBRARY = (TARGETS["RUNTIME"] / "nncodegen" / "library.c").relative_to(Path(__file__).parent.resolve())
+"""The source of the library, relative as the paths of objects follow from it."""
 SINGLE = r"""    "'precision': 'float32',\n","""
 """The line of NAME_module.c that tells a model in single precision."""
 
@@ -35,6 +40,11 @@ class BuildExtension(build_ext):
         self.wrappers = {}
         Path("build", "python", EMBEDDED["PYTHON"]).unlink(missing_ok=True)  # of an earlier version
         super().run()
+        if self.shipped:
+            flags = {each.name: each.flags for each in TARGETS["supported"](self.compiler.compiler_so)}
+            objects = product(TARGETS["LIBRARY"], ("double", "float"), (flags | {TARGETS["PLAIN"]: ()}).items())
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(lambda each: self.library(*each), objects))
 
     def build_extension(self, extension):
         """Add the objects of the kernel and the wrapper to those from which the extension is linked."""
@@ -87,11 +97,24 @@ class BuildExtension(build_ext):
             extra_postargs=[*TARGETS["WRAPPER_FLAGS"], "-g0"],
         )
         if self.shipped:
-            self.shipped.mkdir(parents=True, exist_ok=True)
-            shipped = self.shipped / TARGETS["wrapper_object"](text, real, Cython.__version__)
-            shutil.copyfile(built, shipped)
-            FILES["seal"](shipped)
+            self.ship(built, TARGETS["wrapper_object"](text, real, Cython.__version__))
         return built
+
+    def library(self, part, real, variant):
+        """Compile a part of the library for a type of numbers and a variant, given its name and flags, and ship it."""
+        name, flags = variant
+        (built,) = self.compiler.compile(
+            [LIBRARY.as_posix()],
+            output_dir=f"{self.build_temp}/{part}_{real}_{name}",
+            extra_postargs=[*TARGETS["library_flags"](part, real, name), *flags, "-g0"],
+        )
+        self.ship(built, TARGETS["library_object"](part, real, name))
+
+    def ship(self, built, name):
+        """Put an object into the package."""
+        self.shipped.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(built, self.shipped / name)
+        FILES["seal"](self.shipped / name)
 
 
 JOINTS = {joint.name.removesuffix("_module.c"): joint for joint in sorted(Path("generated").glob("*/*_module.c"))}

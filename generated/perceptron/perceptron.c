@@ -145,7 +145,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 INLINE void gradient_loops_1(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
-    real *restrict partials, int metrics, const real *restrict counts)
+    real *restrict partials, int metrics, const real *restrict counts, const details *restrict more)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real w0 = parameters[0];
@@ -236,17 +236,17 @@ INLINE void gradient_loops_1(const real *restrict parameters, const real *restri
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
-    real *restrict partials, int metrics, const real *restrict counts)
+    real *restrict partials, int metrics, const real *restrict counts, const details *restrict more)
 {
     real *const restrict output_ = work + 0;
 
     /* t1 to d_w45 */
     if (with_loss)
         gradient_loops_1(parameters, inputs, targets, weights, count, work, 1, single_tile, scale, sums, gradient_sums,
-            partials, metrics, counts);
+            partials, metrics, counts, more);
     else
         gradient_loops_1(parameters, inputs, targets, weights, count, work, 0, single_tile, scale, sums, gradient_sums,
-            partials, metrics, counts);
+            partials, metrics, counts, more);
 
     if (metrics)
         measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1, counts, sums + SUMS);

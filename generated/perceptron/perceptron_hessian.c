@@ -23,7 +23,7 @@
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
-    real *restrict partials, int metrics, const real *restrict counts)
+    real *restrict partials, int metrics, const real *restrict counts, const details *restrict more)
 {
     const real w0 = parameters[0];
     const real w13 = parameters[1];

@@ -37,12 +37,17 @@ from nncodegen.building.compiler import Compiler, find_compiler, headers_of, suf
 from nncodegen.building.files import MODULES, is_intact, keep, reason_of, write_together
 from nncodegen.building.targets import (
     KERNEL_FLAGS,
+    LINKED,
     PLAIN_FLAGS,
+    RUNTIME,
     WRAPPER,
     WRAPPER_FLAGS,
     compiler_digest,
     interface_of_python,
     kernel_objects,
+    library_flags,
+    library_object,
+    linked_with,
     runtime_digest,
     without_paths,
     wrapper_macros,
@@ -55,7 +60,7 @@ from nncodegen.module import Module
 from nncodegen.runtime import embedded
 
 SHIPPED = "nncodegen/wrappers"
-"""The folder of an installed package where setup.py puts the objects of the wrapper."""
+"""The folder of an installed package where setup.py puts the objects of the wrapper and of the library."""
 
 VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
 """The environment variable that names the fastest variant of its kernel that a portable module may use."""
@@ -146,10 +151,11 @@ def compile_part(module: Path, part: str, compiler: Compiler, whole: Callable[[]
             return None
         for file in (source, header):
             shutil.copy(file, work)
-        linked = f"{part}.linked"
+        linked, real = f"{part}.linked", "float" if "#define NN_REAL float" in header.read_text() else "double"
         effort = compiler.effort(source.read_text())
-        options = [*KERNEL_FLAGS, *effort, *compiler.target, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
-        command = [*compiler.command, *options, source.name, "-lm", "-pthread", "-o", linked]
+        options = [*KERNEL_FLAGS, *_linked(compiler), *effort, *compiler.target, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
+        library = [str(_library("fits", real, variant, compiler)) for variant in compiler.linked if part == "fitting"]
+        command = [*compiler.command, *options, source.name, *library, "-lm", "-pthread", "-o", linked]
         _finish(_start(command, work), work)
         keep(work / linked, path)
     return path
@@ -279,8 +285,9 @@ def _compile(
 
     ``flags`` are given for a kernel that is not optimized.
     """
-    optimized, flags = flags is None, KERNEL_FLAGS if flags is None else flags
+    optimized, flags = flags is None, (*KERNEL_FLAGS, *_linked(compiler)) if flags is None else flags
     flags, companions = ((*flags, "-DNNCODEGEN_APART"), ()) if apart else (flags, sources.companions)
+    parts = ("training", "fits") if f"{sources.module}_fitting.c" in companions else ("training",)
     name, cc = sources.module, compiler.command
     python = embedded.header(with_texts=not apart)
     for file, text in {**sources.files, embedded.PYTHON: python}.items():
@@ -291,7 +298,9 @@ def _compile(
             effort = compiler.effort(sources.files[source]) if optimized else ()
             command = [*cc, *flags, *effort, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
             objects.append(_start(command, work))
-        wrapper = _wrapper(sources.real, compiler)
+        shared = [_wrapper(sources.real, compiler)]
+        if optimized:
+            shared += [_library(part, sources.real, each, compiler) for each in compiler.linked for part in parts]
     except BaseException:
         for started in objects:  # after an error, their output is of no use
             started.kill()
@@ -302,8 +311,8 @@ def _compile(
     for started in objects:
         _finish(started, work)
     linked = work / f"{name}.linked"
-    parts = [str(started.args[-1]) for started in objects]  # type: ignore[index]
-    _finish(_start([*cc, *_shared(), *parts, str(wrapper), "-lm", "-pthread", "-o", linked.name], work), work)
+    files = [*(str(started.args[-1]) for started in objects), *map(str, shared)]  # type: ignore[index]
+    _finish(_start([*cc, *_shared(), *files, "-lm", "-pthread", "-o", linked.name], work), work)
     return linked
 
 
@@ -312,16 +321,50 @@ def _shared() -> tuple[str, ...]:
     return ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared", "-s")
 
 
-def _wrapper(real: str, compiler: Compiler) -> Path:
-    """Return the object of the wrapper: from the package, or from the cache, where it is compiled if it is missing."""
-    source = embedded.wrapper_source()
-    file = wrapper_object(source, real, version("cython"))
-    installed_ones = () if compiler.cross else distributions(name="nncodegen")
-    for installed in installed_ones:  # an installed copy, even if a source folder hides it
+def _linked(compiler: Compiler) -> tuple[str, ...]:
+    """Return the further flags for what is linked with the library; each kernel names its variant, if there are any."""
+    if not compiler.linked:
+        return ()
+    return LINKED if compiler.variants else linked_with(*compiler.linked)
+
+
+def _shipped(file: str) -> Path | None:
+    """Return an object that came with the package, or None. It is in an installed copy, even if a source folder hides
+    that."""
+    for installed in distributions(name="nncodegen"):
         shipped = Path(str(installed.locate_file(SHIPPED)), file)
         with suppress(OSError):
             if is_intact(shipped):
                 return shipped
+    return None
+
+
+def _library(part: str, real: str, variant: str, compiler: Compiler) -> Path:
+    """Return the object of a part of the library: from the package, unless the compiler was named, or from the cache,
+    where it is compiled if it is missing."""
+    shipped = None if compiler.named else _shipped(library_object(part, real, variant))
+    if shipped:
+        return shipped
+    flags = {each.name: each.flags for each in compiler.variants}.get(variant, compiler.target)
+    path = cache_folder() / library_object(part, real, variant, (*compiler.command, *flags, compiler.macros))
+    if _is_kept(path):
+        return path
+    with _work_folder(path.stem) as work:
+        if _is_kept(path):  # another process has made it meanwhile
+            return path
+        source = RUNTIME / "nncodegen" / "library.c"
+        options = [*library_flags(part, real, variant), *flags, "-fPIC"]
+        _finish(_start([*compiler.command, *options, "-c", str(source), "-o", "library.o"], work), work)
+        keep(work / "library.o", path)
+    return path
+
+
+def _wrapper(real: str, compiler: Compiler) -> Path:
+    """Return the object of the wrapper: from the package, or from the cache, where it is compiled if it is missing."""
+    source = embedded.wrapper_source()
+    shipped = None if compiler.cross else _shipped(wrapper_object(source, real, version("cython")))
+    if shipped:
+        return shipped
     path = cache_folder() / wrapper_object(source, real, version("cython"), compiler.command)
     if _is_kept(path):
         return path
@@ -409,7 +452,7 @@ def _is_kept(path: Path) -> bool:
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
         *(part for file in sources.files.items() for part in file), runtime_digest(), embedded.source(),
-        *without_paths(KERNEL_FLAGS), *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
+        *without_paths(KERNEL_FLAGS), *LINKED, *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
         compiler.macros, repr(compiler.variants), *interface_of_python(), version("cython"),
     ]  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

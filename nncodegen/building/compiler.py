@@ -8,17 +8,19 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from nncodegen.building.targets import (
     LONG_FILE,
     LONG_FILE_FLAGS,
+    PLAIN,
     TUNING,
     Variant,
     interface_of_python,
     supported,
+    variant_of,
 )
 from nncodegen.building.zig import check_cross, find_cross_compiler, find_zig
 from nncodegen.errors import BuildError, CompilerNotFoundError
@@ -50,11 +52,20 @@ class Compiler:
     macros: str
     variants: tuple[Variant, ...] = ()
     """The variants of a kernel that it can compile for CPUs with more instructions than its own target."""
+    named: bool = False
+    """Whether it is $CC: then everything in a module is made by it."""
 
     def effort(self, text: str) -> tuple[str, ...]:
         """Return the further flags for a file of kernels: fewer passes for a long one."""
         gcc = "#define __GNUC__ " in self.macros and "__clang__" not in self.macros
         return LONG_FILE_FLAGS if gcc and text.count("\n") > LONG_FILE else ()
+
+    @property
+    def linked(self) -> tuple[str, ...]:
+        """Return the variants of the library that a module is linked with; none for another machine."""
+        if self.cross:
+            return ()
+        return (*(variant.name for variant in self.variants), PLAIN) if self.variants else (variant_of(self.macros),)
 
     @property
     def cross(self) -> str | None:
@@ -81,7 +92,8 @@ def find_compiler(march: str = "native", cross: str | None = None) -> Compiler:
             raise BuildError(f"CC is no command: {candidate} ({error})") from error
         program = shutil.which(command[0]) if command else None
         if program:
-            return _inspect((os.path.abspath(program), *command[1:]), march)  # it will run in another folder
+            found = _inspect((os.path.abspath(program), *command[1:]), march)  # it will run in another folder
+            return replace(found, named=bool(named))
     zig = None if named else find_zig(march)
     if zig:
         return _inspect(zig, march)

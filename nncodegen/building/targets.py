@@ -13,6 +13,7 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,6 +98,16 @@ VARIANTS = (
 PLAIN = "plain"
 """The variant for every CPU of the family."""
 
+NATIVE = "native"
+"""The variant of the library for a CPU that none of these is made for: only that CPU can use it."""
+
+LIBRARY = {"training": (), "fits": ("-DNNCODEGEN_FITS",)}
+"""The parts of the C that is compiled once for all models (library.c): the options of each, besides those of kernels. A
+module has the second one only if its model can be fitted."""
+
+LINKED = ("-DNNCODEGEN_LINKED", "-fvisibility=hidden")
+"""Further flags for what is linked with the library."""
+
 VARIANT_NAMES = (*(variant.name for variant in VARIANTS), "neon", PLAIN)
 """The names of all kernels, the fastest first (VARIANT in vectors.h of the runtime)."""
 
@@ -132,7 +143,11 @@ def _macros(command: Sequence[str]) -> set[str]:
     """Return the names of the macros that a compiler defines; none if it does not work with these options."""
     asked = [*command, "-dM", "-E", "-x", "c", os.devnull]
     done = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    return {line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define ")}
+    return _defined(done.stdout)
+
+
+def _defined(macros: str) -> set[str]:
+    return {line.split()[1] for line in macros.splitlines() if line.startswith("#define ")}
 
 
 def kernel_objects(
@@ -163,7 +178,7 @@ def kernel_objects(
 @lru_cache(maxsize=1)
 def runtime_digest() -> str:
     """Return the hash of the C that is the same for every model; objects depend on it."""
-    texts = (path.read_bytes() for path in sorted(RUNTIME.glob("nncodegen/*.h")))
+    texts = (path.read_bytes() for path in sorted(RUNTIME.glob("nncodegen/*.[ch]")))
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
@@ -173,6 +188,39 @@ def compiler_digest() -> str:
     package = _HERE.parent
     files = (file for room in ("ir", "passes", "schedule", "emit") for file in sorted((package / room).rglob("*.py")))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def variant_of(macros: str) -> str:
+    """Return the variant that a compiler makes, by the macros that it defines, as lines ``#define NAME VALUE``.
+
+    It is NATIVE for vectors that no variant has: the library and the kernels of a model must have vectors of one length.
+    """
+    defined = _defined(macros)
+    held = {v.name: [f"__{feature.upper()}__" in defined for feature in v.features] for v in VARIANTS}
+    longest = next((name for name, (first, *_) in held.items() if first), PLAIN)
+    if longest == PLAIN:
+        return NATIVE if "__AVX__" in defined else PLAIN
+    return longest if all(held[longest]) else NATIVE
+
+
+def linked_with(variant: str) -> tuple[str, ...]:
+    """Return the further flags for what is linked with a variant of the library."""
+    return (*LINKED, f"-DNNCODEGEN_VARIANT={variant}")
+
+
+def library_flags(part: str, real: str, variant: str) -> tuple[str, ...]:
+    """Return the options with which ``library.c`` becomes one of its parts, but for those of the CPU."""
+    return (*KERNEL_FLAGS, *linked_with(variant), *LIBRARY[part], f"-DNN_BITS={64 if real == 'double' else 32}")
+
+
+def library_object(part: str, real: str, variant: str, compiler: Sequence[str] = ()) -> str:
+    """Return the name of the object of a part of the library, with the hash of everything that it depends on.
+
+    Objects that come with the package name no compiler: any compiler can link them.
+    """
+    flags = (*without_paths(library_flags(part, real, variant)), *chain.from_iterable(v.flags for v in VARIANTS))
+    told = chr(0).join((runtime_digest(), *flags, *compiler, platform.machine()))
+    return f"library_{part}_{real}_{variant}_{hashlib.sha256(told.encode()).hexdigest()[:32]}.o"
 
 
 def without_paths(flags: Sequence[str]) -> tuple[str, ...]:

@@ -121,8 +121,8 @@ class Elements:
         if place is Place.NOISE:
             number = self.kernel.storage[element.tensor].offset
             source = self.program.noise[number]
-            key, sample = f"noise_of_layer(noise, {number + 1})", f"sample_numbers[{self.sample}]"
-            given = f"{key}, noise.scale, {sample}, {self.position(element)}"
+            key, sample = f"noise_of_layer(more->noise, {number + 1})", f"more->sample_numbers[{self.sample}]"
+            given = f"{key}, more->noise.scale, {sample}, {self.position(element)}"
             return f"{source.distribution}_noise({given}, {noise_arguments(source)})"
         if place in PER_SAMPLE:
             return PER_SAMPLE[place]

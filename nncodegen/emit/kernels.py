@@ -47,15 +47,14 @@ class KernelEmitter:
         alone = kernel.name == "gradient" and self._program.loss.tensor not in kernel.storage
         lines.add(f"/* {TITLES['direction' if alone else kernel.name]} */")
         phased = kernel.trees.phases > 1
-        phases = ",\n    int first_phase, int last_phase" if phased else ""
-        head = f"static HOT void {kernel.name}_tile({self._declarations}{phases})"
+        head = f"static HOT void {kernel.name}_tile({self._declarations})"
         with lines.function(head):
             for number, (phase, _) in enumerate(parts):
                 if phased:
-                    lines.add(f"if (first_phase <= {phase} && {phase} <= last_phase)")
+                    lines.add(f"if (more->first_phase <= {phase} && {phase} <= more->last_phase)")
                 lines.add(f"{'    ' * phased}{kernel.name}_part_{number + 1}({', '.join(self._arguments)});")
             if phased:
-                lines.add(f"if (last_phase < {kernel.trees.phases - 1})", "    return;")
+                lines.add(f"if (more->last_phase < {kernel.trees.phases - 1})", "    return;")
             self._emit_loops(last, bool(kernel.outputs))
             if kernel.outputs:
                 emit_measured(self._at, self._loops, self._trees.measured, "count", lines)
@@ -88,7 +87,7 @@ class KernelEmitter:
         }
         names = ["parameters", "inputs", "targets", "weights", "count", "work", *results[self._kernel.name]]
         names += [] if self._kernel.name in WITHOUT_SUMS else ["metrics", "counts"]
-        return names + (["noise", "sample_numbers"] if self._program.noise and self._kernel.name == "gradient" else [])
+        return names + (["more"] if self._kernel.name == "gradient" else [])
 
     @property
     def _declarations(self) -> str:
@@ -101,10 +100,8 @@ class KernelEmitter:
         }
         results["gradient"] = (
             f"int with_loss, int single_tile, real scale, double *restrict sums, real *{restrict}gradient_sums,\n"
-            f"    real *restrict partials, {measures}"
+            f"    real *restrict partials, {measures}, const details *restrict more"
         )
-        if self._program.noise:
-            results["gradient"] += ", randomness noise, const size_t *restrict sample_numbers"
         return (
             f"const real *{restrict}parameters, const real *restrict inputs,\n"
             f"    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,\n"

@@ -50,7 +50,6 @@ class SingleSampleEmitter:
         """Write the function of the gradient of the loss of a sample."""
         lines, kernel = self._lines, self._kernel
         ((_, tile),), measured, after = self._trees.parts, self._trees.measured, self._trees.after
-        noise = ", randomness noise, const size_t *restrict sample_numbers" if self._program.noise else ""
         lines.add(
             "/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale",
             "   times each to what is there: the parameters, which are read before, as may be what is behind them. */",
@@ -58,7 +57,8 @@ class SingleSampleEmitter:
         head = (
             "static HOT void gradient_sample(const real *parameters, const real *restrict inputs,\n"
             "    const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,\n"
-            f"    double *restrict sums, real *gradient, int metrics, const real *restrict counts{noise})"
+            "    double *restrict sums, real *gradient, int metrics, const real *restrict counts, "
+            "const details *restrict more)"
         )
         with lines.function(head):
             lines.add(*self._at.declarations((*tile, *measured, *after)))

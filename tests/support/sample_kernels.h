@@ -24,13 +24,12 @@
 #endif
 
 #define DROPPED UINT32_C(429496730) /* a tenth of all units */
-#define KEPT ((real) (1/0.9 - 1)) /* what the others have more */
+#define SHARE_OF_KEPT ((real) (1/0.9 - 1)) /* what the others have more */
 
 #if NN_HAS_NOISE
-#define NOISE , randomness noise, const size_t *sample_numbers
-#define NOISE_OF(n, j) dropout_noise(noise_of_layer(noise, 0), noise.scale, sample_numbers[n], j, DROPPED, KEPT)
+#define NOISE_OF(n, j) \
+    dropout_noise(noise_of_layer(more->noise, 0), more->noise.scale, more->sample_numbers[n], j, DROPPED, SHARE_OF_KEPT)
 #else
-#define NOISE
 #define NOISE_OF(n, j) 0
 #endif
 
@@ -131,9 +130,11 @@ INLINE void put(real *to, real value, real more)
 }
 
 static UNUSED void gradient_tile(const real *parameters, const real *inputs, const real *targets, const real *weights,
-    size_t count, real *work, int with_loss, int alone, real more, double *sums, real *whole, real *partials,
-    int metrics, const real *counts NOISE)
+    size_t count, real *work, int with_loss, int alone, real scale, double *sums, real *whole, real *partials,
+    int metrics, const real *counts,
+    const details *restrict more)
 {
+    (void) more;
     real loss = 0, d[PARAMETERS] = {0};
     for (size_t n = 0; n < count; n++) {
         const real *const x = inputs + n*INPUTS;
@@ -153,7 +154,7 @@ static UNUSED void gradient_tile(const real *parameters, const real *inputs, con
     sums[1] += (double) d[SCALE];
     sums[2] += (double) d[SCALE + 1];
     for (size_t p = 0; p < SCALE; p++)
-        put(whole + p, d[p], more);
+        put(whole + p, d[p], scale);
     measure(metrics, count, work, targets, counts, sums + SUMS);
     (void) alone;
     (void) partials;
@@ -171,8 +172,10 @@ static UNUSED void gradient_finish(const real *parameters, const double *sums, c
 
 /* The derivatives of one sample, those by scales as well where the gradient is. */
 static UNUSED void gradient_sample(const real *parameters, const real *inputs, const real *targets, real weight,
-    real *work, int with_loss, real more, double *sums, real *whole, int metrics, const real *counts NOISE)
+    real *work, int with_loss, real scale, double *sums, real *whole, int metrics, const real *counts,
+    const details *restrict more)
 {
+    (void) more;
     unit u[OUTPUTS];
     for (size_t j = 0; j < OUTPUTS; j++) {
         u[j] = derive_unit(trained_sum(parameters, inputs, j), parameters[SCALE + j], targets[j], weight,
@@ -183,9 +186,9 @@ static UNUSED void gradient_sample(const real *parameters, const real *inputs, c
         if (with_loss)
             sums[0] += (double) u[j].loss;
         for (size_t i = 0; i < INPUTS; i++)
-            put(whole + TRAINED_PLACE(j, i), u[j].by_sum*inputs[i], more);
-        put(whole + BIAS + j, u[j].by_sum, more);
-        put(whole + SCALE + j, u[j].by_scale, more);
+            put(whole + TRAINED_PLACE(j, i), u[j].by_sum*inputs[i], scale);
+        put(whole + BIAS + j, u[j].by_sum, scale);
+        put(whole + SCALE + j, u[j].by_scale, scale);
     }
     measure(metrics, 1, work, targets, counts, sums + SUMS);
 }

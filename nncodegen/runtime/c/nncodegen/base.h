@@ -1,6 +1,6 @@
 /* The beginning of every kernel: the type of its numbers, its sizes, hints to the compiler, and small functions.
 
-   Needs a configuration (config.h). Gives real, the sizes as constants, INLINE, HOT and COLD for functions, SUM_LOOP
+   Needs sizes.h, and NN_BITS. Gives real, INLINE, HOT and COLD for functions, SUM_LOOP
    and INDEPENDENT for loops, beyond(), maximum(), minimum() and their like, all_finite(), few_finite(). */
 
 #ifndef NNCODEGEN_BASE_H
@@ -12,8 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "config.h"
 #include "names.h"
+#include "sizes.h"
 
 #if NN_BITS == 64
 typedef double real;
@@ -22,14 +22,6 @@ typedef uint64_t word; /* the bits of a real */
 typedef float real;
 typedef uint32_t word;
 #endif
-
-enum {
-    PARAMETERS = NN_PARAMETERS, INPUTS = NN_INPUTS, TARGETS = NN_TARGETS, OUTPUTS = NN_OUTPUTS,
-    TILE = NN_TILE, ARRAYS = NN_ARRAYS, OPERATIONS_PER_SAMPLE = NN_OPERATIONS,
-    SUMS = NN_SUMS, GRADIENT_SUMS = NN_GRADIENT_SUMS, LANE_SUMS = NN_LANE_SUMS, DIRECT = NN_DIRECT,
-    MEASURES = NN_HAS_METRICS ? 2 + TARGETS : 0, ALL_SUMS = SUMS + MEASURES, LABELS = NN_HAS_CLASSES,
-    STATE = NN_STATE, OPTIONS = NN_OPTIONS, WHOLE_INPUTS = NN_WHOLE_INPUTS, WHOLE_TARGETS = NN_WHOLE_TARGETS
-};
 
 /* A function that not every model calls. */
 #define UNUSED __attribute__((unused))

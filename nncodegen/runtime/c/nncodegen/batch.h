@@ -1,18 +1,20 @@
 /* The sums over the samples of a batch: losses, derivatives and metrics, in chunks of tiles.
 
-   Needs samples.h, poll.h, random.h with noise, products.h with blocks, and the kernels gradient_tile and, unless
-   NN_WITHOUT_LOSS is defined, loss_tile.
-   Gives batch, chunks_of, prepare_batch, place_of_loss, tile_of_batch, sum_chunk, add_sums. */
+   Needs calls.h, samples.h, poll.h, products.h with blocks, and the kernels gradient_tile, gradient_finish and
+   loss_tile.
+   Gives batch, chunks_of, prepare_batch, place_of_loss, tile_of_batch, details_of, sum_chunk, add_sums. */
 
 #ifndef NNCODEGEN_BATCH_H
 #define NNCODEGEN_BATCH_H
 
+#include "calls.h"
 #include "poll.h"
-#include "random.h"
 #include "samples.h"
 #if NN_HAS_BLOCKS
 #include "products.h"
 #endif
+
+KERNELS(gradient_kernels, deriving, GRADIENT_KERNELS)
 
 /* A batch of samples, and what is to be computed for it: the loss, its gradient, and the sums for metrics. */
 typedef struct {
@@ -35,27 +37,13 @@ typedef struct {
     int kept; /* whether each tile has separate arrays, which are kept */
     const double *finished; /* the sums of the phase before the last one */
     real scale; /* 0: the first tile overwrites the sums in the gradient; else it adds its sums, times this */
-#if NN_HAS_NOISE
     randomness noise;
-#endif
 } batch;
-
-/* Additional arguments of the kernels of models with noise, or with several phases. */
-#if NN_PHASES > 1
-#define PHASES_OF_BATCH(b) , (b)->first_phase, (b)->last_phase
-#else
-#define PHASES_OF_BATCH(b)
-#endif
-#if NN_HAS_NOISE
-#define NOISE_OF_BATCH(b, m) , (b)->noise, (m).sample_numbers
-#else
-#define NOISE_OF_BATCH(b, m)
-#endif
 
 /* The number of tiles in a chunk. Their sums are added in the precision of the model: a chunk is small, so that
    rounding loses little. The sums of chunks are added in double and in order, so that results do not depend on which
    thread computes a chunk. */
-enum { CHUNK = 4096/sizeof(real) > TILE ? 4096/sizeof(real)/TILE : 1 };
+#define CHUNK (4096/sizeof(real) > TILE ? 4096/sizeof(real)/TILE : (size_t) 1)
 
 /* The number of chunks of a batch. */
 static UNUSED size_t chunks_of(const batch *b)
@@ -66,20 +54,12 @@ static UNUSED size_t chunks_of(const batch *b)
 /* Computes what depends only on the parameters, or on finished sums, once for all tiles that use these arrays. */
 static UNUSED void prepare_arrays(const batch *b, real *arrays)
 {
-    if (b->forward) {
-#if NN_PREPARES_LOSS
-        loss_prepare(b->parameters, b->samples, arrays);
-#endif
-    } else if (b->last_phase > 0) {
-#if NN_PHASES > 1
-        gradient_between(b->last_phase, b->parameters, b->finished, b->samples, arrays);
-#endif
-    } else {
-#if NN_PREPARES_GRADIENT
-        gradient_prepare(b->parameters, b->samples, arrays);
-#endif
-    }
-    (void) arrays;
+    const int continues = !b->forward && b->last_phase > 0;
+    kernel_of_parameters *const prepare = b->forward ? deriving.prepare_loss : deriving.prepare;
+    if (continues)
+        deriving.between(b->last_phase, b->parameters, b->finished, b->samples, arrays);
+    else if (prepare)
+        prepare(b->parameters, b->samples, arrays);
 }
 
 /* Calls prepare_arrays for a whole batch, unless each of its tiles has separate arrays. */
@@ -106,12 +86,19 @@ static UNUSED tile tile_of_batch(const batch *b, memory m, size_t first, size_t 
     return filled;
 }
 
+/* Returns what few kernels have to know of a batch. */
+static UNUSED details details_of(const batch *b, memory m)
+{
+    return (details) {b->noise, m.sample_numbers, b->first_phase, b->last_phase};
+}
+
 /* Computes the sums over the samples of a chunk. Returns 1 if stopped. */
 static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *poll)
 {
     const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
     const int single_tile = end - begin <= TILE; /* a single tile sets the sums of lanes; for several tiles, flush sets
                                                     them */
+    const details more = details_of(b, m);
     for (size_t k = b->forward || DIRECT ? 0 : LANE_SUMS; k < ALL_SUMS; k++)
         m.sums[k] = 0;
     for (size_t first = begin; first < end; first += TILE) {
@@ -122,22 +109,17 @@ static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *po
         const tile current = tile_of_batch(b, m, first, count);
         for (size_t n = 0; b->metrics && n < count; n++)
             m.counts[n] = !b->counts ? 1 : b->counts[b->order ? b->order[b->begin + first + n] : b->begin + first + n];
-#ifndef NN_WITHOUT_LOSS
         if (b->forward)
-            loss_tile(b->parameters, current.inputs, current.targets, m.weights, count, arrays, m.sums, b->metrics,
+            deriving.loss(b->parameters, current.inputs, current.targets, m.weights, count, arrays, m.sums, b->metrics,
                 m.counts);
         else
-#endif
-            gradient_tile(b->parameters, current.inputs, current.targets, m.weights, count, arrays, !b->without_loss,
-                single_tile, first > begin ? 1 : b->scale, m.sums, m.gradient, m.partials, b->metrics,
-                m.counts NOISE_OF_BATCH(b, m) PHASES_OF_BATCH(b));
-        if (stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) count))
+            deriving.tile(b->parameters, current.inputs, current.targets, m.weights, count, arrays, !b->without_loss,
+                single_tile, first > begin ? 1 : b->scale, m.sums, m.gradient, m.partials, b->metrics, m.counts, &more);
+        if (stopped(poll, (double) OPERATIONS*(double) count))
             return 1;
     }
-#if NN_HAS_BLOCKS
-    if (!b->forward && !single_tile)
-        flush(m.partials, m.sums);
-#endif
+    if (HAS_BLOCKS && !b->forward && !single_tile)
+        deriving.flush(m.partials, m.sums);
     return 0;
 }
 

@@ -28,7 +28,7 @@ static COLD size_t unwilling(fit_memory *m, double damping, double rounding)
     double worst = rounding;
     for (size_t i = 0; i < m->n; i++) {
         const double *const row = m->triangle + i*TRIANGLE_ROW;
-        double sum = CURVED ? 0 : row[m->n];
+        double sum = FIT_CURVED ? 0 : row[m->n];
         for (size_t k = i; k < m->n; k++)
             sum += row[k]*m->step[k];
         m->change[i] = sum;
@@ -36,7 +36,7 @@ static COLD size_t unwilling(fit_memory *m, double damping, double rounding)
     for (size_t k = 0; k < m->n; k++) {
         if (!m->clamped[k])
             continue;
-        double slope = damping*m->scale[k]*m->step[k] + (CURVED ? m->gradient[k]*m->by_scale[k] : 0);
+        double slope = damping*m->scale[k]*m->step[k] + (FIT_CURVED ? m->gradient[k]*m->by_scale[k] : 0);
         for (size_t i = 0; i <= k; i++)
             slope += m->triangle[i*TRIANGLE_ROW + k]*m->change[i]*m->by_scale[k];
         if (slope*m->clamped[k] > worst) {

@@ -71,9 +71,11 @@ NN_ENTRY_POINTS_FOR_HESSIAN(HANDED_ON)
 NN_ENTRY_POINTS_FOR_FIELDS(HANDED_ON)
 #endif
 
+#ifndef NNCODEGEN_LINKED
 extern const NN(functions) NN(kernel);
 
 /* The table, so that a program can use this library like one with a single kernel. */
 const NN(functions) NN(kernel) = NN_TABLE;
+#endif
 
 #endif

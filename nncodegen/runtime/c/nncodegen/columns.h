@@ -12,12 +12,15 @@ typedef double wide __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
 enum {
     WIDE = VECTOR_BYTES/sizeof(double),
-    FOLDED_ROWS = TILE < 64 ? 64 : TILE, /* the most rows that are folded into a triangle at once */
-    ROWS_OF_COLUMN = FOLDED_ROWS > PARAMETERS ? FOLDED_ROWS : PARAMETERS,
-    COLUMN = ((ROWS_OF_COLUMN + 7)/8 | 1)*8, /* the distance between columns: an odd number of cache lines, so
-                                                       that columns do not compete for the same places in the cache */
     STRIP = 8 /* the number of columns that are processed at once, if there are many */
 };
+
+#define FOLDED_ROWS (TILE < 64 ? 64 : TILE) /* the most rows that are folded into a triangle at once */
+#define ROWS_OF_COLUMN (FOLDED_ROWS > PARAMETERS ? FOLDED_ROWS : PARAMETERS)
+
+/* The distance between columns: an odd number of cache lines, so that columns do not compete for the same places in the
+   cache. */
+#define COLUMN (((ROWS_OF_COLUMN + 7)/8 | 1)*8)
 
 /* Returns the number of rows rounded up to whole vectors. */
 INLINE size_t whole_rows(size_t rows)

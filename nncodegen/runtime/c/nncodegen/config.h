@@ -27,6 +27,9 @@
 #if NN_HAS_BLOCKS && !(defined(NN_LONG) && defined(NN_SINGLE_SAMPLES))
 #error "with NN_HAS_BLOCKS, define NN_LONG and NN_SINGLE_SAMPLES"
 #endif
+#ifndef NN_SINGLE_SAMPLES
+#define NN_SINGLE_SAMPLES 0
+#endif
 
 /* NN_LONG is the number of terms above which a sum of products is processed in parts. NN_SINGLE_SAMPLES is the largest
    number of samples for which the gradient of a batch is computed sample by sample. */
@@ -65,6 +68,9 @@
 #endif
 #ifndef NN_KEPT
 #define NN_KEPT 1
+#endif
+#ifndef NN_FOLLOWING
+#define NN_FOLLOWING {0, 0, 0}
 #endif
 #ifndef NN_HAS_MANY
 #define NN_HAS_MANY 0 /* whether the table of all functions has those for many models */
@@ -111,6 +117,9 @@
 #ifndef NN_HAS_TRANSPOSED
 #define NN_HAS_TRANSPOSED 0 /* whether NN_TRANSPOSED lists weights that are transposed in training */
 #endif
+#ifndef NN_TRANSPOSED
+#define NN_TRANSPOSED {0, 0, 0}
+#endif
 #ifndef NN_DESCENDS
 #define NN_DESCENDS 0 /* the largest batch for which plain gradient descent changes parameters in place */
 #endif
@@ -131,6 +140,9 @@
 #endif
 #ifndef NN_HAS_FIELDS
 #define NN_HAS_FIELDS 0
+#endif
+#ifndef NN_FIT_OUTPUTS
+#define NN_FIT_OUTPUTS 0 /* the outputs that are fitted */
 #endif
 #ifndef NN_FIT_CURVED
 #define NN_FIT_CURVED 0 /* whether the loss of a fit is no sum of squares, so that rows hold its curvature: convex.h */

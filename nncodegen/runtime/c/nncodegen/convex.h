@@ -1,7 +1,7 @@
 /* The rows of a problem at given parameters, for a loss that is no sum of squares, but convex in the outputs:
    generalized Gauss-Newton.
 
-   Needs fit_rows.h and guards.h. Gives evaluate.
+   Needs fit_rows.h and guards.h. Gives evaluate_convex.
 
    Let D = L L^T be the second derivatives of the loss of a sample by the outputs, and J the derivatives of the outputs
    by the parameters. The Hessian of the cost is approximately the sum of J^T D J (Schraudolph, Fast Curvature
@@ -74,11 +74,10 @@ static HOT void take_derivatives(size_t count, size_t output, fit_memory *m)
 }
 
 /* Replaces a matrix D = L L^T by its factor L; column k begins at k*FIT_OUTPUTS. A column of L is 0 if nothing is left
-   of D. Returns 0 if D has a negative eigenvalue that rounding cannot explain, else 1. */
-static UNUSED int factorize(double *matrix, double curviest)
+   of D. whole has room for its diagonal. Returns 0 if D has a negative eigenvalue that rounding cannot explain, else 1. */
+static UNUSED int factorize(double *matrix, double *restrict whole, double curviest)
 {
     const size_t n = FIT_OUTPUTS;
-    double whole[FIT_OUTPUTS];
     for (size_t k = 0; k < n; k++)
         whole[k] = matrix[k*n + k];
     for (size_t j = 0; j < n; j++) {
@@ -131,7 +130,7 @@ static HOT int evaluate_tile(NN(fitting) *run, fit_memory *m, const real *parame
     if (!(sums->chi2 < HUGE_VAL))
         return NOT_FINITE;
     for (size_t n = 0; n < count; n++) {
-        if (!factorize(curvature_of(m, n), m->curviest)) {
+        if (!factorize(curvature_of(m, n), m->diagonal, m->curviest)) {
             run->sample = first + n;
             return NOT_CONVEX;
         }
@@ -156,7 +155,7 @@ static UNUSED void fold_gradient(fit_memory *m, double *triangle, double size)
 
 /* Computes the sums at some parameters, and the triangle, which is useless if the cost is above the limit: losses may
    have any sign, so that this is not known before the last sample. */
-static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
+static HOT int evaluate_convex(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
     residual_sums *sums)
 {
     *sums = (residual_sums) {0, 0, 0};
@@ -169,7 +168,7 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
         const int found = evaluate_tile(run, m, parameters, triangle, first, count, sums);
         if (found != EVALUATED)
             return found;
-        if (stopped(&run->poll, 2.0*FIT_OUTPUTS*OPERATIONS_PER_SAMPLE*(double) count))
+        if (stopped(&run->poll, 2.0*FIT_OUTPUTS*OPERATIONS*(double) count))
             return STOPPED;
     }
     if (sums->cost > limit)

@@ -13,7 +13,7 @@
 
 /* A column is surely independent if its part orthogonal to the columns before it is at least this fraction of its
    length. */
-#define SUSPECT (CURVED ? 10*sqrt(ROUNDING) : sizeof(real) > 4 ? 1e-10 : 1e-4)
+#define SUSPECT (FIT_CURVED ? 10*sqrt(ROUNDING) : sizeof(real) > 4 ? 1e-10 : 1e-4)
 
 /* Returns the right-hand side of row i, including the effect of the steps of clamped parameters. */
 static COLD double side_of_row(const fit_memory *m, size_t i)
@@ -43,7 +43,7 @@ static COLD void fold_moving(fit_memory *m)
 }
 
 /* Computes the right-hand side q of a system S from the gradient, S^T q = gradient, which the steps of clamped
-   parameters change; only if CURVED. */
+   parameters change; only if FIT_CURVED. */
 static UNUSED void solve_for_side(fit_memory *m)
 {
     const size_t n = m->moving;
@@ -89,7 +89,7 @@ static UNUSED void make_system(fit_memory *m)
         independent &= fabs(m->system[k*TRIANGLE_ROW + k]) > SUSPECT*m->length[p]*m->by_scale[p];
     }
     m->rank = independent ? m->moving : pivot(m, m->moving);
-    if (CURVED)
+    if (FIT_CURVED)
         solve_for_side(m);
 }
 

@@ -16,14 +16,11 @@
    UPDATES_WORTH updates. */
 enum { UPDATES_AT_ONCE = 64, OPERATIONS_AT_ONCE = 2000000000, FAR = 100, UPDATES_WORTH = 8 };
 
-/* The parameters whose gradient is not added in place, but computed by gradient_finish: ranges {first, end}. */
-static const size_t finished[][2] = {NN_FINISHED};
-
 /* Returns whether a training can run in this way: nothing else may need the gradient, or the size of a step. */
 static UNUSED int descends(const NN(training) *run)
 {
-    return run->optimizer == NN_DESCENT && is_plain(run) && !run->sequential && !(run->tolerance > 0)
-        && run->batch <= NN_DESCENDS && run->data.samples/UPDATES_WORTH >= run->batch;
+    return DESCENDS > 0 && run->optimizer == (int) DESCENT && is_plain(run) && !run->sequential && !(run->tolerance > 0)
+        && run->batch <= DESCENDS && run->data.samples/UPDATES_WORTH >= run->batch;
 }
 
 /* Does one update, with a learning rate that is not 0. Returns whether the loss is finite, or not computed. */
@@ -34,10 +31,11 @@ static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, doub
     real *const rest = m.gradient;
     m.gradient = run->current_parameters;
     const double *const sums = derive_batch(&part, m, NULL, rest, NULL);
-    const int single = NN_HAS_SINGLE_GRADIENT && samples <= NN_SINGLE_SAMPLES; /* adds everything in place */
-    const size_t ranges = single ? 0 : sizeof finished/sizeof *finished;
-    for (size_t range = 0; range < ranges; range++) {
-        for (size_t p = finished[range][0]; p < finished[range][1]; p++)
+    const int single = deriving.sample && samples <= SINGLE_SAMPLES; /* adds everything in place */
+    const size_t count = single ? 0 : special.finished_count;
+    for (size_t k = 0; k < count; k++) {
+        const size_t end = special.finished[k].end;
+        for (size_t p = special.finished[k].first; p < end; p++)
             run->current_parameters[p] -= learning_rate*rest[p];
     }
     run->batch_loss = run->without_loss ? (double) NAN : sums[place_of_loss(&part)];
@@ -52,9 +50,8 @@ static HOT int descend(NN(training) *run, memory m, double total, size_t epoch, 
 {
     const NN(training) before = *run;
     const size_t count = run->metrics ? MEASURES : 0;
-    double measures[MEASURES + 1];
     for (size_t k = 0; k < count; k++)
-        measures[k] = run->measures[k];
+        m.measures[k] = run->measures[k];
     copy_row(run->current_parameters, m.next, PARAMETERS);
     const size_t all = run->data.samples;
     int finite = 1;
@@ -69,14 +66,14 @@ static HOT int descend(NN(training) *run, memory m, double total, size_t epoch, 
         }
         finite = descend_once(run, m, samples, total*share, learning_rate);
         count_update(run, samples, share);
-        operations += (double) OPERATIONS_PER_SAMPLE*(double) samples + (double) FAR*PARAMETERS;
+        operations += (double) OPERATIONS*(double) samples + (double) FAR*PARAMETERS;
     }
     if (finite && all_finite(run->current_parameters, PARAMETERS))
         return stopped(&run->poll, operations) ? NN(INTERRUPTED) : NN(COMPLETED);
     *run = before;
     copy_row(m.next, run->current_parameters, PARAMETERS);
     for (size_t k = 0; k < count; k++)
-        run->measures[k] = measures[k];
+        run->measures[k] = m.measures[k];
     *descent = 0;
     return NN(COMPLETED);
 }

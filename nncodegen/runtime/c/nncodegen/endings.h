@@ -1,32 +1,25 @@
 /* The test whether a point at which no step makes progress is a solution.
 
-   Needs fit_point.h, and residuals.h or convex.h. Gives end_of_radius, is_minimum. */
+   Needs evaluate.h and fit_point.h. Gives end_of_radius, is_minimum. */
 
 #ifndef NNCODEGEN_ENDINGS_H
 #define NNCODEGEN_ENDINGS_H
 
+#include "evaluate.h"
 #include "fit_point.h"
-#if NN_FIT_CURVED
-#include "convex.h"
-#else
-#include "residuals.h"
-#endif
 
 /* Returns how much rounding may change the cost: through the outputs and through the parameters. */
 static COLD double noise_of_cost(const NN(fitting) *run, fit_memory *m)
 {
     double squares = scaled_length(m)*scaled_length(m);
-#if NN_FIT_CURVED
-    (void) run;
-#else
+    const size_t samples = FIT_CURVED ? 0 : run->samples;
     seed(0, m->rows);
     prepare_rows(m->parameters, run->samples, m->rows);
-    for (size_t first = 0; first < run->samples; first += TILE) {
-        const size_t count = run->samples - first < TILE ? run->samples - first : TILE;
+    for (size_t first = 0; first < samples; first += TILE) {
+        const size_t count = samples - first < TILE ? samples - first : TILE;
         rows_of_tile(m->parameters, run->inputs, first, count, m->rows);
         squares += squares_of_outputs(run, first, count, m);
     }
-#endif
     const double noise = 4*ROUNDING*sqrt(squares);
     return noise*(sqrt(2*size_of_cost(m)) + noise/2);
 }

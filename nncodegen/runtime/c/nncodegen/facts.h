@@ -20,7 +20,7 @@ int NN(use)(const char *variant)
 
 size_t NN(operations_per_sample)(void)
 {
-    return OPERATIONS_PER_SAMPLE;
+    return OPERATIONS;
 }
 
 size_t NN(work_size)(void)

@@ -25,7 +25,7 @@ int NN(fields)(const real *parameters, const real *inputs, const real *targets, 
         const size_t count = samples - first < TILE ? samples - first : TILE;
         const tile now = fill(m, inputs, targets, NULL, NULL, 1, first, count);
         jacobian_tile(parameters, now.inputs, now.targets, m.weights, count, m.arrays, values + first*OUTPUTS);
-        if (stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) count))
+        if (stopped(poll, (double) OPERATIONS*(double) count))
             return 1;
     }
     return 0;

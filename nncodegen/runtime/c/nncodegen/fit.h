@@ -158,10 +158,8 @@ static COLD void report(NN(fitting) *run, fit_memory *m)
     make_system(m);
     run->rank = m->rank;
     tell_poles(run, m);
-#if !NN_FIT_CURVED
-    if (run->residuals)
+    if (!FIT_CURVED && run->residuals)
         tell_residuals(run, m);
-#endif
 }
 
 size_t NN(fit_size)(void)
@@ -172,6 +170,7 @@ size_t NN(fit_size)(void)
 COLD void NN(fit)(NN(fitting) *run)
 {
     fit_memory m = carve_fit(run->work);
+    memset(m.signs, 0, FIT_GUARDS);
     for (size_t p = 0; p < PARAMETERS; p++)
         if (!run->fixed || !run->fixed[p])
             m.free[m.n++] = p;

@@ -8,10 +8,8 @@
 #include "jacobian.h"
 #include "triangle.h"
 
-enum {
-    TRIANGLE_VALUES = PARAMETERS*TRIANGLE_ROW, /* the number of values of one triangle */
-    ENTRIES = PARAMETERS + 1
-};
+#define TRIANGLE_VALUES ((size_t) PARAMETERS*TRIANGLE_ROW) /* the number of values of one triangle */
+#define ENTRIES (PARAMETERS + 1)
 
 /* The relative rounding of the values that the kernel computes. */
 #define ROUNDING (sizeof(real) > 4 ? 2.3e-16 : 1.2e-7)
@@ -24,14 +22,15 @@ enum {
     PART(double, damped, TRIANGLE_VALUES) \
     PART(double, columns, ENTRIES*COLUMN) /* of rows that are folded in, or of the system */ \
     PART(double, factors, FIT_OUTPUTS*FOLDED_ROWS) /* of the rows of a tile, for each output */ \
-    PART(double, residuals, FIT_OUTPUTS*FOLDED_ROWS) /* if CURVED, the derivatives of the loss by each output */ \
-    PART(double, curvature, CURVED*FIT_OUTPUTS*FIT_OUTPUTS*FOLDED_ROWS) /* see convex.h */ \
+    PART(double, residuals, FIT_OUTPUTS*FOLDED_ROWS) /* if FIT_CURVED, the derivatives of the loss by each output */ \
+    PART(double, curvature, FIT_CURVED*FIT_OUTPUTS*FIT_OUTPUTS*FOLDED_ROWS) /* see convex.h */ \
+    PART(double, diagonal, FIT_CURVED*FIT_OUTPUTS) \
     PART(double, products, ENTRIES) \
     PART(double, scale, ENTRIES) /* of each parameter: the largest length that its column has had */ \
     PART(double, by_scale, ENTRIES) /* 1/scale */ \
     PART(double, length, ENTRIES) /* the present length of each column */ \
     PART(double, gradient, ENTRIES) \
-    PART(double, slope, ENTRIES) /* if CURVED: the gradient as summed, or after steps of clamped parameters */ \
+    PART(double, slope, ENTRIES) /* if FIT_CURVED: the gradient as summed, or after steps of clamped parameters */ \
     PART(double, step, ENTRIES) \
     PART(double, change, ENTRIES) /* the change of the right-hand side by a step */ \
     PART(double, scaled, ENTRIES) /* a step in the order and with the scales of the system */ \
@@ -44,6 +43,9 @@ enum {
     PART(double, last_place, ENTRIES) \
     PART(size_t, free, ENTRIES) /* the indices of the parameters that are not fixed */ \
     PART(size_t, order, ENTRIES) /* the order of the columns of the system */ \
+    PART(signed char, signs, FIT_GUARDS) /* of the guards at the parameters; none before the first evaluation: see
+                                            guards.h */ \
+    PART(signed char, seen, FIT_GUARDS) /* in the last evaluation */ \
     PART(signed char, held, ENTRIES) /* 1 or -1 if the upper or lower bound holds a parameter */ \
     PART(signed char, clamped, ENTRIES) /* like held, for a step */ \
     PART(real, parameters, PARAMETERS) \
@@ -52,8 +54,8 @@ enum {
 /* The sums over all rows. */
 typedef struct {
     double cost;
-    double chi2; /* the sum of squares, before a robust loss; if CURVED, of the sizes of losses */
-    size_t used; /* the number of residuals that are not missing; if CURVED, of samples */
+    double chi2; /* the sum of squares, before a robust loss; if FIT_CURVED, of the sizes of losses */
+    size_t used; /* the number of residuals that are not missing; if FIT_CURVED, of samples */
 } residual_sums;
 
 typedef struct {
@@ -63,12 +65,7 @@ typedef struct {
     size_t n; /* the number of parameters that are not fixed */
     size_t moving; /* the number of parameters in the system */
     size_t rank; /* the rank of the system */
-    double curviest; /* if CURVED: the largest second derivative of a loss so far */
-#if NN_FIT_GUARDS > 0
-    signed char signs[GUARDS]; /* the signs of the guards at the parameters; none before the first evaluation: see
-                                  guards.h */
-    signed char seen[GUARDS]; /* the signs in the last evaluation */
-#endif
+    double curviest; /* if FIT_CURVED: the largest second derivative of a loss so far */
 } fit_memory;
 
 static UNUSED size_t size_of_fit(void)

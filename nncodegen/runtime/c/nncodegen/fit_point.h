@@ -22,7 +22,7 @@ static HOT void look_around(const NN(fitting) *run, fit_memory *m)
             m->length[k] += row[k]*row[k];
         }
     }
-    for (size_t k = 0; CURVED && k < m->n; k++)
+    for (size_t k = 0; FIT_CURVED && k < m->n; k++)
         m->gradient[k] = m->triangle[k*TRIANGLE_ROW + m->n];
     for (size_t k = 0; k < m->n; k++) {
         m->length[k] = sqrt(m->length[k]);
@@ -37,7 +37,7 @@ static HOT void look_around(const NN(fitting) *run, fit_memory *m)
 }
 
 /* Returns the largest cosine of an angle between the residuals and a column, among columns that no bound holds. The
-   length of the residuals is the one after a robust loss; if CURVED, the one whose square is as large as the losses. */
+   length of the residuals is the one after a robust loss; if FIT_CURVED, the one whose square is as large as the losses. */
 static UNUSED double largest_cosine(const fit_memory *m)
 {
     double largest = 0;
@@ -119,7 +119,7 @@ static UNUSED double predicted_fall(fit_memory *m, double *slope)
         double change = 0;
         for (size_t k = i; k < m->n; k++)
             change += row[k]*m->step[k];
-        const double part = CURVED ? row[m->n]*m->step[i] : change*row[m->n];
+        const double part = FIT_CURVED ? row[m->n]*m->step[i] : change*row[m->n];
         fall -= part + change*change/2;
         *slope += part;
     }

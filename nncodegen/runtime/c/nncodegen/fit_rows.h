@@ -42,10 +42,10 @@ static UNUSED int is_finite_triangle(const double *triangle, size_t n)
     return sum == 0;
 }
 
-/* Returns the size of the cost, which may have any sign if CURVED. */
+/* Returns the size of the cost, which may have any sign if FIT_CURVED. */
 INLINE double size_of_cost(const fit_memory *m)
 {
-    return CURVED ? m->sums.chi2 : m->sums.cost;
+    return FIT_CURVED ? m->sums.chi2 : m->sums.cost;
 }
 
 #endif

@@ -228,7 +228,7 @@ int NN(fit_many)(NN(fits) *run)
             else
                 leave_lane(lane, &g);
         }
-        stop = stopped(&run->poll, (double) FITS*OPERATIONS_PER_SAMPLE*(double) samples);
+        stop = stopped(&run->poll, (double) FITS*OPERATIONS*(double) samples);
     }
     finish_waiting(run, &g);
     return stop;

@@ -9,7 +9,7 @@
 
 #include "vectors.h"
 
-#if !defined(NN_FITS) || !defined(NN_FIT_OUTPUTS) || !defined(NN_FITS_VALUES)
+#if !defined(NN_FITS) || NN_FIT_OUTPUTS == 0 || !defined(NN_FITS_VALUES)
 #error "with NN_HAS_GROUP_ROWS, define NN_FITS, NN_FIT_OUTPUTS and NN_FITS_VALUES"
 #endif
 #if NN_FITS*NN_BITS != 512

@@ -1,6 +1,6 @@
 /* The loss of a batch and its gradient.
 
-   Needs threads.h, order.h, and the kernels gradient_finish and, if NN_HAS_SINGLE_GRADIENT, gradient_sample. Gives
+   Needs threads.h, order.h, and the kernels of batch.h and, if NN_HAS_SINGLE_GRADIENT, gradient_sample. Gives
    derive_batch, loss, loss_and_gradient. */
 
 #ifndef NNCODEGEN_GRADIENT_H
@@ -35,17 +35,19 @@ static UNUSED const double *sum_tiles(const batch *b, memory m, team *threads, N
 }
 
 /* Sums up a whole batch; each of its phases goes over all samples. The results of a phase for the next one are kept for
-   each tile if the batch has at most NN_KEPT tiles; otherwise the earlier phases are computed again. */
+   each tile if the batch has at most KEPT tiles; otherwise the earlier phases are computed again. */
 static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, NN(poll) *poll)
 {
-#if NN_PHASES > 1
+    if (PHASES < 2 || b->forward)
+        return sum_tiles(b, m, threads, poll);
     batch part = *b;
     const double *sums = NULL;
-    for (int phase = 0; !b->forward && phase < NN_PHASES; phase++) {
-        part.kept = b->samples <= NN_KEPT*TILE;
+    const int phases = (int) PHASES;
+    for (int phase = 0; phase < phases; phase++) {
+        part.kept = b->samples <= KEPT*TILE;
         part.first_phase = part.kept ? phase : 0;
         part.last_phase = phase;
-        part.metrics = phase == NN_PHASES - 1 ? b->metrics : 0;
+        part.metrics = phase == phases - 1 ? b->metrics : 0;
         sums = sum_tiles(&part, m, threads, poll);
         if (!sums)
             return NULL;
@@ -53,16 +55,13 @@ static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, N
             m.finished[k] = sums[k];
         part.finished = m.finished;
     }
-    if (!b->forward)
-        return sums;
-#endif
-    return sum_tiles(b, m, threads, poll);
+    return sums;
 }
 
-#if NN_HAS_SINGLE_GRADIENT
 /* Computes the gradient of a batch, sample by sample, into m.gradient. Returns 1 if stopped. */
 static UNUSED int derive_one_by_one(const batch *b, memory m, NN(poll) *poll)
 {
+    const details more = details_of(b, m);
     for (size_t k = place_of_loss(b); k < ALL_SUMS; k++)
         m.sums[k] = 0;
     for (size_t n = b->begin; n < b->begin + b->samples; n++) {
@@ -73,26 +72,22 @@ static UNUSED int derive_one_by_one(const batch *b, memory m, NN(poll) *poll)
         const real *const inputs = b->starts
             ? sparse_rows(b->inputs, b->starts, b->columns, b->order, n, 1, 0, m.inputs)
             : rows_of(b->inputs, INPUTS, b->order, n, 1, 0, NULL);
-        gradient_sample(b->parameters, inputs,
-            rows_of(b->targets, TARGETS, b->order, n, 1, 0, NULL), (real) (weight/b->total), m.arrays,
-            !b->without_loss, n > b->begin ? 1 : b->scale, m.sums, m.gradient, b->metrics,
-            m.counts NOISE_OF_BATCH(b, m));
+        deriving.sample(b->parameters, inputs, rows_of(b->targets, TARGETS, b->order, n, 1, 0, NULL),
+            (real) (weight/b->total), m.arrays, !b->without_loss, n > b->begin ? 1 : b->scale, m.sums, m.gradient,
+            b->metrics, m.counts, &more);
     }
-    return stopped(poll, (double) OPERATIONS_PER_SAMPLE*(double) b->samples);
+    return stopped(poll, (double) OPERATIONS*(double) b->samples);
 }
-#endif
 
 /* Computes the gradient of a batch into m.gradient, except the values that gradient_finish computes from the sums:
    these are written to rest, which may be the same array. Returns the sums, or NULL if stopped. */
 static HOT const double *derive_batch(const batch *b, memory m, team *threads, real *rest, NN(poll) *poll)
 {
-#if NN_HAS_SINGLE_GRADIENT
-    if (b->samples <= NN_SINGLE_SAMPLES)
+    if (deriving.sample && b->samples <= SINGLE_SAMPLES)
         return derive_one_by_one(b, m, poll) ? NULL : m.sums;
-#endif
     const double *const sums = sum_batch(b, m, threads, poll);
     if (sums)
-        gradient_finish(b->parameters, sums, m.gradient, m.arrays, rest);
+        deriving.finish(b->parameters, sums, m.gradient, m.arrays, rest);
     return sums;
 }
 
@@ -115,7 +110,7 @@ int NN(loss_and_gradient)(const real *parameters, const real *inputs, const real
     FLUSH_SUBNORMALS
     const memory m = carve(work);
     clear(m);
-    if (NN_HAS_TRANSPOSED) {
+    if (special.transposed_count) {
         arrange(parameters, m.parameters, 0);
         parameters = m.parameters;
     }
@@ -124,7 +119,7 @@ int NN(loss_and_gradient)(const real *parameters, const real *inputs, const real
     const double *const sums = sum_batch(&all, m, NULL, poll);
     if (!sums)
         return 1;
-    gradient_finish(parameters, sums, m.gradient, m.arrays, m.gradient);
+    deriving.finish(parameters, sums, m.gradient, m.arrays, m.gradient);
     arrange(m.gradient, gradient, 1);
     *loss = sums[place_of_loss(&all)];
     return 0;

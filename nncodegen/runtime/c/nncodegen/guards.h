@@ -11,28 +11,26 @@
 
 #include "fit_memory.h"
 
-#if NN_FIT_GUARDS > 0
-
 enum { ALL_ABOVE = 1, ALL_BELOW = 2 };
 
 /* Must be called before the first sample of an evaluation. */
 INLINE void begin_guards(fit_memory *m)
 {
-    memset(m->seen, ALL_ABOVE | ALL_BELOW, sizeof m->seen);
+    memset(m->seen, ALL_ABOVE | ALL_BELOW, FIT_GUARDS);
 }
 
 /* Reads the guards of the samples of a tile; a sample counts if a factor of its rows is not 0. */
 static HOT void take_guards(size_t count, fit_memory *m)
 {
     double *const counts = m->columns; /* not yet in use */
-    const size_t outputs = CURVED ? 1 : FIT_OUTPUTS;
+    const size_t outputs = FIT_CURVED ? 1 : FIT_OUTPUTS, guards = FIT_GUARDS;
     for (size_t n = 0; n < count; n++)
         counts[n] = m->factors[n] != 0;
     for (size_t k = 1; k < outputs; k++)
         for (size_t n = 0; n < count; n++)
             counts[n] = m->factors[k*FOLDED_ROWS + n] != 0 ? 1 : counts[n];
-    for (size_t g = 0; g < GUARDS; g++) {
-        const real *const values = m->rows.rows + DERIVATIVES - GUARDS + g;
+    for (size_t g = 0; g < guards; g++) {
+        const real *const values = m->rows.rows + DERIVATIVES - FIT_GUARDS + g;
         double not_above = 0, not_below = 0;
         SUM_LOOP(not_above, not_below)
         for (size_t n = 0; n < count; n++) {
@@ -47,10 +45,11 @@ static HOT void take_guards(size_t count, fit_memory *m)
 /* Reads the guards of a tile, with its first output. Returns whether a guard has lost its sign. */
 static UNUSED int crosses_pole(size_t output, size_t count, fit_memory *m)
 {
+    const size_t guards = FIT_GUARDS;
     int lost = 0;
-    if (output == 0)
+    if (guards && output == 0)
         take_guards(count, m);
-    for (size_t g = 0; g < GUARDS; g++)
+    for (size_t g = 0; g < guards; g++)
         lost |= m->signs[g] & ~m->seen[g];
     return lost;
 }
@@ -58,39 +57,15 @@ static UNUSED int crosses_pole(size_t output, size_t count, fit_memory *m)
 /* Stores the signs of the last evaluation as those at the parameters. */
 INLINE void keep_signs(fit_memory *m)
 {
-    memcpy(m->signs, m->seen, sizeof m->signs);
+    memcpy(m->signs, m->seen, FIT_GUARDS);
 }
 
 /* Writes which guards have no sign at the parameters. */
 INLINE void tell_poles(const NN(fitting) *run, const fit_memory *m)
 {
-    for (size_t g = 0; run->poles && g < GUARDS; g++)
+    const size_t guards = FIT_GUARDS;
+    for (size_t g = 0; run->poles && g < guards; g++)
         run->poles[g] = m->signs[g] == 0;
 }
-
-#else
-
-INLINE void begin_guards(fit_memory *m)
-{
-    (void) m;
-}
-
-INLINE int crosses_pole(size_t output, size_t count, fit_memory *m)
-{
-    (void) output, (void) count, (void) m;
-    return 0;
-}
-
-INLINE void keep_signs(fit_memory *m)
-{
-    (void) m;
-}
-
-INLINE void tell_poles(const NN(fitting) *run, const fit_memory *m)
-{
-    (void) run, (void) m;
-}
-
-#endif
 
 #endif

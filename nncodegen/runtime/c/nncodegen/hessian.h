@@ -7,7 +7,12 @@
 #ifndef NNCODEGEN_HESSIAN_H
 #define NNCODEGEN_HESSIAN_H
 
-#define NN_WITHOUT_LOSS 1
+#include "calls.h"
+
+/* There is no kernel of the loss: it is not needed. */
+#undef LOSS_TILE
+#define LOSS_TILE NULL
+
 #include "batch.h"
 
 /* The length of a direction, and its offset. */
@@ -48,7 +53,7 @@ int NN(hessian_products)(const real *parameters, const real *directions, size_t 
         copy_row(directions + d*DIRECTION, pair + DIRECTION, DIRECTION);
         if (multiply(&all, m, poll))
             return 1;
-        gradient_finish(pair, m.totals + GRADIENT_SUMS, m.gradient, m.arrays, m.gradient);
+        deriving.finish(pair, m.totals + GRADIENT_SUMS, m.gradient, m.arrays, m.gradient);
         copy_row(m.gradient, products + d*DIRECTION, DIRECTION);
     }
     return 0;

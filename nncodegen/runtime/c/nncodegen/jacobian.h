@@ -1,8 +1,8 @@
 /* The derivatives of the outputs of samples by the parameters, row by row.
 
-   Needs samples.h, poll.h, and the kernel jacobian_tile of a program. For each sample, the outputs of the program
+   Needs calls.h, samples.h, poll.h, and the kernel jacobian_tile of a program. For each sample, the outputs of the program
    are the outputs of a model and their derivatives by the parameters; with several outputs, the derivatives of their
-   sum weighted by the targets of the program, its seeds. If a loss is no sum of squares (CURVED), a row contains the
+   sum weighted by the targets of the program, its seeds. If a loss is no sum of squares (FIT_CURVED), a row contains the
    loss, its derivatives by each output, its second derivatives times the seeds, and then the derivatives of outputs,
    or of the arguments of activations instead; the targets of the model are before the seeds. Gives rows_of_tile,
    seed, jacobian. */
@@ -10,18 +10,17 @@
 #ifndef NNCODEGEN_JACOBIAN_H
 #define NNCODEGEN_JACOBIAN_H
 
+#include "calls.h"
 #include "poll.h"
 #include "samples.h"
 
-enum {
-    FIT_OUTPUTS = NN_FIT_OUTPUTS,
-    SEEDED = FIT_OUTPUTS > 1,
-    CURVED = NN_FIT_CURVED,
-    GUARDS = NN_FIT_GUARDS, /* values after the first values of a row, see guards.h */
-    FIT_TARGETS = TARGETS - SEEDED*FIT_OUTPUTS, /* targets of the program before its seeds */
-    DERIVATIVES = (CURVED ? 1 + 2*FIT_OUTPUTS : FIT_OUTPUTS) + GUARDS /* the offset of the derivatives by the
-                                                                         parameters in a row */
-};
+KERNELS(row_kernels, of_rows, ROW_KERNELS)
+
+#define SEEDED (FIT_OUTPUTS > 1)
+#define FIT_TARGETS (TARGETS - SEEDED*FIT_OUTPUTS) /* targets of the program before its seeds */
+
+/* The offset of the derivatives by the parameters in a row. Before them are the guards (guards.h). */
+#define DERIVATIVES ((FIT_CURVED ? 1 + 2*FIT_OUTPUTS : FIT_OUTPUTS) + FIT_GUARDS)
 
 /* The size of the work memory in addition to memory.h: the rows of a tile, and their seeds. */
 static UNUSED size_t size_of_rows(void)
@@ -32,7 +31,7 @@ static UNUSED size_t size_of_rows(void)
 typedef struct {
     memory m;
     real *rows; /* the rows of a tile: DERIVATIVES other values, then PARAMETERS derivatives */
-    real *seeds; /* preceded by the targets, if CURVED */
+    real *seeds; /* preceded by the targets, if FIT_CURVED */
 } row_memory;
 
 static UNUSED row_memory carve_rows(void *work)
@@ -44,11 +43,8 @@ static UNUSED row_memory carve_rows(void *work)
 /* Computes the part of the rows that depends only on the parameters; called before the rows of tiles. */
 static UNUSED void prepare_rows(const real *parameters, size_t samples, row_memory r)
 {
-#if NN_PREPARES_JACOBIAN
-    jacobian_prepare(parameters, samples, r.m.arrays);
-#else
-    (void) parameters, (void) samples, (void) r;
-#endif
+    if (of_rows.prepare)
+        of_rows.prepare(parameters, samples, r.m.arrays);
 }
 
 /* Sets seeds that select one output. */
@@ -63,7 +59,7 @@ static UNUSED void seed(size_t output, row_memory r)
 static UNUSED void rows_of_tile(const real *parameters, const real *inputs, size_t first, size_t count, row_memory r)
 {
     const tile now = fill(r.m, inputs, NULL, NULL, NULL, 1, first, count);
-    jacobian_tile(parameters, now.inputs, SEEDED || CURVED ? r.seeds : NULL, r.m.weights, count, r.m.arrays, r.rows);
+    of_rows.tile(parameters, now.inputs, SEEDED || FIT_CURVED ? r.seeds : NULL, r.m.weights, count, r.m.arrays, r.rows);
 }
 
 size_t NN(jacobian_size)(void)
@@ -75,7 +71,7 @@ int NN(jacobian)(const real *parameters, const real *inputs, size_t samples, voi
     NN(poll) *poll)
 {
     const row_memory r = carve_rows(work);
-    const size_t unknown = CURVED ? TILE*TARGETS : 0;
+    const size_t unknown = FIT_CURVED ? TILE*TARGETS : 0;
     for (size_t k = 0; k < unknown; k++)
         r.seeds[k] = 0; /* derivatives of outputs do not depend on targets */
     prepare_rows(parameters, samples, r);
@@ -88,7 +84,7 @@ int NN(jacobian)(const real *parameters, const real *inputs, size_t samples, voi
                 copy_row(r.rows + n*OUTPUTS + DERIVATIVES,
                     derivatives + ((first + n)*FIT_OUTPUTS + output)*PARAMETERS, PARAMETERS);
         }
-        if (stopped(poll, (double) FIT_OUTPUTS*OPERATIONS_PER_SAMPLE*(double) count))
+        if (stopped(poll, (double) FIT_OUTPUTS*OPERATIONS*(double) count))
             return 1;
     }
     return 0;

@@ -7,6 +7,7 @@
 #define NNCODEGEN_KERNEL_H
 
 #include "base.h"
+#include "calls.h"
 #include "functions.h"
 #include "library.h"
 #include "random.h"

@@ -1,6 +1,6 @@
 /* Training of many models at once, a group of them side by side. The last line of NAME_many.c includes it.
 
-   Needs group.h, rules.h, regularize.h, poll.h, random.h, and the kernels group_gradient and, if NN_GROUP_FINISHES,
+   Needs group.h, optimizers.h, regularize.h, poll.h, random.h, and the kernels group_gradient and, if NN_GROUP_FINISHES,
    group_finish, if NN_GROUP_DESCENDS, group_descend. Gives train_many. */
 
 #ifndef NNCODEGEN_MANY_H
@@ -12,8 +12,25 @@
 #endif
 #include "poll.h"
 #include "random.h"
+#include "optimizers.h"
 #include "regularize.h"
-#include "rules.h"
+
+#ifndef NN_OWN_RULES
+#define NN_OWN_RULES(RULE)
+#endif
+
+/* Expands RULE(number, rule, variables, linear) for each rule. */
+#define ALL_RULES(RULE) NN_RULES(RULE) NN_OWN_RULES(RULE)
+
+#define LINEAR_RULE(number, rule, variables, linear) linear,
+
+/* Returns whether the next parameter is a multiple of the current one plus a term: one that is not finite remains
+   so. */
+static UNUSED int is_linear(int optimizer)
+{
+    static const int linear[] = {ALL_RULES(LINEAR_RULE)};
+    return linear[optimizer];
+}
 
 /* The arguments of group_gradient for the weight of each sample and, if it takes several samples, their number. */
 #if NN_GROUP_SAMPLES > 1
@@ -146,7 +163,7 @@ static UNUSED int sums_of_group(NN(many) *run, int with_loss, size_t first, size
             for (size_t k = with_loss ? 0 : MODELS; k < MODELS*GROUP_SUMS; k++)
                 g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
         }
-        if (stopped(&run->poll, (double) MODELS*OPERATIONS_PER_SAMPLE*(double) count))
+        if (stopped(&run->poll, (double) MODELS*OPERATIONS*(double) count))
             return 1;
     }
     if (samples > TILE) {
@@ -169,8 +186,9 @@ static UNUSED void update_group(const NN(many) *run, double updates, group *g)
 #if NN_GROUP_FINISHES
     group_finish(g->parameters, g->values, g->sums, g->gradient);
 #endif
-    for (size_t range = 0; run->l2 && range < sizeof penalized/sizeof *penalized; range++) {
-        for (size_t p = penalized[range][0]; p < penalized[range][1]; p++) {
+    for (size_t k = 0; run->l2 && k < special.penalized_count; k++) {
+        const size_t end = special.penalized[k].end;
+        for (size_t p = special.penalized[k].first; p < end; p++) {
             MODELS_LOOP
             for (size_t m = 0; m < MODELS; m++)
                 g->gradient[p*MODELS + m] += g->l2[m]*g->parameters[p*MODELS + m];
@@ -368,7 +386,7 @@ int NN(train_many)(NN(many) *run)
         for (g.epoch = 0; g.epoch < run->epochs && active;) {
             const size_t left = run->epochs - g.epoch, epochs = left < LEAP ? left : LEAP;
             if (leaps && g.all && leap(run, first, epochs, &updates, &g)) {
-                if (stopped(&run->poll, (double) MODELS*OPERATIONS_PER_SAMPLE*(double) epochs))
+                if (stopped(&run->poll, (double) MODELS*OPERATIONS*(double) epochs))
                     return 1;
                 continue;
             }

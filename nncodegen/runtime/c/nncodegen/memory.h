@@ -9,17 +9,19 @@
 
 /* The length of an array of the parameters or their gradient: a vector that begins at the last value may reach 64
    bytes beyond it. */
-enum { ROOM = (PARAMETERS > GRADIENT_SUMS ? PARAMETERS : GRADIENT_SUMS) + 64/sizeof(real) };
+#define ROOM ((PARAMETERS > GRADIENT_SUMS ? PARAMETERS : GRADIENT_SUMS) + 64/sizeof(real))
 
 /* The partial sums of lanes, and the values after them that vectors read. */
-enum { ROOM_FOR_PARTIALS = NN_HAS_BLOCKS ? PARTIALS + 3*LANES : 3 };
+#define ROOM_FOR_PARTIALS (HAS_BLOCKS ? PARTIALS + 3*LANES : 3)
 
 /* The arrays: type, name, length. */
 #define PARTS_OF_MEMORY(PART) \
     PART(double, sums, ALL_SUMS + 1) \
     PART(double, totals, GRADIENT_SUMS + ALL_SUMS + 1) /* the sums over several chunks */ \
-    PART(double, finished, NN_PHASES > 1 ? ALL_SUMS : 0) /* the sums of a phase, for the next */ \
-    PART(real, statistics, NN_PHASES > 1 ? PARAMETERS : 0) /* the statistics of a batch, for parameters that follow
+    PART(double, measures, MEASURES) /* those of an epoch so far, while updates are tried */ \
+    PART(double, options, OPTIONS) /* the hyperparameters of an update */ \
+    PART(double, finished, PHASES > 1 ? ALL_SUMS : 0) /* the sums of a phase, for the next */ \
+    PART(real, statistics, PHASES > 1 ? PARAMETERS : 0) /* the statistics of a batch, for parameters that follow
                                                               including sums to which each tile adds, or followed by
                                                               them */ \
     PART(real, gradient, ROOM) /* followed by sums, or including sums, to which each tile adds */ \
@@ -30,12 +32,12 @@ enum { ROOM_FOR_PARTIALS = NN_HAS_BLOCKS ? PARTIALS + 3*LANES : 3 };
     PART(real, inputs, TILE*INPUTS + 1) \
     PART(real, targets, TILE*TARGETS + 1) \
     PART(real, weights, TILE) \
-    PART(size_t, sample_numbers, NN_HAS_NOISE ? TILE : 0) /* the indices of samples, for noise */ \
-    PART(real, outputs, NN_SAMPLES_AT_ONCE*OUTPUTS) /* the outputs of samples that do not fill a vector */ \
-    PART(real, arrays, NN_KEPT*ARRAYS + 1) /* the arrays of the kernels for a tile, or for several tiles that are
+    PART(size_t, sample_numbers, HAS_NOISE ? TILE : 0) /* the indices of samples, for noise */ \
+    PART(real, outputs, SAMPLES_AT_ONCE*OUTPUTS) /* the outputs of samples that do not fill a vector */ \
+    PART(real, arrays, KEPT*ARRAYS + 1) /* the arrays of the kernels for a tile, or for several tiles that are
                                               kept */
 
-#define PADDED_BYTES(type, count) (((count)*sizeof(type) + 63)/64*64)
+#define PADDED_BYTES(type, count) (((size_t) (count)*sizeof(type) + 63)/64*64)
 #define MEMBER_OF_MEMORY(type, name, count) type *name;
 #define TAKE(type, name, count) \
     m.name = (type *) next; \

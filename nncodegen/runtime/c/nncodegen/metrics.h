@@ -52,7 +52,7 @@ INLINE void measure_errors(int metrics, size_t count, size_t columns,
     size_t number, const real *restrict outputs, size_t row, size_t column, const real *restrict targets,
     size_t target_row, size_t target_column, const real *restrict counts, double *restrict sums)
 {
-    if (!LABELS && metrics & WANTS_ACCURACY) {
+    if (!HAS_CLASSES && metrics & WANTS_ACCURACY) {
         for (size_t k = 0; k < columns; k++) {
             real met = 0;
             SUM_LOOP(met)

@@ -15,7 +15,9 @@
 #include "table.h"
 
 /* Hides names that are the same in every module from other modules. */
+#ifndef HIDDEN
 #define HIDDEN __attribute__((visibility("hidden")))
+#endif
 
 extern HIDDEN NN(functions) nncodegen_kernel;
 extern HIDDEN const int nncodegen_apart;

@@ -76,12 +76,12 @@ static COLD void reflect_square(fit_memory *m, size_t j, size_t n, size_t rows)
 
 /* Replaces the triangle of the system, with n columns, by one whose columns are in the order of the longest
    remainder. The remainder of the last columns, relative to the first, may be only rounding; then it is set to 0. If
-   CURVED, this limit is sqrt(ROUNDING): the system is solved by the gradient, whose rounding counts as much as the
+   FIT_CURVED, this limit is sqrt(ROUNDING): the system is solved by the gradient, whose rounding counts as much as the
    square of the remainder. Returns the rank, the number of columns before those. */
 static COLD size_t pivot(fit_memory *m, size_t n)
 {
     const size_t rows = whole_rows(n);
-    const double least = (double) (n < 10 ? 10 : n)*ROUNDING, rounding = CURVED ? sqrt(ROUNDING) : least;
+    const double least = (double) (n < 10 ? 10 : n)*ROUNDING, rounding = FIT_CURVED ? sqrt(ROUNDING) : least;
     double largest = 0;
     size_t rank = 0;
     spread(m, n, rows);

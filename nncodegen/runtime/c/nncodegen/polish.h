@@ -1,6 +1,6 @@
 /* The last digits of a solution: full Gauss-Newton steps, extrapolated.
 
-   Needs fit_point.h, and residuals.h or convex.h. Gives polish.
+   Needs evaluate.h and fit_point.h. Gives polish.
 
    If residuals remain at the solution, such steps s(x) shrink by about the same factor each, and the longest are in
    the same direction. This is estimated from two steps and extrapolated, which makes the convergence faster than
@@ -10,12 +10,8 @@
 #ifndef NNCODEGEN_POLISH_H
 #define NNCODEGEN_POLISH_H
 
+#include "evaluate.h"
 #include "fit_point.h"
-#if NN_FIT_CURVED
-#include "convex.h"
-#else
-#include "residuals.h"
-#endif
 
 enum { LAST_STEPS = 20 };
 

@@ -6,15 +6,9 @@
 #ifndef NNCODEGEN_RANDOM_H
 #define NNCODEGEN_RANDOM_H
 
+#include "calls.h"
 #include "functions.h"
 #include "shuffle.h"
-
-#if NN_HAS_NOISE
-/* The random bits from which all noise of an update is made, and the scale of noise: 1 in training, 0 elsewhere. */
-typedef struct {
-    uint64_t key;
-    real scale;
-} randomness;
 
 /* The finalizer of SplitMix64 (Steele, Lea and Flood, 2014). */
 INLINE uint64_t mixed(uint64_t z)
@@ -43,6 +37,7 @@ INLINE uint64_t noise_of_layer(randomness noise, uint64_t layer)
     return mixed(noise.key + UINT64_C(0x9E3779B97F4A7C15)*layer);
 }
 
+#if NN_HAS_NOISE
 /* Returns 32 random bits for a sample and a unit. */
 INLINE uint32_t noise_bits(uint64_t key, size_t sample, size_t unit)
 {

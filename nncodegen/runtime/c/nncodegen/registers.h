@@ -1,14 +1,20 @@
 /* Training on single samples by plain gradient descent, with the parameters in registers.
 
-   Needs train.h, metrics.h, and of the model: point, a structure with a member for each parameter; next_point, one
-   update; if NN_HAS_SEQUENTIAL, update_sequentially, a sequential one; largest_change and store_point. Gives
-   train_in_registers. */
+   Needs calls.h, metrics.h, regularize.h, and of the model: point, a structure with a member for each parameter; next_point, one
+   update; if NN_HAS_SEQUENTIAL, update_sequentially, a sequential one; largest_change and store_point. Calls
+   update_by_loops and end_epoch (train.h). Gives train_in_registers. */
 
 #ifndef NNCODEGEN_REGISTERS_H
 #define NNCODEGEN_REGISTERS_H
 
+#include "calls.h"
 #include "metrics.h"
-#include "train.h"
+#include "poll.h"
+#include "regularize.h"
+#include "shuffle.h"
+
+FOR_REGISTERS int NN(update_by_loops)(NN(training) *run);
+FOR_REGISTERS int NN(end_epoch)(NN(training) *run, size_t epoch, uint64_t random);
 
 /* Does the updates of one epoch of batches of one sample, or the remaining ones. Returns a status. */
 INLINE int samples_in_registers(NN(training) *run, point *w, const int sequential)
@@ -39,40 +45,22 @@ INLINE int samples_in_registers(NN(training) *run, point *w, const int sequentia
             largest = larger(largest, largest_change(w, &next));
         *w = next;
         loss += (double) sample_loss*share;
-        if (NN_HAS_METRICS && run->metrics) {
+        if (HAS_METRICS && run->metrics) {
             const real one = 1;
-            if (NN_HAS_CLASSES)
+            if (HAS_CLASSES)
                 measure_classes(run->metrics, 1, outputs, OUTPUTS, 1, targets, TARGETS, 1, &one, run->measures);
             measure_errors(run->metrics, 1, OUTPUTS, 0, outputs, OUTPUTS, 1, targets, TARGETS, 1, &one, run->measures);
         }
         run->updates += 1;
         n++;
-        if (run->poll.spent + OPERATIONS_PER_SAMPLE >= 1e6)
+        if (run->poll.spent + OPERATIONS >= 1e6)
             store_point(w, run->parameters); /* for poll.stop, which may read the parameters */
-        if (stopped(&run->poll, OPERATIONS_PER_SAMPLE))
+        if (stopped(&run->poll, OPERATIONS))
             status = NN(INTERRUPTED);
     }
     run->largest = largest;
     run->epoch_loss = loss;
     run->begin = n;
-    return status;
-}
-
-/* Does the next update by the usual loops, without a check whether to stop. The statements for registers are
-   rearranged, and may overflow where the usual loops do not; a training has diverged only if the usual loops
-   overflow. Returns a status. */
-static COLD int update_by_loops(NN(training) *run)
-{
-    memory m = carve(run->work);
-    clear(m);
-    copy_row(run->parameters, m.parameters, PARAMETERS);
-    run->current_parameters = m.parameters;
-    const NN(poll) poll = run->poll;
-    run->poll.stop = NULL;
-    const int status = train_next(run, &m, NULL, (double) run->data.samples, 0);
-    run->poll = poll;
-    copy_row(run->current_parameters, run->parameters, PARAMETERS);
-    run->current_parameters = run->parameters;
     return status;
 }
 
@@ -90,7 +78,7 @@ INLINE void epochs_in_registers(NN(training) *run, const int sequential)
             if (run->status != NN(DIVERGED))
                 break;
             store_point(&w, run->parameters);
-            run->status = update_by_loops(run);
+            run->status = NN(update_by_loops)(run);
             w = *(const point *) run->parameters;
             if (run->status != NN(COMPLETED))
                 break;
@@ -100,7 +88,7 @@ INLINE void epochs_in_registers(NN(training) *run, const int sequential)
         const int interrupted = run->status == NN(INTERRUPTED);
         if (run->columns > 1 || run->monitor >= 0) {
             store_point(&w, run->parameters);
-            run->status = end_epoch(run, carve(run->work), NULL, epoch, random);
+            run->status = NN(end_epoch)(run, epoch, random);
             run->status = interrupted ? NN(INTERRUPTED) : run->status;
             continue;
         }
@@ -131,7 +119,7 @@ static HOT void sequential_epochs(NN(training) *run)
 /* Trains by plain gradient descent on batches of one sample. Returns 0, and does nothing, for any other training. */
 static HOT int train_in_registers(NN(training) *run)
 {
-    if (!is_plain(run) || run->data.weights || run->factors || run->batch != 1 || run->optimizer != NN_DESCENT)
+    if (!is_plain(run) || run->data.weights || run->factors || run->batch != 1 || run->optimizer != DESCENT)
         return 0;
     if (run->data.starts || run->sweep != 0 || (run->sequential && !NN_HAS_SEQUENTIAL))
         return 0;
@@ -145,5 +133,9 @@ static HOT int train_in_registers(NN(training) *run)
     run->current_parameters = NULL;
     return 1;
 }
+
+#ifndef NNCODEGEN_LINKED
+#include "train.h" /* which calls this, and has the two functions above */
+#endif
 
 #endif

@@ -1,31 +1,26 @@
 /* Changes to the gradient before an update (penalties and clipping), and to the parameters after it (weight decay,
    and restoring frozen parameters).
 
-   Needs base.h. Gives all_parameters, add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step,
-   and, with NN_PHASES, take_statistics and follow_statistics. */
+   Needs ranges.h and the header of the model. Gives is_plain, all_parameters, add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step,
+   take_statistics and follow_statistics. */
 
 #ifndef NNCODEGEN_REGULARIZE_H
 #define NNCODEGEN_REGULARIZE_H
 
-#include "base.h"
+#include "ranges.h"
 
-/* The parameters to which the penalties l1 and l2 apply: ranges {first, end}. */
-static const size_t penalized[][2] = {NN_PENALIZED};
-
-/* The parameters that no update changes: ranges {first, end}. */
-static const size_t frozen[][2] = {NN_FROZEN};
-
-#if NN_PHASES > 1
-/* The parameters that follow statistics of the batches: ranges {first, end}, and the fraction of their values that
-   stays. */
-static const struct {size_t first, end; double momentum;} following[] = {NN_FOLLOWING};
+/* Returns whether only the optimizer changes gradients and parameters: no penalty, clipping or weight decay does. */
+static UNUSED int is_plain(const NN(training) *run)
+{
+    return !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
+}
 
 /* Moves the statistics of a batch out of the gradient, where they take the places of the parameters that follow
    them, which have no gradient. */
 static UNUSED void take_statistics(real *restrict gradient, real *restrict statistics)
 {
-    for (size_t range = 0; range < sizeof following/sizeof *following; range++) {
-        for (size_t p = following[range].first; p < following[range].end; p++) {
+    for (size_t k = 0; k < special.following_count; k++) {
+        for (size_t p = special.following[k].first; p < special.following[k].end; p++) {
             statistics[p] = gradient[p];
             gradient[p] = 0;
         }
@@ -37,9 +32,9 @@ static UNUSED int follow_statistics(const real *restrict parameters, const real 
     real *restrict next, size_t first, size_t last)
 {
     word check = 0;
-    for (size_t range = 0; range < sizeof following/sizeof *following; range++) {
-        const double momentum = following[range].momentum;
-        for (size_t p = following[range].first; p < following[range].end; p++) {
+    for (size_t k = 0; k < special.following_count; k++) {
+        const double momentum = special.following[k].momentum;
+        for (size_t p = special.following[k].first; p < special.following[k].end; p++) {
             if (p < first || p >= last)
                 continue;
             next[p] = (real) (momentum*(double) parameters[p] + (1 - momentum)*(double) statistics[p]);
@@ -48,13 +43,13 @@ static UNUSED int follow_statistics(const real *restrict parameters, const real 
     }
     return (int) (check >> FIRST_BIT);
 }
-#endif
 
 /* Adds the gradient of l1*sum |w| + l2/2*sum w^2 over the penalized parameters. */
 static HOT void add_penalties(const real *restrict parameters, real *restrict gradient, real l1, real l2)
 {
-    for (size_t range = 0; range < sizeof penalized/sizeof *penalized; range++) {
-        for (size_t p = penalized[range][0]; p < penalized[range][1]; p++) {
+    for (size_t k = 0; k < special.penalized_count; k++) {
+        const size_t end = special.penalized[k].end;
+        for (size_t p = special.penalized[k].first; p < end; p++) {
             const real w = parameters[p];
             gradient[p] += l2*w + (w > 0 ? l1 : w < 0 ? -l1 : 0);
         }
@@ -62,7 +57,11 @@ static HOT void add_penalties(const real *restrict parameters, real *restrict gr
 }
 
 /* The number of parameters, as a bound of loops: if it is 0, compilers would warn about a constant. */
+#ifdef NNCODEGEN_LIBRARY
+#define all_parameters PARAMETERS
+#else
 static const size_t all_parameters = PARAMETERS;
+#endif
 
 /* Clips each value of the gradient to -bound to bound. NaN stays NaN. */
 static HOT void clip_values(real *gradient, real bound)
@@ -120,9 +119,9 @@ static HOT int decay_weights(const real *restrict parameters, real *restrict nex
 static UNUSED void keep_frozen(const real *restrict parameters, real *restrict next, size_t first, size_t last,
     size_t width)
 {
-    for (size_t range = 0; range < sizeof frozen/sizeof *frozen; range++) {
-        const size_t begin = frozen[range][0] > first ? frozen[range][0] : first;
-        const size_t end = frozen[range][1] < last ? frozen[range][1] : last;
+    for (size_t number = 0; number < special.frozen_count; number++) {
+        const index_range *const each = special.frozen + number;
+        const size_t begin = each->first > first ? each->first : first, end = each->end < last ? each->end : last;
         for (size_t k = begin*width; k < end*width; k++)
             next[k] = parameters[k];
     }

@@ -1,6 +1,6 @@
 /* The rows of a least-squares problem at given parameters: residuals, their cost, and the triangle of the Jacobian.
 
-   Needs fit_rows.h, guards.h and robust.h. Gives evaluate, tell_residuals, squares_of_outputs. */
+   Needs fit_rows.h, guards.h and robust.h. Gives evaluate_squares, tell_residuals, squares_of_outputs. */
 
 #ifndef NNCODEGEN_RESIDUALS_H
 #define NNCODEGEN_RESIDUALS_H
@@ -69,7 +69,7 @@ static HOT void take_residuals(const NN(fitting) *run, int robust, size_t first,
 
 /* Computes the sums at some parameters, and the triangle, unless the cost is above the limit: then it is left out,
    and so are the remaining samples once the cost is a hundred times as high. */
-static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
+static HOT int evaluate_squares(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
     residual_sums *sums)
 {
     const double far = 100*limit;
@@ -93,7 +93,7 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
         }
         if (!(sums->cost <= far))
             return sums->cost > far ? TOO_HIGH : NOT_FINITE;
-        if (stopped(&run->poll, (double) FIT_OUTPUTS*OPERATIONS_PER_SAMPLE*(double) count))
+        if (stopped(&run->poll, (double) FIT_OUTPUTS*OPERATIONS*(double) count))
             return STOPPED;
     }
     if (sums->cost > limit)

@@ -65,7 +65,7 @@ static UNUSED tile fill(memory m, const real *inputs, const real *targets, const
         m.weights[n] = weights ? (real) ((double) weights[order ? order[first + n] : first + n]/total) : share;
     for (size_t n = count; n < end; n++)
         m.weights[n] = 0;
-    for (size_t n = 0; NN_HAS_NOISE && n < end; n++)
+    for (size_t n = 0; HAS_NOISE && n < end; n++)
         m.sample_numbers[n] = n >= count ? 0 : order ? order[first + n] : first + n;
     return (tile) {
         rows_of(inputs, INPUTS, order, first, count, WHOLE_INPUTS, m.inputs),

@@ -121,7 +121,7 @@ static UNUSED int sum_by_team(team *t, const batch *work, double *totals, NN(pol
         await_members(t);
         for (size_t k = 0; k < t->count && first + k < chunks_of(work); k++)
             add_sums(work, t->members[k].m, totals);
-        if (stopped(poll, (double) OPERATIONS_PER_SAMPLE*TILE*CHUNK))
+        if (stopped(poll, (double) OPERATIONS*TILE*CHUNK))
             return 1;
     }
     return 0;

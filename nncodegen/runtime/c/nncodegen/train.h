@@ -1,19 +1,15 @@
 /* Training: the updates of each epoch, the measurements after it, and the decision when the training ends.
 
-   Needs update.h, random.h, metrics.h if NN_HAS_METRICS, descend.h if NN_DESCENDS, registers.h if NN_HAS_REGISTERS.
-   Gives train and copy_parameters. */
+   Needs descend.h, random.h, and the kernel train_in_registers (registers.h) if NN_HAS_REGISTERS. Gives train,
+   copy_parameters, and what that kernel needs: update_by_loops and end_epoch. */
 
 #ifndef NNCODEGEN_TRAIN_H
 #define NNCODEGEN_TRAIN_H
 
-#include "random.h"
-#include "update.h"
-#if NN_HAS_METRICS
-#include "metrics.h"
-#endif
-#if NN_DESCENDS
 #include "descend.h"
-#endif
+#include "random.h"
+
+KERNELS(kernel_in_registers *, in_registers, TRAIN_IN_REGISTERS)
 
 /* Does the next update: of all parameters at once or, if sequential, of one after the other (a sweep). The epoch is
    counted from the beginning of the call. The weights of a batch are divided by the mean weight of all samples and
@@ -53,57 +49,47 @@ static COLD int train_next(NN(training) *run, memory *m, team *threads, double t
 static COLD int train_samples(NN(training) *run, memory *m, team *threads, double total, size_t epoch)
 {
     int status = NN(COMPLETED);
-#if NN_DESCENDS
     int descent = descends(run); /* whether updates are in place; -1: all but the next one */
-#endif
     while (run->begin < run->data.samples && status == NN(COMPLETED)) {
-#if NN_DESCENDS
         if (descent > 0) {
             status = descend(run, *m, total, epoch, &descent);
             continue;
         }
-#endif
         status = train_next(run, m, threads, total, epoch);
-#if NN_DESCENDS
         descent = descent != 0;
-#endif
     }
     return status;
 }
 
-#if NN_HAS_METRICS
 /* Computes accuracy, mean absolute error and R2 (its mean over the outputs) from their sums. Metrics that were not
    requested are meaningless. */
 static COLD void finish_metrics(int metrics, const NN(data) *data, const double *sums, double *figures)
 {
     const double total = total_weight(data->counts, data->samples);
-    figures[NN(ACCURACY)] = sums[NN(ACCURACY)]/(LABELS ? 1 : OUTPUTS)/total;
-    figures[NN(MEAN_ABSOLUTE_ERROR)] = sums[NN(MEAN_ABSOLUTE_ERROR)]/OUTPUTS/total;
+    figures[NN(ACCURACY)] = sums[NN(ACCURACY)]/(HAS_CLASSES ? 1 : (double) OUTPUTS)/total;
+    figures[NN(MEAN_ABSOLUTE_ERROR)] = sums[NN(MEAN_ABSOLUTE_ERROR)]/(double) OUTPUTS/total;
     double explained = 0;
-    for (size_t k = 0; metrics & WANTS_R2 && k < OUTPUTS; k++) {
+    for (size_t k = 0; metrics & 1 << NN(R2) && k < OUTPUTS; k++) {
         const double squares = sums[NN(R2) + k];
         if (data->spread[k] > 0)
             explained += 1 - squares/data->spread[k];
         else
             explained += squares == 0; /* for a constant target: 1 if it is met exactly, else 0 */
     }
-    figures[NN(R2)] = explained/OUTPUTS;
+    figures[NN(R2)] = explained/(double) OUTPUTS;
 }
-#endif
 
 /* Measures the columns of the history after an epoch. Returns 1 if stopped. */
 static COLD int measure_epoch(NN(training) *run, memory m, team *threads, double *figures)
 {
     const NN(data) *data = &run->validation;
     figures[NN(LOSS)] = run->epoch_loss;
-#if NN_HAS_METRICS
     if (run->metrics)
         finish_metrics(run->metrics, &run->data, run->measures, figures + NN(METRICS));
-#endif
     if (data->samples) {
-        if (NN_HAS_TRANSPOSED)
+        const real *const parameters = special.transposed_count ? m.next : run->current_parameters;
+        if (special.transposed_count)
             arrange(run->current_parameters, m.next, 1);
-        const real *const parameters = NN_HAS_TRANSPOSED ? m.next : run->current_parameters;
         const batch all = {.forward = 1, .metrics = run->metrics, .parameters = parameters,
             .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
             .starts = data->starts, .columns = data->columns,
@@ -112,10 +98,8 @@ static COLD int measure_epoch(NN(training) *run, memory m, team *threads, double
         if (!sums)
             return 1;
         figures[NN(VALIDATION_LOSS)] = sums[place_of_loss(&all)];
-#if NN_HAS_METRICS
         if (run->metrics)
             finish_metrics(run->metrics, data, sums + SUMS, figures + NN(VALIDATION_METRICS));
-#endif
     }
     return 0;
 }
@@ -136,7 +120,7 @@ static COLD int compare_epoch(NN(training) *run, const double *figures)
 
 /* Ends an epoch, and begins the next: random is the state of the random numbers for it. If the measuring is stopped,
    nothing has changed, and a later call repeats it. Returns a status. */
-static COLD int end_epoch(NN(training) *run, memory m, team *threads, size_t epoch, uint64_t random)
+static COLD int finish_epoch(NN(training) *run, memory m, team *threads, size_t epoch, uint64_t random)
 {
     double *const figures = run->history + epoch*run->columns;
     int status = NN(COMPLETED);
@@ -165,7 +149,7 @@ static COLD int train_epoch(NN(training) *run, memory *m, team *threads, double 
     if (run->shuffle)
         shuffle(run->order, run->data.samples, &random);
     const int status = train_samples(run, m, threads, total, epoch);
-    return status == NN(COMPLETED) ? end_epoch(run, *m, threads, epoch, random) : status;
+    return status == NN(COMPLETED) ? finish_epoch(run, *m, threads, epoch, random) : status;
 }
 
 void NN(copy_parameters)(const NN(training) *run, real *parameters)
@@ -186,24 +170,42 @@ static UNUSED void arrange_state(NN(training) *run, memory m, int back)
     }
 }
 
-#if NN_HAS_REGISTERS
-static HOT int train_in_registers(NN(training) *run);
-#endif
+/* Does the next update by the usual loops, without a check whether to stop. The statements for registers are
+   rearranged, and may overflow where the usual loops do not; a training has diverged only if the usual loops
+   overflow. Returns a status. */
+FOR_REGISTERS COLD int NN(update_by_loops)(NN(training) *run)
+{
+    memory m = carve(run->work);
+    clear(m);
+    copy_row(run->parameters, m.parameters, PARAMETERS);
+    run->current_parameters = m.parameters;
+    const NN(poll) poll = run->poll;
+    run->poll.stop = NULL;
+    const int status = train_next(run, &m, NULL, (double) run->data.samples, 0);
+    run->poll = poll;
+    copy_row(run->current_parameters, run->parameters, PARAMETERS);
+    run->current_parameters = run->parameters;
+    return status;
+}
+
+/* Ends an epoch in registers. Returns a status. */
+FOR_REGISTERS COLD int NN(end_epoch)(NN(training) *run, size_t epoch, uint64_t random)
+{
+    return finish_epoch(run, carve(run->work), NULL, epoch, random);
+}
 
 COLD void NN(train)(NN(training) *run)
 {
     FLUSH_SUBNORMALS
-#if NN_HAS_REGISTERS
-    if (train_in_registers(run))
+    if (in_registers && in_registers(run))
         return;
-#endif
     memory m = carve(run->work);
     clear(m);
-    const size_t arrays = NN_HAS_SINGLE_GRADIENT ? ARRAYS : 0;
+    const size_t arrays = deriving.sample ? ARRAYS : 0;
     for (size_t k = 0; k < arrays; k++)
         m.arrays[k] = 0; /* single samples read the padding of rows, too, without an effect on results */
     arrange(run->parameters, m.parameters, 0);
-    if (NN_HAS_TRANSPOSED)
+    if (special.transposed_count)
         arrange_state(run, m, 0);
     run->current_parameters = m.parameters;
     const double total = total_weight(run->data.weights, run->data.samples);
@@ -216,15 +218,11 @@ COLD void NN(train)(NN(training) *run)
     for (size_t epoch = 0; run->epochs < run->until && run->status == NN(COMPLETED); epoch++)
         run->status = train_epoch(run, &m, threads, total, epoch);
     NN(copy_parameters)(run, run->parameters);
-    if (NN_HAS_TRANSPOSED)
+    if (special.transposed_count)
         arrange_state(run, m, 1);
     run->current_parameters = NULL;
     if (run->threads > 1)
         dismiss_team(&all);
 }
-
-#if NN_HAS_REGISTERS
-#include "registers.h" /* it uses the functions above */
-#endif
 
 #endif

@@ -2,25 +2,35 @@
    functions. The last line of the C of a model includes this.
 
    Needs kernel.h, and the kernels that the headers below name. Gives all functions that the header of the model
-   declares, and kernel, the table of them. */
+   declares, and kernel, the table of them; or, with NNCODEGEN_LINKED, trained (model.h), if the functions are those of
+   the library. */
 
 #ifndef NNCODEGEN_TRAINING_H
 #define NNCODEGEN_TRAINING_H
 
-#include "facts.h"
 #if NN_HAS_BLAS
 #include "blas.h"
 #endif
-#include "predict.h"
-#include "gradient.h"
-#include "rules.h"
-#include "update.h"
-#if NN_DESCENDS
-#include "descend.h"
-#endif
-#include "train.h"
 #if NN_HAS_REGISTERS
 #include "registers.h"
+#endif
+
+#ifdef NNCODEGEN_LINKED
+#include "model.h"
+#include "rules.h"
+#if NN_HAS_BLOCKS
+#include "products.h"
+#endif
+
+const linked_model NN(trained) = {
+    .size = SIZES_OF_MODEL, .special_ranges = RANGES_OF_MODEL, .predict = PREDICT_KERNELS,
+    .gradient = GRADIENT_KERNELS, .rules = OWN_RULES, .train_in_registers = TRAIN_IN_REGISTERS
+};
+#else
+#include "facts.h"
+#include "gradient.h"
+#include "predict.h"
+#include "train.h"
 #endif
 
 #ifdef NNCODEGEN_VARIANT

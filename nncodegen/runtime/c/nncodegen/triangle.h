@@ -13,10 +13,9 @@
 
 #include "columns.h"
 
-enum {
-    TRIANGLE_ROW = (PARAMETERS + 8)/8*8, /* the distance between the rows of a triangle */
-    FEW_COLUMNS = 12 /* up to this number of columns, no strips are made */
-};
+enum { FEW_COLUMNS = 12 }; /* up to this number of columns, no strips are made */
+
+#define TRIANGLE_ROW ((PARAMETERS + 8)/8*8) /* the distance between the rows of a triangle */
 
 /* The reflections of a strip of columns. Each is I - (v v^T)/(-diagonal head), where v contains the head at the row
    of the triangle, and below it the column. For a column of zeros, everything is 0. */

@@ -1,20 +1,15 @@
 /* One update: the gradient of a batch, and the step of the optimizer.
 
-   Needs gradient.h, regularize.h and rules.h. Gives train_batch, batch_of, add_measures, factor_of_update,
-   count_update, is_plain. */
+   Needs gradient.h, random.h, regularize.h and rules.h. Gives train_batch, batch_of, add_measures, factor_of_update,
+   count_update. */
 
 #ifndef NNCODEGEN_UPDATE_H
 #define NNCODEGEN_UPDATE_H
 
 #include "gradient.h"
+#include "random.h"
 #include "regularize.h"
 #include "rules.h"
-
-/* Returns whether only the optimizer changes gradients and parameters: no penalty, clipping or weight decay does. */
-static UNUSED int is_plain(const NN(training) *run)
-{
-    return !(run->l1 > 0 || run->l2 > 0 || run->clip_value > 0 || run->clip_norm > 0 || run->weight_decay > 0);
-}
 
 /* Returns the factor of the learning rate in the next update. Epochs are counted from the beginning of the call. */
 static UNUSED double factor_of_update(const NN(training) *run, size_t epoch)
@@ -32,9 +27,8 @@ static UNUSED batch batch_of(const NN(training) *run, size_t samples, double tot
         .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
         .starts = data->starts, .columns = data->columns,
         .order = run->shuffle ? run->order : NULL, .begin = run->begin, .samples = samples, .total = total};
-#if NN_HAS_NOISE
-    part.noise = (randomness) {noise_of_update(run->seed, run->updates), 1};
-#endif
+    if (HAS_NOISE)
+        part.noise = (randomness) {noise_of_update(run->seed, run->updates), 1};
     return part;
 }
 
@@ -62,9 +56,8 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
     *loss = run->without_loss ? (double) NAN : sums[place_of_loss(&part)];
     if (first == 0 && !run->without_loss && !isfinite(*loss))
         return NN(DIVERGED);
-#if NN_PHASES > 1
-    take_statistics(m.gradient, m.statistics);
-#endif
+    if (PHASES > 1)
+        take_statistics(m.gradient, m.statistics);
     if (run->l1 > 0 || run->l2 > 0)
         add_penalties(run->current_parameters, m.gradient, (real) run->l1, (real) run->l2);
     if (run->clip_value > 0)
@@ -72,12 +65,11 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
     if (run->clip_norm > 0)
         clip_norm(m.gradient, run->clip_norm);
     const double *options = run->options;
-    double scaled[OPTIONS];
     if (run->factors) {
         for (size_t k = 0; k < OPTIONS; k++)
-            scaled[k] = run->options[k];
-        scaled[0] *= factor;
-        options = scaled;
+            m.options[k] = run->options[k];
+        m.options[0] *= factor;
+        options = m.options;
     }
     int lost = update(run->optimizer, first, last, options, (double) run->updates + 1, run->current_parameters,
         run->state, m.next);
@@ -86,10 +78,8 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
     if (lost)
         return NN(DIVERGED);
     keep_frozen(run->current_parameters, m.next, first, last, 1);
-#if NN_PHASES > 1
-    if (follow_statistics(run->current_parameters, m.statistics, m.next, first, last))
+    if (PHASES > 1 && follow_statistics(run->current_parameters, m.statistics, m.next, first, last))
         return NN(DIVERGED);
-#endif
     if (run->tolerance > 0) {
         const double step = largest_step(run->current_parameters, m.next, first, last);
         run->largest = step > run->largest ? step : run->largest;

@@ -58,7 +58,7 @@
    model allows it: some cores take a hundred cycles for each. A model with a logarithm or root of such numbers does
    not allow it, because its result would not be close to that of zero. In predictions and in poll.stop they keep
    their values. */
-#if NN_FLUSHES && defined(__SSE2__) && defined(__GNUC__)
+#if (NN_FLUSHES || defined(NNCODEGEN_LIBRARY)) && defined(__SSE2__) && defined(__GNUC__)
 INLINE unsigned change_mode(unsigned set, unsigned cleared)
 {
     const unsigned before = __builtin_ia32_stmxcsr();
@@ -72,8 +72,8 @@ INLINE void restore_mode(const unsigned *before)
 }
 
 #define MODE const unsigned mode __attribute__((unused, cleanup(restore_mode)))
-#define FLUSH_SUBNORMALS MODE = change_mode(0x8040, 0); /* of results, and of operands */
-#define GRADUAL_UNDERFLOW MODE = change_mode(0, 0x8040);
+#define FLUSH_SUBNORMALS MODE = change_mode(FLUSHES ? 0x8040 : 0, 0); /* of results, and of operands */
+#define GRADUAL_UNDERFLOW MODE = change_mode(0, FLUSHES ? 0x8040 : 0);
 #else
 #define FLUSH_SUBNORMALS
 #define GRADUAL_UNDERFLOW
@@ -81,12 +81,13 @@ INLINE void restore_mode(const unsigned *before)
 
 enum {
     LANES = VECTOR_BYTES/sizeof(real),
-    PAD = NN_HAS_BLOCKS ? LANES : 1, /* a tile is padded to a multiple of this number of samples */
-    PARTIALS = DIRECT ? 0 : LANE_SUMS*LANES,
     PANEL = 256, /* the number of terms of a part of a long sum: in two of the longest vectors, 32 kB */
     LANE_SUM_ROWS = BLOCK_ROWS/2, /* the rows of a block of sums of lanes */
     FEW = 4 /* fewer samples than this are multiplied by transposed weights directly, without a copy */
 };
+
+#define PAD (HAS_BLOCKS ? LANES : 1) /* a tile is padded to a multiple of this number of samples */
+#define PARTIALS (DIRECT ? 0 : LANE_SUMS*LANES)
 
 /* Whether the compiler has __builtin_shufflevector: GCC from version 12 on, and Clang. */
 #if defined(__has_builtin)

@@ -255,7 +255,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 INLINE void gradient_loops_1(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
-    real *restrict partials, int metrics, const real *restrict counts)
+    real *restrict partials, int metrics, const real *restrict counts, const details *restrict more)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real *const b2 = parameters + 1360;
@@ -316,7 +316,7 @@ INLINE void gradient_loops_1(const real *restrict parameters, const real *restri
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
-    real *restrict partials, int metrics, const real *restrict counts)
+    real *restrict partials, int metrics, const real *restrict counts, const details *restrict more)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real *const W1 = parameters + 0;
@@ -410,10 +410,10 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     /* z2 to d_z2 */
     if (with_loss)
         gradient_loops_1(parameters, inputs, targets, weights, count, work, 1, single_tile, scale, sums, gradient_sums,
-            partials, metrics, counts);
+            partials, metrics, counts, more);
     else
         gradient_loops_1(parameters, inputs, targets, weights, count, work, 0, single_tile, scale, sums, gradient_sums,
-            partials, metrics, counts);
+            partials, metrics, counts, more);
 
     /* loss_ = sum(n) loss_n_[n]*weight_[n] */
     if (with_loss) {
@@ -567,7 +567,7 @@ static HOT void predict_sample(const real *restrict parameters, const real *rest
    times each to what is there: the parameters, which are read before, as may be what is behind them. */
 static HOT void gradient_sample(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
-    double *restrict sums, real *gradient, int metrics, const real *restrict counts)
+    double *restrict sums, real *gradient, int metrics, const real *restrict counts, const details *restrict more)
 {
     const real *const W1 = parameters + 0;
     const real *const b1 = parameters + 1200;

@@ -233,7 +233,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
 static HOT void gradient_tile(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
-    real *restrict partials, int metrics, const real *restrict counts)
+    real *restrict partials, int metrics, const real *restrict counts, const details *restrict more)
 {
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real *const W1 = parameters + 0;
@@ -484,7 +484,7 @@ static HOT void predict_sample(const real *restrict parameters, const real *rest
    times each to what is there: the parameters, which are read before, as may be what is behind them. */
 static HOT void gradient_sample(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
-    double *restrict sums, real *gradient, int metrics, const real *restrict counts)
+    double *restrict sums, real *gradient, int metrics, const real *restrict counts, const details *restrict more)
 {
     const real *const W1 = parameters + 0;
     const real *const b1 = parameters + 231;

@@ -1,0 +1,25 @@
+/* A model, as the library (library.c) sees it: what is the same for all models is compiled once, and reads the sizes of
+   a model, and finds its kernels, in this structure. The C of each model defines it, if it is linked with the library.
+
+   Needs base.h. Gives linked_model, trained and fitted, the names of the structures of a model in training and in fits. */
+
+#ifndef NNCODEGEN_MODEL_H
+#define NNCODEGEN_MODEL_H
+
+#include "calls.h"
+#include "ranges.h"
+#include "sizes.h"
+
+typedef struct {
+    model_sizes size;
+    model_ranges special_ranges;
+    predict_kernels predict;
+    gradient_kernels gradient;
+    row_kernels rows;
+    rule_kernels rules;
+    kernel_in_registers *train_in_registers;
+} linked_model;
+
+extern HIDDEN const linked_model NN(trained), NN(fitted);
+
+#endif
