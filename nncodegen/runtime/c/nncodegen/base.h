@@ -29,9 +29,14 @@ typedef uint32_t word;
 /* A function that is always inlined: compilers do not vectorize a loop that contains a call. */
 #define INLINE static inline __attribute__((always_inline, unused))
 
-/* COLD functions run once for each batch or epoch; they are compiled for size, which takes less time. HOT functions are
-   loops over samples or parameters; they are compiled for speed, and only once, not inlined into each caller. */
+/* COLD functions run once for each batch or epoch; in each model they are compiled for size, which takes less time. HOT
+   functions are loops over samples or parameters; they are compiled for speed, and only once, not inlined into each
+   caller. */
+#ifdef NNCODEGEN_LIBRARY
+#define COLD UNUSED
+#else
 #define COLD __attribute__((cold, unused))
+#endif
 #define HOT __attribute__((hot, noinline, unused))
 
 /* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors. */

@@ -46,7 +46,7 @@ typedef struct {
 #define CHUNK (4096/sizeof(real) > TILE ? 4096/sizeof(real)/TILE : (size_t) 1)
 
 /* The number of chunks of a batch. */
-static UNUSED size_t chunks_of(const batch *b)
+INLINE size_t chunks_of(const batch *b)
 {
     return (b->samples + TILE*CHUNK - 1)/(TILE*CHUNK);
 }
@@ -63,20 +63,20 @@ static UNUSED void prepare_arrays(const batch *b, real *arrays)
 }
 
 /* Calls prepare_arrays for a whole batch, unless each of its tiles has separate arrays. */
-static UNUSED void prepare_batch(const batch *b, memory m)
+INLINE void prepare_batch(const batch *b, memory m)
 {
     if (!b->kept)
         prepare_arrays(b, m.arrays);
 }
 
 /* Returns the index of the loss among the sums. */
-static UNUSED size_t place_of_loss(const batch *b)
+INLINE size_t place_of_loss(const batch *b)
 {
     return b->forward ? 0 : LANE_SUMS;
 }
 
 /* Returns the tile of count samples of a batch, from first on. */
-static UNUSED tile tile_of_batch(const batch *b, memory m, size_t first, size_t count)
+INLINE tile tile_of_batch(const batch *b, memory m, size_t first, size_t count)
 {
     const real *const inputs = b->starts ? NULL : b->inputs;
     tile filled = fill(m, inputs, b->targets, b->order, b->weights, b->total, b->begin + first, count);
@@ -87,7 +87,7 @@ static UNUSED tile tile_of_batch(const batch *b, memory m, size_t first, size_t 
 }
 
 /* Returns what few kernels have to know of a batch. */
-static UNUSED details details_of(const batch *b, memory m)
+INLINE details details_of(const batch *b, memory m)
 {
     return (details) {b->noise, m.sample_numbers, b->first_phase, b->last_phase};
 }

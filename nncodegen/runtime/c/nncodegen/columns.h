@@ -1,6 +1,6 @@
 /* Columns of doubles side by side, each of whole vectors: their products and sums.
 
-   Needs vectors.h. Gives wide, WIDE, COLUMN, FOLDED_ROWS, whole_rows, multiply_columns, subtract_columns,
+   Needs vectors.h. Gives wide, WIDE, whole_rows, multiply_columns, subtract_columns,
    multiply_strip, subtract_strip. */
 
 #ifndef NNCODEGEN_COLUMNS_H
@@ -14,13 +14,6 @@ enum {
     WIDE = VECTOR_BYTES/sizeof(double),
     STRIP = 8 /* the number of columns that are processed at once, if there are many */
 };
-
-#define FOLDED_ROWS (TILE < 64 ? 64 : TILE) /* the most rows that are folded into a triangle at once */
-#define ROWS_OF_COLUMN (FOLDED_ROWS > PARAMETERS ? FOLDED_ROWS : PARAMETERS)
-
-/* The distance between columns: an odd number of cache lines, so that columns do not compete for the same places in the
-   cache. */
-#define COLUMN (((ROWS_OF_COLUMN + 7)/8 | 1)*8)
 
 /* Returns the number of rows rounded up to whole vectors. */
 INLINE size_t whole_rows(size_t rows)

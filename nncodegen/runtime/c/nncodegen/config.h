@@ -150,6 +150,12 @@
 #ifndef NN_FIT_GUARDS
 #define NN_FIT_GUARDS 0 /* the number of values in each row whose signs a fit keeps: guards.h */
 #endif
+/* Of fits: the most rows that are folded into a triangle at once; the distance between columns of rows, which is an odd
+   number of cache lines, so that columns do not compete for the same places in the cache; that between the rows of a
+   triangle. */
+#define NN_FOLDED_ROWS (NN_TILE < 64 ? 64 : NN_TILE)
+#define NN_COLUMN (((NN_FOLDED_ROWS > NN_PARAMETERS ? NN_FOLDED_ROWS : NN_PARAMETERS) + 7)/8*8 | 8)
+#define NN_TRIANGLE_ROW ((NN_PARAMETERS + 8)/8*8)
 #ifndef NN_FINISHED
 #define NN_FINISHED {0, 0} /* the ranges of the gradient that gradient_finish computes from the sums */
 #endif

@@ -23,23 +23,21 @@ static UNUSED int descends(const NN(training) *run)
         && run->batch <= DESCENDS && run->data.samples/UPDATES_WORTH >= run->batch;
 }
 
-/* Does one update, with a learning rate that is not 0. Returns whether the loss is finite, or not computed. */
-static UNUSED int descend_once(NN(training) *run, memory m, size_t samples, double total, real learning_rate)
+/* Does one update by a batch, with a learning rate that is not 0: m->gradient is the current parameters. Returns whether
+   the loss is finite, or not computed. */
+INLINE int descend_once(NN(training) *run, batch *part, const memory *m, real *rest, real learning_rate)
 {
-    batch part = batch_of(run, samples, total);
-    part.scale = -learning_rate;
-    real *const rest = m.gradient;
-    m.gradient = run->current_parameters;
-    const double *const sums = derive_batch(&part, m, NULL, rest, NULL);
-    const int single = deriving.sample && samples <= SINGLE_SAMPLES; /* adds everything in place */
+    part->scale = -learning_rate;
+    const double *const sums = derive_batch(part, m, NULL, rest, NULL);
+    const int single = deriving.sample && part->samples <= SINGLE_SAMPLES; /* adds everything in place */
     const size_t count = single ? 0 : special.finished_count;
     for (size_t k = 0; k < count; k++) {
         const size_t end = special.finished[k].end;
         for (size_t p = special.finished[k].first; p < end; p++)
             run->current_parameters[p] -= learning_rate*rest[p];
     }
-    run->batch_loss = run->without_loss ? (double) NAN : sums[place_of_loss(&part)];
-    add_measures(run, &part, sums);
+    run->batch_loss = run->without_loss ? (double) NAN : sums[place_of_loss(part)];
+    add_measures(run, part, sums);
     return run->without_loss || isfinite(run->batch_loss);
 }
 
@@ -54,6 +52,9 @@ static HOT int descend(NN(training) *run, memory m, double total, size_t epoch, 
         m.measures[k] = run->measures[k];
     copy_row(run->current_parameters, m.next, PARAMETERS);
     const size_t all = run->data.samples;
+    batch part = batch_of(run, 0, total);
+    memory in_place = m;
+    in_place.gradient = run->current_parameters;
     int finite = 1;
     double operations = 0;
     for (size_t k = 0; k < UPDATES_AT_ONCE && operations < OPERATIONS_AT_ONCE && finite && run->begin < all; k++) {
@@ -64,7 +65,8 @@ static HOT int descend(NN(training) *run, memory m, double total, size_t epoch, 
             *descent = -1;
             break;
         }
-        finite = descend_once(run, m, samples, total*share, learning_rate);
+        move_batch(&part, run, samples, total*share);
+        finite = descend_once(run, &part, &in_place, m.gradient, learning_rate);
         count_update(run, samples, share);
         operations += (double) OPERATIONS*(double) samples + (double) FAR*PARAMETERS;
     }

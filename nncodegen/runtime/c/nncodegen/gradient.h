@@ -11,7 +11,7 @@
 
 /* Sums up a batch, or a phase of it: writes the sums of the gradient to m.gradient, and returns the others, or NULL if
    stopped. If there is a team of threads, it shares the chunks, if there are several. */
-static UNUSED const double *sum_tiles(const batch *b, memory m, team *threads, NN(poll) *poll)
+INLINE const double *sum_tiles(const batch *b, memory m, team *threads, NN(poll) *poll)
 {
     const size_t whole = b->forward ? 0 : GRADIENT_SUMS;
     prepare_batch(b, m);
@@ -58,36 +58,37 @@ static UNUSED const double *sum_batch(const batch *b, memory m, team *threads, N
     return sums;
 }
 
-/* Computes the gradient of a batch, sample by sample, into m.gradient. Returns 1 if stopped. */
-static UNUSED int derive_one_by_one(const batch *b, memory m, NN(poll) *poll)
+/* Computes the gradient of a batch, sample by sample, into m->gradient. Returns 1 if stopped. */
+INLINE int derive_one_by_one(const batch *b, const memory *m, NN(poll) *poll)
 {
-    const details more = details_of(b, m);
+    const details more = details_of(b, *m);
     for (size_t k = place_of_loss(b); k < ALL_SUMS; k++)
-        m.sums[k] = 0;
+        m->sums[k] = 0;
     for (size_t n = b->begin; n < b->begin + b->samples; n++) {
         const size_t sample = b->order ? b->order[n] : n;
         const double weight = !b->weights ? 1 : (double) b->weights[sample];
-        m.counts[0] = !b->counts ? 1 : b->counts[sample];
-        m.sample_numbers[0] = sample;
+        m->counts[0] = !b->counts ? 1 : b->counts[sample];
+        if (HAS_NOISE)
+            m->sample_numbers[0] = sample;
         const real *const inputs = b->starts
-            ? sparse_rows(b->inputs, b->starts, b->columns, b->order, n, 1, 0, m.inputs)
+            ? sparse_rows(b->inputs, b->starts, b->columns, b->order, n, 1, 0, m->inputs)
             : rows_of(b->inputs, INPUTS, b->order, n, 1, 0, NULL);
         deriving.sample(b->parameters, inputs, rows_of(b->targets, TARGETS, b->order, n, 1, 0, NULL),
-            (real) (weight/b->total), m.arrays, !b->without_loss, n > b->begin ? 1 : b->scale, m.sums, m.gradient,
-            b->metrics, m.counts, &more);
+            (real) (weight/b->total), m->arrays, !b->without_loss, n > b->begin ? 1 : b->scale, m->sums, m->gradient,
+            b->metrics, m->counts, &more);
     }
     return stopped(poll, (double) OPERATIONS*(double) b->samples);
 }
 
-/* Computes the gradient of a batch into m.gradient, except the values that gradient_finish computes from the sums:
+/* Computes the gradient of a batch into m->gradient, except the values that gradient_finish computes from the sums:
    these are written to rest, which may be the same array. Returns the sums, or NULL if stopped. */
-static HOT const double *derive_batch(const batch *b, memory m, team *threads, real *rest, NN(poll) *poll)
+static HOT const double *derive_batch(const batch *b, const memory *m, team *threads, real *rest, NN(poll) *poll)
 {
     if (deriving.sample && b->samples <= SINGLE_SAMPLES)
-        return derive_one_by_one(b, m, poll) ? NULL : m.sums;
-    const double *const sums = sum_batch(b, m, threads, poll);
+        return derive_one_by_one(b, m, poll) ? NULL : m->sums;
+    const double *const sums = sum_batch(b, *m, threads, poll);
     if (sums)
-        deriving.finish(b->parameters, sums, m.gradient, m.arrays, rest);
+        deriving.finish(b->parameters, sums, m->gradient, m->arrays, rest);
     return sums;
 }
 

@@ -18,8 +18,6 @@
 #define PARTS_OF_MEMORY(PART) \
     PART(double, sums, ALL_SUMS + 1) \
     PART(double, totals, GRADIENT_SUMS + ALL_SUMS + 1) /* the sums over several chunks */ \
-    PART(double, measures, MEASURES) /* those of an epoch so far, while updates are tried */ \
-    PART(double, options, OPTIONS) /* the hyperparameters of an update */ \
     PART(double, finished, PHASES > 1 ? ALL_SUMS : 0) /* the sums of a phase, for the next */ \
     PART(real, statistics, PHASES > 1 ? PARAMETERS : 0) /* the statistics of a batch, for parameters that follow
                                                               including sums to which each tile adds, or followed by
@@ -35,7 +33,9 @@
     PART(size_t, sample_numbers, HAS_NOISE ? TILE : 0) /* the indices of samples, for noise */ \
     PART(real, outputs, SAMPLES_AT_ONCE*OUTPUTS) /* the outputs of samples that do not fill a vector */ \
     PART(real, arrays, KEPT*ARRAYS + 1) /* the arrays of the kernels for a tile, or for several tiles that are
-                                              kept */
+                                              kept */ \
+    PART(double, measures, MEASURES) /* those of an epoch so far, while updates are tried */ \
+    PART(double, options, OPTIONS) /* the hyperparameters of an update */
 
 #define PADDED_BYTES(type, count) (((size_t) (count)*sizeof(type) + 63)/64*64)
 #define MEMBER_OF_MEMORY(type, name, count) type *name;

@@ -31,14 +31,33 @@ static COLD double squares_of_outputs(const NN(fitting) *run, size_t first, size
     return squares;
 }
 
-/* Computes the residuals of one output of a tile, and the factor of each row of its Jacobian, and adds to the sums.
-   The factor of a missing target is 0. */
+/* Computes the residuals of one output of a tile, and adds to the sums of their squares and of those that are not
+   missing. The factor of a missing target is 0. between is the distance between the targets of two samples. */
+INLINE void subtract_targets(const size_t row, const size_t between, size_t count, const real *restrict targets,
+    const real *restrict outputs, double *restrict factors, double *restrict residuals, double *restrict sums)
+{
+    double squares = 0, used = 0;
+    SUM_LOOP(squares, used)
+    for (size_t n = 0; n < count; n++) {
+        const double target = (double) targets[n*between], value = (double) outputs[n*row];
+        const int known = target == target;
+        const double factor = known ? factors[n] : 0, residual = known ? (value - target)*factor : 0;
+        factors[n] = factor;
+        residuals[n] = residual;
+        squares += residual*residual;
+        used += known;
+    }
+    sums[0] = squares;
+    sums[1] = used;
+}
+
+/* Computes the residuals of one output of a tile, and the factor of each row of its Jacobian, and adds to the sums. */
 static HOT void take_residuals(const NN(fitting) *run, int robust, size_t first, size_t count, size_t output,
     fit_memory *m, residual_sums *sums)
 {
     const real *const targets = run->targets + first*FIT_OUTPUTS + output, *const outputs = m->rows.rows + output;
     double *const residuals = m->residuals + output*FOLDED_ROWS, *const factors = m->factors + output*FOLDED_ROWS;
-    double squares = 0, used = 0;
+    double found[2];
     if (!run->sigma || run->sigmas == 0) {
         const double factor = 1/sigma_of(run, 0, 0);
         for (size_t n = 0; n < count; n++)
@@ -47,20 +66,14 @@ static HOT void take_residuals(const NN(fitting) *run, int robust, size_t first,
         for (size_t n = 0; n < count; n++)
             factors[n] = 1/sigma_of(run, first + n, output);
     }
-    SUM_LOOP(squares, used)
-    for (size_t n = 0; n < count; n++) {
-        const double target = (double) targets[n*FIT_OUTPUTS], value = (double) outputs[n*OUTPUTS];
-        const int known = target == target;
-        const double factor = known ? factors[n] : 0, residual = known ? (value - target)*factor : 0;
-        factors[n] = factor;
-        residuals[n] = residual;
-        squares += residual*residual;
-        used += known;
-    }
-    sums->chi2 += squares;
-    sums->used += (size_t) used;
+    if (FIT_OUTPUTS == 1)
+        WITH_ROW_LENGTH(subtract_targets, 1, count, targets, outputs, factors, residuals, found)
+    else
+        subtract_targets(OUTPUTS, FIT_OUTPUTS, count, targets, outputs, factors, residuals, found);
+    sums->chi2 += found[0];
+    sums->used += (size_t) found[1];
     if (robust == NN(LINEAR)) {
-        sums->cost += squares/2;
+        sums->cost += found[0]/2;
         return;
     }
     for (size_t n = 0; n < count; n++)

@@ -14,27 +14,50 @@ typedef struct {
     const real *targets;
 } tile;
 
-static UNUSED void copy_row(const real *from, real *to, size_t width)
+INLINE void copy_row(const real *from, real *to, size_t width)
 {
     for (size_t k = 0; k < width; k++)
         to[k] = from[k];
 }
 
+/* Copies the rows of samples in an order (NULL: as stored), the last one again up to end. */
+INLINE void gather_rows(const real *restrict from, const size_t width, const size_t *restrict order, size_t first,
+    size_t count, size_t end, real *restrict to)
+{
+    for (size_t n = 0; n < end; n++) {
+        const size_t sample = first + (n < count ? n : count - 1);
+        copy_row(from + (order ? order[sample] : sample)*width, to + n*width, width);
+    }
+}
+
+/* Copies rows like gather_rows. For short ones, a loop over a constant takes a third of the time. */
+static HOT void copy_rows(const real *from, size_t width, const size_t *order, size_t first, size_t count, size_t end,
+    real *copied)
+{
+    if (width == 1)
+        gather_rows(from, 1, order, first, count, end, copied);
+    else if (width == 2)
+        gather_rows(from, 2, order, first, count, end, copied);
+    else if (width == 3)
+        gather_rows(from, 3, order, first, count, end, copied);
+    else if (width == 4)
+        gather_rows(from, 4, order, first, count, end, copied);
+    else
+        gather_rows(from, width, order, first, count, end, copied);
+}
+
 /* Returns the rows of count samples from first on, in the given order, or as stored if order is NULL. They are not
    copied if they are consecutive in memory. If whole, a count that does not fill whole vectors of samples is also
    copied, and the last row repeated to fill them. */
-static UNUSED const real *rows_of(const real *from, size_t width, const size_t *order, size_t first, size_t count,
-    int whole, real *copied)
+INLINE const real *rows_of(const real *from, size_t width, const size_t *order, size_t first, size_t count, int whole,
+    real *copied)
 {
     const size_t end = whole ? (count + PAD - 1)/PAD*PAD : count;
     if (!from)
         return NULL;
     if (end == count && (!order || count == 1))
         return from + (order ? order[first] : first)*width;
-    for (size_t n = 0; n < end; n++) {
-        const size_t sample = first + (n < count ? n : count - 1);
-        copy_row(from + (order ? order[sample] : sample)*width, copied + n*width, width);
-    }
+    copy_rows(from, width, order, first, count, end, copied);
     return copied;
 }
 

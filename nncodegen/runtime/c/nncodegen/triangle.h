@@ -1,6 +1,6 @@
 /* The triangle of a QR decomposition of any number of rows, which are folded into it some at a time.
 
-   Needs columns.h. Gives TRIANGLE_ROW, fold, fold_diagonal.
+   Needs columns.h. Gives fold, fold_diagonal.
 
    A triangle R has one row for each of n columns, and the right-hand side as column n; row i begins at
    i*TRIANGLE_ROW. Rows to be folded in are stored as columns, COLUMN values apart, the right-hand side last, with
@@ -14,8 +14,6 @@
 #include "columns.h"
 
 enum { FEW_COLUMNS = 12 }; /* up to this number of columns, no strips are made */
-
-#define TRIANGLE_ROW ((PARAMETERS + 8)/8*8) /* the distance between the rows of a triangle */
 
 /* The reflections of a strip of columns. Each is I - (v v^T)/(-diagonal head), where v contains the head at the row
    of the triangle, and below it the column. For a column of zeros, everything is 0. */

@@ -1,6 +1,6 @@
 /* One update: the gradient of a batch, and the step of the optimizer.
 
-   Needs gradient.h, random.h, regularize.h and rules.h. Gives train_batch, batch_of, add_measures, factor_of_update,
+   Needs gradient.h, random.h, regularize.h and rules.h. Gives train_batch, batch_of, move_batch, add_measures, factor_of_update,
    count_update. */
 
 #ifndef NNCODEGEN_UPDATE_H
@@ -19,16 +19,24 @@ static UNUSED double factor_of_update(const NN(training) *run, size_t epoch)
     return run->factors ? run->factors[number] : 1;
 }
 
+/* Moves a batch to the next samples of a training. */
+INLINE void move_batch(batch *part, const NN(training) *run, size_t samples, double total)
+{
+    part->begin = run->begin;
+    part->samples = samples;
+    part->total = total;
+    if (HAS_NOISE)
+        part->noise = (randomness) {noise_of_update(run->seed, run->updates), 1};
+}
+
 /* Returns the batch of the next samples of a training. */
-static UNUSED batch batch_of(const NN(training) *run, size_t samples, double total)
+INLINE batch batch_of(const NN(training) *run, size_t samples, double total)
 {
     const NN(data) *data = &run->data;
     batch part = {.without_loss = run->without_loss, .metrics = run->metrics, .parameters = run->current_parameters,
         .inputs = data->inputs, .targets = data->targets, .weights = data->weights, .counts = data->counts,
-        .starts = data->starts, .columns = data->columns,
-        .order = run->shuffle ? run->order : NULL, .begin = run->begin, .samples = samples, .total = total};
-    if (HAS_NOISE)
-        part.noise = (randomness) {noise_of_update(run->seed, run->updates), 1};
+        .starts = data->starts, .columns = data->columns, .order = run->shuffle ? run->order : NULL};
+    move_batch(&part, run, samples, total);
     return part;
 }
 
@@ -50,7 +58,7 @@ static COLD int train_batch(NN(training) *run, memory m, team *threads, size_t s
     batch part = batch_of(run, samples, total);
     part.metrics = first == 0 ? run->metrics : 0;
     m.gradient = m.next; /* the update overwrites the gradient: so less memory is needed in the cache */
-    const double *const sums = derive_batch(&part, m, threads, m.gradient, &run->poll);
+    const double *const sums = derive_batch(&part, &m, threads, m.gradient, &run->poll);
     if (!sums)
         return NN(INTERRUPTED);
     *loss = run->without_loss ? (double) NAN : sums[place_of_loss(&part)];
