@@ -36,6 +36,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     real *restrict outputs)
 {
+    WITHIN_TILE(count);
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];
@@ -79,6 +80,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     double *restrict sums, int metrics, const real *restrict counts)
 {
+    WITHIN_TILE(count);
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real w0 = parameters[0];
     const real w13 = parameters[1];
@@ -238,6 +240,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts, const details *restrict more)
 {
+    WITHIN_TILE(count);
     real *const restrict output_ = work + 0;
 
     /* t1 to d_w45 */

@@ -27,6 +27,7 @@ static HOT void jacobian_tile(const real *restrict parameters, const real *restr
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     real *restrict outputs)
 {
+    WITHIN_TILE(count);
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];

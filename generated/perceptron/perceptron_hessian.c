@@ -25,6 +25,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     int with_loss, int single_tile, real scale, double *restrict sums, real *restrict gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts, const details *restrict more)
 {
+    WITHIN_TILE(count);
     const real w0 = parameters[0];
     const real w13 = parameters[1];
     const real w14 = parameters[2];

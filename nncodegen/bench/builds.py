@@ -14,7 +14,7 @@ import numpy as np
 import sympy
 
 from nncodegen.bench.workloads import MODELS
-from nncodegen.building.build import load, prepare_wrapper
+from nncodegen.building.build import load, prepare_shared
 from nncodegen.describe import Dense, Model, Sequential
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.pipeline import Stage, compile_model
@@ -83,7 +83,7 @@ def grow_once(axis: str, size: int, precision: str) -> dict[str, Any]:
 
 def _compile(model: Model | Sequential, precision: str) -> tuple[Any, dict[str, float]]:
     seconds: dict[str, float] = {}
-    prepare_wrapper(REAL_TYPES[precision][0])
+    prepare_shared(REAL_TYPES[precision][0])
 
     def observe(stage: Stage) -> None:
         seconds[stage.name] = stage.seconds

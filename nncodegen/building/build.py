@@ -4,8 +4,8 @@ A built module is kept in a cache under the hash of everything that it depends o
 features of the CPU, the ABI of Python, the version of Cython. A build holds a lock, works in a separate folder and
 renames the result into place: a build that is killed leaves nothing incomplete, and two that run at once both end with
 a complete module. A file that was damaged later no longer matches its digest, and is built again: to load it could
-crash the process. The wrapper is the same for every model of a precision: its object comes with the package, or is made
-with the first module and kept as well.
+crash the process. The wrapper and the library are the same for every model of a precision: their objects come with the
+package, or are made with the first module and kept as well.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import distributions, version
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -37,6 +38,7 @@ from nncodegen.building.compiler import Compiler, find_compiler, headers_of, suf
 from nncodegen.building.files import MODULES, is_intact, keep, reason_of, write_together
 from nncodegen.building.targets import (
     KERNEL_FLAGS,
+    LIBRARY,
     LINKED,
     PLAIN_FLAGS,
     RUNTIME,
@@ -153,7 +155,8 @@ def compile_part(module: Path, part: str, compiler: Compiler, whole: Callable[[]
             shutil.copy(file, work)
         linked, real = f"{part}.linked", "float" if "#define NN_REAL float" in header.read_text() else "double"
         effort = compiler.effort(source.read_text())
-        options = [*KERNEL_FLAGS, *_linked(compiler), *effort, *compiler.target, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
+        flags = [*KERNEL_FLAGS, *_linked(compiler), *effort, *compiler.target]
+        options = [*flags, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
         library = [str(_library("fits", real, variant, compiler)) for variant in compiler.linked if part == "fitting"]
         command = [*compiler.command, *options, source.name, *library, "-lm", "-pthread", "-o", linked]
         _finish(_start(command, work), work)
@@ -190,13 +193,16 @@ def is_any_kept(module: str) -> bool:
         return any(not path.parent.name.startswith(APART) for path in found)
 
 
-def prepare_wrapper(real: str, march: str = "native") -> Path:
-    """Return the object of the wrapper for a floating-point type ("double" or "float"), compiling it if it is missing.
+def prepare_shared(real: str, march: str = "native") -> None:
+    """Compile what is the same for every model, for a floating-point type ("double" or "float"), if it is missing.
 
-    An installed package brings the object. Otherwise the first build of a module compiles it, which takes longer than
-    the module itself; this function does it beforehand. Raises BuildError.
+    An installed package brings these objects. Otherwise the first build of a module compiles them, which takes longer
+    than the module itself; this function does it beforehand. Raises BuildError.
     """
-    return _wrapper(real, find_compiler(march))
+    compiler = find_compiler(march)
+    _wrapper(real, compiler)
+    for part, variant in product(LIBRARY, compiler.linked):
+        _library(part, real, variant, compiler)
 
 
 def load(built: Built) -> Module:
@@ -329,8 +335,10 @@ def _linked(compiler: Compiler) -> tuple[str, ...]:
 
 
 def _shipped(file: str) -> Path | None:
-    """Return an object that came with the package, or None. It is in an installed copy, even if a source folder hides
-    that."""
+    """Return an object that came with the package, or None.
+
+    It is in an installed copy, even if a source folder hides that.
+    """
     for installed in distributions(name="nncodegen"):
         shipped = Path(str(installed.locate_file(SHIPPED)), file)
         with suppress(OSError):
@@ -340,8 +348,10 @@ def _shipped(file: str) -> Path | None:
 
 
 def _library(part: str, real: str, variant: str, compiler: Compiler) -> Path:
-    """Return the object of a part of the library: from the package, unless the compiler was named, or from the cache,
-    where it is compiled if it is missing."""
+    """Return the object of a part of the library, from the package or from the cache.
+
+    It is compiled if it is missing, and for a compiler that the user has named.
+    """
     shipped = None if compiler.named else _shipped(library_object(part, real, variant))
     if shipped:
         return shipped

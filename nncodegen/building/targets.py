@@ -193,7 +193,7 @@ def compiler_digest() -> str:
 def variant_of(macros: str) -> str:
     """Return the variant that a compiler makes, by the macros that it defines, as lines ``#define NAME VALUE``.
 
-    It is NATIVE for vectors that no variant has: the library and the kernels of a model must have vectors of one length.
+    It is NATIVE for vectors that no variant has: those of the library and of the kernels must have the same length.
     """
     defined = _defined(macros)
     held = {v.name: [f"__{feature.upper()}__" in defined for feature in v.features] for v in VARIANTS}

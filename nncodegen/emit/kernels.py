@@ -42,6 +42,7 @@ class KernelEmitter:
         for number, (_, tree) in enumerate(parts):
             lines.add(f"/* Part {number + 1} of the loops for a tile. */")
             with lines.function(f"static HOT void {kernel.name}_part_{number + 1}({self._declarations})"):
+                lines.add("WITHIN_TILE(count);")
                 self._emit_loops(tree)
             lines.add("")
         alone = kernel.name == "gradient" and self._program.loss.tensor not in kernel.storage
@@ -49,6 +50,7 @@ class KernelEmitter:
         phased = kernel.trees.phases > 1
         head = f"static HOT void {kernel.name}_tile({self._declarations})"
         with lines.function(head):
+            lines.add("WITHIN_TILE(count);")
             for number, (phase, _) in enumerate(parts):
                 if phased:
                     lines.add(f"if (more->first_phase <= {phase} && {phase} <= more->last_phase)")

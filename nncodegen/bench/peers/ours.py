@@ -11,7 +11,7 @@ import numpy as np
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Equation, Fit, Formula, Prediction, Task, Training
-from nncodegen.building.build import load, prepare_wrapper
+from nncodegen.building.build import load, prepare_shared
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.module import Module
 from nncodegen.pipeline import compile_model
@@ -21,7 +21,7 @@ from nncodegen.schedule import NO_CHOICES
 def prepare() -> None:
     """Make the wrapper of modules, which an installed package brings, but a folder of sources does not."""
     for real, _ in REAL_TYPES.values():
-        prepare_wrapper(real)
+        prepare_shared(real)
 
 
 def with_blas(task: Task, threads: int, force: bool = True) -> Run:

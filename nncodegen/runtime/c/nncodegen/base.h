@@ -59,6 +59,11 @@ typedef uint32_t word;
 #define INDEPENDENT_FEW
 #endif
 
+/* Tells the compiler how many samples there can be, which it does not see where a kernel is called by its address. */
+#define WITHIN_TILE(count) \
+    if ((count) > TILE) \
+        __builtin_unreachable()
+
 /* The number of the first bit of a word. */
 enum { FIRST_BIT = 8*sizeof(word) - 1 };
 

@@ -59,6 +59,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     real *restrict outputs)
 {
+    WITHIN_TILE(count);
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real *const W1 = parameters + 0;
     const real *const b1 = parameters + 768;
@@ -169,6 +170,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,
     double *restrict sums, int metrics, const real *restrict counts)
 {
+    WITHIN_TILE(count);
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real *const W1 = parameters + 0;
     const real *const b1 = parameters + 768;
@@ -293,6 +295,7 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
     int with_loss, int single_tile, real scale, double *restrict sums, real *gradient_sums,
     real *restrict partials, int metrics, const real *restrict counts, const details *restrict more)
 {
+    WITHIN_TILE(count);
     const size_t padded = (count + PAD - 1)/PAD*PAD;
     const real *const W1 = parameters + 0;
     const real *const b1 = parameters + 768;
