@@ -362,9 +362,9 @@ def _library(part: str, real: str, variant: str, compiler: Compiler) -> Path:
     with _work_folder(path.stem) as work:
         if _is_kept(path):  # another process has made it meanwhile
             return path
-        source = RUNTIME / "nncodegen" / "library.c"
+        shutil.copy(RUNTIME / "nncodegen" / "library.c", work)  # for whoever reads of an error
         options = [*library_flags(part, real, variant), *flags, "-fPIC"]
-        _finish(_start([*compiler.command, *options, "-c", str(source), "-o", "library.o"], work), work)
+        _finish(_start([*compiler.command, *options, "-c", "library.c", "-o", "library.o"], work), work)
         keep(work / "library.o", path)
     return path
 

@@ -11,20 +11,20 @@
 #define NN_REAL float
 #endif
 #define NN_HAS_FIT 1
-#include "interface.h"
+#include "nncodegen/interface.h"
 
 #ifdef NNCODEGEN_FITS
 #define MODEL NN(fitted)
 #else
 #define MODEL NN(trained)
 #endif
-#include "model.h"
+#include "nncodegen/model.h"
 
 #ifdef NNCODEGEN_FITS
-#include "fit.h"
+#include "nncodegen/fit.h"
 #else
-#include "facts.h"
-#include "gradient.h"
-#include "predict.h"
-#include "train.h"
+#include "nncodegen/facts.h"
+#include "nncodegen/gradient.h"
+#include "nncodegen/predict.h"
+#include "nncodegen/train.h"
 #endif
