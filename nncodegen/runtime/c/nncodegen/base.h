@@ -1,7 +1,7 @@
 /* The beginning of every kernel: the type of its numbers, its sizes, hints to the compiler, and small functions.
 
-   Needs sizes.h, and NN_BITS. Gives real, INLINE, HOT and COLD for functions, SUM_LOOP
-   and INDEPENDENT for loops, beyond(), maximum(), minimum() and their like, all_finite(), few_finite(). */
+   Needs sizes.h, and NN_BITS. Gives real, INLINE, HOT and COLD for functions, SUM_LOOP and INDEPENDENT for loops,
+   WITHIN_TILE, beyond(), maximum(), minimum() and their like, all_finite(), few_finite(). */
 
 #ifndef NNCODEGEN_BASE_H
 #define NNCODEGEN_BASE_H

@@ -1,8 +1,8 @@
 /* The kernels of a model, as the runtime calls them.
 
    Needs base.h, and, where an instance is defined (KERNELS), the kernels themselves. Gives details, the structures
-   predict_kernels, gradient_kernels, row_kernels and rule_kernels, and the initial values of the first three. A kernel that a model does not have is
-   NULL. */
+   predict_kernels, gradient_kernels, row_kernels and rule_kernels, and the initial values of the first three. A kernel
+   that a model does not have is NULL. */
 
 #ifndef NNCODEGEN_CALLS_H
 #define NNCODEGEN_CALLS_H

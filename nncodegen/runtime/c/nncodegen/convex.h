@@ -74,7 +74,8 @@ static HOT void take_derivatives(size_t count, size_t output, fit_memory *m)
 }
 
 /* Replaces a matrix D = L L^T by its factor L; column k begins at k*FIT_OUTPUTS. A column of L is 0 if nothing is left
-   of D. whole has room for its diagonal. Returns 0 if D has a negative eigenvalue that rounding cannot explain, else 1. */
+   of D. whole has room for its diagonal. Returns 0 if D has a negative eigenvalue that rounding cannot explain, else
+   1. */
 static UNUSED int factorize(double *matrix, double *restrict whole, double curviest)
 {
     const size_t n = FIT_OUTPUTS;

@@ -23,8 +23,8 @@ static UNUSED int descends(const NN(training) *run)
         && run->batch <= DESCENDS && run->data.samples/UPDATES_WORTH >= run->batch;
 }
 
-/* Does one update by a batch, with a learning rate that is not 0: m->gradient is the current parameters. Returns whether
-   the loss is finite, or not computed. */
+/* Does one update by a batch, with a learning rate that is not 0: m->gradient is the current parameters. Returns
+   whether the loss is finite, or not computed. */
 INLINE int descend_once(NN(training) *run, batch *part, const memory *m, real *rest, real learning_rate)
 {
     part->scale = -learning_rate;

@@ -37,7 +37,8 @@ static HOT void look_around(const NN(fitting) *run, fit_memory *m)
 }
 
 /* Returns the largest cosine of an angle between the residuals and a column, among columns that no bound holds. The
-   length of the residuals is the one after a robust loss; if FIT_CURVED, the one whose square is as large as the losses. */
+   length of the residuals is the one after a robust loss; if FIT_CURVED, the one whose square is as large as the
+   losses. */
 static UNUSED double largest_cosine(const fit_memory *m)
 {
     double largest = 0;

@@ -1,11 +1,11 @@
 /* The derivatives of the outputs of samples by the parameters, row by row.
 
-   Needs calls.h, samples.h, poll.h, and the kernel jacobian_tile of a program. For each sample, the outputs of the program
-   are the outputs of a model and their derivatives by the parameters; with several outputs, the derivatives of their
-   sum weighted by the targets of the program, its seeds. If a loss is no sum of squares (FIT_CURVED), a row contains the
-   loss, its derivatives by each output, its second derivatives times the seeds, and then the derivatives of outputs,
-   or of the arguments of activations instead; the targets of the model are before the seeds. Gives rows_of_tile,
-   seed, jacobian. */
+   Needs calls.h, samples.h, poll.h, and the kernel jacobian_tile of a program. For each sample, the outputs of the
+   program are the outputs of a model and their derivatives by the parameters; with several outputs, the derivatives of
+   their sum weighted by the targets of the program, its seeds. If a loss is no sum of squares (FIT_CURVED), a row
+   contains the loss, its derivatives by each output, its second derivatives times the seeds, and then the derivatives
+   of outputs, or of the arguments of activations instead; the targets of the model are before the seeds. Gives
+   rows_of_tile, seed, jacobian. */
 
 #ifndef NNCODEGEN_JACOBIAN_H
 #define NNCODEGEN_JACOBIAN_H

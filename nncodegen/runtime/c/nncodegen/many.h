@@ -1,7 +1,7 @@
 /* Training of many models at once, a group of them side by side. The last line of NAME_many.c includes it.
 
-   Needs group.h, optimizers.h, regularize.h, poll.h, random.h, and the kernels group_gradient and, if NN_GROUP_FINISHES,
-   group_finish, if NN_GROUP_DESCENDS, group_descend. Gives train_many. */
+   Needs group.h, optimizers.h, regularize.h, poll.h, random.h, and the kernels group_gradient and, if
+   NN_GROUP_FINISHES, group_finish, if NN_GROUP_DESCENDS, group_descend. Gives train_many. */
 
 #ifndef NNCODEGEN_MANY_H
 #define NNCODEGEN_MANY_H

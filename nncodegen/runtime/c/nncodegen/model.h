@@ -1,7 +1,9 @@
-/* A model, as the library (library.c) sees it: what is the same for all models is compiled once, and reads the sizes of
-   a model, and finds its kernels, in this structure. The C of each model defines it, if it is linked with the library.
+/* A model, as the library (library.c) sees it: what is the same for all models is compiled once, and reads the sizes
+   of a model, and finds its kernels, in this structure. The C of each model defines it, if it is linked with the
+   library.
 
-   Needs base.h. Gives linked_model, trained and fitted, the names of the structures of a model in training and in fits. */
+   Needs base.h. Gives linked_model, trained and fitted, the names of the structures of a model in training and in
+   fits. */
 
 #ifndef NNCODEGEN_MODEL_H
 #define NNCODEGEN_MODEL_H

@@ -16,9 +16,9 @@ KERNELS(predict_kernels, predicting, PREDICT_KERNELS)
    than that if their layers are narrow: with 7 units, in double precision, 9 microseconds instead of 13. */
 enum { ONE_BY_ONE = 2 };
 
-/* Computes the outputs of the samples of a tile, without blocks. If the kernel takes only multiples of SAMPLES_AT_ONCE,
-   the last sample is repeated to fill one: so every sample is computed in a whole vector, and the bits of its outputs do
-   not depend on the samples next to it. */
+/* Computes the outputs of the samples of a tile, without blocks. If the kernel takes only multiples of
+   SAMPLES_AT_ONCE, the last sample is repeated to fill one: so every sample is computed in a whole vector, and the
+   bits of its outputs do not depend on the samples next to it. */
 static UNUSED void predict_samples(const real *parameters, const real *inputs, size_t count, memory m, real *outputs)
 {
     const size_t vector_length = SAMPLES_AT_ONCE ? SAMPLES_AT_ONCE : 1;

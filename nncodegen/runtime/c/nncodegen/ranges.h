@@ -28,7 +28,7 @@ typedef struct {
     const index_range *frozen; /* which no update changes */
     const index_range *finished; /* whose gradient is not added in place, but computed by gradient_finish */
     const followed_range *following;
-    const stored_matrix *transposed; /* which are transposed in the loops of the gradient; elsewhere they are stored by rows */
+    const stored_matrix *transposed; /* in the loops of the gradient; elsewhere they are stored by rows */
     size_t penalized_count, frozen_count, finished_count, following_count, transposed_count;
 } model_ranges;
 

@@ -1,8 +1,8 @@
 /* Training on single samples by plain gradient descent, with the parameters in registers.
 
-   Needs calls.h, metrics.h, regularize.h, and of the model: point, a structure with a member for each parameter; next_point, one
-   update; if NN_HAS_SEQUENTIAL, update_sequentially, a sequential one; largest_change and store_point. Calls
-   update_by_loops and end_epoch (train.h). Gives train_in_registers. */
+   Needs calls.h, metrics.h, regularize.h, and of the model: point, a structure with a member for each parameter;
+   next_point, one update; if NN_HAS_SEQUENTIAL, update_sequentially, a sequential one; largest_change and store_point.
+   Calls update_by_loops and end_epoch (train.h). Gives train_in_registers. */
 
 #ifndef NNCODEGEN_REGISTERS_H
 #define NNCODEGEN_REGISTERS_H

@@ -1,8 +1,8 @@
-/* Changes to the gradient before an update (penalties and clipping), and to the parameters after it (weight decay,
-   and restoring frozen parameters).
+/* Changes to the gradient before an update (penalties and clipping), and to the parameters after it (weight decay, and
+   restoring frozen parameters).
 
-   Needs ranges.h and the header of the model. Gives is_plain, all_parameters, add_penalties, clip_values, clip_norm, decay_weights, keep_frozen, largest_step,
-   take_statistics and follow_statistics. */
+   Needs ranges.h and the header of the model. Gives is_plain, all_parameters, add_penalties, clip_values,
+   clip_norm, decay_weights, keep_frozen, largest_step, take_statistics and follow_statistics. */
 
 #ifndef NNCODEGEN_REGULARIZE_H
 #define NNCODEGEN_REGULARIZE_H

@@ -1,7 +1,7 @@
 /* One update: the gradient of a batch, and the step of the optimizer.
 
-   Needs gradient.h, random.h, regularize.h and rules.h. Gives train_batch, batch_of, move_batch, add_measures, factor_of_update,
-   count_update. */
+   Needs gradient.h, random.h, regularize.h and rules.h. Gives train_batch, batch_of, move_batch, add_measures,
+   factor_of_update, count_update. */
 
 #ifndef NNCODEGEN_UPDATE_H
 #define NNCODEGEN_UPDATE_H
