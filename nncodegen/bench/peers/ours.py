@@ -19,7 +19,7 @@ from nncodegen.schedule import NO_CHOICES
 
 
 def prepare() -> None:
-    """Make the wrapper of modules, which an installed package brings, but a folder of sources does not."""
+    """Make what all modules share, which an installed package brings, but a folder of sources does not."""
     for real, _ in REAL_TYPES.values():
         prepare_shared(real)
 

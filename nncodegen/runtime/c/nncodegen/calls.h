@@ -70,12 +70,9 @@ typedef struct {
 /* Trains in registers. Returns 0, and does nothing, for a training that needs the usual loops. */
 typedef int kernel_in_registers(NN(training) *run);
 
-/* Before a function or constant that a model and the library share: it is the same for no other module. */
-#define HIDDEN __attribute__((visibility("hidden")))
-
 /* Before a function of the library that kernels call. */
 #ifdef NNCODEGEN_LINKED
-#define FOR_REGISTERS HIDDEN
+#define FOR_REGISTERS NN_HIDDEN
 #else
 #define FOR_REGISTERS static UNUSED
 #endif

@@ -10,9 +10,9 @@
 #if NN_HAS_BLOCKS
 #include "group_products.h"
 #endif
+#include "optimizers.h"
 #include "poll.h"
 #include "random.h"
-#include "optimizers.h"
 #include "regularize.h"
 
 #ifndef NN_OWN_RULES

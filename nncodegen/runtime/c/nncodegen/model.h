@@ -22,6 +22,6 @@ typedef struct {
     kernel_in_registers *train_in_registers;
 } linked_model;
 
-extern HIDDEN const linked_model NN(trained), NN(fitted);
+extern NN_HIDDEN const linked_model NN(trained), NN(fitted);
 
 #endif

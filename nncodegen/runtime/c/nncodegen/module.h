@@ -14,18 +14,13 @@
 #include "names.h"
 #include "table.h"
 
-/* Hides names that are the same in every module from other modules. */
-#ifndef HIDDEN
-#define HIDDEN __attribute__((visibility("hidden")))
-#endif
-
-extern HIDDEN NN(functions) nncodegen_kernel;
-extern HIDDEN const int nncodegen_apart;
-extern HIDDEN const char *const nncodegen_facts[];
-extern HIDDEN const char nncodegen_digest[], nncodegen_finder[];
-extern HIDDEN const unsigned char nncodegen_texts[];
-extern HIDDEN const size_t nncodegen_texts_size;
-extern HIDDEN struct _object *PyInit_nncodegen_wrapper(void);
+extern NN_HIDDEN NN(functions) nncodegen_kernel;
+extern NN_HIDDEN const int nncodegen_apart;
+extern NN_HIDDEN const char *const nncodegen_facts[];
+extern NN_HIDDEN const char nncodegen_digest[], nncodegen_finder[];
+extern NN_HIDDEN const unsigned char nncodegen_texts[];
+extern NN_HIDDEN const size_t nncodegen_texts_size;
+extern NN_HIDDEN struct _object *PyInit_nncodegen_wrapper(void);
 extern __attribute__((visibility("default"))) struct _object *NN_PYTHON_MODULE(void);
 
 NN(functions) nncodegen_kernel = NN_TABLE;

@@ -2,7 +2,7 @@
 
    Needs NN_MODEL, and NNCODEGEN_VARIANT if a kernel is compiled several times into one library: then the name of the
    variant, such as avx2, is a part of every name. With NNCODEGEN_LINKED, names are those of the library (library.c),
-   which are the same for every model. Gives NN, and NN_OF_VARIANT for the names of a variant.
+   which are the same for every model. Gives NN, NN_OF_VARIANT for the names of a variant, and NN_HIDDEN.
 
    The name of the model occurs only in NN_MODEL, and is pasted there: it may also be the name of a macro, such as
    sin of tgmath.h, which would be expanded anywhere else. */
@@ -24,5 +24,8 @@
 #else
 #define NN(name) NN_OF_MODEL(name)
 #endif
+
+/* Before a function or constant that the parts of one module share: other modules have their own of the same name. */
+#define NN_HIDDEN __attribute__((visibility("hidden")))
 
 #endif
