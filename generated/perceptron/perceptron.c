@@ -139,7 +139,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
             const real t20 = t17[n]*t19;
             output_[n] = (t15[n] >= 0 ? t19 : t20);
         }
-        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1, counts, sums + SUMS);
+        measure(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1, counts, sums + SUMS);
     }
 }
 
@@ -252,7 +252,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
             partials, metrics, counts, more);
 
     if (metrics)
-        measure_errors(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1, counts, sums + SUMS);
+        measure(metrics, count, 1, 0, output_, 1, 0, targets + 0, TARGETS, 1, counts, sums + SUMS);
 }
 
 /* The gradient, from the sums over all samples of a batch. */

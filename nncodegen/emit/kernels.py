@@ -173,10 +173,8 @@ def emit_measured(at: Elements, loops: LoopPrinter, tree: Tree, samples: str, li
         loops.print(tree)
         for output, (target, own) in zip(at.kernel.outputs, slices_of(at.program.targets), strict=True):
             compared = f"{_columns(output, at)}, {_columns_of_target(target, at)}"
-            if at.program.labels:
-                lines.add(f"measure_classes(metrics, {samples}, {compared}, counts, sums + SUMS);")
-            errors = f"measure_errors(metrics, {samples}, {target.size}, {own.start}, {compared}, counts, sums + SUMS);"
-            lines.add(*wrapped(errors))
+            columns = f"{target.size}, {own.start}"
+            lines.add(*wrapped(f"measure(metrics, {samples}, {columns}, {compared}, counts, sums + SUMS);"))
 
 
 def _columns(element: Element, at: Elements) -> str:

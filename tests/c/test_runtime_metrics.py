@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 ACCURACY, ABSOLUTE, SQUARES = 1, 2, 4
-OUTPUTS, TILE = 2, 32
+OUTPUTS, TILE = 2, 128
 
 
 @pytest.fixture(scope="session", params=[0, 1], ids=["values", "classes"])
@@ -16,10 +16,10 @@ def metrics(runtime, request):
 
 @pytest.fixture(params=["rows", "columns"])
 def lying(request):
-    """Outputs by rows, or by columns, which begin TILE values after each other: (array, row, column)."""
+    """Values by rows, or by columns, which begin TILE values after each other: (array, row, column)."""
     if request.param == "rows":
-        return lambda outputs: (outputs, OUTPUTS, 1)
-    return lambda outputs: (np.ascontiguousarray(np.pad(outputs, ((0, TILE - len(outputs)), (0, 0))).T), 1, TILE)
+        return lambda values: (values, OUTPUTS, 1)
+    return lambda values: (np.ascontiguousarray(np.pad(values, ((0, TILE - len(values)), (0, 0))).T), 1, TILE)
 
 
 def examples(library, count):
@@ -29,47 +29,38 @@ def examples(library, count):
     ))  # fmt: skip
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 31, 32])
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 65, 128])
 def test_errors(metrics, lying, count):
     """Errors are summed up, each as often as its sample counts, and the squares of each output apart."""
     outputs, targets, counts = examples(metrics, count)
     sums = np.arange(4.0)
-    metrics.call("add_errors", ABSOLUTE | SQUARES, count, OUTPUTS, 0, *lying(outputs), targets, counts, sums)
+    metrics.call("measure_columns", ABSOLUTE | SQUARES, count, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
     errors = (outputs - targets).astype(float)
     assert sums[0] == 0
     assert sums[1] == pytest.approx(1 + (counts @ abs(errors)).sum(), rel=count * metrics.eps)
     assert sums[2:] == pytest.approx([2, 3] + counts @ errors**2, rel=count * metrics.eps)
 
 
-@pytest.mark.parametrize("count", [1, 7, 32])
-def test_accuracy_by_a_threshold(metrics, lying, count):
-    """Where targets are no classes, each output that is on the side of 1/2 where its target is counts as met."""
+@pytest.mark.parametrize("count", [1, 7, 65, 128])
+def test_accuracy(metrics, lying, count):
+    """A class counts as met where the first of the largest outputs is that of the largest target; where targets are no
+    classes, each output that is on the side of 1/2 where its target is.
+    """
     outputs, targets, counts = examples(metrics, count)
-    outputs[0] = 0.5, np.nan  # no yes
+    outputs[0] = outputs[-1] = (0.25, 0.25) if metrics.classes else (0.5, np.nan)  # the first of both; no yes
     sums = np.zeros(4)
-    metrics.call("add_errors", ACCURACY, count, OUTPUTS, 0, *lying(outputs), targets, counts, sums)
-    expected = (counts @ ((outputs > 0.5) == (targets > 0.5))).sum()
-    assert sums.tolist() == [0 if metrics.classes else expected, 0, 0, 0]
-
-
-@pytest.mark.parametrize("count", [1, 2, 7, 31, 32])
-def test_accuracy_of_classes(metrics, lying, count):
-    """A class counts as met where the first of the largest outputs is that of the largest target."""
-    outputs, targets, counts = examples(metrics, count)
-    outputs[0] = outputs[-1] = 0.25  # the first of both
-    sums = np.zeros(4)
-    metrics.call("add_classes", ACCURACY, count, *lying(outputs), targets, counts, sums)
-    assert sums.tolist() == [counts @ (outputs.argmax(1) == targets.argmax(1)), 0, 0, 0]
+    metrics.call("measure_columns", ACCURACY, count, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
+    met = outputs.argmax(1) == targets.argmax(1) if metrics.classes else ((outputs > 0.5) == (targets > 0.5)).sum(1)
+    assert sums.tolist() == [counts @ met, 0, 0, 0]
 
 
 def test_only_what_is_wanted(metrics, lying):
     """Sums that are not wanted stay as they are, and those of some columns go where the number of the first says."""
     outputs, targets, counts = examples(metrics, 5)
     sums = np.full(4, 7.0)
-    metrics.call("add_classes", ABSOLUTE | SQUARES, 5, *lying(outputs), targets, counts, sums)
-    metrics.call("add_errors", 0, 5, OUTPUTS, 0, *lying(outputs), targets, counts, sums)
+    metrics.call("measure_columns", 0, 5, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
     assert sums.tolist() == [7, 7, 7, 7]
-    metrics.call("add_errors", SQUARES, 5, 1, 1, *lying(outputs), targets, counts, sums)
+    metrics.call("measure_columns", SQUARES, 5, 1, 1, *lying(outputs), *lying(targets), counts, sums)
     squares = counts @ (outputs - targets).astype(float) ** 2
     assert sums == pytest.approx([7, 7, 7, 7 + squares[0]], rel=5 * metrics.eps)
 
@@ -80,5 +71,5 @@ def test_what_is_not_finite(metrics, lying):
     counts[4] = 1
     outputs[4, 1] = np.nan
     sums = np.zeros(4)
-    metrics.call("add_errors", ABSOLUTE | SQUARES, 9, OUTPUTS, 0, *lying(outputs), targets, counts, sums)
+    metrics.call("measure_columns", ABSOLUTE | SQUARES, 9, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
     assert np.isnan(sums).tolist() == [False, True, False, True]

@@ -66,13 +66,11 @@ static UNUSED void predict_sample(const real *parameters, const real *inputs, re
 }
 
 /* What outputs in work add to the sums of the metrics. */
-INLINE void measure(int metrics, size_t count, const real *outputs, const real *targets, const real *counts,
+INLINE void add_metrics(int metrics, size_t count, const real *outputs, const real *targets, const real *counts,
     double *sums)
 {
 #if NN_HAS_METRICS
-    if (NN_HAS_CLASSES)
-        measure_classes(metrics, count, outputs, OUTPUTS, 1, targets, TARGETS, 1, counts, sums);
-    measure_errors(metrics, count, OUTPUTS, 0, outputs, OUTPUTS, 1, targets, TARGETS, 1, counts, sums);
+    measure(metrics, count, OUTPUTS, 0, outputs, OUTPUTS, 1, targets, TARGETS, 1, counts, sums);
 #else
     (void) metrics, (void) count, (void) outputs, (void) targets, (void) counts, (void) sums;
 #endif
@@ -91,7 +89,7 @@ static UNUSED void loss_tile(const real *parameters, const real *inputs, const r
         }
     }
     sums[0] += (double) loss;
-    measure(metrics, count, work, targets, counts, sums + SUMS);
+    add_metrics(metrics, count, work, targets, counts, sums + SUMS);
 }
 
 /* The rows of a companion, of which the headers of companions need a kernel: here they hold the outputs alone. */
@@ -155,7 +153,7 @@ static UNUSED void gradient_tile(const real *parameters, const real *inputs, con
     sums[2] += (double) d[SCALE + 1];
     for (size_t p = 0; p < SCALE; p++)
         put(whole + p, d[p], scale);
-    measure(metrics, count, work, targets, counts, sums + SUMS);
+    add_metrics(metrics, count, work, targets, counts, sums + SUMS);
     (void) alone;
     (void) partials;
 }
@@ -190,7 +188,7 @@ static UNUSED void gradient_sample(const real *parameters, const real *inputs, c
         put(whole + BIAS + j, u[j].by_sum, scale);
         put(whole + SCALE + j, u[j].by_scale, scale);
     }
-    measure(metrics, 1, work, targets, counts, sums + SUMS);
+    add_metrics(metrics, 1, work, targets, counts, sums + SUMS);
 }
 
 /* What keeps the parameters in registers, where it does. */

@@ -72,9 +72,9 @@ typedef int kernel_in_registers(NN(training) *run);
 
 /* Before a function of the library that kernels call. */
 #ifdef NNCODEGEN_LINKED
-#define FOR_REGISTERS NN_HIDDEN
+#define SHARED NN_HIDDEN
 #else
-#define FOR_REGISTERS static UNUSED
+#define SHARED static UNUSED
 #endif
 
 /* Defines the kernels of a model, constants that compilers replace by direct calls. In the library they are members of

@@ -25,6 +25,7 @@
 #else
 #include "nncodegen/facts.h"
 #include "nncodegen/gradient.h"
+#include "nncodegen/metrics.h"
 #include "nncodegen/predict.h"
 #include "nncodegen/train.h"
 #endif

@@ -1,88 +1,106 @@
 /* Metrics of a tile: accuracy, absolute errors, squares of errors.
 
-   Needs base.h and the header of the model. Gives measure_classes and measure_errors. */
+   Needs calls.h and the header of the model. Gives measure, which is a function of the library, and measure_some, of
+   which it consists. */
 
 #ifndef NNCODEGEN_METRICS_H
 #define NNCODEGEN_METRICS_H
 
-#include "base.h"
+#include "calls.h"
 
 /* The sums from which metrics are computed: of correct targets, of absolute errors, and, for each output, of squared
-   errors. The weight of a sample is in counts. A tile is summed up in the precision of the model, like losses. In an
-   array, row is the distance between samples, and column that between columns; both are constants in inlined calls,
-   so that compilers can vectorize over samples or over columns. */
-enum { WANTS_ACCURACY = 1 << NN(ACCURACY), WANTS_ABSOLUTE = 1 << NN(MEAN_ABSOLUTE_ERROR), WANTS_R2 = 1 << NN(R2) };
+   errors. The weight of a sample is in counts. In an array, row is the distance between samples, and column that
+   between columns. */
+enum {
+    WANTS_ACCURACY = 1 << NN(ACCURACY),
+    WANTS_ABSOLUTE = 1 << NN(MEAN_ABSOLUTE_ERROR),
+    WANTS_R2 = 1 << NN(R2),
+    MEASURED = 64 /* the number of samples that are measured at once, and summed up in the precision of the model */
+};
 
-/* Finds the largest value of each sample, and its column: the first one, if there are several. */
-INLINE void find_largest(size_t count, const real *restrict values, size_t row,
-    size_t column, real *restrict largest, real *restrict found)
+/* Returns some values of a column, copied if they do not lie side by side. */
+INLINE const real *values_in_a_row(size_t count, const real *values, size_t row, real *copy)
+{
+    if (row == 1)
+        return values;
+    for (size_t n = 0; n < count; n++)
+        copy[n] = values[n*row];
+    return copy;
+}
+
+/* Updates the largest value of each sample, and its column, by column k. Of equal values, the first one counts. */
+INLINE void find_largest(size_t count, size_t k, const real *values, real *largest, real *found)
 {
     for (size_t n = 0; n < count; n++) {
-        largest[n] = values[n*row];
-        found[n] = 0;
-    }
-    for (size_t k = 1; k < OUTPUTS; k++) {
-        for (size_t n = 0; n < count; n++) {
-            const real value = values[n*row + k*column];
-            found[n] = value > largest[n] ? (real) k : found[n];
-            largest[n] = value > largest[n] ? value : largest[n];
-        }
+        found[n] = k == 0 || values[n] > largest[n] ? (real) k : found[n];
+        largest[n] = k == 0 || values[n] > largest[n] ? values[n] : largest[n];
     }
 }
 
-/* Adds up the samples whose largest output is in the same column as the largest target. */
-INLINE void measure_classes(int metrics, size_t count,
-    const real *restrict outputs, size_t row, size_t column, const real *restrict targets, size_t target_row,
-    size_t target_column, const real *restrict counts, double *restrict sums)
+/* Adds up, for some columns of up to MEASURED samples, the samples whose largest output is in the same column as the
+   largest target, or the outputs on the same side of the threshold as their targets; absolute errors, and squares of
+   errors. number is the index of the first of these columns. */
+INLINE void measure_some(int metrics, size_t count, size_t columns, size_t number, const real *outputs, size_t row,
+    size_t column, const real *targets, size_t target_row, size_t target_column, const real *counts, double *sums)
 {
-    if (!(metrics & WANTS_ACCURACY))
-        return;
-    real largest[TILE], found[TILE], meant[TILE], met = 0;
-    find_largest(count, outputs, row, column, largest, found);
-    find_largest(count, targets, target_row, target_column, largest, meant);
-    SUM_LOOP(met)
-    for (size_t n = 0; n < count; n++)
-        met += found[n] == meant[n] ? counts[n] : 0;
-    sums[NN(ACCURACY)] += (double) met;
-}
-
-/* Adds up, for some columns, the outputs on the same side of the threshold as their targets, absolute errors, and
-   squares of errors. number is the index of the first of these columns. */
-INLINE void measure_errors(int metrics, size_t count, size_t columns,
-    size_t number, const real *restrict outputs, size_t row, size_t column, const real *restrict targets,
-    size_t target_row, size_t target_column, const real *restrict counts, double *restrict sums)
-{
-    if (!HAS_CLASSES && metrics & WANTS_ACCURACY) {
-        for (size_t k = 0; k < columns; k++) {
-            real met = 0;
+    real output_copy[MEASURED], target_copy[MEASURED];
+    real output[MEASURED], found[MEASURED], target[MEASURED], meant[MEASURED]; /* the largest, and their columns */
+    for (size_t k = 0; k < columns; k++) {
+        const real *const y = values_in_a_row(count, outputs + k*column, row, output_copy);
+        const real *const t = values_in_a_row(count, targets + k*target_column, target_row, target_copy);
+        real met = 0, distance = 0, squares = 0;
+        if (metrics & WANTS_ACCURACY && HAS_CLASSES) {
+            find_largest(count, k, y, output, found);
+            find_largest(count, k, t, target, meant);
+        } else if (metrics & WANTS_ACCURACY) {
             SUM_LOOP(met)
             for (size_t n = 0; n < count; n++) {
-                const int high = outputs[n*row + k*column] > (real) NN_THRESHOLD;
-                met += high == (targets[n*target_row + k*target_column] > (real) 0.5) ? counts[n] : 0;
+                const int high = y[n] > (real) NN_THRESHOLD;
+                met += high == (t[n] > (real) 0.5) ? counts[n] : 0;
             }
             sums[NN(ACCURACY)] += (double) met;
         }
-    }
-    if (metrics & WANTS_ABSOLUTE) {
-        for (size_t k = 0; k < columns; k++) {
-            real distance = 0;
+        if (metrics & WANTS_ABSOLUTE) {
             SUM_LOOP(distance)
             for (size_t n = 0; n < count; n++)
-                distance += counts[n]*absolute(outputs[n*row + k*column] - targets[n*target_row + k*target_column]);
+                distance += counts[n]*absolute(y[n] - t[n]);
             sums[NN(MEAN_ABSOLUTE_ERROR)] += (double) distance;
         }
-    }
-    if (metrics & WANTS_R2) {
-        for (size_t k = 0; k < columns; k++) {
-            real squares = 0;
+        if (metrics & WANTS_R2) {
             SUM_LOOP(squares)
             for (size_t n = 0; n < count; n++) {
-                const real error = outputs[n*row + k*column] - targets[n*target_row + k*target_column];
+                const real error = y[n] - t[n];
                 squares += counts[n]*error*error;
             }
             sums[NN(R2) + number + k] += (double) squares;
         }
     }
+    if (metrics & WANTS_ACCURACY && HAS_CLASSES) {
+        real met = 0;
+        SUM_LOOP(met)
+        for (size_t n = 0; n < count; n++)
+            met += found[n] == meant[n] ? counts[n] : 0;
+        sums[NN(ACCURACY)] += (double) met;
+    }
 }
+
+/* Adds up the metrics of some columns of a tile. */
+#define measure NN(measure)
+SHARED void measure(int metrics, size_t count, size_t columns, size_t number, const real *outputs, size_t row,
+    size_t column, const real *targets, size_t target_row, size_t target_column, const real *counts, double *sums);
+
+#if !defined(NNCODEGEN_LINKED) || defined(NNCODEGEN_LIBRARY)
+SHARED HOT void measure(int metrics, size_t count, size_t columns, size_t number, const real *outputs, size_t row,
+    size_t column, const real *targets, size_t target_row, size_t target_column, const real *counts, double *sums)
+{
+    if (count == 1) { /* without loops over samples, which takes half the time */
+        measure_some(metrics, 1, columns, number, outputs, 1, column, targets, 1, target_column, counts, sums);
+        return;
+    }
+    for (size_t n = 0; n < count; n += MEASURED)
+        measure_some(metrics, count - n < MEASURED ? count - n : MEASURED, columns, number, outputs + n*row, row,
+            column, targets + n*target_row, target_row, target_column, counts + n, sums);
+}
+#endif
 
 #endif

@@ -20,7 +20,12 @@ typedef struct {
     row_kernels rows;
     rule_kernels rules;
     kernel_in_registers *train_in_registers;
+    double threshold; /* the output above which a sample counts as positive */
 } linked_model;
+
+#ifdef NNCODEGEN_LIBRARY
+#define NN_THRESHOLD MODEL.threshold
+#endif
 
 extern NN_HIDDEN const linked_model NN(trained), NN(fitted);
 

@@ -13,8 +13,8 @@
 #include "regularize.h"
 #include "shuffle.h"
 
-FOR_REGISTERS int NN(update_by_loops)(NN(training) *run);
-FOR_REGISTERS int NN(end_epoch)(NN(training) *run, size_t epoch, uint64_t random);
+SHARED int NN(update_by_loops)(NN(training) *run);
+SHARED int NN(end_epoch)(NN(training) *run, size_t epoch, uint64_t random);
 
 /* Does the updates of one epoch of batches of one sample, or the remaining ones. Returns a status. */
 INLINE int samples_in_registers(NN(training) *run, point *w, const int sequential)
@@ -47,9 +47,7 @@ INLINE int samples_in_registers(NN(training) *run, point *w, const int sequentia
         loss += (double) sample_loss*share;
         if (HAS_METRICS && run->metrics) {
             const real one = 1;
-            if (HAS_CLASSES)
-                measure_classes(run->metrics, 1, outputs, OUTPUTS, 1, targets, TARGETS, 1, &one, run->measures);
-            measure_errors(run->metrics, 1, OUTPUTS, 0, outputs, OUTPUTS, 1, targets, TARGETS, 1, &one, run->measures);
+            measure_some(run->metrics, 1, OUTPUTS, 0, outputs, 1, 1, targets, 1, 1, &one, run->measures);
         }
         run->updates += 1;
         n++;

@@ -173,7 +173,7 @@ static UNUSED void arrange_state(NN(training) *run, memory m, int back)
 /* Does the next update by the usual loops, without a check whether to stop. The statements for registers are
    rearranged, and may overflow where the usual loops do not; a training has diverged only if the usual loops
    overflow. Returns a status. */
-FOR_REGISTERS COLD int NN(update_by_loops)(NN(training) *run)
+SHARED COLD int NN(update_by_loops)(NN(training) *run)
 {
     memory m = carve(run->work);
     clear(m);
@@ -189,7 +189,7 @@ FOR_REGISTERS COLD int NN(update_by_loops)(NN(training) *run)
 }
 
 /* Ends an epoch in registers. Returns a status. */
-FOR_REGISTERS COLD int NN(end_epoch)(NN(training) *run, size_t epoch, uint64_t random)
+SHARED COLD int NN(end_epoch)(NN(training) *run, size_t epoch, uint64_t random)
 {
     return finish_epoch(run, carve(run->work), NULL, epoch, random);
 }

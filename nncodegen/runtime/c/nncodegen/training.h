@@ -24,7 +24,8 @@
 
 const linked_model NN(trained) = {
     .size = SIZES_OF_MODEL, .special_ranges = RANGES_OF_MODEL, .predict = PREDICT_KERNELS,
-    .gradient = GRADIENT_KERNELS, .rules = OWN_RULES, .train_in_registers = TRAIN_IN_REGISTERS
+    .gradient = GRADIENT_KERNELS, .rules = OWN_RULES, .train_in_registers = TRAIN_IN_REGISTERS,
+    .threshold = NN_THRESHOLD
 };
 #else
 #include "facts.h"

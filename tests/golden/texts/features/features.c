@@ -275,7 +275,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
     sums[0] += loss_;
 
     if (metrics)
-        measure_errors(metrics, count, 2, 0, z3, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
+        measure(metrics, count, 2, 0, z3, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
 }
 
 /* What tiles need that depends on parameters only. */
@@ -446,7 +446,7 @@ static HOT void gradient_tile(const real *parameters, const real *restrict input
     add_up(2, d_z3, partials + 0*LANES, sums + 0, padded, single_tile);
 
     if (metrics)
-        measure_errors(metrics, count, 2, 0, z3, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
+        measure(metrics, count, 2, 0, z3, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
 }
 
 /* The gradient, from the sums over all samples of a batch. */
@@ -630,7 +630,7 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
         d_z1[j] = t7[j]*t9[j];
 
     if (metrics)
-        measure_errors(metrics, 1, 2, 0, z3, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
+        measure(metrics, 1, 2, 0, z3, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
     if (scale != 0)

@@ -248,8 +248,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
             h2[1*TILE + n] = t13*t6[1*TILE + n];
             h2[2*TILE + n] = t13*t6[2*TILE + n];
         }
-        measure_classes(metrics, count, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
-        measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
+        measure(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
     }
 }
 
@@ -449,10 +448,8 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     /* d_b2[k] = sum(n) d_z2[n, k] */
     add_up(3, d_z2, partials + 1360*LANES, sums + 1360, padded, single_tile);
 
-    if (metrics) {
-        measure_classes(metrics, count, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
-        measure_errors(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
-    }
+    if (metrics)
+        measure(metrics, count, 3, 0, h2, 1, 64, y_tile_, 1, 64, counts, sums + SUMS);
 }
 
 /* The gradient, from the sums over all samples of a batch. */
@@ -708,10 +705,8 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
     for (size_t j = 0; j < 40; j++)
         d_z1[j] = t19[j]*t21[j];
 
-    if (metrics) {
-        measure_classes(metrics, 1, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
-        measure_errors(metrics, 1, 3, 0, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
-    }
+    if (metrics)
+        measure(metrics, 1, 3, 0, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
     if (scale != 0)

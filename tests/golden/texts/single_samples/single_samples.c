@@ -227,7 +227,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
                 h2[k*TILE + n] = (z2[k*TILE + n] >= 0 ? t7 : t8);
             }
         }
-        measure_errors(metrics, count, 5, 0, h2, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
+        measure(metrics, count, 5, 0, h2, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
     }
 }
 
@@ -394,7 +394,7 @@ static HOT void gradient_tile(const real *restrict parameters, const real *restr
     add_up(5, d_z2, partials + 357*LANES, sums + 357, padded, single_tile);
 
     if (metrics)
-        measure_errors(metrics, count, 5, 0, h2, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
+        measure(metrics, count, 5, 0, h2, 1, 128, y_tile_, 1, 128, counts, sums + SUMS);
 }
 
 /* The gradient, from the sums over all samples of a batch. */
@@ -603,7 +603,7 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
     }
 
     if (metrics)
-        measure_errors(metrics, 1, 5, 0, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
+        measure(metrics, 1, 5, 0, h2, 0, 1, y_row_, 0, 1, counts, sums + SUMS);
 
     /* d_W1[j, i] = d_z1[j]*x[i] */
     if (scale != 0)
