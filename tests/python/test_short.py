@@ -67,6 +67,7 @@ def test_the_same_bits(case, count, seed, start, data):
         "batch_size": data.draw(st.none() | st.integers(1, count + 2)),
         "update": data.draw(st.sampled_from(["simultaneous", "sequential"])),
         "tolerance": data.draw(st.sampled_from([0.0, 1e-3, 0.5])),
+        "history": data.draw(st.booleans()),
         "parameters": module.initial_parameters(7) if start else None,
     }
     own = set(module.optimizers[arguments["optimizer"]]) | ({"momentum"} if arguments["optimizer"] == "sgd" else set())

@@ -62,6 +62,7 @@ static const nncodegen_option nncodegen_options[] = {
         double tolerance
         int shuffle
         int sequential
+        int without_loss
         uint64_t seed
         size_t threads
         size_t until

@@ -137,14 +137,17 @@ cdef bint _take_integer(value, long long low, long long high, size_t *integer):
     return overflow == 0 and low <= number <= high
 
 
-# The options that a short training accepts are the first ones of train, by index; all others must have their defaults.
+# The options that a short training accepts are the first ones of train, by index, and history; all others must have
+# their defaults.
 cdef enum:
     PLACE_X, PLACE_Y, PLACE_PARAMETERS, PLACE_OPTIMIZER, PLACE_LEARNING_RATE, PLACE_EPOCHS, PLACE_BATCH_SIZE
     PLACE_SHUFFLE, PLACE_SEED, PLACE_UPDATE, PLACE_TOLERANCE, PLACES
+    PLACE_HISTORY = PLACES, VALUES
 
 cdef tuple _names = tuple(_python.TRAIN.options)
 cdef dict _places = {name: place for place, name in enumerate(_names)}
 cdef list _defaults = [_python.TRAIN.defaults[name] for name in _names]
+cdef Py_ssize_t _history = _places["history"]
 
 if _names[:PLACES] != ("X", "Y", "parameters", "optimizer", "learning_rate", "epochs", "batch_size", "shuffle", "seed",
                        "update", "tolerance"):
@@ -166,6 +169,7 @@ cdef bint _sort_arguments(tuple given, dict named, PyObject **values, dict hyper
         return False
     for place in range(PLACES):
         values[place] = PyList_GetItem(_defaults, place)
+    values[PLACE_HISTORY] = PyList_GetItem(_defaults, _history)
     for place in range(len(given)):
         if place < PLACES:
             values[place] = PyTuple_GetItem(given, place)
@@ -181,6 +185,8 @@ cdef bint _sort_arguments(tuple given, dict named, PyObject **values, dict hyper
             return False  # it is given twice
         if place < PLACES:
             values[place] = value
+        elif place == _history:
+            values[PLACE_HISTORY] = value
         elif value != PyList_GetItem(_defaults, place):
             return False
     return True
@@ -191,13 +197,13 @@ cdef _train_short(tuple given, dict named):
     cdef _call call
     cdef nncodegen_training run
     cdef size_t number
-    cdef PyObject *values[PLACES]  # borrowed from the arguments and the defaults
+    cdef PyObject *values[VALUES]  # borrowed from the arguments and the defaults
     cdef dict hyperparameters = {}
     if not _count or not _sort_arguments(given, named, values, hyperparameters):
         return None
     learning_rate, tolerance = <object> values[PLACE_LEARNING_RATE], <object> values[PLACE_TOLERANCE]
     shuffle, batch_size = <object> values[PLACE_SHUFFLE], <object> values[PLACE_BATCH_SIZE]
-    update = <object> values[PLACE_UPDATE]
+    update, history = <object> values[PLACE_UPDATE], <object> values[PLACE_HISTORY]
     if type(<object> values[PLACE_OPTIMIZER]) is not str or type(learning_rate) is not float or type(tolerance) is not float:
         return None
     memset(&call, 0, sizeof(call))
@@ -212,6 +218,9 @@ cdef _train_short(tuple given, dict named):
         return None
     run.sequential = type(update) is str and update == "sequential"
     if not run.sequential and not (type(update) is str and update == "simultaneous"):
+        return None
+    run.without_loss = history is False
+    if not run.without_loss and history is not True:
         return None
     run.shuffle = shuffle is True
     if not run.shuffle and shuffle is not False and shuffle is not None:
