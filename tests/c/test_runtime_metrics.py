@@ -34,7 +34,7 @@ def test_errors(metrics, lying, count):
     """Errors are summed up, each as often as its sample counts, and the squares of each output apart."""
     outputs, targets, counts = examples(metrics, count)
     sums = np.arange(4.0)
-    metrics.call("measure_columns", ABSOLUTE | SQUARES, count, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
+    metrics.call("add_columns", ABSOLUTE | SQUARES, count, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
     errors = (outputs - targets).astype(float)
     assert sums[0] == 0
     assert sums[1] == pytest.approx(1 + (counts @ abs(errors)).sum(), rel=count * metrics.eps)
@@ -49,7 +49,7 @@ def test_accuracy(metrics, lying, count):
     outputs, targets, counts = examples(metrics, count)
     outputs[0] = outputs[-1] = (0.25, 0.25) if metrics.classes else (0.5, np.nan)  # the first of both; no yes
     sums = np.zeros(4)
-    metrics.call("measure_columns", ACCURACY, count, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
+    metrics.call("add_columns", ACCURACY, count, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
     met = outputs.argmax(1) == targets.argmax(1) if metrics.classes else ((outputs > 0.5) == (targets > 0.5)).sum(1)
     assert sums.tolist() == [counts @ met, 0, 0, 0]
 
@@ -58,9 +58,9 @@ def test_only_what_is_wanted(metrics, lying):
     """Sums that are not wanted stay as they are, and those of some columns go where the number of the first says."""
     outputs, targets, counts = examples(metrics, 5)
     sums = np.full(4, 7.0)
-    metrics.call("measure_columns", 0, 5, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
+    metrics.call("add_columns", 0, 5, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
     assert sums.tolist() == [7, 7, 7, 7]
-    metrics.call("measure_columns", SQUARES, 5, 1, 1, *lying(outputs), *lying(targets), counts, sums)
+    metrics.call("add_columns", SQUARES, 5, 1, 1, *lying(outputs), *lying(targets), counts, sums)
     squares = counts @ (outputs - targets).astype(float) ** 2
     assert sums == pytest.approx([7, 7, 7, 7 + squares[0]], rel=5 * metrics.eps)
 
@@ -71,5 +71,5 @@ def test_what_is_not_finite(metrics, lying):
     counts[4] = 1
     outputs[4, 1] = np.nan
     sums = np.zeros(4)
-    metrics.call("measure_columns", ABSOLUTE | SQUARES, 9, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
+    metrics.call("add_columns", ABSOLUTE | SQUARES, 9, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
     assert np.isnan(sums).tolist() == [False, True, False, True]

@@ -62,6 +62,8 @@ def test_a_start_by_name(logistic):
         np.testing.assert_array_equal(logistic.fit(X, Y, start).start, initial)
     bounded = logistic.fit(X, Y, {SLOPE: 1.5}, bounds={SLOPE: (1, 2), MIDDLE: (1.25, 3)})
     assert bounded.start[2:].tolist() == [1.25, 1.5]
+    by_position = logistic.fit(X, Y, {SLOPE: 1.5}, bounds=([None, None, 1.25, 1], (None, None, 3, 2)))
+    np.testing.assert_array_equal(by_position.parameters, bounded.parameters)
     for trained in (logistic.train, logistic.minimize):
         found = trained(X, Y, {"slope": 1.5})
         np.testing.assert_array_equal(found.parameters, trained(X, Y, initial).parameters)

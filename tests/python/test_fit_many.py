@@ -364,6 +364,10 @@ def test_one_of_many_that_failed(decay, ragged):
     assert list(many.status) == ["singular", "not_finite"]
     assert (many[0].status, many[0].undetermined) == ("converged", ("b",))
     assert many[1].status == "not_finite"
+    with pytest.warns(RuntimeWarning, match="1 not_finite") as warned:
+        of_infinite = decay.fit_many(TIMES, np.where(np.arange(len(TIMES)) == 3, np.inf, 1)[None])[0]
+    assert (of_infinite.status, len(warned)) == ("not_finite", 1)
+    assert "not_finite" in str(of_infinite)  # and NumPy warns of nothing: warnings are errors here
 
 
 def test_many_as_a_table(decay, ragged):

@@ -5,7 +5,7 @@
 
 #include "nncodegen/metrics.h"
 
-void measure_columns(size_t metrics, size_t count, size_t columns, size_t number, const real *outputs, size_t row,
+void add_columns(size_t metrics, size_t count, size_t columns, size_t number, const real *outputs, size_t row,
     size_t column, const real *targets, size_t target_row, size_t target_column, const real *counts, double *sums)
 {
     measure((int) metrics, count, columns, number, outputs, row, column, targets, target_row, target_column, counts,

@@ -67,17 +67,15 @@ def _of_names(model: Model, bounds: Mapping[Any, Any]) -> Bounds:
         place, name = place_of(model, "bounds", key), name_of(key)
         pair = _pair(pair, f"bounds of {name}")
         for side, value, which in ((low, pair[0], "lower"), (high, pair[1], "upper")):
-            if value is not None:
-                side[place] = _numbers(model, f"the {which} bound of {name}", value, len(side[place]))
+            side[place] = _numbers(model, f"the {which} bound of {name}", value, side[place])
     return low, high
 
 
 def _of_pair(model: Model, bounds: Any) -> Bounds:
     """Return the bounds of all parameters, given in their order or as one number for all."""
     lower, upper = _pair(bounds, "bounds")
-    low = _numbers(model, "the lower bound", -np.inf if lower is None else lower, model.parameter_count)
-    high = _numbers(model, "the upper bound", np.inf if upper is None else upper, model.parameter_count)
-    return low, high
+    high = np.full(model.parameter_count, np.inf, model.dtype)
+    return _numbers(model, "the lower bound", lower, -high), _numbers(model, "the upper bound", upper, high)
 
 
 def _pair(pair: Any, name: str) -> Any:
@@ -87,9 +85,14 @@ def _pair(pair: Any, name: str) -> Any:
     return pair
 
 
-def _numbers(model: Model, name: str, values: Any, count: int) -> Array:
-    """Broadcast a scalar or a sequence to ``count`` floats; infinities are allowed."""
+def _numbers(model: Model, name: str, values: Any, ends: Array) -> Array:
+    """Broadcast a scalar or a sequence to the length of ``ends``, which has what None stands for."""
+    count = len(ends)
     expected = f"expected a number, or ({count},)"
+    if values is None:
+        return ends
+    if isinstance(values, list | tuple) and len(values) == count:
+        values = [end if value is None else value for value, end in zip(values, ends, strict=True)]
     array = to_array(model, name, values, expected)
     if array.shape not in ((), (count,)):
         raise ValueError(f"{name} has the shape {array.shape}; {expected}")

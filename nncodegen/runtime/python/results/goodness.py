@@ -22,8 +22,8 @@ def r2(Y: Array, residuals: Array, sigma: Any) -> float:
     values = np.where(used, Y, 0).astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (weights * values).sum(axis=0) / weights.sum(axis=0)
-    total = float(np.nansum(weights * (values - means) ** 2))
-    rounding = 16 * np.finfo(float).eps ** 2 * float(np.sum(weights * values**2))  # the rest that rounding leaves
+        total = float(np.nansum(weights * (values - means) ** 2))
+        rounding = 16 * np.finfo(float).eps ** 2 * float(np.sum(weights * values**2))  # the rest that rounding leaves
     return 1 - float(np.nansum(residuals.astype(float) ** 2)) / total if total > rounding else math.nan
 
 
