@@ -19,7 +19,7 @@ from sympy import Add, Expr
 
 from nncodegen.certificates.grids import Grid
 from nncodegen.certificates.listed import Listed
-from nncodegen.certificates.memory import RATE, Memory
+from nncodegen.certificates.memory import RATE, Memory, norm_of
 from nncodegen.errors import ProgramError
 from nncodegen.ir import (
     LEARNING_RATE,
@@ -82,7 +82,7 @@ HOLDS: Conditions = {
     When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, When.NO_BLAS: True, When.ADDED: False,
     Asked.NEW: True, Asked.DESCENT: False, Cut: False,
 }  # fmt: skip
-"""The conditions in a full tile, if the loss is asked for, and no BLAS is available."""
+"""The conditions in the first tile of a batch, if the loss is asked for, and no BLAS is available."""
 
 
 @dataclass
@@ -104,15 +104,30 @@ class Run:
 
     def everything(self) -> None:
         """Execute all statements, phase by phase. Raises OtherValueError."""
+        trees, tiles = self.kernel.trees, range(len(self.memory.batch.tiles))
+        for phase in range(trees.phases):
+            for number in tiles:
+                grid = self._turned_to(number)
+                if number == 0 or trees.phases > 1:
+                    self._tree(trees.before[phase] if trees.before else (), grid)
+                for own, tree in trees.parts:
+                    if own == phase:
+                        self._tree(tree, grid)
+                if phase == trees.phases - 1:
+                    self._tree(trees.measured, grid)
+        self._tree(trees.after, grid)
+
+    def _turned_to(self, number: int) -> Grid:
+        """Go on with a tile: its sums are added to those of the tiles before. Return the grid of its statements."""
+        memory = self.memory
+        memory.turn_to(number)
+        if number:
+            self.holds = {**self.holds, When.ADDED: True, Asked.NEW: False}
+        if self.kernel.plan.samples is Role.TILED:
+            self.holds = {**self.holds, When.FEW: memory.samples == 1, When.MANY: memory.batch.samples > 1}
+        given = {f"{COUNT} - 1": np.asarray(memory.samples - 1)}
         absent = self.kernel.plan.samples is Role.ABSENT
-        last = {f"{COUNT} - 1": np.asarray(self.memory.samples - 1)}
-        grid = Grid({}, {**last, SAMPLE: np.asarray(0)} if absent else last)
-        for phase in range(self.kernel.trees.phases):
-            self._tree(self.kernel.trees.before[phase] if self.kernel.trees.before else (), grid)
-            for number, tree in self.kernel.trees.parts:
-                if number == phase:
-                    self._tree(tree, grid)
-        self._tree((*self.kernel.trees.measured, *self.kernel.trees.after), grid)
+        return Grid({}, {**given, SAMPLE: np.asarray(0)} if absent else given)
 
     def look_at_results(self) -> None:
         """Raise OtherValueError if outputs, loss, gradient or next parameters are not those of the program."""
@@ -127,9 +142,11 @@ class Run:
             self._look_at_outputs()
 
     def _look_at_outputs(self) -> None:
-        found = self.memory.columns[Place.OUTPUT]
-        for element, (_, own) in zip(self.program.outputs, slices_of(self.program.output_tensors), strict=True):
-            self.memory.same(element, found[:, own], f"the outputs of {element.tensor}")
+        for number in range(len(self.memory.batch.tiles)):
+            self.memory.turn_to(number)
+            found = self.memory.columns[Place.OUTPUT]
+            for element, (_, own) in zip(self.program.outputs, slices_of(self.program.output_tensors), strict=True):
+                self.memory.same(element, found[:, own], f"the outputs of {element.tensor}")
 
     def _look_at_gradient(self) -> None:
         names = {known.offset: name for name, known in self.kernel.storage.items() if known.place is Place.GRADIENT}
@@ -173,7 +190,7 @@ class Run:
                 return self._solved(Solved((solution,), (), ()), {solution.index: size}, grid)
             case Let(target, value):
                 self._names(target)
-                self.memory.let(target, self._value(value, grid, target), _everywhere(grid))
+                self.memory.let(target, self._value(value, grid, target), grid.everywhere)
             case Variable(target, start):
                 if self.kernel.place(target) not in SUMS:
                     self.memory.variable(target, float(start))
@@ -194,7 +211,7 @@ class Run:
                 self._fill(statement)
             case Cut(kept, read):
                 if self.holds[Cut]:
-                    self.memory.cut(kept, read, _everywhere(grid))
+                    self.memory.cut(kept, read, grid.everywhere)
             case Load() | Carry():  # values are read where they lie
                 pass
             case Compute():
@@ -302,7 +319,7 @@ class Run:
     def _scale(self, expressions: Sequence[Expr], grid: Grid, target: Element) -> float:
         """Return the norm of all terms that are added."""
         parts = (term for each in expressions for term in Add.make_args(each))
-        return sum(float(np.linalg.norm(np.ravel(self._number(part, grid, target)))) for part in parts)
+        return sum(norm_of(self._number(part, grid, target)) for part in parts)
 
     # Stores.
 
@@ -311,15 +328,15 @@ class Run:
         target, operator = statement.target, statement.operator
         terms = grid.kept(self._value(statement.value, grid, target), _neutral(statement.combine, operator))
         if self.kernel.place(target) in SUMS:
-            self.sums[target.tensor] = terms, _everywhere(grid)
+            self.sums[target.tensor] = terms, grid.everywhere
             return
         over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
         join = REDUCTIONS[operator].join
-        there = self.memory.there(target, _everywhere(grid))
+        there = self.memory.there(target, grid.everywhere)
         self.memory.reduced(target, join(there, join.reduce(terms, axis=over, keepdims=True)), grid, terms)
 
     def _store(self, store: Store, grid: Grid) -> None:
-        target, memory, everywhere = store.target, self.memory, _everywhere(grid)
+        target, memory, everywhere = store.target, self.memory, grid.everywhere
         if store.combine is Combine.ADD and target.tensor in self.sums:
             memory.add(target, *self.sums.pop(target.tensor))
             return
@@ -332,7 +349,7 @@ class Run:
             return
         terms = grid.kept(value, _neutral(store.combine, store.operator))
         if memory.kernel.place(target) is Place.SUM:
-            memory.add(target, terms, everywhere)
+            memory.add(target, terms, everywhere, anew=store.combine is Combine.ADD_OR_SET and self.holds[Asked.NEW])
             return
         over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
         there = memory.there(target, everywhere)
@@ -340,7 +357,7 @@ class Run:
             join = REDUCTIONS[store.operator].join
             memory.store(target, join(there, join.reduce(terms, axis=over, keepdims=True)), everywhere)
         else:
-            size = float(np.linalg.norm(np.ravel(terms)) * terms.size)
+            size = norm_of(terms) * terms.size
             memory.store(target, there + np.sum(terms, axis=over, keepdims=True), everywhere, lambda: size)
 
     def _first(self, first: First, grid: Grid) -> None:
@@ -351,18 +368,18 @@ class Run:
         found = np.where(holds & (self._number(term, grid, first.target) != 0), number, first.count)
         over = tuple(k for k, index in enumerate(grid.axes) if index not in first.target.indices)
         least = np.min(np.broadcast_to(found, grid.shape), axis=over, keepdims=True)
-        there = self.memory.there(first.target, _everywhere(grid))
+        there = self.memory.there(first.target, grid.everywhere)
         number = np.where(there == first.count, least, there)
         if first.local:
             self.memory.reduced(first.target, number, grid, least)
         else:
-            self.memory.store(first.target, number, _everywhere(grid))
+            self.memory.store(first.target, number, grid.everywhere)
 
     def _move(self, move: Move, given: Mapping[str, Array]) -> None:
         """Move a row to another one, or set it to 0."""
         array = self.memory.flat[Place.ARRAY]
         begin = int(self.memory.position(move.target, Grid({}, given)))
-        count = prod(self.program.sizes[index] or 1 for index in move.rest) * self.memory.samples
+        count = prod(self.program.sizes[index] or 1 for index in move.rest) * self.memory.rows
         source = int(self.memory.position(move.source, Grid({}, given))) if move.source else 0
         array[begin : begin + count] = array[source : source + count] if move.source else 0
 
@@ -399,32 +416,29 @@ class Run:
 
     def _step(self, step: Step, grid: Grid) -> None:
         """Execute a step of a call; a sum over time continues its value from previous segments."""
-        memory, everywhere = self.memory, _everywhere(grid)
+        memory, everywhere = self.memory, grid.everywhere
         later = step.target.tensor in memory.unfinished and int(grid.given[BEGIN]) > 0 and SAMPLE not in step.over
         if step.over and not later:
             memory.forget(step.target, everywhere)
         terms = self._number(step.expression, grid, step.target)
         over = tuple(k for k, index in enumerate(grid.axes) if index in step.over and index != SAMPLE)
         if SAMPLE in step.over:
-            memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere)
+            models, place = self.kernel.plan.models is Role.VECTOR, memory.kernel.place(step.target)
+            anew = self.holds[Asked.NEW] and (models or place is Place.GRADIENT_SUM)
+            memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere, anew)
         elif step.operator and REDUCTIONS[step.operator].chooses:
             memory.store(
                 step.target, REDUCTIONS[step.operator].join.reduce(terms, axis=over, keepdims=True), everywhere
             )
         else:
             total = np.sum(terms, axis=over, keepdims=True) + (memory.there(step.target, everywhere) if later else 0)
-            size = float(np.linalg.norm(np.ravel(terms)) * terms.size)
+            size = norm_of(terms) * terms.size
             memory.store(step.target, total, everywhere, lambda: size)
 
 
 def _neutral(combine: Combine, operator: str) -> float:
     """Return the value that changes nothing when it is combined."""
     return REDUCTIONS[operator].neutral if combine is Combine.CHOOSE else 0.0
-
-
-def _everywhere(grid: Grid) -> Grid:
-    """Return the grid with all values of its indices, whether equations hold or not."""
-    return replace(grid, holds=np.asarray(True))
 
 
 def _combined(body: Tree) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,8 @@ class Grid:
             return self.given[index]
         if neighbour := of_beside(index):
             return self.number(neighbour[0]) + neighbour[1]
-        shape = [length if name == index else 1 for name, length in self.axes.items()]
         begin = self.begins.get(index, 0)
-        return np.arange(begin, begin + self.axes[index]).reshape(shape)
+        return _along(begin, begin + self.axes[index], list(self.axes).index(index), len(self.axes))
 
     def of(self, index: str, value: int) -> Grid:
         """Return the grid for one value of an index."""
@@ -93,12 +93,26 @@ class Grid:
 
     def where(self, equations: Iterable[Equation], read: Read) -> Grid:
         """Return the grid in which these equations hold as well."""
+        equations = tuple(equations)
+        if not equations:
+            return self
         holds = self.holds
         for equation in equations:
             left = read(equation.left, self) if isinstance(equation.left, Element) else self.number(equation.left)
             holds = holds & (left == self.right(equation))
         return replace(self, holds=np.asarray(holds))
 
+    @property
+    def everywhere(self) -> Grid:
+        """Return the grid with all values of its indices, whether equations hold or not."""
+        return self if self.holds.ndim == 0 and self.holds else replace(self, holds=np.asarray(True))
+
     def kept(self, value: Array, otherwise: float) -> Array:
         """Return values where equations hold, and another value where they do not."""
         return value if self.holds.ndim == 0 and self.holds else np.where(self.holds, value, otherwise)
+
+
+@lru_cache(maxsize=1000)
+def _along(begin: int, end: int, axis: int, axes: int) -> Array:
+    """Return the values of an index along its axis, out of a number of axes."""
+    return np.arange(begin, end).reshape([-1 if k == axis else 1 for k in range(axes)])

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from nncodegen.certificates.grids import Array, Grid
-from nncodegen.certificates.memory import Memory
+from nncodegen.certificates.memory import Memory, norm_of
 from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.schedule import Place
 from nncodegen.schedule.extents import BEGIN, END
@@ -24,7 +24,7 @@ LISTS = ("rows", "terms", "columns")
 """The axes of a grid that correspond to the lists."""
 
 ALONG = "along"
-"""The axis of values that follow in memory: the samples, and the positions next to them."""
+"""The axis of values that follow in memory: the rows of a tile, and the positions next to them."""
 
 MOST = 2**22
 """Most values of a factor that are read at once."""
@@ -51,7 +51,7 @@ class Listed:
         if window.scatters:  # the whole array is 0 at first; its begin does not depend on padding
             begin = int(np.min(positions))
             sizes = [self._size(index) for index in target.indices[1:] if index not in window.given]
-            memory.flat[place][begin : begin + prod(sizes) * memory.samples] = 0
+            memory.flat[place][begin : begin + prod(sizes) * memory.rows] = 0
         scale = 0.0
         for values in product(*(range(self._begin(i), self._begin(i) + self._size(i)) for i in window.positions)):
             at = {**self.given, **dict(zip(window.positions, map(np.asarray, values), strict=True))}
@@ -59,7 +59,7 @@ class Listed:
         what = "sums up to" if self._sums else "gives"
         found = memory.at(place, positions)
         memory.flat[place][positions] = memory.check(
-            target, found, whole, f"{what} another value", target, lambda: scale
+            target, found, whole, f"{what} another value", target, memory.grown(target, scale, not self._sums)
         )
 
     def _position(self, grid: Grid, place: Place) -> float:
@@ -85,13 +85,13 @@ class Listed:
             np.add.at(flat, out, found)
         else:
             flat[out] = found
-        return float(np.linalg.norm(a.ravel()) * np.linalg.norm(b.ravel()))
+        return norm_of(a) * norm_of(b)
 
     def _read(self, element: Element, grid: Grid, along: bool) -> Array:
         """Return the values of a factor, along the axes of a grid."""
         places = self._places(element, grid, along)
         found = self.memory.at(self.memory.kernel.place(element), places)
-        self.memory.check(element, found, grid, f"reads {element}, where another value lies", self.target)
+        found = self.memory.check(element, found, grid, f"reads {element}, where another value lies", self.target)
         return found.reshape((1,) * (len(grid.shape) - found.ndim) + found.shape)
 
     def _places(self, element: Element, grid: Grid, along: bool) -> Array:
@@ -117,7 +117,8 @@ class Listed:
         return int(self.given[BEGIN]) if index == self.window.time != "" else 0
 
     def _size(self, index: str) -> int:
-        size = self.program.sizes[index] or self.memory.samples
+        rows = self.memory.padded if self._sums else self.memory.rows  # products are computed for all rows of a tile
+        size = self.program.sizes[index] or rows
         return int(self.given[END]) - self._begin(index) if index == self.window.time != "" else size
 
     def _grids(self, at: Mapping[str, Array]) -> Iterator[Grid]:

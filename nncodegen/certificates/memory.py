@@ -8,13 +8,14 @@ rounding do not add up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.certificates.grids import Grid
+from nncodegen.certificates.tiles import Batch
 from nncodegen.ir import SAMPLE, Element, Program, Tensor
 from nncodegen.schedule import Kernel, Place, Role, Storage
 from nncodegen.schedule.extents import BEGIN
@@ -47,43 +48,64 @@ class OtherValueError(Exception):
 
 
 class Memory:
-    """The arrays, sums and local variables of a kernel that works on a tile, and the values of a program."""
+    """The arrays, sums and local variables of a kernel that works on tiles, and the values of a program.
 
-    def __init__(
-        self, kernel: Kernel, program: Program, values: Mapping[str, Array], X: Array, Y: Array, padded: int = 0
-    ) -> None:
-        count, columns = len(X), sum(program.count(element.indices) for element in program.outputs)
+    The gradient is full of ``start`` at first: values that are not numbers, unless the kernel adds to what is there.
+    """
+
+    def __init__(self, kernel: Kernel, program: Program, batch: Batch, start: float = 0.0) -> None:
+        columns = sum(program.count(element.indices) for element in program.outputs)
         derivatives = sum(program.count(element.indices) for element in program.gradient)
         size = max(program.parameter_count, derivatives, kernel.memory.gradient_sums)
-        self.kernel, self.samples, self.padded = kernel, count, padded or count
+        self.kernel, self.batch, self.rows, self._apart = kernel, batch, batch.rows, kernel.trees.phases > 1
+        models = kernel.plan.models is Role.VECTOR
         self.flat = {
-            Place.ARRAY: np.full(max(kernel.memory.arrays, 1), np.nan),
-            Place.SUM: np.zeros(max(kernel.memory.sums, 1)),
-            Place.GRADIENT_SUM: np.zeros(size),
+            Place.SUM: np.full(max(kernel.memory.sums, 1), start if models else 0.0),
+            Place.GRADIENT_SUM: np.full(size, start),
             Place.PARAMETER: np.full(program.parameter_count, np.nan),
             Place.NEXT: np.full(program.parameter_count, np.nan),
         }
         # the gradient lies at the begin of the sums, or for models side by side after the loss, or apart
         self.flat[Place.GRADIENT] = self.flat[Place.GRADIENT_SUM]
-        if kernel.plan.models is Role.VECTOR:
+        if models:
             apart = kernel.trees.after and not program.layered
             behind = np.full(program.parameter_count, np.nan) if apart else self.flat[Place.SUM][1:]
             self.flat[Place.GRADIENT] = behind
         along = {kernel.storage[name].place for name in kernel.along}  # whose rows fill whole vectors
-        rows = np.minimum(np.arange(self.padded), count - 1)
-        given = {place: X_[rows] if place in along else X_ for place, X_ in ((Place.INPUT, X), (Place.TARGET, Y))}
-        self.columns = {**given, Place.OUTPUT: np.full((count, columns), np.nan)}
+        self._arrays = [np.full(max(kernel.memory.arrays, 1), np.nan) for _ in (batch.tiles if self._apart else [0])]
+        self._columns = []
+        for tile in batch.tiles:
+            whole = np.minimum(np.arange(self._padded(tile.count)), tile.count - 1)
+            given = ((Place.INPUT, tile.X), (Place.TARGET, tile.Y))
+            self._columns.append({place: rows[whole] if place in along else rows for place, rows in given})
+            self._columns[-1][Place.OUTPUT] = np.full((tile.count, columns), np.nan)
         self._local: dict[str, tuple[tuple[str, ...], Array]] = {}
         self.known = frozenset[str]()
         """The tensors in arrays that have a local value as well."""
         self._terms: dict[str, float] = {}
         """The norms of the terms that were added to local variables."""
+        self._added: dict[str, float] = {}
+        """The norms of the terms that were added to sums over samples."""
         self.unfinished = frozenset[str]()
         """The sums over time that may still lack some segments, and so cannot be compared."""
-        self.values = values
         self._steps = {step.target.tensor: step for step in program.steps}
+        self._texts: dict[str, str] = {}
+        self._sums = frozenset(step.target.tensor for step in program.steps if SAMPLE in step.over)
+        self.turn_to(0)
         for tensor in program.parameters:
-            self.flat[Place.PARAMETER][self.places(tensor.name, tensor)] = values[tensor.name]
+            self.flat[Place.PARAMETER][self.places(tensor.name, tensor)] = self.values[tensor.name]
+
+    def turn_to(self, number: int) -> None:
+        """Go on with a tile. It finds the arrays as another tile has left them, unless there are several phases."""
+        tile = self.batch.tiles[number]
+        self.values, self.samples, self.padded = tile.values, tile.count, self._padded(tile.count)
+        self.columns = self._columns[number]
+        self.flat[Place.ARRAY] = self._arrays[number if self._apart else 0]
+        self.last = number == len(self.batch.tiles) - 1
+
+    def _padded(self, count: int) -> int:
+        """Return the samples of a tile including those that pad it."""
+        return -(-count // self.batch.vector) * self.batch.vector
 
     def places(self, name: str, tensor: Tensor) -> Array:
         """Return the places of the values of a parameter, or of its derivative: some matrices are kept transposed."""
@@ -131,7 +153,8 @@ class Memory:
         if place is Place.OPTION:
             return np.asarray(RATE)
         if place is Place.WEIGHT:
-            return np.ravel(self.values[element.tensor])[self._row(grid)]
+            row = self._row(grid)
+            return np.where(row < self.padded, np.ravel(self.values[element.tensor])[row], np.nan)
         if place in self.columns:
             found = self.columns[place][self._row(grid), self.position(element, grid)]
         elif place in self.flat:
@@ -153,7 +176,9 @@ class Memory:
 
     def let(self, target: Element, value: Array, grid: Grid) -> None:
         """Keep a local value of a target. Raises OtherValueError if it differs from the program."""
-        kept = self.check(target, _own(value, target, grid), grid, "gives another value", target)
+        kept = _own(value, target, grid)
+        if target.tensor not in self._sums or len(self.batch.tiles) == 1:  # otherwise it is one term of a sum
+            kept = self.check(target, kept, grid, "gives another value", target)
         self._local[_key(target)] = tuple(grid.axes), kept
         self.known |= {target.tensor}
 
@@ -174,7 +199,7 @@ class Memory:
     def reduced(self, target: Element, value: Array, grid: Grid, terms: Array) -> None:
         """Keep the value of a reduction in a local variable, after some more terms."""
         self._local[_key(target)] = tuple(grid.axes), value
-        self._terms[target.tensor] += _norm(terms) * terms.size
+        self._terms[target.tensor] += norm_of(terms) * terms.size
 
     def _scale_of(self, element: Element) -> Scale:
         return lambda: self._terms[element.tensor]
@@ -204,17 +229,26 @@ class Memory:
         else:
             self.flat[place][position] = _fitting(whole, position)
 
-    def add(self, target: Element, value: Array, grid: Grid) -> None:
-        """Add a sum over the samples to the values in its place. Raises OtherValueError."""
+    def add(self, target: Element, value: Array, grid: Grid, anew: bool = False) -> None:
+        """Add a sum over the samples of a tile to the values in its place; or (``anew``) replace them.
+
+        Raises OtherValueError if the sum is finished, and not that of the program.
+        """
         over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
         lengths = [n if k not in over or i == SAMPLE else value.shape[k] for k, (i, n) in enumerate(grid.axes.items())]
         whole = np.broadcast_to(value, lengths)
         total = np.sum(whole, axis=over, keepdims=True)
-        total = self.check(
-            target, total, grid, "sums up to another value", target, lambda: _norm(np.abs(whole).sum(over))
-        )
-        position = self.position(target, grid)
-        self.flat[self.kernel.place(target)][position] += _fitting(total, position)
+        flat, position = self.flat[self.kernel.place(target)], self.position(target, grid)
+        scale = self.grown(target, norm_of(np.abs(whole).sum(over)), anew)
+        total = total if anew else total + flat[position].reshape(np.shape(total))
+        total = self.check(target, total, grid, "sums up to another value", target, scale)
+        flat[position] = _fitting(total, position)
+
+    def grown(self, target: Element, size: float, anew: bool = False) -> Scale:
+        """Return the scale of a sum over samples, to which terms of a norm are added."""
+        key = _key(target)
+        self._added[key] = size + (0.0 if anew else self._added.get(key, 0.0))
+        return lambda: self._added[key]
 
     def cut(self, kept: Iterable[Element], read: Iterable[Element], grid: Grid) -> None:
         """End the loops of a group: some values are stored, and these and others are read from memory from now on."""
@@ -237,21 +271,27 @@ class Memory:
         """Return the values of the program. Raises OtherValueError if other values were found where equations hold."""
         if element.tensor not in self._steps or element.tensor in self.unfinished:
             return found
+        if element.tensor in self._sums and not self.last:
+            return found
         expected = self._expected(element, grid)
         found, expected = np.broadcast_arrays(np.asarray(found, float), expected)
         unknown = np.asarray(False)
-        if self.padded > self.samples and SAMPLE in element.indices and (SAMPLE in grid.axes or SAMPLE in grid.given):
+        if self.rows > self.samples and SAMPLE in element.indices and (SAMPLE in grid.axes or SAMPLE in grid.given):
             pads = grid.number(SAMPLE) >= self.samples  # these values must not get into any result
-            unknown = pads & ~np.isclose(found, expected, CLOSE)
-        counts = replace(grid, holds=grid.holds & ~unknown)
-        if not _close(counts.kept(found, 0.0), counts.kept(expected, 0.0), scale):
+            unknown = pads & ~(np.abs(found - expected) <= CLOSE * np.abs(expected) + ROUNDING * _norm(expected))
+        counts = grid.holds & ~unknown
+        if counts.all():
+            same = _close(found, expected, scale)
+        else:
+            same = _close(np.where(counts, found, 0.0), np.where(counts, expected, 0.0), scale)
+        if not same:
             raise OtherValueError(self.text(target.tensor if target.tensor in self._steps else element.tensor), what)
-        return np.where(unknown, np.nan, expected)
+        return np.where(unknown, np.nan, expected) if unknown.any() else expected
 
     def same(self, element: Element, found: Array, where: str) -> None:
         """Raise OtherValueError if an array does not have the values of a tensor."""
         expected = np.asarray(self.values[element.tensor], float)
-        if self.padded > self.samples and SAMPLE in element.indices:
+        if SAMPLE in element.indices:
             expected = np.take(expected, range(self.samples), element.indices.index(SAMPLE))
         if not _close(found, expected.reshape(found.shape) if expected.size == found.size else expected):
             raise OtherValueError(self.text(element.tensor), f"leaves other values in {where}")
@@ -263,7 +303,9 @@ class Memory:
 
     def text(self, tensor: str) -> str:
         """Return the step that defines a tensor; its name if the program has no such step."""
-        return str(self._steps.get(tensor, tensor))
+        if tensor not in self._texts:
+            self._texts[tensor] = str(self._steps.get(tensor, tensor))
+        return self._texts[tensor]
 
     def _expected(self, element: Element, grid: Grid) -> Array:
         whole = np.asarray(self.values[element.tensor], float)
@@ -275,12 +317,17 @@ def _own(value: Array, target: Element, grid: Grid) -> Array:
     return value[tuple(slice(None) if index in target.indices else slice(0, 1) for index in grid.axes)]
 
 
+def norm_of(terms: Array) -> float:
+    """Return the norm of terms, without those that are not numbers, as those of padding may be."""
+    return float(np.sqrt(np.nansum(np.square(terms))))
+
+
 def _norm(array: Array) -> float:
-    return float(np.linalg.norm(np.ravel(array)))
+    values = np.ravel(array)
+    return sqrt(np.dot(values, values))
 
 
 def _close(found: Array, expected: Array, scale: Scale | None = None) -> bool:
-    found, expected = np.broadcast_arrays(np.asarray(found, float), np.asarray(expected, float))
     error, norm = _norm(found - expected), _norm(expected)
     return error <= max(CLOSE * norm, 1e-300) or (scale is not None and error <= ROUNDING * scale())
 

@@ -36,16 +36,17 @@ def evaluate(
     digits: int | None = None,
     noise: Mapping[str, ArrayLike] | None = None,
     results: Sequence[Element] = (),
+    present: ArrayLike | None = None,
 ) -> dict[str, Array]:
     """Return the values of all tensors of a program, by name, computed with NumPy, or with ``digits`` by mpmath.
 
     parameters has shape (P,), X (N, inputs), Y (N, targets), weight (N,), by default 1/N each; noise maps names to
-    arrays (N, ...), by default 0. With ``digits``, the results hold mpmath numbers; pass decimal numbers as mpmath
-    numbers then, since a float such as 0.1 is not exactly 0.1. Where ``results`` are given, only what they need is
-    computed.
+    arrays (N, ...), by default 0; present (N,) is 0 for rows that no statistics of a batch count, by default 1. With
+    ``digits``, the results hold mpmath numbers; pass decimal numbers as mpmath numbers then, since a float such as 0.1
+    is not exactly 0.1. Where ``results`` are given, only what they need is computed.
     """
     with mpmath.workdps(digits or mpmath.mp.dps), np.errstate(all="ignore"):
-        values = _bind(program, parameters, X, Y, weight, digits)
+        values = _bind(program, parameters, X, Y, weight, present, digits)
         samples = len(values[program.weight.name])
         for tensor in (source.tensor for source in program.noise):
             values[tensor.name] = np.broadcast_to(
@@ -88,6 +89,7 @@ def _bind(
     X: ArrayLike | None,
     Y: ArrayLike | None,
     weight: ArrayLike | None,
+    present: ArrayLike | None,
     digits: int | None,
 ) -> dict[str, Array]:
     """Return the values of inputs, targets, parameters, weights and noise."""
@@ -100,7 +102,8 @@ def _bind(
     equal = np.full(samples, convert(1) / samples)
     values: dict[str, Array] = {program.weight.name: equal if weight is None else convert(weight)}
     if program.present:
-        values[program.present.name] = np.full(len(values[program.weight.name]), convert(1))
+        every = np.full(len(values[program.weight.name]), convert(1))
+        values[program.present.name] = every if present is None else convert(present)
     flat = convert(parameters).ravel()
     for tensor, own in slices_of(program.parameters):
         values[tensor.name] = flat[own].reshape([size or 0 for size in tensor.shape])

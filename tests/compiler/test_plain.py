@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nncodegen.certificates.carry_out import HOLDS, Run
 from nncodegen.certificates.memory import Memory, OtherValueError
+from nncodegen.certificates.tiles import Batch, Tile
 from nncodegen.errors import ProgramError
 from nncodegen.schedule import plain
 from nncodegen.schedule.plain import plan_gradient, plan_loss, plan_outputs
@@ -39,7 +40,7 @@ def carried_out(one, values):
 
 def memory_after(kernel, program, values):
     """The memory that the trees of a kernel leave, for a sample without inputs and targets."""
-    run = Run(kernel, program, Memory(kernel, program, values, NONE, NONE), HOLDS)
+    run = Run(kernel, program, Memory(kernel, program, Batch((Tile(1, values, NONE, NONE),))), HOLDS)
     run.everything()
     return run.memory
 
