@@ -1,0 +1,148 @@
+"""Tiles that are not full: certificates carry them out, and name faults that no full tile has."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sympy import Abs
+
+import nncodegen as nn
+from nncodegen.certificates import scheduled
+from nncodegen.certificates.tiles import make_batch
+from nncodegen.ir import SAMPLE, Element, evaluate
+from nncodegen.schedule import loops
+from nncodegen.schedule.plans import TILE
+from nncodegen.schedule.rewrites import bound
+from nncodegen.schedule.storage import Place
+from nncodegen.schedule.tree import Call, Compute, Let, Store
+from nncodegen.schedule.walks import rewritten, steps_in
+from tests.support.kinds import KINDS
+
+WINDOWS = nn.Sequential([nn.Conv1D(2, 2, activation="tanh"), nn.Flatten(), nn.Dense(1)], (3, 1), name="windows")
+TIMES = nn.Sequential([nn.SimpleRNN(2, return_sequences=True), nn.SimpleRNN(1), nn.Dense(1)], (2, 1), name="times")
+STATISTICS = nn.Sequential(
+    [nn.Conv1D(1, 2), nn.BatchNormalization(), nn.Flatten(), nn.Dense(1)], (3, 1), name="statistics"
+)
+LAYERS = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 5, name="layers")
+MODELS = {"windows": WINDOWS, "times": TIMES, "statistics": STATISTICS, "layers": LAYERS}
+
+
+def schedule_of(model):
+    return nn.compile_model(model, until="schedule", fit=False)["schedule"]
+
+
+def point_of(schedule):
+    random = np.random.default_rng(1)
+    sizes = (sum(tensor.size for tensor in tensors) for tensors in (schedule.program.inputs, schedule.program.targets))
+    X, Y = (random.uniform(0.2, 0.9, (3, size)) for size in sizes)
+    return random.uniform(0.1, 0.9, schedule.program.parameter_count), X, Y
+
+
+def found(schedule):
+    return scheduled.carried_out(schedule, *point_of(schedule))
+
+
+def found_in_full_tiles(schedule, monkeypatch, number=2):
+    """The fault that some full tiles have, one after the other."""
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduled, "_counts", lambda kernel, tile, vector: [("", (tile,) * number)])
+        patch.setattr(scheduled, "_rest", lambda kernel, tile, vector: tile)
+        return found(schedule)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_right_schedules(name):
+    """Full tiles and others, after each other and alone, give the values of the program."""
+    assert found(schedule_of(MODELS[name])) is None
+
+
+def test_the_tiles_of_a_batch():
+    """Tiles have the values of their samples, and sums those of the batch, however it is divided and padded."""
+    program = nn.compile_model(STATISTICS, until="simplify", fit=False)["simplify"]
+    random = np.random.default_rng(2)
+    parameters, X, Y = random.uniform(0.1, 1, program.parameter_count), *(random.normal(size=(7, k)) for k in (3, 1))
+    batch = make_batch(program, parameters, X, Y, (4, 3), rows=8, vector=4, alike=True)
+    whole = evaluate(program, parameters, X, Y)
+    assert [tile.count for tile in batch.tiles] == [4, 3]
+    for step in program.steps:
+        name, indices = step.target.tensor, step.target.indices
+        if SAMPLE in indices:
+            axis = indices.index(SAMPLE)
+            parts = [np.take(tile.values[name], range(tile.count), axis) for tile in batch.tiles]
+            np.testing.assert_allclose(np.concatenate(parts, axis), whole[name], atol=1e-13)
+        else:
+            for tile in batch.tiles:
+                np.testing.assert_allclose(tile.values[name], whole[name], atol=1e-13)
+
+
+def of_samples_alone(patch, in_time):
+    """Loops of windows, or those over time, end with the last sample of a tile, although what follows reads vectors."""
+    right = bound._Bound._end
+
+    def end(self, index, site):
+        return bound.COUNT if index == SAMPLE and bool(site.time) == in_time else right(self, index, site)
+
+    patch.setattr(bound._Bound, "_end", end)
+
+
+@pytest.mark.parametrize(("model", "in_time"), [(WINDOWS, False), (TIMES, True)], ids=["windows", "times"])
+def test_loops_that_leave_out_the_padding(model, in_time, monkeypatch):
+    """What nobody has computed for the padding of a tile gets into a sum: no full tile shows it."""
+    of_samples_alone(monkeypatch, in_time)
+    schedule = schedule_of(model)
+    assert found_in_full_tiles(schedule, monkeypatch) is None
+    fault = found(schedule)
+    assert fault.stage == "schedule"
+    assert fault.step.startswith(("d_", "loss ="))
+    assert "sums up to another value" in fault.message
+
+
+def undefined(tree, tensor):
+    """The values of a tensor are not numbers for samples of the weight 0, and what they were for all others."""
+    weight = Element("weight", (SAMPLE,))
+    one = Abs(weight) / weight
+
+    def value(statement):
+        own = statement.target.tensor == tensor and statement.value.terms != (statement.target,)
+        terms = tuple(one * term for term in statement.value.terms) if own else statement.value.terms
+        return (replace(statement, value=replace(statement.value, terms=terms)),)
+
+    def steps(statement):
+        own = (replace(s, expression=one * s.expression) if s.target.tensor == tensor else s for s in statement.steps)
+        return (replace(statement, steps=tuple(own)),)
+
+    return rewritten(tree, {Compute: steps, Call: steps, Let: value, Store: value})
+
+
+@pytest.mark.parametrize("number", range(len(TILE.rewrites)), ids=[each.__name__ for each in TILE.rewrites])
+@pytest.mark.parametrize(("model", "tensor"), [(WINDOWS, "z1"), (TIMES, "z1")], ids=["windows", "times"])
+def test_a_fault_of_any_rewrite_in_the_padding(model, tensor, number, monkeypatch):
+    """Where a rewrite spoils what pads a tile, and nothing else, the sum is named into which that gets."""
+
+    def faulty(kernel, program, layout):
+        kernel = TILE.rewrites[number](kernel, program, layout)
+        return replace(kernel, trees=kernel.trees.each(lambda tree: undefined(tree, tensor)))
+
+    rewrites = (*TILE.rewrites[:number], faulty, *TILE.rewrites[number + 1 :])
+    monkeypatch.setattr(loops, "TILE", replace(TILE, rewrites=rewrites))
+    schedule = schedule_of(model)
+    assert found_in_full_tiles(schedule, monkeypatch) is None
+    fault = found(schedule)
+    assert fault.stage == "schedule"
+    assert fault.step.startswith(("d_", "loss ="))
+
+
+def test_copies_that_a_tile_overwrites(monkeypatch):
+    """What is prepared once for all tiles has to last: a tile that overwrites what it has read spoils the next one."""
+    model, precision, choices = KINDS["features"]
+    schedule = nn.compile_model(model, precision, until="schedule", choices=choices)["schedule"]
+    predict, *others = schedule.kernels
+    copies = [step.target.tensor for step in steps_in(predict.trees.before[0])]
+    *_, last = (step.target for step in steps_in(predict.trees.tile) if predict.place(step.target) is Place.ARRAY)
+    place = replace(predict.storage[last.tensor], offset=predict.storage[copies[0]].offset)
+    predict = replace(predict, storage={**predict.storage, last.tensor: place})
+    wrong = replace(schedule, kernels=(predict, *others))
+    assert found_in_full_tiles(wrong, monkeypatch, 1) is None
+    fault = found(wrong)
+    assert "the loops of the kernel predict say" in fault.message
+    assert fault.step.startswith("s1[n, j]")
