@@ -68,7 +68,7 @@ from nncodegen.schedule.tree import (
     Variable,
     Way,
 )
-from nncodegen.schedule.walks import targets, walk
+from nncodegen.schedule.walks import steps_in, targets, walk
 
 Array = NDArray[Any]
 
@@ -134,7 +134,9 @@ class Run:
         loss = self.kernel.storage.get(self.program.loss.tensor)
         if loss and loss.place is Place.SUM and self.holds[When.LOSS]:
             self.memory.same(self.program.loss, self.memory.flat[Place.SUM][loss.offset], "the place of the loss")
-        if self.holds[Asked.DESCENT]:
+        if self.memory.descends:
+            self._look_in_place()
+        elif self.holds[Asked.DESCENT]:
             self._look_at_parameters()
         elif self.kernel.name == "gradient":
             self._look_at_gradient()
@@ -149,10 +151,21 @@ class Run:
                 self.memory.same(element, found[:, own], f"the outputs of {element.tensor}")
 
     def _look_at_gradient(self) -> None:
-        names = {known.offset: name for name, known in self.kernel.storage.items() if known.place is Place.GRADIENT}
         for element, (tensor, own) in zip(self.program.gradient, slices_of(self.program.parameters), strict=False):
-            found = self.memory.flat[Place.GRADIENT][self.memory.places(names[own.start], tensor)]
+            found = self.memory.flat[Place.GRADIENT][self.memory.places(self._derivatives[own.start], tensor)]
             self.memory.same(element, found, f"the places of the derivative by {tensor.name}")
+
+    def _look_in_place(self) -> None:
+        of_sample = self.kernel.plan.samples is Role.ABSENT  # all of its derivatives are added in place
+        rest = {step.target.tensor for step in steps_in(self.kernel.trees.after) if not of_sample}
+        for element, (tensor, own) in zip(self.program.gradient, slices_of(self.program.parameters), strict=False):
+            name = self._derivatives[own.start]
+            self.memory.look_at_parameter(tensor, element, name if name in rest else "")
+
+    @property
+    def _derivatives(self) -> dict[int, str]:
+        """Return the names of the derivatives by the numbers of the first parameters that they belong to."""
+        return {known.offset: name for name, known in self.kernel.storage.items() if known.place is Place.GRADIENT}
 
     def _look_at_parameters(self) -> None:
         update = next(each for each in self.program.updates if each.is_descent)
@@ -346,6 +359,9 @@ class Run:
                 memory.begin(target, value, everywhere)
             else:
                 memory.store(target, value, everywhere, lambda: self._scale(store.value.terms, grid, target))
+            return
+        if store.combine is Combine.ADD_SCALED:
+            memory.add_scaled(target, value, everywhere)
             return
         terms = grid.kept(value, _neutral(store.combine, store.operator))
         if memory.kernel.place(target) is Place.SUM:

@@ -51,9 +51,12 @@ class Memory:
     """The arrays, sums and local variables of a kernel that works on tiles, and the values of a program.
 
     The gradient is full of ``start`` at first: values that are not numbers, unless the kernel adds to what is there.
+    Where a kernel ``descends``, derivatives are subtracted from the parameters, which lie in the place of the gradient.
     """
 
-    def __init__(self, kernel: Kernel, program: Program, batch: Batch, start: float = 0.0) -> None:
+    def __init__(
+        self, kernel: Kernel, program: Program, batch: Batch, start: float = 0.0, descends: bool = False
+    ) -> None:
         columns = sum(program.count(element.indices) for element in program.outputs)
         derivatives = sum(program.count(element.indices) for element in program.gradient)
         size = max(program.parameter_count, derivatives, kernel.memory.gradient_sums)
@@ -67,6 +70,11 @@ class Memory:
         }
         # the gradient lies at the begin of the sums, or for models side by side after the loss, or apart
         self.flat[Place.GRADIENT] = self.flat[Place.GRADIENT_SUM]
+        self.descends = descends
+        if descends:
+            self.flat[Place.PARAMETER] = self.flat[Place.GRADIENT_SUM][: program.parameter_count]
+            if kernel.plan.samples is not Role.ABSENT:
+                self.flat[Place.GRADIENT] = np.full(size, np.nan)  # what does not lie in place is subtracted afterwards
         if models:
             apart = kernel.trees.after and not program.layered
             behind = np.full(program.parameter_count, np.nan) if apart else self.flat[Place.SUM][1:]
@@ -234,6 +242,7 @@ class Memory:
 
         Raises OtherValueError if the sum is finished, and not that of the program.
         """
+        anew = anew or (self.descends and target.tensor in self.kernel.memory.in_place)
         over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
         lengths = [n if k not in over or i == SAMPLE else value.shape[k] for k, (i, n) in enumerate(grid.axes.items())]
         whole = np.broadcast_to(value, lengths)
@@ -242,7 +251,16 @@ class Memory:
         scale = self.grown(target, norm_of(np.abs(whole).sum(over)), anew)
         total = total if anew else total + flat[position].reshape(np.shape(total))
         total = self.check(target, total, grid, "sums up to another value", target, scale)
-        flat[position] = _fitting(total, position)
+        if self.descends and target.tensor in self.kernel.memory.in_place:
+            flat[position] -= RATE * _fitting(total, position)
+        else:
+            flat[position] = _fitting(total, position)
+
+    def add_scaled(self, target: Element, value: Array, grid: Grid) -> None:
+        """Add a derivative to the gradient, or its multiple to a parameter that descends. Raises OtherValueError."""
+        kept = self.check(target, _own(value, target, grid), grid, "gives another value", target)
+        position = self.position(target, grid)
+        self.flat[self.kernel.place(target)][position] += (-RATE if self.descends else 1.0) * _fitting(kept, position)
 
     def grown(self, target: Element, size: float, anew: bool = False) -> Scale:
         """Return the scale of a sum over samples, to which terms of a norm are added."""
@@ -295,6 +313,16 @@ class Memory:
             expected = np.take(expected, range(self.samples), element.indices.index(SAMPLE))
         if not _close(found, expected.reshape(found.shape) if expected.size == found.size else expected):
             raise OtherValueError(self.text(element.tensor), f"leaves other values in {where}")
+
+    def look_at_parameter(self, parameter: Tensor, gradient: Element, rest: str) -> None:
+        """Raise OtherValueError if a parameter has not changed as it should; ``rest`` is what is still to subtract."""
+        found = self.flat[Place.PARAMETER][self.places(parameter.name, parameter)]
+        if rest:
+            found = found - RATE * self.flat[Place.GRADIENT][self.places(rest, parameter)]
+        change = RATE * np.asarray(self.values[gradient.tensor], float)
+        expected = np.asarray(self.values[parameter.name], float) - change.reshape(found.shape)
+        if not _close(found, expected.reshape(found.shape)):
+            raise OtherValueError(self.text(gradient.tensor), f"leaves another value of {parameter.name}")
 
     def look_at_next(self, parameter: Tensor, gradient: Element, expected: Any) -> None:
         """Raise OtherValueError if an update has not left the expected value of a parameter."""

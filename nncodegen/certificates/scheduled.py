@@ -39,6 +39,8 @@ OTHERWISE: Mapping[str, Conditions] = {
 
 PARTIAL = "in a tile that is not full"
 
+IN_PLACE = "where parameters change in place"
+
 NOT_FULL = 3
 """The number of samples by which such a tile is shorter than whole vectors."""
 
@@ -60,7 +62,8 @@ def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fa
 class _Point:
     """A kernel and its program, with the samples and the values of all tensors at a point.
 
-    ``what`` describes it, in words, ``holds`` has the conditions under which it runs.
+    ``what`` describes it, in words, ``holds`` has the conditions under which it runs; where it ``descends``,
+    parameters change in place.
     """
 
     what: str
@@ -68,6 +71,7 @@ class _Point:
     program: Program
     batch: Batch
     holds: Conditions = field(default_factory=lambda: HOLDS)
+    descends: bool = False
 
     def otherwise(self) -> Iterator[_Point]:
         """Yield the point under each of the other conditions on which its trees depend."""
@@ -75,6 +79,11 @@ class _Point:
         for what, holds in OTHERWISE.items():
             if asked & holds.keys():
                 yield replace(self, what=f"{self.what}, {what}", holds={**self.holds, **holds})
+
+    def descending(self) -> _Point:
+        """Return the point where parameters change in place."""
+        holds = {**self.holds, When.ADDED: True, When.LOSS: False}
+        return replace(self, what=f"{self.what}, {IN_PLACE}", holds=holds, descends=True)
 
 
 def _asked(kernel: Kernel) -> frozenset[Any]:
@@ -118,13 +127,18 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
             if found := batch(*counts, rows=tile, vector=vector):
                 yield _Point(f"{name}{what}", kernel, program, found)
         if found := batch(_rest(kernel, tile, vector), rows=tile, vector=vector):
-            yield from _Point(f"{name}, {PARTIAL}", kernel, program, found).otherwise()
+            point = _Point(f"{name}, {PARTIAL}", kernel, program, found)
+            yield from point.otherwise()
+            if kernel.descends and schedule.descent:
+                yield point.descending()
     if (single := schedule.single_sample) and (found := batch(1)):
         for known in (single.predict, single.gradient):
             if known:
                 what = f"a single sample, for the kernel {known.name}"
                 point = _Point(what, known, single.program, of_one_sample(found, program))
                 yield from (point, *point.otherwise())
+                if known is single.gradient and schedule.descent:
+                    yield point.descending()
     for group, named in ((schedule.side_by_side, "models"), (schedule.fits, "fits")):
         if not group:
             continue
@@ -143,7 +157,8 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
 def _fault(point: _Point) -> Fault | None:
     """Return the first step in which an executed kernel differs from the program."""
     start = 0.0 if point.holds[When.ADDED] else np.nan
-    run = Run(point.kernel, point.program, Memory(point.kernel, point.program, point.batch, start), point.holds)
+    memory = Memory(point.kernel, point.program, point.batch, start, point.descends)
+    run = Run(point.kernel, point.program, memory, point.holds)
     try:
         run.everything()
         run.look_at_results()

@@ -146,3 +146,23 @@ def test_copies_that_a_tile_overwrites(monkeypatch):
     fault = found(wrong)
     assert "the loops of the kernel predict say" in fault.message
     assert fault.step.startswith("s1[n, j]")
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["tile", "single sample"])
+def test_a_parameter_that_is_read_after_it_has_changed(single):
+    """Where derivatives are subtracted from the parameters at once, nothing may read these afterwards."""
+    model, precision, choices = KINDS["features"]
+    schedule = nn.compile_model(model, precision, until="schedule", choices=choices)["schedule"]
+    kernel = schedule.single_sample.gradient if single else schedule.gradient
+    ((phase, tree),), after = kernel.trees.parts, kernel.trees.after
+    (derivative,) = (group for group in (*tree, *after) if "d_W3" in {step.target.tensor for step in group.steps})
+    number = next(k for k, each in enumerate(tree) if any("sum(l) W3" in str(step) for step in each.steps[:1]))
+    early = (*tree[:number], derivative, *(each for each in tree[number:] if each != derivative))
+    later = tuple(each for each in after if each != derivative)
+    wrong = replace(kernel, trees=replace(kernel.trees, parts=((phase, early),), after=later))
+    if single:
+        schedule = replace(schedule, single_sample=replace(schedule.single_sample, gradient=wrong))
+    else:
+        schedule = replace(schedule, kernels=(*schedule.kernels[:-1], wrong))
+    fault = found(schedule)
+    assert "where parameters change in place" in fault.message
