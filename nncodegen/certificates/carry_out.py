@@ -106,16 +106,35 @@ class Run:
         """Execute all statements, phase by phase. Raises OtherValueError."""
         trees, tiles = self.kernel.trees, range(len(self.memory.batch.tiles))
         for phase in range(trees.phases):
+            for number in tiles if self.memory.apart else tiles[:1]:
+                self._tree(trees.before[phase] if trees.before else (), self._turned_to(number))
+            if phase:
+                self.memory.begin_phase()
             for number in tiles:
                 grid = self._turned_to(number)
-                if number == 0 or trees.phases > 1:
-                    self._tree(trees.before[phase] if trees.before else (), grid)
                 for own, tree in trees.parts:
-                    if own == phase:
+                    if own == phase or (own < phase and not self.memory.apart):
                         self._tree(tree, grid)
                 if phase == trees.phases - 1:
                     self._tree(trees.measured, grid)
+                    self._look_at_measured(grid)
         self._tree(trees.after, grid)
+
+    def _look_at_measured(self, grid: Grid) -> None:
+        """Raise OtherValueError if metrics find other outputs or targets in the arrays that they compare."""
+        if not self.kernel.outputs:  # it has no metrics
+            return
+        copied = {s.target: s.expression for _, tree in self.kernel.trees.functions for s in steps_in(tree)}
+        targets = (self.kernel.copy_of(tensor.name) for tensor in self.program.targets)
+        for element in (*self.kernel.outputs, *filter(None, targets)):
+            value = copied.get(element)
+            source = value if isinstance(value, Element) and {*value.indices} <= {*element.indices} else element
+            own = replace(grid, axes={index: self._size(index) for index in element.indices if index not in grid.given})
+            if source.tensor in self.memory.values:
+                self.memory.look_at_kept(element, source, own)
+
+    def _size(self, index: str) -> int:
+        return self.program.sizes[index] or self.memory.samples
 
     def _turned_to(self, number: int) -> Grid:
         """Go on with a tile: its sums are added to those of the tiles before. Return the grid of its statements."""

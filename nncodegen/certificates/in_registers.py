@@ -1,7 +1,7 @@
 """Training in registers, carried out: the statements of one update, number by number, compared with the program.
 
-The intermediate statements differ from those of the program, since they are simplified. So the loss and the next
-parameters are compared: if all change at once, and if one changes after the other.
+The intermediate statements differ from those of the program, since they are simplified. So the loss, the outputs and
+the next parameters are compared: if all change at once, and if one changes after the other.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Run:
         program, numbers = self.registers.program, self.registers.numbers
         self._carry_out(self.registers.together)
         whole = self._program()
-        yield self._fault(program.loss, whole[program.loss.tensor], program.loss, "all at once")
+        yield from self._results(whole, "all at once")
         nexts = [element for element, (place, _) in numbers.items() if place is Place.NEXT]
         for number, (element, gradient) in enumerate(zip(nexts, program.gradient, strict=True)):
             yield self._fault(element, self._moved(number, whole[gradient.tensor]), gradient, "all at once")
@@ -55,11 +55,22 @@ class _Run:
         """Yield the faults if one parameter changes after the other."""
         self.values = {}
         self._carry_out(self.registers.before)
+        whole = self._program()
         turns = zip(self.registers.sequential, self.registers.program.gradient, strict=False)
         for number, (turn, gradient) in enumerate(turns):
             self._carry_out(turn.tree)
             self.point[number] = self._moved(number, self._program()[gradient.tensor])
             yield self._fault(turn.parameter, self.point[number], gradient, "one after the other")
+            if number == 0:  # the loss and the outputs are those before the first parameter changes
+                yield from self._results(whole, "one after the other")
+
+    def _results(self, whole: Mapping[str, Array], how: str) -> Iterator[Fault | None]:
+        """Yield the faults of the loss and of the outputs, given the values of the program."""
+        loss, outputs = self.registers.program.loss, self.registers.program.in_training.outputs
+        yield self._fault(loss, whole[loss.tensor], loss, how)
+        for element, (place, number) in self.registers.numbers.items():
+            if place is Place.OUTPUT:
+                yield self._fault(element, whole[outputs[number].tensor], outputs[number], how)
 
     def _program(self) -> Mapping[str, Array]:
         """Return the values of the program at the current point, for the weight 1."""

@@ -52,15 +52,27 @@ class Memory:
 
     The gradient is full of ``start`` at first: values that are not numbers, unless the kernel adds to what is there.
     Where a kernel ``descends``, derivatives are subtracted from the parameters, which lie in the place of the gradient.
+    If there are several phases, each tile has arrays of its own (``apart``); or the phases before run ``again``.
     """
 
     def __init__(
-        self, kernel: Kernel, program: Program, batch: Batch, start: float = 0.0, descends: bool = False
+        self,
+        kernel: Kernel,
+        program: Program,
+        batch: Batch,
+        start: float = 0.0,
+        descends: bool = False,
+        again: bool = False,
     ) -> None:
         columns = sum(program.count(element.indices) for element in program.outputs)
         derivatives = sum(program.count(element.indices) for element in program.gradient)
         size = max(program.parameter_count, derivatives, kernel.memory.gradient_sums)
-        self.kernel, self.batch, self.rows, self._apart = kernel, batch, batch.rows, kernel.trees.phases > 1
+        self.kernel, self.batch, self.rows, self.apart = (
+            kernel,
+            batch,
+            batch.rows,
+            kernel.trees.phases > 1 and not again,
+        )
         models = kernel.plan.models is Role.VECTOR
         self.flat = {
             Place.SUM: np.full(max(kernel.memory.sums, 1), start if models else 0.0),
@@ -80,7 +92,7 @@ class Memory:
             behind = np.full(program.parameter_count, np.nan) if apart else self.flat[Place.SUM][1:]
             self.flat[Place.GRADIENT] = behind
         along = {kernel.storage[name].place for name in kernel.along}  # whose rows fill whole vectors
-        self._arrays = [np.full(max(kernel.memory.arrays, 1), np.nan) for _ in (batch.tiles if self._apart else [0])]
+        self._arrays = [np.full(max(kernel.memory.arrays, 1), np.nan) for _ in (batch.tiles if self.apart else [0])]
         self._columns = []
         for tile in batch.tiles:
             whole = np.minimum(np.arange(self._padded(tile.count)), tile.count - 1)
@@ -108,8 +120,13 @@ class Memory:
         tile = self.batch.tiles[number]
         self.values, self.samples, self.padded = tile.values, tile.count, self._padded(tile.count)
         self.columns = self._columns[number]
-        self.flat[Place.ARRAY] = self._arrays[number if self._apart else 0]
+        self.flat[Place.ARRAY] = self._arrays[number if self.apart else 0]
         self.last = number == len(self.batch.tiles) - 1
+
+    def begin_phase(self) -> None:
+        """Begin a further phase: its sums are 0 at first; sums of earlier phases have been copied to arrays."""
+        self.flat[Place.SUM][:] = 0.0
+        self._added = {}
 
     def _padded(self, count: int) -> int:
         """Return the samples of a tile including those that pad it."""
@@ -313,6 +330,15 @@ class Memory:
             expected = np.take(expected, range(self.samples), element.indices.index(SAMPLE))
         if not _close(found, expected.reshape(found.shape) if expected.size == found.size else expected):
             raise OtherValueError(self.text(element.tensor), f"leaves other values in {where}")
+
+    def look_at_kept(self, element: Element, source: Element, grid: Grid) -> None:
+        """Raise OtherValueError if the array of an element does not have the values of a tensor any more."""
+        place = self.kernel.place(element)
+        found = (
+            self.at(place, self.position(element, grid)) if place in self.flat else self.read(element, grid, element)
+        )
+        if not _close(found, self._expected(source, grid)):
+            raise OtherValueError(self.text(source.tensor), "leaves other values where metrics read them")
 
     def look_at_parameter(self, parameter: Tensor, gradient: Element, rest: str) -> None:
         """Raise OtherValueError if a parameter has not changed as it should; ``rest`` is what is still to subtract."""

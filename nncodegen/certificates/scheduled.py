@@ -39,6 +39,8 @@ OTHERWISE: Mapping[str, Conditions] = {
 
 PARTIAL = "in a tile that is not full"
 
+AGAIN = "where earlier phases run again"
+
 IN_PLACE = "where parameters change in place"
 
 NOT_FULL = 3
@@ -63,7 +65,7 @@ class _Point:
     """A kernel and its program, with the samples and the values of all tensors at a point.
 
     ``what`` describes it, in words, ``holds`` has the conditions under which it runs; where it ``descends``,
-    parameters change in place.
+    parameters change in place; if there are several phases, those before may run ``again``.
     """
 
     what: str
@@ -72,6 +74,7 @@ class _Point:
     batch: Batch
     holds: Conditions = field(default_factory=lambda: HOLDS)
     descends: bool = False
+    again: bool = False
 
     def otherwise(self) -> Iterator[_Point]:
         """Yield the point under each of the other conditions on which its trees depend."""
@@ -129,6 +132,10 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
         if found := batch(_rest(kernel, tile, vector), rows=tile, vector=vector):
             point = _Point(f"{name}, {PARTIAL}", kernel, program, found)
             yield from point.otherwise()
+            if kernel.trees.phases > 1 and (
+                whole := batch(*next(_counts(kernel, tile, vector))[1], rows=tile, vector=vector)
+            ):
+                yield _Point(f"{name}, {AGAIN}", kernel, program, whole, again=True)
             if kernel.descends and schedule.descent:
                 yield point.descending()
     if (single := schedule.single_sample) and (found := batch(1)):
@@ -157,7 +164,7 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
 def _fault(point: _Point) -> Fault | None:
     """Return the first step in which an executed kernel differs from the program."""
     start = 0.0 if point.holds[When.ADDED] else np.nan
-    memory = Memory(point.kernel, point.program, point.batch, start, point.descends)
+    memory = Memory(point.kernel, point.program, point.batch, start, point.descends, point.again)
     run = Run(point.kernel, point.program, memory, point.holds)
     try:
         run.everything()

@@ -87,10 +87,7 @@ def make_batch(
 def of_one_sample(batch: Batch, program: Program) -> Batch:
     """Return a batch of a single sample without the index of the samples."""
     (tile,), axes = batch.tiles, _axes(program)
-    values = {
-        name: np.take(value, 0, axes[name]) if name in axes and name not in _columns(program) else value
-        for name, value in tile.values.items()
-    }
+    values = {name: np.take(value, 0, axes[name]) if name in axes else value for name, value in tile.values.items()}
     return Batch((Tile(1, values, tile.X, tile.Y),))
 
 

@@ -21,7 +21,7 @@ from tests.support.kinds import KINDS
 WINDOWS = nn.Sequential([nn.Conv1D(2, 2, activation="tanh"), nn.Flatten(), nn.Dense(1)], (3, 1), name="windows")
 TIMES = nn.Sequential([nn.SimpleRNN(2, return_sequences=True), nn.SimpleRNN(1), nn.Dense(1)], (2, 1), name="times")
 STATISTICS = nn.Sequential(
-    [nn.Conv1D(1, 2), nn.BatchNormalization(), nn.Flatten(), nn.Dense(1)], (3, 1), name="statistics"
+    [nn.Conv1D(1, 2), nn.BatchNormalization(), nn.MaxPooling1D(2), nn.Flatten(), nn.Dense(1)], (3, 1), name="statistics"
 )
 LAYERS = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 5, name="layers")
 MODELS = {"windows": WINDOWS, "times": TIMES, "statistics": STATISTICS, "layers": LAYERS}
@@ -166,3 +166,55 @@ def test_a_parameter_that_is_read_after_it_has_changed(single):
         schedule = replace(schedule, kernels=(*schedule.kernels[:-1], wrong))
     fault = found(schedule)
     assert "where parameters change in place" in fault.message
+
+
+def test_outputs_that_are_gone_when_metrics_read_them():
+    """Metrics compare the outputs of a tile at its end: until then, nothing else may lie in their place."""
+    model, precision, choices = KINDS["features"]
+    schedule = nn.compile_model(model, precision, until="schedule", choices=choices)["schedule"]
+    predict, loss, gradient = schedule.kernels
+    (output,) = loss.outputs
+    place = replace(loss.storage["loss_n"], offset=loss.storage[output.tensor].offset)
+    wrong = replace(loss, storage={**loss.storage, "loss_n": place})
+    fault = found(replace(schedule, kernels=(predict, wrong, gradient)))
+    assert fault.step.startswith(f"{output} =")
+    assert "where metrics read them" in fault.message
+
+
+def test_sums_that_are_gone_when_phases_run_again():
+    """In a large batch, earlier phases run again: what was made of their sums must not lie in the place of an array."""
+    schedule = schedule_of(STATISTICS)
+    *others, gradient = schedule.kernels
+    *_, (_, third), (_, last) = gradient.trees.parts
+    arrays = (gradient.storage[step.target.tensor] for step in steps_in(third))
+    read = {
+        operand.tensor for step in (*steps_in(last), *steps_in(gradient.trees.measured)) for operand in step.operands
+    }
+    kept = {gradient.storage[name].offset for name in {*read, *(element.tensor for element in gradient.outputs)}}
+    dead = next(known.offset for known in arrays if known.place is Place.ARRAY and known.offset not in kept)
+    place = replace(gradient.storage["d_total2"], offset=dead)
+    wrong = replace(gradient, storage={**gradient.storage, "d_total2": place})
+    fault = found(replace(schedule, kernels=(*others, wrong)))
+    assert "where earlier phases run again" in fault.message
+
+
+@pytest.mark.parametrize("how", ["all at once", "one after the other"])
+def test_outputs_that_leave_the_registers(how):
+    """The outputs of a sample that is trained in registers are those of the program, before any parameter changes."""
+    model, precision, choices = KINDS["registers"]
+    schedule = nn.compile_model(model, precision, until="schedule", choices=choices)["schedule"]
+
+    def other(store):
+        twice = tuple(2 * term for term in store.value.terms)
+        given = replace(store, value=replace(store.value, terms=twice))
+        return (given if registers.numbers[store.target][0] is Place.OUTPUT else store,)
+
+    registers = schedule.unrolled
+    first, *rest = registers.sequential
+    if how == "all at once":
+        wrong = replace(registers, together=rewritten(registers.together, {Store: other}))
+    else:
+        wrong = replace(registers, sequential=(replace(first, tree=rewritten(first.tree, {Store: other})), *rest))
+    fault = found(replace(schedule, unrolled=wrong))
+    assert fault.step.startswith(f"{schedule.program.outputs[0]} =")
+    assert f"the statements in registers, {how}, give another value" in fault.message
