@@ -93,6 +93,8 @@ class Run:
     program: Program
     memory: Memory
     holds: Conditions
+    now: Conditions = field(init=False)
+    """The conditions in the current tile: each after the first one adds to its sums."""
     current: str = ""
     """The step that is being executed."""
     time: str = ""
@@ -140,10 +142,9 @@ class Run:
         """Go on with a tile: its sums are added to those of the tiles before. Return the grid of its statements."""
         memory = self.memory
         memory.turn_to(number)
-        if number:
-            self.holds = {**self.holds, When.ADDED: True, Asked.NEW: False}
+        self.now = {**self.holds, **({When.ADDED: True, Asked.NEW: False} if number else {})}
         if self.kernel.plan.samples is Role.TILED:
-            self.holds = {**self.holds, When.FEW: memory.samples == 1, When.MANY: memory.batch.samples > 1}
+            self.now = {**self.now, When.FEW: memory.samples == 1, When.MANY: memory.batch.samples > 1}
         given = {f"{COUNT} - 1": np.asarray(memory.samples - 1)}
         absent = self.kernel.plan.samples is Role.ABSENT
         return Grid({}, {**given, SAMPLE: np.asarray(0)} if absent else given)
@@ -242,7 +243,7 @@ class Run:
             case Fill():
                 self._fill(statement)
             case Cut(kept, read):
-                if self.holds[Cut]:
+                if self.now[Cut]:
                     self.memory.cut(kept, read, grid.everywhere)
             case Load() | Carry():  # values are read where they lie
                 pass
@@ -305,7 +306,7 @@ class Run:
         return self.memory.padded if extent == PADDED else self.memory.samples
 
     def _holds(self, condition: When | Begins | Asked, grid: Grid) -> bool:
-        return int(grid.given[SEGMENTS]) == condition.number if isinstance(condition, Begins) else self.holds[condition]
+        return int(grid.given[SEGMENTS]) == condition.number if isinstance(condition, Begins) else self.now[condition]
 
     def _in_segment(self, limits: Limits, grid: Grid) -> Grid:
         """Return the grid of a segment, with its begin and end, and the rows that are moved."""
@@ -384,7 +385,7 @@ class Run:
             return
         terms = grid.kept(value, _neutral(store.combine, store.operator))
         if memory.kernel.place(target) is Place.SUM:
-            memory.add(target, terms, everywhere, anew=store.combine is Combine.ADD_OR_SET and self.holds[Asked.NEW])
+            memory.add(target, terms, everywhere, anew=store.combine is Combine.ADD_OR_SET and self.now[Asked.NEW])
             return
         over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
         there = memory.there(target, everywhere)
@@ -459,7 +460,7 @@ class Run:
         over = tuple(k for k, index in enumerate(grid.axes) if index in step.over and index != SAMPLE)
         if SAMPLE in step.over:
             models, place = self.kernel.plan.models is Role.VECTOR, memory.kernel.place(step.target)
-            anew = self.holds[Asked.NEW] and (models or place is Place.GRADIENT_SUM)
+            anew = self.now[Asked.NEW] and (models or place is Place.GRADIENT_SUM)
             memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere, anew)
         elif step.operator and REDUCTIONS[step.operator].chooses:
             memory.store(

@@ -67,12 +67,8 @@ class Memory:
         columns = sum(program.count(element.indices) for element in program.outputs)
         derivatives = sum(program.count(element.indices) for element in program.gradient)
         size = max(program.parameter_count, derivatives, kernel.memory.gradient_sums)
-        self.kernel, self.batch, self.rows, self.apart = (
-            kernel,
-            batch,
-            batch.rows,
-            kernel.trees.phases > 1 and not again,
-        )
+        self.kernel, self.batch, self.rows, self.descends = kernel, batch, batch.rows, descends
+        self.apart = kernel.trees.phases > 1 and not again
         models = kernel.plan.models is Role.VECTOR
         self.flat = {
             Place.SUM: np.full(max(kernel.memory.sums, 1), start if models else 0.0),
@@ -82,7 +78,6 @@ class Memory:
         }
         # the gradient lies at the begin of the sums, or for models side by side after the loss, or apart
         self.flat[Place.GRADIENT] = self.flat[Place.GRADIENT_SUM]
-        self.descends = descends
         if descends:
             self.flat[Place.PARAMETER] = self.flat[Place.GRADIENT_SUM][: program.parameter_count]
             if kernel.plan.samples is not Role.ABSENT:
@@ -257,9 +252,11 @@ class Memory:
     def add(self, target: Element, value: Array, grid: Grid, anew: bool = False) -> None:
         """Add a sum over the samples of a tile to the values in its place; or (``anew``) replace them.
 
-        Raises OtherValueError if the sum is finished, and not that of the program.
+        A sum in place may be subtracted from a parameter instead. Raises OtherValueError if the sum is finished, and
+        not that of the program.
         """
-        anew = anew or (self.descends and target.tensor in self.kernel.memory.in_place)
+        in_place = self.descends and target.tensor in self.kernel.memory.in_place
+        anew = anew or in_place
         over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
         lengths = [n if k not in over or i == SAMPLE else value.shape[k] for k, (i, n) in enumerate(grid.axes.items())]
         whole = np.broadcast_to(value, lengths)
@@ -268,7 +265,7 @@ class Memory:
         scale = self.grown(target, norm_of(np.abs(whole).sum(over)), anew)
         total = total if anew else total + flat[position].reshape(np.shape(total))
         total = self.check(target, total, grid, "sums up to another value", target, scale)
-        if self.descends and target.tensor in self.kernel.memory.in_place:
+        if in_place:
             flat[position] -= RATE * _fitting(total, position)
         else:
             flat[position] = _fitting(total, position)

@@ -128,14 +128,12 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
         name = f"the kernel {kernel.name}"
         for what, counts in _counts(kernel, tile, vector):
             if found := batch(*counts, rows=tile, vector=vector):
-                yield _Point(f"{name}{what}", kernel, program, found)
+                yield (point := _Point(f"{name}{what}", kernel, program, found))
+                if kernel.trees.phases > 1:
+                    yield replace(point, what=f"{point.what}, {AGAIN}", again=True)
         if found := batch(_rest(kernel, tile, vector), rows=tile, vector=vector):
             point = _Point(f"{name}, {PARTIAL}", kernel, program, found)
             yield from point.otherwise()
-            if kernel.trees.phases > 1 and (
-                whole := batch(*next(_counts(kernel, tile, vector))[1], rows=tile, vector=vector)
-            ):
-                yield _Point(f"{name}, {AGAIN}", kernel, program, whole, again=True)
             if kernel.descends and schedule.descent:
                 yield point.descending()
     if (single := schedule.single_sample) and (found := batch(1)):
@@ -151,7 +149,8 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
             continue
         rows = 1 if group.kernel.plan.samples is Role.ABSENT else group.samples
         what = f"{named} side by side, for the kernel {group.kernel.name}"
-        if found := batch(*((rows, -(-rows // 2)) if group.kernel.name == "gradient" else (rows,)), rows=rows):
+        counts = (rows, -(-rows // 2)) if group.kernel.name == "gradient" else (rows,)
+        if found := batch(*counts, rows=rows):
             yield _Point(what, group.kernel, program, found)
         if found := batch(rows, rows=rows):
             yield from _Point(what, group.kernel, program, found).otherwise()

@@ -24,7 +24,8 @@ STATISTICS = nn.Sequential(
     [nn.Conv1D(1, 2), nn.BatchNormalization(), nn.MaxPooling1D(2), nn.Flatten(), nn.Dense(1)], (3, 1), name="statistics"
 )
 LAYERS = nn.Sequential([nn.Dense(20, "tanh"), nn.Dense(3)], 5, name="layers")
-MODELS = {"windows": WINDOWS, "times": TIMES, "statistics": STATISTICS, "layers": LAYERS}
+WIDE = nn.Sequential([nn.Dense(24, "tanh"), nn.BatchNormalization(), nn.Dense(16, "relu"), nn.Dense(2)], 8, name="wide")
+MODELS = {"windows": WINDOWS, "times": TIMES, "statistics": STATISTICS, "layers": LAYERS, "wide": WIDE}
 
 
 def schedule_of(model):
