@@ -22,8 +22,9 @@ from nncodegen.certificates.products import Array, zeros
 from nncodegen.certificates.results import REST, TRAINING, Examined, Found, compare
 from nncodegen.certificates.ulps import LARGEST, distance
 from nncodegen.certificates.updates import Updates
-from nncodegen.ir import Program
+from nncodegen.ir import Program, slices_of
 from nncodegen.module import Module
+from nncodegen.passes.tangent import NAME as FIELDS
 
 MORE_DIGITS = 200
 """The digits that a difference of gradients takes in addition to those of a gradient."""
@@ -65,7 +66,9 @@ class _Others(Beside):
         parameters, x, _ = arguments(module, self.examined.point, len(self.examined.point.X))
         for name, found in module.derivatives(parameters, x).items():
             if name in values[0]:
-                yield from self.found(f"derivatives: {name}", [found], [value[name].reshape(-1) for value in values])
+                exact = [value[name].reshape(-1) for value in values]
+                lost = self._lost(FIELDS, self.examined.point.parameters, name)
+                yield from self.found(f"derivatives: {name}", [found], exact, lost=lost)
 
     def jacobian(self, module: Module) -> Iterator[Found]:
         """Yield the rows that a fit needs."""
@@ -106,20 +109,24 @@ class _Others(Beside):
         unit = self.examined.precision.ulp(norm_of(matrix)) if finite else None
         yield from self.found("hessian", [np.sum(matrix * many(vector), axis=1)], exact, unit, lost)
 
-    def _lost(self, name: str, parameters: Array) -> Lost:
-        """Return a function that tells how far a companion's results are apart if its steps are rounded another way."""
+    def _lost(self, name: str, parameters: Array, output: str = "") -> Lost:
+        """Return a function that tells how far a companion's results are apart if its steps are rounded another way.
+
+        These are all of its results, or those of one ``output``.
+        """
 
         def spread(unit: Any) -> float | None:
             program, point = _companion(self.examined.programs.simplified, name), self.examined.point
             if program is None:
                 return LARGEST
             at = Point(point.kind, parameters, point.X, point.Y)
+            columns = next((own for each, own in slices_of(program.output_tensors) if each.name == output), slice(None))
             (first, *others), beyond = shaken(
                 program, at, self.examined.exact.digits, self.examined.precision, self.examined.seed
             )
             if beyond or not first.finite:
                 return None
-            parts = [one.gradients if program.gradient else one.outputs for one in (first, *others)]
+            parts = [one.gradients if program.gradient else one.outputs[:, columns] for one in (first, *others)]
             return max(distance(part, parts[0], unit) for part in parts[1:])
 
         return spread

@@ -1,6 +1,7 @@
 """Certificates of windows, gathered rows, recurrences, and derivatives by inputs."""
 
 import json
+from types import SimpleNamespace
 
 import mpmath
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.certificates import exact
+from nncodegen.certificates import exact, others
 from nncodegen.certificates.description import from_data, to_data
 from nncodegen.certificates.differences import without_derivatives
 from nncodegen.certificates.points import KINDS, Points
 from nncodegen.certificates.precision import settled
+from nncodegen.certificates.results import Examined, Programs
 from nncodegen.certificates.scheduled import carried_out
 from nncodegen.certificates.steps import Watch, columns_of, compare_steps, watched
 from nncodegen.certificates.ulps import precision_of
@@ -252,3 +254,45 @@ def test_a_fault_within_a_loop_over_time(monkeypatch):
     certificate = nn.certify(gathered(), points=1, fit=False)
     assert not certificate.holds
     assert certificate.faults[0].stage == "differentiate"
+
+
+class Fields:
+    """The output of a network, its derivatives by inputs, and an equation in these, as NumPy computes them."""
+
+    dtype = np.float64
+    _model = SimpleNamespace(facts=SimpleNamespace(terms=1))
+
+    def __init__(self, simplified, factor=1.0):
+        self._program = next(each.program for each in simplified.companions if each.name == "fields")
+        self._factor = factor
+
+    def derivatives(self, parameters, X):
+        columns = sum(tensor.size for tensor in self._program.targets)
+        values = evaluate(self._program, parameters, X, np.ones((len(X), columns)))
+        names = [element.tensor for element in self._program.outputs if element.tensor != "data"]
+        return {name: self._factor * np.ravel(values[name]) for name in names}
+
+
+def test_derivatives_by_inputs_whose_digits_a_precision_loses():
+    """Where rounding the steps explains an error, as that of far saturated layers, the result is not called wrong."""
+    both = nn.Input((x, t))
+    h = nn.Dense(3, "tanh")(both)
+    losses = {"equation": u.diff(t) + u * u.diff(x) - u.diff(x, 2), "data": u - y}
+    network = nn.Network(both, {u: nn.Dense(1)(h * nn.Dense(3, "tanh")(h))}, losses=losses)
+    stages = nn.compile_model(network, until="simplify", fit=False)
+    program, simplified = without_derivatives(stages["describe"]), stages["simplify"]
+    programs = Programs(program, program, simplified, ())
+
+    def verdicts(kind, number, factor=1.0):
+        """The verdicts at a point, where the machine is off by a factor."""
+        draw = Points(program, simplified, 3, KINDS.index(kind))
+        point = [draw.of(kind) for _ in range(number)][-1]
+        results = settled(program, point.parameters, point.X, point.Y)
+        examined = Examined(programs, point, results, precision_of("float64"), number - 1, 2)
+        with mpmath.workdps(results.digits), np.errstate(all="ignore"):
+            found = others._Others(examined).fields(Fields(simplified, factor))
+            return {one.figure.quantity: one.figure.verdict for one in found}
+
+    assert verdicts("huge", 3)["derivatives: equation"] in ("digits lost", "out of range")
+    assert {*verdicts("ordinary", 1).values()} == {"holds"}
+    assert {*verdicts("ordinary", 1, 1 + 1e-12).values()} == {"wrong"}
