@@ -19,9 +19,9 @@ from nncodegen.certificates.ulps import LARGEST, bound, distance
 from nncodegen.module import Module
 from nncodegen.runtime.python.ground.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
 
-Lost = Callable[[Any], float | None]
-"""A function that returns, for a unit, how far results are apart whose steps are rounded another way; None if the
-precision cannot hold one of the steps."""
+Lost = Callable[[Any, float], float | None]
+"""A function that returns, for a unit and an error, how far results are apart whose steps are rounded another way; None
+if the precision cannot hold one of the steps."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Beside:
         condition = max((distance(other, first, unit) for other in others), default=0.0)
         allowed, verdict = bound(condition), HOLDS
         if error > allowed:
-            spread = lost(unit) if lost else 0.0
+            spread = lost(unit, error) if lost else 0.0
             if spread is None:
                 allowed, verdict = LARGEST, OUT_OF_RANGE
             else:

@@ -20,7 +20,7 @@ from nncodegen.certificates.points import Point
 from nncodegen.certificates.precision import Exact, evaluate_rows, norm_of
 from nncodegen.certificates.products import Array, zeros
 from nncodegen.certificates.results import REST, TRAINING, Examined, Found, compare
-from nncodegen.certificates.ulps import LARGEST, distance
+from nncodegen.certificates.ulps import LARGEST, bound, distance
 from nncodegen.certificates.updates import Updates
 from nncodegen.ir import Program, slices_of
 from nncodegen.module import Module
@@ -33,6 +33,9 @@ DISTANCE = "1e-60"
 
 WHOLE = 200
 """Number of parameters up to which the whole Hessian is examined; with more, this number of drawn rows."""
+
+SHAKEN = 4
+"""How often the steps of a companion are rounded in other ways, in order to explain an error."""
 
 LARGEST_HESSIAN = 2_000
 """Number of parameters up to which the Hessian is examined, and not only its product with a vector."""
@@ -115,19 +118,22 @@ class _Others(Beside):
         These are all of its results, or those of one ``output``.
         """
 
-        def spread(unit: Any) -> float | None:
-            program, point = _companion(self.examined.programs.simplified, name), self.examined.point
+        def spread(unit: Any, error: float) -> float | None:
+            program, examined = _companion(self.examined.programs.simplified, name), self.examined
             if program is None:
                 return LARGEST
-            at = Point(point.kind, parameters, point.X, point.Y)
+            at = Point(examined.point.kind, parameters, examined.point.X, examined.point.Y)
             columns = next((own for each, own in slices_of(program.output_tensors) if each.name == output), slice(None))
-            (first, *others), beyond = shaken(
-                program, at, self.examined.exact.digits, self.examined.precision, self.examined.seed
-            )
-            if beyond or not first.finite:
-                return None
-            parts = [one.gradients if program.gradient else one.outputs[:, columns] for one in (first, *others)]
-            return max(distance(part, parts[0], unit) for part in parts[1:])
+            parts: list[Array] = []
+            for more in range(SHAKEN):
+                found, beyond = shaken(program, at, examined.exact.digits, examined.precision, examined.seed + more)
+                if beyond or not found[0].finite:
+                    return None
+                parts += [one.gradients if program.gradient else one.outputs[:, columns] for one in found]
+                apart = max(distance(part, parts[0], unit) for part in parts)
+                if error <= bound(apart):  # otherwise a few may agree by chance
+                    break
+            return apart
 
         return spread
 

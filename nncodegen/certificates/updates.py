@@ -73,7 +73,7 @@ class Updates(Beside):
             after = updated(rule, before, np.sum(gradients, axis=0) / len(gradients), numbers)
             return np.where(trained, after, before)
 
-        def lost(unit: Any) -> float | None:
+        def lost(unit: Any, error: float) -> float | None:
             if examined.shaken[1]:
                 return None
             first, *others = map(after_it, examined.more_shaken)
@@ -108,7 +108,7 @@ class Updates(Beside):
             gradient: Array = ways[way].gradients[0]
             return gradient
 
-        def lost(unit: Any) -> float | None:
+        def lost(unit: Any, error: float) -> float | None:
             first, *others = (through(examined.point, partial(rounded_gradient, way)) for way in range(WAYS))
             return None if any(beyond) else max(distance(other, first, unit) for other in others)
 
