@@ -8,7 +8,7 @@ knows; there ``memory`` has values that are not numbers until something is store
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,11 @@ class Batch:
     tiles: tuple[Tile, ...]
     rows: int = 1
     vector: int = 1
-    samples: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "samples", sum(tile.count for tile in self.tiles))
+    @property
+    def samples(self) -> int:
+        """Return the samples of all tiles."""
+        return sum(tile.count for tile in self.tiles)
 
 
 def make_batch(
