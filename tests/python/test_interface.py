@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -325,6 +326,25 @@ def test_two_threads(chain):
     for thread in threads:
         thread.join()
     assert all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
+
+
+def test_short_calls_of_several_threads(chain, perceptron):
+    """Short calls share memory between calls, never between threads: those of one module at once give the same bits."""
+    parameters = [module.initial_parameters(3) for module in (chain, perceptron)]
+    inputs = RNG.uniform(size=(9, 2))
+
+    def work(rows):
+        found = []
+        for _ in range(50):
+            found += [chain.predict(parameters[0], X[:rows]).tobytes(), chain.predict(parameters[0], X).tobytes()]
+            found += [perceptron.predict(parameters[1], inputs[:rows]).tobytes()]
+            found += [chain.train(X[:9], Y[:9], epochs=3, seed=rows).parameters.tobytes()]
+        return found
+
+    expected = [work(rows) for rows in range(1, 5)]
+    together = threading.Barrier(4)
+    with ThreadPoolExecutor(4, initializer=together.wait) as pool:
+        assert list(pool.map(work, range(1, 5))) == expected
 
 
 def test_the_lock_is_released(chain):

@@ -3,10 +3,20 @@
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New
 from libc.stdlib cimport calloc
 
-# The number of running native calls of all modules in this process, and BLAS's number of threads before the first.
+# The number of running native calls of all modules in this process, and BLAS's number of threads before the first. Who
+# reads or changes them takes the lock, which is never held for long: Pythons without a lock of their own need it.
 ctypedef struct _BlasCalls:
     size_t under_way
     int before
+    char lock
+
+cdef extern from *:
+    """
+#define nncodegen_take(lock) while (__atomic_test_and_set(lock, __ATOMIC_ACQUIRE)) continue
+#define nncodegen_release(lock) __atomic_clear(lock, __ATOMIC_RELEASE)
+    """
+    void nncodegen_take(char *) noexcept
+    void nncodegen_release(char *) noexcept
 
 ctypedef int (*_Threads)() noexcept nogil
 ctypedef void (*_SetThreads)(int) noexcept nogil
@@ -48,8 +58,7 @@ cdef _use_blas(routine):
 
 
 # The number of threads is a setting of the whole library. The first call that begins sets it to 1, and the last one
-# that ends restores it; calls of several modules may run at the same time. Both functions are called with the
-# interpreter's lock, which protects the counter.
+# that ends restores it; calls of several modules may run at the same time.
 
 cdef bint _hold_blas() noexcept:
     """Limit BLAS to one thread, if native calls use it for products. Returns whether they do."""
@@ -60,20 +69,24 @@ cdef bint _hold_known_blas() noexcept:
     """Limit a BLAS that is in use to one thread. Returns whether one is in use."""
     if not _blas_calls:
         return False
+    nncodegen_take(&_blas_calls.lock)
     if _blas_calls.under_way == 0:
         _blas_calls.before = _blas_threads()
     _blas_calls.under_way += 1
     if _blas_threads() != 1:
         _set_blas_threads(1)
+    nncodegen_release(&_blas_calls.lock)
     return True
 
 
 cdef void _release_blas(bint held) noexcept:
     if not held:
         return
+    nncodegen_take(&_blas_calls.lock)
     _blas_calls.under_way -= 1
     if _blas_calls.under_way == 0 and _blas_calls.before != _blas_threads() == 1:  # else it was set meanwhile
         _set_blas_threads(_blas_calls.before)
+    nncodegen_release(&_blas_calls.lock)
 
 
 cdef class _BlasHeld:

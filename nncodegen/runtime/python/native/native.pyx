@@ -1,4 +1,4 @@
-# cython: language_level=3, binding=False, auto_pickle=False
+# cython: language_level=3, binding=False, auto_pickle=False, freethreading_compatible=True
 
 # The native part of a compiled module: calls into C, without the interpreter's lock. It is the same for all models.
 #

@@ -67,7 +67,23 @@ cdef bint _take_samples(_call *call, X, Y):
     return call.samples > 0 and <double> call.samples*_cost < _LONG
 
 
-cdef void *_work = NULL  # the memory of _predict_short, which holds the interpreter's lock
+cdef extern from *:
+    """
+/* Puts a value in a place, and returns the one before: without the interpreter's lock, threads may do so at once. */
+#ifdef Py_GIL_DISABLED
+#define nncodegen_exchange(place, value) __atomic_exchange_n(place, value, __ATOMIC_ACQ_REL)
+#else
+static void *nncodegen_exchange(void **place, void *value)
+{
+    void *const before = *place;
+    *place = value;
+    return before;
+}
+#endif
+    """
+    void *nncodegen_exchange(void **, void *) noexcept
+
+cdef void *_work = NULL  # memory for the next call of _predict_short, unless another thread has taken it
 
 
 cdef _predict_short(parameters, X):
@@ -76,7 +92,8 @@ cdef _predict_short(parameters, X):
     cdef nncodegen_array *x = _usual(X)
     cdef nncodegen_poll poll
     cdef size_t rows
-    global _work
+    cdef void *work
+    cdef bint finite = True
     if not p or p.axes != 1 or <size_t> p.shape[0] != _count:
         return None
     if not x or not _columns or x.axes != 2 or x.shape[1] != _columns or x.shape[0] < 1:
@@ -88,17 +105,19 @@ cdef _predict_short(parameters, X):
         <double> rows*_cost < _LONG and _is_finite(p, _count) and _is_finite(x, rows*<size_t> _columns)
     ):
         return None
-    if not _work:
-        _work = malloc(kernel.work_size())
-        if not _work:
-            raise MemoryError
     outputs = _new_matrix(rows, _outputs)
+    work = nncodegen_exchange(&_work, NULL)
+    if not work:
+        work = malloc(kernel.work_size())
+        if not work:
+            raise MemoryError
     if rows > nncodegen_FEW:
         memset(&poll, 0, sizeof(poll))
-        kernel.predict(<real *> p.data, <real *> x.data, rows, _work, <real *> _address(outputs), &poll)
-    elif not kernel.predict_few(<real *> p.data, <real *> x.data, rows, _work, <real *> _address(outputs)):
-        return None  # a value is not finite
-    return outputs
+        kernel.predict(<real *> p.data, <real *> x.data, rows, work, <real *> _address(outputs), &poll)
+    else:
+        finite = kernel.predict_few(<real *> p.data, <real *> x.data, rows, work, <real *> _address(outputs))
+    free(nncodegen_exchange(&_work, work))
+    return outputs if finite else None
 
 
 cdef _loss_short(parameters, X, Y, gradient):
