@@ -68,7 +68,19 @@ if TYPE_CHECKING:
         multiply,
         subtract,
     )
-    from nncodegen.errors import BuildError, CertificateError, ModelError, NncodegenError, ProgramError, TableError
+    from nncodegen.errors import (
+        BenchError,
+        BuildError,
+        CertificateError,
+        CheckError,
+        CompilerNotFoundError,
+        MissingDependencyError,
+        ModelError,
+        NncodegenError,
+        ProgramError,
+        TableError,
+        UserFileError,
+    )
     from nncodegen.exports import Exportable, Exported, export
     from nncodegen.imports import (
         from_onnx,
@@ -103,27 +115,27 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "GRU", "LSTM", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
-    "BatchNormalization", "Bidirectional", "BuildError", "Call", "Certificate", "CertificateError", "Concatenate",
-    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Embedding", "Exportable",
-    "Exported", "FitProgress", "FitResult", "Flatten", "GaussianNoise", "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph", "Hyperparameter", "Input",
-    "Layer", "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean",
-    "Minimum", "Model", "ModelError", "Module", "Multiply", "Network", "NncodegenError", "Node", "Optimizer",
-    "PReLU", "Part", "Permute", "Points", "Polynomial", "Program", "ProgramError", "Progress", "Report", "Reshape",
-    "Result", "Sequential", "SimpleRNN", "Subtract", "TableError", "WideAndDeep", "add", "average", "build",
-    "certify", "compile_model", "concatenate",
-    "curve_fit", "elu", "evaluate", "export", "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include",
-    "leaky_relu", "load_safetensors", "log_cosh", "maximum", "minimum", "multiply", "relu", "report",
-    "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign", "subtract", "tanh", "verify",
-    "with_weights", "xlogy",
+    "GRU", "LSTM", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
+    "BenchError", "Bidirectional", "BuildError", "Call", "Certificate", "CertificateError", "CheckError",
+    "CompilerNotFoundError", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense",
+    "Dropout", "Embedding", "Exportable", "Exported", "FitProgress", "FitResult", "Flatten", "GaussianNoise",
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph",
+    "Hyperparameter", "Input", "Layer", "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D",
+    "Maximum", "Mean", "Minimum", "MissingDependencyError", "Model", "ModelError", "Module", "Multiply", "Network",
+    "NncodegenError", "Node", "Optimizer", "PReLU", "Part", "Permute", "Points", "Polynomial", "Program",
+    "ProgramError", "Progress", "Report", "Reshape", "Result", "Sequential", "SimpleRNN", "Subtract", "TableError",
+    "UserFileError", "WideAndDeep", "add", "average", "build", "certify", "compile_model", "concatenate", "curve_fit",
+    "elu", "evaluate", "export", "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu",
+    "load_safetensors", "log_cosh", "maximum", "minimum", "multiply", "relu", "report", "save_safetensors", "selu",
+    "sigmoid", "silu", "softplus", "softsign", "subtract", "tanh", "verify", "with_weights", "xlogy",
 ]  # fmt: skip
 
 _NAMES = {
     "building.targets": "get_include",
     "certificates": "certify verify",
     "curve": "curve_fit",
-    "errors": "BuildError CertificateError ModelError NncodegenError ProgramError TableError",
+    "errors": "BenchError BuildError CertificateError CheckError CompilerNotFoundError MissingDependencyError "
+    "ModelError NncodegenError ProgramError TableError UserFileError",
     "exports": "Exportable Exported export",
     "imports": "from_onnx from_sklearn from_torch load_safetensors save_safetensors with_weights",
     "ir": "Hyperparameter Program evaluate",

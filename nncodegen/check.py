@@ -15,15 +15,11 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.errors import NncodegenError
+from nncodegen.errors import CheckError
 from nncodegen.ir import Program, evaluate, ranges_of, slices_of
 from nncodegen.module import Module
 
 Array = NDArray[np.float64]
-
-
-class CheckError(NncodegenError):
-    """The error for a compiled module whose gradient is wrong."""
 
 
 EXACT_LIMIT = 20_000

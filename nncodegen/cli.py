@@ -52,6 +52,25 @@ class _Bench(click.Command):
         super().format_help_text(ctx, formatter)
 
 
+class _Curve(click.Command):
+    """The command ``curve``, which accepts old names of options, with a warning."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, with old names of options replaced."""
+        present = []
+        for text in args:
+            option, equals, value = text.partition("=")
+            if option in RENAMED_OPTIONS:
+                _tell(f"warning: {option} is named {RENAMED_OPTIONS[option]} now: the old name goes in version 0.3.0")
+                option = RENAMED_OPTIONS[option]
+            present.append(f"{option}{equals}{value}")
+        return super().parse_args(ctx, present)
+
+
+RENAMED_OPTIONS = {"--start": "--p0", "--starts": "--n-starts", "--robust": "--loss", "--robust-scale": "--f-scale"}
+"""The options of ``curve`` that have other names since version 0.2.0."""
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def command() -> None:
@@ -334,18 +353,18 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
     run(names, seeds or 10, max_iter)
 
 
-@command.command()
+@command.command(cls=_Curve)
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
 @click.argument("equation", metavar='"y = a*exp(-b*x) + c"')
-@click.option(
-    "--start", default="", metavar="NAME=VALUE,...", help="Where to start.  [default: 1, or within the bounds]"
-)
+@click.option("--p0", default="", metavar="NAME=VALUE,...", help="Where to start.  [default: 1, or within the bounds]")
 @click.option("--bounds", default="", metavar="NAME=LOW:HIGH,...", help="Bounds; one of them may be left out: a=0:")
 @click.option("--sigma", metavar="COLUMN", help="The column of the standard deviations of the data.")
 @click.option("--by", default="", metavar="COLUMN,...", help="Columns whose values make groups, with a fit for each.")
-@click.option("--starts", type=click.IntRange(1), help="Starting points within the bounds, of which the best is kept.")
-@click.option("--robust", type=click.Choice(["huber", "soft_l1", "cauchy"]), help="A loss that bears outliers.")
-@click.option("--robust-scale", type=Finite(0, min_open=True), default=1.0, show_default=True,
+@click.option("--n-starts", type=click.IntRange(1),
+              help="Starting points within the bounds, of which the best is kept.")  # fmt: skip
+@click.option("--loss", type=click.Choice(["linear", "huber", "soft_l1", "cauchy"]), default="linear",
+              show_default=True, help="How residuals count; all but the first bear outliers.")  # fmt: skip
+@click.option("--f-scale", type=Finite(0, min_open=True), default=1.0, show_default=True,
               help="The residual, divided by sigma, from which on that counts less.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of starting points.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True,
@@ -356,7 +375,7 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @click.option("--dask", is_flag=False, flag_value="local", metavar="[ADDRESS]",
               help="Spread the groups of Parquet files over Dask's workers.")  # fmt: skip
 def curve(
-    data: Path, equation: str, start: str, bounds: str, sigma: str | None, by: str, out: Path | None,
+    data: Path, equation: str, p0: str, bounds: str, sigma: str | None, by: str, out: Path | None,
     plot: Path | None, dask: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Fit a formula to the columns of a table, by least squares.
@@ -368,7 +387,7 @@ def curve(
     from nncodegen.curve_table.options import read_bounds, read_names, read_starts  # noqa: PLC0415
     from nncodegen.curve_table.settings import Settings  # noqa: PLC0415
 
-    settings = Settings(read_starts(start), read_bounds(bounds), **options)
+    settings = Settings(read_starts(p0), read_bounds(bounds), **options)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
         try:

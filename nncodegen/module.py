@@ -161,19 +161,19 @@ class Module(Protocol):
         class_weight: dict[int, float] | str | None = None,
         classes: Sequence[str] | Sequence[int] | None = None,
         schedule: str | tuple[str, dict[str, Any]] | ArrayLike | Callable[[int], float] = "constant",
-        clip_value: float | None = None,
-        clip_norm: float | None = None,
+        clipvalue: float | None = None,
+        clipnorm: float | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float | None = None,
         validation_data: tuple[Any, ...] | None = None,
-        validation_fraction: float = 0.0,
+        validation_split: float = 0.0,
         metrics: str | Iterable[Any] | Callable[..., float] = (),
         patience: int | None = None,
         min_delta: float = 0.0,
         monitor: str | None = None,
         mode: str = "auto",
-        restore_best: bool = True,
+        restore_best_weights: bool = True,
         time_limit: float | None = None,
         callback: Callable[[Progress], Any] | Sequence[Callable[[Progress], Any]] | None = None,
         callback_interval: str | float = "epoch",
@@ -183,7 +183,7 @@ class Module(Protocol):
         final_loss: bool = True,
         history: bool = True,
         data: Mapping[str, Any] | None = None,
-        weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[str, float] | None = None,
         **hyperparameters: Any,
     ) -> Result:
         """Minimize the mean loss over the samples, natively and without the interpreter's lock.
@@ -217,8 +217,8 @@ class Module(Protocol):
                              (factor, patience, min_delta, cooldown, min_lr, monitor, mode), which lowers the rate where
                              ``monitor`` does not get better. Or a function of the number of epochs done, from 0, which
                              returns the factor of the next epoch
-        clip_value           no value of the gradient is further from 0; after the penalties
-        clip_norm            the norm of the whole gradient is not above; after clip_value
+        clipvalue            no value of the gradient is further from 0; after the penalties
+        clipnorm             the norm of the whole gradient is not above (Keras's global_clipnorm); after clipvalue
         l1                   adds the gradient of l1*sum |w| over the weights of layers, not their biases; of a formula,
                              over all parameters; the reported loss is without it
         l2                   adds the gradient of l2/2*sum w**2, in the same way
@@ -226,7 +226,7 @@ class Module(Protocol):
                              gradient; 0 by default, for adamw 0.01
 
         validation_data      (X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch
-        validation_fraction  of the samples, at random by the seed, to be held out for that
+        validation_split     of the samples, at random by the seed, to be held out for that
         metrics              of "accuracy", "r2" and "mae" (mean absolute error): like "loss" they are those of the
                              outputs that the updates of an epoch met, each before it changed the parameters, with
                              dropout and noise, so that they cost no other outputs; with all samples in one batch, those
@@ -243,7 +243,7 @@ class Module(Protocol):
         monitor              what tells the best epoch: by default "val_loss", without validation "loss"
         mode                 "min" or "max": whether less or more of it is better; of a function of one's own, it must
                              be said
-        restore_best         with patience or monitor, return the parameters of the best epoch, not of the last
+        restore_best_weights with patience or monitor, return the parameters of the best epoch, not of the last
         time_limit           seconds after which to stop, also within an epoch
         callback             a function of one argument, with the attributes epochs, updates, metrics, seconds and
                              parameters, or several, which are called in turn; the training ends if one of them returns
@@ -263,12 +263,13 @@ class Module(Protocol):
 
         data                 in the place of X and Y, for a network with losses by name: {term: X}, or {term: (X, Y)}
                              for a term with targets; X may be nncodegen.Points, which are drawn, Y a function of X
-        weights              {term: number}, what the mean of each term counts in the loss; 1 for those left out; one of
+        loss_weights         {term: number}, what the mean of each term counts in the loss; 1 for those left out; one of
                              weight 0 needs no data
 
-        The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
-        are built with fit=True). It does at most ``epochs`` iterations, and its other options are X, Y, data, weights,
-        parameters, tolerance, seed, time_limit, callback, callback_interval and progress.
+        The optimizer "lm" is ``fit``, the method of Levenberg and Marquardt, for models that can be fitted (networks
+        are built with fit=True): ``parameters`` is its p0, ``epochs`` its max_iterations. It takes X, Y, data,
+        loss_weights, tolerance, seed, threads, time_limit, callback and progress, in addition all other arguments of
+        ``fit``, and returns a FitResult.
 
         Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
         and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
@@ -288,8 +289,8 @@ class Module(Protocol):
         class_weight: dict[int, float] | str | None = None,
         classes: Sequence[str] | Sequence[int] | None = None,
         schedule: str | tuple[str, dict[str, Any]] | ArrayLike | Callable[[int], float] = "constant",
-        clip_value: float | None = None,
-        clip_norm: float | None = None,
+        clipvalue: float | None = None,
+        clipnorm: float | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float | None = None,
@@ -299,7 +300,7 @@ class Module(Protocol):
         min_delta: float = 0.0,
         monitor: str | None = None,
         mode: str = "auto",
-        restore_best: bool = True,
+        restore_best_weights: bool = True,
         time_limit: float | None = None,
         callback: Callable[[Progress], Any] | Sequence[Callable[[Progress], Any]] | None = None,
         callback_interval: str | float = "epoch",
@@ -371,20 +372,20 @@ class Module(Protocol):
         self,
         X: ArrayLike | None = None,
         Y: ArrayLike | None = None,
-        parameters: ArrayLike | Mapping[Any, Any] | None = None,
+        p0: ArrayLike | Mapping[Any, Any] | None = None,
         sigma: ArrayLike | None = None,
         absolute_sigma: bool = False,
         bounds: Any = None,
         fixed: Iterable[Any] | Mapping[Any, Any] = (),
-        robust: str | None = None,
-        robust_scale: float = 1.0,
-        starts: int | None = None,
+        loss: str | None = "linear",
+        f_scale: float = 1.0,
+        n_starts: int | None = None,
         seed: int = 0,
         tolerance: float | None = None,
         max_iterations: int | None = None,
         threads: int = 1,
         data: Mapping[str, Any] | None = None,
-        weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[str, float] | None = None,
         time_limit: float | None = None,
         callback: Callable[[FitProgress], Any] | None = None,
         progress: bool = False,
@@ -399,7 +400,7 @@ class Module(Protocol):
         X               (N, inputs); with one input also (N,)
         Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of
                         squares, the whole row is missing then. Labels (N,), if train takes them
-        parameters      the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
+        p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
                         parameters, moved into the bounds if necessary
         sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
         absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
@@ -407,16 +408,17 @@ class Module(Protocol):
         bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
         fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
                         that they keep
-        robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares,
-                        as in scipy.optimize.least_squares; None: all residuals count alike
-        starts          the number of additional starting points, a Sobol sequence within the bounds, which all free
+        loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
+                        residuals beyond f_scale count less, as in scipy.optimize.least_squares
+        n_starts        the number of additional starting points, a Sobol sequence within the bounds, which all free
                         parameters need; the best of all fits is the result. This needs SciPy
         seed            the seed of the Sobol sequence, and of the initial parameters of a network
         tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
                         cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
         max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
         threads         1 to 64 threads, which share the starting points
-        data, weights   for a network with losses by name, in place of X and Y: see train
+        data, loss_weights
+                        for a network with losses by name, in place of X and Y: see train
         time_limit      the seconds after which to stop, with the best parameters so far
         callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
                         after each iteration; it ends the fit if it returns something true
@@ -435,7 +437,7 @@ class Module(Protocol):
         self,
         X: ArrayLike | None = None,
         Y: ArrayLike | None = None,
-        parameters: ArrayLike | Mapping[Any, Any] | None = None,
+        p0: ArrayLike | Mapping[Any, Any] | None = None,
         sigma: ArrayLike | None = None,
         absolute_sigma: bool = False,
         bounds: Any = None,
@@ -457,7 +459,7 @@ class Module(Protocol):
         Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
                         fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
                         unequal lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
-        parameters      the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
+        p0              the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
                         value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
                         necessary
         sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
@@ -495,7 +497,7 @@ class Module(Protocol):
         l2: float = 0.0,
         seed: int = 0,
         data: Mapping[str, Any] | None = None,
-        weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[str, float] | None = None,
         **options: Any,
     ) -> Result:
         """Minimize loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
@@ -510,23 +512,23 @@ class Module(Protocol):
 
         The other arguments are those of ``train``. Returns a Result: its history holds the loss with the penalties
         after each iteration, metrics["step_length"] the norm of the change of the parameters in each, and message is
-        that of SciPy. Its status is "converged", "completed" (all allowed iterations are used) or "stopped", with a
-        RuntimeWarning. ``train`` cannot resume it. With BatchNormalization, all samples are one batch, and the moving
-        statistics become those of all samples.
+        that of SciPy. Its status is "converged", "max_iterations", "stopped" by the callback, which raises
+        StopIteration, or for any other end "stalled", with a RuntimeWarning. ``train`` cannot resume it. With
+        BatchNormalization, all samples are one batch, and the moving statistics become those of all samples.
         """
 
     def load(self, path: str | PathLike[str]) -> Any:
-        """Return the Result or the FitResult that was saved in a file, for this model in this precision.
+        """Return the result that was saved in a file, of the class that was saved, for this model in this precision.
 
         Raises ValueError for a file that is no result, that is damaged, or that belongs to another model.
         """
 
-    def stack(self, data: Mapping[str, Any], weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
+    def stack(self, data: Mapping[str, Any], loss_weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
         """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
 
-        data       {term: X}, or {term: (X, Y)} for a term with targets; X may be ``Points``, Y a function of X
-        weights    {term: number}: the weight of the mean of each term in the loss; 1 for those left out. A term of
-                   weight 0 needs no data
+        data          {term: X}, or {term: (X, Y)} for a term with targets; X may be ``Points``, Y a function of X
+        loss_weights  {term: number}: the weight of the mean of each term in the loss; 1 for those left out. A term of
+                      weight 0 needs no data
 
         Raises ValueError for a term without data, or whose data do not fit.
         """

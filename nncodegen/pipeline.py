@@ -23,6 +23,7 @@ from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.runtime.python.ground.facts import read
+from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.schedule import NO_CHOICES, Schedule, schedule
 from nncodegen.slow import slow_module
 
@@ -115,13 +116,14 @@ def compile_model(
     return Compiled(tuple(stages))
 
 
+@renamed("0.3.0", schedule="choices")
 def build_module(
     model: Describable,
     precision: str = "float64",
     out: str | Path | None = None,
     dump: bool = False,
     force: bool = False,
-    schedule: Mapping[str, object] = NO_CHOICES,
+    choices: Mapping[str, object] = NO_CHOICES,
     march: str = "native",
     fit: bool | None = None,
     segment_length: int | None = None,
@@ -133,7 +135,7 @@ def build_module(
     also written to that folder, with its types (NAME.pyi), and with ``dump`` the text of every stage as well. Without
     ``out``, fits, many models side by side, the Hessian and fields are compiled when they are first called.
 
-    ``schedule`` overrides choices of the stage of that name, which stages/5-schedule.txt shows: "tile" is the number of
+    ``choices`` overrides those of the stage ``schedule``, which stages/5-schedule.txt shows: "tile" is the number of
     samples that the loops work through at once, "features" the indices whose elements are adjacent in memory (see
     nncodegen/schedule/layout.py), "blas" (True, False, or a list of their tensors) the products that are computed by
     SciPy's BLAS, if it is installed, "transposed" (True, False, or a list of parameters) the weights that are kept
@@ -153,7 +155,7 @@ def build_module(
     """
     if dump and out is None:
         raise BuildError("dump writes the text of every stage to the folder out: name one")
-    choices = dict(schedule) if segment_length is None else {**schedule, "segment_length": segment_length}
+    choices = dict(choices) if segment_length is None else {**choices, "segment_length": segment_length}
     if out is not None:
         check_out(Path(out), model)  # before the work, not after it
     apart = out is None and march == "native"

@@ -12,19 +12,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nncodegen.errors import ModelError, NncodegenError
+from nncodegen.errors import ModelError, NncodegenError, UserFileError
 
 OURS = Path(__file__).parent
 NOBODYS = ("<frozen", contextlib.__file__)
 """Files whose frames stand in a traceback between nncodegen's and the user's."""
-
-
-class UserFileError(ModelError):
-    """The error of a user's file. The message says where and why; ``trace`` is the traceback in the user's code."""
-
-    def __init__(self, message: str, trace: str) -> None:
-        super().__init__(message)
-        self.trace = trace
 
 
 def run_file(path: Path) -> ModuleType:

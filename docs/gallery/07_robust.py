@@ -33,8 +33,8 @@ line = nn.build(
 wrong = (year >= 1964) & (year <= 1970)
 fits = {
     "least squares": line.fit(year, calls),
-    "huber": line.fit(year, calls, robust="huber", robust_scale=2),
-    "cauchy": line.fit(year, calls, robust="cauchy", robust_scale=2),
+    "huber": line.fit(year, calls, loss="huber", f_scale=2),
+    "cauchy": line.fit(year, calls, loss="cauchy", f_scale=2),
     "without 1964 to 1970": line.fit(year, np.where(wrong, np.nan, calls)),
 }
 for name, result in fits.items():

@@ -42,7 +42,7 @@ law = nn.build(
     nn.Sequential([nn.Dense(10, "tanh"), nn.Dense(1)], inputs=2, name="law"), fit=True
 )
 result = law.train(states, forces, optimizer="lm", epochs=200)
-print(result)
+print(result.message, result.loss)
 
 # %%
 # To predict a swing, the learned law is integrated by the method of Runge and Kutta, one call of ``predict`` for each

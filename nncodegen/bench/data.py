@@ -8,8 +8,8 @@ import numpy as np
 
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
-from nncodegen.bench.errors import BenchError
 from nncodegen.bench.tasks import Array, Stack
+from nncodegen.errors import BenchError
 
 
 def start_parameters(stack: Stack | Windowed, precision: str, seed: int = 0, biases: float = 0.0) -> Array:

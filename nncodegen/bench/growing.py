@@ -8,12 +8,12 @@ from statistics import median
 from typing import Any
 
 from nncodegen.bench.builds import QUICK_SIZES, SIZES
-from nncodegen.bench.errors import BenchError
 from nncodegen.bench.measuring import Settings, Watch
 from nncodegen.bench.peers import OURS
 from nncodegen.bench.processes import Process, WorkerError
 from nncodegen.bench.solving import QUICK_ROUNDS, SEEDS
 from nncodegen.bench.workloads import MODELS
+from nncodegen.errors import BenchError
 
 Row = dict[str, Any]
 

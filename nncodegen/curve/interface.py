@@ -13,6 +13,7 @@ from nncodegen.curve.formula import Formula, module_of, names_of_columns, quoted
 from nncodegen.curve.full_output import full_output_of
 from nncodegen.curve.start import named, read_bounds, read_start
 from nncodegen.runtime.python.ground import poles
+from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.results.advice import not_told
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 
+@renamed("0.3.0", starts="n_starts", robust="loss", robust_scale="f_scale")
 def curve_fit(
     formula: str | Expr,
     x: ArrayLike | Mapping[str, ArrayLike],
@@ -47,7 +49,7 @@ def curve_fit(
                     chi-square
     bounds          (lower, upper), each a number or (P,); SciPy's Bounds; or a mapping from names to pairs
     full_output     whether to return the additional results of SciPy as well: see below
-    options         other options of the compiled module's ``fit``: fixed, robust, starts, tolerance, time_limit, ...
+    options         other options of the compiled module's ``fit``: fixed, loss, f_scale, n_starts, tolerance, ...
 
     Returns (popt, pcov): the parameters, (P,), and their covariance, (P, P), as SciPy does. With full_output it is
     (popt, pcov, infodict, mesg, ier): infodict has "nfev", the evaluations; "fvec", the residuals f(x) - y divided by
@@ -72,18 +74,18 @@ def curve_fit(
         warnings.simplefilter("ignore", RuntimeWarning)
         module, X = module_of(read), _matrix(read, columns)
         result = module.fit(
-            X, y, parameters=read_start(read, p0, limits, "p0"), sigma=sigma,
+            X, y, p0=read_start(read, p0, limits, "p0"), sigma=sigma,
             absolute_sigma=absolute_sigma, bounds=limits, **options,
         )  # fmt: skip
     if not result.converged:
         raise RuntimeError(f"the fit of {quoted(formula)} failed: {result.message}")
     if result.poles:
-        poles.warn(quoted(formula), result.poles, 2)
+        poles.warn(quoted(formula), result.poles, 3)
     if not np.isfinite(result.covariance).all():
         what = not_told(result.undetermined)
         if result.degrees_of_freedom <= 0 and not result.undetermined:
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
-        warnings.warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning, 2)
+        warnings.warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning, 3)
     if full_output:
         told = full_output_of(result, module, X, y, sigma)
         return result.parameters, result.covariance, *told

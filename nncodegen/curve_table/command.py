@@ -65,19 +65,19 @@ def _understood(
     console: Console, equation: str, names: Any, sigma: str | None, by: tuple[str, ...], settings: Settings
 ) -> Problem:
     """Return the problem that the arguments describe, after printing it."""
-    target, formula = read_equation(equation, names, named(settings.start, settings.bounds))
+    target, formula = read_equation(equation, names, named(settings.p0, settings.bounds))
     settings.check(formula)
     _line(console, "fit", f"{target} = {formula.expression}")
     deviations = f", with the standard deviations {sigma}" if sigma is not None else ""
     _line(console, "columns", f"{', '.join(formula.columns)}{deviations}")
     pairs = list(zip(formula.parameters, settings.start_of(formula), strict=True))
     more = f", and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
-    points = f", and {settings.starts:,} points within the bounds" if settings.starts is not None else ""
+    points = f", and {settings.n_starts:,} points within the bounds" if settings.n_starts is not None else ""
     _line(console, "start", f"{', '.join(f'{name} = {value:g}' for name, value in pairs[:SHOWN])}{more}{points}")
     if settings.bounds:
         _line(console, "bounds", ", ".join(_interval(name, *pair) for name, pair in settings.bounds.items()))
-    if settings.robust is not None:
-        _line(console, "robust", f"{settings.robust}, for residuals beyond {settings.robust_scale:g}")
+    if settings.loss != "linear":
+        _line(console, "loss", f"{settings.loss}, for residuals beyond {settings.f_scale:g}")
     return Problem(formula, target, sigma, by, settings)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from nncodegen.curve_table.groups import Problem, fit_partition
-from nncodegen.errors import BuildError, TableError
+from nncodegen.errors import TableError
+from nncodegen.runtime.python.ground.missing import needed
 from nncodegen.table.read import is_pattern, parquet_files
 
 LOCAL = "local"
@@ -83,7 +84,5 @@ def _frame(data: Path) -> Any:
 def _imported(name: str) -> Any:
     from importlib import import_module  # noqa: PLC0415
 
-    try:
+    with needed("--dask", name, "'nncodegen[dask,table]'"):
         return import_module(name)
-    except ImportError as error:
-        raise BuildError(f"--dask needs {name}: python3 -m pip install 'nncodegen[dask,table]'") from error

@@ -72,9 +72,9 @@ def fit_rows(columns: Columns, rows: Any, problem: Problem) -> FitResult:
     """Return the fit of some of the used rows, which are selected by their positions."""
     settings, formula = problem.settings, problem.formula
     return module_of(formula).fit(
-        columns.X[rows], columns.y[rows], parameters=settings.start_of(formula),
+        columns.X[rows], columns.y[rows], p0=settings.start_of(formula),
         sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
-        robust=settings.robust, robust_scale=settings.robust_scale, starts=settings.starts, seed=settings.seed,
+        loss=settings.loss, f_scale=settings.f_scale, n_starts=settings.n_starts, seed=settings.seed,
         threads=settings.threads,
     )  # fmt: skip
 
@@ -99,11 +99,11 @@ def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
         return pd.DataFrame([_fit_one(columns, rows, problem) for rows in rows_of], columns=problem.results)
     sigma = None if columns.sigma is None else [columns.sigma[rows] for rows in rows_of]
     fits = module.fit_many(
-        [columns.X[rows] for rows in rows_of], [columns.y[rows] for rows in rows_of], parameters=start, sigma=sigma,
+        [columns.X[rows] for rows in rows_of], [columns.y[rows] for rows in rows_of], p0=start, sigma=sigma,
         bounds=bounds, threads=settings.threads,
     )  # fmt: skip
     found = fits.to_frame().rename(columns={"data": "rows"})[problem.results].reset_index(drop=True)
-    return found.assign(status=np.where(fits.converged & fits.poles, "pole", fits.status))
+    return found.assign(status=np.where(fits.success & fits.poles, "pole", fits.status))
 
 
 def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:
@@ -111,13 +111,5 @@ def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:
         return [*np.full(2 * len(problem.formula.parameters), np.nan), 0, np.nan, 0, "no_data"]
     result = fit_rows(columns, rows, problem)
     pairs = np.column_stack([result.parameters, result.standard_errors]).ravel()
-    return [*pairs, len(rows), result.reduced_chi2, result.iterations, _status(result)]
-
-
-def _status(result: FitResult) -> str:
-    """Return the status of a single fit, in the words of ``fit_many``."""
-    if result.converged and result.degrees_of_freedom < 0:
-        return "too_few_data"
-    if result.converged and result.poles:
-        return "pole"
-    return "singular" if result.converged and result.rank < result.free_count else result.status
+    status = "pole" if result.success and result.poles else result.status
+    return [*pairs, len(rows), result.reduced_chi2, result.iterations, status]

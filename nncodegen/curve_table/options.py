@@ -9,7 +9,7 @@ from nncodegen.errors import ModelError
 
 def read_starts(text: str) -> dict[str, float]:
     """Return numbers by name: "a=1,b=0.5". Raises ModelError."""
-    return {name: _number(value, name, "--start") for name, value in _pairs(text, "--start", "a=1,b=0.5")}
+    return {name: _number(value, name, "--p0") for name, value in _pairs(text, "--p0", "a=1,b=0.5")}
 
 
 def read_bounds(text: str) -> dict[str, tuple[float, float]]:

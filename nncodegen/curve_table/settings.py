@@ -14,36 +14,36 @@ from nncodegen.errors import ModelError
 
 @dataclass(frozen=True)
 class Settings:
-    """Starts and bounds by name, the starting points, a robust loss or None, its scale, the seed and the threads."""
+    """Starts and bounds by name, the number of starting points, the loss and its scale, the seed and the threads."""
 
-    start: dict[str, float] = field(default_factory=dict)
+    p0: dict[str, float] = field(default_factory=dict)
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
-    starts: int | None = None
-    robust: str | None = None
-    robust_scale: float = 1.0
+    n_starts: int | None = None
+    loss: str = "linear"
+    f_scale: float = 1.0
     seed: int = 0
     threads: int = 1
 
     def check(self, formula: Formula) -> None:
         """Raise ModelError for names that are no parameters of a formula, and for options that contradict others."""
-        check_names(formula.parameters, self.start, "--start")
+        check_names(formula.parameters, self.p0, "--p0")
         check_names(formula.parameters, self.bounds, "--bounds")
-        for name, value in self.start.items():
+        for name, value in self.p0.items():
             low, high = self.bounds.get(name, (-np.inf, np.inf))
             if not low <= value <= high:
-                raise ModelError(f"--start {name}={value:g} is outside of --bounds {name}={low:g}:{high:g}")
+                raise ModelError(f"--p0 {name}={value:g} is outside of --bounds {name}={low:g}:{high:g}")
         unbounded = [name for name in formula.parameters if not np.isfinite(self.bounds.get(name, np.inf)).all()]
-        if self.starts is not None and unbounded:
+        if self.n_starts is not None and unbounded:
             raise ModelError(
-                f"--starts spreads starting points within bounds, and {unbounded[0]} has none on both sides: give them "
-                f"with --bounds {unbounded[0]}=LOW:HIGH"
+                f"--n-starts spreads starting points within bounds, and {unbounded[0]} has none on both sides: give "
+                f"them with --bounds {unbounded[0]}=LOW:HIGH"
             )
-        if self.robust is None and self.robust_scale != 1:
-            raise ModelError("--robust-scale has no effect without a robust loss: give --robust, or leave it out")
+        if self.loss == "linear" and self.f_scale != 1:
+            raise ModelError("--f-scale has no effect on --loss linear: give a robust loss, or leave it out")
 
     def start_of(self, formula: Formula) -> Any:
         """Return the start, (P,): what is not given is 1, or a point within the bounds (``read_start``)."""
-        return read_start(formula, self.start, self.bounds_of(formula), "--start")
+        return read_start(formula, self.p0, self.bounds_of(formula), "--p0")
 
     def bounds_of(self, formula: Formula) -> Bounds | None:
         """Return the lower and the upper bounds, each (P,); None without any."""
@@ -52,4 +52,4 @@ class Settings:
     @property
     def one_by_one(self) -> bool:
         """Return whether an option is set that fits side by side do not support."""
-        return self.starts is not None or self.robust is not None
+        return self.n_starts is not None or self.loss != "linear"

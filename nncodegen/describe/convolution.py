@@ -15,6 +15,7 @@ from nncodegen.describe.call import Call, Part
 from nncodegen.describe.layer import Array, Standard
 from nncodegen.describe.windows import Padding, Sizes, Window, Windows, groups_of, windows_of
 from nncodegen.ir import Element, Equation
+from nncodegen.runtime.python.ground.renamed import renamed
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class _Convolution(Standard):
     dilation_rate: Sizes = 1
     groups: int = 1
     activation: ActivationFunction = "linear"
-    initializer: str | float = "glorot_uniform"
+    kernel_initializer: str | float = "glorot_uniform"
     bias_initializer: str | float = "zeros"
-    bias: bool = True
+    use_bias: bool = True
 
     axes: ClassVar[int]
     transposed: ClassVar[bool] = False
@@ -77,12 +78,12 @@ class _Convolution(Standard):
         fans = (filters // groups * field, channels * field) if self.transposed else fans
         if groups == 1:
             pair = (channel, filter_index) if self.transposed else (filter_index, channel)
-            W = call.parameter("W", (*pair, *taps), self.initializer, fans)
+            W = call.parameter("W", (*pair, *taps), self.kernel_initializer, fans)
             indices = (call.x.indices[0], *windows.joined(places, filter_index))
             return self._with_bias(call, call.step("s", indices, W * call.x, "sum", (channel, *over), where), windows)
         group, own = call.index(groups), call.index(channels // groups)
         pair = (own, filter_index) if self.transposed else (filter_index, own)
-        W = call.parameter("W", (group, *pair, *taps), self.initializer, fans)
+        W = call.parameter("W", (group, *pair, *taps), self.kernel_initializer, fans)
         where.append(Equation(channel, ((group, channels // groups), (own, 1))))
         both = (call.x.indices[0], group, filter_index, *places)
         parts = call.step("part", both, W * call.x, "sum", (own, channel, *over), where)
@@ -96,13 +97,14 @@ class _Convolution(Standard):
         return window.equation(source, place, tap)
 
     def _with_bias(self, call: Call, s: Element, windows: Windows) -> Part:
-        if not self.bias:
+        if not self.use_bias:
             return activated(call, s, self.activation)
         index = s.indices[1] if windows.channels_first else s.indices[-1]
         b = call.parameter("b", (index,), self.bias_initializer, (1, 1), penalized=False)
         return activated(call, call.step("z", s.indices, s + b), self.activation)
 
 
+@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
 @dataclass(frozen=True)
 class Conv1D(_Convolution):
     """activation(b[o] + sum W[o, c, r]*x[strides*i + dilation_rate*r - padding, c]), with steps i and channels c.
@@ -118,6 +120,7 @@ class Conv1D(_Convolution):
     axes: ClassVar[int] = 1
 
 
+@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
 @dataclass(frozen=True)
 class Conv2D(_Convolution):
     """The two-dimensional Conv1D, over rows and columns: sizes are one number for both, or a pair.
@@ -145,6 +148,7 @@ class _Transpose(_Convolution):
         return window.equation(place, source, tap)
 
 
+@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
 @dataclass(frozen=True)
 class Conv1DTranspose(_Transpose):
     """The transpose of Conv1D: each step of the input adds a window of weights to the output, strides apart.
@@ -158,6 +162,7 @@ class Conv1DTranspose(_Transpose):
     axes: ClassVar[int] = 1
 
 
+@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
 @dataclass(frozen=True)
 class Conv2DTranspose(_Transpose):
     """The two-dimensional Conv1DTranspose, over rows and columns: sizes are one number for both, or a pair."""

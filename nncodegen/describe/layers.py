@@ -16,8 +16,10 @@ from nncodegen.describe.checks import is_finite
 from nncodegen.describe.layer import Array, Layer, Standard, positive_integer
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element
+from nncodegen.runtime.python.ground.renamed import renamed
 
 
+@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
 @dataclass(frozen=True)
 class Dense(Standard):
     """activation(W x + b) over the last axis, with W of shape (units, inputs) and b of shape (units,).
@@ -28,9 +30,9 @@ class Dense(Standard):
 
     units: int
     activation: ActivationFunction = "linear"
-    initializer: str | float = "glorot_uniform"
+    kernel_initializer: str | float = "glorot_uniform"
     bias_initializer: str | float = "zeros"
-    bias: bool = True
+    use_bias: bool = True
 
     elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"W": ("kernel", "weight"), "b": ("bias", "bias")}
 
@@ -46,9 +48,9 @@ class Dense(Standard):
         leading, over = (x.indices[:-1], x.indices[-1:]) if x == call.x else (x.indices[:1], x.indices[1:])
         j = call.index(units)
         indices, inputs = (*leading, j), math.prod(map(call.size, over))
-        W = call.parameter("W", (j, *over), self.initializer, (inputs, units))
+        W = call.parameter("W", (j, *over), self.kernel_initializer, (inputs, units))
         s = call.step("s", indices, W * x, "sum", over)
-        if not self.bias:
+        if not self.use_bias:
             return activated(call, s, self.activation)
         b = call.parameter("b", (j,), self.bias_initializer, (inputs, units), penalized=False)
         return activated(call, call.step("z", indices, s + b), self.activation)
@@ -95,6 +97,7 @@ class GaussianNoise(Standard):
         return _noisy(call, "normal", stddev, lambda noise: call.x + noise)
 
 
+@renamed("0.3.0", initializer="kernel_initializer")
 @dataclass(frozen=True)
 class WideAndDeep(Standard):
     """activation(W h + U x + b) with h the output of the ``deep`` layers for x: a linear path beside hidden layers.
@@ -107,7 +110,7 @@ class WideAndDeep(Standard):
     deep: Sequence[Layer]
     units: int
     activation: ActivationFunction = "linear"
-    initializer: str | float = "glorot_uniform"
+    kernel_initializer: str | float = "glorot_uniform"
     wide_initializer: str | float = "zeros"
     bias_initializer: str | float = "zeros"
 
@@ -125,7 +128,7 @@ class WideAndDeep(Standard):
         *leading, i = x.indices
         if h.indices[:-1] != tuple(leading):
             raise call.refuse("deep layers that change the last axis of their input alone")
-        W = call.parameter("W", (j, h.indices[-1]), self.initializer)
+        W = call.parameter("W", (j, h.indices[-1]), self.kernel_initializer)
         U = call.parameter("U", (j, i), self.wide_initializer)
         b = call.parameter("b", (j,), self.bias_initializer, (call.size(i), units), penalized=False)
         s = call.step("s", (*leading, j), W * h, "sum", h.indices[-1:])

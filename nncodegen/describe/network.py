@@ -27,10 +27,12 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step, Tensor
 from nncodegen.ir.names import unused
 from nncodegen.runtime.python.evaluation.summary import shape_text
+from nncodegen.runtime.python.ground.renamed import renamed
 
 OneLoss = str | LossFunction
 
 
+@renamed("0.3.0", weights="loss_weights")
 class Network(ModelBase):
     """A network as a graph of layers, from inputs to outputs, and a loss.
 
@@ -40,7 +42,8 @@ class Network(ModelBase):
 
     loss is a name (see ``describe.losses``) or a function ``(output, target) -> expression`` for all outputs, a list
     with one for each, or a dictionary by the names of outputs, which are those of their layers. The loss is the sum of
-    those of the outputs, each the mean over its values, multiplied by its weight: weights is a list, or a dictionary.
+    those of the outputs, each the mean over its values, multiplied by its weight: loss_weights is a list, or a
+    dictionary.
 
     Layers are numbered in the order in which the outputs need them, and so are parameters: W1, b1, W2, or W_name for a
     layer with a name. A layer that is called several times has the same parameters each time. optimizers and initial
@@ -63,7 +66,7 @@ class Network(ModelBase):
         inputs: Node | Sequence[Node],
         outputs: Node | Sequence[Node] | Mapping[str, Node],
         loss: OneLoss | Sequence[OneLoss] | Mapping[str, OneLoss] = "mse",
-        weights: Sequence[float] | Mapping[str, float] | None = None,
+        loss_weights: Sequence[float] | Mapping[str, float] | None = None,
         name: str = "network",
         optimizers: Sequence[Optimizer] = (),
         initial: Given | None = None,
@@ -79,11 +82,11 @@ class Network(ModelBase):
             if node.is_input:
                 raise ModelError(f"{node} is an output as it is: there is nothing to train")
         self._functions = _functions(outputs)
-        self.physics = self._equations(losses, formulas, parameters, targets, loss, weights)
+        self.physics = self._equations(losses, formulas, parameters, targets, loss, loss_weights)
         self._names = [""] * len(self.outputs) if self._functions else _names(outputs, self.outputs)
         self.loss = [usual_name(one) for one in _each(loss, self._names, "loss")]
-        self.weights = [1 if weight is None else weight for weight in _each(weights, self._names, "weight")]
-        for weight in self.weights:
+        self.loss_weights = [1 if weight is None else weight for weight in _each(loss_weights, self._names, "weight")]
+        for weight in self.loss_weights:
             if not is_finite(weight) or not weight > 0:
                 raise ModelError(f"the weight of an output is a number above 0, not {weight!r}")
         self.describe()
@@ -131,7 +134,7 @@ class Network(ModelBase):
             return self.physics.describe(layers, uses, assembly, [*map(len, self._functions)], self.initial)
         targets = _targets(self._names, assembly.outputs, free)
         entries = [entry_of(loss) for loss in self.loss]
-        of_outputs = zip(entries, assembly.outputs, uses.shapes, self.weights, strict=True)
+        of_outputs = zip(entries, assembly.outputs, uses.shapes, self.loss_weights, strict=True)
         losses = loss_steps([term_of(*of_output) for of_output in of_outputs], targets, uses.layers + 1, free)
         single, shape = len(entries) == 1, uses.shapes[0]
         labels = single and entries[0].labels and len(shape) == 1 and count(shape) > 1
@@ -150,19 +153,19 @@ class Network(ModelBase):
             labels=labels,
             label_targets=() if labels else with_classes,
             threshold=entries[0].threshold,
-            least_squares=single and self.loss[0] == "mse" and self.weights[0] == 1,
+            least_squares=single and self.loss[0] == "mse" and self.loss_weights[0] == 1,
             extents=assembly.extents,
             present=tensor,
             statistics=statistics,
         )
 
     def _equations(
-        self, losses: Any, formulas: Any, parameters: Any, targets: Any, loss: Any, weights: Any
+        self, losses: Any, formulas: Any, parameters: Any, targets: Any, loss: Any, loss_weights: Any
     ) -> Physics | None:
         """Return the equations of the losses, or None. Raise ModelError for what belongs to equations alone."""
         functions = [function for own in self._functions for function in own]
-        if losses is not None and weights is not None:
-            raise ModelError(f"{self.name} has losses by name: leave out weights, which train takes for them")
+        if losses is not None and loss_weights is not None:
+            raise ModelError(f"{self.name} has losses by name: leave out loss_weights, which train takes for them")
         if losses is not None and not functions:
             raise ModelError(
                 f"{self.name} has losses by name, but its outputs are no functions: name them by these, as in "

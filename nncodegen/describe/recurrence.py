@@ -33,10 +33,10 @@ class Options(Standard):
 
     units: int
     activation: Activation = "tanh"
-    initializer: str | float = field(default="glorot_uniform", kw_only=True)
+    kernel_initializer: str | float = field(default="glorot_uniform", kw_only=True)
     recurrent_initializer: str | float = field(default="orthogonal", kw_only=True)
     bias_initializer: str | float = field(default="zeros", kw_only=True)
-    bias: bool = field(default=True, kw_only=True)
+    use_bias: bool = field(default=True, kw_only=True)
     return_sequences: bool = field(default=False, kw_only=True)
     return_state: bool = field(default=False, kw_only=True)
     go_backwards: bool = field(default=False, kw_only=True)
@@ -142,7 +142,7 @@ class Recurrence:
     def inputs(self) -> Element:
         """Return W x, for all gates."""
         layer, inputs = self._layer, self._call.size(self._i)
-        W = self._parameter("W", (self._g, self._j, self._i), layer.initializer, inputs)
+        W = self._parameter("W", (self._g, self._j, self._i), layer.kernel_initializer, inputs)
         return self.step("s", self.gated, W * self._x, "sum", (self._i,))
 
     def products(self, h_0: Element) -> Element:
@@ -161,11 +161,13 @@ class Recurrence:
         """Return b, for all gates; 0 for a layer without biases."""
         layer = self._layer
         start = layer.bias_initializer if start is None else start
-        return self._parameter("b", (self._g, self._j), start, self.units, penalized=False) if layer.bias else S.Zero
+        return (
+            self._parameter("b", (self._g, self._j), start, self.units, penalized=False) if layer.use_bias else S.Zero
+        )
 
     def two_biases(self) -> tuple[Expr, Expr]:
         """Return the biases of both products, which are one parameter; 0 for a layer without biases."""
-        if not self._layer.bias:
+        if not self._layer.use_bias:
             return S.Zero, S.Zero
         p, rest = self._call.index(2), (self._g, self._j)
         b = self._parameter("b", (p, *rest), self._layer.bias_initializer, self.units, penalized=False)

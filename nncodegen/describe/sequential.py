@@ -114,7 +114,7 @@ class _Chain(Network):
             own = copy(layer) if any(layer is other for other in stack.layers[:k]) else layer
             self.outputs = (Node(own, self.outputs),)
         self._names = [""]
-        self.loss, self.weights = [stack.loss], [1]
+        self.loss, self.loss_weights = [stack.loss], [1]
         self.optimizers = stack.optimizers
         self.initial = stack.initial
         self.physics = stack.physics

@@ -1,11 +1,9 @@
 """Estimators for scikit-learn: NNClassifier, NNRegressor and FormulaRegressor. They need the extra [sklearn]."""
 
-try:
+from nncodegen.runtime.python.ground.missing import needed
+
+with needed("nncodegen.estimators", "scikit-learn", "'nncodegen[sklearn]'"):
     import sklearn  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        "nncodegen.estimators needs scikit-learn: install it with `python3 -m pip install 'nncodegen[sklearn]'`"
-    ) from error
 
 from nncodegen.estimators.classifier import NNClassifier
 from nncodegen.estimators.formula import FormulaRegressor

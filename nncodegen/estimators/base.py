@@ -14,7 +14,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from nncodegen.estimators.layers import initial, layer_views
 from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
-from nncodegen.estimators.training import WeightedSamples, descend, descend_once, minimize, solver_is_stochastic
+from nncodegen.estimators.training import (
+    WeightedSamples,
+    descend,
+    descend_once,
+    minimize,
+    solver_is_stochastic,
+    train_options,
+)
 from nncodegen.exports import Exportable
 from nncodegen.network import (
     Description,
@@ -45,6 +52,7 @@ class BaseNN(BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> BaseNN:
         check_parameters(self)
+        train_options(self, level=5)  # of fit, which the user calls
         hidden = hidden_units(self.hidden_layer_sizes)
         activations = hidden_activations(self.activation, len(hidden))
         fitted = hasattr(self, "parameters_")
@@ -82,7 +90,7 @@ class BaseNN(BaseEstimator):
             return int(inputs)
         if not solver_is_stochastic(self.solver):  # another minimizer of SciPy, or bounds, may be among the options
             return int(inputs) if self.train_options else shared
-        sums_up = "clip_norm" in (self.train_options or {})
+        sums_up = "clipnorm" in train_options(self)
         return module_inputs(network) if vary and not sums_up else shared
 
     @property

@@ -17,8 +17,10 @@ from nncodegen.curve.interface import refuse_two_values
 from nncodegen.curve.start import named, read_bounds, read_start
 from nncodegen.exports import Exportable
 from nncodegen.runtime.python.ground.poles import told
+from nncodegen.runtime.python.ground.renamed import renamed
 
 
+@renamed("0.3.0", start="p0", starts="n_starts", robust="loss", robust_scale="f_scale")
 class FormulaRegressor(RegressorMixin, BaseEstimator):
     """A formula of the features, whose parameters are fitted by least squares (Levenberg and Marquardt).
 
@@ -26,16 +28,16 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
                     have the names of a DataFrame's columns; without these they are x1, x2, ..., and a single one is x.
                     All other names are parameters. It need not use every feature. None is b0 + b1*x1 + b2*x2 + ..., a
                     linear function of all features, whatever their names
-    start           where to start: a mapping from names of parameters to numbers, or (P,) in the order in which the
+    p0              where to start: a mapping from names of parameters to numbers, or (P,) in the order in which the
                     text first names them (alphabetical for an expression). Parameters without a start begin at 1, or
                     within their bounds. The linear function begins at the least-squares solution of least norm, so that
                     undetermined parameters stay small
     bounds          (lower, upper), each a number or (P,), or a mapping from names to pairs; None for none
     fixed           names of parameters that keep their starting values; or {name: value}, the values that they keep
     absolute_sigma  whether 1/sample_weight are the variances of y; else they are known up to a common factor
-    robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares, as in
-                    scipy.optimize.least_squares; None: all residuals count as their squares
-    starts          the number of additional starting points, which are drawn within the bounds; each free parameter
+    loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
+                    residuals beyond f_scale count less, as in scipy.optimize.least_squares
+    n_starts        the number of additional starting points, which are drawn within the bounds; each free parameter
                     needs bounds then
     random_state    the seed for drawing these starting points
     tolerance, max_iterations
@@ -60,13 +62,13 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         self,
         formula: Any = None,
         *,
-        start: Any = None,
+        p0: Any = None,
         bounds: Any = None,
         fixed: Iterable[Any] | Mapping[Any, float] = (),
         absolute_sigma: bool = False,
-        robust: str | None = None,
-        robust_scale: float = 1.0,
-        starts: int | None = None,
+        loss: str = "linear",
+        f_scale: float = 1.0,
+        n_starts: int | None = None,
         random_state: Any = None,
         tolerance: float | None = None,
         max_iterations: int | None = None,
@@ -74,13 +76,13 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         threads: int = 1,
     ) -> None:
         self.formula = formula
-        self.start = start
+        self.p0 = p0
         self.bounds = bounds
         self.fixed = fixed
         self.absolute_sigma = absolute_sigma
-        self.robust = robust
-        self.robust_scale = robust_scale
-        self.starts = starts
+        self.loss = loss
+        self.f_scale = f_scale
+        self.n_starts = n_starts
         self.random_state = random_state
         self.tolerance = tolerance
         self.max_iterations = max_iterations
@@ -104,18 +106,18 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             X, y, sigma = X[used], y[used], 1 / np.sqrt(weight[used])
         formula, places = self._read()
         names = formula.parameters
-        refuse_two_values("start", self.start, self.fixed)
+        refuse_two_values("p0", self.p0, self.fixed)
         bounds = read_bounds(names, self.bounds)
-        start = read_start(formula, self.start, bounds, "start", self.precision)
-        if self.formula is None and self.start is None:
+        start = read_start(formula, self.p0, bounds, "p0", self.precision)
+        if self.formula is None and self.p0 is None:
             start = np.clip(_linear(X, y, sigma), *(bounds or (-np.inf, np.inf)))
         module = module_of(formula, self.precision)
-        seed = int(check_random_state(self.random_state).randint(2**31)) if self.starts is not None else 0
+        seed = int(check_random_state(self.random_state).randint(2**31)) if self.n_starts is not None else 0
         with warnings.catch_warnings():  # scikit-learn has a separate category for these warnings
             warnings.simplefilter("ignore", RuntimeWarning)
             result = module.fit(
-                X[:, places], y, parameters=start, sigma=sigma, absolute_sigma=self.absolute_sigma, bounds=bounds,
-                fixed=self.fixed, robust=self.robust, robust_scale=self.robust_scale, starts=self.starts,
+                X[:, places], y, p0=start, sigma=sigma, absolute_sigma=self.absolute_sigma, bounds=bounds,
+                fixed=self.fixed, loss=self.loss, f_scale=self.f_scale, n_starts=self.n_starts,
                 seed=seed, tolerance=self.tolerance, max_iterations=self.max_iterations, threads=self.threads,
             )  # fmt: skip
         if not result.converged:
@@ -156,7 +158,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             names = [f"x{number}" for number in range(1, count + 1)]
             terms = " + ".join(f"b{number}*{name}" for number, name in enumerate(names, 1))
             return read_formula(f"b0 + {terms}", names), list(range(count))
-        names, given = list(getattr(self, "feature_names_in_", ())), named(self.start, self.bounds, self.fixed)
+        names, given = list(getattr(self, "feature_names_in_", ())), named(self.p0, self.bounds, self.fixed)
         if not names:
             names = list(names_of_columns(self.formula, count, given))
         elif not set(names).intersection(names_of(self.formula, (*names, *given))):

@@ -16,6 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from nncodegen.estimators.layers import layer_views
 from nncodegen.module import Module
 from nncodegen.network import PaddedNetwork
+from nncodegen.runtime.python.arguments.calls import RENAMED
+from nncodegen.runtime.python.ground.renamed import current
 
 HYPERPARAMETERS = {"momentum": "momentum", "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}
 """The parameters of the estimators, by the hyperparameters of optimizers."""
@@ -49,6 +51,14 @@ class WeightedSamples:
         return WeightedSamples(*parts[0::2]), WeightedSamples(*parts[1::2])
 
 
+def train_options(estimator: Any, level: int = 0) -> dict[str, Any]:
+    """Return the arguments of the trainer that the user gave the estimator, by their present names.
+
+    ``level`` is the number of calls up to the one that a warning about old names is about; 0: no warning.
+    """
+    return current(*RENAMED, estimator.train_options or {}, level)
+
+
 def solver_is_stochastic(solver: Any) -> bool:
     """Return whether a solver is an optimizer that learns from batches."""
     return bool(solver != "lbfgs")
@@ -63,7 +73,7 @@ def minimize(estimator: Any, network: PaddedNetwork, data: WeightedSamples) -> N
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
     result = network.module.minimize(
         network.rows(data.X), data.Y, network.wide(estimator.parameters_), sample_weight=data.weight,
-        l2=estimator.alpha / total, options=options, **(estimator.train_options or {}),
+        l2=estimator.alpha / total, options=options, **train_options(estimator),
     )  # fmt: skip
     if result.status != "converged":
         _warn(f"lbfgs did not converge in {result.epochs} iterations ({result.message}): increase max_iter, or scale X")
@@ -115,7 +125,7 @@ def descend_once(estimator: Any, network: PaddedNetwork, data: WeightedSamples) 
     """Train for one more epoch."""
     rate = estimator.learning_rate_init
     options = {**_options(estimator, network.module, data, 1), **_given(estimator, network)}
-    if "schedule" in options and "schedule" not in (estimator.train_options or {}):
+    if "schedule" in options and "schedule" not in train_options(estimator):
         rate *= float(options.pop("schedule")[0])  # the rate of this epoch: the trainer counts all epochs so far
     before = estimator._result.of(network.module) if estimator._result is not None else None
     if before is None:
@@ -133,7 +143,7 @@ def descend_once(estimator: Any, network: PaddedNetwork, data: WeightedSamples) 
 
 def _given(estimator: Any, network: PaddedNetwork) -> dict[str, Any]:
     """Return the arguments of train that the user gave, with inputs padded for the network that is built."""
-    given = dict(estimator.train_options or {})
+    given = train_options(estimator)
     match given.get("validation_data"):
         case [X, *others]:
             given["validation_data"] = (network.rows(X if issparse(X) else np.asarray(X)), *others)
@@ -151,7 +161,7 @@ def _finish(estimator: Any, network: PaddedNetwork, result: Any, epochs: int, sa
 def _options(estimator: Any, module: Module, data: WeightedSamples, epochs: int) -> dict[str, Any]:
     """Return the arguments of train that follow from the parameters of the estimator."""
     samples = len(data.Y)
-    fraction = (estimator.train_options or {}).get("validation_fraction")
+    fraction = train_options(estimator).get("validation_split")
     if isinstance(fraction, float) and 0 < fraction < 1:
         samples -= max(1, round(fraction * samples))  # the trainer holds these out
     batch = _batch_size(estimator, max(1, samples))

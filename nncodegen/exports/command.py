@@ -11,11 +11,12 @@ from typing import Any
 
 from nncodegen.describe import describe
 from nncodegen.emit import identifier
-from nncodegen.errors import BuildError, ModelError
+from nncodegen.errors import ModelError
 from nncodegen.exports.folder import check_folder, write_files
 from nncodegen.exports.request import Exported, Exporter, Request
 from nncodegen.exports.subject import exportable
 from nncodegen.naming import check_free
+from nncodegen.runtime.python.ground.missing import missing_package
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,9 @@ def export(
 
 
 def _exporter(target: str) -> Exporter:
-    """Return the exporter of a destination. Raises BuildError where it needs a package that is not installed."""
+    """Return the exporter of a destination. Raises MissingDependencyError for a package that is not installed."""
     try:
         exporter: Exporter = import_module(DESTINATIONS[target].module).files
     except ModuleNotFoundError as error:
-        raise BuildError(
-            f"the destination {target} needs the package {error.name}: pip install 'nncodegen[{target}]'"
-        ) from error
+        raise missing_package(f"the destination {target}", str(error.name), f"'nncodegen[{target}]'") from error
     return exporter

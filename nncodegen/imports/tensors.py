@@ -20,6 +20,7 @@ from nncodegen.describe.given import numbers
 from nncodegen.errors import ModelError
 from nncodegen.module import Module
 from nncodegen.runtime.python.ground.facts import slices
+from nncodegen.runtime.python.ground.missing import needed
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -37,9 +38,11 @@ def save_safetensors(
 
     Each parameter is a tensor with its shape, in the type of the array, float32 or float64. Its name is that of the
     parameter, or the one in ``names``: ``{"W1": "0.weight", "b1": "0.bias"}``. A file that exists is replaced once the
-    new one is complete. Raise ModelError for names or values that do not fit, ImportError without safetensors, OSError.
+    new one is complete. Raise ModelError for names or values that do not fit, MissingDependencyError without
+    safetensors, OSError.
     """
-    from safetensors.numpy import save  # noqa: PLC0415 (an extra)
+    with needed("save_safetensors", "safetensors", "'nncodegen[safetensors]'"):
+        from safetensors.numpy import save  # noqa: PLC0415 (an extra)
 
     shapes = _shapes(model)
     flat = numbers(parameters, "parameters")
@@ -60,10 +63,11 @@ def load_safetensors(
 
     The file must hold every parameter in its shape, and nothing else, in half, single or double precision; ``names``
     are their names in the file. The result has the type of the module, or is float64 for a model. Raise ModelError for
-    a file that does not fit, ImportError without safetensors, OSError.
+    a file that does not fit, MissingDependencyError without safetensors, OSError.
     """
-    from safetensors import SafetensorError, deserialize  # noqa: PLC0415 (an extra)
-    from safetensors.numpy import load  # noqa: PLC0415 (an extra)
+    with needed("load_safetensors", "safetensors", "'nncodegen[safetensors]'"):
+        from safetensors import SafetensorError, deserialize  # noqa: PLC0415 (an extra)
+        from safetensors.numpy import load  # noqa: PLC0415 (an extra)
 
     content = Path(file).read_bytes()
     try:

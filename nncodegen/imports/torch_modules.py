@@ -65,7 +65,7 @@ def layer_of(module: Any) -> Layer | None:
     """Return the layer for a module of PyTorch; None for an activation, or an unknown module."""
     kind = type(module).__name__ if is_of_torch(module) else ""
     if kind == "Linear":
-        return Dense(int(module.out_features), bias=module.bias is not None)
+        return Dense(int(module.out_features), use_bias=module.bias is not None)
     if kind == "Dropout":
         return Dropout(float(module.p))
     if kind == "PReLU":

@@ -71,7 +71,12 @@ def stack_of(module: Any, name: str) -> Stack:
 def _layer(module: Any, name: str) -> Recurrent:
     """Return one layer in one direction."""
     kind, units = type(module).__name__, int(module.hidden_size)
-    options: dict[str, Any] = {"bias": bool(module.bias), "return_sequences": True, "return_state": True, "name": name}
+    options: dict[str, Any] = {
+        "use_bias": bool(module.bias),
+        "return_sequences": True,
+        "return_state": True,
+        "name": name,
+    }
     if kind == "RNN":
         return SimpleRNN(units, str(module.nonlinearity), **options)
     return LSTM(units, **options) if kind == "LSTM" else GRU(units, **options)

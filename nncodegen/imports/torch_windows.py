@@ -37,7 +37,7 @@ def _convolution(kind: type[Conv1D] | type[Conv2D], module: Any) -> Layer:
     )
     return kind(
         int(module.out_channels), size, stride, padding, FIRST, dilation, int(module.groups),
-        bias=module.bias is not None,
+        use_bias=module.bias is not None,
     )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def _transpose(kind: type[Conv1DTranspose] | type[Conv2DTranspose], module: Any)
     )
     return kind(
         int(module.out_channels), size, stride, padding, FIRST, dilation, int(module.groups),
-        bias=module.bias is not None, output_padding=more,
+        use_bias=module.bias is not None, output_padding=more,
     )  # fmt: skip
 
 

@@ -11,8 +11,7 @@ from typing import Any
 from nncodegen.building.files import reason_of, write_at_once
 from nncodegen.emit import MARK
 from nncodegen.errors import BuildError
-
-NEEDED = "a report needs jinja2, pygments, matplotlib, graphlay and latex2mathml: pip install 'nncodegen[report]'"
+from nncodegen.runtime.python.ground.missing import missing_package
 
 
 class Report:
@@ -73,7 +72,7 @@ def report(
     installed.
 
     Returns a Report: ``save(path)`` writes it; a notebook shows it. Raises ModelError, which says what is wrong with
-    the arguments, and ImportError where the libraries of the extra [report] are missing.
+    the arguments, and MissingDependencyError where the libraries of the extra [report] are missing.
     """
     _check_libraries()
     from nncodegen.reports.maker import make  # noqa: PLC0415 (its libraries are optional)
@@ -83,7 +82,7 @@ def report(
 
 
 def _check_libraries() -> None:
-    """Raise ImportError, which says how to install them, if the libraries of reports are not installed."""
+    """Raise MissingDependencyError, which says how to install them, if the libraries of reports are not installed."""
     try:
         import graphlay  # noqa: F401, PLC0415 (optional)
         import jinja2  # noqa: F401, PLC0415
@@ -91,7 +90,7 @@ def _check_libraries() -> None:
         import matplotlib  # noqa: F401, PLC0415
         import pygments  # noqa: F401, PLC0415
     except ImportError as error:
-        raise ImportError(f"{NEEDED} ({error.name} is not installed)") from error
+        raise missing_package("a report", str(error.name), "'nncodegen[report]'") from error
 
 
 def _name(model: Any) -> str:

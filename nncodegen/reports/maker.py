@@ -34,7 +34,7 @@ SECTIONS = (
 def make(
     model: Any, result: Any, data: Any, precision: str | None, certificate: Any, certify: bool, version: str
 ) -> str:
-    """Return the page of a model. Raises ModelError, and ImportError where a library is missing."""
+    """Return the page of a model. Raises ModelError, and MissingDependencyError where a library is missing."""
     if certify and certificate is not None:
         raise ModelError("a report either makes a certificate or is given one: leave out one of the two")
     subject = exportable(model, precision, None)

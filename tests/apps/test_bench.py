@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from nncodegen.bench import data
-from nncodegen.bench.errors import BenchError
 from nncodegen.bench.flops import flops
 from nncodegen.bench.measuring import Settings, Timing, measure
 from nncodegen.bench.peers import OURS, PEERS, Peer
@@ -15,6 +14,7 @@ from nncodegen.bench.processes import Process, WorkerError, available_cores, env
 from nncodegen.bench.report import Measurement, short
 from nncodegen.bench.tasks import difference, tolerance
 from nncodegen.bench.workloads import WORKLOADS
+from nncodegen.errors import BenchError
 from tests.support.tasks import KINDS, WORKLOAD, by_definition, run_of, tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

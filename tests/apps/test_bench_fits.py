@@ -11,7 +11,6 @@ from rich.console import Console
 
 from nncodegen.bench import command, data, nist, strd
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
-from nncodegen.bench.errors import BenchError
 from nncodegen.bench.flops import flops
 from nncodegen.bench.measuring import Settings, _part
 from nncodegen.bench.nist import Score, Scores, measure_nist, right_digits
@@ -20,6 +19,7 @@ from nncodegen.bench.report import Measurement, Timing, print_measurement, print
 from nncodegen.bench.strd import Problem
 from nncodegen.bench.tasks import Fit, difference, tolerance
 from nncodegen.bench.workloads import WORKLOADS
+from nncodegen.errors import BenchError
 from tests.support.tasks import run_of, tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

@@ -85,15 +85,15 @@ def test_one_fit(run, file):
 
 
 def test_options_are_told(run):
-    """What --sigma, --start, --bounds, --robust and --starts set is printed."""
-    options = ["--sigma", "s", "--start", "a=2, b=1.6", "--bounds", "b=1.5:,c=:0.6"]
+    """What --sigma, --p0, --bounds, --loss and --n-starts set is printed."""
+    options = ["--sigma", "s", "--p0", "a=2, b=1.6", "--bounds", "b=1.5:,c=:0.6"]
     done = run(ONE, EQUATION, *options)
     assert done.returncode == 0
     assert "bounds        1.5 <= b, c <= 0.6\n" in done.stderr
     assert "columns       x, with the standard deviations s\n" in done.stderr
     assert "start         a = 2, b = 1.6, c = -0.4\n" in done.stderr
-    done = run(ONE, "y = a*x", "--robust", "cauchy", "--robust-scale", "0.02", "--starts", "16", "--bounds", "a=0:20")
-    assert "robust        cauchy, for residuals beyond 0.02\n" in done.stderr
+    done = run(ONE, "y = a*x", "--loss", "cauchy", "--f-scale", "0.02", "--n-starts", "16", "--bounds", "a=0:20")
+    assert "loss          cauchy, for residuals beyond 0.02\n" in done.stderr
     assert "start         a = 10, and 16 points within the bounds\n" in done.stderr
 
 
@@ -204,7 +204,7 @@ def test_groups_in_a_file(run):
 
 def test_groups_one_by_one(run):
     """With a robust loss or starting points, each group is fitted for itself: the same table."""
-    options = ["--by", "plate,well", "--robust", "huber", "--robust-scale", "100"]
+    options = ["--by", "plate,well", "--loss", "huber", "--f-scale", "100"]
     plain, robust = (rows_of(run(MANY, EQUATION, *some).stdout) for some in (options[:2], options))
     for one, other in zip(plain, robust, strict=True):
         assert (one["well"], one["rows"], one["status"]) == (other["well"], other["rows"], other["status"])
@@ -213,7 +213,7 @@ def test_groups_one_by_one(run):
         )
 
 
-@pytest.mark.parametrize("options", [[], ["--robust", "huber"]], ids=["side by side", "one by one"])
+@pytest.mark.parametrize("options", [[], ["--loss", "huber"]], ids=["side by side", "one by one"])
 def test_groups_that_are_not_fitted(run, options):
     """A group without data and one with too few have their rows and statuses, and no other suffers."""
     gaps = MANY.copy()
@@ -259,9 +259,9 @@ TEXT.loc[4, "y"] = "n/d"
     (ONE, [EQUATION, "--out", "data.csv"], "data.csv exists already, and is not overwritten"),
     (ONE, [EQUATION, "--plot", "fit.png", "--by", "x", "--dask"], "leave out one of them"),
     (ONE, [EQUATION, "--plot", "fit.doc"], "fit.doc does not end in .png, .svg, .pdf"),
-    (ONE, [EQUATION, "--start", "a"], "--start 'a' is not NAME=VALUE; write it like a=1,b=0.5"),
-    (ONE, [EQUATION, "--start", "a=one"], "--start a=one is not a finite number"),
-    (ONE, [EQUATION, "--start", "a=1,a=2"], "--start names a twice"),
+    (ONE, [EQUATION, "--p0", "a"], "--p0 'a' is not NAME=VALUE; write it like a=1,b=0.5"),
+    (ONE, [EQUATION, "--p0", "a=one"], "--p0 a=one is not a finite number"),
+    (ONE, [EQUATION, "--p0", "a=1,a=2"], "--p0 names a twice"),
     (ONE, [EQUATION, "--bounds", "a=2"], "--bounds a=2 is no interval"),
 ], ids=str)  # fmt: skip
 def test_bad_input(run, frame, arguments, message):
@@ -275,7 +275,7 @@ def test_bad_input(run, frame, arguments, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--wrong"], ["--robust", "tukey"], ["--starts", "0"]], ids=str)
+@pytest.mark.parametrize("arguments", [["--wrong"], ["--loss", "tukey"], ["--n-starts", "0"]], ids=str)
 def test_wrong_usage(run, arguments):
     """Options that there are not, or that do not go together, have the exit code of wrong usage."""
     assert run(ONE, EQUATION, *arguments).returncode == 2

@@ -218,7 +218,7 @@ def test_more_is_measured():
     more = clone(early).set_params(train_options={"metrics": "mae"}).fit(X, NAMES)
     assert set(more.curves_) == {"loss", "accuracy", "mae", "val_loss", "val_accuracy", "val_mae"}
     assert more.validation_scores_ == plain.validation_scores_
-    held = NNClassifier(**ONE_BATCH, train_options={"validation_fraction": 0.2, "metrics": ["accuracy"]}).fit(X, NAMES)
+    held = NNClassifier(**ONE_BATCH, train_options={"validation_split": 0.2, "metrics": ["accuracy"]}).fit(X, NAMES)
     assert set(held.curves_) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
 
@@ -405,13 +405,13 @@ def test_without_scikit_learn(tmp_path):
         import nncodegen, nncodegen.cli
         try:
             import nncodegen.estimators
-        except ImportError as error:
+        except nncodegen.MissingDependencyError as error:
             assert "pip install 'nncodegen[sklearn]'" in str(error)
         else:
             raise AssertionError
         try:
             import nncodegen.table
-        except nncodegen.TableError as error:
+        except nncodegen.MissingDependencyError as error:
             assert "pip install 'nncodegen[table]'" in str(error)
         else:
             raise AssertionError

@@ -87,8 +87,8 @@ def test_the_numbers_are_those_of_scikit_learn(case):
 
 OPTIONS = [
     {"solver": "lbfgs", "alpha": 1.0},
-    {"learning_rate_init": 0.05, "train_options": {"clip_norm": 0.1, "l1": 0.01}},
-    {"solver": "sgd", "train_options": {"clip_value": 0.01, "update": "sequential"}, "max_iter": 2},
+    {"learning_rate_init": 0.05, "train_options": {"clipnorm": 0.1, "l1": 0.01}},
+    {"solver": "sgd", "train_options": {"clipvalue": 0.01, "update": "sequential"}, "max_iter": 2},
     {"solver": "adamw", "train_options": {"weight_decay": 0.1, "schedule": "cosine"}},
     {"train_options": {"validation_data": (X[:30], Y[:30]), "metrics": "accuracy", "patience": 3}},
 ]

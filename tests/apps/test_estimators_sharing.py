@@ -156,7 +156,7 @@ def test_sums_over_all_parameters(built):
     """Where something sums over all parameters, zeros among them too, only the columns decide the size."""
     X, y = np.eye(31)[np.arange(93) % 31], np.arange(93) % 2
     NNClassifier(**SMALL).fit(X[:, :29], y)
-    NNClassifier(**SMALL, train_options={"clip_norm": 1.0}).fit(X, y)
+    NNClassifier(**SMALL, train_options={"clipnorm": 1.0}).fit(X, y)
     assert built == [32, 48]
     NNClassifier(**SMALL, solver="lbfgs").fit(X[:, :29], y)
     NNClassifier(**SMALL, solver="lbfgs").fit(X, y)

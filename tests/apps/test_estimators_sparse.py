@@ -36,7 +36,7 @@ CASES = {
     "early stopping": (NNClassifier, CLASSES, {"early_stopping": True}),
     "weighted": (NNClassifier, CLASSES, {"class_weight": "balanced", "early_stopping": True}),
     "numbers": (NNRegressor, NUMBERS, {"solver": "sgd", "learning_rate": "invscaling"}),
-    "held out by the trainer": (NNRegressor, NUMBERS, {"train_options": {"validation_fraction": 0.2}}),
+    "held out by the trainer": (NNRegressor, NUMBERS, {"train_options": {"validation_split": 0.2}}),
     "single precision": (NNRegressor, NUMBERS, {"precision": "float32"}),
 }
 

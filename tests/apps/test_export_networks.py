@@ -106,7 +106,7 @@ def by_keras(X):
 
 def layers():
     norm = nn.BatchNormalization(frozen=True, name="norm")
-    return [Dense(3, "tanh", name="hidden"), norm, Dense(2, bias=False, name="out")]
+    return [Dense(3, "tanh", name="hidden"), norm, Dense(2, use_bias=False, name="out")]
 
 
 @pytest.mark.parametrize("weights", [KERAS, list(KERAS.values())], ids=["by name", "in order"])

@@ -59,8 +59,8 @@ GAPS = np.where(np.isin(np.arange(40), [0, 7, 30]), np.nan, DECAY.y)
 SPOILT = DECAY.y + np.where(np.arange(40) == 5, 10.0, 0.0)
 
 
-def expected_of(curve, y, sigma=None, absolute_sigma=False, bounds=None, fixed=None, robust=None, robust_scale=1.0,
-                start=None):  # fmt: skip
+def expected_of(curve, y, sigma=None, absolute_sigma=False, bounds=None, fixed=None, loss="linear", f_scale=1.0,
+                p0=None):  # fmt: skip
     """SciPy's parameters, covariance and sum of squares, with derivatives to all digits, of the data that are there."""
     there = ~np.isnan(y)
     x = curve.x if curve.x is None else curve.x[there]
@@ -71,7 +71,7 @@ def expected_of(curve, y, sigma=None, absolute_sigma=False, bounds=None, fixed=N
     pairs = [bounds.get(name, (None, None)) for name in free]
     low = [-np.inf if end is None else end for end, _ in pairs]
     high = [np.inf if end is None else end for _, end in pairs]
-    begin = [(start or {}).get(name, 1.0) for name in free]
+    begin = [(p0 or {}).get(name, 1.0) for name in free]
 
     def function(x, *values):
         given = dict(zip(free, values, strict=True)) | fixed
@@ -81,7 +81,7 @@ def expected_of(curve, y, sigma=None, absolute_sigma=False, bounds=None, fixed=N
     begin = np.clip(begin, np.add(low, 1e-3), np.subtract(high, 1e-3))
     found, part = optimize.curve_fit(
         function, np.zeros(there.sum()) if x is None else x, y[there], begin, sigma, absolute_sigma, bounds=(low, high),
-        method="trf", jac="cs", loss=robust or "linear", f_scale=robust_scale, x_scale="jac", ftol=1e-15, xtol=1e-15,
+        method="trf", jac="cs", loss=loss, f_scale=f_scale, x_scale="jac", ftol=1e-15, xtol=1e-15,
         gtol=1e-15, max_nfev=10_000,
     )  # fmt: skip
     residuals = (function(x, *found) - y[there]) / (1 if sigma is None else sigma)
@@ -122,20 +122,20 @@ FITS = {
     "absolute sigma of all": (["absolute_sigma"], DECAY, {"sigma": 0.3, "absolute_sigma": True}),
     "missing": ((), DECAY, {"y": GAPS}),
     "missing, with sigma": ((), DECAY, {"y": GAPS, "sigma": DECAY.sigma}),
-    "a start": ((), DECAY, {"start": {"a": 3, "b": 2, "c": 0.0}}),
-    "a start of some": ((), DECAY, {"start": {"c": 0.3}}),
+    "a start": ((), DECAY, {"p0": {"a": 3, "b": 2, "c": 0.0}}),
+    "a start of some": ((), DECAY, {"p0": {"c": 0.3}}),
     "bounds that hold": ((), DECAY, {"bounds": {"c": (None, 0.4), "b": (1.6, 2)}}),
     "a bound that holds": ((), DECAY, {"bounds": {"a": (0, 2.2)}}),
     "bounds that do not hold": ((), DECAY, {"bounds": {"a": (0, 5), "b": (0, None)}}),
-    "bounds and a start": ((), DECAY, {"bounds": {"b": (None, 1.1)}, "start": {"b": 0.5}}),
+    "bounds and a start": ((), DECAY, {"bounds": {"b": (None, 1.1)}, "p0": {"b": 0.5}}),
     "bounds, sigma": ((), PLANE, {"bounds": {"p": (1, 2)}, "sigma": PLANE.sigma}),
     "fixed": (["fixed"], DECAY, {"fixed": {"c": 0.4}}),
-    "fixed, with a start": (["fixed"], DECAY, {"fixed": {"c": 0.4}, "start": {"a": 3, "b": 2}}),
+    "fixed, with a start": (["fixed"], DECAY, {"fixed": {"c": 0.4}, "p0": {"a": 3, "b": 2}}),
     "fixed, bounds": (["fixed"], DECAY, {"fixed": {"c": 0.4}, "bounds": {"b": (None, 1.1)}}),
-    "huber": (["robust"], DECAY, {"y": SPOILT, "robust": "huber", "robust_scale": 0.05}),
-    "soft_l1": (["robust"], DECAY, {"y": SPOILT, "robust": "soft_l1", "robust_scale": 0.05}),
-    "cauchy": (["robust"], DECAY, {"y": SPOILT, "robust": "cauchy", "robust_scale": 0.05}),
-    "huber, sigma": (["robust"], DECAY, {"y": SPOILT, "sigma": DECAY.sigma, "robust": "huber", "robust_scale": 2.0}),
+    "huber": (["loss"], DECAY, {"y": SPOILT, "loss": "huber", "f_scale": 0.05}),
+    "soft_l1": (["loss"], DECAY, {"y": SPOILT, "loss": "soft_l1", "f_scale": 0.05}),
+    "cauchy": (["loss"], DECAY, {"y": SPOILT, "loss": "cauchy", "f_scale": 0.05}),
+    "huber, sigma": (["loss"], DECAY, {"y": SPOILT, "sigma": DECAY.sigma, "loss": "huber", "f_scale": 2.0}),
 }
 """What a door must take, the curve, and the options; ``y`` stands for other targets."""
 
@@ -155,12 +155,12 @@ def test_certified_values(door, name):
     """Of NIST's problems, four digits of each parameter and of each standard error are right."""
     one = nist.problem(name)
     start = dict(zip(one.curve.parameters, one.starts[1].tolist(), strict=True))
-    found = door(one.curve.formula, one.x[:, 0], one.y[:, 0], start=start)
+    found = door(one.curve.formula, one.x[:, 0], one.y[:, 0], p0=start)
     assert right_digits(found.parameters, one.certified) >= 4
     assert right_digits(found.errors, one.standard_deviations) >= 4
 
 
-@pytest.mark.parametrize("options", [{}, {"start": {"b": 2.0}, "bounds": {"b": (1.4, 3)}}], ids=["free", "bounds"])
+@pytest.mark.parametrize("options", [{}, {"p0": {"b": 2.0}, "bounds": {"b": (1.4, 3)}}], ids=["free", "bounds"])
 def test_one_solver(options):
     """Whichever door is taken, one fit gives the same bits, and so does one of many; each does so again."""
     many = {"fit_many", "command for groups"}
@@ -189,16 +189,16 @@ def test_single_precision(door):
 def test_the_start_counts(door):
     """The start decides which of several optima is found."""
     wave = np.sin(3 * DECAY.x)
-    assert door("sin(w*x)", DECAY.x, wave, start={"w": 2.9}).parameters == pytest.approx([3])
-    assert abs(door("sin(w*x)", DECAY.x, wave, start={"w": 9.0}).parameters[0]) > 3.5
+    assert door("sin(w*x)", DECAY.x, wave, p0={"w": 2.9}).parameters == pytest.approx([3])
+    assert abs(door("sin(w*x)", DECAY.x, wave, p0={"w": 9.0}).parameters[0]) > 3.5
 
 
-@pytest.mark.parametrize("door", doors_with("starts"))
+@pytest.mark.parametrize("door", doors_with("n_starts"))
 def test_several_starts(door):
     """More starting points within the bounds find what one start does not."""
     wave, bounds = np.sin(3 * DECAY.x), {"w": (0, 20)}
     assert abs(door("sin(w*x)", DECAY.x, wave, bounds=bounds).parameters[0] - 3) > 0.1
-    assert door("sin(w*x)", DECAY.x, wave, bounds=bounds, starts=16).parameters == pytest.approx([3])
+    assert door("sin(w*x)", DECAY.x, wave, bounds=bounds, n_starts=16).parameters == pytest.approx([3])
 
 
 @pytest.mark.parametrize("door", doors_with("array"))
@@ -211,7 +211,7 @@ def test_forms(door):
 
     a, b, c = sympy.symbols("a b c")
     alike = {
-        "start": [{"a": 3, "c": 0.0}, {c: 0.0, a: 3.0}, [3, 1, 0], (3, 1, 0.0), np.array([3.0, 1, 0])],
+        "p0": [{"a": 3, "c": 0.0}, {c: 0.0, a: 3.0}, [3, 1, 0], (3, 1, 0.0), np.array([3.0, 1, 0])],
         "bounds": [
             {"b": (1.6, 2), "c": (None, 0.4)}, {c: (-np.inf, 0.4), b: (1.6, 2)},
             ([-np.inf, 1.6, -np.inf], (np.inf, 2, 0.4)), (np.array([-np.inf, 1.6, -np.inf]), [np.inf, 2, 0.4]),
@@ -219,13 +219,13 @@ def test_forms(door):
         "fixed": [["b"], [b], [1], "b", {"b"}, np.array([1]), ("b", 1), {"b": 1.0}, {b: 1}, {1: np.array([1.0])}],
     }  # fmt: skip
     for name, forms in alike.items():
-        start = {"start": [3, 1.8, 0.2]} if name == "bounds" else {}
-        first, *others = (found(**{name: form}, **start) for form in forms)
-        assert first != found(**start)
+        begin = {"p0": [3, 1.8, 0.2]} if name == "bounds" else {}
+        first, *others = (found(**{name: form}, **begin) for form in forms)
+        assert first != found(**begin)
         for form, other in zip(forms[1:], others, strict=True):
             assert other == first, form
     for nothing in (None, (None, None), (-np.inf, np.inf), {}, {"a": (None, 1e9)}, (-1e9, [1e9, 1e9, 1e9])):
-        assert found(bounds=nothing, start=[3, 1, 0]) == found(start=[3, 1, 0])
+        assert found(bounds=nothing, p0=[3, 1, 0]) == found(p0=[3, 1, 0])
     for nothing in ((), [], np.array([], int), {}):
         assert found(fixed=nothing) == found()
 
@@ -233,7 +233,7 @@ def test_forms(door):
 @pytest.mark.parametrize("door", doors_with("fixed"))
 def test_all_fixed(door):
     """Where all parameters are fixed, they stay at their values and have no errors."""
-    for options in ({"fixed": {"a": 2, "b": 1, "c": 0.4}}, {"fixed": ["a", "b", "c"], "start": [2, 1, 0.4]}):
+    for options in ({"fixed": {"a": 2, "b": 1, "c": 0.4}}, {"fixed": ["a", "b", "c"], "p0": [2, 1, 0.4]}):
         found = door(DECAY.formula, DECAY.x, DECAY.y, **options)
         assert found.parameters.tolist() == [2, 1, 0.4]
         assert not found.errors.any()
@@ -242,7 +242,7 @@ def test_all_fixed(door):
 @pytest.mark.parametrize("door", doors_with("array"))
 def test_arguments_stay(door):
     """Nothing that is given is changed, nor shared with what is found."""
-    given = {"x": DECAY.x.copy(), "y": GAPS.copy(), "start": np.array([3.0, 1, 0]), "sigma": DECAY.sigma.copy()}
+    given = {"x": DECAY.x.copy(), "y": GAPS.copy(), "p0": np.array([3.0, 1, 0]), "sigma": DECAY.sigma.copy()}
     copies = {name: values.copy() for name, values in given.items()}
     found = door(DECAY.formula, **given)
     parameters = found.parameters.copy()
@@ -255,7 +255,7 @@ def test_arguments_stay(door):
 @pytest.mark.parametrize("door", doors_with("array"))
 def test_data_of_any_kind(door):
     """Lists, columns, arrays of other types or with gaps give the bits of arrays that C takes as they are."""
-    expected = door(DECAY.formula, DECAY.x, DECAY.y, start=[3.0, 1, 0])
+    expected = door(DECAY.formula, DECAY.x, DECAY.y, p0=[3.0, 1, 0])
     for change in (
         lambda values: values.tolist(),
         lambda values: np.repeat(values, 2)[::2],
@@ -263,7 +263,7 @@ def test_data_of_any_kind(door):
         lambda values: values.astype(">f8"),
         lambda values: values.astype(object),
     ):
-        found = door(DECAY.formula, change(DECAY.x), change(DECAY.y), start=change(np.array([3.0, 1, 0])))
+        found = door(DECAY.formula, change(DECAY.x), change(DECAY.y), p0=change(np.array([3.0, 1, 0])))
         np.testing.assert_array_equal(found.parameters, expected.parameters)
         np.testing.assert_array_equal(found.errors, expected.errors)
 
@@ -275,13 +275,13 @@ def test_data_of_any_kind(door):
 def test_undetermined(door):
     """Of a*b*x + c, the product and c are found, and a and b are told not to be determined: their errors are infinite.
 
-    A fit by itself tells the error of c, too; fits side by side tell those of none.
+    A fit by itself tells the error of c, too; fits side by side tell those of none. The status is the same word.
     """
     found = door("a*b*x + c", DECAY.x, 2 * DECAY.x + 1)
     a, b, c = found.parameters
     assert [a * b, c] == pytest.approx([2, 1], rel=1e-6)
     assert np.isinf(found.errors).tolist() in ([True, True, False], [True, True, True])
-    assert np.isfinite(found.errors[2]) == (found.status == "converged")
+    assert found.status == ("converged" if door.name == "curve_fit" else "singular")  # SciPy's has no status
     assert re.search(r"not determine(d +|) a, b\b|^singular$", found.told, re.MULTILINE)
 
 
@@ -312,7 +312,7 @@ def test_few_data_of_known_errors(door):
 ENDS = {
     "not finite at the start": ((), "a*log(x - b)", {}, "not finite at the start|not_finite"),
     "iterations used up": (["max_iterations"], DECAY.formula, {"max_iterations": 1}, "raise max_iterations"),
-    "a pole": ((), "a/(b + x)", {"start": {"a": 200, "b": -0.3}, "y": 1 / (0.1 + DECAY.x)}, r"at a pole|^pole$"),
+    "a pole": ((), "a/(b + x)", {"p0": {"a": 200, "b": -0.3}, "y": 1 / (0.1 + DECAY.x)}, r"at a pole|^pole$"),
 }  # fmt: skip
 """What a door must take, the formula, the options, and what is told."""
 
@@ -353,18 +353,18 @@ def at_3(values, value):
 
 
 REFUSED = {
-    "start of none": ((), {"start": {"d": 1}}, f"START {NONE}"),
+    "start of none": ((), {"p0": {"d": 1}}, f"START {NONE}"),
     "bounds of none": ((), {"bounds": {"d": (0, 1)}}, f"bounds {NONE}"),
     "fixed is none": (["fixed"], {"fixed": ["d"]}, f"fixed {NONE}"),
     "fixed at a value is none": (["fixed"], {"fixed": {"d": 1}}, f"fixed {NONE}"),
     "fixed by a wrong index": (["fixed"], {"fixed": [3]}, "fixed must be an integer from 0 to 2, not 3"),
     "fixed at a text": (["fixed"], {"fixed": {"a": "steep"}}, r"fixed\['a'\] is 'steep', which is no real number"),
     "fixed at NaN": (["fixed"], {"fixed": {"a": np.nan}}, r"fixed\['a'\] is nan; expected a number, .*all finite"),
-    "two values": (["fixed"], {"fixed": {"a": 2}, "start": {"a": 1}}, "START and fixed give different values of a"),
+    "two values": (["fixed"], {"fixed": {"a": 2}, "p0": {"a": 1}}, "START and fixed give different values of a"),
     "bounds are crossed": ((), {"bounds": {"b": (2, 1)}}, "bounds of b are crossed|bounds b=2.0:1.0 is empty"),
     "bounds are one point": ((), {"bounds": {"c": (1, 1)}}, "bounds of c are crossed|bounds c=1.0:1.0 is empty"),
     "bounds of arrays are crossed": (["array"], {"bounds": ([0, 1, 0], [9, 1, 9])}, "bounds of b are crossed"),
-    "start out of bounds": ((), {"start": {"b": 1}, "bounds": {"b": (0, 0.5)}},
+    "start out of bounds": ((), {"p0": {"b": 1}, "bounds": {"b": (0, 0.5)}},
                             "outside of (the bounds: b is 1, above its upper bound 0.5|--bounds b=0:0.5)"),
     "fixed out of bounds": (["fixed"], {"fixed": {"a": 3}, "bounds": {"a": (0, 2)}}, "a is 3, above its upper bound 2"),
     "bounds are a number": (["array"], {"bounds": 3}, r"bounds must be a pair \(lower, upper\)"),
@@ -372,12 +372,12 @@ REFUSED = {
     "bounds are a text": (["array"], {"bounds": (0, "many")}, "upper bounds? .*'many'"),
     "bounds of another length": (["array"], {"bounds": ([0, 1], 5)}, r"lower bounds? .*\(2,\)"),
     "a bound is NaN": (["array"], {"bounds": {"b": (0, np.nan)}}, "the upper bound .*is NaN"),
-    "start of another length": (["array"], {"start": [1, 2]}, r"START has the shape \(2,\); expected \(3,\)"),
-    "start is NaN": (["array"], {"start": [1, np.nan, 1]}, r"START\[1\] is nan; expected \(3,\)"),
-    "start of a is NaN": (["array"], {"start": {"a": np.nan}}, r"START\['a'\] is nan"),
-    "start is a text": (["array"], {"start": [1, "b", 1]}, r"START\[1\] is 'b', which is no real number"),
-    "start of a is a text": (["array"], {"start": {"a": "x"}}, r"START\['a'\] is 'x', which is no real number"),
-    "start of a is an array": (["array"], {"start": {"a": [1, 2]}},
+    "start of another length": (["array"], {"p0": [1, 2]}, r"START has the shape \(2,\); expected \(3,\)"),
+    "start is NaN": (["array"], {"p0": [1, np.nan, 1]}, r"START\[1\] is nan; expected \(3,\)"),
+    "start of a is NaN": (["array"], {"p0": {"a": np.nan}}, r"START\['a'\] is nan"),
+    "start is a text": (["array"], {"p0": [1, "b", 1]}, r"START\[1\] is 'b', which is no real number"),
+    "start of a is a text": (["array"], {"p0": {"a": "x"}}, r"START\['a'\] is 'x', which is no real number"),
+    "start of a is an array": (["array"], {"p0": {"a": [1, 2]}},
                                r"START\['a'\] has the shape \(2,\)|Y is for 5 fits, but START for 2"),
     "sigma is 0": ((), {"sigma": at_3(DECAY.sigma, 0)},
                    r"sigma\[3\] is 0|line 5, column s: .* not 0|sample_weight contains infinity"),
@@ -392,11 +392,11 @@ REFUSED = {
     "tolerance is below 0": (["tolerance"], {"tolerance": -1.0}, "tolerance must be a number from 0, below 1, not -1"),
     "half an iteration": (["max_iterations"], {"max_iterations": 1.5}, "max_iterations must be an integer from 0"),
     "no thread": (["array"], {"threads": 0}, "threads must be an integer from 1 to 64, not 0"),
-    "no robust loss": (["robust"], {"robust": "tukey"}, "'tukey'.*'huber', 'soft_l1', 'cauchy'"),
-    "robust_scale is 0": (["robust"], {"robust": "huber", "robust_scale": 0.0}, "robust.scale.*0.0"),
-    "robust_scale alone": (["robust"], {"robust_scale": 2.0}, "robust.scale has no effect without a robust loss"),
-    "starts without bounds": (["starts"], {"starts": 3}, "starts .*bounds.* a has none"),
-    "no starts": (["starts"], {"starts": 0, "bounds": dict.fromkeys(NAMES, (0, 5))}, "starts.* 1.*0|starts.*0.*x>=1"),
+    "no robust loss": (["loss"], {"loss": "tukey"}, "'tukey'.*'huber', 'soft_l1', 'cauchy'"),
+    "f_scale is 0": (["loss"], {"loss": "huber", "f_scale": 0.0}, "f.scale.*0.0"),
+    "f_scale alone": (["loss"], {"f_scale": 2.0}, "f.scale has no effect on"),
+    "starts without bounds": (["n_starts"], {"n_starts": 3}, "starts .*bounds.* a has none"),
+    "no starts": (["n_starts"], {"n_starts": 0, "bounds": dict.fromkeys(NAMES, (0, 5))}, "starts.* 1.*0|starts.*x>=1"),
     "x is NaN": (["array"], {"x": at_3(DECAY.x, np.nan)}, r"X\[3, 0\] is nan; expected .* all finite|X contains NaN"),
     "x is a text": (["array"], {"x": ["1 m"] * 40}, "'1 m', which is no real number|could not convert .*'1 m'"),
     "x and y are empty": (["array"], {"x": DECAY.x[:0], "y": DECAY.y[:0]}, "at least one sample|0 sample"),

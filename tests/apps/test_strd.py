@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nncodegen.bench import strd
-from nncodegen.bench.errors import BenchError
+from nncodegen.errors import BenchError
 from tests.support import nist
 
 ROUNDED = 5.001e-11

@@ -136,7 +136,7 @@ def test_what_was_there_before_does_not_count():
     """A row whose values overflow leaves no trace in the rows behind it, which are computed in the same memory."""
     scipy_blas()
     layers = [nn.Dense(40, "relu"), nn.Dense(24, "relu"), nn.Dense(2)]
-    module = nn.build(nn.Sequential(layers, 20, name="overflow"), "float32", schedule={"blas": True})
+    module = nn.build(nn.Sequential(layers, 20, name="overflow"), "float32", choices={"blas": True})
     parameters, X = RNG.normal(size=module.parameter_count), RNG.normal(size=(400, 20)).astype("float32")
     expected = module.predict(parameters, X)
     X[[0, 100]] = np.finfo("float32").max
@@ -264,7 +264,7 @@ def test_sanitizers(precision, hidden, said, tmp_path):
 
         sys.modules.update({hidden})
         model, rng = classifier(31, 17), np.random.default_rng(0)
-        module = nn.build(model, "{precision}", schedule={{"blas": True, "features": ["k"]}})
+        module = nn.build(model, "{precision}", choices={{"blas": True, "features": ["k"]}})
         for samples in {SAMPLES}:
             X, Y = rng.normal(size=(samples, 7)), rng.integers(0, 3, samples)
             module.predict(module.initial_parameters(), X, threads=2)
@@ -286,7 +286,7 @@ def module():
     scipy_blas()
     layers = [nn.Dense(70, "tanh"), nn.Dropout(0.1), nn.Dense(90, "tanh"), nn.Dense(3, "softmax")]
     model = nn.Sequential(layers, 20, "categorical_crossentropy", name="threads")
-    return nn.build(model, "float32", schedule={"blas": True})
+    return nn.build(model, "float32", choices={"blas": True})
 
 
 def system_threads():

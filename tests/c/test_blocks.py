@@ -41,7 +41,7 @@ def test_sizes(hidden, choices, precision, monkeypatch):
     if hidden in WITHOUT_VECTORS:
         monkeypatch.setenv("CC", LIGHT_AND_STRICT)
     model = classifier(*hidden, name="blocks")
-    module = nn.build(model, precision, schedule=choices, fit=False)
+    module = nn.build(model, precision, choices=choices, fit=False)
     program = stage(model)
     bound = 1e-14 if precision == "float64" else 1e-5
     rng = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def test_few_samples(features, precision, monkeypatch):
         nn.Dense(3, lambda z: sympy.log(z**2)),
     ]
     model = nn.Sequential(layers, 16, "mse", name="few")
-    module = nn.build(model, precision, schedule={"features": list(features)}, fit=False)
+    module = nn.build(model, precision, choices={"features": list(features)}, fit=False)
     program = stage(model)
     bound = 1e-12 if precision == "float64" else 1e-4
     rng = np.random.default_rng(0)
@@ -142,7 +142,7 @@ def test_sanitizers(precision, tmp_path):
             "float32": [(classifier(3, 5, name="rows"), rows), (classifier(100, 60, name="across"), across)],
         }}
         for built, choices in [(model, {{}}), (whole, {{}}), *others[{precision!r}]]:
-            module = nn.build(built, {precision!r}, schedule=choices)
+            module = nn.build(built, {precision!r}, choices=choices)
             inputs, targets = len(module.input_names), len(module.target_names)
             for samples in {SAMPLES}:
                 X, Y = rng.normal(size=(samples, inputs)), rng.uniform(size=(samples, targets))

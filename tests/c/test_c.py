@@ -87,7 +87,7 @@ def test_optimization_finds_no_more(precision, tmp_path):
 
 def test_a_large_network_compiles_without_a_warning(tmp_path):
     """No warning where the lanes of gradients are added up in every tile, nor without a bias."""
-    layers = [nn.Dense(100, "relu"), nn.Dense(3, bias=False)]
+    layers = [nn.Dense(100, "relu"), nn.Dense(3, use_bias=False)]
     compile_strictly(emitted(nn.Sequential(layers, 64)), tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_awkward_names(tmp_path, monkeypatch):
 def test_sums_that_a_step_reads_more_than_once(units, monkeypatch):
     """A product that is added to something is not written into that sum where it is needed as a value as well."""
     monkeypatch.setenv("CC", LIGHT)
-    layers = [nn.Dense(units, lambda z: z + z**2, bias=False), nn.Dense(1)]
+    layers = [nn.Dense(units, lambda z: z + z**2, use_bias=False), nn.Dense(1)]
     module = nn.build(nn.Sequential(layers, 2, name=f"twice{units}"), fit=False)
     rng = np.random.default_rng(1)
     X, parameters = rng.normal(size=(9, 2)), rng.normal(size=module.parameter_count)

@@ -28,7 +28,7 @@ MODELS = {
     "noise": model(nn.Dense(64, "relu"), nn.Dropout(0.3)),
 }
 
-ONE_BY_ONE = {"clip_value": 1e300}
+ONE_BY_ONE = {"clipvalue": 1e300}
 """What bounds gradients needs them; no value reaches this bound."""
 
 
@@ -95,7 +95,7 @@ def test_options(name, precision, batch, data, monkeypatch):
         {"history": False},
         {"shuffle": False, "metrics": ["accuracy", "mae", "r2"]},
         {"sample_weight": weights, "schedule": factors},
-        {"schedule": "one_cycle", "validation_fraction": 0.2, "patience": 2},
+        {"schedule": "one_cycle", "validation_split": 0.2, "patience": 2},
     ):
         given = {"epochs": 4, "batch_size": batch, "learning_rate": 0.05, **options}
         assert alike(module.train(X, Y, **given), module.train(X, Y, **given, **ONE_BY_ONE)), options

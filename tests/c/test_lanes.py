@@ -49,8 +49,8 @@ def network(*layers, inputs=5, loss="mse"):
 MODELS = {
     "one layer": network(nn.Dense(1)),
     "small": network(nn.Dense(4, "tanh"), nn.Dense(1), inputs=2),
-    "small without bias": network(nn.Dense(3, "sigmoid", bias=False), nn.Dense(2, bias=False), inputs=1),
-    "one layer without bias": network(nn.Dense(5, "sigmoid", bias=False), inputs=9),
+    "small without bias": network(nn.Dense(3, "sigmoid", use_bias=False), nn.Dense(2, use_bias=False), inputs=1),
+    "one layer without bias": network(nn.Dense(5, "sigmoid", use_bias=False), inputs=9),
     "softplus": network(nn.Dense(4, "softplus"), nn.Dense(5, "softplus"), inputs=6),
     "wide": network(nn.Dense(19, "gelu"), nn.Dense(3, "softplus"), loss="poisson"),
     "deep": network(*(nn.Dense(units, "tanh") for units in (7, 1, 9, 6)), nn.Dense(2)),

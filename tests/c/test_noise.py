@@ -156,7 +156,8 @@ def test_distributions(layer, distribution):
     # h = x + noise with x = 1 (dropout: the noise itself), and the loss is y*h: its gradient by W is the mean of y*h
     size, samples = 16, 4000
     module = nn.build(
-        nn.Sequential([layer, nn.Dense(1, bias=False)], size, lambda output, y: output * y, name="moments"), fit=False
+        nn.Sequential([layer, nn.Dense(1, use_bias=False)], size, lambda output, y: output * y, name="moments"),
+        fit=False,
     )
     Z = np.ones((samples, size))
     draws = []

@@ -30,7 +30,7 @@ LOSSES = ("categorical_crossentropy", "mse", "mae", "huber", lambda output, targ
 @st.composite
 def networks(draw):
     hidden = draw(st.lists(st.sampled_from(WIDTHS), max_size=3))
-    layers = [nn.Dense(units, draw(st.sampled_from(ACTIVATIONS)), bias=draw(st.booleans())) for units in hidden]
+    layers = [nn.Dense(units, draw(st.sampled_from(ACTIVATIONS)), use_bias=draw(st.booleans())) for units in hidden]
     loss, outputs = draw(st.sampled_from(LOSSES)), draw(st.sampled_from((1, 2, 3, 10, 17, 19)))
     if loss == "categorical_crossentropy":
         layers.append(nn.Dense(max(2, outputs), "softmax"))

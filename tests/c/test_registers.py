@@ -26,7 +26,9 @@ MODELS = [
                                          (0.3, -0.2, 0.5, 0.1, 0.7, -0.4), strict=True)),
              f := W[0] / (1 + sympy.exp(-W[1] * x - W[2])) + W[3] / (1 + sympy.exp(-W[4] * x)) + W[5], (f - y) ** 2),
     nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(4, "relu"), nn.Dense(2)], 2, name="network"),
-    nn.Sequential([nn.Dense(3, "gelu", bias=False), nn.Dense(1, "sigmoid")], 5, "binary_crossentropy", name="shares"),
+    nn.Sequential(
+        [nn.Dense(3, "gelu", use_bias=False), nn.Dense(1, "sigmoid")], 5, "binary_crossentropy", name="shares"
+    ),
     nn.Sequential([nn.Dense(1)], 3, "log_cosh", name="line"),
     nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(3, "softmax")], 2, "categorical_crossentropy", name="classes"),
 ]  # fmt: skip
@@ -223,13 +225,13 @@ def test_what_is_measured_changes_nothing(update, shuffle):
     given = {"epochs": 5, "batch_size": 1, "shuffle": shuffle, "learning_rate": 0.1, "update": update, "seed": 3}
     plain = module.train(X, Y, **given)
     metrics = ("accuracy", "mae", "r2")
-    measured = module.train(X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best=False,
+    measured = module.train(X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best_weights=False,
                             monitor="val_mae", **given)  # fmt: skip
     assert np.array_equal(measured.parameters, plain.parameters)
     assert np.array_equal(measured.history, plain.history)
     # the other loop, which is tested against scikit-learn
-    other = module.train(X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best=False, monitor="val_mae",
-                         sample_weight=np.ones(30), **given)  # fmt: skip
+    other = module.train(X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best_weights=False,
+                         monitor="val_mae", sample_weight=np.ones(30), **given)  # fmt: skip
     assert measured.best_epoch == other.best_epoch == 1 + other.metrics["val_mae"].argmin()
     for name in other.metrics:
         assert measured.metrics[name] == pytest.approx(other.metrics[name], rel=1e-12)

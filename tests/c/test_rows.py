@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 def networks():
     for inputs, hidden in ((1, 1), (7, 17), (17, 33)):
-        layers = [nn.Dense(hidden, "tanh"), nn.Dense(3, bias=False), nn.Dense(4, "softmax")]
+        layers = [nn.Dense(hidden, "tanh"), nn.Dense(3, use_bias=False), nn.Dense(4, "softmax")]
         yield nn.Sequential(layers, inputs, "categorical_crossentropy", name="rows")
     for name in ("gelu", "elu"):
         yield nn.Sequential([nn.Dense(6, name), nn.Dense(2)], 5, name="rows")

@@ -17,7 +17,7 @@ LAYERS = [nn.Dense(24, "tanh"), nn.Dropout(0.1), nn.Dense(3, "softmax")]
 @pytest.fixture(scope="module", params=[[], ["i", "j"]], ids=["samples", "features"])
 def network(request, vector_compiler):
     model = nn.Sequential(LAYERS, 20, "categorical_crossentropy", name="threads")
-    return nn.build(model, "float32", schedule={"features": request.param}, fit=False)
+    return nn.build(model, "float32", choices={"features": request.param}, fit=False)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_training(network, threads):
     one, many = network.train(X, LABELS, **given), network.train(X, LABELS, threads=threads, **given)
     assert np.array_equal(one.parameters, many.parameters)
     assert np.array_equal(one.history, many.history)
-    given |= {"batch_size": 3000, "metrics": ("accuracy", "mae", "r2"), "validation_fraction": 0.4}
+    given |= {"batch_size": 3000, "metrics": ("accuracy", "mae", "r2"), "validation_split": 0.4}
     one, many = network.train(X, LABELS, **given), network.train(X, LABELS, threads=threads, **given)
     assert all(np.array_equal(one.metrics[name], many.metrics[name]) for name in one.metrics)
     assert threading.active_count() == before

@@ -29,7 +29,7 @@ def layout(model, precision="float64", **choices):
 def modules(request, quick_compiler):
     """A network whose first weights are transposed in training, and the same where they are not."""
     given = {"model": network(UNITS[request.param]), "precision": request.param}
-    return [nn.build(**given, schedule={"transposed": transposed}) for transposed in (True, False)]
+    return [nn.build(**given, choices={"transposed": transposed}) for transposed in (True, False)]
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_optimizers(modules, optimizer):
     "options",
     [
         {"update": "sequential", "epochs": 1, "batch_size": None},
-        {"l1": 0.01, "l2": 0.1, "clip_value": 0.05},
-        {"clip_norm": 0.1, "weight_decay": 0.01},
+        {"l1": 0.01, "l2": 0.1, "clipvalue": 0.05},
+        {"clipnorm": 0.1, "weight_decay": 0.01},
         {"shuffle": True, "seed": 7, "schedule": "cosine"},
         {"validation_data": (X[:31], LABELS[:31]), "metrics": ("accuracy", "r2", "mae")},
-        {"validation_fraction": 0.2, "monitor": "val_loss", "patience": 2, "learning_rate": 2.0, "epochs": 9},
+        {"validation_split": 0.2, "monitor": "val_loss", "patience": 2, "learning_rate": 2.0, "epochs": 9},
         {"monitor": "loss", "learning_rate": 3.0, "epochs": 6},
         {"tolerance": 1e-4, "epochs": 50, "batch_size": None},
         {"callback": lambda progress: progress.epochs == 2},

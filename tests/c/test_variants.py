@@ -73,7 +73,7 @@ def test_few_samples_in_every_variant(features, monkeypatch):
     The inverse has no value at 0, and NaN stands behind the samples.
     """
     monkeypatch.setenv("CC", VECTORS)
-    layers = [nn.Dense(32, "tanh"), nn.Dense(9, lambda z: 1 / z, bias=False), nn.Dense(3)]
+    layers = [nn.Dense(32, "tanh"), nn.Dense(9, lambda z: 1 / z, use_bias=False), nn.Dense(3)]
     model = nn.Sequential(layers, 16, "mse", name="few")
     built = nn.compile_model(model, march="portable", choices={"features": features}, fit=False).built
     program = nn.compile_model(model, until="simplify")["simplify"]

@@ -115,7 +115,7 @@ def test_a_reduction(tmp_path):
     assert certain == pytest.approx(slopes, rel=1e-6, abs=1e-9)
     for units, choices in ((3, {}), (3, {"features": []}), (30, {}), (30, {"features": []})):  # few terms, and many
         wide = nn.Sequential([nn.Dense(units), Least()], inputs=2, loss="mse", name=f"least{units}")
-        module = nn.build(wide, fit=False, schedule=choices)
+        module = nn.build(wide, fit=False, choices=choices)
         given, program = rng.normal(size=3 * units), nn.compile_model(wide, until="simplify")["simplify"]
         W, v = given[: 2 * units].reshape(units, 2), given[2 * units :]
         assert module.predict(given, X) == pytest.approx((X @ W.T + v).min(axis=1, keepdims=True), rel=1e-13)

@@ -31,7 +31,7 @@ def steady(parameter, gradient, m, t, learning_rate, decay):
 
 
 STEADY = nn.Optimizer("steady", steady, state=["m"], hyperparameters=[nn.Hyperparameter("decay", 0.9, low=0, high=1)])
-LAYERS = [nn.Dense(1, bias=False), nn.BatchNormalization(momentum=0.75), nn.Dense(1, bias=False)]
+LAYERS = [nn.Dense(1, use_bias=False), nn.BatchNormalization(momentum=0.75), nn.Dense(1, use_bias=False)]
 MODEL = nn.Sequential(LAYERS, 2, name="normalized", optimizers=[STEADY])
 """A layer whose values are normalized by the statistics of a batch, and an optimizer of one's own."""
 

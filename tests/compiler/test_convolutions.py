@@ -110,7 +110,7 @@ def test_convolutions(kind: dict[str, Any]) -> None:
 def test_causal_convolutions() -> None:
     """With causal padding, no output depends on what comes later, and there are as many as steps."""
     x, W = RNG.normal(size=(2, 6)), RNG.normal(size=(3, 2, 3))
-    layer = nn.Conv1D(3, 3, padding="causal", dilation_rate=2, bias=False)
+    layer = nn.Conv1D(3, 3, padding="causal", dilation_rate=2, use_bias=False)
     expected = convolved(x, W, np.zeros(3), 1, "causal", 2, 1)
     assert expected.shape == (3, 6)
     assert outputs(layer, x, False, W1=W) == pytest.approx(expected, abs=1e-14)
@@ -128,7 +128,7 @@ def test_transposes(kind: dict[str, Any]) -> None:
     y = rng.normal(size=(6, *(3 + axis for axis in range(axes))))
     data_format = "channels_first" if first else "channels_last"
     layer = (nn.Conv1DTranspose, nn.Conv2DTranspose)[axes - 1](
-        4, size, stride, padding, data_format, dilation, groups, bias=False
+        4, size, stride, padding, data_format, dilation, groups, use_bias=False
     )
     back = outputs(layer, y, first, W1=W)
     lengths = {"same": lambda n: n * stride, "valid": lambda n: (n - 1) * stride + max(reach, stride)}
@@ -218,8 +218,8 @@ def test_derivatives(name: str) -> None:
 def test_initial_values() -> None:
     """Weights start as in Keras, which counts the inputs and outputs of a window; penalties are not for biases."""
     for layer, fans in (
-        (nn.Conv2D(6, (3, 2), groups=2, initializer="he_uniform"), 12),
-        (nn.Conv2DTranspose(6, (3, 2), initializer="he_uniform"), 36),
+        (nn.Conv2D(6, (3, 2), groups=2, kernel_initializer="he_uniform"), 12),
+        (nn.Conv2DTranspose(6, (3, 2), kernel_initializer="he_uniform"), 36),
     ):
         W, b = nn.Sequential([layer], (5, 5, 4)).describe().parameters
         assert W.initial.distribution == "uniform"
@@ -230,7 +230,7 @@ def test_initial_values() -> None:
 def test_weights_of_keras() -> None:
     """Weights of Keras have other axes, (size, channels, filters), and (size, filters, channels) of a transpose."""
     x, kernel, back = RNG.normal(size=(4, 9)), RNG.normal(size=(3, 2, 6)), RNG.normal(size=(2, 5, 6))
-    layers = [nn.Conv1D(6, 3, groups=2, name="there"), nn.Conv1DTranspose(5, 2, 2, bias=False, name="back")]
+    layers = [nn.Conv1D(6, 3, groups=2, name="there"), nn.Conv1DTranspose(5, 2, 2, use_bias=False, name="back")]
     weights = {"there/kernel": kernel, "there/bias": np.arange(6.0), "back/kernel": back}
     program = nn.with_weights(nn.Sequential(layers, (9, 4)), weights).describe()
     start = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])

@@ -42,7 +42,7 @@ LAYERS = {
     "window of more than the steps": (nn.Conv1D(2, 4, strides=2, padding="same"), (1, 2)),
     "causal": (nn.Conv1D(2, 2, padding="causal", dilation_rate=2, activation="elu"), (4, 2)),
     "groups": (nn.Conv1D(4, 3, padding=2, groups=2, **FIRST), (2, 4)),
-    "picture": (nn.Conv2D(2, (2, 3), strides=(1, 2), padding=(0, 2), bias=False), (3, 4, 1)),
+    "picture": (nn.Conv2D(2, (2, 3), strides=(1, 2), padding=(0, 2), use_bias=False), (3, 4, 1)),
     "transpose": (nn.Conv1DTranspose(4, 3, strides=2, padding=1, output_padding=1, groups=2), (3, 2)),
     "transpose of the same size": (nn.Conv1DTranspose(2, 4, strides=3, padding="same"), (2, 1)),
     "transpose with strides": (nn.Conv1DTranspose(1, 1, strides=3), (2, 1)),
@@ -54,10 +54,10 @@ LAYERS = {
     "largest of all": (nn.GlobalMaxPooling1D(**FIRST), (2, 3)),
     "mean of all": (nn.GlobalAveragePooling2D(), (2, 3, 2)),
     "recurrent": (nn.SimpleRNN(2, "relu", return_sequences=True, go_backwards=True), (3, 2)),
-    "long memory": (nn.LSTM(2, bias=False), (3, 2)),
+    "long memory": (nn.LSTM(2, use_bias=False), (3, 2)),
     "gates": (nn.GRU(2, return_sequences=True), (3, 2)),
     "gates before": (nn.GRU(2, reset_after=False), (3, 2)),
-    "gates without a bias": (nn.GRU(2, bias=False), (2, 1)),
+    "gates without a bias": (nn.GRU(2, use_bias=False), (2, 1)),
     "both ways": (nn.Bidirectional(nn.GRU(2, return_sequences=True), merge_mode="mul"), (3, 1)),
 }
 """A layer, and the shape of its input: each is followed by another one."""
@@ -110,7 +110,7 @@ def test_losses(name):
     x = Input((2, 2))
     first, second = Dense(3, activation)(x), Dense(2, activation)(nn.Flatten()(x))
     agree(Sequential([Dense(3, activation)], (2, 2), loss, name="loss"))
-    agree(Network(x, [first, second], loss=[loss, "mse"], weights=[0.3, 2], name="losses"))
+    agree(Network(x, [first, second], loss=[loss, "mse"], loss_weights=[0.3, 2], name="losses"))
 
 
 def test_graphs():

@@ -92,7 +92,7 @@ def test_a_maximum_of_parameters():
 
 def test_softmax_keeps_its_digits():
     """Where the softmax is saturated at the right class, the gradient has full relative precision."""
-    model = nn.Sequential([nn.Dense(3, "softmax", bias=False)], inputs=1, loss="categorical_crossentropy")
+    model = nn.Sequential([nn.Dense(3, "softmax", use_bias=False)], inputs=1, loss="categorical_crossentropy")
     program = nn.compile_model(model, until="simplify")["simplify"]
     gradient = gradient_of(program, [40.0, 0.0, 1.0], [[1.0]], [[1.0, 0.0, 0.0]])
     e = np.exp(np.array([-40.0, -39.0]))

@@ -67,7 +67,7 @@ def test_networks(activation, loss):
 @pytest.mark.parametrize(
     ("layers", "loss"),
     [
-        ([nn.Dense(3, "tanh"), nn.Dropout(0.5), nn.Dense(2, "tanh", bias=False)], "mse"),
+        ([nn.Dense(3, "tanh"), nn.Dropout(0.5), nn.Dense(2, "tanh", use_bias=False)], "mse"),
         ([nn.GaussianNoise(0.3), nn.Dense(2, "softmax")], "mse"),
         ([nn.WideAndDeep([nn.Dense(3, "gelu"), nn.Dense(2, "tanh")], 2, "sigmoid")], "binary_crossentropy"),
         ([nn.Dense(1, "softmax")], "mae"),
@@ -301,7 +301,7 @@ def test_power_at_zero():
 
 def test_softmax_keeps_its_digits():
     """Where the softmax is saturated at the right class, the Hessian has full relative precision."""
-    model = nn.Sequential([nn.Dense(3, "softmax", bias=False)], inputs=1, loss="categorical_crossentropy")
+    model = nn.Sequential([nn.Dense(3, "softmax", use_bias=False)], inputs=1, loss="categorical_crossentropy")
     _, program = derived(model)
     p = np.exp(np.array([0.0, -40.0, -39.0]))
     hessian = hessian_of(program, np.array([40.0, 0.0, 1.0]), [[1.0]], [[1.0, 0.0, 0.0]])

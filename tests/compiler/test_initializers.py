@@ -20,7 +20,7 @@ VARIANCE = {
 def test_variances():
     """Mean and variance of the drawn weights; the bounds of uniform and truncated distributions."""
     assert {*VARIANCE, "orthogonal"} == {*INITIALIZERS}
-    layers = [nn.Dense(300, "tanh", initializer=name) for name in VARIANCE]
+    layers = [nn.Dense(300, "tanh", kernel_initializer=name) for name in VARIANCE]
     for name, layer in zip(VARIANCE, layers, strict=True):
         module = evaluated_module(nn.Sequential([layer], inputs=200, name=f"initial_{name}"))  # Python draws them
         weights = module.unpack(module.initial_parameters(seed=4))
@@ -55,5 +55,5 @@ def test_seeds():
 
 def test_constants():
     """A number is a constant."""
-    program = nn.Sequential([nn.Dense(2, initializer=0.5, bias_initializer="ones")], 3).describe()
+    program = nn.Sequential([nn.Dense(2, kernel_initializer=0.5, bias_initializer="ones")], 3).describe()
     assert [tensor.initial.scale for tensor in program.parameters] == [0.5, 1.0]

@@ -76,7 +76,7 @@ LAYERS = {
 def test_formulas(kind):
     """The output of a layer is its formula, and its gradient, and that of layers before it, is right."""
     layer, shape, formula = LAYERS[kind]
-    model = Sequential([layer, Dense(2, bias=False)], shape, name="kind")
+    model = Sequential([layer, Dense(2, use_bias=False)], shape, name="kind")
     program = model.describe()
     parameters, X, Y = random_data(program, 4)
     p = named(program, parameters)

@@ -22,14 +22,17 @@ pytestmark = pytest.mark.usefixtures("quick_compiler")
         (lambda: Sequential([Dense(2)], -1), "inputs, .* must be a positive integer"),
         (lambda: Sequential([Dense(2, "rely")], 3), "layer 1 has an unknown activation: 'rely'; there are: linear"),
         (lambda: Sequential([Dense(2)], 3, loss="msse"), "there is no loss 'msse'; there are: mse"),
-        (lambda: Sequential([Dense(2, initializer="xavier")], 3), "there is no initializer 'xavier'"),
+        (lambda: Sequential([Dense(2, kernel_initializer="xavier")], 3), "there is no initializer 'xavier'"),
         (lambda: Sequential([Dense(2, lambda z: z * sympy.Symbol("q"))], 3), "activation of layer 1 contains q"),
         (lambda: Sequential([Dense(2, sympy.floor)], 3), "contains floor, which has no derivative"),
         (lambda: Sequential([Dense(2)], 3, loss=lambda p, y: sympy.I * p), "the loss is complex"),
         (lambda: Sequential([Dense(2)], 3, name=""), "the name of a model is a text"),
         (lambda: Sequential(Dense(1), 3), "needs a list of layers"),
-        (lambda: Sequential([Dense(2, initializer=None)], 3), "an initializer is a name or a finite number, not None"),
-        (lambda: Sequential([Dense(2, initializer=float("nan"))], 3), "a finite number, not nan"),
+        (
+            lambda: Sequential([Dense(2, kernel_initializer=None)], 3),
+            "an initializer is a name or a finite number, not None",
+        ),
+        (lambda: Sequential([Dense(2, kernel_initializer=float("nan"))], 3), "a finite number, not nan"),
         (lambda: Sequential([Dense(2, lambda z: 3)], 3), "layer 1 does not depend on its argument"),
         (lambda: Sequential([Dense(2, np.tanh)], 3), "activation of layer 1 cannot be evaluated with the symbols z"),
         (
@@ -48,7 +51,7 @@ def test_refused(build, message):
 
 def test_parameters_lie_in_order():
     """W1 (units, inputs), b1 (units,), W2 and so on; without a bias, W alone."""
-    program = Sequential([Dense(3, "relu"), Dense(2, bias=False), Dense(1)], 4).describe()
+    program = Sequential([Dense(3, "relu"), Dense(2, use_bias=False), Dense(1)], 4).describe()
     assert [(tensor.name, tensor.shape) for tensor in program.parameters] == [
         ("W1", (3, 4)), ("b1", (3,)), ("W2", (2, 3)), ("W3", (1, 2)), ("b3", (1,)),
     ]  # fmt: skip
@@ -125,8 +128,8 @@ def test_logits(activation, loss):
 def test_cross_entropies_at_saturated_outputs(logit):
     """Where the output is 0 or 1 to the last bit, loss and gradient are finite and right."""
     for last, loss, targets in (
-        (Dense(1, "sigmoid", bias=False), "binary_crossentropy", [[0.0], [1.0]]),
-        (Dense(2, "softmax", bias=False), "categorical_crossentropy", [[0.0, 1.0], [1.0, 0.0]]),
+        (Dense(1, "sigmoid", use_bias=False), "binary_crossentropy", [[0.0], [1.0]]),
+        (Dense(2, "softmax", use_bias=False), "categorical_crossentropy", [[0.0, 1.0], [1.0, 0.0]]),
     ):
         program = nn.compile_model(Sequential([last], 1, loss), until="simplify")["simplify"]
         parameters = [logit, 0.0][: last.units]

@@ -194,7 +194,7 @@ def test_windows_beside_flattened_inputs():
         (lambda: Network(x, {"a": D(x)}, {"b": "mse"}), "there is no output 'b' for a loss; there are: a"),
         (lambda: Network(x, {"a": D(x), "b": Dense(1)(x)}, {"a": "mse"}), "the output b has no loss"),
         (lambda: Network(x, D(x), "msse"), "there is no loss 'msse'"),
-        (lambda: Network(x, D(x), weights=[-1]), "the weight of an output is a number above 0, not -1"),
+        (lambda: Network(x, D(x), loss_weights=[-1]), "the weight of an output is a number above 0, not -1"),
         (lambda: Network(x, {"a b": D(x)}), "the name of an output is a word"),
         (lambda: Network([x, z], D(x) + Dense(3)(z)), r"layer 3 needs inputs of one shape, or .* \(2,\), \(3,\)"),
         (lambda: Network([x, z], D(x) + D(z)), r"layer 1 is called with the shapes \(3,\) and \(4,\)"),

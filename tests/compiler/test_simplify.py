@@ -88,7 +88,7 @@ def test_exponentials_that_only_decay(build):
 
 def test_operations():
     """Operations are counted for each value of each index, and fewer than those of the formulas written out."""
-    program = stages(nn.Sequential([nn.Dense(5, bias=False)], inputs=7))["describe"]
+    program = stages(nn.Sequential([nn.Dense(5, use_bias=False)], inputs=7))["describe"]
     # 5*7 products, 5*7 sums; 5 times: difference, square, quotient, sum; the weighted mean
     assert operations(program) == 5 * 7 * 2 + 5 * 4 + 2
     written_out, simplified = stages(MODELS["network"])["simplify"].operations

@@ -100,7 +100,7 @@ def test_summary_of_a_module():
     ("layer", "text"),
     [
         (nn.Dense(32, "tanh"), 'Dense(32, "tanh")'),
-        (nn.Dense(3, bias=False, name="last"), 'Dense(3, bias=False, name="last")'),
+        (nn.Dense(3, use_bias=False, name="last"), 'Dense(3, use_bias=False, name="last")'),
         (nn.Conv2D(4, (3, 2), padding="same"), 'Conv2D(4, (3, 2), padding="same")'),
         (nn.Flatten(), "Flatten()"),
         (nn.Bidirectional(nn.LSTM(4)), "Bidirectional(LSTM(4))"),

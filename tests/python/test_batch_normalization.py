@@ -64,14 +64,14 @@ class Reference:
         steps = p + 1e-30j * np.eye(len(p))
         return np.array([self.loss(step, x, y, weights).imag / 1e-30 for step in steps])
 
-    def train(self, p, x, y, batch, rate, weights=None, clip_norm=np.inf):
+    def train(self, p, x, y, batch, rate, weights=None, clipnorm=np.inf):
         """One epoch of gradient descent; the moving statistics follow after each update."""
         weights = None if weights is None else weights / weights.mean()
         for first in range(0, len(x), batch):
             rows = slice(first, first + batch)
             slope = self.gradient(p, x[rows], y[rows], None if weights is None else weights[rows])
             _, found = self.outputs(p, x[rows], True)
-            after = self.parts(p - rate * slope * min(1, clip_norm / np.linalg.norm(slope)))
+            after = self.parts(p - rate * slope * min(1, clipnorm / np.linalg.norm(slope)))
             before = self.parts(p)
             for (mean, variance, momentum), statistics in zip(self.following.values(), found, strict=True):
                 for k, statistic in zip((mean, variance), statistics, strict=True):
@@ -117,7 +117,7 @@ def start(two):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"clip_norm": 0.05}, {"weights": WEIGHTS}], ids=["plain", "clipped", "weighted"]
+    "options", [{}, {"clipnorm": 0.05}, {"weights": WEIGHTS}], ids=["plain", "clipped", "weighted"]
 )
 @pytest.mark.parametrize("batch", [4, 1, 11])
 def test_training(batch, options, two, start):
@@ -217,10 +217,10 @@ def test_a_training_that_is_written_plainly():
     """C trains such a network as the evaluator and the rule say, with noise, penalties and decay of weights."""
     layers = [nn.Dense(4), nn.BatchNormalization(), nn.Activation("relu"), nn.Dropout(0.3), nn.Dense(3, "softmax")]
     model = nn.Sequential(layers, inputs=3, loss="categorical_crossentropy", name="noisy")
-    module, slow = nn.build(model, schedule=TILE), evaluated_module(model, reason="for a test")
+    module, slow = nn.build(model, choices=TILE), evaluated_module(model, reason="for a test")
     labels = RNG.integers(0, 3, 11)
     start = module.initial_parameters(seed=2)
-    for options in ({"weight_decay": 0.01, "l2": 0.1, "clip_norm": 0.5}, {"update": "sequential"}):
+    for options in ({"weight_decay": 0.01, "l2": 0.1, "clipnorm": 0.5}, {"update": "sequential"}):
         given = {"epochs": 2, "batch_size": 8, "sample_weight": WEIGHTS, "learning_rate": 0.1, **options}
         found = module.train(X, labels, start, "sgd", **given).parameters
         expected = trained(stage(model), start, X, labels, "sgd", **given)

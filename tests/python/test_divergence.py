@@ -140,7 +140,7 @@ def test_networks(units, activation):
     given = {"epochs": 1, "learning_rate": RATE}
     module, by_blas = (
         nn.build(network, fit=False),
-        nn.build(network, schedule={"blas": True}, fit=False) if units == (20, 20) else None,
+        nn.build(network, choices={"blas": True}, fit=False) if units == (20, 20) else None,
     )
     for X, Y, parameters in draws(module, 40):
         after, finite = step(module, X, Y, parameters)
@@ -178,11 +178,11 @@ def test_optimizers():
 
 def test_many_one_by_one():
     """Models that are trained one by one have diverged by the same rule, with a history and without one."""
-    module = nn.build(nn.Sequential([nn.Dense(1, bias=False)], 600, name="apart"), fit=False)
+    module = nn.build(nn.Sequential([nn.Dense(1, use_bias=False)], 600, name="apart"), fit=False)
     parameters, X = np.zeros((2, 600)), np.zeros((1, 600))
     X[0, 0], parameters[0, 0], parameters[1, 0] = 1, 1e160, 1e100
     given = {"learning_rate": 0.5, "epochs": 1}
-    assert module.train_many(X, [0.0], parameters, **given).status == ["diverged", "completed"]
+    assert module.train_many(X, [0.0], parameters, **given).status.tolist() == ["diverged", "completed"]
     result = module.train_many(X, [0.0], parameters, history=False, **given)
-    assert result.status == ["completed"] * 2
+    assert result.status.tolist() == ["completed"] * 2
     assert not result.loss.any()

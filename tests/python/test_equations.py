@@ -100,7 +100,7 @@ def test_equations_are_solved(module, name):
     start = nn.Points(low, (high[0], low[1]), 40)
     data = {name: (inside, 0.1) if name == "burgers" else inside, "data": (border, exact), "speed": start}
     terms = (name, "data", "speed") if name == "wave" else (name, "data")
-    result = module.train(data=data, weights=chosen(*terms), optimizer="lm", epochs=150)
+    result = module.train(data=data, loss_weights=chosen(*terms), optimizer="lm", epochs=150)
     X = nn.Points(low, high, 1000, seed=1).draw()
     found = module.predict(result.parameters, X)[:, 0]
     assert np.linalg.norm(found - exact(X)) < 1e-3 * np.linalg.norm(exact(X)), result
@@ -141,17 +141,19 @@ def test_adam_and_the_minimizers_of_scipy_train_terms(module):
     """Training by Adam with points that are drawn anew, then L-BFGS, lowers the same loss."""
     low, high, exact = PROBLEMS["heat"]
     data = {"heat": nn.Points(low, high, 200, every=40), "data": (edges(low, high, 20), exact)}
-    options = {"data": data, "weights": chosen("heat", "data")}
+    options = {"data": data, "loss_weights": chosen("heat", "data")}
     first = module.train(**options, optimizer="adam", learning_rate=0.01, epochs=200)
     assert first.epochs == 200
     assert first.loss < 0.1 * first.history[0]
     last = module.minimize(**options, parameters=first.parameters, options={"maxiter": 100})
     assert last.loss < 0.1 * first.loss
     parts = [module.train(**options, epochs=40), module.train(**options, epochs=41)]
-    drawn = module.stack({**data, "heat": nn.Points(low, high, 200, every=1)}, options["weights"])
+    drawn = module.stack({**data, "heat": nn.Points(low, high, 200, every=1)}, options["loss_weights"])
     anew = {**data, "heat": nn.Points(low, high, 200, every=40).draw(1)}
-    np.testing.assert_array_equal(drawn[0], module.stack(data, options["weights"])[0])
-    last_update = module.train(data=anew, weights=options["weights"], parameters=parts[0].parameters, epochs=1)
+    np.testing.assert_array_equal(drawn[0], module.stack(data, options["loss_weights"])[0])
+    last_update = module.train(
+        data=anew, loss_weights=options["loss_weights"], parameters=parts[0].parameters, epochs=1
+    )
     np.testing.assert_allclose(parts[1].parameters, last_update.parameters, rtol=1e-12)
 
 
@@ -166,15 +168,15 @@ def test_adam_and_the_minimizers_of_scipy_train_terms(module):
         ({"data": ([[0, 0]], [1, 2])}, chosen("data"), r"the targets of data\['data'\] have the shape \(2, 1\)"),
         ({"data": ([[0, 0]], {"z": 1})}, chosen("data"), r"data\['data'\] names 'z'"),
         ({"data": ([[0, 0]], [np.nan])}, chosen("data"), r"the targets of data\['data'\]\[0, 0\] is nan"),
-        ({"heat": [[0, 0]]}, {**chosen("heat"), "flow": 1}, "weights names 'flow'"),
-        ({"heat": [[0, 0]]}, {**chosen("heat"), "heat": -1}, r"weights\['heat'\]"),
+        ({"heat": [[0, 0]]}, {**chosen("heat"), "flow": 1}, "loss_weights names 'flow'"),
+        ({"heat": [[0, 0]]}, {**chosen("heat"), "heat": -1}, r"loss_weights\['heat'\]"),
         ({"heat": [[0, 0]]}, chosen(), "no samples for any term that counts"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(module, data, weights, message):
     """An error names the term, and what it needs."""
     with pytest.raises(ValueError, match=message):
-        module.train(data=data, weights=weights)
+        module.train(data=data, loss_weights=weights)
 
 
 def test_points_are_even_and_the_same_by_seed():
@@ -211,7 +213,7 @@ def test_solutions_are_drawn(module):
     pytest.importorskip("matplotlib").use("Agg")
     low, high, exact = PROBLEMS["heat"]
     data = {"heat": nn.Points(low, high, 30), "data": (edges(low, high, 5), exact)}
-    result = module.train(data=data, weights=chosen("heat", "data"), epochs=1)
+    result = module.train(data=data, loss_weights=chosen("heat", "data"), epochs=1)
     left, right = result.plot().axes[:2]
     assert left.get_title() == "u"
     assert left.get_xlabel() == "x"
@@ -243,7 +245,7 @@ def test_an_unknown_damping_is_found_from_noisy_data(oscillator):
     decay = np.exp(-OSCILLATOR_DAMPING / 2 * times)
     motion = decay * (np.cos(rate * times) + OSCILLATOR_DAMPING / (2 * rate) * np.sin(rate * times))
     data = {"equation": np.linspace(0, 5, 100), "data": (times, motion + generator.normal(0, 0.02, 300))}
-    fit = oscillator.train(data=data, weights={"equation": 0.1}, optimizer="lm", epochs=150)
+    fit = oscillator.train(data=data, loss_weights={"equation": 0.1}, optimizer="lm", epochs=150)
     assert oscillator.unpack(fit.parameters)["mu"] == pytest.approx(OSCILLATOR_DAMPING, rel=0.01)
     np.testing.assert_allclose(oscillator.predict(fit.parameters, times[:, None])[:, 0], motion, atol=0.01)
     start = oscillator.derivatives(fit.parameters, [[0.0]])

@@ -24,7 +24,7 @@ def test_start_is_copied(logistic):
     found = logistic.fit(X, Y, start)
     np.testing.assert_array_equal(start, START)
     start[:] = 0
-    np.testing.assert_array_equal(found.start, START)
+    np.testing.assert_array_equal(found.p0, START)
 
 
 MIDDLE, SLOPE = sympy.symbols("middle slope")
@@ -50,7 +50,7 @@ def test_fixed_at_values_of_each_fit(logistic):
         np.testing.assert_allclose(fit, one.parameters, rtol=1e-5)
     with pytest.raises(ValueError, match="Y is for 2 fits, but fixed for 3: the numbers must be equal"):
         logistic.fit_many(X, targets[:2], START, fixed={"middle": values})
-    with pytest.raises(ValueError, match=r"parameters\['top'\] is for 3 fits, but parameters\['slope'\] for 2"):
+    with pytest.raises(ValueError, match=r"p0\['top'\] is for 3 fits, but p0\['slope'\] for 2"):
         logistic.fit_many(X, targets, {"top": [1, 1, 1], "slope": [1, 2]})
 
 
@@ -59,9 +59,9 @@ def test_a_start_by_name(logistic):
     initial = logistic.initial_parameters()
     initial[3] = 1.5
     for start in ({"slope": 1.5}, {SLOPE: 1.5}):
-        np.testing.assert_array_equal(logistic.fit(X, Y, start).start, initial)
+        np.testing.assert_array_equal(logistic.fit(X, Y, start).p0, initial)
     bounded = logistic.fit(X, Y, {SLOPE: 1.5}, bounds={SLOPE: (1, 2), MIDDLE: (1.25, 3)})
-    assert bounded.start[2:].tolist() == [1.25, 1.5]
+    assert bounded.p0[2:].tolist() == [1.25, 1.5]
     by_position = logistic.fit(X, Y, {SLOPE: 1.5}, bounds=([None, None, 1.25, 1], (None, None, 3, 2)))
     np.testing.assert_array_equal(by_position.parameters, bounded.parameters)
     for trained in (logistic.train, logistic.minimize):
@@ -89,4 +89,4 @@ def test_two_inputs(quick_compiler):
 def test_refused(logistic, arguments, message):
     """Each argument that cannot be meant has its own error."""
     with pytest.raises(ValueError, match=message):
-        logistic.fit(**{"X": X, "Y": Y, "parameters": START} | arguments)
+        logistic.fit(**{"X": X, "Y": Y, "p0": START} | arguments)

@@ -84,11 +84,11 @@ def test_criteria(poisson):
     assert np.isnan([result.chi2, result.reduced_chi2, result.r2]).all()
     assert "sum of losses" in str(result)
     assert "chi2" not in str(result) + repr(result)
-    for arguments in ({"sigma": 1.0}, {"robust": "huber"}):
+    for arguments in ({"sigma": 1.0}, {"loss": "huber"}):
         with pytest.raises(ValueError, match="is for least squares"):
             poisson.fit(X, COUNTS, **arguments)
     with pytest.raises(ValueError, match="no residuals to draw"):
-        result.plot()
+        result.plot(kind="fit")
 
 
 def test_profile_intervals(poisson):
@@ -97,7 +97,7 @@ def test_profile_intervals(poisson):
     result = poisson.fit(X, COUNTS)
     low, high = result.confidence_intervals(method="profile")[1]
     for end in (low, high):
-        fixed = poisson.fit(X, COUNTS, parameters=[result.parameters[0], end], fixed=["b"])
+        fixed = poisson.fit(X, COUNTS, p0=[result.parameters[0], end], fixed=["b"])
         assert 2 * (fixed.cost - result.cost) == pytest.approx(1.959963985**2, rel=1e-6)
 
 

@@ -105,7 +105,7 @@ def test_a_profile_that_finds_a_better_fit_says_so():
     """If the fit did not end at its minimum, a profile warns, and names where to begin again."""
     best = fitted(decay(), X, Y, [1, 1, 0])
     elsewhere = fitted(decay(), X, Y, [1, 1, 0], found=best.parameters * [1, 1.1, 1])
-    with pytest.warns(RuntimeWarning, match=r"lower cost.*fit again with parameters=") as caught:
+    with pytest.warns(RuntimeWarning, match=r"lower cost.*fit again with p0=") as caught:
         elsewhere.confidence_intervals(0.95, "profile")
     assert caught[0].filename == __file__
 
@@ -194,7 +194,7 @@ def test_without_scipy(monkeypatch):
     result = fitted(line(), X, Y, [0, 0])
     monkeypatch.setitem(sys.modules, "scipy.special", None)
     for call in (result.confidence_intervals, lambda: result.predict(X, "confidence")):
-        with pytest.raises(ImportError, match=r"intervals need SciPy.*python -m pip install scipy"):
+        with pytest.raises(ImportError, match=r"an interval needs SciPy.*python -m pip install scipy"):
             call()
     assert result.predict(X).shape == (20, 1)
     assert "reduced chi2" in str(result)

@@ -55,8 +55,8 @@ def test_from_ones(text, low, high, x):
     """Rational formulas are found from all ones, side by side and one by one, where their pole is near the start."""
     module = module_of(text)
     y, true = problems(text, low, high, x)
-    best = module.fit_many(x[:, None], y, parameters=true).chi2
-    many = module.fit_many(x[:, None], y, parameters=np.ones(len(low)), max_iterations=1000)
+    best = module.fit_many(x[:, None], y, p0=true).chi2
+    many = module.fit_many(x[:, None], y, p0=np.ones(len(low)), max_iterations=1000)
     assert np.sum(many.chi2 <= 1.001 * best) >= 58
     assert not many.poles.any()
     single = [module.fit(x[:, None], each).chi2 for each in y[:20]]
@@ -76,12 +76,12 @@ def test_start_with_a_pole(precision):
     x, y = ENZYME
     start = [200.0, -0.3]
     with pytest.warns(RuntimeWarning, match=f"{AT_A_POLE}: K \\+ x changes its sign among the data"):
-        result = module.fit(x[:, None], y, parameters=start)
+        result = module.fit(x[:, None], y, p0=start)
     assert result.poles == ("K + x",)
     assert "a pole" in str(result)
     assert json.loads(json.dumps(result.as_dict()))["poles"] == ["K + x"]
     with pytest.warns(RuntimeWarning, match="1 of 2 fits ended at a pole"):
-        many = module.fit_many(x[:, None], np.array([y, y]), parameters=[start, [200.0, 0.1]])
+        many = module.fit_many(x[:, None], np.array([y, y]), p0=[start, [200.0, 0.1]])
     assert many.poles.tolist() == [True, False]
     assert "1 with a pole among the data" in repr(many)
     with pytest.warns(RuntimeWarning, match=AT_A_POLE):
@@ -95,15 +95,15 @@ def test_without_a_pole():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert module.fit(x[:, None], y).poles == ()
-        assert module.fit(x[:, None], y, parameters=[-200.0, -3.0]).parameters[1] < -1.1
+        assert module.fit(x[:, None], y, p0=[-200.0, -3.0]).parameters[1] < -1.1
 
 
 def test_missing_data():
     """A sample whose target is missing does not count: its pole is none of the data's."""
     x, y = (np.append(values, more) for values, more in zip(ENZYME, (-0.05, np.nan), strict=True))
     module = module_of(SATURATION)
-    first = module.fit(x[:, None], y, parameters=[100.0, 0.2])
-    many = module.fit_many(x[:, None], y[None], parameters=[100.0, 0.2])
+    first = module.fit(x[:, None], y, p0=[100.0, 0.2])
+    many = module.fit_many(x[:, None], y[None], p0=[100.0, 0.2])
     for found in (first.parameters, many.parameters[0]):
         assert found == pytest.approx([212.68, 0.0641], rel=1e-3)
     assert first.poles == ()
@@ -121,7 +121,7 @@ def test_another_loss():
     result = module.fit(points[:, None], targets)
     assert result.parameters == pytest.approx([90, 0.4], rel=1e-6)
     with pytest.warns(RuntimeWarning, match=AT_A_POLE):
-        result = module.fit(points[:, None], targets, parameters=[5.0, -1.0], max_iterations=0)
+        result = module.fit(points[:, None], targets, p0=[5.0, -1.0], max_iterations=0)
     assert result.poles == ("K + x",)
 
 
@@ -141,10 +141,10 @@ def test_random_starts(text, true, x, starts):
     targets = module.predict(true, x[:, None])[:, 0]
     y = targets + 0.02 * targets.std() * rng.normal(size=(30, len(x)))
     begin = true * rng.lognormal(0, 1.2, (30, len(true))) if starts is None else np.ones((30, len(true)))
-    ours = module.fit_many(x[:, None], y, parameters=begin, max_iterations=1000).chi2
-    alone = np.array([module.fit(x[:, None], each, parameters=p).chi2 for each, p in zip(y, begin, strict=True)])
+    ours = module.fit_many(x[:, None], y, p0=begin, max_iterations=1000).chi2
+    alone = np.array([module.fit(x[:, None], each, p0=p).chi2 for each, p in zip(y, begin, strict=True)])
     theirs = np.array([by_minpack(module, x, each, p) for each, p in zip(y, begin, strict=True)])
-    best = 1.001 * np.nanmin([module.fit_many(x[:, None], y, parameters=true).chi2, ours, theirs, alone], axis=0)
+    best = 1.001 * np.nanmin([module.fit_many(x[:, None], y, p0=true).chi2, ours, theirs, alone], axis=0)
     assert np.sum(ours <= best) >= np.sum(theirs <= best) - 1
     assert np.sum(alone <= best) >= np.sum(theirs <= best) - 1
 
@@ -185,9 +185,9 @@ def test_badly_scaled():
     """Powell's badly scaled function from 100 times its start is not called converged where no test holds."""
     module = module_of("Piecewise((10000*a*b - 1, x < 0.5), (exp(-a) + exp(-b) - 1.0001, True))")
     X = np.array([[0.0], [1.0]])
-    assert module.fit(X, np.zeros(2), parameters=[0.0, 1.0]).chi2 < 1e-20
+    assert module.fit(X, np.zeros(2), p0=[0.0, 1.0]).chi2 < 1e-20
     with pytest.warns(RuntimeWarning, match="did not converge"):
-        result = module.fit(X, np.zeros(2), parameters=[0.0, 100.0])
+        result = module.fit(X, np.zeros(2), p0=[0.0, 100.0])
     assert result.chi2 > 0.9
     assert not result.converged
 
@@ -197,11 +197,11 @@ def test_stationary():
     formula, X = read_formula("a**2*x", ("x",)), np.linspace(0.1, 1, 10)[:, None]
     module = built(formula.model())
     with pytest.warns(RuntimeWarning, match="but this is no minimum"):
-        result = module.fit(X, 3 * X, parameters=[0.0])
+        result = module.fit(X, 3 * X, p0=[0.0])
     assert result.status == "stationary"
     assert "the data do not determine a" in result.message
-    assert module.fit(X, -3 * X, parameters=[0.0]).converged
-    assert module.fit(X, 3 * X, parameters=[1e-12]).parameters == pytest.approx([3**0.5])
+    assert module.fit(X, -3 * X, p0=[0.0]).converged
+    assert module.fit(X, 3 * X, p0=[1e-12]).parameters == pytest.approx([3**0.5])
 
 
 def test_infinite_logarithm():

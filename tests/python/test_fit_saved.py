@@ -39,9 +39,9 @@ FITS = {
     "a sigma of each": {"sigma": SIGMA[:, None]},
     "bounds": {"bounds": {"b": (1.2, None), "c": (None, 1)}},
     "fixed": {"fixed": ["c"]},
-    "robust": {"robust": "cauchy", "robust_scale": 0.05},
+    "robust": {"loss": "cauchy", "f_scale": 0.05},
     "missing": {"Y": np.where(TIMES > 3, np.nan, VALUES)},
-    "too few iterations": {"max_iterations": 2, "parameters": [1, 1, 1]},
+    "too few iterations": {"max_iterations": 2, "p0": [1, 1, 1]},
     "options": {"tolerance": 1e-5, "max_iterations": 50},
 }
 
@@ -127,4 +127,4 @@ def test_a_fit_as_a_table(decay):
     np.testing.assert_array_equal(frame["standard_error"], result.standard_errors)
     assert list(frame["at_bound"]) == [False, True, False]
     assert list(frame["free"]) == [True, True, False]
-    assert list(frame["start"]) == [3, 1.2, 0.5]
+    assert list(frame["p0"]) == [3, 1.2, 0.5]

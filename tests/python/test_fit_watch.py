@@ -76,15 +76,16 @@ def test_an_error_of_a_callback(decay):
 
 
 def test_training(decay):
-    """train(optimizer="lm") has the callback of train, and its status."""
+    """train(optimizer="lm") is fit: the same bits, callback and status."""
     seen = []
-    found = decay.train(X, Y, optimizer="lm", callback=lambda p: seen.append((p.epochs, p.metrics, p.parameters)))
-    assert [epochs for epochs, _, _ in seen] == list(range(1, found.epochs + 1))
-    np.testing.assert_allclose([metrics["loss"] for _, metrics, _ in seen], found.history, rtol=1e-9)
-    third = decay.fit(X, Y, callback=lambda progress: progress.iterations == 3)
-    np.testing.assert_array_equal(seen[2][2], third.parameters)
-    ended = decay.train(X, Y, optimizer="lm", callback=lambda progress: progress.epochs == 2)
-    assert (ended.status, ended.epochs) == ("stopped", 2)
+    found = decay.train(X, Y, optimizer="lm", callback=lambda p: seen.append((p.iterations, p.cost)))
+    alike = decay.fit(X, Y)
+    np.testing.assert_array_equal(found.parameters, alike.parameters)
+    np.testing.assert_array_equal(found.covariance, alike.covariance)
+    assert [iterations for iterations, _ in seen] == list(range(1, found.iterations + 1))
+    np.testing.assert_allclose([cost / found.cost * found.loss for _, cost in seen], found.history, rtol=1e-9)
+    ended = decay.train(X, Y, optimizer="lm", callback=lambda progress: progress.iterations == 2)
+    assert (ended.status, ended.success, ended.iterations) == ("stopped", False, 2)
 
 
 def test_memory_is_free_at_once(decay):
@@ -118,16 +119,16 @@ def test_time_limit(layers):
     assert time.perf_counter() - begun < 30
     assert found.status == "time_limit"
     assert found.message.startswith("the time limit was reached; ")
-    assert layers.loss(found.parameters, inputs, targets) <= layers.loss(found.start, inputs, targets)
+    assert layers.loss(found.parameters, inputs, targets) <= layers.loss(found.p0, inputs, targets)
     at_once = layers.fit(inputs, targets, sigma=1.0, absolute_sigma=True, time_limit=1e-9)
     assert at_once.status == "time_limit"
     if not at_once.iterations and np.isnan(at_once.cost):  # within its first evaluation, which tells nothing
-        np.testing.assert_array_equal(at_once.parameters, at_once.start)
+        np.testing.assert_array_equal(at_once.parameters, at_once.p0)
         assert np.isinf(at_once.standard_errors).all()
     trained = layers.train(inputs, targets, optimizer="lm", epochs=10_000, tolerance=1e-300, time_limit=0.1)
     assert trained.status == "time_limit"
     count = layers.parameter_count
-    many = layers.fit(inputs, targets, bounds=(-3, 3), starts=2**12, time_limit=0.1)
+    many = layers.fit(inputs, targets, bounds=(-3, 3), n_starts=2**12, time_limit=0.1)
     assert many.status == "time_limit"
     assert many.parameters.shape == (count,)
     assert np.isfinite(many.cost)

@@ -71,7 +71,7 @@ def test_within_epochs(module, schedule, options):
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", ("warm_up", {"epochs": 7}), "exponential"], ids=name_of)
 def test_what_is_measured_changes_no_update(module, schedule):
     """Metrics, validation, patience that does not end it, a far time limit: the parameters are the same."""
-    given = {"schedule": schedule, "batch_size": 11, "epochs": 13, "restore_best": False}
+    given = {"schedule": schedule, "batch_size": 11, "epochs": 13, "restore_best_weights": False}
     whole = module.train(X, Y, **given)
     for options in ({"time_limit": 1e6}, {"patience": 100}, {"metrics": ["r2"]}, {"validation_data": (X, Y)},
                     {"callback": lambda progress: None, "callback_interval": 1e-3}, {"threads": 2}):  # fmt: skip
@@ -97,7 +97,7 @@ def test_batches_above_all_samples(module):
     """A batch_size above the number of samples means all of them, in every training."""
     for size in (71, 10**12):
         assert same(module.train(X, Y, epochs=3), module.train(X, Y, epochs=3, batch_size=size))
-        given = {"epochs": 3, "validation_fraction": 0.1}
+        given = {"epochs": 3, "validation_split": 0.1}
         assert same(module.train(X, Y, **given), module.train(X, Y, batch_size=size, **given))
         assert same(module.partial_fit(X, Y), module.partial_fit(X, Y, batch_size=size))
         many = module.train_many(X, Y, models=2, epochs=3, batch_size=size)

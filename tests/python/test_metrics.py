@@ -204,7 +204,7 @@ def test_an_error_of_a_metric():
 def test_early_stopping_by_a_metric(monitor, tmp_path):
     """It has the best epoch of the figures of a full training, also after a pause, and its parameters."""
     module = built(CHAIN, fit=False)
-    arguments = {**ADAM, "metrics": ["f1", "auc", share_met], "validation_fraction": 0.3, "learning_rate": 0.3}
+    arguments = {**ADAM, "metrics": ["f1", "auc", share_met], "validation_split": 0.3, "learning_rate": 0.3}
     seen = []
     full = module.train(X, LABELS, epochs=20, callback=lambda p: seen.append(p.parameters), **arguments)
     figures = full.metrics[monitor]
@@ -265,7 +265,7 @@ def test_metrics_of_sparse_inputs():
     """Sparse inputs are measured as dense ones."""
     module = built(CHAIN, fit=False)
     few = np.where(abs(X) > 1, X, 0)
-    arguments = {"epochs": 2, "metrics": ["f1", "auc"], "validation_fraction": 0.2, **ADAM}
+    arguments = {"epochs": 2, "metrics": ["f1", "auc"], "validation_split": 0.2, **ADAM}
     dense, sparse = module.train(few, LABELS, **arguments), module.train(csr_array(few), LABELS, **arguments)
     for name, values in dense.metrics.items():
         assert np.array_equal(values, sparse.metrics[name])
@@ -306,7 +306,7 @@ def test_a_plateau_lowers_the_rate(monitor, cooldown, tmp_path):
     """The learning rate is multiplied by the factor after so many epochs that were not better, as in Keras."""
     module = built(CHAIN, fit=False)
     numbers = {"factor": 0.5, "patience": 2, "min_delta": 0.02, "cooldown": cooldown, "min_lr": 0.02}
-    arguments = {"learning_rate": 0.6, "batch_size": 16, "metrics": ["f1", "accuracy"], "validation_fraction": 0.3,
+    arguments = {"learning_rate": 0.6, "batch_size": 16, "metrics": ["f1", "accuracy"], "validation_split": 0.3,
                  "schedule": ("plateau", {**numbers, "monitor": monitor})}  # fmt: skip
     result = module.train(X, LABELS, epochs=24, **arguments)
     sign = -1 if monitor in ("val_f1", "accuracy") else 1
@@ -338,7 +338,7 @@ def test_a_plateau_of_the_monitor():
     """Without a monitor of its own it looks at that of the training, else at the validation loss, else at the loss."""
     module = built(CHAIN, fit=False)
     schedule = ("plateau", {"patience": 1, "factor": 0.5, "min_delta": 10.0})
-    for arguments in ({}, {"validation_fraction": 0.2}, {"monitor": "mae", "metrics": "mae"}):
+    for arguments in ({}, {"validation_split": 0.2}, {"monitor": "mae", "metrics": "mae"}):
         result = module.train(X, LABELS, epochs=4, learning_rate=1.0, schedule=schedule, **arguments)
         assert result.learning_rate.tolist() == [1.0, 1.0, 0.5, 0.25]
         assert (result.best_epoch is None) == ("monitor" not in arguments)
@@ -411,7 +411,7 @@ def test_several_callbacks():
 def test_names_of_classes(tmp_path):
     """Texts are the classes in sorted order, which the result tells, in all samples, weights, and after a pause."""
     module = built(CHAIN, fit=False)
-    arguments = {"epochs": 3, "validation_fraction": 0.2, "metrics": "accuracy", **ADAM}
+    arguments = {"epochs": 3, "validation_split": 0.2, "metrics": "accuracy", **ADAM}
     plain = module.train(X, LABELS, class_weight={0: 2.0}, **arguments)
     named = NAMES[LABELS]
     frame = pandas.DataFrame({"kind": named})

@@ -31,7 +31,7 @@ def fitted(name, start):
     with warnings.catch_warnings():
         if name == "Lanczos1":
             warnings.filterwarnings("ignore", "the fit of Lanczos1 did not converge: no step lowers", RuntimeWarning)
-        result = module(name).fit(one.x, one.y, parameters=one.starts[start])
+        result = module(name).fit(one.x, one.y, p0=one.starts[start])
     assert result.converged or (name, result.status) == ("Lanczos1", "stalled")
     return result
 

@@ -39,22 +39,22 @@ def module(kind):
 SIGMA = "what each sample counts is sigma"
 WEIGHT = "what each sample counts is sample_weight"
 DRAWN = "seed has no effect: the initial parameters of line are not drawn"
-GIVEN = "seed has no effect where parameters are given"
+GIVEN = "seed has no effect beside"
 
 CASES = {
-    "fit, weights of samples": ("line", "fit", {"weights": ONES}, SIGMA),
-    "fit, seed of a formula": ("line", "fit", {"seed": 3}, f"{DRAWN}; starting points are, where starts is given"),
-    "fit, seed beside parameters": ("layers", "fit", {"seed": 3, "parameters": 7}, GIVEN),
-    "train, weights of samples": ("line", "train", {"weights": ONES}, WEIGHT),
+    "fit, weights of samples": ("line", "fit", {"loss_weights": ONES}, SIGMA),
+    "fit, seed of a formula": ("line", "fit", {"seed": 3}, f"{DRAWN}; starting points are, where n_starts is given"),
+    "fit, seed beside parameters": ("layers", "fit", {"seed": 3, "p0": 7}, f"{GIVEN} p0"),
+    "train, weights of samples": ("line", "train", {"loss_weights": ONES}, WEIGHT),
     "train, interval of no callback": ("line", "train", {"callback_interval": 9}, "without a callback: give callback"),
     "train, min_delta of nothing": ("line", "train", {"min_delta": 0.1}, "without patience or monitor"),
-    "train, clipped signs": ("line", "train", {"optimizer": "rprop", "clip_norm": 1.0}, "the signs of the gradient"),
+    "train, clipped signs": ("line", "train", {"optimizer": "rprop", "clipnorm": 1.0}, "the signs of the gradient"),
     "lm, seed of a formula": ("line", "train", {"optimizer": "lm", "seed": 3}, DRAWN),
     "lm, seed beside parameters": ("layers", "train", {"optimizer": "lm", "seed": 3, "parameters": 7}, GIVEN),
     "lm, learning rate": ("line", "train", {"optimizer": "lm", "learning_rate": 0.1}, "takes none of these"),
-    "lm, interval of no callback": ("line", "train", {"optimizer": "lm", "callback_interval": 9}, "without a callback"),
-    "lm, weights of samples": ("line", "train", {"optimizer": "lm", "weights": ONES}, WEIGHT),
-    "minimize, weights of samples": ("line", "minimize", {"weights": ONES}, WEIGHT),
+    "lm, interval of no callback": ("line", "train", {"optimizer": "lm", "callback_interval": 9}, "takes none of"),
+    "lm, weights of samples": ("line", "train", {"optimizer": "lm", "loss_weights": ONES}, SIGMA),
+    "minimize, weights of samples": ("line", "minimize", {"loss_weights": ONES}, WEIGHT),
     "minimize, seed of a formula": ("line", "minimize", {"seed": 3}, DRAWN),
     "minimize, seed beside parameters": ("layers", "minimize", {"seed": 3, "parameters": 7}, GIVEN),
 }  # fmt: skip
@@ -67,8 +67,10 @@ def test_refused(case):
     if function == "minimize":
         pytest.importorskip("scipy")
     made = module(kind)
-    if arguments.get("parameters") == 7:  # which stands for an array
-        arguments = {**arguments, "parameters": made.initial_parameters()}
+    arguments = {
+        name: made.initial_parameters() if isinstance(value, int) and value == 7 else value
+        for name, value in arguments.items()
+    }
     with pytest.raises(ValueError, match=message):
         getattr(made, function)(X, Y, **arguments)
 
@@ -86,13 +88,13 @@ def test_a_seed_that_goes_on():
 def test_a_seed_of_a_network():
     """The seed of a fit draws the initial parameters of a network, as that of a training does."""
     made = module("layers")
-    np.testing.assert_array_equal(made.fit(X, Y, seed=4, max_iterations=5).start, made.initial_parameters(4))
+    np.testing.assert_array_equal(made.fit(X, Y, seed=4, max_iterations=5).p0, made.initial_parameters(4))
 
 
 def test_weights_of_samples_that_are_drawn_anew():
     """Samples of points that are drawn anew have no weights of their own: those that are given are refused."""
     made = nn.build(TERMS)
-    arguments = {"data": {"all": nn.Points(0, 1, 8, every=2)}, "weights": {"all": 2.0}, "sample_weight": ONES}
+    arguments = {"data": {"all": nn.Points(0, 1, 8, every=2)}, "loss_weights": {"all": 2.0}, "sample_weight": ONES}
     assert made.train(**arguments, epochs=2).epochs == 2
     with pytest.raises(ValueError, match="sample_weight has no effect on points that are drawn anew"):
         made.train(**arguments, epochs=3)
@@ -109,4 +111,4 @@ def test_predictions_without_an_interval():
 def test_curve_fit():
     """curve_fit refuses what the fit of its module refuses."""
     with pytest.raises(ValueError, match=SIGMA):
-        nn.curve_fit("a + b*x", X, Y, weights=ONES)
+        nn.curve_fit("a + b*x", X, Y, loss_weights=ONES)

@@ -25,7 +25,7 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(150, 4)), RNG.integers(0, 3, 150)
 CHAIN = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="chain")
 OPTIONS = {"batch_size": 16, "learning_rate": 0.05, "schedule": "cosine", "metrics": ("accuracy",), "patience": 9,
-           "validation_fraction": 0.2, "sample_weight": RNG.uniform(0.5, 1, 150), "seed": 4}  # fmt: skip
+           "validation_split": 0.2, "sample_weight": RNG.uniform(0.5, 1, 150), "seed": 4}  # fmt: skip
 
 
 def same(first, second):
@@ -75,7 +75,7 @@ def test_stopped_within_an_epoch(chain, tmp_path_factory, stops, update):
     """A training that is stopped anywhere, within an epoch too, goes on with the same bits."""
     rows = np.resize(np.arange(150), 30_000)
     arguments = {"epochs": 2, "batch_size": 700 if update == "simultaneous" else 29_000, "optimizer": "adam",
-                 "update": update, "metrics": ("accuracy", "mae", "r2"), "validation_fraction": 0.01}  # fmt: skip
+                 "update": update, "metrics": ("accuracy", "mae", "r2"), "validation_split": 0.01}  # fmt: skip
     whole = chain.train(X[rows], Y[rows], **arguments)
     result = None
     for stop in stops:
@@ -524,15 +524,15 @@ def test_minimizing_with_l1(ridge):
 def test_minimizing_without_an_end(chain):
     """After the iterations that were allowed the status is "completed"; in single precision it works as well."""
     pytest.importorskip("scipy")
-    assert chain.minimize(X, Y, options={"maxiter": 3}).status == "completed"
-    assert chain.minimize(X, Y, method="Nelder-Mead", options={"maxiter": 30}).status == "completed"
+    assert chain.minimize(X, Y, options={"maxiter": 3}).status == "max_iterations"
+    assert chain.minimize(X, Y, method="Nelder-Mead", options={"maxiter": 30}).status == "max_iterations"
     layers = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
     single = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="chain"), "float32")
     for seed in range(5):  # SciPy's tolerance, which is for double precision, would end in a warning
         result = single.minimize(X, Y, l2=1e-2, seed=seed)
         assert (result.status, result.parameters.dtype) == ("converged", np.float32)
         assert result.loss == pytest.approx(chain.minimize(X, Y, l2=1e-2, seed=seed).loss, rel=0.05)
-    assert single.minimize(X, Y, options={"maxiter": 3}).status == "completed"
+    assert single.minimize(X, Y, options={"maxiter": 3}).status == "max_iterations"
 
 
 def test_minimizing_is_interrupted(chain):

@@ -150,7 +150,7 @@ def test_the_perceptron():
     assert slow.predict(slow.initial_parameters(), X)[0, 0] == pytest.approx(0.649864, abs=1e-6)
 
 
-CHANGES = {"l1": 1e-3, "l2": 1e-3, "weight_decay": 1e-3, "clip_norm": 0.5, "clip_value": 0.2}
+CHANGES = {"l1": 1e-3, "l2": 1e-3, "weight_decay": 1e-3, "clipnorm": 0.5, "clipvalue": 0.2}
 
 
 @pytest.mark.parametrize("update", ["simultaneous", "sequential"])

@@ -34,7 +34,7 @@ def module():
         {"optimizer": "adam", "batch_size": 150, "sample_weight": WEIGHT, "metrics": ("r2", "mae")},
         {"batch_size": 1},
         {"threads": 2},
-        {"batch_size": 50, "validation_fraction": 0.3, "patience": 2, "metrics": "r2", "shuffle": False},
+        {"batch_size": 50, "validation_split": 0.3, "patience": 2, "metrics": "r2", "shuffle": False},
         {"validation_data": (MATRIX[:90], Y[:90], WEIGHT[:90]), "l2": 0.1, "schedule": "cosine"},
     ],
     ids=", ".join,

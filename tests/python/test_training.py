@@ -144,7 +144,7 @@ def clip(w, g, value=None, norm=None):
 @pytest.mark.parametrize("bounds", [{"value": 0.1}, {"norm": 0.2}, {"norm": 1e6}, {"value": 0.15, "norm": 0.3}])
 def test_clipping(module, bounds):
     """Values first, then the norm of all of them together; sequential updates clip the same gradient."""
-    arguments = {f"clip_{key}": bound for key, bound in bounds.items()}
+    arguments = {f"clip{key}": bound for key, bound in bounds.items()}
     found = trained(module, batch_size=10, **arguments)
     assert found == pytest.approx(descend(module, 5, 10, change=lambda w, g: clip(w, g, **bounds)), rel=1e-10)
     w = module.initial_parameters()
@@ -160,10 +160,10 @@ def test_clipping_of_huge_gradients(precision):
     model = nn.Model("steep", [x], (), {a: 1.0, b: 1.0}, a * x, 3 * a * x + 4 * b * x)
     module = nn.build(model, precision, fit=False)
     huge = 1e200 if precision == "float64" else 1e30
-    result = module.train([[huge]], epochs=1, learning_rate=1.0, clip_norm=0.5)
+    result = module.train([[huge]], epochs=1, learning_rate=1.0, clipnorm=0.5)
     assert result.parameters == pytest.approx([1 - 0.3, 1 - 0.4], rel=1e-6)
     power = nn.build(nn.Model("power", parameters={a: -2.0, b: 2.0}, loss=a**b), precision, fit=False)
-    for arguments in ({"clip_norm": 1.0}, {"clip_value": 1.0}, {"l2": 1.0}, {"weight_decay": 0.1}):
+    for arguments in ({"clipnorm": 1.0}, {"clipvalue": 1.0}, {"l2": 1.0}, {"weight_decay": 0.1}):
         with pytest.warns(RuntimeWarning, match="diverged after 0 epochs"):
             assert power.train(epochs=2, **arguments).status == "diverged"
 
@@ -171,7 +171,7 @@ def test_clipping_of_huge_gradients(precision):
 def test_a_decay_that_overflows_ends_the_training(module):
     """Parameters that the decay makes infinite are not returned."""
     with pytest.warns(RuntimeWarning, match="diverged after 0 epochs"):
-        result = module.train(X, Y, epochs=3, learning_rate=1e10, weight_decay=1e307, clip_norm=1e-12)
+        result = module.train(X, Y, epochs=3, learning_rate=1e10, weight_decay=1e307, clipnorm=1e-12)
     assert np.isfinite(result.parameters).all()
 
 
@@ -368,7 +368,7 @@ def test_r2_of_a_constant_target(module):
 def test_validation_fraction(module):
     """The held-out samples are drawn by the seed, are not trained on, and keep their order and their weights."""
     weight = np.arange(1.0, 41)
-    result = module.train(X, Y, epochs=3, shuffle=False, validation_fraction=0.25, seed=5, sample_weight=weight)
+    result = module.train(X, Y, epochs=3, shuffle=False, validation_split=0.25, seed=5, sample_weight=weight)
     held = np.sort(np.random.default_rng(5).permutation(40)[:10])
     kept = np.setdiff1d(np.arange(40), held)
     expected = module.train(
@@ -377,7 +377,7 @@ def test_validation_fraction(module):
     )  # fmt: skip
     assert np.array_equal(result.parameters, expected.parameters)
     assert result.metrics["val_loss"] == pytest.approx(expected.metrics["val_loss"], rel=1e-12)
-    other = module.train(X, Y, epochs=3, shuffle=False, validation_fraction=0.25, seed=6, sample_weight=weight)
+    other = module.train(X, Y, epochs=3, shuffle=False, validation_split=0.25, seed=6, sample_weight=weight)
     assert not np.array_equal(result.metrics["val_loss"], other.metrics["val_loss"])
 
 
@@ -424,7 +424,7 @@ def test_early_stopping(module, patience, min_delta, seed, monitor):
     assert result.status == ("stopped_early" if waited else "completed")
     assert np.array_equal(result.parameters, seen[best - 1])
     assert result.loss == module.loss(seen[best - 1], X, Y)
-    last = module.train(X, Y, epochs=25, restore_best=False, **arguments)
+    last = module.train(X, Y, epochs=25, restore_best_weights=False, **arguments)
     assert np.array_equal(last.parameters, seen[epochs - 1])
 
 
@@ -548,7 +548,7 @@ PROGRESS = """
     spec.loader.exec_module(module)
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
-    module.train(X, Y, epochs=50, progress=True, validation_fraction=0.2)
+    module.train(X, Y, epochs=50, progress=True, validation_split=0.2)
     """
 
 
@@ -615,8 +615,8 @@ def test_progress_in_a_notebook(module, head):
         ({"l1": -1}, "l1 must be a number from 0, not -1"),
         ({"l2": np.nan}, "l2 must be a number from 0, not nan"),
         ({"weight_decay": "a"}, "weight_decay must be a number from 0, not 'a'"),
-        ({"clip_value": 0}, "clip_value must be a number above 0, not 0"),
-        ({"clip_norm": -1}, "clip_norm must be a number above 0, not -1"),
+        ({"clipvalue": 0}, "clipvalue must be a number above 0, not 0"),
+        ({"clipnorm": -1}, "clipnorm must be a number above 0, not -1"),
         ({"schedule": "cosinus"}, "there is no schedule 'cosinus'; there are: constant, step"),
         ({"schedule": ("step", {"size": 3})}, "the schedule step has no 'size'; it has: step_size, gamma"),
         ({"schedule": ("step", {"gamma": 0})}, "gamma of the schedule must be a number above 0, not 0"),
@@ -628,15 +628,15 @@ def test_progress_in_a_notebook(module, head):
         ({"schedule": "cosine", "optimizer": "rprop"}, "the optimizer rprop takes no schedule"),
         ({"validation_data": X}, r"validation_data must be \(X, Y\)"),
         ({"validation_data": (X[:, :2], Y)}, r"validation_data: X has the shape \(40, 2\)"),
-        ({"validation_data": (X, Y), "validation_fraction": 0.1}, "not both"),
-        ({"validation_fraction": 1.0}, "validation_fraction must be a number from 0, below 1"),
+        ({"validation_data": (X, Y), "validation_split": 0.1}, "not both"),
+        ({"validation_split": 1.0}, "validation_split must be a number from 0, below 1"),
         ({"metrics": "accurracy"}, "there is no metric 'accurracy'; there are: loss, accuracy, mae, r2"),
         ({"metrics": ["accuracy"]}, "the metric accuracy needs classes"),
         ({"metrics": 3}, "there is no metric 3"),
         ({"monitor": "val_loss"}, "monitor is 'val_loss', which is not measured; there are: loss"),
         ({"patience": 0}, "patience must be an integer from 1"),
         ({"min_delta": -1}, "min_delta must be a number from 0"),
-        ({"restore_best": 1}, "restore_best must be True or False"),
+        ({"restore_best_weights": 1}, "restore_best_weights must be True or False"),
         ({"time_limit": 0}, "time_limit must be a number above 0"),
         ({"callback": 3}, "callback must be a function of one argument, or several in a list, not 3"),
         ({"callback_interval": "batch"}, "callback_interval must be 'epoch' or a number of milliseconds"),
@@ -675,8 +675,8 @@ def test_metrics_need_targets():
     formula = nn.build(nn.Model("bowl", parameters={a: 1.0}, loss=a**2), fit=False)
     with pytest.raises(ValueError, match="the model has 1 outputs and 0 targets"):
         formula.train(metrics="mae")
-    with pytest.raises(ValueError, match="validation_fraction needs at least 2 samples"):
-        formula.train(validation_fraction=0.5)
+    with pytest.raises(ValueError, match="validation_split needs at least 2 samples"):
+        formula.train(validation_split=0.5)
 
 
 def test_without_the_final_loss(chain):
@@ -723,7 +723,7 @@ def test_without_history(loss, precision):
     assert np.isfinite(more.history[3:]).all()
     module.train(many, targets, history=False, callback=lambda p: seen.append(p.metrics), epochs=2)
     assert [list(metrics) for metrics in seen] == [["loss"], ["loss"], [], []]
-    for wrong in ({"metrics": "mae"}, {"patience": 3}, {"monitor": "loss"}, {"validation_fraction": 0.5}):
+    for wrong in ({"metrics": "mae"}, {"patience": 3}, {"monitor": "loss"}, {"validation_split": 0.5}):
         with pytest.raises(ValueError, match="history=False measures nothing"):
             module.train(many, targets, history=False, **wrong)
     with pytest.raises(ValueError, match="history must be True or False"):

@@ -25,7 +25,7 @@ def built(model, precision="float64", fit=None, **choices):
     """The module of a model object; a test that needs one of its own calls ``nncodegen.build``."""
 
     def module():
-        return nn.build(model, precision, schedule=choices, fit=fit)
+        return nn.build(model, precision, choices=choices, fit=fit)
 
     return _once(module, model, precision, choices, fit)
 

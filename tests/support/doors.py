@@ -66,28 +66,23 @@ def module(formula, x, precision="float64"):
     return module_of(read_formula(formula, names), precision)
 
 
-def with_parameters(options):
-    """The options of a module's fit: its start is called ``parameters``."""
-    return {"parameters" if name == "start" else name: value for name, value in options.items()}
-
-
 def by_fit(formula, x, y, precision="float64", **options):
-    found = module(formula, x, precision).fit(x, y, **with_parameters(options))
+    found = module(formula, x, precision).fit(x, y, **options)
     return Outcome(found.parameters, found.standard_errors, found.covariance, found.chi2, found.status, str(found))
 
 
 def by_fit_many(formula, x, y, precision="float64", **options):
     values = np.asarray(y)
     targets = [scale * values for scale in SCALES] if values.dtype.kind in "fi" else [y] * len(SCALES)
-    many = module(formula, x, precision).fit_many(x, targets, covariance=True, **with_parameters(options))
+    many = module(formula, x, precision).fit_many(x, targets, covariance=True, **options)
     one = {name: getattr(many, name)[PLACE] for name in ("parameters", "standard_errors", "covariance", "chi2")}
     return Outcome(*one.values(), many.status[PLACE], f"{many.status[PLACE]}\n{many[PLACE]}\n")
 
 
-def by_curve_fit(formula, x, y, start=None, **options):
+def by_curve_fit(formula, x, y, **options):
     columns = x if x is None or np.ndim(x) == 1 else np.transpose(x)
     try:
-        found = nn.curve_fit(formula, columns, y, p0=start, full_output=True, **options)
+        found = nn.curve_fit(formula, columns, y, full_output=True, **options)
     except RuntimeError as error:
         return Outcome(told=str(error))
     parameters, covariance, info, _, _ = found
@@ -156,16 +151,16 @@ def written(name, value):
 
 
 MODULE = {"array", "absolute_sigma", "fixed", "tolerance", "max_iterations"}
-OTHERS = {"robust", "robust_scale", "starts"}
+OTHERS = {"loss", "f_scale", "n_starts"}
 DOORS = tuple(
     Door(name, start, frozenset(takes), call)
     for name, start, takes, call in (
-        ("fit", "parameters", MODULE | OTHERS | {"none", "sigma", "y", "precision", "callback"}, by_fit),
-        ("fit_many", "parameters", MODULE | {"none", "sigma", "precision"}, by_fit_many),
+        ("fit", "p0", MODULE | OTHERS | {"none", "sigma", "y", "precision", "callback"}, by_fit),
+        ("fit_many", "p0", MODULE | {"none", "sigma", "precision"}, by_fit_many),
         ("curve_fit", "p0", MODULE | OTHERS | {"none", "sigma", "y", "callback"}, by_curve_fit),
-        ("estimator", "start", MODULE | OTHERS | {"y", "precision"}, by_estimator),
-        ("command", "--start", OTHERS | {"sigma", "y"}, by_command),
-        ("command for groups", "--start", OTHERS | {"sigma", "y"}, partial(by_command, groups=True)),
+        ("estimator", "p0", MODULE | OTHERS | {"y", "precision"}, by_estimator),
+        ("command", "--p0", OTHERS | {"sigma", "y"}, by_command),
+        ("command for groups", "--p0", OTHERS | {"sigma", "y"}, partial(by_command, groups=True)),
     )
 )
 """All of them; the names of their options are those of ``fit``, but for the start."""

@@ -9,7 +9,7 @@ from nncodegen.runtime.python.results.fit_result import FitResult
 class Facts:
     """The facts of a formula that a result reads."""
 
-    curved = False
+    curved, terms = False, ()
 
     def __init__(self, parameters):
         self.parameters = parameters
@@ -87,7 +87,7 @@ def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, lo
     return FitResult(
         model, parameters, start, free, np.isclose(parameters, low) | np.isclose(parameters, high), padded,
         0.5 * chi2 if found is not None else cost, chi2, residuals, X, Y, sigma, int(used.sum()), "cost", 7, 9,
-        bounds=bounds, refit=refit, robust=None if loss == "linear" else loss, robust_scale=scale, **options,
+        bounds=bounds, refit=refit, robust=loss, f_scale=scale, **options,
     )  # fmt: skip
 
 

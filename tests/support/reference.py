@@ -11,7 +11,7 @@ def trained(program, parameters, X, Y, optimizer="sgd", **options):
     """The parameters after a training, in float64.
 
     ``options`` are those of ``train``: learning_rate, epochs, batch_size, update, sample_weight, seed, l1, l2,
-    weight_decay, clip_value, clip_norm. All samples are one batch unless batch_size is given; then they are shuffled.
+    weight_decay, clipvalue, clipnorm. All samples are one batch unless batch_size is given; then they are shuffled.
     """
     rows = [np.asarray(each, float).reshape(len(each), -1) for each in (X, _targets(program, Y))]
     training = _Training(program, optimizer, rows, options)
@@ -94,7 +94,7 @@ class _Training:
 
     def changed(self, gradient, parameters, penalized):
         """The gradient with penalties, then clipped."""
-        l1, l2, value, norm = (self.options.get(name) or 0.0 for name in ("l1", "l2", "clip_value", "clip_norm"))
+        l1, l2, value, norm = (self.options.get(name) or 0.0 for name in ("l1", "l2", "clipvalue", "clipnorm"))
         gradient = gradient + np.where(penalized, l2 * parameters + l1 * np.sign(parameters), 0.0)
         gradient = np.clip(gradient, -value, value) if value else gradient
         length = np.linalg.norm(gradient)

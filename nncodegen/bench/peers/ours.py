@@ -58,10 +58,10 @@ def _fit(task: Fit, threads: int) -> Run:
     module: Any = load(compile_model(task.model, task.precision).built)
     if task.fits:
         options = _threads(module.fit_many, threads)
-        return lambda: module.fit_many(task.X, task.Y, parameters=task.start, **options).parameters
+        return lambda: module.fit_many(task.X, task.Y, p0=task.start, **options).parameters
 
     def run() -> Any:
-        result = module.fit(task.X, task.Y, parameters=task.start)
+        result = module.fit(task.X, task.Y, p0=task.start)
         return np.stack([result.parameters, result.standard_errors], dtype=module.dtype, casting="same_kind")
 
     return run

@@ -17,7 +17,7 @@ from nncodegen.certificates.products import Array
 def dense(layer: Any, use: Use, x: Array) -> Array:
     """Return activation(W x + b) over the last axis; W has a row for each unit, whatever the axes before Flatten."""
     z = x @ use("W").reshape(layer.units, -1).T
-    return activated(layer.activation, z + use("b") if layer.bias else z)
+    return activated(layer.activation, z + use("b") if layer.use_bias else z)
 
 
 def activation(layer: Any, use: Use, x: Array) -> Array:

@@ -56,7 +56,7 @@ def values_of(
     targets = np.split(Y, np.cumsum([each.shape[1] for each in columns])[:-1], axis=1)
     terms = [
         mpmath.mpf(float(weight)) * loss_of(loss, output, target)
-        for weight, loss, output, target in zip(network.weights, network.loss, outputs, targets, strict=True)
+        for weight, loss, output, target in zip(network.loss_weights, network.loss, outputs, targets, strict=True)
     ]
     return np.concatenate(columns, axis=1), np.sum(terms, axis=0)
 

@@ -22,7 +22,7 @@ States = tuple[Array, ...]
 
 def _bias(layer: Any, weights: Weights) -> Any:
     """Return the biases of all gates; 0 if the layer has none."""
-    return weights("b") if layer.bias else [mpmath.mpf(0)] * len(weights("W"))
+    return weights("b") if layer.use_bias else [mpmath.mpf(0)] * len(weights("W"))
 
 
 def simple_rnn(layer: Any, weights: Weights, x: Array, states: States) -> States:
@@ -44,7 +44,7 @@ def gru(layer: Any, weights: Weights, x: Array, states: States) -> States:
     """Update h = z*h + (1 - z)*activation(...), with the gates z (update) and r (reset)."""
     (h,), W, U, b = states, weights("W"), weights("U"), _bias(layer, weights)
     further = [mpmath.mpf(0)] * 3
-    if layer.reset_after and layer.bias:
+    if layer.reset_after and layer.use_bias:
         b, further = b
     z, r = (
         activated(layer.recurrent_activation, x @ W[gate].T + b[gate] + h @ U[gate].T + further[gate])

@@ -138,7 +138,7 @@ def _by_groups(layer: Any, use: Use, values: Array, tap: Numbers) -> Array:
 
 def _finished(layer: Any, use: Use, s: Array) -> Array:
     """Return activation(s + b); a softmax runs over the last axis of the user's data format."""
-    return activated(layer.activation, _as_given(layer, s + use("b") if layer.bias else s))
+    return activated(layer.activation, _as_given(layer, s + use("b") if layer.use_bias else s))
 
 
 # --- pools -------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.external import MOST_BYTES, Beside
+from nncodegen.runtime.python.ground.missing import needed
 
 MOST_NODES, MOST_RANK, MOST_SIZE, LONGEST_NAME = 5_000, 8, 2**24, 300
 """Upper bounds for the nodes of a graph, the axes of a tensor, the values of one, and the length of a name."""
@@ -113,7 +114,7 @@ class File:
 def read(source: Any) -> File:
     """Return the graph in a file (its path), in bytes, or in an onnx.ModelProto.
 
-    Raise ModelError, OSError, ImportError.
+    Raise ModelError, OSError, MissingDependencyError.
     """
     model, beside = _parsed(source)
     graph = model.graph
@@ -215,8 +216,9 @@ def _sorted(nodes: Iterable[Node], producers: Mapping[str, Node]) -> tuple[Node,
 
 def _parsed(source: Any) -> tuple[Any, Beside]:
     """Return the source as an onnx.ModelProto, and the files beside it."""
-    import onnx  # noqa: PLC0415 (an extra)
-    from google.protobuf.message import DecodeError  # noqa: PLC0415
+    with needed("from_onnx", "onnx", "'nncodegen[onnx]'"):
+        import onnx  # noqa: PLC0415 (an extra)
+        from google.protobuf.message import DecodeError  # noqa: PLC0415
 
     beside = Beside(None)
     if isinstance(source, onnx.ModelProto):

@@ -60,8 +60,8 @@ def from_onnx(
     one, ``batch`` says whether it is that of the samples (True) or belongs to each of them (False). ``constants`` are
     the values of inputs that are constants, by name, such as the mean of a Normalization in a file of tf2onnx.
 
-    Raise ModelError for a file that is damaged or cannot be compiled, with all its unknown operators; ImportError
-    without the package onnx, OSError.
+    Raise ModelError for a file that is damaged or cannot be compiled, with all its unknown operators;
+    MissingDependencyError without the package onnx, OSError.
     """
     with bounded("the ONNX file"):
         found = translated(source, outputs, frozen, batch, constants)

@@ -16,7 +16,8 @@ from .interface import Interface, fill
 from .native.parts import address_of_part
 from .results.fit_result import FitResult
 from .results.many_fits import ManyFits
-from .results.result import ManyResult, Result
+from .results.many_result import ManyResult
+from .results.result import Result
 
 __all__ = [
     "TRAIN", "FitProgress", "FitResult", "Hyperparameter", "Interface", "ManyFits", "ManyResult", "Points", "Progress",

@@ -21,7 +21,8 @@ from .native.blas import use_blas
 from .native.model import Model
 from .results.fit_result import FitResult
 from .results.many_fits import ManyFits
-from .results.result import ManyResult, Result
+from .results.many_result import ManyResult
+from .results.result import Result
 from .training.many import train_many
 from .training.minimize import minimize
 from .training.training import partial_fit, train, train_on_stream

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .fitting.problem import ROBUST, Problem
-from .ground.endings import ENDINGS
+from .fitting.problem import LOSSES, Problem
+from .ground.endings import ENDINGS, STATUSES
 from .results.fit_result import FitResult
+from .results.many_fits import ENDINGS as ENDINGS_OF_MANY
+from .results.many_fits import ManyFits
+from .results.many_result import ManyResult
 from .results.result import Result
-from .results.saved import FIT, read_arrays
+from .results.saved import FIT, MANY, MANY_FITS, read_arrays
 
 if TYPE_CHECKING:
     from .native.model import Model
 
 
 def load(model: Model, /, path: str | PathLike[str]) -> Any:
-    """Return the Result or the FitResult that was saved in a file, for this model in this precision.
+    """Return the result that was saved in a file, of the class that was saved, for this model in this precision.
 
     Raises ValueError for a file that is no result, that is damaged, or that belongs to another model.
     """
@@ -26,7 +29,7 @@ def load(model: Model, /, path: str | PathLike[str]) -> Any:
         try:
             found = read_arrays(model, file)
             if isinstance(found, dict):
-                return (_restore_fit if str(found["format"]) == FIT else _restore)(model, found)
+                return _RESTORE.get(str(found["format"]), _restore)(model, found)
         except KeyError as error:
             raise ValueError(f"{path!s} is no result that was saved: it lacks {error}") from error
         except Exception as error:  # reading a damaged archive may raise any error
@@ -59,7 +62,7 @@ def _restore(model: Model, arrays: dict[str, Any]) -> Result:
     plateau = state.get("plateau", np.array([1.0, 0.0, 0.0, 0.0]))
     counted = np.isfinite(plateau[2:]).all() and (plateau[2:] >= 0).all()
     fit = fit and bool(0 < plateau[0] <= 1 and not np.isnan(plateau[1]) and counted)
-    if "loss" not in names or not fit or not 0 <= best <= epochs or not resumable:
+    if "loss" not in names or status not in STATUSES or not fit or not 0 <= best <= epochs or not resumable:
         raise ValueError("its parts do not fit together")
     metrics = dict(zip(names, figures, strict=True))
     held = state or None
@@ -70,9 +73,9 @@ def _restore(model: Model, arrays: dict[str, Any]) -> Result:
 def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
     """Return the result of a fit from the arrays of a file. Raises ValueError if they do not fit together."""
     Y, triangle, X, residuals = arrays["Y"], arrays["triangle"], arrays.get("X"), arrays.get("residuals")
-    cost, chi2, robust_scale, tolerance = map(float, arrays["numbers"])
+    cost, chi2, f_scale, tolerance = map(float, arrays["numbers"])
     used, iterations, evaluations, max_iterations, absolute = map(int, arrays["counts"])
-    ending, robust = str(arrays["texts"][0]), str(arrays["texts"][1]) or None
+    ending, loss = str(arrays["texts"][0]), str(arrays["texts"][1]) or "linear"
     sigma = next((arrays[name] for name in ("sigma", "sigmas", "sigmas_of_each") if name in arrays), None)
     bounds = (arrays["lower"], arrays["upper"]) if "lower" in arrays else None
     free, outputs = np.count_nonzero(arrays["free"]), len(model.output_names)
@@ -84,11 +87,52 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
         and (residuals is None or residuals.shape == (len(Y), outputs))
         and (sigma is None or sigma.ndim == 0 or len(sigma) == len(Y))
     )
-    if not fits or ending not in ENDINGS or robust not in ROBUST:
+    if not fits or ending not in ENDINGS or loss not in LOSSES:
         raise ValueError("its parts do not fit together")
-    problem = Problem(model, X, Y, sigma, bounds, robust, robust_scale, tolerance, max_iterations)
+    problem = Problem(model, X, Y, sigma, bounds, loss, f_scale, tolerance, max_iterations)
     return FitResult(
         model, arrays["parameters"], arrays["start"], arrays["free"], arrays["at_bound"], triangle, cost, chi2,
-        residuals, X, Y, sigma, used, ending, iterations, evaluations, bool(absolute), bounds, robust, robust_scale,
+        residuals, X, Y, sigma, used, ending, iterations, evaluations, bool(absolute), bounds, loss, f_scale,
         problem, arrays.get("costs"), tuple(map(str, arrays.get("poles", ()))),
     )  # fmt: skip
+
+
+def _restore_many(model: Model, arrays: dict[str, Any]) -> ManyResult:
+    """Return the result of many trainings from the arrays of a file. Raises ValueError if they do not fit together."""
+    names = ("parameters", "loss", "epochs", "status", "rates")
+    epochs, history = arrays["epochs"], arrays.get("history")
+    count = _count(arrays, names)
+    fits = history is None or (history.shape[1] == count and (epochs <= len(history)).all())
+    if not fits or (epochs < 0).any() or not set(arrays["status"].tolist()) <= set(STATUSES):
+        raise ValueError("its parts do not fit together")
+    parameters, loss, status = (arrays[name] for name in ("parameters", "loss", "status"))
+    return ManyResult(model, parameters, loss, history, epochs.astype(np.intp), status, arrays.get("rates"))
+
+
+def _restore_fits(model: Model, arrays: dict[str, Any]) -> ManyFits:
+    """Return many fits from the arrays of a file, without their data. Raises ValueError if they do not fit together."""
+    names = ("parameters", "standard_errors", "chi2", "data", "iterations", "poles", "numbers", "covariance")
+    count, free = _count(arrays, names), int(arrays["free_count"])
+    if not 0 <= free <= model.parameter_count or (arrays["numbers"] >= len(ENDINGS_OF_MANY)).any():
+        raise ValueError("its parts do not fit together")
+    found = ManyFits(model, count, free, "covariance" in arrays)
+    for target, name in zip(found.arrays(), ORDER_OF_FITS, strict=True):
+        if target is not None:
+            target[...] = arrays[name]
+    return found
+
+
+ORDER_OF_FITS = ("parameters", "standard_errors", "covariance", "chi2", "data", "iterations", "numbers", "poles")
+"""The arrays of a file of fits in the order of ``ManyFits.arrays``."""
+
+
+def _count(arrays: dict[str, Any], names: tuple[str, ...]) -> int:
+    """Return the common length of arrays, at least 1. Raises ValueError if they have several."""
+    lengths = {len(arrays[name]) for name in names if name in arrays}
+    if len(lengths) != 1 or lengths == {0}:
+        raise ValueError("its parts do not fit together")
+    return lengths.pop()
+
+
+_RESTORE = {FIT: _restore_fit, MANY: _restore_many, MANY_FITS: _restore_fits}
+"""The functions that make a result from the arrays of a file, by its format marker; others hold a training."""

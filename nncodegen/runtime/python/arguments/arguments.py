@@ -47,19 +47,19 @@ def check_samples(model: Model, X: Any, Y: Any, sparse: bool = False) -> tuple[A
     return X, None, samples
 
 
-def check_parameters(model: Model, parameters: Any) -> Array:
-    """Check parameters and return them with the shape (P,)."""
+def check_parameters(model: Model, parameters: Any, role: str = "parameters") -> Array:
+    """Check parameters and return them with the shape (P,); ``role`` is the name of the argument in errors."""
     if model.native.takes(parameters, 1, model.parameter_count):
         return parameters  # type: ignore[no-any-return]
     expected = f"expected ({model.parameter_count},), such as initial_parameters()"
     if hasattr(parameters, "parameters"):
-        raise ValueError(f"parameters is {parameters!r}, not its array: give .parameters of it; {expected}")
+        raise ValueError(f"{role} is {parameters!r}, not its array: give .parameters of it; {expected}")
     if isinstance(parameters, Mapping):
-        raise ValueError(f"parameters is a dictionary: give the flat array, which unpack shows by name; {expected}")
-    array = to_array(model, "parameters", parameters, expected)
+        raise ValueError(f"{role} is a dictionary: give the flat array, which unpack shows by name; {expected}")
+    array = to_array(model, role, parameters, expected)
     if array.shape != (model.parameter_count,):
-        raise ValueError(f"parameters has the shape {array.shape}; {expected}")
-    return to_finite(model, "parameters", array, expected)
+        raise ValueError(f"{role} has the shape {array.shape}; {expected}")
+    return to_finite(model, role, array, expected)
 
 
 def check_sample_weight(model: Model, sample_weight: Any, samples: int) -> Array | None:

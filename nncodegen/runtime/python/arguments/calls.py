@@ -6,12 +6,19 @@ from collections.abc import Callable
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..ground.renamed import current
 from .options import FLAG, OPTIONS, Option, Settings
 
 if TYPE_CHECKING:
     from ..native.model import Model
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+RENAMED = "0.3.0", {
+    "clip_norm": "clipnorm", "clip_value": "clipvalue", "restore_best": "restore_best_weights",
+    "validation_fraction": "validation_split", "weights": "loss_weights",
+}  # fmt: skip
+"""The version in which old names of options go, and the present names."""
 
 
 class Call:
@@ -63,6 +70,8 @@ class Call:
     def settings(self, model: Model, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
         """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
         check_trainable(model)
+        if not RENAMED[1].keys().isdisjoint(named):
+            named = current(*RENAMED, named, 4)
         if len(given) > len(self.options):
             most = len(self.options)
             raise TypeError(f"{self.function}() takes at most {most} positional arguments, but {len(given)} were given")
@@ -97,7 +106,7 @@ TRAIN = Call("train", _without("batches", "method"), "hyperparameters")
 STREAM = Call(
     "train_on_stream",
     _without(
-        "X", "Y", "data", "weights", "method", "epochs", "tolerance", "sample_weight", "validation_fraction",
+        "X", "Y", "data", "loss_weights", "method", "epochs", "tolerance", "sample_weight", "validation_split",
         "final_loss", "history",
     ),
     "hyperparameters", required=1, shuffle=OPTIONS["shuffle"]._replace(kind=FLAG, default=False),
@@ -107,7 +116,7 @@ MINIMIZE = Call(
     "minimize",
     (
         "X", "Y", "parameters", "method", "sample_weight", "class_weight", "classes", "l1", "l2", "seed", "data",
-        "weights",
+        "loss_weights",
     ),
     "options",
 )  # fmt: skip

@@ -190,15 +190,15 @@ class Settings:
         "``monitor`` does not get better. Or a function of the number of epochs done, from 0, which\n"
         "returns the factor of the next epoch",
     )  # fmt: skip
-    clip_value: float | None = _option(
+    clipvalue: float | None = _option(
         _optional(_number(0.0, excludes_low=True)), None,
         "no value of the gradient is further from 0; after the penalties",
-        Member("double", "clip_value", "the largest value of the gradient; 0: any", lambda s: s.clip_value or 0.0),
+        Member("double", "clip_value", "the largest value of the gradient; 0: any", lambda s: s.clipvalue or 0.0),
     )  # fmt: skip
-    clip_norm: float | None = _option(
+    clipnorm: float | None = _option(
         _optional(_number(0.0, excludes_low=True)), None,
-        "the norm of the whole gradient is not above; after clip_value",
-        Member("double", "clip_norm", "the largest norm of the gradient; 0: any", lambda s: s.clip_norm or 0.0),
+        "the norm of the whole gradient is not above (Keras's global_clipnorm); after clipvalue",
+        Member("double", "clip_norm", "the largest norm of the gradient; 0: any", lambda s: s.clipnorm or 0.0),
     )  # fmt: skip
     l1: float = _option(
         _number(0.0), 0.0,
@@ -223,7 +223,7 @@ class Settings:
         '(X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch',
         section=True,
     )  # fmt: skip
-    validation_fraction: float = _option(
+    validation_split: float = _option(
         _number(0.0, 1.0), 0.0, "of the samples, at random by the seed, to be held out for that"
     )
     metrics: tuple[Measure, ...] = _option(
@@ -264,7 +264,7 @@ class Settings:
         '"min" or "max": whether less or more of it is better; of a function of one\'s own, it must\n'
         "be said",
     )  # fmt: skip
-    restore_best: bool = _option(
+    restore_best_weights: bool = _option(
         FLAG, True, "with patience or monitor, return the parameters of the best epoch, not of the last"
     )
     time_limit: float | None = _option(
@@ -316,7 +316,7 @@ class Settings:
         "for a term with targets; X may be nncodegen.Points, which are drawn, Y a function of X",
         section=True,
     )  # fmt: skip
-    weights: Any = _option(
+    loss_weights: Any = _option(
         _unchecked("Mapping[str, float] | None"), None,
         "{term: number}, what the mean of each term counts in the loss; 1 for those left out; one of\n"
         "weight 0 needs no data",

@@ -173,11 +173,11 @@ def hold_out(
 ) -> tuple[CheckedSamples, CheckedSamples | None]:
     """Return the data to train on, and those to validate with: given data, or a fraction of all samples."""
     if given is not None and fraction:
-        raise ValueError("give validation_data or validation_fraction, not both")
+        raise ValueError("give validation_data or validation_split, not both")
     if not fraction:
         return data, validation_of(data.model, given, data.classes)
     if data.samples < 2:
-        raise ValueError("validation_fraction needs at least 2 samples")
+        raise ValueError("validation_split needs at least 2 samples")
     count = min(max(1, round(fraction * data.samples)), data.samples - 1)
     order = np.random.default_rng(seed).permutation(data.samples)
     return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))

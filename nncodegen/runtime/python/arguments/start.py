@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from ..native.model import Model
 
 
-def start_of(model: Model, parameters: Any, seed: int = 0) -> Array:
+def start_of(model: Model, parameters: Any, seed: int = 0, role: str = "parameters") -> Array:
     """Return the parameters, (P,), from an array, or from a mapping of names or symbols to values, or None.
 
     None, and parameters that a mapping leaves out, mean the initial parameters of the seed. An array that C can use as
-    it is is not copied. Raises ValueError.
+    it is is not copied. ``role`` is the name of the argument in errors. Raises ValueError.
     """
     if parameters is None:
         return initial_parameters(model, seed)
     if isinstance(parameters, Mapping):
-        return put(model, "parameters", parameters, initial_parameters(model, seed))
-    return check_parameters(model, parameters)
+        return put(model, role, parameters, initial_parameters(model, seed))
+    return check_parameters(model, parameters, role)
 
 
-def check_seed(model: Model, seed: Any, parameters: Any, others: str = "") -> int:
+def check_seed(model: Model, seed: Any, parameters: Any, others: str = "", role: str = "parameters") -> int:
     """Return the seed of the initial parameters. Raises ValueError if a seed is given, but nothing is drawn.
 
     ``others`` ends the error message: it names what else could be drawn.
@@ -37,5 +37,5 @@ def check_seed(model: Model, seed: Any, parameters: Any, others: str = "") -> in
     if chosen and model.constants is not None:
         raise ValueError(f"seed has no effect: the initial parameters of {model.name} are not drawn{others}")
     if chosen and parameters is not None and not isinstance(parameters, Mapping):
-        raise ValueError(f"seed has no effect where parameters are given: leave one of them out{others}")
+        raise ValueError(f"seed has no effect beside {role}: leave one of them out{others}")
     return chosen

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ground.facts import slices
+from ..ground.renamed import renamed
 from .arguments import check_inputs, check_parameters, to_array, to_column, to_finite
 from .points import Points
 from .scalars import number
@@ -40,7 +41,7 @@ class Samples:
         if missing and not partly:
             raise ValueError(
                 f"data has no samples for the term {missing[0]!r}; {expected}; or give it the weight 0, "
-                f"weights={{{missing[0]!r}: 0}}"
+                f"loss_weights={{{missing[0]!r}: 0}}"
             )
         self.data = {name: data[name] for name in counted if name in data}
         if not self.data:
@@ -115,44 +116,45 @@ def take_samples(model: Model, settings: Settings) -> Samples | None:
     Raises ValueError for data of another kind of model.
     """
     settings.X, settings.Y, samples = take_terms(
-        model, settings.X, settings.Y, settings.data, settings.weights, "sample_weight"
+        model, settings.X, settings.Y, settings.data, settings.loss_weights, "sample_weight"
     )
     return samples
 
 
 def take_terms(
-    model: Model, X: Any, Y: Any, data: Any, weights: Any, meant: str
+    model: Model, X: Any, Y: Any, data: Any, loss_weights: Any, meant: str
 ) -> tuple[Any, Any, Samples | None]:  # fmt: skip
     """Return X and Y, as given or as the samples of all terms, and these samples (None if X and Y are given).
 
     ``meant`` is the argument, named in an error, for the weights of samples. Raises ValueError for data of another kind
-    of model, and for weights if there are no terms.
+    of model, and for loss_weights if there are no terms.
     """
     if data is None and (X is not None or not model.facts.terms):
-        if weights is not None:
+        if loss_weights is not None:
             raise ValueError(
-                f"weights are those of the terms of a network with losses by name, and go with data; what each sample "
-                f"counts is {meant}"
+                f"loss_weights are those of the terms of a network with losses by name, and go with data; what each "
+                f"sample counts is {meant}"
             )
         return X, Y, None
     if X is not None or Y is not None:
         raise ValueError("give data, or X and Y, not both")
-    samples = Samples(model, data, weights)
+    samples = Samples(model, data, loss_weights)
     return *samples.at(), samples
 
 
+@renamed("0.3.0", weights="loss_weights")
 def stack(
-    model: Model, /, data: Mapping[str, Any], weights: Mapping[str, float] | None = None
+    model: Model, /, data: Mapping[str, Any], loss_weights: Mapping[str, float] | None = None
 ) -> tuple[Array, Array]:  # fmt: skip
     """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
 
-    data       {term: X}, or {term: (X, Y)} for a term with targets; X may be ``Points``, Y a function of X
-    weights    {term: number}: the weight of the mean of each term in the loss; 1 for those left out. A term of
-               weight 0 needs no data
+    data          {term: X}, or {term: (X, Y)} for a term with targets; X may be ``Points``, Y a function of X
+    loss_weights  {term: number}: the weight of the mean of each term in the loss; 1 for those left out. A term of
+                  weight 0 needs no data
 
     Raises ValueError for a term without data, or whose data do not fit.
     """
-    return Samples(model, data, weights).at()
+    return Samples(model, data, loss_weights).at()
 
 
 def derivatives(model: Model, /, parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
@@ -217,9 +219,10 @@ def _term_weights(model: Model, given: Any, terms: Mapping[str, Any]) -> dict[st
     if given is None:
         return dict.fromkeys(terms, 1.0)
     if not isinstance(given, Mapping):
-        raise ValueError(f"weights must be a dictionary of numbers by terms, not {given!r}")
-    _check_names("weights", given, terms)
-    return {name: number(model, f"weights[{name!r}]", given.get(name, 1.0), 0.0, math.inf, False) for name in terms}
+        raise ValueError(f"loss_weights must be a dictionary of numbers by terms, not {given!r}")
+    _check_names("loss_weights", given, terms)
+    role = "loss_weights[{!r}]".format
+    return {name: number(model, role(name), given.get(name, 1.0), 0.0, math.inf, False) for name in terms}
 
 
 def _check_names(what: str, given: Mapping[Any, Any], known: Mapping[str, Any]) -> None:

@@ -19,9 +19,11 @@ from ..arguments.terms import take_terms
 from ..evaluation.jacobian import check_fitted
 from ..ground import poles
 from ..ground.facts import flat_names
+from ..ground.renamed import renamed
 from ..results.fit_result import FitResult
+from ..results.result import with_samples
 from .fit_watch import watch_of
-from .problem import ROBUST, Problem, Solution, check_iterations, check_tolerance
+from .problem import LOSSES, Problem, Solution, check_iterations, check_tolerance
 from .starting_points import best_start
 
 if TYPE_CHECKING:
@@ -34,25 +36,26 @@ if TYPE_CHECKING:
     from .fit_watch import FitWatch
 
 
+@renamed("0.3.0", parameters="p0", starts="n_starts", robust="loss", robust_scale="f_scale", weights="loss_weights")
 def fit(
     model: Model,
     /,
     X: ArrayLike | None = None,
     Y: ArrayLike | None = None,
-    parameters: ArrayLike | Mapping[Any, Any] | None = None,
+    p0: ArrayLike | Mapping[Any, Any] | None = None,
     sigma: ArrayLike | None = None,
     absolute_sigma: bool = False,
     bounds: Any = None,
     fixed: Iterable[Any] | Mapping[Any, Any] = (),
-    robust: str | None = None,
-    robust_scale: float = 1.0,
-    starts: int | None = None,
+    loss: str | None = "linear",
+    f_scale: float = 1.0,
+    n_starts: int | None = None,
     seed: int = 0,
     tolerance: float | None = None,
     max_iterations: int | None = None,
     threads: int = 1,
     data: Mapping[str, Any] | None = None,
-    weights: Mapping[str, float] | None = None,
+    loss_weights: Mapping[str, float] | None = None,
     time_limit: float | None = None,
     callback: Callable[[FitProgress], Any] | None = None,
     progress: bool = False,
@@ -67,7 +70,7 @@ def fit(
     X               (N, inputs); with one input also (N,)
     Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of
                     squares, the whole row is missing then. Labels (N,), if train takes them
-    parameters      the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
+    p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
                     parameters, moved into the bounds if necessary
     sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
@@ -75,16 +78,17 @@ def fit(
     bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
     fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
                     that they keep
-    robust          "huber", "soft_l1" or "cauchy": residuals beyond robust_scale count less than their squares,
-                    as in scipy.optimize.least_squares; None: all residuals count alike
-    starts          the number of additional starting points, a Sobol sequence within the bounds, which all free
+    loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
+                    residuals beyond f_scale count less, as in scipy.optimize.least_squares
+    n_starts        the number of additional starting points, a Sobol sequence within the bounds, which all free
                     parameters need; the best of all fits is the result. This needs SciPy
     seed            the seed of the Sobol sequence, and of the initial parameters of a network
     tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
                     cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
     max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
     threads         1 to 64 threads, which share the starting points
-    data, weights   for a network with losses by name, in place of X and Y: see train
+    data, loss_weights
+                    for a network with losses by name, in place of X and Y: see train
     time_limit      the seconds after which to stop, with the best parameters so far
     callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
                     after each iteration; it ends the fit if it returns something true
@@ -99,36 +103,36 @@ def fit(
     for a loss that turns out not to be convex in the outputs.
     """
     check_fitted(model, "fit")
-    X, Y, _ = take_terms(model, X, Y, data, weights, "sigma, 1/sqrt(weight)")
+    X, Y, terms = take_terms(model, X, Y, data, loss_weights, "sigma, 1/sqrt(weight)")
     inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
     if type(seed) is not int or seed:
-        others = "; starting points are, where starts is given"
-        seed = check_seed(model, seed, parameters, others) if starts is None else integer("seed", seed, 0, SEED)
+        others = "; starting points are, where n_starts is given"
+        seed = check_seed(model, seed, p0, others, "p0") if n_starts is None else integer("seed", seed, 0, SEED)
     limits = None if bounds is None else check_bounds(model, bounds)
-    start = _start(model, parameters, seed, fixed, limits)
+    start = _start(model, p0, seed, fixed, limits)
     held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
-    if robust not in ROBUST:
-        names = ", ".join(repr(name) for name in ROBUST)
-        raise ValueError(f"robust is {robust!r}; there are: {names}")
+    loss = "linear" if loss is None else loss
+    if loss not in LOSSES:
+        raise ValueError(f"loss is {loss!r}; there are: {', '.join(map(repr, LOSSES))}")
     absolute = flag("absolute_sigma", absolute_sigma)
     if model.facts.curved:
-        check_curved(model, sigma, robust)
+        check_curved(model, sigma, loss)
         absolute = True
-    scale = number(model, "robust_scale", robust_scale, 0.0, np.inf, True)
-    if robust is None and scale != 1:
-        raise ValueError("robust_scale has no effect without a robust loss: give robust, or leave it out")
+    scale = number(model, "f_scale", f_scale, 0.0, np.inf, True)
+    if loss == "linear" and scale != 1:
+        raise ValueError("f_scale has no effect on the loss 'linear': give a robust loss, or leave it out")
     problem = Problem(
-        model, inputs, targets, _sigma(model, sigma, targets), limits, robust, scale,
+        model, inputs, targets, _sigma(model, sigma, targets), limits, loss, scale,
         check_tolerance(model, tolerance), check_iterations(model, max_iterations),
     )  # fmt: skip
     watch = watch_of(model, time_limit, progress, callback, problem.max_iterations)
     first = start
     if type(threads) is not int or threads != 1:
         threads = integer("threads", threads, 1, THREADS)
-    if starts is not None:
-        first = best_start(problem, start, held, integer("starts", starts, 1, 2**20), seed, threads, watch)
-    return _told(result_of(problem, solved(problem, first, held, watch), start, held, absolute))
+    if n_starts is not None:
+        first = best_start(problem, start, held, integer("n_starts", n_starts, 1, 2**20), seed, threads, watch)
+    return _told(with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms))
 
 
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:
@@ -144,7 +148,7 @@ def result_of(problem: Problem, found: Solution, start: Array, held: Array | Non
     return FitResult(
         problem.model, found.parameters, start.copy(), free, found.active.astype(bool), found.triangle, found.cost,
         found.chi2, found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
-        found.evaluations, absolute_sigma, problem.bounds, problem.robust, problem.robust_scale, problem, found.costs,
+        found.evaluations, absolute_sigma, problem.bounds, problem.loss, problem.f_scale, problem, found.costs,
         found.poles,
     )  # fmt: skip
 
@@ -152,49 +156,49 @@ def result_of(problem: Problem, found: Solution, start: Array, held: Array | Non
 def _told(result: FitResult) -> FitResult:
     """Return the result, after warnings if it did not converge (unless it was stopped) or if it has poles."""
     if not result.converged and result.status != "stopped":
-        warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, 3)
+        warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, 4)
     if result.poles:
-        poles.warn(result.model_name, result.poles, 3)
+        poles.warn(result.model_name, result.poles, 4)
     return result
 
 
-def _start(model: Model, parameters: Any, seed: int, fixed: Any, limits: Bounds | None) -> Array:
+def _start(model: Model, p0: Any, seed: int, fixed: Any, limits: Bounds | None) -> Array:
     """Return the start of a fit, (P,): given values must be within the bounds; initial parameters are moved there."""
     if type(fixed) is tuple and limits is None:  # the usual cases, decided quickly
-        if parameters is None:
+        if p0 is None:
             return initial_parameters(model, seed)
-        if type(parameters) is np.ndarray:
-            return check_parameters(model, parameters)
-    start = start_of(model, None if isinstance(parameters, Mapping) else parameters, seed)
-    if parameters is None or isinstance(parameters, Mapping):
+        if type(p0) is np.ndarray:
+            return check_parameters(model, p0, "p0")
+    start = start_of(model, None if isinstance(p0, Mapping) else p0, seed, "p0")
+    if p0 is None or isinstance(p0, Mapping):
         start = start if limits is None else np.minimum(np.maximum(start, limits[0]), limits[1])
-    return placed(model, start, parameters, fixed, limits)
+    return placed(model, start, p0, fixed, limits)
 
 
-def placed(model: Model, start: Array, parameters: Any, fixed: Any, limits: Bounds | None, many: bool = False) -> Array:
-    """Return a start, (P,) or (M, P), with the values of two mappings: parameters to begin at, and fixed values.
+def placed(model: Model, start: Array, p0: Any, fixed: Any, limits: Bounds | None, many: bool = False) -> Array:
+    """Return a start, (P,) or (M, P), with the values of two mappings: where to begin, and fixed values.
 
     Raises ValueError if it is outside of the bounds then, or if the mappings contradict each other.
     """
-    if isinstance(parameters, Mapping):
-        start = put(model, "parameters", parameters, start, many)
+    if isinstance(p0, Mapping):
+        start = put(model, "p0", p0, start, many)
     if isinstance(fixed, Mapping):
         begin, start = start, put(model, "fixed", fixed, start, many)
-        if isinstance(parameters, Mapping):
-            given = check_fixed(model, parameters)
+        if isinstance(p0, Mapping):
+            given = check_fixed(model, p0)
             wrong = np.flatnonzero(given & np.any(np.atleast_2d(begin != start), axis=0))
             if len(wrong):
                 name = flat_names(model.facts.parameters)[wrong[0]]
-                raise ValueError(f"parameters and fixed give different values of {name}: leave it out of parameters")
+                raise ValueError(f"p0 and fixed give different values of {name}: leave it out of p0")
     if limits is not None:
         check_within(model, start, limits)
     return start
 
 
-def check_curved(model: Model, sigma: Any, robust: str | None) -> None:
+def check_curved(model: Model, sigma: Any, loss: str = "linear") -> None:
     """Raise ValueError for arguments that have a meaning only for residuals."""
-    for name, value in (("sigma", sigma), ("robust", robust)):
-        if value is not None:
+    for name, given in (("sigma", sigma is not None), ("loss", loss != "linear")):
+        if given:
             raise ValueError(f"{name} is for least squares; the loss of {model.name} is another, so leave it out")
 
 

@@ -74,11 +74,13 @@ class FitData:
         limits, fixed, tolerance, absolute_sigma = self.options
         X, Y, sigma, start = self.of_fit(m)
         held = fixed.astype(np.uint8) if fixed.any() else None
-        there = Problem(self.model, X, Y, sigma, limits, None, 1.0, -1.0, 0)  # takes no step, and meets no tolerance
+        there = Problem(
+            self.model, X, Y, sigma, limits, "linear", 1.0, -1.0, 0
+        )  # takes no step, and meets no tolerance
         found = there.solve(parameters, held)
         if found.ending == "max_iterations":
             found = found._replace(ended=ending)
-        again = Problem(self.model, X, Y, sigma, limits, None, 1.0, tolerance, check_iterations(self.model))
+        again = Problem(self.model, X, Y, sigma, limits, "linear", 1.0, tolerance, check_iterations(self.model))
         found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
         return result_of(again, found, start, held, absolute_sigma)
 
@@ -87,27 +89,27 @@ class FitData:
         arrays = {"X": self.X, "Y": self.Y, "sigma": self.sigma}
         return *((array, name in self.counts) for name, array in arrays.items()), (self.starts, self.starts.ndim == 2)
 
-    def add_starts(self, parameters: Any) -> None:
+    def add_starts(self, p0: Any) -> None:
         """Set the starts of the fits, except values that are given by name."""
         model, count = self.model, self.model.parameter_count
-        if parameters is None or isinstance(parameters, Mapping):
+        if p0 is None or isinstance(p0, Mapping):
             self.starts = initial_parameters(model)
             return
         expected = f"expected ({count},), such as initial_parameters(), or (M, {count})"
-        array = to_array(model, "parameters", parameters, expected)
+        array = to_array(model, "p0", p0, expected)
         if array.ndim not in (1, 2) or array.shape[-1] != count:
-            raise ValueError(f"parameters has the shape {array.shape}; {expected}")
+            raise ValueError(f"p0 has the shape {array.shape}; {expected}")
         if array.ndim == 2:
-            self.counts["parameters"] = len(array)
-        self.starts = to_finite(model, "parameters", array, expected)
+            self.counts["p0"] = len(array)
+        self.starts = to_finite(model, "p0", array, expected)
 
-    def place_starts(self, parameters: Any, fixed: Any, limits: Bounds | None) -> None:
+    def place_starts(self, p0: Any, fixed: Any, limits: Bounds | None) -> None:
         """Move initial parameters within the bounds, and set values that are given by name."""
-        if limits is not None and (parameters is None or isinstance(parameters, Mapping)):
+        if limits is not None and (p0 is None or isinstance(p0, Mapping)):
             self.starts = np.clip(self.starts, *limits)
-        self.starts = placed(self.model, self.starts, parameters, fixed, limits, many=True)
-        if self.starts.ndim == 2 and "parameters" not in self.counts:
-            self.counts["parameters" if isinstance(parameters, Mapping) else "fixed"] = len(self.starts)
+        self.starts = placed(self.model, self.starts, p0, fixed, limits, many=True)
+        if self.starts.ndim == 2 and "p0" not in self.counts:
+            self.counts["p0" if isinstance(p0, Mapping) else "fixed"] = len(self.starts)
 
     def add_lengths(self, lengths: Any) -> None:
         """Set the number of samples of each fit."""

@@ -13,6 +13,7 @@ from ..arguments.options import check_options
 from ..arguments.scalars import THREADS, flag, integer
 from ..evaluation.jacobian import check_fitted
 from ..ground.ragged import is_ragged, lengths_of, padded
+from ..ground.renamed import renamed
 from ..ground.share import share
 from ..ground.watch import Watch
 from ..results.many_fits import ManyFits, beyond_rounding
@@ -31,12 +32,13 @@ GROUPS = 8
 """The least number of groups of lanes that a thread fits at once: at the end of each part some lanes are empty."""
 
 
+@renamed("0.3.0", parameters="p0")
 def fit_many(
     model: Model,
     /,
     X: ArrayLike | None = None,
     Y: ArrayLike | None = None,
-    parameters: ArrayLike | Mapping[Any, Any] | None = None,
+    p0: ArrayLike | Mapping[Any, Any] | None = None,
     sigma: ArrayLike | None = None,
     absolute_sigma: bool = False,
     bounds: Any = None,
@@ -58,7 +60,7 @@ def fit_many(
     Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
                     fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
                     unequal lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
-    parameters      the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
+    p0              the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
                     value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
                     necessary
     sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
@@ -84,16 +86,16 @@ def fit_many(
     """
     check_fitted(model, "fit_many")
     if model.facts.curved:
-        check_curved(model, sigma, None)
+        check_curved(model, sigma)
         absolute_sigma = True
     if any(map(is_ragged, (X, Y, sigma))):
         X, Y, sigma, lengths = _even(X, Y, sigma, lengths)
     data = FitData(model, X, Y)
-    data.add_starts(parameters)
+    data.add_starts(p0)
     data.add_lengths(lengths)
     data.add_sigma(sigma)
     limits, held = check_bounds(model, bounds), check_fixed(model, fixed)
-    data.place_starts(parameters, fixed, limits)
+    data.place_starts(p0, fixed, limits)
     absolute = flag("absolute_sigma", absolute_sigma)
     found = ManyFits(
         model, data.fits(), int(model.parameter_count - held.sum()), flag("covariance", covariance), data.result
@@ -156,14 +158,14 @@ def _warn(found: ManyFits) -> None:
             f"{sum(counts.values()):,} of {len(found):,} fits did not converge: {reasons}; the attribute status of the "
             f"result tells which",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     if found.poles.any():
         warnings.warn(
             f"{np.count_nonzero(found.poles):,} of {len(found):,} fits ended at a pole, where a denominator of the "
             f"formula changes its sign among the data; the attribute poles of the result tells which",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..arguments.options import check_options
-from ..ground.progress import FitProgress, Progress
+from ..ground.progress import FitProgress
 from ..ground.watch import Watch
 
 if TYPE_CHECKING:
@@ -41,22 +41,6 @@ class FitWatch(Watch):
     def progress(self) -> Any:
         """Return the argument of the callback."""
         return FitProgress(self.count_done(), self.figures()["cost"], self.seconds(), self.parameters())
-
-
-class TrainingByFit(FitWatch):
-    """The watch of a training by the loop of fits; ``loss`` computes the mean loss of some parameters."""
-
-    def __init__(self, loss: Callable[[Array], float], *given: Any) -> None:
-        super().__init__(*given)
-        self._loss = loss
-
-    def figures(self) -> dict[str, float]:
-        """Return the mean loss."""
-        return {} if self.native is None else {"loss": self._loss(self.parameters())}
-
-    def progress(self) -> Progress:
-        """Return the argument of the callback; an iteration counts as an epoch and as an update."""
-        return Progress(self.count_done(), self.count_done(), self.figures(), self.seconds(), self.parameters)
 
 
 def watch_of(model: Model, time_limit: Any, progress: Any, callback: Any, total: int) -> FitWatch | None:

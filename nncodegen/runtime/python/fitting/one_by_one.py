@@ -12,18 +12,8 @@ if TYPE_CHECKING:
     from ..arguments.bounds import Bounds
     from ..ground.types import Array
     from ..native.model import Model
-    from ..results.fit_result import FitResult
     from ..results.many_fits import ManyFits
     from .fit_data import FitData
-
-ENDS = {
-    "max_iterations": "max_iterations",
-    "stalled": "max_iterations",
-    "stationary": "singular",
-    "not_finite": "not_finite",
-    "no_data": "no_data",
-}
-"""The status of fits that did not converge, by how they ended."""
 
 
 def fit_one_by_one(
@@ -36,14 +26,7 @@ def fit_one_by_one(
         if is_ended():
             raise KeyboardInterrupt
         X, Y, sigma, start = data.of_fit(m)
-        problem = Problem(model, X, Y, sigma, limits, None, 1.0, tolerance, max_iterations)
+        problem = Problem(model, X, Y, sigma, limits, "linear", 1.0, tolerance, max_iterations)
         solution = problem.solve(start, fixed)
         result = result_of(problem, solution, start, fixed, absolute_sigma)
-        found.put(m, result, solution.used, ENDS.get(solution.ending) or _status(result))
-
-
-def _status(result: FitResult) -> str:
-    """Return the status of a fit that converged: the data may not determine its parameters."""
-    if result.used < result.free_count:
-        return "too_few_data"
-    return "converged" if result.rank == result.free_count else "singular"
+        found.put(m, result, solution.used, result.status)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..native.model import Model
     from .fit_watch import FitWatch
 
-ROBUST = {None: 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
-"""The robust losses of residuals, and their numbers in C."""
+LOSSES = {"linear": 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
+"""The losses of residuals, by SciPy's names, and their numbers in C; all but the first are robust."""
 
 ENDS = ("cost", "step", "gradient", "max_iterations", "stalled", "not_finite", "no_data", "interrupted", "not_convex",
         "stationary")  # fmt: skip
@@ -39,8 +39,8 @@ def check_iterations(model: Model, given: Any = None) -> int:
     return 1000 + 100 * model.parameter_count if given is None else integer("max_iterations", given, 0, 2**31 - 1)
 
 
-KEPT = 64
-"""The number of last iterations whose costs are kept, to explain why a fit did not end."""
+KEPT = 10_000
+"""The number of last iterations whose costs are kept: the history of the fit, which explains why it did not end."""
 
 
 class Solution(NamedTuple):
@@ -74,12 +74,11 @@ class Solution(NamedTuple):
 class Problem:
     """The arguments of a fit, except its start. It is pickled with the result of a fit, which may solve it again."""
 
-    __slots__ = ("X", "Y", "bounds", "max_iterations", "model", "robust", "robust_scale", "samples", "sigma",
-                 "tolerance")  # fmt: skip
+    __slots__ = ("X", "Y", "bounds", "f_scale", "loss", "max_iterations", "model", "samples", "sigma", "tolerance")
 
     def __init__(
-        self, model: Model, X: Array | None, Y: Array, sigma: Array | None, bounds: Bounds | None, robust: str | None,
-        robust_scale: float, tolerance: float, max_iterations: int,
+        self, model: Model, X: Array | None, Y: Array, sigma: Array | None, bounds: Bounds | None, loss: str,
+        f_scale: float, tolerance: float, max_iterations: int,
     ) -> None:  # fmt: skip
         self.model = model
         self.X = X
@@ -87,15 +86,15 @@ class Problem:
         self.samples = len(Y)
         self.sigma = sigma
         self.bounds = bounds
-        self.robust = robust
-        self.robust_scale = robust_scale
+        self.loss = loss
+        self.f_scale = f_scale
         self.tolerance = tolerance
         self.max_iterations = max_iterations
 
     def with_iterations(self, most: int) -> Problem:
         """Return this problem with another maximum number of iterations."""
         return Problem(
-            self.model, self.X, self.Y, self.sigma, self.bounds, self.robust, self.robust_scale, self.tolerance, most
+            self.model, self.X, self.Y, self.sigma, self.bounds, self.loss, self.f_scale, self.tolerance, most
         )
 
     def solve(
@@ -116,7 +115,7 @@ class Problem:
         costs = np.empty(min(kept, self.max_iterations))
         try:
             numbers = self.model.native.fit(
-                self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, ROBUST[self.robust], self.robust_scale,
+                self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, LOSSES[self.loss], self.f_scale,
                 self.tolerance, self.max_iterations, parameters, residuals, triangle, active, changed, costs,
                 watch,
             )  # fmt: skip
@@ -154,5 +153,5 @@ class Problem:
 def _in_order(costs: Array, iterations: int) -> Array:
     """Return the costs of the last iterations in the order of time, from a ring buffer that overwrites the oldest."""
     if iterations <= len(costs):
-        return costs[:iterations]
+        return costs[:iterations].copy()  # without the rest
     return np.roll(costs, -(iterations % len(costs)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..ground.facts import flat_names
+from ..ground.missing import needed
 from ..ground.share import is_ended, share
 from ..results.many_fits import ManyFits, beyond_rounding
 
@@ -26,10 +27,10 @@ def best_start(
     """Return the parameters, (P,), of the best fit from ``start`` and from ``count`` more points of a Sobol sequence.
 
     If a watch ends the fits, it is the best of those that are done by then. Raises ValueError if a free parameter has
-    no finite bounds, ImportError without SciPy.
+    no finite bounds, MissingDependencyError without SciPy.
     """
     points = np.vstack([start, sobol(problem, start, held, count, seed)])
-    side_by_side = problem.robust is None and problem.model.native.fits_lanes
+    side_by_side = problem.loss == "linear" and problem.model.native.fits_lanes
     fits = _SideBySide(problem, points, held, threads) if side_by_side else _OneByOne(problem, points, held)
     try:
         with nullcontext() if watch is None else watch.asked_by_calls():
@@ -44,16 +45,14 @@ def best_start(
 
 def sobol(problem: Problem, start: Array, held: Array | None, count: int, seed: int) -> Array:
     """Return points of a scrambled Sobol sequence within the bounds, (count, P); fixed parameters keep their start."""
-    try:
+    with needed("n_starts", "SciPy", "scipy"):
         from scipy.stats import qmc  # noqa: PLC0415 (optional, and slow to import)
-    except ImportError as error:
-        raise ImportError("starts needs SciPy: python3 -m pip install scipy") from error
     free = np.ones(len(start), bool) if held is None else held == 0
     low, high = problem.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
     endless = free & ~(np.isfinite(low) & np.isfinite(high))
     if endless.any():
         name = flat_names(problem.model.facts.parameters)[int(np.argmax(endless))]
-        raise ValueError(f"starts needs finite bounds of every free parameter; {name} has none: give bounds")
+        raise ValueError(f"n_starts needs finite bounds of every free parameter; {name} has none: give bounds")
     exponent = int(np.ceil(np.log2(count)))  # a power of 2 keeps the sequence balanced
     unit = qmc.Sobol(int(free.sum()), seed=np.random.default_rng(seed)).random_base2(exponent)[:count]
     points = np.tile(start, (count, 1))

@@ -1,13 +1,35 @@
-"""The ways in which a fit can end: the status of a result, and its message."""
+"""The ways in which trainings, fits and searches can end: one vocabulary of statuses, and the endings of fits."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 from typing import NamedTuple
 
+STATUSES = MappingProxyType({
+    "completed": "all epochs that were asked for are done",
+    "converged": "a test of convergence is met",
+    "stopped_early": "the monitored figure was not better for as many epochs as patience allows",
+    "stopped": "a callback ended it",
+    "time_limit": "the time limit was reached",
+    "interrupted": "it was interrupted by Ctrl-C, or by an error of a callback",
+    "max_iterations": "the iterations that were allowed are used up",
+    "stalled": "no step lowers the loss any more, though no test of convergence is met",
+    "stationary": "the derivatives by some parameters are 0 here, but this is no minimum: choose another start",
+    "singular": "it converged, but the data do not determine all parameters",
+    "too_few_data": "it converged, but there are fewer data than free parameters",
+    "no_data": "all data are missing: the parameters are those at the start",
+    "not_finite": "the outputs or their derivatives are not finite at the start: choose another",
+    "diverged": "the loss or a parameter is no longer finite: try a lower learning_rate, or scale X and Y",
+    "not_convex": "the loss is not convex in the outputs",
+})  # fmt: skip
+"""What each status says. A word means the same for a training, a fit, a minimizer, and each of many of them."""
+
+SUCCESSES = ("completed", "converged", "stopped_early")
+"""The statuses of what ended as it was meant to."""
+
 
 class Ending(NamedTuple):
-    """One way to end: ``status`` is a word for programs, ``message`` a sentence for people."""
+    """One way for a fit to end: ``status`` is a word for programs, ``message`` a sentence for people."""
 
     status: str
     message: str
@@ -22,16 +44,11 @@ ENDINGS = MappingProxyType({
     "cost": Ending("converged", "a step changed the cost by less than the tolerance"),
     "step": Ending("converged", "a step changed the parameters by less than the tolerance"),
     "gradient": Ending("converged", "the gradient is below the tolerance"),
-    "max_iterations": Ending("max_iterations", "the iterations that were allowed are used up"),
     "stalled": Ending("stalled", "no step lowers the cost any more, though no test of convergence is met"),
-    "not_finite": Ending("not_finite", "the outputs or their derivatives are not finite at the start: choose another"),
-    "no_data": Ending("no_data", "all data are missing: the parameters are those at the start"),
-    "time_limit": Ending("time_limit", "the time limit was reached"),
+    **{status: Ending(status, STATUSES[status])
+       for status in ("max_iterations", "not_finite", "no_data", "time_limit", "not_convex", "stationary")},
     "stopped": Ending("stopped", "the callback ended the fit"),
     "interrupted": Ending("interrupted", "the fit was interrupted"),
-    "not_convex": Ending("not_convex", "the loss is not convex in the outputs"),
-    "stationary": Ending("stationary", "the derivatives by some parameters are 0 here, but this is no minimum: choose "
-                         "another start"),
 })  # fmt: skip
 """The endings of a fit, by the names that the fitting code uses."""
 

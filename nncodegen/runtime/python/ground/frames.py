@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .missing import needed
+
 ERROR = "_error"
 """The suffix of the columns of standard errors, after the name of the parameter."""
 
 
 def frame_of(columns: Mapping[str, Any], index: Sequence[Any] | None = None, index_name: str | None = None) -> Any:
-    """Return a DataFrame. Raises ImportError without pandas."""
-    try:
+    """Return a DataFrame. Raises MissingDependencyError without pandas."""
+    with needed("to_frame", "pandas", "pandas"):
         from pandas import DataFrame, Index  # noqa: PLC0415 (optional, and slow to import)
-    except ImportError as error:
-        raise ImportError(
-            "to_frame needs pandas, which is not installed: python -m pip install pandas"
-        ) from error  # fmt: skip
     return DataFrame(dict(columns), index=None if index is None else Index(index, name=index_name))
 
 

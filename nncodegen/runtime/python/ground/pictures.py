@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from .missing import needed
+
 
 def new_axes(rows: int = 1, columns: int = 1, **options: Any) -> Any:
     """Return the axes of a new figure as a flat array; options are those of ``matplotlib.pyplot.subplots``.
 
-    Raises ImportError without matplotlib.
+    Raises MissingDependencyError without matplotlib.
     """
-    try:
+    with needed("plot", "matplotlib", "matplotlib"):
         from matplotlib import pyplot  # noqa: PLC0415 (optional, and slow to import)
-    except ImportError as error:
-        raise ImportError("plot needs matplotlib, which is not installed: python -m pip install matplotlib") from error
     return pyplot.subplots(rows, columns, layout="constrained", squeeze=False, **options)[1].ravel()
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from ..ground.missing import MissingDependencyError
+
 
 def address_of_part(file: str, part: str) -> int:
     """Return the address of the table of the functions of a part, given the file of the module; 0 if it has none.
 
-    The part is compiled if it has not been yet. Raises BuildError if that fails, ImportError without nncodegen.
+    The part is compiled if it has not been yet. Raises BuildError if that fails, MissingDependencyError without
+    nncodegen.
     """
     try:  # by its name: the runtime stands below the compiler, and travels without it
         compiler = import_module("nncodegen.building.parts")
     except ImportError as error:
-        raise ImportError(
+        raise MissingDependencyError(
             f"the part {part!r} of {file} is compiled when it is first needed, and the package nncodegen, which does "
             f"that, cannot be imported here: {error}; a module that nncodegen.build(model, out=FOLDER) writes is whole"
         ) from error

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from .fitted import Fitted
 
 STILL = 0.01
-"""More iterations are worthwhile if the cost fell by at least this fraction over the last ones (``problem.KEPT``)."""
+"""More iterations are worthwhile if the cost fell by at least this fraction over the last ones."""
+
+KEPT = 64
+"""The number of last costs that are looked at."""
 
 CONDITION = 1e5
 """Above this condition number, steps are dominated by directions that the data hardly determine."""
@@ -21,8 +24,8 @@ CONDITION = 1e5
 
 def advice_of(result: Fitted) -> str:
     """Return advice for a fit that has not finished, from how its cost fell over the last iterations."""
-    costs, more = result._costs, UNFINISHED[result._ending]
-    if costs is None or len(costs) < 2 or not math.isfinite(result.cost):
+    costs, more = result._costs[-KEPT:] if result._costs is not None else (), UNFINISHED[result._ending]
+    if len(costs) < 2 or not math.isfinite(result.cost):
         return more
     steps, size = len(costs) - 1, abs(float(costs[0]))
     fall = float(costs[0] - costs[-1]) / size if size > 0 else 0.0

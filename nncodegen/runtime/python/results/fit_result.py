@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ground.endings import DOUBTFUL, ENDINGS, UNFINISHED
 from ..ground.frames import frame_of
+from ..ground.renamed import renamed_attributes
 from ..native.model import result_of_model
 from .advice import advice_of, not_told
 from .fit_plot import plot
@@ -15,6 +16,9 @@ from .fit_table import html_table, text_table
 from .fitted import Fitted
 from .intervals import Predicted, confidence_intervals, predict_with_interval
 from .saved import FIT, head, write_archive
+from .shown import Shown
+from .terms_plot import plot_solution
+from .training_plot import plot_history
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -28,7 +32,8 @@ LEVEL = 0.95
 
 
 @result_of_model
-class FitResult(Fitted):
+@renamed_attributes("0.3.0", start="p0", robust_scale="f_scale")
+class FitResult(Shown, Fitted):
     """The result of ``fit``, for P parameters, F of them free, and N samples of K outputs.
 
     result["a"] is the parameter of that name; the key may also be a symbol of SymPy.
@@ -36,7 +41,7 @@ class FitResult(Fitted):
     Found by the fit:
 
     parameters      (P,), those of the lowest cost
-    start           (P,), the parameters at the start
+    p0              (P,), the parameters at the start
     free            (P,), False for parameters that were fixed
     at_bound        (P,), whether a parameter lies at one of its bounds
     cost            half of chi2; with a robust loss, half of the sum of its values; the sum of the losses, if the loss
@@ -47,7 +52,8 @@ class FitResult(Fitted):
     iterations      the number of steps that were accepted or tried
     evaluations     the number of evaluations of the model for all samples
     absolute_sigma  whether sigma counts as known; otherwise it is known up to a factor
-    robust          the name of the robust loss, or None; robust_scale is the residual beyond which it grows slower
+    robust          the robust loss that was given as ``loss``, or None; f_scale is the residual beyond which it grows
+                    slower
     poles           the denominators that are 0 or change their signs among the data, as texts: a fit only ends so if it
                     starts so
 
@@ -57,12 +63,15 @@ class FitResult(Fitted):
     All other values are computed when they are first used.
     """
 
+    _samples: tuple[Array, Array, dict[str, int]] | None = None
+    """The samples of the terms of a network with losses by name, for its plot."""
+
     @property
     def message(self) -> str:
         """Return how the fit ended, as a sentence, and what to do about it."""
         message = ENDINGS[self._ending].message
         advice = advice_of(self) if self._ending in UNFINISHED else ""
-        if self._ending in DOUBTFUL and self.undetermined:
+        if (self._ending in DOUBTFUL or self.status == "singular") and self.undetermined:
             advice = not_told(self.undetermined)
         return f"{message}; {advice}" if advice else message
 
@@ -102,8 +111,14 @@ class FitResult(Fitted):
         found: Predicted = predict_with_interval(self, X, interval, level, sigma)
         return found
 
-    def plot(self, axes: Any = None, interval: str | None = "confidence", level: float = LEVEL) -> Any:
-        """Draw data, curve and band, and the weighted residuals below, with matplotlib.
+    def plot(
+        self, axes: Any = None, interval: str | None = "confidence", level: float = LEVEL, kind: str | None = None
+    ) -> Any:
+        """Draw the fit with matplotlib.
+
+        kind is "fit": data, curve and band, and the weighted residuals below; "solution": the solution of equations,
+        and its residuals, as the plot of a training; or "history": the loss over the iterations. By default it is the
+        solution for a network with losses by name, the history where there are no residuals, else the fit.
 
         axes are two axes of matplotlib, one above the other; by default those of a new figure. The abscissa is the
         input if there is one; with several inputs the targets are drawn against the outputs, without inputs against
@@ -111,17 +126,27 @@ class FitResult(Fitted):
 
         Returns the figure, which ``savefig`` writes to a file; its ``axes`` are these two.
         """
-        return plot(self, axes, interval, level)
+        model = self._model
+        if kind is None:
+            kind = "solution" if model.facts.terms else "history" if self.residuals is None else "fit"
+        if kind == "fit":
+            return plot(self, axes, interval, level)
+        if kind == "solution":
+            return plot_solution(model, self.parameters, None, self._samples, axes)
+        if kind != "history":
+            raise ValueError(f"there is no picture {kind!r}; there are: 'fit', 'solution', 'history'")
+        title = f"{model.name}: {self.status} after {self.iterations} iterations"
+        return plot_history(title, {"loss": self.history}, None, None, axes, "iteration")
 
     def to_frame(self) -> Any:
         """Return a DataFrame of pandas with a row for each parameter, by its name.
 
-        Its columns are value, standard_error, start, free and at_bound. Raises ImportError without pandas.
+        Its columns are value, standard_error, p0, free and at_bound. Raises MissingDependencyError without pandas.
         """
         columns = {
             "value": self.parameters,
             "standard_error": self.standard_errors,
-            "start": self.start,
+            "p0": self.p0,
             "free": self.free,
             "at_bound": self.at_bound,
         }
@@ -136,12 +161,12 @@ class FitResult(Fitted):
         sigma = None if self._sigma is None else np.asarray(self._sigma)
         arrays = head(self._model, FIT) | {
             "parameters": self.parameters,
-            "start": self.start,
+            "start": self.p0,
             "free": self.free,
             "at_bound": self.at_bound,
             "triangle": self._triangle,
             "Y": self._Y,
-            "numbers": np.array([self.cost, self.chi2, self.robust_scale, problem.tolerance]),
+            "numbers": np.array([self.cost, self.chi2, self.f_scale, problem.tolerance]),
             "counts": np.array(
                 [self.used, self.iterations, self.evaluations, problem.max_iterations, self.absolute_sigma], np.int64
             ),
@@ -162,7 +187,7 @@ class FitResult(Fitted):
             return dict(zip(self.names, values.tolist(), strict=True))
 
         figures = ("cost", "chi2", "reduced_chi2", "degrees_of_freedom", "r2", "aic", "bic", "used", "iterations",
-                   "evaluations", "rank", "condition", "absolute_sigma", "robust", "robust_scale")  # fmt: skip
+                   "evaluations", "rank", "condition", "absolute_sigma", "robust", "f_scale")  # fmt: skip
         return {
             "model": self._model.name,
             "status": self.status,
@@ -170,7 +195,7 @@ class FitResult(Fitted):
             "message": self.message,
             "parameters": named(self.parameters),
             "standard_errors": named(self.standard_errors),
-            "start": named(self.start),
+            "p0": named(self.p0),
             "free": named(self.free),
             "at_bound": named(self.at_bound),
             "covariance": self.covariance.tolist(),

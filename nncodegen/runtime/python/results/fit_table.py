@@ -44,7 +44,7 @@ def _title(result: Fitted) -> str:
 def _rows(result: Fitted) -> list[tuple[str, ...]]:
     """Return a row for each parameter: name, value, standard error, relative error in per cent, t, start."""
     rows: list[tuple[str, ...]] = []
-    shown = list(zip(result.names, result.parameters, result.standard_errors, result.start, result.free, strict=True))
+    shown = list(zip(result.names, result.parameters, result.standard_errors, result.p0, result.free, strict=True))
     for name, value, error, start, free in shown[:ROWS]:
         rows.append((name, f"{value:.8g}", *(_errors(float(value), float(error)) if free else ("fixed", "", "")),
                      f"{start:.6g}"))  # fmt: skip
@@ -80,7 +80,7 @@ def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
         ("", message),
     ]
     if result.robust is not None:
-        notes.append(("robust loss", f"{result.robust}, beyond residuals of {result.robust_scale:g}"))
+        notes.append(("robust loss", f"{result.robust}, beyond residuals of {result.f_scale:g}"))
     notes += [("correlation" if first else "", text) for first, text in _numbered(_correlations(result))]
     notes += _warnings(result)
     return notes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments.named import name_of
-from ..ground.endings import ENDINGS
+from ..ground.endings import ENDINGS, SUCCESSES
 from ..ground.facts import flat_names, slices
 from . import goodness
 from .covariance import Decomposition, correlation, covariance, decompose, least_ratio, undetermined
@@ -33,7 +33,7 @@ class Fitted:
         self,
         model: Model,
         parameters: Array,
-        start: Array,
+        p0: Array,
         free: Array,
         at_bound: Array,
         triangle: Array,
@@ -49,15 +49,15 @@ class Fitted:
         evaluations: int,
         absolute_sigma: bool = False,
         bounds: tuple[Array, Array] | None = None,
-        robust: str | None = None,
-        robust_scale: float = 1.0,
+        robust: str = "linear",
+        f_scale: float = 1.0,
         refit: Refit | None = None,
         costs: Array | None = None,
         poles: tuple[str, ...] = (),
     ) -> None:
         self._model = model
         self.parameters = parameters
-        self.start = start
+        self.p0 = p0
         self.free = free
         self.at_bound = at_bound
         self._triangle = triangle
@@ -73,8 +73,8 @@ class Fitted:
         self.evaluations = evaluations
         self.absolute_sigma = absolute_sigma
         self._bounds = bounds
-        self.robust = robust
-        self.robust_scale = robust_scale
+        self.robust = None if robust == "linear" else robust
+        self.f_scale = f_scale
         self._refit = refit
         self._costs = costs
         self.poles = poles
@@ -88,9 +88,20 @@ class Fitted:
     def status(self) -> str:
         """Return how the fit ended, as a word.
 
-        "converged", "max_iterations", "stalled", "stationary", "not_finite", "no_data", "time_limit" or "stopped".
+        "converged", or where the data do not determine all parameters "singular", or "too_few_data" with fewer data
+        than free parameters; "max_iterations", "stalled", "stationary", "not_finite", "no_data", "time_limit" or
+        "stopped".
         """
-        return ENDINGS[self._ending].status
+        if not self.converged:
+            return ENDINGS[self._ending].status
+        if self.used < self.free_count:
+            return "too_few_data"
+        return "converged" if self.rank == self.free_count else "singular"
+
+    @property
+    def success(self) -> bool:
+        """Return whether the fit converged to parameters that the data determine."""
+        return self.status in SUCCESSES
 
     @property
     def converged(self) -> bool:
@@ -194,6 +205,29 @@ class Fitted:
         return tuple(name for name, lost in zip(self.names, unknown, strict=True) if lost)
 
     # --- goodness of the fit ---
+
+    @property
+    def history(self) -> Array:
+        """Return the mean loss after each of the last 10,000 iterations; none for a fit that ``fit_many`` made.
+
+        They are the costs, scaled so that the last is ``loss``. With sigma or a robust loss these are not proportional
+        to the mean loss, but to what the fit minimizes.
+        """
+        if self._costs is None:
+            return np.empty(0)
+        return self._costs * (self.loss / self.cost if self.cost > 0 else math.nan)
+
+    @cached_property
+    def loss(self) -> float:
+        """Return the mean loss of the model at the parameters, as ``train`` has it: without sigma and a robust loss.
+
+        It is that of the samples of which no target is missing; NaN if there are none.
+        """
+        known = ~np.isnan(self._Y).any(axis=1)
+        if not known.any():
+            return math.nan
+        model: Any = self._model
+        return float(model.loss(self.parameters, None if self._X is None else self._X[known], self._Y[known]))
 
     @property
     def reduced_chi2(self) -> float:

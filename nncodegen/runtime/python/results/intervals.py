@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..ground.missing import needed
 from .covariance import deviation
 from .goodness import per_value
 from .profiles import profile_intervals
@@ -35,10 +36,8 @@ def quantile(result: Fitted, level: float) -> float:
     """
     if not isinstance(level, int | float | np.number) or not 0 < level < 1:
         raise ValueError(f"level is a probability between 0 and 1, such as 0.95, not {level!r}")
-    try:
+    with needed("an interval", "SciPy", "scipy"):
         from scipy.special import ndtri, stdtrit  # noqa: PLC0415 (optional)
-    except ImportError as error:
-        raise ImportError("intervals need SciPy, which is not installed: python -m pip install scipy") from error
     above = (1 - float(level)) / 2  # by symmetry: 1 - above would lose digits for levels close to 1
     if result.absolute_sigma:
         return -float(ndtri(above))

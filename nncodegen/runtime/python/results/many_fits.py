@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ground.facts import flat_names
 from ..ground.frames import ERROR, frame_of, joined_columns
-from ..ground.markup import aligned, paragraph, table
 from ..native.model import Model, result_of_model
-from .result import SPREAD, reduced, spread
+from .many import ROWS, SPREAD, Many, spread
+from .many_plot import plot_fits
+from .saved import MANY_FITS, head, write_archive
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from ..ground.types import Array
     from .fit_result import FitResult
 
 STATUS = (
     "time_limit", "converged", "converged", "converged", "max_iterations", "singular", "too_few_data", "no_data",
-    "not_finite",
+    "not_finite", "stalled", "stationary",
 )  # fmt: skip
-"""The statuses by C's number for the end of a fit. The first is for a fit that has not ended."""
+"""The statuses by C's number for the end of a fit, then those of fits one by one. The first has not ended."""
 
-ENDINGS = ("time_limit", "cost", "step", "gradient", "max_iterations", "cost", "cost", "no_data", "not_finite")
+ENDINGS = ("time_limit", "cost", "step", "gradient", "max_iterations", "cost", "cost", "no_data", "not_finite",
+           "stalled", "stationary")  # fmt: skip
 """The endings of a single fit (``endings``) by that number; "singular" and "too_few_data" fits have converged."""
 
 LEAST = 8
@@ -36,8 +38,6 @@ def beyond_rounding(model: Model, tolerance: float) -> float:
     return max(tolerance, LEAST * model.epsilon)
 
 
-ROWS = 20
-"""The number of parameters that the table of the fits shows."""
 HEAD = ("of those that converged", *SPREAD)
 
 
@@ -49,7 +49,7 @@ It is pickled with the fits.
 
 
 @result_of_model
-class ManyFits:
+class ManyFits(Many):
     """The result of ``fit_many``, for M fits of P parameters.
 
     parameters       (M, P), those of the lowest chi2; the start if there are no data, or nothing is finite there
@@ -61,6 +61,8 @@ class ManyFits:
     poles            (M,), whether a denominator of the formula is 0 or changes its sign among the data: a fit only ends
                      like that if it starts like that
     free_count       the number of parameters that are not fixed
+    success          (M,), whether each converged to parameters that the data determine, as ``converged``
+    message          (M,), how each ended, as a sentence
 
     ``fits[m]`` is the ``FitResult`` of fit m, and iterating over the fits yields these.
 
@@ -125,11 +127,6 @@ class ManyFits:
         self.data[left] = self.iterations[left] = 0
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Return a name for each column of the parameters, (P,): "a", or "W1[0,1]" for an element of an array."""
-        return flat_names(self._model.facts.parameters)
-
-    @property
     def status(self) -> Array:
         """Return how each fit ended, (M,), as texts.
 
@@ -139,6 +136,7 @@ class ManyFits:
         "too_few_data"     as "singular", because there are fewer data than free parameters
         "no_data"          all targets are missing
         "not_finite"       outputs or derivatives are not finite at the start
+        "stalled", "stationary"  for fits that are made one after the other, as of ``fit``
         "time_limit"       time was over before the fit ended: the parameters are those at the start
         """
         return np.array(STATUS)[self._numbers]
@@ -148,16 +146,6 @@ class ManyFits:
         """Return whether each fit converged to parameters that the data determine, (M,)."""
         converged: Array = self.status == "converged"
         return converged
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Return the number of fits for each status that occurred."""
-        found: dict[str, int] = {}
-        for number, status in enumerate(STATUS):
-            count = int(np.count_nonzero(self._numbers == number))  # several times as fast as numpy.bincount for bytes
-            if count:
-                found[status] = found.get(status, 0) + count
-        return found
 
     @property
     def degrees_of_freedom(self) -> Array:
@@ -171,30 +159,49 @@ class ManyFits:
         reduced: Array = np.divide(self.chi2, degrees, out=np.full(len(self), np.nan), where=degrees > 0)
         return reduced
 
-    def __len__(self) -> int:
-        """Return the number of fits."""
-        return len(self.parameters)
-
     def __getitem__(self, m: int) -> FitResult:
         """Return the result of fit m with everything that ``fit`` provides: residuals, intervals, a plot, a table.
 
         It is computed from the data of that fit and the parameters found, without another fit. A negative index counts
         from the end. Raises IndexError for an index out of range, TypeError for one that is not an integer.
         """
-        place = index(m)
-        if not -len(self) <= place < len(self):
-            raise IndexError(f"there is no fit {place}: there are {len(self)}, from 0")
-        place %= len(self)
+        place = self._place(m, "fit")
         if self._result is None:
             raise ValueError("the data of these fits are not known")
         ending, iterations = ENDINGS[self._numbers[place]], int(self.iterations[place])
         return self._result(place, self.parameters[place], ending, iterations)
 
+    def plot(self, axes: Any = None) -> Any:
+        """Draw each parameter with its standard error over the fits that converged, with matplotlib.
+
+        axes are those to draw on, one for each parameter; by default those of a new figure. Of more than 20 parameters
+        the first are drawn, of more than 200 fits 200. Returns the figure. Raises ValueError if no fit converged,
+        MissingDependencyError without matplotlib.
+        """
+        return plot_fits(self, self.standard_errors, axes)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fits to a file, an .npz archive, from which the module's ``load`` reads them, without their data.
+
+        A file of that name is replaced atomically: a reader finds the old content or the new.
+        """
+        arrays = head(self._model, MANY_FITS) | {
+            "parameters": self.parameters,
+            "standard_errors": self.standard_errors,
+            "chi2": self.chi2,
+            "data": self.data,
+            "iterations": self.iterations,
+            "poles": self.poles,
+            "numbers": self._numbers,
+            "free_count": np.array(self.free_count),
+        }
+        write_archive(path, arrays if self.covariance is None else arrays | {"covariance": self.covariance})
+
     def to_frame(self) -> Any:
         """Return a DataFrame of pandas with a row for each fit.
 
         Each parameter has two columns, NAME and NAME_error; then follow data, chi2, reduced_chi2, iterations and
-        status. A fit without data has NaN for its parameters. Raises ImportError without pandas.
+        status. A fit without data has NaN for its parameters. Raises MissingDependencyError without pandas.
         """
         columns: dict[str, Any] = {}
         without = self.data == 0
@@ -210,35 +217,21 @@ class ManyFits:
         }
         return frame_of(joined_columns(columns, figures), range(len(self)), "fit")
 
-    def __repr__(self) -> str:
-        return f"<ManyFits: {self._told()}>"
-
-    def __str__(self) -> str:
-        """Return a table of the distributions of parameters, errors and so on among the fits that converged."""
-        lines = [f"{self._model.name}: {self._told()}"]
-        if self.converged.any():
-            lines += ["", *aligned(HEAD, self._rows())]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        title = paragraph(f"{self._model.name}: {self._told()}", "b")
-        return f"<div>{title}{table(HEAD, self._rows()) if self.converged.any() else ''}</div>"
+    def _head(self) -> tuple[str, ...]:
+        return HEAD
 
     def _told(self) -> str:
-        """Return the number of fits and how they ended, as a text."""
         counts = [f"{count:,} {status}" for status, count in self.counts.items()]
         if self.poles.any():
             counts.append(f"{np.count_nonzero(self.poles):,} with a pole among the data")
         return f"{len(self):,} fit{'s' * (len(self) != 1)} of {self.free_count} parameters, {', '.join(counts)}"
 
     def _rows(self) -> list[tuple[str, ...]]:
-        """Return the rows of the table."""
+        """Return the parameters, errors and so on of the fits that converged, and how they are distributed."""
+        if not self.converged.any():
+            return []
         columns = []
         for p, name in enumerate(self.names[:ROWS]):
             columns += [(name, self.parameters[:, p]), (f"standard error of {name}", self.standard_errors[:, p])]
         columns += [("reduced chi2", self.reduced_chi2), ("iterations", self.iterations)]
         return [(name, *spread(values[self.converged])) for name, values in columns]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the fits like a Result."""
-        return reduced(self)

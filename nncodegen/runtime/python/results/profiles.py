@@ -39,7 +39,7 @@ def profile_intervals(result: Fitted, t: float, reach: Array) -> Array:
     if lowest[0] < result.cost - ROUNDING * abs(result.cost):
         warnings.warn(
             f"a profile reached a lower cost, {lowest[0]:.6g}, than the fit did, {result.cost:.6g}, so that its "
-            f"intervals are not right: fit again with parameters={lowest[1].tolist()}",
+            f"intervals are not right: fit again with p0={lowest[1].tolist()}",
             RuntimeWarning, stacklevel=4,
         )  # fmt: skip
     return intervals

@@ -1,34 +1,34 @@
-"""The results of training, for one model and for many: their figures, plots, tables, files and pickles."""
+"""The result of a training: its figures, plots, tables, files and pickles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..arguments.measures import STATUS
+from ..ground.endings import STATUSES, SUCCESSES
 from ..ground.facts import flat_names
-from ..ground.frames import frame_of, joined_columns
-from ..ground.markup import paragraph, table
+from ..ground.frames import frame_of
+from ..ground.markup import aligned, paragraph, table
 from ..native.model import Model, result_of_model
+from .many import ROWS, reduced
 from .saved import FORMAT, head, write_archive
-from .training_plot import plot_histories, plot_history
+from .shown import Shown
+from .training_plot import plot_history
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from ..arguments.terms import Samples
     from ..ground.types import Array
 
-ROWS = 20
-"""The most parameters that a table shows; one of a model with more, such as a network, shows none."""
-
-ALL, SPREAD = "of those with a finite loss", ("5 % below", "median", "5 % above")
-"""The head of a table of many models, and its columns that show how values are distributed."""
+Trained = TypeVar("Trained", bound=Any)
 
 
 @result_of_model
-class Result:
+class Result(Shown):
     """The result of ``train``.
 
     parameters   (P,), after the last completed update; those of the best epoch, if it was looked for
@@ -39,16 +39,18 @@ class Result:
     learning_rate  (epochs,), that of the last update of each epoch, from the schedule; NaN for epochs of a file that
                  does not hold them; None if steps have no learning rate: for rprop, lm and the minimizers of SciPy
     epochs       the number of completed epochs
-    status       "completed", "converged" (no parameter changed by ``tolerance``), "stopped_early" (``patience``),
-                 "stopped" (by the callback), "time_limit", "diverged" or "interrupted"
+    status       how it ended, as a word: "completed", "converged" (no parameter changed by ``tolerance``),
+                 "stopped_early" (``patience``), "stopped" (by the callback), "time_limit", "diverged" or
+                 "interrupted"; of a minimizer of SciPy also "max_iterations" and "stalled"
+    success      whether it ended as it was meant to: "completed", "converged" or "stopped_early"
+    message      the same as ``status`` as a sentence; that of SciPy for its minimizers
     best_epoch   the epoch, counted from 1, whose ``monitor`` was best; None if it was not looked for
-    seconds      the time that the training took
-    message      the message of a minimizer of SciPy
+    seconds      the time that the training took; NaN for one of many models
     classes      the names of the classes, in the order of the outputs, if Y held names; else None
     """
 
     __slots__ = (
-        "_kept", "_model", "_rate", "_samples", "best_epoch", "classes", "epochs", "loss", "message", "metrics",
+        "_kept", "_message", "_model", "_rate", "_samples", "best_epoch", "classes", "epochs", "loss", "metrics",
         "parameters", "seconds", "status",
     )  # fmt: skip
 
@@ -74,7 +76,7 @@ class Result:
         self.status = status
         self.best_epoch = best_epoch
         self.seconds = seconds
-        self.message = message
+        self._message = message  # that of SciPy, if it has one
         self.classes = classes
         self._kept = kept
         self._rate = rate  # one number for all epochs, or one for each
@@ -103,6 +105,16 @@ class Result:
         return kept
 
     @property
+    def success(self) -> bool:
+        """Return whether the training ended as it was meant to: "completed", "converged" or "stopped_early"."""
+        return self.status in SUCCESSES
+
+    @property
+    def message(self) -> str:
+        """Return how the training ended, as a sentence: that of SciPy for its minimizers."""
+        return self._message or STATUSES[self.status]
+
+    @property
     def history(self) -> Array:
         """Return the mean loss of each epoch, as computed before the updates."""
         return self.metrics["loss"]
@@ -115,14 +127,26 @@ class Result:
     def __repr__(self) -> str:
         return f"<Result: {self.status} after {self.epochs} epochs, loss {self.loss:.6g}>"
 
+    def __str__(self) -> str:
+        """Return how the training ended, and the parameters if they are few, as text."""
+        figures, rows = self._figures(), self._values()
+        label = max(len(name) for name, _ in figures)
+        lines = [f"{self._model.name}: training", "", *(f"{name:<{label}}   {text}" for name, text in figures)]
+        return "\n".join([*lines, *(["", *aligned(("parameter", "value"), rows)] if rows else [])])
+
     def _repr_html_(self) -> str:
         """Return a table in HTML: how the training ended, and the parameters if they are few."""
-        model = self._model
-        parts = [paragraph(f"{model.name}: training", "b"), table((), self._figures())]
-        if model.parameter_count <= ROWS:
-            rows = zip(flat_names(model.facts.parameters), (f"{value:.8g}" for value in self.parameters), strict=True)
+        parts, rows = [paragraph(f"{self._model.name}: training", "b"), table((), self._figures())], self._values()
+        if rows:
             parts.append(table(("parameter", "value"), rows))
         return f"<div>{''.join(parts)}</div>"
+
+    def _values(self) -> list[tuple[str, str]]:
+        """Return the parameters by name if they are few, else an empty list."""
+        if self._model.parameter_count > ROWS:
+            return []
+        values = (f"{value:.8g}" for value in self.parameters)
+        return list(zip(flat_names(self._model.facts.parameters), values, strict=True))
 
     def _figures(self) -> list[tuple[str, str]]:
         """Return how the training ended: pairs of a label and a text."""
@@ -136,12 +160,19 @@ class Result:
             figures.append(("learning rate", " to ".join(ends)))
         if self.best_epoch is not None:
             figures.append(("best epoch", f"{self.best_epoch}"))
-        figures.append(("seconds", f"{self.seconds:.3g}"))
-        return [*figures, ("message", self.message)] if self.message else figures
+        if self.seconds == self.seconds:
+            figures.append(("seconds", f"{self.seconds:.3g}"))
+        return [*figures, ("message", self.message)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the values of the result, and the name of the module that made it."""
         return reduced(self)
+
+    def predict(self, X: ArrayLike | None = None, threads: int = 1) -> Array:
+        """Return the outputs for the rows of X, (N, outputs), as ``predict`` of the module with these parameters."""
+        model: Any = self._model
+        outputs: Array = model.predict(self.parameters, X, threads)
+        return outputs
 
     def plot(self, data: Mapping[str, Any] | None = None, axes: Any = None, kind: str | None = None) -> Any:
         """Draw the training with matplotlib. Returns the figure, which ``savefig`` writes to a file.
@@ -155,7 +186,7 @@ class Result:
 
         Raises ValueError if nothing can be drawn: before the first epoch, for the solution of a network without losses
         by name or with more than two inputs, and if there are no samples, as in a result that was read from a file.
-        Raises ImportError without matplotlib.
+        Raises MissingDependencyError without matplotlib.
         """
         kind = ("solution" if self._model.facts.terms else "history") if kind is None else kind
         if kind not in ("history", "solution"):
@@ -173,7 +204,7 @@ class Result:
         """Return a DataFrame of pandas with a row for each epoch, counted from 1.
 
         Its columns are the metrics, of which "loss" is the first, and learning_rate if steps have one. Raises
-        ImportError without pandas.
+        MissingDependencyError without pandas.
         """
         rates = self.learning_rate
         columns = self.metrics if rates is None else self.metrics | {"learning_rate": rates}
@@ -189,7 +220,7 @@ class Result:
             "numbers": np.array([self.loss, self.seconds]),
             "names": np.array(list(self.metrics)),
             "figures": np.array(list(self.metrics.values())),
-            "status": np.array([self.status, self.message]),
+            "status": np.array([self.status, self._message]),
             "best_epoch": np.array(self.best_epoch or 0),
         }
         if self.learning_rate is not None:
@@ -201,113 +232,8 @@ class Result:
         write_archive(path, arrays)
 
 
-@result_of_model
-class ManyResult:
-    """The result of ``train_many``, for M models.
-
-    parameters   (M, P), after the last completed update of each
-    loss         (M,), the loss at these parameters on the training data
-    history      (epochs, M), the mean loss of each epoch, as computed before the updates; NaN after a model's end;
-                 None if it was not asked for
-    learning_rate  (epochs, M), that of each epoch; NaN after a model's end; None for rprop, whose steps have none
-    epochs       (M,), the number of completed epochs
-    status       a list: "completed", "converged" or "diverged" for each
-    """
-
-    __slots__ = ("_model", "_rates", "epochs", "history", "loss", "parameters", "status")
-
-    def __init__(
-        self,
-        model: Model,
-        parameters: Array,
-        loss: Array,
-        history: Array | None,
-        epochs: Array,
-        status: list[str],
-        rates: Array | None,
-    ) -> None:
-        self._model = model
-        self.parameters = parameters
-        self.loss = loss
-        self.history = history
-        self.epochs = epochs
-        self.status = status
-        self._rates = rates  # one for each model
-
-    @property
-    def learning_rate(self) -> Array | None:
-        """Return the learning rates of the epochs of each model, (epochs, M); NaN after its end; None for rprop."""
-        if self._rates is None:
-            return None
-        count = int(self.epochs.max()) if self.history is None else len(self.history)
-        return np.where(np.arange(count)[:, None] < self.epochs, self._rates, np.nan)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return a name for each column of the parameters, (P,): "a", or "W1[0,1]" for an element of an array."""
-        return flat_names(self._model.facts.parameters)
-
-    def plot(self, axes: Any = None) -> Any:
-        """Draw the losses of the models over the epochs, and their median, with matplotlib. Returns the figure.
-
-        axes are those to draw on; by default those of a new figure. Of more than 200 models, 200 are drawn. Raises
-        ValueError if the losses were not kept, ImportError without matplotlib.
-        """
-        return plot_histories(self._model.name, self.history, axes)
-
-    def to_frame(self) -> Any:
-        """Return a DataFrame of pandas with a row for each model: its parameters by name, loss, epochs, status.
-
-        Raises ImportError without pandas.
-        """
-        parameters = dict(zip(self.names, self.parameters.T, strict=True))
-        columns = joined_columns(parameters, {"loss": self.loss, "epochs": self.epochs, "status": self.status})
-        return frame_of(columns, range(len(self.status)), "model")
-
-    def __repr__(self) -> str:
-        return f"<ManyResult: {self._told()}, lowest loss {np.nanmin(self.loss):.6g}>"
-
-    def _repr_html_(self) -> str:
-        """Return a table in HTML: how the trainings ended, and the loss and the parameters, if these are few.
-
-        It shows those of the model with the lowest loss, and how those of all models are distributed whose loss is
-        finite.
-        """
-        title = paragraph(f"{self._model.name}: {self._told()}", "b")
-        known = np.isfinite(self.loss)
-        if not known.any():
-            return f"<div>{title}</div>"
-        best = int(np.argmin(np.where(known, self.loss, np.inf)))
-        columns = [("loss", self.loss)]
-        if len(self.names) <= ROWS:
-            columns += zip(self.names, self.parameters.T, strict=True)
-        rows = [(name, f"{values[best]:.6g}", *spread(values[known])) for name, values in columns]
-        return f"<div>{title}{table((ALL, f'number {best}, the best', *SPREAD), rows)}</div>"
-
-    def _told(self) -> str:
-        """Return the number of models and how their trainings ended, as a text."""
-        counts = ", ".join(f"{self.status.count(s)} {s}" for s in STATUS if s in self.status)
-        return f"{len(self.status)} models, {counts}"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the models like a Result."""
-        return reduced(self)
-
-
-def with_samples(result: Result, samples: Samples | None) -> Result:
+def with_samples(result: Trained, samples: Samples | None) -> Trained:
     """Return the result after storing the samples that it was last trained on, for its plot."""
     if samples is not None and samples.last is not None:
         result._samples = (*samples.last, samples.sizes)
     return result
-
-
-def spread(values: Array) -> list[str]:
-    """Return the values below and above which 5 % of some values are, with their median between, as texts."""
-    found = np.quantile(values.astype(float), (0.05, 0.5, 0.95), method="nearest")
-    return [f"{value:.6g}" for value in found]
-
-
-def reduced(result: Any) -> tuple[Any, ...]:
-    """Return the pickled form of a result: its model makes an empty one, which then gets the values of this one."""
-    held = {name: getattr(result, name) for name in result.__slots__ if name != "_model"}
-    return result._model.empty_result, (type(result).__name__,), (None, held)

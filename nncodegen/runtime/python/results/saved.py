@@ -41,6 +41,12 @@ WITHOUT_RATES = "nncodegen result, version 2"
 FIT = "nncodegen fit, version 1"
 """The format marker in the file of a fit."""
 
+MANY = "nncodegen many models, version 1"
+"""The format marker in the file of many trainings."""
+
+MANY_FITS = "nncodegen many fits, version 1"
+"""The format marker in the file of many fits."""
+
 
 def head(model: Model, form: str) -> dict[str, Array]:
     """Return the arrays with which every file begins: its format marker, and the model that it belongs to."""
@@ -76,22 +82,19 @@ def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
     with zipfile.ZipFile(file) as archive:
         members = members_of(archive, file)
         version = str(read_member(archive, members["format"], (), "U"))
-        if version not in (FORMAT, WITHOUT_RATES, FIT):
-            raise ValueError(f"its format is {version[:50]!r}, not {FORMAT!r} or {FIT!r}")
+        if version not in (FORMAT, WITHOUT_RATES, *_FORMS):
+            raise ValueError(f"its format is {version[:50]!r}, which is none of {', '.join((FORMAT, *_FORMS))}")
         if str(read_member(archive, members["identity"], (), "U")) != model.facts.identity:
             return " in ".join(map(str, read_member(archive, members["model"], (2,), "U")))
-        if version == FIT:
-            expected = _forms_of_fit(model, members)
-        else:
-            expected = _forms(model, any(key.startswith("state.") for key in members), set(members))
+        expected = _FORMS.get(version, _forms)(model, set(members))
         unknown = sorted(set(members) - set(expected))
         if unknown:
             raise ValueError(f"it holds {unknown[0][:50]!r}, which no result has")
         return {key: read_member(archive, members[key], *form) for key, form in expected.items()}
 
 
-def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str, tuple[tuple[Any, ...], Any]]:
-    """Return the shape and type of each array of the file of a fit; optional ones only if they are in ``members``."""
+def _forms_of_fit(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """Return the shape and type of each array of the file of a fit; optional ones only if they are in ``there``."""
     count, dtype, targets = model.parameter_count, model.dtype, len(model.target_names)
     parts = HEAD | {
         "parameters": ((count,), dtype),
@@ -115,7 +118,7 @@ def _forms_of_fit(model: Model, members: dict[str, zipfile.ZipInfo]) -> dict[str
         "costs": ((None,), np.float64),
         "poles": ((None,), "U"),
     }
-    return parts | {key: form for key, form in optional.items() if key in members}
+    return parts | {key: form for key, form in optional.items() if key in there}
 
 
 def holds_result(file: IO[bytes]) -> bool:
@@ -126,7 +129,35 @@ def holds_result(file: IO[bytes]) -> bool:
         return "format.npy" in archive.namelist()
 
 
-def _forms(model: Model, resumable: bool, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+def _forms_of_many(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """Return the shape and type of each array of the file of many trainings, as for a fit."""
+    parts = HEAD | {
+        "parameters": ((None, model.parameter_count), model.dtype),
+        "loss": ((None,), np.float64),
+        "epochs": ((None,), np.int64),
+        "status": ((None,), "U"),
+    }
+    optional = {"history": ((None, None), np.float64), "rates": ((None,), np.float64)}
+    return parts | {key: form for key, form in optional.items() if key in there}
+
+
+def _forms_of_fits(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """Return the shape and type of each array of the file of many fits, as for a fit."""
+    count, dtype = model.parameter_count, model.dtype
+    parts = HEAD | {
+        "parameters": ((None, count), dtype),
+        "standard_errors": ((None, count), dtype),
+        "chi2": ((None,), np.float64),
+        "data": ((None,), np.uint64),
+        "iterations": ((None,), np.uint64),
+        "poles": ((None,), np.bool_),
+        "numbers": ((None,), np.uint8),
+        "free_count": ((), np.int64),
+    }
+    return parts | ({"covariance": ((None, count, count), dtype)} if "covariance" in there else {})
+
+
+def _forms(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
     """Return the shape and type of each array of a training file; optional ones only if they are in ``there``."""
     count, dtype = model.parameter_count, model.dtype
     parts = HEAD | FIGURES | {"parameters": ((count,), dtype)}
@@ -150,4 +181,10 @@ def _forms(model: Model, resumable: bool, there: set[str]) -> dict[str, tuple[tu
         "state.watched": ((), "U"),
     }
     parts |= {key: form for key, form in beside.items() if key in there}
-    return parts | ({f"state.{key}": form for key, form in state.items()} if resumable else {})
+    return parts | (
+        {f"state.{key}": form for key, form in state.items()} if any(key.startswith("state.") for key in there) else {}
+    )
+
+
+_FORMS = {FIT: _forms_of_fit, MANY: _forms_of_many, MANY_FITS: _forms_of_fits}
+"""The functions that return the arrays of a file, by its format marker; those of a training have several."""

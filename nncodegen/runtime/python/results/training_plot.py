@@ -23,37 +23,44 @@ MOST_LINES = 200
 
 
 def plot_history(
-    title: str, metrics: Mapping[str, Array], rates: Array | None, best_epoch: int | None, axes: Any
+    title: str,
+    metrics: Mapping[str, Array],
+    rates: Array | None,
+    best_epoch: int | None,
+    axes: Any,
+    unit: str = "epoch",
 ) -> Any:
     """Draw the history of one training, a panel for each quantity. Returns the figure.
 
-    metrics has the loss and what else was measured in each epoch, (epochs,), by name, and rates the learning rates.
+    metrics has the loss, which is the first, and what else was measured in each epoch (or another ``unit``), (epochs,),
+    by name, and rates the learning rates.
     axes is a single one for the loss alone, or one for each panel; by default those of a new figure. Raises ValueError
     if no epoch is completed, or the number of axes does not match.
     """
     panels = panels_of(metrics, rates)
-    if not len(metrics["loss"]):
-        raise ValueError("there is no history to draw: no epoch was completed")
+    first = next(iter(metrics))
+    if not len(metrics[first]):
+        raise ValueError(f"there is no history to draw: no {unit} was completed")
     if axes is None:
         heights = [2.0] + [1.0] * (len(panels) - 1)
         axes = new_axes(len(panels), sharex=True, figsize=(6.4, 1.0 + 1.5 * sum(heights)), height_ratios=heights)
     elif np.ndim(axes) == 0:
-        panels, axes = {"loss": panels["loss"]}, [axes]
+        panels, axes = {first: panels[first]}, [axes]
     axes = list(np.ravel(axes))
     if len(axes) != len(panels):
-        raise ValueError(f"plot draws {', '.join(panels)}: give {len(panels)} axes, one for the loss alone, or none")
+        raise ValueError(f"plot draws {', '.join(panels)}: give {len(panels)} axes, one for the {first} alone, or none")
     for one, (name, lines) in zip(axes, panels.items(), strict=True):
         _draw(one, name, lines, best_epoch)
     axes[0].set_title(title)
-    axes[-1].set_xlabel("epoch")
+    axes[-1].set_xlabel(unit)
     return axes[0].figure
 
 
 def panels_of(metrics: Mapping[str, Array], rates: Array | None) -> dict[str, dict[str, Array]]:
     """Return the panels of a history: for each quantity its lines by name. A constant learning rate is left out."""
-    panels: dict[str, dict[str, Array]] = {"loss": {}}
+    panels: dict[str, dict[str, Array]] = {next(iter(metrics)): {}}
     for name, values in metrics.items():
-        if not np.isnan(values).all() or name == "loss":
+        if not np.isnan(values).all() or name in panels:
             of_validation = name.startswith(VALIDATION)
             lines = panels.setdefault(name.removeprefix(VALIDATION), {})
             lines["validation" if of_validation else "training"] = values

@@ -17,7 +17,7 @@ from ..arguments.options import check_options
 from ..arguments.samples import size_of_batch
 from ..arguments.scalars import SEED, flag, integer, number
 from ..ground.share import is_ended, share
-from ..results.result import ManyResult
+from ..results.many_result import ManyResult
 from .training import train
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from ..arguments.samples import CheckedSamples, statistics_of
 from ..arguments.start import check_seed, start_of
 from ..arguments.terms import take_samples
 from ..evaluation.hessian import check_hessian, products, symmetric
+from ..ground.missing import needed
 from ..native.blas import know_blas
 from ..results.result import Result, with_samples
 
@@ -28,6 +29,9 @@ WITH_HESSIAN = ("trust-exact", "dogleg", "trust-constr")
 WITH_PRODUCTS = ("trust-ncg", "trust-krylov", "newton-cg")
 NOT_WITHOUT = ("trust-exact", "dogleg", "trust-ncg", "trust-krylov")
 """The minimizers that take no gradient; that take the Hessian; that take products with it; that need one of these."""
+
+WITH_ANSWERS = ("trust-constr",)
+"""The minimizers that a true value of the callback ends; StopIteration ends all."""
 
 WITH_BOUNDS = ("l-bfgs-b", "tnc", "slsqp", "trust-constr")
 OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsqp": (9,), "cobyla": (2,),
@@ -49,14 +53,12 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
 
     The other arguments are those of ``train``. Returns a Result: its history holds the loss with the penalties
     after each iteration, metrics["step_length"] the norm of the change of the parameters in each, and message is
-    that of SciPy. Its status is "converged", "completed" (all allowed iterations are used) or "stopped", with a
-    RuntimeWarning. ``train`` cannot resume it. With BatchNormalization, all samples are one batch, and the moving
-    statistics become those of all samples.
+    that of SciPy. Its status is "converged", "max_iterations", "stopped" by the callback, which raises
+    StopIteration, or for any other end "stalled", with a RuntimeWarning. ``train`` cannot resume it. With
+    BatchNormalization, all samples are one batch, and the moving statistics become those of all samples.
     """
-    try:
+    with needed("minimize", "SciPy", "scipy"):
         from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)
-    except ImportError as error:
-        raise ImportError("minimize needs SciPy, which is not installed: python -m pip install scipy") from error
     settings, options = MINIMIZE.settings(model, given, named)
     samples = take_samples(model, settings)
     classes = classes_of(model, settings.classes, settings.Y)
@@ -66,7 +68,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     objective = Objective(model, data, settings.l1, settings.l2)
     method = str(settings.method).lower()
     _complete(options, model, objective, method, settings.method)
-    search = _Search(objective, start, options.pop("callback", None))
+    search = _Search(objective, start, options.pop("callback", None), method in WITH_ANSWERS)
     gradient = method not in WITHOUT_GRADIENT
     function = objective.value_and_gradient if gradient else objective.value
     try:
@@ -80,10 +82,12 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     except BaseException as interrupt:  # Ctrl-C, or an error of a callback
         interrupt.result = search.result(search.last, "interrupted", "")  # type: ignore[attr-defined]
         raise
-    if not found.success:
-        reached.status = "completed" if found.status in OUT_OF_ITERATIONS.get(method, (1,)) else "stopped"
-    if reached.status == "stopped":
-        warnings.warn(f"SciPy's {settings.method} stopped: {found.message}", RuntimeWarning, stacklevel=2)
+    if search.stopped:
+        reached.status = "stopped"
+    elif not found.success:
+        reached.status = "max_iterations" if found.status in OUT_OF_ITERATIONS.get(method, (1,)) else "stalled"
+    if reached.status == "stalled":
+        warnings.warn(f"SciPy's {settings.method} stalled: {found.message}", RuntimeWarning, stacklevel=2)
     return with_samples(reached, samples)
 
 
@@ -110,19 +114,27 @@ def _complete(options: dict[str, Any], model: Model, objective: Objective, metho
 class _Search:
     """A running minimizer: its last point, and for each iteration the objective and the length of the step."""
 
-    def __init__(self, objective: Objective, start: Array, callback: Any) -> None:
-        self.objective, self.callback = objective, callback
+    def __init__(self, objective: Objective, start: Array, callback: Any, asks: bool) -> None:
+        self.objective, self.callback, self.asks = objective, callback, asks
         self.last = objective.split(start.astype(float))
         self.history: list[float] = []
         self.lengths: list[float] = []
         self.begun = time.perf_counter()
+        self.stopped = False
+        """Whether the callback ended the search."""
 
     def __call__(self, *given: Any) -> Any:
         """Record an iteration; SciPy calls this with the point, and some minimizers pass more."""
         before, self.last = self.last, np.array(given[0], float)
         self.lengths.append(float(np.linalg.norm(self.objective.join(self.last - before))))
         self.history.append(self.objective.value(self.last))
-        return None if self.callback is None else self.callback(*given)
+        try:
+            answer = None if self.callback is None else self.callback(*given)
+        except StopIteration:
+            self.stopped = True
+            raise
+        self.stopped = self.asks and bool(answer)
+        return answer
 
     def result(self, variables: Array, status: str, message: str) -> Result:
         """Return the Result at some variables, without the loss."""

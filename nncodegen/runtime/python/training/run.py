@@ -61,7 +61,7 @@ class Training:
         self._schedule = RateSchedule(model, settings.schedule, total, before)
         if self._schedule.name != "constant" and not model.rules[self._optimizer].scheduled:
             raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
-        clips = [name for name in ("clip_value", "clip_norm") if getattr(settings, name) is not None]
+        clips = [name for name in ("clipvalue", "clipnorm") if getattr(settings, name) is not None]
         if clips and self._optimizer in BY_SIGN:
             raise ValueError(
                 f"{clips[0]} has no effect on {self._optimizer}, which uses the signs of the gradient alone"
@@ -267,7 +267,7 @@ class Training:
         }
         if self._schedule.plateau is not None:
             kept |= self._schedule.plateau.state()
-        reached = self._buffers[1].copy() if best and settings.restore_best else last
+        reached = self._buffers[1].copy() if best and settings.restore_best_weights else last
         rate = self._rates.of_all(self.native.epochs, self._resumed)
         classes = None if self.data is None else self.data.classes
         return Result(model, reached, loss, metrics, status, best or None, self.seconds(), "", kept, rate, classes)
@@ -312,7 +312,7 @@ def _state_of(model: Model, resume: Any, parameters: Any) -> dict[str, Any] | No
         raise ValueError("give resume or parameters, not both: a Result holds its own parameters")
     state: dict[str, Any] | None = resume._state
     if state is None:
-        raise ValueError("resume was made by minimize, which cannot go on: give parameters=result.parameters")
+        raise ValueError("resume cannot go on, as one of minimize or train_many: give parameters=result.parameters")
     if state["identity"] != model.facts.identity:
         raise ValueError("resume belongs to another model or precision: resume it with the module that made it")
     if resume.status == "diverged":

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ..arguments.calls import STREAM, TRAIN
+from ..arguments.calls import RENAMED, STREAM, TRAIN
 from ..arguments.labels import classes_of
 from ..arguments.samples import CheckedSamples, data_of, hold_out, size_of_batch, validation_of
 from ..arguments.start import start_of
 from ..arguments.terms import take_samples
+from ..ground.renamed import renamed
 from ..results.result import Result, with_samples
 from .levenberg import NAME, train_by_fit
 from .run import Training
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
 
 
 @TRAIN
-def train(model: Model, /, *given: Any, **named: Any) -> Result:
+def train(model: Model, /, *given: Any, **named: Any) -> Any:
     """Minimize the mean loss over the samples, natively and without the interpreter's lock.
 
     {options}
 
-    The optimizer "lm" is the method of Levenberg and Marquardt, for models that can be fitted (``fit``; networks
-    are built with fit=True). It does at most ``epochs`` iterations, and its other options are X, Y, data, weights,
-    parameters, tolerance, seed, time_limit, callback, callback_interval and progress.
+    The optimizer "lm" is ``fit``, the method of Levenberg and Marquardt, for models that can be fitted (networks
+    are built with fit=True): ``parameters`` is its p0, ``epochs`` its max_iterations. It takes X, Y, data,
+    loss_weights, tolerance, seed, threads, time_limit, callback and progress, in addition all other arguments of
+    ``fit``, and returns a FitResult.
 
     Returns a Result. A loss or parameter that is no longer finite ends the training with the status "diverged"
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
@@ -41,9 +43,9 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
     if result is not None:
         return result
     settings, hyperparameters = TRAIN.settings(model, given, named)
-    drawn = take_samples(model, settings)
     if settings.optimizer == NAME:
-        return with_samples(train_by_fit(model, settings, hyperparameters), drawn)
+        return train_by_fit(model, settings, hyperparameters)
+    drawn = take_samples(model, settings)
     classes = classes_of(model, settings.classes, settings.Y, settings.resume)
     data = CheckedSamples(model, settings.X, settings.Y, settings.sample_weight, classes)
     result = _train_converted(model, settings, data, given, named) if classes is None else None
@@ -54,9 +56,10 @@ def train(model: Model, /, *given: Any, **named: Any) -> Result:
         raise ValueError(f"resume has {training.done} epochs already; epochs, their number in all, must be above")
     if drawn is not None and settings.sample_weight is not None and drawn.next_draw(training.done) < settings.epochs:
         raise ValueError(
-            "sample_weight has no effect on points that are drawn anew: what a term counts is weights, {term: number}"
+            "sample_weight has no effect on points that are drawn anew: what a term counts is loss_weights, "
+            "{term: number}"
         )
-    data, held_out = hold_out(data, settings.validation_data, settings.validation_fraction, training.seed)
+    data, held_out = hold_out(data, settings.validation_data, settings.validation_split, training.seed)
     data.weigh_classes(settings.class_weight)
     training.watch(held_out)
     training.begin()
@@ -125,6 +128,7 @@ def train_on_stream(model: Model, /, *given: Any, **named: Any) -> Result:
         return training.finish()
 
 
+@renamed(RENAMED[0], **RENAMED[1])
 def partial_fit(
     model: Model, /, X: ArrayLike | None = None, Y: ArrayLike | None = None, result: Result | None = None,
     sample_weight: ArrayLike | None = None, **options: Any,

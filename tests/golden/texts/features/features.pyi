@@ -65,15 +65,15 @@ def train(X: ArrayLike | None = None, Y: ArrayLike | None = None,
           update: str = "simultaneous", tolerance: float = 0.0, sample_weight: ArrayLike | None = None,
           class_weight: dict[int, float] | str | None = None, classes: Sequence[str] | Sequence[int] | None = None,
           schedule: str | tuple[str, dict[str, Any]] | ArrayLike | Callable[[int], float] = "constant",
-          clip_value: float | None = None, clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0,
+          clipvalue: float | None = None, clipnorm: float | None = None, l1: float = 0.0, l2: float = 0.0,
           weight_decay: float | None = None, validation_data: tuple[Any, ...] | None = None,
-          validation_fraction: float = 0.0, metrics: str | Iterable[Any] | Callable[..., float] = (),
+          validation_split: float = 0.0, metrics: str | Iterable[Any] | Callable[..., float] = (),
           patience: int | None = None, min_delta: float = 0.0, monitor: str | None = None, mode: str = "auto",
-          restore_best: bool = True, time_limit: float | None = None,
+          restore_best_weights: bool = True, time_limit: float | None = None,
           callback: Callable[[Progress], Any] | Sequence[Callable[[Progress], Any]] | None = None,
           callback_interval: str | float = "epoch", progress: bool = False, resume: Result | None = None,
           threads: int = 1, final_loss: bool = True, history: bool = True, data: Mapping[str, Any] | None = None,
-          weights: Mapping[str, float] | None = None, **hyperparameters: Any) -> Result:
+          loss_weights: Mapping[str, float] | None = None, **hyperparameters: Any) -> Result:
     """Minimize the mean loss over the samples, natively and without the interpreter's lock."""
 def train_on_stream(batches: Iterable[Any], parameters: ArrayLike | Mapping[Any, Any] | None = None,
                     optimizer: str = "sgd", learning_rate: float = 0.01, batch_size: int | None = None,
@@ -81,11 +81,11 @@ def train_on_stream(batches: Iterable[Any], parameters: ArrayLike | Mapping[Any,
                     class_weight: dict[int, float] | str | None = None,
                     classes: Sequence[str] | Sequence[int] | None = None,
                     schedule: str | tuple[str, dict[str, Any]] | ArrayLike | Callable[[int], float] = "constant",
-                    clip_value: float | None = None, clip_norm: float | None = None, l1: float = 0.0, l2: float = 0.0,
+                    clipvalue: float | None = None, clipnorm: float | None = None, l1: float = 0.0, l2: float = 0.0,
                     weight_decay: float | None = None, validation_data: tuple[Any, ...] | None = None,
                     metrics: str | Iterable[Any] | Callable[..., float] = (), patience: int | None = None,
-                    min_delta: float = 0.0, monitor: str | None = None, mode: str = "auto", restore_best: bool = True,
-                    time_limit: float | None = None,
+                    min_delta: float = 0.0, monitor: str | None = None, mode: str = "auto",
+                    restore_best_weights: bool = True, time_limit: float | None = None,
                     callback: Callable[[Progress], Any] | Sequence[Callable[[Progress], Any]] | None = None,
                     callback_interval: str | float = "epoch", progress: bool = False, resume: Result | None = None,
                     threads: int = 1, **hyperparameters: Any) -> Result:
@@ -99,31 +99,30 @@ def train_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameter
                threads: int = 1, models: int | None = None, history: bool = True, l2: ArrayLike = 0.0,
                **hyperparameters: Any) -> ManyResult:
     """Train M models of this kind at once, each as ``train`` does, with simultaneous updates."""
-def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameters: ArrayLike | Mapping[Any, Any] | None = None,
+def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, p0: ArrayLike | Mapping[Any, Any] | None = None,
         sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
-        fixed: Iterable[Any] | Mapping[Any, Any] = (), robust: str | None = None, robust_scale: float = 1.0,
-        starts: int | None = None, seed: int = 0, tolerance: float | None = None, max_iterations: int | None = None,
-        threads: int = 1, data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
+        fixed: Iterable[Any] | Mapping[Any, Any] = (), loss: str | None = "linear", f_scale: float = 1.0,
+        n_starts: int | None = None, seed: int = 0, tolerance: float | None = None, max_iterations: int | None = None,
+        threads: int = 1, data: Mapping[str, Any] | None = None, loss_weights: Mapping[str, float] | None = None,
         time_limit: float | None = None, callback: Callable[[FitProgress], Any] | None = None,
         progress: bool = False) -> FitResult:
     """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters."""
-def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None,
-             parameters: ArrayLike | Mapping[Any, Any] | None = None, sigma: ArrayLike | None = None,
-             absolute_sigma: bool = False, bounds: Any = None, fixed: Iterable[Any] | Mapping[Any, Any] = (),
-             lengths: ArrayLike | None = None, covariance: bool = False, tolerance: float | None = None,
-             max_iterations: int | None = None, threads: int = 1, time_limit: float | None = None,
-             progress: bool = False) -> ManyFits:
+def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, p0: ArrayLike | Mapping[Any, Any] | None = None,
+             sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
+             fixed: Iterable[Any] | Mapping[Any, Any] = (), lengths: ArrayLike | None = None, covariance: bool = False,
+             tolerance: float | None = None, max_iterations: int | None = None, threads: int = 1,
+             time_limit: float | None = None, progress: bool = False) -> ManyFits:
     """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt)."""
 def minimize(X: ArrayLike | None = None, Y: ArrayLike | None = None,
              parameters: ArrayLike | Mapping[Any, Any] | None = None, method: str = "L-BFGS-B",
              sample_weight: ArrayLike | None = None, class_weight: dict[int, float] | str | None = None,
              classes: Sequence[str] | Sequence[int] | None = None, l1: float = 0.0, l2: float = 0.0, seed: int = 0,
-             data: Mapping[str, Any] | None = None, weights: Mapping[str, float] | None = None,
+             data: Mapping[str, Any] | None = None, loss_weights: Mapping[str, float] | None = None,
              **options: Any) -> Result:
     """Minimize loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases."""
 def load(path: str | PathLike[str]) -> Any:
-    """Return the Result or the FitResult that was saved in a file, for this model in this precision."""
-def stack(data: Mapping[str, Any], weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
+    """Return the result that was saved in a file, of the class that was saved, for this model in this precision."""
+def stack(data: Mapping[str, Any], loss_weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
     """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them."""
 def derivatives(parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
     """Return the outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by name."""

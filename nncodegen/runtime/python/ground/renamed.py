@@ -1,0 +1,88 @@
+"""Old names of arguments and attributes, which are accepted for one minor version with a DeprecationWarning.
+
+A name is changed with ``@renamed("0.3.0", old="new")`` on the function or class that has it; the version is the one in
+which the old name goes, and the decorator with it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+Named = TypeVar("Named", bound=Callable[..., Any])
+
+
+def renamed(version: str, **names: str) -> Callable[[Named], Named]:
+    """Return a decorator for a function or a class that accepts old names of keyword arguments: {old: new}.
+
+    The attributes of a class that have the names of its arguments can be read by the old names, too.
+    """
+
+    def decorated(found: Named) -> Named:
+        function: Any = found.__init__ if isinstance(found, type) else found  # type: ignore[misc]
+
+        @wraps(function)
+        def accepting(*given: Any, **named: Any) -> Any:
+            if not names.keys().isdisjoint(named):
+                named = current(version, names, named, 3)
+            return function(*given, **named)
+
+        if not isinstance(found, type):
+            return accepting  # type: ignore[return-value]
+        found.__init__ = accepting  # type: ignore[misc]
+        return renamed_attributes(version, **names)(found)
+
+    return decorated
+
+
+def renamed_attributes(version: str, **names: str) -> Callable[[Named], Named]:
+    """Return a decorator for a class whose attributes can be read by old names: {old: new}."""
+
+    def decorated(found: Named) -> Named:
+        for old, new in names.items():
+            if old not in vars(found):
+                setattr(found, old, _Alias(found.__name__, version, old, new))
+        return found
+
+    return decorated
+
+
+def current(version: str, names: Mapping[str, str], named: Mapping[str, Any], level: int) -> dict[str, Any]:
+    """Return keyword arguments by their present names, after a DeprecationWarning for each old one.
+
+    None under an old name is left out: it stood for the default. ``level`` counts the calls from this one, which is 1,
+    to the one that the warning is about; with 0 there is none. Raises TypeError where a value is given by both names.
+    """
+    found = {name: value for name, value in named.items() if name not in names}
+    for old, new in names.items():
+        if old not in named:
+            continue
+        if new in found:
+            raise TypeError(f"{old} and {new} are the same argument, which is named {new} now: leave {old} out")
+        if level:
+            _warn(f"the argument {old}", new, version, level)
+        if named[old] is not None:
+            found[new] = named[old]
+    return found
+
+
+class _Alias:
+    """An attribute that stands for another one: reading it warns."""
+
+    def __init__(self, owner: str, version: str, old: str, new: str) -> None:
+        self._what, self._version, self._new = f"the attribute {old} of {owner}", version, new
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            raise AttributeError(self._what)
+        _warn(self._what, self._new, self._version, 2)
+        return getattr(instance, self._new)
+
+
+def _warn(what: str, new: str, version: str, level: int) -> None:
+    """Warn of an old name; ``level`` counts the calls from the caller to the one that the warning is about."""
+    warnings.warn(
+        f"{what} is named {new} now: the old name goes in version {version}", DeprecationWarning, stacklevel=level + 1
+    )

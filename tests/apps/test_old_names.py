@@ -1,0 +1,180 @@
+"""Names that have changed: the old ones work in this version, and warn; nothing else of the project uses them."""
+
+import pickle
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import nncodegen as nn
+from nncodegen.runtime.python.ground.renamed import renamed
+from tests.support import ROOT
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+X = np.linspace(0, 3, 20)
+Y = 2 * np.exp(-0.7 * X) + 0.01 * np.cos(9 * X)
+NETWORK = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], 1, name="renamed_network")
+
+
+@pytest.fixture(scope="module")
+def decay():
+    return nn.build(nn.Model("renamed_decay", "x", "y", {"a": 1, "b": 1}, "a*exp(-b*x)"))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return nn.build(NETWORK, fit=False)
+
+
+def parameters_of(result):
+    return result[0] if isinstance(result, tuple) else result.parameters
+
+
+FITS = {
+    "fit, p0": (lambda m: m.fit, {"parameters": [2, 1]}, {"p0": [2, 1]}),
+    "fit, loss": (
+        lambda m: m.fit, {"robust": "huber", "robust_scale": 0.01}, {"loss": "huber", "f_scale": 0.01},
+    ),
+    "fit, no robust loss": (lambda m: m.fit, {"robust": None}, {}),
+    "fit, n_starts": (
+        lambda m: m.fit, {"starts": 2, "bounds": (0, 4)}, {"n_starts": 2, "bounds": (0, 4)},
+    ),
+    "fit_many": (lambda m: m.fit_many, {"parameters": [2, 1]}, {"p0": [2, 1]}),
+    "curve_fit": (lambda m: partial(nn.curve_fit, "a*exp(-b*x)"), {"robust": "cauchy"}, {"loss": "cauchy"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FITS)
+def test_fits(decay, case):
+    """An old name of an argument of a fit does what the new one does, and the warning is told where it is written."""
+    function, old, new = FITS[case]
+    with pytest.warns(DeprecationWarning, match=r"is named \w+ now: the old name goes in version 0\.3\.0") as caught:
+        found = function(decay)(X, Y, **old)
+    assert {one.filename for one in caught} == {__file__}
+    np.testing.assert_array_equal(parameters_of(found), parameters_of(function(decay)(X, Y, **new)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"validation_fraction": 0.2}, {"validation_split": 0.2}),
+        ({"restore_best": False, "patience": 2}, {"restore_best_weights": False, "patience": 2}),
+        ({"clip_norm": 0.1, "clip_value": 0.05}, {"clipnorm": 0.1, "clipvalue": 0.05}),
+    ],
+    ids=["validation", "best", "clips"],
+)
+def test_trainings(network, old, new):
+    """So do the old names of train."""
+    with pytest.warns(DeprecationWarning, match="is named") as caught:
+        found = network.train(X, Y, epochs=5, learning_rate=0.1, **old)
+    assert {one.filename for one in caught} == {__file__}
+    expected = network.train(X, Y, epochs=5, learning_rate=0.1, **new)
+    np.testing.assert_array_equal(found.parameters, expected.parameters)
+    with pytest.raises(TypeError, match="are the same argument, which is named"):
+        network.train(X, Y, **{**new, **old})
+    if "clip_norm" in old:
+        with pytest.warns(DeprecationWarning, match="clip") as caught:
+            network.partial_fit(X, Y, **old)
+        assert {one.filename for one in caught} == {__file__}
+
+
+def test_layers_and_networks():
+    """Layers and networks take old names, and their attributes can be read by them."""
+    with pytest.warns(DeprecationWarning, match="is named (use_bias|kernel_initializer) now"):
+        layer = nn.Dense(3, "tanh", initializer="he_normal", bias=False)
+    assert layer == nn.Dense(3, "tanh", kernel_initializer="he_normal", use_bias=False)
+    with pytest.warns(DeprecationWarning, match="the attribute bias of Dense is named use_bias now"):
+        assert layer.bias is False
+    with pytest.warns(DeprecationWarning, match="is named"):
+        assert nn.Conv1D(2, 3, bias=False) == nn.Conv1D(2, 3, use_bias=False)
+    with pytest.warns(DeprecationWarning, match="is named"):
+        assert nn.LSTM(2, bias=False) == nn.LSTM(2, use_bias=False)
+    with pytest.warns(DeprecationWarning, match="is named"):
+        assert nn.Embedding(3, 2, initializer="ones") == nn.Embedding(3, 2, embeddings_initializer="ones")
+    node = nn.Input(2)
+    outputs = {"one": nn.Dense(1)(node), "two": nn.Dense(1)(node)}
+    with pytest.warns(DeprecationWarning, match="loss_weights"):
+        graph = nn.Network(node, outputs, weights=[1, 3])
+    with pytest.warns(DeprecationWarning, match="loss_weights"):
+        assert graph.weights == graph.loss_weights == [1, 3]
+
+
+def test_build_and_results(decay):
+    """So do build and results; a value by both names is refused."""
+    model = nn.Model("renamed_decay", "x", "y", {"a": 1, "b": 1}, "a*exp(-b*x)")
+    with pytest.warns(DeprecationWarning, match="the argument schedule is named choices now"):
+        nn.build(model, schedule={"blas": False})
+    with pytest.raises(TypeError, match="schedule and choices are the same argument"):
+        nn.build(model, schedule={}, choices={})
+    result = decay.fit(X, Y)
+    with pytest.warns(DeprecationWarning, match="the attribute start of FitResult is named p0 now"):
+        np.testing.assert_array_equal(result.start, result.p0)
+    assert not hasattr(pickle.loads(pickle.dumps(result)), "no_such_name")
+
+
+def test_estimators():
+    """Estimators take old names, clone and pickle as before, and list the new ones alone."""
+    base = pytest.importorskip("sklearn.base")
+    from nncodegen.estimators import FormulaRegressor, NNRegressor
+
+    with pytest.warns(DeprecationWarning, match="is named") as caught:
+        old = FormulaRegressor("a*exp(-b*x)", start={"a": 2}, robust="huber", robust_scale=0.01)
+    assert {one.filename for one in caught} == {__file__}
+    new = FormulaRegressor("a*exp(-b*x)", p0={"a": 2}, loss="huber", f_scale=0.01)
+    assert old.get_params() == new.get_params() == base.clone(old).get_params()
+    assert "start" not in new.get_params()
+    given = {"max_iter": 3, "random_state": 0, "hidden_layer_sizes": (2,), "solver": "adam", "tol": 0.0}
+    clipped = NNRegressor(**given, train_options={"clip_norm": 0.1})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clipped.fit(X[:, None], Y)
+        alike = NNRegressor(**given, train_options={"clipnorm": 0.1}).fit(X[:, None], Y)
+    deprecated = [one for one in caught if one.category is DeprecationWarning]
+    assert [one.filename for one in deprecated] == [__file__]
+    np.testing.assert_array_equal(clipped.predict(X[:, None]), alike.predict(X[:, None]))
+
+
+def test_command(tmp_path):
+    """The command curve takes old options, with a warning."""
+    pytest.importorskip("pandas")
+    from nncodegen.cli import command
+
+    (tmp_path / "data.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in zip(X, Y, strict=True)))
+    call = ["curve", str(tmp_path / "data.csv"), "y = a*exp(-b*x)"]
+    old = CliRunner().invoke(command, [*call, "--start", "a=2", "--robust=huber", "--robust-scale", "0.01"])
+    new = CliRunner().invoke(command, [*call, "--p0", "a=2", "--loss", "huber", "--f-scale", "0.01"])
+    assert old.exit_code == new.exit_code == 0
+    assert "warning: --robust is named --loss now: the old name goes in version 0.3.0" in old.output
+    assert [line for line in old.output.splitlines() if not line.startswith("warning")] == new.output.splitlines()
+
+
+def test_old_names_go_in_time():
+    """No old name is left whose version has come: @renamed and what it takes go then."""
+
+    def parts(version):
+        return [int(part) for part in version.split("+")[0].split("rc")[0].split(".")]
+
+    for path in (ROOT / "nncodegen").rglob("*.py"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            _, found, rest = line.partition('renamed("')
+            if found:
+                assert parts(rest.split('"')[0]) > parts(nn.__version__), path
+
+
+def test_mechanism():
+    """An argument, and an attribute of its name, are renamed by one decorator; None stood for a default."""
+
+    @renamed("9.0", old="new")
+    class Thing:
+        def __init__(self, new=3):
+            self.new = new
+
+    with pytest.warns(DeprecationWarning, match="the argument old is named new now: the old name goes in version 9.0"):
+        assert Thing(old=4).new == 4
+    with pytest.warns(DeprecationWarning, match="is named"):
+        assert Thing(old=None).new == 3
+    with pytest.warns(DeprecationWarning, match="the attribute old of Thing is named new now"):
+        assert Thing().old == 3

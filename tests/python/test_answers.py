@@ -1,0 +1,177 @@
+"""What every result answers: status, success, message, predict, summary, plot, save."""
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.runtime.python.ground.endings import ENDINGS, STATUSES, SUCCESSES
+from nncodegen.runtime.python.results import many_fits
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+X = np.linspace(0, 3, 20)
+Y = 2 * np.exp(-0.7 * X) + 0.01 * np.cos(9 * X)
+
+CALLS = {
+    "train": lambda m: m.train(X, Y, epochs=5),
+    "partial_fit": lambda m: m.partial_fit(X, Y),
+    "fit": lambda m: m.fit(X, Y),
+    "train, lm": lambda m: m.train(X, Y, optimizer="lm"),
+    "minimize": lambda m: m.minimize(X, Y),
+    "train_many": lambda m: m.train_many(X, Y, models=3, epochs=5, learning_rate=[0.01, 0.05, 0.1]),
+    "fit_many": lambda m: m.fit_many(X, [Y, Y + 0.1, 2 * Y], covariance=True),
+}
+
+
+@pytest.fixture(scope="module")
+def decay():
+    return nn.build(nn.Model("answering_decay", "x", "y", {"a": 1, "b": 1}, "a*exp(-b*x)"))
+
+
+@pytest.fixture(params=CALLS)
+def result(decay, request):
+    if request.param == "minimize":
+        pytest.importorskip("scipy")
+    return CALLS[request.param](decay)
+
+
+def test_status(result):
+    """A status is a word of the one vocabulary, success follows from it, and the message is a sentence."""
+    for status, success, message in zip(
+        np.atleast_1d(result.status), np.atleast_1d(result.success), np.atleast_1d(result.message), strict=True
+    ):
+        assert status in STATUSES
+        assert success == (status in SUCCESSES) == (status in ("completed", "converged"))
+        assert len(message) > 10
+
+
+def test_predict(decay, result):
+    """Predictions are those of the module with the parameters; with an axis of models, one array for each."""
+    rows = np.atleast_2d(result.parameters)
+    expected = np.stack([decay.predict(p, X[:, None]) for p in rows])
+    found = result.predict(X[:, None])
+    np.testing.assert_array_equal(found if result.parameters.ndim == 2 else found[None], expected)
+    if result.parameters.ndim == 2:
+        own = np.stack([X[:, None], X[:, None] + 1, X[:, None] + 2])
+        np.testing.assert_array_equal(
+            result.predict(own), np.stack([decay.predict(p, x) for p, x in zip(rows, own, strict=True)])
+        )
+        with pytest.raises(ValueError, match="expected a first axis of 3, or none"):
+            result.predict(own[:2])
+
+
+def test_summary(result, capsys):
+    """The summary prints what print does, line by line."""
+    lines = []
+    result.summary(lines.append)
+    assert "\n".join(lines) == str(result)
+    result.summary()
+    assert capsys.readouterr().out == f"{result}\n"
+    assert "answering_decay" in lines[0]
+
+
+def test_plot(result):
+    """Each draws a picture."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure = result.plot()
+    assert figure.axes
+    pyplot.close(figure)
+
+
+def test_save(decay, result, tmp_path):
+    """Each can be saved, and load gives the same class with the same content."""
+    result.save(tmp_path / "kept.npz")
+    again = decay.load(tmp_path / "kept.npz")
+    assert type(again) is type(result)
+    assert (repr(again), str(again)) == (repr(result), str(result))
+    for name in ("parameters", "status", "message", "history", "loss", "covariance", "standard_errors", "epochs"):
+        if hasattr(result, name):
+            np.testing.assert_array_equal(getattr(again, name), getattr(result, name), err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["train_many", "fit_many"])
+def test_damaged_files_of_many(decay, kind, tmp_path):
+    """A file whose parts do not fit together is refused."""
+    CALLS[kind](decay).save(tmp_path / "kept.npz")
+    arrays = dict(np.load(tmp_path / "kept.npz"))
+    damages = [{"parameters": arrays["parameters"][:2]}, {"unknown": np.zeros(1)}]
+    damages += [{"status": np.array(["fine"] * 3)}] if kind == "train_many" else [{"numbers": np.full(3, 99, "u1")}]
+    for damage in damages:
+        np.savez(tmp_path / "damaged.npz", **{**arrays, **damage})
+        with pytest.raises(ValueError, match=r"damaged\.npz is damaged, or no result"):
+            decay.load(tmp_path / "damaged.npz")
+
+
+def test_one_of_many(decay):
+    """An axis of models has results of one model: with its history until its end, and its status."""
+    many = CALLS["train_many"](decay)
+    assert len(many) == 3
+    for m, one in enumerate(many):
+        assert isinstance(one, nn.Result)
+        np.testing.assert_array_equal(one.parameters, many.parameters[m])
+        np.testing.assert_array_equal(one.history, many.history[:, m])
+        np.testing.assert_array_equal(one.learning_rate, many.learning_rate[:, m])
+        assert (one.loss, one.status, one.success) == (many.loss[m], many.status[m], many.success[m])
+    assert many[-1].loss == many.loss[2]
+    with pytest.raises(IndexError, match="there is no model 3"):
+        many[3]
+    with pytest.raises(ValueError, match=r"give parameters=result\.parameters"):
+        decay.train(X, Y, resume=many[0])
+
+
+def test_one_vocabulary():
+    """The endings of fits, and the statuses of many fits, are words of the one vocabulary."""
+    assert {ending.status for ending in ENDINGS.values()} <= set(STATUSES)
+    assert set(many_fits.STATUS) <= set(STATUSES)
+
+
+def test_stopped_is_the_callback(decay):
+    """A search that its callback ends is stopped; one that cannot go on is stalled, with a warning."""
+    pytest.importorskip("scipy")
+
+    def stops(*given):
+        raise StopIteration
+
+    assert decay.minimize(X, Y, callback=stops).status == "stopped"
+    trust = decay.minimize(X, Y, method="trust-constr", callback=lambda x, state: True)
+    assert (trust.status, trust.success) == ("stopped", False)
+    assert decay.train(X, Y, callback=lambda progress: True).status == "stopped"
+    assert decay.fit(X, Y, callback=lambda progress: True).status == "stopped"
+    few = decay.minimize(X, Y, options={"maxiter": 1})
+    assert (few.status, few.success) == ("max_iterations", False)
+
+
+def test_missing_packages(decay, monkeypatch):
+    """A package that is not installed is one error, with one wording."""
+    import sys
+
+    cases = {
+        "scipy": (lambda: decay.minimize(X, Y), "minimize needs SciPy", "scipy"),
+        "scipy.stats": (lambda: decay.fit(X, Y, bounds=(0, 9), n_starts=2), "n_starts needs SciPy", "scipy"),
+        "pandas": (lambda: decay.fit(X, Y).to_frame(), "to_frame needs pandas", "pandas"),
+        "matplotlib": (lambda: decay.train(X, Y, epochs=2).plot(), "plot needs matplotlib", "matplotlib"),
+        "onnx": (lambda: nn.from_onnx("none.onnx"), "from_onnx needs onnx", r"'nncodegen\[onnx\]'"),
+        "safetensors.numpy": (
+            lambda: nn.load_safetensors("none", decay), "load_safetensors needs safetensors",
+            r"'nncodegen\[safetensors\]'",
+        ),
+    }  # fmt: skip
+    for name, (call, what, install) in cases.items():
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, name, None)
+            with pytest.raises(
+                nn.MissingDependencyError, match=f"^{what}, which is not installed: python -m pip install {install}$"
+            ):
+                call()
+    assert issubclass(nn.MissingDependencyError, ImportError)
+
+
+def test_all_errors_are_exported():
+    """All errors of nncodegen are names of nncodegen.errors and of nncodegen."""
+    import nncodegen.errors
+
+    found = {name for name, value in vars(nncodegen.errors).items() if isinstance(value, type)}
+    assert found <= set(nn.__all__)
+    for name in found:
+        assert getattr(nn, name) is getattr(nncodegen.errors, name)
+        assert issubclass(getattr(nn, name), nn.NncodegenError)
