@@ -4,12 +4,18 @@ They become modules of nncodegen.generated.
 
 The wrapper and the library, which are the same for every model, are compiled for each precision, the library also for
 each CPU that has a variant, and shipped as they are: modules that are built later are linked with them.
+
+With SOURCE_DATE_EPOCH set, the same sources give the same bytes: of the wheel, and of the archive of the sources.
 """
 
+import gzip
+import io
 import os
 import runpy
 import shutil
 import sysconfig
+import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -18,6 +24,7 @@ import Cython
 from Cython.Compiler.Main import compile as translate
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "building" / "targets.py"))
 FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "building" / "files.py"))
@@ -117,6 +124,31 @@ class BuildExtension(build_ext):
         FILES["seal"](self.shipped / name)
 
 
+class SourceDistribution(sdist):
+    """An archive of the sources whose bytes depend on nothing else: not on times, owners, umask or order."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
+        """Write the archive, and return its path."""
+        if format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, owner, group)
+        date = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+        path = Path(f"{base_name}.tar.gz")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=date) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            for source in sorted(Path(base_dir).rglob("*")):
+                if source.is_file():
+                    content = source.read_bytes()
+                    entry = tarfile.TarInfo(source.as_posix())
+                    entry.size, entry.mtime = len(content), date
+                    entry.mode = 0o755 if os.access(source, os.X_OK) else 0o644
+                    archive.addfile(entry, io.BytesIO(content))
+        return str(path)
+
+
 JOINTS = {joint.name.removesuffix("_module.c"): joint for joint in sorted(Path("generated").glob("*/*_module.c"))}
 if len(JOINTS) < len(list(Path("generated").glob("*/*_module.c"))):
     raise SystemExit("two folders of generated/ hold a module of the same name: remove one of them")
@@ -138,5 +170,5 @@ setup(
         for name, joint in JOINTS.items()
     ],
     options={"bdist_wheel": {"py_limited_api": TARGETS["STABLE_SINCE"]}} if TARGETS["STABLE"] else {},
-    cmdclass={"build_ext": BuildExtension},
+    cmdclass={"build_ext": BuildExtension, "sdist": SourceDistribution},
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import prod
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,7 @@ from nncodegen.schedule.tree import (
     Value,
     Variable,
     Way,
+    no_such,
 )
 from nncodegen.schedule.walks import steps_in, targets, walk
 
@@ -250,7 +251,7 @@ class Run:
             case Compute():
                 raise ProgramError(f"the loops of {statement.steps[0].target} are not written out")
             case _:
-                assert_never(statement)
+                no_such(statement)
         return grid
 
     def _names(self, target: Element) -> None:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import assert_never
 
 from sympy import Expr, S
 
@@ -47,6 +46,7 @@ from nncodegen.schedule.tree import (
     Value,
     Variable,
     Way,
+    no_such,
 )
 
 CONDITIONS = {
@@ -157,7 +157,7 @@ class LoopPrinter:
             case Compute():
                 raise ProgramError(f"the loops of {statement.steps[0].target} are not written out")
             case _:
-                assert_never(statement)
+                no_such(statement)
 
     def _known(self, target: Element) -> None:
         """Note that a tensor has a local value from here on."""

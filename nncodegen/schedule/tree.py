@@ -34,6 +34,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from math import prod
+from typing import NoReturn
 
 from sympy import Expr, Integer, S, sympify
 
@@ -413,6 +414,11 @@ Statement = (
     | Carry | Call | Fill | Compute
 )  # fmt: skip
 Tree = tuple[Statement, ...]
+
+
+def no_such(statement: NoReturn) -> NoReturn:
+    """Raise AssertionError for a statement that no case handles; a type checker sees that there is none."""
+    raise AssertionError(f"no case handles the statement {statement!r}")
 
 
 @dataclass(frozen=True)

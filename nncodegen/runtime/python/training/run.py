@@ -312,7 +312,9 @@ def _state_of(model: Model, resume: Any, parameters: Any) -> dict[str, Any] | No
         raise ValueError("give resume or parameters, not both: a Result holds its own parameters")
     state: dict[str, Any] | None = resume._state
     if state is None:
-        raise ValueError("resume cannot go on, as one of minimize or train_many: give parameters=result.parameters")
+        raise ValueError(
+            "resume was made by minimize or train_many, which cannot go on: give parameters=result.parameters"
+        )
     if state["identity"] != model.facts.identity:
         raise ValueError("resume belongs to another model or precision: resume it with the module that made it")
     if resume.status == "diverged":
