@@ -64,7 +64,7 @@ class BuildExtension(build_ext):
                 [f"{folder}/{source}"],
                 output_dir=f"{self.build_temp}/{name}/{part}",
                 include_dirs=[str(self.python())],
-                extra_postargs=[*TARGETS["KERNEL_FLAGS"], *options],
+                extra_postargs=[*TARGETS["KERNEL_FLAGS"], *options, "-g0"],  # debug information names folders
             )
         single = SINGLE in Path(folder, f"{name}_module.c").read_text().splitlines()
         extension.extra_objects.append(self.wrapper("float" if single else "double"))

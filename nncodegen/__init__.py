@@ -112,7 +112,7 @@ if TYPE_CHECKING:
     from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Points, Progress, Result
     from nncodegen.runtime.python.ground.certificate import Certificate
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "GRU", "LSTM", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",

@@ -404,17 +404,18 @@ def wrapper_in_c() -> dict[str, str]:
         for name, text in files.items():
             Path(folder, name).write_text(text)
         _cythonize(Path(folder, embedded.NATIVE[0]), Path(folder, f"{WRAPPER}.c"))
-        translated = Path(folder, f"{WRAPPER}.c").read_text()
-    translated = re.sub(rf'[^\s"]*{re.escape(Path(folder).name)}/', "", translated)  # comments hold paths
-    return {f"{WRAPPER}.c": translated, embedded.PYTHON: embedded.header()}
+        return {f"{WRAPPER}.c": Path(folder, f"{WRAPPER}.c").read_text(), embedded.PYTHON: embedded.header()}
 
 
 def _cythonize(source: Path, target: Path) -> None:
+    """Translate a file to C, which does not depend on the folder where this is done."""
     from Cython.Compiler.Main import compile as cython  # noqa: PLC0415 (slow to import, and rarely needed)
 
     result = cython(str(source), full_module_name=WRAPPER, language_level=3, output_file=str(target))
     if result.num_errors:
         raise BuildError(f"Cython failed on {source}: this is a defect of nncodegen, please report it")
+    folder = re.escape(source.parent.name)
+    target.write_text(re.sub(rf'[^\s"]*{folder}/', "", target.read_text()))  # comments and tracebacks hold paths
 
 
 def _start(command: list[str], work: Path) -> subprocess.Popen[bytes]:

@@ -1,0 +1,139 @@
+"""A release: the same sources give the same bytes, and the documents of a release say the same version."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import nncodegen as nn
+from tests.support import ROOT
+
+EPOCH = "1790000000"
+
+SDIST = """
+    from setuptools import build_meta
+    print(build_meta.build_sdist("dist"))
+    """
+
+WHEEL = """
+    from setuptools import build_meta
+    print(build_meta.build_wheel("dist"))
+    """
+
+MODULE = """
+    import sys
+    import nncodegen as nn
+    nn.build(nn.Model("same_bytes", "x", "y", {"a": 1, "b": 1}, "a*exp(-b*x)"), out=sys.argv[1])
+    """
+
+
+def copy_of(folder, umask):
+    """A copy of the files of the repository, with other times and permissions."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no clone")
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        source, target = ROOT / name, folder / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+            target.chmod((0o777 if os.access(source, os.X_OK) else 0o666) & ~umask)
+    return folder
+
+
+def built(folder, program):
+    """Run a program of setuptools in a folder. Returns the path of what it made."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=folder, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / "dist" / done.stdout.split()[-1]
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory):
+    """Two copies of the repository, in folders of different names."""
+    pytest.importorskip("setuptools", minversion="77")
+    pytest.importorskip("Cython")
+    folder = tmp_path_factory.mktemp("copies")
+    return copy_of(folder / "one", 0o022), copy_of(folder / "the other", 0o077)
+
+
+def test_sources_are_the_same_bytes(copies):
+    """The archive of the sources depends on nothing but them, and holds what a release needs, and nothing else."""
+    one, other = (built(folder, SDIST) for folder in copies)
+    assert one.name == other.name == f"nncodegen-{nn.__version__}.tar.gz"
+    assert one.read_bytes() == other.read_bytes()
+    listed = subprocess.run(["tar", "tzf", str(one)], capture_output=True, text=True, check=True).stdout.split("\n")
+    names = {name.partition("/")[2] for name in listed}
+    assert {"CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "CHANGELOG.md", "LICENSE", "pyproject.toml"} <= names
+    assert {"nncodegen/runtime/c/nncodegen/library.c", "generated/perceptron/perceptron.c"} <= names
+    assert not [name for name in names if name.endswith((".pyc", ".npz", ".so"))]
+
+
+@pytest.mark.thorough
+def test_wheels_are_the_same_bytes(copies, tmp_path):
+    """So does the wheel; auditwheel finds that it needs nothing of the system but what manylinux promises."""
+    one, other = (built(folder, WHEEL) for folder in copies)
+    assert one.name == other.name
+    assert one.read_bytes() == other.read_bytes()
+    pytest.importorskip("auditwheel")
+    done = subprocess.run(
+        [sys.executable, "-m", "auditwheel", "show", str(one)], capture_output=True, text=True, check=True
+    )
+    assert re.search(r'"manylinux_2_\d+_(x86_64|aarch64)"', done.stdout.replace("\n", " ")), done.stdout
+
+
+def test_modules_are_the_same_bytes(quick_compiler, tmp_path):
+    """A module that is built twice, with caches in two places, has the same bytes, its wrapper too."""
+    found = []
+    for place in ("one", "another/place"):
+        folder = tmp_path / place
+        folder.mkdir(parents=True)
+        environment = {**os.environ, "NNCODEGEN_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(MODULE), str(folder / "out")], cwd=folder, env=environment,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found.append({path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()})
+    one, other = found
+    assert one.keys() == other.keys()
+    assert any(name.endswith(".so") for name in one)
+    assert [name for name in one if one[name] != other[name]] == []
+
+
+def test_documents_say_the_version():
+    """The changelog, its details and the citation are those of this version; what may be read is short."""
+    version = nn.__version__
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    section = changelog.split(f"## [{version}]")[1].split("\n## [")[0]
+    assert len(section.split()) < 500, "a section is read in two minutes"
+    assert f"docs/changes/version-{version}.md" in section
+    assert (ROOT / "docs" / "changes" / f"version-{version}.md").is_file()
+    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert "git tag -a v" in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_lowest_versions_are_those_of_the_classifiers():
+    """The Python that is promised is the one that is tested as the lowest."""
+    promised = re.search(r'requires-python = ">=3\.(\d+)"', (ROOT / "pyproject.toml").read_text())[1]
+    assert f"first={promised} #" in (ROOT / ".ci" / "versions").read_text()
+
+
+def test_only_standard_names_of_the_lowest_python():
+    """Nothing is imported from the standard library that the lowest Python does not have: what 3.11 has added."""
+    added = re.compile(
+        r"import .*\b(tomllib|assert_never|assert_type|StrEnum|ReprEnum|Self|LiteralString|reveal_type|Never)\b"
+        r"|^\s*except\*|\bExceptionGroup\b|from datetime import .*\bUTC\b",
+        re.MULTILINE,
+    )
+    for path in [*Path(ROOT, "nncodegen").rglob("*.py"), ROOT / "setup.py"]:
+        found = added.search(path.read_text(encoding="utf-8"))
+        assert found is None, f"{path}: {found[0]}"
