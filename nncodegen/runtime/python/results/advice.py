@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..ground.endings import UNFINISHED
 from ..ground.markup import listed
 
@@ -24,7 +26,8 @@ CONDITION = 1e5
 
 def advice_of(result: Fitted) -> str:
     """Return advice for a fit that has not finished, from how its cost fell over the last iterations."""
-    costs, more = result._costs[-KEPT:] if result._costs is not None else (), UNFINISHED[result._ending]
+    costs = np.empty(0) if result._costs is None else result._costs[-KEPT:]
+    more = UNFINISHED[result._ending]
     if len(costs) < 2 or not math.isfinite(result.cost):
         return more
     steps, size = len(costs) - 1, abs(float(costs[0]))

@@ -89,11 +89,11 @@ class Many(Shown):
         X has the shape (N, inputs), shared by all, or (M, N, inputs); for threads see ``predict`` of the module.
         """
         model: Any = self._model
-        own = np.ndim(X) == 3 if X is not None else False
-        if own and len(X) != len(self):  # type: ignore[arg-type]
-            raise ValueError(f"X has the shape {np.shape(X)}; expected a first axis of {len(self)}, or none")
-        each = [model.predict(p, X[m] if own else X, threads) for m, p in enumerate(self.parameters)]  # type: ignore[index]
-        return np.stack(each)
+        given: Any = X
+        own = given is not None and np.ndim(given) == 3
+        if own and len(given) != len(self):
+            raise ValueError(f"X has the shape {np.shape(given)}; expected a first axis of {len(self)}, or none")
+        return np.stack([model.predict(p, given[m] if own else given, threads) for m, p in enumerate(self.parameters)])
 
     @abstractmethod
     def plot(self, axes: Any = None) -> Any:

@@ -38,7 +38,7 @@ class ManyResult(Many):
     ``result[m]`` is the ``Result`` of model m, and iterating yields these.
     """
 
-    __slots__ = ("_model", "_rates", "epochs", "history", "loss", "parameters", "status")
+    __slots__ = ("_model", "_rates", "_status", "epochs", "history", "loss", "parameters")
 
     def __init__(
         self,
@@ -55,8 +55,13 @@ class ManyResult(Many):
         self.loss = loss
         self.history = history
         self.epochs = epochs
-        self.status = np.array(status)
+        self._status = np.array(status)
         self._rates = rates  # one for each model
+
+    @property
+    def status(self) -> Array:
+        """Return how the training of each model ended, as a word, (M,): "completed", "converged" or "diverged"."""
+        return self._status
 
     @property
     def learning_rate(self) -> Array | None:
