@@ -52,6 +52,10 @@ class _Bench(click.Command):
         super().format_help_text(ctx, formatter)
 
 
+RENAMED_OPTIONS = {"--start": "--p0", "--starts": "--n-starts", "--robust": "--loss", "--robust-scale": "--f-scale"}
+"""The options of ``curve`` that have other names since version 0.2.0."""
+
+
 class _Curve(click.Command):
     """The command ``curve``, which accepts old names of options, with a warning."""
 
@@ -65,10 +69,6 @@ class _Curve(click.Command):
                 option = RENAMED_OPTIONS[option]
             present.append(f"{option}{equals}{value}")
         return super().parse_args(ctx, present)
-
-
-RENAMED_OPTIONS = {"--start": "--p0", "--starts": "--n-starts", "--robust": "--loss", "--robust-scale": "--f-scale"}
-"""The options of ``curve`` that have other names since version 0.2.0."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

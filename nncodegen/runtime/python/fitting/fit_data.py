@@ -74,9 +74,8 @@ class FitData:
         limits, fixed, tolerance, absolute_sigma = self.options
         X, Y, sigma, start = self.of_fit(m)
         held = fixed.astype(np.uint8) if fixed.any() else None
-        there = Problem(
-            self.model, X, Y, sigma, limits, "linear", 1.0, -1.0, 0
-        )  # takes no step, and meets no tolerance
+        # takes no step, and meets no tolerance
+        there = Problem(self.model, X, Y, sigma, limits, "linear", 1.0, -1.0, 0)
         found = there.solve(parameters, held)
         if found.ending == "max_iterations":
             found = found._replace(ended=ending)
