@@ -228,7 +228,7 @@ HIDDEN = nn.Dense(2, "tanh")
         (lambda h: {u: nn.Dense(1)(h)}, {"losses": None}, "needs losses by name"),
         (lambda h: {u: nn.Dense(1)(h)}, {"losses": {}}, "needs losses by name"),
         (lambda h: {u: nn.Dense(1)(h)}, {"loss": "mae"}, "has losses by name: leave out loss"),
-        (lambda h: {u: nn.Dense(1)(h)}, {"weights": [1]}, "leave out weights, which train takes for them"),
+        (lambda h: {u: nn.Dense(1)(h)}, {"loss_weights": [1]}, "leave out loss_weights, which train takes for them"),
         (lambda h: {u: nn.Dense(1)(h)}, {"formulas": {v: u}}, "formulas has v(x, t), which is no output of net"),
         (lambda h: {u: nn.Dense(1)(h)}, {"formulas": x * u}, "formulas must map outputs to expressions"),
         (lambda h: {u: nn.Dense(1)(h)}, {"formulas": {u: x}}, "must be a formula of what the network gives"),
