@@ -308,8 +308,7 @@ def _compile(
         if optimized:
             shared += [_library(part, sources.real, each, compiler) for each in compiler.linked for part in parts]
     except BaseException:
-        for started in objects:  # after an error, their output is of no use
-            started.kill()
+        _end(objects)  # after an error, their output is of no use
         raise
     finally:
         for started in objects:
@@ -425,13 +424,21 @@ def _start(command: list[str], work: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End processes, also while Ctrl-C is pressed again."""
+    for process in processes:
+        while process.returncode is None:
+            with suppress(KeyboardInterrupt):
+                process.kill()
+                process.wait()
+
+
 def _finish(process: subprocess.Popen[bytes], work: Path) -> None:
     command = [str(word) for word in process.args]  # type: ignore[union-attr]
     try:
         process.wait()
     except BaseException:  # such as Ctrl-C
-        process.kill()
-        process.wait()
+        _end([process])
         raise
     if process.returncode != 0:
         message = (work / f"{command[-1]}.log").read_text(errors="replace").strip()

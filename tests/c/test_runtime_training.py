@@ -116,7 +116,7 @@ def test_few_rows_are_finite(model):
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal", "weighted"])
 def test_descent(model, optimizer, batch, weights):
     """Gradient descent is NumPy's: in registers, in place, or update by update (momentum without any)."""
-    parameters, history, status = train(model, optimizer, batch, loss_weights=weights)
+    parameters, history, status = train(model, optimizer, batch, weights=weights)
     expected, losses = descended(batch, weights)
     assert status == COMPLETED
     assert parameters == close(model, expected, 3000)

@@ -18,7 +18,7 @@ void clip_each(real *gradient, double bound)
 
 void clip_all(real *gradient, double bound)
 {
-    clipnorm(gradient, bound);
+    clip_norm(gradient, bound);
 }
 
 double norm_of(const real *gradient)
