@@ -10,15 +10,12 @@ package, or are made with the first module and kept as well.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib.machinery
 import importlib.util
 import os
 import re
-import shlex
 import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -34,6 +31,7 @@ from typing import cast
 from filelock import FileLock
 from platformdirs import user_cache_path
 
+from nncodegen.building.commands import Commands, CompilerError
 from nncodegen.building.compiler import Compiler, find_compiler, headers_of, suffix_of
 from nncodegen.building.files import MODULES, is_intact, keep, reason_of, write_together
 from nncodegen.building.targets import (
@@ -78,10 +76,6 @@ PARTS, PART_SUFFIX = "parts_", ".so"
 of the folder goes on with the digest of what writes such sources."""
 
 CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
-
-
-class _CompilerError(BuildError):
-    """The error of a failed compiler run; its message names the folder with the log."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +153,7 @@ def compile_part(module: Path, part: str, compiler: Compiler, whole: Callable[[]
         options = [*flags, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
         library = [str(_library("fits", real, variant, compiler)) for variant in compiler.linked if part == "fitting"]
         command = [*compiler.command, *options, source.name, *library, "-lm", "-pthread", "-o", linked]
-        _finish(_start(command, work), work)
+        _run(command, work)
         keep(work / linked, path)
     return path
 
@@ -298,26 +292,17 @@ def _compile(
     python = embedded.header(with_texts=not apart)
     for file, text in {**sources.files, embedded.PYTHON: python}.items():
         (work / file).write_text(text)
-    objects: list[subprocess.Popen[bytes]] = []
-    try:
+    with Commands(work, zig_environment(cache_folder())) as commands:
         for part, source, options in kernel_objects(name, compiler.variants, companions):
             effort = compiler.effort(sources.files[source]) if optimized else ()
             command = [*cc, *flags, *effort, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
-            objects.append(_start(command, work))
+            commands.start(command)
         shared = [_wrapper(sources.real, compiler)]
         if optimized:
             shared += [_library(part, sources.real, each, compiler) for each in compiler.linked for part in parts]
-    except BaseException:
-        _end(objects)  # after an error, their output is of no use
-        raise
-    finally:
-        for started in objects:
-            started.wait()
-    for started in objects:
-        _finish(started, work)
     linked = work / f"{name}.linked"
-    files = [*(str(started.args[-1]) for started in objects), *map(str, shared)]  # type: ignore[index]
-    _finish(_start([*cc, *_shared(), *files, "-lm", "-pthread", "-o", linked.name], work), work)
+    files = [*commands.written, *map(str, shared)]
+    _run([*cc, *_shared(), *files, "-lm", "-pthread", "-o", linked.name], work)
     return linked
 
 
@@ -363,7 +348,7 @@ def _library(part: str, real: str, variant: str, compiler: Compiler) -> Path:
             return path
         shutil.copy(RUNTIME / "nncodegen" / "library.c", work)  # for whoever reads of an error
         options = [*library_flags(part, real, variant), *flags, "-fPIC"]
-        _finish(_start([*compiler.command, *options, "-c", "library.c", "-o", "library.o"], work), work)
+        _run([*compiler.command, *options, "-c", "library.c", "-o", "library.o"], work)
         keep(work / "library.o", path)
     return path
 
@@ -391,7 +376,7 @@ def _wrapper(real: str, compiler: Compiler) -> Path:
         _cythonize(work / embedded.NATIVE[0], work / f"{WRAPPER}.c")
         macros = [f"-D{name}={value}" for name, value in wrapper_macros(real)]
         options = [*WRAPPER_FLAGS, *macros, f"-I{include}", "-I.", "-fPIC", *headers_of(compiler, include, work)]
-        _finish(_start([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work), work)
+        _run([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work)
         keep(work / "wrapper.o", path)
     return path
 
@@ -417,39 +402,10 @@ def _cythonize(source: Path, target: Path) -> None:
     target.write_text(re.sub(rf'[^\s"]*{folder}/', "", target.read_text()))  # comments and tracebacks hold paths
 
 
-def _start(command: list[str], work: Path) -> subprocess.Popen[bytes]:
-    log = (work / f"{command[-1]}.log").open("wb")
-    with log:
-        environment = zig_environment(cache_folder())
-        return subprocess.Popen(command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-
-def _end(processes: list[subprocess.Popen[bytes]]) -> None:
-    """End processes, also while Ctrl-C is pressed again."""
-    for process in processes:
-        while process.returncode is None:
-            with suppress(KeyboardInterrupt):
-                process.kill()
-                process.wait()
-
-
-def _finish(process: subprocess.Popen[bytes], work: Path) -> None:
-    command = [str(word) for word in process.args]  # type: ignore[union-attr]
-    try:
-        process.wait()
-    except BaseException:  # such as Ctrl-C
-        _end([process])
-        raise
-    if process.returncode != 0:
-        message = (work / f"{command[-1]}.log").read_text(errors="replace").strip()
-        if os.strerror(errno.ENOSPC) in message or not shutil.disk_usage(work).free:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise _CompilerError(
-            f"the compiler failed with exit code {process.returncode}:\n    {shlex.join(command)}\n"
-            f"{message[:3000]}\nThe sources and its log are in {work}"
-        )
-    if not (work / command[-1]).exists():
-        raise BuildError(f"{command[0]} ended without an error, but wrote no {command[-1]}; set CC to a C compiler")
+def _run(command: list[str], work: Path) -> None:
+    """Run one command of a compiler."""
+    with Commands(work, zig_environment(cache_folder())) as commands:
+        commands.start(command)
 
 
 # --- the cache and the disk --------------------------------------------------------------------------------------
@@ -502,7 +458,7 @@ def _work_folder(key: str) -> Iterator[Path]:
         work.mkdir()
         try:
             yield work
-        except _CompilerError:
+        except CompilerError:
             raise
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
