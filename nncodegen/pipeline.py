@@ -20,6 +20,7 @@ from nncodegen.ir import Program, verify
 from nncodegen.module import Module
 from nncodegen.naming import check_free
 from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.digits.search import OFF
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.runtime.python.ground.facts import read
@@ -97,8 +98,9 @@ def compile_model(
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
     options: dict[Any, tuple[Any, ...]] = {
         describe: (precision,),
+        stabilize: (_digits(choices),),
         differentiate: (fit, apart),
-        schedule: (choices,),
+        schedule: (_of_schedule(choices),),
         build: (force, march, cross, apart),
     }
     value: Any = model
@@ -139,9 +141,12 @@ def build_module(
     samples that the loops work through at once, "features" the indices whose elements are adjacent in memory (see
     nncodegen/schedule/layout.py), "blas" (True, False, or a list of their tensors) the products that are computed by
     SciPy's BLAS, if it is installed, "transposed" (True, False, or a list of parameters) the weights that are kept
-    transposed while they are trained. ``march`` is "native", for this CPU, or "portable", for every CPU of its family:
-    such a module holds its kernel for several of them, uses the fastest that the CPU where it is imported can run
-    (``module.variant``), and its results differ between CPUs by rounding. ``fit`` says whether the module can fit its
+    transposed while they are trained. With "digits" ("fast" or "best"; "off" by default), forms of formulas are looked
+    for that keep more digits than the rules do: it bounds what they may cost.
+
+    ``march`` is "native", for this CPU, or "portable", for every CPU of its family: such a module holds its kernel for
+    several of them, uses the fastest that the CPU where it is imported can run (``module.variant``), and its results
+    differ between CPUs by rounding. ``fit`` says whether the module can fit its
     model by least squares (``module.fit``, ``train(optimizer="lm")``): formulas can by default, a network needs
     fit=True, as that takes more time to compile.
 
@@ -188,9 +193,20 @@ def _kept_whole(model: Describable, precision: str, choices: Mapping[str, object
     return None
 
 
+def _digits(choices: Mapping[str, object]) -> str:
+    """Return the choice of the stage ``stabilize``."""
+    return str(choices.get("digits", OFF))
+
+
+def _of_schedule(choices: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the choices of the stage ``schedule``."""
+    return {name: choice for name, choice in choices.items() if name != "digits"}
+
+
 def _whole(described: Program, choices: Mapping[str, object], fit: bool | None) -> Sources:
     """Return the sources of a model with all of its parts, given its description."""
-    sources: Sources = emit(schedule(simplify(differentiate(stabilize(described), fit)), choices))
+    program = simplify(differentiate(stabilize(described, _digits(choices)), fit))
+    sources: Sources = emit(schedule(program, _of_schedule(choices)))
     return sources
 
 

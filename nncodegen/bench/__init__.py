@@ -8,6 +8,7 @@ flops       the number of operations of a task
 peers/      the programs that are compared, one file each; *.c and native.py are C that is written by hand
 worker      the process of one peer; processes starts such processes and talks to them
 measuring   runs the peers in turn and compares their results
+accuracy/   formulas, and the bits that they lose as written and compiled
 nist        scores the peers on NIST's problems
 builds      measures builds and growth, in a worker; solving trains until a solution is right; growing asks for both
 machine     the machine and the versions of everything that takes part

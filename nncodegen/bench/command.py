@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nncodegen.bench import report, strd
+from nncodegen.bench.accuracy.measuring import count_of_problems, measure_accuracy
 from nncodegen.bench.builds import QUICK_SIZES, SIZES
 from nncodegen.bench.flops import flops
 from nncodegen.bench.growing import measure_builds, measure_growth, measure_solutions
@@ -27,7 +28,7 @@ from nncodegen.bench.solving import SEEDS
 from nncodegen.bench.tasks import tolerance
 from nncodegen.bench.workloads import MODELS, WORKLOADS
 
-ALONE = ("build", "growth", "solution")
+ALONE = ("build", "growth", "solution", "accuracy")
 NIST = "nist"
 TABLE = 132
 """The width of the widest table, in characters."""
@@ -75,7 +76,7 @@ class _Session:
         self.peak: dict[str, float] = {}
         self.results: dict[str, Any] = {
             "machine": describe_machine(settings, peers), "settings": asdict(settings), "peaks": self.peak,
-            "measurements": [], "nist": {}, "builds": {}, "growth": {}, "solutions": {},
+            "measurements": [], "nist": {}, "builds": {}, "growth": {}, "solutions": {}, "accuracy": {},
         }  # fmt: skip
 
     def peaks(self, precisions: Iterable[str]) -> None:
@@ -98,6 +99,10 @@ class _Session:
         elif name == "solution":
             rows = self.results["solutions"][precision] = measure_solutions(self.settings, self.bar.watch)
             report.print_solutions(self.console, precision, rows, WORKLOADS[name].what)
+        elif name == "accuracy":
+            lost = measure_accuracy(self.settings.quick, self.bar.watch)
+            self.results["accuracy"] = {name: [asdict(loss) for loss in losses] for name, losses in lost.items()}
+            report.print_accuracy(self.console, lost, WORKLOADS[name].what)
         elif name == NIST:
             self._nist(precision)
         else:
@@ -187,6 +192,8 @@ def _size(name: str, precision: str, peers: tuple[str, ...], settings: Settings)
         return sum(map(len, (QUICK_SIZES if settings.quick else SIZES).values()))
     if name == "solution":
         return 1 if settings.quick else len(SEEDS)
+    if name == "accuracy":
+        return count_of_problems(settings.quick)
     if name == NIST:
         return 2 if settings.quick else 25
     return 2 + len(peers) - len(absences(name, precision, peers)) + 1 + settings.rounds

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from nncodegen.bench.accuracy.measuring import Loss
 from nncodegen.bench.measuring import Settings, Timing
 from nncodegen.bench.nist import PRECISE, RIGHT, Scores
 from nncodegen.bench.peers import PEERS
@@ -176,6 +178,32 @@ def print_nist(console: Console, precision: str, rows: list[Scores], what: str) 
             one = wrong[0]
             where = f"{len(wrong)} of {count} fits raised an error, first {one.problem} from start {one.start}"
             console.print(f"{row.peer}: {where}: {one.reason}", markup=False)
+
+
+def print_accuracy(console: Console, rows: Mapping[str, list[Loss]], what: str) -> None:
+    """Print the mean bits that the problems of each set lose, and how many lose more than they do as written."""
+    console.print(f"\n[bold]accuracy, float64[/bold]: {what}")
+    table = _table("problems", "number", "of", "as written", "JAX", "nncodegen", "below 5", "worse than written")
+    for name, losses in rows.items():
+        for kind in ("values", "slopes"):
+            found = [getattr(loss, kind) for loss in losses if "nncodegen" in getattr(loss, kind)]
+            means = {peer: _mean([lost[peer] for lost in found if peer in lost]) for peer in ("written", "JAX")}
+            own = [lost["nncodegen"] for lost in found]
+            worse = [lost for lost in found if "written" in lost and lost["nncodegen"] > lost["written"] + 1]
+            table.add_row(
+                name, f"{len(found)}", "value" if kind == "values" else "derivative", means["written"], means["JAX"],
+                _mean(own), f"{sum(lost < 5 for lost in own)}", f"{len(worse)}" if kind == "values" else "",
+            )  # fmt: skip
+    console.print(table)
+    for losses in rows.values():
+        for loss in losses:
+            lost = loss.values["nncodegen"]
+            if lost >= 5 or lost > loss.values["written"] + 1:
+                console.print(f"{loss.name}: {loss.values['written']:.1f} bits as written, {lost:.1f} compiled")
+
+
+def _mean(numbers: list[float]) -> str:
+    return f"{fmean(numbers):.2f}" if numbers else ""
 
 
 def _table(first: str, *others: str) -> Table:

@@ -208,6 +208,8 @@ WORKLOADS: dict[str, Workload] = {
     "fits": Workload("100,000 fits of a two-dimensional Gaussian with 5 parameters to images of 5 x 5 points",
                      ("float32", "float64"), ("",), _fits, "fit"),
     "nist": Workload("NIST's reference problems of nonlinear regression, each from two starts: what is right", DOUBLE),
+    "accuracy": Workload("bits of 64 that formulas lose, at points over all numbers: Hamming's problems, with their "
+                         "derivatives, and further expressions", DOUBLE),
     "build": Workload("cold and cached build of each model, stage by stage", DOUBLE),
     "solution": Workload("Burgers' equation, trained until the relative L2 error is 6.7e-4, from five seeds", DOUBLE),
     "growth": Workload("build time, C size and time per sample against width, depth and formula size", DOUBLE),

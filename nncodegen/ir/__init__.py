@@ -1,9 +1,10 @@
 """The intermediate representation.
 
 ``program`` defines a model as a list of steps, ``step`` one of them and ``element`` its operands; ``equations`` and
-``recurrence`` define the relations between indices. ``functions``, ``quotients``, ``limits`` and ``shares`` define the
-functions that its formulas may call, in terms of those in ``elementary``. ``walk`` visits the parts of a formula in
-order, ``evaluate`` computes the values of a program, and ``names`` finds names that nothing has yet.
+``recurrence`` define the relations between indices. ``functions``, ``quotients``, ``limits``, ``shares``,
+``magnitudes`` and ``polynomials`` define the functions that its formulas may call, in terms of those in
+``elementary``. ``walk`` visits the parts of a formula in order, ``evaluate`` computes the values of a program, and
+``names`` finds names that nothing has yet.
 """
 
 from nncodegen.ir.element import PARAMETER, ROW, SAMPLE, Element, Size, elements, renamed

@@ -222,6 +222,8 @@ class Program:
     their places."""
     batch: InTraining | None = None
     """The outputs and the loss in training, if a differentiated program has statistics of a batch."""
+    digits: tuple[str, ...] = ()
+    """What the search for forms that keep their digits has done, and the bits that are lost, a sentence for each."""
 
     @property
     def results(self) -> tuple[Element, ...]:
@@ -334,6 +336,8 @@ class Program:
             before, simplified = self.operations
             how = "before" if self.layered else "written out as formulas"
             lines.append(f"{'operations':<12}{f'{before} {how}, ' if before else ''}{simplified} in these steps")
+        if not self.gradient:
+            lines += [f"{'digits':<12}{sentence}" for sentence in self.digits]
         rest = [update.show() for update in self.updates]
         rest += [
             f"-- {companion.name}: {companion.about}\n\n{companion.program.show()}" for companion in self.companions

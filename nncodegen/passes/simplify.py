@@ -28,6 +28,7 @@ from nncodegen.ir import (
     Program,
     Step,
     Update,
+    elements,
     gathered,
     needed,
     solve,
@@ -65,6 +66,14 @@ def simplify(program: Program, observe: Observer | None = None) -> Program:
     )  # fmt: skip
     after = operations(simplified)
     return replace(simplified, operations=(operations_before(program, MOST_TIMES * after), after))
+
+
+def in_primitives(expression: Expr) -> tuple[tuple[Step, ...], Element]:
+    """Return the steps that compute one expression in primitives of C, and the element that holds its value."""
+    names = tuple(element.tensor for element in elements(expression))
+    target = Element("value", tuple(dict.fromkeys(index for e in elements(expression) for index in e.indices)))
+    steps, (held,) = _simplify_steps((Step(target, expression),), (target,), names)
+    return steps, held
 
 
 @lru_cache(maxsize=64)  # updates are the same in every program

@@ -2,33 +2,74 @@
 
 Neither a compiled formula nor its gradient may overflow or lose digits where its value is finite. The rules run before
 the reverse sweep, on whole formulas, because the derivative of ``1 - f`` no longer shows that f is a logistic function.
-They are in ``rules/``, and are applied once, from the leaves to the root.
+They are in ``rules/``, and are applied once, from the leaves to the root. Then, if that is chosen, the outputs are
+measured: where they still lose digits, ``digits`` looks for forms that keep them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sympy import Add, Expr, Mul, Pow
+from sympy import Expr
 
-from nncodegen.ir import Program, Step
-from nncodegen.passes.rules import RULES, Rule
-from nncodegen.passes.rules.factors import without_factors, without_terms
+from nncodegen.errors import ModelError
+from nncodegen.ir import Element, Program, Step
+from nncodegen.ir.functions import StableFunction
+from nncodegen.passes.digits.formed import Finding, kept
+from nncodegen.passes.digits.search import BEST, FAST, OFF
+from nncodegen.passes.rules import Rule
+from nncodegen.passes.rules.forms import Forms, stable_form
 
-Observer = Callable[[Rule, Expr, Expr], None]
-"""A function that is called for each rule that applies: with the rule, the node before it and after it."""
+DIGITS = (OFF, FAST, BEST)
+"""The values of the choice ``digits``: how much a form may cost that keeps more digits."""
 
 
-def stabilize(program: Program) -> Program:
-    """Return the program with every formula in a form that neither overflows nor cancels needlessly."""
+def stabilize(program: Program, digits: str = OFF) -> Program:
+    """Return the program with every formula in a form that neither overflows nor cancels needlessly.
+
+    ``digits`` bounds the operations of forms that are found by a search: "fast" or "best"; "off" for no search.
+    """
+    if digits not in DIGITS:
+        raise ModelError(f"digits must be one of {', '.join(map(repr, DIGITS))}, not {digits!r}")
+    forms = _forms(program)
+    steps = [replace(step, expression=forms.of(step.expression)) for step in program.steps]
+    known, findings = _kept(program, steps, digits) if digits != OFF else ({}, ())
+    if known:
+        forms = Forms((*forms.parts, *known), known=known)
+        steps = [replace(step, expression=forms.of(step.expression)) for step in program.steps]
+    described = program.loss_of_outputs
+    loss = None if described is None else stable_form(described)
+    return replace(program, steps=tuple(steps), loss_of_outputs=loss, digits=tuple(map(str, findings)))
+
+
+def _forms(program: Program) -> Forms:
+    """Return the stable forms for a program, with the parts that a first pass over its steps has recognized."""
     forms = Forms()
     for step in program.steps:
         forms.of(step.expression)
-    forms = Forms(tuple(forms.recognized))
-    steps = tuple(replace(step, expression=forms.of(step.expression)) for step in program.steps)
-    described = program.loss_of_outputs
-    return replace(program, steps=steps, loss_of_outputs=None if described is None else stable_form(described))
+    return Forms(tuple(forms.recognized))
+
+
+def _kept(program: Program, stable: Sequence[Step], digits: str) -> tuple[dict[Expr, Expr], tuple[Finding, ...]]:
+    """Return the forms that a search has found for the outputs of a formula, by what is written, and its findings."""
+    if program.layered or program.moves or any(tensor.shape[1:] for tensor in program.inputs):
+        return {}, ()
+    starts = {Element(p.name): float(p.initial.scale) for p in program.parameters if not p.shape}
+    declared = {tensor.name for tensor in (*program.inputs, *program.parameters)}
+    known: dict[Expr, Expr] = {}
+    findings: list[Finding] = []
+    for step, after in zip(program.steps, stable, strict=True):
+        written = step.expression
+        if step.operator or step.target not in program.outputs or written.is_Atom:
+            continue
+        if any(element.tensor not in declared for element in step.operands) or written.atoms(StableFunction):
+            continue
+        form, found = kept(step.target.tensor, written, after.expression, starts, digits)
+        findings += found
+        if form != after.expression:
+            known[written] = form
+    return known, tuple(findings)
 
 
 @dataclass(frozen=True)
@@ -48,10 +89,7 @@ class Rewriting:
 def rewritings(program: Program) -> tuple[Rewriting, ...]:
     """Return the rules that ``stabilize`` applies to a program, in the order in which they apply."""
     found: list[Rewriting] = []
-    forms = Forms()
-    for step in program.steps:
-        forms.of(step.expression)
-    forms = Forms(tuple(forms.recognized))
+    forms = _forms(program)
     for step in program.steps:
 
         def observe(rule: Rule, before: Expr, after: Expr, step: Step = step) -> None:
@@ -61,64 +99,3 @@ def rewritings(program: Program) -> tuple[Rewriting, ...]:
         forms.observe = observe
         forms.of(step.expression)
     return tuple(found)
-
-
-def stable_form(node: Expr) -> Expr:
-    """Return the stable form of one expression."""
-    forms = Forms()
-    forms.of(node)
-    return Forms(tuple(forms.recognized)).of(node)
-
-
-class Forms:
-    """The stable forms of expressions, each computed once.
-
-    ``recognized`` are the sums, products and powers that a rule has rewritten. A value that occurs in several places
-    must be rewritten everywhere; otherwise the places would differ by rounding. But SymPy may hide it: in
-    ``sin(T)/T`` with T = p/q, the second T becomes the factors q and 1/p among others. So all formulas are rewritten
-    twice. In the second pass, ``parts`` holds what the first one recognized, and sums and products that contain a part
-    are split into the part and the rest. ``observe`` is called for every rule that applies.
-    """
-
-    def __init__(self, parts: tuple[Expr, ...] = (), observe: Observer | None = None) -> None:
-        self.observe = observe
-        self.recognized: dict[Expr, None] = {}
-        self._parts = tuple(sorted(parts, key=lambda part: -part.count_ops()))  # the largest first
-        self._begun: set[Expr] = set()
-        self._memo: dict[Expr, Expr] = {}
-
-    def of(self, node: Expr) -> Expr:
-        """Return the stable form of an expression."""
-        if node.is_Atom:
-            return node
-        if node not in self._memo:
-            self._memo[node] = self._found(node)
-        return self._memo[node]
-
-    def _found(self, node: Expr) -> Expr:
-        result = self._taken_apart(node) or node.func(*(self.of(argument) for argument in node.args))
-        for rule in RULES.get(result.func, ()):
-            rewritten = rule(result)
-            if rewritten is not None and rewritten != result:
-                if self.observe:
-                    self.observe(rule, result, rewritten)
-                if isinstance(node, Add | Mul | Pow):
-                    self.recognized[node] = None
-                self._memo.setdefault(result, result)  # for a result that contains the node itself
-                return self.of(rewritten)
-        return result
-
-    def _taken_apart(self, node: Expr) -> Expr | None:
-        """Return a product or sum that contains a part as rest*part**k or rest + k*part, in stable form; else None."""
-        if not isinstance(node, Add | Mul) or node in self._parts:
-            return None
-        for part in self._parts:
-            if part in self._begun or isinstance(node, Add) != isinstance(part, Add):
-                continue
-            k, rest = (without_terms if isinstance(node, Add) else without_factors)(node, part)
-            if k and not rest.is_number:  # otherwise it is the part itself, times a number
-                self._begun.add(part)  # its stable form may contain the part again
-                found = self.of(part)
-                self._begun.remove(part)
-                return self.of(rest) + k * found if isinstance(node, Add) else self.of(rest) * found**k
-        return None

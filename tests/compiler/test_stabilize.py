@@ -31,7 +31,8 @@ from nncodegen.ir.limits import power_near_one
 from nncodegen.ir.quotients import over, under
 from nncodegen.ir.shares import share
 from nncodegen.passes.derivatives import derivative
-from nncodegen.passes.stabilize import RULES, stable_form
+from nncodegen.passes.rules import RULES
+from nncodegen.passes.rules.forms import stable_form
 
 u, v, w, y, z = (Element(name) for name in "uvwyz")
 E = sympy.Float(2.71828182845905)

@@ -18,7 +18,7 @@ from nncodegen.exports.onnx.graph import Value
 from nncodegen.ir import Element
 from nncodegen.ir.element import elements
 from nncodegen.ir.functions import leaky_relu
-from nncodegen.passes.stabilize import stable_form
+from nncodegen.passes.rules.forms import stable_form
 
 Z = Symbol("z", real=True)
 

@@ -1,0 +1,101 @@
+"""The alternatives that the search of ``digits`` tries, for each class of nodes.
+
+Unlike the rules of ``RULES``, they do not help everywhere: each is taken only where it keeps more bits at drawn points.
+An alternative is a function of one node, whose docstring begins with its algebra. It returns the new node, or several
+of them, or None if it does not apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from sympy import Add, Expr, Mul, Pow, acos, cos, log
+from sympy.codegen.cfunctions import Cbrt
+
+from nncodegen.ir.limits import power_near_one
+from nncodegen.passes.rules import differences, ranges, series, trigonometric
+
+Alternative = Callable[[Expr], Expr | Iterator[Expr] | None]
+
+DIFFERENCES: dict[type, tuple[Alternative, ...]] = {
+    Add: (
+        differences.difference_of_roots,
+        differences.difference_with_root,
+        differences.difference_of_cube_roots,
+        differences.difference_of_logarithms,
+        differences.difference_of_arctangents,
+        differences.complement_of_arctangent,
+        differences.difference_of_powers,
+        differences.power_less_one,
+        trigonometric.difference_of_sines,
+        trigonometric.sine_of_small_step,
+        trigonometric.difference_of_cosines,
+        trigonometric.cosine_of_small_step,
+        trigonometric.difference_of_tangents,
+        trigonometric.tangent_of_small_step,
+        trigonometric.tangent_as_quotient,
+        trigonometric.double_angle,
+        trigonometric.hyperbolic_from_exponentials,
+        trigonometric.expm1_of_both_signs,
+        differences.factored,
+        differences.multiplied_out,
+        differences.one_fraction,
+        differences.cancelled_fraction,
+        differences.powers_of_roots,
+        differences.factor_out,
+        differences.branch_of_logarithms,
+    ),
+    Mul: (
+        differences.quotient_with_root,
+        differences.quotient_of_expm1,
+        trigonometric.half_angle_tangent,
+        trigonometric.sine_over_one_and_cosine,
+    ),
+    power_near_one: (differences.power_of_one_and_little,),
+    log: (
+        differences.logarithm_of_odd_quotient,
+        differences.logarithm_of_close_numbers,
+        differences.logarithm_of_quotient_apart,
+        differences.inverse_hyperbolic,
+    ),
+    acos: (trigonometric.arccosine_near_one,),
+    cos: (trigonometric.cosine_of_arctangent,),
+}
+"""The alternatives of what cancels, for each class of nodes, in the order in which they are tried."""
+
+SERIES: dict[type, tuple[Alternative, ...]] = {Add: (series.series_near_zero,), Mul: (series.series_near_zero,)}
+"""The alternatives for holes that no algebra fills."""
+
+RANGES: dict[type, tuple[Alternative, ...]] = {
+    Mul: (
+        ranges.conjugate_quotient,
+        ranges.sum_over_squares,
+        ranges.product_over_sum,
+        ranges.square_of_quotient,
+        ranges.balanced_product,
+        ranges.alternating_product,
+        ranges.other_orders,
+        ranges.choice_of_range,
+    ),
+    Pow: (
+        ranges.root_of_squares,
+        ranges.root_of_difference_of_squares,
+        ranges.root_of_discriminant,
+        ranges.root_of_square,
+        ranges.root_of_product,
+        ranges.squares_of_products,
+        ranges.sum_by_its_largest,
+    ),
+    Cbrt: (ranges.cube_root_of_cube,),
+    log: (differences.logarithm_of_power, differences.logarithm_of_product),
+}
+"""The alternatives of what leaves the range of numbers."""
+
+
+def alternatives(node: Expr, table: Mapping[type, tuple[Alternative, ...]]) -> Iterator[tuple[Alternative, Expr]]:
+    """Yield the forms that the alternatives of a table give for a node."""
+    for alternative in table.get(node.func, ()):
+        found = alternative(node)
+        for form in () if found is None else (found,) if isinstance(found, Expr) else found:
+            if form != node:
+                yield alternative, form

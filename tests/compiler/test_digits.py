@@ -1,0 +1,232 @@
+"""The search for forms that keep their digits: its rules, what it finds, what it leaves alone, and what it says."""
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sympy import Piecewise, acos, atan, cos, exp, log, sin, sqrt, tan
+from sympy.codegen.cfunctions import Cbrt
+
+import nncodegen as nn
+from nncodegen.bench.accuracy.expressions import EXPRESSIONS
+from nncodegen.bench.accuracy.hamming import HAMMING
+from nncodegen.bench.accuracy.measuring import lost_by
+from nncodegen.bench.accuracy.problem import Problem, draw
+from nncodegen.errors import ModelError
+from nncodegen.ir import Element
+from nncodegen.ir.evaluate import interpret
+from nncodegen.ir.magnitudes import (
+    balanced,
+    balanced_four,
+    difference_of_exponentials,
+    discriminant_root,
+    grouped,
+    leg,
+    length,
+)
+from nncodegen.ir.polynomials import polynomial
+from nncodegen.passes.digits.formed import kept
+from nncodegen.passes.digits.measure import bits_lost, values
+from nncodegen.passes.digits.search import BEST, FAST, OFF
+from nncodegen.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, alternatives
+from nncodegen.passes.rules.forms import stable_form
+from nncodegen.pipeline import compile_model
+
+a, b, c = (Element(name) for name in "abc")
+x, y = (Element(name, ("n",)) for name in "xy")
+
+FORMULAS = [
+    sqrt(x + 1) - sqrt(x), sqrt(x**2 + y) - x, (sqrt(x**2 - 4 * a * c) - x) / a, Cbrt(x + 1) - Cbrt(x),
+    1 / sqrt(x) - 1 / sqrt(x + 1), 1 / (x + 1) - 1 / x, x / (x + 1) - (x + 1) / (x + 2), (x + y) ** 2 - x**2,
+    x**2 - y**2, log(x + 1) - log(x), (x + 1) * log(x + 1) - x * log(x), log((1 - a) / (1 + a)), log(x / y),
+    log(x + sqrt(x**2 + 1)), log(x + sqrt(x**2 - 1)), atan(x + 1) - atan(x), sympy.pi / 2 - atan(x),
+    (x + 1) ** a - x**a, exp(x) - exp(y), x**a - 1, (1 + a) ** x, sin(x + a) - sin(x), cos(x + a) - cos(x),
+    tan(x + a) - tan(x), tan(x) - sin(x), exp(x) - 2 + exp(-x), exp(x) - exp(-x), acos(1 - a),
+    sin(a) / (1 + cos(a)), sin(a) - a, 1 / a - 1 / tan(a), sqrt(x**2 + y**2), sqrt(x**2 + y**2 + a**2),
+    1 / sqrt(1 + x**2), sqrt(x**2 - a**2), sqrt(x * y), x / (x**2 + y**2), (a * x + c * y) / (x**2 + y**2),
+    x * y * a / c,
+    x * y / (a * c), x**2 / y**2, x * y / (x + y), sqrt(y**2), Cbrt(x**3), (x * y) ** 2, 1 / (x + x**2 / y), a * x / y,
+]  # fmt: skip
+"""Formulas, to each of which alternatives apply."""
+
+
+@pytest.mark.parametrize("formula", FORMULAS, ids=str)
+def test_alternatives_keep_the_value(formula):
+    """Each alternative of each node of a formula has the value of that node, at 50 digits."""
+    point = {a: mpmath.mpf("0.3125"), b: mpmath.mpf(2), c: mpmath.mpf("-0.75"), x: mpmath.mpf(5), y: mpmath.mpf("0.4")}
+    for node in sympy.preorder_traversal(stable_form(formula)):
+        for table in (DIFFERENCES, SERIES, RANGES):
+            for rule, form in alternatives(node, table):
+                with mpmath.workdps(60):
+                    before, after = (interpret(each, point, exact=True) for each in (node, form))
+                    tolerance = "1e-15" if table is SERIES else "1e-45"
+                    assert abs(before - after) <= mpmath.mpf(tolerance) * (1 + abs(before)), rule.__name__
+
+
+@pytest.mark.parametrize("table", [DIFFERENCES, SERIES, RANGES], ids=["differences", "series", "ranges"])
+def test_every_alternative_applies(table):
+    """Each alternative of the tables is used by one of the formulas here."""
+    nodes = [node for formula in FORMULAS for part in (formula, stable_form(formula))
+             for node in sympy.preorder_traversal(part)]  # fmt: skip
+    nodes += [form for node in nodes for _, form in alternatives(node, DIFFERENCES)]
+    nodes += [part for node in nodes[:] for part in node.args]
+    used = {rule for node in nodes for rule, _ in alternatives(node, table)}
+    missing = {rule.__name__ for rules in table.values() for rule in rules if rule not in used}
+    assert missing <= SELDOM
+    assert all(rule.__doc__ for rules in table.values() for rule in rules)
+
+
+SELDOM = {
+    "quotient_of_expm1", "half_angle_tangent", "sine_over_one_and_cosine", "expm1_of_both_signs", "double_angle",
+    "cosine_of_arctangent", "powers_of_roots", "factor_out", "squares_of_products", "logarithm_of_power",
+    "root_of_square",
+}  # fmt: skip
+"""Alternatives that follow only other rules."""
+
+WIDE = st.floats(min_value=1e-300, max_value=1e300)
+ORDINARY = st.floats(min_value=1e-3, max_value=1e3)
+
+
+@settings(max_examples=60, derandomize=True)
+@given(numbers=st.lists(WIDE, min_size=4, max_size=4), signs=st.tuples(*[st.sampled_from([-1, 1])] * 4))
+def test_products_stay_in_range(numbers, signs):
+    """A balanced product of numbers of all sizes has its last digits wherever it is an ordinary float64."""
+    u, v, w, z = (Element(name) for name in "uvwz")
+    points = {name: np.array([s * number]) for name, number, s in zip((u, v, w, z), numbers, signs, strict=True)}
+    for form, factors in ((balanced(u, v, w), (u, v, w)), (balanced_four(u, v, w, z), (u, v, w, z))):
+        exact = mpmath.fprod(mpmath.mpf(float(points[name][0])) for name in factors)
+        if 1e-290 < abs(exact) < 1e290:
+            assert bits_lost(values(form, points), np.array([float(exact)]))[0] < 3
+
+
+@settings(max_examples=60, derandomize=True)
+@given(numbers=st.lists(WIDE, min_size=2, max_size=2))
+def test_sides_of_triangles(numbers):
+    """Hypotenuses and legs of all sizes have their last digits."""
+    u, v = Element("u"), Element("v")
+    points = {u: np.array([max(numbers)]), v: np.array([min(numbers)])}
+    exactly = {name: mpmath.mpf(float(column[0])) for name, column in points.items()}
+    for form in (length(u, v), leg(u, v), discriminant_root(u, v, -v)):
+        with mpmath.workdps(700):
+            exact = float(interpret(form.definition(*form.args), exactly, exact=True))
+        assert bits_lost(values(form, points), np.array([exact]))[0] < 3.5
+
+
+@pytest.mark.parametrize("form", [
+    grouped(a, b), balanced(a, b, c), balanced_four(a, b, c, a), length(a, b), leg(b, a), discriminant_root(b, a, c),
+    difference_of_exponentials(a, b, a - b), polynomial(-1, (sympy.S(2), sympy.S(3), sympy.S(5)))(a),
+], ids=str)  # fmt: skip
+def test_derivatives_of_functions(form):
+    """The derivative of each function is that of its definition."""
+    point = {a: mpmath.mpf("0.3"), b: mpmath.mpf("1.7"), c: mpmath.mpf("-0.6")}
+    for element in (a, b, c):
+        with mpmath.workdps(50):
+            own = interpret(sympy.diff(form, element), point, exact=True)
+            expected = interpret(sympy.diff(form.func.definition(*form.args), element), point, exact=True)
+            assert abs(own - expected) < 1e-40
+
+
+KEPT = [
+    a * exp(-b * x) + c, a / (1 + exp(-b * (x - c))), a * x / (b + x), exp(-((x - a) ** 2) / (2 * b**2)),
+    a * sin(b * x) + c,
+    a * x**2 + b * x + c, sympy.tanh(a * x + b), log(1 + exp(a * x + b)), a * (1 - exp(-b * x)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", KEPT, ids=str)
+def test_sound_formulas_stay(formula):
+    """A formula whose stable form keeps its digits is left as it is, value and derivatives."""
+    starts = {a: 1.5, b: 0.7, c: 0.2}
+    form = stable_form(formula)
+    used = {element: start for element, start in starts.items() if formula.has(element)}
+    assert kept("output", formula, form, used, BEST)[0] == form
+
+
+PROBLEMS = {problem.name: problem for problem in (*HAMMING, *EXPRESSIONS)}
+QUICK = ("2sqrt", "quadp", "2log", "2sin", "2atan", "sintan", "hypotenuse", "cosatan")
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_formulas_keep_their_digits(name):
+    """Values of formulas lose fewer than three bits on average, and derivatives few, at points of another seed."""
+    problem = PROBLEMS[name]
+    loss = lost_by(problem, draw(problem, 40, 11), compiled=False)
+    assert loss.values["nncodegen"] < 3
+    assert loss.slopes.get("nncodegen", 0) < 12
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("problem", HAMMING, ids=lambda problem: problem.name)
+def test_hamming(problem):
+    """Each of Hamming's problems loses fewer than five bits on average."""
+    assert lost_by(problem, draw(problem, 60, 12), compiled=False).values["nncodegen"] < 5
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("problem", EXPRESSIONS, ids=lambda problem: problem.name)
+def test_never_worse_than_written(problem):
+    """No expression loses more than a bit more than NumPy loses as it is written."""
+    loss = lost_by(problem, draw(problem, 60, 12), compiled=False)
+    assert loss.values["nncodegen"] <= loss.values["written"] + 1
+
+
+def test_points_and_exact_values():
+    """Points are drawn within the condition, the same for the same seed, and the exact values are correctly rounded."""
+    problem = Problem("square", "x*x", "(1 < x) & (x < 4)")
+    sample, again = draw(problem, 30, 5), draw(problem, 30, 5)
+    assert np.array_equal(sample.points["x"], again.points["x"])
+    assert np.all((sample.points["x"] > 1) & (sample.points["x"] < 4))
+    assert np.array_equal(sample.exact, sample.points["x"] ** 2)
+    assert np.allclose(sample.slopes, 2 * sample.exact, rtol=1e-15)
+
+
+def conjugate(digits=BEST, **options):
+    t, target, k = sympy.symbols("t target k")
+    model = nn.Model("conjugate", t, target, {k: 1}, sqrt(k * t + 1) - sqrt(k * t))
+    return compile_model(model, choices={"digits": digits}, **options)
+
+
+def test_the_search_says_what_it_did():
+    """The stage says the rule, the points, and the bits before and after; a second search says the same."""
+    program, again = (conjugate(until="stabilize")["stabilize"] for _ in range(2))
+    assert program == again
+    assert "output: difference of roots; at" in program.show()
+    assert "bits were lost on average before" in program.show()
+    assert program.steps[1].expression.has(program.steps[0].expression)  # the loss has the value in the same form
+
+
+def test_the_choice():
+    """Of the choice digits, "off", the default, leaves the formula, "fast" adds no branch, other texts are refused."""
+    off = conjugate(OFF, until="stabilize")["stabilize"]
+    assert not off.digits
+    x, k, y = sympy.symbols("x k y")
+    assert not compile_model(nn.Model("usual", x, y, {k: 1}, sqrt(k * x + 1) - sqrt(k * x)), until="stabilize")[
+        "stabilize"
+    ].digits
+    assert conjugate(FAST, until="schedule")["stabilize"].digits
+    with pytest.raises(ModelError, match="digits must be one of 'off', 'fast', 'best', not 'much'"):
+        conjugate("much", until="stabilize")
+    quadratic = (-x - sqrt(x**2 - 4 * y)) / 2
+    form, _ = kept("output", quadratic, quadratic, {}, FAST)
+    assert not form.has(Piecewise)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_compiled_values_and_gradients_keep_their_digits(precision):
+    """Far out, a compiled difference of roots has its last digits, and so has its derivative."""
+    t, target, k = sympy.symbols("t target k")
+    difference = sqrt(k * t + 1) - sqrt(k * t)
+    model = nn.Model(f"roots_{precision}", t, target, {k: 1}, difference, difference)
+    module = nn.build(model, precision, fit=False, choices={"digits": BEST})
+    T = np.array([[2.0**k] for k in range(-20, 60, 7)], precision)
+    least = np.finfo(precision).eps * 8
+    with mpmath.workdps(100):
+        exact = [mpmath.sqrt(mpmath.mpf(float(p)) + 1) - mpmath.sqrt(mpmath.mpf(float(p))) for p in T[:, 0]]
+        slopes = [mpmath.mpf(float(p)) / 2 * (1 / mpmath.sqrt(mpmath.mpf(float(p)) + 1) - 1 / mpmath.sqrt(float(p)))
+                  for p in T[:, 0]]  # fmt: skip
+    found = np.ravel(module.predict(np.ones(1), T))
+    gradients = [module.loss_and_gradient(np.ones(1), row[None], np.zeros((1, 1)))[1][0] for row in T]
+    assert np.allclose(found, np.array(exact, float), rtol=least, atol=0)
+    assert np.allclose(gradients, np.array(slopes, float), rtol=2 * least, atol=0)
