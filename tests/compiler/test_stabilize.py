@@ -76,6 +76,7 @@ CASES = [
     (log(cosh(z)), log_cosh(z)),
     (log(1 - tanh(z) ** 2), -2 * log_cosh(z)),
     ((1 + z**2) ** -y, power_near_one(z**2, -y, 0, 0)),
+    (y ** (u - 1) * (1 + z) ** (w - 1), y ** (u - 1) * power_near_one(z, w - 1, 0, 0)),
     (log((1 + z**2) ** y), y * sympy.codegen.cfunctions.log1p(z**2)),
     (sympy.sin(u * z) / z, over(sympy.sin)(u, z)),
     (z / sinh(u * z), under(sinh)(u, z)),

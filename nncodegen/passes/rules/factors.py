@@ -35,7 +35,7 @@ def without_factors(node: Expr, part: Expr) -> tuple[Expr, Expr]:
         for factor in Mul.make_args(node):
             other, power = _base_and_exponent(factor)
             if other == base and (power / exponent).is_Integer:
-                return power / exponent, node / factor
+                return power / exponent, Mul(*(each for each in Mul.make_args(node) if each != factor))
     found, wanted = _powers(node), _powers(part)
     ratios = {found.get(base, S.Zero) / number for base, number in wanted.items()}
     k = min(ratios, key=abs) if ratios and len({ratio > 0 for ratio in ratios}) == 1 else S.Zero
