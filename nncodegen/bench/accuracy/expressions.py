@@ -128,7 +128,6 @@ langevin        | 1/tanh(x) - 1/x |
 brillouin       | cosh(x)/sinh(x) - 1/x |
 rms             | sqrt((x*x + y*y)/2) |
 variance        | (x*x + y*y)/2 - ((x + y)/2)*((x + y)/2) |
-heron           | sqrt((a + (b + c))*(c - (a - b))*(c + (a - b))*(a + (b - c)))/4 |
 cubic root      | cbrt(x*x*x) |
 nth root        | (x*y)**(1/n) | (x > 0) & (y > 0)
 log ratio       | log(x/y) | (x > 0) & (y > 0)
