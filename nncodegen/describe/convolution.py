@@ -12,10 +12,9 @@ import numpy as np
 from nncodegen.describe.activate import activated
 from nncodegen.describe.activations import Activation as ActivationFunction
 from nncodegen.describe.call import Call, Part
-from nncodegen.describe.layer import Array, Standard
+from nncodegen.describe.layer import Array, Standard, with_old_names
 from nncodegen.describe.windows import Padding, Sizes, Window, Windows, groups_of, windows_of
 from nncodegen.ir import Element, Equation
-from nncodegen.runtime.python.ground.renamed import renamed
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class _Convolution(Standard):
         return activated(call, call.step("z", s.indices, s + b), self.activation)
 
 
-@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
+@with_old_names
 @dataclass(frozen=True)
 class Conv1D(_Convolution):
     """activation(b[o] + sum W[o, c, r]*x[strides*i + dilation_rate*r - padding, c]), with steps i and channels c.
@@ -120,7 +119,7 @@ class Conv1D(_Convolution):
     axes: ClassVar[int] = 1
 
 
-@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
+@with_old_names
 @dataclass(frozen=True)
 class Conv2D(_Convolution):
     """The two-dimensional Conv1D, over rows and columns: sizes are one number for both, or a pair.
@@ -148,7 +147,7 @@ class _Transpose(_Convolution):
         return window.equation(place, source, tap)
 
 
-@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
+@with_old_names
 @dataclass(frozen=True)
 class Conv1DTranspose(_Transpose):
     """The transpose of Conv1D: each step of the input adds a window of weights to the output, strides apart.
@@ -162,7 +161,7 @@ class Conv1DTranspose(_Transpose):
     axes: ClassVar[int] = 1
 
 
-@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
+@with_old_names
 @dataclass(frozen=True)
 class Conv2DTranspose(_Transpose):
     """The two-dimensional Conv1DTranspose, over rows and columns: sizes are one number for both, or a pair."""

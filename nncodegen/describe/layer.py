@@ -15,6 +15,7 @@ from nncodegen.describe.call import Call, Part, Shape, layer_name
 from nncodegen.describe.unknowns import symbols_of
 from nncodegen.describe.written import layer_text
 from nncodegen.errors import ModelError
+from nncodegen.runtime.python.ground.renamed import renamed
 
 Array = NDArray[Any]
 
@@ -62,6 +63,10 @@ class Standard(Layer):
     """A layer with a name, the base class of all layers that come with nncodegen."""
 
     name: str = field(default="", kw_only=True)
+
+
+with_old_names = renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
+"""A decorator for layers of which two arguments had other names than Keras's."""
 
 
 class Node:

@@ -13,13 +13,13 @@ from nncodegen.describe.activate import activated
 from nncodegen.describe.activations import Activation as ActivationFunction
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.checks import is_finite
-from nncodegen.describe.layer import Array, Layer, Standard, positive_integer
+from nncodegen.describe.layer import Array, Layer, Standard, positive_integer, with_old_names
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element
 from nncodegen.runtime.python.ground.renamed import renamed
 
 
-@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
+@with_old_names
 @dataclass(frozen=True)
 class Dense(Standard):
     """activation(W x + b) over the last axis, with W of shape (units, inputs) and b of shape (units,).

@@ -15,10 +15,9 @@ from sympy import S
 from nncodegen.describe.activations import Activation
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.given import initial_values
-from nncodegen.describe.layer import Array
+from nncodegen.describe.layer import Array, with_old_names
 from nncodegen.describe.recurrence import Options, Recurrence
 from nncodegen.ir import Element, Initial
-from nncodegen.runtime.python.ground.renamed import renamed
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Recurrent(Options):
         raise NotImplementedError
 
 
-@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
+@with_old_names
 @dataclass(frozen=True)
 class SimpleRNN(Recurrent):
     """h = activation(W x + U h_0 + b), with the output h_0 of the step before.
@@ -91,7 +90,7 @@ class SimpleRNN(Recurrent):
         at.define("h", at.activated(self.activation, z), h_0)
 
 
-@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
+@with_old_names
 @dataclass(frozen=True)
 class LSTM(Recurrent):
     """Long short-term memory: c = f*c_0 + i*activation(z_c), h = o*activation(c), with the gates i, f, c and o.
@@ -124,7 +123,7 @@ class LSTM(Recurrent):
         return initial_values(values, (4, at.units), "the bias")
 
 
-@renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")
+@with_old_names
 @dataclass(frozen=True)
 class GRU(Recurrent):
     """Gated recurrent unit: h = z*h_0 + (1 - z)*activation(...), with the gates z (update) and r (reset).

@@ -111,18 +111,17 @@ def _restore_many(model: Model, arrays: dict[str, Any]) -> ManyResult:
 
 def _restore_fits(model: Model, arrays: dict[str, Any]) -> ManyFits:
     """Return many fits from the arrays of a file, without their data. Raises ValueError if they do not fit together."""
-    names = ("parameters", "standard_errors", "chi2", "data", "iterations", "poles", "numbers", "covariance")
-    count, free = _count(arrays, names), int(arrays["free_count"])
+    count, free = _count(arrays, FITS), int(arrays["free_count"])
     if not 0 <= free <= model.parameter_count or (arrays["numbers"] >= len(ENDINGS_OF_MANY)).any():
         raise ValueError("its parts do not fit together")
     found = ManyFits(model, count, free, "covariance" in arrays)
-    for target, name in zip(found.arrays(), ORDER_OF_FITS, strict=True):
+    for target, name in zip(found.arrays(), FITS, strict=True):
         if target is not None:
             target[...] = arrays[name]
     return found
 
 
-ORDER_OF_FITS = ("parameters", "standard_errors", "covariance", "chi2", "data", "iterations", "numbers", "poles")
+FITS = ("parameters", "standard_errors", "covariance", "chi2", "data", "iterations", "numbers", "poles")
 """The arrays of a file of fits in the order of ``ManyFits.arrays``."""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -35,8 +36,33 @@ if TYPE_CHECKING:
     from ..native.model import Model
     from .fit_watch import FitWatch
 
+Fitting = TypeVar("Fitting", bound=Callable[..., FitResult])
+
+
+def told(result: FitResult, level: int) -> FitResult:
+    """Return a result, after warnings if it did not converge (unless it was stopped) or if it has poles.
+
+    ``level`` counts the calls from the caller of this function, which is 2, to the one that the warnings are about.
+    """
+    if not result.converged and result.status != "stopped":
+        warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, level)
+    if result.poles:
+        poles.warn(result.model_name, result.poles, level)
+    return result
+
+
+def _told(fitting: Fitting) -> Fitting:
+    """Return a function that warns of what is wrong with its result; ``inspect.unwrap`` gives the one that does not."""
+
+    @wraps(fitting)
+    def fit(*given: Any, **named: Any) -> FitResult:
+        return told(fitting(*given, **named), 4)
+
+    return fit  # type: ignore[return-value]
+
 
 @renamed("0.3.0", parameters="p0", starts="n_starts", robust="loss", robust_scale="f_scale", weights="loss_weights")
+@_told
 def fit(
     model: Model,
     /,
@@ -132,7 +158,7 @@ def fit(
         threads = integer("threads", threads, 1, THREADS)
     if n_starts is not None:
         first = best_start(problem, start, held, integer("n_starts", n_starts, 1, 2**20), seed, threads, watch)
-    return _told(with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms))
+    return with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms)
 
 
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:
@@ -151,15 +177,6 @@ def result_of(problem: Problem, found: Solution, start: Array, held: Array | Non
         found.evaluations, absolute_sigma, problem.bounds, problem.loss, problem.f_scale, problem, found.costs,
         found.poles,
     )  # fmt: skip
-
-
-def _told(result: FitResult) -> FitResult:
-    """Return the result, after warnings if it did not converge (unless it was stopped) or if it has poles."""
-    if not result.converged and result.status != "stopped":
-        warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, 4)
-    if result.poles:
-        poles.warn(result.model_name, result.poles, 4)
-    return result
 
 
 def _start(model: Model, p0: Any, seed: int, fixed: Any, limits: Bounds | None) -> Array:

@@ -18,7 +18,7 @@ STATUSES = MappingProxyType({
     "singular": "it converged, but the data do not determine all parameters",
     "too_few_data": "it converged, but there are fewer data than free parameters",
     "no_data": "all data are missing: the parameters are those at the start",
-    "not_finite": "the outputs or their derivatives are not finite at the start: choose another",
+    "not_finite": "outputs, derivatives or their sum of squares are not finite at the start: change it, or large data",
     "diverged": "the loss or a parameter is no longer finite: try a lower learning_rate, or scale X and Y",
     "not_convex": "the loss is not convex in the outputs",
 })  # fmt: skip

@@ -12,13 +12,12 @@ cdef extern from *:
 #define NN_HAS_FIELDS 1
 #include "nncodegen/interface.h"
 
-#define HIDDEN __attribute__((visibility("hidden")))
-extern HIDDEN nncodegen_functions nncodegen_kernel;
-extern HIDDEN const int nncodegen_apart;
-extern HIDDEN const char *const nncodegen_facts[];
-extern HIDDEN const char nncodegen_digest[], nncodegen_finder[];
-extern HIDDEN const unsigned char nncodegen_texts[];
-extern HIDDEN const size_t nncodegen_texts_size;
+extern NN_HIDDEN nncodegen_functions nncodegen_kernel;
+extern NN_HIDDEN const int nncodegen_apart;
+extern NN_HIDDEN const char *const nncodegen_facts[];
+extern NN_HIDDEN const char nncodegen_digest[], nncodegen_finder[];
+extern NN_HIDDEN const unsigned char nncodegen_texts[];
+extern NN_HIDDEN const size_t nncodegen_texts_size;
 
 /* The members of a training that are options: where each is, and the letter of its type. */
 typedef struct { const char *name; size_t offset; char type; } nncodegen_option;

@@ -124,16 +124,18 @@ class ManyResult(Many):
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         return f"{len(self)} models, {counts}"
 
+    def _best(self) -> int:
+        return int(np.argmin(np.where(np.isfinite(self.loss), self.loss, np.inf)))
+
     def _head(self) -> tuple[str, ...]:
-        best = int(np.argmin(np.where(np.isfinite(self.loss), self.loss, np.inf)))
-        return ("of those with a finite loss", f"number {best}, the best", *SPREAD)
+        return ("of those with a finite loss", f"number {self._best()}, the best", *SPREAD)
 
     def _rows(self) -> list[tuple[str, ...]]:
         """Return the loss, and the parameters if they are few: those of the best model, and their distribution."""
         known = np.isfinite(self.loss)
         if not known.any():
             return []
-        best = int(np.argmin(np.where(known, self.loss, np.inf)))
+        best = self._best()
         columns = [("loss", self.loss)]
         if len(self.names) <= ROWS:
             columns += zip(self.names, self.parameters.T, strict=True)

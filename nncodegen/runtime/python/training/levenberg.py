@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 from ..arguments.calls import TRAIN
 from ..evaluation.jacobian import check_fitted
-from ..fitting.fit import fit
+from ..fitting.fit import fit, told
 
 if TYPE_CHECKING:
     from ..arguments.options import Settings
@@ -36,13 +36,8 @@ def train_by_fit(model: Model, settings: Settings, others: dict[str, Any]) -> Fi
             f"what else fit takes"
         )
     given = {name: getattr(settings, name) for name in SAME}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        result = fit(
-            model, **given, p0=settings.parameters, max_iterations=settings.epochs,
-            tolerance=settings.tolerance or None, **others,
-        )  # fmt: skip
-    for one in caught:
-        if result.status != "max_iterations" or one.category is not RuntimeWarning:  # the epochs were asked for
-            warnings.warn(one.message, one.category, stacklevel=3)
-    return result
+    result = unwrap(fit)(
+        model, **given, p0=settings.parameters, max_iterations=settings.epochs, tolerance=settings.tolerance or None,
+        **others,
+    )  # fmt: skip
+    return result if result.status == "max_iterations" else told(result, 4)
