@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -34,13 +35,16 @@ TARGETS: dict[str, tuple[tuple[str, ...], ...]] = {
 CROSS = "-target"
 """The option that only a compiler for another machine is given."""
 
-NO_COMPILER = """no C compiler was found (looked for {looked})
-Install one:
+NO_COMPILER = """no C compiler was found (looked for gcc, clang, cc, ziglang)
+This command brings one, on every system:
+    {python} -m pip install 'nncodegen[compiler]'
+Or name one in the environment variable CC, or install that of the system:
     Debian, Ubuntu   apt install gcc python3-dev
     Fedora           dnf install gcc python3-devel
-    macOS            xcode-select --install
-    anywhere         pip install 'nncodegen[compiler]', which brings Zig's
-or name yours in the environment variable CC."""
+    macOS            xcode-select --install"""
+
+NO_SUCH_COMPILER = """no C compiler was found (looked for $CC = {named})
+Unset the environment variable CC, or let it name a compiler that is installed."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,9 @@ def find_compiler(march: str = "native", cross: str | None = None) -> Compiler:
     zig = None if named else find_zig(march)
     if zig:
         return _inspect(zig, march)
-    looked = f"$CC = {named}" if named else "gcc, clang, cc, ziglang"
-    raise CompilerNotFoundError(NO_COMPILER.format(looked=looked))
+    if named:
+        raise CompilerNotFoundError(NO_SUCH_COMPILER.format(named=named))
+    raise CompilerNotFoundError(NO_COMPILER.format(python=shlex.quote(sys.executable or "python")))
 
 
 @lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ import importlib
 import os
 import pickle
 import platform
+import re
 import signal
 import stat
 import subprocess
@@ -226,16 +227,16 @@ def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
 
 
 def test_no_compiler(empty_cache, tmp_path, monkeypatch):
-    """Without a compiler the error says how to get one."""
+    """Without a compiler the error names the command that brings one, or says that CC names none."""
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(
-        BuildError, match=r"no C compiler was found \(looked for \$CC = no-such-compiler\)(.|\n)*apt install gcc"
-    ):
+    with pytest.raises(BuildError, match=r"no C compiler was found \(looked for \$CC = no-such-compiler\)\nUnset"):
         nn.compile_model(LINE, fit=False)
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys.modules["nncodegen.building.compiler"], "find_zig", lambda march: None)
-    with pytest.raises(BuildError, match=r"no C compiler was found \(looked for gcc, clang, cc, ziglang\)"):
+    with pytest.raises(
+        BuildError, match=rf"no C compiler was found .*\n.*\n    {re.escape(sys.executable)} -m pip install"
+    ):
         nn.compile_model(LINE, fit=False)
 
 
