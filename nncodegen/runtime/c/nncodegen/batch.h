@@ -40,15 +40,12 @@ typedef struct {
     randomness noise;
 } batch;
 
-/* The number of tiles in a chunk. Their sums are added in the precision of the model: a chunk is small, so that
-   rounding loses little. The sums of chunks are added in double and in order, so that results do not depend on which
-   thread computes a chunk. */
-#define CHUNK (4096/sizeof(real) > TILE ? 4096/sizeof(real)/TILE : (size_t) 1)
-
-/* The number of chunks of a batch. */
+/* Returns the number of chunks of a batch, of CHUNK samples each. The sums of the tiles of a chunk are added in the
+   precision of the model: a chunk is small, so that rounding loses little. The sums of chunks are added in double and in
+   order, so that results do not depend on which thread computes a chunk. */
 INLINE size_t chunks_of(const batch *b)
 {
-    return (b->samples + TILE*CHUNK - 1)/(TILE*CHUNK);
+    return (b->samples + CHUNK - 1)/CHUNK;
 }
 
 /* Computes what depends only on the parameters, or on finished sums, once for all tiles that use these arrays. */
@@ -95,7 +92,7 @@ INLINE details details_of(const batch *b, memory m)
 /* Computes the sums over the samples of a chunk. Returns 1 if stopped. */
 static UNUSED int sum_chunk(const batch *b, memory m, size_t chunk, NN(poll) *poll)
 {
-    const size_t begin = chunk*TILE*CHUNK, end = begin + TILE*CHUNK < b->samples ? begin + TILE*CHUNK : b->samples;
+    const size_t begin = chunk*CHUNK, end = begin + CHUNK < b->samples ? begin + CHUNK : b->samples;
     const int single_tile = end - begin <= TILE; /* a single tile sets the sums of lanes; for several tiles, flush sets
                                                     them */
     const details more = details_of(b, m);

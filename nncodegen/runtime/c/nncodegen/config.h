@@ -18,6 +18,8 @@
 #ifndef NN_TILE
 #error "define NN_TILE, the samples of a tile, through which the loops work at once"
 #endif
+/* The number of samples of a chunk: tiles of about 4 kB for each value of a sample (batch.h). */
+#define NN_CHUNK (32768/NN_BITS > NN_TILE ? 32768/NN_BITS/NN_TILE*NN_TILE : NN_TILE)
 #ifndef NN_OPERATIONS
 #error "define NN_OPERATIONS, the operations for one sample, roughly"
 #endif

@@ -14,8 +14,9 @@
 INLINE const double *sum_tiles(const batch *b, memory m, team *threads, NN(poll) *poll)
 {
     const size_t whole = b->forward ? 0 : GRADIENT_SUMS;
+    const size_t chunks = chunks_of(b);
     prepare_batch(b, m);
-    if (chunks_of(b) == 1)
+    if (chunks == 1)
         return sum_chunk(b, m, 0, poll) ? NULL : m.sums;
     for (size_t k = 0; k < GRADIENT_SUMS + ALL_SUMS; k++)
         m.totals[k] = 0;
@@ -23,7 +24,7 @@ INLINE const double *sum_tiles(const batch *b, memory m, team *threads, NN(poll)
         if (sum_by_team(threads, b, m.totals, poll))
             return NULL;
     } else {
-        for (size_t chunk = 0; chunk < chunks_of(b); chunk++) {
+        for (size_t chunk = 0; chunk < chunks; chunk++) {
             if (sum_chunk(b, m, chunk, poll))
                 return NULL;
             add_sums(b, m, m.totals);

@@ -52,7 +52,7 @@ static HOT void copy_rows(const real *from, size_t width, const size_t *order, s
 INLINE const real *rows_of(const real *from, size_t width, const size_t *order, size_t first, size_t count, int whole,
     real *copied)
 {
-    const size_t end = whole ? (count + PAD - 1)/PAD*PAD : count;
+    const size_t end = whole ? padded(count) : count;
     if (!from)
         return NULL;
     if (end == count && (!order || count == 1))
@@ -65,7 +65,7 @@ INLINE const real *rows_of(const real *from, size_t width, const size_t *order, 
 static UNUSED const real *sparse_rows(const real *values, const size_t *starts, const uint32_t *columns,
     const size_t *order, size_t first, size_t count, int whole, real *copied)
 {
-    const size_t end = whole ? (count + PAD - 1)/PAD*PAD : count, width = INPUTS;
+    const size_t end = whole ? padded(count) : count, width = INPUTS;
     for (size_t n = 0; n < end; n++) {
         const size_t sample = first + (n < count ? n : count - 1), at = order ? order[sample] : sample;
         real *const row = copied + n*width;
@@ -82,7 +82,7 @@ static UNUSED const real *sparse_rows(const real *values, const size_t *starts, 
 static UNUSED tile fill(memory m, const real *inputs, const real *targets, const size_t *order, const real *weights,
     double total, size_t first, size_t count)
 {
-    const size_t end = (count + PAD - 1)/PAD*PAD;
+    const size_t end = padded(count);
     const real share = (real) (1/total);
     for (size_t n = 0; n < count; n++)
         m.weights[n] = weights ? (real) ((double) weights[order ? order[first + n] : first + n]/total) : share;

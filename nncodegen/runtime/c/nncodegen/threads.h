@@ -115,13 +115,14 @@ static UNUSED void dismiss_team(team *t)
    stopped. */
 static UNUSED int sum_by_team(team *t, const batch *work, double *totals, NN(poll) *poll)
 {
-    for (size_t first = 0; first < chunks_of(work); first += t->count) {
+    const size_t chunks = chunks_of(work);
+    for (size_t first = 0; first < chunks; first += t->count) {
         announce(t, work, first);
         do_share(t, t->members);
         await_members(t);
-        for (size_t k = 0; k < t->count && first + k < chunks_of(work); k++)
+        for (size_t k = 0; k < t->count && first + k < chunks; k++)
             add_sums(work, t->members[k].m, totals);
-        if (stopped(poll, (double) OPERATIONS*TILE*CHUNK))
+        if (stopped(poll, (double) OPERATIONS*CHUNK))
             return 1;
     }
     return 0;

@@ -87,6 +87,13 @@ enum {
 };
 
 #define PAD (HAS_BLOCKS ? LANES : 1) /* a tile is padded to a multiple of this number of samples */
+
+/* Returns a number of samples, rounded up to whole vectors if there are any: PAD is a power of two. */
+INLINE size_t padded(size_t count)
+{
+    return (count + (size_t) PAD - 1) & ~((size_t) PAD - 1);
+}
+
 #define PARTIALS (DIRECT ? 0 : LANE_SUMS*LANES)
 
 /* Whether the compiler has __builtin_shufflevector: GCC from version 12 on, and Clang. */

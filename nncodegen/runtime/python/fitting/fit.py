@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 Fitting = TypeVar("Fitting", bound=Callable[..., FitResult])
 
 
+UNSCALED = 1.0
+"""The default of ``f_scale``, which needs no checks."""
+
+
 def told(result: FitResult, level: int) -> FitResult:
     """Return a result, after warnings if it did not converge (unless it was stopped) or if it has poles.
 
@@ -74,7 +78,7 @@ def fit(
     bounds: Any = None,
     fixed: Iterable[Any] | Mapping[Any, Any] = (),
     loss: str | None = "linear",
-    f_scale: float = 1.0,
+    f_scale: float = UNSCALED,
     n_starts: int | None = None,
     seed: int = 0,
     tolerance: float | None = None,
@@ -145,7 +149,7 @@ def fit(
     if model.facts.curved:
         check_curved(model, sigma, loss)
         absolute = True
-    scale = number(model, "f_scale", f_scale, 0.0, np.inf, True)
+    scale = f_scale if f_scale is UNSCALED else number(model, "f_scale", f_scale, 0.0, np.inf, True)
     if loss == "linear" and scale != 1:
         raise ValueError("f_scale has no effect on the loss 'linear': give a robust loss, or leave it out")
     problem = Problem(

@@ -163,7 +163,8 @@ class Fitted:
         """
         if self.absolute_sigma:
             return 1.0
-        return 2 * self.cost / self.degrees_of_freedom if self.degrees_of_freedom > 0 else math.nan
+        degrees = self.degrees_of_freedom
+        return 2 * self.cost / degrees if degrees > 0 else math.nan
 
     @cached_property
     def covariance(self) -> Array:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ground.endings import STATUSES
 from ..ground.frames import ERROR, frame_of, joined_columns
 from ..native.model import Model, result_of_model
 from .many import ROWS, SPREAD, Many, spread
@@ -140,6 +141,14 @@ class ManyFits(Many):
         "time_limit"       time was over before the fit ended: the parameters are those at the start
         """
         return np.array(STATUS)[self._numbers]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the number of fits for each status that occurred."""
+        found = dict.fromkeys(STATUSES, 0)
+        for number, count in enumerate(np.bincount(self._numbers, minlength=len(STATUS)).tolist()):
+            found[STATUS[number]] += count  # a status has several numbers
+        return {word: count for word, count in found.items() if count}
 
     @property
     def converged(self) -> Array:
