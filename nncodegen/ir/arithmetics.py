@@ -61,7 +61,7 @@ class Arrays(Values):
 
     def form(self, function: StableFunction) -> Expr:
         """Return the stable form of a function."""
-        return function.stable(*function.args)
+        return _stable(function)
 
     def power(self, base: Any, exponent: Any, symbol: Expr) -> Any:
         """Return a power; roots and reciprocals are computed as in C."""
@@ -125,3 +125,8 @@ class Exact(Values):
 @lru_cache(maxsize=10_000)  # numbers are computed one by one
 def _definition(function: StableFunction) -> Expr:
     return function.definition(*function.args)
+
+
+@lru_cache(maxsize=1000)
+def _stable(function: StableFunction) -> Expr:
+    return function.stable(*function.args)

@@ -127,7 +127,7 @@ def test_every_product(layout, precision, tmp_path, monkeypatch):
     check(by_blas, program, precision)
     monkeypatch.setitem(sys.modules, "scipy", None)
     (tmp_path / "without").mkdir()
-    with pytest.warns(RuntimeWarning, match="schedule asks for BLAS, but SciPy is not installed"):
+    with pytest.warns(RuntimeWarning, match="the choices ask for BLAS, but SciPy is not installed"):
         alone = load_anew(built, tmp_path / "without")
     check(alone, program, precision)
 

@@ -58,7 +58,7 @@ def use_blas(model: Model) -> str:
         return what
     if model.facts.blas:
         warnings.warn(
-            f"schedule asks for BLAS, but {what}: the module computes the same by itself, large layers more slowly",
+            f"the choices ask for BLAS, but {what}: the module computes the same by itself, large layers more slowly",
             RuntimeWarning,
             stacklevel=2,
         )
