@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,37 +35,16 @@ if TYPE_CHECKING:
     from ..native.model import Model
     from .fit_watch import FitWatch
 
-Fitting = TypeVar("Fitting", bound=Callable[..., FitResult])
-
 
 UNSCALED = 1.0
 """The default of ``f_scale``, which needs no checks."""
 
 
-def told(result: FitResult, level: int) -> FitResult:
-    """Return a result, after warnings if it did not converge (unless it was stopped) or if it has poles.
-
-    ``level`` counts the calls from the caller of this function, which is 2, to the one that the warnings are about.
-    """
-    if not result.converged and result.status != "stopped":
-        warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, level)
-    if result.poles:
-        poles.warn(result.model_name, result.poles, level)
-    return result
-
-
-def _told(fitting: Fitting) -> Fitting:
-    """Return a function that warns of what is wrong with its result; ``inspect.unwrap`` gives the one that does not."""
-
-    @wraps(fitting)
-    def fit(*given: Any, **named: Any) -> FitResult:
-        return told(fitting(*given, **named), 4)
-
-    return fit  # type: ignore[return-value]
+class Epochs(int):
+    """A number of iterations as ``train`` gives it: there is no warning where all of them are used."""
 
 
 @renamed("0.3.0", parameters="p0", starts="n_starts", robust="loss", robust_scale="f_scale", weights="loss_weights")
-@_told
 def fit(
     model: Model,
     /,
@@ -162,7 +140,21 @@ def fit(
         threads = integer("threads", threads, 1, THREADS)
     if n_starts is not None:
         first = best_start(problem, start, held, integer("n_starts", n_starts, 1, 2**20), seed, threads, watch)
-    return with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms)
+    result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms)
+    return _told(result, type(max_iterations) is Epochs)
+
+
+def _told(result: FitResult, trained: bool) -> FitResult:
+    """Return the result, after warnings if it did not converge (unless it was stopped) or if it has poles.
+
+    They are about the call of ``fit``, or, if ``trained``, of ``train``, which used up the epochs that it was given.
+    """
+    level, meant = (6, ("stopped", "max_iterations")) if trained else (4, ("stopped",))
+    if not result.converged and result.status not in meant:
+        warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, level)
+    if result.poles:
+        poles.warn(result.model_name, result.poles, level)
+    return result
 
 
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:

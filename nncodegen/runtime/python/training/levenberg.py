@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 from ..arguments.calls import TRAIN
 from ..evaluation.jacobian import check_fitted
-from ..fitting.fit import fit, told
+from ..fitting.fit import Epochs, fit
 
 if TYPE_CHECKING:
     from ..arguments.options import Settings
@@ -36,8 +35,7 @@ def train_by_fit(model: Model, settings: Settings, others: dict[str, Any]) -> Fi
             f"what else fit takes"
         )
     given = {name: getattr(settings, name) for name in SAME}
-    result = unwrap(fit)(
-        model, **given, p0=settings.parameters, max_iterations=settings.epochs, tolerance=settings.tolerance or None,
-        **others,
+    return fit(
+        model, **given, p0=settings.parameters, max_iterations=Epochs(settings.epochs),
+        tolerance=settings.tolerance or None, **others,
     )  # fmt: skip
-    return result if result.status == "max_iterations" else told(result, 4)
