@@ -31,6 +31,7 @@ from nncodegen.errors import CertificateError, ModelError, NncodegenError
 from nncodegen.exports import export as write_export
 from nncodegen.exports.command import DESTINATIONS
 from nncodegen.ir import Program
+from nncodegen.ir.program import DIGITS, OFF
 from nncodegen.module import Module
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.pipeline import Compiled, Stage, check_out, compile_model, write_out
@@ -51,6 +52,8 @@ class _Bench(click.Command):
         self.help = (self.help or "").replace("@WORKLOADS@", ", ".join(WORKLOADS))
         super().format_help_text(ctx, formatter)
 
+
+ABOUT_DIGITS = "What a form of a formula may cost that keeps more digits."
 
 RENAMED_OPTIONS = {"--start": "--p0", "--starts": "--n-starts", "--robust": "--loss", "--robust-scale": "--f-scale"}
 """The options of ``curve`` that have other names since version 0.2.0."""
@@ -88,13 +91,14 @@ def command() -> None:
 @click.option("--segment-length", type=click.IntRange(1), metavar="STEPS",
               help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
                    "computes the steps between again. Less memory, more time.")  # fmt: skip
+@click.option("--digits", type=click.Choice(DIGITS), default=OFF, show_default=True, help=ABOUT_DIGITS)
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
 @click.option("--certify", is_flag=True,
               help="Compare all results with exact ones: writes NAME.certificate.json as well.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
     model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, march: str,
-    segment_length: int | None, force: bool, certify: bool, quiet: bool,
+    segment_length: int | None, digits: str, force: bool, certify: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Compile the model of a Python file.
 
@@ -108,7 +112,8 @@ def build(
         chosen = Named(chosen, name)
     folder = out or Path("generated") / identifier(chosen.name)
     check_out(folder, chosen)  # before the work, not after it
-    choices = {} if segment_length is None else {"segment_length": segment_length}
+    choices: dict[str, object] = {"digits": digits}
+    choices |= {} if segment_length is None else {"segment_length": segment_length}
     with console.status("compiling"):
         compiled = compile_model(
             chosen, precision, force, lambda stage: _report(console, stage), choices=choices, march=march
@@ -154,14 +159,17 @@ def verify(module: Path, quiet: bool) -> None:
 @click.option("--stage", "stages", multiple=True, type=click.Choice(tuple(ABOUT)),
               help="Only this stage; may be repeated. The last is the C.  [default: all others]")  # fmt: skip
 @click.option("--optimizers", default="", metavar="NAME,...", help="The update rules of these as well, or of all.")
+@click.option("--digits", type=click.Choice(DIGITS), default=OFF, show_default=True, help=ABOUT_DIGITS)
 @click.option("--fits", is_flag=True, help="The programs for fits and for the Hessian as well.")
 @click.option("--width", type=click.IntRange(40), help="[default: that of the terminal, or 120]")
 def show(
-    model: str | None, precision: str, stages: tuple[str, ...], optimizers: str, fits: bool, width: int | None
-) -> None:
+    model: str | None, precision: str, stages: tuple[str, ...], optimizers: str, digits: str, fits: bool,
+    width: int | None,
+) -> None:  # fmt: skip
     """Print the program of a model after every stage; without a model, of the perceptron."""
     chosen = perceptron.model if model is None else load_model(model)
-    compiled = compile_model(chosen, precision, until="emit" if "emit" in stages else "schedule")
+    until = "emit" if "emit" in stages else "schedule"
+    compiled = compile_model(chosen, precision, until=until, choices={"digits": digits})
     known = [update.name for update in compiled["simplify"].updates]
     rules = known if optimizers == "all" else [name.strip() for name in optimizers.split(",") if name.strip()]
     for name in rules:
@@ -439,10 +447,11 @@ def report(
 @click.option("--vectors", is_flag=True, help="The C is fast, for the vectors of a CPU, instead of small.")
 @click.option("--cross", metavar="CPU-SYSTEM", help="Another machine to make binaries for: aarch64-linux-gnu.")
 @click.option("--name", help="Another name than the model's own.")
+@click.option("--digits", type=click.Choice(DIGITS), default=OFF, show_default=True, help=ABOUT_DIGITS)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: NAME_TARGET]")
 def export(
     model: str, target: str, parameters: Path | None, train: bool, optimizers: str, precision: str | None,
-    no_libm: bool, vectors: bool, cross: str | None, name: str | None, out: Path | None,
+    no_libm: bool, vectors: bool, cross: str | None, name: str | None, digits: str, out: Path | None,
 ) -> None:  # fmt: skip
     """Write a model for use elsewhere: as C, for another runtime, or as a package.
 
@@ -457,7 +466,7 @@ def export(
         chosen = load_model(model)
     rules = [each.strip() for each in optimizers.split(",") if each.strip()]
     exported = write_export(
-        chosen, target, out, parameters, train, precision, rules, not no_libm, vectors, cross, name
+        chosen, target, out, parameters, train, precision, rules, not no_libm, vectors, cross, name, digits
     )  # fmt: skip
     width = max(map(len, exported.files))
     for file, content in exported.files.items():

@@ -17,10 +17,10 @@ from nncodegen.describe.checks import bounded
 from nncodegen.emit import MARK, Sources, emit, facts, identifier
 from nncodegen.errors import BuildError, CompilerNotFoundError
 from nncodegen.ir import Program, verify
+from nncodegen.ir.program import OFF
 from nncodegen.module import Module
 from nncodegen.naming import check_free
 from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.digits.search import OFF
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.runtime.python.ground.facts import read
@@ -97,8 +97,7 @@ def compile_model(
     if until not in (stage.__name__ for stage in STAGES):
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
     options: dict[Any, tuple[Any, ...]] = {
-        describe: (precision,),
-        stabilize: (_digits(choices),),
+        describe: (precision, _digits(choices)),
         differentiate: (fit, apart),
         schedule: (_of_schedule(choices),),
         build: (force, march, cross, apart),
@@ -173,7 +172,7 @@ def build_module(
     except CompilerNotFoundError as error:
         if out is not None:
             raise
-        return evaluated_module(model, precision, fit, f"{str(error).splitlines()[0]}; {COMPILER_ADVICE}")
+        return evaluated_module(model, precision, fit, f"{str(error).splitlines()[0]}; {COMPILER_ADVICE}", choices)
     if out is not None:
         write_out(compiled, Path(out), dump)
     if apart:
@@ -194,7 +193,7 @@ def _kept_whole(model: Describable, precision: str, choices: Mapping[str, object
 
 
 def _digits(choices: Mapping[str, object]) -> str:
-    """Return the choice of the stage ``stabilize``."""
+    """Return how much a form of a formula may cost that keeps more digits: the choice of the stage ``stabilize``."""
     return str(choices.get("digits", OFF))
 
 
@@ -205,16 +204,20 @@ def _of_schedule(choices: Mapping[str, object]) -> Mapping[str, object]:
 
 def _whole(described: Program, choices: Mapping[str, object], fit: bool | None) -> Sources:
     """Return the sources of a model with all of its parts, given its description."""
-    program = simplify(differentiate(stabilize(described, _digits(choices)), fit))
+    program = simplify(differentiate(stabilize(described), fit))
     sources: Sources = emit(schedule(program, _of_schedule(choices)))
     return sources
 
 
 def evaluated_module(
-    model: Describable, precision: str = "float64", fit: bool | None = None, reason: str = "not compiled"
+    model: Describable,
+    precision: str = "float64",
+    fit: bool | None = None,
+    reason: str = "not compiled",
+    choices: Mapping[str, object] = NO_CHOICES,
 ) -> Module:
     """Return a module that NumPy evaluates; a warning, once in a process, says so and gives the reason."""
-    return evaluated(compile_model(model, precision, until="schedule", fit=fit), reason)
+    return evaluated(compile_model(model, precision, until="schedule", fit=fit, choices=choices), reason)
 
 
 def evaluated(compiled: Compiled, reason: str) -> Module:

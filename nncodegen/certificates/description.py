@@ -32,6 +32,7 @@ from nncodegen.ir import (
 )
 from nncodegen.ir.elementary import FUNCTIONS
 from nncodegen.ir.functions import NAN, Primitive, StableFunction
+from nncodegen.ir.program import OFF
 
 CONSTANTS: dict[str, Any] = {
     "pi": sympy.pi, "E": sympy.E, "EulerGamma": sympy.EulerGamma, "GoldenRatio": sympy.GoldenRatio,
@@ -80,6 +81,7 @@ def to_data(program: Program) -> dict[str, Any]:
         "statistics": [[s.value.tensor, list(s.value.indices), s.parameter.tensor] for s in program.statistics],
         "labels": program.labels,
         "precision": program.precision,
+        "digits": program.digits,
         "updates": [_update(update) for update in program.updates if update.name not in OPTIMIZERS],
     }
 
@@ -106,6 +108,7 @@ def from_data(data: Mapping[str, Any]) -> Program:
             ),
             labels=bool(data["labels"]),
             precision=data["precision"],
+            digits=data.get("digits", OFF),
             updates=tuple(_to_update(row, own) for row in data["updates"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -31,6 +31,7 @@ from nncodegen.describe.describable import Described
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.ir import Program
+from nncodegen.ir.program import OFF
 from nncodegen.module import Module
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
@@ -47,6 +48,7 @@ def certify(
     fit: bool | None = None,
     points: int | None = None,
     seed: int = 0,
+    digits: str = OFF,
 ) -> Certificate:
     """Compare the outputs, the loss and every derivative of a compiled model with exact ones, to fifty digits.
 
@@ -54,6 +56,7 @@ def certify(
                  or a built module, and the model that it is ``of``, unless the module has a certificate already
     points       how many points of each kind are drawn: by default 3 for formulas and small networks, 1 for others
     seed         the seed from which they are drawn
+    digits       the choice ``digits`` with which the model is built, or the module has been
 
     The certificate is written to a file next to the module, where ``module.certificate`` finds it. This takes about a
     second for a formula, some seconds for the network 64-32-10, and a millisecond or two for each parameter of larger
@@ -62,7 +65,7 @@ def certify(
     if points is not None and (isinstance(points, bool) or not isinstance(points, int) or points < 1):
         raise ValueError(f"points must be a positive integer, not {points!r}")
     if isinstance(model, Describable):
-        compiled = compile_model(model, precision, march=march, fit=fit)
+        compiled = compile_model(model, precision, choices={"digits": digits}, march=march, fit=fit)
         return certify_compiled(compiled, model, march, points, seed)
     module = model
     if not hasattr(module, "loss_and_gradient"):
@@ -72,7 +75,7 @@ def certify(
         if known is None:
             raise ModelError(f"the module {module.name} does not know its model: nncodegen.certify(module, model)")
         of = Described(from_data(known.program))
-    compiled = compile_model(of, module.precision, until="emit", march=march, fit=fit)
+    compiled = compile_model(of, module.precision, until="emit", choices={"digits": digits}, march=march, fit=fit)
     return _certificate(module, _file_of_module(module), compiled, of, march, points, seed)
 
 

@@ -47,21 +47,27 @@ from nncodegen.describe.sequential import Sequential
 from nncodegen.describe.shapes import Concatenate, Flatten, Permute, Reshape
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
+from nncodegen.ir.program import DIGITS, OFF
 
 PRECISIONS = ("float64", "float32")
 
 
 @bounded("the model")
-def describe(model: Describable, precision: str = "float64") -> Program:
-    """Return the model as a Program, with the updates of all optimizers."""
+def describe(model: Describable, precision: str = "float64", digits: str = OFF) -> Program:
+    """Return the model as a Program, with the updates of all optimizers.
+
+    ``digits`` is how much a form of a formula may cost that keeps more digits. Raises ModelError.
+    """
     if not isinstance(model, Describable):
         raise ModelError(f"{model!r} is not a model: use nncodegen.Model or nncodegen.Sequential")
     if precision not in PRECISIONS:
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+    if digits not in DIGITS:
+        raise ModelError(f"digits must be one of {', '.join(map(repr, DIGITS))}, not {digits!r}")
     check_name(model.name, "the name of a model")  # which may have been changed
     own = tuple(optimizer.update for optimizer in model.optimizers)
     updates = (*(describe_update(name) for name in OPTIMIZERS), *own)
-    program = replace(model.describe(), updates=updates, precision=precision)
+    program = replace(model.describe(), updates=updates, precision=precision, digits=digits)
     check_precision(program.parameters, precision)
     return replace(program, identity=identity_of(program))
 

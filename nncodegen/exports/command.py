@@ -15,6 +15,7 @@ from nncodegen.errors import ModelError
 from nncodegen.exports.folder import check_folder, write_files
 from nncodegen.exports.request import Exported, Exporter, Request
 from nncodegen.exports.subject import exportable
+from nncodegen.ir.program import OFF
 from nncodegen.naming import check_free
 from nncodegen.runtime.python.ground.missing import missing_package
 
@@ -54,6 +55,7 @@ def export(
     vectors: bool = False,
     cross: str | None = None,
     name: str | None = None,
+    digits: str = OFF,
 ) -> Exported:
     """Write a model for use elsewhere: as C, for another runtime, or as a package.
 
@@ -64,7 +66,8 @@ def export(
     is written can train, too, by the named optimizers. precision is "float64" or "float32", by default the model's own.
     With ``libm=False``, C calls no function of another library; with ``vectors``, it is the fast one of ``build``,
     not the small one. cross names another machine to make binaries for, such as "aarch64-linux-gnu". name takes the
-    place of the model's own; a name that is taken where the files are used, such as numpy, is refused.
+    place of the model's own; a name that is taken where the files are used, such as numpy, is refused. digits is how
+    much a form of a formula may cost that keeps more digits: "off", "fast" or "best", as for ``build``.
 
     Returns what was written. Raises ModelError for a model that the destination cannot take, BuildError where a
     compiler or the disk fails.
@@ -76,13 +79,13 @@ def export(
         able = ", ".join(name for name, other in DESTINATIONS.items() if option in other.options)
         raise ModelError(f"the destination {target} has no --{option}: leave it out; these have it: {able}")
     subject = exportable(model, precision, parameters)
-    if train and not describe(subject.model, subject.precision).parameters:
+    if train and not describe(subject.model, subject.precision, digits).parameters:
         raise ModelError(
             f"{subject.model.name} has no parameters, so there is nothing to train: export it without train"
         )
     chosen = name or subject.model.name
     check_free(chosen, *DESTINATIONS[target].uses)
-    request = Request(subject, identifier(chosen), train, tuple(optimizers), libm, vectors, cross)
+    request = Request(subject, identifier(chosen), train, tuple(optimizers), libm, vectors, cross, digits)
     folder = Path(out) if out is not None else Path(f"{request.name}_{target}")
     check_folder(folder, [name.format(request.name) for name in DESTINATIONS[target].names])  # before the work
     exported = _exporter(target)(request)

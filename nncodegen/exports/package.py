@@ -94,7 +94,9 @@ def package_of(request: Request, until: str, cross: str | None = None) -> Packag
     """Return the package of a model, compiled up to the stage ``until``. Raises ModelError and BuildError."""
     subject, name = request.subject, request.name
     model = Named(subject.model, name)
-    compiled = compile_model(model, subject.precision, until=until, march="portable", cross=cross)
+    compiled = compile_model(
+        model, subject.precision, until=until, choices={"digits": request.digits}, march="portable", cross=cross
+    )
     known = read(facts(compiled["schedule"]))
     stub = compiled.sources.files[f"{name}.pyi"]
     inputs, outputs = subject.inputs or columns(known.inputs), subject.outputs or columns(known.outputs)

@@ -17,7 +17,7 @@ from nncodegen.schedule.loops import without_noise
 
 def described(request: Request) -> Program:
     """Return the model as a program, under the name of the export."""
-    return replace(describe(request.subject.model, request.precision), name=request.name)
+    return replace(describe(request.subject.model, request.precision, request.digits), name=request.name)
 
 
 def without_moves(program: Program, destination: str) -> Program:
@@ -54,11 +54,14 @@ def _at_rest(program: Program) -> Program:
     return replace(program, steps=tuple(without_noise(program)), noise=(), updates=())
 
 
-def stable(program: Program) -> Program:
-    """Return a described program in stable forms, without derivatives by inputs, with every value computed once."""
-    return simplify(tangent(stabilize(program)))
+def stable(program: Program, whole: Program) -> Program:
+    """Return a described program in stable forms, without derivatives by inputs, with every value computed once.
+
+    It is a part of ``whole``, which has all outputs.
+    """
+    return simplify(tangent(stabilize(program, whole)))
 
 
 def differentiated(program: Program) -> Program:
     """Return the described program in stable forms, with the derivatives of its loss, and without outputs."""
-    return differentiate(stabilize(replace(program, outputs=())), False)
+    return differentiate(stabilize(replace(program, outputs=()), program), False)

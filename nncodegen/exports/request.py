@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nncodegen.exports.subject import Exportable
+from nncodegen.ir.program import OFF
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Request:
     libm        whether C may call the library of mathematics; without it, nncodegen's functions are used
     vectors     whether C is the fast one, for the vectors of a CPU, instead of the small one
     cross       the CPU and system for which binaries are made, such as "aarch64-linux-gnu"; None: this machine
+    digits      how much a form of a formula may cost that keeps more digits: "off", "fast" or "best"
     """
 
     subject: Exportable
@@ -30,6 +32,7 @@ class Request:
     libm: bool = True
     vectors: bool = False
     cross: str | None = None
+    digits: str = OFF
 
     @property
     def precision(self) -> str:

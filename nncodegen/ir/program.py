@@ -39,6 +39,10 @@ from nncodegen.runtime.python.ground.facts import Hyperparameter, Term, slices
 LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""
 
+OFF, FAST, BEST = DIGITS = ("off", "fast", "best")
+"""How much a form of a formula may cost that keeps more digits: in "fast" it has no branch, and half as many operations
+again; in "best" more of both. With "off", none is searched."""
+
 
 @dataclass(frozen=True)
 class Initial:
@@ -222,8 +226,10 @@ class Program:
     their places."""
     batch: InTraining | None = None
     """The outputs and the loss in training, if a differentiated program has statistics of a batch."""
-    digits: tuple[str, ...] = ()
-    """What the search for forms that keep their digits has done, and the bits that are lost, a sentence for each."""
+    digits: str = OFF
+    """How much a form of a formula may cost that keeps more digits: "off", "fast" or "best"."""
+    kept: tuple[str, ...] = ()
+    """What the search for such forms has done, and the bits that are lost, a sentence for each."""
 
     @property
     def results(self) -> tuple[Element, ...]:
@@ -337,7 +343,7 @@ class Program:
             how = "before" if self.layered else "written out as formulas"
             lines.append(f"{'operations':<12}{f'{before} {how}, ' if before else ''}{simplified} in these steps")
         if not self.gradient:
-            lines += [f"{'digits':<12}{sentence}" for sentence in self.digits]
+            lines += [f"{'digits':<12}{sentence}" for sentence in self.kept]
         rest = [update.show() for update in self.updates]
         rest += [
             f"-- {companion.name}: {companion.about}\n\n{companion.program.show()}" for companion in self.companions

@@ -38,7 +38,7 @@ def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
     for k, argument in enumerate(node.args):
         inner = derivative(argument, element, inside)
         if inner != 0:
-            outer = _partial(node, k)
+            outer = partial(node, k)
             outer_grows = may_be_infinite(outer) and (hidden or is_steep(node, argument))
             inner_grows = may_be_infinite(inner) and (inside or is_steep(argument, element))
             zero_outer, zero_inner = inner_grows and may_vanish(outer), outer_grows and may_vanish(inner)
@@ -67,8 +67,8 @@ def may_vanish(node: Expr, infinite: Collection[Symbol] = ()) -> bool:
     return isinstance(node, exp) or not (node.is_number or reciprocal or node.is_nonzero)
 
 
-def _partial(node: Expr, k: int) -> Expr:
-    """Return the derivative of a function by its argument number ``k``."""
+def partial(node: Expr, k: int) -> Expr:
+    """Return the derivative of a node by its argument number ``k``, without that of the argument."""
     if isinstance(node, Add):
         return S.One
     if isinstance(node, Mul):

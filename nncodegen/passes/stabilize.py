@@ -8,39 +8,33 @@ measured: where they still lose digits, ``digits`` looks for forms that keep the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sympy import Expr
 
-from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program, Step
 from nncodegen.ir.functions import StableFunction
+from nncodegen.ir.program import OFF
 from nncodegen.passes.digits.formed import Finding, kept
-from nncodegen.passes.digits.search import BEST, FAST, OFF
 from nncodegen.passes.rules import Rule
 from nncodegen.passes.rules.forms import Forms, stable_form
 
-DIGITS = (OFF, FAST, BEST)
-"""The values of the choice ``digits``: how much a form may cost that keeps more digits."""
 
-
-def stabilize(program: Program, digits: str = OFF) -> Program:
+def stabilize(program: Program, whole: Program | None = None) -> Program:
     """Return the program with every formula in a form that neither overflows nor cancels needlessly.
 
-    ``digits`` bounds the operations of forms that are found by a search: "fast" or "best"; "off" for no search.
+    ``program.digits`` bounds the operations of forms that are found by a search; with "off", there is none. Forms are
+    looked for of the outputs; a program that has lost its own is a part of ``whole``, which has them.
     """
-    if digits not in DIGITS:
-        raise ModelError(f"digits must be one of {', '.join(map(repr, DIGITS))}, not {digits!r}")
     forms = _forms(program)
     steps = [replace(step, expression=forms.of(step.expression)) for step in program.steps]
-    known, findings = _kept(program, steps, digits) if digits != OFF else ({}, ())
+    known, findings = _kept(whole or program, forms) if program.digits != OFF else ({}, ())
     if known:
         forms = Forms((*forms.parts, *known), known=known)
         steps = [replace(step, expression=forms.of(step.expression)) for step in program.steps]
     described = program.loss_of_outputs
     loss = None if described is None else stable_form(described)
-    return replace(program, steps=tuple(steps), loss_of_outputs=loss, digits=tuple(map(str, findings)))
+    return replace(program, steps=tuple(steps), loss_of_outputs=loss, kept=tuple(map(str, findings)))
 
 
 def _forms(program: Program) -> Forms:
@@ -51,7 +45,7 @@ def _forms(program: Program) -> Forms:
     return Forms(tuple(forms.recognized))
 
 
-def _kept(program: Program, stable: Sequence[Step], digits: str) -> tuple[dict[Expr, Expr], tuple[Finding, ...]]:
+def _kept(program: Program, forms: Forms) -> tuple[dict[Expr, Expr], tuple[Finding, ...]]:
     """Return the forms that a search has found for the outputs of a formula, by what is written, and its findings."""
     if program.layered or program.moves or any(tensor.shape[1:] for tensor in program.inputs):
         return {}, ()
@@ -59,15 +53,16 @@ def _kept(program: Program, stable: Sequence[Step], digits: str) -> tuple[dict[E
     declared = {tensor.name for tensor in (*program.inputs, *program.parameters)}
     known: dict[Expr, Expr] = {}
     findings: list[Finding] = []
-    for step, after in zip(program.steps, stable, strict=True):
+    for step in program.steps:
         written = step.expression
         if step.operator or step.target not in program.outputs or written.is_Atom:
             continue
-        if any(element.tensor not in declared for element in step.operands) or written.atoms(StableFunction):
+        if any(element.tensor not in declared for element in step.operands) or written.has(StableFunction):
             continue
-        form, found = kept(step.target.tensor, written, after.expression, starts, digits)
+        now = forms.of(written)
+        form, found = kept(step.target.tensor, written, now, starts, program.digits, program.precision)
         findings += found
-        if form != after.expression:
+        if form != now:
             known[written] = form
     return known, tuple(findings)
 

@@ -13,7 +13,7 @@ import nncodegen as nn
 from nncodegen.bench.accuracy.expressions import EXPRESSIONS
 from nncodegen.bench.accuracy.hamming import HAMMING
 from nncodegen.bench.accuracy.measuring import lost_by
-from nncodegen.bench.accuracy.problem import Problem, draw
+from nncodegen.bench.accuracy.problem import NUMPY, Problem, draw
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element
 from nncodegen.ir.evaluate import interpret
@@ -27,9 +27,13 @@ from nncodegen.ir.magnitudes import (
     length,
 )
 from nncodegen.ir.polynomials import polynomial
+from nncodegen.ir.program import BEST, FAST, OFF
+from nncodegen.passes.digits.exact import Truth
+from nncodegen.passes.digits.formats import bits_lost
 from nncodegen.passes.digits.formed import kept
-from nncodegen.passes.digits.measure import bits_lost, values
-from nncodegen.passes.digits.search import BEST, FAST, OFF
+from nncodegen.passes.digits.measure import values
+from nncodegen.passes.digits.points import chosen
+from nncodegen.passes.digits.points import draw as drawn_points
 from nncodegen.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, alternatives
 from nncodegen.passes.rules.forms import stable_form
 from nncodegen.pipeline import compile_model
@@ -47,6 +51,7 @@ FORMULAS = [
     sin(a) / (1 + cos(a)), sin(a) - a, 1 / a - 1 / tan(a), sqrt(x**2 + y**2), sqrt(x**2 + y**2 + a**2),
     1 / sqrt(1 + x**2), sqrt(x**2 - a**2), sqrt(x * y), x / (x**2 + y**2), (a * x + c * y) / (x**2 + y**2),
     x * y * a / c,
+    x * (exp((a + c) * x) - 1) / ((exp(a * x) - 1) * (exp(c * x) - 1)), x**a / (x**a + y**a),
     x * y / (a * c), x**2 / y**2, x * y / (x + y), sqrt(y**2), Cbrt(x**3), (x * y) ** 2, 1 / (x + x**2 / y), a * x / y,
 ]  # fmt: skip
 """Formulas, to each of which alternatives apply."""
@@ -135,12 +140,29 @@ KEPT = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("digits", [FAST, BEST])
+def test_sound_formulas_keep_their_c(digits):
+    """A formula that keeps its digits has the same C, byte for byte, whatever the choice, in both precisions."""
+    symbols = {element: sympy.Symbol(str(element).partition("[")[0], real=True) for element in (a, b, c, x)}
+    for number, formula in enumerate(KEPT):
+        starts = {symbols[element]: start for element, start in STARTS.items() if formula.has(element)}
+        model = nn.Model(f"sound{number}", symbols[x], sympy.Symbol("target"), starts, formula.xreplace(symbols))
+        for precision in ("float64", "float32"):
+            plain, chosen = (
+                compile_model(model, precision, until="emit", choices={"digits": each}, fit=False).sources.files
+                for each in (OFF, digits)
+            )
+            assert plain == chosen
+
+
+STARTS = {a: 1.5, b: 0.7, c: 0.2}
+
+
 @pytest.mark.parametrize("formula", KEPT, ids=str)
 def test_sound_formulas_stay(formula):
     """A formula whose stable form keeps its digits is left as it is, value and derivatives."""
-    starts = {a: 1.5, b: 0.7, c: 0.2}
     form = stable_form(formula)
-    used = {element: start for element, start in starts.items() if formula.has(element)}
+    used = {element: start for element, start in STARTS.items() if formula.has(element)}
     assert kept("output", formula, form, used, BEST)[0] == form
 
 
@@ -185,6 +207,28 @@ def test_never_worse_than_written(problem):
     assert loss.values["nncodegen"] <= loss.values["written"] + 1
 
 
+SINGLE = ("2sqrt", "quadm", "2log", "2atan", "3frac", "sintan", "hypotenuse", "conjugate", "langevin", "division real")
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_single_precision(name):
+    """In float32, no form is worse than written by more than a bit, and these formulas keep their digits."""
+    problem = PROBLEMS[name]
+    names = {each: Element(each, ("n",)) for each in problem.variables}
+    written = problem.formula(names)
+    form, _ = kept("output", written, stable_form(written), {}, BEST, "float32")
+    points = drawn_points(tuple(names.values()), {}, 60, 60, np.float32, seed=77)
+    points = chosen(points, problem.meets({each: points[element].astype(float) for each, element in names.items()}))
+    exact = Truth(written, points).everywhere()
+    known = np.isfinite(exact)
+    points, exact = chosen(points, known), exact[known]
+    assert exact.dtype == np.float32
+    with np.errstate(all="ignore"):
+        plainly = problem.as_written(NUMPY, {each: points[element] for each, element in names.items()})
+    before, after = (bits_lost(np.asarray(found), exact) for found in (plainly, values(form, points)))
+    assert after.mean() <= min(before.mean() + 1, 5)
+
+
 def test_points_and_exact_values():
     """Points are drawn within the condition, the same for the same seed, and the exact values are correctly rounded."""
     problem = Problem("square", "x*x", "(1 < x) & (x < 4)")
@@ -213,12 +257,12 @@ def test_the_search_says_what_it_did():
 def test_the_choice():
     """Of the choice digits, "off", the default, leaves the formula, "fast" adds no branch, other texts are refused."""
     off = conjugate(OFF, until="stabilize")["stabilize"]
-    assert not off.digits
+    assert not off.kept
     x, k, y = sympy.symbols("x k y")
     assert not compile_model(nn.Model("usual", x, y, {k: 1}, sqrt(k * x + 1) - sqrt(k * x)), until="stabilize")[
         "stabilize"
-    ].digits
-    assert conjugate(FAST, until="schedule")["stabilize"].digits
+    ].kept
+    assert conjugate(FAST, until="schedule")["stabilize"].kept
     with pytest.raises(ModelError, match="digits must be one of 'off', 'fast', 'best', not 'much'"):
         conjugate("much", until="stabilize")
     quadratic = (-x - sqrt(x**2 - 4 * y)) / 2

@@ -18,8 +18,8 @@ from nncodegen.describe import Model
 from nncodegen.ir import Element, Program
 from nncodegen.ir.evaluate import evaluate, interpret
 from nncodegen.ir.functions import NAN
-from nncodegen.passes.digits.measure import bits_lost
-from nncodegen.passes.digits.search import BEST
+from nncodegen.ir.program import BEST
+from nncodegen.passes.digits.formats import bits_lost
 from nncodegen.pipeline import build_module, compile_model
 
 CHOICES = {"digits": BEST}

@@ -43,12 +43,12 @@ class PlainModel:
     @cached_property
     def outputs(self) -> OneSample:
         """Return the loops of a prediction."""
-        return plan_outputs(stable(of_outputs(self.program)))
+        return plan_outputs(stable(of_outputs(self.program), self.program))
 
     @cached_property
     def loss(self) -> OneSample:
         """Return the loops of the loss."""
-        return plan_loss(stable(of_loss(self.program)))
+        return plan_loss(stable(of_loss(self.program), self.program))
 
     @cached_property
     def differentiated(self) -> Program:

@@ -23,7 +23,11 @@ def vector_files(model: PlainModel) -> dict[str, str]:
     """Return NAME.c, NAME.h, a test of them, and a Makefile."""
     name, request = model.name, model.request
     sources = compile_model(
-        Named(request.subject.model, name), request.precision, until="emit", fit=False
+        Named(request.subject.model, name),
+        request.precision,
+        until="emit",
+        choices={"digits": request.digits},
+        fit=False,
     ).sources.files
     held: Held = {}
     header = amalgamated(sources[f"{name}.h"], held).replace(BUILT, HEAD, 1)

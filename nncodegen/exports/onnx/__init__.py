@@ -36,7 +36,7 @@ RANDOM = ("uniform", "normal", "truncated_normal")
 @bounded("the model")
 def files(request: Request) -> Exported:
     """Return NAME.onnx, checked. Raises ModelError for a model that cannot be written."""
-    program = verify(stabilize(describe(request.subject.model, request.precision).at_rest))
+    program = verify(stabilize(describe(request.subject.model, request.precision, request.digits).at_rest))
     check_program(program)
     if not program.inputs:
         raise ModelError(

@@ -6,10 +6,11 @@ where the product is not. So the derivative of a formula by each of its elements
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import sympy
@@ -17,15 +18,23 @@ from sympy import Expr
 
 from nncodegen.ir import Element, elements
 from nncodegen.ir.functions import StableFunction, defined, plain_conditions
+from nncodegen.ir.program import FAST
 from nncodegen.passes.derivatives import derivative
-from nncodegen.passes.digits.measure import exact_values, values
-from nncodegen.passes.digits.points import Points, draw
-from nncodegen.passes.digits.screen import is_sound
-from nncodegen.passes.digits.search import LARGEST, Found, Search, operations
+from nncodegen.passes.digits.cost import operations
+from nncodegen.passes.digits.exact import Truth
+from nncodegen.passes.digits.measure import Sample
+from nncodegen.passes.digits.points import Points, chosen, draw
+from nncodegen.passes.digits.screen import are_few, is_sound, suspicious_points, suspicious_slopes
+from nncodegen.passes.digits.search import LARGEST, Found, Search
 from nncodegen.passes.rules.forms import stable_form
 
-WIDE, ORDINARY = 56, 28
+WIDE, ORDINARY = 44, 24
 """The number of points over all numbers, and of those of ordinary sizes."""
+
+FURTHER = 20
+"""The number of further points of both kinds, at which no form may be worse."""
+
+SEED_OF_FURTHER = 1974
 
 MOST_ELEMENTS = 8
 """The number of elements of formulas that are searched."""
@@ -53,17 +62,22 @@ class Finding:
                 f"that keeps more: its sums cancel, or its parts leave the range of numbers, in each of them"
             )
         rules = ", ".join(dict.fromkeys(rule.replace("_", " ") for rule in self.found.rules)) or "other form"
+        (before, after), (less, more) = self.found.lost, self.found.operations
         return (
-            f"{self.what}: {rules}; at {self.points} points, {self.found.before:.1f} bits were lost on average before "
-            f"and {self.found.after:.1f} are after"
+            f"{self.what}: {rules}; at {self.points} points, {before:.1f} bits were lost on average before and "
+            f"{after:.1f} are after; {more} operations instead of {less}"
         )
 
 
 class Formed(StableFunction):
-    """A formula of its arguments; ``written`` is what it means, ``form`` how it is computed."""
+    """A formula of its arguments; ``written`` is what it means, ``form`` how it is computed.
+
+    Derivatives by elements without one of their own in ``slopes`` are those of its ``plain`` form, without a search.
+    """
 
     names: tuple[Element, ...]
     written: Expr
+    plain: Expr
     form: Expr
     slopes: Mapping[Element, Expr]
 
@@ -79,21 +93,20 @@ class Formed(StableFunction):
         element = self.names[argindex - 1]
         slope = self.slopes.get(element)
         if slope is None:
-            slope = defined(plain_conditions(stable_form(derivative(self.written, element))))
+            slope = defined(plain_conditions(derivative(self.plain, element)))
         return slope.xreplace(dict(zip(self.names, self.args, strict=True)))
 
 
 @lru_cache(maxsize=200)
-def formed(
-    name: str, names: tuple[Element, ...], written: Expr, form: Expr, slopes: tuple[tuple[Element, Expr], ...]
-) -> type[Formed]:
+def formed(name: str, written: Expr, plain: Expr, form: Expr, slopes: tuple[tuple[Element, Expr], ...]) -> type[Formed]:
     """Return the class of a formula, whose name is that of what it computes."""
-    members = {"names": names, "written": written, "form": form, "slopes": MappingProxyType(dict(slopes))}
+    members = {"names": elements(written), "written": written, "plain": plain, "form": form}
+    members["slopes"] = MappingProxyType(dict(slopes))
     return type(f"{name}_formula", (Formed,), {"__doc__": f"{written}", **members})
 
 
 def kept(
-    name: str, written: Expr, form: Expr, starts: Mapping[Element, float], choice: str
+    name: str, written: Expr, form: Expr, starts: Mapping[Element, float], choice: str, precision: str = "float64"
 ) -> tuple[Expr, tuple[Finding, ...]]:
     """Return a formula in a form that keeps its digits, and what the search found.
 
@@ -103,45 +116,97 @@ def kept(
     read = elements(written)
     if not read or len(read) > MOST_ELEMENTS or operations(form) > LARGEST:
         return form, ()
-    points = draw(read, starts, WIDE, ORDINARY)
-    findings: list[Finding] = []
-    usual = {element: column[WIDE:] for element, column in points.items()}
-    examined = points
+    keeping = _Keeping(name, written, form, starts, choice, np.dtype(precision))
+    best = keeping.value()
+    slopes = keeping.slopes(best)
+    if not any(finding.found for finding in keeping.findings):
+        return form, tuple(keeping.findings)
+    return formed(name, written, form, best, tuple(slopes.items()))(*read), tuple(keeping.findings)
 
-    def searched(what: str, meant: Expr, now: Expr, limits: Expr, *others: Expr) -> Expr:
-        if operations(now) > LARGEST or is_sound(meant, now, examined):
-            return now
-        search = Search(meant, now, points, choice, limits)
-        if not fills_holes(written, form, points):
+
+class _Keeping:
+    """The searches for the value of a formula and for its derivatives, at the same points; ``findings`` grows."""
+
+    def __init__(
+        self, name: str, written: Expr, form: Expr, starts: Mapping[Element, float], choice: str, dtype: Any
+    ) -> None:
+        self._name, self._written, self._form, self._choice = name, written, form, choice
+        self._read = elements(written)
+        self._trained = [element for element in self._read if element in starts]
+        self._starts, self._dtype = starts, dtype
+        self._points = draw(self._read, starts, WIDE, ORDINARY, dtype)
+        self._usual = chosen(self._points, slice(WIDE, None))
+        self._truth = Truth(written, self._points)
+        self.findings: list[Finding] = []
+
+    def value(self) -> Expr:
+        """Return the best form of the value."""
+        doubts = suspicious_points(self._form, self._points)
+        if self._choice == FAST:
+            doubts[:WIDE] = False
+        if is_sound(self._form, self._points, doubts, self._truth):
+            return self._form
+        return self._searched(self._name, self._written, self._form, self._form, self._truth)
+
+    def slopes(self, best: Expr) -> dict[Element, Expr]:
+        """Return the best forms of the derivatives by all parameters; none if all of them stay as they are."""
+        if len(self._trained) > MOST_PARAMETERS:
+            return {}
+        stays = best == self._form
+        usual = stays or self._choice == FAST  # far out, derivatives may leave the range of numbers
+        points = self._usual if usual else self._points
+        doubts = suspicious_slopes(best, points, self._trained)
+        if stays and all(map(are_few, doubts.values())):
+            return {}
+        return {element: self._slope(best, element, points, doubts[element]) for element in self._trained}
+
+    def _slope(self, best: Expr, element: Element, points: Points, doubts: Any) -> Expr:
+        """Return the best form of the derivative by an element, given that of the value."""
+        own = plain_conditions(derivative(best, element))
+        if operations(own) > LARGEST or are_few(doubts):
+            return defined(own)
+        meant = plain_conditions(derivative(self._written, element))
+        truth = Truth(meant, points)
+        if is_sound(own, points, doubts | suspicious_points(own, points), truth):
+            return defined(own)
+        limits = own if best == self._form else plain_conditions(derivative(self._form, element))
+        whole = truth if points is self._points else None
+        others = self._plain_slopes(meant, best, element)
+        return defined(self._searched(f"derivative by {element}", meant, own, limits, whole, others))
+
+    def _plain_slopes(self, meant: Expr, best: Expr, element: Element) -> Iterator[Expr]:
+        """Yield forms of a derivative with which a search may begin."""
+        yield stable_form(meant)
+        yield stable_form(sympy.diff(self._written, element))
+        yield sympy.diff(best, element)
+
+    def _searched(
+        self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth | None, others: Iterable[Expr] = ()
+    ) -> Expr:
+        further = draw(self._read, self._starts, FURTHER, FURTHER, self._dtype, SEED_OF_FURTHER)
+        search = Search(meant, now, self._points, further, truth, self._choice, limits)
+        if not self._fills_holes():
             search.holes = []  # where the value is not defined, or has no hole, a derivative has none
-        elif search.holes and (meant is not written or is_sound(meant, now, usual)):
-            return limits  # the derivatives of a form with limits have limits, too, and so have theirs
-        found = search.run(*others)
+        elif search.holes and meant is not self._written:  # derivatives of a form with limits have limits, too
+            others, now = (now, *others), limits
+            search = Search(meant, now, self._points, further, truth, self._choice, limits, mends=False)
+        elif search.holes and self._is_usually_sound():
+            search.mends = False
+        found = search.run(others)
         lost = search.candidates[0].lost if search.candidates else np.zeros(1)
         if found or lost.mean() >= 1:
-            findings.append(Finding(what, found, found.after if found else float(lost.mean()), len(search.exact)))
+            after = found.lost[1] if found else float(lost.mean())
+            self.findings.append(Finding(what, found, after, len(search.exact)))
         return found.form if found else now
 
-    best = searched(name, written, form, form)
-    if best == form:  # far out, derivatives of a formula that stays as it is may leave the range of numbers
-        examined = usual
-    slopes: dict[Element, Expr] = {}
-    trained = [element for element in read if element in starts]
-    if len(trained) > MOST_PARAMETERS:
-        return best, tuple(findings)
-    for element in trained:
-        meant = plain_conditions(derivative(written, element))
-        own = plain_conditions(derivative(best, element))
-        limits = own if best == form else plain_conditions(derivative(form, element))
-        plain = [stable_form(meant), stable_form(sympy.diff(written, element)), sympy.diff(best, element)]
-        slopes[element] = defined(searched(f"derivative by {element}", meant, own, limits, *plain))
-    if not any(finding.found for finding in findings):
-        return form, tuple(findings)
-    return formed(name, read, written, best, tuple(slopes.items()))(*read), tuple(findings)
+    def _is_usually_sound(self) -> bool:
+        """Return whether the form has its digits at ordinary points."""
+        doubts = suspicious_points(self._form, self._points)
+        doubts[:WIDE] = False
+        return is_sound(self._form, self._points, doubts, self._truth)
 
-
-def fills_holes(written: Expr, form: Expr, points: Points) -> bool:
-    """Return whether a form has a value at a point with a 0, where the formula as written has none."""
-    zeros = np.any([column == 0 for column in points.values()], axis=0)
-    few = {name: column[zeros] for name, column in points.items()}
-    return bool(np.any(np.isfinite(values(form, few)) & ~np.isfinite(exact_values(written, few, once=True))))
+    def _fills_holes(self) -> bool:
+        """Return whether the form has a value at a point with a 0, where the formula as written has none."""
+        zeros = np.flatnonzero(np.any([column == 0 for column in self._points.values()], axis=0))
+        there = Sample(chosen(self._points, zeros)).values(self._form)
+        return bool(np.any(np.isfinite(there) & ~np.isfinite(self._truth.at(zeros))))

@@ -8,16 +8,21 @@ of them, or None if it does not apply.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 
 from sympy import Add, Expr, Mul, Pow, acos, cos, log
 from sympy.codegen.cfunctions import Cbrt
 
+from nncodegen.ir.functions import plain_conditions
 from nncodegen.ir.limits import power_near_one
+from nncodegen.ir.shares import share
 from nncodegen.passes.rules import differences, ranges, series, trigonometric
+from nncodegen.passes.rules.forms import stable_form
 
 Alternative = Callable[[Expr], Expr | Iterator[Expr] | None]
+Table = Mapping[type, tuple[Alternative, ...]]
 
-DIFFERENCES: dict[type, tuple[Alternative, ...]] = {
+DIFFERENCES: Table = {
     Add: (
         differences.difference_of_roots,
         differences.difference_with_root,
@@ -48,6 +53,7 @@ DIFFERENCES: dict[type, tuple[Alternative, ...]] = {
     Mul: (
         differences.quotient_with_root,
         differences.quotient_of_expm1,
+        differences.sum_of_expm1_quotients,
         trigonometric.half_angle_tangent,
         trigonometric.sine_over_one_and_cosine,
     ),
@@ -63,10 +69,10 @@ DIFFERENCES: dict[type, tuple[Alternative, ...]] = {
 }
 """The alternatives of what cancels, for each class of nodes, in the order in which they are tried."""
 
-SERIES: dict[type, tuple[Alternative, ...]] = {Add: (series.series_near_zero,), Mul: (series.series_near_zero,)}
+SERIES: Table = {Add: (series.series_near_zero,), Mul: (series.series_near_zero,)}
 """The alternatives for holes that no algebra fills."""
 
-RANGES: dict[type, tuple[Alternative, ...]] = {
+RANGES: Table = {
     Mul: (
         ranges.conjugate_quotient,
         ranges.sum_over_squares,
@@ -87,15 +93,33 @@ RANGES: dict[type, tuple[Alternative, ...]] = {
         ranges.sum_by_its_largest,
     ),
     Cbrt: (ranges.cube_root_of_cube,),
+    share: (ranges.share_of_powers, ranges.share_by_quotient),
     log: (differences.logarithm_of_power, differences.logarithm_of_product),
 }
 """The alternatives of what leaves the range of numbers."""
 
 
-def alternatives(node: Expr, table: Mapping[type, tuple[Alternative, ...]]) -> Iterator[tuple[Alternative, Expr]]:
+def alternatives(node: Expr, table: Table) -> Iterator[tuple[Alternative, Expr]]:
     """Yield the forms that the alternatives of a table give for a node."""
     for alternative in table.get(node.func, ()):
         found = alternative(node)
         for form in () if found is None else (found,) if isinstance(found, Expr) else found:
             if form != node:
                 yield alternative, form
+
+
+def neighbours(node: Expr, table: Table) -> tuple[tuple[str, Expr], ...]:
+    """Return the forms that the alternatives of a table give for a node, in stable form, with the names of the rules.
+
+    The derivatives of a formula have many nodes that it has as well: each is rewritten once.
+    """
+    return _neighbours(node, _TABLES.index(table))
+
+
+_TABLES = (DIFFERENCES, SERIES, RANGES)
+
+
+@lru_cache(maxsize=2_000)
+def _neighbours(node: Expr, table: int) -> tuple[tuple[str, Expr], ...]:
+    found = ((rule.__name__, plain_conditions(stable_form(new))) for rule, new in alternatives(node, _TABLES[table]))
+    return tuple((name, new) for name, new in found if new != node)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sympy
-from sympy import Abs, Add, Expr, Mul, Or, Piecewise, Pow, Rational, S, exp, log
+from sympy import Abs, Add, And, Expr, Mul, Not, Or, Piecewise, Pow, Rational, S, exp, log
 from sympy.codegen.cfunctions import Cbrt, expm1, log1p
 
 from nncodegen.ir.functions import xlogy
 from nncodegen.ir.limits import power_near_one
-from nncodegen.ir.magnitudes import difference_of_exponentials
+from nncodegen.ir.magnitudes import balanced, difference_of_exponentials
+from nncodegen.ir.quotients import over, under
 from nncodegen.passes.rules.factors import others
 
 MOST_TERMS = 30
@@ -344,6 +345,32 @@ def quotient_of_expm1(node: Mul) -> Expr | None:
                 if one is not other and sympy.expand(factor.args[0] - one.args[0] - other.args[0]) == 0:
                     return (1 + one + other) * others(node, factor, one, other)
     return None
+
+
+def sum_of_expm1_quotients(node: Mul) -> Iterator[Expr]:
+    """x*(A*B - 1)/((A - 1)*(B - 1)) = x + x/(A - 1) + x/(B - 1) for A = exp(a*x) and B = exp(b*x).
+
+    Neither the product of the quotients nor A*B overflows then. The product is even in x, and x + x/(A - 1) = x/(1 -
+    1/A). So there are sizes with the signs of a and of b to be added, which cancel only where a is close to -b: there,
+    the product stays.
+    """
+    quotients = [factor for factor in node.args if isinstance(factor, under(expm1))]
+    for above in node.args:
+        if not isinstance(above, over(expm1)):
+            continue
+        c, x = above.args
+        for k, one in enumerate(quotients):
+            for other in quotients[k + 1 :]:
+                a, b = one.args[0], other.args[0]
+                if one.args[1] == other.args[1] == x and a + b == c:
+                    rest = others(node, above, one, other)
+                    one_size, other_size = (sympy.sign(each) * under(expm1)(Abs(each), Abs(x)) for each in (a, b))
+                    same = Or(And(a > 0, b > 0), And(a < 0, b < 0))
+                    shared = Piecewise((sympy.sign(a) * Abs(x), same), (S.Zero, True))
+                    close = And(Abs(c * x) < 1, Not(same))
+                    product = balanced(above, one, other)
+                    yield (x + one + other) * rest
+                    yield Piecewise((product, close), (shared + one_size + other_size, True)) * rest
 
 
 def branch_of_logarithms(node: Add) -> Iterator[Expr]:

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from functools import reduce
 
 import sympy
-from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, Rational, S, sqrt
+from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, Rational, S, log, sqrt
 
 from nncodegen.ir import SAMPLE, elements
+from nncodegen.ir.functions import sigmoid
 from nncodegen.ir.magnitudes import balanced, balanced_four, discriminant_root, grouped, leg, length
+from nncodegen.ir.shares import share
 from nncodegen.passes.rules.factors import others
 
 MOST_FACTORS = 8
@@ -260,3 +262,17 @@ def choice_of_range(node: Mul) -> Expr | None:
     u, v, w = factors
     part = grouped(u, v)
     return Piecewise((grouped(part, w), Abs(part) < sympy.Float(2.0**1000)), (grouped(grouped(u, w), v), True))
+
+
+def share_of_powers(node: share) -> Iterator[Expr]:
+    """u**p/(u**p + v**p) = 1/(1 + (v/u)**p) = sigmoid(p*log(u/v)), neither of which is infinity over infinity."""
+    (u, p), (v, q) = (part.as_base_exp() for part in node.args)
+    if p == q != 1:
+        yield 1 / (1 + (v / u) ** p)
+        yield sigmoid(p * log(u / v))
+
+
+def share_by_quotient(node: share) -> Expr:
+    """u/(u + v) = 1/(1 + v/u), whose sum does not overflow."""
+    u, v = node.args
+    return 1 / (1 + v / u)

@@ -1,0 +1,40 @@
+"""The exact values against which forms are measured."""
+
+import mpmath
+import numpy as np
+import pytest
+from sympy import cos, exp, log, sqrt
+
+from nncodegen.ir import Element
+from nncodegen.ir.evaluate import interpret
+from nncodegen.passes.digits.exact import Truth
+from nncodegen.passes.digits.points import draw
+
+x, y, z = (Element(name, ("n",)) for name in "xyz")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("formula", [
+    sqrt(x + 1) - sqrt(x), (x + y) - x + z, (x + y) ** 2 - x**2, (x + y) - (x + z) + y * z, cos(x + y) - cos(x),
+    exp(x) - exp(y), log(x**2 + 1) / x, (1 - cos(x)) / x**2,
+], ids=str)  # fmt: skip
+def test_exact_values(formula, dtype):
+    """Values are those with many more digits, also where all digits of fewer have cancelled."""
+    read = [element for element in (x, y, z) if formula.has(element)]
+    points = draw(tuple(read), {}, 10, 10, dtype)
+    found = Truth(formula, points).everywhere()
+    assert np.isfinite(found).sum() >= 7
+    for k, value in enumerate(found):
+        if np.isfinite(value):
+            with mpmath.workprec(7000):
+                numbers = {element: mpmath.mpf(float(column[k])) for element, column in points.items()}
+                assert value == dtype(float(interpret(formula, numbers, exact=True)))
+
+
+def test_values_are_computed_once(monkeypatch):
+    """Each value is computed when it is first asked for, and only then."""
+    truth = Truth(x + 1, {x: np.array([1.0, 2.0, 3.0])})
+    assert truth.at([1, 2]).tolist() == [3.0, 4.0]
+    monkeypatch.setattr("nncodegen.passes.digits.exact.walk", None)
+    assert truth.at([2, 1]).tolist() == [4.0, 3.0]
+    assert np.isnan(truth.at([0])[0])
