@@ -31,7 +31,7 @@ from nncodegen.errors import CertificateError, ModelError, NncodegenError
 from nncodegen.exports import export as write_export
 from nncodegen.exports.command import DESTINATIONS
 from nncodegen.ir import Program
-from nncodegen.ir.program import DIGITS, OFF
+from nncodegen.ir.program import DEFAULT, DIGITS
 from nncodegen.module import Module
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.pipeline import Compiled, Stage, check_out, compile_model, write_out
@@ -91,7 +91,7 @@ def command() -> None:
 @click.option("--segment-length", type=click.IntRange(1), metavar="STEPS",
               help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
                    "computes the steps between again. Less memory, more time.")  # fmt: skip
-@click.option("--digits", type=click.Choice(DIGITS), default=OFF, show_default=True, help=ABOUT_DIGITS)
+@click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True, help=ABOUT_DIGITS)
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
 @click.option("--certify", is_flag=True,
               help="Compare all results with exact ones: writes NAME.certificate.json as well.")  # fmt: skip
@@ -159,7 +159,7 @@ def verify(module: Path, quiet: bool) -> None:
 @click.option("--stage", "stages", multiple=True, type=click.Choice(tuple(ABOUT)),
               help="Only this stage; may be repeated. The last is the C.  [default: all others]")  # fmt: skip
 @click.option("--optimizers", default="", metavar="NAME,...", help="The update rules of these as well, or of all.")
-@click.option("--digits", type=click.Choice(DIGITS), default=OFF, show_default=True, help=ABOUT_DIGITS)
+@click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True, help=ABOUT_DIGITS)
 @click.option("--fits", is_flag=True, help="The programs for fits and for the Hessian as well.")
 @click.option("--width", type=click.IntRange(40), help="[default: that of the terminal, or 120]")
 def show(
@@ -447,7 +447,7 @@ def report(
 @click.option("--vectors", is_flag=True, help="The C is fast, for the vectors of a CPU, instead of small.")
 @click.option("--cross", metavar="CPU-SYSTEM", help="Another machine to make binaries for: aarch64-linux-gnu.")
 @click.option("--name", help="Another name than the model's own.")
-@click.option("--digits", type=click.Choice(DIGITS), default=OFF, show_default=True, help=ABOUT_DIGITS)
+@click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True, help=ABOUT_DIGITS)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: NAME_TARGET]")
 def export(
     model: str, target: str, parameters: Path | None, train: bool, optimizers: str, precision: str | None,

@@ -17,7 +17,7 @@ from nncodegen.describe.checks import bounded
 from nncodegen.emit import MARK, Sources, emit, facts, identifier
 from nncodegen.errors import BuildError, CompilerNotFoundError
 from nncodegen.ir import Program, verify
-from nncodegen.ir.program import OFF
+from nncodegen.ir.program import DEFAULT
 from nncodegen.module import Module
 from nncodegen.naming import check_free
 from nncodegen.passes.differentiate import differentiate
@@ -194,7 +194,7 @@ def _kept_whole(model: Describable, precision: str, choices: Mapping[str, object
 
 def _digits(choices: Mapping[str, object]) -> str:
     """Return how much a form of a formula may cost that keeps more digits: the choice of the stage ``stabilize``."""
-    return str(choices.get("digits", OFF))
+    return str(choices.get("digits", DEFAULT))
 
 
 def _of_schedule(choices: Mapping[str, object]) -> Mapping[str, object]:

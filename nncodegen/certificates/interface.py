@@ -31,7 +31,7 @@ from nncodegen.describe.describable import Described
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.ir import Program
-from nncodegen.ir.program import OFF
+from nncodegen.ir.program import DEFAULT
 from nncodegen.module import Module
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
@@ -48,7 +48,7 @@ def certify(
     fit: bool | None = None,
     points: int | None = None,
     seed: int = 0,
-    digits: str = OFF,
+    digits: str = DEFAULT,
 ) -> Certificate:
     """Compare the outputs, the loss and every derivative of a compiled model with exact ones, to fifty digits.
 
@@ -206,8 +206,8 @@ def _certificate(
         reference=what, digits=DIGITS, points=counts, rows=extent.rows, seed=seed, date=_now(),
         figures=figures(found, tuple(counts)),
         steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared,
-        left_out=left_out(described, simplified, steps is not None, network), faults=faults,
-        program=to_data(described),
+        kept=compiled["stabilize"].kept, left_out=left_out(described, simplified, steps is not None, network),
+        faults=faults, program=to_data(described),
     )  # fmt: skip
     try:
         write_at_once(file_of(path), certificate.to_json().encode())

@@ -47,13 +47,13 @@ from nncodegen.describe.sequential import Sequential
 from nncodegen.describe.shapes import Concatenate, Flatten, Permute, Reshape
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
-from nncodegen.ir.program import DIGITS, OFF
+from nncodegen.ir.program import DEFAULT, DIGITS
 
 PRECISIONS = ("float64", "float32")
 
 
 @bounded("the model")
-def describe(model: Describable, precision: str = "float64", digits: str = OFF) -> Program:
+def describe(model: Describable, precision: str = "float64", digits: str = DEFAULT) -> Program:
     """Return the model as a Program, with the updates of all optimizers.
 
     ``digits`` is how much a form of a formula may cost that keeps more digits. Raises ModelError.

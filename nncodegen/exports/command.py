@@ -15,7 +15,7 @@ from nncodegen.errors import ModelError
 from nncodegen.exports.folder import check_folder, write_files
 from nncodegen.exports.request import Exported, Exporter, Request
 from nncodegen.exports.subject import exportable
-from nncodegen.ir.program import OFF
+from nncodegen.ir.program import DEFAULT
 from nncodegen.naming import check_free
 from nncodegen.runtime.python.ground.missing import missing_package
 
@@ -55,7 +55,7 @@ def export(
     vectors: bool = False,
     cross: str | None = None,
     name: str | None = None,
-    digits: str = OFF,
+    digits: str = DEFAULT,
 ) -> Exported:
     """Write a model for use elsewhere: as C, for another runtime, or as a package.
 

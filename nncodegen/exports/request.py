@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nncodegen.exports.subject import Exportable
-from nncodegen.ir.program import OFF
+from nncodegen.ir.program import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Request:
     libm: bool = True
     vectors: bool = False
     cross: str | None = None
-    digits: str = OFF
+    digits: str = DEFAULT
 
     @property
     def precision(self) -> str:

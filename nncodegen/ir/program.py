@@ -43,6 +43,9 @@ OFF, FAST, BEST = DIGITS = ("off", "fast", "best")
 """How much a form of a formula may cost that keeps more digits: in "fast" it has no branch, and half as many operations
 again; in "best" more of both. With "off", none is searched."""
 
+DEFAULT = OFF
+"""The choice where none is given."""
+
 
 @dataclass(frozen=True)
 class Initial:

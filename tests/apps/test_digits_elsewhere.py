@@ -68,6 +68,8 @@ def test_certificates():
     module = nn.build(squares, choices={"digits": "best"})
     assert nn.verify(module).holds
     assert certificate.program["digits"] == "best"
+    assert certificate.kept[0].startswith("output: difference of roots; at")
+    assert "forms of output: difference of roots" in str(certificate)
 
 
 def test_refused_choices():

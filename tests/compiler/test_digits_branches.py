@@ -51,7 +51,7 @@ def test_points_near_borders(condition):
     """Of the points near the border of a condition, half are on either side, and some of both are neighbours."""
     generator = np.random.default_rng(4)
     drawn = {name: generator.choice([-1, 1], 20) * 2.0 ** generator.uniform(-60, 60, 20) for name in (x, y)}
-    near = near_border(condition, drawn)
+    near = near_border(condition, drawn, 3)
     holds = Sample(near).values(condition)
     assert 0.3 < np.mean(holds) < 0.7
     first = 0
@@ -65,7 +65,7 @@ def test_points_near_borders(condition):
 def test_conditions_that_have_borders():
     """An equation has no border, and neither has a condition that holds at all points."""
     assert conditions_of(Piecewise((x, Eq(x, 0)), (y, x < y), (a, True))) == (x < y,)
-    assert near_border(x < 3, {x: np.ones(3), y: np.ones(3)}) is None
+    assert near_border(x < 3, {x: np.ones(3), y: np.ones(3)}, 2) is None
 
 
 def test_forms_have_branches(forms):

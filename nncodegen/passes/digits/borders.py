@@ -18,8 +18,8 @@ from nncodegen.passes.digits.formats import numbers_at, places
 from nncodegen.passes.digits.measure import Sample
 from nncodegen.passes.digits.points import Points, chosen, joined
 
-LINES = 2
-"""The number of lines on which the border of each condition is crossed."""
+LINES = 4
+"""The number of lines on which the borders of a form are crossed, if it has no more conditions than these."""
 
 OCTAVES = (0.0, 0.25, 1.0, 2.0, 4.0, 8.0, 24.0)
 """The distances of the points from a border, on both sides, in factors of two."""
@@ -28,9 +28,9 @@ PARTS = 64
 """The number of parts into which a line is divided at once."""
 
 
-def near_border(condition: Relational, points: Points) -> Points | None:
-    """Return points near the border of a condition, or None where it holds at all points, or at none."""
-    found = [*_near(condition, points)]
+def near_border(condition: Relational, points: Points, lines: int) -> Points | None:
+    """Return points near the border of a condition, on some lines; None where it holds at all points, or at none."""
+    found = [*_near(condition, points, lines)]
     return joined(*found) if found else None
 
 
@@ -40,14 +40,14 @@ def conditions_of(form: Expr) -> tuple[Relational, ...]:
     return tuple(part for part in parts if not isinstance(part, Eq | Ne))
 
 
-def _near(condition: Relational, points: Points) -> Iterator[Points]:
+def _near(condition: Relational, points: Points, lines: int) -> Iterator[Points]:
     """Yield the points near the border of a condition, on one line after the other."""
     holds = Sample(points).values(condition)
     inside, outside = np.flatnonzero(holds), np.flatnonzero(~holds)
     if not len(inside) or not len(outside):
         return
-    for k in range(LINES):
-        ends = [inside[k * len(inside) // LINES], outside[k * len(outside) // LINES]]
+    for k in range(lines):
+        ends = [inside[k * len(inside) // lines], outside[k * len(outside) // lines]]
         start, end = (chosen(points, [place]) for place in (ends if k % 2 else reversed(ends)))
         crossing = _crossing(condition, start, end)
         if crossing is not None:

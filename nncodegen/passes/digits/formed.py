@@ -149,21 +149,24 @@ class _Keeping:
         return self._searched(self._name, self._written, self._form, self._form, self._truth)
 
     def slopes(self, best: Expr) -> dict[Element, Expr]:
-        """Return the best forms of the derivatives by all parameters; none if all of them stay as they are."""
+        """Return the best forms of the derivatives by all parameters; none if nothing better has been found."""
         if len(self._trained) > MOST_PARAMETERS:
             return {}
         stays = best == self._form
         usual = stays or self._choice == FAST  # far out, derivatives may leave the range of numbers
         points = self._usual if usual else self._points
         doubts = suspicious_slopes(best, points, self._trained)
-        if stays and all(map(are_few, doubts.values())):
+        found = {element: self._slope(best, element, points, where)
+                 for element, where in doubts.items() if not are_few(where)}  # fmt: skip
+        if not any(finding.found for finding in self.findings):
             return {}
-        return {element: self._slope(best, element, points, doubts[element]) for element in self._trained}
+        own = (element for element in self._trained if element not in found)
+        return found | {element: defined(plain_conditions(derivative(best, element))) for element in own}
 
     def _slope(self, best: Expr, element: Element, points: Points, doubts: Any) -> Expr:
         """Return the best form of the derivative by an element, given that of the value."""
         own = plain_conditions(derivative(best, element))
-        if operations(own) > LARGEST or are_few(doubts):
+        if operations(own) > LARGEST:
             return defined(own)
         meant = plain_conditions(derivative(self._written, element))
         truth = Truth(meant, points)
@@ -183,6 +186,7 @@ class _Keeping:
     def _searched(
         self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth | None, others: Iterable[Expr] = ()
     ) -> Expr:
+        truth = truth or Truth(meant, self._points)
         further = draw(self._read, self._starts, FURTHER, FURTHER, self._dtype, SEED_OF_FURTHER)
         search = Search(meant, now, self._points, further, truth, self._choice, limits)
         if not self._fills_holes():

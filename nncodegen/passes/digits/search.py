@@ -18,7 +18,7 @@ from sympy.core.relational import Relational
 
 from nncodegen.ir.functions import UNDEFINED
 from nncodegen.ir.program import BEST, FAST
-from nncodegen.passes.digits.borders import conditions_of, near_border
+from nncodegen.passes.digits.borders import LINES, conditions_of, near_border
 from nncodegen.passes.digits.branches import BRANCH, branches
 from nncodegen.passes.digits.candidate import Candidate
 from nncodegen.passes.digits.cost import OPERATIONS, operations
@@ -127,7 +127,7 @@ class Search:
         self.seen: dict[Expr, None] = {}
         self.spent = 0
         self.candidates: list[Candidate] = []
-        self._borders: dict[Relational, tuple[Points, Array]] = {}
+        self._borders: dict[tuple[Relational, int], tuple[Points, Array]] = {}
         factor, more = OPERATIONS[choice]
         self.most = factor * operations(given) + more
 
@@ -250,16 +250,17 @@ class Search:
         if self._is_worse_at(*self._elsewhere, start, other):
             return False
         conditions = conditions_of(other.form)
-        return len(conditions) <= MOST_CONDITIONS and not any(
-            self._is_worse_at(*self._near_border(condition), start, other) for condition in conditions
-        )
+        if len(conditions) > MOST_CONDITIONS:
+            return False
+        lines = max(1, LINES // max(1, len(conditions)))
+        return not any(self._is_worse_at(*self._near(condition, lines), start, other) for condition in conditions)
 
-    def _near_border(self, condition: Relational) -> tuple[Points, Array]:
+    def _near(self, condition: Relational, lines: int) -> tuple[Points, Array]:
         """Return points near the border of a condition at which the formula has a value, and the values."""
-        if condition not in self._borders:
-            near = near_border(condition, self.sample.points)
-            self._borders[condition] = self._known_at(near or chosen(self.further, []))
-        return self._borders[condition]
+        if (condition, lines) not in self._borders:
+            near = near_border(condition, self.sample.points, lines)
+            self._borders[condition, lines] = self._known_at(near or chosen(self.further, []))
+        return self._borders[condition, lines]
 
     @cached_property
     def _elsewhere(self) -> tuple[Points, Array]:
