@@ -36,11 +36,11 @@ class Stepwise(Arrays):
         """Return the values of a function of nncodegen, given those of its arguments."""
         numbers = tuple(part if part.is_number else None for part in node.args)
         arguments = {_argument(k): value for k, value in enumerate(values)}
-        return walk(_stable(node.func, numbers), Stepwise(arguments))
+        return walk(stable_of_elements(node.func, numbers), Stepwise(arguments))
 
 
 @lru_cache(maxsize=1000)
-def _stable(function: type[StableFunction], numbers: tuple[Expr | None, ...]) -> Expr:
+def stable_of_elements(function: type[StableFunction], numbers: tuple[Expr | None, ...]) -> Expr:
     """Return the stable form of a function of elements, some of which are numbers."""
     return function.stable(*(_argument(k) if number is None else number for k, number in enumerate(numbers)))
 

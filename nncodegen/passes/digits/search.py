@@ -21,7 +21,7 @@ from nncodegen.ir.program import BEST, FAST
 from nncodegen.passes.digits.borders import LINES, conditions_of, near_border
 from nncodegen.passes.digits.branches import BRANCH, branches
 from nncodegen.passes.digits.candidate import Candidate
-from nncodegen.passes.digits.cost import OPERATIONS, operations
+from nncodegen.passes.digits.cost import OPERATIONS, branching, operations
 from nncodegen.passes.digits.exact import FAULTS, Truth
 from nncodegen.passes.digits.formats import Array, bits_lost
 from nncodegen.passes.digits.measure import Sample, values
@@ -195,7 +195,7 @@ class Search:
         self.seen[form] = None
         cost = operations(form)
         self.spent += cost
-        if rules and (cost > self.most or (self.choice == FAST and form.has(Piecewise))):
+        if rules and (cost > self.most or (self.choice == FAST and not branching(form) <= branching(self.given))):
             return None
         try:
             lost = bits_lost(self.sample.values(form), self.exact)
