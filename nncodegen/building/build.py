@@ -21,6 +21,7 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import distributions, version
 from itertools import product
 from pathlib import Path
@@ -69,7 +70,10 @@ MODULES_OF_BUILD = "nncodegen.modules."
 """The prefix of the names of built modules in ``sys.modules``; no package of that name is imported."""
 
 APART = "apart_"
-"""How the folder of a module begins that is linked without its parts."""
+"""How the folder of a module begins that is linked without its parts, and without a wrapper."""
+
+SHARED_WRAPPER = "nncodegen_shared_wrapper"
+"""The name of the wrapper that such modules share, as a module of Python (wrapper.c)."""
 
 PARTS, PART_SUFFIX = "parts_", ".so"
 """The folder of the sources and libraries of a module's parts, beside the module, and how these libraries end. The name
@@ -194,6 +198,8 @@ def prepare_shared(real: str, march: str = "native") -> None:
     than the module itself; this function does it beforehand. Raises BuildError.
     """
     compiler = find_compiler(march)
+    if march == "native":
+        shared_wrapper(real, compiler)
     _wrapper(real, compiler)
     for part, variant in product(LIBRARY, compiler.linked):
         _library(part, real, variant, compiler)
@@ -281,15 +287,16 @@ def write(built: Built, texts: dict[str, str], out: Path) -> Path:
 def _compile(
     sources: Sources, compiler: Compiler, work: Path, flags: tuple[str, ...] | None = None, apart: bool = False
 ) -> Path:
-    """Compile the kernel, at the same time the wrapper if it is missing, and link them; with ``apart``, no companions.
+    """Compile the kernel, at the same time the wrapper if it is missing, and link them.
 
-    ``flags`` are given for a kernel that is not optimized.
+    With ``apart``, no companions are compiled, and the module is linked without the wrapper. ``flags`` are given for a
+    kernel that is not optimized.
     """
     optimized, flags = flags is None, (*KERNEL_FLAGS, *_linked(compiler)) if flags is None else flags
     flags, companions = ((*flags, "-DNNCODEGEN_APART"), ()) if apart else (flags, sources.companions)
     parts = ("training", "fits") if f"{sources.module}_fitting.c" in companions else ("training",)
     name, cc = sources.module, compiler.command
-    python = embedded.header(with_texts=not apart)
+    python = embedded.name_of_wrapper(wrapper_name(sources.real)) if apart else embedded.header()
     for file, text in {**sources.files, embedded.PYTHON: python}.items():
         (work / file).write_text(text)
     with Commands(work, zig_environment(cache_folder())) as commands:
@@ -297,7 +304,9 @@ def _compile(
             effort = compiler.effort(sources.files[source]) if optimized else ()
             command = [*cc, *flags, *effort, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
             commands.start(command)
-        shared = [_wrapper(sources.real, compiler)]
+        if apart:
+            shared_wrapper(sources.real, compiler)  # which the module asks for when it is imported
+        shared = [] if apart else [_wrapper(sources.real, compiler)]
         if optimized:
             shared += [_library(part, sources.real, each, compiler) for each in compiler.linked for part in parts]
     linked = work / f"{name}.linked"
@@ -378,6 +387,34 @@ def _wrapper(real: str, compiler: Compiler) -> Path:
         options = [*WRAPPER_FLAGS, *macros, f"-I{include}", "-I.", "-fPIC", *headers_of(compiler, include, work)]
         _run([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work)
         keep(work / "wrapper.o", path)
+    return path
+
+
+@lru_cache(maxsize=2)
+def wrapper_name(real: str) -> str:
+    """Return the name of the shared wrapper for a floating-point type, with the hash of everything that it contains."""
+    parts = (wrapper_object(embedded.wrapper_source(), real, version("cython")), embedded.source())
+    return f"{real}_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
+
+
+def shared_wrapper(real: str, compiler: Compiler) -> Path:
+    """Return the wrapper as a library of its own in the cache, linked if it is missing (``wrapper.py``).
+
+    Raises BuildError.
+    """
+    made_by = hashlib.sha256("\0".join(compiler.command).encode()).hexdigest()[:16]
+    path = cache_folder() / f"wrapper_{wrapper_name(real)}_{made_by}{suffix_of(None)}"
+    if _is_kept(path):
+        return path
+    wrapper = _wrapper(real, compiler)
+    with _work_folder(path.name) as work:
+        if _is_kept(path):  # another process has linked it meanwhile
+            return path
+        shutil.copy(RUNTIME / "nncodegen" / "wrapper.c", work)
+        (work / embedded.PYTHON).write_text(embedded.header(with_texts=False))
+        options = [*KERNEL_FLAGS, f"-DNNCODEGEN_REAL={real}", "-I.", "-fPIC", *_shared()]
+        _run([*compiler.command, *options, "wrapper.c", str(wrapper), "-lm", "-pthread", "-o", "wrapper.linked"], work)
+        keep(work / "wrapper.linked", path)
     return path
 
 

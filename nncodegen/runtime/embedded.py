@@ -16,7 +16,7 @@ PYTHON = "nncodegen_python.h"
 """The name of the C header that holds the Python files."""
 
 NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", "short.pxi", "fits.pxi",
-          "fitting.pxi")  # fmt: skip
+          "fitting.pxi", "modules.pxi")  # fmt: skip
 """The native part, in Cython; the first file includes the others."""
 
 
@@ -47,8 +47,8 @@ def digest() -> str:
 def header(with_texts: bool = True) -> str:
     """Return the C header that holds the Python files, compressed; NAME_module.c includes it.
 
-    Names and texts follow each other, separated by NUL. Without them, which is for modules that stay where they were
-    built, the module takes them from the package.
+    Names and texts follow each other, separated by NUL. Without them, which is for a wrapper that stays where it was
+    built, the wrapper takes them from the package.
     """
     content = "\0".join(part for item in texts().items() for part in item)
     packed = zlib.compress(content.encode(), 9) if with_texts else b""
@@ -62,6 +62,11 @@ def header(with_texts: bool = True) -> str:
             *("    " + "".join(f"{byte}," for byte in row) for row in rows), "};", "",
         ]
     )  # fmt: skip
+
+
+def name_of_wrapper(name: str) -> str:
+    """Return this header for a module that is linked without a wrapper: the name of the one that it needs."""
+    return f'const char nncodegen_wrapper[] = "{name}";\n'
 
 
 def wrapper_files() -> dict[str, str]:

@@ -2,38 +2,43 @@
    all models makes the module.
 
    Needs the header of the model, NN_MODEL, what interface.h needs, NN_PYTHON_MODULE, the name PyInit_NAME of the
-   function that Python calls when it imports the module, and nncodegen_facts, which the including source defines: a
-   Python text, cut into strings short enough for every compiler, and NULL at the end; and nncodegen_python.h, the Python
-   part of the runtime, which nncodegen writes for a build. Gives that function,
-   nncodegen_kernel, the table, and nncodegen_apart, whether the wrapper adds to the table what is built apart. */
+   function that Python calls when it imports the module, and nncodegen_facts (contents.h), which the including source
+   defines; and nncodegen_python.h, which nncodegen writes for a build. Gives that function. The wrapper is linked with
+   the module; or, with NNCODEGEN_APART, it is a library of its own, which all modules of a process share. */
 
 #ifndef NNCODEGEN_MODULE_H
 #define NNCODEGEN_MODULE_H
 
+#include "contents.h"
 #include "entry_points.h"
 #include "names.h"
 #include "table.h"
 
-extern NN_HIDDEN NN(functions) nncodegen_kernel;
-extern NN_HIDDEN const int nncodegen_apart;
 extern NN_HIDDEN const char *const nncodegen_facts[];
-extern NN_HIDDEN const char nncodegen_digest[], nncodegen_finder[];
-extern NN_HIDDEN const unsigned char nncodegen_texts[];
-extern NN_HIDDEN const size_t nncodegen_texts_size;
-extern NN_HIDDEN struct _object *PyInit_nncodegen_wrapper(void);
 extern __attribute__((visibility("default"))) struct _object *NN_PYTHON_MODULE(void);
 
-NN(functions) nncodegen_kernel = NN_TABLE;
-
 #ifdef NNCODEGEN_APART
-const int nncodegen_apart = 1;
+/* Functions of Python's stable interface, whose headers are not needed to compile a model. */
+extern struct _object *PyImport_ImportModule(const char *name);
+extern struct _object *PyObject_CallMethod(struct _object *object, const char *name, const char *format, ...);
+
+static const NN(contents) own_contents = {.functions = NN_TABLE, .facts = nncodegen_facts, .apart = 1};
+
+struct _object *NN_PYTHON_MODULE(void)
+{
+    struct _object *const home = PyImport_ImportModule("nncodegen.building.wrapper");
+    return home ? PyObject_CallMethod(home, "define", "sn", nncodegen_wrapper, (ptrdiff_t) &own_contents) : NULL;
+}
 #else
-const int nncodegen_apart = 0;
-#endif
+extern NN_HIDDEN struct _object *PyInit_nncodegen_wrapper(void);
+
+static const NN(contents) own_contents = {.functions = NN_TABLE, .facts = nncodegen_facts, .apart = 0};
+const NN(contents) *const nncodegen_own = &own_contents;
 
 struct _object *NN_PYTHON_MODULE(void)
 {
     return PyInit_nncodegen_wrapper();
 }
+#endif
 
 #endif

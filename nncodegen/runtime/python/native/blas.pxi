@@ -21,10 +21,11 @@ cdef extern from *:
 ctypedef int (*_Threads)() noexcept nogil
 ctypedef void (*_SetThreads)(int) noexcept nogil
 
-cdef _BlasCalls *_blas_calls = NULL
-cdef bint _calls_blas = False  # whether native calls use it; otherwise only SciPy's minimizers do
-cdef _Threads _blas_threads = NULL
-cdef _SetThreads _set_blas_threads = NULL
+cdef struct _Blas:
+    _BlasCalls *calls
+    bint called  # whether native calls use it; otherwise only SciPy's minimizers do
+    _Threads threads
+    _SetThreads set_threads
 
 
 cdef _blas_counter():
@@ -41,61 +42,63 @@ cdef _signature(routine):
     return text.decode() if text else ""
 
 
-cdef _know_blas(calls, size_t threads, size_t set_threads):
+cdef _know_blas(_Blas *blas, calls, size_t threads, size_t set_threads):
     """Set the BLAS in use, by the addresses of the functions that return and set its number of threads."""
-    global _blas_calls, _blas_threads, _set_blas_threads
-    _blas_threads = <_Threads> threads
-    _set_blas_threads = <_SetThreads> set_threads
-    _blas_calls = <_BlasCalls *> PyCapsule_GetPointer(calls, "nncodegen.blas")
+    blas.threads = <_Threads> threads
+    blas.set_threads = <_SetThreads> set_threads
+    blas.calls = <_BlasCalls *> PyCapsule_GetPointer(calls, "nncodegen.blas")
 
 
-cdef _use_blas(routine):
+cdef _use_blas(_Native native, routine):
     """Use a routine of the BLAS in use for products; it is given as a capsule."""
-    global _calls_blas
     cdef void *gemm = PyCapsule_GetPointer(routine, PyCapsule_GetName(routine))
-    _calls_blas = True
-    kernel.use_gemm(<nncodegen_gemm *> gemm)
+    native.blas.called = True
+    native.kernel.use_gemm(<nncodegen_gemm *> gemm)
 
 
 # The number of threads is a setting of the whole library. The first call that begins sets it to 1, and the last one
 # that ends restores it; calls of several modules may run at the same time.
 
-cdef bint _hold_blas() noexcept:
+cdef bint _hold_blas(_Blas *blas) noexcept:
     """Limit BLAS to one thread, if native calls use it for products. Returns whether they do."""
-    return _calls_blas and _hold_known_blas()
+    return blas.called and _hold_known_blas(blas)
 
 
-cdef bint _hold_known_blas() noexcept:
+cdef bint _hold_known_blas(_Blas *blas) noexcept:
     """Limit a BLAS that is in use to one thread. Returns whether one is in use."""
-    if not _blas_calls:
+    if not blas.calls:
         return False
-    nncodegen_take(&_blas_calls.lock)
-    if _blas_calls.under_way == 0:
-        _blas_calls.before = _blas_threads()
-    _blas_calls.under_way += 1
-    if _blas_threads() != 1:
-        _set_blas_threads(1)
-    nncodegen_release(&_blas_calls.lock)
+    nncodegen_take(&blas.calls.lock)
+    if blas.calls.under_way == 0:
+        blas.calls.before = blas.threads()
+    blas.calls.under_way += 1
+    if blas.threads() != 1:
+        blas.set_threads(1)
+    nncodegen_release(&blas.calls.lock)
     return True
 
 
-cdef void _release_blas(bint held) noexcept:
+cdef void _release_blas(_Blas *blas, bint held) noexcept:
     if not held:
         return
-    nncodegen_take(&_blas_calls.lock)
-    _blas_calls.under_way -= 1
-    if _blas_calls.under_way == 0 and _blas_calls.before != _blas_threads() == 1:  # else it was set meanwhile
-        _set_blas_threads(_blas_calls.before)
-    nncodegen_release(&_blas_calls.lock)
+    nncodegen_take(&blas.calls.lock)
+    blas.calls.under_way -= 1
+    if blas.calls.under_way == 0 and blas.calls.before != blas.threads() == 1:  # else it was set meanwhile
+        blas.set_threads(blas.calls.before)
+    nncodegen_release(&blas.calls.lock)
 
 
 cdef class _BlasHeld:
     """A context in which the BLAS in use, if any, starts no threads."""
 
+    cdef _Native native
     cdef bint held
 
+    def __cinit__(self, _Native native):
+        self.native = native
+
     def __enter__(self):
-        self.held = _hold_known_blas()
+        self.held = _hold_known_blas(&self.native.blas)
 
     def __exit__(self, *error):
-        _release_blas(self.held)
+        _release_blas(&self.native.blas, self.held)

@@ -1,11 +1,11 @@
 # Many fits side by side.
 
-cdef _fit_many(tuple data, strides, size_t samples, tuple limits, double tolerance, size_t max_iterations,
-        bint absolute_sigma, size_t first, size_t last, tuple results):
+cdef _fit_many(_Native native, tuple data, strides, size_t samples, tuple limits, double tolerance,
+        size_t max_iterations, bint absolute_sigma, size_t first, size_t last, tuple results):
     """Make the fits first <= m < last (see native.py)."""
-    cdef _Call call = _Call()
+    cdef _Call call = _Call(native)
     cdef nncodegen_fits run
-    cdef bytearray work = bytearray(kernel.fits_size(samples))
+    cdef bytearray work = bytearray(native.kernel.fits_size(samples))
     cdef const size_t *stride = <const size_t *> _address(strides)
     X, Y, sigma, starts, lengths = data
     run.inputs, run.input_stride = <const real *> _address(X), stride[0]
@@ -35,6 +35,6 @@ cdef _fit_many(tuple data, strides, size_t samples, tuple limits, double toleran
     run.poles = <unsigned char *> _address(poles)
     cdef int stopped
     with nogil:
-        stopped = kernel.fit_many(&run)
+        stopped = native.kernel.fit_many(&run)
     if stopped:
         raise call.error or KeyboardInterrupt

@@ -7,8 +7,8 @@ cdef class _Fit(_Call):
     cdef void *memory
     cdef object watch, reached
 
-    def __cinit__(self):
-        self.run.work = self.memory = malloc(kernel.fit_size())
+    def __cinit__(self, _Native native):
+        self.run.work = self.memory = malloc(native.kernel.fit_size())
         if not self.memory:
             raise MemoryError
 
@@ -25,8 +25,8 @@ cdef class _Fit(_Call):
 
     def parameters(self):
         """Return a copy of the best parameters so far; may be called during a call of the watch."""
-        reached = _empty(_count, _real)
-        memcpy(_address(reached), _address(self.reached), _count*sizeof(real))
+        reached = _empty(self.native.count, _real)
+        memcpy(_address(reached), _address(self.reached), self.native.count*sizeof(real))
         return reached
 
     cdef be_watched(self, watch, parameters):
@@ -49,10 +49,10 @@ cdef int _after_each(void *context) noexcept with gil:
         return 1
 
 
-cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
-        size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch):
+cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale,
+        double tolerance, size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch):
     """Fit the model: write parameters, residuals, triangle, active, poles and costs; see NN(fitting) in interface.h."""
-    cdef _Fit fit = _Fit()
+    cdef _Fit fit = _Fit(native)
     cdef nncodegen_fitting *run = &fit.run
     run.inputs = <const real *> _address(X)
     run.targets = <const real *> _address(Y)
@@ -77,7 +77,7 @@ cdef tuple _fit(X, Y, size_t samples, sigma, bounds, fixed, int robust, double r
     run.active = <signed char *> _address(active)
     run.poles = <unsigned char *> _address(poles)
     with nogil:
-        kernel.fit(run)
+        native.kernel.fit(run)
     fit.watch = fit.hook = None  # no reference cycle: memory is freed at once
     if fit.error is not None:
         raise fit.error

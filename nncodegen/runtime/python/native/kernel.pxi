@@ -1,4 +1,4 @@
-# Declarations of a kernel in C for Cython: its types, the table of its functions, its facts, and the Python texts.
+# Declarations of a kernel in C for Cython: its types, what its library holds (contents.h), and the Python texts.
 
 cdef extern from *:
     """
@@ -12,12 +12,8 @@ cdef extern from *:
 #define NN_HAS_FIELDS 1
 #include "nncodegen/interface.h"
 
-extern NN_HIDDEN nncodegen_functions nncodegen_kernel;
-extern NN_HIDDEN const int nncodegen_apart;
-extern NN_HIDDEN const char *const nncodegen_facts[];
-extern NN_HIDDEN const char nncodegen_digest[], nncodegen_finder[];
-extern NN_HIDDEN const unsigned char nncodegen_texts[];
-extern NN_HIDDEN const size_t nncodegen_texts_size;
+#define NN_MODEL(name) nncodegen_##name
+#include "nncodegen/contents.h"
 
 /* The members of a training that are options: where each is, and the letter of its type. */
 typedef struct { const char *name; size_t offset; char type; } nncodegen_option;
@@ -228,9 +224,12 @@ static const nncodegen_option nncodegen_options[] = {
         size_t offset
         char type
 
-    nncodegen_functions kernel "nncodegen_kernel"
-    int c_apart "nncodegen_apart"
-    const char *const *c_facts "nncodegen_facts"
+    ctypedef struct nncodegen_contents:
+        nncodegen_functions functions
+        const char *const *facts
+        bint apart
+
+    const nncodegen_contents *c_own "nncodegen_own"
     const nncodegen_option *c_options "nncodegen_options"
     const char *c_variants "NNCODEGEN_VARIANT_NAMES"
     const char *c_finder "nncodegen_finder"

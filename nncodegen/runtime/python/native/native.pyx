@@ -1,10 +1,12 @@
 # cython: language_level=3, binding=False, auto_pickle=False, freethreading_compatible=True
 
-# The native part of a compiled module: calls into C, without the interpreter's lock. It is the same for all models.
+# The native part of compiled modules: calls into C, without the interpreter's lock. It is the same for all models.
 #
-# Cython compiles this file to C, which is linked with the kernel of a model and with the facts that differ from model
-# to model. It is compiled for each precision: NNCODEGEN_REAL is double or float. NNCODEGEN_VARIANT_NAMES lists the
-# variants that a kernel may have, the fastest first. NAME_module.c holds the Python files of this folder, compressed.
+# Cython compiles this file to C, which is compiled for each precision: NNCODEGEN_REAL is double or float, and
+# NNCODEGEN_VARIANT_NAMES lists the variants that a kernel may have, the fastest first. A module that holds everything is
+# linked with it, and is this module, with the functions of one model; nncodegen_python.h holds the Python files,
+# compressed. A module that stays where it was built has only its kernel and its facts, and is made by this module, which
+# a process then loads once for all of them (modules.pxi).
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
@@ -61,20 +63,13 @@ cdef _runtime():
 
 
 cdef object _python = _runtime()
-cdef object _facts = _python.read("".join(_strings(c_facts)))
-cdef Py_ssize_t _columns = sum([size for _, size in _facts.inputs])
-cdef Py_ssize_t _targets = sum([size for _, size in _facts.targets])
-cdef Py_ssize_t _outputs = sum([size for _, size in _facts.outputs])
-cdef size_t _count = sum([parameter.size for parameter in _facts.parameters])
-cdef bint _labels = _facts.labels
-cdef object _real = _numpy.dtype(_facts.precision)
+cdef object _real = _numpy.dtype("float64" if sizeof(real) == sizeof(double) else "float32")
 cdef double _tiniest = _numpy.finfo(_real).tiny
 cdef object _calls = _python.calls  # its attribute hook, if set, is a function that a thread asks whether to end
-cdef object _model  # set at the end of the import
 
 
-cdef tuple _use_variant():
-    """Choose the fastest variant of the kernel that runs here; if NNCODEGEN_VARIANT is set, none faster than that.
+cdef tuple _use_variant(nncodegen_functions *kernel):
+    """Choose the fastest variant of a kernel that runs here; if NNCODEGEN_VARIANT is set, none faster than that.
 
     Returns all variants that this CPU can run, the fastest first.
     """
@@ -88,26 +83,7 @@ cdef tuple _use_variant():
     return tuple(usable)
 
 
-cdef set _asked = set()  # the parts that have been asked for
-
-
-cdef _need(str part):
-    """Add the functions of a part to the kernel, if this module is one whose parts are compiled on first use."""
-    cdef size_t address, k
-    cdef void **own = <void **> &kernel
-    cdef void **others
-    if not c_apart or part in _asked:
-        return
-    address = _python.address_of_part(_namespace["__file__"], part)
-    if address:
-        others = <void **> address
-        for k in range(sizeof(nncodegen_functions)//sizeof(void *)):  # those of other parts are NULL
-            if others[k] != NULL:
-                own[k] = others[k]
-    _asked.add(part)
-
-
-cdef tuple _variants = _use_variant()  # must precede all other calls: the variants need different memory
+cdef class _Native  # a model in C, below
 
 
 include "arrays.pxi"
@@ -119,36 +95,62 @@ include "fitting.pxi"
 
 
 cdef class _Native:
-    """The native functions of the module, for its Python part (native.py)."""
+    """A model in C, for the Python part of its module (native.py)."""
 
+    cdef nncodegen_functions kernel
+    cdef bint apart
+    cdef dict namespace  # of the module
+    cdef set asked  # the parts that have been asked for
+    cdef Py_ssize_t columns, targets, outputs
+    cdef size_t count  # of the values of its parameters
+    cdef bint labels
+    cdef double cost  # the operations for a sample
+    cdef _Blas blas
+    cdef void *work  # memory for the next call of _predict_short, unless another thread has taken it
+    cdef object model  # that of the Python part
+    cdef dict rules  # of the model
     cdef readonly size_t state_size, measures_size
     cdef readonly object variant
     cdef readonly tuple variants
 
-    def __cinit__(self):
-        self.state_size, self.measures_size = kernel.state_size(), kernel.measures_size()
-        self.variant, self.variants = kernel.variant().decode(), _variants
+    def __dealloc__(self):
+        free(self.work)
+
+    cdef need(self, str part):
+        """Add the functions of a part to the kernel, if this is a module whose parts are compiled on first use."""
+        cdef size_t address, k
+        cdef void **own = <void **> &self.kernel
+        cdef void **others
+        if not self.apart or part in self.asked:
+            return
+        address = _python.address_of_part(self.namespace["__file__"], part)
+        if address:
+            others = <void **> address
+            for k in range(sizeof(nncodegen_functions)//sizeof(void *)):  # those of other parts are NULL
+                if others[k] != NULL:
+                    own[k] = others[k]
+        self.asked.add(part)
 
     @property
     def group_size(self):
-        _need("many")
-        return kernel.many_models() if kernel.many_models != NULL else 1
+        self.need("many")
+        return self.kernel.many_models() if self.kernel.many_models != NULL else 1
 
     @property
     def fits_lanes(self):
-        _need("fitting")
-        return kernel.fits_lanes() if kernel.fits_lanes != NULL else 0
+        self.need("fitting")
+        return self.kernel.fits_lanes() if self.kernel.fits_lanes != NULL else 0
 
     @property
     def has_hessian(self):
-        _need("hessian")
-        return kernel.hessian_products != NULL
+        self.need("hessian")
+        return self.kernel.hessian_products != NULL
 
     def first_not_finite(self, array, size_t count):
         cdef const real *values = <const real *> _address(array)
         cdef size_t position
         with nogil:
-            position = kernel.first_not_finite(values, count)
+            position = self.kernel.first_not_finite(values, count)
         return position
 
     def takes(self, values, int axes, Py_ssize_t columns):
@@ -158,71 +160,71 @@ cdef class _Native:
             return False
         count = <size_t> (columns if axes == 1 else array.shape[0]*columns)
         with nogil:
-            position = kernel.first_not_finite(<const real *> array.data, count)
+            position = self.kernel.first_not_finite(<const real *> array.data, count)
         return position == count
 
     def predict(self, parameters, X, size_t samples, outputs):
-        cdef _Call call = _Call()
+        cdef _Call call = _Call(self)
         cdef const real *p = <const real *> _address(parameters)
         cdef const real *x = <const real *> _address(X)
         cdef real *result = <real *> _address(outputs)
         cdef int stopped
-        cdef bint held = _hold_blas()
+        cdef bint held = _hold_blas(&self.blas)
         with nogil:
-            stopped = kernel.predict(p, x, samples, call.work, result, &call.poll)
-        _release_blas(held)
+            stopped = self.kernel.predict(p, x, samples, call.work, result, &call.poll)
+        _release_blas(&self.blas, held)
         if stopped:
             raise call.error or KeyboardInterrupt
 
     def jacobian(self, parameters, X, size_t samples, derivatives):
-        cdef _Call call = _Call()
+        cdef _Call call = _Call(self)
         cdef const real *p = <const real *> _address(parameters)
         cdef const real *x = <const real *> _address(X)
         cdef real *result = <real *> _address(derivatives)
-        _need("fitting")
-        cdef bytearray work = bytearray(kernel.jacobian_size())
+        self.need("fitting")
+        cdef bytearray work = bytearray(self.kernel.jacobian_size())
         cdef void *memory = <void *> _address(work)
         cdef int stopped
         with nogil:
-            stopped = kernel.jacobian(p, x, samples, memory, result, &call.poll)
+            stopped = self.kernel.jacobian(p, x, samples, memory, result, &call.poll)
         if stopped:
             raise call.error or KeyboardInterrupt
 
     def fit(self, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
             size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch):
-        _need("fitting")
-        return _fit(X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations, parameters,
-            residuals, triangle, active, poles, costs, watch)
+        self.need("fitting")
+        return _fit(self, X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations,
+            parameters, residuals, triangle, active, poles, costs, watch)
 
     def hessian_products(self, parameters, directions, size_t count, X, Y, weights, size_t samples, products):
-        cdef _Call call = _Call()
+        cdef _Call call = _Call(self)
         cdef const real *p = <const real *> _address(parameters)
         cdef const real *v = <const real *> _address(directions)
         cdef const real *x = <const real *> _address(X)
         cdef const real *y = <const real *> _address(Y)
         cdef const real *w = <const real *> _address(weights)
         cdef real *result = <real *> _address(products)
-        _need("hessian")
-        cdef bytearray work = bytearray(kernel.hessian_size())
+        self.need("hessian")
+        cdef bytearray work = bytearray(self.kernel.hessian_size())
         cdef void *memory = <void *> _address(work)
         cdef int stopped
         with nogil:
-            stopped = kernel.hessian_products(p, v, count, x, y, w, samples, memory, result, &call.poll)
+            stopped = self.kernel.hessian_products(p, v, count, x, y, w, samples, memory, result, &call.poll)
         if stopped:
             raise call.error or KeyboardInterrupt
 
     def fields(self, parameters, X, Y, size_t samples, values):
-        cdef _Call call = _Call()
+        cdef _Call call = _Call(self)
         cdef const real *p = <const real *> _address(parameters)
         cdef const real *x = <const real *> _address(X)
         cdef const real *y = <const real *> _address(Y)
         cdef real *result = <real *> _address(values)
-        _need("fields")
-        cdef bytearray work = bytearray(kernel.fields_size())
+        self.need("fields")
+        cdef bytearray work = bytearray(self.kernel.fields_size())
         cdef void *memory = <void *> _address(work)
         cdef int stopped
         with nogil:
-            stopped = kernel.fields(p, x, y, samples, memory, result, &call.poll)
+            stopped = self.kernel.fields(p, x, y, samples, memory, result, &call.poll)
         if stopped:
             raise call.error or KeyboardInterrupt
 
@@ -230,10 +232,10 @@ cdef class _Native:
         return _covariance(triangle, scale, least, covariance)
 
     def predict_short(self, parameters, X):
-        return _predict_short(parameters, X)
+        return _predict_short(self, parameters, X)
 
     def loss(self, parameters, X, Y, weights, size_t samples, gradient):
-        cdef _Call call = _Call()
+        cdef _Call call = _Call(self)
         cdef const real *p = <const real *> _address(parameters)
         cdef const real *x = <const real *> _address(X)
         cdef const real *y = <const real *> _address(Y)
@@ -241,38 +243,38 @@ cdef class _Native:
         cdef real *g = <real *> _address(gradient)
         cdef double loss = 0
         cdef int stopped
-        cdef bint held = _hold_blas()
+        cdef bint held = _hold_blas(&self.blas)
         with nogil:
             if g:
-                stopped = kernel.loss_and_gradient(p, x, y, w, samples, call.work, &loss, g, &call.poll)
+                stopped = self.kernel.loss_and_gradient(p, x, y, w, samples, call.work, &loss, g, &call.poll)
             else:
-                stopped = kernel.loss(p, x, y, w, samples, call.work, &loss, &call.poll)
-        _release_blas(held)
+                stopped = self.kernel.loss(p, x, y, w, samples, call.work, &loss, &call.poll)
+        _release_blas(&self.blas, held)
         if stopped:
             raise call.error or KeyboardInterrupt
         return loss
 
     def loss_short(self, parameters, X, Y, gradient):
-        return _loss_short(parameters, X, Y, gradient)
+        return _loss_short(self, parameters, X, Y, gradient)
 
     def training(self, buffers, state, options, int optimizer, uint64_t seed):
-        return _Training(buffers, state, options, optimizer, seed)
+        return _Training(self, buffers, state, options, optimizer, seed)
 
     def train_short(self, tuple given, dict named):
-        return _train_short(given, named)
+        return _train_short(self, given, named)
 
     def train_many(self, X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
             initial_state, double weight_decay, l2, double tolerance, int shuffle, random, size_t first,
             size_t last, size_t epochs, parameters, loss, history, done, status):
-        cdef _Call call = _Call()
+        cdef _Call call = _Call(self)
         cdef nncodegen_many run
-        _need("many")
-        cdef bytearray work = bytearray(kernel.many_size())
-        cdef bytearray order = bytearray(samples*kernel.many_models()*sizeof(size_t) if shuffle else 0)
+        self.need("many")
+        cdef bytearray work = bytearray(self.kernel.many_size())
+        cdef bytearray order = bytearray(samples*self.kernel.many_models()*sizeof(size_t) if shuffle else 0)
         run.inputs = <const real *> _address(X)
         run.targets = <const real *> _address(Y)
-        run.input_stride = samples*<size_t> _columns if own_X else 0
-        run.target_stride = samples*<size_t> _targets if own_Y else 0
+        run.input_stride = samples*<size_t> self.columns if own_X else 0
+        run.target_stride = samples*<size_t> self.targets if own_Y else 0
         run.samples = samples
         run.batch = batch
         run.optimizer = optimizer
@@ -296,14 +298,14 @@ cdef class _Native:
         run.status = <int *> _address(status)
         cdef int stopped
         with nogil:
-            stopped = kernel.train_many(&run)
+            stopped = self.kernel.train_many(&run)
         if stopped:
             raise call.error or KeyboardInterrupt
 
     def fit_many(self, tuple data, strides, size_t samples, tuple limits, double tolerance, size_t max_iterations,
             bint absolute_sigma, size_t first, size_t last, tuple results):
-        _need("fitting")
-        _fit_many(data, strides, samples, limits, tolerance, max_iterations, absolute_sigma, first, last, results)
+        self.need("fitting")
+        _fit_many(self, data, strides, samples, limits, tolerance, max_iterations, absolute_sigma, first, last, results)
 
     def blas_counter(self):
         return _blas_counter()
@@ -312,14 +314,13 @@ cdef class _Native:
         return _signature(routine)
 
     def know_blas(self, calls, size_t threads, size_t set_threads):
-        _know_blas(calls, threads, set_threads)
+        _know_blas(&self.blas, calls, threads, set_threads)
 
     def use_blas(self, routine):
-        _use_blas(routine)
+        _use_blas(self, routine)
 
     def blas_held(self):
-        return _BlasHeld()
+        return _BlasHeld(self)
 
 
-_model = _python.fill(_namespace, _facts, _Native())
-_rules = _model.short_rules
+include "modules.pxi"

@@ -13,13 +13,10 @@ cdef extern from *:
 
 cdef object _Result = _python.Result
 cdef object _double = _numpy.dtype("float64")
-cdef dict _rules = {}  # the rules of the model, which is known at the end of the import
 
 # A call first asks whether to stop after this number of operations. Only calls with fewer operations, which never ask,
 # take the fast path.
 cdef double _LONG = 1e6
-
-cdef double _cost = 1e300 if _facts.ranges else <double> kernel.operations_per_sample()  # ranges are checked in Python
 
 cdef struct _call:
     nncodegen_array *parameters
@@ -29,11 +26,11 @@ cdef struct _call:
     char *memory
 
 
-cdef bint _is_finite(nncodegen_array *array, size_t count):
-    return kernel.first_not_finite(<const real *> array.data, count) == count
+cdef bint _is_finite(_Native native, nncodegen_array *array, size_t count):
+    return native.kernel.first_not_finite(<const real *> array.data, count) == count
 
 
-cdef size_t _rows(given, Py_ssize_t columns, bint flat, const real **values):
+cdef size_t _rows(_Native native, given, Py_ssize_t columns, bint flat, const real **values):
     """Return the number of rows of a finite matrix with these columns (flat: (N,) means one column); 0 for others."""
     cdef nncodegen_array *array = _usual(given)
     if not array:
@@ -41,30 +38,31 @@ cdef size_t _rows(given, Py_ssize_t columns, bint flat, const real **values):
     if not (array.axes == 2 and array.shape[1] == columns) and not (flat and array.axes == 1 and columns == 1):
         return 0
     values[0] = <const real *> array.data
-    return <size_t> array.shape[0] if _is_finite(array, <size_t> (array.shape[0]*columns)) else 0
+    return <size_t> array.shape[0] if _is_finite(native, array, <size_t> (array.shape[0]*columns)) else 0
 
 
-cdef bint _take_parameters(_call *call, given):
+cdef bint _take_parameters(_Native native, _call *call, given):
     cdef nncodegen_array *array = _usual(given)
+    cdef size_t count = native.count
     call.parameters = array
-    return array != NULL and array.axes == 1 and <size_t> array.shape[0] == _count and _is_finite(array, _count)
+    return array != NULL and array.axes == 1 and <size_t> array.shape[0] == count and _is_finite(native, array, count)
 
 
-cdef bint _take_samples(_call *call, X, Y):
+cdef bint _take_samples(_Native native, _call *call, X, Y):
     """Return whether samples are usual, all finite, and so few that they take only microseconds."""
     cdef size_t rows = 1
-    if _columns:
-        rows = _rows(X, _columns, True, &call.inputs)
+    if native.columns:
+        rows = _rows(native, X, native.columns, True, &call.inputs)
     elif X is not None:
         return False
     call.samples = rows
-    if _targets:
-        call.samples = _rows(Y, _targets, not _labels, &call.targets)
-        if _columns and rows != call.samples:
+    if native.targets:
+        call.samples = _rows(native, Y, native.targets, not native.labels, &call.targets)
+        if native.columns and rows != call.samples:
             return False
     elif Y is not None:
         return False
-    return call.samples > 0 and <double> call.samples*_cost < _LONG
+    return call.samples > 0 and <double> call.samples*native.cost < _LONG
 
 
 cdef extern from *:
@@ -83,10 +81,8 @@ static void *nncodegen_exchange(void **place, void *value)
     """
     void *nncodegen_exchange(void **, void *) noexcept
 
-cdef void *_work = NULL  # memory for the next call of _predict_short, unless another thread has taken it
 
-
-cdef _predict_short(parameters, X):
+cdef _predict_short(_Native native, parameters, X):
     """Return the outputs of a short call; None if the Python part must check the arguments."""
     cdef nncodegen_array *p = _usual(parameters)
     cdef nncodegen_array *x = _usual(X)
@@ -94,33 +90,35 @@ cdef _predict_short(parameters, X):
     cdef size_t rows
     cdef void *work
     cdef bint finite = True
-    if not p or p.axes != 1 or <size_t> p.shape[0] != _count:
+    if not p or p.axes != 1 or <size_t> p.shape[0] != native.count:
         return None
-    if not x or not _columns or x.axes != 2 or x.shape[1] != _columns or x.shape[0] < 1:
+    if not x or not native.columns or x.axes != 2 or x.shape[1] != native.columns or x.shape[0] < 1:
         return None
     rows = <size_t> x.shape[0]
-    if _cost >= _LONG:
+    if native.cost >= _LONG:
         return None
     if rows > nncodegen_FEW and not (
-        <double> rows*_cost < _LONG and _is_finite(p, _count) and _is_finite(x, rows*<size_t> _columns)
+        <double> rows*native.cost < _LONG
+        and _is_finite(native, p, native.count)
+        and _is_finite(native, x, rows*<size_t> native.columns)
     ):
         return None
-    outputs = _new_matrix(rows, _outputs)
-    work = nncodegen_exchange(&_work, NULL)
+    outputs = _new_matrix(rows, native.outputs)
+    work = nncodegen_exchange(&native.work, NULL)
     if not work:
-        work = malloc(kernel.work_size())
+        work = malloc(native.kernel.work_size())
         if not work:
             raise MemoryError
     if rows > nncodegen_FEW:
         memset(&poll, 0, sizeof(poll))
-        kernel.predict(<real *> p.data, <real *> x.data, rows, work, <real *> _address(outputs), &poll)
+        native.kernel.predict(<real *> p.data, <real *> x.data, rows, work, <real *> _address(outputs), &poll)
     else:
-        finite = kernel.predict_few(<real *> p.data, <real *> x.data, rows, work, <real *> _address(outputs))
-    free(nncodegen_exchange(&_work, work))
+        finite = native.kernel.predict_few(<real *> p.data, <real *> x.data, rows, work, <real *> _address(outputs))
+    free(nncodegen_exchange(&native.work, work))
     return outputs if finite else None
 
 
-cdef _loss_short(parameters, X, Y, gradient):
+cdef _loss_short(_Native native, parameters, X, Y, gradient):
     """Return the loss; its gradient is written to an array unless that is None. Returns None if the Python part must
     check the arguments."""
     cdef _call call
@@ -130,17 +128,17 @@ cdef _loss_short(parameters, X, Y, gradient):
     cdef real *slope = <real *> _address(gradient)
     memset(&call, 0, sizeof(call))
     memset(&poll, 0, sizeof(poll))
-    if not _take_parameters(&call, parameters) or not _take_samples(&call, X, Y):
+    if not _take_parameters(native, &call, parameters) or not _take_samples(native, &call, X, Y):
         return None
-    call.memory = <char *> malloc(kernel.work_size())
+    call.memory = <char *> malloc(native.kernel.work_size())
     if not call.memory:
         raise MemoryError
     p = <const real *> call.parameters.data
     with nogil:
         if slope:
-            kernel.loss_and_gradient(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, slope, &poll)
+            native.kernel.loss_and_gradient(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, slope, &poll)
         else:
-            kernel.loss(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, &poll)
+            native.kernel.loss(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, &poll)
         free(call.memory)
     return value
 
@@ -211,14 +209,15 @@ cdef bint _sort_arguments(tuple given, dict named, PyObject **values, dict hyper
     return True
 
 
-cdef _train_short(tuple given, dict named):
+cdef _train_short(_Native native, tuple given, dict named):
     """Return the Result of a training; None if the Python part must check the arguments, or the training diverges."""
     cdef _call call
     cdef nncodegen_training run
     cdef size_t number
+    cdef double sweeps
     cdef PyObject *values[VALUES]  # borrowed from the arguments and the defaults
     cdef dict hyperparameters = {}
-    if not _count or not _sort_arguments(given, named, values, hyperparameters):
+    if not native.count or not _sort_arguments(given, named, values, hyperparameters):
         return None
     learning_rate, tolerance = <object> values[PLACE_LEARNING_RATE], <object> values[PLACE_TOLERANCE]
     shuffle, batch_size = <object> values[PLACE_SHUFFLE], <object> values[PLACE_BATCH_SIZE]
@@ -245,9 +244,10 @@ cdef _train_short(tuple given, dict named):
     if not run.shuffle and shuffle is not False and shuffle is not None:
         return None
     try:
-        if not _take_samples(&call, <object> values[PLACE_X], <object> values[PLACE_Y]):
+        if not _take_samples(native, &call, <object> values[PLACE_X], <object> values[PLACE_Y]):
             return None
-        if <double> run.until*<double> call.samples*_cost*(<double> _count if run.sequential else 1) >= _LONG:
+        sweeps = <double> native.count if run.sequential else 1
+        if <double> run.until*<double> call.samples*native.cost*sweeps >= _LONG:
             return None
         run.batch = call.samples
         if batch_size is not None and not _take_integer(batch_size, 1, 0x7FFFFFFFFFFFFFFF, &run.batch):
@@ -256,21 +256,21 @@ cdef _train_short(tuple given, dict named):
             run.batch = call.samples
         if shuffle is None:
             run.shuffle = run.batch < call.samples
-        return _run_short(&call, &run, values, hyperparameters)
+        return _run_short(native, &call, &run, values, hyperparameters)
     finally:
         free(call.memory)
 
 
-cdef object _run_short(_call *call, nncodegen_training *run, PyObject **arguments, dict hyperparameters):
+cdef object _run_short(_Native native, _call *call, nncodegen_training *run, PyObject **arguments, dict hyperparameters):
     """Return the Result of a training whose samples and options are set; takes the update rule and parameters."""
     cdef double loss = 0, started = _perf_counter()
     cdef size_t options
     parameters, optimizer = <object> arguments[PLACE_PARAMETERS], <object> arguments[PLACE_OPTIMIZER]
     learning_rate, seed = <object> arguments[PLACE_LEARNING_RATE], <object> arguments[PLACE_SEED]
-    cdef PyObject *known = NULL if hyperparameters else PyDict_GetItemWithError(_rules, optimizer)
+    cdef PyObject *known = NULL if hyperparameters else PyDict_GetItemWithError(native.rules, optimizer)
     rule = <object> known if known else None
     if rule is None:
-        rule = _python.short_rule(_model, optimizer, learning_rate, hyperparameters)
+        rule = _python.short_rule(native.model, optimizer, learning_rate, hyperparameters)
         if rule is None:
             return None
     # a rule is: name, number, lowest and highest learning rate, options, state, whether it is used
@@ -282,14 +282,14 @@ cdef object _run_short(_call *call, nncodegen_training *run, PyObject **argument
     if not low < <double> learning_rate < high:
         return None
     if parameters is None:
-        parameters = _model.initial_parameters(seed)
-    if not _take_parameters(call, parameters):
+        parameters = native.model.initial_parameters(seed)
+    if not _take_parameters(native, call, parameters):
         return None
 
-    reached, history = _new_vector(<Py_ssize_t> _count, _real), _new_vector(<Py_ssize_t> run.until, _double)
+    reached, history = _new_vector(<Py_ssize_t> native.count, _real), _new_vector(<Py_ssize_t> run.until, _double)
     options = <size_t> len(values)*sizeof(double)
     call.memory = <char *> malloc(
-        options + (call.samples*sizeof(size_t) if run.shuffle else 0) + kernel.work_size()
+        options + (call.samples*sizeof(size_t) if run.shuffle else 0) + native.kernel.work_size()
     )
     if not call.memory:
         raise MemoryError
@@ -299,7 +299,7 @@ cdef object _run_short(_call *call, nncodegen_training *run, PyObject **argument
     run.order = <size_t *> (call.memory + options)
     run.work = <void *> (run.order + (call.samples if run.shuffle else 0))
     run.parameters = <real *> _address(reached)
-    memcpy(run.parameters, call.parameters.data, _count*sizeof(real))
+    memcpy(run.parameters, call.parameters.data, native.count*sizeof(real))
     if len(state):
         state = state.copy()
         run.state = <real *> _address(state)
@@ -307,14 +307,14 @@ cdef object _run_short(_call *call, nncodegen_training *run, PyObject **argument
     run.optimizer = <object> PyTuple_GetItem(rule, 1)
     run.history = <double *> _address(history)
     with nogil:
-        kernel.train(run)
-        kernel.loss(run.parameters, call.inputs, call.targets, NULL, call.samples, run.work, &loss, &run.poll)
+        native.kernel.train(run)
+        native.kernel.loss(run.parameters, call.inputs, call.targets, NULL, call.samples, run.work, &loss, &run.poll)
     if run.status > <int> nncodegen_CONVERGED or not isfinite(loss):
         return None
     if run.epochs < run.until:
         history = history[:run.epochs].copy()
     return _Result(
-        _model, reached, loss, {"loss": history}, "converged" if run.status else "completed", None, _perf_counter() - started, "",
+        native.model, reached, loss, {"loss": history}, "converged" if run.status else "completed", None, _perf_counter() - started, "",
         (name, reached, state, (run.random, run.epochs, run.updates, 0, 0, 0, seed, call.samples),
          (run.epoch_loss, run.batch_loss, run.largest, HUGE_VAL)),
         learning_rate if <object> PyTuple_GetItem(rule, 6) else None,

@@ -3,14 +3,16 @@
 cdef class _Call:
     """The base of every call: work memory, and a poll that stops it on a signal, or when a hook says so."""
 
+    cdef _Native native
     cdef void *work
     cdef nncodegen_poll poll
     cdef readonly object error
     cdef public object hook
 
-    def __cinit__(self):
+    def __cinit__(self, _Native native, *others):
+        self.native = native
         self.hook = getattr(_calls, "hook", None)
-        self.work = malloc(kernel.work_size())
+        self.work = malloc(native.kernel.work_size())
         if not self.work:
             raise MemoryError
         self.poll.stop = _stop
@@ -66,10 +68,10 @@ cdef class _Training(_Call):
     cdef nncodegen_training run
     cdef list held
 
-    def __init__(self, buffers, state, options, int optimizer, uint64_t seed):
+    def __init__(self, _Native native, buffers, state, options, int optimizer, uint64_t seed):
         self.held = [buffers, state, options, None, None, None, None]
         self.run.parameters = <real *> _address(buffers)
-        self.run.best = self.run.parameters + _count
+        self.run.best = self.run.parameters + native.count
         self.run.state = <real *> _address(state)
         self.run.options = <const double *> _address(options)
         self.run.optimizer = optimizer
@@ -106,7 +108,7 @@ cdef class _Training(_Call):
         _set_options(&self.run, members)
         if self.run.threads > 1:  # each thread needs separate work memory
             free(self.work)
-            self.work = malloc(self.run.threads*kernel.work_size())
+            self.work = malloc(self.run.threads*self.native.kernel.work_size())
             if not self.work:
                 raise MemoryError
             self.run.work = self.work
@@ -148,16 +150,16 @@ cdef class _Training(_Call):
         self.run.factors_of_updates = factors_of_updates
         self.run.until = self.run.epochs + <size_t> len(history)
         self.error = None
-        cdef bint held = _hold_blas()
+        cdef bint held = _hold_blas(&self.native.blas)
         with nogil:
-            kernel.train(&self.run)
-        _release_blas(held)
+            self.native.kernel.train(&self.run)
+        _release_blas(&self.native.blas, held)
         return self.run.status
 
     def parameters(self):
         """Return a copy of the current parameters; may be called by stop while the training runs."""
-        reached = _empty(_count, _real)
-        kernel.copy_parameters(&self.run, <real *> _address(reached))
+        reached = _empty(self.native.count, _real)
+        self.native.kernel.copy_parameters(&self.run, <real *> _address(reached))
         return reached
 
     @property
