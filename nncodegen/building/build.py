@@ -29,9 +29,6 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import cast
 
-from filelock import FileLock
-from platformdirs import user_cache_path
-
 from nncodegen.building.commands import Commands, CompilerError
 from nncodegen.building.compiler import Compiler, find_compiler, headers_of, suffix_of
 from nncodegen.building.files import MODULES, is_intact, keep, reason_of, write_together
@@ -451,7 +448,11 @@ def _run(command: list[str], work: Path) -> None:
 def cache_folder() -> Path:
     """Return the folder of built modules: $NNCODEGEN_CACHE, or one in the cache folder of the user."""
     named = os.environ.get("NNCODEGEN_CACHE")
-    return Path(named) if named else user_cache_path("nncodegen", appauthor=False)
+    if named:
+        return Path(named)
+    from platformdirs import user_cache_path  # noqa: PLC0415 (3 ms)
+
+    return user_cache_path("nncodegen", appauthor=False)
 
 
 def _is_kept(path: Path) -> bool:
@@ -472,6 +473,8 @@ def _key(sources: Sources, compiler: Compiler) -> str:
 @contextmanager
 def _lock(key: str) -> Iterator[None]:
     """Hold the lock of a key, which only one process can hold at a time."""
+    from filelock import FileLock  # noqa: PLC0415 (10 ms, which modules that are in the cache save)
+
     with _errors_of(cache_folder(), CACHE_ADVICE):
         cache_folder().mkdir(parents=True, exist_ok=True)
         lock = FileLock(cache_folder() / f"{key}.lock")

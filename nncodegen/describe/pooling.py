@@ -53,6 +53,8 @@ class _Pooling(Standard):
 
 @dataclass(frozen=True)
 class _MaxPooling(_Pooling):
+    """The common base of layers that keep the largest value of each window."""
+
     def _pooled(
         self, call: Call, along: Sequence[Window], indices: tuple[str, ...], moving: tuple[Sequence[str], ...]
     ) -> Part:
@@ -82,6 +84,8 @@ class MaxPooling2D(_MaxPooling):
 
 @dataclass(frozen=True)
 class _AveragePooling(_Pooling):
+    """The common base of layers that take the mean of each window."""
+
     count_padding: bool = False
 
     def _pooled(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from queue import Empty, SimpleQueue
 
 calls = threading.local()
 """Thread-local; its attribute ``hook``, if set, is a function that native calls of the thread ask whether to end."""
@@ -28,6 +26,9 @@ def share(work: Callable[[int, int], None], count: int, size: int, threads: int)
     if threads == 1:
         work(0, count)
         return
+    from concurrent.futures import ThreadPoolExecutor, wait  # noqa: PLC0415 (6 ms, which calls on one thread save)
+    from queue import Empty, SimpleQueue  # noqa: PLC0415
+
     part = size * max(1, -(-count // (size * threads * PARTS)))
     parts: SimpleQueue[int] = SimpleQueue()
     for first in range(0, count, part):
