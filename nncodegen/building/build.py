@@ -5,7 +5,8 @@ features of the CPU, the ABI of Python, the version of Cython. A build holds a l
 renames the result into place: a build that is killed leaves nothing incomplete, and two that run at once both end with
 a complete module. A file that was damaged later no longer matches its digest, and is built again: to load it could
 crash the process. The wrapper and the library are the same for every model of a precision: their objects come with the
-package, or are made with the first module and kept as well.
+package, or are made with the first module and kept as well. Modules in the cache are linked without the wrapper, which
+a process loads once for all of them (``wrapper.py``).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from nncodegen.building.commands import Commands, CompilerError
 from nncodegen.building.compiler import Compiler, find_compiler, headers_of, suffix_of
 from nncodegen.building.files import MODULES, is_intact, keep, reason_of, write_together
 from nncodegen.building.targets import (
+    INCLUDE,
     KERNEL_FLAGS,
     LIBRARY,
     LINKED,
@@ -409,7 +411,7 @@ def shared_wrapper(real: str, compiler: Compiler) -> Path:
             return path
         shutil.copy(RUNTIME / "nncodegen" / "wrapper.c", work)
         (work / embedded.PYTHON).write_text(embedded.header(with_texts=False))
-        options = [*KERNEL_FLAGS, f"-DNNCODEGEN_REAL={real}", "-I.", "-fPIC", *_shared()]
+        options = [*INCLUDE, f"-DNNCODEGEN_REAL={real}", "-std=c11", "-fPIC", *_shared()]
         _run([*compiler.command, *options, "wrapper.c", str(wrapper), "-lm", "-pthread", "-o", "wrapper.linked"], work)
         keep(work / "wrapper.linked", path)
     return path

@@ -21,13 +21,17 @@ extern __attribute__((visibility("default"))) struct _object *NN_PYTHON_MODULE(v
 /* Functions of Python's stable interface, whose headers are not needed to compile a model. */
 extern struct _object *PyImport_ImportModule(const char *name);
 extern struct _object *PyObject_CallMethod(struct _object *object, const char *name, const char *format, ...);
+extern void Py_DecRef(struct _object *object);
 
 static const NN(contents) own_contents = {.functions = NN_TABLE, .facts = nncodegen_facts, .apart = 1};
 
 struct _object *NN_PYTHON_MODULE(void)
 {
-    struct _object *const home = PyImport_ImportModule("nncodegen.building.wrapper");
-    return home ? PyObject_CallMethod(home, "define", "sn", nncodegen_wrapper, (ptrdiff_t) &own_contents) : NULL;
+    struct _object *const home = PyImport_ImportModule("nncodegen.building.wrapper"), *definition = NULL;
+    if (home)
+        definition = PyObject_CallMethod(home, "define", "sn", nncodegen_wrapper, (ptrdiff_t) &own_contents);
+    Py_DecRef(home); /* it may be NULL */
+    return definition;
 }
 #else
 extern NN_HIDDEN struct _object *PyInit_nncodegen_wrapper(void);
