@@ -363,9 +363,14 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 
 @command.command(cls=_Curve)
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
-@click.argument("equation", metavar='"y = a*exp(-b*x) + c"')
-@click.option("--p0", default="", metavar="NAME=VALUE,...", help="Where to start.  [default: 1, or within the bounds]")
+@click.argument("equation", metavar='["y = a*exp(-b*x) + c" | "y ~ gaussian + line"]', required=False)
+@click.option("--models", metavar='"CURVE, FORMULA, ..."',
+              help="Compare curves by name and formulas, in place of an equation.")  # fmt: skip
+@click.option("--p0", default="", metavar="NAME=VALUE,...|auto",
+              help="Where to start, or auto: found from the data.  [default: 1, or within the bounds]")  # fmt: skip
 @click.option("--bounds", default="", metavar="NAME=LOW:HIGH,...", help="Bounds; one of them may be left out: a=0:")
+@click.option("--tie", multiple=True, metavar='"b = 2*a"', help="A parameter that is a formula of others.")
+@click.option("--derived", multiple=True, metavar='"t = log(2)/k"', help="A formula of parameters to evaluate.")
 @click.option("--sigma", metavar="COLUMN", help="The column of the standard deviations of the data.")
 @click.option("--by", default="", metavar="COLUMN,...", help="Columns whose values make groups, with a fit for each.")
 @click.option("--n-starts", type=click.IntRange(1),
@@ -383,23 +388,27 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @click.option("--dask", is_flag=False, flag_value="local", metavar="[ADDRESS]",
               help="Spread the groups of Parquet files over Dask's workers.")  # fmt: skip
 def curve(
-    data: Path, equation: str, p0: str, bounds: str, sigma: str | None, by: str, out: Path | None,
-    plot: Path | None, dask: str | None, **options: Any,
+    data: Path, equation: str | None, models: str | None, p0: str, bounds: str, tie: tuple[str, ...],
+    derived: tuple[str, ...], sigma: str | None, by: str, out: Path | None, plot: Path | None, dask: str | None,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Fit a formula to the columns of a table, by least squares.
 
-    The names in the formula that are columns are data, all others are parameters. The table of their values and
+    The names in the formula that are columns are data, all others are parameters. After ~ there are curves by name,
+    which need no start. With --models, several are compared by Akaike's criterion for few data (AICc), and by
+    likelihood ratios where one contains another. The table of their values and
     standard errors is printed; with --by, there is one fit for each group of rows, and a table with a row for each.
     """
     from nncodegen.curve_table.command import run_curve  # noqa: PLC0415 (pandas is optional)
-    from nncodegen.curve_table.options import read_bounds, read_names, read_starts  # noqa: PLC0415
+    from nncodegen.curve_table.options import read_bounds, read_formulas, read_names, read_starts  # noqa: PLC0415
     from nncodegen.curve_table.settings import Settings  # noqa: PLC0415
 
+    options |= {"ties": read_formulas(tie, "--tie"), "derived": read_formulas(derived, "--derived")}
     settings = Settings(read_starts(p0), read_bounds(bounds), **options)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
         try:
-            run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask)
+            run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask, models)
         except ValueError as error:  # the module does not accept the formula or the data
             raise ModelError(str(error)) from error
 

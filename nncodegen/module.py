@@ -372,14 +372,14 @@ class Module(Protocol):
         self,
         X: ArrayLike | None = None,
         Y: ArrayLike | None = None,
-        p0: ArrayLike | Mapping[Any, Any] | None = None,
+        p0: ArrayLike | Mapping[Any, Any] | str | None = None,
         sigma: ArrayLike | None = None,
         absolute_sigma: bool = False,
         bounds: Any = None,
         fixed: Iterable[Any] | Mapping[Any, Any] = (),
         loss: str | None = "linear",
         f_scale: float = 1.0,
-        n_starts: int | None = None,
+        n_starts: int | str | None = None,
         seed: int = 0,
         tolerance: float | None = None,
         max_iterations: int | None = None,
@@ -401,7 +401,8 @@ class Module(Protocol):
         Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of
                         squares, the whole row is missing then. Labels (N,), if train takes them
         p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
-                        parameters, moved into the bounds if necessary
+                        parameters, moved into the bounds if necessary. "auto": no start is needed, since one is
+                        looked for, as with n_starts="auto"
         sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
         absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
                         covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
@@ -411,8 +412,10 @@ class Module(Protocol):
         loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
                         residuals beyond f_scale count less, as in scipy.optimize.least_squares
         n_starts        the number of additional starting points, a Sobol sequence within the bounds, which all free
-                        parameters need; the best of all fits is the result. This needs SciPy
-        seed            the seed of the Sobol sequence, and of the initial parameters of a network
+                        parameters need; the best of all fits is the result. This needs SciPy. "auto": starting points
+                        are drawn from the scales of the data, without bounds; parameters that enter the formula
+                        linearly are projected out, and the best of many short fits is continued. This is for formulas
+        seed            the seed of starting points, and of the initial parameters of a network
         tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
                         cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
         max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter

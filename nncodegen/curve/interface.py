@@ -7,11 +7,10 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sympy import Expr
 
-from nncodegen.curve.formula import Formula, module_of, names_of_columns, quoted, read_formula
+from nncodegen.curve.formula import Formula, Given, module_of, names_of_columns, quoted, read_formula, with_quantities
 from nncodegen.curve.full_output import full_output_of
-from nncodegen.curve.start import named, read_bounds, read_start
+from nncodegen.curve.start import limits_of, named, start_and_search
 from nncodegen.runtime.python.ground import poles
 from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.results.advice import not_told
@@ -24,30 +23,36 @@ if TYPE_CHECKING:
 
 @renamed("0.3.0", starts="n_starts", robust="loss", robust_scale="f_scale")
 def curve_fit(
-    formula: str | Expr,
+    formula: Given,
     x: ArrayLike | Mapping[str, ArrayLike],
     y: ArrayLike,
-    p0: ArrayLike | Mapping[str, float] | None = None,
+    p0: ArrayLike | Mapping[str, float] | str | None = None,
     sigma: ArrayLike | None = None,
     absolute_sigma: bool = False,
     bounds: Any = None,
     full_output: bool = False,
+    ties: Mapping[Any, Any] | None = None,
     **options: Any,
 ) -> tuple[Array, Array] | tuple[Array, Array, dict[str, Any], str, int]:
     """Fit a formula to data by least squares: SciPy's ``curve_fit``, for a formula in place of a function.
 
-    formula         a text such as "a*exp(-b*x) + c", which is never evaluated, or an expression of SymPy. Names
-                    that are not data are parameters, in the order in which the text first names them (an
-                    expression: in alphabetical order)
+    formula         a text such as "a*exp(-b*x) + c", which is never evaluated, an expression of SymPy, or a curve of
+                    nncodegen.curves. Names that are not data are parameters, in the order in which the text first
+                    names them (an expression: in alphabetical order)
     x               the variable x of the formula, (N,); several variables x1, x2, ... (or x0, x1, ...) as an array
                     (k, N); or a mapping, such as a DataFrame, from the names in the formula to arrays (N,); None where
                     the formula has no variable
     y               the data, (N,)
-    p0              where to start, (P,), or a mapping from names; by default where SciPy starts: at 1, or within bounds
+    p0              where to start, (P,), or a mapping from names; by default where SciPy starts: at 1, or within
+                    bounds. "auto": a start is looked for, from the scales of the data; this is the default for a curve,
+                    which computes a start from the data as well
     sigma           the standard deviations of y, a number or (N,)
     absolute_sigma  whether these are known; else only their ratios count, and the covariance is scaled by the reduced
                     chi-square
-    bounds          (lower, upper), each a number or (P,); SciPy's Bounds; or a mapping from names to pairs
+    bounds          (lower, upper), each a number or (P,); SciPy's Bounds; or a mapping from names to pairs. A curve has
+                    bounds of its own, unless these are given
+    ties            parameters that are formulas of others, {"b": "2*a"}: they have no start, and are among the results
+                    in the order of the formula, with covariances by the propagation of errors
     full_output     whether to return the additional results of SciPy as well: see below
     options         other options of the compiled module's ``fit``: fixed, loss, f_scale, n_starts, tolerance, ...
 
@@ -62,34 +67,37 @@ def curve_fit(
     """
     given = named(p0, bounds, options.get("fixed"))
     names, columns = _columns(formula, x, given)
-    read = read_formula(formula, names, given)
-    if names and not read.columns:
+    read = with_quantities(read_formula(formula, names, given), ties)
+    if names and not read.columns and read.curve is None:
         raise ValueError(
             f"the formula {quoted(formula)} uses none of the data, so its parameters cannot be told from them; the "
             f"data are: {', '.join(names)}"
         )
     refuse_two_values("p0", p0, options.get("fixed"))
-    limits = read_bounds(read.parameters, bounds)
+    limits = limits_of(read, bounds)
     with warnings.catch_warnings():  # the warning of a fit that did not converge, which is an error here
         warnings.simplefilter("ignore", RuntimeWarning)
         module, X = module_of(read), _matrix(read, columns)
+        start, options["n_starts"] = start_and_search(read, p0, options.get("n_starts"), limits, "p0", X, y)
         result = module.fit(
-            X, y, p0=read_start(read, p0, limits, "p0"), sigma=sigma,
-            absolute_sigma=absolute_sigma, bounds=limits, **options,
+            X, y, p0=start, sigma=sigma, absolute_sigma=absolute_sigma, bounds=limits, **options,
         )  # fmt: skip
     if not result.converged:
         raise RuntimeError(f"the fit of {quoted(formula)} failed: {result.message}")
     if result.poles:
         poles.warn(quoted(formula), result.poles, 3)
-    if not np.isfinite(result.covariance).all():
+    popt, pcov = result.parameters, result.covariance
+    if read.ties:
+        popt, pcov = result.derived.with_parameters(read.every)
+    if not np.isfinite(pcov).all():
         what = not_told(result.undetermined)
         if result.degrees_of_freedom <= 0 and not result.undetermined:
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
         warnings.warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning, 3)
     if full_output:
         told = full_output_of(result, module, X, y, sigma)
-        return result.parameters, result.covariance, *told
-    return result.parameters, result.covariance
+        return popt, pcov, *told
+    return popt, pcov
 
 
 def refuse_two_values(role: str, start: Any, fixed: Any) -> None:
@@ -102,7 +110,7 @@ def refuse_two_values(role: str, start: Any, fixed: Any) -> None:
             raise ValueError(f"{role} and fixed give different values of {name}: leave it out of {role}")
 
 
-def _columns(formula: str | Expr, x: Any, given: Collection[str]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+def _columns(formula: Given, x: Any, given: Collection[str]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
     """Return the names of the data, and the data by their names. Raises ValueError where these are not clear."""
     if x is None:
         return (), {}

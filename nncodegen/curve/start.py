@@ -12,6 +12,7 @@ from nncodegen.curve.formula import Formula, module_of
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.arguments.arguments import to_array, to_finite
 from nncodegen.runtime.python.arguments.named import put
+from nncodegen.runtime.python.fitting.fit import AUTO
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Bounds = tuple[Array, Array]
@@ -36,6 +37,46 @@ def read_bounds(names: tuple[str, ...], bounds: Any) -> Bounds | None:
         bounds = bounds.lb, bounds.ub
     low, high = _pair(bounds, "bounds")
     return _numbers(names, low, "lower", -np.inf), _numbers(names, high, "upper", np.inf)
+
+
+def limits_of(formula: Formula, bounds: Any) -> Bounds | None:
+    """Return the bounds of a formula's parameters: those given, and a curve's own where a mapping leaves them out."""
+    own = {} if formula.curve is None else formula.curve.bounds
+    own = {name: pair for name, pair in own.items() if name in formula.parameters}
+    if own and (bounds is None or isinstance(bounds, Mapping)):
+        bounds = own | {str(name): pair for name, pair in (bounds or {}).items()}
+    return read_bounds(formula.parameters, bounds)
+
+
+def start_and_search(
+    formula: Formula, given: Any, n_starts: Any, bounds: Bounds | None, role: str, X: Any, y: Any,
+    precision: str = "float64",
+) -> tuple[Array, Any]:  # fmt: skip
+    """Return the start, (P,), and n_starts, from those of the user: of a curve, the start is computed from X and y.
+
+    The start "auto", and a curve of which nothing is given, have starting points that are looked for. Raises ValueError
+    for another text.
+    """
+    if isinstance(given, str):
+        if given != AUTO:
+            raise ValueError(f"{role} is {given!r}; expected numbers, or {AUTO!r}")
+        if n_starts not in (None, AUTO):
+            raise ValueError(f"{role}={AUTO!r} looks for starting points itself: leave out n_starts")
+        given, n_starts = None, AUTO
+    if formula.curve is None or not (given is None or isinstance(given, Mapping)):
+        return read_start(formula, given, bounds, role, precision), n_starts
+    try:
+        found = formula.curve.start(X, y)
+    except ValueError:  # the data tell no start; what is wrong with them, the fit says
+        found = formula.curve.typical
+    known = {name: value for name, value in found.items() if name in formula.parameters and np.isfinite(value)}
+    start = read_start(formula, known, None, role, precision)
+    if bounds is not None:
+        start = np.clip(start, *bounds)
+    if given is None:
+        return start, AUTO if n_starts is None else n_starts
+    model: Any = module_of(formula, precision)
+    return put(model._model, role, given, start), n_starts
 
 
 def read_start(formula: Formula, given: Any, bounds: Bounds | None, role: str, precision: str = "float64") -> Array:

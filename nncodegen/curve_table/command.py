@@ -13,15 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nncodegen.building.files import write_at_once
-from nncodegen.curve.start import named
+from nncodegen.curve.start import check_names, named
 from nncodegen.curve_table.columns import columns_of, require_rows
-from nncodegen.curve_table.equation import read_equation
-from nncodegen.curve_table.groups import Problem, fit_groups, fit_rows
+from nncodegen.curve_table.compare import Comparison, compare_groups, comparison
+from nncodegen.curve_table.equation import BY_NAME, EXAMPLE, read_equation, read_models
+from nncodegen.curve_table.groups import Problem, fit_groups, fit_rows, value_and_error
 from nncodegen.curve_table.pictures import draw_fit, draw_groups
 from nncodegen.curve_table.settings import Settings
-from nncodegen.errors import BuildError
+from nncodegen.errors import BuildError, ModelError
 from nncodegen.printable import printable
 from nncodegen.runtime.python.ground.frames import ERROR
+from nncodegen.runtime.python.ground.markup import aligned
 from nncodegen.table.read import Table, read_table
 from nncodegen.table.rows import write_csv
 
@@ -33,11 +35,16 @@ SHOWN = 12
 
 
 def run_curve(
-    data: Path, equation: str, sigma: str | None, by: tuple[str, ...], settings: Settings, out: Path | None,
-    plot: Path | None, dask: str | None,
+    data: Path, equation: str | None, sigma: str | None, by: tuple[str, ...], settings: Settings, out: Path | None,
+    plot: Path | None, dask: str | None, models: str | None = None,
 ) -> None:  # fmt: skip
-    """Fit a formula to the columns of a file. Raises TableError, ModelError and BuildError."""
+    """Fit a formula to the columns of a file, or compare several. Raises TableError, ModelError and BuildError."""
     console = Console(highlight=False, soft_wrap=True, stderr=True)
+    if models is not None:
+        _compare(console, data, equation, models, sigma, by, settings, out, plot, dask)
+        return
+    if equation is None:
+        raise ModelError(f"there is no equation: write it like {EXAMPLE} or {BY_NAME}, or compare formulas by --models")
     for path in filter(None, (out, plot)):
         _check_new(path)
     if plot is not None and plot.suffix not in PICTURES:
@@ -65,20 +72,98 @@ def _understood(
     console: Console, equation: str, names: Any, sigma: str | None, by: tuple[str, ...], settings: Settings
 ) -> Problem:
     """Return the problem that the arguments describe, after printing it."""
-    target, formula = read_equation(equation, names, named(settings.p0, settings.bounds))
+    target, formula = read_equation(
+        equation, names, named(settings.p0, settings.bounds), settings.ties, settings.derived,
+        (*by, *([sigma] if sigma is not None else [])),
+    )  # fmt: skip
     settings.check(formula)
     _line(console, "fit", f"{target} = {formula.expression}")
     deviations = f", with the standard deviations {sigma}" if sigma is not None else ""
-    _line(console, "columns", f"{', '.join(formula.columns)}{deviations}")
+    _line(console, "columns", f"{', '.join(formula.columns) or 'none'}{deviations}")
+    for name, tie in formula.ties:
+        _line(console, "tie", f"{name} = {tie}")
+    for name, one in formula.derived:
+        _line(console, "derived", f"{name} = {one}")
     pairs = list(zip(formula.parameters, settings.start_of(formula), strict=True))
     more = f", and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
     points = f", and {settings.n_starts:,} points within the bounds" if settings.n_starts is not None else ""
-    _line(console, "start", f"{', '.join(f'{name} = {value:g}' for name, value in pairs[:SHOWN])}{more}{points}")
-    if settings.bounds:
-        _line(console, "bounds", ", ".join(_interval(name, *pair) for name, pair in settings.bounds.items()))
+    shown = ", ".join(f"{name} = {value:g}" for name, value in pairs[:SHOWN])
+    _line(console, "start", "from the data" if settings.needs_data(formula) else f"{shown}{more}{points}")
+    limits = settings.bounds_of(formula)
+    if limits is not None:
+        of_each = zip(formula.parameters, *limits, strict=True)
+        intervals = [_interval(*one) for one in of_each if np.isfinite(one[1:]).any()]
+        _line(console, "bounds", ", ".join(intervals))
     if settings.loss != "linear":
         _line(console, "loss", f"{settings.loss}, for residuals beyond {settings.f_scale:g}")
     return Problem(formula, target, sigma, by, settings)
+
+
+def _compare(
+    console: Console, data: Path, equation: str | None, models: str, sigma: str | None, by: tuple[str, ...],
+    settings: Settings, out: Path | None, plot: Path | None, dask: str | None,
+) -> None:  # fmt: skip
+    """Compare formulas on the columns of a file, and print or write the table."""
+    for option, value in (
+        ("--plot", plot),
+        ("--dask", dask),
+        ("--tie", settings.ties),
+        ("--derived", settings.derived),
+    ):
+        if value:
+            raise BuildError(f"{option} is for the fit of one formula: leave it out with --models")
+    if out is not None:
+        _check_new(out)
+    table = read_table(data)
+    _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns")
+    others = (*by, *([sigma] if sigma is not None else []))
+    target, formulas = read_models(equation, models, table.columns, named(settings.p0, settings.bounds), others)
+    every = tuple(dict.fromkeys(name for formula in formulas.values() for name in formula.parameters))
+    check_names(every, settings.starts, "--p0")
+    check_names(every, settings.bounds, "--bounds")
+    for text, formula in formulas.items():
+        settings.of(formula).check(formula)
+        _line(console, "model", f"{text}: {target} = {formula.expression}")
+    given = comparison(formulas, target, sigma, by, settings)
+    for (large, small), how in given.nested.items():
+        values = ", ".join(f"{name} = {value}" for name, value in how.values.items())
+        rough = "" if how.regular else "; a value at a bound, or without effect: its probability is rough"
+        _line(console, "contains", f"{large} is {small} for {values}{rough}")
+    with _bar(console, "groups") as tell:
+        found, columns = compare_groups(table, given, tell)
+    _tell_left_out(console, columns.left_out)
+    if out is not None:
+        write_at_once(out, write_csv(found).encode())
+    elif by:
+        click.echo(write_csv(found), nl=False)
+    if not by:
+        click.echo(printable("\n".join(_told(found, given)), lines=True))
+    best = found.loc[found["best"], "model"].value_counts()
+    _line(console, "best", ", ".join(f"{text} ({count:,})" if by else text for text, count in best.items()) or "none")
+    if out is not None:
+        _line(console, "written to", str(out))
+
+
+def _told(found: Any, given: Comparison) -> list[str]:
+    """Return the lines of a comparison without groups: a table, the best first, and the likelihood ratios."""
+    head = ("model", "parameters", "chi2", "AICc", "above the best", "weight", "ended")
+    rows = [
+        (one.model, f"{one.parameters}", f"{one.chi2:.6g}", f"{one.aicc:.2f}", f"{one.above_best:.2f}",
+         f"{one.weight:.3f}", one.status)
+        for one in found.sort_values("aicc", kind="stable").itertuples()
+    ]  # fmt: skip
+    lines = aligned(head, rows, (0, 6))
+    for large, small in given.nested:
+        p = float(found.loc[found["model"] == large, f"p: {small} in {large}"].iloc[0])
+        lines += [f"likelihood ratio of {large} and {small}: p = {p:.3g}, {_verdict(p, large, small)}"]
+    return lines if not given.nested else [*lines[: 1 + len(rows)], "", *lines[1 + len(rows) :]]
+
+
+def _verdict(p: float, large: str, small: str) -> str:
+    """Return what a likelihood ratio says at the usual level."""
+    if np.isnan(p):
+        return "which is not known, since a fit did not converge"
+    return f"so {large} is better" if p < 0.05 else f"so {small} is enough"
 
 
 def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None, plot: Path | None) -> None:
@@ -89,7 +174,7 @@ def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None,
     result = fit_rows(columns, slice(None), problem)
     click.echo(printable(str(result), lines=True))
     if out is not None:
-        rows = zip(formula.parameters, result.parameters.tolist(), result.standard_errors.tolist(), strict=True)
+        rows = ((name, *value_and_error(result, name)) for name in formula.results)
         text = "".join(f"{name},{value!r},{error!r}\n" for name, value, error in rows)
         write_at_once(out, f"parameter,value,standard_error\n{text}".encode())
         _line(console, "written to", str(out))
@@ -131,7 +216,7 @@ def _write(console: Console, fits: Any, problem: Problem, out: Path | None) -> N
     _line(console, "fits", ", ".join(f"{count:,} {status}" for status, count in counts.items()))
     good = fits[fits["status"] == "converged"]
     if len(good):
-        names = problem.formula.parameters[:SHOWN]
+        names = problem.formula.results[:SHOWN]
         errors = [(good[f"{name}{ERROR}"] / good[name]).abs().median() for name in names]
         shown = (f"{name} {error:.2g}%" for name, error in zip(names, 100 * np.array(errors), strict=True))
         _line(console, "median errors", ", ".join(shown))

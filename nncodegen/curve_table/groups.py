@@ -40,7 +40,7 @@ class Problem:
     @property
     def results(self) -> list[str]:
         """Return the columns of the table of fits that follow those of the keys."""
-        pairs = ((name, f"{name}{ERROR}") for name in self.formula.parameters)
+        pairs = ((name, f"{name}{ERROR}") for name in self.formula.results)
         return [*(name for pair in pairs for name in pair), "rows", "reduced_chi2", "iterations", "status"]
 
 
@@ -71,16 +71,26 @@ def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) ->
 def fit_rows(columns: Columns, rows: Any, problem: Problem) -> FitResult:
     """Return the fit of some of the used rows, which are selected by their positions."""
     settings, formula = problem.settings, problem.formula
+    X, y = columns.X[rows], columns.y[rows]
+    start, n_starts = settings.start_and_search(formula, X, y)
     return module_of(formula).fit(
-        columns.X[rows], columns.y[rows], p0=settings.start_of(formula),
+        X if formula.columns else None, y, p0=start,
         sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
-        loss=settings.loss, f_scale=settings.f_scale, n_starts=settings.n_starts, seed=settings.seed,
+        loss=settings.loss, f_scale=settings.f_scale, n_starts=n_starts, seed=settings.seed,
         threads=settings.threads,
     )  # fmt: skip
 
 
+def value_and_error(result: FitResult, name: str) -> tuple[float, float]:
+    """Return a parameter, tied parameter or derived quantity, and its standard error."""
+    if name in result.names:
+        place = result.names.index(name)
+        return float(result.parameters[place]), float(result.standard_errors[place])
+    return result.derived[name], float(result.derived.standard_errors[result.derived.names.index(name)])
+
+
 def _fit_all(groups: Groups, columns: Columns, problem: Problem, tell: Callable[[int, int], None]) -> pd.DataFrame:
-    parts, step = [], ONE_BY_ONE if problem.settings.one_by_one else SIDE_BY_SIDE
+    parts, step = [], ONE_BY_ONE if problem.settings.one_by_one(problem.formula) else SIDE_BY_SIDE
     for first in range(0, len(groups.keys), step):
         part = Groups(groups.keys[first : first + step], groups.members[first : first + step])
         with warnings.catch_warnings():  # warnings of fits that did not converge, whose status the table shows
@@ -93,23 +103,29 @@ def _fit_all(groups: Groups, columns: Columns, problem: Problem, tell: Callable[
 
 def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
     module, settings, formula = module_of(problem.formula), problem.settings, problem.formula
-    start, bounds = settings.start_of(formula), settings.bounds_of(formula)
     rows_of = groups.members
-    if settings.one_by_one or not any(map(len, rows_of)):
+    if settings.one_by_one(formula) or not any(map(len, rows_of)):
         return pd.DataFrame([_fit_one(columns, rows, problem) for rows in rows_of], columns=problem.results)
+    start, bounds = settings.start_of(formula), settings.bounds_of(formula)
     sigma = None if columns.sigma is None else [columns.sigma[rows] for rows in rows_of]
     fits = module.fit_many(
         [columns.X[rows] for rows in rows_of], [columns.y[rows] for rows in rows_of], p0=start, sigma=sigma,
         bounds=bounds, threads=settings.threads,
     )  # fmt: skip
-    found = fits.to_frame().rename(columns={"data": "rows"})[problem.results].reset_index(drop=True)
+    found = fits.to_frame().rename(columns={"data": "rows"}).reset_index(drop=True)
+    if formula.ties or formula.derived:
+        own = [fits[m].derived for m in range(len(fits))]
+        for place, name in enumerate(own[0].names):
+            found[name] = np.where(found["rows"] > 0, [one.values[place] for one in own], np.nan)
+            found[f"{name}{ERROR}"] = np.where(found["rows"] > 0, [one.standard_errors[place] for one in own], np.nan)
+    found = found[problem.results]
     return found.assign(status=np.where(fits.success & fits.poles, "pole", fits.status))
 
 
 def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:
     if not len(rows):
-        return [*np.full(2 * len(problem.formula.parameters), np.nan), 0, np.nan, 0, "no_data"]
+        return [*np.full(2 * len(problem.formula.results), np.nan), 0, np.nan, 0, "no_data"]
     result = fit_rows(columns, rows, problem)
-    pairs = np.column_stack([result.parameters, result.standard_errors]).ravel()
+    pairs = [number for name in problem.formula.results for number in value_and_error(result, name)]
     status = "pole" if result.success and result.poles else result.status
     return [*pairs, len(rows), result.reduced_chi2, result.iterations, status]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from nncodegen.errors import ModelError
+from nncodegen.runtime.python.fitting.fit import AUTO
 
 
-def read_starts(text: str) -> dict[str, float]:
-    """Return numbers by name: "a=1,b=0.5". Raises ModelError."""
+def read_starts(text: str) -> dict[str, float] | str:
+    """Return numbers by name, "a=1,b=0.5", or "auto". Raises ModelError."""
+    if text.strip() == AUTO:
+        return AUTO
     return {name: _number(value, name, "--p0") for name, value in _pairs(text, "--p0", "a=1,b=0.5")}
 
 
@@ -25,6 +29,19 @@ def read_bounds(text: str) -> dict[str, tuple[float, float]]:
             raise ModelError(f"--bounds {name}={value} is empty: the first number must be below the second")
         bounds[name] = lower, upper
     return bounds
+
+
+def read_formulas(texts: Sequence[str], option: str) -> dict[str, str]:
+    """Return formulas by name: ["b = 2*a"]. Raises ModelError."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, formula = (part.strip() for part in text.partition("="))
+        if not equals or not name.isidentifier() or not formula:
+            raise ModelError(f'{option} {text!r} is not NAME = FORMULA; write it like "b = 2*a"')
+        if name in found:
+            raise ModelError(f"{option} names {name} twice")
+        found[name] = formula
+    return found
 
 
 def read_names(text: str) -> tuple[str, ...]:

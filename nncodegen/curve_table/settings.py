@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from nncodegen.curve.formula import Formula
-from nncodegen.curve.start import Bounds, check_names, read_bounds, read_start
+from nncodegen.curve.start import Bounds, check_names, limits_of, read_start, start_and_search
 from nncodegen.errors import ModelError
+from nncodegen.runtime.python.fitting.fit import AUTO
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Starts and bounds by name, the number of starting points, the loss and its scale, the seed and the threads."""
+    """Starts and bounds by name, the number of starting points, the loss and its scale, the seed and the threads.
 
-    p0: dict[str, float] = field(default_factory=dict)
+    p0 is "auto" where a start is looked for. Ties and derived quantities are formulas by name.
+    """
+
+    p0: dict[str, float] | str = field(default_factory=dict)
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     n_starts: int | None = None
     loss: str = "linear"
     f_scale: float = 1.0
     seed: int = 0
     threads: int = 1
+    ties: dict[str, str] = field(default_factory=dict)
+    derived: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def starts(self) -> dict[str, float]:
+        """Return the starts by name that were given."""
+        return {} if isinstance(self.p0, str) else self.p0
+
+    def of(self, formula: Formula) -> Settings:
+        """Return the settings with the starts and bounds of the parameters of a formula alone."""
+        p0 = self.p0 if isinstance(self.p0, str) else {k: v for k, v in self.p0.items() if k in formula.parameters}
+        return replace(self, p0=p0, bounds={k: v for k, v in self.bounds.items() if k in formula.parameters})
 
     def check(self, formula: Formula) -> None:
         """Raise ModelError for names that are no parameters of a formula, and for options that contradict others."""
-        check_names(formula.parameters, self.p0, "--p0")
+        check_names(formula.parameters, self.starts, "--p0")
         check_names(formula.parameters, self.bounds, "--bounds")
-        for name, value in self.p0.items():
+        for name, value in self.starts.items():
             low, high = self.bounds.get(name, (-np.inf, np.inf))
             if not low <= value <= high:
                 raise ModelError(f"--p0 {name}={value:g} is outside of --bounds {name}={low:g}:{high:g}")
@@ -42,14 +58,21 @@ class Settings:
             raise ModelError("--f-scale has no effect on --loss linear: give a robust loss, or leave it out")
 
     def start_of(self, formula: Formula) -> Any:
-        """Return the start, (P,): what is not given is 1, or a point within the bounds (``read_start``)."""
-        return read_start(formula, self.p0, self.bounds_of(formula), "--p0")
+        """Return the start, (P,), if the data do not tell it: what is not given is 1, or a point within the bounds."""
+        return read_start(formula, self.starts, self.bounds_of(formula), "--p0")
+
+    def start_and_search(self, formula: Formula, X: Any, y: Any) -> tuple[Any, Any]:
+        """Return the start for data, and n_starts (``start_and_search``)."""
+        return start_and_search(formula, self.p0 or None, self.n_starts, self.bounds_of(formula), "--p0", X, y)
 
     def bounds_of(self, formula: Formula) -> Bounds | None:
         """Return the lower and the upper bounds, each (P,); None without any."""
-        return read_bounds(formula.parameters, self.bounds or None)
+        return limits_of(formula, self.bounds or None)
 
-    @property
-    def one_by_one(self) -> bool:
-        """Return whether an option is set that fits side by side do not support."""
-        return self.n_starts is not None or self.loss != "linear"
+    def needs_data(self, formula: Formula) -> bool:
+        """Return whether the start of a formula is computed from the data."""
+        return self.p0 == AUTO or formula.curve is not None
+
+    def one_by_one(self, formula: Formula) -> bool:
+        """Return whether there is something that fits side by side do not support."""
+        return self.n_starts is not None or self.loss != "linear" or self.needs_data(formula)

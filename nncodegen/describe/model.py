@@ -15,11 +15,13 @@ from nncodegen.describe.checks import bounded, check_expression, check_large, ch
 from nncodegen.describe.grammar import CONSTANTS, as_expression
 from nncodegen.describe.optimizers import Optimizer
 from nncodegen.describe.pieces import cut
+from nncodegen.describe.ties import Given, read_quantities, read_ties
 from nncodegen.describe.written import formula_text, written
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
-from nncodegen.ir.graphs import contains, graph_of, symbols_of
+from nncodegen.ir.graphs import contains, graph_of, replaced, symbols_of
 from nncodegen.ir.names import unused
+from nncodegen.runtime.python.arguments.named import name_of
 from nncodegen.runtime.python.ground.markup import listed
 
 
@@ -27,11 +29,14 @@ class Model(ModelBase):
     """Any formula: ``output`` and ``loss`` as expressions of inputs, targets and parameters.
 
     inputs and targets are symbols, one for each column of X and of Y, or names, as a list or a text such as "x1 x2".
-    parameters maps symbols to their initial values; those that occur in the output may be given by name. output is an
-    expression, a text, or a tuple of them; if it is left out, the loss is the output. The loss is that of one sample:
-    training minimizes its mean over the samples. If it is left out, it is the sum of (output - target)**2 over the
-    outputs: a problem of least squares, which ``fit`` solves. A formula without inputs and targets is minimized as it
-    stands. optimizers are additional update rules. Raises ModelError, which names the symbol or the expression that is
+    parameters maps symbols to their initial values; those that occur in the output may be given by name, and those of a
+    curve of ``nncodegen.curves`` may be left out. output is an expression, a text, such a curve, or a tuple of them; if
+    it is left out, the loss is the output. The loss is that of one sample: training minimizes its mean over the
+    samples. If it is left out, it is the sum of (output - target)**2 over the outputs: a problem of least squares,
+    which ``fit`` solves. A formula without inputs and targets is minimized as it stands. optimizers are additional
+    update rules. ties maps parameters to formulas of others, {"b": "2*a"}, which stand in their places; they have no
+    initial values. derived maps names to formulas of parameters, {"half_life": "log(2)/k"}. The result of a fit has
+    both with their errors (``FitResult.derived``). Raises ModelError, which names the symbol or the expression that is
     wrong.
     """
 
@@ -47,14 +52,26 @@ class Model(ModelBase):
         output: Expr | str | Sequence[Expr | str] | None = None,
         loss: Expr | str | None = None,
         optimizers: Sequence[Optimizer] = (),
+        ties: Given | None = None,
+        derived: Given | None = None,
     ) -> None:
         super().__init__(name, optimizers)
-        known = _Known((output, loss))
+        typical = getattr(output, "typical", None)  # a curve by name has values of its own
+        output = output if typical is None else as_expression(output, {}, f"the output of {name}")
+        known = _Known((output, loss, *(ties.values() if isinstance(ties, Mapping) else ())))
         self.inputs = _symbols(inputs, "inputs", known)
         self.targets = _symbols(targets, "targets", known)
+        if parameters is None and typical is not None:
+            tied = {name_of(key) for key in ties or ()}
+            parameters = {key: value for key, value in typical.items() if key not in tied}
         self.parameters = _parameters(parameters, name, known)
         self._check_names()
-        symbols = (*self.inputs, *self.targets, *self.parameters)
+        self.ties = read_ties(ties, tuple(self.parameters), known.symbol)
+        for symbol in self.ties:
+            known.check(symbol.name)
+        taken = (*self.inputs, *self.targets, *self.parameters)
+        self.quantities = read_quantities(self.ties, derived, tuple(self.parameters), taken)
+        symbols = (*taken, *self.ties)
         if loss is None and (output is None or not self.targets):
             raise ModelError(
                 f"{name} has no loss: give the expression that training minimizes; or targets and an output, "
@@ -65,8 +82,8 @@ class Model(ModelBase):
         if not outputs:
             raise ModelError(f"{name} has an empty tuple of outputs: give at least one expression, or none at all")
         role = f"the {'loss' if output is None else 'output'} of {name}"
-        self.outputs = tuple(_expression(value, symbols, role) for value in outputs)
-        self.loss = self._squares() if loss is None else _expression(loss, symbols, f"the loss of {name}")
+        self.outputs = tuple(_expression(value, symbols, role, self.ties) for value in outputs)
+        self.loss = self._squares() if loss is None else _expression(loss, symbols, f"the loss of {name}", self.ties)
         self._check_constants()
         used = {*symbols_of(*self.outputs)} if output is not None else set()
         for symbol in self.targets:
@@ -123,6 +140,7 @@ class Model(ModelBase):
             loss=loss,
             least_squares=self._is_least_squares(),
             loss_of_outputs=of_outputs,
+            quantities=self.quantities,
         )
 
     def _squares(self) -> Expr:
@@ -248,8 +266,11 @@ def _parameters(given: Mapping[Symbol | str, float] | None, name: str, known: _K
     return values
 
 
-def _expression(value: Any, symbols: Sequence[Symbol], role: str) -> Expr:
+def _expression(value: Any, symbols: Sequence[Symbol], role: str, ties: Mapping[Symbol, Expr]) -> Expr:
+    """Return the expression that a user gave, with the formulas of tied parameters in their places."""
     expression = as_expression(value, {symbol.name: symbol for symbol in symbols}, role)
+    if ties and isinstance(expression, Expr):
+        expression = replaced(expression, ties)
     graph = graph_of([expression]) if isinstance(expression, Expr) else None
     if graph is None or not graph.is_large:
         return check_expression(expression, symbols, role)

@@ -14,8 +14,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula
 from nncodegen.curve.interface import refuse_two_values
-from nncodegen.curve.start import named, read_bounds, read_start
+from nncodegen.curve.start import limits_of, named, start_and_search
 from nncodegen.exports import Exportable
+from nncodegen.runtime.python.fitting.fit import AUTO
 from nncodegen.runtime.python.ground.poles import told
 from nncodegen.runtime.python.ground.renamed import renamed
 
@@ -24,22 +25,23 @@ from nncodegen.runtime.python.ground.renamed import renamed
 class FormulaRegressor(RegressorMixin, BaseEstimator):
     """A formula of the features, whose parameters are fitted by least squares (Levenberg and Marquardt).
 
-    formula         a text such as "a*exp(-b*x) + c", which is never run as Python, or a SymPy expression. The features
-                    have the names of a DataFrame's columns; without these they are x1, x2, ..., and a single one is x.
-                    All other names are parameters. It need not use every feature. None is b0 + b1*x1 + b2*x2 + ..., a
-                    linear function of all features, whatever their names
+    formula         a text such as "a*exp(-b*x) + c", which is never run as Python, a SymPy expression, or a curve of
+                    nncodegen.curves. The features have the names of a DataFrame's columns; without these they are
+                    x1, x2, ..., and a single one is x. All other names are parameters. It need not use every feature.
+                    None is b0 + b1*x1 + b2*x2 + ..., a linear function of all features, whatever their names
     p0              where to start: a mapping from names of parameters to numbers, or (P,) in the order in which the
                     text first names them (alphabetical for an expression). Parameters without a start begin at 1, or
                     within their bounds. The linear function begins at the least-squares solution of least norm, so that
-                    undetermined parameters stay small
+                    undetermined parameters stay small. "auto": a start is looked for, from the scales of the data, as
+                    it is by default for a curve
     bounds          (lower, upper), each a number or (P,), or a mapping from names to pairs; None for none
     fixed           names of parameters that keep their starting values; or {name: value}, the values that they keep
     absolute_sigma  whether 1/sample_weight are the variances of y; else they are known up to a common factor
     loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
                     residuals beyond f_scale count less, as in scipy.optimize.least_squares
     n_starts        the number of additional starting points, which are drawn within the bounds; each free parameter
-                    needs bounds then
-    random_state    the seed for drawing these starting points
+                    needs bounds then. "auto": points are drawn from the scales of the data, without bounds
+    random_state    the seed for drawing these starting points; "auto" draws the same ones without it
     tolerance, max_iterations
                     the stopping rule of a fit, as the compiled module's ``fit`` takes it; None for the defaults
     precision       "float64" or "float32"
@@ -68,7 +70,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         absolute_sigma: bool = False,
         loss: str = "linear",
         f_scale: float = 1.0,
-        n_starts: int | None = None,
+        n_starts: int | str | None = None,
         random_state: Any = None,
         tolerance: float | None = None,
         max_iterations: int | None = None,
@@ -107,17 +109,20 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         formula, places = self._read()
         names = formula.parameters
         refuse_two_values("p0", self.p0, self.fixed)
-        bounds = read_bounds(names, self.bounds)
-        start = read_start(formula, self.p0, bounds, "p0", self.precision)
+        bounds = limits_of(formula, self.bounds)
+        start, n_starts = start_and_search(
+            formula, self.p0, self.n_starts, bounds, "p0", X[:, places], y, self.precision
+        )
         if self.formula is None and self.p0 is None:
             start = np.clip(_linear(X, y, sigma), *(bounds or (-np.inf, np.inf)))
         module = module_of(formula, self.precision)
-        seed = int(check_random_state(self.random_state).randint(2**31)) if self.n_starts is not None else 0
+        drawn = n_starts is not None and not (n_starts == AUTO and self.random_state is None)
+        seed = int(check_random_state(self.random_state).randint(2**31)) if drawn else 0
         with warnings.catch_warnings():  # scikit-learn has a separate category for these warnings
             warnings.simplefilter("ignore", RuntimeWarning)
             result = module.fit(
                 X[:, places], y, p0=start, sigma=sigma, absolute_sigma=self.absolute_sigma, bounds=bounds,
-                fixed=self.fixed, loss=self.loss, f_scale=self.f_scale, n_starts=self.n_starts,
+                fixed=self.fixed, loss=self.loss, f_scale=self.f_scale, n_starts=n_starts,
                 seed=seed, tolerance=self.tolerance, max_iterations=self.max_iterations, threads=self.threads,
             )  # fmt: skip
         if not result.converged:

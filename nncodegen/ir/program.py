@@ -34,7 +34,7 @@ from nncodegen.ir.element import PARAMETER, SAMPLE, Element, Size
 from nncodegen.ir.recurrence import check_recurrences
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
-from nncodegen.runtime.python.ground.facts import Hyperparameter, Term, slices
+from nncodegen.runtime.python.ground.facts import Hyperparameter, Quantity, Term, slices
 
 LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""
@@ -229,6 +229,8 @@ class Program:
     their places."""
     batch: InTraining | None = None
     """The outputs and the loss in training, if a differentiated program has statistics of a batch."""
+    quantities: tuple[Quantity, ...] = ()
+    """Tied parameters and derived quantities: formulas of the parameters that are evaluated after a fit."""
     digits: str = OFF
     """How much a form of a formula may cost that keeps more digits: "off", "fast" or "best"."""
     kept: tuple[str, ...] = ()
@@ -367,7 +369,7 @@ class Companion:
     For a fit, ``outputs`` is the count of the numbers that the loss of a sample depends on: the outputs of the model,
     or the numbers that these consist of; ``of_outputs`` says that they are the outputs of the model. ``curved`` says
     that rows also hold the curvature of the loss. ``guards`` are the denominators whose signs a fit keeps, as texts;
-    their values are in the rows.
+    their values are in the rows. ``linear`` names parameters in which the outputs are affine together.
     """
 
     name: str
@@ -377,6 +379,7 @@ class Companion:
     curved: bool = False
     of_outputs: bool = True
     guards: tuple[str, ...] = ()
+    linear: tuple[str, ...] = ()
 
 
 def verify(program: Program) -> Program:

@@ -198,8 +198,8 @@ def test_a_text_is_read_once(monkeypatch):
     ("a.real*x", "not a formula"),
     ("exp(x)", r"has no parameters: all its names \(x\) are columns"),
     ("a*x - a*x + b*x", "does not depend on a: it is b\\*x in short"),
-    (3, "a text or an expression of SymPy, not int"),
-    (["a*x"], "a text or an expression of SymPy, not list"),
+    (3, "a text, an expression of SymPy or a curve, not int"),
+    (["a*x"], "a text, an expression of SymPy or a curve, not list"),
 ])  # fmt: skip
 def test_formulas_that_are_none(formula, message):
     """A formula that cannot be read, or leaves nothing to fit, is refused with the reason."""

@@ -24,7 +24,7 @@ HOUSE = (
     "digits",
     "stabilize",
     "building describe fitting forward naming sensitivities tangent",
-    "hessian imports perceptron",
+    "curves hessian imports perceptron",
     "differentiate",
     "pipeline",
     "certificates curve exports network shown",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.ir import Companion, Program, Tensor, needed
+from nncodegen.passes.fitting.affine import linear_of
 from nncodegen.passes.fitting.guards import guards_of, text_of, with_guards
 from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.passes.numbering import Numbering, split
@@ -40,4 +41,5 @@ def jacobian(program: Program) -> Companion:
         labels=False,
     )
     count = sum(program.count(output.indices) for output in program.outputs)
-    return Companion(NAME, ABOUT, derived, count, guards=tuple(map(text_of, guards)))
+    linear = linear_of(program, derived.steps, rows)
+    return Companion(NAME, ABOUT, derived, count, guards=tuple(map(text_of, guards)), linear=linear)

@@ -22,6 +22,7 @@ from ..ground.facts import flat_names
 from ..ground.renamed import renamed
 from ..results.fit_result import FitResult
 from ..results.result import with_samples
+from .automatic import automatic_start
 from .fit_watch import watch_of
 from .problem import LOSSES, Problem, Solution, check_iterations, check_tolerance
 from .starting_points import best_start
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
     from ..native.model import Model
     from .fit_watch import FitWatch
 
-
 UNSCALED = 1.0
 """The default of ``f_scale``, which needs no checks."""
+
+AUTO = "auto"
+"""The value of p0 and n_starts with which starting points are looked for."""
 
 
 class Epochs(int):
@@ -50,14 +53,14 @@ def fit(
     /,
     X: ArrayLike | None = None,
     Y: ArrayLike | None = None,
-    p0: ArrayLike | Mapping[Any, Any] | None = None,
+    p0: ArrayLike | Mapping[Any, Any] | str | None = None,
     sigma: ArrayLike | None = None,
     absolute_sigma: bool = False,
     bounds: Any = None,
     fixed: Iterable[Any] | Mapping[Any, Any] = (),
     loss: str | None = "linear",
     f_scale: float = UNSCALED,
-    n_starts: int | None = None,
+    n_starts: int | str | None = None,
     seed: int = 0,
     tolerance: float | None = None,
     max_iterations: int | None = None,
@@ -79,7 +82,8 @@ def fit(
     Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of
                     squares, the whole row is missing then. Labels (N,), if train takes them
     p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
-                    parameters, moved into the bounds if necessary
+                    parameters, moved into the bounds if necessary. "auto": no start is needed, since one is
+                    looked for, as with n_starts="auto"
     sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
                     covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
@@ -89,8 +93,10 @@ def fit(
     loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
                     residuals beyond f_scale count less, as in scipy.optimize.least_squares
     n_starts        the number of additional starting points, a Sobol sequence within the bounds, which all free
-                    parameters need; the best of all fits is the result. This needs SciPy
-    seed            the seed of the Sobol sequence, and of the initial parameters of a network
+                    parameters need; the best of all fits is the result. This needs SciPy. "auto": starting points
+                    are drawn from the scales of the data, without bounds; parameters that enter the formula
+                    linearly are projected out, and the best of many short fits is continued. This is for formulas
+    seed            the seed of starting points, and of the initial parameters of a network
     tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
                     cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
     max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
@@ -114,6 +120,9 @@ def fit(
     X, Y, terms = take_terms(model, X, Y, data, loss_weights, "sigma, 1/sqrt(weight)")
     inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
+    if isinstance(p0, str):
+        n_starts = _automatic(p0, n_starts)
+        p0 = None
     if type(seed) is not int or seed:
         others = "; starting points are, where n_starts is given"
         seed = check_seed(model, seed, p0, others, "p0") if n_starts is None else integer("seed", seed, 0, SEED)
@@ -138,7 +147,11 @@ def fit(
     first = start
     if type(threads) is not int or threads != 1:
         threads = integer("threads", threads, 1, THREADS)
-    if n_starts is not None:
+    if isinstance(n_starts, str):
+        if n_starts != AUTO:
+            raise ValueError(f"n_starts is {n_starts!r}; expected a number, or {AUTO!r}")
+        start, first = automatic_start(problem, start, held, seed, threads, watch)
+    elif n_starts is not None:
         first = best_start(problem, start, held, integer("n_starts", n_starts, 1, 2**20), seed, threads, watch)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms)
     return _told(result, type(max_iterations) is Epochs)
@@ -155,6 +168,15 @@ def _told(result: FitResult, trained: bool) -> FitResult:
     if result.poles:
         poles.warn(result.model_name, result.poles, level)
     return result
+
+
+def _automatic(p0: str, n_starts: Any) -> str:
+    """Return n_starts for a p0 that is a text, which must be "auto". Raises ValueError."""
+    if p0 != AUTO:
+        raise ValueError(f"p0 is {p0!r}; expected an array, a mapping from names to values, or {AUTO!r}")
+    if n_starts not in (None, AUTO):
+        raise ValueError(f"p0={AUTO!r} looks for starting points itself: leave out n_starts")
+    return AUTO
 
 
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:

@@ -30,6 +30,18 @@ def best_start(
     no finite bounds, MissingDependencyError without SciPy.
     """
     points = np.vstack([start, sobol(problem, start, held, count, seed)])
+    costs, parameters, _ = reached(problem, points, held, threads, watch)
+    best: Array = parameters[int(np.nanargmin(costs))] if np.isfinite(costs).any() else start
+    return best
+
+
+def reached(
+    problem: Problem, points: Array, held: Array | None, threads: int, watch: FitWatch | None
+) -> tuple[Array, Array, Array]:
+    """Return costs (K,), parameters (K, P), and whether there are poles (K,), of short fits from some points (K, P).
+
+    If a watch ends the fits, those that are not done have the cost NaN.
+    """
     side_by_side = problem.loss == "linear" and problem.model.native.fits_lanes
     fits = _SideBySide(problem, points, held, threads) if side_by_side else _OneByOne(problem, points, held)
     try:
@@ -38,9 +50,7 @@ def best_start(
     except KeyboardInterrupt:
         if watch is None or not watch.reason:
             raise
-    costs, parameters = fits.reached()
-    best: Array = parameters[int(np.nanargmin(costs))] if np.isfinite(costs).any() else start
-    return best
+    return fits.reached()
 
 
 def sobol(problem: Problem, start: Array, held: Array | None, count: int, seed: int) -> Array:
@@ -74,9 +84,13 @@ class _OneByOne:
                 raise KeyboardInterrupt
             self._found.append(self._problem.solve(point, self._held, with_residuals=False))
 
-    def reached(self) -> tuple[Array, Array]:
-        """Return costs and parameters of the fits that are done."""
-        return np.array([one.cost for one in self._found]), np.array([one.parameters for one in self._found])
+    def reached(self) -> tuple[Array, Array, Array]:
+        """Return costs, parameters and poles of the fits; the cost of those that are not done is NaN."""
+        costs, parameters = np.full(len(self._points), np.nan), self._points.copy()
+        poles = np.zeros(len(costs), bool)
+        for place, one in enumerate(self._found):
+            costs[place], parameters[place], poles[place] = one.cost, one.parameters, bool(one.poles)
+        return costs, parameters, poles
 
 
 class _SideBySide:
@@ -104,7 +118,6 @@ class _SideBySide:
 
         share(fit, len(points), model.native.fits_lanes, self._threads)
 
-    def reached(self) -> tuple[Array, Array]:
-        """Return costs and parameters of the fits that are done."""
-        done = self._fits.done
-        return self._fits.chi2[done], self._fits.parameters[done]
+    def reached(self) -> tuple[Array, Array, Array]:
+        """Return costs, parameters and poles of the fits; the cost of those that are not done is NaN."""
+        return np.where(self._fits.done, self._fits.chi2, np.nan), self._fits.parameters, self._fits.poles

@@ -70,6 +70,20 @@ class Term(NamedTuple):
     fields: tuple[str, ...]
 
 
+class Quantity(NamedTuple):
+    """A formula of the parameters that is evaluated after a fit: a tied parameter, or a derived quantity.
+
+    ``formula`` is what the user wrote; ``value`` and the derivatives ``slopes``, each with the index of its parameter,
+    are expressions in Python of the list p of all parameters.
+    """
+
+    name: str
+    tied: bool
+    formula: str
+    value: str
+    slopes: tuple[tuple[int, str], ...]
+
+
 class Facts(NamedTuple):
     """The facts of a model. Inputs, targets and outputs are pairs of a name and a number of columns."""
 
@@ -115,6 +129,10 @@ class Facts(NamedTuple):
     """The parameters that follow statistics of the batches: (first, one past the last, momentum)."""
     guards: tuple[str, ...] = ()
     """The denominators whose signs a fit keeps, as texts."""
+    linear: tuple[str, ...] = ()
+    """The parameters of a formula in which its outputs are affine together."""
+    quantities: tuple[Quantity, ...] = ()
+    """Tied parameters, then derived quantities."""
 
 
 def slices(sizes: Iterable[tuple[T, int]]) -> Iterator[tuple[T, slice]]:
@@ -134,6 +152,7 @@ def read(text: str) -> Facts:
         for name, (hyperparameters, state, scheduled) in found["rules"].items()
     }
     found["terms"] = tuple(Term(*row) for row in found.get("terms", ()))
+    found["quantities"] = tuple(Quantity(*row) for row in found.get("quantities", ()))
     return Facts(**found)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments.named import name_of
 from ..ground.endings import DOUBTFUL, ENDINGS, UNFINISHED
 from ..ground.frames import frame_of
 from ..ground.renamed import renamed_attributes
@@ -15,6 +17,7 @@ from .fit_plot import plot
 from .fit_table import html_table, text_table
 from .fitted import Fitted
 from .intervals import Predicted, confidence_intervals, predict_with_interval
+from .quantities import Quantities
 from .saved import FIT, head, write_archive
 from .shown import Shown
 from .terms_plot import plot_solution
@@ -36,7 +39,7 @@ LEVEL = 0.95
 class FitResult(Shown, Fitted):
     """The result of ``fit``, for P parameters, F of them free, and N samples of K outputs.
 
-    result["a"] is the parameter of that name; the key may also be a symbol of SymPy.
+    result["a"] is the parameter, tied parameter or derived quantity of that name; the key may be a symbol, too.
 
     Found by the fit:
 
@@ -74,6 +77,18 @@ class FitResult(Shown, Fitted):
         if (self._ending in DOUBTFUL or self.status == "singular") and self.undetermined:
             advice = not_told(self.undetermined)
         return f"{message}; {advice}" if advice else message
+
+    @cached_property
+    def derived(self) -> Quantities:
+        """Return the tied parameters and derived quantities of the model, with their standard errors and intervals."""
+        return Quantities(self)
+
+    def __getitem__(self, name: Any) -> Any:
+        """Return a parameter, tied parameter or derived quantity by its name or its SymPy symbol.
+
+        It is a number, or an array for a parameter that is one. Raises KeyError.
+        """
+        return self.derived[name] if name_of(name) in self.derived.names else super().__getitem__(name)
 
     def confidence_intervals(self, level: float = LEVEL, method: str = "t") -> Array:
         """Return the ends of an interval for each parameter, (P, 2), that covers the true value with this probability.
@@ -141,7 +156,8 @@ class FitResult(Shown, Fitted):
     def to_frame(self) -> Any:
         """Return a DataFrame of pandas with a row for each parameter, by its name.
 
-        Its columns are value, standard_error, p0, free and at_bound. Raises MissingDependencyError without pandas.
+        Its columns are value, standard_error, p0, free and at_bound. Rows of tied parameters and derived quantities
+        follow, which have no start. Raises MissingDependencyError without pandas.
         """
         columns = {
             "value": self.parameters,
@@ -150,7 +166,15 @@ class FitResult(Shown, Fitted):
             "free": self.free,
             "at_bound": self.at_bound,
         }
-        return frame_of(columns, self.names, "parameter")
+        own = self.derived
+        if own.names:
+            none = np.zeros(len(own), bool)
+            others = (own.values, own.standard_errors, np.full(len(own), np.nan), none, none)
+            columns = {
+                name: np.concatenate([column, other])
+                for (name, column), other in zip(columns.items(), others, strict=True)
+            }
+        return frame_of(columns, (*self.names, *own.names), "parameter")
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the result with its data to a file, an .npz archive, from which the module's ``load`` reads it.
@@ -199,20 +223,22 @@ class FitResult(Shown, Fitted):
             "free": named(self.free),
             "at_bound": named(self.at_bound),
             "covariance": self.covariance.tolist(),
+            "derived": dict(zip(self.derived.names, self.derived.values.tolist(), strict=True)),
+            "derived_errors": dict(zip(self.derived.names, self.derived.standard_errors.tolist(), strict=True)),
             "undetermined": list(self.undetermined),
             "poles": list(self.poles),
             **{name: getattr(self, name) for name in figures},
         }
 
     def __str__(self) -> str:
-        return text_table(self, self.message)
+        return text_table(self, self.message, self.derived)
 
     def __repr__(self) -> str:
         figure = f"loss {self.cost:.6g}" if self._model.facts.curved else f"chi2 {self.chi2:.6g}"
         return f"<FitResult: {self.status} after {self.iterations} iterations, {figure}>"
 
     def _repr_html_(self) -> str:
-        return html_table(self, self.message)
+        return html_table(self, self.message, self.derived)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the values of the result, and the name of the module that made it."""

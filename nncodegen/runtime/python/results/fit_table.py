@@ -12,6 +12,7 @@ from ..ground.poles import told
 
 if TYPE_CHECKING:
     from .fitted import Fitted
+    from .quantities import Quantities
 
 HEAD = ("parameter", "value", "standard error", "error in %", "t", "start")
 ROWS = 100
@@ -22,17 +23,21 @@ CORRELATIONS = 10
 """The most correlations that a table lists, the strongest first."""
 
 
-def text_table(result: Fitted, message: str) -> str:
+def text_table(result: Fitted, message: str, derived: Quantities) -> str:
     """Return the table of a fit, with the message of its end, as text, in lines of at most about 80 characters."""
-    lines = [_title(result), "", *aligned(HEAD, _rows(result))]
+    lines = [_title(result), "", *aligned(HEAD, [*_rows(result), *_others(derived)])]
     notes = _notes(result, message)
     label = max(len(name) for name, _ in notes)
     return "\n".join([*lines, "", *(f"{name:<{label}}   {text}" for name, text in notes)])
 
 
-def html_table(result: Fitted, message: str) -> str:
+def html_table(result: Fitted, message: str, derived: Quantities) -> str:
     """Return the table of a fit, with the message of its end, in HTML."""
-    parts = paragraph(_title(result), "b"), table(HEAD, _rows(result)), table((), _notes(result, message))
+    parts = (
+        paragraph(_title(result), "b"),
+        table(HEAD, [*_rows(result), *_others(derived)]),
+        table((), _notes(result, message)),
+    )
     return f"<div>{''.join(parts)}</div>"
 
 
@@ -51,6 +56,15 @@ def _rows(result: Fitted) -> list[tuple[str, ...]]:
     if len(shown) > ROWS:
         rows.append((f"... {len(shown) - ROWS} more", "", "", "", "", ""))
     return rows
+
+
+def _others(derived: Quantities) -> list[tuple[str, ...]]:
+    """Return a row for each tied parameter and derived quantity, which have no start."""
+    rows = zip(derived.names, derived.values.tolist(), derived.standard_errors.tolist(), derived.tied, strict=True)
+    return [
+        (name, f"{value:.8g}", *_errors(value, error), "tied" if tied else "derived")
+        for name, value, error, tied in rows
+    ]
 
 
 def _errors(value: float, error: float) -> tuple[str, str, str]:

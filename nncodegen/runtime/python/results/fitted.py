@@ -254,6 +254,17 @@ class Fitted:
         return goodness.aic(self.chi2, self.used, self.free_count, self.absolute_sigma)
 
     @property
+    def aicc(self) -> float:
+        """Return ``aic`` with its correction for few data: 2*K*(K + 1)/(n - K - 1) is added.
+
+        K counts the free parameters, and the variance of the data unless it is known. NaN for n of at most K + 1.
+        """
+        if self._model.facts.curved:
+            left = self.used - self.free_count - 1
+            return self.aic + 2 * self.free_count * (self.free_count + 1) / left if left > 0 else math.nan
+        return goodness.aicc(self.chi2, self.used, self.free_count, self.absolute_sigma)
+
+    @property
     def bic(self) -> float:
         """Return Schwarz's criterion: n*log(chi2/n) + F*log(n), with absolute_sigma chi2 + F*log(n), like ``aic``."""
         if self._model.facts.curved:

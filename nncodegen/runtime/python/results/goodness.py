@@ -52,6 +52,17 @@ def aic(chi2: float, count: int, free: int, absolute_sigma: bool) -> float:
     return deviance(chi2, count, absolute_sigma) + 2 * free
 
 
+def aicc(chi2: float, count: int, free: int, absolute_sigma: bool) -> float:
+    """Return Akaike's criterion, corrected for few data: aic + 2*K*(K + 1)/(n - K - 1).
+
+    K is the number of free parameters, and 1 for the variance of the data unless it is known (N. Sugiura, 1978; C. M.
+    Hurvich, C.-L. Tsai, 1989). NaN for n of at most K + 1.
+    """
+    known = free if absolute_sigma else free + 1
+    left = count - known - 1
+    return aic(chi2, count, free, absolute_sigma) + 2 * known * (known + 1) / left if left > 0 else math.nan
+
+
 def bic(chi2: float, count: int, free: int, absolute_sigma: bool) -> float:
     """Return Schwarz's criterion, the deviance plus free*log(n) (G. Schwarz, 1978)."""
     return deviance(chi2, count, absolute_sigma) + free * math.log(max(count, 1))

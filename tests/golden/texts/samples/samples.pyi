@@ -99,13 +99,13 @@ def train_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, parameter
                threads: int = 1, models: int | None = None, history: bool = True, l2: ArrayLike = 0.0,
                **hyperparameters: Any) -> ManyResult:
     """Train M models of this kind at once, each as ``train`` does, with simultaneous updates."""
-def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, p0: ArrayLike | Mapping[Any, Any] | None = None,
+def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, p0: ArrayLike | Mapping[Any, Any] | str | None = None,
         sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
         fixed: Iterable[Any] | Mapping[Any, Any] = (), loss: str | None = "linear", f_scale: float = 1.0,
-        n_starts: int | None = None, seed: int = 0, tolerance: float | None = None, max_iterations: int | None = None,
-        threads: int = 1, data: Mapping[str, Any] | None = None, loss_weights: Mapping[str, float] | None = None,
-        time_limit: float | None = None, callback: Callable[[FitProgress], Any] | None = None,
-        progress: bool = False) -> FitResult:
+        n_starts: int | str | None = None, seed: int = 0, tolerance: float | None = None,
+        max_iterations: int | None = None, threads: int = 1, data: Mapping[str, Any] | None = None,
+        loss_weights: Mapping[str, float] | None = None, time_limit: float | None = None,
+        callback: Callable[[FitProgress], Any] | None = None, progress: bool = False) -> FitResult:
     """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters."""
 def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, p0: ArrayLike | Mapping[Any, Any] | None = None,
              sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,

@@ -1,0 +1,280 @@
+"""Curves that are formulas: records with prefixes, and sums of these, of one variable."""
+
+from __future__ import annotations
+
+import keyword
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sympy import Add, Expr, Symbol, diff
+
+from nncodegen.describe.grammar import as_expression
+from nncodegen.errors import ModelError
+from nncodegen.ir import Element
+from nncodegen.ir.evaluate import interpret
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+Start = Callable[[Array, Array], Sequence[float]]
+"""A function of x and y, (N,) each with x ascending, that returns a value for each parameter that is not linear."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a curve: its name, its meaning, and the bounds within which it has this meaning.
+
+    The formula is a linear function of all parameters that are ``linear`` together: least squares gives these without a
+    start.
+    """
+
+    name: str
+    meaning: str
+    low: float = -math.inf
+    high: float = math.inf
+    linear: bool = False
+
+
+def linear(name: str, meaning: str) -> Parameter:
+    """Return a parameter that enters linearly; it has no bounds."""
+    return Parameter(name, meaning, linear=True)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A curve by name: ``formula`` is a text in x and the parameters, ``about`` a description, ``source`` a reference.
+
+    ``start`` computes values of the parameters that are not linear from data; it is None where there are none.
+    """
+
+    name: str
+    formula: str
+    about: str
+    parameters: tuple[Parameter, ...]
+    source: str
+    start: Start | None = None
+
+    def __call__(self, prefix: str = "", x: str = "x") -> Curve:
+        """Return the curve of a variable, whose parameters have a prefix: ``gaussian("a_")`` has a_height.
+
+        Raises ModelError for a prefix or a variable that makes no names.
+        """
+        return Curve((Term(self, prefix, x),))
+
+    def __add__(self, other: Any) -> Curve:
+        """Return the sum of two curves without prefixes: ``gaussian + line``."""
+        total: Curve = self() + other
+        return total
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the parameters."""
+        return tuple(one.name for one in self.parameters)
+
+    def __str__(self) -> str:
+        """Return the formula, the meaning of each parameter, its bounds, and the source."""
+        width = max(map(len, self.names))
+        rows = [f"  {one.name:<{width}}  {one.meaning}{_bounds(one)}" for one in self.parameters]
+        return "\n".join([f"{self.name}: {self.about}", f"  {self.formula}", *rows, f"  ({self.source})"])
+
+    def __repr__(self) -> str:
+        return f"<curve {self.name}({', '.join(self.names)}): {self.formula}>"
+
+
+def _bounds(one: Parameter) -> str:
+    """Return the bounds of a parameter as an addition to its meaning."""
+    if math.isfinite(one.low) and math.isfinite(one.high):
+        return f", from {one.low:g} to {one.high:g}"
+    if math.isfinite(one.low):
+        return f", at least {one.low:g}"
+    return f", at most {one.high:g}" if math.isfinite(one.high) else ""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A record with a prefix for its parameters, and the name of its variable. Raises ModelError for other names."""
+
+    record: Record
+    prefix: str = ""
+    variable: str = "x"
+
+    def __post_init__(self) -> None:
+        for role, text in (("prefix", self.prefix), ("variable", self.variable)):
+            valid = isinstance(text, str) and (not text or (text.isidentifier() and not keyword.iskeyword(text)))
+            if not valid or (role == "variable" and not text):
+                raise ModelError(f"the {role} of {self.record.name} makes no name: {text!r}; write one like 'a_'")
+        if self.variable in self.names:
+            raise ModelError(f"{self.record.name} has a parameter {self.variable}, as its variable: give a prefix")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the parameters, with the prefix."""
+        return tuple(self.prefix + name for name in self.record.names)
+
+    @property
+    def expression(self) -> Expr:
+        """Return the formula."""
+        own = {name: Symbol(full) for name, full in zip(self.record.names, self.names, strict=True)}
+        expression: Expr = as_expression(self.record.formula, {"x": Symbol(self.variable), **own}, self.record.name)
+        return expression
+
+    def __str__(self) -> str:
+        arguments = [repr(self.prefix)] * bool(self.prefix) + [f"x={self.variable!r}"] * (self.variable != "x")
+        called = f"({', '.join(arguments)})" if arguments else ""
+        if called and self.record.name.endswith(")"):  # polynomial(3)
+            return f"{self.record.name[:-1]}, {called[1:]}"
+        return f"{self.record.name}{called}"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A formula with names, bounds and starts: a sum of curves such as ``gaussian("a_") + gaussian("b_") + line()``.
+
+    It is taken wherever a formula is: by ``curve_fit``, as ``output`` of a Model (whose ``parameters`` may be left out
+    then), by FormulaRegressor. Raises ModelError if two terms have a parameter of the same name, or other variables.
+    """
+
+    terms: tuple[Term, ...]
+
+    def __post_init__(self) -> None:
+        owners: dict[str, Term] = {}
+        for term in self.terms:
+            for name in term.names:
+                if name in owners:
+                    raise ModelError(
+                        f"{owners[name]} and {term} both have a parameter {name}: give one a prefix, as in "
+                        f'{term.record.name}("b_")'
+                    )
+            owners |= dict.fromkeys(term.names, term)
+        variables = sorted({term.variable for term in self.terms})
+        if len(variables) > 1:
+            raise ModelError(f"the curves of a sum have one variable, not {' and '.join(variables)}")
+
+    def __add__(self, other: Any) -> Any:
+        """Return the sum with another curve, or with an expression of SymPy, which is an expression."""
+        if isinstance(other, Record):
+            other = other()
+        if isinstance(other, Curve):
+            return Curve((*self.terms, *other.terms))
+        return self.expression + other if isinstance(other, Expr) else NotImplemented
+
+    @property
+    def variable(self) -> str:
+        """Return the name of the variable."""
+        return self.terms[0].variable
+
+    @property
+    def has_variable(self) -> bool:
+        """Return whether the formula depends on its variable: a constant does not."""
+        return Symbol(self.variable) in self.expression.free_symbols
+
+    @cached_property
+    def expression(self) -> Expr:
+        """Return the formula as an expression of SymPy."""
+        return Add(*(term.expression for term in self.terms))
+
+    def _sympy_(self) -> Expr:
+        return self.expression
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the parameters, in the order of the terms."""
+        return tuple(name for term in self.terms for name in term.names)
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Return (lower, upper) of the parameters that have a bound."""
+        pairs = {name: (one.low, one.high) for name, one in self._parameters()}
+        return {name: pair for name, pair in pairs.items() if any(map(math.isfinite, pair))}
+
+    @property
+    def typical(self) -> dict[str, float]:
+        """Return a value within the bounds for each parameter: 1, or the middle of two bounds."""
+        return {
+            name: (one.low + one.high) / 2 if math.isfinite(one.low + one.high) else max(1.0, one.low)
+            for name, one in self._parameters()
+        }
+
+    def start(self, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
+        """Return a start for each parameter, computed from data x and y, (N,).
+
+        Each term estimates its parameters that are not linear from what the terms before it leave, backgrounds first;
+        the others are those of least squares. Values that are not finite are left out. Raises ValueError without two
+        different values of x.
+        """
+        places, data = np.asarray(x, float).ravel(), np.asarray(y, float).ravel()
+        if places.shape != data.shape:
+            raise ValueError(f"x has the shape {places.shape} and y {data.shape}: they must be equal")
+        used = np.isfinite(places) & np.isfinite(data)
+        order = np.argsort(places[used], kind="stable")
+        places, data = places[used][order], data[used][order]
+        if not len(places) or places[0] == places[-1]:
+            raise ValueError("a start from data takes at least two different values of x")
+        found: dict[str, float] = {}
+        known: list[Term] = []
+        rest = data
+        for term in sorted(self.terms, key=lambda term: term.record.start is not None):
+            if term.record.start is not None:
+                with np.errstate(all="ignore"):
+                    found |= self._estimate(term, places, rest)
+            known.append(term)
+            found |= self._linear(known, found, places, data)
+            rest = data - self._values(known, found, places)
+        return {name: found[name] for name in self.names}
+
+    def _estimate(self, term: Term, x: Array, y: Array) -> dict[str, float]:
+        """Return the estimates of a term, moved into its bounds; those that are not finite become typical ones."""
+        assert term.record.start is not None
+        unknown = [(name, one) for name, one in _named(term) if not one.linear]
+        typical = self.typical
+        estimates = {}
+        for (name, one), value in zip(unknown, term.record.start(x, y), strict=True):
+            value = float(value) if math.isfinite(value) else typical[name]
+            low, high = (bound * (1 + side * 1e-3) if bound else side * 1e-6 * (float(x[-1] - x[0]))
+                         for bound, side in ((one.low, 1), (one.high, -1)))  # fmt: skip
+            estimates[name] = min(max(value, low), high) if low <= high else typical[name]
+        return estimates
+
+    def _linear(self, terms: list[Term], found: Mapping[str, float], x: Array, y: Array) -> dict[str, float]:
+        """Return the linear parameters of some terms by least squares, with the others as they are found."""
+        names = [name for term in terms for name, one in _named(term) if one.linear]
+        total = Add(*(term.expression for term in terms))
+        at = {**dict.fromkeys(names, 0.0), **found} | dict.fromkeys(names, 0.0)
+        columns = np.stack([self._value(diff(total, Symbol(name)), at, x) for name in names], axis=1)
+        target = y - self._value(total, at, x)
+        good = np.isfinite(columns).all(axis=1) & np.isfinite(target)
+        norms = np.linalg.norm(columns[good], axis=0)
+        norms[norms == 0] = 1
+        values = np.linalg.lstsq(columns[good] / norms, target[good], rcond=None)[0] / norms
+        return dict(zip(names, values.tolist(), strict=True))
+
+    def _values(self, terms: list[Term], found: Mapping[str, float], x: Array) -> Array:
+        return np.nan_to_num(self._value(Add(*(term.expression for term in terms)), found, x))
+
+    def _value(self, expression: Expr, found: Mapping[str, float], x: Array) -> Array:
+        """Return the value of an expression at x, (N,)."""
+        names = {Symbol(name): Element(name) for name in (self.variable, *self.names)}
+        values = {Element(name): np.asarray(value) for name, value in {**found, self.variable: x}.items()}
+        with np.errstate(all="ignore"):
+            return np.broadcast_to(np.asarray(interpret(expression.xreplace(names), values, False), float), x.shape)
+
+    def _parameters(self) -> Iterator[tuple[str, Parameter]]:
+        for term in self.terms:
+            yield from _named(term)
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.terms))
+
+    def __repr__(self) -> str:
+        return f"<curve {self}: {self.expression}>"
+
+
+def _named(term: Term) -> Iterator[tuple[str, Parameter]]:
+    """Yield the parameters of a term with their full names."""
+    yield from zip(term.names, term.record.parameters, strict=True)

@@ -1,0 +1,32 @@
+"""The parameters that enter a formula linearly: least squares gives them without a start.
+
+A formula is an affine function of some parameters together if the derivative by each of them depends on none of them
+(G. H. Golub, V. Pereyra, The differentiation of pseudo-inverses and nonlinear least squares problems whose variables
+separate, 1973).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from nncodegen.ir import Element, Program, Step
+
+
+def linear_of(program: Program, steps: Iterable[Step], derivatives: Sequence[Element]) -> tuple[str, ...]:
+    """Return the names of parameters in which the outputs of a formula are affine together, in their order.
+
+    ``derivatives`` are those of the outputs by each parameter, which ``steps`` define. Where only one of two can be
+    among them, as in a*b*x, it is the first. A network has none: its parameters are arrays, and it draws its start.
+    """
+    if program.layered:
+        return ()
+    parameters = [tensor.name for tensor in program.parameters]
+    reads: dict[str, frozenset[str]] = {name: frozenset([name]) for name in parameters}
+    for step in steps:
+        reads[step.target.tensor] = frozenset().union(*(reads.get(one.tensor, ()) for one in step.operands))
+    found: dict[str, frozenset[str]] = {}
+    for name, derivative in zip(parameters, derivatives, strict=True):
+        read = reads.get(derivative.tensor, frozenset())
+        if read.isdisjoint([name, *found]) and not any(name in others for others in found.values()):
+            found[name] = read
+    return tuple(found)

@@ -1,0 +1,268 @@
+"""Starting points for fits that are given none: drawn from the scales of the data, linear parameters projected out.
+
+For given values of the others, least squares gives the parameters that enter linearly (variable projection; G. H.
+Golub, V. Pereyra, 1973). So only the others are drawn, and many draws are compared by the cost that is left. What a
+parameter means is not known: it may be a place, a length or a rate on the axis of an input, a number, or a value of the
+data. Draws of all kinds compete; the best of them are combined and varied, and short fits begin at the best of these.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..ground.share import is_ended
+from .starting_points import reached
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from ..native.model import Model
+    from .fit_watch import FitWatch
+    from .problem import Problem
+
+DRAWS, MOST_DRAWS = 768, 3072
+"""The points that are drawn first for each parameter that is not linear, and the most of them."""
+
+GENERATIONS, CHILDREN, PARENTS = 8, 384, 48
+"""How often points are bred, how many each time, and from how many of the best."""
+
+SAMPLES = 200
+"""The most samples by which points are compared; they are spread evenly over the data."""
+
+FITS, FITS_ONE_BY_ONE = 96, 12
+"""The number of short fits, side by side or one after the other."""
+
+CHUNK = 128
+"""The number of points that are compared at once: their derivatives are in memory."""
+
+HUGE = 1e100
+"""Values from here on count as not finite: their squares may overflow."""
+
+DEPENDENT = 1e-10
+"""The share of a column that is left beside those before it, below which it counts as dependent on them."""
+
+
+class Kind(NamedTuple):
+    """A kind of quantity: 10**u * x**of_x * y**of_y, with u between two limits and typical scales of x and y.
+
+    ``weight`` is how often it is drawn, relative to others.
+    """
+
+    of_x: int
+    of_y: int
+    low: float
+    high: float
+    weight: float
+
+
+PLACE, FREQUENCY = 0, 1
+"""The first kinds, which are not powers of ten: a value of x, and an angular frequency."""
+
+KINDS = (
+    Kind(1, 0, 0, 0, 5),  # a place
+    Kind(-1, 0, 0, 0, 2),  # a frequency
+    Kind(1, 0, -2.5, 1.5, 5),  # a length
+    Kind(-1, 0, -1.5, 2.5, 5),  # a rate
+    Kind(0, 0, -1.5, 1.5, 4),  # a number
+    Kind(2, 0, -5, 1, 2),  # the square of a length
+    Kind(-2, 0, -1, 5, 2),
+    Kind(-3, 0, -1, 3, 1),  # coefficients of a polynomial
+    Kind(0, 1, -1, 2, 1),  # a value of y
+    Kind(0, -1, -2, 1, 1),
+    Kind(-1, -1, -2, 2, 1),
+)
+
+
+def automatic_start(
+    problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None
+) -> tuple[Array, Array]:
+    """Return where the best of many short fits began, and the parameters that it reached: (P,) each.
+
+    ``start`` competes with the points that are drawn; fixed parameters keep its values. It is the same for the same
+    seed. If a watch ends the search, it returns the best so far. Raises ValueError for a model that draws its start, or
+    that has another loss than least squares.
+    """
+    check_automatic(problem.model)
+    points = start[None]
+    try:
+        with nullcontext() if watch is None else watch.asked_by_calls():
+            points = np.vstack([start, _chosen(_Projected(problem, start, held), np.random.default_rng(seed))])
+    except KeyboardInterrupt:
+        if watch is None or not watch.reason:
+            raise
+    costs, parameters, poles = reached(problem, points, held, threads, watch)
+    if not np.isfinite(costs).any():
+        return points[-1], points[-1]
+    if np.isfinite(costs[~poles]).any():  # a minimum with a pole among the data is none
+        costs = np.where(poles, np.nan, costs)
+    best = int(np.nanargmin(costs))
+    return points[best], parameters[best]
+
+
+def check_automatic(model: Model) -> None:
+    """Raise ValueError for a model whose start cannot be found from the scales of the data."""
+    if model.constants is None:
+        raise ValueError(f"a start from the data is for formulas; {model.name} draws its own: give a seed")
+    if model.facts.curved:
+        raise ValueError(f"a start from the data is for least squares; the loss of {model.name} is another: give p0")
+
+
+class _Projected:
+    """A problem as a function of the free parameters that are not linear; the linear ones are projected out."""
+
+    def __init__(self, problem: Problem, start: Array, held: Array | None) -> None:
+        model, known = problem.model, np.isfinite(problem.Y).any(axis=1)
+        free = np.ones(len(start), bool) if held is None else held == 0
+        names = model.facts.linear if model.facts.fits_outputs else ()
+        linear = np.zeros(len(start), bool)
+        linear[[model.places[name].start for name in names]] = True
+        self.linear, self.others = np.flatnonzero(free & linear), np.flatnonzero(free & ~linear)
+        self.model, self.start = model, start
+        low, high = problem.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
+        self.low, self.high = np.asarray(low, float), np.asarray(high, float)
+        rows = np.flatnonzero(known)
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLES)).astype(int)] if len(rows) else rows
+        self.X = None if problem.X is None else np.ascontiguousarray(problem.X[rows])
+        self.Y = problem.Y[rows].astype(float)
+        sigma = np.asarray(1.0 if problem.sigma is None else problem.sigma, float)
+        sigma = sigma[rows] if sigma.ndim else sigma
+        weights = 1 / (sigma[:, None] if sigma.ndim == 1 else sigma) * np.ones_like(self.Y)
+        self.weights = np.where(np.isnan(self.Y), 0, weights)
+        self.Y = np.nan_to_num(self.Y)
+
+    def costs(self, points: Array) -> Array:
+        """Return the sum of squares at some points (S, others), infinite where the model is not finite, or huge."""
+        found = [self._some(points[first : first + CHUNK]) for first in range(0, len(points), CHUNK)]
+        return np.concatenate(found) if found else np.empty(0)
+
+    def _some(self, points: Array) -> Array:
+        if is_ended():
+            raise KeyboardInterrupt
+        columns, rest = self._system(points)
+        bad = ~((np.abs(columns) < HUGE).all(axis=(1, 2)) & (np.abs(rest) < HUGE).all(axis=1))
+        columns[bad], rest[bad] = 0, 0
+        total: Array = np.einsum("si,si->s", rest, rest)
+        if len(self.linear):
+            norms = np.linalg.norm(columns, axis=1, keepdims=True)
+            norms[norms == 0] = 1
+            Q, R = np.linalg.qr(columns / norms)
+            along = np.einsum("sij,si->sj", Q, rest)
+            along[np.abs(np.diagonal(R, axis1=1, axis2=2)) < DEPENDENT] = 0
+            total = np.maximum(total - (along**2).sum(axis=1), 0)
+        total[bad] = np.inf
+        return total
+
+    def _system(self, points: Array) -> tuple[Array, Array]:
+        """Return the weighted columns of the linear parameters (S, rows, linear), and the data less the rest."""
+        count, (samples, outputs) = len(points), self.Y.shape
+        values = np.empty((count, samples, outputs), self.model.dtype)
+        slopes = np.empty((count, samples, outputs, len(self.start)), self.model.dtype) if len(self.linear) else None
+        native = self.model.native
+        with np.errstate(over="ignore"):
+            places = np.tile(self.start, (count, 1))
+            places[:, self.linear] = 0
+            places[:, self.others] = points
+        for one, place in enumerate(places):
+            native.predict(place, self.X, samples, values[one])
+            if slopes is not None:
+                native.jacobian(place, self.X, samples, slopes[one])
+        with np.errstate(over="ignore", invalid="ignore"):
+            rest = ((self.Y - values) * self.weights).reshape(count, -1)
+            if slopes is None:
+                return np.zeros((count, rest.shape[1], 0)), rest
+            columns = slopes[..., self.linear] * self.weights[..., None]
+        return columns.reshape(count, -1, len(self.linear)), rest
+
+    def whole(self, point: Array) -> Array:
+        """Return all parameters, (P,), at a point: linear ones are those of least squares, moved into their bounds."""
+        found = self.start.copy()
+        found[self.others] = point
+        if len(self.linear):
+            columns, rest = self._system(point[None])
+            norms = np.linalg.norm(columns[0], axis=0)
+            norms[norms == 0] = 1
+            best = np.linalg.lstsq(columns[0] / norms, rest[0], rcond=DEPENDENT)[0] / norms
+            found[self.linear] = best
+        inside: Array = np.minimum(np.maximum(found, self.low), self.high).astype(self.model.dtype)
+        return inside
+
+    def drawn(self, count: int, random: np.random.Generator) -> Array:
+        """Return points of which each coordinate is a quantity of any kind, within the bounds: (count, others)."""
+        size = (count, len(self.others))
+        weights = np.array([kind.weight for kind in KINDS])
+        kinds = np.searchsorted(np.cumsum(weights) / weights.sum(), random.random(size), side="right")
+        of_x, of_y, low, high = (np.array([kind[k] for kind in KINDS])[kinds] for k in range(4))
+        first, span, length = self._of_inputs(random, size)
+        height = np.ptp(self.Y) or float(np.abs(self.Y).max()) or 1.0
+        share = random.random(size)
+        with np.errstate(over="ignore"):
+            found = 10 ** (low + (high - low) * share) * length**of_x * height**of_y
+        found *= np.where(random.random(size) < 0.25, -1, 1)
+        found = np.where(kinds == PLACE, first + span * (1.2 * share - 0.1), found)
+        found = np.where(kinds == FREQUENCY, share * np.pi * len(self.Y) / span, found)
+        return self.within(found, random.random(size))
+
+    def _of_inputs(self, random: np.random.Generator, size: tuple[int, int]) -> tuple[Array, Array, Array]:
+        """Return for each draw the first value of some input, its range, and either that or its largest size."""
+        if self.X is None:
+            return np.zeros(size), np.ones(size), np.ones(size)
+        X = self.X.astype(float)
+        first, span, largest = X.min(axis=0), np.ptp(X, axis=0), np.abs(X).max(axis=0)
+        span = np.where(span > 0, span, np.where(largest > 0, largest, 1))
+        chosen = random.integers(X.shape[1], size=size)
+        length = np.where(random.random(size) < 0.5, span[chosen], np.where(largest > 0, largest, 1)[chosen])
+        return first[chosen], span[chosen], length
+
+    def within(self, points: Array, share: Array) -> Array:
+        """Return points moved into the bounds: beyond two of them to a share of the way, else to the other side."""
+        low, high = self.low[self.others], self.high[self.others]
+        outside = (points < low) | (points > high)
+        with np.errstate(invalid="ignore", over="ignore"):
+            between = low + share * (high - low)
+            mirrored = np.where(np.isfinite(low), low + np.abs(points - low), high - np.abs(points - high))
+        points = np.where(outside, np.where(np.isfinite(low) & np.isfinite(high), between, mirrored), points)
+        inside: Array = np.minimum(np.maximum(points, low), high)
+        return inside
+
+
+def _chosen(problem: _Projected, random: np.random.Generator) -> Array:
+    """Return the points (K, P) at which short fits begin: the best of those that were drawn and bred, well apart."""
+    count = len(problem.others)
+    if not count:
+        return problem.whole(np.empty(0))[None]
+    points = np.vstack([problem.start[problem.others], problem.drawn(min(DRAWS * count, MOST_DRAWS), random)])
+    costs = problem.costs(points)
+    first = len(points)
+    for _ in range(GENERATIONS):
+        best = points[np.argsort(costs, kind="stable")[:PARENTS]]
+        children = _bred(problem, best, random)
+        points, costs = np.vstack([points, children]), np.concatenate([costs, problem.costs(children)])
+    most = FITS if problem.model.native.fits_lanes else FITS_ONE_BY_ONE
+    bred = _apart(points, costs, most // 2)
+    drawn = _apart(points[:first], costs[:first], most // 2)  # a bred family may have missed the valley
+    return np.array([problem.whole(point) for point in np.vstack([bred, drawn])])
+
+
+def _bred(problem: _Projected, best: Array, random: np.random.Generator) -> Array:
+    """Return new points from good ones: coordinates of two of them, each varied a little, or drawn again."""
+    size = (CHILDREN, best.shape[1])
+    mother, father = (best[(random.random(CHILDREN) ** 2 * len(best)).astype(int)] for _ in range(2))
+    mixed = np.where(random.random(size) < 0.25, father, mother)
+    spread = 10 ** random.uniform(-2.5, 0, (CHILDREN, 1))
+    varied = mixed * np.exp(spread * random.standard_normal(size))
+    again = (random.random((CHILDREN, 1)) < 0.5) & (random.random(size) < 1.2 / size[1])
+    return problem.within(np.where(again, problem.drawn(CHILDREN, random), varied), random.random(size))
+
+
+def _apart(points: Array, costs: Array, most: int) -> Array:
+    """Return the points of least cost, (at most ``most``, d), no two of which differ by less than 3% everywhere."""
+    kept: list[Array] = []
+    for place in np.argsort(costs, kind="stable"):
+        if len(kept) == most or not np.isfinite(costs[place]):
+            break
+        point = points[place]
+        if not kept or (np.abs(np.array(kept) - point) > 0.03 * np.abs(point)).any(axis=1).all():
+            kept.append(point)
+    return np.array(kept).reshape(-1, points.shape[1])
