@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
@@ -46,12 +46,12 @@ class Formula:
     expression: Expr
     columns: tuple[str, ...]
     parameters: tuple[str, ...]
-    curve: Curve | None = None
-    ties: tuple[tuple[str, Expr], ...] = ()
+    curve: Curve | None = field(default=None, hash=False)  # the hash is computed in each call of curve_fit
+    ties: tuple[tuple[str, Expr], ...] = field(default=(), hash=False)
     """Parameters that are formulas of the others; they are in the expression, and not among ``parameters``."""
-    derived: tuple[tuple[str, Expr], ...] = ()
+    derived: tuple[tuple[str, Expr], ...] = field(default=(), hash=False)
     """Formulas of parameters that are evaluated after a fit."""
-    order: tuple[str, ...] = ()
+    order: tuple[str, ...] = field(default=(), hash=False)
     """The names of all parameters in their order, where some are tied."""
 
     @cached_property
@@ -164,9 +164,11 @@ def names_of(formula: Given, known: Collection[str] = ()) -> tuple[str, ...]:
 
 def checked(formula: object) -> str | Expr | Curve:
     """Return a formula, with a record as a curve. Raises ModelError for what is none."""
+    if isinstance(formula, str):  # the usual case, decided quickly
+        return formula
     if isinstance(formula, Record):
         return formula()
-    if not isinstance(formula, str | Expr | Curve):
+    if not isinstance(formula, Expr | Curve):
         raise ModelError(f"a formula is a text, an expression of SymPy or a curve, not {type(formula).__name__}")
     return formula
 

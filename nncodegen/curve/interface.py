@@ -67,7 +67,9 @@ def curve_fit(
     """
     given = named(p0, bounds, options.get("fixed"))
     names, columns = _columns(formula, x, given)
-    read = with_quantities(read_formula(formula, names, given), ties)
+    read = read_formula(formula, names, given)
+    if ties:
+        read = with_quantities(read, ties)
     if names and not read.columns and read.curve is None:
         raise ValueError(
             f"the formula {quoted(formula)} uses none of the data, so its parameters cannot be told from them; the "

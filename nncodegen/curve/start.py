@@ -41,10 +41,10 @@ def read_bounds(names: tuple[str, ...], bounds: Any) -> Bounds | None:
 
 def limits_of(formula: Formula, bounds: Any) -> Bounds | None:
     """Return the bounds of a formula's parameters: those given, and a curve's own where a mapping leaves them out."""
-    own = {} if formula.curve is None else formula.curve.bounds
-    own = {name: pair for name, pair in own.items() if name in formula.parameters}
-    if own and (bounds is None or isinstance(bounds, Mapping)):
-        bounds = own | {str(name): pair for name, pair in (bounds or {}).items()}
+    if formula.curve is not None and (bounds is None or isinstance(bounds, Mapping)):
+        own = {name: pair for name, pair in formula.curve.bounds.items() if name in formula.parameters}
+        given = {str(name): pair for name, pair in (bounds or {}).items()}
+        bounds = own | given or None
     return read_bounds(formula.parameters, bounds)
 
 

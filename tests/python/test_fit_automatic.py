@@ -139,6 +139,26 @@ def test_what_is_refused():
         nn.curve_fit("a*exp(-b*x)", X, X, p0="auto", n_starts=4)
     with pytest.raises(ValueError, match="p0 is 'automatic'"):
         nn.curve_fit("a*exp(-b*x)", X, X, p0="automatic")
+    with pytest.raises(ValueError, match="p0"):
+        module.fit_many(X, X[None], p0="auto")
+    layers = nn.build(nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], inputs=1, loss="mse", name="net"), fit=True)
+    with pytest.raises(ValueError, match="a start from the data is for formulas; net has layers: give p0, or a seed"):
+        layers.fit(X, X, p0="auto")
+    counts = nn.build(nn.Model("counts", "x", "y", {"a": 1}, "a*x", loss="exp(a*x) - y*a*x"))
+    with pytest.raises(ValueError, match="a start from the data is for least squares; the loss of counts is another"):
+        counts.fit(X, X, p0="auto")
+
+
+def test_data_that_tell_nothing():
+    """Without data, with a single datum, and with constant data, the search ends as a fit from a start does."""
+    module = module_of(read_formula("a*exp(-b*x) + c", ("x",)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        assert module.fit(X, np.full(len(X), np.nan), p0="auto").status == "no_data"
+        assert module.fit(X[:1], X[:1], p0="auto").status == "too_few_data"
+        assert module.fit(X, np.zeros(len(X)), p0="auto").cost == 0
+        assert module.fit(np.ones(5), np.arange(5.0), p0="auto").chi2 == pytest.approx(10)
+        assert module.fit(X, X, p0="auto", fixed=["a", "b", "c"]).free_count == 0
 
 
 def test_a_time_limit_ends_the_search():

@@ -86,6 +86,8 @@ def automatic_start(
     """
     check_automatic(problem.model)
     points = start[None]
+    if np.isnan(problem.Y).all():
+        return start, start
     try:
         with nullcontext() if watch is None else watch.asked_by_calls():
             points = np.vstack([start, _chosen(_Projected(problem, start, held), np.random.default_rng(seed))])
@@ -103,8 +105,8 @@ def automatic_start(
 
 def check_automatic(model: Model) -> None:
     """Raise ValueError for a model whose start cannot be found from the scales of the data."""
-    if model.constants is None:
-        raise ValueError(f"a start from the data is for formulas; {model.name} draws its own: give a seed")
+    if model.constants is None or any(one.shape for one in model.facts.parameters):
+        raise ValueError(f"a start from the data is for formulas; {model.name} has layers: give p0, or a seed")
     if model.facts.curved:
         raise ValueError(f"a start from the data is for least squares; the loss of {model.name} is another: give p0")
 
