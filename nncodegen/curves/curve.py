@@ -77,6 +77,14 @@ class Record:
         """Return the names of the parameters."""
         return tuple(one.name for one in self.parameters)
 
+    @property
+    def typical(self) -> dict[str, float]:
+        """Return a value within the bounds for each parameter."""
+        return self().typical
+
+    def _sympy_(self) -> Expr:
+        return self().expression
+
     def __str__(self) -> str:
         """Return the formula, the meaning of each parameter, its bounds, and the source."""
         width = max(map(len, self.names))

@@ -24,10 +24,10 @@ double_exponential = Record(
 )  # fmt: skip
 
 stretched_exponential = Record(
-    "stretched_exponential", "amplitude*exp(-(x/tau)**beta)", "a decay with many rates; for x from 0",
-    (linear("amplitude", "value at x = 0"), Parameter("tau", "time after which 1/e is left", 0),
+    "stretched_exponential", "amplitude*exp(-(rate*x)**beta)", "a decay with many rates; for x from 0",
+    (linear("amplitude", "value at x = 0"), Parameter("rate", "inverse of the time after which 1/e is left", 0),
      Parameter("beta", "1 for an exponential, below 1 for a slower end", 0)),
-    "R. Kohlrausch, Ann. Phys. 167, 179, 1854", lambda x, y: (1 / positive_rate(x, y), 1.0),
+    "R. Kohlrausch, Ann. Phys. 167, 179, 1854", lambda x, y: (positive_rate(x, y), 1.0),
 )  # fmt: skip
 
 saturating_exponential = Record(

@@ -57,7 +57,6 @@ class Model(ModelBase):
     ) -> None:
         super().__init__(name, optimizers)
         typical = getattr(output, "typical", None)  # a curve by name has values of its own
-        output = output if typical is None else as_expression(output, {}, f"the output of {name}")
         known = _Known((output, loss, *(ties.values() if isinstance(ties, Mapping) else ())))
         self.inputs = _symbols(inputs, "inputs", known)
         self.targets = _symbols(targets, "targets", known)
@@ -212,6 +211,7 @@ class _Known:
         self._parts = [
             part for formula in formulas for part in (formula if isinstance(formula, tuple | list) else [formula])
         ]
+        self._parts = [part._sympy_() if hasattr(part, "_sympy_") else part for part in self._parts]  # curves by name
         self._formulas = [part for part in self._parts if isinstance(part, Expr)]
         self._symbols = {symbol.name: symbol for symbol in symbols_of(*self._formulas)}
 

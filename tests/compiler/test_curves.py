@@ -213,4 +213,13 @@ def test_a_model_of_a_curve():
     assert {symbol.name: value for symbol, value in model.parameters.items()} == {
         "height": 1, "centre": 1, "gamma": 1, "fraction": 0.5, "level": 1,
     }  # fmt: skip
-    assert nn.Model("peak", "x", "y", {"amplitude": 2, "rate": 1}, curves.exponential()).parameters
+    for curve in (curves.exponential, curves.exponential()):
+        given = nn.Model("peak", "x", "y", {"amplitude": 2, "rate": 1}, curve)
+        assert [*given.parameters.values()] == [2, 1]
+        assert given.outputs == nn.Model("peak", "x", "y", output=curve).outputs == (curves.exponential().expression,)
+    both = nn.Model(
+        "both", "x", "y z", {"intercept": 1, "slope": 1, "b_level": 0}, (curves.line, curves.constant("b_"))
+    )
+    assert len(both.outputs) == 2
+    tied = nn.Model("tied", "x", "y", output=curves.line(), ties={"slope": "2*intercept"})
+    assert [symbol.name for symbol in tied.parameters] == ["intercept"]
