@@ -113,11 +113,13 @@ def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
         bounds=bounds, threads=settings.threads,
     )  # fmt: skip
     found = fits.to_frame().rename(columns={"data": "rows"}).reset_index(drop=True)
-    if formula.ties or formula.derived:
-        own = [fits[m].derived for m in range(len(fits))]
-        for place, name in enumerate(own[0].names):
-            found[name] = np.where(found["rows"] > 0, [one.values[place] for one in own], np.nan)
-            found[f"{name}{ERROR}"] = np.where(found["rows"] > 0, [one.standard_errors[place] for one in own], np.nan)
+    others = [name for name, _ in (*formula.ties, *formula.derived)]
+    if others:
+        numbers = np.full((len(fits), len(others), 2), np.nan)
+        for group in np.flatnonzero(found["rows"]):
+            numbers[group] = [value_and_error(fits[group], name) for name in others]
+        for place, name in enumerate(others):
+            found[name], found[f"{name}{ERROR}"] = numbers[:, place].T
     found = found[problem.results]
     return found.assign(status=np.where(fits.success & fits.poles, "pole", fits.status))
 

@@ -81,12 +81,14 @@ def test_auto_ties_and_derived(run):
 def test_groups(run):
     """With --by each group has its own start from data, and columns of tied parameters and derived quantities."""
     both = pandas.concat([DECAY.assign(plate=p, count=DECAY["count"] * f) for p, f in (("A", 1), ("B", 50))])
+    empty = pandas.concat([both, DECAY[:3].assign(plate="C", count=np.nan)])
     arguments = ["--by", "plate", "--tie", "b = a/10", "--derived", "half_life = log(2)/k"]
-    done = run(both, "count = a*exp(-k*t) + b", *arguments)
+    done = run(empty, "count = a*exp(-k*t) + b", *arguments)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
-    assert [row["status"] for row in rows] == ["converged", "converged"]
-    for row in rows:
+    assert [row["status"] for row in rows] == ["converged", "converged", "no_data"]
+    assert rows[2]["half_life"] == rows[2]["b_error"] == ""
+    for row in rows[:2]:
         assert float(row["b_error"]) == pytest.approx(float(row["a_error"]) / 10, rel=1e-6)
         assert float(row["half_life"]) == pytest.approx(np.log(2) / 0.9, rel=0.05)
     done = run(both, "count ~ exponential + constant", "--by", "plate")

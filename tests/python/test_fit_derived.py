@@ -1,6 +1,9 @@
 """Ties and derived quantities: parameters that are formulas of others, with errors by propagation."""
 
+import os
 import pickle
+import subprocess
+import sys
 
 import mpmath
 import numpy as np
@@ -118,6 +121,32 @@ def test_many_fits(module):
     """Each of many fits has its quantities."""
     many = module.fit_many(X, np.stack([Y, 2 * Y]))
     assert many[1].derived["b"] == pytest.approx(2 * many[0].derived["b"], rel=1e-6)
+
+
+ALONE = """
+import sys
+import numpy as np
+import alone
+x = np.linspace(0, 4, 50)
+result = alone.fit(x, 3*np.exp(-0.9*x) + 0.3, p0="auto")
+result.save("result.npz")
+print(result["half_life"], alone.load("result.npz").derived["b"], {"sympy", "nncodegen"} & {*sys.modules})
+"""
+
+
+def test_a_module_alone_has_them(tmp_path):
+    """A module in a folder of its own finds a start, and evaluates its quantities, without SymPy and nncodegen."""
+    derived = {"half_life": "log(2)/k"}
+    model = nn.Model("alone", "x", "y", {"a": 1, "k": 1}, "a*exp(-k*x) + b", ties={"b": "a/10"}, derived=derived)
+    nn.build(model, out=tmp_path)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    half_life, b, others = done.stdout.split(maxsplit=2)
+    assert float(half_life) == pytest.approx(np.log(2) / 0.9, rel=1e-6)
+    assert float(b) == pytest.approx(0.3, rel=1e-6)
+    assert others.strip() == "set()"
 
 
 def test_curve_fit_returns_tied_parameters_in_their_order():
