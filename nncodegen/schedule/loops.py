@@ -291,7 +291,8 @@ def without_noise(program: Program) -> Iterator[Step]:
             step = replace(step, expression=step.expression.xreplace(known))
             value = step.expression
             copied = isinstance(value, Element) and value.indices == step.target.indices
-            if step.operator is None and (value.is_number or copied) and step.target not in program.results:
+            alone = step.operator is None and not step.where
+            if alone and (value.is_number or copied) and step.target not in program.results:
                 known[step.target] = value
         yield step
 

@@ -1,5 +1,7 @@
 """Recurrent layers against loops over time in NumPy: all that they can be asked for, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from nncodegen.ir import evaluate
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
+from nncodegen.schedule.loops import without_noise
 from tests.support.recurrent import CELLS, gru_before, run
 
 RNG = np.random.default_rng(5)
@@ -241,3 +244,15 @@ def test_states_that_do_not_fit_are_refused():
     sequence, state = nn.Input((5, 3)), nn.Input(4, name="state")
     with pytest.raises(nn.ModelError, match=r"2 initial states of the shape \(4,\).*\(5, 3\), \(4,\)"):
         nn.Network([sequence, state], nn.LSTM(4)(sequence, state), name="wrong")
+
+
+def test_lengths_beside_dropout():
+    """Without noise, as in predictions, steps after the end of a sequence are left out nevertheless."""
+    sequence, length = nn.Input((5, 3)), nn.Input(1, name="steps")
+    model = nn.Network([sequence, length], nn.GRU(4, lengths=True)(nn.Dropout(0.5)(sequence), length), name="silent")
+    program = model.describe()
+    flat, _ = parameters_of(program)
+    rows, Y = np.hstack([X.reshape(7, -1), [[k % 5 + 1] for k in range(7)]]), np.zeros((7, 4))
+    silent = replace(program, steps=tuple(without_noise(program)), noise=())
+    expected, found = (evaluate(each, flat, rows, Y)[program.outputs[0].tensor] for each in (program, silent))
+    np.testing.assert_array_equal(found, expected)
