@@ -20,7 +20,7 @@ from nncodegen.certificates.expressions import formula, scaled
 from nncodegen.certificates.products import Array, array_of, summed_at, zeros
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element, Equation, Step, solve
-from nncodegen.ir.reductions import reduction
+from nncodegen.ir.reductions import NORMALIZATIONS, reduction
 
 Numbers = NDArray[np.int64]
 
@@ -82,6 +82,10 @@ def compute_terms(
     if rule.join is not None:
         total = np.full(size, mpmath.mpf(rule.neutral), dtype=object)
         rule.join.at(total, places, found)
+    elif step.operator in NORMALIZATIONS:
+        total = zeros([size])
+        for row in _rows(terms, shape, at):
+            total[places[row]] = rule.array(found[row], (0,))
     elif step.operator == "first":
         most = int(np.prod([lengths[i] for i in solve(step.where, step.over, lengths).free], dtype=int))
         number = np.full(size, most)
@@ -112,11 +116,15 @@ def backward_of_terms(
             yield element, scaled(step.expression, _at_places([inner, *others], terms, element, values))
         return
     rule = reduction(step.operator or "sum")
-    if rule.join is None or rule.received is None:
+    if rule.received is None:
         raise ProgramError(f"{step.operator} has no derivative, in: {step}")
     if rule.chooses:
         found = _values(terms, formula(step.expression).value, values)
         inner = _of_first_chosen(terms, inner, found, places, rule.join)
+    elif step.operator in NORMALIZATIONS:
+        found = _values(terms, formula(step.expression).value, values)
+        for row in _rows(terms, shape, at):
+            inner[row] = rule.received(found[row], inner[row], (0,))
     partials = _values(terms, formula(step.expression).partials, values)
     for k, element in enumerate(operands):
         yield (
@@ -135,6 +143,15 @@ def _values(terms: Terms, function: Any, values: Mapping[str, Array]) -> Array:
     operands = [terms.read(element, values) for element in formula(terms.step.expression).operands]
     rows = zip(*operands, strict=True) if operands else ((),) * terms.count
     return array_of((function(row) for row in rows), [terms.count])
+
+
+def _rows(terms: Terms, shape: Sequence[int], at: Mapping[str, int]) -> Iterator[Numbers]:
+    """Yield the terms of each row of a normalization, by their numbers."""
+    sizes = dict(zip(terms.step.target.indices, shape, strict=True))
+    row = Element("row", (index for index in terms.step.target.indices if index not in terms.step.over))
+    number = terms.places(row, [sizes[index] for index in row.indices], at)
+    for each in np.unique(number):
+        yield np.flatnonzero(number == each)
 
 
 def _of_first_chosen(terms: Terms, inner: Array, found: Array, places: Numbers, join: Any) -> Array:

@@ -3,12 +3,13 @@
 import hashlib
 from dataclasses import replace
 
+from nncodegen.describe.attention import GroupQueryAttention, MultiHeadAttention
 from nncodegen.describe.bidirectional import Bidirectional
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.checks import bounded, check_name, check_program
 from nncodegen.describe.convolution import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
 from nncodegen.describe.describable import Describable
-from nncodegen.describe.embedding import Embedding
+from nncodegen.describe.embedding import Embedding, PositionEmbedding
 from nncodegen.describe.formulas import RBF, Polynomial
 from nncodegen.describe.given import check_precision
 from nncodegen.describe.graph import Graph
@@ -28,7 +29,7 @@ from nncodegen.describe.merging import (
 )
 from nncodegen.describe.model import Model
 from nncodegen.describe.network import Network
-from nncodegen.describe.normalization import BatchNormalization, LayerNormalization
+from nncodegen.describe.normalization import BatchNormalization, LayerNormalization, RMSNormalization
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
 from nncodegen.describe.physics import Mean
 from nncodegen.describe.pooling import (
@@ -43,6 +44,7 @@ from nncodegen.describe.pooling import (
 )
 from nncodegen.describe.prelu import PReLU
 from nncodegen.describe.recurrent import GRU, LSTM, SimpleRNN
+from nncodegen.describe.rotary import RotaryEmbedding
 from nncodegen.describe.sequential import Sequential
 from nncodegen.describe.shapes import Concatenate, Flatten, Permute, Reshape
 from nncodegen.errors import ModelError
@@ -82,9 +84,10 @@ __all__ = [
     "GRU", "LSTM", "PRECISIONS", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
     "BatchNormalization", "Bidirectional", "Call", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D",
     "Conv2DTranspose", "Dense", "Describable", "Dropout", "Embedding", "Flatten", "GaussianNoise",
-    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph", "Input",
-    "Layer", "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean", "Minimum", "Model", "Multiply",
-    "Network", "Node", "Optimizer", "PReLU", "Part", "Permute", "Polynomial", "Reshape", "Sequential", "SimpleRNN",
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph",
+    "GroupQueryAttention", "Input", "Layer", "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean",
+    "Minimum", "Model", "MultiHeadAttention", "Multiply", "Network", "Node", "Optimizer", "PReLU", "Part", "Permute",
+    "Polynomial", "PositionEmbedding", "RMSNormalization", "Reshape", "RotaryEmbedding", "Sequential", "SimpleRNN",
     "Subtract", "WideAndDeep", "add", "average", "check_program", "concatenate", "describe", "identity_of", "maximum",
     "minimum", "multiply", "subtract",
 ]  # fmt: skip

@@ -104,7 +104,7 @@ class Call:
     ``inputs`` are elements: the first index of each is that of the samples, and one follows for each axis of its shape
     in ``shapes``; ``x`` and ``shape`` are those of a layer with one input. ``feeds_loss`` says whether the result is an
     output of the network, ``of_input`` whether the input of the layer is an input of the network. ``number`` is that of
-    the layer; ``role`` is its name in errors.
+    the layer; ``role`` is its name in errors. ``arguments`` are the names of the arguments, where the layer has names.
     """
 
     def __init__(
@@ -118,7 +118,9 @@ class Call:
         use: int = 1,
         behind: Part | None = None,
         of_input: bool = False,
+        arguments: tuple[str, ...] = (),
     ) -> None:
+        self.arguments = arguments
         self.inputs, self.shapes = tuple(inputs), tuple(shapes)
         self.number, self.feeds_loss, self.of_input = number, feeds_loss, of_input
         self.role = f"layer {number} ({name})" if name else f"layer {number}"

@@ -74,10 +74,13 @@ class Node:
 
     ``a + b``, ``a - b`` and ``a * b`` are nodes as well. ``shape`` is that of an input. A further result of a layer,
     such as a state, is a node without a layer: its only input is the node of the output, and ``place`` is its number,
-    from 1 on. ``symbols`` are those that the values of an input stand for in equations, if any.
+    from 1 on. ``symbols`` are those that the values of an input stand for in equations, if any. ``arguments`` are the
+    names of the arguments of the call, where a layer has several: those of its inputs, in order, then options that are
+    True.
     """
 
     symbols: tuple[Symbol, ...] = ()
+    arguments: tuple[str, ...] = ()
 
     def __init__(
         self, layer: Layer | None, inputs: tuple[Node, ...], name: str = "", shape: Shape = (), place: int = 0

@@ -50,6 +50,33 @@ class LayerNormalization(Standard):
 
 
 @dataclass(frozen=True)
+class RMSNormalization(Standard):
+    """scale*x/sqrt(mean of squares + epsilon), with the mean over some axes of each sample.
+
+    (Zhang and Sennrich, 2019.) axis is the number of an axis, or several; axis 0 is that of the samples, -1 the last.
+    The parameter scale has the shape of these axes, and starts with 1; with scale=False, which Keras does not have,
+    there is none.
+    """
+
+    axis: int | Sequence[int] = -1
+    epsilon: float = 1e-6
+    scale: bool = True
+
+    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"scale": ("scale", "weight")}
+
+    def describe(self, call: Call) -> Part:
+        """Write the mean of the squares over the axes, and the factor that follows from it."""
+        if not isinstance(self.scale, bool):
+            raise ModelError(f"scale of {call.role} is True or False, not {self.scale!r}")
+        x, over = call.x, axes_of(call, self.axis)
+        rest = tuple(index for index in x.indices if index not in over)
+        squares = call.step("squares", rest, x**2 / math.prod(map(call.size, over)), "sum", over)
+        factor = call.step("factor", rest, 1 / sqrt(squares + small(call, self.epsilon)))
+        value = x * factor
+        return call.output(value * call.parameter("scale", over, "ones", (1, 1), False) if self.scale else value)
+
+
+@dataclass(frozen=True)
 class BatchNormalization(Standard):
     """gamma*(x - mean)/sqrt(variance + epsilon) + beta for each place along an axis, over the samples of a batch.
 

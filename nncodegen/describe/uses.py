@@ -93,14 +93,14 @@ class Uses:
         if uses.count == 1:
             behind = given[0] if self._counts[id(layer)] == len(given) == 1 else None
             fresh = lambda: self._recorded(uses)  # noqa: E731 (a def would say no more)
-            call = Call(inputs, shapes, uses.number, fresh, feeds_loss, name, 1, behind, of_input)
+            call = Call(inputs, shapes, uses.number, fresh, feeds_loss, name, 1, behind, of_input, node.arguments)
             part = alone(described(layer, call), call) if self._stack else described(layer, call)
             for tensor in part.parameters:
                 if tensor.name in self.parameters:
                     raise ModelError(f"{call.role} has a parameter {tensor.name}, as another layer has: rename one")
                 self.parameters[tensor.name] = tensor
         else:
-            part = self._again(layer, uses, inputs, shapes, feeds_loss, of_input)
+            part = self._again(layer, uses, inputs, shapes, feeds_loss, of_input, node.arguments)
         self.noise |= {source.tensor.name: uses.number for source in part.noise}
         self.parts.append(part)
         self._results[id(node)] = part
@@ -117,6 +117,7 @@ class Uses:
         shapes: list[Shape],
         feeds_loss: bool,
         of_input: bool,
+        arguments: tuple[str, ...],
     ) -> Part:
         """Describe a further use under the indices of the first, so that its parameters are the same elements."""
         name = layer_name(layer)
@@ -125,7 +126,7 @@ class Uses:
             role = f"layer {uses.number}{f' ({name})' if name else ''}"
             raise ModelError(f"{role} is called with the shapes {both}: what it shares is for one of them")
         fresh = iter(uses.indices).__next__
-        call = Call(uses.inputs, shapes, uses.number, fresh, feeds_loss, name, uses.count, None, of_input)
+        call = Call(uses.inputs, shapes, uses.number, fresh, feeds_loss, name, uses.count, None, of_input, arguments)
         call.inputs = tuple(
             call.under(own, first.indices, f"input{k}_" if len(inputs) > 1 else "input")
             for k, (first, own) in enumerate(zip(uses.inputs, inputs, strict=True), start=1)

@@ -19,7 +19,7 @@ from nncodegen.ir.element import SAMPLE, Element, elements
 from nncodegen.ir.equations import solve
 from nncodegen.ir.program import Program, slices_of
 from nncodegen.ir.recurrence import Group, grouped
-from nncodegen.ir.reductions import reduction
+from nncodegen.ir.reductions import NORMALIZATIONS, reduction
 from nncodegen.ir.step import Step, needed
 from nncodegen.ir.steps import Evaluation, contraction
 from nncodegen.ir.walk import walk
@@ -127,7 +127,8 @@ class _Arrays(Evaluation):
         self, step: Step, values: Mapping[str, Array], lengths: Mapping[str, int], at: Mapping[str, int]
     ) -> Array:
         """Return the value of a step with equations; if ``at`` holds an index, only that part."""
-        solved = solve(step.where, step.over, lengths)
+        keeps = step.operator in NORMALIZATIONS
+        solved = solve(step.where, step.given if keeps else step.over, lengths)
         indices = tuple(index for index in step.indices if index not in {s.index for s in solved.solutions})
         grid: dict[str, Array] = {}
         for axis, index in enumerate(indices):
@@ -161,7 +162,8 @@ class _Arrays(Evaluation):
         over = tuple(indices.index(index) for index in step.over if index in indices)
         if step.operator is None or (not over and step.operator != "first"):
             return terms
-        return reduction(step.operator).array(terms, over)
+        found = reduction(step.operator).array(terms, over)
+        return np.where(holds, found, self.zeros(())) if keeps else found
 
 
 class _Floats(_Arrays):

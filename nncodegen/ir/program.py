@@ -9,6 +9,10 @@
                | "before" | "after"                     the value at the index before, or after it; 0 at the end
     equations  = affine equations between indices (see equations.py), under which terms count
 
+A softmax may have equations as well: terms that do not exist count as nothing, and are 0. An index that it runs over
+but that is not on the left is given by an equation, as in the row t of a causal attention, whose terms are those at or
+before t: ``p[n, t, s] = softmax(s, b) z[n, t, s] where b = t - s``.
+
 For example ``s1[n, j] = sum(i) W1[j, i]*x[n, i]``. The index ``n`` is that of the samples; its size is not known until
 run time. Every other index has one size in the whole program, which follows from the shapes of the tensors; it need not
 occur on the right (``d_h[n, j] = weight[n]``). The implicit tensor ``weight[n]`` holds the weights of the samples,
@@ -295,8 +299,14 @@ class Program:
 
     @cached_property
     def moves(self) -> bool:
-        """Return whether indices move against each other: whether steps have equations or are recurrences."""
-        return any(step.where or step.operator in RECURRENCES for step in self.steps)
+        """Return whether indices move against each other: in equations, recurrences, or where a tensor is read anew.
+
+        The last is so for attention, which reads keys and values under another index than that of their definition.
+        """
+        if any(step.where or step.operator in RECURRENCES for step in self.steps):
+            return True
+        own = {step.target.tensor: step.target.indices for step in self.steps}
+        return any(own.get(e.tensor, e.indices) != e.indices for step in self.steps for e in step.operands)
 
     def count(self, indices: Iterable[str]) -> int:
         """Return the product of the sizes of some indices; that of the samples counts as 1."""
@@ -428,8 +438,13 @@ def _check_operator(step: Step) -> None:
         raise ProgramError(f"there is no operator {step.operator}; there are: {', '.join(operators)}")
     if bool(step.operator) != bool(step.over):
         raise ProgramError(f"an operator needs indices to run over, and indices an operator, in: {step}")
-    if step.where and step.operator not in (None, *REDUCTIONS):
+    able = (None, *REDUCTIONS, *(name for name, record in NORMALIZATIONS.items() if record.neutral))
+    if step.where and step.operator not in able:
         raise ProgramError(f"{step.operator} cannot have equations, in: {step}")
+    lefts = {equation.left for equation in step.where}
+    for index in step.over if step.operator in NORMALIZATIONS else ():
+        if index not in step.target.indices and index not in lefts:
+            raise ProgramError(f"the index {index} of {step.operator} is neither on the left nor given, in: {step}")
     if step.operator in RECURRENCES:
         read = step.expression
         if not isinstance(read, Element) or read.indices != step.target.indices or len(step.over) != 1:

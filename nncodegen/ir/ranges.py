@@ -15,7 +15,8 @@ def ranges_of(program: Program) -> dict[str, tuple[int, int]]:
         while name in copies:
             name = copies[name]
         if any(name == tensor.name for tensor in program.inputs):
-            size = min(program.sizes[index] or 0 for index, _ in equation.terms)
-            begin, end = found.get(name, (equation.offset, equation.offset + size))
-            found[name] = max(begin, equation.offset), min(end, equation.offset + size)
+            begin = equation.offset if equation.terms else 0  # a mask, which is compared with 1 alone, is 0 or 1
+            end = equation.offset + min((program.sizes[index] or 0 for index, _ in equation.terms), default=1)
+            known = found.get(name, (begin, end))
+            found[name] = max(known[0], begin), min(known[1], end)
     return found

@@ -31,7 +31,8 @@ class Reduction:
     received   the derivatives by the terms, given the derivative by the result, for certificates; the latter has all
                axes, some of length 1; no stage of the compiler reads it
     join       the function that adds one more term to a result, for an operator that takes its terms one by one
-    neutral    the value of a term that does not exist
+    neutral    the value of a term that does not exist; an operator that keeps its indices and has none, 0, takes no
+               equations
     chooses    whether the result is one of the terms, to which the derivative belongs: in equal parts to all that are
                equal, but in a window to the first of them
     c          the function in C that corresponds to ``join``; empty if that is a sum
@@ -139,11 +140,12 @@ REDUCTIONS: dict[str, Reduction] = {
 number of terms if all are 0: they are counted from 0, row by row, along the indices that no equation gives."""
 
 NORMALIZATIONS: dict[str, Reduction] = {
-    "softmax": Reduction(_softmax, _through_softmax, onnx="Softmax"),
+    "softmax": Reduction(_softmax, _through_softmax, neutral=-np.inf, onnx="Softmax"),
     "log_softmax": Reduction(_log_softmax, _through_log_softmax, onnx="LogSoftmax"),
-    "softmax_complement": Reduction(_softmax_complement, _through_complement),
+    "softmax_complement": Reduction(_softmax_complement, _through_complement, neutral=-np.inf),
 }
-"""Operators that keep the indices they run over; the complement is 1 - softmax."""
+"""Operators that keep the indices they run over; the complement is 1 - softmax. Both are 0 for terms that do not exist,
+and so are the derivatives."""
 
 
 def reduction(name: str | None) -> Reduction:

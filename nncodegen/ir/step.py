@@ -40,6 +40,11 @@ class Step:
         """Return the indices that the step runs over: those of the target, then the reduced ones."""
         return self.target.indices + tuple(index for index in self.over if index not in self.target.indices)
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Return the indices that the step runs over and that its target lacks; of a softmax, equations give them."""
+        return tuple(index for index in self.over if index not in self.target.indices)
+
     @cached_property
     def written(self) -> tuple[tuple[str, ...], Expr, tuple[Equation, ...]]:
         """Return the step as people write it, with affine indices in place: reduced indices, expression, equations.

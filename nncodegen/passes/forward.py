@@ -135,9 +135,9 @@ class _Sweep:
         """
         numbering, indices = self._numbering, step.target.indices
         of_z = numbering.define(of_z, None, indices)
-        p = numbering.define(step.expression, None, indices, "softmax", step.over)
-        q = numbering.define(step.expression, None, indices, "softmax_complement", step.over)
-        total = numbering.define(p * of_z, operator="sum", over=step.over)
+        p = numbering.define(step.expression, None, indices, "softmax", step.over, step.where)
+        q = numbering.define(step.expression, None, indices, "softmax_complement", step.over, step.where)
+        total = numbering.reduced(step, p * of_z, "sum")
         value = q * of_z - (total - p * of_z)
         of_p = p * numbering.define(value, None, indices)
         return {"softmax": of_p, "softmax_complement": -of_p, "log_softmax": value}[step.operator or ""]

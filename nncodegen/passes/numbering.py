@@ -75,6 +75,11 @@ class Numbering:
             self.steps.append(Step(target, simple, operator, over, where))
         return self._known[key]
 
+    def reduced(self, step: Step, value: Expr, operator: str) -> Element:
+        """Return the element with the sum or the maximum of a value over the existing terms of a normalization."""
+        rows = tuple(index for index in step.target.indices if index not in step.over) if step.where else None
+        return self.define(value, None, rows, operator, step.over, step.where)
+
     def recur(self, operator: str, indices: tuple[str, ...], over: tuple[str, ...], name: str | None = None) -> Element:
         """Return the element of a recurrence; ``complete`` must later set the value that it reads."""
         target = Element(self.fresh(name), indices)

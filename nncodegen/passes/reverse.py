@@ -271,11 +271,12 @@ def _log_softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -
 def _softmax_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> Contribution:
     """Return the contribution d_z[k] = p[k]*(d_v[k]*(1 - p[k]) - sum(l != k) d_v[l]*p[l]), with p = softmax(z).
 
-    For 1 - p it has the other sign. In ``d_v[k] - sum(l) d_v[l]*p[l]`` digits are lost where p is close to 1.
+    For 1 - p it has the other sign. In ``d_v[k] - sum(l) d_v[l]*p[l]`` digits are lost where p is close to 1. Terms
+    that do not exist have p = 0, and so the derivative 0.
     """
-    z = step.expression
-    p = numbering.define(z, None, step.target.indices, "softmax", step.over)
-    q = numbering.define(z, None, step.target.indices, "softmax_complement", step.over)
-    total = numbering.define(adjoint * p, operator="sum", over=step.over)
+    z, where = step.expression, step.where
+    p = numbering.define(z, None, step.target.indices, "softmax", step.over, where)
+    q = numbering.define(z, None, step.target.indices, "softmax_complement", step.over, where)
+    total = numbering.reduced(step, adjoint * p, "sum")
     value = p * (adjoint * q - (total - adjoint * p))
     return z, (), (), value if step.operator == "softmax" else -value

@@ -160,35 +160,31 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
     """Return the value of softmax or a relative along the indices ``step.over``, in steps that they share.
 
     With m = max(z), the exponentials e = exp(z - m) sum to 1 + r, where r is the sum of all but the largest. So log(1 +
-    r) keeps its digits, and so does 1 - p = r/(1 + r) of the largest.
+    r) keeps its digits, and so does 1 - p = r/(1 + r) of the largest. Under equations, z - m and the value are 0 for
+    terms that do not exist, and the sums and the maximum are without them.
     """
     indices = step.target.indices
     z = numbering.define(step.expression, None, indices)
-    m = numbering.define(z, operator="max", over=step.over)
-    below = numbering.define(z - m, None, indices)
+    m = numbering.reduced(step, z, "max")
+    below = _existing(step, z - m, None, numbering)
     e = numbering.define(decay(-below), None, indices)
-    others = numbering.define(Piecewise((e, below < 0), (S.Zero, True)), operator="sum", over=step.over)
-    largest = numbering.define(Piecewise((S.Zero, below < 0), (S.One, True)), operator="sum", over=step.over)
+    others = numbering.reduced(step, Piecewise((e, below < 0), (S.Zero, True)), "sum")
+    largest = numbering.reduced(step, Piecewise((S.Zero, below < 0), (S.One, True)), "sum")
     ties = numbering.define(largest - 1)  # a separate step: others + largest - 1 would lose the small others
     r = numbering.define(others + ties)
-    value = _VALUES[step.operator or ""](below, e, r, numbering)
-    return numbering.define(value, name, indices)
+    if step.operator == "log_softmax":
+        return numbering.define(below - log1p(r), name, indices)
+    share = numbering.define(1 / (1 + r))
+    if step.operator == "softmax":
+        return _existing(step, e * share, name, numbering)
+    p = _existing(step, e * share, None, numbering)
+    return _existing(step, Piecewise((r * share, Eq(below, 0)), (1 - p, True)), name, numbering)
 
 
-def _softmax(below: Element, e: Element, r: Element, numbering: Numbering) -> Expr:
-    return e * numbering.define(1 / (1 + r))
-
-
-def _softmax_complement(below: Element, e: Element, r: Element, numbering: Numbering) -> Expr:
-    p = numbering.define(_softmax(below, e, r, numbering))
-    return Piecewise((r * numbering.define(1 / (1 + r)), Eq(below, 0)), (1 - p, True))
-
-
-def _log_softmax(below: Element, e: Element, r: Element, numbering: Numbering) -> Expr:
-    return below - log1p(r)
-
-
-_VALUES = {"softmax": _softmax, "softmax_complement": _softmax_complement, "log_softmax": _log_softmax}
+def _existing(step: Step, value: Expr, name: str | None, numbering: Numbering) -> Element:
+    """Return the element with a value for each term of a normalization; 0 for terms that do not exist."""
+    operator = "sum" if step.given else None  # of one term, or none
+    return numbering.define(value, name, step.target.indices, operator, step.given, step.where)
 
 
 # --- the cost of a program ---------------------------------------------------------------------------------------

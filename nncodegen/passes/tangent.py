@@ -140,6 +140,7 @@ class _Tangents:
         name = f"{step.target.tensor}_{label(order)}"
         if step.operator in RECURRENCES:
             return self._recurrence(step, order, name)
+        self._check_selected(step)
         if step.operator in NORMALIZATIONS:
             return self._normalization(step, order)
         self._check(step)
@@ -152,10 +153,13 @@ class _Tangents:
                     terms.append(factor * self._partial(step, arguments) * Mul(*inner))
         return self._held(step, collected(Add(*terms), order), name)
 
-    def _check(self, step: Step) -> None:
-        """Raise ModelError where a step has no derivatives."""
+    def _check_selected(self, step: Step) -> None:
+        """Raise ModelError where an input selects the terms of a step."""
         if any(equation.data and equation.data.tensor in self._varying for equation in step.where):
             raise ModelError(f"there are no derivatives by inputs of what an input selects, in: {step}")
+
+    def _check(self, step: Step) -> None:
+        """Raise ModelError where a step has no derivatives."""
         if step.operator == "max":
             raise ModelError(
                 f"a maximum has no continuous derivative, which an equation needs, in: {step}: use a mean instead"
@@ -274,7 +278,7 @@ class _Tangents:
 
 def _plain(step: Step) -> Step:
     """Return a step without its sum: each of its terms."""
-    whole = Element(step.target.tensor, step.indices)
+    whole = step.target if step.operator in NORMALIZATIONS else Element(step.target.tensor, step.indices)
     return replace(step, target=whole, operator=None, over=(), where=())
 
 

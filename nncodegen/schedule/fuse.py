@@ -10,7 +10,7 @@ from collections.abc import Collection, Container, Iterable, Iterator
 
 from sympy import Add
 
-from nncodegen.ir import SAMPLE, Program, Step, solve
+from nncodegen.ir import SAMPLE, Program, Solved, Step, solve
 from nncodegen.schedule.forms import Form, can_be_written_out, is_written_out
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.tree import Compute
@@ -55,7 +55,7 @@ def fuse(
         )
         outer = tuple(index for index in own if index not in short)
         solved = solve(step.where, step.over, program.sizes) if step.where and step.over else None
-        over = (*solved.free, *(solution.index for solution in solved.solutions)) if solved else step.over
+        over = _reduced(solved) if solved else step.over
         reduced = tuple(index for index in over if index != SAMPLE and not written_out)
         if reduced and form.shape is Shape.LOOPS:  # what is added to in a loop is not written out
             outer = own
@@ -84,6 +84,16 @@ def fuse(
         written = (index for index in inside if index in unrolled and index not in (*loops[0], *loops[1], repeated))
         unique = tuple(dict.fromkeys(written))
         yield Compute(tuple(members), *loops, form.innermost, form.shape, unique)
+
+
+def _reduced(solved: Solved) -> tuple[str, ...]:
+    """Return the reduced indices in the order of their loops: first those whose values depend on no other of them."""
+    inside = [*solved.free]
+    outside: list[str] = []
+    for solution in solved.solutions:
+        early = not any(name in inside or not isinstance(name, str) for name, _ in solution.terms)
+        (outside if early else inside).append(solution.index)
+    return (*outside, *inside)
 
 
 def _statements(step: Step) -> int:

@@ -72,8 +72,9 @@ def with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[
         home = number if isinstance(item, Group) else -1
         for step in steps_of(item):
             readers = homes.get(step.target.tensor, set())
-            if isinstance(item, Step) and len(readers) == 1 and _may_join(step, groups, forms, min(readers)):
-                home = min(readers)
+            reader = min(readers) if isinstance(item, Step) and len(readers) == 1 else -1
+            if reader >= 0 and _may_join(step, groups[reader], taken[reader], forms):
+                home = reader
                 taken[home].insert(0, step)
             for operand in step.operands:
                 homes.setdefault(operand.tensor, set()).add(home)
@@ -118,16 +119,15 @@ def _with_results(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iter
             yield replace(item, steps=tuple(groups[number])) if isinstance(item, Group) else item
 
 
-def _may_join(step: Step, groups: Sequence[Group], forms: dict[str, Form], number: int) -> bool:
-    """Return whether a step that only one group reads can be computed in it."""
-    if number < 0:
-        return False
-    index = groups[number].index
-    reads = {e.indices for s in groups[number].steps for e in s.operands if e.tensor == step.target.tensor}
+def _may_join(step: Step, group: Group, taken: Sequence[Step], forms: dict[str, Form]) -> bool:
+    """Return whether a step that only one group reads, and steps taken into it, can be computed in it."""
+    index = group.index
+    readers = (*taken, *group.steps)
+    reads = {e.indices for s in readers for e in s.operands if e.tensor == step.target.tensor}
     same = all(indices[step.target.indices.index(index)] == index for indices in reads if index in step.target.indices)
     plain = not step.over or not step.where
     shape = forms[step.target.tensor].shape
-    single = SAMPLE not in groups[number].steps[0].target.indices  # of a single sample
+    single = SAMPLE not in group.steps[0].target.indices  # of a single sample
     return (
         (single or SAMPLE in step.target.indices)
         and index in step.target.indices

@@ -36,6 +36,15 @@ def image(*layers):
     return stack(*layers, inputs=(5, 4, 2))
 
 
+def causal(*layers):
+    """Layers that add something to a sequence, then attention that looks at no later step."""
+    x = nn.Input((6, 2))
+    h = x
+    for layer in layers:
+        h += layer(h)
+    return nn.Network(x, D(1)(nn.MultiHeadAttention(2, 2)(h, use_causal_mask=True)), name="causal")
+
+
 LAYERS = {
     "Activation": stack(nn.Activation("tanh")),
     "AveragePooling1D": stack(nn.AveragePooling1D(2, padding="same")),
@@ -61,15 +70,21 @@ LAYERS = {
     "GlobalAveragePooling2D": image(nn.GlobalAveragePooling2D()),
     "GlobalMaxPooling1D": stack(nn.GlobalMaxPooling1D()),
     "GlobalMaxPooling2D": image(nn.GlobalMaxPooling2D()),
+    "GroupQueryAttention": stack(nn.GroupQueryAttention(2, 4, 2)),
     "LSTM": stack(nn.LSTM(3, return_sequences=True)),
     "LayerNormalization": stack(nn.LayerNormalization()),
     "MaxPooling1D": stack(nn.MaxPooling1D(2)),
     "MaxPooling2D": image(nn.MaxPooling2D((3, 2), strides=(1, 2), padding="same")),
+    "MultiHeadAttention": stack(nn.MultiHeadAttention(2, 3, 2)),
+    "MultiHeadAttention, causal": causal(),
     "PReLU": stack(nn.PReLU(0.25, shared_axes=[1]), D(2), nn.PReLU(0.5, shared_axes=(1, 2)), D(2), nn.PReLU()),
     "Permute": stack(nn.Permute((2, 1)), D(2)),
     "Polynomial": nn.Sequential([nn.Polynomial(2), D(1)], 3),
+    "PositionEmbedding": causal(nn.PositionEmbedding(6)),
     "RBF": nn.Sequential([nn.RBF(4), D(1)], 3),
+    "RMSNormalization": stack(nn.RMSNormalization()),
     "Reshape": stack(nn.Reshape((3, 4)), D(2)),
+    "RotaryEmbedding": stack(nn.RotaryEmbedding(), D(2)),
     "SimpleRNN": stack(nn.SimpleRNN(3, return_sequences=True), nn.SimpleRNN(2)),
     "WideAndDeep": nn.Sequential([nn.WideAndDeep([D(4, "tanh"), D(2)], 2)], 3),
     "several inputs and outputs": branches(),

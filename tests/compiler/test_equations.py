@@ -130,7 +130,7 @@ def test_equations_that_do_not_fit_are_refused() -> None:
         with pytest.raises(ProgramError, match=reason):
             program([Step(out, x, "sum", ("u",), (equation,))], out, [Tensor("x", (None, 3))], [])
     model = joined()
-    normal = Step(Element("p", ("n", "k")), Element("both", ("n", "k")), "softmax", ("k",), (Equation("k"),))
+    normal = Step(Element("p", ("n", "k")), Element("both", ("n", "k")), "log_softmax", ("k",), (Equation("k"),))
     wrong = replace(model, steps=(*model.steps, normal))
     with pytest.raises(ProgramError, match="cannot have equations"):
         verify(wrong)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen import describe
-from nncodegen.certificates.definitions import layers, recurrent, windows
+from nncodegen.certificates.definitions import attention, layers, recurrent, windows
 from nncodegen.certificates.definitions.functions import activated
 from nncodegen.certificates.definitions.use import Use
 from nncodegen.certificates.products import Array
@@ -34,9 +34,14 @@ DEFINITIONS: dict[type, Definition] = {
     describe.GaussianNoise: layers.absent,
     describe.WideAndDeep: wide_and_deep,
     describe.Embedding: layers.embedding,
+    describe.PositionEmbedding: attention.positions,
+    describe.RotaryEmbedding: attention.rotary,
+    describe.MultiHeadAttention: attention.attention,
+    describe.GroupQueryAttention: attention.attention,
     describe.RBF: layers.radial,
     describe.Polynomial: layers.polynomial,
     describe.LayerNormalization: layers.layer_normalization,
+    describe.RMSNormalization: attention.rms_normalization,
     describe.BatchNormalization: layers.batch_normalization,
     describe.Flatten: layers.flatten,
     describe.Reshape: layers.reshape,

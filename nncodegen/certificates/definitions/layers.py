@@ -29,7 +29,7 @@ def prelu(layer: Any, use: Use, x: Array) -> Array:
     """Return x where it is positive, alpha*x elsewhere; along shared axes the slopes alpha are the same."""
     shared = axes_of(layer.shared_axes, x) if layer.shared_axes not in (None, (), []) else ()
     own = tuple(axis for axis in range(1, x.ndim) if axis not in shared)
-    return np.asarray(np.where(x > 0, x, _along(own, use("alpha"), x) * x), dtype=object)
+    return np.asarray(np.where(x > 0, x, along(own, use("alpha"), x) * x), dtype=object)
 
 
 def absent(layer: Any, use: Use, x: Array) -> Array:
@@ -75,7 +75,7 @@ def batch_normalization(layer: Any, use: Use, x: Array) -> Array:
     if use.training and not layer.frozen:
         mean, variance = _mean_and_variance(x, tuple(axis for axis in range(x.ndim) if axis not in axes))
     else:
-        mean, variance = (_along(axes, use(name), x) for name in ("moving_mean", "moving_variance"))
+        mean, variance = (along(axes, use(name), x) for name in ("moving_mean", "moving_variance"))
     return _normalized(layer, use, x, axes, mean, variance)
 
 
@@ -92,11 +92,11 @@ def _mean_and_variance(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
 
 def _normalized(layer: Any, use: Use, x: Array, axes: tuple[int, ...], mean: Array, variance: Array) -> Array:
     z = (x - mean) / each(mpmath.sqrt, variance + mpmath.mpf(float(layer.epsilon)))
-    z = z * _along(axes, use("gamma"), x) if layer.scale else z
-    return np.asarray(z + _along(axes, use("beta"), x) if layer.center else z, dtype=object)
+    z = z * along(axes, use("gamma"), x) if layer.scale else z
+    return np.asarray(z + along(axes, use("beta"), x) if layer.center else z, dtype=object)
 
 
-def _along(axes: tuple[int, ...], parameter: Array, x: Array) -> Array:
+def along(axes: tuple[int, ...], parameter: Array, x: Array) -> Array:
     """Return a parameter whose axes are some of those of x, with all axes."""
     return parameter.reshape([x.shape[axis] if axis in axes else 1 for axis in range(x.ndim)])
 

@@ -82,12 +82,12 @@ class _Walk:
                 found[id(node)] = (found[id(node.inputs[0])][node.place],)
             elif node.layer is not None:
                 inputs = [found[id(one)][0] for one in node.inputs]
-                found[id(node)] = self.layer(node.layer, numbers[id(node.layer)], inputs)
+                found[id(node)] = self.layer(node.layer, numbers[id(node.layer)], inputs, node.arguments)
         return [found[id(node)][0] for node in model.outputs]
 
-    def layer(self, layer: Any, number: int, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    def layer(self, layer: Any, number: int, inputs: Sequence[Array], arguments: tuple[str, ...]) -> tuple[Array, ...]:
         """Return the results of a layer."""
-        use = Use(self.parameters, str(number), getattr(layer, "name", ""), self.training)
+        use = Use(self.parameters, str(number), getattr(layer, "name", ""), self.training, arguments)
         results = DEFINITIONS[type(layer)](layer, use, *inputs) if is_defined(layer) else as_written(layer, use, inputs)
         self.made.append(Made(layer, use, tuple(inputs), results if isinstance(results, tuple) else (results,)))
         return self.made[-1].results
@@ -123,5 +123,5 @@ def described_alone(
     elements = tuple(
         Element(f"given{k}", (SAMPLE, *(indices.next() for _ in shape))) for k, shape in enumerate(shapes, start=1)
     )
-    call = Call(elements, shapes, use.number, indices.next, name=use.name, of_input=True)
+    call = Call(elements, shapes, use.number, indices.next, name=use.name, of_input=True, arguments=use.arguments)
     return described(layer, call), elements, shapes

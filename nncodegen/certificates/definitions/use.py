@@ -13,13 +13,15 @@ class Use:
     """The parameters of one use of a layer: ``use("W")`` is its parameter W.
 
     ``parameters`` are those of the model by their names, which end in the number of a layer or in the name that the
-    user gave it. ``training`` says whether statistics are those of the samples, rather than moving ones.
+    user gave it. ``training`` says whether statistics are those of the samples, rather than moving ones. ``arguments``
+    are the names of the arguments of the call, where the layer has names.
     """
 
     parameters: Mapping[str, Array]
     number: str
     name: str = ""
     training: bool = False
+    arguments: tuple[str, ...] = ()
 
     def __call__(self, letters: str) -> Array:
         """Return the values of a parameter."""

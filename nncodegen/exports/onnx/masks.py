@@ -12,7 +12,8 @@ from sympy import Eq, Float, Piecewise, S
 
 from nncodegen.errors import ModelError
 from nncodegen.exports.onnx.windows import places_of, rows_of, window_form
-from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Program, Step, Tensor
+from nncodegen.ir import NORMALIZATIONS, SAMPLE, Element, Equation, Program, Step, Tensor
+from nncodegen.ir.reductions import reduction
 
 MOST = 3e38
 """A number near the largest one in single precision: it stands for infinity."""
@@ -27,6 +28,7 @@ def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
     tensors: list[Tensor] = []
     steps: list[Step] = []
     known: dict[Equation, Element] = {}
+    exists: dict[Equation, Element] = {}
 
     def constant(letters: str, indices: tuple[str, ...], values: NDArray[Any]) -> Element:
         element = Element(f"{letters}{len(constants) + 1}", indices)
@@ -38,7 +40,14 @@ def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
         if window_form(step, program) or places_of(step, program) is not None or rows_of(step):
             steps.append(step)
             continue
+        step, given = _without_given(step)
         factors = []
+        for equation in given:
+            if equation not in exists:
+                indices, right = _right(equation, program.sizes)
+                inside = (right >= 0) & (right < (program.sizes[str(equation.left)] or 0))
+                exists[equation] = constant("mask", indices, inside)
+            factors.append(exists[equation])
         for equation in step.where:
             if equation not in known:
                 indices, right = _right(equation, program.sizes)
@@ -53,15 +62,34 @@ def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
                     steps.append(Step(hot, Piecewise((S.One, Eq(equation.left, number)), (S.Zero, True))))
                     known[equation] = hot
             factors.append(known[equation])
+        if step.operator in NORMALIZATIONS and factors:
+            whole = Element(f"{step.target.tensor} of all terms", step.target.indices)
+            steps.append(_with_factors(replace(step, target=whole), factors))
+            step = Step(step.target, whole)
         steps.append(_with_factors(step, factors))
     changed = replace(program, steps=tuple(steps), parameters=(*program.parameters, *tensors))
     return changed, constants
 
 
+def _without_given(step: Step) -> tuple[Step, tuple[Equation, ...]]:
+    """Return a step without indices that only say whether a term exists, and the equations that give these."""
+    read = {index for element in step.operands for index in element.indices}
+    given: list[Equation] = []
+    for equation in step.where:
+        others = {name for other in step.where if other != equation for name in other.indices}
+        if equation.left in step.given and equation.left not in read | others:
+            given.append(equation)
+    over = tuple(index for index in step.over if index not in {equation.left for equation in given})
+    if not over and step.operator != "sum":
+        return step, ()
+    where = tuple(equation for equation in step.where if equation not in given)
+    return replace(step, operator=step.operator if over else None, over=over, where=where), tuple(given)
+
+
 def _with_factors(step: Step, factors: list[Element]) -> Step:
     """Return a step with factors that are 1 or 0, in place of its equations."""
     expression = step.expression
-    neutral = REDUCTIONS[step.operator].neutral if step.operator in REDUCTIONS else 0.0
+    neutral = reduction(step.operator).neutral if factors and step.operator else 0.0
     if neutral:
         for factor in factors:
             expression = Piecewise((expression, factor > 0), (Float(min(max(neutral, -MOST), MOST)), True))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ground.facts import slices
-from .labels import rows_of
+from .labels import rows_of, rows_of_steps
 
 if TYPE_CHECKING:
     from ..native.model import Model
@@ -116,9 +116,10 @@ def _with_rows(model: Model, name: str, tensor: str, array: Any) -> Any:
     *leading, classes = model.facts.shapes.get(tensor, (sizes[tensor],))
     if array.shape[1:] not in (tuple(leading), (*leading, 1)):
         return array
-    return rows_of(
-        name, array.reshape(len(array), *leading), classes, model.dtype, f"expected labels 0 to {classes - 1}"
-    )
+    labels, expected = array.reshape(len(array), *leading), f"expected labels 0 to {classes - 1}"
+    if not leading:
+        return rows_of(name, labels, classes, model.dtype, expected)
+    return rows_of_steps(name, labels, classes, model.dtype, f"{expected}, or -1 for a step without a target")
 
 
 def _columns(name: str, array: Any, size: int, shape: tuple[int, ...] | None) -> Any:

@@ -72,6 +72,28 @@ def rows_of(name: str, labels: Array, classes: int, dtype: Any, expected: str) -
     return rows.reshape(*labels.shape, classes)
 
 
+NO_TARGET = -1
+"""The label of a step of a sequence that has no target."""
+
+
+def rows_of_steps(name: str, labels: Array, classes: int, dtype: Any, expected: str) -> Array:
+    """Return the class indices of steps, (N, steps), as rows with a 1 at the class, or of zeros for NO_TARGET.
+
+    Where a sample has steps without a target, the rows of the others have, instead of 1, the number of all steps over
+    that of steps with a target. As the losses of classes are products with the target, the loss of a sample is then the
+    mean over its steps that have one. Raises ValueError, also for a sample without any.
+    """
+    there = labels != NO_TARGET
+    if there.all():
+        return rows_of(name, labels, classes, dtype, expected)
+    counts = there.reshape(len(there), -1).sum(axis=1)
+    if not counts.all():
+        raise ValueError(f"{name}[{int(np.argmin(counts))}] has no target at any step: leave this sample out")
+    factors = there * (there[0].size / counts).reshape(-1, *[1] * (there.ndim - 1))
+    rows = rows_of(name, np.where(there, labels, 0), classes, dtype, expected)
+    return np.asarray(rows * factors[..., None], dtype)
+
+
 def _read(given: Any) -> Array:
     """Check given classes: different texts, or different integers."""
     array = None if isinstance(given, str) else np.asarray(given)

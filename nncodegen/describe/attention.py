@@ -1,0 +1,317 @@
+"""Attention: each query is answered by the mean of all values, weighted by how well their keys fit the query.
+
+(Vaswani et al., 2017.) The weights of a query are a softmax over the keys that it may look at. In a causal row these
+are the keys at or before the place of the query, as an equation says; a mask and the lengths of sequences are
+conditions on data. Keys that a query may not look at do not exist for it: their weights are 0, and their values count
+as nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from sympy import Expr, Integer, S, sqrt
+
+from nncodegen.describe.call import Call, Part, Shape, told
+from nncodegen.describe.checks import is_finite
+from nncodegen.describe.layer import Array, Node, Standard, positive_integer
+from nncodegen.describe.rotary import RotaryEmbedding, Rotation
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Equation
+
+INPUTS = ("query", "value", "key", "attention_mask", "lengths")
+"""The names of the inputs of attention, in their order."""
+
+CAUSAL = "use_causal_mask"
+
+
+@dataclass(frozen=True)
+class Attention(Standard):
+    """The base of the layers of attention, with the arguments of a call, and the steps.
+
+    The query has the shape (steps, features), value and key have (places, features), and the result has
+    (steps, output_shape), by default as many features as the query. Called with the query alone, a layer looks at the
+    same sequence. The arguments of a call:
+
+    attention_mask: 1 where a query may look at a place, 0 where it may not, of the shape (steps, places), (1, places)
+    or (places,). lengths: the number of places of each sample, from 1 on, of the shape (1,); later ones do not exist.
+    use_causal_mask: a query looks at no place after its own. A query that may look at no place has weights of 0.
+    """
+
+    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {
+        f"{of}{letter}": (f"{keras}/{in_keras}", f"{torch}.{in_torch}")
+        for letter, keras, torch in (
+            ("q", "query", "q_proj"), ("k", "key", "k_proj"), ("v", "value", "v_proj"),
+            ("o", "attention_output", "out_proj"),
+        )
+        for of, in_keras, in_torch in (("W", "kernel", "weight"), ("b", "bias", "bias"))
+    }  # fmt: skip
+
+    def taken_over(self, letters: str, values: Array, origin: str) -> Array:
+        """Return the values with outputs first and inputs last: Keras has (features, heads, size) and the reverse."""
+        if origin != "keras" or letters[0] != "W":
+            return values
+        return np.moveaxis(values, -1, 0) if letters == "Wo" else np.moveaxis(values, 0, -1)
+
+    def __call__(  # type: ignore[override]
+        self,
+        query: Any,
+        value: Any = None,
+        key: Any = None,
+        attention_mask: Any = None,
+        lengths: Any = None,
+        use_causal_mask: bool = False,
+    ) -> Node:
+        """Return the answers as a node. Raise ModelError for anything but nodes."""
+        if not isinstance(use_causal_mask, bool):
+            raise ModelError(f"use_causal_mask is True or False, not {use_causal_mask!r}")
+        given = dict(zip(INPUTS, (query, query if value is None else value, key, attention_mask, lengths), strict=True))
+        given = {name: node for name, node in given.items() if node is not None}
+        node = Node.of(self, tuple(given.values()))
+        node.arguments = (*given, *([CAUSAL] if use_causal_mask else []))
+        return node
+
+    def heads(self, call: Call) -> Heads:
+        """Return the sizes of the heads. Raise ModelError for options that do not fit."""
+        raise NotImplementedError
+
+    def describe(self, call: Call) -> Part:
+        """Write the projections, the scores of all keys, their softmax, the weighted means, and their projection."""
+        return _Attending(call, self.heads(call)).part()
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The sizes of heads, and the options that all layers of attention have.
+
+    ``of_keys`` are the sizes of the axes of heads that keys and values have, ``of_queries`` those that queries have in
+    addition.
+    """
+
+    of_keys: Shape
+    of_queries: Shape
+    key_dim: int
+    value_dim: int
+    output: int | None
+    dropout: float
+    use_bias: bool
+    kernel_initializer: str | float
+    bias_initializer: str | float
+    rotary: RotaryEmbedding | None
+
+
+@dataclass(frozen=True)
+class MultiHeadAttention(Attention):
+    """Attention of several heads, each with projections of its own of query, key and value.
+
+    (Vaswani et al., 2017.) A head has key_dim features of query and key, and value_dim of values, by default key_dim.
+    Its weights are softmax(query*key/sqrt(key_dim)), of which a share ``dropout`` is 0 in training. The results of all
+    heads are projected to output_shape features, by default those of the query. See ``Attention`` for a call. With
+    rotary, a RotaryEmbedding, which Keras does not have here, queries and keys are rotated by their places.
+
+    Wq and Wk have the shape (num_heads, key_dim, features), Wv (num_heads, value_dim, features), Wo (output features,
+    num_heads, value_dim); bq, bk, bv and bo are the biases.
+    """
+
+    num_heads: int
+    key_dim: int
+    value_dim: int | None = None
+    dropout: float = 0.0
+    use_bias: bool = True
+    output_shape: int | None = field(default=None, kw_only=True)
+    kernel_initializer: str | float = field(default="glorot_uniform", kw_only=True)
+    bias_initializer: str | float = field(default="zeros", kw_only=True)
+    rotary: RotaryEmbedding | None = field(default=None, kw_only=True)
+
+    def heads(self, call: Call) -> Heads:
+        """Return the sizes of the heads."""
+        count = positive_integer(self.num_heads, f"the num_heads of {call.role}")
+        size = positive_integer(self.key_dim, f"the key_dim of {call.role}")
+        of_values = size if self.value_dim is None else positive_integer(self.value_dim, f"value_dim of {call.role}")
+        return Heads((count,), (), size, of_values, *_options(self, call))
+
+
+@dataclass(frozen=True)
+class GroupQueryAttention(Attention):
+    """Attention whose heads of queries share keys and values in groups.
+
+    (Ainslie et al., 2023.) There are num_query_heads, a multiple of num_key_value_heads; each of the latter serves as
+    many consecutive heads of queries. All heads have head_dim features. See ``Attention`` for a call, and
+    ``MultiHeadAttention`` for rotary.
+
+    Wq has the shape (num_key_value_heads, heads of a group, head_dim, features), Wk and Wv (num_key_value_heads,
+    head_dim, features), Wo (output features, num_key_value_heads, heads of a group, head_dim).
+    """
+
+    head_dim: int
+    num_query_heads: int
+    num_key_value_heads: int
+    dropout: float = 0.0
+    use_bias: bool = True
+    kernel_initializer: str | float = field(default="glorot_uniform", kw_only=True)
+    bias_initializer: str | float = field(default="zeros", kw_only=True)
+    rotary: RotaryEmbedding | None = field(default=None, kw_only=True)
+
+    def heads(self, call: Call) -> Heads:
+        """Return the sizes of the heads. Raise ModelError unless those of queries are in equal groups."""
+        size = positive_integer(self.head_dim, f"the head_dim of {call.role}")
+        queries = positive_integer(self.num_query_heads, f"the num_query_heads of {call.role}")
+        groups = positive_integer(self.num_key_value_heads, f"the num_key_value_heads of {call.role}")
+        if queries % groups:
+            raise ModelError(
+                f"{call.role} has {queries} heads of queries, which {groups} heads of keys and values do not divide: "
+                f"num_query_heads must be a multiple of num_key_value_heads"
+            )
+        return Heads((groups,), (queries // groups,), size, size, *_options(self, call))
+
+
+def _options(layer: Any, call: Call) -> tuple[Any, ...]:
+    """Return the checked options of a layer that all layers of attention have, in the order of ``Heads``."""
+    output = getattr(layer, "output_shape", None)
+    output = None if output is None else positive_integer(output, f"the output_shape of {call.role}")
+    if not is_finite(layer.dropout) or not 0 <= layer.dropout < 1:
+        raise ModelError(f"the dropout of {call.role} must be a number from 0 to below 1, not {layer.dropout!r}")
+    if not isinstance(layer.use_bias, bool):
+        raise ModelError(f"use_bias of {call.role} is True or False, not {layer.use_bias!r}")
+    if not (layer.rotary is None or isinstance(layer.rotary, RotaryEmbedding)):
+        raise ModelError(f"rotary of {call.role} is a RotaryEmbedding or None, not {layer.rotary!r}")
+    initializers = layer.kernel_initializer, layer.bias_initializer
+    return output, float(layer.dropout), layer.use_bias, *initializers, layer.rotary
+
+
+class _Attending:
+    """One use of attention, written as steps.
+
+    ``t`` is the index of queries, ``s`` that of keys and values, ``h`` are those of heads that keys have, ``r`` those
+    that only queries have. ``where`` says which keys a query may look at; ``b`` is how far a key of a causal row lies
+    before the query.
+    """
+
+    def __init__(self, call: Call, heads: Heads) -> None:
+        self._call, self._heads = call, heads
+        names = call.arguments or INPUTS[: len(call.inputs)]
+        given = dict(zip(names, zip(call.inputs, call.shapes, strict=True), strict=False))
+        self._check(given)
+        query = given["query"][0]
+        value = given.get("value", given["query"])[0]
+        key = given["key"][0] if "key" in given else value
+        self._query, self._value, self._key = query, value, key
+        self._t = query.indices[1]
+        self._h, self._r = (tuple(map(call.index, sizes)) for sizes in (heads.of_keys, heads.of_queries))
+        self._k, self._v = call.index(heads.key_dim), call.index(heads.value_dim)
+        places = call.size(value.indices[1])
+        self._s, self._b = call.index(places), call.index(call.size(self._t))
+        self._where, self._given = self._existing(given, CAUSAL in names)
+
+    def _check(self, given: Mapping[str, tuple[Element, Shape]]) -> None:
+        """Raise ModelError for inputs whose shapes do not fit."""
+        call, shapes = self._call, {name: shape for name, (_, shape) in given.items()}
+        if not shapes or len(shapes) < len(call.inputs):
+            raise ModelError(f"{call.role} takes a query, a value and a key, not {len(call.inputs)} inputs")
+        for name in ("query", "value", "key"):
+            if name in shapes and len(shapes[name]) != 2:
+                raise ModelError(f"the {name} of {call.role} has the shape (steps, features), not {told(shapes[name])}")
+        steps, places = shapes["query"][0], shapes.get("value", shapes["query"])[0]
+        if "key" in shapes and shapes["key"][0] != places:
+            raise ModelError(
+                f"{call.role} has a key for each of its values, but keys have the shape {told(shapes['key'])}, values "
+                f"{told(shapes['value'])}"
+            )
+        masks = ((steps, places), (1, places), (places,))
+        if "attention_mask" in shapes and shapes["attention_mask"] not in masks:
+            raise ModelError(
+                f"the attention_mask of {call.role} has the shape {told(masks[0])}, {told(masks[1])} or "
+                f"{told(masks[2])}: steps of the query, places of the value; not {told(shapes['attention_mask'])}"
+            )
+        if "lengths" in shapes and shapes["lengths"] != (1,):
+            raise ModelError(f"the lengths of {call.role} have the shape (1,), not {told(shapes['lengths'])}")
+
+    # --- the keys that a query may look at ------------------------------------------------------------------------
+
+    def _existing(
+        self, given: Mapping[str, tuple[Element, Shape]], causal: bool
+    ) -> tuple[tuple[Equation, ...], tuple[str, ...]]:
+        """Return the equations under which a key exists for a query, and the indices that these give."""
+        equations = [Equation(self._b, ((self._t, 1), (self._s, -1)))] if causal else []
+        if "attention_mask" in given:
+            equations.append(Equation(self._mask(*given["attention_mask"]), (), 1))
+        if "lengths" in given:
+            equations.append(Equation(self._within(given["lengths"][0]), (), 1))
+        return tuple(equations), (self._b,) if causal else ()
+
+    def _mask(self, mask: Element, shape: Shape) -> Element:
+        """Return the mask under the indices of queries and keys, without an axis of size 1."""
+        n, *axes = mask.indices
+        if len(shape) == 2 and shape[0] == 1 < self._call.size(self._t):
+            mask = self._call.step("mask", (n, axes[1]), mask, "sum", (axes[0],))
+        return Element(mask.tensor, (n, self._t, self._s) if len(mask.indices) == 3 else (n, self._s))
+
+    def _within(self, length: Element) -> Element:
+        """Return an element that is 1 for the places of a sample, up to its last one, and 0 for those after it."""
+        call, (n, one), size = self._call, length.indices, self._call.size(self._s)
+        last, behind = call.index(size), call.index(size)
+        number = call.step("length", (n,), length, "sum", (one,))
+        ends = call.step("ends", (n, last), S.One, None, (), (Equation(number, ((last, 1),), 1),))
+        until = (Equation(behind, ((last, 1), (self._s, -1))),)
+        return call.step("within", (n, self._s), ends, "sum", (last, behind), until)
+
+    # --- steps ---------------------------------------------------------------------------------------------------
+
+    def part(self) -> Part:
+        """Return the part of this use."""
+        call, heads, n, t, s = self._call, self._heads, SAMPLE, self._t, self._s
+        every = (*self._h, *self._r)
+        query = self._projected("q", self._query, (*every, self._k), 1 / sqrt(Integer(heads.key_dim)))
+        key = self._projected("k", self._key, (*self._h, self._k))
+        value = self._projected("v", self._value, (*self._h, self._v))
+        if heads.rotary is not None:
+            query, key = self._rotated(heads.rotary, query, key)
+        at_s = (n, s, *self._h)
+        key, value = Element(key.tensor, (*at_s, self._k)), Element(value.tensor, (*at_s, self._v))
+        rows = (n, *every, t, s)
+        z = call.step("z", rows, query * key, "sum", (self._k, *self._given), self._where)
+        p: Expr = call.step("p", rows, z, "softmax", (s, *self._given), self._where)
+        if heads.dropout:
+            noise = call.noise("dropout", rows, "dropout", heads.dropout)
+            p = call.step("kept", rows, p * (1 + noise))
+        means = call.step("a", (n, t, *every, self._v), p * value, "sum", (s, *self._given), self._where)
+        size = heads.output or call.size(self._query.indices[-1])
+        j, inner = call.index(size), (*every, self._v)
+        count = math.prod((*heads.of_keys, *heads.of_queries))
+        fans = (call.size(self._v) * count, size * count)  # as Keras counts them
+        W = call.parameter("Wo", (j, *inner), heads.kernel_initializer, fans)
+        if not heads.use_bias:
+            return call.part(call.step("h", (n, t, j), W * means, "sum", inner))
+        o = call.step("o", (n, t, j), W * means, "sum", inner)
+        return call.output(o + self._bias("o", (j,), fans), (n, t, j))
+
+    def _projected(self, letter: str, x: Element, indices: Sequence[str], scale: Expr = S.One) -> Element:
+        """Return a sequence in the features of all heads, times a number."""
+        call, heads = self._call, self._heads
+        n, t, i = x.indices
+        count, size = math.prod(map(call.size, indices[:-1])), call.size(indices[-1])
+        fans = (call.size(i) * count, call.size(i) * size)  # as Keras counts them
+        W = call.parameter(f"W{letter}", (*indices, i), heads.kernel_initializer, fans)
+        projected = call.step(f"{letter}_sum", (n, t, *indices), W * x, "sum", (i,))
+        if heads.use_bias:
+            projected = call.step(
+                f"{letter}", (n, t, *indices), (projected + self._bias(letter, indices, fans)) * scale
+            )
+        elif scale != 1:
+            projected = call.step(f"{letter}", (n, t, *indices), projected * scale)
+        return projected
+
+    def _rotated(self, layer: RotaryEmbedding, query: Element, key: Element) -> tuple[Element, Element]:
+        """Return query and key, rotated by their places; in self-attention by one table of angles."""
+        rotation = Rotation(self._call, layer, self._t, self._k)
+        of_key, place = rotation, key.indices[1]
+        if place != self._t:
+            of_key = Rotation(self._call, layer, place, self._k, "key")
+        return rotation.of(query, "q_rotated"), of_key.of(key, "k_rotated")
+
+    def _bias(self, letter: str, indices: Sequence[str], fans: tuple[int, int]) -> Element:
+        return self._call.parameter(f"b{letter}", indices, self._heads.bias_initializer, fans, penalized=False)

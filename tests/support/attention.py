@@ -1,0 +1,60 @@
+"""Attention in NumPy, one sample, head and query after the other, and random networks of it."""
+
+import numpy as np
+
+import nncodegen as nn
+
+
+def attend(named, number, query, value=None, key=None, mask=None, lengths=None, causal=False):
+    """The result of a layer of attention, (N, T, features), with its parameters by name and its number."""
+    value = query if value is None else value
+    key = value if key is None else key
+    W = {letter: named[f"W{letter}{number}"] for letter in "qkvo"}
+    bias = {letter: named.get(f"b{letter}{number}", 0.0) for letter in "qkvo"}
+    q = np.einsum("nti,...ki->nt...k", query, W["q"]) + bias["q"]
+    k = np.einsum("nsi,hki->nshk", key, W["k"]) + bias["k"]
+    v = np.einsum("nsi,hki->nshk", value, W["v"]) + bias["v"]
+    found = np.zeros((*q.shape[:-1], v.shape[-1]))
+    for place in np.ndindex(q.shape[:-1]):
+        n, t, h = place[:3]
+        allowed = np.full(value.shape[1], True)
+        allowed &= np.arange(len(allowed)) <= t if causal else True
+        allowed &= True if lengths is None else np.arange(len(allowed)) < lengths[n]
+        allowed &= True if mask is None else np.broadcast_to(mask[n], (q.shape[1], len(allowed)))[t] == 1
+        if allowed.any():
+            scores = k[n, allowed, h] @ q[place] / np.sqrt(q.shape[-1])
+            weights = np.exp(scores - scores.max())
+            found[place] = weights / weights.sum() @ v[n, allowed, h]
+    flat = found.reshape(*found.shape[:2], -1)
+    return flat @ W["o"].reshape(len(W["o"]), -1).T + bias["o"]
+
+
+def tokens_network(steps=5, tokens=7, width=6, heads=2, name="tokens", **options):
+    """A transformer in small: tokens and positions, one block with residuals, and classes of each step."""
+    x = nn.Input(steps, name="x")
+    h = nn.Embedding(tokens, width)(x)
+    h += nn.PositionEmbedding(steps)(h)
+    normal = nn.RMSNormalization()(h)
+    h += nn.MultiHeadAttention(heads, width // heads, **options)(normal, normal, use_causal_mask=True)
+    h += nn.Dense(width)(nn.Dense(4, "gelu")(nn.LayerNormalization()(h)))
+    output = nn.Dense(tokens, use_bias=False)(h)
+    return nn.Network(x, output, "sparse_categorical_crossentropy_from_logits", name=name)
+
+
+def everything(name="everything", dropout=0.25):
+    """A network with all that attention knows: causal, across, in groups, with a mask, lengths and rotations."""
+    x, y, length = nn.Input((4, 3), name="x"), nn.Input((3, 2), name="y"), nn.Input(1, name="steps")
+    mask = nn.Input((4, 3), name="mask")
+    h = x + nn.MultiHeadAttention(2, 2)(x, use_causal_mask=True)
+    h = nn.RMSNormalization()(h + nn.PositionEmbedding(5)(h))
+    h += nn.MultiHeadAttention(2, 2, 1, dropout=dropout)(h, y, attention_mask=mask, lengths=length)
+    h += nn.GroupQueryAttention(2, 2, 1, use_bias=False, rotary=nn.RotaryEmbedding(10))(h)
+    return nn.Network([x, y, length, mask], nn.Dense(2, "tanh")(h), name=name)
+
+
+def samples(count=9):
+    """Inputs and targets of the network with everything."""
+    rng = np.random.default_rng(5)
+    mask, length = (rng.random((count, 12)) < 0.7).astype(float), rng.integers(1, 4, (count, 1)).astype(float)
+    X = np.concatenate([rng.normal(size=(count, 12)), rng.normal(size=(count, 6)), length, mask], axis=1)
+    return X, rng.normal(size=(count, 8))
