@@ -22,6 +22,7 @@ from nncodegen.passes.tangent import tangent
 from tests.support.attention import attend, everything, samples, tokens_network
 from tests.support.built import built
 from tests.support.hessians import derived, hessian_of, product_by_differences
+from tests.support.random_numbers import noise_of
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(11)
@@ -332,6 +333,21 @@ def test_a_module_is_its_program(precision):
         backward = differentiate(stabilize(program), fit=False)
         wanted = np.concatenate([values[element.tensor].ravel() for element in backward.gradient])
         np.testing.assert_allclose(gradient, wanted, atol=tolerance * abs(wanted).max())
+
+
+def test_dropout():
+    """In an update, a share of the weights of keys is 0: as the evaluator has them with the same random numbers."""
+    module, program = built(EVERYTHING, fit=False), describe(EVERYTHING)
+    X, Y = samples(40)
+    start = module.initial_parameters(seed=9)
+    found = module.train(X, Y, epochs=1, batch_size=None, shuffle=False, seed=9, learning_rate=0.1).parameters
+    backward = differentiate(stabilize(program), fit=False)
+    noise = noise_of(program.noise, "float64", 9, 0, np.arange(40))
+    noise = {one.tensor.name: noise[one.tensor.name].reshape(40, *one.tensor.shape[1:]) for one in program.noise}
+    values = evaluate(backward, start, X, Y, noise=noise)
+    gradient = np.concatenate([values[element.tensor].ravel() for element in backward.gradient])
+    np.testing.assert_allclose(found, start - 0.1 * gradient, atol=1e-13)
+    assert all(np.any(array == -1) for array in noise.values())
 
 
 def test_training():
