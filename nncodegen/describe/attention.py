@@ -131,7 +131,9 @@ class MultiHeadAttention(Attention):
         """Return the sizes of the heads."""
         count = positive_integer(self.num_heads, f"the num_heads of {call.role}")
         size = positive_integer(self.key_dim, f"the key_dim of {call.role}")
-        of_values = size if self.value_dim is None else positive_integer(self.value_dim, f"value_dim of {call.role}")
+        of_values = (
+            size if self.value_dim is None else positive_integer(self.value_dim, f"the value_dim of {call.role}")
+        )
         return Heads((count,), (), size, of_values, *_options(self, call))
 
 

@@ -442,8 +442,8 @@ def _check_operator(step: Step) -> None:
     if step.where and step.operator not in able:
         raise ProgramError(f"{step.operator} cannot have equations, in: {step}")
     lefts = {equation.left for equation in step.where}
-    for index in step.over if step.operator in NORMALIZATIONS else ():
-        if index not in step.target.indices and index not in lefts:
+    for index in step.given if step.operator in NORMALIZATIONS else ():
+        if index not in lefts:
             raise ProgramError(f"the index {index} of {step.operator} is neither on the left nor given, in: {step}")
     if step.operator in RECURRENCES:
         read = step.expression

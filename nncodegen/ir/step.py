@@ -36,14 +36,14 @@ class Step:
         return (*read, *(e.data for e in self.where if e.data is not None and e.data not in read))
 
     @property
-    def indices(self) -> tuple[str, ...]:
-        """Return the indices that the step runs over: those of the target, then the reduced ones."""
-        return self.target.indices + tuple(index for index in self.over if index not in self.target.indices)
-
-    @property
     def given(self) -> tuple[str, ...]:
         """Return the indices that the step runs over and that its target lacks; of a softmax, equations give them."""
         return tuple(index for index in self.over if index not in self.target.indices)
+
+    @property
+    def indices(self) -> tuple[str, ...]:
+        """Return the indices that the step runs over: those of the target, then the reduced ones."""
+        return self.target.indices + self.given
 
     @cached_property
     def written(self) -> tuple[tuple[str, ...], Expr, tuple[Equation, ...]]:
