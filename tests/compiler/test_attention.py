@@ -312,8 +312,13 @@ def test_derivatives_by_inputs():
 
 @pytest.mark.thorough
 def test_certificate():
-    """A network of attention has a certificate."""
-    assert nn.certify(EVERYTHING, points=1, fit=False).holds
+    """A network of attention has a certificate, with a mask and lengths."""
+    x, length, mask = nn.Input((3, 2), name="x"), nn.Input(1, name="steps"), nn.Input(3, name="mask")
+    seen = nn.MultiHeadAttention(1, 2)(
+        nn.RMSNormalization()(x), use_causal_mask=True, lengths=length, attention_mask=mask
+    )
+    model = nn.Network([x, length, mask], nn.Dense(1)(seen + nn.PositionEmbedding(4)(seen)), name="certified")
+    assert nn.certify(model, points=1, fit=False).holds
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
