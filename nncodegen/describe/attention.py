@@ -31,16 +31,7 @@ CAUSAL = "use_causal_mask"
 
 @dataclass(frozen=True)
 class Attention(Standard):
-    """The base of the layers of attention, with the arguments of a call, and the steps.
-
-    The query has the shape (steps, features), value and key have (places, features), and the result has
-    (steps, output_shape), by default as many features as the query. Called with the query alone, a layer looks at the
-    same sequence. The arguments of a call:
-
-    attention_mask: 1 where a query may look at a place, 0 where it may not, of the shape (steps, places), (1, places)
-    or (places,). lengths: the number of places of each sample, from 1 on, of the shape (1,); later ones do not exist.
-    use_causal_mask: a query looks at no place after its own. A query that may look at no place has weights of 0.
-    """
+    """The base of the layers of attention: their call, and their steps; ``MultiHeadAttention`` documents both."""
 
     elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {
         f"{of}{letter}": (f"{keras}/{in_keras}", f"{torch}.{in_torch}")
@@ -110,8 +101,15 @@ class MultiHeadAttention(Attention):
 
     (Vaswani et al., 2017.) A head has key_dim features of query and key, and value_dim of values, by default key_dim.
     Its weights are softmax(query*key/sqrt(key_dim)), of which a share ``dropout`` is 0 in training. The results of all
-    heads are projected to output_shape features, by default those of the query. See ``Attention`` for a call. With
-    rotary, a RotaryEmbedding, which Keras does not have here, queries and keys are rotated by their places.
+    heads are projected to output_shape features, by default those of the query. With rotary, a RotaryEmbedding, which
+    Keras does not have here, queries and keys are rotated by their places.
+
+    It is called with nodes: (query, value=None, key=None, attention_mask=None, lengths=None, use_causal_mask=False).
+    The query has the shape (steps, features), value and key have (places, features); a query alone looks at the same
+    sequence. attention_mask: 1 where a query may look at a place, 0 where it may not, of the shape (steps, places),
+    (1, places) or (places,). lengths: the number of places of each sample, from 1 on, of the shape (1,); later ones do
+    not exist. use_causal_mask: a query looks at no place after its own. All weights of a query that may look at no
+    place are 0.
 
     Wq and Wk have the shape (num_heads, key_dim, features), Wv (num_heads, value_dim, features), Wo (output features,
     num_heads, value_dim); bq, bk, bv and bo are the biases.
@@ -142,8 +140,8 @@ class GroupQueryAttention(Attention):
     """Attention whose heads of queries share keys and values in groups.
 
     (Ainslie et al., 2023.) There are num_query_heads, a multiple of num_key_value_heads; each of the latter serves as
-    many consecutive heads of queries. All heads have head_dim features. See ``Attention`` for a call, and
-    ``MultiHeadAttention`` for rotary.
+    many consecutive heads of queries. All heads have head_dim features. ``MultiHeadAttention`` documents its call, and
+    rotary.
 
     Wq has the shape (num_key_value_heads, heads of a group, head_dim, features), Wk and Wv (num_key_value_heads,
     head_dim, features), Wo (output features, num_key_value_heads, heads of a group, head_dim).

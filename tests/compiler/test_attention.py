@@ -340,6 +340,15 @@ def test_a_module_is_its_program(precision):
         np.testing.assert_allclose(gradient, wanted, atol=tolerance * abs(wanted).max())
 
 
+@pytest.mark.parametrize(("column", "value", "name"), [(18, 0, "steps"), (18, 4, "steps"), (19, 0.5, "mask")])
+def test_data_that_say_nothing(column, value, name):
+    """A length that is not one of the sequence, and a mask that is neither 0 nor 1, are errors with their place."""
+    module, (X, _) = built(EVERYTHING, fit=False), samples(3)
+    X[1, column] = value
+    with pytest.raises(ValueError, match=rf"X\[1, {column}\] is {value}; {name} has whole numbers from"):
+        module.predict(module.initial_parameters(), X)
+
+
 def test_dropout():
     """In an update, a share of the weights of keys is 0: as the evaluator has them with the same random numbers."""
     module, program = built(EVERYTHING, fit=False), describe(EVERYTHING)
