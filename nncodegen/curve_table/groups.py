@@ -116,7 +116,7 @@ def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
     others = [name for name, _ in (*formula.ties, *formula.derived)]
     if others:
         numbers = np.full((len(fits), len(others), 2), np.nan)
-        for group in np.flatnonzero(found["rows"]):
+        for group in np.flatnonzero(found["rows"]).tolist():
             numbers[group] = [value_and_error(fits[group], name) for name in others]
         for place, name in enumerate(others):
             found[name], found[f"{name}{ERROR}"] = numbers[:, place].T

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sympy import Add, Expr, Symbol, diff
+from sympy import Add, Expr, Symbol
 
 from nncodegen.describe.grammar import as_expression
 from nncodegen.errors import ModelError
@@ -125,7 +125,7 @@ class Term:
         """Return the names of the parameters, with the prefix."""
         return tuple(self.prefix + name for name in self.record.names)
 
-    @property
+    @cached_property
     def expression(self) -> Expr:
         """Return the formula."""
         own = {name: Symbol(full) for name, full in zip(self.record.names, self.names, strict=True)}
@@ -253,9 +253,11 @@ class Curve:
         """Return the linear parameters of some terms by least squares, with the others as they are found."""
         names = [name for term in terms for name, one in _named(term) if one.linear]
         total = Add(*(term.expression for term in terms))
-        at = {**dict.fromkeys(names, 0.0), **found} | dict.fromkeys(names, 0.0)
-        columns = np.stack([self._value(diff(total, Symbol(name)), at, x) for name in names], axis=1)
-        target = y - self._value(total, at, x)
+        at = {**found} | dict.fromkeys(names, 0.0)
+        rest = self._value(total, at, x)
+        with np.errstate(invalid="ignore"):  # of infinities, which are left out below
+            columns = np.stack([self._value(total, at | {name: 1.0}, x) - rest for name in names], axis=1)
+        target = y - rest
         good = np.isfinite(columns).all(axis=1) & np.isfinite(target)
         norms = np.linalg.norm(columns[good], axis=0)
         norms[norms == 0] = 1

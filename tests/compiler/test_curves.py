@@ -44,7 +44,7 @@ def test_what_is_linear(name):
     linear = [sympy.Symbol(one.name) for one in record.parameters if one.linear]
     assert linear
     for symbol in linear:
-        assert not expression.diff(symbol).simplify().free_symbols & {*linear}
+        assert not expression.diff(symbol).free_symbols & {*linear}
     others = [one.name for one in record.parameters if not one.linear]
     assert (record.start is None) == (not others)
 
