@@ -115,6 +115,25 @@ def test_a_start_that_is_given_competes():
     assert module.fit(X, y, p0=(2, 37, 1), n_starts="auto").cost <= given.cost * (1 + 1e-9)
 
 
+def test_many_samples():
+    """With many samples, of which some are missing, points are compared by a part of them, and the best fitted to all.
+
+    A start that is given competes there, too: here its peak lies between the samples of that part.
+    """
+    x = np.linspace(0, 10, 6001)
+    y = 5 * np.exp(-((x - 3.0) ** 2) / 0.3) + 1 + 0.05 * np.random.default_rng(1).normal(size=len(x))
+    y[::5] = np.nan
+    module = module_of(read_formula("a*exp(-(x - b)**2/c) + d", ("x",)))
+    sigma = np.full(len(x), 0.05)
+    best = module.fit(x, y, p0=(5, 3, 0.3, 1), sigma=sigma)
+    found = module.fit(x, y, p0="auto", sigma=sigma)
+    np.testing.assert_allclose(found.parameters, best.parameters, rtol=1e-6)
+    assert found.used == best.used == 4800
+    narrow = 1 + 5 * np.exp(-((x - x[3001]) ** 2) / 1e-6)
+    given = module.fit(x, narrow, p0=(5, x[3001], 1e-6, 1))
+    assert module.fit(x, narrow, p0=(5, x[3001], 1e-6, 1), n_starts="auto").cost <= given.cost + 1e-12
+
+
 def test_several_inputs_and_single_precision():
     """Inputs of other scales, and modules in single precision, have starts as well."""
     u, v = np.meshgrid(np.linspace(0, 1, 12), np.linspace(0, 500, 12))

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..ground.share import is_ended
+from .problem import Problem
 from .starting_points import reached
 
 if TYPE_CHECKING:
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
-    from .problem import Problem
 
 DRAWS, MOST_DRAWS = 768, 3072
 """The points that are drawn first for each parameter that is not linear, and the most of them."""
@@ -33,6 +33,9 @@ SAMPLES = 200
 
 FITS, FITS_ONE_BY_ONE = 96, 12
 """The number of short fits, side by side or one after the other."""
+
+MANY, FINALISTS = 2000, 8
+"""With more samples, short fits are made to a half of this number first, and the best of them are fitted to all."""
 
 CHUNK = 128
 """The number of points that are compared at once: their derivatives are in memory."""
@@ -94,13 +97,34 @@ def automatic_start(
     except KeyboardInterrupt:
         if watch is None or not watch.reason:
             raise
+    begun = points
+    if problem.samples > MANY and len(points) > FINALISTS:
+        order, parameters = _ranked(_part(problem, MANY // 2), points, held, threads, watch)
+        best = order[:FINALISTS]
+        begun, points = np.vstack([start, begun[best]]), np.vstack([start, parameters[best]])
+    order, parameters = _ranked(problem, points, held, threads, watch)
+    return begun[order[0]], parameters[order[0]]
+
+
+def _ranked(
+    problem: Problem, points: Array, held: Array | None, threads: int, watch: FitWatch | None
+) -> tuple[Array, Array]:
+    """Return the indices of short fits from points (K, P), the best first, and the parameters that they reached."""
     costs, parameters, poles = reached(problem, points, held, threads, watch)
-    if not np.isfinite(costs).any():
-        return points[-1], points[-1]
-    if np.isfinite(costs[~poles]).any():  # a minimum with a pole among the data is none
-        costs = np.where(poles, np.nan, costs)
-    best = int(np.nanargmin(costs))
-    return points[best], parameters[best]
+    costs = np.where(np.isfinite(costs), costs, np.inf)
+    return np.lexsort([costs, poles | np.isinf(costs)]), parameters  # a minimum with a pole among the data is none
+
+
+def _part(problem: Problem, most: int) -> Problem:
+    """Return the problem with some of its samples that have data, spread evenly: ``most`` of them, or all."""
+    rows = np.flatnonzero(np.isfinite(problem.Y).any(axis=1))
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
+    X = None if problem.X is None else problem.X[rows]
+    sigma = problem.sigma if problem.sigma is None or not problem.sigma.ndim else problem.sigma[rows]
+    return Problem(
+        problem.model, X, problem.Y[rows], sigma, problem.bounds, problem.loss, problem.f_scale, problem.tolerance,
+        problem.max_iterations,
+    )  # fmt: skip
 
 
 def check_automatic(model: Model) -> None:
@@ -115,7 +139,7 @@ class _Projected:
     """A problem as a function of the free parameters that are not linear; the linear ones are projected out."""
 
     def __init__(self, problem: Problem, start: Array, held: Array | None) -> None:
-        model, known = problem.model, np.isfinite(problem.Y).any(axis=1)
+        model = problem.model
         free = np.ones(len(start), bool) if held is None else held == 0
         names = model.facts.linear if model.facts.fits_outputs else ()
         linear = np.zeros(len(start), bool)
@@ -124,12 +148,9 @@ class _Projected:
         self.model, self.start = model, start
         low, high = problem.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
         self.low, self.high = np.asarray(low, float), np.asarray(high, float)
-        rows = np.flatnonzero(known)
-        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLES)).astype(int)] if len(rows) else rows
-        self.X = None if problem.X is None else np.ascontiguousarray(problem.X[rows])
-        self.Y = problem.Y[rows].astype(float)
-        sigma = np.asarray(1.0 if problem.sigma is None else problem.sigma, float)
-        sigma = sigma[rows] if sigma.ndim else sigma
+        part = _part(problem, SAMPLES)
+        self.X, self.Y = part.X, part.Y.astype(float)
+        sigma = np.asarray(1.0 if part.sigma is None else part.sigma, float)
         weights = 1 / (sigma[:, None] if sigma.ndim == 1 else sigma) * np.ones_like(self.Y)
         self.weights = np.where(np.isnan(self.Y), 0, weights)
         self.Y = np.nan_to_num(self.Y)
