@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -23,7 +23,7 @@ from nncodegen.passes.derivatives import derivative
 from nncodegen.passes.digits.cost import operations
 from nncodegen.passes.digits.exact import Truth
 from nncodegen.passes.digits.measure import Sample
-from nncodegen.passes.digits.points import Points, chosen, draw
+from nncodegen.passes.digits.points import Points, chosen, draw, joined
 from nncodegen.passes.digits.screen import are_few, is_sound, suspicious_points, suspicious_slopes
 from nncodegen.passes.digits.search import LARGEST, Found, Search
 from nncodegen.passes.rules.forms import stable_form
@@ -34,7 +34,10 @@ WIDE, ORDINARY = 44, 24
 FURTHER = 20
 """The number of further points of both kinds, at which no form may be worse."""
 
-SEED_OF_FURTHER = 1974
+SEED_OF_FURTHER, SEED_OF_ANY = 1974, 1980
+
+SPREAD = 30.0
+"""The factors of two between parameters and their starts, as a fit may reach, at points where a form may not be NaN."""
 
 MOST_ELEMENTS = 8
 """The number of elements of formulas that are searched."""
@@ -118,9 +121,9 @@ def kept(
         return form, ()
     keeping = _Keeping(name, written, form, starts, choice, np.dtype(precision))
     best = keeping.value()
-    slopes = keeping.slopes(best)
-    if not any(finding.found for finding in keeping.findings):
+    if best == form:  # the reverse sweep knows more of limits and infinities than a derivative that stands alone
         return form, tuple(keeping.findings)
+    slopes = keeping.slopes(best)
     return formed(name, written, form, best, tuple(slopes.items()))(*read), tuple(keeping.findings)
 
 
@@ -149,17 +152,13 @@ class _Keeping:
         return self._searched(self._name, self._written, self._form, self._form, self._truth)
 
     def slopes(self, best: Expr) -> dict[Element, Expr]:
-        """Return the best forms of the derivatives by all parameters; none if nothing better has been found."""
+        """Return the best forms of the derivatives by all parameters, given that of the value; none of many."""
         if len(self._trained) > MOST_PARAMETERS:
             return {}
-        stays = best == self._form
-        usual = stays or self._choice == FAST  # far out, derivatives may leave the range of numbers
-        points = self._usual if usual else self._points
+        points = self._usual if self._choice == FAST else self._points
         doubts = suspicious_slopes(best, points, self._trained)
         found = {element: self._slope(best, element, points, where)
                  for element, where in doubts.items() if not are_few(where)}  # fmt: skip
-        if not any(finding.found for finding in self.findings):
-            return {}
         own = (element for element in self._trained if element not in found)
         return found | {element: defined(plain_conditions(derivative(best, element))) for element in own}
 
@@ -172,7 +171,7 @@ class _Keeping:
         truth = Truth(meant, points)
         if is_sound(own, points, doubts | suspicious_points(own, points), truth):
             return defined(own)
-        limits = own if best == self._form else plain_conditions(derivative(self._form, element))
+        limits = plain_conditions(derivative(self._form, element))
         whole = truth if points is self._points else None
         others = self._plain_slopes(meant, best, element)
         return defined(self._searched(f"derivative by {element}", meant, own, limits, whole, others))
@@ -187,7 +186,8 @@ class _Keeping:
         self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth | None, others: Iterable[Expr] = ()
     ) -> Expr:
         truth = truth or Truth(meant, self._points)
-        further = draw(self._read, self._starts, FURTHER, FURTHER, self._dtype, SEED_OF_FURTHER)
+        drawn = partial(draw, self._read, self._starts, FURTHER, FURTHER, self._dtype)
+        further = drawn(SEED_OF_FURTHER), joined(self._points, drawn(SEED_OF_ANY, SPREAD))
         search = Search(meant, now, self._points, further, truth, self._choice, limits)
         if not self._fills_holes():
             search.holes = []  # where the value is not defined, or has no hole, a derivative has none

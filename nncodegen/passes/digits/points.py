@@ -25,12 +25,14 @@ def draw(
     ordinary: int,
     dtype: Any = np.float64,
     seed: int = SEED,
+    spread: float = 0.0,
 ) -> Points:
     """Return points for the elements of a formula, of a type.
 
     Inputs have random bits in the first ``wide`` points, and are between 2**-20 and 2**20 in the ``ordinary`` ones.
     Parameters are at their starts in the first of these, where a product with a large input would only be rounded, and
-    up to a factor of two away in the others. Then one more point follows for each input, which is 0 there.
+    up to a factor of two away in the others; with ``spread``, up to so many factors of two in all. Then one more point
+    follows for each input, which is 0 there.
     """
     generator = np.random.default_rng([seed, len(read)])
     inputs = [element for element in read if element not in starts]
@@ -43,7 +45,8 @@ def draw(
         size = np.where(np.arange(count) < wide, widest * exponents, ORDINARY * exponents)
         if element in starts:
             start = starts[element] or 1.0
-            column = start * np.where(np.arange(count) < wide, 1.0, 2.0**exponents)
+            near = np.where(np.arange(count) < wide, 1.0, 2.0**exponents)
+            column = start * (2.0 ** (spread * exponents) if spread else near)
         else:
             column = sign * 2.0**size
             column[wide + ordinary + inputs.index(element)] = 0.0

@@ -100,7 +100,8 @@ class Found:
 class Search:
     """A search for a form of a formula; ``written`` is what it means, ``given`` its form so far.
 
-    ``truth`` has the exact values of the formula at the points, ``further`` are points for what has been found.
+    ``truth`` has the exact values of the formula at the points, ``further`` are points for what has been found: some
+    where it may not be worse, and others where it may not be NaN if the given form is finite.
     ``limits`` is a form that has the limits of the formula at holes, where ``written`` has no value. With ``mends``, a
     form without them gets them by branches.
     """
@@ -110,13 +111,14 @@ class Search:
         written: Expr,
         given: Expr,
         points: Points,
-        further: Points,
+        further: tuple[Points, Points],
         truth: Truth | None = None,
         choice: str = BEST,
         limits: Expr | None = None,
         mends: bool = True,
     ) -> None:
-        self.written, self.given, self.further = written, given, further
+        self.written, self.given = written, given
+        self.further, self.anywhere = further
         exact = (truth or Truth(written, points)).everywhere()
         known = np.isfinite(exact)
         self.exact = exact[known]
@@ -249,11 +251,20 @@ class Search:
             return False
         if self._is_worse_at(*self._elsewhere, start, other):
             return False
+        if self._loses_values(start, other):
+            return False
         conditions = conditions_of(other.form)
         if len(conditions) > MOST_CONDITIONS:
             return False
         lines = max(1, LINES // max(1, len(conditions)))
         return not any(self._is_worse_at(*self._near(condition, lines), start, other) for condition in conditions)
+
+    def _loses_values(self, start: Candidate, other: Candidate) -> bool:
+        """Return whether a form is NaN where the first one has a value, or the limit where an element is 0."""
+        before, after = (values(form, self.anywhere) for form in (start.form, other.form))
+        few = chosen(self.anywhere, np.isnan(after) & np.isfinite(before))
+        at_zero = np.any([column == 0 for column in few.values()], axis=0)
+        return bool(at_zero.any() or np.isfinite(Truth(self.written, few).everywhere()).any())
 
     def _near(self, condition: Relational, lines: int) -> tuple[Points, Array]:
         """Return points near the border of a condition at which the formula has a value, and the values."""
