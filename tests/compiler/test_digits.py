@@ -135,7 +135,7 @@ def test_derivatives_of_functions(form):
 
 KEPT = [
     a * exp(-b * x) + c, a / (1 + exp(-b * (x - c))), a * x / (b + x), exp(-((x - a) ** 2) / (2 * b**2)),
-    a * sin(b * x) + c,
+    a * sin(b * x) + c, c + (a - c) / (1 + (x / b) ** a),
     a * x**2 + b * x + c, sympy.tanh(a * x + b), log(1 + exp(a * x + b)), a * (1 - exp(-b * x)),
 ]  # fmt: skip
 
@@ -225,6 +225,16 @@ def test_single_precision(name):
         plainly = problem.as_written(NUMPY, {each: points[element] for each, element in names.items()})
     before, after = (bits_lost(np.asarray(found), exact) for found in (plainly, values(form, points)))
     assert after.mean() <= min(before.mean() + 1, 5)
+
+
+def test_gradients_stay_numbers():
+    """Where a formula has a value, or a limit at 0, no derivative becomes NaN that was a number before."""
+    written = (a * x + 1) * log(a * x + 1) - a * x * log(a * x) - 1
+    form = kept("output", written, stable_form(written), {a: 1.0}, BEST)[0]
+    points = {a: np.array([1.0, 0.3, 7.0, 1.0]), x: np.array([0.0, 0.0, 0.0, 3.0])}
+    assert form != stable_form(written)
+    assert np.array_equal(values(sympy.diff(form, a), points)[:3], np.zeros(3))
+    assert np.isclose(values(sympy.diff(form, a), points)[3], 3 * np.log(4 / 3))
 
 
 def test_points_and_exact_values():

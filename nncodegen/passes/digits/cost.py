@@ -52,7 +52,8 @@ def _written_out(node: Any) -> tuple[int, bool]:
     """Return the operations of a function of nncodegen in primitives, and whether it has a branch."""
     if not isinstance(node, StableFunction):
         return 0, False
-    return _of_function(node.func, tuple(part if part.is_number else None for part in node.args))
+    function: Any = node.func
+    return _of_function(function, tuple(part if part.is_number else None for part in node.args))
 
 
 @lru_cache(maxsize=1000)

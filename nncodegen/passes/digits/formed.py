@@ -187,13 +187,15 @@ class _Keeping:
     ) -> Expr:
         truth = truth or Truth(meant, self._points)
         drawn = partial(draw, self._read, self._starts, FURTHER, FURTHER, self._dtype)
-        further = drawn(SEED_OF_FURTHER), joined(self._points, drawn(SEED_OF_ANY, SPREAD))
+        anywhere = joined(self._points, drawn(SEED_OF_ANY, SPREAD))
+        anywhere = chosen(anywhere, np.isfinite(Sample(anywhere).values(self._form)))
+        further = drawn(SEED_OF_FURTHER), anywhere
         search = Search(meant, now, self._points, further, truth, self._choice, limits)
         if not self._fills_holes():
             search.holes = []  # where the value is not defined, or has no hole, a derivative has none
         elif search.holes and meant is not self._written:  # derivatives of a form with limits have limits, too
             others, now = (now, *others), limits
-            search = Search(meant, now, self._points, further, truth, self._choice, limits, mends=False)
+            search = Search(meant, now, self._points, further, truth, self._choice, limits)
         elif search.holes and self._is_usually_sound():
             search.mends = False
         found = search.run(others)

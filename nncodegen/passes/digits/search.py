@@ -13,9 +13,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Eq, Expr, Piecewise, preorder_traversal
+from sympy import Eq, Expr, Piecewise, S, preorder_traversal
 from sympy.core.relational import Relational
 
+from nncodegen.ir import Element
 from nncodegen.ir.functions import UNDEFINED
 from nncodegen.ir.program import BEST, FAST
 from nncodegen.passes.digits.borders import LINES, conditions_of, near_border
@@ -25,7 +26,7 @@ from nncodegen.passes.digits.cost import OPERATIONS, branching, operations
 from nncodegen.passes.digits.exact import FAULTS, Truth
 from nncodegen.passes.digits.formats import Array, bits_lost
 from nncodegen.passes.digits.measure import Sample, values
-from nncodegen.passes.digits.points import Points, chosen
+from nncodegen.passes.digits.points import Points, chosen, count_of
 from nncodegen.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, Table, neighbours
 
 CANDIDATES = 90
@@ -101,9 +102,9 @@ class Search:
     """A search for a form of a formula; ``written`` is what it means, ``given`` its form so far.
 
     ``truth`` has the exact values of the formula at the points, ``further`` are points for what has been found: some
-    where it may not be worse, and others where it may not be NaN if the given form is finite.
-    ``limits`` is a form that has the limits of the formula at holes, where ``written`` has no value. With ``mends``, a
-    form without them gets them by branches.
+    where it may not be worse, and others where it may not be NaN if the given form is finite. ``limits`` is a form that
+    has the limits of the formula at holes, where ``written`` has no value. A form without them gets them by branches,
+    unless ``mends`` is set to False.
     """
 
     def __init__(
@@ -115,7 +116,6 @@ class Search:
         truth: Truth | None = None,
         choice: str = BEST,
         limits: Expr | None = None,
-        mends: bool = True,
     ) -> None:
         self.written, self.given = written, given
         self.further, self.anywhere = further
@@ -125,7 +125,8 @@ class Search:
         self.sample = Sample(chosen(points, known))
         self.limits = given if limits is None else limits
         self.holes = self._holes(points, known)
-        self.choice, self.mends = choice, mends
+        self.choice = choice
+        self.mends = True
         self.seen: dict[Expr, None] = {}
         self.spent = 0
         self.candidates: list[Candidate] = []
@@ -138,11 +139,18 @@ class Search:
         found: list[tuple[Expr, Expr, Points]] = []
         for element, column in points.items():
             here = (column == 0) & ~known
-            if here.any() and not (limit := self.limits.subs(element, 0)).has(*UNDEFINED):
-                few = chosen(points, here)
-                if np.isfinite(values(self.limits, few)).all():
-                    found.append((element, limit, few))
+            few = chosen(points, here)
+            if here.any() and np.isfinite(values(self.limits, few)).all():
+                limit = self._limit(element, few)
+                found += [] if limit is None else [(element, limit, few)]
         return found
+
+    def _limit(self, element: Element, few: Points) -> Expr | None:
+        """Return the limit where an element is 0, given some points there; None where none is known."""
+        value: Expr = self.limits.subs(element, 0)
+        if not value.has(element, *UNDEFINED):
+            return value
+        return S.Zero if count_of(few) and not np.any(values(self.limits, few) != 0) else None
 
     def run(self, others: Iterable[Expr] = ()) -> Found | None:
         """Return the best form, if it is better than the given one; ``others`` are further forms to begin with."""
@@ -230,8 +238,8 @@ class Search:
         zeros = {element for element, column in points.items() if np.any((column == 0) & lost)}
         zeros |= {element for element, _, few in self.holes if not self._has_limits(form, few)}
         for element in (element for element in points if element in zeros):
-            value = self.limits.subs(element, 0)
-            if value.has(element, *UNDEFINED):
+            value = self._limit(element, chosen(self.anywhere, self.anywhere[element] == 0))
+            if value is None:
                 return other
             form = Piecewise((value, Eq(element, 0)), (form, True))
         if form == other.form:
