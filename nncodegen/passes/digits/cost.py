@@ -52,11 +52,11 @@ def _written_out(node: Any) -> tuple[int, bool]:
     """Return the operations of a function of nncodegen in primitives, and whether it has a branch."""
     if not isinstance(node, StableFunction):
         return 0, False
-    function: Any = node.func
-    return _of_function(function, tuple(part if part.is_number else None for part in node.args))
+    numbers = tuple(part if part.is_number else None for part in node.args)
+    return _of_function(node.func, numbers)
 
 
 @lru_cache(maxsize=1000)
 def _of_function(function: type[StableFunction], numbers: tuple[Expr | None, ...]) -> tuple[int, bool]:
-    written = stable_of_elements(function, numbers)
+    written = stable_of_elements(function, numbers)  # type: ignore[arg-type]
     return max(operations(written), 1), bool(branching(written))
