@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -160,11 +160,24 @@ class _Keeping:
         found = {element: self._slope(best, element, points, where)
                  for element, where in doubts.items() if not are_few(where)}  # fmt: skip
         own = (element for element in self._trained if element not in found)
-        return found | {element: defined(plain_conditions(derivative(best, element))) for element in own}
+        return found | {element: defined(self._own(best, element)) for element in own}
+
+    def _own(self, best: Expr, element: Element) -> Expr:
+        """Return the derivative of the best form, or of the given one where that of the best is NaN and this is not."""
+        own, plain = (plain_conditions(derivative(form, element)) for form in (best, self._form))
+        after, before = (Sample(self._anywhere).values(slope) for slope in (own, plain))
+        return plain if np.any(np.isnan(after) & np.isfinite(before)) else own
+
+    @cached_property
+    def _anywhere(self) -> Points:
+        """Return points at which the form has a value, with parameters as a fit may reach them as well."""
+        drawn = draw(self._read, self._starts, FURTHER, FURTHER, self._dtype, SEED_OF_ANY, SPREAD)
+        points = joined(self._points, drawn)
+        return chosen(points, np.isfinite(Sample(points).values(self._form)))
 
     def _slope(self, best: Expr, element: Element, points: Points, doubts: Any) -> Expr:
         """Return the best form of the derivative by an element, given that of the value."""
-        own = plain_conditions(derivative(best, element))
+        own = self._own(best, element)
         if operations(own) > LARGEST:
             return defined(own)
         meant = plain_conditions(derivative(self._written, element))
@@ -186,10 +199,8 @@ class _Keeping:
         self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth | None, others: Iterable[Expr] = ()
     ) -> Expr:
         truth = truth or Truth(meant, self._points)
-        drawn = partial(draw, self._read, self._starts, FURTHER, FURTHER, self._dtype)
-        anywhere = joined(self._points, drawn(SEED_OF_ANY, SPREAD))
-        anywhere = chosen(anywhere, np.isfinite(Sample(anywhere).values(self._form)))
-        further = drawn(SEED_OF_FURTHER), anywhere
+        drawn = draw(self._read, self._starts, FURTHER, FURTHER, self._dtype, SEED_OF_FURTHER)
+        further = drawn, self._anywhere
         search = Search(meant, now, self._points, further, truth, self._choice, limits)
         if not self._fills_holes():
             search.holes = []  # where the value is not defined, or has no hole, a derivative has none
