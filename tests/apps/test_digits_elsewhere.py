@@ -60,6 +60,7 @@ def test_without_a_compiler(exact):
     assert np.allclose(module.predict(np.ones(1), T), exact, rtol=1e-15, atol=0)
 
 
+@pytest.mark.thorough
 def test_certificates():
     """A module with chosen forms has a certificate that holds, and holds again when it is verified."""
     squares = nn.Model("certified_roots", t, target, {k: 1}, ROOTS)
