@@ -279,7 +279,7 @@ def test_a_compiler_that_fails(empty_cache, tmp_path, monkeypatch):
         "false": "false does not work as a C compiler",
         "true": "does not work as a C compiler",
         "gcc 'x": "CC is no command",
-        fake_compiler(tmp_path, "exit 0"): r"wrote no \w+\.o; set CC",
+        fake_compiler(tmp_path, "exit 0"): r"wrote no \w+\.(o|linked); set CC",
     }
     for named, message in cases.items():
         monkeypatch.setenv("CC", named)

@@ -102,15 +102,20 @@ def test_a_process_has_one_wrapper(modules):
 def test_threads_load_one_wrapper(modules, monkeypatch):
     """Threads that import the first modules at once share the wrapper that one of them loads."""
     monkeypatch.setattr(wrapper, "_LOADED", {})
+    for shared, _ in modules.values():
+        monkeypatch.setitem(sys.modules, shared.__name__, shared)  # so that they are known afterwards as before
     loads, right = [], wrapper.shared_wrapper
     monkeypatch.setattr(wrapper, "shared_wrapper", lambda *given: loads.append(1) or right(*given))
-    found = []
-    threads = [threading.Thread(target=lambda m=m: found.append(shared_module(m))) for m in MODELS.values()]
+    found = {}
+    threads = [
+        threading.Thread(target=lambda name=name: found.update({name: shared_module(MODELS[name])})) for name in MODELS
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {*map(id, found)} == {id(shared) for shared, _ in modules.values()}  # a library has one module
+    assert len(found) == len(MODELS)
+    assert all(shared_module(MODELS[name]) is module for name, module in found.items())  # a library has one module
     assert len(loads) == 1
 
 

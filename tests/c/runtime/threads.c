@@ -36,7 +36,7 @@ static void *work_for(size_t threads)
 static void sum_by_threads(size_t threads)
 {
     void *const work = work_for(threads), *const own = work_for(1);
-    static const size_t sizes[] = {CHUNK*TILE + 1, SAMPLES, 2*CHUNK*TILE, SAMPLES - 7};
+    static const size_t sizes[] = {CHUNK + 1, SAMPLES, 2*CHUNK, SAMPLES - 7};
     memory m = carve(own);
     team t;
     clear(m);
