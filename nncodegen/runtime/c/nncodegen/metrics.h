@@ -44,7 +44,9 @@ INLINE void measure_some(int metrics, size_t count, size_t columns, size_t numbe
     size_t column, const real *targets, size_t target_row, size_t target_column, const real *counts, double *sums)
 {
     real output_copy[MEASURED], target_copy[MEASURED];
-    real output[MEASURED], found[MEASURED] = {0}, target[MEASURED], meant[MEASURED] = {0}; /* the largest, and where */
+    real output[MEASURED], found[MEASURED], target[MEASURED], meant[MEASURED]; /* the largest, and where */
+    for (size_t n = 0; n < count; n++)
+        output[n] = found[n] = target[n] = meant[n] = 0;
     for (size_t k = 0; k < columns; k++) {
         const real *const y = values_in_a_row(count, outputs + k*column, row, output_copy);
         const real *const t = values_in_a_row(count, targets + k*target_column, target_row, target_copy);
