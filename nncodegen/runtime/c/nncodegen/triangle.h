@@ -13,7 +13,58 @@
 
 #include "columns.h"
 
-enum { FEW_COLUMNS = 12 }; /* up to this number of columns, no strips are made */
+enum {
+    FEW_COLUMNS = 12, /* up to this number of columns, no strips are made */
+    MOST_AT_ONCE = 6  /* up to this number, each reflection also computes the products of the next */
+};
+
+/* Reflects a few columns, a constant number of at least two, so that the first one becomes zero. The products of the
+   first column with all of them are given, and replaced by those of the second with all but the first: each value is
+   read once for both. The last reflection leaves the values of the right-hand side alone, which nobody needs. */
+INLINE void reflect_few(const size_t count, double *restrict row, double *restrict columns, size_t rows,
+    double *restrict products)
+{
+    const int moves = products[0] != 0;
+    const double root = sqrt(row[0]*row[0] + products[0]);
+    const double diagonal = row[0] < 0 ? root : -root, head = row[0] - diagonal; /* without cancellation */
+    const double by_head = 1/head, by_diagonal = -1/diagonal;
+    double factors[MOST_AT_ONCE];
+    row[0] = moves ? diagonal : row[0];
+    for (size_t k = 1; k < count; k++) {
+        factors[k] = moves ? (row[k] + products[k]*by_head)*by_diagonal : 0;
+        row[k] -= moves ? factors[k]*head : 0;
+    }
+    if (count == 2)
+        return;
+    wide s[MOST_AT_ONCE] = {{0}, {0}, {0}, {0}, {0}, {0}};
+    double *const second = columns + COLUMN;
+    for (size_t n = 0; n < rows; n += WIDE) {
+        const wide a = *(const wide *) (columns + n);
+        const wide b = *(wide *) (second + n) -= factors[1]*a;
+        s[1] += b*b;
+        for (size_t k = 2; k < count; k++)
+            s[k] += b*(*(wide *) (columns + k*COLUMN + n) -= factors[k]*a);
+    }
+    for (size_t k = 1; k < count; k++)
+        products[k - 1] = sum_of_wide(s[k]);
+}
+
+/* Folds rows into the end of a triangle, of 2 to MOST_AT_ONCE columns, the right-hand side among them. */
+static HOT void fold_few(double *triangle, size_t count, double *columns, size_t rows, double *products)
+{
+    multiply_columns(columns, columns, rows, count, products);
+    for (; count > 1; count--) {
+        switch (count) {
+        case 2: reflect_few(2, triangle, columns, rows, products); break;
+        case 3: reflect_few(3, triangle, columns, rows, products); break;
+        case 4: reflect_few(4, triangle, columns, rows, products); break;
+        case 5: reflect_few(5, triangle, columns, rows, products); break;
+        default: reflect_few(MOST_AT_ONCE, triangle, columns, rows, products);
+        }
+        triangle += TRIANGLE_ROW + 1;
+        columns += COLUMN;
+    }
+}
 
 /* The reflections of a strip of columns. Each is I - (v v^T)/(-diagonal head), where v contains the head at the row
    of the triangle, and below it the column. For a column of zeros, everything is 0. */
@@ -94,10 +145,11 @@ static HOT void fold(double *restrict triangle, size_t first, size_t n, double *
         reflect_others(triangle, j, j + STRIP, n + 1, columns, rows, &r);
         j += STRIP;
     }
-    for (; j < n; j++) {
+    for (; n + 1 - j > MOST_AT_ONCE; j++) {
         double head, by_head, by_diagonal;
         reflect(triangle, j, n + 1, columns, rows, products, &head, &by_head, &by_diagonal);
     }
+    fold_few(triangle + j*TRIANGLE_ROW + j, n + 1 - j, columns + j*COLUMN, rows, products);
 }
 
 /* Folds the rows of a diagonal matrix of equal values into a triangle of n columns. */
