@@ -85,7 +85,7 @@ def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, lo
     padded = np.zeros((free.sum(), free.sum()))
     padded[: len(triangle)] = triangle  # with fewer data than parameters
     return FitResult(
-        model, parameters, start, free, np.isclose(parameters, low) | np.isclose(parameters, high), padded,
+        model, parameters, start, ~free, np.isclose(parameters, low) | np.isclose(parameters, high), padded,
         0.5 * chi2 if found is not None else cost, chi2, residuals, X, Y, sigma, int(used.sum()), "cost", 7, 9,
         bounds=bounds, refit=refit, robust=loss, f_scale=scale, **options,
     )  # fmt: skip

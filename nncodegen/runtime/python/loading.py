@@ -91,7 +91,7 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
         raise ValueError("its parts do not fit together")
     problem = Problem(model, X, Y, sigma, bounds, loss, f_scale, tolerance, max_iterations)
     return FitResult(
-        model, arrays["parameters"], arrays["start"], arrays["free"], arrays["at_bound"], triangle, cost, chi2,
+        model, arrays["parameters"], arrays["start"], ~arrays["free"], arrays["at_bound"], triangle, cost, chi2,
         residuals, X, Y, sigma, used, ending, iterations, evaluations, bool(absolute), bounds, loss, f_scale,
         problem, arrays.get("costs"), tuple(map(str, arrays.get("poles", ()))),
     )  # fmt: skip

@@ -188,10 +188,9 @@ def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch |
 
 def result_of(problem: Problem, found: Solution, start: Array, held: Array | None, absolute_sigma: bool) -> FitResult:
     """Return the result of a fit from its solution."""
-    free = ~np.zeros(len(start), bool) if held is None else held == 0
     return FitResult(
-        problem.model, found.parameters, start.copy(), free, found.active.astype(bool), found.triangle, found.cost,
-        found.chi2, found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
+        problem.model, found.parameters, start.copy(), held, found.active, found.triangle, found.cost, found.chi2,
+        found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
         found.evaluations, absolute_sigma, problem.bounds, problem.loss, problem.f_scale, problem, found.costs,
         found.poles,
     )  # fmt: skip

@@ -111,7 +111,7 @@ class Problem:
         triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
         residuals = np.empty(self.Y.shape) if with_residuals and not self.model.facts.curved else None
         guards = self.model.facts.guards
-        changed = np.zeros(len(guards), np.uint8) if guards else None
+        changed = bytearray(len(guards)) if guards else None
         costs = np.empty(min(kept, self.max_iterations))
         try:
             numbers = self.model.native.fit(
@@ -123,7 +123,7 @@ class Problem:
             if watch is not None:
                 watch.show(last=True)
         ended = watch.reason if watch is not None and ENDS[numbers[6]] == "interrupted" else ""
-        poles = tuple(compress(guards, changed.tolist())) if changed is not None else ()
+        poles = tuple(compress(guards, changed)) if changed else ()
         found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles)
         if found.ending == "not_convex":
             raise ValueError(

@@ -22,10 +22,11 @@ def renamed(version: str, **names: str) -> Callable[[Named], Named]:
 
     def decorated(found: Named) -> Named:
         function: Any = found.__init__ if isinstance(found, type) else found  # type: ignore[misc]
+        old = frozenset(names)
 
         @wraps(function)
         def accepting(*given: Any, **named: Any) -> Any:
-            if not names.keys().isdisjoint(named):
+            if not old.isdisjoint(named):
                 named = current(version, names, named, 3)
             return function(*given, **named)
 

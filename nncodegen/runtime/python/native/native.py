@@ -101,7 +101,7 @@ class Native(Protocol):
     def fit(
         self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
         fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
-        parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: Array | None,
+        parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: bytearray | None,
         costs: Array, watch: Watch | None,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
         """Fit the model to data, starting from the given parameters, and overwrite these with the best ones.

@@ -34,7 +34,7 @@ class Fitted:
         model: Model,
         parameters: Array,
         p0: Array,
-        free: Array,
+        fixed: Array | None,
         at_bound: Array,
         triangle: Array,
         cost: float,
@@ -58,8 +58,8 @@ class Fitted:
         self._model = model
         self.parameters = parameters
         self.p0 = p0
-        self.free = free
-        self.at_bound = at_bound
+        self._fixed = fixed  # a mask, or None; like the next one converted when it is used, for most fits are short
+        self._at_bound = at_bound
         self._triangle = triangle
         self.cost = cost
         self.chi2 = math.nan if model.facts.curved else chi2
@@ -78,6 +78,16 @@ class Fitted:
         self._refit = refit
         self._costs = costs
         self.poles = poles
+
+    @cached_property
+    def free(self) -> Array:
+        """Return a mask of the parameters that were not fixed, (P,)."""
+        return np.ones(len(self.parameters), bool) if self._fixed is None else self._fixed == 0
+
+    @cached_property
+    def at_bound(self) -> Array:
+        """Return a mask of the parameters that lie at one of their bounds, (P,)."""
+        return self._at_bound.astype(bool)
 
     @property
     def model_name(self) -> str:
