@@ -15,6 +15,14 @@ from nncodegen.passes.rules.differences import expanded, pairs
 from nncodegen.passes.rules.factors import others
 
 
+def _differences(node: Add, kind: type[Expr]) -> Iterator[tuple[Expr, Expr, Expr, Expr]]:
+    """Yield (k, u, v, rest) for each pair of terms k*f(u) - k*f(v) of a sum, with a function f and any factors k."""
+    for first, second, rest in pairs(node):
+        one, other = _function(first, kind), _function(second, kind)
+        if one and other and one[0] == -other[0]:
+            yield *one, other[1], rest
+
+
 def _function(term: Expr, kind: type[Expr]) -> tuple[Expr, Expr] | None:
     """Return (k, z) for a term k*f(z) with a function f and any factors k."""
     for factor in Mul.make_args(term):
@@ -25,62 +33,44 @@ def _function(term: Expr, kind: type[Expr]) -> tuple[Expr, Expr] | None:
 
 def difference_of_sines(node: Add) -> Expr | None:
     """sin(u) - sin(v) = 2*cos((u + v)/2)*sin((u - v)/2)."""
-    for first, second, rest in pairs(node):
-        one, other = _function(first, sin), _function(second, sin)
-        if one and other and one[0] == -other[0]:
-            (k, u), (_, v) = one, other
-            return 2 * k * cos(expanded((u + v) / 2)) * sin(expanded((u - v) / 2)) + rest
+    for k, u, v, rest in _differences(node, sin):
+        return 2 * k * cos(expanded((u + v) / 2)) * sin(expanded((u - v) / 2)) + rest
     return None
 
 
 def difference_of_cosines(node: Add) -> Expr | None:
     """cos(u) - cos(v) = -2*sin((u + v)/2)*sin((u - v)/2)."""
-    for first, second, rest in pairs(node):
-        one, other = _function(first, cos), _function(second, cos)
-        if one and other and one[0] == -other[0]:
-            (k, u), (_, v) = one, other
-            return -2 * k * sin(expanded((u + v) / 2)) * sin(expanded((u - v) / 2)) + rest
+    for k, u, v, rest in _differences(node, cos):
+        return -2 * k * sin(expanded((u + v) / 2)) * sin(expanded((u - v) / 2)) + rest
     return None
 
 
 def difference_of_tangents(node: Add) -> Expr | None:
     """tan(u) - tan(v) = sin(u - v)/(cos(u)*cos(v))."""
-    for first, second, rest in pairs(node):
-        one, other = _function(first, tan), _function(second, tan)
-        if one and other and one[0] == -other[0]:
-            (k, u), (_, v) = one, other
-            return k * sin(expanded(u - v)) / (cos(u) * cos(v)) + rest
+    for k, u, v, rest in _differences(node, tan):
+        return k * sin(expanded(u - v)) / (cos(u) * cos(v)) + rest
     return None
 
 
 def sine_of_small_step(node: Add) -> Iterator[Expr]:
     """sin(u + e) - sin(u) = cos(u)*sin(e) - 2*sin(u)*sin(e/2)**2: u + e is not rounded."""
-    for first, second, rest in pairs(node):
-        one, other = _function(first, sin), _function(second, sin)
-        if one and other and one[0] == -other[0]:
-            (k, u), (_, v) = one, other
-            e = expanded(u - v)
-            yield k * (cos(v) * sin(e) - 2 * sin(v) * sin(e / 2) ** 2) + rest
+    for k, u, v, rest in _differences(node, sin):
+        e = expanded(u - v)
+        yield k * (cos(v) * sin(e) - 2 * sin(v) * sin(e / 2) ** 2) + rest
 
 
 def cosine_of_small_step(node: Add) -> Iterator[Expr]:
     """cos(u + e) - cos(u) = -2*sin(e/2)*(sin(u)*cos(e/2) + cos(u)*sin(e/2)): u + e/2 is not rounded."""
-    for first, second, rest in pairs(node):
-        one, other = _function(first, cos), _function(second, cos)
-        if one and other and one[0] == -other[0]:
-            (k, u), (_, v) = one, other
-            half = expanded((u - v) / 2)
-            yield -2 * k * sin(half) * (sin(v) * cos(half) + cos(v) * sin(half)) + rest
+    for k, u, v, rest in _differences(node, cos):
+        half = expanded((u - v) / 2)
+        yield -2 * k * sin(half) * (sin(v) * cos(half) + cos(v) * sin(half)) + rest
 
 
 def tangent_of_small_step(node: Add) -> Iterator[Expr]:
     """tan(u + e) - tan(u) = sin(e)/(cos(u)*(cos(u)*cos(e) - sin(u)*sin(e))): u + e is not rounded."""
-    for first, second, rest in pairs(node):
-        one, other = _function(first, tan), _function(second, tan)
-        if one and other and one[0] == -other[0]:
-            (k, u), (_, v) = one, other
-            e = expanded(u - v)
-            yield k * sin(e) / (cos(v) * (cos(v) * cos(e) - sin(v) * sin(e))) + rest
+    for k, u, v, rest in _differences(node, tan):
+        e = expanded(u - v)
+        yield k * sin(e) / (cos(v) * (cos(v) * cos(e) - sin(v) * sin(e))) + rest
 
 
 def tangent_as_quotient(node: Add) -> Expr | None:
