@@ -22,10 +22,11 @@ enum { DIRECTION = PARAMETERS/2 };
 static UNUSED int multiply(const batch *b, memory m, NN(poll) *poll)
 {
     const size_t whole = GRADIENT_SUMS;
+    const size_t chunks = chunks_of(b);
     prepare_batch(b, m);
     for (size_t k = 0; k < GRADIENT_SUMS + ALL_SUMS; k++)
         m.totals[k] = 0;
-    for (size_t chunk = 0; chunk < chunks_of(b); chunk++) {
+    for (size_t chunk = 0; chunk < chunks; chunk++) {
         if (sum_chunk(b, m, chunk, poll))
             return 1;
         add_sums(b, m, m.totals);

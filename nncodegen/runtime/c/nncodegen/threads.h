@@ -31,6 +31,7 @@ struct team {
     size_t count;
     const batch *work; /* NULL: the threads end */
     size_t first; /* the chunk of member 0 */
+    size_t chunks; /* of the whole batch */
     atomic_size_t round; /* counts the rounds */
     atomic_size_t working; /* the number of threads that have not completed it */
     pthread_mutex_t lock;
@@ -43,7 +44,7 @@ static UNUSED void do_share(team *t, member *own)
     const size_t chunk = t->first + own->number;
     if (t->first == 0)
         prepare_batch(t->work, own->m);
-    if (chunk < chunks_of(t->work))
+    if (chunk < t->chunks)
         sum_chunk(t->work, own->m, chunk, NULL);
 }
 
@@ -68,11 +69,12 @@ static UNUSED void *be_member(void *argument)
 }
 
 /* Begins a round. */
-static UNUSED void announce(team *t, const batch *work, size_t first)
+static UNUSED void announce(team *t, const batch *work, size_t first, size_t chunks)
 {
     pthread_mutex_lock(&t->lock);
     t->work = work;
     t->first = first;
+    t->chunks = chunks;
     atomic_store_explicit(&t->working, t->count - 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&t->round, 1, memory_order_release);
     pthread_cond_broadcast(&t->wake);
@@ -104,7 +106,7 @@ static UNUSED void gather_team(team *t, size_t threads, char *work)
 
 static UNUSED void dismiss_team(team *t)
 {
-    announce(t, NULL, 0);
+    announce(t, NULL, 0, 0);
     for (size_t k = 1; k < t->count; k++)
         pthread_join(t->members[k].thread, NULL);
     pthread_cond_destroy(&t->wake);
@@ -117,7 +119,7 @@ static UNUSED int sum_by_team(team *t, const batch *work, double *totals, NN(pol
 {
     const size_t chunks = chunks_of(work);
     for (size_t first = 0; first < chunks; first += t->count) {
-        announce(t, work, first);
+        announce(t, work, first, chunks);
         do_share(t, t->members);
         await_members(t);
         for (size_t k = 0; k < t->count && first + k < chunks; k++)
