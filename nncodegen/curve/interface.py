@@ -11,8 +11,9 @@ import numpy as np
 from nncodegen.curve.formula import Formula, Given, module_of, names_of_columns, quoted, read_formula, with_quantities
 from nncodegen.curve.full_output import full_output_of
 from nncodegen.curve.start import limits_of, named, start_and_search
-from nncodegen.runtime.python.ground import poles
+from nncodegen.runtime.python.ground.poles import warn_of_poles
 from nncodegen.runtime.python.ground.renamed import renamed
+from nncodegen.runtime.python.ground.warn import warn
 from nncodegen.runtime.python.results.advice import not_told
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def curve_fit(
     if not result.converged:
         raise RuntimeError(f"the fit of {quoted(formula)} failed: {result.message}")
     if result.poles:
-        poles.warn(quoted(formula), result.poles, 3)
+        warn_of_poles(quoted(formula), result.poles)
     popt, pcov = result.parameters, result.covariance
     if read.ties:
         popt, pcov = result.derived.with_parameters(read.every)
@@ -95,7 +96,7 @@ def curve_fit(
         what = not_told(result.undetermined)
         if result.degrees_of_freedom <= 0 and not result.undetermined:
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
-        warnings.warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning, 3)
+        warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning)
     if full_output:
         told = full_output_of(result, module, X, y, sigma)
         return popt, pcov, *told

@@ -11,7 +11,6 @@ import math
 import operator
 import re
 import sys
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import CO_GENERATOR
@@ -27,6 +26,7 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import elementary, functions
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.graphs import contains, nodes_of
+from nncodegen.runtime.python.ground.warn import warn
 
 _OWN = ("sigmoid", "softplus", "tanh", "relu", "leaky_relu", "elu", "selu", "softsign", "silu", "gelu", "log_cosh",
         "xlogy")  # fmt: skip
@@ -122,11 +122,10 @@ def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
         expression = parse(value, symbols, role)
         for name, (meaning, plainly) in AMBIGUOUS.items():
             if name not in symbols and re.search(rf"(?<![\w.]){name}(?!\w)", value):
-                warnings.warn(
+                warn(
                     f"{role} has {name}, which is {meaning}, here: write {plainly} for it; a parameter {name} has to "
                     f"be given",
                     UserWarning,
-                    _outside(),
                 )
         return expression
     if isinstance(value, Iterable) and not isinstance(value, Basic):  # SymPy would evaluate the texts in it
@@ -211,17 +210,6 @@ def _refused(text: str, role: str, error: BaseException) -> ModelError:
     else:  # any error of SymPy
         why = f"{type(error).__name__}: {hints.cut(str(error))}"
     return ModelError(f"{role} is not a formula: {hints.shown(text)} ({why})")
-
-
-def _outside() -> int:
-    """Return how many stack levels up the first caller outside of nncodegen is, as warnings count them."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] in (
-        "nncodegen",
-        "contextlib",
-    ):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def _tree(text: str) -> ast.Expression:

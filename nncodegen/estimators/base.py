@@ -52,7 +52,7 @@ class BaseNN(BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> BaseNN:
         check_parameters(self)
-        train_options(self, level=5)  # of fit, which the user calls
+        train_options(self, warns=True)
         hidden = hidden_units(self.hidden_layer_sizes)
         activations = hidden_activations(self.activation, len(hidden))
         fitted = hasattr(self, "parameters_")

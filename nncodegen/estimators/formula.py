@@ -19,6 +19,7 @@ from nncodegen.exports import Exportable
 from nncodegen.runtime.python.fitting.fit import AUTO
 from nncodegen.runtime.python.ground.poles import told
 from nncodegen.runtime.python.ground.renamed import renamed
+from nncodegen.runtime.python.ground.warn import warn
 
 
 @renamed("0.3.0", start="p0", starts="n_starts", robust="loss", robust_scale="f_scale")
@@ -126,9 +127,9 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
                 seed=seed, tolerance=self.tolerance, max_iterations=self.max_iterations, threads=self.threads,
             )  # fmt: skip
         if not result.converged:
-            warnings.warn(f"the fit did not converge: {result.message}", ConvergenceWarning, stacklevel=2)
+            warn(f"the fit did not converge: {result.message}", ConvergenceWarning)
         if result.poles:
-            warnings.warn(f"the fit ended at a pole: {told(result.poles)}", ConvergenceWarning, stacklevel=2)
+            warn(f"the fit ended at a pole: {told(result.poles)}", ConvergenceWarning)
         self.formula_, self._places = formula, places
         self.parameters_ = dict(zip(names, result.parameters.tolist(), strict=True))
         self.standard_errors_ = dict(zip(names, result.standard_errors.tolist(), strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from nncodegen.module import Module
 from nncodegen.network import PaddedNetwork
 from nncodegen.runtime.python.arguments.calls import RENAMED
 from nncodegen.runtime.python.ground.renamed import current
+from nncodegen.runtime.python.ground.warn import warn
 
 HYPERPARAMETERS = {"momentum": "momentum", "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}
 """The parameters of the estimators, by the hyperparameters of optimizers."""
@@ -51,12 +51,12 @@ class WeightedSamples:
         return WeightedSamples(*parts[0::2]), WeightedSamples(*parts[1::2])
 
 
-def train_options(estimator: Any, level: int = 0) -> dict[str, Any]:
+def train_options(estimator: Any, warns: bool = False) -> dict[str, Any]:
     """Return the arguments of the trainer that the user gave the estimator, by their present names.
 
-    ``level`` is the number of calls up to the one that a warning about old names is about; 0: no warning.
+    If ``warns``, there is a warning about old names.
     """
-    return current(*RENAMED, estimator.train_options or {}, level)
+    return current(*RENAMED, estimator.train_options or {}, warns)
 
 
 def solver_is_stochastic(solver: Any) -> bool:
@@ -76,7 +76,8 @@ def minimize(estimator: Any, network: PaddedNetwork, data: WeightedSamples) -> N
         l2=estimator.alpha / total, options=options, **train_options(estimator),
     )  # fmt: skip
     if result.status != "converged":
-        _warn(f"lbfgs did not converge in {result.epochs} iterations ({result.message}): increase max_iter, or scale X")
+        message = f"lbfgs did not converge in {result.epochs} iterations ({result.message})"
+        warn(f"{message}: increase max_iter, or scale X", ConvergenceWarning)
     estimator.parameters_ = network.own(result.parameters)
     estimator.n_iter_ = result.epochs
     estimator.curves_ = result.metrics
@@ -118,7 +119,8 @@ def descend(estimator: Any, network: PaddedNetwork, data: WeightedSamples, held_
         stopping.again()
     _finish(estimator, network, result, result.epochs, len(data.Y))
     if result.status == "completed" and not stopping.stopped:
-        _warn(f"the training ended after max_iter={result.epochs} epochs, before the loss converged: increase max_iter")
+        message = f"the training ended after max_iter={result.epochs} epochs, before the loss converged"
+        warn(f"{message}: increase max_iter", ConvergenceWarning)
 
 
 def descend_once(estimator: Any, network: PaddedNetwork, data: WeightedSamples) -> None:
@@ -251,7 +253,7 @@ def _batch_size(estimator: Any, samples: int) -> int:
         return min(AUTO_BATCH, samples)
     if estimator.batch_size > samples:
         message = f"batch_size={estimator.batch_size} is above the number of samples: all {samples} make one batch"
-        warnings.warn(message, UserWarning, stacklevel=7)
+        warn(message, UserWarning)
     return min(int(estimator.batch_size), samples)
 
 
@@ -270,7 +272,3 @@ def _inverse_scaling(estimator: Any, samples: int, epochs: int) -> Any:
     """Return the learning rate of each epoch relative to the first: one over a power of the number of samples seen."""
     seen = estimator.t_ + samples * np.arange(epochs)
     return np.where(seen == 0, 1.0, 1 / (seen + 1.0) ** estimator.power_t)
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, ConvergenceWarning, stacklevel=6)

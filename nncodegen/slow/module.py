@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from functools import lru_cache
 from hashlib import sha256
 from types import ModuleType
@@ -13,6 +12,7 @@ from nncodegen.ir import Program
 from nncodegen.module import Module
 from nncodegen.runtime.python import fill
 from nncodegen.runtime.python.ground.facts import Facts
+from nncodegen.runtime.python.ground.warn import warn
 from nncodegen.slow.native import NumpyNative
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def _key(facts: Facts, reason: str) -> str:
 
 @lru_cache(maxsize=16)
 def _warn(reason: str) -> None:
-    warnings.warn(
+    warn(
         f"{reason}: NumPy evaluates the model, which is slow; training and fits take a C compiler",
         RuntimeWarning,
-        stacklevel=5,
     )

@@ -71,7 +71,7 @@ class Call:
         """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
         check_trainable(model)
         if not RENAMED[1].keys().isdisjoint(named):
-            named = current(*RENAMED, named, 4)
+            named = current(*RENAMED, named)
         if len(given) > len(self.options):
             most = len(self.options)
             raise TypeError(f"{self.function}() takes at most {most} positional arguments, but {len(given)} were given")

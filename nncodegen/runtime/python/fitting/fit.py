@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,10 @@ from ..arguments.scalars import SEED, THREADS, flag, integer, number
 from ..arguments.start import check_seed, start_of
 from ..arguments.terms import take_terms
 from ..evaluation.jacobian import check_fitted
-from ..ground import poles
 from ..ground.facts import flat_names
+from ..ground.poles import warn_of_poles
 from ..ground.renamed import renamed
+from ..ground.warn import warn
 from ..results.fit_result import FitResult
 from ..results.result import with_samples
 from .automatic import automatic_start
@@ -160,13 +160,13 @@ def fit(
 def _told(result: FitResult, trained: bool) -> FitResult:
     """Return the result, after warnings if it did not converge (unless it was stopped) or if it has poles.
 
-    They are about the call of ``fit``, or, if ``trained``, of ``train``, which used up the epochs that it was given.
+    If ``trained``, ``train`` called, which is meant to use up the epochs that it was given.
     """
-    level, meant = (6, ("stopped", "max_iterations")) if trained else (4, ("stopped",))
+    meant = ("stopped", "max_iterations") if trained else ("stopped",)
     if not result.converged and result.status not in meant:
-        warnings.warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning, level)
+        warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning)
     if result.poles:
-        poles.warn(result.model_name, result.poles, level)
+        warn_of_poles(result.model_name, result.poles)
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ..evaluation.jacobian import check_fitted
 from ..ground.ragged import is_ragged, lengths_of, padded
 from ..ground.renamed import renamed
 from ..ground.share import share
+from ..ground.warn import warn
 from ..ground.watch import Watch
 from ..results.many_fits import ManyFits, beyond_rounding
 from .fit import check_curved
@@ -154,18 +154,16 @@ def _warn(found: ManyFits) -> None:
     counts = {status: count for status, count in found.counts.items() if status != "converged"}
     if counts:
         reasons = ", ".join(f"{count:,} {status}" for status, count in counts.items())
-        warnings.warn(
+        warn(
             f"{sum(counts.values()):,} of {len(found):,} fits did not converge: {reasons}; the attribute status of the "
             f"result tells which",
             RuntimeWarning,
-            stacklevel=4,
         )
     if found.poles.any():
-        warnings.warn(
+        warn(
             f"{np.count_nonzero(found.poles):,} of {len(found):,} fits ended at a pole, where a denominator of the "
             f"formula changes its sign among the data; the attribute poles of the result tells which",
             RuntimeWarning,
-            stacklevel=4,
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
+
+from .warn import warn
 
 
 def told(poles: Sequence[str]) -> str:
@@ -15,6 +16,6 @@ def told(poles: Sequence[str]) -> str:
     )
 
 
-def warn(name: str, poles: Sequence[str], stacklevel: int) -> None:
+def warn_of_poles(name: str, poles: Sequence[str]) -> None:
     """Warn that the fit of a model ended with poles among the data."""
-    warnings.warn(f"the fit of {name} ended at a pole: {told(poles)}", RuntimeWarning, stacklevel + 1)
+    warn(f"the fit of {name} ended at a pole: {told(poles)}", RuntimeWarning)

@@ -6,10 +6,11 @@ which the old name goes, and the decorator with it.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
+
+from .warn import warn
 
 Named = TypeVar("Named", bound=Callable[..., Any])
 
@@ -27,7 +28,7 @@ def renamed(version: str, **names: str) -> Callable[[Named], Named]:
         @wraps(function)
         def accepting(*given: Any, **named: Any) -> Any:
             if not old.isdisjoint(named):
-                named = current(version, names, named, 3)
+                named = current(version, names, named)
             return function(*given, **named)
 
         if not isinstance(found, type):
@@ -50,11 +51,11 @@ def renamed_attributes(version: str, **names: str) -> Callable[[Named], Named]:
     return decorated
 
 
-def current(version: str, names: Mapping[str, str], named: Mapping[str, Any], level: int) -> dict[str, Any]:
+def current(version: str, names: Mapping[str, str], named: Mapping[str, Any], warns: bool = True) -> dict[str, Any]:
     """Return keyword arguments by their present names, after a DeprecationWarning for each old one.
 
-    None under an old name is left out: it stood for the default. ``level`` counts the calls from this one, which is 1,
-    to the one that the warning is about; with 0 there is none. Raises TypeError where a value is given by both names.
+    None under an old name is left out: it stood for the default. Without ``warns``, there is no warning. Raises
+    TypeError where a value is given by both names.
     """
     found = {name: value for name, value in named.items() if name not in names}
     for old, new in names.items():
@@ -62,8 +63,8 @@ def current(version: str, names: Mapping[str, str], named: Mapping[str, Any], le
             continue
         if new in found:
             raise TypeError(f"{old} and {new} are the same argument, which is named {new} now: leave {old} out")
-        if level:
-            _warn(f"the argument {old}", new, version, level)
+        if warns:
+            _warn(f"the argument {old}", new, version)
         if named[old] is not None:
             found[new] = named[old]
     return found
@@ -78,12 +79,10 @@ class _Alias:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             raise AttributeError(self._what)
-        _warn(self._what, self._new, self._version, 2)
+        _warn(self._what, self._new, self._version)
         return getattr(instance, self._new)
 
 
-def _warn(what: str, new: str, version: str, level: int) -> None:
-    """Warn of an old name; ``level`` counts the calls from the caller to the one that the warning is about."""
-    warnings.warn(
-        f"{what} is named {new} now: the old name goes in version {version}", DeprecationWarning, stacklevel=level + 1
-    )
+def _warn(what: str, new: str, version: str) -> None:
+    """Warn of an old name."""
+    warn(f"{what} is named {new} now: the old name goes in version {version}", DeprecationWarning)

@@ -8,8 +8,9 @@ products itself; its attribute ``blas`` says which of the two it does, and why.
 from __future__ import annotations
 
 import importlib
-import warnings
 from typing import TYPE_CHECKING, Any
+
+from ..ground.warn import warn
 
 if TYPE_CHECKING:
     from .model import Model
@@ -57,9 +58,8 @@ def use_blas(model: Model) -> str:
         model.native.use_blas(routine)
         return what
     if model.facts.blas:
-        warnings.warn(
+        warn(
             f"the choices ask for BLAS, but {what}: the module computes the same by itself, large layers more slowly",
             RuntimeWarning,
-            stacklevel=2,
         )
     return f"not called: {what}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ..ground.warn import warn
 
 if TYPE_CHECKING:
     from ..ground.types import Array
@@ -37,10 +38,10 @@ def profile_intervals(result: Fitted, t: float, reach: Array) -> Array:
             intervals[position, end] = profile.end(float(reach[position]))
             lowest = min(lowest, profile.lowest, key=lambda found: found[0])
     if lowest[0] < result.cost - ROUNDING * abs(result.cost):
-        warnings.warn(
+        warn(
             f"a profile reached a lower cost, {lowest[0]:.6g}, than the fit did, {result.cost:.6g}, so that its "
             f"intervals are not right: fit again with p0={lowest[1].tolist()}",
-            RuntimeWarning, stacklevel=4,
+            RuntimeWarning,
         )  # fmt: skip
     return intervals
 

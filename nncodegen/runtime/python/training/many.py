@@ -17,6 +17,7 @@ from ..arguments.options import check_options
 from ..arguments.samples import size_of_batch
 from ..arguments.scalars import SEED, flag, integer, number
 from ..ground.share import is_ended, share
+from ..ground.warn import warn
 from ..results.many_result import ManyResult
 from .training import train
 
@@ -150,11 +151,10 @@ class _Many:
         self.status[~np.isfinite(self.loss)] = STATUS.index("diverged")
         names = [STATUS[position] for position in self.status.tolist()]
         if "diverged" in names:
-            warnings.warn(
+            warn(
                 f"training diverged for {names.count('diverged')} of {self.count} models: a loss or a parameter is no "
                 f"longer finite; their parameters are those of the last completed update; try a lower learning_rate",
                 RuntimeWarning,
-                stacklevel=3,
             )
         rates = self.rates if self.model.rules[self.rule.name].scheduled else None
         return ManyResult(self.model, self.parameters, self.loss, self.losses, self.done.astype(np.intp), names, rates)

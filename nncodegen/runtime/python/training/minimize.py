@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..arguments.start import check_seed, start_of
 from ..arguments.terms import take_samples
 from ..evaluation.hessian import check_hessian, products, symmetric
 from ..ground.missing import needed
+from ..ground.warn import warn
 from ..native.blas import know_blas
 from ..results.result import Result, with_samples
 
@@ -87,7 +87,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     elif not found.success:
         reached.status = "max_iterations" if found.status in OUT_OF_ITERATIONS.get(method, (1,)) else "stalled"
     if reached.status == "stalled":
-        warnings.warn(f"SciPy's {settings.method} stalled: {found.message}", RuntimeWarning, stacklevel=2)
+        warn(f"SciPy's {settings.method} stalled: {found.message}", RuntimeWarning)
     return with_samples(reached, samples)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from ..arguments.watching import Best, choose_mode
 from ..evaluation.evaluate import outputs_of
 from ..ground.progress import Progress
 from ..ground.rules import BY_SIGN
+from ..ground.warn import warn
 from ..ground.watch import Watch
 from ..results.result import Result
 from .history import History, Rates
@@ -231,11 +231,10 @@ class Training:
             found.loss = data.loss(found.parameters)
         if found.status == "diverged" or (final_loss and not math.isfinite(found.loss)):
             found.status = "diverged"
-            warnings.warn(
+            warn(
                 f"training diverged after {found.epochs} epochs: the loss or a parameter is no longer finite; the "
                 f"parameters are those of the last completed update; try a lower learning_rate, or scale X and Y",
                 RuntimeWarning,
-                stacklevel=3,
             )
         return found
 
