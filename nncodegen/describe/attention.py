@@ -253,11 +253,11 @@ class _Attending:
     def _within(self, length: Element) -> Element:
         """Return an element that is 1 for the places of a sample, up to its last one, and 0 for those after it."""
         call, (n, one), size = self._call, length.indices, self._call.size(self._s)
-        last, behind = call.index(size), call.index(size)
+        last, after = call.index(size), call.index(size)
         number = call.step("length", (n,), length, "sum", (one,))
         ends = call.step("ends", (n, last), S.One, None, (), (Equation(number, ((last, 1),), 1),))
-        until = (Equation(behind, ((last, 1), (self._s, -1))),)
-        return call.step("within", (n, self._s), ends, "sum", (last, behind), until)
+        until = (Equation(after, ((last, 1), (self._s, -1))),)
+        return call.step("within", (n, self._s), ends, "sum", (last, after), until)
 
     # --- steps ---------------------------------------------------------------------------------------------------
 

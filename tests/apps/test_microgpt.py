@@ -1,13 +1,17 @@
 """microgpt, A. Karpathy's transformer in 200 lines of Python, from layers: its losses, digit by digit."""
 
 import random
+import sys
 from pathlib import Path
+from string import ascii_lowercase
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import nncodegen as nn
+from tests.support import ROOT
 
+EXAMPLE = ROOT / "docs" / "gallery" / "13_microgpt.py"
 NAMES = Path(__file__).parents[3] / "shared/reference/names.txt"
 LOSSES = {
     1: 3.3659669476, 2: 3.4242727839, 3: 3.1778021255, 200: 2.3097433038, 400: 2.3428473754, 800: 2.2632177001,
@@ -21,51 +25,34 @@ INVENTED = (
 )
 """The names that the trained network invents at the temperature 0.5."""
 
-STEPS, WIDTH, HEADS = 16, 16, 4
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-END = len(LETTERS)
+STEPS, END = 16, 26
 
 
-def microgpt():
-    """The network: one block of attention and one hidden layer, without biases, on tokens and positions."""
-
-    def normal(h):
-        return nn.RMSNormalization(epsilon=1e-5, scale=False)(h)
-
-    tokens = nn.Input(STEPS, name="tokens")
-    h = nn.Embedding(END + 1, WIDTH)(tokens)
-    h = normal(h + nn.PositionEmbedding(STEPS)(h))
-    h += nn.MultiHeadAttention(HEADS, WIDTH // HEADS, use_bias=False)(normal(h), use_causal_mask=True)
-    hidden = nn.Dense(4 * WIDTH, "relu", use_bias=False)(normal(h))
-    h += nn.Dense(WIDTH, use_bias=False)(hidden)
-    logits = nn.Dense(END + 1, use_bias=False)(h)
-    return nn.Network(tokens, logits, "sparse_categorical_crossentropy_from_logits", name="microgpt")
+def example(words):
+    """The names that the program of the gallery defines before it trains: the compiled network, and words as tokens."""
+    pytest.importorskip("matplotlib")
+    defined = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(EXAMPLE), str(words)])
+        exec("".join(EXAMPLE.read_text(encoding="utf-8").split("# %%\n")[:2]), defined)
+    return SimpleNamespace(**defined)
 
 
-def start(module):
-    """The initial parameters, in the order in which the published program draws them; the names, shuffled before."""
+def start(module, words):
+    """The initial parameters, in the order in which the published program draws them; the words, shuffled before."""
     random.seed(42)
-    names = [line.strip() for line in NAMES.read_text(encoding="utf-8").splitlines() if line.strip()]
-    random.shuffle(names)
+    order = [*range(len(words))]
+    random.shuffle(order)
     sizes = {"E": 27 * 16, "P": 16 * 16, "head": 27 * 16, "Wq": 256, "Wk": 256, "Wv": 256, "Wo": 256, "up": 1024}
     sizes["down"] = 1024
     drawn = {name: [random.gauss(0, 0.08) for _ in range(size)] for name, size in sizes.items()}
     dense = iter(["up", "down", "head"])
-    order = [name.rstrip("0123456789") for name in module.parameter_shapes]
-    return np.concatenate([drawn[next(dense) if name == "W" else name] for name in order]), names
-
-
-def row(name):
-    """The tokens of a name and the next ones, of at most 16 positions; -1 where there is no next one."""
-    found = [END, *map(LETTERS.index, name), END]
-    count = min(STEPS, len(found) - 1)
-    tokens, targets = np.full((1, STEPS), END), np.full((1, STEPS), -1)
-    tokens[0, :count], targets[0, :count] = found[:count], found[1 : count + 1]
-    return tokens, targets
+    names = [name.rstrip("0123456789") for name in module.parameter_shapes]
+    return np.concatenate([drawn[next(dense) if name == "W" else name] for name in names]), order
 
 
 def invented(module, parameters):
-    """A name, letter by letter, by random numbers from the stream that the initial parameters come from."""
+    """A word, letter by letter, by random numbers from the stream that the initial parameters come from."""
     found = [END]
     while len(found) <= STEPS:
         tokens = np.array([[*found, *[END] * (STEPS - len(found))]])
@@ -75,17 +62,17 @@ def invented(module, parameters):
         if token == END:
             break
         found.append(token)
-    return "".join(LETTERS[token] for token in found[1:])
+    return "".join(ascii_lowercase[token] for token in found[1:])
 
 
 @pytest.mark.skipif(not NAMES.exists(), reason="the file of names is not there")
 def test_the_published_training():
     """1,000 steps of Adam, one name each, have the published program's losses to ten digits, and invent its names."""
-    module = nn.build(microgpt(), fit=False)
+    defined = example(NAMES)
+    module = defined.microgpt
     assert module.parameter_count == 4192
-    parameters, names = start(module)
-    rows = [row(name) for name in names[:1000]]
-    inputs, targets = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    parameters, order = start(module, defined.words)
+    inputs, targets = defined.tokens[order[:1000]], defined.targets[order[:1000]]
     result = module.train(
         inputs, targets, parameters=parameters, epochs=1, batch_size=1, shuffle=False, optimizer="adam",
         learning_rate=0.01, beta1=0.85, beta2=0.99, epsilon=1e-8, schedule="polynomial",
