@@ -1,4 +1,4 @@
-"""How the site is built: python3 -m sphinx docs site."""
+"""The settings of the site, which is built by: python3 -m sphinx docs site."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What ``nncodegen.build`` returns. "pytest --update-golden" renews this file from nncodegen/runtime/python."""
+"""The result of ``nncodegen.build``. "pytest --update-golden" renews this file from nncodegen/runtime/python."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Module(Protocol):
     """
 
     name: str
-    """What the model is called."""
+    """The name of the model."""
     precision: str
     """"float64" or "float32"."""
     dtype: np.dtype[Any]
-    """The same as a type of NumPy."""
+    """The precision as a type of NumPy."""
     input_names: tuple[str, ...]
     """The columns of X."""
     target_names: tuple[str, ...]
@@ -42,7 +42,7 @@ class Module(Protocol):
     parameter_count: int
     """The number P of values in the parameters."""
     accepts_labels: bool
-    """Whether Y may be the numbers of classes, of shape (N,)."""
+    """True if Y may be the numbers of classes, of shape (N,)."""
     operations: dict[str, int]
     """Operations of the loss and its gradient for a sample."""
     optimizers: dict[str, dict[str, float]]
@@ -52,7 +52,7 @@ class Module(Protocol):
     variants: tuple[str, ...]
     """All kernels of the module that this CPU can run, the fastest first."""
     certificate: Certificate | None
-    """How far its numbers are from exact ones, where that was examined."""
+    """The errors of its values against exact ones, where they were examined."""
 
     def initial_parameters(self, seed: int = 0) -> Array:
         """Return new parameters of shape (P,): the initial values of a formula, or those of a network from a seed."""

@@ -41,7 +41,7 @@ def names(text: str) -> str:
 
 
 def is_table(block: list[str]) -> bool:
-    """Whether some line has two columns, or a name that stands alone has its description below."""
+    """Return whether some line has two columns, or a name that stands alone has its description below."""
     if block[0].lstrip().startswith("* "):
         return False
     below = len(block) > 1 and not block[0][:1].isspace() and all(line.startswith("    ") for line in block[1:])

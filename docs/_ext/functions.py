@@ -31,7 +31,7 @@ MEANINGS = {record.name: record.about for record in RECORDS if record.about} | {
     "selu": "elu with the constants of self-normalizing networks (Klambauer et al., 2017)",
     "gelu": "z times the normal distribution function of z",
 }
-"""What functions are by their records, and whatever has no docstring that says it. All others say it themselves."""
+"""The meanings of functions that have no docstring to say it, and of those that have records."""
 
 SAME = {"abs": "Abs", "sqrt": "Sqrt", "max": "Max", "min": "Min"}
 """Second names, as people write them."""
@@ -41,10 +41,10 @@ ARGUMENTS = {record.name: record.arguments for record in RECORDS if record.about
     "And": "p, q, ...", "Or": "p, q, ...", "Xor": "p, q, ...", "ITE": "p, q, r", "Not": "p", "Eq": "x, y",
     "Ne": "x, y", "leaky_relu": "z, slope", "elu": "z, alpha",
 }  # fmt: skip
-"""What they are called with, where that is not z."""
+"""The arguments of functions, where they are not z."""
 
 WITHOUT = ("Piecewise", "And", "Or", "Not", "Xor", "ITE", "Eq", "Ne", "Max", "Min")
-"""What consists of other values, or of conditions, and has no derivative of its own to show."""
+"""Functions that consist of other values, or of conditions, and have no derivative of their own to show."""
 
 CHOICES = "Piecewise max Max min Min And Or Not Xor ITE Eq Ne".split()
 
@@ -90,12 +90,12 @@ def rows(names: list[str]) -> list[tuple[str, str, str]]:
 
 
 def is_primitive(name: str) -> bool:
-    """Whether a function is what others are made of in C, and refused in a formula."""
+    """Return whether a function is what others are made of in C, and refused in a formula."""
     return isinstance(NAMES[name], type) and issubclass(NAMES[name], functions.Primitive)
 
 
 def groups() -> dict[str, list[str]]:
-    """All functions, in groups."""
+    """Return all functions, in groups."""
     listed = [name for names in KINDS.values() for name in names]
     others = [name for name in NAMES if name not in listed and not is_primitive(name)]
     return {**KINDS, "Functions of networks and their losses": others}

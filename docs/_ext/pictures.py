@@ -27,7 +27,7 @@ LOOK = {
     "legend.frameon": False,
     "svg.hashsalt": "nncodegen",
 }
-"""How all pictures of the site look."""
+"""The look of all pictures of the site."""
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 

@@ -42,7 +42,7 @@ EXAMPLE = re.compile(r"\]\(((?:\.\./)*)gallery(?:/(\w+)\.py)?/?\)")
 
 
 def to_documents(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Links to files that the site has as documents lead to these."""
+    """Let links to files that the site has as documents lead to these."""
     source[0] = EXAMPLE.sub(lambda link: f"]({link[1]}examples/{link[2] or 'index'}.rst)", source[0])
     up = "../" * (docname.count("/") + 1)
     for name, document in PAGES.items():

@@ -38,7 +38,7 @@ MODELS: dict[str, Callable[[], Describable]] = {"perceptron": lambda: perceptron
 
 
 LANGUAGES = {"schedule": "text", "emit": "c"}
-"""How the text of a stage is coloured; that of the others as formulas in Python."""
+"""The colouring of the text of a stage; that of the others is coloured as formulas in Python."""
 
 
 @cache
@@ -89,7 +89,7 @@ class Report(SphinxDirective):
 
 
 def has_reports() -> bool:
-    """Whether this nncodegen can write reports."""
+    """Return whether this nncodegen can write reports."""
     return importlib.util.find_spec("nncodegen.reports") is not None
 
 

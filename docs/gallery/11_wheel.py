@@ -50,7 +50,7 @@ print(
 
 
 def python(*arguments):
-    """What another Python prints that has NumPy and the wheel."""
+    """Return the output of another Python, which has NumPy and the wheel."""
     code, *others = arguments
     begin = f"import sys; sys.path.insert(0, {str(folder / 'elsewhere')!r}); "
     command = [sys.executable, "-I", "-c", begin + "sys.modules['nncodegen'] = None; " + code]

@@ -127,7 +127,7 @@ SECTIONS
 
 
 def run(*command):
-    """What a command prints."""
+    """Return what a command prints."""
     return subprocess.run(
         list(map(str, command)), cwd=folder, check=True, capture_output=True, text=True
     ).stdout

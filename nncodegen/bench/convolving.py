@@ -46,7 +46,7 @@ class Windowed:
     loss = "categorical_crossentropy"
     hidden = "relu"
     classifies = True
-    """Whether the last layer is a softmax, and the loss its cross-entropy."""
+    """True if the last layer is a softmax, and the loss its cross-entropy."""
 
     @property
     def inputs(self) -> int:

@@ -69,7 +69,7 @@ MODULES_OF_BUILD = "nncodegen.modules."
 """The prefix of the names of built modules in ``sys.modules``; no package of that name is imported."""
 
 APART = "apart_"
-"""How the folder of a module begins that is linked without its parts, and without a wrapper."""
+"""The beginning of the name of the folder of a module that is linked without its parts, and without a wrapper."""
 
 SHARED_WRAPPER = "nncodegen_shared_wrapper"
 """The name of the wrapper that such modules share, as a module of Python (wrapper.c)."""

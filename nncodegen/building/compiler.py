@@ -57,7 +57,7 @@ class Compiler:
     variants: tuple[Variant, ...] = ()
     """The variants of a kernel that it can compile for CPUs with more instructions than its own target."""
     named: bool = False
-    """Whether it is $CC: then everything in a module is made by it."""
+    """True if it is $CC: then everything in a module is made by it."""
 
     def effort(self, text: str) -> tuple[str, ...]:
         """Return the further flags for a file of kernels: fewer passes for a long one."""

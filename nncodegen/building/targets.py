@@ -48,7 +48,7 @@ PLAIN_FLAGS = (
 """Flags for a kernel compiled without any optimization, to be compared with the optimized one."""
 
 STABLE = sys.version_info >= (3, 11) and not sysconfig.get_config_var("Py_GIL_DISABLED")
-"""Whether modules use the stable interface of Python alone, so that one file is for Python 3.11 and every later one.
+"""True if modules use the stable interface of Python alone, so that one file is for Python 3.11 and every later one.
 
 Python 3.10 has no buffers in it, and the stable interface of free-threaded Pythons is another one."""
 

@@ -131,15 +131,15 @@ class Listed:
         for begin in range(0, many if lengths[0] else 0, step):
             part = np.arange(begin, min(begin + step, many))
             axes = {**dict(zip(LISTS, lengths, strict=True)), ALONG: width, axis: len(part)}
-            behind = part if axis == ALONG else np.arange(width)
+            rest = part if axis == ALONG else np.arange(width)
             given = dict(at)
             for number, numbers in enumerate(lists):
                 shape = [-1 if k == number else 1 for k in range(len(axes))]
                 for index, array in numbers.items():
                     given[index] = (array[part] if LISTS[number] == axis else array).reshape(shape)
-            given |= {ALONG: behind}
+            given |= {ALONG: rest}
             for index in (SAMPLE, *self.window.along):  # the first of these lies innermost
-                behind, given[index] = np.divmod(behind, self._size(index))
+                rest, given[index] = np.divmod(rest, self._size(index))
             grid = Grid(axes, given)
             rights = {str(equation.left): grid.right(equation) for equation in self.window.equations}
             yield replace(grid, given={**given, **rights})

@@ -84,8 +84,8 @@ class Memory:
                 self.flat[Place.GRADIENT] = np.full(size, np.nan)  # what does not lie in place is subtracted afterwards
         if models:
             apart = kernel.trees.after and not program.layered
-            behind = np.full(program.parameter_count, np.nan) if apart else self.flat[Place.SUM][1:]
-            self.flat[Place.GRADIENT] = behind
+            gradient = np.full(program.parameter_count, np.nan) if apart else self.flat[Place.SUM][1:]
+            self.flat[Place.GRADIENT] = gradient
         along = {kernel.storage[name].place for name in kernel.along}  # whose rows fill whole vectors
         self._arrays = [np.full(max(kernel.memory.arrays, 1), np.nan) for _ in (batch.tiles if self.apart else [0])]
         self._columns = []

@@ -35,7 +35,7 @@ WHOLE = 200
 """Number of parameters up to which the whole Hessian is examined; with more, this number of drawn rows."""
 
 SHAKEN = 4
-"""How often the steps of a companion are rounded in other ways, in order to explain an error."""
+"""The number of times that the steps of a companion are rounded in other ways, in order to explain an error."""
 
 LARGEST_HESSIAN = 2_000
 """Number of parameters up to which the Hessian is examined, and not only its product with a vector."""

@@ -47,7 +47,7 @@ DRAWN = 12
 """The number of values of each step that are drawn."""
 
 MANY_TIMES = 8
-"""How many times more values are drawn to find some that are not 0."""
+"""The factor by which more values are drawn to find some that are not 0."""
 
 LARGEST_WATCH = 1_000_000
 """Number of values of all steps of a sample up to which these are compiled once more."""

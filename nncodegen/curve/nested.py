@@ -1,4 +1,4 @@
-"""Whether one formula contains another: becomes it where some of its parameters are 0 or 1."""
+"""Find out whether one formula contains another: becomes it where some of its parameters are 0 or 1."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POINTS, CLOSE = 12, 1e-9
 
 
 class Containment(NamedTuple):
-    """How a formula becomes another: the values of parameters, by name.
+    """The values of parameters, by name, with which a formula becomes another.
 
     ``regular`` says that each of these values is a restriction within the bounds: otherwise the distribution of the
     likelihood ratio is another than chi-square, and its probability only an estimate.

@@ -35,8 +35,8 @@ class Bidirectional(Standard):
         """Return what Keras and PyTorch call the weights."""
         kind = self.layer.name or self.layer.kind
         found: dict[str, tuple[str, str | tuple[str, ...]]] = {}
-        for letter, word, behind in (("f", "forward", ""), ("b", "backward", "_reverse")):
-            names = self.layer.elsewhere_in(f"{word}_{kind}/", behind)
+        for letter, word, suffix in (("f", "forward", ""), ("b", "backward", "_reverse")):
+            names = self.layer.elsewhere_in(f"{word}_{kind}/", suffix)
             found |= {f"{letters}{letter}": both for letters, both in names.items()}
         return found
 
@@ -88,11 +88,11 @@ class Bidirectional(Standard):
             raise call.refuse("the same number of initial states for each direction")
         half = (last - 1) // 2
         found, states = [], list[Element]()
-        for behind, backwards, begin in (("f", False, 1), ("b", True, 1 + half)):
+        for suffix, backwards, begin in (("f", False, 1), ("b", True, 1 + half)):
             layer = replace(self.layer, go_backwards=backwards)
             chosen = (0, *range(begin, begin + half), *([len(inputs) - 1] if lengths else []))
             call.inputs, call.shapes = tuple(inputs[k] for k in chosen), tuple(shapes[k] for k in chosen)
-            output, final = layer.output(call, behind, in_time=True)
+            output, final = layer.output(call, suffix, in_time=True)
             found.append(output)
             states += final
         call.inputs, call.shapes = inputs, shapes

@@ -116,7 +116,7 @@ class Call:
         feeds_loss: bool = False,
         name: str = "",
         use: int = 1,
-        behind: Part | None = None,
+        source: Part | None = None,
         of_input: bool = False,
         arguments: tuple[str, ...] = (),
     ) -> None:
@@ -125,14 +125,14 @@ class Call:
         self.number, self.feeds_loss, self.of_input = number, feeds_loss, of_input
         self.role = f"layer {number} ({name})" if name else f"layer {number}"
         self._name, self._use, self._fresh = name, use, fresh
-        self.unflattened = behind.unflattened if behind else None
+        self.unflattened = source.unflattened if source else None
         self._sizes = {
             index: size
             for element, shape in zip(self.inputs, self.shapes, strict=True)
             for index, size in zip(element.indices[1:], shape, strict=True)
         }
         self._given = tuple(self._sizes)
-        self._sizes |= dict(behind.inside if behind else ())
+        self._sizes |= dict(source.inside if source else ())
         self._parameters: list[Tensor] = []
         self._steps: list[Step] = []
         self._noise: list[Noise] = []

@@ -79,14 +79,14 @@ def with_states(inputs: Sequence[Any], states: Node | Sequence[Node], lengths: b
 
 
 class Recurrence:
-    """Writes one use of a recurrent layer as steps; ``behind`` follows the letters of all its tensors.
+    """Writes one use of a recurrent layer as steps; ``suffix`` follows the letters of all its tensors.
 
     ``own`` are the indices of a state: samples, time and units; ``gated`` are those of all gates. Raises ModelError for
     inputs that do not fit.
     """
 
-    def __init__(self, call: Call, layer: Options, behind: str = "") -> None:
-        self._call, self._layer, self._behind = call, layer, behind
+    def __init__(self, call: Call, layer: Options, suffix: str = "") -> None:
+        self._call, self._layer, self._suffix = call, layer, suffix
         self.units = positive_integer(layer.units, f"the units of {call.role}")
         self._check()
         self._x = call.inputs[0]
@@ -119,7 +119,7 @@ class Recurrence:
 
     def _named(self, letters: str) -> str:
         between = "_" if "_" in letters and not letters.endswith("_") else ""  # z_i of the forward direction is z_i_f_1
-        return letters + (f"{between}{self._behind}_" if self._behind else "")
+        return letters + (f"{between}{self._suffix}_" if self._suffix else "")
 
     def step(
         self,
@@ -180,7 +180,7 @@ class Recurrence:
         self, letters: str, indices: tuple[str, ...], start: str | float | Initial, inputs: int, penalized: bool = True
     ) -> Element:
         fans = inputs, self._layer.gates * self.units
-        return self._call.parameter(letters + self._behind, indices, start, fans, penalized)
+        return self._call.parameter(letters + self._suffix, indices, start, fans, penalized)
 
     def _of_others(self, element: Element) -> Element:
         """Return a state under the index of units that is summed over."""

@@ -31,13 +31,13 @@ class Recurrent(Options):
         """Return the names of the weights in Keras and PyTorch."""
         return self.elsewhere_in("", "")
 
-    def elsewhere_in(self, folder: str, behind: str) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:
-        """Return the names of the weights in a folder of Keras, and in PyTorch, where ``behind`` is appended."""
+    def elsewhere_in(self, folder: str, suffix: str) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:
+        """Return the names of the weights in a folder of Keras, and in PyTorch, where ``suffix`` is appended."""
         cell = f"{folder}{self.kind}_cell"
         return {
-            "W": (f"{cell}/kernel", f"weight_ih_l0{behind}"),
-            "U": (f"{cell}/recurrent_kernel", f"weight_hh_l0{behind}"),
-            "b": (f"{cell}/bias", (f"bias_ih_l0{behind}", f"bias_hh_l0{behind}")),
+            "W": (f"{cell}/kernel", f"weight_ih_l0{suffix}"),
+            "U": (f"{cell}/recurrent_kernel", f"weight_hh_l0{suffix}"),
+            "b": (f"{cell}/bias", (f"bias_ih_l0{suffix}", f"bias_hh_l0{suffix}")),
         }
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
@@ -58,13 +58,13 @@ class Recurrent(Options):
         output, states = self.output(call, "")
         return call.part(output, further=states)
 
-    def output(self, call: Call, behind: str, in_time: bool = False) -> tuple[Element, list[Element]]:
+    def output(self, call: Call, suffix: str, in_time: bool = False) -> tuple[Element, list[Element]]:
         """Return the element with the result, and those of the final states.
 
-        ``behind`` follows the letters of all tensors. in_time: the outputs of all steps are in the order of time even
+        ``suffix`` follows the letters of all tensors. in_time: the outputs of all steps are in the order of time even
         if the layer goes backwards.
         """
-        recurrence = Recurrence(call, self, behind)
+        recurrence = Recurrence(call, self, suffix)
         self.recur(recurrence)
         return recurrence.result(in_time), [recurrence.final(letter) for letter in self.returned]
 

@@ -38,14 +38,14 @@ class RotaryEmbedding(Standard):
 class Rotation:
     """The rotation of tensors with the same indices of places and of features, by one table of angles."""
 
-    def __init__(self, call: Call, layer: RotaryEmbedding, t: str, k: str, behind: str = "") -> None:
-        """Write the steps of the angles; ``behind`` follows the letters of all tensors. Raise ModelError."""
+    def __init__(self, call: Call, layer: RotaryEmbedding, t: str, k: str, suffix: str = "") -> None:
+        """Write the steps of the angles; ``suffix`` follows the letters of all tensors. Raise ModelError."""
         for name, value in (("max_wavelength", layer.max_wavelength), ("scaling_factor", layer.scaling_factor)):
             if not is_finite(value) or not value > 0:
                 raise ModelError(f"the {name} of {call.role} is a number above 0, not {value!r}")
         if call.size(k) % 2:
             raise ModelError(f"{call.role} rotates pairs of features, of which there cannot be {call.size(k)}")
-        self._call, self._k, self._half, self._behind = call, k, call.size(k) // 2, behind
+        self._call, self._k, self._half, self._suffix = call, k, call.size(k) // 2, suffix
         place = self._number("place", t)
         second = call.index(self._half)
         later = (Equation(second, ((k, 1),), -self._half),)
@@ -74,9 +74,9 @@ class Rotation:
 
     def _number(self, letters: str, index: str) -> Expr:
         """Return the number of each value of an index, from 0 on: of those at or before it, one less."""
-        earlier, behind = (self._call.index(self._call.size(index)) for _ in range(2))
-        until = (Equation(behind, ((index, 1), (earlier, -1))),)
-        return self._step(letters, (index,), S.One, (earlier, behind), until) - 1
+        earlier, after = (self._call.index(self._call.size(index)) for _ in range(2))
+        until = (Equation(after, ((index, 1), (earlier, -1))),)
+        return self._step(letters, (index,), S.One, (earlier, after), until) - 1
 
     def _step(
         self, letters: str, indices: tuple[str, ...], value: Expr, over: tuple[str, ...], where: tuple[Equation, ...]
@@ -85,4 +85,4 @@ class Rotation:
 
     @property
     def _between(self) -> str:
-        return f"_{self._behind}_" if self._behind else ""
+        return f"_{self._suffix}_" if self._suffix else ""

@@ -91,9 +91,9 @@ class Uses:
         if self._stack:
             self._indices.skip_to(uses.number)
         if uses.count == 1:
-            behind = given[0] if self._counts[id(layer)] == len(given) == 1 else None
+            source = given[0] if self._counts[id(layer)] == len(given) == 1 else None
             fresh = lambda: self._recorded(uses)  # noqa: E731 (a def would say no more)
-            call = Call(inputs, shapes, uses.number, fresh, feeds_loss, name, 1, behind, of_input, node.arguments)
+            call = Call(inputs, shapes, uses.number, fresh, feeds_loss, name, 1, source, of_input, node.arguments)
             part = alone(described(layer, call), call) if self._stack else described(layer, call)
             for tensor in part.parameters:
                 if tensor.name in self.parameters:

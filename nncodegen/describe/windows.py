@@ -37,7 +37,7 @@ class Window:
     before: int
     places: int
     clear: bool
-    """Whether all windows lie within the axis."""
+    """True if all windows lie within the axis."""
 
     def equation(self, source: str, place: str, tap: str) -> Equation:
         """Return the equation of the places that a window reads: source = stride*place + dilation*tap - before."""

@@ -56,7 +56,7 @@ class CallsOfTile(Calls):
             return end_rows(fill, at)
         (feature,) = (index for index in element.indices if index != SAMPLE)
         strides = f"{at.stride(element, SAMPLE)}, {at.stride(element, feature)}"
-        function = "zeros_behind" if fill.filling is Filling.ZERO_SAMPLES else "repeat_last"
+        function = "zeros_after" if fill.filling is Filling.ZERO_SAMPLES else "repeat_last"
         return f"{function}({at.names[element.tensor]}, {at.size(feature)}, {strides}, count, padded);"
 
     def _pack(self, call: Call) -> str:

@@ -41,7 +41,7 @@ class Elements:
     group = "MODELS"
     """The number of models that lie side by side, as text."""
     sums_are_double = True
-    """Whether sums over samples are double, whatever the type of other values is."""
+    """True if sums over samples are double, whatever the type of other values is."""
 
     def __init__(self, program: Program, layout: Layout, kernel: Kernel) -> None:
         self.program, self.layout, self.kernel = program, layout, kernel

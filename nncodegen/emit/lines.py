@@ -120,8 +120,8 @@ def head(index: str, end: int | str, begin: int | str = 0, backward: bool = Fals
     return f"for (size_t {index} = {begin}; {index} < {end}; {index}++)"
 
 
-def wrapped(line: str, behind: str = ",") -> list[str]:
+def wrapped(line: str, after: str = ",") -> list[str]:
     """Return a line, broken at spaces after a given text if it is too long."""
-    held = re.sub(f"(?<!{behind}) ", "\0", line)
+    held = re.sub(f"(?<!{after}) ", "\0", line)
     parts = textwrap.wrap(held, WIDTH, subsequent_indent="    ", break_long_words=False)
     return [part.replace("\0", " ") for part in parts]

@@ -52,7 +52,7 @@ class SingleSampleEmitter:
         ((_, tile),), measured, after = self._trees.parts, self._trees.measured, self._trees.after
         lines.add(
             "/* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale",
-            "   times each to what is there: the parameters, which are read before, as may be what is behind them. */",
+            "   times each to what is there: the parameters, which are read before, as may be what follows them. */",
         )
         head = (
             "static HOT void gradient_sample(const real *parameters, const real *restrict inputs,\n"

@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 ARRAY = "Array = np.ndarray[Any, np.dtype[Any]]"
 
 PROTOCOL = '''\
-"""What ``nncodegen.build`` returns. "pytest --update-golden" renews this file from nncodegen/runtime/python."""
+"""The result of ``nncodegen.build``. "pytest --update-golden" renews this file from nncodegen/runtime/python."""
 
 from __future__ import annotations
 

@@ -4,4 +4,4 @@ from nncodegen.emit.names import MARK
 
 EXPORTED = f"{MARK}. Do not edit: change the model and export it again."
 HEAD = f"/* {EXPORTED} */"
-"""The same line as a comment in C."""
+"""That line as a comment in C."""

@@ -66,9 +66,9 @@ from .{name} import Array as Array
 __version__: str
 
 input_labels: tuple[str, ...]
-"""What the columns of X mean."""
+"""The meanings of the columns of X."""
 output_labels: tuple[str, ...]
-"""What the columns of predict mean."""
+"""The meanings of the columns of predict."""
 parameters: {parameters}
 """The trained parameters, which cannot be changed; None if the package was made without."""
 '''

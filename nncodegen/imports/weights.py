@@ -63,11 +63,11 @@ def _slots(model: Network | Sequential, origin: str) -> dict[str, Slot]:
     """Return the parameters that need weights, by their names here."""
     shapes = {tensor.name: tuple(size or 0 for size in tensor.shape) for tensor in model.describe().parameters}
     slots: dict[str, Slot] = {}
-    for behind, layer in model.numbered:
+    for suffix, layer in model.numbered:
         for letters, names in getattr(layer, "elsewhere", {}).items():
-            name = f"{letters}{behind}"
+            name = f"{letters}{suffix}"
             if name in shapes:
-                number, folder = ORIGINS.index(origin), behind.removeprefix("_")
+                number, folder = ORIGINS.index(origin), suffix.removeprefix("_")
                 parts = (names[number],) if isinstance(names[number], str) else names[number]
                 slots[name] = layer, letters, shapes[name], tuple(f"{folder}{SEPARATORS[number]}{n}" for n in parts)
     for name in shapes:

@@ -1,4 +1,4 @@
-"""How notebooks show what this room is made of: other rooms say it, since they typeset."""
+"""The forms in which notebooks show programs: the rooms that typeset register them here."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""
 
 OFF, FAST, BEST = DIGITS = ("off", "fast", "best")
-"""How much a form of a formula may cost that keeps more digits: in "fast" it has no branch, and half as many operations
+"""The cost that a form of a formula with more digits may have: in "fast" it has no branch, and half as many operations
 again; in "best" more of both. With "off", none is searched."""
 
 DEFAULT = OFF
@@ -190,7 +190,7 @@ class Program:
     updates: tuple[Update, ...] = ()
     noise: tuple[Noise, ...] = ()
     labels: bool = False
-    """Whether the targets are class probabilities, which may be given as integer labels."""
+    """True if the targets are class probabilities, which may be given as integer labels."""
     label_targets: tuple[str, ...] = ()
     """For several outputs, or one with several axes: the targets that are class probabilities along their last axis."""
     threshold: float = 0.5
@@ -203,7 +203,7 @@ class Program:
     of windows, sequences and deep networks, or 0 if that number has no meaning; second, the operations of the
     simplified steps."""
     least_squares: bool = False
-    """Whether the loss of a sample is the sum, or the mean, of the squares of outputs - targets."""
+    """True if the loss of a sample is the sum, or the mean, of the squares of outputs - targets."""
     loss_of_outputs: Expr | None = None
     """The loss of a sample written with the outputs, for a formula; None if it depends on more than these."""
     terms: tuple[Term, ...] = ()
@@ -222,7 +222,7 @@ class Program:
     companions: tuple[Companion, ...] = ()
     """Programs that are derived from this one and not needed for training: each is compiled separately."""
     apart: bool = False
-    """Whether the companions are only known so far, and are compiled when they are first needed: only fits are among
+    """True if the companions are only known so far, and are compiled when they are first needed: only fits are among
     them, for what the module must know of these."""
     present: Tensor | None = None
     """The tensor that is 1 for each sample of a batch, if the program has statistics over all samples."""
@@ -236,9 +236,9 @@ class Program:
     quantities: tuple[Quantity, ...] = ()
     """Tied parameters and derived quantities: formulas of the parameters that are evaluated after a fit."""
     digits: str = OFF
-    """How much a form of a formula may cost that keeps more digits: "off", "fast" or "best"."""
+    """The cost that a form of a formula with more digits may have: "off", "fast" or "best"."""
     kept: tuple[str, ...] = ()
-    """What the search for such forms has done, and the bits that are lost, a sentence for each."""
+    """The work of the search for such forms, and the bits that are lost, a sentence for each."""
 
     @property
     def results(self) -> tuple[Element, ...]:

@@ -61,7 +61,7 @@ class Line:
     y: float
     label: list[Text]
     shared: bool
-    """Whether the edge comes from a parameter."""
+    """True if the edge comes from a parameter."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Outcome:
     about: str = ""
     """A description in words, where the kind is not enough."""
     drawn: bool = False
-    """Whether the parameters before are those of the seed 0, as the result does not say where it began."""
+    """True if the parameters before are those of the seed 0, as the result does not say where it began."""
 
 
 def outcome_of(result: Any, compiled: Compiled) -> Outcome | None:

@@ -1,4 +1,4 @@
-"""What each stage did: steps and operations before and after, applied rules, and values that are computed once."""
+"""The work of each stage: steps and operations before and after, applied rules, and values that are computed once."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", 
 
 
 ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "?": r"\?"})
-"""How characters are escaped in a C string. The question mark is escaped because ??/ is the trigraph of a backslash."""
+"""The escapes of characters in a C string: of the question mark, too, since ??/ is the trigraph of a backslash."""
 
 
 WIDTH = 24

@@ -80,7 +80,7 @@ def _in_order(kernel: Kernel, program: Program) -> Kernel:
     A sum that is a derivative gets its place in the gradient; other sums follow after all derivatives. A scalar that
     several loops use has a place in work memory.
     """
-    storage, behind, trees = dict(kernel.storage), 1 + program.parameter_count, kernel.trees
+    storage, total, trees = dict(kernel.storage), 1 + program.parameter_count, kernel.trees
     arrays = kernel.memory.arrays
     taken: set[str] = set()
     for step in steps_in(trees.after):
@@ -95,8 +95,8 @@ def _in_order(kernel: Kernel, program: Program) -> Kernel:
         if name == program.loss.tensor:
             storage[name] = Storage(Place.SUM)
         elif place is Place.SUM and name not in taken:
-            storage[name] = replace(storage[name], offset=behind)
-            behind += program.count(step.target.indices)
+            storage[name] = replace(storage[name], offset=total)
+            total += program.count(step.target.indices)
         elif place is Place.LOCAL and not step.target.indices:
             storage[name] = Storage(Place.ARRAY, arrays)
             arrays += 1
@@ -107,4 +107,4 @@ def _in_order(kernel: Kernel, program: Program) -> Kernel:
         return isinstance(source, Element) and target.place is Place.GRADIENT and storage[source.tensor] == there
 
     trees = replace(trees, after=only(trees.after, lambda step: not in_place(step)))
-    return replace(kernel, trees=trees, storage=storage, memory=replace(kernel.memory, sums=behind, arrays=arrays))
+    return replace(kernel, trees=trees, storage=storage, memory=replace(kernel.memory, sums=total, arrays=arrays))

@@ -29,7 +29,7 @@ class Life:
     storage: Storage
     read_first: bool
     computed: bool = False
-    """Whether anything other than a move writes it."""
+    """True if anything other than a move writes it."""
     whole: list[Range] = field(default_factory=list)
     """The loops in all of which it must not change."""
 

@@ -197,7 +197,7 @@ def _place_gradient_sums(
     read = Counter(operand.tensor for step in after for operand in step.operands)
     copies = {name: copy for name, copy in copies.items() if read[name] == 1}
     end, in_place = 0, set()
-    behind = layout.padded(program.parameter_count)
+    free = layout.padded(program.parameter_count)
     for target, innermost in sums:
         copy = copies.get(target.tensor)
         strides, size = strides_of(program, layout, target, innermost, padded=False)
@@ -207,9 +207,9 @@ def _place_gradient_sums(
             end = max(end, copy.offset + size)
         else:
             strides, size = strides_of(program, layout, target, innermost)
-            storage[target.tensor] = Storage(Place.GRADIENT_SUM, behind, strides)
-            behind += size
-            end = behind
+            storage[target.tensor] = Storage(Place.GRADIENT_SUM, free, strides)
+            free += size
+            end = free
     return end, frozenset(in_place)
 
 

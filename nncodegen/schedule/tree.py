@@ -58,7 +58,7 @@ class Way(Enum):
 
 
 class Combine(Enum):
-    """How a stored value is combined with the previous one in its place."""
+    """The ways in which a stored value is combined with the previous one in its place."""
 
     SET = "="
     ADD = "+="
@@ -155,11 +155,11 @@ class Group:
     steps: tuple[Step, ...] = ()
     title: str = ""
     plain: bool = False
-    """Whether its statements show its steps, since these have no indices."""
+    """True if its statements show its steps, since these have no indices."""
     shared: bool = False
-    """Whether some of its statements are for the loss alone, and others are not."""
+    """True if some of its statements are for the loss alone, and others are not."""
     twice: bool = False
-    """Whether it is compiled twice: for calls that ask for the loss, and for others."""
+    """True if it is compiled twice: for calls that ask for the loss, and for others."""
 
 
 @dataclass(frozen=True)

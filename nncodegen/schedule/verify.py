@@ -131,7 +131,7 @@ class _Check:
     conditions: int = 0
     segments: Limits | None = None
     grouped: bool = False
-    """Whether a statement belongs to some steps."""
+    """True if a statement belongs to some steps."""
     reached: int = 0
     """The number of values of work memory up to the last one that is read or written."""
 

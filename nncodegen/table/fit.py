@@ -34,7 +34,7 @@ FEWEST_ROWS = 10
 
 @dataclass(frozen=True)
 class Understood:
-    """What was inferred from a table: target, used and skipped columns, missing cells, number of left-out rows."""
+    """The facts inferred from a table: target, used and skipped columns, missing cells, number of left-out rows."""
 
     target: Target
     columns: tuple[Column, ...]

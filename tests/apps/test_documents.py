@@ -156,7 +156,7 @@ def test_code(name, compiler, commands, tmp_path, monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)  # pictures are drawn, and shown to nobody
     write_tables()
     names, printed = {"__name__": "document"}, None
-    for language, text, behind in blocks(ROOT / name):
+    for language, text, after in blocks(ROOT / name):
         file = re.match(r"(?:# |/\* )([\w.]+)(?: \*/)?\n", text)
         if file:
             Path(file[1]).write_text(text)
@@ -164,7 +164,7 @@ def test_code(name, compiler, commands, tmp_path, monkeypatch):
             run_python(text, names)
         elif language == "sh":
             output = run_shell(text, commands)
-            printed = None if behind.strip() else output
+            printed = None if after.strip() else output
         elif language == "text" and printed is not None:
             assert printed.endswith(text)
             printed = None
@@ -254,7 +254,7 @@ def test_links(name):
         assert (ROOT / named).exists() or "generated" in named, named
 
 
-def documents_behind(path):
+def documents_linked(path):
     """The documents that one leads to: by links, and by its tables of contents."""
     text = path.read_text()
     tables = "\n".join(re.findall(r"^:::\{toctree\}\n(.*?)^:::$", text, flags=re.MULTILINE | re.DOTALL))
@@ -271,7 +271,7 @@ def test_every_document_is_linked():
         while left:
             one = left.pop()
             found.add(one)
-            left += [other for other in documents_behind(one) if other not in found and other.exists()]
+            left += [other for other in documents_linked(one) if other not in found and other.exists()]
         assert set(all_of_them) <= found
 
 

@@ -68,7 +68,7 @@ def test_columns_that_vary():
 
 
 def bits(network, size, rows, targets):
-    """All that a module of so many inputs makes of some rows: predictions, gradients, trainings, in bytes."""
+    """All that a module of ``size`` inputs makes of some rows: predictions, gradients, trainings, in bytes."""
     padded = PaddedNetwork(network, size)
     module, wide, X = padded.module, padded.wide(initial_parameters(network, 3)), padded.rows(rows)
     found = [module.predict(wide, X[:count]) for count in (1, 3, len(X))]

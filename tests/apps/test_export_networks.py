@@ -124,8 +124,8 @@ def test_weights_of_keras(weights):
         assert found == pytest.approx(by_keras(X), rel=1e-13, abs=1e-14)
 
 
-def test_weights_behind_a_flatten():
-    """A Dense layer behind a Flatten takes Keras's weights, which have one axis for all that is flattened."""
+def test_weights_after_a_flatten():
+    """A Dense layer after a Flatten takes Keras's weights, which have one axis for all that is flattened."""
     model = nn.Sequential([nn.Flatten(), Dense(2, name="out")], (2, 3))
     kernel = np.arange(12.0).reshape(6, 2)
     program = nn.with_weights(model, {"out/kernel": kernel, "out/bias": np.zeros(2)}).describe()

@@ -327,7 +327,7 @@ def test_values_that_are_refused(precision, exported):
 
 @in_node
 def test_ranges_of_inputs(exported):
-    """An input that numbers the rows of an embedding is a whole number of them, as in Python; others are free."""
+    """An input that is a row of an embedding is a whole number below their count, as in Python; others are free."""
     token, size = nn.Input(2, name="token"), nn.Input(1, name="size")
     joined = nn.concatenate([nn.Flatten()(nn.Embedding(3, 2)(token)), size])
     model = nn.Network([token, size], nn.Dense(1)(joined), name="words")

@@ -99,7 +99,7 @@ JOINING = {"Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "S
 def gradients(program, values):
     """The derivative by each parameter that is trained; parts of one, as W[0:2,:], are put together.
 
-    The exporter may write an underscore behind a name.
+    The exporter may write an underscore after a name.
     """
     found = {}
     for tensor, element in zip(program.parameters, program.gradient, strict=True):

@@ -137,7 +137,7 @@ def test_unknown_operators():
 
 
 def external(folder, name="W", dims=(4, 6), data_type=FLOAT, **changes):
-    """A network in a folder, whose weights lie beside it, behind eight other bytes; with entries that say else."""
+    """A network in a folder, whose weights lie beside it, after eight other bytes; with entries that say else."""
     proto = model([("MatMul", "x W", "y", {})], W)
     if not (folder / "weights").exists():
         (folder / "weights").write_bytes(bytes(8) + W["W"].tobytes())

@@ -15,7 +15,7 @@ GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 
 
 def file(kind, ending="last", steps=5, features=3, units=4, layers=1, begun=False, bias=True, **attributes):
-    """A stack of recurrent nodes as PyTorch writes it, and a product of the last step, of all, or nothing behind."""
+    """A stack of recurrent nodes as PyTorch writes it, and a product of the last step, of all, or nothing after it."""
     rng, sides = np.random.default_rng(1), 1 + (attributes.get("direction") == "bidirectional")
     nodes = [helper.make_node("Transpose", ["x"], ["y0"], perm=[1, 0, 2])]
     arrays = {"zero": np.array([0]), "one": np.array([1]), "shape": np.array([0, 0, -1]), "last": np.array(-1)}

@@ -49,8 +49,8 @@ def test_the_same_as_pytorch(kind, both):
     gradients = {name: parameter.grad.numpy() for name, parameter in theirs["rnn"].named_parameters()}
     for tensor, element in zip(program.parameters, derived.gradient, strict=True):
         letters = tensor.name.removesuffix("_rnn")
-        behind = "_reverse" if letters.endswith("b") and both else ""
-        name = {"W": "weight_ih_l0", "U": "weight_hh_l0", "b": "bias_ih_l0"}[letters[0]] + behind
+        suffix = "_reverse" if letters.endswith("b") and both else ""
+        name = {"W": "weight_ih_l0", "U": "weight_hh_l0", "b": "bias_ih_l0"}[letters[0]] + suffix
         slope = gradients[name].reshape(len(GATES[kind]), 4, -1)[GATES[kind]]
         found = values[element.tensor]
         found = found[0] if letters[0] == "b" and kind == "GRU" else found

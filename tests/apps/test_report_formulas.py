@@ -117,7 +117,7 @@ def test_derivatives_of_the_loss_have_bars():
 
 
 def test_a_derivative_is_a_fraction():
-    """The loss stands above, the parameter below, each behind its sign."""
+    """The loss stands above, the parameter below, each after its sign."""
     found = setter("rate")
     model = nn.Model("m", x, y, {rate: 1.0}, rate * x)
     partial = partial_derivatives(found, nn.compile_model(model, until="differentiate")["differentiate"], 1)[0]

@@ -54,7 +54,7 @@ styles = {"1,234.56": (",", "."), "1.234,56": (".", ","), "1 234,56": ("\u202f",
     st.lists(number, min_size=1, max_size=6), st.sampled_from(sorted(styles)), st.sampled_from(["", "$", " €", "()"])
 )
 def test_numbers_in_every_style(values, style, money):
-    """Numbers with two digits behind the decimal sign are read as they are, however their thousands are parted."""
+    """Numbers with two digits after the decimal sign are read as they are, however their thousands are parted."""
     group, decimal = styles[style]
     texts = []
     for value in values:
@@ -293,7 +293,7 @@ def test_other_types_of_parquet(tmp_path):
 
 
 def test_later_dates_are_predicted(tmp_path):
-    """What grows with time goes on behind the training, and a weekday keeps its effect."""
+    """What grows with time goes on after the training, and a weekday keeps its effect."""
     times = pd.date_range("2020-01-01", periods=400, freq="D")
     value = np.arange(400) / 20 + 10 * (times.day_of_week >= 5)
     pd.DataFrame({"day": times.strftime("%b %d, %Y"), "v": value}).to_csv(tmp_path / "a.csv", index=False)

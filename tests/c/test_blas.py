@@ -133,7 +133,7 @@ def test_every_product(layout, precision, tmp_path, monkeypatch):
 
 
 def test_what_was_there_before_does_not_count():
-    """A row whose values overflow leaves no trace in the rows behind it, which are computed in the same memory."""
+    """A row whose values overflow leaves no trace in the rows after it, which are computed in the same memory."""
     scipy_blas()
     layers = [nn.Dense(40, "relu"), nn.Dense(24, "relu"), nn.Dense(2)]
     module = nn.build(nn.Sequential(layers, 20, name="overflow"), "float32", choices={"blas": True})
@@ -161,7 +161,7 @@ def routine_of(precision, calls):
 
     def matrix(pointer, rows, columns, leading):
         assert leading >= max(1, rows)
-        memory = np.ctypeslib.as_array(pointer, ((columns - 1) * leading + rows,))  # and nothing behind the last value
+        memory = np.ctypeslib.as_array(pointer, ((columns - 1) * leading + rows,))  # and nothing after the last value
         strides = (memory.itemsize, leading * memory.itemsize)
         return np.lib.stride_tricks.as_strided(memory, (rows, columns), strides)
 
@@ -314,7 +314,7 @@ def test_threads_change_no_bit(module, threads, three_threads):
 
 
 def test_blas_has_one_thread_while_it_is_called(module, three_threads):
-    """BLAS is held to one thread in a call alone, and has its threads again behind it, also behind one that fails."""
+    """BLAS is held to one thread in a call alone, and has its threads again after it, also after one that fails."""
     seen = []
 
     def look(progress):
@@ -333,7 +333,7 @@ def test_blas_has_one_thread_while_it_is_called(module, three_threads):
 
 @pytest.mark.parametrize("method", ["L-BFGS-B", "Nelder-Mead"])
 def test_minimizers_have_one_thread(perceptron, method, three_threads):
-    """SciPy's minimizers are held to one thread of its BLAS, which has its threads again behind them, and errors."""
+    """SciPy's minimizers are held to one thread of its BLAS, which has its threads again after them and errors."""
     seen = []
 
     def look(*_):
@@ -349,7 +349,7 @@ def test_minimizers_have_one_thread(perceptron, method, three_threads):
 
 
 def test_calls_side_by_side(module, three_threads, tmp_path):
-    """While a call of either of two modules is under way, BLAS has one thread; behind both it has its threads again."""
+    """While a call of either of two modules is under way, BLAS has one thread; after both it has its threads again."""
     other = load_anew(compiled(classifier(9), "float32", blas=True).built, tmp_path)
     seen, started, ended = [], threading.Event(), threading.Event()
     results = []

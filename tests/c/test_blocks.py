@@ -95,7 +95,7 @@ def test_few_samples(features, precision, monkeypatch):
     rng = np.random.default_rng(0)
     parameters = (0.5 * rng.normal(size=module.parameter_count)).astype(precision).astype(float)
     for samples in (1, 2, 3, 5, 9, 15, 17, 31, 70):
-        X, Y = (np.full((samples + 32, width), np.nan, precision)[:samples] for width in (16, 3))  # nothing behind them
+        X, Y = (np.full((samples + 32, width), np.nan, precision)[:samples] for width in (16, 3))  # nothing after them
         X[:], Y[:] = rng.normal(size=X.shape), rng.normal(size=Y.shape)
         values, expected = nn.evaluate(program, parameters, X, Y), gradient_of(program, parameters, X, Y)
         loss, gradient = module.loss_and_gradient(parameters, X, Y)

@@ -139,7 +139,7 @@ def test_robust_losses(runtime, robust):
 
 @pytest.mark.parametrize("name", ["decay", "gaussian", "logistic", "spiral"])
 def test_bounds(runtime, name):
-    """A fit ends at the optimum within its bounds, and says which of them hold: there the cost falls behind them."""
+    """A fit ends at the optimum within its bounds, and says which of them hold: beyond them the cost falls."""
     library = runtime("fit", option(name))
     x, y, starts = problems(library, name, 12)
     rng = np.random.default_rng(0)
@@ -295,7 +295,7 @@ def test_triangle(runtime, n):
 
 @pytest.mark.parametrize("n", [1, 2, 7, 13, 45])
 def test_damped_steps(runtime, n):
-    """A damped step is the solution of the rows with those of the damping behind them; without damping, where columns
+    """A damped step is the solution of the rows with those of the damping after them; without damping, where columns
     depend on others, one of them that has no larger residual."""
     library = runtime("fit", option("linear"))
     rng = np.random.default_rng(n)

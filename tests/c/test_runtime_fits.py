@@ -55,7 +55,7 @@ def test_against_scipy(runtime, name):
 
 @pytest.mark.parametrize("name", ["decay", "spiral"])
 def test_missing_data_and_sigma(runtime, name):
-    """What is NaN counts as if it were not there, as do samples behind the length of a fit, whatever stands there;
+    """What is NaN counts as if it were not there, as do samples beyond the length of a fit, whatever stands there;
     residuals count in units of sigma."""
     library = runtime("fits", option(name))
     x, y, starts = problems(library, name, FITS)
@@ -63,11 +63,11 @@ def test_missing_data_and_sigma(runtime, name):
     lengths = rng.integers(len(x) * 2 // 3, len(x) + 1, size=FITS)
     sigma = library.array(rng.uniform(0.5, 2, size=y.shape)).astype(float)
     y[rng.uniform(size=y.shape) < 0.1] = np.nan
-    behind, own = y.copy(), np.repeat(x[None], FITS, 0)
+    beyond, own = y.copy(), np.repeat(x[None], FITS, 0)
     for m, length in enumerate(lengths):
         y[m, length:] = np.nan
-        behind[m, length:], own[m, length:] = (np.inf, np.nan) if m % 2 else (np.nan, -1e30)
-    found = fit_many(library, own, behind, starts, outputs=y.ndim - 1, sigma=sigma, lengths=lengths)
+        beyond[m, length:], own[m, length:] = (np.inf, np.nan) if m % 2 else (np.nan, -1e30)
+    found = fit_many(library, own, beyond, starts, outputs=y.ndim - 1, sigma=sigma, lengths=lengths)
     check(library, found, name, x, y, starts, sigma=sigma)
     for shared in (x, own):
         again = fit_many(library, shared, y, starts, outputs=y.ndim - 1, sigma=sigma)

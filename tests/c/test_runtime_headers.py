@@ -58,7 +58,7 @@ def check(compiler, options, *sources):
 
 
 def alone(name, folder):
-    """A source that includes one header, behind the sample configuration and what a model has to define."""
+    """A source that includes one header, after the sample configuration and what a model has to define."""
     kernels = ["sample_kernels.h"] if name in WITH_KERNELS else []
     included = ["sample.h", *kernels, *([] if name == "interface.h" else [f"nncodegen/{name}"])]
     source = folder / f"{name}.c"  # sample.h includes interface.h as the header of a model does

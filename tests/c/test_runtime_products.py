@@ -31,7 +31,7 @@ every precision. Of the smaller ones, one precision under sanitizers is enough.
 
 @pytest.mark.parametrize(("program", "bits", "build"), CASES)
 def test_products(program, bits, build, tmp_path):
-    """Products and sums of any size are what plain loops make of them, and nothing behind their arrays is touched."""
+    """Products and sums of any size are what plain loops make of them, and nothing after their arrays is touched."""
     source, options = PROGRAMS[program]
     options = (f"-DNN_BITS={bits}", *options)
     run(compiled(BUILDS[build], SOURCES / f"{source}.c", tmp_path / source, options))

@@ -53,7 +53,7 @@ def test_tile(samples, data, count, weighted, ordered):
 
 @pytest.mark.parametrize("count", [1, 3, 15, 32])
 def test_whole_vectors(samples, data, count):
-    """Rows that are read in whole vectors have the last sample again behind them, and never one that is not theirs."""
+    """Rows that are read in whole vectors have the last sample again after them, and never one that is not theirs."""
     order = np.random.default_rng(0).permutation(SAMPLES).astype(np.uint64)
     padding = samples.call("padding")
     padded = -(-count // padding) * padding

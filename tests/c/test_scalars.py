@@ -47,7 +47,7 @@ def test_values(model):
 
 
 def test_where_it_is_faster():
-    """Up to so many parameters, without noise, and not where the schedule was chosen otherwise."""
+    """Up to a number of parameters, without noise, and not where the schedule was chosen otherwise."""
     most = network(13, 1)  # 4*13 + 14
     assert nn.compile_model(most, until="describe")["describe"].parameter_count == PARAMETERS + 2
     assert scalars_of(most) is None

@@ -17,11 +17,11 @@ pytestmark = pytest.mark.usefixtures("light_compiler")
 RNG = np.random.default_rng(6)
 
 
-def network(layer, *behind):
-    """Both directions, without the steps behind the length of a sample, and what is behind them."""
+def network(layer, *after):
+    """Both directions, without the steps after the length of a sample, and the layers after them."""
     sequence, length = nn.Input((7, 2), name="sequence"), nn.Input(1, name="length")
     h = nn.Bidirectional(layer(2, lengths=True, return_sequences=True))(sequence, length)
-    for each in behind:
+    for each in after:
         h = each(h)
     return nn.Network([sequence, length], nn.Dense(1)(h), name="both")
 

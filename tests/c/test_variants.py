@@ -70,7 +70,7 @@ def test_every_variant_is_right(built):
 def test_few_samples_in_every_variant(features, monkeypatch):
     """Batches that end within a vector, or have one more than the shortest holds: what pads them is one of them.
 
-    The inverse has no value at 0, and NaN stands behind the samples.
+    The inverse has no value at 0, and NaN stands after the samples.
     """
     monkeypatch.setenv("CC", VECTORS)
     layers = [nn.Dense(32, "tanh"), nn.Dense(9, lambda z: 1 / z, use_bias=False), nn.Dense(3)]

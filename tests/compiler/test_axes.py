@@ -54,7 +54,7 @@ MODELS = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_loop_has_an_end(name):
-    """A loop ends behind its last value, or behind the last vector; the innermost alone runs at once."""
+    """A loop ends after its last value, or after the last vector; the innermost alone runs at once."""
     schedule = scheduled(MODELS[name])
     for kernel in schedule.kernels:
         for loop, around in statements_of(kernel):
@@ -67,7 +67,7 @@ def test_every_loop_has_an_end(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_rows_from_outside_end_where_they_end(name):
-    """No loop reads or writes rows of the caller behind their last value, nor outputs behind the last sample."""
+    """No loop reads or writes rows of the caller beyond their last value, nor outputs beyond the last sample."""
     schedule = scheduled(MODELS[name])
     outside = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.GRADIENT)
     for kernel in schedule.kernels:
@@ -81,8 +81,8 @@ def test_rows_from_outside_end_where_they_end(name):
                         assert ends[SAMPLE] == "count"
 
 
-def test_what_vectors_read_behind_the_samples_is_defined():
-    """Arrays that are read along the samples have the last sample again behind them; what has weights has zeros."""
+def test_what_vectors_read_after_the_samples_is_defined():
+    """Arrays that are read along the samples have the last sample again after them; what has weights has zeros."""
     kernel = scheduled(network(40, 3, last="softmax"), "float64", {"features": ["j"]}).gradient
     filled = {s.target.tensor for s, _ in statements_of(kernel) if isinstance(s, Fill)}
     filled |= {s.target.tensor for s, loops in statements_of(kernel) if isinstance(s, Store) and loops
@@ -195,7 +195,7 @@ def test_one_parameter_after_the_other():
 def test_what_holds_in_a_training():
     """Penalties are for weights alone; plain descent changes parameters in place; a logarithm keeps small numbers."""
     schedule = scheduled(network(16, 3))
-    assert schedule.penalized == ((0, 128), (144, 192))  # W1, and W2 behind b1
+    assert schedule.penalized == ((0, 128), (144, 192))  # W1, and W2 after b1
     assert schedule.descent.update == [u.name for u in schedule.program.updates].index("sgd")
     assert schedule.flushes_subnormals
     logarithm = sympy.log(x) * a

@@ -146,7 +146,7 @@ def test_derivatives_through_a_recurrence():
 
 
 def test_points_number_something():
-    """Inputs that number something are whole numbers in their range, at points of every kind."""
+    """Inputs that are positions are whole numbers in their range, at points of every kind."""
     stages = nn.compile_model(gathered(), until="simplify", fit=False)
     draw = Points(stages["describe"], stages["simplify"], rows=3, seed=0)
     for kind in KINDS:

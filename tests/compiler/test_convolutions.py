@@ -139,7 +139,7 @@ def test_transposes(kind: dict[str, Any]) -> None:
     assert np.vdot(forward, y) == pytest.approx(np.vdot(x, back), rel=1e-12)
 
 
-def test_places_behind_the_last_window() -> None:
+def test_places_after_the_last_window() -> None:
     """output_padding appends places that no window reaches, which have the bias alone."""
     x, W, b = RNG.normal(size=(1, 3)), RNG.normal(size=(1, 2, 2)), RNG.normal(size=2)
     without, with_more = (
@@ -185,7 +185,7 @@ STACKS: dict[str, tuple[list[nn.Layer], tuple[int, ...]]] = {
     "transposes, the largest": (
         [nn.Conv2DTranspose(3, 3, 2, "same"), nn.Activation("tanh"), nn.MaxPooling2D(3, 2, 1)], (3, 4, 2),
     ),
-    "one axis, dense behind": (
+    "one axis, dense after it": (
         [nn.Conv1D(3, 2, 1, "causal", "channels_first", 2), nn.GlobalMaxPooling1D("channels_first"), nn.Dense(2)],
         (2, 7),
     ),

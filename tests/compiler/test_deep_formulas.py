@@ -229,7 +229,7 @@ def test_the_reference_of_a_certificate():
 
 
 def product_of(factors):
-    """The product of 1 + p*x for so many parameters p."""
+    """The product of some factors 1 + p*x."""
     symbols = sympy.symbols(f"p{factors}_:{factors}")
     return nn.Model("product", x, y, dict.fromkeys(symbols, 0.01), sympy.Mul(*(1 + p * x for p in symbols)))
 
@@ -249,7 +249,7 @@ def test_products_take_operations_in_proportion():
 
 
 def sum_of(terms):
-    """A logistic function of a sum of so many products."""
+    """A logistic function of a sum of some products."""
     inputs, weights = (sympy.symbols(f"{letter}{terms}_:{terms}") for letter in "xw")
     total = sum(u * v for u, v in zip(inputs, weights, strict=True))
     return nn.Model("logistic", inputs, y, dict.fromkeys(weights, 0.01), 1 / (1 + sympy.exp(-total)))

@@ -17,7 +17,7 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 @pytest.fixture
 def full(monkeypatch):
-    """full(count): the disk takes so many files, and is full then."""
+    """full(count): the disk takes ``count`` files, and is full then."""
 
     def after(count):
         left = iter(range(count))

@@ -225,7 +225,7 @@ def _hessian_near(function, values, at, sign):
     ],
 )
 def test_what_is_hidden_does_not_count(hide):
-    """What grows without bounds behind a function that hides it leaves a Hessian that is the limit, never a NaN."""
+    """What grows without bounds inside a function that hides it leaves a Hessian that is the limit, never a NaN."""
     checked = 0
     for growing in GROWING[hide % 3 :: 3]:
         formula = HIDING[hide](growing) + b * x
@@ -330,7 +330,7 @@ def test_normalizations(operator):
 
 
 def test_directions():
-    """Behind the parameters come the directions, under names that are free; only the parameters have derivatives."""
+    """After the parameters come the directions, under names that are free; only the parameters have derivatives."""
     v = sympy.Symbol("v_a")
     model = nn.Model("m", [x], [], {a: 1.0, v: 2.0, b: 3.0}, a * v * x, a * v * x)
     _, program = derived(model)

@@ -109,7 +109,7 @@ def limits(formula, values, at):
 
 @pytest.mark.parametrize("hide", range(len(HIDING)))
 def test_what_is_hidden_does_not_count(hide):
-    """What grows without bounds behind a function that hides it leaves a gradient that is the limit, never a NaN."""
+    """What grows without bounds inside a function that hides it leaves a gradient that is the limit, never a NaN."""
     checked = 0
     for growing in GROWING:
         formula = HIDING[hide](growing)

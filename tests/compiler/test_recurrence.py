@@ -35,7 +35,7 @@ def test_a_recurrence_is_a_loop_over_time() -> None:
 
 
 def test_groups_hold_what_depends_on_itself() -> None:
-    """Products of the inputs with their weights stand before the group, and sums over time behind it."""
+    """Products of the inputs with their weights stand before the group, and sums over time after it."""
     (group,) = groups(recurrent())
     assert (group.index, group.forward) == ("t", True)
     assert [step.target.tensor for step in group.steps] == ["h_0", "state", "s", "h"]

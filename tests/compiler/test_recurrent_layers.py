@@ -41,8 +41,8 @@ def of(layer, shape=(5, 3)):
     return nn.Sequential([layer], shape, name="recurrent")
 
 
-def weights(named, behind="1"):
-    return [named[f"{letters}{behind}"] for letters in ("W", "U", "b")]
+def weights(named, suffix="1"):
+    return [named[f"{letters}{suffix}"] for letters in ("W", "U", "b")]
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -94,7 +94,7 @@ def test_final_states_are_results(name, both):
 
 
 def test_an_encoder_and_a_decoder():
-    """The final states of a layer are the initial ones of another, also by their name, and with lengths behind."""
+    """The final states of a layer are the initial ones of another, also by their name, and with lengths after them."""
     source, target, length = nn.Input((5, 3)), nn.Input((4, 3), name="target"), nn.Input(1, name="steps")
     _, *states = nn.LSTM(2, return_state=True)(source)
     decoder = nn.LSTM(2, lengths=True)
@@ -102,9 +102,9 @@ def test_an_encoder_and_a_decoder():
     sentences, lengths = RNG.normal(size=(7, 4, 3)), np.full((7, 1), 3)
     found, named = outputs(model, X, sentences, lengths)
     passed = [np.zeros((7, 2))] * 2
-    for sequence, behind in ((X, "1"), (sentences[:, :3], "2")):
+    for sequence, suffix in ((X, "1"), (sentences[:, :3], "2")):
         for t in range(sequence.shape[1]):
-            passed = CELLS["LSTM"](sequence[:, t], passed, *weights(named, behind))
+            passed = CELLS["LSTM"](sequence[:, t], passed, *weights(named, suffix))
     np.testing.assert_allclose(found, passed[0], atol=1e-13)
 
 
@@ -119,8 +119,8 @@ def test_an_output_may_be_a_state():
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_steps_behind_the_end_carry_the_state_on(backwards):
-    """What stands behind the last step of a sample has no effect, whether a length says so or a value."""
+def test_steps_after_the_end_carry_the_state_on(backwards):
+    """What stands after the last step of a sample has no effect, whether a length says so or a value."""
     lengths = np.array([[1], [2], [5], [3], [4], [5], [1]])
     exists = np.arange(5) < lengths
     sequence, length = nn.Input((5, 3)), nn.Input(1, name="steps")
@@ -171,11 +171,11 @@ def test_derivatives_are_differences():
 
 
 def test_both_directions_of_keras_have_numbers():
-    """Weights of a Bidirectional of Keras are found whatever number or name its layers have behind "forward_"."""
+    """Weights of a Bidirectional of Keras are found whatever number or name its layers have after "forward_"."""
     shapes = {"kernel": (3, 6), "recurrent_kernel": (2, 6), "bias": (2, 6)}
-    for behind in ("gru", "gru_3", "own name"):
+    for suffix in ("gru", "gru_3", "own name"):
         given = {
-            f"model/both/{word}_{behind}/gru_cell/{name}": np.full(shape, k + 1.0)
+            f"model/both/{word}_{suffix}/gru_cell/{name}": np.full(shape, k + 1.0)
             for k, word in enumerate(("forward", "backward"))
             for name, shape in shapes.items()
         }

@@ -188,7 +188,7 @@ def _unconditional(tree):
 
 @pytest.mark.parametrize("model", [model for model, _, _ in KINDS.values()], ids=KINDS)
 def test_nothing_is_left_to_be_written_out(model):
-    """Before the rewrites, a tree has steps alone, in loops over time; behind them, each step is written out."""
+    """Before the rewrites, a tree has steps alone, in loops over time; after them, each step is written out."""
     for kernel in placed(model).kernels:
         before = [statement for tree in kernel.trees.in_order for statement in walk(tree)]
         assert {type(statement) for statement in before} == {Compute}

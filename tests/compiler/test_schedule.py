@@ -76,7 +76,7 @@ def deep(*units, activation="tanh"):
         (NETWORK, {"features": ["i", "j"]}),
         (deep(3, 20, 7, 20, 3), {"features": []}),
         (deep(4, 3, 3, 2), {"features": []}),  # short indices are written out
-        (deep(20, 20, 20, 20), {"features": []}),  # what comes behind the outputs, which are kept, is of their size
+        (deep(20, 20, 20, 20), {"features": []}),  # what comes after the outputs, which are kept, is of their size
         (deep(64, 32, 40, 32, 10), NO_CHOICES),
         (deep(9, 8, 8, 8, 8, 4, activation="selu"), NO_CHOICES),
         (deep(9, 40, 40, 2, activation="gelu"), {"blas": True}),
@@ -259,7 +259,7 @@ def test_the_tile_follows_from_the_layout():
     ],
 )
 def test_narrow_layers(hidden, outputs, precision):
-    """Layers of few units behind wider ones, transposed or not, compute what the evaluator does."""
+    """Layers of few units after wider ones, transposed or not, compute what the evaluator does."""
     layers = [nn.Dense(hidden, "tanh"), nn.Dense(outputs, "softmax" if outputs > 1 else "sigmoid")]
     loss = "categorical_crossentropy" if outputs > 1 else "binary_crossentropy"
     model = nn.Sequential(layers, 7, loss, name=f"narrow_{hidden}_{outputs}")
@@ -288,13 +288,13 @@ def test_loops_over_units_hold_no_chains(activation):
         nests = [nest for nest in in_tile(kernel) if nest.shape is Shape.LOOPS and nest.outer and not nest.reduced]
         loops = [part for nest in nests for part in nest.parts]
         for loop in loops:
-            behind = set()  # what is computed from a function of this loop
+            later = set()  # what is computed from a function of this loop
             for step in loop:
                 long = bool(step.expression.atoms(sympy.Function) - step.expression.atoms(*SHORT))
-                waits = bool(behind & {operand.tensor for operand in step.operands})
+                waits = bool(later & {operand.tensor for operand in step.operands})
                 assert not (waits and (long or any(p.exp == -1 for p in step.expression.atoms(sympy.Pow))))
                 if waits or long:
-                    behind.add(step.target.tensor)
+                    later.add(step.target.tensor)
         chains = {"tanh": 2, "sigmoid": 2, "silu": 2, "softplus": 2}
         computed = [loop for loop in loops if {s.target.tensor for s in loop} & {"z1", "h1"}]
         assert len(computed) == chains.get(activation, 1)

@@ -243,8 +243,8 @@ def test_an_affine_network_has_no_second_derivatives():
     assert not any("_xx" in step.target.tensor for step in program.steps if step.target.tensor != "u_xx")
 
 
-def test_distances_behind_a_layer():
-    """A sum of squares of differences has derivatives term by term, as of radial basis functions behind a layer."""
+def test_distances_after_a_layer():
+    """A sum of squares of differences has derivatives term by term, as of radial basis functions after a layer."""
     layers = [nn.Dense(2, "tanh"), nn.RBF(3), nn.Dense(1)]
     model = nn.Sequential(layers, inputs=(x, t), outputs=u, losses={"one": u.diff(x) + u.diff(x, t)})
     program = nn.compile_model(model, until="simplify", fit=False)["simplify"].companions[0].program

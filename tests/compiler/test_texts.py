@@ -135,7 +135,7 @@ def test_what_is_too_large_is_refused(text):
 
 
 def test_work_is_bounded(monkeypatch):
-    """What SymPy takes long over is ended after so many calls, and leaves Python as it was."""
+    """What SymPy takes long over is ended after a number of calls, and leaves Python as it was."""
     text = "max(" + ", ".join(f"z + {k}*z**{k}" for k in range(100)) + ")"
     with monkeypatch.context() as patch:
         patch.setattr("nncodegen.describe.grammar.MOST_CALLS", 100_000)

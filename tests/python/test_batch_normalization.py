@@ -81,7 +81,7 @@ class Reference:
 
 
 class Pictures(Reference):
-    """A window of 2x2 over pictures of 3x3, a normalization over samples and places, and one layer behind it."""
+    """A window of 2x2 over pictures of 3x3, a normalization over samples and places, and one layer after it."""
 
     sizes: ClassVar = [(2, 1, 2, 2), (2,), (2,), (2,), (2,), (2,), (1, 8), (1,)]
     following: ClassVar = {2: (4, 5, 0.5)}
@@ -198,7 +198,7 @@ def test_many_models(two, start):
 
 
 def test_windows_in_single_precision():
-    """Behind a window, statistics are over all of its places as well."""
+    """After a window, statistics are over all of its places as well."""
     picture = built(PICTURE, "float32")
     x, y = RNG.normal(size=(70, 9)), RNG.normal(size=(70, 1))
     p = np.asarray(picture.initial_parameters(seed=1), float) + RNG.uniform(0.1, 0.3, picture.parameter_count)

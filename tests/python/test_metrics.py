@@ -303,7 +303,7 @@ def reduced(figures, rate, factor, patience, min_delta, cooldown, least):
 @pytest.mark.parametrize("cooldown", [0, 2])
 @pytest.mark.parametrize("monitor", ["loss", "val_loss", "val_f1", "accuracy"])
 def test_a_plateau_lowers_the_rate(monitor, cooldown, tmp_path):
-    """The learning rate is multiplied by the factor after so many epochs that were not better, as in Keras."""
+    """The learning rate is multiplied by the factor after a number of epochs that were not better, as in Keras."""
     module = built(CHAIN, fit=False)
     numbers = {"factor": 0.5, "patience": 2, "min_delta": 0.02, "cooldown": cooldown, "min_lr": 0.02}
     arguments = {"learning_rate": 0.6, "batch_size": 16, "metrics": ["f1", "accuracy"], "validation_split": 0.3,

@@ -22,7 +22,7 @@ WEIGHT = RNG.uniform(0.5, 2, SAMPLES)
 
 @pytest.fixture(scope="module")
 def module():
-    """A network with dropout, which numbers its samples."""
+    """A network with dropout, whose draws depend on the number of a sample."""
     layers = [nn.Dense(9, "tanh"), nn.Dropout(0.2), nn.Dense(2)]
     return nn.build(nn.Sequential(layers, inputs=INPUTS, name="sparse"), fit=True)
 

@@ -32,7 +32,7 @@ class ExternalFunction:
     """
 
     SPARE = 4
-    """Values behind the work memory, which must stay as they are."""
+    """Values after the work memory, which must stay as they are."""
 
     def __init__(self, library, name):
         """Asks what there is to know."""

@@ -39,7 +39,7 @@ def network(name, *layers, inputs=5, loss="mse"):
 
 
 def deep(name):
-    """Every activation, one behind the other."""
+    """Every activation, one after the other."""
     return network(name, *(nn.Dense(3 + k % 3, kind) for k, kind in enumerate(ACTIVATIONS)), nn.Dense(2))
 
 

@@ -88,7 +88,7 @@ def solution(name, x, y, start, sigma=1.0, bounds=(-np.inf, np.inf)):
 def fit_many(library, x, y, starts, *, outputs=1, sigma=None, lengths=None, bounds=None, fixed=None, tolerances=None,
              max_iterations=100, absolute_sigma=False, covariance=True, errors=False, first=0, last=None,
              questions=0):  # fmt: skip
-    """Fits with data x (N, inputs) or (M, N, inputs), y and sigma (N,) or (M, N), with outputs behind N where there are
+    """Fits with data x (N, inputs) or (M, N, inputs), y and sigma (N,) or (M, N), with outputs after N where there are
     several, and starts (P,) or (M, P). What no fit from first to last has is NaN, or PENDING."""
     x, y, starts = (library.array(each) for each in (x, y, starts))
     sigma = None if sigma is None else library.array(sigma)

@@ -1,4 +1,4 @@
-"""Formulas with a part that grows without bounds, behind a function that hides it."""
+"""Formulas with a part that grows without bounds, inside a function that hides it."""
 
 import mpmath
 import sympy

@@ -106,7 +106,7 @@ class Limits:
 
     def __call__(self, numbers, at):
         zeros = 400 if at == 0 else max(0, -math.floor(math.log10(abs(at))))
-        with mpmath.workdps(100 + 8 * zeros):  # so many cancel in (sin(x) - x*cos(x))/x**3 for a small x
+        with mpmath.workdps(100 + 8 * zeros):  # the digits that cancel in (sin(x) - x*cos(x))/x**3 for a small x
             near = mpmath.mpf(at) if at else mpmath.mpf(10) ** -zeros
             found = map(float, self._function(*map(mpmath.mpf, map(float, numbers)), near))
             value, *rest = (0.0 if at == 0 and abs(part) < 1e-150 else part for part in found)

@@ -46,7 +46,7 @@ def values_of(program, parameters, weight):
 
 
 def results_of(program, values):
-    """The results of a program one behind the other."""
+    """The results of a program one after the other."""
     flat = [np.broadcast_to(values[e.tensor], [SIZES[index] for index in e.indices]) for e in program.outputs]
     return np.concatenate([np.ravel(each) for each in flat])
 

@@ -7,7 +7,7 @@ from nncodegen.ir import evaluate
 
 
 def classifier(*units, name="classifier", classes=3, inputs=7):
-    """Layers of so many units with tanh, and one with a softmax."""
+    """Layers of some units with tanh, and one with a softmax."""
     layers = [*(nn.Dense(n, "tanh") for n in units), nn.Dense(classes, "softmax")]
     return nn.Sequential(layers, inputs, "categorical_crossentropy", name=name)
 

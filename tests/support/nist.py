@@ -72,7 +72,7 @@ def written_hessian(one):
 
 
 def _written(one, ending):
-    """What stands behind the ``=`` of the file beside a problem."""
+    """What follows the ``=`` of the file beside a problem."""
     text = (one.file.parent / "data_files" / f"{one.name}.{ending}").read_text()
     return re.sub(r"^#.*", "", text, flags=re.MULTILINE).split("=", 1)[1]
 

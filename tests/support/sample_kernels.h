@@ -121,7 +121,7 @@ INLINE real trained_sum(const real *parameters, const real *x, size_t j)
     return sum;
 }
 
-/* Sets a sum, or (more) adds so many times what is new. */
+/* Sets a sum to a value, or adds ``more`` times the value to it. */
 INLINE void put(real *to, real value, real more)
 {
     *to = more != 0 ? *to + more*value : value;

@@ -6,7 +6,7 @@ _times = 1
 
 
 def search(times):
-    """From now on, properties are tried with so many times as many examples, which differ from run to run."""
+    """From now on, properties are tried with ``times`` as many examples, which differ from run to run."""
     global _times  # noqa: PLW0603 (set once, before tests are collected)
     _times = times
     settings.register_profile("search", deadline=None, max_examples=100 * times, print_blob=True)

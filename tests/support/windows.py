@@ -44,7 +44,7 @@ def window(stride: int, offset: int, dilation: int, places: int, size: int = 9, 
 
 
 def pool(stride: int, taps: int, places: int, size: int = 7) -> Program:
-    """The largest of each window over values of two channels, which a product comes before and behind."""
+    """The largest of each window over values of two channels, which a product comes before and after."""
     x, W, V = Element("x", ("n", "c", "i")), Element("W", ("c", "i")), Element("V", ("c", "k"))
     h, m, out = Element("h", ("n", "c", "i")), Element("m", ("n", "c", "k")), Element("out", ("n",))
     steps = [
@@ -168,7 +168,7 @@ OPERATIONS = ("window", "pool", "transposed", "cut", "function", "recurrence")
 
 
 def chain(operations: Sequence[tuple[str, int, int, int]], size: int = 6) -> Program:
-    """Operations one after the other on two channels of values, each with three small numbers, and a product behind.
+    """Operations one after the other on two channels of values, each with three small numbers; then a product.
 
     An operation whose numbers do not fit what comes before is left out.
     """

@@ -65,7 +65,7 @@ class Model {
     return isRows(inputs) ? Array.from(inputs, (_, n) => all.slice(n*width, (n + 1)*width)) : all;
   }
 
-  /** Calls a function with copies of data, one array behind the other. Returns what it gives; throws what is wrong. */
+  /** Calls a function with copies of data, one array after the other. Returns what it gives; throws what is wrong. */
   call(name, data, ...numbers) {
     const arrays = data.flatMap((each) => (isRows(each) ? each : [each]));
     let end = this.wasm.place_for(arrays.reduce((sum, array) => sum + array.length, 0));

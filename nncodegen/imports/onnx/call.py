@@ -44,7 +44,7 @@ class Call:
     builder: Builder
     opset: int
     batch: bool
-    """Whether the first axis of the inputs is that of the samples."""
+    """True if the first axis of the inputs is that of the samples."""
     scope: Mapping[str, Operand]
     """All operands that are known where the node stands, by name."""
     evaluate: Callable[[Sequence[Node], Sequence[str], dict[str, Operand]], None]
@@ -207,13 +207,13 @@ class Call:
         """Return the shape for a Reshape where the samples are not the first axis: axes up to the samples stay."""
         at = old.index(None)
         sizes = [self._size(n, old, k, keeps_zero) for k, n in enumerate(wanted)]
-        before, behind = sizes[:at], sizes[at + 1 :]
+        before, after = sizes[:at], sizes[at + 1 :]
         count = math.prod(n or 1 for n in old[at + 1 :])
-        known = math.prod(n for n in behind if n != -1)
+        known = math.prod(n for n in after if n != -1)
         kept = len(sizes) > at and (sizes[at] == SAMPLES_SIZE or (sizes[at] > 0 and -1 not in sizes))
-        if not kept or before != list(old[:at]) or behind.count(-1) > 1 or known < 1 or count % known:
+        if not kept or before != list(old[:at]) or after.count(-1) > 1 or known < 1 or count % known:
             raise ModelError(f"{self.node} cannot make the shape {tuple(wanted)} of {tuple(old)}")
-        return (*before, None, *(count // known if n == -1 else n for n in behind))
+        return (*before, None, *(count // known if n == -1 else n for n in after))
 
     def _size(self, size: int | None, old: Sequence[int | None], k: int, keeps_zero: bool) -> int:
         if size == 0 and not keeps_zero and k < len(old):

@@ -104,7 +104,7 @@ class File:
     producers: Mapping[str, Node] = field(default_factory=dict)
     """The node that defines each name."""
     ours: bool = False
-    """Whether nncodegen wrote the file."""
+    """True if nncodegen wrote the file."""
     fixed: frozenset[str] = frozenset()
     """The names of constants that are not trained, according to the file."""
     trained: frozenset[str] = frozenset()

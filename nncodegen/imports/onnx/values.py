@@ -95,7 +95,7 @@ class Steps:
     def __init__(self, plan: Plan, reserved: Iterable[str] = (), ours: bool = False) -> None:
         self.axes = Axes(plan)
         self.ours = ours
-        """Whether nncodegen wrote the graph."""
+        """True if nncodegen wrote the graph."""
         self._reserved = set(reserved)
         """The names that no tensor of ours may get: those in the file, and all that are taken."""
         self._work = 0

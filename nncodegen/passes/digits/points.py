@@ -31,8 +31,8 @@ def draw(
 
     Inputs have random bits in the first ``wide`` points, and are between 2**-20 and 2**20 in the ``ordinary`` ones.
     Parameters are at their starts in the first of these, where a product with a large input would only be rounded, and
-    up to a factor of two away in the others; with ``spread``, up to so many factors of two in all. Then one more point
-    follows for each input, which is 0 there.
+    up to a factor of two away in the others; or up to ``spread`` factors of two in all, if it is given. Then one more
+    point follows for each input, which is 0 there.
     """
     generator = np.random.default_rng([seed, len(read)])
     inputs = [element for element in read if element not in starts]

@@ -55,8 +55,8 @@ def curvature(program: Program) -> Companion | str:
 
     def derivatives(value: Element) -> tuple[Element, ...]:
         """Return the derivatives of a scalar by each u."""
-        behind = _needed_behind(given, numbering.steps, value)
-        found = reverse_sweep(replace(program, parameters=tensors, steps=behind), behind, value, numbering)
+        later = _needed_given(given, numbering.steps, value)
+        found = reverse_sweep(replace(program, parameters=tensors, steps=later), later, value, numbering)
         return tuple(laid_out(slope, element.indices, numbering) for slope, element in zip(found, given, strict=True))
 
     gradient = derivatives(summed([one], [], numbering))
@@ -162,12 +162,12 @@ def _replaced(expression: Expr, replaced: dict[Expr, Expr]) -> Expr:
 def _separates(steps: Sequence[Step], inner: Sequence[Element], program: Program) -> bool:
     """Return whether the loss depends on nothing but u and the targets."""
     outside = {tensor.name for tensor in (*program.inputs, *program.parameters)}
-    behind = _needed_behind(inner, steps, program.loss)
-    read = {operand.tensor for step in behind for operand in step.operands}
+    later = _needed_given(inner, steps, program.loss)
+    read = {operand.tensor for step in later for operand in step.operands}
     return not read & outside and all(element.tensor in read for element in inner)
 
 
-def _needed_behind(inner: Iterable[Element], steps: Iterable[Step], result: Element) -> tuple[Step, ...]:
+def _needed_given(inner: Iterable[Element], steps: Iterable[Step], result: Element) -> tuple[Step, ...]:
     """Return the steps on which a result depends, given u."""
     given = {element.tensor for element in inner}
     return needed((step for step in steps if step.target.tensor not in given), [result])

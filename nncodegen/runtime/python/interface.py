@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from .native.native import Native
 
 ATTRIBUTES = {
-    "name": ("str", "What the model is called."),
+    "name": ("str", "The name of the model."),
     "precision": ("str", '"float64" or "float32".'),
-    "dtype": ("np.dtype[Any]", "The same as a type of NumPy."),
+    "dtype": ("np.dtype[Any]", "The precision as a type of NumPy."),
     "input_names": ("tuple[str, ...]", "The columns of X."),
     "target_names": ("tuple[str, ...]", "The columns of Y."),
     "output_names": ("tuple[str, ...]", "The columns of what predict returns."),
@@ -42,12 +42,12 @@ ATTRIBUTES = {
     "parameter_names": ("tuple[str, ...]", "The named parts of the parameters, in their order."),
     "parameter_shapes": ("dict[str, tuple[int, ...]]", "The shape of each of them."),
     "parameter_count": ("int", "The number P of values in the parameters."),
-    "accepts_labels": ("bool", "Whether Y may be the numbers of classes, of shape (N,)."),
+    "accepts_labels": ("bool", "True if Y may be the numbers of classes, of shape (N,)."),
     "operations": ("dict[str, int]", "Operations of the loss and its gradient for a sample."),
     "optimizers": ("dict[str, dict[str, float]]", "The names of the optimizers, and the defaults of what each takes."),
     "variant": ("str", "The CPUs that the kernel in use was compiled for."),
     "variants": ("tuple[str, ...]", "All kernels of the module that this CPU can run, the fastest first."),
-    "certificate": ("Certificate | None", "How far its numbers are from exact ones, where that was examined."),
+    "certificate": ("Certificate | None", "The errors of its values against exact ones, where they were examined."),
 }
 """The attributes of a module, which are those of its model: the type and the description of each."""
 

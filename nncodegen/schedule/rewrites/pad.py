@@ -39,9 +39,9 @@ class _Pad:
 
     def __call__(self, site: Site) -> Tree:
         compute = site.compute
-        return (compute, *self._behind_loops(compute), *self._behind_samples(compute))
+        return (compute, *self._after_loops(compute), *self._after_samples(compute))
 
-    def _behind_loops(self, compute: Compute) -> Tree:
+    def _after_loops(self, compute: Compute) -> Tree:
         """Return the padding after loops that store each value."""
         if compute.shape is not Shape.LOOPS or compute.sums or compute.reduced:
             return ()
@@ -55,11 +55,11 @@ class _Pad:
         end = self.layout.padded(size)
         if compute.innermost != SAMPLE and arrays and compute.end(compute.innermost) != end:
             zeros = tuple(Store(element, Value((S.Zero,))) for element in arrays)
-            behind = Loop(compute.innermost, end, zeros, begin=size)
-            return around(samples, compute, self.program, (behind,))
+            padding = Loop(compute.innermost, end, zeros, begin=size)
+            return around(samples, compute, self.program, (padding,))
         return ()
 
-    def _behind_samples(self, compute: Compute) -> Tree:
+    def _after_samples(self, compute: Compute) -> Tree:
         """Return the padding of the samples of arrays that other steps read along these."""
         along = compute.innermost == SAMPLE
         if (compute.shape is Shape.LOOPS and along) or (along and not transposes(compute, self.kernel)):

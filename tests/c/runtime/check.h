@@ -1,5 +1,5 @@
 /* What the test programs of the runtime share: checks that say where they failed, and arrays whose ends are watched.
-   Include it first, behind what a test chooses of the sample.
+   Include it first, after what a test chooses of the sample.
 
    All values are small whole numbers, or halves of them: sums of their products are exact, in any order. */
 
@@ -41,7 +41,7 @@ static UNUSED void begin_case(const char *format, ...)
     for (size_t name##_number = 0, name = list[0]; name##_number < sizeof list/sizeof *list; \
         name##_number++, name = name##_number < sizeof list/sizeof *list ? list[name##_number] : 0)
 
-/* An array has values behind it that must not change or, where AddressSanitizer watches, nothing. */
+/* An array has values after it that must not change or, where AddressSanitizer watches, nothing. */
 #if defined(__SANITIZE_ADDRESS__)
 static const size_t GUARD = 0;
 #else
@@ -60,7 +60,7 @@ static size_t array_count;
 
 static const real UNTOUCHED = 12345;
 
-/* An array of so many values, all of them UNTOUCHED at first, which begins so many values behind a multiple of 64
+/* An array of ``count`` values, all of them UNTOUCHED at first, which begins ``offset`` values after a multiple of 64
    bytes. */
 static UNUSED real *array_at(size_t offset, size_t count)
 {
@@ -105,12 +105,12 @@ static UNUSED real *copy_of(const real *values, size_t count)
     return copy;
 }
 
-/* The end of a case: nothing behind an array has changed. All arrays are gone. */
+/* The end of a case: nothing after an array has changed. All arrays are gone. */
 static UNUSED void end_case(void)
 {
     for (size_t k = 0; k < array_count; k++) {
-        for (size_t behind = 0; behind < GUARD; behind++)
-            CHECK(checked_arrays[k].values[checked_arrays[k].count + behind] == UNTOUCHED);
+        for (size_t after = 0; after < GUARD; after++)
+            CHECK(checked_arrays[k].values[checked_arrays[k].count + after] == UNTOUCHED);
         free(checked_arrays[k].memory);
     }
     array_count = 0;

@@ -44,7 +44,7 @@ static int ask(void *left)
     return (*(size_t *) left)-- <= 1;
 }
 
-/* Fits; after so many questions (0: never) the call is stopped. What was found besides goes to numbers: cost, chi2,
+/* Fits; the call is stopped after a number of questions (0: never). What was found besides goes to numbers: cost, chi2,
    gradient; and counts: used, free, rank, iterations, evaluations. Returns the status. */
 size_t fit(const real *inputs, const real *targets, size_t samples, const real *sigma, size_t sigmas,
     const real *lower, const real *upper, const unsigned char *fixed, size_t robust, double robust_scale,

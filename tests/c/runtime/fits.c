@@ -25,7 +25,7 @@ static int ask(void *left)
 }
 
 /* Makes the fits first <= m < last; the strides say what each has of its own, in the order inputs, targets, sigma,
-   starts. After so many questions (0: never) the call is stopped. */
+   starts. The call is stopped after a number of questions (0: never). */
 size_t fit(const size_t *strides, size_t samples, size_t first, size_t last, const real *inputs, const real *targets,
     const real *sigma, const real *starts, const size_t *lengths, const real *lower, const real *upper,
     const unsigned char *fixed, const double *tolerances, size_t max_iterations, size_t absolute_sigma,

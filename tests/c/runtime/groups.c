@@ -8,7 +8,7 @@ static const size_t row_counts[] = {1, 2, 3, 4, 5, 8, 9};
 static const size_t column_counts[] = {1, 2, 3, 4, 6, 7};
 static const size_t depths[] = {1, 2, 5};
 
-/* One product, whose matrices lie by rows or turned; values that belong together are MODELS, one behind the other. */
+/* One product, whose matrices lie by rows or turned; values that belong together are MODELS, one after the other. */
 static void multiply_once(size_t rows, size_t columns, size_t inner, int turned, int more, int times)
 {
     begin_case("group_product %zux%zux%zu, turned %d, more %d, factor %d", rows, columns, inner, turned, more, times);

@@ -1,5 +1,5 @@
 /* The metrics of the runtime, for Python: sums[0] of what is met, sums[1] of absolute errors,
-   and behind them squares of errors for each output. */
+   and after them squares of errors for each output. */
 
 #include "sample.h"
 

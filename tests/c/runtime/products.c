@@ -1,5 +1,5 @@
 /* The products of layers are what plain loops compute, for sizes around whole blocks, vectors and panels, and leave
-   alone what lies behind their results. */
+   alone what lies after their results. */
 
 #include "check.h"
 
@@ -14,7 +14,7 @@ static const size_t lane_counts[] = {1, 3, LANES, LANES + 1, 2*LANES, 2*LANES + 
 static const size_t depths[] = {1, 2, 3, 4, 7, 33};
 static const size_t long_depths[] = {96, 97, 256, 257, 515}; /* around NN_LONG and PANEL */
 
-/* A product, its strides, and whether it is added so many times (more) and multiplied by factors. */
+/* A product, its strides, the factor with which it is added (more), and whether it is multiplied by factors. */
 typedef struct {
     size_t rows, lanes, inner;
     const real *a;
@@ -95,7 +95,7 @@ static void test_contractions(void)
             contract_all(lanes%2 ? 13 : 3, lanes, inner);
 }
 
-/* Rows without padding: whole vectors, and what is left behind them. */
+/* Rows without padding: whole vectors, and what is left after them. */
 static void dense_once(size_t rows, size_t lanes, size_t inner, real more)
 {
     begin_case("contract_ends %zux%zux%zu, more %g", rows, lanes, inner, (double) more);
@@ -177,7 +177,7 @@ static void test_copies(void)
         }
 }
 
-/* Products of a matrix and a row: by its rows, the results so many values apart, and by its columns. */
+/* Products of a matrix and a row: by its rows, the results ``step`` values apart, and by its columns. */
 static void row_once(size_t rows, size_t inner, size_t step)
 {
     begin_case("row_product %zux%zu, step %zu", rows, inner, step);

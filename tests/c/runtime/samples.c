@@ -31,7 +31,7 @@ size_t make_tile(void *work, const real *inputs, const real *targets, const size
     return t.inputs != m.inputs;
 }
 
-/* The rows from first on, read in whole vectors: with the last again behind them. */
+/* The rows from first on, read in whole vectors: with the last again after them. */
 void make_whole_rows(const real *from, const size_t *order, size_t first, size_t count, real *copied)
 {
     rows_of(from, INPUTS, order, first, count, 1, copied);
@@ -64,7 +64,7 @@ static int ask(void *context)
     return l->questions == l->last;
 }
 
-/* So many calls of stopped, after so many operations each, up to the one that says so. Returns how many were made;
+/* Calls of stopped, after some operations each, up to the one that says so. Returns how many were made;
    says how often the caller was asked, and whether it could compute with subnormal numbers. */
 size_t poll_calls(size_t calls, double operations, double interval, double asked, size_t last, size_t *questions,
     size_t *gradual)

@@ -11,7 +11,7 @@
 static const size_t row_counts[] = {1, 2, 3, 4, 5, 7};
 static const size_t column_counts[] = {1, 2, 3, 4, 5, 8};
 
-/* The sums of rows*columns weights and of as many biases as there are rows, over so many tiles. */
+/* The sums of rows*columns weights and of as many biases as there are rows, over some tiles. */
 static void sum_once(size_t rows, size_t columns, size_t padded, int tiles)
 {
     begin_case("%zux%zu weights, %zu samples in each of %d tiles", rows, columns, padded, tiles);

@@ -32,7 +32,7 @@ static void *work_for(size_t threads)
     return work;
 }
 
-/* The sums of batches, one after the other, by a team of so many. */
+/* The sums of batches, one after the other, by a team of threads. */
 static void sum_by_threads(size_t threads)
 {
     void *const work = work_for(threads), *const own = work_for(1);
@@ -83,7 +83,7 @@ static void stop_a_team(void)
     free(work);
 }
 
-/* The parameters after a training by large batches with noise, in the given order, by so many threads. */
+/* The parameters after a training by large batches with noise, in the given order, by some threads. */
 static void train_by(size_t threads, real *trained, double *history)
 {
     static real state[STATE*PARAMETERS];

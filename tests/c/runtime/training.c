@@ -9,14 +9,14 @@
 #include "nncodegen/many.h"
 #endif
 
-/* Ends a training when it is asked so many times. */
+/* Counts down the questions of a training, and ends it at 0. */
 static int count_down(void *context)
 {
     size_t *const left = context;
     return --*left == 0;
 }
 
-/* Trains for so many epochs by batches, with the optimizer of a number; history has the loss of each epoch. With
+/* Trains for some epochs by batches, with the optimizer of a number; history has the loss of each epoch. With
    interruptions, a call ends at its third question, and the next goes on from there. Returns the status. */
 size_t train_single(size_t optimizer, const double *options, const real *inputs, const real *targets,
     const real *weights, size_t samples, size_t batch_size, size_t epochs, size_t shuffled, size_t sequential,
@@ -52,7 +52,7 @@ size_t train_several(size_t optimizer, const double *options, const double *lear
     return (size_t) NN(train_many)(&run);
 }
 
-/* All arrays but options and learning_rates are [parameter][model], the states one behind the other. */
+/* All arrays but options and learning_rates are [parameter][model], the states one after the other. */
 void update_group_of(size_t rule, const double *options, size_t t, const real *learning_rates, const real *parameters,
     const real *gradient, real *state, real *next)
 {

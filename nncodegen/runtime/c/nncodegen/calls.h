@@ -15,7 +15,7 @@ typedef struct {
     real scale;
 } randomness;
 
-/* What only few kernels have to know of a batch. */
+/* The facts about a batch that only few kernels need. */
 typedef struct {
     randomness noise;
     const size_t *sample_numbers; /* of the samples of a tile, for noise */

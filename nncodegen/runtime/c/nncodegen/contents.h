@@ -1,4 +1,4 @@
-/* What the library of a Python module holds for the wrapper (native.pyx), which makes the module from it.
+/* The part of a Python module's library that the wrapper (native.pyx) reads, and makes the module from.
 
    Needs NN_MODEL, the header of the model, and nncodegen_python.h, which nncodegen writes for a build: the Python part of
    the runtime, or for a module without a wrapper the name of the one that it needs. Gives the type of contents, and the

@@ -132,7 +132,7 @@
     /* Fits the model to many sets of data. Returns 0, or 1 if stopped. */ \
     FUNCTION(int, return, fit_many, (NN(fits) *run), (run))
 
-/* What each function is expanded to: its declaration, the member of a table, the initial value of this member. */
+/* The expansions of each function: its declaration, the member of a table, the initial value of this member. */
 #define NN_DECLARATION(result, hand, name, parameters, arguments) result NN(name) parameters;
 #define NN_MEMBER(result, hand, name, parameters, arguments) result (*name) parameters;
 #define NN_INITIAL(result, hand, name, parameters, arguments) .name = NN(name),

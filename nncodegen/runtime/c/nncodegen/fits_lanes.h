@@ -13,7 +13,7 @@
 #error "with NN_HAS_GROUP_ROWS, define NN_FITS, NN_FIT_OUTPUTS and NN_FITS_VALUES"
 #endif
 #if NN_FITS*NN_BITS != 512
-#error "NN_FITS must be so many that they fill the longest vectors: 8 of 64 bits, 16 of 32"
+#error "NN_FITS must fill the longest vectors: 8 of 64 bits, 16 of 32"
 #endif
 
 enum {

@@ -36,8 +36,8 @@ typedef struct {
 
 static UNUSED row_memory carve_rows(void *work)
 {
-    char *const behind = (char *) work + size_of_work();
-    return (row_memory) {carve(work), (real *) behind, (real *) (behind + PADDED_BYTES(real, (size_t) TILE*OUTPUTS))};
+    char *const after = (char *) work + size_of_work();
+    return (row_memory) {carve(work), (real *) after, (real *) (after + PADDED_BYTES(real, (size_t) TILE*OUTPUTS))};
 }
 
 /* Computes the part of the rows that depends only on the parameters; called before the rows of tiles. */

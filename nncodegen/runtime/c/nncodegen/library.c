@@ -1,4 +1,4 @@
-/* What is the same for every model, for one type of numbers and one variant of the instructions: compiled once, and
+/* The code that all models share, for one type of numbers and one variant of the instructions: compiled once, and
    linked into each module with the kernels of its model (model.h).
 
    Needs NNCODEGEN_LINKED, NN_BITS, 64 or 32, and NNCODEGEN_VARIANT, the name of the variant. With NNCODEGEN_FITS it

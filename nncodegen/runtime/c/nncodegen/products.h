@@ -1,7 +1,7 @@
 /* Products of matrices, and sums over the samples of a tile.
 
    Needs vectors.h. Gives contract, contract_ends, accumulate, add_rows, add_up, flush, repeat_last and
-   zeros_behind. */
+   zeros_after. */
 
 #ifndef NNCODEGEN_PRODUCTS_H
 #define NNCODEGEN_PRODUCTS_H
@@ -137,7 +137,7 @@ static UNUSED void repeat_last(real *a, size_t features, size_t a_sample, size_t
 }
 
 /* Sets the values of the samples that pad a tile to zero. */
-static UNUSED void zeros_behind(real *a, size_t features, size_t a_sample, size_t a_feature, size_t count,
+static UNUSED void zeros_after(real *a, size_t features, size_t a_sample, size_t a_feature, size_t count,
     size_t padded)
 {
     for (size_t n = count; n < padded; n++)

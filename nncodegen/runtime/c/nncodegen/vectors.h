@@ -43,7 +43,7 @@
 #define COPY_ROWS BLOCK_ROWS
 #endif
 
-/* Whether a loop is cut in two before a division that waits for an exponential or a similar function. Intel's cores
+/* 1 if a loop is cut in two before a division that waits for an exponential or a similar function. Intel's cores
    overlap divisions of the longest vectors with other work; those of AMD, and all cores with shorter vectors, look
    too few iterations ahead for that. -DCUT=0 or 1 overrides it. */
 #if defined(CUT)
@@ -96,7 +96,7 @@ INLINE size_t padded(size_t count)
 
 #define PARTIALS (DIRECT ? 0 : LANE_SUMS*LANES)
 
-/* Whether the compiler has __builtin_shufflevector: GCC from version 12 on, and Clang. */
+/* 1 if the compiler has __builtin_shufflevector: GCC from version 12 on, and Clang. */
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector)
 #define SHUFFLES 1

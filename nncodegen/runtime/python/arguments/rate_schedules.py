@@ -77,9 +77,9 @@ class Entry(NamedTuple):
     function: Callable[..., Any]
     parameters: dict[str, Parameter]
     of_updates: bool = False
-    """Whether each update has a separate factor, rather than each epoch."""
+    """True if each update has a separate factor, rather than each epoch."""
     needs_total: bool = False
-    """Whether the total number of epochs must be known."""
+    """True if the total number of epochs must be known."""
 
 
 SCHEDULES = {

@@ -26,7 +26,7 @@ DRAWS, MOST_DRAWS = 768, 3072
 """The points that are drawn first for each parameter that is not linear, and the most of them."""
 
 GENERATIONS, CHILDREN, PARENTS = 8, 384, 48
-"""How often points are bred, how many each time, and from how many of the best."""
+"""The number of times that points are bred, of points each time, and of the best that they come from."""
 
 SAMPLES = 200
 """The most samples by which points are compared; they are spread evenly over the data."""

@@ -1,1 +1,1 @@
-"""What every room uses: the facts of a model, update rules, texts, tables, pictures, archives, progress."""
+"""The ground that every room uses: the facts of a model, update rules, texts, tables, pictures, archives, progress."""

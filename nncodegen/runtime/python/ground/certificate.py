@@ -303,8 +303,8 @@ def _counted(rows: Sequence[Figure | StepFigure], one: str, many: str) -> str:
     return f"{len(rows)} {one if len(rows) == 1 else many}: {', '.join(told)}"
 
 
-def _wrapped(text: str, behind: str = "    ") -> str:
-    return textwrap.fill(text, 110, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, indent: str = "    ") -> str:
+    return textwrap.fill(text, 110, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def number(value: float, otherwise: str) -> str:

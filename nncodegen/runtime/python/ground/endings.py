@@ -22,7 +22,7 @@ STATUSES = MappingProxyType({
     "diverged": "the loss or a parameter is no longer finite: try a lower learning_rate, or scale X and Y",
     "not_convex": "the loss is not convex in the outputs",
 })  # fmt: skip
-"""What each status says. A word means the same for a training, a fit, a minimizer, and each of many of them."""
+"""The meaning of each status, the same for a training, a fit, a minimizer, and each of many of them."""
 
 SUCCESSES = ("completed", "converged", "stopped_early")
 """The statuses of what ended as it was meant to."""

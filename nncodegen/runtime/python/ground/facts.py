@@ -94,21 +94,21 @@ class Facts(NamedTuple):
     outputs: tuple[tuple[str, int], ...]
     parameters: tuple[Parameter, ...]
     labels: bool
-    """Whether targets may be given as class indices."""
+    """True if targets may be given as class indices."""
     identity: str
     """The hash of what the model computes, without its name."""
     operations: tuple[int, int]
     """The numbers of operations of the loss and its gradient for one sample: as written, and simplified."""
     side_by_side: bool
-    """Whether the kernel trains several models at once, in the lanes of vectors."""
+    """True if the kernel trains several models at once, in the lanes of vectors."""
     blas: bool | None
-    """Whether the user asked for BLAS; None if no product can use it."""
+    """True if the user asked for BLAS; None if no product can use it."""
     not_fitted: str
     """The reason why the model cannot be fitted; empty if it can."""
     curved: bool
-    """Whether the loss of a fit is not a sum of squares."""
+    """True if the loss of a fit is not a sum of squares."""
     fits_outputs: bool
-    """Whether the rows of a fit are derivatives of the outputs; otherwise of the arguments of their activations."""
+    """True if the rows of a fit are derivatives of the outputs; otherwise of the arguments of their activations."""
     rules: dict[str, Rule]
     """The update rules that the user wrote."""
     shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})

@@ -10,7 +10,7 @@ BETWEEN = ("nncodegen", "contextlib", "importlib", "sklearn")
 """Packages whose calls lie between: the compiler, and what wraps its functions or imports its modules."""
 
 RUNTIME = "_nncodegen_"
-"""How the name of this package begins where a module brings it."""
+"""The beginning of the name of this package where a module brings it."""
 
 
 def warn(message: str, category: type[Warning]) -> None:

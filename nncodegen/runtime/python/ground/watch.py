@@ -49,11 +49,11 @@ class Watch:
         self.start = time.perf_counter()
         self._deadline = self.start + (math.inf if time_limit is None else time_limit)
         self.after_each = bool(callbacks) and every is None
-        """Whether the callbacks are called after each epoch or iteration (``calls``)."""
+        """True if the callbacks are called after each epoch or iteration (``calls``)."""
         self._call_every = every if callbacks and every is not None else math.inf
         self._next_call = self.start + self._call_every
         self.asks = self._deadline < math.inf or self._display is not None or self._next_call < math.inf
-        """Whether anything has to be checked between epochs or iterations."""
+        """True if anything has to be checked between epochs or iterations."""
         self.interval = INTERVAL if every is None else min(every, INTERVAL)
         """The seconds between two checks."""
         self.reason = ""

@@ -74,7 +74,7 @@ class Native(Protocol):
     fits_lanes: int
     """The number of fits that are made side by side; 0 if fits are not made so."""
     has_hessian: bool
-    """Whether the module computes products with the Hessian."""
+    """True if the module computes products with the Hessian."""
     variant: str
     """The CPUs that the kernel in use was compiled for."""
     variants: tuple[str, ...]

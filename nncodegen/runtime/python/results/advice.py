@@ -1,4 +1,4 @@
-"""What to do about a fit that has not ended well, from its figures."""
+"""Advice about a fit that has not ended well, from its figures."""
 
 from __future__ import annotations
 

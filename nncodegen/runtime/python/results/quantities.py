@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .fitted import Fitted
 
 SCOPE = {"math": math, "__builtins__": {"abs": abs, "max": max, "min": min, "True": True, "False": False}}
-"""What the texts of formulas may name; ``describe/ties.py`` writes them."""
+"""The names that the texts of formulas may use; ``describe/ties.py`` writes them."""
 
 
 class Quantities:

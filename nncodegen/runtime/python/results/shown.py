@@ -1,4 +1,4 @@
-"""What all results have in common: each can be printed line by line."""
+"""The base of all results: each can be printed line by line."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class _Search:
         self.lengths: list[float] = []
         self.begun = time.perf_counter()
         self.stopped = False
-        """Whether the callback ended the search."""
+        """True if the callback ended the search."""
 
     def __call__(self, *given: Any) -> Any:
         """Record an iteration; SciPy calls this with the point, and some minimizers pass more."""

@@ -564,7 +564,7 @@ static HOT void predict_sample(const real *restrict parameters, const real *rest
 }
 
 /* Adds the loss of one sample to the sums. Gives its derivatives or, where scale is not 0, adds scale
-   times each to what is there: the parameters, which are read before, as may be what is behind them. */
+   times each to what is there: the parameters, which are read before, as may be what follows them. */
 static HOT void gradient_sample(const real *parameters, const real *restrict inputs,
     const real *restrict targets, real weight, real *restrict work, int with_loss, real scale,
     double *restrict sums, real *gradient, int metrics, const real *restrict counts, const details *restrict more)
