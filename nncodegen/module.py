@@ -229,7 +229,7 @@ class Module(Protocol):
         validation_split     of the samples, at random by the seed, to be held out for that
         metrics              of "accuracy", "r2" and "mae" (mean absolute error): like "loss" they are those of the
                              outputs that the updates of an epoch met, each before it changed the parameters, with
-                             dropout and noise, so that they cost no other outputs; with all samples in one batch, those
+                             dropout and noise: none are computed for them alone; with all samples in one batch, those
                              of the parameters before the epoch. On the validation data ("val_accuracy", ...), those of
                              the parameters after the epoch. class_weight does not count. Accuracy is that of the
                              largest output where there are classes, else of each output on the right side of one half

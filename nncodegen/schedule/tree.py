@@ -141,7 +141,7 @@ class Value:
 
     @cached_property
     def operands(self) -> tuple[Element, ...]:
-        """Return the elements that terms and conditions read, in the order of their text."""
+        """Return the elements that terms and conditions read, sorted by their text."""
         read = {element for term in self.terms for element in term.atoms(Element)}
         tests = (test.data for test in self.where if isinstance(test, Equation))
         return tuple(sorted(read | {element for element in tests if element is not None}, key=str))

@@ -142,6 +142,30 @@ def test_helpers_come_from_support():
         assert {".".join(other.split(".")[:2]) for other in others} <= {"tests.support"}, path
 
 
+def test_pages_name_what_is_there():
+    """The page of the architecture leads to each room, and that of what tests share to each file."""
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists() and path.name != "runtime"]
+    assert [name for name in rooms if f"](../nncodegen/{name})" not in architecture] == []
+    shared = ROOT / "tests" / "support"
+    page = (shared / "README.md").read_text()
+    names = [path.name for path in shared.iterdir() if not path.name.startswith("__") and path.name != "README.md"]
+    assert [name for name in names if f"({name})" not in page] == []
+
+
+def test_functions_hide_no_rooms():
+    """A name that a package offers is never that of a room in it: it would hide the room."""
+    for path in PACKAGE.rglob("__init__.py"):
+        rooms = {each.parent.name for each in path.parent.glob("*/__init__.py")}
+        given = {
+            alias.asname or alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert not rooms & (given | {*(nncodegen.__all__ if path.parent == PACKAGE else ())}), path
+
+
 def test_the_order_stands_in_one_tuple():
     """The stages run in the order of the design."""
     from nncodegen.pipeline import STAGES

@@ -230,7 +230,7 @@ class Settings:
         Kind("str | Iterable[Any] | Callable[..., float]", lambda model, name, value: choose_metrics(model, value)), (),
         'of "accuracy", "r2" and "mae" (mean absolute error): like "loss" they are those of the\n'
         "outputs that the updates of an epoch met, each before it changed the parameters, with\n"
-        "dropout and noise, so that they cost no other outputs; with all samples in one batch, those\n"
+        "dropout and noise: none are computed for them alone; with all samples in one batch, those\n"
         'of the parameters before the epoch. On the validation data ("val_accuracy", ...), those of\n'
         "the parameters after the epoch. class_weight does not count. Accuracy is that of the\n"
         "largest output where there are classes, else of each output on the right side of one half\n"
