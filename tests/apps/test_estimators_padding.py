@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, scale
 
 from nncodegen.estimators import NNClassifier, NNRegressor, base
-from nncodegen.network import Description, initial_parameters, module_of, modules, padded, predict, shared_inputs
+from nncodegen.network import Description, initial_parameters, module_of, padded, predict, shared_inputs
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compiler"),
@@ -27,17 +27,6 @@ pytestmark = [
 X, Y = load_wine(return_X_y=True)
 X = scale(X)[:, :11]  # 11 inputs, which are built as 16
 SMALL = {"hidden_layer_sizes": (4,), "activation": "tanh", "random_state": 1, "max_iter": 12}
-
-
-@pytest.fixture
-def built(monkeypatch):
-    """The numbers of inputs of the modules that are built in a test, which finds none."""
-    numbers, original = [], modules.build_module
-    monkeypatch.setattr(modules, "_modules", {})
-    monkeypatch.setattr(
-        modules, "build_module", lambda model, *others: numbers.append(model.inputs) or original(model, *others)
-    )
-    return numbers
 
 
 def exactly(monkeypatch):

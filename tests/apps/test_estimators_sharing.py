@@ -31,17 +31,6 @@ SMALL = {"hidden_layer_sizes": (4,), "activation": "tanh", "random_state": 1, "m
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture
-def built(monkeypatch):
-    """The numbers of inputs of the modules that are built in a test, which finds none."""
-    numbers, original = [], modules.build_module
-    monkeypatch.setattr(modules, "_modules", {})
-    monkeypatch.setattr(
-        modules, "build_module", lambda model, *others: numbers.append(model.inputs) or original(model, *others)
-    )
-    return numbers
-
-
 def room(inputs, precision="float64"):
     return roomy_inputs(Description(inputs, ((1, "linear"),), "mse", precision=precision))
 

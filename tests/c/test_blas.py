@@ -26,7 +26,7 @@ from nncodegen.schedule import blas as choice
 from nncodegen.schedule.tree import Call, Group
 from nncodegen.schedule.walks import walk
 from tests.support.compilers import compile_strictly, sanitized
-from tests.support.models import classifier, gradient_of
+from tests.support.models import check_classifier, classifier, gradient_of
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -87,23 +87,6 @@ def three_threads():
 # --- results -----------------------------------------------------------------------------------------------------
 
 
-def check(module, program, precision):
-    """Outputs, loss and gradient against the evaluator."""
-    bound, rng = BOUNDS[precision], np.random.default_rng(0)
-    parameters = (0.5 * rng.normal(size=module.parameter_count)).astype(precision).astype(float)
-    for samples in SAMPLES:
-        X, Y = rng.normal(size=(samples, 7)).astype(precision), np.eye(3)[rng.integers(0, 3, samples)]
-        values, expected = nn.evaluate(program, parameters, X, Y), gradient_of(program, parameters, X, Y)
-        loss, gradient = module.loss_and_gradient(parameters, X, Y)
-        assert loss == pytest.approx(float(values["loss"]), rel=bound)
-        assert module.loss(parameters, X, Y) == pytest.approx(float(values["loss"]), rel=bound)
-        for name, part in module.unpack(gradient).items():
-            right = module.unpack(expected)[name]
-            assert np.linalg.norm(part - right) <= bound * np.linalg.norm(right), (samples, name)
-        outputs = values[program.outputs[0].tensor]
-        assert module.predict(parameters, X) == pytest.approx(outputs, rel=10 * bound, abs=bound)
-
-
 @pytest.mark.parametrize(
     ("layout", "precision"),
     [
@@ -124,12 +107,12 @@ def test_every_product(layout, precision, tmp_path, monkeypatch):
     assert products(schedule, "predict") == ["BLAS"] * (len(WIDTHS) + 1)
     by_blas = load_anew(built, tmp_path)
     assert by_blas.blas.startswith("dgemm of SciPy" if precision == "float64" else "sgemm of SciPy")
-    check(by_blas, program, precision)
+    check_classifier(by_blas, program, SAMPLES, BOUNDS[precision])
     monkeypatch.setitem(sys.modules, "scipy", None)
     (tmp_path / "without").mkdir()
     with pytest.warns(RuntimeWarning, match="the choices ask for BLAS, but SciPy is not installed"):
         alone = load_anew(built, tmp_path / "without")
-    check(alone, program, precision)
+    check_classifier(alone, program, SAMPLES, BOUNDS[precision])
 
 
 def test_what_was_there_before_does_not_count():
@@ -480,4 +463,4 @@ def test_other_libraries(signature, message, tmp_path, monkeypatch):
         warnings.simplefilter("error")
         module = load_anew(given.built, tmp_path)
     assert module.blas == message
-    check(module, given["simplify"], "float64")
+    check_classifier(module, given["simplify"], SAMPLES, BOUNDS["float64"])

@@ -10,7 +10,7 @@ import sympy
 import nncodegen as nn
 from tests.support.built import stage
 from tests.support.compilers import LIGHT_AND_STRICT, QUICK, QUICK_AND_STRICT, sanitized
-from tests.support.models import classifier, gradient_of
+from tests.support.models import check_classifier, classifier, gradient_of
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 
@@ -44,17 +44,7 @@ def test_sizes(hidden, choices, precision, monkeypatch):
     module = nn.build(model, precision, choices=choices, fit=False)
     program = stage(model)
     bound = 1e-14 if precision == "float64" else 1e-5
-    rng = np.random.default_rng(0)
-    parameters = (0.5 * rng.normal(size=module.parameter_count)).astype(precision).astype(float)
-    for samples in SAMPLES:
-        X, Y = rng.normal(size=(samples, 7)).astype(precision), np.eye(3)[rng.integers(0, 3, samples)]
-        values, expected = nn.evaluate(program, parameters, X, Y), gradient_of(program, parameters, X, Y)
-        loss, gradient = module.loss_and_gradient(parameters, X, Y)
-        assert loss == pytest.approx(float(values["loss"]), rel=bound)
-        assert module.loss(parameters, X, Y) == pytest.approx(float(values["loss"]), rel=bound)
-        assert np.linalg.norm(gradient - expected) <= bound * np.linalg.norm(expected)
-        outputs = values[program.outputs[0].tensor]
-        assert module.predict(parameters, X) == pytest.approx(outputs, rel=10 * bound, abs=bound)
+    check_classifier(module, program, SAMPLES, bound)
 
 
 def is_one_more(features, precision):

@@ -2,13 +2,11 @@
 
 import json
 
-import mpmath
 import numpy as np
 import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.certificates import exact
 from nncodegen.certificates.algebra import algebra_of, first_fault
 from nncodegen.certificates.batches import halves
 from nncodegen.certificates.description import from_data, to_data
@@ -18,6 +16,7 @@ from nncodegen.certificates.precision import settled
 from nncodegen.certificates.results import Examined, Programs
 from nncodegen.certificates.ulps import precision_of
 from nncodegen.passes import derivatives
+from tests.support.models import check_derivatives
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -115,18 +114,7 @@ def test_exact_derivatives_through_statistics():
     program = described(MODEL)
     random = np.random.default_rng(0)
     parameters, X, Y = random.normal(size=program.parameter_count), *random.normal(size=(2, 4, 2))
-    with mpmath.workdps(60):
-        values = exact.run(program, exact.bind(program, parameters, X, Y[:, :1]))
-        received = exact.derivatives(program, values)
-        gradient = np.concatenate([np.asarray(received[tensor.name]).reshape(-1) for tensor in program.parameters])
-        h = mpmath.mpf(10) ** -20
-        for k, found in enumerate(gradient):
-            losses = []
-            for side in (h, -h):
-                moved = exact.many(parameters).copy()
-                moved[k] += side
-                losses.append(exact.run(program, exact.bind(program, moved, X, Y[:, :1]))["loss"].item())
-            assert abs(found - (losses[0] - losses[1]) / (2 * h)) < mpmath.mpf(10) ** -35
+    check_derivatives(program, parameters, X, Y[:, :1])
 
 
 def test_a_wrong_derivative_through_statistics_is_named(monkeypatch):

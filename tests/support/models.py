@@ -1,8 +1,11 @@
 """A network; random parameters and data for a program, and its gradient by the evaluator and by differences."""
 
+import mpmath
 import numpy as np
+import pytest
 
 import nncodegen as nn
+from nncodegen.certificates import exact
 from nncodegen.ir import evaluate
 
 
@@ -42,3 +45,37 @@ def differences(program, parameters, X, Y, step=1e-6):
         return float(evaluate(program, moved, X, Y)[program.loss.tensor])
 
     return np.array([(loss(k, 1) - loss(k, -1)) / (2 * step) for k in range(len(parameters))])
+
+
+def check_classifier(module, program, samples, bound):
+    """Compare outputs, loss and gradient of a ``classifier`` with the evaluator, for each number of samples."""
+    rng = np.random.default_rng(0)
+    parameters = (0.5 * rng.normal(size=module.parameter_count)).astype(module.dtype).astype(float)
+    for count in samples:
+        X, Y = rng.normal(size=(count, 7)).astype(module.dtype), np.eye(3)[rng.integers(0, 3, count)]
+        values, expected = evaluate(program, parameters, X, Y), gradient_of(program, parameters, X, Y)
+        loss, gradient = module.loss_and_gradient(parameters, X, Y)
+        assert loss == pytest.approx(float(values["loss"]), rel=bound)
+        assert module.loss(parameters, X, Y) == pytest.approx(float(values["loss"]), rel=bound)
+        for name, part in module.unpack(gradient).items():
+            right = module.unpack(expected)[name]
+            assert np.linalg.norm(part - right) <= bound * np.linalg.norm(right), (count, name)
+        outputs = values[program.outputs[0].tensor]
+        assert module.predict(parameters, X) == pytest.approx(outputs, rel=10 * bound, abs=bound)
+
+
+def check_derivatives(program, parameters, X, Y):
+    """Compare the derivatives of a certificate with differences of many digits; return its values of all steps."""
+    with mpmath.workdps(60):
+        values = exact.run(program, exact.bind(program, parameters, X, Y))
+        received = exact.derivatives(program, values)
+        gradient = np.concatenate([np.asarray(received[tensor.name]).reshape(-1) for tensor in program.parameters])
+        h = mpmath.mpf(10) ** -20
+        for k, found in enumerate(gradient):
+            losses = []
+            for side in (h, -h):
+                moved = exact.many(parameters).copy()
+                moved[k] += side
+                losses.append(exact.run(program, exact.bind(program, moved, X, Y))["loss"].item())
+            assert abs(found - (losses[0] - losses[1]) / (2 * h)) < mpmath.mpf(10) ** -35
+    return values

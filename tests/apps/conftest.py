@@ -1,0 +1,16 @@
+"""What tests of estimators share: the modules that are built."""
+
+import pytest
+
+from nncodegen.network import modules
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The numbers of inputs of the modules that are built in a test, which finds none."""
+    numbers, original = [], modules.build_module
+    monkeypatch.setattr(modules, "_modules", {})
+    monkeypatch.setattr(
+        modules, "build_module", lambda model, *others: numbers.append(model.inputs) or original(model, *others)
+    )
+    return numbers
