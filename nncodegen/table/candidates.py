@@ -88,7 +88,7 @@ class Rounds:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Candidates:
     """All candidates, from simple to complex, and the folds, of which the first ``used`` are left out in turn."""
 
     families: tuple[Family, ...]
@@ -97,7 +97,7 @@ class Plan:
     used: int
 
 
-def plan(target: Target, rows: int, inputs: int, settings: Settings, pieces: int = 0) -> Plan:
+def candidates_for(target: Target, rows: int, inputs: int, settings: Settings, pieces: int = 0) -> Candidates:
     """Return the candidates for a table with ``rows`` rows to learn from. Raises TableError or ModelError.
 
     ``inputs`` is the number of inputs without those of ``pieces`` of numbers, which only some candidates have.
@@ -121,7 +121,7 @@ def plan(target: Target, rows: int, inputs: int, settings: Settings, pieces: int
         width = inputs + pieces * in_pieces
         network = describe(target, width, settings, named, skip=settings.layers is None)
         families.append(_family(network, rounds, rows, used, len(hidden), settings, width > inputs))
-    return Plan(tuple(families), rounds, folds, used)
+    return Candidates(tuple(families), rounds, folds, used)
 
 
 def pieces_of(rows: int, columns: int, settings: Settings) -> int:

@@ -16,7 +16,7 @@ import pandas as pd
 from nncodegen.errors import TableError
 from nncodegen.exports import Exportable
 from nncodegen.runtime.python.ground.missing import missing_package
-from nncodegen.table.candidates import pieces_of, plan
+from nncodegen.table.candidates import candidates_for, pieces_of
 from nncodegen.table.choose import Choice, choose
 from nncodegen.table.columns import Column, Number, Skipped, encode, gaps_in_numbers, knotted, understand, widths
 from nncodegen.table.frames import as_table
@@ -153,7 +153,7 @@ def fit(
     understood, columns, _ = understood_by(_rows(table, rows))
     X, Y, weight = data_of(understood, columns, rows)
     plain, full = widths(columns)
-    tried = plan(understood, len(rows), plain, settings, full - plain)
+    tried = candidates_for(understood, len(rows), plain, settings, full - plain)
     learned = Rows(X[rows], Y[rows], weight, split_folds(Y[rows], classes, tried, settings.seed))
     deadline = begun + settings.time_limit if settings.time_limit else np.inf
     threads = _threads(settings)

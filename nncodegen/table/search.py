@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.network import PaddedNetwork, padded
-from nncodegen.table.candidates import Family, Plan
+from nncodegen.table.candidates import Candidates, Family
 from nncodegen.table.criterion import criterion
 from nncodegen.table.hidden import OutOfTimeError, first_parameters, outputs_of, seeds_of, train_round
 from nncodegen.table.linear import linear_path
@@ -86,18 +86,18 @@ class Rows:
         return np.concatenate([held for _, held in self.folds])
 
 
-def split_folds(Y: Any, classes: bool, plan: Plan, seed: int) -> tuple[tuple[Any, Any], ...]:
+def split_folds(Y: Any, classes: bool, candidates: Candidates, seed: int) -> tuple[tuple[Any, Any], ...]:
     """Return the rows to learn from and those to leave out, for each used fold, with equal shares of each class."""
     order = np.random.default_rng([seed, 1]).permutation(len(Y))
     if classes:
         labels = Y.argmax(axis=1) if Y.shape[1] > 1 else Y[:, 0]
         order = order[np.argsort(labels[order], kind="stable")]
-    places = np.arange(len(order)) % plan.folds
-    return tuple((np.sort(order[places != k]), np.sort(order[places == k])) for k in range(plan.used))
+    places = np.arange(len(order)) % candidates.folds
+    return tuple((np.sort(order[places != k]), np.sort(order[places == k])) for k in range(candidates.used))
 
 
 def search(
-    plan: Plan,
+    candidates: Candidates,
     data: Rows,
     classes: bool,
     seed: int,
@@ -105,12 +105,12 @@ def search(
     deadline: float = np.inf,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Search:
-    """Try all candidates of a plan, until the deadline of ``time.perf_counter``.
+    """Try all candidates, until the deadline of ``time.perf_counter``.
 
     ``tell`` is called with the name of each family before it is tried. Random numbers depend neither on time nor on
     threads.
     """
-    cost = criterion(plan.families[0].network, classes)
+    cost = criterion(candidates.families[0].network, classes)
     held = data.held
     weight = None if data.weight is None else data.weight[held]
 
@@ -124,12 +124,12 @@ def search(
     tried: list[Tried] = []
     late = False
     try:
-        for family in plan.families:
+        for family in candidates.families:
             tell(family.name)
             network = padded(family.network)
             seen = replace(data, X=network.rows(data.X[:, : family.network.inputs]))
             if family.rates:
-                tried += _try_hidden(network, family, plan, seen, losses, seed, threads, deadline)
+                tried += _try_hidden(network, family, candidates, seen, losses, seed, threads, deadline)
             else:
                 tried += _try_linear(network, family, seen, losses, deadline)
             late = time.perf_counter() > deadline
@@ -168,7 +168,7 @@ def _try_linear(network: PaddedNetwork, family: Family, data: Rows, losses: Any,
 
 
 def _try_hidden(
-    network: PaddedNetwork, family: Family, plan: Plan, data: Rows, losses: Any, seed: int, threads: int,
+    network: PaddedNetwork, family: Family, candidates: Candidates, data: Rows, losses: Any, seed: int, threads: int,
     deadline: float,
 ) -> Iterator[Tried]:  # fmt: skip
     """Yield the candidates of a family, each as it was after its best round."""
@@ -179,7 +179,7 @@ def _try_hidden(
     best: dict[int, Tried] = {}
     round_of: dict[int, int] = {}
     training = list(range(count))
-    for number, epochs in enumerate(np.cumsum(plan.rounds.epochs)):
+    for number, epochs in enumerate(np.cumsum(candidates.rounds.epochs)):
         places = np.repeat(training, size)
         models = (np.array(training)[:, None] * size + np.arange(size)).ravel()
         orders = np.tile(seeds + np.uint64(number + 1), len(training))
@@ -187,7 +187,7 @@ def _try_hidden(
         try:
             for fold, (rows, left_out) in enumerate(data.folds):
                 fold_parameters[fold][models] = train_round(
-                    module, family, plan.rounds, number, *data.part(rows), fold_parameters[fold][models], places,
+                    module, family, candidates.rounds, number, *data.part(rows), fold_parameters[fold][models], places,
                     orders, threads, deadline,
                 )  # fmt: skip
                 found = outputs_of(module, fold_parameters[fold][models], data.X[left_out])

@@ -14,7 +14,7 @@ import nncodegen as nn
 from nncodegen.network import Description, module_of, modules, padded
 from nncodegen.table import Settings, TableError, candidates, fit, load_model
 from nncodegen.table import learn as learning
-from nncodegen.table.candidates import Family, pieces_of, plan
+from nncodegen.table.candidates import Family, candidates_for, pieces_of
 from nncodegen.table.choose import Choice, choose
 from nncodegen.table.criterion import criterion
 from nncodegen.table.fit import split_rows
@@ -115,7 +115,7 @@ def test_costs_of_rows():
 def test_folds_are_disjoint_and_hold_every_class():
     """Each row is left out once, and every fold has its share of each class."""
     labels = np.repeat([0, 1, 2], [50, 30, 20])
-    drawn = plan(Target("t", ("a", "b", "c")), 100, 4, Settings())
+    drawn = candidates_for(Target("t", ("a", "b", "c")), 100, 4, Settings())
     folds = split_folds(np.eye(3)[labels], True, drawn, 0)
     assert sorted(np.concatenate([held for _, held in folds])) == list(range(100))
     for rows, held in folds:
@@ -170,7 +170,7 @@ def test_classes_are_chosen_for_right_predictions():
 def test_the_better_half_goes_on():
     """Of the penalties of a family, the better half trains longer than the first rounds."""
     target, X = Target("t", (), 0.0, 1.0), RNG.normal(size=(60, 2))
-    drawn = plan(target, 60, 2, Settings())
+    drawn = candidates_for(target, 60, 2, Settings())
     family = replace(HIDDEN, penalties=(1e-4, 2e-4, 3e-4, 4e-4), seeds=1)
     data = Rows(X, X[:, :1] * X[:, 1:], None, split_folds(X, False, drawn, 0))
     found = search(replace(drawn, families=(family,)), data, False, 0)
@@ -184,7 +184,7 @@ def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
     monkeypatch.setattr(candidates, "HIDDEN", ((((3, "tanh"),), False),))
     target, X = Target("t", (), 0.0, 1.0), RNG.normal(size=(50, 2))
     Y = X[:, :1] * X[:, 1:] + 0.1 * RNG.normal(size=(50, 1))
-    drawn = plan(target, 50, 2, Settings(l2=1e-3, learning_rate=0.01, epochs=8))
+    drawn = candidates_for(target, 50, 2, Settings(l2=1e-3, learning_rate=0.01, epochs=8))
     data = Rows(X, Y, None, split_folds(Y, False, drawn, 0))
     found = search(drawn, data, False, 0)
     linear, hidden = found.tried
@@ -220,10 +220,10 @@ def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
 def test_what_is_named_restricts_what_is_tried(settings, names):
     """Layers that are named are tried alone; other options hold for all candidates that have them."""
     pieces = pieces_of(200, 1, Settings(**settings))
-    found = plan(Target("t", ("a", "b")), 200, 4, Settings(**settings), pieces)
+    found = candidates_for(Target("t", ("a", "b")), 200, 4, Settings(**settings), pieces)
     assert [family.name for family in found.families] == names
     given = Settings(**settings, l2=0.5, learning_rate=0.1, dropout=0.25, loss="mse", precision="float32", epochs=3)
-    found = plan(Target("t", ("a", "b")), 200, 4, given, pieces)
+    found = candidates_for(Target("t", ("a", "b")), 200, 4, given, pieces)
     assert sum(found.rounds.epochs) == 3
     for family in found.families:
         hidden = len(family.network.layers) > 1
@@ -241,7 +241,7 @@ def test_pieces_of_many_columns():
 
 def test_large_tables_are_tried_with_less():
     """Of very many rows a fifth is left out once, batches are larger, and there are fewer candidates."""
-    small, large = (plan(Target("t"), rows, 30, Settings()) for rows in (500, 100_000))
+    small, large = (candidates_for(Target("t"), rows, 30, Settings()) for rows in (500, 100_000))
     assert (small.used, large.used) == (5, 1)
     assert large.rounds.batch > small.rounds.batch
     assert sum(large.rounds.epochs) < sum(small.rounds.epochs)

@@ -90,7 +90,7 @@ class Broadcasting(Steps):
                 if len({found[k].axes[axis] for k in wide}) > 1:
                     raise ModelError("rows of a batch meet rows that several axes are folded into")
                 continue
-            self.axes.same_segments([found[k].axes[axis] for k in wide])
+            self.axes.same_sections([found[k].axes[axis] for k in wide])
             self._unite_all(found, wide, axis)
         repeated = self._repeated(found) if but is None else None
         while repeated is not None:
@@ -126,8 +126,8 @@ class Broadcasting(Steps):
             other = attempt or self._copied(other, axis)
             pairs = [
                 (index, mine)
-                for segment, own in zip(value.axes[axis], other.axes[axis], strict=True)
-                for index, mine in zip(segment, own, strict=True)
+                for section, own in zip(value.axes[axis], other.axes[axis], strict=True)
+                for index, mine in zip(section, own, strict=True)
             ]
             if all(self.axes.unite(index, mine) for index, mine in pairs):
                 return other
@@ -137,8 +137,8 @@ class Broadcasting(Steps):
         """Return an axis of the result of a function with an index that an earlier axis has, too; None if none has."""
         seen: set[str] = set()
         for axis in range(len(values[0].axes)):
-            segments = next((value.axes[axis] for value in values if value.axes[axis] != UNIT), UNIT)
-            found = {self.axes.find(index) for segment in segments for index in segment}
+            sections = next((value.axes[axis] for value in values if value.axes[axis] != UNIT), UNIT)
+            found = {self.axes.find(index) for section in sections for index in section}
             if found & seen:
                 return axis
             seen |= found
@@ -148,8 +148,8 @@ class Broadcasting(Steps):
         """Return the value under new indices along an axis: its product with an identity matrix."""
         value = self.held(value, "t")
         new: dict[str, str] = {}
-        for segment in value.axes[axis]:
-            for index in segment:
+        for section in value.axes[axis]:
+            for index in section:
                 if index == SAMPLE:
                     raise ModelError("the graph combines rows of a batch with each other: a model computes row by row")
                 if index not in new:
@@ -162,8 +162,8 @@ class Broadcasting(Steps):
                 indices = [new.get(i, i) if i == index else i for i in _indices_of(block)]
                 block = self.step("copy", indices, self._identity(new[index], index) * block, "sum", (index,))
             blocks[position] = block
-        segments = tuple(tuple(new[index] for index in segment) for segment in value.axes[axis])
-        axes = (*value.axes[:axis], segments, *value.axes[axis + 1 :])
+        sections = tuple(tuple(new[index] for index in section) for section in value.axes[axis])
+        axes = (*value.axes[:axis], sections, *value.axes[axis + 1 :])
         return self._checked(replace(value, axes=axes, blocks=blocks))
 
     def _identity(self, new: str, index: str) -> Element:
@@ -181,7 +181,7 @@ class Broadcasting(Steps):
 
 def _at(value: Value, position: tuple[int, ...]) -> tuple[int, ...]:
     """Return the position of the block that is broadcast to a position."""
-    return tuple(0 if segments == UNIT else k for segments, k in zip(value.axes, position, strict=True))
+    return tuple(0 if sections == UNIT else k for sections, k in zip(value.axes, position, strict=True))
 
 
 def _indices_of(block: Expr) -> tuple[str, ...]:

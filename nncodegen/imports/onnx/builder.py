@@ -12,7 +12,7 @@ import sympy
 from sympy import Expr
 
 from nncodegen.errors import ModelError
-from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Segments
+from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
 from nncodegen.imports.onnx.broadcast import Broadcasting
 from nncodegen.imports.onnx.values import MOST_PRODUCTS, Shape, Value
 from nncodegen.ir import Equation
@@ -28,7 +28,7 @@ class Builder(Broadcasting):
         axes = tuple(axes)
         if any(self.axes.length(value.axes[axis]) is None for axis in axes):
             raise ModelError("the graph reduces the rows of a batch to one: a model computes row by row")
-        kept = tuple(UNIT if k in axes else segments for k, segments in enumerate(value.axes))
+        kept = tuple(UNIT if k in axes else sections for k, sections in enumerate(value.axes))
         parts: dict[tuple[int, ...], list[Expr]] = {}
         for position, block in value.blocks.items():
             place = tuple(0 if k in axes else p for k, p in enumerate(position))
@@ -143,7 +143,7 @@ class Builder(Broadcasting):
         blocks, axes = dict(value.blocks), list(value.axes)
         for axis, size in enumerate(shape):
             if axes[axis] == UNIT and size != 1:
-                axes[axis] = SAMPLES if size is None else self.axes.segments(f"{name}:{axis}", size)
+                axes[axis] = SAMPLES if size is None else self.axes.sections(f"{name}:{axis}", size)
                 blocks = {
                     (*p[:axis], k, *p[axis + 1 :]): block for p, block in blocks.items() for k in range(len(axes[axis]))
                 }
@@ -168,50 +168,50 @@ class Builder(Broadcasting):
         if len(value.axes[axis]) == 1 and len(value.axes[axis][0]) < 2:
             return value
         size = self.axes.length(value.axes[axis]) or 1
-        segments = self.axes.segments(key, size)
-        if segments != UNIT and (len(segments) > 1 or len(segments[0]) > 1):  # other nodes have cut it
-            segments = self.axes.segments(f"{key} together", size)
-        return self.together(value, axis, segments)
+        sections = self.axes.sections(key, size)
+        if sections != UNIT and (len(sections) > 1 or len(sections[0]) > 1):  # other nodes have cut it
+            sections = self.axes.sections(f"{key} together", size)
+        return self.together(value, axis, sections)
 
-    def together(self, value: Value, axis: int, whole: Segments) -> Value:
+    def together(self, value: Value, axis: int, whole: Sections) -> Value:
         """Return the value with the one index of ``whole`` along an axis, or no index if the axis has size 1."""
-        segments = value.axes[axis]
-        if whole in (UNIT, segments):
+        sections = value.axes[axis]
+        if whole in (UNIT, sections):
             return value
         ((index,),) = whole
         axes = (*value.axes[:axis], whole, *value.axes[axis + 1 :])
         blocks: dict[tuple[int, ...], Expr] = {}
-        if len(segments) == 1 and len(segments[0]) == 1:
-            known = {segments[0][0]: index}
+        if len(sections) == 1 and len(sections[0]) == 1:
+            known = {sections[0][0]: index}
             return replace(value, axes=axes, blocks={p: renamed(block, known) for p, block in value.blocks.items()})
         for position, block in value.blocks.items():
             k = position[axis]
-            segment = segments[k]
-            indices = [i for i in value.indices(position) if i not in segment]
-            where = (self.place(index, segment, self._range(segments, k)[0]),)
-            part = self.step("part", [index, *indices], block, "sum" if segment else None, segment, where=where)
+            section = sections[k]
+            indices = [i for i in value.indices(position) if i not in section]
+            where = (self.place(index, section, self._range(sections, k)[0]),)
+            part = self.step("part", [index, *indices], block, "sum" if section else None, section, where=where)
             at = (*position[:axis], 0, *position[axis + 1 :])
             blocks[at] = blocks[at] + part if at in blocks else part
         return self.held(replace(value, axes=axes, blocks=blocks), "x")
 
-    def apart(self, value: Value, axis: int, segments: Segments) -> Value:
-        """Return the value, which has one index along an axis, with this axis cut into segments."""
-        if segments == value.axes[axis]:
+    def apart(self, value: Value, axis: int, sections: Sections) -> Value:
+        """Return the value, which has one index along an axis, with this axis cut into sections."""
+        if sections == value.axes[axis]:
             return value
         ((index,),) = value.axes[axis]
         blocks: dict[tuple[int, ...], Expr] = {}
         for position, block in value.blocks.items():
             indices = [i for i in value.indices(position) if i != index]
-            for k, segment in enumerate(segments):
-                where = (self.place(index, segment, self._range(segments, k)[0]),)
+            for k, section in enumerate(sections):
+                where = (self.place(index, section, self._range(sections, k)[0]),)
                 at = (*position[:axis], k, *position[axis + 1 :])
-                blocks[at] = self.step("y", [*segment, *indices], block, "sum", (index,), where=where)
-        return replace(value, axes=(*value.axes[:axis], segments, *value.axes[axis + 1 :]), blocks=blocks)
+                blocks[at] = self.step("y", [*section, *indices], block, "sum", (index,), where=where)
+        return replace(value, axes=(*value.axes[:axis], sections, *value.axes[axis + 1 :]), blocks=blocks)
 
-    def place(self, index: str, segment: Sequence[str], start: int) -> Equation:
-        """Return the equation of an index and the indices of a segment that begins at ``start``."""
-        strides = [self.axes.size(tuple(segment[k + 1 :])) for k in range(len(segment))]
-        return Equation(index, tuple(zip(segment, strides, strict=True)), start)
+    def place(self, index: str, section: Sequence[str], start: int) -> Equation:
+        """Return the equation of an index and the indices of a section that begins at ``start``."""
+        strides = [self.axes.size(tuple(section[k + 1 :])) for k in range(len(section))]
+        return Equation(index, tuple(zip(section, strides, strict=True)), start)
 
     def transposed(self, value: Value, order: Sequence[int]) -> Value:
         """Return the value with its axes in another order."""
@@ -232,43 +232,43 @@ class Builder(Broadcasting):
 
     def gathered(self, value: Value, axis: int, positions: Sequence[int]) -> Value:
         """Return the values at some positions of an axis, in this order."""
-        segments = value.axes[axis]
-        length = self.axes.length(segments)
+        sections = value.axes[axis]
+        length = self.axes.length(sections)
         if list(positions) == list(range(length or 0)):
             return value
         if length is None:
             raise ModelError("the graph takes rows out of a batch: a model computes row by row")
         if not positions:
             raise ModelError("the graph has a tensor without values")
-        self._cut_into_runs(segments, positions)
+        self._cut_into_runs(sections, positions)
         chosen: list[int] = []
         at = 0
         while at < len(positions):
-            k, _ = self._segment_at(segments, positions[at])
+            k, _ = self._section_at(sections, positions[at])
             chosen.append(k)
-            at += self.axes.size(segments[k])
-        axes = (*value.axes[:axis], tuple(segments[k] for k in chosen), *value.axes[axis + 1 :])
+            at += self.axes.size(sections[k])
+        axes = (*value.axes[:axis], tuple(sections[k] for k in chosen), *value.axes[axis + 1 :])
         result = replace(value, axes=axes, blocks={}, summed=False)
         blocks = {p: value.blocks[(*p[:axis], chosen[p[axis]], *p[axis + 1 :])] for p in result.positions()}
         return self._checked(replace(result, blocks=blocks))
 
-    def _cut_into_runs(self, segments: Segments, positions: Sequence[int]) -> None:
-        """Cut segments where runs of consecutive positions begin and end."""
+    def _cut_into_runs(self, sections: Sections, positions: Sequence[int]) -> None:
+        """Cut sections where runs of consecutive positions begin and end."""
         steps = [k for k, (one, other) in enumerate(pairwise(positions), start=1) if other != one + 1]
         ends = {positions[k] for k in (0, *steps)} | {positions[k - 1] + 1 for k in (*steps, len(positions))}
-        for k, segment in enumerate(segments):
-            start, end = self._range(segments, k)
+        for k, section in enumerate(sections):
+            start, end = self._range(sections, k)
             inside = sorted(position - start for position in ends if start < position < end)
             if inside:
-                self.axes.cut(segment, inside)
+                self.axes.cut(section, inside)
 
-    def _segment_at(self, segments: Segments, position: int) -> tuple[int, int]:
-        """Return the number of the segment with a position of the axis, and the position where it begins."""
-        for k in range(len(segments)):
-            start, end = self._range(segments, k)
+    def _section_at(self, sections: Sections, position: int) -> tuple[int, int]:
+        """Return the number of the section with a position of the axis, and the position where it begins."""
+        for k in range(len(sections)):
+            start, end = self._range(sections, k)
             if start <= position < end:
                 return k, start
-        raise ModelError(f"the graph reads position {position} of an axis of size {self.axes.length(segments)}")
+        raise ModelError(f"the graph reads position {position} of an axis of size {self.axes.length(sections)}")
 
     def concatenated(self, values: Sequence[Value], axis: int) -> Value:
         """Return values concatenated along an axis."""
@@ -344,25 +344,25 @@ class Builder(Broadcasting):
     def merged(self, value: Value, axis: int) -> Value:
         """Return the value with an axis and the next merged into one."""
         first, second = value.axes[axis], value.axes[axis + 1]
-        segments = self.axes.merged([first, second])
+        sections = self.axes.merged([first, second])
         blocks = {
             (*p[:axis], p[axis] * len(second) + p[axis + 1], *p[axis + 2 :]): block for p, block in value.blocks.items()
         }
-        return replace(value, axes=(*value.axes[:axis], segments, *value.axes[axis + 2 :]), blocks=blocks)
+        return replace(value, axes=(*value.axes[:axis], sections, *value.axes[axis + 2 :]), blocks=blocks)
 
     def _split(self, value: Value, axis: int, sizes: Sequence[int]) -> Value:
         """Return the value with an axis split into several of these sizes."""
         if len(sizes) == 1:
             return value
-        segments = value.axes[axis]
-        if len(segments) > 1:
-            for segment in segments:
-                if segment:
-                    self.axes.into_columns(segment)
-            split: list[Segments] = [UNIT * size for size in sizes]
+        sections = value.axes[axis]
+        if len(sections) > 1:
+            for section in sections:
+                if section:
+                    self.axes.into_columns(section)
+            split: list[Sections] = [UNIT * size for size in sizes]
         else:
-            self.axes.into_indices(segments[0], sizes)
-            split, rest = [], list(segments[0])
+            self.axes.into_indices(sections[0], sizes)
+            split, rest = [], list(sections[0])
             for size in sizes:
                 taken: list[str] = []
                 while self.axes.size(tuple(taken)) < size:

@@ -87,11 +87,11 @@ def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
     if not value.of_inputs:
         raise ModelError(f"the output {name!r} of the ONNX file does not depend on its inputs")
     axes = value.axes
-    if any(segments == SAMPLES for segments in axes[1:]):
+    if any(sections == SAMPLES for sections in axes[1:]):
         raise ModelError(f"the output {name!r} of the ONNX file has the samples on another axis than its first")
     if builder.unfolded(value) is not value:
         raise ModelError(f"the output {name!r} of the ONNX file has several rows for each sample")
-    builder.axes.merged([segments for segments in axes if segments != SAMPLES] or [((),)])  # else columns mix
+    builder.axes.merged([sections for sections in axes if sections != SAMPLES] or [((),)])  # else columns mix
     logarithms = {step.target: step for step in builder.steps if step.operator == "log_softmax"}
     probabilities = {
         step.target: step.expression

@@ -17,7 +17,7 @@ from nncodegen.describe.checks import bounded
 from nncodegen.describe.loss_steps import Output
 from nncodegen.describe.losses import LossFunction
 from nncodegen.errors import ModelError, ProgramError
-from nncodegen.imports.onnx.axes import Plan, RefinedError
+from nncodegen.imports.onnx.axes import Cuts, RefinedError
 from nncodegen.imports.onnx.builder import Builder
 from nncodegen.imports.onnx.call import MOST_WHOLE, Call, Clock, Operand
 from nncodegen.imports.onnx.classical import CLASSICAL
@@ -89,10 +89,10 @@ def translated(
     nodes = _needed(file, wanted)
     _check_operators(nodes)
     shapes = _input_shapes(file, batch)
-    plan: Plan = {}
-    while len(plan) * len(nodes) < MOST_READINGS:
-        with suppress(RefinedError):  # the plan has grown
-            builder, values = _traced(file, nodes, shapes, plan, wanted)
+    cuts: Cuts = {}
+    while len(cuts) * len(nodes) < MOST_READINGS:
+        with suppress(RefinedError):  # there are more cuts
+            builder, values = _traced(file, nodes, shapes, cuts, wanted)
             return finished(builder, values, tuple(file.constants), file.fixed, frozen)
     raise ModelError("the ONNX file cuts and merges axes in too many ways to be written in index notation")
 
@@ -200,10 +200,10 @@ def _input_shapes(file: File, batch: bool | None) -> dict[str, Shape]:
 
 
 def _traced(
-    file: File, nodes: Sequence[Node], shapes: dict[str, Shape], plan: Plan, wanted: Sequence[str]
+    file: File, nodes: Sequence[Node], shapes: dict[str, Shape], cuts: Cuts, wanted: Sequence[str]
 ) -> tuple[Builder, list[tuple[str, Value]]]:
-    """Return the steps of the nodes, and the outputs. Raise RefinedError where the plan has to grow."""
-    builder = Builder(plan, (*file.constants, *shapes, *wanted), file.ours)
+    """Return the steps of the nodes, and the outputs. Raise RefinedError where more cuts are needed."""
+    builder = Builder(cuts, (*file.constants, *shapes, *wanted), file.ours)
     builder.trained |= file.trained
     builder.known |= file.trained
     known: dict[str, Operand] = {name: as_operand(name, array) for name, array in file.constants.items()}

@@ -174,7 +174,7 @@ def _clip(call: Call) -> Value:
     else:
         low, high = (call.value(k) if call.given(k) and not call.is_infinite(k) else None for k in (1, 2))
     for bound in (low, high):
-        if bound is not None and any(segments != UNIT for segments in bound.axes):
+        if bound is not None and any(sections != UNIT for sections in bound.axes):
             raise ModelError(f"{call.node} has bounds that are no single numbers")
     present = [bound for bound in (low, high) if bound is not None]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sympy import Expr, Mul
 
 from nncodegen.errors import ModelError
-from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Segments
+from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
 from nncodegen.imports.onnx.builder import Builder
 from nncodegen.imports.onnx.call import Call
 from nncodegen.imports.onnx.values import Value, Weights
@@ -86,12 +86,12 @@ class _Layer:
         self.units = R.axes[-2:]
         if builder.shape(R)[-1] != builder.shape(R)[-2]:
             raise ModelError(f"{self.call.node} has recurrent weights that are no square matrices")
-        builder.axes.same_segments(self.units)
+        builder.axes.same_sections(self.units)
         self.T = builder.axes.length(x.axes[0]) or 1
         key = f"{self.call.node.name or self.call.node.outputs[0]}:steps"
-        steps = self.t = builder.axes.segments(key, self.T)
+        steps = self.t = builder.axes.sections(key, self.T)
         if steps != UNIT and (len(steps) > 1 or len(steps[0]) > 1):
-            self.t = builder.axes.segments(f"{key} together", self.T)
+            self.t = builder.axes.sections(f"{key} together", self.T)
         whole = builder.together(x, 0, self.t)
         self.names: dict[str, list[str]] = {}
         inputs = _product(builder, W, whole)
@@ -194,29 +194,29 @@ class _Layer:
 
     # --- states --------------------------------------------------------------------------------------------------
 
-    def _read(self, element: Any, segment: Sequence[str]) -> Element:
+    def _read(self, element: Any, section: Sequence[str]) -> Element:
         """Return a state under other indices of its units."""
-        return Element(element.tensor, (*element.indices[: len(element.indices) - len(segment)], *segment))
+        return Element(element.tensor, (*element.indices[: len(element.indices) - len(section)], *section))
 
-    def _before(self, letter: str, k: int, units: Sequence[Segments]) -> tuple[Value, Value]:
+    def _before(self, letter: str, k: int, units: Sequence[Sections]) -> tuple[Value, Value]:
         """Return a state of the step before: under the indices that sums run over, and under those of the result."""
         builder, (out, inner) = self.builder, units
         start = self._start(k)
         self.names[letter] = [builder.fresh(letter) for _ in out]
         blocks: dict[tuple[int, ...], Any] = {}
-        for p, segment in enumerate(out):
+        for p, section in enumerate(out):
             time = self.t[0]
             begun = None if start is None else start.blocks[0, p]
             if not time:  # a single step
                 blocks[0, 0, p] = builder.number(0.0).blocks[()] if begun is None else begun
                 continue
-            state = Element(self.names[letter][p], (SAMPLE, *time, *segment))
+            state = Element(self.names[letter][p], (SAMPLE, *time, *section))
             operator = "after" if self.backwards else "before"
             found = builder.step(f"{letter}_0", state.indices, state, operator, tuple(time))
             if begun is not None:
                 first = self.T - 1 if self.backwards else 0
                 where = (Equation(time[0], (), first),)
-                begin = builder.step(f"{letter}_start", state.indices, self._read(begun, segment), where=where)
+                begin = builder.step(f"{letter}_start", state.indices, self._read(begun, section), where=where)
                 found = builder.step(f"{letter}_begun", state.indices, found + begin)
             blocks[0, 0, p] = found
         value = Value((self.t, SAMPLES, out), blocks, of_inputs=True, trained=True)
@@ -233,14 +233,14 @@ class _Layer:
         if len(value.axes) != 3 or value.axes[1] != SAMPLES:
             raise ModelError(f"{self.call.node} has an initial state that is no tensor of samples")
         value = self.builder.gathered(value, 0, [self.side])
-        self.builder.axes.same_segments([value.axes[2], self.units[0]])
+        self.builder.axes.same_sections([value.axes[2], self.units[0]])
         return self.builder.held(self.builder.without(value, 0), "start")
 
     def _defined(self, letter: str, value: Value) -> Value:
         """Define a state by steps, under the names that were reserved for it."""
         builder, blocks = self.builder, dict(value.blocks)
-        for p, segment in enumerate(self.units[0]):
-            target = Element(self.names[letter][p], (SAMPLE, *self.t[0], *segment))
+        for p, section in enumerate(self.units[0]):
+            target = Element(self.names[letter][p], (SAMPLE, *self.t[0], *section))
             if blocks[0, 0, p] != target:
                 builder.axes.together(target.indices)
                 builder.steps.append(Step(target, blocks[0, 0, p]))

@@ -131,14 +131,14 @@ def counted(call: Call) -> Clock:
 
 
 class Rounds:
-    """The time of a Scan or Loop: its index, while its body is read, and its segments for other nodes."""
+    """The time of a Scan or Loop: its index, while its body is read, and its sections for other nodes."""
 
     def __init__(self, call: Call, count: int) -> None:
         self._call, self.count = call, count
         key, axes = call.node.name or call.node.outputs[0], call.builder.axes
-        self._segments = self.whole = axes.segments(f"{key}:steps", count)
+        self._sections = self.whole = axes.sections(f"{key}:steps", count)
         if self.whole != UNIT and (len(self.whole) > 1 or len(self.whole[0]) > 1):  # other nodes have cut it
-            self.whole = axes.segments(f"{key}:steps together", count)
+            self.whole = axes.sections(f"{key}:steps together", count)
 
     def now(self, value: Value) -> Value:
         """Return the values at this time: the first axis is removed, but its index stays in the blocks."""
@@ -183,7 +183,7 @@ class Rounds:
         """Return the values of all times, along a first axis."""
         blocks = {(0, *position): block for position, block in value.blocks.items()}
         whole = replace(value, axes=(self.whole, *value.axes), blocks=blocks)
-        return self._call.builder.apart(whole, 0, self._segments)
+        return self._call.builder.apart(whole, 0, self._sections)
 
 
 def _backwards(call: Call, inputs: int, outputs: int) -> bool:
@@ -235,7 +235,7 @@ class _States:
             raise ModelError(f"{self._call.node} has a state that changes its shape from step to step")
         for one, other in zip(start.axes, result.axes, strict=True):
             if builder.axes.length(one) is not None:
-                builder.axes.same_segments([one, other])
+                builder.axes.same_sections([one, other])
         if not time:
             return result
         blocks: dict[tuple[int, ...], Any] = {}

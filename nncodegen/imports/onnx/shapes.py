@@ -238,7 +238,7 @@ def _rows(call: Call, positions: Value) -> Value:
     """Take rows of a matrix by index, which is an input: h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
     builder, table = call.builder, call.value(0, as_parameter=True)
     axis = call.axis(call.whole("axis", 0), len(table.axes))
-    if any(segments == SAMPLES for segments in table.axes):
+    if any(sections == SAMPLES for sections in table.axes):
         raise ModelError(f"{call.node} takes rows out of a batch: a model computes row by row")
     positions = _as_input(call, positions, builder.shape(table)[axis] or 1)
     table = builder.held(builder.whole(table, axis, f"rows:{call.node.name or call.node.outputs[0]}"), "rows")

@@ -1,6 +1,6 @@
 """Tensors of a graph as formulas of elements, and the steps that define them.
 
-A value consists of blocks, one for each choice of a segment of every axis. A tensor that is not cut has one block. A
+A value consists of blocks, one for each choice of a section of every axis. A tensor that is not cut has one block. A
 formula grows as operators are applied to it, until its value is needed: then a step defines it.
 """
 
@@ -18,7 +18,7 @@ from sympy import Expr, Piecewise, preorder_traversal
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
-from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Axes, Plan, Segments
+from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Axes, Cuts, Sections
 from nncodegen.ir import SAMPLE, Element, Equation, Step, elements
 from nncodegen.ir.names import unused
 
@@ -49,14 +49,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor: the segments of its axes, and a formula for each block.
+    """A tensor: the sections of its axes, and a formula for each block.
 
     ``of_inputs`` says whether it depends on the inputs, ``trained`` whether on a parameter that is trained; the other
     parameters that it depends on are in ``undecided``. ``summed`` says that it is a product of matrices, ``whole`` that
     its values are integers, and ``rounded`` that they are real numbers that a Cast has declared to be integers.
     """
 
-    axes: tuple[Segments, ...]
+    axes: tuple[Sections, ...]
     blocks: Blocks
     of_inputs: bool = False
     trained: bool = False
@@ -72,11 +72,11 @@ class Value:
 
     def positions(self) -> Iterator[tuple[int, ...]]:
         """Return the positions of all blocks, in order."""
-        return product(*(range(len(segments)) for segments in self.axes))
+        return product(*(range(len(sections)) for sections in self.axes))
 
     def indices(self, position: tuple[int, ...]) -> tuple[str, ...]:
         """Return the indices of a block, from the first axis to the last."""
-        return tuple(index for segments, k in zip(self.axes, position, strict=True) for index in segments[k])
+        return tuple(index for sections, k in zip(self.axes, position, strict=True) for index in sections[k])
 
 
 @dataclass
@@ -92,8 +92,8 @@ class Parameter:
 class Steps:
     """The steps that are collected while a graph is read, with its inputs and parameters."""
 
-    def __init__(self, plan: Plan, reserved: Iterable[str] = (), ours: bool = False) -> None:
-        self.axes = Axes(plan)
+    def __init__(self, cuts: Cuts, reserved: Iterable[str] = (), ours: bool = False) -> None:
+        self.axes = Axes(cuts)
         self.ours = ours
         """True if nncodegen wrote the graph."""
         self._reserved = set(reserved)
@@ -121,9 +121,9 @@ class Steps:
     def input(self, name: str, shape: Shape, whole: bool = False) -> Value:
         """Return an input of a shape; None stands for the samples. Its columns keep their order."""
         axes = tuple(
-            SAMPLES if size is None else self.axes.segments(f"{name}:{k}", size) for k, size in enumerate(shape)
+            SAMPLES if size is None else self.axes.sections(f"{name}:{k}", size) for k, size in enumerate(shape)
         )
-        self.axes.merged([segments for segments in axes if segments != SAMPLES] or [UNIT])  # else columns mix
+        self.axes.merged([sections for sections in axes if sections != SAMPLES] or [UNIT])  # else columns mix
         value = Value(axes, {}, of_inputs=True)
         blocks = {}
         for position in value.positions():
@@ -151,7 +151,7 @@ class Steps:
         if not array.size:
             raise ModelError(f"{name!r} has the shape {array.shape}, without any values")
         self.count(array.size)
-        axes = tuple(self.axes.segments(f"{name}:{k}", size) for k, size in enumerate(array.shape))
+        axes = tuple(self.axes.sections(f"{name}:{k}", size) for k, size in enumerate(array.shape))
         value = Value(axes, {}, undecided=frozenset([name]))
         parameter = self.parameters[name] = Parameter(name, array)
         blocks = {}
@@ -165,13 +165,13 @@ class Steps:
         self._values[name] = self._checked(replace(value, blocks=blocks))
         return self._values[name]
 
-    def _range(self, segments: Segments, k: int) -> tuple[int, int]:
-        start = sum(map(self.axes.size, segments[:k]))
-        return start, start + self.axes.size(segments[k])
+    def _range(self, sections: Sections, k: int) -> tuple[int, int]:
+        start = sum(map(self.axes.size, sections[:k]))
+        return start, start + self.axes.size(sections[k])
 
-    def _piece(self, name: str, axes: Sequence[Segments], position: Sequence[int]) -> str:
+    def _piece(self, name: str, axes: Sequence[Sections], position: Sequence[int]) -> str:
         """Return the name of a block: that of its tensor, with the ranges that are cut out of it."""
-        if all(len(segments) == 1 for segments in axes):
+        if all(len(sections) == 1 for sections in axes):
             return name
         ranges = [":" if len(s) == 1 else ":".join(map(str, self._range(s, k)))
                   for s, k in zip(axes, position, strict=True) if s != SAMPLES]  # fmt: skip
@@ -200,7 +200,7 @@ class Steps:
         if any(size is not None and size < 1 for size in shape):
             raise ModelError(f"the graph has a tensor of the shape {tuple(shape)}")
         axes = tuple(
-            SAMPLES if size is None else self.axes.segments(f"{name}:{k}", size) for k, size in enumerate(shape)
+            SAMPLES if size is None else self.axes.sections(f"{name}:{k}", size) for k, size in enumerate(shape)
         )
         empty = Value(axes, {})
         return self._checked(replace(empty, blocks=dict.fromkeys(empty.positions(), number(value))))
@@ -220,7 +220,7 @@ class Steps:
 
     def _checked(self, value: Value, largest: int = MOST_SIZE) -> Value:
         """Return the value. Raise ModelError for one that is too large."""
-        size = math.prod(self.axes.length(segments) or 1 for segments in value.axes)
+        size = math.prod(self.axes.length(sections) or 1 for sections in value.axes)
         if size > largest or len(value.blocks) > MOST_BLOCKS:
             raise ModelError(f"the graph has a tensor of {size:,} values in {len(value.blocks)} parts: too large")
         self._work += len(value.blocks)

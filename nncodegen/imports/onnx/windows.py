@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from sympy import Expr, S
 
 from nncodegen.errors import ModelError
-from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Segments
+from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
 from nncodegen.imports.onnx.call import Call
 from nncodegen.imports.onnx.values import Value
 from nncodegen.ir import Equation
@@ -88,13 +88,13 @@ class _Moving:
             x = builder.whole(x, axis, f"{self.key}:in{axis}")
         (self.block,) = x.blocks.values()
         self.x = x
-        self.lengths = [builder.axes.length(segments) or 1 for segments in x.axes[2:]]
+        self.lengths = [builder.axes.length(sections) or 1 for sections in x.axes[2:]]
         self.channel = x.axes[1][0]
-        self.sources = [self._index(segments, f"in{axis}") for axis, segments in enumerate(x.axes[2:])]
+        self.sources = [self._index(sections, f"in{axis}") for axis, sections in enumerate(x.axes[2:])]
 
-    def _index(self, segments: Segments, name: str) -> str:
+    def _index(self, sections: Sections, name: str) -> str:
         """Return the index of an axis; for an axis without one, a new index of size 1."""
-        return segments[0][0] if segments != UNIT else self._single(name)
+        return sections[0][0] if sections != UNIT else self._single(name)
 
     def _single(self, name: str) -> str:
         key = f"{self.key}:{name} alone"
@@ -109,18 +109,18 @@ class _Moving:
         self.builder.axes.sizes[key] = size
         return (key,)
 
-    def places(self, sizes: Sequence[int]) -> tuple[list[Segments], list[tuple[str, ...]]]:
+    def places(self, sizes: Sequence[int]) -> tuple[list[Sections], list[tuple[str, ...]]]:
         """Return the axes of the output, as other nodes see them, and the index of each within the steps here."""
-        axes = [self.builder.axes.segments(f"{self.key}:out{axis}", size) for axis, size in enumerate(sizes)]
+        axes = [self.builder.axes.sections(f"{self.key}:out{axis}", size) for axis, size in enumerate(sizes)]
         own = [
-            segments[0] if len(segments) == 1 and len(segments[0]) < 2 else self.index(f"out{axis} together", size)
-            for axis, (segments, size) in enumerate(zip(axes, sizes, strict=True))
+            sections[0] if len(sections) == 1 and len(sections[0]) < 2 else self.index(f"out{axis} together", size)
+            for axis, (sections, size) in enumerate(zip(axes, sizes, strict=True))
         ]
         return axes, own
 
     def given(
-        self, element: Expr, own: Sequence[tuple[str, ...]], axes: Sequence[Segments],
-        channels: Sequence[tuple[str, ...]] = (), of_channels: Sequence[Segments] = (),
+        self, element: Expr, own: Sequence[tuple[str, ...]], axes: Sequence[Sections],
+        channels: Sequence[tuple[str, ...]] = (), of_channels: Sequence[Sections] = (),
     ) -> Value:  # fmt: skip
         """Return the output of the windows, (N, channels, ...), with its axes as other nodes see them.
 
@@ -132,8 +132,8 @@ class _Moving:
         value = replace(
             self.x, axes=tuple((index,) for index in inner), blocks={(0,) * len(inner): element}, summed=False
         )
-        for axis, segments in enumerate(outer):
-            value = self.builder.apart(value, axis, segments)
+        for axis, sections in enumerate(outer):
+            value = self.builder.apart(value, axis, sections)
         return self.builder._checked(self.builder.merged(value, 1) if channels else value)
 
 
@@ -142,7 +142,7 @@ def _checked_places(call: Call, places: Sequence[int]) -> None:
         raise ModelError(f"{call.node} gives a tensor of {' by '.join(map(str, places))} places")
 
 
-def _weights(call: Call, groups: int) -> tuple[Value, tuple[Segments, ...]]:
+def _weights(call: Call, groups: int) -> tuple[Value, tuple[Sections, ...]]:
     """Return the weights with one index along each axis, the first that of the groups; and their axes before."""
     builder = call.builder
     W = call.value(1, as_parameter=True)
@@ -178,9 +178,9 @@ def convolution(transposed: bool) -> Callable[[Call], Value]:
         places = [_length_of(window, transposed, extra) for window, extra in zip(windows, more, strict=True)]
         _checked_places(call, places)
         (weights,) = W.blocks.values()
-        group, one, two = (segments[0] for segments in W.axes[1 - 1 : 3])
+        group, one, two = (sections[0] for sections in W.axes[1 - 1 : 3])
         own_channel, own_filter = (one, two) if transposed else (two, one)
-        taps = [segments[0] for segments in W.axes[3:]]
+        taps = [sections[0] for sections in W.axes[3:]]
         axes, own = moving.places(places)
         where = []
         unplaced: list[str] = []
