@@ -1,9 +1,9 @@
 """Parts of a module in the cache that are compiled on first use, each into a library of its own.
 
-Most formulas are only fitted, and most networks only trained: what a module offers besides takes longer to compile than
-what is used. So a module that only this machine uses is linked without its companions. Its wrapper asks for a part when
-one of its functions is called (``need`` in native.pyx); then its C is written and compiled, and kept beside the
-module. A module that is written to a folder has all of its parts.
+Most formulas are only fitted, and most networks only trained: all other functions of a module together take longer to
+compile than these. So a module that only this machine uses is linked without its companions. Its wrapper asks for a
+part when one of its functions is called (``need`` in native.pyx); then its C is written and compiled, and kept beside
+the module. A module that is written to a folder has all of its parts.
 """
 
 from __future__ import annotations

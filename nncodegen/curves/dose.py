@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nncodegen.curves.curve import Parameter, Record, linear
-from nncodegen.curves.starts import crossing, half_dose, width_of_step
+from nncodegen.curves.starts import half_dose, middle_of_step, width_of_step
 
 BOTTOM = linear("bottom", "response without a dose")
 TOP = linear("top", "response to a very large dose")
@@ -56,5 +56,5 @@ log_hill4 = Record(
     "log_hill4", "bottom + (top - bottom)/(1 + 10**(slope*(log_ec50 - x)))", "hill4 over the logarithm of the dose",
     (BOTTOM, TOP, Parameter("log_ec50", "logarithm of the dose of half of the response"), SLOPE),
     "A. DeLean, P. J. Munson, D. Rodbard, Am. J. Physiol. 235, E97, 1978",
-    lambda x, y: (crossing(x, y), 1 / width_of_step(x, y)),
+    lambda x, y: (middle_of_step(x, y), 1 / width_of_step(x, y)),
 )  # fmt: skip

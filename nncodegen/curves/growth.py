@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nncodegen.curves.curve import Parameter, Record, linear
-from nncodegen.curves.starts import crossing, positive_rate, rate, span, summit, width_of_step
+from nncodegen.curves.starts import middle_of_step, positive_rate, rate, span, summit, width_of_step
 
 RATE = Parameter("rate", "relative change per unit of x", 0)
 TOP = linear("top", "value that is approached at last")
@@ -47,13 +47,13 @@ bateman = Record(
 logistic = Record(
     "logistic", "top/(1 + exp(-rate*(x - middle)))", "growth that slows down symmetrically",
     (TOP, RATE, MIDDLE), "P.-F. Verhulst, Corresp. math. phys. 10, 113, 1838",
-    lambda x, y: (1 / width_of_step(x, y), crossing(x, y)),
+    lambda x, y: (1 / width_of_step(x, y), middle_of_step(x, y)),
 )  # fmt: skip
 
 gompertz = Record(
     "gompertz", "top*exp(-exp(-rate*(x - middle)))", "growth that slows down early",
     (TOP, RATE, MIDDLE), "B. Gompertz, Phil. Trans. R. Soc. 115, 513, 1825",
-    lambda x, y: (1 / width_of_step(x, y), crossing(x, y)),
+    lambda x, y: (1 / width_of_step(x, y), middle_of_step(x, y)),
 )  # fmt: skip
 
 richards = Record(
@@ -62,7 +62,7 @@ richards = Record(
     (TOP, RATE, Parameter("middle", "place of the steepest growth, for asymmetry = 1"),
      Parameter("asymmetry", "steepness of the beginning", 0)),
     "F. J. Richards, J. Exp. Bot. 10, 290, 1959",
-    lambda x, y: (1 / width_of_step(x, y), crossing(x, y), 1.0),
+    lambda x, y: (1 / width_of_step(x, y), middle_of_step(x, y), 1.0),
 )  # fmt: skip
 
 von_bertalanffy = Record(
@@ -77,5 +77,5 @@ weibull_growth = Record(
     (TOP, Parameter("scale", "time after which 1 - 1/e is reached", 0),
      Parameter("shape", "1 for an exponential approach, above 1 for a late one", 0)),
     "W. Weibull, J. Appl. Mech. 18, 293, 1951",
-    lambda x, y: (max(crossing(x, y), span(x) / 1000) * 1.3, 1.5),
+    lambda x, y: (max(middle_of_step(x, y), span(x) / 1000) * 1.3, 1.5),
 )  # fmt: skip

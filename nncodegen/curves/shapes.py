@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 
 from nncodegen.curves.curve import Curve, Parameter, Record, linear
-from nncodegen.curves.starts import crossing, exponent, frequency, middle, phase, positive_rate, span, width_of_step
+from nncodegen.curves.starts import (
+    exponent,
+    frequency,
+    middle,
+    middle_of_step,
+    phase,
+    positive_rate,
+    span,
+    width_of_step,
+)
 from nncodegen.errors import ModelError
 
 LEAST_SQUARES = "A. M. Legendre, Nouvelles methodes pour la determination des orbites des cometes, 1805"
@@ -73,7 +82,7 @@ damped_sine = Record(
 
 
 def _step(x: Any, y: Any) -> tuple[float, float]:
-    return crossing(x, y), width_of_step(x, y)
+    return middle_of_step(x, y), width_of_step(x, y)
 
 
 logistic_step = Record(

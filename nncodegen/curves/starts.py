@@ -71,7 +71,7 @@ def positive_rate(x: Array, y: Array) -> float:
     return b if b > 0 else 3 / span(x)
 
 
-def crossing(x: Array, y: Array) -> float:
+def middle_of_step(x: Array, y: Array) -> float:
     """Return the x at which y passes the mean of its least and its largest value, where it does so between these."""
     low, high = sorted((int(np.argmin(y)), int(np.argmax(y))))
     if low == high:
@@ -94,7 +94,7 @@ def half_dose(x: Array, y: Array) -> float:
     used = x > 0
     if used.sum() < 2:
         return 1.0
-    found = crossing(x[used], y[used])
+    found = middle_of_step(x[used], y[used])
     return found if found > 0 else float(np.median(x[used]))
 
 

@@ -170,8 +170,8 @@ def names_of(
 ) -> set[str]:
     """Return the names of ``able`` that a choice means: all (True), none (False), a list; ``usual`` without a choice.
 
-    ``what`` says what they are, as in "product", and ``done`` what they are chosen for, as in "be left to BLAS". Raises
-    ModelError for invalid choices.
+    ``what`` is the noun for one of them in messages, as in "product"; ``done`` tells the purpose, as in "be left to
+    BLAS". Raises ModelError for invalid choices.
     """
     choice, names = choices.get(key), tuple(able)
     if choice is None:

@@ -4,9 +4,9 @@ Everything else that a kernel does with one sample needs no other sample, so the
 tile. The mean of a batch is known only after all of its samples; what depends on it is a later phase. So the steps are
 numbered:
 
-    phase 0     what needs no such sum, and the sums of that
-    between     what follows from finished sums, and has no samples: the mean. It is computed once for a batch
-    phase 1     what needs it, and the sums of that
+    phase 0     steps that need no such sum, and the sums of these
+    between     steps that follow from finished sums, and have no samples: the mean. It is computed once for a batch
+    phase 1     steps that need it, and the sums of these
     ...
 
 The runtime processes all samples in each phase. It keeps the arrays of a number of tiles (``Schedule.kept``) from one
