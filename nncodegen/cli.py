@@ -468,7 +468,7 @@ def export(
     """
     chosen: Any
     if Path(model).is_dir():
-        from nncodegen.table.model import load_model as load_table  # noqa: PLC0415 (pandas is optional)
+        from nncodegen.table.trained import load_model as load_table  # noqa: PLC0415 (pandas is optional)
 
         chosen = load_table(model)
     else:

@@ -8,9 +8,9 @@ with needed("nncodegen.table", "pandas", "'nncodegen[table]'"):
 
 from nncodegen.table.fit import Fitted, Understood, fit
 from nncodegen.table.metrics import ClassMetrics, Metric
-from nncodegen.table.model import TableModel, check_out, load_model
 from nncodegen.table.read import Table, read_table
 from nncodegen.table.settings import Settings
+from nncodegen.table.trained import TableModel, check_out, load_model
 
 __all__ = [
     "ClassMetrics", "Fitted", "Metric", "Settings", "Table", "TableError", "TableModel", "Understood", "check_out",

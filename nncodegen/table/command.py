@@ -13,10 +13,10 @@ from nncodegen.building.files import reason_of, write_at_once
 from nncodegen.errors import BuildError
 from nncodegen.printable import printable
 from nncodegen.table.fit import Fitted, Understood, fit
-from nncodegen.table.model import check_out, load_model
 from nncodegen.table.read import Table, is_pattern, read_table
 from nncodegen.table.rows import ending_of, stem_of, write_csv
 from nncodegen.table.settings import Settings
+from nncodegen.table.trained import check_out, load_model
 
 _MOST_COLUMNS = 30
 _MOST_CANDIDATES = 10

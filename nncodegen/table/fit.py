@@ -22,11 +22,11 @@ from nncodegen.table.columns import Column, Number, Skipped, encode, gaps_in_num
 from nncodegen.table.frames import as_table
 from nncodegen.table.learn import learn
 from nncodegen.table.metrics import ClassMetrics, Metric, class_metrics, confusion, measure
-from nncodegen.table.model import TableModel
 from nncodegen.table.read import Table
 from nncodegen.table.search import Rows, Search, Tried, search, split_folds
 from nncodegen.table.settings import Settings
 from nncodegen.table.target import Target, scaled_by, understand_target
+from nncodegen.table.trained import TableModel
 
 FEWEST_ROWS = 10
 """The fewest rows of a table; with fewer it is an error, as some rows are held out."""

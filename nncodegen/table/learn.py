@@ -13,8 +13,8 @@ from nncodegen.table.candidates import Rounds
 from nncodegen.table.choose import Choice
 from nncodegen.table.hidden import first_parameters, seeds_of, train_round
 from nncodegen.table.linear import linear_path
-from nncodegen.table.model import Member
 from nncodegen.table.search import Tried
+from nncodegen.table.trained import Member
 
 
 def learn(

@@ -15,8 +15,8 @@ from nncodegen.exports.subject import exportable
 from nncodegen.network import Description, Ensemble, Kind, predict_mean
 from nncodegen.table.columns import encode, knotted, understand, widths
 from nncodegen.table.frames import as_table
-from nncodegen.table.model import Member, TableModel
 from nncodegen.table.target import Target, understand_target
+from nncodegen.table.trained import Member, TableModel
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 

@@ -26,8 +26,8 @@ from nncodegen.table.columns import (
 )  # fmt: skip
 from nncodegen.table.fit import split_rows
 from nncodegen.table.metrics import class_metrics, confusion, measure
-from nncodegen.table.model import _checksum
 from nncodegen.table.target import Target, understand_target
+from nncodegen.table.trained import _checksum
 from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

@@ -12,7 +12,7 @@ pytest.importorskip("pandas")
 from nncodegen.errors import TableError
 from nncodegen.network import modules, padded
 from nncodegen.table import Settings, candidates, fit, load_model
-from nncodegen.table.model import _checksum
+from nncodegen.table.trained import _checksum
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from nncodegen.exports.casadi.entries import CasadiModel
 from nncodegen.exports.casadi.header import header, makefile
-from nncodegen.exports.casadi.model import CasadiModel
 from nncodegen.exports.casadi.source import source
 from nncodegen.exports.request import Exported, Request
 

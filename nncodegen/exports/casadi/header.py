@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.exports.c.plain import listed
-from nncodegen.exports.casadi.model import CasadiModel
+from nncodegen.exports.casadi.entries import CasadiModel
 from nncodegen.exports.mark import EXPORTED, HEAD
 
 TYPES = """\

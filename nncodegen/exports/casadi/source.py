@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.exports.c.kernels import PlainEmitter
 from nncodegen.exports.c.plain import NEEDS_LIBM, helper_texts, numbers
+from nncodegen.exports.casadi.entries import KINDS, CasadiModel, Function
 from nncodegen.exports.casadi.header import EVALUATION, SIZES
 from nncodegen.exports.casadi.matrices import Matrix, Pattern
-from nncodegen.exports.casadi.model import KINDS, CasadiModel, Function
 from nncodegen.exports.mark import HEAD
 from nncodegen.schedule.plain import OneSample
 
