@@ -73,12 +73,17 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if "thorough" not in item.keywords or item.nodeid in kept]
     if hasattr(config, "workerinput"):  # the longest first, so that all processes end at once
         seconds = json.loads(DURATIONS.read_text())
-        items.sort(key=lambda item: -seconds.get(item.path.name, 0))
+        items.sort(key=lambda item: -seconds.get(_file(item.nodeid), 0))
+
+
+def _file(node):
+    """The path of the file that has a test, as it begins the name of the test."""
+    return node.partition("::")[0]
 
 
 def pytest_runtest_logreport(report):
     """Add up how long each file takes."""
-    name = Path(report.nodeid.partition("::")[0]).name
+    name = _file(report.nodeid)
     _seconds[name] = _seconds.get(name, 0.0) + report.duration
 
 
