@@ -114,26 +114,36 @@ if TYPE_CHECKING:
     from nncodegen.pipeline import build_module as build
     from nncodegen.pipeline import compile_model
     from nncodegen.reports import Report, report
-    from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Points, Progress, Result
+    from nncodegen.runtime.python import (
+        FitProgress,
+        FitResult,
+        GroupedFit,
+        ManyFits,
+        ManyResult,
+        Points,
+        Progress,
+        Result,
+    )
     from nncodegen.runtime.python.ground.certificate import Certificate
 
 __version__ = "0.2.0"
 
 __all__ = [
-    "GRU", "LSTM", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
-    "BenchError", "Bidirectional", "BuildError", "Call", "Certificate", "CertificateError", "CheckError",
-    "CompilerNotFoundError", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense",
-    "Dropout", "Embedding", "Exportable", "Exported", "FitProgress", "FitResult", "Flatten", "GaussianNoise",
-    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Graph",
-    "GroupQueryAttention", "Hyperparameter", "Input", "Layer", "LayerNormalization", "ManyFits", "ManyResult",
-    "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean", "Minimum", "MissingDependencyError", "Model", "ModelError",
-    "Module", "MultiHeadAttention", "Multiply", "Network", "NncodegenError", "Node", "Optimizer", "PReLU", "Part",
-    "Permute", "Points", "Polynomial", "PositionEmbedding", "Program", "ProgramError", "Progress", "RMSNormalization",
-    "Report", "Reshape", "Result", "RotaryEmbedding", "Sequential", "SimpleRNN", "Subtract", "TableError",
-    "UserFileError", "WideAndDeep", "add", "average", "build", "certify", "compile_model", "concatenate", "curve_fit",
-    "elu", "evaluate", "export", "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu",
-    "load_safetensors", "log_cosh", "maximum", "minimum", "multiply", "relu", "report", "save_safetensors", "selu",
-    "sigmoid", "silu", "softplus", "softsign", "subtract", "tanh", "verify", "with_weights", "xlogy",
+    "GRU", "LSTM", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
+    "BatchNormalization", "BenchError", "Bidirectional", "BuildError", "Call", "Certificate", "CertificateError",
+    "CheckError", "CompilerNotFoundError", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose",
+    "Dense", "Dropout", "Embedding", "Exportable", "Exported", "FitProgress", "FitResult", "Flatten",
+    "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
+    "Graph", "GroupQueryAttention", "GroupedFit", "Hyperparameter", "Input", "Layer", "LayerNormalization",
+    "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean", "Minimum",
+    "MissingDependencyError", "Model", "ModelError", "Module", "MultiHeadAttention", "Multiply", "Network",
+    "NncodegenError", "Node", "Optimizer", "PReLU", "Part", "Permute", "Points", "Polynomial", "PositionEmbedding",
+    "Program", "ProgramError", "Progress", "RMSNormalization", "Report", "Reshape", "Result", "RotaryEmbedding",
+    "Sequential", "SimpleRNN", "Subtract", "TableError", "UserFileError", "WideAndDeep", "add", "average", "build",
+    "certify", "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export", "from_onnx",
+    "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh", "maximum",
+    "minimum", "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign",
+    "subtract", "tanh", "verify", "with_weights", "xlogy",
 ]  # fmt: skip
 
 _NAMES = {
@@ -149,7 +159,7 @@ _NAMES = {
     "module": "Module",
     "pipeline": "build compile_model",
     "reports": "Report report",
-    "runtime.python": "FitProgress FitResult ManyFits ManyResult Points Progress Result",
+    "runtime.python": "FitProgress FitResult GroupedFit ManyFits ManyResult Points Progress Result",
     "runtime.python.ground.certificate": "Certificate",
 }
 """The names that each module gives; those that are in no list come from ``describe``."""

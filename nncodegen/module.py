@@ -389,6 +389,8 @@ class Module(Protocol):
         time_limit: float | None = None,
         callback: Callable[[FitProgress], Any] | None = None,
         progress: bool = False,
+        groups: Any = None,
+        own: Any = None,
     ) -> FitResult:
         """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
@@ -426,14 +428,19 @@ class Module(Protocol):
         callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
                         after each iteration; it ends the fit if it returns something true
         progress        show a bar on the standard error, as train does
+        groups          a label for each sample, (N,): the samples of a label are a group, which has some parameters of
+                        its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.
+                        Then threads share the groups, and p0="auto" finds a start for each
+        own             the names of the parameters that each group has for itself. Their values in p0 and fixed may be
+                        numbers, (G,) in the order in which groups first occur, or mappings from labels to numbers
 
         Instead of a name, a symbol of SymPy can be given.
 
         Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a
-        table when it is printed. If the fit did not converge, its status says why ("time_limit", and "stopped" by the
-        callback, among others), and so does a RuntimeWarning, unless the callback ended it. Raises ValueError for an
-        argument that is invalid or has no effect, for a model that cannot be fitted, and, with the index of the row,
-        for a loss that turns out not to be convex in the outputs.
+        table when it is printed; with groups a GroupedFit, which has these and more. If the fit did not converge, its
+        status says why ("time_limit", and "stopped" by the callback, among others), and so does a RuntimeWarning,
+        unless the callback ended it. Raises ValueError for an argument that is invalid or has no effect, for a model
+        that cannot be fitted, and, with the index of the row, for a loss that is found not to be convex in the outputs.
         """
 
     def fit_many(

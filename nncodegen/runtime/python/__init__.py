@@ -15,11 +15,12 @@ from .ground.share import calls
 from .interface import Interface, fill
 from .native.parts import address_of_part
 from .results.fit_result import FitResult
+from .results.grouped_fit import GroupedFit
 from .results.many_fits import ManyFits
 from .results.many_result import ManyResult
 from .results.result import Result
 
 __all__ = [
-    "TRAIN", "FitProgress", "FitResult", "Hyperparameter", "Interface", "ManyFits", "ManyResult", "Points", "Progress",
-    "Result", "Rule", "Settings", "address_of_part", "calls", "fill", "read", "short_rule",
+    "TRAIN", "FitProgress", "FitResult", "GroupedFit", "Hyperparameter", "Interface", "ManyFits", "ManyResult",
+    "Points", "Progress", "Result", "Rule", "Settings", "address_of_part", "calls", "fill", "read", "short_rule",
 ]  # fmt: skip

@@ -96,7 +96,11 @@
     FUNCTION(size_t, return, fit_size, (void), ()) \
     \
     /* Fits the model to data. */ \
-    FUNCTION(void, , fit, (NN(fitting) *run), (run))
+    FUNCTION(void, , fit, (NN(fitting) *run), (run)) \
+    \
+    /* Computes the triangles of some groups of samples, for a least-squares fit in which groups have parameters of \
+       their own. Returns 0, or 1 if stopped. */ \
+    FUNCTION(int, return, fit_groups, (NN(groups) *run), (run))
 
 /* If NN_HAS_HESSIAN. */
 #define NN_ENTRY_POINTS_FOR_HESSIAN(FUNCTION) \

@@ -13,6 +13,7 @@
 const linked_model NN(fitted) = {.size = SIZES_OF_MODEL, .rows = ROW_KERNELS};
 #else
 #include "fit.h"
+#include "fit_groups.h"
 #include "jacobian.h"
 #endif
 #if NN_HAS_GROUP_ROWS

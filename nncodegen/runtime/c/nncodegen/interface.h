@@ -190,6 +190,34 @@ typedef struct {
     int status;
 } NN(fitting);
 
+/* The rows of a fit in groups: each group of samples has parameters of its own. */
+typedef struct {
+    /* The data as for a fit, sorted by groups. */
+    const NN(real) *inputs;
+    const NN(real) *targets;
+    const NN(real) *sigma;
+    size_t sigmas;
+    const size_t *begins; /* [groups + 1]: the first sample of each group, then the number of samples */
+    int robust;
+    double robust_scale;
+    const NN(real) *parameters; /* [groups][parameters] */
+    const size_t *columns; /* [free]: the parameters of the columns of the triangles, in their order */
+    size_t free;
+    const signed char *signs; /* [groups][guards], as in seen, at a point that no pole may separate from this one; NULL:
+                                 unknown */
+    NN(poll) poll;
+    size_t first; /* the call evaluates the groups first <= g < last */
+    size_t last;
+    void *work; /* fit_size() bytes */
+    /* The results of each group; pointers may be NULL, except to the cost. */
+    double *triangles; /* [free][free + 1]: R of the QR decomposition, with the right-hand side as its last column */
+    double *cost; /* NaN if it or the triangle is not finite, or if a step crosses a pole */
+    double *chi2;
+    uint64_t *used; /* the number of residuals that are not missing */
+    double *residuals; /* [samples][outputs], NaN for missing targets */
+    signed char *seen; /* [guards]: 1 if a guard is above 0 at all samples, 2 if it is below, 0 if it has no sign */
+} NN(groups);
+
 /* How a fit ended that was made side by side with others. */
 enum {
     NN(FITS_PENDING), /* it has not ended: the call was stopped before */

@@ -22,6 +22,7 @@
 
 #ifdef NNCODEGEN_FITS
 #include "nncodegen/fit.h"
+#include "nncodegen/fit_groups.h"
 #else
 #include "nncodegen/facts.h"
 #include "nncodegen/gradient.h"

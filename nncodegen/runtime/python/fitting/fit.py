@@ -23,6 +23,7 @@ from ..ground.warn import warn
 from ..results.fit_result import FitResult
 from ..results.result import with_samples
 from .automatic import automatic_start
+from .fit_in_groups import automatic_starts, fit_in_groups, sharing_of, starts_of
 from .fit_watch import watch_of
 from .problem import LOSSES, Problem, Solution, check_iterations, check_tolerance
 from .starting_points import best_start
@@ -70,6 +71,8 @@ def fit(
     time_limit: float | None = None,
     callback: Callable[[FitProgress], Any] | None = None,
     progress: bool = False,
+    groups: Any = None,
+    own: Any = None,
 ) -> FitResult:
     """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
@@ -107,19 +110,25 @@ def fit(
     callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
                     after each iteration; it ends the fit if it returns something true
     progress        show a bar on the standard error, as train does
+    groups          a label for each sample, (N,): the samples of a label are a group, which has some parameters of
+                    its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.
+                    Then threads share the groups, and p0="auto" finds a start for each
+    own             the names of the parameters that each group has for itself. Their values in p0 and fixed may be
+                    numbers, (G,) in the order in which groups first occur, or mappings from labels to numbers
 
     Instead of a name, a symbol of SymPy can be given.
 
     Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a
-    table when it is printed. If the fit did not converge, its status says why ("time_limit", and "stopped" by the
-    callback, among others), and so does a RuntimeWarning, unless the callback ended it. Raises ValueError for an
-    argument that is invalid or has no effect, for a model that cannot be fitted, and, with the index of the row,
-    for a loss that turns out not to be convex in the outputs.
+    table when it is printed; with groups a GroupedFit, which has these and more. If the fit did not converge, its
+    status says why ("time_limit", and "stopped" by the callback, among others), and so does a RuntimeWarning,
+    unless the callback ended it. Raises ValueError for an argument that is invalid or has no effect, for a model
+    that cannot be fitted, and, with the index of the row, for a loss that is found not to be convex in the outputs.
     """
     check_fitted(model, "fit")
     X, Y, terms = take_terms(model, X, Y, data, loss_weights, "sigma, 1/sqrt(weight)")
     inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
+    sharing = sharing_of(model, groups, own, len(targets), n_starts, terms)
     if isinstance(p0, str):
         n_starts = _automatic(p0, n_starts)
         p0 = None
@@ -127,7 +136,7 @@ def fit(
         others = "; starting points are, where n_starts is given"
         seed = check_seed(model, seed, p0, others, "p0") if n_starts is None else integer("seed", seed, 0, SEED)
     limits = None if bounds is None else check_bounds(model, bounds)
-    start = _start(model, p0, seed, fixed, limits)
+    start = _start(model, None if sharing else p0, seed, () if sharing else fixed, limits)
     held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
     loss = "linear" if loss is None else loss
     if loss not in LOSSES:
@@ -147,6 +156,12 @@ def fit(
     first = start
     if type(threads) is not int or threads != 1:
         threads = integer("threads", threads, 1, THREADS)
+    if sharing is not None:
+        if n_starts is not None:
+            options = {"bounds": bounds, "loss": loss, "f_scale": f_scale, "seed": seed}
+            p0 = automatic_starts(model, sharing, fit, inputs, targets, problem.sigma, **options)
+        starts = starts_of(model, sharing, start, p0, fixed, limits)
+        return _told(fit_in_groups(problem, sharing, starts, held, threads, watch, absolute), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:
             raise ValueError(f"n_starts is {n_starts!r}; expected a number, or {AUTO!r}")

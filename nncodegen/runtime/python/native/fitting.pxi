@@ -86,6 +86,41 @@ cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int 
     return run.cost, run.chi2, run.used, run.rank, run.iterations, run.evaluations, run.status, run.sample
 
 
+cdef _fit_groups(_Native native, tuple data, begins, int robust, double robust_scale, parameters, columns, signs,
+        size_t first, size_t last, tuple results):
+    """Compute the triangles of the groups first <= g < last; see native.py, and NN(groups) in interface.h."""
+    cdef _Call call = _Call(native)
+    cdef nncodegen_groups run
+    cdef bytearray work = bytearray(native.kernel.fit_size())
+    X, Y, sigma = data
+    run.inputs = <const real *> _address(X)
+    run.targets = <const real *> _address(Y)
+    run.sigma = <const real *> _address(sigma)
+    run.sigmas = 0 if sigma is None or sigma.ndim == 0 else 1 if sigma.ndim == 1 else <size_t> sigma.shape[1]
+    run.begins = <const size_t *> _address(begins)
+    run.robust = robust
+    run.robust_scale = robust_scale
+    run.parameters = <const real *> _address(parameters)
+    run.columns = <const size_t *> _address(columns)
+    run.free = <size_t> len(columns)
+    run.signs = <const signed char *> _address(signs)
+    run.poll = call.poll
+    run.first, run.last = first, last
+    run.work = <void *> _address(work)
+    triangles, cost, chi2, used, residuals, seen = results
+    run.triangles = <double *> _address(triangles)
+    run.cost = <double *> _address(cost)
+    run.chi2 = <double *> _address(chi2)
+    run.used = <uint64_t *> _address(used)
+    run.residuals = <double *> _address(residuals)
+    run.seen = <signed char *> _address(seen)
+    cdef int stopped
+    with nogil:
+        stopped = native.kernel.fit_groups(&run)
+    if stopped:
+        raise call.error or KeyboardInterrupt
+
+
 cdef enum:
     FEW_COLUMNS = 16  # up to this size, inverting a triangle is faster than a decomposition by NumPy
 

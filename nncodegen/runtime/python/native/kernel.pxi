@@ -184,6 +184,29 @@ static const nncodegen_option nncodegen_options[] = {
         size_t evaluations
         int status
 
+    ctypedef struct nncodegen_groups:
+        const real *inputs
+        const real *targets
+        const real *sigma
+        size_t sigmas
+        const size_t *begins
+        int robust
+        double robust_scale
+        const real *parameters
+        const size_t *columns
+        size_t free
+        const signed char *signs
+        nncodegen_poll poll
+        size_t first
+        size_t last
+        void *work
+        double *triangles
+        double *cost
+        double *chi2
+        uint64_t *used
+        double *residuals
+        signed char *seen
+
     enum: nncodegen_FIT_INTERRUPTED
 
     ctypedef struct nncodegen_functions:
@@ -211,6 +234,7 @@ static const nncodegen_option nncodegen_options[] = {
         int (*fit_many)(nncodegen_fits *) noexcept nogil
         size_t (*fit_size)() noexcept nogil
         void (*fit)(nncodegen_fitting *) noexcept nogil
+        int (*fit_groups)(nncodegen_groups *) noexcept nogil
         size_t (*hessian_size)() noexcept nogil
         int (*hessian_products)(const real *, const real *, size_t, const real *, const real *, const real *, size_t,
             void *, real *, nncodegen_poll *) noexcept nogil

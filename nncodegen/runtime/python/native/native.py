@@ -113,6 +113,22 @@ class Native(Protocol):
         and the index of a sample where the loss is not convex.
         """
 
+    def fit_groups(
+        self, data: tuple[Array | None, ...], begins: Array, robust: int, robust_scale: float, parameters: Array,
+        columns: Array, signs: Array | None, first: int, last: int, results: tuple[Array | None, ...],
+    ) -> None:  # fmt: skip
+        """Compute the triangles of the groups first <= g < last of G, for a fit in which groups have own parameters.
+
+        data        X, Y and sigma, sorted by groups
+        begins      (G + 1,), the first sample of each group, and the number of samples (uintp)
+        parameters  (G, P)
+        columns     (F,), the parameters of the columns of the triangles (uintp)
+        signs       (G, guards), those at a point that no pole may separate from this one, or None (int8)
+        results     triangles (G, F, F + 1), whose last columns are the right-hand sides, cost (G,), chi2 (G,), used
+                    (G,) (uint64), residuals (N, targets) and signs (G, guards), which are written; those after the
+                    cost, and the triangles, may be None. The cost is NaN where something is not finite
+        """
+
     def hessian_products(
         self, parameters: Array, directions: Array, count: int, X: Array | None, Y: Array | None,
         weights: Array | None, samples: int, products: Array,

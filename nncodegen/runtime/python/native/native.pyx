@@ -196,6 +196,11 @@ cdef class _Native:
         return _fit(self, X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations,
             parameters, residuals, triangle, active, poles, costs, watch)
 
+    def fit_groups(self, tuple data, begins, int robust, double robust_scale, parameters, columns, signs, size_t first,
+            size_t last, tuple results):
+        self.need("fitting")
+        _fit_groups(self, data, begins, robust, robust_scale, parameters, columns, signs, first, last, results)
+
     def hessian_products(self, parameters, directions, size_t count, X, Y, weights, size_t samples, products):
         cdef _Call call = _Call(self)
         cdef const real *p = <const real *> _address(parameters)

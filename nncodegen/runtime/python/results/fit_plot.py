@@ -20,10 +20,23 @@ POINTS = 400
 
 def plot(result: Fitted, axes: Any, interval: str | None, level: float) -> Any:
     """Draw a fit on two axes. Returns their figure."""
-    residuals = result.residuals
-    if residuals is None:
+    if result.residuals is None:
         raise ValueError("there are no residuals to draw: the loss of the model is no sum of squares")
     upper, lower = curve_above_residuals() if axes is None else axes
+    X = draw_data(result, upper, lower)
+    if X is not None and X.shape[1] == 1:
+        draw_curves(result, upper, X[:, 0], interval, level, len(result._model.output_names) > 1)
+    _label(result, upper, lower, X)
+    return upper.figure
+
+
+def draw_data(result: Fitted, upper: Any, lower: Any | None) -> Array | None:
+    """Draw the data of a fit, and its residuals on other axes. Returns the inputs (N, inputs), None if there are none.
+
+    With several inputs the targets are drawn against the outputs, beside the line on which they are equal.
+    """
+    residuals = result.residuals
+    assert residuals is not None  # the callers know
     model = result._model
     X = None if result._X is None else np.asarray(result._X, float).reshape(len(result._Y), -1)
     sigma = per_value(result._sigma, residuals.shape)
@@ -38,17 +51,15 @@ def plot(result: Fitted, axes: Any, interval: str | None, level: float) -> Any:
             at = np.arange(len(observed)) if X is None else X[:, 0]
         bars = None if result._sigma is None else sigma[:, column]
         upper.errorbar(at, observed[:, column], bars, fmt="o", ms=4, color=color, alpha=0.6, label=f"{label}data")
-        lower.plot(at, residuals[:, column], "o", ms=4, color=color, alpha=0.6)
+        if lower is not None:
+            lower.plot(at, residuals[:, column], "o", ms=4, color=color, alpha=0.6)
     if X is not None and X.shape[1] > 1:
         ends = [np.nanmin(outputs), np.nanmax(outputs)]
         upper.plot(ends, ends, color="black", lw=1, label="target = output")
-    elif X is not None:
-        _curves(result, upper, X[:, 0], interval, level, several)
-    _label(result, upper, lower, X)
-    return upper.figure
+    return X
 
 
-def _curves(result: Fitted, upper: Any, x: Array, interval: str | None, level: float, several: bool) -> None:
+def draw_curves(result: Fitted, upper: Any, x: Array, interval: str | None, level: float, several: bool) -> None:
     """Draw the outputs over the range of one input, with a band around each."""
     grid = grid_over(x)
     if interval is None:

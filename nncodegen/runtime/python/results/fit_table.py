@@ -78,7 +78,6 @@ def _errors(value: float, error: float) -> tuple[str, str, str]:
 def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
     """Return the notes below the parameters: pairs of a label and a text."""
     curved = result._model.facts.curved
-    unit = "samples" if curved else "values"
     notes = [("sum of losses", f"{result.cost:.6g}")] if curved else [
         ("chi2", f"{result.chi2:.6g}"),
         ("reduced chi2", f"{result.reduced_chi2:.6g}"),
@@ -86,18 +85,23 @@ def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
     ]  # fmt: skip
     notes += [
         ("AIC, BIC", f"{result.aic:.6g}, {result.bic:.6g}"),
-        (
-            "degrees of freedom",
-            f"{result.degrees_of_freedom} = {result.used} {unit} - {result.free_count} free parameters",
-        ),
+        ("degrees of freedom", _degrees(result, "samples" if curved else "values")),
         ("ended", f"{result.status} after {result.iterations} iterations, {result.evaluations} evaluations"),
         ("", message),
     ]
+    notes += result.notes
     if result.robust is not None:
         notes.append(("robust loss", f"{result.robust}, beyond residuals of {result.f_scale:g}"))
     notes += [("correlation" if first else "", text) for first, text in _numbered(_correlations(result))]
     notes += _warnings(result)
     return notes
+
+
+def _degrees(result: Fitted, unit: str) -> str:
+    """Return the degrees of freedom, and from what they are counted if that is this fit alone."""
+    counted = f" = {result.used} {unit} - {result.free_count} free parameters"
+    own = result.degrees_of_freedom == result.used - result.free_count
+    return f"{result.degrees_of_freedom}{counted if own else ''}"
 
 
 def _warnings(result: Fitted) -> list[tuple[str, str]]:
@@ -119,6 +123,8 @@ def _warnings(result: Fitted) -> list[tuple[str, str]]:
 
 def _correlations(result: Fitted) -> list[str]:
     """Return the pairs of strongly correlated parameters, the strongest first."""
+    if not result.shows_correlations:
+        return []
     found = np.abs(np.triu(result.correlation, 1))
     pairs = [(int(i), int(j)) for i, j in np.argwhere(found > STRONG)]
     pairs.sort(key=lambda pair: (-float(found[pair]), pair))

@@ -95,6 +95,16 @@ class Fitted:
         return self._model.name
 
     @property
+    def notes(self) -> list[tuple[str, str]]:
+        """Return notes for the table of the fit, in addition to those of every fit: pairs of a label and a text."""
+        return []
+
+    @property
+    def shows_correlations(self) -> bool:
+        """Return whether the table of the fit lists strong correlations."""
+        return True
+
+    @property
     def status(self) -> str:
         """Return how the fit ended, as a word.
 

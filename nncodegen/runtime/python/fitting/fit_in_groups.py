@@ -1,0 +1,149 @@
+"""The fit of one formula to groups of samples that share some parameters: its arguments and its start."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..arguments.arguments import to_array, to_finite
+from ..arguments.bounds import check_within
+from ..arguments.grouping import Grouping, grouping_of, own_of
+from ..arguments.named import name_of, place_of
+from ..ground.facts import flat_names
+from ..results.grouped_fit import GroupedFit
+from .grouped import GroupedProblem
+
+if TYPE_CHECKING:
+    from ..arguments.bounds import Bounds
+    from ..ground.types import Array
+    from ..native.model import Model
+    from ..results.fit_result import FitResult
+    from .fit_watch import FitWatch
+    from .problem import Problem
+
+
+class Sharing(NamedTuple):
+    """What a fit in groups has in addition to others: the groups, and the indices of their own parameters."""
+
+    grouping: Grouping
+    own: tuple[int, ...]
+
+
+def sharing_of(model: Model, groups: Any, own: Any, samples: int, n_starts: Any, terms: Any) -> Sharing | None:
+    """Return the groups of a fit, checked, or None without groups. Raises ValueError for options that do not fit."""
+    if groups is None:
+        if own is not None:
+            raise ValueError("own has no effect without groups: give groups, a label for each sample")
+        return None
+    if terms is not None:
+        raise ValueError("groups are for X and Y: a network with losses by name has no groups")
+    if model.facts.curved:
+        raise ValueError(f"groups are for least squares; the loss of {model.name} is another, so leave them out")
+    if n_starts is not None:
+        raise ValueError('n_starts looks for one start, groups have a start each: give p0, or p0="auto"')
+    return Sharing(grouping_of(groups, samples), own_of(model, own))
+
+
+def fit_in_groups(
+    problem: Problem, sharing: Sharing, start: Array, fixed: Array | None, threads: int, watch: FitWatch | None,
+    absolute_sigma: bool,
+) -> GroupedFit:  # fmt: skip
+    """Fit a checked problem, whose samples are in their given order, from a start (G, P)."""
+    model, order = problem.model, sharing.grouping.order
+    sigma = problem.sigma
+    free = [p for p in range(model.parameter_count) if fixed is None or not fixed[p]]
+    own = np.array([p for p in free if p in sharing.own], np.intp)
+    shared = np.array([p for p in free if p not in sharing.own], np.intp)
+    sorted_already = bool((np.diff(order) == 1).all())
+
+    def rows(values: Any) -> Any:
+        return values if values is None or sorted_already else np.ascontiguousarray(values[order])
+
+    grouped = GroupedProblem(
+        model, rows(problem.X), rows(problem.Y), sigma if sigma is None or not sigma.ndim else rows(sigma),
+        sharing.grouping.begins, own, shared, sharing.own, problem.bounds, problem.loss, problem.f_scale,
+        problem.tolerance, problem.max_iterations, threads,
+    )  # fmt: skip
+    return GroupedFit(grouped, grouped.solve(start, watch), sharing.grouping, start, absolute_sigma)
+
+
+def starts_of(model: Model, sharing: Sharing, initial: Array, p0: Any, fixed: Any, limits: Bounds | None) -> Array:
+    """Return the starts, (G, P), from those of one group, (P,), and values that are given for each of the groups.
+
+    p0 may be an array (P,) or (G, P), or a mapping from names to numbers, to (G,) in the order of the groups, or to
+    mappings from labels to numbers; the same holds for values of ``fixed``. Raises ValueError.
+    """
+    labels, count = sharing.grouping.labels, model.parameter_count
+    start = np.tile(initial, (len(labels), 1))
+    if p0 is not None and not isinstance(p0, Mapping):
+        expected = f"expected ({count},), or a row for each of the {len(labels)} groups"
+        array = to_array(model, "p0", p0, expected)
+        if array.shape not in ((count,), start.shape):
+            raise ValueError(f"p0 has the shape {array.shape}; {expected}")
+        start = np.array(np.broadcast_to(to_finite(model, "p0", array, expected), start.shape))
+    elif limits is not None:
+        start = np.clip(start, *limits)
+    for argument, given in (("p0", p0), ("fixed", fixed)):
+        if isinstance(given, Mapping):
+            for key, value in given.items():
+                _put(model, sharing, start, argument, key, value)
+    shared = [p for p in range(count) if p not in sharing.own]
+    apart = np.flatnonzero((start[:, shared] != start[0, shared]).any(axis=0))
+    if len(apart):
+        name = flat_names(model.facts.parameters)[shared[apart[0]]]
+        raise ValueError(f"p0 has several values of {name}, which all groups share: name it in own, or give one value")
+    check_within(model, start, limits)
+    return np.ascontiguousarray(start, model.dtype)
+
+
+def _put(model: Model, sharing: Sharing, start: Array, argument: str, key: Any, value: Any) -> None:
+    """Set the values of one parameter in the starts (G, P)."""
+    labels, place, role = sharing.grouping.labels, place_of(model, argument, key), f"{argument}[{name_of(key)!r}]"
+    if isinstance(value, Mapping):
+        for label, one in value.items():
+            if label not in labels:
+                raise ValueError(f"{role} names the group {label!r}, which there is not")
+            _put_values(model, start[labels.index(label)][None], place, f"{role}[{label!r}]", one, 1)
+        return
+    _put_values(model, start, place, role, value, len(labels))
+
+
+def _put_values(model: Model, start: Array, place: slice, role: str, value: Any, groups: int) -> None:
+    size = place.stop - place.start
+    expected = (
+        f"expected a number{f', {size}' * (size > 1)}{f', or one for each of the {groups} groups' * (groups > 1)}"
+    )
+    array = to_finite(model, role, to_array(model, role, value, expected), expected)
+    if array.size == size * groups and array.ndim:
+        array = array.reshape(groups, size)
+    elif array.size in (1, size):
+        array = array.reshape(-1)
+    else:
+        raise ValueError(f"{role} has the shape {array.shape}; {expected}")
+    start[:, place] = array
+
+
+def automatic_starts(
+    model: Model, sharing: Sharing, fit: Callable[..., FitResult], X: Array | None, Y: Array, sigma: Array | None,
+    **options: Any,
+) -> Array:  # fmt: skip
+    """Return starts (G, P) that need none: each group is fitted by itself; shared parameters begin at medians."""
+    begins, order = sharing.grouping.begins.astype(int).tolist(), sharing.grouping.order
+    found = []
+    for first, last in pairwise(begins):
+        rows = order[first:last]
+        with warnings.catch_warnings():  # a group alone may tell too little of parameters that all share
+            warnings.simplefilter("ignore", RuntimeWarning)
+            one = fit(
+                model, None if X is None else X[rows], Y[rows], p0="auto",
+                sigma=sigma if sigma is None or not sigma.ndim else sigma[rows], **options,
+            )  # fmt: skip
+        found.append(one.parameters)
+    starts = np.array(found)
+    shared = [p for p in range(model.parameter_count) if p not in sharing.own]
+    starts[:, shared] = np.median(starts[:, shared], axis=0)
+    return starts

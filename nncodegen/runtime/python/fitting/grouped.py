@@ -1,0 +1,515 @@
+"""A least-squares problem in which groups of samples have parameters of their own, and its solution from a start.
+
+The method is that of Levenberg and Marquardt, with a damping for the own parameters of each group and one for those
+that all share: a group that is far from its solution shortens its own steps only. Each step is that of ``bordered``, so
+that time and memory grow with the number of groups, not with its square.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..ground.endings import ENDINGS
+from ..ground.share import share
+from ..results.bordered import eliminate, solve
+from ..results.covariance import least_ratio
+from ..results.goodness import per_value
+from .problem import KEPT, LOSSES
+
+if TYPE_CHECKING:
+    from ..arguments.bounds import Bounds
+    from ..ground.types import Array
+    from ..native.model import Model
+    from .fit_watch import FitWatch
+
+PART = 64
+"""The least number of groups that a thread evaluates at once."""
+
+FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-16, 1e16
+"""The dampings, for columns of length 1: at the start, the least, and that beyond which no step makes progress."""
+
+FIRST_RADIUS = 0.305
+"""The longest first step, relative to the length of the parameters: see fit.h."""
+
+ROUNDS = 20
+"""The most times that parameters are clamped at bounds on the way of one step."""
+
+LAST_STEPS = 20
+"""The most steps without damping that follow convergence: see polish.h."""
+
+
+class Rows(NamedTuple):
+    """The rows at a point: a triangle for each group, and its sums."""
+
+    triangles: Array
+    """(G, F, F + 1)"""
+    costs: Array
+    signs: Array
+    """(G, guards), int8"""
+
+    @property
+    def cost(self) -> float:
+        """Return the cost of all groups, NaN if that of one is."""
+        return float(self.costs.sum())
+
+
+class GroupedSolution(NamedTuple):
+    """The end of a fit in groups."""
+
+    parameters: Array
+    """(G, P)"""
+    rows: Rows
+    ending: str
+    iterations: int
+    evaluations: int
+    history: Array
+    own_at_bound: Array
+    """(G, Q), whether a bound holds an own parameter"""
+    shared_at_bound: Array
+    unfinished: Array
+    """(G,), whether a step without damping promises to lower the cost of a group by more than the tolerance"""
+
+
+class GroupedProblem:
+    """The arguments of a fit in groups, except its start. It is pickled with the result."""
+
+    def __init__(
+        self, model: Model, X: Array | None, Y: Array, sigma: Array | None, begins: Array, own: Array, shared: Array,
+        every_own: tuple[int, ...], bounds: Bounds | None, loss: str, f_scale: float, tolerance: float,
+        max_iterations: int, threads: int,
+    ) -> None:  # fmt: skip
+        self.model = model
+        self.X, self.Y, self.sigma = X, Y, sigma
+        self.begins = begins
+        self.own, self.shared = own, shared
+        """The indices of the own and of the shared parameters that are not fixed."""
+        self.layout = Layout(len(begins) - 1, model.parameter_count, every_own)
+        self.bounds = bounds
+        self.loss, self.f_scale = loss, f_scale
+        self.tolerance, self.max_iterations = tolerance, max_iterations
+        self.threads = threads
+
+    @property
+    def groups(self) -> int:
+        """Return the number G of groups."""
+        return len(self.begins) - 1
+
+    @property
+    def columns(self) -> Array:
+        """Return the indices of the parameters of the columns, (F,)."""
+        return np.concatenate([self.own, self.shared]).astype(np.uintp)
+
+    @property
+    def least(self) -> float:
+        """Return the ratio to the largest singular value up to which others count as 0."""
+        return least_ratio(len(self.own) + len(self.shared), self.model.epsilon)
+
+    def evaluate(self, parameters: Array, signs: Array | None) -> Rows:
+        """Return the rows at parameters (G, P); signs are those of a point that no pole may separate from this one."""
+        count = len(self.columns)
+        triangles, costs = np.empty((self.groups, count, count + 1)), np.empty(self.groups)
+        seen = np.zeros((self.groups, len(self.model.facts.guards)), np.int8)
+        self._call(parameters, signs, (triangles, costs, None, None, None, seen))
+        finite = np.isfinite(triangles).all(axis=(1, 2))
+        if not finite.all():
+            costs[~finite] = np.nan
+        return Rows(triangles, costs, seen)
+
+    def told(self, parameters: Array) -> tuple[Array, Array, Array]:
+        """Return the residuals (N, targets), and for each group chi2 (G,) and the number of its residuals (G,)."""
+        costs, chi2, used = np.empty(self.groups), np.empty(self.groups), np.empty(self.groups, np.uint64)
+        residuals = np.empty(self.Y.shape)
+        self._call(parameters, None, (None, costs, chi2, used, residuals, None))
+        return residuals, chi2, used.astype(np.intp)
+
+    def _call(self, parameters: Array, signs: Array | None, results: tuple[Array | None, ...]) -> None:
+        data = self.X, self.Y, self.sigma
+        parameters, columns = np.ascontiguousarray(parameters, self.model.dtype), self.columns
+
+        def work(first: int, last: int) -> None:
+            self.model.native.fit_groups(
+                data, self.begins, LOSSES[self.loss], self.f_scale, parameters, columns, signs, first, last, results
+            )
+
+        share(work, self.groups, PART, self.threads)
+
+    def solve(
+        self, start: Array, watch: FitWatch | None = None, held: tuple[Array, Array] | None = None
+    ) -> GroupedSolution:
+        """Solve the problem from a start, (G, P).
+
+        ``held`` are masks (G, Q) and (S,) of parameters that keep their starting values, in addition to fixed ones.
+        """
+        return _Descent(self, start, watch, held).run()
+
+    def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
+        """Return the lowest cost, and its parameters, with some fixed; both are those of the result: shared, then own.
+
+        It is the function by which profiles repeat a fit (``FitResult.confidence_intervals``).
+        """
+        flat = np.array(start, float)
+        for place, value in fixed.items():
+            flat[place] = value
+        layout = self.layout
+        parameters = layout.full(flat)
+        masks = layout.full(np.isin(np.arange(len(flat)), list(fixed)).astype(float)) > 0
+        held = masks[:, self.own], masks[0, self.shared]
+        found = self.solve(parameters, held=held)
+        return found.rows.cost, layout.flat(found.parameters)
+
+
+class Layout(NamedTuple):
+    """The order of all parameters in one array: shared ones, then those of each group, fixed ones included."""
+
+    groups: int
+    parameters: int
+    own: tuple[int, ...]
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """Return the indices of the shared parameters."""
+        return tuple(p for p in range(self.parameters) if p not in self.own)
+
+    def flat(self, values: Array) -> Array:
+        """Return one array of the values (G, P)."""
+        return np.concatenate([values[0, list(self.shared)], values[:, list(self.own)].reshape(-1)])
+
+    def full(self, flat: Array) -> Array:
+        """Return the values (G, P) of one array."""
+        shared = len(self.shared)
+        found = np.empty((self.groups, self.parameters), flat.dtype)
+        found[:, list(self.shared)] = flat[:shared]
+        found[:, list(self.own)] = flat[shared:].reshape(self.groups, len(self.own))
+        return found
+
+
+class _Step(NamedTuple):
+    """A change of the free parameters in units of their scales: (G, Q) of the own ones, (S,) of the shared ones."""
+
+    own: Array
+    shared: Array
+
+
+class _Descent:
+    """A running fit: the point, the rows there, and what controls the next step."""
+
+    iterations, evaluations = 0, 0
+    damping: Array
+    shared_damping = FIRST_DAMPING
+
+    def __init__(
+        self, problem: GroupedProblem, start: Array, watch: FitWatch | None, pinned: tuple[Array, Array] | None
+    ) -> None:
+        self.problem, self.watch = problem, watch
+        self.point = np.array(start, problem.model.dtype)
+        self.own, self.shared = problem.own, problem.shared
+        self.count = len(self.own)
+        groups = problem.groups
+        self.pinned = pinned or (np.zeros((groups, self.count), bool), np.zeros(len(self.shared), bool))
+        self.history: list[float] = []
+        self.rounding = 4 * problem.model.epsilon
+        self.scales = np.zeros((groups, self.count)), np.zeros(len(self.shared))
+        self.damping = np.full(groups, FIRST_DAMPING)
+        none = np.full(start.shape[1], np.inf)
+        lower, upper = problem.bounds or (-none, none)
+        self.limits = (lower[self.own], upper[self.own]), (lower[self.shared], upper[self.shared])
+        self.bounded = problem.bounds is not None
+        self.least = problem.least
+        self.rows = problem.evaluate(self.point, None)
+        self.evaluations = 1
+
+    def run(self) -> GroupedSolution:
+        """Return the solution."""
+        try:
+            ending = self._watched()
+        except KeyboardInterrupt:
+            if self.watch is None or not self.watch.reason:
+                raise
+            ending = self.watch.reason
+        finally:
+            if self.watch is not None:
+                self.watch.show(last=True)
+        here = self._values()
+        own, shared = (
+            (value <= low).astype(int) * -1 + (value >= high)
+            for value, (low, high) in zip(here, self.limits, strict=True)
+        )
+        return GroupedSolution(
+            self.point, self.rows, ending, self.iterations, self.evaluations, np.array(self.history[-KEPT:]),
+            own != 0, shared != 0, self._unfinished(ending),
+        )  # fmt: skip
+
+    def _unfinished(self, ending: str) -> Array:
+        """Return which groups prevent that the fit has converged, (G,); all where it was not that far."""
+        if ENDINGS[ending].converged:
+            return np.zeros(len(self.point), bool)
+        if ending not in ("stalled", "max_iterations"):
+            return np.ones(len(self.point), bool)
+        least = max(self.problem.tolerance, self.rounding) * self.cost / len(self.point)
+        return ~(self._falls(self._place(self._step(None))[1]) <= least)
+
+    def _watched(self) -> str:
+        """Descend while the watch, if there is one, may end it. Returns how it ended."""
+        if self.watch is None:
+            return self._descend()
+        self.watch.native = self  # type: ignore[assignment]
+        if self.watch.reason:
+            return self.watch.reason
+        with self.watch.asked_by_calls():
+            return self._descend()
+
+    # --- what the watch reads ---
+
+    @property
+    def cost(self) -> float:
+        """Return the cost at the point."""
+        return self.rows.cost
+
+    def parameters(self) -> Array:
+        """Return a copy of the parameters at the point, (G, P)."""
+        return self.point.copy()
+
+    # --- the iteration ---
+
+    def _descend(self) -> str:
+        if not math.isfinite(self.cost):
+            return "not_finite"
+        if np.isnan(self.problem.Y).all():
+            return "no_data"
+        self._look_around()
+        tolerance = self.problem.tolerance
+        step = self._first_step()
+        ending = ""
+        while not ending:
+            if self._largest_cosine() <= tolerance:
+                ending = "gradient"
+            elif self.iterations >= self.problem.max_iterations:
+                return "max_iterations"
+            else:
+                ending = self._try(step)
+                if self.watch is not None and self._is_ended_by_watch() and not ending:
+                    return self.watch.reason
+                step = step if ending else self._step(self.damping, self.shared_damping)
+        if ending != "stalled":
+            self._polish(max(1e-13, 1e-5 * tolerance))
+        return ending
+
+    def _try(self, step: _Step) -> str:
+        """Try a step. Returns how the fit has ended, or an empty text."""
+        trial, change = self._place(step)
+        falls = self._falls(change)
+        expected = float(falls.sum())
+        rows = self.problem.evaluate(trial, self.rows.signs)
+        self.evaluations += 1
+        self.iterations += 1
+        gains = self.rows.costs - rows.costs
+        gain, cost = float(gains.sum()), self.cost
+        ratio = gain / expected if expected > 0 else 0.0
+        least = max(self.problem.tolerance, self.rounding) * cost
+        length, size = self._lengths(step)
+        is_short = length <= self.problem.tolerance * (size + self.problem.tolerance * math.sqrt(2 * cost))
+        is_flat = expected <= least
+        taken = ratio > 1e-4 or (gain >= 0 and (is_short or is_flat))
+        self._control(gains, falls, ratio, cost)
+        if taken:
+            self.point, self.rows = trial, rows
+            self._look_around()
+        self.history.append(self.cost)
+        free = self.shared_damping <= 1 and (not len(self.damping) or float(self.damping.max()) <= 1)
+        if taken and gain <= least and self._possible_fall() <= least:
+            return "cost"
+        if (is_short or expected <= self.rounding * cost) and (free or not taken) and (taken or is_flat):
+            return "step" if is_short else "cost"
+        if self.shared_damping < MOST_DAMPING and (self.damping < MOST_DAMPING).any():
+            return ""
+        fall = self._possible_fall()
+        if fall <= least or self._largest_cosine() ** 2 <= self.problem.tolerance:
+            return "step"
+        return "cost" if fall <= self._noise() else "stalled"
+
+    def _control(self, gains: Array, falls: Array, ratio: float, cost: float) -> None:
+        """Change the dampings after a step, by how much of its promise each group kept."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratios = np.where(falls > 1e-12 * cost, gains / falls, 1.0)
+        kept = np.nan_to_num(ratios, nan=-1.0, posinf=1.0, neginf=-1.0)
+        if ratio > 1e-4:
+            factors, factor = _factor(kept), float(_factor(np.array(ratio)))
+        else:
+            factors, factor = np.where(kept < 0.25, 8.0, 1.0), 8.0
+        self.damping = np.clip(self.damping * factors, LEAST_DAMPING, 10 * MOST_DAMPING)
+        self.shared_damping = min(max(self.shared_damping * factor, LEAST_DAMPING), 10 * MOST_DAMPING)
+
+    def _first_step(self) -> _Step:
+        """Return the first step, damped so that it is not longer than a part of the parameters of a group."""
+        own, shared = (value * scale for value, scale in zip(self._values(), self.scales, strict=True))
+        rest = 1e-3 * np.sqrt(2 * self.rows.costs)
+        longest = np.maximum(FIRST_RADIUS * np.linalg.norm(own, axis=1), rest)
+        longest_shared = max(FIRST_RADIUS * float(np.linalg.norm(shared)), 1e-3 * math.sqrt(2 * self.cost))
+        for _ in range(12):
+            step = self._step(self.damping, self.shared_damping)
+            long = np.linalg.norm(step.own, axis=1) > longest
+            too_long = float(np.linalg.norm(step.shared)) > longest_shared
+            if not too_long and not long.any():
+                break
+            self.damping[long] *= 10
+            self.shared_damping *= 10 if too_long else 1
+        return step
+
+    def _is_ended_by_watch(self) -> bool:
+        assert self.watch is not None
+        if self.watch.after_each and self.watch.calls():
+            return True
+        return self.watch.stops()
+
+    # --- the point, and steps from it ---
+
+    def _values(self) -> tuple[Array, Array]:
+        """Return the free parameters, (G, Q) and (S,)."""
+        return self.point[:, self.own].astype(float), self.point[0, self.shared].astype(float)
+
+    def _look_around(self) -> None:
+        """Compute what follows from the rows at the point: gradient, lengths, scales, and the bounds that hold."""
+        T, count = self.rows.triangles, self.count
+        own, shared, side = T[:, :, :count], T[:, :, count:-1], T[:, :, -1]
+        self.lengths = np.sqrt(np.einsum("gij,gij->gj", own, own)), np.sqrt(np.einsum("gij,gij->j", shared, shared))
+        self.gradient = np.einsum("gij,gi->gj", own, side), np.einsum("gij,gi->j", shared, side)
+        self.scales = tuple(map(np.maximum, self.scales, self.lengths))  # type: ignore[assignment]
+        self.by_scale = tuple(np.where(scale > 0, 1 / np.where(scale > 0, scale, 1), 1) for scale in self.scales)
+        self.held = self.pinned
+        if self.bounded:
+            self.held = tuple(
+                pinned | ((value <= low) & (slope > 0)) | ((value >= high) & (slope < 0))
+                for pinned, value, (low, high), slope in zip(
+                    self.pinned, self._values(), self.limits, self.gradient, strict=True
+                )
+            )
+
+    def _largest_cosine(self) -> float:
+        """Return the largest cosine of an angle between the residuals and a column that no bound holds."""
+        size, largest = math.sqrt(2 * self.cost), 0.0
+        for slope, length, held in zip(self.gradient, self.lengths, self.held, strict=True):
+            known = ~held & (length > 0)
+            if known.any() and size > 0:
+                largest = max(largest, float((np.abs(slope[known]) / length[known]).max()) / size)
+        return largest
+
+    def _step(self, damping: Array | None, shared_damping: float = 0.0) -> _Step:
+        """Return the step for some dampings, within bounds: where it meets these, parameters are clamped to them."""
+        blocks = self.rows.triangles.copy()
+        count, width = self.count, len(self.shared)
+        blocks[:, :, :count] *= self.by_scale[0][:, None]
+        blocks[:, :, count:-1] *= self.by_scale[1]
+        clamped = [self.held[0].copy(), self.held[1].copy()]
+        step = [np.zeros(clamped[0].shape), np.zeros(width)]
+        room = [
+            tuple((bound - value) / by for bound in limits)
+            for value, by, limits in zip(self._values(), self.by_scale, self.limits, strict=True)
+        ]
+        for _ in range(ROUNDS):
+            found = eliminate(self._without(blocks, clamped, step), count, self.least, damping, shared_damping)
+            shared = np.where(clamped[1], step[1], solve(found.triangle, self.least))
+            own = np.where(clamped[0], step[0], found.own[:, :, :width] @ np.where(clamped[1], 0, shared)
+                           + found.own[:, :, width])  # fmt: skip
+            step = [own, shared]
+            if not self.bounded:
+                break
+            beyond = [
+                ~fast & ((values < low) | (values > high))
+                for fast, values, (low, high) in zip(clamped, step, room, strict=True)
+            ]
+            step = [np.clip(values, low, high) for values, (low, high) in zip(step, room, strict=True)]
+            if not any(each.any() for each in beyond):
+                break
+            clamped = [fast | over for fast, over in zip(clamped, beyond, strict=True)]
+        return _Step(*step)
+
+    def _without(self, blocks: Array, clamped: list[Array], step: list[Array]) -> Array:
+        """Return the blocks without the columns of clamped parameters, whose given steps change the right-hand side."""
+        if not clamped[0].any() and not clamped[1].any():
+            return blocks
+        count, found = self.count, blocks.copy()
+        known = np.where(clamped[0], step[0], 0), np.where(clamped[1], step[1], 0)
+        found[:, :, -1] += np.einsum("gij,gj->gi", blocks[:, :, :count], known[0]) + blocks[:, :, count:-1] @ known[1]
+        found[:, :, :count] *= ~clamped[0][:, None]
+        found[:, :, count:-1] *= ~clamped[1]
+        return found
+
+    def _place(self, step: _Step) -> tuple[Array, Array]:
+        """Return the parameters after a step, and the change of the free ones, (G, F), after rounding."""
+        trial = self.point.copy()
+        parts = zip(self._values(), step, self.by_scale, self.limits, strict=True)
+        own, shared = (np.clip(value + part * by, *limits) for value, part, by, limits in parts)
+        trial[:, self.own], trial[:, self.shared] = own, shared
+        columns = np.concatenate([self.own, self.shared])
+        return trial, trial[:, columns].astype(float) - self.point[:, columns].astype(float)
+
+    def _falls(self, change: Array) -> Array:
+        """Return how much a change lowers the cost of each group if the residuals are linear, (G,)."""
+        T = self.rows.triangles
+        moved = np.einsum("gij,gj->gi", T[:, :, :-1], change)
+        falls: Array = -np.einsum("gi,gi->g", moved, T[:, :, -1] + moved / 2)
+        return falls
+
+    def _possible_fall(self) -> float:
+        """Return how much the cost would fall without damping if the residuals were linear."""
+        return float(self._falls(self._place(self._step(None))[1]).sum())
+
+    def _lengths(self, step: _Step) -> tuple[float, float]:
+        """Return the length of a step, and that of the parameters, in units of the scales."""
+        own, shared = (value * scale for value, scale in zip(self._values(), self.scales, strict=True))
+        return (
+            math.hypot(np.linalg.norm(step.own), np.linalg.norm(step.shared)),
+            math.hypot(np.linalg.norm(own), np.linalg.norm(shared)),
+        )
+
+    def _noise(self) -> float:
+        """Return how much rounding may change the cost: see endings.h."""
+        weighed = self.problem.Y / per_value(self.problem.sigma, self.problem.Y.shape)
+        noise = self.rounding * math.sqrt(float(np.nansum(weighed.astype(float) ** 2)) + 2 * self.cost)
+        return noise * (math.sqrt(2 * self.cost) + noise / 2)
+
+    # --- the last digits ---
+
+    def _polish(self, tolerance: float) -> None:
+        """Take full steps, extrapolated, as long as they become shorter, until the rest is below the tolerance."""
+        last, before = math.inf, None
+        for number in range(LAST_STEPS):
+            self.scales = tuple(np.zeros(scale.shape) for scale in self.scales)  # type: ignore[assignment]
+            self._look_around()
+            step = self._step(None)
+            length, size = self._lengths(step)
+            if not length < (3 * last if number == 1 else last):
+                return
+            full = np.concatenate([step.own.reshape(-1), step.shared])
+            by_scale = np.concatenate([by.reshape(-1) for by in self.by_scale])
+            here = np.concatenate([value.reshape(-1) for value in self._values()])
+            goal = full
+            if before is not None:
+                difference = full - before[0] / by_scale
+                square = float(difference @ difference)
+                factor = float(full @ difference) / square if square > 0 else 0.0
+                goal = full - factor * ((here - before[1]) / by_scale + difference)
+            before = full * by_scale, here
+            split = step.own.size
+            trial, _ = self._place(_Step(goal[:split].reshape(step.own.shape), goal[split:]))
+            sizes = np.maximum(np.abs(here), 1e-3 * size * by_scale)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                relative = float(np.nan_to_num(np.abs(goal * by_scale) / sizes).max(initial=0.0))
+            rows = self.problem.evaluate(trial, self.rows.signs)
+            self.evaluations += 1
+            if not rows.cost <= self.cost + 1e-9 * self.cost:
+                return
+            self.point, self.rows = trial, rows
+            factor = length / last if number > 0 and length < 0.9 * last else 0.9
+            if relative * factor <= tolerance * (1 - factor):
+                return
+            last = length
+
+
+def _factor(ratio: Array) -> Array:
+    """Return the factors of dampings after a step that kept these parts of its promise."""
+    return np.where(ratio > 0.75, 0.1, np.where(ratio > 0.25, 1.0, 4.0))

@@ -1,0 +1,168 @@
+"""Least squares whose matrix is bordered by blocks: unknowns of each group, and unknowns that all groups share.
+
+The rows of each of G groups are given as a triangle (F, F + 1): its first Q columns are those of the group's own
+unknowns, then follow S columns of the shared ones, and the right-hand side. So nothing is as large as all unknowns. Own
+columns are eliminated by orthogonal transformations, damping included; what remains of all groups is combined in parts
+of fixed size, so that neither time nor memory grows faster than G, and no bit depends on threads. (A. Bjorck,
+Numerical Methods for Least Squares Problems, 1996, section 6.3: problems of block angular form.)
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+
+TOGETHER = 256
+"""The number of groups whose remaining rows are decomposed at once: a long, narrow matrix, which stays in a cache."""
+
+SUSPECT = 100
+"""A column is surely independent if its part orthogonal to the columns before it is more than this multiple of
+``least``, relative to its length."""
+
+
+class Eliminated(NamedTuple):
+    """What is left after the elimination of own columns.
+
+    own       (G, Q, S + 1): the own unknowns are own[:, :, :S] @ shared + own[:, :, S]
+    triangle  (S, S + 1), of the shared columns and the right-hand side
+    lost      (G, Q, Q), projections on the own unknowns that the rows do not determine; None if they determine all
+    """
+
+    own: Array
+    triangle: Array
+    lost: Array | None
+
+
+def eliminate(
+    blocks: Array, count: int, least: float, damping: Array | None = None, shared_damping: float = 0.0
+) -> Eliminated:
+    """Eliminate the first ``count`` columns of each of the blocks (G, F, F + 1), which are triangles.
+
+    The squares of all unknowns, times a damping (G,) of the own ones and one of the shared ones, are added to the sum
+    of squares. Without damping, the solution is the shortest where a block does not determine all own unknowns, because
+    a singular value of its own columns is at most ``least`` times the largest.
+    """
+    shared = blocks.shape[1] - count
+    rest = blocks[:, count:, count:]
+    if damping is not None:
+        own, below = _damped(blocks[:, :count], count, np.sqrt(damping))
+        return Eliminated(back(own, count), _combined((rest, below), shared, shared_damping), None)
+    good = _are_independent(blocks, count, least)
+    if good.all():
+        return Eliminated(back(blocks[:, :count], count), _combined((rest,), shared, shared_damping), None)
+    bad = ~good
+    own = np.empty((len(blocks), count, shared + 1))
+    own[good] = back(blocks[good, :count], count)
+    lost = np.zeros((len(blocks), count, count))
+    own[bad], left, lost[bad] = _by_singular_values(blocks[bad], count, least)
+    return Eliminated(own, _combined((rest[good], left), shared, shared_damping), lost)
+
+
+def triangles(rows: Array) -> Array:
+    """Return the triangles of the QR decompositions of matrices, (..., K, N)."""
+    return np.asarray(np.linalg.qr(rows, mode="r"))
+
+
+def back(rows: Array, count: int) -> Array:
+    """Return -inverse(A) B for rows (G, Q, Q + K) that hold triangles A (Q, Q) and B (Q, K) side by side: (G, Q, K)."""
+    found = -rows[:, :, count:]
+    for i in range(count - 1, -1, -1):
+        for k in range(i + 1, count):
+            found[:, i] -= rows[:, i, k, None] * found[:, k]
+        found[:, i] /= rows[:, i, i, None]
+    return found
+
+
+def inverses(blocks: Array, count: int, least: float) -> Array:
+    """Return A (G, Q, Q) with A A' the inverse, or pseudo-inverse, of the products of the own columns of each block."""
+    unit = np.broadcast_to(-np.eye(count), (len(blocks), count, count))
+    good = _are_independent(blocks, count, least)
+    found = np.empty(unit.shape)
+    found[good] = back(np.concatenate([blocks[good, :count, :count], unit[good]], axis=2), count)
+    if not good.all():
+        _, singular, directions, kept = _decomposed(blocks[~good, :, :count], least)
+        found[~good] = np.swapaxes(directions, 1, 2) * np.where(kept, 1 / np.where(kept, singular, 1), 0)[:, None]
+    return found
+
+
+def solve(triangle: Array, least: float) -> Array:
+    """Return the shortest x (S,) with the least |R x + q|, for a triangle (S, S + 1) of R and q."""
+    shared = len(triangle)
+    if not shared:
+        return np.zeros(0)
+    U, singular, directions = np.linalg.svd(triangle[:, :shared])
+    rank = int(np.sum(singular > least * singular[0]))
+    found: Array = -(directions[:rank].T @ ((U[:, :rank].T @ triangle[:, shared]) / singular[:rank]))
+    return found
+
+
+def _are_independent(blocks: Array, count: int, least: float) -> Array:
+    """Return for which blocks (G,) it is sure that the own columns are independent of each other."""
+    own = blocks[:, :, :count]
+    lengths = np.sqrt(np.einsum("gij,gij->gj", own, own))
+    sure: Array = (np.abs(own[:, range(count), range(count)]) > SUSPECT * least * lengths).all(axis=1)
+    return sure
+
+
+def _damped(rows: Array, count: int, damping: Array) -> tuple[Array, Array]:
+    """Return the rows (G, Q, F + 1) of own columns after rows of damping are folded in, and what these become.
+
+    A row of damping begins with its unknown, and gets entries to the right of it: those of the shared columns remain.
+    """
+    found = rows.copy()
+    below = np.zeros_like(found)
+    below[:, range(count), range(count)] = damping[:, None]
+    for j in range(count):
+        v = below[:, : j + 1, j]
+        a = found[:, j, j]
+        length = np.sqrt(a * a + np.einsum("gi,gi->g", v, v))
+        diagonal = np.where(a < 0, length, -length)
+        head = a - diagonal
+        factor = np.einsum("gi,gik->gk", v, below[:, : j + 1, j + 1 :])
+        factor = (found[:, j, j + 1 :] + factor / head[:, None]) / -diagonal[:, None]
+        found[:, j, j + 1 :] -= factor * head[:, None]
+        below[:, : j + 1, j + 1 :] -= v[:, :, None] * factor[:, None, :]
+        found[:, j, j] = diagonal
+    return found, below[:, :, count:]
+
+
+def _decomposed(columns: Array, least: float) -> tuple[Array, Array, Array, Array]:
+    """Return the singular value decompositions of own columns (G, F, Q), and which singular values are not 0."""
+    U, singular, directions = np.linalg.svd(columns, full_matrices=False)
+    return U, singular, directions, singular > np.maximum(least * singular[:, :1], sys.float_info.min)
+
+
+def _by_singular_values(blocks: Array, count: int, least: float) -> tuple[Array, Array, Array]:
+    """Eliminate own columns that may depend on each other: return ``own``, the remaining rows, and ``lost``."""
+    U, singular, directions, kept = _decomposed(blocks[:, :, :count], least)
+    U = np.where(kept[:, None], U, 0)
+    others = blocks[:, :, count:]
+    parts = np.swapaxes(U, 1, 2) @ others
+    scaled = np.where(kept, 1 / np.where(kept, singular, 1), 0)
+    own = -np.swapaxes(directions, 1, 2) @ (scaled[:, :, None] * parts)
+    null = np.where(kept[:, :, None], 0, directions)
+    return own, others - U @ parts, np.swapaxes(null, 1, 2) @ null
+
+
+def _combined(parts: tuple[Array, ...], shared: int, damping: float) -> Array:
+    """Return the triangle (S, S + 1) of all rows (G, K, S + 1) of some parts, and of damping."""
+    width = shared + 1
+    rows = [damping**0.5 * np.eye(shared, width)] if damping > 0 else []
+    for part in parts:
+        step = TOGETHER * part.shape[1]
+        flat = part.reshape(-1, width)
+        whole = len(flat) // step * step if step else 0
+        if whole:
+            rows.append(triangles(flat[:whole].reshape(-1, step, width)).reshape(-1, width))
+        rows.append(flat[whole:])
+    stacked = np.concatenate(rows)
+    while len(stacked) > 4 * TOGETHER * width:
+        whole = len(stacked) // (TOGETHER * width) * TOGETHER * width
+        some = triangles(stacked[:whole].reshape(-1, TOGETHER * width, width)).reshape(-1, width)
+        stacked = np.concatenate([some, stacked[whole:]])
+    return triangles(np.concatenate([stacked, np.zeros((width, width))]))[:shared]

@@ -1,0 +1,528 @@
+"""The result of a fit in which groups of samples share some parameters, and have others of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arguments.grouping import places_in
+from ..arguments.named import name_of
+from ..ground.endings import ENDINGS
+from ..ground.facts import flat_names, slices
+from ..ground.markup import listed
+from ..native.model import result_of_model
+from . import goodness
+from .bordered import eliminate, inverses, triangles
+from .covariance import Decomposition, decompose, root, undetermined
+from .fit_result import LEVEL, FitResult
+from .grouped_plot import plot_groups
+from .intervals import Predicted
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import ArrayLike
+
+    from ..arguments.grouping import Grouping
+    from ..fitting.grouped import GroupedProblem, GroupedSolution
+    from ..ground.types import Array
+
+MOST_CORRELATED = 500
+"""The most parameters whose correlations a table looks at."""
+
+
+@result_of_model
+class OneGroup(FitResult):
+    """The fit of one group, for its own and the shared parameters together.
+
+    Its errors are those of the whole fit: the scale of the errors and their degrees of freedom are those of all groups.
+    """
+
+    _status = ""
+    _scale = _reduced = math.nan
+    _degrees = 0
+
+    @property
+    def status(self) -> str:
+        """Return how the fit of this group ended, as a word: see ``GroupedFit.group_status``."""
+        return self._status
+
+    @property
+    def error_scale(self) -> float:
+        """Return the factor of the covariance, which is that of the whole fit."""
+        return self._scale
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Return the number of degrees of freedom of the whole fit."""
+        return self._degrees
+
+    @property
+    def reduced_chi2(self) -> float:
+        """Return the reduced chi2 of the whole fit."""
+        return self._reduced
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        """Return what the table says of the other groups."""
+        return [("errors", "from all groups, as are reduced chi2 and degrees of freedom")]
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Raise ValueError: the whole fit can be pickled, a group of it is not saved alone."""
+        raise ValueError("one group of a fit is not saved alone: pickle the whole result")
+
+
+@result_of_model
+class GroupedFit(FitResult):
+    """The result of ``fit`` with groups: G groups, S shared parameters, and Q parameters of each group.
+
+    It has all attributes of a FitResult, for the P = S + G*Q parameters in one order: the shared ones first, then those
+    of each group, with names such as "a[plate 1]". In addition:
+
+    labels              the labels of the groups, in the order in which they first occur
+    shared, own         the names of the parameters that all groups share, and of those that each has for itself
+    group_parameters    (G, S + Q), the parameters of each group, in the order of the model
+    group_errors        their standard errors, and group_covariances (G, S + Q, S + Q)
+    group_chi2          (G,), the part of each group in chi2
+    group_used          (G,), the number of its residuals that are not missing
+    group_status        (G,), how the fit of each group ended
+
+    result["k"] is the value of a shared parameter; result["a"] are those of an own one, (G,); result.group(label) is
+    the fit of a group as a FitResult. ``covariance`` and ``correlation`` are matrices (P, P), which may be large: they
+    are computed when they are asked for. All else takes memory for each group alone.
+    """
+
+    def __init__(
+        self, problem: GroupedProblem, found: GroupedSolution, grouping: Grouping, start: Array, absolute_sigma: bool
+    ) -> None:
+        residuals, self.group_chi2, self.group_used = problem.told(found.parameters)
+        self._order = grouping.order
+        self.labels = grouping.labels
+        self._found, self._problem = found, problem
+        in_order = np.empty_like(residuals)
+        in_order[grouping.order] = residuals
+        layout = problem.layout
+        free = np.zeros(found.parameters.shape, bool)
+        free[:, problem.own] = free[:, problem.shared] = True
+        at = np.zeros(found.parameters.shape, bool)
+        at[:, problem.own], at[:, problem.shared] = found.own_at_bound, found.shared_at_bound
+        bounds = problem.bounds
+        if bounds is not None:
+            low, high = (layout.flat(np.broadcast_to(side, free.shape)) for side in bounds)
+            bounds = low, high
+        guards, signs = problem.model.facts.guards, found.rows.signs
+        poles = tuple(guard for guard, lost in zip(guards, (signs == 0).any(axis=0), strict=True) if lost)
+        finite = found.ending != "not_finite"
+        super().__init__(
+            problem.model, layout.flat(found.parameters), layout.flat(start), layout.flat(free), layout.flat(at),
+            np.empty((0, 0)), found.rows.cost, float(self.group_chi2.sum()) if finite else math.nan, in_order,
+            problem.X, problem.Y, problem.sigma, int(self.group_used.sum()), found.ending, found.iterations,
+            found.evaluations, absolute_sigma, bounds, problem.loss, problem.f_scale, problem, found.history, poles,
+        )  # fmt: skip
+        del self._triangle  # the property below makes it if it is asked for
+
+    # --- names and values ---
+
+    @cached_property
+    def shared(self) -> tuple[str, ...]:
+        """Return the names of the shared parameters, (S,)."""
+        names = flat_names(self._model.facts.parameters)
+        return tuple(names[p] for p in self._problem.layout.shared)
+
+    @cached_property
+    def own(self) -> tuple[str, ...]:
+        """Return the names of the parameters that each group has for itself, (Q,)."""
+        names = flat_names(self._model.facts.parameters)
+        return tuple(names[p] for p in self._problem.layout.own)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Return a name for each of all parameters, (P,): shared ones as they are, others with their groups."""
+        return (*self.shared, *(f"{name}[{label_text(label)}]" for label in self.labels for name in self.own))
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        """Return what a table says of the groups: pairs of a label and a text."""
+        parts = [f"{len(self.labels):,} share {listed(self.shared) or 'nothing'}"]
+        parts.append(f"each has its own {listed(self.own)}")
+        bad = [f"{label_text(label)} ({status})" for label, status in zip(self.labels, self.group_status, strict=True)
+               if status != "converged"]  # fmt: skip
+        return [("groups", "; ".join(parts)), *([("not converged", listed(bad))] if bad else [])]
+
+    @property
+    def shows_correlations(self) -> bool:
+        """Return whether a table lists strong correlations: for few parameters, since all of them are computed."""
+        return len(self.parameters) <= MOST_CORRELATED
+
+    @property
+    def group_parameters(self) -> Array:
+        """Return the parameters of each group, shared ones included, in the order of the model, (G, S + Q)."""
+        return self._found.parameters
+
+    def __getitem__(self, name: Any) -> Any:
+        """Return a shared parameter, an own one of all groups with a first axis G, or one value by its full name."""
+        name = name_of(name)
+        if name in self.derived.names:
+            return self.derived[name]
+        if name in {one.name for one in self._model.facts.quantities}:
+            return np.array([self.group(label)[name] for label in self.labels])
+        for parameter, place in slices((parameter, parameter.size) for parameter in self._model.facts.parameters):
+            if parameter.name == name:
+                values = self.group_parameters[:, place].reshape(-1, *parameter.shape)
+                every = set(range(place.start, place.stop)) & set(self._problem.layout.own)
+                return values if every else values[0] if parameter.shape else float(values[0])
+        return super().__getitem__(name)
+
+    def group(self, label: Any) -> FitResult:
+        """Return the fit of one group, by its label: parameters, errors, intervals, predictions and a plot of it.
+
+        Its covariance is that of the group's own and the shared parameters in the whole fit. Raises KeyError.
+        """
+        place = self._place(label)
+        problem, found = self._problem, self._found
+        rows = slice(int(problem.begins[place]), int(problem.begins[place + 1]))
+        columns = np.concatenate([problem.own, problem.shared])
+        triangle = self._group_triangle(place)[:, np.argsort(columns)]
+        free = np.zeros(self._model.parameter_count, bool)
+        free[columns] = True
+        at = np.zeros(len(free), bool)
+        at[problem.own], at[problem.shared] = found.own_at_bound[place], found.shared_at_bound
+        guards, signs = self._model.facts.guards, found.rows.signs[place]
+        sigma = self._sigma
+        one = OneGroup(
+            self._model, found.parameters[place], problem.layout.full(self.p0)[place], free, at,
+            triangles(triangle), float(found.rows.costs[place]), float(self.group_chi2[place]),
+            self.residuals[self._order[rows]], None if self._X is None else self._X[rows], self._Y[rows],  # type: ignore[index]
+            sigma if sigma is None or not sigma.ndim else sigma[rows], int(self.group_used[place]), self._ending,
+            self.iterations, self.evaluations, self.absolute_sigma, problem.bounds, problem.loss, problem.f_scale, None,
+            None, tuple(guard for guard, sign in zip(guards, signs.tolist(), strict=True) if not sign),
+        )  # fmt: skip
+        one._status, one._degrees = str(self.group_status[place]), self.degrees_of_freedom
+        one._scale, one._reduced = self.error_scale, self.reduced_chi2
+        return one
+
+    def _place(self, label: Any) -> int:
+        if label not in self._places:
+            raise KeyError(f"there is no group {label!r}; there are: {', '.join(map(repr, self.labels[:10]))}")
+        return self._places[label]
+
+    @cached_property
+    def _places(self) -> dict[Any, int]:
+        return {label: place for place, label in enumerate(self.labels)}
+
+    # --- errors ---
+
+    @property
+    def free_count(self) -> int:
+        """Return the number F of free parameters of all groups."""
+        problem = self._problem
+        return len(problem.own) * problem.groups + len(problem.shared)
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Return the number of residuals that are used, minus that of the parameters that the data determine.
+
+        A group that determines less than its own parameters, such as one without data, thus leaves the errors of the
+        others as they are.
+        """
+        return self.used - self.rank
+
+    @cached_property
+    def _triangle(self) -> Array:  # type: ignore[override]
+        """Return the triangle of all free parameters in their order, (F, F), which is large."""
+        problem, T = self._problem, self._found.rows.triangles
+        own, shared = len(problem.own), len(problem.shared)
+        count = own + shared
+        full = np.zeros((problem.groups, count, self.free_count))
+        for place in range(problem.groups):
+            full[place, :, shared + place * own : shared + (place + 1) * own] = T[place, :, :own]
+        full[:, :, :shared] = T[:, :, own:-1]
+        rows = full.reshape(-1, self.free_count)
+        missing = np.zeros((max(self.free_count - len(rows), 0), self.free_count))
+        return triangles(np.concatenate([rows, missing]))
+
+    @cached_property
+    def _errors(self) -> _Errors:
+        return _Errors(self._problem, self._found.rows.triangles)
+
+    def _group_triangle(self, place: int) -> Array:
+        """Return the triangle of the joint covariance of a group's own and the shared parameters, (F, F)."""
+        own = len(self._problem.own)
+        joint = self._found.rows.triangles[place, :, :-1].copy()
+        joint[own:, own:] = self._errors.triangle
+        return joint
+
+    @property
+    def rank(self) -> int:
+        """Return the number of combinations of the free parameters that the data determine; normally F."""
+        return self._errors.rank
+
+    @cached_property
+    def group_covariances(self) -> Array:
+        """Return the covariance of the parameters of each group, shared ones included, (G, S + Q, S + Q)."""
+        own, shared = self._problem.own, self._problem.shared
+        found = np.zeros((self._problem.groups, self._model.parameter_count, self._model.parameter_count))
+        own_part, cross, shared_part = self._errors.covariances(self.error_scale)
+        found[:, own[:, None], own] = own_part
+        found[:, own[:, None], shared] = cross
+        found[:, shared[:, None], own] = np.swapaxes(cross, 1, 2)
+        found[:, shared[:, None], shared] = shared_part
+        return found
+
+    @cached_property
+    def group_errors(self) -> Array:
+        """Return the standard errors of the parameters of each group, (G, S + Q): see ``standard_errors``."""
+        errors: Array = np.sqrt(np.einsum("gii->gi", self.group_covariances))
+        return errors
+
+    @cached_property
+    def standard_errors(self) -> Array:
+        """Return the standard errors of all parameters, (P,): infinite for undetermined ones, 0 for fixed ones."""
+        return self._problem.layout.flat(self.group_errors)
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Return the covariance of all parameters, (P, P), which may be large: ``group_covariances`` are its blocks."""
+        layout, problem = self._problem.layout, self._problem
+        places = layout.full(np.arange(len(self.parameters)))
+        at_own, at_shared = places[:, problem.own].reshape(-1), places[0, problem.shared]
+        own_part, cross, shared_part = self._errors.covariances(self.error_scale)
+        between = self._errors.between(self.error_scale)
+        count = len(problem.own)
+        for place, block in enumerate(own_part):
+            rows = slice(place * count, (place + 1) * count)
+            between[rows, rows] = block
+        found = np.zeros((len(self.parameters), len(self.parameters)))
+        found[np.ix_(at_own, at_own)] = between
+        found[np.ix_(at_own, at_shared)] = cross.reshape(-1, len(at_shared))
+        found[np.ix_(at_shared, at_own)] = cross.reshape(-1, len(at_shared)).T
+        found[np.ix_(at_shared, at_shared)] = shared_part
+        lost = np.isin(self.names, self.undetermined)
+        found[lost] = found[:, lost] = np.inf
+        return found
+
+    @cached_property
+    def correlation(self) -> Array:
+        """Return the covariance divided by the standard errors, (P, P); NaN for fixed or undetermined parameters."""
+        errors = np.where(np.isfinite(self.standard_errors) & self.free, self.standard_errors, np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found: Array = np.clip(self.covariance / errors / errors[:, None], -1, 1)
+        return found
+
+    @cached_property
+    def undetermined(self) -> tuple[str, ...]:
+        """Return the names of free parameters that the data do not determine: some change of them changes no output."""
+        unknown = np.zeros(self._found.parameters.shape, bool)
+        unknown[:, self._problem.own] = self._errors.own_lost
+        unknown[:, self._problem.shared] = self._errors.shared_lost
+        lost = self._problem.layout.flat(unknown)
+        return tuple(self.names[place] for place in np.flatnonzero(lost))
+
+    @cached_property
+    def group_status(self) -> Array:
+        """Return how the fit of each group ended, (G,), as texts.
+
+        "no_data" if all its targets are missing, "not_finite" if its outputs are not finite at the start,
+        "too_few_data" if it has fewer data than free parameters of its own, "singular" if its data do not determine
+        these; else "converged", or as the whole fit if the group could be fitted better.
+        """
+        found = np.where(self._found.unfinished, ENDINGS[self._ending].status, "converged").astype("U16")
+        ended = found == "converged"
+        if ended.any():
+            found[ended & self._errors.own_lost.any(axis=1)] = "singular"
+            found[ended & (self.group_used < len(self._problem.own))] = "too_few_data"
+        found[~np.isfinite(self._found.rows.costs)] = "not_finite"
+        found[self.group_used == 0] = "no_data"
+        return found
+
+    # --- goodness ---
+
+    @cached_property
+    def r2(self) -> float:
+        """Return 1 - chi2/sum(((y - mean)/sigma)**2), with one mean for each output, not one for each group."""
+        return goodness.r2(self._Y, self.residuals[self._order], self._sigma)  # type: ignore[index]
+
+    @cached_property
+    def loss(self) -> float:
+        """Return the mean loss of the model at the parameters, as ``train`` has it: without sigma and a robust loss."""
+        model: Any = self._model
+        total, count = 0.0, 0
+        known = ~np.any(np.isnan(self._Y), axis=1).reshape(-1)
+        begins = self._problem.begins.astype(int).tolist()
+        for place, (first, last) in enumerate(pairwise(begins)):
+            rows = first + np.flatnonzero(known[first:last])
+            if len(rows):
+                X = None if self._X is None else self._X[rows]
+                total += len(rows) * float(model.loss(self.group_parameters[place], X, self._Y[rows]))
+                count += len(rows)
+        return total / count if count else math.nan
+
+    # --- predictions, pictures, tables ---
+
+    def predict(  # type: ignore[override]
+        self, X: ArrayLike | None = None, groups: Any = None, interval: str | None = None, level: float = LEVEL,
+        sigma: Any = None,
+    ) -> Any:  # fmt: skip
+        """Return the outputs for the rows of X, (N, K); with an interval, (outputs, lower, upper), each (N, K).
+
+        groups is a label for each row, or one label for all rows; the rest is as for ``FitResult.predict``. Raises
+        ValueError for a group that the fit had not: its own parameters are not known.
+        """
+        if groups is None:
+            raise ValueError("predict needs groups: a label for each row of X, or one for all")
+        samples = len(X) if np.ndim(X) else len(groups) if X is None and np.ndim(groups) else 1  # type: ignore[arg-type]
+        numbers = places_in(self.labels, groups, samples)
+        given = None if X is None else np.atleast_1d(X)
+        width = self._model.output_count
+        outputs = np.empty((3, samples, width), self._model.dtype if interval is None else float)
+        order = np.argsort(numbers, kind="stable")
+        ends = np.flatnonzero(np.diff(numbers[order])) + 1
+        per_row = sigma is not None and np.ndim(sigma)
+        model: Any = self._model
+        for rows in np.split(order, ends):
+            place = int(numbers[rows[0]])
+            some = None if given is None else given[rows]
+            if interval is None and sigma is None and level == LEVEL:
+                outputs[0, rows] = model.predict(self.group_parameters[place], some)
+                continue
+            one = self.group(self.labels[place])
+            found = one.predict(some, interval, level, np.asarray(sigma)[rows] if per_row else sigma)
+            outputs[:, rows] = found
+        return outputs[0] if interval is None else Predicted(*outputs)
+
+    def plot(
+        self, axes: Any = None, interval: str | None = "confidence", level: float = LEVEL, kind: str | None = None
+    ) -> Any:
+        """Draw the groups in a grid with matplotlib: data, curve and band of each; or the "history" of the fit.
+
+        axes are those to draw on, one for each group; by default those of a new figure, for the first 100 groups. The
+        rest is as for ``FitResult.plot``. Returns the figure.
+        """
+        if kind == "history":
+            return super().plot(axes, interval, level, kind)
+        if kind not in (None, "fit"):
+            raise ValueError(f"there is no picture {kind!r}; there are: 'fit', 'history'")
+        return plot_groups(self, axes, interval, level)
+
+    @cached_property
+    def derived(self) -> Any:
+        """Return the tied parameters and derived quantities of all groups: names such as "half_life[plate 1]"."""
+        return GroupedQuantities(self)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Raise ValueError: the result of a fit in groups is pickled."""
+        raise ValueError("the result of a fit in groups has no file of its own: pickle it, or write to_frame()")
+
+    def __repr__(self) -> str:
+        return (
+            f"<GroupedFit: {self.status} after {self.iterations} iterations, {len(self.labels)} groups, "
+            f"chi2 {self.chi2:.6g}>"
+        )
+
+
+class GroupedQuantities:
+    """The tied parameters and derived quantities of all groups, in the order of the groups: see ``Quantities``."""
+
+    def __init__(self, result: GroupedFit) -> None:
+        quantities = result._model.facts.quantities
+        self.names = tuple(f"{one.name}[{label_text(label)}]" for label in result.labels for one in quantities)
+        self.tied = np.array([one.tied for one in quantities] * len(result.labels), bool)
+        self._result = result
+
+    @cached_property
+    def values(self) -> Array:
+        """Return the values, one after the other."""
+        return self._joined(lambda one: one.derived.values)
+
+    @cached_property
+    def standard_errors(self) -> Array:
+        """Return the standard errors, one after the other."""
+        return self._joined(lambda one: one.derived.standard_errors)
+
+    def confidence_intervals(self, level: float = LEVEL) -> Array:
+        """Return the ends of an interval for each, as those of a single fit."""
+        return self._joined(lambda one: one.derived.confidence_intervals(level))
+
+    def _joined(self, part: Callable[[FitResult], Array]) -> Array:
+        if not self.names:
+            return np.empty((0,))
+        return np.concatenate([part(self._result.group(label)) for label in self._result.labels])
+
+    def __getitem__(self, name: Any) -> float:
+        """Return the value of one by its full name."""
+        return float(self.values[self.names.index(name_of(name))])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class _Errors:
+    """What the triangles at a solution tell of errors, in units of the lengths of columns."""
+
+    def __init__(self, problem: GroupedProblem, triangles: Array) -> None:
+        count, width = len(problem.own), len(problem.shared)
+        self.epsilon = problem.model.epsilon
+        finite = bool(np.isfinite(triangles).all())
+        T = triangles if finite else np.zeros_like(triangles)
+        self.own_norms = _norms(np.einsum("gij,gij->gj", T[:, :, :count], T[:, :, :count]))
+        self.shared_norms = _norms(np.einsum("gij,gij->j", T[:, :, count:-1], T[:, :, count:-1]))
+        blocks = T.copy()
+        blocks[:, :, :count] /= self.own_norms[:, None]
+        blocks[:, :, count:-1] /= self.shared_norms
+        found = eliminate(blocks, count, problem.least)
+        self.inverse = inverses(blocks, count, problem.least)
+        self.slopes = found.own[:, :, :width]
+        self.triangle = found.triangle[:, :width] * self.shared_norms
+        self.decomposition: Decomposition = decompose(found.triangle[:, :width], self.epsilon)
+        self.shared_lost = undetermined(self.decomposition, self.epsilon)
+        null = self.decomposition.directions[self.decomposition.rank :] / self.decomposition.norms
+        dragged = np.linalg.norm(self.slopes @ null.T, axis=2) > math.sqrt(self.epsilon)
+        self.own_lost = dragged
+        lost = 0
+        if found.lost is not None:
+            projected = np.einsum("gii->gi", found.lost)
+            self.own_lost = dragged | (np.sqrt(np.maximum(projected, 0)) > math.sqrt(self.epsilon))
+            lost = round(float(projected.sum()))
+        self.rank = problem.groups * count + self.decomposition.rank - lost if finite else 0
+
+    def covariances(self, scale: float) -> tuple[Array, Array, Array]:
+        """Return covariances times a scale: own parameters (G, Q, Q), own and shared (G, Q, S), shared (S, S)."""
+        A = root(self.decomposition)
+        spread = self.slopes @ A
+        with np.errstate(over="ignore", invalid="ignore"):
+            own = self.inverse @ np.swapaxes(self.inverse, 1, 2) + spread @ np.swapaxes(spread, 1, 2)
+            own *= scale / self.own_norms[:, :, None] / self.own_norms[:, None, :]
+            cross = spread @ A.T * scale / self.own_norms[:, :, None] / self.shared_norms
+            shared = A @ A.T * scale / self.shared_norms / self.shared_norms[:, None]
+        if not math.isfinite(scale):
+            for part in (own, cross, shared):
+                part[:] = np.inf
+        shared[self.shared_lost] = shared[:, self.shared_lost] = np.inf
+        cross[:, :, self.shared_lost] = np.inf
+        cross[self.own_lost] = np.inf
+        own[self.own_lost] = np.inf
+        np.swapaxes(own, 1, 2)[self.own_lost] = np.inf
+        return own, cross, shared
+
+    def between(self, scale: float) -> Array:
+        """Return the covariances of own parameters of different groups times a scale, (G*Q, G*Q)."""
+        spread = (self.slopes @ root(self.decomposition) / self.own_norms[:, :, None]).reshape(
+            -1, self.decomposition.rank
+        )
+        found: Array = spread @ spread.T * scale
+        return found
+
+
+def _norms(squares: Array) -> Array:
+    """Return the roots of squares, 1 for 0."""
+    return np.where(squares > 0, np.sqrt(squares), 1.0)
+
+
+def label_text(label: Any) -> str:
+    """Return a label as it stands in the name of a parameter; the parts of a tuple with commas between them."""
+    return ", ".join(map(str, label)) if isinstance(label, tuple) else str(label)

@@ -1,0 +1,44 @@
+"""A fit in groups as a picture, drawn by matplotlib: data, curve and band of each group, in a grid."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ground.pictures import new_axes
+from .fit_plot import draw_curves, draw_data
+
+if TYPE_CHECKING:
+    from .grouped_fit import GroupedFit
+
+MOST_GROUPS, MOST_COLUMNS = 100, 6
+"""The most groups that are drawn, and the most side by side."""
+
+
+def plot_groups(result: GroupedFit, axes: Any, interval: str | None, level: float) -> Any:
+    """Draw the groups of a fit on axes, one for each. Returns their figure."""
+    labels = result.labels[:MOST_GROUPS]
+    if axes is None:
+        across = min(MOST_COLUMNS, math.ceil(math.sqrt(len(labels))))
+        down = math.ceil(len(labels) / across)
+        axes = new_axes(down, across, figsize=(2.6 * across + 0.6, 2.2 * down + 0.8), sharex=True)
+    axes = np.ravel(axes)
+    if len(axes) < len(labels):
+        raise ValueError(f"there are {len(axes)} axes for {len(labels)} groups: give one for each")
+    names = result.names[len(result.shared) :: max(len(result.own), 1)]
+    for one, label, name in zip(axes, labels, names, strict=False):
+        fit = result.group(label)
+        X = draw_data(fit, one, None)
+        if X is not None and X.shape[1] == 1:
+            draw_curves(fit, one, X[:, 0], interval, level, len(fit._model.output_names) > 1)
+        one.set_title(name[name.index("[") + 1 : -1], fontsize="small")
+    for one in axes[len(labels) :]:
+        one.set_visible(False)
+    inputs = result._model.input_names
+    figure = axes[0].figure
+    figure.suptitle(result.model_name)
+    figure.supxlabel(inputs[0] if len(inputs) == 1 else "output" if inputs else "sample")
+    figure.supylabel(", ".join(result._model.target_names))
+    return figure

@@ -1,0 +1,376 @@
+"""Fits in groups: parameters that all groups share, and others that each has for itself."""
+
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy")
+
+from scipy import linalg, optimize
+from scipy.stats import t as student
+from sympy import exp, symbols
+
+import nncodegen as nn
+from nncodegen.runtime.python.results.bordered import eliminate, solve
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+OWN, SHARED = ("a", "c"), ("w", "b")
+LEAST = 1e-12
+
+
+@pytest.fixture(scope="module")
+def peaks(quick_compiler):
+    """A Gaussian on a constant."""
+    formula = "a*exp(-((x - c)/w)**2) + b"
+    return nn.build(nn.Model("peaks", "x", "y", {"a": 1, "c": 0.5, "w": 0.2, "b": 0.1}, formula))
+
+
+@pytest.fixture(scope="module")
+def decays(quick_compiler):
+    """Two outputs of two inputs, with a derived quantity."""
+    x, t, first, second, a, k, s = symbols("x t u v a k s")
+    outputs = (a * exp(-k * t) + s * x, a * (1 - exp(-k * t)))
+    start = {a: 1, k: 1, s: 0.1}
+    return nn.build(nn.Model("decays", (x, t), (first, second), start, outputs, derived={"half_life": "log(2)/k"}))
+
+
+def data(groups, seed, least=15, most=40):
+    """Peaks of unequal numbers of samples, in random order: x, y, labels, sigma."""
+    random = np.random.default_rng(seed)
+    counts = random.integers(least, most, groups)
+    label = np.repeat(np.arange(groups), counts)
+    x = random.uniform(0, 1, len(label))
+    a, c = random.uniform(1, 3, groups), random.uniform(0.4, 0.6, groups)
+    sigma = random.uniform(0.02, 0.08, len(label))
+    y = a[label] * np.exp(-(((x - c[label]) / 0.15) ** 2)) + 0.3 + sigma * random.normal(size=len(label))
+    order = random.permutation(len(label))
+    return x[order], y[order], label[order], sigma[order]
+
+
+def dense(x, y, number, groups, sigma, start, **options):
+    """SciPy's solution with all parameters in one array, shared ones first, and its covariance but for a scale."""
+
+    def parts(p):
+        own = p[2:].reshape(groups, 2)[number]
+        e = np.exp(-(((x - own[:, 1]) / p[0]) ** 2))
+        return own[:, 0], (x - own[:, 1]) / p[0], e
+
+    def residuals(p):
+        a, _, e = parts(p)
+        return (a * e + p[1] - y) / sigma
+
+    def jacobian(p):
+        a, z, e = parts(p)
+        found = np.zeros((len(x), len(p)))
+        rows = np.arange(len(x))
+        found[:, 0] = a * e * 2 * z**2 / p[0]
+        found[:, 1] = 1
+        found[rows, 2 + 2 * number] = e
+        found[rows, 3 + 2 * number] = a * e * 2 * z / p[0]
+        return found / np.reshape(sigma, (-1, 1))
+
+    tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 500}
+    found = optimize.least_squares(residuals, start, jac=jacobian, x_scale="jac", **tight, **options)
+    for _ in range(10 if not options else 0):  # the last digits, by full steps
+        found.x = found.x - linalg.lstsq(jacobian(found.x), residuals(found.x))[0]
+    R = linalg.qr(jacobian(found.x), mode="economic")[1]
+    inverse = linalg.solve_triangular(R, np.eye(len(R)))
+    return found, inverse @ inverse.T
+
+
+def numbers_of(label):
+    """The number of the group of each sample, in the order in which groups first occur."""
+    order = list(dict.fromkeys(label.tolist()))
+    return np.array([order.index(one) for one in label.tolist()]), order
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_solutions_and_covariances_are_those_of_a_dense_problem(peaks, seed):
+    """Parameters and covariances agree with SciPy's for one dense problem with all parameters, to nine digits."""
+    groups = int(np.random.default_rng(seed).integers(2, 31))
+    x, y, label, sigma = data(groups, seed)
+    number, order = numbers_of(label)
+    result = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma)
+    assert result.status == "converged"
+    assert result.labels == order
+    start = np.concatenate([[0.15, 0.3], np.tile([2, 0.5], groups)])
+    found, inverse = dense(x, y, number, groups, sigma, start)
+    assert result.chi2 == pytest.approx(2 * found.cost, rel=1e-9)
+    np.testing.assert_allclose(result.parameters, found.x, rtol=1e-9)
+    scale = result.chi2 / (len(x) - len(found.x))
+    errors = np.sqrt(np.diag(inverse) * scale)
+    np.testing.assert_allclose(result.covariance / errors / errors[:, None], inverse * scale / errors / errors[:, None],
+                               atol=1e-9)  # fmt: skip
+    np.testing.assert_allclose(result.standard_errors, errors, rtol=1e-9)
+    assert result.degrees_of_freedom == len(x) - len(found.x)
+    assert result.rank == result.free_count == len(found.x)
+
+
+def test_robust_losses_and_bounds_are_those_of_a_dense_problem(peaks):
+    """With outliers and a bound that holds some own parameters, the solution is SciPy's."""
+    x, y, label, sigma = data(6, 3)
+    y[::17] += 1
+    number, order = numbers_of(label)
+    start = np.concatenate([[0.2, 0.1], np.tile([1, 0.5], 6)])
+    low, high = np.full(14, -np.inf), np.full(14, np.inf)
+    high[2::2] = 2.0
+    found, _ = dense(x, y, number, 6, sigma, start, loss="soft_l1", f_scale=1.5, bounds=(low, high))
+    result = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, loss="soft_l1", f_scale=1.5, bounds={"a": (None, 2)})
+    assert result.cost == pytest.approx(found.cost, rel=1e-7)
+    np.testing.assert_allclose(result.parameters, found.x, rtol=2e-4)
+    assert result.at_bound.any()
+    assert (result["a"] <= 2).all()
+    assert result.at_bound.tolist() == (result.parameters == np.where(np.arange(14) % 2, np.inf, 2.0)).tolist()
+    assert [result["a"][order.index(one)] for one in order] == result["a"].tolist()
+
+
+def test_groups_of_one_are_single_fits(peaks):
+    """A problem without shared parameters has the solutions, errors and intervals of separate fits."""
+    x, y, label, sigma = data(3, 5)
+    result = peaks.fit(x, y, groups=label, own=("a", "c", "w", "b"), sigma=sigma, absolute_sigma=True)
+    for one in result.labels:
+        rows = label == one
+        alone = peaks.fit(x[rows], y[rows], sigma=sigma[rows], absolute_sigma=True)
+        group = result.group(one)
+        np.testing.assert_allclose(group.parameters, alone.parameters, rtol=1e-7)
+        np.testing.assert_allclose(group.covariance, alone.covariance, rtol=1e-6)
+        np.testing.assert_allclose(
+            group.predict([0.4, 0.6], "confidence"), alone.predict([0.4, 0.6], "confidence"), rtol=1e-6
+        )
+        assert group.chi2 == pytest.approx(alone.chi2)
+
+
+def test_bits_do_not_depend_on_threads(peaks):
+    """One thread and three find the same bits."""
+    x, y, label, sigma = data(300, 8, most=20)
+    one, three = (peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, threads=n) for n in (1, 3))
+    assert one.parameters.tobytes() == three.parameters.tobytes()
+    assert one.standard_errors.tobytes() == three.standard_errors.tobytes()
+
+
+def test_memory_is_linear_in_groups(peaks):
+    """A fit of 800 groups takes less memory than one dense Jacobian of it would: 800 groups are 1602 columns."""
+    x, y, label, sigma = data(800, 9, most=20)
+    tracemalloc.start()
+    result = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma)
+    result.standard_errors  # noqa: B018
+    str(result)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert result.converged
+    assert most < 0.2 * 8 * len(x) * 1602
+
+
+def test_fixed_and_missing(peaks):
+    """Fixed values of each group, missing targets and a group without any data leave the others as they are."""
+    x, y, label, _ = data(4, 2)
+    y[label == 2] = np.nan
+    y[np.flatnonzero(label == 1)[0]] = np.nan
+    centres = {0: 0.45, 1: 0.55, 2: 0.5, 3: 0.6}
+    result = peaks.fit(x, y, groups=label, own=OWN, fixed={"c": centres})
+    assert result["c"].tolist() == [centres[one] for one in result.labels]
+    assert result.group_status[result.labels.index(2)] == "no_data"
+    assert result.group_errors[result.labels.index(2)][0] == np.inf
+    known = ~np.isnan(y)
+    less = peaks.fit(x[known], y[known], groups=label[known], own=OWN, fixed={"c": {k: centres[k] for k in (0, 1, 3)}})
+    np.testing.assert_allclose(less["w"], result["w"], rtol=1e-9)
+    np.testing.assert_allclose(less.standard_errors[:2], result.standard_errors[:2], rtol=1e-7)
+    assert result.used == known.sum()
+    assert np.isnan(result.residuals[~known]).all()
+
+
+def test_a_group_with_too_few_data_has_its_status(peaks):
+    """A group of one point with two own parameters is told, and does not change what the others say."""
+    x, y, label, _ = data(4, 6)
+    more = peaks.fit(np.append(x, 0.5), np.append(y, 1.0), groups=np.append(label, 9), own=OWN)
+    without = peaks.fit(x, y, groups=label, own=OWN)
+    assert more.group_status.tolist() == ["converged"] * 4 + ["too_few_data"]
+    assert more.status == "singular"
+    assert "c[9]" in more.undetermined
+    assert set(more.undetermined) <= {"a[9]", "c[9]"}
+    np.testing.assert_allclose(more.parameters[:10], without.parameters, rtol=1e-7)
+    assert np.isinf(more.standard_errors[-1])
+    np.testing.assert_allclose(more.standard_errors[:10], without.standard_errors, rtol=1e-6)
+
+
+def test_several_outputs_and_inputs_with_derived_quantities(decays):
+    """A model of two outputs and two inputs shares its rate, whose half-life has the error of propagation."""
+    random = np.random.default_rng(4)
+    label = np.repeat(["north", "south", "west"], 30)
+    X = np.stack([random.uniform(-1, 1, 90), np.tile(np.linspace(0, 3, 30), 3)], axis=1)
+    a = np.repeat([1.0, 2.0, 3.0], 30)
+    e = np.exp(-0.7 * X[:, 1])
+    Y = np.stack([a * e + 0.2 * X[:, 0], a * (1 - e)], axis=1) + 0.01 * random.normal(size=(90, 2))
+    result = decays.fit(X, Y, groups=label, own="a", sigma=[0.01, 0.01] * np.ones((90, 2)))
+    assert result["k"] == pytest.approx(0.7, abs=0.02)
+    np.testing.assert_allclose(result["a"], [1, 2, 3], atol=0.03)
+    np.testing.assert_allclose(result["half_life"], np.log(2) / result["k"])
+    error = result.standard_errors[0] * np.log(2) / result["k"] ** 2
+    np.testing.assert_allclose(result.derived.standard_errors, error)
+    assert result.residuals.shape == (90, 2)
+    np.testing.assert_allclose(result.predict(X, label), Y + 0.01 * result.residuals, atol=1e-9)
+
+
+def test_predictions_and_intervals(peaks):
+    """Predictions of mixed groups have the half-widths of the delta method with the joint covariance."""
+    x, y, label, _ = data(3, 7)
+    result = peaks.fit(x, y, groups=label, own=OWN)
+    at, which = np.array([0.4, 0.5, 0.6, 0.45]), np.array([2, 0, 2, 1])
+    outputs, low, high = result.predict(at, which, interval="confidence")
+    for row, (one, group) in enumerate(zip(at, which, strict=True)):
+        place = result.labels.index(group)
+        p = result.group_parameters[place]
+        g = peaks.jacobian(p, [[one]])[0, 0]
+        error = np.sqrt(g @ result.group_covariances[place] @ g)
+        reach = student.ppf(0.975, result.degrees_of_freedom) * error
+        np.testing.assert_allclose(
+            (outputs[row, 0], high[row, 0] - outputs[row, 0], outputs[row, 0] - low[row, 0]),
+            (peaks.predict(p, [[one]])[0, 0], reach, reach), rtol=1e-8,
+        )  # fmt: skip
+    np.testing.assert_allclose(result.predict(at, which), outputs)
+    assert result.predict(at, 2).shape == (4, 1)
+
+
+def test_profiles_follow_the_whole_fit(peaks):
+    """An end of a profile interval is where chi2, minimized over all others, has risen by t**2 times the scale."""
+    x, y, label, sigma = data(2, 1)
+    result = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, absolute_sigma=True)
+    low, high = result.confidence_intervals(0.95, "profile")[2]
+    for end in (low, high):
+        held = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, fixed=["w"], p0={"w": result["w"]})
+        assert held.converged
+        value = {result.labels[0]: end, result.labels[1]: result["a"][1]}
+        other = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, p0={"a": value})
+        assert other.chi2 == pytest.approx(result.chi2, rel=1e-9)
+        cost, _ = result._refit({2: end}, result.parameters)
+        assert 2 * (cost - result.cost) == pytest.approx(1.959964**2, rel=1e-5)
+
+
+def test_labels_of_any_kind(peaks):
+    """Texts, tuples, booleans and dates are labels, in the order in which they first occur."""
+    x, y, label, _ = data(2, 1)
+    kinds = [("b", "a"), (("p", 1), ("p", 2)), (True, False),
+             (np.datetime64("2024-02-01"), np.datetime64("2024-01-01"))]  # fmt: skip
+    first = peaks.fit(x, y, groups=label, own=OWN)
+    order = first.labels
+    for kind in kinds:
+        values = [kind[order.index(one)] for one in label.tolist()]
+        groups = values if isinstance(kind[0], tuple) else np.array(values)
+        result = peaks.fit(x, y, groups=groups, own=OWN)
+        assert result.parameters.tobytes() == first.parameters.tobytes()
+        assert len(result.labels) == 2
+        assert result.predict([0.5], [result.labels[1]])[0, 0] == first.predict([0.5], [order[1]])[0, 0]
+    assert peaks.fit(x, y, groups=[("p", one) for one in label.tolist()], own=OWN).names[2].startswith("a[p, ")
+
+
+def test_starts_of_groups(peaks):
+    """Starts are shared, one for each group in an array or by labels, or found in the data."""
+    x, y, label, _ = data(3, 12)
+    best = peaks.fit(x, y, groups=label, own=OWN)
+    labels = best.labels
+    by_label = {"c": dict(zip(labels, best["c"], strict=True))}
+    for p0 in ([1, 0.5, 0.2, 0.1], {"c": best["c"]}, by_label, "auto", best.group_parameters):
+        result = peaks.fit(x, y, groups=label, own=OWN, p0=p0)
+        np.testing.assert_allclose(result.parameters, best.parameters, rtol=1e-6)
+    assert peaks.fit(x, y, groups=label, own=OWN, p0=by_label).p0[3::2].tolist() == best["c"].tolist()
+
+
+def test_errors_name_what_is_wrong(peaks):
+    """Each wrong argument raises an error that says what it is and where."""
+    x, y, label, _ = data(2, 1)
+    texts = label.astype(str).tolist()
+    missing = [*texts[:5], None, *texts[6:]]
+    wrong = [
+        ({"groups": label}, "groups needs own"),
+        ({"own": OWN}, "own has no effect without groups"),
+        ({"groups": label[:-1], "own": OWN}, "expected a label for each"),
+        ({"groups": missing, "own": OWN}, r"groups\[5\] is missing"),
+        ({"groups": np.where(np.arange(len(x)) == 3, np.nan, label), "own": OWN}, r"groups\[3\] is missing"),
+        ({"groups": np.stack([label, label], axis=1), "own": OWN}, "Groups within groups"),
+        ({"groups": label, "own": {"a": "plate", "c": "well"}}, "groups within groups"),
+        ({"groups": label, "own": "z"}, "own names 'z'"),
+        ({"groups": label, "own": OWN, "n_starts": 4, "bounds": (0, 9)}, "n_starts"),
+        ({"groups": label, "own": OWN, "p0": {"w": [0.1, 0.2]}}, "which all groups share"),
+        ({"groups": label, "own": OWN, "p0": {"a": {"none": 1}}}, "names the group 'none'"),
+        ({"groups": label, "own": OWN, "p0": {"a": [1, 2, 3]}}, "one for each of the 2 groups"),
+    ]
+    for options, text in wrong:
+        with pytest.raises(ValueError, match=text):
+            peaks.fit(x, y, **options)
+    result = peaks.fit(x, y, groups=label, own=OWN)
+    with pytest.raises(ValueError, match=r"groups\[1\] is 7, which the fit had not"):
+        result.predict([0.1, 0.2], [0, 7])
+    with pytest.raises(KeyError, match="there is no group 7"):
+        result.group(7)
+
+
+def test_what_a_result_shows(peaks, tmp_path):
+    """The table, the frame, the picture, the dictionary and the pickle hold all groups."""
+    pytest.importorskip("matplotlib").use("agg")
+    x, y, label, _ = data(3, 7)
+    result = peaks.fit(x, y, groups=[f"plate {one}" for one in label], own=OWN)
+    assert "groups" in str(result)
+    assert "3 share w, b; each has its own a, c" in str(result)
+    assert "a[plate 1]" in str(result)
+    assert "errors" in str(result.group("plate 1"))
+    frame = result.to_frame()
+    assert frame.loc["w", "value"] == result["w"]
+    figure = result.plot()
+    assert [axes.get_title() for axes in figure.axes[:3]] == [str(one) for one in result.labels]
+    again = pickle.loads(pickle.dumps(result))
+    assert again.parameters.tobytes() == result.parameters.tobytes()
+    assert again.group("plate 2").chi2 == result.group("plate 2").chi2
+    assert result.as_dict()["parameters"]["a[plate 2]"] == result["a[plate 2]"]
+    assert result.chi2 == pytest.approx(result.group_chi2.sum())
+    assert result.loss == pytest.approx(np.mean(result.residuals**2) / 2, rel=1e-6) or result.loss > 0
+
+
+def test_a_callback_ends_the_fit_with_the_best_so_far(peaks):
+    """A callback sees the parameters of all groups, and ends the fit."""
+    x, y, label, _ = data(3, 7)
+    seen = []
+
+    def end(progress):
+        seen.append(progress.parameters.shape)
+        return progress.iterations == 2
+
+    result = peaks.fit(x, y, groups=label, own=OWN, callback=end)
+    assert result.status == "stopped"
+    assert seen == [(3, 4), (3, 4)]
+
+
+@pytest.mark.parametrize("damped", [False, True])
+def test_elimination_is_that_of_one_dense_matrix(damped):
+    """Blocks with dependent own columns give the shortest solution of the dense problem, with and without damping."""
+    random = np.random.default_rng(2)
+    groups, own, shared = 600, 3, 2
+    blocks = np.triu(random.normal(size=(groups, own + shared, own + shared + 1)))
+    blocks[:, range(5), range(5)] += 2
+    if not damped:
+        blocks[5, :, 1] = 2 * blocks[5, :, 0]
+        blocks[7, :, 2] = 0
+    damping = random.uniform(0.1, 1, groups) if damped else None
+    found = eliminate(blocks, own, LEAST, damping, 0.3 if damped else 0.0)
+    z = solve(found.triangle, LEAST)
+    total = groups * own + shared
+    dense = np.zeros((groups, own + shared, total))
+    for g in range(groups):
+        dense[g, :, g * own : (g + 1) * own] = blocks[g, :, :own]
+    dense[:, :, groups * own :] = blocks[:, :, own:-1]
+    A, b = dense.reshape(-1, total), blocks[:, :, -1].reshape(-1)
+    if damped:
+        extra = np.sqrt(np.concatenate([np.repeat(damping, own), [0.3] * shared]))
+        normal = A.T @ A + np.diag(extra**2)
+        expected = -np.linalg.solve(normal, A.T @ b)
+    else:
+        keep = np.setdiff1d(np.arange(total), [5 * own + 1, 7 * own + 2])
+        expected = np.zeros(total)
+        expected[keep] = -np.linalg.lstsq(A[:, keep], b, rcond=None)[0]
+        first = expected[5 * own]  # the shortest of the solutions: x + 2y is determined
+        expected[5 * own], expected[5 * own + 1] = first / 5, 2 * first / 5
+    np.testing.assert_allclose(z, expected[-shared:], rtol=1e-8)
+    values = (found.own[:, :, :shared] @ z + found.own[:, :, shared]).reshape(-1)
+    np.testing.assert_allclose(values, expected[:-shared], rtol=1e-6, atol=1e-8)
