@@ -373,6 +373,7 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @click.option("--derived", multiple=True, metavar='"t = log(2)/k"', help="A formula of parameters to evaluate.")
 @click.option("--sigma", metavar="COLUMN", help="The column of the standard deviations of the data.")
 @click.option("--by", default="", metavar="COLUMN,...", help="Columns whose values make groups, with a fit for each.")
+@click.option("--shared", default="", metavar="NAME,...", help="With --by: parameters that all groups have in common.")
 @click.option("--n-starts", type=click.IntRange(1),
               help="Starting points within the bounds, of which the best is kept.")  # fmt: skip
 @click.option("--loss", type=click.Choice(["linear", "huber", "soft_l1", "cauchy"]), default="linear",
@@ -389,21 +390,23 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
               help="Spread the groups of Parquet files over Dask's workers.")  # fmt: skip
 def curve(
     data: Path, equation: str | None, models: str | None, p0: str, bounds: str, tie: tuple[str, ...],
-    derived: tuple[str, ...], sigma: str | None, by: str, out: Path | None, plot: Path | None, dask: str | None,
-    **options: Any,
+    derived: tuple[str, ...], sigma: str | None, by: str, shared: str, out: Path | None, plot: Path | None,
+    dask: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Fit a formula to the columns of a table, by least squares.
 
     The names in the formula that are columns are data, all others are parameters. After ~ there are curves by name,
     which need no start. With --models, several are compared by Akaike's criterion for few data (AICc), and by
     likelihood ratios where one contains another. The table of their values and
-    standard errors is printed; with --by, there is one fit for each group of rows, and a table with a row for each.
+    standard errors is printed; with --by, there is one fit for each group of rows, and a table with a row for each;
+    with --shared, it is one fit of all groups, which have these parameters in common.
     """
     from nncodegen.curve_table.command import run_curve  # noqa: PLC0415 (pandas is optional)
     from nncodegen.curve_table.options import read_bounds, read_formulas, read_names, read_starts  # noqa: PLC0415
     from nncodegen.curve_table.settings import Settings  # noqa: PLC0415
 
-    options |= {"ties": read_formulas(tie, "--tie"), "derived": read_formulas(derived, "--derived")}
+    options |= {"ties": read_formulas(tie, "--tie"), "derived": read_formulas(derived, "--derived"),
+                "shared": read_names(shared)}  # fmt: skip
     settings = Settings(read_starts(p0), read_bounds(bounds), **options)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")

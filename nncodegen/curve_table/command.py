@@ -55,6 +55,8 @@ def run_curve(
         from nncodegen.curve_table.distributed import fit_distributed, names_of  # noqa: PLC0415 (dask is optional)
 
         problem = _understood(console, equation, names_of(data), sigma, by, settings)
+        if settings.shared:
+            _line(console, "dask", "one worker fits all groups, since they share parameters")
         with _bar(console, "parts") as tell:
             fits = fit_distributed(data, problem, dask, tell)
         _write(console, fits, problem, out)
@@ -72,6 +74,8 @@ def _understood(
     console: Console, equation: str, names: Any, sigma: str | None, by: tuple[str, ...], settings: Settings
 ) -> Problem:
     """Return the problem that the arguments describe, after printing it."""
+    if settings.shared and not by:
+        raise BuildError("--shared names parameters that groups have in common: name the columns of these with --by")
     target, formula = read_equation(
         equation, names, named(settings.p0, settings.bounds), settings.ties, settings.derived,
         (*by, *([sigma] if sigma is not None else [])),
@@ -80,6 +84,9 @@ def _understood(
     _line(console, "fit", f"{target} = {formula.expression}")
     deviations = f", with the standard deviations {sigma}" if sigma is not None else ""
     _line(console, "columns", f"{', '.join(formula.columns) or 'none'}{deviations}")
+    if settings.shared:
+        own = ", ".join(settings.own_of(formula))
+        _line(console, "shared", f"{', '.join(settings.shared)} by all groups; each has its own {own}")
     for name, tie in formula.ties:
         _line(console, "tie", f"{name} = {tie}")
     for name, one in formula.derived:
@@ -109,6 +116,7 @@ def _compare(
         ("--dask", dask),
         ("--tie", settings.ties),
         ("--derived", settings.derived),
+        ("--shared", settings.shared),
     ):
         if value:
             raise BuildError(f"{option} is for the fit of one formula: leave it out with --models")

@@ -31,7 +31,8 @@ def fit_distributed(
     """Return a row for each group, sorted by their keys: see ``fit_groups``.
 
     address is that of a scheduler of Dask, or "local". Rows are moved between the workers until each group lies within
-    one partition; only the table of fits is returned from the workers. ``tell`` is called with the number of finished
+    one partition; only the table of fits is returned from the workers. All groups of a fit that shares parameters stay
+    on one worker, which needs the memory for their rows. ``tell`` is called with the number of finished
     partitions, and that of all. Raises TableError and BuildError.
     """
     if not problem.by:
@@ -52,9 +53,9 @@ def fit_distributed(
         else:
             client = stack.enter_context(distributed.Client(address))
         empty = _empty(frame, problem)
-        fitted = frame.shuffle(on=list(problem.by)).map_partitions(
-            partial(fit_partition, problem=problem, empty=empty), meta=empty
-        )
+        # the groups of a fit that shares parameters are one problem, which one worker solves
+        whole = frame.repartition(npartitions=1) if problem.settings.shared else frame.shuffle(on=list(problem.by))
+        fitted = whole.map_partitions(partial(fit_partition, problem=problem, empty=empty), meta=empty)
         parts = client.compute(fitted.to_delayed())
         for done, _ in enumerate(distributed.as_completed(parts), 1):
             tell(done, len(parts))

@@ -14,7 +14,8 @@ import pandas as pd
 from nncodegen.curve.formula import Formula, module_of
 from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of, require_rows
 from nncodegen.curve_table.settings import Settings
-from nncodegen.runtime.python import FitResult
+from nncodegen.runtime.python import FitResult, GroupedFit
+from nncodegen.runtime.python.fitting.fit import AUTO
 from nncodegen.runtime.python.ground.frames import ERROR
 from nncodegen.table.read import Table
 
@@ -90,6 +91,11 @@ def value_and_error(result: FitResult, name: str) -> tuple[float, float]:
 
 
 def _fit_all(groups: Groups, columns: Columns, problem: Problem, tell: Callable[[int, int], None]) -> pd.DataFrame:
+    if problem.settings.shared:
+        keys = pd.DataFrame(groups.keys, columns=list(problem.by))
+        found = fit_shared(groups, columns, problem)[1]
+        tell(len(groups.keys), len(groups.keys))
+        return pd.concat([keys, found], axis=1)
     parts, step = [], ONE_BY_ONE if problem.settings.one_by_one(problem.formula) else SIDE_BY_SIDE
     for first in range(0, len(groups.keys), step):
         part = Groups(groups.keys[first : first + step], groups.members[first : first + step])
@@ -99,6 +105,59 @@ def _fit_all(groups: Groups, columns: Columns, problem: Problem, tell: Callable[
         tell(first + len(part.keys), len(groups.keys))
     keys = pd.DataFrame(groups.keys, columns=list(problem.by))
     return pd.concat([keys, pd.concat(parts, ignore_index=True)], axis=1)
+
+
+def fit_shared(groups: Groups, columns: Columns, problem: Problem) -> tuple[GroupedFit | None, pd.DataFrame]:
+    """Return the one fit of all groups that share parameters, and a row for each group, as of separate fits.
+
+    The labels of the fit are the positions of the groups. It is None if no group has a complete row.
+    """
+    settings, formula, module = problem.settings, problem.formula, module_of(problem.formula)
+    none = [*np.full(2 * len(formula.results), np.nan), 0, np.nan, 0, "no_data"]
+    there = [place for place, rows in enumerate(groups.members) if len(rows)]
+    if not there:
+        return None, pd.DataFrame([none] * len(groups.members), columns=problem.results)
+    rows = np.concatenate([groups.members[place] for place in there])
+    labels = np.repeat(there, [len(groups.members[place]) for place in there])
+    X, y = columns.X[rows], columns.y[rows]
+    own = settings.own_of(formula)
+    with warnings.catch_warnings():  # the status tells how it ended
+        warnings.simplefilter("ignore", RuntimeWarning)
+        fit: Any = module.fit(
+            X if formula.columns else None, y, p0=_starts(groups, there, columns, problem),
+            sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
+            loss=settings.loss, f_scale=settings.f_scale, seed=settings.seed, threads=settings.threads, groups=labels,
+            own=own,
+        )  # fmt: skip
+    found = [none] * len(groups.members)
+    pairs = {name: (fit.group_parameters[:, place], fit.group_errors[:, place])
+             for place, name in enumerate(formula.parameters)}  # fmt: skip
+    for number, place in enumerate(there):
+        one = fit.group(place) if set(formula.results) - set(pairs) else None
+        values = [
+            float(part[number]) for name in formula.results if name in pairs for part in pairs[name]
+        ] if one is None else [part for name in formula.results for part in value_and_error(one, name)]  # fmt: skip
+        status = str(fit.group_status[number])
+        found[place] = [*values, len(groups.members[place]), fit.reduced_chi2, fit.iterations, status]
+    return fit, pd.DataFrame(found, columns=problem.results)
+
+
+def _starts(groups: Groups, there: list[int], columns: Columns, problem: Problem) -> Any:
+    """Return the start of a fit that shares parameters: one for all groups, one for each (G, P), or "auto"."""
+    settings, formula = problem.settings, problem.formula
+    if not settings.needs_data(formula):
+        return settings.start_of(formula)
+    found = []
+    for place in there:
+        rows = groups.members[place]
+        start, n_starts = settings.start_and_search(formula, columns.X[rows], columns.y[rows])
+        if n_starts is not None:
+            return AUTO
+        found.append(start)
+    starts = np.array(found, float)
+    common = [formula.parameters.index(name) for name in settings.shared]
+    starts[:, common] = np.median(starts[:, common], axis=0)
+    return starts
 
 
 def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:

@@ -29,6 +29,8 @@ class Settings:
     threads: int = 1
     ties: dict[str, str] = field(default_factory=dict)
     derived: dict[str, str] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
+    """The parameters that all groups have in common."""
 
     @property
     def starts(self) -> dict[str, float]:
@@ -44,6 +46,11 @@ class Settings:
         """Raise ModelError for names that are no parameters of a formula, and for options that contradict others."""
         check_names(formula.parameters, self.starts, "--p0")
         check_names(formula.parameters, self.bounds, "--bounds")
+        check_names(formula.parameters, dict.fromkeys(self.shared), "--shared")
+        if self.shared and not self.own_of(formula):
+            raise ModelError("--shared names all parameters, so that groups have none of their own: leave out one")
+        if self.shared and self.n_starts is not None:
+            raise ModelError("--n-starts is for fits without --shared: give --p0, or --p0 auto")
         for name, value in self.starts.items():
             low, high = self.bounds.get(name, (-np.inf, np.inf))
             if not low <= value <= high:
@@ -56,6 +63,10 @@ class Settings:
             )
         if self.loss == "linear" and self.f_scale != 1:
             raise ModelError("--f-scale has no effect on --loss linear: give a robust loss, or leave it out")
+
+    def own_of(self, formula: Formula) -> tuple[str, ...]:
+        """Return the parameters that each group has for itself, beside shared ones."""
+        return tuple(name for name in formula.parameters if name not in self.shared)
 
     def start_of(self, formula: Formula) -> Any:
         """Return the start, (P,), if the data do not tell it: what is not given is 1, or a point within the bounds."""

@@ -193,6 +193,40 @@ def test_groups(run):
         np.testing.assert_allclose([float(row[f"{name}_error"]) for name in "abc"], errors, rtol=1e-3)
 
 
+def test_groups_that_share_parameters(run):
+    """--shared makes one fit of all groups, whose rows are those of ``fit`` with groups; --plot draws each of them."""
+    pytest.importorskip("matplotlib")
+    done = run(MANY, EQUATION, "--by", "plate,well", "--shared", "c", "--derived", "t = log(2)/b", "--plot", "grid.svg")
+    assert done.returncode == 0, done.stderr
+    assert "shared        c by all groups; each has its own a, b\n" in done.stderr
+    assert "fits          12 converged\n" in done.stderr
+    assert (run.folder / "grid.svg").read_text().count("P1, 5") == 1
+    found = rows_of(done.stdout)
+    labels = [f"{plate}{well}" for plate, well in zip(MANY["plate"], MANY["well"], strict=True)]
+    module = nn.build(nn.Model("again", "x", "y", {"a": 1, "b": 1, "c": 1}, "a*exp(-b*x) + c"))
+    result = module.fit(MANY["x"], MANY["y"], groups=labels, own=("a", "b"))
+    values = [[float(row[name]) for name in ("a", "b", "c")] for row in found]
+    np.testing.assert_allclose(values, result.group_parameters, rtol=1e-7)
+    errors = [[float(row[f"{name}_error"]) for name in ("a", "b", "c")] for row in found]
+    np.testing.assert_allclose(errors, result.group_errors, rtol=1e-6)
+    np.testing.assert_allclose([float(row["t"]) for row in found], np.log(2) / result["b"], rtol=1e-7)
+
+
+@pytest.mark.parametrize(("options", "shared"), [
+    (["y ~ exponential(x=x) + constant"], "level"),
+    ([EQUATION, "--p0", "auto"], "c"),
+], ids=["by name", "auto"])  # fmt: skip
+def test_groups_that_share_need_no_start(run, options, shared):
+    """Curves by name, and p0 auto, find a start for each group; a group without data has no parameters."""
+    gaps = MANY.assign(y=MANY["y"].where((MANY["well"] != 3) | (MANY["plate"] == "P0")))
+    done = run(gaps, *options, "--by", "plate,well", "--shared", shared)
+    assert done.returncode == 0, done.stderr
+    found = rows_of(done.stdout)
+    assert [row["status"] for row in found].count("converged") == 11
+    assert found[9]["status"] == "no_data"
+    assert len({row[shared] for row in found}) == 2
+
+
 def test_groups_in_a_file(run):
     """--out takes the table; Parquet gives the same as CSV, and threads do not change a bit."""
     first = run(MANY, EQUATION, "--by", "plate,well").stdout
@@ -263,6 +297,9 @@ TEXT.loc[4, "y"] = "n/d"
     (ONE, [EQUATION, "--p0", "a=one"], "--p0 a=one is not a finite number"),
     (ONE, [EQUATION, "--p0", "a=1,a=2"], "--p0 names a twice"),
     (ONE, [EQUATION, "--bounds", "a=2"], "--bounds a=2 is no interval"),
+    (ONE, [EQUATION, "--shared", "a"], "name the columns of these with --by"),
+    (MANY, [EQUATION, "--by", "well", "--shared", "z"], "--shared names z, which is no parameter"),
+    (MANY, [EQUATION, "--by", "well", "--shared", "a,b,c"], "--shared names all parameters"),
 ], ids=str)  # fmt: skip
 def test_bad_input(run, frame, arguments, message):
     """Each has its own message, which is one line, at most with the place in a formula, and the exit code 1."""

@@ -93,6 +93,20 @@ def test_groups_on_workers(run, address):
 
 
 @pytest.mark.thorough
+def test_groups_that_share_stay_on_one_worker(run, address):
+    """A fit that shares parameters is the same on a worker, and the command says that it is one."""
+    options = [EQUATION, "--by", "plate,well", "--shared", "c"]
+    alone = run("whole.parquet", *options, "--out", "alone.csv")
+    spread = run("parts", *options, "--out", "spread.csv", "--dask", address)
+    assert (alone.returncode, spread.returncode) == (0, 0), spread.stderr
+    assert "one worker fits all groups" in spread.stderr
+    texts, found = numbers(run.folder / "spread.csv")
+    expected = numbers(run.folder / "alone.csv")
+    assert texts == expected[0]
+    np.testing.assert_allclose(found, expected[1], rtol=1e-6)
+
+
+@pytest.mark.thorough
 def test_partitions_without_data(run, address):
     """Where a worker's groups have no data at all, the others are fitted all the same."""
     frame = pandas.read_parquet(run.folder / "whole.parquet")
