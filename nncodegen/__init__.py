@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from nncodegen.runtime.python import (
         FitProgress,
         FitResult,
+        FitWithErrors,
         GroupedFit,
         ManyFits,
         ManyResult,
@@ -132,10 +133,10 @@ __all__ = [
     "GRU", "LSTM", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
     "BatchNormalization", "BenchError", "Bidirectional", "BuildError", "Call", "Certificate", "CertificateError",
     "CheckError", "CompilerNotFoundError", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose",
-    "Dense", "Dropout", "Embedding", "Exportable", "Exported", "FitProgress", "FitResult", "Flatten",
-    "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
-    "Graph", "GroupQueryAttention", "GroupedFit", "Hyperparameter", "Input", "Layer", "LayerNormalization",
-    "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean", "Minimum",
+    "Dense", "Dropout", "Embedding", "Exportable", "Exported", "FitProgress", "FitResult", "FitWithErrors",
+    "Flatten", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D", "Graph", "GroupQueryAttention", "GroupedFit", "Hyperparameter", "Input", "Layer",
+    "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean", "Minimum",
     "MissingDependencyError", "Model", "ModelError", "Module", "MultiHeadAttention", "Multiply", "Network",
     "NncodegenError", "Node", "Optimizer", "PReLU", "Part", "Permute", "Points", "Polynomial", "PositionEmbedding",
     "Program", "ProgramError", "Progress", "RMSNormalization", "Report", "Reshape", "Result", "RotaryEmbedding",
@@ -159,7 +160,7 @@ _NAMES = {
     "module": "Module",
     "pipeline": "build compile_model",
     "reports": "Report report",
-    "runtime.python": "FitProgress FitResult GroupedFit ManyFits ManyResult Points Progress Result",
+    "runtime.python": "FitProgress FitResult FitWithErrors GroupedFit ManyFits ManyResult Points Progress Result",
     "runtime.python.ground.certificate": "Certificate",
 }
 """The names that each module gives; those that are in no list come from ``describe``."""

@@ -372,6 +372,8 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @click.option("--tie", multiple=True, metavar='"b = 2*a"', help="A parameter that is a formula of others.")
 @click.option("--derived", multiple=True, metavar='"t = log(2)/k"', help="A formula of parameters to evaluate.")
 @click.option("--sigma", metavar="COLUMN", help="The column of the standard deviations of the data.")
+@click.option("--sigma-x", default="", metavar="COLUMN|x=COLUMN,...",
+              help="Columns of the standard deviations of x, or of each of several columns.")  # fmt: skip
 @click.option("--by", default="", metavar="COLUMN,...", help="Columns whose values make groups, with a fit for each.")
 @click.option("--shared", default="", metavar="NAME,...", help="With --by: parameters that all groups have in common.")
 @click.option("--n-starts", type=click.IntRange(1),
@@ -390,8 +392,8 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
               help="Spread the groups of Parquet files over Dask's workers.")  # fmt: skip
 def curve(
     data: Path, equation: str | None, models: str | None, p0: str, bounds: str, tie: tuple[str, ...],
-    derived: tuple[str, ...], sigma: str | None, by: str, shared: str, out: Path | None, plot: Path | None,
-    dask: str | None, **options: Any,
+    derived: tuple[str, ...], sigma: str | None, sigma_x: str, by: str, shared: str, out: Path | None,
+    plot: Path | None, dask: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Fit a formula to the columns of a table, by least squares.
 
@@ -402,11 +404,17 @@ def curve(
     with --shared, it is one fit of all groups, which have these parameters in common.
     """
     from nncodegen.curve_table.command import run_curve  # noqa: PLC0415 (pandas is optional)
-    from nncodegen.curve_table.options import read_bounds, read_formulas, read_names, read_starts  # noqa: PLC0415
+    from nncodegen.curve_table.options import (  # noqa: PLC0415
+        read_bounds,
+        read_formulas,
+        read_names,
+        read_sigma_x,
+        read_starts,
+    )
     from nncodegen.curve_table.settings import Settings  # noqa: PLC0415
 
     options |= {"ties": read_formulas(tie, "--tie"), "derived": read_formulas(derived, "--derived"),
-                "shared": read_names(shared)}  # fmt: skip
+                "shared": read_names(shared), "sigma_x": read_sigma_x(sigma_x)}  # fmt: skip
     settings = Settings(read_starts(p0), read_bounds(bounds), **options)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")

@@ -391,6 +391,7 @@ class Module(Protocol):
         progress: bool = False,
         groups: Any = None,
         own: Any = None,
+        sigma_x: Any = None,
     ) -> FitResult:
         """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
@@ -433,14 +434,18 @@ class Module(Protocol):
                         Then threads share the groups, and p0="auto" finds a start for each
         own             the names of the parameters that each group has for itself. Their values in p0 and fixed may be
                         numbers, (G,) in the order in which groups first occur, or mappings from labels to numbers
+        sigma_x         standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
+                        (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
+                        distances). It needs the process that has built the model
 
         Instead of a name, a symbol of SymPy can be given.
 
         Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a
-        table when it is printed; with groups a GroupedFit, which has these and more. If the fit did not converge, its
-        status says why ("time_limit", and "stopped" by the callback, among others), and so does a RuntimeWarning,
-        unless the callback ended it. Raises ValueError for an argument that is invalid or has no effect, for a model
-        that cannot be fitted, and, with the index of the row, for a loss that is found not to be convex in the outputs.
+        table when it is printed; with groups it is a GroupedFit, with sigma_x a FitWithErrors. If the fit did not
+        converge, its status says why ("time_limit", and "stopped" by the callback, among others), and so does a
+        RuntimeWarning, unless the callback ended it. Raises ValueError for an argument that is invalid or has no
+        effect, for a model that cannot be fitted, and, with the index of the row, for a loss that turns out not to be
+        convex in the outputs.
         """
 
     def fit_many(

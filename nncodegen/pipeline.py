@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from nncodegen.building.build import Built, build, check_folder, is_any_kept, kept, load, write
-from nncodegen.building.parts import offer
-from nncodegen.describe import Describable, check_program, describe
+from nncodegen.building.parts import offer, offer_errors
+from nncodegen.describe import Describable, Model, check_program, describe
 from nncodegen.describe.checks import bounded
 from nncodegen.emit import MARK, Sources, emit, facts, identifier
 from nncodegen.errors import BuildError, CompilerNotFoundError
@@ -165,7 +165,7 @@ def build_module(
     apart = out is None and march == "native"
     if apart and (kept_whole := _kept_whole(model, precision, choices, fit)):
         if not force:
-            return load(kept_whole)
+            return _loaded(kept_whole, model, precision)
         apart = False
     try:
         compiled = compile_model(model, precision, force, choices=choices, march=march, fit=fit, apart=apart)
@@ -177,7 +177,14 @@ def build_module(
         write_out(compiled, Path(out), dump)
     if apart:
         offer(compiled.built.path, partial(_whole, compiled["describe"], choices, fit))
-    return load(compiled.built)
+    return _loaded(compiled.built, model, precision)
+
+
+def _loaded(built: Built, model: Describable, precision: str) -> Module:
+    """Return a module, after remembering how the one for errors in the inputs of its model is made, if it has any."""
+    if isinstance(model, Model) and model.inputs and model.targets:
+        offer_errors(built.path, cache(lambda: build_module(model.with_errors(), precision)))
+    return load(built)
 
 
 def _kept_whole(model: Describable, precision: str, choices: Mapping[str, object], fit: bool | None) -> Built | None:

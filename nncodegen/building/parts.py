@@ -12,6 +12,7 @@ import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from nncodegen.building.build import compile_part
 from nncodegen.building.compiler import Compiler, find_compiler
@@ -19,6 +20,8 @@ from nncodegen.emit import Sources
 
 _OFFERED: dict[Path, tuple[Callable[[], Sources], Compiler]] = {}
 """For the modules of this process: functions that return the sources of the model with all parts, and compilers."""
+_WITH_ERRORS: dict[Path, Callable[[], Any]] = {}
+"""For the modules of this process: functions that return the module that fits the model with errors in its inputs."""
 _LOADED: dict[Path, ctypes.CDLL] = {}
 _LOCK = Lock()
 
@@ -29,6 +32,17 @@ def offer(module: Path, whole: Callable[[], Sources]) -> None:
     The compiler is the one in use now, which has made the module. Raises BuildError without a compiler.
     """
     _OFFERED[module] = whole, find_compiler()
+
+
+def offer_errors(module: Path, make: Callable[[], Any]) -> None:
+    """Remember how the module is made that fits a model with errors in its inputs (``Model.with_errors``)."""
+    _WITH_ERRORS[module] = make
+
+
+def module_with_errors(file: str) -> Any | None:
+    """Return the module that fits the model of another one with errors in its inputs; None if that is not known."""
+    make = _WITH_ERRORS.get(Path(file))
+    return make() if make else None
 
 
 def address_of(file: str, part: str) -> int:

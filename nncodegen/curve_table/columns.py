@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from nncodegen.errors import TableError
 from nncodegen.table.read import Table
+
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class Columns:
     X: Any
     y: Any
     sigma: Any
+    sigma_x: Any
+    """The standard deviations of X, 0 for exact columns; or None"""
     rows: Any
     """The mask (N of the table,) of the rows that are used."""
 
@@ -28,19 +33,35 @@ class Columns:
         return int((~self.rows).sum())
 
 
-def columns_of(table: Table, inputs: Sequence[str], target: str, sigma: str | None) -> Columns:
-    """Return the numbers of a table. Raises TableError, which names the cell, for what is no number."""
-    names = [*inputs, target, *([sigma] if sigma is not None else [])]
+def columns_of(
+    table: Table, inputs: Sequence[str], target: str, sigma: str | None, sigma_x: Mapping[str, str] = NONE
+) -> Columns:
+    """Return the numbers of a table. Raises TableError, which names the cell, for what is no number.
+
+    sigma_x are columns of the standard deviations of some of the inputs, by their names.
+    """
+    names = [*inputs, target, *([sigma] if sigma is not None else []), *sigma_x.values()]
     values = np.column_stack([_numbers(table, name) for name in names])
     rows = np.isfinite(values).all(axis=1)
     if sigma is not None:
-        wrong = np.flatnonzero(rows & ~(values[:, -1] > 0))
-        if len(wrong):
-            place = table.where(int(wrong[0]), sigma)
-            raise TableError(f"{place}: a standard deviation must be above 0, not {values[wrong[0], -1]:g}")
+        _check_deviations(table, sigma, rows, values[:, len(inputs) + 1], above=True)
     kept = values[rows]
     width = len(inputs)
-    return Columns(kept[:, :width], kept[:, width], kept[:, width + 1] if sigma is not None else None, rows)
+    of_x = np.zeros((len(kept), width))
+    for place, (name, column) in enumerate(sigma_x.items(), start=len(names) - len(sigma_x)):
+        _check_deviations(table, column, rows, values[:, place], above=False)
+        of_x[:, inputs.index(name)] = kept[:, place]
+    return Columns(kept[:, :width], kept[:, width], kept[:, width + 1] if sigma is not None else None,
+                   of_x if sigma_x else None, rows)  # fmt: skip
+
+
+def _check_deviations(table: Table, name: str, rows: Any, values: Any, above: bool) -> None:
+    """Raise TableError for the first standard deviation of the used rows that is below 0, or, if ``above``, is 0."""
+    wrong = np.flatnonzero(rows & ~(values > 0 if above else values >= 0))
+    if len(wrong):
+        place = table.where(int(wrong[0]), name)
+        least = "above 0" if above else "at least 0"
+        raise TableError(f"{place}: a standard deviation must be {least}, not {values[wrong[0]]:g}")
 
 
 def require_rows(table: Table, columns: Columns, names: Sequence[str]) -> None:

@@ -78,7 +78,7 @@ def _understood(
         raise BuildError("--shared names parameters that groups have in common: name the columns of these with --by")
     target, formula = read_equation(
         equation, names, named(settings.p0, settings.bounds), settings.ties, settings.derived,
-        (*by, *([sigma] if sigma is not None else [])),
+        (*by, *([sigma] if sigma is not None else []), *settings.sigma_x.values()),
     )  # fmt: skip
     settings.check(formula)
     _line(console, "fit", f"{target} = {formula.expression}")
@@ -87,6 +87,8 @@ def _understood(
     if settings.shared:
         own = ", ".join(settings.own_of(formula))
         _line(console, "shared", f"{', '.join(settings.shared)} by all groups; each has its own {own}")
+    for name, column in settings.sigma_x_of(formula).items():
+        _line(console, "errors in x", f"{name}, with the standard deviations {column}")
     for name, tie in formula.ties:
         _line(console, "tie", f"{name} = {tie}")
     for name, one in formula.derived:
@@ -117,6 +119,7 @@ def _compare(
         ("--tie", settings.ties),
         ("--derived", settings.derived),
         ("--shared", settings.shared),
+        ("--sigma-x", settings.sigma_x),
     ):
         if value:
             raise BuildError(f"{option} is for the fit of one formula: leave it out with --models")
@@ -176,7 +179,7 @@ def _verdict(p: float, large: str, small: str) -> str:
 
 def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None, plot: Path | None) -> None:
     formula = problem.formula
-    columns = columns_of(table, formula.columns, problem.target, problem.sigma)
+    columns = columns_of(table, formula.columns, problem.target, problem.sigma, problem.sigma_x)
     require_rows(table, columns, problem.needed)
     _tell_left_out(console, columns.left_out)
     result = fit_rows(columns, slice(None), problem)

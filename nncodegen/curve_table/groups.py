@@ -36,7 +36,13 @@ class Problem:
     @property
     def needed(self) -> list[str]:
         """Return the columns in which a row must hold numbers."""
-        return [*self.formula.columns, self.target, *([self.sigma] if self.sigma is not None else [])]
+        return [*self.formula.columns, self.target, *([self.sigma] if self.sigma is not None else []),
+                *self.sigma_x.values()]  # fmt: skip
+
+    @property
+    def sigma_x(self) -> dict[str, str]:
+        """Return the columns of the standard deviations of x, by the columns of x."""
+        return self.settings.sigma_x_of(self.formula)
 
     @property
     def results(self) -> list[str]:
@@ -53,7 +59,7 @@ def fit_groups(
     The columns and the groups that were fitted are returned as well. A group without a complete row has no parameters,
     and the status "no_data". ``tell`` is called with the number of finished groups, and that of all. Raises TableError.
     """
-    columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma)
+    columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma, problem.sigma_x)
     require_rows(table, columns, problem.needed)
     groups = groups_of(table, problem.by, columns.rows)
     return _fit_all(groups, columns, problem, tell), columns, groups
@@ -64,7 +70,7 @@ def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) ->
     if not len(frame):
         return empty
     table = Table(frame.reset_index(drop=True), Path("the partition"))
-    columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma)
+    columns = columns_of(table, problem.formula.columns, problem.target, problem.sigma, problem.sigma_x)
     groups = groups_of(table, problem.by, columns.rows)
     return _fit_all(groups, columns, problem, lambda done, groups: None).astype(empty.dtypes.to_dict())
 
@@ -78,7 +84,7 @@ def fit_rows(columns: Columns, rows: Any, problem: Problem) -> FitResult:
         X if formula.columns else None, y, p0=start,
         sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
         loss=settings.loss, f_scale=settings.f_scale, n_starts=n_starts, seed=settings.seed,
-        threads=settings.threads,
+        threads=settings.threads, sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
     )  # fmt: skip
 
 

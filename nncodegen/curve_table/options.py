@@ -49,6 +49,13 @@ def read_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def read_sigma_x(text: str) -> dict[str, str]:
+    """Return the columns of standard deviations by the columns of x: "s", whose x is "", or "x=s,t=u"."""
+    if "=" not in text:
+        return {"": text.strip()} if text.strip() else {}
+    return dict(_pairs(text, "--sigma-x", "x=s,t=u"))
+
+
 def _pairs(text: str, option: str, example: str) -> list[tuple[str, str]]:
     pairs = []
     for part in filter(str.strip, text.split(",")):

@@ -31,6 +31,8 @@ class Settings:
     derived: dict[str, str] = field(default_factory=dict)
     shared: tuple[str, ...] = ()
     """The parameters that all groups have in common."""
+    sigma_x: dict[str, str] = field(default_factory=dict)
+    """Columns of standard deviations by the columns of x; "" stands for the only one."""
 
     @property
     def starts(self) -> dict[str, float]:
@@ -49,6 +51,8 @@ class Settings:
         check_names(formula.parameters, dict.fromkeys(self.shared), "--shared")
         if self.shared and not self.own_of(formula):
             raise ModelError("--shared names all parameters, so that groups have none of their own: leave out one")
+        if self.shared and self.sigma_x_of(formula):
+            raise ModelError("--shared and --sigma-x are not fitted together: leave out one of them")
         if self.shared and self.n_starts is not None:
             raise ModelError("--n-starts is for fits without --shared: give --p0, or --p0 auto")
         for name, value in self.starts.items():
@@ -63,6 +67,18 @@ class Settings:
             )
         if self.loss == "linear" and self.f_scale != 1:
             raise ModelError("--f-scale has no effect on --loss linear: give a robust loss, or leave it out")
+
+    def sigma_x_of(self, formula: Formula) -> dict[str, str]:
+        """Return the columns of the standard deviations of x by those of x. Raises ModelError."""
+        if "" in self.sigma_x:
+            if len(formula.columns) != 1:
+                raise ModelError(
+                    f"--sigma-x does not tell whose standard deviations these are: write it like "
+                    f"{next(iter(formula.columns), 'x')}={self.sigma_x['']}"
+                )
+            return {formula.columns[0]: self.sigma_x[""]}
+        check_names(formula.columns, self.sigma_x, "--sigma-x")
+        return self.sigma_x
 
     def own_of(self, formula: Formula) -> tuple[str, ...]:
         """Return the parameters that each group has for itself, beside shared ones."""
@@ -86,4 +102,4 @@ class Settings:
 
     def one_by_one(self, formula: Formula) -> bool:
         """Return whether there is something that fits side by side do not support."""
-        return self.n_starts is not None or self.loss != "linear" or self.needs_data(formula)
+        return bool(self.n_starts or self.sigma_x) or self.loss != "linear" or self.needs_data(formula)

@@ -96,6 +96,26 @@ class Model(ModelBase):
         """Return the formula as a Program: steps for the outputs, the loss of one sample, and its mean."""
         return replace(self._program, name=self.name)
 
+    def with_errors(self) -> Model:
+        """Return the model whose inputs have errors, which are parameters: of a fit in groups of one sample each.
+
+        Its parameters are those of this model and the change of each input; it has the changes as further outputs,
+        whose targets are 0.
+        """
+        taken = {symbol.name for symbol in (*self.inputs, *self.targets, *self.parameters)}
+        changes: list[Symbol] = []
+        seen: list[Symbol] = []
+        for symbol in self.inputs:
+            for made, kind in ((changes, "change"), (seen, "no_change")):
+                made.append(Symbol(unused(f"{kind}_of_{symbol.name}", taken)))
+                taken.add(made[-1].name)
+        moved = {x: x + change for x, change in zip(self.inputs, changes, strict=True)}
+        return Model(
+            f"{self.name}_with_errors", self.inputs, (*self.targets, *seen),
+            {**self.parameters, **dict.fromkeys(changes, 0.0)},
+            (*(replaced(output, moved) for output in self.outputs), *changes),
+        )  # fmt: skip
+
     def __repr__(self) -> str:
         outputs = ", ".join(map(formula_text, self.outputs))
         parameters = ", ".join(symbol.name for symbol in self.parameters)

@@ -227,6 +227,20 @@ def test_groups_that_share_need_no_start(run, options, shared):
     assert len({row[shared] for row in found}) == 2
 
 
+def test_errors_in_x(run):
+    """--sigma-x takes the standard deviations of x, for all rows or for each group, as ``fit`` does."""
+    frame = ONE.assign(sx=0.05)
+    done = run(frame, EQUATION, "--sigma", "s", "--sigma-x", "sx", "--out", "fit.csv")
+    assert done.returncode == 0, done.stderr
+    assert "errors in x   x, with the standard deviations sx\n" in done.stderr
+    popt, pcov = nn.curve_fit("a*exp(-b*x) + c", X, Y, sigma=SIGMA, sigma_x=0.05)
+    found = rows_of((run.folder / "fit.csv").read_text())
+    np.testing.assert_allclose([float(row["value"]) for row in found], popt, rtol=1e-7)
+    np.testing.assert_allclose([float(row["standard_error"]) for row in found], np.sqrt(np.diag(pcov)), rtol=1e-5)
+    many = run(MANY.assign(sx=0.05), EQUATION, "--sigma-x", "x=sx", "--by", "plate,well")
+    assert many.stderr.count("12 converged") == 1, many.stderr
+
+
 def test_groups_in_a_file(run):
     """--out takes the table; Parquet gives the same as CSV, and threads do not change a bit."""
     first = run(MANY, EQUATION, "--by", "plate,well").stdout
@@ -297,6 +311,8 @@ TEXT.loc[4, "y"] = "n/d"
     (ONE, [EQUATION, "--p0", "a=one"], "--p0 a=one is not a finite number"),
     (ONE, [EQUATION, "--p0", "a=1,a=2"], "--p0 names a twice"),
     (ONE, [EQUATION, "--bounds", "a=2"], "--bounds a=2 is no interval"),
+    (ONE, [EQUATION, "--sigma-x", "q"], "data.csv has no column 'q'"),
+    (ONE, ["y = a*x + b*s", "--sigma-x", "s"], "write it like x=s"),
     (ONE, [EQUATION, "--shared", "a"], "name the columns of these with --by"),
     (MANY, [EQUATION, "--by", "well", "--shared", "z"], "--shared names z, which is no parameter"),
     (MANY, [EQUATION, "--by", "well", "--shared", "a,b,c"], "--shared names all parameters"),

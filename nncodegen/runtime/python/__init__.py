@@ -15,12 +15,14 @@ from .ground.share import calls
 from .interface import Interface, fill
 from .native.parts import address_of_part
 from .results.fit_result import FitResult
+from .results.fit_with_errors import FitWithErrors
 from .results.grouped_fit import GroupedFit
 from .results.many_fits import ManyFits
 from .results.many_result import ManyResult
 from .results.result import Result
 
 __all__ = [
-    "TRAIN", "FitProgress", "FitResult", "GroupedFit", "Hyperparameter", "Interface", "ManyFits", "ManyResult",
-    "Points", "Progress", "Result", "Rule", "Settings", "address_of_part", "calls", "fill", "read", "short_rule",
+    "TRAIN", "FitProgress", "FitResult", "FitWithErrors", "GroupedFit", "Hyperparameter", "Interface", "ManyFits",
+    "ManyResult", "Points", "Progress", "Result", "Rule", "Settings", "address_of_part", "calls", "fill", "read",
+    "short_rule",
 ]  # fmt: skip

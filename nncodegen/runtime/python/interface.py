@@ -20,6 +20,7 @@ from .loading import load
 from .native.blas import use_blas
 from .native.model import Model
 from .results.fit_result import FitResult
+from .results.fit_with_errors import FitWithErrors
 from .results.grouped_fit import GroupedFit
 from .results.many_fits import ManyFits
 from .results.many_result import ManyResult
@@ -115,6 +116,7 @@ def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
         "Result": Result,
         "ManyResult": ManyResult,
         "FitResult": FitResult,
+        "FitWithErrors": FitWithErrors,
         "GroupedFit": GroupedFit,
         "ManyFits": ManyFits,
         "Points": Points,

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arguments.arguments import are_labels, check_inputs, check_parameters, for_c, one_hot, to_array, to_column
 from ..arguments.bounds import check_bounds, check_fixed, check_within
+from ..arguments.errors_in_x import check_sigma_x
 from ..arguments.initial import initial_parameters
 from ..arguments.joined import joined
 from ..arguments.named import put
@@ -20,11 +21,13 @@ from ..ground.facts import flat_names
 from ..ground.poles import warn_of_poles
 from ..ground.renamed import renamed
 from ..ground.warn import warn
+from ..native.parts import with_errors
 from ..results.fit_result import FitResult
 from ..results.result import with_samples
 from .automatic import automatic_start
 from .fit_in_groups import automatic_starts, fit_in_groups, sharing_of, starts_of
 from .fit_watch import watch_of
+from .fit_with_errors import fit_with_errors
 from .problem import LOSSES, Problem, Solution, check_iterations, check_tolerance
 from .starting_points import best_start
 
@@ -73,6 +76,7 @@ def fit(
     progress: bool = False,
     groups: Any = None,
     own: Any = None,
+    sigma_x: Any = None,
 ) -> FitResult:
     """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
@@ -115,19 +119,24 @@ def fit(
                     Then threads share the groups, and p0="auto" finds a start for each
     own             the names of the parameters that each group has for itself. Their values in p0 and fixed may be
                     numbers, (G,) in the order in which groups first occur, or mappings from labels to numbers
+    sigma_x         standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
+                    (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
+                    distances). It needs the process that has built the model
 
     Instead of a name, a symbol of SymPy can be given.
 
     Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a
-    table when it is printed; with groups a GroupedFit, which has these and more. If the fit did not converge, its
-    status says why ("time_limit", and "stopped" by the callback, among others), and so does a RuntimeWarning,
-    unless the callback ended it. Raises ValueError for an argument that is invalid or has no effect, for a model
-    that cannot be fitted, and, with the index of the row, for a loss that is found not to be convex in the outputs.
+    table when it is printed; with groups it is a GroupedFit, with sigma_x a FitWithErrors. If the fit did not
+    converge, its status says why ("time_limit", and "stopped" by the callback, among others), and so does a
+    RuntimeWarning, unless the callback ended it. Raises ValueError for an argument that is invalid or has no
+    effect, for a model that cannot be fitted, and, with the index of the row, for a loss that turns out not to be
+    convex in the outputs.
     """
     check_fitted(model, "fit")
     X, Y, terms = take_terms(model, X, Y, data, loss_weights, "sigma, 1/sqrt(weight)")
     inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
+    errors = None if sigma_x is None else _errors_in_x(model, sigma_x, groups, len(targets), terms)
     sharing = sharing_of(model, groups, own, len(targets), n_starts, terms)
     if isinstance(p0, str):
         n_starts = _automatic(p0, n_starts)
@@ -168,8 +177,21 @@ def fit(
         start, first = automatic_start(problem, start, held, seed, threads, watch)
     elif n_starts is not None:
         first = best_start(problem, start, held, integer("n_starts", n_starts, 1, 2**20), seed, threads, watch)
+    if errors is not None:
+        second = with_errors(model.module, model.name)._model
+        found = fit_with_errors(problem, second, errors, start, first, held, threads, watch, absolute)
+        return _told(found, False)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms)
     return _told(result, type(max_iterations) is Epochs)
+
+
+def _errors_in_x(model: Model, sigma_x: Any, groups: Any, samples: int, terms: Any) -> Array:
+    """Return the standard deviations of the inputs, (N, inputs). Raises ValueError where they do not fit."""
+    if terms is not None or model.facts.curved:
+        raise ValueError(f"sigma_x is for least squares of X and Y; the loss of {model.name} is another: leave it out")
+    if groups is not None:
+        raise ValueError("groups and sigma_x are not fitted together: leave out one of them")
+    return check_sigma_x(model, sigma_x, samples)
 
 
 def _told(result: FitResult, trained: bool) -> FitResult:

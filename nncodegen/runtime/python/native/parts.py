@@ -6,9 +6,29 @@ whole. So this file may ask for nncodegen.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from typing import Any
 
 from ..ground.missing import MissingDependencyError
+
+
+def with_errors(module: str, name: str) -> Any:
+    """Return the module that fits the model of a module, given by its name, with errors in its inputs.
+
+    Raises ValueError where the formula of the model, from which that is made, is not known in this process.
+    """
+    try:
+        compiler = import_module("nncodegen.building.parts")
+    except ImportError:
+        compiler = None
+    found = None if compiler is None else compiler.module_with_errors(str(sys.modules[module].__file__))
+    if found is None:
+        raise ValueError(
+            f"sigma_x needs the formula of {name}, from which a second module is made: build the model in this "
+            f"process, nncodegen.build(model), or use nncodegen.curve_fit"
+        )
+    return found
 
 
 def address_of_part(file: str, part: str) -> int:

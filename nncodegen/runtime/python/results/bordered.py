@@ -9,10 +9,13 @@ Numerical Methods for Least Squares Problems, 1996, section 6.3: problems of blo
 
 from __future__ import annotations
 
+import math
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from .covariance import Decomposition, decompose, root, undetermined
 
 if TYPE_CHECKING:
     from ..ground.types import Array
@@ -166,3 +169,65 @@ def _combined(parts: tuple[Array, ...], shared: int, damping: float) -> Array:
         some = triangles(stacked[:whole].reshape(-1, TOGETHER * width, width)).reshape(-1, width)
         stacked = np.concatenate([some, stacked[whole:]])
     return triangles(np.concatenate([stacked, np.zeros((width, width))]))[:shared]
+
+
+class BlockErrors:
+    """What the triangles at a solution tell of errors, in units of the lengths of columns."""
+
+    def __init__(self, problem: Any, triangles: Array) -> None:
+        count, width = len(problem.own), len(problem.shared)
+        self.epsilon = problem.model.epsilon
+        finite = bool(np.isfinite(triangles).all())
+        T = triangles if finite else np.zeros_like(triangles)
+        self.own_norms = _norms(np.einsum("gij,gij->gj", T[:, :, :count], T[:, :, :count]))
+        self.shared_norms = _norms(np.einsum("gij,gij->j", T[:, :, count:-1], T[:, :, count:-1]))
+        blocks = T.copy()
+        blocks[:, :, :count] /= self.own_norms[:, None]
+        blocks[:, :, count:-1] /= self.shared_norms
+        found = eliminate(blocks, count, problem.least)
+        self.inverse = inverses(blocks, count, problem.least)
+        self.slopes = found.own[:, :, :width]
+        self.triangle = found.triangle[:, :width] * self.shared_norms
+        self.decomposition: Decomposition = decompose(found.triangle[:, :width], self.epsilon)
+        self.shared_lost = undetermined(self.decomposition, self.epsilon)
+        null = self.decomposition.directions[self.decomposition.rank :] / self.decomposition.norms
+        dragged = np.linalg.norm(self.slopes @ null.T, axis=2) > math.sqrt(self.epsilon)
+        self.own_lost = dragged
+        lost = 0
+        if found.lost is not None:
+            projected = np.einsum("gii->gi", found.lost)
+            self.own_lost = dragged | (np.sqrt(np.maximum(projected, 0)) > math.sqrt(self.epsilon))
+            lost = round(float(projected.sum()))
+        self.rank = problem.groups * count + self.decomposition.rank - lost if finite else 0
+
+    def covariances(self, scale: float) -> tuple[Array, Array, Array]:
+        """Return covariances times a scale: own parameters (G, Q, Q), own and shared (G, Q, S), shared (S, S)."""
+        A = root(self.decomposition)
+        spread = self.slopes @ A
+        with np.errstate(over="ignore", invalid="ignore"):
+            own = self.inverse @ np.swapaxes(self.inverse, 1, 2) + spread @ np.swapaxes(spread, 1, 2)
+            own *= scale / self.own_norms[:, :, None] / self.own_norms[:, None, :]
+            cross = spread @ A.T * scale / self.own_norms[:, :, None] / self.shared_norms
+            shared = A @ A.T * scale / self.shared_norms / self.shared_norms[:, None]
+        if not math.isfinite(scale):
+            for part in (own, cross, shared):
+                part[:] = np.inf
+        shared[self.shared_lost] = shared[:, self.shared_lost] = np.inf
+        cross[:, :, self.shared_lost] = np.inf
+        cross[self.own_lost] = np.inf
+        own[self.own_lost] = np.inf
+        np.swapaxes(own, 1, 2)[self.own_lost] = np.inf
+        return own, cross, shared
+
+    def between(self, scale: float) -> Array:
+        """Return the covariances of own parameters of different groups times a scale, (G*Q, G*Q)."""
+        spread = (self.slopes @ root(self.decomposition) / self.own_norms[:, :, None]).reshape(
+            -1, self.decomposition.rank
+        )
+        found: Array = spread @ spread.T * scale
+        return found
+
+
+def _norms(squares: Array) -> Array:
+    """Return the roots of squares, 1 for 0."""
+    return np.where(squares > 0, np.sqrt(squares), 1.0)

@@ -1,0 +1,184 @@
+"""Fits with errors in x: orthogonal distances, against odrpack and dense problems in which true inputs are unknowns."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy")
+
+from scipy import linalg, optimize
+
+import nncodegen as nn
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+X = np.array([0, 0.9, 1.8, 2.6, 3.3, 4.4, 5.2, 6.1, 6.5, 7.4])
+Y = np.array([5.9, 5.4, 4.4, 4.6, 3.5, 3.7, 2.8, 2.8, 2.4, 1.5])
+SIGMA_X = np.array([1000, 1000, 500, 800, 200, 80, 60, 20, 1.8, 1]) ** -0.5
+SIGMA_Y = np.array([1, 1.8, 4, 8, 20, 20, 70, 70, 100, 500]) ** -0.5
+"""Pearson's data with York's weights (D. York, Least-squares fitting of a straight line, 1966)."""
+
+
+@pytest.fixture(scope="module")
+def line(quick_compiler):
+    """A straight line, with a derived quantity."""
+    return nn.build(nn.Model("line", "x", "y", {"a": 5, "b": -0.5}, "a + b*x", derived={"zero": "-a/b"}))
+
+
+@pytest.fixture(scope="module")
+def surface(quick_compiler):
+    """Two outputs of two inputs."""
+    return nn.build(nn.Model("surface", "x t", "u v", {"a": 1, "k": 0.5}, ("a*exp(-k*t) + x", "a*x*t")))
+
+
+def dense(residuals, start, **options):
+    """The solution of a dense problem, and its covariance but for a scale."""
+    tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15}
+    found = optimize.least_squares(residuals, start, jac="3-point", x_scale="jac", **tight, **options)
+    inverse = linalg.inv(found.jac.T @ found.jac)
+    return found, inverse
+
+
+def test_york(line):
+    """Intercept and slope of York's problem are those of the literature (B. C. Reed, 1992)."""
+    result = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=SIGMA_X)
+    assert result.status == "converged"
+    assert result["a"] == pytest.approx(5.47991022403, rel=1e-10)
+    assert result["b"] == pytest.approx(-0.48053340745, rel=1e-9)
+    assert result.chi2 == pytest.approx(11.8663531941, rel=1e-9)
+    assert result.degrees_of_freedom == 8
+    assert result["zero"] == pytest.approx(-result["a"] / result["b"])
+
+
+def test_errors_are_those_of_odrpack(line):
+    """Parameters, estimated inputs and errors agree with odrpack, whose derivatives are exact."""
+    odrpack = pytest.importorskip("odrpack")
+    result = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=SIGMA_X)
+    found = odrpack.odr_fit(
+        lambda x, p: p[0] + p[1] * x, X, Y, [5, -0.5], weight_x=SIGMA_X**-2, weight_y=SIGMA_Y**-2,
+        jac_beta=lambda x, p: np.stack([np.ones_like(x), x]), jac_x=lambda x, p: p[1] * np.ones_like(x),
+        sstol=1e-16, partol=1e-15,
+    )  # fmt: skip
+    np.testing.assert_allclose(result.parameters, found.beta, rtol=1e-8)
+    np.testing.assert_allclose(result.standard_errors, found.sd_beta, rtol=1e-6)
+    np.testing.assert_allclose(result.covariance, found.cov_beta * result.error_scale, rtol=1e-6)
+    np.testing.assert_allclose(result.x_estimated[:, 0], found.xplusd, atol=1e-7)
+
+
+def test_a_nonlinear_problem_is_that_of_odrpack(quick_compiler):
+    """A decay with errors in time has odrpack's parameters and errors, and under a bound those of a dense problem."""
+    odrpack = pytest.importorskip("odrpack")
+    random = np.random.default_rng(3)
+    true = np.linspace(0, 4, 60)
+    x, y = true + 0.05 * random.normal(size=60), 2 * np.exp(-true) + 0.3 + 0.02 * random.normal(size=60)
+    module = nn.build(nn.Model("decay", "x", "y", {"a": 1, "k": 1, "c": 0.1}, "a*exp(-k*x) + c"))
+
+    def jacobian(x, p):
+        e = np.exp(-p[1] * x)
+        return np.stack([e, -p[0] * x * e, np.ones_like(x)])
+
+    found = odrpack.odr_fit(
+        lambda x, p: p[0] * np.exp(-p[1] * x) + p[2], x, y, [1, 0.8, 0.1], weight_x=0.05**-2, weight_y=0.02**-2,
+        jac_beta=jacobian, jac_x=lambda x, p: -p[0] * p[1] * np.exp(-p[1] * x), sstol=1e-16, partol=1e-15,
+    )  # fmt: skip
+    result = module.fit(x, y, p0=[1, 0.8, 0.1], sigma=0.02, sigma_x=0.05)
+    np.testing.assert_allclose(result.parameters, found.beta, rtol=1e-8)
+    np.testing.assert_allclose(result.standard_errors, found.sd_beta, rtol=1e-6)
+    assert result.chi2 == pytest.approx(found.sum_square, rel=1e-9)
+
+    def residuals(p):
+        return np.concatenate([(p[0] * np.exp(-p[1] * (x + p[3:])) + p[2] - y) / 0.02, p[3:] / 0.05])
+
+    bounds = np.full(63, -np.inf), np.r_[np.inf, 0.9, np.full(61, np.inf)]
+    held, _ = dense(residuals, np.r_[1, 0.8, 0.1, np.zeros(60)], bounds=bounds)
+    result = module.fit(x, y, p0=[1, 0.8, 0.1], sigma=0.02, sigma_x=0.05, bounds={"k": (None, 0.9)})
+    np.testing.assert_allclose(result.parameters, held.x[:3], rtol=1e-7)
+    assert result.at_bound.tolist() == [False, True, False]
+
+
+def test_several_inputs_and_outputs_and_exact_inputs(surface):
+    """With two outputs and one exact input, the solution and all errors are those of a dense problem."""
+    random = np.random.default_rng(5)
+    x, t = random.uniform(1, 2, 20), random.uniform(0, 2, 20)
+    sigma_t = np.where(np.arange(20) % 5, 0.1, 0)
+    u, v = 1.5 * np.exp(-0.7 * t) + x, 1.5 * x * t
+    seen = np.stack([x, t + sigma_t * random.normal(size=20)], axis=1)
+    Y = np.stack([u, v], axis=1) + 0.05 * random.normal(size=(20, 2))
+    Y[3, 0] = np.nan
+    sigma = random.uniform(0.04, 0.06, (20, 2))
+    result = surface.fit(seen, Y, sigma=sigma, sigma_x={"t": sigma_t}, absolute_sigma=True)
+    moved = np.flatnonzero(sigma_t)
+
+    def residuals(p):
+        t = seen[:, 1].copy()
+        t[moved] += p[2:]
+        outputs = np.stack([p[0] * np.exp(-p[1] * t) + x, p[0] * x * t], axis=1)
+        return np.concatenate([((outputs - Y) / sigma)[~np.isnan(Y)], p[2:] / sigma_t[moved]])
+
+    found, inverse = dense(residuals, np.r_[1, 0.5, np.zeros(len(moved))])
+    np.testing.assert_allclose(result.parameters, found.x[:2], rtol=1e-7)
+    np.testing.assert_allclose(result.covariance, inverse[:2, :2], rtol=1e-5)
+    np.testing.assert_allclose(result.x_estimated[moved, 1] - seen[moved, 1], found.x[2:], atol=1e-7)
+    np.testing.assert_allclose(result.x_standard_errors[moved, 1], np.sqrt(np.diag(inverse))[2:], rtol=1e-5)
+    assert (result.x_standard_errors[:, 0] == 0).all()
+    assert (result.x_estimated[::5] == seen[::5]).all()
+    assert result.used == 39
+    assert np.isnan(result.residuals[3, 0])
+
+
+def test_small_errors_in_x_are_none(line):
+    """As sigma_x goes to zero, the fit becomes that without it."""
+    without = line.fit(X, Y, sigma=SIGMA_Y)
+    result = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=1e-9)
+    np.testing.assert_allclose(result.parameters, without.parameters, rtol=1e-7)
+    np.testing.assert_allclose(result.standard_errors, without.standard_errors, rtol=1e-6)
+
+
+def test_fixed_robust_and_profiles(line):
+    """Fixed parameters stay, robust losses count outliers less, and a profile is that of the whole problem."""
+    fixed = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=SIGMA_X, fixed={"b": -0.5})
+    assert fixed["b"] == -0.5
+    assert fixed.standard_errors[1] == 0
+    best = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=SIGMA_X, absolute_sigma=True)
+    low, high = best.confidence_intervals(0.95, "profile")[1]
+    for end in (low, high):
+        held = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=SIGMA_X, fixed={"b": end})
+        assert held.chi2 - best.chi2 == pytest.approx(1.959964**2, rel=1e-5)
+    spoilt = Y.copy()
+    spoilt[4] += 3
+    robust = line.fit(X, spoilt, sigma=SIGMA_Y, sigma_x=SIGMA_X, loss="cauchy")
+    plain = line.fit(X, spoilt, sigma=SIGMA_Y, sigma_x=SIGMA_X)
+    assert abs(robust["b"] - best["b"]) < abs(plain["b"] - best["b"]) / 2
+
+
+def test_curve_fit_takes_errors_in_x():
+    """``curve_fit`` hands sigma_x on, and finds York's line."""
+    popt, pcov = nn.curve_fit("a + b*x", X, Y, p0=[5, -0.5], sigma=SIGMA_Y, sigma_x=SIGMA_X)
+    np.testing.assert_allclose(popt, [5.47991022, -0.48053341], rtol=1e-8)
+    assert np.sqrt(pcov[0, 0]) == pytest.approx(0.35924652, rel=1e-6)
+
+
+def test_what_a_result_shows(line):
+    """The table says what chi2 contains; the result is predicted, drawn and pickled."""
+    pytest.importorskip("matplotlib").use("agg")
+    result = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=SIGMA_X)
+    assert "errors in x" in str(result)
+    assert result.predict([1.0])[0, 0] == pytest.approx(result["a"] + result["b"])
+    assert len(result.plot().axes) == 2
+    again = pickle.loads(pickle.dumps(result))
+    assert again.x_estimated.tobytes() == result.x_estimated.tobytes()
+
+
+def test_errors_name_what_is_wrong(line):
+    """Each wrong argument raises an error that says what it is."""
+    wrong = [
+        ({"sigma_x": 0}, "0 everywhere"),
+        ({"sigma_x": -1}, "below 0"),
+        ({"sigma_x": {"z": 1}}, "names 'z', which is no input"),
+        ({"sigma_x": np.ones(3)}, "sigma_x has the shape"),
+        ({"sigma_x": 1, "groups": np.arange(10), "own": "a"}, "not fitted together"),
+    ]
+    for options, text in wrong:
+        with pytest.raises(ValueError, match=text):
+            line.fit(X, Y, **options)
