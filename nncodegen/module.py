@@ -452,7 +452,7 @@ class Module(Protocol):
         self,
         X: ArrayLike | None = None,
         Y: ArrayLike | None = None,
-        p0: ArrayLike | Mapping[Any, Any] | None = None,
+        p0: ArrayLike | Mapping[Any, Any] | str | None = None,
         sigma: ArrayLike | None = None,
         absolute_sigma: bool = False,
         bounds: Any = None,
@@ -476,7 +476,7 @@ class Module(Protocol):
                         unequal lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
         p0              the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
                         value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
-                        necessary
+                        necessary. "auto": a start is looked for in each set of data, as by fit
         sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
         absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
                         covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula
+from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula, with_quantities
 from nncodegen.curve.interface import refuse_two_values
 from nncodegen.curve.start import limits_of, named, start_and_search
 from nncodegen.exports import Exportable
@@ -36,6 +36,8 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
                     undetermined parameters stay small. "auto": a start is looked for, from the scales of the data, as
                     it is by default for a curve
     bounds          (lower, upper), each a number or (P,), or a mapping from names to pairs; None for none
+    ties            parameters that are formulas of others, {"b": "2*a"}: they have no start and no bounds, and are
+                    among the fitted attributes, with errors by propagation
     fixed           names of parameters that keep their starting values; or {name: value}, the values that they keep
     absolute_sigma  whether 1/sample_weight are the variances of y; else they are known up to a common factor
     loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
@@ -67,6 +69,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         *,
         p0: Any = None,
         bounds: Any = None,
+        ties: Mapping[Any, Any] | None = None,
         fixed: Iterable[Any] | Mapping[Any, float] = (),
         absolute_sigma: bool = False,
         loss: str = "linear",
@@ -81,6 +84,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         self.formula = formula
         self.p0 = p0
         self.bounds = bounds
+        self.ties = ties
         self.fixed = fixed
         self.absolute_sigma = absolute_sigma
         self.loss = loss
@@ -108,13 +112,12 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
                 raise ValueError("sample_weight is 0 for every sample: some must be above 0")
             X, y, sigma = X[used], y[used], 1 / np.sqrt(weight[used])
         formula, places = self._read()
-        names = formula.parameters
         refuse_two_values("p0", self.p0, self.fixed)
         bounds = limits_of(formula, self.bounds)
         start, n_starts = start_and_search(
             formula, self.p0, self.n_starts, bounds, "p0", X[:, places], y, self.precision
         )
-        if self.formula is None and self.p0 is None:
+        if self.formula is None and self.p0 is None and not self.ties:
             start = np.clip(_linear(X, y, sigma), *(bounds or (-np.inf, np.inf)))
         module = module_of(formula, self.precision)
         drawn = n_starts is not None and not (n_starts == AUTO and self.random_state is None)
@@ -131,9 +134,13 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         if result.poles:
             warn(f"the fit ended at a pole: {told(result.poles)}", ConvergenceWarning)
         self.formula_, self._places = formula, places
-        self.parameters_ = dict(zip(names, result.parameters.tolist(), strict=True))
-        self.standard_errors_ = dict(zip(names, result.standard_errors.tolist(), strict=True))
-        self.covariance_ = result.covariance
+        values, errors, covariance = result.parameters, result.standard_errors, result.covariance
+        if formula.ties:
+            values, covariance = result.derived.with_parameters(formula.every)
+            errors = np.sqrt(covariance.diagonal())
+        self.parameters_ = dict(zip(formula.every, values.tolist(), strict=True))
+        self.standard_errors_ = dict(zip(formula.every, errors.tolist(), strict=True))
+        self.covariance_ = covariance
         self.n_iter_ = result.iterations
         self.result_ = result
         self._precision = self.precision
@@ -144,7 +151,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.dtype(self._precision), reset=False)
         module = module_of(self.formula_, self._precision)
-        return module.predict(list(self.parameters_.values()), X[:, self._places])[:, 0]
+        return module.predict(self._values(), X[:, self._places])[:, 0]
 
     def exportable(self) -> Exportable:
         """Return the formula with its parameters, for ``nncodegen.export``. Its inputs are the features that it uses.
@@ -153,9 +160,13 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return Exportable(
-            self.formula_.model("formula"), self._precision, list(self.parameters_.values()), self.formula_.columns,
+            self.formula_.model("formula"), self._precision, self._values(), self.formula_.columns,
             ("prediction",),
         )  # fmt: skip
+
+    def _values(self) -> list[float]:
+        """Return the parameters of the module, which are not tied, in their order."""
+        return [self.parameters_[name] for name in self.formula_.parameters]
 
     def _read(self) -> tuple[Formula, list[int]]:
         """Return the formula, and the indices of the features that it uses."""
@@ -163,7 +174,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         if self.formula is None:
             names = [f"x{number}" for number in range(1, count + 1)]
             terms = " + ".join(f"b{number}*{name}" for number, name in enumerate(names, 1))
-            return read_formula(f"b0 + {terms}", names), list(range(count))
+            return with_quantities(read_formula(f"b0 + {terms}", names), self.ties), list(range(count))
         names, given = list(getattr(self, "feature_names_in_", ())), named(self.p0, self.bounds, self.fixed)
         if not names:
             names = list(names_of_columns(self.formula, count, given))
@@ -172,7 +183,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
                 f"the formula {self.formula} uses none of the features, so its parameters cannot be told from them; "
                 f"the features are: {', '.join(names)}"
             )
-        formula = read_formula(self.formula, names, given)
+        formula = with_quantities(read_formula(self.formula, names, given), self.ties)
         return formula, [names.index(name) for name in formula.columns]
 
     def __getstate__(self) -> Any:

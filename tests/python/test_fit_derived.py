@@ -134,6 +134,38 @@ print(result["half_life"], alone.load("result.npz").derived["b"], {"sympy", "nnc
 """
 
 
+def test_many_fits_have_them_with_errors_and_need_no_start(module):
+    """``ManyFits.derived`` has the quantities of each fit; with p0="auto", each is found from its own data."""
+    random = np.random.default_rng(2)
+    sets = np.stack([by_hand(X, a, 1.4, 0.3) + 0.01 * random.normal(size=60) for a in (1, 30, 0.02)])
+    sets[2, 3] = np.nan
+    fits = module.fit_many(X, sets, p0="auto", threads=2)
+    assert fits.converged.all()
+    assert fits.derived.names == tuple(module.fit(X, sets[0]).derived.names)
+    for m in range(3):
+        alone = module.fit(X, sets[m], p0="auto")
+        assert fits.chi2[m] == pytest.approx(alone.chi2, rel=1e-6)
+        np.testing.assert_allclose(fits.derived.values[m], alone.derived.values, rtol=1e-3)
+        np.testing.assert_allclose(fits.derived.standard_errors[m], alone.derived.standard_errors, rtol=1e-3)
+    np.testing.assert_allclose(fits.derived["half_life"], np.log(2) / fits.parameters[:, 1])
+    with pytest.raises(ValueError, match="expected an array, a mapping from names to values, or 'auto'"):
+        module.fit_many(X, sets, p0="best")
+
+
+def test_the_estimator_has_them():
+    """``FormulaRegressor`` fits with ties, and has tied parameters with their errors, as ``curve_fit``."""
+    pytest.importorskip("sklearn")
+    from nncodegen.estimators import FormulaRegressor
+
+    formula = "a*exp(-m*x) + b*exp(-k*x) + c"
+    popt, pcov = nn.curve_fit(formula, X, Y, p0={"k": 1}, ties=TIES)
+    found = FormulaRegressor(formula, ties=TIES, p0={"k": 1}).fit(X[:, None], Y)
+    assert list(found.parameters_) == ["a", "m", "b", "k", "c"]
+    np.testing.assert_allclose(list(found.parameters_.values()), popt)
+    np.testing.assert_allclose(list(found.standard_errors_.values()), np.sqrt(np.diag(pcov)))
+    np.testing.assert_allclose(found.predict(X[:, None]), by_hand(X, popt[0], popt[3], popt[4]))
+
+
 def test_a_module_alone_has_them(tmp_path):
     """A module in a folder of its own finds a start, and evaluates its quantities, without SymPy and nncodegen."""
     derived = {"half_life": "log(2)/k"}

@@ -13,18 +13,20 @@ from ..arguments.scalars import THREADS, flag, integer
 from ..evaluation.jacobian import check_fitted
 from ..ground.ragged import is_ragged, lengths_of, padded
 from ..ground.renamed import renamed
-from ..ground.share import share
+from ..ground.share import is_ended, share
 from ..ground.warn import warn
 from ..ground.watch import Watch
 from ..results.many_fits import ManyFits, beyond_rounding
-from .fit import check_curved
+from .automatic import automatic_start
+from .fit import AUTO, check_curved
 from .fit_data import FitData, FitOptions
 from .one_by_one import fit_one_by_one
-from .problem import check_iterations, check_tolerance
+from .problem import Problem, check_iterations, check_tolerance
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from ..arguments.bounds import Bounds
     from ..ground.types import Array
     from ..native.model import Model
 
@@ -38,7 +40,7 @@ def fit_many(
     /,
     X: ArrayLike | None = None,
     Y: ArrayLike | None = None,
-    p0: ArrayLike | Mapping[Any, Any] | None = None,
+    p0: ArrayLike | Mapping[Any, Any] | str | None = None,
     sigma: ArrayLike | None = None,
     absolute_sigma: bool = False,
     bounds: Any = None,
@@ -62,7 +64,7 @@ def fit_many(
                     unequal lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
     p0              the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
                     value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
-                    necessary
+                    necessary. "auto": a start is looked for in each set of data, as by fit
     sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
                     covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
@@ -90,6 +92,9 @@ def fit_many(
         absolute_sigma = True
     if any(map(is_ragged, (X, Y, sigma))):
         X, Y, sigma, lengths = _even(X, Y, sigma, lengths)
+    if isinstance(p0, str) and p0 != AUTO:
+        raise ValueError(f"p0 is {p0!r}; expected an array, a mapping from names to values, or {AUTO!r}")
+    automatic, p0 = isinstance(p0, str), None if isinstance(p0, str) else p0
     data = FitData(model, X, Y)
     data.add_starts(p0)
     data.add_lengths(lengths)
@@ -116,8 +121,14 @@ def fit_many(
     data.options = FitOptions(limits, held, wanted, absolute)
     lanes, threads = model.native.fits_lanes, integer("threads", threads, 1, THREADS)
     watch = _ManyWatch(model, found, time_limit, progress)
+    if automatic:
+        data.starts = np.tile(data.starts, (1 if data.starts.ndim == 2 else len(found), 1))
     try:
         with watch.asked_by_calls():
+            if automatic:
+                share(
+                    lambda first, last: _look_for_starts(model, data, limits, held, first, last), len(found), 1, threads
+                )
             share(fit if lanes else fit_others, len(found), GROUPS * lanes or 1, threads)
     except KeyboardInterrupt:
         if not watch.reason:
@@ -127,6 +138,20 @@ def fit_many(
         watch.show(last=True)
     _warn(found)
     return found
+
+
+def _look_for_starts(model: Model, data: FitData, limits: Bounds | None, held: Array, first: int, last: int) -> None:
+    """Replace the starts of the fits first <= m < last by those that are found in their data."""
+    fixed = held.astype("u1") if held.any() else None
+    for m in range(first, last):
+        if is_ended():
+            raise KeyboardInterrupt
+        X, Y, sigma, start = data.of_fit(m)
+        problem = Problem(
+            model, X, Y, sigma, limits, "linear", 1.0, check_tolerance(model, None), check_iterations(model)
+        )
+        if len(Y):
+            data.starts[m] = automatic_start(problem, start.copy(), fixed, 0, 1, None)[1]
 
 
 class _ManyWatch(Watch):

@@ -12,6 +12,7 @@ from ..ground.frames import ERROR, frame_of, joined_columns
 from ..native.model import Model, result_of_model
 from .many import ROWS, SPREAD, Many, spread
 from .many_plot import plot_fits
+from .many_quantities import ManyQuantities
 from .saved import MANY_FITS, head, write_archive
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class ManyFits(Many):
     poles            (M,), whether a denominator of the formula is 0 or changes its sign among the data: a fit only ends
                      like that if it starts like that
     free_count       the number of parameters that are not fixed
+    derived          the tied parameters and derived quantities, with values and standard_errors (M, Q)
     success          (M,), whether each converged to parameters that the data determine, as ``converged``
     message          (M,), how each ended, as a sentence
 
@@ -179,6 +181,14 @@ class ManyFits(Many):
             raise ValueError("the data of these fits are not known")
         ending, iterations = ENDINGS[self._numbers[place]], int(self.iterations[place])
         return self._result(place, self.parameters[place], ending, iterations)
+
+    @property
+    def derived(self) -> ManyQuantities:
+        """Return the tied parameters and derived quantities of all fits, with their standard errors.
+
+        Errors need the data of the fits, which a file does not have.
+        """
+        return ManyQuantities(self)
 
     def plot(self, axes: Any = None) -> Any:
         """Draw each parameter with its standard error over the fits that converged, with matplotlib.

@@ -39,7 +39,7 @@ class Quantities:
         self.names = tuple(one.name for one in own)
         self.tied = np.array([one.tied for one in own], bool)
         point = result.parameters.astype(float).tolist()
-        found = [_evaluated(one, point) for one in own]
+        found = [evaluated(one, point) for one in own]
         self.values: Array = np.array([value for value, _ in found], float)
         self._slopes = np.array([slopes for _, slopes in found], float).reshape(len(own), len(point))
 
@@ -106,7 +106,7 @@ class Quantities:
         return f"<Quantities: {', '.join(f'{name} = {value:.6g} +- {error:.2g}' for name, value, error in pairs)}>"
 
 
-def _evaluated(one: Quantity, point: list[float]) -> tuple[float, list[float]]:
+def evaluated(one: Quantity, point: list[float]) -> tuple[float, list[float]]:
     """Return the value of a quantity, and its derivative by each parameter."""
     slopes = [0.0] * len(point)
     for place, text in one.slopes:

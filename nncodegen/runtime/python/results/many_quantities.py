@@ -1,0 +1,57 @@
+"""Tied parameters and derived quantities of many fits."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arguments.named import name_of
+from .quantities import evaluated
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from .many_fits import ManyFits
+
+
+class ManyQuantities:
+    """Tied parameters, then derived quantities, Q of them, of M fits; ``derived["b"]`` are the values of one, (M,).
+
+    values           (M, Q)
+    standard_errors  (M, Q), by the propagation of errors: see ``Quantities``
+    names            their names, in this order
+    """
+
+    def __init__(self, fits: ManyFits) -> None:
+        self._fits = fits
+        self._own = fits._model.facts.quantities
+        self.names = tuple(one.name for one in self._own)
+
+    @cached_property
+    def values(self) -> Array:
+        """Return the values, (M, Q)."""
+        points = self._fits.parameters.astype(float).tolist()
+        found = [[evaluated(one, point)[0] for one in self._own] for point in points]
+        return np.array(found, float).reshape(len(points), len(self._own))
+
+    @cached_property
+    def standard_errors(self) -> Array:
+        """Return the standard errors, (M, Q): infinite where the data do not determine a quantity, or are not there.
+
+        Each fit is evaluated again at its parameters. Raises ValueError for fits whose data are not known.
+        """
+        found = np.full((len(self._fits), len(self._own)), np.inf)
+        for m in np.flatnonzero(self._fits.data > 0).tolist():
+            found[m] = self._fits[m].derived.standard_errors
+        return found
+
+    def __getitem__(self, name: Any) -> Array:
+        """Return the values of a quantity, (M,), by its name or its SymPy symbol. Raises KeyError."""
+        if name_of(name) not in self.names:
+            raise KeyError(f"there is no quantity {name_of(name)!r}; there are: {', '.join(self.names) or 'none'}")
+        values: Array = self.values[:, self.names.index(name_of(name))]
+        return values
+
+    def __len__(self) -> int:
+        return len(self.names)
