@@ -323,6 +323,14 @@ def test_what_a_result_shows(peaks, tmp_path):
     again = pickle.loads(pickle.dumps(result))
     assert again.parameters.tobytes() == result.parameters.tobytes()
     assert again.group("plate 2").chi2 == result.group("plate 2").chi2
+    result.save(tmp_path / "groups.npz")
+    loaded = peaks.load(tmp_path / "groups.npz")
+    assert loaded.labels == result.labels
+    assert loaded.standard_errors.tobytes() == result.standard_errors.tobytes()
+    assert loaded.residuals.tobytes() == result.residuals.tobytes()
+    assert str(loaded) == str(result)
+    with pytest.raises(ValueError, match="pickle the result"):
+        peaks.fit(x, y, groups=[(one,) for one in label.tolist()], own=OWN).save(tmp_path / "tuples.npz")
     assert result.as_dict()["parameters"]["a[plate 2]"] == result["a[plate 2]"]
     assert result.chi2 == pytest.approx(result.group_chi2.sum())
     assert result.loss == pytest.approx(np.mean(result.residuals**2) / 2, rel=1e-6) or result.loss > 0

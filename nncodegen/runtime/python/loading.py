@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arguments.grouping import Grouping, begins_of
+from .fitting.grouped import GroupedProblem, GroupedSolution, Rows
 from .fitting.problem import LOSSES, Problem
 from .ground.endings import ENDINGS, STATUSES
 from .results.fit_result import FitResult
+from .results.grouped_fit import GroupedFit
 from .results.many_fits import ENDINGS as ENDINGS_OF_MANY
 from .results.many_fits import ManyFits
 from .results.many_result import ManyResult
 from .results.result import Result
-from .results.saved import FIT, MANY, MANY_FITS, read_arrays
+from .results.saved import FIT, GROUPED, LABELS, MANY, MANY_FITS, read_arrays
 
 if TYPE_CHECKING:
     from .native.model import Model
@@ -97,6 +100,49 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
     )  # fmt: skip
 
 
+def _restore_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
+    """Return the result of a fit in groups from the arrays of a file. Raises ValueError if they do not fit together."""
+    Y, X, order, numbers = arrays["Y"], arrays.get("X"), arrays["order"], arrays["numbers_of_groups"]
+    labels: list[Any] = next((arrays[name].tolist() for name in LABELS if name in arrays), [])
+    groups, samples = len(labels), len(Y)
+    own, shared = (np.flatnonzero(mask & arrays["free"]) for mask in (arrays["own"], ~arrays["own"]))
+    sigma = next((arrays[name] for name in ("sigma", "sigmas", "sigmas_of_each") if name in arrays), None)
+    bounds = (arrays["lower"], arrays["upper"]) if "lower" in arrays else None
+    ending, loss = map(str, arrays["texts"])
+    count = len(own) + len(shared)
+    fits = (
+        groups > 0
+        and {len(arrays[name]) for name in ("parameters", "start", "triangles", "costs", "signs", "unfinished")}
+        == {groups}
+        and arrays["triangles"].shape == (groups, count, count + 1)
+        and arrays["own_at_bound"].shape == (groups, len(own))
+        and arrays["shared_at_bound"].shape == (len(shared),)
+        and (X is None) == (not model.input_names)
+        and (X is None or len(X) == samples)
+        and len(numbers) == samples
+        and sorted(order.tolist()) == list(range(samples))
+        and (sigma is None or sigma.ndim == 0 or len(sigma) == samples)
+        and sorted(set(numbers.tolist())) == list(range(groups))
+        and (np.diff(numbers) >= 0).all()
+    )
+    if not fits or ending not in ENDINGS or loss not in LOSSES:
+        raise ValueError("its parts do not fit together")
+    f_scale, tolerance = map(float, arrays["numbers"])
+    iterations, evaluations, most, absolute, threads = map(int, arrays["counts"])
+    given = np.empty(samples, np.intp)
+    given[order] = numbers
+    grouping = Grouping(labels, given, order.astype(np.intp), begins_of(numbers, groups))
+    problem = GroupedProblem(
+        model, X, Y, sigma, grouping.begins, own, shared, tuple(np.flatnonzero(arrays["own"]).tolist()), bounds, loss,
+        f_scale, tolerance, most, threads,
+    )  # fmt: skip
+    found = GroupedSolution(
+        arrays["parameters"], Rows(arrays["triangles"], arrays["costs"], arrays["signs"]), ending, iterations,
+        evaluations, arrays["history"], arrays["own_at_bound"], arrays["shared_at_bound"], arrays["unfinished"],
+    )  # fmt: skip
+    return GroupedFit(problem, found, grouping, arrays["start"], bool(absolute))
+
+
 def _restore_many(model: Model, arrays: dict[str, Any]) -> ManyResult:
     """Return the result of many trainings from the arrays of a file. Raises ValueError if they do not fit together."""
     names = ("parameters", "loss", "epochs", "status", "rates")
@@ -133,5 +179,5 @@ def _count(arrays: dict[str, Any], names: tuple[str, ...]) -> int:
     return lengths.pop()
 
 
-_RESTORE = {FIT: _restore_fit, MANY: _restore_many, MANY_FITS: _restore_fits}
+_RESTORE = {FIT: _restore_fit, MANY: _restore_many, MANY_FITS: _restore_fits, GROUPED: _restore_groups}
 """The functions that make a result from the arrays of a file, by its format marker; others hold a training."""

@@ -21,6 +21,7 @@ from .bordered import BlockErrors, triangles
 from .fit_result import LEVEL, FitResult
 from .grouped_plot import plot_groups
 from .intervals import Predicted
+from .saved import GROUPED, head, write_archive
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -100,7 +101,7 @@ class GroupedFit(FitResult):
         self, problem: GroupedProblem, found: GroupedSolution, grouping: Grouping, start: Array, absolute_sigma: bool
     ) -> None:
         residuals, self.group_chi2, self.group_used = problem.told(found.parameters)
-        self._order = grouping.order
+        self._order, self._numbers = grouping.order, grouping.numbers
         self.labels = grouping.labels
         self._found, self._problem = found, problem
         in_order = np.empty_like(residuals)
@@ -414,8 +415,51 @@ class GroupedFit(FitResult):
         return GroupedQuantities(self)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Raise ValueError: the result of a fit in groups is pickled."""
-        raise ValueError("the result of a fit in groups has no file of its own: pickle it, or write to_frame()")
+        """Write the result with its data to a file, an .npz archive, from which the module's ``load`` reads it.
+
+        A file of that name is replaced atomically. Raises ValueError for labels that are neither texts nor numbers;
+        such a result can be pickled.
+        """
+        problem, found = self._problem, self._found
+        labels = np.array(self.labels)
+        kinds: dict[str, tuple[str, Any]] = {
+            "U": ("labels", labels.dtype),
+            "i": ("whole_labels", np.int64),
+            "f": ("real_labels", np.float64),
+        }
+        kept = all(type(label) in (str, int, float) for label in self.labels)
+        if not kept or labels.ndim != 1 or labels.dtype.kind not in kinds or labels.tolist() != self.labels:
+            raise ValueError("labels that are neither texts nor numbers are not saved: pickle the result")
+        name, kind = kinds[labels.dtype.kind]
+        own, free = (np.zeros(self._model.parameter_count, bool) for _ in range(2))
+        own[list(problem.layout.own)] = True
+        free[problem.columns.astype(np.intp)] = True
+        options = [self.iterations, self.evaluations, problem.max_iterations, self.absolute_sigma, problem.threads]
+        arrays = head(self._model, GROUPED) | {
+            "parameters": found.parameters,
+            "start": problem.layout.full(self.p0),
+            "triangles": found.rows.triangles,
+            "costs": found.rows.costs,
+            "signs": found.rows.signs,
+            "own_at_bound": found.own_at_bound,
+            "shared_at_bound": found.shared_at_bound,
+            "unfinished": found.unfinished,
+            "history": found.history,
+            "order": self._order.astype(np.int64),
+            "numbers_of_groups": self._numbers[self._order].astype(np.int64),
+            "own": own,
+            "free": free,
+            "Y": problem.Y,
+            "numbers": np.array([problem.f_scale, problem.tolerance]),
+            "counts": np.array(options, np.int64),
+            "texts": np.array([self._ending, problem.loss]),
+            name: labels.astype(kind),
+        }
+        lower, upper = problem.bounds or (None, None)
+        optional = {"X": problem.X, "lower": lower, "upper": upper}
+        if problem.sigma is not None:
+            optional[("sigma", "sigmas", "sigmas_of_each")[problem.sigma.ndim]] = problem.sigma
+        write_archive(path, arrays | {key: array for key, array in optional.items() if array is not None})
 
     def __repr__(self) -> str:
         return (

@@ -47,6 +47,12 @@ MANY = "nncodegen many models, version 1"
 MANY_FITS = "nncodegen many fits, version 1"
 """The format marker in the file of many fits."""
 
+GROUPED = "nncodegen fit in groups, version 1"
+"""The format marker in the file of a fit in groups."""
+
+LABELS: dict[str, Any] = {"labels": "U", "whole_labels": np.int64, "real_labels": np.float64}
+"""The arrays that hold the labels of groups: texts, whole numbers and others."""
+
 
 def head(model: Model, form: str) -> dict[str, Array]:
     """Return the arrays with which every file begins: its format marker, and the model that it belongs to."""
@@ -157,6 +163,40 @@ def _forms_of_fits(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, 
     return parts | ({"covariance": ((None, count, count), dtype)} if "covariance" in there else {})
 
 
+def _forms_of_groups(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """Return the shape and type of each array of the file of a fit in groups, as for a fit."""
+    count, dtype, targets = model.parameter_count, model.dtype, len(model.target_names)
+    parts = HEAD | {
+        "parameters": ((None, count), dtype),
+        "start": ((None, count), dtype),
+        "triangles": ((None, None, None), np.float64),
+        "costs": ((None,), np.float64),
+        "signs": ((None, len(model.facts.guards)), np.int8),
+        "own_at_bound": ((None, None), np.bool_),
+        "shared_at_bound": ((None,), np.bool_),
+        "unfinished": ((None,), np.bool_),
+        "history": ((None,), np.float64),
+        "order": ((None,), np.int64),
+        "numbers_of_groups": ((None,), np.int64),
+        "own": ((count,), np.bool_),
+        "free": ((count,), np.bool_),
+        "Y": ((None, targets), dtype),
+        "numbers": ((2,), np.float64),
+        "counts": ((5,), np.int64),
+        "texts": ((2,), "U"),
+    }
+    optional = {
+        "X": ((None, len(model.input_names)), dtype),
+        "sigma": ((), dtype),
+        "sigmas": ((None,), dtype),
+        "sigmas_of_each": ((None, targets), dtype),
+        "lower": ((count,), dtype),
+        "upper": ((count,), dtype),
+        **{name: ((None,), kind) for name, kind in LABELS.items()},
+    }
+    return parts | {key: form for key, form in optional.items() if key in there}
+
+
 def _forms(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
     """Return the shape and type of each array of a training file; optional ones only if they are in ``there``."""
     count, dtype = model.parameter_count, model.dtype
@@ -186,5 +226,5 @@ def _forms(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], An
     )
 
 
-_FORMS = {FIT: _forms_of_fit, MANY: _forms_of_many, MANY_FITS: _forms_of_fits}
+_FORMS = {FIT: _forms_of_fit, MANY: _forms_of_many, MANY_FITS: _forms_of_fits, GROUPED: _forms_of_groups}
 """The functions that return the arrays of a file, by its format marker; those of a training have several."""
