@@ -15,7 +15,6 @@ from .fit_result import FitResult
 if TYPE_CHECKING:
     from os import PathLike
 
-    from ..fitting.grouped import GroupedProblem, GroupedSolution
     from ..ground.types import Array
     from ..native.model import Model
     from .fitted import Refit
@@ -35,7 +34,7 @@ class FitWithErrors(FitResult):
     """
 
     def __init__(
-        self, model: Model, problem: GroupedProblem, found: GroupedSolution, sigma_x: Array, start: Array, refit: Refit,
+        self, model: Model, problem: Any, found: Any, sigma_x: Array, start: Array, refit: Refit,
         given: Any, absolute_sigma: bool,
     ) -> None:  # fmt: skip
         count, outputs = model.parameter_count, given.Y.shape[1]

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ..arguments.grouping import Grouping
-    from ..fitting.grouped import GroupedProblem, GroupedSolution
     from ..ground.types import Array
 
 MOST_CORRELATED = 500
@@ -97,8 +96,8 @@ class GroupedFit(FitResult):
     are computed when they are asked for. All else takes memory for each group alone.
     """
 
-    def __init__(
-        self, problem: GroupedProblem, found: GroupedSolution, grouping: Grouping, start: Array, absolute_sigma: bool
+    def __init__(  # those of fitting/grouped.py, which stands above results
+        self, problem: Any, found: Any, grouping: Grouping, start: Array, absolute_sigma: bool
     ) -> None:
         residuals, self.group_chi2, self.group_used = problem.told(found.parameters)
         self._order, self._numbers = grouping.order, grouping.numbers
@@ -162,7 +161,8 @@ class GroupedFit(FitResult):
     @property
     def group_parameters(self) -> Array:
         """Return the parameters of each group, shared ones included, in the order of the model, (G, S + Q)."""
-        return self._found.parameters
+        found: Array = self._found.parameters
+        return found
 
     def __getitem__(self, name: Any) -> Any:
         """Return a shared parameter, an own one of all groups with a first axis G, or one value by its full name."""
@@ -221,7 +221,7 @@ class GroupedFit(FitResult):
     def free_count(self) -> int:
         """Return the number F of free parameters of all groups."""
         problem = self._problem
-        return len(problem.own) * problem.groups + len(problem.shared)
+        return int(len(problem.own) * problem.groups + len(problem.shared))
 
     @property
     def degrees_of_freedom(self) -> int:
@@ -255,7 +255,8 @@ class GroupedFit(FitResult):
         own = len(self._problem.own)
         joint = self._found.rows.triangles[place, :, :-1].copy()
         joint[own:, own:] = self._errors.triangle
-        return joint
+        found: Array = joint
+        return found
 
     @property
     def rank(self) -> int:
@@ -283,7 +284,8 @@ class GroupedFit(FitResult):
     @cached_property
     def standard_errors(self) -> Array:
         """Return the standard errors of all parameters, (P,): infinite for undetermined ones, 0 for fixed ones."""
-        return self._problem.layout.flat(self.group_errors)
+        found: Array = self._problem.layout.flat(self.group_errors)
+        return found
 
     @cached_property
     def covariance(self) -> Array:

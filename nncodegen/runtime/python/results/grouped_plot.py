@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..ground.pictures import new_axes
 from .fit_plot import draw_curves, draw_data
 
-if TYPE_CHECKING:
-    from .grouped_fit import GroupedFit
-
 MOST_GROUPS, MOST_COLUMNS = 100, 6
 """The most groups that are drawn, and the most side by side."""
 
 
-def plot_groups(result: GroupedFit, axes: Any, interval: str | None, level: float) -> Any:
-    """Draw the groups of a fit on axes, one for each. Returns their figure."""
+def plot_groups(result: Any, axes: Any, interval: str | None, level: float) -> Any:
+    """Draw the groups of a GroupedFit on axes, one for each. Returns their figure."""
     labels = result.labels[:MOST_GROUPS]
     if axes is None:
         across = min(MOST_COLUMNS, math.ceil(math.sqrt(len(labels))))

@@ -12,18 +12,19 @@ from .quantities import evaluated
 
 if TYPE_CHECKING:
     from ..ground.types import Array
-    from .many_fits import ManyFits
 
 
 class ManyQuantities:
-    """Tied parameters, then derived quantities, Q of them, of M fits; ``derived["b"]`` are the values of one, (M,).
+    """Tied parameters, then derived quantities, Q of them, of the M fits of a ManyFits.
+
+    ``derived["b"]`` are the values of one, (M,).
 
     values           (M, Q)
     standard_errors  (M, Q), by the propagation of errors: see ``Quantities``
     names            their names, in this order
     """
 
-    def __init__(self, fits: ManyFits) -> None:
+    def __init__(self, fits: Any) -> None:
         self._fits = fits
         self._own = fits._model.facts.quantities
         self.names = tuple(one.name for one in self._own)
