@@ -298,7 +298,7 @@ def _compile(
     python = embedded.name_of_wrapper(wrapper_name(sources.real)) if apart else embedded.header()
     for file, text in {**sources.files, embedded.PYTHON: python}.items():
         (work / file).write_text(text)
-    with Commands(work, zig_environment(cache_folder())) as commands:
+    with _commands(work) as commands:
         for part, source, options in kernel_objects(name, compiler.variants, companions):
             effort = compiler.effort(sources.files[source]) if optimized else ()
             command = [*cc, *flags, *effort, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
@@ -438,9 +438,14 @@ def _cythonize(source: Path, target: Path) -> None:
     target.write_text(re.sub(rf'[^\s"]*{folder}/', "", target.read_text()))  # comments and tracebacks hold paths
 
 
+def _commands(work: Path) -> Commands:
+    """Return a context for the commands of a compiler in a folder."""
+    return Commands(work, zig_environment(cache_folder()))
+
+
 def _run(command: list[str], work: Path) -> None:
     """Run one command of a compiler."""
-    with Commands(work, zig_environment(cache_folder())) as commands:
+    with _commands(work) as commands:
         commands.start(command)
 
 
