@@ -236,3 +236,19 @@ def test_loops_are_vectorized(bits, tmp_path):
     for name in CALLS.keys() - {"exp_scalar", "exp_plus_1", "odds", "odds_plus_1"}:  # those are for one at a time
         first = next(number for number, line in enumerate(lines, start=1) if f"loop_{name}(" in line)
         assert first + 1 in found, name
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_rare_arguments_are_one_function(bits, tmp_path):
+    """Formulas in registers call one function for arguments beyond the table: each held a copy for each exponential."""
+    calls = "".join(
+        f"s += odds(x[{n}]) + odds_plus_1(x[{n}]) + exp_scalar(x[{n}]) + exp_plus_1(x[{n}]); " for n in "01"
+    )
+    lines = (*list(loops(bits))[:3], f"real sum_of(const real *x) {{ real s = 0; {calls}return s; }}")
+    (tmp_path / "sum.c").write_text("\n".join(lines) + "\n")
+    compiler = next(name for name in ("gcc", "clang", "cc") if shutil.which(name))
+    command = [compiler, "-O2", "-std=c11", *INCLUDES, *WARNINGS, "-S", "-o", "sum.s", "sum.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assembly = (tmp_path / "sum.s").read_text()
+    assert len(re.findall(r"^_?exp_outside(?:\.\w+)*:", assembly, re.MULTILINE)) == 1
+    assert len(re.findall(r"\b_?exp_outside\b", assembly)) > 4

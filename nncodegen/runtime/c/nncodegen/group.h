@@ -36,7 +36,7 @@ enum { MODELS = NN_MODELS, GROUP_TILE = NN_GROUP_SAMPLES, VALUES = NN_GROUP_VALU
 
 #if !NN_HAS_BLOCKS
 /* Copies a row of each model, so that the values of a column are side by side. With blocks, group_products.h has it. */
-INLINE void side_by_side(const real *const *rows, size_t width, real *to)
+static HOT void side_by_side(const real *const *rows, size_t width, real *to)
 {
     for (size_t m = 0; m < MODELS; m++)
         for (size_t c = 0; c < width; c++)
