@@ -351,7 +351,7 @@ static HOT void take_numbers(const NN(many) *run, size_t first, const double *fr
 }
 
 /* Begins the training of the group whose first model is given. Its loops are in functions that are compiled for speed:
-   it took a fifth of the time of trainings of few epochs. */
+   for size, they took a fifth of the time of trainings of few epochs. */
 static UNUSED void start(const NN(many) *run, size_t first, group *g)
 {
     const real *parameters[MODELS];
