@@ -180,7 +180,7 @@ def emit_measured(at: Elements, loops: LoopPrinter, tree: Tree, samples: str, li
 def _columns(element: Element, at: Elements) -> str:
     """Return an array as arguments: its begin, the distance between samples, and that between columns."""
     strides = dict(zip(element.indices, at.kernel.storage[element.tensor].strides, strict=True))
-    column = next((stride for index, stride in strides.items() if index != SAMPLE), 0)
+    column = next((stride for index, stride in reversed(strides.items()) if index != SAMPLE), 0)
     name = at.names[element.tensor]
     return f"{name if element.indices else f'&{name}'}, {strides.get(SAMPLE, 0)}, {column}"
 

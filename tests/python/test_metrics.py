@@ -557,3 +557,19 @@ def test_lists_of_columns(perceptron):
     assert np.array_equal(perceptron.predict(parameters, rows), expected)
     with pytest.raises(ValueError, match="X is a list of 2 arrays of 2 values, which may be its rows or its columns"):
         perceptron.predict(parameters, rows[:2])
+
+
+@pytest.mark.parametrize("attends", [False, True])
+def test_outputs_that_are_sequences(attends):
+    """Metrics of a training compare every value of outputs with a step and a feature, wherever samples lie."""
+    x = nn.Input((3, 5))
+    h = nn.MultiHeadAttention(1, 5)(x) if attends else nn.LSTM(5, return_sequences=True)(x)
+    module = built(
+        nn.Network(x, nn.Dense(4)(h), name=f"metric_steps_{'attended' if attends else 'recurrent'}"), fit=False
+    )
+    rng = np.random.default_rng(8)
+    inputs, targets = rng.normal(size=(21, 15)), rng.normal(size=(21, 12))
+    start = rng.normal(size=module.parameter_count)
+    result = module.train(inputs, targets, start, epochs=1, learning_rate=1e-12, metrics="mae", batch_size=None)
+    found = abs(module.predict(start, inputs).reshape(21, 12) - targets).mean()
+    np.testing.assert_allclose(result.metrics["mae"][0], found, rtol=1e-9)
