@@ -32,6 +32,7 @@ from nncodegen.ir import (
     Solved,
     Step,
     slices_of,
+    solve,
 )
 from nncodegen.ir.element import elements
 from nncodegen.ir.evaluate import interpret
@@ -51,6 +52,7 @@ from nncodegen.schedule.tree import (
     Fill,
     First,
     Gather,
+    Given,
     Group,
     If,
     Later,
@@ -293,7 +295,7 @@ class Run:
 
     def _if(self, statement: If, grid: Grid) -> None:
         known = statement.condition
-        if isinstance(known, Exists | Later | Equation):
+        if isinstance(known, Exists | Given | Later | Equation):
             self._tree(statement.body, self._where([known], grid))
         else:
             self._tree(statement.body if self._holds(known, grid) else statement.otherwise, grid)
@@ -323,6 +325,8 @@ class Run:
         for test in tests:
             if isinstance(test, Later):
                 grid = replace(grid, holds=grid.holds & (grid.number(test.index) > 0))
+            elif isinstance(test, Given):
+                grid = self._solved(Solved((test.solution,), (), ()), {test.solution.index: test.size}, grid)
             elif isinstance(test, Exists):
                 grid = replace(grid, holds=grid.holds & (grid.number(test.index) < test.size))
         return grid
@@ -386,6 +390,7 @@ class Run:
             return
         terms = grid.kept(value, _neutral(store.combine, store.operator))
         if memory.kernel.place(target) is Place.SUM:
+            terms, everywhere = self._spread(target, terms, everywhere)
             memory.add(target, terms, everywhere, anew=store.combine is Combine.ADD_OR_SET and self.now[Asked.NEW])
             return
         over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
@@ -396,6 +401,17 @@ class Run:
         else:
             size = norm_of(terms) * terms.size
             memory.store(target, there + np.sum(terms, axis=over, keepdims=True), everywhere, lambda: size)
+
+    def _spread(self, target: Element, terms: Array, grid: Grid) -> tuple[Array, Grid]:
+        """Return the terms of all values of an index of which an equation gives one: those of the others are 0."""
+        for index in target.indices:
+            number = grid.given.get(index)
+            if number is not None and number.ndim:
+                size = self._size(index)
+                terms = np.where(number[..., None] == np.arange(size), np.broadcast_to(terms, grid.shape)[..., None], 0)
+                given = {name: value for name, value in grid.given.items() if name != index}
+                grid = replace(grid, given=given).along(index, 0, size)
+        return terms, grid
 
     def _first(self, first: First, grid: Grid) -> None:
         """Execute a search for the number of the first term that is not 0; the number of terms if all are 0."""
@@ -439,11 +455,14 @@ class Run:
         if call.window:
             Listed(call.window, call.steps[0].target, self.memory, self.program, grid.given).carry_out()
             return
+        step = call.steps[0]
+        solved = solve(step.where, step.over, self.program.sizes)
+        given = {solution.index: self.program.sizes[solution.index] or 1 for solution in solved.solutions}
         for index, end in call.ends:
-            if index not in grid.axes and index not in grid.given:
+            if index not in grid.axes and index not in grid.given and index not in given:
                 size = self.program.sizes[index] or self._end(end, grid)
                 grid = grid.along(index, 0, min(end, size) if isinstance(end, int) else size)
-        grid = grid.of_segment(self.time)
+        grid = self._solved(solved, given, grid.of_segment(self.time))
         for step in call.steps:
             self._names(step.target)
             self._step(step, grid)
@@ -457,7 +476,7 @@ class Run:
         later = step.target.tensor in memory.unfinished and int(grid.given[BEGIN]) > 0 and SAMPLE not in step.over
         if step.over and not later:
             memory.forget(step.target, everywhere)
-        terms = self._number(step.expression, grid, step.target)
+        terms = grid.kept(self._number(step.expression, grid, step.target), 0.0)
         over = tuple(k for k, index in enumerate(grid.axes) if index in step.over and index != SAMPLE)
         if SAMPLE in step.over:
             models, place = self.kernel.plan.models is Role.VECTOR, memory.kernel.place(step.target)

@@ -97,7 +97,7 @@ def _asked(kernel: Kernel) -> frozenset[Any]:
 
 def _rest(kernel: Kernel, tile: int, vector: int) -> int:
     """Return the samples of a tile that is not full: several vectors, if a tile has more, and a part of one."""
-    return vector if kernel.whole_vectors else min(tile, 2 * vector) - NOT_FULL
+    return vector if kernel.whole_vectors else max(1, min(tile, 2 * vector) - NOT_FULL)
 
 
 def _counts(kernel: Kernel, tile: int, vector: int) -> Iterator[tuple[str, tuple[int, ...]]]:

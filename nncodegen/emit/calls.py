@@ -39,6 +39,8 @@ class CallsOfTile(Calls):
             return self._contract(call)
         if call.shape is Shape.BLAS:
             return blas_product(call, self._at, self._scale(call.steps[0].target))
+        if call.shape is Shape.MATRICES:
+            return self._product(call)
         if call.shape is Shape.PACK:
             return (self._pack(call),)
         if call.shape is Shape.PLACES:
@@ -63,6 +65,8 @@ class CallsOfTile(Calls):
         """Return the call that copies a vector or matrix, which may lie transposed, to padded rows."""
         at, (step,) = self._at, call.steps
         (matrix,) = step.operands
+        if at.layout.one_by_one:
+            return self._pack_groups(step, matrix)
         (row,) = [index for index in step.target.indices if index != call.innermost] or [""]
         of_samples = call.innermost == SAMPLE
         end = PADDED if of_samples else str(at.layout.padded(at.size(call.innermost)))
@@ -72,6 +76,41 @@ class CallsOfTile(Calls):
         if row and at.stride(matrix, row) == "1" != stride:
             return f"transpose({source}, {stride}, {target});"
         return f"pack({source}, {at.stride(matrix, row) if row else 0}, {stride}, {target});"
+
+    def _pack_groups(self, step: Step, matrix: Element) -> str:
+        """Return the call that copies a matrix whose rows and columns are groups of indices, without padding."""
+        at, indices, target = self._at, step.target.indices, self._at.names[step.target.tensor]
+        size = prod(map(at.size, indices))
+        if matrix.indices == indices:
+            return f"pack(1, {size}, {at.begin(matrix)}, 0, 1, {target}, {size}, {size});"
+        split = next(k for k in range(len(indices)) if matrix.indices == (*indices[k:], *indices[:k]))
+        rows = prod(map(at.size, indices[:split]))
+        columns = size // rows
+        return f"transpose({rows}, {columns}, {at.begin(matrix)}, {rows}, {target}, {columns}, {columns});"
+
+    def _product(self, call: Call) -> tuple[str, ...]:
+        """Return the call for a product of matrices whose indices are in groups, and what ends its triangle."""
+        at, (step,), found = self._at, call.steps, call.matrices
+        assert found
+        b = next(element for element in step.operands if element != found.a)  # which may be a copy of found.b
+        rows, columns, inner = (prod(map(at.size, own)) for own in (found.rows, found.columns, found.inner))
+        within = (SAMPLE, *found.rows, *found.columns, *found.inner)
+
+        def given(element: Element, *groups: tuple[str, ...]) -> str:
+            strides = (at.stride(element, own[-1]) if own else "0" for own in groups)
+            return ", ".join([at.begin_of(element, within), *strides])
+
+        out = given(step.target, found.rows)
+        arguments = f"{given(found.a, found.rows, found.inner)}, {given(b, found.inner, found.columns)}, {out}"
+        scale = self._scale(step.target) if SAMPLE in step.over else "0"
+        limit = "_matrices"
+        if found.triangle and not found.of_result:
+            limit = "_below" if found.triangle.high in found.rows else "_above"
+        calls = [f"multiply{limit}({rows}, {columns}, {inner}, {arguments}, {scale});"]
+        if found.triangle and found.of_result:
+            side = "above" if found.triangle.high in found.rows else "below"
+            calls.append(f"clear_{side}({rows}, {columns}, {out});")
+        return tuple(calls)
 
     def _contract(self, call: Call) -> tuple[str, ...]:
         """Return the calls for the product of a matrix and samples, or for sums over samples of products of two arrays.

@@ -110,7 +110,8 @@ class Elements:
 
     def stride_text(self, element: Element, index: str, stride: int) -> str:
         """Return a stride as text: by its name if it has one."""
-        return "TILE" if stride == self.layout.tile and SAMPLE in element.indices and index != SAMPLE else str(stride)
+        wide = stride == self.layout.tile and not self.layout.one_by_one
+        return "TILE" if wide and SAMPLE in element.indices and index != SAMPLE else str(stride)
 
     def stored(self, element: Element) -> str:
         """Return the text of an element in memory."""
@@ -201,6 +202,25 @@ class ElementsOfSample(Elements):
         ]
         if variables:
             yield f"real {', '.join(f'{name} = 0' for name in variables)};"
+
+
+class ElementsOfOne(Elements):
+    """The elements of the kernel of a tile that is one sample: without its number."""
+
+    sample = "0"
+    loaded = frozenset()
+
+    def stored(self, element: Element) -> str:
+        """Return the text of an element in memory."""
+        place = self.place(element)
+        if place in PER_SAMPLE:
+            return PER_SAMPLE[place].replace(SAMPLE, self.sample)
+        return f"{COLUMNS[place][0]}[{self.position(element)}]" if place in COLUMNS else super().stored(element)
+
+
+def elements_of(program: Program, layout: Layout, kernel: Kernel) -> Elements:
+    """Return the elements of the kernel of a tile."""
+    return (ElementsOfOne if layout.one_by_one else Elements)(program, layout, kernel)
 
 
 class ElementsOfModels(Elements):

@@ -31,6 +31,7 @@ from nncodegen.schedule.tree import (
     Fill,
     First,
     Gather,
+    Given,
     Group,
     If,
     Let,
@@ -128,7 +129,9 @@ class LoopPrinter:
             case Gather():
                 add(self._gather(statement.solution, statement.size))
             case Load(element, varies):
-                add(f"{_kind(varies)}{self.at.name(element)} = {self.at.stored(element)};")
+                add(f"{_kind(varies)}{self.at.variable(element)} = {self.at.stored(element)};")
+                if self.at.place(element) is Place.ARRAY:
+                    self._known(element)
             case Let(target, value, varies, again):
                 text = self._value(value)
                 self._known(target)
@@ -137,7 +140,7 @@ class LoopPrinter:
                 self._known(target)
                 add(f"real {self.at.variable(target)} = {self._term(start)};")
             case Accumulate():
-                add(self._accumulate(statement))
+                add(*self._accumulate(statement))
             case Store():
                 add(*self._store(statement))
             case First():
@@ -257,24 +260,38 @@ class LoopPrinter:
         self.used["number_in"] = None
         return f"const size_t {solution.index} = number_in({affine(terms, solution.offset)}, {size});"
 
-    def _accumulate(self, statement: Accumulate) -> str:
-        name, value = self.at.variable(statement.target), self._value(statement.value)
+    def _accumulate(self, statement: Accumulate) -> tuple[str, ...]:
+        before, value = self._given(statement.value)
+        name = self.at.variable(statement.target)
         if statement.combine is Combine.CHOOSE:
             function = REDUCTIONS[statement.operator].c
             self.used[function] = None
-            return f"{name} = {function}({name}, {value});"
-        return f"{name} += {value};"
+            return (*before, f"{name} = {function}({name}, {value});")
+        return (*before, f"{name} += {value};")
+
+    def _given(self, value: Value) -> tuple[tuple[str, ...], str]:
+        """Return the statements before that of a value, and its text.
+
+        What exists only if an equation has a solution is computed in any case: then the loop has no branch.
+        """
+        text = self._value(value)
+        if not any(isinstance(test, Given) for test in value.where):
+            return (), text
+        always = self._value(replace(value, where=()))
+        return (f"const real value = {always};",), text.replace(f" ? {always} : ", " ? value : ")
 
     def _store(self, store: Store) -> tuple[str, ...]:
-        place, value = self.at.stored(store.target), self._value(store.value)
+        place = self.at.stored(store.target)
+        plain = store.combine in (Combine.SET, Combine.ADD)
+        before, value = self._given(store.value) if plain else ((), self._value(store.value))
         if store.value.terms == (store.target,):
             value = self.at.variable(store.target)
         match store.combine:
             case Combine.SET:
-                return (f"{place} = {value};",)
+                return (*before, f"{place} = {value};")
             case Combine.ADD:
                 double = self.at.sums_are_double and self.at.place(store.target) is Place.SUM
-                return (f"{place} += {self._double(value) if double else value};",)
+                return (*before, f"{place} += {self._double(value) if double else value};")
             case Combine.ADD_SCALED:
                 alone = isinstance(store.value.terms[0], Element) and not store.value.where
                 factor = value if alone else f"({value})"
@@ -313,7 +330,8 @@ def _loop_head(loop: Loop, at: Elements) -> str:
         case Way.INDEPENDENT:  # compilers need not check whether its arrays overlap
             return f"INDEPENDENT{'_FEW' if loop.short else ''}\n{text}"
         case Way.SUMMED:
-            return f"SUM_LOOP({', '.join(map(at.name, loop.sums))})\n{text}"
+            hint = "SUM_LOOP" if loop.operator == "sum" else "LARGEST_LOOP"
+            return f"{hint}({', '.join(map(at.variable, loop.sums))})\n{text}"
         case Way.LANES:
             return f"{loop.end}_LOOP\n{text}"
 

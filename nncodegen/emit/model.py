@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nncodegen.emit.configuration import configuration, configuration_of_many, offers
-from nncodegen.emit.elements import Elements
+from nncodegen.emit.elements import Elements, elements_of
 from nncodegen.emit.facts import facts, pieces
 from nncodegen.emit.fits import emit_rows
 from nncodegen.emit.groups import GroupEmitter
@@ -38,7 +38,7 @@ def emit_kernel(schedule: Schedule) -> str:
     """Return the kernels, between the two parts of the runtime: NAME.c."""
     program, kernels = schedule.program, Lines()
     for kernel in schedule.kernels:
-        KernelEmitter(Elements(program, schedule.layout, kernel), kernels).emit()
+        KernelEmitter(elements_of(program, schedule.layout, kernel), kernels).emit()
     emit_single_sample(schedule, kernels)
     if schedule.unrolled:
         RegistersEmitter(schedule.unrolled, kernels).emit()

@@ -50,6 +50,7 @@ from nncodegen.schedule.layers import choose_layers
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.lowering import lower
+from nncodegen.schedule.matrices import choose_matrices
 from nncodegen.schedule.plans import FORMULA, LAYERS, SINGLE_SAMPLE
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.registers import Registers
@@ -74,8 +75,10 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     possible choices.
     """
     program = settled(program)
-    layout = choose_blas(program, choose_layout(program, choices), choices)
-    layout = choose_segments(program, choose_transposed(program, layout, choices), choices)
+    layout = choose_matrices(program, choose_layout(program, choices), choices)
+    if not layout.one_by_one:
+        layout = choose_blas(program, layout, choices)
+        layout = choose_segments(program, choose_transposed(program, layout, choices), choices)
     gradient = _gradient(program, layout)
     if "tile" not in choices and layout.tile == TILE and layout.features:
         layout, gradient = _with_short_tile(program, layout, gradient)

@@ -10,6 +10,7 @@ from sympy import Expr
 from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.ir.names import unused
 from nncodegen.schedule.layout import Layout, is_product
+from nncodegen.schedule.matrices import matrices_of
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.windows import window_of
 
@@ -42,6 +43,11 @@ def forms_of(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[l
         e.tensor for e in elements if lies_in_rows(e, program, layout)
     }  # tensors whose features lie side by side
     for step in steps:
+        if layout.one_by_one:
+            form, step = _form_of_one(step, program, layout, result, forms)
+            result.append(step)
+            forms[step.target.tensor] = form
+            continue
         form = _form(step, program, layout, in_rows)
         if SAMPLE in step.target.indices and form.innermost != SAMPLE:
             for element in step.operands:
@@ -56,6 +62,29 @@ def forms_of(steps: Iterable[Step], program: Program, layout: Layout) -> tuple[l
         result.append(step)
         forms[step.target.tensor] = form
     return result, forms
+
+
+def _form_of_one(
+    step: Step, program: Program, layout: Layout, steps: list[Step], forms: dict[str, Form]
+) -> tuple[Form, Step]:
+    """Return the form of a step where samples run one by one: a product of matrices, or loops over what is contiguous.
+
+    Return the step, too: in a product, a copy of parameters replaces those whose columns are not contiguous, or whose
+    rows do not fill whole vectors, so that vectors would reach beyond the last of them. The copy is added to ``steps``.
+    """
+    found = matrices_of(step, program)
+    if not found:
+        return Form(Shape.LOOPS, (SAMPLE, *step.target.indices)[-1]), step
+    b, columns = found.b, found.columns
+    width = program.count(columns)
+    whole = b.indices[-len(columns) :] == columns and layout.padded(width) == width
+    if SAMPLE not in b.indices and not whole:
+        packed = Element(unused(f"{b.tensor} by {columns[-1]}", program.shapes), (*found.inner, *columns))
+        if packed.tensor not in forms:
+            steps.append(Step(packed, b))
+            forms[packed.tensor] = Form(Shape.PACK, columns[-1])
+        step = replace(step, expression=step.expression.xreplace({b: packed}))
+    return Form(Shape.MATRICES, columns[-1]), step
 
 
 def _in_panels(step: Step, element: Element, program: Program, layout: Layout) -> bool:

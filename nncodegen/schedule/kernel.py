@@ -84,7 +84,8 @@ class Kernel:
     @cached_property
     def padded(self) -> bool:
         """Return whether any loop may run over the padding of the samples of a tile."""
-        return any(storage.place is Place.ARRAY for storage in self.storage.values())
+        tiled = self.plan.samples is Role.TILED
+        return tiled and any(storage.place is Place.ARRAY for storage in self.storage.values())
 
     def place(self, element: Element) -> Place:
         """Return the kind of place of an element."""

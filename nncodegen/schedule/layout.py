@@ -97,6 +97,8 @@ class Layout:
 
     segmented: tuple[str, ...] = ()
     """The indices of time that have more steps than a segment."""
+    one_by_one: bool = False
+    """Whether a tile is one sample, and what lies innermost in memory runs along the vectors (see ``matrices``)."""
 
     @property
     def lengths(self) -> dict[str, int]:
@@ -117,7 +119,8 @@ class Layout:
 
     def show(self) -> str:
         """Return the choices and their reasons, as text."""
-        tile = ", ".join([f"tiles of {self.tile} samples", *self.reasons[:1]])  # the first reason is that of the tile
+        samples = "samples one by one" if self.one_by_one else f"tiles of {self.tile} samples"
+        tile = ", ".join([samples, *self.reasons[:1]])  # the first reason is that of the tile
         return "\n".join([tile, *self.reasons[1:]]) + "\n"
 
 

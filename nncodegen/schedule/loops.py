@@ -22,7 +22,7 @@ from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.phases import Phases, in_phases
 from nncodegen.schedule.places import declared, place, transposed_strides
-from nncodegen.schedule.plans import TILE
+from nncodegen.schedule.plans import ONE_BY_ONE, TILE
 from nncodegen.schedule.recurrences import in_groups, in_place
 from nncodegen.schedule.rewrites.collect import collect
 from nncodegen.schedule.rewrites.functions import functions
@@ -74,13 +74,13 @@ def make_kernel(
         return make_kernel(program, layout, name, outputs, sums, measured, with_gaps=True)
     return Kernel(
         name,
-        TILE,
+        ONE_BY_ONE if layout.one_by_one else TILE,
         trees,
         storage,
         memory,
         outputs=chosen.kept,
         of_loss=of_loss,
-        descends=_descends(trees, storage, memory),
+        descends=not layout.one_by_one and _descends(trees, storage, memory),
         vector=layout.padding if in_vectors and loops else 0,
         whole_vectors=whole_vectors,
     )
@@ -144,7 +144,8 @@ def _choose(
     apart = {e.tensor for e in copies if storage[e.tensor].place is Place.OUTPUT and tiled}
     apart |= {step.target.tensor for step in tiled if in_vectors}
     short = [index for index, size in program.sizes.items() if size is not None and size <= MOST_UNROLLED]
-    few = (index for index in short if index not in (*layout.features, *layout.segmented) and tiled)
+    writes_out = tiled and not layout.one_by_one
+    few = (index for index in short if index not in (*layout.features, *layout.segmented) and writes_out)
     lasting = frozenset(_compared(kept, tiled, program) | phased.copies)
     return _Chosen(
         phased.steps, forms, phased, storage, copies, kept, lasting, sums, sums[:first], frozenset(apart), tuple(few)

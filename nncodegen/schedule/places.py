@@ -16,7 +16,7 @@ from nncodegen.schedule.storage import Memory, Place, Storage
 from nncodegen.schedule.tree import Limits, Move, Trees
 from nncodegen.schedule.walks import Site, computes, sites, steps_in
 
-BLOCKS = (Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.ADD_UP, Shape.BLAS)
+BLOCKS = (Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.ADD_UP, Shape.BLAS, Shape.MATRICES)
 
 
 def declared(program: Program, layout: Layout) -> dict[str, Storage]:
@@ -83,7 +83,8 @@ def place(
     single = in_one_row(places, {*parts.values(), *kept})
     of_segment = _of_one_segment(places, whole)
     # arrays are aligned to tiles, so that every array is aligned
-    arrays = Arrays(places, range(before, before + tile), kept, layout.tile, single, parts, of_segment)
+    aligned = layout.padding if layout.one_by_one else layout.tile
+    arrays = Arrays(places, range(before, before + tile), kept, aligned, single, parts, of_segment)
     for element, (limits, last) in _rows_of_segments(places, rows).items():
         strides, size = _strides_in_time(program, layout, element, SAMPLE, limits.index, limits.count)
         storage[element.tensor] = Storage(Place.ARRAY, arrays.of_rows(element.tensor, size, last), strides)
@@ -107,7 +108,11 @@ def place(
             if compute.cuts and within and {number for number, _ in reads.get(name, ())} == {home[0]}:
                 crossing.add(name)
     storage = with_strides(storage, [step for site in places for step in site.compute.steps], program)
-    return storage, Memory(arrays.size, sums, gradient_sums, lane_sums, in_place=in_place, crossing=frozenset(crossing))
+    # vectors of a product may reach beyond the last row of an array, without an effect on results
+    beyond = layout.padding if layout.one_by_one else 0
+    return storage, Memory(
+        arrays.size + beyond, sums, gradient_sums, lane_sums, in_place=in_place, crossing=frozenset(crossing)
+    )
 
 
 def _in_array(
@@ -225,6 +230,8 @@ def strides_of(
 ) -> tuple[tuple[int, ...], int]:
     """Return the strides of a tensor with an index innermost, in rows that may be padded, and the size of its array."""
     rest = tuple(index for index in element.indices if index != innermost)
+    if layout.one_by_one:
+        return row_major(program, element), program.count(element.indices)
     if innermost not in element.indices:
         return row_major(program, element), program.count(element.indices)
     size = program.sizes[innermost] or 1

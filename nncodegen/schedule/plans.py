@@ -10,8 +10,10 @@ from nncodegen.schedule.rewrites.bound import bound
 from nncodegen.schedule.rewrites.choose import choose
 from nncodegen.schedule.rewrites.descend import descend
 from nncodegen.schedule.rewrites.expand import expand
+from nncodegen.schedule.rewrites.hoist import hoist
 from nncodegen.schedule.rewrites.join import join
 from nncodegen.schedule.rewrites.on_request import on_request
+from nncodegen.schedule.rewrites.one_by_one import one_by_one
 from nncodegen.schedule.rewrites.one_sample import one_sample
 from nncodegen.schedule.rewrites.pad import pad
 from nncodegen.schedule.rewrites.prepare import prepare
@@ -21,6 +23,11 @@ from nncodegen.schedule.rewrites.together import together
 TILE = Plan(
     "tile", Role.TILED, Role.ONE_BY_ONE,
     rewrites=(prepare, request, bound, pad, choose, expand, on_request, join),
+)  # fmt: skip
+
+ONE_BY_ONE = Plan(
+    "tile of one sample", Role.ABSENT, Role.VECTOR,
+    rewrites=(prepare, request, bound, one_by_one, expand, hoist, on_request, join),
 )  # fmt: skip
 
 SINGLE_SAMPLE = Plan(

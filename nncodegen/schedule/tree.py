@@ -40,6 +40,7 @@ from sympy import Expr, Integer, S, sympify
 
 from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Equation, Solution, Step
 from nncodegen.schedule.extents import Extent
+from nncodegen.schedule.matrices import Matrices
 from nncodegen.schedule.shapes import Filling, Shape, matrix_and_row
 from nncodegen.schedule.windows import Window
 
@@ -79,6 +80,19 @@ class Exists:
 
 
 @dataclass(frozen=True)
+class Given:
+    """The test that an equation gives an index one of its values 0, ..., size - 1."""
+
+    solution: Solution
+    size: int
+
+    def __str__(self) -> str:
+        dividend, divisor = self.solution.dividend, self.solution.divisor
+        whole = f" && ({dividend})%{divisor} == 0" if divisor > 1 else ""
+        return f"{dividend} < {divisor * self.size}{whole}"
+
+
+@dataclass(frozen=True)
 class Later:
     """The test that an index is not at its first value."""
 
@@ -98,7 +112,7 @@ class Begins:
         return f"segment = {self.number}"
 
 
-Test = Exists | Later | Equation
+Test = Exists | Given | Later | Equation
 """A condition on the values of indices."""
 
 
@@ -176,6 +190,8 @@ class Loop:
     begin: Extent = 0
     backward: bool = False
     sums: tuple[Element, ...] = ()
+    operator: str = "sum"
+    """The reduction that local sums are: "sum", or "max" for the largest term."""
 
     @property
     def short(self) -> bool:
@@ -337,7 +353,8 @@ class Call(_WithEnds):
     """A function of the runtime that computes steps at once.
 
     ``ends`` has the end of each index; ``innermost`` runs along the vectors. A row of the result may leave its last
-    vector incomplete (``ragged``). A ``window`` runs by lists of places.
+    vector incomplete (``ragged``). A ``window`` runs by lists of places, a product of ``matrices`` by groups of
+    indices.
     """
 
     shape: Shape
@@ -346,6 +363,7 @@ class Call(_WithEnds):
     ends: tuple[tuple[str, Extent], ...]
     ragged: bool = False
     window: Window | None = None
+    matrices: Matrices | None = None
 
 
 @dataclass(frozen=True)

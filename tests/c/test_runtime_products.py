@@ -12,6 +12,7 @@ PROGRAMS = {
     "sums of lanes at once": ("sums", ("-DSAMPLE_DIRECT=1",)),
     "groups of models": ("groups", ()),
     "windows": ("windows", ()),
+    "matrices": ("matrices", ()),
 }
 
 

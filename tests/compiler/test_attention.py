@@ -386,6 +386,49 @@ def test_training():
         module.loss(result.parameters, tokens, np.where(there, 7, labels))
 
 
+def test_samples_run_one_by_one():
+    """Samples one by one give what tiles give, in memory that no tile multiplies; recurrences keep their tiles."""
+    network = tokens_network(9, width=12, heads=3, name="one_by_one")
+    one, tiles = (nn.build(network, fit=False, choices=choices) for choices in ({}, {"tile": 16}))
+    schedules = [
+        nn.compile_model(network, until="schedule", fit=False, choices=choices)["schedule"]
+        for choices in ({}, {"tile": 16})
+    ]
+    assert [schedule.tile for schedule in schedules] == [1, 16]
+    memory = [schedule.gradient.memory.arrays for schedule in schedules]
+    assert 8 * memory[0] < memory[1]
+    rng = np.random.default_rng(4)
+    tokens, parameters = rng.integers(0, 7, (37, 9)), rng.normal(0, 0.3, one.parameter_count)
+    labels = rng.integers(-1, 7, (37, 9))
+    labels[:, 0] = 1
+    for count in (1, 3, 37):
+        given = tokens[:count], labels[:count]
+        np.testing.assert_allclose(
+            one.predict(parameters, given[0]), tiles.predict(parameters, given[0]), rtol=1e-12, atol=1e-14
+        )
+        (loss, gradient), (other, expected) = (each.loss_and_gradient(parameters, *given) for each in (one, tiles))
+        assert loss == pytest.approx(other, rel=1e-13)
+        np.testing.assert_allclose(gradient, expected, atol=1e-13 * abs(expected).max())
+    x = nn.Input((4, 3))
+    after = nn.MultiHeadAttention(1, 2)(nn.GRU(3, return_sequences=True)(x))
+    assert nn.compile_model(nn.Network(x, after), until="schedule", fit=False)["schedule"].tile > 1
+
+
+def test_later_steps_do_not_exist():
+    """In a causal row, not even a later step whose keys and values overflow reaches an earlier one."""
+    x = nn.Input((21, 5))
+    network = nn.Network(x, nn.MultiHeadAttention(2, 3)(x, use_causal_mask=True), name="causal")
+    module = built(network, fit=False)
+    rng = np.random.default_rng(5)
+    parameters, X = rng.normal(size=module.parameter_count), rng.normal(size=(2, 21, 5))
+    expected = module.predict(parameters, X.reshape(2, -1)).reshape(2, 21, 5)
+    X[0, 13] = 1.7e308
+    found = module.predict(parameters, X.reshape(2, -1)).reshape(2, 21, 5)
+    np.testing.assert_array_equal(found[1], expected[1])
+    np.testing.assert_allclose(found[0, :13], expected[0, :13], atol=1e-14)
+    assert not np.isfinite(found[0, 13:]).all(axis=1).any()
+
+
 def test_the_c_has_loops():
     """Neither the length of a sequence, nor the number of heads, nor the width changes the length of the C."""
 

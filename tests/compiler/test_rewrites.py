@@ -11,7 +11,7 @@ from nncodegen.errors import ProgramError
 from nncodegen.ir import Element, Step
 from nncodegen.schedule import formulas, layers, loops, single_sample
 from nncodegen.schedule.lowering import lower
-from nncodegen.schedule.plans import FITS, FORMULA, LAYERS, SINGLE_SAMPLE, TILE
+from nncodegen.schedule.plans import FITS, FORMULA, LAYERS, ONE_BY_ONE, SINGLE_SAMPLE, TILE
 from nncodegen.schedule.text import show
 from nncodegen.schedule.tree import Asked, Call, Carry, Compute, Cut, If, Let, Loop, Store, When
 from nncodegen.schedule.walks import only, rewritten, targets, walk
@@ -20,6 +20,7 @@ from tests.support.placed import in_all, placed
 
 PLANS = {
     "tile": (TILE, loops, "TILE", "features", "z1"),
+    "tile of one sample": (ONE_BY_ONE, loops, "ONE_BY_ONE", "attention", "h3"),
     "single sample": (SINGLE_SAMPLE, single_sample, "SINGLE_SAMPLE", "single_samples", "z1"),
     "layers": (LAYERS, layers, "LAYERS", "single_samples", "z1"),
     "formula": (FORMULA, formulas, "FORMULA", "registers", "t2"),
@@ -27,12 +28,23 @@ PLANS = {
 }
 """Each plan, the module that takes it and its name there, a model that has it, and one of the tensors there."""
 
+_x = nn.Input((6, 5))
+_attended = nn.MultiHeadAttention(2, 3)(nn.Dense(5)(_x), use_causal_mask=True)
+MODELS = {
+    **KINDS,
+    "attention": (
+        nn.Network(_x, nn.Dense(2)(nn.LayerNormalization()(_attended + _x)), name="attention"),
+        "float64",
+        {},
+    ),
+}
+
 CASES = [(name, number) for name, (plan, *_) in PLANS.items() for number in range(len(plan.rewrites))]
 
 
 def scheduled(model):
-    precision, choices = KINDS[model][1:]
-    return nn.compile_model(KINDS[model][0], precision, until="schedule", choices=choices)["schedule"]
+    precision, choices = MODELS[model][1:]
+    return nn.compile_model(MODELS[model][0], precision, until="schedule", choices=choices)["schedule"]
 
 
 def point(schedule):

@@ -15,6 +15,9 @@
 
 #if NN_HAS_BLOCKS
 #include "products.h"
+#if NN_TILE == 1
+#include "matrices.h"
+#endif
 #include "rows.h"
 #endif
 #if NN_HAS_WINDOWS

@@ -77,11 +77,15 @@ int NN(predict_few)(const real *parameters, const real *inputs, size_t samples, 
     }
     if (predicting.prepare)
         predicting.prepare(parameters, samples, m.arrays);
-    const tile current = fill(m, inputs, NULL, NULL, NULL, 1, 0, samples);
-    if (HAS_WINDOWS)
-        predicting.tile(parameters, current.inputs, NULL, m.weights, samples, m.arrays, outputs);
-    else
-        predict_samples(parameters, current.inputs, samples, m, outputs);
+    for (size_t first = 0; first < samples; first += TILE) {
+        const size_t count = samples - first < TILE ? samples - first : TILE;
+        const tile current = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
+        real *const now = outputs + first*OUTPUTS;
+        if (HAS_WINDOWS)
+            predicting.tile(parameters, current.inputs, NULL, m.weights, count, m.arrays, now);
+        else
+            predict_samples(parameters, current.inputs, count, m, now);
+    }
     return 1;
 }
 

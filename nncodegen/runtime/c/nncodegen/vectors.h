@@ -86,7 +86,8 @@ enum {
     FEW = 4 /* fewer samples than this are multiplied by transposed weights directly, without a copy */
 };
 
-#define PAD (HAS_BLOCKS ? LANES : 1) /* a tile is padded to a multiple of this number of samples */
+/* A tile is padded to a multiple of this number of samples, unless it is one sample. */
+#define PAD (HAS_BLOCKS && TILE > 1 ? LANES : 1)
 
 /* Returns a number of samples, rounded up to whole vectors if there are any: PAD is a power of two. */
 INLINE size_t padded(size_t count)

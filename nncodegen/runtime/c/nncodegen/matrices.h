@@ -1,0 +1,96 @@
+/* Products of whole matrices, of any size, whose rows need no padding. The places after the last row of b must lie in
+   memory, as vectors may reach there; what they hold does not matter.
+
+   Needs products.h. Gives multiply_matrices, multiply_below, multiply_above, clear_below, clear_above. */
+
+#ifndef NNCODEGEN_MATRICES_H
+#define NNCODEGEN_MATRICES_H
+
+#include "products.h"
+
+/* Computes out[r][c] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column]; if scale is not 0, adds scale times
+   that to out. If b_column is not 1, b_inner is 1. */
+static HOT void multiply_matrices(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out, size_t out_row,
+    real scale)
+{
+    const size_t rest = columns%LANES, whole = columns - rest;
+    if (whole)
+        contract(rows, whole, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, NULL, scale);
+    if (rest && b_column == 1) {
+        contract_ends(rows, columns, inner, a, a_row, a_inner, b, b_inner, out, out_row, scale);
+    } else if (rest) {
+        vector panel[PANEL];
+        for (size_t first = 0; first < inner; first += PANEL) {
+            const size_t depth = inner - first < PANEL ? inner - first : PANEL;
+            transpose(depth, rest, b + first + whole*b_column, b_column, (real *) panel, LANES, LANES);
+            contract_ends(rows, rest, depth, a + first*a_inner, a_row, a_inner, (const real *) panel, LANES,
+                out + whole, out_row, scale == 0 && first > 0 ? 1 : scale);
+        }
+    }
+}
+
+/* Computes what multiply_below does (below: k <= r) or multiply_above, term by term. */
+static COLD void multiply_exactly(int below, size_t rows, size_t columns, size_t inner, const real *restrict a,
+    size_t a_row, size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out,
+    size_t out_row)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) {
+            const size_t begin = below ? 0 : r, end = below && r + 1 < inner ? r + 1 : inner;
+            real sum = 0;
+            for (size_t k = begin; k < end; k++)
+                sum += a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column];
+            out[r*out_row + c] = sum;
+        }
+}
+
+/* Like multiply_matrices, where the terms with k > r do not exist; a is 0 there. Blocks of rows take in terms that do
+   not exist if these are close to others: they are 0, unless b is infinite or NaN. Then the last row, which has all
+   terms, is so as well, and each term is looked at. */
+static HOT void multiply_below(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out, size_t out_row,
+    real scale)
+{
+    enum { BAND = 4*BLOCK_ROWS };
+    for (size_t r = 0; r < rows; r += BAND) {
+        const size_t own = rows - r < BAND ? rows - r : BAND, end = r + own < inner ? r + own : inner;
+        multiply_matrices(own, columns, end, a + r*a_row, a_row, a_inner, b, b_inner, b_column, out + r*out_row, out_row,
+            scale);
+    }
+    if (scale == 0 && !few_finite(out + (rows - 1)*out_row, columns))
+        multiply_exactly(1, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
+}
+
+/* Like multiply_below, where the terms with k < r do not exist: the first row has all terms. */
+static HOT void multiply_above(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out, size_t out_row,
+    real scale)
+{
+    enum { BAND = 4*BLOCK_ROWS };
+    for (size_t r = 0; r < rows; r += BAND) {
+        const size_t own = rows - r < BAND ? rows - r : BAND, begin = r < inner ? r : inner;
+        multiply_matrices(own, columns, inner - begin, a + r*a_row + begin*a_inner, a_row, a_inner, b + begin*b_inner, b_inner,
+            b_column, out + r*out_row, out_row, scale);
+    }
+    if (scale == 0 && !few_finite(out, columns))
+        multiply_exactly(0, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
+}
+
+/* Sets the values to 0 whose column is after their row. */
+static HOT void clear_above(size_t rows, size_t columns, real *restrict out, size_t out_row)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = r + 1; c < columns; c++)
+            out[r*out_row + c] = 0;
+}
+
+/* Sets the values to 0 whose column is before their row. */
+static HOT void clear_below(size_t rows, size_t columns, real *restrict out, size_t out_row)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < r && c < columns; c++)
+            out[r*out_row + c] = 0;
+}
+
+#endif

@@ -1,0 +1,183 @@
+"""Samples one by one: the sums of products of a sequence are products of matrices, in loops over heads.
+
+In attention, both factors of a product depend on the sample: the scores ``z[n, h, t, s] = sum(k) q[n, t, h, k]*k[n, s,
+h, k]`` are a product of two matrices for each head. Samples along the vectors would keep the scores of a whole vector
+of samples in memory at once, and a single sequence would leave the vectors nearly empty. So a tile is one sample here:
+its positions are the rows of matrices, and what lies innermost in memory runs along the vectors.
+
+Each index of a product belongs to one group: ``rows`` and ``columns`` of the result, ``inner`` indices that are summed
+over, and indices ``around`` it, which have loops. The indices of a group follow each other in every array, so that they
+count as one. In a causal row, an equation says which keys exist for a query: for products it is a ``Triangle``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from sympy import Mul
+
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Program, Step
+from nncodegen.schedule.layout import CHOICES, Layout
+from nncodegen.schedule.windows import window_of
+
+Indices = tuple[str, ...]
+Sizes = Mapping[str, int | None]
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """The places of a matrix that exist: those where the index ``high`` is at least the index ``low``."""
+
+    high: str
+    low: str
+
+    def within(self, groups: Iterable[Indices]) -> bool:
+        """Return whether both indices are each the only one of one of two groups."""
+        return {(self.high,), (self.low,)} == set(groups)
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """A product of matrices: ``out[rows, columns] = sum(inner) a[rows, inner]*b[inner, columns]``.
+
+    Only the values of a ``triangle`` of the result exist, or of the factor a; the others are 0.
+    """
+
+    a: Element
+    b: Element
+    around: Indices
+    rows: Indices
+    columns: Indices
+    inner: Indices
+    triangle: Triangle | None = None
+
+    def __str__(self) -> str:
+        groups = {"around": self.around, "rows": self.rows, "columns": self.columns, "inner": self.inner}
+        return "; ".join(f"{name} {', '.join(indices)}" for name, indices in groups.items() if indices)
+
+    @property
+    def of_result(self) -> bool:
+        """Return whether the triangle is one of the result."""
+        return self.triangle is not None and self.triangle.within((self.rows, self.columns))
+
+
+def choose_matrices(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
+    """Return a layout with samples one by one, if a program has products of two arrays of samples; else the given one.
+
+    The products of a recurrence or a convolution are no products of whole matrices, and the statistics of a batch are
+    sums over all of its samples. Whoever chooses the tile or the segments gets samples along the vectors.
+    """
+    recurs = any(step.operator in RECURRENCES for step in program.steps)
+    if not program.moves or recurs or program.batch or any(choices.get(name) for name in CHOICES):
+        return layout
+    products = [(step, matrices_of(step, program)) for step in program.steps]
+    attends = any(found and SAMPLE in step.target.indices and _of_samples(found) for step, found in products)
+    others = (step for step, found in products if not found and step.expression.is_Mul)
+    if not attends or any(window_of(step, program) for step in others):
+        return layout
+    reason = "as products of two arrays of samples are products of matrices"
+    return replace(layout, tile=1, features=(), reasons=(reason, *layout.reasons[1:]), one_by_one=True)
+
+
+def _of_samples(product: Matrices) -> bool:
+    return SAMPLE in product.a.indices and SAMPLE in product.b.indices
+
+
+def matrices_of(step: Step, program: Program) -> Matrices | None:
+    """Return the matrices whose product a step is; None if it is none."""
+    factors = step.expression.args
+    if step.operator != "sum" or not step.expression.is_Mul or len(factors) != 2:
+        return None
+    if not all(isinstance(factor, Element) for factor in factors) or not step.target.indices:
+        return None
+    triangle, over = _triangle(step, program), tuple(index for index in step.over if index != SAMPLE)
+    if step.where:
+        if triangle is None:
+            return None
+        over = tuple(index for index in over if index != step.where[0].left)
+    last = step.target.indices[-1]
+    b = next((each for each in step.operands if last in each.indices), None)
+    if b is None or last == SAMPLE:
+        return None
+    a = next(each for each in step.operands if each is not b)
+    if last in a.indices or not any(SAMPLE in each.indices for each in (a, b)):
+        return None
+    return _grouped(step, a, b, over, triangle, program)
+
+
+def _grouped(
+    step: Step, a: Element, b: Element, over: Indices, triangle: Triangle | None, program: Program
+) -> Matrices | None:
+    """Return the product with its indices in groups."""
+    target = tuple(index for index in step.target.indices if index != SAMPLE)
+    in_a, in_b = set(a.indices), set(b.indices)
+    if any(not (index in in_a and index in in_b) for index in over) or not (over or SAMPLE in step.over):
+        return None
+    if {*target, *over} != (in_a | in_b) - {SAMPLE}:
+        return None
+    inner = _run(tuple(index for index in a.indices if index in over), a, b)
+    columns = tuple(index for index in target if index in in_b and index not in in_a)
+    while columns and not _run(columns, b, step.target):
+        columns = columns[1:]
+    rows = tuple(index for index in target if index in in_a and index not in in_b)
+    if not _run(rows, a, step.target):
+        rows = (max(rows, key=lambda index: program.sizes[index] or 1),) if rows else ()
+    around = tuple(index for index in target if index not in (*rows, *columns))
+    if bool(over) != bool(inner) or not columns or target[-len(columns) :] != columns:
+        return None
+    if b.indices[-len(columns) :] != columns and not (inner and b.indices[-len(inner) :] == inner):
+        return None
+    found = Matrices(a, b, around, rows, columns, inner, triangle)
+    if SAMPLE not in b.indices and set(around) & in_b:
+        return None  # its copy has no loops around it
+    fits = triangle is None or found.of_result
+    if triangle and not fits:
+        fits = triangle.within((rows, inner)) and vanishes(a, triangle, program)
+    return found if fits else None
+
+
+def _run(indices: Indices, *elements: Element) -> Indices:
+    """Return the indices if they follow each other, in this order, in all elements; otherwise an empty tuple."""
+    for element in elements:
+        if not indices or indices[0] not in element.indices:
+            return ()
+        first = element.indices.index(indices[0])
+        if element.indices[first : first + len(indices)] != indices:
+            return ()
+    return indices
+
+
+def _triangle(step: Step, program: Program) -> Triangle | None:
+    """Return the triangle that the only equation of a step gives: a difference of two indices that is not negative."""
+    if len(step.where) != 1:
+        return None
+    return triangle_of(step.where[0], step, program)
+
+
+def triangle_of(equation: Equation, step: Step, program: Program) -> Triangle | None:
+    """Return the triangle that an equation means, if it gives an index that the step does not use otherwise."""
+    signs = {factor: index for index, factor in equation.terms}
+    used = {index for element in (step.target, *step.operands) for index in element.indices}
+    given = isinstance(equation.left, str) and equation.left in step.over and equation.left not in used
+    if not given or equation.offset or len(equation.terms) != 2 or set(signs) != {1, -1}:
+        return None
+    high, low = signs[1], signs[-1]
+    if (program.sizes[str(equation.left)] or 0) < (program.sizes[high] or 0):
+        return None  # a band, not a triangle
+    return Triangle(high, low)
+
+
+def vanishes(element: Element, triangle: Triangle, program: Program) -> bool:
+    """Return whether an element is 0 outside of a triangle: by its equation, or that of a factor of it."""
+    step = next((step for step in program.steps if step.target.tensor == element.tensor), None)
+    if step is None or step.operator not in (None, "sum"):
+        return False
+    names = dict(zip(element.indices, step.target.indices, strict=True))
+    if triangle.high not in names or triangle.low not in names:
+        return False
+    own = Triangle(names[triangle.high], names[triangle.low])
+    if step.over:
+        return own in (triangle_of(equation, step, program) for equation in step.where)
+    factors = (factor for factor in Mul.make_args(step.expression) if isinstance(factor, Element))
+    return any(vanishes(factor, own, program) for factor in factors if {own.high, own.low} <= {*factor.indices})

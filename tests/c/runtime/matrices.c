@@ -1,0 +1,92 @@
+/* Products of whole matrices are what plain loops compute, for sizes around whole blocks and vectors, with rows that
+   follow each other without padding, and leave alone what lies between and behind their results. Terms outside of a
+   triangle do not exist, whatever the other factor holds there. */
+
+#include "check.h"
+
+#include "nncodegen/matrices.h"
+
+static const size_t row_counts[] = {1, 2, 5, 8, 9, 33, 70};
+static const size_t column_counts[] = {1, 4, LANES, LANES + 1, 2*LANES + 3};
+static const size_t depths[] = {1, 3, 8, 35, 300};
+
+enum { WHOLE, BELOW, ABOVE };
+
+/* Returns whether a term exists. */
+static int exists(int which, size_t r, size_t k)
+{
+    return which == WHOLE || (which == BELOW ? k <= r : k >= r);
+}
+
+/* One product; a is 0 outside of its triangle. b holds NaN from row bad on, or before it, if it is within b. */
+static void multiply_once(int which, size_t rows, size_t columns, size_t inner, int by_terms, int b_turned, real more,
+    size_t bad)
+{
+    begin_case("product %d of %zux%zux%zu, by terms %d, turned %d, more %g, NaN at %zu", which, rows, columns, inner,
+        by_terms, b_turned, (double) more, bad);
+    const size_t a_row = by_terms ? 1 : inner, a_inner = by_terms ? rows : 1, out_row = columns + 2;
+    const size_t b_inner = b_turned ? 1 : columns, b_column = b_turned ? inner : 1;
+    real *const a = numbers(rows*inner), *const b = numbers(inner*columns + LANES);
+    real *const out = numbers(rows*out_row + LANES);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < inner; k++)
+            if (!exists(which, r, k))
+                a[r*a_row + k*a_inner] = 0;
+    for (size_t c = 0; bad < inner && c < columns; c++)
+        b[bad*b_inner + c*b_column] = NAN;
+    const real *const before = copy_of(out, rows*out_row + LANES);
+    if (which == WHOLE)
+        multiply_matrices(rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, more);
+    else if (which == BELOW)
+        multiply_below(rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, more);
+    else
+        multiply_above(rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, more);
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < columns; c++) {
+            real sum = 0;
+            for (size_t k = 0; k < inner; k++)
+                if (exists(which, r, k))
+                    sum += a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column];
+            if (more != 0)
+                sum = before[r*out_row + c] + more*sum;
+            CHECK(out[r*out_row + c] == sum || (sum != sum && out[r*out_row + c] != out[r*out_row + c]));
+        }
+        for (size_t c = columns; c < out_row; c++)
+            CHECK(out[r*out_row + c] == before[r*out_row + c]);
+    }
+    end_case();
+}
+
+static void clear_once(size_t rows, size_t columns)
+{
+    begin_case("values of %zux%zu set to 0", rows, columns);
+    for (int below = 0; below < 2; below++) {
+        real *const out = numbers(rows*columns);
+        const real *const before = copy_of(out, rows*columns);
+        (below ? clear_below : clear_above)(rows, columns, out, columns);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < columns; c++)
+                CHECK(out[r*columns + c] == ((below ? c < r : c > r) ? 0 : before[r*columns + c]));
+    }
+    end_case();
+}
+
+int main(void)
+{
+    EACH(rows, row_counts)
+        EACH(columns, column_counts) {
+            clear_once(rows, columns);
+            EACH(inner, depths)
+                for (int layout = 0; layout < 4; layout++) {
+                    multiply_once(WHOLE, rows, columns, inner, layout & 1, layout >> 1, 0, inner);
+                    multiply_once(WHOLE, rows, columns, inner, layout & 1, layout >> 1, 1, inner);
+                }
+            for (int layout = 0; layout < 4; layout++)
+                for (int which = BELOW; which <= ABOVE; which++) {
+                    multiply_once(which, rows, columns, rows, layout & 1, layout >> 1, 0, rows);
+                    multiply_once(which, rows, columns, rows, layout & 1, layout >> 1, 0, rows/2);
+                    multiply_once(which, rows, columns, rows, layout & 1, layout >> 1, (real) -0.5, rows);
+                }
+        }
+    return 0;
+}
