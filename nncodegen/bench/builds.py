@@ -15,7 +15,7 @@ import sympy
 
 from nncodegen.bench.workloads import MODELS
 from nncodegen.building.build import load, prepare_shared
-from nncodegen.describe import Dense, Model, Sequential
+from nncodegen.describe import Dense, Model, Network, Sequential
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.pipeline import Stage, compile_model
 
@@ -81,7 +81,7 @@ def grow_once(axis: str, size: int, precision: str) -> dict[str, Any]:
     }
 
 
-def _compile(model: Model | Sequential, precision: str) -> tuple[Any, dict[str, float]]:
+def _compile(model: Model | Sequential | Network, precision: str) -> tuple[Any, dict[str, float]]:
     seconds: dict[str, float] = {}
     prepare_shared(REAL_TYPES[precision][0])
 

@@ -6,6 +6,9 @@ the update are not counted.
 
 A recurrent layer has the products with its inputs and those with its states in each step.
 
+A transformer has the products of all steps, and in attention those of each step with the steps up to it. Its first
+layers are no products.
+
 A convolution has rows*columns = filters*(channels*window), at each position of the window.
 
 A formula: the operations of its simplified program for each sample, where a function such as exp is one operation,
@@ -21,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nncodegen.bench.tasks import Equation, Fit, Formula, Peaks, Prediction, Task
+from nncodegen.bench.tasks import Equation, Fit, Formula, Gradient, Peaks, Prediction, Task
 from nncodegen.ir import Element, Program
 from nncodegen.ir.step import needed
 from nncodegen.passes.simplify import operations
@@ -42,6 +45,8 @@ def flops(task: Task) -> int | None:
     products = task.stack.products
     if isinstance(task, Equation):  # for u and three derivatives; those of the first layer are its weights
         return len(task.X) * (2 * products[0] + 4 * 3 * sum(products[1:]))
+    if isinstance(task, Gradient):
+        return 3 * len(task.X) * sum(products)
     if isinstance(task, Prediction):
         return len(task.X) * sum(products)
     samples = len(task.X) * task.epochs * (task.models or 1)

@@ -15,10 +15,11 @@ import sympy
 from numpy.typing import NDArray
 
 from nncodegen import perceptron
+from nncodegen.bench.attending import Tokens
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import Curve
 from nncodegen.bench.recurring import Sequences
-from nncodegen.describe import Dense, Model, Sequential
+from nncodegen.describe import Dense, Model, Network, Sequential
 
 Array = NDArray[Any]
 
@@ -311,10 +312,33 @@ class Equation:
         return np.concatenate([flat[: units * inputs].reshape(inputs, units).T.ravel(), flat[units * inputs :]])
 
 
+@dataclass(frozen=True)
+class Gradient:
+    """One gradient of a transformer for the tokens X and the next tokens ``labels``, by its flat parameters."""
+
+    stack: Tokens
+    parameters: Array
+    X: Array
+    labels: Array
+
+    steps = 1
+    """The number of gradients."""
+
+    @property
+    def precision(self) -> str:
+        """Return the precision of all arrays."""
+        return str(self.parameters.dtype)
+
+    @property
+    def model(self) -> Network:
+        """Return the model for nncodegen."""
+        return self.stack.model
+
+
 VISCOSITY = 0.01 / math.pi
 """The viscosity, as in the paper of Raissi, Perdikaris and Karniadakis (2019)."""
 
-Task = Formula | Training | Prediction | Fit | Equation
+Task = Formula | Training | Prediction | Fit | Equation | Gradient
 
 
 def difference(task: Task, ours: Array, theirs: Array) -> float:
@@ -324,12 +348,12 @@ def difference(task: Task, ours: Array, theirs: Array) -> float:
     if isinstance(task, Fit):
         change = abs(ours - task.start).max(axis=0) if task.fits else abs(ours)
         return float((abs(ours.astype(float) - theirs) / np.maximum(change, 1e-300)).max())
-    way = ours if isinstance(task, Prediction | Equation) else ours - task.start
+    way = ours if isinstance(task, Prediction | Equation | Gradient) else ours - task.start
     return float(abs(ours.astype(float) - theirs).max() / max(float(abs(way).max()), 1e-300))
 
 
 def tolerance(task: Task) -> float:
     """Return the largest difference of two results that rounding explains."""
-    kinds = {Prediction: "prediction", Fit: "fit", Equation: "gradient"}
+    kinds = {Prediction: "prediction", Fit: "fit", Equation: "gradient", Gradient: "gradient"}
     kind = kinds.get(type(task), "training")
     return TOLERANCES[kind][task.precision]

@@ -9,11 +9,12 @@ import numpy as np
 
 from nncodegen import perceptron
 from nncodegen.bench import data
+from nncodegen.bench.attending import Tokens
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
 from nncodegen.bench.recurring import Sequences
-from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Peaks, Prediction, Stack, Task, Training
-from nncodegen.describe import Model, Sequential
+from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Gradient, Peaks, Prediction, Stack, Task, Training
+from nncodegen.describe import Model, Network, Sequential
 
 CHAIN = Stack("chain", 4, ((32, "tanh"), (16, "tanh"), (4, "linear")), "mse")
 SPIRAL = Stack("spiral", 2, ((16, "tanh"), (16, "tanh"), (2, "softmax")), "categorical_crossentropy")
@@ -25,6 +26,8 @@ WIDE = Stack("wide", 784, ((128, "relu"), (10, "softmax")), "categorical_crossen
 LENET = Windowed("lenet", (28, 28, 1), (6, 16), 5, True, (120, 84, 10))
 CONV1D = Windowed("conv1d", (128, 8), (16, 16, 16), 5, False, (10,))
 BURGERS = Stack("burgers", 2, (*[(20, "tanh")] * 8, (1, "linear")), "mse")
+
+MICROGPT, TRANSFORMER = Tokens("microgpt", 16, 16, 4, 27, 1), Tokens("transformer", 64, 64, 4, 65, 2)
 
 LSTM, LSTM_16 = Sequences("lstm", 50, 8, 32), Sequences("lstm_16", 1, 1, 16, 0)
 
@@ -117,6 +120,19 @@ def _lstm_16(case: str, precision: str, quick: bool) -> Task:
     return Prediction(LSTM_16, LSTM_16.start(precision), np.ascontiguousarray(X, dtype=precision))
 
 
+def _microgpt(case: str, precision: str, quick: bool) -> Task:
+    return _gradient(MICROGPT, precision, int(case.split(maxsplit=1)[0]))
+
+
+def _transformer(case: str, precision: str, quick: bool) -> Task:
+    return _gradient(TRANSFORMER, precision, 4 if quick else 32)
+
+
+def _gradient(stack: Tokens, precision: str, count: int) -> Task:
+    X, labels = stack.samples(count)
+    return Gradient(stack, stack.start(precision), np.ascontiguousarray(X, dtype=precision), labels)
+
+
 FULL = "full batch, Adam"
 
 
@@ -195,6 +211,10 @@ WORKLOADS: dict[str, Workload] = {
                      "generated samples, batches of 32, Adam", ("float32", "float64"), ("",), _lstm),
     "lstm-16": Workload("an LSTM of 16 units: one step of one sequence of one feature", ("float32", "float64"), ("",),
                         _lstm_16, "call"),
+    "microgpt": Workload("microgpt, a transformer of 4,192 parameters: one row of 16 tokens, or 16 rows at once", BOTH,
+                         ("1 row", "16 rows"), _microgpt, "gradient"),
+    "transformer": Workload("a transformer of 2 blocks, width 64, 4 heads, 64 positions and 65 tokens, batches of 32",
+                            ("float32", "float64"), ("",), _transformer, "gradient"),
     "ensemble": Workload("1,024 perceptrons with starting points of their own, 999 simultaneous iterations each",
                          BOTH, ("",), _ensemble, "iteration of one model"),
     "networks": Workload("1,024 networks 8-16-1 with starting points of their own, tanh, squared error, 256 samples",
@@ -215,7 +235,7 @@ WORKLOADS: dict[str, Workload] = {
     "growth": Workload("build time, C size and time per sample against width, depth and formula size", DOUBLE),
 }  # fmt: skip
 
-MODELS: dict[str, Model | Sequential] = {
+MODELS: dict[str, Model | Sequential | Network] = {
     "perceptron, ensemble": perceptron.model,
     "curve": CURVE.model,
     "simplechains": CHAIN.model,
@@ -226,6 +246,8 @@ MODELS: dict[str, Model | Sequential] = {
     "conv1d": CONV1D.model,
     "lstm": LSTM.model,
     "lstm-16": LSTM_16.model,
+    "microgpt": MICROGPT.model,
+    "transformer": TRANSFORMER.model,
     "networks": SMALL.model,
     "fits": SPOT.model,
     "burgers": Equation(BURGERS, np.zeros(0), np.zeros((0, 2))).model,

@@ -92,6 +92,8 @@ def test_sizes_are_those_of_the_table():
     assert (tasks["conv1d"].X.shape, tasks["conv1d"].batch, len(tasks["conv1d"].start)) == ((1280, 1024), 32, 3418)
     assert (tasks["lstm"].X.shape, tasks["lstm"].batch, len(tasks["lstm"].start)) == ((1024, 400), 32, 5281)
     assert (tasks["lstm-16"].X.shape, len(tasks["lstm-16"].parameters)) == ((1, 1), 1152)
+    assert (tasks["microgpt"].X.shape, len(tasks["microgpt"].parameters)) == ((16, 16), 4192)
+    assert (tasks["transformer"].X.shape, len(tasks["transformer"].parameters)) == ((32, 64), 110_720)
     assert (tasks["networks"].start.shape, tasks["networks"].X.shape) == ((1024, 161), (256, 8))
     batches = [WORKLOADS["networks"].task(case, "float32", False).batch for case in WORKLOADS["networks"].cases]
     assert batches == [8, 256]

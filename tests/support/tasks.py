@@ -7,10 +7,11 @@ import numpy as np
 
 import nncodegen as nn
 from nncodegen.bench import data
+from nncodegen.bench.attending import Tokens
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.recurring import Sequences
-from nncodegen.bench.tasks import Equation, Formula, Prediction, Stack, Training
+from nncodegen.bench.tasks import Equation, Formula, Gradient, Prediction, Stack, Training
 from nncodegen.bench.workloads import WORKLOADS
 
 TINY = {
@@ -19,6 +20,7 @@ TINY = {
     "windows": Windowed("tiny_windows", (6, 5, 2), (3,), 2, True, (4, 3)),
     "equation": Stack("tiny_equation", 2, ((5, "tanh"), (4, "tanh"), (1, "linear")), "mse"),
     "sequence": Sequences("tiny_lstm", 4, 3, 2, 2),
+    "transformer": Tokens("tiny_transformer", 5, 6, 2, 7, 2),
     "predict": Stack("tiny_predict", 4, ((6, "tanh"), (3, "softmax")), "categorical_crossentropy"),
 }
 
@@ -36,6 +38,9 @@ def tiny(kind, precision="float64"):
         one = tiny(MANY[kind], precision)
         return replace(one, start=np.stack([one.start, -one.start, 0.5 * one.start]))
     stack = TINY[kind]
+    if isinstance(stack, Tokens):
+        X, labels = stack.samples(7)
+        return Gradient(stack, stack.start(precision), X.astype(precision), labels)
     X = rng.standard_normal((7, stack.inputs)).astype(precision)
     recurs = isinstance(stack, Sequences)
     start = stack.start(precision) if recurs else data.start_parameters(stack, precision, biases=0.1)
@@ -64,11 +69,12 @@ KINDS = (
     *MANY,
     "predict",
     "equation",
+    "transformer",
 )
 WORKLOAD = {"curve": "curve", "sequential": "perceptron", "simultaneous": "perceptron", "ensemble": "ensemble",
             "tanh": "simplechains", "relu": "wide", "windows": "lenet",
             "many tanh": "networks", "many relu": "networks",
-            "sequence": "lstm", "predict": "predict", "equation": "burgers"}  # fmt: skip
+            "sequence": "lstm", "predict": "predict", "equation": "burgers", "transformer": "transformer"}  # fmt: skip
 
 
 def by_definition(task):
@@ -79,6 +85,11 @@ def by_definition(task):
     if isinstance(task, Equation):
         values = nn.evaluate(program, task.by_inputs(task.parameters), task.X, np.ones((7, 1)))
         return task.by_units(np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient]))
+    if isinstance(task, Gradient):
+        values = nn.evaluate(
+            program, task.parameters, task.X, task.labels[..., None] == np.arange(task.stack.vocabulary)
+        )
+        return np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
     if isinstance(task, Prediction):
         return nn.evaluate(program, task.parameters, task.X, np.zeros((7, 3)))[program.outputs[0].tensor]
 

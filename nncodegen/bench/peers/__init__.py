@@ -17,7 +17,10 @@ Run = Callable[[], Any]
 
 ALONE = dict.fromkeys(("build", "growth", "solution"), "only nncodegen is measured")
 NO_WINDOWS = dict.fromkeys(("lenet", "conv1d"), "it has no convolutions")
-NO_TIME = dict.fromkeys(("lstm", "lstm-16"), "it has no recurrent layers")
+NO_TIME = {
+    **dict.fromkeys(("lstm", "lstm-16"), "it has no recurrent layers"),
+    **dict.fromkeys(("microgpt", "transformer"), "it has no attention"),
+}
 NO_FITS = dict.fromkeys(("fit", "fits", "nist"), "it has no least squares") | ALONE
 
 
@@ -47,7 +50,7 @@ class Peer:
 
 def _formulas_only(reason: str) -> dict[str, str]:
     names = ("simplechains", "spiral", "digits", "online", "wide", "lenet", "conv1d", "networks", "predict", "burgers")
-    return {**dict.fromkeys((*names, "lstm", "lstm-16"), reason), **NO_FITS}
+    return {**dict.fromkeys((*names, "lstm", "lstm-16", "microgpt", "transformer"), reason), **NO_FITS}
 
 
 _SYMPY = {**_formulas_only("it is for formulas"), "ensemble": "it would take the perceptron's time for each model"}
@@ -57,6 +60,7 @@ _PERCEPTRON = "it is for the perceptron alone"
 
 _SMALL = {
     **dict.fromkeys(("lstm", "lstm-16"), "the products of a step are small"),
+    **dict.fromkeys(("microgpt", "transformer"), "samples run one by one, in products of our own"),
     **dict.fromkeys(("lenet", "conv1d"), "a window is no product of matrices here"),
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no products of matrices"),
     **dict.fromkeys(("simplechains", "spiral", "digits", "online", "networks", "predict"), "its layers are small"),
@@ -67,7 +71,7 @@ _SMALL = {
 
 _ONE_AT_A_TIME = "it trains one network at a time"
 _LAYERS_ONLY = {
-    **dict.fromkeys(("lstm", "lstm-16"), "the eager form has the same layer"),
+    **dict.fromkeys(("lstm", "lstm-16", "microgpt", "transformer"), "the eager form has the same layer"),
     **dict.fromkeys(("lenet", "conv1d"), "the eager form is the faster one"),
     **dict.fromkeys(("perceptron", "curve", "ensemble"), "a formula has no layers"),
     "networks": _ONE_AT_A_TIME,
@@ -77,7 +81,7 @@ _LAYERS_ONLY = {
 
 _TRAINED = (
     "perceptron", "curve", "simplechains", "spiral", "digits", "online", "wide", "lenet", "conv1d", "ensemble",
-    "networks", "lstm", "lstm-16",
+    "networks", "lstm", "lstm-16", "microgpt", "transformer",
 )  # fmt: skip
 _FITS_ONLY = {**dict.fromkeys((*_TRAINED, "predict", "burgers"), "it is for least squares"), **ALONE}
 _EQUATIONS_ONLY = {**dict.fromkeys((*_TRAINED, "predict"), "it is for equations"), **NO_FITS}

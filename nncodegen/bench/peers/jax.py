@@ -15,8 +15,9 @@ from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations, peaks
 from nncodegen.bench.peers.jax_equations import nested
 from nncodegen.bench.peers.jax_fits import fitting
+from nncodegen.bench.peers.jax_transformers import gradient as of_transformer
 from nncodegen.bench.recurring import Sequences
-from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Peaks, Prediction, Task, Training
+from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Gradient, Peaks, Prediction, Task, Training
 
 
 def make(task: Task, threads: int) -> Run:
@@ -31,6 +32,8 @@ def make(task: Task, threads: int) -> Run:
         return fitting(task)
     if isinstance(task, Equation):
         return nested(task)
+    if isinstance(task, Gradient):
+        return of_transformer(task)
     return _training(task)
 
 

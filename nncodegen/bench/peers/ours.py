@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.bench.peers import Run
-from nncodegen.bench.tasks import Equation, Fit, Formula, Prediction, Task, Training
+from nncodegen.bench.tasks import Equation, Fit, Formula, Gradient, Prediction, Task, Training
 from nncodegen.building.build import load, prepare_shared
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.module import Module
@@ -46,6 +46,9 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
             task.X, task.Y if task.labels is None else task.labels, task.start, optimizer=task.optimizer,
             learning_rate=task.learning_rate, epochs=task.epochs, history=False, **options,
         ).parameters  # fmt: skip
+    if isinstance(task, Gradient):
+        labels = task.labels.astype(task.precision)
+        return lambda: module.loss_and_gradient(task.parameters, task.X, labels)[1]
     if isinstance(task, Equation):
         X, Y = module.stack({"equation": task.X})
         parameters = task.by_inputs(task.parameters)

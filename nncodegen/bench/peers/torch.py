@@ -13,8 +13,9 @@ from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations, peaks
 from nncodegen.bench.peers.torch_equations import nested
+from nncodegen.bench.peers.torch_transformers import gradient as of_transformer
 from nncodegen.bench.recurring import Sequences
-from nncodegen.bench.tasks import Array, Equation, Formula, Peaks, Prediction, Stack, Task, Training
+from nncodegen.bench.tasks import Array, Equation, Formula, Gradient, Peaks, Prediction, Stack, Task, Training
 
 UNROLLED = (9, 3, 1)
 """Iterations of a formula in one compiled call, which share its overhead: the first that divides their number."""
@@ -48,6 +49,8 @@ def _make(task: Task, threads: int, compiles: bool) -> Run:
         return _prediction(task, compiles)
     if isinstance(task, Equation):
         return nested(task)
+    if isinstance(task, Gradient):
+        return of_transformer(task, compiles)
     assert isinstance(task, Training)
     return _compiled_training(task) if compiles else _eager_training(task)
 
