@@ -538,6 +538,39 @@ class Module(Protocol):
         Raises ValueError for a file that is no result, that is damaged, or that belongs to another model.
         """
 
+    def step(self, parameters: ArrayLike, token: ArrayLike, state: ArrayLike | None = None) -> tuple[Array, Array]:
+        """Return the probabilities of the next token after one more token, and the state of the sequence after that.
+
+        token is a whole number, and state what the step before has returned, None before the first. The probabilities
+        are those of ``predict`` at this position, (tokens,), to rounding; of an output that is logits, their softmax.
+        For several sequences at once, token has the shape (N,), the state (N, values), and the probabilities (N,
+        tokens). The state that was given does not change. It holds what later positions read of earlier ones, such as
+        keys and values of attention and the states of recurrent layers; so a step takes as long as one position. Raises
+        ValueError for other tokens and states, after the last position, and for models that cannot be computed step by
+        step.
+        """
+
+    def generate(
+        self,
+        parameters: ArrayLike,
+        prompt: Any,
+        steps: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        stop: int | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """Return the tokens with which a model continues a prompt, an array of at most ``steps`` whole numbers.
+
+        prompt is an array of at least one token, or several of them, of any lengths, for which a list of arrays is
+        returned. Each token is drawn by its probability to the power of 1/temperature: a low temperature prefers
+        probable tokens, at 0 the most probable one is taken, the first of equal ones. With top_k, only that number of
+        tokens, the most probable ones, is drawn from. A sequence ends before the token ``stop``, if that is drawn. The
+        random numbers of each sequence depend on the seed and on its place among the prompts alone. A prompt and what
+        is generated have no more positions than the model, if it has positions: the last token needs none. Raises
+        ValueError for other arguments, and for models that cannot be computed step by step.
+        """
+
     def stack(self, data: Mapping[str, Any], loss_weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
         """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
 

@@ -84,6 +84,11 @@ def configuration_of_many(schedule: Schedule, group: GroupEmitter) -> dict[str, 
     }
 
 
+def configuration_of_step(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
+    """Return in the same way what a step of a sequence must know: it has no tiles, and no blocks."""
+    return {**_sizes(schedule), "It is that of one sample.": {"TILE": 1}}
+
+
 def _sizes(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     program = schedule.program
     return {
@@ -117,6 +122,7 @@ def offers(schedule: Schedule) -> dict[str, bool]:
         "FITS": any(each.fits for each in schedule.companions),
         "HESSIAN": "hessian" in names,
         "FIELDS": "fields" in names,
+        "STEP": "step" in names,
     }
 
 

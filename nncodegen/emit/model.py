@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nncodegen.emit.configuration import configuration, configuration_of_many, offers
+from nncodegen.emit.configuration import configuration, configuration_of_many, configuration_of_step, offers
 from nncodegen.emit.elements import Elements, elements_of
 from nncodegen.emit.facts import facts, pieces
 from nncodegen.emit.fits import emit_rows
@@ -20,8 +20,10 @@ from nncodegen.emit.optimizers import emit_rules, own
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter
 from nncodegen.emit.single_sample import emit_single_sample
+from nncodegen.emit.stepwise import declared, emit_step_kernel
 from nncodegen.ir import Program
 from nncodegen.schedule import Schedule, SideBySide
+from nncodegen.schedule.plain import OneSample
 
 HEAD = f"/* {MARK}. Do not edit: change the model and build it again. */"
 
@@ -66,6 +68,14 @@ def emit_companion(schedule: Schedule, name: str) -> str:
     """Return the kernels of a companion of the model, by its name, in the same way: NAME_fitting.c, for example."""
     kernels = Lines()
     (kernel,) = schedule.kernels
+    if schedule.companion and schedule.companion.stepwise:
+        told = schedule.companion.stepwise
+        kernels.add(*declared(schedule.program, told))
+        kernels.add(f"enum {{ STEP_TOKENS = {told.tokens}, STEP_WORK = {kernel.memory.arrays} }};")
+        kernels.add("")
+        emit_step_kernel(OneSample(schedule.program, kernel), kernels)
+        kernels.add("")
+        return _file(schedule, configuration_of_step(schedule), kernels, name)
     KernelEmitter(Elements(schedule.program, schedule.layout, kernel), kernels).emit()
     if schedule.fits:
         emit_rows(schedule.program, schedule.fits, kernels)

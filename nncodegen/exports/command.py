@@ -33,11 +33,13 @@ class Destination:
 
 
 DESTINATIONS = {
-    "c": Destination("nncodegen.exports.c", ("c",), ("train", "no-libm", "vectors", "cross"), ("{}.c", "{}.h")),
+    "c": Destination(
+        "nncodegen.exports.c", ("c",), ("train", "no-libm", "vectors", "cross", "generate"), ("{}.c", "{}.h")
+    ),
     "casadi": Destination("nncodegen.exports.casadi", ("c",), names=("{}.c", "{}.h")),
     "onnx": Destination("nncodegen.exports.onnx", names=("{}.onnx",)),
     "sdist": Destination("nncodegen.exports.sdist", ("python",), ("train",)),
-    "wasm": Destination("nncodegen.exports.wasm", ("c",), ("train", "no-libm"), ("{}.wasm", "{}.js")),
+    "wasm": Destination("nncodegen.exports.wasm", ("c",), ("train", "no-libm", "generate"), ("{}.wasm", "{}.js")),
     "wheel": Destination("nncodegen.exports.wheel", ("python",), ("train", "cross")),
 }
 """The destinations by name. A module is imported when it is needed. A package (sdist, wheel) can always train."""
@@ -56,6 +58,7 @@ def export(
     cross: str | None = None,
     name: str | None = None,
     digits: str = DEFAULT,
+    generate: bool = False,
 ) -> Exported:
     """Write a model for use elsewhere: as C, for another runtime, or as a package.
 
@@ -67,17 +70,20 @@ def export(
     With ``libm=False``, C calls no function of another library; with ``vectors``, it is the fast one of ``build``,
     not the small one. cross names another machine to make binaries for, such as "aarch64-linux-gnu". name takes the
     place of the model's own; a name that is taken where the files are used, such as numpy, is refused. digits is how
-    much a form of a formula may cost that keeps more digits: "off", "fast" or "best", as for ``build``.
+    much a form of a formula may cost that keeps more digits: "off", "fast" or "best", as for ``build``. With
+    ``generate``, what is written can continue sequences of tokens step by step, as ``module.generate`` does.
 
     Returns what was written. Raises ModelError for a model that the destination cannot take, BuildError where a
     compiler or the disk fails.
     """
     if target not in DESTINATIONS:
         raise ModelError(f"there is no destination {target!r}; there are: {', '.join(DESTINATIONS)}")
-    used = {"train": train, "no-libm": not libm, "vectors": vectors, "cross": cross is not None}
+    used = {"train": train, "no-libm": not libm, "vectors": vectors, "cross": cross is not None, "generate": generate}
     for option in (name for name, given in used.items() if given and name not in DESTINATIONS[target].options):
         able = ", ".join(name for name, other in DESTINATIONS.items() if option in other.options)
         raise ModelError(f"the destination {target} has no --{option}: leave it out; these have it: {able}")
+    if vectors and generate:
+        raise ModelError("C with vectors has no steps of sequences: leave out vectors, or generate")
     subject = exportable(model, precision, parameters)
     if train and not describe(subject.model, subject.precision, digits).parameters:
         raise ModelError(
@@ -85,7 +91,7 @@ def export(
         )
     chosen = name or subject.model.name
     check_free(chosen, *DESTINATIONS[target].uses)
-    request = Request(subject, identifier(chosen), train, tuple(optimizers), libm, vectors, cross, digits)
+    request = Request(subject, identifier(chosen), train, tuple(optimizers), libm, vectors, cross, digits, generate)
     folder = Path(out) if out is not None else Path(f"{request.name}_{target}")
     check_folder(folder, [name.format(request.name) for name in DESTINATIONS[target].names])  # before the work
     exported = _exporter(target)(request)

@@ -22,6 +22,7 @@ class Request:
     libm        whether C may call the library of mathematics; without it, nncodegen's functions are used
     vectors     whether C is the fast one, for the vectors of a CPU, instead of the small one
     cross       the CPU and system for which binaries are made, such as "aarch64-linux-gnu"; None: this machine
+    generate    whether what is written can also continue sequences step by step
     digits      how much a form of a formula may cost that keeps more digits: "off", "fast" or "best"
     """
 
@@ -33,6 +34,7 @@ class Request:
     vectors: bool = False
     cross: str | None = None
     digits: str = DEFAULT
+    generate: bool = False
 
     @property
     def precision(self) -> str:

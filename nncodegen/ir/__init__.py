@@ -18,6 +18,7 @@ from nncodegen.ir.program import (
     Noise,
     Program,
     Statistic,
+    Stepwise,
     Tensor,
     Update,
     slices_of,
@@ -32,6 +33,6 @@ from nncodegen.runtime.python.ground.facts import Hyperparameter, Term
 __all__ = [
     "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE", "Companion",
     "Element", "Equation", "Group", "Hyperparameter", "InTraining", "Initial", "Noise", "Program", "Size", "Solution",
-    "Solved", "Statistic", "Step", "Tensor", "Term", "Update", "columns_of", "elements", "evaluate", "gathered",
-    "grouped", "needed", "ranges_of", "renamed", "show_step", "slices_of", "solve", "steps_of", "verify",
+    "Solved", "Statistic", "Step", "Stepwise", "Tensor", "Term", "Update", "columns_of", "elements", "evaluate",
+    "gathered", "grouped", "needed", "ranges_of", "renamed", "show_step", "slices_of", "solve", "steps_of", "verify",
 ]  # fmt: skip

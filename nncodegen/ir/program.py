@@ -38,7 +38,7 @@ from nncodegen.ir.element import PARAMETER, SAMPLE, Element, Size
 from nncodegen.ir.recurrence import check_recurrences
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
-from nncodegen.runtime.python.ground.facts import Hyperparameter, Quantity, Term, slices
+from nncodegen.runtime.python.ground.facts import NO_TOKENS, Hyperparameter, Quantity, Term, slices
 
 LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""
@@ -217,6 +217,8 @@ class Program:
     """The residuals of which the loss of a sample is the sum of squares, if they are not only outputs minus targets."""
     not_fitted: str = ""
     """The reason why the program has no companion for fits; empty if it has one."""
+    not_generated: str = NO_TOKENS
+    """The reason why the program has no companion for the steps of a sequence; empty if it has one."""
     extents: tuple[tuple[str, int], ...] = ()
     """The sizes of indices that follow from no tensor: the places of a window, and the number of its positions."""
     companions: tuple[Companion, ...] = ()
@@ -373,13 +375,44 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Stepwise:
+    """What the program of one step of a sequence reads and gives (see ``passes.stepwise``).
+
+    Its inputs are the token, the number ``position`` of the step, the values ``carried`` from the step before, and
+    the ``kept`` rows, an array for each tensor whose earlier rows are read, with a row for each position. Its outputs
+    are the probabilities of the next token, the values that the next step reads, and a row for each of the arrays.
+    """
+
+    tokens: int
+    """The number of tokens: those that may be given, and at least those that have a probability."""
+    positions: int
+    """The number of positions; 0 where a step reads no position, so that sequences may have any length."""
+    position: Element
+    carried: tuple[Tensor, ...] = ()
+    kept: tuple[Tensor, ...] = ()
+    of_logits: bool = False
+    """Whether the outputs of the whole sequence are logits, of whose softmax the probabilities are."""
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Return the number of values in a row of each array."""
+        return tuple(tensor.size // (tensor.shape[1] or 1) for tensor in self.kept)
+
+    @property
+    def state(self) -> int:
+        """Return the number of values of a state: the token, the position, what is carried, and the kept rows."""
+        return 2 + sum(tensor.size for tensor in (*self.carried, *self.kept))
+
+
+@dataclass(frozen=True)
 class Companion:
     """A program derived from another one, its name, which its file has as well, and a description.
 
     For a fit, ``outputs`` is the count of the numbers that the loss of a sample depends on: the outputs of the model,
     or the numbers that these consist of; ``of_outputs`` says that they are the outputs of the model. ``curved`` says
     that rows also hold the curvature of the loss. ``guards`` are the denominators whose signs a fit keeps, as texts;
-    their values are in the rows. ``linear`` names parameters in which the outputs are affine together.
+    their values are in the rows. ``linear`` names parameters in which the outputs are affine together. ``stepwise``
+    says what one step of a sequence reads and gives, if the program is that of a step.
     """
 
     name: str
@@ -390,6 +423,7 @@ class Companion:
     of_outputs: bool = True
     guards: tuple[str, ...] = ()
     linear: tuple[str, ...] = ()
+    stepwise: Stepwise | None = None
 
 
 def verify(program: Program) -> Program:

@@ -15,6 +15,7 @@ from nncodegen.passes.fitting import fit_of
 from nncodegen.passes.hessian import hessian
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
+from nncodegen.passes.stepwise import stepwise, why_not_stepwise
 from nncodegen.passes.tangent import fields, tangent, with_field_steps
 
 OF_A_BATCH = (
@@ -48,8 +49,17 @@ def differentiate(program: Program, fit: bool | None = None, apart: bool = False
         derived = replace(derived, gradient=gradient, statistics=(), batch=InTraining(training, loss))
     derived = replace(derived, steps=gathered(needed(numbering.steps, derived.results)))
     derived = _with_companions(_told_sizes(derived, program), program, told or program, fit, apart)
+    derived = _with_steps(derived, program, apart)
     companions = (replace(one, program=_told_sizes(one.program, program)) for one in derived.companions)
     return replace(derived, companions=tuple(companions), apart=apart)
+
+
+def _with_steps(derived: Program, program: Program, apart: bool) -> Program:
+    """Return the differentiated program with the companion for the steps of a sequence, or why it has none."""
+    found = why_not_stepwise(program) if apart else stepwise(program)
+    if isinstance(found, Companion):
+        return replace(derived, companions=(*derived.companions, found), not_generated="")
+    return replace(derived, not_generated=found)
 
 
 def _told_sizes(derived: Program, program: Program) -> Program:

@@ -6,15 +6,19 @@ from dataclasses import replace
 
 from nncodegen.ir import Companion
 from nncodegen.schedule.formulas import group_of_rows
-from nncodegen.schedule.layout import choose_layout
+from nncodegen.schedule.layout import Layout, choose_layout
 from nncodegen.schedule.loops import make_kernel, without_noise
 from nncodegen.schedule.lowering import lower
+from nncodegen.schedule.plain import plan_step
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.result import Schedule
 
 
 def schedule_companion(companion: Companion) -> Schedule:
     """Return the schedule of a companion. Its kernel computes sums of a gradient, or rows, written like predictions."""
+    if companion.stepwise:
+        one = plan_step(companion)
+        return Schedule(one.program, Layout(1, 1, (), ()), (one.kernel,), companion=companion)
     program = settled(companion.program)
     if program.gradient:
         program = replace(program, steps=tuple(without_noise(program)), noise=())

@@ -13,6 +13,9 @@ COUNT, PADDED = "count", "padded"
 SEGMENTS, BEGIN, END = "segment", "begin", "end"
 """The index of loops over segments of time, and the begin and end of the current segment."""
 
+ROWS = "rows"
+"""The number of earlier steps of a sequence, in a kernel for one step: that of the rows that are kept of them."""
+
 _BESIDE = re.compile(r"\(?(\w+) ([-+]) 1\)?")
 
 

@@ -18,8 +18,10 @@ from math import prod
 
 from sympy import S
 
-from nncodegen.ir import RECURRENCES, Element, Program, Step, Tensor, needed, slices_of
+from nncodegen.ir import RECURRENCES, Companion, Element, Program, Step, Tensor, needed, slices_of
 from nncodegen.ir.names import unused
+from nncodegen.passes.stepwise import EARLIER, LATER, is_row
+from nncodegen.schedule.extents import ROWS, Extent
 from nncodegen.schedule.joined import Compute, Node, tree
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
@@ -56,6 +58,7 @@ class OneSample:
 
 
 NOTHING: Mapping[str, Storage] = {}
+NO_ENDS: Mapping[str, Extent] = {}
 
 NAMES = {Place.OUTPUT: "predict", Place.LOCAL: "loss", Place.GRADIENT: "gradient"}
 """The names of kernels by the place of their results."""
@@ -77,6 +80,22 @@ def plan_matrix(program: Program, positions: Sequence[Position], identities: Ite
     """
     known = {name: Storage(Place.IDENTITY) for name in identities}
     return _plan(_of_one(program), Place.OUTPUT, program.outputs, positions, known, size)
+
+
+def plan_step(companion: Companion) -> OneSample:
+    """Return the loops of one step of a sequence; those over earlier positions run over the rows that there are."""
+    one, told = _of_one(companion.program), companion.stepwise
+    assert told
+    position = Element(told.position.tensor)
+    steps = tuple(_over_rows(step, position) for step in one.steps)
+    return _plan(replace(one, steps=steps), Place.OUTPUT, one.outputs, ends={EARLIER: ROWS})
+
+
+def _over_rows(step: Step, position: Element) -> Step:
+    """Return a step without the equation that its rows are before the current position: no others are run over."""
+    where = tuple(equation for equation in step.where if not is_row(equation, position))
+    over = tuple(index for index in step.over if index != LATER)
+    return replace(step, operator=step.operator if over else None, over=over, where=where)
 
 
 def plan_loss(program: Program) -> OneSample:
@@ -104,6 +123,7 @@ def _plan(
     positions: Sequence[Position] = (),
     known: Mapping[str, Storage] = NOTHING,
     size: int = 0,
+    ends: Mapping[str, Extent] = NO_ENDS,
 ) -> OneSample:
     own = [Element(e.tensor, [index for index in e.indices if one.sizes.get(index)]) for e in results]
     loss = [] if place is Place.OUTPUT else [one.loss]
@@ -115,7 +135,7 @@ def _plan(
     arrays, work = _arrays(root, one, storage)
     storage |= arrays
     storage |= known
-    trees = Trees(parts=((0, PlainLowering(one, storage)(root)),))
+    trees = Trees(parts=((0, PlainLowering(one, storage, ends)(root)),))
     kernel = Kernel(NAMES[place], PLAIN, trees, storage, Memory(work, outputs=size))
     verify_trees(kernel, one, Layout(1, 1, (), ()))
     return OneSample(one, kernel)

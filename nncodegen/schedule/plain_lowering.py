@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from math import prod
 
 from sympy import Expr
 
 from nncodegen.ir import RECURRENCES, REDUCTIONS, Program, Solution, Step, solve
-from nncodegen.schedule.extents import beside
+from nncodegen.schedule.extents import Extent, beside
 from nncodegen.schedule.joined import Compute, Finish, Node, Start
 from nncodegen.schedule.storage import Place, Storage
 from nncodegen.schedule.tree import (
@@ -44,6 +44,8 @@ class PlainLowering:
 
     program: Program
     storage: Mapping[str, Storage]
+    ends: Mapping[str, Extent] = field(default_factory=dict)
+    """The ends of loops that are known only at run time, by their indices."""
 
     def __call__(self, root: Node) -> Tree:
         """Return the statements of each of the outermost loops, and those between them."""
@@ -79,7 +81,9 @@ class PlainLowering:
         if node.equation:
             return If(node.equation, body)
         way = Way.IN_TURN if node.forward is None else Way.IN_ORDER
-        return Loop(node.index, sizes[node.index] or 1, body, way, backward=node.forward is False)
+        return Loop(
+            node.index, self.ends.get(node.index, sizes[node.index] or 1), body, way, backward=node.forward is False
+        )
 
     def _neutral(self, step: Step) -> Expr:
         """Return the start value of a reduction; the number of terms for the reduction ``first``."""

@@ -14,7 +14,8 @@ from functools import cached_property
 
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Solution, Step
-from nncodegen.schedule.extents import BEGIN, END, SEGMENTS, Extent, of_beside
+from nncodegen.passes.stepwise import EARLIER
+from nncodegen.schedule.extents import BEGIN, END, ROWS, SEGMENTS, Extent, of_beside
 from nncodegen.schedule.kernel import Kernel, Role
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.lifetimes import Lifetimes, Range
@@ -68,7 +69,7 @@ def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> int:
         # metrics come after the last part, in its function; a plan with vectors of units has a single function
         if title != "metrics" and kernel.plan.units is not Role.VECTOR:
             check.local.clear()
-        check.tree(tree, _Scope({SAMPLE: (0, check.samples - 1)}))
+        check.tree(tree, _Scope({SAMPLE: (0, check.samples - 1), **check.rows}))
     for clash in check.lifetimes.clashes():
         raise ProgramError(f"the loops of the kernel {kernel.name} of {program.name}: {clash}")
     return check.reached
@@ -139,6 +140,12 @@ class _Check:
     def samples(self) -> int:
         """Return the number of samples of a tile."""
         return 1 if self.kernel.plan.samples is Role.ABSENT else self.layout.tile
+
+    @property
+    def rows(self) -> Mapping[str, Range]:
+        """Return the range of the number of earlier steps, in a kernel for one step of a sequence."""
+        steps = self.program.sizes.get(EARLIER)
+        return {ROWS: (0, steps)} if steps else {}
 
     def _fail(self, what: str, statement: Statement) -> None:
         text = show([statement]).splitlines()[0]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nncodegen.errors import CompilerNotFoundError
 from nncodegen.ir import Companion, Element, Program, columns_of, evaluate, needed
+from nncodegen.slow.generation import Drawing, Steps
 
 Array = NDArray[Any]
 
@@ -34,6 +35,7 @@ class NumpyNative:
         companions = {companion.name: companion for companion in program.companions}
         self._fitting, self._hessian = _fitting(program.companions), companions.get("hessian")
         self._fields = companions.get("fields")
+        self._steps = Steps(companions["step"]) if "step" in companions else None
         self.state_size = max((len(update.state) for update in program.updates), default=0) * program.parameter_count
         outputs = sum(program.count(element.indices) for element in program.outputs)
         targets = sum(tensor.size for tensor in program.targets)
@@ -134,6 +136,38 @@ class NumpyNative:
         program = self._fields.program
         for rows, found in _chunks(program, program.outputs, parameters, X, Y, _shares(None, samples)):
             values[rows] = self._rounded(columns_of(found, program.outputs, rows.stop - rows.start))
+
+    # --- steps of sequences
+
+    def step_sizes(self) -> tuple[int, int, int, int] | None:
+        """Return the numbers of tokens, positions (0: any), values of a state and probabilities; None without steps."""
+        return self._steps.sizes if self._steps else None
+
+    def step(self, parameters: Array, tokens: Array, rows: int, states: Array, probabilities: Array) -> None:
+        """Do one step in each of some sequences: change the states, and write the probabilities."""
+        assert self._steps
+        now = states.astype(float)
+        probabilities[...] = self._rounded(self._steps.step(parameters, tokens, now))
+        states[...] = self._rounded(now)
+
+    def generate(
+        self, parameters: Array, prompt: Array, length: int, steps: int, temperature: float, top_k: int, stop: int,
+        seed: int, row: int, tokens: Array,
+    ) -> int:  # fmt: skip
+        """Generate a sequence after a prompt, and return the number of tokens before ``stop``, if not -1."""
+        assert self._steps
+        draw = Drawing(temperature, top_k, seed, row, self._program.precision)
+        state = np.zeros((1, self._steps.sizes[2]))
+        for token in prompt:
+            probabilities = self._steps.step(parameters, np.array([token]), state)
+        for number in range(steps):
+            token = draw(probabilities[0])
+            if token == stop:
+                return number
+            tokens[number] = token
+            if number + 1 < steps:
+                probabilities = self._steps.step(parameters, np.array([token]), state)
+        return steps
 
     # --- what takes C
 

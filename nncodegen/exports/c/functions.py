@@ -44,7 +44,7 @@ def _predicting(model: PlainModel, helpers: dict[str, None]) -> Iterator[Functio
     yield Function(
         ("The outputs of one sample.",),
         f"void {name}_predict(const real *parameters, const real *inputs, real *outputs, real *work)",
-        _kernel(model, model.outputs, helpers),
+        kernel_body(model, model.outputs, helpers),
     )
     yield Function(
         ("The outputs of samples, one after the other.",),
@@ -75,7 +75,7 @@ def _training(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]
     yield Function(
         ("The loss of one sample.",),
         f"real {name}_loss(const real *parameters, const real *inputs, const real *targets, real *work)",
-        _kernel(model, model.loss, helpers, returns=True),
+        kernel_body(model, model.loss, helpers, returns=True),
     )
     yield Function(
         (
@@ -84,7 +84,7 @@ def _training(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]
         ),
         f"real {name}_add_gradient(const real *parameters, const real *inputs, const real *targets, real weight, "
         f"real *gradient{noise}, real *work)",
-        _kernel(model, model.gradient, helpers, returns=True),
+        kernel_body(model, model.gradient, helpers, returns=True),
     )
     yield Function(
         (
@@ -103,7 +103,7 @@ def _row(model: PlainModel, array: str) -> str:
     return f"{array} + n*{model.upper}_{kind}" if model.sizes[kind] else array
 
 
-def _kernel(model: PlainModel, kernel: OneSample, helpers: dict[str, None], returns: bool = False) -> Body:
+def kernel_body(model: PlainModel, kernel: OneSample, helpers: dict[str, None], returns: bool = False) -> Body:
     """Return a writer of the body of a function for one sample, which may return the loss."""
 
     def body(lines: Lines) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from nncodegen.emit.printer import REAL_TYPES
+from nncodegen.emit.stepwise import sizes
 from nncodegen.errors import ModelError
 from nncodegen.exports.c.library import check_without_library
 from nncodegen.exports.initial import start_of
 from nncodegen.exports.programs import described, differentiated, of_loss, of_outputs, stable
 from nncodegen.exports.request import Request
-from nncodegen.ir import Program, Update
+from nncodegen.ir import Companion, Program, Update
 from nncodegen.passes.simplify import simplify
-from nncodegen.schedule.plain import OneSample, plan_gradient, plan_loss, plan_outputs
+from nncodegen.passes.stabilize import stabilize
+from nncodegen.passes.stepwise import stepwise
+from nncodegen.schedule.plain import OneSample, plan_gradient, plan_loss, plan_outputs, plan_step
 
-FUNCTIONS = ("predict", "predict_batch", "loss", "add_gradient", "loss_and_gradient", "parameters")
+FUNCTIONS = ("predict", "predict_batch", "loss", "add_gradient", "loss_and_gradient", "parameters", "step", "generate")
 """The functions of every model; no optimizer may have one of these names."""
 
 
@@ -30,12 +34,15 @@ class PlainModel:
         self.name, self.upper, self.train = request.name, request.name.upper(), request.train
         self.real = REAL_TYPES[request.precision][0]
         self.program = described(request)
+        self.step = _step_of(self.program) if request.generate else None
+        """The companion for one step of a sequence, and its loops, if sequences are to be generated."""
         if not request.libm:
             self._check_without_library()
 
     def _check_without_library(self) -> None:
         """Raise ModelError if a function is needed that only the C library has."""
         steps = [*self.outputs.program.steps, *(self.derived.steps if self.train else ())]
+        steps += self.step[1].program.steps if self.step else ()
         check_without_library(self.name, (step.expression for step in steps))
         for rule in self.rules:
             check_without_library(f"the optimizer {rule.name}", (step.expression for step in rule.steps))
@@ -119,7 +126,23 @@ class PlainModel:
             "PARAMETERS": program.parameter_count,
             "PREDICT_WORK": self.outputs.work,
         }
+        if self.step:
+            companion, loops = self.step
+            assert companion.stepwise
+            own = sizes(companion.program, companion.stepwise)
+            found |= {"TOKENS": companion.stepwise.tokens}
+            found |= {name: own[name] for name in ("POSITIONS", "STATE", "PROBABILITIES")}
+            found["STEP_WORK"] = own["RESULTS"] + loops.work
         if self.train:
             found["TARGETS"] = sum(tensor.size for tensor in program.targets)
             found["TRAIN_WORK"] = max(self.loss.work, self.gradient.work)
         return found
+
+
+def _step_of(program: Program) -> tuple[Companion, OneSample]:
+    """Return the companion for one step of a sequence and its loops. Raise ModelError for a model that has none."""
+    found = stepwise(stabilize(program))
+    if not isinstance(found, Companion):
+        raise ModelError(f"{program.name} cannot be computed step by step, so export it without generate: {found}")
+    companion = replace(found, program=simplify(found.program))
+    return companion, plan_step(companion)

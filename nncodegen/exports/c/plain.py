@@ -10,14 +10,15 @@ from typing import Any
 
 from nncodegen.emit.lines import WIDTH, Lines, wrapped
 from nncodegen.emit.names import identifier
-from nncodegen.exports.c.amalgamation import HEADERS
 from nncodegen.exports.c.functions import Function, functions
 from nncodegen.exports.c.kernels import HELPERS
 from nncodegen.exports.c.model import PlainModel
+from nncodegen.exports.c.stepwise import step_functions, step_source
+from nncodegen.exports.c.texts import runtime_text
 from nncodegen.exports.mark import HEAD
 from nncodegen.ir import Tensor, slices_of
 
-NEEDS_LIBM = ("half_expm1", "normal")
+NEEDS_LIBM = ("half_expm1", "normal", "generate")
 """The helpers that call functions of the C library in the precision of the model."""
 
 INLINE = """\
@@ -32,7 +33,9 @@ def source(model: PlainModel) -> str:
     """Return the text of NAME.c."""
     helpers: dict[str, None] = {}
     bodies = Lines()
-    for function in functions(model, helpers):
+    if model.step:
+        bodies.include(str(step_source(model, helpers)))
+    for function in _all_functions(model, helpers):
         bodies.add(*_comment(function), *wrapped(function.head, "[,(]")[:-1])
         with bodies.function(wrapped(function.head, "[,(]")[-1]):
             function.body(bodies)
@@ -42,6 +45,13 @@ def source(model: PlainModel) -> str:
     lines.include(str(bodies).rstrip("\n"))
     lines.add(*constants(model))
     return str(lines)
+
+
+def _all_functions(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]:
+    """Yield all functions in the order of the header, those of steps last."""
+    yield from functions(model, helpers)
+    if model.step:
+        yield from step_functions(model)
 
 
 def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
@@ -61,12 +71,6 @@ def helper_texts(helpers: Iterable[str]) -> Iterator[str]:
     """Yield the lines of the helpers that printed text calls."""
     for part in dict.fromkeys(part for helper in helpers for part in HELPERS.get(helper, ())):
         yield from ("", *runtime_text(f"plain/{part}"))
-
-
-def runtime_text(header: str) -> list[str]:
-    """Return the lines of a header of the runtime without its include of base.h, which the file replaces."""
-    text = (HEADERS / f"{header}.h").read_text()
-    return text.replace('#include "base.h"\n\n', "").rstrip("\n").splitlines()
 
 
 def constants(model: PlainModel) -> Iterator[str]:
@@ -102,14 +106,15 @@ def header(model: PlainModel) -> str:
     guard = f"{model.upper}_H"
     lines = Lines()
     lines.add(HEAD, "", *_about(model), "", f"#ifndef {guard}", f"#define {guard}", "", "#include <stddef.h>")
-    lines.add(*(["#include <stdint.h>"] if model.program.noise and model.train else []))
+    numbers = (model.program.noise and model.train) or model.step
+    lines.add(*(["#include <stdint.h>"] if numbers else []))
     lines.add("", "#ifdef __cplusplus", 'extern "C" {', "#endif", "")
     lines.add("/* How many values there are of each kind. */", "enum {")
     lines.add(",\n".join(f"    {model.upper}_{name} = {size}" for name, size in model.sizes.items()), "};", "")
     if model.constants is not None:
         lines.add(f"/* {model.about_constants} */")
         lines.add(f"extern const {model.real} {model.name}_parameters[{model.upper}_PARAMETERS];", "")
-    for function in functions(model, {}):
+    for function in _all_functions(model, {}):
         head = re.sub(r"\breal\b", model.real, function.head) + ";"
         lines.add(*_comment(function), *wrapped(head, "[,(]"), "")
     lines.add("#ifdef __cplusplus", "}", "#endif", "", "#endif")
@@ -122,6 +127,7 @@ def _about(model: PlainModel) -> list[str]:
     kept = f"NULL for {model.name}_parameters" + (", but not in updates" if model.train else "")
     work = f"{model.upper}_PREDICT_WORK values to predict"
     work += f", {model.upper}_TRAIN_WORK for losses and gradients" if model.train else ""
+    work += f", {model.upper}_STEP_WORK for steps of sequences" if model.step else ""
     rows = [
         *((name, texts if texts != ["none"] else ["none: NULL"]) for name, texts in columns(model).items()),
         ("parameters", [*listed(program.parameters, ()), *([kept] if model.trained else [])]),

@@ -64,12 +64,18 @@ def self_test(model: PlainModel) -> str:
     """Return the text of the test program."""
     name, upper = model.name, model.upper
     tables = tables_of(model, model.train)
+    if model.step:
+        tables["probabilities"] = _probabilities(tables["outputs"], model)
     if model.program.noise:  # noise is in every gradient
         tables.pop("sums", None)
     lines = begun(model, tables, f"{upper}_PARAMETERS", "stdio")
     size = max(size for kind, size in model.sizes.items() if kind.endswith("_WORK"))
     found = [f"work[{size or 1}]", f"found_outputs[SAMPLES*{upper}_OUTPUTS]"]
+    found += [f"state[{upper}_STATE]", "found_probabilities[SAMPLES*STEPS*PROBABILITIES]"] if model.step else []
     found += ["found_gradient[PARAMETERS]", "found_sums[CLASSES]"] if "sums" in tables else []
+    if model.step:
+        own = ", ".join(f"{size} = {upper}_{size}" for size in ("STATE", "PROBABILITIES"))
+        lines.add(f"enum {{ STEPS = {upper}_INPUTS, {own} }};", "")
     lines.add(*(f"static real {array};" for array in found), "", *COMPARE.splitlines(), "")
     lines.add(*([*SUMS.splitlines(), ""] if "sums" in tables else []))
     X, Y = ("inputs" if "inputs" in tables else "NULL"), ("targets" if "targets" in tables else "NULL")
@@ -77,6 +83,13 @@ def self_test(model: PlainModel) -> str:
         parameters = parameters_of(model, tables)
         lines.add(f"{name}_predict_batch({parameters}, SAMPLES, {X}, found_outputs, work);")
         lines.add(f'compare("outputs", found_outputs, outputs, SAMPLES*{upper}_OUTPUTS);')
+        if model.step:
+            with lines.block("for (size_t n = 0; n < SAMPLES*STEPS; n++)"):
+                with lines.block("for (size_t k = 0; n % STEPS == 0 && k < STATE; k++)"):
+                    lines.add("state[k] = 0;")
+                to = "found_probabilities + n*PROBABILITIES"
+                lines.add(f"{name}_step({parameters}, (size_t) inputs[n], state, {to}, work);")
+            lines.add('compare("steps", found_probabilities, probabilities, SAMPLES*STEPS*PROBABILITIES);')
         if model.train:
             lines.add("real loss_found = 0;")
             with lines.block("for (size_t n = 0; n < SAMPLES; n++)"):
@@ -93,6 +106,16 @@ def self_test(model: PlainModel) -> str:
             )
         lines.add("return failures > 0;")
     return str(lines)
+
+
+def _probabilities(outputs: Any, model: PlainModel) -> Any:
+    """Return the probabilities of the next token at each step, given outputs that are these, or logits."""
+    assert model.step
+    rows = outputs.reshape(-1, model.sizes["PROBABILITIES"]).astype(float)
+    if model.step[0].stepwise and model.step[0].stepwise.of_logits:
+        rows = np.exp(rows - rows.max(axis=1, keepdims=True))
+        rows = rows / rows.sum(axis=1, keepdims=True)
+    return rows.astype(outputs.dtype)
 
 
 def begun(model: PlainModel, tables: dict[str, Any], parameters: str, *headers: str) -> Lines:

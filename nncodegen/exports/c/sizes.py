@@ -39,6 +39,8 @@ def report(model: PlainModel, files: Mapping[str, str]) -> str:
     lines = [f"weights      {sizes['PARAMETERS']:,} bytes: {model.sizes['PARAMETERS']:,} of {model.request.precision}"]
     roots: dict[str, tuple[tuple[str, ...], int, int]] = {}
     roots["predict"] = ((f"{model.name}_predict",), sizes["PREDICT_WORK"], sizes["OUTPUTS"])
+    if model.step:
+        roots["generate"] = ((f"{model.name}_generate",), sizes["STEP_WORK"], sizes["STATE"])
     if model.train:
         rules = tuple(f"{model.name}_{rule.name}" for rule in model.rules[:1])
         roots["train"] = ((f"{model.name}_add_gradient", *rules), sizes["TRAIN_WORK"], 0)
@@ -47,7 +49,8 @@ def report(model: PlainModel, files: Mapping[str, str]) -> str:
         lines += [f"to {what:<9} {work:,} bytes of work memory" for what, (_, work, _) in roots.items()]
         return "\n".join([*lines, f"code is measured where {CROSS}gcc is on PATH"])
     for (what, (names, work, outputs)), size in zip(roots.items(), measured, strict=True):
-        parts = [f"work {work:,}", f"stack {size.stack:,}", *([f"outputs {outputs:,}"] if outputs else [])]
+        held = "state" if what == "generate" else "outputs"
+        parts = [f"work {work:,}", f"stack {size.stack:,}", *([f"{held} {outputs:,}"] if outputs else [])]
         besides = f", not counting {', '.join(size.calls)}" if size.calls else ""
         functions = f" ({', '.join(names)})" if what == "train" else ""
         lines.append(f"to {what:<9} {size.code:,} bytes of code{functions}{besides}")

@@ -28,6 +28,7 @@ def vector_files(model: PlainModel) -> dict[str, str]:
         until="emit",
         choices={"digits": request.digits},
         fit=False,
+        apart=True,  # without companions, which have files of their own
     ).sources.files
     held: Held = {}
     header = amalgamated(sources[f"{name}.h"], held).replace(BUILT, HEAD, 1)

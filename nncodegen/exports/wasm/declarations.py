@@ -34,7 +34,41 @@ export interface Model {
    */
   predict(inputs: readonly Numbers[], parameters?: Numbers): Reals[];
   predict(inputs: Numbers, parameters?: Numbers): Reals;
-@TRAINING@}
+@STEPS@@TRAINING@}
+"""
+
+STEPS = """\
+
+  /**
+   * The probabilities of the token after this one, and the state of the sequence after it: give it to the next step.
+   *
+   * Throws a TypeError or a RangeError for what is no token or state, and after the last position.
+   */
+  step(token: number, state?: Numbers, parameters?: Numbers): { probabilities: Reals; state: Reals };
+
+  /**
+   * The tokens with which the model continues a prompt of at least one token; for several prompts, those of each.
+   *
+   * Throws a TypeError or a RangeError for what is no prompt, and where prompt and steps need more positions than there
+   * are.
+   */
+  generate(prompt: Numbers, steps: number, options?: GenerationOptions): Reals;
+  generate(prompts: readonly Numbers[], steps: number, options?: GenerationOptions): Reals[];
+"""
+
+GENERATION = """
+export interface GenerationOptions {
+  /** Tokens are drawn by their probabilities to the power of 1/temperature, 1 by default; at 0, the most probable. */
+  temperature?: number;
+  /** How many tokens are drawn from, the most probable ones; by default all. */
+  topK?: number;
+  /** The token before which a sequence ends; by default none. */
+  stop?: number;
+  /** Of the random numbers; 0 by default. */
+  seed?: number;
+  /** By default the parameters of the model. */
+  parameters?: Numbers;
+}
 """
 
 METHODS = """\
@@ -83,7 +117,7 @@ export interface TrainingOptions {
 def declarations(model: WasmModel) -> str:
     """Return the text of NAME.d.ts."""
     reals = ARRAYS[model.request.precision]
-    texts = LOADING + (TRAINER if model.train else "")
+    texts = LOADING + (GENERATION if model.step else "") + (TRAINER if model.train else "")
     if model.request.parameters is not None:
         about = "The trained parameters."
     else:
@@ -95,6 +129,7 @@ def declarations(model: WasmModel) -> str:
         "ABOUT": f"{about} They are those of a call that names no others.",
         "OPTIONAL": "" if model.start is not None else "?",
         "INPUTS": f"{model.sizes['INPUTS']} inputs",
+        "STEPS": STEPS if model.step else "",
         "TRAINING": METHODS if model.train else "",
         "OPTIMIZERS": " | ".join(f'"{rule.name}"' for rule in model.rules),
         "HYPERPARAMETERS": _hyperparameters(model),

@@ -31,7 +31,7 @@ HERE = files("nncodegen.exports.wasm")
 def es_module(model: WasmModel) -> str:
     """Return the text of NAME.js."""
     shared = (HERE / "model.js").read_text().replace("@NAME@", model.name)
-    needed = {"training": model.train, "ranges": bool(ranges_of(model.program))}
+    needed = {"training": model.train, "ranges": bool(ranges_of(model.program)), "steps": bool(model.step)}
     shared = PART.sub(lambda part: part[2] if needed[part[1]] else "", shared)
     return "\n".join([*_head(model), "", shared])
 

@@ -55,6 +55,15 @@ function checked(name, data) {
 const shape = (data) =>
   isRows(data) ? [data.length, data.reduce((most, row) => Math.max(most, row.length), 0)] : [0, data.length];
 
+// begin of steps
+/** Returns a whole number in a range. Throws what is wrong with it. */
+function integer(name, value, least, most) {
+  if (Number.isInteger(value) && least <= value && value <= most) return value;
+  const Kind = typeof value === "number" ? RangeError : TypeError;
+  throw new Kind(`@NAME@: ${name} is ${described(value)}, not a whole number from ${least} to ${most}`);
+}
+
+// end of steps
 /** A loaded model. Every call works in the memory of the WebAssembly, where nothing is kept for the next. */
 class Model {
   predict(inputs = SIZES.inputs ? undefined : [], parameters = this.parameters ?? []) {
@@ -77,6 +86,32 @@ class Model {
     if (length >= 0) return new Real(buffer, end, length).slice();
     throw new RangeError(new TextDecoder().decode(new Uint8Array(buffer, end, -length)));
   }
+  // begin of steps
+
+  step(token, state = [], parameters = this.parameters ?? []) {
+    integer("token", token, 0, SIZES.tokens - 1);
+    if (parameters !== this.loaded) checked("parameters", parameters);
+    const found = this.call("step_token", [parameters, checked("state", state)], token);
+    return { probabilities: found.slice(0, SIZES.probabilities), state: found.slice(SIZES.probabilities) };
+  }
+
+  generate(prompt, steps, { temperature = 1, topK, stop, seed = 0, parameters = this.parameters ?? [] } = {}, row = 0) {
+    if (isArray(prompt) && isRows(prompt)) {
+      const options = { temperature, topK, stop, seed, parameters };
+      return Array.from(prompt, (each, number) => this.generate(each, steps, options, number));
+    }
+    const { length } = checked("prompt", prompt);
+    for (let k = 0; k < length; k++) integer(`prompt[${k}]`, prompt[k], 0, SIZES.tokens - 1);
+    integer("steps", steps, 0, 2**31 - 1);
+    if (!(typeof temperature === "number" && temperature >= 0 && temperature < Infinity))
+      throw new RangeError(`@NAME@: temperature is ${described(temperature)}, not a finite number from 0 on`);
+    const most = topK === undefined ? 0 : integer("topK", topK, 1, SIZES.probabilities);
+    const last = stop === undefined ? -1 : integer("stop", stop, 0, SIZES.probabilities - 1);
+    integer("seed", seed, 0, Number.MAX_SAFE_INTEGER);
+    if (parameters !== this.loaded) checked("parameters", parameters);
+    return this.call("generate_tokens", [parameters, prompt], steps, temperature, most, last, seed, row);
+  }
+  // end of steps
   // begin of training
 
   trainer(inputs = [], targets = [], { parameters = this.parameters ?? [], ...options } = {}) {

@@ -9,7 +9,8 @@ from typing import Any
 
 from nncodegen.emit.lines import Lines
 from nncodegen.exports.c.model import PlainModel
-from nncodegen.exports.c.plain import header, runtime_text, source
+from nncodegen.exports.c.plain import header, source
+from nncodegen.exports.c.texts import runtime_text
 from nncodegen.exports.initial import start_of
 from nncodegen.exports.request import Request
 from nncodegen.exports.wasm.training import WebTraining
@@ -58,7 +59,12 @@ class WasmModel(PlainModel):
     @property
     def exports(self) -> tuple[str, ...]:
         """Return the names in C of the functions that JavaScript calls."""
-        return ("place_for", "predict_rows", *(("begin_training", "train_epoch") if self.train else ()))
+        return (
+            "place_for",
+            "predict_rows",
+            *(("begin_training", "train_epoch") if self.train else ()),
+            *(("step_token", "generate_tokens") if self.step else ()),
+        )
 
     @cached_property
     def training(self) -> WebTraining:
@@ -70,6 +76,8 @@ class WasmModel(PlainModel):
         lines = Lines()
         lines.include(source(self).rstrip("\n"))
         lines.add("", *self._macros(), "", *runtime_text("plain/web_rows"))
+        if self.step:
+            lines.add("", *runtime_text("plain/web_steps"))
         if self.train:
             lines.add("", *runtime_text("shuffle"), "", *self._training_macros())
             lines.add("", *self.training.update().splitlines(), "", *runtime_text("plain/web_training"))
@@ -80,6 +88,8 @@ class WasmModel(PlainModel):
         yield f'#define MODEL "{self.name}"'
         yield from (f"#define {size} {count}" for size, count in self.sizes.items())
         yield f"#define PREDICT {self.name}_predict_batch"
+        if self.step:
+            yield f"#define STEP {self.name}_step"
 
     def _training_macros(self) -> Iterator[str]:
         """Yield the macros that training needs to know of the model."""

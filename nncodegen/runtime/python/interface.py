@@ -10,6 +10,7 @@ from .arguments.initial import initial_parameters, unpack
 from .arguments.points import Points
 from .arguments.terms import derivatives, residuals, stack
 from .evaluation.evaluate import evaluate, loss, loss_and_gradient, predict
+from .evaluation.generate import generate, step
 from .evaluation.hessian import hessian, hessian_product
 from .evaluation.jacobian import jacobian
 from .evaluation.summary import summary
@@ -59,7 +60,7 @@ BESIDE = "certificate"
 FUNCTIONS = (
     initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient,
     evaluate, train,
-    train_on_stream, partial_fit, train_many, fit, fit_many, minimize, load,
+    train_on_stream, partial_fit, train_many, fit, fit_many, minimize, load, step, generate,
     stack, derivatives, residuals, summary,
 )  # fmt: skip
 """The functions of a module; their first argument is its model."""
@@ -85,6 +86,8 @@ class Interface(Model):
     fit_many = fit_many
     minimize = minimize
     load = load
+    step = step
+    generate = generate
     stack = stack
     derivatives = derivatives
     residuals = residuals

@@ -143,6 +143,9 @@
 #ifndef NN_HAS_FIELDS
 #define NN_HAS_FIELDS 0
 #endif
+#ifndef NN_HAS_STEP
+#define NN_HAS_STEP 0
+#endif
 #ifndef NN_FIT_OUTPUTS
 #define NN_FIT_OUTPUTS 0 /* the outputs that are fitted */
 #endif

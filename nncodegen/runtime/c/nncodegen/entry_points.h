@@ -125,6 +125,20 @@
         size_t samples, void *work, NN(real) *values, NN(poll) *poll), \
         (parameters, inputs, targets, samples, work, values, poll))
 
+/* If NN_HAS_STEP. */
+#define NN_ENTRY_POINTS_FOR_STEP(FUNCTION) \
+    /* The number of tokens that may be given, of positions (0: any number), of values of a state, of probabilities, \
+       and of reals of work memory. */ \
+    FUNCTION(void, , step_sizes, (size_t *sizes), (sizes)) \
+    \
+    /* Does one step in each of several sequences, at a token each: changes its state, which is 0 before the first \
+       step, and gives the probabilities of its next token. */ \
+    FUNCTION(void, , step, (const NN(real) *parameters, const int32_t *tokens, size_t rows, NN(real) *states, \
+        NN(real) *probabilities, NN(real) *work), (parameters, tokens, rows, states, probabilities, work)) \
+    \
+    /* Generates a sequence. Returns 0, or 1 if stopped. */ \
+    FUNCTION(int, return, generate, (NN(generation) *run), (run))
+
 /* If NN_HAS_FITS. */
 #define NN_ENTRY_POINTS_FOR_FITS(FUNCTION) \
     /* The number of fits that are made side by side. */ \

@@ -270,6 +270,24 @@ typedef struct {
     unsigned char *poles; /* 1 if a guard is 0 or has both signs among the data; NULL: not needed */
 } NN(fits);
 
+/* The generation of a sequence: it goes on after a prompt. */
+typedef struct {
+    const NN(real) *parameters;
+    const int32_t *prompt; /* [length], at least 1 */
+    size_t length;
+    size_t steps; /* how many tokens to generate */
+    double temperature; /* the probabilities to the power of its inverse count; at 0, the largest one */
+    size_t top_k; /* only this number of tokens is drawn from, the most probable ones; 0: all of them */
+    int32_t stop; /* the token that ends the sequence, and is not one of those that are generated; -1: none */
+    uint64_t seed; /* of the random numbers */
+    uint64_t row; /* the number of the sequence among several of one seed */
+    NN(poll) *poll;
+    NN(real) *state; /* memory for a state */
+    NN(real) *work;
+    int32_t *tokens; /* [steps], those that have been generated */
+    size_t count; /* their number */
+} NN(generation);
+
 /* The type of dgemm or sgemm of BLAS in C, with the arguments of Fortran and 32-bit integers. */
 typedef void NN(gemm)(char *transa, char *transb, int *m, int *n, int *k, NN(real) *alpha, NN(real) *a, int *lda,
     NN(real) *b, int *ldb, NN(real) *beta, NN(real) *c, int *ldc);
@@ -297,6 +315,9 @@ NN_ENTRY_POINTS_FOR_HESSIAN(NN_DECLARATION)
 #if NN_HAS_FIELDS
 NN_ENTRY_POINTS_FOR_FIELDS(NN_DECLARATION)
 #endif
+#if NN_HAS_STEP
+NN_ENTRY_POINTS_FOR_STEP(NN_DECLARATION)
+#endif
 
 /* The table of all functions; those that a model does not have are NULL. */
 typedef struct {
@@ -308,6 +329,7 @@ typedef struct {
     NN_ENTRY_POINTS_FOR_FITS(NN_MEMBER)
     NN_ENTRY_POINTS_FOR_HESSIAN(NN_MEMBER)
     NN_ENTRY_POINTS_FOR_FIELDS(NN_MEMBER)
+    NN_ENTRY_POINTS_FOR_STEP(NN_MEMBER)
 } NN(functions);
 
 #undef NN_MODEL
@@ -318,3 +340,4 @@ typedef struct {
 #undef NN_HAS_FITS
 #undef NN_HAS_HESSIAN
 #undef NN_HAS_FIELDS
+#undef NN_HAS_STEP

@@ -84,6 +84,13 @@ class Quantity(NamedTuple):
     slopes: tuple[tuple[int, str], ...]
 
 
+NO_TOKENS = (
+    "it takes one input of the shape (steps,), whole numbers that an Embedding reads, and one output of the shape "
+    "(steps, tokens), the probabilities of the next token at each step"
+)
+"""Why most models cannot generate sequences."""
+
+
 class Facts(NamedTuple):
     """The facts of a model. Inputs, targets and outputs are pairs of a name and a number of columns."""
 
@@ -133,6 +140,8 @@ class Facts(NamedTuple):
     """The parameters of a formula in which its outputs are affine together."""
     quantities: tuple[Quantity, ...] = ()
     """Tied parameters, then derived quantities."""
+    not_generated: str = NO_TOKENS
+    """The reason why the model cannot generate sequences; empty if it can."""
 
 
 def slices(sizes: Iterable[tuple[T, int]]) -> Iterator[tuple[T, slice]]:

@@ -10,6 +10,7 @@ cdef extern from *:
 #define NN_HAS_FITS 1
 #define NN_HAS_HESSIAN 1
 #define NN_HAS_FIELDS 1
+#define NN_HAS_STEP 1
 #include "nncodegen/interface.h"
 
 #define NN_MODEL(name) nncodegen_##name
@@ -209,6 +210,22 @@ static const nncodegen_option nncodegen_options[] = {
 
     enum: nncodegen_FIT_INTERRUPTED
 
+    ctypedef struct nncodegen_generation:
+        const real *parameters
+        const int32_t *prompt
+        size_t length
+        size_t steps
+        double temperature
+        size_t top_k
+        int32_t stop
+        uint64_t seed
+        uint64_t row
+        nncodegen_poll *poll
+        real *state
+        real *work
+        int32_t *tokens
+        size_t count
+
     ctypedef struct nncodegen_functions:
         size_t (*operations_per_sample)() noexcept nogil
         void (*use_gemm)(nncodegen_gemm *) noexcept nogil
@@ -240,6 +257,9 @@ static const nncodegen_option nncodegen_options[] = {
             void *, real *, nncodegen_poll *) noexcept nogil
         size_t (*fields_size)() noexcept nogil
         int (*fields)(const real *, const real *, const real *, size_t, void *, real *, nncodegen_poll *) noexcept nogil
+        void (*step_sizes)(size_t *) noexcept nogil
+        void (*step)(const real *, const int32_t *, size_t, real *, real *, real *) noexcept nogil
+        int (*generate)(nncodegen_generation *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
         void (*copy_parameters)(const nncodegen_training *, real *) noexcept nogil
 

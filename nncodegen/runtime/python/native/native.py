@@ -135,6 +135,24 @@ class Native(Protocol):
     ) -> None:  # fmt: skip
         """Write the products of the Hessian of the mean loss with some directions."""
 
+    def step_sizes(self) -> tuple[int, int, int, int] | None:
+        """Return the numbers of tokens, positions (0: any), values of a state and probabilities; None without steps."""
+
+    def step(self, parameters: Array, tokens: Array, rows: int, states: Array, probabilities: Array) -> None:
+        """Do one step in each of some sequences: change the states, and write the probabilities.
+
+        tokens (rows,) are int32, states are (rows, values), 0 before the first step.
+        """
+
+    def generate(
+        self, parameters: Array, prompt: Array, length: int, steps: int, temperature: float, top_k: int, stop: int,
+        seed: int, row: int, tokens: Array,
+    ) -> int:  # fmt: skip
+        """Generate a sequence after a prompt, both int32, and return the number of tokens before ``stop``, if not -1.
+
+        A top_k of 0 stands for all tokens; row is the number of the sequence among several of one seed.
+        """
+
     def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:
         """Write the fields of a loss of terms at some samples: outputs, derivatives, residuals."""
 

@@ -11,7 +11,7 @@
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport HUGE_VAL, isfinite, sqrt
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -232,6 +232,50 @@ cdef class _Native:
             stopped = self.kernel.fields(p, x, y, samples, memory, result, &call.poll)
         if stopped:
             raise call.error or KeyboardInterrupt
+
+    def step_sizes(self):
+        cdef size_t[5] sizes
+        self.need("step")
+        if self.kernel.step_sizes == NULL:
+            return None
+        self.kernel.step_sizes(sizes)
+        return sizes[0], sizes[1], sizes[2], sizes[3]
+
+    def step(self, parameters, tokens, size_t rows, states, probabilities):
+        cdef const real *p = <const real *> _address(parameters)
+        cdef const int32_t *given = <const int32_t *> _address(tokens)
+        cdef real *s = <real *> _address(states)
+        cdef real *result = <real *> _address(probabilities)
+        cdef size_t[5] sizes
+        self.kernel.step_sizes(sizes)
+        cdef bytearray work = bytearray(sizes[4]*sizeof(real))
+        cdef real *memory = <real *> _address(work)
+        with nogil:
+            self.kernel.step(p, given, rows, s, result, memory)
+
+    def generate(self, parameters, prompt, size_t length, size_t steps, double temperature, size_t top_k, int32_t stop,
+            uint64_t seed, uint64_t row, tokens):
+        cdef _Call call = _Call(self)
+        cdef nncodegen_generation run
+        cdef size_t[5] sizes
+        self.kernel.step_sizes(sizes)
+        cdef bytearray work = bytearray((sizes[2] + sizes[4])*sizeof(real))
+        run.parameters = <const real *> _address(parameters)
+        run.prompt = <const int32_t *> _address(prompt)
+        run.length, run.steps = length, steps
+        run.temperature, run.top_k, run.stop = temperature, top_k, stop
+        run.seed, run.row = seed, row
+        run.poll = &call.poll
+        run.state = <real *> _address(work)
+        run.work = run.state + sizes[2]
+        run.tokens = <int32_t *> _address(tokens)
+        run.count = 0
+        cdef int stopped
+        with nogil:
+            stopped = self.kernel.generate(&run)
+        if stopped:
+            raise call.error or KeyboardInterrupt
+        return run.count
 
     def covariance(self, triangle, double scale, double least, covariance):
         return _covariance(triangle, scale, least, covariance)

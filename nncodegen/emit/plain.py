@@ -1,0 +1,89 @@
+"""The elements of plain kernels (see ``schedule.plain``): where their values are, in C that uses only its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+
+from nncodegen.emit.elements import OWN_POINTERS, Elements, noise_arguments
+from nncodegen.emit.names import Names
+from nncodegen.ir import Element
+from nncodegen.schedule.plain import OneSample
+from nncodegen.schedule.storage import Place
+from nncodegen.schedule.tree import Tree
+from nncodegen.schedule.walks import elements
+
+ARRAYS = {
+    Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.OUTPUT: "outputs",
+    Place.GRADIENT: "gradient",
+}  # fmt: skip
+"""The array arguments of functions, each of which holds the tensors of a kind one after the other."""
+
+
+class PlainElements(Elements):
+    """The elements of a plain kernel. ``helpers`` collects what they call."""
+
+    sums_are_double = False
+
+    def __init__(self, kernel: OneSample, helpers: dict[str, None]) -> None:
+        self.program, self._storage, self._helpers = kernel.program, kernel.kernel.storage, helpers
+        self.names = Names(kernel.program.sizes)
+        for tensor in kernel.program.declared:
+            self.names[tensor.name]
+
+    def place(self, element: Element) -> Place:
+        """Return the kind of place where an element is stored."""
+        return self._storage[element.tensor].place
+
+    def name(self, element: Element) -> str:
+        """Return the variable of an element that is not in memory."""
+        return self.names[element.tensor]
+
+    def variable(self, element: Element) -> str:
+        """Return the variable in which a value is computed."""
+        name = self.name(element)
+        return name if self.place(element) is Place.LOCAL else self.names.current(name)
+
+    def value(self, element: Element, local: Container[str]) -> str:
+        """Return the text of the value of an element: its place, even if a variable holds it as well."""
+        place = self.place(element)
+        if place is Place.WEIGHT:
+            return "weight"
+        if place is Place.LOCAL or (place in ARRAYS and not element.indices):
+            return self.name(element)
+        return self.stored(element)
+
+    def stored(self, element: Element) -> str:
+        """Return the text of an element in memory."""
+        storage = self._storage[element.tensor]
+        if storage.place is Place.IDENTITY:
+            return f"(real) ({' == '.join(element.indices)})"
+        pairs = list(zip(element.indices, storage.strides, strict=True))
+        moving = [(index, stride) for index, stride in pairs if stride and not index.isdigit()]
+        texts = [index if stride == 1 else f"{stride}*{index}" for index, stride in moving]
+        number = sum(stride * int(index) for index, stride in pairs if index.isdigit())
+        if storage.place is Place.NOISE:
+            return self._noise(storage.offset, " + ".join(texts) or "0")
+        own = storage.place in OWN_POINTERS
+        number += 0 if own else storage.offset
+        texts += [str(number)] if number or not texts else []
+        return f"{self.name(element) if own else ARRAYS[storage.place]}[{' + '.join(texts)}]"
+
+    def _noise(self, number: int, unit: str) -> str:
+        """Return a call that gives a random number, for the number of a layer and of a unit in it."""
+        source = self.program.noise[number]
+        self._helpers[source.distribution] = None
+        return f"{source.distribution}_noise(noise, {number + 1}, {unit}, {noise_arguments(source)})"
+
+    def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
+        """Yield declarations of names for the parameters, inputs and arrays that are read."""
+        read = {element.tensor: element for element in (*elements(tree), *others)}
+        for name, storage in self._storage.items():
+            if name not in read:
+                continue
+            array, text, offset = ARRAYS.get(storage.place), self.names[name], storage.offset
+            if storage.place in (Place.PARAMETER, Place.INPUT, Place.TARGET) and not read[name].indices:
+                yield f"const real {text} = {array}[{offset}];"
+            elif storage.place is Place.PARAMETER:
+                yield f"const real *const {text} = parameters{f' + {offset}' if offset else ''};"
+            elif storage.place is Place.ARRAY:
+                yield f"real *const {text} = work{f' + {offset}' if offset else ''};"

@@ -1,0 +1,11 @@
+"""The texts of the runtime that plain C includes."""
+
+from __future__ import annotations
+
+from nncodegen.exports.c.amalgamation import HEADERS
+
+
+def runtime_text(header: str) -> list[str]:
+    """Return the lines of a header of the runtime without its include of base.h, which the file replaces."""
+    text = (HEADERS / f"{header}.h").read_text()
+    return text.replace('#include "base.h"\n\n', "").rstrip("\n").splitlines()
