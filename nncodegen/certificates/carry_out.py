@@ -37,8 +37,9 @@ from nncodegen.ir import (
 from nncodegen.ir.element import elements
 from nncodegen.ir.evaluate import interpret
 from nncodegen.passes.latency import written_out
+from nncodegen.passes.stepwise import EARLIER
 from nncodegen.schedule import Filling, Kernel, Place, Role, When
-from nncodegen.schedule.extents import BEGIN, COUNT, END, PADDED, SEGMENTS
+from nncodegen.schedule.extents import BEGIN, COUNT, END, PADDED, ROWS, SEGMENTS
 from nncodegen.schedule.tree import (
     Accumulate,
     Asked,
@@ -149,6 +150,8 @@ class Run:
         if self.kernel.plan.samples is Role.TILED:
             self.now = {**self.now, When.FEW: memory.samples == 1, When.MANY: memory.batch.samples > 1}
         given = {f"{COUNT} - 1": np.asarray(memory.samples - 1)}
+        if EARLIER in self.program.sizes:  # one step of a sequence, after some others
+            given[ROWS] = memory.values[self.program.inputs[1].name]
         absent = self.kernel.plan.samples is Role.ABSENT
         return Grid({}, {**given, SAMPLE: np.asarray(0)} if absent else given)
 

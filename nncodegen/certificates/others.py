@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -37,6 +38,9 @@ WHOLE = 200
 SHAKEN = 4
 """The number of times that the steps of a companion are rounded in other ways, in order to explain an error."""
 
+OF_MODEL = ""
+"""What stands for the program of the model itself, in place of the name of a companion."""
+
 LARGEST_HESSIAN = 2_000
 """Number of parameters up to which the Hessian is examined, and not only its product with a vector."""
 
@@ -53,6 +57,8 @@ def compare_all(module: Module, examined: Examined) -> Iterator[Found]:
             return
         yield from others.fields(module)
         yield from others.jacobian(module)
+        if examined.point.kind == "ordinary":
+            yield from others.steps(module)
         if examined.point.kind != "at branches":  # where the gradient may jump
             yield from others.hessian(module)
 
@@ -72,6 +78,21 @@ class _Others(Beside):
                 exact = [value[name].reshape(-1) for value in values]
                 lost = self._lost(FIELDS, self.examined.point.parameters, name)
                 yield from self.found(f"derivatives: {name}", [found], exact, lost=lost)
+
+    def steps(self, module: Module) -> Iterator[Found]:
+        """Yield the probabilities of the next token, step by step, if the module can generate sequences."""
+        if module._model.facts.not_generated:
+            return
+        parameters, x, _ = arguments(module, self.examined.point, 1)
+        assert x is not None
+        found, state = [], None
+        for token in x[0]:
+            probabilities, state = module.step(parameters, int(token), state)
+            found.append(probabilities)
+        program = self.examined.programs.given
+        exact = [_probabilities(program, one) for one in self.points]
+        lost = self._lost(OF_MODEL, self.examined.point.parameters)
+        yield from self.found("steps", [np.array(found)], exact, lost=lost)
 
     def jacobian(self, module: Module) -> Iterator[Found]:
         """Yield the rows that a fit needs."""
@@ -119,7 +140,8 @@ class _Others(Beside):
         """
 
         def spread(unit: Any, error: float) -> float | None:
-            program, examined = _companion(self.examined.programs.simplified, name), self.examined
+            examined, simplified = self.examined, self.examined.programs.simplified
+            program = replace(simplified, gradient=()) if name == OF_MODEL else _companion(simplified, name)
             if program is None:
                 return LARGEST
             at = Point(examined.point.kind, parameters, examined.point.X, examined.point.Y)
@@ -140,6 +162,17 @@ class _Others(Beside):
 
 def _companion(program: Program, name: str) -> Program | None:
     return next((one.program for one in program.companions if one.name == name), None)
+
+
+def _probabilities(program: Program, point: Point) -> Array:
+    """Return the outputs for the first sample, (steps, tokens): as they are, or of logits their softmax."""
+    values = run(program, bind(program, point.parameters, point.X[:1], point.Y[:1]))
+    rows = values[program.outputs[0].tensor][0]
+    sums = np.sum(rows, axis=1)
+    if all(abs(total - 1) < mpmath.mpf(10) ** -20 for total in sums):
+        return np.asarray(rows)
+    powers = np.frompyfunc(mpmath.exp, 1, 1)(rows - np.max(rows, axis=1, keepdims=True))
+    return np.asarray(powers / np.sum(powers, axis=1, keepdims=True))
 
 
 def _jacobian(program: Program, point: Point) -> Array:

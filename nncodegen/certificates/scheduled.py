@@ -20,7 +20,7 @@ from nncodegen.certificates.carry_out import HOLDS, Conditions, Run
 from nncodegen.certificates.in_registers import carried_out_in_registers
 from nncodegen.certificates.memory import Memory, OtherValueError
 from nncodegen.certificates.tiles import Batch, make_batch, of_one_sample
-from nncodegen.ir import Program
+from nncodegen.ir import Program, Stepwise
 from nncodegen.runtime.python.ground.certificate import Fault
 from nncodegen.schedule import Kernel, Role, Schedule, When
 from nncodegen.schedule.tree import Asked, Cut, If
@@ -155,9 +155,24 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
         if found := batch(rows, rows=rows):
             yield from _Point(what, group.kernel, program, found).otherwise()
     for companion in schedule.companions:
+        if companion.companion and companion.companion.stepwise:
+            yield from _steps(companion, companion.companion.stepwise, parameters, X)
+            continue
         for point in _kernels(companion, parameters, X, Y):
             about = companion.companion.name if companion.companion else ""
             yield replace(point, what=f"{point.what} of {about}")
+
+
+def _steps(schedule: Schedule, told: Stepwise, parameters: Array, X: Array) -> Iterator[_Point]:
+    """Yield the kernel of one step of a sequence, for a token after some steps: with drawn values in its state."""
+    (kernel,), companion = schedule.kernels, schedule.companion
+    assert companion
+    drawn = np.random.default_rng(0).uniform(-1, 1, told.state - 2)
+    for position in sorted({1, max(1, (told.positions or 3) - 1)}):
+        state = np.concatenate([[X[0, 0], position], drawn])[None]
+        if found := make_batch(companion.program, parameters, state, np.zeros((1, 0)), (1,), alike=True):
+            one = of_one_sample(found, companion.program)
+            yield _Point(f"a step after {position} others", kernel, schedule.program, one)
 
 
 def _fault(point: _Point) -> Fault | None:

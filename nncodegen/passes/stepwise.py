@@ -238,7 +238,9 @@ class _Stepping:
         if step.operator in RECURRENCES:
             return self._before(step, at)
         if len(others) > 1 or (name in self._depends and not self._axes[name] & now):
-            raise _NotStepwiseError(f"{name} is made of all steps of the sequence at once")
+            raise _NotStepwiseError(
+                f"{name} is made of all steps of the sequence at once, as pools and statistics over the steps are"
+            )
         earlier = target.indices[others.pop()] if others else ""
         indices = [EARLIER if index == earlier else index for index in _without(target.indices, now)]
         reading = self._reading(step, at, earlier)

@@ -289,6 +289,20 @@ static UNUSED void group_gradient(int more, int with_loss, const real *parameter
 }
 #endif
 
+/* One step of a sequence: the probabilities of two tokens, a value that is carried on, and a row of two values. */
+enum { STEP_TOKENS = 2, STEP_PROBABILITIES = 2, STEP_CARRIED = 1, STEP_ARRAYS = 1, STEP_POSITIONS = 4, STEP_STATE = 11,
+    STEP_RESULTS = 5, STEP_WORK = 0 };
+static const size_t step_rows[STEP_ARRAYS] = {2};
+#define LIBM(function) function##_of
+
+static UNUSED void step_kernel(const real *p, const real *inputs, size_t rows, real *outputs, real *work)
+{
+    (void) work;
+    outputs[0] = p[0]/(p[0] + inputs[2] + (real) rows);
+    outputs[1] = 1 - outputs[0];
+    outputs[2] = outputs[3] = outputs[4] = inputs[0];
+}
+
 /* The outputs of one sample of each fit, and the derivatives of their sum, each output times its seed. */
 static UNUSED void group_rows(const real *parameters, const real *x, const real *seeds, real *values, real *rows)
 {

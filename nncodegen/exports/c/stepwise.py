@@ -9,6 +9,7 @@ from nncodegen.emit.stepwise import KERNEL, declared
 from nncodegen.exports.c.functions import Function, kernel_body
 from nncodegen.exports.c.model import PlainModel
 from nncodegen.exports.c.texts import runtime_text
+from nncodegen.schedule.extents import ROWS
 
 
 def step_source(model: PlainModel, helpers: dict[str, None]) -> Lines:
@@ -21,6 +22,7 @@ def step_source(model: PlainModel, helpers: dict[str, None]) -> Lines:
     *first, last = wrapped(KERNEL, "[,(]")
     lines.add(*first)
     with lines.function(last):
+        lines.add(*([] if companion.stepwise.kept else [f"(void) {ROWS};"]))
         kernel_body(model, kernel, helpers)(lines)
     lines.add("", *(line.replace("static UNUSED", "static") for line in runtime_text("generate")), "")
     helpers["generate" if model.request.libm else "functions"] = None
