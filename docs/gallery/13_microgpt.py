@@ -87,21 +87,11 @@ axes.legend()
 plt.show()
 
 # %%
-# It invents a word letter by letter: each is drawn by its probability, at a low temperature, which prefers the probable
-# ones. Later places do not matter, whatever is there.
+# It invents words: each letter is drawn by its probability, at a low temperature, which prefers the probable ones. Each
+# costs what one place costs, as keys and values of the letters before it are kept.
 
-rng = np.random.default_rng(0)
-for _ in range(20):
-    found = [END]
-    while len(found) <= STEPS:
-        row = np.array([[*found, *[END] * (STEPS - len(found))]])
-        z = (
-            microgpt.predict(result.parameters, row).reshape(STEPS, END + 1)[len(found) - 1]
-            / 0.5
-        )
-        p = np.exp(z - z.max())
-        token = int(rng.choice(END + 1, p=p / p.sum()))
-        if token == END:
-            break
-        found.append(token)
-    print("".join(chr(ord("a") + token) for token in found[1:]), end=" ")
+found = microgpt.generate(
+    result.parameters, [[END]] * 20, STEPS, temperature=0.5, stop=END, seed=0
+)
+for word in found:
+    print("".join(chr(ord("a") + token) for token in word), end=" ")

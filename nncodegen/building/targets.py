@@ -70,7 +70,7 @@ slower as well.
 """
 
 
-COMPANIONS = ("many", "fitting", "hessian", "fields")
+COMPANIONS = ("many", "fitting", "hessian", "fields", "step")
 """The suffixes of further kernel files, in addition to NAME.c: NAME_fitting.c."""
 
 

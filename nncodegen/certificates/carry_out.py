@@ -22,6 +22,7 @@ from nncodegen.certificates.listed import Listed
 from nncodegen.certificates.memory import RATE, Memory, norm_of
 from nncodegen.errors import ProgramError
 from nncodegen.ir import (
+    EARLIER,
     LEARNING_RATE,
     PARAMETER,
     REDUCTIONS,
@@ -37,7 +38,6 @@ from nncodegen.ir import (
 from nncodegen.ir.element import elements
 from nncodegen.ir.evaluate import interpret
 from nncodegen.passes.latency import written_out
-from nncodegen.passes.stepwise import EARLIER
 from nncodegen.schedule import Filling, Kernel, Place, Role, When
 from nncodegen.schedule.extents import BEGIN, COUNT, END, PADDED, ROWS, SEGMENTS
 from nncodegen.schedule.tree import (

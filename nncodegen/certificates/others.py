@@ -79,7 +79,7 @@ class _Others(Beside):
                 lost = self._lost(FIELDS, self.examined.point.parameters, name)
                 yield from self.found(f"derivatives: {name}", [found], exact, lost=lost)
 
-    def steps(self, module: Module) -> Iterator[Found]:
+    def steps(self, module: Any) -> Iterator[Found]:
         """Yield the probabilities of the next token, step by step, if the module can generate sequences."""
         if module._model.facts.not_generated:
             return

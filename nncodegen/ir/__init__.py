@@ -11,6 +11,8 @@ from nncodegen.ir.element import PARAMETER, ROW, SAMPLE, Element, Size, elements
 from nncodegen.ir.equations import Equation, Solution, Solved, solve
 from nncodegen.ir.evaluate import columns_of, evaluate
 from nncodegen.ir.program import (
+    EARLIER,
+    LATER,
     LEARNING_RATE,
     Companion,
     Initial,
@@ -31,7 +33,8 @@ from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
 from nncodegen.runtime.python.ground.facts import Hyperparameter, Term
 
 __all__ = [
-    "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE", "Companion",
+    "EARLIER", "LATER", "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE",
+    "Companion",
     "Element", "Equation", "Group", "Hyperparameter", "InTraining", "Initial", "Noise", "Program", "Size", "Solution",
     "Solved", "Statistic", "Step", "Stepwise", "Tensor", "Term", "Update", "columns_of", "elements", "evaluate",
     "gathered", "grouped", "needed", "ranges_of", "renamed", "show_step", "slices_of", "solve", "steps_of", "verify",

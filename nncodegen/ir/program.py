@@ -35,6 +35,7 @@ from sympy import Expr
 from nncodegen.errors import ProgramError
 from nncodegen.ir.display import shown
 from nncodegen.ir.element import PARAMETER, SAMPLE, Element, Size
+from nncodegen.ir.equations import Equation
 from nncodegen.ir.recurrence import check_recurrences
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
@@ -42,6 +43,10 @@ from nncodegen.runtime.python.ground.facts import NO_TOKENS, Hyperparameter, Qua
 
 LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""
+
+EARLIER, LATER = "earlier", "later"
+"""In the program of one step of a sequence: the index of the positions before the current one, and that of how many of
+them come after one of these, less one."""
 
 OFF, FAST, BEST = DIGITS = ("off", "fast", "best")
 """The cost that a form of a formula with more digits may have: in "fast" it has no branch, and half as many operations
@@ -392,6 +397,11 @@ class Stepwise:
     kept: tuple[Tensor, ...] = ()
     of_logits: bool = False
     """Whether the outputs of the whole sequence are logits, of whose softmax the probabilities are."""
+
+    def bounds(self, equation: Equation) -> bool:
+        """Return whether an equation says that a kept row is before the current position."""
+        names = tuple(name for name, _ in equation.terms)
+        return equation.data is not None and equation.data.tensor == self.position.tensor and names == (EARLIER, LATER)
 
     @property
     def rows(self) -> tuple[int, ...]:

@@ -25,6 +25,8 @@ from dataclasses import dataclass, replace
 from sympy import Expr, S
 
 from nncodegen.ir import (
+    EARLIER,
+    LATER,
     NORMALIZATIONS,
     RECURRENCES,
     REDUCTIONS,
@@ -52,9 +54,6 @@ ABOUT = (
     "the probabilities of the next token at one position, from the token there and from what earlier steps have kept"
 )
 
-EARLIER, LATER = "earlier", "later"
-"""The index of the positions before the current one, and how many of them come after one of these, less one."""
-
 
 def stepwise(program: Program) -> Companion | str:
     """Return the program of one step of a stabilized program, which has not been differentiated; or why it has none."""
@@ -77,11 +76,6 @@ def why_not_stepwise(program: Program) -> str:
     except _NotStepwiseError as error:
         return str(error)
     return ""
-
-
-def is_row(equation: Equation, position: Element) -> bool:
-    """Return whether an equation says that a row of what is kept is before the current position."""
-    return equation.data == position and tuple(name for name, _ in equation.terms) == (EARLIER, LATER)
 
 
 class _NotStepwiseError(Exception):

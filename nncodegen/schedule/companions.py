@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from nncodegen.ir import Companion
 from nncodegen.schedule.formulas import group_of_rows
@@ -12,13 +13,19 @@ from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.plain import plan_step
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.result import Schedule
+from nncodegen.schedule.tree import Accumulate, Combine, Loop, Tree, Way
+from nncodegen.schedule.walks import rewritten
+
+LONG_SUM = 8
+"""Number of terms from which a sum is added up in the lanes of vectors."""
 
 
 def schedule_companion(companion: Companion) -> Schedule:
     """Return the schedule of a companion. Its kernel computes sums of a gradient, or rows, written like predictions."""
     if companion.stepwise:
         one = plan_step(companion)
-        return Schedule(one.program, Layout(1, 1, (), ()), (one.kernel,), companion=companion)
+        kernel = replace(one.kernel, trees=one.kernel.trees.each(partial(rewritten, statements={Loop: _summed})))
+        return Schedule(one.program, Layout(1, 1, (), ()), (kernel,), companion=companion)
     program = settled(companion.program)
     if program.gradient:
         program = replace(program, steps=tuple(without_noise(program)), noise=())
@@ -30,3 +37,10 @@ def schedule_companion(companion: Companion) -> Schedule:
     grouped = companion.outputs and not (program.layered or companion.curved)
     group = group_of_rows(program, kernel) if grouped else None
     return Schedule(program, layout, (lower(kernel, program, layout),), fits=group, companion=companion)
+
+
+def _summed(loop: Loop) -> Tree:
+    """Return a loop that only adds to sums, with its terms in the lanes of vectors if there are enough of them."""
+    sums = tuple(each.target for each in loop.body if isinstance(each, Accumulate) and each.combine is Combine.ADD)
+    enough = isinstance(loop.end, int) and loop.end >= LONG_SUM
+    return (replace(loop, way=Way.SUMMED, sums=sums) if enough and len(sums) == len(loop.body) else loop,)

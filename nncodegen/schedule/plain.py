@@ -18,9 +18,20 @@ from math import prod
 
 from sympy import S
 
-from nncodegen.ir import RECURRENCES, Companion, Element, Program, Step, Tensor, needed, slices_of
+from nncodegen.ir import (
+    EARLIER,
+    LATER,
+    RECURRENCES,
+    Companion,
+    Element,
+    Program,
+    Step,
+    Stepwise,
+    Tensor,
+    needed,
+    slices_of,
+)
 from nncodegen.ir.names import unused
-from nncodegen.passes.stepwise import EARLIER, LATER, is_row
 from nncodegen.schedule.extents import ROWS, Extent
 from nncodegen.schedule.joined import Compute, Node, tree
 from nncodegen.schedule.kernel import Kernel
@@ -86,14 +97,13 @@ def plan_step(companion: Companion) -> OneSample:
     """Return the loops of one step of a sequence; those over earlier positions run over the rows that there are."""
     one, told = _of_one(companion.program), companion.stepwise
     assert told
-    position = Element(told.position.tensor)
-    steps = tuple(_over_rows(step, position) for step in one.steps)
+    steps = tuple(_over_rows(step, told) for step in one.steps)
     return _plan(replace(one, steps=steps), Place.OUTPUT, one.outputs, ends={EARLIER: ROWS})
 
 
-def _over_rows(step: Step, position: Element) -> Step:
+def _over_rows(step: Step, told: Stepwise) -> Step:
     """Return a step without the equation that its rows are before the current position: no others are run over."""
-    where = tuple(equation for equation in step.where if not is_row(equation, position))
+    where = tuple(equation for equation in step.where if not told.bounds(equation))
     over = tuple(index for index in step.over if index != LATER)
     return replace(step, operator=step.operator if over else None, over=over, where=where)
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nncodegen.errors import ProgramError
-from nncodegen.ir import SAMPLE, Element, Equation, Program, Solution, Step
-from nncodegen.passes.stepwise import EARLIER
+from nncodegen.ir import EARLIER, SAMPLE, Element, Equation, Program, Solution, Step
 from nncodegen.schedule.extents import BEGIN, END, ROWS, SEGMENTS, Extent, of_beside
 from nncodegen.schedule.kernel import Kernel, Role
 from nncodegen.schedule.layout import Layout

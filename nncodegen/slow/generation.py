@@ -41,6 +41,20 @@ class Steps:
         states[:, 1] += 1
         return results[:, :count]
 
+    def go_on(self, parameters: Array, prompt: Array, draw: Drawing, stop: int, tokens: Array) -> int:
+        """Write the tokens that are drawn after a prompt, and return their number, which ``stop`` ends."""
+        state = np.zeros((1, self.sizes[2]))
+        for token in prompt:
+            probabilities = self.step(parameters, np.array([token]), state)
+        for number in range(len(tokens)):
+            token = draw(probabilities[0])
+            if token == stop:
+                return number
+            tokens[number] = token
+            if number + 1 < len(tokens):
+                probabilities = self.step(parameters, np.array([token]), state)
+        return len(tokens)
+
 
 class Drawing:
     """Tokens that are drawn by their probabilities, with the random numbers of C: those of SplitMix64."""

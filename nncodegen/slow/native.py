@@ -151,23 +151,14 @@ class NumpyNative:
         states[...] = self._rounded(now)
 
     def generate(
-        self, parameters: Array, prompt: Array, length: int, steps: int, temperature: float, top_k: int, stop: int,
-        seed: int, row: int, tokens: Array,
-    ) -> int:  # fmt: skip
-        """Generate a sequence after a prompt, and return the number of tokens before ``stop``, if not -1."""
+        self, parameters: Array, prompts: Array, lengths: Array, rows: int, steps: int, temperature: float,
+        top_k: int, stop: int, seed: int, tokens: Array, counts: Array,
+    ) -> None:  # fmt: skip
+        """Generate a sequence after each of some prompts, up to the token ``stop``, if that is not -1."""
         assert self._steps
-        draw = Drawing(temperature, top_k, seed, row, self._program.precision)
-        state = np.zeros((1, self._steps.sizes[2]))
-        for token in prompt:
-            probabilities = self._steps.step(parameters, np.array([token]), state)
-        for number in range(steps):
-            token = draw(probabilities[0])
-            if token == stop:
-                return number
-            tokens[number] = token
-            if number + 1 < steps:
-                probabilities = self._steps.step(parameters, np.array([token]), state)
-        return steps
+        for row, prompt in enumerate(np.split(prompts, np.cumsum(lengths)[:-1])):
+            draw = Drawing(temperature, top_k, seed, row, self._program.precision)
+            counts[row] = self._steps.go_on(parameters, prompt, draw, stop, tokens[row])
 
     # --- what takes C
 

@@ -133,7 +133,7 @@
     \
     /* Does one step in each of several sequences, at a token each: changes its state, which is 0 before the first \
        step, and gives the probabilities of its next token. */ \
-    FUNCTION(void, , step, (const NN(real) *parameters, const int32_t *tokens, size_t rows, NN(real) *states, \
+    FUNCTION(void, , one_step, (const NN(real) *parameters, const int32_t *tokens, size_t rows, NN(real) *states, \
         NN(real) *probabilities, NN(real) *work), (parameters, tokens, rows, states, probabilities, work)) \
     \
     /* Generates a sequence. Returns 0, or 1 if stopped. */ \

@@ -20,7 +20,8 @@ void NN(step_sizes)(size_t *sizes)
     memcpy(sizes, found, sizeof found);
 }
 
-void NN(step)(const real *parameters, const int32_t *tokens, size_t rows, real *states, real *probabilities, real *work)
+void NN(one_step)(const real *parameters, const int32_t *tokens, size_t rows, real *states, real *probabilities,
+    real *work)
 {
     for (size_t n = 0; n < rows; n++) {
         step_forward(parameters, (size_t) tokens[n], states + n*STEP_STATE, work, work + STEP_RESULTS);

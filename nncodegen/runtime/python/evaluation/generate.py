@@ -74,22 +74,17 @@ def generate(
     tokens, positions, _, count = _sizes(model, "generate")
     point = check_parameters(model, parameters)
     several = _is_batch(prompt)
-    prompts = [
-        _prompt(model, f"prompt[{row}]" if several else "prompt", one, tokens)
-        for row, one in enumerate(prompt if several else [prompt])
-    ]
+    given, lengths = _joined(model, prompt if several else [prompt], tokens, "prompt[{}]" if several else "prompt")
     steps = integer("steps", steps, 0, COUNT)
     power = number(model, "temperature", temperature, 0.0, math.inf, excludes_low=False)
     most = NONE if top_k is None else integer("top_k", top_k, 1, count)
     last = NEVER if stop is None else integer("stop", stop, 0, count - 1)
     seed = integer("seed", seed, 0, SEED)
-    for row, one in enumerate(prompts):
-        _check_length(f"prompt[{row}]" if several else "prompt", len(one), steps, positions)
-    found = []
-    for row, one in enumerate(prompts):
-        drawn = np.empty(steps, np.int32)
-        made = model.native.generate(point, one, len(one), steps, power, most, last, seed, row, drawn)
-        found.append(drawn[:made].astype(np.int64))
+    _check_lengths(lengths, steps, positions, "prompt[{}]" if several else "prompt")
+    rows = len(lengths)
+    drawn, counts = np.empty((rows, steps), np.int32), np.empty(rows, np.int64)
+    model.native.generate(point, given, lengths, rows, steps, power, most, last, seed, drawn, counts)
+    found = [row[:made] for row, made in zip(drawn.astype(np.int64), counts.tolist(), strict=True)]
     return found if several else found[0]
 
 
@@ -111,10 +106,19 @@ def _is_batch(prompt: Any) -> bool:
     return isinstance(prompt, list | tuple) and len(prompt) > 0 and np.ndim(prompt[0]) > 0
 
 
+def _joined(model: Model, prompts: Any, tokens: int, name: str) -> tuple[Array, Array]:
+    """Return prompts one after the other, as C takes them, and their lengths; ``name`` is that of one of them."""
+    found = [_prompt(model, name.format(row), one, tokens) for row, one in enumerate(prompts)]
+    lengths = np.array([len(one) for one in found], np.int64)
+    return np.concatenate([np.empty(0, np.int32), *found], dtype=np.int32), lengths
+
+
 def _prompt(model: Model, name: str, prompt: Any, tokens: int) -> Array:
     """Return a prompt as C takes it."""
     if isinstance(prompt, str | bytes):
         raise ValueError(f"{name} is a text; expected whole numbers from 0 to {tokens - 1}, one for each token")
+    if type(prompt) is list and prompt and all(type(token) is int and 0 <= token < tokens for token in prompt):
+        return np.array(prompt, np.int32)  # the usual case, and fast
     found = _tokens(model, name, prompt, tokens)
     if found.ndim != 1:
         raise ValueError(f"{name} has the shape {found.shape}; expected tokens one after the other, (length,)")
@@ -152,11 +156,11 @@ def _check_positions(places: Array, positions: int) -> None:
         raise ValueError(f"the model has {positions} positions, all of which the steps before have taken")
 
 
-def _check_length(name: str, length: int, steps: int, positions: int) -> None:
+def _check_lengths(lengths: Array, steps: int, positions: int, name: str) -> None:
     """Raise ValueError for a prompt and steps that need more positions than there are."""
-    needed = length + max(0, steps - 1)
-    if positions and needed > positions:
+    for row in np.flatnonzero(lengths + max(0, steps - 1) > positions)[:1] if positions else ():
+        length = int(lengths[row])
         raise ValueError(
-            f"{name} has {length} tokens, and with {steps} steps needs {needed} positions, of which the model has "
-            f"{positions}: steps may be up to {max(0, positions - length + 1)}"
+            f"{name.format(row)} has {length} tokens, and with {steps} steps needs {length + max(0, steps - 1)} "
+            f"positions, of which the model has {positions}: steps may be up to {max(0, positions - length + 1)}"
         )

@@ -258,7 +258,7 @@ static const nncodegen_option nncodegen_options[] = {
         size_t (*fields_size)() noexcept nogil
         int (*fields)(const real *, const real *, const real *, size_t, void *, real *, nncodegen_poll *) noexcept nogil
         void (*step_sizes)(size_t *) noexcept nogil
-        void (*step)(const real *, const int32_t *, size_t, real *, real *, real *) noexcept nogil
+        void (*one_step)(const real *, const int32_t *, size_t, real *, real *, real *) noexcept nogil
         int (*generate)(nncodegen_generation *) noexcept nogil
         void (*train)(nncodegen_training *) noexcept nogil
         void (*copy_parameters)(const nncodegen_training *, real *) noexcept nogil

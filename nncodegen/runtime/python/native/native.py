@@ -145,12 +145,13 @@ class Native(Protocol):
         """
 
     def generate(
-        self, parameters: Array, prompt: Array, length: int, steps: int, temperature: float, top_k: int, stop: int,
-        seed: int, row: int, tokens: Array,
-    ) -> int:  # fmt: skip
-        """Generate a sequence after a prompt, both int32, and return the number of tokens before ``stop``, if not -1.
+        self, parameters: Array, prompts: Array, lengths: Array, rows: int, steps: int, temperature: float,
+        top_k: int, stop: int, seed: int, tokens: Array, counts: Array,
+    ) -> None:  # fmt: skip
+        """Generate a sequence after each of some prompts, which lie one after the other, of these lengths.
 
-        A top_k of 0 stands for all tokens; row is the number of the sequence among several of one seed.
+        tokens (rows, steps) and prompts are int32, lengths and counts, the numbers of tokens before ``stop``, int64. A
+        top_k of 0 stands for all tokens, a stop of -1 for none.
         """
 
     def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:

@@ -11,7 +11,7 @@
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport HUGE_VAL, isfinite, sqrt
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -251,31 +251,39 @@ cdef class _Native:
         cdef bytearray work = bytearray(sizes[4]*sizeof(real))
         cdef real *memory = <real *> _address(work)
         with nogil:
-            self.kernel.step(p, given, rows, s, result, memory)
+            self.kernel.one_step(p, given, rows, s, result, memory)
 
-    def generate(self, parameters, prompt, size_t length, size_t steps, double temperature, size_t top_k, int32_t stop,
-            uint64_t seed, uint64_t row, tokens):
+    def generate(self, parameters, prompts, lengths, size_t rows, size_t steps, double temperature, size_t top_k,
+            int32_t stop, uint64_t seed, tokens, counts):
         cdef _Call call = _Call(self)
         cdef nncodegen_generation run
+        cdef const int64_t *length = <const int64_t *> _address(lengths)
+        cdef int64_t *count = <int64_t *> _address(counts)
         cdef size_t[5] sizes
         self.kernel.step_sizes(sizes)
         cdef bytearray work = bytearray((sizes[2] + sizes[4])*sizeof(real))
         run.parameters = <const real *> _address(parameters)
-        run.prompt = <const int32_t *> _address(prompt)
-        run.length, run.steps = length, steps
+        run.prompt = <const int32_t *> _address(prompts)
+        run.steps = steps
         run.temperature, run.top_k, run.stop = temperature, top_k, stop
-        run.seed, run.row = seed, row
+        run.seed = seed
         run.poll = &call.poll
         run.state = <real *> _address(work)
         run.work = run.state + sizes[2]
         run.tokens = <int32_t *> _address(tokens)
-        run.count = 0
-        cdef int stopped
+        cdef int stopped = 0
+        cdef size_t row
         with nogil:
-            stopped = self.kernel.generate(&run)
+            for row in range(rows):
+                run.length, run.row = <size_t> length[row], row
+                stopped = self.kernel.generate(&run)
+                if stopped:
+                    break
+                count[row] = <int64_t> run.count
+                run.prompt += run.length
+                run.tokens += steps
         if stopped:
             raise call.error or KeyboardInterrupt
-        return run.count
 
     def covariance(self, triangle, double scale, double least, covariance):
         return _covariance(triangle, scale, least, covariance)
