@@ -128,6 +128,9 @@ class _Stepping:
 
     def companion(self) -> Companion:
         """Return the program of a step. Raise _NotStepwiseError."""
+        for step in self._program.steps:  # in their order, so that no version waits for a long chain of others
+            if len(axes := self._axes.get(step.target.tensor, ())) == 1:
+                self._version(step.target, frozenset(axes))
         probabilities = self._probabilities()
         following = tuple(self._following())
         carried, kept = tuple(self._carried.values()), tuple(self._kept.values())

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.ir import Companion
+from nncodegen.passes.stepwise import stepwise, why_not_stepwise
 from nncodegen.pipeline import evaluated_module
-from tests.support.built import built
+from tests.support.built import built, stage
 from tests.support.stepping import LOGITS, NETWORKS, PROBABILITIES, STEPS, TOKENS, softmax
 
 SEQUENCES = np.random.default_rng(0).integers(0, TOKENS, (3, STEPS))
@@ -201,6 +203,19 @@ REFUSED = {
     "one output for a sequence": (_network(nn.LSTM(3)), "one output of the shape"),
     "numbers": (nn.Sequential([nn.Dense(3, "softmax")], 4, "mse", name="other"), "one input of the shape"),
 }  # fmt: skip
+
+
+def test_deep_networks():
+    """A network of many layers has a program for one step as well: its derivation does not go down layer by layer."""
+    x = nn.Input(3)
+    h = nn.Embedding(TOKENS, 2)(x)
+    for _ in range(40):
+        h += nn.MultiHeadAttention(1, 2, use_bias=False)(h, use_causal_mask=True)
+    program = stage(nn.Network(x, nn.Dense(TOKENS)(h), LOGITS, name="deep"), "stabilize")
+    assert why_not_stepwise(program) == ""
+    found = stepwise(program)
+    assert isinstance(found, Companion)
+    assert len(found.stepwise.rows) == 80
 
 
 @pytest.mark.filterwarnings("ignore:.*NumPy evaluates")
