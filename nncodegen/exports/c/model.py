@@ -19,8 +19,11 @@ from nncodegen.passes.stabilize import stabilize
 from nncodegen.passes.stepwise import stepwise
 from nncodegen.schedule.plain import OneSample, plan_gradient, plan_loss, plan_outputs, plan_step
 
-FUNCTIONS = ("predict", "predict_batch", "loss", "add_gradient", "loss_and_gradient", "parameters", "step", "generate")
+FUNCTIONS = ("predict", "predict_batch", "loss", "add_gradient", "loss_and_gradient", "parameters")
 """The functions of every model; no optimizer may have one of these names."""
+
+OF_STEPS = ("step", "generate")
+"""The functions of a model that can generate sequences, likewise."""
 
 
 class PlainModel:
@@ -111,7 +114,8 @@ class PlainModel:
         for name in self.request.optimizers:
             if name not in known:
                 raise ModelError(f"there is no optimizer {name!r}; there are: {', '.join(known)}")
-        taken = [name for name in self.request.optimizers if name in FUNCTIONS]
+        own = (*FUNCTIONS, *(OF_STEPS if self.step else ()))
+        taken = [name for name in self.request.optimizers if name in own]
         if taken:
             raise ModelError(f"the optimizer {taken[0]} has the name of another function in C: rename it")
         return tuple(known[name] for name in dict.fromkeys(self.request.optimizers))
