@@ -1,12 +1,18 @@
 """Sequences step by step: the probabilities of whole sequences, and tokens that are drawn by them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.certificates.scheduled import carried_out
 from nncodegen.ir import Companion
 from nncodegen.passes.stepwise import stepwise, why_not_stepwise
 from nncodegen.pipeline import evaluated_module
+from nncodegen.schedule.extents import ROWS
+from nncodegen.schedule.tree import Loop
+from nncodegen.schedule.walks import rewritten
 from tests.support.built import built, stage
 from tests.support.stepping import LOGITS, NETWORKS, PROBABILITIES, STEPS, TOKENS, softmax
 
@@ -203,6 +209,25 @@ REFUSED = {
     "one output for a sequence": (_network(nn.LSTM(3)), "one output of the shape"),
     "numbers": (nn.Sequential([nn.Dense(3, "softmax")], 4, "mse", name="other"), "one input of the shape"),
 }  # fmt: skip
+
+
+def test_certificates_carry_out_a_step():
+    """The loops of a step are compared with its program; one that reads rows which are not there is found."""
+    schedule = stage(NETWORKS["transformer"], "schedule", fit=False)
+    (step,) = schedule.companions
+    parameters = np.random.default_rng(1).normal(0, 0.3, schedule.program.parameter_count)
+
+    def fault(steps):
+        alone = replace(schedule, kernels=(), single_sample=None, side_by_side=None, unrolled=None, companions=(steps,))
+        return carried_out(alone, parameters, SEQUENCES.astype(float), np.zeros((3, STEPS * TOKENS)))
+
+    def to_the_end(loop):
+        return (replace(loop, end=STEPS) if loop.end == ROWS else loop,)
+
+    assert fault(step) is None
+    (kernel,) = step.kernels
+    trees = kernel.trees.each(lambda tree: rewritten(tree, {Loop: to_the_end}))
+    assert "a step after 1 others" in str(fault(replace(step, kernels=(replace(kernel, trees=trees),))))
 
 
 def test_deep_networks():
