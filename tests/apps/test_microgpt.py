@@ -53,11 +53,10 @@ def start(module, words):
 
 def invented(module, parameters):
     """A word, letter by letter, by random numbers from the stream that the initial parameters come from."""
-    found = [END]
+    found, state = [END], None
     while len(found) <= STEPS:
-        tokens = np.array([[*found, *[END] * (STEPS - len(found))]])
-        logits = module.predict(parameters, tokens).reshape(STEPS, END + 1)[len(found) - 1] / 0.5
-        weights = np.exp(logits - logits.max())
+        probabilities, state = module.step(parameters, found[-1], state)
+        weights = probabilities ** (1 / 0.5)
         (token,) = random.choices(range(END + 1), weights=(weights / weights.sum()).tolist())
         if token == END:
             break
