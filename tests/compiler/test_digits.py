@@ -52,7 +52,7 @@ FORMULAS = [
     1 / sqrt(1 + x**2), sqrt(x**2 - a**2), sqrt(x * y), x / (x**2 + y**2), (a * x + c * y) / (x**2 + y**2),
     x * y * a / c,
     x * (exp((a + c) * x) - 1) / ((exp(a * x) - 1) * (exp(c * x) - 1)), x**a / (x**a + y**a),
-    x * y / (a * c), x**2 / y**2, x * y / (x + y), sqrt(y**2), Cbrt(x**3), (x * y) ** 2, 1 / (x + x**2 / y), a * x / y,
+    exp(-a * x) - exp(-c * x), x * y / (a * c), x**2 / y**2, x * y / (x + y), sqrt(y**2), Cbrt(x**3), (x * y) ** 2, 1 / (x + x**2 / y), a * x / y,
 ]  # fmt: skip
 """Formulas, to each of which alternatives apply."""
 

@@ -73,7 +73,7 @@ class Forms:
             if part in self._begun or isinstance(node, Add) != isinstance(part, Add):
                 continue
             k, rest = (without_terms if isinstance(node, Add) else without_factors)(node, part)
-            if k and not rest.is_number:  # otherwise it is the part itself, times a number
+            if k and not rest.is_number and not self.of(rest).is_number:  # otherwise it is the part, times a number
                 self._begun.add(part)  # its stable form may contain the part again
                 found = self.of(part)
                 self._begun.remove(part)
