@@ -13,7 +13,7 @@ would not call them for whole vectors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import sympy
@@ -290,23 +290,27 @@ def _horner(z: Expr, coefficients: list[Expr]) -> Expr:
     return total
 
 
-_WRITTEN = {
-    expm1: lambda z: sympy.exp(z) - 1,
-    log1p: lambda z: sympy.log(1 + z),
-    functions.tanh: sympy.tanh,
-    langevin: lambda z: sympy.coth(z) - 1 / z,
-    expm1_excess: lambda z: (sympy.exp(z) - 1) / z - 1,
-    spherical_bessel: lambda z: sympy.sin(z) / z**2 - sympy.cos(z) / z,
+_TERMS: dict[Any, Callable[[int], Expr]] = {
+    expm1: lambda k: _taylor_term(sympy.exp, k) if k else S.Zero,
+    log1p: lambda k: _taylor_term(sympy.log, k - 1) if k else S.Zero,
+    functions.tanh: lambda k: _taylor_term(sympy.tanh, k),
+    langevin: lambda k: _taylor_term(sympy.coth, k) if k else S.Zero,
+    expm1_excess: lambda k: _taylor_term(sympy.exp, k + 1) if k else S.Zero,
+    spherical_bessel: lambda k: _taylor_term(sympy.sin, k + 2) - _taylor_term(sympy.cos, k + 1),
 }
-"""Functions in a form whose series SymPy can compute."""
+"""The coefficients of z**k of functions of nncodegen, from those that SymPy knows."""
 
 
 @lru_cache
 def _series(function: Any, terms: int = TERMS) -> tuple[Expr, ...]:
     """Return the coefficients of 1, z, z**2, ... in the series of a function at 0."""
-    z = Dummy("z")
-    series = sympy.series(_WRITTEN.get(function, function)(z), z, 0, terms).removeO()
-    return tuple(series.coeff(z, k) for k in range(terms))
+    term = _TERMS[function] if function in _TERMS else partial(_taylor_term, function)
+    return tuple(term(k) for k in range(terms))
+
+
+def _taylor_term(function: Any, k: int) -> Expr:
+    term: Expr = sympy.sympify(function.taylor_term(k, 1))
+    return term
 
 
 def _inverse(series: tuple[Expr, ...]) -> list[Expr]:
