@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 
+import sympy
 from sympy import Add, Expr, Mul, Pow, acos, cos, log
 from sympy.codegen.cfunctions import Cbrt
 
 from nncodegen.ir.functions import plain_conditions
 from nncodegen.ir.limits import power_near_one
+from nncodegen.ir.quotients import BY_C, over
 from nncodegen.ir.shares import share
 from nncodegen.passes.rules import differences, ranges, series, trigonometric
 from nncodegen.passes.rules.forms import stable_form
@@ -95,6 +97,7 @@ RANGES: Table = {
     Cbrt: (ranges.cube_root_of_cube,),
     share: (ranges.share_of_powers, ranges.share_by_quotient),
     log: (differences.logarithm_of_power, differences.logarithm_of_product),
+    **{over(function): (ranges.quotient_apart,) for function in BY_C},
 }
 """The alternatives of what leaves the range of numbers."""
 
@@ -102,10 +105,16 @@ RANGES: Table = {
 def alternatives(node: Expr, table: Table) -> Iterator[tuple[Alternative, Expr]]:
     """Yield the forms that the alternatives of a table give for a node."""
     for alternative in table.get(node.func, ()):
-        found = alternative(node)
-        for form in () if found is None else (found,) if isinstance(found, Expr) else found:
-            if form != node:
-                yield alternative, form
+        for form in _forms(alternative, node):
+            yield alternative, form
+
+
+def _forms(alternative: Alternative, node: Expr) -> Iterator[Expr]:
+    """Yield the other forms that an alternative gives for a node."""
+    found = alternative(node)
+    for form in () if found is None else (found,) if isinstance(found, Expr) else found:
+        if form != node:
+            yield form
 
 
 def neighbours(node: Expr, table: Table) -> tuple[tuple[str, Expr], ...]:
@@ -119,7 +128,17 @@ def neighbours(node: Expr, table: Table) -> tuple[tuple[str, Expr], ...]:
 _TABLES = (DIFFERENCES, SERIES, RANGES)
 
 
+FAULTS = (RecursionError, ValueError, TypeError, ZeroDivisionError, NotImplementedError, sympy.PolynomialError)
+"""What SymPy may raise where it cannot rewrite a form: then there is no such alternative."""
+
+
 @lru_cache(maxsize=2_000)
 def _neighbours(node: Expr, table: int) -> tuple[tuple[str, Expr], ...]:
-    found = ((rule.__name__, plain_conditions(stable_form(new))) for rule, new in alternatives(node, _TABLES[table]))
-    return tuple((name, new) for name, new in found if new != node)
+    found = []
+    for rule in _TABLES[table].get(node.func, ()):
+        try:
+            forms = [plain_conditions(stable_form(new)) for new in _forms(rule, node)]
+        except FAULTS:
+            continue
+        found += [(rule.__name__, new) for new in forms if new != node]
+    return tuple(found)

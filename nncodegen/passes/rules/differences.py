@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sympy
-from sympy import Abs, Add, And, Expr, Mul, Not, Or, Piecewise, Pow, Rational, S, exp, log
+from sympy import Abs, Add, And, Expr, Float, Mul, Or, Piecewise, Pow, Rational, S, exp, log
 from sympy.codegen.cfunctions import Cbrt, expm1, log1p
 
 from nncodegen.ir.functions import xlogy
 from nncodegen.ir.limits import power_near_one
 from nncodegen.ir.magnitudes import balanced, difference_of_exponentials
-from nncodegen.ir.quotients import over, under
+from nncodegen.ir.quotients import langevin, over, under
 from nncodegen.passes.rules.factors import others
 
 MOST_TERMS = 30
 """The number of terms up to which sums are multiplied out."""
+
+LONGEST = 2**20
+"""The largest denominator of a decimal number in polynomials that are factored."""
 
 
 def pairs(node: Add) -> Iterator[tuple[Expr, Expr, Expr]]:
@@ -162,7 +165,12 @@ def factored(node: Add) -> Expr | None:
 
 
 def _of_atoms(node: Expr, change: object) -> Expr | None:
-    """Return a changed expression, whose functions and roots are taken for symbols."""
+    """Return a changed expression, whose functions and roots are taken for symbols; None of one with long decimals.
+
+    Polynomials whose coefficients have 17 digits have no factors that help, and take seconds to be factored.
+    """
+    if any(not float(number * LONGEST).is_integer() for number in node.atoms(Float)):
+        return None
     names: dict[Expr, sympy.Dummy] = {}
 
     def hidden(part: Expr) -> Expr:
@@ -350,9 +358,10 @@ def quotient_of_expm1(node: Mul) -> Expr | None:
 def sum_of_expm1_quotients(node: Mul) -> Iterator[Expr]:
     """x*(A*B - 1)/((A - 1)*(B - 1)) = x + x/(A - 1) + x/(B - 1) for A = exp(a*x) and B = exp(b*x).
 
-    Neither the product of the quotients nor A*B overflows then. The product is even in x, and x + x/(A - 1) = x/(1 -
-    1/A). So there are sizes with the signs of a and of b to be added, which cancel only where a is close to -b: there,
-    the product stays.
+    Neither the product of the quotients nor A*B overflows then. With x/(A - 1) = 1/a - x/2 + x/2*L(a*x/2), where L(z) =
+    coth(z) - 1/z, x cancels before it is computed, in the derivatives as well: that is for a and b of the same sign,
+    and for small x. For others, the sum is even in x, and x + x/(A - 1) = x/(1 - 1/A): there are sizes with the signs
+    of a and of b to be added. All of these cancel where a is close to -b; there, the product stays.
     """
     quotients = [factor for factor in node.args if isinstance(factor, under(expm1))]
     for above in node.args:
@@ -365,12 +374,13 @@ def sum_of_expm1_quotients(node: Mul) -> Iterator[Expr]:
                 if one.args[1] == other.args[1] == x and a + b == c:
                     rest = others(node, above, one, other)
                     one_size, other_size = (sympy.sign(each) * under(expm1)(Abs(each), Abs(x)) for each in (a, b))
-                    same = Or(And(a > 0, b > 0), And(a < 0, b < 0))
-                    shared = Piecewise((sympy.sign(a) * Abs(x), same), (S.Zero, True))
-                    close = And(Abs(c * x) < 1, Not(same))
+                    total = 1 / a + 1 / b + x / 2 * (langevin(a * x / 2) + langevin(b * x / 2))
+                    small = Abs(c * x) < 1
+                    same = Or(And(a > 0, b > 0), And(a < 0, b < 0), And(small, Abs(c) > Abs(a)))
                     product = balanced(above, one, other)
                     yield (x + one + other) * rest
-                    yield Piecewise((product, close), (shared + one_size + other_size, True)) * rest
+                    yield total * rest
+                    yield Piecewise((total, same), (product, small), (one_size + other_size, True)) * rest
 
 
 def branch_of_logarithms(node: Add) -> Iterator[Expr]:

@@ -14,6 +14,7 @@ from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, Rational, S, log, sqrt
 from nncodegen.ir import SAMPLE, elements
 from nncodegen.ir.functions import sigmoid
 from nncodegen.ir.magnitudes import balanced, balanced_four, discriminant_root, grouped, leg, length
+from nncodegen.ir.quotients import Over
 from nncodegen.ir.shares import share
 from nncodegen.passes.rules.factors import others
 
@@ -276,3 +277,10 @@ def share_by_quotient(node: share) -> Expr:
     """u/(u + v) = 1/(1 + v/u), whose sum does not overflow."""
     u, v = node.args
     return 1 / (1 + v / u)
+
+
+def quotient_apart(node: Over) -> Expr | None:
+    """f(c*u)/u as it is where c*u is not small, since c may overflow although c*u and f(c*u) do not."""
+    c, u = node.args
+    far = grouped(node.numerator(c * u), 1 / u)
+    return Piecewise((node, Abs(c * u) < 1), (far, True)) if node.order == 0 and not c.is_Atom else None
