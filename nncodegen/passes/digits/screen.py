@@ -31,8 +31,9 @@ Mask = NDArray[np.bool_]
 CANCELLED = 2.0**-10
 """A sum is suspicious where it is smaller than this part of its largest term."""
 
-EXAMINED = 8
-"""The number of suspicious points at which exact values are computed."""
+EXAMINED, TRIED = 8, 32
+"""The number of suspicious points at which a form is compared with exact values, and of those that are tried for it: at
+some, there is none."""
 
 LEAST, FEWEST = 0.02, 2
 """The part of the points that must be suspicious, and their number."""
@@ -219,10 +220,17 @@ def is_sound(form: Expr, points: Points, suspicious: Mask, truth: Truth) -> bool
     if are_few(suspicious):
         return True
     found = np.flatnonzero(suspicious)
-    few = found[:: max(1, len(found) // EXAMINED)][:EXAMINED]
-    exact = truth.at(few)
-    known = np.isfinite(exact)
-    if not known.any():
+    step = max(1, len(found) // EXAMINED)
+    places: list[int] = []
+    values: list[float] = []
+    for place in [*found[::step], *(place for k, place in enumerate(found) if k % step)][:TRIED]:
+        (exact,) = truth.at([place])
+        if np.isfinite(exact):
+            places.append(place)
+            values.append(exact)
+        if len(places) == EXAMINED:
+            break
+    if not places:
         return True
-    lost = bits_lost(Sample(chosen(points, few)).values(form), exact)[known]
+    lost = bits_lost(Sample(chosen(points, places)).values(form), np.array(values, next(iter(points.values())).dtype))
     return float(np.mean(lost)) < LOST
