@@ -12,6 +12,7 @@ from typing import Any
 
 from nncodegen.building.build import Built, build, check_folder, is_any_kept, kept, load, write
 from nncodegen.building.parts import offer, offer_errors
+from nncodegen.building.searches import Searches
 from nncodegen.describe import Describable, Model, check_program, describe
 from nncodegen.describe.checks import bounded
 from nncodegen.emit import MARK, Sources, emit, facts, identifier
@@ -21,6 +22,7 @@ from nncodegen.ir.program import DEFAULT
 from nncodegen.module import Module
 from nncodegen.naming import check_free
 from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.digits.answers import Answers
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.runtime.python.ground.facts import read
@@ -31,6 +33,9 @@ from nncodegen.slow import slow_module
 STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, simplify, schedule, emit, build)
 """The stages from a model to a compiled module; each takes the result of the one before it."""
 
+
+ANSWERS = Answers(Searches())
+"""What searches for forms of formulas have found, in any process."""
 
 COMPILER_ADVICE = "install one, or pip install 'nncodegen[compiler]'"
 
@@ -98,6 +103,7 @@ def compile_model(
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
     options: dict[Any, tuple[Any, ...]] = {
         describe: (precision, _digits(choices)),
+        stabilize: (None, ANSWERS),
         differentiate: (fit, apart),
         schedule: (_of_schedule(choices),),
         build: (force, march, cross, apart),
@@ -140,8 +146,8 @@ def build_module(
     samples that the loops work through at once, "features" the indices whose elements are adjacent in memory (see
     nncodegen/schedule/layout.py), "blas" (True, False, or a list of their tensors) the products that are computed by
     SciPy's BLAS, if it is installed, "transposed" (True, False, or a list of parameters) the weights that are kept
-    transposed while they are trained. With "digits" ("fast" or "best"; "off" by default), forms of formulas are looked
-    for that keep more digits than the rules do: it bounds what they may cost.
+    transposed while they are trained. "digits" ("off", "fast" or "best"; "fast" by default) bounds what forms of
+    formulas may cost that keep more digits than the rules do; with "off", none are looked for.
 
     ``march`` is "native", for this CPU, or "portable", for every CPU of its family: such a module holds its kernel for
     several of them, uses the fastest that the CPU where it is imported can run (``module.variant``), and its results
@@ -211,7 +217,7 @@ def _of_schedule(choices: Mapping[str, object]) -> Mapping[str, object]:
 
 def _whole(described: Program, choices: Mapping[str, object], fit: bool | None) -> Sources:
     """Return the sources of a model with all of its parts, given its description."""
-    program = simplify(differentiate(stabilize(described), fit))
+    program = simplify(differentiate(stabilize(described, None, ANSWERS), fit))
     sources: Sources = emit(schedule(program, _of_schedule(choices)))
     return sources
 

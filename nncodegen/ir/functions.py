@@ -13,8 +13,9 @@ Plain combinations (``relu``, ``gelu``, ...) are expressions and need no class.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, reduce
-from typing import Any
+from typing import Any, ClassVar
 
 import mpmath
 import sympy
@@ -48,9 +49,13 @@ def _expression(z: Any) -> Any:
 
 
 class StableFunction(Function):
-    """A real function of real arguments that has its own stable form; ``traits`` are its properties near infinity."""
+    """A real function of real arguments that has its own stable form; ``traits`` are its properties near infinity.
+
+    A class that a function makes for single functions, such as f(z)/z, is ``made_by`` that one, with some arguments.
+    """
 
     traits = NO_TRAITS
+    made_by: ClassVar[tuple[Callable[..., Any], tuple[Any, ...]] | None] = None
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
         return super().__new__(cls, *map(_expression, args), **options)

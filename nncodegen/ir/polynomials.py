@@ -37,7 +37,8 @@ class Polynomial(StableFunction):
 @lru_cache(maxsize=1000)
 def polynomial(power: int, coefficients: tuple[Expr, ...]) -> type[Polynomial]:
     """Return the function u**power*(c[0] + c[1]*u + ...)."""
-    members = {"power": power, "coefficients": coefficients, "__doc__": "A part of a Taylor series."}
+    members: dict[str, object] = {"power": power, "coefficients": coefficients, "__doc__": "A part of a Taylor series."}
+    members["made_by"] = polynomial, (power, coefficients)
     return type("series", (Polynomial,), members)
 
 

@@ -49,11 +49,11 @@ EARLIER, LATER = "earlier", "later"
 them come after one of these, less one."""
 
 OFF, FAST, BEST = DIGITS = ("off", "fast", "best")
-"""The cost that a form of a formula with more digits may have: in "fast" it has no branch, and half as many operations
-again; in "best" more of both. With "off", none is searched."""
+"""The cost of a form of a formula that keeps more digits: in "fast" the value takes up to half as many operations again,
+and with its derivatives up to twice as many; in "best" more of both. With "off", none is searched."""
 
-DEFAULT = OFF
-"""The choice where none is given."""
+DEFAULT = FAST
+"""The choice where none is given: formulas keep their digits unless that costs much."""
 
 
 @dataclass(frozen=True)

@@ -321,37 +321,46 @@ def _inverse(series: tuple[Expr, ...]) -> list[Expr]:
     return inverse
 
 
+@lru_cache
 def _quotient(function: type[Expr]) -> type[Quotient]:
     name = f"{function.__name__}_quotient"
-    return type(name, (Quotient,), {"__doc__": f"{function.__name__}(z)/z.", "numerator": function})
+    members = {"__doc__": f"{function.__name__}(z)/z.", "numerator": function, "made_by": (_quotient, (function,))}
+    return type(name, (Quotient,), members)
 
 
 @lru_cache
 def _slope(function: type[Expr], order: int) -> type[Slope]:
     name = f"{function.__name__}_quotient_slope" + (f"_{order}" if order > 1 else "")
     told = f"The derivative number {order} of {function.__name__}(z)/z."
-    return type(name, (Slope,), {"__doc__": told, "numerator": function, "order": order})
+    made_by = _slope, (function, order)
+    return type(name, (Slope,), {"__doc__": told, "numerator": function, "order": order, "made_by": made_by})
+
+
+def over(function: type[Expr], order: int = 0) -> type[Over]:
+    """Return the function f(c*u)/u of c and u, derived ``order`` times by u."""
+    return _over(function, order)  # type: ignore[arg-type]
 
 
 @lru_cache
-def over(function: type[Expr], order: int = 0) -> type[Over]:
-    """Return the function f(c*u)/u of c and u, derived ``order`` times by u."""
+def _over(function: type[Expr], order: int) -> type[Over]:
     name = f"{function.__name__}_over" + ("" if not order else f"_slope_{order}")
     told = f"{function.__name__}(c*u)/u" + (f", derived {order} times by u." if order else ".")
-    return type(name, (Over,), {"__doc__": told, "numerator": function, "order": order})
+    made_by = _over, (function, order)
+    return type(name, (Over,), {"__doc__": told, "numerator": function, "order": order, "made_by": made_by})
 
 
 @lru_cache
 def under(function: type[Expr]) -> type[Under]:
     """Return the function u/f(c*u) of c and u."""
-    told = f"u/{function.__name__}(c*u)."
-    return type(f"over_{function.__name__}", (Under,), {"__doc__": told, "denominator": function})
+    members = {"__doc__": f"u/{function.__name__}(c*u).", "denominator": function, "made_by": (under, (function,))}
+    return type(f"over_{function.__name__}", (Under,), members)
 
 
 @lru_cache
 def _under_slope(function: type[Expr]) -> type[UnderSlope]:
     told = f"The derivative of z/{function.__name__}(z)."
-    return type(f"over_{function.__name__}_slope", (UnderSlope,), {"__doc__": told, "denominator": function})
+    members = {"__doc__": told, "denominator": function, "made_by": (_under_slope, (function,))}
+    return type(f"over_{function.__name__}_slope", (UnderSlope,), members)
 
 
 BY_C = (

@@ -15,22 +15,23 @@ from sympy import Expr
 from nncodegen.ir import Element, Program, Step
 from nncodegen.ir.functions import StableFunction
 from nncodegen.ir.program import OFF
-from nncodegen.passes.digits.formed import Finding, kept
+from nncodegen.passes.digits.formed import Finding, Known, kept
 from nncodegen.passes.rules import Rule
 from nncodegen.passes.rules.forms import Forms, stable_form
 
 
-def stabilize(program: Program, whole: Program | None = None) -> Program:
+def stabilize(program: Program, whole: Program | None = None, known: Known | None = None) -> Program:
     """Return the program with every formula in a form that neither overflows nor cancels needlessly.
 
     ``program.digits`` bounds the operations of forms that are found by a search; with "off", there is none. Forms are
-    looked for of the outputs; a program that has lost its own is a part of ``whole``, which has them.
+    looked for of the outputs; a program that has lost its own is a part of ``whole``, which has them. ``known`` has
+    what other processes have found.
     """
     forms = _forms(program)
     steps = [replace(step, expression=forms.of(step.expression)) for step in program.steps]
-    known, findings = _kept(whole or program, forms) if program.digits != OFF else ({}, ())
-    if known:
-        forms = Forms((*forms.parts, *known), known=known)
+    found, findings = _kept(whole or program, forms, known) if program.digits != OFF else ({}, ())
+    if found:
+        forms = Forms((*forms.parts, *found), known=found)
         steps = [replace(step, expression=forms.of(step.expression)) for step in program.steps]
     described = program.loss_of_outputs
     loss = None if described is None else stable_form(described)
@@ -45,13 +46,13 @@ def _forms(program: Program) -> Forms:
     return Forms(tuple(forms.recognized))
 
 
-def _kept(program: Program, forms: Forms) -> tuple[dict[Expr, Expr], tuple[Finding, ...]]:
+def _kept(program: Program, forms: Forms, known: Known | None) -> tuple[dict[Expr, Expr], tuple[Finding, ...]]:
     """Return the forms that a search has found for the outputs of a formula, by what is written, and its findings."""
     if program.layered or program.moves or any(tensor.shape[1:] for tensor in program.inputs):
         return {}, ()
     starts = {Element(p.name): float(p.initial.scale) for p in program.parameters if not p.shape}
     declared = {tensor.name for tensor in (*program.inputs, *program.parameters)}
-    known: dict[Expr, Expr] = {}
+    better: dict[Expr, Expr] = {}
     findings: list[Finding] = []
     for step in program.steps:
         written = step.expression
@@ -60,11 +61,11 @@ def _kept(program: Program, forms: Forms) -> tuple[dict[Expr, Expr], tuple[Findi
         if any(element.tensor not in declared for element in step.operands) or written.has(StableFunction):
             continue
         now = forms.of(written)
-        form, found = kept(step.target.tensor, written, now, starts, program.digits, program.precision)
+        form, found = kept(step.target.tensor, written, now, starts, program.digits, program.precision, known)
         findings += found
         if form != now:
-            known[written] = form
-    return known, tuple(findings)
+            better[written] = form
+    return better, tuple(findings)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def exact():
 def test_plain_c(tmp_path, exact):
     """Plain C has the chosen form for the outputs, the loss, and the gradient of the loss."""
     options = {"train": True, "digits": "best"}
-    models = {"kept": (model(), options), "lost": (model(), {"train": True})}
+    models = {"kept": (model(), options), "lost": (model(), {"train": True, "digits": "off"})}
     kept, lost = (loaded(tmp_path, models)[name] for name in models)
     ones, targets = np.ones(1), np.zeros((len(T), 1))
     assert np.allclose(kept.predict(ones, T), exact, rtol=1e-15, atol=0)

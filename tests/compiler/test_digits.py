@@ -7,7 +7,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import Piecewise, acos, atan, cos, exp, log, sin, sqrt, tan
-from sympy.codegen.cfunctions import Cbrt
+from sympy.codegen.cfunctions import Cbrt, expm1
 
 import nncodegen as nn
 from nncodegen.bench.accuracy.expressions import EXPRESSIONS
@@ -28,13 +28,18 @@ from nncodegen.ir.magnitudes import (
 )
 from nncodegen.ir.polynomials import polynomial
 from nncodegen.ir.program import BEST, FAST, OFF
+from nncodegen.ir.quotients import QUOTIENTS, over, under
+from nncodegen.passes.digits import cost, formed
+from nncodegen.passes.digits.answers import Answers
 from nncodegen.passes.digits.exact import Truth
 from nncodegen.passes.digits.formats import bits_lost
-from nncodegen.passes.digits.formed import kept
+from nncodegen.passes.digits.formed import Answer, Finding, Question, kept
 from nncodegen.passes.digits.measure import values
 from nncodegen.passes.digits.points import chosen
 from nncodegen.passes.digits.points import draw as drawn_points
+from nncodegen.passes.digits.search import Search
 from nncodegen.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, alternatives
+from nncodegen.passes.rules.differences import factored
 from nncodegen.passes.rules.forms import stable_form
 from nncodegen.pipeline import compile_model
 
@@ -82,6 +87,13 @@ def test_every_alternative_applies(table):
     missing = {rule.__name__ for rules in table.values() for rule in rules if rule not in used}
     assert missing <= SELDOM
     assert all(rule.__doc__ for rules in table.values() for rule in rules)
+
+
+def test_long_decimals_are_not_factored():
+    """Polynomials whose coefficients are measured numbers stay as they are; 1.0 and 0.25 are numbers like others."""
+    assert factored(x**2 - sympy.Float(1.0)).is_Mul
+    assert factored((x + sympy.Float(0.25)) ** 2 - x**2).has(x)
+    assert factored(sympy.Float(0.1049934947) * x**2 - x) is None
 
 
 SELDOM = {
@@ -193,8 +205,6 @@ def test_hamming(problem):
     assert lost_by(problem, draw(problem, 60, 12), compiled=False).values["nncodegen"] < 5
 
 
-
-
 @pytest.mark.thorough
 @pytest.mark.parametrize("problem", EXPRESSIONS, ids=lambda problem: problem.name)
 def test_never_worse_than_written(problem):
@@ -261,19 +271,95 @@ def test_the_search_says_what_it_did():
 
 
 def test_the_choice():
-    """Of the choice digits, "off", the default, leaves the formula, "fast" adds no branch, other texts are refused."""
-    off = conjugate(OFF, until="stabilize")["stabilize"]
-    assert not off.kept
-    x, k, y = sympy.symbols("x k y")
-    assert not compile_model(nn.Model("usual", x, y, {k: 1}, sqrt(k * x + 1) - sqrt(k * x)), until="stabilize")[
-        "stabilize"
-    ].kept
-    assert conjugate(FAST, until="schedule")["stabilize"].kept
+    """Of the choice digits, "off" leaves the formula, "fast" is the default, other texts are refused."""
+    assert not conjugate(OFF, until="stabilize")["stabilize"].kept
+    t, target, k = sympy.symbols("t target k")
+    usual = nn.Model("conjugate", t, target, {k: 1}, sqrt(k * t + 1) - sqrt(k * t))
+    assert compile_model(usual, until="stabilize")["stabilize"] == conjugate(FAST, until="stabilize")["stabilize"]
+    assert conjugate(FAST, until="stabilize")["stabilize"].kept
     with pytest.raises(ModelError, match="digits must be one of 'off', 'fast', 'best', not 'much'"):
         conjugate("much", until="stabilize")
-    quadratic = (-x - sqrt(x**2 - 4 * y)) / 2
-    form, _ = kept("output", quadratic, quadratic, {}, FAST)
-    assert not form.has(Piecewise)
+
+
+COSTLY = [a * (1 - (1 + b * x / 2) ** -2), sqrt(a * x + 1) - sqrt(a * x), (-x - sqrt(x**2 - 4 * a * c)) / (2 * a),
+          1 / sqrt(a * x) - 1 / sqrt(a * x + 1), Cbrt(x + a) - Cbrt(x), x * sympy.tanh(a * y / x)]  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", COSTLY, ids=str)
+def test_fast_forms_cost_little(formula):
+    """With "fast", value and gradient take at most twice as many operations and four more, as modules compute them."""
+    symbols = {element: sympy.Symbol(element.tensor, real=True) for element in (a, b, c, x, y)}
+    starts = {symbols[element]: start for element, start in STARTS.items() if formula.has(element)}
+    formula = formula.xreplace(symbols)
+    model = nn.Model("costly", [symbols[x], symbols[y]], sympy.Symbol("target"), starts, formula, formula)
+    before, after = (
+        compile_model(model, until="simplify", choices={"digits": digits}, fit=False)["simplify"].operations[1]
+        for digits in (OFF, FAST)
+    )
+    assert after <= 2 * before + 4
+
+
+def test_forms_that_cost_too_much_are_told(monkeypatch):
+    """A form that costs too much with its derivatives is not taken, and the stage says what it costs."""
+    monkeypatch.setitem(cost.WITH_SLOPES, FAST, (1.0, 0))
+    written = 1 / sqrt(a * x) - 1 / sqrt(a * x + 1)
+    form, (finding,) = kept("dear", written, written, {a: 1.25}, FAST)
+    assert form == written
+    assert str(finding).endswith('instead of 22: the choice digits="best" allows it')
+
+
+class Memory(dict):
+    """A store of answers."""
+
+    def read(self, name):
+        return self.get(name, b"")
+
+    def write(self, name, content):
+        self[name] = content
+
+
+def refuse(*arguments):
+    raise AssertionError(f"{arguments} is searched again")
+
+
+@pytest.mark.parametrize("form", [
+    sqrt(x) * Piecewise((length(a, y), x > 0), (1, True)), over(sympy.tanh)(a, x) + over(sympy.sin, 2)(a, x),
+    under(sympy.sinh)(a, x), sympy.diff(under(expm1)(a, x), x), QUOTIENTS[sympy.sin](x),
+    sympy.diff(QUOTIENTS[sympy.sin](x), x), polynomial(-1, (sympy.Rational(1, 3), sympy.Float(0.1, 24)))(a * x),
+], ids=str)  # fmt: skip
+def test_answers_are_remembered(form):
+    """What one process has found is read by another instead of being searched again, whatever functions a form has."""
+    store, question = Memory(), Question("output", form + 1, form, ((a, 1.5),), BEST, "float64")
+    answer = Answer(form, ((a, sympy.diff(form, a)),), (Finding("output", None, 3.0, 40),))
+    assert Answers(store).get(question, lambda asked: answer) == answer
+    assert Answers(store).get(question, refuse) == answer
+
+
+def test_damaged_answers_are_found_again():
+    """Damaged bytes, and the answer to another question, are not taken for an answer."""
+    store = Memory()
+    question, other = (
+        ("output", formula, formula, {a: 1.5}, BEST, "float64")
+        for formula in (sqrt(x + a) - sqrt(x), cos(x + a) - cos(x))
+    )
+    found, others = (kept(*each, Answers(store)) for each in (question, other))
+    (name, content), (other_name, _) = store.items()
+    for damaged in (content[:-1], content + b"0", b"", content[:40] + bytes([content[40] ^ 1]) + content[41:]):
+        store[name] = damaged
+        assert kept(*question, Answers(store)) == found
+        assert store[name] == content
+    store[other_name] = content
+    assert kept(*other, Answers(store)) == others
+
+
+def test_a_second_build_does_not_search(tmp_path, monkeypatch):
+    """The answer of a search stays in the cache of modules, where another process finds it."""
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path))
+    formed._answer.cache_clear()
+    found = conjugate(until="stabilize")["stabilize"]
+    formed._answer.cache_clear()
+    monkeypatch.setattr(Search, "run", refuse)
+    assert conjugate(until="stabilize")["stabilize"] == found
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

@@ -11,4 +11,5 @@ search    the search over the alternatives of ``rules``
 branches  branches between forms by the size of an element
 borders   points near the borders of the conditions in a form
 formed    a formula with a form of its own, for the value and for each derivative
+answers   what has been found, kept for other processes
 """

@@ -1,20 +1,28 @@
-"""The cost of a form: its operations, each value computed once, with functions written out; and its branches."""
+"""The cost of a form: its operations, each value computed once, with functions written out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from sympy import Add, Expr, Mul, Piecewise
 
+from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, elements, needed
 from nncodegen.ir.functions import StableFunction
 from nncodegen.ir.program import BEST, FAST
 from nncodegen.passes.digits.measure import stable_of_elements
+from nncodegen.passes.numbering import Numbering, split
+from nncodegen.passes.reverse import reverse_sweep
+from nncodegen.passes.simplify import simplify
 
 OPERATIONS = {FAST: (1.5, 4), BEST: (8.0, 80)}
-"""The operations that a form may have: a multiple of those that it had before, and some more. With ``FAST``, a form has
-no branch, either."""
+"""The operations that a form may have: a multiple of those that it had before, and some more."""
+
+WITH_SLOPES = {FAST: (2.0, 4), BEST: (math.inf, 0)}
+"""The operations that a form and its derivatives may have together, in the same way."""
 
 
 def operations(form: Expr) -> int:
@@ -22,9 +30,21 @@ def operations(form: Expr) -> int:
     return sum(map(_own, _parts(form)))
 
 
-def branching(form: Expr) -> frozenset[type]:
-    """Return the kinds of nodes in a form that choose between values (used for membership only)."""
-    return frozenset(type(node) for node in _parts(form) if isinstance(node, Piecewise) or _written_out(node)[1])
+def operations_with_slopes(form: Expr, by: Sequence[Element]) -> int:
+    """Return the operations of a form and of its derivatives by some elements, as a module computes them together."""
+    value = Element("value of the form", (SAMPLE,))
+    read = tuple(Tensor(e.tensor, (None,) * len(e.indices)) for e in elements(form) if e not in by)
+    program = Program(
+        "cost", read, (), tuple(Tensor(e.tensor) for e in by), Tensor("weight of the form", (None,)),
+        (Step(value, form),), (value,), value,
+    )  # fmt: skip
+    numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
+    output = split(program.steps, numbering)[value]
+    slopes = reverse_sweep(program, needed(numbering.steps, [output]), output, numbering, each_sample=True)
+    steps = needed(numbering.steps, (output, *slopes))
+    simplified = simplify(replace(program, steps=steps, outputs=(output,), loss=output, gradient=slopes))
+    assert simplified.operations
+    return simplified.operations[1]
 
 
 def _parts(form: Expr) -> Iterator[Any]:
@@ -45,18 +65,15 @@ def _own(node: Any) -> int:
         return len(node.args) - (2 if node.args[0] == -1 else 1)
     if isinstance(node, Piecewise):
         return len(node.args) - 1
-    return _written_out(node)[0] if isinstance(node, StableFunction) else 1
+    return _written_out(node) if isinstance(node, StableFunction) else 1
 
 
-def _written_out(node: Any) -> tuple[int, bool]:
-    """Return the operations of a function of nncodegen in primitives, and whether it has a branch."""
-    if not isinstance(node, StableFunction):
-        return 0, False
+def _written_out(node: StableFunction) -> int:
+    """Return the operations of a function of nncodegen in primitives."""
     numbers = tuple(part if part.is_number else None for part in node.args)
     return _of_function(node.func, numbers)
 
 
 @lru_cache(maxsize=1000)
-def _of_function(function: type[StableFunction], numbers: tuple[Expr | None, ...]) -> tuple[int, bool]:
-    written = stable_of_elements(function, numbers)  # type: ignore[arg-type]
-    return max(operations(written), 1), bool(branching(written))
+def _of_function(function: type[StableFunction], numbers: tuple[Expr | None, ...]) -> int:
+    return max(operations(stable_of_elements(function, numbers)), 1)  # type: ignore[arg-type]

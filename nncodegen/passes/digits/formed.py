@@ -6,11 +6,12 @@ where the product is not. So the derivative of a formula by each of its elements
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import sympy
@@ -18,14 +19,14 @@ from sympy import Expr
 
 from nncodegen.ir import Element, elements
 from nncodegen.ir.functions import StableFunction, defined, plain_conditions
-from nncodegen.ir.program import FAST
+from nncodegen.ir.program import BEST, FAST
 from nncodegen.passes.derivatives import derivative
-from nncodegen.passes.digits.cost import operations
+from nncodegen.passes.digits.cost import WITH_SLOPES, operations, operations_with_slopes
 from nncodegen.passes.digits.exact import Truth
 from nncodegen.passes.digits.measure import Sample
 from nncodegen.passes.digits.points import Points, chosen, draw, joined
 from nncodegen.passes.digits.screen import are_few, is_sound, suspicious_points, suspicious_slopes
-from nncodegen.passes.digits.search import LARGEST, Found, Search
+from nncodegen.passes.digits.search import ENOUGH_FOR_SLOPES, LARGEST, Found, Search
 from nncodegen.passes.rules.forms import stable_form
 
 WIDE, ORDINARY = 44, 24
@@ -46,23 +47,35 @@ MOST_PARAMETERS = 4
 """The number of parameters up to which each derivative of a formula has a form of its own."""
 
 
+LOST = 20.0
+"""Where the best form still loses more mean bits than these, derivatives have no form of their own."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """The result of the search for the value of a formula, or for a derivative: ``what`` names it.
 
-    ``found`` is None if no form is better; ``lost`` are the mean bits that are still lost at the points.
+    ``found`` is None if no form is better; ``lost`` are the mean bits that are still lost at the points. ``dear`` has
+    the operations of a formula with its derivatives, as it is and in a form that would take more than may be.
     """
 
     what: str
     found: Found | None
     lost: float
     points: int
+    dear: tuple[int, int] | None = None
 
     def __str__(self) -> str:
+        if self.dear:
+            return (
+                f"{self.what}: {self.lost:.1f} bits are lost on average at {self.points} points; a form that keeps "
+                f"more takes {self.dear[1]} operations with its derivatives instead of {self.dear[0]}: the choice "
+                f'digits="{BEST}" allows it'
+            )
         if self.found is None:
             return (
                 f"{self.what}: {self.lost:.1f} bits are lost on average at {self.points} points, and no form was found "
-                f"that keeps more: its sums cancel, or its parts leave the range of numbers, in each of them"
+                f"that keeps more, at the cost that is allowed: in each, sums cancel, or parts leave their range"
             )
         rules = ", ".join(dict.fromkeys(rule.replace("_", " ") for rule in self.found.rules)) or "other form"
         (before, after), (less, more) = self.found.lost, self.found.operations
@@ -108,52 +121,109 @@ def formed(name: str, written: Expr, plain: Expr, form: Expr, slopes: tuple[tupl
     return type(f"{name}_formula", (Formed,), {"__doc__": f"{written}", **members})
 
 
+@dataclass(frozen=True)
+class Question:
+    """A formula whose form is looked for: as it was given, and in its stable form.
+
+    ``starts`` are the parameters that it reads, with their initial values; ``choice`` bounds what a form may cost.
+    """
+
+    name: str
+    written: Expr
+    form: Expr
+    starts: tuple[tuple[Element, float], ...]
+    choice: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The form of a value, and those of its derivatives, as far as they are its own, and what the search found.
+
+    Without a better form, ``best`` is None; ``slopes`` is None if the derivatives are those of ``best``.
+    """
+
+    best: Expr | None = None
+    slopes: tuple[tuple[Element, Expr], ...] | None = None
+    findings: tuple[Finding, ...] = ()
+
+
 def kept(
-    name: str, written: Expr, form: Expr, starts: Mapping[Element, float], choice: str, precision: str = "float64"
+    name: str,
+    written: Expr,
+    form: Expr,
+    starts: Mapping[Element, float],
+    choice: str,
+    precision: str = "float64",
+    known: Known | None = None,
 ) -> tuple[Expr, tuple[Finding, ...]]:
     """Return a formula in a form that keeps its digits, and what the search found.
 
     ``written`` is the formula as it was given, ``form`` its stable form, ``starts`` has the parameters with their
-    initial values. Formulas that a cheap test finds sound stay as they are.
+    initial values. Formulas that a cheap test finds sound stay as they are. What has been searched before is not
+    searched again: ``known`` has the answers of other processes.
     """
     read = elements(written)
     if not read or len(read) > MOST_ELEMENTS or operations(form) > LARGEST:
         return form, ()
-    keeping = _Keeping(name, written, form, starts, choice, np.dtype(precision))
+    own = tuple((element, starts[element]) for element in read if element in starts)
+    question = Question(name, written, form, own, choice, precision)
+    if _keeping(question).is_sound:
+        return form, ()
+    answer = _answer(question) if known is None else known.get(question, _answer)
+    if answer.best is None:  # the reverse sweep knows more of limits and infinities than a derivative that stands alone
+        return form, answer.findings
+    if answer.slopes is None:
+        return answer.best, answer.findings
+    return formed(name, written, form, answer.best, answer.slopes)(*read), answer.findings
+
+
+class Known(Protocol):
+    """Answers that have been found before."""
+
+    def get(self, question: Question, answer: Callable[[Question], Answer]) -> Answer:
+        """Return the answer to a question, which ``answer`` finds if it is not known."""
+
+
+@lru_cache(maxsize=200)
+def _answer(question: Question) -> Answer:
+    """Return the form of a formula that keeps its digits, as far as its cost allows."""
+    keeping = _keeping(question)
     best = keeping.value()
-    if best == form:  # the reverse sweep knows more of limits and infinities than a derivative that stands alone
-        return form, tuple(keeping.findings)
+    if best == question.form:
+        return Answer(None, None, tuple(keeping.findings))
     slopes = keeping.slopes(best)
-    return formed(name, written, form, best, tuple(slopes.items()))(*read), tuple(keeping.findings)
+    return keeping.within_cost(Answer(best, tuple(slopes.items()), tuple(keeping.findings)))
 
 
 class _Keeping:
     """The searches for the value of a formula and for its derivatives, at the same points; ``findings`` grows."""
 
-    def __init__(
-        self, name: str, written: Expr, form: Expr, starts: Mapping[Element, float], choice: str, dtype: Any
-    ) -> None:
-        self._name, self._written, self._form, self._choice = name, written, form, choice
-        self._read = elements(written)
-        self._trained = [element for element in self._read if element in starts]
-        self._starts, self._dtype = starts, dtype
-        self._points = draw(self._read, starts, WIDE, ORDINARY, dtype)
+    def __init__(self, question: Question) -> None:
+        self._name, self._written, self._form = question.name, question.written, question.form
+        self._choice, self._dtype, self._starts = question.choice, np.dtype(question.precision), dict(question.starts)
+        self._read, self._trained = elements(self._written), [*self._starts]
+        self._points = draw(self._read, self._starts, WIDE, ORDINARY, self._dtype)
         self._usual = chosen(self._points, slice(WIDE, None))
-        self._truth = Truth(written, self._points)
+        self._truth = Truth(self._written, self._points)
         self.findings: list[Finding] = []
 
-    def value(self) -> Expr:
-        """Return the best form of the value."""
+    @cached_property
+    def is_sound(self) -> bool:
+        """Return whether the value keeps its digits as it is, by the cheap test."""
         doubts = suspicious_points(self._form, self._points)
         if self._choice == FAST:
             doubts[:WIDE] = False
-        if is_sound(self._form, self._points, doubts, self._truth):
-            return self._form
+        return is_sound(self._form, self._points, doubts, self._truth)
+
+    def value(self) -> Expr:
+        """Return the best form of the value, with which ``findings`` begin."""
+        self.findings = []
         return self._searched(self._name, self._written, self._form, self._form, self._truth)
 
     def slopes(self, best: Expr) -> dict[Element, Expr]:
         """Return the best forms of the derivatives by all parameters, given that of the value; none of many."""
-        if len(self._trained) > MOST_PARAMETERS:
+        if len(self._trained) > MOST_PARAMETERS or self.findings[0].lost > LOST:
             return {}
         points = self._usual if self._choice == FAST else self._points
         doubts = suspicious_slopes(best, points, self._trained)
@@ -162,11 +232,42 @@ class _Keeping:
         own = (element for element in self._trained if element not in found)
         return found | {element: defined(self._own(best, element)) for element in own}
 
+    def within_cost(self, answer: Answer) -> Answer:
+        """Return an answer, or one whose derivatives are those of its form, or none, as the cost of these allows."""
+        assert answer.best is not None
+        whole = formed(self._name, self._written, self._form, answer.best, answer.slopes or ())(*self._read)
+        if self._allows(whole):
+            return answer
+        value, *_ = answer.findings
+        if self._allows(answer.best) and all(self._has_own(answer.best, element) for element in self._trained):
+            return Answer(answer.best, None, (value,))
+        assert value.found
+        return Answer(None, None, (self._dear(value, whole),))
+
+    def _allows(self, form: Expr) -> bool:
+        """Return whether the choice allows what a form costs with its derivatives."""
+        factor, more = WITH_SLOPES[self._choice]
+        return factor == math.inf or operations_with_slopes(form, self._trained) <= factor * self._cost + more
+
+    @cached_property
+    def _cost(self) -> int:
+        """Return the operations of the given form with its derivatives."""
+        return operations_with_slopes(self._form, self._trained)
+
+    def _dear(self, finding: Finding, form: Expr) -> Finding:
+        """Return the finding that a form costs too much."""
+        lost = finding.found.lost[0] if finding.found else finding.lost
+        return replace(finding, found=None, lost=lost, dear=(self._cost, operations_with_slopes(form, self._trained)))
+
     def _own(self, best: Expr, element: Element) -> Expr:
         """Return the derivative of the best form, or of the given one where that of the best is NaN and this is not."""
         own, plain = (plain_conditions(derivative(form, element)) for form in (best, self._form))
         after, before = (Sample(self._anywhere).values(slope) for slope in (own, plain))
         return plain if np.any(np.isnan(after) & np.isfinite(before)) else own
+
+    def _has_own(self, best: Expr, element: Element) -> bool:
+        """Return whether the derivative of the best form is a number wherever that of the given one is."""
+        return bool(self._own(best, element) == plain_conditions(derivative(best, element)))
 
     @cached_property
     def _anywhere(self) -> Points:
@@ -209,11 +310,16 @@ class _Keeping:
             search = Search(meant, now, self._points, further, truth, self._choice, limits)
         elif search.holes and self._is_usually_sound():
             search.mends = False
+        if meant is self._written:
+            search.allows = self._allows
+        else:
+            search.enough = ENOUGH_FOR_SLOPES
         found = search.run(others)
         lost = search.candidates[0].lost if search.candidates else np.zeros(1)
         if found or lost.mean() >= 1:
             after = found.lost[1] if found else float(lost.mean())
-            self.findings.append(Finding(what, found, after, len(search.exact)))
+            finding = Finding(what, found, after, len(search.exact))
+            self.findings.append(finding if found or not search.refused else self._dear(finding, search.refused[0]))
         return found.form if found else now
 
     def _is_usually_sound(self) -> bool:
@@ -227,3 +333,9 @@ class _Keeping:
         zeros = np.flatnonzero(np.any([column == 0 for column in self._points.values()], axis=0))
         there = Sample(chosen(self._points, zeros)).values(self._form)
         return bool(np.any(np.isfinite(there) & ~np.isfinite(self._truth.at(zeros))))
+
+
+@lru_cache(maxsize=100)
+def _keeping(question: Question) -> _Keeping:
+    """Return the searches for a question, which remember what they have computed."""
+    return _Keeping(question)

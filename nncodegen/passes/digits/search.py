@@ -7,7 +7,7 @@ further points, and near the borders of their conditions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,11 +18,11 @@ from sympy.core.relational import Relational
 
 from nncodegen.ir import Element
 from nncodegen.ir.functions import UNDEFINED
-from nncodegen.ir.program import BEST, FAST
+from nncodegen.ir.program import BEST
 from nncodegen.passes.digits.borders import LINES, conditions_of, near_border
 from nncodegen.passes.digits.branches import BRANCH, branches
 from nncodegen.passes.digits.candidate import Candidate
-from nncodegen.passes.digits.cost import OPERATIONS, branching, operations
+from nncodegen.passes.digits.cost import OPERATIONS, operations
 from nncodegen.passes.digits.exact import FAULTS, Truth
 from nncodegen.passes.digits.formats import Array, bits_lost
 from nncodegen.passes.digits.measure import Sample, values
@@ -38,8 +38,9 @@ MOST_SERIES = 12
 ROUNDS, WIDTH = 4, 2
 """The number of rounds, and of forms whose alternatives are tried in each."""
 
-LOSSY, ENOUGH = 1.8, 0.75
-"""A form that loses fewer mean bits than the first is not searched; one that loses fewer than the second ends it."""
+LOSSY, ENOUGH, ENOUGH_FOR_SLOPES = 1.8, 0.75, 2.5
+"""A form that loses fewer mean bits than the first is not searched; one that loses fewer than the second ends the
+search, or than the third that of a derivative: most of these are longer, and are rounded more often."""
 
 BUDGET = 3500
 """The operations that all measured forms have together: the bound of the time of a search."""
@@ -104,7 +105,8 @@ class Search:
     ``truth`` has the exact values of the formula at the points, ``further`` are points for what has been found: some
     where it may not be worse, and others where it may not be NaN if the given form is finite. ``limits`` is a form that
     has the limits of the formula at holes, where ``written`` has no value. A form without them gets them by branches,
-    unless ``mends`` is set to False.
+    unless ``mends`` is set to False. ``allows`` says whether a form may be taken; ``refused`` are those that may not.
+    ``enough`` are the mean bits below which a form ends the search.
     """
 
     def __init__(
@@ -127,6 +129,9 @@ class Search:
         self.holes = self._holes(points, known)
         self.choice = choice
         self.mends = True
+        self.enough = ENOUGH
+        self.allows: Callable[[Expr], bool] = lambda form: True
+        self.refused: list[Expr] = []
         self.seen: dict[Expr, None] = {}
         self.spent = 0
         self.candidates: list[Candidate] = []
@@ -176,7 +181,9 @@ class Search:
         finalists = (self._mended(start, candidate) for candidate in self.ranked())
         better = (candidate for candidate in finalists if self._is_better(start, candidate))
         for _, candidate in zip(range(FINALISTS), better, strict=False):
-            if self._holds(start, candidate):
+            if not self.allows(candidate.form):
+                self.refused.append(candidate.form)
+            elif self._holds(start, candidate):
                 lost = float(start.lost.mean()), float(candidate.lost.mean())
                 costs = operations(start.form), operations(candidate.form)
                 return Found(candidate.form, candidate.rules, len(self.exact), lost, costs)
@@ -187,7 +194,7 @@ class Search:
         expanded: set[Expr] = set()  # used for membership only
         for _ in range(rounds):
             best = self.ranked()[0].score
-            if min(candidate.lost.mean() for candidate in self.candidates) < ENOUGH:
+            if min(candidate.lost.mean() for candidate in self.candidates) < self.enough:
                 return
             for candidate in [c for c in self.ranked() if c.form not in expanded][:WIDTH]:
                 expanded.add(candidate.form)
@@ -205,7 +212,7 @@ class Search:
         self.seen[form] = None
         cost = operations(form)
         self.spent += cost
-        if rules and (cost > self.most or (self.choice == FAST and not branching(form) <= branching(self.given))):
+        if rules and cost > self.most:
             return None
         try:
             lost = bits_lost(self.sample.values(form), self.exact)
@@ -220,13 +227,21 @@ class Search:
         return sorted(self.candidates, key=lambda candidate: candidate.score)
 
     def _neighbours(self, form: Expr, table: Table) -> Iterator[tuple[str, Expr]]:
-        """Yield the forms in which one node has been replaced by an alternative, with the name of its rule."""
+        """Yield the forms in which one node has been replaced by an alternative, with the name of its rule.
+
+        Where a rule applies to several nodes, the form in which it has replaced all of them follows.
+        """
         conditions = form.atoms(Relational)  # used for membership only
+        by_rule: dict[str, dict[Expr, Expr]] = {}
         for node in dict.fromkeys(part for part in preorder_traversal(form) if part.func in table):
             within = any(condition.has(node) for condition in conditions)
             for name, new in neighbours(node, table):
                 if not (within and new.has(Piecewise)):  # no condition has a branch
+                    by_rule.setdefault(name, {}).setdefault(node, new)
                     yield name, form.xreplace({node: new})
+        for name, nodes in by_rule.items() if table is RANGES else ():
+            if len(nodes) > 1:
+                yield name, form.xreplace(nodes)
 
     def _mended(self, start: Candidate, other: Candidate) -> Candidate:
         """Return a form that has the value of the given one where an element is 0, if it would be lost there."""
