@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import sympy
 from sympy import Abs, Add, Dummy, Eq, Expr, Heaviside, Mul, Piecewise, Pow, S, log
@@ -109,6 +110,7 @@ DIFFERENCES: dict[type[Expr], tuple[Callable[[Expr], Expr], int, type[Expr]]] = 
 """For functions f: (g, k, d), where f(z) - g(z) = z**k*d(z)."""
 
 
+@lru_cache(maxsize=2_000)  # a search meets the same products many times
 def removable_singularity(node: Expr) -> Expr | None:
     """f(u)/u**k = Piecewise((c + d*u + e*u**2, u == 0), (f(u)/u**k, True)) for f(u) = c*u**k + d*u**(k + 1) + ...
 
