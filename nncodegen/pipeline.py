@@ -35,7 +35,7 @@ STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, si
 
 
 ANSWERS = Answers(Searches())
-"""What searches for forms of formulas have found, in any process."""
+"""The results of searches for forms of formulas, those of other processes included."""
 
 COMPILER_ADVICE = "install one, or pip install 'nncodegen[compiler]'"
 

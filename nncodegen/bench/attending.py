@@ -15,7 +15,7 @@ from nncodegen.describe.layer import Node
 Array = NDArray[Any]
 
 EPSILON = 1e-5
-"""What a root-mean-square normalization adds to the mean of squares."""
+"""The number that a root-mean-square normalization adds to the mean of squares."""
 
 
 @dataclass(frozen=True)

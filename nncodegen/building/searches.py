@@ -10,11 +10,11 @@ from nncodegen.building.files import write_at_once
 from nncodegen.building.targets import compiler_digest
 
 SEARCHES = "searches_"
-"""How the name of the folder begins; it goes on with the digest of the code that searches."""
+"""The beginning of the name of the folder; it goes on with the digest of the code that searches."""
 
 
 class Searches:
-    """What has been found, a file for each. Where the disk fails, nothing is known, and nothing is kept."""
+    """The forms that have been found, a file for each. Where the disk fails, nothing is known, and nothing is kept."""
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a name; empty where there are none."""

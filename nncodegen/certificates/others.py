@@ -39,7 +39,7 @@ SHAKEN = 4
 """The number of times that the steps of a companion are rounded in other ways, in order to explain an error."""
 
 OF_MODEL = ""
-"""What stands for the program of the model itself, in place of the name of a companion."""
+"""The stand-in for the program of the model itself, in place of the name of a companion."""
 
 LARGEST_HESSIAN = 2_000
 """Number of parameters up to which the Hessian is examined, and not only its product with a vector."""

@@ -49,8 +49,8 @@ EARLIER, LATER = "earlier", "later"
 them come after one of these, less one."""
 
 OFF, FAST, BEST = DIGITS = ("off", "fast", "best")
-"""The cost of a form of a formula that keeps more digits: in "fast" the value takes up to half as many operations again,
-and with its derivatives up to twice as many; in "best" more of both. With "off", none is searched."""
+"""The cost of a form of a formula that keeps more digits: in "fast" the value takes up to half as many operations
+again, and with its derivatives up to twice as many; in "best" more of both. With "off", none is searched."""
 
 DEFAULT = FAST
 """The choice where none is given: formulas keep their digits unless that costs much."""
@@ -381,7 +381,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Stepwise:
-    """What the program of one step of a sequence reads and gives (see ``passes.stepwise``).
+    """The inputs and results of the program of one step of a sequence (see ``passes.stepwise``).
 
     Its inputs are the token, the number ``position`` of the step, the values ``carried`` from the step before, and
     the ``kept`` rows, an array for each tensor whose earlier rows are read, with a row for each position. Its outputs
@@ -396,7 +396,7 @@ class Stepwise:
     carried: tuple[Tensor, ...] = ()
     kept: tuple[Tensor, ...] = ()
     of_logits: bool = False
-    """Whether the outputs of the whole sequence are logits, of whose softmax the probabilities are."""
+    """If true, the outputs of the whole sequence are logits: the probabilities are their softmax."""
 
     def bounds(self, equation: Equation) -> bool:
         """Return whether an equation says that a kept row is before the current position."""

@@ -95,7 +95,7 @@ def _tokens_of(program: Program) -> int:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What a version of a step runs over: the indices, the equations, the value, and the index of earlier positions."""
+    """The loops of a version of a step: the indices, the equations, the value, and the index of earlier positions."""
 
     over: tuple[str, ...]
     where: tuple[Equation, ...]

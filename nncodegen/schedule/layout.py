@@ -98,7 +98,7 @@ class Layout:
     segmented: tuple[str, ...] = ()
     """The indices of time that have more steps than a segment."""
     one_by_one: bool = False
-    """Whether a tile is one sample, and what lies innermost in memory runs along the vectors (see ``matrices``)."""
+    """If true, a tile is one sample, and what lies innermost in memory runs along the vectors (see ``matrices``)."""
 
     @property
     def lengths(self) -> dict[str, int]:

@@ -129,7 +129,7 @@ _TABLES = (DIFFERENCES, SERIES, RANGES)
 
 
 FAULTS = (RecursionError, ValueError, TypeError, ZeroDivisionError, NotImplementedError, sympy.PolynomialError)
-"""What SymPy may raise where it cannot rewrite a form: then there is no such alternative."""
+"""The errors that SymPy may raise where it cannot rewrite a form: then there is no such alternative."""
 
 
 @lru_cache(maxsize=2_000)

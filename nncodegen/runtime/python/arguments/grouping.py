@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 MISSING = ("nan", "<NA>", "NaT")
-"""What missing labels are as texts: NaN, and those of pandas. A label that is such a text is not missing."""
+"""Missing labels as texts: NaN, and those of pandas. A label that is such a text is not missing."""
 
 
 class Grouping(NamedTuple):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Sharing(NamedTuple):
-    """What a fit in groups has in addition to others: the groups, and the indices of their own parameters."""
+    """The arguments that only a fit in groups has: the groups, and the indices of their own parameters."""
 
     grouping: Grouping
     own: tuple[int, ...]

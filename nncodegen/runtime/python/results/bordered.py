@@ -29,7 +29,7 @@ SUSPECT = 100
 
 
 class Eliminated(NamedTuple):
-    """What is left after the elimination of own columns.
+    """The system that is left after the elimination of own columns.
 
     own       (G, Q, S + 1): the own unknowns are own[:, :, :S] @ shared + own[:, :, S]
     triangle  (S, S + 1), of the shared columns and the right-hand side
@@ -172,7 +172,7 @@ def _combined(parts: tuple[Array, ...], shared: int, damping: float) -> Array:
 
 
 class BlockErrors:
-    """What the triangles at a solution tell of errors, in units of the lengths of columns."""
+    """The errors that follow from the triangles at a solution, in units of the lengths of columns."""
 
     def __init__(self, problem: Any, triangles: Array) -> None:
         count, width = len(problem.own), len(problem.shared)
