@@ -105,13 +105,15 @@ def fit(X: ArrayLike | None = None, Y: ArrayLike | None = None, p0: ArrayLike | 
         n_starts: int | str | None = None, seed: int = 0, tolerance: float | None = None,
         max_iterations: int | None = None, threads: int = 1, data: Mapping[str, Any] | None = None,
         loss_weights: Mapping[str, float] | None = None, time_limit: float | None = None,
-        callback: Callable[[FitProgress], Any] | None = None, progress: bool = False) -> FitResult:
+        callback: Callable[[FitProgress], Any] | None = None, progress: bool = False, groups: Any = None,
+        own: Any = None, sigma_x: Any = None) -> FitResult:
     """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters."""
-def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None, p0: ArrayLike | Mapping[Any, Any] | None = None,
-             sigma: ArrayLike | None = None, absolute_sigma: bool = False, bounds: Any = None,
-             fixed: Iterable[Any] | Mapping[Any, Any] = (), lengths: ArrayLike | None = None, covariance: bool = False,
-             tolerance: float | None = None, max_iterations: int | None = None, threads: int = 1,
-             time_limit: float | None = None, progress: bool = False) -> ManyFits:
+def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None,
+             p0: ArrayLike | Mapping[Any, Any] | str | None = None, sigma: ArrayLike | None = None,
+             absolute_sigma: bool = False, bounds: Any = None, fixed: Iterable[Any] | Mapping[Any, Any] = (),
+             lengths: ArrayLike | None = None, covariance: bool = False, tolerance: float | None = None,
+             max_iterations: int | None = None, threads: int = 1, time_limit: float | None = None,
+             progress: bool = False) -> ManyFits:
     """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt)."""
 def minimize(X: ArrayLike | None = None, Y: ArrayLike | None = None,
              parameters: ArrayLike | Mapping[Any, Any] | None = None, method: str = "L-BFGS-B",
