@@ -26,7 +26,8 @@ INLINE = """\
 #define INLINE static inline __attribute__((unused))
 #else
 #define INLINE static inline
-#endif"""
+#endif
+#define RARE INLINE"""
 
 
 def source(model: PlainModel) -> str:

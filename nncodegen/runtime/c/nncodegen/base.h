@@ -1,6 +1,6 @@
 /* The beginning of every kernel: the type of its numbers, its sizes, hints to the compiler, and small functions.
 
-   Needs sizes.h, and NN_BITS. Gives real, INLINE, HOT and COLD for functions, SUM_LOOP and INDEPENDENT for loops,
+   Needs sizes.h, and NN_BITS. Gives real, INLINE, RARE, HOT and COLD for functions, SUM_LOOP and INDEPENDENT for loops,
    WITHIN_TILE, beyond(), maximum(), minimum() and their like, all_finite(), few_finite(). */
 
 #ifndef NNCODEGEN_BASE_H
@@ -28,6 +28,9 @@ typedef uint32_t word;
 
 /* A function that is always inlined: compilers do not vectorize a loop that contains a call. */
 #define INLINE static inline __attribute__((always_inline, unused))
+
+/* A function of one value that loops call, but hardly ever. */
+#define RARE static __attribute__((cold, const, noinline, unused))
 
 /* COLD functions run once for each batch or epoch; in each model they are compiled for size, which takes less time. HOT
    functions are loops over samples or parameters; they are compiled for speed, and only once, not inlined into each

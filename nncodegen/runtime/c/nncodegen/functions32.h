@@ -87,11 +87,7 @@ INLINE exp_parts exp_split(float x)
 
 /* exp_of for the few x that exp_split does not take. It is called, not inlined: with a copy in each of its callers,
    a formula that is trained in registers took compilers a quarter longer. */
-#ifdef COLD
-static COLD __attribute__((const, noinline)) float exp_outside(float x)
-#else
-INLINE float exp_outside(float x)
-#endif
+RARE float exp_outside(float x)
 {
     return exp_of(x);
 }

@@ -125,11 +125,7 @@ INLINE exp_parts exp_split(double x)
 
 /* exp_of for the few x that exp_split does not take. It is called, not inlined: with a copy in each of its callers,
    a formula that is trained in registers took compilers a quarter longer. */
-#ifdef COLD
-static COLD __attribute__((const, noinline)) double exp_outside(double x)
-#else
-INLINE double exp_outside(double x)
-#endif
+RARE double exp_outside(double x)
 {
     return exp_of(x);
 }

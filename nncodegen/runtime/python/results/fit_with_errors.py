@@ -41,8 +41,8 @@ class FitWithErrors(FitResult):
         residuals, chi2, _ = problem.told(found.parameters)
         self._problem, self._found = problem, found
         self.sigma_x = sigma_x
-        free, at = np.zeros(count, bool), np.zeros(count, bool)
-        free[problem.shared] = True
+        fixed, at = np.ones(count, bool), np.zeros(count, bool)
+        fixed[problem.shared] = False
         at[problem.shared] = found.shared_at_bound
         triangles = found.rows.triangles.copy()
         exact = sigma_x[:, problem.own - count] == 0
@@ -54,7 +54,7 @@ class FitWithErrors(FitResult):
         )
         finite = found.ending != "not_finite"
         super().__init__(
-            model, found.parameters[0, :count].copy(), start.copy(), free, at, self._block_errors.triangle,
+            model, found.parameters[0, :count].copy(), start.copy(), fixed, at, self._block_errors.triangle,
             found.rows.cost, float(chi2.sum()) if finite else math.nan, residuals[:, :outputs].copy(), given.X, given.Y,
             given.sigma, int(np.count_nonzero(~np.isnan(given.Y))), found.ending, found.iterations, found.evaluations,
             absolute_sigma, given.bounds, given.loss, given.f_scale, refit, found.history, poles,

@@ -106,19 +106,19 @@ class GroupedFit(FitResult):
         in_order = np.empty_like(residuals)
         in_order[grouping.order] = residuals
         layout = problem.layout
-        free = np.zeros(found.parameters.shape, bool)
-        free[:, problem.own] = free[:, problem.shared] = True
+        fixed = np.ones(found.parameters.shape, bool)
+        fixed[:, problem.own] = fixed[:, problem.shared] = False
         at = np.zeros(found.parameters.shape, bool)
         at[:, problem.own], at[:, problem.shared] = found.own_at_bound, found.shared_at_bound
         bounds = problem.bounds
         if bounds is not None:
-            low, high = (layout.flat(np.broadcast_to(side, free.shape)) for side in bounds)
+            low, high = (layout.flat(np.broadcast_to(side, fixed.shape)) for side in bounds)
             bounds = low, high
         guards, signs = problem.model.facts.guards, found.rows.signs
         poles = tuple(guard for guard, lost in zip(guards, (signs == 0).any(axis=0), strict=True) if lost)
         finite = found.ending != "not_finite"
         super().__init__(
-            problem.model, layout.flat(found.parameters), layout.flat(start), layout.flat(free), layout.flat(at),
+            problem.model, layout.flat(found.parameters), layout.flat(start), layout.flat(fixed), layout.flat(at),
             np.empty((0, 0)), found.rows.cost, float(self.group_chi2.sum()) if finite else math.nan, in_order,
             problem.X, problem.Y, problem.sigma, int(self.group_used.sum()), found.ending, found.iterations,
             found.evaluations, absolute_sigma, bounds, problem.loss, problem.f_scale, problem, found.history, poles,
@@ -188,14 +188,14 @@ class GroupedFit(FitResult):
         rows = slice(int(problem.begins[place]), int(problem.begins[place + 1]))
         columns = np.concatenate([problem.own, problem.shared])
         triangle = self._group_triangle(place)[:, np.argsort(columns)]
-        free = np.zeros(self._model.parameter_count, bool)
-        free[columns] = True
-        at = np.zeros(len(free), bool)
+        fixed = np.ones(self._model.parameter_count, bool)
+        fixed[columns] = False
+        at = np.zeros(len(fixed), bool)
         at[problem.own], at[problem.shared] = found.own_at_bound[place], found.shared_at_bound
         guards, signs = self._model.facts.guards, found.rows.signs[place]
         sigma = self._sigma
         one = OneGroup(
-            self._model, found.parameters[place], problem.layout.full(self.p0)[place], free, at,
+            self._model, found.parameters[place], problem.layout.full(self.p0)[place], fixed, at,
             triangles(triangle), float(found.rows.costs[place]), float(self.group_chi2[place]),
             self.residuals[self._order[rows]], None if self._X is None else self._X[rows], self._Y[rows],  # type: ignore[index]
             sigma if sigma is None or not sigma.ndim else sigma[rows], int(self.group_used[place]), self._ending,
