@@ -45,8 +45,6 @@ class FitResult(Shown, Fitted):
 
     parameters      (P,), those of the lowest cost
     p0              (P,), the parameters at the start
-    free            (P,), False for parameters that were fixed
-    at_bound        (P,), whether a parameter lies at one of its bounds
     cost            half of chi2; with a robust loss, half of the sum of its values; the sum of the losses, if the loss
                     of the model is not a sum of squares
     chi2            the sum of the squared residuals; NaN with such a loss
