@@ -31,7 +31,7 @@ from nncodegen.errors import CertificateError, ModelError, NncodegenError
 from nncodegen.exports import export as write_export
 from nncodegen.exports.command import DESTINATIONS
 from nncodegen.ir import Program
-from nncodegen.ir.program import DEFAULT, DIGITS
+from nncodegen.ir.program import BITS, DEFAULT, DIGITS, NATIVE
 from nncodegen.module import Module
 from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.pipeline import Compiled, Stage, check_out, compile_model, write_out
@@ -92,13 +92,20 @@ def command() -> None:
               help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
                    "computes the steps between again. Less memory, more time.")  # fmt: skip
 @click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True, help=ABOUT_DIGITS)
+@click.option(
+    "--bits",
+    type=click.Choice(BITS),
+    default=NATIVE,
+    show_default=True,
+    help="Whether the bits of results may depend on the CPU and the compiler, or not.",
+)
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
 @click.option("--certify", is_flag=True,
               help="Compare all results with exact ones: writes NAME.certificate.json as well.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
     model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, march: str,
-    segment_length: int | None, digits: str, force: bool, certify: bool, quiet: bool,
+    segment_length: int | None, digits: str, bits: str, force: bool, certify: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Compile the model of a Python file.
 
@@ -116,7 +123,7 @@ def build(
     choices |= {} if segment_length is None else {"segment_length": segment_length}
     with console.status("compiling"):
         compiled = compile_model(
-            chosen, precision, force, lambda stage: _report(console, stage), choices=choices, march=march
+            chosen, precision, force, lambda stage: _report(console, stage), choices=choices, march=march, bits=bits
         )
     module = load(compiled.built)
     own = model is None

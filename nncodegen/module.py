@@ -25,6 +25,8 @@ class Module(Protocol):
     """The name of the model."""
     precision: str
     """"float64" or "float32"."""
+    bits: str
+    """"native", or "portable": results do not depend on the CPU and the compiler."""
     dtype: np.dtype[Any]
     """The precision as a type of NumPy."""
     input_names: tuple[str, ...]

@@ -18,7 +18,7 @@ from nncodegen.describe.checks import bounded
 from nncodegen.emit import MARK, Sources, emit, facts, identifier
 from nncodegen.errors import BuildError, CompilerNotFoundError
 from nncodegen.ir import Program, verify
-from nncodegen.ir.program import DEFAULT
+from nncodegen.ir.program import DEFAULT, NATIVE, OFF, PORTABLE
 from nncodegen.module import Module
 from nncodegen.naming import check_free
 from nncodegen.passes.differentiate import differentiate
@@ -90,19 +90,21 @@ def compile_model(
     fit: bool | None = None,
     cross: str | None = None,
     apart: bool = False,
+    bits: str = NATIVE,
 ) -> Compiled:
     """Take a model through the stages; ``observe`` is called after each of them.
 
     With ``force``, no module is taken from the cache. ``choices`` overrides those of the schedule, ``march`` is
     "native" or "portable", ``fit`` says whether the module can fit by least squares, ``cross`` names another machine
     that the module is for, such as "aarch64-linux-gnu", which needs the package ziglang. With ``apart``, what few call
-    is compiled when it is first called (see ``building/parts.py``). Raises ModelError for a model
-    or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
+    is compiled when it is first called (see ``building/parts.py``). With ``bits`` "portable", results depend neither on
+    the CPU nor on the compiler. Raises ModelError for a model or choices that cannot be compiled, and BuildError where
+    the compiler or the disk fails.
     """
     if until not in (stage.__name__ for stage in STAGES):
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
     options: dict[Any, tuple[Any, ...]] = {
-        describe: (precision, _digits(choices)),
+        describe: (precision, _digits(choices, bits), bits),
         stabilize: (None, ANSWERS),
         differentiate: (fit, apart),
         schedule: (_of_schedule(choices),),
@@ -134,6 +136,7 @@ def build_module(
     march: str = "native",
     fit: bool | None = None,
     segment_length: int | None = None,
+    bits: str = NATIVE,
 ) -> Module:
     """Compile a model and import the module. This is ``nncodegen.build``.
 
@@ -159,6 +162,10 @@ def build_module(
     ``segment_length``-th step, and computes the steps between again on its way back. That takes less memory and more
     time; the results are the same, gradients to rounding.
 
+    ``bits`` is "native", or "portable" for results that have the same bits whatever the CPU and the compiler:
+    predictions, gradients, trained parameters. What cannot promise that, such as fits, is refused in words
+    (docs/guide/bits.md).
+
     Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Without a C compiler, and without
     ``out``, it is not compiled: NumPy evaluates it, which is slow (``module.variant`` is "numpy"), and it cannot be
     trained; a RuntimeWarning says so once. Raises ModelError and BuildError.
@@ -169,14 +176,14 @@ def build_module(
     if out is not None:
         check_out(Path(out), model)  # before the work, not after it
     apart = out is None and march == "native"
-    if apart and (kept_whole := _kept_whole(model, precision, choices, fit)):
+    if apart and (kept_whole := _kept_whole(model, precision, choices, fit, bits)):
         if not force:
             return _loaded(kept_whole, model, precision)
         apart = False
     try:
-        compiled = compile_model(model, precision, force, choices=choices, march=march, fit=fit, apart=apart)
+        compiled = compile_model(model, precision, force, choices=choices, march=march, fit=fit, apart=apart, bits=bits)
     except CompilerNotFoundError as error:
-        if out is not None:
+        if out is not None or bits != NATIVE:
             raise
         return evaluated_module(model, precision, fit, f"{str(error).splitlines()[0]}; {COMPILER_ADVICE}", choices)
     if out is not None:
@@ -193,21 +200,23 @@ def _loaded(built: Built, model: Describable, precision: str) -> Module:
     return load(built)
 
 
-def _kept_whole(model: Describable, precision: str, choices: Mapping[str, object], fit: bool | None) -> Built | None:
+def _kept_whole(
+    model: Describable, precision: str, choices: Mapping[str, object], fit: bool | None, bits: str
+) -> Built | None:
     """Return the whole module of a model in the cache, with all of its parts, if there is one; it may be certified."""
     name = getattr(model, "name", None)
     if not isinstance(name, str) or not is_any_kept(identifier(name)):
         return None
     with suppress(BuildError):  # the build itself says what is wrong
-        sources = compile_model(model, precision, until="emit", choices=choices, fit=fit).sources
+        sources = compile_model(model, precision, until="emit", choices=choices, fit=fit, bits=bits).sources
         path = kept(sources)
         return Built(sources.module, path, cached=True) if path else None
     return None
 
 
-def _digits(choices: Mapping[str, object]) -> str:
+def _digits(choices: Mapping[str, object], bits: str) -> str:
     """Return how much a form of a formula may cost that keeps more digits: the choice of the stage ``stabilize``."""
-    return str(choices.get("digits", DEFAULT))
+    return str(choices.get("digits", OFF if bits == PORTABLE else DEFAULT))
 
 
 def _of_schedule(choices: Mapping[str, object]) -> Mapping[str, object]:

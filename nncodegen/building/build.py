@@ -40,10 +40,12 @@ from nncodegen.building.targets import (
     LINKED,
     PLAIN_FLAGS,
     RUNTIME,
+    SAME_BITS_FLAGS,
     WRAPPER,
     WRAPPER_FLAGS,
     compiler_digest,
     interface_of_python,
+    is_same_everywhere,
     kernel_objects,
     library_flags,
     library_object,
@@ -151,10 +153,11 @@ def compile_part(module: Path, part: str, compiler: Compiler, whole: Callable[[]
         for file in (source, header):
             shutil.copy(file, work)
         linked, real = f"{part}.linked", "float" if "#define NN_REAL float" in header.read_text() else "double"
-        effort = compiler.effort(source.read_text())
-        flags = [*KERNEL_FLAGS, *_linked(compiler), *effort, *compiler.target]
+        effort, same_bits = compiler.effort(source.read_text()), is_same_everywhere(source.read_text())
+        flags = [*KERNEL_FLAGS, *_bits(same_bits), *_linked(compiler), *effort, *compiler.target]
         options = [*flags, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
-        library = [str(_library("fits", real, variant, compiler)) for variant in compiler.linked if part == "fitting"]
+        variants = compiler.linked if part == "fitting" else ()
+        library = [str(_library("fits", real, variant, compiler, same_bits)) for variant in variants]
         command = [*compiler.command, *options, source.name, *library, "-lm", "-pthread", "-o", linked]
         _run(command, work)
         keep(work / linked, path)
@@ -291,7 +294,9 @@ def _compile(
     With ``apart``, no companions are compiled, and the module is linked without the wrapper. ``flags`` are given for a
     kernel that is not optimized.
     """
+    same_bits = is_same_everywhere(sources.files[f"{sources.module}.c"])
     optimized, flags = flags is None, (*KERNEL_FLAGS, *_linked(compiler)) if flags is None else flags
+    flags = (*flags, *_bits(same_bits))
     flags, companions = ((*flags, "-DNNCODEGEN_APART"), ()) if apart else (flags, sources.companions)
     parts = ("training", "fits") if f"{sources.module}_fitting.c" in companions else ("training",)
     name, cc = sources.module, compiler.command
@@ -307,7 +312,8 @@ def _compile(
             shared_wrapper(sources.real, compiler)  # which the module asks for when it is imported
         shared = [] if apart else [_wrapper(sources.real, compiler)]
         if optimized:
-            shared += [_library(part, sources.real, each, compiler) for each in compiler.linked for part in parts]
+            variants = product(compiler.linked, parts)
+            shared += [_library(part, sources.real, each, compiler, same_bits) for each, part in variants]
     linked = work / f"{name}.linked"
     files = [*commands.written, *map(str, shared)]
     _run([*cc, *_shared(), *files, "-lm", "-pthread", "-o", linked.name], work)
@@ -317,6 +323,11 @@ def _compile(
 def _shared() -> tuple[str, ...]:
     """Return the options that link a library that Python can load, without the names of what is only used inside."""
     return ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared", "-s")
+
+
+def _bits(same_bits: bool) -> tuple[str, ...]:
+    """Return the further flags where results must not depend on the CPU and the compiler."""
+    return SAME_BITS_FLAGS if same_bits else ()
 
 
 def _linked(compiler: Compiler) -> tuple[str, ...]:
@@ -339,23 +350,23 @@ def _shipped(file: str) -> Path | None:
     return None
 
 
-def _library(part: str, real: str, variant: str, compiler: Compiler) -> Path:
+def _library(part: str, real: str, variant: str, compiler: Compiler, same_bits: bool = False) -> Path:
     """Return the object of a part of the library, from the package or from the cache.
 
-    It is compiled if it is missing, and for a compiler that the user has named.
+    It is compiled if it is missing, for a compiler that the user has named, and for the same bits everywhere.
     """
-    shipped = None if compiler.named else _shipped(library_object(part, real, variant))
+    shipped = None if compiler.named or same_bits else _shipped(library_object(part, real, variant))
     if shipped:
         return shipped
     flags = {each.name: each.flags for each in compiler.variants}.get(variant, compiler.target)
-    path = cache_folder() / library_object(part, real, variant, (*compiler.command, *flags, compiler.macros))
+    path = cache_folder() / library_object(part, real, variant, (*compiler.command, *flags, compiler.macros), same_bits)
     if _is_kept(path):
         return path
     with _work_folder(path.stem) as work:
         if _is_kept(path):  # another process has made it meanwhile
             return path
         shutil.copy(RUNTIME / "nncodegen" / "library.c", work)  # for whoever reads of an error
-        options = [*library_flags(part, real, variant), *flags, "-fPIC"]
+        options = [*library_flags(part, real, variant, same_bits), *flags, "-fPIC"]
         _run([*compiler.command, *options, "-c", "library.c", "-o", "library.o"], work)
         keep(work / "library.o", path)
     return path
@@ -471,7 +482,8 @@ def _is_kept(path: Path) -> bool:
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
         *(part for file in sources.files.items() for part in file), runtime_digest(), embedded.source(),
-        *without_paths(KERNEL_FLAGS), *LINKED, *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
+        *without_paths(KERNEL_FLAGS), *SAME_BITS_FLAGS, *LINKED,
+        *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
         compiler.macros, repr(compiler.variants), *interface_of_python(), version("cython"),
     ]  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

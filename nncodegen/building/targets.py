@@ -34,6 +34,13 @@ KERNEL_FLAGS = (
 """Flags for the kernel. No -ffast-math: it would break the detection of NaN, and undo what stabilize arranged. Loops
 begin at multiples of 32 bytes: otherwise the same loop may take a fifth longer, by chance, in another file."""
 
+SAME_BITS_FLAGS = ("-ffp-contract=off",)
+"""Further flags for results that do not depend on the CPU and the compiler: products and sums are fused where the text
+says so (fused in base.h), and nowhere else."""
+
+SAME_BITS = "NN_SAME_BITS"
+"""The macro of C whose results do not depend on the CPU and the compiler: config.h."""
+
 LONG_FILE = 4000
 """Lines from which a file of kernels is a long one: a formula of some two hundred parameters, written out."""
 
@@ -203,22 +210,34 @@ def variant_of(macros: str) -> str:
     return longest if all(held[longest]) else NATIVE
 
 
+def is_same_everywhere(kernel: str) -> bool:
+    """Return whether the text of a kernel asks for results that do not depend on the CPU and the compiler."""
+    return f"#define {SAME_BITS} 1" in kernel
+
+
 def linked_with(variant: str) -> tuple[str, ...]:
     """Return the further flags for what is linked with a variant of the library."""
     return (*LINKED, f"-DNNCODEGEN_VARIANT={variant}")
 
 
-def library_flags(part: str, real: str, variant: str) -> tuple[str, ...]:
-    """Return the options with which ``library.c`` becomes one of its parts, but for those of the CPU."""
-    return (*KERNEL_FLAGS, *linked_with(variant), *LIBRARY[part], f"-DNN_BITS={64 if real == 'double' else 32}")
+def library_flags(part: str, real: str, variant: str, same_bits: bool = False) -> tuple[str, ...]:
+    """Return the options with which ``library.c`` becomes one of its parts, but for those of the CPU.
+
+    With ``same_bits``, its results do not depend on the CPU and the compiler.
+    """
+    bits = (*SAME_BITS_FLAGS, f"-D{SAME_BITS}=1") if same_bits else ()
+    return (*KERNEL_FLAGS, *bits, *linked_with(variant), *LIBRARY[part], f"-DNN_BITS={64 if real == 'double' else 32}")
 
 
-def library_object(part: str, real: str, variant: str, compiler: Sequence[str] = ()) -> str:
+def library_object(part: str, real: str, variant: str, compiler: Sequence[str] = (), same_bits: bool = False) -> str:
     """Return the name of the object of a part of the library, with the hash of everything that it depends on.
 
     Objects that come with the package name no compiler: any compiler can link them.
     """
-    flags = (*without_paths(library_flags(part, real, variant)), *chain.from_iterable(v.flags for v in VARIANTS))
+    flags = (
+        *without_paths(library_flags(part, real, variant, same_bits)),
+        *chain.from_iterable(v.flags for v in VARIANTS),
+    )
     told = chr(0).join((runtime_digest(), *flags, *compiler, platform.machine()))
     return f"library_{part}_{real}_{variant}_{hashlib.sha256(told.encode()).hexdigest()[:32]}.o"
 

@@ -75,7 +75,9 @@ def certify(
         if known is None:
             raise ModelError(f"the module {module.name} does not know its model: nncodegen.certify(module, model)")
         of = Described(from_data(known.program))
-    compiled = compile_model(of, module.precision, until="emit", choices={"digits": digits}, march=march, fit=fit)
+    compiled = compile_model(
+        of, module.precision, until="emit", choices={"digits": digits}, march=march, fit=fit, bits=module.bits
+    )
     return _certificate(module, _file_of_module(module), compiled, of, march, points, seed)
 
 

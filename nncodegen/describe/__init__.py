@@ -49,16 +49,17 @@ from nncodegen.describe.sequential import Sequential
 from nncodegen.describe.shapes import Concatenate, Flatten, Permute, Reshape
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
-from nncodegen.ir.program import DEFAULT, DIGITS
+from nncodegen.ir.program import BITS, DEFAULT, DIGITS, NATIVE, OFF, PORTABLE
 
 PRECISIONS = ("float64", "float32")
 
 
 @bounded("the model")
-def describe(model: Describable, precision: str = "float64", digits: str = DEFAULT) -> Program:
+def describe(model: Describable, precision: str = "float64", digits: str = DEFAULT, bits: str = NATIVE) -> Program:
     """Return the model as a Program, with the updates of all optimizers.
 
-    ``digits`` is how much a form of a formula may cost that keeps more digits. Raises ModelError.
+    ``digits`` is how much a form of a formula may cost that keeps more digits; with ``bits`` "portable", results do not
+    depend on the CPU and the compiler. Raises ModelError.
     """
     if not isinstance(model, Describable):
         raise ModelError(f"{model!r} is not a model: use nncodegen.Model or nncodegen.Sequential")
@@ -66,10 +67,14 @@ def describe(model: Describable, precision: str = "float64", digits: str = DEFAU
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
     if digits not in DIGITS:
         raise ModelError(f"digits must be one of {', '.join(map(repr, DIGITS))}, not {digits!r}")
+    if bits not in BITS:
+        raise ModelError(f"bits must be one of {', '.join(map(repr, BITS))}, not {bits!r}")
+    if bits == PORTABLE and digits != OFF:
+        raise ModelError(f'bits="portable" goes without digits={digits!r}: the search for forms measures on this CPU')
     check_name(model.name, "the name of a model")  # which may have been changed
     own = tuple(optimizer.update for optimizer in model.optimizers)
     updates = (*(describe_update(name) for name in OPTIMIZERS), *own)
-    program = replace(model.describe(), updates=updates, precision=precision, digits=digits)
+    program = replace(model.describe(), updates=updates, precision=precision, digits=digits, bits=bits)
     check_precision(program.parameters, precision)
     return replace(program, identity=identity_of(program))
 

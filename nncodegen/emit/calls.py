@@ -8,6 +8,7 @@ from nncodegen.emit.blas import blas_product, end_rows
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.windows import WindowPrinter
 from nncodegen.ir import SAMPLE, Element, Step
+from nncodegen.ir.program import PORTABLE
 from nncodegen.schedule import Filling, Place, Shape
 from nncodegen.schedule.extents import PADDED
 from nncodegen.schedule.products import factors, rest_of
@@ -177,7 +178,8 @@ class CallsOfTile(Calls):
     def _partials(self, step: Step) -> str:
         """Return the places of sums that have a partial sum in every lane."""
         offset = self._at.kernel.storage[step.target.tensor].offset
-        return f"partials + {offset}*LANES, sums + {offset}"
+        lanes = "SUM_LANES" if self._at.program.bits == PORTABLE else "LANES"
+        return f"partials + {offset}*{lanes}, sums + {offset}"
 
 
 class CallsOfSample(Calls):

@@ -8,6 +8,7 @@ from typing import Any
 from nncodegen.emit.groups import GroupEmitter
 from nncodegen.emit.names import identifier
 from nncodegen.ir import Program
+from nncodegen.ir.program import PORTABLE
 from nncodegen.schedule import LONG, Place, Schedule
 
 STATE, OPTIONS = 3, 5
@@ -54,7 +55,7 @@ def configuration(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
             HAS_TRANSPOSED=bool(schedule.transposed),
             DESCENDS=descent.samples if descent else 0,
             DESCENT=descent.update if descent else 0,
-            FLUSHES=schedule.flushes_subnormals and bool(schedule.fits or not schedule.companion),
+            FLUSHES=_flushes(schedule) and bool(schedule.fits or not schedule.companion),
             **prepares,
             TRANSPOSED=_ranges(schedule.transposed),
             FINISHED=_ranges(descent.elsewhere) if descent else "",
@@ -77,7 +78,7 @@ def configuration_of_many(schedule: Schedule, group: GroupEmitter) -> dict[str, 
             LONG=LONG if schedule.blocks else 0,
             SINGLE_SAMPLES=int(schedule.blocks),
             DESCENT=descent.update if descent else 0,
-            FLUSHES=schedule.flushes_subnormals,
+            FLUSHES=_flushes(schedule),
             **_largest(schedule.program),
         ),
         "A group of models: how many, the samples of a tile, and the memory of each.": group.configuration,
@@ -89,12 +90,18 @@ def configuration_of_step(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     return {**_sizes(schedule), "It is that of one sample.": {"TILE": 1}}
 
 
+def _flushes(schedule: Schedule) -> bool:
+    """Return whether subnormal numbers may count as zero in training: instruction sets differ in how they do so."""
+    return schedule.flushes_subnormals and schedule.program.bits != PORTABLE
+
+
 def _sizes(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     program = schedule.program
     return {
         "The model: the bits of its numbers, and how many there are of each kind.": {
             "MODEL(name)": f"{identifier(program.name)}_##name",
             "BITS": program.precision[-2:],
+            **_set(SAME_BITS=program.bits == PORTABLE),
             "PARAMETERS": program.parameter_count,
             "INPUTS": sum(tensor.size for tensor in program.inputs),
             "TARGETS": sum(tensor.size for tensor in program.targets),

@@ -43,9 +43,8 @@ def facts(schedule: Schedule) -> str:
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
     others["guards"] = tuple(text for one in program.companions for text in one.guards)
     others["linear"] = tuple(name for one in program.companions for name in one.linear)
-    others |= {
-        name: getattr(program, name) for name in ("quantities", "label_targets", "threshold", "frozen", "not_generated")
-    }
+    told = ("quantities", "label_targets", "threshold", "frozen", "not_generated", "bits")
+    others |= {name: getattr(program, name) for name in told}
     entries |= {name: _literal(found) for name, found in others.items() if found != Facts._field_defaults[name]}
     if program.terms:
         entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}

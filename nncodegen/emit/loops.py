@@ -17,6 +17,7 @@ from nncodegen.emit.printer import Printer
 from nncodegen.errors import ProgramError
 from nncodegen.ir import REDUCTIONS, Element, Equation, Solution, Step
 from nncodegen.ir.equations import affine
+from nncodegen.ir.program import PORTABLE
 from nncodegen.schedule import Place, Role, When
 from nncodegen.schedule.extents import END, Extent
 from nncodegen.schedule.tree import (
@@ -49,6 +50,7 @@ from nncodegen.schedule.tree import (
     Way,
     no_such,
 )
+from nncodegen.schedule.walks import walk
 
 CONDITIONS = {
     When.LOSS: "with_loss", When.FEW: "count < FEW", When.MANY: "samples >= FEW", When.BLAS: "gemm",
@@ -85,9 +87,15 @@ class LoopPrinter:
     """The text after which lines may break; if empty, they do not break."""
     printer: Printer = field(init=False)
     scope: _Scope = field(init=False, default_factory=_Scope)
+    sums: set[Element] = field(init=False, default_factory=set)
+    """The sums over samples that have several partial sums."""
+    in_lanes: bool = field(init=False)
+    """If true, sums over samples have as many partial sums as the longest vectors have lanes, whatever the CPU."""
 
     def __post_init__(self) -> None:
-        self.printer = Printer(self.at.program.precision, self.value_of, self.dialect, self.used)
+        same = self.at.program.bits == PORTABLE
+        self.printer = Printer(self.at.program.precision, self.value_of, self.dialect, self.used, same)
+        self.in_lanes = same
 
     def value_of(self, element: Element) -> str:
         """Return an element: by the name of its local value, or in memory."""
@@ -96,6 +104,8 @@ class LoopPrinter:
     def print(self, tree: Tree) -> None:
         """Print statements, each group after an empty line and a comment that names its steps."""
         outer, given = self.scope, Counter(self._solved(tree))
+        if self.in_lanes:
+            self.sums |= {each for one in walk(tree) if isinstance(one, Loop) for each in one.sums}
         self.scope = replace(outer, solved=frozenset(index for index, times in given.items() if times > 1))
         for statement in tree:
             self._statement(statement)
@@ -118,6 +128,8 @@ class LoopPrinter:
         match statement:
             case Group():
                 self._group(statement)
+            case Loop(way=Way.SUMMED) if self.in_lanes:
+                self._loop_in_lanes(statement)
             case Loop():
                 self._loop(_loop_head(statement, self.at), statement.body)
             case Solve():
@@ -138,7 +150,8 @@ class LoopPrinter:
                 add(f"{'' if again else _kind(varies)}{self.at.variable(target)} = {text};")
             case Variable(target, start):
                 self._known(target)
-                add(f"real {self.at.variable(target)} = {self._term(start)};")
+                lanes = target in self.sums
+                add(f"real {self.at.variable(target)}{'[SUM_LANES] = {0}' if lanes else f' = {self._term(start)}'};")
             case Accumulate():
                 add(*self._accumulate(statement))
             case Store():
@@ -191,6 +204,13 @@ class LoopPrinter:
     def _loop(self, begin: str, body: Tree) -> None:
         self._block(begin, (*self.scope.heads, begin), body)
 
+    def _loop_in_lanes(self, loop: Loop) -> None:
+        """Print a loop over samples with sums as a loop over vectors of them, of which each sample has a lane."""
+        index = loop.index
+        with self.lines.block(f"for (size_t first = {loop.begin}; first < {loop.end}; first += SUM_LANES)"):
+            self._add(f"const size_t last = first + SUM_LANES < {loop.end} ? first + SUM_LANES : {loop.end};")
+            self._loop(f"INDEPENDENT_FEW\nfor (size_t {index} = first; {index} < last; {index}++)", loop.body)
+
     def _block(self, begin: str, heads: tuple[str, ...], body: Tree) -> None:
         """Print a block; values that are local in it are not known after it."""
         outer, self.scope = self.scope, replace(self.scope, heads=heads)
@@ -238,14 +258,18 @@ class LoopPrinter:
 
     def _value(self, value: Value) -> str:
         """Return a value: its only term, or the sum or the largest of its terms, under its conditions."""
-        text, *others = map(self._term, value.terms)
-        for other in others:
+        text = self._term(value.terms[0])
+        for other in value.terms[1:]:
             chooses = value.operator and REDUCTIONS[value.operator].chooses
-            text = f"({_chosen(value.operator or '', text, other)})" if chooses else f"{text} + {other}"
+            text = f"({_chosen(value.operator or '', text, self._term(other))})" if chooses else self._plus(text, other)
         if not value.where:
             return text
         otherwise = "0" if value.otherwise is None else self._term(value.otherwise)
         return f"{' && '.join(map(self._test, value.where))} ? {text} : {otherwise}"
+
+    def _plus(self, text: str, term: Expr) -> str:
+        """Return the sum of a text and a term."""
+        return self.printer.added(text, term) if self.in_lanes else f"{text} + {self._term(term)}"
 
     def _test(self, test: Test) -> str:
         """Return the text of a test: numbers below 0 are very large ones, which no index is."""
@@ -267,6 +291,11 @@ class LoopPrinter:
             function = REDUCTIONS[statement.operator].c
             self.used[function] = None
             return (*before, f"{name} = {function}({name}, {value});")
+        if self.in_lanes:
+            name = f"{name}[n - first]" if statement.target in self.sums else name
+            terms = statement.value.terms
+            fuses = len(terms) == 1 and not statement.value.where
+            return (*before, f"{name} = {self.printer.added(name, terms[0])};" if fuses else f"{name} += {value};")
         return (*before, f"{name} += {value};")
 
     def _given(self, value: Value) -> tuple[tuple[str, ...], str]:
@@ -286,6 +315,8 @@ class LoopPrinter:
         before, value = self._given(store.value) if plain else ((), self._value(store.value))
         if store.value.terms == (store.target,):
             value = self.at.variable(store.target)
+            if store.target in self.sums:
+                value = f"sum_of_lanes((const vector *) {value})"
         match store.combine:
             case Combine.SET:
                 return (*before, f"{place} = {value};")

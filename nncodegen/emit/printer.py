@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
-from sympy import Expr, Float, Mul, Pow, Rational, S, exp, sqrt
+from sympy import Add, Expr, Float, Mul, Pow, Rational, S, exp, sqrt
 from sympy.codegen.ast import float32, float64, real
 from sympy.printing.c import C99CodePrinter
 from sympy.printing.precedence import PRECEDENCE
@@ -23,7 +23,8 @@ PRODUCTS = (2, 3)
 class Printer(C99CodePrinter):
     """Prints expressions in a dialect, in a precision.
 
-    ``element`` returns the C text of an element, and ``used`` collects the helpers that the printed text needs.
+    ``element`` returns the C text of an element, and ``used`` collects the helpers that the printed text needs. With
+    ``fuses``, products are fused with the sums that they are terms of, so that no compiler decides about that.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class Printer(C99CodePrinter):
         element: Callable[[Element], str],
         dialect: Dialect = IN_MODULES,
         used: dict[str, None] | None = None,
+        fuses: bool = False,
     ) -> None:
         aliases = {real: REAL_TYPES[precision][1]}
         library = {name: record.c for name, record in elementary.FUNCTIONS.items() if record.c and not record.is_inline}
         super().__init__({"type_aliases": aliases, "math_macros": {}, "user_functions": library})
         self._element, self._dialect, self._used = element, dialect, {} if used is None else used
+        self._fuses = fuses
         if dialect.order:
             self._settings["order"] = "none"  # parts that are given in an order are printed in it
 
@@ -75,6 +78,28 @@ class Printer(C99CodePrinter):
         return str(super()._print_Rational(number))
 
     # Sums, products and powers.
+
+    def added(self, total: str, term: Expr) -> str:
+        """Return in C the sum of a text and a term, as one operation if products are fused and it is a product."""
+        factors = _fused_factors(_folded(term)) if self._fuses else ()
+        if not factors:
+            text = self.print(term)
+            return f"{total} - {text[1:]}" if text.startswith("-") and not self._fuses else f"{total} + {text}"
+        first, rest = self._print(factors[0]), self._print(Mul(*factors[1:], evaluate=False))
+        return f"fused({first}, {rest}, {total})"
+
+    def _print_Add(self, total: Any, order: Any = None) -> str:
+        if not self._fuses:
+            return str(super()._print_Add(total, order))
+        terms = self._as_ordered_terms(total, order)
+        single = [term for term in terms if not _fused_factors(term)]
+        products = [term for term in terms if _fused_factors(term)]
+        if not single:
+            single, products = products[:1], products[1:]
+        text = str(super()._print_Add(Add(*single, evaluate=False))) if len(single) > 1 else self._print(single[0])
+        for product in products:
+            text = self.added(text, product)
+        return text
 
     def _as_ordered_terms(self, total: Expr, order: Any = None) -> list[Expr]:
         if self._dialect.order:
@@ -130,6 +155,19 @@ class Printer(C99CodePrinter):
 
     def _print_decay(self, function: Any) -> str:
         return self._print(exp(-function.args[0], evaluate=False))
+
+
+def _fused_factors(term: Expr) -> tuple[Expr, ...]:
+    """Return the factors of a product that can be fused with a sum: two or more, none of which divides; else none."""
+    factors: list[Expr] = []
+    for factor in Mul.make_args(term):
+        base, exponent = factor.as_base_exp() if isinstance(factor, Pow) else (factor, S.One)
+        if exponent.is_negative and not factor.is_Rational:
+            return ()
+        factors += [base] * int(exponent) if exponent in PRODUCTS else [factor]
+    if factors[0] == -1 and len(factors) > 2:
+        factors = [-factors[1], *factors[2:]]
+    return tuple(factors) if len(factors) > 1 and factors[0] != -1 else ()
 
 
 def _is_constant(node: Any) -> bool:

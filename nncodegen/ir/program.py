@@ -55,6 +55,9 @@ again, and with its derivatives up to twice as many; in "best" more of both. Wit
 DEFAULT = FAST
 """The choice where none is given: formulas keep their digits unless that costs much."""
 
+NATIVE, PORTABLE = BITS = ("native", "portable")
+"""With "native", the bits of results may depend on the CPU and the compiler; with "portable", they do not."""
+
 
 @dataclass(frozen=True)
 class Initial:
@@ -244,6 +247,8 @@ class Program:
     """Tied parameters and derived quantities: formulas of the parameters that are evaluated after a fit."""
     digits: str = OFF
     """The cost that a form of a formula with more digits may have: "off", "fast" or "best"."""
+    bits: str = NATIVE
+    """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
     kept: tuple[str, ...] = ()
     """The work of the search for such forms, and the bits that are lost, a sentence for each."""
 

@@ -64,6 +64,7 @@ from nncodegen.schedule.storage import Memory, Place, Storage
 from nncodegen.schedule.transposed import choose_transposed
 from nncodegen.schedule.tree import When
 from nncodegen.schedule.unrolled import choose_unrolled
+from nncodegen.schedule.vectors import check_functions
 
 NO_CHOICES: Mapping[str, object] = {}
 
@@ -74,6 +75,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     The functions ``choose_layout``, ``choose_blas``, ``choose_transposed`` and ``choose_segments`` document the
     possible choices.
     """
+    check_functions(program)
     program = settled(program)
     layout = choose_matrices(program, choose_layout(program, choices), choices)
     if not layout.one_by_one:

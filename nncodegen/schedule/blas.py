@@ -19,6 +19,7 @@ from dataclasses import replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Program, Step
+from nncodegen.ir.program import PORTABLE
 from nncodegen.schedule.layout import LONG_TILE, Layout, is_product, names_of, weights_of
 
 LARGE = 2**19
@@ -38,6 +39,14 @@ def choose_blas(program: Program, layout: Layout, choices: Mapping[str, object])
     ``choices`` overrides it: {"blas": True or False, for all products, or a list of the tensors that they define}.
     Raises ModelError for invalid choices.
     """
+    if program.bits == PORTABLE:
+        if choices.get("blas"):
+            raise ModelError(
+                'bits="portable" goes without BLAS, whose sums depend on the CPU: leave out the choice "blas"'
+            )
+        return replace(
+            layout, reasons=(*layout.reasons, "all products in blocks of our own, for the same bits everywhere")
+        )
     asked = choices.get("blas") is not None
     products = {step.target.tensor: step for step in program.steps if is_product(step)}
     usual = (name for name, step in products.items() if weights_of(step, program) >= LARGE)

@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 
 from sympy import Mul
 
+from nncodegen.errors import ModelError
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Program, Step
+from nncodegen.ir.program import PORTABLE
 from nncodegen.schedule.layout import CHOICES, Layout
 from nncodegen.schedule.windows import window_of
 
@@ -68,20 +70,23 @@ def choose_matrices(program: Program, layout: Layout, choices: Mapping[str, obje
     The products of a recurrence or a convolution are no products of whole matrices, and the statistics of a batch are
     sums over all of its samples. Whoever chooses the tile or the segments gets samples along the vectors.
     """
+    if program.bits == PORTABLE and _attends(program):
+        raise ModelError('bits="portable" goes without attention and other products of two arrays of samples')
     recurs = any(step.operator in RECURRENCES for step in program.steps)
     if not program.moves or recurs or program.batch or any(choices.get(name) for name in CHOICES):
         return layout
     products = [(step, matrices_of(step, program)) for step in program.steps]
-    attends = any(found and SAMPLE in step.target.indices and _of_samples(found) for step, found in products)
     others = (step for step, found in products if not found and step.expression.is_Mul)
-    if not attends or any(window_of(step, program) for step in others):
+    if not _attends(program) or any(window_of(step, program) for step in others):
         return layout
     reason = "as products of two arrays of samples are products of matrices"
     return replace(layout, tile=1, features=(), reasons=(reason, *layout.reasons[1:]), one_by_one=True)
 
 
-def _of_samples(product: Matrices) -> bool:
-    return SAMPLE in product.a.indices and SAMPLE in product.b.indices
+def _attends(program: Program) -> bool:
+    """Return whether a program has products of two arrays of samples, as attention has."""
+    products = (matrices_of(step, program) for step in program.steps if SAMPLE in step.target.indices)
+    return any(found and SAMPLE in found.a.indices and SAMPLE in found.b.indices for found in products)
 
 
 def matrices_of(step: Step, program: Program) -> Matrices | None:

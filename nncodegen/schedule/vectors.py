@@ -11,10 +11,32 @@ called, inputs are first copied to arrays without gaps, and all other loops run 
 
 from __future__ import annotations
 
-from sympy import Abs, Function, Piecewise, Pow, Rational, sign
+from sympy import Abs, Function, Max, Min, Piecewise, Pow, Rational, ceiling, cos, floor, sign, sin, tan
 
-from nncodegen.ir import SAMPLE, Step
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Program, Step
 from nncodegen.ir.functions import INLINE
+from nncodegen.ir.program import PORTABLE
+from nncodegen.runtime.python.ground.rules import RULES
+
+
+def check_functions(program: Program) -> None:
+    """Raise ModelError for a function of the C library, where results must not depend on the CPU and the system."""
+    if program.bits != PORTABLE:
+        return
+    own = (step for update in program.updates[len(RULES) :] for step in update.steps)
+    for step in (*program.steps, *own):
+        called = {call.func.__name__ for call in step.expression.atoms(Function) if not isinstance(call, SAME_BITS)}
+        if missing := sorted(called.difference(INLINE)):
+            raise ModelError(
+                f'bits="portable" has no {missing[0]}: C libraries differ in its last bits. It has exp, log, expm1, '
+                "log1p, sin, cos, tan, erf, erfc, powers, square roots, and what is made of these, such as tanh"
+            )
+
+
+SAME_BITS = (Abs, Piecewise, Max, Min, sign, floor, ceiling, sin, cos, tan)
+"""Functions other than those of ``functions64.h`` with the same bits everywhere: exact ones, and some of
+``same_bits.h``."""
 
 
 def calls_functions(step: Step) -> bool:

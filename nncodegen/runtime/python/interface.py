@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 ATTRIBUTES = {
     "name": ("str", "The name of the model."),
     "precision": ("str", '"float64" or "float32".'),
+    "bits": ("str", '"native", or "portable": results do not depend on the CPU and the compiler.'),
     "dtype": ("np.dtype[Any]", "The precision as a type of NumPy."),
     "input_names": ("tuple[str, ...]", "The columns of X."),
     "target_names": ("tuple[str, ...]", "The columns of Y."),

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "names.h"
+#include "same_bits.h"
 #include "sizes.h"
 
 #if NN_BITS == 64
@@ -42,9 +43,12 @@ typedef uint32_t word;
 #endif
 #define HOT __attribute__((hot, noinline, unused))
 
-/* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors. */
+/* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors; not where results
+   must not depend on the compiler. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns if it cannot vectorize */
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
+#endif
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__) && !NN_SAME_BITS
 #define SUM_LOOP(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
 #define LARGEST_LOOP(variable) PRAGMA(omp simd reduction(max : variable))
 #else

@@ -11,6 +11,16 @@
 
 #include "vectors.h"
 
+/* The terms of a product that small blocks add to several sums, and these sums, added up. Where results must not depend
+   on the CPU, a result has one sum in every block, since CPUs differ in the blocks that they have registers for. */
+#if NN_SAME_BITS
+#define PARTS_OF_SUM(terms, sums) 0
+#define SUM_OF_PARTS(one, all) (one)
+#else
+#define PARTS_OF_SUM(terms, sums) ((terms)/(sums)*(sums))
+#define SUM_OF_PARTS(one, all) (all)
+#endif
+
 /* 8 rows and 2 vectors of a product. If fewer rows are left, the last is computed again for the missing ones, but
    stored once. */
 static inline UNUSED void block_8x2(size_t left, size_t inner, const real *restrict a, size_t a_row,
@@ -37,22 +47,22 @@ static inline UNUSED void block_8x2(size_t left, size_t inner, const real *restr
     for (size_t k = 0; k < inner; k++) {
         const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES);
         const size_t i = k*a_inner;
-        s00 += a0[i]*b0;
-        s01 += a0[i]*b1;
-        s10 += a1[i]*b0;
-        s11 += a1[i]*b1;
-        s20 += a2[i]*b0;
-        s21 += a2[i]*b1;
-        s30 += a3[i]*b0;
-        s31 += a3[i]*b1;
-        s40 += a4[i]*b0;
-        s41 += a4[i]*b1;
-        s50 += a5[i]*b0;
-        s51 += a5[i]*b1;
-        s60 += a6[i]*b0;
-        s61 += a6[i]*b1;
-        s70 += a7[i]*b0;
-        s71 += a7[i]*b1;
+        ADD_PRODUCT(s00, a0[i], b0);
+        ADD_PRODUCT(s01, a0[i], b1);
+        ADD_PRODUCT(s10, a1[i], b0);
+        ADD_PRODUCT(s11, a1[i], b1);
+        ADD_PRODUCT(s20, a2[i], b0);
+        ADD_PRODUCT(s21, a2[i], b1);
+        ADD_PRODUCT(s30, a3[i], b0);
+        ADD_PRODUCT(s31, a3[i], b1);
+        ADD_PRODUCT(s40, a4[i], b0);
+        ADD_PRODUCT(s41, a4[i], b1);
+        ADD_PRODUCT(s50, a5[i], b0);
+        ADD_PRODUCT(s51, a5[i], b1);
+        ADD_PRODUCT(s60, a6[i], b0);
+        ADD_PRODUCT(s61, a6[i], b1);
+        ADD_PRODUCT(s70, a7[i], b0);
+        ADD_PRODUCT(s71, a7[i], b1);
     }
     keep(s00, out, 0*out_row, factor, add, scale);
     keep(s01, out, 0*out_row + 1*LANES, factor, add, scale);
@@ -112,14 +122,14 @@ static inline UNUSED void block_8x1(size_t left, size_t inner, const real *restr
     for (size_t k = 0; k < inner; k++) {
         const vector b0 = load(b + k*b_inner);
         const size_t i = k*a_inner;
-        s00 += a0[i]*b0;
-        s10 += a1[i]*b0;
-        s20 += a2[i]*b0;
-        s30 += a3[i]*b0;
-        s40 += a4[i]*b0;
-        s50 += a5[i]*b0;
-        s60 += a6[i]*b0;
-        s70 += a7[i]*b0;
+        ADD_PRODUCT(s00, a0[i], b0);
+        ADD_PRODUCT(s10, a1[i], b0);
+        ADD_PRODUCT(s20, a2[i], b0);
+        ADD_PRODUCT(s30, a3[i], b0);
+        ADD_PRODUCT(s40, a4[i], b0);
+        ADD_PRODUCT(s50, a5[i], b0);
+        ADD_PRODUCT(s60, a6[i], b0);
+        ADD_PRODUCT(s70, a7[i], b0);
     }
     keep(s00, out, 0*out_row, factor, add, scale);
     if (last < 1)
@@ -163,14 +173,14 @@ static inline UNUSED void block_4x2(size_t left, size_t inner, const real *restr
     for (size_t k = 0; k < inner; k++) {
         const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES);
         const size_t i = k*a_inner;
-        s00 += a0[i]*b0;
-        s01 += a0[i]*b1;
-        s10 += a1[i]*b0;
-        s11 += a1[i]*b1;
-        s20 += a2[i]*b0;
-        s21 += a2[i]*b1;
-        s30 += a3[i]*b0;
-        s31 += a3[i]*b1;
+        ADD_PRODUCT(s00, a0[i], b0);
+        ADD_PRODUCT(s01, a0[i], b1);
+        ADD_PRODUCT(s10, a1[i], b0);
+        ADD_PRODUCT(s11, a1[i], b1);
+        ADD_PRODUCT(s20, a2[i], b0);
+        ADD_PRODUCT(s21, a2[i], b1);
+        ADD_PRODUCT(s30, a3[i], b0);
+        ADD_PRODUCT(s31, a3[i], b1);
     }
     keep(s00, out, 0*out_row, factor, add, scale);
     keep(s01, out, 0*out_row + 1*LANES, factor, add, scale);
@@ -208,43 +218,43 @@ static inline UNUSED void block_4x1(size_t left, size_t inner, const real *restr
     vector t20 = {0};
     vector t30 = {0};
     size_t k = 0;
-    const size_t whole = inner/2*2;
+    const size_t whole = PARTS_OF_SUM(inner, 2);
     for (; k < whole; k += 2) {
         {
             const vector b0 = load(b + (k + 0)*b_inner);
             const size_t i = (k + 0)*a_inner;
-            s00 += a0[i]*b0;
-            s10 += a1[i]*b0;
-            s20 += a2[i]*b0;
-            s30 += a3[i]*b0;
+            ADD_PRODUCT(s00, a0[i], b0);
+            ADD_PRODUCT(s10, a1[i], b0);
+            ADD_PRODUCT(s20, a2[i], b0);
+            ADD_PRODUCT(s30, a3[i], b0);
         }
         {
             const vector b0 = load(b + (k + 1)*b_inner);
             const size_t i = (k + 1)*a_inner;
-            t00 += a0[i]*b0;
-            t10 += a1[i]*b0;
-            t20 += a2[i]*b0;
-            t30 += a3[i]*b0;
+            ADD_PRODUCT(t00, a0[i], b0);
+            ADD_PRODUCT(t10, a1[i], b0);
+            ADD_PRODUCT(t20, a2[i], b0);
+            ADD_PRODUCT(t30, a3[i], b0);
         }
     }
     for (; k < inner; k++) {
         const vector b0 = load(b + k*b_inner);
         const size_t i = k*a_inner;
-        s00 += a0[i]*b0;
-        s10 += a1[i]*b0;
-        s20 += a2[i]*b0;
-        s30 += a3[i]*b0;
+        ADD_PRODUCT(s00, a0[i], b0);
+        ADD_PRODUCT(s10, a1[i], b0);
+        ADD_PRODUCT(s20, a2[i], b0);
+        ADD_PRODUCT(s30, a3[i], b0);
     }
-    keep(s00 + t00, out, 0*out_row, factor, add, scale);
+    keep(SUM_OF_PARTS(s00, s00 + t00), out, 0*out_row, factor, add, scale);
     if (last < 1)
         return;
-    keep(s10 + t10, out, 1*out_row, factor, add, scale);
+    keep(SUM_OF_PARTS(s10, s10 + t10), out, 1*out_row, factor, add, scale);
     if (last < 2)
         return;
-    keep(s20 + t20, out, 2*out_row, factor, add, scale);
+    keep(SUM_OF_PARTS(s20, s20 + t20), out, 2*out_row, factor, add, scale);
     if (last < 3)
         return;
-    keep(s30 + t30, out, 3*out_row, factor, add, scale);
+    keep(SUM_OF_PARTS(s30, s30 + t30), out, 3*out_row, factor, add, scale);
 }
 
 /* 2 rows and 2 vectors of a product. If fewer rows are left, the last is computed again for the missing ones, but
@@ -261,39 +271,39 @@ static inline UNUSED void block_2x2(size_t left, size_t inner, const real *restr
     vector t00 = {0}, t01 = {0};
     vector t10 = {0}, t11 = {0};
     size_t k = 0;
-    const size_t whole = inner/2*2;
+    const size_t whole = PARTS_OF_SUM(inner, 2);
     for (; k < whole; k += 2) {
         {
             const vector b0 = load(b + (k + 0)*b_inner), b1 = load(b + (k + 0)*b_inner + 1*LANES);
             const size_t i = (k + 0)*a_inner;
-            s00 += a0[i]*b0;
-            s01 += a0[i]*b1;
-            s10 += a1[i]*b0;
-            s11 += a1[i]*b1;
+            ADD_PRODUCT(s00, a0[i], b0);
+            ADD_PRODUCT(s01, a0[i], b1);
+            ADD_PRODUCT(s10, a1[i], b0);
+            ADD_PRODUCT(s11, a1[i], b1);
         }
         {
             const vector b0 = load(b + (k + 1)*b_inner), b1 = load(b + (k + 1)*b_inner + 1*LANES);
             const size_t i = (k + 1)*a_inner;
-            t00 += a0[i]*b0;
-            t01 += a0[i]*b1;
-            t10 += a1[i]*b0;
-            t11 += a1[i]*b1;
+            ADD_PRODUCT(t00, a0[i], b0);
+            ADD_PRODUCT(t01, a0[i], b1);
+            ADD_PRODUCT(t10, a1[i], b0);
+            ADD_PRODUCT(t11, a1[i], b1);
         }
     }
     for (; k < inner; k++) {
         const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES);
         const size_t i = k*a_inner;
-        s00 += a0[i]*b0;
-        s01 += a0[i]*b1;
-        s10 += a1[i]*b0;
-        s11 += a1[i]*b1;
+        ADD_PRODUCT(s00, a0[i], b0);
+        ADD_PRODUCT(s01, a0[i], b1);
+        ADD_PRODUCT(s10, a1[i], b0);
+        ADD_PRODUCT(s11, a1[i], b1);
     }
-    keep(s00 + t00, out, 0*out_row, factor, add, scale);
-    keep(s01 + t01, out, 0*out_row + 1*LANES, factor, add, scale);
+    keep(SUM_OF_PARTS(s00, s00 + t00), out, 0*out_row, factor, add, scale);
+    keep(SUM_OF_PARTS(s01, s01 + t01), out, 0*out_row + 1*LANES, factor, add, scale);
     if (last < 1)
         return;
-    keep(s10 + t10, out, 1*out_row, factor, add, scale);
-    keep(s11 + t11, out, 1*out_row + 1*LANES, factor, add, scale);
+    keep(SUM_OF_PARTS(s10, s10 + t10), out, 1*out_row, factor, add, scale);
+    keep(SUM_OF_PARTS(s11, s11 + t11), out, 1*out_row + 1*LANES, factor, add, scale);
 }
 
 /* 2 rows and 1 vector of a product. If fewer rows are left, the last is computed again for the missing ones, but
@@ -314,51 +324,52 @@ static inline UNUSED void block_2x1(size_t left, size_t inner, const real *restr
     vector v00 = {0};
     vector v10 = {0};
     size_t k = 0;
-    const size_t whole = inner/4*4;
+    const size_t whole = PARTS_OF_SUM(inner, 4);
     for (; k < whole; k += 4) {
         {
             const vector b0 = load(b + (k + 0)*b_inner);
             const size_t i = (k + 0)*a_inner;
-            s00 += a0[i]*b0;
-            s10 += a1[i]*b0;
+            ADD_PRODUCT(s00, a0[i], b0);
+            ADD_PRODUCT(s10, a1[i], b0);
         }
         {
             const vector b0 = load(b + (k + 1)*b_inner);
             const size_t i = (k + 1)*a_inner;
-            t00 += a0[i]*b0;
-            t10 += a1[i]*b0;
+            ADD_PRODUCT(t00, a0[i], b0);
+            ADD_PRODUCT(t10, a1[i], b0);
         }
         {
             const vector b0 = load(b + (k + 2)*b_inner);
             const size_t i = (k + 2)*a_inner;
-            u00 += a0[i]*b0;
-            u10 += a1[i]*b0;
+            ADD_PRODUCT(u00, a0[i], b0);
+            ADD_PRODUCT(u10, a1[i], b0);
         }
         {
             const vector b0 = load(b + (k + 3)*b_inner);
             const size_t i = (k + 3)*a_inner;
-            v00 += a0[i]*b0;
-            v10 += a1[i]*b0;
+            ADD_PRODUCT(v00, a0[i], b0);
+            ADD_PRODUCT(v10, a1[i], b0);
         }
     }
     for (; k < inner; k++) {
         const vector b0 = load(b + k*b_inner);
         const size_t i = k*a_inner;
-        s00 += a0[i]*b0;
-        s10 += a1[i]*b0;
+        ADD_PRODUCT(s00, a0[i], b0);
+        ADD_PRODUCT(s10, a1[i], b0);
     }
-    keep(s00 + t00 + u00 + v00, out, 0*out_row, factor, add, scale);
+    keep(SUM_OF_PARTS(s00, s00 + t00 + u00 + v00), out, 0*out_row, factor, add, scale);
     if (last < 1)
         return;
-    keep(s10 + t10 + u10 + v10, out, 1*out_row, factor, add, scale);
+    keep(SUM_OF_PARTS(s10, s10 + t10 + u10 + v10), out, 1*out_row, factor, add, scale);
 }
 
 /* 4 rows and 4 columns of sums of lanes. If fewer are left, the last is computed again for the missing ones,
    but stored once. */
-static inline UNUSED void lane_sums_4x4(size_t rows, size_t columns, const real *restrict d,
+INLINE void lane_sums_4x4(size_t rows, size_t columns, const real *restrict d,
     const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,
     double *restrict sums, int single_tile)
 {
+    vector s[4][4*SUM_VECTORS];
     const real *const d0 = d;
     const real *const d1 = d + (rows > 1 ? 1 : rows - 1)*TILE;
     const real *const d2 = d + (rows > 2 ? 2 : rows - 1)*TILE;
@@ -367,76 +378,105 @@ static inline UNUSED void lane_sums_4x4(size_t rows, size_t columns, const real 
     const real *const x1 = x + (columns > 1 ? 1 : columns - 1)*TILE;
     const real *const x2 = x + (columns > 2 ? 2 : columns - 1)*TILE;
     const real *const x3 = x + (columns > 3 ? 3 : columns - 1)*TILE;
-    vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0};
-    vector s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
-    vector s20 = {0}, s21 = {0}, s22 = {0}, s23 = {0};
-    vector s30 = {0}, s31 = {0}, s32 = {0}, s33 = {0};
-    for (size_t n = 0; n < padded; n += LANES) {
-        const vector v0 = load(x0 + n), v1 = load(x1 + n), v2 = load(x2 + n), v3 = load(x3 + n);
-        const vector u0 = load(d0 + n);
-        s00 += u0*v0;
-        s01 += u0*v1;
-        s02 += u0*v2;
-        s03 += u0*v3;
-        const vector u1 = load(d1 + n);
-        s10 += u1*v0;
-        s11 += u1*v1;
-        s12 += u1*v2;
-        s13 += u1*v3;
-        const vector u2 = load(d2 + n);
-        s20 += u2*v0;
-        s21 += u2*v1;
-        s22 += u2*v2;
-        s23 += u2*v3;
-        const vector u3 = load(d3 + n);
-        s30 += u3*v0;
-        s31 += u3*v1;
-        s32 += u3*v2;
-        s33 += u3*v3;
+    for (size_t part = 0; part < SUM_VECTORS; part++) {
+        vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0};
+        vector s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
+        vector s20 = {0}, s21 = {0}, s22 = {0}, s23 = {0};
+        vector s30 = {0}, s31 = {0}, s32 = {0}, s33 = {0};
+        for (size_t n = part*LANES; n < padded; n += SUM_LANES) {
+            const vector v0 = load(x0 + n), v1 = load(x1 + n), v2 = load(x2 + n), v3 = load(x3 + n);
+            const vector u0 = load(d0 + n);
+            ADD_PRODUCT(s00, u0, v0);
+            ADD_PRODUCT(s01, u0, v1);
+            ADD_PRODUCT(s02, u0, v2);
+            ADD_PRODUCT(s03, u0, v3);
+            const vector u1 = load(d1 + n);
+            ADD_PRODUCT(s10, u1, v0);
+            ADD_PRODUCT(s11, u1, v1);
+            ADD_PRODUCT(s12, u1, v2);
+            ADD_PRODUCT(s13, u1, v3);
+            const vector u2 = load(d2 + n);
+            ADD_PRODUCT(s20, u2, v0);
+            ADD_PRODUCT(s21, u2, v1);
+            ADD_PRODUCT(s22, u2, v2);
+            ADD_PRODUCT(s23, u2, v3);
+            const vector u3 = load(d3 + n);
+            ADD_PRODUCT(s30, u3, v0);
+            ADD_PRODUCT(s31, u3, v1);
+            ADD_PRODUCT(s32, u3, v2);
+            ADD_PRODUCT(s33, u3, v3);
+        }
+        s[0][part] = s00;
+        s[0][SUM_VECTORS + part] = s01;
+        s[0][2*SUM_VECTORS + part] = s02;
+        s[0][3*SUM_VECTORS + part] = s03;
+        s[1][part] = s10;
+        s[1][SUM_VECTORS + part] = s11;
+        s[1][2*SUM_VECTORS + part] = s12;
+        s[1][3*SUM_VECTORS + part] = s13;
+        s[2][part] = s20;
+        s[2][SUM_VECTORS + part] = s21;
+        s[2][2*SUM_VECTORS + part] = s22;
+        s[2][3*SUM_VECTORS + part] = s23;
+        s[3][part] = s30;
+        s[3][SUM_VECTORS + part] = s31;
+        s[3][2*SUM_VECTORS + part] = s32;
+        s[3][3*SUM_VECTORS + part] = s33;
     }
-    add_four((const vector [4]) {s00, s01, s02, s03}, columns, weight, partials, sums, single_tile);
+    add_four(s[0], columns, weight, partials, sums, single_tile);
     if (rows < 2)
         return;
-    add_four((const vector [4]) {s10, s11, s12, s13}, columns, weight + 1*width, partials, sums, single_tile);
+    add_four(s[1], columns, weight + 1*width, partials, sums, single_tile);
     if (rows < 3)
         return;
-    add_four((const vector [4]) {s20, s21, s22, s23}, columns, weight + 2*width, partials, sums, single_tile);
+    add_four(s[2], columns, weight + 2*width, partials, sums, single_tile);
     if (rows < 4)
         return;
-    add_four((const vector [4]) {s30, s31, s32, s33}, columns, weight + 3*width, partials, sums, single_tile);
+    add_four(s[3], columns, weight + 3*width, partials, sums, single_tile);
 }
 
 /* 2 rows and 4 columns of sums of lanes. If fewer are left, the last is computed again for the missing ones,
    but stored once. */
-static inline UNUSED void lane_sums_2x4(size_t rows, size_t columns, const real *restrict d,
+INLINE void lane_sums_2x4(size_t rows, size_t columns, const real *restrict d,
     const real *restrict x, size_t padded, size_t weight, size_t width, real *restrict partials,
     double *restrict sums, int single_tile)
 {
+    vector s[2][4*SUM_VECTORS];
     const real *const d0 = d;
     const real *const d1 = d + (rows > 1 ? 1 : rows - 1)*TILE;
     const real *const x0 = x;
     const real *const x1 = x + (columns > 1 ? 1 : columns - 1)*TILE;
     const real *const x2 = x + (columns > 2 ? 2 : columns - 1)*TILE;
     const real *const x3 = x + (columns > 3 ? 3 : columns - 1)*TILE;
-    vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0};
-    vector s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
-    for (size_t n = 0; n < padded; n += LANES) {
-        const vector v0 = load(x0 + n), v1 = load(x1 + n), v2 = load(x2 + n), v3 = load(x3 + n);
-        const vector u0 = load(d0 + n);
-        s00 += u0*v0;
-        s01 += u0*v1;
-        s02 += u0*v2;
-        s03 += u0*v3;
-        const vector u1 = load(d1 + n);
-        s10 += u1*v0;
-        s11 += u1*v1;
-        s12 += u1*v2;
-        s13 += u1*v3;
+    for (size_t part = 0; part < SUM_VECTORS; part++) {
+        vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0};
+        vector s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
+        for (size_t n = part*LANES; n < padded; n += SUM_LANES) {
+            const vector v0 = load(x0 + n), v1 = load(x1 + n), v2 = load(x2 + n), v3 = load(x3 + n);
+            const vector u0 = load(d0 + n);
+            ADD_PRODUCT(s00, u0, v0);
+            ADD_PRODUCT(s01, u0, v1);
+            ADD_PRODUCT(s02, u0, v2);
+            ADD_PRODUCT(s03, u0, v3);
+            const vector u1 = load(d1 + n);
+            ADD_PRODUCT(s10, u1, v0);
+            ADD_PRODUCT(s11, u1, v1);
+            ADD_PRODUCT(s12, u1, v2);
+            ADD_PRODUCT(s13, u1, v3);
+        }
+        s[0][part] = s00;
+        s[0][SUM_VECTORS + part] = s01;
+        s[0][2*SUM_VECTORS + part] = s02;
+        s[0][3*SUM_VECTORS + part] = s03;
+        s[1][part] = s10;
+        s[1][SUM_VECTORS + part] = s11;
+        s[1][2*SUM_VECTORS + part] = s12;
+        s[1][3*SUM_VECTORS + part] = s13;
     }
-    add_four((const vector [4]) {s00, s01, s02, s03}, columns, weight, partials, sums, single_tile);
+    add_four(s[0], columns, weight, partials, sums, single_tile);
     if (rows < 2)
         return;
-    add_four((const vector [4]) {s10, s11, s12, s13}, columns, weight + 1*width, partials, sums, single_tile);
+    add_four(s[1], columns, weight + 1*width, partials, sums, single_tile);
 }
 
 #endif

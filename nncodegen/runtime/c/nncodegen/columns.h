@@ -1,6 +1,6 @@
 /* Columns of doubles side by side, each of whole vectors: their products and sums.
 
-   Needs vectors.h. Gives wide, WIDE, whole_rows, multiply_columns, subtract_columns,
+   Needs vectors.h. Gives WIDE, whole_rows, multiply_columns, subtract_columns,
    multiply_strip, subtract_strip. */
 
 #ifndef NNCODEGEN_COLUMNS_H
@@ -8,21 +8,38 @@
 
 #include "vectors.h"
 
-typedef double wide __attribute__((vector_size(VECTOR_BYTES), may_alias));
-
 enum {
     WIDE = VECTOR_BYTES/sizeof(double),
+    SUM_WIDE = SUM_BYTES/sizeof(double), /* the partial sums of a column: SUM_LANES in vectors.h */
     STRIP = 8 /* the number of columns that are processed at once, if there are many */
 };
 
 /* Returns the number of rows rounded up to whole vectors. */
 INLINE size_t whole_rows(size_t rows)
 {
-    return (rows + WIDE - 1)/WIDE*WIDE;
+    return (rows + SUM_WIDE - 1)/SUM_WIDE*SUM_WIDE;
 }
 
-INLINE double sum_of_wide(wide s)
+/* Adds the product of two vectors, or of a value and a vector, to a vector; subtracts it. */
+#if NN_SAME_BITS
+#define ADD_WIDE(s, a, b) (s) = fused_wide((a) - (wide) {0}, b, s)
+#define SUBTRACT_WIDE(s, a, b) (s) = fused_wide((wide) {0} - (a), b, s)
+#else
+#define ADD_WIDE(s, a, b) (s) += (a)*(b)
+#define SUBTRACT_WIDE(s, a, b) (s) -= (a)*(b)
+#endif
+
+/* Returns the sum of SUM_WIDE values. */
+#if NN_SAME_BITS
+INLINE double sum_of_wide(const wide *all)
 {
+    const double *const s = (const double *) all;
+    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+}
+#else
+INLINE double sum_of_wide(const wide *all)
+{
+    const wide s = *all;
     typedef double half __attribute__((vector_size(VECTOR_BYTES/2), may_alias));
     const half two = ((const half *) &s)[0] + ((const half *) &s)[1];
 #if VECTOR_BYTES > 32
@@ -36,18 +53,24 @@ INLINE double sum_of_wide(wide s)
         total += last[lane];
     return total;
 }
+#endif
 
 /* Computes the products of one column with up to four others; each vector of it is read once. */
 INLINE void multiply_few(const double *a, const double *b, size_t rows, size_t count, double *products)
 {
-    wide s[4] = {{0}, {0}, {0}, {0}};
-    for (size_t n = 0; n < rows; n += WIDE) {
-        const wide v = *(const wide *) (a + n);
+    wide sums[4][SUM_WIDE/WIDE];
+    for (size_t part = 0; part < SUM_WIDE/WIDE; part++) {
+        wide s[4] = {{0}, {0}, {0}, {0}};
+        for (size_t n = part*WIDE; n < rows; n += SUM_WIDE) {
+            const wide v = *(const wide *) (a + n);
+            for (size_t k = 0; k < count; k++)
+                ADD_WIDE(s[k], v, *(const wide *) (b + k*COLUMN + n));
+        }
         for (size_t k = 0; k < count; k++)
-            s[k] += v**(const wide *) (b + k*COLUMN + n);
+            sums[k][part] = s[k];
     }
     for (size_t k = 0; k < count; k++)
-        products[k] = sum_of_wide(s[k]);
+        products[k] = sum_of_wide(sums[k]);
 }
 
 static HOT void multiply_columns(const double *a, const double *b, size_t rows, size_t count,
@@ -70,7 +93,7 @@ INLINE void subtract_few(const double *a, const double *factors, double *b, size
     for (size_t n = 0; n < rows; n += WIDE) {
         const wide v = *(const wide *) (a + n);
         for (size_t k = 0; k < count; k++)
-            *(wide *) (b + k*COLUMN + n) -= factors[k]*v;
+            SUBTRACT_WIDE(*(wide *) (b + k*COLUMN + n), factors[k], v);
     }
 }
 
@@ -95,17 +118,24 @@ static HOT void multiply_strip(const double *strip, const double *b, const doubl
 {
     for (size_t i = 0; i < STRIP; i += 4) {
         const double *const a = strip + i*COLUMN;
-        wide s[4] = {{0}, {0}, {0}, {0}}, t[4] = {{0}, {0}, {0}, {0}};
-        for (size_t n = 0; n < rows; n += WIDE) {
-            const wide v = *(const wide *) (b + n), w = *(const wide *) (c + n);
+        wide first[4][SUM_WIDE/WIDE], second[4][SUM_WIDE/WIDE];
+        for (size_t part = 0; part < SUM_WIDE/WIDE; part++) {
+            wide s[4] = {{0}, {0}, {0}, {0}}, t[4] = {{0}, {0}, {0}, {0}};
+            for (size_t n = part*WIDE; n < rows; n += SUM_WIDE) {
+                const wide v = *(const wide *) (b + n), w = *(const wide *) (c + n);
+                for (size_t k = 0; k < 4; k++) {
+                    ADD_WIDE(s[k], *(const wide *) (a + k*COLUMN + n), v);
+                    ADD_WIDE(t[k], *(const wide *) (a + k*COLUMN + n), w);
+                }
+            }
             for (size_t k = 0; k < 4; k++) {
-                s[k] += *(const wide *) (a + k*COLUMN + n)*v;
-                t[k] += *(const wide *) (a + k*COLUMN + n)*w;
+                first[k][part] = s[k];
+                second[k][part] = t[k];
             }
         }
         for (size_t k = 0; k < 4; k++) {
-            products[2*(i + k)] = sum_of_wide(s[k]);
-            products[2*(i + k) + 1] = sum_of_wide(t[k]);
+            products[2*(i + k)] = sum_of_wide(first[k]);
+            products[2*(i + k) + 1] = sum_of_wide(second[k]);
         }
     }
 }
@@ -117,8 +147,8 @@ static HOT void subtract_strip(const double *strip, const double *factors, doubl
         wide v = *(const wide *) (b + n), w = *(const wide *) (c + n);
         for (size_t k = 0; k < STRIP; k++) {
             const wide a = *(const wide *) (strip + k*COLUMN + n);
-            v -= factors[2*k]*a;
-            w -= factors[2*k + 1]*a;
+            SUBTRACT_WIDE(v, factors[2*k], a);
+            SUBTRACT_WIDE(w, factors[2*k + 1], a);
         }
         *(wide *) (b + n) = v;
         *(wide *) (c + n) = w;

@@ -12,6 +12,10 @@
 #error "NN_BITS must be 64 (double) or 32 (float)"
 #endif
 
+#ifndef NN_SAME_BITS
+#define NN_SAME_BITS 0 /* whether the bits of results must not depend on the CPU and the compiler: same_bits.h */
+#endif
+
 #if !defined(NN_PARAMETERS) || !defined(NN_INPUTS) || !defined(NN_TARGETS) || !defined(NN_OUTPUTS)
 #error "define NN_PARAMETERS, NN_INPUTS, NN_TARGETS and NN_OUTPUTS, how many values each has"
 #endif

@@ -96,7 +96,7 @@ INLINE void add_block(size_t height, size_t width, size_t first, size_t second, 
             FEW_ROUNDS
             for (size_t j = 0; j < EDGE; j++)
                 if (j < width && (!diagonal || j <= i))
-                    s[i][j] += a*get(row, second + j);
+                    ADD_PRODUCT(s[i][j], a, get(row, second + j));
         }
     }
     FEW_ROUNDS

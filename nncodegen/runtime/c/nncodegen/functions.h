@@ -1,8 +1,15 @@
 /* The functions that loops call, in the precision of the model.
 
-   Needs NN_BITS. Gives what functions64.h or functions32.h gives. */
+   Needs NN_BITS. Gives what functions64.h or functions32.h gives; where the bits of results must not depend on the CPU
+   and the compiler, with products and sums that are fused by the text (fused64.h, fused32.h). */
 
-#if NN_BITS == 64
+#include "same_bits.h"
+
+#if NN_SAME_BITS && NN_BITS == 64
+#include "fused64.h"
+#elif NN_SAME_BITS
+#include "fused32.h"
+#elif NN_BITS == 64
 #include "functions64.h"
 #else
 #include "functions32.h"

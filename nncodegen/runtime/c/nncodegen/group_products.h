@@ -32,25 +32,25 @@ INLINE void group_4x4(size_t rows, size_t columns, size_t inner,
         const vector v2 = load(b2 + k*b_inner);
         const vector v3 = load(b3 + k*b_inner);
         const vector u0 = load(a0 + k*a_inner);
-        s00 += u0*v0;
-        s01 += u0*v1;
-        s02 += u0*v2;
-        s03 += u0*v3;
+        ADD_PRODUCT(s00, u0, v0);
+        ADD_PRODUCT(s01, u0, v1);
+        ADD_PRODUCT(s02, u0, v2);
+        ADD_PRODUCT(s03, u0, v3);
         const vector u1 = load(a1 + k*a_inner);
-        s10 += u1*v0;
-        s11 += u1*v1;
-        s12 += u1*v2;
-        s13 += u1*v3;
+        ADD_PRODUCT(s10, u1, v0);
+        ADD_PRODUCT(s11, u1, v1);
+        ADD_PRODUCT(s12, u1, v2);
+        ADD_PRODUCT(s13, u1, v3);
         const vector u2 = load(a2 + k*a_inner);
-        s20 += u2*v0;
-        s21 += u2*v1;
-        s22 += u2*v2;
-        s23 += u2*v3;
+        ADD_PRODUCT(s20, u2, v0);
+        ADD_PRODUCT(s21, u2, v1);
+        ADD_PRODUCT(s22, u2, v2);
+        ADD_PRODUCT(s23, u2, v3);
         const vector u3 = load(a3 + k*a_inner);
-        s30 += u3*v0;
-        s31 += u3*v1;
-        s32 += u3*v2;
-        s33 += u3*v3;
+        ADD_PRODUCT(s30, u3, v0);
+        ADD_PRODUCT(s31, u3, v1);
+        ADD_PRODUCT(s32, u3, v2);
+        ADD_PRODUCT(s33, u3, v3);
     }
     keep(s00, out, 0*out_row, factor, add, 1);
     if (columns > 1)
@@ -108,15 +108,15 @@ INLINE void group_2x4(size_t rows, size_t columns, size_t inner,
         const vector v2 = load(b2 + k*b_inner);
         const vector v3 = load(b3 + k*b_inner);
         const vector u0 = load(a0 + k*a_inner);
-        s00 += u0*v0;
-        s01 += u0*v1;
-        s02 += u0*v2;
-        s03 += u0*v3;
+        ADD_PRODUCT(s00, u0, v0);
+        ADD_PRODUCT(s01, u0, v1);
+        ADD_PRODUCT(s02, u0, v2);
+        ADD_PRODUCT(s03, u0, v3);
         const vector u1 = load(a1 + k*a_inner);
-        s10 += u1*v0;
-        s11 += u1*v1;
-        s12 += u1*v2;
-        s13 += u1*v3;
+        ADD_PRODUCT(s10, u1, v0);
+        ADD_PRODUCT(s11, u1, v1);
+        ADD_PRODUCT(s12, u1, v2);
+        ADD_PRODUCT(s13, u1, v3);
     }
     keep(s00, out, 0*out_row, factor, add, 1);
     if (columns > 1)
@@ -162,21 +162,21 @@ INLINE void group_8x1(size_t rows, size_t inner,
     for (size_t k = 0; k < inner; k++) {
         const vector v0 = load(b0 + k*b_inner);
         const vector u0 = load(a0 + k*a_inner);
-        s00 += u0*v0;
+        ADD_PRODUCT(s00, u0, v0);
         const vector u1 = load(a1 + k*a_inner);
-        s10 += u1*v0;
+        ADD_PRODUCT(s10, u1, v0);
         const vector u2 = load(a2 + k*a_inner);
-        s20 += u2*v0;
+        ADD_PRODUCT(s20, u2, v0);
         const vector u3 = load(a3 + k*a_inner);
-        s30 += u3*v0;
+        ADD_PRODUCT(s30, u3, v0);
         const vector u4 = load(a4 + k*a_inner);
-        s40 += u4*v0;
+        ADD_PRODUCT(s40, u4, v0);
         const vector u5 = load(a5 + k*a_inner);
-        s50 += u5*v0;
+        ADD_PRODUCT(s50, u5, v0);
         const vector u6 = load(a6 + k*a_inner);
-        s60 += u6*v0;
+        ADD_PRODUCT(s60, u6, v0);
         const vector u7 = load(a7 + k*a_inner);
-        s70 += u7*v0;
+        ADD_PRODUCT(s70, u7, v0);
     }
     keep(s00, out, 0*out_row, factor, add, 1);
     if (rows < 2)

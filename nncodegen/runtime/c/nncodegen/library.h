@@ -11,7 +11,7 @@
 
 #include "base.h"
 
-#if defined(__GLIBC__) && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if !NN_SAME_BITS && defined(__GLIBC__) && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define IN_VECTORS(name) __asm__(name) __attribute__((const, simd("notinbranch")))
 #define OF_ONE(function, name) extern real function(real) IN_VECTORS(name);
 #define OF_TWO(function, name) extern real function(real, real) IN_VECTORS(name);

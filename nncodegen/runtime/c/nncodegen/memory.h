@@ -12,7 +12,7 @@
 #define ROOM ((PARAMETERS > GRADIENT_SUMS ? PARAMETERS : GRADIENT_SUMS) + 64/sizeof(real))
 
 /* The partial sums of lanes, and the values after them that vectors read. */
-#define ROOM_FOR_PARTIALS (HAS_BLOCKS ? PARTIALS + 3*LANES : 3)
+#define ROOM_FOR_PARTIALS (HAS_BLOCKS ? PARTIALS + 3*SUM_LANES : 3)
 
 /* The arrays: type, name, length. */
 #define PARTS_OF_MEMORY(PART) \

@@ -170,12 +170,14 @@ static HOT void add_up(size_t rows, const real *restrict d, real *restrict parti
     for (size_t j = 0; j < rows; j += 4) {
         const size_t last = rows - j - 1, j1 = last < 1 ? last : 1, j2 = last < 2 ? last : 2, j3 = last < 3 ? last : 3;
         const real *const d0 = d + j*TILE, *const d1 = d0 + j1*TILE, *const d2 = d0 + j2*TILE, *const d3 = d0 + j3*TILE;
-        vector s[4] = {{0}};
-        for (size_t n = 0; n < padded; n += LANES) {
-            s[0] += load(d0 + n);
-            s[1] += load(d1 + n);
-            s[2] += load(d2 + n);
-            s[3] += load(d3 + n);
+        vector s[4*SUM_VECTORS] = {{0}};
+        for (size_t n = 0; n < padded; n += SUM_LANES) {
+            for (size_t part = 0; part < SUM_VECTORS; part++) {
+                s[part] += load(d0 + n + part*LANES);
+                s[SUM_VECTORS + part] += load(d1 + n + part*LANES);
+                s[2*SUM_VECTORS + part] += load(d2 + n + part*LANES);
+                s[3*SUM_VECTORS + part] += load(d3 + n + part*LANES);
+            }
         }
         add_four(s, last + 1, j, partials, sums, single_tile);
     }
@@ -184,14 +186,14 @@ static HOT void add_up(size_t rows, const real *restrict d, real *restrict parti
 /* Adds up the lanes of the partial sums to the sums of a chunk, and sets them to zero. */
 static HOT void flush(real *restrict partials, double *restrict sums)
 {
-    const size_t weights = PARTIALS/LANES;
+    const size_t weights = PARTIALS/SUM_LANES;
     for (size_t k = 0; k < weights; k += 4) {
         four totals;
-        sums_of_four((const vector *) partials + k, &totals);
+        sums_of_four((const vector *) partials + k*SUM_VECTORS, &totals);
         for (size_t l = 0; l < 4 && k + l < weights; l++)
             sums[k + l] = (double) totals[l];
     }
-    for (size_t k = 0; k < weights; k++)
+    for (size_t k = 0; k < weights*SUM_VECTORS; k++)
         ((vector *) partials)[k] = (vector) {0};
 }
 

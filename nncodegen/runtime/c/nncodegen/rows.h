@@ -20,29 +20,29 @@ static inline UNUSED void row_times_4(size_t inner, const real *restrict a0, con
             const vector b0 = load(b + (k + 0)*b_inner), b1 = load(b + (k + 0)*b_inner + 1*LANES),
                 b2 = load(b + (k + 0)*b_inner + 2*LANES), b3 = load(b + (k + 0)*b_inner + 3*LANES);
             const size_t i = (k + 0);
-            s00 += a0[i]*b0;
-            s01 += a0[i]*b1;
-            s02 += a0[i]*b2;
-            s03 += a0[i]*b3;
+            ADD_PRODUCT(s00, a0[i], b0);
+            ADD_PRODUCT(s01, a0[i], b1);
+            ADD_PRODUCT(s02, a0[i], b2);
+            ADD_PRODUCT(s03, a0[i], b3);
         }
         {
             const vector b0 = load(b + (k + 1)*b_inner), b1 = load(b + (k + 1)*b_inner + 1*LANES),
                 b2 = load(b + (k + 1)*b_inner + 2*LANES), b3 = load(b + (k + 1)*b_inner + 3*LANES);
             const size_t i = (k + 1);
-            t00 += a0[i]*b0;
-            t01 += a0[i]*b1;
-            t02 += a0[i]*b2;
-            t03 += a0[i]*b3;
+            ADD_PRODUCT(t00, a0[i], b0);
+            ADD_PRODUCT(t01, a0[i], b1);
+            ADD_PRODUCT(t02, a0[i], b2);
+            ADD_PRODUCT(t03, a0[i], b3);
         }
     }
     for (; k < inner; k++) {
         const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES),
             b2 = load(b + k*b_inner + 2*LANES), b3 = load(b + k*b_inner + 3*LANES);
         const size_t i = k;
-        s00 += a0[i]*b0;
-        s01 += a0[i]*b1;
-        s02 += a0[i]*b2;
-        s03 += a0[i]*b3;
+        ADD_PRODUCT(s00, a0[i], b0);
+        ADD_PRODUCT(s01, a0[i], b1);
+        ADD_PRODUCT(s02, a0[i], b2);
+        ADD_PRODUCT(s03, a0[i], b3);
     }
     *(unaligned *) out = s00 + t00;
     *(unaligned *) (out + 1*LANES) = s01 + t01;
@@ -64,33 +64,33 @@ static inline UNUSED void row_times_2(size_t inner, const real *restrict a0, con
         {
             const vector b0 = load(b + (k + 0)*b_inner), b1 = load(b + (k + 0)*b_inner + 1*LANES);
             const size_t i = (k + 0);
-            s00 += a0[i]*b0;
-            s01 += a0[i]*b1;
+            ADD_PRODUCT(s00, a0[i], b0);
+            ADD_PRODUCT(s01, a0[i], b1);
         }
         {
             const vector b0 = load(b + (k + 1)*b_inner), b1 = load(b + (k + 1)*b_inner + 1*LANES);
             const size_t i = (k + 1);
-            t00 += a0[i]*b0;
-            t01 += a0[i]*b1;
+            ADD_PRODUCT(t00, a0[i], b0);
+            ADD_PRODUCT(t01, a0[i], b1);
         }
         {
             const vector b0 = load(b + (k + 2)*b_inner), b1 = load(b + (k + 2)*b_inner + 1*LANES);
             const size_t i = (k + 2);
-            u00 += a0[i]*b0;
-            u01 += a0[i]*b1;
+            ADD_PRODUCT(u00, a0[i], b0);
+            ADD_PRODUCT(u01, a0[i], b1);
         }
         {
             const vector b0 = load(b + (k + 3)*b_inner), b1 = load(b + (k + 3)*b_inner + 1*LANES);
             const size_t i = (k + 3);
-            v00 += a0[i]*b0;
-            v01 += a0[i]*b1;
+            ADD_PRODUCT(v00, a0[i], b0);
+            ADD_PRODUCT(v01, a0[i], b1);
         }
     }
     for (; k < inner; k++) {
         const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES);
         const size_t i = k;
-        s00 += a0[i]*b0;
-        s01 += a0[i]*b1;
+        ADD_PRODUCT(s00, a0[i], b0);
+        ADD_PRODUCT(s01, a0[i], b1);
     }
     *(unaligned *) out = s00 + t00 + u00 + v00;
     *(unaligned *) (out + 1*LANES) = s01 + t01 + u01 + v01;
@@ -110,28 +110,28 @@ static inline UNUSED void row_times_1(size_t inner, const real *restrict a0, con
         {
             const vector b0 = load(b + (k + 0)*b_inner);
             const size_t i = (k + 0);
-            s00 += a0[i]*b0;
+            ADD_PRODUCT(s00, a0[i], b0);
         }
         {
             const vector b0 = load(b + (k + 1)*b_inner);
             const size_t i = (k + 1);
-            t00 += a0[i]*b0;
+            ADD_PRODUCT(t00, a0[i], b0);
         }
         {
             const vector b0 = load(b + (k + 2)*b_inner);
             const size_t i = (k + 2);
-            u00 += a0[i]*b0;
+            ADD_PRODUCT(u00, a0[i], b0);
         }
         {
             const vector b0 = load(b + (k + 3)*b_inner);
             const size_t i = (k + 3);
-            v00 += a0[i]*b0;
+            ADD_PRODUCT(v00, a0[i], b0);
         }
     }
     for (; k < inner; k++) {
         const vector b0 = load(b + k*b_inner);
         const size_t i = k;
-        s00 += a0[i]*b0;
+        ADD_PRODUCT(s00, a0[i], b0);
     }
     *(unaligned *) out = s00 + t00 + u00 + v00;
 }
@@ -142,19 +142,26 @@ static inline UNUSED void row_times_1(size_t inner, const real *restrict a0, con
 static HOT void row_product(size_t rows, size_t inner, const real *restrict a, size_t row, const real *restrict x,
     real *restrict out, size_t step)
 {
-    const size_t whole = LANES >= 4 ? inner/LANES*LANES : 0, fours = inner/4*4;
+    const size_t whole = SUM_LANES >= 4 ? inner/SUM_LANES*SUM_LANES : 0, fours = inner/4*4;
     for (size_t j = 0; j < rows; j += 4) {
         const size_t last = rows - j - 1, j1 = last < 1 ? last : 1, j2 = last < 2 ? last : 2, j3 = last < 3 ? last : 3;
         const real *const a0 = a + j*row, *const a1 = a0 + j1*row, *const a2 = a0 + j2*row, *const a3 = a0 + j3*row;
         four sums = {0};
         if (whole > 0) {
-            vector s[4] = {{0}};
-            for (size_t i = 0; i < whole; i += LANES) {
-                const vector values = load(x + i);
-                s[0] += load(a0 + i)*values;
-                s[1] += load(a1 + i)*values;
-                s[2] += load(a2 + i)*values;
-                s[3] += load(a3 + i)*values;
+            vector s[4*SUM_VECTORS] = {{0}};
+            for (size_t part = 0; part < SUM_VECTORS; part++) {
+                vector s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+                for (size_t i = part*LANES; i < whole; i += SUM_LANES) {
+                    const vector values = load(x + i);
+                    ADD_PRODUCT(s0, load(a0 + i), values);
+                    ADD_PRODUCT(s1, load(a1 + i), values);
+                    ADD_PRODUCT(s2, load(a2 + i), values);
+                    ADD_PRODUCT(s3, load(a3 + i), values);
+                }
+                s[part] = s0;
+                s[SUM_VECTORS + part] = s1;
+                s[2*SUM_VECTORS + part] = s2;
+                s[3*SUM_VECTORS + part] = s3;
             }
             sums_of_four(s, &sums);
         }
@@ -189,24 +196,25 @@ static HOT void row_times(size_t columns, size_t inner, const real *restrict a, 
 {
     for (size_t c = 0; c < columns;) {
         const size_t vectors = (columns - c + LANES - 1)/LANES;
-        if (vectors >= 4)
+        if (vectors >= 4 && !NN_SAME_BITS) /* which has two sums for each result, unlike the others */
             row_times_4(inner, a, b + c, b_row, out + c);
         else if (vectors >= 2)
             row_times_2(inner, a, b + c, b_row, out + c);
         else
             row_times_1(inner, a, b + c, b_row, out + c);
-        c += (vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1)*LANES;
+        c += (vectors >= 4 && !NN_SAME_BITS ? 4 : vectors >= 2 ? 2 : 1)*LANES;
     }
 }
 
 /* Returns the sum of the values of a row. */
 INLINE real row_sum(size_t count, const real *restrict values)
 {
-    const size_t whole = count/LANES*LANES, fours = count/4*4;
-    vector s = {0};
+    const size_t whole = count/SUM_LANES*SUM_LANES, fours = count/4*4;
+    vector s[SUM_VECTORS] = {{0}};
     four f = {0};
-    for (size_t k = 0; k < whole; k += LANES)
-        s += load(values + k);
+    for (size_t k = 0; k < whole; k += SUM_LANES)
+        for (size_t part = 0; part < SUM_VECTORS; part++)
+            s[part] += load(values + k + part*LANES);
     for (size_t k = whole; k < fours; k += 4)
         f += *(const unaligned_four *) (values + k);
     real total = whole > 0 ? sum_of_lanes(s) : 0;

@@ -36,17 +36,26 @@ INLINE void reflect_few(const size_t count, double *restrict row, double *restri
     }
     if (count == 2)
         return;
-    wide s[MOST_AT_ONCE] = {{0}, {0}, {0}, {0}, {0}, {0}};
-    double *const second = columns + COLUMN;
-    for (size_t n = 0; n < rows; n += WIDE) {
-        const wide a = *(const wide *) (columns + n);
-        const wide b = *(wide *) (second + n) -= factors[1]*a;
-        s[1] += b*b;
-        for (size_t k = 2; k < count; k++)
-            s[k] += b*(*(wide *) (columns + k*COLUMN + n) -= factors[k]*a);
+    wide sums[MOST_AT_ONCE][SUM_WIDE/WIDE];
+    for (size_t part = 0; part < SUM_WIDE/WIDE; part++) {
+        wide s[MOST_AT_ONCE] = {{0}, {0}, {0}, {0}, {0}, {0}};
+        for (size_t n = part*WIDE; n < rows; n += SUM_WIDE) {
+            const wide a = *(const wide *) (columns + n);
+            wide *const second = (wide *) (columns + COLUMN + n);
+            SUBTRACT_WIDE(*second, factors[1], a);
+            const wide b = *second;
+            ADD_WIDE(s[1], b, b);
+            for (size_t k = 2; k < count; k++) {
+                wide *const other = (wide *) (columns + k*COLUMN + n);
+                SUBTRACT_WIDE(*other, factors[k], a);
+                ADD_WIDE(s[k], b, *other);
+            }
+        }
+        for (size_t k = 1; k < count; k++)
+            sums[k][part] = s[k];
     }
     for (size_t k = 1; k < count; k++)
-        products[k - 1] = sum_of_wide(s[k]);
+        products[k - 1] = sum_of_wide(sums[k]);
 }
 
 /* Folds rows into the end of a triangle, of 2 to MOST_AT_ONCE columns, the right-hand side among them. */

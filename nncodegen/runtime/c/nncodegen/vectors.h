@@ -1,12 +1,18 @@
 /* Vectors of numbers, as long as the registers of the target: the only header that knows instruction sets.
 
-   Needs base.h. Gives vector, LANES, BLOCK_ROWS, VARIANT, CUT, FLUSH_SUBNORMALS, loads and stores, sums of lanes. To
+   Needs base.h. Gives vector, wide, LANES, BLOCK_ROWS, VARIANT, CUT, FLUSH_SUBNORMALS, loads and stores, sums of lanes. To
    add an instruction set, add a section at the top. */
 
 #ifndef NNCODEGEN_VECTORS_H
 #define NNCODEGEN_VECTORS_H
 
 #include "base.h"
+
+#if NN_SAME_BITS && defined(__FMA__)
+#include <immintrin.h>
+#elif NN_SAME_BITS && defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 /* For each instruction set: its name, the bytes of a register, and the rows of a block of a product, whose results
    and factors must fit into the registers. */
@@ -79,15 +85,22 @@ INLINE void restore_mode(const unsigned *before)
 #define GRADUAL_UNDERFLOW
 #endif
 
+/* Sums of products, and sums over samples, that lie along vectors have SUM_LANES partial sums, which are added at the
+   end: one in each lane of a vector. Where results must not depend on the CPU, there are as many as the longest vectors
+   have lanes, and SUM_VECTORS vectors hold them. */
+#define SUM_BYTES (NN_SAME_BITS ? 64 : VECTOR_BYTES)
+
 enum {
     LANES = VECTOR_BYTES/sizeof(real),
+    SUM_LANES = SUM_BYTES/sizeof(real),
+    SUM_VECTORS = SUM_BYTES/VECTOR_BYTES,
     PANEL = 256, /* the number of terms of a part of a long sum: in two of the longest vectors, 32 kB */
     LANE_SUM_ROWS = BLOCK_ROWS/2, /* the rows of a block of sums of lanes */
     FEW = 4 /* fewer samples than this are multiplied by transposed weights directly, without a copy */
 };
 
 /* A tile is padded to a multiple of this number of samples, unless it is one sample. */
-#define PAD (HAS_BLOCKS && TILE > 1 ? LANES : 1)
+#define PAD (HAS_BLOCKS && TILE > 1 ? SUM_LANES : 1)
 
 /* Returns a number of samples, rounded up to whole vectors if there are any: PAD is a power of two. */
 INLINE size_t padded(size_t count)
@@ -95,7 +108,7 @@ INLINE size_t padded(size_t count)
     return (count + (size_t) PAD - 1) & ~((size_t) PAD - 1);
 }
 
-#define PARTIALS (DIRECT ? 0 : LANE_SUMS*LANES)
+#define PARTIALS (DIRECT ? 0 : LANE_SUMS*SUM_LANES)
 
 /* 1 if the compiler has __builtin_shufflevector: GCC from version 12 on, and Clang. */
 #if defined(__has_builtin)
@@ -110,6 +123,7 @@ INLINE size_t padded(size_t count)
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef word words __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+typedef double wide __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real four __attribute__((vector_size(4*sizeof(real))));
 typedef real eight __attribute__((vector_size(8*sizeof(real))));
 typedef real sixteen __attribute__((vector_size(16*sizeof(real))));
@@ -135,12 +149,60 @@ INLINE vector load(const real *values)
     return *(const unaligned *) values;
 }
 
+/* Adds the product of two vectors, or of a value and a vector, to a vector s; where results must not depend on the CPU,
+   rounded once. */
+#if NN_SAME_BITS
+#if defined(__AVX512F__)
+#define FUSED_DOUBLES(a, b, c) _mm512_fmadd_pd((__m512d) (a), (__m512d) (b), (__m512d) (c))
+#define FUSED_FLOATS(a, b, c) _mm512_fmadd_ps((__m512) (a), (__m512) (b), (__m512) (c))
+#elif defined(__FMA__)
+#define FUSED_DOUBLES(a, b, c) _mm256_fmadd_pd((__m256d) (a), (__m256d) (b), (__m256d) (c))
+#define FUSED_FLOATS(a, b, c) _mm256_fmadd_ps((__m256) (a), (__m256) (b), (__m256) (c))
+#elif defined(__aarch64__)
+#define FUSED_DOUBLES(a, b, c) vfmaq_f64((float64x2_t) (c), (float64x2_t) (a), (float64x2_t) (b))
+#define FUSED_FLOATS(a, b, c) vfmaq_f32((float32x4_t) (c), (float32x4_t) (a), (float32x4_t) (b))
+#endif
+
+INLINE wide fused_wide(wide a, wide b, wide c)
+{
+#ifdef FUSED_DOUBLES
+    return (wide) FUSED_DOUBLES(a, b, c);
+#else
+    for (size_t lane = 0; lane < VECTOR_BYTES/sizeof(double); lane++)
+        c[lane] = fma(a[lane], b[lane], c[lane]);
+    return c;
+#endif
+}
+
+#if NN_BITS == 64
+#define fused_vectors fused_wide
+#else
+INLINE vector fused_vectors(vector a, vector b, vector c)
+{
+#ifdef FUSED_FLOATS
+    return (vector) FUSED_FLOATS(a, b, c);
+#else
+    for (size_t lane = 0; lane < LANES; lane++)
+        c[lane] = fused(a[lane], b[lane], c[lane]);
+    return c;
+#endif
+}
+#endif
+
+#define ADD_PRODUCT(s, a, b) (s) = fused_vectors((a) - (vector) {0}, (b) - (vector) {0}, s)
+#else
+#define ADD_PRODUCT(s, a, b) (s) += (a)*(b)
+#endif
+
 /* Stores out[position] = s or, if add, out[position] + scale*s; then multiplies by factor[position], unless that is
    NULL. All values are vectors. */
 INLINE void keep(vector s, real *out, size_t position, const real *factor, int add, real scale)
 {
-    if (add)
-        s = load(out + position) + scale*s;
+    if (add) {
+        vector sum = load(out + position);
+        ADD_PRODUCT(sum, scale, s);
+        s = sum;
+    }
     if (factor)
         s *= load(factor + position);
     *(unaligned *) (out + position) = s;
@@ -151,18 +213,42 @@ INLINE void keep(vector s, real *out, size_t position, const real *factor, int a
 INLINE void keep_first(vector s, size_t lanes, real *out, int add, real scale)
 {
     const vector there = load(out);
-    if (add)
-        s = there + scale*s;
+    if (add) {
+        vector sum = there;
+        ADD_PRODUCT(sum, scale, s);
+        s = sum;
+    }
     words first = {0};
     for (size_t lane = 0; lane < LANES; lane++)
         first[lane] = lane < lanes ? ~(word) 0 : 0;
     *(unaligned *) out = (vector) (((words) s & first) | ((words) there & ~first));
 }
 
+#if NN_SAME_BITS
+/* Returns SUM_LANES values, of which each half is added to the other until four are left. */
+INLINE four folded(const vector *s)
+{
+    const real *const values = (const real *) s;
+#if NN_BITS == 64
+    return *(const unaligned_four *) values + *(const unaligned_four *) (values + 4);
+#else
+    const unaligned_four *const q = (const unaligned_four *) values;
+    return (q[0] + q[2]) + (q[1] + q[3]);
+#endif
+}
+
+/* Returns the sum of SUM_LANES values, in SUM_VECTORS vectors. */
+INLINE real sum_of_lanes(const vector *s)
+{
+    const four last = folded(s);
+    return (last[0] + last[1]) + (last[2] + last[3]);
+}
+#else
 /* Returns the sum of the lanes of a vector. Its halves are added as vectors, which is faster than extracting each
    lane. */
-INLINE real sum_of_lanes(vector s)
+INLINE real sum_of_lanes(const vector *whole)
 {
+    const vector s = *whole;
     typedef real half __attribute__((vector_size(VECTOR_BYTES/2), may_alias));
     const half two = ((const half *) &s)[0] + ((const half *) &s)[1];
 #if VECTOR_BYTES > 16
@@ -176,6 +262,7 @@ INLINE real sum_of_lanes(vector s)
         total += last[lane];
     return total;
 }
+#endif
 
 /* Computes the sum of the values of each of four short vectors. */
 INLINE void add_fours(const four *a, four *sums)
@@ -189,10 +276,14 @@ INLINE void add_fours(const four *a, four *sums)
 #endif
 }
 
-/* Computes the sum of the lanes of each of four vectors. */
+/* Computes the sum of the lanes of each of four vectors, or of four times SUM_VECTORS. */
 INLINE void sums_of_four(const vector *s, four *sums)
 {
-#if SHUFFLES
+#if NN_SAME_BITS
+    add_fours((const four [4]) {folded(s), folded(s + SUM_VECTORS), folded(s + 2*SUM_VECTORS),
+        folded(s + 3*SUM_VECTORS)}, sums);
+    return;
+#elif SHUFFLES
     if (LANES == 16) {
         const unaligned_sixteen *const a = (const unaligned_sixteen *) s;
         const sixteen b0 = NEIGHBOURS_16(a[0], a[1]), b1 = NEIGHBOURS_16(a[2], a[3]), c = NEIGHBOURS_16(b0, b1);
@@ -213,7 +304,7 @@ INLINE void sums_of_four(const vector *s, four *sums)
     }
 #endif
     for (size_t k = 0; k < 4; k++)
-        (*sums)[k] = sum_of_lanes(s[k]);
+        (*sums)[k] = sum_of_lanes(s + k);
 }
 
 /* Adds four vectors to the partial sums of four weights, or of the remaining ones. If DIRECT, the sum of their lanes
@@ -239,14 +330,15 @@ INLINE void add_four(const vector *s, size_t left, size_t weight, real *restrict
             to[3] = (single_tile ? 0 : to[3]) + (double) totals[3];
         return;
     }
-    vector *const to = (vector *) partials + weight;
-    to[0] += s[0];
-    if (left > 1)
-        to[1] += s[1];
-    if (left > 2)
-        to[2] += s[2];
-    if (left > 3)
-        to[3] += s[3];
+    vector *const to = (vector *) partials + weight*SUM_VECTORS;
+    for (size_t k = 0; k < SUM_VECTORS; k++)
+        to[k] += s[k];
+    for (size_t k = SUM_VECTORS; left > 1 && k < 2*SUM_VECTORS; k++)
+        to[k] += s[k];
+    for (size_t k = 2*SUM_VECTORS; left > 2 && k < 3*SUM_VECTORS; k++)
+        to[k] += s[k];
+    for (size_t k = 3*SUM_VECTORS; left > 3 && k < 4*SUM_VECTORS; k++)
+        to[k] += s[k];
 }
 
 /* Pads a row to some length with its last value. A row of one value is written in whole vectors, which is faster. */

@@ -30,14 +30,14 @@ INLINE void four_rows(const offset_pair *rows, size_t left, const offset_pair *t
         const ptrdiff_t i = terms[k].first;
         const real *const bk = b + terms[k].second;
         const vector b0 = load(bk), b1 = load(bk + next);
-        s00 += a0[i]*b0;
-        s01 += a0[i]*b1;
-        s10 += a1[i]*b0;
-        s11 += a1[i]*b1;
-        s20 += a2[i]*b0;
-        s21 += a2[i]*b1;
-        s30 += a3[i]*b0;
-        s31 += a3[i]*b1;
+        ADD_PRODUCT(s00, a0[i], b0);
+        ADD_PRODUCT(s01, a0[i], b1);
+        ADD_PRODUCT(s10, a1[i], b0);
+        ADD_PRODUCT(s11, a1[i], b1);
+        ADD_PRODUCT(s20, a2[i], b0);
+        ADD_PRODUCT(s21, a2[i], b1);
+        ADD_PRODUCT(s30, a3[i], b0);
+        ADD_PRODUCT(s31, a3[i], b1);
     }
     real *const to[] = {out + rows[0].second, out + rows[last < 1 ? last : 1].second,
         out + rows[last < 2 ? last : 2].second, out + rows[last < 3 ? last : 3].second};
@@ -63,22 +63,22 @@ INLINE void eight_rows(const offset_pair *rows, const offset_pair *terms, size_t
         const ptrdiff_t i = terms[k].first;
         const real *const bk = b + terms[k].second;
         const vector b0 = load(bk), b1 = load(bk + next);
-        s00 += a0[i]*b0;
-        s01 += a0[i]*b1;
-        s10 += a1[i]*b0;
-        s11 += a1[i]*b1;
-        s20 += a2[i]*b0;
-        s21 += a2[i]*b1;
-        s30 += a3[i]*b0;
-        s31 += a3[i]*b1;
-        s40 += a4[i]*b0;
-        s41 += a4[i]*b1;
-        s50 += a5[i]*b0;
-        s51 += a5[i]*b1;
-        s60 += a6[i]*b0;
-        s61 += a6[i]*b1;
-        s70 += a7[i]*b0;
-        s71 += a7[i]*b1;
+        ADD_PRODUCT(s00, a0[i], b0);
+        ADD_PRODUCT(s01, a0[i], b1);
+        ADD_PRODUCT(s10, a1[i], b0);
+        ADD_PRODUCT(s11, a1[i], b1);
+        ADD_PRODUCT(s20, a2[i], b0);
+        ADD_PRODUCT(s21, a2[i], b1);
+        ADD_PRODUCT(s30, a3[i], b0);
+        ADD_PRODUCT(s31, a3[i], b1);
+        ADD_PRODUCT(s40, a4[i], b0);
+        ADD_PRODUCT(s41, a4[i], b1);
+        ADD_PRODUCT(s50, a5[i], b0);
+        ADD_PRODUCT(s51, a5[i], b1);
+        ADD_PRODUCT(s60, a6[i], b0);
+        ADD_PRODUCT(s61, a6[i], b1);
+        ADD_PRODUCT(s70, a7[i], b0);
+        ADD_PRODUCT(s71, a7[i], b1);
     }
     const vector sums[] = {s00, s01, s10, s11, s20, s21, s30, s31, s40, s41, s50, s51, s60, s61, s70, s71};
     for (size_t r = 0; r < 8; r++) {
@@ -114,23 +114,32 @@ static inline UNUSED void block_of_sums(const offset_pair *rows, size_t row_coun
     const real *const a2 = a + rows[r < 2 ? r : 2].first, *const a3 = a + rows[r < 3 ? r : 3].first;
     const real *const b0 = b + columns[0].first, *const b1 = b + columns[c < 1 ? c : 1].first;
     const real *const b2 = b + columns[c < 2 ? c : 2].first, *const b3 = b + columns[c < 3 ? c : 3].first;
-    vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0}, s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
-    vector s20 = {0}, s21 = {0}, s22 = {0}, s23 = {0}, s30 = {0}, s31 = {0}, s32 = {0}, s33 = {0};
-    for (size_t k = 0; k < term_count; k++) {
-        const ptrdiff_t i = terms[k].first, j = terms[k].second;
-        for (size_t n = 0; n < padded; n += LANES) {
-            const vector x0 = load(b0 + j + n), x1 = load(b1 + j + n), x2 = load(b2 + j + n), x3 = load(b3 + j + n);
-            const vector y0 = load(a0 + i + n), y1 = load(a1 + i + n);
-            s00 += y0*x0, s01 += y0*x1, s02 += y0*x2, s03 += y0*x3;
-            s10 += y1*x0, s11 += y1*x1, s12 += y1*x2, s13 += y1*x3;
-            if (LANE_SUM_ROWS == 4) {
-                const vector y2 = load(a2 + i + n), y3 = load(a3 + i + n);
-                s20 += y2*x0, s21 += y2*x1, s22 += y2*x2, s23 += y2*x3;
-                s30 += y3*x0, s31 += y3*x1, s32 += y3*x2, s33 += y3*x3;
+    vector s[4][4*SUM_VECTORS];
+    for (size_t part = 0; part < SUM_VECTORS; part++) {
+        vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0}, s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
+        vector s20 = {0}, s21 = {0}, s22 = {0}, s23 = {0}, s30 = {0}, s31 = {0}, s32 = {0}, s33 = {0};
+        for (size_t k = 0; k < term_count; k++) {
+            const ptrdiff_t i = terms[k].first, j = terms[k].second;
+            for (size_t n = part*LANES; n < padded; n += SUM_LANES) {
+                const vector x0 = load(b0 + j + n), x1 = load(b1 + j + n), x2 = load(b2 + j + n), x3 = load(b3 + j + n);
+                const vector y0 = load(a0 + i + n), y1 = load(a1 + i + n);
+                ADD_PRODUCT(s00, y0, x0), ADD_PRODUCT(s01, y0, x1), ADD_PRODUCT(s02, y0, x2), ADD_PRODUCT(s03, y0, x3);
+                ADD_PRODUCT(s10, y1, x0), ADD_PRODUCT(s11, y1, x1), ADD_PRODUCT(s12, y1, x2), ADD_PRODUCT(s13, y1, x3);
+                if (LANE_SUM_ROWS == 4) {
+                    const vector y2 = load(a2 + i + n), y3 = load(a3 + i + n);
+                    ADD_PRODUCT(s20, y2, x0), ADD_PRODUCT(s21, y2, x1), ADD_PRODUCT(s22, y2, x2),
+                        ADD_PRODUCT(s23, y2, x3);
+                    ADD_PRODUCT(s30, y3, x0), ADD_PRODUCT(s31, y3, x1), ADD_PRODUCT(s32, y3, x2),
+                        ADD_PRODUCT(s33, y3, x3);
+                }
             }
         }
+        const vector found[4][4] = {{s00, s01, s02, s03}, {s10, s11, s12, s13}, {s20, s21, s22, s23},
+            {s30, s31, s32, s33}};
+        for (size_t k = 0; k < 4; k++)
+            for (size_t l = 0; l < 4; l++)
+                s[k][l*SUM_VECTORS + part] = found[k][l];
     }
-    const vector s[4][4] = {{s00, s01, s02, s03}, {s10, s11, s12, s13}, {s20, s21, s22, s23}, {s30, s31, s32, s33}};
     for (size_t k = 0; k < row_count; k++) {
         four totals;
         sums_of_four(s[k], &totals);
@@ -161,15 +170,16 @@ static HOT void place_totals(const offset_pair *rows, size_t row_count, const of
         const real *const a0 = a + rows[r].first, *const a1 = a + rows[r + (last < 1 ? last : 1)].first;
         const real *const a2 = a + rows[r + (last < 2 ? last : 2)].first;
         const real *const a3 = a + rows[r + (last < 3 ? last : 3)].first;
-        vector s[4] = {{0}};
+        vector s[4*SUM_VECTORS] = {{0}};
         for (size_t k = 0; k < term_count; k++)
-            for (size_t n = 0; n < padded; n += LANES) {
-                const ptrdiff_t i = terms[k].first + (ptrdiff_t) n;
-                s[0] += load(a0 + i);
-                s[1] += load(a1 + i);
-                s[2] += load(a2 + i);
-                s[3] += load(a3 + i);
-            }
+            for (size_t n = 0; n < padded; n += SUM_LANES)
+                for (size_t part = 0; part < SUM_VECTORS; part++) {
+                    const ptrdiff_t i = terms[k].first + (ptrdiff_t) (n + part*LANES);
+                    s[part] += load(a0 + i);
+                    s[SUM_VECTORS + part] += load(a1 + i);
+                    s[2*SUM_VECTORS + part] += load(a2 + i);
+                    s[3*SUM_VECTORS + part] += load(a3 + i);
+                }
         four totals;
         sums_of_four(s, &totals);
         for (size_t l = 0; l < 4 && l <= last; l++)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ground.draw import draw
 from ..ground.facts import slices
+from ..ground.same_bits import PORTABLE
 from .scalars import SEED, integer
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ def initial_parameters(model: Model, /, seed: int = 0) -> Array:
     if model.constants is not None:
         return model.constants.copy()
     if model.parameter_count > REMEMBERED:
-        return draw(model.facts.parameters, seed).astype(model.dtype)
+        return draw(model.facts.parameters, seed, model.facts.bits == PORTABLE).astype(model.dtype)
     if model.drawn is None or model.drawn[0] != seed:
-        model.drawn = seed, draw(model.facts.parameters, seed).astype(model.dtype)
+        model.drawn = seed, draw(model.facts.parameters, seed, model.facts.bits == PORTABLE).astype(model.dtype)
     return model.drawn[1].copy()
 
 

@@ -97,6 +97,10 @@ SCHEDULES = {
 }  # fmt: skip
 
 
+EXACT = ("warm_up",)
+"""The schedules that consist of sums, products and quotients: no power or cosine of theirs depends on a library."""
+
+
 class Plateau:
     """A schedule that lowers the learning rate when a figure stops improving, like Keras' ReduceLROnPlateau.
 

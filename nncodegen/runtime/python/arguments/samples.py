@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ground.metrics import Predictions
+from ..ground.same_bits import refuse
 from .arguments import are_labels, check_sample_weight, check_samples
 from .labels import numbers_of
 from .measures import Measure
@@ -114,6 +115,8 @@ class CheckedSamples:
                 factors[classes.index(key)] = number(self.model, f"class_weight[{key}]", value, 0.0, math.inf, False)
         else:
             raise ValueError(f"class_weight must be a dictionary or 'balanced', not {class_weight!r}")
+        if not np.isin(members, (0, 1)).all():
+            refuse(self.model.facts, "class_weight with targets between 0 and 1")
         of_samples = members @ factors
         weights = of_samples if self.counts is None else of_samples * self.counts
         self.weights = check_sample_weight(self.model, weights, self.samples)
@@ -135,6 +138,9 @@ class CheckedSamples:
             raise ValueError(
                 f"the metric {of_classes[0]} needs classes: labels of a categorical loss, or targets of 0 and 1"
             )
+        for metric in metrics:
+            if metric.figure is not None or metric.native == "r2":
+                refuse(self.model.facts, f"the metric {metric.name}")
         if not any(metric.native == "r2" for metric in metrics):
             return
         weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .same_bits import standard_normal, uniform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,10 +17,10 @@ if TYPE_CHECKING:
     from .types import Array
 
 
-def draw(parameters: Iterable[Parameter], seed: int) -> Array:
-    """Draw the initial values of several parameters, one after the other."""
+def draw(parameters: Iterable[Parameter], seed: int, portable: bool = False) -> Array:
+    """Draw the initial values of several parameters, one after the other; ``portable``: the same bits everywhere."""
     generator = np.random.default_rng(seed)
-    return np.concatenate([_draw(generator, one) for one in parameters] or [np.empty(0)])
+    return np.concatenate([_draw(generator, one, portable) for one in parameters] or [np.empty(0)])
 
 
 def constant_parameters(parameters: tuple[Parameter, ...], dtype: np.dtype[Any]) -> Array | None:
@@ -27,7 +30,7 @@ def constant_parameters(parameters: tuple[Parameter, ...], dtype: np.dtype[Any])
     return draw(parameters, 0).astype(dtype)
 
 
-def _draw(generator: np.random.Generator, parameter: Parameter) -> Array:
+def _draw(generator: np.random.Generator, parameter: Parameter, portable: bool) -> Array:
     """Draw the initial values of one parameter."""
     distribution, scale, size = parameter.distribution, parameter.scale, parameter.size
     if distribution == "constant":
@@ -36,11 +39,12 @@ def _draw(generator: np.random.Generator, parameter: Parameter) -> Array:
         given = base64.b64decode(parameter.values)
         return np.frombuffer(given, "<f4" if len(given) == 4 * size else "<f8").astype(float)
     if distribution == "uniform":
-        return generator.uniform(-scale, scale, size)
-    values = generator.standard_normal(size)
+        return uniform(generator, scale, size) if portable else generator.uniform(-scale, scale, size)
+    normal = partial(standard_normal, generator) if portable else generator.standard_normal
+    values = normal(size)
     if distribution == "truncated_normal":
         outside = np.flatnonzero(abs(values) > 2)
         while len(outside):
-            values[outside] = generator.standard_normal(len(outside))
+            values[outside] = normal(len(outside))
             outside = outside[abs(values[outside]) > 2]
     return scale * values

@@ -13,6 +13,7 @@ import numpy as np
 from ..ground.draw import constant_parameters
 from ..ground.facts import Facts, Rule, columns, flat_names, slices
 from ..ground.rules import RULES, ShortRule
+from ..ground.same_bits import PORTABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,7 @@ class Model:
         """The name under which the module is imported."""
         self.name = facts.name
         self.precision = facts.precision
+        self.bits = facts.bits
         self.dtype: np.dtype[Any] = np.dtype(facts.precision)
         self.tiny, self.epsilon = (float(value) for value in (np.finfo(self.dtype).tiny, np.finfo(self.dtype).eps))
         """The smallest normal number of the precision, and the distance from 1 to the next larger number."""
@@ -92,7 +94,7 @@ class Model:
         """Return the size of the model and its precision as a text."""
         return (
             f"{len(self.input_names)} inputs, {self.output_count} outputs, {self.parameter_count} parameters, "
-            f"{self.precision}"
+            f"{self.precision}{', the same bits everywhere' if self.bits == PORTABLE else ''}"
         )
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from ..arguments.start import check_seed, start_of
 from ..arguments.terms import take_samples
 from ..evaluation.hessian import check_hessian, products, symmetric
 from ..ground.missing import needed
+from ..ground.same_bits import refuse
 from ..ground.warn import warn
 from ..native.blas import know_blas
 from ..results.result import Result, with_samples
@@ -57,6 +58,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     StopIteration, or for any other end "stalled", with a RuntimeWarning. ``train`` cannot resume it. With
     BatchNormalization, all samples are one batch, and the moving statistics become those of all samples.
     """
+    refuse(model.facts, "what a minimizer of SciPy computes")
     with needed("minimize", "SciPy", "scipy"):
         from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)
     settings, options = MINIMIZE.settings(model, given, named)

@@ -11,12 +11,13 @@ import numpy as np
 from ..arguments.measures import COLUMNS, STATUS, Measure, bits_of
 from ..arguments.optimizers import choose
 from ..arguments.options import OPTIONS
-from ..arguments.rate_schedules import RateSchedule
+from ..arguments.rate_schedules import EXACT, SCHEDULES, RateSchedule
 from ..arguments.start import start_of
 from ..arguments.watching import Best, choose_mode
 from ..evaluation.evaluate import outputs_of
 from ..ground.progress import Progress
 from ..ground.rules import BY_SIGN
+from ..ground.same_bits import refuse
 from ..ground.warn import warn
 from ..ground.watch import Watch
 from ..results.result import Result
@@ -59,6 +60,8 @@ class Training:
         self.native.place(self._counters, self._numbers)
         self.done = self.native.epochs
         self._schedule = RateSchedule(model, settings.schedule, total, before)
+        if self._schedule.name in SCHEDULES and self._schedule.name not in EXACT:
+            refuse(model.facts, f"the schedule {self._schedule.name}")
         if self._schedule.name != "constant" and not model.rules[self._optimizer].scheduled:
             raise ValueError(f"the optimizer {self._optimizer} takes no schedule: its steps have no learning rate")
         clips = [name for name in ("clipvalue", "clipnorm") if getattr(settings, name) is not None]

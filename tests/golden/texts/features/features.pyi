@@ -20,6 +20,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 name: str
 precision: str
+bits: str
 dtype: np.dtype[Any]
 input_names: tuple[str, ...]
 target_names: tuple[str, ...]

@@ -1,0 +1,109 @@
+/* What must be said where the bits of results must not depend on the CPU and the compiler: bits="portable".
+
+   Compilers then fuse no product with a sum by themselves (-ffp-contract=off); the text says where that is done: fused
+   for values, ADD_PRODUCT for vectors (vectors.h). Without NN_SAME_BITS, ADD_PRODUCT is ordinary arithmetic, which
+   compilers may fuse.
+
+   Needs NN_BITS. Gives NN_SAME_BITS, fused, and functions of the C library under their usual names. */
+
+#ifndef NNCODEGEN_SAME_BITS_H
+#define NNCODEGEN_SAME_BITS_H
+
+#include <math.h>
+
+#ifndef NN_SAME_BITS
+#define NN_SAME_BITS 0
+#endif
+
+/* a*b + c, rounded once. */
+#if NN_BITS == 64
+#define fused(a, b, c) __builtin_fma(a, b, c)
+#else
+#define fused(a, b, c) __builtin_fmaf(a, b, c)
+#endif
+
+#if NN_SAME_BITS
+/* Functions whose last bits differ between C libraries. Of each, the name in the C library becomes that of ours. */
+
+/* base to the power of exponent. The whole part of the exponent is taken by products, the rest by the series of the
+   logarithm and of the exponential. */
+static inline __attribute__((unused)) double same_power(double base, double exponent)
+{
+    if (exponent == 0 || base == 1)
+        return 1;
+    if (base != base || exponent != exponent)
+        return (double) NAN;
+    if (base == 0)
+        return exponent > 0 ? 0 : HUGE_VAL;
+    if (base < 0) {
+        if (floor(exponent) < exponent)
+            return (double) NAN;
+        const double even = same_power(-base, exponent);
+        return exponent/2 > floor(exponent/2) ? -even : even;
+    }
+    const double size = fabs(exponent), whole = floor(size), rest = size - whole;
+    double power = 1, square = base;
+    for (double left = whole; left > 0 && square > 0 && square < HUGE_VAL; left = floor(left/2)) {
+        if (left/2 > floor(left/2))
+            power *= square;
+        square *= square;
+    }
+    if (whole > 0 && (square == 0 || square == HUGE_VAL))
+        power *= square;
+    if (rest > 0) {
+        int twos = 0;
+        const double mantissa = frexp(base, &twos), s = (mantissa - 1)/(mantissa + 1), z = s*s;
+        double series = 0;
+        for (int k = 61; k > 0; k -= 2)
+            series = series*z + 1.0/k;
+        const double log = twos*0x1.62e42fefa39efp-1 + 2*s*series, x = rest*log;
+        const double n = floor(x*0x1.71547652b82fep+0 + 0.5), r = x - n*0x1.62e42fefa39efp-1;
+        double term = 1, sum = 1;
+        for (int k = 1; k < 20; k++) {
+            term *= r/k;
+            sum += term;
+        }
+        power *= ldexp(sum, (int) n);
+    }
+    return exponent < 0 ? 1/power : power;
+}
+
+/* The sine of x + quarters*pi/2. A multiple of pi/2, which has three parts, is subtracted first; of the rest, up to
+   pi/4, these are the series of sine and cosine. */
+static inline __attribute__((always_inline, unused)) double same_sine(double x, double quarters)
+{
+    const double n = floor(x*0x1.45f306dc9c883p-1 + 0.5), at = n + quarters, quarter = at - 4*floor(at/4);
+    const double near = __builtin_fma(-n, 0x1.921fb54442d18p+0, x);
+    const double r = __builtin_fma(-n, -0x1.f1976b7ed8fbcp-110, __builtin_fma(-n, 0x1.1a62633145c07p-54, near));
+    const double z = r*r;
+    double sine = 1.0/355687428096000, cosine = 1.0/20922789888000;
+    sine = __builtin_fma(sine, z, -1.0/1307674368000);
+    sine = __builtin_fma(sine, z, 1.0/6227020800);
+    sine = __builtin_fma(sine, z, -1.0/39916800);
+    sine = __builtin_fma(sine, z, 1.0/362880);
+    sine = __builtin_fma(sine, z, -1.0/5040);
+    sine = __builtin_fma(sine, z, 1.0/120);
+    sine = __builtin_fma(sine, z, -1.0/6);
+    sine = __builtin_fma(sine*z, r, r);
+    cosine = __builtin_fma(cosine, z, -1.0/87178291200);
+    cosine = __builtin_fma(cosine, z, 1.0/479001600);
+    cosine = __builtin_fma(cosine, z, -1.0/3628800);
+    cosine = __builtin_fma(cosine, z, 1.0/40320);
+    cosine = __builtin_fma(cosine, z, -1.0/720);
+    cosine = __builtin_fma(cosine, z, 1.0/24);
+    cosine = __builtin_fma(cosine, z*z, __builtin_fma(z, -0.5, 1));
+    const double value = quarter == 0 || quarter == 2 ? sine : cosine;
+    return quarter >= 2 ? -value : value;
+}
+
+#define pow(base, exponent) same_power(base, exponent)
+#define powf(base, exponent) ((float) same_power(base, exponent))
+#define sin(x) same_sine(x, 0)
+#define sinf(x) ((float) same_sine(x, 0))
+#define cos(x) same_sine(x, 1)
+#define cosf(x) ((float) same_sine(x, 1))
+#define tan(x) (same_sine(x, 0)/same_sine(x, 1))
+#define tanf(x) ((float) (same_sine(x, 0)/same_sine(x, 1)))
+#endif
+
+#endif

@@ -1,0 +1,48 @@
+"""Numbers of modules that promise the same bits everywhere, and the words with which they refuse what they cannot.
+
+NumPy and the C library round some functions and sums differently on different CPUs. Single additions, products,
+quotients and square roots are exact to the last bit everywhere, and so are numbers of the module ``decimal``.
+"""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .facts import Facts
+    from .types import Array
+
+PORTABLE = "portable"
+"""The option ``bits`` of ``nn.build`` that promises the same bits everywhere."""
+
+_DIGITS = Context(prec=25)
+
+
+def refuse(facts: Facts, what: str) -> None:
+    """Raise ValueError for something that a module with the same bits everywhere cannot promise."""
+    if facts.bits == PORTABLE:
+        raise ValueError(
+            f'{facts.name} was built with bits="portable", but {what} may differ by rounding between CPUs and '
+            'operating systems: leave it out, or build the model with bits="native"'
+        )
+
+
+def uniform(generator: np.random.Generator, scale: float, size: int) -> Array:
+    """Draw numbers between -scale and scale, (size,), as ``generator.uniform`` does without fused operations."""
+    return generator.random(size) * (scale + scale) - scale
+
+
+def standard_normal(generator: np.random.Generator, size: int) -> Array:
+    """Draw normal numbers, (size,), by the polar method (Marsaglia and Bray, 1964), with exact logarithms."""
+    found: list[float] = []
+    while len(found) < size:
+        x, y = (2 * float(drawn) - 1 for drawn in generator.random(2))
+        square = x * x + y * y
+        if 0 < square < 1:
+            ratio = float(_DIGITS.divide(_DIGITS.ln(Decimal(square)) * -2, Decimal(square)))
+            factor = float(np.sqrt(ratio))
+            found += [x * factor, y * factor]
+    return np.array(found[:size])

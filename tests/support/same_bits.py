@@ -1,0 +1,99 @@
+"""Models of all kinds whose results must have the same bits everywhere, and the hashes of these results.
+
+``python -m tests.support.same_bits [NAME ...]`` prints the table that ``tests/python/same_bits.json`` holds, for the
+compiler that CC names and the flags in it: CC="gcc -mno-avx512f" for a CPU without AVX-512.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+from sympy import erf, exp, sin, symbols
+
+import nncodegen as nn
+from nncodegen import perceptron
+from nncodegen.building.build import Built
+from nncodegen.pipeline import compile_model
+from tests.support.hashes import hashes
+
+TABLE = Path(__file__).parent.parent / "python" / "same_bits.json"
+"""The committed hashes: {model: {precision: {what: hash}}}."""
+
+a, b, c, t, y = symbols("a b c t y")
+
+
+def _formula(formula, **start):
+    initial = {symbols(parameter): value for parameter, value in start.items()}
+    return lambda name: nn.Model(name, t, y, initial, formula)
+
+
+def _stack(*layers, inputs, loss="mse"):
+    return lambda name: nn.Sequential(list(layers), inputs, loss, name=name)
+
+
+MODELS = {
+    "perceptron": lambda name: perceptron.model,
+    "decay": _formula(a * exp(-b * t) + c, a=1.0, b=0.5, c=0.1),
+    "wave": _formula(a * sin(b * t) + c * (t / 3) ** 4, a=1.0, b=1.5, c=0.01),
+    "saturation": _formula(a * t / (b + t), a=1.0, b=0.5),
+    "step": _formula(a * (1 + erf((t - b) / c)) + b * t ** (1 + c), a=0.5, b=1.0, c=0.7),
+    "tanh": _stack(nn.Dense(32, "tanh"), nn.Dense(16, "tanh"), nn.Dense(4), inputs=4),
+    "classes": _stack(nn.Dense(32, "tanh"), nn.Dense(10, "softmax"), inputs=64, loss="categorical_crossentropy"),
+    "binary": _stack(nn.Dense(5, "sigmoid"), nn.Dense(1, "sigmoid"), inputs=3, loss="binary_crossentropy"),
+    "wide": _stack(nn.Dense(101, "relu"), nn.Dense(37, "relu"), nn.Dense(3), inputs=30),
+    "smooth": _stack(nn.Dense(12, "gelu"), nn.Dense(9, "softplus"), nn.Dense(7, "elu"), nn.Dense(2), inputs=6),
+    "normalized": _stack(nn.Dense(9, "relu"), nn.BatchNormalization(), nn.Dense(2), inputs=5),
+    "noisy": _stack(nn.GaussianNoise(0.1), nn.Dense(9, "tanh"), nn.Dropout(0.5), nn.Dense(2), inputs=5),
+    "layer_normalized": _stack(nn.Dense(11, "tanh"), nn.LayerNormalization(), nn.Dense(2), inputs=5),
+    "convolution": _stack(nn.Conv1D(3, 3, activation="relu"), nn.Flatten(), nn.Dense(2), inputs=(12, 2)),
+    "pooling": _stack(
+        nn.Conv2D(4, 3, activation="tanh"), nn.MaxPooling2D(2), nn.Flatten(), nn.Dense(2), inputs=(8, 8, 1)
+    ),
+    "rnn": _stack(nn.SimpleRNN(6), nn.Dense(2), inputs=(7, 3)),
+    "gru": _stack(nn.GRU(5, return_sequences=True), nn.GRU(4), nn.Dense(1), inputs=(6, 2)),
+    "lstm": _stack(nn.LSTM(5), nn.Dense(2), inputs=(9, 2)),
+    "transposed": _stack(nn.Conv1DTranspose(2, 3), nn.GlobalAveragePooling1D(), nn.Dense(2), inputs=(5, 2)),
+    "shaped": _stack(
+        nn.Reshape((4, 3)),
+        nn.Permute((2, 1)),
+        nn.AveragePooling1D(3),
+        nn.Flatten(),
+        nn.Dense(3, "softmax"),
+        inputs=12,
+        loss="categorical_crossentropy",
+    ),
+    "many_formulas": _formula(a * exp(-b * t) + c, a=1.0, b=0.5, c=0.1),
+    "many_networks": _stack(nn.Dense(8, "tanh"), nn.Dense(2), inputs=3),
+}
+"""The models, each a function of its name. Of those whose names begin with "many", several are trained together."""
+
+FAST = (("decay", "float64"), ("tanh", "float32"))
+"""The models and precisions that every run of the tests builds."""
+
+
+def build(name, precision):
+    """Return the module of a model, whose results promise to have the same bits everywhere."""
+    return nn.build(MODELS[name](name), precision, bits="portable")
+
+
+def build_for(name, precision, machine) -> Built:
+    """Return the compiled module of a model for another machine."""
+    return compile_model(MODELS[name](name), precision, march="portable", cross=machine, bits="portable").built
+
+
+def table(names=tuple(MODELS), show=lambda text: None):
+    """Return the hashes of models in both precisions."""
+    found = {}
+    for name in names:
+        found[name] = {}
+        for precision in ("float64", "float32"):
+            found[name][precision] = hashes(build(name, precision))
+            show(f"{name} {precision} {found[name][precision]}")
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(table(sys.argv[1:] or tuple(MODELS), partial(print, file=sys.stderr, flush=True)), indent=1))
