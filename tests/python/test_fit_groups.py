@@ -276,6 +276,8 @@ def test_starts_of_groups(peaks):
         result = peaks.fit(x, y, groups=label, own=OWN, p0=p0)
         np.testing.assert_allclose(result.parameters, best.parameters, rtol=1e-6)
     assert peaks.fit(x, y, groups=label, own=OWN, p0=by_label).p0[3::2].tolist() == best["c"].tolist()
+    held = peaks.fit(x, y, groups=label, own=OWN, p0="auto", fixed=("c",), max_iterations=2000)
+    assert set(held["c"].tolist()) == {peaks.initial_parameters()[peaks.parameter_names.index("c")]}
 
 
 def test_errors_name_what_is_wrong(peaks):

@@ -118,13 +118,7 @@ def _ranked(
 def _part(problem: Problem, most: int) -> Problem:
     """Return the problem with some of its samples that have data, spread evenly: ``most`` of them, or all."""
     rows = np.flatnonzero(np.isfinite(problem.Y).any(axis=1))
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
-    X = None if problem.X is None else problem.X[rows]
-    sigma = problem.sigma if problem.sigma is None or not problem.sigma.ndim else problem.sigma[rows]
-    return Problem(
-        problem.model, X, problem.Y[rows], sigma, problem.bounds, problem.loss, problem.f_scale, problem.tolerance,
-        problem.max_iterations,
-    )  # fmt: skip
+    return problem.of_samples(rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)])
 
 
 def check_automatic(model: Model) -> None:

@@ -139,7 +139,7 @@ def fit(
     errors = None if sigma_x is None else _errors_in_x(model, sigma_x, groups, len(targets), terms)
     sharing = sharing_of(model, groups, own, len(targets), n_starts, terms)
     if isinstance(p0, str):
-        n_starts = _automatic(p0, n_starts)
+        n_starts = automatic(p0, n_starts)
         p0 = None
     if type(seed) is not int or seed:
         others = "; starting points are, where n_starts is given"
@@ -166,10 +166,9 @@ def fit(
     if type(threads) is not int or threads != 1:
         threads = integer("threads", threads, 1, THREADS)
     if sharing is not None:
-        if n_starts is not None:
-            options = {"bounds": bounds, "loss": loss, "f_scale": f_scale, "seed": seed}
-            p0 = automatic_starts(model, sharing, fit, inputs, targets, problem.sigma, **options)
         starts = starts_of(model, sharing, start, p0, fixed, limits)
+        if n_starts is not None:
+            starts = automatic_starts(problem, sharing, starts, held, seed)
         return _told(fit_in_groups(problem, sharing, starts, held, threads, watch, absolute), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:
@@ -207,7 +206,7 @@ def _told(result: FitResult, trained: bool) -> FitResult:
     return result
 
 
-def _automatic(p0: str, n_starts: Any) -> str:
+def automatic(p0: str, n_starts: Any = None) -> str:
     """Return n_starts for a p0 that is a text, which must be "auto". Raises ValueError."""
     if p0 != AUTO:
         raise ValueError(f"p0 is {p0!r}; expected an array, a mapping from names to values, or {AUTO!r}")

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..arguments.arguments import to_array, to_finite
+from ..arguments.arguments import for_c, to_array, to_finite
 from ..arguments.bounds import check_within
 from ..arguments.grouping import Grouping, grouping_of, own_of
 from ..arguments.named import name_of, place_of
 from ..ground.facts import flat_names
 from ..results.grouped_fit import GroupedFit
+from .automatic import automatic_start
 from .grouped import GroupedProblem
 
 if TYPE_CHECKING:
     from ..arguments.bounds import Bounds
     from ..ground.types import Array
     from ..native.model import Model
-    from ..results.fit_result import FitResult
     from .fit_watch import FitWatch
     from .problem import Problem
 
@@ -54,19 +53,14 @@ def fit_in_groups(
 ) -> GroupedFit:  # fmt: skip
     """Fit a checked problem, whose samples are in their given order, from a start (G, P)."""
     model, order = problem.model, sharing.grouping.order
-    sigma = problem.sigma
     free = [p for p in range(model.parameter_count) if fixed is None or not fixed[p]]
     own = np.array([p for p in free if p in sharing.own], np.intp)
     shared = np.array([p for p in free if p not in sharing.own], np.intp)
-    sorted_already = bool((np.diff(order) == 1).all())
-
-    def rows(values: Any) -> Any:
-        return values if values is None or sorted_already else np.ascontiguousarray(values[order])
-
+    if (np.diff(order) != 1).any():
+        problem = problem.of_samples(order)
     grouped = GroupedProblem(
-        model, rows(problem.X), rows(problem.Y), sigma if sigma is None or not sigma.ndim else rows(sigma),
-        sharing.grouping.begins, own, shared, sharing.own, problem.bounds, problem.loss, problem.f_scale,
-        problem.tolerance, problem.max_iterations, threads,
+        model, problem.X, problem.Y, problem.sigma, sharing.grouping.begins, own, shared, sharing.own, problem.bounds,
+        problem.loss, problem.f_scale, problem.tolerance, problem.max_iterations, threads,
     )  # fmt: skip
     return GroupedFit(grouped, grouped.solve(start, watch), sharing.grouping, start, absolute_sigma)
 
@@ -97,7 +91,7 @@ def starts_of(model: Model, sharing: Sharing, initial: Array, p0: Any, fixed: An
         name = flat_names(model.facts.parameters)[shared[apart[0]]]
         raise ValueError(f"p0 has several values of {name}, which all groups share: name it in own, or give one value")
     check_within(model, start, limits)
-    return np.ascontiguousarray(start, model.dtype)
+    return for_c(model, start)
 
 
 def _put(model: Model, sharing: Sharing, start: Array, argument: str, key: Any, value: Any) -> None:
@@ -127,23 +121,17 @@ def _put_values(model: Model, start: Array, place: slice, role: str, value: Any,
     start[:, place] = array
 
 
-def automatic_starts(
-    model: Model, sharing: Sharing, fit: Callable[..., FitResult], X: Array | None, Y: Array, sigma: Array | None,
-    **options: Any,
-) -> Array:  # fmt: skip
-    """Return starts (G, P) that need none: each group is fitted by itself; shared parameters begin at medians."""
+def automatic_starts(problem: Problem, sharing: Sharing, starts: Array, fixed: Array | None, seed: int) -> Array:
+    """Return starts (G, P) that are looked for: each group is fitted by itself; shared parameters begin at medians.
+
+    Fixed parameters keep their values in ``starts``, (G, P), which compete with the points that are drawn.
+    """
     begins, order = sharing.grouping.begins.astype(int).tolist(), sharing.grouping.order
-    found = []
-    for first, last in pairwise(begins):
-        rows = order[first:last]
-        with warnings.catch_warnings():  # a group alone may tell too little of parameters that all share
-            warnings.simplefilter("ignore", RuntimeWarning)
-            one = fit(
-                model, None if X is None else X[rows], Y[rows], p0="auto",
-                sigma=sigma if sigma is None or not sigma.ndim else sigma[rows], **options,
-            )  # fmt: skip
-        found.append(one.parameters)
-    starts = np.array(found)
-    shared = [p for p in range(model.parameter_count) if p not in sharing.own]
-    starts[:, shared] = np.median(starts[:, shared], axis=0)
-    return starts
+    found = starts.copy()
+    for place, (first, last) in enumerate(pairwise(begins)):
+        group = problem.of_samples(order[first:last])
+        _, best = automatic_start(group, starts[place], fixed, seed, 1, None)
+        found[place] = group.solve(best, fixed, with_residuals=False).parameters
+    shared = [p for p in range(starts.shape[1]) if p not in sharing.own]
+    found[:, shared] = np.median(found[:, shared], axis=0)
+    return found

@@ -18,7 +18,7 @@ from ..ground.warn import warn
 from ..ground.watch import Watch
 from ..results.many_fits import ManyFits, beyond_rounding
 from .automatic import automatic_start
-from .fit import AUTO, check_curved
+from .fit import AUTO, automatic, check_curved
 from .fit_data import FitData, FitOptions
 from .one_by_one import fit_one_by_one
 from .problem import Problem, check_iterations, check_tolerance
@@ -92,9 +92,8 @@ def fit_many(
         absolute_sigma = True
     if any(map(is_ragged, (X, Y, sigma))):
         X, Y, sigma, lengths = _even(X, Y, sigma, lengths)
-    if isinstance(p0, str) and p0 != AUTO:
-        raise ValueError(f"p0 is {p0!r}; expected an array, a mapping from names to values, or {AUTO!r}")
-    automatic, p0 = isinstance(p0, str), None if isinstance(p0, str) else p0
+    looks = isinstance(p0, str) and automatic(p0) == AUTO
+    p0 = None if isinstance(p0, str) else p0
     data = FitData(model, X, Y)
     data.add_starts(p0)
     data.add_lengths(lengths)
@@ -121,11 +120,11 @@ def fit_many(
     data.options = FitOptions(limits, held, wanted, absolute)
     lanes, threads = model.native.fits_lanes, integer("threads", threads, 1, THREADS)
     watch = _ManyWatch(model, found, time_limit, progress)
-    if automatic:
+    if looks:
         data.starts = np.tile(data.starts, (1 if data.starts.ndim == 2 else len(found), 1))
     try:
         with watch.asked_by_calls():
-            if automatic:
+            if looks:
                 share(
                     lambda first, last: _look_for_starts(model, data, limits, held, first, last), len(found), 1, threads
                 )

@@ -97,6 +97,15 @@ class Problem:
             self.model, self.X, self.Y, self.sigma, self.bounds, self.loss, self.f_scale, self.tolerance, most
         )
 
+    def of_samples(self, rows: Array) -> Problem:
+        """Return this problem with some of its samples, by their indices, in that order."""
+        X = None if self.X is None else self.X[rows]
+        sigma = self.sigma if self.sigma is None or not self.sigma.ndim else self.sigma[rows]
+        return Problem(
+            self.model, X, self.Y[rows], sigma, self.bounds, self.loss, self.f_scale, self.tolerance,
+            self.max_iterations,
+        )  # fmt: skip
+
     def solve(
         self, start: Array, fixed: Array | None, with_residuals: bool = True, kept: int = KEPT,
         watch: FitWatch | None = None,
