@@ -27,11 +27,12 @@ def initial_parameters(model: Model, /, seed: int = 0) -> Array:
     seed = integer("seed", seed, 0, SEED)
     if model.constants is not None:
         return model.constants.copy()
-    if model.parameter_count > REMEMBERED:
-        return draw(model.facts.parameters, seed, model.facts.bits == PORTABLE).astype(model.dtype)
-    if model.drawn is None or model.drawn[0] != seed:
-        model.drawn = seed, draw(model.facts.parameters, seed, model.facts.bits == PORTABLE).astype(model.dtype)
-    return model.drawn[1].copy()
+    if model.drawn is not None and model.drawn[0] == seed:
+        return model.drawn[1].copy()
+    drawn = draw(model.facts.parameters, seed, model.facts.bits == PORTABLE).astype(model.dtype)
+    if model.parameter_count <= REMEMBERED:
+        model.drawn = seed, drawn.copy()
+    return drawn
 
 
 def unpack(model: Model, /, parameters: ArrayLike) -> dict[str, Array]:

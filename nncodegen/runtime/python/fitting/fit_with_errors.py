@@ -8,10 +8,11 @@ Byrd, R. B. Schnabel, A stable and efficient algorithm for nonlinear orthogonal 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arguments.arguments import for_c
 from ..results.fit_with_errors import FitWithErrors
 from ..results.goodness import per_value
 from .grouped import GroupedProblem
@@ -57,7 +58,7 @@ def fit_with_errors(
         open_end = np.full(inputs, np.inf, model.dtype)
         bounds = np.concatenate([bounds[0], -open_end]), np.concatenate([bounds[1], open_end])
     grouped = GroupedProblem(
-        second, problem.X, _for_c(Y, model), _for_c(sigma, model), np.arange(samples + 1, dtype=np.uintp),
+        second, problem.X, for_c(model, Y), for_c(model, sigma), np.arange(samples + 1, dtype=np.uintp),
         np.array(changed, np.intp), np.array(free, np.intp), tuple(range(count, count + inputs)), bounds, problem.loss,
         problem.f_scale, problem.tolerance, problem.max_iterations, threads,
     )  # fmt: skip
@@ -68,7 +69,3 @@ def fit_with_errors(
     return FitWithErrors(
         model, grouped, found, sigma_x, start, Refit(grouped, found.parameters), problem, absolute_sigma
     )
-
-
-def _for_c(values: Any, model: Model) -> Array:
-    return np.ascontiguousarray(values, model.dtype)
