@@ -10,6 +10,7 @@ from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.ir import SAMPLE, Element, Tensor, slices_of
+from nncodegen.schedule.storage import Place
 from nncodegen.schedule.tree import Group, Tree
 
 TITLES = {
@@ -70,14 +71,23 @@ class KernelEmitter:
         for number, group in enumerate(groups, 1):
             name, lines = f"{self._kernel.name}_loops_{number}", self._lines
             lines.add("/* Loops for a tile, which are compiled for either value of with_loss. */")
-            with lines.function(f"INLINE void {name}({self._declarations})"):
+            given = self._given(group)
+            last = "\n".join(wrapped(", ".join(f"real {value}" for value in given)))
+            declarations = ",\n    ".join(filter(None, (self._declarations, last)))
+            with lines.function(f"INLINE void {name}({declarations})"):
                 self._emit_loops((replace(group, twice=False),))
             lines.add("")
-            self._loops.twice[group] = [self._call(name, with_loss) for with_loss in (1, 0)]
+            self._loops.twice[group] = [self._call(name, with_loss, given) for with_loss in (1, 0)]
 
-    def _call(self, name: str, with_loss: int) -> str:
+    def _given(self, group: Group) -> list[str]:
+        """Return the local variables that loops read, and that statements before them compute for the whole tile."""
+        own = {step.target for step in group.steps}
+        read = dict.fromkeys(operand for step in group.steps for operand in step.operands)
+        return [self._at.variable(each) for each in read if each not in own and self._at.place(each) is Place.LOCAL]
+
+    def _call(self, name: str, with_loss: int, given: Iterable[str]) -> str:
         arguments = (str(with_loss) if each == "with_loss" else each for each in self._arguments)
-        return f"{name}({', '.join(arguments)});"
+        return f"{name}({', '.join((*arguments, *given))});"
 
     @property
     def _arguments(self) -> list[str]:

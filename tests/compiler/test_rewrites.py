@@ -179,6 +179,20 @@ def every_kernel(schedule):
     return [*schedule.kernels, *alone, *groups]
 
 
+def test_loops_with_and_without_the_loss_are_given_what_a_tile_computes_once():
+    model = nn.Model("peak_of_tiles", "x", "y", {"a": 1, "b": 0.5, "c": 0.8}, "a*exp(-(x - b)**2/c**2)")
+    text = nn.compile_model(model, until="emit")["emit"].files["peak_of_tiles.c"]
+    head = text[text.index("INLINE void gradient_loops_1(") :].split("{", 1)[0]
+    _, given = head.split("const details *restrict more,")
+    tile = text[text.index("static HOT void gradient_tile(") :].split("gradient_loops_1(", 1)[0]
+    assert all(f"const {value.strip()} = " in tile for value in given.strip(" \n)").split(","))
+    module, start, X = nn.build(model), np.array([1.0, 0.5, 0.8]), np.linspace(-1, 2, 700)[:, np.newaxis]
+    Y = np.sin(X)
+    update = {"learning_rate": 0.1, "epochs": 1, "batch_size": 700, "shuffle": False}
+    after = module.train(X, Y, start, history=False, **update).parameters
+    np.testing.assert_allclose(after, start - 0.1 * module.loss_and_gradient(start, X, Y)[1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("model", [model for model, _, _ in KINDS.values()], ids=KINDS)
 def test_no_loop_stands_twice_for_calls_without_the_loss(model):
     """What only the loss needs is under a condition, within the loops that it shares; other calls skip it."""

@@ -13,8 +13,7 @@ from functools import partial
 from nncodegen.ir import Program
 from nncodegen.schedule.kernel import Kernel, Role
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.storage import Place
-from nncodegen.schedule.tree import Compute, Group, If, Tree, When
+from nncodegen.schedule.tree import Group, If, Tree, When
 from nncodegen.schedule.walks import Site, computed
 
 MANY_STEPS = 16
@@ -34,12 +33,6 @@ def _group(site: Site, kernel: Kernel) -> Tree:
         return (Group((compute,), compute.steps, plain=plain),)
     if all(of_loss):
         return (Group((If(When.LOSS, (compute,)),), compute.steps, plain=plain),)
-    alone = not site.around and kernel.plan.samples is Role.TILED and not _reads_local(compute, kernel)
+    alone = not site.around and kernel.plan.samples is Role.TILED
     twice = alone and (len(compute.steps) >= MANY_STEPS or bool(compute.sums))
     return (Group((compute,), compute.steps, plain=plain, shared=True, twice=twice),)
-
-
-def _reads_local(compute: Compute, kernel: Kernel) -> bool:
-    """Return whether steps read local variables that other steps compute."""
-    own = {step.target for step in compute.steps}
-    return any(kernel.place(element) is Place.LOCAL for element in compute.read - own)
