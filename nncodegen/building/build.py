@@ -34,10 +34,12 @@ from nncodegen.building.commands import Commands, CompilerError
 from nncodegen.building.compiler import Compiler, find_compiler, headers_of, suffix_of
 from nncodegen.building.files import MODULES, is_intact, keep, reason_of, write_together
 from nncodegen.building.targets import (
+    GCC_FLAGS,
     INCLUDE,
     KERNEL_FLAGS,
     LIBRARY,
     LINKED,
+    LONG_FILE_FLAGS,
     PLAIN_FLAGS,
     RUNTIME,
     SAME_BITS_FLAGS,
@@ -482,7 +484,7 @@ def _is_kept(path: Path) -> bool:
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
         *(part for file in sources.files.items() for part in file), runtime_digest(), embedded.source(),
-        *without_paths(KERNEL_FLAGS), *SAME_BITS_FLAGS, *LINKED,
+        *without_paths(KERNEL_FLAGS), *GCC_FLAGS, *LONG_FILE_FLAGS, *SAME_BITS_FLAGS, *LINKED,
         *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
         compiler.macros, repr(compiler.variants), *interface_of_python(), version("cython"),
     ]  # fmt: skip

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from nncodegen.building.targets import (
+    GCC_FLAGS,
     LONG_FILE,
     LONG_FILE_FLAGS,
     PLAIN,
@@ -60,9 +61,10 @@ class Compiler:
     """True if it is $CC: then everything in a module is made by it."""
 
     def effort(self, text: str) -> tuple[str, ...]:
-        """Return the further flags for a file of kernels: fewer passes for a long one."""
-        gcc = "#define __GNUC__ " in self.macros and "__clang__" not in self.macros
-        return LONG_FILE_FLAGS if gcc and text.count("\n") > LONG_FILE else ()
+        """Return the further flags for a file of kernels, which only GCC has: fewer passes for a long one."""
+        if "#define __GNUC__ " not in self.macros or "__clang__" in self.macros:
+            return ()
+        return (*GCC_FLAGS, *(LONG_FILE_FLAGS if text.count("\n") > LONG_FILE else ()))
 
     @property
     def linked(self) -> tuple[str, ...]:
