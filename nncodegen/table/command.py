@@ -15,6 +15,7 @@ from nncodegen.printable import printable
 from nncodegen.table.fit import Fitted, Understood, fit
 from nncodegen.table.read import Table, is_pattern, read_table
 from nncodegen.table.rows import ending_of, stem_of, write_csv
+from nncodegen.table.search import FEW_ERRORS
 from nncodegen.table.settings import Settings
 from nncodegen.table.trained import check_out, load_model
 
@@ -138,6 +139,8 @@ def _why(fitted: Fitted) -> str:
     """Return a sentence that says what was chosen, and why."""
     choice = fitted.choice
     simplest, members = choice.simplest, choice.members
+    if fitted.search.few_errors:
+        return f"{simplest.name}: at most {FEW_ERRORS} rows are wrong where left out, too few to prefer anything else"
     if len(fitted.search.tried) == 1:
         return f"{simplest.name}: nothing else was tried"
     gain = f"{choice.gain:.4f} ± {choice.error:.4f}"

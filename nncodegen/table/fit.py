@@ -108,10 +108,11 @@ def fit(
     A fifth of the rows is held out for the metrics: it has no part in the choice. The rest is divided into five folds;
     each candidate learns without one fold and is measured on it, for each fold (from 2,000 rows on for two folds, with
     more than 20,000 rows for one). The best candidates are averaged, if that is better than the linear model by more
-    than a standard error and, for classes, predicts the right one more often, by more than a standard error, too;
-    otherwise the linear model is taken. What was chosen learns again from the rows that are not held out, which alone
-    decide what columns mean until then, and is measured on the others. At last it learns once more, from all rows: this
-    is the model. The result depends on the seed, but not on the number of threads.
+    than a standard error and, for classes, predicts the right one more often, by more than chance as well; otherwise
+    the linear model is taken. If it predicts at most two rows wrong, nothing else is tried. What was chosen learns
+    again from the rows that are not held out, which alone decide what columns mean until then, and is measured on the
+    others. At last it learns once more, from all rows: this is the model. The result depends on the seed, but not on
+    the number of threads.
 
     Raises TableError, ModelError, BuildError and MissingDependencyError.
     """
@@ -156,7 +157,7 @@ def fit(
     tried = candidates_for(understood, len(rows), plain, settings, full - plain)
     learned = Rows(X[rows], Y[rows], weight, split_folds(Y[rows], classes, tried, settings.seed))
     deadline = begun + settings.time_limit if settings.time_limit else np.inf
-    threads = _threads(settings)
+    threads = settings.threads or cores()
     result = search(tried, learned, classes, settings.seed, threads, deadline, tell)
     if not result.tried:
         raise _nothing_learned(result, settings)
@@ -200,9 +201,8 @@ def _told(one: Tried, choice: Choice) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _threads(settings: Settings) -> int:
-    if settings.threads is not None:
-        return settings.threads
+def cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
@@ -16,13 +18,14 @@ from nncodegen.table import Settings, TableError, candidates, fit, load_model
 from nncodegen.table import learn as learning
 from nncodegen.table.candidates import Family, candidates_for, pieces_of
 from nncodegen.table.choose import Choice, choose
+from nncodegen.table.command import run_fit
 from nncodegen.table.criterion import criterion
 from nncodegen.table.fit import split_rows
 from nncodegen.table.frames import as_table
 from nncodegen.table.hidden import outputs_of
 from nncodegen.table.learn import learn
 from nncodegen.table.linear import linear_path
-from nncodegen.table.search import FEWEST_ROUNDS, Rows, Search, Tried, search, split_folds
+from nncodegen.table.search import FEW_ERRORS, FEWEST_ROUNDS, Rows, Search, Tried, search, split_folds
 from nncodegen.table.target import Target
 
 pytestmark = pytest.mark.usefixtures("compiler")
@@ -165,6 +168,62 @@ def test_classes_are_chosen_for_right_predictions():
     assert choose(with_classes, Y).prefers_simplest
     wrong = replace(linear, outputs=np.where(np.arange(200)[:, None] < 9, 1 - linear.outputs, linear.outputs))
     assert not choose(replace(with_classes, tried=(wrong, found.tried[1])), Y).prefers_simplest
+
+
+def choice_of_classes(wrong, other, weight):
+    """The choice between a linear model and a network that are wrong in some rows, (N,), which count by weights."""
+    Y = (np.arange(len(weight)) % 2)[:, None].astype(float)
+    cost = criterion(Description(2, ((1, "sigmoid"),), "binary_crossentropy"), True)
+    surely, hardly = (np.where(Y > 0.5, p, 1 - p) for p in (0.999, 0.7))
+    linear = tried(LINEAR, np.where(wrong[:, None], 1 - hardly, hardly))
+    network = tried(HIDDEN, np.where(other[:, None], 1 - hardly, surely))
+
+    def right(outputs, Y):
+        return ((outputs > 0.5) == (Y > 0.5))[:, 0] * weight
+
+    return choose(Search((linear, network), np.arange(len(Y)), cost, False, right), Y)
+
+
+@given(
+    st.integers(FEW_ERRORS + 6, 60).flatmap(
+        lambda rows: st.tuples(
+            st.lists(st.floats(0.01, 100.0), min_size=rows, max_size=rows),
+            st.sets(st.integers(0, rows - 1), max_size=FEW_ERRORS),
+            st.sets(st.integers(0, rows - 1), max_size=4),
+        )
+    )
+)
+def test_few_errors_of_the_linear_model_are_chance(drawn):
+    """Nothing replaces a linear model with few errors, whatever it is right in, and however its rows are weighted."""
+    weight, wrong, other = drawn
+    rows = np.arange(len(weight))
+    assert choice_of_classes(np.isin(rows, list(wrong)), np.isin(rows, list(other)), np.array(weight)).prefers_simplest
+
+
+@pytest.mark.parametrize("better", range(8))
+@pytest.mark.parametrize("worse", range(4))
+def test_more_often_right_is_judged_as_by_mcnemar(better, worse):
+    """A network replaces the linear model where McNemar's test with the correction for continuity is above 1."""
+    rows = np.arange(1000)
+    wrong, other = rows < better, (rows >= 500) & (rows < 500 + worse)
+    chosen = choice_of_classes(wrong, other, np.ones(1000))
+    assert chosen.prefers_simplest == (better - worse - 1 <= 0 or (better - worse - 1) ** 2 <= better + worse)
+
+
+def test_nothing_else_is_tried_where_the_linear_model_has_few_errors(tmp_path, capsys):
+    """The search ends after a linear model without errors, as nothing else could be chosen, and the report says so."""
+    data = frame(kind="line").drop(columns=["c", "z"])
+    data["t"] = np.where(data["a"] > 0, "in", "out")
+    settings = replace(QUICK, l2=1e-6)
+    found = fit(data, "t", settings=settings)
+    assert found.search.few_errors
+    assert [one.family.name for one in found.search.tried] == ["linear"]
+    assert found.choice.prefers_simplest
+    assert found.metrics[0].network == 1
+    path = tmp_path / "data.csv"
+    path.write_text(data.to_csv(index=False))
+    run_fit(path, "t", None, (), (), (), settings, tmp_path / "model", False)
+    assert "linear, l2 1e-06: at most 2 rows are wrong where left out, too few to prefer" in capsys.readouterr().out
 
 
 def test_the_better_half_goes_on():
