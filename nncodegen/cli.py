@@ -344,7 +344,7 @@ def predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
 @command.command()
 @click.option("--tables", is_flag=True, help="Compare `fit` on tables, instead of the estimators.")
 @click.option(
-    "--seeds", type=click.IntRange(2, 10_000), help="The number of splits of each.  [default: 10; with --tables: 3]"
+    "--seeds", type=click.IntRange(2, 10_000), help="The number of splits of each.  [default: 10; with --tables: 5]"
 )
 @click.option("--max-iter", type=click.IntRange(1, MOST_EPOCHS), default=200, show_default=True,
               help="The largest number of epochs of the estimators.")  # fmt: skip
@@ -355,8 +355,9 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
     Both learn iris, wine, breast_cancer, digits and diabetes (or the named ones) with the same parameters and the same
     splits. The table shows the mean score with its standard error, and the time of a fit.
 
-    With --tables, `fit` learns from fifteen tables (or the named ones), beside logistic or ridge regression and
-    scikit-learn's networks, all with the same encoding. pip install 'nncodegen[compare]' installs what this needs.
+    With --tables, `fit` learns from fifty tables (or the named ones), beside logistic or ridge regression and
+    scikit-learn's gradient boosting, all with the same encoding and one thread; as many tables as there are cores are
+    compared at once. pip install 'nncodegen[compare]' installs what this needs.
     """
     if tables:
         from nncodegen.table.compare import SPLITS, run as run_tables  # noqa: I001, PLC0415 (scikit-learn is optional)

@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
+from multiprocessing import get_context
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.progress import Progress
 from sklearn import datasets
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
+from threadpoolctl import threadpool_limits
 
 from nncodegen.errors import TableError
 from nncodegen.network import Description, module_of
 from nncodegen.runtime.python.ground.missing import needed
 from nncodegen.table.columns import encode, widths
-from nncodegen.table.fit import fit, split_rows, with_target
+from nncodegen.table.fit import cores, fit, split_rows, with_target
 from nncodegen.table.frames import as_table
 from nncodegen.table.read import Table
 from nncodegen.table.settings import Settings
@@ -104,7 +106,8 @@ TABLES = {
 class Compared:
     """The scores of each model on held-out rows, (splits,), and the CPU seconds of ``fit`` and of boosting.
 
-    The seconds are those of this process; the modules of ``fit`` were built before.
+    The seconds are those of one thread of this process. They lack the first split, in which modules are built, if there
+    are others.
     """
 
     name: str
@@ -156,8 +159,14 @@ def compare(name: str, splits: int) -> Compared:
     """Learn from a table with each model, once for each split: a fifth of the rows is held out from all of them.
 
     All have the encoding of the columns that ``fit`` finds in the other rows, of which it holds out a part for its own
-    measurement. The penalty of the linear models is chosen by cross-validation; boosting has its usual settings.
+    measurement. The penalty of the linear models is chosen by cross-validation; boosting has its usual settings. None
+    has more than one thread.
     """
+    with threadpool_limits(1):
+        return _compare(name, splits)
+
+
+def _compare(name: str, splits: int) -> Compared:
     frame, name_of_target = load_frame(name), TABLES[name].target
     table, _ = with_target(as_table(frame), name_of_target)
     target = understand_target(table, name_of_target, None)
@@ -166,8 +175,6 @@ def compare(name: str, splits: int) -> Compared:
         known, held_out = split_rows(table, target, seed)
         given, unseen = (table.frame.iloc[rows] for rows in (known, held_out))
         settings = Settings(seed=seed, threads=1)
-        if not seed:
-            fit(given, target.name, target.task, settings=settings)  # builds the modules
         begun = time.process_time()
         model = fit(given, target.name, target.task, settings=settings).model
         figures["seconds"].append(time.process_time() - begun)
@@ -183,9 +190,10 @@ def compare(name: str, splits: int) -> Compared:
             figures[key].append(_score(target, table, held_out, estimator.predict(X[held_out])))
         figures["boosting seconds"].append(seconds)
     found = {key: np.array(values) for key, values in figures.items()}
+    timed = slice(1 if splits > 1 else 0, None)
     return Compared(
         name, "accuracy" if target.classes else "R2", len(table.frame), found["linear"], found["boosting"],
-        found["ours"], found["seconds"], found["boosting seconds"],
+        found["ours"], found["seconds"][timed], found["boosting seconds"][timed],
     )  # fmt: skip
 
 
@@ -207,48 +215,61 @@ def _theirs(target: Target, seed: int) -> tuple[Any, Any]:
 
 def show(rows: Sequence[Compared]) -> str:
     """Return the rows as a table in Markdown, with the mean differences at the end."""
-    lines = [HEADER, ("---",) * len(HEADER)]
+    return "\n".join(_lines(iter(rows)))
+
+
+def _lines(rows: Iterator[Compared]) -> Iterator[str]:
+    """Yield the lines of the table, each as soon as there is its row."""
+    yield _line(HEADER)
+    yield _line(("---",) * len(HEADER))
+    found: list[Compared] = []
     for row in rows:
+        found.append(row)
         scores = (row.linear, row.boosting, row.ours)
-        lines.append((
+        yield _line((
             f"{row.name}, {row.score}", f"{row.rows:,}", *(f"{one.mean():.4f}" for one in scores),
             f"{row.difference:+.4f}", f"{row.above_linear:+.4f}", f"{np.median(row.seconds):.2f} s",
             f"{row.times:.0f} x",
         ))  # fmt: skip
     groups = {
-        "mean of those tuned on": [row for row in rows if TABLES[row.name].tuned],
-        "mean of the others": [row for row in rows if not TABLES[row.name].tuned],
-        "mean of all": list(rows),
+        "mean of those tuned on": [row for row in found if TABLES[row.name].tuned],
+        "mean of the others": [row for row in found if not TABLES[row.name].tuned],
+        "mean of all": found,
     }
     for title, group in groups.items():
         if group:
             means = [np.mean([getattr(row, key).mean() for row in group]) for key in ("linear", "boosting", "ours")]
             ours, theirs = (sum(getattr(r, key).sum() for r in group) for key in ("seconds", "boosting_seconds"))
-            lines.append((
+            yield _line((
                 title, f"{len(group)} tables", *(f"{mean:.4f}" for mean in means),
                 f"{np.mean([row.difference for row in group]):+.4f}",
                 f"at least {min(row.above_linear for row in group):+.4f}",
                 f"{np.mean([np.median(row.seconds) for row in group]):.2f} s", f"{ours / theirs:.0f} x",
             ))  # fmt: skip
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def run(names: Sequence[str], splits: int) -> None:
-    """Compare on the named tables, or on all, and print the scores. Modules are built in an empty cache.
+    """Compare on the named tables, or on all, and print each row of the result as soon as it is known.
 
-    Raises TableError for an unknown name.
+    As many tables as there are cores are compared at once, each in a process of its own. Modules are built in an empty
+    cache. Raises TableError for an unknown name.
     """
     for name in names:
         if name not in TABLES:
             raise TableError(f"there is no table {name!r}; there are: {', '.join(TABLES)}")
+    names = names or tuple(TABLES)
     before = os.environ.get("NNCODEGEN_CACHE")
-    with TemporaryDirectory() as folder, Progress(console=Console(stderr=True), transient=True) as progress:
+    with TemporaryDirectory() as folder:
         os.environ["NNCODEGEN_CACHE"] = folder
         try:
             module_of(Description(1, ((1, "linear"),), "mse"))  # builds the wrapper, which comes with the package
-            tracked = progress.track(names or tuple(TABLES), description="comparing")
-            rows = [compare(name, splits) for name in tracked]
+            with ProcessPoolExecutor(min(cores(), len(names)), get_context("spawn")) as pool:
+                for line in _lines(pool.map(compare, names, repeat(splits))):
+                    print(line, flush=True)
         finally:
             os.environ.pop("NNCODEGEN_CACHE")
             os.environ.update({"NNCODEGEN_CACHE": before} if before is not None else {})
-    print(show(rows))
