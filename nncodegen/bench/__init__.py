@@ -2,6 +2,7 @@
 
 tasks       the computations, and when two results agree
 data        samples and initial parameters
+flat        parameters as the arrays of layers, and as one flat array
 curves      formulas that are fitted; strd: NIST's problems of least squares
 workloads   the tasks by name
 flops       the number of operations of a task

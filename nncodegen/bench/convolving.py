@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from nncodegen.bench.flat import Array, packed, unpacked, with_biases
 from nncodegen.describe import (
     Conv1D,
     Conv2D,
@@ -22,8 +20,6 @@ from nncodegen.describe import (
     Sequential,
 )
 from nncodegen.describe.layer import Layer
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -106,13 +102,8 @@ class Windowed:
 
     def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
         """Return views into flat parameters: (W, b) of every layer, with W in the shapes of ``shapes``."""
-        views, begin = list[tuple[Array, ...]](), 0
-        for shape in self.shapes:
-            middle = begin + math.prod(shape)
-            views.append((flat[begin:middle].reshape(shape), flat[middle : middle + shape[0]]))
-            begin = middle + shape[0]
-        return views
+        return unpacked(flat, with_biases(self.shapes))
 
     def pack(self, layers: Any) -> Array:
         """Return flat parameters from (W, b) of every layer: the inverse of ``unpack``."""
-        return np.concatenate([np.ravel(part) for pair in layers for part in pair])
+        return packed(layers)

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nncodegen.bench.flat import Array, packed, unpacked
 from nncodegen.describe import LSTM, Dense, Sequential
 from nncodegen.describe.layer import Layer
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -63,16 +61,8 @@ class Sequences:
 
     def unpack(self, flat: Array) -> list[tuple[Array, ...]]:
         """Return views into flat parameters: the arrays of each layer."""
-        views, begin = list[tuple[Array, ...]](), 0
-        for layer in self.shapes:
-            parts = list[Array]()
-            for shape in layer:
-                end = begin + math.prod(shape)
-                parts.append(flat[begin:end].reshape(shape))
-                begin = end
-            views.append(tuple(parts))
-        return views
+        return unpacked(flat, self.shapes)
 
     def pack(self, layers: Any) -> Array:
         """Return flat parameters from the arrays of each layer: the inverse of ``unpack``."""
-        return np.concatenate([np.ravel(part) for parts in layers for part in parts])
+        return packed(layers)

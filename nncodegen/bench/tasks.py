@@ -18,6 +18,7 @@ from nncodegen import perceptron
 from nncodegen.bench.attending import Tokens
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import Curve
+from nncodegen.bench.flat import packed, unpacked, with_biases
 from nncodegen.bench.recurring import Sequences
 from nncodegen.describe import Dense, Model, Network, Sequential
 
@@ -122,19 +123,11 @@ class Stack:
 
         A leading axis for models is kept.
         """
-        views: list[tuple[Array, ...]] = []
-        begin = 0
-        for units, inputs in self.shapes:
-            middle, end = begin + units * inputs, begin + units * inputs + units
-            views.append((flat[..., begin:middle].reshape(*flat.shape[:-1], units, inputs), flat[..., middle:end]))
-            begin = end
-        return views
+        return unpacked(flat, with_biases(self.shapes))
 
     def pack(self, layers: Any) -> Array:
         """Return flat parameters from (W, b) of every layer: the inverse of ``unpack``."""
-        pairs = [tuple(map(np.asarray, pair)) for pair in layers]
-        models = pairs[0][-1].shape[:-1]
-        return np.concatenate([part.reshape(*models, -1) for pair in pairs for part in pair], axis=-1)
+        return packed(layers)
 
 
 @dataclass(frozen=True)

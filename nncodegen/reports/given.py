@@ -18,6 +18,7 @@ from nncodegen.errors import ModelError
 from nncodegen.exports.subject import parameters_of
 from nncodegen.ir import Program, Tensor
 from nncodegen.runtime.python.ground.archives import NUMBERS, members_of, read_member, shape_of
+from nncodegen.runtime.python.ground.cells import is_number
 
 Array = NDArray[np.float64]
 
@@ -151,7 +152,7 @@ def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[An
     """Return X and Y in the rows of a table. Columns are found by name, else taken in order: inputs, then targets."""
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     inputs, targets = column_names(program.inputs), column_names(program.targets)
-    header = [cell.strip() for cell in rows[0]] if rows and not all(map(_is_number, rows[0])) else None
+    header = [cell.strip() for cell in rows[0]] if rows and not all(map(is_number, rows[0])) else None
     body = rows[1:] if header else rows
     if not body:
         raise ModelError(f"{path} has no rows of numbers")
@@ -184,14 +185,6 @@ def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[An
 def _target_widths(targets: list[str], program: Program) -> tuple[int, ...]:
     """Return the numbers of columns that targets may have: one for each, or also a single one with a class index."""
     return (len(targets), 1) if program.labels else (len(targets),)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _number(cell: str, path: Path, row: int, column: str) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nncodegen.errors import TableError
 from nncodegen.printable import printable
+from nncodegen.runtime.python.ground.cells import is_number
 from nncodegen.table.cells import shorten
 from nncodegen.table.numbers import PLAIN, check_format, show_format
 from nncodegen.table.read import Table
@@ -238,7 +239,7 @@ class Category:
         shown += ", ..." if len(self.values) > _SHOWN else ""
         if self.other:
             return f"category, the {len(self.values)} most frequent values: {shown}; all others share one input"
-        numbers = sum(_is_number(value) for value in self.values if value)
+        numbers = sum(is_number(value) for value in self.values if value)
         mixed = ", numbers and texts" if 0 < numbers < sum(map(bool, self.values)) else ""
         return f"category{mixed}, {len(self.values)} values: {shown}"
 
@@ -320,14 +321,6 @@ def _members(table: Table, name: str, values: tuple[str, ...], rows: Any) -> Any
 def _cycle(share: Any) -> list[Any]:
     """Return a position in a cycle, from 0 to 1, as the sine and the cosine of its angle."""
     return [np.sin(2 * np.pi * share), np.cos(2 * np.pi * share)]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _show_texts(gaps: tuple[str, ...], texts: tuple[str, ...]) -> str:

@@ -13,11 +13,34 @@ from nncodegen.bench.peers import OURS, PEERS, Peer
 from nncodegen.bench.processes import Process, WorkerError, available_cores, environment
 from nncodegen.bench.report import Measurement, short
 from nncodegen.bench.tasks import difference, tolerance
-from nncodegen.bench.workloads import WORKLOADS
+from nncodegen.bench.workloads import CHAIN, CONV1D, LENET, LSTM, WORKLOADS
 from nncodegen.errors import BenchError
 from tests.support.tasks import KINDS, WORKLOAD, by_definition, run_of, tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+
+@pytest.mark.parametrize("stack", [CHAIN, LENET, CONV1D, LSTM], ids=lambda stack: stack.name)
+def test_parameters_by_layer_are_those_of_the_model(stack):
+    """The arrays of the layers are views, in the order and with the sizes of the model's parameters; and back."""
+    sizes = [tensor.size for tensor in stack.model.describe().parameters]
+    flat = np.arange(float(sum(sizes)))
+    arrays = [array for layer in stack.unpack(flat) for array in layer]
+    assert [array.size for array in arrays] == sizes
+    np.testing.assert_array_equal(np.concatenate([array.ravel() for array in arrays]), flat)
+    np.testing.assert_array_equal(stack.pack(stack.unpack(flat)), flat)
+    arrays[0][:] = -1
+    assert (flat == -1).sum() == sizes[0]
+
+
+def test_parameters_of_several_models_by_layer():
+    """A leading axis for models is kept in every array."""
+    models = np.arange(3.0 * 756).reshape(3, 756)
+    layers = CHAIN.unpack(models)
+    assert [[array.shape for array in layer] for layer in layers[:1]] == [[(3, 32, 4), (3, 32)]]
+    np.testing.assert_array_equal(CHAIN.pack(layers), models)
+    for array, own in zip(layers[1], CHAIN.unpack(models[2])[1], strict=True):
+        np.testing.assert_array_equal(array[2], own)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Cells of CSV files that people open in a spreadsheet."""
+"""Cells of CSV files: which are numbers, and what a spreadsheet would evaluate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ def plain_cell(text: str) -> str:
 
     OWASP describes what such cells can do: https://owasp.org/www-community/attacks/CSV_Injection
     """
-    if not text.startswith(BEGINS):
-        return text
+    return f"'{text}" if text.startswith(BEGINS) and not is_number(text) else text
+
+
+def is_number(text: str) -> bool:
+    """Return whether Python reads a text as a number."""
     try:
         float(text)
     except ValueError:
-        return f"'{text}"
-    return text
+        return False
+    return True
