@@ -316,6 +316,21 @@ def test_compare(run):
     assert (done.returncode, "there is no data set 'roses'; there are: iris" in done.stderr) == (1, True)
 
 
+@pytest.mark.thorough
+def test_compare_tables(run):
+    """The comparison of tables prints a row for each, in the order of the names, and then the means."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("pandas")
+    done = alone(run.folder, "compare", "--tables", "--seeds", "2", "wine", "iris")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    titles = ["| wine, accuracy", "| iris, accuracy", "| mean of the others", "| mean of all"]
+    assert [line.split(" | ")[0] for line in lines[2:]] == titles
+    assert all(line.count(" | ") == lines[0].count(" | ") == 8 for line in lines)
+    done = alone(run.folder, "compare", "--tables", "roses")
+    assert (done.returncode, "there is no table 'roses'; there are: Hitters" in done.stderr) == (1, True)
+
+
 # --- what surrounds the command ----------------------------------------------------------------------------------
 
 
