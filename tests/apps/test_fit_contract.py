@@ -71,7 +71,7 @@ def expected_of(curve, y, sigma=None, absolute_sigma=False, bounds=None, fixed=N
     pairs = [bounds.get(name, (None, None)) for name in free]
     low = [-np.inf if end is None else end for end, _ in pairs]
     high = [np.inf if end is None else end for _, end in pairs]
-    begin = [(p0 or {}).get(name, 1.0) for name in free]
+    begin = [p0.get(name, 1.0) if isinstance(p0, dict) else 1.0 for name in free]
 
     def function(x, *values):
         given = dict(zip(free, values, strict=True)) | fixed
@@ -124,6 +124,8 @@ FITS = {
     "missing, with sigma": ((), DECAY, {"y": GAPS, "sigma": DECAY.sigma}),
     "a start": ((), DECAY, {"p0": {"a": 3, "b": 2, "c": 0.0}}),
     "a start of some": ((), DECAY, {"p0": {"c": 0.3}}),
+    "a start that is found": ((), DECAY, {"p0": "auto"}),
+    "a start that is found within bounds": ((), DECAY, {"p0": "auto", "bounds": {"b": (1.6, 2)}}),
     "bounds that hold": ((), DECAY, {"bounds": {"c": (None, 0.4), "b": (1.6, 2)}}),
     "a bound that holds": ((), DECAY, {"bounds": {"a": (0, 2.2)}}),
     "bounds that do not hold": ((), DECAY, {"bounds": {"a": (0, 5), "b": (0, None)}}),
@@ -191,6 +193,15 @@ def test_the_start_counts(door):
     wave = np.sin(3 * DECAY.x)
     assert door("sin(w*x)", DECAY.x, wave, p0={"w": 2.9}).parameters == pytest.approx([3])
     assert abs(door("sin(w*x)", DECAY.x, wave, p0={"w": 9.0}).parameters[0]) > 3.5
+
+
+@pytest.mark.parametrize("door", DOORS, ids=str)
+def test_a_start_that_is_found(door):
+    """With the start "auto", data of other scales than 1 are fitted; from 1 they are not."""
+    x, y = 1e3 * DECAY.x, 1e-4 * decay(DECAY.x, 2.5, 1.3, 0.5)
+    right = pytest.approx([2.5e-4, 1.3e-3, 0.5e-4], rel=1e-6)
+    assert door(DECAY.formula, x, y, p0="auto").parameters == right
+    assert door(DECAY.formula, x, y).parameters != right
 
 
 @pytest.mark.parametrize("door", doors_with("n_starts"))
