@@ -371,7 +371,7 @@ class Run:
         if self.kernel.place(target) in SUMS:
             self.sums[target.tensor] = terms, grid.everywhere
             return
-        over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
+        over = grid.axes_beside(target.indices)
         join = REDUCTIONS[operator].join
         there = self.memory.there(target, grid.everywhere)
         self.memory.reduced(target, join(there, join.reduce(terms, axis=over, keepdims=True)), grid, terms)
@@ -396,7 +396,7 @@ class Run:
             terms, everywhere = self._spread(target, terms, everywhere)
             memory.add(target, terms, everywhere, anew=store.combine is Combine.ADD_OR_SET and self.now[Asked.NEW])
             return
-        over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
+        over = grid.axes_beside(target.indices)
         there = memory.there(target, everywhere)
         if store.combine is Combine.CHOOSE:
             join = REDUCTIONS[store.operator].join

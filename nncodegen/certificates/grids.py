@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -37,6 +37,10 @@ class Grid:
     def shape(self) -> tuple[int, ...]:
         """Return how often each loop runs."""
         return tuple(self.axes.values())
+
+    def axes_beside(self, indices: Collection[str]) -> tuple[int, ...]:
+        """Return the places of the axes that have none of these indices: sums run over them."""
+        return tuple(k for k, index in enumerate(self.axes) if index not in indices)
 
     def number(self, index: str) -> Array:
         """Return the values of an index, along the axes."""

@@ -64,8 +64,8 @@ class Memory:
         descends: bool = False,
         again: bool = False,
     ) -> None:
-        columns = sum(program.count(element.indices) for element in program.outputs)
-        derivatives = sum(program.count(element.indices) for element in program.gradient)
+        columns = program.width(program.outputs)
+        derivatives = program.width(program.gradient)
         size = max(program.parameter_count, derivatives, kernel.memory.gradient_sums)
         self.kernel, self.batch, self.rows, self.descends = kernel, batch, batch.rows, descends
         self.apart = kernel.trees.phases > 1 and not again
@@ -257,7 +257,7 @@ class Memory:
         """
         in_place = self.descends and target.tensor in self.kernel.memory.in_place
         anew = anew or in_place
-        over = tuple(k for k, index in enumerate(grid.axes) if index not in target.indices)
+        over = grid.axes_beside(target.indices)
         lengths = [n if k not in over or i == SAMPLE else value.shape[k] for k, (i, n) in enumerate(grid.axes.items())]
         whole = np.broadcast_to(value, lengths)
         total = np.sum(whole, axis=over, keepdims=True)

@@ -94,7 +94,7 @@ def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | Non
     ``plainly`` compiles it without any optimization.
     """
     program = watched(simplified)
-    size = sum(program.count(element.indices) for element in program.outputs)
+    size = program.width(program.outputs)
     if not program.outputs or size > LARGEST_WATCH:
         return None
     sources = emit(schedule(program))

@@ -309,9 +309,13 @@ class Call:
 
 def layer_name(layer: Any) -> str:
     """Return the name that the user gave to a layer, or "". Raise ModelError for a name that is not allowed."""
-    name = getattr(layer, "name", "")
+    return checked_name(getattr(layer, "name", ""), "a layer")
+
+
+def checked_name(name: Any, role: str) -> str:
+    """Return a name, or "" for none. Raise ModelError, which says of what it is the name, for one that is no word."""
     if not isinstance(name, str) or not (name.isidentifier() or not name):
-        raise ModelError(f"the name of a layer is a word of letters, digits and underscores, not {name!r}")
+        raise ModelError(f"the name of {role} is a word of letters, digits and underscores, not {name!r}")
     return name
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sympy import Add as Sum
 from sympy import Expr, Mul, Symbol
 
-from nncodegen.describe.call import Call, Part, Shape, layer_name
+from nncodegen.describe.call import Call, Part, Shape, checked_name, layer_name
 from nncodegen.describe.unknowns import symbols_of
 from nncodegen.describe.written import layer_text
 from nncodegen.errors import ModelError
@@ -206,9 +206,7 @@ def Input(  # noqa: N802 (it is written like the layers)
         node = Node(None, (), "", (len(symbols),))
         node.symbols = symbols
         return node
-    if not isinstance(name, str) or not (name.isidentifier() or not name):
-        raise ModelError(f"the name of an input is a word of letters, digits and underscores, not {name!r}")
-    return Node(None, (), name, shape_of(shape, "the shape of an input"))
+    return Node(None, (), checked_name(name, "an input"), shape_of(shape, "the shape of an input"))
 
 
 def shape_of(shape: Any, role: str) -> Shape:

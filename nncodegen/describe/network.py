@@ -12,7 +12,7 @@ from sympy.core.function import AppliedUndef
 
 from nncodegen.describe.assembly import Assembly, Renaming, statistics_of, with_letters
 from nncodegen.describe.base import ModelBase
-from nncodegen.describe.call import PRESENT, Shape, count, layer_name
+from nncodegen.describe.call import PRESENT, Shape, checked_name, count, layer_name
 from nncodegen.describe.checks import bounded, is_finite
 from nncodegen.describe.given import Given, with_initial
 from nncodegen.describe.layer import Layer, Node
@@ -281,9 +281,7 @@ def _names(given: Any, outputs: Sequence[Node]) -> list[str]:
     """Return the names of outputs: those of a dictionary, else of their layers; "" for one without a name."""
     names = list(given) if isinstance(given, Mapping) else [node.name for node in outputs]
     for name in names:
-        if not isinstance(name, str) or not (name.isidentifier() or not name):
-            raise ModelError(f"the name of an output is a word of letters, digits and underscores, not {name!r}")
-        if name and names.count(name) > 1:
+        if checked_name(name, "an output") and names.count(name) > 1:
             raise ModelError(
                 f"two outputs have the name {name!r}: give outputs as a dictionary, each with a different name"
             )

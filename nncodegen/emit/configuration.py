@@ -105,7 +105,7 @@ def _sizes(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
             "PARAMETERS": program.parameter_count,
             "INPUTS": sum(tensor.size for tensor in program.inputs),
             "TARGETS": sum(tensor.size for tensor in program.targets),
-            "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
+            "OUTPUTS": program.width(program.outputs),
             **({} if schedule.companion else _set(**{name: _ranges(of) for name, of in schedule.ranges.items()})),
             "OPERATIONS": max(1, (program.operations or (0, 1))[1]),
         }

@@ -324,6 +324,10 @@ class Program:
         """Return the product of the sizes of some indices; that of the samples counts as 1."""
         return math.prod(self.sizes[index] or 1 for index in indices)
 
+    def width(self, elements: Iterable[Element]) -> int:
+        """Return the number of values of some elements together, such as the outputs, for one sample."""
+        return sum(self.count(element.indices) for element in elements)
+
     @cached_property
     def _checked(self) -> tuple[dict[str, tuple[Size, ...]], dict[str, Size]]:
         """Return shapes and sizes. Raises ProgramError if the steps do not fit together."""

@@ -362,7 +362,7 @@ class _Check:
         kernel, program = self.kernel, self.program
         padding = self.layout.padding if kernel.plan.models is not Role.VECTOR else 0
         parameters = program.parameter_count
-        derivatives = max(parameters, sum(program.count(element.indices) for element in program.gradient))
+        derivatives = max(parameters, program.width(program.gradient))
         return {
             Place.ARRAY: kernel.memory.arrays,
             Place.SUM: kernel.memory.sums,

@@ -37,7 +37,7 @@ class NumpyNative:
         self._fields = companions.get("fields")
         self._steps = Steps(companions["step"]) if "step" in companions else None
         self.state_size = max((len(update.state) for update in program.updates), default=0) * program.parameter_count
-        outputs = sum(program.count(element.indices) for element in program.outputs)
+        outputs = program.width(program.outputs)
         targets = sum(tensor.size for tensor in program.targets)
         self.measures_size = 2 + outputs if targets and outputs == targets else 0  # as results of trainings have
         self.group_size = 1

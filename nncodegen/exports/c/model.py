@@ -126,7 +126,7 @@ class PlainModel:
         program = self.program
         found = {
             "INPUTS": sum(tensor.size for tensor in program.inputs),
-            "OUTPUTS": sum(program.count(element.indices) for element in program.outputs),
+            "OUTPUTS": program.width(program.outputs),
             "PARAMETERS": program.parameter_count,
             "PREDICT_WORK": self.outputs.work,
         }

@@ -78,7 +78,7 @@ def _model(request: Request, program: Program, parameters: Mapping[str, Any]) ->
     graph.output(_joined(program, graph, [(element, steps.read(element)) for element in program.outputs]), result)
     kind = TYPES[program.precision]
     width = sum(tensor.size for tensor in program.inputs)
-    outputs = sum(program.count(element.indices) for element in program.outputs)
+    outputs = program.width(program.outputs)
     given = helper.make_tensor_value_info(rows, kind, [ROWS, width], _text(_inputs(request, program)))
     found = helper.make_tensor_value_info(result, kind, [ROWS, outputs], _text(_outputs(request, program)))
     made = helper.make_graph(
