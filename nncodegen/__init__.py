@@ -111,6 +111,7 @@ if TYPE_CHECKING:
         xlogy,
     )
     from nncodegen.module import Module
+    from nncodegen.motion import Dynamics, before
     from nncodegen.pipeline import build_module as build
     from nncodegen.pipeline import compile_model
     from nncodegen.reports import Report, report
@@ -133,14 +134,14 @@ __all__ = [
     "GRU", "LSTM", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
     "BatchNormalization", "BenchError", "Bidirectional", "BuildError", "Call", "Certificate", "CertificateError",
     "CheckError", "CompilerNotFoundError", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose",
-    "Dense", "Dropout", "Embedding", "Exportable", "Exported", "FitProgress", "FitResult", "FitWithErrors",
+    "Dense", "Dropout", "Dynamics", "Embedding", "Exportable", "Exported", "FitProgress", "FitResult", "FitWithErrors",
     "Flatten", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
     "GlobalMaxPooling2D", "Graph", "GroupQueryAttention", "GroupedFit", "Hyperparameter", "Input", "Layer",
     "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean", "Minimum",
     "MissingDependencyError", "Model", "ModelError", "Module", "MultiHeadAttention", "Multiply", "Network",
     "NncodegenError", "Node", "Optimizer", "PReLU", "Part", "Permute", "Points", "Polynomial", "PositionEmbedding",
     "Program", "ProgramError", "Progress", "RMSNormalization", "Report", "Reshape", "Result", "RotaryEmbedding",
-    "Sequential", "SimpleRNN", "Subtract", "TableError", "UserFileError", "WideAndDeep", "add", "average", "build",
+    "Sequential", "SimpleRNN", "Subtract", "TableError", "UserFileError", "WideAndDeep", "add", "average", "before", "build",
     "certify", "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export", "from_onnx",
     "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh", "maximum",
     "minimum", "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign",
@@ -158,6 +159,7 @@ _NAMES = {
     "ir": "Hyperparameter Program evaluate",
     "ir.functions": "elu gelu leaky_relu log_cosh relu selu sigmoid silu softplus softsign tanh xlogy",
     "module": "Module",
+    "motion": "Dynamics before",
     "pipeline": "build compile_model",
     "reports": "Report report",
     "runtime.python": "FitProgress FitResult FitWithErrors GroupedFit ManyFits ManyResult Points Progress Result",

@@ -73,6 +73,9 @@ AMBIGUOUS = {
 them.
 """
 
+PRIME, APOSTROPHES = "\N{MODIFIER LETTER PRIME}", "'\N{PRIME}\N{RIGHT SINGLE QUOTATION MARK}"
+"""The letter that stands for the apostrophe of a derivative in names, and the characters that may be written for it."""
+
 MOST_CHARACTERS = 100_000
 """The largest number of characters of a text."""
 
@@ -177,15 +180,25 @@ def _check_name(node: ast.Name, others: Collection[str]) -> None:
         raise error
 
 
-def parse(text: str, symbols: Mapping[str, Expr], role: str) -> Expr:
+def primed(text: str) -> str:
+    """Return a text in which u' and u'' are names, with a letter of Unicode in place of each apostrophe.
+
+    Every character keeps its place, so that messages point at the text as the user wrote it.
+    """
+    return text.translate(dict.fromkeys(map(ord, APOSTROPHES), PRIME))
+
+
+def parse(
+    text: str, symbols: Mapping[str, Expr], role: str, functions: Mapping[str, Callable[..., Any]] | None = None
+) -> Expr:
     """Return the formula in a text, which may use the given symbols by name.
 
-    It consists of numbers, + - * / **, comparisons, and the functions in NAMES. Raise ModelError, which names ``role``
-    and the part that could not be read, or is too large.
+    It consists of numbers, + - * / **, comparisons, the functions in NAMES, and further ``functions`` by name. Raise
+    ModelError, which names ``role`` and the part that could not be read, or is too large.
     """
     try:
         with _bounded_work():
-            value = _Reader(symbols).read_all(_tree(text).body)
+            value = _Reader(symbols, functions).read_all(_tree(text).body)
     except (Exception, _TooMuchWorkError) as error:
         raise _refused(text, role, error) from error
     if not isinstance(value, Expr):
@@ -249,8 +262,9 @@ def _bounded_work() -> Iterator[None]:
 class _Reader:
     """Turns nodes of Python's syntax tree into expressions, and checks the size of each."""
 
-    def __init__(self, symbols: Mapping[str, Expr]) -> None:
+    def __init__(self, symbols: Mapping[str, Expr], functions: Mapping[str, Callable[..., Any]] | None = None) -> None:
         self.symbols = symbols
+        self.functions = NAMES if functions is None else {**NAMES, **functions}
         self.known = {**CONSTANTS, **symbols}
         self.sizes: dict[Any, int] = {}
         self._values: dict[ast.AST, Any] = {}
@@ -288,7 +302,7 @@ class _Reader:
                 return sympy.Float(value)
             case ast.Name(id=name):
                 if name not in self.known:
-                    raise _UnreadableError(hints.about_name(name, self.symbols, NAMES))
+                    raise _UnreadableError(hints.about_name(name, self.symbols, self.functions))
                 return self.known[name]
             case ast.BinOp(op=ast.Add() | ast.Sub()):
                 return self._sum(node)
@@ -301,8 +315,8 @@ class _Reader:
             case ast.Tuple(elts=parts):  # (value, condition) of a Piecewise
                 return tuple(self.read(part) for part in parts)
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
-                if name not in NAMES:
-                    raise _UnreadableError(hints.about_call(name, self.symbols, NAMES))
+                if name not in self.functions:
+                    raise _UnreadableError(hints.about_call(name, self.symbols, self.functions))
                 values = [self.read(argument) for argument in arguments]
                 wanted = sympy.logic.boolalg.Boolean if name in _LOGIC else tuple if name == "Piecewise" else Expr
                 if not all(isinstance(value, wanted) for value in values):
@@ -310,7 +324,7 @@ class _Reader:
                     raise _UnreadableError(f"{name} takes {kinds.get(wanted, 'conditions')}")
                 for value in values:  # SymPy writes most functions with exponentials
                     _check_power(_TWO if name == "exp2" else sympy.E, value)
-                return NAMES[name](*values)
+                return self.functions[name](*values)
         raise _UnreadableError(hints.about_node(node, NAMES))
 
     def _sum(self, node: ast.AST) -> Any:

@@ -249,6 +249,10 @@ class Program:
     """The cost that a form of a formula with more digits may have: "off", "fast" or "best"."""
     bits: str = NATIVE
     """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
+    fitted: bool = False
+    """True if the program has its companions for fits without being asked, as formulas have them."""
+    rising: tuple[str, ...] = ()
+    """The inputs whose values ascend within a sample: times."""
     kept: tuple[str, ...] = ()
     """The work of the search for such forms, and the bits that are lost, a sentence for each."""
 

@@ -100,7 +100,7 @@ def _with_companions(derived: Program, program: Program, told: Program, fit: boo
     if never:
         return replace(derived, not_fitted=never)
     others = (fields(told),) if program.fields and not apart else ()
-    if fit is False or (fit is None and program.layered):
+    if fit is False or (fit is None and program.layered and not program.fitted):
         return replace(derived, not_fitted="it was built without fit=True", companions=others)
     found = fit_of(program)
     others = others if apart else (hessian(program), *others)

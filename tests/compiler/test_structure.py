@@ -24,7 +24,7 @@ HOUSE = (
     "digits",
     "stabilize",
     "building describe fitting forward naming sensitivities tangent",
-    "curves hessian imports perceptron stepwise",
+    "curves hessian imports motion perceptron stepwise",
     "differentiate",
     "pipeline",
     "certificates curve exports network shown",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .joined import check_ranges, joined
+from .joined import check_ranges, check_rising, joined
 from .labels import rows_of
 from .sparse import is_sparse, read_sparse
 
@@ -28,6 +28,8 @@ def check_inputs(model: Model, X: Any, sparse: bool = False) -> tuple[Any, int]:
         X = _matrix(model, "X", joined(model, "X", X, to_array), len(model.input_names))
         if model.facts.ranges:
             check_ranges(model, X)
+        if model.facts.rising:
+            check_rising(model, X)
         return X, len(X)
     if X is not None:
         raise ValueError("X was given, but the model has no inputs: leave it out")

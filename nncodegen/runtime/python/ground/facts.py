@@ -144,6 +144,8 @@ class Facts(NamedTuple):
     """The reason why the model cannot generate sequences; empty if it can."""
     bits: str = "native"
     """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
+    rising: tuple[str, ...] = ()
+    """The inputs whose values must not fall within a sample: times."""
 
 
 def slices(sizes: Iterable[tuple[T, int]]) -> Iterator[tuple[T, slice]]:

@@ -1,0 +1,436 @@
+"""Models whose outputs follow from equations of motion: differential equations, and equations from time to time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from sympy import Expr, S, Symbol
+
+from nncodegen.describe.base import ModelBase
+from nncodegen.describe.checks import bounded, check_name, is_finite
+from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, terms_together
+from nncodegen.describe.losses import usual_name
+from nncodegen.describe.optimizers import Optimizer
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Initial, Program, Tensor, needed
+from nncodegen.ir.graphs import symbols_of
+from nncodegen.ir.names import unused
+from nncodegen.motion.before import before
+from nncodegen.motion.equations import Given, Reader, left_side, read_equations, shown, symbol
+from nncodegen.motion.methods import METHODS
+from nncodegen.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
+from nncodegen.runtime.python.ground.markup import listed
+
+MOST_STEPS = 10_000_000
+"""The largest number of steps of a trajectory."""
+
+HELD, LINEAR = INTERPOLATIONS = ("held", "linear")
+"""The courses of columns between two times: the value at the time before, or a straight line."""
+
+OneLoss = str | Callable[[Any, Any], Any]
+
+
+class Dynamics(ModelBase):
+    """States that follow equations of motion, and what is observed of them at ``times`` times.
+
+    equations are differential, "u' = (a - b*v)*u", of any order, or lead from each time to the next, "u = a*before(u)":
+    texts, in a list or one text with semicolons, or a mapping such as {u.diff(t): (a - b*v)*u} with functions of time
+    of SymPy. An equation without a derivative among differential ones, "r = k*u", is an abbreviation. initial maps
+    states (and u' of an equation of second order) to their values at the first time; in equations from time to time,
+    to what ``before`` gives there. These are numbers or formulas of parameters and inputs. parameters maps names or
+    symbols to their values at the start of a training or a fit.
+
+    inputs are names of numbers that each sample has; columns are names of numbers that it has at each time, between
+    which they are held (the value at the time before counts) or linear, as ``interpolation`` says. observed are the
+    outputs: names or formulas of states, parameters, inputs, columns and the time; in a mapping, each under its name.
+    By default these are all states. Each output has a value at each time. loss is a loss by name or a function
+    (output, target), of which the mean over times and outputs is taken.
+
+    X has, for each sample, its times in ascending order (the input ``time``, in SymPy's equations the argument of the
+    functions), then inputs, then columns. Equations from time to time have the times only if they read them.
+
+    method is "rk4" or "tsit5", with ``steps`` equal steps from each time to the next. The initial values are those at
+    the first time of a sample, or at the time ``start``. The error falls with the number of steps to the power of 4 or
+    5: compare the results for twice as many. Raises ModelError.
+    """
+
+    kind = "equations of motion"
+
+    @bounded("the equations")
+    def __init__(
+        self,
+        equations: Given,
+        initial: Mapping[Any, Any],
+        parameters: Mapping[Any, float] | None = None,
+        *,
+        times: int,
+        inputs: Sequence[Any] | str = (),
+        columns: Sequence[Any] | str = (),
+        observed: Any = None,
+        loss: OneLoss = "mse",
+        method: str = "tsit5",
+        steps: int = 1,
+        start: float | None = None,
+        time: Any = "t",
+        interpolation: str = HELD,
+        name: str = "dynamics",
+        optimizers: Sequence[Optimizer] = (),
+    ) -> None:
+        super().__init__(name, optimizers)
+        self.equations = read_equations(equations, name)
+        self.differential = any(one.order for one in self.equations)
+        self.time = _names([time], f"the time of {name}")[0]
+        self.inputs = _names(inputs, f"the inputs of {name}")
+        self.columns = _names(columns, f"the columns of {name}")
+        self.parameters = _parameters(parameters, name)
+        self.times = _count(times, "times", 1, f"the number of times of {name}")
+        self.steps = _count(steps, "steps", 1, f"the number of steps of {name} from a time to the next")
+        self.start = start
+        self._check_options(method, steps, start, interpolation)
+        self.method, self.interpolation = method, interpolation
+        self.loss = usual_name(loss)
+        self._check_names()
+        self._read(initial, observed)
+        self._program = self._describe()
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Return the names of the states, with those of derivatives that the equations make states as well: u, u'."""
+        return tuple(shown(one.name, order) for one in self._moving for order in range(max(one.order, 1)))
+
+    def describe(self) -> Program:
+        """Return the model as a Program: a recurrence over the steps, what is observed, and the loss."""
+        return replace(self._program, name=self.name)
+
+    def __repr__(self) -> str:
+        lefts = ", ".join(one.left for one in self.equations)
+        how = f"{self.method} with {self.steps} steps between {self.times} times" if self.differential else (
+            f"{self.times} times"
+        )  # fmt: skip
+        return f"<Dynamics {self.name!r}: {lefts}; {how}; parameters {', '.join(self.parameters)}>"
+
+    # --- checks --------------------------------------------------------------------------------------------------
+
+    def _check_options(self, method: Any, steps: Any, start: Any, interpolation: Any) -> None:
+        """Raise ModelError for a method, a start or an interpolation that does not exist, or has no meaning here."""
+        name = self.name
+        if method not in METHODS:
+            raise ModelError(f"there is no method {method!r}; there are: {', '.join(METHODS)}")
+        if interpolation not in INTERPOLATIONS:
+            raise ModelError(f"interpolation is {' or '.join(map(repr, INTERPOLATIONS))}, not {interpolation!r}")
+        if start is not None and not is_finite(start):
+            raise ModelError(f"the start of {name} is the time of its initial values, a finite number, not {start!r}")
+        if not self.differential and (steps != 1 or start is not None):
+            raise ModelError(
+                f"{name} has no derivative on the left side of an equation, as in \"u' = -k*u\": steps and start are for "
+                f"differential equations"
+            )
+        if self.times * self.steps > MOST_STEPS:
+            raise ModelError(f"{name} has {self.times} times {self.steps} steps, more than {MOST_STEPS:,}")
+
+    def _check_names(self) -> None:
+        """Raise ModelError for a name that is given twice."""
+        roles: dict[str, str] = {}
+        given = {
+            "the time": [self.time], "inputs": self.inputs, "columns": self.columns, "parameters": self.parameters,
+            "the equations": [one.name for one in self.equations],
+        }  # fmt: skip
+        for role, names in given.items():
+            for one in names:
+                check_name(one, f"a name in {role} of {self.name}")
+                if one in roles:
+                    raise ModelError(f"the name {one} of {self.name} is given twice, in {roles[one]} and in {role}")
+                roles[one] = role
+
+    # --- formulas ------------------------------------------------------------------------------------------------
+
+    def _read(self, initial: Any, observed: Any) -> None:
+        """Read all formulas."""
+        constant = [*map(Symbol, (*self.parameters, *self.inputs))]
+        moving = [symbol(one.name, order) for one in self.equations for order in range(max(one.order, 1))]
+        varying = [*moving, *map(Symbol, self.columns)]
+        everything = [*constant, *varying, Symbol(self.time)]
+        reader = Reader(everything, [*varying, Symbol(self.time)])
+        rights = {one.name: reader.read(one.right, f"the equation {one.left} = ... of {self.name}", everything)
+                  for one in self.equations}  # fmt: skip
+        self._check_kinds(rights)
+        self._moving = [one for one in self.equations if one.order or not self.differential]
+        short = {Symbol(one.name): rights[one.name] for one in self.equations if one not in self._moving}
+        self._short = _resolved(short, f"the abbreviations of {self.name}")
+        self._rights = {one.name: rights[one.name].xreplace(self._short) for one in self._moving}
+        self.initial_values = self._read_initial(initial, reader, constant)
+        self.observed = self._read_observed(observed, reader)
+        used = {*symbols_of(*self._rights.values(), *self.initial_values.values(), *self.observed.values())}
+        for one in (*self.parameters, *self.inputs, *self.columns):
+            if Symbol(one) not in used:
+                raise ModelError(f"{one} of {self.name} occurs in no equation, no initial value and nothing observed")
+
+    def _check_kinds(self, rights: Mapping[str, Expr]) -> None:
+        """Raise ModelError where derivatives in time and earlier times are mixed."""
+        for one in self.equations:
+            looks_back = rights[one.name].atoms(before)
+            if looks_back and self.differential:
+                raise ModelError(
+                    f"the equation {one.left} = ... of {self.name} has {next(iter(looks_back))}, but there are "
+                    f"derivatives in time as well: equations look back, or have derivatives"
+                )
+
+    def _read_initial(self, given: Any, reader: Reader, constant: Sequence[Symbol]) -> dict[Expr, Expr]:
+        """Return the first value of each state; of each thing that ``before`` reads, in equations of times."""
+        name = self.name
+        if not isinstance(given, Mapping):
+            raise ModelError(f"initial maps the states of {name} to their first values, such as {{\"u\": 1}}, not {given!r}")
+        looks = {node for right in self._rights.values() for node in right.atoms(before)}
+        asked: list[Expr] = [symbol(one.name, k) for one in self._moving for k in range(one.order)]
+        asked += sorted(looks, key=str)
+        found: dict[Expr, Expr] = {}
+        for key, value in given.items():
+            what = self._initial_key(key, reader)
+            role = f"the initial value of {_told(what)} of {name}"
+            if what not in asked and not any(isinstance(one, before) and one.args[0] == what for one in asked):
+                there = ", ".join(_told(one) for one in asked) or "none"
+                raise ModelError(f"initial of {name} has {_told(what)}, which needs no start; what does: {there}")
+            found[what] = reader.read(value, role, constant)
+        for one in asked:
+            whole = one.args[0] if isinstance(one, before) else one
+            if one not in found and whole not in found:
+                raise ModelError(f"{_told(one)} of {name} has no start: give it in initial, such as {{{_told(one)!r}: 0}}")
+        return found
+
+    def _initial_key(self, key: Any, reader: Reader) -> Expr:
+        """Return what an entry of ``initial`` is for: a state, or an earlier value."""
+        if isinstance(key, before) or (isinstance(key, str) and key.lstrip().startswith("before")):
+            return reader.read(key, f"a key of initial of {self.name}")
+        return symbol(*left_side(key, f"a key of initial of {self.name}"))
+
+    def _read_observed(self, given: Any, reader: Reader) -> dict[str, Expr]:
+        """Return the formulas of the outputs by their names."""
+        if given is None:
+            given = [one.name for one in self._moving]
+        if not isinstance(given, Mapping):
+            several = [given] if isinstance(given, str | Expr) or not isinstance(given, Iterable) else list(given)
+            numbered = len(several) > 1
+            read = [reader.read(one, f"what is observed of {self.name}") for one in several]
+            names = [one.name if isinstance(one, Symbol) and one.name.isidentifier() else
+                     f"output{k}" if numbered else "output" for k, one in enumerate(read, 1)]  # fmt: skip
+            found = dict(zip(names, read, strict=True))
+            if len(found) < len(several):
+                raise ModelError(f"two outputs of {self.name} have the same name: give observed as a mapping from names")
+        else:
+            found = {
+                check_name(key if isinstance(key, str) else left_side(key, "a name of observed")[0], "a name of observed"):
+                reader.read(one, f"{key}, which is observed of {self.name},") for key, one in given.items()
+            }  # fmt: skip
+        if not found:
+            raise ModelError(f"nothing is observed of {self.name}: name at least one state or formula")
+        for one, formula in found.items():
+            if formula.atoms(before):
+                raise ModelError(f"{one}, which is observed of {self.name}, looks back: give it an equation of its own")
+        return {one: formula.xreplace(self._short) for one, formula in found.items()}
+
+    # --- the program ---------------------------------------------------------------------------------------------
+
+    def _describe(self) -> Program:
+        """Return the program."""
+        declared = (self.time, *self.inputs, *self.columns, *self.parameters)
+        targets_named = ["y"] if len(self.observed) == 1 else [f"y_{one}" for one in self.observed]
+        writer = Writer((*declared, *self.observed, "loss", "loss_n", "weight"))
+        targets = [Element(writer.name(one), (SAMPLE, OBSERVATION)) for one in targets_named]
+        at: dict[Expr, Expr] = {Symbol(one): Element(one) for one in self.parameters}
+        at |= {Symbol(one): Element(one, (SAMPLE,)) for one in self.inputs}
+        at |= {Symbol(one): Element(one, (SAMPLE, OBSERVATION)) for one in (self.time, *self.columns)}
+        extents = [(OBSERVATION, self.times)]
+        if self.differential:
+            grid = self._move(writer, at)
+            extents += [(STEP, grid.size)] if grid.index == STEP else []
+        else:
+            self._follow(writer, at)
+        outputs = []
+        for one, formula in self.observed.items():
+            element = Element(one, (SAMPLE, OBSERVATION))
+            outputs.append(Output(element, formula.xreplace(at)))
+            if element not in {step.target for step in writer.steps}:
+                writer.put(element, outputs[-1].formula)
+        size = self.times * len(outputs)
+        free = partial(unused, taken={*declared, *self.observed, *(y.tensor for y in targets)})
+        elements = [Output(one.element, one.element) for one in outputs]
+        losses = loss_steps(terms_together(entry_of(self.loss), elements, size), targets, 1, free)
+        found = needed((*writer.steps, *losses), [*(one.element for one in outputs), losses[-1].target])
+        read = {operand.tensor for step in found for operand in step.operands}
+        has_time = self.differential or self.time in read
+        return Program(
+            name=self.name,
+            inputs=(
+                *([Tensor(self.time, (None, self.times))] if has_time else []),
+                *(Tensor(one, (None,)) for one in self.inputs),
+                *(Tensor(one, (None, self.times)) for one in self.columns),
+            ),
+            targets=tuple(Tensor(one.tensor, (None, self.times)) for one in targets),
+            parameters=tuple(
+                Tensor(one, (), Initial("constant", value)) for one, value in self.parameters.items()
+            ),
+            weight=Tensor(free("weight"), (None,)),
+            steps=found,
+            outputs=tuple(one.element for one in outputs),
+            loss=losses[-1].target,
+            least_squares=self.loss == "mse",
+            extents=tuple(extents),
+            fitted=True,
+            rising=(self.time,) if has_time else (),
+        )
+
+    def _move(self, writer: Writer, at: dict[Expr, Expr]) -> Grid:
+        """Write the steps of differential equations, and add what states are at the times of observation to ``at``."""
+        method = METHODS[self.method]
+        time = at[Symbol(self.time)]
+        assert isinstance(time, Element)
+        grid = Grid(writer, self.times, self.steps, time, self.start)
+        rates: dict[Symbol, Expr] = {}
+        names: dict[Symbol, str] = {}
+        for one in self._moving:
+            own = [symbol(one.name, order) for order in range(one.order)]
+            rates |= dict(zip(own, (*own[1:], self._rights[one.name]), strict=True))
+            names |= {each: one.name + "_prime" * order for order, each in enumerate(own)}
+        known = self._during(grid, at, {*symbols_of(*rates.values())})
+        starts = {one: self.initial_values[one].xreplace(at) for one in rates}
+        ends = solved(grid, method, rates, starts, names, known)
+        for one, end in ends.items():
+            wish = names[one] if self.observed.get(names[one]) == one else f"{names[one]}_observed"
+            if wish == names[one] and self.steps > 1:
+                at[one] = _observed_as(grid, wish, end)
+            else:
+                at[one] = grid.observed(wish, end)
+        return grid
+
+    def _during(
+        self, grid: Grid, at: Mapping[Expr, Expr], read: set[Symbol]
+    ) -> dict[Symbol, list[Expr]]:
+        """Return what all symbols except states are at each stage of a step."""
+        stages = METHODS[self.method].times
+        known: dict[Symbol, list[Expr]] = {
+            Symbol(one): [at[Symbol(one)]] * len(stages) for one in (*self.parameters, *self.inputs)
+        }
+        if Symbol(self.time) in read:
+            now = grid.held(f"{self.time}_now", grid.begin, grid.length)
+            known[Symbol(self.time)] = [now + part * grid.length for part in stages]
+        for one in (Symbol(name) for name in self.columns if Symbol(name) in read):
+            column = at[one]
+            assert isinstance(column, Element)
+            begin = grid.writer.earlier(one.name, column, column)
+            if self.interpolation == HELD:
+                known[one] = [grid.held(f"{one.name}_held", begin)] * len(stages)
+                continue
+            change = grid.writer.define(f"{one.name}_change", OBSERVATION, (column - begin) / self.steps)
+            change = grid.held(f"{one.name}_step", change)
+            value = grid.held(f"{one.name}_now", begin, change)
+            known[one] = [value + part * change for part in stages]
+        return known
+
+    def _follow(self, writer: Writer, at: dict[Expr, Expr]) -> None:
+        """Write equations from time to time, and add what states are at each time to ``at``."""
+        order = _ordered({Symbol(one.name): self._rights[one.name] for one in self._moving}, self.name)
+        states = {}
+        for one in order:
+            is_output = self.observed.get(one.name) == one
+            wish = one.name if is_output else writer.name(one.name if one.name not in self.observed else f"{one.name}_state")
+            states[one] = Element(wish, (SAMPLE, OBSERVATION))
+        at |= states
+        looks = sorted({n for right in self._rights.values() for n in right.atoms(before)}, key=lambda n: (n.lag, str(n)))
+        for what in dict.fromkeys(node.args[0] for node in looks):
+            lags = [node.lag for node in looks if node.args[0] == what]
+            value = at[what]
+            assert isinstance(value, Element)
+            name = value.tensor
+            for lag in range(1, max(lags) + 1):
+                node = before(what) if lag == 1 else before(what, lag)
+                start = self._start_of(what, lag)
+                value = writer.earlier(f"{name}{lag}" if lag > 1 else name, value, start.xreplace(at))
+                at[node] = value
+                at[before(what, lag)] = value
+        for one in order:
+            writer.put(states[one], self._rights[one.name].xreplace(at))
+
+    def _start_of(self, what: Expr, lag: int) -> Expr:
+        """Return what a symbol was before the first time: as given for this lag, else for all of them."""
+        for key in (before(what) if lag == 1 else before(what, lag), before(what, lag), what):
+            if key in self.initial_values:
+                return self.initial_values[key]
+        return S.Zero  # a lag in between that nothing reads at the first time
+
+
+def _observed_as(grid: Grid, name: str, state: Element) -> Element:
+    """Return a state at the times of observation under a name that is kept for it."""
+    found = grid.observed(name, state)
+    last = grid.writer.steps.pop()
+    element = Element(name, found.indices)
+    grid.writer.steps.append(replace(last, target=element))
+    return element
+
+
+def _told(what: Expr) -> str:
+    """Return a state or an earlier value as people write it."""
+    return str(what).replace("\N{MODIFIER LETTER PRIME}", "'")
+
+
+def _names(given: Any, role: str) -> tuple[str, ...]:
+    """Return names, which are given as symbols or texts, or all in one text. Raise ModelError for anything else."""
+    if isinstance(given, str):
+        given = given.replace(",", " ").split()
+    if isinstance(given, Symbol) or not isinstance(given, Iterable):
+        given = [given]
+    found = []
+    for one in given:
+        name = one.name if isinstance(one, Symbol) else one
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ModelError(f"{role} must be names or symbols, such as 'x', not {one!r}")
+        found.append(name)
+    return tuple(found)
+
+
+def _parameters(given: Any, name: str) -> dict[str, float]:
+    """Return the initial values of the parameters by name."""
+    if not given:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ModelError(f"parameters must map names to initial values, not be a {type(given).__name__}")
+    found = dict(zip(_names(list(given), f"the parameters of {name}"), given.values(), strict=True))
+    for one, value in found.items():
+        if not is_finite(value):
+            raise ModelError(f"the initial value of {one} must be a finite number, not {value!r}")
+    return {one: float(value) for one, value in found.items()}
+
+
+def _count(value: Any, word: str, least: int, role: str) -> int:
+    """Return a whole number. Raise ModelError for anything else."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+        raise ModelError(f"{role} is a whole number from {least} on: {word}={value!r} is none")
+    return int(value)
+
+
+def _resolved(short: Mapping[Symbol, Expr], role: str) -> dict[Symbol, Expr]:
+    """Return abbreviations in which no other is left. Raise ModelError where they go in a circle."""
+    done: dict[Symbol, Expr] = {}
+    for one in _order(short, role):
+        done[one] = short[one].xreplace(done)
+    return done
+
+
+def _ordered(rights: Mapping[Symbol, Expr], name: str) -> list[Symbol]:
+    """Return states in an order in which each reads, at the same time, only states before it. Raise ModelError."""
+    without = {one: right.xreplace({node: S.Zero for node in right.atoms(before)}) for one, right in rights.items()}
+    return _order(without, f"the equations of {name}, at one time,")
+
+
+def _order(formulas: Mapping[Symbol, Expr], role: str) -> list[Symbol]:
+    """Return symbols in an order in which each formula reads only symbols before it. Raise ModelError for a circle."""
+    done: list[Symbol] = []
+    while len(done) < len(formulas):
+        left = [one for one in formulas if one not in done]
+        ready = [one for one in left if not {*symbols_of(formulas[one])} & {*left}]
+        if not ready:
+            raise ModelError(f"{role} go in a circle: {', '.join(one.name for one in left)}")
+        done += ready
+    return done
