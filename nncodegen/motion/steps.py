@@ -75,7 +75,9 @@ class Grid:
         self.index = OBSERVATION if count == 1 else STEP
         origin = time if start is None else Float(start)  # the time of the initial values
         self.begin = writer.earlier(time.tensor, time, origin)
-        length = writer.define("length", OBSERVATION, (time - self.begin) / count)
+        length = writer.define("interval", OBSERVATION, time - self.begin)
+        if count > 1:
+            length = writer.define("length", OBSERVATION, length / count)  # after the difference, which is exact
         if count > 1:
             begins = (Equation(STEP, ((OBSERVATION, count),), self._first),)
             self._begins = writer.put(Element(writer.name("begins"), (STEP,)), S.One, "sum", (OBSERVATION,), begins)

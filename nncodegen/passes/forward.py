@@ -25,13 +25,14 @@ from nncodegen.passes.reverse import SUMS, active, chosen_terms, partial_derivat
 def forward_sweep(
     program: Program,
     steps: Iterable[Step],
-    directions: Mapping[str, str],
+    directions: Mapping[str, str | Expr],
     results: Iterable[Element],
     numbering: Numbering,
 ) -> tuple[Element, ...]:
     """Add the steps of the forward sweep to the numbering; return the elements that hold the derivatives of results.
 
-    ``directions`` has the name of a tensor of the same shape for each parameter. Each result keeps its indices.
+    ``directions`` has the name of a tensor of the same shape for each parameter, or a number for one without indices.
+    Each result keeps its indices.
     """
     steps, results = gathered(steps), tuple(results)
     sweep = _Sweep(program, directions, Infinities(steps, results), active(program, steps), numbering)
@@ -47,7 +48,7 @@ class _Sweep:
     def __init__(
         self,
         program: Program,
-        directions: Mapping[str, str],
+        directions: Mapping[str, str | Expr],
         infinities: Infinities,
         varying: set[str],
         numbering: Numbering,
@@ -62,7 +63,8 @@ class _Sweep:
     def of(self, element: Element) -> Expr:
         """Return the derivative of an element: the number 0, or an element with a sign."""
         if element.tensor in self._directions:
-            return Element(self._directions[element.tensor], element.indices)
+            own = self._directions[element.tensor]
+            return Element(own, element.indices) if isinstance(own, str) else own
         if element.tensor not in self._found:
             return S.Zero
         target, value = self._found[element.tensor]

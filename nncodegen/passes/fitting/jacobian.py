@@ -4,20 +4,29 @@ A row holds the outputs of the model, then its guards (see ``guards``), then the
 parameter. A model with several outputs has several rows for each sample: then the program has a target for each output,
 its *seed*, and a row holds the derivatives of the sum of the outputs times their seeds. The runtime asks for one row
 after the other, with a seed of 1 for its output and 0 for the others.
+
+A recurrence with few parameters and values at many times would go back through all steps once for each of these. Its
+rows come from forward sweeps instead, one for each parameter along with the values (sensitivities): a row then has the
+derivatives of all outputs by the first parameter, those by the second, and so on, and there are no seeds.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from nncodegen.ir import Companion, Program, Tensor, needed
+from sympy import S
+
+from nncodegen.ir import RECURRENCES, SAMPLE, Companion, Element, Program, Step, Tensor, needed
 from nncodegen.passes.fitting.affine import linear_of
 from nncodegen.passes.fitting.guards import guards_of, text_of, with_guards
 from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
+from nncodegen.passes.forward import forward_sweep
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
 
 ABOUT = "the outputs, and the derivatives of their sum (with several of them, times seeds) by the parameters"
+
+ABOUT_FORWARD = "the outputs, and the derivatives of all of them by each parameter"
 
 
 def jacobian(program: Program) -> Companion:
@@ -26,6 +35,8 @@ def jacobian(program: Program) -> Companion:
     steps = needed(program.steps, program.outputs)
     known = split(steps, numbering)
     outputs = [laid_out(known[output], output.indices, numbering) for output in program.outputs]
+    if runs_forward(program):
+        return _forward(program, outputs, numbering)
     seeds = seeds_of(outputs, program, numbering)
     total = summed(outputs, seeds, numbering)
     rows = reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
@@ -43,3 +54,36 @@ def jacobian(program: Program) -> Companion:
     count = sum(program.count(output.indices) for output in program.outputs)
     linear = linear_of(program, derived.steps, rows)
     return Companion(NAME, ABOUT, derived, count, guards=tuple(map(text_of, guards)), linear=linear)
+
+
+def runs_forward(program: Program) -> bool:
+    """Return whether forward sweeps give the rows of a fit with less work: for recurrences of few parameters."""
+    count = sum(program.count(output.indices) for output in program.outputs)
+    recurs = any(step.operator in RECURRENCES for step in program.steps)
+    return recurs and 1 < count >= len(program.parameters) and not any(one.shape for one in program.parameters)
+
+
+def _forward(program: Program, outputs: list[Element], numbering: Numbering) -> Companion:
+    """Return the program whose rows have the outputs, and the derivatives of all of them by each parameter."""
+    steps = needed(numbering.steps, outputs)
+    rows: list[Element] = []
+    for parameter in program.parameters:
+        alone = replace(program, parameters=(replace(parameter, trained=True),))
+        for output, value in zip(outputs, forward_sweep(alone, steps, {parameter.name: S.One}, outputs, numbering), strict=True):
+            found = laid_out(value, output.indices, numbering)
+            if found in (*outputs, *rows):  # each result has a place of its own
+                found = Element(numbering.fresh(), output.indices)
+                numbering.steps.append(Step(found, value))
+            rows.append(found)
+    unread = numbering.define(Element(program.weight.name, (SAMPLE,)), "unread", (), "sum", (SAMPLE,))
+    derived = replace(
+        program,
+        targets=(),
+        steps=needed(numbering.steps, (*outputs, *rows, unread)),
+        outputs=(*outputs, *rows),
+        loss=unread,  # in place of the loss, which a fit computes from the outputs
+        updates=(),
+        labels=False,
+    )
+    count = sum(program.count(output.indices) for output in program.outputs)
+    return Companion(NAME, ABOUT_FORWARD, derived, count, forward=True)

@@ -23,10 +23,10 @@ enum { EVALUATED, TOO_HIGH, NOT_FINITE, STOPPED, NOT_CONVEX };
     }
 
 /* Copies the derivatives by the free parameters, times the factors of their rows, into columns. */
-INLINE void take_columns(const size_t row, size_t count, const double *restrict factors, fit_memory *m)
+INLINE void take_columns(const size_t row, size_t count, size_t output, const double *restrict factors, fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++) {
-        const real *const from = m->rows.rows + DERIVATIVES + m->free[k];
+        const real *const from = derivatives_of(output, m->rows) + m->free[k]*BETWEEN;
         double *const to = m->columns + k*COLUMN;
         for (size_t n = 0; n < count; n++) {
             const double value = (double) from[n*row]*factors[n];
@@ -43,7 +43,7 @@ static HOT void take_rows(size_t count, size_t output, fit_memory *m)
     const double *const factors = m->factors + output*FOLDED_ROWS, *const residuals = m->residuals + output*FOLDED_ROWS;
     const size_t rows = whole_rows(count);
     double *const last = m->columns + m->n*COLUMN;
-    WITH_ROW_LENGTH(take_columns, count, factors, m)
+    WITH_ROW_LENGTH(take_columns, count, output, factors, m)
     for (size_t n = 0; n < count; n++)
         last[n] = residuals[n];
     for (size_t k = 0; k <= m->n; k++)

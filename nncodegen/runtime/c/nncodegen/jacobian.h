@@ -4,8 +4,9 @@
    program are the outputs of a model and their derivatives by the parameters; with several outputs, the derivatives of
    their sum weighted by the targets of the program, its seeds. If a loss is no sum of squares (FIT_CURVED), a row
    contains the loss, its derivatives by each output, its second derivatives times the seeds, and then the derivatives
-   of outputs, or of the arguments of activations instead; the targets of the model are before the seeds. Gives
-   rows_of_tile, seed, jacobian. */
+   of outputs, or of the arguments of activations instead; the targets of the model are before the seeds. With
+   FIT_FORWARD, a row has the derivatives of all outputs, by one parameter after the other, and there are no seeds. Gives
+   rows_of_tile, rows_of_output, derivatives_of, seed, jacobian. */
 
 #ifndef NNCODEGEN_JACOBIAN_H
 #define NNCODEGEN_JACOBIAN_H
@@ -16,11 +17,14 @@
 
 KERNELS(row_kernels, of_rows, ROW_KERNELS)
 
-#define SEEDED (FIT_OUTPUTS > 1)
+#define SEEDED (FIT_OUTPUTS > 1 && !FIT_FORWARD)
 #define FIT_TARGETS (TARGETS - SEEDED*FIT_OUTPUTS) /* targets of the program before its seeds */
 
 /* The offset of the derivatives by the parameters in a row. Before them are the guards (guards.h). */
 #define DERIVATIVES ((FIT_CURVED ? 1 + 2*FIT_OUTPUTS : FIT_OUTPUTS) + FIT_GUARDS)
+
+/* The distance between the derivatives of an output by two parameters. */
+#define BETWEEN (FIT_FORWARD ? FIT_OUTPUTS : 1)
 
 /* The size of the work memory in addition to memory.h: the rows of a tile, and their seeds. */
 static UNUSED size_t size_of_rows(void)
@@ -62,6 +66,22 @@ static UNUSED void rows_of_tile(const real *parameters, const real *inputs, size
     of_rows.tile(parameters, now.inputs, SEEDED || FIT_CURVED ? r.seeds : NULL, r.m.weights, count, r.m.arrays, r.rows);
 }
 
+/* Computes the rows of a tile with the derivatives of an output, unless those of the first output have them. */
+static UNUSED void rows_of_output(const real *parameters, const real *inputs, size_t first, size_t count, size_t output,
+    row_memory r)
+{
+    if (FIT_FORWARD && output > 0)
+        return;
+    seed(output, r);
+    rows_of_tile(parameters, inputs, first, count, r);
+}
+
+/* Returns the derivatives of an output in the rows of a tile. */
+static UNUSED const real *derivatives_of(size_t output, row_memory r)
+{
+    return r.rows + DERIVATIVES + (FIT_FORWARD ? output : 0);
+}
+
 size_t NN(jacobian_size)(void)
 {
     return size_of_work() + size_of_rows() + 64;
@@ -78,11 +98,12 @@ int NN(jacobian)(const real *parameters, const real *inputs, size_t samples, voi
     for (size_t first = 0; first < samples; first += TILE) {
         const size_t count = samples - first < TILE ? samples - first : TILE;
         for (size_t output = 0; output < FIT_OUTPUTS; output++) {
-            seed(output, r);
-            rows_of_tile(parameters, inputs, first, count, r);
+            rows_of_output(parameters, inputs, first, count, output, r);
+            const real *const from = derivatives_of(output, r);
+            real *const to = derivatives + (first*FIT_OUTPUTS + output)*PARAMETERS;
             for (size_t n = 0; n < count; n++)
-                copy_row(r.rows + n*OUTPUTS + DERIVATIVES,
-                    derivatives + ((first + n)*FIT_OUTPUTS + output)*PARAMETERS, PARAMETERS);
+                for (size_t p = 0; p < PARAMETERS; p++)
+                    to[n*FIT_OUTPUTS*PARAMETERS + p] = from[n*OUTPUTS + p*BETWEEN];
         }
         if (stopped(poll, (double) FIT_OUTPUTS*OPERATIONS*(double) count))
             return 1;

@@ -93,8 +93,7 @@ static HOT int evaluate_squares(NN(fitting) *run, fit_memory *m, const real *par
     for (size_t first = 0; first < run->samples; first += TILE) {
         const size_t count = run->samples - first < TILE ? run->samples - first : TILE;
         for (size_t output = 0; output < FIT_OUTPUTS; output++) {
-            seed(output, m->rows);
-            rows_of_tile(parameters, run->inputs, first, count, m->rows);
+            rows_of_output(parameters, run->inputs, first, count, output, m->rows);
             for (size_t k = 0; output == 0 && k < FIT_OUTPUTS; k++)
                 take_residuals(run, run->robust, first, count, k, m, sums);
             if (crosses_pole(output, count, m))
