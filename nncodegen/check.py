@@ -69,7 +69,7 @@ def check_gradient(
 def random_data(program: Program, samples: int = 5) -> tuple[Array | None, Array | None]:
     """Return random inputs and targets between 0 and 1, where most formulas are defined.
 
-    Rows of targets that are labels sum to 1. Inputs that are indices are whole numbers in their range.
+    Rows of targets that are labels sum to 1. Inputs that are indices are whole numbers in their range, times ascend.
     """
     generator = np.random.default_rng(0)
     inputs, targets = (sum(t.size for t in tensors) for tensors in (program.inputs, program.targets))
@@ -77,6 +77,8 @@ def random_data(program: Program, samples: int = 5) -> tuple[Array | None, Array
     for tensor, own in slices_of(program.inputs):
         if numbers := ranges_of(program).get(tensor.name):
             X[:, own] = generator.integers(*numbers, size=(samples, tensor.size))
+        if tensor.name in program.rising:
+            X[:, own].sort(axis=1)
     if program.labels:
         Y /= Y.sum(axis=1, keepdims=True)
     return X if inputs else None, Y if targets else None

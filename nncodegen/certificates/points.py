@@ -83,6 +83,8 @@ class Points:
         for tensor, own in slices_of(self._program.inputs):
             if tensor.name in self._ranges:
                 X[:, own] = random.integers(*self._ranges[tensor.name], size=(self._rows, tensor.size))
+            if tensor.name in self._program.rising:
+                X[:, own].sort(axis=1)
         return parameters, X, Y
 
     def _initial(self, initial: Initial, size: int) -> Array:
@@ -148,9 +150,9 @@ class Points:
 
 
 def numbering(program: Program) -> NDArray[np.bool_]:
-    """Return, for each column of the inputs, whether its values are indices."""
+    """Return, for each column of the inputs, whether its values are indices, or times, which no other value may be."""
     ranges = ranges_of(program)
-    return np.array([tensor.name in ranges for tensor in program.inputs for _ in range(tensor.size)], bool)
+    return np.array([tensor.name in (*ranges, *program.rising) for tensor in program.inputs for _ in range(tensor.size)], bool)
 
 
 def _only(program: Program, steps: tuple[Step, ...]) -> Program:

@@ -22,6 +22,7 @@ from sympy import Add, Basic, Expr, Mul, Pow, Symbol
 
 from nncodegen.describe import hints
 from nncodegen.describe.checks import accepted
+from nncodegen.describe.hints import APOSTROPHES, PRIME
 from nncodegen.errors import ModelError
 from nncodegen.ir import elementary, functions
 from nncodegen.ir.evaluate import interpret
@@ -72,9 +73,6 @@ AMBIGUOUS = {
 """Numbers whose names could be those of parameters: their description in messages, and an unambiguous way to write
 them.
 """
-
-PRIME, APOSTROPHES = "\N{MODIFIER LETTER PRIME}", "'\N{PRIME}\N{RIGHT SINGLE QUOTATION MARK}"
-"""The letter that stands for the apostrophe of a derivative in names, and the characters that may be written for it."""
 
 MOST_CHARACTERS = 100_000
 """The largest number of characters of a text."""

@@ -43,6 +43,9 @@ _ALIKE = dict(zip(
 ))  # fmt: skip
 """Letters of the Cyrillic and the Greek alphabet that look like Latin ones -> the Latin letters."""
 
+PRIME, APOSTROPHES = "\N{MODIFIER LETTER PRIME}", "'\N{PRIME}\N{RIGHT SINGLE QUOTATION MARK}"
+"""The letter that stands for the apostrophe of a derivative in names, and the characters that may be written for it."""
+
 _MODULES = ("cmath", "jnp", "math", "np", "numpy", "scipy", "sp", "sympy", "tf", "torch")
 
 _WIDTH = 72
@@ -199,5 +202,5 @@ def plain(name: str) -> str:
 
 def foreign(name: str) -> str:
     """Return the letters of a name that are not Latin, each with its Unicode name, for a message."""
-    letters = dict.fromkeys(letter for letter in name if not letter.isascii())
+    letters = dict.fromkeys(letter for letter in name if not letter.isascii() and letter != PRIME)
     return ", ".join(f"{letter} ({unicodedata.name(letter, f'U+{ord(letter):04X}')})" for letter in letters)

@@ -34,12 +34,17 @@ class before(Function):  # noqa: N801 (written in formulas, like tanh)
         return int(lag)
 
 
+def earlier(symbol: Symbol, lag: int) -> before:
+    """Return the value of a symbol some times before, in the one form that it has after ``expanded``."""
+    return before(symbol) if lag == 1 else before(symbol, Integer(lag))
+
+
 def expanded(expression: Any, varying: Collection[Symbol], lag: int = 0) -> Any:
     """Return an expression in which ``before`` is of symbols alone: of those that vary in time."""
     if isinstance(expression, before):
         return expanded(expression.args[0], varying, lag + expression.lag)
     if isinstance(expression, Symbol):
-        return before(expression, Integer(lag)) if lag and expression in varying else expression
+        return earlier(expression, lag) if lag and expression in varying else expression
     if not isinstance(expression, Basic) or not (lag or expression.has(before)):
         return expression
     if not lag or {*symbols_of(expression)} & {*varying}:

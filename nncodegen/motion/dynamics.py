@@ -11,6 +11,7 @@ from sympy import Expr, S, Symbol
 
 from nncodegen.describe.base import ModelBase
 from nncodegen.describe.checks import bounded, check_name, is_finite
+from nncodegen.describe.hints import PRIME
 from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, terms_together
 from nncodegen.describe.losses import usual_name
 from nncodegen.describe.optimizers import Optimizer
@@ -18,7 +19,7 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Tensor, needed
 from nncodegen.ir.graphs import symbols_of
 from nncodegen.ir.names import unused
-from nncodegen.motion.before import before
+from nncodegen.motion.before import before, earlier
 from nncodegen.motion.equations import Given, Reader, left_side, read_equations, shown, symbol
 from nncodegen.motion.methods import METHODS
 from nncodegen.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
@@ -214,14 +215,13 @@ class Dynamics(ModelBase):
             several = [given] if isinstance(given, str | Expr) or not isinstance(given, Iterable) else list(given)
             numbered = len(several) > 1
             read = [reader.read(one, f"what is observed of {self.name}") for one in several]
-            names = [one.name if isinstance(one, Symbol) and one.name.isidentifier() else
-                     f"output{k}" if numbered else "output" for k, one in enumerate(read, 1)]  # fmt: skip
+            names = [_tensor(one) if isinstance(one, Symbol) else f"output{k}" if numbered else "output" for k, one in enumerate(read, 1)]  # fmt: skip
             found = dict(zip(names, read, strict=True))
             if len(found) < len(several):
                 raise ModelError(f"two outputs of {self.name} have the same name: give observed as a mapping from names")
         else:
             found = {
-                check_name(key if isinstance(key, str) else left_side(key, "a name of observed")[0], "a name of observed"):
+                _tensor(symbol(*left_side(key, f"a name of observed of {self.name}"))):
                 reader.read(one, f"{key}, which is observed of {self.name},") for key, one in given.items()
             }  # fmt: skip
         if not found:
@@ -293,7 +293,7 @@ class Dynamics(ModelBase):
         for one in self._moving:
             own = [symbol(one.name, order) for order in range(one.order)]
             rates |= dict(zip(own, (*own[1:], self._rights[one.name]), strict=True))
-            names |= {each: one.name + "_prime" * order for order, each in enumerate(own)}
+            names |= {each: _tensor(each) for each in own}
         known = self._during(grid, at, {*symbols_of(*rates.values())})
         starts = {one: self.initial_values[one].xreplace(at) for one in rates}
         ends = solved(grid, method, rates, starts, names, known)
@@ -323,8 +323,8 @@ class Dynamics(ModelBase):
             if self.interpolation == HELD:
                 known[one] = [grid.held(f"{one.name}_held", begin)] * len(stages)
                 continue
-            change = grid.writer.define(f"{one.name}_change", OBSERVATION, (column - begin) / self.steps)
-            change = grid.held(f"{one.name}_step", change)
+            change = grid.writer.define(f"{one.name}_change", OBSERVATION, column - begin)
+            change = grid.held(f"{one.name}_step", grid.part(f"{one.name}_part", change))
             value = grid.held(f"{one.name}_now", begin, change)
             known[one] = [value + part * change for part in stages]
         return known
@@ -345,20 +345,11 @@ class Dynamics(ModelBase):
             assert isinstance(value, Element)
             name = value.tensor
             for lag in range(1, max(lags) + 1):
-                node = before(what) if lag == 1 else before(what, lag)
-                start = self._start_of(what, lag)
-                value = writer.earlier(f"{name}{lag}" if lag > 1 else name, value, start.xreplace(at))
-                at[node] = value
-                at[before(what, lag)] = value
+                node = earlier(what, lag)
+                start = self.initial_values.get(node, self.initial_values.get(what, S.Zero))
+                at[node] = value = writer.earlier(f"{name}{lag}" if lag > 1 else name, value, start.xreplace(at))
         for one in order:
             writer.put(states[one], self._rights[one.name].xreplace(at))
-
-    def _start_of(self, what: Expr, lag: int) -> Expr:
-        """Return what a symbol was before the first time: as given for this lag, else for all of them."""
-        for key in (before(what) if lag == 1 else before(what, lag), before(what, lag), what):
-            if key in self.initial_values:
-                return self.initial_values[key]
-        return S.Zero  # a lag in between that nothing reads at the first time
 
 
 def _observed_as(grid: Grid, name: str, state: Element) -> Element:
@@ -372,7 +363,13 @@ def _observed_as(grid: Grid, name: str, state: Element) -> Element:
 
 def _told(what: Expr) -> str:
     """Return a state or an earlier value as people write it."""
-    return str(what).replace("\N{MODIFIER LETTER PRIME}", "'")
+    return str(what).replace(PRIME, "'")
+
+
+def _tensor(what: Symbol) -> str:
+    """Return the name of a state or an output in steps, in C and in results."""
+    name: str = what.name
+    return name.replace(PRIME, "_prime")
 
 
 def _names(given: Any, role: str) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from sympy import Basic, Derivative, Eq, Expr, Symbol, sympify
 from sympy.core.function import AppliedUndef
 
 from nncodegen.describe.checks import check_expression
-from nncodegen.describe.grammar import PRIME, as_expression, parse, primed
+from nncodegen.describe.grammar import as_expression, parse, primed
+from nncodegen.describe.hints import PRIME
 from nncodegen.errors import ModelError
 from nncodegen.ir.graphs import symbols_of
 from nncodegen.motion.before import before, expanded
@@ -117,6 +118,13 @@ class Reader:
 
         Raise ModelError, which names ``role``, for one that cannot be read, or that has an unknown name.
         """
+        try:
+            return self._checked(given, role, among)
+        except ModelError as error:
+            raise ModelError(str(error).replace(PRIME, "'")) from error
+
+    def _checked(self, given: Any, role: str, among: Sequence[Symbol] | None) -> Expr:
+        """Return a formula; errors have u' as the parser sees it."""
         known = self._names if among is None else {one.name: one for one in among}
         if isinstance(given, str):
             value: Any = parse(primed(given), known, role, FUNCTIONS)
@@ -124,8 +132,8 @@ class Reader:
             value = as_expression(given, known, role)
         if isinstance(value, Expr):
             value = self._plain(value, role)
-            value = expanded(value, self.varying)
             self._check_before(value, role)
+            value = expanded(value, self.varying)
         lagged = {one: Symbol(str(one)) for one in value.atoms(before)} if isinstance(value, Expr) else {}
         checked = value.xreplace(lagged) if lagged else value
         checked = check_expression(checked, [*known.values(), *lagged.values()], role)
@@ -146,6 +154,6 @@ class Reader:
         """Raise ModelError where ``before`` is of something that does not vary in time."""
         for node in value.atoms(before):
             node.lag  # noqa: B018 (this raises an error for a wrong lag)
-            if node.args[0] not in self.varying:
+            if not {*symbols_of(node.args[0])} & {*self.varying}:
                 there = listed([one.name for one in self.varying if PRIME not in one.name])
                 raise ModelError(f"{role} has {node}, but {node.args[0]} does not vary in time; what does: {there}")

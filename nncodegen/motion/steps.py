@@ -75,15 +75,17 @@ class Grid:
         self.index = OBSERVATION if count == 1 else STEP
         origin = time if start is None else Float(start)  # the time of the initial values
         self.begin = writer.earlier(time.tensor, time, origin)
-        length = writer.define("interval", OBSERVATION, time - self.begin)
-        if count > 1:
-            length = writer.define("length", OBSERVATION, length / count)  # after the difference, which is exact
+        length = self.part("length", writer.define("interval", OBSERVATION, time - self.begin))
         if count > 1:
             begins = (Equation(STEP, ((OBSERVATION, count),), self._first),)
             self._begins = writer.put(Element(writer.name("begins"), (STEP,)), S.One, "sum", (OBSERVATION,), begins)
             self._where = begins
         self.length = self.held("step_length", length)
         self.time = time
+
+    def part(self, name: str, difference: Element) -> Element:
+        """Return the part of a difference between two observations that belongs to one step."""
+        return difference if self.count == 1 else self.writer.define(name, OBSERVATION, difference / self.count)
 
     def held(self, name: str, value: Element, change: Expr = S.Zero) -> Element:
         """Return a value of each observation in all steps that lead to it; ``change`` is added from step to step."""

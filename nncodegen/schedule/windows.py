@@ -107,6 +107,8 @@ def window_of(step: Step, program: Program, lengths: Mapping[str, int] | None = 
         return None
     if SAMPLE in step.target.indices and len(sampled) == 1:
         first = next(element for element in read if element not in sampled)
+        if not first.indices:  # a number, which has no place in memory
+            return None
         return _product(step, first, sampled[0], program, sizes)
     if SAMPLE in step.over and len(sampled) == 2:
         one, other = read
