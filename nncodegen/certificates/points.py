@@ -152,7 +152,9 @@ class Points:
 def numbering(program: Program) -> NDArray[np.bool_]:
     """Return, for each column of the inputs, whether its values are indices, or times, which no other value may be."""
     ranges = ranges_of(program)
-    return np.array([tensor.name in (*ranges, *program.rising) for tensor in program.inputs for _ in range(tensor.size)], bool)
+    return np.array(
+        [tensor.name in (*ranges, *program.rising) for tensor in program.inputs for _ in range(tensor.size)], bool
+    )
 
 
 def _only(program: Program, steps: tuple[Step, ...]) -> Program:

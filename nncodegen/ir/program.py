@@ -435,8 +435,8 @@ class Companion:
     or the numbers that these consist of; ``of_outputs`` says that they are the outputs of the model. ``curved`` says
     that rows also hold the curvature of the loss. ``guards`` are the denominators whose signs a fit keeps, as texts;
     their values are in the rows. ``linear`` names parameters in which the outputs are affine together. ``stepwise``
-    says what one step of a sequence reads and gives, if the program is that of a step. ``forward`` says that a row of a fit
-    has the derivatives of all outputs, by one parameter after the other, so that the program has no seeds.
+    says what one step of a sequence reads and gives, if the program is that of a step. ``forward`` says that a row of
+    a fit has the derivatives of all outputs, by one parameter after the other, so that the program has no seeds.
     """
 
     name: str

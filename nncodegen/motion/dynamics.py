@@ -23,7 +23,6 @@ from nncodegen.motion.before import before, earlier
 from nncodegen.motion.equations import Given, Reader, left_side, read_equations, shown, symbol
 from nncodegen.motion.methods import METHODS
 from nncodegen.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
-from nncodegen.runtime.python.ground.markup import listed
 
 MOST_STEPS = 10_000_000
 """The largest number of steps of a trajectory."""
@@ -126,8 +125,8 @@ class Dynamics(ModelBase):
             raise ModelError(f"the start of {name} is the time of its initial values, a finite number, not {start!r}")
         if not self.differential and (steps != 1 or start is not None):
             raise ModelError(
-                f"{name} has no derivative on the left side of an equation, as in \"u' = -k*u\": steps and start are for "
-                f"differential equations"
+                f'{name} has no derivative on the left side of an equation, as in "u\' = -k*u": leave out '
+                f"steps and start, which are those of differential equations"
             )
         if self.times * self.steps > MOST_STEPS:
             raise ModelError(f"{name} has {self.times} times {self.steps} steps, more than {MOST_STEPS:,}")
@@ -183,7 +182,9 @@ class Dynamics(ModelBase):
         """Return the first value of each state; of each thing that ``before`` reads, in equations of times."""
         name = self.name
         if not isinstance(given, Mapping):
-            raise ModelError(f"initial maps the states of {name} to their first values, such as {{\"u\": 1}}, not {given!r}")
+            raise ModelError(
+                f'initial maps the states of {name} to their first values, such as {{"u": 1}}, not {given!r}'
+            )
         looks = {node for right in self._rights.values() for node in right.atoms(before)}
         asked: list[Expr] = [symbol(one.name, k) for one in self._moving for k in range(one.order)]
         asked += sorted(looks, key=str)
@@ -198,7 +199,9 @@ class Dynamics(ModelBase):
         for one in asked:
             whole = one.args[0] if isinstance(one, before) else one
             if one not in found and whole not in found:
-                raise ModelError(f"{_told(one)} of {name} has no start: give it in initial, such as {{{_told(one)!r}: 0}}")
+                raise ModelError(
+                    f"{_told(one)} of {name} has no start: give it in initial, such as {{{_told(one)!r}: 0}}"
+                )
         return found
 
     def _initial_key(self, key: Any, reader: Reader) -> Expr:
@@ -211,19 +214,24 @@ class Dynamics(ModelBase):
         """Return the formulas of the outputs by their names."""
         if given is None:
             given = [one.name for one in self._moving]
-        if not isinstance(given, Mapping):
-            several = [given] if isinstance(given, str | Expr) or not isinstance(given, Iterable) else list(given)
-            numbered = len(several) > 1
-            read = [reader.read(one, f"what is observed of {self.name}") for one in several]
-            names = [_tensor(one) if isinstance(one, Symbol) else f"output{k}" if numbered else "output" for k, one in enumerate(read, 1)]  # fmt: skip
-            found = dict(zip(names, read, strict=True))
-            if len(found) < len(several):
-                raise ModelError(f"two outputs of {self.name} have the same name: give observed as a mapping from names")
-        else:
+        role = f"what is observed of {self.name}"
+        if isinstance(given, Mapping):
+            keys = [left_side(key, f"a name of observed of {self.name}") for key in given]
             found = {
-                _tensor(symbol(*left_side(key, f"a name of observed of {self.name}"))):
-                reader.read(one, f"{key}, which is observed of {self.name},") for key, one in given.items()
-            }  # fmt: skip
+                _tensor(symbol(*key)): reader.read(one, f"{shown(*key)}, which is observed of {self.name},")
+                for key, one in zip(keys, given.values(), strict=True)
+            }
+        else:
+            several = [given] if isinstance(given, str | Expr) or not isinstance(given, Iterable) else list(given)
+            formulas = [reader.read(one, role) for one in several]
+            endings = ["", *range(1, len(several) + 1)][len(several) > 1 :]
+            names = [
+                _tensor(one) if isinstance(one, Symbol) else f"output{ending}"
+                for one, ending in zip(formulas, endings, strict=False)
+            ]
+            found = dict(zip(names, formulas, strict=True))
+            if len(found) < len(several):
+                raise ModelError(f"two outputs of {self.name} have one name: give observed as a mapping from names")
         if not found:
             raise ModelError(f"nothing is observed of {self.name}: name at least one state or formula")
         for one, formula in found.items():
@@ -269,9 +277,7 @@ class Dynamics(ModelBase):
                 *(Tensor(one, (None, self.times)) for one in self.columns),
             ),
             targets=tuple(Tensor(one.tensor, (None, self.times)) for one in targets),
-            parameters=tuple(
-                Tensor(one, (), Initial("constant", value)) for one, value in self.parameters.items()
-            ),
+            parameters=tuple(Tensor(one, (), Initial("constant", value)) for one, value in self.parameters.items()),
             weight=Tensor(free("weight"), (None,)),
             steps=found,
             outputs=tuple(one.element for one in outputs),
@@ -305,9 +311,7 @@ class Dynamics(ModelBase):
                 at[one] = grid.observed(wish, end)
         return grid
 
-    def _during(
-        self, grid: Grid, at: Mapping[Expr, Expr], read: set[Symbol]
-    ) -> dict[Symbol, list[Expr]]:
+    def _during(self, grid: Grid, at: Mapping[Expr, Expr], read: set[Symbol]) -> dict[Symbol, list[Expr]]:
         """Return what all symbols except states are at each stage of a step."""
         stages = METHODS[self.method].times
         known: dict[Symbol, list[Expr]] = {
@@ -335,10 +339,16 @@ class Dynamics(ModelBase):
         states = {}
         for one in order:
             is_output = self.observed.get(one.name) == one
-            wish = one.name if is_output else writer.name(one.name if one.name not in self.observed else f"{one.name}_state")
+            wish = (
+                one.name
+                if is_output
+                else writer.name(one.name if one.name not in self.observed else f"{one.name}_state")
+            )
             states[one] = Element(wish, (SAMPLE, OBSERVATION))
         at |= states
-        looks = sorted({n for right in self._rights.values() for n in right.atoms(before)}, key=lambda n: (n.lag, str(n)))
+        looks = sorted(
+            {n for right in self._rights.values() for n in right.atoms(before)}, key=lambda n: (n.lag, str(n))
+        )
         for what in dict.fromkeys(node.args[0] for node in looks):
             lags = [node.lag for node in looks if node.args[0] == what]
             value = at[what]
@@ -417,7 +427,7 @@ def _resolved(short: Mapping[Symbol, Expr], role: str) -> dict[Symbol, Expr]:
 
 def _ordered(rights: Mapping[Symbol, Expr], name: str) -> list[Symbol]:
     """Return states in an order in which each reads, at the same time, only states before it. Raise ModelError."""
-    without = {one: right.xreplace({node: S.Zero for node in right.atoms(before)}) for one, right in rights.items()}
+    without = {one: right.xreplace(dict.fromkeys(right.atoms(before), S.Zero)) for one, right in rights.items()}
     return _order(without, f"the equations of {name}, at one time,")
 
 

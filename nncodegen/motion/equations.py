@@ -24,7 +24,7 @@ from nncodegen.runtime.python.ground.markup import listed
 Given: TypeAlias = Mapping[Any, Any] | Sequence[Any] | str
 """Equations as users give them: a mapping from left to right sides, or texts and objects Eq with both."""
 
-EXAMPLE = "equations=[\"u' = -k*u\"]"
+EXAMPLE = 'equations=["u\' = -k*u"]'
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {"before": before}
 """The functions of equations in addition to those of all formulas."""
@@ -62,7 +62,9 @@ def read_equations(given: Given, model: str) -> tuple[Equation, ...]:
     for left, right in _sides(given, model):
         name, order = left_side(left, f"the left side of an equation of {model}")
         if name in found:
-            raise ModelError(f"{model} has two equations for {name}: {found[name].left} = ..., {shown(name, order)} = ...")
+            raise ModelError(
+                f"{model} has two equations for {name}: {found[name].left} = ..., {shown(name, order)} = ..."
+            )
         found[name] = Equation(name, order, right)
     return tuple(found.values())
 
@@ -80,10 +82,10 @@ def _sides(given: Given, model: str) -> Iterator[tuple[Any, Any]]:
                 continue
             left, equals, right = one.partition("=")
             if not equals or right.startswith("="):
-                raise ModelError(f"an equation of {model} has one =, as in \"u' = -k*u\", but there is: {one.strip()!r}")
+                raise ModelError(f'an equation of {model} has one =, as in "u\' = -k*u", but there is: {one.strip()!r}')
             yield left, right
         else:
-            raise ModelError(f"an equation of {model} is a text, such as \"u' = -k*u\", or an Eq of SymPy, not {one!r}")
+            raise ModelError(f'an equation of {model} is a text, such as "u\' = -k*u", or an Eq of SymPy, not {one!r}')
 
 
 def left_side(given: Any, role: str) -> tuple[str, int]:
@@ -97,9 +99,8 @@ def left_side(given: Any, role: str) -> tuple[str, int]:
         return left_side(given.name, role)
     elif isinstance(given, AppliedUndef):
         return given.func.__name__, 0
-    elif isinstance(given, Derivative) and isinstance(given.expr, AppliedUndef):
-        if len(given.variable_count) == 1 and isinstance(given.variable_count[0][1], Basic):
-            return given.expr.func.__name__, int(given.variable_count[0][1])
+    elif isinstance(given, Derivative) and isinstance(given.expr, AppliedUndef) and len(given.variable_count) == 1:
+        return given.expr.func.__name__, int(given.variable_count[0][1])
     raise ModelError(f"{role} is a state or its derivative in time, such as u, u' or u'', not {str(given).strip()!r}")
 
 

@@ -1,4 +1,4 @@
-"""What a Runge-Kutta method is: a table of coefficients."""
+"""The record of a Runge-Kutta method: a table of coefficients."""
 
 from __future__ import annotations
 

@@ -69,7 +69,9 @@ def _forward(program: Program, outputs: list[Element], numbering: Numbering) -> 
     rows: list[Element] = []
     for parameter in program.parameters:
         alone = replace(program, parameters=(replace(parameter, trained=True),))
-        for output, value in zip(outputs, forward_sweep(alone, steps, {parameter.name: S.One}, outputs, numbering), strict=True):
+        for output, value in zip(
+            outputs, forward_sweep(alone, steps, {parameter.name: S.One}, outputs, numbering), strict=True
+        ):
             found = laid_out(value, output.indices, numbering)
             if found in (*outputs, *rows):  # each result has a place of its own
                 found = Element(numbering.fresh(), output.indices)

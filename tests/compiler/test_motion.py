@@ -1,0 +1,201 @@
+"""Equations of motion as programs: against loops over steps in NumPy, and what is refused."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nncodegen as nn
+from nncodegen.motion.methods import METHODS
+from tests.support.motion import lotka_volterra, lotka_volterra_model, outputs, trajectory
+
+T = np.array([[0.0, 0.3, 0.5, 1.4, 2.0], [1.0, 1.1, 1.9, 2.5, 2.5]])
+"""Times of two samples; the second has only four."""
+
+
+def starts_of(model):
+    return [one.initial.scale for one in model.describe().parameters]
+
+
+def check(found, expected, tolerance=1e-13):
+    np.testing.assert_allclose(found, np.array(expected, float), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_has_its_order(name):
+    """The coefficients meet the conditions of every order up to that of the method, those of all rooted trees."""
+    method = METHODS[name]
+    rows = [[*map(float, row)] for row in method.rows]
+    A = np.array([row + [0.0] * (len(rows) - len(row)) for row in rows])
+    b, c = np.array([*map(float, method.last)]), A.sum(axis=1)
+    np.testing.assert_allclose(c, [*map(float, method.times)], atol=1e-14)
+    conditions = {
+        1: [(1 + 0 * c, 1)],
+        2: [(c, 2)],
+        3: [(c**2, 3), (A @ c, 6)],
+        4: [(c**3, 4), (c * (A @ c), 8), (A @ c**2, 12), (A @ A @ c, 24)],
+        5: [
+            (c**4, 5), (c**2 * (A @ c), 10), (c * (A @ c**2), 15), (c * (A @ A @ c), 30), ((A @ c) ** 2, 20),
+            (A @ c**3, 20), (A @ (c * (A @ c)), 40), (A @ A @ c**2, 60), (A @ A @ A @ c, 120),
+        ],
+    }  # fmt: skip
+    for order in range(1, method.order + 1):
+        for values, divisor in conditions[order]:
+            assert abs(b @ values - 1 / divisor) < 2e-14
+
+
+@pytest.mark.parametrize(("method", "steps"), list(itertools.product(METHODS, [1, 7])))
+def test_solutions_are_those_of_a_loop_over_steps(method, steps):
+    """Each sample has times of its own; one with fewer times repeats the last."""
+    model = lotka_volterra_model(method, steps, times=5)
+    found = outputs(model, starts_of(model), T)
+    for n, times in enumerate(T):
+        expected = np.array(trajectory(lotka_volterra(1.0, 0.1, 1.5, 0.075), [10.0, 5.0], times, method, steps))
+        check(found["u"][n], expected[:, 0])
+        check(found["v"][n], expected[:, 1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_error_falls_with_the_order(method):
+    """With twice as many steps, it is about 16 or 32 times smaller."""
+    errors = []
+    for steps in (8, 16):
+        model = nn.Dynamics("u' = -k*u*t", {"u": 1}, {"k": 1}, times=2, method=method, steps=steps)
+        errors.append(abs(outputs(model, [1.0], np.array([[0.0, 2.0]]))["u"][0, 1] - math.exp(-2)))
+    assert 0.7 < math.log2(errors[0] / errors[1]) / METHODS[method].order < 1.4
+
+
+@given(st.lists(st.floats(0, 2), min_size=4, max_size=4), st.integers(1, 4), st.sampled_from(sorted(METHODS)))
+@settings(max_examples=20)
+def test_time_and_start_in_the_equation(times, steps, method):
+    """The rate may read the time, and initial values may belong to an earlier time than the first observation."""
+    model = nn.Dynamics(
+        "w' = sin(k*t) - w", {"w": "2*x"}, {"k": 3}, times=4, inputs="x", start=-0.5, steps=steps, method=method
+    )
+    times = sorted(times)
+    rate = lambda t, w: [math.sin(3 * t) - w[0]]  # noqa: E731
+    expected = trajectory(rate, [1.4], times, method, steps, start=-0.5)
+    check(outputs(model, [3.0], np.array([[*times, 0.7]]))["w"][0], np.array(expected)[:, 0])
+
+
+@pytest.mark.parametrize("interpolation", ["held", "linear"])
+def test_columns_between_times(interpolation):
+    """A column keeps its value until the next time, or runs straight to the next one."""
+    f = np.array([[0.5, -1.0, 2.0, 0.0, 1.0], [1.0, 2.0, 3.0, 4.0, 4.0]])
+    model = nn.Dynamics(
+        "x' = f - k*x", {"x": 1}, {"k": 0.4}, times=5, columns="f", interpolation=interpolation, steps=3, method="rk4"
+    )
+
+    def course(n):
+        def at(t):
+            held = f[n][max(0, np.searchsorted(T[n], t, side="right") - 1)]
+            return held if interpolation == "held" else np.interp(t, T[n], f[n])
+
+        return at
+
+    found = outputs(model, [0.4], np.hstack([T, f]))["x"]
+    for n in range(2):
+        x, expected = 1.0, [1.0]
+        for k in range(1, 5):  # from time to time, as a held column jumps at each
+            middle = course(n)((T[n, k - 1] + T[n, k]) / 2)
+            rate = lambda t, y, n=n, m=middle: [(m if interpolation == "held" else course(n)(t)) - 0.4 * y[0]]  # noqa: E731
+            x = trajectory(rate, [x], T[n, k - 1 : k + 1], "rk4", 3)[-1][0]
+            expected.append(x)
+        check(found[n], expected, 1e-12)
+
+
+def test_equations_of_second_order_and_abbreviations():
+    """They become equations of first order; what is observed may read u', and abbreviations stand for formulas."""
+    model = nn.Dynamics(
+        "r = k*u; u'' = -r - c*u'", {"u": 1, "u'": "p"}, {"k": 4, "c": 0.3, "p": 0.5}, times=5,
+        observed={"u": "u", "energy": "u'**2/2 + r*u/2"}, steps=2,
+    )  # fmt: skip
+    assert model.states == ("u", "u'")
+    found = outputs(model, [4, 0.3, 0.5], T)
+    for n, times in enumerate(T):
+        u, v = np.array(trajectory(lambda t, y: [y[1], -4 * y[0] - 0.3 * y[1]], [1.0, 0.5], times, "tsit5", 2)).T
+        check(found["u"][n], u)
+        check(found["energy"][n], v**2 / 2 + 2 * u**2)
+
+
+def test_sympy_gives_the_model_of_texts():
+    """Functions of time, their derivatives and symbols of any assumptions are read as the names of texts."""
+    t, a, b = sympy.Symbol("t"), sympy.Symbol("a", positive=True), sympy.Symbol("b", real=True)
+    u, v = (sympy.Function(name)(t) for name in "uv")
+    of_sympy = nn.Dynamics(
+        {u.diff(t): a * v + sympy.sin(t), v.diff(t, 2): sympy.Eq(-b * u, 0).lhs - v.diff(t)},
+        {u: 1, v: a, v.diff(t): 0}, {a: 1, b: 2}, times=3, steps=2, observed=[u, v.diff(t)],
+    )  # fmt: skip
+    of_texts = nn.Dynamics(
+        ["u' = a*v + sin(t)", "v'' = -b*u - v'"], {"u": 1, "v": "a", "v'": 0}, {"a": 1, "b": 2}, times=3, steps=2,
+        observed=["u", "v'"],
+    )  # fmt: skip
+    assert of_sympy.describe().show() == of_texts.describe().show()
+    assert [one.tensor for one in of_texts.describe().outputs] == ["u", "v_prime"]
+
+
+def test_equations_from_time_to_time():
+    """``before`` looks one time or several times back, also of formulas and of columns."""
+    x, n = nn.before, 6
+    model = nn.Dynamics(
+        {"s": "p*before(s) + q*before(s, 3) + before(x*s)", "z": x(sympy.Symbol("x"), 2) + sympy.Symbol("s")},
+        {"s": 0.5, "before(s, 3)": 0.25, "x": "q"}, {"p": 0.5, "q": -0.3}, times=n, columns="x",
+    )  # fmt: skip
+    given = np.random.default_rng(1).normal(size=(2, n))
+    found = outputs(model, [0.5, -0.3], given)
+    for row in range(2):
+        s, earlier = [0.25, 0.5, 0.5], [-0.3, -0.3, *given[row]]
+        z = []
+        for k in range(n):
+            s.append(0.5 * s[-1] - 0.3 * s[-3] + earlier[k + 1] * s[-1])
+            z.append(earlier[k] + s[-1])
+        check(found["s"][row], s[3:])
+        check(found["z"][row], z)
+
+
+WRONG = {
+    "an unknown state": ("u' = -k*w", {"u": 1}, {}, "w is none of k, u, t"),
+    "no start": ("u' = -k*u", {}, {}, "u of dynamics has no start: give it in initial"),
+    "no start of u'": ("u'' = -k*u", {"u": 1}, {}, "u' of dynamics has no start"),
+    "a start too many": ("u' = -k*u", {"u": 1, "w": 1}, {}, "w, which needs no start; what does: u"),
+    "no steps": ("u' = -k*u", {"u": 1}, {"steps": 0}, "whole number from 1 on: steps=0 is none"),
+    "no times": ("u' = -k*u", {"u": 1}, {"times": 0}, "times=0 is none"),
+    "an unknown method": ("u' = -k*u", {"u": 1}, {"method": "euler"}, "no method 'euler'; there are: rk4, tsit5"),
+    "two equations": ("u' = -k*u; u = 3", {"u": 1}, {}, "two equations for u"),
+    "an unknown observable": ("u' = -k*u", {"u": 1}, {"observed": "w"}, "w is none of k, u, t"),
+    "both kinds": ("u' = -k*before(u)", {"u": 1}, {}, "equations look back, or have derivatives"),
+    "before of a parameter": ("u = u*before(k)", {}, {}, "k does not vary in time"),
+    "a circle": ("u = k*v; v = u", {}, {}, "go in a circle: u, v"),
+    "a circle of abbreviations": ("u' = k*r; r = q; q = r", {"u": 1}, {}, "go in a circle: r, q"),
+    "no equation": ("u' == 3", {"u": 1}, {}, "has one ="),
+    "a formula on the left": ("u' + 1 = k", {"u": 1}, {}, "a state or its derivative in time"),
+    "an unused parameter": ("u' = -k*u", {"u": 1}, {"inputs": "z"}, "z of dynamics occurs in no equation"),
+    "a syntax error": ("u' = -k*u +", {"u": 1}, {}, "invalid syntax"),
+    "a higher derivative": ("u' = -k*u''", {"u": 1}, {}, "u'' is none of k, u, t"),
+    "a lag that is none": ("u = before(u, k)", {"u": 1}, {}, "whole number from 1 to 1000, not k"),
+    "a start that depends on time": ("u' = -k*u", {"u": "t"}, {}, "t is none of k"),
+    "steps of equations without derivatives": ("u = k*before(u)", {"u": 1}, {"steps": 3}, "leave out steps and start"),
+    "code": ("u' = __import__('os').system('ls')*k", {"u": 1}, {}, "is not allowed here"),
+    "a start that is not finite": ("u' = -k*u", {"u": 1}, {"start": math.inf}, "a finite number, not inf"),
+    "an interpolation": ("u' = -k*u", {"u": 1}, {"interpolation": "cubic"}, "'held' or 'linear', not 'cubic'"),
+    "a name that is given twice": (
+        "u' = -k*u",
+        {"u": 1},
+        {"inputs": "u"},
+        "given twice, in inputs and in the equations",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_refused(case):
+    """A message says what is wrong with the equations, and what there is."""
+    equations, initial, options, message = WRONG[case]
+    with pytest.raises(nn.ModelError) as error:
+        nn.Dynamics(equations, initial, {"k": 1}, **{"times": 3, **options})
+    assert message in str(error.value)
+    assert "\N{MODIFIER LETTER PRIME}" not in str(error.value)

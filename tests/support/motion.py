@@ -1,0 +1,70 @@
+"""Equations of motion carried out plainly: a loop over steps, with floats, arrays or numbers of mpmath."""
+
+import numpy as np
+
+import nncodegen as nn
+
+RK4 = ([[], [1 / 2], [0, 1 / 2], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6])
+"""The rows of coefficients of the classical method, and its weights."""
+
+TSIT5 = (
+    [
+        [],
+        [0.161],
+        [-0.008480655492356989, 0.335480655492357],
+        [2.8971530571054935, -6.359448489975075, 4.3622954328695815],
+        [5.325864828439257, -11.748883564062828, 7.4955393428898365, -0.09249506636175525],
+        [5.86145544294642, -12.92096931784711, 8.159367898576159, -0.071584973281401, -0.028269050394068383],
+    ],
+    [0.09646076681806523, 0.01, 0.4798896504144996, 1.379008574103742, -3.290069515436081, 2.324710524099774],
+)
+"""Those of Tsitouras."""
+
+TABLES = {"rk4": RK4, "tsit5": TSIT5}
+
+
+def step(rate, t, u, h, table):
+    """The states after a step of a method from the time t; ``rate(t, u)`` returns a list."""
+    rows, weights = table
+    rates = []
+    for row in rows:
+        at = [x + h * sum(a * k[i] for a, k in zip(row, rates, strict=True)) for i, x in enumerate(u)]
+        rates.append(rate(t + h * sum(row), at))
+    return [x + h * sum(b * k[i] for b, k in zip(weights, rates, strict=True)) for i, x in enumerate(u)]
+
+
+def trajectory(rate, u, times, method="tsit5", steps=1, start=None):
+    """The states at all times, a list for each time, from their values at the first one or at ``start``."""
+    u, found = list(u), []
+    before = times[0] if start is None else start
+    for t in times:
+        h = (t - before) / steps
+        for k in range(steps if t != before else 0):
+            u = step(rate, before + k * h, u, h, TABLES[method])
+        found.append(u)
+        before = t
+    return found
+
+
+def lotka_volterra(a, b, c, d):
+    """The rates of prey and predators."""
+    return lambda t, y: [(a - b * y[1]) * y[0], (d * y[0] - c) * y[1]]
+
+
+VALUES = {"a": 1.0, "b": 0.1, "c": 1.5, "d": 0.075, "u0": 10.0, "v0": 5.0}
+
+
+def lotka_volterra_model(method="tsit5", steps=10, times=21, name="lotka_volterra"):
+    """The model of Lotka and Volterra, with 4 parameters and 2 initial values."""
+    return nn.Dynamics(
+        ["u' = (a - b*v)*u", "v' = (d*u - c)*v"], {"u": "u0", "v": "v0"}, VALUES, times=times, method=method,
+        steps=steps, name=name,
+    )  # fmt: skip
+
+
+def outputs(model, parameters, X):
+    """The outputs of a model by name, computed with NumPy from its description: (N, times) each."""
+    program = model.describe()
+    targets = np.zeros((len(X), sum(one.size for one in program.targets)))
+    values = nn.evaluate(program, parameters, X, targets)
+    return {one.tensor: values[one.tensor] for one in program.outputs}
