@@ -41,7 +41,7 @@ def columns_of(
     sigma_x are columns of the standard deviations of some of the inputs, by their names.
     """
     names = [*inputs, target, *([sigma] if sigma is not None else []), *sigma_x.values()]
-    values = np.column_stack([_numbers(table, name) for name in names])
+    values = np.column_stack([numbers_of(table, name) for name in names])
     rows = np.isfinite(values).all(axis=1)
     if sigma is not None:
         _check_deviations(table, sigma, rows, values[:, len(inputs) + 1], above=True)
@@ -70,7 +70,8 @@ def require_rows(table: Table, columns: Columns, names: Sequence[str]) -> None:
         raise TableError(f"{table.path} has no row in which {', '.join(names)} are all given")
 
 
-def _numbers(table: Table, name: str) -> Any:
+def numbers_of(table: Table, name: str) -> Any:
+    """Return a column as numbers, NaN where a value is missing. Raises TableError, which names the cell, for others."""
     table.require(name, "which the formula needs")
     values, wrong = table.numbers(name)
     places = np.flatnonzero(wrong)

@@ -18,6 +18,7 @@ from nncodegen.curve_table.columns import columns_of, require_rows
 from nncodegen.curve_table.compare import Comparison, compare_groups, comparison
 from nncodegen.curve_table.equation import BY_NAME, EXAMPLE, read_equation, read_models
 from nncodegen.curve_table.groups import Problem, fit_groups, fit_rows, value_and_error
+from nncodegen.curve_table.motion import draw_motion, fit_motion, is_motion, read_motion
 from nncodegen.curve_table.pictures import draw_fit, draw_groups
 from nncodegen.curve_table.settings import Settings
 from nncodegen.errors import BuildError, ModelError
@@ -50,6 +51,8 @@ def run_curve(
     if plot is not None and plot.suffix not in PICTURES:
         raise BuildError(f"{plot} does not end in {', '.join(PICTURES)}: the format of the picture is not known")
     if dask is not None:
+        if is_motion(equation):
+            raise BuildError("--dask is for fits of formulas: leave it out with differential equations")
         if plot is not None:
             raise BuildError("--plot draws rows that lie on the workers with --dask: leave out one of them")
         from nncodegen.curve_table.distributed import fit_distributed, names_of  # noqa: PLC0415 (dask is optional)
@@ -63,6 +66,9 @@ def run_curve(
         return
     table = read_table(data)
     _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns")
+    if is_motion(equation):
+        _fit_motion(console, table, equation, sigma, by, settings, out, plot)
+        return
     problem = _understood(console, equation, table.columns, sigma, by, settings)
     if by:
         _fit_groups(console, table, problem, out, plot)
@@ -106,6 +112,39 @@ def _understood(
     if settings.loss != "linear":
         _line(console, "loss", f"{settings.loss}, for residuals beyond {settings.f_scale:g}")
     return Problem(formula, target, sigma, by, settings)
+
+
+def _fit_motion(
+    console: Console, table: Table, equation: str, sigma: str | None, by: tuple[str, ...], settings: Settings,
+    out: Path | None, plot: Path | None,
+) -> None:  # fmt: skip
+    """Fit differential equations to a table, whose rows are the times of one trajectory."""
+    for option, value in (
+        ("--by", by),
+        ("--tie", settings.ties),
+        ("--derived", settings.derived),
+        ("--shared", settings.shared),
+        ("--sigma-x", settings.sigma_x),
+        ("--p0 auto", isinstance(settings.p0, str)),
+    ):
+        if value:
+            raise BuildError(f"{option} is for fits of formulas: leave it out with differential equations")
+    problem = read_motion(equation, table.columns, [sigma] if sigma is not None else [])
+    _line(console, "fit", "; ".join(f"{one.left} = {str(one.right).strip()}" for one in problem.equations))
+    others = f", with {', '.join(problem.columns)} between rows on straight lines" if problem.columns else ""
+    _line(console, "columns", f"{', '.join(problem.observed)} over {problem.time}{others}")
+    _line(console, "parameters", ", ".join(problem.names))
+    result, steps, times, fitted, Y = fit_motion(table, problem, sigma, settings)
+    _line(console, "method", f"tsit5, {steps} steps from each row to the next")
+    click.echo(printable(str(result), lines=True))
+    if out is not None:
+        rows = ((name, *value_and_error(result, name)) for name in problem.names)
+        text = "".join(f"{name},{value!r},{error!r}\n" for name, value, error in rows)
+        write_at_once(out, f"parameter,value,standard_error\n{text}".encode())
+        _line(console, "written to", str(out))
+    if plot is not None:
+        draw_motion(problem, times, Y, fitted, plot)
+        _line(console, "drawn to", str(plot))
 
 
 def _compare(
