@@ -407,9 +407,9 @@ def curve(
 
     The names in the formula that are columns are data, all others are parameters. After ~ there are curves by name,
     which need no start. "u' = -k*u" is a differential equation, fitted to a column over time. With --models, several
-    are compared by Akaike's criterion for few data (AICc), and by likelihood ratios where one contains another. The table of their values and
-    standard errors is printed; with --by, there is one fit for each group of rows, and a table with a row for each;
-    with --shared, it is one fit of all groups, which have these parameters in common.
+    are compared by Akaike's criterion for few data (AICc), and by likelihood ratios where one contains another. The
+    table of their values and standard errors is printed; with --by, there is one fit for each group of rows, and a
+    table with a row for each; with --shared, it is one fit of all groups, which have these parameters in common.
     """
     from nncodegen.curve_table.command import run_curve  # noqa: PLC0415 (pandas is optional)
     from nncodegen.curve_table.options import (  # noqa: PLC0415
