@@ -2,6 +2,14 @@
 
 ``k`` is the index of the times of observation, ``m`` that of the steps of a method: there are several of them between
 two observations. ``u_begin`` and ``u_end`` are a state before and after a step.
+
+The number of steps is that of a loop, so their lengths cannot depend on the states. Steps that an estimate of the error
+chooses, stiff methods and events need a loop that ends at run time: a function of the library, which calls a kernel of
+the model for the rates of the states (for stiff methods also for their Jacobian), chooses the lengths by the states and
+their sensitivities together, and writes the values at the times of observation. The kernels are programs without a
+recurrence, with the states as inputs: the formulas that ``solved`` reads, and those of ``passes.forward`` for the
+sensitivities; the loss and what is observed remain the steps that follow here. Such a method is one more table, with a
+second row of weights.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares, minimize
 
 import nncodegen as nn
+from nncodegen.pipeline import evaluated_module
 from tests.support.built import built
 from tests.support.motion import VALUES, lotka_volterra, lotka_volterra_model, trajectory
+from tests.support.plain import loaded
 
 START = np.array([*VALUES.values()])
 TIMES = np.linspace(0, 20, 21)
@@ -183,10 +185,26 @@ def test_garch():
     np.testing.assert_allclose(result.parameters, expected.x, rtol=1e-5)
 
 
+def test_plain_c(module, tmp_path):
+    """Exported C gives the solutions of the module, and does not grow with the number of steps."""
+    found = loaded(tmp_path, {"few": (lotka_volterra_model(), {}), "many": (lotka_volterra_model(steps=1000), {})})
+    X = np.vstack([TIMES, TIMES / 2])
+    np.testing.assert_allclose(found["few"].predict(START, X), module.predict(START, X), rtol=1e-12)
+    few, many = (len((tmp_path / name / f"{name}.c").read_text()) for name in found)
+    assert abs(many - few) < 500
+
+
+@pytest.mark.thorough
+def test_certificates():
+    """A certificate compares solutions, gradients, rows of fits and Hessians with exact ones."""
+    model = nn.Dynamics(
+        "u'' = -k*u + sin(t) + f", {"u": 1, "u'": "p"}, {"k": 2, "p": 0.5}, times=4, columns="f", steps=2, method="rk4"
+    )
+    assert nn.certify(model, points=3)
+
+
 def test_without_a_compiler(module):
     """NumPy evaluates solutions and Jacobians as the compiled module does."""
-    from nncodegen.pipeline import evaluated_module
-
     with pytest.warns(RuntimeWarning):
         slow = evaluated_module(lotka_volterra_model(name="slow"))
     X = np.vstack([TIMES, TIMES / 2])
