@@ -304,11 +304,8 @@ class Dynamics(ModelBase):
         starts = {one: self.initial_values[one].xreplace(at) for one in rates}
         ends = solved(grid, method, rates, starts, names, known)
         for one, end in ends.items():
-            wish = names[one] if self.observed.get(names[one]) == one else f"{names[one]}_observed"
-            if wish == names[one] and self.steps > 1:
-                at[one] = _observed_as(grid, wish, end)
-            else:
-                at[one] = grid.observed(wish, end)
+            is_output = self.observed.get(names[one]) == one
+            at[one] = grid.observed(names[one] if is_output else writer.name(f"{names[one]}_observed"), end)
         return grid
 
     def _during(self, grid: Grid, at: Mapping[Expr, Expr], read: set[Symbol]) -> dict[Symbol, list[Expr]]:
@@ -360,15 +357,6 @@ class Dynamics(ModelBase):
                 at[node] = value = writer.earlier(f"{name}{lag}" if lag > 1 else name, value, start.xreplace(at))
         for one in order:
             writer.put(states[one], self._rights[one.name].xreplace(at))
-
-
-def _observed_as(grid: Grid, name: str, state: Element) -> Element:
-    """Return a state at the times of observation under a name that is kept for it."""
-    found = grid.observed(name, state)
-    last = grid.writer.steps.pop()
-    element = Element(name, found.indices)
-    grid.writer.steps.append(replace(last, target=element))
-    return element
 
 
 def _told(what: Expr) -> str:

@@ -106,11 +106,11 @@ class Grid:
         return writer.put(result, Piecewise((placed, self._begins > 0), (last + change, True)))
 
     def observed(self, name: str, state: Element) -> Element:
-        """Return a state after the last step to each time of observation."""
+        """Return a state after the last step to each time of observation; the name is taken already."""
         if self.count == 1:
             return state
         last = (Equation(STEP, ((OBSERVATION, self.count),), self._first + self.count - 1),)
-        return self.writer.define(name, OBSERVATION, state, "sum", (STEP,), last)
+        return self.writer.put(Element(name, (SAMPLE, OBSERVATION)), state, "sum", (STEP,), last)
 
 
 def solved(
