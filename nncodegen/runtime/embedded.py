@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 PYTHON = "nncodegen_python.h"
 """The name of the C header that holds the Python files."""
 
-NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", "short.pxi", "fits.pxi",
+NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", "labels.pxi", "short.pxi", "fits.pxi",
           "fitting.pxi", "modules.pxi")  # fmt: skip
 """The native part, in Cython; the first file includes the others."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.errors import CompilerNotFoundError
-from nncodegen.ir import Companion, Element, Program, columns_of, evaluate, needed
+from nncodegen.ir import Companion, Element, Program, columns_of, evaluate, needed, ranges_of, slices_of
 from nncodegen.slow.generation import Drawing, Steps
 
 Array = NDArray[Any]
@@ -59,6 +59,16 @@ class NumpyNative:
         if not usual or values.ndim != axes or not values.flags.aligned:
             return False
         return bool(values.shape[-1] == columns and len(values) and np.isfinite(values).all())
+
+    def in_ranges(self, X: Array, rows: int) -> bool:
+        """Return whether the inputs that have ranges are whole numbers within them."""
+        ranges = ranges_of(self._program)
+        for tensor, own in slices_of(self._program.inputs):
+            if tensor.name in ranges:
+                (begin, end), block = ranges[tensor.name], X[:rows, own]
+                if not ((block >= begin) & (block < end) & (block == np.floor(block))).all():
+                    return False
+        return True
 
     def covariance(self, triangle: Array, scale: float, least: float, covariance: Array) -> bool:
         """Return that the Python part is to compute it."""

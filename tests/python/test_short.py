@@ -132,6 +132,65 @@ def test_losses(case, count):
     assert (short[0], short[1].tobytes(), short[1].dtype) == (long[0], long[1].tobytes(), long[1].dtype)
 
 
+TOKENS = nn.Sequential(
+    [nn.Embedding(5, 3), nn.Dense(4)], 6, "sparse_categorical_crossentropy_from_logits", name="tokens"
+)
+
+
+def long_and_short(module, count):
+    """Parameters, tokens and the labels of their steps, as arrays and as lists."""
+    rng = np.random.default_rng(count)
+    usual = module.initial_parameters(1), rng.integers(0, 5, (count, 6)), rng.integers(0, 4, (count, 6))
+    arrays = tuple(np.asarray(array, module.dtype) for array in usual)
+    return arrays, tuple(array.tolist() for array in arrays)
+
+
+@pytest.mark.parametrize("count", [1, 3, 40, 9000])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_tokens(precision, count):
+    """Tokens and labels of steps take the short way, also in calls so long that they may be stopped; same bits."""
+    module = build((TOKENS, precision))
+    (w, X, Y), lists = long_and_short(module, count)
+    rows = np.eye(4, dtype=module.dtype)[Y.astype(int)].reshape(count, -1)
+    assert module.loss(w, X, Y) == module.loss(w, X, rows) == module.loss(*lists)
+    short, long = (module.loss_and_gradient(*arrays) for arrays in ((w, X, Y), lists))
+    assert (short[0], short[1].tobytes(), short[1].dtype) == (long[0], long[1].tobytes(), long[1].dtype)
+    assert module.predict(w, X).tobytes() == module.predict(*lists[:2]).tobytes()
+    usual = {"epochs": 2, "seed": 3, "batch_size": 2}
+    results = module.train(X, Y, w, **usual), module.train(lists[1], lists[2], lists[0], **usual)
+    assert took_the_short_way(results[0]) == (count <= 40)
+    assert bits(results[0]) == bits(results[1])
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "message"),
+    [
+        ("X", 5, r"X\[1, 2\] is 5; x has whole numbers from 0 to 4"), ("X", -1, "whole numbers from 0"),
+        ("X", 0.5, "whole numbers"), ("X", np.nan, "nan"), ("Y", 4, r"Y\[1, 2\] is 4.*no class"),
+        ("Y", -2, "no class"), ("Y", 1.5, "no class"), ("Y", np.inf, "inf"),
+    ],
+)  # fmt: skip
+def test_wrong_tokens(what, value, message):
+    """A token or label that is none is refused with its place, in usual arrays, by all functions."""
+    module = build((TOKENS, "float64"))
+    (w, X, Y), _ = long_and_short(module, 3)
+    {"X": X, "Y": Y}[what][1, 2] = value
+    for call in (lambda: module.loss_and_gradient(w, X, Y), lambda: module.train(X, Y, w)):
+        with pytest.raises(ValueError, match=message):
+            call()
+    if what == "X":
+        with pytest.raises(ValueError, match=message):
+            module.predict(w, X)
+
+
+def test_steps_without_a_target():
+    """The label -1 of a step without a target means the same in an array as in a list."""
+    module = build((TOKENS, "float64"))
+    (w, X, Y), _ = long_and_short(module, 3)
+    Y[1, 2:] = -1
+    assert module.loss(w, X, Y) == module.loss(w, X, Y.tolist()) != module.loss(w, X, abs(Y))
+
+
 SHAPED = np.arange(6.0).reshape(3, 2) / 7
 
 

@@ -49,8 +49,9 @@ cdef _fill(dict namespace, const nncodegen_contents *contents):
     native.outputs = sum([size for _, size in facts.outputs])
     native.count = sum([parameter.size for parameter in facts.parameters])
     native.labels = facts.labels
-    checked = facts.ranges or facts.rising  # in Python
-    native.cost = 1e300 if checked else <double> native.kernel.operations_per_sample()
+    native.cost = <double> native.kernel.operations_per_sample()
+    _know_ranges(native, facts)
+    native.rising = bool(facts.rising)
     native.model = _python.fill(namespace, facts, native)
     native.rules = native.model.short_rules
 

@@ -89,6 +89,9 @@ class Native(Protocol):
         This check takes a tenth of the time of finding out, in Python, what is wrong with another array.
         """
 
+    def in_ranges(self, X: Array, rows: int) -> bool:
+        """Return whether the inputs that have ranges are whole numbers within them, in all rows."""
+
     def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array) -> None:
         """Write the outputs of some rows."""
 

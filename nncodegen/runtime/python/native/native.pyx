@@ -10,9 +10,9 @@
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport HUGE_VAL, isfinite, sqrt
+from libc.math cimport HUGE_VAL, floor, isfinite, sqrt
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 include "kernel.pxi"
@@ -89,6 +89,7 @@ cdef class _Native  # a model in C, below
 include "arrays.pxi"
 include "blas.pxi"
 include "training.pxi"
+include "labels.pxi"
 include "short.pxi"
 include "fits.pxi"
 include "fitting.pxi"
@@ -104,6 +105,10 @@ cdef class _Native:
     cdef Py_ssize_t columns, targets, outputs
     cdef size_t count  # of the values of its parameters
     cdef bint labels
+    cdef size_t ranges_count
+    cdef _range *ranges  # the inputs that have ranges
+    cdef size_t steps, classes  # those of the only target, if labels of steps may stand for it; else 0
+    cdef bint rising  # whether it has inputs that must rise, which the Python part checks
     cdef double cost  # the operations for a sample
     cdef _Blas blas
     cdef void *work  # memory for the next call of _predict_short, unless another thread has taken it
@@ -115,6 +120,7 @@ cdef class _Native:
 
     def __dealloc__(self):
         free(self.work)
+        free(self.ranges)
 
     cdef need(self, str part):
         """Add the functions of a part to the kernel, if this is a module whose parts are compiled on first use."""
@@ -162,6 +168,9 @@ cdef class _Native:
         with nogil:
             position = self.kernel.first_not_finite(<const real *> array.data, count)
         return position == count
+
+    def in_ranges(self, X, size_t rows):
+        return _in_ranges(self, <const real *> _address(X), rows)
 
     def predict(self, parameters, X, size_t samples, outputs):
         cdef _Call call = _Call(self)

@@ -14,8 +14,8 @@ cdef extern from *:
 cdef object _Result = _python.Result
 cdef object _double = _numpy.dtype("float64")
 
-# A call first asks whether to stop after this number of operations. Only calls with fewer operations, which never ask,
-# take the fast path.
+# A call first asks whether to stop after this number of operations. Trainings and predictions take the fast path only
+# with fewer operations, so that they never ask.
 cdef double _LONG = 1e6
 
 cdef struct _call:
@@ -23,6 +23,7 @@ cdef struct _call:
     size_t samples
     const real *inputs
     const real *targets
+    real *rows  # of targets that were given as labels
     char *memory
 
 
@@ -48,21 +49,32 @@ cdef bint _take_parameters(_Native native, _call *call, given):
     return array != NULL and array.axes == 1 and <size_t> array.shape[0] == count and _is_finite(native, array, count)
 
 
-cdef bint _take_samples(_Native native, _call *call, X, Y):
-    """Return whether samples are usual, all finite, and so few that they take only microseconds."""
+cdef bint _take_samples(_Native native, _call *call, X, Y) except -1:
+    """Return whether samples are usual, and all finite. The caller frees the rows of targets."""
     cdef size_t rows = 1
     if native.columns:
         rows = _rows(native, X, native.columns, True, &call.inputs)
+        if not rows or native.rising or not _in_ranges(native, call.inputs, rows):
+            return False
     elif X is not None:
         return False
     call.samples = rows
     if native.targets:
         call.samples = _rows(native, Y, native.targets, not native.labels, &call.targets)
+        if not call.samples:
+            call.targets = call.rows = _rows_of_labels(native, Y, &call.samples)
+            if not call.rows:
+                return False
         if native.columns and rows != call.samples:
             return False
     elif Y is not None:
         return False
-    return call.samples > 0 and <double> call.samples*native.cost < _LONG
+    return call.samples > 0
+
+
+cdef bint _is_long(_Native native, size_t samples):
+    """Return whether a call with some samples may have to ask whether to stop."""
+    return <double> samples*native.cost >= _LONG
 
 
 cdef extern from *:
@@ -95,10 +107,10 @@ cdef _predict_short(_Native native, parameters, X):
     if not x or not native.columns or x.axes != 2 or x.shape[1] != native.columns or x.shape[0] < 1:
         return None
     rows = <size_t> x.shape[0]
-    if native.cost >= _LONG:
+    if native.cost >= _LONG or native.rising or not _in_ranges(native, <const real *> x.data, rows):
         return None
     if rows > nncodegen_FEW and not (
-        <double> rows*native.cost < _LONG
+        not _is_long(native, rows)
         and _is_finite(native, p, native.count)
         and _is_finite(native, x, rows*<size_t> native.columns)
     ):
@@ -122,25 +134,43 @@ cdef _loss_short(_Native native, parameters, X, Y, gradient):
     """Return the loss; its gradient is written to an array unless that is None. Returns None if the Python part must
     check the arguments."""
     cdef _call call
-    cdef nncodegen_poll poll
+    cdef _Call asking = None  # for calls that may have to ask whether to stop
+    cdef nncodegen_poll short
+    cdef nncodegen_poll *poll = &short
     cdef double value = 0
     cdef const real *p
+    cdef void *work
     cdef real *slope = <real *> _address(gradient)
+    cdef bint held = False
+    cdef int stopped
     memset(&call, 0, sizeof(call))
-    memset(&poll, 0, sizeof(poll))
-    if not _take_parameters(native, &call, parameters) or not _take_samples(native, &call, X, Y):
+    memset(&short, 0, sizeof(short))
+    if not _take_parameters(native, &call, parameters):
         return None
-    call.memory = <char *> malloc(native.kernel.work_size())
-    if not call.memory:
-        raise MemoryError
-    p = <const real *> call.parameters.data
-    with nogil:
-        if slope:
-            native.kernel.loss_and_gradient(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, slope, &poll)
+    try:
+        if not _take_samples(native, &call, X, Y):
+            return None
+        if _is_long(native, call.samples):
+            asking = _Call(native)
+            work, poll, held = asking.work, &asking.poll, _hold_blas(&native.blas)
         else:
-            native.kernel.loss(p, call.inputs, call.targets, NULL, call.samples, call.memory, &value, &poll)
+            work = call.memory = <char *> malloc(native.kernel.work_size())
+            if not work:
+                raise MemoryError
+        p = <const real *> call.parameters.data
+        with nogil:
+            if slope:
+                stopped = native.kernel.loss_and_gradient(p, call.inputs, call.targets, NULL, call.samples, work, &value, slope, poll)
+            else:
+                stopped = native.kernel.loss(p, call.inputs, call.targets, NULL, call.samples, work, &value, poll)
+        if asking is not None:
+            _release_blas(&native.blas, held)
+            if stopped:
+                raise asking.error or KeyboardInterrupt
+        return value
+    finally:
         free(call.memory)
-    return value
+        free(call.rows)
 
 
 cdef bint _take_integer(value, long long low, long long high, size_t *integer):
@@ -259,6 +289,7 @@ cdef _train_short(_Native native, tuple given, dict named):
         return _run_short(native, &call, &run, values, hyperparameters)
     finally:
         free(call.memory)
+        free(call.rows)
 
 
 cdef object _run_short(_Native native, _call *call, nncodegen_training *run, PyObject **arguments, dict hyperparameters):
