@@ -10,7 +10,7 @@
 #define WHOLE_VECTORS(lanes) (((lanes) + LANES - 1)/LANES*LANES)
 
 static const size_t row_counts[] = {1, 2, 3, 4, 5, 7, 8, 9, 13, 17};
-static const size_t lane_counts[] = {1, 3, LANES, LANES + 1, 2*LANES, 2*LANES + 3, 37};
+static const size_t lane_counts[] = {1, 3, 4, 8, LANES, LANES + 1, 2*LANES, 2*LANES + 3, 37};
 static const size_t depths[] = {1, 2, 3, 4, 7, 33};
 static const size_t long_depths[] = {96, 97, 256, 257, 515}; /* around NN_LONG and PANEL */
 

@@ -45,6 +45,17 @@ static COLD void multiply_exactly(int below, size_t rows, size_t columns, size_t
         }
 }
 
+/* Returns whether all values of a row are finite, which is often as short as a head is wide. */
+INLINE int finite_row(const real *row, size_t columns)
+{
+    if (columns > 8)
+        return few_finite(row, columns);
+    real sum = 0;
+    for (size_t c = 0; c < columns; c++)
+        sum += row[c]*0;
+    return sum == 0;
+}
+
 /* Like multiply_matrices, where the terms with k > r do not exist; a is 0 there. Blocks of rows take in terms that do
    not exist if these are close to others: they are 0, unless b is infinite or NaN. Then the last row, which has all
    terms, is so as well, and each term is looked at. */
@@ -58,7 +69,7 @@ static HOT void multiply_below(size_t rows, size_t columns, size_t inner, const 
         multiply_matrices(own, columns, end, a + r*a_row, a_row, a_inner, b, b_inner, b_column, out + r*out_row, out_row,
             scale);
     }
-    if (scale == 0 && !few_finite(out + (rows - 1)*out_row, columns))
+    if (scale == 0 && !finite_row(out + (rows - 1)*out_row, columns))
         multiply_exactly(1, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
 }
 
@@ -73,7 +84,7 @@ static HOT void multiply_above(size_t rows, size_t columns, size_t inner, const 
         multiply_matrices(own, columns, inner - begin, a + r*a_row + begin*a_inner, a_row, a_inner, b + begin*b_inner, b_inner,
             b_column, out + r*out_row, out_row, scale);
     }
-    if (scale == 0 && !few_finite(out, columns))
+    if (scale == 0 && !finite_row(out, columns))
         multiply_exactly(0, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
 }
 

@@ -82,6 +82,51 @@ static HOT void contract(size_t rows, size_t columns, size_t inner, const real *
     }
 }
 
+/* If vectors are long, defines a function that does what contract_ends does for rows in blocks of eight, with vectors of
+   fewer values: two of them take the time of a long one, and no more is stored than there is. Every sum is that of
+   block_8x1. */
+#if VECTOR_BYTES == 64 && BLOCK_ROWS == 8 && !NN_SAME_BITS
+#define SHORT_VECTORS(name, type, unaligned_type) \
+static HOT size_t name(size_t rows, size_t inner, const real *restrict a, size_t a_row, size_t a_inner, \
+    const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, int add, real scale) \
+{ \
+    size_t r = 0; \
+    for (; r + 8 <= rows; r += 8) { \
+        type s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0}, s4 = {0}, s5 = {0}, s6 = {0}, s7 = {0}; \
+        const real *k = a + r*a_row; \
+        for (size_t n = 0; n < inner; n++, k += a_inner) { \
+            const type by = *(const unaligned_type *) (b + n*b_inner); \
+            s0 += k[0]*by; \
+            s1 += k[a_row]*by; \
+            s2 += k[2*a_row]*by; \
+            s3 += k[3*a_row]*by; \
+            s4 += k[4*a_row]*by; \
+            s5 += k[5*a_row]*by; \
+            s6 += k[6*a_row]*by; \
+            s7 += k[7*a_row]*by; \
+        } \
+        const type sums[8] = {s0, s1, s2, s3, s4, s5, s6, s7}; \
+        for (size_t j = 0; j < 8; j++) { \
+            unaligned_type *const to = (unaligned_type *) (out + (r + j)*out_row); \
+            if (add) \
+                *to += scale*sums[j]; \
+            else \
+                *to = sums[j]; \
+        } \
+    } \
+    return r; \
+}
+
+SHORT_VECTORS(blocks_of_fours, four, unaligned_four)
+#if NN_BITS == 32
+SHORT_VECTORS(blocks_of_eights, eight, unaligned_eight)
+#endif
+#undef SHORT_VECTORS
+#define HAS_SHORT_VECTORS 1
+#else
+#define HAS_SHORT_VECTORS 0
+#endif
+
 /* Like contract, for the columns after the last whole vector, if the rows of out have no padding. */
 static HOT void contract_ends(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, real scale)
@@ -89,9 +134,18 @@ static HOT void contract_ends(size_t rows, size_t columns, size_t inner, const r
     const real by = scale != 0 ? scale : 1;
     const size_t rest = columns%LANES;
     vector ends[BLOCK_ROWS];
+    size_t r = 0;
     b += columns - rest;
     out += columns - rest;
-    for (size_t r = 0; rest && r < rows; r += BLOCK_ROWS) {
+#if HAS_SHORT_VECTORS
+    if (rest == 4)
+        r = blocks_of_fours(rows, inner, a, a_row, a_inner, b, b_inner, out, out_row, scale != 0, by);
+#if NN_BITS == 32
+    if (rest == 8)
+        r = blocks_of_eights(rows, inner, a, a_row, a_inner, b, b_inner, out, out_row, scale != 0, by);
+#endif
+#endif
+    for (; rest && r < rows; r += BLOCK_ROWS) {
         const size_t left = rows - r < BLOCK_ROWS ? rows - r : BLOCK_ROWS;
         const real *const ar = a + r*a_row;
         if (left > 4)
