@@ -70,6 +70,8 @@ class _Scope:
     heads: tuple[str, ...] = ()
     solved: frozenset[str] = frozenset()
     """The indices that several equations of a tree give: each has a block, so that none hides another."""
+    term: str = ""
+    """The place for a term of a sum whose terms are written to a row."""
 
 
 @dataclass
@@ -131,7 +133,7 @@ class LoopPrinter:
             case Loop(way=Way.SUMMED) if self.in_lanes:
                 self._loop_in_lanes(statement)
             case Loop():
-                self._loop(_loop_head(statement, self.at), statement.body)
+                self._row(statement) if statement.way is Way.ROW else self._loop_of(statement)
             case Solve():
                 self._solve(statement)
             case If():
@@ -201,6 +203,9 @@ class LoopPrinter:
             return [f"/* {name_of(steps[0].target)} to {name_of(steps[-1].target)} */"]
         return told(steps, name_of) if steps else []
 
+    def _loop_of(self, loop: Loop) -> None:
+        self._loop(_loop_head(loop, self.at), loop.body)
+
     def _loop(self, begin: str, body: Tree) -> None:
         self._block(begin, (*self.scope.heads, begin), body)
 
@@ -210,6 +215,16 @@ class LoopPrinter:
         with self.lines.block(f"for (size_t first = {loop.begin}; first < {loop.end}; first += SUM_LANES)"):
             self._add(f"const size_t last = first + SUM_LANES < {loop.end} ? first + SUM_LANES : {loop.end};")
             self._loop(f"INDEPENDENT_FEW\nfor (size_t {index} = first; {index} < last; {index}++)", loop.body)
+
+    def _row(self, loop: Loop) -> None:
+        """Print a loop over the terms of a sum, which are written to a row, and the sum of this row."""
+        (target,) = loop.sums
+        name, row = self.at.variable(target), f"{self.at.local(target).removesuffix('_now')}_terms"
+        self._add(f"real {row}[{loop.end}];")
+        outer, self.scope = self.scope, replace(self.scope, term=f"{row}[{loop.index}]")
+        self._loop_of(loop)
+        self.scope = outer
+        self._add(f"{name} += row_sum({loop.end}, {row});")
 
     def _block(self, begin: str, heads: tuple[str, ...], body: Tree) -> None:
         """Print a block; values that are local in it are not known after it."""
@@ -291,6 +306,8 @@ class LoopPrinter:
             function = REDUCTIONS[statement.operator].c
             self.used[function] = None
             return (*before, f"{name} = {function}({name}, {value});")
+        if self.scope.term:
+            return (*before, f"{self.scope.term} = {value};")
         if self.in_lanes:
             name = f"{name}[n - first]" if statement.target in self.sums else name
             terms = statement.value.terms
@@ -358,7 +375,7 @@ def _loop_head(loop: Loop, at: Elements) -> str:
     match loop.way:
         case Way.IN_ORDER | Way.IN_TURN:
             return text
-        case Way.INDEPENDENT:  # compilers need not check whether its arrays overlap
+        case Way.INDEPENDENT | Way.ROW:  # compilers need not check whether its arrays overlap
             return f"INDEPENDENT{'_FEW' if loop.short else ''}\n{text}"
         case Way.SUMMED:
             hint = "SUM_LOOP" if loop.operator == "sum" else "LARGEST_LOOP"

@@ -55,6 +55,7 @@ class Way(Enum):
     IN_TURN = "in any order"
     INDEPENDENT = "at once"
     SUMMED = "at once, summed up"
+    ROW = "at once, as terms of a row that is summed up"
     LANES = "in lanes"
 
 

@@ -20,7 +20,7 @@ def hoist(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel whose innermost loops read such values of arrays before they begin."""
 
     def rule(loop: Loop) -> Tree:
-        if loop.way not in (Way.INDEPENDENT, Way.SUMMED):
+        if loop.way not in (Way.INDEPENDENT, Way.SUMMED, Way.ROW):
             return (loop,)
         own = {target.tensor for target in targets(loop.body)}
         read = dict.fromkeys(element for element in elements(loop.body) if element.tensor not in own)

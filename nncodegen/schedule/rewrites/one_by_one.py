@@ -1,9 +1,10 @@
 """Where samples run one by one, products, sums over samples and reductions run along what is contiguous in memory.
 
-A reduction over the contiguous index is a sum of lanes in a local variable; over another index, all values of the
-contiguous one are combined at once. An equation that only says which values exist is a condition in the loop, which has
-no branch then. A row that is gathered, or to which a derivative is added, is found once for all of its values. All
-other steps are left to ``expand``.
+A reduction over the contiguous index is a sum of lanes in a local variable: its terms are written to a row, whose
+vectors are added in pairs. GCC would add the lanes of a vector one after the other, which takes longer than to compute
+the 16 terms of a row. Over another index, all values of the contiguous one are combined at once. An equation that only
+says which values exist is a condition in the loop, which has no branch then. A row that is gathered, or to which a
+derivative is added, is found once for all of its values. All other steps are left to ``expand``.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ from nncodegen.schedule.tree import (
     neutral_of,
 )
 from nncodegen.schedule.walks import Site, computed
+
+ROW = 1024
+"""The most terms of a row that a function holds as a local array."""
 
 
 def one_by_one(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
@@ -147,7 +151,8 @@ class _Reduction:
         body = (*self._gathered(gathers), term)
         lanes = Loop(inside, self.compute.end(inside), body)
         if operator in REDUCED_ROWS:
-            lanes = replace(lanes, way=Way.SUMMED, sums=(step.target,), operator=operator)
+            row = operator == "sum" and lanes.end in range(ROW + 1)
+            lanes = replace(lanes, way=Way.ROW if row else Way.SUMMED, sums=(step.target,), operator=operator)
         result = Store(step.target, Value((step.target,)))
         return self._loops(self._outer, (Variable(step.target, neutral), *self._loops(others, (lanes,)), result))
 
