@@ -11,6 +11,8 @@ from ..arguments.arguments import check_parameters, to_array, to_finite
 from ..arguments.scalars import COUNT, SEED, integer, number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
     from ..ground.types import Array
@@ -83,7 +85,8 @@ def generate(
     _check_lengths(lengths, steps, positions, "prompt[{}]" if several else "prompt")
     rows = len(lengths)
     drawn, counts = np.empty((rows, steps), np.int32), np.empty(rows, np.int64)
-    model.native.generate(point, given, lengths, rows, steps, power, most, last, seed, drawn, counts)
+    sizes = np.array(lengths, np.int64)
+    model.native.generate(point, given, sizes, rows, steps, power, most, last, seed, drawn, counts)
     found = [row[:made] for row, made in zip(drawn.astype(np.int64), counts.tolist(), strict=True)]
     return found if several else found[0]
 
@@ -103,14 +106,16 @@ def _is_batch(prompt: Any) -> bool:
     """Return whether these are several prompts: whether the first one is an array as well."""
     if isinstance(prompt, np.ndarray):
         return prompt.ndim > 1
-    return isinstance(prompt, list | tuple) and len(prompt) > 0 and np.ndim(prompt[0]) > 0
+    return (
+        isinstance(prompt, list | tuple) and len(prompt) > 0 and type(prompt[0]) is not int and np.ndim(prompt[0]) > 0
+    )
 
 
-def _joined(model: Model, prompts: Any, tokens: int, name: str) -> tuple[Array, Array]:
+def _joined(model: Model, prompts: Any, tokens: int, name: str) -> tuple[Array, list[int]]:
     """Return prompts one after the other, as C takes them, and their lengths; ``name`` is that of one of them."""
     found = [_prompt(model, name.format(row), one, tokens) for row, one in enumerate(prompts)]
-    lengths = np.array([len(one) for one in found], np.int64)
-    return np.concatenate([np.empty(0, np.int32), *found], dtype=np.int32), lengths
+    lengths = [len(one) for one in found]
+    return found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.int32), *found], dtype=np.int32), lengths
 
 
 def _prompt(model: Model, name: str, prompt: Any, tokens: int) -> Array:
@@ -156,10 +161,11 @@ def _check_positions(places: Array, positions: int) -> None:
         raise ValueError(f"the model has {positions} positions, all of which the steps before have taken")
 
 
-def _check_lengths(lengths: Array, steps: int, positions: int, name: str) -> None:
+def _check_lengths(lengths: Sequence[int], steps: int, positions: int, name: str) -> None:
     """Raise ValueError for a prompt and steps that need more positions than there are."""
-    for row in np.flatnonzero(lengths + max(0, steps - 1) > positions)[:1] if positions else ():
-        length = int(lengths[row])
+    for row, length in enumerate(lengths if positions else ()):
+        if length + max(0, steps - 1) <= positions:
+            continue
         raise ValueError(
             f"{name.format(row)} has {length} tokens, and with {steps} steps needs {length + max(0, steps - 1)} "
             f"positions, of which the model has {positions}: steps may be up to {max(0, positions - length + 1)}"
