@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.bench.workloads import MICROGPT
 from nncodegen.errors import ModelError
 from nncodegen.exports.wasm.compiler import compilers
 from tests.support.built import built
@@ -129,6 +130,14 @@ def test_webassembly(tmp_path):
     )  # fmt: skip
     for message, expected in zip(wrong, messages, strict=True):
         assert re.search(expected, message), message
+
+
+@pytest.mark.skipif(not [*compilers()], reason="no compiler for WebAssembly")
+def test_size_of_webassembly(tmp_path):
+    """microgpt, with prediction, steps and generation in float64, takes less than 14 kB without its weights."""
+    start = MICROGPT.start("float64")
+    exported = nn.export(MICROGPT.model, "wasm", tmp_path, start, precision="float64", generate=True)
+    assert len(exported.files["microgpt.wasm"]) < 14_000
 
 
 def test_a_module_in_a_folder(tmp_path):

@@ -13,7 +13,7 @@ from nncodegen.exports.wasm.page import page
 def files(request: Request) -> Exported:
     """Return the files of a model for the web."""
     model = WasmModel(request)
-    wasm, compiler = compile_to_wasm(model.sources(), model.exports)
+    wasm, compiler = compile_to_wasm(model.sources(), model.exports, bool(model.step))
     script = es_module(model)
     found = {
         f"{model.name}.wasm": wasm,
