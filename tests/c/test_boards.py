@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import nncodegen as nn
+from nncodegen.bench.workloads import MICROGPT
 from nncodegen.describe import describe
 from nncodegen.exports.c.sizes import CPU, measure
 from nncodegen.exports.initial import start_of
@@ -66,6 +67,44 @@ def test_self_test_on_a_cortex_m4(digits):
     run("arm-none-eabi-gcc", *CPU, *WARNINGS, "-O2", "-c", "digits.c", "-o", "d.o", cwd=folder)
     printed = on_cortex_m4(folder, folder / "digits.c", folder / "digits_test.c")
     assert printed.count(": right") == 4
+
+
+GENERATES = """
+#include <stdio.h>
+#include "microgpt.h"
+
+static float state[MICROGPT_STATE], work[MICROGPT_STEP_WORK];
+
+int main(void)
+{
+    const int32_t prompt[] = {0};
+    int32_t tokens[16];
+    microgpt_generate(microgpt_parameters, prompt, 1, 16, 0.5f, 5, -1, 3, tokens, state, work);
+    for (size_t k = 0; k < 16; k++)
+        printf("%d ", (int) tokens[k]);
+    return 0;
+}
+"""
+
+
+@needs_arm
+def test_generation_on_a_cortex_m4(tmp_path):
+    """microgpt generates the tokens of its module, in less than 4 kB of code and of memory beside its weights."""
+    start = MICROGPT.start("float32")
+    nn.export(MICROGPT.model, "c", tmp_path, start, precision="float32", generate=True)
+    (tmp_path / "generate.c").write_text(GENERATES)
+    printed = on_cortex_m4(tmp_path, f"-I{tmp_path}", tmp_path / "generate.c", tmp_path / "microgpt.c")
+    module = nn.build(MICROGPT.model, "float32", fit=False)
+    drawn = module.generate(start, [0], 16, temperature=0.5, top_k=5, seed=3)
+    assert list(map(int, printed.split())) == drawn.tolist()
+    options = ("-std=c99", "-Os", "-ffunction-sections", "-fstack-usage")
+    run("arm-none-eabi-gcc", *CPU, *options, "-c", "microgpt.c", "-o", "m.o", cwd=tmp_path)
+    own = ("step_forward", "microgpt_step", "microgpt_generate")
+    sizes = re.findall(r"^\.text\.(\w+) +(\d+)", run("arm-none-eabi-size", "-A", "m.o", cwd=tmp_path), re.MULTILINE)
+    stack = re.findall(r":(\w+)\t(\d+)\t", (tmp_path / "m.su").read_text())
+    numbers = sum(map(int, re.findall(r"_(?:STATE|STEP_WORK) = (\d+)", (tmp_path / "microgpt.h").read_text())))
+    assert 0 < sum(int(size) for name, size in sizes if name in own) < 4096
+    assert 0 < 4 * numbers + sum(int(size) for name, size in stack if name in own) < 4096
 
 
 @needs_arm
