@@ -97,23 +97,20 @@ class Model(ModelBase):
         return replace(self._program, name=self.name)
 
     def with_errors(self) -> Model:
-        """Return the model whose inputs have errors, which are parameters: of a fit in groups of one sample each.
+        """Return the model that has the change of each input as a further parameter, which is 0.
 
-        Its parameters are those of this model and the change of each input; it has the changes as further outputs,
-        whose targets are 0.
+        The derivatives by these parameters are those by the inputs, which a fit with errors in the inputs needs.
         """
         taken = {symbol.name for symbol in (*self.inputs, *self.targets, *self.parameters)}
         changes: list[Symbol] = []
-        seen: list[Symbol] = []
         for symbol in self.inputs:
-            for made, kind in ((changes, "change"), (seen, "no_change")):
-                made.append(Symbol(unused(f"{kind}_of_{symbol.name}", taken)))
-                taken.add(made[-1].name)
+            changes.append(Symbol(unused(f"change_of_{symbol.name}", taken)))
+            taken.add(changes[-1].name)
         moved = {x: x + change for x, change in zip(self.inputs, changes, strict=True)}
         return Model(
-            f"{self.name}_with_errors", self.inputs, (*self.targets, *seen),
+            f"{self.name}_with_errors", self.inputs, self.targets,
             {**self.parameters, **dict.fromkeys(changes, 0.0)},
-            (*(replaced(output, moved) for output in self.outputs), *changes),
+            tuple(replaced(output, moved) for output in self.outputs),
         )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arguments.grouping import Grouping, begins_of
+from .fitting.fit_with_errors import ProblemWithErrors
 from .fitting.grouped import GroupedProblem, GroupedSolution, Rows
 from .fitting.problem import LOSSES, Problem
 from .ground.endings import ENDINGS, STATUSES
 from .results.fit_result import FitResult
+from .results.fit_with_errors import FitWithErrors
 from .results.grouped_fit import GroupedFit
 from .results.many_fits import ENDINGS as ENDINGS_OF_MANY
 from .results.many_fits import ManyFits
@@ -89,15 +91,21 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
         and (residuals is None) == model.facts.curved
         and (residuals is None or residuals.shape == (len(Y), outputs))
         and (sigma is None or sigma.ndim == 0 or len(sigma) == len(Y))
+        and all(len(arrays.get(name, Y)) == len(Y) for name in ("sigma_x", "changes"))
+        and ("sigma_x" in arrays) == ("changes" in arrays)
     )
     if not fits or ending not in ENDINGS or loss not in LOSSES:
         raise ValueError("its parts do not fit together")
     problem = Problem(model, X, Y, sigma, bounds, loss, f_scale, tolerance, max_iterations)
-    return FitResult(
+    values = (
         model, arrays["parameters"], arrays["start"], ~arrays["free"], arrays["at_bound"], triangle, cost, chi2,
         residuals, X, Y, sigma, used, ending, iterations, evaluations, bool(absolute), bounds, loss, f_scale,
-        problem, arrays.get("costs"), tuple(map(str, arrays.get("poles", ()))),
     )  # fmt: skip
+    last = arrays.get("costs"), tuple(map(str, arrays.get("poles", ())))
+    if "sigma_x" in arrays:
+        errors = {name: arrays[name] for name in ("sigma_x", "changes")}
+        return FitWithErrors(*values, ProblemWithErrors(problem, **errors), *last, **errors)
+    return FitResult(*values, problem, *last)
 
 
 def _restore_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:

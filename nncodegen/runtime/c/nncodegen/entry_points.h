@@ -95,6 +95,9 @@
     /* The size of the work memory of a fit, in bytes. */ \
     FUNCTION(size_t, return, fit_size, (void), ()) \
     \
+    /* The size of the additional work memory of a fit with errors in the inputs, in bytes. */ \
+    FUNCTION(size_t, return, errors_size, (size_t samples), (samples)) \
+    \
     /* Fits the model to data. */ \
     FUNCTION(void, , fit, (NN(fitting) *run), (run)) \
     \

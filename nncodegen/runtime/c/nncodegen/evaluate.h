@@ -1,11 +1,12 @@
-/* The evaluation of all rows of a fit at given parameters: of residuals, or of a loss that is convex in the outputs.
+/* The evaluation of all rows of a fit at given parameters: of residuals, with errors in inputs or without, or of a loss that is convex in the outputs.
 
-   Needs convex.h and residuals.h. Gives evaluate. */
+   Needs convex.h, errors_rows.h and residuals.h. Gives evaluate. */
 
 #ifndef NNCODEGEN_EVALUATE_H
 #define NNCODEGEN_EVALUATE_H
 
 #include "convex.h"
+#include "errors_rows.h"
 #include "residuals.h"
 
 /* Computes the sums at some parameters, and the triangle, which is useless if the cost is above the limit. Returns how
@@ -15,6 +16,8 @@ static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters,
 {
     if (FIT_CURVED)
         return evaluate_convex(run, m, parameters, triangle, limit, sums);
+    if (m->errors)
+        return evaluate_errors(run, m, parameters, triangle, limit, sums);
     return evaluate_squares(run, m, parameters, triangle, limit, sums);
 }
 

@@ -1,7 +1,7 @@
 /* A fit: the parameters, within bounds, with the smallest sum of squared residuals, of a robust loss of them, or of
    another loss that is convex in the outputs.
 
-   Needs endings.h and polish.h. Gives fit, fit_size.
+   Needs endings.h and polish.h. Gives fit, fit_size, errors_size.
 
    The method of Levenberg and Marquardt with a trust radius, scaled and controlled as in MINPACK (More, The
    Levenberg-Marquardt algorithm: implementation and theory, 1978), except for the first radius: a fraction of the
@@ -14,7 +14,7 @@
 #include "endings.h"
 #include "polish.h"
 
-enum { GOES_ON = -1 };
+enum { GOES_ON = -1, MOST_DESCENTS = 4 };
 
 /* The state that controls a fit from step to step. */
 typedef struct {
@@ -51,6 +51,15 @@ INLINE double shortened(double slope, double gain)
     return part > 0.1 ? part : 0.1; /* also if the new cost is not finite */
 }
 
+/* After a step that is not taken, computes the triangle again, for dampings of the changes of inputs that have changed;
+   a step of the parameters of length 0 tells nothing of their radius. */
+static COLD void fold_again(const NN(fitting) *run, fit_memory *m, lead *l)
+{
+    fold_errors(m, m->errors, &m->errors->here, run->samples, m->triangle);
+    look_around(run, m);
+    l->radius = l->radius > 0 ? l->radius : first_radius(m);
+}
+
 /* Tries one step. Returns how the fit has ended, or GOES_ON. */
 static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
 {
@@ -78,7 +87,8 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
         l->radius = 2*length;
         l->damping /= 2;
     }
-    const int is_short = length <= run->step_tolerance*(scaled_length(m) + run->step_tolerance*sqrt(2*size));
+    const double whole = m->errors ? hypot(length, m->errors->length) : length;
+    const int is_short = whole <= run->step_tolerance*(scaled_length(m) + run->step_tolerance*sqrt(2*size));
     const int is_flat = expected <= larger(run->cost_tolerance, l->rounding)*size;
     const int taken = found == EVALUATED && (ratio > 1e-4 || (gain >= 0 && (is_short || is_flat)));
     if (taken) {
@@ -87,6 +97,8 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
         const double least = larger(run->cost_tolerance, l->rounding)*size;
         if (ratio > 0.25 && gain <= least && possible_fall(m) <= least)
             return NN(FIT_COST);
+    } else if (m->errors) {
+        fold_again(run, m, l);
     }
     const int ends = is_short || expected <= l->rounding*size;
     if (!ends || (limited && ratio > 0.25))
@@ -134,6 +146,21 @@ static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
     }
 }
 
+/* Steps until the fit ends, with changes of inputs that are damped where they need it; at its end, none is. */
+static COLD int descend_with_errors(NN(fitting) *run, fit_memory *m)
+{
+    int status = NN(FIT_COST);
+    m->errors->controlled = 1;
+    for (size_t round = 0; round < MOST_DESCENTS && status <= NN(FIT_GRADIENT); round++) {
+        status = descend_to_end(run, m);
+        if (!release_changes(run, m->errors))
+            break;
+        fold_errors(m, m->errors, &m->errors->here, run->samples, m->triangle);
+    }
+    m->errors->controlled = 0;
+    return status;
+}
+
 /* Writes the values of the solution that are reported to the caller. */
 static COLD void report(NN(fitting) *run, fit_memory *m)
 {
@@ -158,8 +185,15 @@ static COLD void report(NN(fitting) *run, fit_memory *m)
     make_system(m);
     run->rank = m->rank;
     tell_poles(run, m);
-    if (!FIT_CURVED && run->residuals)
+    if (m->errors)
+        tell_errors(run, m->errors);
+    else if (!FIT_CURVED && run->residuals)
         tell_residuals(run, m);
+}
+
+size_t NN(errors_size)(size_t samples)
+{
+    return size_of_errors(samples);
 }
 
 size_t NN(fit_size)(void)
@@ -170,6 +204,12 @@ size_t NN(fit_size)(void)
 COLD void NN(fit)(NN(fitting) *run)
 {
     fit_memory m = carve_fit(run->work);
+    errors_in_x errors;
+    if (run->sigma_x) {
+        errors = carve_errors(run->errors_work, run->samples);
+        begin_changes(run, &errors);
+        m.errors = &errors;
+    }
     memset(m.signs, 0, FIT_GUARDS);
     for (size_t p = 0; p < PARAMETERS; p++)
         if (!run->fixed || !run->fixed[p])
@@ -181,6 +221,8 @@ COLD void NN(fit)(NN(fitting) *run)
     memcpy(m.trial, run->parameters, PARAMETERS*sizeof(real));
     const int found = evaluate(run, &m, m.parameters, m.triangle, HUGE_VAL, &m.sums);
     keep_signs(&m);
+    if (m.errors)
+        take_changes(m.errors);
     run->cost = m.sums.cost;
     if (found == STOPPED) /* sums over only some samples are not reported */
         memset(m.triangle, 0, m.n*TRIANGLE_ROW*sizeof *m.triangle);
@@ -188,7 +230,8 @@ COLD void NN(fit)(NN(fitting) *run)
     if (found != EVALUATED)
         m.sums.cost = m.sums.chi2 = (double) NAN; /* over only some samples */
     else
-        run->status = m.sums.used == 0 ? NN(FIT_NO_DATA) : descend_to_end(run, &m);
+        run->status = m.sums.used == 0 ? NN(FIT_NO_DATA)
+            : m.errors ? descend_with_errors(run, &m) : descend_to_end(run, &m);
     if (run->status <= NN(FIT_GRADIENT) && !is_minimum(run, &m))
         run->status = NN(FIT_STATIONARY);
     if (run->status <= NN(FIT_GRADIENT) && polish(run, &m, larger(1e-13, 1e-5*run->step_tolerance)))

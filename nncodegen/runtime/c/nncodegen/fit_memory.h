@@ -65,6 +65,7 @@ typedef struct {
     size_t n; /* the number of parameters that are not fixed */
     size_t moving; /* the number of parameters in the system */
     size_t rank; /* the rank of the system */
+    struct errors_in_x *errors; /* NULL unless inputs have errors: see errors_in_x.h */
     double curviest; /* if FIT_CURVED: the largest second derivative of a loss so far */
 } fit_memory;
 

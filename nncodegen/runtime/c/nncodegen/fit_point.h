@@ -1,11 +1,12 @@
 /* The point of a fit: the parameters, and what follows from the triangle there; and a step from there.
 
-   Needs bounds.h and guards.h. Gives look_around, find_step, place_trial, take_trial. */
+   Needs bounds.h, errors_in_x.h and guards.h. Gives look_around, find_step, place_trial, take_trial. */
 
 #ifndef NNCODEGEN_FIT_POINT_H
 #define NNCODEGEN_FIT_POINT_H
 
 #include "bounds.h"
+#include "errors_in_x.h"
 #include "fit_rows.h"
 #include "guards.h"
 
@@ -45,6 +46,8 @@ static UNUSED double largest_cosine(const fit_memory *m)
     for (size_t k = 0; k < m->n; k++)
         if (!m->held[k] && m->length[k] > 0 && size_of_cost(m) > 0)
             largest = larger(largest, fabs(m->gradient[k])/m->length[k]/sqrt(2*size_of_cost(m)));
+    if (m->errors && size_of_cost(m) > 0)
+        largest = larger(largest, m->errors->own_cosine/sqrt(2*size_of_cost(m)));
     return largest;
 }
 
@@ -107,6 +110,8 @@ static UNUSED void place_trial(const NN(fitting) *run, fit_memory *m)
         m->trial[p] = value;
         m->step[k] = (double) value - (double) m->parameters[p];
     }
+    if (m->errors)
+        place_changes(m, m->errors, run->samples);
 }
 
 /* Returns how much a step lowers the cost if the residuals are linear; and, in slope, the part due to the gradient
@@ -115,6 +120,10 @@ static UNUSED double predicted_fall(fit_memory *m, double *slope)
 {
     double fall = 0;
     *slope = 0;
+    if (m->errors) {
+        *slope = m->errors->slope;
+        return m->errors->fall;
+    }
     for (size_t i = 0; i < m->n; i++) {
         const double *const row = m->triangle + i*TRIANGLE_ROW;
         double change = 0;
@@ -134,7 +143,7 @@ static UNUSED double possible_fall(const fit_memory *m)
     double squares = 0;
     for (size_t i = 0; i < m->rank; i++)
         squares += m->system[i*TRIANGLE_ROW + m->moving]*m->system[i*TRIANGLE_ROW + m->moving];
-    return squares/2;
+    return squares/2 + (m->errors ? m->errors->own_fall : 0);
 }
 
 /* Makes the trial the current point of the fit. */
@@ -147,6 +156,8 @@ static UNUSED void take_trial(fit_memory *m, const residual_sums *sums)
     for (size_t k = 0; k < m->n; k++)
         parameters[m->free[k]] = m->trial[m->free[k]];
     m->sums = *sums;
+    if (m->errors)
+        take_changes(m->errors);
     keep_signs(m);
 }
 

@@ -162,6 +162,11 @@ typedef struct {
     double step_tolerance;
     double gradient_tolerance;
     size_t max_iterations;
+    /* Errors in the inputs, for a model whose last parameters are changes of its inputs, fixed at 0: the standard
+       deviations of the inputs, 0 for exact ones; NULL: all are exact. Their changes are estimated as well. */
+    const NN(real) *sigma_x; /* [samples][inputs] */
+    double *changes; /* [samples][inputs]: the start, then the solution */
+    void *errors_work; /* errors_size(samples) bytes */
     NN(poll) poll;
     /* Called after each step that was tried, with the context of the poll, when cost and parameters are the best so
        far. The fit ends, as interrupted, if it returns a value other than 0. NULL: nothing is called. */

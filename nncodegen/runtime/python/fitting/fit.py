@@ -21,7 +21,6 @@ from ..ground.facts import flat_names
 from ..ground.poles import warn_of_poles
 from ..ground.renamed import renamed
 from ..ground.warn import warn
-from ..native.parts import with_errors
 from ..results.fit_result import FitResult
 from ..results.result import with_samples
 from .automatic import automatic_start
@@ -177,9 +176,7 @@ def fit(
     elif n_starts is not None:
         first = best_start(problem, start, held, integer("n_starts", n_starts, 1, 2**20), seed, threads, watch)
     if errors is not None:
-        second = with_errors(model.module, model.name)._model
-        found = fit_with_errors(problem, second, errors, start, first, held, threads, watch, absolute)
-        return _told(found, False)
+        return _told(fit_with_errors(problem, errors, start, first, held, watch, absolute), False)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms)
     return _told(result, type(max_iterations) is Epochs)
 

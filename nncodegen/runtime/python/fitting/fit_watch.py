@@ -24,6 +24,8 @@ class FitWatch(Watch):
     ) -> None:  # fmt: skip
         super().__init__(self, time_limit, progress, callbacks, every, total, "iteration")
         self.native: NativeFit | None = None
+        self.count: int | None = None
+        """The number of parameters that are shown, the first ones; None: all of them."""
 
     def count_done(self) -> int:
         """Return the number of iterations that are done."""
@@ -36,7 +38,7 @@ class FitWatch(Watch):
     def parameters(self) -> Array:
         """Return a copy of the best parameters so far."""
         assert self.native is not None  # callbacks are never called before the native loop starts
-        return self.native.parameters()
+        return self.native.parameters()[: self.count]
 
     def progress(self) -> Any:
         """Return the argument of the callback."""

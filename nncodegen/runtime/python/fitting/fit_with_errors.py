@@ -1,8 +1,7 @@
 """A fit with errors in x: the true inputs of each sample are unknowns of its own (orthogonal distances).
 
-It is a fit in groups of one sample each, of a second module: its parameters are those of the model and the change of
-each input, its outputs are those at the changed inputs, and the changes, which are measured as 0. (P. T. Boggs, R. H.
-Byrd, R. B. Schnabel, A stable and efficient algorithm for nonlinear orthogonal distance regression, 1987.)
+It is the fit of a second module, whose last parameters are changes of the inputs: its derivatives by these are those by
+the inputs. C eliminates the changes of each sample (errors_in_x.h).
 """
 
 from __future__ import annotations
@@ -12,60 +11,97 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arguments.arguments import for_c
+from ..native.parts import with_errors
 from ..results.fit_with_errors import FitWithErrors
-from ..results.goodness import per_value
-from .grouped import GroupedProblem
+from .problem import ENDS, Problem, Solution
 
 if TYPE_CHECKING:
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
-    from .problem import Problem
 
 
-class Refit:
-    """The fit again with some parameters fixed: see ``Fitted``. It is pickled with the result."""
+class ProblemWithErrors:
+    """A problem whose inputs have errors, and its solution from a start: see ``Fitted``. It is pickled with a result.
 
-    def __init__(self, problem: GroupedProblem, best: Array) -> None:
-        self.problem, self.best = problem, best
+    ``changes`` are those of the inputs, (N, inputs), at which its fits begin.
+    """
+
+    def __init__(self, given: Problem, sigma_x: Array, changes: Array) -> None:
+        self.given, self.sigma_x, self.changes = given, sigma_x, changes
+
+    @property
+    def tolerance(self) -> float:
+        """Return the tolerance of the fit."""
+        return self.given.tolerance
+
+    @property
+    def max_iterations(self) -> int:
+        """Return the most steps of the fit."""
+        return self.given.max_iterations
+
+    def second(self) -> Model:
+        """Return the second module. Raises ValueError where the formula of the model is not known."""
+        model = self.given.model
+        found: Model = with_errors(model.module, model.name)._model
+        return found
+
+    def solve(
+        self, start: Array, fixed: Array | None, watch: FitWatch | None = None, most: int | None = None
+    ) -> tuple[Solution, Array]:
+        """Return the solution from a start, (P,), and the changes of the inputs, (N, inputs)."""
+        given, second = self.given, self.second()
+        count, inputs = len(start), self.sigma_x.shape[1]
+        bounds = given.bounds
+        if bounds is not None:
+            endless = np.full(inputs, np.inf, start.dtype)
+            bounds = np.concatenate([bounds[0], -endless]), np.concatenate([bounds[1], endless])
+        held = np.ones(count + inputs, np.uint8)
+        held[:count] = 0 if fixed is None else fixed
+        changes = self.changes.copy()
+        problem = Problem(
+            second, given.X, given.Y, given.sigma, bounds, given.loss, given.f_scale, given.tolerance,
+            given.max_iterations if most is None else most,
+        )  # fmt: skip
+        found = problem.solve(
+            np.concatenate([start, np.zeros(inputs, start.dtype)]), held, watch=watch, errors=(self.sigma_x, changes)
+        )
+        guards = dict(zip(second.facts.guards, given.model.facts.guards, strict=True))
+        poles = tuple(guards[guard] for guard in found.poles)
+        return found._replace(parameters=found.parameters[:count], active=found.active[:count], poles=poles), changes
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""
-        flat = self.problem.layout.flat(self.best).astype(float)
-        flat[: len(start)] = start
-        cost, found = self.problem(fixed, flat)
-        return cost, found[: len(start)]
+        held = np.zeros(len(start), np.uint8)
+        point = np.array(start, self.given.model.dtype)
+        for position, value in fixed.items():
+            held[position] = 1
+            point[position] = value
+        found, _ = self.solve(point, held)
+        return found.cost, found.parameters
 
 
 def fit_with_errors(
-    problem: Problem, second: Model, sigma_x: Array, start: Array, first: Array, fixed: Array | None, threads: int,
-    watch: FitWatch | None, absolute_sigma: bool,
+    problem: Problem, sigma_x: Array, start: Array, first: Array, fixed: Array | None, watch: FitWatch | None,
+    absolute_sigma: bool,
 ) -> FitWithErrors:  # fmt: skip
-    """Fit a checked problem with the standard deviations of its inputs, (N, inputs), by its second module.
+    """Fit a checked problem with the standard deviations of its inputs, (N, inputs).
 
     ``start`` is that of the user, ``first`` the point where the fit begins, both (P,).
     """
-    model, (samples, inputs) = problem.model, sigma_x.shape
-    count = model.parameter_count
-    uncertain = sigma_x > 0
-    free = [p for p in range(count) if fixed is None or not fixed[p]]
-    changed = [count + k for k in range(inputs) if uncertain[:, k].any()]
-    Y = np.concatenate([problem.Y, np.where(uncertain, 0, np.nan)], axis=1)
-    sigma = np.concatenate([per_value(problem.sigma, problem.Y.shape), np.where(uncertain, sigma_x, 1)], axis=1)
-    bounds = problem.bounds
-    if bounds is not None:
-        open_end = np.full(inputs, np.inf, model.dtype)
-        bounds = np.concatenate([bounds[0], -open_end]), np.concatenate([bounds[1], open_end])
-    grouped = GroupedProblem(
-        second, problem.X, for_c(model, Y), for_c(model, sigma), np.arange(samples + 1, dtype=np.uintp),
-        np.array(changed, np.intp), np.array(free, np.intp), tuple(range(count, count + inputs)), bounds, problem.loss,
-        problem.f_scale, problem.tolerance, problem.max_iterations, threads,
-    )  # fmt: skip
-    begin = np.zeros((samples, count + inputs), model.dtype)
-    begin[:, :count] = first
-    exact = ~uncertain[:, [p - count for p in changed]]
-    found = grouped.solve(begin, watch, (exact, np.zeros(len(free), bool)))
+    first_changes = np.zeros(sigma_x.shape)
+    whole = ProblemWithErrors(problem, sigma_x, first_changes)
+    if watch is not None:
+        watch.count = len(first)
+    if watch is not None and watch.reason:
+        found, changes = whole.solve(first, fixed, most=0)
+        found = found._replace(ended=watch.reason)
+    else:
+        found, changes = whole.solve(first, fixed, watch)
+    again = ProblemWithErrors(problem, sigma_x, changes if ENDS[found.status] != "not_finite" else first_changes)
     return FitWithErrors(
-        model, grouped, found, sigma_x, start, Refit(grouped, found.parameters), problem, absolute_sigma
-    )
+        problem.model, found.parameters, start.copy(), fixed, found.active, found.triangle, found.cost, found.chi2,
+        found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
+        found.evaluations, absolute_sigma, problem.bounds, problem.loss, problem.f_scale, again, found.costs,
+        found.poles, sigma_x=sigma_x, changes=changes,
+    )  # fmt: skip

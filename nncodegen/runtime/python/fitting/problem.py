@@ -108,12 +108,12 @@ class Problem:
 
     def solve(
         self, start: Array, fixed: Array | None, with_residuals: bool = True, kept: int = KEPT,
-        watch: FitWatch | None = None,
+        watch: FitWatch | None = None, errors: tuple[Array, Array] | None = None,
     ) -> Solution:  # fmt: skip
         """Solve the problem from a start, (P,); ``fixed`` is a mask (P,) of the fixed parameters.
 
-        The costs after the last ``kept`` iterations are kept. A watch may end the fit. Raises ValueError if the loss is
-        not convex in the outputs.
+        The costs after the last ``kept`` iterations are kept. A watch may end the fit. ``errors`` are those of the
+        inputs, as the native fit takes them. Raises ValueError if the loss is not convex in the outputs.
         """
         parameters = start.copy()
         free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
@@ -126,7 +126,7 @@ class Problem:
             numbers = self.model.native.fit(
                 self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, LOSSES[self.loss], self.f_scale,
                 self.tolerance, self.max_iterations, parameters, residuals, triangle, active, changed, costs,
-                watch,
+                watch, errors,
             )  # fmt: skip
         finally:
             if watch is not None:

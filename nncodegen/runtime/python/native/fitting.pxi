@@ -50,8 +50,8 @@ cdef int _after_each(void *context) noexcept with gil:
 
 
 cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale,
-        double tolerance, size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch):
-    """Fit the model: write parameters, residuals, triangle, active, poles and costs; see NN(fitting) in interface.h."""
+        double tolerance, size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch, errors):
+    """Fit the model: write parameters, residuals, triangle, active, poles, costs and changes; see NN(fitting) in interface.h."""
     cdef _Fit fit = _Fit(native)
     cdef nncodegen_fitting *run = &fit.run
     run.inputs = <const real *> _address(X)
@@ -66,6 +66,10 @@ cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int 
     run.robust_scale = robust_scale
     run.cost_tolerance = run.step_tolerance = run.gradient_tolerance = tolerance
     run.max_iterations = max_iterations
+    if errors is not None:
+        work = bytearray(native.kernel.errors_size(samples))
+        run.sigma_x, run.changes = <const real *> _address(errors[0]), <double *> _address(errors[1])
+        run.errors_work = <void *> _address(work)
     if watch is not None:
         fit.be_watched(watch, parameters)
     run.poll = fit.poll

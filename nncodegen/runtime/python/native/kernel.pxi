@@ -164,6 +164,9 @@ static const nncodegen_option nncodegen_options[] = {
         double step_tolerance
         double gradient_tolerance
         size_t max_iterations
+        const real *sigma_x
+        double *changes
+        void *errors_work
         nncodegen_poll poll
         int (*after_each)(void *) noexcept
         void *work
@@ -250,6 +253,7 @@ static const nncodegen_option nncodegen_options[] = {
         size_t (*fits_size)(size_t) noexcept nogil
         int (*fit_many)(nncodegen_fits *) noexcept nogil
         size_t (*fit_size)() noexcept nogil
+        size_t (*errors_size)(size_t) noexcept nogil
         void (*fit)(nncodegen_fitting *) noexcept nogil
         int (*fit_groups)(nncodegen_groups *) noexcept nogil
         size_t (*hessian_size)() noexcept nogil

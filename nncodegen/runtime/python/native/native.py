@@ -105,13 +105,15 @@ class Native(Protocol):
         self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
         fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
         parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: bytearray | None,
-        costs: Array, watch: Watch | None,
+        costs: Array, watch: Watch | None, errors: tuple[Array, Array] | None = None,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
         """Fit the model to data, starting from the given parameters, and overwrite these with the best ones.
 
         fixed and active are masks of eight bits (P,), poles is a mask for the guards of the facts. residuals (N,
         targets) and triangle (free, free) are float64. So are the costs after the last iterations, a ring buffer that
         overwrites the oldest. The attribute ``native`` of a watch is set to the running fit, and the watch may end it.
+        errors are the standard deviations of inputs (N, inputs), and their changes (N, inputs), float64, at the start,
+        which are overwritten: for a model whose last parameters are changes of its inputs, fixed at 0.
         Returns the cost, chi2, the number of residuals used, the rank, iterations, evaluations, the number of a status,
         and the index of a sample where the loss is not convex.
         """

@@ -200,10 +200,10 @@ cdef class _Native:
             raise call.error or KeyboardInterrupt
 
     def fit(self, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
-            size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch):
+            size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch, errors=None):
         self.need("fitting")
         return _fit(self, X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations,
-            parameters, residuals, triangle, active, poles, costs, watch)
+            parameters, residuals, triangle, active, poles, costs, watch, errors)
 
     def fit_groups(self, tuple data, begins, int robust, double robust_scale, parameters, columns, signs, size_t first,
             size_t last, tuple results):

@@ -179,9 +179,14 @@ class FitResult(Shown, Fitted):
 
         A file of that name is replaced atomically: a reader finds the old content or the new.
         """
+        arrays = {name: array for name, array in self.arrays().items() if array is not None}
+        write_archive(path, head(self._model, FIT) | arrays)
+
+    def arrays(self) -> dict[str, Any]:
+        """Return the arrays of the file of the result by name, None for those that it does not need."""
         problem: Any = self._refit  # it has the options that the result itself does not need
         sigma = None if self._sigma is None else np.asarray(self._sigma)
-        arrays = head(self._model, FIT) | {
+        arrays = {
             "parameters": self.parameters,
             "start": self.p0,
             "free": self.free,
@@ -200,7 +205,7 @@ class FitResult(Shown, Fitted):
             optional["poles"] = np.array(self.poles)
         if sigma is not None:
             optional[("sigma", "sigmas", "sigmas_of_each")[sigma.ndim]] = sigma
-        write_archive(path, arrays | {name: array for name, array in optional.items() if array is not None})
+        return arrays | optional
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of the result as plain Python values: dictionaries by name, lists, numbers and texts."""

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..native.model import result_of_model
-from .bordered import BlockErrors
 from .fit_result import FitResult
+from .goodness import per_value
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from ..ground.types import Array
-    from ..native.model import Model
-    from .fitted import Refit
 
 
 @result_of_model
@@ -33,53 +28,80 @@ class FitWithErrors(FitResult):
     degrees of freedom count targets alone, since each input brings an unknown.
     """
 
-    def __init__(
-        self, model: Model, problem: Any, found: Any, sigma_x: Array, start: Array, refit: Refit,
-        given: Any, absolute_sigma: bool,
-    ) -> None:  # fmt: skip
-        count, outputs = model.parameter_count, given.Y.shape[1]
-        residuals, chi2, _ = problem.told(found.parameters)
-        self._problem, self._found = problem, found
+    def __init__(self, *values: Any, sigma_x: Array, changes: Array) -> None:
+        super().__init__(*values)
         self.sigma_x = sigma_x
-        fixed, at = np.ones(count, bool), np.zeros(count, bool)
-        fixed[problem.shared] = False
-        at[problem.shared] = found.shared_at_bound
-        triangles = found.rows.triangles.copy()
-        exact = sigma_x[:, problem.own - count] == 0
-        triangles[:, :, : exact.shape[1]] *= ~exact[:, None]  # such inputs do not change
-        self._block_errors = BlockErrors(problem, triangles)
-        guards, signs = model.facts.guards, found.rows.signs
-        poles = tuple(
-            guard for guard, sign in zip(guards, np.bitwise_and.reduce(signs, axis=0), strict=True) if not sign
-        )
-        finite = found.ending != "not_finite"
-        super().__init__(
-            model, found.parameters[0, :count].copy(), start.copy(), fixed, at, self._block_errors.triangle,
-            found.rows.cost, float(chi2.sum()) if finite else math.nan, residuals[:, :outputs].copy(), given.X, given.Y,
-            given.sigma, int(np.count_nonzero(~np.isnan(given.Y))), found.ending, found.iterations, found.evaluations,
-            absolute_sigma, given.bounds, given.loss, given.f_scale, refit, found.history, poles,
-        )  # fmt: skip
+        self._changes = changes
 
     @cached_property
     def x_estimated(self) -> Array:
         """Return the estimates of the true inputs, (N, inputs)."""
-        found: Array = self._X + self._found.parameters[:, len(self.parameters) :]
+        found: Array = (np.asarray(self._X, float) + self._changes).astype(self._model.dtype)
         return found
 
     @cached_property
     def x_standard_errors(self) -> Array:
-        """Return the standard errors of the estimated inputs, (N, inputs); 0 for exact ones."""
-        own = self._block_errors.covariances(self.error_scale)[0]
-        found = np.zeros(self.sigma_x.shape)
-        found[:, self._problem.own - len(self.parameters)] = np.sqrt(np.einsum("gii->gi", own))
-        found[self.sigma_x == 0] = 0
+        """Return the standard errors of the estimated inputs, (N, inputs); 0 for exact ones.
+
+        Raises ValueError where the formula of the model, whose derivatives by the inputs it needs, is not known.
+        """
+        own, J = self._rows()
+        R = np.linalg.qr(own, mode="r")
+        inverse = np.linalg.inv(R)
+        inverse = inverse @ np.swapaxes(inverse, 1, 2)
+        outputs = J.shape[1]
+        follow = -inverse @ np.swapaxes(own[:, :outputs], 1, 2) @ J  # by how much changes follow the parameters
+        unknown = ~np.isfinite(np.diag(self.covariance))
+        covariance = np.where(unknown | unknown[:, None], 0, self.covariance)
+        with np.errstate(invalid="ignore", over="ignore"):
+            variance = np.einsum("nii->ni", inverse) * self.error_scale
+            variance = variance + np.einsum("nip,pq,niq->ni", follow, covariance, follow)
+            variance[(follow[:, :, unknown] != 0).any(axis=2)] = np.inf
+            found: Array = np.where(self.sigma_x > 0, np.sqrt(variance) * self.sigma_x, 0)
         return found
+
+    def _rows(self) -> tuple[Array, Array]:
+        """Return the weighted rows of each sample: by its changes, (N, targets + inputs, inputs), and by parameters.
+
+        Changes are in units of sigma_x. The rows by parameters are (N, targets, P), since changes do not depend on
+        them.
+        """
+        problem: Any = self._refit
+        second, count = problem.second(), len(self.parameters)
+        samples, inputs = self.sigma_x.shape
+        outputs = self._Y.shape[1]
+        slopes = np.empty((samples, outputs, second.parameter_count), second.dtype)
+        point = np.concatenate([self.parameters, np.zeros(inputs, second.dtype)])
+        second.native.jacobian(point, np.ascontiguousarray(self.x_estimated), samples, slopes)
+        seen = np.asarray(self.residuals)
+        factors = _factors(self.robust, self.f_scale, seen) / per_value(self._sigma, seen.shape)
+        weighed = np.where(np.isnan(seen)[:, :, None], 0, slopes * np.nan_to_num(factors)[:, :, None])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            steps = np.where(self.sigma_x > 0, self._changes / self.sigma_x, 0)
+        below = _factors(self.robust, self.f_scale, steps)[:, :, None] * np.eye(inputs)
+        return np.concatenate([weighed[:, :, count:] * self.sigma_x[:, None], below], axis=1), weighed[:, :, :count]
 
     @property
     def notes(self) -> list[tuple[str, str]]:
         """Return what the table says of the errors in x."""
         return [("errors in x", "chi2 contains the changes of the inputs: x_estimated")]
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Raise ValueError: the result of a fit with errors in x is pickled."""
-        raise ValueError("the result of a fit with errors in x has no file of its own: pickle it, or write to_frame()")
+    def arrays(self) -> dict[str, Any]:
+        """Return the arrays of the file of the result by name, None for those that it does not need."""
+        return super().arrays() | {"sigma_x": self.sigma_x, "changes": self._changes}
+
+
+def _factors(robust: str | None, scale: float, residuals: Array) -> Array:
+    """Return the factors of rows that a robust loss gives residuals (robust.h)."""
+    z = (residuals / scale) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if robust is None:
+            return np.ones(residuals.shape)
+        if robust == "huber":
+            first, second = np.where(z <= 1, 1, z**-0.5), np.where(z <= 1, 0, -0.5 * z**-1.5)
+        elif robust == "soft_l1":
+            first, second = (1 + z) ** -0.5, -0.5 * (1 + z) ** -1.5
+        else:
+            first, second = 1 / (1 + z), -1 / (1 + z) ** 2
+        found: Array = np.sqrt(np.maximum(first + 2 * second * z, 0.01 * first))
+    return found

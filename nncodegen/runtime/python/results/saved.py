@@ -123,6 +123,8 @@ def _forms_of_fit(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, .
         "upper": ((count,), dtype),
         "costs": ((None,), np.float64),
         "poles": ((None,), "U"),
+        "sigma_x": ((None, len(model.input_names)), dtype),
+        "changes": ((None, len(model.input_names)), np.float64),
     }
     return parts | {key: form for key, form in optional.items() if key in there}
 
