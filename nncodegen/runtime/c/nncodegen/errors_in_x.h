@@ -18,15 +18,15 @@
 
 #include "fit_rows.h"
 
-/* What is known of each sample at a point: arrays of [samples][...]. */
+/* What is known of the samples at a point: columns of a value of each sample. */
 #define PARTS_OF_POINT(PART) \
     PART(double, changes, INPUTS) /* u */ \
     PART(double, sides, INPUTS) /* b */ \
     PART(double, factors, INPUTS) /* a */ \
     PART(double, plain, FIT_OUTPUTS) /* residuals before a robust loss, NaN if missing */ \
     PART(double, residuals, FIT_OUTPUTS) /* r */ \
-    PART(double, slopes, FIT_OUTPUTS*INPUTS) /* G */ \
-    PART(double, rows, FIT_OUTPUTS*PARAMETERS) /* J, for parameters that are not fixed */ \
+    PART(double, slopes, FIT_OUTPUTS*INPUTS) /* G: by all changes, for each output */ \
+    PART(double, rows, FIT_OUTPUTS*PARAMETERS) /* J, for the parameters that are not fixed */ \
     PART(double, cost, 1)
 
 typedef struct {
@@ -35,63 +35,108 @@ typedef struct {
 
 typedef struct errors_in_x {
     point_with_errors here, there; /* at the parameters, and at the tried ones */
-    double *damping; /* [samples] */
-    double *falls; /* [samples]: how much the step lowers the cost of each sample if residuals are linear */
+    size_t samples;
+    double *damping; /* of the changes of each sample */
+    double *falls; /* how much the step lowers the cost of each sample if residuals are linear */
+    /* Columns for some samples, FOLDED_ROWS apart. */
+    double *ahead; /* [outputs]: J s */
+    double *next; /* [outputs]: q, or what leads to it */
+    double *moved; /* [outputs]: J s + G v */
+    double *whole; /* 1 + G A^-1 G', if there is one output */
+    double *fall, *slope, *cosine;
     double *triangle; /* [outputs][outputs]: R of a sample */
-    double *left; /* [outputs][n + 1]: the rows that a sample leaves */
-    double *next; /* [outputs]: q */
-    double *moves; /* [inputs]: v */
+    double *row; /* [outputs] */
     real *inputs; /* those of a tile, changed */
-    double fall, slope, length; /* of the step: how much it lowers the cost, the part due to the gradient alone, |v| */
+    double all_fall, all_slope, length; /* of the step: how much it lowers the cost, the part due to the gradient alone,
+                                           |v| */
     double own_fall, own_cosine; /* how much changes alone lower the cost, and their largest cosine times the root of
                                     twice the cost */
     int controlled; /* whether dampings are changed */
     int damped; /* whether one is not 0 */
 } errors_in_x;
 
+/* The other memory. */
+#define PARTS_OF_ERRORS(PART) \
+    PART(double, damping, samples) \
+    PART(double, falls, samples) \
+    PART(double, ahead, FIT_OUTPUTS*FOLDED_ROWS) \
+    PART(double, next, FIT_OUTPUTS*FOLDED_ROWS) \
+    PART(double, moved, FIT_OUTPUTS*FOLDED_ROWS) \
+    PART(double, whole, FOLDED_ROWS) \
+    PART(double, fall, FOLDED_ROWS) \
+    PART(double, slope, FOLDED_ROWS) \
+    PART(double, cosine, FOLDED_ROWS) \
+    PART(double, triangle, FIT_OUTPUTS*FIT_OUTPUTS) \
+    PART(double, row, FIT_OUTPUTS) \
+    PART(real, inputs, TILE*INPUTS)
+
 static UNUSED size_t size_of_errors(size_t samples)
 {
 #define PLUS_POINT(type, name, count) + PADDED_BYTES(type, samples*(count))
-    const size_t point = 0 PARTS_OF_POINT(PLUS_POINT);
+    return 64 + 2*(0 PARTS_OF_POINT(PLUS_POINT)) PARTS_OF_ERRORS(PLUS_BYTES);
 #undef PLUS_POINT
-    return 64 + 2*point + 2*PADDED_BYTES(double, samples) + PADDED_BYTES(double, FIT_OUTPUTS*FIT_OUTPUTS)
-        + PADDED_BYTES(double, FIT_OUTPUTS*ENTRIES) + PADDED_BYTES(double, FIT_OUTPUTS) + PADDED_BYTES(double, INPUTS)
-        + PADDED_BYTES(real, TILE*INPUTS);
 }
 
 static UNUSED errors_in_x carve_errors(void *work, size_t samples)
 {
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
-    errors_in_x m = {.fall = 0};
+    errors_in_x m = {.samples = samples};
 #define TAKE_HERE(type, name, count) TAKE(type, here.name, samples*(count))
 #define TAKE_THERE(type, name, count) TAKE(type, there.name, samples*(count))
     PARTS_OF_POINT(TAKE_HERE)
     PARTS_OF_POINT(TAKE_THERE)
 #undef TAKE_HERE
 #undef TAKE_THERE
-    TAKE(double, damping, samples)
-    TAKE(double, falls, samples)
-    TAKE(double, triangle, FIT_OUTPUTS*FIT_OUTPUTS)
-    TAKE(double, left, FIT_OUTPUTS*ENTRIES)
-    TAKE(double, next, FIT_OUTPUTS)
-    TAKE(double, moves, INPUTS)
-    TAKE(real, inputs, TILE*INPUTS)
+    PARTS_OF_ERRORS(TAKE)
     for (size_t n = 0; n < samples; n++)
         m.damping[n] = 0;
     return m;
 }
 
-/* Computes the triangle R of a sample, R'R = 1 + G A^-1 G', by rotations of the rows of G' into that of 1. */
-static UNUSED void rotate_slopes(errors_in_x *x, const double *slopes, const double *factors, double damping)
+/* Adds the part of one input to 1 + G A^-1 G', unless whole is NULL, and subtracts it from what leads to q. */
+INLINE void add_input(size_t count, const double *restrict G, const double *restrict a, const double *restrict b,
+    const double *restrict damping, double *restrict whole, double *restrict next)
 {
-    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS;
-    double *const R = x->triangle, *const row = x->next;
+    if (whole) {
+        for (size_t n = 0; n < count; n++) {
+            const double part = G[n]/(a[n]*a[n] + damping[n]);
+            whole[n] += G[n]*part;
+            next[n] -= part*a[n]*b[n];
+        }
+        return;
+    }
+    for (size_t n = 0; n < count; n++)
+        next[n] -= G[n]/(a[n]*a[n] + damping[n])*a[n]*b[n];
+}
+
+/* Computes, for some samples after a step of the parameters, r + J s - G A^-1 a b, and for one output 1 + G A^-1 G'. */
+static HOT void begin_elimination(errors_in_x *x, const point_with_errors *p, size_t first, size_t count)
+{
+    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS, samples = x->samples;
+    for (size_t n = 0; n < count; n++)
+        x->whole[n] = 1;
+    for (size_t j = 0; j < outputs; j++) {
+        double *const next = x->next + j*FOLDED_ROWS;
+        const double *const residuals = p->residuals + j*samples + first, *const ahead = x->ahead + j*FOLDED_ROWS;
+        for (size_t n = 0; n < count; n++)
+            next[n] = residuals[n] + ahead[n];
+        for (size_t i = 0; i < inputs; i++)
+            add_input(count, p->slopes + (j*inputs + i)*samples + first, p->factors + i*samples + first,
+                p->sides + i*samples + first, x->damping + first, outputs == 1 ? x->whole : NULL, next);
+    }
+}
+
+/* Computes the triangle R of a sample, R'R = 1 + G A^-1 G', by rotations of the rows of G' into that of 1. */
+static UNUSED void rotate_slopes(errors_in_x *x, const point_with_errors *p, size_t sample)
+{
+    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS, samples = x->samples;
+    double *const R = x->triangle, *const row = x->row;
     for (size_t k = 0; k < outputs*outputs; k++)
         R[k] = k%(outputs + 1) == 0;
     for (size_t i = 0; i < inputs; i++) {
-        const double by_root = 1/sqrt(factors[i]*factors[i] + damping);
+        const double a = p->factors[i*samples + sample], by_root = 1/sqrt(a*a + x->damping[sample]);
         for (size_t j = 0; j < outputs; j++)
-            row[j] = slopes[j*inputs + i]*by_root;
+            row[j] = p->slopes[(j*inputs + i)*samples + sample]*by_root;
         for (size_t j = 0; j < outputs; j++) {
             double *const at = R + j*outputs;
             const double length = hypot(at[j], row[j]), c = at[j]/length, s = row[j]/length;
@@ -104,7 +149,7 @@ static UNUSED void rotate_slopes(errors_in_x *x, const double *slopes, const dou
     }
 }
 
-/* Solves R'y = y, for a column of several whose values are apart by a distance. */
+/* Solves R'y = y, whose values are apart by a distance. */
 INLINE void solve_forward(const double *R, double *y, size_t apart)
 {
     const size_t outputs = FIT_OUTPUTS;
@@ -116,159 +161,212 @@ INLINE void solve_forward(const double *R, double *y, size_t apart)
     }
 }
 
-/* Computes, for a sample, q from the residuals after the step of the parameters alone, and from that v. R is known,
-   unless there is one output. Adds to the length of v. Returns how much the step lowers the cost of the sample if
-   residuals are linear, and adds to slope the part due to the gradient alone. */
-INLINE double move_inputs(errors_in_x *x, const point_with_errors *p, size_t sample, const double *ahead,
-    double *restrict slope, double *restrict square)
+/* Solves R y = y, like solve_forward. */
+INLINE void solve_backward(const double *R, double *y, size_t apart)
 {
-    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS;
-    const double *const G = p->slopes + sample*outputs*inputs, *const a = p->factors + sample*inputs;
-    const double *const b = p->sides + sample*inputs, *const r = p->residuals + sample*outputs;
-    const double damping = x->damping[sample];
-    double *const q = x->next, *const v = x->moves;
-    double fall = 0;
+    const size_t outputs = FIT_OUTPUTS;
+    for (size_t j = outputs; j-- > 0;) {
+        for (size_t l = j + 1; l < outputs; l++)
+            y[j*apart] -= R[j*outputs + l]*y[l*apart];
+        y[j*apart] /= R[j*outputs + j];
+    }
+}
+
+/* Computes v of one input from q, or its part that does not depend on outputs, and what it adds to the fall of the cost
+   and to the part of that due to the gradient. gradient is a b + G'q. */
+INLINE void move_input(size_t count, const double *restrict a, const double *restrict b,
+    const double *restrict damping, const double *restrict gradient, double *restrict v, double *restrict fall,
+    double *restrict slope)
+{
+    for (size_t n = 0; n < count; n++) {
+        const double move = -gradient[n]/(a[n]*a[n] + damping[n]), change = a[n]*move;
+        v[n] = move;
+        slope[n] += b[n]*change;
+        fall[n] -= change*(b[n] + change/2);
+    }
+}
+
+/* Adds G'y of one input and output to a sum. */
+INLINE void add_product(size_t count, const double *restrict G, const double *restrict y, double *restrict sum)
+{
+    for (size_t n = 0; n < count; n++)
+        sum[n] += G[n]*y[n];
+}
+
+/* Computes q and v of some samples, of which the elimination has begun, and how much the step lowers the cost of each;
+   v is added to changes. Returns |v|^2. */
+static HOT double move_inputs(errors_in_x *x, const point_with_errors *p, size_t first, size_t count, double *changes)
+{
+    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS, samples = x->samples;
+    double *const sum = x->cosine, *const v = x->whole;
+    double square = 0;
     if (outputs == 1) {
-        double whole = 1, side = r[0] + ahead[0];
-        for (size_t i = 0; i < inputs; i++) {
-            const double part = G[i]/(a[i]*a[i] + damping);
-            whole += G[i]*part;
-            side -= part*a[i]*b[i];
-        }
-        q[0] = side/whole;
+        for (size_t n = 0; n < count; n++)
+            x->next[n] /= x->whole[n];
     } else {
-        for (size_t j = 0; j < outputs; j++) {
-            q[j] = r[j] + ahead[j];
-            for (size_t i = 0; i < inputs; i++)
-                q[j] -= G[j*inputs + i]/(a[i]*a[i] + damping)*a[i]*b[i];
-        }
-        solve_forward(x->triangle, q, 1);
-        for (size_t j = outputs; j-- > 0;) {
-            for (size_t l = j + 1; l < outputs; l++)
-                q[j] -= x->triangle[j*outputs + l]*q[l];
-            q[j] /= x->triangle[j*outputs + j];
+        for (size_t n = 0; n < count; n++) {
+            rotate_slopes(x, p, first + n);
+            solve_forward(x->triangle, x->next + n, FOLDED_ROWS);
+            solve_backward(x->triangle, x->next + n, FOLDED_ROWS);
         }
     }
-    for (size_t i = 0; i < inputs; i++) {
-        double sum = a[i]*b[i];
-        for (size_t j = 0; j < outputs; j++)
-            sum += G[j*inputs + i]*q[j];
-        v[i] = -sum/(a[i]*a[i] + damping);
-        const double change = a[i]*v[i];
-        *square += v[i]*v[i];
-        *slope += b[i]*change;
-        fall -= change*(b[i] + change/2);
-    }
-    for (size_t j = 0; j < outputs; j++) {
-        double change = ahead[j];
-        for (size_t i = 0; i < inputs; i++)
-            change += G[j*inputs + i]*v[i];
-        *slope += r[j]*change;
-        fall -= change*(r[j] + change/2);
-    }
-    return fall;
-}
-
-/* Computes the rows that a sample leaves to the parameters. */
-INLINE void eliminate_inputs(errors_in_x *x, const point_with_errors *p, size_t sample, size_t n)
-{
-    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS, width = n + 1;
-    const double *const G = p->slopes + sample*outputs*inputs, *const a = p->factors + sample*inputs;
-    const double *const b = p->sides + sample*inputs, *const J = p->rows + sample*outputs*PARAMETERS;
-    const double damping = x->damping[sample];
-    double whole = 1;
-    for (size_t j = 0; j < outputs; j++) {
-        double side = p->residuals[sample*outputs + j];
-        for (size_t i = 0; i < inputs; i++) {
-            const double part = G[j*inputs + i]/(a[i]*a[i] + damping);
-            whole += part*G[j*inputs + i];
-            side -= part*a[i]*b[i];
-        }
-        x->left[j*width + n] = side;
-    }
-    if (outputs == 1) {
-        const double factor = 1/sqrt(whole);
-        for (size_t k = 0; k < n; k++)
-            x->left[k] = J[k]*factor;
-        x->left[n] *= factor;
-        return;
-    }
-    rotate_slopes(x, G, a, damping);
+    for (size_t n = 0; n < count; n++)
+        x->fall[n] = x->slope[n] = 0;
     for (size_t j = 0; j < outputs; j++)
-        for (size_t k = 0; k < n; k++)
-            x->left[j*width + k] = J[j*PARAMETERS + k];
-    for (size_t k = 0; k < width; k++)
-        solve_forward(x->triangle, x->left + k, width);
+        for (size_t n = 0; n < count; n++)
+            x->moved[j*FOLDED_ROWS + n] = x->ahead[j*FOLDED_ROWS + n];
+    for (size_t i = 0; i < inputs; i++) {
+        const double *const a = p->factors + i*samples + first, *const b = p->sides + i*samples + first;
+        for (size_t n = 0; n < count; n++)
+            sum[n] = a[n]*b[n];
+        for (size_t j = 0; j < outputs; j++)
+            add_product(count, p->slopes + (j*inputs + i)*samples + first, x->next + j*FOLDED_ROWS, sum);
+        move_input(count, a, b, x->damping + first, sum, v, x->fall, x->slope);
+        for (size_t j = 0; j < outputs; j++)
+            add_product(count, p->slopes + (j*inputs + i)*samples + first, v, x->moved + j*FOLDED_ROWS);
+        SUM_LOOP(square)
+        for (size_t n = 0; n < count; n++)
+            square += v[n]*v[n];
+        for (size_t n = 0; changes && n < count; n++)
+            changes[i*samples + first + n] = p->changes[i*samples + first + n] + v[n];
+    }
+    for (size_t j = 0; j < outputs; j++) {
+        const double *const r = p->residuals + j*samples + first, *const moved = x->moved + j*FOLDED_ROWS;
+        double *const restrict fall = x->fall, *const restrict slope = x->slope;
+        for (size_t n = 0; n < count; n++) {
+            slope[n] += r[n]*moved[n];
+            fall[n] -= moved[n]*(r[n] + moved[n]/2);
+        }
+    }
+    return square;
 }
 
-/* Returns the largest cosine of an angle between the residuals and the column of a change, times their length. */
-INLINE double own_cosine(const point_with_errors *p, size_t sample)
+/* Returns the largest square of the product of the residuals with the column of a change, divided by its length. */
+static HOT double own_cosine(errors_in_x *x, const point_with_errors *p, size_t first, size_t count)
 {
-    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS;
+    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS, samples = x->samples;
+    double *const restrict sum = x->cosine, *const restrict square = x->slope;
     double largest = 0;
     for (size_t i = 0; i < inputs; i++) {
-        const double a = p->factors[sample*inputs + i];
-        double sum = a*p->sides[sample*inputs + i], square = a*a;
-        for (size_t j = 0; j < outputs; j++) {
-            const double slope = p->slopes[(sample*outputs + j)*inputs + i];
-            sum += slope*p->residuals[sample*outputs + j];
-            square += slope*slope;
+        const double *const a = p->factors + i*samples + first, *const b = p->sides + i*samples + first;
+        for (size_t n = 0; n < count; n++) {
+            sum[n] = a[n]*b[n];
+            square[n] = a[n]*a[n];
         }
-        largest = larger(largest, fabs(sum)/sqrt(square));
+        for (size_t j = 0; j < outputs; j++) {
+            const double *const G = p->slopes + (j*inputs + i)*samples + first;
+            add_product(count, G, p->residuals + j*samples + first, sum);
+            add_product(count, G, G, square);
+        }
+        LARGEST_LOOP(largest)
+        for (size_t n = 0; n < count; n++) {
+            const double part = sum[n]*sum[n]/square[n];
+            largest = part > largest ? part : largest;
+        }
     }
     return largest;
 }
 
-/* Folds the rows that all samples leave into a triangle, and finds how far the changes are from their best values. */
-static HOT void fold_errors(fit_memory *m, errors_in_x *x, const point_with_errors *p, size_t samples, double *triangle)
+/* Makes the rows that some samples leave to the parameters, of one output, in the columns that are folded in. */
+static HOT void leave_rows(fit_memory *m, const errors_in_x *x, const point_with_errors *p, size_t first, size_t count)
 {
-    const size_t outputs = FIT_OUTPUTS, width = m->n + 1, most = FOLDED_ROWS;
-    size_t filled = 0;
-    double slope = 0, square = 0;
-    memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
-    x->own_fall = x->own_cosine = 0;
-    for (size_t sample = 0; sample < samples; sample++) {
-        eliminate_inputs(x, p, sample, m->n);
-        for (size_t j = 0; j < outputs; j++) {
-            for (size_t k = 0; k < width; k++)
-                m->columns[k*COLUMN + filled] = x->left[j*width + k];
-            filled++;
-            if (filled == most || (j == outputs - 1 && sample == samples - 1)) {
-                for (size_t k = 0; k < width; k++)
-                    for (size_t n = filled; n < whole_rows(filled); n++)
-                        m->columns[k*COLUMN + n] = 0;
-                fold(triangle, 0, m->n, m->columns, whole_rows(filled), m->products);
-                filled = 0;
-            }
+    const size_t samples = x->samples, rows = whole_rows(count);
+    double *const restrict factor = x->fall;
+    for (size_t n = 0; n < count; n++)
+        factor[n] = 1/sqrt(x->whole[n]);
+    for (size_t k = 0; k <= m->n; k++) {
+        const double *const from = k < m->n ? p->rows + k*samples + first : x->next;
+        double *const restrict to = m->columns + k*COLUMN;
+        for (size_t n = 0; n < count; n++)
+            to[n] = from[n]*factor[n];
+        for (size_t n = count; n < rows; n++)
+            to[n] = 0;
+    }
+}
+
+/* Folds in the rows that some samples leave, of several outputs: R^-T J and R^-T of what leads to q. */
+static HOT void fold_rows_left(fit_memory *m, errors_in_x *x, const point_with_errors *p, size_t first, size_t count,
+    double *triangle)
+{
+    const size_t outputs = FIT_OUTPUTS, samples = x->samples, rows = whole_rows(outputs);
+    for (size_t n = 0; n < count; n++) {
+        rotate_slopes(x, p, first + n);
+        for (size_t k = 0; k <= m->n; k++) {
+            double *const to = m->columns + k*COLUMN;
+            for (size_t j = 0; j < outputs; j++)
+                to[j] = k < m->n ? p->rows[(j*PARAMETERS + k)*samples + first + n] : x->next[j*FOLDED_ROWS + n];
+            solve_forward(x->triangle, to, 1);
+            for (size_t j = outputs; j < rows; j++)
+                to[j] = 0;
         }
-        for (size_t j = 0; j < outputs; j++)
-            x->left[j] = 0; /* no step of the parameters */
-        x->own_fall += move_inputs(x, p, sample, x->left, &slope, &square);
-        x->own_cosine = larger(x->own_cosine, own_cosine(p, sample));
+        fold(triangle, 0, m->n, m->columns, rows, m->products);
+    }
+}
+
+/* Folds the rows that all samples leave into a triangle, and finds how far the changes are from their best values. */
+static HOT void fold_errors(fit_memory *m, errors_in_x *x, const point_with_errors *p, double *triangle)
+{
+    const size_t outputs = FIT_OUTPUTS, samples = x->samples;
+    double largest = 0;
+    memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
+    memset(x->ahead, 0, outputs*FOLDED_ROWS*sizeof *x->ahead); /* no step of the parameters */
+    x->own_fall = 0;
+    for (size_t first = 0; first < samples; first += FOLDED_ROWS) {
+        const size_t count = samples - first < FOLDED_ROWS ? samples - first : FOLDED_ROWS;
+        double fall = 0;
+        begin_elimination(x, p, first, count);
+        if (outputs == 1) {
+            leave_rows(m, x, p, first, count);
+            fold(triangle, 0, m->n, m->columns, whole_rows(count), m->products);
+        } else {
+            fold_rows_left(m, x, p, first, count, triangle);
+        }
+        move_inputs(x, p, first, count, NULL);
+        SUM_LOOP(fall)
+        for (size_t n = 0; n < count; n++)
+            fall += x->fall[n];
+        x->own_fall += fall;
+        largest = larger(largest, own_cosine(x, p, first, count));
+    }
+    x->own_cosine = sqrt(largest);
+}
+
+/* Computes J s of some samples. */
+static HOT void go_ahead(const fit_memory *m, errors_in_x *x, size_t first, size_t count)
+{
+    const size_t outputs = FIT_OUTPUTS, samples = x->samples;
+    for (size_t j = 0; j < outputs; j++) {
+        double *const restrict ahead = x->ahead + j*FOLDED_ROWS;
+        for (size_t n = 0; n < count; n++)
+            ahead[n] = 0;
+        for (size_t k = 0; k < m->n; k++) {
+            const double *const from = x->here.rows + (j*PARAMETERS + k)*samples + first, step = m->step[k];
+            for (size_t n = 0; n < count; n++)
+                ahead[n] += from[n]*step;
+        }
     }
 }
 
 /* Computes the changes after a step of the parameters, and what the step promises. */
-static HOT void place_changes(fit_memory *m, errors_in_x *x, size_t samples)
+static HOT void place_changes(const fit_memory *m, errors_in_x *x)
 {
-    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS;
-    const point_with_errors *const p = &x->here;
+    const size_t samples = x->samples;
     double square = 0;
-    x->fall = x->slope = 0;
-    for (size_t sample = 0; sample < samples; sample++) {
-        for (size_t j = 0; j < outputs; j++) {
-            const double *const row = p->rows + (sample*outputs + j)*PARAMETERS;
-            double sum = 0;
-            for (size_t k = 0; k < m->n; k++)
-                sum += row[k]*m->step[k];
-            x->left[j] = sum;
+    x->all_fall = x->all_slope = 0;
+    for (size_t first = 0; first < samples; first += FOLDED_ROWS) {
+        const size_t count = samples - first < FOLDED_ROWS ? samples - first : FOLDED_ROWS;
+        double fall = 0, slope = 0;
+        go_ahead(m, x, first, count);
+        begin_elimination(x, &x->here, first, count);
+        square += move_inputs(x, &x->here, first, count, x->there.changes);
+        SUM_LOOP(fall, slope)
+        for (size_t n = 0; n < count; n++) {
+            fall += x->fall[n];
+            slope += x->slope[n];
+            x->falls[first + n] = x->fall[n];
         }
-        if (outputs > 1)
-            rotate_slopes(x, p->slopes + sample*outputs*inputs, p->factors + sample*inputs, x->damping[sample]);
-        x->falls[sample] = move_inputs(x, p, sample, x->left, &x->slope, &square);
-        x->fall += x->falls[sample];
-        for (size_t i = 0; i < inputs; i++)
-            x->there.changes[sample*inputs + i] = p->changes[sample*inputs + i] + x->moves[i];
+        x->all_fall += fall;
+        x->all_slope += slope;
     }
     x->length = sqrt(square);
 }

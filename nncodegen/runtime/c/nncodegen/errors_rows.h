@@ -15,67 +15,94 @@
 /* Computes the inputs of a tile, changed. */
 static UNUSED void change_inputs(const NN(fitting) *run, errors_in_x *x, size_t first, size_t count)
 {
-    const size_t values = count*INPUTS, place = first*INPUTS;
-    const double *const changes = x->there.changes + place;
-    for (size_t k = 0; k < values; k++)
-        x->inputs[k] = (real) ((double) run->inputs[place + k] + changes[k]*(double) run->sigma_x[place + k]);
-}
-
-/* Applies the loss to the residuals of one output of a tile, and adds to the costs of its samples. */
-static HOT void weigh_errors(const NN(fitting) *run, fit_memory *m, point_with_errors *p, size_t first, size_t count,
-    size_t output)
-{
-    for (size_t n = 0; n < count; n++) {
-        double *const residual = m->residuals + output*FOLDED_ROWS + n, *const factor = m->factors + output*FOLDED_ROWS + n;
-        double cost = *residual**residual/2;
-        const int known = *factor != 0;
-        p->plain[(first + n)*FIT_OUTPUTS + output] = known ? *residual : (double) NAN;
-        if (run->robust != NN(LINEAR)) {
-            cost = 0;
-            *factor *= robust_terms(run->robust, run->robust_scale, residual, &cost);
-        }
-        p->residuals[(first + n)*FIT_OUTPUTS + output] = *residual;
-        p->cost[first + n] += cost;
+    const size_t inputs = INPUTS;
+    for (size_t i = 0; i < inputs; i++) {
+        const double *const changes = x->there.changes + i*x->samples + first;
+        const real *const given = run->inputs + first*inputs + i, *const sigma = run->sigma_x + first*inputs + i;
+        real *const restrict to = x->inputs + i;
+        for (size_t n = 0; n < count; n++)
+            to[n*inputs] = (real) ((double) given[n*inputs] + changes[n]*(double) sigma[n*inputs]);
     }
 }
 
+/* Applies the loss to the residuals of one output of a tile, and adds to the costs of its samples. */
+static HOT void weigh_errors(const NN(fitting) *run, fit_memory *m, const point_with_errors *p, size_t first,
+    size_t count, size_t output)
+{
+    const size_t place = output*run->samples + first;
+    double *const restrict residuals = m->residuals + output*FOLDED_ROWS;
+    double *const restrict factors = m->factors + output*FOLDED_ROWS;
+    double *const restrict plain = p->plain + place, *const restrict weighed = p->residuals + place;
+    double *const restrict costs = p->cost + first;
+    for (size_t n = 0; n < count; n++)
+        plain[n] = factors[n] != 0 ? residuals[n] : (double) NAN;
+    if (run->robust == NN(LINEAR)) {
+        for (size_t n = 0; n < count; n++)
+            costs[n] += residuals[n]*residuals[n]/2;
+    } else {
+        for (size_t n = 0; n < count; n++)
+            factors[n] *= robust_terms(run->robust, run->robust_scale, residuals + n, costs + n);
+    }
+    for (size_t n = 0; n < count; n++)
+        weighed[n] = residuals[n];
+}
+
 /* Computes the rows of the changes themselves, and adds to the sums and to the costs of samples. */
-static HOT void take_changed(const NN(fitting) *run, point_with_errors *p, size_t first, size_t count,
+static HOT void take_changed(const NN(fitting) *run, const point_with_errors *p, size_t first, size_t count,
     residual_sums *sums)
 {
     const size_t inputs = INPUTS;
-    for (size_t n = first; n < first + count; n++) {
-        p->cost[n] = 0;
-        for (size_t i = n*inputs; i < (n + 1)*inputs; i++) {
-            double side = p->changes[i], cost = side*side/2;
-            sums->chi2 += side*side;
-            p->factors[i] = 1;
-            if (run->robust != NN(LINEAR)) {
-                cost = 0;
-                p->factors[i] = robust_terms(run->robust, run->robust_scale, &side, &cost);
-            }
-            p->sides[i] = side;
-            p->cost[n] += cost;
+    double *const restrict costs = p->cost + first;
+    for (size_t n = 0; n < count; n++)
+        costs[n] = 0;
+    for (size_t i = 0; i < inputs; i++) {
+        const double *const changes = p->changes + i*run->samples + first;
+        double *const restrict sides = p->sides + i*run->samples + first;
+        double *const restrict factors = p->factors + i*run->samples + first;
+        double squares = 0;
+        SUM_LOOP(squares)
+        for (size_t n = 0; n < count; n++) {
+            squares += changes[n]*changes[n];
+            sides[n] = changes[n];
+            factors[n] = 1;
         }
+        sums->chi2 += squares;
+        for (size_t n = 0; n < count; n++) {
+            if (run->robust == NN(LINEAR))
+                costs[n] += sides[n]*sides[n]/2;
+            else
+                factors[n] = robust_terms(run->robust, run->robust_scale, sides + n, costs + n);
+        }
+    }
+}
+
+/* Copies derivatives times factors into a column; those of missing values are 0. */
+INLINE void take_column(const size_t row, size_t count, const real *restrict from, const double *restrict factors,
+    double *restrict to)
+{
+    for (size_t n = 0; n < count; n++) {
+        const double value = (double) from[n*row]*factors[n];
+        to[n] = factors[n] != 0 ? value : 0;
     }
 }
 
 /* Copies the derivatives of one output of a tile: by the parameters that are not fixed, and by the changes. */
-static HOT void take_slopes(const NN(fitting) *run, const fit_memory *m, point_with_errors *p, size_t first,
+static HOT void take_slopes(const NN(fitting) *run, const fit_memory *m, const point_with_errors *p, size_t first,
     size_t count, size_t output)
 {
-    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS;
-    for (size_t n = 0; n < count; n++) {
-        const real *const from = m->rows.rows + n*OUTPUTS + DERIVATIVES;
-        const real *const sigmas = run->sigma_x + (first + n)*inputs;
-        const double factor = m->factors[output*FOLDED_ROWS + n];
-        double *const row = p->rows + ((first + n)*outputs + output)*PARAMETERS;
-        double *const slopes = p->slopes + ((first + n)*outputs + output)*inputs;
-        for (size_t k = 0; k < m->n; k++)
-            row[k] = factor != 0 ? (double) from[m->free[k]]*factor : 0;
-        for (size_t i = 0; i < inputs; i++)
-            slopes[i] = factor != 0 && sigmas[i] > 0
-                ? (double) from[PARAMETERS - inputs + i]*factor*(double) sigmas[i] : 0;
+    const size_t inputs = INPUTS, samples = run->samples;
+    const real *const from = m->rows.rows + DERIVATIVES;
+    const double *const factors = m->factors + output*FOLDED_ROWS;
+    for (size_t k = 0; k < m->n; k++) {
+        double *const to = p->rows + (output*PARAMETERS + k)*samples + first;
+        WITH_ROW_LENGTH(take_column, count, from + m->free[k], factors, to)
+    }
+    for (size_t i = 0; i < inputs; i++) {
+        double *const restrict to = p->slopes + (output*inputs + i)*samples + first;
+        const real *const sigma = run->sigma_x + first*inputs + i;
+        WITH_ROW_LENGTH(take_column, count, from + PARAMETERS - inputs + i, factors, to)
+        for (size_t n = 0; n < count; n++)
+            to[n] = sigma[n*inputs] > 0 ? to[n]*(double) sigma[n*inputs] : 0;
     }
 }
 
@@ -102,7 +129,7 @@ static HOT int evaluate_errors(NN(fitting) *run, fit_memory *m, const real *para
     residual_sums *sums)
 {
     errors_in_x *const x = m->errors;
-    point_with_errors *const p = &x->there;
+    const point_with_errors *const p = &x->there;
     double cost = 0;
     int lost = 0;
     *sums = (residual_sums) {0, 0, 0};
@@ -132,15 +159,17 @@ static HOT int evaluate_errors(NN(fitting) *run, fit_memory *m, const real *para
         control_changes(x, run->samples, m->sums.cost, lost);
     if (lost || !(cost <= limit))
         return lost || !(cost > limit) ? NOT_FINITE : TOO_HIGH;
-    fold_errors(m, x, p, run->samples, triangle);
+    fold_errors(m, x, p, triangle);
     return cost - cost == 0 && is_finite_triangle(triangle, m->n) ? EVALUATED : NOT_FINITE;
 }
 
 /* Starts at the changes that are given. */
 static UNUSED void begin_changes(const NN(fitting) *run, errors_in_x *x)
 {
-    for (size_t k = 0; k < run->samples*INPUTS; k++)
-        x->there.changes[k] = run->sigma_x[k] > 0 ? run->changes[k]/(double) run->sigma_x[k] : 0;
+    const size_t inputs = INPUTS;
+    for (size_t k = 0; k < run->samples*inputs; k++)
+        x->there.changes[k%inputs*run->samples + k/inputs] =
+            run->sigma_x[k] > 0 ? run->changes[k]/(double) run->sigma_x[k] : 0;
 }
 
 /* Removes the dampings of changes. Returns whether there were any. */
@@ -156,10 +185,11 @@ static UNUSED int release_changes(const NN(fitting) *run, errors_in_x *x)
 /* Writes the residuals and the changes of inputs. */
 static COLD void tell_errors(const NN(fitting) *run, const errors_in_x *x)
 {
-    for (size_t k = 0; run->residuals && k < run->samples*FIT_OUTPUTS; k++)
-        run->residuals[k] = x->here.plain[k];
-    for (size_t k = 0; k < run->samples*INPUTS; k++)
-        run->changes[k] = x->here.changes[k]*(double) run->sigma_x[k];
+    const size_t inputs = INPUTS, outputs = FIT_OUTPUTS;
+    for (size_t k = 0; run->residuals && k < run->samples*outputs; k++)
+        run->residuals[k] = x->here.plain[k%outputs*run->samples + k/outputs];
+    for (size_t k = 0; k < run->samples*inputs; k++)
+        run->changes[k] = x->here.changes[k%inputs*run->samples + k/inputs]*(double) run->sigma_x[k];
 }
 
 #endif

@@ -55,7 +55,7 @@ INLINE double shortened(double slope, double gain)
    a step of the parameters of length 0 tells nothing of their radius. */
 static COLD void fold_again(const NN(fitting) *run, fit_memory *m, lead *l)
 {
-    fold_errors(m, m->errors, &m->errors->here, run->samples, m->triangle);
+    fold_errors(m, m->errors, &m->errors->here, m->triangle);
     look_around(run, m);
     l->radius = l->radius > 0 ? l->radius : first_radius(m);
 }
@@ -155,7 +155,7 @@ static COLD int descend_with_errors(NN(fitting) *run, fit_memory *m)
         status = descend_to_end(run, m);
         if (!release_changes(run, m->errors))
             break;
-        fold_errors(m, m->errors, &m->errors->here, run->samples, m->triangle);
+        fold_errors(m, m->errors, &m->errors->here, m->triangle);
     }
     m->errors->controlled = 0;
     return status;

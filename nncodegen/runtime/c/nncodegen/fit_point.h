@@ -111,7 +111,7 @@ static UNUSED void place_trial(const NN(fitting) *run, fit_memory *m)
         m->step[k] = (double) value - (double) m->parameters[p];
     }
     if (m->errors)
-        place_changes(m, m->errors, run->samples);
+        place_changes(m, m->errors);
 }
 
 /* Returns how much a step lowers the cost if the residuals are linear; and, in slope, the part due to the gradient
@@ -121,8 +121,8 @@ static UNUSED double predicted_fall(fit_memory *m, double *slope)
     double fall = 0;
     *slope = 0;
     if (m->errors) {
-        *slope = m->errors->slope;
-        return m->errors->fall;
+        *slope = m->errors->all_slope;
+        return m->errors->all_fall;
     }
     for (size_t i = 0; i < m->n; i++) {
         const double *const row = m->triangle + i*TRIANGLE_ROW;

@@ -20,6 +20,8 @@ def check_sigma_x(model: Model, sigma_x: Any, samples: int) -> Array:
     names = model.input_names
     if not names:
         raise ValueError("sigma_x was given, but the model has no inputs: leave it out")
+    if type(sigma_x) is float and model.tiny <= sigma_x < np.inf:
+        return np.full((samples, len(names)), sigma_x, model.dtype)
     found = np.zeros((samples, len(names)), model.dtype)
     if isinstance(sigma_x, Mapping):
         for key, value in sigma_x.items():
@@ -39,9 +41,8 @@ def check_sigma_x(model: Model, sigma_x: Any, samples: int) -> Array:
             raise ValueError(f"sigma_x has the shape {array.shape}; {expected}")
         found[:] = array
     to_finite(model, "sigma_x", found, "expected standard deviations")
-    wrong = np.argwhere(found < 0)
-    if len(wrong):
-        row, column = wrong[0]
+    if found.min() < 0:
+        row, column = np.argwhere(found < 0)[0]
         raise ValueError(f"sigma_x[{row}, {column}] is {found[row, column]}, which is below 0")
     if not found.any():
         raise ValueError("sigma_x is 0 everywhere, so that the inputs are exact: leave it out")

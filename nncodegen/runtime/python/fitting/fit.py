@@ -302,8 +302,8 @@ def _sigma(model: Model, sigma: Any, targets: Array) -> Array | None:
     if array.shape not in ((), (samples,), (samples, columns)):
         raise ValueError(f"sigma has the shape {array.shape}; {expected}")
     found = for_c(model, array)
-    wrong = np.argwhere(~((found >= model.tiny) & (found < np.inf)))
-    if len(wrong):
+    if not (found.min() >= model.tiny and found.max() < np.inf):
+        wrong = np.argwhere(~((found >= model.tiny) & (found < np.inf)))
         place = f"[{', '.join(map(str, wrong[0]))}]" if found.ndim else ""
         raise ValueError(f"sigma{place} is {found[tuple(wrong[0])]}; {expected}")
     return found

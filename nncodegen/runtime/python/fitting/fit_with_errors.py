@@ -43,32 +43,37 @@ class ProblemWithErrors:
     def second(self) -> Model:
         """Return the second module. Raises ValueError where the formula of the model is not known."""
         model = self.given.model
-        found: Model = with_errors(model.module, model.name)._model
+        if model.with_errors is None:
+            model.with_errors = with_errors(model.module, model.name)._model
+        found: Model = model.with_errors
         return found
 
     def solve(
         self, start: Array, fixed: Array | None, watch: FitWatch | None = None, most: int | None = None
     ) -> tuple[Solution, Array]:
-        """Return the solution from a start, (P,), and the changes of the inputs, (N, inputs)."""
+        """Return the solution from a start, (P,), and the changes of the inputs, (N, inputs).
+
+        Its parameters and bounds that hold are followed by those of the second module.
+        """
         given, second = self.given, self.second()
         count, inputs = len(start), self.sigma_x.shape[1]
         bounds = given.bounds
         if bounds is not None:
             endless = np.full(inputs, np.inf, start.dtype)
             bounds = np.concatenate([bounds[0], -endless]), np.concatenate([bounds[1], endless])
-        held = np.ones(count + inputs, np.uint8)
+        held, point = np.ones(count + inputs, np.uint8), np.zeros(count + inputs, start.dtype)
         held[:count] = 0 if fixed is None else fixed
+        point[:count] = start
         changes = self.changes.copy()
         problem = Problem(
             second, given.X, given.Y, given.sigma, bounds, given.loss, given.f_scale, given.tolerance,
             given.max_iterations if most is None else most,
         )  # fmt: skip
-        found = problem.solve(
-            np.concatenate([start, np.zeros(inputs, start.dtype)]), held, watch=watch, errors=(self.sigma_x, changes)
-        )
-        guards = dict(zip(second.facts.guards, given.model.facts.guards, strict=True))
-        poles = tuple(guards[guard] for guard in found.poles)
-        return found._replace(parameters=found.parameters[:count], active=found.active[:count], poles=poles), changes
+        found = problem.solve(point, held, watch=watch, errors=(self.sigma_x, changes))
+        if found.poles:
+            guards = dict(zip(second.facts.guards, given.model.facts.guards, strict=True))
+            found = found._replace(poles=tuple(guards[guard] for guard in found.poles))
+        return found, changes
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""
@@ -78,7 +83,7 @@ class ProblemWithErrors:
             held[position] = 1
             point[position] = value
         found, _ = self.solve(point, held)
-        return found.cost, found.parameters
+        return found.cost, found.parameters[: len(start)]
 
 
 def fit_with_errors(
@@ -89,10 +94,10 @@ def fit_with_errors(
 
     ``start`` is that of the user, ``first`` the point where the fit begins, both (P,).
     """
-    first_changes = np.zeros(sigma_x.shape)
+    count, first_changes = len(start), np.zeros(sigma_x.shape)
     whole = ProblemWithErrors(problem, sigma_x, first_changes)
     if watch is not None:
-        watch.count = len(first)
+        watch.count = count
     if watch is not None and watch.reason:
         found, changes = whole.solve(first, fixed, most=0)
         found = found._replace(ended=watch.reason)
@@ -100,7 +105,7 @@ def fit_with_errors(
         found, changes = whole.solve(first, fixed, watch)
     again = ProblemWithErrors(problem, sigma_x, changes if ENDS[found.status] != "not_finite" else first_changes)
     return FitWithErrors(
-        problem.model, found.parameters, start.copy(), fixed, found.active, found.triangle, found.cost, found.chi2,
+        problem.model, found.parameters[:count], start.copy(), fixed, found.active[:count], found.triangle, found.cost, found.chi2,
         found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
         found.evaluations, absolute_sigma, problem.bounds, problem.loss, problem.f_scale, again, found.costs,
         found.poles, sigma_x=sigma_x, changes=changes,

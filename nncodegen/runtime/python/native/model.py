@@ -59,6 +59,8 @@ class Model:
         self.parameter_count = sum(parameter.size for parameter in facts.parameters)
         self.constants = constant_parameters(facts.parameters, self.dtype)
         """The initial parameters, if they do not depend on a seed; else None."""
+        self.with_errors: Model | None = None
+        """The model with the changes of its inputs as further parameters, once it has been needed."""
         self.drawn: tuple[int, Array] | None = None
         """The seed of the initial parameters that were drawn last, and these parameters."""
         self.accepts_labels = facts.labels
