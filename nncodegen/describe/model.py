@@ -107,11 +107,13 @@ class Model(ModelBase):
             changes.append(Symbol(unused(f"change_of_{symbol.name}", taken)))
             taken.add(changes[-1].name)
         moved = {x: x + change for x, change in zip(self.inputs, changes, strict=True)}
-        return Model(
+        made = Model(
             f"{self.name}_with_errors", self.inputs, self.targets,
             {**self.parameters, **dict.fromkeys(changes, 0.0)},
             tuple(replaced(output, moved) for output in self.outputs),
         )  # fmt: skip
+        made._program = replace(made._program, changes=len(changes))
+        return made
 
     def __repr__(self) -> str:
         outputs = ", ".join(map(formula_text, self.outputs))

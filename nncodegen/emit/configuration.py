@@ -138,7 +138,8 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     if not (schedule.companion and schedule.companion.outputs):
         return {}
     settings: dict[str, Any] = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
-    settings |= _set(FIT_FORWARD=schedule.companion.forward, FIT_GUARDS=len(schedule.companion.guards))
+    guards = len(schedule.companion.guards)
+    settings |= _set(FIT_FORWARD=schedule.companion.forward, FIT_GUARDS=guards, CHANGES=schedule.program.changes)
     if schedule.fits:
         settings |= _set(
             HAS_GROUP_ROWS=1, FITS=schedule.fits.models, FITS_VALUES=max(1, schedule.fits.kernel.memory.arrays)

@@ -253,6 +253,9 @@ class Program:
     """True if the program has its companions for fits without being asked, as formulas have them."""
     rising: tuple[str, ...] = ()
     """The inputs whose values ascend within a sample: times."""
+    changes: int = 0
+    """How many of the last parameters are changes of the inputs, which are 0: a fit with errors in the inputs has its
+    derivatives by these from them."""
     kept: tuple[str, ...] = ()
     """The work of the search for such forms, and the bits that are lost, a sentence for each."""
 

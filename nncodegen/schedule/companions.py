@@ -34,7 +34,8 @@ def schedule_companion(companion: Companion) -> Schedule:
         kernel = make_kernel(program, layout, "gradient", (), program.gradient, with_loss=False)
     else:
         kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
-    grouped = companion.outputs and not (program.layered or companion.curved)
+    several = program.changes and companion.outputs > 1  # rows that changes leave are of one output
+    grouped = companion.outputs and not (program.layered or companion.curved or several)
     group = group_of_rows(program, kernel) if grouped else None
     return Schedule(program, layout, (lower(kernel, program, layout),), fits=group, companion=companion)
 

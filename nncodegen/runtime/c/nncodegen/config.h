@@ -162,6 +162,9 @@
 #ifndef NN_FIT_GUARDS
 #define NN_FIT_GUARDS 0 /* the number of values in each row whose signs a fit keeps: guards.h */
 #endif
+#ifndef NN_CHANGES
+#define NN_CHANGES 0 /* the number of the last parameters that are changes of the inputs, for fits with errors in these */
+#endif
 /* Of fits: the most rows that are folded into a triangle at once; the distance between columns of rows, which is an odd
    number of cache lines, so that columns do not compete for the same places in the cache; that between the rows of a
    triangle. */

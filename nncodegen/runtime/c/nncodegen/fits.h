@@ -67,6 +67,12 @@ static UNUSED void begin_fit(const NN(fits) *run, size_t lane, int first_of_lane
     put_lane(start, PARAMETERS, g->next + lane);
     if (read_anew(run->input_stride, first_of_lane))
         put_lane(run->inputs + fit*run->input_stride, run->samples*INPUTS, g->inputs + lane);
+#if NN_CHANGES > 0
+    if (read_anew(run->sigma_x_stride, first_of_lane))
+        put_lane(run->sigma_x + fit*run->sigma_x_stride, run->samples*CHANGES, g->errors.sigma + lane);
+    for (size_t k = 0; k < run->samples*CHANGES; k++)
+        g->errors.changes[k*FITS + lane] = 0;
+#endif
     if (!read_anew(run->target_stride, first_of_lane) && !run->lengths && !run->sigma_stride)
         return;
     const real *const targets = run->targets + fit*run->target_stride;
@@ -214,7 +220,7 @@ int NN(fit_many)(NN(fits) *run)
     while (g.active > 0 && !stop) {
         const size_t samples = most_samples(&g);
         sum_up(g.next, g.inputs, g.targets, g.weighted ? g.weights : NULL, g.seeds, samples, g.values, g.rows,
-            g.next_signs, g.totals, g.sums);
+            g.next_signs, g.totals, g.sums, &g.errors);
         judge_steps(run, &g);
         memset(g.fresh, 0, sizeof g.fresh);
         find_steps(run, &g);

@@ -30,6 +30,21 @@
     ARRAY(values, NN_FITS_VALUES) /* the values of group_rows */ \
     ARRAY(rows, ROWS_AT_ONCE*OBSERVED*ROW)
 
+/* The arrays that errors in the inputs need: name, number of values of each fit. */
+#if NN_CHANGES > 0
+#define ARRAYS_OF_ERRORS(ARRAY, samples) \
+    ARRAY(sigma, (samples)*CHANGES) \
+    ARRAY(changes, (samples)*CHANGES) \
+    ARRAY(rows, (samples)*KEPT_ROW) \
+    ARRAY(next_rows, (samples)*KEPT_ROW) \
+    ARRAY(moved, ROWS_AT_ONCE*CHANGES) \
+    ARRAY(cost, 1) \
+    ARRAY(fall, 1) \
+    ARRAY(next_fall, 1)
+#else
+#define ARRAYS_OF_ERRORS(ARRAY, samples)
+#endif
+
 #define LINES __attribute__((aligned(64)))
 
 typedef struct {
@@ -38,6 +53,7 @@ typedef struct {
 #undef MEMBER
     real *inputs, *targets, *weights; /* [sample][value][FITS] */
     double *totals;
+    fits_errors errors;
     word steep[FITS] LINES; /* whether the gradient is above its tolerance */
     word fresh[FITS] LINES; /* whether the fit is at its start: nothing is computed yet */
     word closing[FITS] LINES; /* whether the step is its last one */
@@ -62,7 +78,7 @@ typedef struct {
 size_t NN(fits_size)(size_t samples)
 {
 #define PLUS(name, count) + (count)
-    const size_t values = 0 ARRAYS_OF_FITS(PLUS) + samples*(INPUTS + 2*OBSERVED);
+    const size_t values = 0 ARRAYS_OF_FITS(PLUS) ARRAYS_OF_ERRORS(PLUS, samples) + samples*(INPUTS + 2*OBSERVED);
 #undef PLUS
     return 64 + FITS*(SYSTEM*sizeof(double) + values*sizeof(real));
 }
@@ -74,6 +90,11 @@ static UNUSED void carve_fits(void *work, size_t samples, group_of_fits *g)
     g->name = next; \
     next += (count)*FITS;
     ARRAYS_OF_FITS(TAKE_ARRAY)
+#undef TAKE_ARRAY
+#define TAKE_ARRAY(name, count) \
+    g->errors.name = next; \
+    next += (count)*FITS;
+    ARRAYS_OF_ERRORS(TAKE_ARRAY, samples)
 #undef TAKE_ARRAY
     g->inputs = next;
     g->targets = g->inputs + samples*INPUTS*FITS;

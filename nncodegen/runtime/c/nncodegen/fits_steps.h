@@ -90,6 +90,9 @@ static HOT void judge_steps(const NN(fits) *run, group_of_fits *g)
 #if NN_FIT_GUARDS > 0
         take_signs(g, lane, accepted);
 #endif
+#if NN_CHANGES > 0
+        take_lanes(&g->errors, lane, accepted);
+#endif
         *at(g->reach + lane, 0) = where(fresh, (vector) {0},
             next_reach(get(g->reach + lane, 0), get(g->length + lane, 0), gain, hope, limited, accepted));
         *words_at(g->iterations + lane) += ~(fresh | closing) & 1;
@@ -315,6 +318,12 @@ static HOT void find_steps(const NN(fits) *run, group_of_fits *g)
             damp_steps(run, g, lane, free, beyond, length);
             promise = promise_of_steps(run, g, lane, &length);
         }
+#if NN_CHANGES > 0
+        const vector fall = get(g->errors.fall + lane, 0);
+        promise += fall;
+        steep |= (words) (fall*part > steepest);
+        place_lanes(&g->errors, g->step, lane);
+#endif
         *at(g->predicted + lane, 0) = promise;
         *at(g->length + lane, 0) = length;
         *at(g->size + lane, 0) = size;
@@ -341,6 +350,9 @@ static COLD words is_level(const NN(fits) *run, const group_of_fits *g, size_t l
         const vector d = get(gradient, p);
         steep |= (words) (d*part*d > tolerance*get(system, place_of(p, p))) & free[p];
     }
+#if NN_CHANGES > 0
+    steep |= (words) (get(g->errors.fall + lane, 0)*part > tolerance);
+#endif
     return ~steep;
 }
 
@@ -358,8 +370,13 @@ static HOT void conclude(const NN(fits) *run, group_of_fits *g)
     const real shortest = (real) (run->step_tolerance*run->step_tolerance);
     const word most = (word) (run->max_iterations < INT32_MAX ? run->max_iterations : INT32_MAX);
     for (size_t lane = 0; lane < FITS; lane += LANES) {
-        const vector hope = get(g->predicted + lane, 0), length = get(g->length + lane, 0);
-        const vector size = get(g->size + lane, 0), cost = get(g->system + lane, COST_PLACE);
+        const vector hope = get(g->predicted + lane, 0), size = get(g->size + lane, 0);
+        const vector cost = get(g->system + lane, COST_PLACE);
+#if NN_CHANGES > 0
+        const vector length = get(g->length + lane, 0) + get(g->errors.fall + lane, 0);
+#else
+        const vector length = get(g->length + lane, 0);
+#endif
         const words before = get_words(g->outcome + lane), ended = (words) (before != 0);
         const words flat = ~get_words(g->steep + lane), limited = get_words(g->limited + lane);
         const words brief = (words) (length <= shortest*size);

@@ -1,10 +1,11 @@
 /* The sums over the samples of many fits, side by side: the normal equations and the cost.
 
-   Needs fits_lanes.h, and the kernel group_rows. Gives sum_up. */
+   Needs fits_errors.h, fits_lanes.h, and the kernel group_rows. Gives sum_up. */
 
 #ifndef NNCODEGEN_FITS_SUMS_H
 #define NNCODEGEN_FITS_SUMS_H
 
+#include "fits_errors.h"
 #include "fits_lanes.h"
 
 enum {
@@ -129,8 +130,16 @@ static HOT void add_rows(const real *restrict rows, size_t count, int more, real
 /* Computes the sums over samples, whose values lie as [sample][column][FITS]; weights may be NULL. Beyond some samples,
    sums of single precision are added in double. signs receives those of the guards, if there are any. */
 static UNUSED void sum_up(const real *parameters, const real *inputs, const real *targets, const real *weights,
-    const real *seeds, size_t samples, real *values, real *rows, word *signs, double *totals, real *sums)
+    const real *seeds, size_t samples, real *values, real *rows, word *signs, double *totals, real *sums,
+    fits_errors *errors)
 {
+#if NN_CHANGES > 0
+    memset(errors->cost, 0, FITS*sizeof *errors->cost);
+    memset(errors->next_fall, 0, FITS*sizeof *errors->next_fall);
+    errors->samples = samples;
+#else
+    (void) errors;
+#endif
     const size_t in_real = NN_BITS == 32 ? SAMPLES_IN_SINGLE : SIZE_MAX;
 #if NN_FIT_GUARDS > 0
     memset(signs, 255, SIGNS*FITS*sizeof *signs);
@@ -140,12 +149,20 @@ static UNUSED void sum_up(const real *parameters, const real *inputs, const real
     for (size_t n = 0; n < samples; n += ROWS_AT_ONCE) {
         const size_t count = samples - n < ROWS_AT_ONCE ? samples - n : ROWS_AT_ONCE, end = n + count;
         const size_t place = n*OBSERVED*FITS;
+#if NN_CHANGES > 0
+        move_lanes(errors, inputs, n, count);
+        rows_of_samples(parameters, errors->moved, targets + place, seeds, count, values, rows);
+#else
         rows_of_samples(parameters, inputs + n*INPUTS*FITS, targets + place, seeds, count, values, rows);
+#endif
 #if NN_FIT_GUARDS > 0
         look_at_guards(rows, weights ? weights + place : NULL, count, signs);
 #endif
         if (weights)
             weigh_rows(weights + place, count*OBSERVED, rows);
+#if NN_CHANGES > 0
+        leave_lanes(errors, n, count, rows);
+#endif
         add_rows(rows, count*OBSERVED, n%in_real > 0, sums);
         if (samples > in_real && (end%in_real == 0 || end == samples)) {
             for (size_t k = 0; k < SYSTEM*FITS; k++)
@@ -156,6 +173,10 @@ static UNUSED void sum_up(const real *parameters, const real *inputs, const real
         for (size_t k = 0; k < SYSTEM*FITS; k++)
             sums[k] = (real) totals[k];
     }
+#if NN_CHANGES > 0
+    for (size_t lane = 0; lane < FITS; lane++)
+        sums[COST_PLACE*FITS + lane] = errors->cost[lane];
+#endif
 }
 
 #endif

@@ -243,10 +243,12 @@ typedef struct {
     const NN(real) *targets; /* [samples][outputs] */
     const NN(real) *sigma; /* [samples][outputs], each > 0; NULL: 1 */
     const NN(real) *starts; /* [parameters] */
+    const NN(real) *sigma_x; /* [samples][inputs], only if NN_CHANGES: the standard deviations of the inputs */
     size_t input_stride;
     size_t target_stride;
     size_t sigma_stride;
     size_t start_stride;
+    size_t sigma_x_stride;
     size_t samples;
     const size_t *lengths; /* the number of samples of each fit, the first ones of its data; NULL: all */
     /* Shared by all fits: bounds of the parameters, which the starts must respect (NULL: none), and fixed

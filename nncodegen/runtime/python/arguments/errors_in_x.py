@@ -15,6 +15,32 @@ if TYPE_CHECKING:
     from ..native.model import Model
 
 
+def check_many_sigma_x(model: Model, sigma_x: Any, samples: int, expected: str) -> Array:
+    """Return the standard deviations of the inputs of many fits, (N, inputs) or (M, N, inputs). Raises ValueError."""
+    names = model.input_names
+    if not names:
+        raise ValueError("sigma_x was given, but the model has no inputs: leave it out")
+    if isinstance(sigma_x, Mapping):
+        columns = {key: np.zeros(samples) for key in names}
+        for key, value in sigma_x.items():
+            if name_of(key) not in names:
+                raise ValueError(f"sigma_x names {name_of(key)!r}, which is no input; there are: {', '.join(names)}")
+            columns[name_of(key)] = to_array(model, f"sigma_x[{name_of(key)!r}]", value, "expected a number or (M, N)")
+        try:
+            array = np.stack(np.broadcast_arrays(*columns.values()), axis=-1)
+        except ValueError as error:
+            raise ValueError(f"the arrays of sigma_x have shapes that do not fit together: {error}") from error
+    else:
+        array = to_array(model, "sigma_x", sigma_x, expected)
+        if len(names) == 1 and array.ndim and array.shape[-1] == samples and array.shape[-2:] != (samples, 1):
+            array = array[..., None]
+    if array.ndim == 0:
+        array = np.full((samples, len(names)), array)
+    if array.ndim not in (2, 3) or array.shape[-2:] != (samples, len(names)):
+        raise ValueError(f"sigma_x has the shape {np.shape(sigma_x)}; {expected}")
+    return _positive(model, array)
+
+
 def check_sigma_x(model: Model, sigma_x: Any, samples: int) -> Array:
     """Return the standard deviations of the inputs, (N, inputs); 0 means that an input is exact. Raises ValueError."""
     names = model.input_names
@@ -40,10 +66,15 @@ def check_sigma_x(model: Model, sigma_x: Any, samples: int) -> Array:
         if array.shape not in ((), found.shape):
             raise ValueError(f"sigma_x has the shape {array.shape}; {expected}")
         found[:] = array
-    to_finite(model, "sigma_x", found, "expected standard deviations")
+    return _positive(model, found)
+
+
+def _positive(model: Model, given: Array) -> Array:
+    """Return standard deviations as C takes them. Raises ValueError where they are not finite, below 0, or all 0."""
+    found = to_finite(model, "sigma_x", given, "expected standard deviations")
     if found.min() < 0:
-        row, column = np.argwhere(found < 0)[0]
-        raise ValueError(f"sigma_x[{row}, {column}] is {found[row, column]}, which is below 0")
+        place = tuple(np.argwhere(found < 0)[0].tolist())
+        raise ValueError(f"sigma_x[{', '.join(map(str, place))}] is {found[place]}, which is below 0")
     if not found.any():
         raise ValueError("sigma_x is 0 everywhere, so that the inputs are exact: leave it out")
     return found

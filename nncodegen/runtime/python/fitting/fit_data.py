@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..arguments.arguments import for_c, to_array, to_finite
+from ..arguments.errors_in_x import check_many_sigma_x
 from ..arguments.initial import initial_parameters
 from ..arguments.named import check_counts
 from .fit import placed, result_of
+from .fit_with_errors import ProblemWithErrors, result_with_errors
 from .problem import Problem, check_iterations
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class FitData:
     """The checked data of all fits: arrays for C, each shared or with a first axis for the fits."""
 
     sigma: Array | None
+    sigma_x: Array | None = None
     starts: Array
     lengths: Array | None
     options: FitOptions
@@ -58,9 +61,18 @@ class FitData:
         return count
 
     def strides(self) -> Array:
-        """Return the strides from one fit to the next, in values, of inputs, targets, sigma and starts; 0 if shared."""
-        own = self._own()
+        """Return the strides from one fit to the next, in values, of inputs, targets, sigma, starts and sigma_x.
+
+        They are 0 for what all fits share.
+        """
+        own = (*self._own(), (self.sigma_x, "sigma_x" in self.counts))
         return np.array([0 if array is None or not has else array[0].size for array, has in own], np.uintp)
+
+    def sigma_x_of(self, m: int) -> Array:
+        """Return the standard deviations of the inputs of one fit, (samples, inputs)."""
+        assert self.sigma_x is not None
+        one: Array = self.sigma_x[m] if "sigma_x" in self.counts else self.sigma_x
+        return one[: self.samples if self.lengths is None else int(self.lengths[m])]
 
     def of_fit(self, m: int) -> tuple[Array | None, Array, Array | None, Array]:
         """Return X (samples, inputs), Y (samples, targets), sigma like Y or None, and the start (P,) of one fit."""
@@ -74,6 +86,8 @@ class FitData:
         limits, fixed, tolerance, absolute_sigma = self.options
         X, Y, sigma, start = self.of_fit(m)
         held = fixed.astype(np.uint8) if fixed.any() else None
+        if self.sigma_x is not None:
+            return self._result_with_errors(m, parameters, ending, iterations)
         # takes no step, and meets no tolerance
         there = Problem(self.model, X, Y, sigma, limits, "linear", 1.0, -1.0, 0)
         found = there.solve(parameters, held)
@@ -82,6 +96,27 @@ class FitData:
         again = Problem(self.model, X, Y, sigma, limits, "linear", 1.0, tolerance, check_iterations(self.model))
         found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
         return result_of(again, found, start, held, absolute_sigma)
+
+    def problem_with_errors(self, m: int, max_iterations: int) -> ProblemWithErrors:
+        """Return the problem of fit m, whose inputs have errors."""
+        X, Y, sigma, _ = self.of_fit(m)
+        errors = np.ascontiguousarray(self.sigma_x_of(m))
+        problem = Problem(
+            self.model, X, Y, sigma, self.options.bounds, "linear", 1.0, self.options.tolerance, max_iterations
+        )
+        return ProblemWithErrors(problem, errors, np.zeros(errors.shape))
+
+    def _result_with_errors(self, m: int, parameters: Array, ending: str, iterations: int) -> FitResult:
+        """Return the result of fit m with errors in its inputs, whose changes are found again at the parameters."""
+        problem, start = self.problem_with_errors(m, check_iterations(self.model)), self.of_fit(m)[3]
+        held = self.options.fixed.astype(np.uint8) if self.options.fixed.any() else None
+        _, changes = problem.solve(parameters, np.ones(len(parameters), np.uint8))
+        there = ProblemWithErrors(problem.given, problem.sigma_x, changes)
+        found, changes = there.solve(parameters, held, most=0)
+        if found.ending == "max_iterations":
+            found = found._replace(ended=ending)
+        found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
+        return result_with_errors(there, found, changes, start, held, self.options.absolute_sigma)
 
     def _own(self) -> tuple[tuple[Array | None, bool], ...]:
         """Return X, Y, sigma and the starts, each with whether it has an axis for the fits."""
@@ -144,6 +179,14 @@ class FitData:
         self.sigma = for_c(self.model, array)
         self._check_sigma(np.shape(sigma) == (), expected)
 
+    def add_sigma_x(self, sigma_x: Any) -> None:
+        """Set the standard deviations of the inputs."""
+        expected = f"expected a number, {self._shapes_of_inputs()}, or a mapping from names of inputs"
+        found = check_many_sigma_x(self.model, sigma_x, self.samples, expected)
+        if found.ndim == 3:
+            self.counts["sigma_x"] = len(found)
+        self.sigma_x = found
+
     def _check_sigma(self, alone: bool, expected: str) -> None:
         """Raise ValueError for a standard deviation that is not positive and finite, if its target is used."""
         sigma = self.sigma
@@ -185,10 +228,7 @@ class FitData:
             if X is not None:
                 raise ValueError("X was given, but the model has no inputs: leave it out")
             return None
-        one = ", or (N,), or (M, N)" if count == 1 else ""
-        expected = (
-            f"expected (N, {count}), shared by all fits, or (M, N, {count}){one}, with N = {self.samples} as in Y"
-        )
+        expected = f"expected {self._shapes_of_inputs()}"
         if X is None:
             raise ValueError(f"X is missing: {expected}")
         array = to_array(model, "X", X, expected)
@@ -200,6 +240,12 @@ class FitData:
             return to_finite(model, "X", array, expected)
         self.counts["X"] = len(array)
         return for_c(self.model, array)
+
+    def _shapes_of_inputs(self) -> str:
+        """Return a text about the shapes that inputs may have."""
+        count = len(self.model.input_names)
+        one = ", or (N,), or (M, N)" if count == 1 else ""
+        return f"(N, {count}), shared by all fits, or (M, N, {count}){one}, with N = {self.samples} as in Y"
 
     def _shapes(self) -> str:
         """Return a text about the shapes that targets may have."""

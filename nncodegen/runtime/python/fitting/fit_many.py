@@ -20,6 +20,7 @@ from ..results.many_fits import ManyFits, beyond_rounding
 from .automatic import automatic_start
 from .fit import AUTO, automatic, check_curved
 from .fit_data import FitData, FitOptions
+from .many_with_errors import fits_with_errors
 from .one_by_one import fit_one_by_one
 from .problem import Problem, check_iterations, check_tolerance
 
@@ -52,6 +53,7 @@ def fit_many(
     threads: int = 1,
     time_limit: float | None = None,
     progress: bool = False,
+    sigma_x: Any = None,
 ) -> ManyFits:
     """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
 
@@ -80,6 +82,8 @@ def fit_many(
     threads         1 to 64 threads, which share the fits
     time_limit      the seconds after which to stop: the fits that have not ended then keep their starts
     progress        show a bar on the standard error, as train does
+    sigma_x         standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may have,
+                    or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does
 
     Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
     number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.
@@ -90,14 +94,18 @@ def fit_many(
     if model.facts.curved:
         check_curved(model, sigma)
         absolute_sigma = True
-    if any(map(is_ragged, (X, Y, sigma))):
-        X, Y, sigma, lengths = _even(X, Y, sigma, lengths)
+    if sigma_x is not None and model.facts.curved:
+        raise ValueError(f"sigma_x is for least squares; the loss of {model.name} is another: leave it out")
+    if any(map(is_ragged, (X, Y, sigma, sigma_x))):
+        X, Y, sigma, sigma_x, lengths = _even(X, Y, sigma, sigma_x, lengths)
     looks = isinstance(p0, str) and automatic(p0) == AUTO
     p0 = None if isinstance(p0, str) else p0
     data = FitData(model, X, Y)
     data.add_starts(p0)
     data.add_lengths(lengths)
     data.add_sigma(sigma)
+    if sigma_x is not None:
+        data.add_sigma_x(sigma_x)
     limits, held = check_bounds(model, bounds), check_fixed(model, fixed)
     data.place_starts(p0, fixed, limits)
     absolute = flag("absolute_sigma", absolute_sigma)
@@ -109,7 +117,7 @@ def fit_many(
 
     def fit(first: int, last: int) -> None:
         model.native.fit_many(
-            (data.X, data.Y, data.sigma, data.starts, data.lengths), data.strides(), data.samples,
+            (data.X, data.Y, data.sigma, data.starts, data.lengths, None), data.strides(), data.samples,
             (*(limits or (None, None)), held if held.any() else None), wanted, steps, absolute, first, last,
             found.arrays(),
         )  # fmt: skip
@@ -119,6 +127,9 @@ def fit_many(
 
     data.options = FitOptions(limits, held, wanted, absolute)
     lanes, threads = model.native.fits_lanes, integer("threads", threads, 1, THREADS)
+    together = fit if lanes else fit_others
+    if sigma_x is not None:
+        together, lanes = fits_with_errors(model, data, steps, found)
     watch = _ManyWatch(model, found, time_limit, progress)
     if looks:
         data.starts = np.tile(data.starts, (1 if data.starts.ndim == 2 else len(found), 1))
@@ -128,7 +139,7 @@ def fit_many(
                 share(
                     lambda first, last: _look_for_starts(model, data, limits, held, first, last), len(found), 1, threads
                 )
-            share(fit if lanes else fit_others, len(found), GROUPS * lanes or 1, threads)
+            share(together, len(found), GROUPS * lanes or 1, threads)
     except KeyboardInterrupt:
         if not watch.reason:
             raise
@@ -191,12 +202,13 @@ def _warn(found: ManyFits) -> None:
         )
 
 
-def _even(X: Any, Y: Any, sigma: Any, lengths: Any) -> tuple[Any, Any, Any, Array]:
-    """Return X, Y and sigma as arrays, and the lengths, (M,); at least one is a list of unequal lengths."""
+def _even(X: Any, Y: Any, sigma: Any, sigma_x: Any, lengths: Any) -> tuple[Any, Any, Any, Any, Array]:
+    """Return X, Y, sigma and sigma_x as arrays, and the lengths, (M,); at least one is a list of unequal lengths."""
     if lengths is not None:
         raise ValueError("lengths are for arrays: lists of X and Y tell themselves how many samples each fit has")
     if not isinstance(Y, list | tuple):
         raise ValueError("X or sigma is a list of arrays of unequal lengths, but Y is not: give Y as such a list")
     found = lengths_of("Y", Y)
-    X, Y, sigma = (padded(name, values, found) for name, values in (("X", X), ("Y", Y), ("sigma", sigma)))
-    return X, Y, sigma, found
+    given = {"X": X, "Y": Y, "sigma": sigma, "sigma_x": sigma_x}
+    X, Y, sigma, sigma_x = (padded(name, values, found) for name, values in given.items())
+    return X, Y, sigma, sigma_x, found

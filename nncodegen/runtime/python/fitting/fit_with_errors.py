@@ -104,9 +104,17 @@ def fit_with_errors(
     else:
         found, changes = whole.solve(first, fixed, watch)
     again = ProblemWithErrors(problem, sigma_x, changes if ENDS[found.status] != "not_finite" else first_changes)
+    return result_with_errors(again, found, changes, start, fixed, absolute_sigma)
+
+
+def result_with_errors(
+    whole: ProblemWithErrors, found: Solution, changes: Array, start: Array, fixed: Array | None, absolute_sigma: bool
+) -> FitWithErrors:
+    """Return the result of a fit from its solution and the changes of its inputs."""
+    problem, count = whole.given, len(start)
     return FitWithErrors(
-        problem.model, found.parameters[:count], start.copy(), fixed, found.active[:count], found.triangle, found.cost, found.chi2,
-        found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
-        found.evaluations, absolute_sigma, problem.bounds, problem.loss, problem.f_scale, again, found.costs,
-        found.poles, sigma_x=sigma_x, changes=changes,
+        problem.model, found.parameters[:count], start.copy(), fixed, found.active[:count], found.triangle, found.cost,
+        found.chi2, found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
+        found.evaluations, absolute_sigma, problem.bounds, problem.loss, problem.f_scale, whole, found.costs,
+        found.poles, sigma_x=whole.sigma_x, changes=changes,
     )  # fmt: skip

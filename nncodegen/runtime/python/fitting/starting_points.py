@@ -108,11 +108,11 @@ class _SideBySide:
         if problem.sigma is not None:
             given = problem.sigma.reshape(-1, 1) if problem.sigma.ndim == 1 else problem.sigma
             sigma = np.ascontiguousarray(np.broadcast_to(given, problem.Y.shape))
-        strides = np.array([0, 0, 0, len(points[0])], np.uintp)
+        strides = np.array([0, 0, 0, len(points[0]), 0], np.uintp)
 
         def fit(first: int, last: int) -> None:
             model.native.fit_many(
-                (problem.X, problem.Y, sigma, points, None), strides, problem.samples, (low, high, self._held),
+                (problem.X, problem.Y, sigma, points, None, None), strides, problem.samples, (low, high, self._held),
                 beyond_rounding(model, problem.tolerance), STEPS, False, first, last, self._fits.arrays(),
             )  # fmt: skip
 

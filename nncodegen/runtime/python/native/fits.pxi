@@ -7,11 +7,12 @@ cdef _fit_many(_Native native, tuple data, strides, size_t samples, tuple limits
     cdef nncodegen_fits run
     cdef bytearray work = bytearray(native.kernel.fits_size(samples))
     cdef const size_t *stride = <const size_t *> _address(strides)
-    X, Y, sigma, starts, lengths = data
+    X, Y, sigma, starts, lengths, sigma_x = data
     run.inputs, run.input_stride = <const real *> _address(X), stride[0]
     run.targets, run.target_stride = <const real *> _address(Y), stride[1]
     run.sigma, run.sigma_stride = <const real *> _address(sigma), stride[2]
     run.starts, run.start_stride = <const real *> _address(starts), stride[3]
+    run.sigma_x, run.sigma_x_stride = <const real *> _address(sigma_x), stride[4]
     run.samples = samples
     run.lengths = <const size_t *> _address(lengths)
     lower, upper, fixed = limits

@@ -117,10 +117,12 @@ static const nncodegen_option nncodegen_options[] = {
         const real *targets
         const real *sigma
         const real *starts
+        const real *sigma_x
         size_t input_stride
         size_t target_stride
         size_t sigma_stride
         size_t start_stride
+        size_t sigma_x_stride
         size_t samples
         const size_t *lengths
         const real *lower

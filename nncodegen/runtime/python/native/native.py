@@ -199,8 +199,9 @@ class Native(Protocol):
     ) -> None:  # fmt: skip
         """Make the fits first <= m < last side by side.
 
-        data      X, Y, sigma, the parameters at the start, and the lengths (uintp) of the fits
-        strides   of the first four of them (uintp): the distance between consecutive fits, in values
+        data      X, Y, sigma, the parameters at the start, the lengths (uintp) of the fits, and the standard
+                  deviations of X, for a model whose last parameters are changes of its inputs, else None
+        strides   of the first four of them and the last (uintp): the distance between consecutive fits, in values
         limits    the lower and upper bounds of the parameters, and which are fixed (bool)
         results   parameters, standard errors, covariances, chi2 (float64), data (uint64), iterations (uint64),
                   status (uint8) and poles (bool) of each fit, which are written

@@ -1,0 +1,75 @@
+"""Many fits with errors in x: side by side, each in a lane of a vector, or one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..ground.share import is_ended
+from ..native.parts import with_errors
+from ..results.many_fits import STATUS, ManyFits
+from .fit_with_errors import result_with_errors
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from ..native.model import Model
+    from .fit_data import FitData
+
+STEPS = 100
+"""The most steps of a fit in a lane, where changes of inputs are not damped; those that need more are made again."""
+
+
+def fits_with_errors(
+    model: Model, data: FitData, steps: int, found: ManyFits
+) -> tuple[Callable[[int, int], None], int]:
+    """Return a function that makes the fits first <= m < last, and the number of fits side by side, 0 for none.
+
+    Raises ValueError where the formula of the model is not known.
+    """
+    second: Model = with_errors(model.module, model.name)._model
+    lanes = second.native.fits_lanes
+
+    def one_by_one(fits: Array) -> None:
+        held = data.options.fixed.astype(np.uint8) if data.options.fixed.any() else None
+        for m in fits:
+            if is_ended():
+                raise KeyboardInterrupt
+            problem, start = data.problem_with_errors(m, steps), data.of_fit(m)[3]
+            solution, changes = problem.solve(start, held)
+            result = result_with_errors(problem, solution, changes, start, held, data.options.absolute_sigma)
+            found.put(m, result, solution.used, result.status)
+
+    def together(first: int, last: int) -> None:
+        _side_by_side(second, data, min(steps, STEPS), first, last, found)
+        if steps > STEPS:
+            ended = found.numbers[first:last] == STATUS.index("max_iterations")
+            one_by_one(first + np.flatnonzero(ended))
+
+    return (together, lanes) if lanes else (lambda first, last: one_by_one(np.arange(first, last)), 0)
+
+
+def _side_by_side(second: Model, data: FitData, steps: int, first: int, last: int, found: ManyFits) -> None:
+    """Make fits side by side by the second module, and copy what they have found of the parameters of the model."""
+    options, count, inputs = data.options, data.model.parameter_count, second.parameter_count - data.model.parameter_count
+    none = np.zeros((*data.starts.shape[:-1], inputs), data.starts.dtype)
+    starts = np.concatenate([data.starts, none], axis=-1)
+    lower, upper = options.bounds or (None, None)
+    if lower is not None and upper is not None:
+        endless = np.full(inputs, np.inf, lower.dtype)
+        lower, upper = np.concatenate([lower, -endless]), np.concatenate([upper, endless])
+    held = np.concatenate([options.fixed, np.ones(inputs, bool)])
+    some = slice(first, last)
+    wide = ManyFits(second, len(found), found.free_count, found.covariance is not None)
+    strides = data.strides()
+    strides[3] += inputs if strides[3] else 0
+    second.native.fit_many(
+        (data.X, data.Y, data.sigma, starts, data.lengths, data.sigma_x), strides, data.samples, (lower, upper, held),
+        options.tolerance, steps, options.absolute_sigma, first, last, wide.arrays(),
+    )  # fmt: skip
+    *results, numbers, poles = zip(found.arrays(), wide.arrays(), strict=True)
+    for to, made in (*results, poles, numbers):  # the numbers last: they tell which fits have ended
+        if to is not None and made is not None:
+            shape = tuple(slice(size) for size in to.shape[1:])
+            to[some] = made[(some, *shape)]
