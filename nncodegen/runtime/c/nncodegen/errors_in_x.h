@@ -5,7 +5,8 @@
    The unknowns of a sample are the changes u of its inputs, in units of their standard deviations. With residuals r of
    the outputs, derivatives J by the parameters and G by u, a step s of the parameters and v of u makes the rows
    r + J s + G v and b + a v, where b is u and a is 1, unless the loss is robust. For any s, the best v follows from
-   A v = -(a b + G'q), (1 + G A^-1 G') q = r + J s - G A^-1 a b, where A is a^2 plus a damping; what is left are the rows
+   A v = -(a b + G'q), (1 + G A^-1 G') q = r + J s - G A^-1 a b, where A is a^2, or more if v is damped; what is left are
+   the rows
    R^-T (r + J s - G A^-1 a b), where R is the triangle of 1 + G A^-1 G' (P. T. Boggs, R. H. Byrd, R. B. Schnabel, A
    stable and efficient algorithm for nonlinear orthogonal distance regression, 1987). These rows are folded into the
    triangle of the parameters, so that no matrix is as large as all unknowns.
@@ -36,12 +37,13 @@ typedef struct {
 typedef struct errors_in_x {
     point_with_errors here, there; /* at the parameters, and at the tried ones */
     size_t samples;
-    double *damping; /* of the changes of each sample */
+    double *damping; /* of the changes of each sample, relative to the squares of the lengths of their columns */
     double *falls; /* how much the step lowers the cost of each sample if residuals are linear */
     /* Columns for some samples, FOLDED_ROWS apart. */
     double *ahead; /* [outputs]: J s */
     double *next; /* [outputs]: q, or what leads to it */
     double *moved; /* [outputs]: J s + G v */
+    double *inverse; /* [inputs]: 1/A */
     double *whole; /* 1 + G A^-1 G', if there is one output */
     double *fall, *slope, *cosine;
     double *triangle; /* [outputs][outputs]: R of a sample */
@@ -62,6 +64,7 @@ typedef struct errors_in_x {
     PART(double, ahead, FIT_OUTPUTS*FOLDED_ROWS) \
     PART(double, next, FIT_OUTPUTS*FOLDED_ROWS) \
     PART(double, moved, FIT_OUTPUTS*FOLDED_ROWS) \
+    PART(double, inverse, INPUTS*FOLDED_ROWS) \
     PART(double, whole, FOLDED_ROWS) \
     PART(double, fall, FOLDED_ROWS) \
     PART(double, slope, FOLDED_ROWS) \
@@ -95,18 +98,39 @@ static UNUSED errors_in_x carve_errors(void *work, size_t samples)
 
 /* Adds the part of one input to 1 + G A^-1 G', unless whole is NULL, and subtracts it from what leads to q. */
 INLINE void add_input(size_t count, const double *restrict G, const double *restrict a, const double *restrict b,
-    const double *restrict damping, double *restrict whole, double *restrict next)
+    const double *restrict inverse, double *restrict whole, double *restrict next)
 {
     if (whole) {
         for (size_t n = 0; n < count; n++) {
-            const double part = G[n]/(a[n]*a[n] + damping[n]);
+            const double part = G[n]*inverse[n];
             whole[n] += G[n]*part;
             next[n] -= part*a[n]*b[n];
         }
         return;
     }
     for (size_t n = 0; n < count; n++)
-        next[n] -= G[n]/(a[n]*a[n] + damping[n])*a[n]*b[n];
+        next[n] -= G[n]*inverse[n]*a[n]*b[n];
+}
+
+/* Computes the inverse of A for one input of some samples. */
+static HOT void invert_weights(const errors_in_x *x, const point_with_errors *p, size_t first, size_t count, size_t input)
+{
+    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS;
+    const double *const a = p->factors + input*x->samples + first, *const damping = x->damping + first;
+    double *const restrict inverse = x->inverse + input*FOLDED_ROWS;
+    if (x->damped) {
+        for (size_t n = 0; n < count; n++) {
+            double square = a[n]*a[n];
+            for (size_t j = 0; j < outputs; j++) {
+                const double slope = p->slopes[(j*inputs + input)*x->samples + first + n];
+                square += slope*slope;
+            }
+            inverse[n] = 1/(a[n]*a[n] + damping[n]*square);
+        }
+        return;
+    }
+    for (size_t n = 0; n < count; n++)
+        inverse[n] = 1/(a[n]*a[n]);
 }
 
 /* Computes, for some samples after a step of the parameters, r + J s - G A^-1 a b, and for one output 1 + G A^-1 G'. */
@@ -115,6 +139,8 @@ static HOT void begin_elimination(errors_in_x *x, const point_with_errors *p, si
     const size_t outputs = FIT_OUTPUTS, inputs = INPUTS, samples = x->samples;
     for (size_t n = 0; n < count; n++)
         x->whole[n] = 1;
+    for (size_t i = 0; i < inputs; i++)
+        invert_weights(x, p, first, count, i);
     for (size_t j = 0; j < outputs; j++) {
         double *const next = x->next + j*FOLDED_ROWS;
         const double *const residuals = p->residuals + j*samples + first, *const ahead = x->ahead + j*FOLDED_ROWS;
@@ -122,19 +148,19 @@ static HOT void begin_elimination(errors_in_x *x, const point_with_errors *p, si
             next[n] = residuals[n] + ahead[n];
         for (size_t i = 0; i < inputs; i++)
             add_input(count, p->slopes + (j*inputs + i)*samples + first, p->factors + i*samples + first,
-                p->sides + i*samples + first, x->damping + first, outputs == 1 ? x->whole : NULL, next);
+                p->sides + i*samples + first, x->inverse + i*FOLDED_ROWS, outputs == 1 ? x->whole : NULL, next);
     }
 }
 
 /* Computes the triangle R of a sample, R'R = 1 + G A^-1 G', by rotations of the rows of G' into that of 1. */
-static UNUSED void rotate_slopes(errors_in_x *x, const point_with_errors *p, size_t sample)
+static UNUSED void rotate_slopes(errors_in_x *x, const point_with_errors *p, size_t first, size_t n)
 {
-    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS, samples = x->samples;
+    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS, samples = x->samples, sample = first + n;
     double *const R = x->triangle, *const row = x->row;
     for (size_t k = 0; k < outputs*outputs; k++)
         R[k] = k%(outputs + 1) == 0;
     for (size_t i = 0; i < inputs; i++) {
-        const double a = p->factors[i*samples + sample], by_root = 1/sqrt(a*a + x->damping[sample]);
+        const double by_root = sqrt(x->inverse[i*FOLDED_ROWS + n]);
         for (size_t j = 0; j < outputs; j++)
             row[j] = p->slopes[(j*inputs + i)*samples + sample]*by_root;
         for (size_t j = 0; j < outputs; j++) {
@@ -175,11 +201,11 @@ INLINE void solve_backward(const double *R, double *y, size_t apart)
 /* Computes v of one input from q, or its part that does not depend on outputs, and what it adds to the fall of the cost
    and to the part of that due to the gradient. gradient is a b + G'q. */
 INLINE void move_input(size_t count, const double *restrict a, const double *restrict b,
-    const double *restrict damping, const double *restrict gradient, double *restrict v, double *restrict fall,
+    const double *restrict inverse, const double *restrict gradient, double *restrict v, double *restrict fall,
     double *restrict slope)
 {
     for (size_t n = 0; n < count; n++) {
-        const double move = -gradient[n]/(a[n]*a[n] + damping[n]), change = a[n]*move;
+        const double move = -gradient[n]*inverse[n], change = a[n]*move;
         v[n] = move;
         slope[n] += b[n]*change;
         fall[n] -= change*(b[n] + change/2);
@@ -205,7 +231,7 @@ static HOT double move_inputs(errors_in_x *x, const point_with_errors *p, size_t
             x->next[n] /= x->whole[n];
     } else {
         for (size_t n = 0; n < count; n++) {
-            rotate_slopes(x, p, first + n);
+            rotate_slopes(x, p, first, n);
             solve_forward(x->triangle, x->next + n, FOLDED_ROWS);
             solve_backward(x->triangle, x->next + n, FOLDED_ROWS);
         }
@@ -221,7 +247,7 @@ static HOT double move_inputs(errors_in_x *x, const point_with_errors *p, size_t
             sum[n] = a[n]*b[n];
         for (size_t j = 0; j < outputs; j++)
             add_product(count, p->slopes + (j*inputs + i)*samples + first, x->next + j*FOLDED_ROWS, sum);
-        move_input(count, a, b, x->damping + first, sum, v, x->fall, x->slope);
+        move_input(count, a, b, x->inverse + i*FOLDED_ROWS, sum, v, x->fall, x->slope);
         for (size_t j = 0; j < outputs; j++)
             add_product(count, p->slopes + (j*inputs + i)*samples + first, v, x->moved + j*FOLDED_ROWS);
         SUM_LOOP(square)
@@ -290,7 +316,7 @@ static HOT void fold_rows_left(fit_memory *m, errors_in_x *x, const point_with_e
 {
     const size_t outputs = FIT_OUTPUTS, samples = x->samples, rows = whole_rows(outputs);
     for (size_t n = 0; n < count; n++) {
-        rotate_slopes(x, p, first + n);
+        rotate_slopes(x, p, first, n);
         for (size_t k = 0; k <= m->n; k++) {
             double *const to = m->columns + k*COLUMN;
             for (size_t j = 0; j < outputs; j++)

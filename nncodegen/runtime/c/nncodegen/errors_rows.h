@@ -8,7 +8,7 @@
 #include "errors_in_x.h"
 #include "residuals.h"
 
-/* The first damping of the changes of a sample, whose own rows are 1, and the least one: less is 0. */
+/* The first damping of the changes of a sample, and the least one: less is 0. */
 #define FIRST_DAMPING_OF_CHANGES 0.1
 #define LEAST_DAMPING_OF_CHANGES 1e-3
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,7 +127,7 @@ def fit_many(
 
     data.options = FitOptions(limits, held, wanted, absolute)
     lanes, threads = model.native.fits_lanes, integer("threads", threads, 1, THREADS)
-    together = fit if lanes else fit_others
+    together: Callable[[int, int], None] = fit if lanes else fit_others
     if sigma_x is not None:
         together, lanes = fits_with_errors(model, data, steps, found)
     watch = _ManyWatch(model, found, time_limit, progress)

@@ -52,7 +52,7 @@ def fits_with_errors(
 
 def _side_by_side(second: Model, data: FitData, steps: int, first: int, last: int, found: ManyFits) -> None:
     """Make fits side by side by the second module, and copy what they have found of the parameters of the model."""
-    options, count, inputs = data.options, data.model.parameter_count, second.parameter_count - data.model.parameter_count
+    options, inputs = data.options, second.parameter_count - data.model.parameter_count
     none = np.zeros((*data.starts.shape[:-1], inputs), data.starts.dtype)
     starts = np.concatenate([data.starts, none], axis=-1)
     lower, upper = options.bounds or (None, None)
