@@ -182,3 +182,165 @@ def test_errors_name_what_is_wrong(line):
     for options, text in wrong:
         with pytest.raises(ValueError, match=text):
             line.fit(X, Y, **options)
+
+
+def test_a_result_is_saved_and_loaded(line, tmp_path):
+    """A file holds the errors in x: all of the result is the same after it is read, and profiles repeat the fit."""
+    result = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=SIGMA_X, absolute_sigma=True)
+    result.save(tmp_path / "york.npz")
+    again = line.load(tmp_path / "york.npz")
+    assert type(again) is type(result)
+    for name in ("parameters", "covariance", "x_estimated", "x_standard_errors", "sigma_x", "residuals"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(result, name))
+    assert str(again) == str(result)
+    profiles = [one.confidence_intervals(0.9, "profile") for one in (again, result)]
+    np.testing.assert_array_equal(*profiles)
+
+
+def test_robust_errors_of_estimated_inputs(line):
+    """Under a robust loss, covariances are those of the weighted rows of a dense problem."""
+    spoilt = Y.copy()
+    spoilt[4] += 3
+    result = line.fit(X, spoilt, sigma=SIGMA_Y, sigma_x=SIGMA_X, loss="soft_l1", absolute_sigma=True)
+
+    def residuals(p):
+        return np.concatenate([(p[0] + p[1] * (X + p[2:]) - spoilt) / SIGMA_Y, p[2:] / SIGMA_X])
+
+    found, _ = dense(residuals, np.r_[5.4, -0.4, np.zeros(10)], loss="soft_l1")
+    np.testing.assert_allclose(result.parameters, found.x[:2], rtol=5e-6)
+    assert result.cost == pytest.approx(found.cost, rel=1e-10)
+    inverse = linalg.inv(found.jac.T @ found.jac)
+    np.testing.assert_allclose(result.covariance, inverse[:2, :2], rtol=1e-4)
+    np.testing.assert_allclose(result.x_standard_errors[:, 0], np.sqrt(np.diag(inverse))[2:], rtol=1e-4)
+
+
+def test_all_parameters_may_be_fixed(line):
+    """With all parameters fixed, the inputs alone are estimated: the nearest points of the line."""
+    result = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=SIGMA_X, fixed={"a": 5.5, "b": -0.5})
+    distance = (5.5 - 0.5 * X - Y) / (SIGMA_Y**2 + 0.25 * SIGMA_X**2)
+    np.testing.assert_allclose(result.x_estimated[:, 0] - X, 0.5 * SIGMA_X**2 * distance, rtol=1e-9)
+
+
+def test_a_watched_fit_shows_parameters_alone(line):
+    """A callback sees the parameters of the model and falling costs; a time limit and a callback end the fit."""
+    seen = []
+    result = line.fit(X, Y, p0=[1, 1], sigma=SIGMA_Y, sigma_x=SIGMA_X, callback=lambda at: seen.append(at) and False)
+    assert {len(at.parameters) for at in seen} == {2}
+    assert [at.cost for at in seen] == sorted((at.cost for at in seen), reverse=True)
+    assert len(seen) == result.iterations
+    assert line.fit(X, Y, p0=[1, 1], sigma=SIGMA_Y, sigma_x=SIGMA_X, callback=lambda at: True).status == "stopped"
+
+
+@pytest.fixture(scope="module")
+def decay(quick_compiler):
+    """A decay with a level."""
+    return nn.build(nn.Model("decay", "x", "y", {"a": 1, "k": 1, "c": 0.1}, "a*exp(-k*x) + c"))
+
+
+def many_decays(count, samples, seed=3):
+    """Inputs and targets with errors, (count, samples) each."""
+    random = np.random.default_rng(seed)
+    true = np.linspace(0, 4, samples)
+    seen = true + 0.05 * random.normal(size=(count, samples))
+    return seen, 2 * np.exp(-true) + 0.3 + 0.02 * random.normal(size=(count, samples))
+
+
+def test_many_fits_are_single_ones(decay):
+    """Fits side by side have the parameters, errors and chi2 of single ones, whatever their number and threads."""
+    seen, Y = many_decays(21, 40)
+    Y[3, 5:9] = np.nan
+    sigma_x = np.random.default_rng(1).uniform(0.03, 0.07, (21, 40))
+    options = {"sigma": 0.02, "bounds": {"k": (0, 3)}, "covariance": True}
+    found = decay.fit_many(seen, Y, sigma_x=sigma_x, **options)
+    assert found.converged.all()
+    for m in (0, 3, 20):
+        one = decay.fit(seen[m], Y[m], sigma=0.02, sigma_x=sigma_x[m], bounds={"k": (0, 3)})
+        np.testing.assert_allclose(found.parameters[m], one.parameters, rtol=3e-6)
+        np.testing.assert_allclose(found.covariance[m], one.covariance, rtol=1e-4)
+        assert found.chi2[m] == pytest.approx(one.chi2, rel=1e-8)
+        assert found.data[m] == one.used
+        again = found[m]
+        np.testing.assert_array_equal(again.parameters, found.parameters[m])
+        np.testing.assert_allclose(again.x_estimated, one.x_estimated, atol=1e-6)
+        np.testing.assert_allclose(again.standard_errors, found.standard_errors[m], rtol=1e-5)
+    alone = decay.fit_many(seen[3:4], Y[3:4], sigma_x=sigma_x[3:4], **options)
+    shared = decay.fit_many(seen, Y, sigma_x=sigma_x, threads=2, **options)
+    assert alone.parameters.tobytes() == found.parameters[3:4].tobytes()
+    assert shared.parameters.tobytes() == found.parameters.tobytes()
+
+
+def test_many_fits_are_those_of_odrpack(decay):
+    """Parameters and errors of each are those of odrpack."""
+    odrpack = pytest.importorskip("odrpack")
+    seen, Y = many_decays(3, 30, seed=8)
+    found = decay.fit_many(seen, Y, sigma=0.02, sigma_x=0.05, tolerance=1e-14)
+    for m in range(3):
+        other = odrpack.odr_fit(
+            lambda x, p: p[0] * np.exp(-p[1] * x) + p[2], seen[m], Y[m], [1, 1, 0.1], weight_x=0.05**-2,
+            weight_y=0.02**-2, jac_x=lambda x, p: -p[0] * p[1] * np.exp(-p[1] * x), sstol=1e-16, partol=1e-15,
+            jac_beta=lambda x, p: np.stack([np.exp(-p[1] * x), -p[0] * x * np.exp(-p[1] * x), np.ones_like(x)]),
+        )  # fmt: skip
+        np.testing.assert_allclose(found.parameters[m], other.beta, rtol=1e-7)
+        np.testing.assert_allclose(found.standard_errors[m], other.sd_beta, rtol=1e-6)
+
+
+def test_many_fits_of_unequal_lengths(decay):
+    """Lists of unequal lengths, and lengths of arrays, count the same samples; sigma_x may be such a list."""
+    seen, Y = many_decays(5, 40)
+    lengths = [40, 30, 0, 2, 25]
+    sigma_x = np.linspace(0.03, 0.07, 40)
+    with pytest.warns(RuntimeWarning, match="2 of 5 fits did not converge"):
+        found = decay.fit_many(seen, Y, sigma=0.02, sigma_x=sigma_x, lengths=lengths)
+    lists = [[array[m, :length] for m, length in enumerate(lengths)] for array in (seen, Y, np.tile(sigma_x, (5, 1)))]
+    with pytest.warns(RuntimeWarning, match="2 of 5 fits did not converge"):
+        ragged = decay.fit_many(*lists[:2], sigma=0.02, sigma_x=lists[2])
+    assert found.status.tolist() == ["converged", "converged", "no_data", "too_few_data", "converged"]
+    np.testing.assert_array_equal(found.parameters[[0, 1, 4]], ragged.parameters[[0, 1, 4]])
+    one = decay.fit(seen[4, :25], Y[4, :25], sigma=0.02, sigma_x=sigma_x[:25])
+    np.testing.assert_allclose(found.parameters[4], one.parameters, rtol=1e-5)
+
+
+def test_many_fits_with_several_outputs_or_in_single_precision(surface):
+    """Fits with several outputs are made one by one; in float32 they are side by side, with fewer digits."""
+    random = np.random.default_rng(5)
+    x, t = random.uniform(1, 2, (3, 20)), random.uniform(0, 2, (3, 20))
+    Y = np.stack([1.5 * np.exp(-0.7 * t) + x, 1.5 * x * t], axis=2) + 0.05 * random.normal(size=(3, 20, 2))
+    seen = np.stack([x, t + 0.1 * random.normal(size=(3, 20))], axis=2)
+    found = surface.fit_many(seen, Y, sigma=0.05, sigma_x={"t": 0.1})
+    assert found.converged.all()
+    one = surface.fit(seen[1], Y[1], sigma=0.05, sigma_x={"t": 0.1})
+    np.testing.assert_array_equal(found.parameters[1], one.parameters)
+    single = nn.build(nn.Model("single", "x", "y", {"a": 1, "k": 1, "c": 0.1}, "a*exp(-k*x) + c"), precision="float32")
+    seen, Y = many_decays(20, 100)
+    found = single.fit_many(seen, Y, sigma=0.02, sigma_x=0.05)
+    assert found.converged.all()
+    one = single.fit(seen[2], Y[2], sigma=0.02, sigma_x=0.05)
+    np.testing.assert_allclose(found.parameters[2], one.parameters, rtol=2e-3)
+
+
+def test_hard_fits_are_made_again(quick_compiler):
+    """A fit that takes too many steps in a lane is made again by itself, with changes that are damped."""
+    module = nn.build(nn.Model("steep", "x", "y", {"a": 2, "b": 0.5}, "a*exp(b*x)"))
+    seen, Y = np.array([[0.982, 1.998, 4.978, 6.01]] * 2), np.array([[2.7, 7.4, 148.0, 403.0]] * 2)
+    seen[1] += [0.01, 0, -0.01, 0]
+    found = module.fit_many(seen, Y, sigma_x=1.0, bounds={"a": (0, 10), "b": (0, 0.9)})
+    assert found.converged.all()
+    for m in range(2):
+        one = module.fit(seen[m], Y[m], sigma_x=1.0, bounds={"a": (0, 10), "b": (0, 0.9)})
+        assert found.chi2[m] == pytest.approx(one.chi2, rel=1e-6)
+
+
+def test_errors_of_many_name_what_is_wrong(decay):
+    """Each wrong argument of fit_many raises an error that says what it is."""
+    seen, Y = many_decays(2, 10)
+    wrong = [
+        ({"sigma_x": np.ones(3)}, "sigma_x has the shape"),
+        ({"sigma_x": -1}, "below 0"),
+        ({"sigma_x": 0}, "0 everywhere"),
+        ({"sigma_x": {"z": 1}}, "names 'z', which is no input"),
+        ({"sigma_x": np.ones((3, 10))}, "sigma_x"),
+        ({"sigma_x": np.nan}, "sigma_x"),
+    ]
+    for options, text in wrong:
+        with pytest.raises(ValueError, match=text):
+            decay.fit_many(seen, Y, **options)
