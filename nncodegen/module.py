@@ -433,9 +433,10 @@ class Module(Protocol):
         progress        show a bar on the standard error, as train does
         groups          a label for each sample, (N,): the samples of a label are a group, which has some parameters of
                         its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.
-                        Then threads share the groups, and p0="auto" finds a start for each
-        own             the names of the parameters that each group has for itself. Their values in p0 and fixed may be
-                        numbers, (G,) in the order in which groups first occur, or mappings from labels to numbers
+                        Then threads share the groups, and p0="auto" or n_starts finds a start for each
+        own             the names of the parameters that each group has for itself; by default those of the model. Their
+                        values in p0 and fixed may be numbers, (G,) in the order in which groups first occur, or mappings
+                        from labels to numbers
         sigma_x         standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
                         (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
                         distances). It needs the process that has built the model
@@ -466,6 +467,7 @@ class Module(Protocol):
         threads: int = 1,
         time_limit: float | None = None,
         progress: bool = False,
+        sigma_x: Any = None,
     ) -> ManyFits:
         """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
 
@@ -494,6 +496,8 @@ class Module(Protocol):
         threads         1 to 64 threads, which share the fits
         time_limit      the seconds after which to stop: the fits that have not ended then keep their starts
         progress        show a bar on the standard error, as train does
+        sigma_x         standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may
+                        have, or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does
 
         Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
         number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.

@@ -36,7 +36,8 @@ class Model(ModelBase):
     which ``fit`` solves. A formula without inputs and targets is minimized as it stands. optimizers are additional
     update rules. ties maps parameters to formulas of others, {"b": "2*a"}, which stand in their places; they have no
     initial values. derived maps names to formulas of parameters, {"half_life": "log(2)/k"}. The result of a fit has
-    both with their errors (``FitResult.derived``). Raises ModelError, which names the symbol or the expression that is
+    both with their errors (``FitResult.derived``). own are the names of the parameters that each group of samples has
+    for itself where ``fit`` has groups. Raises ModelError, which names the symbol or the expression that is
     wrong.
     """
 
@@ -54,6 +55,7 @@ class Model(ModelBase):
         optimizers: Sequence[Optimizer] = (),
         ties: Given | None = None,
         derived: Given | None = None,
+        own: Sequence[Symbol | str] | Symbol | str = (),
     ) -> None:
         super().__init__(name, optimizers)
         typical = getattr(output, "typical", None)  # a curve by name has values of its own
@@ -70,6 +72,7 @@ class Model(ModelBase):
             known.check(symbol.name)
         taken = (*self.inputs, *self.targets, *self.parameters)
         self.quantities = read_quantities(self.ties, derived, tuple(self.parameters), taken)
+        self.own = self._own(own)
         symbols = (*taken, *self.ties)
         if loss is None and (output is None or not self.targets):
             raise ModelError(
@@ -159,7 +162,19 @@ class Model(ModelBase):
             least_squares=self._is_least_squares(),
             loss_of_outputs=of_outputs,
             quantities=self.quantities,
+            own=self.own,
         )
+
+    def _own(self, own: Sequence[Symbol | str] | Symbol | str) -> tuple[str, ...]:
+        """Return the names of own parameters, in their order. Raises ModelError for a name that is no parameter."""
+        names = [name_of(one) for one in ([own] if isinstance(own, str | Symbol) else own)]
+        known = [symbol.name for symbol in self.parameters]
+        for name in names:
+            if name not in known:
+                raise ModelError(
+                    f"own of {self.name} names {name!r}, which is no parameter; there are: {', '.join(known)}"
+                )
+        return tuple(name for name in known if name in names)
 
     def _squares(self) -> Expr:
         """Return the default loss, a sum of squares. Raise ModelError if targets and outputs differ in number."""

@@ -43,7 +43,7 @@ def facts(schedule: Schedule) -> str:
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
     others["guards"] = tuple(text for one in program.companions for text in one.guards)
     others["linear"] = tuple(name for one in program.companions for name in one.linear)
-    told = ("quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising")
+    told = ("quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "own")
     others |= {name: getattr(program, name) for name in told}
     entries |= {name: _literal(found) for name, found in others.items() if found != Facts._field_defaults[name]}
     if program.terms:

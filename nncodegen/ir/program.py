@@ -253,6 +253,8 @@ class Program:
     """True if the program has its companions for fits without being asked, as formulas have them."""
     rising: tuple[str, ...] = ()
     """The inputs whose values ascend within a sample: times."""
+    own: tuple[str, ...] = ()
+    """The parameters that each group of samples has for itself in a fit with groups."""
     changes: int = 0
     """How many of the last parameters are changes of the inputs, which are 0: a fit with errors in the inputs has its
     derivatives by these from them."""

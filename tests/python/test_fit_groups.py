@@ -294,7 +294,8 @@ def test_errors_name_what_is_wrong(peaks):
         ({"groups": np.stack([label, label], axis=1), "own": OWN}, "Groups within groups"),
         ({"groups": label, "own": {"a": "plate", "c": "well"}}, "groups within groups"),
         ({"groups": label, "own": "z"}, "own names 'z'"),
-        ({"groups": label, "own": OWN, "n_starts": 4, "bounds": (0, 9)}, "n_starts"),
+        ({"groups": label, "own": OWN, "n_starts": 4}, "n_starts needs finite bounds"),
+        ({"groups": label, "own": OWN, "n_starts": 0, "bounds": (0, 9)}, "n_starts"),
         ({"groups": label, "own": OWN, "p0": {"w": [0.1, 0.2]}}, "which all groups share"),
         ({"groups": label, "own": OWN, "p0": {"a": {"none": 1}}}, "names the group 'none'"),
         ({"groups": label, "own": OWN, "p0": {"a": [1, 2, 3]}}, "one for each of the 2 groups"),
@@ -384,3 +385,42 @@ def test_elimination_is_that_of_one_dense_matrix(damped):
     np.testing.assert_allclose(z, expected[-shared:], rtol=1e-8)
     values = (found.own[:, :, :shared] @ z + found.own[:, :, shared]).reshape(-1)
     np.testing.assert_allclose(values, expected[:-shared], rtol=1e-6, atol=1e-8)
+
+
+def test_starts_of_groups_are_drawn_within_bounds(peaks):
+    """With a number of starting points, each group finds its peak from a start where it has no effect."""
+    x, y, label, sigma = data(4, 7)
+    bounds = {"a": (0, 5), "c": (0, 1), "w": (0.02, 1), "b": (-1, 1)}
+    start = {"c": 0, "w": 0.02}
+    found = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, p0=start, bounds=bounds, n_starts=16)
+    best = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, bounds=bounds, p0={"a": 2, "c": 0.5, "w": 0.15})
+    assert found.status == "converged"
+    np.testing.assert_allclose(found["c"], best["c"], rtol=1e-6)
+    assert found.chi2 == pytest.approx(best.chi2, rel=1e-9)
+    held = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, p0=start, bounds=bounds, n_starts=16, fixed={"b": 0.3})
+    assert held["b"] == 0.3
+
+
+def test_a_model_names_its_own_parameters(quick_compiler):
+    """Groups have the own parameters that the model names, unless a fit names others; a wrong name is refused."""
+    formula = "a*exp(-((x - c)/w)**2) + b"
+    start = {"a": 1, "c": 0.5, "w": 0.2, "b": 0.1}
+    module = nn.build(nn.Model("named", "x", "y", start, formula, own=("c", "a")))
+    x, y, label, sigma = data(3, 5)
+    given = module.fit(x, y, groups=label, own=OWN, sigma=sigma)
+    named = module.fit(x, y, groups=label, sigma=sigma)
+    np.testing.assert_array_equal(named.parameters, given.parameters)
+    assert module.fit(x, y, groups=label, own="a", sigma=sigma)["a"].shape == (3,)
+    assert module.fit(x, y, sigma=sigma).parameters.shape == (4,)
+    with pytest.raises(nn.ModelError, match="own of wrong names 'z', which is no parameter"):
+        nn.Model("wrong", "x", "y", start, formula, own="z")
+
+
+def test_other_losses_and_errors_in_x_have_no_groups(quick_compiler):
+    """Groups are refused, in words, for losses that are no sum of squares, and together with sigma_x."""
+    count = nn.build(nn.Model("count", "x", "y", {"a": 1, "k": 0.1}, output="a + k*x", loss="a + k*x - y*log(a + k*x)"))
+    x, label = np.arange(1.0, 9), np.arange(8) % 2
+    with pytest.raises(ValueError, match="groups are for least squares"):
+        count.fit(x, x, groups=label, own="a")
+    with pytest.raises(ValueError, match="groups and sigma_x are not fitted together"):
+        nn.build(nn.Model("line", "x", "y", {"a": 1, "k": 0.1}, "a + k*x")).fit(x, x, groups=label, own="a", sigma_x=1)

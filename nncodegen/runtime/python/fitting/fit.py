@@ -24,7 +24,7 @@ from ..ground.warn import warn
 from ..results.fit_result import FitResult
 from ..results.result import with_samples
 from .automatic import automatic_start
-from .fit_in_groups import automatic_starts, fit_in_groups, sharing_of, starts_of
+from .fit_in_groups import fit_in_groups, sharing_of, starts_of, starts_of_groups
 from .fit_watch import watch_of
 from .fit_with_errors import fit_with_errors
 from .problem import LOSSES, Problem, Solution, check_iterations, check_tolerance
@@ -115,9 +115,10 @@ def fit(
     progress        show a bar on the standard error, as train does
     groups          a label for each sample, (N,): the samples of a label are a group, which has some parameters of
                     its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.
-                    Then threads share the groups, and p0="auto" finds a start for each
-    own             the names of the parameters that each group has for itself. Their values in p0 and fixed may be
-                    numbers, (G,) in the order in which groups first occur, or mappings from labels to numbers
+                    Then threads share the groups, and p0="auto" or n_starts finds a start for each
+    own             the names of the parameters that each group has for itself; by default those of the model. Their
+                    values in p0 and fixed may be numbers, (G,) in the order in which groups first occur, or mappings
+                    from labels to numbers
     sigma_x         standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
                     (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
                     distances). It needs the process that has built the model
@@ -136,7 +137,7 @@ def fit(
     inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
     errors = None if sigma_x is None else _errors_in_x(model, sigma_x, groups, len(targets), terms)
-    sharing = sharing_of(model, groups, own, len(targets), n_starts, terms)
+    sharing = sharing_of(model, groups, own, len(targets), terms)
     if isinstance(p0, str):
         n_starts = automatic(p0, n_starts)
         p0 = None
@@ -167,7 +168,8 @@ def fit(
     if sharing is not None:
         starts = starts_of(model, sharing, start, p0, fixed, limits)
         if n_starts is not None:
-            starts = automatic_starts(problem, sharing, starts, held, seed)
+            count = None if n_starts == AUTO else integer("n_starts", n_starts, 1, 2**20)
+            starts = starts_of_groups(problem, sharing, starts, held, count, seed)
         return _told(fit_in_groups(problem, sharing, starts, held, threads, watch, absolute), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:

@@ -16,6 +16,7 @@ from ..ground.facts import flat_names
 from ..results.grouped_fit import GroupedFit
 from .automatic import automatic_start
 from .grouped import GroupedProblem
+from .starting_points import best_start
 
 if TYPE_CHECKING:
     from ..arguments.bounds import Bounds
@@ -32,7 +33,7 @@ class Sharing(NamedTuple):
     own: tuple[int, ...]
 
 
-def sharing_of(model: Model, groups: Any, own: Any, samples: int, n_starts: Any, terms: Any) -> Sharing | None:
+def sharing_of(model: Model, groups: Any, own: Any, samples: int, terms: Any) -> Sharing | None:
     """Return the groups of a fit, checked, or None without groups. Raises ValueError for options that do not fit."""
     if groups is None:
         if own is not None:
@@ -42,8 +43,6 @@ def sharing_of(model: Model, groups: Any, own: Any, samples: int, n_starts: Any,
         raise ValueError("groups are for X and Y: a network with losses by name has no groups")
     if model.facts.curved:
         raise ValueError(f"groups are for least squares; the loss of {model.name} is another, so leave them out")
-    if n_starts is not None:
-        raise ValueError('n_starts looks for one start, groups have a start each: give p0, or p0="auto"')
     return Sharing(grouping_of(groups, samples), own_of(model, own))
 
 
@@ -121,16 +120,22 @@ def _put_values(model: Model, start: Array, place: slice, role: str, value: Any,
     start[:, place] = array
 
 
-def automatic_starts(problem: Problem, sharing: Sharing, starts: Array, fixed: Array | None, seed: int) -> Array:
+def starts_of_groups(
+    problem: Problem, sharing: Sharing, starts: Array, fixed: Array | None, count: int | None, seed: int
+) -> Array:
     """Return starts (G, P) that are looked for: each group is fitted by itself; shared parameters begin at medians.
 
-    Fixed parameters keep their values in ``starts``, (G, P), which compete with the points that are drawn.
+    Starts are drawn from the scales of the data, or they are ``count`` points within the bounds. Fixed parameters keep
+    their values in ``starts``, (G, P), which compete with these points. Raises ValueError without bounds for a count.
     """
     begins, order = sharing.grouping.begins.astype(int).tolist(), sharing.grouping.order
     found = starts.copy()
     for place, (first, last) in enumerate(pairwise(begins)):
         group = problem.of_samples(order[first:last])
-        _, best = automatic_start(group, starts[place], fixed, seed, 1, None)
+        if count is None:
+            best = automatic_start(group, starts[place], fixed, seed, 1, None)[1]
+        else:
+            best = best_start(group, starts[place], fixed, count, seed, 1, None)
         found[place] = group.solve(best, fixed, with_residuals=False).parameters
     shared = [p for p in range(starts.shape[1]) if p not in sharing.own]
     found[:, shared] = np.median(found[:, shared], axis=0)

@@ -82,8 +82,8 @@ def fit_many(
     threads         1 to 64 threads, which share the fits
     time_limit      the seconds after which to stop: the fits that have not ended then keep their starts
     progress        show a bar on the standard error, as train does
-    sigma_x         standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may have,
-                    or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does
+    sigma_x         standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may
+                    have, or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does
 
     Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
     number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.

@@ -142,6 +142,8 @@ class Facts(NamedTuple):
     """Tied parameters, then derived quantities."""
     not_generated: str = NO_TOKENS
     """The reason why the model cannot generate sequences; empty if it can."""
+    own: tuple[str, ...] = ()
+    """The parameters that each group of samples has for itself, unless a fit names others."""
     bits: str = "native"
     """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
     rising: tuple[str, ...] = ()
