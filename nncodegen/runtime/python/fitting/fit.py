@@ -117,8 +117,8 @@ def fit(
                     its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.
                     Then threads share the groups, and p0="auto" or n_starts finds a start for each
     own             the names of the parameters that each group has for itself; by default those of the model. Their
-                    values in p0 and fixed may be numbers, (G,) in the order in which groups first occur, or mappings
-                    from labels to numbers
+                    values in p0 and fixed may be numbers, (G,) in the order in which groups first occur, or
+                    mappings from labels to numbers
     sigma_x         standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
                     (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
                     distances). It needs the process that has built the model

@@ -44,8 +44,9 @@ def fits_with_errors(
     def together(first: int, last: int) -> None:
         _side_by_side(second, data, min(steps, STEPS), first, last, found)
         if steps > STEPS:
-            ended = found.numbers[first:last] == STATUS.index("max_iterations")
-            one_by_one(first + np.flatnonzero(ended))
+            *_, numbers, _ = found.arrays()
+            assert numbers is not None
+            one_by_one(first + np.flatnonzero(numbers[first:last] == STATUS.index("max_iterations")))
 
     return (together, lanes) if lanes else (lambda first, last: one_by_one(np.arange(first, last)), 0)
 

@@ -179,10 +179,10 @@ class FitResult(Shown, Fitted):
 
         A file of that name is replaced atomically: a reader finds the old content or the new.
         """
-        arrays = {name: array for name, array in self.arrays().items() if array is not None}
+        arrays = {name: array for name, array in self._arrays().items() if array is not None}
         write_archive(path, head(self._model, FIT) | arrays)
 
-    def arrays(self) -> dict[str, Any]:
+    def _arrays(self) -> dict[str, Any]:
         """Return the arrays of the file of the result by name, None for those that it does not need."""
         problem: Any = self._refit  # it has the options that the result itself does not need
         sigma = None if self._sigma is None else np.asarray(self._sigma)

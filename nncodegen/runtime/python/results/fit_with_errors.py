@@ -86,9 +86,9 @@ class FitWithErrors(FitResult):
         """Return what the table says of the errors in x."""
         return [("errors in x", "chi2 contains the changes of the inputs: x_estimated")]
 
-    def arrays(self) -> dict[str, Any]:
+    def _arrays(self) -> dict[str, Any]:
         """Return the arrays of the file of the result by name, None for those that it does not need."""
-        return super().arrays() | {"sigma_x": self.sigma_x, "changes": self._changes}
+        return super()._arrays() | {"sigma_x": self.sigma_x, "changes": self._changes}
 
 
 def _factors(robust: str | None, scale: float, residuals: Array) -> Array:

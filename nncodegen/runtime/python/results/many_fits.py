@@ -114,11 +114,6 @@ class ManyFits(Many):
         )  # fmt: skip
 
     @property
-    def numbers(self) -> Array:
-        """Return the numbers of the statuses, (M,)."""
-        return self._numbers
-
-    @property
     def done(self) -> Array:
         """Return which fits have ended by themselves, before a time limit, (M,)."""
         done: Array = self._numbers != 0

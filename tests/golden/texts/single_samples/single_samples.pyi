@@ -114,7 +114,7 @@ def fit_many(X: ArrayLike | None = None, Y: ArrayLike | None = None,
              absolute_sigma: bool = False, bounds: Any = None, fixed: Iterable[Any] | Mapping[Any, Any] = (),
              lengths: ArrayLike | None = None, covariance: bool = False, tolerance: float | None = None,
              max_iterations: int | None = None, threads: int = 1, time_limit: float | None = None,
-             progress: bool = False) -> ManyFits:
+             progress: bool = False, sigma_x: Any = None) -> ManyFits:
     """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt)."""
 def minimize(X: ArrayLike | None = None, Y: ArrayLike | None = None,
              parameters: ArrayLike | Mapping[Any, Any] | None = None, method: str = "L-BFGS-B",
