@@ -45,14 +45,13 @@ typedef struct errors_in_x {
     double *moved; /* [outputs]: J s + G v */
     double *inverse; /* [inputs]: 1/A */
     double *whole; /* 1 + G A^-1 G', if there is one output */
-    double *fall, *slope, *cosine;
+    double *fall, *slope, *gradient;
     double *triangle; /* [outputs][outputs]: R of a sample */
     double *row; /* [outputs] */
     real *inputs; /* those of a tile, changed */
     double all_fall, all_slope, length; /* of the step: how much it lowers the cost, the part due to the gradient alone,
                                            |v| */
-    double own_fall, own_cosine; /* how much changes alone lower the cost, and their largest cosine times the root of
-                                    twice the cost */
+    double own_fall; /* how much changes alone lower the cost */
     int controlled; /* whether dampings are changed */
     int damped; /* whether one is not 0 */
 } errors_in_x;
@@ -68,7 +67,7 @@ typedef struct errors_in_x {
     PART(double, whole, FOLDED_ROWS) \
     PART(double, fall, FOLDED_ROWS) \
     PART(double, slope, FOLDED_ROWS) \
-    PART(double, cosine, FOLDED_ROWS) \
+    PART(double, gradient, FOLDED_ROWS) \
     PART(double, triangle, FIT_OUTPUTS*FIT_OUTPUTS) \
     PART(double, row, FIT_OUTPUTS) \
     PART(real, inputs, TILE*INPUTS)
@@ -224,7 +223,7 @@ INLINE void add_product(size_t count, const double *restrict G, const double *re
 static HOT double move_inputs(errors_in_x *x, const point_with_errors *p, size_t first, size_t count, double *changes)
 {
     const size_t outputs = FIT_OUTPUTS, inputs = INPUTS, samples = x->samples;
-    double *const sum = x->cosine, *const v = x->whole;
+    double *const sum = x->gradient, *const v = x->whole;
     double square = 0;
     if (outputs == 1) {
         for (size_t n = 0; n < count; n++)
@@ -267,32 +266,6 @@ static HOT double move_inputs(errors_in_x *x, const point_with_errors *p, size_t
     return square;
 }
 
-/* Returns the largest square of the product of the residuals with the column of a change, divided by its length. */
-static HOT double own_cosine(errors_in_x *x, const point_with_errors *p, size_t first, size_t count)
-{
-    const size_t outputs = FIT_OUTPUTS, inputs = INPUTS, samples = x->samples;
-    double *const restrict sum = x->cosine, *const restrict square = x->slope;
-    double largest = 0;
-    for (size_t i = 0; i < inputs; i++) {
-        const double *const a = p->factors + i*samples + first, *const b = p->sides + i*samples + first;
-        for (size_t n = 0; n < count; n++) {
-            sum[n] = a[n]*b[n];
-            square[n] = a[n]*a[n];
-        }
-        for (size_t j = 0; j < outputs; j++) {
-            const double *const G = p->slopes + (j*inputs + i)*samples + first;
-            add_product(count, G, p->residuals + j*samples + first, sum);
-            add_product(count, G, G, square);
-        }
-        LARGEST_LOOP(largest)
-        for (size_t n = 0; n < count; n++) {
-            const double part = sum[n]*sum[n]/square[n];
-            largest = part > largest ? part : largest;
-        }
-    }
-    return largest;
-}
-
 /* Makes the rows that some samples leave to the parameters, of one output, in the columns that are folded in. */
 static HOT void leave_rows(fit_memory *m, const errors_in_x *x, const point_with_errors *p, size_t first, size_t count)
 {
@@ -333,7 +306,6 @@ static HOT void fold_rows_left(fit_memory *m, errors_in_x *x, const point_with_e
 static HOT void fold_errors(fit_memory *m, errors_in_x *x, const point_with_errors *p, double *triangle)
 {
     const size_t outputs = FIT_OUTPUTS, samples = x->samples;
-    double largest = 0;
     memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
     memset(x->ahead, 0, outputs*FOLDED_ROWS*sizeof *x->ahead); /* no step of the parameters */
     x->own_fall = 0;
@@ -352,9 +324,7 @@ static HOT void fold_errors(fit_memory *m, errors_in_x *x, const point_with_erro
         for (size_t n = 0; n < count; n++)
             fall += x->fall[n];
         x->own_fall += fall;
-        largest = larger(largest, own_cosine(x, p, first, count));
     }
-    x->own_cosine = sqrt(largest);
 }
 
 /* Computes J s of some samples. */

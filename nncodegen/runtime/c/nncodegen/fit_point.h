@@ -46,8 +46,8 @@ static UNUSED double largest_cosine(const fit_memory *m)
     for (size_t k = 0; k < m->n; k++)
         if (!m->held[k] && m->length[k] > 0 && size_of_cost(m) > 0)
             largest = larger(largest, fabs(m->gradient[k])/m->length[k]/sqrt(2*size_of_cost(m)));
-    if (m->errors && size_of_cost(m) > 0)
-        largest = larger(largest, m->errors->own_cosine/sqrt(2*size_of_cost(m)));
+    if (m->errors && size_of_cost(m) > 0) /* no cosine with the column of a change is larger than this */
+        largest = larger(largest, sqrt(m->errors->own_fall/size_of_cost(m)));
     return largest;
 }
 
