@@ -12,6 +12,14 @@
 #define FIRST_DAMPING_OF_CHANGES 0.1
 #define LEAST_DAMPING_OF_CHANGES 1e-3
 
+/* Adds the changes of one input, in units of sigma, to its values, which are apart by a distance. */
+INLINE void change_input(const size_t apart, size_t count, const double *restrict changes, const real *restrict given,
+    const real *restrict sigma, real *restrict to)
+{
+    for (size_t n = 0; n < count; n++)
+        to[n*apart] = (real) ((double) given[n*apart] + changes[n]*(double) sigma[n*apart]);
+}
+
 /* Computes the inputs of a tile, changed. */
 static UNUSED void change_inputs(const NN(fitting) *run, errors_in_x *x, size_t first, size_t count)
 {
@@ -19,9 +27,10 @@ static UNUSED void change_inputs(const NN(fitting) *run, errors_in_x *x, size_t 
     for (size_t i = 0; i < inputs; i++) {
         const double *const changes = x->there.changes + i*x->samples + first;
         const real *const given = run->inputs + first*inputs + i, *const sigma = run->sigma_x + first*inputs + i;
-        real *const restrict to = x->inputs + i;
-        for (size_t n = 0; n < count; n++)
-            to[n*inputs] = (real) ((double) given[n*inputs] + changes[n]*(double) sigma[n*inputs]);
+        if (inputs == 1)
+            change_input(1, count, changes, given, sigma, x->inputs);
+        else
+            change_input(inputs, count, changes, given, sigma, x->inputs + i);
     }
 }
 
@@ -67,10 +76,11 @@ static HOT void take_changed(const NN(fitting) *run, const point_with_errors *p,
             factors[n] = 1;
         }
         sums->chi2 += squares;
-        for (size_t n = 0; n < count; n++) {
-            if (run->robust == NN(LINEAR))
+        if (run->robust == NN(LINEAR)) {
+            for (size_t n = 0; n < count; n++)
                 costs[n] += sides[n]*sides[n]/2;
-            else
+        } else {
+            for (size_t n = 0; n < count; n++)
                 factors[n] = robust_terms(run->robust, run->robust_scale, sides + n, costs + n);
         }
     }
@@ -84,6 +94,13 @@ INLINE void take_column(const size_t row, size_t count, const real *restrict fro
         const double value = (double) from[n*row]*factors[n];
         to[n] = factors[n] != 0 ? value : 0;
     }
+}
+
+/* Multiplies a column by standard deviations, which are apart by a distance; those that are 0 make it 0. */
+INLINE void scale_column(const size_t apart, size_t count, const real *restrict sigma, double *restrict to)
+{
+    for (size_t n = 0; n < count; n++)
+        to[n] = sigma[n*apart] > 0 ? to[n]*(double) sigma[n*apart] : 0;
 }
 
 /* Copies the derivatives of one output of a tile: by the parameters that are not fixed, and by the changes. */
@@ -101,26 +118,28 @@ static HOT void take_slopes(const NN(fitting) *run, const fit_memory *m, const p
         double *const restrict to = p->slopes + (output*inputs + i)*samples + first;
         const real *const sigma = run->sigma_x + first*inputs + i;
         WITH_ROW_LENGTH(take_column, count, from + PARAMETERS - inputs + i, factors, to)
-        for (size_t n = 0; n < count; n++)
-            to[n] = sigma[n*inputs] > 0 ? to[n]*(double) sigma[n*inputs] : 0;
+        if (inputs == 1)
+            scale_column(1, count, sigma, to);
+        else
+            scale_column(inputs, count, sigma, to);
     }
 }
 
 /* Changes the dampings of samples by how much of its promise each has kept: more where a step gained too little. */
 static UNUSED void control_changes(errors_in_x *x, size_t samples, double cost, int lost)
 {
-    x->damped = 0;
+    const double *const before = x->here.cost, *const after = x->there.cost, *const falls = x->falls, least = 1e-12*cost;
+    double *restrict const damping = x->damping, largest = 0;
+    LARGEST_LOOP(largest)
     for (size_t n = 0; n < samples; n++) {
-        const double gain = lost ? -HUGE_VAL : x->here.cost[n] - x->there.cost[n], fall = x->falls[n];
-        double *const damping = x->damping + n;
-        if (fall > 1e-12*cost) {
-            if (!(gain >= 0.25*fall))
-                *damping = *damping > 0 ? 8**damping : FIRST_DAMPING_OF_CHANGES;
-            else if (gain > 0.75*fall)
-                *damping = *damping > 10*LEAST_DAMPING_OF_CHANGES ? *damping/10 : 0;
-        }
-        x->damped |= *damping > 0;
+        const double gain = lost ? -HUGE_VAL : before[n] - after[n], fall = falls[n], now = damping[n];
+        const double more = now > 0 ? 8*now : FIRST_DAMPING_OF_CHANGES;
+        const double less = now > 10*LEAST_DAMPING_OF_CHANGES ? now/10 : 0;
+        const double kept = gain > 0.75*fall ? less : now, next = gain >= 0.25*fall ? kept : more;
+        damping[n] = fall > least ? next : now;
+        largest = damping[n] > largest ? damping[n] : largest;
     }
+    x->damped = largest > 0;
 }
 
 /* Computes the sums at some parameters and at the tried changes, and the triangle, unless the cost is above the
@@ -152,6 +171,7 @@ static HOT int evaluate_errors(NN(fitting) *run, fit_memory *m, const real *para
         if (stopped(&run->poll, (double) FIT_OUTPUTS*OPERATIONS*(double) count))
             return STOPPED;
     }
+    SUM_LOOP(cost)
     for (size_t n = 0; n < run->samples; n++)
         cost += p->cost[n];
     sums->cost = cost;
