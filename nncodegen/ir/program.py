@@ -256,8 +256,8 @@ class Program:
     own: tuple[str, ...] = ()
     """The parameters that each group of samples has for itself in a fit with groups."""
     changes: int = 0
-    """How many of the last parameters are changes of the inputs, which are 0: a fit with errors in the inputs has its
-    derivatives by these from them."""
+    """The number of the last parameters that are changes of the inputs, which are 0: a fit with errors in the inputs
+    has its derivatives by the inputs from them."""
     kept: tuple[str, ...] = ()
     """The work of the search for such forms, and the bits that are lost, a sentence for each."""
 
