@@ -5,11 +5,10 @@
    The unknowns of a sample are the changes u of its inputs, in units of their standard deviations. With residuals r of
    the outputs, derivatives J by the parameters and G by u, a step s of the parameters and v of u makes the rows
    r + J s + G v and b + a v, where b is u and a is 1, unless the loss is robust. For any s, the best v follows from
-   A v = -(a b + G'q), (1 + G A^-1 G') q = r + J s - G A^-1 a b, where A is a^2, or more if v is damped; what is left are
-   the rows
-   R^-T (r + J s - G A^-1 a b), where R is the triangle of 1 + G A^-1 G' (P. T. Boggs, R. H. Byrd, R. B. Schnabel, A
-   stable and efficient algorithm for nonlinear orthogonal distance regression, 1987). These rows are folded into the
-   triangle of the parameters, so that no matrix is as large as all unknowns.
+   A v = -(a b + G'q), (1 + G A^-1 G') q = r + J s - G A^-1 a b, where A is a^2, or more if v is damped. What is left are
+   the rows R^-T (r + J s - G A^-1 a b), where R is the triangle of 1 + G A^-1 G' (P. T. Boggs, R. H. Byrd, R. B.
+   Schnabel, A stable and efficient algorithm for nonlinear orthogonal distance regression, 1987). They are folded into
+   the triangle of the parameters, so that no matrix is as large as all unknowns.
 
    The model has the changes of its inputs as its last parameters, which are 0: their derivatives are those by the
    inputs. */
@@ -112,7 +111,8 @@ INLINE void add_input(size_t count, const double *restrict G, const double *rest
 }
 
 /* Computes the inverse of A for one input of some samples. */
-static HOT void invert_weights(const errors_in_x *x, const point_with_errors *p, size_t first, size_t count, size_t input)
+static HOT void invert_weights(const errors_in_x *x, const point_with_errors *p, size_t first, size_t count,
+    size_t input)
 {
     const size_t outputs = FIT_OUTPUTS, inputs = INPUTS;
     const double *const a = p->factors + input*x->samples + first, *const damping = x->damping + first;

@@ -128,7 +128,8 @@ static HOT void take_slopes(const NN(fitting) *run, const fit_memory *m, const p
 /* Changes the dampings of samples by how much of its promise each has kept: more where a step gained too little. */
 static UNUSED void control_changes(errors_in_x *x, size_t samples, double cost, int lost)
 {
-    const double *const before = x->here.cost, *const after = x->there.cost, *const falls = x->falls, least = 1e-12*cost;
+    const double *const before = x->here.cost, *const after = x->there.cost, *const falls = x->falls;
+    const double least = 1e-12*cost;
     double *restrict const damping = x->damping, largest = 0;
     LARGEST_LOOP(largest)
     for (size_t n = 0; n < samples; n++) {

@@ -1,4 +1,5 @@
-/* The evaluation of all rows of a fit at given parameters: of residuals, with errors in inputs or without, or of a loss that is convex in the outputs.
+/* The evaluation of all rows of a fit at given parameters: of residuals, with errors in the inputs or without, or of a
+   loss that is convex in the outputs.
 
    Needs convex.h, errors_rows.h and residuals.h. Gives evaluate. */
 
