@@ -5,7 +5,7 @@
    The unknowns of a sample are the changes u of its inputs, in units of their standard deviations. With residuals r of
    the outputs, derivatives J by the parameters and G by u, a step s of the parameters and v of u makes the rows
    r + J s + G v and b + a v, where b is u and a is 1, unless the loss is robust. For any s, the best v follows from
-   A v = -(a b + G'q), (1 + G A^-1 G') q = r + J s - G A^-1 a b, where A is a^2, or more if v is damped. What is left are
+   A v = -(a b + G'q), (1 + G A^-1 G') q = r + J s - G A^-1 a b, where A is a^2, or more if v is damped. There remain
    the rows R^-T (r + J s - G A^-1 a b), where R is the triangle of 1 + G A^-1 G' (P. T. Boggs, R. H. Byrd, R. B.
    Schnabel, A stable and efficient algorithm for nonlinear orthogonal distance regression, 1987). They are folded into
    the triangle of the parameters, so that no matrix is as large as all unknowns.
