@@ -295,8 +295,10 @@ class _Check:
 
     def _value(self, value: Value, statement: Statement, scope: _Scope) -> None:
         near = {test.index.split()[0] for test in value.where if isinstance(test, Exists | Later)}
-        loops = (loop for loop in scope.loops if loop.index in near and loop.way is Way.IN_ORDER)
-        written, self.written = self.written, self.written | {e.tensor for loop in loops for e in targets(loop.body)}
+        loops = [loop for loop in scope.loops if loop.index in near and loop.way is Way.IN_ORDER]
+        written = self.written
+        if loops:  # otherwise the set is not copied, which grows with the kernel
+            self.written = written | {e.tensor for loop in loops for e in targets(loop.body)}
         self._operands(value.operands, statement, scope)
         self.written = written
         for test in value.where:
