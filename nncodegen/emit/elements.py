@@ -6,7 +6,8 @@ The plans of ``schedule.kernel`` differ in how a value is addressed: in a tile `
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import cached_property
 
 from nncodegen.emit.names import Names
 from nncodegen.ir import SAMPLE, Element, Noise, Program
@@ -151,6 +152,11 @@ class Elements:
                 texts.append(index if text == "1" else f"{index}*{text}")
         return " + ".join([*([str(offset)] if offset or not texts else []), *texts])
 
+    @cached_property
+    def _order(self) -> Mapping[str, int]:
+        """Return the place of each tensor in the order of the kernel's storage."""
+        return {name: number for number, name in enumerate(self.kernel.storage)}
+
     def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
         """Yield declarations of the parameters and arrays of a tree, and of others.
 
@@ -158,10 +164,8 @@ class Elements:
         """
         begun: dict[int, str] = {}
         read = {element.tensor: element for element in (*elements(tree), *others)}
-        for name, storage in self.kernel.storage.items():
-            if name not in read:
-                continue
-            text = self.names[name]
+        for name in sorted(read.keys() & self._order.keys(), key=self._order.__getitem__):
+            storage, text = self.kernel.storage[name], self.names[name]
             if self._is_named(read[name]):
                 yield f"const real {text} = parameters[{storage.offset}];"
             elif storage.place is Place.PARAMETER:
@@ -193,6 +197,11 @@ class ElementsOfSample(Elements):
         if place is Place.VARIABLE:
             return self.names[element.tensor]
         return f"{COLUMNS[place][0]}[{self.position(element)}]" if place in COLUMNS else super().stored(element)
+
+    @cached_property
+    def _order(self) -> Mapping[str, int]:
+        """Return the place of each tensor in the order of the kernel's storage."""
+        return {name: number for number, name in enumerate(self.kernel.storage)}
 
     def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
         """Yield declarations of arrays and parameters, and of the variables that have no index."""
@@ -264,6 +273,11 @@ class ElementsOfModels(Elements):
         array, offset = self._array(element)
         row = self._sum_of(element, offset)
         return f"{array}[lane]" if row == "0" else f"{array}[{f'({row})' if ' ' in row else row}*{self.group} + lane]"
+
+    @cached_property
+    def _order(self) -> Mapping[str, int]:
+        """Return the place of each tensor in the order of the kernel's storage."""
+        return {name: number for number, name in enumerate(self.kernel.storage)}
 
     def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
         """Yield declarations of the arrays of a tree."""
