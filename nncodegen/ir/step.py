@@ -11,6 +11,7 @@ from sympy import Expr
 
 from nncodegen.ir.element import Element, elements
 from nncodegen.ir.equations import Equation
+from nncodegen.ir.text import text_of
 
 RECURRENCES = ("before", "after")
 """Operators that read an element at the previous index (before) or the next (after); 0 if that index does not exist."""
@@ -72,7 +73,7 @@ class Step:
         """Return the right-hand side as text."""
         over, expression, where = self.written
         reduction = f"{self.operator}({', '.join(over)}) " if over else ""
-        return f"{reduction}{expression}{' where ' * bool(where)}{', '.join(map(str, where))}"
+        return f"{reduction}{text_of(expression)}{' where ' * bool(where)}{', '.join(map(str, where))}"
 
     def xreplace(self, known: Mapping[Element, Any]) -> Step:
         """Return the step with other values in place of elements that it reads."""
