@@ -56,8 +56,8 @@ LONG_FILE_FLAGS = (
 become loops over vectors as with -O3, and are as fast, but are not copied for what is left of the samples. 990
 parameters (330 tanh) take 11 s instead of 16.
 
-The last two save another fifth, with the same bits at the same speed: nothing is looked for that is computed in another
-loop too, since simplify computes every value once; and GCC looks at fifty stores before a load, not at a thousand, since
+The last two save another fifth, with the same bits at the same speed: GCC does not look for what is computed in another
+loop too, since simplify computes every value once; and it looks at fifty stores before a load, not at a thousand, since
 the pointers are restrict already."""
 
 PLAIN_FLAGS = (
