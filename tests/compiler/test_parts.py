@@ -20,6 +20,8 @@ import nncodegen as nn
 from nncodegen.building import parts
 from nncodegen.building.build import load
 from nncodegen.building.files import is_intact
+from nncodegen.passes.rules.forms import stable_form
+from nncodegen.schedule import verify
 from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -210,3 +212,36 @@ def test_no_pass_is_slower_than_n_log_n(few, many, apart):
 
     calls(2)  # what is computed once in a process
     assert calls(many) / calls(few) <= many * math.log(3 * many) / (few * math.log(3 * few))
+
+
+def test_the_check_of_a_tree_copies_no_set(monkeypatch):
+    """The tensors that are written grow with a kernel: they are not copied for each value that is checked."""
+    copied = []
+
+    class Counted(set):
+        def __or__(self, other):
+            copied.append(len(self))
+            return Counted(set(self) | set(other))
+
+    made = verify._Check
+    checks = []
+
+    def make(*arguments):
+        checks.append(replace(made(*arguments), written=Counted()))
+        return checks[-1]
+
+    monkeypatch.setattr(verify, "_Check", make)
+    nn.compile_model(sum_of(10), until="schedule", apart=True)
+    assert any(len(check.written) > 20 for check in checks)
+    assert not copied
+
+
+def test_functions_that_stay_are_not_evaluated_again(monkeypatch):
+    """Without a rule that changes it, a function is not constructed anew: SymPy would look for its values again."""
+    written = next(step.expression for step in sum_of(10).describe().steps if str(step.target) == "output[n]")
+    evaluated = []
+    known = sympy.tanh.eval
+    monkeypatch.setattr(sympy.tanh, "eval", classmethod(lambda cls, given: evaluated.append(given) or known(given)))
+    sympy.core.cache.clear_cache()
+    assert len(stable_form(written).args) == 10
+    assert not evaluated

@@ -12,6 +12,7 @@ from nncodegen.certificates import exact
 from nncodegen.certificates.single import CERTAIN
 from nncodegen.ir import Element, Step, evaluate
 from nncodegen.ir.evaluate import FLOATS, MANY
+from nncodegen.ir.text import LONG, text_of
 from tests.support.models import random_data
 from tests.support.search import examples
 
@@ -71,3 +72,32 @@ def test_a_program(name):
         for step in program.steps:
             one, other = (np.ravel(values[step.target.tensor]) for values in (found, certain))
             assert max(map(abs, one - other)) < mpmath.mpf(10) ** -35
+
+
+FACTORS = [*(Element(f"e{k}") for k in range(2 * LONG)), *(Element(f"t{k}", ("n",)) for k in range(9))]
+
+factors = st.builds(
+    lambda change, first, second: change(first, second),
+    st.sampled_from([
+        lambda a, b: a, lambda a, b: a**2, lambda a, b: a**3, lambda a, b: sympy.sqrt(a), lambda a, b: a**b,
+        lambda a, b: sympy.tanh(a * b), lambda a, b: sympy.sqrt(2) * a, lambda a, b: -a, lambda a, b: sympy.Float(0.5),
+    ]),
+    st.sampled_from(FACTORS),
+    st.sampled_from(FACTORS),
+)  # fmt: skip
+sums = st.lists(st.lists(factors, min_size=1, max_size=3), min_size=LONG, max_size=2 * LONG).map(
+    lambda terms: sympy.Add(*(sympy.Mul(*term) for term in terms))
+)
+
+
+@examples(40)
+@given(total=sums, outer=st.sampled_from([lambda e: e, sympy.exp, lambda e: 2 / (1 + e)]))
+def test_text(total, outer):
+    """Long sums, alone or within functions, have the text that SymPy gives them, with their terms in its order."""
+    assert text_of(outer(total)) == str(outer(total))
+
+
+def test_a_quotient_among_many_terms():
+    """A factor with a negative exponent comes where SymPy has it, too."""
+    total = sympy.Add(*FACTORS, FACTORS[0] / FACTORS[3], 1 / FACTORS[5], -FACTORS[2] / FACTORS[1] ** 2)
+    assert text_of(total) == str(total)

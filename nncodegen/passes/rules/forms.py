@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from sympy import Add, Expr, Mul, Pow
+from sympy import Add, Expr, Function, Mul, Pow
 
 from nncodegen.passes.rules import RULES, Rule
 from nncodegen.passes.rules.factors import without_factors, without_terms
@@ -53,7 +53,7 @@ class Forms:
         return self._memo[node]
 
     def _found(self, node: Expr) -> Expr:
-        result = self._taken_apart(node) or node.func(*(self.of(argument) for argument in node.args))
+        result = self._taken_apart(node) or self._rebuilt(node)
         for rule in RULES.get(result.func, ()):
             rewritten = rule(result)
             if rewritten is not None and rewritten != result:
@@ -63,6 +63,18 @@ class Forms:
                     self.recognized[node] = None
                 self._memo.setdefault(result, result)  # for a result that contains the node itself
                 return self.of(rewritten)
+        return result
+
+    def _rebuilt(self, node: Expr) -> Expr:
+        """Return a node with its arguments in stable form.
+
+        A function of arguments that have stayed the same is left as it is: SymPy would look for its values again, which
+        takes as long as all rules.
+        """
+        arguments = tuple(self.of(argument) for argument in node.args)
+        if isinstance(node, Function) and arguments == node.args and not node.is_number:
+            return node
+        result: Expr = node.func(*arguments)
         return result
 
     def _taken_apart(self, node: Expr) -> Expr | None:
