@@ -287,7 +287,13 @@ COSTLY = [a * (1 - (1 + b * x / 2) ** -2), sqrt(a * x + 1) - sqrt(a * x), (-x - 
 
 @pytest.mark.parametrize("formula", COSTLY, ids=str)
 def test_fast_forms_cost_little(formula):
-    """With "fast", value and gradient take at most twice as many operations and four more, as modules compute them."""
+    """With "fast", value and gradient take at most twice as many operations and four more, as modules compute them.
+
+    For each bit that the form gains on average, it may be a fifth of the operations more.
+    """
+    read = {element: start for element, start in STARTS.items() if formula.has(element)}
+    _, findings = kept("output", formula, stable_form(formula), read, FAST)
+    lost, left = next((finding.found.lost for finding in findings if finding.found), (0, 0))
     symbols = {element: sympy.Symbol(element.tensor, real=True) for element in (a, b, c, x, y)}
     starts = {symbols[element]: start for element, start in STARTS.items() if formula.has(element)}
     formula = formula.xreplace(symbols)
@@ -296,12 +302,12 @@ def test_fast_forms_cost_little(formula):
         compile_model(model, until="simplify", choices={"digits": digits}, fit=False)["simplify"].operations[1]
         for digits in (OFF, FAST)
     )
-    assert after <= 2 * before + 4
+    assert after <= (2 + (lost - left) / 5) * before + 4
 
 
 def test_forms_that_cost_too_much_are_told(monkeypatch):
     """A form that costs too much with its derivatives is not taken, and the stage says what it costs."""
-    monkeypatch.setitem(cost.WITH_SLOPES, FAST, (1.0, 0))
+    monkeypatch.setitem(cost.WITH_SLOPES, FAST, cost.Bound(1.0, 0))
     written = 1 / sqrt(a * x) - 1 / sqrt(a * x + 1)
     form, (finding,) = kept("dear", written, written, {a: 1.25}, FAST)
     assert form == written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,11 +18,29 @@ from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
 from nncodegen.passes.simplify import simplify
 
-OPERATIONS = {FAST: (1.5, 4), BEST: (8.0, 80)}
-"""The operations that a form may have: a multiple of those that it had before, and some more."""
 
-WITH_SLOPES = {FAST: (2.0, 4), BEST: (math.inf, 0)}
-"""The operations that a form and its derivatives may have together, in the same way."""
+@dataclass(frozen=True)
+class Bound:
+    """A bound of the operations of a form: a multiple of those that it had before, and some more.
+
+    ``of_a_bit`` is added to the multiple for each bit that the form gains on average: digits that were lost are worth
+    operations, and a form that restores few of them has to be short.
+    """
+
+    multiple: float
+    more: int
+    of_a_bit: float = 0.0
+
+    def allows(self, after: int, before: int, bits: float) -> bool:
+        """Return whether a form may have some operations, given those before and the mean bits that it gains."""
+        return after <= (self.multiple + self.of_a_bit * bits) * before + self.more
+
+
+OPERATIONS = {FAST: Bound(1.5, 4, 0.2), BEST: Bound(8.0, 80)}
+"""The operations that a form may have."""
+
+WITH_SLOPES = {FAST: Bound(2.0, 4, 0.2), BEST: Bound(math.inf, 0)}
+"""The operations that a form and its derivatives may have together."""
 
 
 def operations(form: Expr) -> int:

@@ -204,7 +204,6 @@ class _Keeping:
         self._choice, self._dtype, self._starts = question.choice, np.dtype(question.precision), dict(question.starts)
         self._read, self._trained = elements(self._written), [*self._starts]
         self._points = draw(self._read, self._starts, WIDE, ORDINARY, self._dtype)
-        self._usual = chosen(self._points, slice(WIDE, None))
         self._truth = Truth(self._written, self._points)
         self.findings: list[Finding] = []
 
@@ -225,9 +224,8 @@ class _Keeping:
         """Return the best forms of the derivatives by all parameters, given that of the value; none of many."""
         if len(self._trained) > MOST_PARAMETERS or self.findings[0].lost > LOST:
             return {}
-        points = self._usual if self._choice == FAST else self._points
-        doubts = suspicious_slopes(best, points, self._trained)
-        found = {element: self._slope(best, element, points, where)
+        doubts = suspicious_slopes(best, self._points, self._trained)
+        found = {element: self._slope(best, element, where)
                  for element, where in doubts.items() if not are_few(where)}  # fmt: skip
         own = (element for element in self._trained if element not in found)
         return found | {element: defined(self._own(best, element)) for element in own}
@@ -236,18 +234,21 @@ class _Keeping:
         """Return an answer, or one whose derivatives are those of its form, or none, as the cost of these allows."""
         assert answer.best is not None
         whole = formed(self._name, self._written, self._form, answer.best, answer.slopes or ())(*self._read)
-        if self._allows(whole):
-            return answer
         value, *_ = answer.findings
-        if self._allows(answer.best) and all(self._has_own(answer.best, element) for element in self._trained):
-            return Answer(answer.best, None, (value,))
         assert value.found
+        bits = value.found.lost[0] - value.found.lost[1]
+        if self._allows(whole, bits):
+            return answer
+        if self._allows(answer.best, bits) and all(self._has_own(answer.best, element) for element in self._trained):
+            return Answer(answer.best, None, (value,))
         return Answer(None, None, (self._dear(value, whole),))
 
-    def _allows(self, form: Expr) -> bool:
-        """Return whether the choice allows what a form costs with its derivatives."""
-        factor, more = WITH_SLOPES[self._choice]
-        return factor == math.inf or operations_with_slopes(form, self._trained) <= factor * self._cost + more
+    def _allows(self, form: Expr, bits: float) -> bool:
+        """Return whether the choice allows what a form costs with its derivatives, which gains some mean bits."""
+        bound = WITH_SLOPES[self._choice]
+        if bound.multiple == math.inf:
+            return True
+        return bound.allows(operations_with_slopes(form, self._trained), self._cost, bits)
 
     @cached_property
     def _cost(self) -> int:
@@ -276,19 +277,18 @@ class _Keeping:
         points = joined(self._points, drawn)
         return chosen(points, np.isfinite(Sample(points).values(self._form)))
 
-    def _slope(self, best: Expr, element: Element, points: Points, doubts: Any) -> Expr:
+    def _slope(self, best: Expr, element: Element, doubts: Any) -> Expr:
         """Return the best form of the derivative by an element, given that of the value."""
         own = self._own(best, element)
         if operations(own) > LARGEST:
             return defined(own)
         meant = plain_conditions(derivative(self._written, element))
-        truth = Truth(meant, points)
-        if is_sound(own, points, doubts | suspicious_points(own, points), truth):
+        truth = Truth(meant, self._points)
+        if is_sound(own, self._points, doubts | suspicious_points(own, self._points), truth):
             return defined(own)
         limits = plain_conditions(derivative(self._form, element))
-        whole = truth if points is self._points else None
         others = self._plain_slopes(meant, best, element)
-        return defined(self._searched(f"derivative by {element}", meant, own, limits, whole, others))
+        return defined(self._searched(f"derivative by {element}", meant, own, limits, truth, others))
 
     def _plain_slopes(self, meant: Expr, best: Expr, element: Element) -> Iterator[Expr]:
         """Yield forms of a derivative with which a search may begin."""
@@ -297,9 +297,8 @@ class _Keeping:
         yield sympy.diff(best, element)
 
     def _searched(
-        self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth | None, others: Iterable[Expr] = ()
+        self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth, others: Iterable[Expr] = ()
     ) -> Expr:
-        truth = truth or Truth(meant, self._points)
         drawn = draw(self._read, self._starts, FURTHER, FURTHER, self._dtype, SEED_OF_FURTHER)
         further = drawn, self._anywhere
         search = Search(meant, now, self._points, further, truth, self._choice, limits)

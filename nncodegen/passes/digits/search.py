@@ -7,6 +7,7 @@ further points, and near the borders of their conditions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,7 +107,8 @@ class Search:
     where it may not be worse, and others where it may not be NaN if the given form is finite. ``limits`` is a form that
     has the limits of the formula at holes, where ``written`` has no value. A form without them gets them by branches,
     unless ``mends`` is set to False. ``allows`` says whether a form may be taken; ``refused`` are those that may not.
-    ``enough`` are the mean bits below which a form ends the search.
+    ``enough`` are the mean bits below which a form ends the search, ``lost`` those that
+    the given form loses: none can gain more.
     """
 
     def __init__(
@@ -130,14 +132,13 @@ class Search:
         self.choice = choice
         self.mends = True
         self.enough = ENOUGH
-        self.allows: Callable[[Expr], bool] = lambda form: True
+        self.allows: Callable[[Expr, float], bool] = lambda form, bits: True
         self.refused: list[Expr] = []
         self.seen: dict[Expr, None] = {}
         self.spent = 0
         self.candidates: list[Candidate] = []
         self._borders: dict[tuple[Relational, int], tuple[Points, Array]] = {}
-        factor, more = OPERATIONS[choice]
-        self.most = factor * operations(given) + more
+        self.bound, self.before, self.lost = OPERATIONS[choice], operations(given), math.inf
 
     def _holes(self, points: Points, known: NDArray[np.bool_]) -> list[tuple[Expr, Expr, Points]]:
         """Return the elements that are 0 at a hole, each with the limits there, and the points."""
@@ -164,16 +165,15 @@ class Search:
         start = self.add(self.given, ())
         if start is None or start.lost.mean() < LOSSY:
             return None
+        self.lost = float(start.lost.mean())
         self.add(self.written, ("as written",))
         for other in others:
             self.add(other, ("derivative of the form",))
         self._go_on(DIFFERENCES, CANDIDATES // 2)
-        if self.choice == BEST:
-            self._go_on(SERIES, CANDIDATES // 2 + MOST_SERIES, rounds=1)
+        self._go_on(SERIES, CANDIDATES // 2 + MOST_SERIES, rounds=1)
         self._go_on(RANGES, CANDIDATES)
-        if self.choice == BEST:
-            for form, rules in branches(self.ranked(), self.sample.points, self.written):
-                self.add(form, rules)
+        for form, rules in branches(self.ranked(), self.sample.points, self.written):
+            self.add(form, rules)
         return self._best(start)
 
     def _best(self, start: Candidate) -> Found | None:
@@ -181,7 +181,7 @@ class Search:
         finalists = (self._mended(start, candidate) for candidate in self.ranked())
         better = (candidate for candidate in finalists if self._is_better(start, candidate))
         for _, candidate in zip(range(FINALISTS), better, strict=False):
-            if not self.allows(candidate.form):
+            if not self.allows(candidate.form, float(start.lost.mean() - candidate.lost.mean())):
                 self.refused.append(candidate.form)
             elif self._holds(start, candidate):
                 lost = float(start.lost.mean()), float(candidate.lost.mean())
@@ -212,7 +212,7 @@ class Search:
         self.seen[form] = None
         cost = operations(form)
         self.spent += cost
-        if rules and cost > self.most:
+        if rules and not self.bound.allows(cost, self.before, self.lost):
             return None
         try:
             lost = bits_lost(self.sample.values(form), self.exact)
@@ -263,7 +263,10 @@ class Search:
 
     def _is_better(self, start: Candidate, other: Candidate) -> bool:
         """Return whether a form gains bits on average, and is worse at no point."""
-        if start.lost.mean() - other.lost.mean() <= GAIN or is_worse(start.lost, other.lost, self.exact):
+        bits = float(start.lost.mean() - other.lost.mean())
+        if bits <= GAIN or is_worse(start.lost, other.lost, self.exact):
+            return False
+        if not self.bound.allows(operations(other.form), self.before, bits):
             return False
         return all(self._has_limits(other.form, few) for _, _, few in self.holes)
 
