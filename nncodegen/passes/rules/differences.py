@@ -114,6 +114,8 @@ def difference_of_cube_roots(node: Add) -> Expr | None:
 
 def powers_of_roots(node: Add) -> Expr | None:
     """p**k - q**k = (p - q)*(p**(k - 1) + ... + q**(k - 1)) for roots p and q, also of one of them and a number."""
+    if node.count_ops() > MOST_TERMS:
+        return None
     names: dict[Expr, sympy.Dummy] = {}
 
     def named(power: Expr) -> Expr:

@@ -17,8 +17,8 @@ Observer = Callable[[Rule, Expr, Expr], None]
 def stable_form(node: Expr) -> Expr:
     """Return the stable form of one expression."""
     forms = Forms()
-    forms.of(node)
-    return Forms(tuple(forms.recognized)).of(node)
+    found = forms.of(node)
+    return Forms(tuple(forms.recognized)).of(node) if forms.recognized else found
 
 
 class Forms:
