@@ -14,6 +14,7 @@ import sympy
 from nncodegen.bench.accuracy.expressions import EXPRESSIONS
 from nncodegen.bench.accuracy.hamming import HAMMING
 from nncodegen.bench.accuracy.problem import NUMPY, Array, Problem, Sample, draw
+from nncodegen.bench.accuracy.suites import SUITES
 from nncodegen.describe import Model
 from nncodegen.ir import Element, Program
 from nncodegen.ir.evaluate import evaluate, interpret
@@ -109,7 +110,7 @@ def _jax_name(name: str) -> str:
     return str(getattr(NUMPY[name], "__name__", name)).replace("absolute", "abs")
 
 
-SETS = {"Hamming": HAMMING, "expressions": EXPRESSIONS}
+SETS = {"Hamming": HAMMING, "expressions": EXPRESSIONS, "suites": SUITES}
 """The sets of problems, by name."""
 
 POINTS, QUICK_POINTS, QUICK_PROBLEMS = 200, 20, 2
