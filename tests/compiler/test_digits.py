@@ -10,12 +10,13 @@ from sympy import Piecewise, acos, atan, cos, exp, log, sin, sqrt, tan
 from sympy.codegen.cfunctions import Cbrt, expm1
 
 import nncodegen as nn
+from nncodegen.bench.accuracy import measuring
 from nncodegen.bench.accuracy.expressions import EXPRESSIONS
 from nncodegen.bench.accuracy.hamming import HAMMING
 from nncodegen.bench.accuracy.measuring import lost_by
 from nncodegen.bench.accuracy.problem import NUMPY, Problem, draw
 from nncodegen.errors import ModelError
-from nncodegen.ir import Element
+from nncodegen.ir import Element, elements
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.magnitudes import (
     balanced,
@@ -59,6 +60,7 @@ FORMULAS = [
     x * (exp((a + c) * x) - 1) / ((exp(a * x) - 1) * (exp(c * x) - 1)), x**a / (x**a + y**a),
     x * sympy.tanh(a * y / x), exp(-a * x) - exp(-c * x),
     x * y / (a * c), x**2 / y**2, x * y / (x + y), sqrt(y**2), Cbrt(x**3), (x * y) ** 2, 1 / (x + x**2 / y), a * x / y,
+    x**2 * y**2 * a / c**2,
 ]  # fmt: skip
 """Formulas, to each of which alternatives apply."""
 
@@ -203,6 +205,34 @@ def known(problems, **reasons):
 def test_hamming(problem):
     """Each of Hamming's problems loses fewer than five bits on average."""
     assert lost_by(problem, draw(problem, 60, 12), compiled=False).values["nncodegen"] < 5
+
+
+@pytest.mark.parametrize("name", ["2sqrt", "2atan", "2frac", "quadp", "invcot", "exp2"])
+def test_formulas_keep_their_digits_by_default(monkeypatch, name):
+    """By default, too, values lose fewer than three bits on average, at points of another seed."""
+    monkeypatch.setattr(measuring, "CHOICES", {})
+    problem = PROBLEMS[name]
+    assert lost_by(problem, draw(problem, 40, 11), compiled=False).values["nncodegen"] < 3
+
+
+FAR_OUT = [x**2 * y**2 * a / 7, a * Cbrt(x**3), a * x**2 * c / y**2, y * sqrt(1 - a * x**2 / y**2), x**3 * a / y**3]
+"""Formulas that keep their digits at ordinary numbers, and lose some where powers leave the range."""
+
+
+@pytest.mark.parametrize("formula", FAR_OUT, ids=str)
+def test_forms_for_numbers_far_out(formula):
+    """Where digits are lost only far out, "fast" takes forms that keep more of them for hardly more operations."""
+    written, read = stable_form(formula), {element: 1.25 for element in (a, c) if formula.has(element)}
+    form, _ = kept("output", formula, written, read, FAST)
+    points = drawn_points(tuple(sorted(elements(formula), key=str)), read, 150, 50, seed=79)
+    exact = Truth(formula, points).everywhere()
+    points, exact = chosen(points, np.isfinite(exact)), exact[np.isfinite(exact)]
+    before, after = (bits_lost(values(each, points), exact) for each in (written, form))
+    ordinary = np.all([(np.abs(column) > 2.0**-20) & (np.abs(column) < 2.0**20) for column in points.values()], axis=0)
+    assert after.mean() < before.mean() - 3
+    assert np.all(after[ordinary] <= before[ordinary] + 2.5)
+    most = max(cost.operations_with_slopes(each, [*read]) for each in (written, formula))
+    assert cost.operations_with_slopes(form, [*read]) <= most + 4
 
 
 @pytest.mark.thorough

@@ -21,7 +21,15 @@ from nncodegen.ir import Element, elements
 from nncodegen.ir.functions import StableFunction, defined, plain_conditions
 from nncodegen.ir.program import BEST, FAST
 from nncodegen.passes.derivatives import derivative
-from nncodegen.passes.digits.cost import WITH_SLOPES, operations, operations_with_slopes
+from nncodegen.passes.digits.cost import (
+    FAR,
+    FAR_WITH_SLOPES,
+    OPERATIONS,
+    WITH_SLOPES,
+    Bound,
+    operations,
+    operations_with_slopes,
+)
 from nncodegen.passes.digits.exact import Truth
 from nncodegen.passes.digits.measure import Sample
 from nncodegen.passes.digits.points import Points, chosen, draw, joined
@@ -210,10 +218,19 @@ class _Keeping:
     @cached_property
     def is_sound(self) -> bool:
         """Return whether the value keeps its digits as it is, by the cheap test."""
-        doubts = suspicious_points(self._form, self._points)
-        if self._choice == FAST:
-            doubts[:WIDE] = False
-        return is_sound(self._form, self._points, doubts, self._truth)
+        return is_sound(self._form, self._points, self._doubts, self._truth)
+
+    @cached_property
+    def _doubts(self) -> Any:
+        """Return at which points the form may lose digits."""
+        return suspicious_points(self._form, self._points)
+
+    @cached_property
+    def _bounds(self) -> tuple[Bound, Bound]:
+        """Return the bounds of the operations of a form, and of those with its derivatives."""
+        if self._choice == FAST and self._is_usually_sound:
+            return FAR, FAR_WITH_SLOPES
+        return OPERATIONS[self._choice], WITH_SLOPES[self._choice]
 
     def value(self) -> Expr:
         """Return the best form of the value, with which ``findings`` begin."""
@@ -245,15 +262,16 @@ class _Keeping:
 
     def _allows(self, form: Expr, bits: float) -> bool:
         """Return whether the choice allows what a form costs with its derivatives, which gains some mean bits."""
-        bound = WITH_SLOPES[self._choice]
+        _, bound = self._bounds
         if bound.multiple == math.inf:
             return True
         return bound.allows(operations_with_slopes(form, self._trained), self._cost, bits)
 
     @cached_property
     def _cost(self) -> int:
-        """Return the operations of the given form with its derivatives."""
-        return operations_with_slopes(self._form, self._trained)
+        """Return the operations of the given form with its derivatives, or of the formula as written if it has more."""
+        given = (self._form, self._written) if self._bounds[0] == FAR else (self._form,)
+        return max(operations_with_slopes(form, self._trained) for form in given)
 
     def _dear(self, finding: Finding, form: Expr) -> Finding:
         """Return the finding that a form costs too much."""
@@ -301,13 +319,13 @@ class _Keeping:
     ) -> Expr:
         drawn = draw(self._read, self._starts, FURTHER, FURTHER, self._dtype, SEED_OF_FURTHER)
         further = drawn, self._anywhere
-        search = Search(meant, now, self._points, further, truth, self._choice, limits)
+        search = Search(meant, now, self._points, further, truth, self._bounds[0], limits)
         if not self._fills_holes():
             search.holes = []  # where the value is not defined, or has no hole, a derivative has none
         elif search.holes and meant is not self._written:  # derivatives of a form with limits have limits, too
             others, now = (now, *others), limits
-            search = Search(meant, now, self._points, further, truth, self._choice, limits)
-        elif search.holes and self._is_usually_sound():
+            search = Search(meant, now, self._points, further, truth, self._bounds[0], limits)
+        elif search.holes and self._is_usually_sound and self._bounds[0] != FAR:
             search.mends = False
         if meant is self._written:
             search.allows = self._allows
@@ -315,15 +333,16 @@ class _Keeping:
             search.enough = ENOUGH_FOR_SLOPES
         found = search.run(others)
         lost = search.candidates[0].lost if search.candidates else np.zeros(1)
-        if found or lost.mean() >= 1:
+        if found or (lost.mean() >= 1 and self._bounds[0] != FAR):  # what is lost far out alone is not told
             after = found.lost[1] if found else float(lost.mean())
             finding = Finding(what, found, after, len(search.exact))
             self.findings.append(finding if found or not search.refused else self._dear(finding, search.refused[0]))
         return found.form if found else now
 
+    @cached_property
     def _is_usually_sound(self) -> bool:
         """Return whether the form has its digits at ordinary points."""
-        doubts = suspicious_points(self._form, self._points)
+        doubts = self._doubts.copy()
         doubts[:WIDE] = False
         return is_sound(self._form, self._points, doubts, self._truth)
 

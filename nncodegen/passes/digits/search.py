@@ -23,7 +23,7 @@ from nncodegen.ir.program import BEST
 from nncodegen.passes.digits.borders import LINES, conditions_of, near_border
 from nncodegen.passes.digits.branches import BRANCH, branches
 from nncodegen.passes.digits.candidate import Candidate
-from nncodegen.passes.digits.cost import OPERATIONS, operations
+from nncodegen.passes.digits.cost import FAR, OPERATIONS, Bound, operations
 from nncodegen.passes.digits.exact import FAULTS, Truth
 from nncodegen.passes.digits.formats import Array, bits_lost
 from nncodegen.passes.digits.measure import Sample, values
@@ -45,6 +45,9 @@ search, or than the third that of a derivative: most of these are longer, and ar
 
 BUDGET = 3500
 """The operations that all measured forms have together: the bound of the time of a search."""
+
+REWRITTEN = 2800
+"""The operations of all nodes for which alternatives are looked for: SymPy takes the longer, the larger they are."""
 
 GAIN = 1.0
 """The mean bits that a form must gain."""
@@ -68,7 +71,7 @@ LUCK, LUCKY = 0.02, 4.0
 LARGEST = 180
 """The number of operations of formulas and forms that are searched."""
 
-PRICE = 0.004
+PRICE = 0.02
 """The mean bits that one more operation must gain."""
 
 LEAST_POINTS = 12
@@ -118,7 +121,7 @@ class Search:
         points: Points,
         further: tuple[Points, Points],
         truth: Truth | None = None,
-        choice: str = BEST,
+        bound: Bound = OPERATIONS[BEST],
         limits: Expr | None = None,
     ) -> None:
         self.written, self.given = written, given
@@ -129,16 +132,16 @@ class Search:
         self.sample = Sample(chosen(points, known))
         self.limits = given if limits is None else limits
         self.holes = self._holes(points, known)
-        self.choice = choice
         self.mends = True
         self.enough = ENOUGH
         self.allows: Callable[[Expr, float], bool] = lambda form, bits: True
         self.refused: list[Expr] = []
         self.seen: dict[Expr, None] = {}
-        self.spent = 0
+        self.spent = self.rewritten = 0
         self.candidates: list[Candidate] = []
         self._borders: dict[tuple[Relational, int], tuple[Points, Array]] = {}
-        self.bound, self.before, self.lost = OPERATIONS[choice], operations(given), math.inf
+        self.bound, self.lost = bound, math.inf
+        self.before = max(map(operations, (given, written) if bound == FAR else (given,)))
 
     def _holes(self, points: Points, known: NDArray[np.bool_]) -> list[tuple[Expr, Expr, Points]]:
         """Return the elements that are 0 at a hole, each with the limits there, and the points."""
@@ -169,8 +172,9 @@ class Search:
         self.add(self.written, ("as written",))
         for other in others:
             self.add(other, ("derivative of the form",))
-        self._go_on(DIFFERENCES, CANDIDATES // 2)
-        self._go_on(SERIES, CANDIDATES // 2 + MOST_SERIES, rounds=1)
+        if self.bound != FAR:
+            self._go_on(DIFFERENCES, CANDIDATES // 2)
+            self._go_on(SERIES, CANDIDATES // 2 + MOST_SERIES, rounds=1)
         self._go_on(RANGES, CANDIDATES)
         for form, rules in branches(self.ranked(), self.sample.points, self.written):
             self.add(form, rules)
@@ -234,6 +238,9 @@ class Search:
         conditions = form.atoms(Relational)  # used for membership only
         by_rule: dict[str, dict[Expr, Expr]] = {}
         for node in dict.fromkeys(part for part in preorder_traversal(form) if part.func in table):
+            if self.rewritten > REWRITTEN:
+                break
+            self.rewritten += operations(node)
             within = any(condition.has(node) for condition in conditions)
             for name, new in neighbours(node, table):
                 if not (within and new.has(Piecewise)):  # no condition has a branch

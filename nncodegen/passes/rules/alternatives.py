@@ -80,6 +80,7 @@ RANGES: Table = {
         ranges.sum_over_squares,
         ranges.product_over_sum,
         ranges.square_of_quotient,
+        ranges.powers_together,
         ranges.balanced_product,
         ranges.alternating_product,
         ranges.other_orders,

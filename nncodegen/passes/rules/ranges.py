@@ -247,6 +247,22 @@ def square_of_quotient(node: Mul) -> Expr | None:
     return None
 
 
+def powers_together(node: Mul) -> Expr | None:
+    """u**2*v**2/w**2 = (u*v/w)**2, whose factor may be in range where these powers are not; SymPy takes them apart."""
+    powers: dict[int, list[Expr]] = {}
+    for factor in node.args:
+        base, e = factor.as_base_exp()
+        if e.is_Integer and abs(e) > 1:
+            powers.setdefault(abs(int(e)), []).append(base ** sympy.sign(e))
+    k, bases = max(powers.items(), key=lambda item: len(item[1]), default=(0, []))
+    if len(bases) < 2:
+        return None
+    rest = [factor for factor in node.args if factor not in [base**k for base in bases]]
+    number, *others = rest if rest and rest[0].is_number else [S.One, *rest]
+    power = reduce(grouped, [reduce(grouped, _alternating(bases))] * k)
+    return number * reduce(grouped, _alternating([power, *others]))
+
+
 def squares_of_products(node: Pow) -> Expr | None:
     """(x*y)**2 = (x*y)*(x*y), a product that is computed before it is squared."""
     base, e = node.args
