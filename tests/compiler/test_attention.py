@@ -19,7 +19,7 @@ from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.passes.tangent import tangent
-from tests.support.attention import attend, everything, samples, tokens_network
+from tests.support.attention import attend, attend_and_weigh, everything, samples, tokens_network
 from tests.support.built import built
 from tests.support.hessians import derived, hessian_of, product_by_differences
 from tests.support.random_numbers import noise_of
@@ -136,6 +136,64 @@ def test_masks(shape):
     assert np.all(found[0] == 0)
 
 
+def test_weights_of_heads():
+    """On request, a call returns the weights of all heads, which are those of the rows that exist."""
+    x, y, length = nn.Input((4, 3), name="x"), nn.Input((6, 2), name="y"), nn.Input(1, name="steps")
+    for layer in (nn.MultiHeadAttention(2, 3, dropout=0.5), nn.GroupQueryAttention(3, 4, 2)):
+        for given in ({"use_causal_mask": True}, {"value": y, "lengths": length}):
+            h, weights = layer(x, **given, return_attention_scores=True)
+            inputs = [x] if "value" not in given else [x, y, length]
+            model = nn.Network(inputs, [h, weights], name="weights")
+            program = model.describe()
+            flat, named = parameters_of(program)
+            given = [QUERY, VALUE, LENGTHS][: len(inputs)]
+            rows = np.concatenate([each.reshape(3, -1) for each in given], axis=1)
+            targets = np.zeros((3, sum(target.size for target in program.targets)))
+            values = evaluate(program, flat, rows, targets)
+            expected = attend_and_weigh(named, 1, *given[:2], lengths=LENGTHS if given[1:] else None,
+                                        causal=not given[1:])  # fmt: skip
+            for output, array in zip(program.outputs, expected, strict=True):
+                np.testing.assert_allclose(values[output.tensor], array, atol=1e-13)
+            noise = {source.tensor.name: np.full((3, *source.tensor.shape[1:]), -1.0) for source in program.noise}
+            if noise:  # what is returned are the weights before dropout, as in Keras
+                dropped = evaluate(program, flat, rows, targets, noise=noise)
+                np.testing.assert_allclose(dropped[program.outputs[1].tensor], expected[1], atol=1e-13)
+
+
+@pytest.mark.parametrize("axes", [None, 1, (2,), (2, 1)])
+def test_axes_of_attention(axes):
+    """Queries look along the chosen axes of a sample, and at the same place of the others, or at all places."""
+    query, value = RNG.normal(size=(3, 2, 4, 3)), RNG.normal(size=(3, 2, 4, 5))
+    x, y = nn.Input((2, 4, 3), name="x"), nn.Input((2, 4, 5), name="y")
+    layer = nn.MultiHeadAttention(2, 2, attention_axes=axes)
+    single, size = axes in (1, (2,)), {1: 2, (2,): 4}.get(axes, 8)
+    shape = (size, size) if single else (2, 4, 2, 4)
+    mask, m = (RNG.random((3, *shape)) < 0.7).astype(float), nn.Input(shape, name="m")
+    node = layer(x, y, attention_mask=m, use_causal_mask=single, return_attention_scores=True)
+    model = nn.Network([x, y, m], list(node), name="axes")
+    program = model.describe()
+    flat, named = parameters_of(program)
+    X = np.concatenate([each.reshape(3, -1) for each in (query, value, mask)], axis=1)
+    values = evaluate(program, flat, X, np.zeros((3, sum(target.size for target in program.targets))))
+
+    def rows(array):
+        """The places that do not look at each other as samples, the others as steps."""
+        moved = array.transpose(0, 2, 1, 3) if axes == 1 else array
+        return moved.reshape(-1, size, array.shape[-1])
+
+    masks = np.repeat(mask.reshape(3, size, size), 8 // size, axis=0)
+    found, weights = attend_and_weigh(named, 1, rows(query), rows(value), mask=masks, causal=single)
+    output, scores = (values[element.tensor] for element in program.outputs)
+    np.testing.assert_allclose(rows(output), found, atol=1e-13)
+    kept = (3, 8 // size, 2, size, size) if single else (3, 2, 2, 4, 2, 4)
+    assert scores.shape == kept
+    np.testing.assert_allclose(scores.ravel(), weights.ravel(), atol=1e-13)
+    if axes != (2, 1):
+        module = built(model, fit=False)
+        outputs = np.concatenate([output.reshape(3, -1), scores.reshape(3, -1)], axis=1)
+        np.testing.assert_allclose(module.predict(flat, X), outputs, atol=1e-13)
+
+
 def test_heads_in_groups():
     """Heads of queries share keys and values: those of a group are one after the other."""
     x = nn.Input((4, 3))
@@ -199,7 +257,7 @@ def test_weights_of_keras_and_pytorch():
 def bad():
     """What is refused: a function that makes it, and the words of the error."""
     x, y, flat = nn.Input((4, 3), name="x"), nn.Input((5, 3), name="y"), nn.Input(3, name="flat")
-    layer = nn.MultiHeadAttention(2, 2)
+    layer, cube, wide = nn.MultiHeadAttention(2, 2), nn.Input((2, 4, 3), name="cube"), nn.Input((3, 4, 3), name="wide")
 
     def made(node, *inputs):
         return lambda: nn.Network(list(inputs), node, name="bad")
@@ -213,6 +271,12 @@ def bad():
         (made(layer(x, y, attention_mask=x), x, y), r"attention_mask of layer 1 has the shape \(4, 5\), \(1, 5\) or "),
         (made(layer(x, lengths=flat), x, flat), r"the lengths of layer 1 have the shape \(1,\), not \(3,\)"),
         (lambda: layer(x, x, use_causal_mask=1), "use_causal_mask is True or False, not 1"),
+        (lambda: layer(x, return_attention_scores=None), "return_attention_scores is True or False, not None"),
+        (made(nn.MultiHeadAttention(1, 2, attention_axes=2)(x), x), r"attention_axes of layer 1 .*, \(1,\) at most"),
+        (made(layer(x, cube), x, cube), r"the value of layer 1 has the shape \(steps, features\), not \(2, 4, 3\)"),
+        (made(layer(cube, x), cube, x), r"the value of layer 1 has 3 axes, as the query has, not \(4, 3\)"),
+        (made(layer(cube, use_causal_mask=True), cube), "looks along 2 axes, in which no place is before another"),
+        (made(nn.MultiHeadAttention(1, 2, attention_axes=2)(cube, wide), cube, wide), "axis 1, which has 2 places in"),
         (lambda: layer(x, "x"), "neither an nncodegen.Input nor the result of a layer"),
         (made(nn.PositionEmbedding(3)(x), x), "with at most 3 steps"),
         (made(nn.RotaryEmbedding()(x), x), "layer 1 rotates pairs of features, of which there cannot be 3"),
@@ -224,7 +288,7 @@ def bad():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(16))
+@pytest.mark.parametrize("number", range(22))
 def test_what_does_not_fit_is_refused_in_words(number):
     """The error says which argument of which layer does not fit, and what would."""
     make, message = bad()[number]

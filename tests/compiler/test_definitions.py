@@ -39,6 +39,8 @@ LAYERS = {
     "squares without a scale": (nn.RMSNormalization(1, 1e-5, scale=False), (2, 3)),
     "positions": (nn.PositionEmbedding(3), (2, 3)),
     "attention": (nn.MultiHeadAttention(2, 2, 1), (3, 2)),
+    "attention to all places": (nn.MultiHeadAttention(2, 2), (2, 2, 2)),
+    "attention along an axis": (nn.MultiHeadAttention(1, 2, attention_axes=1), (2, 3, 2)),
     "heads in groups": (nn.GroupQueryAttention(2, 4, 2, use_bias=False), (2, 3)),
     "rotations": (nn.RotaryEmbedding(100, 2.5, sequence_axis=2, feature_axis=1), (4, 3)),
     "attention to rotations": (nn.MultiHeadAttention(1, 2, rotary=nn.RotaryEmbedding(10)), (3, 2)),
@@ -118,6 +120,23 @@ def test_losses(name):
     first, second = Dense(3, activation)(x), Dense(2, activation)(nn.Flatten()(x))
     agree(Sequential([Dense(3, activation)], (2, 2), loss, name="loss"))
     agree(Network(x, [first, second], loss=[loss, "mse"], loss_weights=[0.3, 2], name="losses"))
+
+
+def test_attention_in_graphs():
+    """Attention agrees with what it is given, and with the weights that it returns."""
+    x, y, length, mask = (Input(shape, name=name) for name, shape in (
+        ("x", (3, 2)), ("y", (2, 4)), ("steps", 1), ("mask", (3, 2))))  # fmt: skip
+    h, first = nn.MultiHeadAttention(2, 2)(x, y, lengths=length, attention_mask=mask, return_attention_scores=True)
+    h, second = nn.GroupQueryAttention(2, 4, 2)(h, use_causal_mask=True, return_attention_scores=True)
+    model = Network([x, y, length, mask], [Dense(1)(h), first, second], name="attention")
+    program = model.describe()
+    parameters, X, Y = random_data(program, 3)
+    X[:, 14], X[:, 15:] = [1, 2, 2], np.random.default_rng(1).integers(0, 2, (3, 6))
+    values = nn.evaluate(program, parameters, X, Y)
+    with mpmath.workdps(40):
+        found = values_of(model, bind(program, parameters, X, Y), many(X), many(Y), training=False)
+    outputs = np.hstack([values[e.tensor].reshape(3, -1) for e in program.outputs])
+    assert outputs == pytest.approx(found[0].astype(float), rel=1e-12, abs=1e-12)
 
 
 def test_graphs():

@@ -7,6 +7,11 @@ import nncodegen as nn
 
 def attend(named, number, query, value=None, key=None, mask=None, lengths=None, causal=False):
     """The result of a layer of attention, (N, T, features), with its parameters by name and its number."""
+    return attend_and_weigh(named, number, query, value, key, mask, lengths, causal)[0]
+
+
+def attend_and_weigh(named, number, query, value=None, key=None, mask=None, lengths=None, causal=False):
+    """The result, and the weights of all heads, (N, heads, T, S)."""
     value = query if value is None else value
     key = value if key is None else key
     W = {letter: named[f"W{letter}{number}"] for letter in "qkvo"}
@@ -15,6 +20,7 @@ def attend(named, number, query, value=None, key=None, mask=None, lengths=None, 
     k = np.einsum("nsi,hki->nshk", key, W["k"]) + bias["k"]
     v = np.einsum("nsi,hki->nshk", value, W["v"]) + bias["v"]
     found = np.zeros((*q.shape[:-1], v.shape[-1]))
+    shares = np.zeros((*q.shape[:-1], value.shape[1]))
     for place in np.ndindex(q.shape[:-1]):
         n, t, h = place[:3]
         allowed = np.full(value.shape[1], True)
@@ -25,8 +31,10 @@ def attend(named, number, query, value=None, key=None, mask=None, lengths=None, 
             scores = k[n, allowed, h] @ q[place] / np.sqrt(q.shape[-1])
             weights = np.exp(scores - scores.max())
             found[place] = weights / weights.sum() @ v[n, allowed, h]
+            shares[(*place, allowed)] = weights / weights.sum()
     flat = found.reshape(*found.shape[:2], -1)
-    return flat @ W["o"].reshape(len(W["o"]), -1).T + bias["o"]
+    result = flat @ W["o"].reshape(len(W["o"]), -1).T + bias["o"]
+    return result, shares.reshape(*shares.shape[:2], -1, shares.shape[-1]).transpose(0, 2, 1, 3)
 
 
 def tokens_network(steps=5, tokens=7, width=6, heads=2, name="tokens", **options):

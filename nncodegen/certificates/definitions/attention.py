@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import mpmath
@@ -13,8 +14,8 @@ from nncodegen.certificates.definitions.use import Use
 from nncodegen.certificates.products import Array, zeros
 
 
-def attention(layer: Any, use: Use, *inputs: Array) -> Array:
-    """Return the projected means of values, for each sample, head and query one after the other.
+def attention(layer: Any, use: Use, *inputs: Array) -> Array | tuple[Array, ...]:
+    """Return the projected means of values, for each sample, head and query one after the other; perhaps the weights.
 
     The weights of a query are a softmax over the keys that it may look at, and 0 for all others.
     """
@@ -22,43 +23,70 @@ def attention(layer: Any, use: Use, *inputs: Array) -> Array:
     query = given["query"]
     value = given.get("value", query)
     key = given.get("key", value)
+    axes = getattr(layer, "attention_axes", None)
+    axes = axes_of(range(1, query.ndim - 1) if axes is None else axes, query)
     Wq = use("Wq")
     grouped = Wq.ndim == 4  # several heads of queries for one of keys
+    heads = Wq.shape[:-2]
     q, k, v = (_projected(layer, use, name, x) for name, x in (("q", query), ("k", key), ("v", value)))
     if layer.rotary is not None:
-        q, k = (_rotated(layer.rotary, x, 1, x.ndim - 1) for x in (q, k))
-    answers = zeros([len(query), query.shape[1], *Wq.shape[:-2], v.shape[-1]])
+        q, k = (_rotated(layer.rotary, x, axes[0], x.ndim - 1) for x in (q, k))
+    steps, places = (tuple(x.shape[axis] for axis in axes) for x in (query, value))
+    rest = [axis for axis in range(1, query.ndim - 1) if axis not in axes]
+    answers = zeros([*query.shape[:-1], *heads, v.shape[-1]])
+    weights = zeros([len(query), *(query.shape[axis] for axis in rest), *heads, *steps, *places])
     for place in np.ndindex(answers.shape[:-1]):
-        n, t, *heads = place
-        allowed = [s for s in range(value.shape[1]) if _may_look(use, given, n, t, s)]
+        n, head = place[0], place[query.ndim - 1 :]
+        t = tuple(place[axis] for axis in axes)
+        allowed = [s for s in np.ndindex(places) if _may_look(use, given, n, t, s)]
         if not allowed:
             continue
-        own = heads[:1] if grouped else heads
-        scores = np.asarray([np.sum(q[place] * k[(n, s, *own)]) for s in allowed], dtype=object)
-        weights = softmax((scores / mpmath.sqrt(q.shape[-1]))[None])[0]
-        answers[place] = sum(weight * v[(n, s, *own)] for weight, s in zip(weights, allowed, strict=True))
+        own = head[:1] if grouped else head
+        there = [(*_moved(place[: query.ndim - 1], axes, s), *own) for s in allowed]
+        scores = np.asarray([np.sum(q[place] * k[at]) for at in there], dtype=object) / mpmath.sqrt(q.shape[-1])
+        if "attention_bias" in given:
+            scores = scores + np.asarray([_bias(given, n, head, t, s) for s in allowed], dtype=object)
+        row = softmax(scores[None])[0]
+        answers[place] = sum(weight * v[at] for weight, at in zip(row, there, strict=True))
+        for weight, s in zip(row, allowed, strict=True):
+            weights[(n, *(place[axis] for axis in rest), *head, *t, *s)] = weight
     Wo = use("Wo")
-    flat = answers.reshape(*answers.shape[:2], -1) @ Wo.reshape(len(Wo), -1).T
-    return flat + use("bo") if layer.use_bias else flat
+    flat = answers.reshape(*query.shape[:-1], -1) @ Wo.reshape(len(Wo), -1).T
+    result = flat + use("bo") if layer.use_bias else flat
+    if "return_attention_scores" not in use.arguments:
+        return result
+    return result, weights.reshape(len(query), -1, *steps, *places) if grouped else weights
+
+
+def _moved(place: Sequence[int], axes: Sequence[int], to: Sequence[int]) -> tuple[int, ...]:
+    """Return a place with other numbers along some axes."""
+    moved = dict(zip(axes, to, strict=True))
+    return tuple(moved.get(axis, number) for axis, number in enumerate(place))
 
 
 def _projected(layer: Any, use: Use, letter: str, x: Array) -> Array:
     W = use(f"W{letter}")
-    rows = (x @ W.reshape(-1, W.shape[-1]).T).reshape(*x.shape[:2], *W.shape[:-1])
+    rows = (x @ W.reshape(-1, W.shape[-1]).T).reshape(*x.shape[:-1], *W.shape[:-1])
     return rows + use(f"b{letter}") if layer.use_bias else rows
 
 
-def _may_look(use: Use, given: dict[str, Array], n: int, t: int, s: int) -> bool:
+def _may_look(use: Use, given: dict[str, Array], n: int, t: tuple[int, ...], s: tuple[int, ...]) -> bool:
     """Return whether a query of a sample may look at a place."""
     if "use_causal_mask" in use.arguments and s > t:
         return False
-    if "lengths" in given and given["lengths"][n, 0] < s + 1:
+    if "lengths" in given and given["lengths"][n, 0] < s[0] + 1:
         return False
     if "attention_mask" in given:
         mask = given["attention_mask"][n]
-        own = mask[s] if mask.ndim == 1 else mask[min(t, len(mask) - 1), s]
+        own = mask[s] if mask.ndim == len(s) else mask[(*np.minimum(t, np.array(mask.shape[: len(t)]) - 1), *s)]
         return bool(own == 1)
     return True
+
+
+def _bias(given: dict[str, Array], n: int, head: Sequence[int], t: tuple[int, ...], s: tuple[int, ...]) -> Any:
+    """Return what is added to the score of a place: the same for all heads, or for each its own."""
+    bias = given["attention_bias"][n]
+    return bias[(*head, *t, *s)[-bias.ndim :]]
 
 
 def positions(layer: Any, use: Use, x: Array) -> Array:
