@@ -234,7 +234,9 @@ def attended(
     """
     every, where, over = (*rows.indices, *rows.places), rows.where, (*rows.places, *rows.given)
     z = call.step("z", every, query * key, "sum", (query.indices[-1], *rows.given), where)
-    weights = call.step("p", every, z + bias, "softmax", over, where)
+    if bias != 0:
+        z = call.step("z_biased", every, z + bias)
+    weights = call.step("p", every, z, "softmax", over, where)
     kept: Expr = weights
     if dropout:
         noise = call.noise("dropout", every, "dropout", dropout)

@@ -12,6 +12,7 @@ from nncodegen.describe import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose,
 from nncodegen.describe.layer import Layer
 from nncodegen.describe.losses import LossFunction
 from nncodegen.errors import ModelError
+from nncodegen.imports.torch_attention import TRANSFORMERS
 from nncodegen.imports.torch_graph import network_of
 from nncodegen.imports.torch_modules import (
     ACTIVATION_OF,
@@ -29,7 +30,7 @@ from nncodegen.imports.torch_windows import WINDOWS
 ACTIVATED = (Dense, Conv1D, Conv2D, Conv1DTranspose, Conv2DTranspose)
 """Layers that include the activation that follows them."""
 
-FLAT = ("BatchNorm1d", "Dropout", "LayerNorm", "Linear", "PReLU")
+FLAT = ("BatchNorm1d", "Dropout", "LayerNorm", "Linear", "PReLU", "RMSNorm")
 """Modules after which samples with one axis still have one axis."""
 
 HEADS = {"softmax": "categorical_crossentropy", "sigmoid": "binary_crossentropy"}
@@ -52,7 +53,8 @@ def from_torch(
     a convolution.
 
     Any other module becomes a Network: torch.fx traces its ``forward``, which must do the same for all inputs. It may
-    contain RNN, LSTM and GRU, with batch_first=True. inputs is the shape of a sample, (steps, features), or a list with
+    contain RNN, LSTM and GRU, with batch_first=True, and attention: MultiheadAttention, the blocks of Transformer, and
+    scaled_dot_product_attention. inputs is the shape of a sample, (steps, features), or a list with
     one for each argument. Weights have the names of the layers in the module: W_head and b_head for ``self.head``,
     W_lstm, U_lstm and b_lstm for ``self.lstm``, with _l0, _l1 and so on appended where it has several layers.
 
@@ -86,7 +88,8 @@ def _is_followed(module: Any) -> bool:
         return False
     if not is_of_torch(module, "Sequential"):
         return True
-    return any(not is_of_torch(one) or type(one).__name__ in RECURRENT for one in _flat(module))
+    traced = (*RECURRENT, *TRANSFORMERS)
+    return any(not is_of_torch(one) or type(one).__name__ in traced for one in _flat(module))
 
 
 def _features(modules: Sequence[Any]) -> int:

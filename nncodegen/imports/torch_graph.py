@@ -10,17 +10,67 @@ import inspect
 import operator
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
-from nncodegen.describe import Activation, Flatten, Input, Network, Node, Permute, Reshape, concatenate
+import numpy as np
+
+from nncodegen.describe import (
+    Activation,
+    Flatten,
+    Input,
+    LayerNormalization,
+    Network,
+    Node,
+    Permute,
+    PositionEmbedding,
+    Reshape,
+    RMSNormalization,
+    concatenate,
+)
+from nncodegen.describe.attention import BIAS
 from nncodegen.describe.layer import Layer
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
-from nncodegen.imports.torch_layers import Mean, Taken
-from nncodegen.imports.torch_modules import RECURRENT, activation_with, in_shape, is_of_torch, layer_of, weights_of
+from nncodegen.imports.torch_attention import (
+    TRANSFORMERS,
+    Transformers,
+    attention_layer,
+    attention_weights,
+    check_attention,
+    sight,
+)
+from nncodegen.imports.torch_layers import (
+    DotProductAttention,
+    MaskedSoftmax,
+    MatrixProduct,
+    Mean,
+    OfAllSamples,
+    Same,
+    Taken,
+    WithWeights,
+)
+from nncodegen.imports.torch_modules import (
+    RECURRENT,
+    activation_with,
+    epsilon_of,
+    in_shape,
+    is_of_torch,
+    layer_of,
+    values_of,
+    weights_of,
+)
 from nncodegen.imports.torch_recurrent import Stack, States, check_recurrent, stack_of
-from nncodegen.imports.torch_trace import refused, shape_of, shapes_of_inputs, traced_module
+from nncodegen.imports.torch_trace import (
+    Fixed,
+    Turned,
+    Unknown,
+    alone,
+    refused,
+    shape_of,
+    shapes_of_inputs,
+    traced_module,
+)
 
 MODULES = {
     name.lower(): name
@@ -36,29 +86,55 @@ MODULES = {
 }  # fmt: skip
 """Functions and methods that compute the same as modules, with equal arguments after the first."""
 
-SAME = ("contiguous", "clone", "to", "float", "double")
+SAME = ("contiguous", "clone", "to", "float", "double", "bool", "type_as")
 """Methods that change no value."""
 
-SHAPED = ("view", "reshape", "flatten", "squeeze", "unsqueeze")
+SIZES = ("size", "dim", "numel", "len", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones",
+         "new_full")  # fmt: skip
+"""Functions of values of samples whose result depends on shapes alone."""
+
+SHAPED = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze")
 """Functions that rearrange the axes of a sample and keep its values in row-major order."""
 
 SUMS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "iadd": operator.add, "imul": operator.mul}
 """Operators on two values."""
 
 
-class _Zeros(NamedTuple):
-    """A tensor of zeros, which may be the initial state of a layer."""
+POINTWISE = ("Linear", "LayerNorm", "RMSNorm", "Dropout", "Identity", "PReLU", *MODULES.values())
+"""Modules that compute the same for each step of a sequence, wherever its samples are."""
+
+DOT_PRODUCT = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
+"""The arguments of scaled_dot_product_attention."""
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """Scores of which some count as nothing in the softmax that follows, with the masks that say which."""
+
+    node: Node
+    masks: tuple[tuple[Any, bool], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The rows of an Embedding for the places of a sequence, which are added to it."""
+
+    layer: PositionEmbedding
 
 
 def network_of(module: Any, name: str, inputs: Any) -> tuple[Network, str]:
     """Return the network of a module, with its weights, and its last activation: "softmax", "sigmoid", or ""."""
     torch = sys.modules["torch"]
-    if is_of_torch(module) and not is_of_torch(module, "Sequential"):
-        module = torch.nn.Sequential(module)
     shapes = shapes_of_inputs(inputs, module)
     for one in module.modules():
         if is_of_torch(one) and type(one).__name__ in RECURRENT:
             check_recurrent(one)
+        if is_of_torch(one) and type(one).__name__ in TRANSFORMERS:
+            check_attention(one)
+    if is_of_torch(module) and type(module).__name__ in TRANSFORMERS:
+        module = alone(module, len(shapes))
+    elif is_of_torch(module) and not is_of_torch(module, "Sequential"):
+        module = torch.nn.Sequential(module)
     graph = traced_module(module, shapes)
     reader = _Reader(module, graph, shapes)
     (given,) = (node.args[0] for node in graph.graph.nodes if node.op == "output")
@@ -78,6 +154,12 @@ class _Reader:
         self._own = module
         self._values: dict[str, Any] = {}
         self._layers: dict[str, Layer | Stack] = {}
+        self._tables: dict[tuple[str, tuple[int, ...], bytes], Node] = {}
+        self._boolean: dict[int, Node] = {}
+        self._stored = {
+            one.untyped_storage().data_ptr(): name
+            for name, one in (*traced.named_buffers(), *traced.named_parameters())
+        }
         self.weights: dict[str, Any] = {}
         self.heads: dict[int, str] = {}
         self.inputs: list[Node] = []
@@ -95,6 +177,8 @@ class _Reader:
             return tuple(self.values(one) for one in given)
         if isinstance(given, dict):
             return tuple(self.values(one) for one in given.values())
+        if isinstance(given, slice):
+            return slice(*(self.values(one) for one in (given.start, given.stop, given.step)))
         return self._values.get(given.name) if hasattr(given, "op") else given
 
     def _value(self, node: Any) -> Any:
@@ -102,15 +186,25 @@ class _Reader:
         if node.op == "call_module":
             return self._module(node, given)
         name = str(getattr(node.target, "__name__", node.target)).strip("_").lower()
+        if name == "getattr":
+            name = {"mT": "transpose"}.get(node.args[1], "size")
+            given = (given[0], -2, -1)
         if name == "getitem":
             return self._item(node, *given)
-        if name.startswith("zeros"):
-            return _Zeros()
+        options = {key: self.values(one) for key, one in node.kwargs.items()}
+        if name in SIZES or not any(map(_follows, [*given, *options.values()])):
+            return _known(node)
         if name in SAME:
             return given[0]
+        if name in ("chunk", "split", "unbind"):
+            return self._pieces(node, given[0])
+        if any(isinstance(one, Turned) for one in given):
+            return self._turned(node, name, given)
+        if name in ("transpose", "permute", "swapaxes") and isinstance(given[0], Node):
+            axes = _axes(node, name, given)
+            if axes[:2] == (1, 0) and axes[2:] == tuple(range(2, len(axes))):
+                return Turned(given[0])
         shape = shape_of(node)
-        if node.meta["size"] is None or not any(isinstance(one, Node | States | tuple) for one in given):
-            return None  # a size, or a value computed from sizes
         if shape is None:
             raise refused(node, "the first axis of what it gives is not that of the samples")
         return self._function(node, name, given, shape)
@@ -130,23 +224,63 @@ class _Reader:
                 raise refused(node, "its input is no sequence")
             output, states = stack(given[0], _initial(node, [*given[1:], *self.values(node.kwargs)]))
             return output, (states if len(states) > 1 else states[0])
+        if is_of_torch(module) and kind in TRANSFORMERS:
+            return Transformers(self, node, module, name).result()
+        if len(given) == 1 and isinstance(given[0], Fixed) and kind == "Embedding":
+            return self._positions(node, module, given[0])
+        if len(given) == 1 and isinstance(given[0], Turned) and is_of_torch(module) and kind in POINTWISE:
+            return Turned(self.module_layer(node.target, module)(given[0].node))
         if len(given) != 1 or not isinstance(given[0], Node):
             raise refused(node, "it takes one value of a layer")
-        if node.target not in self._layers:
-            self._layers[node.target] = self._layer(node, module, name)
-        return self._called(self._layers[node.target], given[0])
+        return self._called(self.module_layer(node.target, module, shape_of(node)), given[0])
 
-    def _layer(self, node: Any, module: Any, name: str) -> Layer:
+    def module_layer(self, target: str, module: Any, shape: tuple[int, ...] | None = None) -> Any:
+        """Return the layer for a module at a place; the same for each of its calls."""
+        if target not in self._layers:
+            self._layers[target] = self._layer(module, _name(str(target)), shape or ())
+        return self._layers[target]
+
+    def _layer(self, module: Any, name: str, shape: tuple[int, ...]) -> Layer:
         """Return the layer for a module. A layer with weights has the name of the module."""
         if is_of_torch(module, "Identity"):
             return Activation("linear")
+        if is_of_torch(module, "MultiheadAttention"):
+            self.weights |= {f"{letters}_{name}": values for letters, values in attention_weights(module).items()}
+            return attention_layer(module, name)
         layer = layer_of(module)
         if layer is None:
-            shape = shape_of(node) or ()
             return Activation(activation_with("linear", module, len(shape) == 1))
         weights = weights_of(layer, module)
         self.weights |= {f"{letters}_{name}": values for letters, values in weights.items()}
         return replace(layer, name=name) if weights else layer  # type: ignore[type-var]
+
+    def _positions(self, node: Any, module: Any, places: Fixed) -> Table:
+        """Return the rows of an Embedding for the numbers 0, 1, 2, ..., which are places of a sequence."""
+        rows = places.value.reshape(-1, places.value.shape[-1])
+        if not bool((rows == sys.modules["torch"].arange(rows.shape[1])).all()):
+            raise refused(node, "the numbers that it is given are no places of a sequence, from 0 on")
+        if node.target not in self._layers:
+            name = _name(str(node.target))
+            self._layers[node.target] = PositionEmbedding(int(module.num_embeddings), name=name)
+            self.weights[f"P_{name}"] = values_of(module.weight, f"the weight of the module {module}")
+        layer = self._layers[node.target]
+        if not isinstance(layer, PositionEmbedding):
+            raise refused(node, "it is called with places, and with other numbers")
+        return Table(layer)
+
+    def is_boolean(self, node: Node) -> bool:
+        """Return whether a value is true or false, as inputs are that are used as masks."""
+        return node.is_input or id(node) in self._boolean
+
+    def table(self, values: Any, letters: str, of: Node) -> Node:
+        """Return numbers that no training changes, with the samples of a node; equal numbers are one layer."""
+        key = letters, values.shape, values.tobytes()
+        if key not in self._tables:
+            number = 1 + sum(known[0] == letters for known in self._tables)
+            name = letters if number == 1 else f"{letters}_{number}"
+            self.weights[f"M_{name}"] = values
+            self._tables[key] = OfAllSamples(values.shape, name=name)(of)
+        return self._tables[key]
 
     def _called(self, layer: Any, *values: Node) -> Node:
         result: Node = layer(*values)
@@ -161,6 +295,20 @@ class _Reader:
         x = given[0].nodes[0] if isinstance(given[0], States) else given[0]
         if isinstance(given[0], States) and len(given[0].nodes) > 1:
             raise refused(node, "states are taken one by one, as h[-1]")
+        if isinstance(x, Table) and name in SHAPED:
+            return x
+        if name == "scaled_dot_product_attention":
+            return self._dot_product(node, given)
+        if name in ("matmul", "bmm") and all(isinstance(one, Node) for one in given):
+            return MatrixProduct()(*given)
+        if name == "masked_fill" and isinstance(x, Node | Masked):
+            return self._masked(node, x, given[1:])
+        if name == "softmax" and isinstance(x, Masked):
+            return self._softmax(node, x, shape)
+        if name in ("layer_norm", "rms_norm"):
+            return self._normalized(node, name, x)
+        if name in ("eq", "ne", "invert", "logical_not", "not"):
+            return self._compared(node, name, given)
         if name in MODULES:
             module = _made(MODULES[name], node)
             return self._called(layer_of(module) or Activation(activation_with("linear", module, len(shape) == 1)), x)
@@ -169,7 +317,7 @@ class _Reader:
                 return x  # one layer in one direction: the axis of layers is removed
             result = self._called(Flatten() if len(shape) == 1 else Reshape(shape), x)
             self.heads[id(result)] = self.heads.get(id(x), "")
-            return result
+            return self._alike(result, x)
         if name in ("cat", "concat", "concatenate") and isinstance(x, tuple):
             axis = node.kwargs.get("dim", given[1] if len(given) > 1 else 0)
             rank = len(shape) + 1
@@ -177,7 +325,7 @@ class _Reader:
                 raise refused(node, "it joins samples, or what are no values of layers")
             return concatenate(x, axis % rank)
         if name in ("transpose", "permute", "swapaxes"):
-            return Permute(_order(node, name, given, len(shape) + 1))(x)
+            return Permute(_order(node, name, given))(x)
         if name == "mean":
             axes = node.kwargs.get("dim", given[1] if len(given) > 1 else 0)
             rank = len(shape_of(node.args[0]) or ()) + 1
@@ -187,10 +335,12 @@ class _Reader:
             return Mean(found, bool(node.kwargs.get("keepdim", given[2] if len(given) > 2 else False)))(x)
         return self._arithmetic(node, name, given)
 
-    def _arithmetic(self, node: Any, name: str, given: Sequence[Any]) -> Node:
+    def _arithmetic(self, node: Any, name: str, given: Sequence[Any]) -> Any:
         """Return a sum or product of two values, or of a value and a number."""
         if name == "neg":
             return Activation(lambda z: -z)(given[0])
+        if len(given) == 2 and name in SUMS and any(isinstance(one, Fixed | Table) for one in given):
+            return self._with_weights(node, name, given)
         numbers = [one for one in given if isinstance(one, int | float)]
         if len(given) != 2 or name not in (*SUMS, "truediv", "div", "rsub") or node.kwargs:
             raise refused(node, "from_torch does not know it")
@@ -210,6 +360,184 @@ class _Reader:
             return Activation(lambda z: apply(value, z))(second)
         raise refused(node, "from_torch does not know it")
 
+    def _with_weights(self, node: Any, name: str, given: Sequence[Any]) -> Any:
+        """Return a sum, difference or product of a value and of weights, or of numbers that are known."""
+        turned = isinstance(given[0], Fixed | Table)
+        weights, x = given if turned else given[::-1]
+        operation = name.removeprefix("i")
+        if not isinstance(x, Node):
+            raise refused(node, "it is for a value of samples, and weights")
+        if isinstance(weights, Table):
+            if operation != "add":
+                raise refused(node, "rows for places are added to a sequence")
+            added: Node = x + weights.layer(x)
+            return added
+        shape, value = shape_of(node.args[1 if turned else 0]) or (), weights.value
+        if value.ndim == len(shape) + 1:
+            value = value[0] if len(value) == 1 or bool((value == value[:1]).all()) else value
+        tensor = value.detach()
+        if operation == "add" and bool((tensor == -float("inf")).any()):
+            return Masked(x, ((Fixed(tensor), True),))
+        fits = value.ndim <= len(shape) and all(
+            own in (1, size) for own, size in zip(value.shape[::-1], shape[::-1], strict=False)
+        )
+        if not fits:
+            raise refused(node, f"weights of the shape {tuple(value.shape)} do not belong to its axes")
+        layer = self._of_weights(node, value, operation, turned and operation == "sub")
+        return self._called(layer, x)
+
+    def _of_weights(self, node: Any, value: Any, operation: str, turned: bool = False) -> Any:
+        """Return the layer that adds or multiplies weights; the same one for each of its uses."""
+        name, values, is_trained = self._stored_values(node, value)
+        layer = WithWeights(operation, tuple(map(int, value.shape)), is_trained, turned, name=name)
+        self.weights.setdefault(f"P_{name}", values)
+        found = self._layers.setdefault(f"weights {name}", layer)
+        if found != layer:
+            raise refused(node, f"the weights {name} are used in two ways, as {found!r} and as {layer!r}")
+        return found
+
+    def _stored_values(self, node: Any, value: Any) -> tuple[str, Any, bool]:
+        """Return the name, the values and whether they are trained, of weights or of a part of them."""
+        torch = sys.modules["torch"]
+        target = self._stored.get(value.untyped_storage().data_ptr())
+        if target is None:
+            if value.requires_grad:
+                raise refused(node, "what it adds or multiplies is computed from weights: it takes these as they are")
+            known = sum(name.startswith("P_constant") for name in self.weights)
+            return f"constant_{known + 1}", values_of(value, f"a number of {node.name}"), False
+        if any(step == 0 and size > 1 for size, step in zip(value.shape, value.stride(), strict=True)):
+            raise refused(node, "its weights are expanded: they may be broadcast instead")
+        whole = dict((*self._own.named_buffers(), *self._own.named_parameters()))[target]
+        part = torch.as_strided(whole.detach(), value.shape, value.stride(), value.storage_offset())
+        name = _name(target)
+        if value.numel() < whole.numel():
+            name = f"{name}_from_{value.storage_offset()}"
+        return name, values_of(part, f"the weights {target}"), bool(whole.requires_grad)
+
+    def _turned(self, node: Any, name: str, given: Sequence[Any]) -> Any:
+        """Return the result of a function of sequences whose samples are the second axis."""
+        x = given[0] if isinstance(given[0], Turned) else given[1]
+        if name in ("transpose", "permute", "swapaxes"):
+            axes = _axes(node, name, given)
+            if axes[:2] == (1, 0) and axes[2:] == tuple(range(2, len(axes))):
+                return x.node
+        if name in SUMS and all(isinstance(one, Turned | int | float) for one in given):
+            return Turned(self._arithmetic(node, name, [one.node if isinstance(one, Turned) else one for one in given]))
+        if MODULES.get(name) in POINTWISE:
+            module = _made(MODULES[name], node)
+            return Turned((layer_of(module) or Activation(activation_with("linear", module, False)))(x.node))
+        if name == "mean" and node.kwargs.get("dim", given[1] if len(given) > 1 else None) in (0, [0], (0,)):
+            return Mean((1,), bool(node.kwargs.get("keepdim", False)))(x.node)
+        raise refused(node, "samples are its second axis: turn it with transpose(0, 1) first")
+
+    # --- attention -----------------------------------------------------------------------------------------------
+
+    def _dot_product(self, node: Any, given: Sequence[Any]) -> Node:
+        """Return the result of scaled_dot_product_attention."""
+        named = dict(zip(DOT_PRODUCT, given, strict=False)) | {k: self.values(one) for k, one in node.kwargs.items()}
+        written = dict(zip(DOT_PRODUCT, node.args, strict=False)) | dict(node.kwargs)
+        inputs = {name: named[name] for name in DOT_PRODUCT[:3]}
+        if not all(isinstance(one, Node) for one in inputs.values()):
+            raise refused(node, "query, key and value are values of layers")
+        query, key = (shape_of(written[name]) or () for name in ("query", "key"))
+        sizes, heads = (query[-2], key[-2]), query[0] if len(query) > 2 else 1
+        masks = [(self._of_heads(named.get("attn_mask"), written.get("attn_mask")), False)]
+        seen = sight(self, node, inputs["query"], sizes, masks, bool(named.get("is_causal")), heads)
+        grouped = bool(named.get("enable_gqa")) and key[0] != heads
+        if grouped:
+            inputs["query"] = Reshape((key[0], heads // key[0], *query[1:]))(inputs["query"])
+            if BIAS in seen.inputs and len(np.shape(seen.inputs[BIAS])) > 2:
+                raise refused(node, "heads in groups have one mask")
+        scale = named.get("scale")
+        scale = query[-1] ** -0.5 if scale is None else float(scale)
+        layer = DotProductAttention(scale, float(named.get("dropout_p") or 0.0))
+        result = _with_names(layer, {**inputs, **seen.inputs}, seen.options)
+        return Reshape(shape_of(node) or ())(result) if grouped else result
+
+    def _of_heads(self, mask: Any, written: Any) -> Any:
+        """Return a mask of samples without axes of size 1 before those of queries and places."""
+        if not isinstance(mask, Node):
+            return mask
+        shape = shape_of(written) or ()
+        kept = list(shape)
+        while len(kept) > 1 and kept[0] == 1:
+            kept.pop(0)
+        return mask if tuple(kept) == shape else self._alike(Reshape(kept)(mask), mask)
+
+    def _masked(self, node: Any, x: Any, given: Sequence[Any]) -> Masked:
+        """Return scores of which some are minus infinity, so that they count as nothing in a softmax."""
+        mask, value = given
+        if value != -float("inf"):
+            raise refused(node, f"scores that a mask hides are -inf, not {value}")
+        mask = self._of_heads(mask, node.args[1])
+        before = x.masks if isinstance(x, Masked) else ()
+        return Masked(x.node if isinstance(x, Masked) else x, (*before, (mask, True)))
+
+    def _softmax(self, node: Any, x: Masked, shape: tuple[int, ...]) -> Node:
+        """Return the softmax over the places that are not hidden."""
+        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+        if axis not in (-1, len(shape)):
+            raise refused(node, "scores that a mask hides go into a softmax over the last axis")
+        seen = sight(self, node, x.node, (shape[-2], shape[-1]), x.masks, heads=shape[0] if len(shape) > 2 else 1)
+        scores = x.node
+        if BIAS in seen.inputs:
+            raise refused(node, "a mask that is added to scores has the numbers 0 and -inf")
+        return _with_names(MaskedSoftmax(), {"query": scores, **seen.inputs}, seen.options)
+
+    def _normalized(self, node: Any, name: str, x: Any) -> Any:
+        """Return the result of layer_norm or rms_norm, whose weights are those of the module."""
+        bias = ("bias",) if name == "layer_norm" else ()
+        names = ("input", "normalized_shape", "weight", *bias, "eps")
+        named = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+        axes = tuple(range(-len(tuple(named["normalized_shape"])), 0))
+        if name == "layer_norm":
+            layer: Layer = LayerNormalization(axes, float(named.get("eps", 1e-5)), center=False, scale=False)
+        else:
+            layer = RMSNormalization(axes, epsilon_of(named.get("eps"), None), scale=False)
+        result: Any = layer(x)
+        for key, operation in (("weight", "mul"), ("bias", "add")):
+            weights = self.values(named.get(key))
+            if isinstance(weights, Fixed):
+                result = self._of_weights(node, weights.value, operation)(result)
+        return result
+
+    def _compared(self, node: Any, name: str, given: Sequence[Any]) -> Node:
+        """Return where a value is a number, or where a mask is false."""
+        x = given[0]
+        if name in ("eq", "ne"):
+            number = given[1] if len(given) > 1 else None
+            if not (isinstance(x, Node) and isinstance(number, int | float) and float(number).is_integer()):
+                raise refused(node, "it compares a value of samples and a whole number")
+            result: Node = Same(int(number))(x)
+        elif not (isinstance(x, Node) and self.is_boolean(x)):
+            raise refused(node, "it is for what is true or false")
+        if name != "eq":
+            result = Activation(lambda z: 1 - z)(result if name == "ne" else x)
+        self._boolean[id(result)] = result
+        return result
+
+    def _alike(self, result: Node, x: Node) -> Node:
+        """Return a node, which is true or false if the one that it was made of is."""
+        if id(x) in self._boolean or (x.is_input and len(x.shape) == 1):
+            self._boolean[id(result)] = result
+        return result
+
+    def _pieces(self, node: Any, x: Any) -> tuple[Any, ...]:
+        """Return the pieces of a value along an axis."""
+        before, name = shape_of(node.args[0]), str(getattr(node.target, "__name__", node.target))
+        axis = node.kwargs.get("dim", node.args[2 if name != "unbind" else 1] if len(node.args) > (
+            2 if name != "unbind" else 1) else 0)  # fmt: skip
+        pieces = node.meta["value"]
+        if not isinstance(x, Node) or before is None or axis % (len(before) + 1) == 0:
+            raise refused(node, "it takes a value of samples apart, and not the samples")
+        axis, found, start = axis % (len(before) + 1) - 1, [], 0
+        for piece in pieces:
+            size = 1 if name == "unbind" else int(piece.shape[axis + 1])
+            place: int | range = start if name == "unbind" else range(start, start + size)
+            found.append(Taken(tuple(place if k == axis else range(own) for k, own in enumerate(before)))(x))
+            start += size
+        return tuple(found)
+
     def _item(self, node: Any, value: Any, at: Any) -> Any:
         """Return an item of a value: one of several values, or places of an axis."""
         if isinstance(value, States):
@@ -219,10 +547,19 @@ class _Reader:
             return value.nodes[first]
         if isinstance(value, tuple):
             return value[at]
+        if isinstance(value, Turned):
+            size = node.args[0].meta["size"]
+            if isinstance(at, int):
+                return Taken((at % size[0], *(range(one) for one in size[2:])))(value.node)
+            raise refused(node, "samples are its second axis: turn it with transpose(0, 1) first")
         if not isinstance(value, Node):
-            return None
+            return _known(node)
         before = shape_of(node.args[0]) or ()
         places = list(at) if isinstance(at, tuple) else [at]
+        if None in places:
+            if places[0] is None or any(one not in (None, slice(None), Ellipsis) for one in places):
+                raise refused(node, "new axes come after that of the samples, and without other places")
+            return self._alike(Reshape(shape_of(node) or ())(value), value)
         if Ellipsis in places:
             here, rank = places.index(Ellipsis), len(before) + 1
             places[here : here + 1] = [slice(None)] * (rank - len(places) + 1)
@@ -244,7 +581,7 @@ def _name(target: str) -> str:
 def _initial(node: Any, given: Sequence[Any]) -> tuple[States, ...]:
     """Return the initial states that a recurrent module is given; none where they are 0."""
     found = [one for one in _flat(given) if one is not None]
-    if all(isinstance(one, _Zeros) for one in found):
+    if all(isinstance(one, Fixed) and not bool(one.value.any()) for one in found):
         return ()
     if not all(isinstance(one, States) for one in found):
         raise refused(node, "its initial states are zeros, or the final ones of another recurrent module")
@@ -255,7 +592,7 @@ def _flat(values: Any, states: bool = False) -> list[Any]:
     """Return all values of nested tuples; with states, the nodes of these."""
     if states and isinstance(values, States):
         return list(values.nodes)
-    if isinstance(values, _Zeros) or not isinstance(values, list | tuple):
+    if isinstance(values, Fixed) or not isinstance(values, list | tuple):
         return [values]
     return [inner for one in values for inner in _flat(one, states)]
 
@@ -268,14 +605,44 @@ def _made(kind: str, node: Any) -> Any:
     return module(*node.args[1:], **named)
 
 
-def _order(node: Any, name: str, given: Sequence[Any], rank: int) -> tuple[int, ...]:
-    """Return the axes of a transposed value, without that of the samples, which stays the first."""
+def _axes(node: Any, name: str, given: Sequence[Any]) -> tuple[int, ...]:
+    """Return the axes of a transposed value in their order, that of the samples among them."""
+    rank = len(node.meta["size"])
     if name == "permute":
-        axes = [axis % rank for axis in (given[1] if isinstance(given[1], list | tuple) else given[1:])]
-    else:
-        axes = list(range(rank))
-        first, second = (axis % rank for axis in given[1:3])
-        axes[first], axes[second] = axes[second], axes[first]
+        return tuple(axis % rank for axis in (given[1] if isinstance(given[1], list | tuple) else given[1:]))
+    axes = list(range(rank))
+    first, second = (axis % rank for axis in given[1:3])
+    axes[first], axes[second] = axes[second], axes[first]
+    return tuple(axes)
+
+
+def _order(node: Any, name: str, given: Sequence[Any]) -> tuple[int, ...]:
+    """Return the axes of a transposed value, without that of the samples, which stays the first."""
+    axes = _axes(node, name, given)
     if axes[0] != 0:
         raise refused(node, "samples are the first axis of every value")
-    return tuple(axes[1:])
+    return axes[1:]
+
+
+def _follows(value: Any) -> bool:
+    """Return whether a value depends on the values of samples."""
+    if isinstance(value, Fixed):
+        return False
+    if isinstance(value, Node | States | Turned | Masked | Table):
+        return True
+    return isinstance(value, list | tuple) and any(map(_follows, value))
+
+
+def _known(node: Any) -> Any:
+    """Return a tensor or a number that does not depend on samples, or that it depends on how many there are."""
+    value = node.meta["value"]
+    if not node.meta["same"]:
+        return Unknown()
+    return value if isinstance(value, int | float) else Fixed(value)
+
+
+def _with_names(layer: Layer, inputs: dict[str, Node], options: Sequence[str]) -> Node:
+    """Return the result of a layer whose inputs have names."""
+    node = Node.of(layer, tuple(inputs.values()))
+    node.arguments = (*inputs, *options)
+    return node

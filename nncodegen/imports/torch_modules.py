@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from sympy import S
 
-from nncodegen.describe import BatchNormalization, Dense, Dropout, Embedding, Flatten, LayerNormalization
+from nncodegen.describe import (
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    LayerNormalization,
+    RMSNormalization,
+)
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
 from nncodegen.describe.layer import Layer
 from nncodegen.errors import ModelError
@@ -54,7 +62,7 @@ ACTIVATION_OF: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
 }
 """Modules of PyTorch that are activations, with their arguments, as functions of an expression."""
 
-NORMALIZATIONS = ("BatchNorm1d", "BatchNorm2d", "LayerNorm")
+NORMALIZATIONS = ("BatchNorm1d", "BatchNorm2d", "LayerNorm", "RMSNorm")
 RECURRENT = ("GRU", "LSTM", "RNN")
 
 READ = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
@@ -83,13 +91,25 @@ def layer_of(module: Any) -> Layer | None:
 
 def _normalization(kind: str, module: Any) -> Layer:
     """Return the layer for a module that normalizes; running statistics of batches are frozen."""
-    scale, epsilon = module.weight is not None, float(module.eps)
+    scale = module.weight is not None
+    if kind == "RMSNorm":
+        axes = tuple(range(-len(module.normalized_shape), 0))
+        return RMSNormalization(axes, epsilon_of(module.eps, module.weight), scale)
+    epsilon = float(module.eps)
     if kind == "LayerNorm":
         axes = tuple(range(-len(module.normalized_shape), 0))
         return LayerNormalization(axes, epsilon=epsilon, center=scale and module.bias is not None, scale=scale)
     if module.running_mean is None:
         raise ModelError(f"the module {module} has no running statistics: from_torch needs track_running_stats=True")
     return BatchNormalization(axis=1, epsilon=epsilon, center=scale, scale=scale, frozen=True)
+
+
+def epsilon_of(epsilon: float | None, weight: Any) -> float:
+    """Return what an RMSNorm adds to the mean of squares: by default the spacing of numbers of its type at 1."""
+    if epsilon is not None:
+        return float(epsilon)
+    kind = "float32" if weight is None else str(weight.dtype).removeprefix("torch.")
+    return float(np.finfo(kind).eps)
 
 
 def weights_of(layer: Layer, module: Any, level: int = 0) -> dict[str, Any]:

@@ -2,18 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
 import importlib
 import inspect
+import operator
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from nncodegen.describe import Node
 from nncodegen.errors import ModelError
 from nncodegen.imports.torch_modules import is_of_torch
 
 SAMPLES = 13
 """The number of samples with which shapes are found."""
+
+OTHERS = 11
+"""Another number of samples: what is the same for both does not depend on it."""
+
+
+class Unknown:
+    """A number or tensor that depends on the number of samples, such as this number."""
+
+
+MAKERS = ("zeros", "ones", "full", "empty", "eye", "arange")
+"""Functions of PyTorch that make tensors of given sizes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """A tensor that is known: weights, and what is computed from them and from shapes alone."""
+
+    value: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Turned:
+    """A sequence whose samples are the second axis in PyTorch, after the steps; they are the first axis of the node."""
+
+    node: Node
+
+
+def alone(module: Any, count: int) -> Any:
+    """Return a module of PyTorch that calls another one with as many inputs, as the part with the name 0.
+
+    A MultiheadAttention looks at its last input; a module with attention takes samples first there.
+    """
+    fx, nn = importlib.import_module("torch.fx"), sys.modules["torch"].nn
+    root, kind, module = nn.Module(), type(module).__name__, copy.deepcopy(module)
+    for one in module.modules():
+        if type(one).__name__ == "MultiheadAttention":
+            one.batch_first = True
+    root.add_module("0", module)
+    graph = fx.Graph()
+    names = [name for name in inspect.signature(type(module).forward).parameters if name != "self"][:count]
+    given = [graph.placeholder(name) for name in names]
+    if kind == "MultiheadAttention":
+        given = [*given, *[given[-1]] * (3 - len(given))]
+    result = graph.call_module("0", tuple(given))
+    graph.output(graph.call_function(operator.getitem, (result, 0)) if kind == "MultiheadAttention" else result)
+    return fx.GraphModule(root, graph)
 
 
 def shapes_of_inputs(inputs: Any, module: Any) -> list[tuple[int, ...]]:
@@ -28,13 +79,29 @@ def shapes_of_inputs(inputs: Any, module: Any) -> list[tuple[int, ...]]:
 
 
 def traced_module(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
-    """Return the graph of a module, with the shape of every value. A copy is traced; the module is unchanged."""
+    """Return the graph of a module, with the shape of every value. A copy is traced; the module is unchanged.
+
+    It is in float64, also where code makes tensors of the type of PyTorch's settings.
+    """
+    torch = sys.modules["torch"]
+    kept = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        return _traced(module, shapes)
+    finally:
+        torch.set_default_dtype(kept)
+
+
+def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     fx = importlib.import_module("torch.fx")
-    kind, own = type(module).__name__, copy.deepcopy(module).float()
+    kind, own = type(module).__name__, copy.deepcopy(module).double()
     arguments = list(inspect.signature(own.forward).parameters.values())
     left = {one.name: one.default for one in arguments[len(shapes) :] if one.default is not inspect.Parameter.empty}
+    tracer = type("Tracer", (fx.Tracer,), {"proxy_buffer_attributes": True})()
     try:
-        traced = fx.symbolic_trace(own, concrete_args=left or None)
+        with _followed_sizes(fx):
+            graph = tracer.trace(own, concrete_args=left or None)
+        traced = fx.GraphModule(tracer.root, graph, kind)
     except Exception as error:  # any error of the code of a module that is given no numbers
         raise ModelError(
             f"the forward of {kind} cannot be followed by torch.fx, which runs it without numbers: {error}; export it "
@@ -43,25 +110,94 @@ def traced_module(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
     if len(inputs) - len(left) != len(shapes):
         raise ModelError(f"{kind} takes {len(inputs)} arguments, but inputs has {len(shapes)} shapes")
-    examples = [_example(node, shape, traced) for node, shape in zip(inputs, shapes, strict=False)]
-    interpreter = fx.Interpreter(traced.eval(), garbage_collect_values=False)
+    values = [_values(traced, inputs, shapes, left, samples, kind) for samples in (SAMPLES, OTHERS)]
+    tensor = sys.modules["torch"].Tensor
+    for node, value in values[0].items():
+        node.meta["size"] = tuple(value.shape) if isinstance(value, tensor) else None
+        node.meta["value"], node.meta["same"] = value, _are_same(value, values[1][node])
+    return traced
+
+
+@contextlib.contextmanager
+def _followed_sizes(fx: Any) -> Iterator[None]:
+    """Let functions that make tensors take sizes that are followed, as torch.ones(steps, steps); fx lets them take one.
+
+    fx replaces functions of PyTorch in the same way while it traces.
+    """
+    torch = sys.modules["torch"]
+    kept = {name: getattr(torch, name) for name in MAKERS}
+
+    def following(made: Any) -> Any:
+        @functools.wraps(made)
+        def call(*given: Any, **options: Any) -> Any:
+            flat = [one for each in given for one in (each if isinstance(each, list | tuple) else [each])]
+            proxies = [one for one in flat if isinstance(one, fx.Proxy)]
+            if not proxies:
+                return made(*given, **options)
+            return proxies[0].tracer.create_proxy("call_function", made, given, options)
+
+        return call
+
+    try:
+        for name, made in kept.items():
+            setattr(torch, name, following(made))
+        yield
+    finally:
+        for name, made in kept.items():
+            setattr(torch, name, made)
+
+
+def _values(
+    traced: Any, inputs: Sequence[Any], shapes: Sequence[tuple[int, ...]], left: dict[str, Any], samples: int, kind: str
+) -> dict[Any, Any]:
+    """Return all values of a graph for some samples of zeros."""
+    examples = [_example(node, shape, traced, samples) for node, shape in zip(inputs, shapes, strict=False)]
+    interpreter = importlib.import_module("torch.fx").Interpreter(traced.eval(), garbage_collect_values=False)
     try:
         interpreter.run(*examples, *left.values())
     except Exception as error:  # any error of PyTorch for a shape that does not fit
         why = str(error).splitlines()[0]
         raise ModelError(f"{kind} does not take samples of the shapes {shapes}: {why}") from error
-    for node, value in interpreter.env.items():
-        node.meta["size"] = tuple(value.shape) if isinstance(value, sys.modules["torch"].Tensor) else None
-    return traced
+    return dict(interpreter.env)
 
 
-def _example(node: Any, shape: tuple[int, ...], traced: Any) -> Any:
-    """Return samples of zeros: integers for an Embedding, else of the type of the weights."""
+def _are_same(first: Any, second: Any) -> bool:
+    """Return whether a value is a number, or a tensor, perhaps of all samples, that does not depend on their number."""
+    torch = sys.modules["torch"]
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        if first.ndim != second.ndim:
+            return False
+        for axis, sizes in enumerate(zip(first.shape, second.shape, strict=True)):
+            of_samples = sizes[0] != sizes[1] and sizes[0] * OTHERS == sizes[1] * SAMPLES
+            first = first.narrow(axis, 0, sizes[1]) if of_samples else first
+        return first.shape == second.shape and bool(torch.equal(first, second))
+    return isinstance(first, int | float) and first == second
+
+
+def _example(node: Any, shape: tuple[int, ...], traced: Any, samples: int) -> Any:
+    """Return samples of zeros: integers for an Embedding, booleans for a mask, else of the type of the weights."""
     torch = sys.modules["torch"]
     readers = [traced.get_submodule(user.target) for user in node.users if user.op == "call_module"]
     if any(is_of_torch(one, "Embedding") for one in readers):
-        return torch.zeros((SAMPLES, *shape), dtype=torch.long)
-    return torch.zeros((SAMPLES, *shape))
+        return torch.zeros((samples, *shape), dtype=torch.long)
+    return torch.zeros((samples, *shape), dtype=torch.bool if is_mask(node) else None)
+
+
+def is_mask(node: Any) -> bool:
+    """Return whether a value is read as a mask, true or false."""
+    for user in node.users:
+        name = str(getattr(user.target, "__name__", user.target)).strip("_").lower()
+        masks = [user.kwargs.get(key) for key in (
+            "attn_mask", "key_padding_mask", "src_key_padding_mask", "tgt_key_padding_mask", "memory_key_padding_mask",
+            "mask",
+        )]  # fmt: skip
+        if name in ("masked_fill", "scaled_dot_product_attention"):
+            masks += user.args[1:2] if name == "masked_fill" else user.args[3:4]
+        if name in ("invert", "logical_not") or any(mask is node for mask in masks):
+            return True
+        if name in ("getitem", "unsqueeze", "view", "reshape") and is_mask(user):
+            return True
+    return False
 
 
 def shape_of(node: Any) -> tuple[int, ...] | None:

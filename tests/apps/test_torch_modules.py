@@ -159,7 +159,7 @@ class _Weight(own.Module):
         self.scale = own.Parameter(torch.ones(1))
 
     def forward(self, x):
-        return self.scale * x
+        return self.scale.exp() * x
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ class _Weight(own.Module):
         (own.Sequential(own.GRU(3, 4, batch_first=True), own.Linear(4, 1)), (5, 3), "does not take samples"),
         (_Steps(), 3, "the forward of _Steps cannot be followed by torch.fx"),
         (_Samples(), 3, "cannot take cat = cat.*first axis of what it gives is not that of the samples"),
-        (_Weight(), 3, "cannot take mul = mul.*values of layers, and numbers"),
+        (_Weight(), 3, "cannot take mul = mul.*is computed from weights"),
         (own.Sequential(own.Embedding(5, 2, padding_idx=0), own.Flatten(), own.Linear(6, 1)), 3, "has padding_idx=0"),
         (own.Sequential(own.Linear(3, 1)).to(torch.bfloat16), None, r"Linear\(.* in bfloat16, which is not .*\.float"),
         (own.GRU(3, 4, batch_first=True, dtype=torch.bfloat16), (5, 3), "weight_ih_l0 of GRU is in bfloat16, which"),
