@@ -54,7 +54,7 @@ def batch_comes_first(module: Any) -> bool:
 
 
 class Layers(Protocol):
-    """What these modules need of the reader of a graph."""
+    """The methods of the reader of a graph that these modules call."""
 
     weights: dict[str, Any]
 

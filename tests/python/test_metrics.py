@@ -573,3 +573,55 @@ def test_outputs_that_are_sequences(attends):
     result = module.train(inputs, targets, start, epochs=1, learning_rate=1e-12, metrics="mae", batch_size=None)
     found = abs(module.predict(start, inputs).reshape(21, 12) - targets).mean()
     np.testing.assert_allclose(result.metrics["mae"][0], found, rtol=1e-9)
+
+
+# --- sequences of classes ----------------------------------------------------------------------------------------
+
+
+def sequences(name):
+    """A network that gives one of three classes at each of four steps, tokens, and labels of which some are missing."""
+    tokens = nn.Input(4, name="tokens")
+    output = nn.Dense(3)(nn.Embedding(5, 4)(tokens))
+    network = nn.Network(tokens, output, "sparse_categorical_crossentropy_from_logits", name=name)
+    rng = np.random.default_rng(1)
+    X, Y = rng.integers(0, 5, (40, 4)), rng.integers(0, 3, (40, 4))
+    Y[rng.random(Y.shape) < 0.4] = -1
+    Y[:, 1] = X[:, 1] % 3
+    return built(network, fit=False), X, Y
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_steps_without_a_target_count_as_nothing(weighted):
+    """Metrics of steps with classes are those of scikit-learn for the steps that have a target."""
+    module, X, Y = sequences("steps")
+    parameters = np.random.default_rng(2).normal(size=module.parameter_count)
+    weight = np.random.default_rng(3).random(40) + 0.1 if weighted else None
+    names = ["accuracy", "sparse_categorical_accuracy", "f1", "precision_micro", "top_2_accuracy", "auc", "mae"]
+    found = module.evaluate(parameters, X, Y, weight, names)
+    outputs = module.predict(parameters, X).reshape(-1, 3)
+    there, y = Y.ravel() >= 0, Y.ravel()[Y.ravel() >= 0]
+    steps = {} if weight is None else {"sample_weight": np.repeat(weight, 4)[there]}
+    p, decided = outputs[there], outputs[there].argmax(axis=1)
+    shares = np.exp(p) / np.exp(p).sum(axis=1, keepdims=True)
+    accuracy = sklearn_metrics.accuracy_score(y, decided, **steps)
+    expected = {
+        "accuracy": accuracy,
+        "sparse_categorical_accuracy": accuracy,
+        "f1": sklearn_metrics.f1_score(y, decided, average="macro", **steps),
+        "precision_micro": sklearn_metrics.precision_score(y, decided, average="micro", **steps),
+        "top_2_accuracy": sklearn_metrics.top_k_accuracy_score(y, p, k=2, **steps),
+        "auc": sklearn_metrics.roc_auc_score(y, shares, multi_class="ovr", **steps),
+        "mae": sklearn_metrics.mean_absolute_error(np.eye(3)[y], p, **steps),
+    }
+    assert {name: found[name] for name in names} == pytest.approx(expected, rel=1e-12)
+
+
+def test_accuracy_of_steps_in_a_training():
+    """A training notes the accuracy of its steps after each epoch, and may monitor it."""
+    module, X, Y = sequences("noted")
+    result = module.train(
+        X, Y, epochs=8, metrics="accuracy", validation_data=(X[:9], Y[:9]), monitor="val_accuracy", **ADAM
+    )
+    best = module.evaluate(result.parameters, X, Y, metrics="accuracy")["accuracy"]
+    assert result.metrics["accuracy"][result.best_epoch - 1] == pytest.approx(best, rel=1e-12)
+    assert result.best_epoch == 1 + result.metrics["val_accuracy"].argmax()

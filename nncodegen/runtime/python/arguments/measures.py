@@ -76,6 +76,14 @@ def bits_of(metrics: tuple[Measure, ...]) -> int:
     return sum({1 << METRICS.index(metric.native) for metric in metrics if metric.native}) if metrics else 0
 
 
+def column_of(figure: str | None, metrics: tuple[Measure, ...]) -> int:
+    """Return the column of the kernel that holds a figure; -1 for one that is computed from predictions, or None."""
+    if figure not in COLUMNS:
+        return -1
+    own = [one for one in metrics if one.name == figure.removeprefix("val_")]
+    return -1 if own and not own[0].native else COLUMNS.index(figure)
+
+
 def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:
     """Return the requested metrics, first those of the kernel in the order of METRICS. Raises ValueError."""
     if isinstance(metrics, Mapping):
@@ -110,13 +118,15 @@ def _measure(model: Model, name: Any, value: Any) -> Measure:
     top = _TOP.fullmatch(canonical)
     if top:
         k = K if top[1] == "k" else int(top[1])
-        classes = len(model.target_names)
-        if not model.accepts_labels or k >= classes:
-            about = f"there are {classes}" if model.accepts_labels else "the targets are no classes"
+        has_classes = model.accepts_labels or model.step_classes > 0
+        classes = model.step_classes or len(model.target_names)
+        if not has_classes or k >= classes:
+            about = f"there are {classes}" if has_classes else "the targets are no classes"
             raise ValueError(f"the metric {value} is for more than {k} classes, of which a sample has one; {about}")
         return Measure(given, "", FIGURES["top_k_accuracy"], k)
     if canonical in FIGURES:
-        return Measure(given, canonical if canonical in METRICS else "", FIGURES[canonical])
+        native = canonical in METRICS and not model.step_classes
+        return Measure(given, canonical if native else "", FIGURES[canonical])
     if base in AVERAGED and average in AVERAGES:
         return Measure(given, "", FIGURES[base], average)
     raise ValueError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from .measures import COLUMNS, Measure, bits_of, choose_metrics
+from .measures import Measure, bits_of, choose_metrics, column_of
 from .scalars import COUNT, SEED, THREADS, flag, integer, number
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Settings:
         _unchecked("str | None"), None,
         'what tells the best epoch: by default "val_loss", without validation "loss"',
         Member("int", "monitor", "the column that tells the best epoch; -1: none",
-               lambda s: COLUMNS.index(s.monitor) if s.monitor in COLUMNS else -1),
+               lambda s: column_of(s.monitor, s.metrics)),
         Member("int", "higher", "whether more of it is better", lambda s: s.mode == "max"),
     )  # fmt: skip
     mode: str = _option(

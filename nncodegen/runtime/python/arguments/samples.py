@@ -134,7 +134,8 @@ class CheckedSamples:
     def measure(self, metrics: tuple[Measure, ...]) -> None:
         """Prepare metrics: compute how far the targets spread around their means, for r2."""
         of_classes = [metric.name for metric in metrics if metric.figure is not None and metric.figure.needs]
-        if of_classes and not self.model.accepts_labels and not np.isin(self.Y, (-1, 0, 1)).all():
+        has_classes = self.model.accepts_labels or self.model.step_classes
+        if of_classes and not has_classes and not np.isin(self.Y, (-1, 0, 1)).all():
             raise ValueError(
                 f"the metric {of_classes[0]} needs classes: labels of a categorical loss, or targets of 0 and 1"
             )
@@ -149,17 +150,26 @@ class CheckedSamples:
 
     def measured(self, metrics: tuple[Measure, ...], outputs: Array) -> dict[str, float]:
         """Compute metrics of the outputs for these samples, (N, outputs), by name. Raises ValueError."""
-        facts = self.model.facts
-        counts = np.ones(len(outputs)) if self.counts is None else np.asarray(self.counts, float)
-        known = Predictions(
-            np.asarray(self.Y, float), np.asarray(outputs, float), counts, facts.labels, facts.threshold
-        )
+        known = self._predictions(outputs)
         return {
             one.name: one.of_targets(self.targets, outputs, self.counts)
             if one.figure is None
             else one.figure.function(known, one.argument)
             for one in metrics
         }
+
+    def _predictions(self, outputs: Array) -> Predictions:
+        """Return outputs beside targets; of a sequence with classes, one row for each step that has a target."""
+        facts, classes = self.model.facts, self.model.step_classes
+        counts = np.ones(len(outputs)) if self.counts is None else np.asarray(self.counts, float)
+        targets, found = np.asarray(self.Y, float), np.asarray(outputs, float)
+        if classes:
+            counts = np.repeat(counts, targets.shape[1] // classes)
+            targets, found = targets.reshape(-1, classes), found.reshape(-1, classes)
+            shares = targets.sum(axis=1)  # rows of zeros are steps without a target
+            there = shares > 0
+            targets, found, counts = targets[there] / shares[there, None], found[there], counts[there]
+        return Predictions(targets, found, counts, facts.labels or classes > 0, facts.threshold)
 
 
 def statistics_of(model: Model, slope: Array) -> Array:

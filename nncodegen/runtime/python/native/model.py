@@ -64,6 +64,9 @@ class Model:
         self.drawn: tuple[int, Array] | None = None
         """The seed of the initial parameters that were drawn last, and these parameters."""
         self.accepts_labels = facts.labels
+        steps = not facts.labels and len(facts.targets) == len(facts.label_targets) == 1
+        self.step_classes = facts.shapes.get(facts.label_targets[0], (0,))[-1] if steps else 0
+        """The number of classes of which each step of a sequence has one; 0 for other targets."""
         written_out, simplified = facts.operations
         self.operations = ({"written_out": written_out} if written_out else {}) | {"simplified": simplified}
         self.rules: dict[str, Rule] = {**RULES, **facts.rules}

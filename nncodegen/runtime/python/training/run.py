@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments.measures import COLUMNS, STATUS, Measure, bits_of
+from ..arguments.measures import STATUS, Measure, bits_of, column_of
 from ..arguments.optimizers import choose
 from ..arguments.options import OPTIONS
 from ..arguments.rate_schedules import EXACT, SCHEDULES, RateSchedule
@@ -121,7 +121,7 @@ class Training:
         if before is not None and before["monitor"] != self._monitored():
             self._counters[5], self._numbers[3] = 0, math.inf  # the best epoch by another figure does not matter
             self.native.place(self._counters, self._numbers)
-        if settings.monitor is not None and settings.monitor not in COLUMNS:
+        if settings.monitor is not None and column_of(settings.monitor, wanted) < 0:
             best, epoch, figure = self._buffers[1].copy(), int(self._counters[5]), float(self._numbers[3])
             self._best = Best(settings.mode == "max", settings.min_delta, settings.patience, best, epoch, figure)
 
