@@ -15,7 +15,7 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
 from nncodegen.imports.onnx.broadcast import Broadcasting
 from nncodegen.imports.onnx.values import MOST_PRODUCTS, Shape, Value
-from nncodegen.ir import Equation
+from nncodegen.ir import Element, Equation
 from nncodegen.ir.element import renamed
 from nncodegen.ir.functions import sigmoid, softplus
 
@@ -79,6 +79,43 @@ class Builder(Broadcasting):
         if logarithm:
             return self.elementwise(lambda z, s: z - sympy.log(s), below, total)
         return self.elementwise(lambda p, s: p / s, e, total)
+
+    def softmax_where(self, value: Value, allowed: Value | None, causal: bool, name: str) -> Value:
+        """Return the softmax along the last axis of the values that exist; those that do not count as nothing.
+
+        These are the ones where ``allowed`` is 1, and in a causal row those at or before the place in the axis before.
+        """
+        axis = len(value.axes) - 1
+        value = self.held(self.whole(value, axis, f"{name}:places"), "z")
+        if allowed is not None:
+            allowed = self.padded(self.held(allowed, "allowed"), axis + 1)
+            value, allowed = self._met((value, allowed))
+        if len(value.axes[axis]) != 1 or len(value.axes[axis][0]) > 1:
+            raise ModelError("the graph hides values by a mask along an axis that it takes apart")
+        over, blocks = value.axes[axis][0], dict[tuple[int, ...], Expr]()
+        steps = value.axes[axis - 1]
+        causal = causal and bool(over)
+        if causal and (len(steps) != 1 or len(steps[0]) > 1):
+            raise ModelError("the graph has a causal mask along an axis that it takes apart")
+        for position, z in value.blocks.items():
+            where: list[Equation] = []
+            if allowed is not None:
+                mask = allowed.blocks[tuple(0 if s == UNIT else k for s, k in zip(allowed.axes, position, strict=True))]
+                if isinstance(mask, Element):
+                    where.append(Equation(mask, (), 1))
+                elif mask != 1:
+                    raise ModelError("the graph hides all values of a softmax by a mask")
+            given: tuple[str, ...] = ()
+            if causal and steps == UNIT:
+                where.append(Equation(over[0], (), 0))
+            elif causal:
+                ((t,),) = steps
+                given = (self.axes.copy_of(t),)
+                where.append(Equation(given[0], ((t, 1), (over[0], -1))))
+            if over:
+                z = self.step("p", value.indices(position), z, "softmax", (*over, *given), where=tuple(where))
+            blocks[position] = z if over else sympy.S.One
+        return replace(value, blocks=blocks, summed=False)
 
     def shares(self, value: Value, total: Value) -> Value | None:
         """Return positive values divided by their sum along an axis as a softmax of their logarithms.

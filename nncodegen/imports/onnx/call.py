@@ -15,13 +15,17 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
 from nncodegen.imports.onnx.builder import Builder
 from nncodegen.imports.onnx.file import Node
-from nncodegen.imports.onnx.values import Shape, Value, Weights
+from nncodegen.imports.onnx.values import Masked, Shape, Value, Weights
 
 SAMPLES_SIZE = -(2**40)
 """Stands for the number of samples in a shape that the graph computes."""
 
 MOST_WHOLE = 2**16
 """The largest number of integers in the result of a node, such as a shape or positions."""
+
+
+HIDDEN = "scores that a mask hides by minus infinity: these may only go into a Softmax"
+"""The end of an error for what is no number."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Clock:
     values: NDArray[Any]
 
 
-Operand = Value | Weights | NDArray[Any] | Clock | None
+Operand = Value | Weights | NDArray[Any] | Clock | Masked | None
 """A tensor, numbers of the file, integers such as those of a shape, the counter of a Loop, or nothing."""
 
 
@@ -111,6 +115,8 @@ class Call:
         found = self.inputs[0] if self.inputs else None
         if isinstance(found, Clock):
             raise ModelError(f"{self.node} computes with the rounds of a Loop")
+        if isinstance(found, Masked):
+            raise ModelError(f"{self.node} computes with {HIDDEN}")
         if found is None:
             raise ModelError(f"{self.node} lacks its first operand")
         return found
@@ -140,6 +146,8 @@ class Call:
             raise ModelError(f"{self.node} lacks its operand number {k + 1}")
         if isinstance(found, Clock):
             raise ModelError(f"{self.node} computes with the rounds of a Loop")
+        if isinstance(found, Masked):
+            raise ModelError(f"{self.node} computes with {HIDDEN}")
         if isinstance(found, Value) and found.rounded:
             raise ModelError(f"{self.node} computes with real numbers that were rounded: nncodegen does not round")
         if not isinstance(found, np.ndarray):
@@ -210,7 +218,9 @@ class Call:
         before, after = sizes[:at], sizes[at + 1 :]
         count = math.prod(n or 1 for n in old[at + 1 :])
         known = math.prod(n for n in after if n != -1)
-        kept = len(sizes) > at and (sizes[at] == SAMPLES_SIZE or (sizes[at] > 0 and -1 not in sizes))
+        rows = sizes[at] if len(sizes) > at else 0
+        kept = rows == SAMPLES_SIZE or (rows > 0 and -1 not in sizes) or (rows == -1 and -1 not in after)
+        kept = kept and (rows != -1 or count == known)
         if not kept or before != list(old[:at]) or after.count(-1) > 1 or known < 1 or count % known:
             raise ModelError(f"{self.node} cannot make the shape {tuple(wanted)} of {tuple(old)}")
         return (*before, None, *(count // known if n == -1 else n for n in after))

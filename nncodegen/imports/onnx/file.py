@@ -362,7 +362,7 @@ def array_of(tensor: Any, role: str, beside: Beside) -> NDArray[Any]:
     if kind not in FLOATS:
         return array.astype(np.int64) if kind != "uint64" or not array.size or array.max() < 2**63 else _large(role)
     array = array.astype(np.float64)
-    if not np.isfinite(array).all() and array.size > 1:
+    if not (np.isfinite(array) | np.isneginf(array)).all() and array.size > 1:  # a mask may hide by minus infinity
         raise ModelError(f"{role} has values that are not finite")
     return array
 

@@ -27,13 +27,14 @@ from nncodegen.imports.activations import (
     shrink,
     thresholded,
 )
+from nncodegen.imports.onnx.attention import ATTENTION, hidden_by_choice, hidden_by_sum, softmax_of_masked
 from nncodegen.imports.onnx.axes import UNIT
 from nncodegen.imports.onnx.call import SAMPLES_SIZE, Call
 from nncodegen.imports.onnx.file import FLOATS, SHORT, type_of
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
 from nncodegen.imports.onnx.scan import loop, scan
 from nncodegen.imports.onnx.shapes import SHAPES
-from nncodegen.imports.onnx.values import Value, Weights
+from nncodegen.imports.onnx.values import Masked, Value, Weights
 from nncodegen.imports.onnx.windows import WINDOWS
 from nncodegen.ir.elementary import RECORDS
 from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, softsign, tanh
@@ -112,8 +113,10 @@ def _mul(call: Call) -> Any:
     return found.astype(np.int64)
 
 
-def _add(call: Call) -> Value:
+def _add(call: Call) -> Value | Masked:
     """Return a sum; a number that is added to a product of matrices is its bias, even if it is a single one."""
+    if masked := hidden_by_sum(call):
+        return masked
     a, b = (
         call.value(k, as_parameter=isinstance(other, Value) and other.summed and call.builder.shape(other)[-1:] == (1,))
         for k, other in enumerate(reversed((call.as_real(0), call.as_real(1))))
@@ -150,7 +153,10 @@ def _not(call: Call) -> Value:
     return replace(call.builder.elementwise(lambda z: 1 - z, call.value(0)), whole=True)
 
 
-def _where(call: Call) -> Value:
+def _where(call: Call) -> Any:
+    hidden = hidden_by_choice(call)
+    if hidden is not None:
+        return hidden
     values = [call.value(k) for k in range(3)]
     return call.builder.elementwise(lambda c, p, q: Piecewise((q, sympy.Eq(c, 0)), (p, True)), *values)
 
@@ -279,6 +285,9 @@ def _dropout(call: Call) -> list[Any]:
 
 def _softmax(logarithm: bool) -> Function:
     def operator(call: Call) -> Value:
+        masked = call.inputs[0] if call.inputs else None
+        if isinstance(masked, Masked) and not logarithm:
+            return softmax_of_masked(call, masked)
         value = call.value(0)
         rank = len(value.axes)
         axis = call.axis(call.whole("axis", 1 if call.opset < 13 else -1), rank)
@@ -376,6 +385,7 @@ OPERATORS: dict[str, Function] = {
     "ReduceSumSquare": _reduce("sum", before=lambda z: z**2),
     "Cast": _cast,
     **WINDOWS,
+    **ATTENTION,
     "Einsum": _einsum,
     "GlobalAveragePool": _global_pool("sum"),
     "GlobalMaxPool": _global_pool("max"),

@@ -61,6 +61,9 @@ def _constant_of_shape(call: Call) -> Operand:
 def _expand(call: Call) -> Operand:
     """Broadcast a tensor to a shape."""
     sizes, number = call.integers(1, "a shape"), call.as_real(0)
+    fits = all(0 < n <= MOST_WHOLE for n in sizes) and math.prod(sizes) <= MOST_WHOLE
+    if isinstance(number, Weights) and fits and np.isneginf(number.array).any():
+        return Weights(call.node.outputs[0], np.broadcast_to(number.array, sizes))
     value = number if isinstance(number, Value) else call.builder.constant(number)
     if value.is_number:
         (block,) = value.blocks.values()

@@ -79,6 +79,14 @@ class Value:
         return tuple(index for sections, k in zip(self.axes, position, strict=True) for index in sections[k])
 
 
+@dataclass(frozen=True)
+class Masked:
+    """Scores of which a mask hides some: they are minus infinity where ``allowed`` is 0, and it is 1 elsewhere."""
+
+    value: Value
+    allowed: Value
+
+
 @dataclass
 class Parameter:
     """A parameter of the graph: its array, and the pieces that it is cut into."""
@@ -150,6 +158,8 @@ class Steps:
             name += "'"
         if not array.size:
             raise ModelError(f"{name!r} has the shape {array.shape}, without any values")
+        if not np.isfinite(array).all():
+            raise ModelError(f"{name!r} has values that are not finite")
         self.count(array.size)
         axes = tuple(self.axes.sections(f"{name}:{k}", size) for k, size in enumerate(array.shape))
         value = Value(axes, {}, undecided=frozenset([name]))

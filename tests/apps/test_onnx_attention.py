@@ -1,0 +1,167 @@
+"""Files of ONNX with attention, as exporters write them and as operators of opset 23; onnxruntime is the judge."""
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.ir import evaluate
+
+onnx = pytest.importorskip("onnx")
+runtime = pytest.importorskip("onnxruntime")
+from onnx import TensorProto, helper, numpy_helper
+
+RNG = np.random.default_rng(5)
+STEPS, WIDTH, HEADS = 4, 6, 2
+LOWER = np.tri(STEPS, dtype=bool)
+LOWEST = float(np.finfo(np.float32).min)
+
+
+class File:
+    """A graph that is written node by node; arrays become initializers."""
+
+    def __init__(self):
+        self.nodes, self.initializers = [], []
+
+    def add(self, kind, *inputs, **attributes):
+        names = [one if isinstance(one, str) else self.constant(one) for one in inputs]
+        name = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, names, [name], **attributes))
+        return name
+
+    def constant(self, array):
+        name = f"c{len(self.initializers)}"
+        array = np.asarray(array)
+        self.initializers.append(numpy_helper.from_array(array.astype(np.float32) if array.dtype.kind == "f" else array,
+                                                         name))  # fmt: skip
+        return name
+
+    def model(self, result, inputs, opset):
+        given = [helper.make_tensor_value_info(n, kind, ["N", *shape]) for n, kind, shape in inputs]
+        found = helper.make_tensor_value_info(result, TensorProto.FLOAT, ["N", STEPS, WIDTH])
+        graph = helper.make_graph(self.nodes, "attention", given, [found], self.initializers)
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+        onnx.checker.check_model(made, full_check=True)
+        return made
+
+
+def heads_of(file, x):
+    """(N, T, 3*width) of queries, keys and values as (N, heads, T, size) each."""
+    projected = file.add("Add", file.add("MatMul", x, RNG.normal(size=(WIDTH, 3 * WIDTH))), RNG.normal(size=3 * WIDTH))
+    shape = np.array([0, STEPS, 3, HEADS, WIDTH // HEADS])
+    turned = file.add("Transpose", file.add("Reshape", projected, shape), perm=[2, 0, 3, 1, 4])
+    return [file.add("Gather", turned, np.array(k), axis=0) for k in range(3)]
+
+
+def joined(file, y):
+    flat = file.add("Reshape", file.add("Transpose", y, perm=[0, 2, 1, 3]), np.array([0, STEPS, WIDTH]))
+    return file.add("MatMul", flat, RNG.normal(size=(WIDTH, WIDTH)))
+
+
+def compared(model, *inputs):
+    """Checks what is read against onnxruntime, in float32, and that weights may be trained; returns the program."""
+    session = runtime.InferenceSession(model.SerializeToString())
+    names = [one.name for one in session.get_inputs()]
+    (expected,) = session.run(None, dict(zip(names, inputs, strict=True)))
+    program = nn.from_onnx(model).describe()
+    flat = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
+    rows = np.concatenate([one.reshape(len(one), -1).astype(float) for one in inputs], axis=1)
+    values = evaluate(program, flat, rows, np.zeros((len(rows), STEPS * WIDTH)))
+    found = values[program.outputs[0].tensor].reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    return program
+
+
+def given(steps=STEPS, width=WIDTH, samples=3):
+    return RNG.normal(size=(samples, steps, width)).astype(np.float32)
+
+
+SEQUENCE = ("x", TensorProto.FLOAT, (STEPS, WIDTH))
+
+
+@pytest.mark.parametrize("how", ["plain", "added", "lowest", "chosen", "folded", "triangle", "of heads"])
+def test_products_and_a_softmax(how):
+    """Attention as exporters write it: products, a scale, a mask that is added or chosen, and a softmax."""
+    file = File()
+    q, k, v = heads_of(file, "x")
+    scores = file.add("MatMul", q, file.add("Transpose", k, perm=[0, 1, 3, 2]))
+    scores = file.add("Mul", scores, np.array(0.6)) if how != "plain" else file.add("Div", scores, np.array(1.5))
+    if how in ("added", "lowest", "of heads"):
+        mask = np.where(LOWER, RNG.normal(size=LOWER.shape), LOWEST if how == "lowest" else -np.inf)
+        scores = file.add("Add", scores, np.stack([mask, mask * 2]) if how == "of heads" else mask)
+    elif how == "chosen":
+        scores = file.add("Where", ~LOWER[None, None], np.array(-np.inf), scores)
+    elif how == "folded":
+        scores = file.add("Add", file.add("Where", LOWER, np.array(0.0), np.array(-np.inf)), scores)
+    elif how == "triangle":
+        ones = file.add("Trilu", file.add("Expand", np.array(1.0), np.array([STEPS, STEPS])), upper=0)
+        scores = file.add("Where", file.add("Equal", ones, np.array(0.0)), np.array(-np.inf), scores)
+    weights = file.add("Softmax", scores, axis=-1)
+    if how == "lowest":
+        weights = file.add("Where", file.add("IsNaN", weights), np.array(0.0), weights)
+    program = compared(file.model(joined(file, file.add("MatMul", weights, v)), [SEQUENCE], 18), given())
+    hides = [step for step in program.steps if step.operator == "softmax" and step.where]
+    assert bool(hides) == (how != "plain")
+
+
+def test_masks_of_samples():
+    """A mask that is an input hides places of each sample; one more may be added to it."""
+    file = File()
+    q, k, v = heads_of(file, "x")
+    scores = file.add("MatMul", q, file.add("Transpose", k, perm=[0, 1, 3, 2]))
+    there = file.add("Unsqueeze", "mask", np.array([1, 2]))
+    scores = file.add("Where", file.add("Cast", there, to=TensorProto.BOOL), scores, np.array(-np.inf))
+    scores = file.add("Add", scores, np.where(LOWER, 0, -np.inf))
+    y = joined(file, file.add("MatMul", file.add("Softmax", scores, axis=-1), v))
+    mask = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [1, 0, 0, 0]], np.float32)
+    compared(file.model(y, [SEQUENCE, ("mask", TensorProto.FLOAT, (STEPS,))], 18), given(), mask)
+
+
+@pytest.mark.parametrize("how", ["causal", "mask", "groups", "flat"])
+def test_attention_of_opset_23(how):
+    """The operator Attention, with RMSNormalization before it, and RotaryEmbedding."""
+    file = File()
+    x = file.add("RMSNormalization", "x", RNG.normal(size=WIDTH), epsilon=1e-3)
+    if how == "flat":
+        sizes = [file.add("MatMul", x, RNG.normal(size=(WIDTH, WIDTH))) for _ in range(3)]
+        y = file.add("Attention", *sizes, q_num_heads=3, kv_num_heads=3, is_causal=1)
+        y = file.add("MatMul", y, RNG.normal(size=(WIDTH, WIDTH)))
+    else:
+        q, k, v = heads_of(file, x)
+        if how == "causal":
+            q, k, v = (file.add("Slice", one, *map(np.array, ([0], [2], [3]))) for one in (q, k, v))
+            angles = np.arange(STEPS)[:, None] * [1.0]
+            tables = [function(angles) for function in (np.cos, np.sin)]
+            q, k = (file.add("RotaryEmbedding", one, *tables, np.arange(STEPS)[None].repeat(3, 0)) for one in (q, k))
+            y = file.add("Attention", q, k, v, is_causal=1, scale=0.4)
+            y = file.add("Concat", y, file.add("Neg", file.add("Slice", y, *map(np.array, ([0], [1], [3])))), axis=3)
+        elif how == "mask":
+            y = file.add("Attention", q, k, v, LOWER | (np.arange(STEPS) == 2), softcap=2.0)
+        else:
+            k, v = (file.add("Slice", one, *map(np.array, ([0], [1], [1]))) for one in (k, v))
+            y = file.add("Attention", q, k, v, np.where(LOWER, 0.5, -np.inf))
+        y = joined(file, y)
+    compared(file.model(y, [SEQUENCE], 23), given())
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda f: f.add("Neg", f.add("Add", "x", np.full((STEPS, WIDTH), -np.inf))), "may only go into a Softmax"),
+        (lambda f: f.add("Softmax", f.add("Where", np.eye(STEPS, WIDTH) > 0, np.array(-np.inf), "x"), axis=1),
+         "another axis than the last one"),
+        (lambda f: f.add("Where", f.add("IsNaN", "x"), "x", "x"), "asks for NaN of anything but a softmax"),
+        (lambda f: f.add("Trilu", "x"), "a triangle of values that depend on the inputs"),
+        (lambda f: f.add("Add", "x", np.full((STEPS, WIDTH), np.inf)), "has values that are not finite"),
+        (lambda f: f.add("Attention", "x", "x", "x", q_num_heads=4, kv_num_heads=4), "which 4 heads do not divide"),
+    ],
+    ids=range(6),
+)  # fmt: skip
+def test_what_is_refused(build, message):
+    """The error names the node, and says why."""
+    file = File()
+    made = build(file)
+    found = helper.make_tensor_value_info(made, TensorProto.FLOAT, ["N", STEPS, WIDTH])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", STEPS, WIDTH])
+    graph = helper.make_graph(file.nodes, "refused", [x], [found], file.initializers)
+    with pytest.raises(nn.ModelError, match=message):
+        nn.from_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10))
