@@ -48,7 +48,7 @@ class PositionEmbedding(Standard):
     sequence_length: int
     initializer: str | float = "glorot_uniform"
 
-    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"P": ("position_embeddings", "weight")}
+    elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {"P": ("embeddings", "weight")}
 
     def describe(self, call: Call) -> Part:
         """Write the step h[n, t, k] = P[t, k], or that of the first rows of P."""

@@ -15,6 +15,7 @@ from nncodegen.exports.initial import start_of
 from nncodegen.exports.subject import exportable
 from nncodegen.ir import Program
 from nncodegen.pipeline import Compiled, build_module, compile_model
+from nncodegen.reports.attention import attention_plots
 from nncodegen.reports.certificate import MISSING, certificate_of, find_certificate
 from nncodegen.reports.given import GivenData, data_of
 from nncodegen.reports.inpage import in_page
@@ -166,7 +167,10 @@ def _numbers(program: Program, outcome: Outcome | None, data: GivenData | None, 
         "outcome": outcome,
         "path_plots": [] if path is None else path_plots(path),
         "history_plots": [] if outcome is None else outcome.history,
-        "output_plots": output_plots(program, parameters, outcome, data),
+        "output_plots": [
+            *output_plots(program, parameters, outcome, data),
+            *attention_plots(program, parameters, data),
+        ],
         "weight_plots": [] if outcome is None or outcome.kind == "fit" else weight_plots(outcome, program),
     }
 

@@ -29,6 +29,9 @@ MOST_POINTS, MOST_OF_ALL = 1500, 20_000
 """The most points of data, or of one line, and of all lines in a plot; more are thinned out, as a page holds the
 picture, not the data."""
 
+LIGHTEST = 0.005
+"""The smallest weight of attention that is drawn."""
+
 STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "nncodegen", "font.family": "sans-serif", "font.size": 10.5,
     "axes.edgecolor": LINE, "axes.labelcolor": QUIET, "axes.facecolor": "none", "axes.spines.top": False,
@@ -226,6 +229,37 @@ def surface(
         axes.set_ylabel(labels[1])
         if len(points) > 1:
             figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=min(len(points), 4))
+        return drawn(figure, key, title, about)
+
+
+def looks(key: str, title: str, about: str, heads: Array) -> Plot:
+    """Plot weights of attention, (heads, steps, places), as squares that are the darker, the larger a weight is."""
+    import matplotlib as mpl  # noqa: PLC0415 (optional, and slow to import)
+    from matplotlib.collections import PolyCollection  # noqa: PLC0415
+    from matplotlib.colors import to_rgba  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    columns = min(len(heads), 2)
+    rows = -(-len(heads) // columns)
+    with mpl.rc_context(STYLE):
+        height = SIZE[0] / columns * min(heads.shape[1] / heads.shape[2], 1.5) + 0.3
+        figure = Figure(figsize=(SIZE[0], max(1.2, height) * rows), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for number, axes in enumerate(panels.ravel()):
+            axes.set_visible(number < len(heads))
+            if number >= len(heads):
+                continue
+            places = np.argwhere(heads[number] >= LIGHTEST)
+            corners = [[(s, t), (s + 1, t), (s + 1, t + 1), (s, t + 1)] for t, s in places + 0.5]
+            shades = [to_rgba(ACCENT, float(min(1.0, heads[number][t, s]))) for t, s in places]
+            axes.add_collection(PolyCollection(corners, facecolors=shades, edgecolors="none"))
+            axes.set(xlim=(0.5, heads.shape[2] + 0.5), ylim=(heads.shape[1] + 0.5, 0.5), aspect="equal")
+            axes.grid(visible=False)
+            axes.set_title(f"head {number + 1}", fontsize=10, color=QUIET)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.get_major_locator().set_params(integer=True)
+        figure.supxlabel("place", fontsize=10.5, color=QUIET)
+        figure.supylabel("step", fontsize=10.5, color=QUIET)
         return drawn(figure, key, title, about)
 
 

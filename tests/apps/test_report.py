@@ -35,9 +35,11 @@ for _library in ("jinja2", "pygments", "matplotlib", "graphlay", "latex2mathml")
 
 from nncodegen.describe.describable import Described
 from nncodegen.reports import maker
+from nncodegen.reports.attention import attending, attention_plots
 from nncodegen.reports.code import code
 from nncodegen.reports.derivatives import partials
 from nncodegen.reports.formulas import Setter, partial_derivatives
+from nncodegen.reports.given import GivenData
 from nncodegen.reports.graph import graph_of
 from nncodegen.reports.page import SHARES, _together
 from nncodegen.reports.results import outputs_of
@@ -464,6 +466,27 @@ def test_outputs_are_those_of_predictions():
     held = {"gamma1": [2.0, 3.0], "beta1": [0.5, -0.5], "moving_mean1": [1.0, 2.0], "moving_variance1": [0.5, 1.5]}
     found = outputs_of(program, np.concatenate([held[tensor.name] for tensor in program.parameters]), X)
     assert found == pytest.approx((X - [1, 2]) / np.sqrt([1.0, 2.0]) * [2, 3] + [0.5, -0.5])
+
+
+def test_who_looks_at_whom(tmp_path, monkeypatch):
+    """Weights of attention are drawn for the first sample: those that a call returns; without data, none are."""
+    x = nn.Input((4, 3), name="x")
+    h, weights = nn.MultiHeadAttention(2, 2)(x, use_causal_mask=True, return_attention_scores=True)
+    own = nn.Network(x, nn.Dense(2, "softmax")(h), name="looking")
+    program, shown = own.describe(), nn.Network(x, [h, weights], name="shown").describe()
+    parameters, X, Y = random_data(program, 3)
+    drawn = []
+    monkeypatch.setattr("nncodegen.reports.attention.looks", lambda key, title, about, heads: drawn.append(heads))
+    assert attention_plots(program, parameters, None) == []
+    attention_plots(program, parameters, GivenData(X, Y))
+    (heads,) = drawn  # the softmax of classes is no attention
+    first = parameters[: shown.parameter_count]
+    targets = np.zeros((3, sum(target.size for target in shown.targets)))
+    np.testing.assert_allclose(heads, evaluate(shown, first, X, targets)[shown.outputs[1].tensor][0], rtol=1e-13)
+    monkeypatch.undo()
+    page = nn.report(own, parameters, (X, Y))
+    page.save(tmp_path / "looking.html")
+    assert f"Who looks at whom: {attending(program)[0].target.tensor}" in (tmp_path / "looking.html").read_text()
 
 
 def test_the_c_leads_to_its_steps_and_back(compiled):

@@ -254,6 +254,15 @@ def test_weights_of_keras_and_pytorch():
             np.testing.assert_array_equal(values, found.initial[name])
 
 
+def test_weights_of_places_and_normalizations():
+    """Those of KerasHub's PositionEmbedding and Keras's RMSNormalization have the names that these give them."""
+    layers = [nn.PositionEmbedding(4, name="places"), nn.RMSNormalization(name="norm")]
+    weights = {"places/embeddings": RNG.normal(size=(4, 3)), "norm/scale": RNG.normal(size=3)}
+    found = nn.with_weights(nn.Sequential(layers, (4, 3), name="taken"), weights).initial
+    np.testing.assert_array_equal(found["P_places"], weights["places/embeddings"])
+    np.testing.assert_array_equal(found["scale_norm"], weights["norm/scale"])
+
+
 def bad():
     """What is refused: a function that makes it, and the words of the error."""
     x, y, flat = nn.Input((4, 3), name="x"), nn.Input((5, 3), name="y"), nn.Input(3, name="flat")
