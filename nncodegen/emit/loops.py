@@ -58,6 +58,13 @@ CONDITIONS = {
 }  # fmt: skip
 
 
+FEW_TERMS = 32
+"""Sums of fewer terms than this have no partial sums where these must not depend on the CPU: zeroing and adding up the
+lanes of the longest vectors would take longer than that."""
+
+MOST_LANES = 16
+"""The lanes of the longest vectors in single precision."""
+
 COMPARISONS = {"maximum": ">", "minimum": "<"}
 """The comparison that selects one of two values, by the function that does so."""
 
@@ -89,10 +96,10 @@ class LoopPrinter:
     """The text after which lines may break; if empty, they do not break."""
     printer: Printer = field(init=False)
     scope: _Scope = field(init=False, default_factory=_Scope)
-    sums: set[Element] = field(init=False, default_factory=set)
-    """The sums over samples that have several partial sums."""
+    lanes: dict[Element, str] = field(init=False, default_factory=dict)
+    """The sums that have several partial sums, with the indices over which they are."""
     in_lanes: bool = field(init=False)
-    """If true, sums over samples have as many partial sums as the longest vectors have lanes, whatever the CPU."""
+    """If true, long sums have as many partial sums as the longest vectors have lanes, whatever the CPU."""
 
     def __post_init__(self) -> None:
         same = self.at.program.bits == PORTABLE
@@ -107,7 +114,8 @@ class LoopPrinter:
         """Print statements, each group after an empty line and a comment that names its steps."""
         outer, given = self.scope, Counter(self._solved(tree))
         if self.in_lanes:
-            self.sums |= {each for one in walk(tree) if isinstance(one, Loop) for each in one.sums}
+            loops = [one for one in walk(tree) if isinstance(one, Loop) and _is_in_lanes(one)]
+            self.lanes |= {each: one.index for one in loops for each in one.sums}
         self.scope = replace(outer, solved=frozenset(index for index, times in given.items() if times > 1))
         for statement in tree:
             self._statement(statement)
@@ -130,7 +138,7 @@ class LoopPrinter:
         match statement:
             case Group():
                 self._group(statement)
-            case Loop(way=Way.SUMMED) if self.in_lanes:
+            case Loop(way=Way.SUMMED) if self.in_lanes and _is_in_lanes(statement):
                 self._loop_in_lanes(statement)
             case Loop():
                 self._row(statement) if statement.way is Way.ROW else self._loop_of(statement)
@@ -152,7 +160,7 @@ class LoopPrinter:
                 add(f"{'' if again else _kind(varies)}{self.at.variable(target)} = {text};")
             case Variable(target, start):
                 self._known(target)
-                lanes = target in self.sums
+                lanes = target in self.lanes
                 add(f"real {self.at.variable(target)}{'[SUM_LANES] = {0}' if lanes else f' = {self._term(start)}'};")
             case Accumulate():
                 add(*self._accumulate(statement))
@@ -210,10 +218,12 @@ class LoopPrinter:
         self._block(begin, (*self.scope.heads, begin), body)
 
     def _loop_in_lanes(self, loop: Loop) -> None:
-        """Print a loop over samples with sums as a loop over vectors of them, of which each sample has a lane."""
-        index = loop.index
-        with self.lines.block(f"for (size_t first = {loop.begin}; first < {loop.end}; first += SUM_LANES)"):
-            self._add(f"const size_t last = first + SUM_LANES < {loop.end} ? first + SUM_LANES : {loop.end};")
+        """Print a loop with sums as a loop over vectors of its terms, of which each has a lane."""
+        index, end = loop.index, loop.end
+        whole = isinstance(end, int) and end % MOST_LANES == 0 and loop.begin == 0
+        with self.lines.block(f"for (size_t first = {loop.begin}; first < {end}; first += SUM_LANES)"):
+            last = "first + SUM_LANES" if whole else f"first + SUM_LANES < {end} ? first + SUM_LANES : {end}"
+            self._add(f"const size_t last = {last};")
             self._loop(f"INDEPENDENT_FEW\nfor (size_t {index} = first; {index} < last; {index}++)", loop.body)
 
     def _row(self, loop: Loop) -> None:
@@ -309,7 +319,7 @@ class LoopPrinter:
         if self.scope.term:
             return (*before, f"{self.scope.term} = {value};")
         if self.in_lanes:
-            name = f"{name}[n - first]" if statement.target in self.sums else name
+            name = f"{name}[{self.lanes[statement.target]} - first]" if statement.target in self.lanes else name
             terms = statement.value.terms
             fuses = len(terms) == 1 and not statement.value.where
             return (*before, f"{name} = {self.printer.added(name, terms[0])};" if fuses else f"{name} += {value};")
@@ -332,7 +342,7 @@ class LoopPrinter:
         before, value = self._given(store.value) if plain else ((), self._value(store.value))
         if store.value.terms == (store.target,):
             value = self.at.variable(store.target)
-            if store.target in self.sums:
+            if store.target in self.lanes:
                 value = f"sum_of_lanes((const vector *) {value})"
         match store.combine:
             case Combine.SET:
@@ -367,6 +377,15 @@ class LoopPrinter:
         size = f"{prod(map(self.at.size, move.rest))}{tile}*sizeof(real)"
         call, source = ("memcpy", f"&{self.at.stored(move.source)}") if move.source else ("memset", "0")
         return f"{call}(&{self.at.stored(move.target)}, {source}, {size});"
+
+
+def _is_in_lanes(loop: Loop) -> bool:
+    """Return whether a loop adds up so many terms that they are worth partial sums.
+
+    The largest term is the same in any order, and compilers find it faster without lanes.
+    """
+    few = isinstance(loop.end, int) and loop.end < FEW_TERMS
+    return loop.way is Way.SUMMED and loop.operator == "sum" and not few
 
 
 def _loop_head(loop: Loop, at: Elements) -> str:

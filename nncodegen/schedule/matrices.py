@@ -17,9 +17,7 @@ from dataclasses import dataclass, replace
 
 from sympy import Mul
 
-from nncodegen.errors import ModelError
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Program, Step
-from nncodegen.ir.program import PORTABLE
 from nncodegen.schedule.layout import CHOICES, Layout
 from nncodegen.schedule.windows import window_of
 
@@ -70,8 +68,6 @@ def choose_matrices(program: Program, layout: Layout, choices: Mapping[str, obje
     The products of a recurrence or a convolution are no products of whole matrices, and the statistics of a batch are
     sums over all of its samples. Whoever chooses the tile or the segments gets samples along the vectors.
     """
-    if program.bits == PORTABLE and _attends(program):
-        raise ModelError('bits="portable" goes without attention and other products of two arrays of samples')
     recurs = any(step.operator in RECURRENCES for step in program.steps)
     if not program.moves or recurs or program.batch or any(choices.get(name) for name in CHOICES):
         return layout
