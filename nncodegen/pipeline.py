@@ -178,7 +178,7 @@ def build_module(
     apart = out is None and march == "native"
     if apart and (kept_whole := _kept_whole(model, precision, choices, fit, bits)):
         if not force:
-            return _loaded(kept_whole, model, precision)
+            return _loaded(kept_whole, model, precision, bits)
         apart = False
     try:
         compiled = compile_model(model, precision, force, choices=choices, march=march, fit=fit, apart=apart, bits=bits)
@@ -190,13 +190,13 @@ def build_module(
         write_out(compiled, Path(out), dump)
     if apart:
         offer(compiled.built.path, partial(_whole, compiled["describe"], choices, fit))
-    return _loaded(compiled.built, model, precision)
+    return _loaded(compiled.built, model, precision, bits)
 
 
-def _loaded(built: Built, model: Describable, precision: str) -> Module:
+def _loaded(built: Built, model: Describable, precision: str, bits: str) -> Module:
     """Return a module, after remembering how the one for errors in the inputs of its model is made, if it has any."""
     if isinstance(model, Model) and model.inputs and model.targets:
-        offer_errors(built.path, cache(lambda: build_module(model.with_errors(), precision)))
+        offer_errors(built.path, cache(lambda: build_module(model.with_errors(), precision, bits=bits)))
     return load(built)
 
 

@@ -75,10 +75,11 @@ STABLE_SINCE, STABLE_SUFFIX = "cp311", ".abi3.so"
 
 WRAPPER_FLAGS = (
     "-Og", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0", "-fvisibility=hidden", "-DCYTHON_NO_PYINIT_EXPORT",
-    "-fno-lto", *INCLUDE,
+    "-fno-lto", "-ffp-contract=off", *INCLUDE,
 )  # fmt: skip
 """Flags for the wrapper, which Cython wrote: -O1 takes half as long again to compile, and makes calls no faster. Its
-names are hidden, since they are the same in all modules. Any compiler can link it."""
+names are hidden, since they are the same in all modules. Any compiler can link it. It computes covariances, whose bits
+may not depend on what a compiler fuses."""
 
 TUNING = ("-mtune=icelake-server", "-mprefer-vector-width=512")
 """Flags for any x86-64 CPU. GCC assumes that loads are as cheap as registers on AMD's CPUs, and loads the operands

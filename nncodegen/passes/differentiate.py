@@ -11,17 +11,12 @@ from dataclasses import replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Companion, InTraining, Program, gathered, needed
-from nncodegen.ir.program import PORTABLE
 from nncodegen.passes.fitting import fit_of
 from nncodegen.passes.hessian import hessian
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
 from nncodegen.passes.stepwise import stepwise, why_not_stepwise
 from nncodegen.passes.tangent import fields, tangent, with_field_steps
-
-OF_LIBRARIES = (
-    'with bits="portable" it has no fits, as their errors are computed by libraries that round differently on each CPU'
-)
 
 OF_A_BATCH = (
     "the rows of a fit are of single samples, and its BatchNormalization needs statistics of them all (with "
@@ -90,11 +85,6 @@ def _with_companions(derived: Program, program: Program, told: Program, fit: boo
     ``told`` is the program with the fields that a module returns for every sample.
     """
     never = NOTHING if not program.parameters else OF_A_BATCH if program.statistics else ""
-    if program.bits == PORTABLE and program.terms:
-        raise ModelError(
-            'bits="portable" goes without losses of several terms, such as those of differential equations'
-        )
-    never = never or (OF_LIBRARIES if program.bits == PORTABLE else "")
     if never and fit:
         raise ModelError(f"{program.name} cannot be fitted: {never}; build it without fit=True")
     if never:

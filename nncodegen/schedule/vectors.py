@@ -11,6 +11,8 @@ called, inputs are first copied to arrays without gaps, and all other loops run 
 
 from __future__ import annotations
 
+import re
+
 from sympy import Abs, Function, Max, Min, Piecewise, Pow, Rational, ceiling, cos, floor, sign, sin, tan
 
 from nncodegen.errors import ModelError
@@ -18,12 +20,14 @@ from nncodegen.ir import SAMPLE, Program, Step
 from nncodegen.ir.functions import INLINE
 from nncodegen.ir.program import PORTABLE
 from nncodegen.runtime.python.ground.rules import RULES
+from nncodegen.runtime.python.ground.same_bits import SAME_MATH
 
 
 def check_functions(program: Program) -> None:
     """Raise ModelError for a function of the C library, where results must not depend on the CPU and the system."""
     if program.bits != PORTABLE:
         return
+    _check_quantities(program)
     own = (step for update in program.updates[len(RULES) :] for step in update.steps)
     for step in (*program.steps, *own):
         called = {call.func.__name__ for call in step.expression.atoms(Function) if not isinstance(call, SAME_BITS)}
@@ -31,6 +35,18 @@ def check_functions(program: Program) -> None:
             raise ModelError(
                 f'bits="portable" has no {missing[0]}: C libraries differ in its last bits. It has exp, log, expm1, '
                 "log1p, sin, cos, tan, erf, erfc, powers, square roots, and what is made of these, such as tanh"
+            )
+
+
+def _check_quantities(program: Program) -> None:
+    """Raise ModelError for a formula of parameters with a function that Python takes from the C library."""
+    for one in program.quantities:
+        texts = " ".join([one.value, *(text for _, text in one.slopes)])
+        missing = sorted(name for name in re.findall(r"math\.(\w+)", texts) if not hasattr(SAME_MATH, name))
+        if missing:
+            raise ModelError(
+                f'bits="portable" has no {missing[0]} in formulas of parameters, such as that of {one.name}: they have '
+                "exp, log, powers and square roots"
             )
 
 

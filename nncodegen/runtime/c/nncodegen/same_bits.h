@@ -25,6 +25,24 @@
 #if NN_SAME_BITS
 /* Functions whose last bits differ between C libraries. Of each, the name in the C library becomes that of ours. */
 
+/* log(1 + x) for x from 0 on, precise for small x as well: what rounding 1 + x loses is added. */
+static inline __attribute__((unused)) double same_log1p(double x)
+{
+    if (!(x < HUGE_VAL))
+        return x;
+    int twos = 0;
+    const double whole = 1 + x, lost = x < 1 ? x - (whole - 1) : 1 - (whole - x);
+    double mantissa = frexp(whole, &twos);
+    if (mantissa < 0.70710678118654752) {
+        mantissa *= 2;
+        twos--;
+    }
+    const double s = (mantissa - 1)/(mantissa + 1), z = s*s, z2 = z*z; /* up to 0.172, 0.03 */
+    const double few = 1 + z*(1.0/3) + z2*(1.0/5 + z*(1.0/7) + z2*(1.0/9 + z*(1.0/11)));
+    const double rest = 1.0/13 + z*(1.0/15) + z2*(1.0/17 + z*(1.0/19) + z2*(1.0/21 + z*(1.0/23)));
+    return twos*0x1.62e42fefa39efp-1 + (2*s*(few + z2*z2*z2*rest) + lost/whole);
+}
+
 /* base to the power of exponent. The whole part of the exponent is taken by products, the rest by the series of the
    logarithm and of the exponential. */
 static inline __attribute__((unused)) double same_power(double base, double exponent)
@@ -98,6 +116,7 @@ static inline __attribute__((always_inline, unused)) double same_sine(double x, 
 
 #define pow(base, exponent) same_power(base, exponent)
 #define powf(base, exponent) ((float) same_power(base, exponent))
+#define log1p(x) same_log1p(x)
 #define sin(x) same_sine(x, 0)
 #define sinf(x) ((float) same_sine(x, 0))
 #define cos(x) same_sine(x, 1)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ground.same_bits import power
 from .scalars import integer
 
 if TYPE_CHECKING:
@@ -79,6 +80,5 @@ def _steps(inputs: int) -> Array:
     """Return the irrational steps of the recurrence: powers of the root of x**(inputs + 1) = x + 1 (Roberts, 2018)."""
     root = 2.0
     for _ in range(60):
-        root = (1 + root) ** (1 / (inputs + 1))
-    steps: Array = root ** -np.arange(1.0, inputs + 1)
-    return steps
+        root = power(1 + root, 1 / (inputs + 1))
+    return np.array([power(root, -place) for place in range(1, inputs + 1)])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..ground.same_bits import refuse
 from ..ground.share import is_ended
 from .problem import Problem
 from .starting_points import reached
@@ -88,6 +89,7 @@ def automatic_start(
     that has another loss than least squares.
     """
     check_automatic(problem.model)
+    refuse(problem.model.facts, 'the search for a start, "auto",')
     points = start[None]
     if np.isnan(problem.Y).all():
         return start, start

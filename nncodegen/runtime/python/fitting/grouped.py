@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..ground.algebra import IN_FIXED_ORDER, algebra_of
 from ..ground.endings import ENDINGS
 from ..ground.share import share
 from ..results.bordered import eliminate, solve
@@ -54,7 +55,7 @@ class Rows(NamedTuple):
     @property
     def cost(self) -> float:
         """Return the cost of all groups, NaN if that of one is."""
-        return float(self.costs.sum())
+        return float(IN_FIXED_ORDER.total(self.costs))
 
 
 class GroupedSolution(NamedTuple):
@@ -212,6 +213,7 @@ class _Descent:
         self.pinned = pinned or (np.zeros((groups, self.count), bool), np.zeros(len(self.shared), bool))
         self.history: list[float] = []
         self.rounding = 4 * problem.model.epsilon
+        self.algebra = algebra_of(problem.model.facts)
         self.scales = np.zeros((groups, self.count)), np.zeros(len(self.shared))
         self.damping = np.full(groups, FIRST_DAMPING)
         none = np.full(start.shape[1], np.inf)
@@ -302,12 +304,12 @@ class _Descent:
         """Try a step. Returns how the fit has ended, or an empty text."""
         trial, change = self._place(step)
         falls = self._falls(change)
-        expected = float(falls.sum())
+        expected = float(self.algebra.total(falls))
         rows = self.problem.evaluate(trial, self.rows.signs)
         self.evaluations += 1
         self.iterations += 1
         gains = self.rows.costs - rows.costs
-        gain, cost = float(gains.sum()), self.cost
+        gain, cost = float(self.algebra.total(gains)), self.cost
         ratio = gain / expected if expected > 0 else 0.0
         least = max(self.problem.tolerance, self.rounding) * cost
         length, size = self._lengths(step)
@@ -347,12 +349,13 @@ class _Descent:
         """Return the first step, damped so that it is not longer than a part of the parameters of a group."""
         own, shared = (value * scale for value, scale in zip(self._values(), self.scales, strict=True))
         rest = 1e-3 * np.sqrt(2 * self.rows.costs)
-        longest = np.maximum(FIRST_RADIUS * np.linalg.norm(own, axis=1), rest)
-        longest_shared = max(FIRST_RADIUS * float(np.linalg.norm(shared)), 1e-3 * math.sqrt(2 * self.cost))
+        lengths = self.algebra.lengths
+        longest = np.maximum(FIRST_RADIUS * lengths(own, 1), rest)
+        longest_shared = max(FIRST_RADIUS * float(lengths(shared, 0)), 1e-3 * math.sqrt(2 * self.cost))
         for _ in range(12):
             step = self._step(self.damping, self.shared_damping)
-            long = np.linalg.norm(step.own, axis=1) > longest
-            too_long = float(np.linalg.norm(step.shared)) > longest_shared
+            long = lengths(step.own, 1) > longest
+            too_long = float(lengths(step.shared, 0)) > longest_shared
             if not too_long and not long.any():
                 break
             self.damping[long] *= 10
@@ -375,13 +378,14 @@ class _Descent:
         """Compute what follows from the rows at the point: gradient, lengths, scales, and the bounds that hold."""
         T, count = self.rows.triangles, self.count
         own, shared, side = T[:, :, :count], T[:, :, count:-1], T[:, :, -1]
-        self.lengths = np.sqrt(np.einsum("gij,gij->gj", own, own)), np.sqrt(np.einsum("gij,gij->j", shared, shared))
-        self.gradient = np.einsum("gij,gi->gj", own, side), np.einsum("gij,gi->j", shared, side)
+        contract = self.algebra.contract
+        self.lengths = np.sqrt(contract("gij,gij->gj", own, own)), np.sqrt(contract("gij,gij->j", shared, shared))
+        self.gradient = contract("gij,gi->gj", own, side), contract("gij,gi->j", shared, side)
         self.scales = tuple(map(np.maximum, self.scales, self.lengths))  # type: ignore[assignment]
         self.by_scale = tuple(np.where(scale > 0, 1 / np.where(scale > 0, scale, 1), 1) for scale in self.scales)
         self.held = self.pinned
         if self.bounded:
-            self.held = tuple(
+            self.held = tuple(  # type: ignore[assignment]
                 pinned | ((value <= low) & (slope > 0)) | ((value >= high) & (slope < 0))
                 for pinned, value, (low, high), slope in zip(
                     self.pinned, self._values(), self.limits, self.gradient, strict=True
@@ -410,10 +414,11 @@ class _Descent:
             for value, by, limits in zip(self._values(), self.by_scale, self.limits, strict=True)
         ]
         for _ in range(ROUNDS):
-            found = eliminate(self._without(blocks, clamped, step), count, self.least, damping, shared_damping)
-            shared = np.where(clamped[1], step[1], solve(found.triangle, self.least))
-            own = np.where(clamped[0], step[0], found.own[:, :, :width] @ np.where(clamped[1], 0, shared)
-                           + found.own[:, :, width])  # fmt: skip
+            left = self._without(blocks, clamped, step)
+            found = eliminate(self.algebra, left, count, self.least, damping, shared_damping)
+            shared = np.where(clamped[1], step[1], solve(self.algebra, found.triangle, self.least))
+            moved = self.algebra.product(found.own[:, :, :width], np.where(clamped[1], 0, shared))
+            own = np.where(clamped[0], step[0], moved + found.own[:, :, width])
             step = [own, shared]
             if not self.bounded:
                 break
@@ -433,7 +438,8 @@ class _Descent:
             return blocks
         count, found = self.count, blocks.copy()
         known = np.where(clamped[0], step[0], 0), np.where(clamped[1], step[1], 0)
-        found[:, :, -1] += np.einsum("gij,gj->gi", blocks[:, :, :count], known[0]) + blocks[:, :, count:-1] @ known[1]
+        by_own = self.algebra.contract("gij,gj->gi", blocks[:, :, :count], known[0])
+        found[:, :, -1] += by_own + self.algebra.product(blocks[:, :, count:-1], known[1])
         found[:, :, :count] *= ~clamped[0][:, None]
         found[:, :, count:-1] *= ~clamped[1]
         return found
@@ -450,26 +456,28 @@ class _Descent:
     def _falls(self, change: Array) -> Array:
         """Return how much a change lowers the cost of each group if the residuals are linear, (G,)."""
         T = self.rows.triangles
-        moved = np.einsum("gij,gj->gi", T[:, :, :-1], change)
-        falls: Array = -np.einsum("gi,gi->g", moved, T[:, :, -1] + moved / 2)
+        moved = self.algebra.contract("gij,gj->gi", T[:, :, :-1], change)
+        falls: Array = -self.algebra.contract("gi,gi->g", moved, T[:, :, -1] + moved / 2)
         return falls
 
     def _possible_fall(self) -> float:
         """Return how much the cost would fall without damping if the residuals were linear."""
-        return float(self._falls(self._place(self._step(None))[1]).sum())
+        return float(self.algebra.total(self._falls(self._place(self._step(None))[1])))
 
     def _lengths(self, step: _Step) -> tuple[float, float]:
         """Return the length of a step, and that of the parameters, in units of the scales."""
         own, shared = (value * scale for value, scale in zip(self._values(), self.scales, strict=True))
-        return (
-            math.hypot(np.linalg.norm(step.own), np.linalg.norm(step.shared)),
-            math.hypot(np.linalg.norm(own), np.linalg.norm(shared)),
-        )
+        return self._length(step.own, step.shared), self._length(own, shared)
+
+    def _length(self, own: Array, shared: Array) -> float:
+        """Return the length of a vector in two parts."""
+        return float(self.algebra.lengths(np.concatenate([own.reshape(-1), shared]), 0))
 
     def _noise(self) -> float:
         """Return how much rounding may change the cost: see endings.h."""
         weighed = self.problem.Y / per_value(self.problem.sigma, self.problem.Y.shape)
-        noise = self.rounding * math.sqrt(float(np.nansum(weighed.astype(float) ** 2)) + 2 * self.cost)
+        squares = float(self.algebra.total(np.nan_to_num(weighed.astype(float) ** 2, posinf=np.inf)))
+        noise = self.rounding * math.sqrt(squares + 2 * self.cost)
         return noise * (math.sqrt(2 * self.cost) + noise / 2)
 
     # --- the last digits ---
@@ -490,8 +498,8 @@ class _Descent:
             goal = full
             if before is not None:
                 difference = full - before[0] / by_scale
-                square = float(difference @ difference)
-                factor = float(full @ difference) / square if square > 0 else 0.0
+                square = float(self.algebra.contract("i,i->", difference, difference))
+                factor = float(self.algebra.contract("i,i->", full, difference)) / square if square > 0 else 0.0
                 goal = full - factor * ((here - before[1]) / by_scale + difference)
             before = full * by_scale, here
             split = step.own.size

@@ -6,7 +6,9 @@ quotients and square roots are exact to the last bit everywhere, and so are numb
 
 from __future__ import annotations
 
+import math
 from decimal import Context, Decimal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,3 +48,24 @@ def standard_normal(generator: np.random.Generator, size: int) -> Array:
             factor = float(np.sqrt(ratio))
             found += [x * factor, y * factor]
     return np.array(found[:size])
+
+
+def log(value: float) -> float:
+    """Return the logarithm of a finite number above 0, rounded from 25 digits."""
+    return float(_DIGITS.ln(Decimal(value)))
+
+
+def exp(value: float) -> float:
+    """Return the exponential of a finite number, rounded from 25 digits."""
+    return float(_DIGITS.exp(Decimal(value)))
+
+
+def power(base: float, exponent: float) -> float:
+    """Return a power, rounded from 25 digits. Raises ArithmeticError where it is no real number."""
+    return float(_DIGITS.power(Decimal(base), Decimal(exponent)))
+
+
+SAME_MATH = SimpleNamespace(
+    sqrt=math.sqrt, exp=exp, log=log, floor=math.floor, ceil=math.ceil, fabs=math.fabs, pi=math.pi, e=math.e
+)
+"""The functions of the module ``math`` that are the same everywhere, by their names there."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..ground.algebra import Algebra, algebra_of
 from .covariance import Decomposition, decompose, root, undetermined
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Eliminated(NamedTuple):
 
 
 def eliminate(
-    blocks: Array, count: int, least: float, damping: Array | None = None, shared_damping: float = 0.0
+    algebra: Algebra, blocks: Array, count: int, least: float, damping: Array | None = None, shared_damping: float = 0.0
 ) -> Eliminated:
     """Eliminate the first ``count`` columns of each of the blocks (G, F, F + 1), which are triangles.
 
@@ -53,22 +54,17 @@ def eliminate(
     shared = blocks.shape[1] - count
     rest = blocks[:, count:, count:]
     if damping is not None:
-        own, below = _damped(blocks[:, :count], count, np.sqrt(damping))
-        return Eliminated(back(own, count), _combined((rest, below), shared, shared_damping), None)
-    good = _are_independent(blocks, count, least)
+        own, below = _damped(algebra, blocks[:, :count], count, np.sqrt(damping))
+        return Eliminated(back(own, count), _combined(algebra, (rest, below), shared, shared_damping), None)
+    good = _are_independent(algebra, blocks, count, least)
     if good.all():
-        return Eliminated(back(blocks[:, :count], count), _combined((rest,), shared, shared_damping), None)
+        return Eliminated(back(blocks[:, :count], count), _combined(algebra, (rest,), shared, shared_damping), None)
     bad = ~good
     own = np.empty((len(blocks), count, shared + 1))
     own[good] = back(blocks[good, :count], count)
     lost = np.zeros((len(blocks), count, count))
-    own[bad], left, lost[bad] = _by_singular_values(blocks[bad], count, least)
-    return Eliminated(own, _combined((rest[good], left), shared, shared_damping), lost)
-
-
-def triangles(rows: Array) -> Array:
-    """Return the triangles of the QR decompositions of matrices, (..., K, N)."""
-    return np.asarray(np.linalg.qr(rows, mode="r"))
+    own[bad], left, lost[bad] = _by_singular_values(algebra, blocks[bad], count, least)
+    return Eliminated(own, _combined(algebra, (rest[good], left), shared, shared_damping), lost)
 
 
 def back(rows: Array, count: int) -> Array:
@@ -81,38 +77,37 @@ def back(rows: Array, count: int) -> Array:
     return found
 
 
-def inverses(blocks: Array, count: int, least: float) -> Array:
+def inverses(algebra: Algebra, blocks: Array, count: int, least: float) -> Array:
     """Return A (G, Q, Q) with A A' the inverse, or pseudo-inverse, of the products of the own columns of each block."""
     unit = np.broadcast_to(-np.eye(count), (len(blocks), count, count))
-    good = _are_independent(blocks, count, least)
+    good = _are_independent(algebra, blocks, count, least)
     found = np.empty(unit.shape)
     found[good] = back(np.concatenate([blocks[good, :count, :count], unit[good]], axis=2), count)
     if not good.all():
-        _, singular, directions, kept = _decomposed(blocks[~good, :, :count], least)
+        _, singular, directions, kept = _decomposed(algebra, blocks[~good, :, :count], least)
         found[~good] = np.swapaxes(directions, 1, 2) * np.where(kept, 1 / np.where(kept, singular, 1), 0)[:, None]
     return found
 
 
-def solve(triangle: Array, least: float) -> Array:
+def solve(algebra: Algebra, triangle: Array, least: float) -> Array:
     """Return the shortest x (S,) with the least |R x + q|, for a triangle (S, S + 1) of R and q."""
     shared = len(triangle)
     if not shared:
         return np.zeros(0)
-    U, singular, directions = np.linalg.svd(triangle[:, :shared])
+    U, singular, directions = algebra.svd(triangle[:, :shared])
     rank = int(np.sum(singular > least * singular[0]))
-    found: Array = -(directions[:rank].T @ ((U[:, :rank].T @ triangle[:, shared]) / singular[:rank]))
-    return found
+    along = algebra.product(U[:, :rank].T, triangle[:, shared]) / singular[:rank]
+    return -algebra.product(directions[:rank].T, along)
 
 
-def _are_independent(blocks: Array, count: int, least: float) -> Array:
+def _are_independent(algebra: Algebra, blocks: Array, count: int, least: float) -> Array:
     """Return for which blocks (G,) it is sure that the own columns are independent of each other."""
     own = blocks[:, :, :count]
-    lengths = np.sqrt(np.einsum("gij,gij->gj", own, own))
-    sure: Array = (np.abs(own[:, range(count), range(count)]) > SUSPECT * least * lengths).all(axis=1)
-    return sure
+    lengths = np.sqrt(algebra.contract("gij,gij->gj", own, own))
+    return np.asarray((np.abs(own[:, range(count), range(count)]) > SUSPECT * least * lengths).all(axis=1))
 
 
-def _damped(rows: Array, count: int, damping: Array) -> tuple[Array, Array]:
+def _damped(algebra: Algebra, rows: Array, count: int, damping: Array) -> tuple[Array, Array]:
     """Return the rows (G, Q, F + 1) of own columns after rows of damping are folded in, and what these become.
 
     A row of damping begins with its unknown, and gets entries to the right of it: those of the shared columns remain.
@@ -123,10 +118,10 @@ def _damped(rows: Array, count: int, damping: Array) -> tuple[Array, Array]:
     for j in range(count):
         v = below[:, : j + 1, j]
         a = found[:, j, j]
-        length = np.sqrt(a * a + np.einsum("gi,gi->g", v, v))
+        length = np.sqrt(a * a + algebra.contract("gi,gi->g", v, v))
         diagonal = np.where(a < 0, length, -length)
         head = a - diagonal
-        factor = np.einsum("gi,gik->gk", v, below[:, : j + 1, j + 1 :])
+        factor = algebra.contract("gi,gik->gk", v, below[:, : j + 1, j + 1 :])
         factor = (found[:, j, j + 1 :] + factor / head[:, None]) / -diagonal[:, None]
         found[:, j, j + 1 :] -= factor * head[:, None]
         below[:, : j + 1, j + 1 :] -= v[:, :, None] * factor[:, None, :]
@@ -134,41 +129,41 @@ def _damped(rows: Array, count: int, damping: Array) -> tuple[Array, Array]:
     return found, below[:, :, count:]
 
 
-def _decomposed(columns: Array, least: float) -> tuple[Array, Array, Array, Array]:
+def _decomposed(algebra: Algebra, columns: Array, least: float) -> tuple[Array, Array, Array, Array]:
     """Return the singular value decompositions of own columns (G, F, Q), and which singular values are not 0."""
-    U, singular, directions = np.linalg.svd(columns, full_matrices=False)
+    U, singular, directions = algebra.svd(columns)
     return U, singular, directions, singular > np.maximum(least * singular[:, :1], sys.float_info.min)
 
 
-def _by_singular_values(blocks: Array, count: int, least: float) -> tuple[Array, Array, Array]:
+def _by_singular_values(algebra: Algebra, blocks: Array, count: int, least: float) -> tuple[Array, Array, Array]:
     """Eliminate own columns that may depend on each other: return ``own``, the remaining rows, and ``lost``."""
-    U, singular, directions, kept = _decomposed(blocks[:, :, :count], least)
+    U, singular, directions, kept = _decomposed(algebra, blocks[:, :, :count], least)
     U = np.where(kept[:, None], U, 0)
     others = blocks[:, :, count:]
-    parts = np.swapaxes(U, 1, 2) @ others
+    parts = algebra.product(np.swapaxes(U, 1, 2), others)
     scaled = np.where(kept, 1 / np.where(kept, singular, 1), 0)
-    own = -np.swapaxes(directions, 1, 2) @ (scaled[:, :, None] * parts)
+    own = algebra.product(-np.swapaxes(directions, 1, 2), scaled[:, :, None] * parts)
     null = np.where(kept[:, :, None], 0, directions)
-    return own, others - U @ parts, np.swapaxes(null, 1, 2) @ null
+    return own, others - algebra.product(U, parts), algebra.product(np.swapaxes(null, 1, 2), null)
 
 
-def _combined(parts: tuple[Array, ...], shared: int, damping: float) -> Array:
+def _combined(algebra: Algebra, parts: tuple[Array, ...], shared: int, damping: float) -> Array:
     """Return the triangle (S, S + 1) of all rows (G, K, S + 1) of some parts, and of damping."""
     width = shared + 1
-    rows = [damping**0.5 * np.eye(shared, width)] if damping > 0 else []
+    rows = [math.sqrt(damping) * np.eye(shared, width)] if damping > 0 else []
     for part in parts:
         step = TOGETHER * part.shape[1]
         flat = part.reshape(-1, width)
         whole = len(flat) // step * step if step else 0
         if whole:
-            rows.append(triangles(flat[:whole].reshape(-1, step, width)).reshape(-1, width))
+            rows.append(algebra.triangles(flat[:whole].reshape(-1, step, width)).reshape(-1, width))
         rows.append(flat[whole:])
     stacked = np.concatenate(rows)
     while len(stacked) > 4 * TOGETHER * width:
         whole = len(stacked) // (TOGETHER * width) * TOGETHER * width
-        some = triangles(stacked[:whole].reshape(-1, TOGETHER * width, width)).reshape(-1, width)
+        some = algebra.triangles(stacked[:whole].reshape(-1, TOGETHER * width, width)).reshape(-1, width)
         stacked = np.concatenate([some, stacked[whole:]])
-    return triangles(np.concatenate([stacked, np.zeros((width, width))]))[:shared]
+    return algebra.triangles(np.concatenate([stacked, np.zeros((width, width))]))[:shared]
 
 
 class BlockErrors:
@@ -177,38 +172,39 @@ class BlockErrors:
     def __init__(self, problem: Any, triangles: Array) -> None:
         count, width = len(problem.own), len(problem.shared)
         self.epsilon = problem.model.epsilon
+        self.algebra = algebra = algebra_of(problem.model.facts)
         finite = bool(np.isfinite(triangles).all())
         T = triangles if finite else np.zeros_like(triangles)
-        self.own_norms = _norms(np.einsum("gij,gij->gj", T[:, :, :count], T[:, :, :count]))
-        self.shared_norms = _norms(np.einsum("gij,gij->j", T[:, :, count:-1], T[:, :, count:-1]))
+        self.own_norms = _norms(algebra.contract("gij,gij->gj", T[:, :, :count], T[:, :, :count]))
+        self.shared_norms = _norms(algebra.contract("gij,gij->j", T[:, :, count:-1], T[:, :, count:-1]))
         blocks = T.copy()
         blocks[:, :, :count] /= self.own_norms[:, None]
         blocks[:, :, count:-1] /= self.shared_norms
-        found = eliminate(blocks, count, problem.least)
-        self.inverse = inverses(blocks, count, problem.least)
+        found = eliminate(algebra, blocks, count, problem.least)
+        self.inverse = inverses(algebra, blocks, count, problem.least)
         self.slopes = found.own[:, :, :width]
         self.triangle = found.triangle[:, :width] * self.shared_norms
-        self.decomposition: Decomposition = decompose(found.triangle[:, :width], self.epsilon)
+        self.decomposition: Decomposition = decompose(found.triangle[:, :width], self.epsilon, algebra)
         self.shared_lost = undetermined(self.decomposition, self.epsilon)
         null = self.decomposition.directions[self.decomposition.rank :] / self.decomposition.norms
-        dragged = np.linalg.norm(self.slopes @ null.T, axis=2) > math.sqrt(self.epsilon)
+        dragged = algebra.lengths(algebra.product(self.slopes, null.T), 2) > math.sqrt(self.epsilon)
         self.own_lost = dragged
         lost = 0
         if found.lost is not None:
             projected = np.einsum("gii->gi", found.lost)
             self.own_lost = dragged | (np.sqrt(np.maximum(projected, 0)) > math.sqrt(self.epsilon))
-            lost = round(float(projected.sum()))
+            lost = round(float(algebra.total(projected)))
         self.rank = problem.groups * count + self.decomposition.rank - lost if finite else 0
 
     def covariances(self, scale: float) -> tuple[Array, Array, Array]:
         """Return covariances times a scale: own parameters (G, Q, Q), own and shared (G, Q, S), shared (S, S)."""
-        A = root(self.decomposition)
-        spread = self.slopes @ A
+        A, product = root(self.decomposition), self.algebra.product
+        spread = product(self.slopes, A)
         with np.errstate(over="ignore", invalid="ignore"):
-            own = self.inverse @ np.swapaxes(self.inverse, 1, 2) + spread @ np.swapaxes(spread, 1, 2)
+            own = product(self.inverse, np.swapaxes(self.inverse, 1, 2)) + product(spread, np.swapaxes(spread, 1, 2))
             own *= scale / self.own_norms[:, :, None] / self.own_norms[:, None, :]
-            cross = spread @ A.T * scale / self.own_norms[:, :, None] / self.shared_norms
-            shared = A @ A.T * scale / self.shared_norms / self.shared_norms[:, None]
+            cross = product(spread, A.T) * scale / self.own_norms[:, :, None] / self.shared_norms
+            shared = product(A, A.T) * scale / self.shared_norms / self.shared_norms[:, None]
         if not math.isfinite(scale):
             for part in (own, cross, shared):
                 part[:] = np.inf
@@ -221,11 +217,10 @@ class BlockErrors:
 
     def between(self, scale: float) -> Array:
         """Return the covariances of own parameters of different groups times a scale, (G*Q, G*Q)."""
-        spread = (self.slopes @ root(self.decomposition) / self.own_norms[:, :, None]).reshape(
-            -1, self.decomposition.rank
-        )
-        found: Array = spread @ spread.T * scale
-        return found
+        product = self.algebra.product
+        slopes = product(self.slopes, root(self.decomposition)) / self.own_norms[:, :, None]
+        spread = slopes.reshape(-1, self.decomposition.rank)
+        return product(spread, spread.T) * scale
 
 
 def _norms(squares: Array) -> Array:

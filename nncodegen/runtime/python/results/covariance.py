@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..ground.algebra import BY_LAPACK, Algebra
+
 if TYPE_CHECKING:
     from ..ground.types import Array
 
@@ -33,12 +35,14 @@ class Decomposition(NamedTuple):
     singular    (F,), in descending order
     directions  (F, F), orthonormal rows: directions in the space of the parameters multiplied by their norms
     rank        the number of singular values that do not count as 0
+    algebra     what computes further with it
     """
 
     norms: Array
     singular: Array
     directions: Array
     rank: int
+    algebra: Algebra = BY_LAPACK
 
     @property
     def condition(self) -> float:
@@ -54,22 +58,22 @@ def least_ratio(count: int, epsilon: float) -> float:
     return count * (ROUNDINGS_OF_ENTRIES * epsilon + ROUNDINGS_OF_SUMS * sys.float_info.epsilon)
 
 
-def decompose(triangle: Array, epsilon: float) -> Decomposition:
+def decompose(triangle: Array, epsilon: float, algebra: Algebra = BY_LAPACK) -> Decomposition:
     """Decompose a triangle (F, F) whose entries have the relative precision epsilon.
 
     A triangle that is not finite determines nothing: its rank is 0.
     """
     count = len(triangle)
     if not count or not np.isfinite(triangle).all():
-        return Decomposition(np.ones(count), np.zeros(count), np.eye(count), 0)
+        return Decomposition(np.ones(count), np.zeros(count), np.eye(count), 0, algebra)
     largest = np.abs(triangle).max(axis=0)
     largest[largest == 0] = 1
     scaled = triangle / largest  # its squares cannot overflow
-    norms = np.linalg.norm(scaled, axis=0)
+    norms = algebra.lengths(scaled, 0)
     norms[norms == 0] = 1
-    _, singular, directions = np.linalg.svd(scaled / norms)
+    _, singular, directions = algebra.svd(scaled / norms)
     rank = int(np.sum(singular > least_ratio(count, epsilon) * singular[0]))
-    return Decomposition(norms * largest, singular, directions, rank)
+    return Decomposition(norms * largest, singular, directions, rank, algebra)
 
 
 def root(found: Decomposition) -> Array:
@@ -82,7 +86,7 @@ def root(found: Decomposition) -> Array:
 def undetermined(found: Decomposition, epsilon: float) -> Array:
     """Return which of the F parameters the data do not determine: those that some direction without effect changes."""
     null = found.directions[found.rank :]
-    unknown: Array = np.linalg.norm(null, axis=0) > np.sqrt(epsilon)
+    unknown: Array = found.algebra.lengths(null, 0) > np.sqrt(epsilon)
     return unknown
 
 
@@ -90,7 +94,7 @@ def covariance(found: Decomposition, epsilon: float, scale: float) -> Array:
     """Return (R'R)^-1 times a scale, (F, F). Rows and columns of undetermined parameters are infinite."""
     A = root(found)
     with np.errstate(over="ignore", invalid="ignore"):
-        result: Array = A @ A.T * scale
+        result: Array = found.algebra.product(A, A.T) * scale
     unknown = undetermined(found, epsilon)
     result[unknown] = result[:, unknown] = np.inf
     if not np.isfinite(scale):
@@ -101,12 +105,12 @@ def covariance(found: Decomposition, epsilon: float, scale: float) -> Array:
 def correlation(found: Decomposition, epsilon: float) -> Array:
     """Return the correlations, (F, F); they do not depend on the scale of the errors. Undetermined ones are NaN."""
     A = found.directions[: found.rank].T / found.singular[: found.rank]  # the norms cancel
-    lengths = np.linalg.norm(A, axis=1)
+    lengths = found.algebra.lengths(A, 1)
     unknown = undetermined(found, epsilon)
     lengths[unknown] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
         A = A / lengths[:, None]
-    result: Array = np.clip(A @ A.T, -1, 1)
+    result: Array = np.clip(found.algebra.product(A, A.T), -1, 1)
     result[np.diag_indices(len(result))] = np.where(unknown, np.nan, 1)
     return result
 
@@ -118,8 +122,9 @@ def deviation(found: Decomposition, epsilon: float, slopes: Array) -> Array:
     quantities, such as an output of a*b*x where neither a nor b is determined.
     """
     scaled = slopes / found.norms
-    along = scaled @ found.directions.T
+    algebra = found.algebra
+    along = algebra.product(scaled, found.directions.T)
     with np.errstate(divide="ignore", over="ignore"):
-        known: Array = np.linalg.norm(along[..., : found.rank] / found.singular[: found.rank], axis=-1)
-    lost = np.linalg.norm(along[..., found.rank :], axis=-1) > np.sqrt(epsilon) * np.linalg.norm(scaled, axis=-1)
+        known: Array = algebra.lengths(along[..., : found.rank] / found.singular[: found.rank], -1)
+    lost = algebra.lengths(along[..., found.rank :], -1) > np.sqrt(epsilon) * algebra.lengths(scaled, -1)
     return np.where(lost, np.inf, known)

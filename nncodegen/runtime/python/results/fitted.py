@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments.named import name_of
+from ..ground.algebra import Algebra, algebra_of
 from ..ground.endings import ENDINGS, SUCCESSES
 from ..ground.facts import flat_names, slices
 from . import goodness
@@ -161,9 +162,13 @@ class Fitted:
         """Return the number of residuals that are used, minus the number of free parameters."""
         return self.used - self.free_count
 
+    @property
+    def _algebra(self) -> Algebra:
+        return algebra_of(self._model.facts)
+
     @cached_property
     def _decomposition(self) -> Decomposition:
-        return decompose(np.asarray(self._triangle, float), self._model.epsilon)
+        return decompose(np.asarray(self._triangle, float), self._model.epsilon, self._algebra)
 
     @property
     def rank(self) -> int:
@@ -260,7 +265,7 @@ class Fitted:
         """Return the coefficient of determination, 1 - chi2/sum(((y - mean)/sigma)**2), with a mean for each output."""
         if self.residuals is None:
             return math.nan
-        return goodness.r2(self._Y, self.residuals, self._sigma)
+        return goodness.r2(self._Y, self.residuals, self._sigma, self._algebra)
 
     @property
     def aic(self) -> float:
@@ -271,7 +276,7 @@ class Fitted:
         """
         if self._model.facts.curved:
             return 2 * self.cost + 2 * self.free_count
-        return goodness.aic(self.chi2, self.used, self.free_count, self.absolute_sigma)
+        return goodness.aic(self.chi2, self.used, self.free_count, self.absolute_sigma, self._algebra)
 
     @property
     def aicc(self) -> float:
@@ -282,11 +287,11 @@ class Fitted:
         if self._model.facts.curved:
             left = self.used - self.free_count - 1
             return self.aic + 2 * self.free_count * (self.free_count + 1) / left if left > 0 else math.nan
-        return goodness.aicc(self.chi2, self.used, self.free_count, self.absolute_sigma)
+        return goodness.aicc(self.chi2, self.used, self.free_count, self.absolute_sigma, self._algebra)
 
     @property
     def bic(self) -> float:
         """Return Schwarz's criterion: n*log(chi2/n) + F*log(n), with absolute_sigma chi2 + F*log(n), like ``aic``."""
         if self._model.facts.curved:
-            return 2 * self.cost + self.free_count * math.log(max(self.used, 1))
-        return goodness.bic(self.chi2, self.used, self.free_count, self.absolute_sigma)
+            return 2 * self.cost + self.free_count * self._algebra.log(max(self.used, 1))
+        return goodness.bic(self.chi2, self.used, self.free_count, self.absolute_sigma, self._algebra)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ground.algebra import BY_LAPACK, Algebra
+
 if TYPE_CHECKING:
     from ..ground.types import Array
 
 
-def r2(Y: Array, residuals: Array, sigma: Any) -> float:
+def r2(Y: Array, residuals: Array, sigma: Any, algebra: Algebra = BY_LAPACK) -> float:
     """Return 1 - sum(r**2)/sum(((y - mean)/sigma)**2), for data and residuals of the shape (N, K).
 
     The mean is that of each column, weighted by 1/sigma**2. Missing values (NaN among the residuals) do not count. The
@@ -21,10 +23,12 @@ def r2(Y: Array, residuals: Array, sigma: Any) -> float:
     weights = np.where(used, 1 / per_value(sigma, residuals.shape) ** 2, 0)
     values = np.where(used, Y, 0).astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = (weights * values).sum(axis=0) / weights.sum(axis=0)
-        total = float(np.nansum(weights * (values - means) ** 2))
-        rounding = 16 * np.finfo(float).eps ** 2 * float(np.sum(weights * values**2))  # the rest that rounding leaves
-    return 1 - float(np.nansum(residuals.astype(float) ** 2)) / total if total > rounding else math.nan
+        means = algebra.total(weights * values, 0) / algebra.total(weights, 0)
+        total = float(algebra.total(np.nan_to_num(weights * (values - means) ** 2, posinf=np.inf)))
+        # the rest that rounding leaves
+        rounding = 16 * np.finfo(float).eps ** 2 * float(algebra.total(weights * values**2))
+    squares = float(algebra.total(np.nan_to_num(residuals.astype(float) ** 2, posinf=np.inf)))
+    return 1 - squares / total if total > rounding else math.nan
 
 
 def per_value(sigma: Any, shape: tuple[int, ...]) -> Array:
@@ -33,7 +37,7 @@ def per_value(sigma: Any, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(given[:, None] if given.ndim == 1 else given, shape)
 
 
-def deviance(chi2: float, count: int, absolute_sigma: bool) -> float:
+def deviance(chi2: float, count: int, absolute_sigma: bool, algebra: Algebra = BY_LAPACK) -> float:
     """Return -2*log of the largest likelihood of normal errors, without the terms that only depend on the data.
 
     With absolute_sigma it is chi2. Otherwise sigma is known up to a factor, whose most likely square is chi2/n; then it
@@ -44,15 +48,15 @@ def deviance(chi2: float, count: int, absolute_sigma: bool) -> float:
         return chi2
     if not count or math.isnan(chi2):
         return math.nan
-    return count * math.log(chi2 / count) if chi2 > 0 else -math.inf
+    return count * algebra.log(chi2 / count) if chi2 > 0 else -math.inf
 
 
-def aic(chi2: float, count: int, free: int, absolute_sigma: bool) -> float:
+def aic(chi2: float, count: int, free: int, absolute_sigma: bool, algebra: Algebra = BY_LAPACK) -> float:
     """Return Akaike's criterion, the deviance plus 2*free (H. Akaike, 1974)."""
-    return deviance(chi2, count, absolute_sigma) + 2 * free
+    return deviance(chi2, count, absolute_sigma, algebra) + 2 * free
 
 
-def aicc(chi2: float, count: int, free: int, absolute_sigma: bool) -> float:
+def aicc(chi2: float, count: int, free: int, absolute_sigma: bool, algebra: Algebra = BY_LAPACK) -> float:
     """Return Akaike's criterion, corrected for few data: aic + 2*K*(K + 1)/(n - K - 1).
 
     K is the number of free parameters, and 1 for the variance of the data unless it is known (N. Sugiura, 1978; C. M.
@@ -60,9 +64,10 @@ def aicc(chi2: float, count: int, free: int, absolute_sigma: bool) -> float:
     """
     known = free if absolute_sigma else free + 1
     left = count - known - 1
-    return aic(chi2, count, free, absolute_sigma) + 2 * known * (known + 1) / left if left > 0 else math.nan
+    whole = aic(chi2, count, free, absolute_sigma, algebra)
+    return whole + 2 * known * (known + 1) / left if left > 0 else math.nan
 
 
-def bic(chi2: float, count: int, free: int, absolute_sigma: bool) -> float:
+def bic(chi2: float, count: int, free: int, absolute_sigma: bool, algebra: Algebra = BY_LAPACK) -> float:
     """Return Schwarz's criterion, the deviance plus free*log(n) (G. Schwarz, 1978)."""
-    return deviance(chi2, count, absolute_sigma) + free * math.log(max(count, 1))
+    return deviance(chi2, count, absolute_sigma, algebra) + free * algebra.log(max(count, 1))

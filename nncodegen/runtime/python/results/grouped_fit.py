@@ -12,12 +12,13 @@ import numpy as np
 
 from ..arguments.grouping import places_in
 from ..arguments.named import name_of
+from ..ground.algebra import IN_FIXED_ORDER
 from ..ground.endings import ENDINGS
 from ..ground.facts import flat_names, slices
 from ..ground.markup import listed
 from ..native.model import result_of_model
 from . import goodness
-from .bordered import BlockErrors, triangles
+from .bordered import BlockErrors
 from .fit_result import LEVEL, FitResult
 from .grouped_plot import plot_groups
 from .intervals import Predicted
@@ -119,8 +120,8 @@ class GroupedFit(FitResult):
         finite = found.ending != "not_finite"
         super().__init__(
             problem.model, layout.flat(found.parameters), layout.flat(start), layout.flat(fixed), layout.flat(at),
-            np.empty((0, 0)), found.rows.cost, float(self.group_chi2.sum()) if finite else math.nan, in_order,
-            problem.X, problem.Y, problem.sigma, int(self.group_used.sum()), found.ending, found.iterations,
+            np.empty((0, 0)), found.rows.cost, float(IN_FIXED_ORDER.total(self.group_chi2)) if finite else math.nan,
+            in_order, problem.X, problem.Y, problem.sigma, int(self.group_used.sum()), found.ending, found.iterations,
             found.evaluations, absolute_sigma, bounds, problem.loss, problem.f_scale, problem, found.history, poles,
         )  # fmt: skip
         del self._triangle  # the property below makes it if it is asked for
@@ -196,7 +197,7 @@ class GroupedFit(FitResult):
         sigma = self._sigma
         one = OneGroup(
             self._model, found.parameters[place], problem.layout.full(self.p0)[place], fixed, at,
-            triangles(triangle), float(found.rows.costs[place]), float(self.group_chi2[place]),
+            self._algebra.triangles(triangle), float(found.rows.costs[place]), float(self.group_chi2[place]),
             self.residuals[self._order[rows]], None if self._X is None else self._X[rows], self._Y[rows],  # type: ignore[index]
             sigma if sigma is None or not sigma.ndim else sigma[rows], int(self.group_used[place]), self._ending,
             self.iterations, self.evaluations, self.absolute_sigma, problem.bounds, problem.loss, problem.f_scale, None,
@@ -244,7 +245,7 @@ class GroupedFit(FitResult):
         full[:, :, :shared] = T[:, :, own:-1]
         rows = full.reshape(-1, self.free_count)
         missing = np.zeros((max(self.free_count - len(rows), 0), self.free_count))
-        return triangles(np.concatenate([rows, missing]))
+        return self._algebra.triangles(np.concatenate([rows, missing]))
 
     @cached_property
     def _errors(self) -> BlockErrors:
@@ -347,7 +348,7 @@ class GroupedFit(FitResult):
     @cached_property
     def r2(self) -> float:
         """Return 1 - chi2/sum(((y - mean)/sigma)**2), with one mean for each output, not one for each group."""
-        return goodness.r2(self._Y, self.residuals[self._order], self._sigma)  # type: ignore[index]
+        return goodness.r2(self._Y, self.residuals[self._order], self._sigma, self._algebra)  # type: ignore[index]
 
     @cached_property
     def loss(self) -> float:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..ground.missing import needed
+from ..ground.same_bits import PORTABLE, refuse
 from .covariance import deviation
 from .goodness import per_value
 from .profiles import profile_intervals
+from .quantiles import quantile_above
 
 if TYPE_CHECKING:
     from ..ground.types import Array
@@ -36,9 +38,11 @@ def quantile(result: Fitted, level: float) -> float:
     """
     if not isinstance(level, int | float | np.number) or not 0 < level < 1:
         raise ValueError(f"level is a probability between 0 and 1, such as 0.95, not {level!r}")
+    above = (1 - float(level)) / 2  # by symmetry: 1 - above would lose digits for levels close to 1
+    if result._model.bits == PORTABLE:
+        return quantile_above(above, None if result.absolute_sigma else result.degrees_of_freedom)
     with needed("an interval", "SciPy", "scipy"):
         from scipy.special import ndtri, stdtrit  # noqa: PLC0415 (optional)
-    above = (1 - float(level)) / 2  # by symmetry: 1 - above would lose digits for levels close to 1
     if result.absolute_sigma:
         return -float(ndtri(above))
     return -float(stdtrit(result.degrees_of_freedom, above)) if result.degrees_of_freedom > 0 else math.nan
@@ -54,6 +58,7 @@ def confidence_intervals(result: Fitted, level: float, method: str) -> Array:
         reach = np.where(result.free, t * result.standard_errors, 0)
     reach[np.isnan(reach)] = np.inf  # without degrees of freedom, the errors are unknown
     if method == "profile" and not math.isnan(t):
+        refuse(result._model.facts, "the search for the ends of profiles, by SciPy,")
         return profile_intervals(result, t, reach)
     return np.stack([values - reach, values + reach], axis=1)
 
@@ -72,7 +77,7 @@ def predict_with_interval(result: Fitted, X: Any, interval: str, level: float, s
     slopes = np.asarray(model.jacobian(result.parameters, X), float)[:, :, result.free]
     errors = deviation(result._decomposition, model.epsilon, slopes)
     if interval == "prediction":
-        errors = np.hypot(errors, _new_sigma(result, sigma, outputs.shape))
+        errors = result._algebra.hypotenuse(errors, _new_sigma(result, sigma, outputs.shape))
     with np.errstate(invalid="ignore"):
         reach = t * math.sqrt(result.error_scale) * errors
     reach[np.isnan(reach)] = np.inf

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments.named import name_of
+from ..ground.same_bits import PORTABLE
 from .quantities import evaluated
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class ManyQuantities:
     def values(self) -> Array:
         """Return the values, (M, Q)."""
         points = self._fits.parameters.astype(float).tolist()
-        found = [[evaluated(one, point)[0] for one in self._own] for point in points]
+        same = self._fits._model.bits == PORTABLE
+        found = [[evaluated(one, point, same)[0] for one in self._own] for point in points]
         return np.array(found, float).reshape(len(points), len(self._own))
 
     @cached_property

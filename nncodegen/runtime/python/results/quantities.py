@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments.named import name_of
+from ..ground.same_bits import PORTABLE, SAME_MATH, power
 from .covariance import deviation, root
 from .intervals import quantile
 
@@ -21,6 +23,20 @@ if TYPE_CHECKING:
 
 SCOPE = {"math": math, "__builtins__": {"abs": abs, "max": max, "min": min, "True": True, "False": False}}
 """The names that the texts of formulas may use; ``describe/ties.py`` writes them."""
+
+SAME_SCOPE = {**SCOPE, "math": SAME_MATH, "power": power}
+"""These names where bits must not depend on the C library, which computes powers of numbers of Python, too."""
+
+
+class _Powers(ast.NodeTransformer):
+    """Replaces powers by calls of ``power``."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """Return the node, with those below it replaced."""
+        self.generic_visit(node)
+        if not isinstance(node.op, ast.Pow):
+            return node
+        return ast.Call(ast.Name("power", ast.Load()), [node.left, node.right], [])
 
 
 class Quantities:
@@ -39,7 +55,7 @@ class Quantities:
         self.names = tuple(one.name for one in own)
         self.tied = np.array([one.tied for one in own], bool)
         point = result.parameters.astype(float).tolist()
-        found = [evaluated(one, point) for one in own]
+        found = [evaluated(one, point, result._model.bits == PORTABLE) for one in own]
         self.values: Array = np.array([value for value, _ in found], float)
         self._slopes = np.array([slopes for _, slopes in found], float).reshape(len(own), len(point))
 
@@ -93,9 +109,10 @@ class Quantities:
     def _covariance(self, slopes: Array) -> Array:
         """Return T C T' for derivatives T (K, P)."""
         errors = self._errors(slopes)
-        spread = slopes[:, self._result.free] @ root(self._result._decomposition)
+        algebra = self._result._algebra
+        spread = algebra.product(slopes[:, self._result.free], root(self._result._decomposition))
         with np.errstate(invalid="ignore", over="ignore"):
-            found: Array = spread @ spread.T * self._result.error_scale
+            found: Array = algebra.product(spread, spread.T) * self._result.error_scale
         lost = ~np.isfinite(errors)
         found[lost] = found[:, lost] = np.inf
         found[errors == 0] = found[:, errors == 0] = 0
@@ -106,19 +123,22 @@ class Quantities:
         return f"<Quantities: {', '.join(f'{name} = {value:.6g} +- {error:.2g}' for name, value, error in pairs)}>"
 
 
-def evaluated(one: Quantity, point: list[float]) -> tuple[float, list[float]]:
-    """Return the value of a quantity, and its derivative by each parameter."""
+def evaluated(one: Quantity, point: list[float], same_bits: bool = False) -> tuple[float, list[float]]:
+    """Return the value of a quantity, and its derivative by each parameter; ``same_bits``: without the C library."""
     slopes = [0.0] * len(point)
     for place, text in one.slopes:
-        slopes[place] = _number(text, point)
-    return _number(one.value, point), slopes
+        slopes[place] = _number(text, point, same_bits)
+    return _number(one.value, point, same_bits), slopes
 
 
-def _number(text: str, point: list[float]) -> float:
+def _number(text: str, point: list[float], same_bits: bool) -> float:
     """Return the value of an expression, NaN where it has none."""
-    code: CodeType = compile(text, "a formula of parameters", "eval")
+    tree = ast.parse(text, "a formula of parameters", "eval")
+    tree = ast.fix_missing_locations(_Powers().visit(tree)) if same_bits else tree
+    code: CodeType = compile(tree, "a formula of parameters", "eval")
     try:
-        value = eval(code, SCOPE, {"p": point})  # the compiler wrote it, as it wrote the C beside it
+        # the compiler wrote it, as it wrote the C beside it
+        value = eval(code, SAME_SCOPE if same_bits else SCOPE, {"p": point})
     except (ArithmeticError, ValueError):
         return math.nan
     return math.nan if isinstance(value, complex) else float(value)
