@@ -17,6 +17,7 @@ from nncodegen.describe.ties import read_formulas, read_ties
 from nncodegen.errors import ModelError
 from nncodegen.ir.graphs import graph_of, replaced, symbols_of
 from nncodegen.ir.names import unused
+from nncodegen.ir.program import NATIVE
 from nncodegen.module import Module
 from nncodegen.pipeline import build_module
 from nncodegen.runtime.python.arguments.named import name_of
@@ -205,14 +206,16 @@ def _names_of_columns(formula: str | Expr | Curve, count: int, given: tuple[str,
 
 
 @lru_cache(maxsize=KEPT)
-def module_of(formula: Formula, precision: str = "float64") -> Module:
+def module_of(formula: Formula, precision: str = "float64", bits: str = NATIVE) -> Module:
     """Return the compiled module of a formula. One process builds it, or finds it in the cache, once.
 
     A large formula is looked up on disk by its hash each time: to compare two of them as trees may take for ever.
     """
-    return build_module(formula.model(), precision) if formula.is_large else _module_of(formula, precision)
+    if formula.is_large:
+        return build_module(formula.model(), precision, bits=bits)
+    return _module_of(formula, precision, bits)
 
 
 @lru_cache(maxsize=KEPT)
-def _module_of(formula: Formula, precision: str) -> Module:
-    return build_module(formula.model(), precision)
+def _module_of(formula: Formula, precision: str, bits: str) -> Module:
+    return build_module(formula.model(), precision, bits=bits)

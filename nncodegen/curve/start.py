@@ -10,9 +10,11 @@ import numpy as np
 
 from nncodegen.curve.formula import Formula, module_of
 from nncodegen.errors import ModelError
+from nncodegen.ir.program import NATIVE
 from nncodegen.runtime.python.arguments.arguments import to_array, to_finite
 from nncodegen.runtime.python.arguments.named import put
 from nncodegen.runtime.python.fitting.fit import AUTO
+from nncodegen.runtime.python.ground.same_bits import refuse
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Bounds = tuple[Array, Array]
@@ -50,7 +52,7 @@ def limits_of(formula: Formula, bounds: Any) -> Bounds | None:
 
 def start_and_search(
     formula: Formula, given: Any, n_starts: Any, bounds: Bounds | None, role: str, X: Any, y: Any,
-    precision: str = "float64",
+    precision: str = "float64", bits: str = NATIVE,
 ) -> tuple[Array, Any]:  # fmt: skip
     """Return the start, (P,), and n_starts, from those of the user: of a curve, the start is computed from X and y.
 
@@ -64,7 +66,9 @@ def start_and_search(
             raise ValueError(f"{role}={AUTO!r} looks for starting points itself: leave out n_starts")
         given, n_starts = None, AUTO
     if formula.curve is None or not (given is None or isinstance(given, Mapping)):
-        return read_start(formula, given, bounds, role, precision), n_starts
+        return read_start(formula, given, bounds, role, precision, bits), n_starts
+    model: Any = module_of(formula, precision, bits)
+    refuse(model._model.facts, f"the start that a curve finds in data (give {role} as an array)")
     try:
         found = formula.curve.start(X, y)
     except ValueError:  # the data tell no start; what is wrong with them, the fit says
@@ -75,11 +79,12 @@ def start_and_search(
         start = np.clip(start, *bounds)
     if given is None:
         return start, AUTO if n_starts is None else n_starts
-    model: Any = module_of(formula, precision)
     return put(model._model, role, given, start), n_starts
 
 
-def read_start(formula: Formula, given: Any, bounds: Bounds | None, role: str, precision: str = "float64") -> Array:
+def read_start(
+    formula: Formula, given: Any, bounds: Bounds | None, role: str, precision: str = "float64", bits: str = NATIVE
+) -> Array:
     """Return the start, (P,), from an array (P,), a mapping from names to numbers, or None; ``role`` is its name.
 
     A parameter that is not given starts at 1 without bounds, at the middle of two bounds, and 1 away from a single one,
@@ -87,10 +92,10 @@ def read_start(formula: Formula, given: Any, bounds: Bounds | None, role: str, p
     step would lead away. Then the parameters start at different numbers, from 1.5 down to 1, so that differences are
     above 0 as they are usually written: ka - ke in d*ka/(ka - ke)*(exp(-ke*x) - exp(-ka*x)). Raises ValueError.
     """
-    module: Any = module_of(formula, precision)
+    module: Any = module_of(formula, precision, bits)
     model = module._model
     if given is None or isinstance(given, Mapping):
-        usual = np.array(_first_guess(formula, precision)) if bounds is None else _within(*bounds)
+        usual = np.array(_first_guess(formula, precision, bits)) if bounds is None else _within(*bounds)
         return usual if given is None else put(model, role, given, usual)
     names = formula.parameters
     expected = f"expected ({len(names)},), for {', '.join(names)}"
@@ -101,12 +106,12 @@ def read_start(formula: Formula, given: Any, bounds: Bounds | None, role: str, p
 
 
 @lru_cache(maxsize=256)
-def _first_guess(formula: Formula, precision: str) -> tuple[float, ...]:
+def _first_guess(formula: Formula, precision: str, bits: str) -> tuple[float, ...]:
     """Return a start for each parameter: 1, unless all derivatives are 0 or not finite if all are 1."""
     count = len(formula.parameters)
     ones = np.ones(count)
     X = np.random.default_rng(0).lognormal(size=(16, len(formula.columns))) if formula.columns else None
-    slopes = module_of(formula, precision).jacobian(ones, X)
+    slopes = module_of(formula, precision, bits).jacobian(ones, X)
     tied = not np.nan_to_num(slopes, posinf=0.0, neginf=0.0).any()
     return tuple(ones + np.arange(count)[::-1] / (2 * count)) if tied else tuple(ones)
 

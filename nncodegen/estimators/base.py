@@ -23,6 +23,7 @@ from nncodegen.estimators.training import (
     train_options,
 )
 from nncodegen.exports import Exportable
+from nncodegen.ir.program import PORTABLE
 from nncodegen.network import (
     Description,
     PaddedNetwork,
@@ -64,11 +65,12 @@ class BaseNN(BaseEstimator):
         output_activation, loss, total = self._head(Y)
         layers = [(u, activation_text(a, k)) for k, (u, a) in enumerate(zip(hidden, activations, strict=True), 1)]
         layers.append((Y.shape[1], output_activation))
-        description = Description(X.shape[1], tuple(layers), loss, total, self.precision)
+        description = Description(X.shape[1], tuple(layers), loss, total, self.precision, bits=self.bits)
         if not first and description != self.description_:
             raise ValueError(
                 f"{'partial_fit' if incremental else 'warm_start'} continues with the network that was fitted, whose "
-                f"layers, loss and precision cannot change: {self.description_.layers} before, {description.layers} now"
+                f"layers, loss, precision and bits cannot change: {self.description_.layers} before, "
+                f"{description.layers} now"
             )
         size = self._size(X, description) if first else self._built_inputs
         network = padded(description, size)
@@ -83,6 +85,8 @@ class BaseNN(BaseEstimator):
     def _size(self, X: Any, network: Description) -> int:
         """Return the number of inputs with which the network for X is built."""
         samples, inputs = X.shape
+        if network.bits == PORTABLE:  # bits must not depend on the modules that there are, either
+            return int(inputs)
         vary = varies(X)
         shared = roomy_inputs(network) if vary else shared_inputs(inputs)
         copies = shared > inputs and not issparse(X)

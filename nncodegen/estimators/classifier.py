@@ -32,6 +32,7 @@ class NNClassifier(ClassifierMixin, BaseNN):
     solver          "lbfgs", or the name of any optimizer: sgd, adam, ...
     class_weight    None, "balanced", or weights by class
     precision       "float64" or "float32"
+    bits            "native", or "portable": results do not depend on the CPU, the compiler or the operating system
     threads         the number of threads of one fit or predict
     train_options   further arguments of the compiled module's ``train``, by name
 
@@ -73,6 +74,7 @@ class NNClassifier(ClassifierMixin, BaseNN):
         max_fun: int = 15000,
         class_weight: Any = None,
         precision: str = "float64",
+        bits: str = "native",
         threads: int = 1,
         train_options: Any = None,
     ) -> None:
@@ -102,6 +104,7 @@ class NNClassifier(ClassifierMixin, BaseNN):
         self.max_fun = max_fun
         self.class_weight = class_weight
         self.precision = precision
+        self.bits = bits
         self.threads = threads
         self.train_options = train_options
 

@@ -16,10 +16,13 @@ from nncodegen.curve.formula import Formula, module_of, names_of, names_of_colum
 from nncodegen.curve.interface import refuse_two_values
 from nncodegen.curve.start import limits_of, named, start_and_search
 from nncodegen.exports import Exportable
+from nncodegen.ir.program import NATIVE, PORTABLE
 from nncodegen.runtime.python.fitting.fit import AUTO
+from nncodegen.runtime.python.ground.algebra import IN_FIXED_ORDER
 from nncodegen.runtime.python.ground.poles import told
 from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.ground.warn import warn
+from nncodegen.runtime.python.results.bordered import solve
 
 
 @renamed("0.3.0", start="p0", starts="n_starts", robust="loss", robust_scale="f_scale")
@@ -48,6 +51,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
     tolerance, max_iterations
                     the stopping rule of a fit, as the compiled module's ``fit`` takes it; None for the defaults
     precision       "float64" or "float32"
+    bits            "native", or "portable": results do not depend on the CPU, the compiler or the operating system
     threads         the number of threads that share the starting points
 
     Fitted attributes, for P parameters:
@@ -79,6 +83,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         tolerance: float | None = None,
         max_iterations: int | None = None,
         precision: str = "float64",
+        bits: str = "native",
         threads: int = 1,
     ) -> None:
         self.formula = formula
@@ -94,6 +99,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         self.tolerance = tolerance
         self.max_iterations = max_iterations
         self.precision = precision
+        self.bits = bits
         self.threads = threads
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> FormulaRegressor:
@@ -115,11 +121,11 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         refuse_two_values("p0", self.p0, self.fixed)
         bounds = limits_of(formula, self.bounds)
         start, n_starts = start_and_search(
-            formula, self.p0, self.n_starts, bounds, "p0", X[:, places], y, self.precision
+            formula, self.p0, self.n_starts, bounds, "p0", X[:, places], y, self.precision, self.bits
         )
         if self.formula is None and self.p0 is None and not self.ties:
-            start = np.clip(_linear(X, y, sigma), *(bounds or (-np.inf, np.inf)))
-        module = module_of(formula, self.precision)
+            start = np.clip(_linear(X, y, sigma, self.bits), *(bounds or (-np.inf, np.inf)))
+        module = module_of(formula, self.precision, self.bits)
         drawn = n_starts is not None and not (n_starts == AUTO and self.random_state is None)
         seed = int(check_random_state(self.random_state).randint(2**31)) if drawn else 0
         with warnings.catch_warnings():  # scikit-learn has a separate category for these warnings
@@ -143,14 +149,14 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         self.covariance_ = covariance
         self.n_iter_ = result.iterations
         self.result_ = result
-        self._precision = self.precision
+        self._precision, self._bits = self.precision, self.bits
         return self
 
     def predict(self, X: Any) -> Any:
         """Return the value of the formula for each row of X (N, features): (N,)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.dtype(self._precision), reset=False)
-        module = module_of(self.formula_, self._precision)
+        module = module_of(self.formula_, self._precision, getattr(self, "_bits", NATIVE))
         return module.predict(self._values(), X[:, self._places])[:, 0]
 
     def exportable(self) -> Exportable:
@@ -194,8 +200,12 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         return hasattr(self, "parameters_")
 
 
-def _linear(X: Any, y: Any, sigma: Any) -> Any:
+def _linear(X: Any, y: Any, sigma: Any, bits: str) -> Any:
     """Return the parameters of least norm of a linear function fitted by least squares: (1 + features,)."""
     factor = np.ones(len(y)) if sigma is None else sigma.min() / sigma
     matrix = np.column_stack([np.ones(len(X)), X]) * factor[:, None]
+    if bits == PORTABLE:
+        rows = np.column_stack([matrix, -y * factor]).astype(float)
+        triangle = IN_FIXED_ORDER.triangles(np.vstack([rows, np.zeros((rows.shape[1], rows.shape[1]))]))
+        return solve(IN_FIXED_ORDER, triangle[:-1], np.finfo(matrix.dtype).eps * max(matrix.shape))
     return np.linalg.lstsq(matrix, y * factor, rcond=None)[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nncodegen.ir.program import PORTABLE
 from nncodegen.network import Description
 
 
@@ -25,6 +26,13 @@ def initial(description: Description, random: Any, is_logistic: bool) -> Any:
     parameters = np.empty(description.parameter_count, description.precision)
     for weights, biases in layer_views(description, parameters):
         bound = math.sqrt((2 if is_logistic else 6) / sum(weights.shape))
-        weights.T[:] = random.uniform(-bound, bound, weights.shape[::-1])
-        biases[:] = random.uniform(-bound, bound, biases.shape)
+        weights.T[:] = _uniform(description, random, bound, weights.shape[::-1])
+        biases[:] = _uniform(description, random, bound, biases.shape)
     return parameters
+
+
+def _uniform(description: Description, random: Any, bound: float, shape: tuple[int, ...]) -> Any:
+    """Draw numbers between -bound and bound; NumPy's ``uniform`` may fuse its product with its sum."""
+    if description.bits != PORTABLE:
+        return random.uniform(-bound, bound, shape)
+    return random.random_sample(shape) * (2 * bound) - bound

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.describe import PRECISIONS
+from nncodegen.ir.program import BITS
 
 SCHEDULES = ("constant", "invscaling", "adaptive")
 
@@ -38,6 +39,7 @@ def check_parameters(estimator: Any) -> None:
             raise TypeError(f"{name} must be True or False, not {getattr(estimator, name)!r}")
     _choice(estimator, "learning_rate", SCHEDULES)
     _choice(estimator, "precision", PRECISIONS)
+    _choice(estimator, "bits", BITS)
     _integer(estimator, "threads")
     options = estimator.train_options
     if options is not None and not isinstance(options, Mapping):

@@ -29,6 +29,7 @@ class NNRegressor(RegressorMixin, BaseNN):
     activation      a name (nncodegen's and scikit-learn's), a formula in z, or a list with one for each hidden layer
     solver          "lbfgs", or the name of any optimizer: sgd, adam, ...
     precision       "float64" or "float32"
+    bits            "native", or "portable": results do not depend on the CPU, the compiler or the operating system
     threads         the number of threads of one fit or predict
     train_options   further arguments of the compiled module's ``train``, by name
 
@@ -66,6 +67,7 @@ class NNRegressor(RegressorMixin, BaseNN):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         precision: str = "float64",
+        bits: str = "native",
         threads: int = 1,
         train_options: Any = None,
     ) -> None:
@@ -94,6 +96,7 @@ class NNRegressor(RegressorMixin, BaseNN):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.precision = precision
+        self.bits = bits
         self.threads = threads
         self.train_options = train_options
 

@@ -13,10 +13,13 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
 from nncodegen.estimators.layers import layer_views
+from nncodegen.ir.program import PORTABLE
 from nncodegen.module import Module
 from nncodegen.network import PaddedNetwork
 from nncodegen.runtime.python.arguments.calls import RENAMED
+from nncodegen.runtime.python.ground.algebra import IN_FIXED_ORDER
 from nncodegen.runtime.python.ground.renamed import current
+from nncodegen.runtime.python.ground.same_bits import refuse
 from nncodegen.runtime.python.ground.warn import warn
 
 HYPERPARAMETERS = {"momentum": "momentum", "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}
@@ -170,6 +173,8 @@ def _options(estimator: Any, module: Module, data: WeightedSamples, epochs: int)
     mean_weight = 1.0 if data.weight is None else float(data.weight.mean())
     optimizer, options = _optimizer(estimator, module)
     if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
+        native: Any = module
+        refuse(native._model.facts, "powers of numbers of Python, as in learning_rate='invscaling',")
         options["schedule"] = _inverse_scaling(estimator, samples, epochs)
     return options | {
         "optimizer": optimizer,
@@ -203,6 +208,8 @@ class Stopping:
         if not self.l2:
             return 0.0
         views = layer_views(self.estimator.description_, parameters)
+        if self.estimator.bits == PORTABLE:
+            return 0.5 * self.l2 * sum(float(IN_FIXED_ORDER.total(weights * weights)) for weights, _ in views)
         return 0.5 * self.l2 * sum(float(np.vdot(weights, weights)) for weights, _ in views)
 
     def __call__(self, progress: Any) -> bool:

@@ -17,6 +17,7 @@ from nncodegen.describe.layer import Layer
 from nncodegen.describe.losses import LOSSES
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program, needed
+from nncodegen.ir.program import NATIVE
 from nncodegen.network.formulas import to_text
 
 Z = {"z": Symbol("z", real=True)}
@@ -37,6 +38,7 @@ class Description:
     precision   "float64" or "float32"
     skip        whether the inputs also reach the last layer directly, beside the hidden layers (``WideAndDeep``)
     dropout     the share of the units of each hidden layer that is set to 0 in training
+    bits        "native", or "portable" for results that depend neither on the CPU nor on the compiler
 
     The constructor raises ModelError for a network that cannot be described.
     """
@@ -48,6 +50,7 @@ class Description:
     precision: str = "float64"
     skip: bool = False
     dropout: float = 0.0
+    bits: str = NATIVE
 
     def __post_init__(self) -> None:
         if self.total not in ("mean", "sum"):

@@ -29,7 +29,7 @@ def module_of(description: Description) -> Module:
     """
     with _lock:
         if description not in _modules:
-            _modules[description] = build_module(description.model, description.precision)
+            _modules[description] = build_module(description.model, description.precision, bits=description.bits)
         return _modules[description]
 
 
