@@ -1,22 +1,26 @@
 """With bits="portable", results have the same bits with every compiler, on every CPU and operating system."""
 
 import json
+import os
 import platform
 import shutil
 import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 
+import mpmath
 import numpy as np
 import pytest
-from sympy import asin, exp, symbols
+from sympy import asin, exp, log, symbols
 
 import nncodegen as nn
 from nncodegen.emit.fused import RUNTIME, print_fused
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
 from tests.support import hashes
-from tests.support.same_bits import FAST, MODELS, TABLE, build, build_for
+from tests.support.same_bits import FAST, FITTED, MODELS, OTHERS, TABLE, build, build_for
 
-a, t, y = symbols("a t y")
+a, b, t, y = symbols("a b t y")
 
 COMMITTED = json.loads(TABLE.read_text())
 
@@ -41,12 +45,63 @@ def named(compiler):
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the flags are those of x86-64")
 @pytest.mark.parametrize("flags", ["", " -mno-avx512f", " -mno-avx512f -mno-fma"], ids=["longest", "avx2", "no fma"])
 @pytest.mark.parametrize("compiler", ["gcc", "clang", "zig"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, *OTHERS])
 def test_every_compiler(name, compiler, flags, monkeypatch):
     """GCC, Clang and Zig give the committed bits, with the longest vectors of this CPU, shorter ones, and no fma."""
     monkeypatch.setenv("CC", named(compiler) + flags)
+    if name in OTHERS:
+        assert OTHERS[name]() == COMMITTED[name]["float64"]
+        return
     found = {precision: hashes.hashes(build(name, precision)) for precision in COMMITTED[name]}
     assert found == COMMITTED[name]
+
+
+@pytest.mark.parametrize("name", ["fit_decay", "network_fit_squares"])
+def test_other_kernels_of_numpy(name, tmp_path):
+    """What follows from a fit does not depend on the vectors that NumPy and its BLAS use."""
+    nn.build(MODELS[name](name), out=tmp_path, bits="portable", fit=FITTED.get(name))
+    features = import_module("numpy._core._multiarray_umath").__cpu_dispatch__
+    plain = {"NPY_DISABLE_CPU_FEATURES": " ".join(features), "OPENBLAS_CORETYPE": "Prescott"}
+    command = [sys.executable, "-W", "ignore", hashes.__file__, name]
+    environment = {**os.environ, **plain, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
+    assert json.loads(done.stdout) == {name: COMMITTED[name]["float64"]}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_more_than_one_module(name):
+    """Fits with errors in the inputs, quantities that follow from fits, and estimators have the committed bits."""
+    pytest.importorskip("sklearn")
+    assert OTHERS[name]() == COMMITTED[name]["float64"]
+
+
+def test_formulas_of_parameters():
+    """Logarithms and powers in derived quantities are rounded once, as with 30 digits."""
+    derived = {"half": log(2) / b, "power": a**2.5, "rate": exp(-b)}
+    module = nn.build(nn.Model("derived", t, y, {a: 1.0, b: 0.5}, a * exp(-b * t), derived=derived), bits="portable")
+    x, Y, *_ = hashes.curve_data()
+    fit = module.fit(x, Y)
+    with mpmath.workdps(30):
+        p, q = (mpmath.mpf(float(fit[name])) for name in "ab")
+        assert fit.derived["half"] == float(mpmath.log(2)) / float(q)
+        assert fit.derived["power"] == float(p**2.5)
+        assert fit.derived["rate"] == float(mpmath.exp(-q))
+
+
+def test_what_estimators_refuse():
+    """Estimators refuse what depends on the CPU, in the words of the module."""
+    pytest.importorskip("sklearn")
+    from nncodegen import estimators
+
+    X, Y, *_ = hashes.curve_data()
+    with pytest.raises(ValueError, match="SciPy computes may differ by rounding between CPUs"):
+        estimators.NNRegressor(solver="lbfgs", bits="portable").fit(X, Y)
+    with pytest.raises(ValueError, match="learning_rate='invscaling', may differ by rounding between CPUs"):
+        estimators.NNRegressor(solver="sgd", learning_rate="invscaling", bits="portable").fit(X, Y)
+    with pytest.raises(ValueError, match="the start that a curve finds in data"):
+        estimators.FormulaRegressor(nn.curves.gaussian(), bits="portable").fit(X, Y)
+    with pytest.raises(ValueError, match="bits must be one of native, portable, not 'same'"):
+        estimators.NNRegressor(bits="same").fit(X, Y)
 
 
 @pytest.mark.parametrize("bits", ["64", "32"])
@@ -80,17 +135,13 @@ def test_what_is_refused():
     formula = nn.Model("formula", t, y, {a: 1.0}, a * exp(-t))
     with pytest.raises(nn.ModelError, match='bits="portable" has no asin'):
         nn.build(nn.Model("inverse", t, y, {a: 0.5}, asin(a * t)), bits="portable")
-    with pytest.raises(nn.ModelError, match="cannot be fitted: with bits"):
-        nn.build(formula, bits="portable", fit=True)
+    with pytest.raises(nn.ModelError, match=r"has no sin in formulas of parameters, such as that of d"):
+        nn.build(nn.Model("derived", t, y, {a: 1.0}, a * exp(-t), derived={"d": "sin(a)"}), bits="portable")
     network = nn.Sequential([nn.Dense(3)], 2, name="network")
     with pytest.raises(nn.ModelError, match="goes without BLAS"):
         nn.build(network, bits="portable", choices={"blas": True})
     with pytest.raises(nn.ModelError, match="goes without digits='best'"):
         nn.build(formula, bits="portable", choices={"digits": "best"})
-    x = nn.Input((4, 3), name="x")
-    heads = nn.MultiHeadAttention(1, 2)
-    with pytest.raises(nn.ModelError, match="goes without attention"):
-        nn.build(nn.Network(x, heads(x, x), name="heads"), bits="portable")
     with pytest.raises(nn.ModelError, match="bits must be one of 'native', 'portable', not 'same'"):
         nn.build(formula, bits="same")
 
@@ -108,8 +159,11 @@ def test_what_a_module_refuses():
         module.train(X, Y, metrics="r2")
     with pytest.raises(ValueError, match=f"SciPy computes {refused}"):
         module.minimize(X, Y)
-    with pytest.raises(ValueError, match="it has no fits"):
-        module.fit(X, Y)
+    with pytest.raises(ValueError, match=f'the search for a start, "auto", {refused}'):
+        module.fit(X, Y, p0="auto")
+    fit = module.fit(X, X[:, 0] / 8)
+    with pytest.raises(ValueError, match=f"the search for the ends of profiles, by SciPy, {refused}"):
+        fit.confidence_intervals(method="profile")
 
 
 def test_draws():

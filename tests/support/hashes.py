@@ -29,13 +29,70 @@ def digest(*arrays):
     """Return the hash of the bits of some arrays, none of which holds NaN."""
     found = hashlib.sha256()
     for array in map(np.ascontiguousarray, arrays):
-        assert np.isfinite(array).all(), "a NaN has many bits"
+        assert not np.isnan(array).any(), "a NaN has many bits"
         found.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
     return found.hexdigest()
 
 
+def curve_data():
+    """Return x (167, 1), y (167,), labels of groups and standard deviations: a curve that falls, with outliers."""
+    random = np.random.default_rng(7)
+    x = random.integers(1, 3000, 167) / 1000
+    y = 2.5 / (1 + x) + 0.3 + random.integers(-50, 50, 167) / 1000
+    y[::29] += 0.7
+    return x[:, None], y, np.arange(167) % 3, (1 + x) / 64
+
+
+def fit_hashes(module):
+    """Return the hashes of fits: parameters, errors and figures; plain, robust within bounds, in groups."""
+    x, y, labels, sigma = curve_data()
+    a, b, c = module.parameter_names
+    plain = module.fit(x, y, sigma=sigma)
+    robust = {
+        loss: module.fit(x, y, loss=loss, f_scale=1 / 32, bounds={b: (0, 0.3)}, fixed={c: 0.25})
+        for loss in ("huber", "soft_l1", "cauchy")
+    }
+    grouped = module.fit(x, y, groups=labels, own=a, absolute_sigma=True, sigma=sigma)
+    many = module.fit_many(x, y + np.arange(-5, 6)[:, None] / 64, covariance=True)
+    one = many[3]
+    return {
+        "fit": told(plain),
+        "robust": digest(*(value for fit in robust.values() for value in (fit.parameters, fit.covariance))),
+        "intervals": digest(*plain.predict(x[:5], "prediction", sigma=0.25), plain.confidence_intervals(0.9)),
+        "groups": digest(grouped.group_parameters, grouped.group_covariances, grouped.confidence_intervals()),
+        "many": digest(many.parameters, many.standard_errors, many.covariance, many.chi2, one.correlation),
+    }
+
+
+def told(fit):
+    """Return the hash of what a fit found: parameters, errors, and figures of its quality."""
+    figures = (fit.cost, fit.chi2, fit.r2, fit.aic, fit.bic, fit.condition, fit.loss)
+    return digest(fit.parameters, fit.covariance, fit.standard_errors, fit.correlation, fit.residuals, figures)
+
+
+def equation_hashes(module):
+    """Return the hashes of a model whose loss holds an equation and data: derivatives, and what 200 updates give."""
+    random = np.random.default_rng(7)
+    X = random.integers(-1000, 1001, (SAMPLES, 2)) / 1000
+    given = {"equation": X, "data": (X[:9], X[:9, :1] / 2)}
+    start = module.initial_parameters(3)
+    loss, gradient = module.loss_and_gradient(start, *module.stack(given))
+    result = module.train(data=given, optimizer="adam", epochs=200, seed=3)
+    fit = module.fit(data=given, p0=start, max_iterations=5)
+    return {
+        "derivatives": digest(*module.derivatives(start, X).values(), *module.residuals(start, given).values()),
+        "gradient": digest(loss, gradient),
+        "trained": digest(result.parameters, result.metrics["loss"]),
+        "fit": digest(fit.parameters, fit.cost),
+    }
+
+
 def hashes(module):
     """Return the hashes of predictions, of a gradient, and of the parameters after 200 updates."""
+    if module.name.startswith("fit"):
+        return fit_hashes(module)
+    if module.name.startswith("equation"):
+        return equation_hashes(module)
     X, Y = data(module)
     start = module.initial_parameters(3)
     if module.name.startswith("many"):
@@ -47,7 +104,12 @@ def hashes(module):
     trained = {"in batches": in_batches, "one by one": one_by_one}
     results = {name: module.train(X, Y, seed=3, **options) for name, options in trained.items()}
     predictions = (module.predict(start, X[:count]) for count in (SAMPLES, 1, 3))
+    fits = {}
+    if module.name.startswith("network_fit"):
+        fit = module.fit(X, Y, max_iterations=12)
+        fits["fit"] = digest(fit.parameters, fit.covariance, module.hessian(start, X, Y))
     return {
+        **fits,
         "predictions": digest(start, *predictions),
         "gradient": digest(loss, gradient),
         **{name: digest(result.parameters, result.metrics["loss"]) for name, result in results.items()},

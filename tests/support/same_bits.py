@@ -11,13 +11,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from sympy import erf, exp, sin, symbols
+import numpy as np
+from sympy import Function, erf, exp, log, sin, symbols
 
 import nncodegen as nn
 from nncodegen import perceptron
 from nncodegen.building.build import Built
 from nncodegen.pipeline import compile_model
-from tests.support.hashes import hashes
+from tests.support.hashes import curve_data, digest, hashes
 
 TABLE = Path(__file__).parent.parent / "python" / "same_bits.json"
 """The committed hashes: {model: {precision: {what: hash}}}."""
@@ -32,6 +33,25 @@ def _formula(formula, **start):
 
 def _stack(*layers, inputs, loss="mse"):
     return lambda name: nn.Sequential(list(layers), inputs, loss, name=name)
+
+
+def _attention(name):
+    x = nn.Input((6, 4), name="x")
+    attended = nn.LayerNormalization()(nn.MultiHeadAttention(2, 3)(x, x))
+    return nn.Network(x, nn.Dense(2)(nn.Flatten()(attended)), name=name)
+
+
+def _two_outputs(name):
+    x = nn.Input(5, name="x")
+    hidden = nn.Dense(7, "tanh")(x)
+    outputs = {"level": nn.Dense(2, name="level")(hidden), "kind": nn.Dense(3, "softmax", name="kind")(hidden)}
+    return nn.Network(x, outputs, loss={"level": "mse", "kind": "categorical_crossentropy"}, name=name)
+
+
+def _equation(name):
+    x, u = symbols("x"), Function("u")(symbols("x"), t)
+    losses = {"equation": u.diff(t) - u.diff(x, 2) / 10, "data": u - y}
+    return nn.Sequential([nn.Dense(6, "tanh"), nn.Dense(1)], inputs=(x, t), outputs=u, losses=losses, name=name)
 
 
 MODELS = {
@@ -65,35 +85,83 @@ MODELS = {
         inputs=12,
         loss="categorical_crossentropy",
     ),
+    "attention": _attention,
+    "outputs": _two_outputs,
+    "equation": _equation,
+    "fit_decay": _formula(a * exp(-b * t) + c, a=1.0, b=0.5, c=0.1),
+    "fit_power": _formula(a * (1 + t) ** -b + c, a=1.0, b=0.5, c=0.1),
+    "fit_quotient": _formula(a / (b + t) + c, a=1.0, b=0.5, c=0.1),
+    "network_fit_squares": _stack(nn.Dense(4, "tanh"), nn.Dense(2), inputs=3),
+    "network_fit_classes": _stack(
+        nn.Dense(4, "tanh"), nn.Dense(3, "softmax"), inputs=3, loss="categorical_crossentropy"
+    ),
     "many_formulas": _formula(a * exp(-b * t) + c, a=1.0, b=0.5, c=0.1),
     "many_networks": _stack(nn.Dense(8, "tanh"), nn.Dense(2), inputs=3),
 }
 """The models, each a function of its name. Of those whose names begin with "many", several are trained together."""
 
-FAST = (("decay", "float64"), ("tanh", "float32"))
+FITTED = {name: True for name in MODELS if name.startswith(("equation", "network_fit"))}
+"""The networks that are built with fits."""
+
+FAST = (("decay", "float64"), ("tanh", "float32"), ("fit_decay", "float64"), ("attention", "float32"))
 """The models and precisions that every run of the tests builds."""
 
 
 def build(name, precision):
     """Return the module of a model, whose results promise to have the same bits everywhere."""
-    return nn.build(MODELS[name](name), precision, bits="portable")
+    return nn.build(MODELS[name](name), precision, bits="portable", fit=FITTED.get(name))
 
 
 def build_for(name, precision, machine) -> Built:
     """Return the compiled module of a model for another machine."""
-    return compile_model(MODELS[name](name), precision, march="portable", cross=machine, bits="portable").built
+    model, fit = MODELS[name](name), FITTED.get(name)
+    return compile_model(model, precision, march="portable", cross=machine, fit=fit, bits="portable").built
 
 
-def table(names=tuple(MODELS), show=lambda text: None):
+def errors_in_x():
+    """Return the hashes of a fit with errors in its inputs, and of quantities that follow from it."""
+    derived = {"half": log(2) / b, "power": a**2.5}
+    model = nn.Model("halving", t, y, {a: 1.0, b: 0.5}, a * exp(-b * t), derived=derived)
+    x, Y, _, sigma = curve_data()
+    fit = nn.build(model, bits="portable").fit(x[:40], Y[:40], sigma=sigma[:40], sigma_x=1 / 64)
+    return {
+        "fit": digest(fit.parameters, fit.covariance, fit.x_estimated, fit.x_standard_errors),
+        "derived": digest(fit.derived.values, fit.derived.covariance, fit.derived.confidence_intervals()),
+    }
+
+
+def estimators():
+    """Return the hashes of what estimators predict, with the sums of squares of weights among their stopping rules."""
+    from nncodegen.estimators import FormulaRegressor, NNClassifier, NNRegressor
+
+    x, Y, _, sigma = curve_data()
+    X = x * [1, 0.5, 0.25] + np.arange(167)[:, None] % [1, 2, 3]
+    options = {"hidden_layer_sizes": 9, "random_state": 3, "learning_rate_init": 1 / 64, "bits": "portable"}
+    regressor, classifier = NNRegressor(**options).fit(X, Y), NNClassifier(**options).fit(X, Y > 1)
+    formula = FormulaRegressor("a*exp(-b*x1) + c", bits="portable").fit(x, Y, sample_weight=sigma)
+    linear = FormulaRegressor(bits="portable").fit(X, Y)
+    return {
+        "regressor": digest(regressor.predict(X), regressor.loss_curve_),
+        "classifier": digest(classifier.predict_proba(X), classifier.loss_curve_),
+        "formula": digest(formula.predict(x), formula.covariance_),
+        "linear": digest(linear.predict(X), linear.covariance_),
+    }
+
+
+OTHERS = {"errors in x": errors_in_x, "estimators": estimators}
+"""What takes more than one module, or scikit-learn: functions that return hashes, in double precision."""
+
+
+def table(names=(*MODELS, *OTHERS), show=lambda text: None):
     """Return the hashes of models in both precisions."""
     found = {}
     for name in names:
-        found[name] = {}
-        for precision in ("float64", "float32"):
+        found[name] = {"float64": OTHERS[name]()} if name in OTHERS else {}
+        for precision in ("float64", "float32") if name in MODELS else ():
             found[name][precision] = hashes(build(name, precision))
-            show(f"{name} {precision} {found[name][precision]}")
+        show(f"{name} {found[name]}")
     return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(table(sys.argv[1:] or tuple(MODELS), partial(print, file=sys.stderr, flush=True)), indent=1))
+    print(json.dumps(table(sys.argv[1:] or (*MODELS, *OTHERS), partial(print, file=sys.stderr, flush=True)), indent=1))
