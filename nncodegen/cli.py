@@ -477,11 +477,14 @@ def report(
 @click.option("--generate", is_flag=True, help="What is written can continue sequences of tokens step by step.")
 @click.option("--name", help="Another name than the model's own.")
 @click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True, help=ABOUT_DIGITS)
+@click.option(
+    "--bits", type=click.Choice(BITS), help="portable: a wheel, or C with --vectors, has the same bits everywhere."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: NAME_TARGET]")
 def export(
     model: str, target: str, parameters: Path | None, train: bool, optimizers: str, precision: str | None,
     no_libm: bool, vectors: bool, cross: str | None, generate: bool, name: str | None, digits: str,
-    out: Path | None,
+    bits: str | None, out: Path | None,
 ) -> None:  # fmt: skip
     """Write a model for use elsewhere: as C, for another runtime, or as a package.
 
@@ -497,7 +500,7 @@ def export(
     rules = [each.strip() for each in optimizers.split(",") if each.strip()]
     exported = write_export(
         chosen, target, out, parameters, train, precision, rules, not no_libm, vectors, cross, name, digits,
-        generate,
+        generate, bits,
     )  # fmt: skip
     width = max(map(len, exported.files))
     for file, content in exported.files.items():

@@ -163,8 +163,8 @@ def build_module(
     time; the results are the same, gradients to rounding.
 
     ``bits`` is "native", or "portable" for results that have the same bits whatever the CPU and the compiler:
-    predictions, gradients, trained parameters. What cannot promise that, such as fits, is refused in words
-    (docs/guide/bits.md).
+    predictions, gradients, trained parameters, fits with their errors. What cannot promise that, such as ``minimize``,
+    is refused in words (docs/guide/bits.md).
 
     Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Without a C compiler, and without
     ``out``, it is not compiled: NumPy evaluates it, which is slow (``module.variant`` is "numpy"), and it cannot be

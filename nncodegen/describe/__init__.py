@@ -54,6 +54,13 @@ from nncodegen.ir.program import BITS, DEFAULT, DIGITS, NATIVE, OFF, PORTABLE
 PRECISIONS = ("float64", "float32")
 
 
+def check_bits(bits: str | None) -> str | None:
+    """Return the option bits, None if it was not given. Raises ModelError for another value."""
+    if bits is not None and bits not in BITS:
+        raise ModelError(f"bits must be one of {', '.join(map(repr, BITS))}, not {bits!r}")
+    return bits
+
+
 @bounded("the model")
 def describe(model: Describable, precision: str = "float64", digits: str = DEFAULT, bits: str = NATIVE) -> Program:
     """Return the model as a Program, with the updates of all optimizers.
@@ -67,8 +74,7 @@ def describe(model: Describable, precision: str = "float64", digits: str = DEFAU
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
     if digits not in DIGITS:
         raise ModelError(f"digits must be one of {', '.join(map(repr, DIGITS))}, not {digits!r}")
-    if bits not in BITS:
-        raise ModelError(f"bits must be one of {', '.join(map(repr, BITS))}, not {bits!r}")
+    check_bits(bits)
     if bits == PORTABLE and digits != OFF:
         raise ModelError(f'bits="portable" goes without digits={digits!r}: the search for forms measures on this CPU')
     check_name(model.name, "the name of a model")  # which may have been changed

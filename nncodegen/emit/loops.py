@@ -98,6 +98,8 @@ class LoopPrinter:
     scope: _Scope = field(init=False, default_factory=_Scope)
     lanes: dict[Element, str] = field(init=False, default_factory=dict)
     """The sums that have several partial sums, with the indices over which they are."""
+    largest: set[Element] = field(init=False, default_factory=set)
+    """The largest terms that are found in any order, among which a 0 may have either sign."""
     in_lanes: bool = field(init=False)
     """If true, long sums have as many partial sums as the longest vectors have lanes, whatever the CPU."""
 
@@ -114,8 +116,9 @@ class LoopPrinter:
         """Print statements, each group after an empty line and a comment that names its steps."""
         outer, given = self.scope, Counter(self._solved(tree))
         if self.in_lanes:
-            loops = [one for one in walk(tree) if isinstance(one, Loop) and _is_in_lanes(one)]
-            self.lanes |= {each: one.index for one in loops for each in one.sums}
+            loops = [one for one in walk(tree) if isinstance(one, Loop) and one.way is Way.SUMMED]
+            self.lanes |= {each: one.index for one in loops if _is_in_lanes(one) for each in one.sums}
+            self.largest |= {each for one in loops if one.operator != "sum" for each in one.sums}
         self.scope = replace(outer, solved=frozenset(index for index, times in given.items() if times > 1))
         for statement in tree:
             self._statement(statement)
@@ -344,6 +347,8 @@ class LoopPrinter:
             value = self.at.variable(store.target)
             if store.target in self.lanes:
                 value = f"sum_of_lanes((const vector *) {value})"
+            elif store.target in self.largest:
+                value = f"{value} + 0"  # which makes a 0 positive
         match store.combine:
             case Combine.SET:
                 return (*before, f"{place} = {value};")

@@ -162,7 +162,10 @@ class BaseNN(BaseEstimator):
         self.description_.check(self.hash_)
         description = self.description_
         inputs = tuple(map(str, getattr(self, "feature_names_in_", ())))
-        return Exportable(description.model, description.precision, self.parameters_, inputs, tuple(self._meanings()))
+        return Exportable(
+            description.model, description.precision, self.parameters_, inputs, tuple(self._meanings()),
+            description.bits,
+        )  # fmt: skip
 
     def _meanings(self) -> list[str]:
         """Return the meaning of each output of the network."""

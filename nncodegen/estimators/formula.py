@@ -167,7 +167,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return Exportable(
             self.formula_.model("formula"), self._precision, self._values(), self.formula_.columns,
-            ("prediction",),
+            ("prediction",), getattr(self, "_bits", NATIVE),
         )  # fmt: skip
 
     def _values(self) -> list[float]:

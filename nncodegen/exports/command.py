@@ -9,13 +9,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from nncodegen.describe import describe
+from nncodegen.describe import check_bits, describe
 from nncodegen.emit import identifier
 from nncodegen.errors import ModelError
 from nncodegen.exports.folder import check_folder, write_files
 from nncodegen.exports.request import Exported, Exporter, Request
 from nncodegen.exports.subject import exportable
-from nncodegen.ir.program import DEFAULT
+from nncodegen.ir.program import DEFAULT, NATIVE, OFF, PORTABLE
 from nncodegen.naming import check_free
 from nncodegen.runtime.python.ground.missing import missing_package
 
@@ -32,15 +32,17 @@ class Destination:
     """The files that it always writes; {} stands for the name of the model."""
 
 
+PLAIN = "plain C adds up in another order than a module, and calls functions of the C library"
+
 DESTINATIONS = {
     "c": Destination(
-        "nncodegen.exports.c", ("c",), ("train", "no-libm", "vectors", "cross", "generate"), ("{}.c", "{}.h")
+        "nncodegen.exports.c", ("c",), ("train", "no-libm", "vectors", "cross", "generate", "bits"), ("{}.c", "{}.h")
     ),
     "casadi": Destination("nncodegen.exports.casadi", ("c",), names=("{}.c", "{}.h")),
     "onnx": Destination("nncodegen.exports.onnx", names=("{}.onnx",)),
     "sdist": Destination("nncodegen.exports.sdist", ("python",), ("train",)),
     "wasm": Destination("nncodegen.exports.wasm", ("c",), ("train", "no-libm", "generate"), ("{}.wasm", "{}.js")),
-    "wheel": Destination("nncodegen.exports.wheel", ("python",), ("train", "cross")),
+    "wheel": Destination("nncodegen.exports.wheel", ("python",), ("train", "cross", "bits")),
 }
 """The destinations by name. A module is imported when it is needed. A package (sdist, wheel) can always train."""
 
@@ -59,6 +61,7 @@ def export(
     name: str | None = None,
     digits: str = DEFAULT,
     generate: bool = False,
+    bits: str | None = None,
 ) -> Exported:
     """Write a model for use elsewhere: as C, for another runtime, or as a package.
 
@@ -71,7 +74,9 @@ def export(
     not the small one. cross names another machine to make binaries for, such as "aarch64-linux-gnu". name takes the
     place of the model's own; a name that is taken where the files are used, such as numpy, is refused. digits is how
     much a form of a formula may cost that keeps more digits: "off", "fast" or "best", as for ``build``. With
-    ``generate``, what is written can continue sequences of tokens step by step, as ``module.generate`` does.
+    ``generate``, what is written can continue sequences of tokens step by step, as ``module.generate`` does. With
+    ``bits="portable"``, a wheel, and C with ``vectors``, have the bits of a module that is built so; by default bits
+    are those of an estimator, where the destination can keep them: the report says where it cannot.
 
     Returns what was written. Raises ModelError for a model that the destination cannot take, BuildError where a
     compiler or the disk fails.
@@ -79,12 +84,19 @@ def export(
     if target not in DESTINATIONS:
         raise ModelError(f"there is no destination {target!r}; there are: {', '.join(DESTINATIONS)}")
     used = {"train": train, "no-libm": not libm, "vectors": vectors, "cross": cross is not None, "generate": generate}
+    used["bits"] = check_bits(bits) == PORTABLE
     for option in (name for name, given in used.items() if given and name not in DESTINATIONS[target].options):
         able = ", ".join(name for name, other in DESTINATIONS.items() if option in other.options)
         raise ModelError(f"the destination {target} has no --{option}: leave it out; these have it: {able}")
     if vectors and generate:
         raise ModelError("C with vectors has no steps of sequences: leave out vectors, or generate")
     subject = exportable(model, precision, parameters)
+    keeps = "bits" in DESTINATIONS[target].options and (vectors or target != "c")
+    if bits == PORTABLE and not keeps:
+        raise ModelError(f'{PLAIN}: give vectors=True as well (--vectors), or leave out bits="portable"')
+    promised = (bits or subject.bits) == PORTABLE
+    subject = replace(subject, bits=PORTABLE if promised and keeps else NATIVE)
+    digits = OFF if subject.bits == PORTABLE and digits == DEFAULT else digits
     if train and not describe(subject.model, subject.precision, digits).parameters:
         raise ModelError(
             f"{subject.model.name} has no parameters, so there is nothing to train: export it without train"
@@ -96,6 +108,10 @@ def export(
     check_folder(folder, [name.format(request.name) for name in DESTINATIONS[target].names])  # before the work
     exported = _exporter(target)(request)
     write_files(folder, exported.files)
+    if promised and not keeps:
+        exported = replace(
+            exported, report=f"{exported.report}\nresults differ by rounding from those of the estimator"
+        )
     return replace(exported, folder=folder)
 
 

@@ -95,7 +95,13 @@ def package_of(request: Request, until: str, cross: str | None = None) -> Packag
     subject, name = request.subject, request.name
     model = Named(subject.model, name)
     compiled = compile_model(
-        model, subject.precision, until=until, choices={"digits": request.digits}, march="portable", cross=cross
+        model,
+        subject.precision,
+        until=until,
+        choices={"digits": request.digits},
+        march="portable",
+        cross=cross,
+        bits=subject.bits,
     )
     known = read(facts(compiled["schedule"]))
     stub = compiled.sources.files[f"{name}.pyi"]

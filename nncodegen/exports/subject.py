@@ -13,6 +13,7 @@ import numpy as np
 from nncodegen.describe import PRECISIONS, Describable, describe
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
+from nncodegen.ir.program import NATIVE
 from nncodegen.runtime.python.ground.archives import read_parameters
 
 
@@ -29,6 +30,8 @@ class Exportable:
     parameters: Any = None
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    bits: str = NATIVE
+    """Whether results must have the same bits everywhere ("portable"), as far as a destination can promise that."""
 
 
 def exportable(given: Any, precision: str | None, parameters: Any) -> Exportable:

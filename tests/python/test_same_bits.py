@@ -1,11 +1,14 @@
 """With bits="portable", results have the same bits with every compiler, on every CPU and operating system."""
 
+import ctypes
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import pytest
 from sympy import asin, exp, log, symbols
 
 import nncodegen as nn
+from nncodegen.building.build import VARIANT_VARIABLE
 from nncodegen.emit.fused import RUNTIME, print_fused
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
 from tests.support import hashes
@@ -88,6 +92,69 @@ def test_formulas_of_parameters():
         assert fit.derived["rate"] == float(mpmath.exp(-q))
 
 
+def test_exported_c(tmp_path):
+    """C with vectors, exported with this option, has the bits of the module if it is compiled as its Makefile says."""
+    model = MODELS["binary"]("binary")
+    module = nn.build(model, bits="portable")
+    nn.export(model, "c", tmp_path, vectors=True, bits="portable")
+    flags = [line.split("= ", 1)[1].split("#")[0] for line in (tmp_path / "Makefile").read_text().splitlines()
+             if line.startswith("CFLAGS")]  # fmt: skip
+    assert "-ffp-contract=off" in " ".join(flags)
+    command = [
+        *shlex.split(os.environ.get("CC", "cc")),
+        *" ".join(flags).split(),
+        "-shared",
+        "-fPIC",
+        "binary.c",
+        "-lm",
+    ]
+    subprocess.run([*command, "-o", "binary.so"], cwd=tmp_path, check=True)
+    library, work = ctypes.CDLL(str(tmp_path / "binary.so")), np.empty(2**20)
+    library.binary_work_size.restype = ctypes.c_size_t
+    assert library.binary_work_size() <= work.nbytes
+    X, found, start = hashes.data(module)[0], np.empty((hashes.SAMPLES, 1)), module.initial_parameters(3)
+    given = (start.ctypes, X.ctypes, ctypes.c_size_t(len(X)), work.ctypes, found.ctypes, None)
+    library.binary_predict(*(each.data_as(ctypes.c_void_p) if hasattr(each, "data_as") else each for each in given))
+    assert found.tobytes() == module.predict(start, X).tobytes()
+
+
+def test_exports_that_differ(tmp_path):
+    """Destinations that cannot keep the bits refuse the option, or say so of an estimator that has it."""
+    pytest.importorskip("sklearn")
+    from nncodegen.estimators import FormulaRegressor
+
+    with pytest.raises(nn.ModelError, match="plain C adds up in another order than a module"):
+        nn.export(MODELS["decay"]("decay"), "c", tmp_path / "refused", bits="portable")
+    with pytest.raises(nn.ModelError, match="the destination casadi has no --bits"):
+        nn.export(MODELS["decay"]("decay"), "casadi", tmp_path / "refused", bits="portable")
+    X, Y, *_ = hashes.curve_data()
+    fitted = FormulaRegressor("a*exp(-b*x1) + c", bits="portable").fit(X, Y)
+    report = nn.export(fitted, "c", tmp_path / "plain").report
+    assert "results differ by rounding from those of the estimator" in report
+
+
+@pytest.mark.thorough
+def test_wheels(tmp_path):
+    """A wheel with this option holds a kernel for each CPU, all of which promise the bits of the module."""
+    model = MODELS["binary"]("binary")
+    module = nn.build(model, bits="portable")
+    X, start = hashes.data(module)[0], module.initial_parameters(3)
+    (wheel,) = nn.export(model, "wheel", tmp_path, bits="portable").paths
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    np.savez(tmp_path / "given.npz", start=start, X=X)
+    script = (
+        "import binary, numpy as np; given = np.load('given.npz'); "
+        "print(binary.bits, binary.predict(given['start'], given['X']).tobytes().hex())"
+    )
+    for variant in ("avx512", "avx2", "plain"):
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), VARIANT_VARIABLE: variant}
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+        )
+        assert done.stdout.split() == ["portable", module.predict(start, X).tobytes().hex()]
+
+
 def test_what_estimators_refuse():
     """Estimators refuse what depends on the CPU, in the words of the module."""
     pytest.importorskip("sklearn")
@@ -135,7 +202,7 @@ def test_what_is_refused():
     formula = nn.Model("formula", t, y, {a: 1.0}, a * exp(-t))
     with pytest.raises(nn.ModelError, match='bits="portable" has no asin'):
         nn.build(nn.Model("inverse", t, y, {a: 0.5}, asin(a * t)), bits="portable")
-    with pytest.raises(nn.ModelError, match=r"has no sin in formulas of parameters, such as that of d"):
+    with pytest.raises(nn.ModelError, match=r"has no (sin|cos) in formulas of parameters, such as that of d"):
         nn.build(nn.Model("derived", t, y, {a: 1.0}, a * exp(-t), derived={"d": "sin(a)"}), bits="portable")
     network = nn.Sequential([nn.Dense(3)], 2, name="network")
     with pytest.raises(nn.ModelError, match="goes without BLAS"):

@@ -85,7 +85,7 @@ MODELS = {
         inputs=12,
         loss="categorical_crossentropy",
     ),
-    "attention": _attention,
+    "attending": _attention,
     "outputs": _two_outputs,
     "equation": _equation,
     "fit_decay": _formula(a * exp(-b * t) + c, a=1.0, b=0.5, c=0.1),
@@ -103,7 +103,7 @@ MODELS = {
 FITTED = {name: True for name in MODELS if name.startswith(("equation", "network_fit"))}
 """The networks that are built with fits."""
 
-FAST = (("decay", "float64"), ("tanh", "float32"), ("fit_decay", "float64"), ("attention", "float32"))
+FAST = (("decay", "float64"), ("tanh", "float32"), ("fit_decay", "float64"), ("attending", "float32"))
 """The models and precisions that every run of the tests builds."""
 
 

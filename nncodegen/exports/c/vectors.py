@@ -6,6 +6,7 @@ are those of a compiled module (see ``entry_points.h``).
 
 from __future__ import annotations
 
+from nncodegen.building.targets import SAME_BITS_FLAGS
 from nncodegen.describe.describable import Named
 from nncodegen.emit.model import HEAD as BUILT
 from nncodegen.exports.c.amalgamation import Held, amalgamated
@@ -13,6 +14,7 @@ from nncodegen.exports.c.model import PlainModel
 from nncodegen.exports.c.plain import constants
 from nncodegen.exports.c.self_test import COMPARE, SUMS, begun, parameters_of, tables_of
 from nncodegen.exports.mark import EXPORTED, HEAD
+from nncodegen.ir.program import PORTABLE
 from nncodegen.pipeline import compile_model
 
 FLAGS = "-O3 -march=native -fopenmp-simd -fno-math-errno -fno-trapping-math"
@@ -29,6 +31,7 @@ def vector_files(model: PlainModel) -> dict[str, str]:
         choices={"digits": request.digits},
         fit=False,
         apart=True,  # without companions, which have files of their own
+        bits=request.subject.bits,
     ).sources.files
     held: Held = {}
     header = amalgamated(sources[f"{name}.h"], held).replace(BUILT, HEAD, 1)
@@ -41,7 +44,12 @@ def vector_files(model: PlainModel) -> dict[str, str]:
             f"/* {model.about_constants} */\nextern const {model.real} {name}_parameters[{len(model.constants)}];"
         )
         header = header.removesuffix("#endif\n") + f"{declared}\n\n#endif\n"
-    return {f"{name}.c": source, f"{name}.h": header, f"{name}_test.c": _test(model), "Makefile": _makefile(name)}
+    return {
+        f"{name}.c": source,
+        f"{name}.h": header,
+        f"{name}_test.c": _test(model),
+        "Makefile": _makefile(name, request.subject.bits),
+    }
 
 
 def _test(model: PlainModel) -> str:
@@ -77,11 +85,13 @@ def _test(model: PlainModel) -> str:
     return str(lines)
 
 
-def _makefile(name: str) -> str:
+def _makefile(name: str, bits: str) -> str:
+    same = f"CFLAGS += {' '.join(SAME_BITS_FLAGS)} # results depend on neither CPU nor compiler\n"
     return f"""\
 # {EXPORTED}
 CFLAGS ?= {FLAGS}
 CFLAGS += -std=c99 -Wall -Wextra
+{same if bits == PORTABLE else ""}\
 {name}.o: {name}.c {name}.h
 \t$(CC) $(CFLAGS) -c {name}.c
 test: {name}.o

@@ -43,17 +43,20 @@ typedef uint32_t word;
 #endif
 #define HOT __attribute__((hot, noinline, unused))
 
-/* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors; not where results
-   must not depend on the compiler. */
+/* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors; not the sums where
+   results must not depend on the compiler. The maximum is the same in any order, but for the sign of 0. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns if it cannot vectorize */
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
 #endif
-#if defined(NNCODEGEN_SIMD) && !defined(__clang__) && !NN_SAME_BITS
-#define SUM_LOOP(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__)
 #define LARGEST_LOOP(variable) PRAGMA(omp simd reduction(max : variable))
 #else
-#define SUM_LOOP(...)
 #define LARGEST_LOOP(variable)
+#endif
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__) && !NN_SAME_BITS
+#define SUM_LOOP(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
+#else
+#define SUM_LOOP(...)
 #endif
 
 /* Before a loop: no iteration writes what another one reads. INDEPENDENT_FEW is for loops of few iterations: GCC would
