@@ -13,6 +13,7 @@ from scipy.stats import t as student
 from sympy import exp, symbols
 
 import nncodegen as nn
+from nncodegen.runtime.python.ground.algebra import BY_LAPACK, IN_FIXED_ORDER
 from nncodegen.runtime.python.results.bordered import eliminate, solve
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -353,8 +354,9 @@ def test_a_callback_ends_the_fit_with_the_best_so_far(peaks):
     assert seen == [(3, 4), (3, 4)]
 
 
+@pytest.mark.parametrize("algebra", [BY_LAPACK, IN_FIXED_ORDER], ids=["LAPACK", "fixed order"])
 @pytest.mark.parametrize("damped", [False, True])
-def test_elimination_is_that_of_one_dense_matrix(damped):
+def test_elimination_is_that_of_one_dense_matrix(damped, algebra):
     """Blocks with dependent own columns give the shortest solution of the dense problem, with and without damping."""
     random = np.random.default_rng(2)
     groups, own, shared = 600, 3, 2
@@ -364,8 +366,8 @@ def test_elimination_is_that_of_one_dense_matrix(damped):
         blocks[5, :, 1] = 2 * blocks[5, :, 0]
         blocks[7, :, 2] = 0
     damping = random.uniform(0.1, 1, groups) if damped else None
-    found = eliminate(blocks, own, LEAST, damping, 0.3 if damped else 0.0)
-    z = solve(found.triangle, LEAST)
+    found = eliminate(algebra, blocks, own, LEAST, damping, 0.3 if damped else 0.0)
+    z = solve(algebra, found.triangle, LEAST)
     total = groups * own + shared
     dense = np.zeros((groups, own + shared, total))
     for g in range(groups):
