@@ -228,7 +228,7 @@ def test_what_a_module_refuses():
         module.minimize(X, Y)
     with pytest.raises(ValueError, match=f'the search for a start, "auto", {refused}'):
         module.fit(X, Y, p0="auto")
-    fit = module.fit(X, X[:, 0] / 8)
+    fit = module.fit(*hashes.curve_data()[:2])
     with pytest.raises(ValueError, match=f"the search for the ends of profiles, by SciPy, {refused}"):
         fit.confidence_intervals(method="profile")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -137,7 +138,9 @@ def estimators():
     x, Y, _, sigma = curve_data()
     X = x * [1, 0.5, 0.25] + np.arange(167)[:, None] % [1, 2, 3]
     options = {"hidden_layer_sizes": 9, "random_state": 3, "learning_rate_init": 1 / 64, "bits": "portable"}
-    regressor, classifier = NNRegressor(**options).fit(X, Y), NNClassifier(**options).fit(X, Y > 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 200 epochs are few
+        regressor, classifier = NNRegressor(**options).fit(X, Y), NNClassifier(**options).fit(X, Y > 1)
     formula = FormulaRegressor("a*exp(-b*x1) + c", bits="portable").fit(x, Y, sample_weight=sigma)
     linear = FormulaRegressor(bits="portable").fit(X, Y)
     return {
