@@ -9,7 +9,7 @@ from nncodegen.runtime.python.results.fit_result import FitResult
 class Facts:
     """The facts of a formula that a result reads."""
 
-    curved, terms, quantities = False, (), ()
+    curved, terms, quantities, bits = False, (), (), "native"
 
     def __init__(self, parameters):
         self.parameters = parameters
@@ -29,6 +29,7 @@ class Formula:
         shapes = parameters if isinstance(parameters, dict) else dict.fromkeys(parameters, ())
         self.name, self.dtype, self.epsilon = name, np.dtype(dtype), float(np.finfo(dtype).eps)
         self.facts = Facts(tuple(Parameter(p, shape, "constant", 1.0, True) for p, shape in shapes.items()))
+        self.bits = self.facts.bits
         self.function, self.derivative, self.native = function, derivative, Native()
         self.input_names, self.output_names, self.target_names = inputs, outputs, tuple("y" for _ in outputs)
 

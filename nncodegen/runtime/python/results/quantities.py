@@ -131,7 +131,7 @@ def evaluated(one: Quantity, point: list[float], same_bits: bool = False) -> tup
     return _number(one.value, point, same_bits), slopes
 
 
-def _number(text: str, point: list[float], same_bits: bool) -> float:
+def _number(text: str, point: list[float], same_bits: bool = False) -> float:
     """Return the value of an expression, NaN where it has none."""
     tree = ast.parse(text, "a formula of parameters", "eval")
     tree = ast.fix_missing_locations(_Powers().visit(tree)) if same_bits else tree
