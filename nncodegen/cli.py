@@ -419,11 +419,11 @@ def curve(
         read_sigma_x,
         read_starts,
     )
-    from nncodegen.curve_table.settings import Settings  # noqa: PLC0415
+    from nncodegen.curve_table.settings import FitSettings  # noqa: PLC0415
 
     options |= {"ties": read_formulas(tie, "--tie"), "derived": read_formulas(derived, "--derived"),
                 "shared": read_names(shared), "sigma_x": read_sigma_x(sigma_x)}  # fmt: skip
-    settings = Settings(read_starts(p0), read_bounds(bounds), **options)
+    settings = FitSettings(read_starts(p0), read_bounds(bounds), **options)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
         try:

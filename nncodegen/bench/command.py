@@ -20,7 +20,7 @@ from nncodegen.bench.builds import QUICK_SIZES, SIZES
 from nncodegen.bench.flops import flops
 from nncodegen.bench.growing import measure_builds, measure_growth, measure_solutions
 from nncodegen.bench.machine import describe_machine
-from nncodegen.bench.measuring import QUICK, Settings, measure
+from nncodegen.bench.measuring import QUICK, MeasuringSettings, measure
 from nncodegen.bench.nist import measure_nist
 from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.processes import Process, available_cores
@@ -42,7 +42,7 @@ def bench(
     chosen = _choose_workloads(workloads)
     against = _choose_peers(peers)
     _check(threads, json_file, plot_file)
-    settings = Settings(threads=threads, **(QUICK if quick else {}))  # type: ignore[arg-type]
+    settings = MeasuringSettings(threads=threads, **(QUICK if quick else {}))  # type: ignore[arg-type]
     plan = [
         (name, case, precision)
         for name in chosen
@@ -70,7 +70,9 @@ def bench(
 class _Session:
     """One run of the command: its settings, and the results so far."""
 
-    def __init__(self, settings: Settings, peers: tuple[str, ...], folder: Path, console: Console, bar: _Bar) -> None:
+    def __init__(
+        self, settings: MeasuringSettings, peers: tuple[str, ...], folder: Path, console: Console, bar: _Bar
+    ) -> None:
         self.settings, self.peers, self.folder, self.console, self.bar = settings, peers, folder, console, bar
         self.measurements: list[report.Measurement] = []
         self.peak: dict[str, float] = {}
@@ -153,7 +155,7 @@ def absences(workload: str, precision: str, peers: Iterable[str]) -> dict[str, s
 class _Bar:
     """A progress bar on standard error. It is drawn only between runs, so that it takes no time from them."""
 
-    def __init__(self, plan: list[tuple[str, str, str]], peers: tuple[str, ...], settings: Settings) -> None:
+    def __init__(self, plan: list[tuple[str, str, str]], peers: tuple[str, ...], settings: MeasuringSettings) -> None:
         self.sizes = [_size(name, precision, peers, settings) for name, _, precision in plan]
         terminal = Console(stderr=True)
         self.progress = Progress(
@@ -184,7 +186,7 @@ class _Bar:
         self.progress.stop()
 
 
-def _size(name: str, precision: str, peers: tuple[str, ...], settings: Settings) -> int:
+def _size(name: str, precision: str, peers: tuple[str, ...], settings: MeasuringSettings) -> int:
     """Return the number of parts of a measurement on the bar."""
     if name == "build":
         return len(MODELS) * (1 if settings.quick else 5)

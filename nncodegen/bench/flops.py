@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nncodegen.bench.tasks import Equation, Fit, Formula, Gradient, Peaks, Prediction, Task
+from nncodegen.bench.tasks import Equation, Fit, Gradient, Peaks, PerceptronTask, Prediction, Task
 from nncodegen.ir import Element, Program
 from nncodegen.ir.step import needed
 from nncodegen.passes.simplify import operations
@@ -35,7 +35,7 @@ def flops(task: Task) -> int | None:
     """Return the floating-point operations of one step of a task; None for fits."""
     if isinstance(task, Fit):
         return None
-    if isinstance(task, Formula):
+    if isinstance(task, PerceptronTask):
         program = _simplified(task)
         wanted = [(element,) for element in program.gradient] if task.sequential else [program.gradient]
         return sum(_operations(program, some) + 2 * len(some) for some in wanted)

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from nncodegen.bench.builds import QUICK_SIZES, SIZES
-from nncodegen.bench.measuring import Settings, Watch
+from nncodegen.bench.measuring import MeasuringSettings, Watch
 from nncodegen.bench.peers import OURS
 from nncodegen.bench.processes import Process, WorkerError
 from nncodegen.bench.solving import QUICK_ROUNDS, SEEDS
@@ -18,7 +18,7 @@ from nncodegen.errors import BenchError
 Row = dict[str, Any]
 
 
-def measure_builds(precision: str, settings: Settings, watch: Watch) -> list[Row]:
+def measure_builds(precision: str, settings: MeasuringSettings, watch: Watch) -> list[Row]:
     """Return, for each model, cold and cached: seconds of every stage in each run, the medians, and their sum."""
     rows = []
     for model in MODELS:
@@ -43,7 +43,7 @@ def _build_row(model: str, kind: str, runs: list[dict[str, float]]) -> Row:
     }  # fmt: skip
 
 
-def measure_growth(precision: str, settings: Settings, watch: Watch) -> list[Row]:
+def measure_growth(precision: str, settings: MeasuringSettings, watch: Watch) -> list[Row]:
     """Return, for each kind and size of growth: seconds of the build, parameters, bytes of C, seconds for a sample."""
     rows = []
     for axis, sizes in (QUICK_SIZES if settings.quick else SIZES).items():
@@ -55,7 +55,7 @@ def measure_growth(precision: str, settings: Settings, watch: Watch) -> list[Row
     return rows
 
 
-def measure_solutions(settings: Settings, watch: Watch) -> list[Row]:
+def measure_solutions(settings: MeasuringSettings, watch: Watch) -> list[Row]:
     """Return the answers of ``solve_once`` for each seed; with ``quick``, the first rounds of one seed."""
     rows = []
     for seed in SEEDS[: 1 if settings.quick else None]:
@@ -66,7 +66,7 @@ def measure_solutions(settings: Settings, watch: Watch) -> list[Row]:
     return rows
 
 
-def _ask(settings: Settings, cache: Path, **request: Any) -> dict[str, Any]:
+def _ask(settings: MeasuringSettings, cache: Path, **request: Any) -> dict[str, Any]:
     try:
         with Process(OURS, settings.threads, cache) as process:
             return process.ask(**request)

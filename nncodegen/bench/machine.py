@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nncodegen import __version__
-from nncodegen.bench.measuring import Settings
+from nncodegen.bench.measuring import MeasuringSettings
 from nncodegen.bench.peers import PEERS
 from nncodegen.bench.processes import available_cores
 from nncodegen.building.compiler import find_compiler
@@ -21,7 +21,7 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 """Distributions whose names differ from those of their modules."""
 
 
-def describe_machine(settings: Settings, peers: tuple[str, ...]) -> dict[str, Any]:
+def describe_machine(settings: MeasuringSettings, peers: tuple[str, ...]) -> dict[str, Any]:
     """Return date, CPU, cores, system, compiler and versions, for the report and for JSON."""
     compiler = find_compiler()
     said = subprocess.run([*compiler.command, "--version"], capture_output=True, text=True, check=False).stdout

@@ -14,12 +14,12 @@ import numpy as np
 
 from nncodegen.bench.peers import OURS, PEERS, Peer
 from nncodegen.bench.processes import Process, WorkerError
-from nncodegen.bench.tasks import Array, Fit, Formula, Task, difference, tolerance
+from nncodegen.bench.tasks import Array, Fit, PerceptronTask, Task, difference, tolerance
 from nncodegen.errors import BenchError
 
 
 @dataclass(frozen=True)
-class Settings:
+class MeasuringSettings:
     """The settings of measurements: the number of cores, of rounds of runs, and the seconds of each run."""
 
     threads: int = 1
@@ -71,7 +71,7 @@ class _Turn:
 
 
 def measure(
-    task: Task, peers: Iterable[str], settings: Settings, folder: Path, watch: Watch
+    task: Task, peers: Iterable[str], settings: MeasuringSettings, folder: Path, watch: Watch
 ) -> tuple[list[Timing], dict[str, str]]:
     """Return the times of nncodegen, which comes first, and of its peers; and the reasons of failed peers by name.
 
@@ -104,7 +104,9 @@ def measure(
     return [turn.timing for turn in turns], failed
 
 
-def _begin(name: str, task: Task, settings: Settings, folder: Path, turns: list[_Turn], stack: ExitStack) -> _Turn:
+def _begin(
+    name: str, task: Task, settings: MeasuringSettings, folder: Path, turns: list[_Turn], stack: ExitStack
+) -> _Turn:
     """Start the process of a peer, take its first call, and compare the result."""
     peer = PEERS[name]
     expected = np.load(turns[0].file) if turns else None
@@ -122,7 +124,7 @@ def _begin(name: str, task: Task, settings: Settings, folder: Path, turns: list[
 
 def _part(task: Task, peer: Peer) -> tuple[Task, str | None]:
     """Return the part of a task that a peer does, and its name in the table if it is not all of the task."""
-    if isinstance(task, Formula) and peer.iterations is not None and peer.iterations < task.iterations:
+    if isinstance(task, PerceptronTask) and peer.iterations is not None and peer.iterations < task.iterations:
         return replace(task, iterations=peer.iterations), f"{peer.iterations} iterations"
     if isinstance(task, Fit) and task.fits and peer.fits is not None and peer.fits < task.fits:
         return task.first(peer.fits), f"{peer.fits} fits"

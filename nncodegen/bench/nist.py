@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from nncodegen.bench import strd
-from nncodegen.bench.measuring import Settings, Watch
+from nncodegen.bench.measuring import MeasuringSettings, Watch
 from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.processes import Process, WorkerError
-from nncodegen.bench.strd import Problem
+from nncodegen.bench.strd import CertifiedProblem
 from nncodegen.bench.tasks import Array, Fit
 from nncodegen.errors import BenchError
 
@@ -94,7 +94,7 @@ def _or_none(number: float) -> float | None:
 
 
 def measure_nist(
-    peers: Iterable[str], precision: str, settings: Settings, folder: Path, watch: Watch
+    peers: Iterable[str], precision: str, settings: MeasuringSettings, folder: Path, watch: Watch
 ) -> tuple[list[Scores], dict[str, str]]:
     """Return the scores of nncodegen, which comes first, and of its peers; and the reasons of failed peers by name.
 
@@ -123,7 +123,9 @@ def measure_nist(
     return list(scores.values()), failed
 
 
-def _fit(process: Process, problem: Problem, start: int, precision: str, settings: Settings, folder: Path) -> Score:
+def _fit(
+    process: Process, problem: CertifiedProblem, start: int, precision: str, settings: MeasuringSettings, folder: Path
+) -> Score:
     """Return the score of one fit in the process of a peer; its time is measured with further fits."""
     score = Score(problem.name, start + 1)
     x, y, first = (array.astype(precision) for array in (problem.x, problem.y, problem.starts[start]))

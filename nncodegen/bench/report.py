@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nncodegen.bench.accuracy.measuring import Loss
-from nncodegen.bench.measuring import Settings, Timing
+from nncodegen.bench.measuring import MeasuringSettings, Timing
 from nncodegen.bench.nist import PRECISE, RIGHT, Scores
 from nncodegen.bench.peers import PEERS
 from nncodegen.bench.solving import ERROR
@@ -69,7 +69,9 @@ class Measurement:
         }
 
 
-def print_machine(console: Console, machine: dict[str, Any], settings: Settings, peaks: dict[str, float]) -> None:
+def print_machine(
+    console: Console, machine: dict[str, Any], settings: MeasuringSettings, peaks: dict[str, float]
+) -> None:
     """Print the machine, the versions and the peak performance."""
     cores = f"{settings.threads} core{'s' if settings.threads > 1 else ''}"
     console.print(f"{machine['date'][:10]}, {machine['cpu']}, {cores} of {machine['cores']}, {machine['compiler']}")

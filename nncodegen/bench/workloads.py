@@ -13,7 +13,18 @@ from nncodegen.bench.attending import Tokens
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
 from nncodegen.bench.recurring import Sequences
-from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Gradient, Peaks, Prediction, Stack, Task, Training
+from nncodegen.bench.tasks import (
+    Array,
+    Equation,
+    Fit,
+    Gradient,
+    Peaks,
+    PerceptronTask,
+    Prediction,
+    Stack,
+    Task,
+    Training,
+)
 from nncodegen.describe import Model, Network, Sequential
 
 CHAIN = Stack("chain", 4, ((32, "tanh"), (16, "tanh"), (4, "linear")), "mse")
@@ -67,7 +78,7 @@ def _ensemble(case: str, precision: str, quick: bool) -> Task:
 
 def _formula(starts: Array, iterations: int, sequential: bool) -> Task:
     x, y = (np.array(values, dtype=starts.dtype) for values in (perceptron.X, perceptron.Y))
-    return Formula(starts, x, y, perceptron.LEARNING_RATE, iterations, sequential)
+    return PerceptronTask(starts, x, y, perceptron.LEARNING_RATE, iterations, sequential)
 
 
 def _curve(case: str, precision: str, quick: bool) -> Task:

@@ -192,7 +192,7 @@ class _Recorder(Arithmetic[int]):
         return ProgramError(f"{node.func.__name__} has no exact value that a certificate knows, in: {node}")
 
 
-class Formula:
+class CompiledExpression:
     """An expression, to be evaluated at many places."""
 
     def __init__(self, expression: Expr) -> None:
@@ -279,9 +279,9 @@ def _partials(entry: Constant | Operation | Choice, found: Mapping[int, Any], va
 
 
 @lru_cache(maxsize=10_000)
-def formula(expression: Expr) -> Formula:
+def formula(expression: Expr) -> CompiledExpression:
     """Return the formula of an expression."""
-    return Formula(expression)
+    return CompiledExpression(expression)
 
 
 def scaled(expression: Expr, total: Any) -> Any:

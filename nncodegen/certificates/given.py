@@ -15,7 +15,7 @@ from nncodegen.certificates.defined import Defined
 from nncodegen.describe import Describable, Model
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
 from nncodegen.ir.functions import plain_conditions
-from nncodegen.ir.graphs import Graph, graph_of
+from nncodegen.ir.graphs import ExpressionGraph, graph_of
 
 FORMULAS, PROGRAM = "the formulas of the model", "the program of the model"
 """Names of the sources from which the exact values are computed."""
@@ -59,7 +59,7 @@ def _formulas(model: Model, described: Program) -> Program:
     )
 
 
-def _node_by_node(graph: Graph, real: Mapping[Any, Any], names: Sequence[Element]) -> list[Step]:
+def _node_by_node(graph: ExpressionGraph, real: Mapping[Any, Any], names: Sequence[Element]) -> list[Step]:
     """Return a step for each node of formulas that are too large to be processed as a whole."""
     steps: list[Step] = []
     found: list[Any] = []

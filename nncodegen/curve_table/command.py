@@ -17,10 +17,10 @@ from nncodegen.curve.start import check_names, named
 from nncodegen.curve_table.columns import columns_of, require_rows
 from nncodegen.curve_table.compare import Comparison, compare_groups, comparison
 from nncodegen.curve_table.equation import BY_NAME, EXAMPLE, read_equation, read_models
-from nncodegen.curve_table.groups import Problem, fit_groups, fit_rows, value_and_error
+from nncodegen.curve_table.groups import ColumnFit, fit_groups, fit_rows, value_and_error
 from nncodegen.curve_table.motion import draw_motion, fit_motion, is_motion, read_motion
 from nncodegen.curve_table.pictures import draw_fit, draw_groups
-from nncodegen.curve_table.settings import Settings
+from nncodegen.curve_table.settings import FitSettings
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.printable import printable
 from nncodegen.runtime.python.ground.frames import ERROR
@@ -36,7 +36,7 @@ SHOWN = 12
 
 
 def run_curve(
-    data: Path, equation: str | None, sigma: str | None, by: tuple[str, ...], settings: Settings, out: Path | None,
+    data: Path, equation: str | None, sigma: str | None, by: tuple[str, ...], settings: FitSettings, out: Path | None,
     plot: Path | None, dask: str | None, models: str | None = None,
 ) -> None:  # fmt: skip
     """Fit a formula to the columns of a file, or compare several. Raises TableError, ModelError and BuildError."""
@@ -77,8 +77,8 @@ def run_curve(
 
 
 def _understood(
-    console: Console, equation: str, names: Any, sigma: str | None, by: tuple[str, ...], settings: Settings
-) -> Problem:
+    console: Console, equation: str, names: Any, sigma: str | None, by: tuple[str, ...], settings: FitSettings
+) -> ColumnFit:
     """Return the problem that the arguments describe, after printing it."""
     if settings.shared and not by:
         raise BuildError("--shared names parameters that groups have in common: name the columns of these with --by")
@@ -111,11 +111,11 @@ def _understood(
         _line(console, "bounds", ", ".join(intervals))
     if settings.loss != "linear":
         _line(console, "loss", f"{settings.loss}, for residuals beyond {settings.f_scale:g}")
-    return Problem(formula, target, sigma, by, settings)
+    return ColumnFit(formula, target, sigma, by, settings)
 
 
 def _fit_motion(
-    console: Console, table: Table, equation: str, sigma: str | None, by: tuple[str, ...], settings: Settings,
+    console: Console, table: Table, equation: str, sigma: str | None, by: tuple[str, ...], settings: FitSettings,
     out: Path | None, plot: Path | None,
 ) -> None:  # fmt: skip
     """Fit differential equations to a table, whose rows are the times of one trajectory."""
@@ -149,7 +149,7 @@ def _fit_motion(
 
 def _compare(
     console: Console, data: Path, equation: str | None, models: str, sigma: str | None, by: tuple[str, ...],
-    settings: Settings, out: Path | None, plot: Path | None, dask: str | None,
+    settings: FitSettings, out: Path | None, plot: Path | None, dask: str | None,
 ) -> None:  # fmt: skip
     """Compare formulas on the columns of a file, and print or write the table."""
     for option, value in (
@@ -216,7 +216,7 @@ def _verdict(p: float, large: str, small: str) -> str:
     return f"so {large} is better" if p < 0.05 else f"so {small} is enough"
 
 
-def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None, plot: Path | None) -> None:
+def _fit_one(console: Console, table: Table, problem: ColumnFit, out: Path | None, plot: Path | None) -> None:
     formula = problem.formula
     columns = columns_of(table, formula.columns, problem.target, problem.sigma, problem.sigma_x)
     require_rows(table, columns, problem.needed)
@@ -233,7 +233,7 @@ def _fit_one(console: Console, table: Table, problem: Problem, out: Path | None,
         _line(console, "drawn to", str(plot))
 
 
-def _fit_groups(console: Console, table: Table, problem: Problem, out: Path | None, plot: Path | None) -> None:
+def _fit_groups(console: Console, table: Table, problem: ColumnFit, out: Path | None, plot: Path | None) -> None:
     with _bar(console, "groups") as tell:
         fits, columns, groups = fit_groups(table, problem, tell)
     _tell_left_out(console, columns.left_out)
@@ -255,7 +255,7 @@ def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _write(console: Console, fits: Any, problem: Problem, out: Path | None) -> None:
+def _write(console: Console, fits: Any, problem: ColumnFit, out: Path | None) -> None:
     """Write the table of fits to a file or the standard output; print how fits ended, and the errors of parameters."""
     text = write_csv(fits)
     if out is None:

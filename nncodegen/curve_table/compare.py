@@ -18,8 +18,8 @@ import pandas as pd
 from nncodegen.curve.formula import Formula
 from nncodegen.curve.nested import Containment, containment
 from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of, require_rows
-from nncodegen.curve_table.groups import Problem, fit_rows
-from nncodegen.curve_table.settings import Settings
+from nncodegen.curve_table.groups import ColumnFit, fit_rows
+from nncodegen.curve_table.settings import FitSettings
 from nncodegen.runtime.python import FitResult
 from nncodegen.runtime.python.ground.missing import needed
 from nncodegen.table.read import Table
@@ -38,17 +38,17 @@ class Comparison:
     target: str
     sigma: str | None
     by: tuple[str, ...]
-    settings: Settings
+    settings: FitSettings
     nested: Mapping[tuple[str, str], Containment]
 
-    def problem(self, text: str) -> Problem:
+    def problem(self, text: str) -> ColumnFit:
         """Return the fit of one of the formulas."""
         formula = self.formulas[text]
-        return Problem(formula, self.target, self.sigma, self.by, self.settings.of(formula))
+        return ColumnFit(formula, self.target, self.sigma, self.by, self.settings.of(formula))
 
 
 def comparison(
-    formulas: Mapping[str, Formula], target: str, sigma: str | None, by: tuple[str, ...], settings: Settings
+    formulas: Mapping[str, Formula], target: str, sigma: str | None, by: tuple[str, ...], settings: FitSettings
 ) -> Comparison:
     """Return the comparison of formulas, after a look at which of them contain others."""
     pairs = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from nncodegen.curve_table.groups import Problem, fit_partition
+from nncodegen.curve_table.groups import ColumnFit, fit_partition
 from nncodegen.errors import TableError
 from nncodegen.runtime.python.ground.missing import needed
 from nncodegen.table.read import is_pattern, parquet_files
@@ -26,7 +26,7 @@ def names_of(data: Path) -> tuple[str, ...]:
 
 
 def fit_distributed(
-    data: Path, problem: Problem, address: str, tell: Callable[[int, int], None] = lambda done, parts: None
+    data: Path, problem: ColumnFit, address: str, tell: Callable[[int, int], None] = lambda done, parts: None
 ) -> pd.DataFrame:
     """Return a row for each group, sorted by their keys: see ``fit_groups``.
 
@@ -63,7 +63,7 @@ def fit_distributed(
     return fits.sort_values(list(problem.by)).reset_index(drop=True)
 
 
-def _empty(frame: Any, problem: Problem) -> pd.DataFrame:
+def _empty(frame: Any, problem: ColumnFit) -> pd.DataFrame:
     """Return a table of fits without rows."""
     kinds = {name: frame.dtypes[name] for name in problem.by} | dict.fromkeys(problem.results, "float64")
     kinds |= {"rows": "int64", "iterations": "int64", "status": "object"}

@@ -13,7 +13,7 @@ import pandas as pd
 
 from nncodegen.curve.formula import Formula, module_of
 from nncodegen.curve_table.columns import Columns, Groups, columns_of, groups_of, require_rows
-from nncodegen.curve_table.settings import Settings
+from nncodegen.curve_table.settings import FitSettings
 from nncodegen.runtime.python import FitResult, GroupedFit
 from nncodegen.runtime.python.fitting.fit import AUTO
 from nncodegen.runtime.python.ground.frames import ERROR
@@ -24,14 +24,14 @@ SIDE_BY_SIDE, ONE_BY_ONE = 4096, 16
 
 
 @dataclass(frozen=True)
-class Problem:
+class ColumnFit:
     """The fit of each group: a formula to a target column, with the standard deviations of a third column, or None."""
 
     formula: Formula
     target: str
     sigma: str | None
     by: tuple[str, ...]
-    settings: Settings
+    settings: FitSettings
 
     @property
     def needed(self) -> list[str]:
@@ -52,7 +52,7 @@ class Problem:
 
 
 def fit_groups(
-    table: Table, problem: Problem, tell: Callable[[int, int], None] = lambda done, groups: None
+    table: Table, problem: ColumnFit, tell: Callable[[int, int], None] = lambda done, groups: None
 ) -> tuple[pd.DataFrame, Columns, Groups]:
     """Return a row for each group: its key, parameters and standard errors, rows, reduced chi-square, how it ended.
 
@@ -65,7 +65,7 @@ def fit_groups(
     return _fit_all(groups, columns, problem, tell), columns, groups
 
 
-def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) -> pd.DataFrame:
+def fit_partition(frame: pd.DataFrame, problem: ColumnFit, empty: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each group, as ``fit_groups``, in a part of a table with whole groups; it may have no rows."""
     if not len(frame):
         return empty
@@ -75,7 +75,7 @@ def fit_partition(frame: pd.DataFrame, problem: Problem, empty: pd.DataFrame) ->
     return _fit_all(groups, columns, problem, lambda done, groups: None).astype(empty.dtypes.to_dict())
 
 
-def fit_rows(columns: Columns, rows: Any, problem: Problem) -> FitResult:
+def fit_rows(columns: Columns, rows: Any, problem: ColumnFit) -> FitResult:
     """Return the fit of some of the used rows, which are selected by their positions."""
     settings, formula = problem.settings, problem.formula
     X, y = columns.X[rows], columns.y[rows]
@@ -96,7 +96,7 @@ def value_and_error(result: FitResult, name: str) -> tuple[float, float]:
     return result.derived[name], float(result.derived.standard_errors[result.derived.names.index(name)])
 
 
-def _fit_all(groups: Groups, columns: Columns, problem: Problem, tell: Callable[[int, int], None]) -> pd.DataFrame:
+def _fit_all(groups: Groups, columns: Columns, problem: ColumnFit, tell: Callable[[int, int], None]) -> pd.DataFrame:
     if problem.settings.shared:
         keys = pd.DataFrame(groups.keys, columns=list(problem.by))
         found = fit_shared(groups, columns, problem)[1]
@@ -113,7 +113,7 @@ def _fit_all(groups: Groups, columns: Columns, problem: Problem, tell: Callable[
     return pd.concat([keys, pd.concat(parts, ignore_index=True)], axis=1)
 
 
-def fit_shared(groups: Groups, columns: Columns, problem: Problem) -> tuple[GroupedFit | None, pd.DataFrame]:
+def fit_shared(groups: Groups, columns: Columns, problem: ColumnFit) -> tuple[GroupedFit | None, pd.DataFrame]:
     """Return the one fit of all groups that share parameters, and a row for each group, as of separate fits.
 
     The labels of the fit are the positions of the groups. It is None if no group has a complete row.
@@ -148,7 +148,7 @@ def fit_shared(groups: Groups, columns: Columns, problem: Problem) -> tuple[Grou
     return fit, pd.DataFrame(found, columns=problem.results)
 
 
-def _starts(groups: Groups, there: list[int], columns: Columns, problem: Problem) -> Any:
+def _starts(groups: Groups, there: list[int], columns: Columns, problem: ColumnFit) -> Any:
     """Return the start of a fit that shares parameters: one for all groups, one for each (G, P), or "auto"."""
     settings, formula = problem.settings, problem.formula
     if not settings.needs_data(formula):
@@ -166,7 +166,7 @@ def _starts(groups: Groups, there: list[int], columns: Columns, problem: Problem
     return starts
 
 
-def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
+def _fit(columns: Columns, groups: Groups, problem: ColumnFit) -> pd.DataFrame:
     module, settings, formula = module_of(problem.formula), problem.settings, problem.formula
     rows_of = groups.members
     if settings.one_by_one(formula) or not any(map(len, rows_of)):
@@ -189,7 +189,7 @@ def _fit(columns: Columns, groups: Groups, problem: Problem) -> pd.DataFrame:
     return found.assign(status=np.where(fits.success & fits.poles, "pole", fits.status))
 
 
-def _fit_one(columns: Columns, rows: Any, problem: Problem) -> list[Any]:
+def _fit_one(columns: Columns, rows: Any, problem: ColumnFit) -> list[Any]:
     if not len(rows):
         return [*np.full(2 * len(problem.formula.results), np.nan), 0, np.nan, 0, "no_data"]
     result = fit_rows(columns, rows, problem)

@@ -12,7 +12,7 @@ import numpy as np
 
 from nncodegen.curve.start import check_names
 from nncodegen.curve_table.columns import numbers_of
-from nncodegen.curve_table.settings import Settings
+from nncodegen.curve_table.settings import FitSettings
 from nncodegen.describe.grammar import names_in, primed
 from nncodegen.describe.hints import PRIME, shown
 from nncodegen.errors import ModelError, TableError
@@ -110,7 +110,7 @@ def read_motion(text: str, columns: Sequence[str], others: Collection[str] = ())
     return Motion(equations, text, time, observed, used, parameters, starts)
 
 
-def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: Settings) -> Fitted:
+def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSettings) -> Fitted:
     """Return the fit to a table.
 
     The steps are doubled until that changes the fitted curve by less than ENOUGH. Raises ModelError where MOST of them

@@ -13,7 +13,7 @@ import pandas as pd
 
 from nncodegen.curve.formula import module_of
 from nncodegen.curve_table.columns import Columns, Groups
-from nncodegen.curve_table.groups import Problem
+from nncodegen.curve_table.groups import ColumnFit
 from nncodegen.runtime.python import FitResult
 from nncodegen.runtime.python.ground.pictures import new_axes
 from nncodegen.runtime.python.results.fit_plot import grid_over
@@ -26,7 +26,7 @@ TITLE, KEY = 60, 34
 """The most characters in a line of the title, and in the key of a group."""
 
 
-def draw_fit(result: FitResult, problem: Problem, path: Path) -> None:
+def draw_fit(result: FitResult, problem: ColumnFit, path: Path) -> None:
     """Write the picture of one fit to a file: data, curve and band, and the residuals."""
     figure = result.plot()
     figure.axes[0].set_ylabel(problem.target)
@@ -34,7 +34,7 @@ def draw_fit(result: FitResult, problem: Problem, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def draw_groups(fits: pd.DataFrame, columns: Columns, groups: Groups, problem: Problem, path: Path) -> int:
+def draw_groups(fits: pd.DataFrame, columns: Columns, groups: Groups, problem: ColumnFit, path: Path) -> int:
     """Write a picture of the first MOST_GROUPS groups to a file: data and curve of each. Returns how many were drawn.
 
     With one input it is the abscissa; with several, the data are drawn against the fitted values.
@@ -64,7 +64,7 @@ def draw_groups(fits: pd.DataFrame, columns: Columns, groups: Groups, problem: P
     return count
 
 
-def _curve_of(problem: Problem) -> Callable[[pd.Series], Callable[[Any], Any] | None]:
+def _curve_of(problem: ColumnFit) -> Callable[[pd.Series], Callable[[Any], Any] | None]:
     """Return a function that gives the curve of a row of the table of fits; None where it has no parameters."""
     module = module_of(problem.formula)
 
@@ -94,10 +94,10 @@ def _draw(axes: Any, columns: Columns, rows: Any, curve: Callable[[Any], Any] | 
         axes.plot(ends, ends, color="black", lw=0.8)
 
 
-def _text(problem: Problem) -> str:
+def _text(problem: ColumnFit) -> str:
     return f"{problem.target} = {problem.formula.expression}"
 
 
-def _title(problem: Problem) -> str:
+def _title(problem: ColumnFit) -> str:
     """Return the equation in lines that fit above a picture."""
     return textwrap.fill(_text(problem), TITLE)

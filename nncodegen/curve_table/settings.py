@@ -14,7 +14,7 @@ from nncodegen.runtime.python.fitting.fit import AUTO
 
 
 @dataclass(frozen=True)
-class Settings:
+class FitSettings:
     """Starts and bounds by name, the number of starting points, the loss and its scale, the seed and the threads.
 
     p0 is "auto" where a start is looked for. Ties and derived quantities are formulas by name.
@@ -39,7 +39,7 @@ class Settings:
         """Return the starts by name that were given."""
         return {} if isinstance(self.p0, str) else self.p0
 
-    def of(self, formula: Formula) -> Settings:
+    def of(self, formula: Formula) -> FitSettings:
         """Return the settings with the starts and bounds of the parameters of a formula alone."""
         p0 = self.p0 if isinstance(self.p0, str) else {k: v for k, v in self.p0.items() if k in formula.parameters}
         return replace(self, p0=p0, bounds={k: v for k, v in self.bounds.items() if k in formula.parameters})

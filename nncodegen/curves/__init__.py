@@ -4,7 +4,7 @@
 ``print(nn.curves.gaussian)`` tells what they mean.
 """
 
-from nncodegen.curves.curve import Curve, Parameter, Record, Term
+from nncodegen.curves.curve import Curve, CurveParameter, Record, Term
 from nncodegen.curves.dose import brain_cousens, hill3, hill4, hill5, inhibition4, log_hill4
 from nncodegen.curves.growth import (
     bateman,
@@ -59,7 +59,7 @@ from nncodegen.curves.shapes import (
 from nncodegen.curves.table import RECORDS
 
 __all__ = [
-    "RECORDS", "Curve", "Parameter", "Record", "Term", "arctan_step", "arrhenius", "bateman", "brain_cousens",
+    "RECORDS", "Curve", "CurveParameter", "Record", "Term", "arctan_step", "arrhenius", "bateman", "brain_cousens",
     "broken_line", "constant", "cubic", "damped_sine", "double_exponential", "erf_step", "exponential",
     "exponential_gaussian", "fano", "freundlich", "gaussian", "gompertz", "hill3", "hill4", "hill5", "inhibition4",
     "langmuir", "line", "log_hill4", "log_normal", "logistic", "logistic_step", "lorentzian", "michaelis_menten",

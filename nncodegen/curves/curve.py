@@ -27,7 +27,7 @@ Start = Callable[[Array, Array], Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Parameter:
+class CurveParameter:
     """A parameter of a curve: its name, its meaning, and the bounds within which it has this meaning.
 
     The formula is a linear function of all parameters that are ``linear`` together: least squares gives these without a
@@ -41,9 +41,9 @@ class Parameter:
     linear: bool = False
 
 
-def linear(name: str, meaning: str) -> Parameter:
+def linear(name: str, meaning: str) -> CurveParameter:
     """Return a parameter that enters linearly; it has no bounds."""
-    return Parameter(name, meaning, linear=True)
+    return CurveParameter(name, meaning, linear=True)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Record:
     name: str
     formula: str
     about: str
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[CurveParameter, ...]
     source: str
     start: Start | None = None
 
@@ -95,7 +95,7 @@ class Record:
         return f"<curve {self.name}({', '.join(self.names)}): {self.formula}>"
 
 
-def _bounds(one: Parameter) -> str:
+def _bounds(one: CurveParameter) -> str:
     """Return the bounds of a parameter as an addition to its meaning."""
     if math.isfinite(one.low) and math.isfinite(one.high):
         return f", from {one.low:g} to {one.high:g}"
@@ -274,7 +274,7 @@ class Curve:
         with np.errstate(all="ignore"):
             return np.broadcast_to(np.asarray(interpret(expression.xreplace(names), values, False), float), x.shape)
 
-    def _parameters(self) -> Iterator[tuple[str, Parameter]]:
+    def _parameters(self) -> Iterator[tuple[str, CurveParameter]]:
         for term in self.terms:
             yield from _named(term)
 
@@ -285,6 +285,6 @@ class Curve:
         return f"<curve {self}: {self.expression}>"
 
 
-def _named(term: Term) -> Iterator[tuple[str, Parameter]]:
+def _named(term: Term) -> Iterator[tuple[str, CurveParameter]]:
     """Yield the parameters of a term with their full names."""
     yield from zip(term.names, term.record.parameters, strict=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from nncodegen.curves.curve import Parameter, Record, linear
+from nncodegen.curves.curve import CurveParameter, Record, linear
 from nncodegen.curves.starts import half_dose, middle_of_step, width_of_step
 
 BOTTOM = linear("bottom", "response without a dose")
 TOP = linear("top", "response to a very large dose")
-EC50 = Parameter("ec50", "dose of half of the response", 0)
-SLOPE = Parameter("slope", "Hill's coefficient, the steepness", 0)
+EC50 = CurveParameter("ec50", "dose of half of the response", 0)
+SLOPE = CurveParameter("slope", "Hill's coefficient, the steepness", 0)
 
 
 def _hill(x: Any, y: Any) -> tuple[float, float]:
@@ -31,8 +31,8 @@ hill4 = Record(
 hill5 = Record(
     "hill5", "bottom + (top - bottom)*(x**slope/(x**slope + ec50**slope))**asymmetry",
     "the logistic curve of five parameters: hill4 for asymmetry = 1",
-    (BOTTOM, TOP, Parameter("ec50", "dose of half of the response, for asymmetry = 1", 0), SLOPE,
-     Parameter("asymmetry", "steepness of the beginning", 0)),
+    (BOTTOM, TOP, CurveParameter("ec50", "dose of half of the response, for asymmetry = 1", 0), SLOPE,
+     CurveParameter("asymmetry", "steepness of the beginning", 0)),
     "P. G. Gottschalk, J. R. Dunn, Anal. Biochem. 343, 54, 2005", lambda x, y: (*_hill(x, y), 1.0),
 )  # fmt: skip
 
@@ -40,8 +40,8 @@ brain_cousens = Record(
     "brain_cousens", "bottom + (top - bottom + stimulation*x)*ec50**slope/(x**slope + ec50**slope)",
     "a response that small doses stimulate, and large ones inhibit",
     (linear("bottom", "response to a very large dose"), linear("top", "response without a dose"),
-     Parameter("ec50", "dose of half of the inhibition, without stimulation", 0),
-     Parameter("slope", "steepness, above 1", 1), linear("stimulation", "initial slope of the stimulation")),
+     CurveParameter("ec50", "dose of half of the inhibition, without stimulation", 0),
+     CurveParameter("slope", "steepness, above 1", 1), linear("stimulation", "initial slope of the stimulation")),
     "P. Brain, R. Cousens, Weed Res. 29, 93, 1989", lambda x, y: (half_dose(x, y), 2.0),
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ inhibition4 = Record(
 
 log_hill4 = Record(
     "log_hill4", "bottom + (top - bottom)/(1 + 10**(slope*(log_ec50 - x)))", "hill4 over the logarithm of the dose",
-    (BOTTOM, TOP, Parameter("log_ec50", "logarithm of the dose of half of the response"), SLOPE),
+    (BOTTOM, TOP, CurveParameter("log_ec50", "logarithm of the dose of half of the response"), SLOPE),
     "A. DeLean, P. J. Munson, D. Rodbard, Am. J. Physiol. 235, E97, 1978",
     lambda x, y: (middle_of_step(x, y), 1 / width_of_step(x, y)),
 )  # fmt: skip

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from nncodegen.curves.curve import Parameter, Record, linear
+from nncodegen.curves.curve import CurveParameter, Record, linear
 from nncodegen.curves.starts import middle_of_step, positive_rate, rate, span, summit, width_of_step
 
-RATE = Parameter("rate", "relative change per unit of x", 0)
+RATE = CurveParameter("rate", "relative change per unit of x", 0)
 TOP = linear("top", "value that is approached at last")
-MIDDLE = Parameter("middle", "place of the steepest growth")
+MIDDLE = CurveParameter("middle", "place of the steepest growth")
 
 exponential = Record(
     "exponential", "amplitude*exp(-rate*x)", "an exponential decay, or growth where the rate is negative",
-    (linear("amplitude", "value at x = 0"), Parameter("rate", "relative decrease per unit of x")),
+    (linear("amplitude", "value at x = 0"), CurveParameter("rate", "relative decrease per unit of x")),
     "E. Rutherford, F. Soddy, Phil. Mag. 4, 370, 1902", lambda x, y: (rate(x, y),),
 )  # fmt: skip
 
 double_exponential = Record(
     "double_exponential", "fast*exp(-fast_rate*x) + slow*exp(-slow_rate*x)", "the sum of two exponential decays",
-    (linear("fast", "value of the first at x = 0"), Parameter("fast_rate", "rate of the first"),
-     linear("slow", "value of the second at x = 0"), Parameter("slow_rate", "rate of the second")),
+    (linear("fast", "value of the first at x = 0"), CurveParameter("fast_rate", "rate of the first"),
+     linear("slow", "value of the second at x = 0"), CurveParameter("slow_rate", "rate of the second")),
     "C. Lanczos, Applied Analysis, 1956, section 4.23",
     lambda x, y: (3 * positive_rate(x, y), 0.5 * positive_rate(x, y)),
 )  # fmt: skip
 
 stretched_exponential = Record(
     "stretched_exponential", "amplitude*exp(-(rate*x)**beta)", "a decay with many rates; for x from 0",
-    (linear("amplitude", "value at x = 0"), Parameter("rate", "inverse of the time after which 1/e is left", 0),
-     Parameter("beta", "1 for an exponential, below 1 for a slower end", 0)),
+    (linear("amplitude", "value at x = 0"), CurveParameter("rate", "inverse of the time after which 1/e is left", 0),
+     CurveParameter("beta", "1 for an exponential, below 1 for a slower end", 0)),
     "R. Kohlrausch, Ann. Phys. 167, 179, 1854", lambda x, y: (positive_rate(x, y), 1.0),
 )  # fmt: skip
 
@@ -38,8 +38,8 @@ saturating_exponential = Record(
 bateman = Record(
     "bateman", "dose*absorption/(absorption - elimination)*(exp(-elimination*x) - exp(-absorption*x))",
     "the concentration of a substance that is absorbed and eliminated",
-    (linear("dose", "amount divided by the volume"), Parameter("absorption", "rate of absorption", 0),
-     Parameter("elimination", "rate of elimination", 0)),
+    (linear("dose", "amount divided by the volume"), CurveParameter("absorption", "rate of absorption", 0),
+     CurveParameter("elimination", "rate of elimination", 0)),
     "H. Bateman, Proc. Camb. Phil. Soc. 15, 423, 1910",
     lambda x, y: (2.5 / summit(x, y), 0.5 / summit(x, y)),
 )  # fmt: skip
@@ -59,23 +59,23 @@ gompertz = Record(
 richards = Record(
     "richards", "top*(1 + exp(-rate*(x - middle)))**(-asymmetry)",
     "growth that slows down at any height; logistic for asymmetry = 1",
-    (TOP, RATE, Parameter("middle", "place of the steepest growth, for asymmetry = 1"),
-     Parameter("asymmetry", "steepness of the beginning", 0)),
+    (TOP, RATE, CurveParameter("middle", "place of the steepest growth, for asymmetry = 1"),
+     CurveParameter("asymmetry", "steepness of the beginning", 0)),
     "F. J. Richards, J. Exp. Bot. 10, 290, 1959",
     lambda x, y: (1 / width_of_step(x, y), middle_of_step(x, y), 1.0),
 )  # fmt: skip
 
 von_bertalanffy = Record(
     "von_bertalanffy", "top*(1 - exp(-rate*(x - origin)))", "the length of a fish",
-    (TOP, RATE, Parameter("origin", "x at which the length would be 0")),
+    (TOP, RATE, CurveParameter("origin", "x at which the length would be 0")),
     "L. von Bertalanffy, Hum. Biol. 10, 181, 1938",
     lambda x, y: (positive_rate(x, y), float(x[0]) - span(x) / 20),
 )  # fmt: skip
 
 weibull_growth = Record(
     "weibull_growth", "top*(1 - exp(-(x/scale)**shape))", "a share that is reached after a time; for x from 0",
-    (TOP, Parameter("scale", "time after which 1 - 1/e is reached", 0),
-     Parameter("shape", "1 for an exponential approach, above 1 for a late one", 0)),
+    (TOP, CurveParameter("scale", "time after which 1 - 1/e is reached", 0),
+     CurveParameter("shape", "1 for an exponential approach, above 1 for a late one", 0)),
     "W. Weibull, J. Appl. Mech. 18, 293, 1951",
     lambda x, y: (max(middle_of_step(x, y), span(x) / 1000) * 1.3, 1.5),
 )  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nncodegen.curves.curve import Parameter, Record, linear
+from nncodegen.curves.curve import CurveParameter, Record, linear
 from nncodegen.curves.starts import exponent, half_dose, slope_of_log, summit
 
 VMAX = linear("vmax", "rate at saturation")
-KM = Parameter("km", "concentration of half of that rate", 0)
+KM = CurveParameter("km", "concentration of half of that rate", 0)
 CAPACITY = linear("capacity", "amount at saturation")
 
 michaelis_menten = Record(
@@ -16,39 +16,45 @@ michaelis_menten = Record(
 
 substrate_inhibition = Record(
     "substrate_inhibition", "vmax*x/(km + x + x**2/ki)", "the rate of an enzyme that much substrate inhibits",
-    (VMAX, KM, Parameter("ki", "concentration of the inhibition", 0)),
+    (VMAX, KM, CurveParameter("ki", "concentration of the inhibition", 0)),
     "J. B. S. Haldane, Enzymes, 1930", lambda x, y: (half_dose(x, y), summit(x, y) ** 2 / half_dose(x, y)),
 )  # fmt: skip
 
 langmuir = Record(
     "langmuir", "capacity*affinity*x/(1 + affinity*x)", "adsorption on equal places",
-    (CAPACITY, Parameter("affinity", "constant of the equilibrium", 0)),
+    (CAPACITY, CurveParameter("affinity", "constant of the equilibrium", 0)),
     "I. Langmuir, J. Am. Chem. Soc. 40, 1361, 1918", lambda x, y: (1 / half_dose(x, y),),
 )  # fmt: skip
 
 freundlich = Record(
     "freundlich", "capacity*x**(1/n)", "adsorption on unequal places",
-    (linear("capacity", "amount at x = 1"), Parameter("n", "intensity", 0)),
+    (linear("capacity", "amount at x = 1"), CurveParameter("n", "intensity", 0)),
     "H. Freundlich, Z. phys. Chem. 57, 385, 1906", lambda x, y: (1 / max(exponent(x, y), 0.05),),
 )  # fmt: skip
 
 sips = Record(
     "sips", "capacity*(affinity*x)**n/(1 + (affinity*x)**n)", "adsorption between Langmuir's and Freundlich's",
-    (CAPACITY, Parameter("affinity", "constant of the equilibrium", 0), Parameter("n", "1 for equal places", 0)),
+    (
+        CAPACITY, CurveParameter("affinity", "constant of the equilibrium", 0),
+        CurveParameter("n", "1 for equal places", 0),
+    ),
     "R. Sips, J. Chem. Phys. 16, 490, 1948", lambda x, y: (1 / half_dose(x, y), 1.0),
 )  # fmt: skip
 
 tight_binding = Record(
     "tight_binding", "capacity*(x + kd + sites - sqrt((x + kd + sites)**2 - 4*x*sites))/(2*sites)",
     "binding to few sites, which depletes the ligand",
-    (CAPACITY, Parameter("kd", "constant of dissociation", 0), Parameter("sites", "concentration of the sites", 0)),
+    (
+        CAPACITY, CurveParameter("kd", "constant of dissociation", 0),
+        CurveParameter("sites", "concentration of the sites", 0),
+    ),
     "J. F. Morrison, Biochim. Biophys. Acta 185, 269, 1969",
     lambda x, y: (half_dose(x, y) / 2, half_dose(x, y)),
 )  # fmt: skip
 
 arrhenius = Record(
     "arrhenius", "factor*exp(-energy/x)", "the rate of a reaction over the temperature",
-    (linear("factor", "rate at infinite temperature"), Parameter("energy", "activation energy divided by R")),
+    (linear("factor", "rate at infinite temperature"), CurveParameter("energy", "activation energy divided by R")),
     "S. Arrhenius, Z. phys. Chem. 4, 226, 1889",
     lambda x, y: (-slope_of_log(1 / x[x != 0], y[x != 0]),),
 )  # fmt: skip

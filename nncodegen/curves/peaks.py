@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nncodegen.curves.curve import Parameter, Record, linear
+from nncodegen.curves.curve import CurveParameter, Record, linear
 from nncodegen.curves.starts import extremes, peak, span
 
 HEIGHT = linear("height", "value at the centre")
-CENTRE = Parameter("centre", "place of the maximum")
-SIGMA = Parameter("sigma", "standard deviation", 0)
-GAMMA = Parameter("gamma", "half of the width at half of the height", 0)
+CENTRE = CurveParameter("centre", "place of the maximum")
+SIGMA = CurveParameter("sigma", "standard deviation", 0)
+GAMMA = CurveParameter("gamma", "half of the width at half of the height", 0)
 
 AREA_OF_GAUSSIAN = math.sqrt(2 * math.pi)
 """The area of a Gaussian of height 1 and standard deviation 1."""
@@ -41,7 +41,7 @@ pseudo_voigt = Record(
     "pseudo_voigt",
     "height*(fraction/(1 + ((x - centre)/gamma)**2) + (1 - fraction)*exp(-log(2)*((x - centre)/gamma)**2))",
     "a mixture of a Lorentzian and a Gaussian peak of the same width",
-    (HEIGHT, CENTRE, GAMMA, Parameter("fraction", "share of the Lorentzian", 0, 1)),
+    (HEIGHT, CENTRE, GAMMA, CurveParameter("fraction", "share of the Lorentzian", 0, 1)),
     "G. K. Wertheim et al., Rev. Sci. Instrum. 45, 1369, 1974",
     lambda x, y: (*_lorentzian(x, y), 0.5),
 )  # fmt: skip
@@ -71,8 +71,8 @@ skewed_gaussian = Record(
     "skewed_gaussian",
     "height*exp(-((x - centre)/sigma)**2/2)*erfc(-skewness*(x - centre)/(sqrt(2)*sigma))",
     "a skew normal peak: a Gaussian peak times a step",
-    (HEIGHT, Parameter("centre", "centre of the Gaussian and of the step"), SIGMA,
-     Parameter("skewness", "steepness of the step; above 0, the tail is on the right")),
+    (HEIGHT, CurveParameter("centre", "centre of the Gaussian and of the step"), SIGMA,
+     CurveParameter("skewness", "steepness of the step; above 0, the tail is on the right")),
     "A. Azzalini, Scand. J. Statist. 12, 171, 1985",
     lambda x, y: (*_gaussian(x, y), 0.5),
 )  # fmt: skip
@@ -81,8 +81,8 @@ exponential_gaussian = Record(
     "exponential_gaussian",
     "height*exp(-((x - centre)/sigma)**2/2)*erfcx((sigma/tau - (x - centre)/sigma)/sqrt(2))",
     "a Gaussian peak with an exponential tail, as of chromatography",
-    (linear("height", "factor of the peak"), Parameter("centre", "centre of the Gaussian"), SIGMA,
-     Parameter("tau", "decay length of the tail")),
+    (linear("height", "factor of the peak"), CurveParameter("centre", "centre of the Gaussian"), SIGMA,
+     CurveParameter("tau", "decay length of the tail")),
     "E. Grushka, Anal. Chem. 44, 1733, 1972",
     lambda x, y: (*_gaussian(x, y), _gaussian(x, y)[1]),
 )  # fmt: skip
@@ -90,7 +90,10 @@ exponential_gaussian = Record(
 log_normal = Record(
     "log_normal", "height*exp(-(log(x/centre)/sigma)**2/2)",
     "a peak that is Gaussian over log(x); for x above 0",
-    (HEIGHT, Parameter("centre", "place of the maximum", 0), Parameter("sigma", "standard deviation of log(x)", 0)),
+    (
+        HEIGHT, CurveParameter("centre", "place of the maximum", 0),
+        CurveParameter("sigma", "standard deviation of log(x)", 0),
+    ),
     "J. Aitchison, J. A. C. Brown, The Lognormal Distribution, 1957",
     lambda x, y: (max(peak(x, y)[0], span(x) / 1000), max(peak(x, y)[1] / 2.5 / max(abs(peak(x, y)[0]), 1e-300), 0.01)),
 )  # fmt: skip
@@ -98,14 +101,14 @@ log_normal = Record(
 pearson7 = Record(
     "pearson7", "height/(1 + ((x - centre)/gamma)**2*(2**(1/m) - 1))**m",
     "a Pearson VII peak: Lorentzian for m = 1, Gaussian for large m",
-    (HEIGHT, CENTRE, GAMMA, Parameter("m", "shape of the wings", 0.5)),
+    (HEIGHT, CENTRE, GAMMA, CurveParameter("m", "shape of the wings", 0.5)),
     "M. M. Hall et al., J. Appl. Cryst. 10, 66, 1977",
     lambda x, y: (*_lorentzian(x, y), 2.0),
 )  # fmt: skip
 
 moffat = Record(
     "moffat", "height*(1 + ((x - centre)/gamma)**2)**(-beta)", "the image of a star through the atmosphere",
-    (HEIGHT, CENTRE, Parameter("gamma", "width", 0), Parameter("beta", "steepness of the wings", 0)),
+    (HEIGHT, CENTRE, CurveParameter("gamma", "width", 0), CurveParameter("beta", "steepness of the wings", 0)),
     "A. F. J. Moffat, Astron. Astrophys. 3, 455, 1969",
     lambda x, y: (*_lorentzian(x, y), 1.5),
 )  # fmt: skip
@@ -113,14 +116,14 @@ moffat = Record(
 fano = Record(
     "fano", "height*(q + (x - centre)/gamma)**2/(1 + ((x - centre)/gamma)**2)",
     "the asymmetric line of a resonance beside a continuum",
-    (linear("height", "value far from the resonance"), Parameter("centre", "energy of the resonance"), GAMMA,
-     Parameter("q", "asymmetry")),
+    (linear("height", "value far from the resonance"), CurveParameter("centre", "energy of the resonance"), GAMMA,
+     CurveParameter("q", "asymmetry")),
     "U. Fano, Phys. Rev. 124, 1866, 1961", extremes,
 )  # fmt: skip
 
 sech_squared = Record(
     "sech_squared", "height/cosh((x - centre)/width)**2", "the pulse of a laser, or a solitary wave",
-    (HEIGHT, CENTRE, Parameter("width", "half of the area divided by the height", 0)),
+    (HEIGHT, CENTRE, CurveParameter("width", "half of the area divided by the height", 0)),
     "D. J. Korteweg, G. de Vries, Phil. Mag. 39, 422, 1895",
     lambda x, y: (peak(x, y)[0], peak(x, y)[1] / 2),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.curves.curve import Curve, Parameter, Record, linear
+from nncodegen.curves.curve import Curve, CurveParameter, Record, linear
 from nncodegen.curves.starts import (
     exponent,
     frequency,
@@ -24,11 +24,11 @@ MOST_DEGREE = 20
 """The highest degree of a polynomial: beyond it, powers of x are hardly independent in double precision."""
 
 AMPLITUDE = linear("amplitude", "greatest deviation from the mean")
-FREQUENCY = Parameter("frequency", "angular frequency, 2*pi divided by the period", 0)
-PHASE = Parameter("phase", "angle at x = 0, in radians")
+FREQUENCY = CurveParameter("frequency", "angular frequency, 2*pi divided by the period", 0)
+PHASE = CurveParameter("phase", "angle at x = 0, in radians")
 HEIGHT = linear("height", "value after the step")
-CENTRE = Parameter("centre", "place of the step")
-WIDTH = Parameter("width", "width of the step", 0)
+CENTRE = CurveParameter("centre", "place of the step")
+WIDTH = CurveParameter("width", "width of the step", 0)
 
 constant = Record("constant", "level", "a constant", (linear("level", "value everywhere"),), LEAST_SQUARES)
 
@@ -64,7 +64,7 @@ def _sine(x: Any, y: Any) -> tuple[float, float]:
 
 power = Record(
     "power", "amplitude*x**exponent", "a power of x, for x above 0",
-    (linear("amplitude", "value at x = 1"), Parameter("exponent", "slope in a picture with two logarithmic axes")),
+    (linear("amplitude", "value at x = 1"), CurveParameter("exponent", "slope in a picture with two logarithmic axes")),
     "G. Galilei, Discorsi, 1638", lambda x, y: (exponent(x, y),),
 )  # fmt: skip
 
@@ -75,7 +75,7 @@ sine = Record(
 
 damped_sine = Record(
     "damped_sine", "amplitude*exp(-rate*x)*sin(frequency*x + phase)", "a wave that decays",
-    (AMPLITUDE, Parameter("rate", "relative decrease per unit of x"), FREQUENCY, PHASE),
+    (AMPLITUDE, CurveParameter("rate", "relative decrease per unit of x"), FREQUENCY, PHASE),
     "J. W. Strutt (Lord Rayleigh), The Theory of Sound, 1877",
     lambda x, y: (min(positive_rate(x, np.abs(y)), 10 / span(x)), *_sine(x, y)),
 )  # fmt: skip
@@ -92,7 +92,7 @@ logistic_step = Record(
 
 erf_step = Record(
     "erf_step", "height*(1 + erf((x - centre)/(sqrt(2)*width)))/2", "a step, the distribution of the normal density",
-    (HEIGHT, CENTRE, Parameter("width", "standard deviation of the density", 0)),
+    (HEIGHT, CENTRE, CurveParameter("width", "standard deviation of the density", 0)),
     "J. W. L. Glaisher, Phil. Mag. 42, 294, 1871", _step,
 )  # fmt: skip
 
@@ -105,8 +105,8 @@ arctan_step = Record(
 rectangle = Record(
     "rectangle", "height*(1/(1 + exp(-(x - left)/width)) - 1/(1 + exp(-(x - right)/width)))",
     "a step up and a step down", (
-        linear("height", "value between the steps"), Parameter("left", "place of the step up"),
-        Parameter("right", "place of the step down"), WIDTH,
+        linear("height", "value between the steps"), CurveParameter("left", "place of the step up"),
+        CurveParameter("right", "place of the step down"), WIDTH,
     ), "R. D. Woods, D. S. Saxon, Phys. Rev. 95, 577, 1954",
     lambda x, y: (middle(x) - span(x) / 4, middle(x) + span(x) / 4, span(x) / 20),
 )  # fmt: skip
@@ -114,6 +114,6 @@ rectangle = Record(
 broken_line = Record(
     "broken_line", "level + before*Min(x - corner, 0) + after*Max(x - corner, 0)", "two straight lines that meet", (
         linear("level", "value at the corner"), linear("before", "slope before the corner"),
-        linear("after", "slope after the corner"), Parameter("corner", "place where the lines meet"),
+        linear("after", "slope after the corner"), CurveParameter("corner", "place where the lines meet"),
     ), "D. J. Hudson, J. Am. Statist. Assoc. 61, 1097, 1966", lambda x, y: (middle(x),),
 )  # fmt: skip

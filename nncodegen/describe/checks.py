@@ -20,7 +20,7 @@ from nncodegen.describe.constants import check_numbers
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program, elementary
 from nncodegen.ir.functions import Primitive, StableFunction, plain_conditions
-from nncodegen.ir.graphs import Graph, graph_of
+from nncodegen.ir.graphs import ExpressionGraph, graph_of
 
 
 def accepted() -> tuple[Any, ...]:
@@ -106,7 +106,7 @@ def check_size(expression: Expr, role: str) -> None:
         )
 
 
-def check_large(graph: Graph, symbols: Iterable[Symbol], role: str) -> None:
+def check_large(graph: ExpressionGraph, symbols: Iterable[Symbol], role: str) -> None:
     """Raise ModelError, naming the culprit, for a large formula that contains something without a C form.
 
     The formula will be cut into pieces, in which symbols are real; these are checked separately.
@@ -173,7 +173,7 @@ def _is_complex(node: Any) -> bool:
     return isinstance(node, sympy.log) and bool(node.args[0].is_extended_negative)
 
 
-def _check_symbols(graph: Graph, symbols: Collection[Symbol], role: str) -> None:
+def _check_symbols(graph: ExpressionGraph, symbols: Collection[Symbol], role: str) -> None:
     for symbol in sorted(set(graph.symbols) - set(symbols), key=str):
         if any(symbol.name == other.name for other in symbols):
             raise ModelError(

@@ -13,7 +13,7 @@ from sympy import Add, Basic, Expr, Function, Symbol
 
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.ir.functions import plain_conditions
-from nncodegen.ir.graphs import Graph, nested
+from nncodegen.ir.graphs import ExpressionGraph, nested
 
 LEVELS = 24
 """The number of levels at which a piece becomes a step."""
@@ -31,7 +31,9 @@ NODES_OF_SHARED = 24
 """The number of nodes at which a part that occurs several times becomes a step; rules see all of smaller ones."""
 
 
-def cut(graph: Graph, known: Mapping[Symbol, Element], targets: Sequence[Element], taken: Sequence[str]) -> list[Step]:
+def cut(
+    graph: ExpressionGraph, known: Mapping[Symbol, Element], targets: Sequence[Element], taken: Sequence[str]
+) -> list[Step]:
     """Return the steps that define ``targets``, one for each root of the graph, by its formula.
 
     ``known`` has the element of each symbol; elements of the samples, and tensors that depend on them, have the index
@@ -48,7 +50,7 @@ class _Cut:
     """
 
     def __init__(
-        self, graph: Graph, known: Mapping[Symbol, Element], targets: Sequence[Element], taken: Sequence[str]
+        self, graph: ExpressionGraph, known: Mapping[Symbol, Element], targets: Sequence[Element], taken: Sequence[str]
     ) -> None:
         self.steps: list[Step] = []
         self._graph, self._known, self._taken = graph, known, {*taken, *(target.tensor for target in targets)}

@@ -23,11 +23,11 @@ _LEVELS = (("?",), ("||",), ("&&",), ("|",), ("&",), ("==", "!="), ("<", ">", "<
 """Operators of C, those that bind least first."""
 
 
-class Node(NamedTuple):
+class SyntaxNode(NamedTuple):
     """An expression: an operator with its parts, a call, whose first part is the function, or a text without parts."""
 
     operator: str
-    parts: tuple[Node, ...] = ()
+    parts: tuple[SyntaxNode, ...] = ()
 
     def __str__(self) -> str:
         return self.text(0)
@@ -58,7 +58,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._tokens = list(_tokens(text))
 
-    def read(self) -> Node:
+    def read(self) -> SyntaxNode:
         """Return the expression. Raises SyntaxError if the text is none."""
         found = self._binary(0)
         if self._tokens:
@@ -72,7 +72,7 @@ class _Parser:
             return ""
         raise SyntaxError("the text ends")
 
-    def _binary(self, level: int) -> Node:
+    def _binary(self, level: int) -> SyntaxNode:
         if level == len(_LEVELS):
             return self._unary()
         left = self._binary(level + 1)
@@ -81,29 +81,29 @@ class _Parser:
                 first = self._binary(0)
                 if not self._next(":"):
                     raise SyntaxError("a choice has no second value")
-                return Node("?", (left, first, self._binary(0)))
-            left = Node(operator, (left, self._binary(level + 1)))
+                return SyntaxNode("?", (left, first, self._binary(0)))
+            left = SyntaxNode(operator, (left, self._binary(level + 1)))
         return left
 
-    def _unary(self) -> Node:
+    def _unary(self) -> SyntaxNode:
         if operator := self._next("-", "!"):
-            return Node(operator, (self._unary(),))
+            return SyntaxNode(operator, (self._unary(),))
         if self._next("("):
             inner = self._binary(0)
             if not self._next(")"):
                 raise SyntaxError("a parenthesis is open")
-            return Node("cast", (inner, self._unary())) if str(inner) in ("double", "float") else inner
+            return SyntaxNode("cast", (inner, self._unary())) if str(inner) in ("double", "float") else inner
         token = self._next()
         if not re.match(r"[\w.]", token):
             raise SyntaxError(token)
         if not self._next("("):
-            return Node(token)
+            return SyntaxNode(token)
         arguments = [self._binary(0)]
         while self._next(","):
             arguments.append(self._binary(0))
         if not self._next(")"):
             raise SyntaxError("a call is open")
-        return Node("call", (Node(token), *arguments))
+        return SyntaxNode("call", (SyntaxNode(token), *arguments))
 
 
 def _tokens(text: str) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _tokens(text: str) -> Iterator[str]:
         place = found.end()
 
 
-def fuse(node: Node) -> Node:
+def fuse(node: SyntaxNode) -> SyntaxNode:
     """Return an expression with every product that is a term of a sum fused with it; of two, the second."""
     operator, parts = node.operator, tuple(map(fuse, node.parts))
     if operator in ("+", "-") and len(parts) == 2:
@@ -127,15 +127,15 @@ def fuse(node: Node) -> Node:
         if left.operator == "*":
             first, second = left.parts
             return _fused(first, second, _negated(right) if operator == "-" else right)
-    return Node(operator, parts)
+    return SyntaxNode(operator, parts)
 
 
-def _fused(first: Node, second: Node, rest: Node) -> Node:
-    return Node("call", (Node("fma"), first, second, rest))
+def _fused(first: SyntaxNode, second: SyntaxNode, rest: SyntaxNode) -> SyntaxNode:
+    return SyntaxNode("call", (SyntaxNode("fma"), first, second, rest))
 
 
-def _negated(node: Node) -> Node:
-    return node.parts[0] if node.operator == "-" and len(node.parts) == 1 else Node("-", (node,))
+def _negated(node: SyntaxNode) -> SyntaxNode:
+    return node.parts[0] if node.operator == "-" and len(node.parts) == 1 else SyntaxNode("-", (node,))
 
 
 def fused_text(text: str, bits: str) -> str:

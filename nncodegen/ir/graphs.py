@@ -26,7 +26,7 @@ SHARED = 4
 
 
 @dataclass(frozen=True)
-class Graph:
+class ExpressionGraph:
     """The parts of some expressions, numbered so that operands come first; equal parts have one number.
 
     ``operands`` has the numbers of the arguments of each node, ``roots`` those of the expressions themselves.
@@ -68,7 +68,7 @@ class Graph:
         return Counter([*self.roots, *(operand for operands in self.operands for operand in operands)])
 
 
-def graph_of(expressions: Iterable[Basic]) -> Graph:
+def graph_of(expressions: Iterable[Basic]) -> ExpressionGraph:
     """Return the graph of some expressions.
 
     Parts are compared by the numbers of their operands, never as trees: that would take as long as walking them.
@@ -96,7 +96,7 @@ def graph_of(expressions: Iterable[Basic]) -> Graph:
             nodes.append(node)
             operands.append(own)
         numbers[id(node)] = known[key]
-    return Graph(tuple(nodes), tuple(operands), tuple(numbers[id(expression)] for expression in expressions))
+    return ExpressionGraph(tuple(nodes), tuple(operands), tuple(numbers[id(expression)] for expression in expressions))
 
 
 def nodes_of(*expressions: Basic) -> Iterator[Basic]:
@@ -138,7 +138,7 @@ FEWEST = 2
 """Sums and products with fewer operands are not searched for in others."""
 
 
-def nested(graph: Graph) -> Graph:
+def nested(graph: ExpressionGraph) -> ExpressionGraph:
     """Return the graph in which a sum or product with all operands of an earlier one has that one as an operand.
 
     SymPy merges a sum into the sums around it: the k-th of ``u = u + f(u)`` has k operands, of which all but one are
@@ -157,4 +157,4 @@ def nested(graph: Graph) -> Graph:
         rest = (operand for operand in own if inner is None or operand not in sets[inner])
         operands.append((*rest, *([] if inner is None else [inner])))
         latest |= {(kind, operand): number for operand in own}
-    return Graph(graph.nodes, tuple(operands), graph.roots)
+    return ExpressionGraph(graph.nodes, tuple(operands), graph.roots)

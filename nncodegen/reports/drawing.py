@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nncodegen.reports.graph import Edge, Graph, Node
+from nncodegen.reports.graph import Diagram, DrawnNode, Edge
 
 LETTER, LINE, PADDING, ROUND = 7.3, 18.0, 12.0, 26.0
 """The width of a letter, the height of a line, the space around them, and the radius of corners, in pixels."""
@@ -28,7 +28,7 @@ class Text:
 class Box:
     """A node in the drawing: its centre and its size, and its lines with their heights."""
 
-    node: Node
+    node: DrawnNode
     x: float
     y: float
     width: float
@@ -76,7 +76,7 @@ class Drawing:
     height: float
 
 
-def drawing(graph: Graph) -> Drawing:
+def drawing(graph: Diagram) -> Drawing:
     """Return the graph, laid out from the top to the bottom."""
     import graphlay  # noqa: PLC0415 (optional)
 
@@ -118,7 +118,7 @@ def parts(line: str) -> list[Text]:
     return [part for part in [*found, Text(line[at:])] if part.text]
 
 
-def _size(node: Node) -> tuple[float, float]:
+def _size(node: DrawnNode) -> tuple[float, float]:
     longest = max((len(line) for line in node.lines), default=1)
     width = max(40.0, LETTER * longest + 2 * PADDING)
     height = LINE * len(node.lines) + PADDING

@@ -19,7 +19,7 @@ LONG, LONGEST = 40, 400
 
 
 @dataclass(frozen=True)
-class Formula:
+class PrintedFormula:
     """A formula: its title, its MathML, its LaTeX, whether it is folded, its operations, and a note."""
 
     title: str
@@ -53,13 +53,13 @@ class Setter:
         """Return an equation with LaTeX on the left and an expression on the right."""
         return mathml(f"{left} = {self.latex.expression(right)}")
 
-    def formula(self, title: str, step: Step, note: str = "") -> Formula:
+    def formula(self, title: str, step: Step, note: str = "") -> PrintedFormula:
         """Return a step as a displayed formula."""
         operations = int(step.expression.count_ops())
         if operations > LONGEST:
-            return Formula(title, Markup(""), "", True, operations, note)
+            return PrintedFormula(title, Markup(""), "", True, operations, note)
         latex = self.latex.step(step)
-        return Formula(title, mathml(latex, block=True), latex, operations > LONG, operations, note)
+        return PrintedFormula(title, mathml(latex, block=True), latex, operations > LONG, operations, note)
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ class Partials:
     name: Markup
     plain: str
     size: int
-    in_values: Formula
-    written_out: Formula | None
+    in_values: PrintedFormula
+    written_out: PrintedFormula | None
 
 
-def training_function(setter: Setter, described: Program, stable: Program) -> list[Formula]:
+def training_function(setter: Setter, described: Program, stable: Program) -> list[PrintedFormula]:
     """Return the outputs and the loss of a model, as they were given and in stable form."""
     found = []
     outputs = {element.tensor for element in described.outputs}
@@ -94,7 +94,7 @@ def training_function(setter: Setter, described: Program, stable: Program) -> li
     return found
 
 
-def _of_layer(setter: Setter, program: Program, step: Step) -> Formula:
+def _of_layer(setter: Setter, program: Program, step: Step) -> PrintedFormula:
     """Return a step of a network as a formula, with the shape of its result."""
     sizes = [str(program.sizes[index] or "samples") for index in step.target.indices]
     role = "the loss" if step.target == program.loss else "the output" if step.target in program.outputs else ""
@@ -121,9 +121,9 @@ def partial_derivatives(setter: Setter, differentiated: Program, most: int) -> l
     return found
 
 
-def _derivative(setter: Setter, title: str, step: Step, name: Name) -> Formula:
+def _derivative(setter: Setter, title: str, step: Step, name: Name) -> PrintedFormula:
     operations = int(step.expression.count_ops())
     if operations > LONGEST:
-        return Formula(title, Markup(""), "", True, operations)
+        return PrintedFormula(title, Markup(""), "", True, operations)
     latex = setter.latex.derivative(step, name)
-    return Formula(title, mathml(latex, block=True), latex, operations > LONG, operations)
+    return PrintedFormula(title, mathml(latex, block=True), latex, operations > LONG, operations)

@@ -25,7 +25,7 @@ MERGED = 12
 
 
 @dataclass
-class Node:
+class DrawnNode:
     """A node: its kind, and its lines of text. The first line is its title."""
 
     key: str
@@ -43,16 +43,16 @@ class Edge:
 
 
 @dataclass
-class Graph:
+class Diagram:
     """Nodes by their keys, in the order of the computation, and edges."""
 
-    nodes: dict[str, Node] = field(default_factory=dict)
+    nodes: dict[str, DrawnNode] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     about: str = ""
 
     def add(self, key: str, kind: str, *lines: str) -> None:
         """Add a node, unless the graph has it already."""
-        self.nodes.setdefault(key, Node(key, kind, [line for line in lines if line]))
+        self.nodes.setdefault(key, DrawnNode(key, kind, [line for line in lines if line]))
 
     def connect(self, source: str, target: str, label: str = "") -> None:
         """Add an edge, unless the graph has it already."""
@@ -61,7 +61,7 @@ class Graph:
             self.edges.append(edge)
 
 
-def graph_of(described: Program, stable: Program) -> Graph:
+def graph_of(described: Program, stable: Program) -> Diagram:
     """Return the graph of a model, from its program as it was given and in stable form."""
     if described.layered:
         return _layers(described)
@@ -72,11 +72,11 @@ def graph_of(described: Program, stable: Program) -> Graph:
 # --- layers ------------------------------------------------------------------------------------------------------
 
 
-def _layers(program: Program) -> Graph:
+def _layers(program: Program) -> Diagram:
     groups = _groups(program)
     if len(set(groups.values())) > MOST_NODES:
         return _summary(program)
-    graph = Graph()
+    graph = Diagram()
     shapes = {tensor.name: shape_text(tensor.shape) for tensor in program.declared}
     parameters = {tensor.name for tensor in program.parameters}
     for tensor in program.inputs:
@@ -185,9 +185,9 @@ def _values(count: int) -> str:
 # --- formulas ----------------------------------------------------------------------------------------------------
 
 
-def _formula(described: Program, stable: Program) -> Graph:
+def _formula(described: Program, stable: Program) -> Diagram:
     steps, loss = _neurons(described, stable)
-    graph = Graph()
+    graph = Diagram()
     roles = {tensor.name: "input" for tensor in described.inputs}
     roles |= {tensor.name: "target" for tensor in described.targets}
     parameters = {tensor.name for tensor in described.parameters}
@@ -291,9 +291,9 @@ def _factor(expression: Expr, element: Element) -> str:
 # --- both --------------------------------------------------------------------------------------------------------
 
 
-def _summary(program: Program) -> Graph:
+def _summary(program: Program) -> Diagram:
     """Return a graph with one node for everything between inputs and loss."""
-    graph = Graph()
+    graph = Diagram()
     steps, values = len(program.steps), program.parameter_count
     graph.add("model", "neuron", program.name, f"{steps} steps", f"{values:,} parameters")
     for kind, tensors in (("input", program.inputs), ("target", program.targets)):
@@ -309,7 +309,7 @@ def _summary(program: Program) -> Graph:
     return graph
 
 
-def _about(graph: Graph, program: Program) -> str:
+def _about(graph: Diagram, program: Program) -> str:
     """Return a description of the graph in words."""
     shared = [node.key for node in graph.nodes.values() if node.kind == "parameter"]
     into = Counter(edge.source for edge in graph.edges)

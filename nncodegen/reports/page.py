@@ -101,16 +101,16 @@ def _environment() -> Any:
 
 
 @dataclass(frozen=True)
-class Graph:
+class DrawnGraph:
     """The graph of a model, laid out, and its description in words."""
 
     drawing: Drawing
     about: str
 
 
-def _graph(described: Program, stable: Program) -> Graph:
+def _graph(described: Program, stable: Program) -> DrawnGraph:
     graph = graph_of(described, stable)
-    return Graph(drawing(graph), graph.about)
+    return DrawnGraph(drawing(graph), graph.about)
 
 
 def _tensors(setter: Setter, program: Program) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ class Finish:
 
 
 @dataclass(eq=False)
-class Node:
+class OpenLoop:
     """A loop or a test under construction, and the tensors that are computed in it; the outermost node has no index.
 
     ``forward`` is None as long as both directions are possible. ``held`` are the elements that recurrences in it read.
@@ -55,7 +55,7 @@ class Node:
 
     index: str = ""
     equation: Solution | Equation | None = None
-    body: list[Node | Start | Compute | Finish] = field(default_factory=list)
+    body: list[OpenLoop | Start | Compute | Finish] = field(default_factory=list)
     tensors: dict[str, Element] = field(default_factory=dict)
     forward: bool | None = None
     held: list[Element] = field(default_factory=list)
@@ -64,9 +64,9 @@ class Node:
 Unit = Step | Group
 
 
-def tree(steps: Iterable[Step], one: Program) -> Node:
+def tree(steps: Iterable[Step], one: Program) -> OpenLoop:
     """Return the steps in loops: a loop takes all steps that can join it before another one begins."""
-    root = Node()
+    root = OpenLoop()
     _fill(root, _units(steps), one)
     return root
 
@@ -100,7 +100,7 @@ def _home(step: Step, units: Sequence[Unit]) -> int | None:
     return number if same else None
 
 
-def _fill(node: Node, units: Sequence[Unit], one: Program, fixed: str = "") -> None:
+def _fill(node: OpenLoop, units: Sequence[Unit], one: Program, fixed: str = "") -> None:
     """Put units into a node, each after the units that it reads; ``fixed`` is the index of the loop of the node."""
     home = {step.target.tensor: number for number, unit in enumerate(units) for step in steps_of(unit)}
     read = [{home[e.tensor] for step in steps_of(unit) for e in step.operands if e.tensor in home} for unit in units]
@@ -128,10 +128,10 @@ def _first_index(unit: Unit, fixed: str) -> str:
     return indices[0] if indices else ""
 
 
-def _next(node: Node, units: Sequence[Unit], ready: dict[str, list[int]]) -> int:
+def _next(node: OpenLoop, units: Sequence[Unit], ready: dict[str, list[int]]) -> int:
     """Remove and return a unit that is ready: one that joins the last loop, else one without loops, else the first."""
     last = node.body[-1] if node.body else None
-    if isinstance(last, Node):
+    if isinstance(last, OpenLoop):
         for place, number in enumerate(ready.get(last.index, [])):
             if _may_join(last, units[number]):
                 return ready[last.index].pop(place)
@@ -139,14 +139,14 @@ def _next(node: Node, units: Sequence[Unit], ready: dict[str, list[int]]) -> int
     return ready[index].pop(0)
 
 
-def _insert(unit: Unit, root: Node, one: Program, fixed: str) -> None:
+def _insert(unit: Unit, root: OpenLoop, one: Program, fixed: str) -> None:
     """Add a step to the loops over its indices, or a group to a loop over its index."""
     if isinstance(unit, Group):
         _insert_group(unit, root, one)
         return
     chain, own = [root], [index for index in unit.target.indices if index != fixed]
     for number, level in enumerate((*own, *_reduced(unit, one))):
-        loop = _loop(chain[-1], level, unit) if isinstance(level, str) else Node("", level)
+        loop = _loop(chain[-1], level, unit) if isinstance(level, str) else OpenLoop("", level)
         if loop.equation:
             chain[-1].body.append(loop)
         if number == len(own):  # the first of those that are reduced
@@ -161,11 +161,11 @@ def _insert(unit: Unit, root: Node, one: Program, fixed: str) -> None:
         node.held += unit.operands if unit.operator in RECURRENCES else ()
 
 
-def _insert_group(group: Group, root: Node, one: Program) -> None:
+def _insert_group(group: Group, root: OpenLoop, one: Program) -> None:
     """Add the steps of a group to a loop over its index: first the recurrences, which read the previous iteration."""
     last = root.body[-1] if root.body else None
-    if not isinstance(last, Node) or last.index != group.index or not _may_join(last, group):
-        last = Node(group.index)
+    if not isinstance(last, OpenLoop) or last.index != group.index or not _may_join(last, group):
+        last = OpenLoop(group.index)
         root.body.append(last)
     last.forward = group.forward
     for step in group.steps:
@@ -205,29 +205,29 @@ def _read(test: Solution | Equation) -> set[str]:
     return {index for indices in named for index in indices}
 
 
-def _loop(node: Node, index: str, step: Step) -> Node:
+def _loop(node: OpenLoop, index: str, step: Step) -> OpenLoop:
     """Return the last loop over an index in a node that a step may join, or a new loop."""
     target = step.target
     for item in reversed(node.body):
         held = [element for element in _held(item) if element.tensor == target.tensor]
         same = all((index, index) in zip(target.indices, element.indices, strict=True) for element in held)
-        if isinstance(item, Node) and item.index == index and same and _may_join(item, step):
+        if isinstance(item, OpenLoop) and item.index == index and same and _may_join(item, step):
             return item
-        computed = item.tensors if isinstance(item, Node) else (item.step.target.tensor,)
+        computed = item.tensors if isinstance(item, OpenLoop) else (item.step.target.tensor,)
         if held or any(operand.tensor in computed for operand in step.operands):
             break
-    node.body.append(Node(index))
+    node.body.append(OpenLoop(index))
     return node.body[-1]  # type: ignore[return-value]
 
 
-def _held(item: Node | Start | Compute | Finish) -> Sequence[Element]:
+def _held(item: OpenLoop | Start | Compute | Finish) -> Sequence[Element]:
     """Return the elements that recurrences in an item read."""
-    if isinstance(item, Node):
+    if isinstance(item, OpenLoop):
         return item.held
     return item.step.operands if item.step.operator in RECURRENCES else ()
 
 
-def _may_join(loop: Node, unit: Unit) -> bool:
+def _may_join(loop: OpenLoop, unit: Unit) -> bool:
     """Return whether all values that a unit reads from a loop are known in the same iteration of it."""
     if isinstance(unit, Group):
         own = {step.target.tensor for step in unit.steps}

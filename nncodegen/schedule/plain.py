@@ -33,7 +33,7 @@ from nncodegen.ir import (
 )
 from nncodegen.ir.names import unused
 from nncodegen.schedule.extents import ROWS, Extent
-from nncodegen.schedule.joined import Compute, Node, tree
+from nncodegen.schedule.joined import Compute, OpenLoop, tree
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.plain_lowering import PlainLowering
@@ -219,23 +219,23 @@ def _strides(shape: tuple[int | None, ...]) -> tuple[int, ...]:
 # --- work memory -------------------------------------------------------------------------------------------------
 
 
-def _walk(node: Node, chain: tuple[Node, ...] = ()) -> Iterator[tuple[Step, tuple[Node, ...]]]:
+def _walk(node: OpenLoop, chain: tuple[OpenLoop, ...] = ()) -> Iterator[tuple[Step, tuple[OpenLoop, ...]]]:
     """Yield the steps in a node, each with the loops around it."""
     for item in node.body:
-        if isinstance(item, Node):
+        if isinstance(item, OpenLoop):
             yield from _walk(item, (*chain, item))
         elif isinstance(item, Compute):
             yield item.step, chain
 
 
-def _arrays(root: Node, one: Program, known: Mapping[str, Storage]) -> tuple[dict[str, Storage], int]:
+def _arrays(root: OpenLoop, one: Program, known: Mapping[str, Storage]) -> tuple[dict[str, Storage], int]:
     """Return the places of all tensors that have none yet, and the length of work memory.
 
     A tensor that is read only inside of the loops in which it is computed is a local variable. Any other tensor has an
     array, whose memory is free again after the last of the outermost loops that reads it. If a tensor is read only in
     the next iteration of the outermost loop and after its last iteration, there is an array for one iteration.
     """
-    steps = [(n, *each) for n, item in enumerate(root.body) for each in _walk(Node(body=[item]))]
+    steps = [(n, *each) for n, item in enumerate(root.body) for each in _walk(OpenLoop(body=[item]))]
     targets = {step.target.tensor: step.target for _, step, _ in steps}
     around = {step.target.tensor: chain[: len(step.target.indices)] for _, step, chain in steps}
     first = {step.target.tensor: number for number, step, _ in steps}
@@ -275,7 +275,7 @@ def _arrays(root: Node, one: Program, known: Mapping[str, Storage]) -> tuple[dic
     return storage, work
 
 
-def _is_final(operand: Element, step: Step, around: Sequence[Node], one: Program) -> bool:
+def _is_final(operand: Element, step: Step, around: Sequence[OpenLoop], one: Program) -> bool:
     """Return whether a step after the outermost loop around an operand reads the value of its last iteration."""
     loop = around[0]
     read = operand.indices[loop.tensors[operand.tensor].indices.index(loop.index)]

@@ -11,7 +11,7 @@ from sympy import Expr
 
 from nncodegen.ir import RECURRENCES, REDUCTIONS, Program, Solution, Step, solve
 from nncodegen.schedule.extents import Extent, beside
-from nncodegen.schedule.joined import Compute, Finish, Node, Start
+from nncodegen.schedule.joined import Compute, Finish, OpenLoop, Start
 from nncodegen.schedule.storage import Place, Storage
 from nncodegen.schedule.tree import (
     Accumulate,
@@ -35,7 +35,7 @@ from nncodegen.schedule.tree import (
     numbers_of,
 )
 
-Item = Node | Start | Compute | Finish
+Item = OpenLoop | Start | Compute | Finish
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class PlainLowering:
     ends: Mapping[str, Extent] = field(default_factory=dict)
     """The ends of loops that are known only at run time, by their indices."""
 
-    def __call__(self, root: Node) -> Tree:
+    def __call__(self, root: OpenLoop) -> Tree:
         """Return the statements of each of the outermost loops, and those between them."""
         found: list[Statement] = []
-        for loops, items in groupby(root.body, lambda item: isinstance(item, Node)):
+        for loops, items in groupby(root.body, lambda item: isinstance(item, OpenLoop)):
             members = tuple(items)
             if loops:
                 found += (Group((self._statement(item),), tuple(_steps([item]))) for item in members)
@@ -65,7 +65,7 @@ class PlainLowering:
 
     def _statement(self, item: Item) -> Statement:
         match item:
-            case Node():
+            case OpenLoop():
                 return self._loop(item)
             case Start(step):
                 return Variable(step.target, self._neutral(step))
@@ -74,7 +74,7 @@ class PlainLowering:
             case Compute(step):
                 return self._computed(step)
 
-    def _loop(self, node: Node) -> Statement:
+    def _loop(self, node: OpenLoop) -> Statement:
         body, sizes = tuple(self._body(node.body)), self.program.sizes
         if isinstance(node.equation, Solution):
             return Solve(node.equation, sizes[node.equation.index] or 1, body)
@@ -123,7 +123,7 @@ class PlainLowering:
 def _steps(items: Iterable[Item]) -> Iterator[Step]:
     """Yield the steps in loops, in their order."""
     for item in items:
-        if isinstance(item, Node):
+        if isinstance(item, OpenLoop):
             yield from _steps(item.body)
         elif isinstance(item, Compute):
             yield item.step

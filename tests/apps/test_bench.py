@@ -8,7 +8,7 @@ import pytest
 
 from nncodegen.bench import data
 from nncodegen.bench.flops import flops
-from nncodegen.bench.measuring import Settings, Timing, measure
+from nncodegen.bench.measuring import MeasuringSettings, Timing, measure
 from nncodegen.bench.peers import OURS, PEERS, Peer
 from nncodegen.bench.processes import Process, WorkerError, available_cores, environment
 from nncodegen.bench.report import Measurement, short
@@ -185,7 +185,7 @@ def folder(tmp_path_factory):
 def test_a_peer_that_disagrees_is_an_error(folder):
     """Whoever computes something else is named, with the difference; there are no times."""
     with pytest.raises(BenchError, match=r"wrong does not compute what nncodegen computes.* differ by [\de.+-]+,"):
-        measure(tiny("simultaneous"), ["wrong"], Settings(rounds=1, seconds=1e-4), folder, lambda text: None)
+        measure(tiny("simultaneous"), ["wrong"], MeasuringSettings(rounds=1, seconds=1e-4), folder, lambda text: None)
 
 
 @pytest.mark.usefixtures("intruders")
@@ -194,7 +194,7 @@ def test_measure(folder):
 
     One that raises is reported with its reason, one whose process dies as well; the others are measured.
     """
-    settings = Settings(rounds=2, seconds=1e-4, quick=True)
+    settings = MeasuringSettings(rounds=2, seconds=1e-4, quick=True)
     parts = []
     timings, failed = measure(
         tiny("simultaneous"), ["failing", "dying", "c", "sympy-subs"], settings, folder, parts.append

@@ -90,10 +90,10 @@ def test_builds_and_growth(empty_cache):
     """Stages of a cold and of a cached build, and what a network of more layers takes."""
     from nncodegen.bench.builds import compile_once, grow_once
     from nncodegen.bench.growing import _ask
-    from nncodegen.bench.measuring import Settings
+    from nncodegen.bench.measuring import MeasuringSettings
 
     cold = compile_once("spiral", "float64")
-    cached = _ask(Settings(), empty_cache, do="compile", model="spiral", precision="float64")
+    cached = _ask(MeasuringSettings(), empty_cache, do="compile", model="spiral", precision="float64")
     assert (cold["cached"], cached["cached"]) == (False, True)
     assert list(cold["seconds"]) == ["describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "build"]
     answer = grow_once("depth", 2, "float64")

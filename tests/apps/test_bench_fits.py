@@ -12,11 +12,11 @@ from rich.console import Console
 from nncodegen.bench import command, data, nist, strd
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
 from nncodegen.bench.flops import flops
-from nncodegen.bench.measuring import Settings, _part
+from nncodegen.bench.measuring import MeasuringSettings, _part
 from nncodegen.bench.nist import Score, Scores, measure_nist, right_digits
 from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.report import Measurement, Timing, print_measurement, print_nist
-from nncodegen.bench.strd import Problem
+from nncodegen.bench.strd import CertifiedProblem
 from nncodegen.bench.tasks import Fit, difference, tolerance
 from nncodegen.bench.workloads import WORKLOADS
 from nncodegen.errors import BenchError
@@ -173,7 +173,7 @@ def lines(monkeypatch):
     curve = replace(GAUSSIAN, name="line", parameters=("b1", "b2"), formula="b1 + b2*x")
     starts = np.array([[0.0, 0.0], [5.0, -1.0]])
     deviations = np.sqrt(2 * np.array([0.7, 0.2]))
-    line = Problem(curve, x, y, starts, np.array([1.0, 2.0]), deviations, 4.0, strd.Path("line.dat"))
+    line = CertifiedProblem(curve, x, y, starts, np.array([1.0, 2.0]), deviations, 4.0, strd.Path("line.dat"))
     empty = replace(
         line, curve=replace(curve, name="root", formula="sqrt(b1 - 100) + b2*x"), file=strd.Path("root.dat")
     )
@@ -191,7 +191,7 @@ def test_measure_nist(tmp_path):
     """
     pytest.importorskip("scipy")
     peers = ["least_squares", "broken"]
-    rows, failed = measure_nist(peers, "float64", Settings(seconds=1e-3), tmp_path, lambda text: None)
+    rows, failed = measure_nist(peers, "float64", MeasuringSettings(seconds=1e-3), tmp_path, lambda text: None)
     assert [*failed] == ["broken"]
     assert "No module named" in failed["broken"]
     assert [row.peer for row in rows] == ["curve_fit", "least_squares"]
@@ -211,7 +211,7 @@ def test_measure_nist(tmp_path):
 @pytest.mark.usefixtures("lines", "broken")
 def test_nncodegen_itself_is_needed(tmp_path, monkeypatch):
     """If nncodegen cannot begin, nothing is measured."""
-    settings = Settings(seconds=1e-3, quick=True)
+    settings = MeasuringSettings(seconds=1e-3, quick=True)
     monkeypatch.setattr(nist, "OURS", "broken")
     with pytest.raises(BenchError, match="nncodegen failed: ModuleNotFoundError"):
         measure_nist([], "float64", settings, tmp_path, lambda text: None)

@@ -13,9 +13,9 @@ optimize = pytest.importorskip("scipy.optimize")
 import nncodegen as nn
 from nncodegen.curve_table.columns import columns_of, groups_of
 from nncodegen.curve_table.equation import read_equation
-from nncodegen.curve_table.groups import Problem
+from nncodegen.curve_table.groups import ColumnFit
 from nncodegen.curve_table.pictures import draw_fit, draw_groups
-from nncodegen.curve_table.settings import Settings
+from nncodegen.curve_table.settings import FitSettings
 from nncodegen.table.read import read_table
 from tests.support import ROOT
 
@@ -140,7 +140,7 @@ def test_a_picture_of_groups(run):
     fits = pandas.read_csv(run.folder / "groups.csv")
     table = read_table(run.folder / "data.csv")
     target, formula = read_equation(EQUATION, table.columns)
-    problem = Problem(formula, target, None, ("plate",), Settings())
+    problem = ColumnFit(formula, target, None, ("plate",), FitSettings())
     columns = columns_of(table, formula.columns, target, None)
     groups = groups_of(table, problem.by, columns.rows)
     pyplot.close("all")
@@ -162,7 +162,7 @@ def test_titles_of_pictures_are_whole(run):
     target, formula = read_equation(f"y = {text}", ["x", "y"])
     result = nn.build(formula.model()).fit(X, Y)
     pyplot.close("all")
-    draw_fit(result, Problem(formula, target, None, (), Settings()), run.folder / "long.png")
+    draw_fit(result, ColumnFit(formula, target, None, (), FitSettings()), run.folder / "long.png")
     figure = pyplot.gcf()
     figure.canvas.draw()
     box = figure.axes[0].title.get_window_extent()

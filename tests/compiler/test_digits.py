@@ -14,7 +14,7 @@ from nncodegen.bench.accuracy import measuring
 from nncodegen.bench.accuracy.expressions import EXPRESSIONS
 from nncodegen.bench.accuracy.hamming import HAMMING
 from nncodegen.bench.accuracy.measuring import lost_by
-from nncodegen.bench.accuracy.problem import NUMPY, Problem, draw
+from nncodegen.bench.accuracy.problem import NUMPY, AccuracyProblem, draw
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, elements
 from nncodegen.ir.evaluate import interpret
@@ -277,7 +277,7 @@ def test_gradients_stay_numbers():
 
 def test_points_and_exact_values():
     """Points are drawn within the condition, the same for the same seed, and the exact values are correctly rounded."""
-    problem = Problem("square", "x*x", "(1 < x) & (x < 4)")
+    problem = AccuracyProblem("square", "x*x", "(1 < x) & (x < 4)")
     sample, again = draw(problem, 30, 5), draw(problem, 30, 5)
     assert np.array_equal(sample.points["x"], again.points["x"])
     assert np.all((sample.points["x"] > 1) & (sample.points["x"] < 4))

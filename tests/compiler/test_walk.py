@@ -9,7 +9,7 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncodegen.certificates.expressions import Formula
+from nncodegen.certificates.expressions import CompiledExpression
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element
 from nncodegen.ir.arithmetics import Arrays
@@ -46,7 +46,7 @@ def test_all_arithmetics_mean_the_same(formula, x, y):
     arrays = {X: np.array([x, 0.25]), Y: np.array([y, -1.0])}
     with np.errstate(all="ignore"):
         found = np.broadcast_to(interpret(formula, arrays, exact=False), 2)
-    tape = Formula(sympy.sympify(formula))
+    tape = CompiledExpression(sympy.sympify(formula))
     for k in range(2):
         with mpmath.workdps(50):
             exact = {element: mpmath.mpf(array[k]) for element, array in arrays.items()}
@@ -59,7 +59,7 @@ def test_all_arithmetics_mean_the_same(formula, x, y):
 @given(formula=formulas, x=numbers, y=numbers)
 def test_the_chain_rule(formula, x, y):
     """The derivatives of a tape are those that differences of many digits give."""
-    tape = Formula(sympy.sympify(formula))
+    tape = CompiledExpression(sympy.sympify(formula))
     with mpmath.workdps(60):
         point = [mpmath.mpf({X: x, Y: y}[element]) + mpmath.mpf(10) ** -7 / 3 for element in tape.operands]
         found = tape.partials(point)
@@ -105,12 +105,13 @@ def test_what_does_not_apply_is_not_computed():
     expression = sympy.Piecewise((1 / sympy.log(X), X > 1), (X, True))
     for value in (mpmath.mpf(1), mpmath.mpf(-3)):
         assert interpret(expression, {X: value}, exact=True) == value
-        assert Formula(expression).value((value,)) == value
-        assert Formula(expression).partials((value,)) == (1,)
+        assert CompiledExpression(expression).value((value,)) == value
+        assert CompiledExpression(expression).partials((value,)) == (1,)
 
 
 @pytest.mark.parametrize("interpreter", [
-    lambda e: interpret(e, {X: 1.0}, exact=False), lambda e: interpret(e, {X: mpmath.mpf(1)}, exact=True), Formula,
+    lambda e: interpret(e, {X: 1.0}, exact=False), lambda e: interpret(e, {X: mpmath.mpf(1)}, exact=True),
+    CompiledExpression,
 ])  # fmt: skip
 def test_unknown_functions(interpreter):
     """A function that there is not is named."""

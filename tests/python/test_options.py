@@ -8,7 +8,7 @@ import nncodegen as nn
 from nncodegen.describe.optimizers import TAKEN, describe_update
 from nncodegen.runtime.python.arguments.calls import MINIMIZE, STREAM, TRAIN
 from nncodegen.runtime.python.arguments.measures import Measure
-from nncodegen.runtime.python.arguments.options import MEMBERS, OPTIONS, Settings
+from nncodegen.runtime.python.arguments.options import MEMBERS, OPTIONS, CheckedOptions
 from nncodegen.runtime.python.ground.metrics import FIGURES
 from nncodegen.runtime.python.ground.rules import RULES
 
@@ -71,10 +71,13 @@ def test_members_in_c():
     assert {member.type for member in MEMBERS} <= {"int", "double", "size_t"}
     metrics = tuple(Measure(name, name, FIGURES[name]) for name in ("mae", "r2"))
     given = {"update": "sequential", "monitor": "val_r2", "mode": "max", "metrics": metrics}
-    settings = Settings({**TRAIN.defaults, **given})
+    settings = CheckedOptions({**TRAIN.defaults, **given})
     found = settings.members()
     assert (found["sequential"], found["monitor"], found["higher"], found["metrics"]) == (1, 7, 1, 6)
-    assert Settings(TRAIN.defaults).members() == {member.name: 0 for member in MEMBERS} | {"threads": 1, "monitor": -1}
+    assert CheckedOptions(TRAIN.defaults).members() == {member.name: 0 for member in MEMBERS} | {
+        "threads": 1,
+        "monitor": -1,
+    }
 
 
 @pytest.mark.parametrize("name", ["history", "final_loss", "models", "result", "batches", "threads", "nesterov", "t"])

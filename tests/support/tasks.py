@@ -11,7 +11,7 @@ from nncodegen.bench.attending import Tokens
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.recurring import Sequences
-from nncodegen.bench.tasks import Equation, Formula, Gradient, Prediction, Stack, Training
+from nncodegen.bench.tasks import Equation, Gradient, PerceptronTask, Prediction, Stack, Training
 from nncodegen.bench.workloads import WORKLOADS
 
 TINY = {
@@ -97,7 +97,7 @@ def by_definition(task):
         values = nn.evaluate(program, p, X, Y)
         return np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
 
-    if isinstance(task, Formula):
+    if isinstance(task, PerceptronTask):
         results = []
         for p in task.starts.astype(float):
             for _ in range(task.iterations):

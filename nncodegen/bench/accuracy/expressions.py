@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncodegen.bench.accuracy.problem import Problem
+from nncodegen.bench.accuracy.problem import AccuracyProblem
 
 _TABLE = """
 cosatan         | cos(atan(x)) |
@@ -151,4 +151,6 @@ sum of three    | (x - y) + (y - z) |
 expansion       | (1 + x)**2 - 1 |
 """
 
-EXPRESSIONS = tuple(Problem(*(part.strip() for part in line.split("|"))) for line in _TABLE.strip().splitlines())
+EXPRESSIONS = tuple(
+    AccuracyProblem(*(part.strip() for part in line.split("|"))) for line in _TABLE.strip().splitlines()
+)

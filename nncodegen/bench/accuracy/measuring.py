@@ -13,7 +13,7 @@ import sympy
 
 from nncodegen.bench.accuracy.expressions import EXPRESSIONS
 from nncodegen.bench.accuracy.hamming import HAMMING
-from nncodegen.bench.accuracy.problem import NUMPY, Array, Problem, Sample, draw
+from nncodegen.bench.accuracy.problem import NUMPY, AccuracyProblem, Array, Sample, draw
 from nncodegen.bench.accuracy.suites import SUITES
 from nncodegen.describe import Model
 from nncodegen.ir import Element, Program
@@ -38,7 +38,7 @@ class Loss:
     slopes: dict[str, float] = field(default_factory=dict)
 
 
-def model_of(problem: Problem) -> Model:
+def model_of(problem: AccuracyProblem) -> Model:
     """Return a model whose output is the formula, with a factor of one of its variables as the parameter."""
     symbols = {name: sympy.Symbol(name) for name in problem.variables}
     factor = sympy.Symbol(FACTOR)
@@ -48,7 +48,7 @@ def model_of(problem: Problem) -> Model:
     return Model(name, [*symbols.values()], [sympy.Symbol("target")], {factor: 1}, output, output)
 
 
-def lost_by(problem: Problem, sample: Sample, compiled: bool) -> Loss:
+def lost_by(problem: AccuracyProblem, sample: Sample, compiled: bool) -> Loss:
     """Return the bits that NumPy, JAX (where it is installed) and nncodegen lose at the points of a sample.
 
     Without ``compiled``, the program is evaluated with NumPy instead of being compiled.
@@ -66,14 +66,14 @@ def lost_by(problem: Problem, sample: Sample, compiled: bool) -> Loss:
     return loss
 
 
-def _compiled(problem: Problem, sample: Sample) -> tuple[Array, Array]:
+def _compiled(problem: AccuracyProblem, sample: Sample) -> tuple[Array, Array]:
     module = build_module(model_of(problem), fit=False, choices=CHOICES)
     X, target, start = np.stack([*sample.points.values()], axis=1), np.zeros((1, 1)), np.ones(1)
     slopes = [module.loss_and_gradient(start, row[None, :], target)[1][0] for row in X]
     return np.ravel(module.predict(start, X)), np.array(slopes)
 
 
-def _evaluated(problem: Problem, sample: Sample) -> tuple[Array, Array]:
+def _evaluated(problem: AccuracyProblem, sample: Sample) -> tuple[Array, Array]:
     program: Program = compile_model(model_of(problem), until="simplify", fit=False, choices=CHOICES)["simplify"]
     X = np.stack([*sample.points.values()], axis=1)
     values = evaluate(program, np.ones(1), X, np.zeros((len(X), 1)), np.ones(len(X)))
@@ -84,7 +84,7 @@ def _evaluated(problem: Problem, sample: Sample) -> tuple[Array, Array]:
     return np.ravel(values[output.tensor]), np.broadcast_to(np.ravel(slopes), len(X))
 
 
-def _add_jax(loss: Loss, problem: Problem, sample: Sample) -> None:
+def _add_jax(loss: Loss, problem: AccuracyProblem, sample: Sample) -> None:
     """Add the bits that JAX loses, in float64; its derivative is that of the formula as written."""
     if find_spec("jax") is None:
         return

@@ -56,7 +56,7 @@ MPMATH: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Problem:
+class AccuracyProblem:
     """A formula as a text in Python, with the condition that its points meet.
 
     ``factor`` is the variable that a parameter multiplies, by which the formula is differentiated.
@@ -98,7 +98,7 @@ class Sample:
     slopes: Array
 
 
-def draw(problem: Problem, count: int, seed: int) -> Sample:
+def draw(problem: AccuracyProblem, count: int, seed: int) -> Sample:
     """Return points with random bits, at which the condition holds and the value is a finite real number.
 
     ``slopes`` are the derivatives by a factor of the variable ``problem.factor``, at 1; NaN where there is none.
@@ -122,7 +122,7 @@ def draw(problem: Problem, count: int, seed: int) -> Sample:
     raise ValueError(f"{problem.name} has too few points")
 
 
-def _exact(problem: Problem, row: Array) -> tuple[float, float]:
+def _exact(problem: AccuracyProblem, row: Array) -> tuple[float, float]:
     """Return the value and the derivative at a point, rounded to float64; NaN where it is not real."""
     value = rounded(lambda: _value(problem, row))
     if not np.isfinite(value) or problem.factor not in problem.variables:
@@ -130,15 +130,15 @@ def _exact(problem: Problem, row: Array) -> tuple[float, float]:
     return value, rounded(lambda: _slope(problem, row))
 
 
-def _value(problem: Problem, row: Array) -> Any:
+def _value(problem: AccuracyProblem, row: Array) -> Any:
     return problem.as_written(MPMATH, {"pi": +mpmath.pi, **_numbers(problem, row)})
 
 
-def _numbers(problem: Problem, row: Array) -> dict[str, Any]:
+def _numbers(problem: AccuracyProblem, row: Array) -> dict[str, Any]:
     return {name: mpmath.mpf(number) for name, number in zip(problem.variables, row.tolist(), strict=True)}
 
 
-def _slope(problem: Problem, row: Array) -> Any:
+def _slope(problem: AccuracyProblem, row: Array) -> Any:
     """Return the derivative by a factor, as a central difference that needs a third of the digits."""
     values, bits = {"pi": +mpmath.pi, **_numbers(problem, row)}, mpmath.mp.prec
     x, step = values[problem.factor], mpmath.mpf(2) ** (-bits // 3)

@@ -7,7 +7,7 @@ without variables or with a single point, and those whose domains are so narrow 
 
 from __future__ import annotations
 
-from nncodegen.bench.accuracy.problem import Problem
+from nncodegen.bench.accuracy.problem import AccuracyProblem
 
 _HALF = "sin((p - q)/2)**2 + cos(p)*cos(q)*sin((k - l)/2)*sin((k - l)/2)"
 _LANCZOS = (
@@ -167,4 +167,4 @@ momentum        | sqrt(m*p) |
 drag of craft   | (-0.5*d)*(c*a/m)*(v*1000)**2/1000 |
 """  # noqa: E501 (a row is a line)
 
-SUITES = tuple(Problem(*(part.strip() for part in line.split("|"))) for line in _TABLE.strip().splitlines())
+SUITES = tuple(AccuracyProblem(*(part.strip() for part in line.split("|"))) for line in _TABLE.strip().splitlines())

@@ -10,12 +10,12 @@ import numpy as np
 
 from nncodegen.bench.native import TYPES, compile_c
 from nncodegen.bench.peers import Run
-from nncodegen.bench.tasks import Array, Formula, Task
+from nncodegen.bench.tasks import Array, PerceptronTask, Task
 
 
 def make(task: Task, threads: int) -> Run:
     """Return a run that calls the compiled function for the task; it runs on one thread."""
-    if not isinstance(task, Formula):
+    if not isinstance(task, PerceptronTask):
         raise TypeError(f"there is no C for {task!r}")
     with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder:
         library = compile_c("perceptron", task.precision, Path(folder))

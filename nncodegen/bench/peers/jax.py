@@ -17,14 +17,14 @@ from nncodegen.bench.peers.jax_equations import nested
 from nncodegen.bench.peers.jax_fits import fitting
 from nncodegen.bench.peers.jax_transformers import gradient as of_transformer
 from nncodegen.bench.recurring import Sequences
-from nncodegen.bench.tasks import Array, Equation, Fit, Formula, Gradient, Peaks, Prediction, Task, Training
+from nncodegen.bench.tasks import Array, Equation, Fit, Gradient, Peaks, PerceptronTask, Prediction, Task, Training
 
 
 def make(task: Task, threads: int) -> Run:
     """Return the run of a task; the environment sets the threads of XLA."""
     jax.config.update("jax_enable_x64", task.precision == "float64")
     jax.config.update("jax_platforms", "cpu")
-    if isinstance(task, Formula):
+    if isinstance(task, PerceptronTask):
         return _formula(task)
     if isinstance(task, Prediction):
         return _prediction(task)
@@ -37,7 +37,7 @@ def make(task: Task, threads: int) -> Run:
     return _training(task)
 
 
-def _formula(task: Formula) -> Run:
+def _formula(task: PerceptronTask) -> Run:
     simultaneous, sequential = iterations(jnp.exp)
     iterate = sequential if task.sequential else simultaneous
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations
-from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
+from nncodegen.bench.tasks import Array, Peaks, PerceptronTask, Prediction, Stack, Task, Training
 
 
 def make(task: Task, threads: int) -> Run:
     """Return the run of a task; threads are used by BLAS, and by the loop over the models of an ensemble."""
     numba.set_num_threads(threads)
-    if isinstance(task, Formula):
+    if isinstance(task, PerceptronTask):
         return _formula(task, threads)
     if isinstance(task, Prediction):
         return _prediction(task)
@@ -24,7 +24,7 @@ def make(task: Task, threads: int) -> Run:
     return _training(task)
 
 
-def _formula(task: Formula, threads: int) -> Run:
+def _formula(task: PerceptronTask, threads: int) -> Run:
     real = task.starts.dtype.type
     iterate = numba.njit(iterations(math.exp, real(1))[1 if task.sequential else 0])
     parallel = threads > 1 and len(task.starts) > 1

@@ -13,7 +13,7 @@ import numpy as np
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.formulas import iterations
-from nncodegen.bench.tasks import Array, Formula, Peaks, Prediction, Stack, Task, Training
+from nncodegen.bench.tasks import Array, Peaks, PerceptronTask, Prediction, Stack, Task, Training
 
 _transposed, _transposed_each = attrgetter("T"), methodcaller("swapaxes", 1, 2)
 """Functions that transpose a matrix, or the matrix of each model; both are written in C."""
@@ -21,7 +21,7 @@ _transposed, _transposed_each = attrgetter("T"), methodcaller("swapaxes", 1, 2)
 
 def make(task: Task, threads: int) -> Run:
     """Return the run of a task; threads are used by BLAS."""
-    if isinstance(task, Formula):
+    if isinstance(task, PerceptronTask):
         return _formula(task)
     if isinstance(task, Prediction):
         return _prediction(task)
@@ -29,7 +29,7 @@ def make(task: Task, threads: int) -> Run:
     return _training(task)
 
 
-def _formula(task: Formula) -> Run:
+def _formula(task: PerceptronTask) -> Run:
     real = task.starts.dtype.type
     alone = len(task.starts) == 1
     numbers = (*task.x[0], task.y[0, 0], real(task.learning_rate))

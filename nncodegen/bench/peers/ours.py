@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.bench.peers import Run
-from nncodegen.bench.tasks import Equation, Fit, Formula, Gradient, Prediction, Task, Training
+from nncodegen.bench.tasks import Equation, Fit, Gradient, PerceptronTask, Prediction, Task, Training
 from nncodegen.building.build import load, prepare_shared
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.module import Module
@@ -70,7 +70,7 @@ def _fit(task: Fit, threads: int) -> Run:
     return run
 
 
-def _formula(module: Module, task: Formula, threads: int) -> Run:
+def _formula(module: Module, task: PerceptronTask, threads: int) -> Run:
     options: dict[str, Any] = {
         "learning_rate": task.learning_rate,
         "epochs": task.iterations,

@@ -11,7 +11,7 @@ import sympy
 from nncodegen import perceptron
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.numpy import adam
-from nncodegen.bench.tasks import Array, Formula, Task, Training
+from nncodegen.bench.tasks import Array, PerceptronTask, Task, Training
 from nncodegen.describe import Model
 
 PARAMETERS = tuple(perceptron.model.parameters)
@@ -65,7 +65,7 @@ def _derivatives() -> list[sympy.Expr]:
 
 
 def _make(task: Task, gradient: Gradient, derivative: Callable[[int, list[float]], float]) -> Run:
-    if not isinstance(task, Formula):
+    if not isinstance(task, PerceptronTask):
         raise TypeError(f"SymPy alone has nothing for {task!r}")
     sample = [*map(float, task.x[0]), float(task.y[0, 0])]
     rate = task.learning_rate

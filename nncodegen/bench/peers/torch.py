@@ -15,7 +15,7 @@ from nncodegen.bench.peers.formulas import iterations, peaks
 from nncodegen.bench.peers.torch_equations import nested
 from nncodegen.bench.peers.torch_transformers import gradient as of_transformer
 from nncodegen.bench.recurring import Sequences
-from nncodegen.bench.tasks import Array, Equation, Formula, Gradient, Peaks, Prediction, Stack, Task, Training
+from nncodegen.bench.tasks import Array, Equation, Gradient, Peaks, PerceptronTask, Prediction, Stack, Task, Training
 
 UNROLLED = (9, 3, 1)
 """Iterations of a formula in one compiled call, which share its overhead: the first that divides their number."""
@@ -43,7 +43,7 @@ def modules(task: Task, threads: int) -> Run:
 
 def _make(task: Task, threads: int, compiles: bool) -> Run:
     torch.set_num_threads(threads)
-    if isinstance(task, Formula):
+    if isinstance(task, PerceptronTask):
         return _formula(task, compiles)
     if isinstance(task, Prediction):
         return _prediction(task, compiles)
@@ -55,7 +55,7 @@ def _make(task: Task, threads: int, compiles: bool) -> Run:
     return _compiled_training(task) if compiles else _eager_training(task)
 
 
-def _formula(task: Formula, compiles: bool) -> Run:
+def _formula(task: PerceptronTask, compiles: bool) -> Run:
     """Return the run of a formula, with a gradient written by hand: with autograd it would take longer."""
     simultaneous, sequential = iterations(torch.exp)
     iterate = sequential if task.sequential else simultaneous

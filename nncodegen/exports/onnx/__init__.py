@@ -14,7 +14,7 @@ from nncodegen.describe import check_program, describe
 from nncodegen.describe.checks import bounded
 from nncodegen.errors import ModelError
 from nncodegen.exports.initial import start_of
-from nncodegen.exports.onnx.graph import PRODUCER, TYPES, Graph, Value
+from nncodegen.exports.onnx.graph import PRODUCER, TYPES, OnnxGraph, Value
 from nncodegen.exports.onnx.masks import masked
 from nncodegen.exports.onnx.recurrences import ROWS
 from nncodegen.exports.onnx.steps import Steps
@@ -68,9 +68,9 @@ def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
     }
 
 
-def _model(request: Request, program: Program, parameters: Mapping[str, Any]) -> tuple[ModelProto, Graph]:
+def _model(request: Request, program: Program, parameters: Mapping[str, Any]) -> tuple[ModelProto, OnnxGraph]:
     """Return the model, and the graph from which it was made."""
-    graph = Graph(program.precision, _order(program))
+    graph = OnnxGraph(program.precision, _order(program))
     rows = graph.free(program.inputs[0].name if len(program.inputs) == 1 else "X")
     result = graph.free("output")
     trained = [tensor.name for tensor in program.parameters if tensor.trained]
@@ -101,7 +101,7 @@ def _order(program: Program) -> list[str]:
     return sorted(places, key=lambda index: max(places[index]) if len(places[index]) > 1 else reduced)
 
 
-def _columns(program: Program, graph: Graph, rows: str) -> dict[str, Value]:
+def _columns(program: Program, graph: OnnxGraph, rows: str) -> dict[str, Value]:
     """Return the inputs of a program by name: the input of the graph, or some of its columns."""
     if len(program.inputs) == 1 and len(program.inputs[0].shape) == 2:
         return {program.inputs[0].name: Value(graph, rows)}
@@ -121,7 +121,7 @@ def _columns(program: Program, graph: Graph, rows: str) -> dict[str, Value]:
     return columns
 
 
-def _joined(program: Program, graph: Graph, outputs: Sequence[tuple[Element, Value]]) -> Value:
+def _joined(program: Program, graph: OnnxGraph, outputs: Sequence[tuple[Element, Value]]) -> Value:
     """Return the outputs of a program side by side: (N, outputs)."""
     columns = []
     for element, value in outputs:
@@ -168,7 +168,7 @@ def _shape(value: ValueInfoProto) -> str:
     return f"{value.name} ({', '.join(sizes)})"
 
 
-def _report(request: Request, program: Program, model: ModelProto, graph: Graph, size: int) -> str:
+def _report(request: Request, program: Program, model: ModelProto, graph: OnnxGraph, size: int) -> str:
     operators = ", ".join(f"{count} {name}" for name, count in graph.operators.items())
     lines = [
         f"ONNX, opset {OPSET}, IR version {IR_VERSION}, {program.precision}, {size:,} bytes",

@@ -12,7 +12,7 @@ from sympy import Add, Expr, Mul, Pow
 from nncodegen.errors import ModelError
 from nncodegen.exports.onnx.activations import activated, activation, slope_of
 from nncodegen.exports.onnx.functions import call, reciprocal, sqrt
-from nncodegen.exports.onnx.graph import Graph, Value
+from nncodegen.exports.onnx.graph import OnnxGraph, Value
 from nncodegen.ir import Element
 from nncodegen.ir.elementary import Elementary
 from nncodegen.ir.evaluate import interpret
@@ -27,7 +27,7 @@ MOST_FACTORS = 3
 class Expressions(Arithmetic[Value]):
     """A writer of expressions to a graph. ``tensor`` gives the value of an element of the program."""
 
-    def __init__(self, graph: Graph, tensor: Callable[[Element], Value], layered: bool) -> None:
+    def __init__(self, graph: OnnxGraph, tensor: Callable[[Element], Value], layered: bool) -> None:
         self.graph = graph
         self._tensor = tensor
         self._layered = layered

@@ -30,7 +30,7 @@ class Value:
     Arithmetic and comparisons add nodes to the graph. Values whose axes differ are broadcast.
     """
 
-    graph: Graph
+    graph: OnnxGraph
     name: str
     indices: tuple[str, ...] = ()
 
@@ -72,13 +72,13 @@ class Body:
         self.nodes: list[Entry] = []
         self.names: set[str] = set()
 
-    def add_input(self, graph: Graph, name: str, shape: list[int | str]) -> None:
+    def add_input(self, graph: OnnxGraph, name: str, shape: list[int | str]) -> None:
         """Add an input, with a name that resembles the given one."""
         found = graph.free(name)
         self.inputs[found] = shape
         self.names.add(found)
 
-    def add_output(self, graph: Graph, value: str, shape: list[int | str]) -> None:
+    def add_output(self, graph: OnnxGraph, value: str, shape: list[int | str]) -> None:
         """Add an output that has the given value."""
         found = graph.free("result")
         self.nodes.append(("Identity", (value,), (found,), {}))
@@ -89,7 +89,7 @@ Entry = tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]
 """A node: its operator, its inputs, its outputs and its attributes."""
 
 
-class Graph:
+class OnnxGraph:
     """Nodes and constants, in the order in which they were added. The same operation on the same values is one node.
 
     ``order`` contains all indices: the axes of values follow it, except those of tensors as they are declared.

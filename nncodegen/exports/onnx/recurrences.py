@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from nncodegen.exports.onnx.graph import Body, Graph, Value
+from nncodegen.exports.onnx.graph import Body, OnnxGraph, Value
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Group, Program, Step
 
 ROWS = "N"
@@ -20,7 +20,7 @@ ROWS = "N"
 class Writer(Protocol):
     """A writer of steps to a graph."""
 
-    graph: Graph
+    graph: OnnxGraph
 
     def read(self, element: Element) -> Value:
         """Return the value of an element."""

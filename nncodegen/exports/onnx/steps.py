@@ -14,7 +14,7 @@ from sympy import Add
 
 from nncodegen.errors import ModelError
 from nncodegen.exports.onnx.expressions import Expressions
-from nncodegen.exports.onnx.graph import Graph, Value
+from nncodegen.exports.onnx.graph import OnnxGraph, Value
 from nncodegen.exports.onnx.recurrences import scanned
 from nncodegen.exports.onnx.windows import Form, places_of, rows_of, window_form
 from nncodegen.ir import NORMALIZATIONS, SAMPLE, Element, Group, Program, Step, grouped
@@ -43,7 +43,7 @@ class Steps:
     def __init__(
         self,
         program: Program,
-        graph: Graph,
+        graph: OnnxGraph,
         columns: Mapping[str, Value],
         rows: str,
         parameters: Mapping[str, Any],

@@ -17,11 +17,11 @@ from sympy.codegen.cfunctions import Sqrt
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
-from nncodegen.imports.onnx.call import Call
+from nncodegen.imports.onnx.call import OnnxCall
 from nncodegen.imports.onnx.values import Masked, Value, Weights
 from nncodegen.ir.functions import tanh
 
-Function = Callable[[Call], Any]
+Function = Callable[[OnnxCall], Any]
 
 LOWEST = float(np.finfo(np.float32).min)
 """The largest number that hides a place when it is added to its score; exporters write it, or minus infinity."""
@@ -30,7 +30,7 @@ LOWEST = float(np.finfo(np.float32).min)
 # --- scores of which some are hidden -----------------------------------------------------------------------------
 
 
-def hidden_by_sum(call: Call) -> Masked | None:
+def hidden_by_sum(call: OnnxCall) -> Masked | None:
     """Return a sum with minus infinity where a mask hides places, if an operand of Add has it; else None."""
     operands = list(call.inputs[:2])
     if not any(_hides(one) for one in operands):
@@ -49,7 +49,7 @@ def hidden_by_sum(call: Call) -> Masked | None:
     return None if allowed is None else Masked(value, allowed)
 
 
-def hidden_by_choice(call: Call) -> Any:
+def hidden_by_choice(call: OnnxCall) -> Any:
     """Return what Where makes of a mask and minus infinity; None where no operand is that."""
     infinite = [k for k in (1, 2) if _is_lowest(call.inputs[k] if call.given(k) else None)]
     if len(infinite) != 1:
@@ -67,7 +67,7 @@ def hidden_by_choice(call: Call) -> Any:
     return Masked(call.value(3 - k), allowed)
 
 
-def softmax_of_masked(call: Call, masked: Masked) -> Value:
+def softmax_of_masked(call: OnnxCall, masked: Masked) -> Value:
     """Return the softmax over the last axis of what a mask does not hide."""
     rank = len(masked.value.axes)
     if call.axis(call.whole("axis", -1), rank) != rank - 1 or call.opset < 13:
@@ -83,7 +83,7 @@ def _is_lowest(operand: Any) -> bool:
     return isinstance(operand, Weights) and operand.array.size == 1 and bool((operand.array <= LOWEST).all())
 
 
-def _parts(call: Call, weights: Weights) -> tuple[Value, Value]:
+def _parts(call: OnnxCall, weights: Weights) -> tuple[Value, Value]:
     """Return the finite numbers of a mask that is added to scores, and where it is finite."""
     allowed = weights.array > LOWEST
     finite = np.where(allowed, weights.array, 0.0)
@@ -91,14 +91,14 @@ def _parts(call: Call, weights: Weights) -> tuple[Value, Value]:
     return value, _table(call, weights.name, allowed)
 
 
-def _table(call: Call, name: str, allowed: NDArray[Any]) -> Value:
+def _table(call: OnnxCall, name: str, allowed: NDArray[Any]) -> Value:
     """Return where a mask of the file allows to look, as numbers that no training changes."""
     value = call.builder.parameter(f"{name} allowed", allowed.astype(np.float64))
     call.builder.fixed |= dict.fromkeys(sorted(value.undecided))
     return value
 
 
-def _truth(call: Call, k: int) -> Value:
+def _truth(call: OnnxCall, k: int) -> Value:
     """Return an operand that is true or false as numbers 1 and 0."""
     operand = call.inputs[k]
     if isinstance(operand, np.ndarray):
@@ -106,13 +106,13 @@ def _truth(call: Call, k: int) -> Value:
     return call.value(k)
 
 
-def _both(call: Call, one: Value | None, other: Value | None) -> Value | None:
+def _both(call: OnnxCall, one: Value | None, other: Value | None) -> Value | None:
     if one is None or other is None:
         return other if one is None else one
     return call.builder.elementwise(lambda p, q: p * q, one, other)
 
 
-def _is_nan(call: Call) -> Value:
+def _is_nan(call: OnnxCall) -> Value:
     """Return 0 for each weight of a softmax: a row that a mask hides gives 0 here, which exporters ask for by this."""
     value = call.value(0)
     made = {step.target: step.operator for step in call.builder.steps}
@@ -121,7 +121,7 @@ def _is_nan(call: Call) -> Value:
     return call.builder.number(0.0, len(value.axes))
 
 
-def _triangle(call: Call) -> Any:
+def _triangle(call: OnnxCall) -> Any:
     """Return the upper or lower triangle of numbers of the file, such as a causal mask."""
     given = call.inputs[0]
     if isinstance(given, Value) and all(block.is_number for block in given.blocks.values()):
@@ -143,7 +143,7 @@ def _triangle(call: Call) -> Any:
 def _normalization(centered: bool) -> Function:
     """Return the operator (x - mean)/sqrt(variance + epsilon)*scale + bias, or the same without mean and bias."""
 
-    def operator(call: Call) -> list[Any]:
+    def operator(call: OnnxCall) -> list[Any]:
         build, x = call.builder, call.value(0)
         rank, epsilon = len(x.axes), number(call.real("epsilon", 1e-5))
         axes = range(call.axis(call.whole("axis", -1), rank), rank)
@@ -171,7 +171,7 @@ def _normalization(centered: bool) -> Function:
 # --- opset 23 ----------------------------------------------------------------------------------------------------
 
 
-def _rotary_embedding(call: Call) -> Value:
+def _rotary_embedding(call: OnnxCall) -> Value:
     """Return features in pairs, turned by angles whose cosines and sines are in the file."""
     build, x = call.builder, call.value(0)
     flat = len(x.axes) == 3
@@ -193,7 +193,7 @@ def _rotary_embedding(call: Call) -> Value:
     return _heads_together(call, build.gathered(result, 3, back)) if flat else build.gathered(result, 3, back)
 
 
-def _angles(call: Call, k: int, steps: int, half: int) -> Value:
+def _angles(call: OnnxCall, k: int, steps: int, half: int) -> Value:
     """Return the cosines or sines for each step and pair of features, with an axis for heads."""
     build, given = call.builder, call.inputs[k]
     positions = np.array(call.integers(3, "positions")).reshape(-1, steps) if call.given(3) else None
@@ -217,7 +217,7 @@ def _angles(call: Call, k: int, steps: int, half: int) -> Value:
     return build.inserted(value, 1) if len(value.axes) == 3 else value
 
 
-def _heads_apart(call: Call, x: Value, heads: int, name: str) -> Value:
+def _heads_apart(call: OnnxCall, x: Value, heads: int, name: str) -> Value:
     """Return (samples, steps, heads*features) as (samples, heads, steps, features)."""
     samples, steps, size = call.builder.shape(x)
     if heads < 1 or (size or 0) % heads:
@@ -227,12 +227,12 @@ def _heads_apart(call: Call, x: Value, heads: int, name: str) -> Value:
     )
 
 
-def _heads_together(call: Call, x: Value) -> Value:
+def _heads_together(call: OnnxCall, x: Value) -> Value:
     samples, heads, steps, size = call.builder.shape(x)
     return call.builder.reshaped(call.builder.transposed(x, (0, 2, 1, 3)), (samples, steps, (heads or 1) * (size or 1)))
 
 
-def _attention(call: Call) -> Value:
+def _attention(call: OnnxCall) -> Value:
     """Return the means of the values, weighted by a softmax of query*key*scale over what a query may look at."""
     build = call.builder
     if any(call.given(k) for k in (4, 5, 6)) or any(call.node.outputs[1:]):

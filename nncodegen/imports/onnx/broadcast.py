@@ -13,7 +13,7 @@ from sympy import Expr
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import UNIT
-from nncodegen.imports.onnx.values import LONG, MOST_BLOCKS, MOST_SIZE, Parameter, Steps, Value
+from nncodegen.imports.onnx.values import LONG, MOST_BLOCKS, MOST_SIZE, OnnxParameter, Steps, Value
 from nncodegen.ir import SAMPLE, Element
 from nncodegen.ir.evaluate import interpret
 
@@ -173,7 +173,7 @@ class Broadcasting(Steps):
             raise ModelError(f"the graph needs a copy of an axis of {size} values; that is done for 1024 at most")
         self.count(size * size)
         name = self.fresh(f"identity{size}")
-        self.parameters[name] = Parameter(name, np.eye(size), [(name, (new, index), np.eye(size))])
+        self.parameters[name] = OnnxParameter(name, np.eye(size), [(name, (new, index), np.eye(size))])
         self.fixed[name] = None
         self.axes.together((new, index))
         return Element(name, (new, index))

@@ -14,7 +14,7 @@ from sympy import Expr
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
 from nncodegen.imports.onnx.builder import Builder
-from nncodegen.imports.onnx.file import Node
+from nncodegen.imports.onnx.file import OnnxNode
 from nncodegen.imports.onnx.values import Masked, Shape, Value, Weights
 
 SAMPLES_SIZE = -(2**40)
@@ -40,10 +40,10 @@ Operand = Value | Weights | NDArray[Any] | Clock | Masked | None
 
 
 @dataclass(frozen=True)
-class Call:
+class OnnxCall:
     """A node, its operands, and the objects that it is computed with."""
 
-    node: Node
+    node: OnnxNode
     inputs: Sequence[Operand]
     builder: Builder
     opset: int
@@ -51,7 +51,7 @@ class Call:
     """True if the first axis of the inputs is that of the samples."""
     scope: Mapping[str, Operand]
     """All operands that are known where the node stands, by name."""
-    evaluate: Callable[[Sequence[Node], Sequence[str], dict[str, Operand]], None]
+    evaluate: Callable[[Sequence[OnnxNode], Sequence[str], dict[str, Operand]], None]
     """Computes nodes and adds their results to the known ones, given the names of those that are read in the end."""
 
     @property

@@ -13,13 +13,13 @@ from sympy import Abs, Eq, Piecewise
 from sympy.codegen.cfunctions import Sqrt
 
 from nncodegen.errors import ModelError
-from nncodegen.imports.onnx.call import Call
+from nncodegen.imports.onnx.call import OnnxCall
 from nncodegen.imports.onnx.shapes import array_feature_extractor
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir.functions import sigmoid, softplus
 
 
-def _scaler(call: Call) -> Value:
+def _scaler(call: OnnxCall) -> Value:
     """Return (x - offset)*scale. offset and scale are not trained."""
     x = call.value(0)
     columns = call.builder.shape(x)[-1] if x.axes else 1
@@ -33,7 +33,7 @@ def _scaler(call: Call) -> Value:
     return call.builder.elementwise(lambda x, offset, scale: (x - offset) * scale, x, *parts)
 
 
-def _linear(call: Call, outputs: int) -> Value:
+def _linear(call: OnnxCall, outputs: int) -> Value:
     """Return x times the coefficients, plus the intercepts, if the node has any."""
     x = call.value(0)
     if len(x.axes) != 2:
@@ -54,7 +54,7 @@ def _linear(call: Call, outputs: int) -> Value:
     return call.builder.elementwise(lambda p, q: p + q, z, b)
 
 
-def _transformed(call: Call, scores: Value, opposite: bool = False) -> Value:
+def _transformed(call: OnnxCall, scores: Value, opposite: bool = False) -> Value:
     """Return the scores after ``post_transform``; those of two classes may be ``opposite`` numbers."""
     kind = call.text("post_transform", "NONE")
     if kind == "NONE":
@@ -69,14 +69,14 @@ def _transformed(call: Call, scores: Value, opposite: bool = False) -> Value:
     raise ModelError(f"{call.node} has the post_transform {kind!r}; nncodegen knows NONE, LOGISTIC and SOFTMAX")
 
 
-def _regressor(call: Call) -> Value:
+def _regressor(call: OnnxCall) -> Value:
     targets = call.whole("targets", 1)
     if targets < 1:
         raise ModelError(f"{call.node} has {targets} targets")
     return _transformed(call, _linear(call, targets))
 
 
-def _classifier(call: Call) -> list[Any]:
+def _classifier(call: OnnxCall) -> list[Any]:
     """Return None for the labels, which are left out, and the scores or probabilities of all classes."""
     labels = [call.attributes.get(name, ()) for name in ("classlabels_ints", "classlabels_strings")]
     classes = max((len(one) for one in labels if isinstance(one, tuple)), default=0)
@@ -89,7 +89,7 @@ def _classifier(call: Call) -> list[Any]:
     return [None, _transformed(call, _linear(call, classes), opposite)]
 
 
-def _normalizer(call: Call) -> Value:
+def _normalizer(call: OnnxCall) -> Value:
     """Return each row divided by its norm; a row of zeros stays one."""
     x = call.builder.held(call.value(0), "t")
     kind, axis = call.text("norm", "MAX"), len(x.axes) - 1
@@ -109,7 +109,7 @@ def _normalizer(call: Call) -> Value:
     return call.builder.elementwise(lambda z, s: Piecewise((z, Eq(s, 0)), (z / s, True)), x, norm)
 
 
-CLASSICAL: dict[str, Callable[[Call], Any]] = {
+CLASSICAL: dict[str, Callable[[OnnxCall], Any]] = {
     "ai.onnx.ml.ArrayFeatureExtractor": array_feature_extractor,
     "ai.onnx.ml.LinearClassifier": _classifier,
     "ai.onnx.ml.LinearRegressor": _regressor,

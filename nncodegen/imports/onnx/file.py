@@ -43,7 +43,7 @@ Size = int | str | None
 class Body:
     """The graph of one step of a Scan or Loop: its nodes in their order, its constants, its inputs and outputs."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[OnnxNode, ...]
     constants: Mapping[str, NDArray[Any]]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -52,7 +52,7 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Node:
+class OnnxNode:
     """One use of an operator: the names of its operands ("" for one that is left out) and of its results."""
 
     domain: str
@@ -96,12 +96,12 @@ class File:
     """A graph: nodes in their order, constants by name, inputs and outputs, and the version of ai.onnx."""
 
     name: str
-    nodes: tuple[Node, ...]
+    nodes: tuple[OnnxNode, ...]
     constants: Mapping[str, NDArray[Any]]
     inputs: tuple[Declared, ...]
     outputs: tuple[Declared, ...]
     opset: int
-    producers: Mapping[str, Node] = field(default_factory=dict)
+    producers: Mapping[str, OnnxNode] = field(default_factory=dict)
     """The node that defines each name."""
     ours: bool = False
     """True if nncodegen wrote the file."""
@@ -176,12 +176,12 @@ def _body(graph: Any, role: str, beside: Beside) -> Body:
     return Body(_sorted(nodes, producers), constants, inputs, outputs, tuple(captured))
 
 
-def _producers(nodes: Iterable[Node], known: Container[str]) -> dict[str, Node]:
+def _producers(nodes: Iterable[OnnxNode], known: Container[str]) -> dict[str, OnnxNode]:
     """Return the node that defines each name. Raise ModelError for a name with two definitions, or with none.
 
     ``known`` are the names that are defined otherwise.
     """
-    producers: dict[str, Node] = {}
+    producers: dict[str, OnnxNode] = {}
     for node in nodes:
         for name in filter(None, node.outputs):
             if name in known or name in producers:
@@ -194,9 +194,9 @@ def _producers(nodes: Iterable[Node], known: Container[str]) -> dict[str, Node]:
     return producers
 
 
-def _sorted(nodes: Iterable[Node], producers: Mapping[str, Node]) -> tuple[Node, ...]:
+def _sorted(nodes: Iterable[OnnxNode], producers: Mapping[str, OnnxNode]) -> tuple[OnnxNode, ...]:
     """Sort the nodes, each after those that it reads, else in their order. Raise ModelError for a circle of nodes."""
-    order: dict[int, Node] = {}
+    order: dict[int, OnnxNode] = {}
     entered: set[int] = set()
     for first in nodes:
         waiting = [(first, iter(first.reads))]
@@ -260,7 +260,7 @@ def _name(name: Any, role: str) -> str:
     return name
 
 
-def _node(node: Any, beside: Beside) -> Node:
+def _node(node: Any, beside: Beside) -> OnnxNode:
     inputs = tuple(_name(name, "a tensor") for name in node.input)
     outputs = tuple(_name(name, "a tensor") for name in node.output)
     name = _name(node.name, "a node")
@@ -271,7 +271,7 @@ def _node(node: Any, beside: Beside) -> Node:
     attributes = {
         _name(one.name, "an attribute"): _attribute(one, f"{one.name!r} of {role}", beside) for one in node.attribute
     }
-    return Node("" if domain == "ai.onnx" else domain, operator, name, inputs, outputs, attributes)
+    return OnnxNode("" if domain == "ai.onnx" else domain, operator, name, inputs, outputs, attributes)
 
 
 def _attribute(attribute: Any, role: str, beside: Beside) -> Any:

@@ -19,9 +19,9 @@ from nncodegen.describe.losses import LossFunction
 from nncodegen.errors import ModelError, ProgramError
 from nncodegen.imports.onnx.axes import Cuts, RefinedError
 from nncodegen.imports.onnx.builder import Builder
-from nncodegen.imports.onnx.call import MOST_WHOLE, Call, Clock, Operand
+from nncodegen.imports.onnx.call import MOST_WHOLE, Clock, OnnxCall, Operand
 from nncodegen.imports.onnx.classical import CLASSICAL
-from nncodegen.imports.onnx.file import FLOATS, SHORT, Declared, File, Node, read
+from nncodegen.imports.onnx.file import FLOATS, SHORT, Declared, File, OnnxNode, read
 from nncodegen.imports.onnx.finish import Finished, finished
 from nncodegen.imports.onnx.operators import OPERATORS
 from nncodegen.imports.onnx.scan import counted
@@ -144,7 +144,7 @@ def _is_real(file: File, output: Declared) -> bool:
     return output.type in FLOATS or file.producers[output.name].kind == "ai.onnx.ml.ZipMap"
 
 
-def _needed(file: File, wanted: Sequence[str]) -> tuple[Node, ...]:
+def _needed(file: File, wanted: Sequence[str]) -> tuple[OnnxNode, ...]:
     """Return the nodes that the outputs depend on, in their order."""
     needed, names = [], set(wanted)
     for node in reversed(file.nodes):
@@ -154,7 +154,7 @@ def _needed(file: File, wanted: Sequence[str]) -> tuple[Node, ...]:
     return tuple(reversed(needed))
 
 
-def _check_operators(nodes: Sequence[Node]) -> None:
+def _check_operators(nodes: Sequence[OnnxNode]) -> None:
     """Raise ModelError with all operators that are not known."""
     every = [*nodes, *(inner for node in nodes if node.body for inner in node.body.nodes)]
     unknown = sorted({node.kind for node in every if node.kind not in KNOWN})
@@ -200,7 +200,7 @@ def _input_shapes(file: File, batch: bool | None) -> dict[str, Shape]:
 
 
 def _traced(
-    file: File, nodes: Sequence[Node], shapes: dict[str, Shape], cuts: Cuts, wanted: Sequence[str]
+    file: File, nodes: Sequence[OnnxNode], shapes: dict[str, Shape], cuts: Cuts, wanted: Sequence[str]
 ) -> tuple[Builder, list[tuple[str, Value]]]:
     """Return the steps of the nodes, and the outputs. Raise RefinedError where more cuts are needed."""
     builder = Builder(cuts, (*file.constants, *shapes, *wanted), file.ours)
@@ -212,11 +212,11 @@ def _traced(
     batch = any(shape[:1] == (None,) for shape in shapes.values())
     kept: dict[str, Value] = {}
 
-    def evaluate(nodes: Sequence[Node], ends: Sequence[str], known: dict[str, Operand]) -> None:
+    def evaluate(nodes: Sequence[OnnxNode], ends: Sequence[str], known: dict[str, Operand]) -> None:
         readers = Counter([*ends, *(name for node in nodes for name in node.reads)])
         for node in nodes:
             operands = [known.get(name) if name else None for name in node.inputs]
-            call = Call(node, operands, builder, file.opset, batch, known, evaluate)
+            call = OnnxCall(node, operands, builder, file.opset, batch, known, evaluate)
             for name, result in zip(node.outputs, _results(call), strict=False):
                 if isinstance(result, Value):
                     kept[name] = result
@@ -232,7 +232,7 @@ def _traced(
     return builder, values
 
 
-def _results(call: Call) -> Sequence[Operand]:
+def _results(call: OnnxCall) -> Sequence[Operand]:
     """Compute the results of a node. Raise ModelError, which names the node."""
     node = call.node
     try:

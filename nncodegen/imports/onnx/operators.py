@@ -29,7 +29,7 @@ from nncodegen.imports.activations import (
 )
 from nncodegen.imports.onnx.attention import ATTENTION, hidden_by_choice, hidden_by_sum, softmax_of_masked
 from nncodegen.imports.onnx.axes import UNIT
-from nncodegen.imports.onnx.call import SAMPLES_SIZE, Call
+from nncodegen.imports.onnx.call import SAMPLES_SIZE, OnnxCall
 from nncodegen.imports.onnx.file import FLOATS, SHORT, type_of
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
 from nncodegen.imports.onnx.scan import loop, scan
@@ -39,7 +39,7 @@ from nncodegen.imports.onnx.windows import WINDOWS
 from nncodegen.ir.elementary import RECORDS
 from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, softsign, tanh
 
-Function = Callable[[Call], Any]
+Function = Callable[[OnnxCall], Any]
 
 LARGEST_EXPONENT = 64
 """The largest absolute value of an exponent, as powers are multiplied out."""
@@ -55,10 +55,10 @@ UNARY: dict[str, Callable[..., Expr]] = {
 }  # fmt: skip
 """Functions of one number; Erfc and Expm1 are no operators of ONNX, but tf2onnx writes them for gelu and celu."""
 
-Numbers = Callable[[Call], Callable[[Any], Expr]]
+Numbers = Callable[[OnnxCall], Callable[[Any], Expr]]
 
 
-def _float(name: str, default: float) -> Callable[[Call], Expr]:
+def _float(name: str, default: float) -> Callable[[OnnxCall], Expr]:
     return lambda call: number(call.real(name, default))
 
 
@@ -100,7 +100,7 @@ def _arithmetic(function: Callable[[Any, Any], Expr]) -> Function:
     return lambda call: call.builder.elementwise(function, call.value(0), call.value(1))
 
 
-def _mul(call: Call) -> Any:
+def _mul(call: OnnxCall) -> Any:
     """Return a product; a product of integers, such as the size of two axes that become one, is an integer."""
     pair = list(call.inputs)
     if len(pair) != 2 or not all(isinstance(one, np.ndarray) for one in pair):
@@ -113,7 +113,7 @@ def _mul(call: Call) -> Any:
     return found.astype(np.int64)
 
 
-def _add(call: Call) -> Value | Masked:
+def _add(call: OnnxCall) -> Value | Masked:
     """Return a sum; a number that is added to a product of matrices is its bias, even if it is a single one."""
     if masked := hidden_by_sum(call):
         return masked
@@ -124,7 +124,7 @@ def _add(call: Call) -> Value | Masked:
     return call.builder.elementwise(lambda p, q: p + q, a, b)
 
 
-def _div(call: Call) -> Value:
+def _div(call: OnnxCall) -> Value:
     """Divide; values divided by their sum are a softmax, as for the classes in a file of scikit-learn."""
     p, q = call.value(0), call.value(1)
     if p.whole and q.whole:
@@ -133,7 +133,7 @@ def _div(call: Call) -> Value:
 
 
 def _variadic(join: Callable[..., Expr]) -> Function:
-    def operator(call: Call) -> Value:
+    def operator(call: OnnxCall) -> Value:
         values = [call.value(k) for k in range(max(1, len(call.inputs)))]
         return call.builder.elementwise(join, *values)
 
@@ -149,11 +149,11 @@ def _truth(condition: Callable[[Any, Any], Any]) -> Function:
     return lambda call: replace(call.builder.elementwise(function, call.value(0), call.value(1)), whole=True)
 
 
-def _not(call: Call) -> Value:
+def _not(call: OnnxCall) -> Value:
     return replace(call.builder.elementwise(lambda z: 1 - z, call.value(0)), whole=True)
 
 
-def _where(call: Call) -> Any:
+def _where(call: OnnxCall) -> Any:
     hidden = hidden_by_choice(call)
     if hidden is not None:
         return hidden
@@ -161,7 +161,7 @@ def _where(call: Call) -> Any:
     return call.builder.elementwise(lambda c, p, q: Piecewise((q, sympy.Eq(c, 0)), (p, True)), *values)
 
 
-def _pow(call: Call) -> Value:
+def _pow(call: OnnxCall) -> Value:
     exponent = call.value(1)
     if not exponent.is_number:
         return call.builder.elementwise(lambda u, b: u**b, call.value(0), exponent, most=1)
@@ -173,7 +173,7 @@ def _pow(call: Call) -> Value:
     return call.builder.elementwise(lambda u, b: Sqrt(u) if b == S.Half else u**b, base, exponent)
 
 
-def _clip(call: Call) -> Value:
+def _clip(call: OnnxCall) -> Value:
     if call.opset < 11:
         bounds = [call.attributes.get(name) for name in ("min", "max")]
         low, high = (None if bound is None else call.builder.number(bound) for bound in bounds)
@@ -191,7 +191,7 @@ def _clip(call: Call) -> Value:
     return call.builder.elementwise(clipped, call.value(0), *present, most=1)
 
 
-def _prelu(call: Call) -> Value:
+def _prelu(call: OnnxCall) -> Value:
     slope = call.value(1, as_parameter=True)
     x = call.value(0)
     if len(slope.axes) > len(x.axes):
@@ -202,11 +202,11 @@ def _prelu(call: Call) -> Value:
 # --- products ----------------------------------------------------------------------------------------------------
 
 
-def _matmul(call: Call) -> Value:
+def _matmul(call: OnnxCall) -> Value:
     return call.builder.product(call.value(0, as_parameter=True), call.value(1, as_parameter=True))
 
 
-def _gemm(call: Call) -> Value:
+def _gemm(call: OnnxCall) -> Value:
     a, b = (call.value(k, as_parameter=True) for k in (0, 1))
     if len(a.axes) != 2 or len(b.axes) != 2:
         raise ModelError(f"{call.node} takes matrices, not tensors of {len(a.axes)} and {len(b.axes)} axes")
@@ -219,7 +219,7 @@ def _gemm(call: Call) -> Value:
     return call.builder.elementwise(lambda p, q: p + q, total, bias)
 
 
-def _einsum(call: Call) -> Value:
+def _einsum(call: OnnxCall) -> Value:
     """Sum products, as the equation says. An ellipsis, or a letter twice in a term, is refused."""
     equation = call.text("equation", "").replace(" ", "")
     left, arrow, result = equation.partition("->")
@@ -237,7 +237,7 @@ def _einsum(call: Call) -> Value:
 def _global_pool(operator: str) -> Function:
     """Return the operator that reduces (N, channels, ...) to one value for each channel."""
 
-    def pooled(call: Call) -> Value:
+    def pooled(call: OnnxCall) -> Value:
         value = call.value(0)
         shape = call.builder.shape(value)
         if len(shape) < 3:
@@ -249,7 +249,7 @@ def _global_pool(operator: str) -> Function:
     return pooled
 
 
-def _batch_normalization(call: Call) -> Value:
+def _batch_normalization(call: OnnxCall) -> Value:
     """Return the affine function of each channel in predictions: (x - mean)/sqrt(variance + epsilon)*scale + bias."""
     if call.whole("training_mode", 0):
         raise ModelError(f"{call.node} is in training mode: export the network in evaluation mode")
@@ -274,7 +274,7 @@ def _batch_normalization(call: Call) -> Value:
     return call.builder.elementwise(lambda x, s, b, m, v: (x - m) / Sqrt(v + e) * s + b, x, *values)
 
 
-def _dropout(call: Call) -> list[Any]:
+def _dropout(call: OnnxCall) -> list[Any]:
     if call.given(2) and call.integers(2, "training_mode")[:1] == (1,):
         raise ModelError(f"{call.node} is in training mode: export the network in evaluation mode")
     return [call.first]
@@ -284,7 +284,7 @@ def _dropout(call: Call) -> list[Any]:
 
 
 def _softmax(logarithm: bool) -> Function:
-    def operator(call: Call) -> Value:
+    def operator(call: OnnxCall) -> Value:
         masked = call.inputs[0] if call.inputs else None
         if isinstance(masked, Masked) and not logarithm:
             return softmax_of_masked(call, masked)
@@ -300,7 +300,7 @@ def _softmax(logarithm: bool) -> Function:
 def _reduce(operator: str, before: Any = None, after: Any = None, mean: bool = False, since: int = 18) -> Function:
     """Return the operator of a reduction; ``since`` is the version from which the axes are an input."""
 
-    def reduced(call: Call) -> Value:
+    def reduced(call: OnnxCall) -> Value:
         value = call.value(0)
         rank = len(value.axes)
         axes = call.wholes("axes", ())
@@ -325,7 +325,7 @@ def _reduce(operator: str, before: Any = None, after: Any = None, mean: bool = F
     return reduced
 
 
-def _cast(call: Call) -> Any:
+def _cast(call: OnnxCall) -> Any:
     """Convert: real numbers stay as they are, and to bool they become 0 or 1.
 
     Real numbers are not converted to integers, which would round them, except inputs that are positions: these are

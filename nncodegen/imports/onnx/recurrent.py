@@ -16,7 +16,7 @@ from sympy import Expr, Mul
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
 from nncodegen.imports.onnx.builder import Builder
-from nncodegen.imports.onnx.call import Call
+from nncodegen.imports.onnx.call import OnnxCall
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir import SAMPLE, Element, Equation, Step
 from nncodegen.ir.functions import relu, sigmoid, tanh
@@ -26,10 +26,10 @@ ACTIVATIONS = {"RNN": ("Tanh",), "LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("S
 """The default activations for one direction."""
 
 
-def recurrent(kind: str) -> Callable[[Call], list[Value]]:
+def recurrent(kind: str) -> Callable[[OnnxCall], list[Value]]:
     """Return the operator of a kind: the outputs of all steps (T, directions, N, units), and the final states."""
 
-    def operator(call: Call) -> list[Value]:
+    def operator(call: OnnxCall) -> list[Value]:
         x = _sequence(call)
         directions = call.text("direction", "forward")
         sides = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}.get(directions, ())
@@ -45,7 +45,7 @@ def recurrent(kind: str) -> Callable[[Call], list[Value]]:
     return operator
 
 
-def _sequence(call: Call) -> Value:
+def _sequence(call: OnnxCall) -> Value:
     """Return the first operand, (T, N, features)."""
     x = call.builder.held(call.value(0), "x")
     if call.whole("layout", 0) or len(x.axes) != 3 or x.axes[1] != SAMPLES or SAMPLES in (x.axes[0], x.axes[2]):
@@ -53,7 +53,7 @@ def _sequence(call: Call) -> Value:
     return x
 
 
-def _checked(call: Call, kind: str, sides: int) -> str:
+def _checked(call: OnnxCall, kind: str, sides: int) -> str:
     """Return the activation of an RNN. Raise ModelError for options that are not supported."""
     if call.given(4) or (kind == "LSTM" and call.given(7)):
         raise ModelError(f"{call.node} has {'peepholes' if call.given(7) else 'lengths of its sequences'}")
@@ -73,7 +73,7 @@ def _checked(call: Call, kind: str, sides: int) -> str:
 class _Layer:
     """One direction of a node."""
 
-    call: Call
+    call: OnnxCall
     kind: str
     side: int
     backwards: bool

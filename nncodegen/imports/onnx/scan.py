@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import UNIT
-from nncodegen.imports.onnx.call import MOST_WHOLE, Call, Clock, Operand
+from nncodegen.imports.onnx.call import MOST_WHOLE, Clock, OnnxCall, Operand
 from nncodegen.imports.onnx.file import Body
 from nncodegen.imports.onnx.shapes import as_operand
 from nncodegen.imports.onnx.values import Value, Weights
@@ -30,7 +30,7 @@ COUNTED: dict[str, tuple[Callable[..., Any], int]] = {
 """Functions of the numbers of rounds that are supported, each with its number of operands."""
 
 
-def scan(call: Call) -> list[Operand]:
+def scan(call: OnnxCall) -> list[Operand]:
     """Return the final states, and the outputs of all steps."""
     body, count = call.node.body, call.whole("num_scan_inputs", 0)
     states = len(call.inputs) - count
@@ -49,7 +49,7 @@ def scan(call: Call) -> list[Operand]:
     return [*ends, *map(time.all, results[states:])]
 
 
-def loop(call: Call) -> list[Operand]:
+def loop(call: OnnxCall) -> list[Operand]:
     """Return the final states of a Loop with a fixed number of rounds, and the outputs of all rounds.
 
     States that are integers count the rounds; those that the body returns unchanged keep their values.
@@ -100,7 +100,7 @@ def _of(time: Rounds, known: dict[str, Operand], body: Body, k: int) -> Value:
     return time.result(known[name], name)
 
 
-def _holds(call: Call, condition: Operand) -> bool:
+def _holds(call: OnnxCall, condition: Operand) -> bool:
     """Return whether a condition is known to hold."""
     if isinstance(condition, Value):
         return condition.is_number and all(bool(block != 0) for block in condition.blocks.values())
@@ -113,7 +113,7 @@ def _goes_on(condition: Operand) -> bool:
     return isinstance(values, np.ndarray) and bool(values.all())
 
 
-def counted(call: Call) -> Clock:
+def counted(call: OnnxCall) -> Clock:
     """Compute the result of a node from numbers of rounds, and other constants."""
     function, count = COUNTED.get(call.node.kind, (None, 0))
     operands = []
@@ -133,7 +133,7 @@ def counted(call: Call) -> Clock:
 class Rounds:
     """The time of a Scan or Loop: its index, while its body is read, and its sections for other nodes."""
 
-    def __init__(self, call: Call, count: int) -> None:
+    def __init__(self, call: OnnxCall, count: int) -> None:
         self._call, self.count = call, count
         key, axes = call.node.name or call.node.outputs[0], call.builder.axes
         self._sections = self.whole = axes.sections(f"{key}:steps", count)
@@ -186,7 +186,7 @@ class Rounds:
         return self._call.builder.apart(whole, 0, self._sections)
 
 
-def _backwards(call: Call, inputs: int, outputs: int) -> bool:
+def _backwards(call: OnnxCall, inputs: int, outputs: int) -> bool:
     """Return whether time runs backwards. Raise ModelError for axes but the first, and both ways at once."""
     axes = {*call.wholes("scan_input_axes", ()), *call.wholes("scan_output_axes", ())} - {0}
     ways = {
@@ -204,7 +204,7 @@ class _States:
     read. Then its steps are inserted before those of the body.
     """
 
-    def __init__(self, call: Call, starts: Sequence[Value], time: Rounds, backwards: bool) -> None:
+    def __init__(self, call: OnnxCall, starts: Sequence[Value], time: Rounds, backwards: bool) -> None:
         self._call, self._time, self._backwards = call, time.whole[0], backwards
         self._first, self._last = (time.count - 1, 0) if backwards else (0, time.count - 1)
         builder = call.builder

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT
-from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Call, Clock, Operand
+from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Clock, OnnxCall, Operand
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir import Equation, elements
 from nncodegen.ir.evaluate import interpret
@@ -25,11 +25,11 @@ LAST = 2**30
 """The end of a Slice from which on it means the end of the axis."""
 
 
-def _identity(call: Call) -> Operand:
+def _identity(call: OnnxCall) -> Operand:
     return call.first
 
 
-def _constant(call: Call) -> Operand:
+def _constant(call: OnnxCall) -> Operand:
     """Return the value of a Constant; each kind of value has a separate attribute."""
     attributes = call.attributes
     if isinstance(attributes.get("value"), np.ndarray):
@@ -49,7 +49,7 @@ def as_operand(name: str, array: NDArray[Any]) -> Operand:
     return Weights(name, array) if array.dtype == np.float64 else array
 
 
-def _constant_of_shape(call: Call) -> Operand:
+def _constant_of_shape(call: OnnxCall) -> Operand:
     """Return a tensor of one number, such as the zero initial states of recurrent layers."""
     sizes = call.integers(0, "sizes")
     given = call.attributes.get("value", np.zeros(1))
@@ -58,7 +58,7 @@ def _constant_of_shape(call: Call) -> Operand:
     return _filled(call, given.ravel()[0], sizes)
 
 
-def _expand(call: Call) -> Operand:
+def _expand(call: OnnxCall) -> Operand:
     """Broadcast a tensor to a shape."""
     sizes, number = call.integers(1, "a shape"), call.as_real(0)
     fits = all(0 < n <= MOST_WHOLE for n in sizes) and math.prod(sizes) <= MOST_WHOLE
@@ -75,7 +75,7 @@ def _expand(call: Call) -> Operand:
     return call.builder.expanded(value, shape, call.node.outputs[0])
 
 
-def _filled(call: Call, number: Any, sizes: Sequence[int]) -> Operand:
+def _filled(call: OnnxCall, number: Any, sizes: Sequence[int]) -> Operand:
     """Return a tensor of one number; an integer gives an array of integers, as shapes are."""
     if SAMPLES_SIZE not in sizes:
         if any(not 0 < size <= MOST_WHOLE for size in sizes) or math.prod(sizes) > MOST_WHOLE:
@@ -86,7 +86,7 @@ def _filled(call: Call, number: Any, sizes: Sequence[int]) -> Operand:
     return replace(value, whole=isinstance(number, np.integer))
 
 
-def _shape(call: Call) -> NDArray[Any]:
+def _shape(call: OnnxCall) -> NDArray[Any]:
     found = call.first
     if isinstance(found, Value):
         if found is not call.builder.unfolded(found):
@@ -98,7 +98,7 @@ def _shape(call: Call) -> NDArray[Any]:
     return np.array(sizes[start:end], dtype=np.int64)
 
 
-def _reshape(call: Call) -> Operand:
+def _reshape(call: OnnxCall) -> Operand:
     wanted = call.integers(1, "a shape") if call.opset >= 5 else call.wholes("shape")
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: array.reshape(wanted))
@@ -109,7 +109,7 @@ def _reshape(call: Call) -> Operand:
     return call.builder.reshaped(value, call.shape_to_reshape(wanted, value, bool(call.whole("allowzero", 0))))
 
 
-def _flatten(call: Call) -> Value:
+def _flatten(call: OnnxCall) -> Value:
     value = call.value(0, as_parameter=True)
     rank = len(value.axes)
     axis = call.whole("axis", 1)
@@ -125,7 +125,7 @@ def _flatten(call: Call) -> Value:
     return call.builder.reshaped(value, (None, after))
 
 
-def _transpose(call: Call) -> Operand:
+def _transpose(call: OnnxCall) -> Operand:
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: array.transpose(call.wholes("perm", tuple(range(array.ndim))[::-1])))
     value = call.value(0, as_parameter=True)
@@ -136,7 +136,7 @@ def _transpose(call: Call) -> Operand:
     return call.builder.transposed(value, order)
 
 
-def _axes_of(call: Call, rank: int) -> list[int] | None:
+def _axes_of(call: OnnxCall, rank: int) -> list[int] | None:
     """Return the axes of a Squeeze or Unsqueeze; None where it names none."""
     if call.opset >= 13:
         axes = call.integers(1, "axes") if call.given(1) else None
@@ -149,7 +149,7 @@ def _axes_of(call: Call, rank: int) -> list[int] | None:
     return sorted({call.axis(axis, rank) for axis in axes})
 
 
-def _squeeze(call: Call) -> Operand:
+def _squeeze(call: OnnxCall) -> Operand:
     found = call.first
     if isinstance(found, np.ndarray):
         axes = _axes_of(call, found.ndim)
@@ -162,7 +162,7 @@ def _squeeze(call: Call) -> Operand:
     return value
 
 
-def _unsqueeze(call: Call) -> Operand:
+def _unsqueeze(call: OnnxCall) -> Operand:
     found = call.first
     given = call.integers(1, "axes") if call.opset >= 13 else call.wholes("axes")
     if isinstance(found, np.ndarray):
@@ -176,7 +176,7 @@ def _unsqueeze(call: Call) -> Operand:
     return value
 
 
-def _concat(call: Call) -> Operand:
+def _concat(call: OnnxCall) -> Operand:
     if any(isinstance(one, np.ndarray) for one in call.inputs) and not any(isinstance(o, Value) for o in call.inputs):
         arrays = [one.ravel() for one in call.inputs if isinstance(one, np.ndarray)]
         if len(arrays) < len(call.inputs) or sum(array.size for array in arrays) > MOST_WHOLE:
@@ -189,7 +189,7 @@ def _concat(call: Call) -> Operand:
     return call.builder.concatenated(values, call.axis(call.whole("axis", 1), ranks.pop()))
 
 
-def _slice(call: Call) -> Operand:
+def _slice(call: OnnxCall) -> Operand:
     found = call.first
     array = found if isinstance(found, np.ndarray) else None
     value = None if array is not None else call.value(0, as_parameter=True)
@@ -221,7 +221,7 @@ def _slice(call: Call) -> Operand:
     return value if array is None else array
 
 
-def _gather(call: Call) -> Operand:
+def _gather(call: OnnxCall) -> Operand:
     indices = call.inputs[1] if call.given(1) else None
     if isinstance(indices, Value):
         return _rows(call, indices)
@@ -237,7 +237,7 @@ def _gather(call: Call) -> Operand:
     return _taken(call, call.value(0, as_parameter=True), call.whole("axis", 0), indices)
 
 
-def _rows(call: Call, positions: Value) -> Value:
+def _rows(call: OnnxCall, positions: Value) -> Value:
     """Take rows of a matrix by index, which is an input: h[n, t, k] = sum(v) E[v, k] where v = x[n, t]."""
     builder, table = call.builder, call.value(0, as_parameter=True)
     axis = call.axis(call.whole("axis", 0), len(table.axes))
@@ -266,7 +266,7 @@ def _rows(call: Call, positions: Value) -> Value:
     return builder.held(replace(result, blocks=blocks), "h")
 
 
-def _as_input(call: Call, positions: Value, rows: int) -> Value:
+def _as_input(call: OnnxCall, positions: Value, rows: int) -> Value:
     """Return positions as the input that they equal for all rows, also where the file counts some from the end."""
     builder = call.builder
     if builder.is_input(positions):
@@ -288,7 +288,7 @@ def _as_input(call: Call, positions: Value, rows: int) -> Value:
     return replace(positions, blocks=blocks)
 
 
-def _tile(call: Call) -> Value:
+def _tile(call: OnnxCall) -> Value:
     """Repeat whole axes."""
     value, counts = call.value(0, as_parameter=True), call.integers(1, "repeats")
     if len(counts) != len(value.axes) or any(not 0 < count <= MOST_WHOLE for count in counts):
@@ -301,7 +301,7 @@ def _tile(call: Call) -> Value:
     return value
 
 
-def _repeated(call: Call, value: Value, axis: int, count: int, place: int) -> Value:
+def _repeated(call: OnnxCall, value: Value, axis: int, count: int, place: int) -> Value:
     """Repeat an axis: insert a new axis before or after it, broadcast along that one, and merge both."""
     wide = call.builder.inserted(value, place)
     shape = call.builder.shape(wide)
@@ -309,7 +309,7 @@ def _repeated(call: Call, value: Value, axis: int, count: int, place: int) -> Va
     return call.builder.merged(wide, axis)
 
 
-def _resize(call: Call) -> Value:
+def _resize(call: OnnxCall) -> Value:
     """Repeat each value, or take the nearest values to places between them."""
     builder, value = call.builder, call.value(0)
     mode, where = call.text("mode", "nearest"), call.text("coordinate_transformation_mode", "half_pixel")
@@ -338,7 +338,7 @@ def _resize(call: Call) -> Value:
     return value
 
 
-def _scales(call: Call, rank: int) -> tuple[list[float] | None, list[int] | None]:
+def _scales(call: OnnxCall, rank: int) -> tuple[list[float] | None, list[int] | None]:
     """Return the factors of all axes, or their sizes. Raise ModelError."""
     at = 1 if call.node.operator == "Upsample" or call.opset < 11 else 2
     axes = [call.axis(axis, rank) for axis in call.wholes("axes", tuple(range(rank)))]
@@ -377,7 +377,7 @@ def _nearest(k: int, size: int, wanted: int, scale: float, where: str, rule: str
     return min(max(near, 0), size - 1)
 
 
-def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
+def _taken(call: OnnxCall, value: Value, axis: int, indices: NDArray[Any]) -> Value:
     """Return the values at positions along an axis, counted also from the end; a single position removes the axis."""
     axis = call.axis(axis, len(value.axes))
     size = call.builder.shape(value)[axis] or 0
@@ -393,7 +393,7 @@ def _taken(call: Call, value: Value, axis: int, indices: NDArray[Any]) -> Value:
     return result if indices.ndim else call.builder.without(result, axis)
 
 
-def _reverse_sequence(call: Call) -> Value:
+def _reverse_sequence(call: OnnxCall) -> Value:
     """Reverse an axis, for sequences that all have its length. Raise ModelError for others."""
     value, lengths = call.value(0), call.value(1)
     axis, size = call.axis(call.whole("time_axis", 0), len(value.axes)), 0
@@ -403,7 +403,7 @@ def _reverse_sequence(call: Call) -> Value:
     return call.builder.gathered(value, axis, range(size)[::-1])
 
 
-def _split(call: Call) -> list[Value]:
+def _split(call: OnnxCall) -> list[Value]:
     value = call.value(0, as_parameter=True)
     axis = call.axis(call.whole("axis", 0), len(value.axes))
     size, count = call.builder.shape(value)[axis], len(call.node.outputs)
@@ -420,7 +420,7 @@ def _split(call: Call) -> list[Value]:
     return [call.builder.gathered(value, axis, range(e - n, e)) for e, n in zip(ends, sizes, strict=True)]
 
 
-def _array(call: Call, function: Callable[[NDArray[Any]], Any]) -> NDArray[Any]:
+def _array(call: OnnxCall, function: Callable[[NDArray[Any]], Any]) -> NDArray[Any]:
     """Return a function of integers of the file."""
     try:
         return np.asarray(function(np.asarray(call.first)))
@@ -428,7 +428,7 @@ def _array(call: Call, function: Callable[[NDArray[Any]], Any]) -> NDArray[Any]:
         raise ModelError(f"{call.node} cannot be computed: {error}") from error
 
 
-SHAPES: dict[str, Callable[[Call], Any]] = {
+SHAPES: dict[str, Callable[[OnnxCall], Any]] = {
     "Concat": _concat,
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
@@ -451,7 +451,7 @@ SHAPES: dict[str, Callable[[Call], Any]] = {
 """Operators that name, order, cut and join axes."""
 
 
-def array_feature_extractor(call: Call) -> Value:
+def array_feature_extractor(call: OnnxCall) -> Value:
     """Return some columns of a matrix, whose indices are in the file (an operator of ai.onnx.ml)."""
     indices = np.array(call.integers(1, "columns"), dtype=np.int64)
     value = call.value(0)

@@ -88,7 +88,7 @@ class Masked:
 
 
 @dataclass
-class Parameter:
+class OnnxParameter:
     """A parameter of the graph: its array, and the pieces that it is cut into."""
 
     name: str
@@ -110,7 +110,7 @@ class Steps:
         self._parameters = 0
         self.steps: list[Step] = []
         self.inputs: list[tuple[str, tuple[str, ...]]] = []
-        self.parameters: dict[str, Parameter] = {}
+        self.parameters: dict[str, OnnxParameter] = {}
         self.trained: set[str] = set()
         self.known: set[str] = set()
         """Names of constants that are parameters, even if they are single numbers."""
@@ -163,7 +163,7 @@ class Steps:
         self.count(array.size)
         axes = tuple(self.axes.sections(f"{name}:{k}", size) for k, size in enumerate(array.shape))
         value = Value(axes, {}, undecided=frozenset([name]))
-        parameter = self.parameters[name] = Parameter(name, array)
+        parameter = self.parameters[name] = OnnxParameter(name, array)
         blocks = {}
         for position in value.positions():
             indices = value.indices(position)

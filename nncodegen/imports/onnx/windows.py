@@ -13,7 +13,7 @@ from sympy import Expr, S
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
-from nncodegen.imports.onnx.call import Call
+from nncodegen.imports.onnx.call import OnnxCall
 from nncodegen.imports.onnx.values import Value
 from nncodegen.ir import Equation
 
@@ -35,7 +35,7 @@ class Window:
         return self.dilation * (self.size - 1) + 1
 
 
-def _windows(call: Call, lengths: Sequence[int], sizes: Sequence[int], transposed: bool = False) -> list[Window]:
+def _windows(call: OnnxCall, lengths: Sequence[int], sizes: Sequence[int], transposed: bool = False) -> list[Window]:
     """Return the windows along all axes. Raise ModelError for attributes that do not fit."""
     ones = (1,) * len(sizes)
     strides, dilations = call.wholes("strides", ones), call.wholes("dilations", ones)
@@ -76,7 +76,7 @@ def _around(window: Window, around: int, auto: str) -> Window:
 class _Moving:
     """The indices of windows: of places of the input, of places of the output, and of places within a window."""
 
-    def __init__(self, call: Call, x: Value, key: str) -> None:
+    def __init__(self, call: OnnxCall, x: Value, key: str) -> None:
         """Bring the axes of x, (N, channels, ...), under one index each."""
         builder = self.builder = call.builder
         if len(x.axes) < 3 or SAMPLES in x.axes[1:] or builder.unfolded(x) is not x:
@@ -137,12 +137,12 @@ class _Moving:
         return self.builder._checked(self.builder.merged(value, 1) if channels else value)
 
 
-def _checked_places(call: Call, places: Sequence[int]) -> None:
+def _checked_places(call: OnnxCall, places: Sequence[int]) -> None:
     if min(places, default=1) < 1 or math.prod(places) > 2**24:
         raise ModelError(f"{call.node} gives a tensor of {' by '.join(map(str, places))} places")
 
 
-def _weights(call: Call, groups: int) -> tuple[Value, tuple[Sections, ...]]:
+def _weights(call: OnnxCall, groups: int) -> tuple[Value, tuple[Sections, ...]]:
     """Return the weights with one index along each axis, the first that of the groups; and their axes before."""
     builder = call.builder
     W = call.value(1, as_parameter=True)
@@ -156,14 +156,14 @@ def _weights(call: Call, groups: int) -> tuple[Value, tuple[Sections, ...]]:
     return builder.held(W, "w"), before
 
 
-def convolution(transposed: bool) -> Callable[[Call], Value]:
+def convolution(transposed: bool) -> Callable[[OnnxCall], Value]:
     """Return the operator Conv, or ConvTranspose.
 
     Weights are (filters, channels of a group, ...), or the first two in the other order. h[n, f, p] = sum(c, t, s) W[f,
     c, t] x[n, c, s] where s = stride*p + dilation*t - before; transposed, with p and s exchanged.
     """
 
-    def operator(call: Call) -> Value:
+    def operator(call: OnnxCall) -> Value:
         builder, x, groups = call.builder, call.value(0), call.whole("group", 1)
         W, before = _weights(call, groups)
         first, second, *sizes = (size or 0 for size in builder.shape(W)[1:])
@@ -232,10 +232,10 @@ def _equation(window: Window, source: str, place: Sequence[str], tap: Sequence[s
     return Equation(left, terms, -window.before)
 
 
-def pool(operator: str) -> Callable[[Call], Value]:
+def pool(operator: str) -> Callable[[OnnxCall], Value]:
     """Return the operator MaxPool ("max") or AveragePool ("sum")."""
 
-    def pooled(call: Call) -> Value:
+    def pooled(call: OnnxCall) -> Value:
         if len(call.node.outputs) > 1 and call.node.outputs[1]:
             raise ModelError(f"{call.node} gives the places of its maxima, which nncodegen does not know")
         builder, moving = call.builder, _Moving(call, call.value(0), "pool")
@@ -259,7 +259,7 @@ def pool(operator: str) -> Callable[[Call], Value]:
 
 
 def _mean(
-    call: Call, total: Expr, windows: Sequence[Window], places: Sequence[int], own: Sequence[tuple[str, ...]],
+    call: OnnxCall, total: Expr, windows: Sequence[Window], places: Sequence[int], own: Sequence[tuple[str, ...]],
     taps: Sequence[tuple[str, ...]], moving: _Moving,
 ) -> Expr:  # fmt: skip
     """Return the total of each window divided by the number of its values, with its padding or without."""
@@ -280,7 +280,7 @@ def _mean(
     return total
 
 
-def pad(call: Call) -> Value:
+def pad(call: OnnxCall) -> Value:
     """Put constants around the axes of a tensor, by default zeros."""
     builder, value = call.builder, call.value(0)
     if call.text("mode", "constant") != "constant":
@@ -318,7 +318,7 @@ def pad(call: Call) -> Value:
     return value
 
 
-WINDOWS: dict[str, Callable[[Call], Value]] = {
+WINDOWS: dict[str, Callable[[OnnxCall], Value]] = {
     "AveragePool": pool("sum"),
     "Conv": convolution(transposed=False),
     "ConvTranspose": convolution(transposed=True),

@@ -7,7 +7,7 @@ imports only those before it: ground, native, arguments, evaluation, results, fi
 
 from .arguments.calls import TRAIN
 from .arguments.optimizers import short_rule
-from .arguments.options import Settings
+from .arguments.options import CheckedOptions
 from .arguments.points import Points
 from .ground.facts import Hyperparameter, Rule, read
 from .ground.progress import FitProgress, Progress
@@ -22,7 +22,7 @@ from .results.many_result import ManyResult
 from .results.result import Result
 
 __all__ = [
-    "TRAIN", "FitProgress", "FitResult", "FitWithErrors", "GroupedFit", "Hyperparameter", "Interface", "ManyFits",
-    "ManyResult", "Points", "Progress", "Result", "Rule", "Settings", "address_of_part", "calls", "fill", "read",
+    "TRAIN", "CheckedOptions", "FitProgress", "FitResult", "FitWithErrors", "GroupedFit", "Hyperparameter", "Interface",
+    "ManyFits", "ManyResult", "Points", "Progress", "Result", "Rule", "address_of_part", "calls", "fill", "read",
     "short_rule",
 ]  # fmt: skip

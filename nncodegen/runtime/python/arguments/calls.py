@@ -7,7 +7,7 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..ground.renamed import current
-from .options import FLAG, OPTIONS, Option, Settings
+from .options import FLAG, OPTIONS, CheckedOptions, Option
 
 if TYPE_CHECKING:
     from ..native.model import Model
@@ -21,8 +21,8 @@ RENAMED = "0.3.0", {
 """The version in which old names of options go, and the present names."""
 
 
-class Call:
-    """The call of a function: its options in order, and the name of its further keyword arguments.
+class Keywords:
+    """The keywords of a function: its options in order, and the name of its further keyword arguments.
 
     required    the number of options, the first ones, that have no default
     changed     options whose declaration differs for this function
@@ -67,7 +67,9 @@ class Call:
             lines += [f"{' ' * indent}{name:<21}{first}", *(" " * (indent + 21) + line for line in rest)]
         return "\n".join(lines).lstrip()
 
-    def settings(self, model: Model, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    def settings(
+        self, model: Model, given: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[CheckedOptions, dict[str, Any]]:
         """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
         check_trainable(model)
         if not RENAMED[1].keys().isdisjoint(named):
@@ -88,7 +90,7 @@ class Call:
                 others[name] = value
             elif value is not values[name]:
                 values[name] = self.options[name].kind.check(model, name, value)
-        return Settings(values), others
+        return CheckedOptions(values), others
 
 
 def check_trainable(model: Model) -> None:
@@ -101,9 +103,9 @@ def _without(*left_out: str) -> tuple[str, ...]:
     return tuple(name for name in OPTIONS if name not in left_out)
 
 
-TRAIN = Call("train", _without("batches", "method"), "hyperparameters")
+TRAIN = Keywords("train", _without("batches", "method"), "hyperparameters")
 
-STREAM = Call(
+STREAM = Keywords(
     "train_on_stream",
     _without(
         "X", "Y", "data", "loss_weights", "method", "epochs", "tolerance", "sample_weight", "validation_split",
@@ -112,7 +114,7 @@ STREAM = Call(
     "hyperparameters", required=1, shuffle=OPTIONS["shuffle"]._replace(kind=FLAG, default=False),
 )  # fmt: skip
 
-MINIMIZE = Call(
+MINIMIZE = Keywords(
     "minimize",
     (
         "X", "Y", "parameters", "method", "sample_weight", "class_weight", "classes", "l1", "l2", "seed", "data",

@@ -1,6 +1,6 @@
 """The options of a training, each declared once: name, type, default, range, description, and its members in C.
 
-The declarations in ``Settings`` determine the checks, the signatures and the documentation of ``train``,
+The declarations in ``CheckedOptions`` determine the checks, the signatures and the documentation of ``train``,
 ``train_on_stream`` and ``minimize``, the names that no hyperparameter may have, and the members of the structure in C
 (``runtime/c/options.h``). To add an option, declare it here, and use it in the C, or in ``run.py``.
 """
@@ -36,7 +36,7 @@ class Member(NamedTuple):
     type: str
     name: str
     meaning: str
-    value: Callable[[Settings], float]
+    value: Callable[[CheckedOptions], float]
 
 
 class Option(NamedTuple):
@@ -116,7 +116,7 @@ ARRAY = _unchecked("ArrayLike | None")
 # --- the declarations --------------------------------------------------------------------------------------------
 
 
-class Settings:
+class CheckedOptions:
     """The checked options of a training: the given values, and the defaults of all others."""
 
     X: Any = _option(
@@ -330,7 +330,7 @@ class Settings:
         return {member.name: member.value(self) for member in MEMBERS}
 
 
-OPTIONS = {name: value for name, value in vars(Settings).items() if isinstance(value, Option)}
+OPTIONS = {name: value for name, value in vars(CheckedOptions).items() if isinstance(value, Option)}
 """The declarations by name, in the order of the signature of ``train``."""
 
 

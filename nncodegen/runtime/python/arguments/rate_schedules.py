@@ -62,7 +62,7 @@ def _warm_up(epoch: Any, total: float, end: Any, epochs: float, start: float) ->
     return np.minimum(start + (1 - start) * end / epochs, 1)
 
 
-class Parameter(NamedTuple):
+class Number(NamedTuple):
     """A number that a schedule takes: its default, and the interval of allowed values, [low, high) or (low, high)."""
 
     default: float
@@ -75,7 +75,7 @@ class Entry(NamedTuple):
     """A schedule: its function and parameters, and the arguments it needs."""
 
     function: Callable[..., Any]
-    parameters: dict[str, Parameter]
+    parameters: dict[str, Number]
     of_updates: bool = False
     """True if each update has a separate factor, rather than each epoch."""
     needs_total: bool = False
@@ -83,17 +83,17 @@ class Entry(NamedTuple):
 
 
 SCHEDULES = {
-    "step": Entry(_step, {"step_size": Parameter(30, excludes_low=True), "gamma": Parameter(0.1, excludes_low=True)}),
-    "exponential": Entry(_exponential, {"gamma": Parameter(0.95, excludes_low=True)}),
-    "inverse": Entry(_inverse, {"decay": Parameter(0.1), "power": Parameter(1, excludes_low=True)}),
-    "polynomial": Entry(_polynomial, {"final": Parameter(0), "power": Parameter(1, excludes_low=True)}, True, True),
-    "cosine": Entry(_cosine, {"final": Parameter(0)}, True, True),
+    "step": Entry(_step, {"step_size": Number(30, excludes_low=True), "gamma": Number(0.1, excludes_low=True)}),
+    "exponential": Entry(_exponential, {"gamma": Number(0.95, excludes_low=True)}),
+    "inverse": Entry(_inverse, {"decay": Number(0.1), "power": Number(1, excludes_low=True)}),
+    "polynomial": Entry(_polynomial, {"final": Number(0), "power": Number(1, excludes_low=True)}, True, True),
+    "cosine": Entry(_cosine, {"final": Number(0)}, True, True),
     "one_cycle": Entry(
         _one_cycle,
-        {"rise": Parameter(0.3, high=1, excludes_low=True), "start": Parameter(0.04), "final": Parameter(4e-6)},
+        {"rise": Number(0.3, high=1, excludes_low=True), "start": Number(0.04), "final": Number(4e-6)},
         True, True,
     ),
-    "warm_up": Entry(_warm_up, {"epochs": Parameter(5, excludes_low=True), "start": Parameter(0, high=1)}, True),
+    "warm_up": Entry(_warm_up, {"epochs": Number(5, excludes_low=True), "start": Number(0, high=1)}, True),
 }  # fmt: skip
 
 
@@ -108,12 +108,12 @@ class Plateau:
     ``waited`` counts the epochs without a better one; ``cooling`` counts the remaining epochs of the cooldown.
     """
 
-    parameters: ClassVar[dict[str, Parameter]] = {
-        "factor": Parameter(0.1, high=1, excludes_low=True),
-        "patience": Parameter(10),
-        "min_delta": Parameter(1e-4),
-        "cooldown": Parameter(0),
-        "min_lr": Parameter(0),
+    parameters: ClassVar[dict[str, Number]] = {
+        "factor": Number(0.1, high=1, excludes_low=True),
+        "patience": Number(10),
+        "min_delta": Number(1e-4),
+        "cooldown": Number(0),
+        "min_lr": Number(0),
     }
     texts: ClassVar[dict[str, str | None]] = {"monitor": None, "mode": "auto"}
 
@@ -206,7 +206,7 @@ class RateSchedule:
 
     def _choose(self, name: str, parameters: Any) -> None:
         self.name = name
-        known: dict[str, Parameter] = {}
+        known: dict[str, Number] = {}
         texts: dict[str, str | None] = {}
         if name == "plateau":
             known, texts = Plateau.parameters, Plateau.texts

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..ground.facts import Term
     from ..ground.types import Array
     from ..native.model import Model
-    from .options import Settings
+    from .options import CheckedOptions
 
 
 class Samples:
@@ -110,7 +110,7 @@ class Samples:
         return to_finite(self.model, f"the targets of {name}", array, expected)
 
 
-def take_samples(model: Model, settings: Settings) -> Samples | None:
+def take_samples(model: Model, settings: CheckedOptions) -> Samples | None:
     """Set X and Y of a training or a search to the samples of all terms, if these are given; return the samples.
 
     Raises ValueError for data of another kind of model.

@@ -202,7 +202,7 @@ if _names[:PLACES] != ("X", "Y", "parameters", "optimizer", "learning_rate", "ep
 
 cdef nncodegen_training _default_run  # with the defaults of all options
 memset(&_default_run, 0, sizeof(_default_run))
-_set_options(&_default_run, _python.Settings(_python.TRAIN.defaults).members())
+_set_options(&_default_run, _python.CheckedOptions(_python.TRAIN.defaults).members())
 _default_run.best_figure, _default_run.columns = HUGE_VAL, 1
 
 

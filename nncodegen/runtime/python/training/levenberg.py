@@ -9,7 +9,7 @@ from ..evaluation.jacobian import check_fitted
 from ..fitting.fit import Epochs, fit
 
 if TYPE_CHECKING:
-    from ..arguments.options import Settings
+    from ..arguments.options import CheckedOptions
     from ..native.model import Model
     from ..results.fit_result import FitResult
 
@@ -19,7 +19,7 @@ OTHER = {"parameters": "p0", "epochs": "max_iterations", "tolerance": "tolerance
 """The options of ``train`` that ``fit`` has by the same name, and those with another name or default."""
 
 
-def train_by_fit(model: Model, settings: Settings, others: dict[str, Any]) -> FitResult:
+def train_by_fit(model: Model, settings: CheckedOptions, others: dict[str, Any]) -> FitResult:
     """Return what ``fit`` returns, with at most ``epochs`` iterations; ``others`` are further arguments of ``fit``.
 
     There is no warning where all epochs are used: they were asked for.

@@ -24,7 +24,7 @@ from ..results.result import Result
 from .history import History, Rates
 
 if TYPE_CHECKING:
-    from ..arguments.options import Settings
+    from ..arguments.options import CheckedOptions
     from ..arguments.samples import CheckedSamples
     from ..ground.types import Array
     from ..native.model import Model
@@ -40,7 +40,9 @@ class Training:
     ``finish``. Inside ``with training``, an exception gets the result so far.
     """
 
-    def __init__(self, model: Model, settings: Settings, hyperparameters: dict[str, Any], total: int | None) -> None:
+    def __init__(
+        self, model: Model, settings: CheckedOptions, hyperparameters: dict[str, Any], total: int | None
+    ) -> None:
         self.model, self._settings, self._total = model, settings, total
         before = _state_of(model, settings.resume, settings.parameters)
         self._resumed: Result | None = settings.resume
@@ -288,7 +290,7 @@ class Training:
             error.args = (f"interrupted after {self.native.epochs} epochs; {held}",)
 
 
-def seconds_between_calls(settings: Settings) -> float | None:
+def seconds_between_calls(settings: CheckedOptions) -> float | None:
     """Return the seconds between two calls of the callback; None if it is called after each epoch."""
     every = settings.callback_interval
     if settings.callback is None and every != "epoch":

@@ -19,7 +19,7 @@ from .run import Training
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ..arguments.options import Settings
+    from ..arguments.options import CheckedOptions
     from ..arguments.terms import Samples
     from ..native.model import Model
 
@@ -73,7 +73,7 @@ def train(model: Model, /, *given: Any, **named: Any) -> Any:
 
 
 def _train_converted(
-    model: Model, settings: Settings, data: CheckedSamples, given: tuple[Any, ...], named: dict[str, Any]
+    model: Model, settings: CheckedOptions, data: CheckedSamples, given: tuple[Any, ...], named: dict[str, Any]
 ) -> Result | None:
     """Return the Result of a training that only its arrays kept from the short way; None if other arguments did."""
     start = settings.parameters if settings.parameters is None else start_of(model, settings.parameters, settings.seed)
@@ -84,7 +84,7 @@ def _train_converted(
     return found
 
 
-def run_with_draws(training: Training, drawn: Samples, settings: Settings) -> None:
+def run_with_draws(training: Training, drawn: Samples, settings: CheckedOptions) -> None:
     """Train until the last time that points are drawn again; the caller trains the remaining epochs."""
     until = drawn.next_draw(training.done)
     while until < settings.epochs and training.status == "completed":
