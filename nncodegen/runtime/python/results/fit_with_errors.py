@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..native.model import result_of_model
+from .bordered import back
 from .fit_result import FitResult
 from .goodness import per_value
 
@@ -46,16 +47,17 @@ class FitWithErrors(FitResult):
         Raises ValueError where the formula of the model, whose derivatives by the inputs it needs, is not known.
         """
         own, J = self._rows()
-        R = np.linalg.qr(own, mode="r")
-        inverse = np.linalg.inv(R)
-        inverse = inverse @ np.swapaxes(inverse, 1, 2)
-        outputs = J.shape[1]
-        follow = -inverse @ np.swapaxes(own[:, :outputs], 1, 2) @ J  # by how much changes follow the parameters
+        algebra, inputs, outputs = self._algebra, own.shape[2], J.shape[1]
+        negative = np.broadcast_to(-np.eye(inputs), (len(own), inputs, inputs))
+        half = back(np.concatenate([algebra.triangles(own), negative], axis=2), inputs)
+        inverse = algebra.product(half, np.swapaxes(half, 1, 2))
+        shares = algebra.product(inverse, np.swapaxes(own[:, :outputs], 1, 2))
+        follow = -algebra.product(shares, J)  # by how much changes follow the parameters
         unknown = ~np.isfinite(np.diag(self.covariance))
         covariance = np.where(unknown | unknown[:, None], 0, self.covariance)
         with np.errstate(invalid="ignore", over="ignore"):
             variance = np.einsum("nii->ni", inverse) * self.error_scale
-            variance = variance + np.einsum("nip,pq,niq->ni", follow, covariance, follow)
+            variance = variance + algebra.contract("niq,niq->ni", algebra.product(follow, covariance), follow)
             variance[(follow[:, :, unknown] != 0).any(axis=2)] = np.inf
             found: Array = np.where(self.sigma_x > 0, np.sqrt(variance) * self.sigma_x, 0)
         return found
