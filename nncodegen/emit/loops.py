@@ -385,7 +385,7 @@ class LoopPrinter:
 
 
 def _is_in_lanes(loop: Loop) -> bool:
-    """Return whether a loop adds up so many terms that they are worth partial sums.
+    """Return whether a loop adds up enough terms for partial sums.
 
     The largest term is the same in any order, and compilers find it faster without lanes.
     """

@@ -31,7 +31,7 @@ class Exportable:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     bits: str = NATIVE
-    """Whether results must have the same bits everywhere ("portable"), as far as a destination can promise that."""
+    """With "portable", results have the same bits everywhere, as far as a destination can promise that."""
 
 
 def exportable(given: Any, precision: str | None, parameters: Any) -> Exportable:

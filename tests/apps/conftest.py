@@ -11,6 +11,8 @@ def built(monkeypatch):
     numbers, original = [], modules.build_module
     monkeypatch.setattr(modules, "_modules", {})
     monkeypatch.setattr(
-        modules, "build_module", lambda model, *others: numbers.append(model.inputs) or original(model, *others)
+        modules,
+        "build_module",
+        lambda model, *others, **options: numbers.append(model.inputs) or original(model, *others, **options),
     )
     return numbers

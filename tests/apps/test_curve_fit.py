@@ -156,7 +156,7 @@ def test_a_second_call_builds_nothing(monkeypatch):
     """One process builds a formula once, whether it comes as a text or as an expression with the same order."""
     first, _ = nn.curve_fit("a*x + b", X, Y)
 
-    def refuse(*arguments):
+    def refuse(*arguments, **options):
         raise AssertionError("a second build")
 
     monkeypatch.setattr(formulas, "build_module", refuse)

@@ -375,7 +375,7 @@ def test_many_shapes_in_one_process(monkeypatch):
     """Three shapes are built once each, and loaded once each, however often they are fitted."""
     built = []
     original = modules.build_module
-    monkeypatch.setattr(modules, "build_module", lambda *given: built.append(given) or original(*given))
+    monkeypatch.setattr(modules, "build_module", lambda *given, **how: built.append(given) or original(*given, **how))
     monkeypatch.setattr(modules, "_modules", {})
     estimator = NNRegressor(activation="linear", max_iter=1, random_state=0)
     libraries = []

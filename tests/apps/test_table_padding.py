@@ -39,7 +39,9 @@ def built(monkeypatch):
     """The models that are built in a test, which finds none."""
     found, original = [], modules.build_module
     monkeypatch.setattr(modules, "_modules", {})
-    monkeypatch.setattr(modules, "build_module", lambda *given: found.append(given[0]) or original(*given))
+    monkeypatch.setattr(
+        modules, "build_module", lambda *given, **how: found.append(given[0]) or original(*given, **how)
+    )
     return found
 
 

@@ -207,10 +207,10 @@ def test_certificates():
     assert nn.certify(model, points=3)
 
 
+@pytest.mark.filterwarnings("ignore:.*for a test:RuntimeWarning")
 def test_without_a_compiler(module):
     """NumPy evaluates solutions and Jacobians as the compiled module does."""
-    with pytest.warns(RuntimeWarning):
-        slow = evaluated_module(lotka_volterra_model(name="slow"))
+    slow = evaluated_module(lotka_volterra_model(name="slow"), reason="for a test")
     X = np.vstack([TIMES, TIMES / 2])
     np.testing.assert_allclose(slow.predict(START, X), module.predict(START, X), rtol=1e-11)
     np.testing.assert_allclose(slow.jacobian(START, X), module.jacobian(START, X), rtol=1e-8, atol=1e-9)

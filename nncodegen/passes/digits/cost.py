@@ -43,7 +43,7 @@ WITH_SLOPES = {FAST: Bound(2.0, 4, 0.2), BEST: Bound(math.inf, 0)}
 """The operations that a form and its derivatives may have together."""
 
 FAR, FAR_WITH_SLOPES = Bound(1.0, 4, 0.02), Bound(1.0, 4)
-"""The same of a formula that loses digits only where numbers are not ordinary, with the choice "fast"."""
+"""The bound of a formula that loses digits only where numbers are not ordinary, with the choice "fast"."""
 
 
 def operations(form: Expr) -> int:

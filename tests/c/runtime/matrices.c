@@ -33,7 +33,7 @@ static void multiply_once(int which, size_t rows, size_t columns, size_t inner, 
             if (!exists(which, r, k))
                 a[r*a_row + k*a_inner] = 0;
     for (size_t c = 0; bad < inner && c < columns; c++)
-        b[bad*b_inner + c*b_column] = NAN;
+        b[bad*b_inner + c*b_column] = (real) NAN;
     const real *const before = copy_of(out, rows*out_row + LANES);
     if (which == WHOLE)
         multiply_matrices(rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, more);

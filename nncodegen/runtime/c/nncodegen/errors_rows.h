@@ -188,9 +188,12 @@ static HOT int evaluate_errors(NN(fitting) *run, fit_memory *m, const real *para
 static UNUSED void begin_changes(const NN(fitting) *run, errors_in_x *x)
 {
     const size_t inputs = INPUTS;
-    for (size_t k = 0; k < run->samples*inputs; k++)
-        x->there.changes[k%inputs*run->samples + k/inputs] =
-            run->sigma_x[k] > 0 ? run->changes[k]/(double) run->sigma_x[k] : 0;
+    for (size_t n = 0; n < run->samples; n++) {
+        for (size_t i = 0; i < inputs; i++) {
+            const double sigma = (double) run->sigma_x[n*inputs + i];
+            x->there.changes[i*run->samples + n] = sigma > 0 ? run->changes[n*inputs + i]/sigma : 0;
+        }
+    }
 }
 
 /* Removes the dampings of changes. Returns whether there were any. */
@@ -209,8 +212,10 @@ static COLD void tell_errors(const NN(fitting) *run, const errors_in_x *x)
     const size_t inputs = INPUTS, outputs = FIT_OUTPUTS;
     for (size_t k = 0; run->residuals && k < run->samples*outputs; k++)
         run->residuals[k] = x->here.plain[k%outputs*run->samples + k/outputs];
-    for (size_t k = 0; k < run->samples*inputs; k++)
-        run->changes[k] = x->here.changes[k%inputs*run->samples + k/inputs]*(double) run->sigma_x[k];
+    for (size_t n = 0; n < run->samples; n++) {
+        for (size_t i = 0; i < inputs; i++)
+            run->changes[n*inputs + i] = x->here.changes[i*run->samples + n]*(double) run->sigma_x[n*inputs + i];
+    }
 }
 
 #endif

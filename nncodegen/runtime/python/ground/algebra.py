@@ -65,7 +65,7 @@ class Algebra:
 
 
 class FixedOrder(Algebra):
-    """The same operations, with bits that do not depend on the CPU, the operating system or the versions of libraries.
+    """Operations whose bits do not depend on the CPU, the operating system or the versions of libraries.
 
     Sums add the second half of their terms to the first until one is left.
     """

@@ -135,8 +135,8 @@ cdef _loss_short(_Native native, parameters, X, Y, gradient):
     check the arguments."""
     cdef _call call
     cdef _Call asking = None  # for calls that may have to ask whether to stop
-    cdef nncodegen_poll short
-    cdef nncodegen_poll *poll = &short
+    cdef nncodegen_poll unasked
+    cdef nncodegen_poll *poll = &unasked
     cdef double value = 0
     cdef const real *p
     cdef void *work
@@ -144,7 +144,7 @@ cdef _loss_short(_Native native, parameters, X, Y, gradient):
     cdef bint held = False
     cdef int stopped
     memset(&call, 0, sizeof(call))
-    memset(&short, 0, sizeof(short))
+    memset(&unasked, 0, sizeof(unasked))
     if not _take_parameters(native, &call, parameters):
         return None
     try:
