@@ -92,5 +92,4 @@ for values, counted, name, color in (
 axes.set(xlabel="year", ylabel="thousands of pelts")
 axes.set_xticks(range(1900, 1921, 5))
 axes.legend()
-figure.tight_layout()
 plt.show()

@@ -203,7 +203,7 @@ def test_nothing_comes_from_elsewhere(pages):
 
 @built
 def test_examples_were_executed():
-    """Each of the twelve has a picture that was drawn when the site was built, and shows no error."""
+    """Each has a picture that was drawn when the site was built, and shows no error."""
     for path in EXAMPLES:
         text = (SITE / "examples" / f"{path.stem}.html").read_text()
         assert re.search(rf"_images/sphx_glr_{path.stem}_\d+\.svg", text), path.stem
