@@ -65,12 +65,14 @@ def _side_by_side(second: Model, data: FitData, steps: int, first: int, last: in
     wide = ManyFits(second, len(found), found.free_count, found.covariance is not None)
     strides = data.strides()
     strides[3] += inputs if strides[3] else 0
-    second.native.fit_many(
-        (data.X, data.Y, data.sigma, starts, data.lengths, data.sigma_x), strides, data.samples, (lower, upper, held),
-        options.tolerance, steps, options.absolute_sigma, first, last, wide.arrays(),
-    )  # fmt: skip
-    *results, numbers, poles = zip(found.arrays(), wide.arrays(), strict=True)
-    for to, made in (*results, poles, numbers):  # the numbers last: they tell which fits have ended
-        if to is not None and made is not None:
-            shape = tuple(slice(size) for size in to.shape[1:])
-            to[some] = made[(some, *shape)]
+    try:
+        second.native.fit_many(
+            (data.X, data.Y, data.sigma, starts, data.lengths, data.sigma_x), strides, data.samples,
+            (lower, upper, held), options.tolerance, steps, options.absolute_sigma, first, last, wide.arrays(),
+        )  # fmt: skip
+    finally:  # fits that have ended count where the others are stopped
+        *results, numbers, poles = zip(found.arrays(), wide.arrays(), strict=True)
+        for to, made in (*results, poles, numbers):  # the numbers last: they tell which fits have ended
+            if to is not None and made is not None:
+                shape = tuple(slice(size) for size in to.shape[1:])
+                to[some] = made[(some, *shape)]
