@@ -113,8 +113,8 @@ def read_motion(text: str, columns: Sequence[str], others: Collection[str] = ())
 def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSettings) -> Fitted:
     """Return the fit to a table.
 
-    The steps are doubled until that changes the fitted curve by less than ENOUGH. Raises ModelError where MOST of them
-    are not enough, and TableError.
+    The fit is repeated with four times as many steps until twice as many would change the fitted curve by less than
+    ENOUGH. Raises ModelError where MOST of them are not enough, and TableError.
     """
     check_names(problem.names, settings.starts, "--p0")
     check_names(problem.names, settings.bounds, "--bounds")

@@ -46,8 +46,8 @@ class Dynamics(ModelBase):
     inputs are names of numbers that each sample has; columns are names of numbers that it has at each time, between
     which they are held (the value at the time before counts) or linear, as ``interpolation`` says. observed are the
     outputs: names or formulas of states, parameters, inputs, columns and the time; in a mapping, each under its name.
-    By default these are all states. Each output has a value at each time. loss is a loss by name or a function
-    (output, target), of which the mean over times and outputs is taken.
+    By default these are all states, without derivatives such as u'. Each output has a value at each time. loss is a
+    loss by name or a function (output, target), of which the mean over times and outputs is taken.
 
     X has, for each sample, its times in ascending order (the input ``time``, in SymPy's equations the argument of the
     functions), then inputs, then columns. Equations from time to time have the times only if they read them.

@@ -13,12 +13,12 @@ Coefficient: TypeAlias = int | float | str
 
 @dataclass(frozen=True)
 class RungeKutta:
-    """An explicit method: ``stages`` has a row (c, a_1, ..., a_i) for each stage i after the first, ``weights`` the b.
+    """An explicit method: ``stages`` has a row (c, a_1, ..., a_i) for each stage after the first, ``weights`` the b.
 
     A step of length h from u at the time t is, with k_1 = f(t, u),
 
-        k_i = f(t + c*h, u + h*(a_1*k_1 + ... + a_i*k_i))    for the next stage
-        u + h*(b_1*k_1 + b_2*k_2 + ...)                      after all stages
+        k_(i+1) = f(t + c*h, u + h*(a_1*k_1 + ... + a_i*k_i))    for the next stage
+        u + h*(b_1*k_1 + b_2*k_2 + ...)                          after all stages
 
     ``order`` is the order of its global error, ``source`` the publication of the coefficients.
     """
