@@ -344,3 +344,49 @@ def test_errors_of_many_name_what_is_wrong(decay):
     for options, text in wrong:
         with pytest.raises(ValueError, match=text):
             decay.fit_many(seen, Y, **options)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
+@pytest.mark.parametrize("start", [(0.01, 6.0), (5.0, 0.01)])
+def test_short_fits_beside_long_ones(start, quick_compiler):
+    """A fit has the bits that it has alone, also if longer fits begin beside it while it runs."""
+    module = nn.build(nn.Model("beside", "x", "y", {"a": 1, "b": 1}, "a*exp(-b*x)"))
+    random, fits = np.random.default_rng(0), np.arange(160)
+    lengths = np.where((fits >= 100) & (fits % 16 == 15), 200, 20)
+    X = np.sort(random.uniform(0, 3, (160, 200)), axis=1)
+    Y = 2 * np.exp(-1.5 * X) + random.normal(0, 0.3, X.shape)
+    options = {"sigma": 0.3, "sigma_x": 0.3, "max_iterations": 60, "p0": np.array(start)}
+    found = module.fit_many(X[:, :, None], Y, lengths=lengths, **options)
+    for m in fits[100:]:
+        alone = module.fit_many(X[m : m + 1, :, None], Y[m : m + 1], lengths=lengths[m : m + 1], **options)
+        np.testing.assert_array_equal(found.parameters[m], alone.parameters[0])
+        assert (found.status[m], found.iterations[m]) == (alone.status[0], alone.iterations[0])
+
+
+def test_many_outputs():
+    """Rows of more outputs than a tile has samples: the solution is that of all unknowns together."""
+    outputs = tuple(f"a*exp(-b*x*{k}/30)" for k in range(90))
+    model = nn.Model("series", "x", [f"y{k}" for k in range(90)], {"a": 1, "b": 1}, outputs)
+    random, X = np.random.default_rng(6), np.linspace(0.2, 2, 8)
+    k = np.arange(90) / 30
+    Y = 2 * np.exp(-0.7 * (X + random.normal(0, 0.1, 8))[:, None] * k) + random.normal(0, 0.05, (8, 90))
+    found = nn.build(model).fit(X, Y, sigma=0.05, sigma_x=0.1)
+
+    def residuals(unknown):
+        u = unknown[2:]
+        return np.concatenate([((unknown[0] * np.exp(-unknown[1] * (X + u)[:, None] * k) - Y) / 0.05).ravel(), u / 0.1])
+
+    expected = optimize.least_squares(residuals, np.r_[1.0, 1.0, np.zeros(8)], xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    np.testing.assert_allclose(found.parameters, expected.x[:2], rtol=1e-7)
+    assert found.chi2 == pytest.approx(2 * expected.cost, rel=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
+def test_a_start_without_a_finite_value():
+    """Nothing is known of a fit whose first values are not finite, neither its errors nor its rank."""
+    module = nn.build(nn.Model("logarithm", "x", "y", {"a": 1, "b": 1}, "log(a*x) + b"))
+    X = np.linspace(1, 2, 10)
+    for _ in range(3):
+        found = module.fit(X, X, p0=[-1.0, 1.0], sigma_x=0.1, absolute_sigma=True)
+        assert (found.status, found.rank) == ("not_finite", 0)
+        assert not np.isfinite(found.standard_errors).any()

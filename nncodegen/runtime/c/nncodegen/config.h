@@ -169,7 +169,9 @@
    number of cache lines, so that columns do not compete for the same places in the cache; that between the rows of a
    triangle. */
 #define NN_FOLDED_ROWS (NN_TILE < 64 ? 64 : NN_TILE)
-#define NN_COLUMN (((NN_FOLDED_ROWS > NN_PARAMETERS ? NN_FOLDED_ROWS : NN_PARAMETERS) + 7)/8*8 | 8)
+#define NN_ROWS_OF_SAMPLE (NN_CHANGES > 0 ? NN_FIT_OUTPUTS : 0) /* those that changes of inputs leave: errors_in_x.h */
+#define NN_LEAST_COLUMN (NN_PARAMETERS > NN_ROWS_OF_SAMPLE ? NN_PARAMETERS : NN_ROWS_OF_SAMPLE)
+#define NN_COLUMN (((NN_FOLDED_ROWS > NN_LEAST_COLUMN ? NN_FOLDED_ROWS : NN_LEAST_COLUMN) + 7)/8*8 | 8)
 #define NN_TRIANGLE_ROW ((NN_PARAMETERS + 8)/8*8)
 #ifndef NN_FINISHED
 #define NN_FINISHED {0, 0} /* the ranges of the gradient that gradient_finish computes from the sums */

@@ -91,6 +91,8 @@ static UNUSED errors_in_x carve_errors(void *work, size_t samples)
     PARTS_OF_ERRORS(TAKE)
     for (size_t n = 0; n < samples; n++)
         m.damping[n] = 0;
+    for (size_t k = 0; k < samples*FIT_OUTPUTS; k++)
+        m.here.plain[k] = m.there.plain[k] = (double) NAN; /* where a fit is stopped before it knows them */
     return m;
 }
 
@@ -164,7 +166,7 @@ static UNUSED void rotate_slopes(errors_in_x *x, const point_with_errors *p, siz
             row[j] = p->slopes[(j*inputs + i)*samples + sample]*by_root;
         for (size_t j = 0; j < outputs; j++) {
             double *const at = R + j*outputs;
-            const double length = hypot(at[j], row[j]), c = at[j]/length, s = row[j]/length;
+            const double length = sqrt(at[j]*at[j] + row[j]*row[j]), c = at[j]/length, s = row[j]/length;
             for (size_t l = j; l < outputs; l++) {
                 const double above = at[l], below = row[l];
                 at[l] = c*above + s*below;

@@ -153,6 +153,7 @@ static HOT int evaluate_errors(NN(fitting) *run, fit_memory *m, const real *para
     double cost = 0;
     int lost = 0;
     *sums = (residual_sums) {0, 0, 0};
+    memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
     begin_guards(m);
     prepare_rows(parameters, run->samples, m->rows);
     for (size_t first = 0; first < run->samples && !lost; first += TILE) {

@@ -43,6 +43,13 @@ static COLD double first_radius(const fit_memory *m)
     return radius > 0 ? radius : 1;
 }
 
+/* Returns the length of a vector of two lengths, without a square that overflows. */
+INLINE double whole_length(double a, double b)
+{
+    const double large = a > b ? a : b, part = large > 0 ? (a > b ? b : a)/large : 0;
+    return large*sqrt(1 + part*part);
+}
+
 /* Returns the factor for a radius after a step that gained too little: the minimum of a parabola through the cost here,
    its slope, and the cost after the step, between a tenth and a half. */
 INLINE double shortened(double slope, double gain)
@@ -87,7 +94,7 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
         l->radius = 2*length;
         l->damping /= 2;
     }
-    const double whole = m->errors ? hypot(length, m->errors->length) : length;
+    const double whole = m->errors ? whole_length(length, m->errors->length) : length;
     const int is_short = whole <= run->step_tolerance*(scaled_length(m) + run->step_tolerance*sqrt(2*size));
     const int is_flat = expected <= larger(run->cost_tolerance, l->rounding)*size;
     const int taken = found == EVALUATED && (ratio > 1e-4 || (gain >= 0 && (is_short || is_flat)));

@@ -77,6 +77,9 @@ static UNUSED void begin_fit(const NN(fits) *run, size_t lane, int first_of_lane
         return;
     const real *const targets = run->targets + fit*run->target_stride;
     g->samples[lane] = run->lengths ? run->lengths[fit] : run->samples;
+#if NN_CHANGES > 0
+    keep_none(&g->errors, g->samples[lane], run->samples, lane);
+#endif
     put_lane(targets, count, g->targets + lane);
     if (!g->weighted && (run->sigma || g->samples[lane] < run->samples || has_nan(targets, count)))
         begin_weights(run, g);

@@ -1,7 +1,7 @@
 /* Errors in the inputs of many fits, side by side: the changes of inputs are unknowns of each sample.
 
    Needs fits_lanes.h, and NN_CHANGES, the number of the last parameters that are changes of the inputs. Gives
-   fits_errors, and if NN_CHANGES move_lanes, leave_lanes, place_lanes, take_lanes.
+   fits_errors, and if NN_CHANGES move_lanes, leave_lanes, place_lanes, keep_none, take_lanes.
 
    As in errors_in_x.h, for one output and squares of residuals, without damping of changes: a row J s + r with slopes G
    by the changes u becomes (J s + r - G u)/sqrt(1 + G G'), and the best changes after a step s are
@@ -113,6 +113,13 @@ static HOT void place_lanes(const fits_errors *e, const real *restrict step, siz
         for (size_t i = 0; i < CHANGES; i++)
             *at(e->changes + n*CHANGES*FITS + lane, i) = -get(kept, 2 + i)*part;
     }
+}
+
+/* Keeps rows of 0 in a lane for the samples that its fit does not have: other fits beside it may have them. */
+static UNUSED void keep_none(const fits_errors *e, size_t first, size_t samples, size_t lane)
+{
+    for (size_t k = first*KEPT_ROW; k < samples*KEPT_ROW; k++)
+        e->rows[k*FITS + lane] = k%KEPT_ROW == 1; /* 1 + G G' */
 }
 
 /* Makes what is known at the next points that of the current ones, in accepted lanes. */

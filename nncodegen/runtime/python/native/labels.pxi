@@ -20,7 +20,7 @@ cdef _know_ranges(_Native native, facts):
         first += <size_t> size
     if len(facts.targets) == 1 and facts.targets[0][0] in facts.label_targets:
         *leading, classes = facts.shapes.get(facts.targets[0][0], (1,))
-        if leading and classes > 1:
+        if len(leading) == 1 and classes > 1 and not facts.labels:
             native.steps, native.classes = <size_t> native.targets//<size_t> classes, classes
 
 

@@ -107,11 +107,12 @@ cdef _predict_short(_Native native, parameters, X):
     if not x or not native.columns or x.axes != 2 or x.shape[1] != native.columns or x.shape[0] < 1:
         return None
     rows = <size_t> x.shape[0]
-    if native.cost >= _LONG or native.rising or not _in_ranges(native, <const real *> x.data, rows):
+    if native.cost >= _LONG or native.rising or rows > nncodegen_FEW and _is_long(native, rows):
+        return None
+    if not _in_ranges(native, <const real *> x.data, rows):
         return None
     if rows > nncodegen_FEW and not (
-        not _is_long(native, rows)
-        and _is_finite(native, p, native.count)
+        _is_finite(native, p, native.count)
         and _is_finite(native, x, rows*<size_t> native.columns)
     ):
         return None
