@@ -1,7 +1,10 @@
 """With bits="portable", results have the same bits with every compiler, on every CPU and operating system."""
 
 import ctypes
+import itertools
 import json
+import math
+import operator
 import os
 import platform
 import shlex
@@ -20,6 +23,7 @@ from sympy import asin, exp, log, symbols
 import nncodegen as nn
 from nncodegen.building.build import VARIANT_VARIABLE
 from nncodegen.emit.fused import RUNTIME, print_fused
+from nncodegen.runtime.python.ground import same_bits
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
 from tests.support import hashes
 from tests.support.same_bits import FAST, FITTED, MODELS, OTHERS, TABLE, build, build_for
@@ -27,6 +31,8 @@ from tests.support.same_bits import FAST, FITTED, MODELS, OTHERS, TABLE, build, 
 a, b, t, y = symbols("a b t y")
 
 COMMITTED = json.loads(TABLE.read_text())
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")  # fits of few steps
 
 
 @pytest.mark.parametrize(("name", "precision"), FAST)
@@ -90,6 +96,53 @@ def test_formulas_of_parameters():
         assert fit.derived["half"] == float(mpmath.log(2)) / float(q)
         assert fit.derived["power"] == float(p**2.5)
         assert fit.derived["rate"] == float(mpmath.exp(-q))
+
+
+EDGES = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    2.0,
+    -3.0,
+    0.5,
+    -0.5,
+    math.inf,
+    -math.inf,
+    math.nan,
+    800.0,
+    -800.0,
+    1e300,
+    -1e300,
+    1e-300,
+]
+
+
+def result(function, *arguments):
+    """The value of a function; NaN where it has none, as quantities that follow from a fit have it."""
+    try:
+        found = function(*arguments)
+    except (ArithmeticError, ValueError):
+        return math.nan
+    return math.nan if isinstance(found, complex) else found
+
+
+def test_edges_of_functions():
+    """Zero, infinity and what overflows give the values of Python and its module ``math``, and NaN where they do."""
+    for own, usual in ((same_bits.log, math.log), (same_bits.exp, math.exp)):
+        for value in EDGES:
+            assert result(own, value) == pytest.approx(result(usual, value), rel=1e-15, nan_ok=True), (own, value)
+    for base, exponent in itertools.product(EDGES, EDGES):
+        expected = result(operator.pow, base, exponent)
+        assert result(same_bits.power, base, exponent) == pytest.approx(expected, rel=1e-15, nan_ok=True), (
+            base,
+            exponent,
+        )
+    for function, value in ((same_bits.exp, 800.0), (same_bits.exp, 1e300)):
+        with pytest.raises(OverflowError):
+            function(value)
+    with pytest.raises(ValueError, match="no logarithm"):
+        same_bits.log(0.0)
 
 
 def test_exported_c(tmp_path):

@@ -7,7 +7,7 @@ quotients and square roots are exact to the last bit everywhere, and so are numb
 from __future__ import annotations
 
 import math
-from decimal import Context, Decimal
+from decimal import Context, Decimal, DivisionByZero, InvalidOperation
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PORTABLE = "portable"
 """The option ``bits`` of ``nn.build`` that promises the same bits everywhere."""
 
-_DIGITS = Context(prec=25)
+_DIGITS = Context(prec=25, traps=[DivisionByZero, InvalidOperation])
 
 
 def refuse(facts: Facts, what: str) -> None:
@@ -51,18 +51,34 @@ def standard_normal(generator: np.random.Generator, size: int) -> Array:
 
 
 def log(value: float) -> float:
-    """Return the logarithm of a finite number above 0, rounded from 25 digits."""
+    """Return the logarithm of a number, rounded from 25 digits. Raises ValueError where ``math.log`` does."""
+    if value <= 0:
+        raise ValueError(f"{value} has no logarithm")
     return float(_DIGITS.ln(Decimal(value)))
 
 
 def exp(value: float) -> float:
-    """Return the exponential of a finite number, rounded from 25 digits."""
-    return float(_DIGITS.exp(Decimal(value)))
+    """Return the exponential of a number, rounded from 25 digits. Raises OverflowError where ``math.exp`` does."""
+    return _finite(_DIGITS.exp(Decimal(value))) if math.isfinite(value) else math.exp(value)
 
 
 def power(base: float, exponent: float) -> float:
-    """Return a power, rounded from 25 digits. Raises ArithmeticError where it is no real number."""
-    return float(_DIGITS.power(Decimal(base), Decimal(exponent)))
+    """Return a power, rounded from 25 digits. Raises ArithmeticError where it is no finite real number.
+
+    Powers of and with 0, infinity and NaN are those of Python, which are not rounded.
+    """
+    if not (base and exponent and math.isfinite(base) and math.isfinite(exponent)):
+        found: float = base**exponent
+        return found
+    return _finite(_DIGITS.power(Decimal(base), Decimal(exponent)))
+
+
+def _finite(value: Decimal) -> float:
+    """Return the nearest number. Raises OverflowError if it is beyond the largest."""
+    found = float(value)
+    if math.isinf(found):
+        raise OverflowError(f"{value} is beyond the largest number")
+    return found
 
 
 SAME_MATH = SimpleNamespace(
