@@ -121,7 +121,11 @@ def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSe
     times, Y, columns, deviations = _rows(table, problem, sigma)
     start = dict.fromkeys(problem.names, 1.0)
     start |= {name: 0.0 for key, name in problem.starts.items() if key.endswith("'")}
-    start |= {problem.starts[name]: _first(values) for name, values in zip(problem.observed, Y, strict=True)}
+    start |= {
+        problem.starts[name]: _first(values)
+        for name, values in zip(problem.observed, Y, strict=True)
+        if name in problem.starts  # an abbreviation has no initial value
+    }
     start |= {name: min(max(start[name], low), high) for name, (low, high) in settings.bounds.items()}
     start |= settings.starts
     X = np.concatenate([times, *columns])[None]

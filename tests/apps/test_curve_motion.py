@@ -52,6 +52,17 @@ def test_a_decay(run):
     assert "<svg" in (run.folder / "fit.svg").read_text()[:2000]
 
 
+def test_an_abbreviation_is_observed(run):
+    """A column may be an abbreviation: its state, which is none, starts at a parameter."""
+    done = run({"t": T, "r": 2 * U}, "u' = -k*u; r = 2*u", "--out", "fit.csv")
+    assert done.returncode == 0, done.stderr
+    popt, pcov = curve_fit(lambda t, k, u0: 2 * u0 * np.exp(-k * t), T, 2 * U, (1, 3))
+    found = list(csv.DictReader(io.StringIO((run.folder / "fit.csv").read_text())))
+    assert [one["parameter"] for one in found] == ["k", "u0"]
+    np.testing.assert_allclose([float(one["value"]) for one in found], popt, rtol=1e-4)
+    np.testing.assert_allclose([float(one["standard_error"]) for one in found], np.sqrt(np.diag(pcov)), rtol=1e-3)
+
+
 def test_what_is_refused(run):
     """Options of formulas, unknown states and solutions that are not finite are errors in words."""
     data = {"t": T, "u": U}
