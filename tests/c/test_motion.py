@@ -122,6 +122,39 @@ def test_errors_of_data(module):
     assert "finite" in found.message
 
 
+def test_many_fits_refuse_times_that_go_back():
+    """The error names the fit and the place; what has no target may be anything."""
+    module = built(nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, name="decay_many"))
+    times = np.array([0.0, 1.0, 2.0])
+    X = np.tile(times, (3, 2, 1))
+    Y = np.exp(-0.7 * X)
+    wrong = X.copy()
+    wrong[1, 1] = times[::-1]
+    message = r"the data of fit 1: X\[1, 1\] is 1, after 2: t are times, which do not go back"
+    with pytest.raises(ValueError, match=message):
+        module.fit_many(wrong, Y)
+    with pytest.raises(ValueError, match=r"^X\[1, 1\] is 1, after 2"):
+        module.fit_many(wrong[1], Y)
+    expected = [module.fit(times[None], np.exp(-0.7 * times[None])).parameters[0]] * 3
+    missing = Y.copy()
+    missing[1, 1] = np.nan
+    for options in ({"Y": missing}, {"Y": Y, "lengths": [2, 1, 2]}):
+        found = module.fit_many(wrong, **options)
+        np.testing.assert_allclose(found.parameters[:, 0], expected, rtol=1e-9)
+
+
+def test_many_fits_refuse_indices_out_of_range():
+    """An index that is no row of a table is an error, which names the fit and the place, before C reads there."""
+    table = nn.Sequential([nn.Embedding(4, 2), nn.Flatten(), nn.Dense(1)], 1, "mse", name="indexed")
+    module = built(table, fit=True)
+    X, Y = np.tile(np.arange(4.0)[:, None], (3, 1, 1)), np.ones((3, 4, 1))
+    X[2, 3] = 4
+    with pytest.raises(ValueError, match=r"the data of fit 2: X\[3, 0\] is 4; .* whole numbers from 0 to 3"):
+        module.fit_many(X, Y)
+    with pytest.raises(ValueError, match=r"^X\[3, 0\] is 4; .* whole numbers from 0 to 3"):
+        module.fit_many(X[2], Y)
+
+
 def test_a_trajectory_that_blows_up_leaves_the_others_alone():
     """Values after a blow-up are not finite; the other samples are what they are alone."""
     module = built(blow_up())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ..arguments.arguments import for_c, to_array, to_finite
 from ..arguments.errors_in_x import check_many_sigma_x
 from ..arguments.initial import initial_parameters
+from ..arguments.joined import check_ranges, check_rising
 from ..arguments.named import check_counts
 from .fit import placed, result_of
 from .fit_with_errors import ProblemWithErrors, result_with_errors
@@ -159,6 +161,39 @@ class FitData:
             raise ValueError(f"lengths[{wrong[0]}] is {array[wrong[0]]}; {expected}")
         self.counts["lengths"] = len(array)
         self.lengths = np.ascontiguousarray(array, np.uintp)
+
+    def check_inputs(self) -> None:
+        """Raise ValueError, with its fit and position, for an index out of its range, or a time after a later one.
+
+        Indices are checked in all samples of a fit, as C reads at each; times only where a target is not missing.
+        """
+        model, X = self.model, self.X
+        if X is None or not (model.facts.ranges or model.facts.rising):
+            return
+        if "X" not in self.counts:
+            check_ranges(model, X)
+            check_rising(model, X)
+            return
+        count = self.fits()
+        within = np.ones((count, self.samples), bool)
+        if self.lengths is not None:
+            within = np.arange(self.samples) < self.lengths[:, None]
+        known = ~np.isnan(self.Y).reshape(-1, self.samples, self.columns).all(axis=2, keepdims=True)
+        known = np.broadcast_to(known, (count, self.samples, 1))
+
+        def check(fits: slice) -> None:
+            check_ranges(model, X[fits][within[fits]])
+            check_rising(model, np.where(known[fits], X[fits], np.nan)[within[fits]])
+
+        with suppress(ValueError):
+            check(slice(count))
+            return
+        m = 0
+        try:
+            for m in range(count):
+                check(slice(m, m + 1))
+        except ValueError as error:
+            raise ValueError(f"the data of fit {m}: {error}") from error
 
     def add_sigma(self, sigma: Any) -> None:
         """Set the standard deviations of the targets."""

@@ -103,6 +103,7 @@ def fit_many(
     data = FitData(model, X, Y)
     data.add_starts(p0)
     data.add_lengths(lengths)
+    data.check_inputs()
     data.add_sigma(sigma)
     if sigma_x is not None:
         data.add_sigma_x(sigma_x)
