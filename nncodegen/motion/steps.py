@@ -4,12 +4,12 @@
 two observations. ``u_begin`` and ``u_end`` are a state before and after a step.
 
 The number of steps is that of a loop, so their lengths cannot depend on the states. Steps that an estimate of the error
-chooses, stiff methods and events need a loop that ends at run time: a function of the library, which calls a kernel of
-the model for the rates of the states (for stiff methods also for their Jacobian), chooses the lengths by the states and
-their sensitivities together, and writes the values at the times of observation. The kernels are programs without a
-recurrence, with the states as inputs: the formulas that ``solved`` reads, and those of ``passes.forward`` for the
-sensitivities; the loss and what is observed remain the steps that follow here. Such a method is one more table, with a
-second row of weights.
+chooses, stiff methods and events do not exist here. They would need a loop that ends at run time: a function of the
+library, which would call a kernel of the model for the rates of the states (for stiff methods also for their Jacobian),
+choose the lengths by the states and their sensitivities together, and write the values at the times of observation. The
+kernels would be programs without a recurrence, with the states as inputs: the formulas that ``solved`` reads, and those
+of ``passes.forward`` for the sensitivities; the loss and what is observed would remain the steps that follow here. Such
+a method would be one more table, with a second row of weights.
 """
 
 from __future__ import annotations
