@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sympy import Expr, S, Symbol
+from sympy import Dummy, Expr, Symbol
 
 from nncodegen.describe.base import ModelBase
 from nncodegen.describe.checks import bounded, check_name, is_finite
@@ -40,8 +40,9 @@ class Dynamics(ModelBase):
     texts, in a list or one text with semicolons, or a mapping such as {u.diff(t): (a - b*v)*u} with functions of time
     of SymPy. An equation without a derivative among differential ones, "r = k*u", is an abbreviation. initial maps
     states (and u' of an equation of second order) to their values at the first time; in equations from time to time,
-    to what ``before`` gives there. These are numbers or formulas of parameters and inputs. parameters maps names or
-    symbols to their values at the start of a training or a fit.
+    to what ``before`` gives there: "u" for all earlier times that are read, or each, "before(u)", "before(u, 2)". These
+    are numbers or formulas of parameters and inputs. parameters maps names or symbols to their values at the start of a
+    training or a fit.
 
     inputs are names of numbers that each sample has; columns are names of numbers that it has at each time, between
     which they are held (the value at the time before counts) or linear, as ``interpolation`` says. observed are the
@@ -185,9 +186,8 @@ class Dynamics(ModelBase):
             raise ModelError(
                 f'initial maps the states of {name} to their first values, such as {{"u": 1}}, not {given!r}'
             )
-        looks = {node for right in self._rights.values() for node in right.atoms(before)}
         asked: list[Expr] = [symbol(one.name, k) for one in self._moving for k in range(one.order)]
-        asked += sorted(looks, key=str)
+        asked += [earlier(what, lag) for what, most in self._lags().items() for lag in range(1, most + 1)]
         found: dict[Expr, Expr] = {}
         for key, value in given.items():
             what = self._initial_key(key, reader)
@@ -203,6 +203,13 @@ class Dynamics(ModelBase):
                     f"{_told(one)} of {name} has no start: give it in initial, such as {{{_told(one)!r}: 0}}"
                 )
         return found
+
+    def _lags(self) -> dict[Symbol, int]:
+        """Return how many times back the equations look, for each state and column of which they read ``before``."""
+        looks = {node for right in self._rights.values() for node in right.atoms(before)}
+        ordered = sorted(looks, key=lambda node: (node.lag, str(node)))
+        return {what: max(node.lag for node in looks if node.args[0] == what)
+                for what in dict.fromkeys(node.args[0] for node in ordered)}  # fmt: skip
 
     def _initial_key(self, key: Any, reader: Reader) -> Expr:
         """Return what an entry of ``initial`` is for: a state, or an earlier value."""
@@ -343,17 +350,13 @@ class Dynamics(ModelBase):
             )
             states[one] = Element(wish, (SAMPLE, OBSERVATION))
         at |= states
-        looks = sorted(
-            {n for right in self._rights.values() for n in right.atoms(before)}, key=lambda n: (n.lag, str(n))
-        )
-        for what in dict.fromkeys(node.args[0] for node in looks):
-            lags = [node.lag for node in looks if node.args[0] == what]
+        for what, most in self._lags().items():
             value = at[what]
             assert isinstance(value, Element)
             name = value.tensor
-            for lag in range(1, max(lags) + 1):
+            for lag in range(1, most + 1):
                 node = earlier(what, lag)
-                start = self.initial_values.get(node, self.initial_values.get(what, S.Zero))
+                start = self.initial_values[node if node in self.initial_values else what]
                 at[node] = value = writer.earlier(f"{name}{lag}" if lag > 1 else name, value, start.xreplace(at))
         for one in order:
             writer.put(states[one], self._rights[one.name].xreplace(at))
@@ -415,7 +418,7 @@ def _resolved(short: Mapping[Symbol, Expr], role: str) -> dict[Symbol, Expr]:
 
 def _ordered(rights: Mapping[Symbol, Expr], name: str) -> list[Symbol]:
     """Return states in an order in which each reads, at the same time, only states before it. Raise ModelError."""
-    without = {one: right.xreplace(dict.fromkeys(right.atoms(before), S.Zero)) for one, right in rights.items()}
+    without = {one: right.xreplace({node: Dummy() for node in right.atoms(before)}) for one, right in rights.items()}
     return _order(without, f"the equations of {name}, at one time,")
 
 

@@ -157,6 +157,25 @@ def test_equations_from_time_to_time():
         check(found["z"][row], z)
 
 
+def test_every_earlier_value_has_a_start():
+    """Each time that an equation looks back to can be given, those between the named ones too."""
+    initial = {"before(u, 3)": 1, "before(u)": 4, "before(u, 2)": "2*a"}
+    model = nn.Dynamics("u = a*before(u, 3)", initial, {"a": 0.5}, times=5)
+    check(outputs(model, [0.5], np.zeros((1, 0)))["u"][0], [0.5, 0.5, 2, 0.25, 0.25])
+    model = nn.Dynamics("u = a*before(u, 2)", {"u": 2, "before(u)": 1}, {"a": 0.5}, times=3)
+    check(outputs(model, [0.5], np.zeros((1, 0)))["u"][0], [1, 0.5, 0.5])
+
+
+def test_products_with_earlier_values_keep_their_order():
+    """An equation that multiplies by ``before`` is written after what it reads at the same time."""
+    model = nn.Dynamics("p = before(p)*g; g = c + b*before(g)", {"p": 3, "g": 2}, {"c": 0.1, "b": 0.5}, times=4)
+    found, p, g = outputs(model, [0.1, 0.5], np.zeros((1, 0))), 3.0, 2.0
+    for k in range(4):
+        g = 0.1 + 0.5 * g
+        p *= g
+        check([found["p"][0, k], found["g"][0, k]], [p, g])
+
+
 WRONG = {
     "an unknown state": ("u' = -k*w", {"u": 1}, {}, "w is none of k, u, t"),
     "no start": ("u' = -k*u", {}, {}, "u of dynamics has no start: give it in initial"),
@@ -170,6 +189,9 @@ WRONG = {
     "both kinds": ("u' = -k*before(u)", {"u": 1}, {}, "equations look back, or have derivatives"),
     "before of a parameter": ("u = u*before(k)", {}, {}, "k does not vary in time"),
     "a circle": ("u = k*v; v = u", {}, {}, "go in a circle: u, v"),
+    "a circle of products": ("u = k*before(u)*v; v = before(v)*u", {"u": 1, "v": 1}, {}, "go in a circle: u, v"),
+    "no start between": ("u = k*before(u, 2)", {"before(u, 2)": 1}, {}, "before(u) of dynamics has no start: give it"),
+    "a lag too many": ("u = k*before(u, 2)", {"before(u, 3)": 1}, {}, "what does: before(u), before(u, 2)"),
     "a circle of abbreviations": ("u' = k*r; r = q; q = r", {"u": 1}, {}, "go in a circle: r, q"),
     "no equation": ("u' == 3", {"u": 1}, {}, "has one ="),
     "a formula on the left": ("u' + 1 = k", {"u": 1}, {}, "a state or its derivative in time"),
