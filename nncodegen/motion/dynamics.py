@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from nncodegen.describe.optimizers import Optimizer
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Tensor, needed
 from nncodegen.ir.graphs import symbols_of
-from nncodegen.ir.names import unused
+from nncodegen.ir.names import take, unused
 from nncodegen.motion.before import before, earlier
 from nncodegen.motion.equations import Given, Reader, left_side, read_equations, shown, symbol
 from nncodegen.motion.methods import METHODS
@@ -222,8 +222,18 @@ class Dynamics(ModelBase):
         if given is None:
             given = [one.name for one in self._moving]
         role = f"what is observed of {self.name}"
+        declared = {
+            self.time: "the time", **dict.fromkeys(self.inputs, "an input"),
+            **dict.fromkeys(self.columns, "a column"), **dict.fromkeys(self.parameters, "a parameter"),
+        }  # fmt: skip
         if isinstance(given, Mapping):
             keys = [left_side(key, f"a name of observed of {self.name}") for key in given]
+            for key in keys:
+                if (name := _tensor(symbol(*key))) in declared:
+                    raise ModelError(
+                        f"observed of {self.name} gives an output the name {name}, which is that of "
+                        f"{declared[name]}: give it another one"
+                    )
             found = {
                 _tensor(symbol(*key)): reader.read(one, f"{shown(*key)}, which is observed of {self.name},")
                 for key, one in zip(keys, given.values(), strict=True)
@@ -232,19 +242,27 @@ class Dynamics(ModelBase):
             several = [given] if isinstance(given, str | Expr) or not isinstance(given, Iterable) else list(given)
             formulas = [reader.read(one, role) for one in several]
             endings = ["", *range(1, len(several) + 1)][len(several) > 1 :]
-            names = [
-                _tensor(one) if isinstance(one, Symbol) else f"output{ending}"
-                for one, ending in zip(formulas, endings, strict=False)
-            ]
+            names = self._output_names(formulas, endings, declared)
             found = dict(zip(names, formulas, strict=True))
-            if len(found) < len(several):
-                raise ModelError(f"two outputs of {self.name} have one name: give observed as a mapping from names")
+        if len(found) < (len(given) if isinstance(given, Mapping) else len(formulas)):
+            raise ModelError(f"two outputs of {self.name} have one name: give observed as a mapping from names")
         if not found:
             raise ModelError(f"nothing is observed of {self.name}: name at least one state or formula")
         for one, formula in found.items():
             if formula.atoms(before):
                 raise ModelError(f"{one}, which is observed of {self.name}, looks back: give it an equation of its own")
         return {one: formula.xreplace(self._short) for one, formula in found.items()}
+
+    def _output_names(self, formulas: Sequence[Expr], endings: Sequence[Any], declared: Collection[str]) -> list[str]:
+        """Return the names of outputs that have none: those of states and abbreviations, otherwise free ones."""
+        own = {symbol(one.name, order) for one in self.equations for order in range(max(one.order, 1))}
+        own = {one for one in own if _tensor(one) not in declared}
+        taken = {*declared, *map(_tensor, own)}
+        wishes = [
+            _tensor(one) if isinstance(one, Symbol) else f"output{ending}"
+            for one, ending in zip(formulas, endings, strict=False)
+        ]
+        return [wish if one in own else take(wish, taken) for one, wish in zip(formulas, wishes, strict=True)]
 
     # --- the program ---------------------------------------------------------------------------------------------
 

@@ -176,6 +176,23 @@ def test_products_with_earlier_values_keep_their_order():
         check([found["p"][0, k], found["g"][0, k]], [p, g])
 
 
+def test_names_of_outputs():
+    """In a list, what is no state is observed under a free name."""
+    f = [0.5, 1.0, 2.0]
+    model = nn.Dynamics(
+        "u' = f - k*u", {"u": 1}, {"k": 1, "output4": 2}, times=3, columns="f",
+        observed=["u", "f", "t", "output4*u", "k"],
+    )  # fmt: skip
+    found = outputs(model, [1, 2], np.array([[0.0, 1.0, 2.0, *f]]))
+    assert [*found] == ["u", "f_", "t_", "output4_", "k_"]
+    check(found["f_"][0], f)
+    check(found["t_"][0], [0, 1, 2])
+    check(found["output4_"], 2 * found["u"])
+    check(found["k_"][0], [1, 1, 1])
+    model = nn.Dynamics("u'' = -u_prime*u", {"u": 1, "u'": 3}, {"u_prime": 1}, times=1, observed=["u'"])
+    check(outputs(model, [1], np.zeros((1, 1)))["u_prime_"], [[3]])
+
+
 WRONG = {
     "an unknown state": ("u' = -k*w", {"u": 1}, {}, "w is none of k, u, t"),
     "no start": ("u' = -k*u", {}, {}, "u of dynamics has no start: give it in initial"),
@@ -192,6 +209,21 @@ WRONG = {
     "a circle of products": ("u = k*before(u)*v; v = before(v)*u", {"u": 1, "v": 1}, {}, "go in a circle: u, v"),
     "no start between": ("u = k*before(u, 2)", {"before(u, 2)": 1}, {}, "before(u) of dynamics has no start: give it"),
     "a lag too many": ("u = k*before(u, 2)", {"before(u, 3)": 1}, {}, "what does: before(u), before(u, 2)"),
+    "an output named like a parameter": ("u' = -k*u", {"u": 1}, {"observed": {"k": "2*u"}}, "that of a parameter"),
+    "an output named like the time": ("u' = -k*u", {"u": 1}, {"observed": {"t": "2*u"}}, "that of the time"),
+    "an output named like an input": (
+        "u' = -k*u*x",
+        {"u": 1},
+        {"inputs": "x", "observed": {"x": "u"}},
+        "that of an input",
+    ),
+    "an output named like a column": (
+        "u' = -k*u*x",
+        {"u": 1},
+        {"columns": "x", "observed": {"x": "u"}},
+        "that of a column",
+    ),
+    "two outputs with one name": ("u' = -k*u", {"u": 1}, {"observed": {"u'": "u", "u_prime": "2*u"}}, "have one name"),
     "a circle of abbreviations": ("u' = k*r; r = q; q = r", {"u": 1}, {}, "go in a circle: r, q"),
     "no equation": ("u' == 3", {"u": 1}, {}, "has one ="),
     "a formula on the left": ("u' + 1 = k", {"u": 1}, {}, "a state or its derivative in time"),
