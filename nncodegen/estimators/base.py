@@ -47,6 +47,7 @@ class BaseNN(BaseEstimator):
     not hold the compiled module, which belongs to the process, and is built or found when it is needed.
     """
 
+    bits = "native"  # of estimators that were pickled before there was this parameter
     _stratifies = False
     _score_name = "r2"
     """The metric that early_stopping watches on the held-out data."""

@@ -67,6 +67,8 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
     A fit that does not converge gives a ConvergenceWarning.
     """
 
+    bits = "native"  # of estimators that were pickled before there was this parameter
+
     def __init__(
         self,
         formula: Any = None,

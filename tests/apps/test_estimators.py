@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import nncodegen as nn
-from nncodegen.estimators import NNClassifier, NNRegressor, training
+from nncodegen.estimators import FormulaRegressor, NNClassifier, NNRegressor, training
 from nncodegen.network import modules
 from tests.support import ROOT
 
@@ -490,3 +490,22 @@ def test_samples_are_kept_with_their_weights():
     """Data without weights is not copied."""
     data = training.WeightedSamples(X, Y)
     assert data.weighted() is data
+
+
+@pytest.mark.parametrize(
+    "estimator", [NNRegressor(hidden_layer_sizes=(2,), max_iter=2), FormulaRegressor("a*x0 + b")], ids=lambda e: type(e).__name__
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_pickle_of_an_earlier_version(estimator):
+    """An estimator that was pickled before there were bits has those of the CPU, and goes on as one with them."""
+    X = np.linspace(-1, 1, 12)[:, None]
+    found = clone(estimator).fit(X, 2 * X[:, 0] + 1)
+    expected = found.predict(X)
+    del found.__dict__["bits"]
+    found = pickle.loads(pickle.dumps(found))
+    assert "bits" not in vars(found)
+    assert np.array_equal(found.predict(X), expected)
+    assert found.get_params()["bits"] == clone(found).bits == "native"
+    again = found.fit(X, 3 * X[:, 0] + 1).predict(X)
+    assert again.shape == expected.shape
+    assert "bits" not in vars(found)
