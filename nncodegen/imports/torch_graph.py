@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sympy import Eq, Piecewise, S
 
 from nncodegen.describe import (
     Activation,
@@ -66,6 +67,7 @@ from nncodegen.imports.torch_trace import (
     Turned,
     Unknown,
     alone,
+    overlap,
     refused,
     shape_of,
     shapes_of_inputs,
@@ -86,8 +88,11 @@ MODULES = {
 }  # fmt: skip
 """Functions and methods that compute the same as modules, with equal arguments after the first."""
 
+ATTRIBUTES = ("shape", "ndim", "dtype", "device", "is_cuda", "requires_grad")
+"""Attributes of tensors that do not depend on their values."""
+
 SAME = ("contiguous", "clone", "to", "float", "double", "bool", "type_as")
-"""Methods that change no value."""
+"""Methods and attributes that change no value, unless they make numbers true or false."""
 
 SIZES = ("size", "dim", "numel", "len", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones",
          "new_full")  # fmt: skip
@@ -156,9 +161,13 @@ class _Reader:
         self._layers: dict[str, Layer | Stack] = {}
         self._tables: dict[tuple[str, tuple[int, ...], bytes], Node] = {}
         self._boolean: dict[int, Node] = {}
+        self._weights = dict(
+            (*module.named_buffers(remove_duplicate=False), *module.named_parameters(remove_duplicate=False))
+        )
         self._stored = {
             one.untyped_storage().data_ptr(): name
             for name, one in (*traced.named_buffers(), *traced.named_parameters())
+            if name in self._weights  # others are constants of the code
         }
         self.weights: dict[str, Any] = {}
         self.heads: dict[int, str] = {}
@@ -168,8 +177,12 @@ class _Reader:
             if node.op == "placeholder" and (shape := next(given, None)) is not None:
                 self.inputs.append(Input(shape, str(node.target) if len(shapes) > 1 else ""))
                 self._values[node.name] = self.inputs[-1]
+                if node.meta["value"].dtype == sys.modules["torch"].bool:
+                    self._boolean[id(self.inputs[-1])] = self.inputs[-1]
             elif node.op != "output":
                 self._values[node.name] = self._value(node)
+                if node.meta["changed"] or self._is_in_place(node):
+                    self._change(node, traced.graph.nodes)
 
     def values(self, given: Any) -> Any:
         """Return the nodes of values of the graph, in tuples for lists, tuples and dictionaries."""
@@ -187,15 +200,14 @@ class _Reader:
             return self._module(node, given)
         name = str(getattr(node.target, "__name__", node.target)).strip("_").lower()
         if name == "getattr":
-            name = {"mT": "transpose"}.get(node.args[1], "size")
-            given = (given[0], -2, -1)
+            name, given = self._attribute(node, given[0])
         if name == "getitem":
             return self._item(node, *given)
         options = {key: self.values(one) for key, one in node.kwargs.items()}
         if name in SIZES or not any(map(_follows, [*given, *options.values()])):
             return _known(node)
         if name in SAME:
-            return given[0]
+            return self._converted(node, given[0])
         if name in ("chunk", "split", "unbind"):
             return self._pieces(node, given[0])
         if any(isinstance(one, Turned) for one in given):
@@ -208,6 +220,67 @@ class _Reader:
         if shape is None:
             raise refused(node, "the first axis of what it gives is not that of the samples")
         return self._function(node, name, given, shape)
+
+    def _attribute(self, node: Any, x: Any) -> tuple[str, tuple[Any, ...]]:
+        """Return the name and the arguments of the method that gives the same as an attribute."""
+        name = node.args[1]
+        if name in ATTRIBUTES:
+            return "size", (x,)
+        if name == "mT":
+            return "transpose", (x, -2, -1)
+        if name == "T" and len(node.meta["size"] or ()) > 1:
+            return "permute", (x, *reversed(range(len(node.meta["size"] or ()))))
+        if name == "data" and _follows(x) and node.args[0].meta["value"].requires_grad:
+            raise refused(node, "it has no gradient in PyTorch, and every value has one here: leave .data out")
+        if name not in ("data", "real", "T") and _follows(x):
+            raise refused(node, f"from_torch does not know the attribute {name}")
+        return "clone", (x,)
+
+    def _converted(self, node: Any, x: Any) -> Any:
+        """Return a value in another type: 0 or 1 in the type bool, and else as it is."""
+        dtype, boolean = node.meta["value"].dtype, sys.modules["torch"].bool
+        is_boolean = isinstance(x, Node) and self.is_boolean(x)
+        if (dtype == boolean) == is_boolean:
+            return x
+        if not isinstance(x, Node):
+            raise refused(node, "only a value of samples becomes true or false")
+        if is_boolean:
+            return Activation("linear")(x)  # numbers, which are added to scores where they are a mask
+        result = Activation(lambda z: Piecewise((S.Zero, Eq(z, 0)), (S.One, True)))(x)
+        self._boolean[id(result)] = result
+        return result
+
+    def _is_in_place(self, node: Any) -> bool:
+        """Return whether a call changes its argument at least in training, as Dropout(inplace=True) does."""
+        module = self._own.get_submodule(node.target) if node.op == "call_module" else None
+        return bool(node.kwargs.get("inplace") or (is_of_torch(module) and getattr(module, "inplace", False)))
+
+    def _change(self, node: Any, nodes: Any) -> None:
+        """Let what an operation changes in place have its result from now on."""
+        changed, result = node.args[0], self._values[node.name]
+        before, name = self._values[changed.name], str(getattr(node.target, "__name__", node.target))
+        if name.strip("_") in (*SHAPED, "transpose", "swapaxes", "swapdims", "t") and _follows(result):
+            raise refused(node, f"it changes the axes of {changed} in place: write {name.strip('_')}")
+        if _follows(result) and not _follows(before):
+            raise refused(node, f"it changes {changed}, which is no value of samples, in place: assign its result")
+        stored = changed.meta["value"].untyped_storage().data_ptr() in self._stored
+        for other in nodes:
+            value = self._values.get(other.name)
+            if not overlap(other.meta["value"], changed.meta["value"]):
+                continue
+            if not _follows(before):  # only values at the end of the graph are known, and those that the module keeps
+                readers = [user for user in other.users if user is not node]
+                if any(stored or _follows(self._values.get(user.name)) for user in readers):
+                    raise refused(node, f"it changes {other} in place, which is read elsewhere: make a new tensor")
+            elif other is node or value is None:
+                continue
+            elif value is before:
+                self._values[other.name] = result
+            elif any(user.name not in self._values for user in other.users):
+                raise refused(
+                    node, f"it changes {changed} in place, and {other}, which is read later, has the same memory: "
+                    f"assign its result, as in x = x.relu()"
+                )  # fmt: skip
 
     # --- modules -------------------------------------------------------------------------------------------------
 
@@ -270,7 +343,7 @@ class _Reader:
 
     def is_boolean(self, node: Node) -> bool:
         """Return whether a value is true or false, as inputs are that are used as masks."""
-        return node.is_input or id(node) in self._boolean
+        return id(node) in self._boolean
 
     def table(self, values: Any, letters: str, of: Node) -> Node:
         """Return numbers that no training changes, with the samples of a node; equal numbers are one layer."""
@@ -407,7 +480,7 @@ class _Reader:
             return f"constant_{known + 1}", values_of(value, f"a number of {node.name}"), False
         if any(step == 0 and size > 1 for size, step in zip(value.shape, value.stride(), strict=True)):
             raise refused(node, "its weights are expanded: they may be broadcast instead")
-        whole = dict((*self._own.named_buffers(), *self._own.named_parameters()))[target]
+        whole = self._weights[target]
         part = torch.as_strided(whole.detach(), value.shape, value.stride(), value.storage_offset())
         name = _name(target)
         if value.numel() < whole.numel():
@@ -518,7 +591,7 @@ class _Reader:
 
     def _alike(self, result: Node, x: Node) -> Node:
         """Return a node, which is true or false if the one that it was made of is."""
-        if id(x) in self._boolean or (x.is_input and len(x.shape) == 1):
+        if self.is_boolean(x):
             self._boolean[id(result)] = result
         return result
 

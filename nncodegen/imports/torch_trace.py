@@ -9,6 +9,7 @@ import importlib
 import inspect
 import operator
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,9 @@ class Unknown:
 
 MAKERS = ("zeros", "ones", "full", "empty", "eye", "arange")
 """Functions of PyTorch that make tensors of given sizes."""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Held while a module is traced, since settings and functions of PyTorch belong to the whole process."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,15 +85,17 @@ def shapes_of_inputs(inputs: Any, module: Any) -> list[tuple[int, ...]]:
 def traced_module(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     """Return the graph of a module, with the shape of every value. A copy is traced; the module is unchanged.
 
-    It is in float64, also where code makes tensors of the type of PyTorch's settings.
+    It is in float64, also where code makes tensors of the type of PyTorch's settings. One module is traced at a time;
+    other threads see float64 as the default type of PyTorch meanwhile.
     """
     torch = sys.modules["torch"]
-    kept = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        return _traced(module, shapes)
-    finally:
-        torch.set_default_dtype(kept)
+    with _ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad():
+        kept = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            return _traced(module, shapes)
+        finally:
+            torch.set_default_dtype(kept)
 
 
 def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
@@ -97,7 +103,14 @@ def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     kind, own = type(module).__name__, copy.deepcopy(module).double()
     arguments = list(inspect.signature(own.forward).parameters.values())
     left = {one.name: one.default for one in arguments[len(shapes) :] if one.default is not inspect.Parameter.empty}
-    tracer = type("Tracer", (fx.Tracer,), {"proxy_buffer_attributes": True})()
+    known = list[tuple[Any, int]]()
+
+    def create_arg(self: Any, given: Any) -> Any:
+        if isinstance(given, sys.modules["torch"].Tensor):
+            known.append((given, given._version))
+        return fx.Tracer.create_arg(self, given)
+
+    tracer = type("Tracer", (fx.Tracer,), {"proxy_buffer_attributes": True, "create_arg": create_arg})()
     try:
         with _followed_sizes(fx):
             graph = tracer.trace(own, concrete_args=left or None)
@@ -107,10 +120,17 @@ def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
             f"the forward of {kind} cannot be followed by torch.fx, which runs it without numbers: {error}; export it "
             f"to ONNX, and use nncodegen.from_onnx"
         ) from error
+    if any(one._version != version for one, version in known):
+        raise ModelError(f"the forward of {kind} changes a tensor in place that it read before: make a new one")
     inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
     if len(inputs) - len(left) != len(shapes):
         raise ModelError(f"{kind} takes {len(inputs)} arguments, but inputs has {len(shapes)} shapes")
-    values = [_values(traced, inputs, shapes, left, samples, kind) for samples in (SAMPLES, OTHERS)]
+    kept = (*traced.parameters(), *(one for one in traced.buffers() if one.requires_grad))
+    again = copy.deepcopy(traced, {id(one): one for one in kept})  # the first run may change constants in place
+    values = [
+        _values(traced, module, inputs, shapes, left, samples, kind)
+        for module, samples in ((traced, SAMPLES), (again, OTHERS))
+    ]
     tensor = sys.modules["torch"].Tensor
     for node, value in values[0].items():
         node.meta["size"] = tuple(value.shape) if isinstance(value, tensor) else None
@@ -148,11 +168,25 @@ def _followed_sizes(fx: Any) -> Iterator[None]:
 
 
 def _values(
-    traced: Any, inputs: Sequence[Any], shapes: Sequence[tuple[int, ...]], left: dict[str, Any], samples: int, kind: str
-) -> dict[Any, Any]:
-    """Return all values of a graph for some samples of zeros."""
+    traced: Any, module: Any, inputs: Sequence[Any], shapes: Sequence[tuple[int, ...]], left: dict[str, Any],
+    samples: int, kind: str,
+) -> dict[Any, Any]:  # fmt: skip
+    """Return all values of a graph for some samples of zeros, as they are at its end, with the tensors of a module.
+
+    The meta "changed" of a node says whether it changes its first argument in place.
+    """
+
+    def run_node(self: Any, node: Any) -> Any:
+        first = self.env.get(node.args[0]) if node.args and isinstance(node.args[0], fx.Node) else None
+        version = first._version if isinstance(first, torch.Tensor) else 0
+        value = fx.Interpreter.run_node(self, node)
+        node.meta["changed"] = isinstance(first, torch.Tensor) and first._version != version
+        return value
+
+    torch, fx = sys.modules["torch"], importlib.import_module("torch.fx")
     examples = [_example(node, shape, traced, samples) for node, shape in zip(inputs, shapes, strict=False)]
-    interpreter = importlib.import_module("torch.fx").Interpreter(traced.eval(), garbage_collect_values=False)
+    noting = type("Noting", (fx.Interpreter,), {"run_node": run_node})
+    interpreter = noting(module.eval(), garbage_collect_values=False, graph=traced.graph)
     try:
         interpreter.run(*examples, *left.values())
     except Exception as error:  # any error of PyTorch for a shape that does not fit
@@ -193,11 +227,41 @@ def is_mask(node: Any) -> bool:
         )]  # fmt: skip
         if name in ("masked_fill", "scaled_dot_product_attention"):
             masks += user.args[1:2] if name == "masked_fill" else user.args[3:4]
+        if user.op == "call_module":
+            module = node.graph.owning_module.get_submodule(user.target)
+            names = [*inspect.signature(type(module).forward).parameters][1:]
+            masks += [given for name, given in zip(names, user.args, strict=False) if name.endswith("mask")]
         if name in ("invert", "logical_not") or any(mask is node for mask in masks):
             return True
-        if name in ("getitem", "unsqueeze", "view", "reshape") and is_mask(user):
+        of_same_type = name == "to" and not any(
+            isinstance(one, sys.modules["torch"].dtype) for one in (*user.args, *user.kwargs.values())
+        )
+        keeps = of_same_type or name in ("getitem", "unsqueeze", "view", "reshape", "clone", "contiguous")
+        if keeps and is_mask(user):
             return True
     return False
+
+
+def overlap(first: Any, second: Any) -> bool:
+    """Return whether two values of PyTorch, perhaps tuples, have an element in memory in common."""
+    torch = sys.modules["torch"]
+    for whole, other in ((first, second), (second, first)):
+        if isinstance(whole, tuple | list):
+            return any(overlap(one, other) for one in whole)
+    if not (isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)):
+        return False
+    if first is second:
+        return True
+    memory = first.untyped_storage()
+    if memory.data_ptr() != second.untyped_storage().data_ptr() or not memory.nbytes():
+        return False
+    places = torch.arange(memory.nbytes())
+    mine, others = (
+        places.as_strided(one.shape, [step * one.element_size() for step in one.stride()],
+                          one.storage_offset() * one.element_size())
+        for one in (first, second)
+    )  # fmt: skip
+    return bool(torch.isin(mine, others).any())
 
 
 def shape_of(node: Any) -> tuple[int, ...] | None:

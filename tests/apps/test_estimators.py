@@ -493,8 +493,10 @@ def test_samples_are_kept_with_their_weights():
 
 
 @pytest.mark.parametrize(
-    "estimator", [NNRegressor(hidden_layer_sizes=(2,), max_iter=2), FormulaRegressor("a*x0 + b")], ids=lambda e: type(e).__name__
-)  # fmt: skip
+    "estimator",
+    [NNRegressor(hidden_layer_sizes=(2,), max_iter=2), FormulaRegressor("a*x0 + b")],
+    ids=lambda estimator: type(estimator).__name__,
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_pickle_of_an_earlier_version(estimator):
     """An estimator that was pickled before there were bits has those of the CPU, and goes on as one with them."""

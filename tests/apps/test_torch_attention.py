@@ -1,6 +1,8 @@
 """Modules of PyTorch with attention, taken over: outputs, losses and the gradient of each array, with their weights."""
 
 import copy
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -313,6 +315,159 @@ def test_a_module_trains():
     close(found.reshape(5, 3, 4), module(x).detach().numpy())
 
 
+# --- code as it is written ---------------------------------------------------------------------------------------
+
+
+class Written(own.Module):
+    """A module with some parts, and a forward that is given."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.lin, self.relu, self.words = own.Linear(4, 4), own.ReLU(inplace=True), own.Embedding(7, 4)
+        self.look = own.MultiheadAttention(4, 2, batch_first=True)
+        self.register_buffer("hidden", torch.triu(torch.ones(3, 3, dtype=torch.bool), 1))
+        self.rows = torch.tensor(np.random.default_rng(5).normal(size=(9, 4)))  # neither a parameter nor a buffer
+        self.tied = self.first = own.Parameter(torch.tensor([0.5, -1.0, 2.0, 1.5]))
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def hides_in_place(m, x):
+    h = m.lin(x)
+    scores = h @ h.transpose(1, 2)
+    scores.masked_fill_(m.hidden, -torch.inf)
+    return scores.softmax(-1) @ h
+
+
+def adds_twice(m, x):
+    h = m.lin(x)
+    same = h.contiguous()
+    h.add_(x).mul_(2)
+    return same * h
+
+
+def makes_a_mask(m, x):
+    mask = torch.zeros(3, 3)
+    mask.masked_fill_(m.hidden, -torch.inf)
+    return F.scaled_dot_product_attention(m.lin(x), x, x, attn_mask=mask)
+
+
+def adds_to_a_constant(m, x):
+    rows = torch.zeros(3, 3)
+    rows.add_(m.hidden)
+    return m.lin(x) @ x.mT * rows
+
+
+def scales_a_part(m, x):
+    h = m.lin(x)
+    first, second = h[..., :2], h[..., 2:]
+    first.mul_(3)
+    return torch.cat([first, second], -1)
+
+
+def uses_modules_in_place(m, x):
+    h = m.lin(x)
+    return m.relu(h) + h + F.relu(m.lin(h - 1), inplace=True)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [hides_in_place, adds_twice, makes_a_mask, adds_to_a_constant, scales_a_part, uses_modules_in_place],
+    ids=lambda function: function.__name__,
+)
+def test_operations_in_place(function):
+    """What an operation changes in place is changed for all that read it later, without an assignment."""
+    torch.manual_seed(7)
+    compared(Written(function), drawn(2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [lambda t: ~t.bool(), lambda t: ~t.to(torch.bool), lambda t: ~(t != 0).bool(), lambda t: (t.bool()).logical_not(),
+     lambda t: (t == 0).to(dtype=torch.bool)],
+)  # fmt: skip
+def test_numbers_become_true_or_false(mask):
+    """Numbers other than 0 are true, whatever they are."""
+    torch.manual_seed(8)
+    tokens = torch.tensor([[1, 2, 0], [5, 0, 3]])
+
+    def looks(m, x):
+        h = m.words(x)
+        return m.look(h, h, h, key_padding_mask=mask(x))[0]
+
+    compared(Written(looks), tokens)
+
+
+def test_masks_by_place_among_the_arguments():
+    """A mask is true or false also where the call does not name it."""
+    torch.manual_seed(9)
+    padding = torch.tensor([[False, False, True], [False, True, False]])
+
+    class Padded(own.Module):
+        def __init__(self):
+            super().__init__()
+            self.look = own.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, x, padding):
+            return self.look(x, x, x, padding.to(x.device))[0]
+
+    compared(Padded(), drawn(2, 3, 4), masks=[padding])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda m, x: m.lin(x) + m.rows[:3], lambda m, x: m.lin(x) * torch.tensor([1.0, 2.0, -1.0, 0.5]),
+     lambda m, x: torch.tensor(3.0) * m.lin(x) + m.rows[2:5] - m.rows[0]],
+)  # fmt: skip
+def test_tensors_that_the_module_does_not_register(function):
+    """Tensors that are neither parameters nor buffers are constants, which no training changes."""
+    torch.manual_seed(10)
+    model = compared(Written(function), drawn(2, 3, 4))
+    parameters = model.describe().parameters
+    assert next(t.name for t in parameters if not t.trained) == "P_constant_1"
+
+
+def test_a_parameter_with_two_names_is_trained():
+    """A parameter is one, whichever of its names the code takes."""
+    model = compared(Written(lambda m, x: m.lin(x) * m.tied), drawn(2, 3, 4))
+    assert all(tensor.trained for tensor in model.describe().parameters)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda m, x: m.lin(x) + x.data, lambda m, x: m.lin(x).real * x, lambda m, x: m.lin(x) @ x.mT @ x,
+     lambda m, x: (m.lin(x)[:, 0].T * 2.0).T, lambda m, x: m.lin(x) * x.ndim / x.shape[1]],
+)  # fmt: skip
+def test_attributes(function):
+    """Attributes of values are these values, their transposes and their sizes."""
+    torch.manual_seed(11)
+    compared(Written(function), drawn(2, 3, 4))
+
+
+def test_modules_are_traced_one_at_a_time():
+    """Several threads leave the settings and functions of PyTorch as they were."""
+    inside, most = [], []
+
+    def notes(m, x):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.05)
+        inside.pop()
+        return m.lin(x)
+
+    kept = torch.get_default_dtype(), torch.ones
+    module = Written(notes)
+    threads = [threading.Thread(target=nn.from_torch, args=(module,), kwargs={"inputs": (3, 4)}) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]
+    assert (torch.get_default_dtype(), torch.ones) == kept
+
+
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 
@@ -323,6 +478,7 @@ class Called(own.Module):
         super().__init__()
         self.function = function
         self.scale = own.Parameter(torch.ones(4))
+        self.register_buffer("count", torch.zeros(4))
         self.look = own.MultiheadAttention(4, 2, batch_first=True)
         self.late = own.MultiheadAttention(4, 2)
         self.places = own.Embedding(9, 4)
@@ -330,6 +486,24 @@ class Called(own.Module):
 
     def forward(self, x):
         return self.function(self, x)
+
+
+def reads_a_view_later(m, x):
+    h = m.block(x)
+    h[:, 1:].relu_()
+    return h
+
+
+def reads_before(m, x, mask):
+    h = m.block(x) + mask
+    mask.add_(1)
+    return h * mask
+
+
+def adds_truth(m, x):
+    """PyTorch adds 0 and 1 to the scores where a mask is no longer true or false."""
+    y = x.mT @ x
+    return F.scaled_dot_product_attention(x, y, y, attn_mask=(x == 0).float().to(x.dtype))
 
 
 @pytest.mark.parametrize(
@@ -349,6 +523,15 @@ class Called(own.Module):
         (Called(lambda m, x: x * m.places(torch.arange(3))), "rows for places are added to a sequence"),
         (Called(lambda m, x: (x @ x.mT).masked_fill(torch.eye(3) > 0, -9.0).softmax(-1)), "are -inf, not -9.0"),
         (Called(lambda m, x: (x == 1.5).float()), "compares a value of samples and a whole number"),
+        (Called(reads_a_view_later), "it changes .* in place, and .*, which is read later, has the same memory"),
+        (Called(lambda m, x: m.block(x).unsqueeze_(1)), "it changes the axes of block in place: write unsqueeze"),
+        (Called(lambda m, x: torch.zeros_like(x).add_(x)), "which is no value of samples, in place: assign"),
+        (Called(lambda m, x: reads_before(m, x, torch.zeros(x.size(1), 4))), "zeros in place, which is read elsewhere"),
+        (Called(lambda m, x: x * m.count.add_(1)), "in place, which is read elsewhere: make a new tensor"),
+        (Called(lambda m, x: reads_before(m, x, torch.zeros(3, 4))), "changes a tensor in place that it read before"),
+        (Called(adds_truth), "a mask that depends on the samples has to be true or false"),
+        (Called(lambda m, x: m.block(x).data), "has no gradient in PyTorch, and every value has one here"),
+        (Called(lambda m, x: x @ x.mH), "from_torch does not know the attribute mH"),
         (Called(lambda m, x: x[None]), "not that of the samples|come after that of the samples"),
     ],
     ids=str,
