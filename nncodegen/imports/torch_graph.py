@@ -239,7 +239,10 @@ class _Reader:
     def _converted(self, node: Any, x: Any) -> Any:
         """Return a value in another type: 0 or 1 in the type bool, and else as it is."""
         dtype, boolean = node.meta["value"].dtype, sys.modules["torch"].bool
-        is_boolean = isinstance(x, Node) and self.is_boolean(x)
+        is_boolean, is_input = isinstance(x, Node) and self.is_boolean(x), isinstance(x, Node) and x.is_input
+        is_whole = not (dtype.is_floating_point or dtype.is_complex or dtype == boolean)
+        if is_whole and not is_boolean and not is_input and node.args[0].meta["value"].is_floating_point():
+            raise refused(node, f"numbers that are computed would be cut off in the type {dtype}")
         if (dtype == boolean) == is_boolean:
             return x
         if not isinstance(x, Node):

@@ -531,6 +531,7 @@ def adds_truth(m, x):
         (Called(lambda m, x: reads_before(m, x, torch.zeros(3, 4))), "changes a tensor in place that it read before"),
         (Called(adds_truth), "a mask that depends on the samples has to be true or false"),
         (Called(lambda m, x: m.block(x).data), "has no gradient in PyTorch, and every value has one here"),
+        (Called(lambda m, x: m.block(x).to(torch.long) * 2), "would be cut off in the type torch.int64"),
         (Called(lambda m, x: x @ x.mH), "from_torch does not know the attribute mH"),
         (Called(lambda m, x: x[None]), "not that of the samples|come after that of the samples"),
     ],
