@@ -126,7 +126,8 @@ def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     if len(inputs) - len(left) != len(shapes):
         raise ModelError(f"{kind} takes {len(inputs)} arguments, but inputs has {len(shapes)} shapes")
     kept = (*traced.parameters(), *(one for one in traced.buffers() if one.requires_grad))
-    again = copy.deepcopy(traced, {id(one): one for one in kept})  # the first run may change constants in place
+    # each run has constants of its own, since it may change them in place
+    again, compared = (copy.deepcopy(traced, {id(one): one for one in kept}) for _ in range(2))
     values = [
         _values(traced, module, inputs, shapes, left, samples, kind)
         for module, samples in ((traced, SAMPLES), (again, OTHERS))
@@ -135,7 +136,53 @@ def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     for node, value in values[0].items():
         node.meta["size"] = tuple(value.shape) if isinstance(value, tensor) else None
         node.meta["value"], node.meta["same"] = value, _are_same(value, values[1][node])
+    _check_trace(copy.deepcopy(module).double().eval(), compared.eval(), inputs, shapes, left)
     return traced
+
+
+def _check_trace(module: Any, traced: Any, inputs: Sequence[Any], shapes: Sequence[tuple[int, ...]], left: Any) -> None:
+    """Raise ModelError where a graph gives other numbers than the module that it was made of.
+
+    torch.fx takes ``x += 1`` for ``x = x + 1``, which leaves other names of the same tensor as they were.
+    """
+    torch, kind = sys.modules["torch"], type(module).__name__
+    examples = [_drawn(node, shape, traced) for node, shape in zip(inputs, shapes, strict=False)]
+    results = []
+    for one in (module, traced):
+        with torch.no_grad():
+            results.append(_tensors(one(*(example.clone() for example in examples), *left.values())))
+    first, second = results
+    if len(first) == len(second) and all(
+        a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-9, equal_nan=True)
+        for a, b in zip(first, second, strict=True)
+    ):
+        return
+    raise ModelError(
+        f"the forward of {kind} gives other numbers where torch.fx follows it: it may change a tensor in place "
+        "that has another name too, as x += 1 does after y = x; write x = x + 1"
+    )
+
+
+def _drawn(node: Any, shape: tuple[int, ...], traced: Any) -> Any:
+    """Return random samples of an input, the same at each call. The first place of a mask is true."""
+    torch = sys.modules["torch"]
+    example, generator = _example(node, shape, traced, SAMPLES), torch.Generator().manual_seed(0)
+    if example.dtype == torch.bool:
+        drawn = torch.rand(example.shape, generator=generator) < 0.5
+        drawn[..., 0] = True
+        return drawn
+    if example.dtype == torch.long:
+        return example  # the tokens 0, which every table has
+    return torch.randn(example.shape, generator=generator, dtype=example.dtype)
+
+
+def _tensors(result: Any) -> list[Any]:
+    """Return all tensors of the result of a module, those in tuples, lists and dictionaries too."""
+    if isinstance(result, sys.modules["torch"].Tensor):
+        return [result]
+    if isinstance(result, dict):
+        result = tuple(result.values())
+    return [tensor for one in result for tensor in _tensors(one)] if isinstance(result, list | tuple) else []
 
 
 @contextlib.contextmanager

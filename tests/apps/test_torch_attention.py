@@ -464,7 +464,7 @@ def test_modules_are_traced_one_at_a_time():
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == [1, 1, 1]
+    assert most == [1] * 6  # traced, and run to be compared
     assert (torch.get_default_dtype(), torch.ones) == kept
 
 
@@ -500,6 +500,12 @@ def reads_before(m, x, mask):
     return h * mask
 
 
+def adds_to_another_name(m, x):
+    y = h = m.block(x)
+    h += 1  # y too in PyTorch, but not for torch.fx
+    return h * y
+
+
 def adds_truth(m, x):
     """PyTorch adds 0 and 1 to the scores where a mask is no longer true or false."""
     y = x.mT @ x
@@ -529,6 +535,7 @@ def adds_truth(m, x):
         (Called(lambda m, x: reads_before(m, x, torch.zeros(x.size(1), 4))), "zeros in place, which is read elsewhere"),
         (Called(lambda m, x: x * m.count.add_(1)), "in place, which is read elsewhere: make a new tensor"),
         (Called(lambda m, x: reads_before(m, x, torch.zeros(3, 4))), "changes a tensor in place that it read before"),
+        (Called(adds_to_another_name), "gives other numbers where torch.fx follows it: .* write x = x . 1"),
         (Called(adds_truth), "a mask that depends on the samples has to be true or false"),
         (Called(lambda m, x: m.block(x).data), "has no gradient in PyTorch, and every value has one here"),
         (Called(lambda m, x: m.block(x).to(torch.long) * 2), "would be cut off in the type torch.int64"),
