@@ -1,22 +1,19 @@
-"""Attention of PyTorch as layers: MultiheadAttention, the blocks of Transformer, and what masks mean there."""
+"""Attention of PyTorch as layers: MultiheadAttention, and the blocks of Transformer."""
 
 from __future__ import annotations
 
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-
-from nncodegen.describe import Activation, MultiHeadAttention, Node, Reshape, multiply
-from nncodegen.describe.attention import BIAS, CAUSAL, SCORES
-from nncodegen.describe.layer import Layer
+from nncodegen.describe import Activation, MultiHeadAttention, Node
+from nncodegen.describe.attention import SCORES
 from nncodegen.errors import ModelError
 from nncodegen.imports.torch_layers import Mean
+from nncodegen.imports.torch_masks import Layers, Sight, sight
 from nncodegen.imports.torch_modules import ACTIVATION_OF, NAMED, activation_with, values_of
-from nncodegen.imports.torch_trace import SAMPLES, Fixed, Turned, refused
+from nncodegen.imports.torch_trace import Turned, refused
 
 TRANSFORMERS = (
     "MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoderLayer", "TransformerEncoder",
@@ -51,96 +48,6 @@ def batch_comes_first(module: Any) -> bool:
     """Return whether a module with attention takes samples as the first axis of sequences."""
     inner = [one for one in module.modules() if type(one).__name__ == "MultiheadAttention"]
     return all(bool(one.batch_first) for one in inner)
-
-
-class Layers(Protocol):
-    """The methods of the reader of a graph that these modules call."""
-
-    weights: dict[str, Any]
-
-    def values(self, given: Any) -> Any:
-        """Return the nodes of values of the graph."""
-
-    def module_layer(self, target: str, module: Any) -> Layer:
-        """Return the layer for a module at a place; the same for each of its calls."""
-
-    def is_boolean(self, node: Node) -> bool:
-        """Return whether a value is true or false."""
-
-    def table(self, values: Any, letters: str, of: Node) -> Node:
-        """Return numbers that no training changes, with the samples of a node; equal numbers are one layer."""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """The places that each query may look at, as inputs of attention by name, and as options of the call."""
-
-    inputs: dict[str, Node] = field(default_factory=dict)
-    options: tuple[str, ...] = ()
-
-
-def sight(
-    at: Layers,
-    node: Any,
-    query: Node,
-    sizes: tuple[int, int],
-    masks: Sequence[tuple[Any, bool]],
-    causal: bool = False,
-    heads: int = 1,
-) -> Sight:
-    """Return what masks mean, each with whether True hides a place; sizes are the steps of the query and the places.
-
-    A causal mask becomes an equation. Other numbers that are known become tables; masks that depend on samples must be
-    true or false. What is added to scores is finite, or minus infinity where a place is hidden. Raise ModelError.
-    """
-    allowed, bias, nodes = np.ones(sizes, bool), np.zeros(sizes), list[Node]()
-    lower = np.tri(*sizes, dtype=bool)
-    for mask, hides in masks:
-        if isinstance(mask, Fixed):
-            array = _of_one_sample(node, np.asarray(mask.value.detach().cpu().numpy()), sizes, heads)
-            if array.dtype == bool:
-                allowed = allowed & (~array if hides else array)
-            else:
-                finite = array > -np.inf
-                allowed, bias = allowed & finite, bias + np.where(finite, array, 0.0)
-        elif isinstance(mask, Node):
-            if not at.is_boolean(mask):
-                raise refused(node, "a mask that depends on the samples has to be true or false")
-            nodes.append(Activation(lambda z: 1 - z)(mask) if hides else mask)
-        elif mask is not None:
-            raise refused(node, "its mask is neither known nor a value of each sample")
-    allowed = allowed & lower if causal else allowed
-    if allowed.ndim > 2 and not np.all(allowed == allowed[0]):
-        raise refused(node, "its mask hides other places in each head: give one mask for all of them")
-    allowed = allowed.reshape(-1, *sizes)[0]
-    options = (CAUSAL,) if np.array_equal(allowed, lower) and not allowed.all() else ()
-    if not options and not allowed.all():
-        nodes.append(at.table(allowed.astype(float), "mask", query))
-    inputs = {"attention_mask": _all(nodes, sizes)} if nodes else {}
-    if np.any(bias != 0):
-        inputs[BIAS] = at.table(bias, "bias", query)
-    return Sight(inputs, options)
-
-
-def _all(nodes: Sequence[Node], sizes: tuple[int, int]) -> Node:
-    """Return where all masks allow to look; each is for (steps, places), (1, places) or (places,)."""
-    if len(nodes) == 1:
-        return nodes[0]
-    return multiply([Reshape((-1, sizes[1]))(one) for one in nodes])
-
-
-def _of_one_sample(node: Any, mask: Any, sizes: tuple[int, int], heads: int) -> Any:
-    """Return a known mask for (steps, places), or (heads, steps, places). Raise ModelError where samples differ."""
-    if mask.shape == (SAMPLES, sizes[1]) and sizes[0] != SAMPLES:
-        mask = mask[:, None]
-    if mask.ndim == 3 and len(mask) == SAMPLES * heads:
-        mask = mask.reshape(SAMPLES, heads, *mask.shape[1:])
-    while mask.ndim > 2 and (len(mask) == 1 or (len(mask) == SAMPLES and np.all(mask == mask[0]))):
-        mask = mask[0]
-    try:
-        return np.broadcast_to(mask, (*((heads,) if mask.ndim > 2 else ()), *sizes))
-    except ValueError:
-        raise refused(node, f"its mask has the shape {mask.shape}, for queries and places {sizes}") from None
 
 
 class Transformers:

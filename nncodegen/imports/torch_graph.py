@@ -13,9 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from sympy import Eq, Piecewise, S
-
 from nncodegen.describe import (
     Activation,
     Flatten,
@@ -29,7 +26,6 @@ from nncodegen.describe import (
     RMSNormalization,
     concatenate,
 )
-from nncodegen.describe.attention import BIAS
 from nncodegen.describe.layer import Layer
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
@@ -39,18 +35,15 @@ from nncodegen.imports.torch_attention import (
     attention_layer,
     attention_weights,
     check_attention,
-    sight,
 )
 from nncodegen.imports.torch_layers import (
-    DotProductAttention,
-    MaskedSoftmax,
     MatrixProduct,
     Mean,
     OfAllSamples,
-    Same,
     Taken,
     WithWeights,
 )
+from nncodegen.imports.torch_masks import Masked, alike, compared, converted, dot_product, masked, masked_softmax
 from nncodegen.imports.torch_modules import (
     RECURRENT,
     activation_with,
@@ -107,17 +100,6 @@ SUMS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "iadd": o
 
 POINTWISE = ("Linear", "LayerNorm", "RMSNorm", "Dropout", "Identity", "PReLU", *MODULES.values())
 """Modules that compute the same for each step of a sequence, wherever its samples are."""
-
-DOT_PRODUCT = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
-"""The arguments of scaled_dot_product_attention."""
-
-
-@dataclass(frozen=True, eq=False)
-class Masked:
-    """Scores of which some count as nothing in the softmax that follows, with the masks that say which."""
-
-    node: Node
-    masks: tuple[tuple[Any, bool], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +160,7 @@ class _Reader:
                 self.inputs.append(Input(shape, str(node.target) if len(shapes) > 1 else ""))
                 self._values[node.name] = self.inputs[-1]
                 if node.meta["value"].dtype == sys.modules["torch"].bool:
-                    self._boolean[id(self.inputs[-1])] = self.inputs[-1]
+                    self.set_boolean(self.inputs[-1])
             elif node.op != "output":
                 self._values[node.name] = self._value(node)
                 if node.meta["changed"] or self._is_in_place(node):
@@ -207,7 +189,7 @@ class _Reader:
         if name in SIZES or not any(map(_follows, [*given, *options.values()])):
             return _known(node)
         if name in SAME:
-            return self._converted(node, given[0])
+            return converted(self, node, given[0])
         if name in ("chunk", "split", "unbind"):
             return self._pieces(node, given[0])
         if any(isinstance(one, Turned) for one in given):
@@ -235,23 +217,6 @@ class _Reader:
         if name not in ("data", "real", "T") and _follows(x):
             raise refused(node, f"from_torch does not know the attribute {name}")
         return "clone", (x,)
-
-    def _converted(self, node: Any, x: Any) -> Any:
-        """Return a value in another type: 0 or 1 in the type bool, and else as it is."""
-        dtype, boolean = node.meta["value"].dtype, sys.modules["torch"].bool
-        is_boolean, is_input = isinstance(x, Node) and self.is_boolean(x), isinstance(x, Node) and x.is_input
-        is_whole = not (dtype.is_floating_point or dtype.is_complex or dtype == boolean)
-        if is_whole and not is_boolean and not is_input and node.args[0].meta["value"].is_floating_point():
-            raise refused(node, f"numbers that are computed would be cut off in the type {dtype}")
-        if (dtype == boolean) == is_boolean:
-            return x
-        if not isinstance(x, Node):
-            raise refused(node, "only a value of samples becomes true or false")
-        if is_boolean:
-            return Activation("linear")(x)  # numbers, which are added to scores where they are a mask
-        result = Activation(lambda z: Piecewise((S.Zero, Eq(z, 0)), (S.One, True)))(x)
-        self._boolean[id(result)] = result
-        return result
 
     def _is_in_place(self, node: Any) -> bool:
         """Return whether a call changes its argument at least in training, as Dropout(inplace=True) does."""
@@ -348,6 +313,10 @@ class _Reader:
         """Return whether a value is true or false, as inputs are that are used as masks."""
         return id(node) in self._boolean
 
+    def set_boolean(self, node: Node) -> None:
+        """Note that a value is true or false."""
+        self._boolean[id(node)] = node
+
     def table(self, values: Any, letters: str, of: Node) -> Node:
         """Return numbers that no training changes, with the samples of a node; equal numbers are one layer."""
         key = letters, values.shape, values.tobytes()
@@ -374,17 +343,17 @@ class _Reader:
         if isinstance(x, Table) and name in SHAPED:
             return x
         if name == "scaled_dot_product_attention":
-            return self._dot_product(node, given)
+            return dot_product(self, node, given)
         if name in ("matmul", "bmm") and all(isinstance(one, Node) for one in given):
             return MatrixProduct()(*given)
         if name == "masked_fill" and isinstance(x, Node | Masked):
-            return self._masked(node, x, given[1:])
+            return masked(self, node, x, given[1:])
         if name == "softmax" and isinstance(x, Masked):
-            return self._softmax(node, x, shape)
+            return masked_softmax(self, node, x, shape)
         if name in ("layer_norm", "rms_norm"):
             return self._normalized(node, name, x)
         if name in ("eq", "ne", "invert", "logical_not", "not"):
-            return self._compared(node, name, given)
+            return compared(self, node, name, given)
         if name in MODULES:
             module = _made(MODULES[name], node)
             return self._called(layer_of(module) or Activation(activation_with("linear", module, len(shape) == 1)), x)
@@ -393,7 +362,7 @@ class _Reader:
                 return x  # one layer in one direction: the axis of layers is removed
             result = self._called(Flatten() if len(shape) == 1 else Reshape(shape), x)
             self.heads[id(result)] = self.heads.get(id(x), "")
-            return self._alike(result, x)
+            return alike(self, result, x)
         if name in ("cat", "concat", "concatenate") and isinstance(x, tuple):
             axis = node.kwargs.get("dim", given[1] if len(given) > 1 else 0)
             rank = len(shape) + 1
@@ -506,60 +475,6 @@ class _Reader:
             return Mean((1,), bool(node.kwargs.get("keepdim", False)))(x.node)
         raise refused(node, "samples are its second axis: turn it with transpose(0, 1) first")
 
-    # --- attention -----------------------------------------------------------------------------------------------
-
-    def _dot_product(self, node: Any, given: Sequence[Any]) -> Node:
-        """Return the result of scaled_dot_product_attention."""
-        named = dict(zip(DOT_PRODUCT, given, strict=False)) | {k: self.values(one) for k, one in node.kwargs.items()}
-        written = dict(zip(DOT_PRODUCT, node.args, strict=False)) | dict(node.kwargs)
-        inputs = {name: named[name] for name in DOT_PRODUCT[:3]}
-        if not all(isinstance(one, Node) for one in inputs.values()):
-            raise refused(node, "query, key and value are values of layers")
-        query, key = (shape_of(written[name]) or () for name in ("query", "key"))
-        sizes, heads = (query[-2], key[-2]), query[0] if len(query) > 2 else 1
-        masks = [(self._of_heads(named.get("attn_mask"), written.get("attn_mask")), False)]
-        seen = sight(self, node, inputs["query"], sizes, masks, bool(named.get("is_causal")), heads)
-        grouped = bool(named.get("enable_gqa")) and key[0] != heads
-        if grouped:
-            inputs["query"] = Reshape((key[0], heads // key[0], *query[1:]))(inputs["query"])
-            if BIAS in seen.inputs and len(np.shape(seen.inputs[BIAS])) > 2:
-                raise refused(node, "heads in groups have one mask")
-        scale = named.get("scale")
-        scale = query[-1] ** -0.5 if scale is None else float(scale)
-        layer = DotProductAttention(scale, float(named.get("dropout_p") or 0.0))
-        result = _with_names(layer, {**inputs, **seen.inputs}, seen.options)
-        return Reshape(shape_of(node) or ())(result) if grouped else result
-
-    def _of_heads(self, mask: Any, written: Any) -> Any:
-        """Return a mask of samples without axes of size 1 before those of queries and places."""
-        if not isinstance(mask, Node):
-            return mask
-        shape = shape_of(written) or ()
-        kept = list(shape)
-        while len(kept) > 1 and kept[0] == 1:
-            kept.pop(0)
-        return mask if tuple(kept) == shape else self._alike(Reshape(kept)(mask), mask)
-
-    def _masked(self, node: Any, x: Any, given: Sequence[Any]) -> Masked:
-        """Return scores of which some are minus infinity, so that they count as nothing in a softmax."""
-        mask, value = given
-        if value != -float("inf"):
-            raise refused(node, f"scores that a mask hides are -inf, not {value}")
-        mask = self._of_heads(mask, node.args[1])
-        before = x.masks if isinstance(x, Masked) else ()
-        return Masked(x.node if isinstance(x, Masked) else x, (*before, (mask, True)))
-
-    def _softmax(self, node: Any, x: Masked, shape: tuple[int, ...]) -> Node:
-        """Return the softmax over the places that are not hidden."""
-        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
-        if axis not in (-1, len(shape)):
-            raise refused(node, "scores that a mask hides go into a softmax over the last axis")
-        seen = sight(self, node, x.node, (shape[-2], shape[-1]), x.masks, heads=shape[0] if len(shape) > 2 else 1)
-        scores = x.node
-        if BIAS in seen.inputs:
-            raise refused(node, "a mask that is added to scores has the numbers 0 and -inf")
-        return _with_names(MaskedSoftmax(), {"query": scores, **seen.inputs}, seen.options)
-
     def _normalized(self, node: Any, name: str, x: Any) -> Any:
         """Return the result of layer_norm or rms_norm, whose weights are those of the module."""
         bias = ("bias",) if name == "layer_norm" else ()
@@ -575,27 +490,6 @@ class _Reader:
             weights = self.values(named.get(key))
             if isinstance(weights, Fixed):
                 result = self._of_weights(node, weights.value, operation)(result)
-        return result
-
-    def _compared(self, node: Any, name: str, given: Sequence[Any]) -> Node:
-        """Return where a value is a number, or where a mask is false."""
-        x = given[0]
-        if name in ("eq", "ne"):
-            number = given[1] if len(given) > 1 else None
-            if not (isinstance(x, Node) and isinstance(number, int | float) and float(number).is_integer()):
-                raise refused(node, "it compares a value of samples and a whole number")
-            result: Node = Same(int(number))(x)
-        elif not (isinstance(x, Node) and self.is_boolean(x)):
-            raise refused(node, "it is for what is true or false")
-        if name != "eq":
-            result = Activation(lambda z: 1 - z)(result if name == "ne" else x)
-        self._boolean[id(result)] = result
-        return result
-
-    def _alike(self, result: Node, x: Node) -> Node:
-        """Return a node, which is true or false if the one that it was made of is."""
-        if self.is_boolean(x):
-            self._boolean[id(result)] = result
         return result
 
     def _pieces(self, node: Any, x: Any) -> tuple[Any, ...]:
@@ -635,7 +529,7 @@ class _Reader:
         if None in places:
             if places[0] is None or any(one not in (None, slice(None), Ellipsis) for one in places):
                 raise refused(node, "new axes come after that of the samples, and without other places")
-            return self._alike(Reshape(shape_of(node) or ())(value), value)
+            return alike(self, Reshape(shape_of(node) or ())(value), value)
         if Ellipsis in places:
             here, rank = places.index(Ellipsis), len(before) + 1
             places[here : here + 1] = [slice(None)] * (rank - len(places) + 1)
@@ -715,10 +609,3 @@ def _known(node: Any) -> Any:
     if not node.meta["same"]:
         return Unknown()
     return value if isinstance(value, int | float) else Fixed(value)
-
-
-def _with_names(layer: Layer, inputs: dict[str, Node], options: Sequence[str]) -> Node:
-    """Return the result of a layer whose inputs have names."""
-    node = Node.of(layer, tuple(inputs.values()))
-    node.arguments = (*inputs, *options)
-    return node
