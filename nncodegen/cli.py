@@ -480,11 +480,12 @@ def report(
 @click.option(
     "--bits", type=click.Choice(BITS), help="portable: a wheel, or C with --vectors, has the same bits everywhere."
 )
+@click.option("--opset", type=int, help="The version of the operators of ONNX: 13, or 23 with those of attention.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: NAME_TARGET]")
 def export(
     model: str, target: str, parameters: Path | None, train: bool, optimizers: str, precision: str | None,
     no_libm: bool, vectors: bool, cross: str | None, generate: bool, name: str | None, digits: str,
-    bits: str | None, out: Path | None,
+    bits: str | None, opset: int | None, out: Path | None,
 ) -> None:  # fmt: skip
     """Write a model for use elsewhere: as C, for another runtime, or as a package.
 
@@ -500,7 +501,7 @@ def export(
     rules = [each.strip() for each in optimizers.split(",") if each.strip()]
     exported = write_export(
         chosen, target, out, parameters, train, precision, rules, not no_libm, vectors, cross, name, digits,
-        generate, bits,
+        generate, bits, opset,
     )  # fmt: skip
     width = max(map(len, exported.files))
     for file, content in exported.files.items():

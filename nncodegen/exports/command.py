@@ -39,7 +39,7 @@ DESTINATIONS = {
         "nncodegen.exports.c", ("c",), ("train", "no-libm", "vectors", "cross", "generate", "bits"), ("{}.c", "{}.h")
     ),
     "casadi": Destination("nncodegen.exports.casadi", ("c",), names=("{}.c", "{}.h")),
-    "onnx": Destination("nncodegen.exports.onnx", names=("{}.onnx",)),
+    "onnx": Destination("nncodegen.exports.onnx", (), ("opset",), ("{}.onnx",)),
     "sdist": Destination("nncodegen.exports.sdist", ("python",), ("train",)),
     "wasm": Destination("nncodegen.exports.wasm", ("c",), ("train", "no-libm", "generate"), ("{}.wasm", "{}.js")),
     "wheel": Destination("nncodegen.exports.wheel", ("python",), ("train", "cross", "bits")),
@@ -62,6 +62,7 @@ def export(
     digits: str = DEFAULT,
     generate: bool = False,
     bits: str | None = None,
+    opset: int | None = None,
 ) -> Exported:
     """Write a model for use elsewhere: as C, for another runtime, or as a package.
 
@@ -76,7 +77,8 @@ def export(
     much a form of a formula may cost that keeps more digits: "off", "fast" or "best", as for ``build``. With
     ``generate``, what is written can continue sequences of tokens step by step, as ``module.generate`` does. With
     ``bits="portable"``, a wheel, and C with ``vectors``, have the bits of a module that is built so; by default bits
-    are those of an estimator, where the destination can keep them: the report says where it cannot.
+    are those of an estimator, where the destination can keep them: the report says where it cannot. opset is the
+    version of the operators of ONNX: 13, or 23, which has operators for attention.
 
     Returns what was written. Raises ModelError for a model that the destination cannot take, BuildError where a
     compiler or the disk fails.
@@ -84,6 +86,7 @@ def export(
     if target not in DESTINATIONS:
         raise ModelError(f"there is no destination {target!r}; there are: {', '.join(DESTINATIONS)}")
     used = {"train": train, "no-libm": not libm, "vectors": vectors, "cross": cross is not None, "generate": generate}
+    used["opset"] = opset is not None
     used["bits"] = check_bits(bits) == PORTABLE
     for option in (name for name, given in used.items() if given and name not in DESTINATIONS[target].options):
         able = ", ".join(name for name, other in DESTINATIONS.items() if option in other.options)
@@ -103,7 +106,9 @@ def export(
         )
     chosen = name or subject.model.name
     check_free(chosen, *DESTINATIONS[target].uses)
-    request = Request(subject, identifier(chosen), train, tuple(optimizers), libm, vectors, cross, digits, generate)
+    request = Request(
+        subject, identifier(chosen), train, tuple(optimizers), libm, vectors, cross, digits, generate, opset
+    )
     folder = Path(out) if out is not None else Path(f"{request.name}_{target}")
     check_folder(folder, [name.format(request.name) for name in DESTINATIONS[target].names])  # before the work
     exported = _exporter(target)(request)

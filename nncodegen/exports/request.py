@@ -24,6 +24,7 @@ class Request:
     cross       the CPU and system for which binaries are made, such as "aarch64-linux-gnu"; None: this machine
     generate    whether what is written can also continue sequences step by step
     digits      how much a form of a formula may cost that keeps more digits: "off", "fast" or "best"
+    opset       the version of the operators of ONNX; None for the lowest that is written
     """
 
     subject: Exportable
@@ -35,6 +36,7 @@ class Request:
     cross: str | None = None
     digits: str = DEFAULT
     generate: bool = False
+    opset: int | None = None
 
     @property
     def precision(self) -> str:

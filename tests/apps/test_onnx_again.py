@@ -10,7 +10,7 @@ import nncodegen as nn
 from nncodegen.describe.activations import ACTIVATIONS
 from nncodegen.ir import evaluate
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 from tests.support.onnx_files import exported, loaded
 
@@ -97,16 +97,35 @@ JOINING = {"Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "S
 
 
 def gradients(program, values):
-    """The derivative by each parameter that is trained; parts of one, as W[0:2,:], are put together.
+    """The derivative by each parameter that is trained; parts of one, as W[:,0:1], are put together.
 
     The exporter may write an underscore after a name.
     """
     found = {}
     for tensor, element in zip(program.parameters, program.gradient, strict=True):
-        name, _, ranges = tensor.name.partition("[")
+        name, _, ranges = tensor.name.rstrip("]").partition("[")
         if tensor.trained:
-            found.setdefault(name.rstrip("_"), []).append((ranges, values[element.tensor].ravel()))
-    return {name: np.concatenate([part for _, part in parts]) for name, parts in found.items()}
+            found.setdefault(name.rstrip("_"), []).append((ranges, values[element.tensor]))
+    return {name: whole(parts) for name, parts in found.items()}
+
+
+def whole(parts):
+    """All numbers of a parameter in a row, from its parts with their ranges; a part has no axes of one place."""
+    if not parts[0][0]:
+        return parts[0][1].ravel()
+    placed = []
+    for ranges, part in parts:
+        axes, sizes = [], list(part.shape)
+        for text in ranges.split(","):
+            start, _, stop = text.partition(":")
+            size = int(stop) - int(start) if stop else sizes[0]
+            axes.append(slice(int(start or 0), int(start or 0) + size))
+            sizes = sizes[1:] if size > 1 or not stop else sizes
+        placed.append((tuple(axes), part))
+    result = np.empty([max(axes[k].stop for axes, _ in placed) for k in range(len(placed[0][0]))])
+    for axes, part in placed:
+        result[axes] = part.reshape([axis.stop - axis.start for axis in axes])
+    return result.ravel()
 
 
 def test_every_layer_is_there():
@@ -118,9 +137,11 @@ def test_every_layer_is_there():
     assert layers - {"Layer"} <= cases | JOINING
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("precision", "opset"), [("float32", None), ("float64", None), ("float32", 23), ("float64", 23)]
+)
 @pytest.mark.parametrize("name", LAYERS)
-def test_again(name, precision):
+def test_again(name, precision, opset):
     """A file of ours gives a network with the outputs of the first, its trained parameters and its gradient."""
     model = LAYERS[name]
     first = nn.compile_model(model, precision, until="differentiate", fit=False)["differentiate"].at_rest
@@ -132,7 +153,7 @@ def test_again(name, precision):
     X = RNG.integers(5, size=X.shape).astype(float) if name == "Embedding" else X.astype(float)
     Y = np.abs(RNG.normal(size=(ROWS, sum(tensor.size for tensor in first.targets))))
     loss = "categorical_crossentropy" if name == "Dense" else "mse"
-    again = nn.from_onnx(loaded(exported(model, precision, start)), loss)
+    again = nn.from_onnx(loaded(exported(model, precision, start, opset=opset)), loss)
     second = nn.compile_model(again, precision, until="differentiate", fit=False)["differentiate"]
     found = evaluate(second, [v for t in second.parameters for v in np.frombuffer(t.initial.values)], X, Y)
     expected = evaluate(first, start.astype(float), X, Y)

@@ -15,9 +15,9 @@ TOLERANCES = {"float32": 1e-6, "float64": 1e-13}
 """How far a prediction of another runtime may be from ours, relative to its size where that is above 1."""
 
 
-def exported(model, precision="float64", parameters=None, name="model"):
+def exported(model, precision="float64", parameters=None, name="model", opset=None):
     """What the exporter gives."""
-    return files(Request(exportable(model, precision, parameters), name))
+    return files(Request(exportable(model, precision, parameters), name, opset=opset))
 
 
 def loaded(found):
@@ -53,13 +53,13 @@ def distance(found, expected):
     return differences.max(initial=0)
 
 
-def agree(model, X, parameters=None, precision="float64", expected=None):
+def agree(model, X, parameters=None, precision="float64", expected=None, opset=None):
     """Asserts that both runtimes predict what we do; returns the ONNX model.
 
     Parameters and inputs are rounded to the precision first, so that all compute with the same numbers.
     """
     X = np.asarray(X, precision)
-    found = loaded(exported(model, precision, parameters))
+    found = loaded(exported(model, precision, parameters, opset=opset))
     if expected is None:
         if parameters is None:
             parameters = [tensor.initial.scale for tensor in describe(model).parameters]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,18 +17,27 @@ from nncodegen.errors import ModelError
 from nncodegen.exports.initial import start_of
 from nncodegen.exports.onnx.graph import PRODUCER, TYPES, OnnxGraph, Value
 from nncodegen.exports.onnx.masks import masked
+from nncodegen.exports.onnx.operators import Operator, operators_of
 from nncodegen.exports.onnx.recurrences import ROWS
 from nncodegen.exports.onnx.steps import Steps
 from nncodegen.exports.request import Exported, Request
 from nncodegen.ir import SAMPLE, Element, Program, slices_of, verify
 from nncodegen.passes.stabilize import stabilize
+from nncodegen.schedule.loops import without_noise
 from nncodegen.schedule.recurrences import settled
 
-OPSET = 13
-"""The version of the operators: the lowest that has all used operators in the form in which they are written."""
+VERSIONS = {13: 7, 23: 11}
+"""The versions of the operators (opset), and of the file format that came with each.
 
-IR_VERSION = 7
-"""The version of the file format that came with these operators."""
+13 is the lowest that has all used operators in the form in which they are written. 23 is the lowest with operators for
+attention.
+"""
+
+OPSET = min(VERSIONS)
+"""The version of the operators unless another one is chosen."""
+
+MERGED = 23
+"""The lowest version that has operators for attention, for root-mean-square normalization, and for rotations."""
 
 RANDOM = ("uniform", "normal", "truncated_normal")
 """The distributions of initial parameters that have no definite value before a training."""
@@ -36,6 +46,7 @@ RANDOM = ("uniform", "normal", "truncated_normal")
 @bounded("the model")
 def files(request: Request) -> Exported:
     """Return NAME.onnx, checked. Raises ModelError for a model that cannot be written."""
+    opset = _opset(request)
     program = verify(stabilize(describe(request.subject.model, request.precision, request.digits).at_rest))
     check_program(program)
     if not program.inputs:
@@ -43,11 +54,27 @@ def files(request: Request) -> Exported:
             f"{program.name} has no inputs, so there is nothing to predict: ONNX needs a model with inputs"
         )
     parameters = _parameters(request, program)
-    program, constants = masked(settled(program))
-    model, graph = _model(request, verify(program), {**parameters, **constants})
+    program = settled(program)
+    quiet = replace(program, steps=tuple(without_noise(program)))
+    operators = operators_of(quiet) if opset >= MERGED else {}
+    program, constants = masked(program, operators)
+    model, graph = _model(request, verify(program), {**parameters, **constants}, operators, opset)
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString(deterministic=True)
     return Exported({f"{request.name}.onnx": content}, _report(request, program, model, graph, len(content)))
+
+
+def _opset(request: Request) -> int:
+    """Return the chosen version of the operators. Raises ModelError for one that is not written."""
+    opset, newest = request.opset or OPSET, onnx.defs.onnx_opset_version()
+    if opset not in VERSIONS:
+        raise ModelError(f"opset must be one of {', '.join(map(str, VERSIONS))}, not {opset!r}")
+    if opset > newest:
+        raise ModelError(
+            f"the installed onnx {onnx.__version__} knows the opsets up to {newest}: install onnx 1.18 or newer for "
+            f"opset {opset}, or leave opset out"
+        )
+    return opset
 
 
 def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
@@ -68,13 +95,15 @@ def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
     }
 
 
-def _model(request: Request, program: Program, parameters: Mapping[str, Any]) -> tuple[ModelProto, OnnxGraph]:
+def _model(
+    request: Request, program: Program, parameters: Mapping[str, Any], operators: Mapping[str, Operator], opset: int
+) -> tuple[ModelProto, OnnxGraph]:
     """Return the model, and the graph from which it was made."""
-    graph = OnnxGraph(program.precision, _order(program))
+    graph = OnnxGraph(program.precision, _order(program), opset)
     rows = graph.free(program.inputs[0].name if len(program.inputs) == 1 else "X")
     result = graph.free("output")
     trained = [tensor.name for tensor in program.parameters if tensor.trained]
-    steps = Steps(program, graph, _columns(program, graph, rows), rows, parameters, trained)
+    steps = Steps(program, graph, _columns(program, graph, rows), rows, parameters, trained, operators)
     graph.output(_joined(program, graph, [(element, steps.read(element)) for element in program.outputs]), result)
     kind = TYPES[program.precision]
     width = sum(tensor.size for tensor in program.inputs)
@@ -85,7 +114,7 @@ def _model(request: Request, program: Program, parameters: Mapping[str, Any]) ->
         graph.nodes, request.name, [given], [found], graph.initializers, doc_string=_about(given, found)
     )
     model = helper.make_model(
-        made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name=PRODUCER,
+        made, opset_imports=[helper.make_opsetid("", opset)], ir_version=VERSIONS[opset], producer_name=PRODUCER,
         producer_version=_version(), doc_string=f"{request.subject.model.name}: {_about(given, found)}",
     )  # fmt: skip
     return model, graph
@@ -171,7 +200,7 @@ def _shape(value: ValueInfoProto) -> str:
 def _report(request: Request, program: Program, model: ModelProto, graph: OnnxGraph, size: int) -> str:
     operators = ", ".join(f"{count} {name}" for name, count in graph.operators.items())
     lines = [
-        f"ONNX, opset {OPSET}, IR version {IR_VERSION}, {program.precision}, {size:,} bytes",
+        f"ONNX, opset {graph.opset}, IR version {model.ir_version}, {program.precision}, {size:,} bytes",
         f"input       {_shape(model.graph.input[0])}",
         f"output      {_shape(model.graph.output[0])}",
         f"operators   {operators}",

@@ -93,10 +93,11 @@ class OnnxGraph:
     """Nodes and constants, in the order in which they were added. The same operation on the same values is one node.
 
     ``order`` contains all indices: the axes of values follow it, except those of tensors as they are declared.
+    ``opset`` is the version of the operators.
     """
 
-    def __init__(self, precision: str, order: Sequence[str]) -> None:
-        self.precision = precision
+    def __init__(self, precision: str, order: Sequence[str], opset: int) -> None:
+        self.precision, self.opset = precision, opset
         self.order = tuple(order)
         self._nodes: list[Entry] = []
         self._body: Body | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +19,11 @@ MOST = 3e38
 """A number near the largest one in single precision: it stands for infinity."""
 
 
-def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
+def masked(program: Program, operators: Container[str] = ()) -> tuple[Program, dict[str, NDArray[Any]]]:
     """Return the program with factors in place of equations, and its constants in addition to parameters, by name.
 
-    Steps for which ONNX has an operator keep their equations. Raises ModelError for equations of samples.
+    Steps for which ONNX has an operator keep their equations, among them those of ``operators``. Raises ModelError for
+    equations of samples.
     """
     constants: dict[str, NDArray[Any]] = {}
     tensors: list[Tensor] = []
@@ -37,7 +38,8 @@ def masked(program: Program) -> tuple[Program, dict[str, NDArray[Any]]]:
         return element
 
     for step in program.steps:
-        if window_form(step, program) or places_of(step, program) is not None or rows_of(step):
+        has_form = window_form(step, program) or places_of(step, program) is not None or rows_of(step)
+        if has_form or step.target.tensor in operators:
             steps.append(step)
             continue
         step, given = _without_given(step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sympy import Add
 from nncodegen.errors import ModelError
 from nncodegen.exports.onnx.expressions import Expressions
 from nncodegen.exports.onnx.graph import OnnxGraph, Value
+from nncodegen.exports.onnx.operators import Operator
 from nncodegen.exports.onnx.recurrences import scanned
 from nncodegen.exports.onnx.windows import Form, places_of, rows_of, window_form
 from nncodegen.ir import NORMALIZATIONS, SAMPLE, Element, Group, Program, Step, grouped
@@ -26,8 +28,14 @@ from nncodegen.schedule.loops import without_noise
 EXACT = 1e-12
 """The tolerance with which a factor counts as 1, in spite of rounding."""
 
+AXES = 18
+"""The first opset in which all reductions take their axes as an input, as ReduceSum does before."""
+
 LEVELS = 6
 """The most levels of a formula's steps that are written by recursion; each takes some hundred Python calls of 1,000."""
+
+NONE: Mapping[str, Operator] = MappingProxyType({})
+"""The operators for several steps of older opsets."""
 
 LETTERS = "abcdefghijklmopqrstuvwxyz"
 """The letters of an Einsum, without n, which is the index of samples."""
@@ -37,7 +45,7 @@ class Steps:
     """A writer of the steps on which the outputs of a stabilized program depend.
 
     ``columns`` are the values of its inputs by name, ``rows`` the tensor of the graph that has N rows, ``parameters``
-    the arrays of its parameters, of which some are ``trained``.
+    the arrays of its parameters, of which some are ``trained``, ``operators`` what one operator has for several steps.
     """
 
     def __init__(
@@ -48,8 +56,10 @@ class Steps:
         rows: str,
         parameters: Mapping[str, Any],
         trained: Container[str],
+        operators: Mapping[str, Operator] = NONE,
     ) -> None:
-        self.graph = graph
+        self.graph, self.sizes = graph, program.sizes
+        self._operators = operators
         self._program, self._rows, self._parameters, self._trained = program, rows, parameters, trained
         self._steps = {step.target.tensor: step for step in needed(without_noise(program), program.outputs)}
         self._uses = Counter(element for step in self._steps.values() for element in step.operands)
@@ -75,7 +85,7 @@ class Steps:
 
     def zeros(self, indices: Sequence[str]) -> Value:
         """Return zeros with all of these indices."""
-        return self._spread(self.graph.number(0.0), tuple(indices))
+        return self.spread(self.graph.number(0.0), tuple(indices))
 
     def inside(self, steps: Sequence[Step], values: Mapping[str, Value]) -> Steps:
         """Return a writer of the steps of a body, which read these values by name."""
@@ -123,6 +133,9 @@ class Steps:
         return Value(self.graph, self._values[name].name, element.indices)
 
     def _step(self, step: Step) -> Value:
+        operator = self._operators.get(step.target.tensor)
+        if operator is not None:
+            return self.graph.transposed(operator.write(self), step.target.indices)
         factors, form = _factors(step), window_form(step, self._program)
         places = places_of(step, self._program)
         if places is not None:
@@ -139,9 +152,10 @@ class Steps:
             return self._normalization(step)
         else:
             value = self._reduction(step)
-        return self._spread(value, step.target.indices)
+        return self.spread(value, step.target.indices)
 
-    def _spread(self, value: Value, indices: tuple[str, ...]) -> Value:
+    def spread(self, value: Value, indices: tuple[str, ...]) -> Value:
+        """Return a value with all of these indices, each at full length."""
         return self.graph.spread(value, indices, self._program.sizes, self._rows)
 
     def _window(self, step: Step, form: Form) -> Value:
@@ -247,7 +261,7 @@ class Steps:
         axes = [axis for axis, index in enumerate(value.indices) if index in step.over]
         kept = tuple(index for index in value.indices if index not in step.over)
         operator = reduction(step.operator).onnx
-        if axes and operator == "ReduceSum":  # the only reduction that takes its axes as an input
+        if axes and (operator == "ReduceSum" or self.graph.opset >= AXES):
             axis = self.graph.constant(np.array(axes))
             value = Value(self.graph, self.graph.node(operator, [value.name, axis], keepdims=0), kept)
         elif axes:
@@ -260,7 +274,7 @@ class Steps:
         operator = reduction(step.operator).onnx
         if not operator or len(step.over) != 1:
             raise ModelError(f"{step} cannot be written as ONNX, whose softmax is along one axis")
-        value = self._spread(self._expressions.read(step.expression), step.target.indices)
+        value = self.spread(self._expressions.read(step.expression), step.target.indices)
         axis = step.target.indices.index(step.over[0])
         return Value(self.graph, self.graph.node(operator, [value.name], axis=axis), value.indices)
 
