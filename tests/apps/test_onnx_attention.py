@@ -116,6 +116,32 @@ def test_masks_of_samples():
     compared(file.model(y, [SEQUENCE, ("mask", TensorProto.FLOAT, (STEPS,))], 18), given(), mask)
 
 
+@pytest.mark.parametrize("how", ["plain", "masked", "apart"])
+def test_heads_beside_the_samples(how):
+    """Attention as torch.onnx writes MultiheadAttention: steps come first, and heads and samples are one axis."""
+    file, size = File(), WIDTH // HEADS
+    x = file.add("Transpose", "x", perm=[1, 0, 2])
+    projected = file.add("Add", file.add("MatMul", x, RNG.normal(size=(WIDTH, 3 * WIDTH))), RNG.normal(size=3 * WIDTH))
+    pieces = file.add("Reshape", projected, np.array([STEPS, -1, 3, WIDTH]))
+    pieces = file.add("Transpose", file.add("Unsqueeze", pieces, np.array([0])), perm=[3, 1, 2, 0, 4])
+    q, k, v = (file.add("Gather", file.add("Squeeze", pieces, np.array([3])), np.array(n), axis=0) for n in range(3))
+    q, k, v = (file.add("Reshape", one, np.array([STEPS, -1, size])) for one in (q, k, v))
+    q, k, v = (file.add("Transpose", one, perm=[1, 0, 2]) for one in (q, k, v))
+    if how == "apart":
+        q, k, v = (file.add("Reshape", one, np.array([-1, HEADS, STEPS, size])) for one in (q, k, v))
+    turned = [0, 2, 1] if how != "apart" else [0, 1, 3, 2]
+    scores = file.add("MatMul", file.add("Mul", q, np.array(0.6)), file.add("Transpose", k, perm=turned))
+    if how == "masked":
+        scores = file.add("Add", scores, np.where(LOWER, 0.0, -np.inf))
+    y = file.add("MatMul", file.add("Softmax", scores, axis=-1), v)
+    y = file.add("Transpose", y, perm=[1, 0, 2] if how != "apart" else [2, 0, 1, 3])
+    y = file.add("Reshape", y, np.array([-1, WIDTH]))
+    y = file.add("Gemm", y, RNG.normal(size=(WIDTH, WIDTH)), RNG.normal(size=WIDTH), transB=1)
+    y = file.add("Transpose", file.add("Reshape", y, np.array([STEPS, -1, WIDTH])), perm=[1, 0, 2])
+    program = compared(file.model(y, [SEQUENCE], 18), given())
+    assert sum(step.operator in ("softmax", "log_softmax") for step in program.steps) == 1
+
+
 @pytest.mark.parametrize("how", ["causal", "mask", "groups", "flat"])
 def test_attention_of_opset_23(how):
     """The operator Attention, with RMSNormalization before it, and RotaryEmbedding."""

@@ -283,7 +283,7 @@ REFUSED = {
     "over the batch": (model([("MatMul", "x W", "h", {}), ("ReduceSum", "h zero", "y", {})], W | integers(zero=[0])),
                        "reduces the rows of a batch to one"),
     "rows": (model([("MatMul", "x W", "h", {}), ("Reshape", "h flat", "y", {})], W | integers(flat=[-1])),
-             "changes the rows of a batch"),
+             "has several rows for each sample"),
     "whole numbers": (model([("MatMul", "x W", "h", {}), ("Cast", "h", "y", {"to": INT64})], W), "of the type int64"),
     "training": (model([("MatMul", "x W", "h", {}), ("BatchNormalization", "h b b b b", "y", {"training_mode": 1})],
                        W | {"b": np.ones(6)}), "is in training mode: export the network in evaluation mode"),

@@ -83,7 +83,13 @@ class Axes:
 
     def length(self, sections: Sections) -> int | None:
         """Return the size of an axis; None for that of the samples, also where other axes are merged with it."""
-        return None if sections[0][:1] == (SAMPLE,) else sum(map(self.size, sections))
+        return None if SAMPLE in sections[0] else sum(map(self.size, sections))
+
+    def around_samples(self, sections: Sections) -> tuple[int, int]:
+        """Return how many values of an axis, with which the samples are merged, are before and after them."""
+        (section,) = sections
+        at = section.index(SAMPLE)
+        return self.size(section[:at]), self.size(section[at + 1 :])
 
     def merged(self, axes: Sequence[Sections]) -> Sections:
         """Return one axis in place of several that follow each other."""
@@ -163,7 +169,7 @@ class Axes:
             self.into_columns(section)
         for k, index in enumerate(section):
             inner = self.size(section[k + 1 :])
-            between = [stride for stride in chain if inner < stride < inner * self.sizes[index]]
+            between = [stride for stride in chain if inner < stride < inner * self.sizes.get(index, 1)]
             if between:
                 self.split(index, self.sizes[index] * inner // between[-1])
 

@@ -87,9 +87,11 @@ class Broadcasting(Steps):
                 sizes = " and ".join("that of the samples" if n is None else str(n) for n in sorted(lengths, key=str))
                 raise ModelError(f"axes of different sizes meet: {sizes}")
             if lengths == {None}:
-                if len({found[k].axes[axis] for k in wide}) > 1:
-                    raise ModelError("rows of a batch meet rows that several axes are folded into")
-                continue
+                sections = {found[k].axes[axis] for k in wide}
+                if len(sections) == 1:
+                    continue
+                if len({self.axes.around_samples(one) for one in sections}) > 1:
+                    raise ModelError("rows of a batch meet rows that other axes are folded into")
             self.axes.same_sections([found[k].axes[axis] for k in wide])
             self._unite_all(found, wide, axis)
         repeated = self._repeated(found) if but is None else None

@@ -15,7 +15,7 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
 from nncodegen.imports.onnx.broadcast import Broadcasting
 from nncodegen.imports.onnx.values import MOST_PRODUCTS, Shape, Value
-from nncodegen.ir import Element, Equation
+from nncodegen.ir import SAMPLE, Element, Equation
 from nncodegen.ir.element import renamed
 from nncodegen.ir.functions import sigmoid, softplus
 
@@ -358,25 +358,43 @@ class Builder(Broadcasting):
                 value = self.inserted(value, axis)
         return replace(value, summed=False)
 
-    def folded(self, value: Value, kept: int) -> Value:
-        """Return the value with the samples and all axes after them, except the last ``kept``, merged into one.
+    def folded(self, value: Value, before: Sequence[int], after: Sequence[int]) -> Value | None:
+        """Return the value with axes of these sizes before and after one for the rest of each sample and the samples.
 
         The order is row-major, as for a product of matrices. This is correct only for operations on single rows, until
-        a Reshape separates the axes again (``unfolded``).
+        a Reshape separates the axes again (``unfolded``). None if that is not how the values lie in memory.
         """
-        while len(value.axes) > kept + 1:
-            if len(value.axes[1]) > 1:
+        old = self.shape(value)
+        at = old.index(None)
+        counts = [math.prod(n or 1 for n in part) for part in (old[:at], old[at + 1 :])]
+        rest = []
+        for count, sizes in zip(counts, (before, after), strict=True):
+            if math.prod(sizes) < 1 or count % math.prod(sizes):
+                return None
+            rest.append(count // math.prod(sizes))
+        value = self.reshaped(
+            self.transposed(value, (at, *range(at), *range(at + 1, len(old)))),
+            (None, *before, *(n for n in rest if n > 1), *after),
+        )
+        first = len(before) + (rest[0] > 1)
+        value = self.transposed(value, (*range(1, first + 1), 0, *range(first + 1, len(value.axes))))
+        for axis in (first,) * (rest[1] > 1) + (first - 1,) * (rest[0] > 1):
+            if len(value.axes[axis]) > 1 or len(value.axes[axis + 1]) > 1:
                 raise ModelError("the graph folds an axis that has several parts into the rows of a batch")
-            value = self.merged(value, 0)
+            value = self.merged(value, axis)
         return replace(value, summed=False)
 
     def unfolded(self, value: Value) -> Value:
-        """Return the value with the samples as a separate axis, and the axes that were merged into it as one."""
-        if not value.axes or value.axes[0] == SAMPLES or self.axes.length(value.axes[0]) is not None:
+        """Return the value with the samples as a separate axis, between those that were merged with it as one each."""
+        folded = [k for k, axis in enumerate(value.axes) if axis != SAMPLES and self.axes.length(axis) is None]
+        if not folded:
             return value
-        ((_, *folded),) = value.axes[0]
-        blocks = {(0, *position): block for position, block in value.blocks.items()}
-        return replace(value, axes=(SAMPLES, (tuple(folded),), *value.axes[1:]), blocks=blocks)
+        (k,) = folded
+        (section,) = value.axes[k]
+        at = section.index(SAMPLE)
+        parts: tuple[Sections, ...] = tuple((one,) for one in (section[:at], (SAMPLE,), section[at + 1 :]) if one)
+        blocks = {(*p[:k], *(0,) * len(parts), *p[k + 1 :]): block for p, block in value.blocks.items()}
+        return replace(value, axes=(*value.axes[:k], *parts, *value.axes[k + 1 :]), blocks=blocks)
 
     def merged(self, value: Value, axis: int) -> Value:
         """Return the value with an axis and the next merged into one."""
@@ -391,7 +409,17 @@ class Builder(Broadcasting):
         """Return the value with an axis split into several of these sizes."""
         if len(sizes) == 1:
             return value
-        sections = value.axes[axis]
+        sections, inner = value.axes[axis], math.prod(sizes[1:])
+        if len(sections) > 1 and all(self.axes.size(section) % inner == 0 for section in sections):
+            for section in sections:
+                self.axes.into_indices(section, (self.axes.size(section) // inner, inner))
+            lengths = [next(k for k in range(len(s) + 1) if self.axes.size(s[k:]) == inner) for s in sections]
+            tails = {section[k:] for section, k in zip(sections, lengths, strict=True)}
+            if len(tails) == 1:  # the sections follow each other along the first of the new axes
+                outer = tuple(section[:k] for section, k in zip(sections, lengths, strict=True))
+                blocks = {(*p[: axis + 1], 0, *p[axis + 1 :]): block for p, block in value.blocks.items()}
+                axes = (*value.axes[:axis], outer, tuple(tails), *value.axes[axis + 1 :])
+                return self._split(replace(value, axes=axes, blocks=blocks), axis + 1, sizes[1:])
         if len(sections) > 1:
             for section in sections:
                 if section:

@@ -103,10 +103,24 @@ def _reshape(call: OnnxCall) -> Operand:
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: array.reshape(wanted))
     value = call.builder.unfolded(call.value(0, as_parameter=True))
-    old, kept = call.builder.shape(value), len(wanted) - 1
-    if 0 < kept < len(old) - 1 and old[0] is None and wanted[0] == -1 and tuple(wanted[1:]) == tuple(old[-kept:]):
-        return call.builder.folded(value, kept)  # a Dense layer of Keras on several axes, as a product of matrices
+    folded = _with_rows(call, wanted, value)
+    if folded is not None:
+        return folded
     return call.builder.reshaped(value, call.shape_to_reshape(wanted, value, bool(call.whole("allowzero", 0))))
+
+
+def _with_rows(call: OnnxCall, wanted: Sequence[int], value: Value) -> Value | None:
+    """Return the value with some axes folded into the samples, where a Reshape asks for that; else None.
+
+    So a Dense layer of Keras on several axes is a product of matrices, and PyTorch puts heads beside the samples.
+    """
+    old = call.builder.shape(value)
+    if None not in old or wanted.count(-1) != 1 or any(n < 1 for n in wanted if n != -1):
+        return None
+    at, total, known = wanted.index(-1), math.prod(n or 1 for n in old), -math.prod(wanted)
+    if total == known or total % known:
+        return None  # the samples alone, or values that are not whole rows
+    return call.builder.folded(value, wanted[:at], wanted[at + 1 :])
 
 
 def _flatten(call: OnnxCall) -> Value:
