@@ -14,6 +14,7 @@ from rich.theme import Theme
 
 from nncodegen.emit import Sources
 from nncodegen.ir import Program, Update
+from nncodegen.ir.attending import drawn
 from nncodegen.pipeline import Stage
 from nncodegen.schedule import Schedule
 
@@ -62,6 +63,9 @@ def shown(stages: Iterable[Stage], names: Iterable[str], rules: Iterable[str], c
         if stage.name in names:
             title = f"--- {stage.name}: {ABOUT[stage.name]} ---"
             parts.append(f"{title}\n\n{_folded(_text(stage.result, companions), width)}")
+            heads = drawn(stage.result) if stage.name == "describe" and isinstance(stage.result, Program) else ""
+            if heads:
+                parts.append(f"--- who looks at whom ---\n\n{_folded(heads, width)}")
     simplified = [stage.result for stage in stages if isinstance(stage.result, Program)][-1]
     if rules:
         chosen = [update.show() for update in simplified.updates if update.name in rules]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.exports.programs import of_outputs
-from nncodegen.ir import Element, Program, Step, evaluate
-from nncodegen.ir.steps import factors_of
+from nncodegen.ir import Program, evaluate
+from nncodegen.ir.attending import attending
 from nncodegen.reports.given import GivenData
 from nncodegen.reports.plots import Plot, looks
 
@@ -39,22 +39,3 @@ def attention_plots(program: Program, parameters: NDArray[Any], data: GivenData 
         )
         plots.append(looks(f"attention-{number}", f"Who looks at whom: {step.target.tensor}", about, shown))
     return plots
-
-
-def attending(program: Program) -> list[Step]:
-    """Return the steps that define weights of attention: softmaxes of products of queries and keys."""
-    made = {step.target.tensor: step for step in program.steps}
-    known = {tensor.name for tensor in program.parameters}
-    found = []
-    for step in program.steps:
-        places = [index for index in step.over if index in step.target.indices]
-        if step.operator != "softmax" or len(places) != 1 or step.target.indices[-1] != places[0]:
-            continue
-        scores = made.get(step.expression.tensor) if isinstance(step.expression, Element) else None
-        if scores is not None and scores.operator is None:  # numbers are added to the scores
-            inner = [made[one.tensor] for one in scores.operands if one.tensor in made]
-            scores = next((one for one in inner if one.operator == "sum"), None)
-        factors = factors_of(scores.expression) if scores is not None and scores.operator == "sum" else []
-        if len(factors) == 2 and not known & {one.tensor for one in factors} and len(step.target.indices) > 2:
-            found.append(step)
-    return found

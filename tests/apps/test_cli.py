@@ -117,6 +117,26 @@ def test_show_a_part(run):
     assert "there is no 'foo'; there are: sgd, " in refused.stderr
 
 
+HEADS = """
+import nncodegen as nn
+x, mask = nn.Input((3, 4), name="x"), nn.Input((3,), name="mask")
+h = nn.MultiHeadAttention(2, 2, name="first")(x, use_causal_mask=True)
+h = nn.MultiHeadAttention(1, 2, name="second")(h, attention_mask=mask)
+m = nn.Network([x, mask], nn.Dense(1)(h))
+"""
+
+
+def test_show_heads(run):
+    """A picture of each layer with attention: which places a query may look at."""
+    run.write("heads.py", HEADS)
+    done = run("show", "heads.py", "--stage", "describe")
+    _, picture = done.stdout.split("--- who looks at whom ---\n\n")
+    first, second = picture.rstrip("\n").split("\n\n")
+    assert re.fullmatch(r"p_first\[n, \w+, (\w+), (\w+)\]: \1 looks at \2\n.*", first, re.DOTALL)
+    assert [line.split()[1:] for line in first.splitlines()[2:]] == [["x", ".", "."], ["x", "x", "."], ["x", "x", "x"]]
+    assert re.fullmatch(r"p_second\[n, \w+, (\w+), (\w+)\]: \1 looks at every \2 where mask\[n, \2\] = 1", second)
+
+
 def test_show_in_colour(run, commands):
     """A terminal shows what is computed in another style; a file holds plain text."""
     run.write("models.py", MODELS)
