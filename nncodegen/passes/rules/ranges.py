@@ -234,33 +234,37 @@ def sum_by_its_largest(node: Pow) -> Expr | None:
 
 def square_of_quotient(node: Mul) -> Expr | None:
     """x**2/y**2 = (x/y)**2, and the like for higher powers."""
-    powers: dict[int, list[Expr]] = {}
-    for factor in node.args:
-        base, e = factor.as_base_exp()
-        if e.is_Integer and abs(e) > 1:
-            powers.setdefault(abs(int(e)), []).append(base ** sympy.sign(e))
-    for k, bases in powers.items():
+    for k, bases in _bases_by_exponent(node).items():
         if len(bases) > 1:
-            rest = Mul(*(f for f in node.args if f not in [base**k for base in bases]))
-            inner = _balanced(bases)
-            return Mul(rest, reduce(grouped, [inner] * k))
+            return Mul(*_without_powers(node, bases, k), reduce(grouped, [_balanced(bases)] * k))
     return None
 
 
 def powers_together(node: Mul) -> Expr | None:
     """u**2*v**2/w**2 = (u*v/w)**2, whose factor may be in range where these powers are not; SymPy takes them apart."""
-    powers: dict[int, list[Expr]] = {}
-    for factor in node.args:
-        base, e = factor.as_base_exp()
-        if e.is_Integer and abs(e) > 1:
-            powers.setdefault(abs(int(e)), []).append(base ** sympy.sign(e))
-    k, bases = max(powers.items(), key=lambda item: len(item[1]), default=(0, []))
+    k, bases = max(_bases_by_exponent(node).items(), key=lambda item: len(item[1]), default=(0, []))
     if len(bases) < 2:
         return None
-    rest = [factor for factor in node.args if factor not in [base**k for base in bases]]
+    rest = _without_powers(node, bases, k)
     number, *others = rest if rest and rest[0].is_number else [S.One, *rest]
     power = reduce(grouped, [reduce(grouped, _alternating(bases))] * k)
     return number * reduce(grouped, _alternating([power, *others]))
+
+
+def _bases_by_exponent(node: Mul) -> dict[int, list[Expr]]:
+    """Return the bases of the integer powers in a product, by the size of the exponent: 1/y for the factor y**-2."""
+    found: dict[int, list[Expr]] = {}
+    for factor in node.args:
+        base, e = factor.as_base_exp()
+        if e.is_Integer and abs(e) > 1:
+            found.setdefault(abs(int(e)), []).append(base ** sympy.sign(e))
+    return found
+
+
+def _without_powers(node: Mul, bases: list[Expr], k: int) -> list[Expr]:
+    """Return the factors of a product that are not one of some bases to the power of k."""
+    powers = [base**k for base in bases]
+    return [factor for factor in node.args if factor not in powers]
 
 
 def squares_of_products(node: Pow) -> Expr | None:
