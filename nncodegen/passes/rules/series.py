@@ -82,20 +82,28 @@ def coefficients(function: Expr) -> tuple[int, tuple[Any, ...]] | None:
             values = [interpret(function, {_POINT: point}, exact=True) for point in around]
         except (ValueError, ZeroDivisionError, TypeError, AttributeError, OverflowError, mpmath.libmp.NoConvergence):
             return None
-        values += [mpmath.conj(values[CIRCLE - j]) for j in range(CIRCLE // 2 + 1, CIRCLE)]
         largest = max(map(abs, values))
         if not mpmath.isfinite(largest) or largest == 0:
             return None
         found = {}
-        roots = [mpmath.expjpi(-mpmath.mpf(2 * j) / CIRCLE) for j in range(CIRCLE)]
+        halves = [values[0].real / 2, *values[1:-1], values[-1].real / 2]  # the other half has the conjugates
+        parts = [part for value in halves for part in (value.real, value.imag)]
         for n in range(-MOST_POLES, MOST_TERMS + MOST_POLES):
-            total = mpmath.fsum(value * roots[(j * n) % CIRCLE] for j, value in enumerate(values)) / CIRCLE
-            scaled = total.real
+            roots = [part for j in range(len(halves)) for part in _roots()[j * n % CIRCLE]]
+            scaled = mpmath.fdot(parts, roots) * 2 / CIRCLE
             found[n] = scaled / mpmath.mpf(RADIUS) ** n if abs(scaled) > largest * ZERO else mpmath.mpf(0)
         k = next((n for n, number in found.items() if number != 0), None)
         if k is None or k > MOST_POLES or k == -MOST_POLES:
             return None
         return k, tuple(found[n] for n in range(k, min(k + MOST_TERMS, MOST_TERMS + MOST_POLES)))
+
+
+@lru_cache(maxsize=1)
+def _roots() -> tuple[tuple[Any, Any], ...]:
+    """Return the cosines and sines of the angles of the points on the circle."""
+    with mpmath.workprec(BITS):
+        angles = [mpmath.expjpi(mpmath.mpf(2 * j) / CIRCLE) for j in range(CIRCLE)]
+        return tuple((root.real, root.imag) for root in angles)
 
 
 def _near(numbers: tuple[Any, ...], part: int) -> tuple[Expr, list[Expr]] | None:
