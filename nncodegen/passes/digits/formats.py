@@ -45,3 +45,14 @@ def bits_lost(found: Array, exact: Array) -> Array:
     far = there.astype(float) - here
     distance = np.where((there < 0) == (here < 0), np.abs(there - here), np.abs(far))
     return np.where(np.isnan(found), most, np.minimum(np.log2(distance + 1.0), most))
+
+
+def are_apart(one: Array, other: Array, dtype: Any) -> NDArray[np.bool_]:
+    """Return where two numbers of a type are neither equal nor neighbours.
+
+    Of two neighbours, none loses more than a bit more than the other, whatever the exact value is.
+    """
+    with np.errstate(all="ignore"):
+        first, second = (np.asarray(numbers).astype(dtype) for numbers in (one, other))
+        alike = (np.nextafter(first, second) == second) | (np.isnan(first) & np.isnan(second))
+    return np.asarray(~alike)

@@ -40,8 +40,8 @@ from nncodegen.passes.rules.forms import stable_form
 WIDE, ORDINARY = 44, 24
 """The number of points over all numbers, and of those of ordinary sizes."""
 
-FURTHER = 20
-"""The number of further points of both kinds, at which no form may be worse."""
+FURTHER_WIDE, FURTHER = 60, 20
+"""The numbers of further points over all numbers, and of ordinary sizes, at which no form may be worse."""
 
 SEED_OF_FURTHER, SEED_OF_ANY = 1974, 1980
 
@@ -317,7 +317,7 @@ class _Keeping:
     def _searched(
         self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth, others: Iterable[Expr] = ()
     ) -> Expr:
-        drawn = draw(self._read, self._starts, FURTHER, FURTHER, self._dtype, SEED_OF_FURTHER)
+        drawn = draw(self._read, self._starts, FURTHER_WIDE, FURTHER, self._dtype, SEED_OF_FURTHER)
         further = drawn, self._anywhere
         search = Search(meant, now, self._points, further, truth, self._bounds[0], limits)
         if not self._fills_holes():

@@ -1,8 +1,8 @@
 """The search for a form that keeps more bits: over alternatives of all nodes, bounded by a count of candidates.
 
 It is deterministic: the points come from a fixed seed, the alternatives have an order, and no clock is read. Candidates
-are compared at few points, part by part. Only those that are taken are computed as the generated C computes them, at
-further points, and near the borders of their conditions.
+are compared at few points, part by part. Only the given form and those that are taken are computed as the generated C
+computes them, these at further points, and near the borders of their conditions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nncodegen.passes.digits.branches import BRANCH, branches
 from nncodegen.passes.digits.candidate import Candidate
 from nncodegen.passes.digits.cost import FAR, OPERATIONS, Bound, operations
 from nncodegen.passes.digits.exact import FAULTS, Truth
-from nncodegen.passes.digits.formats import Array, bits_lost
+from nncodegen.passes.digits.formats import Array, are_apart, bits_lost
 from nncodegen.passes.digits.measure import Sample, values
 from nncodegen.passes.digits.points import Points, chosen, count_of
 from nncodegen.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, Table, neighbours
@@ -139,7 +139,7 @@ class Search:
         self.seen: dict[Expr, None] = {}
         self.spent = self.rewritten = 0
         self.candidates: list[Candidate] = []
-        self._borders: dict[tuple[Relational, int], tuple[Points, Array]] = {}
+        self._borders: dict[tuple[Relational, int], tuple[Points, Truth]] = {}
         self.bound, self.lost = bound, math.inf
         self.before = max(map(operations, (given, written) if bound == FAR else (given,)))
 
@@ -181,16 +181,26 @@ class Search:
         return self._best(start)
 
     def _best(self, start: Candidate) -> Found | None:
-        """Return the best form that is better than the first one, and at no further point worse."""
+        """Return the best form that is better than the first one, and at no further point worse.
+
+        Where one has cost too much, only shorter ones are asked for.
+        """
         finalists = (self._mended(start, candidate) for candidate in self.ranked())
         better = (candidate for candidate in finalists if self._is_better(start, candidate))
-        for _, candidate in zip(range(FINALISTS), better, strict=False):
+        shortest, asked = math.inf, 0
+        for candidate in better:
+            cost = operations(candidate.form)
+            if cost >= shortest:
+                continue
+            asked += 1
             if not self.allows(candidate.form, float(start.lost.mean() - candidate.lost.mean())):
                 self.refused.append(candidate.form)
+                shortest = cost
             elif self._holds(start, candidate):
                 lost = float(start.lost.mean()), float(candidate.lost.mean())
-                costs = operations(start.form), operations(candidate.form)
-                return Found(candidate.form, candidate.rules, len(self.exact), lost, costs)
+                return Found(candidate.form, candidate.rules, len(self.exact), lost, (operations(start.form), cost))
+            if asked == FINALISTS:
+                break
         return None
 
     def _go_on(self, table: Table, most: int, rounds: int = ROUNDS) -> None:
@@ -210,7 +220,10 @@ class Search:
                 return
 
     def add(self, form: Expr, rules: tuple[str, ...]) -> Candidate | None:
-        """Measure a form, unless it is known or costs too much."""
+        """Measure a form, unless it is known or costs too much.
+
+        The given form, to which no rules have led, is computed as C computes it: no other may be worse than this.
+        """
         if form in self.seen or (len(self.seen) >= CANDIDATES and rules[-1:] not in ((BRANCH,), (HOLE,))):
             return None
         self.seen[form] = None
@@ -219,7 +232,8 @@ class Search:
         if rules and not self.bound.allows(cost, self.before, self.lost):
             return None
         try:
-            lost = bits_lost(self.sample.values(form), self.exact)
+            found = self.sample.values(form) if rules else values(form, self.sample.points)
+            lost = bits_lost(found, self.exact)
         except FAULTS:
             return None
         candidate = Candidate(form, rules, lost, float(lost.mean()) + PRICE * cost)
@@ -299,27 +313,26 @@ class Search:
         at_zero = np.any([column == 0 for column in few.values()], axis=0)
         return bool(at_zero.any() or np.isfinite(Truth(self.written, few).everywhere()).any())
 
-    def _near(self, condition: Relational, lines: int) -> tuple[Points, Array]:
-        """Return points near the border of a condition at which the formula has a value, and the values."""
+    def _near(self, condition: Relational, lines: int) -> tuple[Points, Truth]:
+        """Return points near the border of a condition, with the exact values there."""
         if (condition, lines) not in self._borders:
-            near = near_border(condition, self.sample.points, lines)
-            self._borders[condition, lines] = self._known_at(near or chosen(self.further, []))
+            near = near_border(condition, self.sample.points, lines) or chosen(self.further, [])
+            self._borders[condition, lines] = near, Truth(self.written, near)
         return self._borders[condition, lines]
 
     @cached_property
-    def _elsewhere(self) -> tuple[Points, Array]:
-        """Return the further points at which the formula has a value, and the values."""
-        return self._known_at(self.further)
+    def _elsewhere(self) -> tuple[Points, Truth]:
+        """Return the further points, with the exact values there."""
+        return self.further, Truth(self.written, self.further)
 
-    def _known_at(self, points: Points) -> tuple[Points, Array]:
-        """Return those of some points at which the formula has a value, and the values."""
-        exact = Truth(self.written, points).everywhere()
+    def _is_worse_at(self, points: Points, truth: Truth, start: Candidate, other: Candidate) -> bool:
+        """Return whether a form is worse at some points; exact values are computed where both forms differ alone."""
+        before, after = (values(form, points) for form in (start.form, other.form))
+        differ = np.flatnonzero(are_apart(before, after, self.exact.dtype))
+        exact = truth.at(differ)
         known = np.isfinite(exact)
-        return chosen(points, known), exact[known]
-
-    def _is_worse_at(self, points: Points, exact: Array, start: Candidate, other: Candidate) -> bool:
-        before, after = (bits_lost(values(form, points), exact) for form in (start.form, other.form))
-        return is_worse(before, after, exact)
+        there, exact = differ[known], exact[known]
+        return is_worse(bits_lost(before[there], exact), bits_lost(after[there], exact), exact)
 
     def _has_limits(self, form: Expr, few: Points) -> bool:
         return bool(np.allclose(values(form, few), values(self.limits, few), rtol=1e-9, atol=0))
