@@ -82,8 +82,18 @@ def _alike(u: Expr, v: Expr) -> Boolean:
     return Or(And(Abs(u) < 1, Abs(v) < 1), And(Abs(u) >= 1, Abs(v) >= 1))
 
 
+FAR = 2**30
+"""Beside a side that is longer by this factor, another one changes no digit of a hypotenuse."""
+
+USUAL = 2**50
+"""A side that is a number between 1/USUAL and USUAL has a square in both precisions."""
+
+
 class length(StableFunction):
-    """sqrt(u**2 + v**2), whose squares do not overflow: the larger of both, times a root between 1 and sqrt(2)."""
+    """sqrt(u**2 + v**2), whose squares do not overflow: the larger of both, times a root between 1 and sqrt(2).
+
+    Beside a number u, which has a square, it is |v| where v is far larger, and the root as it is written elsewhere.
+    """
 
     nargs = 2
     traits = Trait.GROWING | Trait.CARRYING
@@ -94,6 +104,10 @@ class length(StableFunction):
 
     @staticmethod
     def stable(u: Expr, v: Expr) -> Expr:
+        for number, side in ((u, v), (v, u)):
+            if number.is_number and number.is_real and 1 <= abs(number) * USUAL <= USUAL**2 and not side.is_number:
+                far = Abs(side)
+                return Piecewise((sqrt(number**2 + side**2), far < FAR * abs(number)), (far, True))
         large, small = Max(Abs(u), Abs(v)), Min(Abs(u), Abs(v))
         ratio = Piecewise((small / large, Ne(small, large)), (S.One, True))  # of zeros, and of infinities, too
         return large * sqrt(1 + grouped(ratio, ratio))

@@ -4,7 +4,8 @@
 (f'(z) - f(z)/z)/z loses its digits there. The same holds for Langevin's function, a difference of two poles.
 
 ``tanh_over(c, u)`` is tanh(c*u)/u, and ``over_sinh(c, u)`` is u/sinh(c*u). Written as c*q(c*u), with the quotient q,
-they would have derivatives by c that are sums, q + c*u*q', of which nothing is left far out.
+they would have derivatives by c that are sums, q + c*u*q', of which nothing is left far out. ``tanh_apart(c, u)`` is
+tanh(c*u)/u as well, but divides by u, for a c that may overflow.
 
 Functions of the C library are called everywhere, and their results multiplied by 1 or 0: inside a branch, the compiler
 would not call them for whole vectors.
@@ -33,6 +34,9 @@ MORE_TERMS = TERMS + 8
 """Number of terms for derivatives of higher orders, whose coefficients decrease more slowly."""
 
 LAST_DIGIT = 2.0**-56
+
+NOTHING = Rational(1, 2**60)
+"""Below it, f(z) has the digits of z for each function with f(0) = 0 and f'(0) = 1."""
 
 EXACT = Rational(1, 1024)
 """Below it, definitions are series, too: these terms are enough for 70 digits, and none of their digits cancel."""
@@ -117,6 +121,16 @@ class Over(StableFunction):
         if argindex == 2:
             return over(self.numerator, self.order + 1)(c, u)
         return c**self.order * _differentiated(self.numerator, self.order + 1, c * u)
+
+
+class Apart(Over):
+    """f(c*u)/u as this quotient, where c may overflow although c*u and f(c*u) do not; it is c where f(c*u) is c*u."""
+
+    order = 0
+
+    @classmethod
+    def stable(cls, c: Expr, u: Expr) -> Expr:
+        return Piecewise((c, Abs(c * u) < NOTHING), (cls.numerator(c * u) / u, True))
 
 
 class Under(StableFunction):
@@ -347,6 +361,13 @@ def _over(function: type[Expr], order: int) -> type[Over]:
     told = f"{function.__name__}(c*u)/u" + (f", derived {order} times by u." if order else ".")
     made_by = _over, (function, order)
     return type(name, (Over,), {"__doc__": told, "numerator": function, "order": order, "made_by": made_by})
+
+
+@lru_cache
+def apart(function: type[Expr]) -> type[Apart]:
+    """Return the function f(c*u)/u of c and u, for a c that may overflow."""
+    members = {"__doc__": f"{function.__name__}(c*u)/u.", "numerator": function, "made_by": (apart, (function,))}
+    return type(f"{function.__name__}_apart", (Apart,), members)
 
 
 @lru_cache

@@ -77,10 +77,12 @@ SERIES: Table = {Add: (series.series_near_zero,), Mul: (series.series_near_zero,
 RANGES: Table = {
     Mul: (
         ranges.conjugate_quotient,
+        ranges.side_over_length,
         ranges.sum_over_squares,
         ranges.product_over_sum,
         ranges.square_of_quotient,
         ranges.powers_together,
+        ranges.powers_in_steps,
         ranges.balanced_product,
         ranges.alternating_product,
         ranges.other_orders,

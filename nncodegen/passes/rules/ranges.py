@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import reduce
+from itertools import zip_longest
 
 import sympy
 from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, Rational, S, log, sqrt
 
 from nncodegen.ir import SAMPLE, elements
-from nncodegen.ir.functions import sigmoid
+from nncodegen.ir.functions import StableFunction, sigmoid
 from nncodegen.ir.magnitudes import balanced, balanced_four, discriminant_root, grouped, leg, length
-from nncodegen.ir.quotients import Over
+from nncodegen.ir.quotients import Over, apart
 from nncodegen.ir.shares import share
 from nncodegen.passes.rules.factors import others
 
@@ -135,6 +136,32 @@ def sum_over_squares(node: Mul) -> Expr | None:
     return None
 
 
+def side_over_length(node: Mul) -> Expr | None:
+    """u*z/sqrt(c + z**2) = u*(z/sqrt(c + z**2)), whose quotient, such as sin(atan(z)), is at most 1."""
+    for factor in node.args:
+        if not (isinstance(factor, Pow) and factor.exp == -S.Half and isinstance(factor.base, Add)):
+            continue
+        sides = [side for side in map(_side, factor.base.args) if side is not None]
+        if len(sides) != 2 or len(factor.base.args) != 2:
+            continue
+        for c, z in (sides, reversed(sides)):
+            if c.is_number and isinstance(z, Mul):
+                rest = _divided(others(node, factor), z)
+                if rest is not None:
+                    return grouped(z / length(c, z), rest)
+    return None
+
+
+def _divided(product: Expr, part: Expr) -> Expr | None:
+    """Return a product without a part of it; None where it has not all factors of that part."""
+    rest = product / part
+    whole, left, taken = (dict(f.as_base_exp() for f in Mul.make_args(each)) for each in (product, rest, part))
+    for base, e in taken.items():
+        if not base.is_number and abs(whole.get(base, S.Zero)) != abs(left.get(base, S.Zero)) + abs(e):
+            return None
+    return rest
+
+
 def factors_of(node: Mul) -> list[Expr] | None:
     """Return the factors of a product one by one, those of powers repeated; the number with the first of them."""
     k, rest = node.as_coeff_mul()
@@ -203,6 +230,28 @@ def _alternating(factors: list[Expr]) -> Iterator[Expr]:
             yield small.pop(0)
 
 
+def powers_in_steps(node: Mul) -> Iterator[Expr]:
+    """u*x**2*v = ((u*x)*x)*v = ((u*v)*x)*x, in range where u and u*x**2 are: x**2 alone need not be."""
+    number, *factors = node.args if node.args[0].is_number else (S.One, *node.args)
+    found = [_repeated(factor) for factor in factors]
+    if len(found) < 2 or all(len(steps) == 1 for steps in found) or sum(map(len, found)) > MOST_FACTORS:
+        return
+    first, second, *later = found
+    mixed = [step for pair in zip_longest(second, first) for step in pair if step is not None]
+    steps = [*(mixed if len(first) > 1 else (*first, *second)), *(step for each in later for step in each)]
+    yield reduce(grouped, [number * steps[0], *steps[1:]])
+    alone = [steps[0] for steps in found if len(steps) == 1]
+    if alone:
+        repeated = [step for steps in found if len(steps) > 1 for step in steps]
+        yield reduce(grouped, [number * Mul(*alone), *_alternating(repeated)])
+
+
+def _repeated(factor: Expr) -> list[Expr]:
+    """Return a factor as a list, an integer power as its base so often, or the reciprocal of that."""
+    base, e = factor.as_base_exp()
+    return [base ** sympy.sign(e)] * abs(int(e)) if e.is_Integer else [factor]
+
+
 def other_orders(node: Mul) -> Iterator[Expr]:
     """x*y*z = (x*z)*y = (y*z)*x: an order in which the factors of a product are multiplied."""
     factors = factors_of(node)
@@ -236,7 +285,7 @@ def square_of_quotient(node: Mul) -> Expr | None:
     """x**2/y**2 = (x/y)**2, and the like for higher powers."""
     for k, bases in _bases_by_exponent(node).items():
         if len(bases) > 1:
-            return Mul(*_without_powers(node, bases, k), reduce(grouped, [_balanced(bases)] * k))
+            return Mul(*_without_powers(node, bases, k), _power(_balanced(bases), k))
     return None
 
 
@@ -247,7 +296,7 @@ def powers_together(node: Mul) -> Expr | None:
         return None
     rest = _without_powers(node, bases, k)
     number, *others = rest if rest and rest[0].is_number else [S.One, *rest]
-    power = reduce(grouped, [reduce(grouped, _alternating(bases))] * k)
+    power = _power(reduce(grouped, _alternating(bases)), k)
     return number * reduce(grouped, _alternating([power, *others]))
 
 
@@ -259,6 +308,11 @@ def _bases_by_exponent(node: Mul) -> dict[int, list[Expr]]:
         if e.is_Integer and abs(e) > 1:
             found.setdefault(abs(int(e)), []).append(base ** sympy.sign(e))
     return found
+
+
+def _power(product: Expr, k: int) -> Expr:
+    """Return a power of a product, computed as other powers are: (x + y)**5 - x**5 is 0 where y is nothing beside x."""
+    return product**k if isinstance(product, StableFunction) else reduce(grouped, [product] * k)
 
 
 def _without_powers(node: Mul, bases: list[Expr], k: int) -> list[Expr]:
@@ -300,7 +354,6 @@ def share_by_quotient(node: share) -> Expr:
 
 
 def quotient_apart(node: Over) -> Expr | None:
-    """f(c*u)/u as it is where c*u is not small, since c may overflow although c*u and f(c*u) do not."""
+    """f(c*u)/u, whose f(c*u) is divided by u: c may overflow although c*u and f(c*u) do not."""
     c, u = node.args
-    far = grouped(node.numerator(c * u), 1 / u)
-    return Piecewise((node, Abs(c * u) < 1), (far, True)) if node.order == 0 and not c.is_Atom else None
+    return apart(node.numerator)(c, u) if node.order == 0 and not c.is_Atom else None
