@@ -55,6 +55,9 @@ MOST_PARAMETERS = 4
 """The number of parameters up to which each derivative of a formula has a form of its own."""
 
 
+LONGEST_TOLD = 20
+"""The operations up to which a finding tells the form itself."""
+
 LOST = 20.0
 """Where the best form still loses more mean bits than these, derivatives have no form of their own."""
 
@@ -87,9 +90,10 @@ class Finding:
             )
         rules = ", ".join(dict.fromkeys(rule.replace("_", " ") for rule in self.found.rules)) or "other form"
         (before, after), (less, more) = self.found.lost, self.found.operations
+        form = f": {self.found.form}" if more <= LONGEST_TOLD else ""
         return (
             f"{self.what}: {rules}; at {self.points} points, {before:.1f} bits were lost on average before and "
-            f"{after:.1f} are after; {more} operations instead of {less}"
+            f"{after:.1f} are after; {more} operations instead of {less}{form}"
         )
 
 

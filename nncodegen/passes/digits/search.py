@@ -81,7 +81,7 @@ PROGRESS = 0.1
 """The mean bits that a round must gain for another one."""
 
 FINALISTS = 6
-"""The number of forms that are examined at further points."""
+"""The number of forms that are examined at further points, and of those that may be too dear before."""
 
 MOST_CONDITIONS = 6
 """The number of conditions of a form whose borders are examined."""
@@ -183,23 +183,20 @@ class Search:
     def _best(self, start: Candidate) -> Found | None:
         """Return the best form that is better than the first one, and at no further point worse.
 
-        Where one has cost too much, only shorter ones are asked for.
+        As many forms may cost too much with their derivatives as are examined.
         """
         finalists = (self._mended(start, candidate) for candidate in self.ranked())
-        better = (candidate for candidate in finalists if self._is_better(start, candidate))
-        shortest, asked = math.inf, 0
-        for candidate in better:
-            cost = operations(candidate.form)
-            if cost >= shortest:
-                continue
-            asked += 1
+        examined = 0
+        for candidate in (candidate for candidate in finalists if self._is_better(start, candidate)):
             if not self.allows(candidate.form, float(start.lost.mean() - candidate.lost.mean())):
                 self.refused.append(candidate.form)
-                shortest = cost
             elif self._holds(start, candidate):
                 lost = float(start.lost.mean()), float(candidate.lost.mean())
-                return Found(candidate.form, candidate.rules, len(self.exact), lost, (operations(start.form), cost))
-            if asked == FINALISTS:
+                costs = operations(start.form), operations(candidate.form)
+                return Found(candidate.form, candidate.rules, len(self.exact), lost, costs)
+            else:
+                examined += 1
+            if FINALISTS in (examined, len(self.refused)):
                 break
         return None
 
