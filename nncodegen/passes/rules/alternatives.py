@@ -140,7 +140,7 @@ def _neighbours(node: Expr, table: int) -> tuple[tuple[str, Expr], ...]:
     found = []
     for rule in _TABLES[table].get(node.func, ()):
         try:
-            forms = [plain_conditions(stable_form(new)) for new in _forms(rule, node)]
+            forms = [plain_conditions(stable_form(new, node)) for new in _forms(rule, node)]
         except FAULTS:
             continue
         found += [(rule.__name__, new) for new in forms if new != node]

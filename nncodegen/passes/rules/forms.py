@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from sympy import Add, Expr, Function, Mul, Pow
+from sympy import Add, Expr, Function, Mul, Pow, preorder_traversal
 
 from nncodegen.passes.rules import RULES, Rule
 from nncodegen.passes.rules.factors import without_factors, without_terms
@@ -14,9 +14,9 @@ Observer = Callable[[Rule, Expr, Expr], None]
 """A function that is called for each rule that applies: with the rule, the node before it and after it."""
 
 
-def stable_form(node: Expr) -> Expr:
-    """Return the stable form of one expression."""
-    forms = Forms()
+def stable_form(node: Expr, stable: Expr | None = None) -> Expr:
+    """Return the stable form of one expression; the parts that it shares with a ``stable`` one stay as they are."""
+    forms = Forms(known={} if stable is None else {part: part for part in preorder_traversal(stable)})
     found = forms.of(node)
     return Forms(tuple(forms.recognized)).of(node) if forms.recognized else found
 
