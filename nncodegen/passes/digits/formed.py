@@ -86,7 +86,8 @@ class Finding:
         if self.found is None:
             return (
                 f"{self.what}: {self.lost:.1f} bits are lost on average at {self.points} points, and no form was found "
-                f"that keeps more, at the cost that is allowed: in each, sums cancel, or parts leave their range"
+                f"that keeps more within the cost that the choice of digits allows: in each, sums cancel, or parts "
+                f"leave the range of numbers"
             )
         rules = ", ".join(dict.fromkeys(rule.replace("_", " ") for rule in self.found.rules)) or "other form"
         (before, after), (less, more) = self.found.lost, self.found.operations
