@@ -125,11 +125,11 @@ def removable_singularity(node: Expr) -> Expr | None:
             continue
         coefficients = []
         for k in range(3 - int(m)):
+            derivative = sympy.diff(derivative, t) if k else derivative
             value = _plain(derivative.xreplace({t: S.Zero}))
             if value.has(sympy.Derivative, *UNDEFINED) or (k < -m and value != 0):
                 break
             coefficients.append(value / sympy.factorial(k))
-            derivative = sympy.diff(derivative, t)
         else:
             c, d, e = coefficients[-3:]
             return Piecewise((c + d * u + e * u**2, Eq(u, 0)), (node, True))
