@@ -1,11 +1,13 @@
 """Intervals of fitted parameters and outputs: against formulas of the linear model, and a search by brute force."""
 
 import math
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from tests.support import ROOT
 from tests.support.fit_records import Formula, decay, decay_data, fitted, line
 
 optimize = pytest.importorskip("scipy.optimize")
@@ -25,6 +27,20 @@ def test_intervals_by_standard_errors(level):
     known = fitted(decay(), X, Y, [1, 1, 0], SIGMA, absolute_sigma=True)
     widths = np.diff(known.confidence_intervals(level))[:, 0]
     np.testing.assert_allclose(widths, 2 * stats.norm.isf((1 - level) / 2) * known.standard_errors, rtol=1e-9)
+
+
+def test_quantiles_leave_no_context():
+    """They set no context of decimals, which would slow down every array that NumPy makes later in this thread."""
+    program = """
+import contextvars
+import nncodegen.runtime.python.interface
+from nncodegen.runtime.python.results.quantiles import quantile_above
+print(quantile_above(0.025, 7), list(contextvars.copy_context()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    value, context = done.stdout.split()
+    assert float(value) == pytest.approx(stats.t.isf(0.025, 7), rel=1e-14)
+    assert context == "[]"
 
 
 @pytest.mark.parametrize("absolute", [False, True])
