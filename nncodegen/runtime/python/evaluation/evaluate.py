@@ -34,7 +34,8 @@ def predict(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, 
     """
     if type(threads) is not int or threads != 1:
         threads = integer("threads", threads, 1, THREADS)
-    short = model.native.predict_short(parameters, X)
+    compute = model.predict_short  # Python finds attributes faster by themselves than as methods to call
+    short = compute(parameters, X)
     if short is not None:
         return short
     inputs, samples = check_inputs(model, X, sparse=True)
@@ -72,7 +73,8 @@ def loss(
 
     With BatchNormalization it is the loss of predictions, which use the moving statistics.
     """
-    short = model.native.loss_short(parameters, X, Y, None) if sample_weight is None else None
+    compute = model.loss_short
+    short = compute(parameters, X, Y, None) if sample_weight is None else None
     if short is not None:
         return short
     return _long_loss(model, parameters, X, Y, sample_weight, None)
@@ -88,7 +90,8 @@ def loss_and_gradient(
     The derivatives by the moving statistics are 0.
     """
     gradient = np.empty(model.parameter_count, model.dtype)
-    value = model.native.loss_short(parameters, X, Y, gradient) if sample_weight is None else None
+    compute = model.loss_short
+    value = compute(parameters, X, Y, gradient) if sample_weight is None else None
     if value is None:
         value = _long_loss(model, parameters, X, Y, sample_weight, gradient)
     if model.facts.following:

@@ -40,6 +40,10 @@ class Model:
     def __init__(self, facts: Facts, native: Native, module: str) -> None:
         self.facts = facts
         self.native = native
+        self.predict_short, self.loss_short, self.train_short = (
+            native.predict_short, native.loss_short, native.train_short,
+        )  # fmt: skip
+        """Functions of the native part, which short calls need not look up."""
         self.module = module
         """The name under which the module is imported."""
         self.name = facts.name

@@ -111,7 +111,7 @@ cdef class _Native:
     cdef bint rising  # whether it has inputs that must rise, which the Python part checks
     cdef double cost  # the operations for a sample
     cdef _Blas blas
-    cdef void *work  # memory for the next call of _predict_short, unless another thread has taken it
+    cdef void *work  # memory for the next short call, unless another thread has taken it
     cdef object model  # that of the Python part
     cdef dict rules  # of the model
     cdef readonly size_t state_size, measures_size
@@ -297,8 +297,9 @@ cdef class _Native:
     def covariance(self, triangle, double scale, double least, covariance):
         return _covariance(triangle, scale, least, covariance)
 
-    def predict_short(self, parameters, X):
-        return _predict_short(self, parameters, X)
+    @property
+    def predict_short(self):
+        return PyCFunction_NewEx(&nncodegen_predict_short, self, NULL)
 
     def loss(self, parameters, X, Y, weights, size_t samples, gradient):
         cdef _Call call = _Call(self)
@@ -320,14 +321,16 @@ cdef class _Native:
             raise call.error or KeyboardInterrupt
         return loss
 
-    def loss_short(self, parameters, X, Y, gradient):
-        return _loss_short(self, parameters, X, Y, gradient)
+    @property
+    def loss_short(self):
+        return PyCFunction_NewEx(&nncodegen_loss_short, self, NULL)
 
     def training(self, buffers, state, options, int optimizer, uint64_t seed):
         return _Training(self, buffers, state, options, optimizer, seed)
 
-    def train_short(self, tuple given, dict named):
-        return _train_short(self, given, named)
+    @property
+    def train_short(self):
+        return PyCFunction_NewEx(&nncodegen_train_short, self, NULL)
 
     def train_many(self, X, Y, bint own_X, bint own_Y, size_t samples, size_t batch, int optimizer, options, rates,
             initial_state, double weight_decay, l2, double tolerance, int shuffle, random, size_t first,

@@ -39,7 +39,8 @@ def train(model: Model, /, *given: Any, **named: Any) -> Any:
     and a RuntimeWarning. Ctrl-C raises KeyboardInterrupt, whose attribute ``result`` is the Result so far.
     Raises ValueError for an invalid argument.
     """
-    result: Result | None = model.native.train_short(given, named)
+    train_short = model.train_short
+    result: Result | None = train_short(given, named)
     if result is not None:
         return result
     settings, hyperparameters = TRAIN.settings(model, given, named)
@@ -80,7 +81,7 @@ def _train_converted(
     if data.X is settings.X and data.Y is settings.Y and start is settings.parameters:
         return None
     arguments = dict(zip(TRAIN.options, given, strict=False)) | named
-    found: Result | None = model.native.train_short((), arguments | {"X": data.X, "Y": data.Y, "parameters": start})
+    found: Result | None = model.train_short((), arguments | {"X": data.X, "Y": data.Y, "parameters": start})
     return found
 
 
