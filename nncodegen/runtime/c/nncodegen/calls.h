@@ -36,6 +36,9 @@ typedef struct {
         real *restrict outputs);
 } predict_kernels;
 
+/* Computes the outputs of at most FEW samples, all finite, with the work memory of a call (few.h). */
+typedef void kernel_of_few(const real *parameters, const real *inputs, size_t samples, void *work, real *outputs);
+
 typedef struct {
     kernel_of_parameters *prepare_loss, *prepare;
     void (*between)(int phase, const real *restrict parameters, const double *restrict sums, size_t samples,
@@ -81,6 +84,7 @@ typedef int kernel_in_registers(NN(training) *run);
    the structure of a model. */
 #ifdef NNCODEGEN_LIBRARY
 #define predicting MODEL.predict
+#define outputs_of_few MODEL.few
 #define deriving MODEL.gradient
 #define of_rows MODEL.rows
 #define in_registers MODEL.train_in_registers

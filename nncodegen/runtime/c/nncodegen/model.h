@@ -16,6 +16,7 @@ typedef struct {
     model_sizes size;
     model_ranges special_ranges;
     predict_kernels predict;
+    kernel_of_few *few;
     gradient_kernels gradient;
     row_kernels rows;
     rule_kernels rules;

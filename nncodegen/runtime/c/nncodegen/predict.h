@@ -1,45 +1,15 @@
 /* Predictions: the outputs of any number of samples, tile by tile, or of a few samples.
 
-   Needs calls.h, samples.h, poll.h, and the kernels predict_tile and, with blocks and unless NN_TILES_ONLY,
-   predict_sample. Gives predict and predict_few. */
+   Needs outputs.h, poll.h and, except in the library, few.h. Gives predict and predict_few. */
 
 #ifndef NNCODEGEN_PREDICT_H
 #define NNCODEGEN_PREDICT_H
 
-#include "calls.h"
+#ifndef NNCODEGEN_LIBRARY
+#include "few.h"
+#endif
+#include "outputs.h"
 #include "poll.h"
-#include "samples.h"
-
-KERNELS(predict_kernels, predicting, PREDICT_KERNELS)
-
-/* The most samples for which sequences are predicted one after the other. In a tile, three samples take less time
-   than that if their layers are narrow: with 7 units, in double precision, 9 microseconds instead of 13. */
-enum { ONE_BY_ONE = 2 };
-
-/* Computes the outputs of the samples of a tile, without blocks. If the kernel takes only multiples of
-   SAMPLES_AT_ONCE, the last sample is repeated to fill one: so every sample is computed in a whole vector, and the
-   bits of its outputs do not depend on the samples next to it. */
-static UNUSED void predict_samples(const real *parameters, const real *inputs, size_t count, memory m, real *outputs)
-{
-    const size_t vector_length = SAMPLES_AT_ONCE ? SAMPLES_AT_ONCE : 1;
-    const size_t whole = count/vector_length*vector_length;
-    if (whole > 0)
-        predicting.tile(parameters, inputs, NULL, m.weights, whole, m.arrays, outputs);
-    if (whole == count)
-        return;
-    for (size_t n = whole; n < whole + vector_length; n++)
-        copy_row(inputs + (n < count ? n : count - 1)*INPUTS, m.inputs + (n - whole)*INPUTS, INPUTS);
-    predicting.tile(parameters, m.inputs, NULL, m.weights, vector_length, m.arrays, m.outputs);
-    copy_row(m.outputs, outputs + whole*OUTPUTS, (count - whole)*OUTPUTS);
-}
-
-/* Computes the outputs of one sample after the other. */
-static UNUSED void predict_one_by_one(const real *parameters, const real *inputs, size_t samples, memory m,
-    real *outputs)
-{
-    for (size_t n = 0; n < samples; n++)
-        predicting.sample(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
-}
 
 int NN(predict)(const real *parameters, const real *inputs, size_t samples, void *work, real *outputs,
     NN(poll) *poll)
@@ -69,23 +39,7 @@ int NN(predict_few)(const real *parameters, const real *inputs, size_t samples, 
 {
     if (!few_finite(parameters, PARAMETERS) || !few_finite(inputs, samples*INPUTS))
         return 0;
-    const memory m = carve(work);
-    const int one_by_one = HAS_WINDOWS ? !TILES_ONLY && samples <= ONE_BY_ONE : HAS_BLOCKS;
-    if (one_by_one) {
-        predict_one_by_one(parameters, inputs, samples, m, outputs);
-        return 1;
-    }
-    if (predicting.prepare)
-        predicting.prepare(parameters, samples, m.arrays);
-    for (size_t first = 0; first < samples; first += TILE) {
-        const size_t count = samples - first < TILE ? samples - first : TILE;
-        const tile current = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
-        real *const now = outputs + first*OUTPUTS;
-        if (HAS_WINDOWS)
-            predicting.tile(parameters, current.inputs, NULL, m.weights, count, m.arrays, now);
-        else
-            predict_samples(parameters, current.inputs, count, m, now);
-    }
+    outputs_of_few(parameters, inputs, samples, work, outputs);
     return 1;
 }
 

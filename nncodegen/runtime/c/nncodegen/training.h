@@ -16,6 +16,7 @@
 #endif
 
 #ifdef NNCODEGEN_LINKED
+#include "few.h"
 #include "model.h"
 #include "rules.h"
 #if NN_HAS_BLOCKS
@@ -23,7 +24,7 @@
 #endif
 
 const linked_model NN(trained) = {
-    .size = SIZES_OF_MODEL, .special_ranges = RANGES_OF_MODEL, .predict = PREDICT_KERNELS,
+    .size = SIZES_OF_MODEL, .special_ranges = RANGES_OF_MODEL, .predict = PREDICT_KERNELS, .few = outputs_of_few,
     .gradient = GRADIENT_KERNELS, .rules = OWN_RULES, .train_in_registers = TRAIN_IN_REGISTERS,
     .threshold = NN_THRESHOLD
 };
