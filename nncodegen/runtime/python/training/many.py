@@ -149,15 +149,16 @@ class _Many:
     def finish(self) -> ManyResult:
         """Return the result, after a warning if models have diverged."""
         self.status[~np.isfinite(self.loss)] = STATUS.index("diverged")
-        names = [STATUS[position] for position in self.status.tolist()]
-        if "diverged" in names:
+        diverged = np.count_nonzero(self.status == STATUS.index("diverged"))
+        if diverged:
             warn(
-                f"training diverged for {names.count('diverged')} of {self.count} models: a loss or a parameter is no "
+                f"training diverged for {diverged} of {self.count} models: a loss or a parameter is no "
                 f"longer finite; their parameters are those of the last completed update; try a lower learning_rate",
                 RuntimeWarning,
             )
         rates = self.rates if self.model.rules[self.rule.name].scheduled else None
-        return ManyResult(self.model, self.parameters, self.loss, self.losses, self.done.astype(np.intp), names, rates)
+        words = np.array(STATUS)[self.status]  # an array from a list of 1,024 words takes 60 us
+        return ManyResult(self.model, self.parameters, self.loss, self.losses, self.done.astype(np.intp), words, rates)
 
 
 def _initial_state(model: Model, rule: Chosen, rates: Array) -> Array:
