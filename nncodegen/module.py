@@ -439,16 +439,16 @@ class Module(Protocol):
                         mappings from labels to numbers
         sigma_x         standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
                         (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
-                        distances). It needs the process that has built the model
+                        distances), also in groups. The model must have been built in this process
 
         Instead of a name, a symbol of SymPy can be given.
 
         Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a
-        table when it is printed; with groups it is a GroupedFit, with sigma_x a FitWithErrors. If the fit did not
-        converge, its status says why ("time_limit", and "stopped" by the callback, among others), and so does a
-        RuntimeWarning, unless the callback ended it. Raises ValueError for an argument that is invalid or has no
-        effect, for a model that cannot be fitted, and, with the index of the row, for a loss that turns out not to be
-        convex in the outputs.
+        table when it is printed; with groups it is a GroupedFit, with sigma_x a FitWithErrors, or a GroupedFit that
+        has the estimated inputs, too. If the fit did not converge, its status says why ("time_limit", and "stopped" by
+        the callback, among others), and so does a RuntimeWarning, unless the callback ended it. Raises ValueError for
+        an argument that is invalid or has no effect, for a model that cannot be fitted, and, with the index of the row,
+        for a loss that turns out not to be convex in the outputs.
         """
 
     def fit_many(
@@ -477,7 +477,8 @@ class Module(Protocol):
         X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
         Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
                         fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
-                        unequal lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
+                        unequal lengths, one for each fit, can be given, too; X, sigma and sigma_x are then such lists,
+                        or shared
         p0              the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
                         value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
                         necessary. "auto": a start is looked for in each set of data, as by fit

@@ -195,9 +195,11 @@ def build_module(
 
 def _loaded(built: Built, model: Describable, precision: str, bits: str) -> Module:
     """Return a module, after remembering how the one for errors in the inputs of its model is made, if it has any."""
+    module: Any = load(built)
     if isinstance(model, Model) and model.inputs and model.targets:
-        offer_errors(built.path, cache(lambda: build_module(model.with_errors(), precision, bits=bits)))
-    return load(built)
+        make = cache(lambda: build_module(model.with_errors(), precision, bits=bits))
+        offer_errors(module._model.facts.identity, precision, bits, make)
+    return module  # type: ignore[no-any-return]
 
 
 def _kept_whole(

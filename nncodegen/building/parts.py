@@ -20,8 +20,11 @@ from nncodegen.emit import Sources
 
 _OFFERED: dict[Path, tuple[Callable[[], Sources], Compiler]] = {}
 """For the modules of this process: functions that return the sources of the model with all parts, and compilers."""
-_WITH_ERRORS: dict[Path, Callable[[], Any]] = {}
-"""For the modules of this process: functions that return the module that fits the model with errors in its inputs."""
+_WITH_ERRORS: dict[tuple[str, str, str], Callable[[], Any]] = {}
+"""For the models of this process: functions that return the module that fits each with errors in its inputs.
+
+The keys are what tells models apart, wherever their modules were built: identity, precision and bits.
+"""
 _LOADED: dict[Path, ctypes.CDLL] = {}
 _LOCK = Lock()
 
@@ -34,14 +37,14 @@ def offer(module: Path, whole: Callable[[], Sources]) -> None:
     _OFFERED[module] = whole, find_compiler()
 
 
-def offer_errors(module: Path, make: Callable[[], Any]) -> None:
+def offer_errors(identity: str, precision: str, bits: str, make: Callable[[], Any]) -> None:
     """Remember how the module is made that fits a model with errors in its inputs (``Model.with_errors``)."""
-    _WITH_ERRORS[module] = make
+    _WITH_ERRORS[identity, precision, bits] = make
 
 
-def module_with_errors(file: str) -> Any | None:
-    """Return the module that fits the model of another one with errors in its inputs; None if that is not known."""
-    make = _WITH_ERRORS.get(Path(file))
+def module_with_errors(identity: str, precision: str, bits: str) -> Any | None:
+    """Return the module that fits a model with errors in its inputs; None if this process has not built the model."""
+    make = _WITH_ERRORS.get((identity, precision, bits))
     return make() if make else None
 
 

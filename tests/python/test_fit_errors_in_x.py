@@ -10,6 +10,8 @@ pytest.importorskip("scipy")
 from scipy import linalg, optimize
 
 import nncodegen as nn
+from nncodegen.runtime.python.ground import share
+from nncodegen.runtime.python.results.many_fits import ManyFits
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -177,7 +179,7 @@ def test_errors_name_what_is_wrong(line):
         ({"sigma_x": -1}, "below 0"),
         ({"sigma_x": {"z": 1}}, "names 'z', which is no input"),
         ({"sigma_x": np.ones(3)}, "sigma_x has the shape"),
-        ({"sigma_x": 1, "groups": np.arange(10), "own": "a"}, "not fitted together"),
+        ({"sigma_x": np.ones(3), "groups": np.arange(10), "own": "a"}, "sigma_x has the shape"),
     ]
     for options, text in wrong:
         with pytest.raises(ValueError, match=text):
@@ -328,6 +330,78 @@ def test_hard_fits_are_made_again(quick_compiler):
     for m in range(2):
         one = module.fit(seen[m], Y[m], sigma_x=1.0, bounds={"a": (0, 10), "b": (0, 0.9)})
         assert found.chi2[m] == pytest.approx(one.chi2, rel=1e-6)
+
+
+def test_a_time_limit_keeps_the_fits_that_had_ended(decay):
+    """Fits side by side that had ended within the time have their results; the others are at their starts."""
+    seen, Y = many_decays(20_000, 40)
+    options = {"sigma": 0.02, "sigma_x": 0.05, "p0": [1, 1, 0.1]}
+    with pytest.warns(RuntimeWarning, match="time_limit"):
+        found = decay.fit_many(seen, Y, time_limit=1e-3, **options)
+    late = found.status == "time_limit"
+    assert late.any()
+    assert set(found.status[~late].tolist()) <= {"converged"}
+    np.testing.assert_array_equal(found.parameters[late], np.tile([1, 1, 0.1], (late.sum(), 1)))
+    assert np.isinf(found.standard_errors[late]).all()
+    assert np.isnan(found.chi2[late]).all()
+    ended = np.flatnonzero(~late)[:8]
+    if len(ended):
+        whole = decay.fit_many(seen[ended], Y[ended], **options)
+        np.testing.assert_array_equal(found.parameters[ended], whole.parameters)
+        np.testing.assert_array_equal(found.standard_errors[ended], whole.standard_errors)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
+def test_fits_that_had_ended_are_kept_where_others_are_stopped(decay):
+    """A call that is stopped after some fits keeps these, and tells their number while it runs."""
+    seen, Y = many_decays(60_000, 40)
+
+    def stop():
+        return made[0].done.any()
+
+    made, put = [], ManyFits.__init__
+
+    def kept(self, model, fits, *values):
+        put(self, model, fits, *values)
+        made.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ManyFits, "__init__", kept)
+        patch.setattr(share.calls, "hook", stop, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            decay.fit_many(seen, Y, sigma=0.02, sigma_x=0.05)
+    found = made[0]
+    ended = np.flatnonzero(found.done)
+    assert 0 < len(ended) < 60_000
+    whole = decay.fit_many(seen[ended[:20]], Y[ended[:20]], sigma=0.02, sigma_x=0.05)
+    np.testing.assert_array_equal(found.parameters[ended[:20]], whole.parameters)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
+def test_residuals_of_a_fit_that_is_stopped_at_once(line):
+    """A fit that ends within its first evaluation has the residuals that it knows; the others, and chi2, are NaN."""
+    x = np.random.default_rng(4).uniform(0, 1, 300_000)
+    found = line.fit(x, x, sigma=0.1, sigma_x=0.1, time_limit=1e-9)
+    assert found.status == "time_limit"
+    assert found.parameters.tolist() == [5, -0.5]
+    assert np.isnan(found.chi2)
+    known = ~np.isnan(found.residuals[:, 0])
+    assert not known.all()
+    np.testing.assert_allclose(found.residuals[known, 0], (5 - 1.5 * x[known]) / 0.1)
+
+
+def test_single_precision_adds_the_cost_in_parts(quick_compiler):
+    """In float32, chi2 of a long fit side by side has the digits of its parts, as without errors in x."""
+    module = nn.build(nn.Model("level", "x", "y", {"a": 1, "b": 0.5}, "a + b*x"), precision="float32")
+    random = np.random.default_rng(7)
+    X = random.uniform(0, 1, (3, 40_000))
+    Y = 1 + 0.5 * X + random.normal(size=X.shape)
+    found = module.fit_many(X[:, :, None], Y, sigma=1.0, sigma_x=0.1)
+    assert found.converged.all()
+    for m in range(3):
+        a, b = found.parameters[m].astype(float)
+        expected = (((a + b * X[m].astype("f4") - Y[m].astype("f4")) ** 2) / (1 + (0.1 * b) ** 2)).sum()
+        assert found.chi2[m] == pytest.approx(expected, rel=2e-6)
 
 
 def test_errors_of_many_name_what_is_wrong(decay):

@@ -418,11 +418,9 @@ def test_a_model_names_its_own_parameters(quick_compiler):
         nn.Model("wrong", "x", "y", start, formula, own="z")
 
 
-def test_other_losses_and_errors_in_x_have_no_groups(quick_compiler):
-    """Groups are refused, in words, for losses that are no sum of squares, and together with sigma_x."""
+def test_other_losses_have_no_groups(quick_compiler):
+    """Groups are refused, in words, for losses that are no sum of squares."""
     count = nn.build(nn.Model("count", "x", "y", {"a": 1, "k": 0.1}, output="a + k*x", loss="a + k*x - y*log(a + k*x)"))
     x, label = np.arange(1.0, 9), np.arange(8) % 2
     with pytest.raises(ValueError, match="groups are for least squares"):
         count.fit(x, x, groups=label, own="a")
-    with pytest.raises(ValueError, match="groups and sigma_x are not fitted together"):
-        nn.build(nn.Model("line", "x", "y", {"a": 1, "k": 0.1}, "a + k*x")).fit(x, x, groups=label, own="a", sigma_x=1)

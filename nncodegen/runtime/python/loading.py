@@ -10,11 +10,13 @@ import numpy as np
 from .arguments.grouping import Grouping, begins_of
 from .fitting.fit_with_errors import ProblemWithErrors
 from .fitting.grouped import GroupedProblem, GroupedSolution, Rows
+from .fitting.grouped_with_errors import GroupedProblemWithErrors
 from .fitting.problem import LOSSES, Problem
 from .ground.endings import ENDINGS, STATUSES
 from .results.fit_result import FitResult
 from .results.fit_with_errors import FitWithErrors
 from .results.grouped_fit import GroupedFit
+from .results.grouped_with_errors import GroupedFitWithErrors
 from .results.many_fits import ENDINGS as ENDINGS_OF_MANY
 from .results.many_fits import ManyFits
 from .results.many_result import ManyResult
@@ -91,8 +93,7 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
         and (residuals is None) == model.facts.curved
         and (residuals is None or residuals.shape == (len(Y), outputs))
         and (sigma is None or sigma.ndim == 0 or len(sigma) == len(Y))
-        and all(len(arrays.get(name, Y)) == len(Y) for name in ("sigma_x", "changes"))
-        and ("sigma_x" in arrays) == ("changes" in arrays)
+        and _fit_together(arrays)
     )
     if not fits or ending not in ENDINGS or loss not in LOSSES:
         raise ValueError("its parts do not fit together")
@@ -104,8 +105,18 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
     last = arrays.get("costs"), tuple(map(str, arrays.get("poles", ())))
     if "sigma_x" in arrays:
         errors = {name: arrays[name] for name in ("sigma_x", "changes")}
-        return FitWithErrors(*values, ProblemWithErrors(problem, **errors), *last, **errors)
+        found = FitWithErrors(*values, ProblemWithErrors(problem, **errors), *last, **errors)
+        if "x_errors" in arrays:
+            found.x_standard_errors = arrays["x_errors"]
+        return found
     return FitResult(*values, problem, *last)
+
+
+def _fit_together(arrays: dict[str, Any]) -> bool:
+    """Return whether the arrays of a file that tell the errors of inputs have the same samples as the others."""
+    lengths = {len(arrays[name]) for name in ("sigma_x", "changes", "x_errors") if name in arrays}
+    given = "sigma_x" in arrays
+    return lengths <= {len(arrays["Y"])} and given == ("changes" in arrays) and (given or "x_errors" not in arrays)
 
 
 def _restore_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
@@ -132,6 +143,7 @@ def _restore_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
         and (sigma is None or sigma.ndim == 0 or len(sigma) == samples)
         and sorted(set(numbers.tolist())) == list(range(groups))
         and (np.diff(numbers) >= 0).all()
+        and _fit_together(arrays)
     )
     if not fits or ending not in ENDINGS or loss not in LOSSES:
         raise ValueError("its parts do not fit together")
@@ -140,15 +152,27 @@ def _restore_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
     given = np.empty(samples, np.intp)
     given[order] = numbers
     grouping = Grouping(labels, given, order.astype(np.intp), begins_of(numbers, groups))
-    problem = GroupedProblem(
+    values = (
         model, X, Y, sigma, grouping.begins, own, shared, tuple(np.flatnonzero(arrays["own"]).tolist()), bounds, loss,
         f_scale, tolerance, most, threads,
     )  # fmt: skip
+    rows = Rows(arrays["triangles"], arrays["costs"], arrays["signs"], np.zeros(groups))
     found = GroupedSolution(
-        arrays["parameters"], Rows(arrays["triangles"], arrays["costs"], arrays["signs"]), ending, iterations,
-        evaluations, arrays["history"], arrays["own_at_bound"], arrays["shared_at_bound"], arrays["unfinished"],
+        arrays["parameters"], rows, ending, iterations, evaluations, arrays["history"], arrays["own_at_bound"],
+        arrays["shared_at_bound"], arrays["unfinished"],
     )  # fmt: skip
-    return GroupedFit(problem, found, grouping, arrays["start"], bool(absolute))
+    if "sigma_x" not in arrays:
+        return GroupedFit(GroupedProblem(*values), found, grouping, arrays["start"], bool(absolute))
+    known = arrays["residuals"], arrays["chi2_of_groups"], arrays["used_in_groups"].astype(np.intp)
+    if [len(array) for array in known] != [samples, groups, groups]:
+        raise ValueError("its parts do not fit together")
+    problem = GroupedProblemWithErrors(*values, sigma_x=arrays["sigma_x"], changes=arrays["changes"])
+    problem.known = known
+    result = GroupedFitWithErrors(problem, found, grouping, arrays["start"], bool(absolute))
+    if "x_errors" in arrays:
+        result.x_standard_errors = np.empty_like(arrays["x_errors"])
+        result.x_standard_errors[order] = arrays["x_errors"]
+    return result
 
 
 def _restore_many(model: Model, arrays: dict[str, Any]) -> ManyResult:

@@ -95,8 +95,9 @@
     /* The size of the work memory of a fit, in bytes. */ \
     FUNCTION(size_t, return, fit_size, (void), ()) \
     \
-    /* The size of the additional work memory of a fit with errors in the inputs, in bytes. */ \
-    FUNCTION(size_t, return, errors_size, (size_t samples), (samples)) \
+    /* The size of the additional work memory of a fit with errors in the inputs, in bytes: of one group of samples, \
+       or of several; SIZE_MAX if it is larger than any memory. */ \
+    FUNCTION(size_t, return, errors_size, (size_t samples, size_t groups), (samples, groups)) \
     \
     /* Fits the model to data. */ \
     FUNCTION(void, , fit, (NN(fitting) *run), (run)) \
@@ -147,7 +148,8 @@
     /* The number of fits that are made side by side. */ \
     FUNCTION(size_t, return, fits_lanes, (void), ()) \
     \
-    /* The size of their work memory, in bytes, given the number of samples of each fit. */ \
+    /* The size of their work memory, in bytes, given the number of samples of each fit; SIZE_MAX if it is larger than \
+       any memory. */ \
     FUNCTION(size_t, return, fits_size, (size_t samples), (samples)) \
     \
     /* Fits the model to many sets of data. Returns 0, or 1 if stopped. */ \

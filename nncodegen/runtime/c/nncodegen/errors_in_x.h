@@ -1,6 +1,7 @@
 /* Errors in the inputs of a fit: the true inputs of each sample are unknowns of its own.
 
-   Needs fit_rows.h. Gives errors_in_x, size_of_errors, carve_errors, fold_errors, place_changes, take_changes.
+   Needs fit_rows.h and poll.h. Gives errors_in_x, size_of_errors, carve_errors, fold_errors, place_changes,
+   take_changes.
 
    The unknowns of a sample are the changes u of its inputs, in units of their standard deviations. With residuals r of
    the outputs, derivatives J by the parameters and G by u, a step s of the parameters and v of u makes the rows
@@ -17,6 +18,7 @@
 #define NNCODEGEN_ERRORS_IN_X_H
 
 #include "fit_rows.h"
+#include "poll.h"
 
 /* What is known of the samples at a point: columns of a value of each sample. */
 #define PARTS_OF_POINT(PART) \
@@ -31,13 +33,18 @@
 
 typedef struct {
     PARTS_OF_POINT(MEMBER_OF_MEMORY)
+    double own_fall; /* how much changes alone lower the cost */
 } point_with_errors;
+
+/* What is known of the samples apart from points. */
+#define PARTS_OF_SAMPLES(PART) \
+    PART(double, damping, 1) /* of the changes, relative to the squares of the lengths of their columns */ \
+    PART(double, falls, 1) /* how much the step lowers the cost of each sample if residuals are linear */
 
 typedef struct errors_in_x {
     point_with_errors here, there; /* at the parameters, and at the tried ones */
     size_t samples;
-    double *damping; /* of the changes of each sample, relative to the squares of the lengths of their columns */
-    double *falls; /* how much the step lowers the cost of each sample if residuals are linear */
+    PARTS_OF_SAMPLES(MEMBER_OF_MEMORY)
     /* Columns for some samples, FOLDED_ROWS apart. */
     double *ahead; /* [outputs]: J s */
     double *next; /* [outputs]: q, or what leads to it */
@@ -50,15 +57,12 @@ typedef struct errors_in_x {
     real *inputs; /* those of a tile, changed */
     double all_fall, all_slope, length; /* of the step: how much it lowers the cost, the part due to the gradient alone,
                                            |v| */
-    double own_fall; /* how much changes alone lower the cost */
     int controlled; /* whether dampings are changed */
     int damped; /* whether one is not 0 */
 } errors_in_x;
 
-/* The other memory. */
+/* The memory that nothing is kept in from one call to the next. */
 #define PARTS_OF_ERRORS(PART) \
-    PART(double, damping, samples) \
-    PART(double, falls, samples) \
     PART(double, ahead, FIT_OUTPUTS*FOLDED_ROWS) \
     PART(double, next, FIT_OUTPUTS*FOLDED_ROWS) \
     PART(double, moved, FIT_OUTPUTS*FOLDED_ROWS) \
@@ -71,29 +75,57 @@ typedef struct errors_in_x {
     PART(double, row, FIT_OUTPUTS) \
     PART(real, inputs, TILE*INPUTS)
 
-static UNUSED size_t size_of_errors(size_t samples)
+#define PLUS_VALUES(type, name, count) + (count)*sizeof(type)
+#define PLUS_PADDING(type, name, count) + 63
+
+/* Returns the bytes of some samples, in some groups, whose arrays are apart. */
+static UNUSED size_t bytes_of_samples(size_t samples, size_t groups)
 {
-#define PLUS_POINT(type, name, count) + PADDED_BYTES(type, samples*(count))
-    return 64 + 2*(0 PARTS_OF_POINT(PLUS_POINT)) PARTS_OF_ERRORS(PLUS_BYTES);
-#undef PLUS_POINT
+    const size_t each = 2*(0 PARTS_OF_POINT(PLUS_VALUES)) PARTS_OF_SAMPLES(PLUS_VALUES);
+    const size_t padding = 63 + 2*(0 PARTS_OF_POINT(PLUS_PADDING)) PARTS_OF_SAMPLES(PLUS_PADDING);
+    return samples*each + groups*padding;
 }
 
-static UNUSED errors_in_x carve_errors(void *work, size_t samples)
+static UNUSED size_t bytes_of_scratch(void)
 {
-    char *next = (char *) (((uintptr_t) work + 63)/64*64);
+    return 64 PARTS_OF_ERRORS(PLUS_BYTES);
+}
+
+/* Returns the size of all memory for some samples in some groups; SIZE_MAX if no size_t is large enough. */
+static UNUSED size_t size_of_errors(size_t samples, size_t groups)
+{
+    const double whole = (double) samples*(double) bytes_of_samples(1, 0)
+        + (double) groups*(double) bytes_of_samples(0, 1) + (double) bytes_of_scratch();
+    return whole < 0.99*(double) SIZE_MAX ? bytes_of_samples(samples, groups) + bytes_of_scratch() : SIZE_MAX;
+}
+
+/* Returns memory for some samples: what is kept of them, which need not be aligned, and what is not. */
+static UNUSED errors_in_x carve_errors(void *kept, void *scratch, size_t samples)
+{
+    char *next = (char *) (((uintptr_t) kept + 63)/64*64);
     errors_in_x m = {.samples = samples};
 #define TAKE_HERE(type, name, count) TAKE(type, here.name, samples*(count))
 #define TAKE_THERE(type, name, count) TAKE(type, there.name, samples*(count))
+#define TAKE_OF_SAMPLES(type, name, count) TAKE(type, name, samples*(count))
     PARTS_OF_POINT(TAKE_HERE)
     PARTS_OF_POINT(TAKE_THERE)
+    PARTS_OF_SAMPLES(TAKE_OF_SAMPLES)
 #undef TAKE_HERE
 #undef TAKE_THERE
+#undef TAKE_OF_SAMPLES
+    next = (char *) (((uintptr_t) scratch + 63)/64*64);
     PARTS_OF_ERRORS(TAKE)
-    for (size_t n = 0; n < samples; n++)
-        m.damping[n] = 0;
-    for (size_t k = 0; k < samples*FIT_OUTPUTS; k++)
-        m.here.plain[k] = m.there.plain[k] = (double) NAN; /* where a fit is stopped before it knows them */
     return m;
+}
+
+/* Removes the damping of all changes, and forgets the residuals. */
+static UNUSED void clear_errors(errors_in_x *x)
+{
+    for (size_t n = 0; n < x->samples; n++)
+        x->damping[n] = 0;
+    x->damped = 0;
+    for (size_t k = 0; k < x->samples*FIT_OUTPUTS; k++)
+        x->here.plain[k] = x->there.plain[k] = (double) NAN; /* where a fit is stopped before it knows them */
 }
 
 /* Adds the part of one input to 1 + G A^-1 G', unless whole is NULL, and subtracts it from what leads to q. */
@@ -304,13 +336,15 @@ static HOT void fold_rows_left(fit_memory *m, errors_in_x *x, const point_with_e
     }
 }
 
-/* Folds the rows that all samples leave into a triangle, and finds how far the changes are from their best values. */
-static HOT void fold_errors(fit_memory *m, errors_in_x *x, const point_with_errors *p, double *triangle)
+/* Folds the rows that all samples leave into a triangle, and finds how far the changes are from their best values.
+   Returns 1 if stopped. */
+static HOT int fold_errors(NN(poll) *poll, fit_memory *m, errors_in_x *x, point_with_errors *p, double *triangle)
 {
     const size_t outputs = FIT_OUTPUTS, samples = x->samples;
+    const double rows = (double) outputs*(double) (m->n + 1), of_each = rows*(double) (m->n + outputs);
+    double own_fall = 0;
     memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
     memset(x->ahead, 0, outputs*FOLDED_ROWS*sizeof *x->ahead); /* no step of the parameters */
-    x->own_fall = 0;
     for (size_t first = 0; first < samples; first += FOLDED_ROWS) {
         const size_t count = samples - first < FOLDED_ROWS ? samples - first : FOLDED_ROWS;
         double fall = 0;
@@ -325,8 +359,12 @@ static HOT void fold_errors(fit_memory *m, errors_in_x *x, const point_with_erro
         SUM_LOOP(fall)
         for (size_t n = 0; n < count; n++)
             fall += x->fall[n];
-        x->own_fall += fall;
+        own_fall += fall;
+        if (stopped(poll, of_each*(double) count))
+            return 1;
     }
+    p->own_fall = own_fall;
+    return 0;
 }
 
 /* Computes J s of some samples. */

@@ -1,6 +1,7 @@
 /* The rows of a fit with errors in its inputs, at given parameters and at changed inputs.
 
-   Needs residuals.h and errors_in_x.h. Gives begin_changes, evaluate_errors, release_changes, tell_errors. */
+   Needs residuals.h and errors_in_x.h. Gives begin_changes, evaluate_errors, cost_of_samples, release_changes,
+   tell_plain, tell_changes. */
 
 #ifndef NNCODEGEN_ERRORS_ROWS_H
 #define NNCODEGEN_ERRORS_ROWS_H
@@ -143,14 +144,23 @@ static UNUSED void control_changes(errors_in_x *x, size_t samples, double cost, 
     x->damped = largest > 0;
 }
 
+/* Returns the cost at a point. */
+static UNUSED double cost_of_samples(const point_with_errors *p, size_t samples)
+{
+    double cost = 0;
+    SUM_LOOP(cost)
+    for (size_t n = 0; n < samples; n++)
+        cost += p->cost[n];
+    return cost;
+}
+
 /* Computes the sums at some parameters and at the tried changes, and the triangle, unless the cost is above the
    limit. */
 static HOT int evaluate_errors(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
     residual_sums *sums)
 {
     errors_in_x *const x = m->errors;
-    const point_with_errors *const p = &x->there;
-    double cost = 0;
+    point_with_errors *const p = &x->there;
     int lost = 0;
     *sums = (residual_sums) {0, 0, 0};
     memset(triangle, 0, m->n*TRIANGLE_ROW*sizeof *triangle);
@@ -173,15 +183,13 @@ static HOT int evaluate_errors(NN(fitting) *run, fit_memory *m, const real *para
         if (stopped(&run->poll, (double) FIT_OUTPUTS*OPERATIONS*(double) count))
             return STOPPED;
     }
-    SUM_LOOP(cost)
-    for (size_t n = 0; n < run->samples; n++)
-        cost += p->cost[n];
-    sums->cost = cost;
+    const double cost = sums->cost = cost_of_samples(p, run->samples);
     if (x->controlled)
         control_changes(x, run->samples, m->sums.cost, lost);
     if (lost || !(cost <= limit))
         return lost || !(cost > limit) ? NOT_FINITE : TOO_HIGH;
-    fold_errors(m, x, p, triangle);
+    if (fold_errors(&run->poll, m, x, p, triangle))
+        return STOPPED;
     return cost - cost == 0 && is_finite_triangle(triangle, m->n) ? EVALUATED : NOT_FINITE;
 }
 
@@ -198,25 +206,30 @@ static UNUSED void begin_changes(const NN(fitting) *run, errors_in_x *x)
 }
 
 /* Removes the dampings of changes. Returns whether there were any. */
-static UNUSED int release_changes(const NN(fitting) *run, errors_in_x *x)
+static UNUSED int release_changes(errors_in_x *x)
 {
     const int damped = x->damped;
-    for (size_t n = 0; n < run->samples; n++)
+    for (size_t n = 0; n < x->samples; n++)
         x->damping[n] = 0;
     x->damped = 0;
     return damped;
 }
 
-/* Writes the residuals and the changes of inputs. */
-static COLD void tell_errors(const NN(fitting) *run, const errors_in_x *x)
+/* Writes the residuals at a point, before a robust loss. */
+static COLD void tell_plain(const NN(fitting) *run, const point_with_errors *p)
 {
-    const size_t inputs = INPUTS, outputs = FIT_OUTPUTS;
+    const size_t outputs = FIT_OUTPUTS;
     for (size_t k = 0; run->residuals && k < run->samples*outputs; k++)
-        run->residuals[k] = x->here.plain[k%outputs*run->samples + k/outputs];
-    for (size_t n = 0; n < run->samples; n++) {
+        run->residuals[k] = p->plain[k%outputs*run->samples + k/outputs];
+}
+
+/* Writes the changes of inputs at a point. */
+static COLD void tell_changes(const NN(fitting) *run, const point_with_errors *p)
+{
+    const size_t inputs = INPUTS;
+    for (size_t n = 0; n < run->samples; n++)
         for (size_t i = 0; i < inputs; i++)
-            run->changes[n*inputs + i] = x->here.changes[i*run->samples + n]*(double) run->sigma_x[n*inputs + i];
-    }
+            run->changes[n*inputs + i] = p->changes[i*run->samples + n]*(double) run->sigma_x[n*inputs + i];
 }
 
 #endif

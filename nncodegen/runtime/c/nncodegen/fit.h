@@ -58,13 +58,27 @@ INLINE double shortened(double slope, double gain)
     return part > 0.1 ? part : 0.1; /* also if the new cost is not finite */
 }
 
-/* After a step that is not taken, computes the triangle again, for dampings of the changes of inputs that have changed;
-   a step of the parameters of length 0 tells nothing of their radius. */
-static COLD void fold_again(const NN(fitting) *run, fit_memory *m, lead *l)
+/* Computes the triangle at the parameters again, for dampings of changes that are others now. Returns 1 if stopped: the
+   triangle is that of before then. */
+static COLD int renew_triangle(NN(fitting) *run, fit_memory *m)
 {
-    fold_errors(m, m->errors, &m->errors->here, m->triangle);
+    if (fold_errors(&run->poll, m, m->errors, &m->errors->here, m->tried))
+        return 1;
+    double *const before = m->triangle;
+    m->triangle = m->tried;
+    m->tried = before;
+    return 0;
+}
+
+/* After a step that is not taken, computes the triangle again, for dampings of the changes of inputs that have changed;
+   a step of the parameters of length 0 tells nothing of their radius. Returns 1 if stopped. */
+static COLD int fold_again(NN(fitting) *run, fit_memory *m, lead *l)
+{
+    if (renew_triangle(run, m))
+        return 1;
     look_around(run, m);
     l->radius = l->radius > 0 ? l->radius : first_radius(m);
+    return 0;
 }
 
 /* Tries one step. Returns how the fit has ended, or GOES_ON. */
@@ -104,8 +118,9 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
         const double least = larger(run->cost_tolerance, l->rounding)*size;
         if (ratio > 0.25 && gain <= least && possible_fall(m) <= least)
             return NN(FIT_COST);
-    } else if (m->errors) {
-        fold_again(run, m, l);
+    } else if (m->errors && fold_again(run, m, l)) {
+        run->iterations--; /* it is not finished */
+        return NN(FIT_INTERRUPTED);
     }
     const int ends = is_short || expected <= l->rounding*size;
     if (!ends || (limited && ratio > 0.25))
@@ -160,9 +175,10 @@ static COLD int descend_with_errors(NN(fitting) *run, fit_memory *m)
     m->errors->controlled = 1;
     for (size_t round = 0; round < MOST_DESCENTS && status <= NN(FIT_GRADIENT); round++) {
         status = descend_to_end(run, m);
-        if (!release_changes(run, m->errors))
+        if (!release_changes(m->errors))
             break;
-        fold_errors(m, m->errors, &m->errors->here, m->triangle);
+        if (renew_triangle(run, m))
+            status = NN(FIT_INTERRUPTED);
     }
     m->errors->controlled = 0;
     return status;
@@ -192,15 +208,17 @@ static COLD void report(NN(fitting) *run, fit_memory *m)
     make_system(m);
     run->rank = m->rank;
     tell_poles(run, m);
-    if (m->errors)
-        tell_errors(run, m->errors);
-    else if (!FIT_CURVED && run->residuals)
+    if (m->errors) {
+        tell_plain(run, &m->errors->here);
+        tell_changes(run, &m->errors->here);
+    } else if (!FIT_CURVED && run->residuals) {
         tell_residuals(run, m);
+    }
 }
 
-size_t NN(errors_size)(size_t samples)
+size_t NN(errors_size)(size_t samples, size_t groups)
 {
-    return size_of_errors(samples);
+    return size_of_errors(samples, groups);
 }
 
 size_t NN(fit_size)(void)
@@ -213,7 +231,8 @@ COLD void NN(fit)(NN(fitting) *run)
     fit_memory m = carve_fit(run->work);
     errors_in_x errors;
     if (run->sigma_x) {
-        errors = carve_errors(run->errors_work, run->samples);
+        errors = carve_errors((char *) run->errors_work + bytes_of_scratch(), run->errors_work, run->samples);
+        clear_errors(&errors);
         begin_changes(run, &errors);
         m.errors = &errors;
     }

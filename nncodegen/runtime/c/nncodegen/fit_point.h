@@ -47,7 +47,7 @@ static UNUSED double largest_cosine(const fit_memory *m)
         if (!m->held[k] && m->length[k] > 0 && size_of_cost(m) > 0)
             largest = larger(largest, fabs(m->gradient[k])/m->length[k]/sqrt(2*size_of_cost(m)));
     if (m->errors && size_of_cost(m) > 0) /* no cosine with the column of a change is larger than this */
-        largest = larger(largest, sqrt(m->errors->own_fall/size_of_cost(m)));
+        largest = larger(largest, sqrt(m->errors->here.own_fall/size_of_cost(m)));
     return largest;
 }
 
@@ -143,7 +143,7 @@ static UNUSED double possible_fall(const fit_memory *m)
     double squares = 0;
     for (size_t i = 0; i < m->rank; i++)
         squares += m->system[i*TRIANGLE_ROW + m->moving]*m->system[i*TRIANGLE_ROW + m->moving];
-    return squares/2 + (m->errors ? m->errors->own_fall : 0);
+    return squares/2 + (m->errors ? m->errors->here.own_fall : 0);
 }
 
 /* Makes the trial the current point of the fit. */

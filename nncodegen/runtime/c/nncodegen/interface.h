@@ -166,7 +166,7 @@ typedef struct {
        deviations of the inputs, 0 for exact ones; NULL: all are exact. Their changes are estimated as well. */
     const NN(real) *sigma_x; /* [samples][inputs] */
     double *changes; /* [samples][inputs]: the start, then the solution */
-    void *errors_work; /* errors_size(samples) bytes */
+    void *errors_work; /* errors_size(samples, 1) bytes */
     NN(poll) poll;
     /* Called after each step that was tried, with the context of the poll, when cost and parameters are the best so
        far. The fit ends, as interrupted, if it returns a value other than 0. NULL: nothing is called. */
@@ -195,6 +195,14 @@ typedef struct {
     int status;
 } NN(fitting);
 
+/* What a call does with groups whose inputs have errors. */
+enum {
+    NN(GROUPS_START), /* evaluate them at the given changes */
+    NN(GROUPS_STEP), /* find the best changes after a step from the current point, and evaluate there */
+    NN(GROUPS_FOLD), /* compute the triangles at the current point again, for the dampings of changes as they are now */
+    NN(GROUPS_RELEASE) /* remove these dampings, and compute the triangles again */
+};
+
 /* The rows of a fit in groups: each group of samples has parameters of its own. */
 typedef struct {
     /* The data as for a fit, sorted by groups. */
@@ -210,6 +218,17 @@ typedef struct {
     size_t free;
     const signed char *signs; /* [groups][guards], as in seen, at a point that no pole may separate from this one; NULL:
                                  unknown */
+    /* Errors in the inputs, as for a fit; sigma_x is NULL if all are exact, and then the rest is not used. */
+    const NN(real) *sigma_x; /* [samples][inputs] */
+    double *changes; /* [samples][inputs]: for GROUPS_START where to start; GROUPS_FOLD and GROUPS_RELEASE write those at
+                        the current point, unless this is NULL */
+    void *errors_kept; /* errors_size(samples, groups) bytes, which a call leaves to the next */
+    void *errors_scratch; /* errors_size(0, 0) bytes */
+    int task;
+    int turned; /* errors_kept holds two points: the second is the current one, and the first is evaluated; or, if this
+                   is 0, the other way around. The caller turns them to take what was evaluated */
+    int controlled; /* whether GROUPS_STEP changes the dampings of changes */
+    const double *steps; /* [groups][free], for GROUPS_STEP */
     NN(poll) poll;
     size_t first; /* the call evaluates the groups first <= g < last */
     size_t last;
@@ -221,6 +240,10 @@ typedef struct {
     uint64_t *used; /* the number of residuals that are not missing */
     double *residuals; /* [samples][outputs], NaN for missing targets */
     signed char *seen; /* [guards]: 1 if a guard is above 0 at all samples, 2 if it is below, 0 if it has no sign */
+    double *falls; /* how much the step lowers the cost if residuals are linear */
+    double *squares; /* the square of the length of the changes in units of sigma_x, by GROUPS_STEP */
+    double *own_falls; /* how much changes alone lower the cost at the point that was evaluated, or folded */
+    unsigned char *damped; /* whether changes are damped */
 } NN(groups);
 
 /* How a fit ended that was made side by side with others. */

@@ -121,22 +121,22 @@ def fit(
                     mappings from labels to numbers
     sigma_x         standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
                     (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
-                    distances). It needs the process that has built the model
+                    distances), also in groups. The model must have been built in this process
 
     Instead of a name, a symbol of SymPy can be given.
 
     Returns a FitResult: parameters, standard_errors, covariance, confidence_intervals(), predict(), plot(), and a
-    table when it is printed; with groups it is a GroupedFit, with sigma_x a FitWithErrors. If the fit did not
-    converge, its status says why ("time_limit", and "stopped" by the callback, among others), and so does a
-    RuntimeWarning, unless the callback ended it. Raises ValueError for an argument that is invalid or has no
-    effect, for a model that cannot be fitted, and, with the index of the row, for a loss that turns out not to be
-    convex in the outputs.
+    table when it is printed; with groups it is a GroupedFit, with sigma_x a FitWithErrors, or a GroupedFit that
+    has the estimated inputs, too. If the fit did not converge, its status says why ("time_limit", and "stopped" by
+    the callback, among others), and so does a RuntimeWarning, unless the callback ended it. Raises ValueError for
+    an argument that is invalid or has no effect, for a model that cannot be fitted, and, with the index of the row,
+    for a loss that turns out not to be convex in the outputs.
     """
     check_fitted(model, "fit")
     X, Y, terms = take_terms(model, X, Y, data, loss_weights, "sigma, 1/sqrt(weight)")
     inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
-    errors = None if sigma_x is None else _errors_in_x(model, sigma_x, groups, len(targets), terms)
+    errors = None if sigma_x is None else _errors_in_x(model, sigma_x, len(targets), terms)
     sharing = sharing_of(model, groups, own, len(targets), terms)
     if isinstance(p0, str):
         n_starts = automatic(p0, n_starts)
@@ -170,7 +170,7 @@ def fit(
         if n_starts is not None:
             count = None if n_starts == AUTO else integer("n_starts", n_starts, 1, 2**20)
             starts = starts_of_groups(problem, sharing, starts, held, count, seed)
-        return _told(fit_in_groups(problem, sharing, starts, held, threads, watch, absolute), False)
+        return _told(fit_in_groups(problem, sharing, starts, held, threads, watch, absolute, errors), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:
             raise ValueError(f"n_starts is {n_starts!r}; expected a number, or {AUTO!r}")
@@ -183,12 +183,10 @@ def fit(
     return _told(result, type(max_iterations) is Epochs)
 
 
-def _errors_in_x(model: Model, sigma_x: Any, groups: Any, samples: int, terms: Any) -> Array:
+def _errors_in_x(model: Model, sigma_x: Any, samples: int, terms: Any) -> Array:
     """Return the standard deviations of the inputs, (N, inputs). Raises ValueError where they do not fit."""
     if terms is not None or model.facts.curved:
         raise ValueError(f"sigma_x is for least squares of X and Y; the loss of {model.name} is another: leave it out")
-    if groups is not None:
-        raise ValueError("groups and sigma_x are not fitted together: leave out one of them")
     return check_sigma_x(model, sigma_x, samples)
 
 

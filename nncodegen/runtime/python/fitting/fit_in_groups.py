@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,10 +13,13 @@ from ..arguments.arguments import for_c, to_array, to_finite
 from ..arguments.bounds import check_within
 from ..arguments.grouping import Grouping, grouping_of, own_of
 from ..arguments.named import name_of, place_of
+from ..ground.endings import ENDINGS
 from ..ground.facts import flat_names
 from ..results.grouped_fit import GroupedFit
+from ..results.grouped_with_errors import GroupedFitWithErrors
 from .automatic import automatic_start
 from .grouped import GroupedProblem
+from .grouped_with_errors import GroupedProblemWithErrors
 from .starting_points import best_start
 
 if TYPE_CHECKING:
@@ -48,20 +52,43 @@ def sharing_of(model: Model, groups: Any, own: Any, samples: int, terms: Any) ->
 
 def fit_in_groups(
     problem: Problem, sharing: Sharing, start: Array, fixed: Array | None, threads: int, watch: FitWatch | None,
-    absolute_sigma: bool,
+    absolute_sigma: bool, sigma_x: Array | None = None,
 ) -> GroupedFit:  # fmt: skip
-    """Fit a checked problem, whose samples are in their given order, from a start (G, P)."""
+    """Fit a checked problem, whose samples are in their given order, from a start (G, P).
+
+    ``sigma_x`` are the standard deviations of inputs with errors, (N, inputs), in that order, too.
+    """
     model, order = problem.model, sharing.grouping.order
     free = [p for p in range(model.parameter_count) if fixed is None or not fixed[p]]
     own = np.array([p for p in free if p in sharing.own], np.intp)
     shared = np.array([p for p in free if p not in sharing.own], np.intp)
     if (np.diff(order) != 1).any():
         problem = problem.of_samples(order)
-    grouped = GroupedProblem(
+    values = (
         model, problem.X, problem.Y, problem.sigma, sharing.grouping.begins, own, shared, sharing.own, problem.bounds,
         problem.loss, problem.f_scale, problem.tolerance, problem.max_iterations, threads,
     )  # fmt: skip
-    return GroupedFit(grouped, grouped.solve(start, watch), sharing.grouping, start, absolute_sigma)
+    if sigma_x is None:
+        grouped = GroupedProblem(*values)
+        return GroupedFit(grouped, grouped.solve(start, watch), sharing.grouping, start, absolute_sigma)
+    whole = GroupedProblemWithErrors(*values, sigma_x=for_c(model, sigma_x[order]), changes=np.zeros(sigma_x.shape))
+    found = whole.solve(start if problem.loss == "linear" else _start_without_errors(values, start, watch), watch)
+    return GroupedFitWithErrors(whole.settled(found), found, sharing.grouping, start, absolute_sigma)
+
+
+def _start_without_errors(values: tuple[Any, ...], start: Array, watch: FitWatch | None) -> Array:
+    """Return the solution of a problem as if its inputs had no errors, (G, P), or the start if there is none.
+
+    Far from a solution, almost all samples are outliers to a robust loss, and then their inputs move far.
+    """
+    try:
+        with nullcontext() if watch is None else watch.asked_by_calls():
+            found = GroupedProblem(*values).solve(start)
+    except KeyboardInterrupt:
+        if watch is None or not watch.reason:
+            raise
+        return start
+    return found.parameters if ENDINGS[found.ending].converged else start
 
 
 def starts_of(model: Model, sharing: Sharing, initial: Array, p0: Any, fixed: Any, limits: Bounds | None) -> Array:

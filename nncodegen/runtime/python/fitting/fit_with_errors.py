@@ -42,11 +42,7 @@ class ProblemWithErrors:
 
     def second(self) -> Model:
         """Return the second module. Raises ValueError where the formula of the model is not known."""
-        model = self.given.model
-        if model.with_errors is None:
-            model.with_errors = with_errors(model.module, model.name)._model
-        found: Model = model.with_errors
-        return found
+        return with_errors(self.given.model)
 
     def solve(
         self, start: Array, fixed: Array | None, watch: FitWatch | None = None, most: int | None = None
@@ -103,8 +99,22 @@ def fit_with_errors(
         found = found._replace(ended=watch.reason)
     else:
         found, changes = whole.solve(first, fixed, watch)
+    if found.ending == "stalled" and problem.loss != "linear":
+        found, changes = _from_without_errors(whole, first, fixed, watch, found, changes)
     again = ProblemWithErrors(problem, sigma_x, changes if ENDS[found.status] != "not_finite" else first_changes)
     return result_with_errors(again, found, changes, start, fixed, absolute_sigma)
+
+
+def _from_without_errors(
+    whole: ProblemWithErrors, first: Array, fixed: Array | None, watch: FitWatch | None, found: Solution, changes: Array
+) -> tuple[Solution, Array]:  # fmt: skip
+    """Return the better of a solution and that from the end of the fit without errors in the inputs.
+
+    Far from a solution, almost all samples are outliers to a robust loss, and then their inputs move far.
+    """
+    near = whole.given.solve(first, fixed, with_residuals=False).parameters
+    other, moved = whole.solve(near, fixed, watch)
+    return (other, moved) if other.cost <= found.cost else (found, changes)
 
 
 def result_with_errors(

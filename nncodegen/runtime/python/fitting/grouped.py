@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,9 @@ FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-16, 1e16
 FIRST_RADIUS = 0.305
 """The longest first step, relative to the length of the parameters: see fit.h."""
 
+MOST_DESCENTS = 4
+"""The most descents with damped changes of inputs: see fit.h."""
+
 ROUNDS = 20
 """The most times that parameters are clamped at bounds on the way of one step."""
 
@@ -51,6 +54,8 @@ class Rows(NamedTuple):
     costs: Array
     signs: Array
     """(G, guards), int8"""
+    own_falls: Array
+    """How much changes of inputs alone would lower the costs, (G,); 0 without errors in the inputs"""
 
     @property
     def cost(self) -> float:
@@ -73,6 +78,8 @@ class GroupedSolution(NamedTuple):
     shared_at_bound: Array
     unfinished: Array
     """(G,), whether a step without damping promises to lower the cost of a group by more than the tolerance"""
+    changes: Array | None = None
+    """Those of the inputs, (N, inputs), if these have errors"""
 
 
 class GroupedProblem:
@@ -109,16 +116,19 @@ class GroupedProblem:
         """Return the ratio to the largest singular value up to which others count as 0."""
         return least_ratio(len(self.own) + len(self.shared), self.model.epsilon)
 
-    def evaluate(self, parameters: Array, signs: Array | None) -> Rows:
-        """Return the rows at parameters (G, P); signs are those of a point that no pole may separate from this one."""
+    def evaluate(self, parameters: Array, signs: Array | None, errors: tuple[Any, ...] | None = None) -> Rows:
+        """Return the rows at parameters (G, P); signs are those of a point that no pole may separate from this one.
+
+        ``errors`` are those of inputs, as C takes them; it writes the falls.
+        """
         count = len(self.columns)
         triangles, costs = np.empty((self.groups, count, count + 1)), np.empty(self.groups)
         seen = np.zeros((self.groups, len(self.model.facts.guards)), np.int8)
-        self._call(parameters, signs, (triangles, costs, None, None, None, seen))
+        self._call(parameters, signs, (triangles, costs, None, None, None, seen), errors)
         finite = np.isfinite(triangles).all(axis=(1, 2))
         if not finite.all():
             costs[~finite] = np.nan
-        return Rows(triangles, costs, seen)
+        return Rows(triangles, costs, seen, np.zeros(self.groups))
 
     def told(self, parameters: Array) -> tuple[Array, Array, Array]:
         """Return the residuals (N, targets), and for each group chi2 (G,) and the number of its residuals (G,)."""
@@ -127,14 +137,26 @@ class GroupedProblem:
         self._call(parameters, None, (None, costs, chi2, used, residuals, None))
         return residuals, chi2, used.astype(np.intp)
 
-    def _call(self, parameters: Array, signs: Array | None, results: tuple[Array | None, ...]) -> None:
-        data = self.X, self.Y, self.sigma
-        parameters, columns = np.ascontiguousarray(parameters, self.model.dtype), self.columns
+    def trials(self) -> Trials:
+        """Return the trials of a descent."""
+        return Trials(self)
+
+    def _kernel(self, parameters: Array) -> tuple[Model, Array]:
+        """Return the model whose C computes the rows, and its parameters, (G, P)."""
+        return self.model, np.ascontiguousarray(parameters, self.model.dtype)
+
+    def _call(
+        self, parameters: Array, signs: Array | None, results: tuple[Array | None, ...],
+        errors: tuple[Any, ...] | None = None,
+    ) -> None:  # fmt: skip
+        data, columns = (self.X, self.Y, self.sigma), self.columns
+        model, parameters = self._kernel(parameters)
 
         def work(first: int, last: int) -> None:
-            self.model.native.fit_groups(
-                data, self.begins, LOSSES[self.loss], self.f_scale, parameters, columns, signs, first, last, results
-            )
+            model.native.fit_groups(
+                data, self.begins, LOSSES[self.loss], self.f_scale, parameters, columns, signs, first, last, results,
+                errors,
+            )  # fmt: skip
 
         share(work, self.groups, PART, self.threads)
 
@@ -188,6 +210,53 @@ class Layout(NamedTuple):
         return found
 
 
+class Trials:
+    """The point of a descent, and the one that it tries; subclasses know more of them than the parameters."""
+
+    length = 0.0
+    """That of the last step, apart from the parameters."""
+    limited = False
+    """Whether dampings of the parameters do not tell how far a step may be trusted, since trials have others, too."""
+
+    def __init__(self, problem: GroupedProblem) -> None:
+        self.problem = problem
+
+    def begin(self, parameters: Array) -> Rows:
+        """Return the rows at the start, (G, P)."""
+        return self.problem.evaluate(parameters, None)
+
+    def go(self, trial: Array, change: Array, rows: Rows, controlled: bool) -> tuple[Array, Rows]:
+        """Return how much a step lowers the cost of each group if residuals are linear, (G,), and the rows at its end.
+
+        It leads from the point with some rows to a trial (G, P); ``change`` is that of the free parameters, (G, F). If
+        it is not controlled, it changes no damping.
+        """
+        return falls_of(self.problem.model, rows, change), self.problem.evaluate(trial, rows.signs)
+
+    def take(self) -> None:
+        """Make the trial the point."""
+
+    def again(self, rows: Rows) -> Rows:
+        """Return the rows at the point after a trial that is not taken."""
+        return rows
+
+    def release(self, rows: Rows) -> Rows | None:
+        """Return the rows at the point without dampings of the trials' own; None if there are none."""
+        return None
+
+    def changes(self) -> Array | None:
+        """Return the changes of the inputs at the point, (N, inputs), if these have errors."""
+        return None
+
+
+def falls_of(model: Model, rows: Rows, change: Array) -> Array:
+    """Return how much a change (G, F) lowers the cost of each group if the residuals are linear, (G,)."""
+    T, algebra = rows.triangles, algebra_of(model.facts)
+    moved = algebra.contract("gij,gj->gi", T[:, :, :-1], change)
+    falls: Array = -algebra.contract("gi,gi->g", moved, T[:, :, -1] + moved / 2)
+    return falls
+
+
 class _Step(NamedTuple):
     """A change of the free parameters in units of their scales: (G, Q) of the own ones, (S,) of the shared ones."""
 
@@ -201,6 +270,8 @@ class _Descent:
     iterations, evaluations = 0, 0
     damping: Array
     shared_damping = FIRST_DAMPING
+    reach: tuple[Array, float]
+    """The longest steps of the own parameters of each group, (G,), and of the shared ones"""
 
     def __init__(
         self, problem: GroupedProblem, start: Array, watch: FitWatch | None, pinned: tuple[Array, Array] | None
@@ -221,7 +292,8 @@ class _Descent:
         self.limits = (lower[self.own], upper[self.own]), (lower[self.shared], upper[self.shared])
         self.bounded = problem.bounds is not None
         self.least = problem.least
-        self.rows = problem.evaluate(self.point, None)
+        self.trials = problem.trials()
+        self.rows = self.trials.begin(self.point)
         self.evaluations = 1
 
     def run(self) -> GroupedSolution:
@@ -235,6 +307,7 @@ class _Descent:
         finally:
             if self.watch is not None:
                 self.watch.show(last=True)
+        self.rows = self.trials.release(self.rows) or self.rows  # of a descent that did not get to that
         here = self._values()
         own, shared = (
             (value <= low).astype(int) * -1 + (value >= high)
@@ -242,7 +315,7 @@ class _Descent:
         )
         return GroupedSolution(
             self.point, self.rows, ending, self.iterations, self.evaluations, np.array(self.history[-KEPT:]),
-            own != 0, shared != 0, self._unfinished(ending),
+            own != 0, shared != 0, self._unfinished(ending), self.trials.changes(),
         )  # fmt: skip
 
     def _unfinished(self, ending: str) -> Array:
@@ -252,7 +325,7 @@ class _Descent:
         if ending not in ("stalled", "max_iterations"):
             return np.ones(len(self.point), bool)
         least = max(self.problem.tolerance, self.rounding) * self.cost / len(self.point)
-        return ~(self._falls(self._place(self._step(None))[1]) <= least)
+        return ~(self._possible_falls() <= least)
 
     def _watched(self) -> str:
         """Descend while the watch, if there is one, may end it. Returns how it ended."""
@@ -282,6 +355,18 @@ class _Descent:
             return "not_finite"
         if np.isnan(self.problem.Y).all():
             return "no_data"
+        for _ in range(MOST_DESCENTS):
+            ending = self._steps()
+            released = self.trials.release(self.rows) if ENDINGS[ending].converged else None
+            if released is None:
+                break
+            self.rows = released
+        if ENDINGS[ending].converged:
+            self._polish(max(1e-13, 1e-5 * self.problem.tolerance))
+        return ending
+
+    def _steps(self) -> str:
+        """Take steps until the descent ends. Returns how."""
         self._look_around()
         tolerance = self.problem.tolerance
         step = self._first_step()
@@ -295,17 +380,14 @@ class _Descent:
                 ending = self._try(step)
                 if self.watch is not None and self._is_ended_by_watch() and not ending:
                     return self.watch.reason
-                step = step if ending else self._step(self.damping, self.shared_damping)
-        if ending != "stalled":
-            self._polish(max(1e-13, 1e-5 * tolerance))
+                step = step if ending else self._next_step()
         return ending
 
     def _try(self, step: _Step) -> str:
         """Try a step. Returns how the fit has ended, or an empty text."""
         trial, change = self._place(step)
-        falls = self._falls(change)
+        falls, rows = self.trials.go(trial, change, self.rows, controlled=True)
         expected = float(self.algebra.total(falls))
-        rows = self.problem.evaluate(trial, self.rows.signs)
         self.evaluations += 1
         self.iterations += 1
         gains = self.rows.costs - rows.costs
@@ -313,12 +395,18 @@ class _Descent:
         ratio = gain / expected if expected > 0 else 0.0
         least = max(self.problem.tolerance, self.rounding) * cost
         length, size = self._lengths(step)
+        length = math.sqrt(length**2 + self.trials.length**2) if self.trials.length else length
         is_short = length <= self.problem.tolerance * (size + self.problem.tolerance * math.sqrt(2 * cost))
         is_flat = expected <= least
         taken = ratio > 1e-4 or (gain >= 0 and (is_short or is_flat))
-        self._control(gains, falls, ratio, cost)
+        kept = self._control(gains, falls, ratio, cost)
+        if self.trials.limited:
+            self._change_reach(step, kept, ratio)
         if taken:
-            self.point, self.rows = trial, rows
+            self._take(trial, rows)
+        else:
+            self.rows = self.trials.again(self.rows)
+        if taken or self.trials.length:
             self._look_around()
         self.history.append(self.cost)
         free = self.shared_damping <= 1 and (not len(self.damping) or float(self.damping.max()) <= 1)
@@ -333,8 +421,13 @@ class _Descent:
             return "step"
         return "cost" if fall <= self._noise() else "stalled"
 
-    def _control(self, gains: Array, falls: Array, ratio: float, cost: float) -> None:
-        """Change the dampings after a step, by how much of its promise each group kept."""
+    def _take(self, trial: Array, rows: Rows) -> None:
+        """Make a trial the point."""
+        self.point, self.rows = trial, rows
+        self.trials.take()
+
+    def _control(self, gains: Array, falls: Array, ratio: float, cost: float) -> Array:
+        """Change the dampings after a step, by how much of its promise each group kept, (G,), which is returned."""
         with np.errstate(invalid="ignore", divide="ignore"):
             ratios = np.where(falls > 1e-12 * cost, gains / falls, 1.0)
         kept = np.nan_to_num(ratios, nan=-1.0, posinf=1.0, neginf=-1.0)
@@ -344,23 +437,55 @@ class _Descent:
             factors, factor = np.where(kept < 0.25, 8.0, 1.0), 8.0
         self.damping = np.clip(self.damping * factors, LEAST_DAMPING, 10 * MOST_DAMPING)
         self.shared_damping = min(max(self.shared_damping * factor, LEAST_DAMPING), 10 * MOST_DAMPING)
+        return kept
 
     def _first_step(self) -> _Step:
         """Return the first step, damped so that it is not longer than a part of the parameters of a group."""
         own, shared = (value * scale for value, scale in zip(self._values(), self.scales, strict=True))
-        rest = 1e-3 * np.sqrt(2 * self.rows.costs)
-        lengths = self.algebra.lengths
+        lengths, (rest, rest_shared) = self.algebra.lengths, self._least_reach()
         longest = np.maximum(FIRST_RADIUS * lengths(own, 1), rest)
-        longest_shared = max(FIRST_RADIUS * float(lengths(shared, 0)), 1e-3 * math.sqrt(2 * self.cost))
+        self.reach = longest, max(FIRST_RADIUS * float(lengths(shared, 0)), rest_shared)
+        return self._step_within_reach(10.0)
+
+    def _next_step(self) -> _Step:
+        """Return the step after the first one."""
+        if self.trials.limited:
+            return self._step_within_reach(1.5)
+        return self._step(self.damping, self.shared_damping)
+
+    def _step_within_reach(self, least: float) -> _Step:
+        """Return a step that is not longer than the reach, for dampings that are raised for that.
+
+        They are raised by the factor that a step needs which a damping makes short, at least by ``least``, at most 10.
+        """
+        lengths, (longest, longest_shared) = self.algebra.lengths, self.reach
         for _ in range(12):
             step = self._step(self.damping, self.shared_damping)
-            long = lengths(step.own, 1) > longest
-            too_long = float(lengths(step.shared, 0)) > longest_shared
+            own, shared = lengths(step.own, 1), float(lengths(step.shared, 0))
+            long, too_long = own > longest, shared > longest_shared
             if not too_long and not long.any():
                 break
-            self.damping[long] *= 10
-            self.shared_damping *= 10 if too_long else 1
+            with np.errstate(divide="ignore"):
+                self.damping[long] *= np.clip(1.2 * own[long] / longest[long], least, 10)
+            if too_long:
+                self.shared_damping *= (
+                    float(np.clip(1.2 * shared / longest_shared, least, 10)) if longest_shared else 10
+                )
         return step
+
+    def _least_reach(self) -> tuple[Array, float]:
+        """Return lengths of steps of each group, (G,), and of the shared parameters that are small, but not 0."""
+        return 1e-3 * np.sqrt(2 * self.rows.costs), 1e-3 * math.sqrt(2 * self.cost)
+
+    def _change_reach(self, step: _Step, kept: Array, ratio: float) -> None:
+        """Change how far steps of each group are trusted, by how much of its promise the last one kept: see fit.h."""
+        lengths, (rest, rest_shared) = self.algebra.lengths, self._least_reach()
+        (longest, longest_shared), own, shared = self.reach, lengths(step.own, 1), float(lengths(step.shared, 0))
+        shorter = np.minimum(longest, 10 * own) / 4
+        further = np.where(kept > 0.75, np.maximum(2 * own, rest), longest)
+        far = max(2 * shared, rest_shared) if ratio > 0.75 else longest_shared
+        near = min(longest_shared, 10 * shared) / 4
+        self.reach = np.where(kept > 0.25, further, shorter), far if ratio > 0.25 else near
 
     def _is_ended_by_watch(self) -> bool:
         assert self.watch is not None
@@ -399,6 +524,9 @@ class _Descent:
             known = ~held & (length > 0)
             if known.any() and size > 0:
                 largest = max(largest, float((np.abs(slope[known]) / length[known]).max()) / size)
+        own_fall = float(self.algebra.total(self.rows.own_falls))
+        if own_fall > 0 and size > 0:  # no cosine with the column of a change is larger than this
+            largest = max(largest, math.sqrt(own_fall / self.cost))
         return largest
 
     def _step(self, damping: Array | None, shared_damping: float = 0.0) -> _Step:
@@ -453,16 +581,13 @@ class _Descent:
         columns = np.concatenate([self.own, self.shared])
         return trial, trial[:, columns].astype(float) - self.point[:, columns].astype(float)
 
-    def _falls(self, change: Array) -> Array:
-        """Return how much a change lowers the cost of each group if the residuals are linear, (G,)."""
-        T = self.rows.triangles
-        moved = self.algebra.contract("gij,gj->gi", T[:, :, :-1], change)
-        falls: Array = -self.algebra.contract("gi,gi->g", moved, T[:, :, -1] + moved / 2)
-        return falls
+    def _possible_falls(self) -> Array:
+        """Return how much the cost of each group would fall without damping if the residuals were linear, (G,)."""
+        return falls_of(self.problem.model, self.rows, self._place(self._step(None))[1]) + self.rows.own_falls
 
     def _possible_fall(self) -> float:
         """Return how much the cost would fall without damping if the residuals were linear."""
-        return float(self.algebra.total(self._falls(self._place(self._step(None))[1])))
+        return float(self.algebra.total(self._possible_falls()))
 
     def _lengths(self, step: _Step) -> tuple[float, float]:
         """Return the length of a step, and that of the parameters, in units of the scales."""
@@ -503,15 +628,15 @@ class _Descent:
                 goal = full - factor * ((here - before[1]) / by_scale + difference)
             before = full * by_scale, here
             split = step.own.size
-            trial, _ = self._place(_Step(goal[:split].reshape(step.own.shape), goal[split:]))
+            trial, change = self._place(_Step(goal[:split].reshape(step.own.shape), goal[split:]))
             sizes = np.maximum(np.abs(here), 1e-3 * size * by_scale)
             with np.errstate(invalid="ignore", divide="ignore"):
                 relative = float(np.nan_to_num(np.abs(goal * by_scale) / sizes).max(initial=0.0))
-            rows = self.problem.evaluate(trial, self.rows.signs)
+            _, rows = self.trials.go(trial, change, self.rows, controlled=False)
             self.evaluations += 1
             if not rows.cost <= self.cost + 1e-9 * self.cost:
                 return
-            self.point, self.rows = trial, rows
+            self._take(trial, rows)
             factor = length / last if number > 0 and length < 0.9 * last else 0.9
             if relative * factor <= tolerance * (1 - factor):
                 return

@@ -5,7 +5,7 @@ cdef _fit_many(_Native native, tuple data, strides, size_t samples, tuple limits
     """Make the fits first <= m < last (see native.py)."""
     cdef _Call call = _Call(native)
     cdef nncodegen_fits run
-    cdef bytearray work = bytearray(native.kernel.fits_size(samples))
+    cdef bytearray work = _memory_of(native.kernel.fits_size(samples))
     cdef const size_t *stride = <const size_t *> _address(strides)
     X, Y, sigma, starts, lengths, sigma_x = data
     run.inputs, run.input_stride = <const real *> _address(X), stride[0]

@@ -49,6 +49,13 @@ cdef int _after_each(void *context) noexcept with gil:
         return 1
 
 
+cdef bytearray _memory_of(size_t size):
+    """Return memory of a size that C tells, which is the largest of all if there is none that would be enough."""
+    if size > <size_t> -1 >> 1:
+        raise MemoryError("the fit needs more memory than can be addressed: give fewer samples")
+    return bytearray(size)
+
+
 cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale,
         double tolerance, size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch, errors):
     """Fit the model: write parameters, residuals, triangle, active, poles, costs and changes; see NN(fitting) in interface.h."""
@@ -67,7 +74,7 @@ cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int 
     run.cost_tolerance = run.step_tolerance = run.gradient_tolerance = tolerance
     run.max_iterations = max_iterations
     if errors is not None:
-        work = bytearray(native.kernel.errors_size(samples))
+        work = _memory_of(native.kernel.errors_size(samples, 1))
         run.sigma_x, run.changes = <const real *> _address(errors[0]), <double *> _address(errors[1])
         run.errors_work = <void *> _address(work)
     if watch is not None:
@@ -91,7 +98,7 @@ cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int 
 
 
 cdef _fit_groups(_Native native, tuple data, begins, int robust, double robust_scale, parameters, columns, signs,
-        size_t first, size_t last, tuple results):
+        size_t first, size_t last, tuple results, errors):
     """Compute the triangles of the groups first <= g < last; see native.py, and NN(groups) in interface.h."""
     cdef _Call call = _Call(native)
     cdef nncodegen_groups run
@@ -118,6 +125,15 @@ cdef _fit_groups(_Native native, tuple data, begins, int robust, double robust_s
     run.used = <uint64_t *> _address(used)
     run.residuals = <double *> _address(residuals)
     run.seen = <signed char *> _address(seen)
+    run.sigma_x = NULL
+    if errors is not None:
+        scratch = _memory_of(native.kernel.errors_size(0, 0))
+        sigma_x, kept, run.task, run.turned, run.controlled, changes, steps, falls, squares, own_falls, damped = errors
+        run.sigma_x, run.changes = <const real *> _address(sigma_x), <double *> _address(changes)
+        run.errors_kept, run.errors_scratch = <void *> _address(kept), <void *> _address(scratch)
+        run.steps, run.falls = <const double *> _address(steps), <double *> _address(falls)
+        run.squares, run.own_falls = <double *> _address(squares), <double *> _address(own_falls)
+        run.damped = <unsigned char *> _address(damped)
     cdef int stopped
     with nogil:
         stopped = native.kernel.fit_groups(&run)

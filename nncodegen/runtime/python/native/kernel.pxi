@@ -202,6 +202,14 @@ static const nncodegen_option nncodegen_options[] = {
         const size_t *columns
         size_t free
         const signed char *signs
+        const real *sigma_x
+        double *changes
+        void *errors_kept
+        void *errors_scratch
+        int task
+        int turned
+        int controlled
+        const double *steps
         nncodegen_poll poll
         size_t first
         size_t last
@@ -212,6 +220,10 @@ static const nncodegen_option nncodegen_options[] = {
         uint64_t *used
         double *residuals
         signed char *seen
+        double *falls
+        double *squares
+        double *own_falls
+        unsigned char *damped
 
     enum: nncodegen_FIT_INTERRUPTED
 
@@ -255,7 +267,7 @@ static const nncodegen_option nncodegen_options[] = {
         size_t (*fits_size)(size_t) noexcept nogil
         int (*fit_many)(nncodegen_fits *) noexcept nogil
         size_t (*fit_size)() noexcept nogil
-        size_t (*errors_size)(size_t) noexcept nogil
+        size_t (*errors_size)(size_t, size_t) noexcept nogil
         void (*fit)(nncodegen_fitting *) noexcept nogil
         int (*fit_groups)(nncodegen_groups *) noexcept nogil
         size_t (*hessian_size)() noexcept nogil

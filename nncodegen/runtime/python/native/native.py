@@ -121,6 +121,7 @@ class Native(Protocol):
     def fit_groups(
         self, data: tuple[Array | None, ...], begins: Array, robust: int, robust_scale: float, parameters: Array,
         columns: Array, signs: Array | None, first: int, last: int, results: tuple[Array | None, ...],
+        errors: tuple[Any, ...] | None = None,
     ) -> None:  # fmt: skip
         """Compute the triangles of the groups first <= g < last of G, for a fit in which groups have own parameters.
 
@@ -132,7 +133,15 @@ class Native(Protocol):
         results     triangles (G, F, F + 1), whose last columns are the right-hand sides, cost (G,), chi2 (G,), used
                     (G,) (uint64), residuals (N, targets) and signs (G, guards), which are written; those after the
                     cost, and the triangles, may be None. The cost is NaN where something is not finite
+        errors      those of the inputs, for a model whose last parameters are changes of its inputs, fixed at 0:
+                    standard deviations (N, inputs), memory (``errors_memory``), the number of a task, which of two
+                    points is the current one, whether dampings of changes are controlled; changes (N, inputs), steps
+                    (G, F); and results of each group: falls, squares of lengths, own falls (float64), and whether
+                    changes are damped (uint8); see NN(groups) in interface.h
         """
+
+    def errors_memory(self, samples: int, groups: int) -> bytearray:
+        """Return the memory of a fit in groups with errors in its inputs, which stays from one call to the next."""
 
     def hessian_products(
         self, parameters: Array, directions: Array, count: int, X: Array | None, Y: Array | None,

@@ -206,9 +206,13 @@ cdef class _Native:
             parameters, residuals, triangle, active, poles, costs, watch, errors)
 
     def fit_groups(self, tuple data, begins, int robust, double robust_scale, parameters, columns, signs, size_t first,
-            size_t last, tuple results):
+            size_t last, tuple results, errors=None):
         self.need("fitting")
-        _fit_groups(self, data, begins, robust, robust_scale, parameters, columns, signs, first, last, results)
+        _fit_groups(self, data, begins, robust, robust_scale, parameters, columns, signs, first, last, results, errors)
+
+    def errors_memory(self, size_t samples, size_t groups):
+        self.need("fitting")
+        return _memory_of(self.kernel.errors_size(samples, groups))
 
     def hessian_products(self, parameters, directions, size_t count, X, Y, weights, size_t samples, products):
         cdef _Call call = _Call(self)

@@ -6,29 +6,36 @@ whole. So this file may ask for nncodegen.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..ground.missing import MissingDependencyError
 
+if TYPE_CHECKING:
+    from .model import Model
 
-def with_errors(module: str, name: str) -> Any:
-    """Return the module that fits the model of a module, given by its name, with errors in its inputs.
 
-    Raises ValueError where the formula of the model, from which that is made, is not known in this process.
+def with_errors(model: Model) -> Model:
+    """Return the second model, which fits a model with errors in its inputs.
+
+    Raises ValueError where no process has told the formula of the model, from which the second one is made, to this
+    one.
     """
-    try:
-        compiler = import_module("nncodegen.building.parts")
-    except ImportError:
-        compiler = None
-    found = None if compiler is None else compiler.module_with_errors(str(sys.modules[module].__file__))
-    if found is None:
-        raise ValueError(
-            f"sigma_x needs the formula of {name}, from which a second module is made: build the model in this "
-            f"process, nncodegen.build(model), or use nncodegen.curve_fit"
-        )
-    return found
+    if model.with_errors is None:
+        try:
+            compiler = import_module("nncodegen.building.parts")
+        except ImportError:
+            compiler = None
+        facts = model.facts
+        found = compiler and compiler.module_with_errors(facts.identity, facts.precision, facts.bits)
+        if not found:
+            raise ValueError(
+                f"errors in x (sigma_x, profiles, x_standard_errors) need the formula of {model.name}, from which a "
+                f"second module is made, and this process has not built the model: call nncodegen.build for the same "
+                f"model, in {model.precision}, once in this process; what was loaded then works, too"
+            )
+        model.with_errors = found._model
+    return model.with_errors
 
 
 def address_of_part(file: str, part: str) -> int:

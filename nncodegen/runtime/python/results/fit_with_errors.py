@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..native.model import result_of_model
+from ..native.parts import with_errors
 from .bordered import back
 from .fit_result import FitResult
 from .goodness import per_value
 
 if TYPE_CHECKING:
     from ..ground.types import Array
+
+
+ERRORS_IN_X = ("errors in x", "chi2 contains the changes of the inputs: x_estimated")
+"""The note of a table about errors in x."""
 
 
 @result_of_model
@@ -44,7 +50,8 @@ class FitWithErrors(FitResult):
     def x_standard_errors(self) -> Array:
         """Return the standard errors of the estimated inputs, (N, inputs); 0 for exact ones.
 
-        Raises ValueError where the formula of the model, whose derivatives by the inputs it needs, is not known.
+        A result that is saved or pickled takes them along. Raises ValueError where it has not, and this process has not
+        built the model, whose derivatives by the inputs they need.
         """
         own, J = self._rows()
         algebra, inputs, outputs = self._algebra, own.shape[2], J.shape[1]
@@ -68,8 +75,7 @@ class FitWithErrors(FitResult):
         Changes are in units of sigma_x. The rows by parameters are (N, targets, P), since changes do not depend on
         them.
         """
-        problem: Any = self._refit
-        second, count = problem.second(), len(self.parameters)
+        second, count = with_errors(self._model), len(self.parameters)
         samples, inputs = self.sigma_x.shape
         outputs = self._Y.shape[1]
         slopes = np.empty((samples, outputs, second.parameter_count), second.dtype)
@@ -86,11 +92,21 @@ class FitWithErrors(FitResult):
     @property
     def notes(self) -> list[tuple[str, str]]:
         """Return what the table says of the errors in x."""
-        return [("errors in x", "chi2 contains the changes of the inputs: x_estimated")]
+        return [*super().notes, ERRORS_IN_X]
 
     def _arrays(self) -> dict[str, Any]:
         """Return the arrays of the file of the result by name, None for those that it does not need."""
-        return super()._arrays() | {"sigma_x": self.sigma_x, "changes": self._changes}
+        return super()._arrays() | {"sigma_x": self.sigma_x, "changes": self._changes, "x_errors": self._kept_errors()}
+
+    def _kept_errors(self) -> Array | None:
+        """Return the standard errors of the inputs, for processes that have not built the model; None in such a one."""
+        with suppress(ValueError):
+            return self.x_standard_errors
+        return None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._kept_errors()  # a cached value is pickled with the others
+        return super().__reduce__()
 
 
 def _factors(robust: str | None, scale: float, residuals: Array) -> Array:

@@ -70,7 +70,7 @@ class OneGroup(FitResult):
     @property
     def notes(self) -> list[tuple[str, str]]:
         """Return what the table says of the other groups."""
-        return [("errors", "from all groups, as are reduced chi2 and degrees of freedom")]
+        return [*super().notes, ("errors", "from all groups, as are reduced chi2 and degrees of freedom")]
 
     def save(self, path: str | PathLike[str]) -> None:
         """Raise ValueError: the whole fit can be pickled, a group of it is not saved alone."""
@@ -195,8 +195,8 @@ class GroupedFit(FitResult):
         at[problem.own], at[problem.shared] = found.own_at_bound[place], found.shared_at_bound
         guards, signs = self._model.facts.guards, found.rows.signs[place]
         sigma = self._sigma
-        one = OneGroup(
-            self._model, found.parameters[place], problem.layout.full(self.p0)[place], fixed, at,
+        one = self._one(
+            rows, self._model, found.parameters[place], problem.layout.full(self.p0)[place], fixed, at,
             self._algebra.triangles(triangle), float(found.rows.costs[place]), float(self.group_chi2[place]),
             self.residuals[self._order[rows]], None if self._X is None else self._X[rows], self._Y[rows],  # type: ignore[index]
             sigma if sigma is None or not sigma.ndim else sigma[rows], int(self.group_used[place]), self._ending,
@@ -206,6 +206,10 @@ class GroupedFit(FitResult):
         one._status, one._degrees = str(self.group_status[place]), self.degrees_of_freedom
         one._scale, one._reduced = self.error_scale, self.reduced_chi2
         return one
+
+    def _one(self, rows: slice, *values: Any) -> OneGroup:
+        """Return the fit of one group, whose samples are rows of the sorted ones, from the values of its result."""
+        return OneGroup(*values)
 
     def _place(self, label: Any) -> int:
         if label not in self._places:
@@ -462,11 +466,16 @@ class GroupedFit(FitResult):
         optional = {"X": problem.X, "lower": lower, "upper": upper}
         if problem.sigma is not None:
             optional[("sigma", "sigmas", "sigmas_of_each")[problem.sigma.ndim]] = problem.sigma
+        optional |= self._arrays_of_inputs()
         write_archive(path, arrays | {key: array for key, array in optional.items() if array is not None})
+
+    def _arrays_of_inputs(self) -> dict[str, Any]:
+        """Return the arrays of the file that tell the errors of the inputs, None for those that it does not need."""
+        return {}
 
     def __repr__(self) -> str:
         return (
-            f"<GroupedFit: {self.status} after {self.iterations} iterations, {len(self.labels)} groups, "
+            f"<{type(self).__name__}: {self.status} after {self.iterations} iterations, {len(self.labels)} groups, "
             f"chi2 {self.chi2:.6g}>"
         )
 

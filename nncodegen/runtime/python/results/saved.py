@@ -123,10 +123,19 @@ def _forms_of_fit(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, .
         "upper": ((count,), dtype),
         "costs": ((None,), np.float64),
         "poles": ((None,), "U"),
-        "sigma_x": ((None, len(model.input_names)), dtype),
-        "changes": ((None, len(model.input_names)), np.float64),
+        **_forms_of_inputs(model),
     }
     return parts | {key: form for key, form in optional.items() if key in there}
+
+
+def _forms_of_inputs(model: Model) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """Return the shapes and types of the arrays that tell the errors of inputs."""
+    inputs = len(model.input_names)
+    return {
+        "sigma_x": ((None, inputs), model.dtype),
+        "changes": ((None, inputs), np.float64),
+        "x_errors": ((None, inputs), np.float64),
+    }
 
 
 def holds_result(file: IO[bytes]) -> bool:
@@ -195,6 +204,10 @@ def _forms_of_groups(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any
         "lower": ((count,), dtype),
         "upper": ((count,), dtype),
         **{name: ((None,), kind) for name, kind in LABELS.items()},
+        **_forms_of_inputs(model),
+        "residuals": ((None, targets), np.float64),
+        "chi2_of_groups": ((None,), np.float64),
+        "used_in_groups": ((None,), np.int64),
     }
     return parts | {key: form for key, form in optional.items() if key in there}
 

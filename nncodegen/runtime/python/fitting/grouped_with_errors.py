@@ -1,0 +1,133 @@
+"""A fit in groups whose inputs have errors: the true inputs of each sample are unknowns of its own, inside its group.
+
+C eliminates the changes of the inputs of each sample first (errors_in_x.h), then the own parameters of each group; what
+is left is the problem of ``grouped``. The changes at two points, that of the descent and the one that it tries, stay in
+memory from one call of C to the next.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..native.parts import with_errors
+from .grouped import GroupedProblem, GroupedSolution, Rows, Trials
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from ..native.model import Model
+
+START, STEP, FOLD, RELEASE = range(4)
+"""The numbers of tasks in C, NN(GROUPS_START) and so on."""
+
+
+class GroupedProblemWithErrors(GroupedProblem):
+    """The arguments of a fit in groups whose inputs have errors.
+
+    ``sigma_x`` and ``changes``, at which its fits begin, are (N, inputs), sorted by groups as the other data.
+    """
+
+    def __init__(self, *values: Any, sigma_x: Array, changes: Array) -> None:
+        super().__init__(*values)
+        self.sigma_x, self.changes = sigma_x, changes
+        self.known: tuple[Array, Array, Array] | None = None
+        """What was ``told`` at the solution, where a file holds it."""
+
+    def second(self) -> Model:
+        """Return the second module. Raises ValueError where the formula of the model is not known."""
+        return with_errors(self.model)
+
+    def trials(self) -> Trials:
+        """Return the trials of a descent, which begins at the changes."""
+        return _TrialsWithErrors(self)
+
+    def told(self, parameters: Array) -> tuple[Array, Array, Array]:
+        """Return the residuals (N, targets), and for each group chi2 (G,) and the number of its residuals (G,)."""
+        if self.known is not None:
+            return self.known
+        chi2, used = np.empty(self.groups), np.empty(self.groups, np.uint64)
+        residuals = np.empty(self.Y.shape)
+        memory = self.second().native.errors_memory(len(self.Y), self.groups)
+        errors = self.sigma_x, memory, START, 0, False, self.changes.copy(), *[None] * 5
+        self._call(parameters, None, (None, None, chi2, used, residuals, None), errors)
+        return residuals, chi2, used.astype(np.intp)
+
+    def settled(self, found: GroupedSolution) -> GroupedProblemWithErrors:
+        """Return this problem, whose fits begin at the changes of a solution, if it has them."""
+        if found.changes is not None and found.ending != "not_finite":
+            self.changes = found.changes
+        return self
+
+    def _kernel(self, parameters: Array) -> tuple[Model, Array]:
+        second = self.second()
+        wide = np.zeros((len(parameters), second.parameter_count), second.dtype)
+        wide[:, : parameters.shape[1]] = parameters
+        return second, wide
+
+
+class _TrialsWithErrors(Trials):
+    """The two points of a descent, of which C has the changes of the inputs and the rows of each sample."""
+
+    problem: GroupedProblemWithErrors
+    limited = True  # where changes are damped, short steps promise much
+
+    def __init__(self, problem: GroupedProblemWithErrors) -> None:
+        super().__init__(problem)
+        self._memory = problem.second().native.errors_memory(len(problem.Y), problem.groups)
+        self._turned = False
+        self._damped = np.zeros(problem.groups, np.uint8)
+        self._parameters = np.empty((0, 0))
+
+    def begin(self, parameters: Array) -> Rows:
+        """Return the rows at the start, (G, P), and at the changes of the problem."""
+        self._parameters = parameters
+        rows = self._call(parameters, None, START, changes=self.problem.changes.copy())
+        self.take()
+        return rows
+
+    def go(self, trial: Array, change: Array, rows: Rows, controlled: bool) -> tuple[Array, Rows]:
+        """Return how much a step lowers the cost of each group if residuals are linear, (G,), and the rows at its end.
+
+        It moves the changes of the inputs as well, to their best values for the step of the parameters.
+        """
+        falls, squares = np.empty(self.problem.groups), np.empty(self.problem.groups)
+        steps = np.ascontiguousarray(change)
+        found = self._call(trial, rows.signs, STEP, controlled, steps=steps, falls=falls, squares=squares)
+        self.length = math.sqrt(math.fsum(squares.tolist()))
+        return falls, found
+
+    def take(self) -> None:
+        """Make the trial the point."""
+        self._turned = not self._turned
+
+    def again(self, rows: Rows) -> Rows:
+        """Return the rows at the point after a trial that is not taken: dampings of changes are others now."""
+        return self._folded(rows, FOLD)
+
+    def release(self, rows: Rows) -> Rows | None:
+        """Return the rows at the point without dampings of changes; None if there are none."""
+        return self._folded(rows, RELEASE) if self._damped.any() else None
+
+    def changes(self) -> Array:
+        """Return the changes of the inputs at the point, (N, inputs)."""
+        found = np.empty(self.problem.sigma_x.shape)
+        self._call(self._parameters, None, FOLD, changes=found)
+        return found
+
+    def _folded(self, rows: Rows, task: int) -> Rows:
+        found = self._call(self._parameters, None, task)
+        return rows._replace(triangles=found.triangles, own_falls=found.own_falls)
+
+    def _call(
+        self, parameters: Array, signs: Array | None, task: int, controlled: bool = False, changes: Array | None = None,
+        steps: Array | None = None, falls: Array | None = None, squares: Array | None = None,
+    ) -> Rows:  # fmt: skip
+        own_falls = np.zeros(self.problem.groups)
+        errors = (
+            self.problem.sigma_x, self._memory, task, self._turned, controlled, changes, steps, falls, squares,
+            own_falls, self._damped,
+        )  # fmt: skip
+        rows = self.problem.evaluate(parameters, signs, errors)
+        return rows._replace(own_falls=own_falls)
