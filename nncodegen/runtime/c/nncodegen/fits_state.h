@@ -78,8 +78,12 @@ typedef struct {
 size_t NN(fits_size)(size_t samples)
 {
 #define PLUS(name, count) + (count)
+    const size_t of_each = 0 ARRAYS_OF_ERRORS(PLUS, 1) + INPUTS + 2*OBSERVED; /* at least the values of a sample */
     const size_t values = 0 ARRAYS_OF_FITS(PLUS) ARRAYS_OF_ERRORS(PLUS, samples) + samples*(INPUTS + 2*OBSERVED);
+    const size_t others = 64 + FITS*(0 ARRAYS_OF_FITS(PLUS) + SYSTEM)*sizeof(double);
 #undef PLUS
+    if (samples > (SIZE_MAX/2 - others)/(of_each*FITS*sizeof(real)))
+        return SIZE_MAX; /* no memory is as large */
     return 64 + FITS*(SYSTEM*sizeof(double) + values*sizeof(real));
 }
 

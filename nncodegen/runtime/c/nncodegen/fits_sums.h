@@ -135,6 +135,7 @@ static UNUSED void sum_up(const real *parameters, const real *inputs, const real
 {
 #if NN_CHANGES > 0
     memset(errors->cost, 0, FITS*sizeof *errors->cost);
+    memset(sums + COST_PLACE*FITS, 0, FITS*sizeof *sums);
     memset(errors->next_fall, 0, FITS*sizeof *errors->next_fall);
     errors->samples = samples;
 #else
@@ -164,7 +165,13 @@ static UNUSED void sum_up(const real *parameters, const real *inputs, const real
         leave_lanes(errors, n, count, rows);
 #endif
         add_rows(rows, count*OBSERVED, n%in_real > 0, sums);
-        if (samples > in_real && (end%in_real == 0 || end == samples)) {
+        if (end%in_real != 0 && end != samples)
+            continue;
+#if NN_CHANGES > 0
+        memcpy(sums + COST_PLACE*FITS, errors->cost, FITS*sizeof *sums); /* rows do not have all of it */
+        memset(errors->cost, 0, FITS*sizeof *errors->cost);
+#endif
+        if (samples > in_real) {
             for (size_t k = 0; k < SYSTEM*FITS; k++)
                 totals[k] = (n < in_real ? 0 : totals[k]) + (double) sums[k];
         }
@@ -173,10 +180,6 @@ static UNUSED void sum_up(const real *parameters, const real *inputs, const real
         for (size_t k = 0; k < SYSTEM*FITS; k++)
             sums[k] = (real) totals[k];
     }
-#if NN_CHANGES > 0
-    for (size_t lane = 0; lane < FITS; lane++)
-        sums[COST_PLACE*FITS + lane] = errors->cost[lane];
-#endif
 }
 
 #endif

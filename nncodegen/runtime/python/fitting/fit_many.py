@@ -63,7 +63,8 @@ def fit_many(
     X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
     Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
                     fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
-                    unequal lengths, one for each fit, can be given, too; X and sigma are then such lists, or shared
+                    unequal lengths, one for each fit, can be given, too; X, sigma and sigma_x are then such lists,
+                    or shared
     p0              the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
                     value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
                     necessary. "auto": a start is looked for in each set of data, as by fit

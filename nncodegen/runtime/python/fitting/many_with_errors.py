@@ -28,7 +28,7 @@ def fits_with_errors(
 
     Raises ValueError where the formula of the model is not known.
     """
-    second: Model = with_errors(model.module, model.name)._model
+    second = with_errors(model)
     lanes = second.native.fits_lanes
 
     def one_by_one(fits: Array) -> None:
@@ -62,17 +62,17 @@ def _side_by_side(second: Model, data: FitData, steps: int, first: int, last: in
         lower, upper = np.concatenate([lower, -endless]), np.concatenate([upper, endless])
     held = np.concatenate([options.fixed, np.ones(inputs, bool)])
     some = slice(first, last)
-    wide = ManyFits(second, len(found), found.free_count, found.covariance is not None)
+    wide = ManyFits(second, len(found), found.free_count, found.covariance is not None).arrays()[:3]
+    own = found.arrays()
     strides = data.strides()
     strides[3] += inputs if strides[3] else 0
     try:
         second.native.fit_many(
             (data.X, data.Y, data.sigma, starts, data.lengths, data.sigma_x), strides, data.samples,
-            (lower, upper, held), options.tolerance, steps, options.absolute_sigma, first, last, wide.arrays(),
+            (lower, upper, held), options.tolerance, steps, options.absolute_sigma, first, last,
+            (*wide, *own[3:]),  # those without an axis of parameters are written at once: they tell the progress
         )  # fmt: skip
     finally:  # fits that have ended count where the others are stopped
-        *results, numbers, poles = zip(found.arrays(), wide.arrays(), strict=True)
-        for to, made in (*results, poles, numbers):  # the numbers last: they tell which fits have ended
+        for to, made in zip(own, wide, strict=False):
             if to is not None and made is not None:
-                shape = tuple(slice(size) for size in to.shape[1:])
-                to[some] = made[(some, *shape)]
+                to[some] = made[(some, *map(slice, to.shape[1:]))]
