@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from nncodegen.curve_table.pictures import draw_fit, draw_groups
 from nncodegen.curve_table.settings import FitSettings
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.printable import printable
+from nncodegen.runtime.python import FitResult
 from nncodegen.runtime.python.ground.frames import ERROR
 from nncodegen.runtime.python.ground.markup import aligned
 from nncodegen.table.read import Table, read_table
@@ -136,12 +137,7 @@ def _fit_motion(
     _line(console, "parameters", ", ".join(problem.names))
     result, steps, times, fitted, Y = fit_motion(table, problem, sigma, settings)
     _line(console, "method", f"tsit5, {steps} steps from each row to the next")
-    click.echo(printable(str(result), lines=True))
-    if out is not None:
-        rows = ((name, *value_and_error(result, name)) for name in problem.names)
-        text = "".join(f"{name},{value!r},{error!r}\n" for name, value, error in rows)
-        write_at_once(out, f"parameter,value,standard_error\n{text}".encode())
-        _line(console, "written to", str(out))
+    _write_result(console, result, problem.names, out)
     if plot is not None:
         draw_motion(problem, times, Y, fitted, plot)
         _line(console, "drawn to", str(plot))
@@ -222,12 +218,7 @@ def _fit_one(console: Console, table: Table, problem: ColumnFit, out: Path | Non
     require_rows(table, columns, problem.needed)
     _tell_left_out(console, columns.left_out)
     result = fit_rows(columns, slice(None), problem)
-    click.echo(printable(str(result), lines=True))
-    if out is not None:
-        rows = ((name, *value_and_error(result, name)) for name in formula.results)
-        text = "".join(f"{name},{value!r},{error!r}\n" for name, value, error in rows)
-        write_at_once(out, f"parameter,value,standard_error\n{text}".encode())
-        _line(console, "written to", str(out))
+    _write_result(console, result, formula.results, out)
     if plot is not None:
         draw_fit(result, problem, plot)
         _line(console, "drawn to", str(plot))
@@ -253,6 +244,17 @@ def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     ) as bar:  # fmt: skip
         task = bar.add_task("fitting", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _write_result(console: Console, result: FitResult, names: Iterable[str], out: Path | None) -> None:
+    """Print the table of one fit; write its parameters and their errors to a file, if one is named."""
+    click.echo(printable(str(result), lines=True))
+    if out is None:
+        return
+    rows = ((name, *value_and_error(result, name)) for name in names)
+    text = "".join(f"{name},{value!r},{error!r}\n" for name, value, error in rows)
+    write_at_once(out, f"parameter,value,standard_error\n{text}".encode())
+    _line(console, "written to", str(out))
 
 
 def _write(console: Console, fits: Any, problem: ColumnFit, out: Path | None) -> None:

@@ -133,7 +133,7 @@ def fit_shared(groups: Groups, columns: Columns, problem: ColumnFit) -> tuple[Gr
             X if formula.columns else None, y, p0=_starts(groups, there, columns, problem),
             sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
             loss=settings.loss, f_scale=settings.f_scale, seed=settings.seed, threads=settings.threads, groups=labels,
-            own=own,
+            own=own, sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
         )  # fmt: skip
     found = [none] * len(groups.members)
     pairs = {name: (fit.group_parameters[:, place], fit.group_errors[:, place])
@@ -172,10 +172,12 @@ def _fit(columns: Columns, groups: Groups, problem: ColumnFit) -> pd.DataFrame:
     if settings.one_by_one(formula) or not any(map(len, rows_of)):
         return pd.DataFrame([_fit_one(columns, rows, problem) for rows in rows_of], columns=problem.results)
     start, bounds = settings.start_of(formula), settings.bounds_of(formula)
-    sigma = None if columns.sigma is None else [columns.sigma[rows] for rows in rows_of]
+    sigma, sigma_x = (
+        None if each is None else [each[rows] for rows in rows_of] for each in (columns.sigma, columns.sigma_x)
+    )
     fits = module.fit_many(
         [columns.X[rows] for rows in rows_of], [columns.y[rows] for rows in rows_of], p0=start, sigma=sigma,
-        bounds=bounds, threads=settings.threads,
+        bounds=bounds, threads=settings.threads, sigma_x=sigma_x,
     )  # fmt: skip
     found = fits.to_frame().rename(columns={"data": "rows"}).reset_index(drop=True)
     others = [name for name, _ in (*formula.ties, *formula.derived)]

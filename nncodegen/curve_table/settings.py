@@ -51,8 +51,6 @@ class FitSettings:
         check_names(formula.parameters, dict.fromkeys(self.shared), "--shared")
         if self.shared and not self.own_of(formula):
             raise ModelError("--shared names all parameters, so that groups have none of their own: leave out one")
-        if self.shared and self.sigma_x_of(formula):
-            raise ModelError("--shared and --sigma-x are not fitted together: leave out one of them")
         if self.shared and self.n_starts is not None:
             raise ModelError("--n-starts is for fits without --shared: give --p0, or --p0 auto")
         for name, value in self.starts.items():
@@ -102,4 +100,4 @@ class FitSettings:
 
     def one_by_one(self, formula: Formula) -> bool:
         """Return whether there is something that fits side by side do not support."""
-        return bool(self.n_starts or self.sigma_x) or self.loss != "linear" or self.needs_data(formula)
+        return bool(self.n_starts) or self.loss != "linear" or self.needs_data(formula)

@@ -237,8 +237,33 @@ def test_errors_in_x(run):
     found = rows_of((run.folder / "fit.csv").read_text())
     np.testing.assert_allclose([float(row["value"]) for row in found], popt, rtol=1e-7)
     np.testing.assert_allclose([float(row["standard_error"]) for row in found], np.sqrt(np.diag(pcov)), rtol=1e-5)
-    many = run(MANY.assign(sx=0.05), EQUATION, "--sigma-x", "x=sx", "--by", "plate,well")
-    assert many.stderr.count("12 converged") == 1, many.stderr
+
+
+def test_groups_with_errors_in_x(run):
+    """With --by, groups are fitted side by side as by ``fit_many``; with --shared, it is one fit of all groups."""
+    frame = MANY.assign(sx=0.05)
+    frame.loc[(frame["plate"] == "P0") & (frame["well"] == 2), "y"] = np.nan
+    rows = frame[frame["y"].notna()]
+    module = nn.build(nn.Model("decay", "x", "y", dict.fromkeys("abc", 1), "a*exp(-b*x) + c"))
+    many = run(frame, EQUATION, "--sigma-x", "x=sx", "--by", "plate,well")
+    assert many.stderr.count("11 converged, 1 no_data") == 1, many.stderr
+    groups = [group for _, group in rows.groupby(["plate", "well"], sort=False)]
+    fits = module.fit_many([one["x"] for one in groups], [one["y"] for one in groups], sigma_x=0.05)
+    found = [row for row in rows_of(many.stdout) if row["status"] == "converged"]
+    for place, name in enumerate("abc"):
+        np.testing.assert_allclose([float(row[name]) for row in found], fits.parameters[:, place], rtol=1e-7)
+        errors = [float(row[f"{name}_error"]) for row in found]
+        np.testing.assert_allclose(errors, fits.standard_errors[:, place], rtol=1e-5)
+    done = run(frame, EQUATION, "--sigma-x", "sx", "--by", "plate,well", "--shared", "b", "--plot", "fits.png")
+    assert "errors in x   x, with the standard deviations sx\n" in done.stderr, done.stderr
+    shared = rows_of(done.stdout)
+    assert [row["status"] for row in shared].count("converged") == 11
+    labels = [f"{plate} {well}" for plate, well in zip(rows["plate"], rows["well"], strict=True)]
+    result = module.fit(rows["x"], rows["y"], groups=labels, own=("a", "c"), sigma_x=0.05)
+    found = [row for row in shared if row["status"] == "converged"]
+    np.testing.assert_allclose([float(row["b"]) for row in found], result["b"], rtol=1e-7)
+    np.testing.assert_allclose([float(row["a"]) for row in found], result["a"], rtol=1e-7)
+    np.testing.assert_allclose([float(row["a_error"]) for row in found], result.group_errors[:, 0], rtol=1e-5)
 
 
 def test_groups_in_a_file(run):

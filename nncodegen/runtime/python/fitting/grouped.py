@@ -55,7 +55,7 @@ class Rows(NamedTuple):
     signs: Array
     """(G, guards), int8"""
     own_falls: Array
-    """How much changes of inputs alone would lower the costs, (G,); 0 without errors in the inputs"""
+    """The falls of the costs that changes of inputs alone would bring, (G,); 0 without errors in the inputs"""
 
     @property
     def cost(self) -> float:
@@ -216,7 +216,7 @@ class Trials:
     length = 0.0
     """That of the last step, apart from the parameters."""
     limited = False
-    """Whether dampings of the parameters do not tell how far a step may be trusted, since trials have others, too."""
+    """True where dampings of the parameters alone do not tell how far a step may be trusted."""
 
     def __init__(self, problem: GroupedProblem) -> None:
         self.problem = problem

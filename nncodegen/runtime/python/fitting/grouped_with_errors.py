@@ -33,7 +33,7 @@ class GroupedProblemWithErrors(GroupedProblem):
         super().__init__(*values)
         self.sigma_x, self.changes = sigma_x, changes
         self.known: tuple[Array, Array, Array] | None = None
-        """What was ``told`` at the solution, where a file holds it."""
+        """The values that ``told`` returns at the solution, where a file holds them."""
 
     def second(self) -> Model:
         """Return the second module. Raises ValueError where the formula of the model is not known."""
