@@ -14,6 +14,8 @@ import nncodegen as nn
 from nncodegen import curves
 from nncodegen.bench.nist import right_digits
 from nncodegen.curve.formula import module_of, read_formula
+from nncodegen.runtime.python.fitting.automatic import _Projected
+from nncodegen.runtime.python.fitting.problem import Problem
 from tests.support import nist
 from tests.support.curves import EXAMPLES, example, values_at
 
@@ -225,3 +227,27 @@ def test_curves(name):
     best = module.fit(X, y, p0=np.array(true, float), bounds=curve.bounds)
     popt, _ = nn.curve_fit(curve, x, y)
     assert ((values_at(curve, x, popt) - y) ** 2).sum() <= best.chi2 * (1 + 1e-5)
+
+
+def test_linear_parameters_are_projected_out_within_their_bounds():
+    """Points are compared by sums of squares within bounds: never less than the least, mostly that, and close."""
+    names = [f"{part}{k}" for k in range(3) for part in "ac"]
+    formula = " + ".join(f"a{k}*exp(-(x - c{k})**2)" for k in range(3)) + " + b"
+    module = nn.build(nn.Model("bounded_peaks", "x", "y", dict.fromkeys([*names, "b"], 1.0), formula))
+    random, x = np.random.default_rng(2), np.linspace(0, 10, 60)
+    y = 2 * np.exp(-((x - 3) ** 2)) + np.exp(-((x - 7) ** 2)) + 0.02 * random.normal(size=60)
+    low, high = np.zeros(7), np.full(7, 10.0)
+    high[6] = 0.5
+    problem = Problem(module._model, x[:, None], y[:, None], None, (low, high), "linear", 1.0, 1e-8, 1)
+    projected = _Projected(problem, np.ones(7), None)
+    points = random.uniform(0, 10, (200, 3))
+    points[0] = 3.0  # columns that depend on each other
+    costs, least, without = projected.costs(points), np.empty(200), np.empty(200)
+    for place, point in enumerate(points):
+        columns = np.stack([*(np.exp(-((x - c) ** 2)) for c in point), np.ones(60)], axis=1)
+        least[place] = 2 * optimize.lsq_linear(columns, y, (low[[0, 2, 4, 6]], high[[0, 2, 4, 6]])).cost
+        without[place] = ((y - columns @ np.linalg.lstsq(columns, y, rcond=None)[0]) ** 2).sum()
+    assert (costs >= least * (1 - 1e-6)).all()
+    assert (np.abs(costs - least) <= 1e-6 * least).mean() > 0.5
+    assert (costs <= 1.1 * least).mean() > 0.9
+    assert (without < 0.99 * least).mean() > 0.3

@@ -144,6 +144,8 @@ class _Projected:
         self.model, self.start = model, start
         low, high = problem.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
         self.low, self.high = np.asarray(low, float), np.asarray(high, float)
+        limits = np.concatenate([self.low[self.linear], self.high[self.linear]])
+        self.bounded = bool(np.isfinite(limits).any())
         part = _part(problem, SAMPLES)
         self.X, self.Y = part.X, part.Y.astype(float)
         sigma = np.asarray(1.0 if part.sigma is None else part.sigma, float)
@@ -168,10 +170,45 @@ class _Projected:
             norms[norms == 0] = 1
             Q, R = np.linalg.qr(columns / norms)
             along = np.einsum("sij,si->sj", Q, rest)
-            along[np.abs(np.diagonal(R, axis1=1, axis2=2)) < DEPENDENT] = 0
+            dependent = np.abs(np.diagonal(R, axis1=1, axis2=2)) < DEPENDENT
+            along[dependent] = 0
             total = np.maximum(total - (along**2).sum(axis=1), 0)
+            if self.bounded:
+                R[:, range(len(self.linear)), range(len(self.linear))] += dependent  # their values are 0
+                values = np.linalg.solve(R, along[:, :, None])[:, :, 0] / norms[:, 0]
+                self._hold(columns, rest, values, total)
         total[bad] = np.inf
         return total
+
+    def _hold(self, columns: Array, rest: Array, values: Array, total: Array) -> None:
+        """Replace sums of squares where linear parameters are beyond their bounds by sums within them.
+
+        Those that are beyond are held there, the others follow, as often as there are linear parameters; then all are
+        moved within. So the sums are not the least, but those of points where a fit may begin.
+        """
+        low, high = self.low[self.linear], self.high[self.linear]
+        outside = np.flatnonzero(((values < low) | (values > high)).any(axis=1))
+        if not len(outside):
+            return
+        some, there, at = columns[outside], rest[outside], values[outside]
+        held = np.zeros(at.shape, bool)
+        for _ in range(len(self.linear)):
+            beyond = ~held & ((at < low) | (at > high))
+            if not beyond.any():
+                break
+            held |= beyond
+            at = np.clip(at, low, high)
+            left = there - np.einsum("sij,sj->si", some, np.where(held, at, 0))
+            free = np.where(held[:, None], 0, some)
+            products = np.einsum("sij,sik->sjk", free, free)
+            scale = np.sqrt(np.einsum("sjj->sj", products))
+            scale[scale == 0] = 1
+            products /= scale[:, :, None] * scale[:, None]
+            products[:, range(len(self.linear)), range(len(self.linear))] += np.where(held, 1, DEPENDENT)
+            sides = np.einsum("sij,si->sj", free, left) / scale
+            at = np.where(held, at, np.linalg.solve(products, sides[:, :, None])[:, :, 0] / scale)
+        left = there - np.einsum("sij,sj->si", some, np.clip(at, low, high))
+        total[outside] = np.einsum("si,si->s", left, left)
 
     def _system(self, points: Array) -> tuple[Array, Array]:
         """Return the weighted columns of the linear parameters (S, rows, linear), and the data less the rest."""
