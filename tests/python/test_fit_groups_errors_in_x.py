@@ -204,6 +204,25 @@ def test_steep_curves_need_dampings_of_changes(quick_compiler):
     np.testing.assert_allclose(result.group_parameters, np.tile(alone.parameters, (2, 1)), rtol=1e-3)
 
 
+def test_starts_that_are_far(quick_compiler):
+    """Peaks whose residuals are a hundred times their errors at the start end where single fits of each group do."""
+    module = nn.build(
+        nn.Model("far_peaks", "x", "y", {"h": 1, "c": 5, "b": 0, "w": 2, "s": 0}, "h*exp(-((x - c)/w)**2) + s*x + b")
+    )
+    random, groups = np.random.default_rng(1), 20
+    x, label = np.tile(np.linspace(0, 10, 50), groups), np.repeat(np.arange(groups), 50)
+    h, c, b = random.uniform(1, 3, groups), random.uniform(4.5, 5.5, groups), random.uniform(0, 1, groups)
+    y = h[label] * np.exp(-(((x - c[label]) / 1.2) ** 2)) + 0.05 * x + b[label] + 0.02 * random.normal(size=len(x))
+    x = x + 0.05 * random.normal(size=len(x))
+    result = module.fit(x, y, groups=label, own=("h", "c", "b"), sigma=0.02, sigma_x=0.05)
+    assert result.converged
+    alone = sum(
+        module.fit(x[rows], y[rows], sigma=0.02, sigma_x=0.05, fixed={"w": result["w"], "s": result["s"]}).chi2
+        for rows in (label == one for one in range(groups))
+    )
+    assert result.chi2 == pytest.approx(alone, rel=1e-6)
+
+
 def test_profiles_follow_the_whole_fit(decay):
     """An end of a profile interval is where chi2, minimized over all other unknowns, has risen by t**2."""
     x, y, label = decays(2, 1)

@@ -46,7 +46,10 @@ def sharing_of(model: Model, groups: Any, own: Any, samples: int, terms: Any) ->
     if terms is not None:
         raise ValueError("groups are for X and Y: a network with losses by name has no groups")
     if model.facts.curved:
-        raise ValueError(f"groups are for least squares; the loss of {model.name} is another, so leave them out")
+        raise ValueError(
+            f"groups are for least squares and robust losses of residuals; the loss of {model.name} is another, such "
+            f"as a cross-entropy or a likelihood: leave out groups, and fit each of them by itself"
+        )
     return Sharing(grouping_of(groups, samples), own_of(model, own))
 
 
@@ -72,14 +75,17 @@ def fit_in_groups(
         grouped = GroupedProblem(*values)
         return GroupedFit(grouped, grouped.solve(start, watch), sharing.grouping, start, absolute_sigma)
     whole = GroupedProblemWithErrors(*values, sigma_x=for_c(model, sigma_x[order]), changes=np.zeros(sigma_x.shape))
-    found = whole.solve(start if problem.loss == "linear" else _start_without_errors(values, start, watch), watch)
+    found = whole.solve(_start_without_errors(values, start, watch), watch)
+    if ENDINGS[found.ending].status in ("stalled", "max_iterations"):
+        other = whole.solve(start, watch)
+        found = other if other.rows.cost < found.rows.cost else found
     return GroupedFitWithErrors(whole.settled(found), found, sharing.grouping, start, absolute_sigma)
 
 
 def _start_without_errors(values: tuple[Any, ...], start: Array, watch: FitWatch | None) -> Array:
     """Return the solution of a problem as if its inputs had no errors, (G, P), or the start if there is none.
 
-    Far from a solution, almost all samples are outliers to a robust loss, and then their inputs move far.
+    Far from a solution, residuals are many times as large as errors are, so that inputs move far, too.
     """
     try:
         with nullcontext() if watch is None else watch.asked_by_calls():
