@@ -404,6 +404,15 @@ def test_single_precision_adds_the_cost_in_parts(quick_compiler):
         assert found.chi2[m] == pytest.approx(expected, rel=2e-6)
 
 
+def test_memory_that_no_machine_has(decay):
+    """Sizes of memory do not wrap around: too many samples are a MemoryError, not a small block."""
+    native = decay._model.native
+    for samples in (2**54, 2**58, 2**60, 2**62, 2**64 - 1):
+        with pytest.raises(MemoryError):
+            native.errors_memory(samples, 1)
+    assert len(native.errors_memory(1000, 10)) > len(native.errors_memory(1000, 1)) > 8 * 8 * 1000
+
+
 def test_errors_of_many_name_what_is_wrong(decay):
     """Each wrong argument of fit_many raises an error that says what it is."""
     seen, Y = many_decays(2, 10)
