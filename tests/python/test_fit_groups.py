@@ -424,3 +424,18 @@ def test_other_losses_have_no_groups(quick_compiler):
     x, label = np.arange(1.0, 9), np.arange(8) % 2
     with pytest.raises(ValueError, match="groups are for least squares"):
         count.fit(x, x, groups=label, own="a")
+
+
+def test_groups_that_were_led_astray_are_fitted_again(quick_compiler):
+    """Of 1,000 curves whose own parameters begin alike, none ends in another minimum than a fit of it alone."""
+    formula = "h*exp(-((x - c)/w)**2) + s*x + b"
+    module = nn.build(nn.Model("astray", "x", "y", {"h": 2, "c": 5, "b": 0.5, "w": 1.3, "s": 0}, formula))
+    random, groups = np.random.default_rng(1), 1000
+    x, label = np.tile(np.linspace(0, 10, 50), groups), np.repeat(np.arange(groups), 50)
+    h, c, b = random.uniform(1, 3, groups), random.uniform(3.5, 6.5, groups), random.uniform(0, 1, groups)
+    y = h[label] * np.exp(-(((x - c[label]) / 1.2) ** 2)) + 0.05 * x + b[label] + 0.02 * random.normal(size=len(x))
+    result = module.fit(x, y, groups=label, own=("h", "c", "b"))
+    assert result.status == "converged"
+    np.testing.assert_allclose(result["c"], c, atol=0.15)
+    assert result.group_chi2.max() < 50 * 0.02**2 * 2.5
+    assert len(result._costs) == result.iterations
