@@ -1,10 +1,15 @@
 """The meaning of the columns of a table, and their encoding as inputs of a network; the results are plain data.
 
-This is not left to skrub: its TableVectorizer and Cleaner (0.11) take money, percents, decimal commas, and numbers with
-gaps such as "-" for categories, keep what identifies rows, round to single precision (20200131 becomes 20200132), and
-turn a later cell that is no number into a missing one, where an error names its line and column here; and they take 3
-to 47 times as long. What would be left for scikit-learn's OneHotEncoder, StandardScaler and SimpleImputer is a line of
-NumPy each: what they learn would be taken out of them and put back for ``model.json``, and predicting would need them.
+Texts of several words are compared by their n-grams, as skrub's StringEncoder does it, with the classes of scikit-learn
+that it is made of (see ``ngrams``). The rest is not left to skrub (0.11): its TableVectorizer and Cleaner take money,
+percents, decimal commas, and numbers with gaps such as "-" for categories, keep what identifies rows, round to single
+precision (20200131 becomes 20200132), and turn a later cell that is no number into a missing one, where an error names
+its line and column here; and they take 3 to 47 times as long. Its ToDatetime reads 8 of the 14 forms of dates that the
+tests have (not 25 Nov 2020, years of two digits, or 5:30 PM), takes the month first where no cell decides it
+(1.2.2020), does not say that it has guessed, and makes later cells in another form missing ones.
+
+What would be left for scikit-learn's OneHotEncoder, StandardScaler and SimpleImputer is a line of NumPy each: what they
+learn would be taken out of them and put back for ``model.json``, and predicting would need them.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +28,14 @@ from nncodegen.printable import printable
 from nncodegen.table.cells import looks_missing
 from nncodegen.table.identifiers import identifies_rows
 from nncodegen.table.kinds import Category, Column, Date, Number, days_of, no_number, split_dates
+from nncodegen.table.ngrams import (
+    WORDS_OF_SENTENCES,
+    WORDS_OF_TEXTS,
+    Ngrams,
+    learn_ngrams,
+    ngrams_from_dict,
+    words_in,
+)  # fmt: skip
 from nncodegen.table.numbers import PLAIN
 from nncodegen.table.read import Table
 
@@ -68,12 +81,13 @@ def understand(
 
     Texts among numbers or dates count as missing if they look so (-, unknown) and are at most half of the column. With
     other texts, a column with few different numbers is one of categories; in a column with many different
-    numbers, each of these texts has a separate input. Of many categories, the rare ones share an input.
+    numbers, each of these texts has a separate input. Of many categories, the rare ones share an input. If they are
+    texts of several words, numbers that their n-grams give are further inputs.
 
-    A column that identifies rows is left out: its texts are all different, or ``identifies_rows`` says so of its
-    numbers. With ``as_category`` the column holds categories, whatever it looks like. With ``keep`` it is used even if
-    it identifies rows. ``whole`` is the table with all rows, from which the format of numbers and dates is read. Raises
-    TableError for a number that is not finite, or too large.
+    A column that identifies rows is left out: its texts are all different, and no sentences, or ``identifies_rows``
+    says so of its numbers. With ``as_category`` the column holds categories, whatever it looks like. With ``keep`` it
+    is used even if it identifies rows. ``whole`` is the table with all rows, from which the format of numbers and dates
+    is read. Raises TableError for a number that is not finite, or too large.
     """
     whole = whole or table
     if not as_category:
@@ -174,7 +188,7 @@ def gaps_in_numbers(table: Table, name: str) -> tuple[str, ...]:
 
 
 def _category(table: Table, name: str, as_category: bool, keep: bool) -> Category | Skipped:
-    """Return a column as categories, or as skipped."""
+    """Return a column as categories or texts, or as skipped."""
     texts = table.texts(name)
     counts = Counter(texts.tolist())
     if set(counts) == {""}:
@@ -182,18 +196,20 @@ def _category(table: Table, name: str, as_category: bool, keep: bool) -> Categor
     if len(counts) == 1:
         return Skipped(name, f"it is always {texts[0]!r}")
     gap = counts.pop("", 0)
-    rows, kept = len(texts) - gap, as_category or keep
+    rows, words = len(texts) - gap, 0.0 if as_category else words_in(counts)
+    kept = as_category or (keep and words < WORDS_OF_TEXTS)
     example = next(iter(counts))
-    if not kept and len(counts) == rows > 2:
+    if not (as_category or keep or words >= WORDS_OF_SENTENCES) and len(counts) == rows > 2:
         return Skipped(name, f"it identifies rows, each by another text, such as {example!r}; {_how(name)}")
     none = [""] * bool(gap)
     if len(counts) <= (MOST_CATEGORIES if kept else min(MOST_LEVELS, max(2, len(texts) / 2))):
         return Category(name, tuple(sorted([*counts, *none])))
     frequent = [text for text, count in counts.most_common(MOST_CATEGORIES) if kept or count >= RARE]
-    if not frequent:
+    ngrams = learn_ngrams(name, texts) if words >= WORDS_OF_TEXTS else None
+    if not frequent and ngrams is None:
         reason = f"it holds {len(counts)} different texts, such as {example!r}, none of them in {RARE} rows"
         return Skipped(name, f"{reason}; {_how(name)}")
-    return Category(name, tuple(sorted([*frequent, *none])), other=len(frequent) < len(counts))
+    return Category(name, tuple(sorted([*frequent, *none])), 0 < len(frequent) < len(counts), ngrams)
 
 
 def _how(name: str) -> str:
@@ -255,14 +271,35 @@ def knotted(column: Column, table: Table, pieces: int) -> Column:
     return replace(column, knots=tuple(map(float, knots)) if len(knots) >= FEWEST_KNOTS else ())
 
 
+def ngrams_of(column: Column) -> Ngrams | None:
+    """Return the n-grams of a column of texts; None for any other column."""
+    return column.ngrams if isinstance(column, Category) else None
+
+
+def with_arrays(column: Column, idf: Any, components: Any) -> Column:
+    """Return a column of texts with other arrays of its n-grams. Raises ValueError unless they are finite numbers."""
+    if not isinstance(column, Category) or column.ngrams is None:
+        return column
+    return replace(column, ngrams=replace(column.ngrams, idf=idf, components=components))
+
+
 def column_to_dict(column: Column) -> dict[str, Any]:
-    """Return a column as data for JSON."""
-    return {"kind": type(column).__name__.lower(), **asdict(column)}
+    """Return a column as data for JSON, without the arrays of its n-grams."""
+    values = {key: value for key, value in vars(column).items() if key != "ngrams"}
+    ngrams = ngrams_of(column)
+    return {"kind": type(column).__name__.lower(), **values, **({"ngrams": ngrams.to_dict()} if ngrams else {})}
 
 
 def column_from_dict(given: Mapping[str, Any]) -> Column:
-    """Return a column from the data of column_to_dict. Raises KeyError, TypeError or ValueError for anything else."""
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key != "kind"}
+    """Return a column from the data of column_to_dict. Raises KeyError, TypeError or ValueError for anything else.
+
+    The arrays of n-grams are 0.
+    """
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key != "kind"
+    }
+    if "ngrams" in values:
+        values["ngrams"] = ngrams_from_dict(values["ngrams"])
     kind = _KINDS.get(given["kind"]) if isinstance(given["kind"], str) else None
     if kind is None:
         raise ValueError(f"there is no kind of column {given['kind']!r}")

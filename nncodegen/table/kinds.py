@@ -13,6 +13,7 @@ from nncodegen.errors import TableError
 from nncodegen.printable import printable
 from nncodegen.runtime.python.ground.cells import is_number
 from nncodegen.table.cells import shorten
+from nncodegen.table.ngrams import Ngrams
 from nncodegen.table.numbers import PLAIN, check_format, show_format
 from nncodegen.table.read import Table
 
@@ -194,37 +195,43 @@ class Date:
 class Category:
     """A column of categories: one input for each, which is 1 where the cell has it; "" stands for a missing value.
 
-    If ``other`` is true, ``values`` are the most frequent categories, and all others share one more input.
+    If ``other`` is true, ``values`` are the most frequent categories, and all others share one more input. In a column
+    of texts, further inputs are the numbers that ``ngrams`` makes of a cell.
     """
 
     name: str
     values: tuple[str, ...]
     other: bool = False
+    ngrams: Ngrams | None = None
 
     def __post_init__(self) -> None:
         check_texts("name", (self.name,))
         check_texts("values", self.values)
         _check_flags(other=self.other)
+        if not isinstance(self.ngrams, Ngrams | None):
+            raise TypeError("ngrams are not n-grams")
 
     pieces: ClassVar[int] = 0
 
     @property
     def width(self) -> int:
         """Return the number of inputs that encode the column."""
-        return len(self.values) + self.other
+        return len(self.values) + self.other + (self.ngrams.width if self.ngrams else 0)
 
     def encode(self, table: Table, unknown: str) -> Any:
         """Return the inputs for the rows of a table: (N, width).
 
         A category that did not occur in training counts as one of the others, if they share an input. Without such an
-        input, all inputs are 0 if ``unknown`` is "ignore", and TableError is raised if it is "error". For a missing
-        value that did not occur in training all inputs are 0, too.
+        input, and without n-grams, all inputs are 0 if ``unknown`` is "ignore", and TableError is raised if it is
+        "error". For a missing value that did not occur in training all inputs are 0, too.
         """
         texts = table.texts(self.name)
         known = _members(table, self.name, self.values, np.ones(len(texts), bool))
         rest = ~known.any(axis=1) & (texts != "")
-        if self.other:
-            return np.column_stack([known, rest]).astype(float)
+        if self.other or self.ngrams:
+            shared = [rest] if self.other else []
+            numbers = [self.ngrams.encode(texts)] if self.ngrams else []
+            return np.column_stack([known, *shared, *numbers]).astype(float)
         if unknown == "error" and rest.any():
             row = int(np.flatnonzero(rest)[0])
             raise TableError(
@@ -237,6 +244,9 @@ class Category:
         """Return what was inferred from the column, as text."""
         shown = ", ".join(value or "(missing)" for value in self.values[:_SHOWN])
         shown += ", ..." if len(self.values) > _SHOWN else ""
+        if self.ngrams:
+            most = f"; the most frequent have an input each: {shown}" if any(self.values) else ""
+            return f"texts, {self.ngrams.width} inputs from {len(self.ngrams.terms)} n-grams of letters{most}"
         if self.other:
             return f"category, the {len(self.values)} most frequent values: {shown}; all others share one input"
         numbers = sum(is_number(value) for value in self.values if value)

@@ -18,7 +18,9 @@ def meanings(column: Column) -> tuple[str, ...]:
     if isinstance(column, Date):
         return _date(column, name)
     others = (f"{name} is none of these: 1, else 0",) if column.other else ()
-    return (*(_is(name, value) for value in column.values), *others)
+    count = column.ngrams.width if column.ngrams else 0
+    numbers = (f"number {k} of {count} that the n-grams of {name} give (see model.json)" for k in range(1, count + 1))
+    return (*(_is(name, value) for value in column.values), *others, *numbers)
 
 
 def pieces_meanings(column: Column) -> tuple[str, ...]:

@@ -24,7 +24,15 @@ from nncodegen.network import Description, Ensemble, Kind, PaddedNetwork, padded
 from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module
 from nncodegen.runtime.python.ground.archives import members_of, read_member
-from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode, widths
+from nncodegen.table.columns import (
+    Column,
+    column_from_dict,
+    column_to_dict,
+    encode,
+    ngrams_of,
+    widths,
+    with_arrays,
+)  # fmt: skip
 from nncodegen.table.frames import as_table
 from nncodegen.table.meanings import meanings, output_meanings, pieces_meanings
 from nncodegen.table.target import Target, target_from_dict
@@ -158,6 +166,9 @@ class TableModel:
         arrays = {
             _array(number): padded(member.network).wide(member.parameters) for number, member in enumerate(self.members)
         }
+        for number, column in enumerate(self.columns):
+            if ngrams := ngrams_of(column):
+                arrays |= dict(zip(_arrays_of_texts(number), ngrams.arrays, strict=True))
         archive = io.BytesIO()
         np.savez(archive, **arrays)
         text["checksum"] = _checksum(text, list(arrays.values()))
@@ -174,6 +185,11 @@ class TableModel:
 
 def _array(number: int) -> str:
     return f"parameters{number + 1}"
+
+
+def _arrays_of_texts(number: int) -> tuple[str, str]:
+    """Return the names of the arrays of a column of texts, in the order of ``Ngrams.arrays``."""
+    return f"idf{number + 1}", f"components{number + 1}"
 
 
 def _checksum(text: dict[str, Any], arrays: list[Any]) -> str:
@@ -251,13 +267,28 @@ def load_model(folder: str | Path) -> TableModel:
         if network.inputs not in allowed or network.outputs != target.outputs:
             raise TableError(f"{path} is damaged: its columns, its networks and its target do not fit together")
         network.check(hash)
-    arrays = _load_parameters(folder / PARAMETERS, [(network.built, count) for network, _, _, count in found])
-    if _checksum(text, arrays) != checksum:
+    expected: dict[str, tuple[tuple[int, ...], str]] = {
+        _array(number): ((count, network.built.parameter_count), network.built.precision)
+        for number, (network, _, _, count) in enumerate(found)
+    }
+    for number, column in enumerate(columns):
+        if ngrams := ngrams_of(column):
+            sizes = [(array.shape, "float64") for array in ngrams.arrays]
+            expected |= dict(zip(_arrays_of_texts(number), sizes, strict=True))
+    arrays = _load_arrays(folder / PARAMETERS, expected)
+    if _checksum(text, list(arrays.values())) != checksum:
         raise TableError(f"{path} or {PARAMETERS} is damaged, or they belong to different models: train again")
     members = tuple(
-        Member(network.network, weight, network.own(array))
-        for (network, _, weight, _), array in zip(found, arrays, strict=True)
+        Member(network.network, weight, network.own(arrays[_array(number)]))
+        for number, (network, _, weight, _) in enumerate(found)
     )
+    try:
+        columns = tuple(
+            with_arrays(column, *(arrays[name] for name in _arrays_of_texts(number))) if ngrams_of(column) else column
+            for number, column in enumerate(columns)
+        )
+    except ValueError as error:
+        raise TableError(f"{folder / PARAMETERS} is damaged: {error}") from error
     return TableModel(columns, target, members, report)
 
 
@@ -299,17 +330,14 @@ def _member(given: dict[str, Any]) -> tuple[PaddedNetwork, str, float, int]:
     return padded(network, inputs), str(given["hash"]), float(weight), count
 
 
-def _load_parameters(path: Path, needed: list[tuple[Description, int]]) -> list[Any]:
-    """Return the parameters of each member, (M, P). An array of the wrong size is not read at all."""
+def _load_arrays(path: Path, expected: dict[str, tuple[tuple[int, ...], str]]) -> dict[str, Any]:
+    """Return the arrays of the given names, shapes and types. An array of the wrong size is not read at all."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             members = members_of(archive, file)
-            if list(members) != [_array(number) for number in range(len(needed))]:
+            if list(members) != list(expected):
                 raise ValueError(f"it does not hold the arrays of its {DESCRIPTION}: train again")
-            return [
-                read_member(archive, member, (count, network.parameter_count), network.precision)
-                for member, (network, count) in zip(members.values(), needed, strict=True)
-            ]
+            return {name: read_member(archive, members[name], *sizes) for name, sizes in expected.items()}
     except FileNotFoundError as error:
         raise TableError(f"{path} is missing: the folder is not complete") from error
     except Exception as error:  # a damaged archive may raise any error
