@@ -58,7 +58,8 @@ class Family:
     """Candidates that share a network: all pairs of its penalties and learning rates, each from several seeds.
 
     Those that are chosen learn again from ``networks`` seeds. Without learning rates, it is a linear model, which is
-    minimized to convergence. Its networks have the inputs of the pieces of numbers only with ``in_pieces``.
+    minimized to convergence. Its networks have the inputs of the pieces of numbers, and those that the n-grams of texts
+    give, only with ``in_pieces``.
     """
 
     name: str
@@ -100,7 +101,8 @@ class Candidates:
 def candidates_for(target: Target, rows: int, inputs: int, settings: Settings, pieces: int = 0) -> Candidates:
     """Return the candidates for a table with ``rows`` rows to learn from. Raises TableError or ModelError.
 
-    ``inputs`` is the number of inputs without those of ``pieces`` of numbers, which only some candidates have.
+    ``inputs`` is the number of inputs without those of ``pieces`` of numbers and of texts, which only some candidates
+    have.
     """
     folds = min(FOLDS, rows)
     used = 1 if rows > MOST_FOLDED else FOLDS_OF_MANY if rows >= MANY_ROWS else folds

@@ -245,7 +245,8 @@ def checked_numbers(table: Table, name: str, what: str, expected: str | None = N
 def encode(columns: tuple[Column, ...], table: Table, unknown: str = "error") -> Any:
     """Return the inputs of networks for the rows of a table: (N, inputs). Raises TableError.
 
-    The inputs of the pieces of all columns come last, so that networks without them take the first inputs only.
+    The inputs of the pieces of numbers and of the n-grams of texts come last, so that networks without them take the
+    first inputs only.
     """
     for column in columns:
         table.require(column.name, "which the network was trained with")
@@ -254,7 +255,7 @@ def encode(columns: tuple[Column, ...], table: Table, unknown: str = "error") ->
 
 
 def widths(columns: tuple[Column, ...]) -> tuple[int, int]:
-    """Return the number of inputs without those of the pieces, and with them."""
+    """Return the number of inputs without those of pieces and n-grams, and with them."""
     plain = sum(column.width for column in columns)
     return plain, plain + sum(column.pieces for column in columns)
 

@@ -153,7 +153,8 @@ def fit(
     observe(Understood(final, final_columns, skipped, {k: n for k, n in missing.items() if n}, left_out))
     understood, columns, _ = understood_by(_rows(table, rows))
     X, Y, weight = data_of(understood, columns, rows)
-    plain, full = widths(columns)
+    whole = settings.layers is not None or not widths(columns)[0]
+    plain, full = _widths(columns, whole)
     tried = candidates_for(understood, len(rows), plain, settings, full - plain)
     learned = Rows(X[rows], Y[rows], weight, split_folds(Y[rows], classes, tried, settings.seed))
     deadline = begun + settings.time_limit if settings.time_limit else np.inf
@@ -174,7 +175,7 @@ def fit(
         "confusion": None if counts is None else counts.tolist(),
     }
     X, Y, weight = data_of(final, final_columns, every)
-    members = learn(choice, tried.rounds, X, Y, weight, widths(final_columns), settings.seed, threads)
+    members = learn(choice, tried.rounds, X, Y, weight, _widths(final_columns, whole), settings.seed, threads)
     if not any(one.family.in_pieces for one, _ in choice.members):
         final_columns = tuple(knotted(column, table, 0) for column in final_columns)
     return Fitted(
@@ -182,6 +183,16 @@ def fit(
         class_metrics(understood, counts) if classes else (), counts, len(rows), len(test), tried.used,
         time.perf_counter() - begun,
     )  # fmt: skip
+
+
+def _widths(columns: tuple[Column, ...], whole: bool) -> tuple[int, int]:
+    """Return the number of inputs of candidates without the numbers of pieces and texts, and with them.
+
+    All candidates have all inputs if ``whole`` says so, or if there are no others. The first is so if a user has named
+    the layers: then there are no pieces.
+    """
+    plain, full = widths(columns)
+    return (full, full) if whole or not plain else (plain, full)
 
 
 def _nothing_learned(result: Search, settings: Settings) -> TableError:

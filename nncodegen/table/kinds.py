@@ -211,15 +211,18 @@ class Category:
         if not isinstance(self.ngrams, Ngrams | None):
             raise TypeError("ngrams are not n-grams")
 
-    pieces: ClassVar[int] = 0
-
     @property
     def width(self) -> int:
-        """Return the number of inputs that encode the column."""
-        return len(self.values) + self.other + (self.ngrams.width if self.ngrams else 0)
+        """Return the number of inputs that encode the column, without those of its n-grams."""
+        return len(self.values) + self.other
+
+    @property
+    def pieces(self) -> int:
+        """Return the number of inputs that the n-grams give."""
+        return self.ngrams.width if self.ngrams else 0
 
     def encode(self, table: Table, unknown: str) -> Any:
-        """Return the inputs for the rows of a table: (N, width).
+        """Return the inputs for the rows of a table: (N, width + pieces).
 
         A category that did not occur in training counts as one of the others, if they share an input. Without such an
         input, and without n-grams, all inputs are 0 if ``unknown`` is "ignore", and TableError is raised if it is

@@ -18,16 +18,16 @@ def meanings(column: Column) -> tuple[str, ...]:
     if isinstance(column, Date):
         return _date(column, name)
     others = (f"{name} is none of these: 1, else 0",) if column.other else ()
-    count = column.ngrams.width if column.ngrams else 0
-    numbers = (f"number {k} of {count} that the n-grams of {name} give (see model.json)" for k in range(1, count + 1))
-    return (*(_is(name, value) for value in column.values), *others, *numbers)
+    return (*(_is(name, value) for value in column.values), *others)
 
 
 def pieces_meanings(column: Column) -> tuple[str, ...]:
-    """Return a text for each input of the pieces of a column of numbers."""
+    """Return a text for each input of the pieces of a column of numbers, or of the n-grams of texts."""
+    name, count = printable(column.name), column.pieces
     if not isinstance(column, Number):
-        return ()
-    name = printable(column.name)
+        return tuple(
+            f"number {k + 1} of {count} that the n-grams of {name} give (see model.json)" for k in range(count)
+        )
     return tuple(
         f"2*({name} {'-' if low >= 0 else '+'} {abs(low)!r})/{high - low!r} - 1, at least -1 and at most 1; a missing "
         f"one is {column.median!r}"

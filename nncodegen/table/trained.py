@@ -62,7 +62,7 @@ class Member:
 class TableModel:
     """Columns, networks with their parameters, and a target; ``report`` holds the results of the training.
 
-    Each network has the inputs of ``encode``: all of them, or those before the pieces of numbers.
+    Each network has the inputs of ``encode``: all of them, or those before the pieces of numbers and the n-grams.
     """
 
     columns: tuple[Column, ...]

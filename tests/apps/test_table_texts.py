@@ -21,6 +21,7 @@ from nncodegen.table.columns import (
     column_to_dict,
     encode,
     understand,
+    widths,
 )
 from nncodegen.table.frames import as_table
 from nncodegen.table.ngrams import Ngrams, learn_ngrams, ngrams_from_dict, words_in
@@ -143,7 +144,7 @@ def test_texts_are_told_from_categories_and_identifiers():
 
 
 def test_frequent_texts_have_an_input_each():
-    """The inputs of categories come first: frequent texts, then all others; then the numbers of every text."""
+    """The inputs of categories come first: frequent texts, then all others; last the numbers of every text."""
     frame = jobs()
     frame.loc[:29, "title"] = "Junior Designer"
     frame.loc[30:39, "title"] = None
@@ -152,7 +153,8 @@ def test_frequent_texts_have_an_input_each():
     assert (found.values, found.other) == (("", "Junior Designer"), True)
     assert "the most frequent have an input each: (missing), Junior Designer" in found.show()
     encoded = encode((found,), table)
-    assert encoded.shape == (len(frame), found.width) == (len(frame), 3 + found.ngrams.width)
+    assert (found.width, found.pieces) == (3, found.ngrams.width)
+    assert encoded.shape == (len(frame), 3 + found.ngrams.width)
     assert (encoded[:30, :3] == [0, 1, 0]).all()
     assert (encoded[30:40, :3] == [1, 0, 0]).all()
     assert not encoded[30:40, 3:].any()
@@ -187,6 +189,22 @@ def test_texts_are_learned_from():
     low, high, missing = fitted.predict(new)["salary"]
     assert high - low > 20_000
     assert np.isfinite(missing)
+
+
+def test_candidates_with_and_without_texts():
+    """Where there are other inputs, some candidates have those alone; the others, with the texts, win; all are said."""
+    frame = jobs()
+    settings = Settings(epochs=20, threads=1)
+    fitted = fit(frame, "salary", settings=settings)
+    plain, full = widths(fitted.model.columns)
+    assert {one.family.network.inputs for one in fitted.search.tried if not one.family.in_pieces} == {1}
+    assert plain < full
+    assert fitted.choice.members[0][0].family.in_pieces
+    alone = fit(frame[["title", "salary"]], "salary", settings=settings)
+    column = alone.model.columns[0]
+    assert (column.values, column.other, column.pieces > 0) == ((), False, True)
+    assert alone.metrics[1].network < alone.metrics[1].simple / 2
+    assert {one.family.in_pieces for one in alone.search.tried} == {False}
 
 
 def test_a_written_model_predicts_the_same_bits(tmp_path):
@@ -242,7 +260,7 @@ def test_texts_as_data():
     column = understood(jobs(), "title")
     again = column_from_dict(json.loads(json.dumps(column_to_dict(column))))
     assert again.ngrams.terms == column.ngrams.terms
-    assert (again.width, again.ngrams.components.any()) == (column.width, np.False_)
+    assert (again.pieces, again.ngrams.components.any()) == (column.pieces, np.False_)
     for wrong in ({}, {"terms": "abc", "components": True}, {"terms": "", "components": 1}, {"terms": 1}, []):
         with pytest.raises((KeyError, TypeError, ValueError)):
             ngrams_from_dict(wrong)
