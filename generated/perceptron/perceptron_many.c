@@ -161,7 +161,7 @@ INLINE void group_loops(int descends, int add, int with_loss, const real *restri
 /* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the
    sums, or (add) what is added to them. Values that several loops need lie in the array values. */
 static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,
-    const real *restrict inputs, const real *restrict targets, real weight,
+    const real *restrict inputs, const real *restrict targets, real weight, size_t count,
     real *restrict values, real *restrict sums)
 {
     group_loops(0, add, with_loss, 0, parameters, inputs, targets, weight, values, sums, 0);

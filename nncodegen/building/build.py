@@ -38,6 +38,7 @@ from nncodegen.building.targets import (
     INCLUDE,
     KERNEL_FLAGS,
     LIBRARY,
+    LIBRARY_OF_MODELS,
     LINKED,
     LONG_FILE_FLAGS,
     PLAIN_FLAGS,
@@ -51,6 +52,7 @@ from nncodegen.building.targets import (
     kernel_objects,
     library_flags,
     library_object,
+    linked_part,
     linked_with,
     runtime_digest,
     without_paths,
@@ -158,8 +160,9 @@ def compile_part(module: Path, part: str, compiler: Compiler, whole: Callable[[]
         effort, same_bits = compiler.effort(source.read_text()), is_same_everywhere(source.read_text())
         flags = [*KERNEL_FLAGS, *_bits(same_bits), *_linked(compiler), *effort, *compiler.target]
         options = [*flags, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
-        variants = compiler.linked if part == "fitting" else ()
-        library = [str(_library("fits", real, variant, compiler, same_bits)) for variant in variants]
+        needed = linked_part(part, source.read_text())
+        variants = compiler.linked if needed else ()
+        library = [str(_library(str(needed), real, variant, compiler, same_bits)) for variant in variants]
         command = [*compiler.command, *options, source.name, *library, "-lm", "-pthread", "-o", linked]
         _run(command, work)
         keep(work / linked, path)
@@ -300,8 +303,9 @@ def _compile(
     optimized, flags = flags is None, (*KERNEL_FLAGS, *_linked(compiler)) if flags is None else flags
     flags = (*flags, *_bits(same_bits))
     flags, companions = ((*flags, "-DNNCODEGEN_APART"), ()) if apart else (flags, sources.companions)
-    parts = ("training", "fits") if f"{sources.module}_fitting.c" in companions else ("training",)
     name, cc = sources.module, compiler.command
+    needed = (linked_part(Path(file).stem.removeprefix(f"{name}_"), sources.files[file]) for file in companions)
+    parts = (LIBRARY_OF_MODELS, *(part for part in needed if part))
     python = embedded.name_of_wrapper(wrapper_name(sources.real)) if apart else embedded.header()
     for file, text in {**sources.files, embedded.PYTHON: python}.items():
         (work / file).write_text(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 import sysconfig
@@ -120,9 +121,21 @@ PLAIN = "plain"
 NATIVE = "native"
 """The variant of the library for a CPU that none of these is made for: only that CPU can use it."""
 
-LIBRARY = {"training": (), "fits": ("-DNNCODEGEN_FITS",)}
+GROUP_BYTES = (64, 512)
+"""The bytes of a number of each model of a group that is trained side by side: of a network, one vector; of a formula,
+several."""
+
+LIBRARY = {
+    "training": (),
+    "fits": ("-DNNCODEGEN_FITS",),
+    **{f"groups_{count}": (f"-DNNCODEGEN_GROUPS={count}",) for count in GROUP_BYTES},
+}
 """The parts of the C that is compiled once for all models (library.c): the options of each, besides those of kernels. A
-module has the second one only if its model can be fitted."""
+module has the second one only if its model can be fitted, and one of the others only if its models can be trained side
+by side."""
+
+LIBRARY_OF_MODELS = "training"
+"""The part of the library that every module is linked with."""
 
 LINKED = ("-DNNCODEGEN_LINKED", "-fvisibility=hidden")
 """Further flags for what is linked with the library."""
@@ -230,6 +243,16 @@ def is_same_everywhere(kernel: str) -> bool:
 def linked_with(variant: str) -> tuple[str, ...]:
     """Return the further flags for what is linked with a variant of the library."""
     return (*LINKED, f"-DNNCODEGEN_VARIANT={variant}")
+
+
+def linked_part(companion: str, text: str) -> str | None:
+    """Return the part of the library that a companion is linked with, given its name and C; None if it needs none."""
+    if companion == "fitting":
+        return "fits"
+    if companion != "many":
+        return None
+    models, bits = (int(re.findall(rf"(?m)^#define NN_{name} (\d+)$", text)[0]) for name in ("MODELS", "BITS"))
+    return f"groups_{models * bits // 8}"
 
 
 def library_flags(part: str, real: str, variant: str, same_bits: bool = False) -> tuple[str, ...]:

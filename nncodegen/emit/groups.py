@@ -59,10 +59,9 @@ class GroupEmitter:
             "/* The derivatives of the losses of some samples of each model, and the losses if they are asked for: the",
             "   sums, or (add) what is added to them. Values that several loops need lie in the array values. */",
         )
-        count = " size_t count," if self._group.samples > 1 else ""
         head = (
             "static HOT void group_gradient(int add, int with_loss, const real *restrict parameters,\n"
-            f"    const real *restrict inputs, const real *restrict targets, real weight,{count}\n"
+            "    const real *restrict inputs, const real *restrict targets, real weight, size_t count,\n"
             "    real *restrict values, real *restrict sums)"
         )
         if not self._descends:

@@ -28,6 +28,10 @@ WIDTH = 24
 """The bytes in a line of compressed text."""
 
 
+BYTES = tuple(chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\{byte:03o}" for byte in range(256))
+"""Each byte in a C string: a letter, a digit, or three octal digits, which end by themselves."""
+
+
 @lru_cache(maxsize=1)
 def texts() -> dict[str, str]:
     """Return the texts of the Python files by their paths, such as "results/result.py"."""
@@ -48,18 +52,21 @@ def header(with_texts: bool = True) -> str:
     """Return the C header that holds the Python files, compressed; NAME_module.c includes it.
 
     Names and texts follow each other, separated by NUL. Without them, which is for a wrapper that stays where it was
-    built, the wrapper takes them from the package.
+    built, the wrapper takes them from the package. They are a C string: an array of numbers takes compilers 0.13 s.
     """
     content = "\0".join(part for item in texts().items() for part in item)
     packed = zlib.compress(content.encode(), 9) if with_texts else b""
-    rows = [packed[start : start + WIDTH] for start in range(0, len(packed), WIDTH)] or [b"\0"]
+    rows = [packed[start : start + WIDTH] for start in range(0, len(packed), WIDTH)] or [b""]
     return "\n".join(
         [
             f'const char nncodegen_digest[] = "{digest()}";',
             "const char nncodegen_finder[] =", *_lines(_finder(), ";"),
             f"const size_t nncodegen_texts_size = {len(packed)};",
-            "const unsigned char nncodegen_texts[] = {",
-            *("    " + "".join(f"{byte}," for byte in row) for row in rows), "};", "",
+            "#pragma GCC diagnostic push",
+            '#pragma GCC diagnostic ignored "-Woverlength-strings"',
+            "const unsigned char nncodegen_texts[] =",
+            *(f'    "{"".join(BYTES[byte] for byte in row)}"' for row in rows), "    ;",
+            "#pragma GCC diagnostic pop", "",
         ]
     )  # fmt: skip
 

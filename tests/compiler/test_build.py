@@ -24,9 +24,10 @@ from nncodegen import BuildError
 from nncodegen.building.build import Built, _wrapper, load
 from nncodegen.building.compiler import find_compiler
 from nncodegen.building.files import is_intact, keep, seal, write_at_once
-from nncodegen.building.targets import wrapper_object
+from nncodegen.building.targets import LIBRARY, linked_part, wrapper_object
 from nncodegen.network import Description, predict
 from nncodegen.perceptron import X, Y, model
+from nncodegen.pipeline import compile_model
 from nncodegen.runtime.embedded import wrapper_source
 from tests.support import ROOT
 from tests.support.compilers import QUICK
@@ -476,3 +477,13 @@ def test_portable_modules():
     assert portable.predict(parameters, X) == pytest.approx(native.predict(parameters, X), rel=1e-12, abs=1e-14)
     with pytest.raises(nn.BuildError, match="there is no march 'avx'; there are: native, portable"):
         nn.build(network, march="avx")
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("made", [lambda: model, lambda: nn.Sequential([nn.Dense(3)], inputs=2, name="linked")])
+def test_the_library_has_groups_of_every_size(made, precision):
+    """What trains many models of a formula or a network is a part of the library, for as many models as they have."""
+    sources = compile_model(made(), precision, until="emit").sources
+    part = linked_part("many", sources.files[f"{sources.module}_many.c"])
+    assert part in LIBRARY
+    assert part == ("groups_512" if made() is model else "groups_64")

@@ -1,8 +1,8 @@
 /* The kernels of a model, as the runtime calls them.
 
    Needs base.h, and, where an instance is defined (KERNELS), the kernels themselves. Gives details, the structures
-   predict_kernels, gradient_kernels, row_kernels and rule_kernels, and the initial values of the first three. A kernel
-   that a model does not have is NULL. */
+   predict_kernels, gradient_kernels, row_kernels, rule_kernels and group_kernels, and the initial values of the first
+   three. A kernel that a model does not have is NULL. */
 
 #ifndef NNCODEGEN_CALLS_H
 #define NNCODEGEN_CALLS_H
@@ -70,6 +70,28 @@ typedef struct {
     size_t (*variables)(int optimizer);
 } rule_kernels;
 
+struct model_group; /* group_kernels.h */
+
+/* The sizes and kernels of a group of models, whose arrays are over [value][model]: group.h. */
+typedef struct {
+    size_t samples, values, sums;
+    int gradient_apart; /* whether the gradient has a separate array; else it lies among the sums */
+    void (*gradient)(int add, int with_loss, const real *restrict parameters, const real *restrict inputs,
+        const real *restrict targets, real weight, size_t count, real *restrict values, real *restrict sums);
+    void (*descend)(const real *restrict learning_rates, const real *restrict parameters, const real *restrict inputs,
+        const real *restrict targets, real *restrict values, real *restrict next);
+    void (*finish)(const real *restrict parameters, real *restrict values, const real *sums, real *gradient);
+    /* sums up the gradients over a batch, and if with_loss also the losses; returns 1 if stopped */
+    int (*sum_up)(NN(many) *run, int with_loss, size_t first, size_t begin, size_t samples, struct model_group *g);
+    /* copies the rows of some samples from a position on, for each model in its order */
+    void (*gather)(const NN(many) *run, size_t first, size_t position, size_t samples, real *x, real *y);
+    void (*gather_parameters)(const real *const *rows, real *to); /* copies those of each model */
+    /* the update rules that a model has in addition to those that every model has */
+    void (*update)(int optimizer, const double *restrict options, double t, const real *restrict learning_rates,
+        const real *restrict parameters, const real *restrict gradient, real *restrict state, real *restrict next);
+    int (*is_linear)(int optimizer);
+} group_kernels;
+
 /* Trains in registers. Returns 0, and does nothing, for a training that needs the usual loops. */
 typedef int kernel_in_registers(NN(training) *run);
 
@@ -88,6 +110,7 @@ typedef int kernel_in_registers(NN(training) *run);
 #define deriving MODEL.gradient
 #define of_rows MODEL.rows
 #define in_registers MODEL.train_in_registers
+#define of_group MODEL.group
 #define KERNELS(type, name, values)
 #else
 #define KERNELS(type, name, values) static UNUSED type const name = values;

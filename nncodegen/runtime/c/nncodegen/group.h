@@ -2,13 +2,21 @@
 
    Needs base.h, and NN_MODELS, the number of models in a group, NN_GROUP_SAMPLES, the number of samples for which the
    gradient is computed at once, NN_GROUP_VALUES, the number of values in memory that this takes for each model, and
-   NN_GROUP_SUMS, the number of sums over samples. Gives MODELS, MODELS_LOOP and, without blocks, side_by_side. */
+   NN_GROUP_SUMS, the number of sums over samples. The library (library.c) is compiled for groups of as many models as
+   there are numbers in NNCODEGEN_GROUPS bytes, and finds the other sizes in the structure of a model. Gives MODELS,
+   MODELS_LOOP, names for these sizes and, without blocks, side_by_side. */
 
 #ifndef NNCODEGEN_GROUP_H
 #define NNCODEGEN_GROUP_H
 
 #include "base.h"
 
+#ifdef NNCODEGEN_LIBRARY
+enum { MODELS = NNCODEGEN_GROUPS/sizeof(real) };
+#define GROUP_TILE MODEL.group.samples
+#define VALUES MODEL.group.values
+#define GROUP_SUMS MODEL.group.sums
+#else
 #if !defined(NN_MODELS) || !defined(NN_GROUP_SAMPLES) || !defined(NN_GROUP_VALUES) || !defined(NN_GROUP_SUMS)
 #error "for a group of models, define NN_MODELS, NN_GROUP_SAMPLES, NN_GROUP_VALUES and NN_GROUP_SUMS"
 #endif
@@ -26,6 +34,7 @@
 #endif
 
 enum { MODELS = NN_MODELS, GROUP_TILE = NN_GROUP_SAMPLES, VALUES = NN_GROUP_VALUES, GROUP_SUMS = NN_GROUP_SUMS };
+#endif
 
 /* Before a loop over the models of a group: its iterations do not depend on each other. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)
@@ -34,7 +43,7 @@ enum { MODELS = NN_MODELS, GROUP_TILE = NN_GROUP_SAMPLES, VALUES = NN_GROUP_VALU
 #define MODELS_LOOP
 #endif
 
-#if !NN_HAS_BLOCKS
+#if !NN_HAS_BLOCKS && !defined(NNCODEGEN_LIBRARY)
 /* Copies a row of each model, so that the values of a column are side by side. With blocks, group_products.h has it. */
 static HOT void side_by_side(const real *const *rows, size_t width, real *to)
 {

@@ -2,7 +2,8 @@
    linked into each module with the kernels of its model (model.h).
 
    Needs NNCODEGEN_LINKED, NN_BITS, 64 or 32, and NNCODEGEN_VARIANT, the name of the variant. With NNCODEGEN_FITS it
-   has the functions of fits, otherwise the others: a module may have one without the other. */
+   has the functions of fits, with NNCODEGEN_GROUPS those of many models side by side, for groups of that many bytes of
+   each number (group.h), otherwise the others: a module may have some without the others. */
 
 #define NNCODEGEN_LIBRARY
 #if NN_BITS == 64
@@ -11,10 +12,13 @@
 #define NN_REAL float
 #endif
 #define NN_HAS_FIT 1
+#define NN_HAS_MANY 1
 #include "nncodegen/interface.h"
 
 #ifdef NNCODEGEN_FITS
 #define MODEL NN(fitted)
+#elif defined(NNCODEGEN_GROUPS)
+#define MODEL NN(grouped)
 #else
 #define MODEL NN(trained)
 #endif
@@ -23,6 +27,8 @@
 #ifdef NNCODEGEN_FITS
 #include "nncodegen/fit.h"
 #include "nncodegen/fit_groups.h"
+#elif defined(NNCODEGEN_GROUPS)
+#include "nncodegen/many.h"
 #else
 #include "nncodegen/facts.h"
 #include "nncodegen/gradient.h"

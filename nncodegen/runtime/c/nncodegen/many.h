@@ -1,66 +1,27 @@
 /* Training of many models at once, a group of them side by side. The last line of NAME_many.c includes it.
 
-   Needs group.h, optimizers.h, regularize.h, poll.h, random.h, and the kernels group_gradient and, if
-   NN_GROUP_FINISHES, group_finish, if NN_GROUP_DESCENDS, group_descend. Gives train_many. */
+   Needs what group_kernels.h needs. Gives train_many, many_size and many_models; or, with NNCODEGEN_LINKED, grouped
+   (model.h), if these functions are those of the library. */
 
 #ifndef NNCODEGEN_MANY_H
 #define NNCODEGEN_MANY_H
 
-#include "group.h"
-#if NN_HAS_BLOCKS
-#include "group_products.h"
-#endif
-#include "optimizers.h"
-#include "poll.h"
-#include "random.h"
-#include "regularize.h"
+#include "group_kernels.h"
 
-#ifndef NN_OWN_RULES
-#define NN_OWN_RULES(RULE)
-#endif
+#if defined(NNCODEGEN_LINKED) && !defined(NNCODEGEN_LIBRARY)
+#include "model.h"
 
-/* Expands RULE(number, rule, variables, linear) for each rule. */
-#define ALL_RULES(RULE) NN_RULES(RULE) NN_OWN_RULES(RULE)
-
-#define LINEAR_RULE(number, rule, variables, linear) linear,
-
-/* Returns whether the next parameter is a multiple of the current one plus a term: one that is not finite remains
-   so. */
-static UNUSED int is_linear(int optimizer)
-{
-    static const int linear[] = {ALL_RULES(LINEAR_RULE)};
-    return linear[optimizer];
-}
-
-/* The arguments of group_gradient for the weight of each sample and, if it takes several samples, their number. */
-#if NN_GROUP_SAMPLES > 1
-#define WEIGHT_AND_COUNT(weight, count) weight, count
+const linked_model NN(grouped) = {
+    .size = SIZES_OF_MODEL, .special_ranges = RANGES_OF_MODEL, .group = GROUP_KERNELS
+};
 #else
-#define WEIGHT_AND_COUNT(weight, count) weight
-#endif
+#include "poll.h"
+#include "regularize.h"
+#include "shuffle.h"
 
-/* One update of a group by a rule, with a separate learning rate for each model. */
-#define GROUP_UPDATE(number, rule, variables, linear) \
-    static HOT void group_update_##rule(const double *restrict options, double t, const real *restrict learning_rates, \
-        const real *restrict parameters, const real *restrict gradient, real *restrict state, real *restrict next) \
-    { \
-        const rule##_numbers numbers = rule##_prepare(options, t); \
-        for (size_t p = 0; p < PARAMETERS; p++) { \
-            MODELS_LOOP \
-            for (size_t m = 0; m < MODELS; m++) { \
-                const size_t k = p*MODELS + m; \
-                next[k] = rule##_step(numbers, learning_rates[m], parameters[k], gradient[k], state + k, \
-                    PARAMETERS*MODELS); \
-            } \
-        } \
-    }
+KERNELS(group_kernels, of_group, GROUP_KERNELS)
 
-ALL_RULES(GROUP_UPDATE)
-
-#define CASE_OF_GROUP_UPDATE(number, rule, variables, linear) \
-    case number: \
-        group_update_##rule(options, t, learning_rates, parameters, gradient, state, next); \
-        break;
+NN_RULES(GROUP_UPDATE)
 
 /* Does one update of a group by the optimizer of the given number. */
 static UNUSED void group_update(int optimizer, const double *restrict options, double t,
@@ -68,29 +29,29 @@ static UNUSED void group_update(int optimizer, const double *restrict options, d
     real *restrict state, real *restrict next)
 {
     switch (optimizer) {
-        ALL_RULES(CASE_OF_GROUP_UPDATE)
+        NN_RULES(CASE_OF_GROUP_UPDATE)
+    default:
+        if (of_group.update)
+            of_group.update(optimizer, options, t, learning_rates, parameters, gradient, state, next);
     }
 }
 
-/* A group of models in training: arrays over [parameter][model], and the progress of each model of the group. */
-typedef struct {
-    real *parameters, *next, *gradient, *state, *saved, *sums, *values, *x, *y, *learning_rates;
-    double *totals;
-    uint64_t random[MODELS];
-    double loss[MODELS], largest[MODELS]; /* of the current epoch */
-    real l2[MODELS];
-    int active[MODELS]; /* whether a model is still in training */
-    size_t epoch;
-    int all; /* whether all are still in training, including the copies of the last model that fill a group */
-} group;
+/* Returns whether the next parameter is a multiple of the current one plus a term: one that is not finite remains
+   so. */
+static UNUSED int is_linear(int optimizer)
+{
+    switch (optimizer) {
+        NN_RULES(CASE_OF_LINEAR)
+    }
+    return of_group.is_linear && of_group.is_linear(optimizer);
+}
 
-enum {
-    GROUP_PARAMETERS = MODELS*PARAMETERS,
-    GROUP_STATE = STATE*GROUP_PARAMETERS,
-    GROUP_ROWS = MODELS*GROUP_TILE*(INPUTS + TARGETS),
-    GROUP_VALUES = 4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + 1) + GROUP_ROWS,
-    LEAP = 64 /* epochs between two checks of the results, where leap can be used */
-};
+enum { LEAP = 64 }; /* epochs between two checks of the results, where leap can be used */
+
+#define GROUP_PARAMETERS (MODELS*PARAMETERS)
+#define GROUP_STATE (STATE*GROUP_PARAMETERS)
+#define GROUP_ROWS (MODELS*GROUP_TILE*(INPUTS + TARGETS))
+#define GROUP_VALUES (4*GROUP_PARAMETERS + 2*GROUP_STATE + MODELS*(GROUP_SUMS + VALUES + 1) + GROUP_ROWS)
 
 size_t NN(many_size)(void)
 {
@@ -111,72 +72,7 @@ static UNUSED void carve_group(void *work, group *g)
     g->learning_rates = g->y + MODELS*GROUP_TILE*TARGETS;
     g->state = g->learning_rates + MODELS;
     g->saved = g->state + GROUP_STATE;
-    g->gradient = NN_GROUP_GRADIENT_APART ? g->saved + GROUP_PARAMETERS + GROUP_STATE : g->sums + MODELS;
-}
-
-/* Copies values that all models share to each of them. */
-static HOT void spread(const real *values, size_t count, real *to)
-{
-    for (size_t k = 0; k < count; k++) {
-        MODELS_LOOP
-        for (size_t m = 0; m < MODELS; m++)
-            to[k*MODELS + m] = values[k];
-    }
-}
-
-/* Returns the number of the model in a lane of a group: copies of the last model fill it. */
-INLINE size_t model_in(const NN(many) *run, size_t first, size_t lane)
-{
-    return first + lane < run->last ? first + lane : run->last - 1;
-}
-
-/* Copies the rows of some samples from a position on, for each model in its order, into the layout of a group. */
-static HOT void gather(const NN(many) *run, size_t first, size_t position, size_t count, group *g)
-{
-    const int own_x = INPUTS > 0 && (run->shuffle || run->input_stride);
-    const int own_y = TARGETS > 0 && (run->shuffle || run->target_stride);
-    if (INPUTS > 0 && !own_x)
-        spread(run->inputs + position*INPUTS, count*INPUTS, g->x);
-    if (TARGETS > 0 && !own_y)
-        spread(run->targets + position*TARGETS, count*TARGETS, g->y);
-    for (size_t n = 0; n < count && (own_x || own_y); n++) {
-        const real *x[MODELS], *y[MODELS];
-        for (size_t m = 0; m < MODELS; m++) {
-            const size_t model = model_in(run, first, m);
-            const size_t sample = run->shuffle ? run->order[m*run->samples + position + n] : position + n;
-            x[m] = own_x ? run->inputs + model*run->input_stride + sample*INPUTS : NULL;
-            y[m] = own_y ? run->targets + model*run->target_stride + sample*TARGETS : NULL;
-        }
-        if (own_x)
-            side_by_side(x, INPUTS, g->x + n*INPUTS*MODELS);
-        if (own_y)
-            side_by_side(y, TARGETS, g->y + n*TARGETS*MODELS);
-    }
-}
-
-/* Sums up the gradients over a batch, and if with_loss also the losses; over more than a tile of samples, in double.
-   Returns 1 if stopped. */
-static HOT int sums_of_group(NN(many) *run, int with_loss, size_t first, size_t begin, size_t samples, group *g)
-{
-    const real weight = (real) (1/(double) samples);
-    for (size_t n = 0; n < samples; n += GROUP_TILE) {
-        const size_t count = samples - n < GROUP_TILE ? samples - n : GROUP_TILE, end = n + count;
-        if (run->samples > 1)
-            gather(run, first, begin + n, count, g);
-        group_gradient(n%TILE > 0, with_loss, g->parameters, g->x, g->y, WEIGHT_AND_COUNT(weight, count), g->values,
-            g->sums);
-        if (samples > TILE && (end%TILE == 0 || end == samples)) {
-            for (size_t k = with_loss ? 0 : MODELS; k < MODELS*GROUP_SUMS; k++)
-                g->totals[k] = (n < TILE ? 0 : g->totals[k]) + (double) g->sums[k];
-        }
-        if (stopped(&run->poll, (double) MODELS*OPERATIONS*(double) count))
-            return 1;
-    }
-    if (samples > TILE) {
-        for (size_t k = with_loss ? 0 : MODELS; k < MODELS*GROUP_SUMS; k++)
-            g->sums[k] = (real) g->totals[k];
-    }
-    return 0;
+    g->gradient = of_group.gradient_apart ? g->saved + GROUP_PARAMETERS + GROUP_STATE : g->sums + MODELS;
 }
 
 static UNUSED void swap_parameters(group *g)
@@ -189,9 +85,8 @@ static UNUSED void swap_parameters(group *g)
 /* Computes the next parameters of a group from the sums over a batch. */
 static UNUSED void update_group(const NN(many) *run, double updates, group *g)
 {
-#if NN_GROUP_FINISHES
-    group_finish(g->parameters, g->values, g->sums, g->gradient);
-#endif
+    if (of_group.finish)
+        of_group.finish(g->parameters, g->values, g->sums, g->gradient);
     for (size_t k = 0; run->l2 && k < special.penalized_count; k++) {
         const size_t end = special.penalized[k].end;
         for (size_t p = special.penalized[k].first; p < end; p++) {
@@ -218,13 +113,11 @@ static UNUSED void update_group(const NN(many) *run, double updates, group *g)
 /* Computes the next parameters of a group from a single sample. */
 static UNUSED void update_by_sample(const NN(many) *run, int with_loss, double updates, group *g)
 {
-#if NN_GROUP_DESCENDS
-    if (!with_loss && run->optimizer == NN_DESCENT && !(run->weight_decay > 0) && !run->l2) {
-        group_descend(g->learning_rates, g->parameters, g->x, g->y, g->values, g->next);
+    if (of_group.descend && !with_loss && run->optimizer == (int) DESCENT && !(run->weight_decay > 0) && !run->l2) {
+        of_group.descend(g->learning_rates, g->parameters, g->x, g->y, g->values, g->next);
         return;
     }
-#endif
-    group_gradient(0, with_loss, g->parameters, g->x, g->y, WEIGHT_AND_COUNT(1, 1), g->values, g->sums);
+    of_group.gradient(0, with_loss, g->parameters, g->x, g->y, 1, 1, g->values, g->sums);
     update_group(run, updates, g);
 }
 
@@ -238,7 +131,7 @@ static UNUSED void take_over(const NN(many) *run, size_t first, const real *loss
             g->largest[k%MODELS] = change > g->largest[k%MODELS] ? change : g->largest[k%MODELS];
         }
     }
-    if (g->all && (!run->history || all_finite(loss, MODELS)) && all_finite(g->next, GROUP_PARAMETERS)) {
+    if (g->all && (!run->history || few_finite(loss, MODELS)) && few_finite(g->next, GROUP_PARAMETERS)) {
         swap_parameters(g);
         return;
     }
@@ -269,7 +162,7 @@ static HOT int epoch_of_group(NN(many) *run, size_t first, double *updates, grou
         const size_t samples = run->samples - begin < run->batch ? run->samples - begin : run->batch;
         const double share = (double) samples/(double) run->samples;
         const real *const loss = g->sums;
-        if (sums_of_group(run, run->history != NULL, first, begin, samples, g))
+        if (of_group.sum_up(run, run->history != NULL, first, begin, samples, g))
             return 1;
         *updates += 1;
         update_group(run, *updates, g);
@@ -329,7 +222,7 @@ static HOT int leap(const NN(many) *run, size_t first, size_t epochs, double *up
         for (size_t m = 0; m < count; m++)
             check += history[epoch*run->models + m]*0;
     }
-    if (check == 0 && all_finite(g->parameters, GROUP_PARAMETERS)) {
+    if (check == 0 && few_finite(g->parameters, GROUP_PARAMETERS)) {
         g->epoch += epochs;
         return 1;
     }
@@ -362,7 +255,7 @@ static UNUSED void start(const NN(many) *run, size_t first, group *g)
         g->random[m] = run->random ? run->random[model] : 0;
     }
     g->all = 1;
-    side_by_side(parameters, PARAMETERS, g->parameters);
+    of_group.gather_parameters(parameters, g->parameters);
     take_numbers(run, first, run->learning_rates, g->learning_rates);
     take_numbers(run, first, run->l2, g->l2);
     for (size_t k = 0; k < STATE; k++) {
@@ -375,7 +268,7 @@ static UNUSED void start(const NN(many) *run, size_t first, group *g)
         for (size_t n = 0; n < run->samples; n++)
             run->order[m*run->samples + n] = n;
     if (run->samples == 1)
-        gather(run, first, 0, 1, g);
+        of_group.gather(run, first, 0, 1, g->x, g->y);
 }
 
 /* Writes the final values of a group to the results, given its losses in the sums. */
@@ -415,7 +308,7 @@ COLD int NN(train_many)(NN(many) *run)
                 active = record(run, first, &g);
             }
         }
-        if (sums_of_group(run, 1, first, 0, run->samples, &g)) /* the losses at the end */
+        if (of_group.sum_up(run, 1, first, 0, run->samples, &g)) /* the losses at the end */
             return 1;
         finish(run, first, &g);
     }
@@ -426,6 +319,7 @@ size_t NN(many_models)(void)
 {
     return MODELS;
 }
+#endif
 
 #ifdef NNCODEGEN_APART
 #define NN_PART NN_ENTRY_POINTS_FOR_MANY(NN_INITIAL)

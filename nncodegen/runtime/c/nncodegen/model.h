@@ -2,8 +2,8 @@
    of a model, and finds its kernels, in this structure. The C of each model defines it, if it is linked with the
    library.
 
-   Needs base.h. Gives linked_model, trained and fitted, the names of the structures of a model in training and in
-   fits. */
+   Needs base.h. Gives linked_model, trained, fitted and grouped, the names of the structures of a model in training,
+   in fits and in the training of many models. */
 
 #ifndef NNCODEGEN_MODEL_H
 #define NNCODEGEN_MODEL_H
@@ -20,6 +20,7 @@ typedef struct {
     gradient_kernels gradient;
     row_kernels rows;
     rule_kernels rules;
+    group_kernels group;
     kernel_in_registers *train_in_registers;
     double threshold; /* the output above which a sample counts as positive */
 } linked_model;
@@ -28,6 +29,6 @@ typedef struct {
 #define NN_THRESHOLD MODEL.threshold
 #endif
 
-extern NN_HIDDEN const linked_model NN(trained), NN(fitted);
+extern NN_HIDDEN const linked_model NN(trained), NN(fitted), NN(grouped);
 
 #endif
