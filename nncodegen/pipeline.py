@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -79,6 +80,22 @@ class Compiled:
         }
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause Python's collector of circular garbage: expressions have no circles, and it goes through all of them.
+
+    It took an eighth of the time of Python for a formula of 600 parameters, to save 4 of 115 MB.
+    """
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
+
+
+@_without_collector()
 def compile_model(
     model: Describable,
     precision: str = "float64",

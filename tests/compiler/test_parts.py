@@ -23,6 +23,7 @@ from nncodegen.building.files import is_intact
 from nncodegen.passes.rules.forms import stable_form
 from nncodegen.schedule import verify
 from tests.support import ROOT
+from tests.support.allocated import allocated
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -212,6 +213,28 @@ def test_no_pass_is_slower_than_n_log_n(few, many, apart):
 
     calls(2)  # what is computed once in a process
     assert calls(many) / calls(few) <= many * math.log(3 * many) / (few * math.log(3 * few))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="compiles a library that counts")
+@pytest.mark.parametrize("apart", [True, False], ids=["in parts", "whole"])
+@pytest.mark.parametrize(
+    ("few", "many"), [(10, 40), pytest.param(100, 1000, marks=pytest.mark.thorough)], ids=["small", "large"]
+)
+def test_no_pass_copies_more_than_n_log_n(few, many, apart):
+    """Nor do copies in C grow faster, which no call of a function shows: the bytes of all that is allocated."""
+
+    def made(units):
+        model = sum_of(units)
+        return allocated(lambda: nn.compile_model(model, until="emit", apart=apart))
+
+    made(2)  # what is computed once in a process
+    assert made(many) / made(few) <= many * math.log(3 * many) / (few * math.log(3 * few))
+
+
+def test_allocated_bytes_show_copies():
+    """A dictionary that is copied for each of its keys allocates the square of their number."""
+    few, many = (dict.fromkeys(range(count)) for count in (500, 2000))
+    assert allocated(lambda: [len({**many}) for _ in many]) > 10 * allocated(lambda: [len({**few}) for _ in few])
 
 
 def test_the_check_of_a_tree_copies_no_set(monkeypatch):

@@ -1,5 +1,7 @@
 """The stages, one after the other."""
 
+import gc
+
 import pytest
 import sympy
 
@@ -17,6 +19,22 @@ def test_stages_are_observed():
     assert compiled["simplify"] is seen[3].result
     for stage in seen:
         assert stage.result.show()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_of_garbage_is_left_as_it_was(enabled):
+    """It is off while a model is compiled, and afterwards as it was before, also after an error."""
+    before, seen = gc.isenabled(), []
+    try:
+        (gc.enable if enabled else gc.disable)()
+        compile_model(model, observe=lambda stage: seen.append(gc.isenabled()), until="emit")
+        assert gc.isenabled() is enabled
+        with pytest.raises(ValueError, match="there is no stage"):
+            compile_model(model, until="nowhere")
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert not any(seen)
 
 
 def test_texts():
