@@ -32,6 +32,7 @@ from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.ir import Program
 from nncodegen.ir.program import DEFAULT
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.module import Module
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
@@ -186,6 +187,11 @@ def _examine(
 def _certificate(
     module: Module, path: Path, compiled: Compiled, model: Describable, march: str, points: int | None, seed: int
 ) -> Certificate:
+    if any(step.operator == INTEGRATE for step in compiled["describe"].steps):
+        raise ModelError(
+            f"{module.name} has no certificate: its steps are chosen by an estimate of their error, so that its exact "
+            "results are those of no formula; with a number of steps, such as steps=10, it has one"
+        )
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
     if isinstance(model, Described):  # its own optimizers are rules without a function

@@ -21,6 +21,7 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import Program, elementary
 from nncodegen.ir.functions import Primitive, StableFunction, plain_conditions
 from nncodegen.ir.graphs import ExpressionGraph, graph_of
+from nncodegen.ir.systems import formulas_of
 
 
 def accepted() -> tuple[Any, ...]:
@@ -120,8 +121,9 @@ def check_large(graph: ExpressionGraph, symbols: Iterable[Symbol], role: str) ->
 def check_program(program: Program) -> None:
     """Raise ModelError if a stage has made a formula that cannot be compiled, such as a complex derivative."""
     for step in program.steps:
-        if not _can_be_compiled(step.expression, program.precision):
-            _check_formula(step.expression, program.precision, f"{step.target} of {program.name}")
+        for formula in formulas_of(step):
+            if not _can_be_compiled(formula, program.precision):
+                _check_formula(formula, program.precision, f"{step.target} of {program.name}")
     for companion in program.companions:
         check_program(companion.program)
 

@@ -6,6 +6,7 @@ from math import prod
 
 from nncodegen.emit.blas import blas_product, end_rows
 from nncodegen.emit.elements import Elements
+from nncodegen.emit.systems import path_call
 from nncodegen.emit.windows import WindowPrinter
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.ir.program import PORTABLE
@@ -46,6 +47,8 @@ class CallsOfTile(Calls):
             return (self._pack(call),)
         if call.shape is Shape.PLACES:
             return tuple(WindowPrinter(self._at).lines(call))
+        if call.shape is Shape.PATH:
+            return path_call(call, self._at)
         if call.shape is Shape.LANE_SUMS:
             return (self._across(call),)
         if call.shape is Shape.ADD_UP:

@@ -9,7 +9,7 @@ from nncodegen.emit.groups import GroupEmitter
 from nncodegen.emit.names import identifier
 from nncodegen.ir import Program
 from nncodegen.ir.program import PORTABLE
-from nncodegen.schedule import LONG, Place, Schedule
+from nncodegen.schedule import LONG, Place, Schedule, Shape
 
 STATE, OPTIONS = 3, 5
 """The defaults in config.h: the largest number of state values, and of hyperparameters, that the usual update rules
@@ -46,6 +46,7 @@ def configuration(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
             HAS_BLOCKS=schedule.blocks,
             TILES_ONLY=schedule.blocks and not single,
             HAS_WINDOWS=bool(single and program.moves),
+            HAS_PATHS=any(Shape.PATH in kernel.shapes for kernel in schedule.kernels),
             HAS_METRICS=bool(gradient.outputs),
             HAS_CLASSES=program.labels,
             HAS_NOISE=bool(program.noise),

@@ -11,6 +11,7 @@ import re
 import numpy as np
 
 from nncodegen.ir import Program, Tensor, Update, ranges_of
+from nncodegen.ir.systems import systems_of
 from nncodegen.runtime.python.ground.facts import Facts, Parameter
 from nncodegen.runtime.python.ground.rules import RULES
 from nncodegen.schedule import Schedule
@@ -45,6 +46,7 @@ def facts(schedule: Schedule) -> str:
     others["linear"] = tuple(name for one in program.companions for name in one.linear)
     told = ("quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "own")
     others |= {name: getattr(program, name) for name in told}
+    others["solver"] = "; ".join(str(one.control) for one in systems_of(program.steps)[:1])
     entries |= {name: _literal(found) for name, found in others.items() if found != Facts._field_defaults[name]}
     if program.terms:
         entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}

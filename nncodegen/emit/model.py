@@ -21,6 +21,7 @@ from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.registers import RegistersEmitter
 from nncodegen.emit.single_sample import emit_single_sample
 from nncodegen.emit.stepwise import declared, emit_step_kernel
+from nncodegen.emit.systems import emit_systems
 from nncodegen.ir import Program
 from nncodegen.schedule import Schedule, SideBySide
 from nncodegen.schedule.plain import OneSample
@@ -39,6 +40,7 @@ def emit_header(schedule: Schedule) -> str:
 def emit_kernel(schedule: Schedule) -> str:
     """Return the kernels, between the two parts of the runtime: NAME.c."""
     program, kernels = schedule.program, Lines()
+    emit_systems(program, kernels)
     for kernel in schedule.kernels:
         KernelEmitter(elements_of(program, schedule.layout, kernel), kernels).emit()
     emit_single_sample(schedule, kernels)
@@ -76,6 +78,7 @@ def emit_companion(schedule: Schedule, name: str) -> str:
         emit_step_kernel(OneSample(schedule.program, kernel), kernels)
         kernels.add("")
         return _file(schedule, configuration_of_step(schedule), kernels, name)
+    emit_systems(schedule.program, kernels)
     KernelEmitter(Elements(schedule.program, schedule.layout, kernel), kernels).emit()
     if schedule.fits:
         emit_rows(schedule.program, schedule.fits, kernels)

@@ -8,6 +8,7 @@ from nncodegen.describe import describe
 from nncodegen.errors import ModelError
 from nncodegen.exports.request import Request
 from nncodegen.ir import RECURRENCES, Program, needed
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
@@ -20,8 +21,20 @@ def described(request: Request) -> Program:
     return replace(describe(request.subject.model, request.precision, request.digits), name=request.name)
 
 
+def check_steps(program: Program, destination: str) -> None:
+    """Raise ModelError for differential equations whose steps are chosen at run time, by an estimate of their error."""
+    for step in program.steps:
+        if step.operator == INTEGRATE:
+            raise ModelError(
+                f"{destination} has no steps that are chosen by an estimate of their error, as those of {program.name} "
+                "are: give it a number of steps from a time to the next, such as steps=10; or export a wheel, or C "
+                "with vectors"
+            )
+
+
 def without_moves(program: Program, destination: str) -> Program:
     """Return the program unchanged. Raises ModelError for recurrences, and for windows and gathered rows in it."""
+    check_steps(program, destination)
     for step in program.steps:
         if step.operator in RECURRENCES:
             raise ModelError(

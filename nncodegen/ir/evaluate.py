@@ -7,6 +7,7 @@ stable forms; mpmath evaluates one value at a time, and stable functions by thei
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -22,6 +23,7 @@ from nncodegen.ir.recurrence import Group, grouped
 from nncodegen.ir.reductions import NORMALIZATIONS, reduction
 from nncodegen.ir.step import Step, needed
 from nncodegen.ir.steps import Evaluation, contraction
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.ir.walk import walk
 
 Array = NDArray[Any]
@@ -56,6 +58,15 @@ def evaluate(
         for item in grouped(needed(program.steps, results) if results else program.steps):
             add_values(item, values, lengths, digits)
     return values
+
+
+def outcomes(program: Program, parameters: ArrayLike, X: ArrayLike) -> tuple[str, ...]:
+    """Return for each sample in a word how the steps of its differential equations ended (see ``integrate``)."""
+    (step,) = (each for each in program.steps if each.operator == INTEGRATE)
+    own = replace(program, steps=needed(program.steps, step.operands), outputs=(), loss=Element(program.weight.name))
+    values = evaluate(own, parameters, X, results=step.operands)
+    with np.errstate(all="ignore"):
+        return tuple(outcome for _, outcome in FLOATS.paths(step, values))
 
 
 def columns_of(arrays: Sequence[Array], elements: Sequence[Element], samples: int) -> Array:

@@ -5,6 +5,7 @@
     element    = name | name "[" indices "]"            a real symbol of SymPy
     expression = a scalar SymPy expression over elements
     operator   = "sum" | "max" | "first"                the indices disappear from the result
+               | "integrate"                            the path of differential equations, from all values of these
                | "softmax" | "log_softmax" | "softmax_complement"    they stay
                | "before" | "after"                     the value at the index before, or after it; 0 at the end
     equations  = affine equations between indices (see equations.py), under which terms count
@@ -39,6 +40,7 @@ from nncodegen.ir.equations import Equation
 from nncodegen.ir.recurrence import check_recurrences
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
+from nncodegen.ir.systems import INTEGRATE, path, systems_of
 from nncodegen.runtime.python.ground.facts import NO_TOKENS, Hyperparameter, Quantity, Term, slices
 
 LEARNING_RATE = "learning_rate"
@@ -370,6 +372,7 @@ class Program:
         lines = [f"{role:<12}{'  '.join(str(tensor) for tensor in tensors)}" for role, tensors in roles if tensors]
         width = min(24, max((len(str(step.target)) for step in self.steps), default=0))
         lines += ["", *(show_step(step, width) for step in self.steps), ""]
+        lines += [system.show() for system in systems_of(self.steps)]
         lines.append(f"{'outputs':<12}{'  '.join(map(str, self.outputs))}")
         lines.append(f"{'loss':<12}{self.loss}")
         if self.statistics:
@@ -497,7 +500,7 @@ def _check_step(step: Step, shapes: Mapping[str, tuple[Size, ...]], sizes: dict[
 
 def _check_operator(step: Step) -> None:
     """Raise ProgramError if a step has an unknown operator, or one that does not fit the rest of it."""
-    operators = (*REDUCTIONS, *NORMALIZATIONS, *RECURRENCES)
+    operators = (*REDUCTIONS, *NORMALIZATIONS, *RECURRENCES, INTEGRATE)
     if step.operator is not None and step.operator not in operators:
         raise ProgramError(f"there is no operator {step.operator}; there are: {', '.join(operators)}")
     if bool(step.operator) != bool(step.over):
@@ -509,7 +512,22 @@ def _check_operator(step: Step) -> None:
     for index in step.given if step.operator in NORMALIZATIONS else ():
         if index not in lefts:
             raise ProgramError(f"the index {index} of {step.operator} is neither on the left nor given, in: {step}")
+    if step.operator == INTEGRATE:
+        _check_path(step)
     if step.operator in RECURRENCES:
         read = step.expression
         if not isinstance(read, Element) or read.indices != step.target.indices or len(step.over) != 1:
             raise ProgramError(f"a recurrence reads an element under the indices of its result, in: {step}")
+
+
+def _check_path(step: Step) -> None:
+    """Raise ProgramError for a step that does not solve differential equations for each sample at each of its times."""
+    read = step.expression
+    if not isinstance(read, path) or not all(isinstance(one, Element) for one in read.args[1:]):
+        raise ProgramError(f"{INTEGRATE} needs a path of elements, in: {step}")
+    time, *rows = read.args[1:]
+    fits = len(time.indices) == 2 and all(len(row.indices) == 2 for row in rows)
+    if not fits or any(one.indices[0] != SAMPLE for one in (step.target, time, *rows)):
+        raise ProgramError(f"a path reads times and rows of each sample, in: {step}")
+    if step.target.indices[1] != time.indices[1] or step.over != tuple(row.indices[1] for row in rows):
+        raise ProgramError(f"a path has the index of its times, and runs over that of each row, in: {step}")

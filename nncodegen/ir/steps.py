@@ -7,7 +7,7 @@ defines how to compute an expression, a sum of products, and a step with equatio
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from sympy import Expr, Mul
 
 from nncodegen.ir.element import Element, elements
+from nncodegen.ir.integrate import integrate
 from nncodegen.ir.recurrence import Group
 from nncodegen.ir.reductions import reduction
 from nncodegen.ir.step import RECURRENCES, Step
+from nncodegen.ir.systems import INTEGRATE
 
 Array = NDArray[Any]
 """An array of floating-point numbers, or of numbers of mpmath."""
@@ -67,6 +69,8 @@ class Evaluation(ABC):
         """Return the value of a step, from the values of its operands; if ``at`` holds an index, only that part."""
         if step.operator in RECURRENCES:
             return self._neighbours(step, values, at)
+        if step.operator == INTEGRATE:
+            return self._path(step, values)
         if step.where or (at and self.gathers):
             return self.with_equations(step, values, lengths, at)
         if at:
@@ -100,6 +104,32 @@ class Evaluation(ABC):
             for step in group.steps:
                 found = then(step, self.compute(step, values, lengths, at))
                 part_of(values[step.target.tensor], step.target, at)[...] = found
+
+    def paths(self, step: Step, values: Mapping[str, Array]) -> Iterator[tuple[Array, str]]:
+        """Yield the states of differential equations at all times, and the outcome, for each sample."""
+        system, (time, *rows) = step.expression.system, step.expression.args[1:]
+        names = (*system.given, *system.fixed)
+        for times, *own in zip(*(values[one.tensor] for one in (time, *rows)), strict=True):
+            known = dict(zip(names, (number for row in own for number in row), strict=False))
+
+            def rates(t: Any, u: Array, known: Mapping[Element, Any] = known) -> Array:
+                now = {**known, system.time: t, **dict(zip(system.states, u, strict=True))}
+                for each in system.steps:
+                    now[each.target] = self.elementwise(each.expression, now)[()]
+                return self._numbers(system.rates, now)
+
+            yield integrate(system, times, self._numbers(system.starts, known), rates)
+
+    def _path(self, step: Step, values: Mapping[str, Array]) -> Array:
+        """Return the path of differential equations of all samples."""
+        system, rows = step.expression.system, step.expression.args[2:]
+        found = [whole[:, system.first :] for whole, _ in self.paths(step, values)]
+        shape = [np.shape(found)[0], len(found[0]), *(len(values[row.tensor][0]) for row in rows[:1] if system.first)]
+        return np.asarray(found).reshape([*shape, system.block])
+
+    def _numbers(self, formulas: Sequence[Expr], known: Mapping[Element, Any]) -> Array:
+        """Return the values of formulas of scalars as one array."""
+        return np.stack([self.elementwise(one, {e: known[e] for e in elements(one)}) for one in formulas])
 
     def _neighbours(self, step: Step, values: Mapping[str, Array], at: Mapping[str, int]) -> Array:
         """Return the values at the previous or the next index, with 0 at the end."""

@@ -17,8 +17,11 @@ from nncodegen.describe.losses import usual_name
 from nncodegen.describe.optimizers import Optimizer
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Tensor, needed
+from nncodegen.ir.evaluate import outcomes
 from nncodegen.ir.graphs import symbols_of
 from nncodegen.ir.names import take, unused
+from nncodegen.ir.systems import Control
+from nncodegen.motion.adaptive import Problem, path_of
 from nncodegen.motion.before import before, earlier
 from nncodegen.motion.equations import Given, Reader, left_side, read_equations, shown, symbol
 from nncodegen.motion.methods import METHODS
@@ -53,9 +56,11 @@ class Dynamics(ModelBase):
     X has, for each sample, its times in ascending order (the input ``time``, in SymPy's equations the argument of the
     functions), then inputs, then columns. Equations from time to time have the times only if they read them.
 
-    method is "rk4" or "tsit5", with ``steps`` equal steps from each time to the next. The initial values are those at
-    the first time of a sample, or at the time ``start``. The error falls with the number of steps to the power of 4 or
-    5: compare the results for twice as many. Raises ModelError.
+    method is "tsit5" or "rk4". Without ``steps``, the steps of "tsit5" are chosen so that their estimated errors are at
+    most atol + rtol*|u|, at most max_steps of them; a trajectory that takes more, or whose values leave the range of
+    numbers, is NaN from there on. ``steps`` is a number of equal steps from each time to the next instead; the error
+    falls with it to the power of 4 ("rk4") or 5: compare the results for twice as many. The initial values are those at
+    the first time of a sample, or at the time ``start`` before it. Raises ModelError.
     """
 
     kind = "equations of motion"
@@ -73,7 +78,10 @@ class Dynamics(ModelBase):
         observed: Any = None,
         loss: OneLoss = "mse",
         method: str = "tsit5",
-        steps: int = 1,
+        steps: int | None = None,
+        rtol: float = 1e-6,
+        atol: float = 1e-9,
+        max_steps: int = 100_000,
         start: float | None = None,
         time: Any = "t",
         interpolation: str = HELD,
@@ -88,9 +96,13 @@ class Dynamics(ModelBase):
         self.columns = _names(columns, f"the columns of {name}")
         self.parameters = _parameters(parameters, name)
         self.times = _count(times, "times", 1, f"the number of times of {name}")
-        self.steps = _count(steps, "steps", 1, f"the number of steps of {name} from a time to the next")
+        self.steps = None if steps is None else _count(
+            steps, "steps", 1, f"the number of steps of {name} from a time to the next"
+        )  # fmt: skip
         self.start = start
         self._check_options(method, steps, start, interpolation)
+        self.rtol, self.atol = (_tolerance(one, word, name) for one, word in ((rtol, "rtol"), (atol, "atol")))
+        self.max_steps = _count(max_steps, "max_steps", 1, f"the largest number of steps of a trajectory of {name}")
         self.method, self.interpolation = method, interpolation
         self.loss = usual_name(loss)
         self._check_names()
@@ -106,11 +118,23 @@ class Dynamics(ModelBase):
         """Return the model as a Program: a recurrence over the steps, what is observed, and the loss."""
         return replace(self._program, name=self.name)
 
+    def outcomes(self, parameters: Any, X: Any) -> tuple[str, ...]:
+        """Return for each sample how its chosen steps ended: "solved", or why values are NaN from some time on.
+
+        Then it is "too many steps" (more than max_steps: raise that, or the tolerances), "steps too short" (where a
+        solution leaves the range of numbers, or its rate jumps) or "times before the start". parameters has shape (P,),
+        X (N, inputs). NumPy takes these steps again, which is slow. Raises ModelError for a number of steps.
+        """
+        if not self.differential or self.steps is not None:
+            raise ModelError(f"{self.name} chooses no steps: it has outcomes without steps=...")
+        return outcomes(self._program, parameters, X)
+
     def __repr__(self) -> str:
         lefts = ", ".join(one.left for one in self.equations)
-        how = f"{self.method} with {self.steps} steps between {self.times} times" if self.differential else (
-            f"{self.times} times"
-        )  # fmt: skip
+        how = f"{self.times} times"
+        if self.differential:
+            steps = f"with {self.steps} steps between" if self.steps else f"to rtol={self.rtol:g} at"
+            how = f"{self.method} {steps} {how}"
         return f"<Dynamics {self.name!r}: {lefts}; {how}; parameters {', '.join(self.parameters)}>"
 
     # --- checks --------------------------------------------------------------------------------------------------
@@ -124,13 +148,29 @@ class Dynamics(ModelBase):
             raise ModelError(f"interpolation is {' or '.join(map(repr, INTERPOLATIONS))}, not {interpolation!r}")
         if start is not None and not is_finite(start):
             raise ModelError(f"the start of {name} is the time of its initial values, a finite number, not {start!r}")
-        if not self.differential and (steps != 1 or start is not None):
+        if not self.differential and (steps not in (None, 1) or start is not None):
             raise ModelError(
                 f'{name} has no derivative on the left side of an equation, as in "u\' = -k*u": leave out '
                 f"steps and start, which are those of differential equations"
             )
-        if self.times * self.steps > MOST_STEPS:
+        if self.differential and self.steps is None:
+            self._check_adaptive(method)
+        if self.steps and self.times * self.steps > MOST_STEPS:
             raise ModelError(f"{name} has {self.times} times {self.steps} steps, more than {MOST_STEPS:,}")
+
+    def _check_adaptive(self, method: str) -> None:
+        """Raise ModelError where no estimate of the error can choose the steps."""
+        if not METHODS[method].errors:
+            able = ", ".join(one.name for one in METHODS.values() if one.errors)
+            raise ModelError(
+                f"{method} has no estimate of its error, by which the steps of {self.name} could be chosen: give their "
+                f"number from a time to the next, such as steps=10, or the method {able}"
+            )
+        if self.columns:
+            raise ModelError(
+                f"{self.name} has columns ({', '.join(self.columns)}), which take a number of steps from a time to the "
+                "next, such as steps=10: steps that are chosen by an estimate of the error do not end at each time"
+            )
 
     def _check_names(self) -> None:
         """Raise ModelError for a name that is given twice."""
@@ -277,8 +317,7 @@ class Dynamics(ModelBase):
         at |= {Symbol(one): Element(one, (SAMPLE, OBSERVATION)) for one in (self.time, *self.columns)}
         extents = [(OBSERVATION, self.times)]
         if self.differential:
-            grid = self._move(writer, at)
-            extents += [(STEP, grid.size)] if grid.index == STEP else []
+            extents += self._solve(writer, at) if self.steps is None else self._move(writer, at)
         else:
             self._follow(writer, at)
         outputs = []
@@ -313,25 +352,51 @@ class Dynamics(ModelBase):
             rising=(self.time,) if has_time else (),
         )
 
-    def _move(self, writer: Writer, at: dict[Expr, Expr]) -> Grid:
-        """Write the steps of differential equations, and add what states are at the times of observation to ``at``."""
-        method = METHODS[self.method]
-        time = at[Symbol(self.time)]
-        assert isinstance(time, Element)
-        grid = Grid(writer, self.times, self.steps, time, self.start)
+    def _first_order(self) -> tuple[dict[Symbol, Expr], dict[Symbol, str]]:
+        """Return the rates of all states, and their names in steps."""
         rates: dict[Symbol, Expr] = {}
         names: dict[Symbol, str] = {}
         for one in self._moving:
             own = [symbol(one.name, order) for order in range(one.order)]
             rates |= dict(zip(own, (*own[1:], self._rights[one.name]), strict=True))
             names |= {each: _tensor(each) for each in own}
+        return rates, names
+
+    def _solve(self, writer: Writer, at: dict[Expr, Expr]) -> list[tuple[str, int]]:
+        """Write the path of differential equations, add the states to ``at``, and return the sizes of new indices."""
+        rates, names = self._first_order()
+        time = at[Symbol(self.time)]
+        assert isinstance(time, Element)
+        problem = Problem(
+            name=self.name,
+            control=Control(METHODS[self.method].table, self.rtol, self.atol, self.max_steps, self.start),
+            time=Symbol(self.time),
+            rates=rates,
+            starts={one: self.initial_values[one] for one in rates},
+            names=names,
+            parameters=tuple(map(Symbol, self.parameters)),
+            inputs=tuple(map(Symbol, self.inputs)),
+        )
+        outputs = {one: names[one] for one in rates if self.observed.get(names[one]) == one}
+        states, extents = path_of(problem, writer, time, at, outputs)
+        at |= states
+        return extents
+
+    def _move(self, writer: Writer, at: dict[Expr, Expr]) -> list[tuple[str, int]]:
+        """Write the steps of differential equations, add the states to ``at``, and return the sizes of new indices."""
+        method = METHODS[self.method]
+        time = at[Symbol(self.time)]
+        assert isinstance(time, Element)
+        assert self.steps
+        grid = Grid(writer, self.times, self.steps, time, self.start)
+        rates, names = self._first_order()
         known = self._during(grid, at, {*symbols_of(*rates.values())})
         starts = {one: self.initial_values[one].xreplace(at) for one in rates}
         ends = solved(grid, method, rates, starts, names, known)
         for one, end in ends.items():
             is_output = self.observed.get(names[one]) == one
             at[one] = grid.observed(names[one] if is_output else writer.name(f"{names[one]}_observed"), end)
-        return grid
+        return [(STEP, grid.size)] if grid.index == STEP else []
 
     def _during(self, grid: Grid, at: Mapping[Expr, Expr], read: set[Symbol]) -> dict[Symbol, list[Expr]]:
         """Return what all symbols except states are at each stage of a step."""
@@ -424,6 +489,16 @@ def _count(value: Any, word: str, least: int, role: str) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
         raise ModelError(f"{role} is a whole number from {least} on: {word}={value!r} is none")
     return int(value)
+
+
+def _tolerance(value: Any, word: str, name: str) -> float:
+    """Return a tolerance. Raise ModelError for anything but a positive number."""
+    if not is_finite(value) or not value > 0:
+        raise ModelError(
+            f"{word} of {name} is a positive number, such as 1e-6, not {value!r}: the error of each step is at most "
+            "atol + rtol*|u|"
+        )
+    return float(value)
 
 
 def _resolved(short: Mapping[Symbol, Expr], role: str) -> dict[Symbol, Expr]:

@@ -3,13 +3,8 @@
 ``k`` is the index of the times of observation, ``m`` that of the steps of a method: there are several of them between
 two observations. ``u_begin`` and ``u_end`` are a state before and after a step.
 
-The number of steps is that of a loop, so their lengths cannot depend on the states. Steps that an estimate of the error
-chooses, stiff methods and events do not exist here. They would need a loop that ends at run time: a function of the
-library, which would call a kernel of the model for the rates of the states (for stiff methods also for their Jacobian),
-choose the lengths by the states and their sensitivities together, and write the values at the times of observation. The
-kernels would be programs without a recurrence, with the states as inputs: the formulas that ``solved`` reads, and those
-of ``passes.forward`` for the sensitivities; the loss and what is observed would remain the steps that follow here. Such
-a method would be one more table, with a second row of weights.
+The number of these steps is that of a loop, so their lengths cannot depend on the states. Steps that an estimate of the
+error chooses are not steps of the program: there, one step is the path of all states (see ``adaptive``).
 """
 
 from __future__ import annotations

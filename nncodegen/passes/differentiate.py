@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Companion, InTraining, Program, gathered, needed
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.passes.fitting import fit_of
 from nncodegen.passes.hessian import hessian
 from nncodegen.passes.numbering import Numbering, split
@@ -93,7 +94,8 @@ def _with_companions(derived: Program, program: Program, told: Program, fit: boo
     if fit is False or (fit is None and program.layered and not program.fitted):
         return replace(derived, not_fitted="it was built without fit=True", companions=others)
     found = fit_of(program)
-    others = others if apart else (hessian(program), *others)
+    twice = not any(step.operator == INTEGRATE for step in program.steps)
+    others = (hessian(program), *others) if twice and not apart else others
     if isinstance(found, Companion):
         return replace(derived, companions=(found, *others))
     if fit:

@@ -16,10 +16,11 @@ from collections.abc import Iterable, Mapping
 from sympy import Add, Expr, S
 
 from nncodegen.ir import NORMALIZATIONS, RECURRENCES, SAMPLE, Element, Program, Step, gathered, renamed
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.passes.derivatives import may_vanish, product
 from nncodegen.passes.infinities import Infinities
 from nncodegen.passes.numbering import Numbering
-from nncodegen.passes.reverse import SUMS, active, chosen_terms, partial_derivatives, share_of
+from nncodegen.passes.reverse import SUMS, active, chosen_terms, partial_derivatives, share_of, slopes_of
 
 
 def forward_sweep(
@@ -93,6 +94,8 @@ class _Sweep:
     def _derivative(self, step: Step, name: str) -> Expr:
         """Return the derivative of the target of a step."""
         operator, where = step.operator, step.where
+        if operator == INTEGRATE:
+            return self._of_path(step, name)
         factors = partial_derivatives(step.expression, self._infinities.hides(step.target))
         terms = [self._term(step, operand, factor) for operand, factor in factors.items() if self.of(operand) != 0]
         if not terms or operator == "first":  # positions are integers
@@ -110,6 +113,11 @@ class _Sweep:
         parts = [Add(*terms)] if together else terms  # the sum of one product is a product of matrices
         alone = name if len(parts) == 1 else None
         return Add(*(self._numbering.define(part, alone, indices, operator, step.over, where) for part in parts))
+
+    def _of_path(self, step: Step, name: str) -> Expr:
+        """Return the derivative of a path: the sum over what is given of its derivatives by each."""
+        given, slopes = slopes_of(step, self._numbering)
+        return self._numbering.define(slopes * self.of(given), name, step.target.indices, "sum", (given.indices[-1],))
 
     def _term(self, step: Step, operand: Element, factor: Expr) -> Expr:
         """Return the part of a derivative from one operand; 0 where one factor is, even if the other is infinite.

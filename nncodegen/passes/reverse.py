@@ -38,6 +38,8 @@ from nncodegen.ir import (
     steps_of,
 )
 from nncodegen.ir.functions import defined, plain_conditions
+from nncodegen.ir.systems import INTEGRATE
+from nncodegen.passes.augment import augmented
 from nncodegen.passes.derivatives import derivative, may_vanish, product
 from nncodegen.passes.infinities import Infinities
 from nncodegen.passes.numbering import Numbering
@@ -183,6 +185,8 @@ def _contributions(
     """Return (operand, indices to sum over, equations, term) for each operand of a step."""
     if step.operator in RECURRENCES:
         return []  # their adjoints are complete already
+    if step.operator == INTEGRATE:
+        return [path_contribution(step, adjoint, numbering)]
     if step.operator == "log_softmax":
         return [_log_softmax_contribution(step, adjoint, numbering)]
     if step.operator in ("softmax", "softmax_complement"):
@@ -202,6 +206,22 @@ def _contributions(
             term = adjoint * factor
         contributions.append((operand, over, where, term))
     return contributions
+
+
+def slopes_of(step: Step, numbering: Numbering) -> tuple[Element, Element]:
+    """Return what the path of a step has derivatives by, and these: the index of the former precedes the last."""
+    given, (*others, state) = step.expression.args[2], step.target.indices
+    system = augmented(step.expression.system)
+    indices = (*others, given.indices[-1], state)
+    return given, numbering.define(
+        step.expression.of(system), f"slopes_{step.target.tensor}", indices, INTEGRATE, step.over
+    )
+
+
+def path_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> Contribution:
+    """Return the contribution d_g[g] = sum(k, s) d_path[k, s]*slopes[k, g, s] to what is given."""
+    given, slopes = slopes_of(step, numbering)
+    return given, tuple(index for index in step.target.indices if index not in given.indices), (), adjoint * slopes
 
 
 SUMS: tuple[str | None, ...] = (None, "sum")

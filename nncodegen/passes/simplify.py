@@ -34,6 +34,7 @@ from nncodegen.ir import (
     solve,
 )
 from nncodegen.ir.functions import StableFunction, decay
+from nncodegen.ir.systems import INTEGRATE, System
 from nncodegen.passes.numbering import Known, Numbering, hint, known_under
 
 MOST_TIMES = 1000
@@ -122,14 +123,24 @@ def _simplify_steps(
             if step.operator == "log_softmax":
                 log_softmax[value] = step
         else:
-            value = numbering.define(
-                step.expression, hint(step), step.target.indices, step.operator, step.over, step.where
-            )
+            expression = step.expression
+            if step.operator == INTEGRATE:
+                expression = expression.of(_simplified(expression.system))
+            value = numbering.define(expression, hint(step), step.target.indices, step.operator, step.over, step.where)
         known[step.target] = value
     for recurrence, read in recurrences:
         numbering.complete(recurrence, read.xreplace(known))
     held = tuple(known.get(element, element) for element in results)
     return gathered(needed(numbering.steps, held)), held
+
+
+@lru_cache(maxsize=64)
+def _simplified(system: System) -> System:
+    """Return differential equations whose rates are computed in steps that they share."""
+    targets = tuple(Element(f"rate {number}") for number in range(len(system.rates)))
+    own = tuple(map(Step, targets, system.rates))
+    steps, rates = _simplify_steps((*system.steps, *own), targets, system.taken)
+    return replace(system, steps=steps, rates=rates)
 
 
 def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:

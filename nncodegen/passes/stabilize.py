@@ -15,6 +15,7 @@ from sympy import Expr
 from nncodegen.ir import Element, Program, Step
 from nncodegen.ir.functions import StableFunction
 from nncodegen.ir.program import OFF
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.passes.digits.formed import Finding, Known, kept
 from nncodegen.passes.rules import Rule
 from nncodegen.passes.rules.forms import Forms, stable_form
@@ -28,14 +29,21 @@ def stabilize(program: Program, whole: Program | None = None, known: Known | Non
     what other processes have found.
     """
     forms = _forms(program)
-    steps = [replace(step, expression=forms.of(step.expression)) for step in program.steps]
+    steps = [_stable(step, forms) for step in program.steps]
     found, findings = _kept(whole or program, forms, known) if program.digits != OFF else ({}, ())
     if found:
         forms = Forms((*forms.parts, *found), known=found)
-        steps = [replace(step, expression=forms.of(step.expression)) for step in program.steps]
+        steps = [_stable(step, forms) for step in program.steps]
     described = program.loss_of_outputs
     loss = None if described is None else stable_form(described)
     return replace(program, steps=tuple(steps), loss_of_outputs=loss, kept=tuple(map(str, findings)))
+
+
+def _stable(step: Step, forms: Forms) -> Step:
+    """Return a step whose formula has its stable form; of differential equations, each rate has."""
+    if step.operator == INTEGRATE:
+        return replace(step, expression=step.expression.of(step.expression.system.mapped(forms.of)))
+    return replace(step, expression=forms.of(step.expression))
 
 
 def _forms(program: Program) -> Forms:

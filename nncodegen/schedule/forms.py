@@ -9,6 +9,7 @@ from sympy import Expr
 
 from nncodegen.ir import SAMPLE, Element, Program, Step
 from nncodegen.ir.names import unused
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.schedule.layout import Layout, is_product
 from nncodegen.schedule.matrices import matrices_of
 from nncodegen.schedule.shapes import Shape
@@ -72,6 +73,8 @@ def _form_of_one(
     Return the step, too: in a product, a copy of parameters replaces those whose columns are not contiguous, or whose
     rows do not fill whole vectors, so that vectors would reach beyond the last of them. The copy is added to ``steps``.
     """
+    if step.operator == INTEGRATE:
+        return Form(Shape.PATH, SAMPLE), step
     found = matrices_of(step, program)
     if not found:
         return Form(Shape.LOOPS, (SAMPLE, *step.target.indices)[-1]), step
@@ -114,6 +117,8 @@ def _packed(element: Element, innermost: str, program: Program, steps: list[Step
 
 def _form(step: Step, program: Program, layout: Layout, in_rows: Container[str]) -> Form:
     """Return the form: blocks for products of many values, vectors for sums over samples, loops for others."""
+    if step.operator == INTEGRATE:
+        return Form(Shape.PATH, SAMPLE)
     features = [index for index in step.target.indices if index != SAMPLE]
     innermost = next((index for index in features if index in layout.features), SAMPLE)
     if program.moves and window_of(step, program, layout.lengths) and not is_product(step):

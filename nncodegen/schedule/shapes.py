@@ -18,6 +18,7 @@ class Shape(Enum):
     LANE_SUMS = "blocks of weights in registers, summed across lanes"
     ADD_UP = "vectors"
     BLAS = "one call of BLAS"
+    PATH = "steps in time chosen by their errors"
     MATRICES = "a product of matrices"
     DOT_PRODUCTS = "dot products of rows"
     DOT_PRODUCTS_OF_SAMPLES = "dot products along the samples"

@@ -180,7 +180,7 @@ def test_names_of_outputs():
     """In a list, what is no state is observed under a free name."""
     f = [0.5, 1.0, 2.0]
     model = nn.Dynamics(
-        "u' = f - k*u", {"u": 1}, {"k": 1, "output4": 2}, times=3, columns="f",
+        "u' = f - k*u", {"u": 1}, {"k": 1, "output4": 2}, times=3, columns="f", steps=1,
         observed=["u", "f", "t", "output4*u", "k"],
     )  # fmt: skip
     found = outputs(model, [1, 2], np.array([[0.0, 1.0, 2.0, *f]]))
@@ -220,7 +220,7 @@ WRONG = {
     "an output named like a column": (
         "u' = -k*u*x",
         {"u": 1},
-        {"columns": "x", "observed": {"x": "u"}},
+        {"columns": "x", "steps": 1, "observed": {"x": "u"}},
         "that of a column",
     ),
     "two outputs with one name": ("u' = -k*u", {"u": 1}, {"observed": {"u'": "u", "u_prime": "2*u"}}, "have one name"),

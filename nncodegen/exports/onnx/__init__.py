@@ -20,6 +20,7 @@ from nncodegen.exports.onnx.masks import masked
 from nncodegen.exports.onnx.operators import Operator, operators_of
 from nncodegen.exports.onnx.recurrences import ROWS
 from nncodegen.exports.onnx.steps import Steps
+from nncodegen.exports.programs import check_steps
 from nncodegen.exports.request import Exported, Request
 from nncodegen.ir import SAMPLE, Element, Program, slices_of, verify
 from nncodegen.passes.stabilize import stabilize
@@ -49,6 +50,7 @@ def files(request: Request) -> Exported:
     opset = _opset(request)
     program = verify(stabilize(describe(request.subject.model, request.precision, request.digits).at_rest))
     check_program(program)
+    check_steps(program, "ONNX")
     if not program.inputs:
         raise ModelError(
             f"{program.name} has no inputs, so there is nothing to predict: ONNX needs a model with inputs"

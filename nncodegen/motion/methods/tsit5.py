@@ -1,4 +1,4 @@
-"""The method of order 5 of Tsitouras, without the last stage, which only the estimate of its error reads."""
+"""The method of order 5 of Tsitouras, with the estimate of its error and its interpolant of order 4."""
 
 from nncodegen.motion.method import RungeKutta
 
@@ -19,6 +19,24 @@ TSIT5 = RungeKutta(
         1.379008574103742,
         -3.290069515436081,
         2.324710524099774,
+    ),
+    errors=(
+        -0.00178001105222577714,
+        -0.0008164344596567469,
+        0.007880878010261995,
+        -0.1447110071732629,
+        0.5823571654525552,
+        -0.45808210592918697,
+        "1/66",
+    ),
+    interpolant=(
+        (1.0, -2.763706197274826, 2.9132554618219126, -1.0530884977290216),
+        (0, 0.1317, -0.2234, 0.1017),
+        (0, 3.9302962368947516, -5.941033872131505, 2.490627285651253),
+        (0, -12.411077166933676, 30.33818863028232, -16.548102889244902),
+        (0, 37.50931341651104, -88.1789048947664, 47.37952196281928),
+        (0, -27.896526289197286, 65.09189467479366, -34.87065786149661),
+        (0, "3/2", -4, "5/2"),
     ),
     source="Ch. Tsitouras, Runge-Kutta pairs of order 5(4) satisfying only the first column simplifying assumption, "
     "Computers and Mathematics with Applications 62 (2011), 770-775",

@@ -17,6 +17,7 @@ from dataclasses import replace
 from sympy import S
 
 from nncodegen.ir import RECURRENCES, SAMPLE, Companion, Element, Program, Step, Tensor, needed
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.passes.fitting.affine import linear_of
 from nncodegen.passes.fitting.guards import guards_of, text_of, with_guards
 from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
@@ -59,7 +60,7 @@ def jacobian(program: Program) -> Companion:
 def runs_forward(program: Program) -> bool:
     """Return whether forward sweeps give the rows of a fit with less work: for recurrences of few parameters."""
     count = sum(program.count(output.indices) for output in program.outputs)
-    recurs = any(step.operator in RECURRENCES for step in program.steps)
+    recurs = any(step.operator in (*RECURRENCES, INTEGRATE) for step in program.steps)
     return recurs and 1 < count >= len(program.parameters) and not any(one.shape for one in program.parameters)
 
 

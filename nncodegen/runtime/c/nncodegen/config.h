@@ -111,6 +111,9 @@
 #ifndef NN_HAS_WINDOWS
 #define NN_HAS_WINDOWS NN_TILES_ONLY /* whether tiles have sums over lists of positions */
 #endif
+#ifndef NN_HAS_PATHS
+#define NN_HAS_PATHS 0 /* whether differential equations are solved in steps that are chosen at run time */
+#endif
 #ifndef NN_HAS_SINGLE_GRADIENT
 #define NN_HAS_SINGLE_GRADIENT 0 /* whether gradient_sample, the gradient of one sample, exists */
 #endif

@@ -23,6 +23,9 @@
 #if NN_HAS_WINDOWS
 #include "windows.h"
 #endif
+#if NN_HAS_PATHS
+#include "solve.h"
+#endif
 #if NN_HAS_BLAS
 #include "blas.h"
 #endif

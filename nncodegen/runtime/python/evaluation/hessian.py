@@ -64,7 +64,9 @@ def hessian_product(
 def check_hessian(model: Model, function: str) -> None:
     """Raise ValueError, with the reason, if a model has no second derivatives."""
     if not model.native.has_hessian:
-        raise ValueError(f"{function} needs second derivatives; {model.name} has none: {model.facts.not_fitted}")
+        solver = f"its equations are solved by {model.facts.solver}; a fixed number of steps has second derivatives"
+        reason = model.facts.not_fitted or (solver if model.facts.solver else "")
+        raise ValueError(f"{function} needs second derivatives; {model.name} has none: {reason}")
 
 
 def products(model: Model, parameters: Array, directions: Array, data: CheckedSamples) -> Array:

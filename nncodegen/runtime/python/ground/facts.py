@@ -148,6 +148,8 @@ class Facts(NamedTuple):
     """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
     rising: tuple[str, ...] = ()
     """The inputs whose values must not fall within a sample: times."""
+    solver: str = ""
+    """The method and the limits of differential equations whose steps are chosen by an estimate of their error."""
 
 
 def slices(sizes: Iterable[tuple[T, int]]) -> Iterator[tuple[T, slice]]:

@@ -71,3 +71,11 @@ def not_told(names: Sequence[str]) -> str:
         f"the data do not determine {listed(names)}: some change of {'them' if len(names) > 1 else 'it'} changes no "
         f"output here; start elsewhere, or fix {'one of them' if len(names) > 1 else 'it'}"
     )
+
+
+def unsolved(solver: str) -> str:
+    """Return a clause about differential equations that have no solution at the start of a fit."""
+    return (
+        "there, a solution leaves the range of numbers before its last time, or takes more steps than it may "
+        f"({solver}): look at the model's outcomes, change the start, or raise rtol or max_steps"
+    )

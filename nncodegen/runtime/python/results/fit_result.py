@@ -12,7 +12,7 @@ from ..ground.endings import DOUBTFUL, ENDINGS, UNFINISHED
 from ..ground.frames import frame_of
 from ..ground.renamed import renamed_attributes
 from ..native.model import result_of_model
-from .advice import advice_of, not_told
+from .advice import advice_of, not_told, unsolved
 from .fit_plot import plot
 from .fit_table import html_table, text_table
 from .fitted import Fitted
@@ -74,6 +74,8 @@ class FitResult(Shown, Fitted):
         advice = advice_of(self) if self._ending in UNFINISHED else ""
         if (self._ending in DOUBTFUL or self.status == "singular") and self.undetermined:
             advice = not_told(self.undetermined)
+        if self._ending == "not_finite" and (solver := self._model.facts.solver):
+            advice = unsolved(solver)
         return f"{message}; {advice}" if advice else message
 
     @cached_property

@@ -1,0 +1,195 @@
+/* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
+
+   Needs base.h. Gives the types rates_function, starts_function, method, equations and places, and solve_samples. */
+
+#ifndef NNCODEGEN_SOLVE_H
+#define NNCODEGEN_SOLVE_H
+
+#include "base.h"
+
+enum { MOST_STAGES = 8, MOST_DEGREE = 5 };
+
+/* A Runge-Kutta method. Its last stage lies at the end of a step, and its row has the weights of the step: it is the
+   first stage of the next one. The weight of a stage at the part x of a step is the polynomial of its interpolant,
+   without a constant. The estimated error grows with the length of a step to the power of exponent. */
+typedef struct {
+    size_t stages, degree;
+    double exponent;
+    real times[MOST_STAGES], rows[MOST_STAGES][MOST_STAGES], errors[MOST_STAGES];
+    real interpolant[MOST_STAGES][MOST_DEGREE];
+} method;
+
+/* The rates du/dt of states u at the time t, and their initial values, from the rows of a sample. */
+typedef void (*rates_function)(real t, const real *u, const real *given, const real *fixed, real *rates);
+typedef void (*starts_function)(const real *given, const real *fixed, real *u);
+
+/* Equations: the number of states, the first of those that are returned, and the number of states whose error has one
+   norm; the sizes of the rows; tolerances, and the largest number of steps; the time of the initial values, NaN for the
+   first time of a sample. */
+typedef struct {
+    size_t states, first, block, given, fixed;
+    double rtol, atol, start;
+    size_t most;
+    rates_function rates;
+    starts_function starts;
+} equations;
+
+/* Values of samples: that of the place p of sample n is at values[p*next + n*sample]. */
+typedef struct {
+    const real *values;
+    size_t next, sample;
+} places;
+
+/* Returns the norm of an error: the root of the mean square of error/(atol + rtol*size) over a block, and the largest
+   of all blocks. The size of a state is the larger of both absolute values. It is NaN if any value is. */
+INLINE double norm_of(const equations *own, const real *error, const real *u, const real *after)
+{
+    double largest = 0;
+    for (size_t first = 0; first < own->states; first += own->block) {
+        double sum = 0;
+        for (size_t i = first; i < first + own->block; i++) {
+            const double size = larger(fabs((double) u[i]), fabs((double) after[i]));
+            const double part = (double) error[i]/(own->atol + own->rtol*size);
+            sum += part*part;
+        }
+        sum /= (double) own->block;
+        largest = sum > largest || sum != sum ? sum : largest;
+    }
+    return sqrt(largest);
+}
+
+/* Returns the length of the first step (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.4), at
+   most that of the whole time. There is room for three times the states in work. */
+INLINE double first_length(const equations *own, const method *with, double now, const real *u, const real *rate,
+    const real *given, const real *fixed, double most, real *work)
+{
+    real *const moved = work, *const other = work + own->states, *const change = work + 2*own->states;
+    const double of_u = norm_of(own, u, u, u), of_rate = norm_of(own, rate, u, u);
+    double h = of_u >= 1e-5 && of_rate >= 1e-5 ? 0.01*of_u/of_rate : 1e-6;
+    h = h < most ? h : most;
+    for (size_t i = 0; i < own->states; i++)
+        moved[i] = u[i] + (real) h*rate[i];
+    own->rates((real) (now + h), moved, given, fixed, other);
+    for (size_t i = 0; i < own->states; i++)
+        change[i] = other[i] - rate[i];
+    const double largest = larger(of_rate, norm_of(own, change, u, u)/h);
+    const double second = largest > 1e-15 ? pow(0.01/largest, 1/with->exponent) : larger(1e-6, h*1e-3);
+    h = 100*h < second ? 100*h : second;
+    h = h < most ? h : most;
+    return h > 0 ? h : most*1e-6; /* the changes are not finite */
+}
+
+/* Writes the states from a place of a step to out: u after it (x = 1), or in between. */
+INLINE void observe(const equations *own, const method *with, double x, double h, const real *u, const real *after,
+    const real *stages, real *out, size_t next)
+{
+    real weights[MOST_STAGES];
+    for (size_t j = 0; j < with->stages; j++) {
+        real total = with->interpolant[j][with->degree - 1]*(real) x;
+        for (size_t k = with->degree - 1; k-- > 0;)
+            total = (total + with->interpolant[j][k])*(real) x;
+        weights[j] = total;
+    }
+    for (size_t i = own->first; i < own->states; i++) {
+        real sum = weights[0]*stages[i];
+        for (size_t j = 1; j < with->stages; j++)
+            sum += weights[j]*stages[j*own->states + i];
+        out[(i - own->first)*next] = x == 1 ? after[i] : u[i] + (real) h*sum;
+    }
+}
+
+/* Writes the states of one sample at all of its times, which ascend, to out; NaN where that fails: after too many steps,
+   where steps become too short for the numbers, and at times before that of the initial values. There is room for
+   stages + 3 times the states in work. The steps are accepted and chosen as nncodegen/ir/integrate.py says. */
+INLINE void solve(const equations *own, const method *with, size_t times, const real *time, size_t next_time,
+    const real *given, const real *fixed, real *out, size_t out_time, size_t out_state, real *work)
+{
+    const size_t states = own->states, stages = with->stages;
+    real *const u = work, *const after = work + states, *const error = work + 2*states;
+    real *const k = work + 3*states;
+    const double end_of_all = (double) time[(times - 1)*next_time];
+    double now = own->start == own->start ? own->start : (double) time[0], before = 1;
+    size_t done = 0, left = own->most;
+    int rejected = 0;
+    own->starts(given, fixed, u);
+    if (now <= (double) time[0])
+        for (; done < times && (double) time[done*next_time] <= now; done++)
+            for (size_t i = own->first; i < states; i++)
+                out[done*out_time + (i - own->first)*out_state] = u[i];
+    else
+        left = 0;
+    double h = 0;
+    if (done < times && left) {
+        own->rates((real) now, u, given, fixed, k);
+        h = first_length(own, with, now, u, k, given, fixed, end_of_all - now, k + states);
+    }
+    while (done < times) {
+        double end = now + h;
+        if (end >= end_of_all) {
+            end = end_of_all;
+            h = end - now;
+        }
+        if (left == 0 || !(end > now))
+            break;
+        left--;
+        for (size_t s = 1; s < stages; s++) {
+            for (size_t i = 0; i < states; i++) {
+                real sum = with->rows[s][0]*k[i];
+                for (size_t j = 1; j < s; j++)
+                    sum += with->rows[s][j]*k[j*states + i];
+                after[i] = u[i] + (real) h*sum;
+            }
+            own->rates((real) (now + (double) with->times[s]*h), after, given, fixed, k + s*states);
+        }
+        for (size_t i = 0; i < states; i++) {
+            real sum = with->errors[0]*k[i];
+            for (size_t j = 1; j < stages; j++)
+                sum += with->errors[j]*k[j*states + i];
+            error[i] = (real) h*sum;
+        }
+        const double norm = norm_of(own, error, u, after);
+        if (!(norm <= 1)) {
+            h *= norm < (double) INFINITY ? larger(0.2, 0.9*pow(norm, -1/with->exponent)) : 0.2;
+            rejected = 1;
+            continue;
+        }
+        for (; done < times && (double) time[done*next_time] <= end; done++) {
+            const double at = (double) time[done*next_time];
+            observe(own, with, at == end ? 1 : (at - now)/h, h, u, after, k, out + done*out_time, out_state);
+        }
+        const double held = larger(norm, 1e-4);
+        const double factor = 0.9*pow(held, -0.7/with->exponent)*pow(before, 0.4/with->exponent);
+        const double most = rejected ? 1 : 10;
+        h *= factor < 0.2 ? 0.2 : factor > most ? most : factor;
+        now = end;
+        before = held;
+        rejected = 0;
+        memcpy(u, after, states*sizeof(real));
+        memcpy(k, k + (stages - 1)*states, states*sizeof(real));
+    }
+    for (; done < times; done++)
+        for (size_t i = own->first; i < states; i++)
+            out[done*out_time + (i - own->first)*out_state] = (real) NAN;
+}
+
+/* Solves equations for count samples; those that pad a tile get the values of the last one. There is room for both rows
+   and stages + 3 times the states in work. */
+INLINE void solve_samples(equations own, const method *with, size_t count, size_t padded, size_t times, places time,
+    places given, places fixed, real *out, size_t out_time, size_t out_state, size_t out_sample, real *work)
+{
+    real *const row = work, *const other = work + own.given, *const rest = other + own.fixed;
+    for (size_t n = 0; n < count; n++) {
+        for (size_t p = 0; p < own.given; p++)
+            row[p] = given.values[p*given.next + n*given.sample];
+        for (size_t p = 0; p < own.fixed; p++)
+            other[p] = fixed.values[p*fixed.next + n*fixed.sample];
+        solve(&own, with, times, time.values + n*time.sample, time.next, row, other, out + n*out_sample, out_time,
+            out_state, rest);
+    }
+    for (size_t n = count; n < padded; n++)
+        for (size_t k = 0; k < times; k++)
+            for (size_t i = 0; i < own.states - own.first; i++)
+                out[k*out_time + i*out_state + n*out_sample] = out[k*out_time + i*out_state + (count - 1)*out_sample];
+}
+
+#endif

@@ -1,0 +1,190 @@
+"""Compiled differential equations whose steps are chosen by an estimate of their error, against SciPy and NumPy."""
+
+from subprocess import run
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+import nncodegen as nn
+from nncodegen.pipeline import evaluated_module
+from tests.support.built import built, stage
+from tests.support.solutions import EXAMPLES
+
+RTOL, ATOL = 1e-7, 1e-9
+RNG = np.random.default_rng(4)
+PREY = EXAMPLES["prey"]
+
+
+@pytest.fixture(scope="module")
+def prey():
+    """Lotka and Volterra's equations, with a fit."""
+    return built(PREY.model(21, name="prey"))
+
+
+def parameters_of(example):
+    return np.array([*example.parameters.values()], float)
+
+
+def near(p, share=0.05):
+    return p * (1 + share * RNG.uniform(-1, 1, p.shape))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_solutions(name):
+    """The global error is within 100 times the tolerance, and NumPy takes the same steps: results agree to 1e-12."""
+    example = EXAMPLES[name]
+    model = example.model(rtol=RTOL, atol=ATOL, name=f"{name}_solved")
+    module, times, p = nn.build(model, fit=False), example.times(), parameters_of(example)
+    found = module.predict(p, times[None]).reshape(len(example.initial), -1)
+    exact = example.solution(p, times)
+    size = abs(exact).max(axis=1, keepdims=True)
+    assert (abs(found - exact) <= 100 * (ATOL + RTOL * size)).all()
+    values = nn.evaluate(stage(model, fit=False), p, times[None], np.zeros((1, found.size)))
+    same = [values[one.tensor][0] for one in stage(model, fit=False).outputs]
+    assert (abs(found - same) <= 1e-12 * np.maximum(size, 1)).all()
+
+
+@pytest.mark.parametrize("name", ["prey", "pendulum", "driven", "enzyme"])
+def test_jacobian_against_differences(name):
+    """At tolerances of 1e-12, each column is that of central differences of SciPy's solutions, to 1e-6 of its norm."""
+    example = EXAMPLES[name]
+    module = built(example.model(rtol=1e-12, atol=1e-13, name=f"{name}_slopes"))
+    times, p = example.times(), parameters_of(example)
+    found = module.jacobian(p, times[None])[0]
+    for number, column in enumerate(found.T):
+        h = 1e-4 * np.eye(len(p))[number] * abs(p[number])
+        sides = [example.solution(p + side * h, times).ravel() for side in (1, -1)]
+        expected = (sides[0] - sides[1]) / (2 * h[number])
+        assert np.linalg.norm(column - expected) <= 1e-6 * np.linalg.norm(expected)
+
+
+def test_gradient(prey):
+    """It is the Jacobian times the residuals, and that of the mean over samples with weights."""
+    X = PREY.end * np.sort(RNG.uniform(0, 1, (5, 21)), axis=1)
+    Y, p = RNG.normal(10, 3, (5, 42)), parameters_of(PREY)
+    weight = np.array([1, 2, 0, 0.5, 1])
+    residuals = prey.predict(p, X) - Y
+    expected = 2 * np.einsum("n,nk,nkp->p", weight / weight.sum(), residuals, prey.jacobian(p, X)) / 42
+    loss, gradient = prey.loss_and_gradient(p, X, Y, sample_weight=weight)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-11)
+    np.testing.assert_allclose(loss, weight @ (residuals**2).mean(axis=1) / weight.sum(), rtol=1e-12)
+    np.testing.assert_allclose(prey.loss(p, X, Y, sample_weight=weight), loss, rtol=1e-14)
+
+
+def test_samples_do_not_depend_on_each_other(prey):
+    """A prediction and a row of the Jacobian have the same bits alone, among others, and next to one that fails."""
+    X = PREY.end * np.sort(RNG.uniform(0, 1, (70, 21)), axis=1)
+    p = parameters_of(PREY)
+    together, slopes = prey.predict(p, X), prey.jacobian(p, X)
+    for n in (0, 7, 31, 32, 69):
+        assert (prey.predict(p, X[n : n + 1])[0] == together[n]).all()
+        assert (prey.jacobian(p, X[n : n + 1])[0] == slopes[n]).all()
+    module = built(nn.Dynamics("u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, name="burst"))
+    found = module.predict([1], [[0, 1, 2, 0.1], [0, 1, 2, 3], [0, 1, 2, 0.2]])
+    assert np.isnan(found).tolist() == [[False] * 3, [False, True, True], [False] * 3]
+    np.testing.assert_allclose(found[[0, 2]], [[1, 1 / 0.9, 1 / 0.8], [1, 1 / 0.8, 1 / 0.6]], rtol=1e-5)
+
+
+def test_fit(prey):
+    """Parameters and their errors are those of SciPy's least squares of exact solutions."""
+    times, truth = PREY.times(21), parameters_of(PREY)
+    Y = PREY.solution(truth, times).ravel() * (1 + 0.02 * RNG.normal(size=42))
+    Y[5] = np.nan
+    seen = ~np.isnan(Y)
+    start = near(truth)
+    found = prey.fit(times[None], Y[None], p0=start)
+    reference = least_squares(
+        lambda p: (PREY.solution(p, times).ravel() - Y)[seen], start, xtol=1e-12, ftol=1e-12, x_scale="jac"
+    )
+    assert found.converged
+    np.testing.assert_allclose(found.parameters, reference.x, rtol=1e-4)
+    covariance = np.linalg.inv(reference.jac.T @ reference.jac) * 2 * reference.cost / (seen.sum() - 6)
+    np.testing.assert_allclose(found.standard_errors, np.sqrt(np.diag(covariance)), rtol=1e-2)
+
+
+def test_many_fits(prey):
+    """They are those of single fits; one whose solution blows up has a status, and leaves the others alone."""
+    times, p = PREY.times(21), parameters_of(PREY)
+    Y = np.array([PREY.solution(near(p, 0.02), times).ravel() for _ in range(3)])
+    starts = np.array([p, p, p * [1, -1000, 1, 1, 1, 1]])
+    X = np.repeat(times[None], 3, 0)
+    with pytest.warns(RuntimeWarning, match="1 not_finite"):
+        many = prey.fit_many(X[:, None], Y[:, None], p0=starts)
+    assert [*many.status] == ["converged", "converged", "not_finite"]
+    for one in range(2):
+        alone = prey.fit(X[:1], Y[one : one + 1], p0=p)
+        np.testing.assert_allclose(many.parameters[one], alone.parameters, rtol=1e-6)
+
+
+def test_a_start_without_a_solution(prey):
+    """The message of a fit says what may be wrong, with the limits of the steps."""
+    start = parameters_of(PREY) * [1, -1000, 1, 1, 1, 1]
+    with pytest.warns(RuntimeWarning, match=r"leaves the range of numbers .* at most 100,000 steps"):
+        result = prey.fit(PREY.times(21)[None], np.ones((1, 42)), p0=start)
+    assert result.status == "not_finite"
+
+
+def test_training(prey):
+    """A training lowers the loss, and that by Levenberg and Marquardt ends where the fit does."""
+    times, p = PREY.times(21), parameters_of(PREY)
+    X, Y = times[None], PREY.solution(near(p, 0.02), times).reshape(1, -1)
+    trained = prey.train(X, Y, parameters=p, epochs=50, optimizer="adam", learning_rate=1e-4)
+    assert trained.loss < 0.9 * prey.loss(p, X, Y)
+    best = prey.train(X, Y, parameters=p, optimizer="lm")
+    np.testing.assert_allclose(best.parameters, prey.fit(X, Y, p0=p).parameters, rtol=1e-8)
+
+
+def test_inputs_starts_and_observables():
+    """Inputs are constants of a sample; an initial value is a formula of them at an earlier time."""
+    model = nn.Dynamics(
+        "u' = -k*u*w", {"u": "dose*share"}, {"k": 0.3, "share": 0.5}, inputs="dose, w", times=4, start=-1,
+        observed={"log_u": "log(u)", "rate": "k*w*u"}, name="absorbed",
+    )  # fmt: skip
+    module = built(model, fit=True)
+    X = np.array([[0, 1, 2, 3.5, 10, 0.7], [0, 0.5, 0.5, 4, 3, 1.2]])
+    times, dose, w = X[:, :4], X[:, 4:5], X[:, 5:]
+    exact = dose * 0.5 * np.exp(-0.3 * w * (times + 1))
+    found = module.predict([0.3, 0.5], X)
+    np.testing.assert_allclose(found, np.hstack([np.log(exact), 0.3 * w * exact]), rtol=1e-5)
+    slopes = module.jacobian([0.3, 0.5], X)
+    np.testing.assert_allclose(slopes[:, :4, 0], -w * (times + 1), rtol=1e-5)
+    np.testing.assert_allclose(slopes[:, :4, 1], 2 + 0 * times, rtol=1e-5)
+
+
+def test_single_precision():
+    """Tolerances that it can meet are met."""
+    model = nn.Dynamics("u'' = -k*u", {"u": 1, "u'": 0}, {"k": 4}, times=9, rtol=1e-4, atol=1e-5, name="swing")
+    times = np.linspace(0, 3, 9)
+    found = nn.build(model, "float32", fit=False).predict([4], times[None])[0]
+    assert abs(found - np.cos(2 * times)).max() < 1e-3
+
+
+def test_without_a_compiler(prey):
+    """NumPy evaluates the same steps."""
+    model = PREY.model(21, name="prey")
+    with pytest.warns(RuntimeWarning, match="not compiled"):
+        slow = evaluated_module(model)
+    X, p = PREY.times(21)[None], parameters_of(PREY)
+    np.testing.assert_allclose(slow.predict(p, X), prey.predict(p, X), rtol=1e-11)
+
+
+def test_what_has_fixed_steps_alone(prey, tmp_path):
+    """Second derivatives, certificates, portable bits and exports of formulas are refused in words."""
+    model, X = PREY.model(21, name="prey"), PREY.times(21)[None]
+    with pytest.raises(ValueError, match="a fixed number of steps has second derivatives"):
+        prey.hessian(parameters_of(PREY), X, np.ones((1, 42)))
+    with pytest.raises(nn.ModelError, match="has no certificate"):
+        nn.certify(prey, model)
+    with pytest.raises(nn.ModelError, match="bits of powers"):
+        nn.build(model, bits="portable")
+    for target in ("c", "wasm", "onnx", "casadi"):
+        with pytest.raises(nn.ModelError, match=r"chosen by an estimate of their error, as those of prey"):
+            nn.export(model, target, out=tmp_path / target)
+
+
+def test_c_with_vectors(tmp_path):
+    """It holds the solver: its own test passes."""
+    nn.export(PREY.model(5, name="prey_c"), "c", out=tmp_path, vectors=True)
+
+    run(["make", "-C", tmp_path, "test"], check=True, capture_output=True)

@@ -1,0 +1,159 @@
+"""Steps that an estimate of the error chooses, as programs: their method, their solutions, and what is refused."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.errors import ProgramError
+from nncodegen.ir import Element, Step, verify
+from nncodegen.ir.systems import INTEGRATE, systems_of
+from nncodegen.motion.methods import METHODS
+from nncodegen.passes.augment import augmented
+from nncodegen.passes.simplify import simplify
+from nncodegen.pipeline import compile_model
+from tests.support.motion import outputs
+from tests.support.solutions import EXAMPLES
+
+ADAPTIVE = [method for method in METHODS.values() if method.errors]
+
+
+def conditions(A, b):
+    """The order conditions of all rooted trees up to order 4, as pairs: the order, and what must be 1/number."""
+    c = A.sum(axis=1)
+    return [
+        (1, b.sum(), 1), (2, b @ c, 2), (3, b @ c**2, 3), (3, b @ A @ c, 6), (4, b @ c**3, 4),
+        (4, b @ (c * (A @ c)), 8), (4, b @ A @ c**2, 12), (4, b @ A @ A @ c, 24),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ADAPTIVE, ids=lambda method: method.name)
+def test_error_and_interpolant_have_their_order(method):
+    """The error is a difference of two methods of order 4 or more; within a step, weights meet all conditions to it."""
+    table = method.table
+    A = np.array([[*row, *[0.0] * (len(table.rows) - len(row))] for row in table.rows])
+    for _, value, _ in conditions(A, np.array(table.errors)):
+        assert abs(value) < 1e-14
+    assert abs(np.array(table.errors) @ A.sum(axis=1) ** 4) > 1e-4  # but not of order 5
+    for x in (0.1, 0.5, 0.77, 1.0):
+        b = np.array([sum(own * x ** (k + 1) for k, own in enumerate(row)) for row in table.interpolant])
+        for order, value, divisor in conditions(A, b):
+            assert abs(value - x**order / divisor) < 1e-14
+    np.testing.assert_allclose(b[:-1], table.rows[-1], atol=1e-15)  # of a whole step
+    np.testing.assert_allclose(table.times, A.sum(axis=1), atol=1e-14)
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-6, 1e-9])
+@pytest.mark.parametrize("name", ["prey", "pendulum", "driven"])
+def test_the_error_follows_the_tolerance(name, rtol):
+    """At every time, the global error is within 100 times the tolerance; a smaller tolerance takes more steps."""
+    example = EXAMPLES[name]
+    times, p = example.times(), [*example.parameters.values()]
+    found = np.concatenate([*outputs(example.model(rtol=rtol, atol=rtol / 10), p, times[None]).values()])
+    exact = example.solution(p, times)
+    largest = abs(exact).max(axis=1, keepdims=True)
+    assert (abs(found - exact) <= 100 * (rtol / 10 + rtol * largest)).all()
+    assert rtol < 1e-8 or (abs(found - exact) > 1e-13 * largest).any()
+
+
+def test_sensitivities_are_states():
+    """Their rates are df/du*S + df/dp; an initial value that is given starts with the derivative 1."""
+    (system,) = systems_of(EXAMPLES["decay"].model().describe().steps)
+    slopes = augmented(system)
+    u, k = Element("u"), Element("k")
+    s, s0 = slopes.states[1:]
+    assert slopes.starts == (Element("u0"), 0, 1)
+    assert slopes.rates == (-k * u, -k * s - u, -k * s0)
+    with pytest.raises(nn.ModelError, match="has no second derivatives"):
+        augmented(slopes)
+
+
+def test_shared_parts_are_computed_once():
+    """The rates of states and sensitivities share their parts."""
+    program = compile_model(EXAMPLES["orbit"].model(name="orbit"), until="simplify")["simplify"]
+    _, slopes = systems_of(program.steps)
+    powers = [step for step in slopes.steps if "(-3/2)" in str(step.expression)]
+    assert len(powers) == 1
+
+
+def test_tolerances_belong_to_the_identity():
+    """Models that differ in tolerances, steps or the start alone are different models."""
+    options = [{}, {"rtol": 1e-5}, {"atol": 1e-5}, {"max_steps": 7}, {"start": -1}]
+    models = [nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, **one) for one in options]
+    assert len({compile_model(one, until="describe")["describe"].identity for one in models}) == len(options)
+
+
+def test_outcomes():
+    """Each trajectory has one of its own: blow-up, too many steps, times before the start, or a solution."""
+    X = [[0, 0.5, 0.9, 1.5], [0, 0.5, 0.6, 0.9], [-1, 0, 0.5, 0.6]]
+    model = nn.Dynamics("u' = k*u**2", {"u": 1}, {"k": 1}, times=4, start=0)
+    assert model.outcomes([1], X) == ("steps too short", "solved", "times before the start")
+    found = outputs(model, [1], np.array(X))["u"]
+    assert np.isnan(found).tolist() == [[False] * 3 + [True], [False] * 4, [True] * 4]
+    np.testing.assert_allclose(found[1], 1 / (1 - np.array(X[1])), rtol=1e-5)
+    stiff = nn.Dynamics("u' = -k*(u - cos(t))", {"u": 0}, {"k": 1e5}, times=2, max_steps=100)
+    assert stiff.outcomes([1e5], [[0, 10]]) == ("too many steps",)
+    with pytest.raises(nn.ModelError, match="chooses no steps"):
+        nn.Dynamics("u' = k*u", {"u": 1}, {"k": 1}, times=4, steps=3).outcomes([1], X)
+
+
+def test_equal_times():
+    """Times may be equal, also all of them: the states are those at this time."""
+    model = nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 2}, times=4)
+    found = outputs(model, [1, 2], np.array([[1.0, 1, 1, 1], [0, 1, 1, 2]]))["u"]
+    np.testing.assert_allclose(found, [[2] * 4, 2 * np.exp([0, -1, -1, -2])], rtol=1e-5)
+    assert found[1, 1] == found[1, 2]
+
+
+WRONG = {
+    "rtol of 0": ({"rtol": 0}, "rtol of dynamics is a positive number, such as 1e-6, not 0"),
+    "a negative atol": ({"atol": -1e-9}, "atol of dynamics is a positive number"),
+    "rtol that is NaN": ({"rtol": math.nan}, "rtol of dynamics is a positive number"),
+    "atol that is a text": ({"atol": "small"}, "atol of dynamics is a positive number"),
+    "no steps": ({"max_steps": 0}, "max_steps=0 is none"),
+    "a method without an estimate": ({"method": "rk4"}, "rk4 has no estimate of its error"),
+    "columns": ({"columns": "k2", "observed": "u*k2"}, "has columns (k2), which take a number of steps"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_refused(case):
+    """A message says what is wrong, and what there is."""
+    options, message = WRONG[case]
+    with pytest.raises(nn.ModelError) as error:
+        nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, **options)
+    assert message in str(error.value)
+
+
+def test_very_many_derivatives_are_refused():
+    """A system whose states and derivatives would not stay on the stack takes a number of steps."""
+    equations = [f"u{i}' = -k{i}*u{i}" for i in range(40)]
+    initial, parameters = {f"u{i}": 1 for i in range(40)}, {f"k{i}": 1 for i in range(40)}
+    model = nn.Dynamics(equations, initial, parameters, times=2)
+    with pytest.raises(nn.ModelError, match="1,640 states and derivatives"):
+        compile_model(model, until="differentiate")
+
+
+def test_paths_are_verified():
+    """A path needs the index of its times, and runs over that of each row; it is of elements of samples."""
+    step = next(one for one in EXAMPLES["decay"].model().describe().steps if one.operator == INTEGRATE)
+    path = step.expression
+    for target, expression, over in (
+        (Element("path", ("n", "s", "k")), path, step.over),
+        (step.target, path, ("s",)),
+        (step.target, Element("t", ("n", "k")), step.over),
+        (step.target, path.func(path.args[0], path.args[1], 2 * path.args[2]), step.over),
+    ):
+        program = EXAMPLES["decay"].model().describe()
+        steps = tuple(Step(target, expression, INTEGRATE, over) if one == step else one for one in program.steps)
+        with pytest.raises(ProgramError, match=r"path|index"):
+            verify(replace(program, steps=steps))
+
+
+def test_programs_show_their_equations():
+    """The text of a program has the rates, the start, the method and the tolerances."""
+    text = simplify(EXAMPLES["decay"].model(rtol=1e-5).describe()).show()
+    for line in ("by tsit5, rtol=1e-05, atol=1e-09, at most 100,000 steps", "u' = ", "start       u = u0"):
+        assert line in text
