@@ -53,7 +53,6 @@ def _places(element: Element, index: str, at: Elements) -> str:
 
 def _emit_table(table: Table, precision: str, lines: Lines) -> None:
     """Write the coefficients of a method."""
-
     suffix = "F" if precision == "float32" else ""
 
     def row(values: Iterable[float]) -> str:
