@@ -17,6 +17,7 @@ from nncodegen.bench.workloads import MODELS
 from nncodegen.building.build import load, prepare_shared
 from nncodegen.describe import Dense, Model, Network, Sequential
 from nncodegen.emit.printer import REAL_TYPES
+from nncodegen.motion import Dynamics
 from nncodegen.pipeline import Stage, compile_model
 
 SAMPLES = 1024
@@ -81,7 +82,7 @@ def grow_once(axis: str, size: int, precision: str) -> dict[str, Any]:
     }
 
 
-def _compile(model: Model | Sequential | Network, precision: str) -> tuple[Any, dict[str, float]]:
+def _compile(model: Model | Sequential | Network | Dynamics, precision: str) -> tuple[Any, dict[str, float]]:
     seconds: dict[str, float] = {}
     prepare_shared(REAL_TYPES[precision][0])
 

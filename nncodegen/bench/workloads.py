@@ -12,6 +12,7 @@ from nncodegen.bench import data
 from nncodegen.bench.attending import Tokens
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
+from nncodegen.bench.moving import FIT, JACOBIAN, SOLVE, motion
 from nncodegen.bench.recurring import Sequences
 from nncodegen.bench.tasks import (
     Array,
@@ -26,6 +27,7 @@ from nncodegen.bench.tasks import (
     Training,
 )
 from nncodegen.describe import Model, Network, Sequential
+from nncodegen.motion import Dynamics
 
 CHAIN = Stack("chain", 4, ((32, "tanh"), (16, "tanh"), (4, "linear")), "mse")
 SPIRAL = Stack("spiral", 2, ((16, "tanh"), (16, "tanh"), (2, "softmax")), "categorical_crossentropy")
@@ -196,6 +198,10 @@ def _fits(case: str, precision: str, quick: bool) -> Task:
     return Fit(SPOT, *(array.astype(precision) for array in data.spots(640 if quick else 100_000)))
 
 
+def _motion(case: str, precision: str, quick: bool) -> Task:
+    return motion(case, precision)
+
+
 WORKLOADS: dict[str, Workload] = {
     "perceptron": Workload(
         "the shipped formula, one sample, 999 iterations", DOUBLE, ("sequential", "simultaneous", LONG), _perceptron,
@@ -238,6 +244,9 @@ WORKLOADS: dict[str, Workload] = {
                     DOUBLE, ("Gaussian, 200 samples", DOSES), _fit, "fit"),
     "fits": Workload("100,000 fits of a two-dimensional Gaussian with 5 parameters to images of 5 x 5 points",
                      ("float32", "float64"), ("",), _fits, "fit"),
+    "motion": Workload("Lotka and Volterra's equations, 21 times from 0 to 20, tolerance 1e-6: solutions, derivatives "
+                       "by 4 parameters and 2 initial values, a fit of these", DOUBLE, (SOLVE, JACOBIAN, FIT), _motion,
+                       "call"),
     "nist": Workload("NIST's reference problems of nonlinear regression, each from two starts: what is right", DOUBLE),
     "accuracy": Workload("bits of 64 that formulas lose, at points over all numbers: Hamming's problems, with their "
                          "derivatives, and further expressions", DOUBLE),
@@ -246,7 +255,7 @@ WORKLOADS: dict[str, Workload] = {
     "growth": Workload("build time, C size and time per sample against width, depth and formula size", DOUBLE),
 }  # fmt: skip
 
-MODELS: dict[str, Model | Sequential | Network] = {
+MODELS: dict[str, Model | Sequential | Network | Dynamics] = {
     "perceptron, ensemble": perceptron.model,
     "curve": CURVE.model,
     "simplechains": CHAIN.model,
@@ -261,6 +270,7 @@ MODELS: dict[str, Model | Sequential | Network] = {
     "transformer": TRANSFORMER.model,
     "networks": SMALL.model,
     "fits": SPOT.model,
+    "motion": motion(SOLVE, "float64").model,
     "burgers": Equation(BURGERS, np.zeros(0), np.zeros((0, 2))).model,
 }
 """The models of the workloads, for ``build``."""

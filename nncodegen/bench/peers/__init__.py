@@ -15,7 +15,8 @@ from typing import Any
 
 Run = Callable[[], Any]
 
-ALONE = dict.fromkeys(("build", "growth", "solution"), "only nncodegen is measured")
+ONLY_OURS = dict.fromkeys(("build", "growth", "solution"), "only nncodegen is measured")
+ALONE = {**ONLY_OURS, "motion": "it solves no differential equations"}
 NO_WINDOWS = dict.fromkeys(("lenet", "conv1d"), "it has no convolutions")
 NO_TIME = {
     **dict.fromkeys(("lstm", "lstm-16"), "it has no recurrent layers"),
@@ -85,6 +86,10 @@ _TRAINED = (
 )  # fmt: skip
 _FITS_ONLY = {**dict.fromkeys((*_TRAINED, "predict", "burgers"), "it is for least squares"), **ALONE}
 _EQUATIONS_ONLY = {**dict.fromkeys((*_TRAINED, "predict"), "it is for equations"), **NO_FITS}
+_MOTION_ONLY = {
+    **dict.fromkeys((*_TRAINED, "predict", "burgers", "fit", "fits", "nist"), "it is for differential equations"),
+    **ONLY_OURS,
+}
 FEW = 500
 """The number of fits of a peer that makes them one by one. The whole set would take seconds in each run, and the median
 would be no more accurate."""
@@ -131,5 +136,7 @@ PEERS = {
         "SciPy, least_squares", "scipy:least_squares", ("scipy",), _FITS_ONLY, fits=FEW, threads=False
     ),
     "lmfit": Peer("lmfit", "lmfit:make", ("lmfit", "scipy"), _FITS_ONLY, fits=FEW, threads=False),
+    "odeint": Peer("SciPy, odeint", "scipy_motion:make", ("scipy",), _MOTION_ONLY, ("float64",), threads=False),
+    "diffrax": Peer("diffrax", "diffrax:make", ("diffrax", "jax"), _MOTION_ONLY, ("float64",), threads=False),
     "blas": Peer("nncodegen, BLAS", "ours:with_blas", ("scipy",), _SMALL),
 }  # fmt: skip

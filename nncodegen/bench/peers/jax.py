@@ -34,7 +34,9 @@ def make(task: Task, threads: int) -> Run:
         return nested(task)
     if isinstance(task, Gradient):
         return of_transformer(task)
-    return _training(task)
+    if isinstance(task, Training):
+        return _training(task)
+    raise TypeError(f"there is no run in JAX of {task!r}")
 
 
 def _formula(task: PerceptronTask) -> Run:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nncodegen.bench.moving import FIT, SOLVE, Motion
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Equation, Fit, Gradient, PerceptronTask, Prediction, Task, Training
 from nncodegen.building.build import load, prepare_shared
@@ -34,6 +35,8 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
     if isinstance(task, Fit):
         return _fit(task, threads)
     module = load(compile_model(task.model, task.precision, force, choices=choices).built)
+    if isinstance(task, Motion):
+        return _motion(module, task)
     if isinstance(task, Prediction):
         parallel = _threads(module.predict, threads)
         return partial(module.predict, task.parameters, task.X, **parallel)
@@ -68,6 +71,15 @@ def _fit(task: Fit, threads: int) -> Run:
         return np.stack([result.parameters, result.standard_errors], dtype=module.dtype, casting="same_kind")
 
     return run
+
+
+def _motion(module: Module, task: Motion) -> Run:
+    X, Y = task.times[np.newaxis], task.Y[np.newaxis]
+    if task.what == SOLVE:
+        return lambda: module.predict(task.parameters, X)[0]
+    if task.what == FIT:
+        return lambda: module.fit(X, Y, p0=task.parameters).parameters
+    return lambda: module.jacobian(task.parameters, X)[0]
 
 
 def _formula(module: Module, task: PerceptronTask, threads: int) -> Run:

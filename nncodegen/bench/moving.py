@@ -1,0 +1,80 @@
+"""Lotka and Volterra's equations, solved, differentiated and fitted: what the workload motion measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.motion import Dynamics
+
+Array = NDArray[Any]
+
+NAMES = ("a", "b", "c", "d", "u0", "v0")
+VALUES = (1.0, 0.1, 1.5, 0.075, 10.0, 5.0)
+"""The parameters: prey grow at the rate a and are eaten at b*v; predators die at c and grow at d*u."""
+
+RTOL, ATOL = 1e-6, 1e-9
+
+SOLVE, JACOBIAN, FIT = "solve", "Jacobian", "fit"
+
+
+@dataclass(frozen=True)
+class Motion:
+    """u' = (a - b*v)*u and v' = (d*u - c)*v at some times, whose first is that of the initial values u0 and v0.
+
+    what is "solve", whose result is u and v, (2*times,); "Jacobian", their derivatives by the six parameters, (2*times,
+    6); or "fit", the parameters (6,) with the least squares of u and v minus Y, (2*times,), from the start
+    ``parameters``. Tolerances of steps are RTOL and ATOL.
+    """
+
+    what: str
+    times: Array
+    parameters: Array
+    Y: Array
+
+    steps = 1
+    """The number of calls."""
+
+    @property
+    def precision(self) -> str:
+        """Return the precision of all arrays."""
+        return str(self.parameters.dtype)
+
+    @property
+    def model(self) -> Dynamics:
+        """Return the model for nncodegen."""
+        return Dynamics(
+            "u' = (a - b*v)*u; v' = (d*u - c)*v", {"u": "u0", "v": "v0"}, dict(zip(NAMES, VALUES, strict=True)),
+            times=len(self.times), rtol=RTOL, atol=ATOL, name="motion",
+        )  # fmt: skip
+
+
+def motion(what: str, precision: str) -> Motion:
+    """Return a task: 21 times from 0 to 20, and for a fit data with errors of 2 % and a start that is 5 % off."""
+    rng, times = np.random.default_rng(9), np.linspace(0, 20, 21)
+    truth = np.array(VALUES)
+    start = truth * (1 + 0.05 * rng.uniform(-1, 1, 6)) if what == FIT else truth
+    Y = _solution(times, truth) * (1 + 0.02 * rng.standard_normal(42))
+    return Motion(what, times.astype(precision), start.astype(precision), Y.astype(precision))
+
+
+def _solution(times: Array, p: Array, steps: int = 200) -> Array:
+    """Return u and v, by many steps of the classical method of Runge and Kutta."""
+    a, b, c, d, *u = p
+
+    def rates(u: Array) -> Array:
+        return np.array([(a - b * u[1]) * u[0], (d * u[0] - c) * u[1]])
+
+    states = [np.array(u)]
+    for h in np.diff(times) / steps:
+        now = states[-1]
+        for _ in range(steps):
+            k1 = rates(now)
+            k2 = rates(now + h / 2 * k1)
+            k3 = rates(now + h / 2 * k2)
+            now = now + h / 6 * (k1 + 2 * k2 + 2 * k3 + rates(now + h * k3))
+        states.append(now)
+    return np.array(states).T.ravel()

@@ -1,0 +1,72 @@
+"""diffrax: Tsit5 with its usual controller, all in one jit; derivatives forwards; fits by Levenberg and Marquardt.
+
+The method of fits is that of ``jax_fits``, with the solution and its Jacobian in one computation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nncodegen.bench.moving import ATOL, FIT, RTOL, SOLVE, Motion
+from nncodegen.bench.peers import Run
+from nncodegen.bench.tasks import Task
+
+ITERATIONS, REDUCTION = 200, 1e-8
+"""A fit ends when a step changes the sum of squares by less than this part, as SciPy's does."""
+
+
+def make(task: Task, threads: int) -> Run:
+    """Return the run of a task."""
+    if not isinstance(task, Motion):
+        raise TypeError(f"diffrax solves no equations in {task!r}")
+    jax.config.update("jax_enable_x64", task.precision == "float64")
+    jax.config.update("jax_platforms", "cpu")
+    p, times, Y = (jnp.asarray(one) for one in (task.parameters, task.times, task.Y))
+    if task.what == SOLVE:
+        run = jax.jit(lambda p: _solution(p, times, diffrax.RecursiveCheckpointAdjoint()))
+    elif task.what == FIT:
+        run = jax.jit(lambda p: _fit(p, times, Y))
+    else:
+        run = jax.jit(jax.jacfwd(lambda p: _solution(p, times)))
+    return lambda: np.asarray(run(p))
+
+
+def _rates(t: Any, y: Any, p: Any) -> Any:
+    u, v = y
+    return jnp.stack([(p[0] - p[1] * v) * u, (p[3] * u - p[2]) * v])
+
+
+def _solution(p: Any, times: Any, adjoint: Any = None) -> Any:
+    found = diffrax.diffeqsolve(
+        diffrax.ODETerm(_rates), diffrax.Tsit5(), times[0], times[-1], None, p[4:], p,
+        saveat=diffrax.SaveAt(ts=times), stepsize_controller=diffrax.PIDController(RTOL, ATOL),
+        adjoint=adjoint or diffrax.ForwardMode(),
+    )  # fmt: skip
+    return found.ys.T.ravel()
+
+
+def _fit(start: Any, times: Any, Y: Any) -> Any:
+    def residuals(p: Any) -> Any:
+        r = _solution(p, times) - Y
+        return r, r
+
+    def at(p: Any) -> Any:
+        J, r = jax.jacfwd(residuals, has_aux=True)(p)
+        return r @ r, J.T @ J, J.T @ r
+
+    def step(state: Any) -> Any:
+        p, (cost, A, g), damping, count, _ = state
+        trial = p - jnp.linalg.solve(A + damping * jnp.diag(jnp.diag(A)), g)
+        new = at(trial)
+        better = new[0] < cost  # not where it is NaN
+        done = abs(cost - new[0]) <= REDUCTION * cost
+        p, own = jax.tree.map(lambda a, b: jnp.where(better, a, b), (trial, new), (p, (cost, A, g)))
+        return p, own, damping * jnp.where(better, 0.1, 10), count + 1, done
+
+    state = start, at(start), jnp.asarray(1e-3, start.dtype), 0, False
+    return jax.lax.while_loop(lambda state: ~state[4] & (state[3] < ITERATIONS), step, state)[0]
