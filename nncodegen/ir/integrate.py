@@ -93,7 +93,7 @@ def _first_length(system: System, now: Any, u: Array, rate: Array, rates: Rates,
     h = 0.01 * of_u / of_rate if of_u >= 1e-5 and of_rate >= 1e-5 else 1e-6
     h = min(h, most)
     change = _norm(system, rates(now + h, u + h * rate) - rate, size) / h
-    largest = max(of_rate, change)
+    largest = of_rate if of_rate > change else change  # noqa: FURB136 (NaN as in C)
     other = (0.01 / largest) ** (1.0 / system.control.table.exponent) if largest > 1e-15 else max(1e-6, h * 1e-3)
     h = min(100 * h, other, most)
     return h if h > 0 else most * 1e-6  # the changes are not finite
