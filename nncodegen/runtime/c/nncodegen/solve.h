@@ -108,7 +108,8 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
     real *const u = work, *const after = work + states, *const error = work + 2*states;
     real *const k = work + 3*states;
     const double end_of_all = (double) time[(times - 1)*next_time];
-    double now = own->start == own->start ? own->start : (double) time[0], before = 1;
+    double now = own->start == own->start ? own->start : (double) time[0];
+    double before = 0; /* the logarithm of the norm of the error of the step before */
     size_t done = 0, left = own->most;
     int rejected = 0;
     own->starts(given, fixed, u);
@@ -157,8 +158,8 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
             const double at = (double) time[done*next_time];
             observe(own, with, at == end ? 1 : (at - now)/h, h, u, after, k, out + done*out_time, out_state);
         }
-        const double held = larger(norm, 1e-4);
-        const double factor = 0.9*pow(held, -0.7/with->exponent)*pow(before, 0.4/with->exponent);
+        const double held = log(larger(norm, 1e-4));
+        const double factor = 0.9*exp((0.4*before - 0.7*held)/with->exponent);
         const double most = rejected ? 1 : 10;
         h *= factor < 0.2 ? 0.2 : factor > most ? most : factor;
         now = end;
