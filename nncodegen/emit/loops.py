@@ -18,6 +18,7 @@ from nncodegen.errors import ProgramError
 from nncodegen.ir import REDUCTIONS, Element, Equation, Solution, Step
 from nncodegen.ir.equations import affine
 from nncodegen.ir.program import PORTABLE
+from nncodegen.passes.simplify import only_shifts
 from nncodegen.schedule import Place, Role, When
 from nncodegen.schedule.extents import END, Extent
 from nncodegen.schedule.tree import (
@@ -65,9 +66,6 @@ lanes of the longest vectors would take longer than that."""
 MOST_LANES = 16
 """The lanes of the longest vectors in single precision."""
 
-COMPARISONS = {"maximum": ">", "minimum": "<"}
-"""The comparison that selects one of two values, by the function that does so."""
-
 
 @dataclass(frozen=True)
 class _Scope:
@@ -98,8 +96,8 @@ class LoopPrinter:
     scope: _Scope = field(init=False, default_factory=_Scope)
     lanes: dict[Element, str] = field(init=False, default_factory=dict)
     """The sums that have several partial sums, with the indices over which they are."""
-    largest: set[Element] = field(init=False, default_factory=set)
-    """The largest terms that are found in any order, among which a 0 may have either sign."""
+    largest: dict[Element, bool] = field(init=False, default_factory=dict)
+    """The largest terms that are found in any order, so that vectors lose NaN; and whether that may be."""
     in_lanes: bool = field(init=False)
     """If true, long sums have as many partial sums as the longest vectors have lanes, whatever the CPU."""
 
@@ -115,10 +113,11 @@ class LoopPrinter:
     def print(self, tree: Tree) -> None:
         """Print statements, each group after an empty line and a comment that names its steps."""
         outer, given = self.scope, Counter(self._solved(tree))
+        loops = [one for one in walk(tree) if isinstance(one, Loop) and one.way is Way.SUMMED]
+        found = {each for one in loops if one.operator != "sum" for each in one.sums}
+        self.largest |= {each: only_shifts(each, self.at.program) for each in found}
         if self.in_lanes:
-            loops = [one for one in walk(tree) if isinstance(one, Loop) and one.way is Way.SUMMED]
             self.lanes |= {each: one.index for one in loops if _is_in_lanes(one) for each in one.sums}
-            self.largest |= {each for one in loops if one.operator != "sum" for each in one.sums}
         self.scope = replace(outer, solved=frozenset(index for index, times in given.items() if times > 1))
         for statement in tree:
             self._statement(statement)
@@ -163,8 +162,7 @@ class LoopPrinter:
                 add(f"{'' if again else _kind(varies)}{self.at.variable(target)} = {text};")
             case Variable(target, start):
                 self._known(target)
-                lanes = target in self.lanes
-                add(f"real {self.at.variable(target)}{'[SUM_LANES] = {0}' if lanes else f' = {self._term(start)}'};")
+                add(self._variable(target, start))
             case Accumulate():
                 add(*self._accumulate(statement))
             case Store():
@@ -215,7 +213,38 @@ class LoopPrinter:
         return told(steps, name_of) if steps else []
 
     def _loop_of(self, loop: Loop) -> None:
-        self._loop(_loop_head(loop, self.at), loop.body)
+        self._loop(self._loop_head(loop), loop.body)
+        for each in loop.sums:
+            if self._keeps_nan(each):  # a 0 becomes positive, whose sign depends on the order
+                self._add(f"{self.at.variable(each)} += {self._nan(each)};")
+            elif each in self.largest and self.in_lanes:
+                self._add(f"{self.at.variable(each)} += 0;")
+
+    def _loop_head(self, loop: Loop) -> str:
+        """Return the head of a loop, after a hint for the compiler."""
+        text = head(loop.index, loop.end, loop.begin, loop.backward)
+        match loop.way:
+            case Way.IN_ORDER | Way.IN_TURN:
+                return text
+            case Way.INDEPENDENT | Way.ROW:  # compilers need not check whether its arrays overlap
+                return f"INDEPENDENT{'_FEW' if loop.short else ''}\n{text}"
+            case Way.SUMMED if loop.operator == "sum":
+                return f"SUM_LOOP({', '.join(map(self.at.variable, loop.sums))})\n{text}"
+            case Way.SUMMED:
+                (each,) = loop.sums
+                keeps, name = self._keeps_nan(each), self.at.variable(each)
+                hint = f"LARGEST_OR_NAN_LOOP({name}, {self._nan(each)})" if keeps else f"LARGEST_LOOP({name})"
+                return f"{hint}\n{text}"
+            case Way.LANES:
+                return f"{loop.end}_LOOP\n{text}"
+
+    def _keeps_nan(self, target: Element) -> bool:
+        """Return whether a largest term that is found in any order must be NaN if a term is."""
+        return not self.largest.get(target, True)
+
+    def _nan(self, target: Element) -> str:
+        """Return the variable that is NaN if a term is, and otherwise 0."""
+        return f"{self.at.variable(target)}_nan"
 
     def _loop(self, begin: str, body: Tree) -> None:
         self._block(begin, (*self.scope.heads, begin), body)
@@ -278,6 +307,11 @@ class LoopPrinter:
 
     # Statements.
 
+    def _variable(self, target: Element, start: Expr) -> str:
+        begin = "[SUM_LANES] = {0}" if target in self.lanes else f" = {self._term(start)}"
+        nan = f", {self._nan(target)} = 0" if self._keeps_nan(target) else ""
+        return f"real {self.at.variable(target)}{begin}{nan};"
+
     def _term(self, term: Expr) -> str:
         if term.is_infinite and term.is_number:
             sign = "-" if term is S.NegativeInfinity else ""
@@ -289,11 +323,17 @@ class LoopPrinter:
         text = self._term(value.terms[0])
         for other in value.terms[1:]:
             chooses = value.operator and REDUCTIONS[value.operator].chooses
-            text = f"({_chosen(value.operator or '', text, self._term(other))})" if chooses else self._plus(text, other)
+            text = self._chosen(value.operator or "", text, self._term(other)) if chooses else self._plus(text, other)
         if not value.where:
             return text
         otherwise = "0" if value.otherwise is None else self._term(value.otherwise)
         return f"{' && '.join(map(self._test, value.where))} ? {text} : {otherwise}"
+
+    def _chosen(self, operator: str, one: str, other: str) -> str:
+        """Return the one of two values that an operator chooses, or NaN if either is NaN."""
+        function = REDUCTIONS[operator].c
+        self.used[function] = None
+        return f"{function}({one}, {other})"
 
     def _plus(self, text: str, term: Expr) -> str:
         """Return the sum of a text and a term."""
@@ -315,10 +355,11 @@ class LoopPrinter:
     def _accumulate(self, statement: Accumulate) -> tuple[str, ...]:
         before, value = self._given(statement.value)
         name = self.at.variable(statement.target)
+        if statement.combine is Combine.CHOOSE and self._keeps_nan(statement.target):
+            nan = f"{self._nan(statement.target)} += term != term ? term : 0;"
+            return (*before, f"const real term = {value};", f"{name} = term > {name} ? term : {name};", nan)
         if statement.combine is Combine.CHOOSE:
-            function = REDUCTIONS[statement.operator].c
-            self.used[function] = None
-            return (*before, f"{name} = {function}({name}, {value});")
+            return (*before, f"{name} = {self._chosen(statement.operator, name, value)};")
         if self.scope.term:
             return (*before, f"{self.scope.term} = {value};")
         if self.in_lanes:
@@ -347,8 +388,6 @@ class LoopPrinter:
             value = self.at.variable(store.target)
             if store.target in self.lanes:
                 value = f"sum_of_lanes((const vector *) {value})"
-            elif store.target in self.largest:
-                value = f"{value} + 0"  # which makes a 0 positive
         match store.combine:
             case Combine.SET:
                 return (*before, f"{place} = {value};")
@@ -363,8 +402,7 @@ class LoopPrinter:
                 term = f"({value})" if store.value.where else value
                 return (f"{place} = {term} + (add ? {place} : 0);",)
             case Combine.CHOOSE:
-                chosen = _chosen(store.operator, place, "value")
-                return f"const real value = {value};", f"{place} = {chosen};"
+                return (f"{place} = {self._chosen(store.operator, place, value)};",)
 
     def _double(self, value: str) -> str:
         """Return a value of any precision that is added to one in double."""
@@ -393,32 +431,12 @@ def _is_in_lanes(loop: Loop) -> bool:
     return loop.way is Way.SUMMED and loop.operator == "sum" and not few
 
 
-def _loop_head(loop: Loop, at: Elements) -> str:
-    """Return the head of a loop, after a hint for the compiler."""
-    text = head(loop.index, loop.end, loop.begin, loop.backward)
-    match loop.way:
-        case Way.IN_ORDER | Way.IN_TURN:
-            return text
-        case Way.INDEPENDENT | Way.ROW:  # compilers need not check whether its arrays overlap
-            return f"INDEPENDENT{'_FEW' if loop.short else ''}\n{text}"
-        case Way.SUMMED:
-            hint = "SUM_LOOP" if loop.operator == "sum" else "LARGEST_LOOP"
-            return f"{hint}({', '.join(map(at.variable, loop.sums))})\n{text}"
-        case Way.LANES:
-            return f"{loop.end}_LOOP\n{text}"
-
-
 def _limits(limits: Limits) -> str:
     rest = limits.size - (limits.count - 1) * limits.length
     last = str(limits.length)
     if rest < limits.length:
         last = f"(segment < {limits.count - 1} ? {limits.length} : {rest})"
     return f"const size_t begin = segment*{limits.length}, end = begin + {last};"
-
-
-def _chosen(operator: str, one: str, other: str) -> str:
-    """Return the one of two values that an operator chooses, without a call."""
-    return f"{one} {COMPARISONS[REDUCTIONS[operator].c]} {other} ? {one} : {other}"
 
 
 def _kind(varies: bool) -> str:

@@ -179,7 +179,7 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
     m = numbering.reduced(step, z, "max")
     below = _existing(step, z - m, None, numbering)
     e = numbering.define(decay(-below), None, indices)
-    others = numbering.reduced(step, Piecewise((e, below < 0), (S.Zero, True)), "sum")
+    others = numbering.reduced(step, Piecewise((S.Zero, below >= 0), (e, True)), "sum")  # NaN, if a term is NaN
     largest = numbering.reduced(step, Piecewise((S.Zero, below < 0), (S.One, True)), "sum")
     ties = numbering.define(largest - 1)  # a separate step: others + largest - 1 would lose the small others
     r = numbering.define(others + ties)
@@ -190,6 +190,14 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
         return _existing(step, e * share, name, numbering)
     p = _existing(step, e * share, None, numbering)
     return _existing(step, Piecewise((r * share, Eq(below, 0)), (1 - p, True)), name, numbering)
+
+
+def only_shifts(largest: Element, program: Program) -> bool:
+    """Return whether a largest term is only subtracted in a normalization, whose sum is NaN if a term is."""
+    sums = [step.expression for step in program.steps if step.operator == "sum"]
+    tests = {each.args[0].args[1] for each in sums if isinstance(each, Piecewise)}  # type: ignore[attr-defined]
+    readers = [step.target for step in program.steps if largest in step.operands]
+    return bool(readers) and all((below >= 0) in tests for below in readers)
 
 
 def _existing(step: Step, value: Expr, name: str | None, numbering: Numbering) -> Element:

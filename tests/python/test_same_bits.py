@@ -18,6 +18,7 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
+import sympy
 from sympy import asin, exp, log, symbols
 
 import nncodegen as nn
@@ -64,6 +65,56 @@ def test_every_compiler(name, compiler, flags, monkeypatch):
         return
     found = {precision: hashes.hashes(build(name, precision)) for precision in COMMITTED[name]}
     assert found == COMMITTED[name]
+
+
+class Largest(nn.Layer):
+    """The largest value of a row."""
+
+    def describe(self, call):
+        n, i = call.x.indices
+        return call.output(call.step("m", (n,), call.x, "max", (i,)), (n, call.index(1)))
+
+
+def no_number():
+    """Layers that choose the largest value, after logarithms: of each, what NumPy makes of a row (40, 2) of these."""
+    logarithms = nn.Activation(sympy.log)
+    pooling, everywhere = [nn.MaxPooling1D(4), nn.Flatten()], [nn.GlobalMaxPooling1D()]
+    return {
+        "pooling": ([logarithms, *pooling], lambda z: z.reshape(10, 4, 2).max(1).reshape(-1)),
+        "everywhere": ([logarithms, *everywhere], lambda z: z.max(0)),
+        "largest": ([logarithms, nn.Flatten(), Largest()], lambda z: z.max(keepdims=True)[0]),
+        "softmax": ([logarithms, nn.Flatten(), nn.Activation("softmax")], lambda z: np.exp(z - z.max()).reshape(-1)),
+    }
+
+
+def check_no_number(precision):
+    """Compare the places of NaN with those of NumPy, where the logarithm of one value is NaN."""
+    for name, (layers, expected) in no_number().items():
+        module = nn.build(nn.Sequential(layers, (40, 2), "mse", name=name), precision, bits="portable")
+        X = 1 + np.random.default_rng(5).random((80, 80))
+        np.fill_diagonal(X, -1)
+        rows = np.where(X < 0, np.nan, X).reshape(-1, 40, 2)
+        places = np.array([np.isnan(expected(row)) for row in rows])
+        assert (np.isnan(module.predict([], X)) == places).all(), name
+        for k in range(80):
+            assert (np.isnan(module.predict([], X[k : k + 1])) == places[k]).all(), (name, k)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_no_number(precision):
+    """NaN is in the places in which NumPy has it, wherever in a row it is."""
+    check_no_number(precision)
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the flags are those of x86-64")
+@pytest.mark.parametrize("flags", ["", " -mno-avx512f", " -mno-avx512f -mno-fma"], ids=["longest", "avx2", "no fma"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "zig"])
+def test_no_number_anywhere(compiler, flags, monkeypatch):
+    """Every compiler keeps NaN in its places, with vectors of any length."""
+    monkeypatch.setenv("CC", named(compiler) + flags)
+    for precision in ("float64", "float32"):
+        check_no_number(precision)
 
 
 @pytest.mark.parametrize("name", ["fit_decay", "network_fit_squares"])

@@ -44,14 +44,17 @@ typedef uint32_t word;
 #define HOT __attribute__((hot, noinline, unused))
 
 /* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors; not the sums where
-   results must not depend on the compiler. The maximum is the same in any order, but for the sign of 0. */
+   results must not depend on the compiler. The maximum is the same in any order, but for the sign of 0 and for NaN, which
+   vectors lose; LARGEST_OR_NAN_LOOP adds to another variable what is NaN, and 0 for all else. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns if it cannot vectorize */
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
 #endif
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)
 #define LARGEST_LOOP(variable) PRAGMA(omp simd reduction(max : variable))
+#define LARGEST_OR_NAN_LOOP(variable, nan) PRAGMA(omp simd reduction(max : variable) reduction(+ : nan))
 #else
 #define LARGEST_LOOP(variable)
+#define LARGEST_OR_NAN_LOOP(variable, nan)
 #endif
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) && !NN_SAME_BITS
 #define SUM_LOOP(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
@@ -96,13 +99,15 @@ INLINE size_t number_in(real value, size_t count)
 /* Returns the maximum, or NaN if either is NaN: NaN must not be lost in a comparison. */
 INLINE real maximum(real a, real b)
 {
-    return a > b || a != a ? a : b;
+    const real chosen = a > b ? a : b; /* b if either is NaN */
+    return a != a ? a : chosen;
 }
 
 /* Returns the minimum, or NaN if either is NaN. */
 INLINE real minimum(real a, real b)
 {
-    return a < b || a != a ? a : b;
+    const real chosen = a < b ? a : b;
+    return a != a ? a : chosen;
 }
 
 INLINE real absolute(real value)

@@ -100,14 +100,14 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         const real z2_0 = b2[0] + s2[n];
         const real z2_1 = b2[1] + s2[1*TILE + n];
         const real z2_2 = b2[2] + s2[2*TILE + n];
-        const real t4 = ((z2_0 > z2_1 ? z2_0 : z2_1) > z2_2 ? (z2_0 > z2_1 ? z2_0 : z2_1) : z2_2);
+        const real t4 = maximum(maximum(z2_0, z2_1), z2_2);
         const real t5_0 = -t4 + z2_0;
         const real t5_1 = -t4 + z2_1;
         const real t5_2 = -t4 + z2_2;
         const real t6_0 = decay_of(-t5_0);
         const real t6_1 = decay_of(-t5_1);
         const real t6_2 = decay_of(-t5_2);
-        const real t7 = (t5_0 < 0 ? t6_0 : 0) + (t5_1 < 0 ? t6_1 : 0) + (t5_2 < 0 ? t6_2 : 0);
+        const real t7 = (t5_0 >= 0 ? 0 : t6_0) + (t5_1 >= 0 ? 0 : t6_1) + (t5_2 >= 0 ? 0 : t6_2);
         const real t8 = (t5_0 < 0 ? 0 : 1) + (t5_1 < 0 ? 0 : 1) + (t5_2 < 0 ? 0 : 1);
         const real t9 = t8 - 1;
         const real t10 = t7 + t9;
@@ -209,7 +209,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         const real z2_0 = b2[0] + s2[n];
         const real z2_1 = b2[1] + s2[1*TILE + n];
         const real z2_2 = b2[2] + s2[2*TILE + n];
-        const real t4 = ((z2_0 > z2_1 ? z2_0 : z2_1) > z2_2 ? (z2_0 > z2_1 ? z2_0 : z2_1) : z2_2);
+        const real t4 = maximum(maximum(z2_0, z2_1), z2_2);
         const real t5_0 = -t4 + z2_0;
         const real t5_1 = -t4 + z2_1;
         const real t5_2 = -t4 + z2_2;
@@ -219,7 +219,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         t6[1*TILE + n] = t6_1_now;
         const real t6_2_now = decay_of(-t5_2);
         t6[2*TILE + n] = t6_2_now;
-        const real t7 = (t5_0 < 0 ? t6_0_now : 0) + (t5_1 < 0 ? t6_1_now : 0) + (t5_2 < 0 ? t6_2_now : 0);
+        const real t7 = (t5_0 >= 0 ? 0 : t6_0_now) + (t5_1 >= 0 ? 0 : t6_1_now) + (t5_2 >= 0 ? 0 : t6_2_now);
         const real t8 = (t5_0 < 0 ? 0 : 1) + (t5_1 < 0 ? 0 : 1) + (t5_2 < 0 ? 0 : 1);
         const real t9 = t8 - 1;
         const real t10_now = t7 + t9;
@@ -274,14 +274,14 @@ INLINE void gradient_loops_1(const real *restrict parameters, const real *restri
         const real z2_0 = b2[0] + s2[n];
         const real z2_1 = b2[1] + s2[1*TILE + n];
         const real z2_2 = b2[2] + s2[2*TILE + n];
-        const real t4 = ((z2_0 > z2_1 ? z2_0 : z2_1) > z2_2 ? (z2_0 > z2_1 ? z2_0 : z2_1) : z2_2);
+        const real t4 = maximum(maximum(z2_0, z2_1), z2_2);
         const real t5_0 = -t4 + z2_0;
         const real t5_1 = -t4 + z2_1;
         const real t5_2 = -t4 + z2_2;
         const real t6_0 = decay_of(-t5_0);
         const real t6_1 = decay_of(-t5_1);
         const real t6_2 = decay_of(-t5_2);
-        const real t7 = (t5_0 < 0 ? t6_0 : 0) + (t5_1 < 0 ? t6_1 : 0) + (t5_2 < 0 ? t6_2 : 0);
+        const real t7 = (t5_0 >= 0 ? 0 : t6_0) + (t5_1 >= 0 ? 0 : t6_1) + (t5_2 >= 0 ? 0 : t6_2);
         const real t8 = (t5_0 < 0 ? 0 : 1) + (t5_1 < 0 ? 0 : 1) + (t5_2 < 0 ? 0 : 1);
         const real t9 = t8 - 1;
         const real t10 = t7 + t9;
@@ -529,14 +529,14 @@ static HOT void predict_sample(const real *restrict parameters, const real *rest
 
     /* t5[k] = -t4 + z2[k]
        t6[k] = decay(-t5[k])
-       terms_of_t7[k] = Piecewise((t6[k], t5[k] < 0), (0, True))
+       terms_of_t7[k] = Piecewise((0, t5[k] >= 0), (t6[k], True))
        terms_of_t8[k] = Piecewise((0, t5[k] < 0), (1, True)) */
     INDEPENDENT_FEW
     for (size_t k = 0; k < 3; k++) {
         const real t5 = -t4 + z2[k];
         const real t6_now = decay_of(-t5);
         t6[k] = t6_now;
-        terms_of_t7[k] = (t5 < 0 ? t6_now : 0);
+        terms_of_t7[k] = (t5 >= 0 ? 0 : t6_now);
         terms_of_t8[k] = (t5 < 0 ? 0 : 1);
     }
 
@@ -634,7 +634,7 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
 
     /* t5[k] = -t4 + z2[k]
        t6[k] = decay(-t5[k])
-       terms_of_t7[k] = Piecewise((t6[k], t5[k] < 0), (0, True))
+       terms_of_t7[k] = Piecewise((0, t5[k] >= 0), (t6[k], True))
        terms_of_t8[k] = Piecewise((0, t5[k] < 0), (1, True)) */
     INDEPENDENT_FEW
     for (size_t k = 0; k < 8; k++) {
@@ -642,7 +642,7 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
         t5[k] = t5_now;
         const real t6_now = decay_of(-t5_now);
         t6[k] = t6_now;
-        terms_of_t7[k] = (t5_now < 0 ? t6_now : 0);
+        terms_of_t7[k] = (t5_now >= 0 ? 0 : t6_now);
         terms_of_t8[k] = (t5_now < 0 ? 0 : 1);
     }
 
