@@ -195,7 +195,7 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
 def only_shifts(largest: Element, program: Program) -> bool:
     """Return whether a largest term is only subtracted in a normalization, whose sum is NaN if a term is."""
     sums = [step.expression for step in program.steps if step.operator == "sum"]
-    tests = {each.args[0].args[1] for each in sums if isinstance(each, Piecewise)}  # type: ignore[attr-defined]
+    tests = {each.args[0].args[1] for each in sums if isinstance(each, Piecewise)}
     readers = [step.target for step in program.steps if largest in step.operands]
     return bool(readers) and all((below >= 0) in tests for below in readers)
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nncodegen.runtime.python.ground import algebra
 from nncodegen.runtime.python.ground.algebra import BY_LAPACK, IN_FIXED_ORDER
 from nncodegen.runtime.python.results.quantiles import quantile_above
 
@@ -38,6 +39,23 @@ def test_singular_values(shape):
         exact = [np.array(list(mpmath.svd_r(mpmath.matrix(one.tolist()), compute_uv=False)), float)
                  for one in A.reshape(-1, *shape[-2:])]  # fmt: skip
     np.testing.assert_allclose(singular.reshape(-1, few), exact, atol=20 * few * ROUNDING * singular.max())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (4, 4), (9, 5), (3, 6), (12, 6), (45, 3)])
+@pytest.mark.parametrize("scale", [1.0, 2.0**-600, 2.0**300])
+def test_matrices_of_few_columns(shape, scale, monkeypatch):
+    """Decompositions in numbers of Python have the bits of those in arrays: signs of zeros, and tiny columns."""
+    for seed in range(20):
+        A = np.round(matrices(seed, *shape, condition=1e3), 1) * scale
+        A[..., 0] = np.where(seed % 3 == 0, -0.0, A[..., 0])
+        with monkeypatch.context() as changed:
+            few = *IN_FIXED_ORDER.svd(A), IN_FIXED_ORDER.triangles(A)
+            changed.setattr(algebra, "FEW_COLUMNS", 0)
+            changed.setattr(algebra, "FEW_OPERATIONS", 0)
+            many = *IN_FIXED_ORDER.svd(A), IN_FIXED_ORDER.triangles(A)
+        for one, other in zip(few, many, strict=True):
+            assert one.shape == other.shape
+            assert one.tobytes() == other.tobytes()
 
 
 def test_dependent_columns():

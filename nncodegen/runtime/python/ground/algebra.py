@@ -7,7 +7,8 @@ NumPy that treat each element by itself: additions, products, quotients and squa
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 MOST_SWEEPS = 60
 """The most rounds in which all pairs of columns are made orthogonal: eight are usual, and a few more for many columns.
 """
+
+
+FEW_COLUMNS, FEW_OPERATIONS, LARGE = 6, 800, 2.0**400
+"""Matrices with at most this number of columns or of operations, and of numbers below a bound, are decomposed in
+Python's numbers, whose arithmetic has the same bits: there, calls of NumPy take longer than it."""
 
 
 class Algebra:
@@ -76,6 +82,8 @@ class FixedOrder(Algebra):
         if rows < columns:
             directions, singular, U = self.svd(np.swapaxes(matrices, -1, -2))
             return np.swapaxes(U, -1, -2), singular, np.swapaxes(directions, -1, -2)
+        if matrices.ndim == 2 and rows <= 2 * columns <= 2 * FEW_COLUMNS and bool((abs(matrices) < LARGE).all()):
+            return _svd_of_few(matrices)
         unit = np.broadcast_to(np.eye(columns), (*matrices.shape[:-2], columns, columns))
         both = np.concatenate([matrices, unit], axis=-2)  # columns, and below them the rotations so far
         order = _rounds(columns)
@@ -108,6 +116,8 @@ class FixedOrder(Algebra):
         """See ``Algebra``. Householder's reflections, one after the other."""
         found = np.array(rows, float)
         count, width = found.shape[-2:]
+        if found.ndim == 2 and count * width * width <= FEW_OPERATIONS:
+            return _triangle_of_few(found)
         for j in range(min(count, width)):
             column = found[..., j:, j].copy()
             length = self.lengths(column, -1)
@@ -128,45 +138,50 @@ class FixedOrder(Algebra):
             return self.product(a, b[:, None])[..., 0]
         if a.ndim == 1:
             return self.product(a[None], b)[..., 0, :]
-        shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        found: Array = np.zeros((*shape, a.shape[-2], b.shape[-1]))
-        for k in range(a.shape[-1]):
-            found = found + a[..., :, k, None] * b[..., k, None, :]
+        if not a.shape[-1]:
+            return np.zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]))
+        found: Array = a[..., :, 0, None] * b[..., 0, None, :] + 0.0  # as after a sum from 0, whose 0 is positive
+        for k in range(1, a.shape[-1]):
+            found += a[..., :, k, None] * b[..., k, None, :]
         return found
 
     def contract(self, subscripts: str, a: Array, b: Array) -> Array:
         """See ``Algebra``."""
-        names, kept = subscripts.split("->")
-        every = "".join(dict.fromkeys(kept + names.replace(",", "")))
-        terms = np.ones(())
-        for own, values in zip(names.split(","), (a, b), strict=True):
-            ordered = np.transpose(values, [own.index(name) for name in every if name in own])
-            terms = terms * ordered[tuple(slice(None) if name in own else None for name in every)]
-        for _ in every[len(kept) :]:
-            terms = self.total(terms, -1)
+        order = _contraction(subscripts)
+        terms: Array = a.transpose(order.axes_of_a)[order.place_of_a] * b.transpose(order.axes_of_b)[order.place_of_b]
+        for _ in range(order.summed):
+            terms = self.total(terms, 0)
         return terms
 
     def lengths(self, values: Array, axis: int) -> Array:
         """See ``Algebra``."""
         largest = abs(values).max(axis=axis, keepdims=True, initial=0.0)
-        scale = np.where((largest > 2.0**-500) & (largest < 2.0**500) | ~np.isfinite(largest), 1.0, largest)
+        usual = (largest > 2.0**-500) & (largest < 2.0**500)
+        if usual.all():
+            return np.asarray(np.sqrt(self.total(values * values, axis)))
+        scale = np.where(usual | ~np.isfinite(largest), 1.0, largest)
         scale = np.where(scale > 0, scale, 1.0)
         parts = values / scale
         return np.asarray(np.squeeze(scale, axis) * np.sqrt(self.total(parts * parts, axis)))
 
     def total(self, values: Array, axis: int | None = None) -> Array:
         """See ``Algebra``."""
-        terms = (
-            np.asarray(values, float).reshape(-1) if axis is None else np.moveaxis(np.asarray(values, float), axis, 0)
-        )
-        if not len(terms):
+        terms = np.asarray(values, float)
+        if axis is None:
+            terms = terms.reshape(-1)
+        elif axis % terms.ndim:
+            terms = terms.transpose(_first(axis % terms.ndim, terms.ndim))
+        count = len(terms)
+        if not count:
             return np.zeros(terms.shape[1:])
-        while len(terms) > 1:
-            half = (len(terms) + 1) // 2
-            rest = len(terms) - half
-            terms = np.concatenate([terms[:rest] + terms[half:], terms[rest:half]])
-        found: Array = terms[0]
-        return found
+        half = (count + 1) // 2
+        found: Array = terms[:half].copy()
+        while count > 1:
+            rest = count - half
+            found[:rest] += terms[half:count]
+            terms, count = found, half
+            half = (count + 1) // 2
+        return np.asarray(found[0])
 
     def hypotenuse(self, a: Array, b: Array) -> Array:
         """See ``Algebra``."""
@@ -177,6 +192,109 @@ class FixedOrder(Algebra):
         return log(value)
 
 
+class _Contraction(NamedTuple):
+    """The axes of two arrays in a common order, those that are summed first, and how many these are."""
+
+    axes_of_a: tuple[int, ...]
+    place_of_a: tuple[slice | None, ...]
+    axes_of_b: tuple[int, ...]
+    place_of_b: tuple[slice | None, ...]
+    summed: int
+
+
+@cache
+def _contraction(subscripts: str) -> _Contraction:
+    names, kept = subscripts.split("->")
+    summed = "".join(name for name in dict.fromkeys(names.replace(",", "")) if name not in kept)
+    every = summed[::-1] + kept
+    (axes_of_a, place_of_a), (axes_of_b, place_of_b) = (
+        (
+            tuple(own.index(name) for name in every if name in own),
+            tuple(slice(None) if name in own else None for name in every),
+        )
+        for own in names.split(",")
+    )
+    return _Contraction(axes_of_a, place_of_a, axes_of_b, place_of_b, len(summed))
+
+
+@cache
+def _first(axis: int, axes: int) -> tuple[int, ...]:
+    """Return the order of axes in which one of them is the first."""
+    return axis, *(other for other in range(axes) if other != axis)
+
+
+def _svd_of_few(matrix: Array) -> tuple[Array, Array, Array]:
+    """Return the singular value decomposition of a matrix of few columns, as ``FixedOrder.svd`` does."""
+    rows, columns = matrix.shape
+    every = [[*column, *(float(j == k) for k in range(columns))] for j, column in enumerate(matrix.T.tolist())]
+    for _ in range(MOST_SWEEPS):
+        turned = False
+        for left, right in _pairs(columns):
+            p, q = every[left], every[right]
+            a, b = p[:rows], q[:rows]
+            aa, bb, ab = _sum_of_products(a, a), _sum_of_products(b, b), _sum_of_products(a, b)
+            tangent = 0.0
+            if abs(ab) > 2.0**-51 * math.sqrt(aa) * math.sqrt(bb):
+                turned = True
+                slope = (bb - aa) / (2 * ab)
+                tangent = (-1.0 if slope < 0 else 1.0) / (abs(slope) + math.sqrt(1 + slope * slope))
+            cosine = 1 / math.sqrt(1 + tangent * tangent)
+            sine = cosine * tangent
+            every[left] = [cosine * x - sine * y for x, y in zip(p, q, strict=True)]
+            every[right] = [sine * x + cosine * y for x, y in zip(p, q, strict=True)]
+        if not turned:
+            break
+    found = sorted(((_length(column[:rows]), column) for column in every), key=lambda each: -each[0])
+    U = [[value / length if length > 0 else value for value in column[:rows]] for length, column in found]
+    singular, directions = [length for length, _ in found], [column[rows:] for _, column in found]
+    return np.array(U).T, np.array(singular), np.array(directions)
+
+
+@cache
+def _pairs(columns: int) -> list[tuple[int, int]]:
+    """Return the pairs of all rounds."""
+    return [pair for left, right in _rounds(columns) for pair in zip(left.tolist(), right.tolist(), strict=True)]
+
+
+def _triangle_of_few(matrix: Array) -> Array:
+    """Return the triangle of the QR decomposition of a matrix of few values, as ``FixedOrder.triangles`` does."""
+    count, width = matrix.shape
+    columns = matrix.T.tolist()
+    steps = min(count, width)
+    for j in range(steps):
+        column = columns[j][j:]
+        length, head = _length(column), column[0]
+        diagonal = length if head < 0 else -length
+        column[0] = head - diagonal
+        square = diagonal * column[0]
+        for other in columns[j + 1 :]:
+            factor = _sum_of_products(column, other[j:]) / (1.0 if square == 0 else square)
+            other[j:] = [x + y * factor for x, y in zip(other[j:], column, strict=True)]
+        columns[j][j:] = [diagonal, *[0.0] * (count - j - 1)]
+    return np.array([column[:steps] for column in columns]).reshape(width, steps).T.copy()
+
+
+def _length(values: list[float]) -> float:
+    """Return the root of the sum of squares, as ``FixedOrder.lengths`` does."""
+    largest = max(map(abs, values))
+    if not 2.0**-500 < largest < 2.0**500 and 0 < largest < math.inf:
+        parts = [value / largest for value in values]
+        return largest * math.sqrt(_sum_of_products(parts, parts))
+    return math.sqrt(_sum_of_products(values, values))
+
+
+def _sum_of_products(a: list[float], b: list[float]) -> float:
+    """Return the sum of products, in the order of ``FixedOrder.total``."""
+    terms = [x * y for x, y in zip(a, b, strict=True)]
+    while (count := len(terms)) > 1:
+        half = (count + 1) // 2
+        for k in range(count - half):
+            terms[k] += terms[half + k]
+        del terms[half:]
+    return terms[0]
+
+
+@cache
 def _rounds(columns: int) -> list[tuple[Array, Array]]:
     """Return all pairs of columns in rounds, in each of which no column is in two pairs: two arrays of columns each."""
     places = list(range(columns + columns % 2))
