@@ -85,8 +85,8 @@ static HOT void contract(size_t rows, size_t columns, size_t inner, const real *
 /* If vectors are long, defines a function that does what contract_ends does for rows in blocks of eight, with vectors of
    fewer values: two of them take the time of a long one, and no more is stored than there is. Every sum is that of
    block_8x1. */
-#if VECTOR_BYTES == 64 && BLOCK_ROWS == 8 && !NN_SAME_BITS
-#define SHORT_VECTORS(name, type, unaligned_type) \
+#if HAS_SHORT_VECTORS
+#define SHORT_VECTORS(name, type, unaligned_type, ADD) \
 static HOT size_t name(size_t rows, size_t inner, const real *restrict a, size_t a_row, size_t a_inner, \
     const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, int add, real scale) \
 { \
@@ -96,35 +96,34 @@ static HOT size_t name(size_t rows, size_t inner, const real *restrict a, size_t
         const real *k = a + r*a_row; \
         for (size_t n = 0; n < inner; n++, k += a_inner) { \
             const type by = *(const unaligned_type *) (b + n*b_inner); \
-            s0 += k[0]*by; \
-            s1 += k[a_row]*by; \
-            s2 += k[2*a_row]*by; \
-            s3 += k[3*a_row]*by; \
-            s4 += k[4*a_row]*by; \
-            s5 += k[5*a_row]*by; \
-            s6 += k[6*a_row]*by; \
-            s7 += k[7*a_row]*by; \
+            ADD(s0, k[0], by); \
+            ADD(s1, k[a_row], by); \
+            ADD(s2, k[2*a_row], by); \
+            ADD(s3, k[3*a_row], by); \
+            ADD(s4, k[4*a_row], by); \
+            ADD(s5, k[5*a_row], by); \
+            ADD(s6, k[6*a_row], by); \
+            ADD(s7, k[7*a_row], by); \
         } \
         const type sums[8] = {s0, s1, s2, s3, s4, s5, s6, s7}; \
         for (size_t j = 0; j < 8; j++) { \
             unaligned_type *const to = (unaligned_type *) (out + (r + j)*out_row); \
-            if (add) \
-                *to += scale*sums[j]; \
-            else \
-                *to = sums[j]; \
+            type sum = sums[j]; \
+            if (add) { \
+                sum = *to; \
+                ADD(sum, scale, sums[j]); \
+            } \
+            *to = sum; \
         } \
     } \
     return r; \
 }
 
-SHORT_VECTORS(blocks_of_fours, four, unaligned_four)
+SHORT_VECTORS(blocks_of_fours, four, unaligned_four, ADD_FOURS)
 #if NN_BITS == 32
-SHORT_VECTORS(blocks_of_eights, eight, unaligned_eight)
+SHORT_VECTORS(blocks_of_eights, eight, unaligned_eight, ADD_EIGHTS)
 #endif
 #undef SHORT_VECTORS
-#define HAS_SHORT_VECTORS 1
-#else
-#define HAS_SHORT_VECTORS 0
 #endif
 
 /* Like contract, for the columns after the last whole vector, if the rows of out have no padding. */

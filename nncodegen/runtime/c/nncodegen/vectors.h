@@ -194,6 +194,21 @@ INLINE vector fused_vectors(vector a, vector b, vector c)
 #define ADD_PRODUCT(s, a, b) (s) += (a)*(b)
 #endif
 
+/* The same for four and eight values, of which the longest vectors hold more: of HAS_SHORT_VECTORS. */
+#define HAS_SHORT_VECTORS (VECTOR_BYTES == 64 && BLOCK_ROWS == 8)
+#if !NN_SAME_BITS || !HAS_SHORT_VECTORS
+#define ADD_FOURS(s, a, b) (s) += (a)*(b)
+#define ADD_EIGHTS(s, a, b) (s) += (a)*(b)
+#elif NN_BITS == 64
+#define ADD_FOURS(s, a, b) \
+    (s) = (four) _mm256_fmadd_pd((__m256d) ((a) - (four) {0}), (__m256d) ((b) - (four) {0}), (__m256d) (s))
+#else
+#define ADD_FOURS(s, a, b) \
+    (s) = (four) _mm_fmadd_ps((__m128) ((a) - (four) {0}), (__m128) ((b) - (four) {0}), (__m128) (s))
+#define ADD_EIGHTS(s, a, b) \
+    (s) = (eight) _mm256_fmadd_ps((__m256) ((a) - (eight) {0}), (__m256) ((b) - (eight) {0}), (__m256) (s))
+#endif
+
 /* Stores out[position] = s or, if add, out[position] + scale*s; then multiplies by factor[position], unless that is
    NULL. All values are vectors. */
 INLINE void keep(vector s, real *out, size_t position, const real *factor, int add, real scale)
