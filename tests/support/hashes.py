@@ -87,12 +87,41 @@ def equation_hashes(module):
     }
 
 
+def token_hashes(module):
+    """Return the hashes of a model of sequences of tokens: as of others, and of steps and of what it generates."""
+    random = np.random.default_rng(7)
+    length, tokens = len(module.input_names), 5
+    X, Y = random.integers(0, tokens, (2, SAMPLES, length))
+    start = module.initial_parameters(3)
+    loss, gradient = module.loss_and_gradient(start, X, Y)
+    result = module.train(X, Y, optimizer="adam", epochs=EPOCHS, batch_size=BATCH, learning_rate=0.02, seed=3)
+    state, found = None, []
+    for position in range(length):
+        probabilities, state = module.step(result.parameters, X[:, position], state)
+        found.append(probabilities)
+    prompts = [X[row, : 1 + row % 3] for row in range(SAMPLES)]
+    drawn = [
+        sequence
+        for options in ({}, {"temperature": 0.7, "top_k": 3}, {"temperature": 3.0})
+        for sequence in module.generate(result.parameters, prompts, length - 2, seed=5, **options)
+    ]
+    return {
+        "predictions": digest(start, module.predict(start, X)),
+        "gradient": digest(loss, gradient),
+        "trained": digest(result.parameters, result.metrics["loss"]),
+        "steps": digest(*found, state),
+        "generated": digest(*drawn),
+    }
+
+
 def hashes(module):
     """Return the hashes of predictions, of a gradient, and of the parameters after 200 updates."""
     if module.name.startswith("fit"):
         return fit_hashes(module)
     if module.name.startswith("equation"):
         return equation_hashes(module)
+    if module.name.startswith("tokens"):
+        return token_hashes(module)
     X, Y = data(module)
     start = module.initial_parameters(3)
     if module.name.startswith("many"):

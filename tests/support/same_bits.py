@@ -19,6 +19,7 @@ import nncodegen as nn
 from nncodegen import perceptron
 from nncodegen.building.build import Built
 from nncodegen.pipeline import compile_model
+from tests.support import stepping
 from tests.support.hashes import curve_data, digest, hashes
 
 TABLE = Path(__file__).parent.parent / "python" / "same_bits.json"
@@ -96,10 +97,14 @@ MODELS = {
     "network_fit_classes": _stack(
         nn.Dense(4, "tanh"), nn.Dense(3, "softmax"), inputs=3, loss="categorical_crossentropy"
     ),
+    "tokens_transformer": stepping.transformer,
+    "tokens_grouped": stepping.grouped,
+    "tokens_recurrent": stepping.recurrent,
     "many_formulas": _formula(a * exp(-b * t) + c, a=1.0, b=0.5, c=0.1),
     "many_networks": _stack(nn.Dense(8, "tanh"), nn.Dense(2), inputs=3),
 }
-"""The models, each a function of its name. Of those whose names begin with "many", several are trained together."""
+"""The models, each a function of its name. Those whose names begin with "tokens" generate sequences; of
+those that begin with "many", several are trained together."""
 
 FITTED = {name: True for name in MODELS if name.startswith(("equation", "network_fit"))}
 """The networks that are built with fits."""
