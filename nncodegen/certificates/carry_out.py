@@ -483,7 +483,8 @@ class Run:
         over = tuple(k for k, index in enumerate(grid.axes) if index in step.over and index != SAMPLE)
         if SAMPLE in step.over:
             models, place = self.kernel.plan.models is Role.VECTOR, memory.kernel.place(step.target)
-            anew = self.now[Asked.NEW] and (models or place is Place.GRADIENT_SUM)
+            begun = step.target.tensor in memory.unfinished and int(grid.given[BEGIN]) > 0  # by an earlier segment
+            anew = self.now[Asked.NEW] and (models or place is Place.GRADIENT_SUM) and not begun
             memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere, anew)
         elif step.operator and REDUCTIONS[step.operator].chooses:
             memory.store(

@@ -11,7 +11,7 @@ from nncodegen.emit.windows import WindowPrinter
 from nncodegen.ir import SAMPLE, Element, Step
 from nncodegen.ir.program import PORTABLE
 from nncodegen.schedule import Filling, Place, Shape
-from nncodegen.schedule.extents import PADDED
+from nncodegen.schedule.extents import END, PADDED
 from nncodegen.schedule.products import factors, rest_of
 from nncodegen.schedule.shapes import matrix_and_row
 from nncodegen.schedule.tree import Call, Fill
@@ -97,23 +97,32 @@ class CallsOfTile(Calls):
         at, (step,), found = self._at, call.steps, call.matrices
         assert found
         b = next(element for element in step.operands if element != found.a)  # which may be a copy of found.b
-        rows, columns, inner = (prod(map(at.size, own)) for own in (found.rows, found.columns, found.inner))
+        groups = (found.rows, found.columns, found.inner)
+        block = next((own[0] for own in groups if any(call.end(index) == END for index in own)), "")
+        rows, columns, inner = ("end - begin" if block in own else str(prod(map(at.size, own))) for own in groups)
         within = (SAMPLE, *found.rows, *found.columns, *found.inner)
 
         def given(element: Element, *groups: tuple[str, ...]) -> str:
             strides = (at.stride(element, own[-1]) if own else "0" for own in groups)
-            return ", ".join([at.begin_of(element, within), *strides])
+            return ", ".join([at.begin_of(element, within, block), *strides])
 
         out = given(step.target, found.rows)
         arguments = f"{given(found.a, found.rows, found.inner)}, {given(b, found.inner, found.columns)}, {out}"
         scale = self._scale(step.target) if SAMPLE in step.over else "0"
-        limit = "_matrices"
+        if block in found.inner:  # the first block sets the sums, the others add to them
+            scale = f"segment > 0 ? 1 : {scale}"
+        in_block = bool(block) and found.triangle is not None and block in (found.triangle.high, found.triangle.low)
+        limit, first = "_matrices", "begin, " if in_block else ""
         if found.triangle and not found.of_result:
             limit = "_below" if found.triangle.high in found.rows else "_above"
-        calls = [f"multiply{limit}({rows}, {columns}, {inner}, {arguments}, {scale});"]
+            limit = f"{limit}{'_from' * in_block}"
+            arguments = f"{first}{rows}, {columns}, {inner}, {arguments}"
+        else:
+            arguments = f"{rows}, {columns}, {inner}, {arguments}"
+        calls = [f"multiply{limit}({arguments}, {scale});"]
         if found.triangle and found.of_result:
             side = "above" if found.triangle.high in found.rows else "below"
-            calls.append(f"clear_{side}({rows}, {columns}, {out});")
+            calls.append(f"clear_{side}{'_from' * in_block}({first}{rows}, {columns}, {out});")
         return tuple(calls)
 
     def _contract(self, call: Call) -> tuple[str, ...]:

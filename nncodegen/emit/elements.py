@@ -12,6 +12,7 @@ from functools import cached_property
 from nncodegen.emit.names import Names
 from nncodegen.ir import SAMPLE, Element, Noise, Program
 from nncodegen.schedule import Kernel, Layout, Place, Role
+from nncodegen.schedule.extents import BEGIN
 from nncodegen.schedule.tree import Tree
 from nncodegen.schedule.walks import elements, targets
 
@@ -94,9 +95,16 @@ class Elements:
             return f"gradient_sums + {storage.offset}"
         return f"{self.names[element.tensor]}{f' + {storage.shift}' if storage.shift else ''}"
 
-    def begin_of(self, element: Element, within: Container[str]) -> str:
-        """Return the address of the values of some indices, for the current values of the others."""
-        first = Element(element.tensor, ["0" if index in within else index for index in element.indices])
+    def begin_of(self, element: Element, within: Container[str], block: str = "") -> str:
+        """Return the address of the values of some indices, for the current values of the others.
+
+        The values of the index ``block`` begin with those of a segment.
+        """
+        begin = "0" if self.kernel.storage[element.tensor].within == block else BEGIN
+        begins = {block: begin} if block else {}
+        first = Element(
+            element.tensor, [begins.get(index, "0") if index in within else index for index in element.indices]
+        )
         return f"&{self.stored(first)}" if any(index != "0" for index in first.indices) else self.begin(element)
 
     def size(self, index: str) -> int:

@@ -51,6 +51,7 @@ from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Lay
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.matrices import choose_matrices
+from nncodegen.schedule.pairs import choose_blocks
 from nncodegen.schedule.plans import FORMULA, LAYERS, SINGLE_SAMPLE
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.registers import Registers
@@ -78,6 +79,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     check_functions(program)
     program = settled(program)
     layout = choose_matrices(program, choose_layout(program, choices), choices)
+    layout = choose_blocks(program, layout, choices)
     if not layout.one_by_one:
         layout = choose_blas(program, layout, choices)
         layout = choose_segments(program, choose_transposed(program, layout, choices), choices)

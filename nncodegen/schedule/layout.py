@@ -71,7 +71,7 @@ LANE_SUM = 1.6
 NARROW = 1.25
 """Cost of a product in blocks of a single vector, which load as much as they multiply, relative to wider ones."""
 
-CHOICES = ("tile", "features", "blas", "transposed", "segment_length")
+CHOICES = ("tile", "features", "blas", "transposed", "segment_length", "block_length")
 """The names of the choices that a caller may override."""
 
 TRANSPOSE, GATHER = 0.5, 1.5
@@ -99,6 +99,8 @@ class Layout:
     """The indices of time that have more steps than a segment."""
     one_by_one: bool = False
     """If true, a tile is one sample, and what lies innermost in memory runs along the vectors (see ``matrices``)."""
+    block_length: int = 0
+    """The queries of a block of attention (see ``pairs``). 0: as many as take little memory."""
 
     @property
     def lengths(self) -> dict[str, int]:

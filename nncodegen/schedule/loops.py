@@ -20,6 +20,7 @@ from nncodegen.schedule.forms import MOST_UNROLLED, Form, forms_of, lies_in_rows
 from nncodegen.schedule.fuse import fuse
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.pairs import in_blocks
 from nncodegen.schedule.phases import Phases, in_phases
 from nncodegen.schedule.places import declared, place, transposed_strides
 from nncodegen.schedule.plans import ONE_BY_ONE, TILE
@@ -173,13 +174,19 @@ def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> t
         return tuple(fuse(some, program, forms, chosen.apart, ()))
 
     metrics = tuple(each for some in phased.in_turn(besides[1]) for each in in_time(some))
-    found = Segmented(steps=chosen.steps)
+    found = Segmented()
+    if layout.segmented or layout.one_by_one:
+        whole = {*chosen.lasting, *chosen.storage, *(e.tensor for step in besides[1] for e in step.operands)}
     if layout.segmented:
         forwards = needed(chosen.steps, [*chosen.loss, *chosen.kept]) if name == "gradient" else chosen.steps
-        whole = {*chosen.lasting, *chosen.storage, *(e.tensor for step in besides[1] for e in step.operands)}
         found = in_segments(phases[1], program, layout, forms, fused, forwards, whole)
+    elif layout.one_by_one:
+        found = in_blocks(phases[1], program, layout, forms, fused, whole)
+    if found.tree:
         steps = (*phases[0], *besides[0], *found.steps, *besides[1], *phases[2])
         found = replace(found, steps=steps)
+    else:
+        found = Segmented(steps=chosen.steps)
     before = tuple(map(without_samples, phased.in_turn(phases[0] + besides[0])))
     parts = enumerate([found.tree] if found.tree else map(in_time, phased.in_turn(phases[1])))
     trees = Trees(before, tuple(parts), metrics, without_samples(phases[2]))

@@ -14,12 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from sympy import Mul
 
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Program, Step
 from nncodegen.schedule.layout import CHOICES, Layout
 from nncodegen.schedule.windows import window_of
+
+OTHERWISE = tuple(name for name in CHOICES if name != "block_length")
+"""The choices with which samples lie along the vectors."""
 
 Indices = tuple[str, ...]
 Sizes = Mapping[str, int | None]
@@ -69,7 +73,7 @@ def choose_matrices(program: Program, layout: Layout, choices: Mapping[str, obje
     sums over all of its samples. Whoever chooses the tile or the segments gets samples along the vectors.
     """
     recurs = any(step.operator in RECURRENCES for step in program.steps)
-    if not program.moves or recurs or program.batch or any(choices.get(name) for name in CHOICES):
+    if not program.moves or recurs or program.batch or any(choices.get(name) for name in OTHERWISE):
         return layout
     products = [(step, matrices_of(step, program)) for step in program.steps]
     others = (step for step, found in products if not found and step.expression.is_Mul)
@@ -85,8 +89,11 @@ def _attends(program: Program) -> bool:
     return any(found and SAMPLE in found.a.indices and SAMPLE in found.b.indices for found in products)
 
 
-def matrices_of(step: Step, program: Program) -> Matrices | None:
-    """Return the matrices whose product a step is; None if it is none."""
+def matrices_of(step: Step, program: Program, others: Iterable[Step] = ()) -> Matrices | None:
+    """Return the matrices whose product a step is; None if it is none.
+
+    ``others`` are steps of a kernel that the program does not have, as they are computed again.
+    """
     factors = step.expression.args
     if step.operator != "sum" or not step.expression.is_Mul or len(factors) != 2:
         return None
@@ -104,12 +111,13 @@ def matrices_of(step: Step, program: Program) -> Matrices | None:
     a = next(each for each in step.operands if each is not b)
     if last in a.indices or not any(SAMPLE in each.indices for each in (a, b)):
         return None
-    return _grouped(step, a, b, over, triangle, program)
+    return _grouped(step, a, b, over, triangle, program, others)
 
 
 def _grouped(
-    step: Step, a: Element, b: Element, over: Indices, triangle: Triangle | None, program: Program
-) -> Matrices | None:
+    step: Step, a: Element, b: Element, over: Indices, triangle: Triangle | None, program: Program,
+    others: Iterable[Step],
+) -> Matrices | None:  # fmt: skip
     """Return the product with its indices in groups."""
     target = tuple(index for index in step.target.indices if index != SAMPLE)
     in_a, in_b = set(a.indices), set(b.indices)
@@ -134,7 +142,7 @@ def _grouped(
         return None  # its copy has no loops around it
     fits = triangle is None or found.of_result
     if triangle and not fits:
-        fits = triangle.within((rows, inner)) and vanishes(a, triangle, program)
+        fits = triangle.within((rows, inner)) and vanishes(a, triangle, program, others)
     return found if fits else None
 
 
@@ -169,9 +177,12 @@ def triangle_of(equation: Equation, step: Step, program: Program) -> Triangle | 
     return Triangle(high, low)
 
 
-def vanishes(element: Element, triangle: Triangle, program: Program) -> bool:
-    """Return whether an element is 0 outside of a triangle: by its equation, or that of a factor of it."""
-    step = next((step for step in program.steps if step.target.tensor == element.tensor), None)
+def vanishes(element: Element, triangle: Triangle, program: Program, others: Iterable[Step] = ()) -> bool:
+    """Return whether an element is 0 outside of a triangle: by its equation, or that of a factor of it.
+
+    ``others`` are steps besides those of the program.
+    """
+    step = next((step for step in chain(program.steps, others) if step.target.tensor == element.tensor), None)
     if step is None or step.operator not in (None, "sum"):
         return False
     names = dict(zip(element.indices, step.target.indices, strict=True))
@@ -181,4 +192,4 @@ def vanishes(element: Element, triangle: Triangle, program: Program) -> bool:
     if step.over:
         return own in (triangle_of(equation, step, program) for equation in step.where)
     factors = (factor for factor in Mul.make_args(step.expression) if isinstance(factor, Element))
-    return any(vanishes(factor, own, program) for factor in factors if {own.high, own.low} <= {*factor.indices})
+    return any(vanishes(factor, own, program, others) for factor in factors if {own.high, own.low} <= {*factor.indices})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, slices_of
 from nncodegen.schedule.arrays import Arrays
@@ -149,6 +150,11 @@ def _strides_in_time(
 
     The values of one time are contiguous, in order of time. With 0 values, one row serves every time.
     """
+    if layout.one_by_one:  # rows of one matrix, whatever lies around it
+        sizes = [values if other == index else program.sizes[other] or 1 for other in target.indices]
+        of_sample = [1 if other == SAMPLE else size for other, size in zip(target.indices, sizes, strict=True)]
+        strides = tuple(0 if k == SAMPLE else prod(of_sample[at + 1 :]) for at, k in enumerate(target.indices))
+        return strides, prod(of_sample)
     rest = Element(target.tensor, [other for other in target.indices if other != index])
     strides, size = strides_of(program, layout, rest, innermost)
     known = {**dict(zip(rest.indices, strides, strict=True)), index: size if values else 0}

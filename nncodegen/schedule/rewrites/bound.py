@@ -46,10 +46,10 @@ class _Bound:
     def _end(self, index: str, site: Site) -> Extent:
         """Return the end of the loop over an index."""
         kernel, compute, size = self.kernel, site.compute, self.program.sizes[index]
-        if self.layout.one_by_one:
-            return COUNT if size is None else size
         if site.limits and site.limits.index == index:
             return END
+        if self.layout.one_by_one:
+            return COUNT if size is None else size
         if kernel.plan.models is Role.VECTOR or (kernel.plan.units is Role.VECTOR and kernel.name == "predict"):
             return COUNT if size is None else size
         if size is None:

@@ -20,17 +20,20 @@ from nncodegen.ir import REDUCTIONS, SAMPLE, Program, Solution, Step, solve
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.matrices import matrices_of
-from nncodegen.schedule.nesting import around
+from nncodegen.schedule.nesting import around, begin_of
 from nncodegen.schedule.rewrites.one_sample import REDUCED_ROWS
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.tree import (
     Accumulate,
+    Begins,
     Call,
     Combine,
     Compute,
     Exists,
     Gather,
     Given,
+    If,
+    Limits,
     Loop,
     Solve,
     Statement,
@@ -43,7 +46,7 @@ from nncodegen.schedule.tree import (
     combine_of,
     neutral_of,
 )
-from nncodegen.schedule.walks import Site, computed
+from nncodegen.schedule.walks import Site, computed, steps_in
 
 ROW = 1024
 """The most terms of a row that a function holds as a local array."""
@@ -51,24 +54,25 @@ ROW = 1024
 
 def one_by_one(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel whose products and reductions, for one sample at a time, are written out."""
+    own = tuple(steps_in(kernel.trees.tile))
 
     def rule(site: Site) -> Tree:
         compute = site.compute
         if compute.shape is Shape.MATRICES:
-            return _product(compute, program)
+            return _product(compute, program, own)
         (*others, step) = compute.steps
         plain = (replace(compute, samples=False),)
         if others or not step.over or REDUCTIONS[step.operator or "sum"].join is None:
             return plain
-        return _Reduction(step, compute, program).tree() or plain
+        return _Reduction(step, compute, program, site.limits).tree() or plain
 
     return replace(kernel, trees=kernel.trees.each(partial(computed, rule=rule)))
 
 
-def _product(compute: Compute, program: Program) -> Tree:
-    """Return the call for a product of matrices, in loops over the indices around it."""
+def _product(compute: Compute, program: Program, others: Sequence[Step]) -> Tree:
+    """Return the call for a product of matrices, in loops over the indices around it; ``others`` are all steps."""
     (step,) = compute.steps
-    found = matrices_of(step, program)
+    found = matrices_of(step, program, others)
     assert found
     call = Call(compute.shape, compute.steps, compute.innermost, compute.ends, matrices=found)
     own = replace(compute, steps=(Step(step.target, step.expression),))  # no equation gives an index around it
@@ -82,6 +86,7 @@ class _Reduction:
     step: Step
     compute: Compute
     program: Program
+    limits: Limits | None = None
 
     def tree(self) -> Tree:
         """Return the loops; an empty tree where an equation gives an index that values are read with."""
@@ -109,11 +114,13 @@ class _Reduction:
 
     def _loops(self, indices: Sequence[str], body: Tree) -> Tree:
         for index in reversed(indices):
-            body = (Loop(index, self.compute.end(index), body),)
+            end = self.compute.end(index)
+            body = (Loop(index, end, body, begin=begin_of(end)),)
         return body
 
     def _all_at_once(self, index: str, body: Tree) -> Tree:
-        return (Loop(index, self.compute.end(index), body, Way.INDEPENDENT),)
+        end = self.compute.end(index)
+        return (Loop(index, end, body, Way.INDEPENDENT, begin_of(end)),)
 
     def _gathered(self, gathers: Sequence[Solution]) -> tuple[Gather, ...]:
         return tuple(Gather(each, self.program.sizes[each.index] or 1) for each in gathers)
@@ -138,10 +145,12 @@ class _Reduction:
     ) -> Tree:
         """Return the loops of a reduction: in a local variable, or of all values of the contiguous index at once."""
         step, operator = self.step, self.step.operator or "sum"
+        in_segments = self.limits is not None and self.limits.index in free
         ends = [element.indices[-1] for element in step.operands if element.indices]
         if self._outer and ends.count(self._outer[-1]) > sum(map(ends.count, free)):
             *outer, last = self._outer
             begin = self._all_at_once(last, (Store(step.target, Value((neutral,))),))
+            begin = (If(Begins(0), begin),) if in_segments else begin
             store: Statement = Store(step.target, value, combine, operator)
             terms = self._loops(free, self._all_at_once(last, (*self._gathered(gathers), store)))
             return self._loops(outer, (*begin, *terms))
@@ -149,12 +158,16 @@ class _Reduction:
         others = [index for index in free if index != inside]
         term: Statement = Accumulate(step.target, value, combine, operator)
         body = (*self._gathered(gathers), term)
-        lanes = Loop(inside, self.compute.end(inside), body)
+        end = self.compute.end(inside)
+        lanes = Loop(inside, end, body, begin=begin_of(end))
         if operator in REDUCED_ROWS:
             row = operator == "sum" and lanes.end in range(ROW + 1)
             lanes = replace(lanes, way=Way.ROW if row else Way.SUMMED, sums=(step.target,), operator=operator)
-        result = Store(step.target, Value((step.target,)))
-        return self._loops(self._outer, (Variable(step.target, neutral), *self._loops(others, (lanes,)), result))
+        result: Tree = (Store(step.target, Value((step.target,))),)
+        if in_segments:  # every segment adds its terms
+            added = Store(step.target, Value((step.target,)), Combine.ADD)
+            result = (If(Begins(0), result, (added,)),)
+        return self._loops(self._outer, (Variable(step.target, neutral), *self._loops(others, (lanes,)), *result))
 
     def _over_samples(self) -> Tree:
         """Return the loops that add to sums over samples in place, in rows that a value of data may give."""

@@ -1,7 +1,8 @@
 /* Products of whole matrices, of any size, whose rows need no padding. The places after the last row of b must lie in
    memory, as vectors may reach there; what they hold does not matter.
 
-   Needs products.h. Gives multiply_matrices, multiply_below, multiply_above, clear_below, clear_above. */
+   Needs products.h. Gives multiply_matrices, multiply_below, multiply_above, clear_below, clear_above; and for a part
+   of the rows of a triangle multiply_below_from, multiply_above_from, clear_above_from. */
 
 #ifndef NNCODEGEN_MATRICES_H
 #define NNCODEGEN_MATRICES_H
@@ -30,14 +31,14 @@ static HOT void multiply_matrices(size_t rows, size_t columns, size_t inner, con
     }
 }
 
-/* Computes what multiply_below does (below: k <= r) or multiply_above, term by term. */
-static COLD void multiply_exactly(int below, size_t rows, size_t columns, size_t inner, const real *restrict a,
-    size_t a_row, size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out,
-    size_t out_row)
+/* Computes what multiply_below_from does (below: k <= first + r) or multiply_above (first is 0), term by term. */
+static COLD void multiply_exactly(int below, size_t first, size_t rows, size_t columns, size_t inner,
+    const real *restrict a, size_t a_row, size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column,
+    real *restrict out, size_t out_row)
 {
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < columns; c++) {
-            const size_t begin = below ? 0 : r, end = below && r + 1 < inner ? r + 1 : inner;
+            const size_t begin = below ? 0 : r, end = below && first + r + 1 < inner ? first + r + 1 : inner;
             real sum = 0;
             for (size_t k = begin; k < end; k++)
                 sum += a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column];
@@ -70,7 +71,7 @@ static HOT void multiply_below(size_t rows, size_t columns, size_t inner, const 
             scale);
     }
     if (scale == 0 && !finite_row(out + (rows - 1)*out_row, columns))
-        multiply_exactly(1, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
+        multiply_exactly(1, 0, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
 }
 
 /* Like multiply_below, where the terms with k < r do not exist: the first row has all terms. */
@@ -85,7 +86,7 @@ static HOT void multiply_above(size_t rows, size_t columns, size_t inner, const 
             b_column, out + r*out_row, out_row, scale);
     }
     if (scale == 0 && !finite_row(out, columns))
-        multiply_exactly(0, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
+        multiply_exactly(0, 0, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
 }
 
 /* Sets the values to 0 whose column is after their row. */
@@ -93,6 +94,52 @@ static HOT void clear_above(size_t rows, size_t columns, real *restrict out, siz
 {
     for (size_t r = 0; r < rows; r++)
         for (size_t c = r + 1; c < columns; c++)
+            out[r*out_row + c] = 0;
+}
+
+/* Like multiply_below, for the rows from first on: the terms with k > first + r do not exist. */
+static HOT void multiply_below_from(size_t first, size_t rows, size_t columns, size_t inner, const real *restrict a,
+    size_t a_row, size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out,
+    size_t out_row, real scale)
+{
+    const size_t end = first + rows < inner ? first + rows : inner;
+    multiply_matrices(rows, columns, end, a, a_row, a_inner, b, b_inner, b_column, out, out_row, scale);
+    if (scale == 0 && !finite_row(out + (rows - 1)*out_row, columns))
+        multiply_exactly(1, first, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
+}
+
+/* Like multiply_above, for the terms from first on: those with first + k < r do not exist. Sums over many terms are
+   added part by part, so if b is infinite or NaN, this is found before. */
+static HOT void multiply_above_from(size_t first, size_t rows, size_t columns, size_t inner, const real *restrict a,
+    size_t a_row, size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out,
+    size_t out_row, real scale)
+{
+    const size_t end = first + inner < rows ? first + inner : rows;
+    real unknown = 0;
+    for (size_t k = 0; k < inner; k++)
+        for (size_t c = 0; c < columns; c++)
+            unknown += b[k*b_inner + c*b_column]*0;
+    for (size_t r = end; scale == 0 && r < rows; r++)
+        for (size_t c = 0; c < columns; c++)
+            out[r*out_row + c] = 0;
+    if (unknown == 0) {
+        multiply_matrices(end, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, scale);
+        return;
+    }
+    for (size_t r = 0; r < end; r++)
+        for (size_t c = 0; c < columns; c++) {
+            real sum = 0;
+            for (size_t k = r > first ? r - first : 0; k < inner; k++)
+                sum += a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column];
+            out[r*out_row + c] = scale == 0 ? sum : out[r*out_row + c] + scale*sum;
+        }
+}
+
+/* Sets the values to 0 whose column is after their row, for the rows from first on. */
+static HOT void clear_above_from(size_t first, size_t rows, size_t columns, real *restrict out, size_t out_row)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = first + r + 1; c < columns; c++)
             out[r*out_row + c] = 0;
 }
 

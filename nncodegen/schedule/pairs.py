@@ -1,0 +1,396 @@
+"""Pairs of queries and keys: the scores of attention stay within the memory that a tile may take.
+
+The scores of all queries by all keys, and what is computed of them one by one (probabilities, dropout, their
+derivatives), grow with the square of the length. Nothing else does. Where such *pairs* would take too much memory, they
+are computed for a block of queries at a time. A loop over the blocks has the statements of segments of time:
+
+    forwards    a loop over blocks: from queries and keys to the weighted sums of values. The largest score of each
+                query, and the sum of its exponentials, are kept; pairs are not
+    backwards   a loop over blocks: the pairs that the derivatives need are computed again, with the same noise, from
+                queries, keys and what was kept. Sums over queries (the derivatives by keys and values) are added block
+                by block, in order
+
+Such a loop is a *sweep*. A step that reads pairs and gives none runs in one sweep, the first in which it can. Steps
+between such steps that have a value for each query run in the sweep, too, if it needs them; all other steps run between
+the sweeps, for all positions at once. A step that is computed again has another name: ``z1 again``.
+
+Steps may name the queries differently: ``d_k[n, i, j] = sum(t) d_z[n, t, i]*q[n, t, j]``. In sweeps, two indices then
+swap their names, so that the queries have one name in all steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Program, Step, solve
+from nncodegen.ir.element import renamed
+from nncodegen.ir.names import unused
+from nncodegen.schedule.extents import SEGMENTS
+from nncodegen.schedule.forms import Form
+from nncodegen.schedule.layout import Layout, bytes_of
+from nncodegen.schedule.matrices import Matrices, matrices_of
+from nncodegen.schedule.recurrences import Fuse
+from nncodegen.schedule.segments import Segmented
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.tree import Compute, Group, Limits, Loop, Statement, Way
+
+PAIRS = 2**20
+"""Bytes of an array of pairs from which on it is computed in blocks: a few such arrays are in use at once, and should
+stay in the second-level cache together."""
+
+FEWEST = 8
+"""Least queries of a block. Products of fewer rows would load keys and values more often than they use them."""
+
+
+def choose_blocks(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
+    """Return the layout with the queries of a block of attention, {"block_length": queries}.
+
+    By default there are blocks only where pairs take much memory, and their length follows from that. Raises ModelError
+    for an invalid length, and for a program that has no use for it.
+    """
+    length = choices.get("block_length")
+    if length is None:
+        return layout
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise ModelError(f"block_length is a number of queries, 1 or more, not {length!r}")
+    if not layout.one_by_one:
+        raise ModelError(
+            f"{program.name} has no use for block_length: it has no attention, or recurrent layers besides"
+        )
+    return replace(layout, block_length=length, reasons=(*layout.reasons, f"blocks of {length} queries, as asked for"))
+
+
+def in_blocks(
+    steps: Sequence[Step],
+    program: Program,
+    layout: Layout,
+    forms: dict[str, Form],
+    fuse: Fuse,
+    kept: Collection[str],
+) -> Segmented:
+    """Return the tree of the steps of a tile, with sweeps; without a tree if there is no need for them.
+
+    The forms of steps that are computed again are added to ``forms``. Tensors in ``kept`` are computed once, for all
+    queries.
+    """
+    pairs = _Pairs(steps, program, layout, forms)
+    return _Plan(steps, program, forms, pairs, kept).tree(fuse) if pairs.blocks else Segmented()
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The names that the queries and the keys of pairs have in a step."""
+
+    row: str
+    column: str
+
+
+class _Pairs:
+    """The tensors of pairs, in families: those that steps relate. Each family is computed in the same blocks.
+
+    axes      the places of queries and keys among the indices of each tensor of pairs
+    names     the names of both in each step that reads or gives pairs
+    blocks    the index and the queries of a block, for each family that is computed in blocks
+    """
+
+    def __init__(self, steps: Sequence[Step], program: Program, layout: Layout, forms: Mapping[str, Form]) -> None:
+        self._steps, self._program, self._forms = steps, program, forms
+        self._defined = {step.target.tensor: step.target for step in steps}
+        self.axes: dict[str, tuple[int, int]] = {}
+        self.names: dict[str, _Names] = {}
+        self._family: dict[str, str] = {}
+        self._wrong: set[str] = set()
+        """Steps, by their targets, that cannot run in blocks."""
+        while self._spread():
+            pass
+        self.blocks = dict(self._blocks(layout))
+
+    def family(self, tensor: str) -> str:
+        """Return the name of the family of a step that reads or gives pairs; an empty text for other steps."""
+        if tensor not in self._family:
+            return ""
+        while self._family[tensor] != tensor:
+            tensor = self._family[tensor]
+        return tensor
+
+    # Which tensors are pairs.
+
+    def _spread(self) -> bool:
+        """Go through all steps; return whether further tensors turned out to be pairs."""
+        known = len(self.axes)
+        for step in self._steps:
+            found = dict.fromkeys(self._names_in(step))
+            if not found and (scores := self._scores(step)):
+                found = {scores: None}
+            if not found:
+                continue
+            names = next(iter(found))
+            self.names[step.target.tensor] = names
+            own = [e for e in (step.target, *step.operands) if e.tensor in self.axes]
+            if self._has_both(step.target, names):
+                inside = (e for e in step.operands if e.tensor in self._defined and self._has_both(e, names))
+                own += [step.target, *inside]
+            for element in own:
+                place = element.indices.index(names.row), element.indices.index(names.column)
+                self.axes.setdefault(element.tensor, place)
+                self._join(step.target.tensor, element.tensor)
+            if len(found) > 1 or names.row == names.column or not self._able(step, names.row):
+                self._wrong.add(step.target.tensor)
+        return len(self.axes) > known
+
+    def _names_in(self, step: Step) -> Iterator[_Names]:
+        for element in (step.target, *step.operands):
+            if element.tensor in self.axes:
+                row, column = self.axes[element.tensor]
+                yield _Names(element.indices[row], element.indices[column])
+
+    def _scores(self, step: Step) -> _Names | None:
+        """Return the names of queries and keys, if a step is a sum of products of two arrays of samples.
+
+        Keys are the last index, which one factor has; queries are an index that only the other has, the longest.
+        """
+        target, factors = step.target.indices, step.expression.args
+        product = step.operator == "sum" and step.expression.is_Mul and len(factors) == 2 and SAMPLE in target
+        if not product or not all(isinstance(each, Element) and SAMPLE in each.indices for each in factors):
+            return None
+        a, b = sorted(factors, key=lambda factor: target[-1] in factor.indices)
+        rows = [index for index in target if index in a.indices and index not in b.indices]
+        if target[-1] in a.indices or target[-1] not in b.indices or not rows:
+            return None
+        return _Names(max(rows, key=lambda index: self._program.sizes[index] or 1), target[-1])
+
+    def _matrices(self, step: Step) -> Matrices | None:
+        product = self._forms[step.target.tensor].shape is Shape.MATRICES
+        return matrices_of(step, self._program) if product else None
+
+    @staticmethod
+    def _has_both(element: Element, names: _Names) -> bool:
+        return {SAMPLE, names.row, names.column} <= {*element.indices}
+
+    def _join(self, one: str, other: str) -> None:
+        for tensor in (one, other):
+            self._family.setdefault(tensor, tensor)
+        self._family[self.family(other)] = self.family(one)
+
+    # Which steps can run in blocks, and which do.
+
+    def _able(self, step: Step, row: str) -> bool:
+        """Return whether a step can run for some values of an index, or its terms be added block by block."""
+        if self._forms[step.target.tensor].shape is Shape.LOOPS:
+            solved = solve(step.where, step.over, self._program.sizes) if step.over else None
+            given = solved is not None and any(each.index == row for each in solved.solutions)
+            return not given and (row not in step.over or step.operator == "sum")
+        found = self._matrices(step)
+        if found is None or row in found.columns or (found.triangle and found.triangle.low == row):
+            return False
+        return all(row not in group or group == (row,) for group in (found.rows, found.inner))
+
+    def _blocks(self, layout: Layout) -> Iterator[tuple[str, tuple[str, int]]]:
+        """Yield each family whose pairs take too much memory, with its index, and the queries of a block."""
+        sizes = self._program.sizes
+        wrong = {self.family(name) for name in self._wrong}
+        families = dict.fromkeys(self.family(name) for name in self.axes)
+        for family in families:
+            members = [name for name in self.axes if self.family(name) == family]
+            if family in wrong or not all(name in self._defined for name in members):
+                continue
+            target = next(self._defined[step.target.tensor] for step in self._steps if step.target.tensor in members)
+            index = target.indices[self.axes[target.tensor][0]]
+            widest = max(self._program.count(self._defined[name].indices) for name in members)
+            row = bytes_of(widest, self._program) // (sizes[index] or 1)
+            length = layout.block_length
+            if not length and bytes_of(widest, self._program) > PAIRS:
+                length = max(PAIRS // row // FEWEST * FEWEST, FEWEST)
+            if 0 < length < (sizes[index] or 1):
+                yield family, (index, length)
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """A loop over the blocks of a family, and the numbers of the steps that run in it."""
+
+    family: str
+    own: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """The first sweep before which a tensor is complete; or (``rows``) in which it has a value for each row."""
+
+    place: int
+    rows: bool = False
+
+
+class _Plan:
+    """The assignment of steps to sweeps."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        program: Program,
+        forms: dict[str, Form],
+        pairs: _Pairs,
+        kept: Collection[str],
+    ) -> None:
+        self._steps, self._program, self._forms, self._pairs, self._kept = steps, program, forms, pairs, kept
+        self._home = {step.target.tensor: number for number, step in enumerate(steps)}
+        self._row: dict[str, str] = {}
+        """The index of the queries in each step that may run in a sweep."""
+        self._family: dict[str, str] = {}
+        self._ready: list[_Ready] = []
+        self._sweeps: list[_Sweep] = []
+        for number in range(len(steps)):
+            self._assign(number)
+        self._members = [self._members_of(place) for place in range(len(self._sweeps))]
+        self._inside = {number for members in self._members for number in members}
+
+    def _assign(self, number: int) -> None:
+        """Decide where a step runs: in any sweep that reads it, in one sweep, in a sweep if need be, or in none."""
+        step = self._steps[number]
+        name, family = step.target.tensor, self._pairs.family(step.target.tensor)
+        if family in self._pairs.blocks:
+            self._row[name], self._family[name] = self._pairs.names[name].row, family
+            bound = self._bound(step)
+            if not self._is_pair(name):
+                bound = self._sweep_of(number, bound)
+            rows = self._row[name] in step.target.indices
+            self._ready.append(_Ready(bound if rows else bound + 1, rows))
+            return
+        if found := self._between(step):
+            self._row[name], self._family[name] = found
+            self._ready.append(_Ready(self._bound(step), rows=True))
+            return
+        self._ready.append(_Ready(self._bound(step)))
+
+    def _is_pair(self, name: str) -> bool:
+        """Return whether a tensor is one of pairs that are not kept."""
+        blocked = self._pairs.family(name) in self._pairs.blocks
+        return blocked and name in self._pairs.axes and name not in self._kept
+
+    def _bound(self, step: Step) -> int:
+        """Return the first sweep in which, or before which, a step can run."""
+        name = step.target.tensor
+        bounds = [0]
+        for element in step.operands:
+            home = self._home.get(element.tensor)
+            if home is None:
+                continue
+            ready = self._ready[home]
+            same = ready.rows and self._family.get(name) == self._family[element.tensor]
+            bounds.append(ready.place + (ready.rows and not (same and self._by_row(element, self._row[name]))))
+        return max(bounds)
+
+    def _by_row(self, element: Element, row: str) -> bool:
+        """Return whether an element is read in the row that the step runs for, alone."""
+        target, own = self._steps[self._home[element.tensor]].target, self._row[element.tensor]
+        return own in target.indices and element.indices[target.indices.index(own)] == row
+
+    def _between(self, step: Step) -> tuple[str, str] | None:
+        """Return the index of the queries in a step that has a value for each row of some pairs, and their family."""
+        if step.over or step.where or self._forms[step.target.tensor].shape is not Shape.LOOPS:
+            return None
+        found = dict.fromkeys(self._rows_in(step))
+        if len(found) != 1:
+            return None
+        (row, family), *_ = found
+        return (row, family) if row in step.target.indices and SAMPLE in step.target.indices else None
+
+    def _rows_in(self, step: Step) -> Iterator[tuple[str, str]]:
+        """Yield the names that rows have where a step reads something that has a value for each, with the family."""
+        for element in step.operands:
+            home = self._home.get(element.tensor)
+            if home is not None and self._ready[home].rows:
+                target, own = self._steps[home].target, self._row[element.tensor]
+                yield element.indices[target.indices.index(own)], self._family[element.tensor]
+
+    def _sweep_of(self, number: int, bound: int) -> int:
+        """Return the first sweep of a step's family from a bound on, with the step in it; add one if there is none."""
+        family = self._family[self._steps[number].target.tensor]
+        fitting = (k for k, sweep in enumerate(self._sweeps) if k >= bound and sweep.family == family)
+        place = next(fitting, max(bound, len(self._sweeps)))
+        while len(self._sweeps) < place:
+            self._sweeps.append(_Sweep(""))  # as a step between waits for it that runs outside of sweeps after all
+        if place == len(self._sweeps):
+            self._sweeps.append(_Sweep(family))
+        self._sweeps[place].own.append(number)
+        return place
+
+    def _members_of(self, place: int) -> list[int]:
+        """Return the steps of a sweep: its own, the pairs that they need, and the steps between them."""
+        sweep = self._sweeps[place]
+        members, waiting = {*sweep.own}, [*sweep.own]
+        while waiting:
+            for element in self._steps[waiting.pop()].operands:
+                home = self._home.get(element.tensor)
+                if home is None or home in members or self._family.get(element.tensor) != sweep.family:
+                    continue
+                here = self._ready[home] == _Ready(place, rows=True)
+                if self._is_pair(element.tensor) or here:
+                    members.add(home)
+                    waiting.append(home)
+        return sorted(members)
+
+    def tree(self, fuse: Fuse) -> Segmented:
+        """Return the tree of all steps."""
+        tree, steps, whole = list[Statement](), list[Step](), set[str]()
+        for place in range(len(self._sweeps) + 1):
+            plain = [step for number, step in enumerate(self._steps) if self._comes(number) == place]
+            steps += plain
+            tree += fuse(plain, "")
+            if place < len(self._sweeps) and self._members[place]:
+                own = list(self._sweep(place))
+                steps += own
+                whole |= {step.target.tensor for step in own if not self._is_pair(self._origin(step))}
+                tree.append(self._loop(place, tuple(fuse(own, ""))))
+        return Segmented(tuple(tree), tuple(steps), whole=frozenset(whole))
+
+    def _comes(self, number: int) -> int | None:
+        """Return the sweep before which a step outside of sweeps comes; None for the others, and unused pairs."""
+        name = self._steps[number].target.tensor
+        if number in self._inside or self._is_pair(name):
+            return None
+        return min(self._ready[number].place + self._ready[number].rows, len(self._sweeps))
+
+    def _sweep(self, place: int) -> Iterator[Step]:
+        """Yield the steps of a sweep, with one name for the queries, and new names for what is computed again."""
+        index, _ = self._pairs.blocks[self._sweeps[place].family]
+        names = {}
+        for number in self._members[place]:
+            name = self._steps[number].target.tensor
+            times = sum(number in members for members in self._members[:place])
+            if times:
+                names[name] = unused(f"{name} again{f' {times}' * (times > 1)}", self._program.shapes)
+        for number in self._members[place]:
+            step = self._steps[number]
+            row = self._row[step.target.tensor]
+            step = _swapped(step, {row: index, index: row}) if row != index else step
+            known = {e: Element(names[e.tensor], e.indices) for e in step.operands if e.tensor in names}
+            target = Element(names.get(step.target.tensor, step.target.tensor), step.target.indices)
+            self._forms[target.tensor] = self._forms[step.target.tensor]
+            yield replace(step.xreplace(known), target=target)
+
+    def _origin(self, step: Step) -> str:
+        """Return the name of the tensor that a step of a sweep computes, maybe again."""
+        name = step.target.tensor
+        return name if name in self._home else name.rsplit(" again", 1)[0]
+
+    def _loop(self, place: int, tree: tuple[Compute, ...]) -> Group:
+        """Return the loop of a sweep."""
+        index, length = self._pairs.blocks[self._sweeps[place].family]
+        size = self._program.sizes[index] or 1
+        count = -(-size // length)
+        loop = Loop(SEGMENTS, count, (Limits(index, length, size, count), *tree), Way.IN_ORDER)
+        return Group((loop,), title=f"Blocks of {length} of {size} queries.")
+
+
+def _swapped(step: Step, names: Mapping[str, str]) -> Step:
+    """Return a step with other names of indices."""
+    return replace(
+        step,
+        target=step.target.renamed(names),
+        expression=renamed(step.expression, names),
+        over=tuple(names.get(index, index) for index in step.over),
+        where=tuple(equation.renamed(names) for equation in step.where),
+    )

@@ -1,0 +1,183 @@
+"""Pairs of queries and keys: attention whose scores are computed in blocks of queries, and again on the way back."""
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.certificates.scheduled import carried_out
+from nncodegen.errors import ModelError
+from nncodegen.ir import evaluate
+from nncodegen.schedule.extents import SEGMENTS
+from nncodegen.schedule.layout import bytes_of
+from nncodegen.schedule.pairs import PAIRS
+from nncodegen.schedule.tree import Limits, Loop
+from nncodegen.schedule.walks import walk
+from tests.support.attention import everything, samples, tokens_network
+from tests.support.built import built, stage
+
+pytestmark = pytest.mark.usefixtures("light_compiler")
+RNG = np.random.default_rng(4)
+EVERYTHING, WITHOUT_NOISE = everything(), everything("everything_kept", dropout=0.0)
+
+
+def causal(steps, width=8, heads=2, **options):
+    """One causal layer of attention."""
+    x = nn.Input((steps, width), name="x")
+    seen = nn.MultiHeadAttention(heads, width // heads, **options)(x, use_causal_mask=True)
+    return nn.Network(x, seen, name="causal")
+
+
+def weighing():
+    """Attention whose weights are an output as well."""
+    x = nn.Input((5, 4), name="x")
+    h, weights = nn.MultiHeadAttention(2, 2)(x, use_causal_mask=True, return_attention_scores=True)
+    return nn.Network(x, [nn.Dense(1)(h), weights], ["mse", "mse"], name="weighing")
+
+
+def across():
+    """Attention to an earlier layer, with heads of one feature."""
+    x = nn.Input((5, 3), name="x")
+    h = nn.MultiHeadAttention(1, 3)(x)
+    return nn.Network(x, nn.MultiHeadAttention(3, 1)(h + x, x), name="across")
+
+
+MODELS = {
+    "everything": lambda: EVERYTHING,
+    "tokens": lambda: tokens_network(7),
+    "weighing": weighing,
+    "across": across,
+}
+
+
+def data(model, count=5):
+    """Inputs and targets of a model."""
+    if model.name.startswith("everything"):
+        return samples(count)
+    program = stage(model)
+    X = RNG.normal(size=(count, sum(tensor.size for tensor in program.inputs)))
+    X = RNG.integers(0, 7, X.shape).astype(float) if model.name == "tokens" else X
+    Y = RNG.normal(size=(count, sum(tensor.size for tensor in program.targets)))
+    if model.name == "tokens":
+        Y = np.eye(7)[RNG.integers(0, 7, (count, 7))].reshape(count, -1)
+    return X, Y
+
+
+def blocks(kernel):
+    """The queries of a block, for each loop over blocks of a kernel."""
+    loops = (each for each in walk(kernel.trees.tile) if isinstance(each, Loop) and each.index == SEGMENTS)
+    return [limits.length for loop in loops for limits in loop.body if isinstance(limits, Limits)]
+
+
+@pytest.mark.parametrize("name", ["everything", *(pytest.param(name, marks=pytest.mark.thorough) for name in MODELS)])
+def test_the_loops_over_blocks_are_carried_out(name):
+    """Each value that a kernel computes, reads and leaves is that of the program, where NumPy carries out its loops:
+    with blocks of one query, of several with and without a rest."""
+    model = MODELS[name]()
+    given = RNG.normal(size=stage(model).parameter_count) / 2, *data(model)
+    for length in (1, 2, 3):
+        found = stage(model, "schedule", block_length=length)
+        assert length in blocks(found.gradient)
+        assert carried_out(found, *given) is None
+
+
+def test_the_results_are_those_of_the_model():
+    """Loss, gradient and outputs are those of the evaluator: causal, across, in groups, with a mask, lengths and
+    rotations."""
+    program, module = stage(WITHOUT_NOISE), built(WITHOUT_NOISE, fit=False, block_length=2)
+    assert len(blocks(stage(WITHOUT_NOISE, "schedule", block_length=2).gradient)) >= 6  # three layers, there and back
+    parameters, (X, Y) = RNG.normal(size=program.parameter_count) / 2, samples(9)
+    values = evaluate(program, parameters, X, Y)
+    gradient = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
+    found = module.loss_and_gradient(parameters, X, Y)
+    assert found[0] == pytest.approx(float(values[program.loss.tensor]), rel=1e-13)
+    np.testing.assert_allclose(found[1], gradient, atol=1e-13 * np.linalg.norm(gradient))
+    outputs = values[program.outputs[0].tensor].reshape(9, -1)
+    for rows in (slice(None), slice(1), slice(2, 4)):
+        np.testing.assert_allclose(module.predict(parameters, X[rows]).reshape(-1, 8), outputs[rows], atol=1e-13)
+
+
+@pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
+def test_noise_is_the_same_on_the_way_back(precision):
+    """A training with dropout of probabilities gives the parameters that it gives without blocks."""
+    close = {"float64": 1e-12, "float32": 1e-4}[precision]
+    X, Y = samples(9)
+    training = {"epochs": 3, "batch_size": 4, "optimizer": "sgd", "learning_rate": 0.1, "seed": 1}
+    modules = built(EVERYTHING, precision, fit=False), built(EVERYTHING, precision, fit=False, block_length=2)
+    trained = [each.train(X, Y, **training).parameters for each in modules]
+    np.testing.assert_allclose(*trained, rtol=close, atol=close)
+    start = modules[0].initial_parameters(1)
+    assert np.abs(trained[0] - start).max() > 1e-4
+
+
+def test_bits_do_not_depend_on_threads():
+    """Sums over queries are added block by block, whoever computes a sample."""
+    module = built(WITHOUT_NOISE, fit=False, block_length=2)
+    X, Y = samples(200)
+    trained = [module.train(X, Y, epochs=2, batch_size=100, seed=1, threads=n).parameters for n in (1, 2, 3)]
+    assert np.array_equal(trained[0], trained[1])
+    assert np.array_equal(trained[0], trained[2])
+
+
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_terms_that_do_not_exist_count_as_nothing(place):
+    """Values that overflow after a query change nothing for it, as without blocks."""
+    model = causal(7)
+    modules = built(model, fit=False), built(model, fit=False, block_length=2)
+    parameters = 10 * RNG.normal(size=stage(model).parameter_count)
+    X = RNG.normal(size=(1, 7, 8))
+    X[0, place] = 1e308
+    plain, found = (each.predict(parameters, X.reshape(1, -1)).reshape(7, 8) for each in modules)
+    assert np.isfinite(found[:place]).all()
+    assert not np.isfinite(found[place:]).any()
+    np.testing.assert_allclose(found, plain, rtol=1e-12)
+
+
+def arrays(steps, **choices):
+    """The bytes of the work memory of a tile, the length of the C, and the queries of blocks."""
+    model = causal(steps, 64, 8)
+    found = stage(model, "schedule", **choices)
+    text = "".join(text for file, text in stage(model, "emit", **choices).files.items() if file.endswith(".c"))
+    return bytes_of(found.gradient.memory.arrays, stage(model)), len(text), blocks(found.gradient)
+
+
+def test_memory_grows_with_the_length_alone():
+    """A tile has some arrays of a block, and of all positions, not of all pairs; the length of the C does not grow."""
+    (short, text, own), (long, longer, others) = arrays(1024), arrays(2048)
+    assert own == [16, 16]
+    assert others == [8, 8]
+    positions = 1024 * 64 * 8
+    assert short < 8 * PAIRS + 24 * positions
+    assert long < short + 24 * positions
+    assert longer < 1.02 * text  # digits of numbers
+    whole, _, none = arrays(1024, block_length=1024)
+    assert none == []
+    assert whole > 20 * short
+
+
+def test_small_models_have_no_blocks():
+    """Where pairs take little memory, all queries are computed at once, and the C is the same with long blocks."""
+    size = arrays(128)
+    assert size[2] == []
+    assert size == arrays(128, block_length=128)
+
+
+def test_a_schedule_tells_its_blocks():
+    """How long they are, and what is computed again."""
+    text = stage(causal(7), "schedule", block_length=3).show()
+    assert "blocks of 3 queries, as asked for" in text
+    assert "Blocks of 3 of 7 queries." in text
+    assert "z1 again[n, k, i, o] = " in text
+
+
+@pytest.mark.parametrize(
+    ("model", "length", "message"),
+    [
+        (causal(4), 0, "block_length is a number of queries, 1 or more, not 0"),
+        (causal(4), True, "block_length is a number of queries, 1 or more, not True"),
+        (nn.Sequential([nn.Dense(1)], 2, name="dense"), 3, "dense has no use for block_length: it has no attention"),
+    ],
+)
+def test_what_cannot_be_meant(model, length, message):
+    """A length that is none, and models that have no use for one, are refused in words."""
+    with pytest.raises(ModelError, match=message):
+        stage(model, "schedule", block_length=length)
