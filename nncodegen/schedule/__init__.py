@@ -50,6 +50,7 @@ from nncodegen.schedule.layers import choose_layers
 from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.lowering import lower
+from nncodegen.schedule.masked import with_products
 from nncodegen.schedule.matrices import choose_matrices
 from nncodegen.schedule.pairs import choose_blocks
 from nncodegen.schedule.plans import FORMULA, LAYERS, SINGLE_SAMPLE
@@ -77,7 +78,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     possible choices.
     """
     check_functions(program)
-    program = settled(program)
+    program = with_products(settled(program), choices)
     layout = choose_matrices(program, choose_layout(program, choices), choices)
     layout = choose_blocks(program, layout, choices)
     if not layout.one_by_one:

@@ -30,15 +30,12 @@ from nncodegen.ir.names import unused
 from nncodegen.schedule.extents import SEGMENTS
 from nncodegen.schedule.forms import Form
 from nncodegen.schedule.layout import Layout, bytes_of
+from nncodegen.schedule.masked import PAIRS
 from nncodegen.schedule.matrices import Matrices, matrices_of
 from nncodegen.schedule.recurrences import Fuse
 from nncodegen.schedule.segments import Segmented
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.tree import Compute, Group, Limits, Loop, Statement, Way
-
-PAIRS = 2**20
-"""Bytes of an array of pairs from which on it is computed in blocks: a few such arrays are in use at once, and should
-stay in the second-level cache together."""
 
 FEWEST = 8
 """Least queries of a block. Products of fewer rows would load keys and values more often than they use them."""

@@ -195,6 +195,17 @@ def test_modules(seed):
     compare(model, theirs, flat, module.predict(flat, X), loss, gradient)
 
 
+@pytest.mark.parametrize("length", [1, 2, 3])
+@pytest.mark.parametrize("seed", [8, *(pytest.param(k, marks=pytest.mark.thorough) for k in range(50) if k != 8)])
+def test_blocks(seed, length):
+    """So does the module whose scores are computed in blocks of few queries, where it has scores of enough."""
+    model, X, Y, theirs = network(seed)
+    module = nn.build(model, fit=False, choices={"block_length": length})
+    flat = drawn(seed, module.parameter_count)
+    loss, gradient = module.loss_and_gradient(flat, X, Y)
+    compare(model, theirs, flat, module.predict(flat, X), loss, gradient)
+
+
 def test_multihead_attention():
     """The layer of PyTorch, with its own weights, gives the same, causal or not."""
     torch.manual_seed(2)

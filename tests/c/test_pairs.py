@@ -132,9 +132,16 @@ def test_terms_that_do_not_exist_count_as_nothing(place):
     np.testing.assert_allclose(found, plain, rtol=1e-12)
 
 
-def arrays(steps, **choices):
+def padded(steps, width, heads):
+    """Attention without the keys after the length of a sample."""
+    x, length = nn.Input((steps, width), name="x"), nn.Input(1, name="length")
+    seen = nn.MultiHeadAttention(heads, width // heads)(x, lengths=length)
+    return nn.Network([x, length], seen, name="padded")
+
+
+def arrays(steps, of=causal, **choices):
     """The bytes of the work memory of a tile, the length of the C, and the queries of blocks."""
-    model = causal(steps, 64, 8)
+    model = of(steps, 64, 8)
     found = stage(model, "schedule", **choices)
     text = "".join(text for file, text in stage(model, "emit", **choices).files.items() if file.endswith(".c"))
     return bytes_of(found.gradient.memory.arrays, stage(model)), len(text), blocks(found.gradient)
@@ -152,6 +159,28 @@ def test_memory_grows_with_the_length_alone():
     whole, _, none = arrays(1024, block_length=1024)
     assert none == []
     assert whole > 20 * short
+
+
+def test_lengths_take_no_more_memory():
+    """Where data tell which keys exist, samples run one by one as well, if pairs take much memory."""
+    size, _, own = arrays(1024, padded)
+    assert own == [16, 16]
+    assert size < arrays(1024)[0] * 1.2
+    small = stage(padded(6, 4, 2), "schedule")
+    assert not small.layout.one_by_one
+
+
+@pytest.mark.parametrize("place", [3, 6])
+def test_keys_that_do_not_exist_count_as_nothing(place):
+    """Values that overflow after the length of a sample change nothing."""
+    model = padded(7, 4, 2)
+    modules = built(model, fit=False), built(model, fit=False, block_length=2)
+    parameters = 10 * RNG.normal(size=stage(model).parameter_count)
+    X = RNG.normal(size=(1, 29))
+    X[0, 4 * place : 28], X[0, 28] = 1e308, place
+    plain, found = (each.predict(parameters, X).reshape(7, 4) for each in modules)
+    assert np.isfinite(found[:place]).all()
+    np.testing.assert_allclose(found, plain, rtol=1e-12)
 
 
 def test_small_models_have_no_blocks():
