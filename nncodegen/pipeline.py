@@ -166,8 +166,9 @@ def build_module(
     samples that the loops work through at once, "features" the indices whose elements are adjacent in memory (see
     nncodegen/schedule/layout.py), "blas" (True, False, or a list of their tensors) the products that are computed by
     SciPy's BLAS, if it is installed, "transposed" (True, False, or a list of parameters) the weights that are kept
-    transposed while they are trained. "digits" ("off", "fast" or "best"; "fast" by default) bounds what forms of
-    formulas may cost that keep more digits than the rules do; with "off", none are looked for.
+    transposed while they are trained, "block_length" the queries of a block of long attention. "digits" ("off", "fast"
+    or "best"; "fast" by default) bounds what forms of formulas may cost that keep more digits than the rules do; with
+    "off", none are looked for.
 
     ``march`` is "native", for this CPU, or "portable", for every CPU of its family: such a module holds its kernel for
     several of them, uses the fastest that the CPU where it is imported can run (``module.variant``), and its results
