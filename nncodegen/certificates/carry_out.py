@@ -397,7 +397,8 @@ class Run:
             memory.add(target, terms, everywhere, anew=store.combine is Combine.ADD_OR_SET and self.now[Asked.NEW])
             return
         over = grid.axes_beside(target.indices)
-        there = memory.there(target, everywhere)
+        of_local = store.value.terms == (target,)  # the sum of a segment is added to that of the others
+        there = memory.stored(target, everywhere) if of_local else memory.there(target, everywhere)
         if store.combine is Combine.CHOOSE:
             join = REDUCTIONS[store.operator].join
             memory.store(target, join(there, join.reduce(terms, axis=over, keepdims=True)), everywhere)

@@ -230,7 +230,11 @@ class Memory:
         if place in VARIABLES or target.tensor in self.known:
             known, array = self._local[_key(target)]
             return _aligned(array, known, grid.axes)
-        return self.at(place, self.position(target, grid))
+        return self.stored(target, grid)
+
+    def stored(self, target: Element, grid: Grid) -> Array:
+        """Return the values in the place of a target in memory, also where it has a local value."""
+        return self.at(self.kernel.place(target), self.position(target, grid))
 
     def store(self, target: Element, value: Array, grid: Grid, scale: Scale | None = None) -> None:
         """Keep the values of a target in their place. Raises OtherValueError if they differ from the program."""

@@ -57,6 +57,41 @@ static void multiply_once(int which, size_t rows, size_t columns, size_t inner, 
     end_case();
 }
 
+/* The rows of a triangle from first on, or the terms from first on, which are added to what the terms before gave. */
+static void multiply_parts_once(size_t rows, size_t columns, size_t length, int b_turned, size_t bad)
+{
+    begin_case("triangles of %zux%zu in parts of %zu, turned %d, NaN at %zu", rows, columns, length, b_turned, bad);
+    const size_t out_row = columns + 2, b_inner = b_turned ? 1 : columns, b_column = b_turned ? rows : 1;
+    for (int which = BELOW; which <= ABOVE; which++) {
+        real *const a = numbers(rows*rows), *const b = numbers(rows*columns + LANES);
+        real *const out = numbers(rows*out_row + LANES);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < rows; k++)
+                if (!exists(which, r, k))
+                    a[r*rows + k] = 0;
+        for (size_t c = 0; bad < rows && c < columns; c++)
+            b[bad*b_inner + c*b_column] = (real) NAN;
+        for (size_t first = 0; first < rows; first += length) {
+            const size_t own = rows - first < length ? rows - first : length;
+            if (which == BELOW)
+                multiply_below_from(first, own, columns, rows, a + first*rows, rows, 1, b, b_inner, b_column,
+                    out + first*out_row, out_row, 0);
+            else
+                multiply_above_from(first, rows, columns, own, a + first, rows, 1, b + first*b_inner, b_inner,
+                    b_column, out, out_row, first > 0 ? 1 : 0);
+        }
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < columns; c++) {
+                real sum = 0;
+                for (size_t k = 0; k < rows; k++)
+                    if (exists(which, r, k))
+                        sum += a[r*rows + k]*b[k*b_inner + c*b_column];
+                CHECK(out[r*out_row + c] == sum || (sum != sum && out[r*out_row + c] != out[r*out_row + c]));
+            }
+    }
+    end_case();
+}
+
 static void clear_once(size_t rows, size_t columns)
 {
     begin_case("values of %zux%zu set to 0", rows, columns);
@@ -68,6 +103,12 @@ static void clear_once(size_t rows, size_t columns)
             for (size_t c = 0; c < columns; c++)
                 CHECK(out[r*columns + c] == ((below ? c < r : c > r) ? 0 : before[r*columns + c]));
     }
+    real *const out = numbers(rows*columns);
+    const real *const before = copy_of(out, rows*columns);
+    clear_above_from(3, rows, columns, out, columns);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++)
+            CHECK(out[r*columns + c] == (c > r + 3 ? 0 : before[r*columns + c]));
     end_case();
 }
 
@@ -76,6 +117,11 @@ int main(void)
     EACH(rows, row_counts)
         EACH(columns, column_counts) {
             clear_once(rows, columns);
+            for (size_t length = 1; length <= 16; length *= 4)
+                for (int turned = 0; turned < 2; turned++) {
+                    multiply_parts_once(rows, columns, length, turned, rows);
+                    multiply_parts_once(rows, columns, length, turned, rows/2);
+                }
             EACH(inner, depths)
                 for (int layout = 0; layout < 4; layout++) {
                     multiply_once(WHOLE, rows, columns, inner, layout & 1, layout >> 1, 0, inner);
