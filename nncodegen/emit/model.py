@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nncodegen.emit.configuration import configuration, configuration_of_many, configuration_of_step, offers
-from nncodegen.emit.elements import Elements, elements_of
+from nncodegen.emit.elements import elements_of
 from nncodegen.emit.facts import facts, pieces
 from nncodegen.emit.fits import emit_rows
 from nncodegen.emit.groups import GroupEmitter
@@ -79,7 +79,7 @@ def emit_companion(schedule: Schedule, name: str) -> str:
         kernels.add("")
         return _file(schedule, configuration_of_step(schedule), kernels, name)
     emit_systems(schedule.program, kernels)
-    KernelEmitter(Elements(schedule.program, schedule.layout, kernel), kernels).emit()
+    KernelEmitter(elements_of(schedule.program, schedule.layout, kernel), kernels).emit()
     if schedule.fits:
         emit_rows(schedule.program, schedule.fits, kernels)
     return _file(schedule, configuration(schedule), kernels, name)

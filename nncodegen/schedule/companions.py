@@ -10,6 +10,9 @@ from nncodegen.schedule.formulas import group_of_rows
 from nncodegen.schedule.layout import Layout, choose_layout
 from nncodegen.schedule.loops import make_kernel, without_noise
 from nncodegen.schedule.lowering import lower
+from nncodegen.schedule.masked import with_products
+from nncodegen.schedule.matrices import choose_matrices
+from nncodegen.schedule.pairs import take_much
 from nncodegen.schedule.plain import plan_step
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.result import Schedule
@@ -30,6 +33,9 @@ def schedule_companion(companion: Companion) -> Schedule:
     if program.gradient:
         program = replace(program, steps=tuple(without_noise(program)), noise=())
     layout = choose_layout(program, {})
+    if take_much(program):
+        program = with_products(program, {})
+        layout = choose_matrices(program, layout, {})
     if program.gradient:
         kernel = make_kernel(program, layout, "gradient", (), program.gradient, with_loss=False)
     else:

@@ -76,7 +76,7 @@ def choose_matrices(program: Program, layout: Layout, choices: Mapping[str, obje
     if not program.moves or recurs or program.batch or any(choices.get(name) for name in OTHERWISE):
         return layout
     products = [(step, matrices_of(step, program)) for step in program.steps]
-    others = (step for step, found in products if not found and step.expression.is_Mul)
+    others = (step for step, found in products if not found and step.expression.is_Mul and step.target.indices)
     if not _attends(program) or any(window_of(step, program) for step in others):
         return layout
     reason = "as products of two arrays of samples are products of matrices"

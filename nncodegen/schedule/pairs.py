@@ -84,6 +84,28 @@ class _Names:
     column: str
 
 
+def _scores(step: Step, program: Program) -> _Names | None:
+    """Return the names of queries and keys, if a step is a sum of products of two arrays of samples.
+
+    Keys are the last index, which one factor has; queries are an index that only the other has, the longest.
+    """
+    target, factors = step.target.indices, step.expression.args
+    product = step.operator == "sum" and step.expression.is_Mul and len(factors) == 2 and SAMPLE in target
+    if not product or not all(isinstance(each, Element) and SAMPLE in each.indices for each in factors):
+        return None
+    a, b = sorted(factors, key=lambda factor: target[-1] in factor.indices)
+    rows = [index for index in target if index in a.indices and index not in b.indices]
+    if target[-1] in a.indices or target[-1] not in b.indices or not rows:
+        return None
+    return _Names(max(rows, key=lambda index: program.sizes[index] or 1), target[-1])
+
+
+def take_much(program: Program) -> bool:
+    """Return whether the pairs of a sample take so much memory that they are computed in blocks."""
+    scores = (step.target for step in program.steps if _scores(step, program))
+    return any(bytes_of(program.count(target.indices), program) > PAIRS for target in scores)
+
+
 class _Pairs:
     """The tensors of pairs, in families: those that steps relate. Each family is computed in the same blocks.
 
@@ -119,7 +141,7 @@ class _Pairs:
         known = len(self.axes)
         for step in self._steps:
             found = dict.fromkeys(self._names_in(step))
-            if not found and (scores := self._scores(step)):
+            if not found and (scores := _scores(step, self._program)):
                 found = {scores: None}
             if not found:
                 continue
@@ -142,21 +164,6 @@ class _Pairs:
             if element.tensor in self.axes:
                 row, column = self.axes[element.tensor]
                 yield _Names(element.indices[row], element.indices[column])
-
-    def _scores(self, step: Step) -> _Names | None:
-        """Return the names of queries and keys, if a step is a sum of products of two arrays of samples.
-
-        Keys are the last index, which one factor has; queries are an index that only the other has, the longest.
-        """
-        target, factors = step.target.indices, step.expression.args
-        product = step.operator == "sum" and step.expression.is_Mul and len(factors) == 2 and SAMPLE in target
-        if not product or not all(isinstance(each, Element) and SAMPLE in each.indices for each in factors):
-            return None
-        a, b = sorted(factors, key=lambda factor: target[-1] in factor.indices)
-        rows = [index for index in target if index in a.indices and index not in b.indices]
-        if target[-1] in a.indices or target[-1] not in b.indices or not rows:
-            return None
-        return _Names(max(rows, key=lambda index: self._program.sizes[index] or 1), target[-1])
 
     def _matrices(self, step: Step) -> Matrices | None:
         product = self._forms[step.target.tensor].shape is Shape.MATRICES

@@ -190,6 +190,30 @@ def test_small_models_have_no_blocks():
     assert size == arrays(128, block_length=128)
 
 
+@pytest.mark.parametrize("of", [causal, pytest.param(padded, marks=pytest.mark.thorough)])
+def test_second_derivatives_and_rows_are_in_blocks(of, monkeypatch):
+    """The Hessian and the Jacobian of a module whose pairs take much memory are those of one whose pairs do not."""
+    model = of(7, 2, 1)
+    plain = nn.build(model, fit=True)
+    inputs = sum(tensor.size for tensor in stage(model).inputs)
+    X, Y = RNG.normal(size=(3, inputs)), RNG.normal(size=(3, 14))
+    X[:, 14:] = 5
+    parameters = RNG.normal(size=plain.parameter_count) / 2
+    expected = plain.hessian(parameters, X, Y), plain.jacobian(parameters, X)
+    for place in ("pairs", "masked"):
+        monkeypatch.setattr(f"nncodegen.schedule.{place}.PAIRS", 8 * 7 * 4)
+    monkeypatch.setattr("nncodegen.schedule.pairs.FEWEST", 2)
+    model = of(7, 2, 1)
+    scheduled = nn.compile_model(model, until="schedule", fit=True)["schedule"]
+    derived = {kernel.name: blocks(kernel) for each in scheduled.companions for kernel in each.kernels}
+    assert derived.keys() >= {"jacobian", "gradient"}
+    assert all(derived.values())
+    module = nn.build(model, fit=True, force=True)
+    found = module.hessian(parameters, X, Y), module.jacobian(parameters, X)
+    for each, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(each, other, atol=1e-12 * np.abs(other).max())
+
+
 def test_a_schedule_tells_its_blocks():
     """How long they are, and what is computed again."""
     text = stage(causal(7), "schedule", block_length=3).show()
