@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 MANY_TIMES, SUSPECTS = 4.0, 10
-"""How many times the usual cost for a value a group has that is looked over; this part of all groups is, at most."""
+"""Groups whose cost for a value is this many times the usual one are looked over, at most this part of all groups."""
 
 
 class Sharing(NamedTuple):
