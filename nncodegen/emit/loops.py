@@ -18,7 +18,7 @@ from nncodegen.errors import ProgramError
 from nncodegen.ir import REDUCTIONS, Element, Equation, Solution, Step
 from nncodegen.ir.equations import affine
 from nncodegen.ir.program import PORTABLE
-from nncodegen.passes.simplify import only_shifts
+from nncodegen.ir.step import only_shifts
 from nncodegen.schedule import Place, Role, When
 from nncodegen.schedule.extents import END, Extent
 from nncodegen.schedule.tree import (
@@ -115,7 +115,7 @@ class LoopPrinter:
         outer, given = self.scope, Counter(self._solved(tree))
         loops = [one for one in walk(tree) if isinstance(one, Loop) and one.way is Way.SUMMED]
         found = {each for one in loops if one.operator != "sum" for each in one.sums}
-        self.largest |= {each: only_shifts(each, self.at.program) for each in found}
+        self.largest |= {each: only_shifts(each, self.at.program.steps) for each in found}
         if self.in_lanes:
             self.lanes |= {each: one.index for one in loops if _is_in_lanes(one) for each in one.sums}
         self.scope = replace(outer, solved=frozenset(index for index, times in given.items() if times > 1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from sympy import Expr
+from sympy import Expr, Piecewise
 
 from nncodegen.ir.element import Element, elements
 from nncodegen.ir.equations import Equation
@@ -102,3 +102,15 @@ def needed(steps: Iterable[Step], results: Iterable[Element]) -> tuple[Step, ...
                 kept.append(step)
         if len(wanted) == known or not any(step.operator in RECURRENCES for step in kept):
             return tuple(reversed(kept))
+
+
+def only_shifts(largest: Element, steps: Iterable[Step]) -> bool:
+    """Return whether a largest term is only subtracted in a normalization, whose sum is NaN if a term is."""
+    steps = list(steps)
+    tests = {
+        step.expression.args[0].args[1]
+        for step in steps
+        if step.operator == "sum" and isinstance(step.expression, Piecewise)
+    }
+    readers = [step.target for step in steps if largest in step.operands]
+    return bool(readers) and all((below >= 0) in tests for below in readers)

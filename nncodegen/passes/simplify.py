@@ -192,14 +192,6 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
     return _existing(step, Piecewise((r * share, Eq(below, 0)), (1 - p, True)), name, numbering)
 
 
-def only_shifts(largest: Element, program: Program) -> bool:
-    """Return whether a largest term is only subtracted in a normalization, whose sum is NaN if a term is."""
-    sums = [step.expression for step in program.steps if step.operator == "sum"]
-    tests = {each.args[0].args[1] for each in sums if isinstance(each, Piecewise)}
-    readers = [step.target for step in program.steps if largest in step.operands]
-    return bool(readers) and all((below >= 0) in tests for below in readers)
-
-
 def _existing(step: Step, value: Expr, name: str | None, numbering: Numbering) -> Element:
     """Return the element with a value for each term of a normalization; 0 for terms that do not exist."""
     operator = "sum" if step.given else None  # of one term, or none
