@@ -9,11 +9,17 @@ from nncodegen.emit.groups import GroupEmitter
 from nncodegen.emit.names import identifier
 from nncodegen.ir import Program
 from nncodegen.ir.program import PORTABLE
+from nncodegen.ir.systems import systems_of
 from nncodegen.schedule import LONG, Place, Schedule, Shape
 
 STATE, OPTIONS = 3, 5
 """The defaults in config.h: the largest number of state values, and of hyperparameters, that the usual update rules
 have."""
+
+
+OF_PATH = 100_000
+"""The operations that a sample of differential equations counts as, however few steps it takes: a call asks after each
+tile whether it should end."""
 
 
 def configuration(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
@@ -108,7 +114,7 @@ def _sizes(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
             "TARGETS": sum(tensor.size for tensor in program.targets),
             "OUTPUTS": program.width(program.outputs),
             **({} if schedule.companion else _set(**{name: _ranges(of) for name, of in schedule.ranges.items()})),
-            "OPERATIONS": max(1, (program.operations or (0, 1))[1]),
+            "OPERATIONS": max(OF_PATH if systems_of(program.steps) else 1, (program.operations or (0, 1))[1]),
         }
     }
 

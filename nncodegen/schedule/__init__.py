@@ -42,6 +42,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nncodegen.ir import Element, Program
+from nncodegen.ir.systems import systems_of
 from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.companions import schedule_companion
 from nncodegen.schedule.forms import LONG
@@ -87,7 +88,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     gradient = _gradient(program, layout)
     if "tile" not in choices and layout.tile == TILE and layout.features:
         layout, gradient = _with_short_tile(program, layout, gradient)
-    if "tile" not in choices and not program.layered:
+    if "tile" not in choices and not program.layered and not systems_of(program.steps):
         layout, gradient = _with_long_tile(program, layout, gradient)
     kernels = (
         make_kernel(program, layout, "predict", program.outputs, ()),

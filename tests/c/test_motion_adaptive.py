@@ -1,5 +1,6 @@
 """Compiled differential equations whose steps are chosen by an estimate of their error, against SciPy and NumPy."""
 
+import re
 from subprocess import run
 
 import numpy as np
@@ -188,3 +189,14 @@ def test_c_with_vectors(tmp_path):
     nn.export(PREY.model(5, name="prey_c"), "c", out=tmp_path, vectors=True)
 
     run(["make", "-C", tmp_path, "test"], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_calls_ask_after_each_tile(precision):
+    """A tile has few samples, and counts as enough operations to ask whether a call should end (poll.h)."""
+    model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, name="falling")
+    compiled = nn.compile_model(model, precision, until="emit")
+    (count,) = re.findall(r"#define NN_OPERATIONS (\d+)", compiled["emit"].files["falling.c"])
+    tile = compiled["schedule"].tile
+    assert tile <= 32
+    assert tile * int(count) >= 1e6
