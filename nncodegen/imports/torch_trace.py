@@ -89,7 +89,7 @@ def traced_module(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     other threads see float64 as the default type of PyTorch meanwhile.
     """
     torch = sys.modules["torch"]
-    with _ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad():
+    with _ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
         kept = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         try:
@@ -136,22 +136,26 @@ def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     for node, value in values[0].items():
         node.meta["size"] = tuple(value.shape) if isinstance(value, tensor) else None
         node.meta["value"], node.meta["same"] = value, _are_same(value, values[1][node])
-    _check_trace(copy.deepcopy(module).double().eval(), compared.eval(), inputs, shapes, left)
+    _check_trace(copy.deepcopy(module).double(), compared, inputs, shapes, left)
     return traced
 
 
 def _check_trace(module: Any, traced: Any, inputs: Sequence[Any], shapes: Sequence[tuple[int, ...]], left: Any) -> None:
     """Raise ModelError where a graph gives other numbers than the module that it was made of.
 
-    torch.fx takes ``x += 1`` for ``x = x + 1``, which leaves other names of the same tensor as they were.
+    torch.fx takes ``x += 1`` for ``x = x + 1``, which leaves other names of the same tensor as they were. Both are in
+    training if the module is, with the same random numbers, since the graph has its branches of ``self.training``.
     """
     torch, kind = sys.modules["torch"], type(module).__name__
-    examples = [_drawn(node, shape, traced) for node, shape in zip(inputs, shapes, strict=False)]
-    results = []
-    for one in (module, traced):
-        with torch.no_grad():
-            results.append(_tensors(one(*(example.clone() for example in examples), *left.values())))
-    first, second = results
+    pairs = list(zip(inputs, shapes, strict=False))
+    again = copy.deepcopy(module)
+    try:
+        examples = [_drawn(node, shape, traced) for node, shape in pairs]
+        first = _results(module, examples, (), left)
+    except Exception:  # any error of code that wants other numbers, such as whole ones
+        examples = [_example(node, shape, traced, SAMPLES) for node, shape in pairs]
+        first = _results(again, examples, (), left)
+    second = _results(traced, examples, tuple(left.values()), {})
     if len(first) == len(second) and all(
         a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-9, equal_nan=True)
         for a, b in zip(first, second, strict=True)
@@ -161,6 +165,14 @@ def _check_trace(module: Any, traced: Any, inputs: Sequence[Any], shapes: Sequen
         f"the forward of {kind} gives other numbers where torch.fx follows it: it may change a tensor in place "
         "that has another name too, as x += 1 does after y = x; write x = x + 1"
     )
+
+
+def _results(module: Any, examples: Sequence[Any], more: tuple[Any, ...], named: Any) -> list[Any]:
+    """Return the tensors that a module gives for copies of examples, with the same random numbers at each call."""
+    torch = sys.modules["torch"]
+    with torch.no_grad():
+        torch.manual_seed(0)
+        return _tensors(module(*(example.clone() for example in examples), *more, **named))
 
 
 def _drawn(node: Any, shape: tuple[int, ...], traced: Any) -> Any:

@@ -85,7 +85,7 @@ def drawn(network):
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_operators(name, precision):
-    """Each layer is one operator, and runtimes predict what we do. ONNX has no RotaryEmbedding in float64."""
+    """Each layer is one operator, and runtimes predict what we do. In float64, Attention alone is written."""
     network, *counts = NETWORKS[name]
     parameters, X = drawn(network)
     if name == "everything":
@@ -100,7 +100,7 @@ def test_operators(name, precision):
         np.testing.assert_allclose(predicted, expected, atol=10 * TOLERANCES[precision])
     found = Counter(node.op_type for node in model.graph.node)
     if precision == "float64":
-        counts[2] = 0
+        counts[1:] = 0, 0
     assert [found[operator] for operator in MERGED] == counts
     assert "Softmax" not in found or name == "its weights as well"
     assert model.opset_import[0].version == 23
@@ -133,6 +133,27 @@ def test_attention_of_torch():
     assert len(attention.input) == 4
 
 
+@pytest.mark.parametrize("scale", [0.5, 1 / 3, -0.7])
+def test_scales(scale):
+    """The attribute is a number in float32, whose root is taken: a scale is a factor of the query instead."""
+    torch = pytest.importorskip("torch")
+
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.project = torch.nn.Linear(4, 12)
+
+        def forward(self, x):
+            q, k, v = self.project(x).chunk(3, -1)
+            return ((q @ k.mT * scale).softmax(-1) @ v).flatten(1)
+
+    torch.manual_seed(1)
+    network = nn.from_torch(Scaled(), inputs=(3, 4))
+    parameters = np.concatenate([np.ravel(network.initial[one.name]) for one in network.describe().parameters])
+    model = agree(network, 1e-2 * np.random.default_rng(0).normal(size=(4, 12)), parameters, opset=23)
+    assert "Attention" in {node.op_type for node in model.graph.node}
+
+
 def test_other_models_are_as_before():
     """A network without attention has the same operators in both opsets."""
     network = nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(2, "softmax")], 3, name="plain")
@@ -147,6 +168,9 @@ def test_what_is_refused(tmp_path, monkeypatch):
     parameters = np.zeros(network.describe().parameter_count)
     with pytest.raises(ModelError, match="opset must be one of 13, 23, not 17"):
         nn.export(network, "onnx", tmp_path, parameters, opset=17)
+    for opset in (23.0, 0, [23]):
+        with pytest.raises(ModelError, match="opset must be one of 13, 23, not "):
+            nn.export(network, "onnx", tmp_path, parameters, opset=opset)
     with pytest.raises(ModelError, match="the destination c has no --opset: leave it out; these have it: onnx"):
         nn.export(network, "c", tmp_path, parameters, opset=23)
     monkeypatch.setattr(onnx.defs, "onnx_opset_version", lambda: 21)

@@ -142,6 +142,16 @@ def test_heads_beside_the_samples(how):
     assert sum(step.operator in ("softmax", "log_softmax") for step in program.steps) == 1
 
 
+def test_other_orders_of_folded_values():
+    """Values that are folded into the rows in two orders do not meet: the error says so."""
+    file = File()
+    turned = file.add("Reshape", file.add("Transpose", "x", perm=[0, 2, 1]), np.array([-1]))
+    y = file.add("Add", file.add("Reshape", "x", np.array([-1])), turned)
+    y = file.add("Reshape", y, np.array([-1, STEPS, WIDTH]))
+    with pytest.raises(nn.ModelError, match="rows of a batch meet rows that other axes are folded into"):
+        nn.from_onnx(file.model(y, [SEQUENCE], 18))
+
+
 @pytest.mark.parametrize("how", ["causal", "mask", "groups", "flat"])
 def test_attention_of_opset_23(how):
     """The operator Attention, with RMSNormalization before it, and RotaryEmbedding."""

@@ -468,6 +468,40 @@ def test_modules_are_traced_one_at_a_time():
     assert (torch.get_default_dtype(), torch.ones) == kept
 
 
+def with_dropout(m, x):
+    return F.dropout(m.lin(x), 0.5, m.training) + F.dropout(x, 0.3)
+
+
+def looks_up(m, x):
+    return m.words(x.to(torch.long))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_modules_in_training(training):
+    """A module that has dropout is taken as well where it is in training, and random numbers of PyTorch are kept."""
+    module = Written(with_dropout).train(training)
+    before = torch.random.get_rng_state()
+    network = nn.from_torch(module, inputs=(3, 4))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert "dropout" in str(network.describe().noise)
+
+
+def test_arguments_by_name_and_whole_numbers():
+    """An argument that is given by name has its default; tokens may be inputs that the code makes whole."""
+
+    class Named(own.Module):
+        def __init__(self):
+            super().__init__()
+            self.lin = own.Linear(4, 4)
+
+        def forward(self, x, *, scale=2.0, mask=None):
+            return self.lin(x) * scale
+
+    torch.manual_seed(13)
+    compared(Named(), drawn(2, 3, 4))
+    compared(Written(looks_up), torch.tensor([[1, 2, 0], [5, 0, 3]]))
+
+
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 

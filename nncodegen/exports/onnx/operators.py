@@ -42,9 +42,9 @@ class Operator(Protocol):
 def operators_of(program: Program) -> dict[str, Operator]:
     """Return the operators of opset 23 that a program has steps for, by the name of the last step's target.
 
-    RotaryEmbedding is not among them in float64, which ONNX does not define it for.
+    In float64, Attention alone is among them: ONNX defines no RotaryEmbedding, and the other computes in float32.
     """
-    forms = (_attention, _normalization, *((_rotation,) if program.precision == "float32" else ()))
+    forms = (_attention, *((_normalization, _rotation) if program.precision == "float32" else ()))
     steps = {step.target.tensor: step for step in program.steps}
     found: dict[str, Operator] = {}
     for step in program.steps:
@@ -124,12 +124,15 @@ class Attention:
     def write(self, writer: Writer) -> Value:
         """Return the result of Attention; 0 for a query that may look at no place, for which ONNX has NaN."""
         graph, of_queries = writer.graph, (*self.heads, *self.more)
+        query = writer.read(self.query)
+        if self.scale != 1:  # the operator takes the root of its own scale, in float32
+            query = query * self.scale
         inputs = [
-            _folded(writer, writer.read(element), ((SAMPLE,), heads, steps, features))
-            for element, heads, steps, features in (
-                (self.query, of_queries, self.steps, self.features),
-                (self.key, self.heads, self.places, self.features),
-                (self.value, self.heads, self.places, self.results),
+            _folded(writer, value, ((SAMPLE,), heads, steps, features))
+            for value, heads, steps, features in (
+                (query, of_queries, self.steps, self.features),
+                (writer.read(self.key), self.heads, self.places, self.features),
+                (writer.read(self.value), self.heads, self.places, self.results),
             )
         ]
         allowed = self._allowed(writer)
@@ -142,7 +145,7 @@ class Attention:
             axes = ((SAMPLE,), of_queries, self.steps, self.places)
             inputs.append(_folded(writer, writer.spread(mask, wanted), axes))
         attributes = {"is_causal": 1} if self.causal and not self.masks else {}
-        name = graph.node("Attention", inputs, scale=self.scale, **attributes)
+        name = graph.node("Attention", inputs, scale=1.0, **attributes)
         result = _unfolded(writer, name, ((SAMPLE,), of_queries, self.steps, self.results))
         if allowed is None:
             return result

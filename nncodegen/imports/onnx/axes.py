@@ -120,6 +120,8 @@ class Axes:
 
     def into_columns(self, section: Section) -> NoReturn:
         """Cut the first index of a section into single values."""
+        if section[0] == SAMPLE:
+            raise ModelError("rows of a batch meet rows that other axes are folded into")
         size = self.sizes[section[0]]
         if size > MOST_COLUMNS:
             raise ModelError(TOO_FINE)
