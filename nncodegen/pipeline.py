@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -95,7 +95,6 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-@_without_collector()
 def compile_model(
     model: Describable,
     precision: str = "float64",
@@ -131,12 +130,13 @@ def compile_model(
     stages = []
     for function in STAGES:
         start = time.perf_counter()
-        with bounded(f"the model, in the stage {function.__name__},"):
-            value = function(value, *options.get(function, ()))
-            if isinstance(value, Program):
-                check_program(verify(value))
-        stages.append(Stage(function.__name__, value, time.perf_counter() - start))
-        observe(stages[-1])
+        with nullcontext() if function is build else _without_collector():
+            with bounded(f"the model, in the stage {function.__name__},"):
+                value = function(value, *options.get(function, ()))
+                if isinstance(value, Program):
+                    check_program(verify(value))
+            stages.append(Stage(function.__name__, value, time.perf_counter() - start))
+            observe(stages[-1])
         if function.__name__ == until:
             break
     return Compiled(tuple(stages))

@@ -99,8 +99,8 @@ class Dynamics(ModelBase):
         self.steps = None if steps is None else _count(
             steps, "steps", 1, f"the number of steps of {name} from a time to the next"
         )  # fmt: skip
-        self.start = start
         self._check_options(method, steps, start, interpolation)
+        self.start = None if start is None else float(start)
         self.rtol, self.atol = (_tolerance(one, word, name) for one, word in ((rtol, "rtol"), (atol, "atol")))
         self.max_steps = _count(max_steps, "max_steps", 1, f"the largest number of steps of a trajectory of {name}")
         self.method, self.interpolation = method, interpolation

@@ -36,7 +36,7 @@ def augmented(system: System) -> System:
         raise ModelError(
             f"{system.name} has {size} states and {len(system.given)} parameters and initial values, together "
             f"{size * (1 + len(system.given)):,} states and derivatives, more than the {MOST:,} that steps chosen by "
-            "an estimate of the error take; give a number of steps"
+            "an estimate of the error take; give a number of steps, or initial values as numbers or inputs"
         )
     taken = set(system.taken)
     slopes = [[_slope(rate, state) for state in system.states] for rate in system.rates]

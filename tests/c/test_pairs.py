@@ -161,6 +161,21 @@ def test_memory_grows_with_the_length_alone():
     assert whole > 20 * short
 
 
+def averaged(steps, width=8, heads=2):
+    """A block of a transformer, whose last sum is averaged over the steps."""
+    x = nn.Input((steps, width), name="x")
+    h = x + nn.MultiHeadAttention(heads, width // heads)(nn.LayerNormalization()(x))
+    h += nn.Dense(width)(nn.Dense(width, "relu")(nn.LayerNormalization()(h)))
+    return nn.Network(x, nn.Dense(1)(nn.GlobalAveragePooling1D()(h)), name="averaged")
+
+
+def test_an_average_of_all_steps_leaves_the_blocks():
+    """A derivative that is the same for all steps makes no window of the gradient of a layer before the average."""
+    schedule = stage(averaged(512), "schedule")
+    assert schedule.layout.one_by_one
+    assert blocks(schedule.gradient)
+
+
 def test_lengths_take_no_more_memory():
     """Where data tell which keys exist, samples run one by one as well, if pairs take much memory."""
     size, _, own = arrays(1024, padded)

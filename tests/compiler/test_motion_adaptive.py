@@ -157,3 +157,9 @@ def test_programs_show_their_equations():
     text = simplify(EXAMPLES["decay"].model(rtol=1e-5).describe()).show()
     for line in ("by tsit5, rtol=1e-05, atol=1e-09, at most 100,000 steps", "u' = ", "start       u = u0"):
         assert line in text
+
+
+def test_a_start_of_numpy():
+    """A time of NumPy is a number in C as well."""
+    model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, start=np.float64(0.5), name="falling")
+    assert "np." not in compile_model(model, until="emit")["emit"].files["falling.c"]

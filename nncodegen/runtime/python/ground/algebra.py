@@ -82,7 +82,8 @@ class FixedOrder(Algebra):
         if rows < columns:
             directions, singular, U = self.svd(np.swapaxes(matrices, -1, -2))
             return np.swapaxes(U, -1, -2), singular, np.swapaxes(directions, -1, -2)
-        if matrices.ndim == 2 and rows <= 2 * columns <= 2 * FEW_COLUMNS and bool((abs(matrices) < LARGE).all()):
+        few = matrices.ndim == 2 and 0 < columns <= FEW_COLUMNS and rows <= 2 * columns
+        if few and bool((abs(matrices) < LARGE).all()):
             return _svd_of_few(matrices)
         unit = np.broadcast_to(np.eye(columns), (*matrices.shape[:-2], columns, columns))
         both = np.concatenate([matrices, unit], axis=-2)  # columns, and below them the rotations so far
