@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from sympy import Dummy, Expr, Symbol
 
 from nncodegen.describe.base import ModelBase
@@ -26,9 +27,13 @@ from nncodegen.motion.before import before, earlier
 from nncodegen.motion.equations import Given, Reader, left_side, read_equations, shown, symbol
 from nncodegen.motion.methods import METHODS
 from nncodegen.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
+from nncodegen.runtime.python.arguments.joined import check_times
 
 MOST_STEPS = 10_000_000
 """The largest number of steps of a trajectory."""
+
+RTOL, ATOL, MOST_CHOSEN_STEPS = 1e-6, 1e-9, 100_000
+"""The tolerances of steps that are chosen, and their largest number, where a model does not say others."""
 
 HELD, LINEAR = INTERPOLATIONS = ("held", "linear")
 """The courses of columns between two times: the value at the time before, or a straight line."""
@@ -57,10 +62,11 @@ class Dynamics(ModelBase):
     functions), then inputs, then columns. Equations from time to time have the times only if they read them.
 
     method is "tsit5" or "rk4". Without ``steps``, the steps of "tsit5" are chosen so that their estimated errors are at
-    most atol + rtol*|u|, at most max_steps of them; a trajectory that takes more, or whose values leave the range of
-    numbers, is NaN from there on. ``steps`` is a number of equal steps from each time to the next instead; the error
-    falls with it to the power of 4 ("rk4") or 5: compare the results for twice as many. The initial values are those at
-    the first time of a sample, or at the time ``start`` before it. Raises ModelError.
+    most atol + rtol*|u| (by default 1e-9 and 1e-6), at most max_steps of them (100,000); a trajectory that takes more,
+    or whose values leave the range of numbers, is NaN from there on. ``steps`` is a number of equal steps from each
+    time to the next instead; the error falls with it to the power of 4 ("rk4") or 5: compare the results for twice as
+    many. The initial values are those at the first time of a sample, or at the time ``start`` before it. Raises
+    ModelError.
     """
 
     kind = "equations of motion"
@@ -79,9 +85,9 @@ class Dynamics(ModelBase):
         loss: OneLoss = "mse",
         method: str = "tsit5",
         steps: int | None = None,
-        rtol: float = 1e-6,
-        atol: float = 1e-9,
-        max_steps: int = 100_000,
+        rtol: float | None = None,
+        atol: float | None = None,
+        max_steps: int | None = None,
         start: float | None = None,
         time: Any = "t",
         interpolation: str = HELD,
@@ -101,8 +107,11 @@ class Dynamics(ModelBase):
         )  # fmt: skip
         self._check_options(method, steps, start, interpolation)
         self.start = None if start is None else float(start)
-        self.rtol, self.atol = (_tolerance(one, word, name) for one, word in ((rtol, "rtol"), (atol, "atol")))
-        self.max_steps = _count(max_steps, "max_steps", 1, f"the largest number of steps of a trajectory of {name}")
+        self._check_chosen(rtol, atol, max_steps)
+        self.rtol = _tolerance(RTOL if rtol is None else rtol, "rtol", name)
+        self.atol = _tolerance(ATOL if atol is None else atol, "atol", name)
+        most = MOST_CHOSEN_STEPS if max_steps is None else max_steps
+        self.max_steps = _count(most, "max_steps", 1, f"the largest number of steps of a trajectory of {name}")
         self.method, self.interpolation = method, interpolation
         self.loss = usual_name(loss)
         self._check_names()
@@ -123,11 +132,18 @@ class Dynamics(ModelBase):
 
         Then it is "too many steps" (more than max_steps: raise that, or the tolerances), "steps too short" (where a
         solution leaves the range of numbers, or its rate jumps) or "times before the start". parameters has shape (P,),
-        X (N, inputs). NumPy takes these steps again, which is slow. Raises ModelError for a number of steps.
+        X (N, inputs). NumPy takes these steps again, which is slow. Raises ModelError for a number of steps and for
+        equations from time to time, and ValueError for data that ``predict`` does not take.
         """
-        if not self.differential or self.steps is not None:
+        if not self.differential:
+            raise ModelError(f"{self.name} chooses no steps: its equations have no derivatives")
+        if self.steps is not None:
             raise ModelError(f"{self.name} chooses no steps: it has outcomes without steps=...")
-        return outcomes(self._program, parameters, X)
+        flat = _finite("parameters", parameters, (len(self.parameters),), "such as initial_parameters()")
+        columns = sum(tensor.size for tensor in self._program.inputs)
+        data = _finite("X", X, (None, columns), "a row of times and inputs for each sample")
+        check_times(self.time, data[:, : self.times], 0)
+        return outcomes(self._program, flat, data)
 
     def __repr__(self) -> str:
         lefts = ", ".join(one.left for one in self.equations)
@@ -157,6 +173,12 @@ class Dynamics(ModelBase):
             self._check_adaptive(method)
         if self.steps and self.times * self.steps > MOST_STEPS:
             raise ModelError(f"{name} has {self.times} times {self.steps} steps, more than {MOST_STEPS:,}")
+
+    def _check_chosen(self, *given: object) -> None:
+        """Raise ModelError for options of steps that are chosen where none are."""
+        if any(one is not None for one in given) and not (self.differential and self.steps is None):
+            end = "leave them out, or leave out steps" if self.differential else "its equations have none"
+            raise ModelError(f"rtol, atol and max_steps of {self.name} are for steps that are chosen: {end}")
 
     def _check_adaptive(self, method: str) -> None:
         """Raise ModelError where no estimate of the error can choose the steps."""
@@ -499,6 +521,23 @@ def _tolerance(value: Any, word: str, name: str) -> float:
             "atol + rtol*|u|"
         )
     return float(value)
+
+
+def _finite(name: str, values: Any, shape: tuple[int | None, ...], told: str) -> Any:
+    """Return an array of finite numbers of a shape, in which None is any length. Raise ValueError for anything else."""
+    sizes = str(shape).replace("None", "N")
+    expected = f"expected {sizes}, {told}"
+    try:
+        array = np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array of numbers; {expected}") from error
+    if array.ndim != len(shape) or any(size not in (None, own) for size, own in zip(shape, array.shape, strict=True)):
+        raise ValueError(f"{name} has the shape {array.shape}; {expected}")
+    wrong = np.argwhere(~np.isfinite(array))
+    if len(wrong):
+        place = tuple(int(k) for k in wrong[0])
+        raise ValueError(f"{name}[{', '.join(map(str, place))}] is {array[place]}; {expected}, all finite")
+    return array
 
 
 def _resolved(short: Mapping[Symbol, Expr], role: str) -> dict[Symbol, Expr]:

@@ -1,6 +1,7 @@
 """Steps that an estimate of the error chooses, as programs: their method, their solutions, and what is refused."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -95,8 +96,41 @@ def test_outcomes():
     np.testing.assert_allclose(found[1], 1 / (1 - np.array(X[1])), rtol=1e-5)
     stiff = nn.Dynamics("u' = -k*(u - cos(t))", {"u": 0}, {"k": 1e5}, times=2, max_steps=100)
     assert stiff.outcomes([1e5], [[0, 10]]) == ("too many steps",)
-    with pytest.raises(nn.ModelError, match="chooses no steps"):
+    with pytest.raises(nn.ModelError, match="chooses no steps: it has outcomes without steps"):
         nn.Dynamics("u' = k*u", {"u": 1}, {"k": 1}, times=4, steps=3).outcomes([1], X)
+    with pytest.raises(nn.ModelError, match="chooses no steps: its equations have no derivatives"):
+        nn.Dynamics("u = k*before(u)", {"u": 1}, {"k": 1}, times=4).outcomes([1], X)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "X", "message"),
+    [
+        ([1, 2], [[0, 1, 2]], "parameters has the shape (2,); expected (1,)"),
+        ([math.inf], [[0, 1, 2]], "parameters[0] is inf; expected (1,)"),
+        ([1], [0, 1, 2], "X has the shape (3,); expected (N, 3)"),
+        ([1], [[0, 1, 2, 3]], "X has the shape (1, 4); expected (N, 3)"),
+        ([1], [[0, 1, 2], [0, math.nan, 2]], "X[1, 1] is nan; expected (N, 3)"),
+        ([1], [["a", 1, 2]], "X is no array of numbers; expected (N, 3)"),
+        ([1], [[0, 1, 2], [0, 2, 1]], "X[1, 2] is 1, after 2: t are times, which do not go back"),
+    ],
+)
+def test_outcomes_of_wrong_data(parameters, X, message):
+    """What a prediction does not take, outcomes do not take either, and say where it is."""
+    model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        model.outcomes(parameters, X)
+
+
+@pytest.mark.parametrize("option", [{"rtol": 1e-6}, {"atol": 1e-9}, {"max_steps": 100_000}])
+def test_options_of_chosen_steps_alone(option):
+    """With a number of steps, or without derivatives, they are refused, though they are the defaults."""
+    with pytest.raises(nn.ModelError, match="are for steps that are chosen: leave them out, or leave out steps"):
+        nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, steps=2, **option)
+    with pytest.raises(nn.ModelError, match="are for steps that are chosen: its equations have none"):
+        nn.Dynamics("u = k*before(u)", {"u": 1}, {"k": 1}, times=3, **option)
+    chosen = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3)
+    explicit = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, **option)
+    assert repr(chosen.describe()) == repr(explicit.describe())
 
 
 def test_equal_times():

@@ -95,15 +95,18 @@ def check_rising(model: Model, X: Any) -> None:
     """Raise ValueError, with its position, for the first time of a sample that is before the time to its left."""
     for tensor, own in slices(model.facts.inputs):
         if tensor in model.facts.rising:
-            block = X[:, own]
-            wrong = np.argwhere(block[:, 1:] < block[:, :-1])
-            if len(wrong):
-                row, column = (int(k) for k in wrong[0])
-                raise ValueError(
-                    f"X[{row}, {own.start + column + 1}] is {block[row, column + 1]:g}, after {block[row, column]:g}: "
-                    f"{tensor} are times, which do not go back within a sample; repeat the last one where there are "
-                    f"fewer"
-                )
+            check_times(tensor, X[:, own], own.start)
+
+
+def check_times(tensor: str, times: Any, first: int) -> None:
+    """Raise ValueError for the first time that is before the time to its left, in columns of X from ``first`` on."""
+    wrong = np.argwhere(times[:, 1:] < times[:, :-1])
+    if len(wrong):
+        row, column = (int(k) for k in wrong[0])
+        raise ValueError(
+            f"X[{row}, {first + column + 1}] is {times[row, column + 1]:g}, after {times[row, column]:g}: {tensor} are "
+            "times, which do not go back within a sample; repeat the last one where there are fewer"
+        )
 
 
 def _side_by_side(
