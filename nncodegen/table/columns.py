@@ -272,6 +272,15 @@ def knotted(column: Column, table: Table, pieces: int) -> Column:
     return replace(column, knots=tuple(map(float, knots)) if len(knots) >= FEWEST_KNOTS else ())
 
 
+def without_pieces(column: Column) -> Column:
+    """Return a column for networks that read neither pieces of numbers nor n-grams; new texts remain allowed."""
+    if isinstance(column, Number):
+        return replace(column, knots=())
+    if isinstance(column, Category) and column.ngrams:
+        return replace(column, ngrams=None, new=not column.other)
+    return column
+
+
 def ngrams_of(column: Column) -> Ngrams | None:
     """Return the n-grams of a column of texts; None for any other column."""
     return column.ngrams if isinstance(column, Category) else None
@@ -286,7 +295,7 @@ def with_arrays(column: Column, idf: Any, components: Any) -> Column:
 
 def column_to_dict(column: Column) -> dict[str, Any]:
     """Return a column as data for JSON, without the arrays of its n-grams."""
-    values = {key: value for key, value in vars(column).items() if key != "ngrams"}
+    values = {key: value for key, value in vars(column).items() if key != "ngrams" and (key != "new" or value)}
     ngrams = ngrams_of(column)
     return {"kind": type(column).__name__.lower(), **values, **({"ngrams": ngrams.to_dict()} if ngrams else {})}
 

@@ -24,7 +24,7 @@ from nncodegen.errors import TableError
 from nncodegen.network import Description, module_of
 from nncodegen.runtime.python.ground.missing import needed
 from nncodegen.table.columns import encode, knotted
-from nncodegen.table.fit import cores, fit, split_rows, with_target
+from nncodegen.table.fit import Understood, cores, fit, split_rows, with_target
 from nncodegen.table.frames import as_table
 from nncodegen.table.read import Table
 from nncodegen.table.settings import Settings
@@ -193,10 +193,11 @@ def _compare(name: str, splits: int) -> Compared:
         given, unseen = (table.frame.iloc[rows] for rows in (known, held_out))
         settings = Settings(seed=seed, threads=1)
         begun = time.process_time()
-        model = fit(given, target.name, target.task, settings=settings).model
+        seen: list[Understood] = []
+        model = fit(given, target.name, target.task, settings=settings, observe=seen.append).model
         figures["seconds"].append(time.process_time() - begun)
         figures["ours"].append(_score(target, table, held_out, model.predict(unseen, "ignore")[target.name].to_numpy()))
-        X = encode(tuple(knotted(column, table, 0) for column in model.columns), table, "ignore")
+        X = encode(tuple(knotted(column, table, 0) for column in seen[-1].columns), table, "ignore")
         y = table.texts(target.name) if target.classes else table.numbers(target.name, target.format)[0]
         for key, estimator in zip(("linear", "boosting"), _theirs(target, seed), strict=True):
             begun = time.process_time()

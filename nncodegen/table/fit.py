@@ -18,7 +18,17 @@ from nncodegen.exports import Exportable
 from nncodegen.runtime.python.ground.missing import missing_package
 from nncodegen.table.candidates import candidates_for, pieces_of
 from nncodegen.table.choose import Choice, choose
-from nncodegen.table.columns import Column, Number, Skipped, encode, gaps_in_numbers, knotted, understand, widths
+from nncodegen.table.columns import (
+    Column,
+    Number,
+    Skipped,
+    encode,
+    gaps_in_numbers,
+    knotted,
+    understand,
+    widths,
+    without_pieces,
+)
 from nncodegen.table.frames import as_table
 from nncodegen.table.learn import learn
 from nncodegen.table.metrics import ClassMetrics, Metric, class_metrics, confusion, measure
@@ -176,8 +186,8 @@ def fit(
     }
     X, Y, weight = data_of(final, final_columns, every)
     members = learn(choice, tried.rounds, X, Y, weight, _widths(final_columns, whole), settings.seed, threads)
-    if not any(one.family.in_pieces for one, _ in choice.members):
-        final_columns = tuple(knotted(column, table, 0) for column in final_columns)
+    if all(member.network.inputs == widths(final_columns)[0] for member in members):
+        final_columns = tuple(map(without_pieces, final_columns))
     return Fitted(
         TableModel(final_columns, final, members, report), measured, result, choice, metrics,
         class_metrics(understood, counts) if classes else (), counts, len(rows), len(test), tried.used,

@@ -196,18 +196,20 @@ class Category:
     """A column of categories: one input for each, which is 1 where the cell has it; "" stands for a missing value.
 
     If ``other`` is true, ``values`` are the most frequent categories, and all others share one more input. In a column
-    of texts, further inputs are the numbers that ``ngrams`` makes of a cell.
+    of texts, further inputs are the numbers that ``ngrams`` makes of a cell. With ``new``, other categories are allowed
+    without an input: all inputs are 0 then.
     """
 
     name: str
     values: tuple[str, ...]
     other: bool = False
     ngrams: Ngrams | None = None
+    new: bool = False
 
     def __post_init__(self) -> None:
         check_texts("name", (self.name,))
         check_texts("values", self.values)
-        _check_flags(other=self.other)
+        _check_flags(other=self.other, new=self.new)
         if not isinstance(self.ngrams, Ngrams | None):
             raise TypeError("ngrams are not n-grams")
 
@@ -225,8 +227,8 @@ class Category:
         """Return the inputs for the rows of a table: (N, width + pieces).
 
         A category that did not occur in training counts as one of the others, if they share an input. Without such an
-        input, and without n-grams, all inputs are 0 if ``unknown`` is "ignore", and TableError is raised if it is
-        "error". For a missing value that did not occur in training all inputs are 0, too.
+        input, and without n-grams, all inputs are 0 if the column may have ``new`` ones or ``unknown`` is "ignore", and
+        TableError is raised if it is "error". For a missing value that did not occur in training all inputs are 0, too.
         """
         texts = table.texts(self.name)
         known = _members(table, self.name, self.values, np.ones(len(texts), bool))
@@ -235,7 +237,7 @@ class Category:
             shared = [rest] if self.other else []
             numbers = [self.ngrams.encode(texts)] if self.ngrams else []
             return np.column_stack([known, *shared, *numbers]).astype(float)
-        if unknown == "error" and rest.any():
+        if unknown == "error" and not self.new and rest.any():
             row = int(np.flatnonzero(rest)[0])
             raise TableError(
                 f"{table.where(row, self.name)}: the category {texts[row]!r} did not occur in training, where there "

@@ -26,7 +26,8 @@ def pieces_meanings(column: Column) -> tuple[str, ...]:
     name, count = printable(column.name), column.pieces
     if not isinstance(column, Number):
         return tuple(
-            f"number {k + 1} of {count} that the n-grams of {name} give (see model.json)" for k in range(count)
+            f"number {k + 1} of {count} that the n-grams of {name} give (see model.json and parameters.npz)"
+            for k in range(count)
         )
     return tuple(
         f"2*({name} {'-' if low >= 0 else '+'} {abs(low)!r})/{high - low!r} - 1, at least -1 and at most 1; a missing "

@@ -36,6 +36,7 @@ WORDS_OF_SENTENCES = 5.0
 """From this mean number of words on, texts that are all different do not identify rows."""
 
 _SMALLEST = 1e-6  # a deviation below this is rounding; frequencies have the norm 1
+_LARGEST_IDF, _LARGEST_COMPONENT = 1e3, 1e9  # a logarithm of a number of rows; 1/_SMALLEST, and some room
 _BREAK = "\n"  # an n-gram holds no white space but blanks
 
 
@@ -57,8 +58,8 @@ class Ngrams:
             raise ValueError(f"n-grams are not different texts, at most {MOST_NGRAMS}")
         if not 0 < self.width <= COMPONENTS or np.shape(self.idf) != (count,) or self.components.shape[1:] != (count,):
             raise ValueError("the arrays of n-grams have other shapes")
-        if not (np.isfinite(self.idf).all() and np.isfinite(self.components).all()):
-            raise ValueError("the arrays of n-grams are not finite")
+        if not ((abs(self.idf) <= _LARGEST_IDF).all() and (abs(self.components) <= _LARGEST_COMPONENT).all()):
+            raise ValueError("the arrays of n-grams have numbers that are not finite, or too large")
 
     @property
     def width(self) -> int:
@@ -115,7 +116,7 @@ def learn_ngrams(name: str, texts: Sequence[str]) -> Ngrams | None:
     count = min(COMPONENTS, len(texts) // ROWS_PER_COMPONENT, frequencies.shape[1])
     if not count:
         return None
-    with np.errstate(invalid="ignore"):  # texts that are all alike have no variance to explain
+    with np.errstate(invalid="ignore", divide="ignore"):  # texts that are all alike have no variance to explain
         found = TruncatedSVD(count, random_state=0).fit(frequencies)
     deviation = np.sqrt((frequencies @ found.components_.T).var(axis=0).sum())
     if not deviation > _SMALLEST:

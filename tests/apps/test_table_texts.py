@@ -207,6 +207,29 @@ def test_candidates_with_and_without_texts():
     assert {one.family.in_pieces for one in alone.search.tried} == {False}
 
 
+@pytest.mark.parametrize("frequent", [False, True])
+def test_models_without_texts_hold_none(tmp_path, monkeypatch, frequent):
+    """Where no chosen network reads the n-grams, the model has none, needs no scikit-learn, and takes new texts."""
+    frame = jobs()
+    if frequent:  # 30 titles, each in 8 rows: they have an input each, and no others share one
+        frame["title"] = [frame["title"][k % 30] for k in range(len(frame))]
+    frame["salary"] = ["high" if years > 5 else "low" for years in frame["years"]]
+    told = []
+    fitted = fit(frame, "salary", settings=Settings(threads=1), observe=told.append)
+    assert [one.family.in_pieces for one, _ in fitted.choice.members] == [False]
+    before, after = told[0].columns[0], fitted.model.columns[0]
+    assert (before.pieces > 0, before.other, len(before.values)) == (True, False, 30 * frequent)
+    assert (after.ngrams, after.new, after.width) == (None, True, before.width)
+    fitted.model.write(tmp_path / "model")
+    with np.load(tmp_path / "model" / "parameters.npz", allow_pickle=False) as archive:
+        assert not [name for name in archive if not name.startswith("parameters")]
+    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
+    loaded = load_model(tmp_path / "model")
+    assert len(loaded.exportable().inputs) == before.width + 1
+    new = pd.DataFrame({"title": ["junior painter of ships", None], "years": [9.5, 0.5]})
+    assert loaded.predict(new)["salary"].tolist() == ["high", "low"]
+
+
 def test_a_written_model_predicts_the_same_bits(tmp_path):
     """From the folder come the same bits, for known and new texts; it holds JSON and arrays of numbers alone."""
     frame = jobs()
@@ -225,10 +248,12 @@ def test_a_written_model_predicts_the_same_bits(tmp_path):
     texts = model.exportable().inputs
     assert len(texts) == sum(column.width + column.pieces for column in model.columns)
     count = model.columns[0].ngrams.width
-    assert f"number {count} of {count} that the n-grams of title give (see model.json)" in texts
+    assert f"number {count} of {count} that the n-grams of title give (see model.json and parameters.npz)" in texts
 
 
-@pytest.mark.parametrize("damage", ["infinite", "shape", "names", "terms", "repeated", "components", "more", "missing"])
+@pytest.mark.parametrize(
+    "damage", ["infinite", "huge idf", "huge", "shape", "names", "terms", "repeated", "components", "more", "missing"]
+)
 def test_damaged_texts(tmp_path, damage):
     """N-grams and arrays that cannot be meant are refused, also with a checksum that fits."""
     model = fit(jobs(), "salary", settings=QUICK).model
@@ -239,6 +264,8 @@ def test_damaged_texts(tmp_path, damage):
     told = text["columns"][0]["ngrams"]
     changes = {
         "infinite": lambda: arrays.update(idf1=np.full_like(arrays["idf1"], np.inf)),
+        "huge idf": lambda: arrays.update(idf1=np.full_like(arrays["idf1"], 1e200)),
+        "huge": lambda: arrays.update(components1=np.full_like(arrays["components1"], -1e200)),
         "shape": lambda: arrays.update(components1=arrays["components1"][:, 1:]),
         "names": lambda: arrays.update(idf9=arrays.pop("idf1")),
         "terms": lambda: told.update(terms=[]),
