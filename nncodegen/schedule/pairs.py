@@ -38,7 +38,7 @@ from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.tree import Compute, Group, Limits, Loop, Statement, Way
 
 FEWEST = 8
-"""Least queries of a block. Products of fewer rows would load keys and values more often than they use them."""
+"""The fewest queries of a block. Products of fewer rows would load keys and values more often than they use them."""
 
 
 def choose_blocks(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:

@@ -43,9 +43,9 @@ typedef uint32_t word;
 #endif
 #define HOT __attribute__((hot, noinline, unused))
 
-/* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors; not the sums where
-   results must not depend on the compiler. The maximum is the same in any order, but for the sign of 0 and for NaN, which
-   vectors lose; LARGEST_OR_NAN_LOOP adds to another variable what is NaN, and 0 for all else. */
+/* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors; not the sums
+   where results must not depend on the compiler. The maximum is the same in any order, but for the sign of 0 and for
+   NaN, which vectors lose; LARGEST_OR_NAN_LOOP adds to another variable what is NaN, and 0 for all else. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns if it cannot vectorize */
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
 #endif

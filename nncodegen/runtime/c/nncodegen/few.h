@@ -1,6 +1,6 @@
 /* The outputs of a few samples, which take less time than a call of Python. So this is compiled with each model: where
-   sizes are constants, work memory need not be cut into arrays (memory.h), and short loops are written out. A prediction
-   of one row takes 110 instructions less for an LSTM of 16 units, 420 for the perceptron.
+   sizes are constants, work memory need not be cut into arrays (memory.h), and short loops are written out. A
+   prediction of one row takes 110 instructions less for an LSTM of 16 units, 420 for the perceptron.
 
    Needs outputs.h. Gives outputs_of_few. */
 

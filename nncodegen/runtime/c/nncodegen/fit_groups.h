@@ -36,7 +36,8 @@ static COLD void tell_group(const NN(groups) *run, size_t group, int found, cons
 static COLD errors_in_x errors_of_group(const NN(groups) *run, size_t group)
 {
     const size_t begin = run->begins[group], samples = run->begins[group + 1] - begin;
-    errors_in_x x = carve_errors((char *) run->errors_kept + bytes_of_samples(begin, group), run->errors_scratch, samples);
+    errors_in_x x =
+        carve_errors((char *) run->errors_kept + bytes_of_samples(begin, group), run->errors_scratch, samples);
     if (run->turned)
         take_changes(&x);
     if (run->task == NN(GROUPS_START))

@@ -220,8 +220,8 @@ typedef struct {
                                  unknown */
     /* Errors in the inputs, as for a fit; sigma_x is NULL if all are exact, and then the rest is not used. */
     const NN(real) *sigma_x; /* [samples][inputs] */
-    double *changes; /* [samples][inputs]: for GROUPS_START where to start; GROUPS_FOLD and GROUPS_RELEASE write those at
-                        the current point, unless this is NULL */
+    double *changes; /* [samples][inputs]: for GROUPS_START where to start; GROUPS_FOLD and GROUPS_RELEASE write those
+                        at the current point, unless this is NULL */
     void *errors_kept; /* errors_size(samples, groups) bytes, which a call leaves to the next */
     void *errors_scratch; /* errors_size(0, 0) bytes */
     int task;

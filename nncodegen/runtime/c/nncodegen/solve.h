@@ -58,8 +58,8 @@ INLINE double norm_of(const equations *own, const real *error, const real *u, co
     return sqrt(largest);
 }
 
-/* Returns the length of the first step (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.4), at
-   most that of the whole time. There is room for three times the states in work. */
+/* Returns the length of the first step (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.4),
+   at most that of the whole time. There is room for three times the states in work. */
 INLINE double first_length(const equations *own, const method *with, double now, const real *u, const real *rate,
     const real *given, const real *fixed, double most, real *work)
 {
@@ -98,9 +98,9 @@ INLINE void observe(const equations *own, const method *with, double x, double h
     }
 }
 
-/* Writes the states of one sample at all of its times, which ascend, to out; NaN where that fails: after too many steps,
-   where steps become too short for the numbers, and at times before that of the initial values. There is room for
-   stages + 3 times the states in work. The steps are accepted and chosen as nncodegen/ir/integrate.py says. */
+/* Writes the states of one sample at all of its times, which ascend, to out; NaN where that fails: after too many
+   steps, where steps become too short for the numbers, and at times before that of the initial values. There is room
+   for stages + 3 times the states in work. The steps are accepted and chosen as nncodegen/ir/integrate.py says. */
 INLINE void solve(const equations *own, const method *with, size_t times, const real *time, size_t next_time,
     const real *given, const real *fixed, real *out, size_t out_time, size_t out_state, real *work)
 {

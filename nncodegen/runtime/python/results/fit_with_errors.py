@@ -24,11 +24,11 @@ ERRORS_IN_X = ("errors in x", "chi2 contains the changes of the inputs: x_estima
 
 @result_of_model
 class FitWithErrors(FitResult):
-    """The result of ``fit`` with ``sigma_x``, for N samples of some inputs: all that a FitResult is, and
+    """The result of ``fit`` with ``sigma_x``, for N samples of some inputs.
 
-    x_estimated        (N, inputs), the estimates of the true inputs
-    x_standard_errors  (N, inputs), their standard errors; 0 for those that are exact
-    sigma_x            (N, inputs), the standard deviations that were given
+    It is all that a FitResult is, and has estimates of the true inputs with standard errors, and
+
+    sigma_x  (N, inputs), the standard deviations that were given
 
     ``chi2`` and ``cost`` contain the changes of the inputs, each divided by its sigma_x; ``residuals`` are those of the
     outputs at the estimated inputs. The covariance is that of all unknowns together, as of ODRPACK; ``used`` and the

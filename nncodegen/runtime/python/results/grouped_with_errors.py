@@ -23,14 +23,14 @@ class OneGroupWithErrors(OneGroup, FitWithErrors):
 
 @result_of_model
 class GroupedFitWithErrors(GroupedFit):
-    """The result of ``fit`` with groups and ``sigma_x``, for N samples of some inputs: all that a GroupedFit is, and
+    """The result of ``fit`` with groups and ``sigma_x``, for N samples of some inputs.
 
-    x_estimated        (N, inputs), the estimates of the true inputs
-    x_standard_errors  (N, inputs), their standard errors; 0 for those that are exact
-    sigma_x            (N, inputs), the standard deviations that were given
+    It is all that a GroupedFit is, and has estimates of the true inputs with standard errors, and
 
-    They are in the order of the samples. ``result.group(label)`` is a FitWithErrors, whose samples are those of the
-    group. ``chi2``, ``group_chi2`` and ``cost`` contain the changes of the inputs, each divided by its sigma_x.
+    sigma_x  (N, inputs), the standard deviations that were given
+
+    All of these are in the order of the samples. ``result.group(label)`` is a FitWithErrors, whose samples are those of
+    the group. ``chi2``, ``group_chi2`` and ``cost`` contain the changes of the inputs, each divided by its sigma_x.
     """
 
     def __init__(self, problem: Any, *values: Any) -> None:
@@ -47,7 +47,8 @@ class GroupedFitWithErrors(GroupedFit):
     @cached_property
     def x_standard_errors(self) -> Array:
         """Return the standard errors of the estimated inputs, (N, inputs), as of ``FitWithErrors``."""
-        return self._in_order(np.concatenate([self.group(label).x_standard_errors for label in self.labels]))  # type: ignore[attr-defined]
+        found = [self.group(label).x_standard_errors for label in self.labels]  # type: ignore[attr-defined]
+        return self._in_order(np.concatenate(found))
 
     @property
     def notes(self) -> list[tuple[str, str]]:
