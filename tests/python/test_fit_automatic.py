@@ -182,6 +182,24 @@ def test_data_that_tell_nothing():
         assert module.fit(X, X, p0="auto", fixed=["a", "b", "c"]).free_count == 0
 
 
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_fewer_data_than_linear_parameters_within_bounds(samples):
+    """Where one fit, or each group, has fewer data than parameters that enter linearly, bounds hold all the same."""
+    module = module_of(read_formula("a*exp(-k*x) + c + d*x + e*x**2", ("x",)))
+    x = np.linspace(0, 3, 4 * samples)
+    y, bounds = 2 * np.exp(-1.3 * x) + 0.5 - 0.1 * x, {"a": (0, 1.5), "c": (0, 5)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        alone = module.fit(x[:samples], y[:samples], p0="auto", bounds=bounds)
+        groups = {"groups": np.arange(4 * samples) // samples, "own": ["a", "c", "d", "e"]}
+        together = module.fit(x, y, p0="auto", bounds=bounds, **groups)
+    assert alone.status == together.status == "too_few_data"
+    assert max(alone.chi2, together.chi2) < 1e-12
+    for found in (alone, together):
+        for name, (low, high) in bounds.items():
+            assert np.all((found[name] >= low) & (found[name] <= high))
+
+
 def test_a_time_limit_ends_the_search():
     """A search that is ended has the best parameters so far."""
     module = module_of(read_formula("a*exp(-(x - b)**2/c) + d", ("x",)))

@@ -162,6 +162,9 @@ class _Projected:
         if is_ended():
             raise KeyboardInterrupt
         columns, rest = self._system(points)
+        missing = len(self.linear) - rest.shape[1]
+        if self.bounded and missing > 0:  # rows of 0, so that the triangle is square
+            columns, rest = np.pad(columns, ((0, 0), (0, missing), (0, 0))), np.pad(rest, ((0, 0), (0, missing)))
         bad = ~((np.abs(columns) < HUGE).all(axis=(1, 2)) & (np.abs(rest) < HUGE).all(axis=1))
         columns[bad], rest[bad] = 0, 0
         total: Array = np.einsum("si,si->s", rest, rest)
