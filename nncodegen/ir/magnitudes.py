@@ -85,14 +85,16 @@ def _alike(u: Expr, v: Expr) -> Boolean:
 FAR = 2**30
 """Beside a side that is longer by this factor, another one changes no digit of a hypotenuse."""
 
-USUAL = 2**50
-"""A side that is a number between 1/USUAL and USUAL has a square in both precisions."""
+LEAST, MOST = S.One / 2**50, S(2) ** 33
+"""The sizes of a side that is a number, whose square, and the squares of all sides that are not FAR, are in the range
+of both precisions: (2**30 * 2**33)**2 = 2**126, and float32 ends at 2**128. Shorter sides than 2**-50 have squares near
+its other end, 2**-126."""
 
 
 class length(StableFunction):
     """sqrt(u**2 + v**2), whose squares do not overflow: the larger of both, times a root between 1 and sqrt(2).
 
-    Beside a number u, which has a square, it is |v| where v is far larger, and the root as it is written elsewhere.
+    Beside a number u of LEAST to MOST, it is |v| where v is far larger, and the root as it is written elsewhere.
     """
 
     nargs = 2
@@ -105,7 +107,7 @@ class length(StableFunction):
     @staticmethod
     def stable(u: Expr, v: Expr) -> Expr:
         for number, side in ((u, v), (v, u)):
-            if number.is_number and number.is_real and 1 <= abs(number) * USUAL <= USUAL**2 and not side.is_number:
+            if number.is_number and number.is_real and LEAST <= abs(number) <= MOST and not side.is_number:
                 far = Abs(side)
                 return Piecewise((sqrt(number**2 + side**2), far < FAR * abs(number)), (far, True))
         large, small = Max(Abs(u), Abs(v)), Min(Abs(u), Abs(v))

@@ -153,6 +153,27 @@ def test_sides_of_triangles(numbers):
         assert bits_lost(values(form, points), np.array([exact]))[0] < 3.5
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("number", [2.0**-51, 2.0**-50, 1.0, 2.0**33, 2.0**34, 2.0**40, 1e12, 2.0**50, 2.0**60])
+def test_sides_that_are_numbers(number, precision):
+    """Beside a number of any size, a hypotenuse has its last digits wherever it is in the range of numbers."""
+    u, side = Element("u"), sympy.Float(number, 20)
+    sizes = np.logspace(*((-37, 38, 400) if precision == "float32" else (-300, 308, 1200)), dtype=precision)
+    with mpmath.workdps(700):
+        exact = np.array([mpmath.sqrt(mpmath.mpf(float(p)) ** 2 + mpmath.mpf(number) ** 2) for p in sizes], precision)
+    for form in (length(u, side), length(-side, u)):
+        assert bits_lost(values(form, {u: sizes}).astype(precision), exact).max() < 3.5
+
+
+def test_far_beside_a_large_number():
+    """In float32, a compiled root of a sum with a large number is finite beyond the root of the largest number."""
+    model = nn.Model("far", "x", ("y", "z"), {"a": 1.0}, ("a*sqrt(x**2 + 1e24)", "a*x/sqrt(x**2 + 1e24)"))
+    module = nn.build(model, "float32", fit=False, choices={"digits": BEST})
+    sizes = np.array([1e10, 1e12, 1e18, 1.7e19, 1e20, 5e20, 1e21, 2e21, 1e30], "float32")
+    found, far = module.predict(np.ones(1), sizes[:, None]), np.hypot(sizes.astype(float), 1e12)
+    np.testing.assert_allclose(found, np.stack([far, sizes / far], axis=1), rtol=1e-6)
+
+
 @pytest.mark.parametrize("form", [
     grouped(a, b), balanced(a, b, c), balanced_four(a, b, c, a), length(a, b), length(2, a), leg(b, a),
     discriminant_root(b, a, c), apart(sympy.atan)(a, b),
