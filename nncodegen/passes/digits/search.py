@@ -66,7 +66,8 @@ RIGHT, MUCH = 4.0, 16.0
 there, but not by more than the second."""
 
 LUCK, LUCKY = 0.02, 4.0
-"""By luck, rounding may be right: at this part of all points, or one, a form may be worse by fewer bits than these."""
+"""By luck, rounding may be right: at this part of the points that are compared, or one, a form may be worse by fewer
+bits than these. Where exact values are computed for it, those are the points at which both forms differ."""
 
 LARGEST = 180
 """The number of operations of formulas and forms that are searched."""
