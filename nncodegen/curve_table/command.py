@@ -135,8 +135,11 @@ def _fit_motion(
     others = f", with {', '.join(problem.columns)} between rows on straight lines" if problem.columns else ""
     _line(console, "columns", f"{', '.join(problem.observed)} over {problem.time}{others}")
     _line(console, "parameters", ", ".join(problem.names))
-    result, steps, times, fitted, Y = fit_motion(table, problem, sigma, settings)
+    result, steps, checked, times, fitted, Y = fit_motion(table, problem, sigma, settings)
     _line(console, "method", f"tsit5, {steps} steps from each row to the next")
+    if not checked:
+        text = f"whether {steps} steps are enough; the fit ended as {result.status}, only converged ones are checked"
+        _line(console, "not checked", text)
     _write_result(console, result, problem.names, out)
     if plot is not None:
         draw_motion(problem, times, Y, fitted, plot)

@@ -63,10 +63,14 @@ class Motion:
 
 
 class Fitted(NamedTuple):
-    """A fit, the number of its steps from row to row, the times, the curves and the data, (observed states, rows)."""
+    """A fit, the number of its steps from row to row, the times, the curves and the data, (observed states, rows).
+
+    ``checked`` tells whether the curves of twice as many steps have been compared with these: if the fit converged.
+    """
 
     result: FitResult
     steps: int
+    checked: bool
     times: Any
     curves: Any
     data: Any
@@ -114,7 +118,8 @@ def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSe
     """Return the fit to a table.
 
     The fit is repeated with four times as many steps until twice as many would change the fitted curve by less than
-    ENOUGH. Raises ModelError where MOST of them are not enough, and TableError.
+    ENOUGH. A fit that ends in another way than by converging is not repeated, and its steps are not checked. Raises
+    ModelError where MOST of them are not enough, and TableError.
     """
     check_names(problem.names, settings.starts, "--p0")
     check_names(problem.names, settings.bounds, "--bounds")
@@ -142,9 +147,10 @@ def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSe
             coarse = module.predict(p0, X)
             fine = _solution(problem.model(len(times), 2 * steps, start), p0, X)
             if np.isfinite(fine).all() and abs(fine - coarse).max() <= ENOUGH * max(abs(fine).max(), 1e-300):
-                return Fitted(result, steps, times, coarse.reshape(len(Y), -1), Y)
+                return Fitted(result, steps, True, times, coarse.reshape(len(Y), -1), Y)
         elif np.isfinite(result.chi2):
-            return Fitted(result, steps, times, module.predict(result.parameters, X).reshape(len(Y), -1), Y)
+            curves = module.predict(result.parameters, X).reshape(len(Y), -1)
+            return Fitted(result, steps, False, times, curves, Y)
         steps *= 4
     raise ModelError(
         f"{MOST} steps from row to row are not enough for {shown(problem.text)}: it is stiff, or its solution is not "

@@ -3,14 +3,18 @@
 import csv
 import io
 import os
+from functools import partial
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy.optimize import curve_fit
 
 pytest.importorskip("pandas")
 
 import nncodegen as nn
+from nncodegen.cli import command
+from nncodegen.curve_table import motion
 from nncodegen.curve_table.motion import is_motion, read_motion
 from tests.support import ROOT
 
@@ -61,6 +65,31 @@ def test_an_abbreviation_is_observed(run):
     assert [one["parameter"] for one in found] == ["k", "u0"]
     np.testing.assert_allclose([float(one["value"]) for one in found], popt, rtol=1e-4)
     np.testing.assert_allclose([float(one["standard_error"]) for one in found], np.sqrt(np.diag(pcov)), rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:the fit of motion did not converge")
+@pytest.mark.parametrize(("iterations", "status"), [(1, "max_iterations"), (None, "converged")])
+def test_steps_that_are_not_checked(tmp_path, monkeypatch, iterations, status):
+    """A fit that has not converged says that its number of steps is not checked; one that has says nothing of it."""
+
+    class Limited:
+        """A module whose fits end after some iterations."""
+
+        def __init__(self, module):
+            self.predict = module.predict
+            self.fit = partial(module.fit, max_iterations=iterations)
+
+    build = motion.build_module
+    monkeypatch.setattr(motion, "build_module", lambda model: Limited(build(model)))
+    path = tmp_path / "data.csv"
+    path.write_text("t,u\n" + "".join(f"{t},{u}\n" for t, u in zip(T, U, strict=True)))
+    done = CliRunner().invoke(command, ["curve", str(path), "u' = -k*u"])
+    assert done.exit_code == 0, done.output
+    assert f"ended                {status} after" in done.output
+    told = " ".join(done.output.split())
+    expected = f"not checked whether 4 steps are enough; the fit ended as {status}"
+    assert (expected in told) == (status != "converged")
+    assert ("not checked" in told) == (status != "converged")
 
 
 def test_what_is_refused(run):
