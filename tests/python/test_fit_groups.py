@@ -389,6 +389,14 @@ def test_elimination_is_that_of_one_dense_matrix(damped, algebra):
     np.testing.assert_allclose(values, expected[:-shared], rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize(("own", "fixed"), [("acwb", {}), ("ac", {"w": 0.15, "b": 0.3})])
+def test_blocks_without_shared_unknowns_are_independent(peaks, own, fixed):
+    """If no parameter is both shared and free, own parameters of different groups have no covariance."""
+    x, y, label, sigma = data(3, 5)
+    errors = peaks.fit(x, y, groups=label, own=tuple(own), sigma=sigma, fixed=fixed)._errors
+    np.testing.assert_array_equal(errors.between(2.0), np.zeros((3 * len(own), 3 * len(own))))
+
+
 def test_starts_of_groups_are_drawn_within_bounds(peaks):
     """With a number of starting points, each group finds its peak from a start where it has no effect."""
     x, y, label, sigma = data(4, 7)

@@ -219,7 +219,7 @@ class BlockErrors:
         """Return the covariances of own parameters of different groups times a scale, (G*Q, G*Q)."""
         product = self.algebra.product
         slopes = product(self.slopes, root(self.decomposition)) / self.own_norms[:, :, None]
-        spread = slopes.reshape(-1, self.decomposition.rank)
+        spread = slopes.reshape(slopes.shape[0] * slopes.shape[1], self.decomposition.rank)  # which may be 0
         return product(spread, spread.T) * scale
 
 
