@@ -244,12 +244,12 @@ def _cost(program: Program, step: Step, alone: bool = False) -> int:
 def _cost_of_functions(expression: Expr) -> int:
     """Return the operations of the functions in an expression in primitives; otherwise each function counts as one."""
     functions = (node for node in preorder_traversal(expression) if isinstance(node, StableFunction))
-    return sum(_cost_of_function(type(node), len(node.args)) - 1 for node in functions)
+    return sum(_cost_of_function(node) - 1 for node in functions)
 
 
-def _cost_of_function(function: type[StableFunction], arguments: int) -> int:
-    """Return the operations of a function of numbers, in primitives."""
-    written = function.stable(*(Dummy(real=True) for _ in range(arguments)))
+def _cost_of_function(node: StableFunction) -> int:
+    """Return the operations of a function, in primitives; whole numbers among its arguments may be orders."""
+    written = type(node).stable(*(each if each.is_Integer else Dummy(real=True) for each in node.args))
     return int(count_ops(written)) + _cost_of_functions(written)
 
 

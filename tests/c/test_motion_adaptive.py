@@ -200,3 +200,15 @@ def test_calls_ask_after_each_tile(precision):
     tile = compiled["schedule"].tile
     assert tile <= 32
     assert tile * int(count) >= 1e6
+
+
+@pytest.mark.parametrize("steps", [None, 20])
+def test_rates_of_a_fitted_order(steps):
+    """A power of a state whose exponent is a parameter has derivatives by both (kinetics of order n)."""
+    model = nn.Dynamics("u' = -k*u**n", {"u": "u0"}, {"k": 1, "n": 1.5, "u0": 2}, times=5, steps=steps, name="order")
+    module, times = built(model), np.linspace(0, 3, 5)
+    exact = (2**-0.5 + 0.5 * times) ** -2
+    np.testing.assert_allclose(module.predict([1, 1.5, 2], times[None])[0], exact, rtol=1e-5)
+    Y = module.predict([0.7, 1.3, 1.9], times[None])
+    result = module.fit(times[None], Y)
+    np.testing.assert_allclose(result.parameters, [0.7, 1.3, 1.9], rtol=1e-5)
