@@ -147,6 +147,7 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     settings: dict[str, Any] = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
     guards = len(schedule.companion.guards)
     settings |= _set(FIT_FORWARD=schedule.companion.forward, FIT_GUARDS=guards, CHANGES=schedule.program.changes)
+    settings |= _set(FIT_INPUT_GUARDS=schedule.companion.input_guards)
     if schedule.fits:
         settings |= _set(
             HAS_GROUP_ROWS=1, FITS=schedule.fits.models, FITS_VALUES=max(1, schedule.fits.kernel.memory.arrays)

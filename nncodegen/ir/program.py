@@ -442,9 +442,10 @@ class Companion:
     For a fit, ``outputs`` is the count of the numbers that the loss of a sample depends on: the outputs of the model,
     or the numbers that these consist of; ``of_outputs`` says that they are the outputs of the model. ``curved`` says
     that rows also hold the curvature of the loss. ``guards`` are the denominators whose signs a fit keeps, as texts;
-    their values are in the rows. ``linear`` names parameters in which the outputs are affine together. ``stepwise``
-    says what one step of a sequence reads and gives, if the program is that of a step. ``forward`` says that a row of
-    a fit has the derivatives of all outputs, by one parameter after the other, so that the program has no seeds.
+    their values are in the rows; the last ``input_guards`` of them depend on changes of inputs alone. ``linear`` names
+    parameters in which the outputs are affine together. ``stepwise`` says what one step of a sequence reads and gives,
+    if the program is that of a step. ``forward`` says that a row of a fit has the derivatives of all outputs, by one
+    parameter after the other, so that the program has no seeds.
     """
 
     name: str
@@ -454,6 +455,7 @@ class Companion:
     curved: bool = False
     of_outputs: bool = True
     guards: tuple[str, ...] = ()
+    input_guards: int = 0
     linear: tuple[str, ...] = ()
     stepwise: Stepwise | None = None
     forward: bool = False

@@ -41,6 +41,16 @@ def test_denominators(text):
     assert sorted(companion(text).guards) == sorted(TEXTS[text])
 
 
+def test_with_changes_of_inputs():
+    """A guard has one text with changes of inputs and without; those of inputs alone come last, and are counted."""
+    for text, alone in [*dict.fromkeys(TEXTS, None).items(), ("a/x + b", ["x"]), ("a/(x - 1)/(b - x)", ["x - 1"])]:
+        model = read_formula(text, ("x",)).model()
+        found = companion(model.with_errors())
+        count = len(found.guards) - found.input_guards
+        assert sorted(found.guards[:count]) == sorted(companion(model).guards)
+        assert alone is None or list(found.guards[count:]) == alone
+
+
 @pytest.mark.parametrize("text", WITHOUT)
 def test_none(text):
     """What is positive by its form has no guard, nor has a quotient with a limit, nor what becomes NaN by itself."""

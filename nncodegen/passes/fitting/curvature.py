@@ -18,7 +18,7 @@ from dataclasses import replace
 from sympy import Expr, Function, Mul
 
 from nncodegen.ir import Companion, Element, Program, Step, Tensor, needed
-from nncodegen.passes.fitting.guards import guards_of, text_of, with_guards
+from nncodegen.passes.fitting.guards import guards_of, with_guards
 from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
@@ -66,7 +66,7 @@ def curvature(program: Program) -> Companion | str:
     total = summed(given, seeds, numbering)
     rows = reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
     guards = guards_of(needed(steps, [program.loss]), program)
-    results = (one, *gradient, *products, *with_guards(guards, known, numbering), *rows)
+    results = (one, *gradient, *products, *with_guards(guards.expressions, known, numbering), *rows)
     derived = replace(
         program,
         targets=(*program.targets, *(Tensor(seed.tensor, shape_of(seed, program)) for seed in seeds)),
@@ -77,8 +77,7 @@ def curvature(program: Program) -> Companion | str:
         labels=False,
     )
     count = sum(program.count(element.indices) for element in given)
-    texts = tuple(map(text_of, guards))
-    return Companion(NAME, ABOUT, derived, count, curved=True, of_outputs=of_outputs, guards=texts)
+    return Companion(NAME, ABOUT, derived, count, curved=True, of_outputs=of_outputs, guards=guards.texts)
 
 
 def _is_zero(element: Element, steps: Iterable[Step]) -> bool:

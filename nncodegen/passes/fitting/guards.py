@@ -7,13 +7,17 @@ the sign of one of them at a sample is rejected.
 The arguments of logarithms, and the bases of roots and other powers that are not integers, need no rows: they make the
 formula NaN where their sign changes, and such a step is rejected as well. The base of a power whose exponent is a
 parameter has a row, as the exponent may happen to be an integer.
+
+Where inputs have errors, a denominator may depend on these alone: a/x has the guard x + change_of_x, which keeps a fit
+from changing an input to the other side of the pole. It is not reported, as it is no pole for the parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, Symbol, cosh, exp, sinh
+from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, S, Symbol, cosh, exp, sinh
 from sympy.codegen.cfunctions import expm1
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, elements
@@ -27,29 +31,57 @@ WITH_POLES = (share, exponential_ratio, bose_einstein)
 """Functions whose definition is a quotient with a pole. Those of ``ir/quotients.py`` have a limit in its place."""
 
 
-def guards_of(steps: Iterable[Step], program: Program) -> tuple[Expr, ...]:
+class Guards(NamedTuple):
+    """The guards of a formula: those that depend on its parameters, then those that depend on changes of inputs alone.
+
+    ``texts`` are as people write them, ``K + x``, without changes of inputs, so that they do not depend on whether the
+    program has these. ``of_inputs`` is the number of the last ones, which depend on changes of inputs alone.
+    """
+
+    expressions: tuple[Expr, ...]
+    texts: tuple[str, ...]
+    of_inputs: int
+
+
+def guards_of(steps: Iterable[Step], program: Program) -> Guards:
     """Return the denominators in the steps of a formula that depend on its parameters and may have either sign.
 
     Each is a single factor, without powers, and occurs once. Those in a branch of a Piecewise are left out, as they
     count only where the branch is taken. A network has none: its formulas are those of layers.
     """
     if program.layered:
-        return ()
-    dependent = {tensor.name for tensor in program.parameters}
-    found: dict[Expr, None] = {}
+        return Guards((), (), 0)
+    names = [tensor.name for tensor in program.parameters]
+    count = len(names) - program.changes
+    dependent, changed = set(names[:count]), set(names[count:])
+    found: dict[Expr, bool] = {}
     for step in steps:
         for denominator in _denominators(step.expression):
             for factor in _factors(denominator):
-                if any(element.tensor in dependent for element in elements(factor)) and not _is_never_negative(factor):
-                    found[-factor if factor.could_extract_minus_sign() else factor] = None
-        if any(operand.tensor in dependent for operand in step.operands):
-            dependent.add(step.target.tensor)
-    return tuple(found)
+                read = {element.tensor for element in elements(factor)}
+                if read & (dependent | changed) and not _is_never_negative(factor):
+                    found[_positive(factor)] = bool(read & dependent)
+        read = {operand.tensor for operand in step.operands}
+        for some in (dependent, changed):
+            if read & some:
+                some.add(step.target.tensor)
+    ordered = sorted(found, key=lambda guard: not found[guard])
+    texts = tuple(_text_of(guard, names[count:]) for guard in ordered)
+    return Guards(tuple(ordered), texts, len(found) - sum(found.values()))
 
 
-def text_of(guard: Expr) -> str:
-    """Return a guard as people write it, ``K + x``."""
-    return str(guard.xreplace({element: Symbol(element.tensor, real=True) for element in elements(guard)}))
+def _positive(guard: Expr) -> Expr:
+    """Return a guard or its negative: that which is written without a minus sign."""
+    return -guard if guard.could_extract_minus_sign() else guard
+
+
+def _text_of(guard: Expr, changes: Sequence[str]) -> str:
+    """Return a guard as people write it, with changes of inputs that are 0."""
+    names = {
+        element: S.Zero if element.tensor in changes else Symbol(element.tensor, real=True)
+        for element in elements(guard)
+    }
+    return str(_positive(guard.xreplace(names)))
 
 
 def with_guards(guards: Sequence[Expr], known: Known, numbering: Numbering) -> tuple[Element, ...]:

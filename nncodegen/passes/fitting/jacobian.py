@@ -19,7 +19,7 @@ from sympy import S
 from nncodegen.ir import RECURRENCES, SAMPLE, Companion, Element, Program, Step, Tensor, needed
 from nncodegen.ir.systems import INTEGRATE
 from nncodegen.passes.fitting.affine import linear_of
-from nncodegen.passes.fitting.guards import guards_of, text_of, with_guards
+from nncodegen.passes.fitting.guards import guards_of, with_guards
 from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.passes.forward import forward_sweep
 from nncodegen.passes.numbering import Numbering, split
@@ -42,7 +42,7 @@ def jacobian(program: Program) -> Companion:
     total = summed(outputs, seeds, numbering)
     rows = reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
     guards = guards_of(steps, program)
-    guarded = with_guards(guards, known, numbering)
+    guarded = with_guards(guards.expressions, known, numbering)
     derived = replace(
         program,
         targets=tuple(Tensor(seed.tensor, shape_of(seed, program)) for seed in seeds),
@@ -54,7 +54,8 @@ def jacobian(program: Program) -> Companion:
     )
     count = sum(program.count(output.indices) for output in program.outputs)
     linear = linear_of(program, derived.steps, rows)
-    return Companion(NAME, ABOUT, derived, count, guards=tuple(map(text_of, guards)), linear=linear)
+    own = guards.of_inputs
+    return Companion(NAME, ABOUT, derived, count, guards=guards.texts, input_guards=own, linear=linear)
 
 
 def runs_forward(program: Program) -> bool:

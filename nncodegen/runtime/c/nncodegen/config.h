@@ -165,6 +165,9 @@
 #ifndef NN_FIT_GUARDS
 #define NN_FIT_GUARDS 0 /* the number of values in each row whose signs a fit keeps: guards.h */
 #endif
+#ifndef NN_FIT_INPUT_GUARDS
+#define NN_FIT_INPUT_GUARDS 0 /* how many of these, the last ones, depend on changes of inputs alone */
+#endif
 #ifndef NN_CHANGES
 #define NN_CHANGES 0 /* the number of the last parameters that are changes of the inputs, for fits with errors in these */
 #endif

@@ -139,12 +139,13 @@ static UNUSED void finish_waiting(const NN(fits) *run, group_of_fits *g)
     g->waiting = 0;
 }
 
-/* Returns whether a guard is 0, or has both signs, among the data of a fit. */
+/* Returns whether a guard is 0, or has both signs, among the data of a fit. Those of inputs alone do not count: no
+   parameter may be at their poles. */
 static UNUSED int has_pole(const group_of_fits *g, size_t lane)
 {
     int found = 0;
-#if NN_FIT_GUARDS > 0
-    for (size_t guard = 0; guard < GUARDED; guard++)
+#if NN_FIT_GUARDS > NN_FIT_INPUT_GUARDS
+    for (size_t guard = 0; guard < GUARDED - NN_FIT_INPUT_GUARDS; guard++)
         found |= !(g->signs[guard*FITS + lane] | g->signs[(GUARDED + guard)*FITS + lane]);
 #else
     (void) g, (void) lane;

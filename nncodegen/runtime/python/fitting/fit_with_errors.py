@@ -66,10 +66,8 @@ class ProblemWithErrors:
             given.max_iterations if most is None else most,
         )  # fmt: skip
         found = problem.solve(point, held, watch=watch, errors=(self.sigma_x, changes))
-        if found.poles:
-            guards = dict(zip(second.facts.guards, given.model.facts.guards, strict=True))
-            found = found._replace(poles=tuple(guards[guard] for guard in found.poles))
-        return found, changes
+        known = given.model.facts.guards  # a denominator of inputs alone is not among them
+        return found._replace(poles=tuple(guard for guard in known if guard in found.poles)), changes
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""

@@ -135,7 +135,7 @@ class Facts(NamedTuple):
     following: tuple[tuple[int, int, float], ...] = ()
     """The parameters that follow statistics of the batches: (first, one past the last, momentum)."""
     guards: tuple[str, ...] = ()
-    """The denominators whose signs a fit keeps, as texts."""
+    """The denominators whose signs a fit keeps, as texts, with changes of inputs that are 0."""
     linear: tuple[str, ...] = ()
     """The parameters of a formula in which its outputs are affine together."""
     quantities: tuple[Quantity, ...] = ()
