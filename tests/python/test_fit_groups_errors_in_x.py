@@ -223,6 +223,31 @@ def test_starts_that_are_far(quick_compiler):
     assert result.chi2 == pytest.approx(alone, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("text", "b"), [("a/x + b", 0.5), ("a/(x*(b + x))", 0.5), ("a/(x**2 - 1) + b", 0.5), ("a/(x - b)", 0.5)]
+)
+def test_guards_of_inputs_alone(text, b, quick_compiler):
+    """Many groups of a formula with poles that only errors in x know have the solutions of single fits."""
+    module = nn.build(nn.Model("poles_in_groups", "x", "y", {"a": 1, "b": b}, text))
+    random, groups, each = np.random.default_rng(7), 400, 6
+    label = np.repeat(np.arange(groups), each)
+    true, a = random.uniform(1.5, 4, len(label)), random.uniform(1, 2, groups)
+    y = np.concatenate([module.predict([a[g], b], true[label == g, None])[:, 0] for g in range(groups)])
+    x, y = true + 0.01 * random.normal(size=len(label)), y + 0.01 * random.normal(size=len(label))
+    options = {"sigma": 0.01, "sigma_x": 0.01, "absolute_sigma": True}
+    result = module.fit(x, y, groups=label, own=("a", "b"), **options)
+    assert result.converged
+    assert result.poles == ()
+    for one in range(0, groups, 20):
+        alone = module.fit(x[label == one], y[label == one], **options)
+        np.testing.assert_allclose(result.group(one).parameters, alone.parameters, rtol=1e-5)
+        np.testing.assert_allclose(result.group(one).standard_errors, alone.standard_errors, rtol=1e-5)
+        assert result.group_chi2[one] == pytest.approx(alone.chi2, rel=1e-5)
+    shared = module.fit(x, y, groups=label, own="a", **options)
+    assert shared["b"] == pytest.approx(b, abs=10 * shared.standard_errors[0])
+    assert shared.poles == ()
+
+
 def test_profiles_follow_the_whole_fit(decay):
     """An end of a profile interval is where chi2, minimized over all other unknowns, has risen by t**2."""
     x, y, label = decays(2, 1)

@@ -110,6 +110,45 @@ def test_missing_data():
     assert not many.poles.any()
 
 
+def test_names_of_poles_with_errors_in_x():
+    """With errors in x, a pole has the name that it has without them, for each kind of fit."""
+    module = built(nn.Model("three_poles", "x", "y", {"a": 1, "b": 0.5, "c": 2}, "x/(a + x)/(b - 2*x)/(c + 3*x)"))
+    x = np.append(0.1, np.linspace(1.2, 3, 11))  # b - 2*x changes its sign among the first group of them
+    y = x / (1 + x) / (0.5 - 2 * x) / (2 + 3 * x)
+    options = {"fixed": {"a": 1, "c": 2}, "sigma": 0.01}
+    groups = {"groups": np.repeat([0, 1], 6), "own": "b"}
+    for errors in ({}, {"sigma_x": 0.001}):
+        with pytest.warns(RuntimeWarning, match="at a pole: b - 2"):
+            assert module.fit(x, y, **options, **errors).poles == ("b - 2*x",)
+        with pytest.warns(RuntimeWarning, match="at a pole: b - 2"):
+            found = module.fit(x, y, **options, **groups, **errors)
+        assert found.poles == found.group(0).poles == ("b - 2*x",)
+        assert found.group(1).poles == ()
+        with pytest.warns(RuntimeWarning, match="1 of 2 fits ended at a pole"):
+            many = module.fit_many(np.array([x, x[::-1] + 1])[..., None], np.array([y, y]), **options, **errors)
+        assert many.poles.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("text", ["a/x + b", "a/(x**2 - 4) + b", "a/(x*(b + x))"])
+def test_poles_of_x_alone(text):
+    """Samples on both sides of a pole that no parameter has are fitted with errors in x, and no pole is told of."""
+    module = module_of(text)
+    x = np.array([-1.9, -1.5, -1.0, -0.8, 0.8, 1.0, 1.5, 1.9])
+    x = np.concatenate([x, 2 * np.sign(x) + x])
+    start = [1.0, 5.0]
+    y = module.predict(start, x[:, None])[:, 0]
+    options = {"sigma": 0.01, "sigma_x": 0.01, "p0": start}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one = module.fit(x, y, **options)
+        many = module.fit_many(np.tile(x[:, None], (3, 1, 1)), np.tile(y, (3, 1)), **options)
+        groups = module.fit(np.tile(x, 2), np.tile(y, 2), groups=np.repeat([0, 1], len(x)), own="a", **options)
+    assert one.poles == groups.poles == groups.group(0).poles == ()
+    assert not many.poles.any()
+    for found in (one.parameters, *many.parameters, *groups.group_parameters):
+        assert found == pytest.approx(start, rel=1e-6)
+
+
 @pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
 def test_another_loss():
     """A loss that is no sum of squares keeps the signs as well."""

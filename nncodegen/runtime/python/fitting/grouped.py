@@ -42,6 +42,9 @@ MOST_DESCENTS = 4
 ROUNDS = 20
 """The most times that parameters are clamped at bounds on the way of one step."""
 
+EITHER_SIGN = 3
+"""The sign of a guard of which no sample has told: see guards.h."""
+
 LAST_STEPS = 20
 """The most steps without damping that follow convergence: see polish.h."""
 
@@ -53,7 +56,7 @@ class Rows(NamedTuple):
     """(G, F, F + 1)"""
     costs: Array
     signs: Array
-    """(G, guards), int8"""
+    """(G, guards), int8: of the guards of the model whose C computes the rows; those of a solution are the model's"""
     own_falls: Array
     """The falls of the costs that changes of inputs alone would bring, (G,); 0 without errors in the inputs"""
 
@@ -123,7 +126,7 @@ class GroupedProblem:
         """
         count = len(self.columns)
         triangles, costs = np.empty((self.groups, count, count + 1)), np.empty(self.groups)
-        seen = np.zeros((self.groups, len(self.model.facts.guards)), np.int8)
+        seen = np.zeros((self.groups, len(self._fitting().facts.guards)), np.int8)
         self._call(parameters, signs, (triangles, costs, None, None, None, seen), errors)
         finite = np.isfinite(triangles).all(axis=(1, 2))
         if not finite.all():
@@ -141,16 +144,27 @@ class GroupedProblem:
         """Return the trials of a descent."""
         return Trials(self)
 
-    def _kernel(self, parameters: Array) -> tuple[Model, Array]:
-        """Return the model whose C computes the rows, and its parameters, (G, P)."""
-        return self.model, np.ascontiguousarray(parameters, self.model.dtype)
+    def signs_of(self, rows: Rows) -> Array:
+        """Return the signs of the guards of the model, (G, guards); one that the rows do not have keeps its sign."""
+        own = self._fitting().facts.guards
+        kept = np.full((self.groups, 1), EITHER_SIGN, np.int8)
+        every = np.concatenate([rows.signs, kept], axis=1)
+        return every[:, [own.index(guard) if guard in own else len(own) for guard in self.model.facts.guards]]
+
+    def _fitting(self) -> Model:
+        """Return the model whose C computes the rows."""
+        return self.model
+
+    def _wide(self, parameters: Array) -> Array:
+        """Return the parameters of the model whose C computes the rows, from those of the model, (G, P)."""
+        return np.ascontiguousarray(parameters, self.model.dtype)
 
     def _call(
         self, parameters: Array, signs: Array | None, results: tuple[Array | None, ...],
         errors: tuple[Any, ...] | None = None,
     ) -> None:  # fmt: skip
         data, columns = (self.X, self.Y, self.sigma), self.columns
-        model, parameters = self._kernel(parameters)
+        model, parameters = self._fitting(), self._wide(parameters)
 
         def work(first: int, last: int) -> None:
             model.native.fit_groups(
@@ -314,8 +328,9 @@ class _Descent:
             for value, (low, high) in zip(here, self.limits, strict=True)
         )
         return GroupedSolution(
-            self.point, self.rows, ending, self.iterations, self.evaluations, np.array(self.history[-KEPT:]),
-            own != 0, shared != 0, self._unfinished(ending), self.trials.changes(),
+            self.point, self.rows._replace(signs=self.problem.signs_of(self.rows)), ending, self.iterations,
+            self.evaluations, np.array(self.history[-KEPT:]), own != 0, shared != 0, self._unfinished(ending),
+            self.trials.changes(),
         )  # fmt: skip
 
     def _unfinished(self, ending: str) -> Array:

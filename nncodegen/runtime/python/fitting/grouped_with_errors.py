@@ -60,11 +60,14 @@ class GroupedProblemWithErrors(GroupedProblem):
             self.changes = found.changes
         return self
 
-    def _kernel(self, parameters: Array) -> tuple[Model, Array]:
+    def _fitting(self) -> Model:
+        return self.second()
+
+    def _wide(self, parameters: Array) -> Array:
         second = self.second()
         wide = np.zeros((len(parameters), second.parameter_count), second.dtype)
         wide[:, : parameters.shape[1]] = parameters
-        return second, wide
+        return wide
 
 
 class _TrialsWithErrors(Trials):
