@@ -10,7 +10,8 @@ pytest.importorskip("scipy")
 from scipy import linalg, optimize
 
 import nncodegen as nn
-from nncodegen.runtime.python.ground import share
+from nncodegen.runtime.python.fitting.fit_watch import FitWatch
+from nncodegen.runtime.python.ground import share, watch
 from nncodegen.runtime.python.results.many_fits import ManyFits
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -388,6 +389,41 @@ def test_residuals_of_a_fit_that_is_stopped_at_once(line):
     known = ~np.isnan(found.residuals[:, 0])
     assert not known.all()
     np.testing.assert_allclose(found.residuals[known, 0], (5 - 1.5 * x[known]) / 0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
+@pytest.mark.parametrize("samples", [6_000, 8_000])
+def test_errors_of_a_fit_that_is_stopped_have_no_dampings(quick_compiler, monkeypatch, samples):
+    """Wherever a fit is stopped whose changes of x are damped, its errors are those of the point without dampings."""
+    module = nn.build(nn.Model("steep", "x", "y", {"a": 2, "b": 0.5}, "a*exp(b*x)"))
+    x = np.tile([0.982, 1.998, 4.978, 6.01], samples // 4) + 0.05 * np.random.default_rng(0).normal(size=samples)
+    y = np.tile([2.7, 7.4, 148.0, 403.0], samples // 4)
+    options = {"sigma": 1, "sigma_x": 1, "bounds": {"a": (0, 10), "b": (0, 0.9)}, "p0": [2, 0.5], "time_limit": 1e9}
+    asked, last = 0, 0
+
+    def stops(self):
+        nonlocal asked
+        asked += 1
+        self.reason = "time_limit" if asked == last else ""
+        return asked == last
+
+    monkeypatch.setattr(watch, "INTERVAL", 0)
+    monkeypatch.setattr(FitWatch, "stops", stops)
+    assert module.fit(x, y, **options).converged
+    times, begun = asked, 0
+    for number in range(1, times + 1):
+        asked, last = 0, number
+        found = module.fit(x, y, absolute_sigma=True, **options)
+        assert found.status == "time_limit"
+        if found.iterations == 0:  # it may have been stopped before it knew any rows
+            continue
+        begun += 1
+        (a, b), at = found.parameters, found.x_estimated[:, 0]
+        e = np.exp(b * at)
+        J = np.stack([e, a * at * e])
+        expected = np.sqrt(np.diag(linalg.inv((J / (1 + (a * b * e) ** 2)) @ J.T)))
+        np.testing.assert_allclose(found.standard_errors, expected, rtol=1e-6)
+    assert begun > 5
 
 
 def test_single_precision_adds_the_cost_in_parts(quick_compiler):

@@ -58,23 +58,11 @@ INLINE double shortened(double slope, double gain)
     return part > 0.1 ? part : 0.1; /* also if the new cost is not finite */
 }
 
-/* Computes the triangle at the parameters again, for dampings of changes that are others now. Returns 1 if stopped: the
-   triangle is that of before then. */
-static COLD int renew_triangle(NN(fitting) *run, fit_memory *m)
-{
-    if (fold_errors(&run->poll, m, m->errors, &m->errors->here, m->tried))
-        return 1;
-    double *const before = m->triangle;
-    m->triangle = m->tried;
-    m->tried = before;
-    return 0;
-}
-
 /* After a step that is not taken, computes the triangle again, for dampings of the changes of inputs that have changed;
    a step of the parameters of length 0 tells nothing of their radius. Returns 1 if stopped. */
 static COLD int fold_again(NN(fitting) *run, fit_memory *m, lead *l)
 {
-    if (renew_triangle(run, m))
+    if (fold_errors(&run->poll, m, m->errors, &m->errors->here, m->triangle))
         return 1;
     look_around(run, m);
     l->radius = l->radius > 0 ? l->radius : first_radius(m);
@@ -168,17 +156,17 @@ static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
     }
 }
 
-/* Steps until the fit ends, with changes of inputs that are damped where they need it; at its end, none is. */
+/* Steps until the fit ends, with changes of inputs that are damped where they need it. At its end, none is: wherever it
+   was stopped, the triangle is then computed without dampings, and does not ask whether to stop. */
 static COLD int descend_with_errors(NN(fitting) *run, fit_memory *m)
 {
     int status = NN(FIT_COST);
     m->errors->controlled = 1;
     for (size_t round = 0; round < MOST_DESCENTS && status <= NN(FIT_GRADIENT); round++) {
         status = descend_to_end(run, m);
-        if (!release_changes(m->errors))
+        if (!release_changes(m->errors) && status != NN(FIT_INTERRUPTED))
             break;
-        if (renew_triangle(run, m))
-            status = NN(FIT_INTERRUPTED);
+        fold_errors(NULL, m, m->errors, &m->errors->here, m->triangle);
     }
     m->errors->controlled = 0;
     return status;
