@@ -12,6 +12,7 @@ pytest.importorskip("scipy")
 from scipy import linalg, optimize
 
 import nncodegen as nn
+from nncodegen.runtime.python.fitting import fit_in_groups, grouped_with_errors
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -204,6 +205,46 @@ def test_steep_curves_need_dampings_of_changes(quick_compiler):
     np.testing.assert_allclose(result.group_parameters, np.tile(alone.parameters, (2, 1)), rtol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
+def test_errors_of_groups_that_are_stopped_have_no_dampings(quick_compiler, monkeypatch):
+    """Wherever a step is stopped that has changed dampings of changes, errors are those of the point without them."""
+    module = nn.build(nn.Model("steep_in_groups", "x", "y", {"a": 2, "b": 0.5}, "a*exp(b*x)"))
+    x, y = np.array([0.982, 1.998, 4.978, 6.01]), np.array([2.7, 7.4, 148.0, 403.0])
+    options = {"sigma": 1, "sigma_x": 1, "bounds": {"a": (0, 10), "b": (0, 0.9)}, "absolute_sigma": True}
+    trials, steps, last = grouped_with_errors._TrialsWithErrors, 0, 0
+
+    class Stopped(trials):
+        def go(self, *values, **named):
+            nonlocal steps
+            found, steps = super().go(*values, **named), steps + 1
+            if steps == last:
+                watches[-1].reason = "time_limit"
+                raise KeyboardInterrupt
+            return found
+
+    def solve(self, start, watch, of_class=fit_in_groups.GroupedProblemWithErrors.solve):
+        watches.append(watch)
+        return of_class(self, start, watch)
+
+    watches = []
+    monkeypatch.setattr(grouped_with_errors, "_TrialsWithErrors", Stopped)
+    monkeypatch.setattr(fit_in_groups.GroupedProblemWithErrors, "solve", solve)
+    monkeypatch.setattr(fit_in_groups, "_start_without_errors", lambda problem, grouped, start, watch: start)
+    data = {"groups": [0] * 4, "own": ("a", "b"), "p0": [2, 0.5], "time_limit": 1e9, **options}
+    assert module.fit(x, y, **data).converged
+    times = steps
+    assert times > 5
+    for number in range(2, times + 1):
+        steps, last = 0, number
+        found = module.fit(x, y, **data)
+        assert found.status == "time_limit"
+        (a, b), at = found.group_parameters[0], found.x_estimated[:, 0]
+        e = np.exp(b * at)
+        J = np.stack([e, a * at * e])
+        inverse = linalg.inv((J / (1 + (a * b * e) ** 2)) @ J.T)
+        np.testing.assert_allclose(found.standard_errors, np.sqrt(np.diag(inverse)), rtol=1e-5)
+
+
 def test_starts_that_are_far(quick_compiler):
     """Peaks whose residuals are a hundred times their errors at the start end where single fits of each group do."""
     module = nn.build(
@@ -265,6 +306,7 @@ def test_watched_fits(decay):
     costs = []
     options = {"groups": label, "own": "a", "sigma": 0.02, "sigma_x": 0.05, "p0": [0.5, 3, 0]}
     decay.fit(x, y, callback=lambda at: costs.append(at.cost), **options)
+    assert len(costs) > 1
     assert costs == sorted(costs, reverse=True)
     assert decay.fit(x, y, callback=lambda at: True, **options).status == "stopped"
 

@@ -254,8 +254,11 @@ class Trials:
         """Return the rows at the point after a trial that is not taken."""
         return rows
 
-    def release(self, rows: Rows) -> Rows | None:
-        """Return the rows at the point without dampings of the trials' own; None if there are none."""
+    def release(self, rows: Rows, within: bool = False) -> Rows | None:
+        """Return the rows at the point without dampings of the trials' own; None if there are none.
+
+        ``within`` says that a trial was stopped, which may have changed dampings already.
+        """
         return None
 
     def changes(self) -> Array | None:
@@ -312,16 +315,17 @@ class _Descent:
 
     def run(self) -> GroupedSolution:
         """Return the solution."""
+        within = False
         try:
             ending = self._watched()
         except KeyboardInterrupt:
             if self.watch is None or not self.watch.reason:
                 raise
-            ending = self.watch.reason
+            ending, within = self.watch.reason, True
         finally:
             if self.watch is not None:
                 self.watch.show(last=True)
-        self.rows = self.trials.release(self.rows) or self.rows  # of a descent that did not get to that
+        self.rows = self.trials.release(self.rows, within) or self.rows  # of a descent that did not get to that
         here = self._values()
         own, shared = (
             (value <= low).astype(int) * -1 + (value >= high)

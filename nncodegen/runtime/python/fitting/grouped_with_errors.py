@@ -109,9 +109,12 @@ class _TrialsWithErrors(Trials):
         """Return the rows at the point after a trial that is not taken: dampings of changes are others now."""
         return self._folded(rows, FOLD)
 
-    def release(self, rows: Rows) -> Rows | None:
-        """Return the rows at the point without dampings of changes; None if there are none."""
-        return self._folded(rows, RELEASE) if self._damped.any() else None
+    def release(self, rows: Rows, within: bool = False) -> Rows | None:
+        """Return the rows at the point without dampings of changes; None if there are none.
+
+        ``within`` says that a trial was stopped, which may have changed dampings already: the rows are of older ones.
+        """
+        return self._folded(rows, RELEASE) if within or self._damped.any() else None
 
     def changes(self) -> Array:
         """Return the changes of the inputs at the point, (N, inputs)."""
