@@ -194,6 +194,14 @@ class NumpyNative:
         """Raise CompilerNotFoundError."""
         self._refuse("fitted")
 
+    def fit_groups(self, *given: Any) -> NoReturn:
+        """Raise CompilerNotFoundError."""
+        self._refuse("fitted")
+
+    def errors_memory(self, samples: int, groups: int) -> NoReturn:
+        """Raise CompilerNotFoundError."""
+        self._refuse("fitted")
+
     def _refuse(self, what: str) -> NoReturn:
         advice = "install a C compiler, or pip install 'nncodegen[compiler]', and build the model again"
         name = self._program.name

@@ -111,7 +111,9 @@ def test_fields():
         same(one, other)
 
 
-@pytest.mark.parametrize("call", ["train", "train_many", "fit", "fit_many", "lm"])
+@pytest.mark.parametrize(
+    "call", ["train", "train_many", "fit", "fit_many", "lm", "groups", "errors", "errors in groups", "many errors"]
+)
 def test_training_takes_a_compiler(enzymes, call):
     """What trains or fits says that it takes a compiler, why the module is not compiled, and what to do."""
     calls = {
@@ -119,11 +121,24 @@ def test_training_takes_a_compiler(enzymes, call):
         "train_many": lambda m: m.train_many(CONCENTRATION, RATE, models=2),
         "fit_many": lambda m: m.fit_many(CONCENTRATION, [RATE, RATE]),
         "lm": lambda m: m.train(CONCENTRATION, RATE, optimizer="lm"),
+        "groups": lambda m: m.fit(CONCENTRATION, RATE, groups=[0, 1] * 6, own="V"),
+        "errors": lambda m: m.fit(CONCENTRATION, RATE, sigma_x=0.1),
+        "errors in groups": lambda m: m.fit(CONCENTRATION, RATE, groups=[0, 1] * 6, own="V", sigma_x=0.1),
+        "many errors": lambda m: m.fit_many(CONCENTRATION, [RATE, RATE], sigma_x=0.1),
     }  # fmt: skip
-    what = "fitted" if call in ("fit", "fit_many", "lm") else "trained"
-    message = rf"enzyme is not compiled \(for a test\), and cannot be {what}: install a C compiler, or pip install"
+    what = "trained" if call.startswith("train") else "fitted"
+    if "errors" in call:  # of a model that this process has never compiled
+        parameters = {V: 100, K: 1, symbols("B"): 0}
+        module = evaluated_module(
+            nn.Model("apart", c, r, parameters, V * c / (K + c) + symbols("B")), reason="for a test"
+        )
+    else:
+        module = enzymes[1]
+    message = (
+        rf"(enzyme|apart) is not compiled \(for a test\), and cannot be {what}: install a C compiler, or pip install"
+    )
     with pytest.raises(nn.BuildError, match=message):
-        calls[call](enzymes[1])
+        calls[call](module)
 
 
 def test_minimize(enzymes):

@@ -19,7 +19,7 @@ def with_errors(model: Model) -> Model:
     """Return the second model, which fits a model with errors in its inputs.
 
     Raises ValueError where no process has told the formula of the model, from which the second one is made, to this
-    one.
+    one; CompilerNotFoundError for a module without C.
     """
     if model.with_errors is None:
         try:
@@ -29,6 +29,7 @@ def with_errors(model: Model) -> Model:
         facts = model.facts
         found = compiler and compiler.module_with_errors(facts.identity, facts.precision, facts.bits)
         if not found:
+            model.native.errors_memory(0, 0)  # a module without C says that it has no fits: a second one has none, too
             raise ValueError(
                 f"errors in x (sigma_x, profiles, x_standard_errors) need the formula of {model.name}, from which a "
                 f"second module is made, and this process has not built the model: call nncodegen.build for the same "
