@@ -144,6 +144,26 @@ def test_groups_of_one_are_single_fits(peaks):
         assert group.chi2 == pytest.approx(alone.chi2)
 
 
+@pytest.mark.parametrize("sigma_x", [None, 0.01])
+@pytest.mark.parametrize(("own", "fixed"), [("acwb", {}), ("ac", {"w": 0.15, "b": 0.3})])
+def test_errors_without_shared_free_parameters(peaks, own, fixed, sigma_x):
+    """If no parameter is both shared and free, the covariance of all has those of single fits, and 0 between groups."""
+    x, y, label, sigma = data(3, 5)
+    options = {"absolute_sigma": True, "fixed": fixed}
+    given = {} if sigma_x is None else {"sigma_x": sigma_x}
+    result = peaks.fit(x, y, groups=label, own=tuple(own), sigma=sigma, **options, **given)
+    assert "correlation" in str(result) or "standard error" in str(result)
+    expected = np.zeros(result.covariance.shape)
+    for one in result.labels:
+        rows = label == one
+        alone = peaks.fit(x[rows], y[rows], sigma=sigma[rows], **options, **given)
+        places = [result.names.index(f"{name}[{one}]" if name in own else name) for name in alone.names]
+        expected[np.ix_(places, places)] = alone.covariance
+    np.testing.assert_allclose(result.covariance, expected, rtol=1e-5, atol=1e-12)
+    errors = np.where(result.free, np.sqrt(np.diag(expected)), np.nan)
+    np.testing.assert_allclose(result.correlation, expected / errors / errors[:, None], atol=1e-5)
+
+
 def test_bits_do_not_depend_on_threads(peaks):
     """One thread and three find the same bits."""
     x, y, label, sigma = data(300, 8, most=20)

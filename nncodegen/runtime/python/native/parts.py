@@ -31,9 +31,9 @@ def with_errors(model: Model) -> Model:
         if not found:
             model.native.errors_memory(0, 0)  # a module without C says that it has no fits: a second one has none, too
             raise ValueError(
-                f"errors in x (sigma_x, profiles, x_standard_errors) need the formula of {model.name}, from which a "
-                f"second module is made, and this process has not built the model: call nncodegen.build for the same "
-                f"model, in {model.precision}, once in this process; what was loaded then works, too"
+                f"errors in x (sigma_x, profiles, x_standard_errors) are for formulas (nn.Model), of which a second "
+                f"module is made; if {model.name} is one, this process has not built it: call nncodegen.build for the "
+                f"same model, in {model.precision}, once in this process; what was loaded then works, too"
             )
         model.with_errors = found._model
     return model.with_errors

@@ -306,8 +306,8 @@ class GroupedFit(FitResult):
             between[rows, rows] = block
         found = np.zeros((len(self.parameters), len(self.parameters)))
         found[np.ix_(at_own, at_own)] = between
-        found[np.ix_(at_own, at_shared)] = cross.reshape(-1, len(at_shared))
-        found[np.ix_(at_shared, at_own)] = cross.reshape(-1, len(at_shared)).T
+        found[np.ix_(at_own, at_shared)] = cross.reshape(len(at_own), len(at_shared))
+        found[np.ix_(at_shared, at_own)] = cross.reshape(len(at_own), len(at_shared)).T
         found[np.ix_(at_shared, at_shared)] = shared_part
         lost = np.isin(self.names, self.undetermined)
         found[lost] = found[:, lost] = np.inf
