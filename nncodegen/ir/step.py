@@ -107,10 +107,10 @@ def needed(steps: Iterable[Step], results: Iterable[Element]) -> tuple[Step, ...
 def only_shifts(largest: Element, steps: Iterable[Step]) -> bool:
     """Return whether a largest term is only subtracted in a normalization, whose sum is NaN if a term is."""
     steps = list(steps)
-    tests = {
-        step.expression.args[0].args[1]
+    kept = {
+        step.expression.args[-1].args[0]
         for step in steps
         if step.operator == "sum" and isinstance(step.expression, Piecewise)
     }
     readers = [step.target for step in steps if largest in step.operands]
-    return bool(readers) and all((below >= 0) in tests for below in readers)
+    return bool(readers) and all(below in kept for below in readers)

@@ -179,7 +179,7 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
     m = numbering.reduced(step, z, "max")
     below = _existing(step, z - m, None, numbering)
     e = numbering.define(decay(-below), None, indices)
-    others = numbering.reduced(step, Piecewise((S.Zero, below >= 0), (e, True)), "sum")  # NaN, if a term is NaN
+    others = numbering.reduced(step, Piecewise((e, below < 0), (below, True)), "sum")  # NaN, if a term is NaN
     largest = numbering.reduced(step, Piecewise((S.Zero, below < 0), (S.One, True)), "sum")
     ties = numbering.define(largest - 1)  # a separate step: others + largest - 1 would lose the small others
     r = numbering.define(others + ties)

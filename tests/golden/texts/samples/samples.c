@@ -107,7 +107,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
         const real t6_0 = decay_of(-t5_0);
         const real t6_1 = decay_of(-t5_1);
         const real t6_2 = decay_of(-t5_2);
-        const real t7 = (t5_0 >= 0 ? 0 : t6_0) + (t5_1 >= 0 ? 0 : t6_1) + (t5_2 >= 0 ? 0 : t6_2);
+        const real t7 = (t5_0 < 0 ? t6_0 : t5_0) + (t5_1 < 0 ? t6_1 : t5_1) + (t5_2 < 0 ? t6_2 : t5_2);
         const real t8 = (t5_0 < 0 ? 0 : 1) + (t5_1 < 0 ? 0 : 1) + (t5_2 < 0 ? 0 : 1);
         const real t9 = t8 - 1;
         const real t10 = t7 + t9;
@@ -219,7 +219,7 @@ static HOT void loss_tile(const real *restrict parameters, const real *restrict 
         t6[1*TILE + n] = t6_1_now;
         const real t6_2_now = decay_of(-t5_2);
         t6[2*TILE + n] = t6_2_now;
-        const real t7 = (t5_0 >= 0 ? 0 : t6_0_now) + (t5_1 >= 0 ? 0 : t6_1_now) + (t5_2 >= 0 ? 0 : t6_2_now);
+        const real t7 = (t5_0 < 0 ? t6_0_now : t5_0) + (t5_1 < 0 ? t6_1_now : t5_1) + (t5_2 < 0 ? t6_2_now : t5_2);
         const real t8 = (t5_0 < 0 ? 0 : 1) + (t5_1 < 0 ? 0 : 1) + (t5_2 < 0 ? 0 : 1);
         const real t9 = t8 - 1;
         const real t10_now = t7 + t9;
@@ -281,7 +281,7 @@ INLINE void gradient_loops_1(const real *restrict parameters, const real *restri
         const real t6_0 = decay_of(-t5_0);
         const real t6_1 = decay_of(-t5_1);
         const real t6_2 = decay_of(-t5_2);
-        const real t7 = (t5_0 >= 0 ? 0 : t6_0) + (t5_1 >= 0 ? 0 : t6_1) + (t5_2 >= 0 ? 0 : t6_2);
+        const real t7 = (t5_0 < 0 ? t6_0 : t5_0) + (t5_1 < 0 ? t6_1 : t5_1) + (t5_2 < 0 ? t6_2 : t5_2);
         const real t8 = (t5_0 < 0 ? 0 : 1) + (t5_1 < 0 ? 0 : 1) + (t5_2 < 0 ? 0 : 1);
         const real t9 = t8 - 1;
         const real t10 = t7 + t9;
@@ -529,14 +529,14 @@ static HOT void predict_sample(const real *restrict parameters, const real *rest
 
     /* t5[k] = -t4 + z2[k]
        t6[k] = decay(-t5[k])
-       terms_of_t7[k] = Piecewise((0, t5[k] >= 0), (t6[k], True))
+       terms_of_t7[k] = Piecewise((t6[k], t5[k] < 0), (t5[k], True))
        terms_of_t8[k] = Piecewise((0, t5[k] < 0), (1, True)) */
     INDEPENDENT_FEW
     for (size_t k = 0; k < 3; k++) {
         const real t5 = -t4 + z2[k];
         const real t6_now = decay_of(-t5);
         t6[k] = t6_now;
-        terms_of_t7[k] = (t5 >= 0 ? 0 : t6_now);
+        terms_of_t7[k] = (t5 < 0 ? t6_now : t5);
         terms_of_t8[k] = (t5 < 0 ? 0 : 1);
     }
 
@@ -634,7 +634,7 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
 
     /* t5[k] = -t4 + z2[k]
        t6[k] = decay(-t5[k])
-       terms_of_t7[k] = Piecewise((0, t5[k] >= 0), (t6[k], True))
+       terms_of_t7[k] = Piecewise((t6[k], t5[k] < 0), (t5[k], True))
        terms_of_t8[k] = Piecewise((0, t5[k] < 0), (1, True)) */
     INDEPENDENT_FEW
     for (size_t k = 0; k < 8; k++) {
@@ -642,7 +642,7 @@ static HOT void gradient_sample(const real *parameters, const real *restrict inp
         t5[k] = t5_now;
         const real t6_now = decay_of(-t5_now);
         t6[k] = t6_now;
-        terms_of_t7[k] = (t5_now >= 0 ? 0 : t6_now);
+        terms_of_t7[k] = (t5_now < 0 ? t6_now : t5_now);
         terms_of_t8[k] = (t5_now < 0 ? 0 : 1);
     }
 
