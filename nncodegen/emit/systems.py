@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sympy import Expr
 
@@ -12,7 +12,7 @@ from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program
-from nncodegen.ir.systems import System, Table, systems_of
+from nncodegen.ir.systems import Formulas, LinearlyImplicit, System, Table, systems_of
 from nncodegen.schedule.tree import Call
 
 ARGUMENTS = "const real *restrict given, const real *restrict fixed"
@@ -58,13 +58,22 @@ def _emit_table(table: Table, precision: str, lines: Lines) -> None:
     def row(values: Iterable[float]) -> str:
         return f"{{{', '.join(f'{value!r}{suffix}' for value in values)}}}"
 
-    rows = ["{0}" if not own else row(own) for own in table.rows]
+    def rows(several: Iterable[Sequence[float]]) -> str:
+        return f"{{{', '.join('{0}' if not own else row(own) for own in several)}}}"
+
+    sizes = f"{len(table.rows)}, {len(table.interpolant[0])}, {table.exponent},"
+    common = (row(table.times), rows(table.rows), row(table.errors), rows(table.interpolant))
+    implicit = isinstance(table, LinearlyImplicit)
     lines.add(f"/* The coefficients of the method {table.name}. */")
-    lines.add(f"static const method {table.name} = {{")
-    lines.add(f"    {len(table.rows)}, {len(table.interpolant[0])}, {table.exponent},")
-    for text in (row(table.times), f"{{{', '.join(rows)}}}", row(table.errors)):
-        lines.add(*(f"    {line}" for line in wrapped(f"{text},")))
-    lines.add(*(f"    {line}" for line in wrapped(f"{{{', '.join(map(row, table.interpolant))}}},")))
+    lines.add(f"static const {'rosenbrock_method' if implicit else 'method'} {table.name} = {{")
+    margin = " " * (8 if implicit else 4)
+    lines.add(*["    {"] * implicit, f"{margin}{sizes}")
+    for text in common:
+        lines.add(*(f"{margin}{line}" for line in wrapped(f"{text},")))
+    if isinstance(table, LinearlyImplicit):
+        lines.add("    },", f"    {table.gamma!r}{suffix},")
+        for text in (rows(table.couplings), row(table.drifts), row(table.weights)):
+            lines.add(*(f"    {line}" for line in wrapped(f"{text},")))
     lines.add("};", "")
 
 
@@ -73,7 +82,7 @@ class _SystemEmitter:
 
     def __init__(self, system: System, name: str, precision: str, lines: Lines) -> None:
         self._system, self._name, self._lines = system, name, lines
-        self._names = Names(("given", "fixed", "rates", "u"))
+        self._names = Names(("given", "fixed", "rates", "u", "jacobian", "drift", "direction", "change"))
         self._printer = Printer(precision, lambda element: self._names[element.tensor])
 
     def emit(self) -> None:
@@ -86,15 +95,12 @@ class _SystemEmitter:
             for number, start in enumerate(system.starts):
                 lines.add(f"u[{number}] = {self._printer.print(start)};")
         lines.add("", "/* Their rates of change. */")
-        time = self._names[system.time.tensor]
-        with lines.function(
-            f"INLINE void {name}_rates(real {time}, const real *restrict u, {ARGUMENTS},\n    real *restrict rates)"
-        ):
-            self._load(system.formulas)
-            for step in system.steps:
-                lines.add(f"const real {self._names[step.target.tensor]} = {self._printer.print(step.expression)};")
-            for number, rate in enumerate(system.rates):
-                lines.add(f"rates[{number}] = {self._printer.print(rate)};")
+        with lines.function(f"INLINE void {name}_rates({self._state},\n    real *restrict rates)"):
+            self._write(
+                Formulas(system.rates, system.steps), [f"rates[{number}]" for number in range(len(system.rates))]
+            )
+        if system.linear:
+            self._emit_linear()
         lines.add("", "/* Solves these equations for the samples of a tile. */")
         with lines.function(
             f"static HOT void solve_{name}(size_t count, size_t padded, size_t times,\n"
@@ -105,26 +111,71 @@ class _SystemEmitter:
             self._emit_call()
         lines.add("")
 
+    @property
+    def _state(self) -> str:
+        """Return the arguments of functions of the time and the states."""
+        return f"real {self._names[self._system.time.tensor]}, const real *restrict u, {ARGUMENTS}"
+
+    def _emit_linear(self) -> None:
+        """Write the derivatives of the rates that an implicit method reads."""
+        system, lines, name = self._system, self._lines, self._name
+        assert system.linear
+        size = system.block**2
+        lines.add("", "/* The derivatives of rates by the states, where they may differ from zero, and by the time. */")
+        places = [f"jacobian[{number}]" for number in range(size)]
+        places += [f"drift[{number}]" for number in range(len(system.linear.slopes.values) - size)]
+        with lines.function(
+            f"INLINE void {name}_slopes({self._state},\n    real *restrict jacobian, real *restrict drift)"
+        ):
+            self._write(system.linear.slopes, places, zeros=size)
+        if system.linear.direction:
+            lines.add("", "/* The changes of the rates of sensitivities with the states. */")
+            with lines.function(
+                f"INLINE void {name}_bend({self._state},\n    const real *restrict direction, real *restrict change)"
+            ):
+                self._write(system.linear.bend, [f"change[{k}]" for k in range(len(system.linear.bend.values))])
+
+    def _write(self, formulas: Formulas, places: Sequence[str], zeros: int = 0) -> None:
+        """Write values to places; without the first ``zeros`` of them where they are zero."""
+        self._load(formulas.all)
+        for step in formulas.steps:
+            self._lines.add(f"const real {self._names[step.target.tensor]} = {self._printer.print(step.expression)};")
+        for number, (place, value) in enumerate(zip(places, formulas.values, strict=True)):
+            if number >= zeros or value != 0:
+                self._lines.add(f"{place} = {self._printer.print(value)};")
+
     def _emit_call(self) -> None:
         """Write the body of the function that solves the system."""
         system, control, lines, name = self._system, self._system.control, self._lines, self._name
-        size = (len(control.table.rows) + 3) * len(system.states) + len(system.given) + len(system.fixed)
+        implicit, size = system.linear is not None, len(system.states)
+        room = (len(control.table.rows) + (6 if implicit else 3)) * size + len(system.given) + len(system.fixed)
         lines.add("const equations own = {")
-        sizes = (len(system.states), system.first, system.block, len(system.given), len(system.fixed))
+        sizes = (size, system.first, system.block, len(system.given), len(system.fixed))
         start = "(double) NAN" if control.start is None else repr(control.start)
         lines.add(f"    {', '.join(map(str, sizes))}, {control.rtol!r}, {control.atol!r}, {start}, {control.most},")
         lines.add(f"    {name}_rates, {name}_starts", "};")
-        lines.add(f"real work[{size}];")
+        if implicit:
+            bend = f"{name}_bend" if system.first else "NULL"
+            lines.add(f"const linear_parts local = {{{name}_slopes, {bend}, {int(system.driven)}}};")
+            lines.add(f"size_t pivots[{system.block}];")
+            room += 2 * system.block**2
+        lines.add(f"real work[{room}];")
         given = ", ".join(f"(places) {{{row}, {row}_next, {row}_sample}}" for row in ("time", "given", "fixed"))
-        places = "out, out_time, out_state, out_sample, work"
-        call = f"solve_samples(own, &{control.table.name}, count, padded, times, {given}, {places});"
-        lines.add(*wrapped(call))
+        places = f"out, out_time, out_state, out_sample, work{', pivots' if implicit else ''}"
+        function = "solve_stiff_samples(own, local" if implicit else "solve_samples(own"
+        lines.add(*wrapped(f"{function}, &{control.table.name}, count, padded, times, {given}, {places});"))
 
     def _load(self, formulas: Iterable[Expr]) -> None:
         """Write local values of what formulas read of the states and of both rows."""
         system = self._system
+        direction = system.linear.direction if system.linear else ()
         read = {element for formula in formulas for element in formula.atoms(Element)}
-        for array, names in (("u", system.states), ("given", system.given), ("fixed", system.fixed)):
+        for array, names in (
+            ("u", system.states),
+            ("given", system.given),
+            ("fixed", system.fixed),
+            ("direction", direction),
+        ):
             for number, element in enumerate(names):
                 if element in read:
                     self._lines.add(f"const real {self._names[element.tensor]} = {array}[{number}];")

@@ -8,17 +8,19 @@ root of the mean of (error/(atol + rtol*|u|))**2, with the larger |u| of both en
 the largest of their blocks. The next length is h*SAFE*norm**(-NOW/q)*before**(BEFORE/q), with the norm of the step
 before (a PI controller), within LEAST and MOST times h. The first length is that of E. Hairer, S. P. Norsett and G.
 Wanner, Solving Ordinary Differential Equations I, II.4.
+
+A linearly implicit method has the loop of ``rosenbrock.h``, which differs in its stages alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.ir.systems import System
+from nncodegen.ir.systems import LinearlyImplicit, System
 
 Array = NDArray[Any]
 
@@ -37,24 +39,103 @@ TOO_EARLY = "times before the start"
 """The outcomes of a path. Steps become too short where a solution leaves the range of numbers, or jumps."""
 
 
-def integrate(system: System, times: Sequence[Any], starts: Array, rates: Rates) -> tuple[Array, str]:
+class Derivatives(NamedTuple):
+    """What an implicit method reads in addition to rates, at a time and states, as functions.
+
+    ``slopes`` returns the Jacobian of the first block of states, and the derivatives of all rates by the time; ``bend``
+    the change of the rates of all other blocks with a direction of the first block.
+    """
+
+    slopes: Callable[[Any, Array], tuple[Array, Array]]
+    bend: Callable[[Any, Array, Array], Array]
+
+
+Part = Callable[[Any], Array]
+"""The states at a part x of a step."""
+
+
+class Explicit:
+    """The steps of an explicit Runge-Kutta method from one time and state."""
+
+    def __init__(self, system: System, rates: Rates, now: Any, u: Array) -> None:
+        self.table, self._rates = system.control.table, rates
+        self.now, self.u, self.rate = now, u, rates(now, u)
+
+    def tried(self, h: Any) -> tuple[Array, Array, Part]:
+        """Return the states after a step, its estimated error, and the states in between."""
+        table, u, stages, after = self.table, self.u, [self.rate], self.u
+        for part, row in zip(table.times[1:], table.rows[1:], strict=True):
+            after = u + h * _sum(row, stages)
+            stages.append(self._rates(self.now + part * h, after))
+        self._last = stages[-1]
+        return (
+            after, h * _sum(table.errors, stages),
+            lambda x: u + h * _sum([_at(own, x) for own in table.interpolant], stages),
+        )  # fmt: skip
+
+    def accept(self, end: Any, after: Array) -> None:
+        """Go on from the end of the step that was tried."""
+        self.now, self.u, self.rate = end, after, self._last
+
+
+class Implicit:
+    """The steps of a linearly implicit method from one time and state."""
+
+    def __init__(self, system: System, rates: Rates, own: Derivatives, now: Any, u: Array) -> None:
+        table = system.control.table
+        assert isinstance(table, LinearlyImplicit)
+        self.table, self._rates, self._own, self._block = table, rates, own, system.block
+        self.accept(now, u)
+
+    def tried(self, h: Any) -> tuple[Array, Array, Part]:
+        """Return the states after a step, its estimated error, and the states in between."""
+        table, u, block = self.table, self.u, self._block
+        J, drift = self._slopes
+        factors = _factorized(np.eye(block, dtype=u.dtype) * (1 / (table.gamma * h)) - J)
+        stages: list[Array] = []
+        for part, row, couplings, factor in zip(table.times, table.rows, table.couplings, table.drifts, strict=True):
+            right = self._rates(self.now + part * h, u + _sum(row, stages)) if stages else self.rate
+            if stages:
+                right = right + _sum(couplings, stages) * (1 / h)
+            if factor:
+                right = right + factor * h * drift
+            first = _substituted(factors, right[:block])
+            others = right[block:]
+            if len(others):
+                others = others + self._own.bend(self.now, u, first)
+            blocks = [_substituted(factors, one) for one in others.reshape(-1, block)]
+            stages.append(np.concatenate([first, *blocks]))
+        return (
+            u + _sum(table.weights, stages), _sum(table.errors, stages),
+            lambda x: u + _sum([_at(own, x) for own in table.interpolant], stages),
+        )  # fmt: skip
+
+    def accept(self, end: Any, after: Array) -> None:
+        """Go on from the end of a step."""
+        self.now, self.u, self.rate = end, after, self._rates(end, after)
+        self._slopes = self._own.slopes(end, after)
+
+
+def integrate(
+    system: System, times: Sequence[Any], starts: Array, rates: Rates, own: Derivatives | None = None
+) -> tuple[Array, str]:
     """Return the states of the path at all times, which ascend: (times, states), and the outcome.
 
-    States are NaN where it fails.
+    States are NaN where it fails. ``own`` is for implicit methods.
     """
     control = system.control
-    table, now = control.table, times[0] if control.start is None else control.start
+    exponent, now = control.table.exponent, times[0] if control.start is None else control.start
     found = np.full((len(times), len(starts)), np.nan, starts.dtype)
     if not now <= times[0]:
         return found, TOO_EARLY
-    u, before, rejected, done, left = starts, 1.0, False, 0, control.most
+    before, rejected, done, left = 1.0, False, 0, control.most
     while done < len(times) and times[done] <= now:
-        found[done] = u
+        found[done] = starts
         done += 1
     if done == len(times):
         return found, SOLVED
-    rate = rates(now, u)
-    h = _first_length(system, now, u, rate, rates, times[-1] - now)
+    step = Implicit(system, rates, own, now, starts) if own else Explicit(system, rates, now, starts)
+    h = _first_length(system, now, starts, step.rate, rates, times[-1] - now)
     while done < len(times):
         end = now + h
         last = end >= times[-1]
@@ -63,26 +144,22 @@ def integrate(system: System, times: Sequence[Any], starts: Array, rates: Rates)
         if left == 0 or not end > now:
             return found, TOO_SHORT if left else TOO_MANY
         left -= 1
-        stages, after = [rate], u
-        for part, row in zip(table.times[1:], table.rows[1:], strict=True):
-            after = u + h * _sum(row, stages)
-            stages.append(rates(now + part * h, after))
-        norm = _norm(system, h * _sum(table.errors, stages), np.maximum(abs(u), abs(after)))
+        after, error, within = step.tried(h)
+        norm = _norm(system, error, np.maximum(abs(step.u), abs(after)))
         if not norm <= 1:
-            power = norm ** (-1.0 / table.exponent) if norm < np.inf else 0.0
+            power = norm ** (-1.0 / exponent) if norm < np.inf else 0.0
             h *= max(LEAST, SAFE * power)
             rejected = True
             continue
         while done < len(times) and times[done] <= end:
-            x = (times[done] - now) / h
-            found[done] = (
-                after if times[done] == end else u + h * _sum([_at(own, x) for own in table.interpolant], stages)
-            )
+            found[done] = after if times[done] == end else within((times[done] - now) / h)
             done += 1
         norm = max(norm, NEAR)
-        factor = SAFE * norm ** (-NOW / table.exponent) * before ** (BEFORE / table.exponent)
+        factor = SAFE * norm ** (-NOW / exponent) * before ** (BEFORE / exponent)
         h *= min(1.0 if rejected else MOST, max(LEAST, factor))
-        now, u, rate, before, rejected = end, after, stages[-1], norm, False
+        if done < len(times):
+            step.accept(end, after)
+        now, before, rejected = end, norm, False
     return found, SOLVED
 
 
@@ -121,3 +198,36 @@ def _at(coefficients: Sequence[float], x: Any) -> Any:
     for one in coefficients[-2::-1]:
         total = (total + one) * x
     return total
+
+
+Factors = tuple[Array, list[int]]
+"""Two triangular matrices in one, with the reciprocals of pivots on the diagonal, and the row of each pivot."""
+
+
+def _factorized(matrix: Array) -> Factors:
+    """Return the factors of a matrix, with the largest element of the rest of each column as its pivot."""
+    a, pivots = matrix.copy(), []
+    for k in range(len(a)):
+        best = k
+        for i in range(k + 1, len(a)):
+            best = i if abs(a[i, k]) > abs(a[best, k]) else best
+        a[[k, best]] = a[[best, k]]
+        a[k, k] = 1 / a[k, k] if a[k, k] != 0 else np.nan
+        for i in range(k + 1, len(a)):
+            a[i, k] = a[i, k] * a[k, k]
+            a[i, k + 1 :] = a[i, k + 1 :] - a[i, k] * a[k, k + 1 :]
+        pivots.append(best)
+    return a, pivots
+
+
+def _substituted(factors: Factors, right: Array) -> Array:
+    """Return the solution of linear equations."""
+    (a, pivots), b = factors, right.copy()
+    for k, best in enumerate(pivots):
+        b[[k, best]] = b[[best, k]]
+    for k in range(len(b)):
+        b[k + 1 :] = b[k + 1 :] - a[k + 1 :, k] * b[k]
+    for k in reversed(range(len(b))):
+        b[k] = b[k] * a[k, k]
+        b[:k] = b[:k] - a[:k, k] * b[k]
+    return b

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,17 +17,20 @@ from numpy.typing import NDArray
 from sympy import Expr, Mul
 
 from nncodegen.ir.element import Element, elements
-from nncodegen.ir.integrate import integrate
+from nncodegen.ir.integrate import Derivatives, integrate
 from nncodegen.ir.recurrence import Group
 from nncodegen.ir.reductions import reduction
 from nncodegen.ir.step import RECURRENCES, Step
-from nncodegen.ir.systems import INTEGRATE
+from nncodegen.ir.systems import INTEGRATE, Formulas, System
 
 Array = NDArray[Any]
 """An array of floating-point numbers, or of numbers of mpmath."""
 
 ALL: Mapping[str, int] = MappingProxyType({})
 """The default of ``at``: no index is held at a value, so a step is computed for all values of its indices."""
+
+NONE: Mapping[Element, Any] = MappingProxyType({})
+"""No further values of elements."""
 
 
 def as_computed(step: Step, found: Array) -> Array:
@@ -111,14 +115,30 @@ class Evaluation(ABC):
         names = (*system.given, *system.fixed)
         for times, *own in zip(*(values[one.tensor] for one in (time, *rows)), strict=True):
             known = dict(zip(names, (number for row in own for number in row), strict=False))
+            yield self._integrated(system, times, known)
 
-            def rates(t: Any, u: Array, known: Mapping[Element, Any] = known) -> Array:
-                now = {**known, system.time: t, **dict(zip(system.states, u, strict=True))}
-                for each in system.steps:
-                    now[each.target] = self.elementwise(each.expression, now)[()]
-                return self._numbers(system.rates, now)
+    def _integrated(self, system: System, times: Sequence[Any], known: Mapping[Element, Any]) -> tuple[Array, str]:
+        """Return the states of one sample at all times, and the outcome, given its parameters and inputs."""
 
-            yield integrate(system, times, self._numbers(system.starts, known), rates)
+        def values(formulas: Formulas, t: Any, u: Array, others: Mapping[Element, Any] = NONE) -> Array:
+            now = {**known, **others, system.time: t, **dict(zip(system.states, u, strict=True))}
+            for each in formulas.steps:
+                now[each.target] = self.elementwise(each.expression, now)[()]
+            return self._numbers(formulas.values, now)
+
+        def slopes(t: Any, u: Array) -> tuple[Array, Array]:
+            assert system.linear
+            found = values(system.linear.slopes, t, u)
+            J, drift = found[: system.block**2], found[system.block**2 :]
+            return J.reshape(system.block, -1), drift if len(drift) else self.zeros([len(u)])
+
+        def bend(t: Any, u: Array, v: Array) -> Array:
+            assert system.linear
+            return values(system.linear.bend, t, u, dict(zip(system.linear.direction, v, strict=True)))
+
+        rates = partial(values, Formulas(system.rates, system.steps))
+        own = Derivatives(slopes, bend) if system.linear else None
+        return integrate(system, times, self._numbers(system.starts, known), rates, own)
 
     def _path(self, step: Step, values: Mapping[str, Array]) -> Array:
         """Return the path of differential equations of all samples."""

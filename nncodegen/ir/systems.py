@@ -44,6 +44,23 @@ class Table:
 
 
 @dataclass(frozen=True)
+class LinearlyImplicit(Table):
+    """A Rosenbrock method with an estimate of its error: each stage solves linear equations with one matrix.
+
+    With the Jacobian J = df/du at the begin of a step of length h, the stages U_i are those of
+
+        (1/(gamma*h) - J)*U_i = f(t + times_i*h, u + rows_i1*U_1 + ...) + (couplings_i1*U_1 + ...)/h + drifts_i*h*df/dt
+
+    and a step leads to u + weights_1*U_1 + ...; its error, and its interpolant, are sums of stages without h.
+    """
+
+    gamma: float
+    couplings: tuple[Row, ...]
+    drifts: Row
+    weights: Row
+
+
+@dataclass(frozen=True)
 class Control:
     """The choice of steps: the tolerances, the largest number of steps, and the time of the initial values, if known.
 
@@ -62,11 +79,41 @@ class Control:
 
 
 @dataclass(frozen=True)
+class Formulas:
+    """Formulas of scalars, and the steps that compute what they share."""
+
+    values: tuple[Expr, ...]
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def all(self) -> tuple[Expr, ...]:
+        """Return the formulas, those of the steps first."""
+        return (*(step.expression for step in self.steps), *self.values)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The derivatives of rates that implicit methods read.
+
+    slopes     those of the rates of the first block of states by these states, row by row; then those of all rates by
+               the time, unless no rate reads it
+    direction  the names of a change of the first block of states
+    bend       the change of the rates of all other blocks with it, row by row
+    """
+
+    slopes: Formulas
+    direction: tuple[Element, ...] = ()
+    bend: Formulas = Formulas(())
+
+
+@dataclass(frozen=True)
 class System:
     """Equations du/dt = f(t, u, given, fixed), with all names scalars.
 
     ``starts`` are the initial values: elements of given and fixed, or numbers. ``steps`` compute what ``rates`` read in
-    addition. The path has the states from number ``first`` on. The error is measured in blocks of ``block`` states.
+    addition. The path has the states from number ``first`` on. The error is measured in blocks of ``block`` states; in
+    all blocks, the derivative of a rate by the states of its own block is that of the first one. ``linear`` has what an
+    implicit method reads in addition.
     """
 
     name: str
@@ -80,11 +127,23 @@ class System:
     rates: tuple[Expr, ...]
     first: int = 0
     block: int = 0
+    linear: Linear | None = None
+
+    @property
+    def implicit(self) -> bool:
+        """Return whether its method reads derivatives of the rates."""
+        return isinstance(self.control.table, LinearlyImplicit)
+
+    @property
+    def driven(self) -> bool:
+        """Return whether the derivatives that an implicit method reads have those by the time."""
+        return self.linear is not None and len(self.linear.slopes.values) > self.block**2
 
     @property
     def taken(self) -> tuple[str, ...]:
         """Return the names that its steps must not have."""
-        return tuple(one.tensor for one in (self.time, *self.states, *self.given, *self.fixed))
+        direction = self.linear.direction if self.linear else ()
+        return tuple(one.tensor for one in (self.time, *self.states, *self.given, *self.fixed, *direction))
 
     @property
     def formulas(self) -> tuple[Expr, ...]:
@@ -103,8 +162,23 @@ class System:
         lines += [f"{role:<12}{'  '.join(map(str, names))}" for role, names in self._roles if names]
         lines += [f"{'path':<12}{'  '.join(map(str, returned))}", "", *map(str, self.steps)]
         lines += [f"{one}' = {rate}" for one, rate in zip(self.states, self.rates, strict=True)]
+        lines += self._shown_linear()
         starts = (f"{one} = {start}" for one, start in zip(self.states, self.starts, strict=True))
         return "\n".join([*lines, f"{'start':<12}{'  '.join(starts)}"]) + "\n"
+
+    def _shown_linear(self) -> list[str]:
+        """Return lines with the derivatives of rates that are not zero."""
+        if not self.linear:
+            return []
+        own, slopes = self.states[: self.block], self.linear.slopes
+        places = [f"d({one}')/d({other})" for one in own for other in own]
+        places += [f"d({one}')/d({self.time})" for one in self.states] if self.driven else []
+        shown = [(f"{place} = {value}") for place, value in zip(places, slopes.values, strict=True) if value != 0]
+        bends = zip(self.states[self.block :], self.linear.bend.values, strict=False)
+        return [
+            *map(str, slopes.steps), *shown, *map(str, self.linear.bend.steps),
+            *(f"change of {one}' = {value}" for one, value in bends if value != 0),
+        ]  # fmt: skip
 
     @property
     def _roles(self) -> tuple[tuple[str, tuple[Element, ...]], ...]:

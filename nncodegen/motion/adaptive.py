@@ -17,6 +17,7 @@ from nncodegen.ir.graphs import symbols_of
 from nncodegen.ir.names import take
 from nncodegen.ir.systems import INTEGRATE, Control, Named, System, path
 from nncodegen.motion.steps import OBSERVATION, Writer
+from nncodegen.passes.linearize import linearized
 
 GIVEN, FIXED, STATE = "g", "f", "s"
 """The indices of what is given and fixed in a sample, and of the states."""
@@ -71,6 +72,8 @@ def path_of(
         rates=tuple(rate.xreplace(known) for rate in problem.rates.values()),
         block=len(states),
     )
+    if system.implicit:
+        system = linearized(system)
     rows = [(GIVEN, "given", given), *([(FIXED, "fixed", fixed)] if fixed else [])]
     elements = [_row(writer, name, index, [one.xreplace(at) for one in row]) for index, name, row in rows]
     whole = Element(writer.name("path"), (SAMPLE, OBSERVATION, STATE))

@@ -25,6 +25,7 @@ from nncodegen.ir.systems import Control
 from nncodegen.motion.adaptive import Problem, path_of
 from nncodegen.motion.before import before, earlier
 from nncodegen.motion.equations import Given, Reader, left_side, read_equations, shown, symbol
+from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
 from nncodegen.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
 from nncodegen.runtime.python.arguments.joined import check_times
@@ -61,12 +62,12 @@ class Dynamics(ModelBase):
     X has, for each sample, its times in ascending order (the input ``time``, in SymPy's equations the argument of the
     functions), then inputs, then columns. Equations from time to time have the times only if they read them.
 
-    method is "tsit5" or "rk4". Without ``steps``, the steps of "tsit5" are chosen so that their estimated errors are at
-    most atol + rtol*|u| (by default 1e-9 and 1e-6), at most max_steps of them (100,000); a trajectory that takes more,
-    or whose values leave the range of numbers, is NaN from there on. ``steps`` is a number of equal steps from each
-    time to the next instead; the error falls with it to the power of 4 ("rk4") or 5: compare the results for twice as
-    many. The initial values are those at the first time of a sample, or at the time ``start`` before it. Raises
-    ModelError.
+    method is "tsit5", "rodas5p" for stiff equations, whose rates differ by orders of magnitude, or "rk4". Without
+    ``steps``, the steps of "tsit5" and "rodas5p" are chosen so that their estimated errors are at most atol + rtol*|u|
+    (by default 1e-9 and 1e-6), at most max_steps of them (100,000); a trajectory that takes more, or whose values leave
+    the range of numbers, is NaN from there on. ``steps`` is a number of equal steps of "tsit5" or "rk4" from each time
+    to the next instead; the error falls with it to the power of 5 or 4: compare the results for twice as many. The
+    initial values are those at the first time of a sample, or at the time ``start`` before it. Raises ModelError.
     """
 
     kind = "equations of motion"
@@ -171,6 +172,12 @@ class Dynamics(ModelBase):
             )
         if self.differential and self.steps is None:
             self._check_adaptive(method)
+        elif self.differential and not isinstance(METHODS[method], RungeKutta):
+            able = ", ".join(one.name for one in METHODS.values() if isinstance(one, RungeKutta))
+            raise ModelError(
+                f"{method} chooses its steps by an estimate of their error: leave out the steps of {name}, or give a "
+                f"method that takes a number of them: {able}"
+            )
         if self.steps and self.times * self.steps > MOST_STEPS:
             raise ModelError(f"{name} has {self.times} times {self.steps} steps, more than {MOST_STEPS:,}")
 
@@ -409,10 +416,11 @@ class Dynamics(ModelBase):
         method = METHODS[self.method]
         time = at[Symbol(self.time)]
         assert isinstance(time, Element)
+        assert isinstance(method, RungeKutta)
         assert self.steps
         grid = Grid(writer, self.times, self.steps, time, self.start)
         rates, names = self._first_order()
-        known = self._during(grid, at, {*symbols_of(*rates.values())})
+        known = self._during(grid, at, {*symbols_of(*rates.values())}, method.times)
         starts = {one: self.initial_values[one].xreplace(at) for one in rates}
         ends = solved(grid, method, rates, starts, names, known)
         for one, end in ends.items():
@@ -420,9 +428,10 @@ class Dynamics(ModelBase):
             at[one] = grid.observed(names[one] if is_output else writer.name(f"{names[one]}_observed"), end)
         return [(STEP, grid.size)] if grid.index == STEP else []
 
-    def _during(self, grid: Grid, at: Mapping[Expr, Expr], read: set[Symbol]) -> dict[Symbol, list[Expr]]:
-        """Return what all symbols except states are at each stage of a step."""
-        stages = METHODS[self.method].times
+    def _during(
+        self, grid: Grid, at: Mapping[Expr, Expr], read: set[Symbol], stages: Sequence[Expr]
+    ) -> dict[Symbol, list[Expr]]:
+        """Return what all symbols except states are at each stage of a step, given the times of stages as parts."""
         known: dict[Symbol, list[Expr]] = {
             Symbol(one): [at[Symbol(one)]] * len(stages) for one in (*self.parameters, *self.inputs)
         }

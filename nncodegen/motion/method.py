@@ -1,13 +1,14 @@
-"""The record of a Runge-Kutta method: a table of coefficients."""
+"""The records of methods for differential equations: tables of coefficients."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 from sympy import Expr, Float, Rational
 
-from nncodegen.ir.systems import Table
+from nncodegen.ir.systems import LinearlyImplicit, Table
 
 Coefficient: TypeAlias = int | float | str
 """A number: whole, a double, or a fraction as a text, "1/6", which stays exact."""
@@ -63,6 +64,59 @@ class RungeKutta:
     def last(self) -> tuple[Expr, ...]:
         """Return the weights of the rates of all stages in the step."""
         return tuple(map(number, self.weights))
+
+
+@dataclass(frozen=True)
+class Rosenbrock:
+    """A linearly implicit method, each stage of which solves linear equations.
+
+    ``stages`` has a row (a_1, ..., a_i) for each stage after the first, ``couplings`` a row (c_1, ..., c_i); ``times``
+    has the time of each stage, and ``drifts`` its factor of the derivative by the time. A step of length h from u at
+    the time t is, with J = df/du and f_t = df/dt there, and d = 1/(gamma*h),
+
+        (d - J)*U_i = f(t + time_i*h, u + a_1*U_1 + ...) + (c_1*U_1 + ...)/h + drift_i*h*f_t    for each stage
+        u + b_1*U_1 + b_2*U_2 + ...                                                            after all stages
+
+    with the ``weights`` b (E. Hairer and G. Wanner, Solving Ordinary Differential Equations II, IV.7). ``errors`` are
+    the weights of its estimated error. Within a step, at its part x, the solution is
+
+        (1 - x)*u + x*(v + (1 - x)*(V_1 + x*(V_2 + x*V_3)))
+
+    with v at its end, and V_k = h_k1*U_1 + ...; these weights are the rows of ``dense``. ``order`` is the order of its
+    global error, ``source`` the publication of the coefficients.
+    """
+
+    name: str
+    order: int
+    gamma: float
+    times: tuple[float, ...]
+    drifts: tuple[float, ...]
+    stages: tuple[tuple[float, ...], ...]
+    couplings: tuple[tuple[float, ...], ...]
+    weights: tuple[float, ...]
+    errors: tuple[float, ...]
+    dense: tuple[tuple[float, ...], ...]
+    source: str
+
+    @property
+    def table(self) -> LinearlyImplicit:
+        """Return the method as a table, whose interpolant has the coefficients of powers of x."""
+        V = [*zip(*self.dense, strict=True)]
+        return LinearlyImplicit(
+            name=self.name,
+            times=self.times,
+            rows=((), *self.stages),
+            errors=self.errors,
+            interpolant=tuple(
+                (b + own[0], *(after - one for one, after in pairwise(own)), -own[-1])
+                for b, own in zip(self.weights, V, strict=True)
+            ),
+            exponent=self.order,
+            gamma=self.gamma,
+            couplings=((), *self.couplings),
+            drifts=self.drifts,
+            weights=self.weights,
+        )
 
 
 def number(value: Coefficient) -> Expr:

@@ -7,6 +7,7 @@ a derivative is that of the steps with their lengths held fixed, and no less acc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -14,10 +15,9 @@ from sympy import Add, Expr, S
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element
-from nncodegen.ir.functions import defined, plain_conditions
 from nncodegen.ir.names import take
-from nncodegen.ir.systems import System
-from nncodegen.passes.derivatives import derivative
+from nncodegen.ir.systems import Formulas, Linear, System
+from nncodegen.passes.linearize import change, slope, slopes_of
 
 MOST = 1000
 """The largest number of states together with their sensitivities: their rates lie on the stack of a thread."""
@@ -39,21 +39,40 @@ def augmented(system: System) -> System:
             "an estimate of the error take; give a number of steps, or initial values as numbers or inputs"
         )
     taken = set(system.taken)
-    slopes = [[_slope(rate, state) for state in system.states] for rate in system.rates]
+    slopes = [[slope(rate, state) for state in system.states] for rate in system.rates]
     states, starts, rates = [*system.states], [*system.starts], [*system.rates]
     for given in system.given:
         own = [Element(take(f"{state.tensor}_by_{given.tensor}", taken)) for state in system.states]
         states += own
         starts += [S.One if start == given else S.Zero for start in system.starts]
         rates += [
-            Add(*(slope * one for slope, one in zip(row, own, strict=True)), _slope(rate, given))
+            Add(*(by_state * one for by_state, one in zip(row, own, strict=True)), slope(rate, given))
             for rate, row in zip(system.rates, slopes, strict=True)
         ]
-    return replace(
+    found = replace(
         system, name=f"{system.name}_slopes", states=tuple(states), starts=tuple(starts), rates=tuple(rates), first=size
     )
+    return replace(found, linear=_linear(system, found, slopes, taken)) if system.linear else found
 
 
-def _slope(rate: Expr, element: Element) -> Expr:
-    """Return the derivative of a rate by one element."""
-    return defined(plain_conditions(derivative(rate, element)))
+def _linear(system: System, found: System, slopes: Sequence[Sequence[Expr]], taken: set[str]) -> Linear:
+    """Return what an implicit method reads of a system with its sensitivities.
+
+    With it, the derivatives of a step are those by what is given, exactly: the rates of S are J*S + df/dg, which change
+    with u in the direction v as dJ/du*v*S + d(df/dg)/du*v, and all S share the matrix of the states.
+    """
+    direction = tuple(Element(take(f"{state.tensor}_change", taken)) for state in system.states)
+
+    def bent(rate: Expr) -> Expr:
+        return change(rate, system.states, direction)
+
+    bends = [[bent(one) for one in row] for row in slopes]
+    size, bend = len(system.states), []
+    for number, given in enumerate(system.given, 1):
+        own = found.states[number * size : (number + 1) * size]
+        bend += [
+            Add(*(one * other for one, other in zip(row, own, strict=True)), bent(slope(rate, given)))
+            for rate, row in zip(system.rates, bends, strict=True)
+        ]
+    jacobian = tuple(one for row in slopes for one in row)
+    return Linear(slopes_of(jacobian, found.rates, system.time), direction, Formulas(tuple(bend)))

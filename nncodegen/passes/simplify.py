@@ -34,7 +34,7 @@ from nncodegen.ir import (
     solve,
 )
 from nncodegen.ir.functions import StableFunction, decay
-from nncodegen.ir.systems import INTEGRATE, System
+from nncodegen.ir.systems import INTEGRATE, Formulas, System
 from nncodegen.passes.numbering import Known, Numbering, hint, known_under
 
 MOST_TIMES = 1000
@@ -136,11 +136,23 @@ def _simplify_steps(
 
 @lru_cache(maxsize=64)
 def _simplified(system: System) -> System:
-    """Return differential equations whose rates are computed in steps that they share."""
-    targets = tuple(Element(f"rate {number}") for number in range(len(system.rates)))
-    own = tuple(map(Step, targets, system.rates))
-    steps, rates = _simplify_steps((*system.steps, *own), targets, system.taken)
-    return replace(system, steps=steps, rates=rates)
+    """Return differential equations whose rates, and their derivatives, are computed in steps that they share."""
+    rates = _shared(Formulas(system.rates, system.steps), "rate", system.taken)
+    linear = system.linear and replace(
+        system.linear,
+        slopes=_shared(system.linear.slopes, "slope", system.taken),
+        bend=_shared(system.linear.bend, "change", system.taken),
+    )
+    return replace(system, steps=rates.steps, rates=rates.values, linear=linear)
+
+
+def _shared(formulas: Formulas, word: str, taken: tuple[str, ...]) -> Formulas:
+    """Return formulas of scalars, none of whose parts is computed twice; those that are zero stay so."""
+    own = {number: one for number, one in enumerate(formulas.values) if one != 0}
+    targets = tuple(Element(f"{word} {number}") for number in own)
+    steps, values = _simplify_steps((*formulas.steps, *map(Step, targets, own.values())), targets, taken)
+    found = dict(zip(own, values, strict=True))
+    return Formulas(tuple(found.get(number, S.Zero) for number in range(len(formulas.values))), steps)
 
 
 def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:

@@ -17,6 +17,7 @@ from nncodegen.ir.functions import StableFunction
 from nncodegen.ir.program import OFF
 from nncodegen.ir.systems import INTEGRATE
 from nncodegen.passes.digits.formed import Finding, Known, kept
+from nncodegen.passes.linearize import linearized
 from nncodegen.passes.rules import Rule
 from nncodegen.passes.rules.forms import Forms, stable_form
 
@@ -42,7 +43,8 @@ def stabilize(program: Program, whole: Program | None = None, known: Known | Non
 def _stable(step: Step, forms: Forms) -> Step:
     """Return a step whose formula has its stable form; of differential equations, each rate has."""
     if step.operator == INTEGRATE:
-        return replace(step, expression=step.expression.of(step.expression.system.mapped(forms.of)))
+        system = step.expression.system.mapped(forms.of)
+        return replace(step, expression=step.expression.of(linearized(system) if system.linear else system))
     return replace(step, expression=forms.of(step.expression))
 
 

@@ -20,6 +20,7 @@ HOUSE = (
     "ir module userfile",
     "check infinities latency slow typeset",
     "derivatives notebook numbering rules schedule",
+    "linearize",
     "augment",
     "emit identities reverse simplify successive",
     "digits",

@@ -25,6 +25,7 @@
 #endif
 #if NN_HAS_PATHS
 #include "solve.h"
+#include "rosenbrock.h"
 #endif
 #if NN_HAS_BLAS
 #include "blas.h"

@@ -79,6 +79,21 @@ INLINE double first_length(const equations *own, const method *with, double now,
     return h > 0 ? h : most*1e-6; /* the changes are not finite */
 }
 
+/* Returns the factor of the length of a step that was rejected. */
+INLINE double shorter(const method *with, double norm)
+{
+    return norm < (double) INFINITY ? larger(0.2, 0.9*pow(norm, -1/with->exponent)) : 0.2;
+}
+
+/* Returns the factor from the length of an accepted step to that of the next one: held and before are the logarithms of
+   the norm of its error, and of that of the step before. */
+INLINE double longer(const method *with, double held, double before, int rejected)
+{
+    const double factor = 0.9*exp((0.4*before - 0.7*held)/with->exponent);
+    const double most = rejected ? 1 : 10;
+    return factor < 0.2 ? 0.2 : factor > most ? most : factor;
+}
+
 /* Writes the states from a place of a step to out: u after it (x = 1), or in between. */
 INLINE void observe(const equations *own, const method *with, double x, double h, const real *u, const real *after,
     const real *stages, real *out, size_t next)
@@ -150,7 +165,7 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
         }
         const double norm = norm_of(own, error, u, after);
         if (!(norm <= 1)) {
-            h *= norm < (double) INFINITY ? larger(0.2, 0.9*pow(norm, -1/with->exponent)) : 0.2;
+            h *= shorter(with, norm);
             rejected = 1;
             continue;
         }
@@ -159,9 +174,7 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
             observe(own, with, at == end ? 1 : (at - now)/h, h, u, after, k, out + done*out_time, out_state);
         }
         const double held = log(larger(norm, 1e-4));
-        const double factor = 0.9*exp((0.4*before - 0.7*held)/with->exponent);
-        const double most = rejected ? 1 : 10;
-        h *= factor < 0.2 ? 0.2 : factor > most ? most : factor;
+        h *= longer(with, held, before, rejected);
         now = end;
         before = held;
         rejected = 0;

@@ -1,0 +1,223 @@
+/* Solves stiff differential equations in steps that are chosen by an estimate of their error, sample by sample.
+
+   Needs solve.h. Gives the types rosenbrock_method, linear_parts, and solve_stiff_samples. */
+
+#ifndef NNCODEGEN_ROSENBROCK_H
+#define NNCODEGEN_ROSENBROCK_H
+
+#include "solve.h"
+
+/* A linearly implicit method (Hairer and Wanner, Solving Ordinary Differential Equations II, IV.7). With the Jacobian J
+   of the rates f at the begin of a step of length h, its stages U_i are the solutions of
+
+       (1/(gamma*h) - J) U_i = f(t + times_i*h, u + sum rows_ij*U_j) + sum couplings_ij*U_j/h + drifts_i*h*df/dt
+
+   and a step leads to u + sum weights_i*U_i. In common are times, rows, and the weights of the error and of the
+   interpolant, which are those of U. */
+typedef struct {
+    method common;
+    real gamma;
+    real couplings[MOST_STAGES][MOST_STAGES], drifts[MOST_STAGES], weights[MOST_STAGES];
+} rosenbrock_method;
+
+/* The derivatives of rates at the time t and the states u: those of the first block by its states, of which only the
+   values that may differ from zero are written, and those of all rates by the time, unless they do not read it. */
+typedef void (*slopes_function)(real t, const real *u, const real *given, const real *fixed, real *jacobian,
+    real *drift);
+
+/* The change of the rates of all other blocks where the first block changes by direction: of sensitivities, which are
+   derivatives of the first block, so that each has the Jacobian of that, and changes with it. */
+typedef void (*bend_function)(real t, const real *u, const real *given, const real *fixed, const real *direction,
+    real *change);
+
+/* The derivatives that implicit steps read: driven says that rates read the time. */
+typedef struct {
+    slopes_function slopes;
+    bend_function bend;
+    int driven;
+} linear_parts;
+
+/* Writes 1/(gamma*h) - J as the product of two triangles, with the rows in the order of the largest pivots. The
+   diagonal holds the reciprocals of pivots. */
+INLINE void factorize(size_t n, const real *restrict jacobian, real shift, real *restrict a, size_t *restrict pivots)
+{
+    for (size_t i = 0; i < n*n; i++)
+        a[i] = -jacobian[i];
+    for (size_t i = 0; i < n; i++)
+        a[i*n + i] += shift;
+    for (size_t k = 0; k < n; k++) {
+        size_t best = k;
+        for (size_t i = k + 1; i < n; i++)
+            if (fabs((double) a[i*n + k]) > fabs((double) a[best*n + k]))
+                best = i;
+        pivots[k] = best;
+        if (best != k)
+            for (size_t j = 0; j < n; j++) {
+                const real value = a[k*n + j];
+                a[k*n + j] = a[best*n + j];
+                a[best*n + j] = value;
+            }
+        a[k*n + k] = 1/a[k*n + k];
+        for (size_t i = k + 1; i < n; i++) {
+            a[i*n + k] *= a[k*n + k];
+            for (size_t j = k + 1; j < n; j++)
+                a[i*n + j] -= a[i*n + k]*a[k*n + j];
+        }
+    }
+}
+
+/* Replaces a right-hand side by the solution of linear equations that factorize has prepared. */
+INLINE void substitute(size_t n, const real *restrict a, const size_t *restrict pivots, real *restrict b)
+{
+    for (size_t k = 0; k < n; k++) {
+        const real value = b[k];
+        b[k] = b[pivots[k]];
+        b[pivots[k]] = value;
+    }
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            b[i] -= a[i*n + j]*b[j];
+    for (size_t i = n; i-- > 0;) {
+        for (size_t j = i + 1; j < n; j++)
+            b[i] -= a[i*n + j]*b[j];
+        b[i] *= a[i*n + i];
+    }
+}
+
+/* Writes the stages of a step of length h. rate and drift are those at its begin; there is room for the states in
+   place. */
+INLINE void take_stages(const equations *own, const linear_parts *local, const rosenbrock_method *with, double now,
+    double h, const real *u, const real *rate, const real *drift, const real *a, const size_t *pivots,
+    const real *given, const real *fixed, real *place, real *stages)
+{
+    const size_t states = own->states, block = own->block;
+    const real part = (real) (1/h);
+    for (size_t s = 0; s < with->common.stages; s++) {
+        real *const stage = stages + s*states;
+        if (s > 0) {
+            for (size_t i = 0; i < states; i++) {
+                real sum = with->common.rows[s][0]*stages[i];
+                for (size_t j = 1; j < s; j++)
+                    sum += with->common.rows[s][j]*stages[j*states + i];
+                place[i] = u[i] + sum;
+            }
+            own->rates((real) (now + (double) with->common.times[s]*h), place, given, fixed, stage);
+            for (size_t i = 0; i < states; i++) {
+                real sum = with->couplings[s][0]*stages[i];
+                for (size_t j = 1; j < s; j++)
+                    sum += with->couplings[s][j]*stages[j*states + i];
+                stage[i] += sum*part;
+            }
+        } else
+            memcpy(stage, rate, states*sizeof(real));
+        if (local->driven)
+            for (size_t i = 0; i < states; i++)
+                stage[i] += with->drifts[s]*(real) h*drift[i];
+        substitute(block, a, pivots, stage);
+        if (states > block) {
+            local->bend((real) now, u, given, fixed, stage, place);
+            for (size_t i = block; i < states; i++)
+                stage[i] += place[i - block];
+            for (size_t i = block; i < states; i += block)
+                substitute(block, a, pivots, stage + i);
+        }
+    }
+}
+
+/* Like solve, with a linearly implicit method. There is room for stages + 6 times the states and twice the elements of
+   the Jacobian in work, and for a block of states in pivots. */
+INLINE void solve_stiff(const equations *own, const linear_parts *local, const rosenbrock_method *with, size_t times,
+    const real *time, size_t next_time, const real *given, const real *fixed, real *out, size_t out_time,
+    size_t out_state, real *work, size_t *pivots)
+{
+    const size_t states = own->states, stages = with->common.stages, block = own->block;
+    real *const u = work, *const after = work + states, *const error = work + 2*states;
+    real *const rate = work + 3*states, *const drift = work + 4*states, *const k = work + 5*states;
+    real *const jacobian = k + (stages + 1)*states, *const a = jacobian + block*block;
+    const double end_of_all = (double) time[(times - 1)*next_time];
+    double now = own->start == own->start ? own->start : (double) time[0];
+    double before = 0; /* the logarithm of the norm of the error of the step before */
+    size_t done = 0, left = own->most;
+    int rejected = 0, moved = 1;
+    own->starts(given, fixed, u);
+    memset(jacobian, 0, block*block*sizeof(real));
+    if (now <= (double) time[0])
+        for (; done < times && (double) time[done*next_time] <= now; done++)
+            for (size_t i = own->first; i < states; i++)
+                out[done*out_time + (i - own->first)*out_state] = u[i];
+    else
+        left = 0;
+    double h = 0;
+    if (done < times && left) {
+        own->rates((real) now, u, given, fixed, rate);
+        h = first_length(own, &with->common, now, u, rate, given, fixed, end_of_all - now, k);
+    }
+    while (done < times) {
+        double end = now + h;
+        if (end >= end_of_all) {
+            end = end_of_all;
+            h = end - now;
+        }
+        if (left == 0 || !(end > now))
+            break;
+        left--;
+        if (moved)
+            local->slopes((real) now, u, given, fixed, jacobian, drift);
+        moved = 0;
+        factorize(block, jacobian, (real) (1/((double) with->gamma*h)), a, pivots);
+        take_stages(own, local, with, now, h, u, rate, drift, a, pivots, given, fixed, after, k);
+        for (size_t i = 0; i < states; i++) {
+            real sum = with->weights[0]*k[i], other = with->common.errors[0]*k[i];
+            for (size_t j = 1; j < stages; j++) {
+                sum += with->weights[j]*k[j*states + i];
+                other += with->common.errors[j]*k[j*states + i];
+            }
+            after[i] = u[i] + sum;
+            error[i] = other;
+        }
+        const double norm = norm_of(own, error, u, after);
+        if (!(norm <= 1)) {
+            h *= shorter(&with->common, norm);
+            rejected = 1;
+            continue;
+        }
+        for (; done < times && (double) time[done*next_time] <= end; done++) {
+            const double at = (double) time[done*next_time];
+            observe(own, &with->common, at == end ? 1 : (at - now)/h, 1, u, after, k, out + done*out_time, out_state);
+        }
+        const double held = log(larger(norm, 1e-4));
+        h *= longer(&with->common, held, before, rejected);
+        now = end;
+        before = held;
+        rejected = 0;
+        moved = 1;
+        memcpy(u, after, states*sizeof(real));
+        if (done < times)
+            own->rates((real) now, u, given, fixed, rate);
+    }
+    for (; done < times; done++)
+        for (size_t i = own->first; i < states; i++)
+            out[done*out_time + (i - own->first)*out_state] = (real) NAN;
+}
+
+/* Like solve_samples, with a linearly implicit method; there is room for both rows and what solve_stiff needs. */
+INLINE void solve_stiff_samples(equations own, linear_parts local, const rosenbrock_method *with, size_t count,
+    size_t padded, size_t times, places time, places given, places fixed, real *out, size_t out_time, size_t out_state,
+    size_t out_sample, real *work, size_t *pivots)
+{
+    real *const row = work, *const other = work + own.given, *const rest = other + own.fixed;
+    for (size_t n = 0; n < count; n++) {
+        for (size_t p = 0; p < own.given; p++)
+            row[p] = given.values[p*given.next + n*given.sample];
+        for (size_t p = 0; p < own.fixed; p++)
+            other[p] = fixed.values[p*fixed.next + n*fixed.sample];
+        solve_stiff(&own, &local, with, times, time.values + n*time.sample, time.next, row, other,
+            out + n*out_sample, out_time, out_state, rest, pivots);
+    }
+    for (size_t n = count; n < padded; n++)
+        for (size_t k = 0; k < times; k++)
+            for (size_t i = 0; i < own.states - own.first; i++)
+                out[k*out_time + i*out_state + n*out_sample] = out[k*out_time + i*out_state + (count - 1)*out_sample];
+}
+
+#endif

@@ -1,0 +1,199 @@
+"""Compiled stiff equations, solved by a linearly implicit method, against published solutions and SciPy's Radau."""
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+import nncodegen as nn
+from tests.support.built import built, stage
+from tests.support.stiff import STIFF
+
+RTOL = 1e-7
+RNG = np.random.default_rng(5)
+ROBERTSON = STIFF["robertson"]
+SCALES = {"robertson": 1e-6, "pulled": 1}
+"""The smallest state that counts, by which atol is chosen."""
+
+
+def named(name, ending):
+    return f"{name.replace(' ', '_')}_{ending}"
+
+
+def scale_of(u):
+    return abs(u).max(axis=-1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def robertson():
+    """Robertson's kinetics with an initial value that is given, at a tolerance for fits."""
+    model = nn.Dynamics(
+        ROBERTSON.equations, {"a": "a0", "b": 0, "c": 0}, {**ROBERTSON.parameters, "a0": 1}, times=9,
+        observed=["a", "b", "c"], method="rodas5p", rtol=1e-8, atol=1e-14, name="robertson_fitted",
+    )  # fmt: skip
+    return built(model)
+
+
+@pytest.mark.parametrize("name", [name for name in STIFF if STIFF[name].published])
+@pytest.mark.parametrize("rtol", [1e-4, 1e-7])
+def test_published_solutions(name, rtol):
+    """The global error at the last time is within 100 times the tolerance, and few steps lead there."""
+    example = STIFF[name]
+    model = example.model(2, rtol=rtol, atol=rtol * 1e-12, max_steps=10_000, name=named(name, "published"))
+    found = nn.build(model, fit=False).predict(example.values, [[0, example.end]])[0].reshape(-1, 2)[:, 1]
+    assert (abs(found - example.published) <= 100 * rtol * abs(np.array(example.published))).all()
+
+
+@pytest.mark.parametrize("name", ["robertson", "HIRES", "Oregonator", "pulled"])
+def test_solutions(name):
+    """At all times, errors are within 100 times the tolerance; NumPy takes the same steps."""
+    example = STIFF[name]
+    model = example.model(rtol=RTOL, atol=RTOL * 1e-6, name=named(name, "solved"))
+    times = example.times()
+    found = nn.build(model, fit=False).predict(example.values, times[None])[0].reshape(len(example.initial), -1)
+    exact = example.solution(example.values, times)
+    assert (abs(found - exact) <= 100 * RTOL * scale_of(exact)).all()
+    program = stage(model, fit=False)
+    values = nn.evaluate(program, example.values, times[None], np.zeros((1, found.size)))
+    same = np.array([values[one.tensor][0] for one in program.outputs])
+    assert (abs(found - same) <= 1e-9 * scale_of(exact)).all()
+
+
+@pytest.mark.parametrize("name", ["robertson", "pulled", "HIRES"])
+def test_jacobian_against_differences(name):
+    """At tolerances of 1e-12, columns are those of central differences of solutions, to 1e-6 of their norms."""
+    example = STIFF[name]
+    module = built(example.model(rtol=1e-12, atol=1e-16, name=named(name, "slopes")))
+    times, p = example.times()[None], example.values
+    found = module.jacobian(p, times)[0]
+    for number, column in enumerate(found.T):
+        h = 1e-3 * np.eye(len(p))[number] * p[number]
+        wide, near = (
+            (module.predict(p + part, times)[0] - module.predict(p - part, times)[0]) / (2 * part.sum())
+            for part in (h, h / 2)
+        )
+        expected = (4 * near - wide) / 3
+        assert np.linalg.norm(column - expected) <= 1e-6 * np.linalg.norm(expected)
+
+
+def test_derivatives_of_the_same_steps():
+    """At a large tolerance, sensitivities are those of the steps taken: for a linear system, of its approximation.
+
+    u' = -k*u + g has solutions that are linear in g and in u0, and so are its steps, whatever their lengths.
+    """
+    model = nn.Dynamics(
+        "u' = -k*u + g", {"u": "u0"}, {"g": 300, "u0": 2}, inputs="k", times=4, method="rodas5p", rtol=1e-2, atol=1e-3,
+        name="linear",
+    )  # fmt: skip
+    module, X = built(model), np.array([[0, 0.001, 0.5, 10, 1e3], [0, 0.1, 1, 2, 1e5]])
+    slopes, exact = module.jacobian([300, 2], X), np.exp(-X[:, 4:] * X[:, :4])
+    assert abs(slopes[..., 1] - exact).max() < 1e-2
+    np.testing.assert_allclose(slopes[:, -1, 0], 1 / X[:, 4], rtol=1e-2)
+
+
+def test_gradient(robertson):
+    """It is the Jacobian times the residuals, and that of the mean over samples with weights."""
+    p = [*ROBERTSON.values, 1]
+    X = np.vstack([ROBERTSON.times(), ROBERTSON.times() / 3])
+    Y, weight = RNG.normal(0.5, 0.3, (2, 27)), np.array([1, 2.5])
+    residuals = robertson.predict(p, X) - Y
+    expected = 2 * np.einsum("n,nk,nkp->p", weight / weight.sum(), residuals, robertson.jacobian(p, X)) / 27
+    loss, gradient = robertson.loss_and_gradient(p, X, Y, sample_weight=weight)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-9)
+    np.testing.assert_allclose(loss, weight @ (residuals**2).mean(axis=1) / weight.sum(), rtol=1e-12)
+
+
+def test_samples_do_not_depend_on_each_other(robertson):
+    """A prediction and a row of the Jacobian have the same bits alone, among others, and next to one that fails."""
+    p = [*ROBERTSON.values, 1]
+    X = ROBERTSON.times() * RNG.uniform(0.2, 2, (40, 1))
+    together, slopes = robertson.predict(p, X), robertson.jacobian(p, X)
+    for n in (0, 7, 31, 39):
+        assert (robertson.predict(p, X[n : n + 1])[0] == together[n]).all()
+        assert (robertson.jacobian(p, X[n : n + 1])[0] == slopes[n]).all()
+    model = nn.Dynamics("u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, method="rodas5p", name="bursting")
+    found = nn.build(model, fit=False).predict([1], [[0, 1, 2, 0.1], [0, 1, 2, 3], [0, 1, 2, 0.2]])
+    assert np.isnan(found).tolist() == [[False] * 3, [False, True, True], [False] * 3]
+    np.testing.assert_allclose(found[[0, 2]], [[1, 1 / 0.9, 1 / 0.8], [1, 1 / 0.8, 1 / 0.6]], rtol=1e-5)
+
+
+def test_fit(robertson):
+    """Parameters and their errors are those of SciPy's least squares of solutions by Radau."""
+    times, truth = ROBERTSON.times(), np.array([*ROBERTSON.values, 1])
+
+    def solved(p):
+        u = STIFF["robertson"]._replace(initial={"a": p[3], "b": 0, "c": 0}).solution(p[:3], times, 1e-9)
+        return u.ravel()
+
+    sigma = np.repeat(abs(solved(truth)).reshape(3, 9).max(axis=1), 9) * 0.01
+    Y = solved(truth) + sigma * RNG.normal(size=27)
+    start = truth * [1.2, 0.8, 1.15, 1.05]
+    found = robertson.fit(times[None], Y[None], sigma=sigma[None], p0=start)
+    reference = least_squares(lambda q: (solved(q * truth) - Y) / sigma, start / truth, xtol=1e-10, diff_step=1e-4)
+    assert found.converged
+    np.testing.assert_allclose(found.parameters, reference.x * truth, rtol=1e-4)
+    covariance = np.linalg.inv(reference.jac.T @ reference.jac) * 2 * reference.cost / (27 - 4)
+    np.testing.assert_allclose(found.standard_errors / truth, np.sqrt(np.diag(covariance)), rtol=2e-2)
+
+
+def test_many_fits(robertson):
+    """They are those of single fits."""
+    times, p = ROBERTSON.times(), np.array([*ROBERTSON.values, 1])
+    truths = p * (1 + 0.1 * RNG.uniform(-1, 1, (3, 4)))
+    Y = np.array([robertson.predict(one, times[None])[0] for one in truths])
+    sigma = np.tile(np.repeat(scale_of(Y[0].reshape(3, 9))[:, 0], 9), (3, 1, 1))
+    many = robertson.fit_many(np.tile(times, (3, 1, 1)), Y[:, None], p0=np.tile(p, (3, 1)), sigma=sigma)
+    assert [*many.status] == ["converged"] * 3
+    np.testing.assert_allclose(many.parameters, truths, rtol=1e-5)
+
+
+def test_training(robertson):
+    """A training by Levenberg and Marquardt ends where the fit does."""
+    times, truth = ROBERTSON.times()[None], np.array([*ROBERTSON.values, 1])
+    Y, start = robertson.predict(truth, times), truth * [1.05, 0.97, 1.02, 1.01]
+    best = robertson.train(times, Y, parameters=start, optimizer="lm")
+    assert best.loss < 1e-4 * robertson.loss(start, times, Y)
+
+
+@pytest.mark.parametrize("name", ["robertson", "pulled"])
+def test_single_precision(name):
+    """Tolerances that it can meet are met, for states and their derivatives."""
+    example = STIFF[name]
+    model = example.model(rtol=1e-4, atol=1e-4 * SCALES[name], name=named(name, "single"))
+    single, double = (built(model, precision) for precision in ("float32", "float64"))
+    times, p = example.times()[None], example.values
+    exact = example.solution(p, times[0])
+    found = single.predict(p, times)[0].reshape(exact.shape)
+    assert (abs(found - exact) <= 1e-2 * scale_of(exact)).all()
+    slopes, expected = single.jacobian(p, times)[0], double.jacobian(p, times)[0]
+    assert (abs(slopes - expected) <= 2e-2 * abs(expected).max(axis=0)).all()
+
+
+def test_chains_of_reactions():
+    """Twenty states with rates over six orders of magnitude: the factors of a matrix need exchanges of rows or none."""
+    names, rates = [f"u{i}" for i in range(20)], np.geomspace(1e-3, 1e3, 20)
+    equations = [
+        f"u{i}' = {f'{rates[i - 1]!r}*u{i - 1} - ' if i else '-'}{rates[i]!r}*s*u{i}".replace("np.float64", "")
+        for i in range(20)
+    ]
+    model = nn.Dynamics(
+        equations, {one: int(one == "u0") for one in names}, {"s": 1}, times=4, method="rodas5p", rtol=1e-8, atol=1e-12,
+        name="chain",
+    )  # fmt: skip
+    times = np.array([0, 1, 100, 2000.0])
+    A = np.diag(-rates) + np.diag(rates[:-1], -1)
+    values, vectors = np.linalg.eig(A)
+    first = np.linalg.solve(vectors, np.eye(20)[0])
+    exact = np.array([vectors @ (np.exp(values * t) * first) for t in times]).T
+    found = nn.build(model, fit=False).predict([1], times[None])[0].reshape(20, 4)
+    assert abs(found - exact).max() < 1e-6
+
+
+def test_rows_are_exchanged():
+    """Equations whose Jacobian has a large element off its diagonal lose no digits."""
+    model = nn.Dynamics(
+        "u' = k*v - u; v' = -k*u - v", {"u": 1, "v": 0}, {"k": 1e5}, times=3, method="rodas5p", rtol=1e-9, atol=1e-12,
+        name="turning",
+    )  # fmt: skip
+    times = np.array([0, 1e-5, 1e-4])
+    found = nn.build(model, fit=False).predict([1e5], times[None])[0].reshape(2, 3)
+    np.testing.assert_allclose(found, np.exp(-times) * [np.cos(1e5 * times), -np.sin(1e5 * times)], atol=1e-6)

@@ -1,0 +1,185 @@
+"""Linearly implicit methods, as programs: their order, their derivatives, and what is refused."""
+
+import itertools
+
+import mpmath
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.ir.systems import systems_of
+from nncodegen.motion.method import Rosenbrock
+from nncodegen.motion.methods import METHODS
+from nncodegen.passes.augment import augmented
+from nncodegen.pipeline import compile_model
+from tests.support.motion import outputs
+from tests.support.stiff import STIFF
+
+IMPLICIT = [method for method in METHODS.values() if isinstance(method, Rosenbrock)]
+
+
+def partitions(n, most):
+    """All ways to write n as a sum of numbers that do not grow, up to ``most``."""
+    if n == 0:
+        yield ()
+    for first in range(min(n, most), 0, -1):
+        yield from ((first, *rest) for rest in partitions(n - first, first))
+
+
+def trees(order):
+    """All rooted trees with a number of vertices, as sorted tuples of their children."""
+    several = (itertools.product(*map(trees, sizes)) for sizes in partitions(order - 1, order - 1))
+    return sorted({tuple(sorted(children)) for each in several for children in each})
+
+
+def size(tree):
+    return 1 + sum(map(size, tree))
+
+
+def density(tree):
+    return size(tree) * mpmath.fprod(map(density, tree))
+
+
+class Coefficients:
+    """alpha, beta and Gamma of a Rosenbrock method as Hairer and Wanner have them, from those of its stages U."""
+
+    def __init__(self, table):
+        stages = len(table.rows)
+
+        def square(rows):
+            return mpmath.matrix([[*map(mpmath.mpf, row), *[0] * (stages - len(row))] for row in rows])
+
+        self.stages = stages
+        self.gamma = (mpmath.eye(stages) / mpmath.mpf(table.gamma) - square(table.couplings)) ** -1
+        self.alpha = square(table.rows) * self.gamma
+        self.beta = self.alpha + self.gamma
+
+    def elementary(self, tree):
+        """The weights of a tree: those of a vertex with one child follow from beta, of others from alpha."""
+        if len(tree) == 1:
+            return [*(self.beta * mpmath.matrix(self.elementary(tree[0])))]
+        result = [mpmath.mpf(1)] * self.stages
+        for child in tree:
+            factors = self.alpha * mpmath.matrix(self.elementary(child))
+            result = [a * b for a, b in zip(result, factors, strict=True)]
+        return result
+
+    def worst(self, weights, order, x=1):
+        """The largest violation of the conditions of an order by weights of U, at the part x of a step."""
+        b = mpmath.matrix([[*weights]]) * self.gamma
+        values = ((mpmath.fdot(b, self.elementary(one)), density(one)) for one in trees(order))
+        return max(abs(value - x**order / divisor if x else value) for value, divisor in values)
+
+
+@pytest.fixture(params=IMPLICIT, ids=lambda method: method.name)
+def method(request):
+    with mpmath.workdps(50):
+        yield request.param
+
+
+def test_conditions_of_order(method):
+    """Weights meet the conditions of all rooted trees to the order of the method, as far as doubles have them."""
+    own = Coefficients(method.table)
+    assert [len(trees(order)) for order in range(1, 6)] == [1, 1, 2, 4, 9]
+    for order in range(1, method.order + 1):
+        assert own.worst(method.weights, order) < 2e-14
+    assert own.worst(method.weights, method.order + 1) > 1e-3
+    for values, sums in ((method.times, own.alpha), (method.drifts, own.gamma)):
+        for number, value in enumerate(values):
+            assert abs(mpmath.fsum(sums[number, :]) - value) < 2e-14
+
+
+def test_estimate_of_the_error(method):
+    """It is the difference to a method of one order less, which is not of the same order."""
+    own = Coefficients(method.table)
+    for order in range(1, method.order):
+        assert own.worst(method.errors, order, 0) < 2e-14
+    assert own.worst(method.errors, method.order, 0) > 1e-3
+
+
+@pytest.mark.parametrize("x", ["0.1", "0.5", "0.77", "1"])
+def test_interpolant(method, x):
+    """Within a step, the solution has the order 4; at its end, it is that of the step."""
+    x, own = mpmath.mpf(x), Coefficients(method.table)
+    weights = [
+        mpmath.fsum(one * x ** (k + 1) for k, one in enumerate(row)) for row in method.table.interpolant
+    ]  # fmt: skip
+    for order in range(1, 5):
+        assert own.worst(weights, order, x) < 5e-14
+    if x == 1:
+        assert all(abs(one - b) < 1e-14 for one, b in zip(weights, method.weights, strict=True))
+
+
+def test_stability(method):
+    """A-stable on a grid of the imaginary axis, and damped at infinity (L-stable); so is the estimate of the error."""
+    own = Coefficients(method.table)
+    one = mpmath.matrix([1] * own.stages)
+    for weights in (method.weights, [b - e for b, e in zip(method.weights, method.errors, strict=True)]):
+        b = mpmath.matrix([[*weights]]) * own.gamma
+
+        def grown(z, b=b):
+            solved = mpmath.lu_solve(mpmath.eye(own.stages) - z * own.beta, one)
+            return abs(1 + z * (b * solved)[0])
+
+        assert all(grown(mpmath.mpc(0, y)) <= 1 + 1e-12 for y in np.geomspace(1e-2, 1e4, 60))
+        assert grown(mpmath.mpf(-1e9)) < 1e-6
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-7])
+@pytest.mark.parametrize("name", ["robertson", "pulled"])
+def test_numpy_solves(name, rtol):
+    """NumPy takes the same steps as a module; the global error is within 100 times the tolerance."""
+    example = STIFF[name]
+    times = example.times()
+    found = np.concatenate([*outputs(example.model(rtol=rtol, atol=rtol * 1e-4), example.values, times[None]).values()])
+    exact = example.solution(example.values, times)
+    assert (abs(found - exact) <= 100 * rtol * abs(exact).max(axis=1, keepdims=True)).all()
+
+
+def test_derivatives_of_the_rates():
+    """A system has its Jacobian, and where rates read it, the derivatives by the time; others have none."""
+    (system,) = systems_of(STIFF["pulled"].model().describe().steps)
+    assert system.driven
+    assert [str(one) for one in system.linear.slopes.values[:4]] == ["-k", "0", "1", "-d"]
+    (other,) = systems_of(STIFF["robertson"].model().describe().steps)
+    assert not other.driven
+    assert len(other.linear.slopes.values) == 9
+    slopes = augmented(system)
+    assert len(slopes.linear.slopes.values) == 4 + len(slopes.states)
+    assert len(slopes.linear.bend.values) == len(slopes.states) - 2
+    (explicit,) = systems_of(STIFF["robertson"].model(method="tsit5").describe().steps)
+    assert explicit.linear is None
+
+
+def test_programs_show_derivatives():
+    """The text of a program has the Jacobian, and that of a simplified one the changes of sensitivities."""
+    model = STIFF["pulled"].model(name="pulled")
+    text = model.describe().show()
+    for line in ("by rodas5p, rtol=1e-06", "d(u')/d(u) = -k\n", "d(v')/d(u) = 1\n", "d(u')/d(t) = "):
+        assert line in text
+    assert "d(u')/d(v)" not in text
+    assert "change of u_by_k' = change" in compile_model(model, until="simplify")["simplify"].show()
+
+
+def test_a_number_of_steps_is_refused():
+    """The method chooses its steps; a message says what takes a number of them."""
+    with pytest.raises(nn.ModelError, match=r"rodas5p chooses its steps .* leave out the steps .*: rk4, tsit5"):
+        STIFF["robertson"].model(steps=10)
+
+
+def test_very_many_states_are_refused():
+    """Their Jacobian would not stay on the stack."""
+    names = [f"u{i}" for i in range(101)]
+    with pytest.raises(nn.ModelError, match="has 101 states, more than the 100 whose Jacobian the method rodas5p"):
+        nn.Dynamics([f"{one}' = -{one}" for one in names], dict.fromkeys(names, 1), times=2, method="rodas5p")
+
+
+def test_outcomes():
+    """A stiff problem is solved where the explicit method takes too many steps; a pole ends in steps too short."""
+    X = [[0, 10]]
+    options = {"equations": "u' = -k*(u - cos(t))", "initial": {"u": 0}, "parameters": {"k": 1e6}, "times": 2}
+    assert nn.Dynamics(**options, method="rodas5p", max_steps=200).outcomes([1e6], X) == ("solved",)
+    pole = nn.Dynamics("u' = k*u**2", {"u": 1}, {"k": 1}, times=2, method="rodas5p")
+    assert pole.outcomes([1], [[0, 1.5]]) == ("steps too short",)
+    few = nn.Dynamics(**options, method="rodas5p", max_steps=3)
+    assert few.outcomes([1e6], X) == ("too many steps",)
