@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from sympy import Expr
 
@@ -21,7 +22,7 @@ ARGUMENTS = "const real *restrict given, const real *restrict fixed"
 def emit_systems(program: Program, lines: Lines) -> None:
     """Write the functions of all systems that a program solves, and before them the tables of their methods."""
     systems = systems_of(program.steps)
-    for table in dict.fromkeys(system.control.table for system in systems):
+    for table in dict.fromkeys(table for system in systems for table in _tables(system.control.table)):
         _emit_table(table, program.precision, lines)
     for number, system in enumerate(systems, 1):
         _SystemEmitter(system, f"equations_{number}", program.precision, lines).emit()
@@ -49,6 +50,13 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
 def _places(element: Element, index: str, at: Elements) -> str:
     """Return the values of samples as arguments: their begin, the distance between places, and between samples."""
     return f"{at.begin(element)}, {at.stride(element, index)}, {at.stride(element, SAMPLE)}"
+
+
+def _tables(table: Table) -> tuple[Table, ...]:
+    """Return a method alone; with the explicit one before it that takes some of its steps."""
+    if isinstance(table, LinearlyImplicit) and table.explicit:
+        return table.explicit, replace(table, explicit=None)
+    return (table,)
 
 
 def _emit_table(table: Table, precision: str, lines: Lines) -> None:
@@ -163,7 +171,10 @@ class _SystemEmitter:
         given = ", ".join(f"(places) {{{row}, {row}_next, {row}_sample}}" for row in ("time", "given", "fixed"))
         places = f"out, out_time, out_state, out_sample, work{', pivots' if implicit else ''}"
         function = "solve_stiff_samples(own, local" if implicit else "solve_samples(own"
-        lines.add(*wrapped(f"{function}, &{control.table.name}, count, padded, times, {given}, {places});"))
+        methods = f"&{control.table.name}"
+        if isinstance(control.table, LinearlyImplicit):
+            methods += f", &{control.table.explicit.name}" if control.table.explicit else ", NULL"
+        lines.add(*wrapped(f"{function}, {methods}, count, padded, times, {given}, {places});"))
 
     def _load(self, formulas: Iterable[Expr]) -> None:
         """Write local values of what formulas read of the states and of both rows."""

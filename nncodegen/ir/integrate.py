@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.ir.systems import LinearlyImplicit, System
+from nncodegen.ir.systems import REACH, LinearlyImplicit, System, Table
 
 Array = NDArray[Any]
 
@@ -63,11 +63,15 @@ class Explicit:
 
     def tried(self, h: Any) -> tuple[Array, Array, Part]:
         """Return the states after a step, its estimated error, and the states in between."""
-        table, u, stages, after = self.table, self.u, [self.rate], self.u
+        return self.tried_by(self.table, h)
+
+    def tried_by(self, table: Table, h: Any) -> tuple[Array, Array, Part]:
+        """Return those of an explicit method."""
+        u, stages, after = self.u, [self.rate], self.u
         for part, row in zip(table.times[1:], table.rows[1:], strict=True):
             after = u + h * _sum(row, stages)
             stages.append(self._rates(self.now + part * h, after))
-        self._last = stages[-1]
+        self._last: Array | None = stages[-1]
         return (
             after, h * _sum(table.errors, stages),
             lambda x: u + h * _sum([_at(own, x) for own in table.interpolant], stages),
@@ -75,22 +79,31 @@ class Explicit:
 
     def accept(self, end: Any, after: Array) -> None:
         """Go on from the end of the step that was tried."""
-        self.now, self.u, self.rate = end, after, self._last
+        self.now, self.u = end, after
+        self.rate = self._rates(end, after) if self._last is None else self._last
 
 
-class Implicit:
+class Implicit(Explicit):
     """The steps of a linearly implicit method from one time and state."""
 
     def __init__(self, system: System, rates: Rates, own: Derivatives, now: Any, u: Array) -> None:
-        table = system.control.table
-        assert isinstance(table, LinearlyImplicit)
-        self.table, self._rates, self._own, self._block = table, rates, own, system.block
-        self.accept(now, u)
+        super().__init__(system, rates, now, u)
+        self._own, self._block = own, system.block
+        self._derive()
+
+    def _derive(self) -> None:
+        """Compute the derivatives of the rates, and a bound of the eigenvalues of the Jacobian."""
+        J, self._drift = self._own.slopes(self.now, self.u)
+        square = abs(J @ J)
+        self._jacobian, self._bound = J, min(max(square.sum(axis=0)), max(square.sum(axis=1))) ** 0.5
 
     def tried(self, h: Any) -> tuple[Array, Array, Part]:
         """Return the states after a step, its estimated error, and the states in between."""
         table, u, block = self.table, self.u, self._block
-        J, drift = self._slopes
+        assert isinstance(table, LinearlyImplicit)
+        if table.explicit and h * self._bound <= REACH:
+            return self.tried_by(table.explicit, h)
+        J, drift, self._last = self._jacobian, self._drift, None
         factors = _factorized(np.eye(block, dtype=u.dtype) * (1 / (table.gamma * h)) - J)
         stages: list[Array] = []
         for part, row, couplings, factor in zip(table.times, table.rows, table.couplings, table.drifts, strict=True):
@@ -111,9 +124,9 @@ class Implicit:
         )  # fmt: skip
 
     def accept(self, end: Any, after: Array) -> None:
-        """Go on from the end of a step."""
-        self.now, self.u, self.rate = end, after, self._rates(end, after)
-        self._slopes = self._own.slopes(end, after)
+        """Go on from the end of the step that was tried."""
+        super().accept(end, after)
+        self._derive()
 
 
 def integrate(

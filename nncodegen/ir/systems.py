@@ -51,13 +51,20 @@ class LinearlyImplicit(Table):
 
         (1/(gamma*h) - J)*U_i = f(t + times_i*h, u + rows_i1*U_1 + ...) + (couplings_i1*U_1 + ...)/h + drifts_i*h*df/dt
 
-    and a step leads to u + weights_1*U_1 + ...; its error, and its interpolant, are sums of stages without h.
+    and a step leads to u + weights_1*U_1 + ...; its error, and its interpolant, are sums of stages without h. With a
+    method ``explicit``, steps are its own where no eigenvalue of J is large: where h times sqrt(|J*J|) is at most
+    REACH, with the smaller of the largest sums of absolute values in a row and in a column.
     """
 
     gamma: float
     couplings: tuple[Row, ...]
     drifts: Row
     weights: Row
+    explicit: Table | None = None
+
+
+REACH = 2.0
+"""The largest product of the length of an explicit step and a bound of eigenvalues, up to which steps are stable."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,9 @@ class Control:
 
     def __str__(self) -> str:
         start = "" if self.start is None else f" from the time {self.start!r}"
-        return f"{self.table.name}{start}, rtol={self.rtol!r}, atol={self.atol!r}, at most {self.most:,} steps"
+        explicit = self.table.explicit if isinstance(self.table, LinearlyImplicit) else None
+        name = f"{explicit.name} or {self.table.name}" if explicit else self.table.name
+        return f"{name}{start}, rtol={self.rtol!r}, atol={self.atol!r}, at most {self.most:,} steps"
 
 
 @dataclass(frozen=True)

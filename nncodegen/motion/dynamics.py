@@ -20,6 +20,7 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Tensor, needed
 from nncodegen.ir.evaluate import outcomes
 from nncodegen.ir.graphs import symbols_of
+from nncodegen.ir.integrate import TOO_MANY
 from nncodegen.ir.names import take, unused
 from nncodegen.ir.systems import Control
 from nncodegen.motion.adaptive import Problem, path_of
@@ -35,6 +36,9 @@ MOST_STEPS = 10_000_000
 
 RTOL, ATOL, MOST_CHOSEN_STEPS = 1e-6, 1e-9, 100_000
 """The tolerances of steps that are chosen, and their largest number, where a model does not say others."""
+
+IF_STIFF = ' (if the equations are stiff, method="rodas5p" takes few)'
+"""The end of the outcome of an explicit method that took too many steps."""
 
 HELD, LINEAR = INTERPOLATIONS = ("held", "linear")
 """The courses of columns between two times: the value at the time before, or a straight line."""
@@ -62,12 +66,13 @@ class Dynamics(ModelBase):
     X has, for each sample, its times in ascending order (the input ``time``, in SymPy's equations the argument of the
     functions), then inputs, then columns. Equations from time to time have the times only if they read them.
 
-    method is "tsit5", "rodas5p" for stiff equations, whose rates differ by orders of magnitude, or "rk4". Without
-    ``steps``, the steps of "tsit5" and "rodas5p" are chosen so that their estimated errors are at most atol + rtol*|u|
-    (by default 1e-9 and 1e-6), at most max_steps of them (100,000); a trajectory that takes more, or whose values leave
-    the range of numbers, is NaN from there on. ``steps`` is a number of equal steps of "tsit5" or "rk4" from each time
-    to the next instead; the error falls with it to the power of 5 or 4: compare the results for twice as many. The
-    initial values are those at the first time of a sample, or at the time ``start`` before it. Raises ModelError.
+    method is "tsit5", "rodas5p" for stiff equations, whose rates differ by orders of magnitude, "auto", which decides
+    for each step which of these it is, or "rk4". Without ``steps``, the steps of the first three are chosen so that
+    their estimated errors are at most atol + rtol*|u| (by default 1e-9 and 1e-6), at most max_steps of them (100,000);
+    a trajectory that takes more, or whose values leave the range of numbers, is NaN from there on. ``steps`` is a
+    number of equal steps of "tsit5" or "rk4" from each time to the next instead; the error falls with it to the power
+    of 5 or 4: compare the results for twice as many. The initial values are those at the first time of a sample, or at
+    the time ``start`` before it. Raises ModelError.
     """
 
     kind = "equations of motion"
@@ -131,8 +136,9 @@ class Dynamics(ModelBase):
     def outcomes(self, parameters: Any, X: Any) -> tuple[str, ...]:
         """Return for each sample how its chosen steps ended: "solved", or why values are NaN from some time on.
 
-        Then it is "too many steps" (more than max_steps: raise that, or the tolerances), "steps too short" (where a
-        solution leaves the range of numbers, or its rate jumps) or "times before the start". parameters has shape (P,),
+        Then it is "too many steps" (more than max_steps: raise that, or the tolerances; of "tsit5", the text names the
+        method for stiff equations), "steps too short" (where a solution leaves the range of numbers, or its rate jumps)
+        or "times before the start". parameters has shape (P,),
         X (N, inputs). NumPy takes these steps again, which is slow. Raises ModelError for a number of steps and for
         equations from time to time, and ValueError for data that ``predict`` does not take.
         """
@@ -144,7 +150,10 @@ class Dynamics(ModelBase):
         columns = sum(tensor.size for tensor in self._program.inputs)
         data = _finite("X", X, (None, columns), "a row of times and inputs for each sample")
         check_times(self.time, data[:, : self.times], 0)
-        return outcomes(self._program, flat, data)
+        found = outcomes(self._program, flat, data)
+        if isinstance(METHODS[self.method], RungeKutta):
+            return tuple(f"{one}{IF_STIFF}" if one == TOO_MANY else one for one in found)
+        return found
 
     def __repr__(self) -> str:
         lefts = ", ".join(one.left for one in self.equations)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -117,6 +117,25 @@ class Rosenbrock:
             drifts=self.drifts,
             weights=self.weights,
         )
+
+
+@dataclass(frozen=True)
+class Automatic:
+    """A method whose steps are explicit or implicit, as the Jacobian at the begin of each step has it."""
+
+    name: str
+    explicit: RungeKutta
+    implicit: Rosenbrock
+
+    @property
+    def errors(self) -> tuple[Coefficient, ...]:
+        """Return the weights of the estimated error of implicit steps."""
+        return self.implicit.errors
+
+    @property
+    def table(self) -> LinearlyImplicit:
+        """Return both methods as a table."""
+        return replace(self.implicit.table, explicit=self.explicit.table)
 
 
 def number(value: Coefficient) -> Expr:

@@ -121,7 +121,9 @@ def test_many_fits(prey):
 def test_a_start_without_a_solution(prey):
     """The message of a fit says what may be wrong, with the limits of the steps."""
     start = parameters_of(PREY) * [1, -1000, 1, 1, 1, 1]
-    with pytest.warns(RuntimeWarning, match=r"leaves the range of numbers .* at most 100,000 steps"):
+    with pytest.warns(
+        RuntimeWarning, match=r"leaves the range of numbers .* at most 100,000 steps.* method=\"rodas5p\" if"
+    ):
         result = prey.fit(PREY.times(21)[None], np.ones((1, 42)), p0=start)
     assert result.status == "not_finite"
 

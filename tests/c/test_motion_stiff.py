@@ -43,11 +43,12 @@ def test_published_solutions(name, rtol):
     assert (abs(found - example.published) <= 100 * rtol * abs(np.array(example.published))).all()
 
 
-@pytest.mark.parametrize("name", ["robertson", "HIRES", "Oregonator", "pulled"])
-def test_solutions(name):
+@pytest.mark.parametrize("method", ["rodas5p", "auto"])
+@pytest.mark.parametrize("name", ["robertson", "pulled"])
+def test_solutions(name, method):
     """At all times, errors are within 100 times the tolerance; NumPy takes the same steps."""
     example = STIFF[name]
-    model = example.model(rtol=RTOL, atol=RTOL * 1e-6, name=named(name, "solved"))
+    model = example.model(method=method, rtol=RTOL, atol=RTOL * 1e-6, name=named(name, f"solved_{method}"))
     times = example.times()
     found = nn.build(model, fit=False).predict(example.values, times[None])[0].reshape(len(example.initial), -1)
     exact = example.solution(example.values, times)
@@ -73,6 +74,20 @@ def test_jacobian_against_differences(name):
         )
         expected = (4 * near - wide) / 3
         assert np.linalg.norm(column - expected) <= 1e-6 * np.linalg.norm(expected)
+
+
+def test_automatic_steps():
+    """Solutions and derivatives of a method that chooses agree with those of rodas5p to the tolerance."""
+    example = STIFF["HIRES"]
+    auto, implicit = (
+        built(example.model(method=method, rtol=1e-9, atol=1e-13, name=f"hires_{method}"))
+        for method in ("auto", "rodas5p")
+    )
+    times, p = example.times()[None], example.values
+    size = np.repeat(scale_of(implicit.predict(p, times)[0].reshape(8, -1)), 9)
+    assert (abs(auto.predict(p, times) - implicit.predict(p, times)) <= 1e-7 * size).all()
+    slopes, expected = auto.jacobian(p, times)[0, :, 0], implicit.jacobian(p, times)[0, :, 0]
+    assert (abs(slopes - expected) <= 1e-6 * abs(expected).max()).all()
 
 
 def test_derivatives_of_the_same_steps():
@@ -121,7 +136,7 @@ def test_fit(robertson):
     times, truth = ROBERTSON.times(), np.array([*ROBERTSON.values, 1])
 
     def solved(p):
-        u = STIFF["robertson"]._replace(initial={"a": p[3], "b": 0, "c": 0}).solution(p[:3], times, 1e-9)
+        u = STIFF["robertson"]._replace(initial={"a": p[3], "b": 0, "c": 0}).solution(p[:3], times, 1e-8)
         return u.ravel()
 
     sigma = np.repeat(abs(solved(truth)).reshape(3, 9).max(axis=1), 9) * 0.01
@@ -161,7 +176,7 @@ def test_single_precision(name):
     model = example.model(rtol=1e-4, atol=1e-4 * SCALES[name], name=named(name, "single"))
     single, double = (built(model, precision) for precision in ("float32", "float64"))
     times, p = example.times()[None], example.values
-    exact = example.solution(p, times[0])
+    exact = example.solution(p, times[0], 1e-8)
     found = single.predict(p, times)[0].reshape(exact.shape)
     assert (abs(found - exact) <= 1e-2 * scale_of(exact)).all()
     slopes, expected = single.jacobian(p, times)[0], double.jacobian(p, times)[0]

@@ -207,7 +207,7 @@ WRONG = {
         "u' = -k*u",
         {"u": 1},
         {"method": "euler"},
-        "no method 'euler'; there are: rk4, tsit5, rodas5p",
+        "no method 'euler'; there are: rk4, tsit5, rodas5p, auto",
     ),
     "two equations": ("u' = -k*u; u = 3", {"u": 1}, {}, "two equations for u"),
     "an unknown observable": ("u' = -k*u", {"u": 1}, {"observed": "w"}, "w is none of k, u, t"),

@@ -96,7 +96,9 @@ def test_outcomes():
     assert np.isnan(found).tolist() == [[False] * 3 + [True], [False] * 4, [True] * 4]
     np.testing.assert_allclose(found[1], 1 / (1 - np.array(X[1])), rtol=1e-5)
     stiff = nn.Dynamics("u' = -k*(u - cos(t))", {"u": 0}, {"k": 1e5}, times=2, max_steps=100)
-    assert stiff.outcomes([1e5], [[0, 10]]) == ("too many steps",)
+    assert stiff.outcomes([1e5], [[0, 10]]) == (
+        'too many steps (if the equations are stiff, method="rodas5p" takes few)',
+    )
     with pytest.raises(nn.ModelError, match="chooses no steps: it has outcomes without steps"):
         nn.Dynamics("u' = k*u", {"u": 1}, {"k": 1}, times=4, steps=3).outcomes([1], X)
     with pytest.raises(nn.ModelError, match="chooses no steps: its equations have no derivatives"):

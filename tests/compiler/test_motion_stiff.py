@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.ir.integrate import Explicit, Implicit
 from nncodegen.ir.systems import systems_of
 from nncodegen.motion.method import Rosenbrock
 from nncodegen.motion.methods import METHODS
 from nncodegen.passes.augment import augmented
 from nncodegen.pipeline import compile_model
 from tests.support.motion import outputs
+from tests.support.solutions import EXAMPLES
 from tests.support.stiff import STIFF
 
 IMPLICIT = [method for method in METHODS.values() if isinstance(method, Rosenbrock)]
@@ -161,10 +163,62 @@ def test_programs_show_derivatives():
     assert "change of u_by_k' = change" in compile_model(model, until="simplify")["simplify"].show()
 
 
-def test_a_number_of_steps_is_refused():
-    """The method chooses its steps; a message says what takes a number of them."""
-    with pytest.raises(nn.ModelError, match=r"rodas5p chooses its steps .* leave out the steps .*: rk4, tsit5"):
-        STIFF["robertson"].model(steps=10)
+def steps_of(model, p, X, monkeypatch):
+    """The numbers of explicit and of all steps that NumPy tries for one sample."""
+    counts = {"explicit": 0, "all": 0}
+    explicit, tried = Explicit.tried_by, Implicit.tried
+
+    def counted_explicit(self, table, h):
+        counts["explicit"] += 1
+        return explicit(self, table, h)
+
+    def counted(self, h):
+        counts["all"] += 1
+        return tried(self, h)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Explicit, "tried_by", counted_explicit)
+        patch.setattr(Implicit, "tried", counted)
+        assert model.outcomes(p, X) == ("solved",)
+    return counts["explicit"], counts["all"]
+
+
+@pytest.mark.parametrize("name", ["robertson", "pulled"])
+def test_automatic_steps_of_stiff_equations(name, monkeypatch):
+    """Few steps are explicit, those of the first change, and all together are about as many as those of rodas5p."""
+    example = STIFF[name]
+    p, times, options = example.values, example.times()[None], {"rtol": 1e-5, "atol": 1e-10}
+    explicit, every = steps_of(example.model(method="auto", **options), p, times, monkeypatch)
+    none, implicit = steps_of(example.model(**options), p, times, monkeypatch)
+    assert none == 0
+    assert 0 < explicit < every / 2
+    assert every < 1.25 * implicit
+
+
+@pytest.mark.parametrize("name", ["prey", "pendulum", "driven"])
+def test_automatic_steps_of_other_equations(name, monkeypatch):
+    """All steps are explicit, and so results are those of tsit5."""
+    example = EXAMPLES[name]
+    p, times = [*example.parameters.values()], example.times()[None]
+    explicit, every = steps_of(example.model(method="auto"), p, times, monkeypatch)
+    assert explicit == every
+    found, same = (outputs(example.model(method=method), p, times) for method in ("auto", "tsit5"))
+    for one, values in found.items():
+        np.testing.assert_array_equal(values, same[one])
+
+
+def test_automatic_steps_of_an_oscillator(monkeypatch):
+    """The bound of eigenvalues does not depend on the scale of states: an oscillator with w = 1e4 is not stiff."""
+    model = nn.Dynamics("u'' = -w**2*u", {"u": 1, "u'": 0}, {"w": 1e4}, times=2, method="auto", atol=1e-6)
+    explicit, every = steps_of(model, [1e4], [[0, 1e-3]], monkeypatch)
+    assert explicit == every
+
+
+@pytest.mark.parametrize("method", ["rodas5p", "auto"])
+def test_a_number_of_steps_is_refused(method):
+    """These methods choose their steps; a message says what takes a number of them."""
+    with pytest.raises(nn.ModelError, match=rf"{method} chooses its steps .* leave out the steps .*: rk4, tsit5"):
+        STIFF["robertson"].model(method=method, steps=10)
 
 
 def test_very_many_states_are_refused():

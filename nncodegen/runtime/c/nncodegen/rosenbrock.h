@@ -124,11 +124,58 @@ INLINE void take_stages(const equations *own, const linear_parts *local, const r
     }
 }
 
-/* Like solve, with a linearly implicit method. There is room for stages + 6 times the states and twice the elements of
-   the Jacobian in work, and for a block of states in pivots. */
-INLINE void solve_stiff(const equations *own, const linear_parts *local, const rosenbrock_method *with, size_t times,
-    const real *time, size_t next_time, const real *given, const real *fixed, real *out, size_t out_time,
-    size_t out_state, real *work, size_t *pivots)
+/* Writes the states after an implicit step of length h, its error and its stages, like take_step. */
+INLINE void take_implicit_step(const equations *own, const linear_parts *local, const rosenbrock_method *with,
+    double now, double h, const real *u, const real *rate, const real *drift, const real *jacobian, real *a,
+    size_t *pivots, const real *given, const real *fixed, real *after, real *error, real *k)
+{
+    const size_t states = own->states, stages = with->common.stages;
+    factorize(own->block, jacobian, (real) (1/((double) with->gamma*h)), a, pivots);
+    take_stages(own, local, with, now, h, u, rate, drift, a, pivots, given, fixed, after, k);
+    for (size_t i = 0; i < states; i++) {
+        real sum = with->weights[0]*k[i], other = with->common.errors[0]*k[i];
+        for (size_t j = 1; j < stages; j++) {
+            sum += with->weights[j]*k[j*states + i];
+            other += with->common.errors[j]*k[j*states + i];
+        }
+        after[i] = u[i] + sum;
+        error[i] = other;
+    }
+}
+
+/* Returns a bound of the absolute values of all eigenvalues of the Jacobian: the root of the norm of its square, with
+   the smaller one of the largest sum of absolute values in a row and in a column. There is room for a matrix in square,
+   and for a row in sums. */
+INLINE double bound_of(size_t n, const real *restrict jacobian, real *restrict square, real *restrict sums)
+{
+    memset(square, 0, n*n*sizeof(real));
+    memset(sums, 0, n*sizeof(real));
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n; k++)
+            if (jacobian[i*n + k] != 0)
+                for (size_t j = 0; j < n; j++)
+                    square[i*n + j] += jacobian[i*n + k]*jacobian[k*n + j];
+    double rows = 0, columns = 0;
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (size_t j = 0; j < n; j++) {
+            const double part = fabs((double) square[i*n + j]);
+            sum += part;
+            sums[j] += (real) part;
+        }
+        rows = sum > rows || sum != sum ? sum : rows;
+    }
+    for (size_t j = 0; j < n; j++)
+        columns = (double) sums[j] > columns || sums[j] != sums[j] ? (double) sums[j] : columns;
+    return sqrt(rows < columns ? rows : columns);
+}
+
+/* Like solve, with a linearly implicit method; unless other is NULL, with this explicit one for all steps whose length
+   times the bound of eigenvalues is at most 2, where it is stable. It has no more stages. There is room for stages + 6
+   times the states and twice the elements of the Jacobian in work, and for a block of states in pivots. */
+INLINE void solve_stiff(const equations *own, const linear_parts *local, const rosenbrock_method *with,
+    const method *other, size_t times, const real *time, size_t next_time, const real *given, const real *fixed,
+    real *out, size_t out_time, size_t out_state, real *work, size_t *pivots)
 {
     const size_t states = own->states, stages = with->common.stages, block = own->block;
     real *const u = work, *const after = work + states, *const error = work + 2*states;
@@ -136,6 +183,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
     real *const jacobian = k + (stages + 1)*states, *const a = jacobian + block*block;
     const double end_of_all = (double) time[(times - 1)*next_time];
     double now = own->start == own->start ? own->start : (double) time[0];
+    double bound = 0;
     double before = 0; /* the logarithm of the norm of the error of the step before */
     size_t done = 0, left = own->most;
     int rejected = 0, moved = 1;
@@ -161,20 +209,18 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
         if (left == 0 || !(end > now))
             break;
         left--;
-        if (moved)
+        if (moved) {
             local->slopes((real) now, u, given, fixed, jacobian, drift);
-        moved = 0;
-        factorize(block, jacobian, (real) (1/((double) with->gamma*h)), a, pivots);
-        take_stages(own, local, with, now, h, u, rate, drift, a, pivots, given, fixed, after, k);
-        for (size_t i = 0; i < states; i++) {
-            real sum = with->weights[0]*k[i], other = with->common.errors[0]*k[i];
-            for (size_t j = 1; j < stages; j++) {
-                sum += with->weights[j]*k[j*states + i];
-                other += with->common.errors[j]*k[j*states + i];
-            }
-            after[i] = u[i] + sum;
-            error[i] = other;
+            bound = other ? bound_of(block, jacobian, a, after) : 0;
         }
+        moved = 0;
+        const int explicit = other && h*bound <= 2;
+        if (explicit) {
+            memcpy(k, rate, states*sizeof(real));
+            take_step(own, other, now, h, u, given, fixed, after, error, k);
+        } else
+            take_implicit_step(own, local, with, now, h, u, rate, drift, jacobian, a, pivots, given, fixed, after,
+                error, k);
         const double norm = norm_of(own, error, u, after);
         if (!(norm <= 1)) {
             h *= shorter(&with->common, norm);
@@ -183,7 +229,8 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
         }
         for (; done < times && (double) time[done*next_time] <= end; done++) {
             const double at = (double) time[done*next_time];
-            observe(own, &with->common, at == end ? 1 : (at - now)/h, 1, u, after, k, out + done*out_time, out_state);
+            observe(own, explicit ? other : &with->common, at == end ? 1 : (at - now)/h, explicit ? h : 1, u, after, k,
+                out + done*out_time, out_state);
         }
         const double held = log(larger(norm, 1e-4));
         h *= longer(&with->common, held, before, rejected);
@@ -192,7 +239,9 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
         rejected = 0;
         moved = 1;
         memcpy(u, after, states*sizeof(real));
-        if (done < times)
+        if (explicit)
+            memcpy(rate, k + (other->stages - 1)*states, states*sizeof(real));
+        else if (done < times)
             own->rates((real) now, u, given, fixed, rate);
     }
     for (; done < times; done++)
@@ -201,17 +250,17 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
 }
 
 /* Like solve_samples, with a linearly implicit method; there is room for both rows and what solve_stiff needs. */
-INLINE void solve_stiff_samples(equations own, linear_parts local, const rosenbrock_method *with, size_t count,
-    size_t padded, size_t times, places time, places given, places fixed, real *out, size_t out_time, size_t out_state,
-    size_t out_sample, real *work, size_t *pivots)
+INLINE void solve_stiff_samples(equations own, linear_parts local, const rosenbrock_method *with,
+    const method *other, size_t count, size_t padded, size_t times, places time, places given, places fixed, real *out,
+    size_t out_time, size_t out_state, size_t out_sample, real *work, size_t *pivots)
 {
-    real *const row = work, *const other = work + own.given, *const rest = other + own.fixed;
+    real *const row = work, *const constants = work + own.given, *const rest = constants + own.fixed;
     for (size_t n = 0; n < count; n++) {
         for (size_t p = 0; p < own.given; p++)
             row[p] = given.values[p*given.next + n*given.sample];
         for (size_t p = 0; p < own.fixed; p++)
-            other[p] = fixed.values[p*fixed.next + n*fixed.sample];
-        solve_stiff(&own, &local, with, times, time.values + n*time.sample, time.next, row, other,
+            constants[p] = fixed.values[p*fixed.next + n*fixed.sample];
+        solve_stiff(&own, &local, with, other, times, time.values + n*time.sample, time.next, row, constants,
             out + n*out_sample, out_time, out_state, rest, pivots);
     }
     for (size_t n = count; n < padded; n++)

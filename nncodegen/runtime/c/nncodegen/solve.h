@@ -113,6 +113,28 @@ INLINE void observe(const equations *own, const method *with, double x, double h
     }
 }
 
+/* Writes all stages of a step of length h but the first, which is there, the states after it, and its error. */
+INLINE void take_step(const equations *own, const method *with, double now, double h, const real *u, const real *given,
+    const real *fixed, real *after, real *error, real *k)
+{
+    const size_t states = own->states, stages = with->stages;
+    for (size_t s = 1; s < stages; s++) {
+        for (size_t i = 0; i < states; i++) {
+            real sum = with->rows[s][0]*k[i];
+            for (size_t j = 1; j < s; j++)
+                sum += with->rows[s][j]*k[j*states + i];
+            after[i] = u[i] + (real) h*sum;
+        }
+        own->rates((real) (now + (double) with->times[s]*h), after, given, fixed, k + s*states);
+    }
+    for (size_t i = 0; i < states; i++) {
+        real sum = with->errors[0]*k[i];
+        for (size_t j = 1; j < stages; j++)
+            sum += with->errors[j]*k[j*states + i];
+        error[i] = (real) h*sum;
+    }
+}
+
 /* Writes the states of one sample at all of its times, which ascend, to out; NaN where that fails: after too many
    steps, where steps become too short for the numbers, and at times before that of the initial values. There is room
    for stages + 3 times the states in work. The steps are accepted and chosen as nncodegen/ir/integrate.py says. */
@@ -148,21 +170,7 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
         if (left == 0 || !(end > now))
             break;
         left--;
-        for (size_t s = 1; s < stages; s++) {
-            for (size_t i = 0; i < states; i++) {
-                real sum = with->rows[s][0]*k[i];
-                for (size_t j = 1; j < s; j++)
-                    sum += with->rows[s][j]*k[j*states + i];
-                after[i] = u[i] + (real) h*sum;
-            }
-            own->rates((real) (now + (double) with->times[s]*h), after, given, fixed, k + s*states);
-        }
-        for (size_t i = 0; i < states; i++) {
-            real sum = with->errors[0]*k[i];
-            for (size_t j = 1; j < stages; j++)
-                sum += with->errors[j]*k[j*states + i];
-            error[i] = (real) h*sum;
-        }
+        take_step(own, with, now, h, u, given, fixed, after, error, k);
         const double norm = norm_of(own, error, u, after);
         if (!(norm <= 1)) {
             h *= shorter(with, norm);

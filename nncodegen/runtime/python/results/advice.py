@@ -75,7 +75,10 @@ def not_told(names: Sequence[str]) -> str:
 
 def unsolved(solver: str) -> str:
     """Return a clause about differential equations that have no solution at the start of a fit."""
+    other = "or raise rtol or max_steps"
+    if solver.startswith("tsit5 ") or solver.startswith("tsit5,"):
+        other = 'raise rtol or max_steps, or take method="rodas5p" if the equations are stiff'
     return (
         "there, a solution leaves the range of numbers before its last time, or takes more steps than it may "
-        f"({solver}): look at the model's outcomes, change the start, or raise rtol or max_steps"
+        f"({solver}): look at the model's outcomes, change the start, {other}"
     )
