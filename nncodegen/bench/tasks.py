@@ -20,6 +20,7 @@ from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import Curve
 from nncodegen.bench.flat import packed, unpacked, with_biases
 from nncodegen.bench.moving import Motion
+from nncodegen.bench.reactions import Reactions
 from nncodegen.bench.recurring import Sequences
 from nncodegen.describe import Dense, Model, Network, Sequential
 
@@ -46,7 +47,7 @@ lowers the sum of squares by less than a part of 1e-8, or 1e-5 in float32; then 
 They differ by more if samples are changed by a fifth of their noise, or if a fifth of the samples is left out.
 
 Solutions of differential equations agree to their tolerances, times the number by which errors grow: for a tolerance of
-1e-6, to 1e-5; derivatives to 1e-4, and so do fits.
+1e-6, to 1e-5; derivatives to 1e-4, and so do fits. Those of stiff equations, for a tolerance of 1e-4, agree to 3e-4.
 """
 
 
@@ -336,7 +337,7 @@ class Gradient:
 VISCOSITY = 0.01 / math.pi
 """The viscosity, as in the paper of Raissi, Perdikaris and Karniadakis (2019)."""
 
-Task = PerceptronTask | Training | Prediction | Fit | Equation | Gradient | Motion
+Task = PerceptronTask | Training | Prediction | Fit | Equation | Gradient | Motion | Reactions
 
 
 def difference(task: Task, ours: Array, theirs: Array) -> float:
@@ -352,6 +353,9 @@ def difference(task: Task, ours: Array, theirs: Array) -> float:
 
 def tolerance(task: Task) -> float:
     """Return the largest difference of two results that rounding explains."""
-    kinds = {Prediction: "prediction", Fit: "fit", Equation: "gradient", Gradient: "gradient", Motion: "motion"}
+    kinds = {
+        Prediction: "prediction", Fit: "fit", Equation: "gradient", Gradient: "gradient", Motion: "motion",
+        Reactions: "motion",
+    }  # fmt: skip
     kind = kinds.get(type(task), "training")
     return TOLERANCES[kind][task.precision]

@@ -13,6 +13,7 @@ from nncodegen.bench.attending import Tokens
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
 from nncodegen.bench.moving import FIT, JACOBIAN, SOLVE, motion
+from nncodegen.bench.reactions import reactions
 from nncodegen.bench.recurring import Sequences
 from nncodegen.bench.tasks import (
     Array,
@@ -202,6 +203,10 @@ def _motion(case: str, precision: str, quick: bool) -> Task:
     return motion(case, precision)
 
 
+def _stiff(case: str, precision: str, quick: bool) -> Task:
+    return reactions(precision)
+
+
 WORKLOADS: dict[str, Workload] = {
     "perceptron": Workload(
         "the shipped formula, one sample, 999 iterations", DOUBLE, ("sequential", "simultaneous", LONG), _perceptron,
@@ -247,6 +252,8 @@ WORKLOADS: dict[str, Workload] = {
     "motion": Workload("Lotka and Volterra's equations, 21 times from 0 to 20, tolerance 1e-6: solutions, derivatives "
                        "by 4 parameters and 2 initial values, a fit of these", DOUBLE, (SOLVE, JACOBIAN, FIT), _motion,
                        "call"),
+    "stiff": Workload("Robertson's reactions, whose rates differ by nine orders of magnitude, nine times from 0 to "
+                      "1e5, tolerance 1e-4: solutions", DOUBLE, ("",), _stiff, "call"),
     "nist": Workload("NIST's reference problems of nonlinear regression, each from two starts: what is right", DOUBLE),
     "accuracy": Workload("bits of 64 that formulas lose, at points over all numbers: Hamming's problems, with their "
                          "derivatives, and further expressions", DOUBLE),
@@ -271,6 +278,7 @@ MODELS: dict[str, Model | Sequential | Network | Dynamics] = {
     "networks": SMALL.model,
     "fits": SPOT.model,
     "motion": motion(SOLVE, "float64").model,
+    "stiff": reactions("float64").model,
     "burgers": Equation(BURGERS, np.zeros(0), np.zeros((0, 2))).model,
 }
 """The models of the workloads, for ``build``."""

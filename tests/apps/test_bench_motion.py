@@ -7,6 +7,7 @@ import pytest
 
 from nncodegen.bench.moving import FIT, JACOBIAN, SOLVE, motion
 from nncodegen.bench.peers import OURS, PEERS
+from nncodegen.bench.reactions import reactions
 from nncodegen.bench.tasks import difference, tolerance
 
 
@@ -27,4 +28,16 @@ def test_peers_find_the_same(peer, what):
     ours = run_of(OURS, task)
     assert difference(task, ours, run_of(peer, task)) < tolerance(task)
     wrong = replace(task, Y=task.Y * 1.01) if what == FIT else replace(task, parameters=task.parameters * 1.01)
+    assert difference(task, ours, run_of(peer, wrong)) > tolerance(task)
+
+
+@pytest.mark.parametrize("peer", ["odeint", "radau", "diffrax"])
+def test_peers_of_stiff_equations_find_the_same(peer):
+    """Results agree to the tolerance of the workload; those of parameters that are 2 % off do not."""
+    for name in PEERS[peer].needs:
+        pytest.importorskip(name)
+    task = reactions("float64")
+    ours = run_of(OURS, task)
+    assert difference(task, ours, run_of(peer, task)) < tolerance(task)
+    wrong = replace(task, parameters=task.parameters * 1.02)
     assert difference(task, ours, run_of(peer, wrong)) > tolerance(task)

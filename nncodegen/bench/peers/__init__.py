@@ -16,7 +16,7 @@ from typing import Any
 Run = Callable[[], Any]
 
 ONLY_OURS = dict.fromkeys(("build", "growth", "solution"), "only nncodegen is measured")
-ALONE = {**ONLY_OURS, "motion": "it solves no differential equations"}
+ALONE = {**ONLY_OURS, **dict.fromkeys(("motion", "stiff"), "it solves no differential equations")}
 NO_WINDOWS = dict.fromkeys(("lenet", "conv1d"), "it has no convolutions")
 NO_TIME = {
     **dict.fromkeys(("lstm", "lstm-16"), "it has no recurrent layers"),
@@ -137,6 +137,8 @@ PEERS = {
     ),
     "lmfit": Peer("lmfit", "lmfit:make", ("lmfit", "scipy"), _FITS_ONLY, fits=FEW, threads=False),
     "odeint": Peer("SciPy, odeint", "scipy_motion:make", ("scipy",), _MOTION_ONLY, ("float64",), threads=False),
+    "radau": Peer("SciPy, Radau", "scipy_motion:radau", ("scipy",),
+                  {**_MOTION_ONLY, "motion": "it is for stiff equations"}, ("float64",), threads=False),
     "diffrax": Peer("diffrax", "diffrax:make", ("diffrax", "jax"), _MOTION_ONLY, ("float64",), threads=False),
     "blas": Peer("nncodegen, BLAS", "ours:with_blas", ("scipy",), _SMALL),
 }  # fmt: skip

@@ -1,6 +1,7 @@
-"""diffrax: Tsit5 with its usual controller, all in one jit; derivatives forwards; fits by Levenberg and Marquardt.
+"""diffrax: Tsit5 and Kvaerno5 with its usual controller, all in one jit; derivatives forwards; fits by least squares.
 
-The method of fits is that of ``jax_fits``, with the solution and its Jacobian in one computation.
+The method of fits is that of ``jax_fits`` (Levenberg and Marquardt), with the solution and its Jacobian in one
+computation.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from nncodegen.bench.moving import ATOL, FIT, RTOL, SOLVE, Motion
 from nncodegen.bench.peers import Run
+from nncodegen.bench.reactions import STIFF_ATOL, STIFF_RTOL, Reactions
 from nncodegen.bench.tasks import Task
 
 ITERATIONS, REDUCTION = 200, 1e-8
@@ -27,7 +29,9 @@ def make(task: Task, threads: int) -> Run:
     jax.config.update("jax_enable_x64", task.precision == "float64")
     jax.config.update("jax_platforms", "cpu")
     p, times, Y = (jnp.asarray(one) for one in (task.parameters, task.times, task.Y))
-    if task.what == SOLVE:
+    if isinstance(task, Reactions):
+        run = jax.jit(lambda p: _stiff_solution(p, times))
+    elif task.what == SOLVE:
         run = jax.jit(lambda p: _solution(p, times, diffrax.RecursiveCheckpointAdjoint()))
     elif task.what == FIT:
         run = jax.jit(lambda p: _fit(p, times, Y))
@@ -46,6 +50,20 @@ def _solution(p: Any, times: Any, adjoint: Any = None) -> Any:
         diffrax.ODETerm(_rates), diffrax.Tsit5(), times[0], times[-1], None, p[4:], p,
         saveat=diffrax.SaveAt(ts=times), stepsize_controller=diffrax.PIDController(RTOL, ATOL),
         adjoint=adjoint or diffrax.ForwardMode(),
+    )  # fmt: skip
+    return found.ys.T.ravel()
+
+
+def _reactions(t: Any, y: Any, p: Any) -> Any:
+    a, b, c = y
+    slow, fast, back = p[0] * a, p[1] * b * b, p[2] * b * c
+    return jnp.stack([back - slow, slow - back - fast, fast])
+
+
+def _stiff_solution(p: Any, times: Any) -> Any:
+    found = diffrax.diffeqsolve(
+        diffrax.ODETerm(_reactions), diffrax.Kvaerno5(), times[0], times[-1], None, jnp.array([1.0, 0, 0], p.dtype), p,
+        saveat=diffrax.SaveAt(ts=times), stepsize_controller=diffrax.PIDController(STIFF_RTOL, STIFF_ATOL),
     )  # fmt: skip
     return found.ys.T.ravel()
 

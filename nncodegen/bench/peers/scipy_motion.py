@@ -1,16 +1,20 @@
-"""SciPy's ``odeint`` (LSODA): solutions, those with sensitivities by hand, and fits by ``least_squares``."""
+"""SciPy's ``odeint`` (LSODA): solutions, those with sensitivities by hand, and fits by ``least_squares``; ``Radau``."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from scipy.integrate import odeint
+from scipy.integrate import odeint, solve_ivp
 from scipy.optimize import least_squares
 
 from nncodegen.bench.moving import ATOL, FIT, RTOL, SOLVE, Motion
 from nncodegen.bench.peers import Run
+from nncodegen.bench.reactions import STIFF_ATOL, STIFF_RTOL, Reactions
 from nncodegen.bench.tasks import Array, Task
+
+FIRST = np.array([1.0, 0.0, 0.0])
+"""The concentrations at the begin of the reactions."""
 
 
 def make(task: Task, threads: int) -> Run:
@@ -18,11 +22,45 @@ def make(task: Task, threads: int) -> Run:
     if not isinstance(task, Motion):
         raise TypeError(f"SciPy solves no equations in {task!r}")
     p, times, Y = task.parameters, task.times, task.Y
+    if isinstance(task, Reactions):
+        return lambda: _by_lsoda(p, times)
     if task.what == SOLVE:
         return lambda: _solution(p, times)
     if task.what == FIT:
         return lambda: least_squares(lambda p: _solution(p, times) - Y, p, x_scale="jac").x
     return lambda: _slopes(p, times)
+
+
+def radau(task: Task, threads: int) -> Run:
+    """Return the run of stiff equations with a Jacobian by hand."""
+    if not isinstance(task, Reactions):
+        raise TypeError(f"Radau solves no stiff equations in {task!r}")
+    return lambda: _by_radau(task.parameters, task.times)
+
+
+def _by_lsoda(p: Array, times: Array) -> Array:
+    options = {"Dfun": _jacobian, "tfirst": True, "rtol": STIFF_RTOL, "atol": STIFF_ATOL}
+    found: Array = odeint(_reactions, FIRST, times, tuple(p), **options).T.ravel()
+    return found
+
+
+def _by_radau(p: Array, times: Array) -> Array:
+    found: Array = solve_ivp(
+        _reactions, (times[0], times[-1]), FIRST, "Radau", times, args=tuple(p), jac=_jacobian, rtol=STIFF_RTOL,
+        atol=STIFF_ATOL,
+    ).y.ravel()  # fmt: skip
+    return found
+
+
+def _reactions(t: float, y: Any, k1: float, k2: float, k3: float) -> Any:
+    a, b, c = y
+    slow, fast, back = k1 * a, k2 * b * b, k3 * b * c
+    return back - slow, slow - back - fast, fast
+
+
+def _jacobian(t: float, y: Any, k1: float, k2: float, k3: float) -> Any:
+    _, b, c = y
+    return [[-k1, k3 * c, k3 * b], [k1, -k3 * c - 2 * k2 * b, -k3 * b], [0, 2 * k2 * b, 0]]
 
 
 def _rates(y: Any, t: float, a: float, b: float, c: float, d: float) -> Any:
