@@ -40,7 +40,7 @@ TOO_EARLY = "times before the start"
 
 
 class Derivatives(NamedTuple):
-    """What an implicit method reads in addition to rates, at a time and states, as functions.
+    """Functions of a time and states that an implicit method reads in addition to rates.
 
     ``slopes`` returns the Jacobian of the first block of states, and the derivatives of all rates by the time; ``bend``
     the change of the rates of all other blocks with a direction of the first block.
