@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from nncodegen.errors import TableError
-from nncodegen.table.read import Table, read_table
+from nncodegen.table.read import Table, read_table, with_usual_types
 
 
 def as_table(data: Any) -> Table:
@@ -33,6 +33,4 @@ def as_table(data: Any) -> Table:
     for name, cells in frame.items():
         if pd.api.types.is_complex_dtype(cells.dtype):
             raise TableError(f"column {name!r} of the DataFrame holds complex numbers: make their parts columns")
-        if isinstance(cells.dtype, pd.CategoricalDtype):
-            frame[name] = cells.astype(object)
-    return Table(frame, Path("the DataFrame"))
+    return Table(with_usual_types(frame), Path("the DataFrame"))

@@ -228,4 +228,23 @@ def _read_parquet(path: Path, files: list[Path] | None) -> Table:
         frame = frame.reset_index(allow_duplicates=True)  # an index with a name becomes a column
     frame = frame.reset_index(drop=True).drop(columns=INDEX_OF_DASK, errors="ignore")
     frame.columns = [str(name) for name in frame.columns]
-    return Table(frame, path)
+    return Table(with_usual_types(frame), path)
+
+
+def with_usual_types(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the types that only pandas and pyarrow have for dates, durations, periods and categories.
+
+    Dates become moments in microseconds, as do periods such as 2020Q1, which stand for their first moment; categories
+    become the objects that they name.
+    """
+    frame = frame.copy(deep=False)
+    for place, kind in enumerate(frame.dtypes):
+        cells, name = frame.iloc[:, place], str(kind)
+        if isinstance(kind, pd.CategoricalDtype):
+            frame.isetitem(place, cells.astype(object))
+        elif isinstance(kind, pd.PeriodDtype):
+            frame.isetitem(place, cells.dt.to_timestamp())
+        elif name.endswith("[pyarrow]") and name.startswith(("date", "duration")):
+            objects = cells.astype(object).where(cells.notna(), None)  # pandas 2.0 converts no missing durations
+            frame.isetitem(place, objects.to_numpy("M8[us]" if name.startswith("date") else "m8[us]"))
+    return frame

@@ -23,6 +23,7 @@ from nncodegen.table.columns import (
     understand,
 )
 from nncodegen.table.dates import read_dates
+from nncodegen.table.frames import as_table
 from nncodegen.table.identifiers import identifies_rows
 from nncodegen.table.numbers import read_numbers
 from nncodegen.table.target import Target, understand_target
@@ -290,6 +291,32 @@ def test_other_types_of_parquet(tmp_path):
     assert table.numbers("money")[0].tolist() == [k * k / 4 for k in range(11)]
     assert table.numbers("time")[0].tolist() == [60 * k * k for k in range(11)]
     np.testing.assert_array_equal(table.numbers("flag")[0], [1, np.nan, *[0] * 9])
+
+
+@pytest.mark.parametrize("unit", ["s", "us", "ns"])
+@pytest.mark.parametrize("stored", [False, True])
+def test_types_of_pandas_and_pyarrow(tmp_path, stored, unit):
+    """Dates, durations, periods and categories of pandas and pyarrow mean what the usual types do, from a file as well.
+
+    So a period is its first moment, and missing values stay missing.
+    """
+    pytest.importorskip("pyarrow")
+    days, months = pd.date_range("2020-01-01", periods=40), pd.date_range("2020-01-01", periods=40, freq="MS")
+    usual = pd.DataFrame({"day": days, "time": pd.to_timedelta([k * k for k in range(40)], unit="min"),
+                          "month": months, "kind": list("abcd") * 10})  # fmt: skip
+    usual.loc[3] = None
+    other = usual.astype({"day": "date32[pyarrow]", "time": f"duration[{unit}][pyarrow]", "kind": "category"})
+    other["month"] = other["month"].dt.to_period("M")
+    if stored:
+        other.to_parquet(tmp_path / "a.parquet")
+    found, same = read_table(tmp_path / "a.parquet") if stored else as_table(other), as_table(usual)
+    for name in usual:
+        assert understand(found, name, False) == understand(same, name, False)
+        column = understand(found, name, False)
+        np.testing.assert_array_equal(column.encode(found, "error"), column.encode(same, "error"))
+    assert isinstance(understand(found, "day", False), Date)
+    assert isinstance(understand(found, "time", False), Number)
+    assert isinstance(understand(found, "month", False), Date)
 
 
 def test_later_dates_are_predicted(tmp_path):
