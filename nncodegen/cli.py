@@ -348,8 +348,9 @@ def predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
 )
 @click.option("--max-iter", type=click.IntRange(1, MOST_EPOCHS), default=200, show_default=True,
               help="The largest number of epochs of the estimators.")  # fmt: skip
+@click.option("--skrub", is_flag=True, help="With --tables: skrub encodes the columns for the other models.")
 @click.argument("names", nargs=-1, metavar="[DATASET]...")
-def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: int) -> None:
+def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: int, skrub: bool) -> None:
     """Compare the estimators with scikit-learn's MLPClassifier and MLPRegressor.
 
     Both learn iris, wine, breast_cancer, digits and diabetes (or the named ones) with the same parameters and the same
@@ -357,15 +358,17 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 
     With --tables, `fit` learns from fifty tables (or the named ones), beside logistic or ridge regression and
     scikit-learn's gradient boosting, all with the same encoding and one thread; as many tables as there are cores are
-    compared at once. Eight more tables have a column of texts, and are compared where they are named: Journals, cpu,
-    Auto_names, blizzard, fastfood, GrinnellHouses, passengers, epa2021. pip install 'nncodegen[compare]' installs what
-    this needs.
+    compared at once. With --skrub, the others have skrub's encoding instead. Eight more tables have a column of texts,
+    and are compared where they are named: Journals, cpu, Auto_names, blizzard, fastfood, GrinnellHouses, passengers,
+    epa2021. pip install 'nncodegen[compare]' installs what this needs.
     """
     if tables:
         from nncodegen.table.compare import SPLITS, run as run_tables  # noqa: I001, PLC0415 (scikit-learn is optional)
 
-        run_tables(names, seeds or SPLITS)
+        run_tables(names, seeds or SPLITS, skrub)
         return
+    if skrub:
+        raise click.BadParameter("it goes with --tables", param_hint="--skrub")
     from nncodegen.estimators.compare import run  # noqa: PLC0415
 
     run(names, seeds or 10, max_iter)

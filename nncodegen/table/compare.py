@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn import datasets
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from threadpoolctl import threadpool_limits
@@ -172,18 +173,19 @@ def load_frame(name: str) -> pd.DataFrame:
     return frame.drop(columns=[column for column in ("rownames", *source.drop) if column in frame])
 
 
-def compare(name: str, splits: int) -> Compared:
+def compare(name: str, splits: int, with_skrub: bool = False) -> Compared:
     """Learn from a table with each model, once for each split: a fifth of the rows is held out from all of them.
 
     All have the encoding of the columns that ``fit`` finds in the other rows, of which it holds out a part for its own
     measurement. The penalty of the linear models is chosen by cross-validation; boosting has its usual settings. None
-    has more than one thread.
+    has more than one thread. ``with_skrub``, the linear model and boosting are given the columns as they are, in
+    pipelines of skrub that understand and encode them.
     """
     with threadpool_limits(1):
-        return _compare(name, splits)
+        return _compare(name, splits, with_skrub)
 
 
-def _compare(name: str, splits: int) -> Compared:
+def _compare(name: str, splits: int, with_skrub: bool) -> Compared:
     frame, name_of_target = load_frame(name), _SOURCES[name].target
     table, _ = with_target(as_table(frame), name_of_target)
     target = understand_target(table, name_of_target, None)
@@ -197,9 +199,13 @@ def _compare(name: str, splits: int) -> Compared:
         model = fit(given, target.name, target.task, settings=settings, observe=seen.append).model
         figures["seconds"].append(time.process_time() - begun)
         figures["ours"].append(_score(target, table, held_out, model.predict(unseen, "ignore")[target.name].to_numpy()))
-        X = encode(tuple(knotted(column, table, 0) for column in seen[-1].columns), table, "ignore")
+        if with_skrub:
+            X = table.frame.drop(columns=target.name).iloc
+        else:
+            X = encode(tuple(knotted(column, table, 0) for column in seen[-1].columns), table, "ignore")
         y = table.texts(target.name) if target.classes else table.numbers(target.name, target.format)[0]
-        for key, estimator in zip(("linear", "boosting"), _theirs(target, seed), strict=True):
+        for key, plain in zip(("linear", "boosting"), _theirs(target, seed), strict=True):
+            estimator = _in_pipeline(plain) if with_skrub else plain
             begun = time.process_time()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # too few iterations, classes with few members
@@ -229,6 +235,13 @@ def _theirs(target: Target, seed: int) -> tuple[Any, Any]:
         linear = LogisticRegressionCV(Cs=np.logspace(-4, 4, 10), cv=5, max_iter=2000)
         return linear, HistGradientBoostingClassifier(random_state=seed)
     return RidgeCV(np.logspace(-3, 4, 15)), HistGradientBoostingRegressor(random_state=seed)
+
+
+def _in_pipeline(estimator: BaseEstimator) -> Any:
+    """Return an estimator in the pipeline that skrub makes for it: a TableVectorizer, and what else it needs."""
+    with needed("compare --tables --skrub", "skrub", "'nncodegen[compare]'"):
+        from skrub import tabular_pipeline  # noqa: PLC0415 (optional)
+    return tabular_pipeline(estimator)
 
 
 def show(rows: Sequence[Compared]) -> str:
@@ -270,7 +283,7 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def run(names: Sequence[str], splits: int) -> None:
+def run(names: Sequence[str], splits: int, with_skrub: bool = False) -> None:
     """Compare on the named tables, or on all of ``TABLES``, and print each row of the result as soon as it is known.
 
     As many tables as there are cores are compared at once, each in a process of its own. Modules are built in an empty
@@ -286,7 +299,7 @@ def run(names: Sequence[str], splits: int) -> None:
         try:
             module_of(Description(1, ((1, "linear"),), "mse"))  # builds the wrapper, which comes with the package
             with ProcessPoolExecutor(min(cores(), len(names)), get_context("spawn")) as pool:
-                for line in _lines(pool.map(compare, names, repeat(splits))):
+                for line in _lines(pool.map(compare, names, repeat(splits), repeat(with_skrub))):
                     print(line, flush=True)
         finally:
             os.environ.pop("NNCODEGEN_CACHE")

@@ -582,6 +582,25 @@ def test_public_tables(name, settings, monkeypatch):
     assert f"| {found.difference:+.4f} | at least {found.above_linear:+.4f} |" in every
 
 
+def test_public_tables_as_skrub_understands_them(monkeypatch):
+    """With skrub, the others are given the columns as they are: no encoding of `fit` reaches them."""
+    skrub = pytest.importorskip("skrub")
+    from sklearn.linear_model import RidgeCV
+
+    from nncodegen.table import compare as comparing
+
+    monkeypatch.setattr(comparing, "Settings", partial(Settings, layers=()))
+    monkeypatch.setattr(comparing, "encode", None)
+    found = comparing.compare("diabetes", 1, with_skrub=True)
+    data = comparing.load_frame("diabetes")
+    known, held_out = split_rows(as_table(data), Target("target"), 0)
+    pipeline = skrub.tabular_pipeline(RidgeCV(np.logspace(-3, 4, 15)))
+    X, y = data.drop(columns="target"), data["target"]
+    pipeline.fit(X.iloc[known], y[known])
+    assert found.linear == pytest.approx([pipeline.score(X.iloc[held_out], y[held_out])])
+    assert abs(found.difference) < 0.05
+
+
 def test_held_out_rows_have_no_part_in_the_choice():
     """They change nothing of what is tried, chosen and measured, nor its scale; only the model learns from them."""
     data = frame(60, "line").drop(columns="t")
