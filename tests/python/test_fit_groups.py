@@ -13,6 +13,8 @@ from scipy.stats import t as student
 from sympy import exp, symbols
 
 import nncodegen as nn
+from nncodegen.runtime.python.fitting import strays
+from nncodegen.runtime.python.ground import share
 from nncodegen.runtime.python.ground.algebra import BY_LAPACK, IN_FIXED_ORDER
 from nncodegen.runtime.python.results.bordered import eliminate, solve
 
@@ -452,6 +454,89 @@ def test_other_losses_have_no_groups(quick_compiler):
     x, label = np.arange(1.0, 9), np.arange(8) % 2
     with pytest.raises(ValueError, match="groups are for least squares"):
         count.fit(x, x, groups=label, own="a")
+
+
+ASTRAY = {
+    "peak": (
+        "h*exp(-((x - c)/w)**2) + b", {"h": (1, 3, 1.5), "c": (3, 7, 5), "b": (0, 1, 0.5)}, {"w": (1.2, 2.6)}, 20,
+    ),
+    "wave": (
+        "a*sin(f*x + p) + b", {"a": (1, 2, 1), "f": (1, 1.6, 1.3), "p": (-1, 1, 0)}, {"b": (0.3, 0)}, 20,
+    ),
+    "two peaks": (
+        "h*exp(-((x - c)/w)**2) + g/(1 + ((x - d)/w)**2) + b",
+        {"h": (1, 3, 1), "c": (2, 4, 3), "g": (1, 3, 1), "d": (6, 8, 7)}, {"w": (0.7, 1.8), "b": (0.2, 0)}, 40,
+    ),
+}  # fmt: skip
+"""Formulas, the range and the common start of own parameters, the value and the start of shared ones, and samples."""
+
+
+@pytest.fixture(scope="module", params=ASTRAY)
+def astray(request, quick_compiler):
+    """A module whose groups go astray from common starts, its record, and the standard deviation of targets."""
+    formula, own, shared, samples = ASTRAY[request.param]
+    start = {name: values[-1] for name, values in (own | shared).items()}
+    return nn.build(nn.Model("astray_ones", "x", "y", start, formula)), own, shared, 2 * samples
+
+
+def astray_data(astray, seed, groups=60):
+    """The data of groups, their labels, and the parameters (G, P) that made them."""
+    module, own, shared, samples = astray
+    random = np.random.default_rng(seed)
+    true = [random.uniform(*values[:2], groups) for values in own.values()]
+    true = np.stack([*true, *(np.full(groups, value) for value, _ in shared.values())], axis=1)
+    x = np.tile(np.linspace(0.1, 10, samples), groups)
+    label = np.repeat(np.arange(groups), samples)
+    clean = [module.predict(row, x[:samples, None])[:, 0] for row in true]
+    return x, np.concatenate(clean) + 0.03 * random.normal(size=len(x)), label, true
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_that_begin_alike_reach_the_minima_of_the_true_parameters(astray, seed):
+    """From a common start of their own parameters, all groups end where a fit from the true ones ends."""
+    module, own, _, _ = astray
+    x, y, label, true = astray_data(astray, seed)
+    result = module.fit(x, y, groups=label, own=tuple(own))
+    best = module.fit(x, y, groups=label, own=tuple(own), p0=true)
+    assert result.status == "converged"
+    np.testing.assert_allclose(result.group_chi2, best.group_chi2, rtol=1e-5)
+    assert len(result._costs) == result.iterations
+    assert (np.diff(result._costs) <= 0).all()
+
+
+def test_groups_that_begin_again_have_the_same_bits_on_any_threads(astray):
+    """One thread and three bring the same groups back to the same bits."""
+    module, own, _, _ = astray
+    x, y, label, _ = astray_data(astray, 1)
+    found = [module.fit(x, y, groups=label, own=tuple(own), threads=threads) for threads in (1, 3)]
+    assert found[0].parameters.tobytes() == found[1].parameters.tobytes()
+    assert found[0].evaluations == found[1].evaluations
+
+
+def test_groups_that_begin_again_ask_whether_to_stop(peaks, monkeypatch):
+    """Where groups begin again, a fit asks whether to stop before each of them, and then keeps its point."""
+    x, y, label, sigma = data(12, 2)
+    problem = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma)._problem
+    point = np.tile([1.0, 0.9, 0.15, 0.3], (12, 1))
+    costs = np.ones(12)
+    costs[3] = 1e6
+    asked = []
+    monkeypatch.setattr(share.calls, "hook", lambda: asked.append(True) or True, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        strays.Strays(problem, point).begin_again(point, costs)
+    assert asked
+
+
+def test_noisy_groups_are_no_strays(peaks):
+    """A group of much noise ends where a fit of it begins by itself, and is told to have converged."""
+    x, y, label, sigma = data(20, 4)
+    noisy = label == 7
+    y[noisy] += 0.5 * np.random.default_rng(0).normal(size=noisy.sum())
+    result = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma)
+    shared = {name: result[name] for name in SHARED}
+    alone = peaks.fit(x[noisy], y[noisy], sigma=sigma[noisy], p0=result.group(7).parameters, fixed=shared)
+    assert result.status == "converged"
+    assert result.group(7).chi2 == pytest.approx(alone.chi2, rel=1e-6)
 
 
 def test_groups_that_were_led_astray_are_fitted_again(quick_compiler):

@@ -229,7 +229,7 @@ def test_errors_of_groups_that_are_stopped_have_no_dampings(quick_compiler, monk
     watches = []
     monkeypatch.setattr(grouped_with_errors, "_TrialsWithErrors", Stopped)
     monkeypatch.setattr(fit_in_groups.GroupedProblemWithErrors, "solve", solve)
-    monkeypatch.setattr(fit_in_groups, "_start_without_errors", lambda problem, grouped, start, watch: start)
+    monkeypatch.setattr(fit_in_groups, "_start_without_errors", lambda grouped, start, watch: start)
     data = {"groups": [0] * 4, "own": ("a", "b"), "p0": [2, 0.5], "time_limit": 1e9, **options}
     assert module.fit(x, y, **data).converged
     times = steps

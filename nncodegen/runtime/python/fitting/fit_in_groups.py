@@ -18,9 +18,8 @@ from ..ground.facts import flat_names
 from ..results.grouped_fit import GroupedFit
 from ..results.grouped_with_errors import GroupedFitWithErrors
 from .automatic import automatic_start
-from .grouped import GroupedProblem, GroupedSolution
+from .grouped import GroupedProblem
 from .grouped_with_errors import GroupedProblemWithErrors
-from .problem import KEPT
 from .starting_points import best_start
 
 if TYPE_CHECKING:
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
     from ..native.model import Model
     from .fit_watch import FitWatch
     from .problem import Problem
-
-
-MANY_TIMES, SUSPECTS = 4.0, 10
-"""Groups whose cost for a value is this many times the usual one are looked over, at most this part of all groups."""
 
 
 class Sharing(NamedTuple):
@@ -78,66 +73,24 @@ def fit_in_groups(
     )  # fmt: skip
     if sigma_x is None:
         grouped = GroupedProblem(*values)
-        found = _looked_over(problem, grouped, grouped.solve(start, watch), start, watch)
+        found = grouped.solve(start, watch, looks_for_strays=True)
         return GroupedFit(grouped, found, sharing.grouping, start, absolute_sigma)
     whole = GroupedProblemWithErrors(*values, sigma_x=for_c(model, sigma_x[order]), changes=np.zeros(sigma_x.shape))
-    found = whole.solve(_start_without_errors(problem, GroupedProblem(*values), start, watch), watch)
+    found = whole.solve(_start_without_errors(GroupedProblem(*values), start, watch), watch)
     if ENDINGS[found.ending].status in ("stalled", "max_iterations"):
         other = whole.solve(start, watch)
         found = other if other.rows.cost < found.rows.cost else found
     return GroupedFitWithErrors(whole.settled(found), found, sharing.grouping, start, absolute_sigma)
 
 
-def _looked_over(
-    problem: Problem, grouped: GroupedProblem, found: GroupedSolution, start: Array, watch: FitWatch | None
-) -> GroupedSolution:
-    """Return a solution, or a better one, for which groups that fit badly began at their starts once more.
-
-    While shared parameters are far from the solution, a step that serves most groups may lead some to other minima. So
-    the groups whose cost for a value is many times the usual one, a tenth of all groups at most, are fitted by
-    themselves, with the shared parameters of the solution. Where that helps, all are fitted from there.
-    """
-    costs, used = found.rows.costs, np.add.reduceat(~np.isnan(problem.Y).all(axis=1), grouped.begins[:-1].astype(int))
-    if not ENDINGS[found.ending].converged or not len(grouped.own) or not len(grouped.shared):
-        return found
-    of_value = costs / np.maximum(used, 1)
-    usual = float(np.median(of_value[used > 0]))
-    suspects = np.argsort(-of_value, kind="stable")[: len(costs) // SUSPECTS]
-    held = np.ones(problem.model.parameter_count, np.uint8)
-    held[grouped.own] = 0
-    point, shared = found.parameters.copy(), list(grouped.layout.shared)
-    try:
-        with nullcontext() if watch is None else watch.asked_by_calls():
-            for place in suspects[of_value[suspects] > MANY_TIMES * usual].tolist():
-                alone = problem.of_samples(np.arange(*grouped.begins[place : place + 2].tolist()))
-                first = start[place].copy()
-                first[shared] = point[place, shared]
-                other = alone.solve(first, held, with_residuals=False)
-                if other.cost < costs[place] / 2:
-                    point[place] = other.parameters
-    except KeyboardInterrupt:
-        if watch is None or not watch.reason:
-            raise
-        return found
-    if (point == found.parameters).all():
-        return found
-    again = grouped.solve(point, watch)
-    if not again.rows.cost < found.rows.cost:
-        return found
-    return again._replace(
-        iterations=found.iterations + again.iterations, evaluations=found.evaluations + again.evaluations,
-        history=np.concatenate([found.history, again.history])[-KEPT:],
-    )  # fmt: skip
-
-
-def _start_without_errors(problem: Problem, grouped: GroupedProblem, start: Array, watch: FitWatch | None) -> Array:
+def _start_without_errors(grouped: GroupedProblem, start: Array, watch: FitWatch | None) -> Array:
     """Return the solution of a problem as if its inputs had no errors, (G, P), or the start if there is none.
 
     Far from a solution, residuals are many times as large as errors are, so that inputs move far, too.
     """
     try:
         with nullcontext() if watch is None else watch.asked_by_calls():
-            found = _looked_over(problem, grouped, grouped.solve(start), start, None)
+            found = grouped.solve(start, looks_for_strays=True)
     except KeyboardInterrupt:
         if watch is None or not watch.reason:
             raise

@@ -19,7 +19,8 @@ from ..ground.share import share
 from ..results.bordered import eliminate, solve
 from ..results.covariance import least_ratio
 from ..results.goodness import per_value
-from .problem import KEPT, LOSSES
+from .problem import KEPT, LOSSES, Problem
+from .strays import Strays
 
 if TYPE_CHECKING:
     from ..arguments.bounds import Bounds
@@ -133,6 +134,35 @@ class GroupedProblem:
             costs[~finite] = np.nan
         return Rows(triangles, costs, seen, np.zeros(self.groups))
 
+    def costs(self, parameters: Array) -> Array:
+        """Return the costs of the groups at parameters (G, P), NaN where something is not finite."""
+        found = np.empty(self.groups)
+        self._call(parameters, None, (None, found, None, None, None, None))
+        return found
+
+    def of_groups(self, places: Array) -> GroupedProblem:
+        """Return this problem with some of its groups, by their places, in that order."""
+        begins = self.begins.astype(np.intp)
+        rows = np.concatenate([np.arange(begins[place], begins[place + 1]) for place in places.tolist()])
+        sizes = begins[places + 1] - begins[places]
+        X, Y, sigma = self._data_of(rows)
+        return GroupedProblem(
+            self.model, X, Y, sigma, np.concatenate([[0], np.cumsum(sizes)]).astype(np.uintp), self.own, self.shared,
+            self.layout.own, self.bounds, self.loss, self.f_scale, self.tolerance, self.max_iterations, self.threads,
+        )  # fmt: skip
+
+    def alone(self, place: int) -> Problem:
+        """Return the problem of one group by itself."""
+        X, Y, sigma = self._data_of(slice(*self.begins[place : place + 2].tolist()))
+        return Problem(
+            self.model, X, Y, sigma, self.bounds, self.loss, self.f_scale, self.tolerance, self.max_iterations
+        )
+
+    def _data_of(self, rows: Array | slice) -> tuple[Array | None, Array, Array | None]:
+        """Return X, Y and sigma of some samples."""
+        sigma = self.sigma if self.sigma is None or not self.sigma.ndim else self.sigma[rows]
+        return None if self.X is None else self.X[rows], self.Y[rows], sigma
+
     def told(self, parameters: Array) -> tuple[Array, Array, Array]:
         """Return the residuals (N, targets), and for each group chi2 (G,) and the number of its residuals (G,)."""
         costs, chi2, used = np.empty(self.groups), np.empty(self.groups), np.empty(self.groups, np.uint64)
@@ -175,13 +205,15 @@ class GroupedProblem:
         share(work, self.groups, PART, self.threads)
 
     def solve(
-        self, start: Array, watch: FitWatch | None = None, held: tuple[Array, Array] | None = None
-    ) -> GroupedSolution:
+        self, start: Array, watch: FitWatch | None = None, held: tuple[Array, Array] | None = None,
+        looks_for_strays: bool = False,
+    ) -> GroupedSolution:  # fmt: skip
         """Solve the problem from a start, (G, P).
 
         ``held`` are masks (G, Q) and (S,) of parameters that keep their starting values, in addition to fixed ones.
+        With ``looks_for_strays``, groups that went astray begin again: see ``strays``.
         """
-        return _Descent(self, start, watch, held).run()
+        return _Descent(self, start, watch, held, looks_for_strays).run()
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some fixed; both are those of the result: shared, then own.
@@ -291,9 +323,12 @@ class _Descent:
     """The longest steps of the own parameters of each group, (G,), and of the shared ones"""
 
     def __init__(
-        self, problem: GroupedProblem, start: Array, watch: FitWatch | None, pinned: tuple[Array, Array] | None
-    ) -> None:
+        self, problem: GroupedProblem, start: Array, watch: FitWatch | None, pinned: tuple[Array, Array] | None,
+        looks_for_strays: bool,
+    ) -> None:  # fmt: skip
         self.problem, self.watch = problem, watch
+        few = not looks_for_strays or not len(problem.own) or not len(problem.shared)
+        self.strays = None if few else Strays(problem, start)
         self.point = np.array(start, problem.model.dtype)
         self.own, self.shared = problem.own, problem.shared
         self.count = len(self.own)
@@ -376,10 +411,13 @@ class _Descent:
             return "no_data"
         for _ in range(MOST_DESCENTS):
             ending = self._steps()
-            released = self.trials.release(self.rows) if ENDINGS[ending].converged else None
-            if released is None:
+            if not ENDINGS[ending].converged and ending != "stalled":
                 break
-            self.rows = released
+            released = self.trials.release(self.rows) if ending != "stalled" else None
+            if released is not None:
+                self.rows = released
+            elif not self._bring_back():
+                break
         if ENDINGS[ending].converged:
             self._polish(max(1e-13, 1e-5 * self.problem.tolerance))
         return ending
@@ -421,12 +459,16 @@ class _Descent:
         kept = self._control(gains, falls, ratio, cost)
         if self.trials.limited:
             self._change_reach(step, kept, ratio)
+        only_strays = self.strays is not None and self.strays.are_left(self.rows.costs, falls)
         if taken:
             self._take(trial, rows)
         else:
             self.rows = self.trials.again(self.rows)
         if taken or self.trials.length:
             self._look_around()
+        if only_strays and self._bring_back():
+            self.history.append(self.cost)
+            return ""
         self.history.append(self.cost)
         free = self.shared_damping <= 1 and (not len(self.damping) or float(self.damping.max()) <= 1)
         if taken and gain <= least and self._possible_fall() <= least:
@@ -439,6 +481,18 @@ class _Descent:
         if fall <= least or self._largest_cosine() ** 2 <= self.problem.tolerance:
             return "step"
         return "cost" if fall <= self._noise() else "stalled"
+
+    def _bring_back(self) -> bool:
+        """Let groups that went astray begin again with the present shared parameters; return whether any is better."""
+        found = self.strays.begin_again(self.point, self.rows.costs) if self.strays else None
+        if found is None:
+            return False
+        self.point, self.rows = found.point, self.problem.evaluate(found.point, None)
+        self.evaluations += 1
+        self.scales[0][found.moved] = 0
+        self.damping[found.moved] = self.shared_damping = FIRST_DAMPING
+        self._look_around()
+        return True
 
     def _take(self, trial: Array, rows: Rows) -> None:
         """Make a trial the point."""

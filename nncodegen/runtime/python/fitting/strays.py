@@ -1,0 +1,119 @@
+"""Groups of a fit that went astray: they fit much worse than the others, and begin again by themselves.
+
+While shared parameters are far from the solution, a step that serves most groups may lead some to other minima, which
+are often far away, so that the whole fit waits for them. So groups whose cost for a value is many times the usual one
+are fitted by themselves, with the present shared parameters: from their starts, and from the own parameters of another
+group, that of some which fit well whose values suit them best. The fit of all groups continues from there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..ground.algebra import algebra_of
+from ..ground.share import is_ended, share
+
+if TYPE_CHECKING:
+    from ..ground.types import Array
+    from .grouped import GroupedProblem
+
+MANY_TIMES, SUSPECTS = 4.0, 3
+"""A group is astray if its cost for a value is this many times the usual one; at most this part of all groups is."""
+
+ALMOST = 0.1
+"""Groups have almost arrived where a step promises to lower their cost by less than this part."""
+
+SAME = 1e-3
+"""A group whose cost changes by less than this part of it was at that minimum before: it is noise that is larger."""
+
+PART = 4
+"""The least number of groups that a thread fits at once."""
+
+EXAMPLES = 32
+"""The most groups that fit well whose own parameters are tried."""
+
+
+class Found(NamedTuple):
+    """The groups that fit better after they began again, by their places, and the point (G, P) with these."""
+
+    moved: Array
+    point: Array
+
+
+class Strays:
+    """The search for groups that are astray: each begins again once at most."""
+
+    def __init__(self, problem: GroupedProblem, start: Array) -> None:
+        self._problem, self._start = problem, start
+        there = ~np.isnan(problem.Y).all(axis=1)
+        self._used = np.add.reduceat(there, problem.begins[:-1].astype(np.intp), dtype=np.intp)
+        self._has_data = self._used > 0
+        self._tried = ~self._has_data
+        self._total = algebra_of(problem.model.facts).total
+
+    def are_left(self, costs: Array, falls: Array) -> bool:
+        """Return whether groups are astray, and the others have almost arrived: a step promised the falls (G,)."""
+        bad = self._are_bad(costs)
+        if not (bad & ~self._tried).any() or np.count_nonzero(bad) > len(costs) // SUSPECTS:
+            return False
+        return float(self._total(falls[~bad])) <= ALMOST * float(self._total(costs[~bad]))
+
+    def begin_again(self, point: Array, costs: Array) -> Found | None:
+        """Fit groups that are astray at a point (G, P) by themselves; return what they find, or None if nothing.
+
+        A group is moved if its cost falls to less than half of it.
+        """
+        bad = self._are_bad(costs)
+        places = np.flatnonzero(bad & ~self._tried)
+        worst = np.argsort(-costs[places] / self._used[places], kind="stable")[: len(costs) // SUSPECTS]
+        places = np.sort(places[worst])
+        if not len(places):
+            return None
+        self._tried[places] = True
+        suspects, own = self._problem.of_groups(places), self._problem.own
+        starts = self._examples(suspects, point, np.flatnonzero(~bad & self._has_data)), self._start[places][:, own]
+        held = np.ones(point.shape[1], np.uint8)
+        held[own] = 0
+        found = point.copy()
+
+        def fit(first: int, last: int) -> None:
+            for number in range(first, last):
+                if is_ended():
+                    raise KeyboardInterrupt
+                alone, place = suspects.alone(number), places[number]
+                least = costs[place] / 2
+                for values in starts:
+                    begin = point[place].copy()
+                    begin[own] = values[number]
+                    other = alone.solve(begin, held, with_residuals=False)
+                    if other.cost < least:
+                        least, found[place] = other.cost, other.parameters
+                    elif abs(other.cost - costs[place]) <= SAME * costs[place]:
+                        break
+
+        share(fit, len(places), PART, self._problem.threads)
+        moved = np.flatnonzero((found != point).any(axis=1))
+        return Found(moved, found) if len(moved) else None
+
+    def _are_bad(self, costs: Array) -> Array:
+        """Return which groups fit much worse than usual, (G,)."""
+        of_value = costs / np.maximum(self._used, 1)
+        bad: Array = of_value > MANY_TIMES * np.median(of_value[self._has_data])
+        return bad
+
+    def _examples(self, suspects: GroupedProblem, point: Array, good: Array) -> Array:
+        """Return own parameters of good groups for each of the suspects: those at which the cost is least, (n, Q).
+
+        ``point`` is (G, P); the shared parameters are the same in all of its rows.
+        """
+        own, good = suspects.own, good[:: -(-len(good) // EXAMPLES)]
+        best, least = np.repeat(point[good[:1]], suspects.groups, axis=0), np.full(suspects.groups, np.inf)
+        for place in good.tolist():
+            trial = best.copy()
+            trial[:, own] = point[place, own]
+            costs = suspects.costs(trial)
+            better = costs < least
+            least[better], best[better] = costs[better], trial[better]
+        return best[:, own]
