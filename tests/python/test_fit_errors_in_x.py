@@ -407,11 +407,12 @@ def test_errors_of_a_fit_that_is_stopped_have_no_dampings(quick_compiler, monkey
     monkeypatch.setattr(watch, "INTERVAL", 0)
     monkeypatch.setattr(FitWatch, "stops", stops)
     assert module.fit(x, y, **options).converged
-    times, begun = asked, 0
+    times, begun, placing = asked, 0, 0
     for number in range(1, times + 1):
         asked, last = 0, number
         found = module.fit(x, y, absolute_sigma=True, **options)
         assert found.status == "time_limit"
+        placing += found.evaluations == found.iterations + 1  # before the trial of the next step is evaluated
         if found.iterations == 0:  # it may have been stopped before it knew any rows
             continue
         begun += 1
@@ -421,6 +422,7 @@ def test_errors_of_a_fit_that_is_stopped_have_no_dampings(quick_compiler, monkey
         expected = np.sqrt(np.diag(linalg.inv((J / (1 + (a * b * e) ** 2)) @ J.T)))
         np.testing.assert_allclose(found.standard_errors, expected, rtol=1e-6)
     assert begun > 5
+    assert placing > 2
 
 
 def test_single_precision_adds_the_cost_in_parts(quick_compiler):

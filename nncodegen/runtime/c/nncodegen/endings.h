@@ -48,7 +48,8 @@ static COLD double cost_nearby(NN(fitting) *run, fit_memory *m, size_t first, si
         if (m->step[k] < m->low[k] || m->step[k] > m->high[k])
             return HUGE_VAL;
     }
-    place_trial(run, m);
+    if (place_trial(run, m))
+        return HUGE_VAL;
     run->evaluations++;
     return evaluate(run, m, m->trial, m->tried, HUGE_VAL, &sums) == EVALUATED ? sums.cost : HUGE_VAL;
 }

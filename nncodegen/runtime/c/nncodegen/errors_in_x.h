@@ -383,10 +383,11 @@ static HOT void go_ahead(const fit_memory *m, errors_in_x *x, size_t first, size
     }
 }
 
-/* Computes the changes after a step of the parameters, and what the step promises. */
-static HOT void place_changes(const fit_memory *m, errors_in_x *x)
+/* Computes the changes after a step of the parameters, and what the step promises. Returns 1 if stopped. */
+static HOT int place_changes(NN(poll) *poll, const fit_memory *m, errors_in_x *x)
 {
     const size_t samples = x->samples;
+    const double of_each = (double) FIT_OUTPUTS*(double) (m->n + FIT_OUTPUTS + 4*INPUTS);
     double square = 0;
     x->all_fall = x->all_slope = 0;
     for (size_t first = 0; first < samples; first += FOLDED_ROWS) {
@@ -403,8 +404,11 @@ static HOT void place_changes(const fit_memory *m, errors_in_x *x)
         }
         x->all_fall += fall;
         x->all_slope += slope;
+        if (stopped(poll, of_each*(double) count))
+            return 1;
     }
     x->length = sqrt(square);
+    return 0;
 }
 
 /* Makes the tried point that of the fit. */

@@ -75,7 +75,8 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
     const double length = find_step(run, m, l->radius, &l->damping), cost = m->sums.cost, size = size_of_cost(m);
     residual_sums sums;
     double slope;
-    place_trial(run, m);
+    if (place_trial(run, m))
+        return NN(FIT_INTERRUPTED);
     const double expected = predicted_fall(m, &slope);
     const int found = evaluate(run, m, m->trial, m->tried, cost, &sums);
     run->evaluations++;

@@ -63,7 +63,8 @@ static COLD int evaluate_group_with_errors(const NN(groups) *run, size_t group, 
         begin_changes(one, &x);
     } else if (run->task == NN(GROUPS_STEP)) {
         memcpy(m->step, run->steps + group*m->n, m->n*sizeof *m->step);
-        place_changes(m, &x);
+        if (place_changes(&one->poll, m, &x))
+            return STOPPED;
         x.controlled = run->controlled;
         m->sums = *sums;
     } else if (run->task == NN(GROUPS_RELEASE)) {

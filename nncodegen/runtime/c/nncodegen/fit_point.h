@@ -97,8 +97,9 @@ static HOT double find_step(const NN(fitting) *run, fit_memory *m, double radius
     return length;
 }
 
-/* Computes the parameters after the step, within the bounds; replaces the step by the difference after rounding. */
-static UNUSED void place_trial(const NN(fitting) *run, fit_memory *m)
+/* Computes the parameters after the step, within the bounds; replaces the step by the difference after rounding.
+   Returns 1 if stopped, which only the changes of inputs may be. */
+static UNUSED int place_trial(NN(fitting) *run, fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++) {
         const size_t p = m->free[k];
@@ -110,8 +111,7 @@ static UNUSED void place_trial(const NN(fitting) *run, fit_memory *m)
         m->trial[p] = value;
         m->step[k] = (double) value - (double) m->parameters[p];
     }
-    if (m->errors)
-        place_changes(m, m->errors);
+    return m->errors && place_changes(&run->poll, m, m->errors);
 }
 
 /* Returns how much a step lowers the cost if the residuals are linear; and, in slope, the part due to the gradient

@@ -76,7 +76,8 @@ static COLD int polish(NN(fitting) *run, fit_memory *m, double tolerance)
             m->last_place[k] = (double) m->parameters[m->free[k]];
             m->step[k] = m->spare[k];
         }
-        place_trial(run, m);
+        if (place_trial(run, m))
+            return 1;
         const double change = relative_change(m), factor = number > 0 && length < 0.9*last ? length/last : 0.9;
         residual_sums sums;
         const int found = evaluate(run, m, m->trial, m->tried, m->sums.cost + 1e-9*size_of_cost(m), &sums);
