@@ -16,7 +16,7 @@ import numpy as np
 from ..ground.algebra import IN_FIXED_ORDER, algebra_of
 from ..ground.endings import ENDINGS
 from ..ground.share import share
-from ..results.bordered import eliminate, solve
+from ..results.bordered import eliminate, in_lanes, solve
 from ..results.covariance import least_ratio
 from ..results.goodness import per_value
 from .problem import KEPT, LOSSES, Problem
@@ -54,7 +54,7 @@ class Rows(NamedTuple):
     """The rows at a point: a triangle for each group, and its sums."""
 
     triangles: Array
-    """(G, F, F + 1)"""
+    """(G, F, F + 1), in lanes: see bordered"""
     costs: Array
     signs: Array
     """(G, guards), int8: of the guards of the model whose C computes the rows; those of a solution are the model's"""
@@ -132,7 +132,7 @@ class GroupedProblem:
         finite = np.isfinite(triangles).all(axis=(1, 2))
         if not finite.all():
             costs[~finite] = np.nan
-        return Rows(triangles, costs, seen, np.zeros(self.groups))
+        return Rows(in_lanes(triangles), costs, seen, np.zeros(self.groups))
 
     def costs(self, parameters: Array) -> Array:
         """Return the costs of the groups at parameters (G, P), NaN where something is not finite."""
@@ -604,7 +604,7 @@ class _Descent:
 
     def _step(self, damping: Array | None, shared_damping: float = 0.0) -> _Step:
         """Return the step for some dampings, within bounds: where it meets these, parameters are clamped to them."""
-        blocks = self.rows.triangles.copy()
+        blocks = self.rows.triangles.copy("K")
         count, width = self.count, len(self.shared)
         blocks[:, :, :count] *= self.by_scale[0][:, None]
         blocks[:, :, count:-1] *= self.by_scale[1]
@@ -637,7 +637,7 @@ class _Descent:
         """Return the blocks without the columns of clamped parameters, whose given steps change the right-hand side."""
         if not clamped[0].any() and not clamped[1].any():
             return blocks
-        count, found = self.count, blocks.copy()
+        count, found = self.count, blocks.copy("K")
         known = np.where(clamped[0], step[0], 0), np.where(clamped[1], step[1], 0)
         by_own = self.algebra.contract("gij,gj->gi", blocks[:, :, :count], known[0])
         found[:, :, -1] += by_own + self.algebra.product(blocks[:, :, count:-1], known[1])

@@ -29,6 +29,14 @@ SUSPECT = 100
 ``least``, relative to its length."""
 
 
+def in_lanes(values: Array) -> Array:
+    """Return values (G, ...) whose numbers of all G groups lie side by side in memory, for loops of NumPy over groups.
+
+    What NumPy computes from them element by element has that order, too.
+    """
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(values, 0, -1)), -1, 0)
+
+
 class Eliminated(NamedTuple):
     """The system that is left after the elimination of own columns.
 
@@ -112,7 +120,7 @@ def _damped(algebra: Algebra, rows: Array, count: int, damping: Array) -> tuple[
 
     A row of damping begins with its unknown, and gets entries to the right of it: those of the shared columns remain.
     """
-    found = rows.copy()
+    found = rows.copy("K")
     below = np.zeros_like(found)
     below[:, range(count), range(count)] = damping[:, None]
     for j in range(count):
@@ -177,7 +185,7 @@ class BlockErrors:
         T = triangles if finite else np.zeros_like(triangles)
         self.own_norms = _norms(algebra.contract("gij,gij->gj", T[:, :, :count], T[:, :, :count]))
         self.shared_norms = _norms(algebra.contract("gij,gij->j", T[:, :, count:-1], T[:, :, count:-1]))
-        blocks = T.copy()
+        blocks = T.copy("K")
         blocks[:, :, :count] /= self.own_norms[:, None]
         blocks[:, :, count:-1] /= self.shared_norms
         found = eliminate(algebra, blocks, count, problem.least)
