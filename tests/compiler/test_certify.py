@@ -25,8 +25,16 @@ NETWORK = nn.Sequential([nn.Dense(3, "relu"), nn.Dense(2, "softmax")], 2, "categ
 LOGISTIC = 1 / (1 + sympy.exp(-(a * x + b)))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    """Give these tests a cache of their own: workers that share one write the certificate of the same module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NNCODEGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
-def certificate(quick_compiler):
+def certificate(own_cache, quick_compiler):
     """That of a small network."""
     return nn.certify(NETWORK, points=1, fit=False)
 
