@@ -120,6 +120,8 @@ def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
             f"the forward of {kind} cannot be followed by torch.fx, which runs it without numbers: {error}; export it "
             f"to ONNX, and use nncodegen.from_onnx"
         ) from error
+    if own.training:
+        _check_branches(copy.deepcopy(module).double().eval(), kind, graph, left)
     if any(one._version != version for one, version in known):
         raise ModelError(f"the forward of {kind} changes a tensor in place that it read before: make a new one")
     inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
@@ -138,6 +140,36 @@ def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
         node.meta["value"], node.meta["same"] = value, _are_same(value, values[1][node])
     _check_trace(copy.deepcopy(module).double(), compared, inputs, shapes, left)
     return traced
+
+
+def _check_branches(module: Any, kind: str, graph: Any, left: Any) -> None:
+    """Raise ModelError where a module outside of training makes other calls than those of a graph, except dropout."""
+    fx = importlib.import_module("torch.fx")
+    tracer = type("Tracer", (fx.Tracer,), {"proxy_buffer_attributes": True})()
+    try:
+        with _followed_sizes(fx):
+            other = tracer.trace(module, concrete_args=left or None)
+    except Exception:  # a branch that cannot be followed is another one
+        other = fx.Graph()
+    if _calls(graph, module) != _calls(other, module):
+        raise ModelError(
+            f"the forward of {kind}, which is in training, takes another branch outside of training (self.training), "
+            f"and a network has one for both: call eval() of the module first, for that of predictions"
+        )
+
+
+def _calls(graph: Any, module: Any) -> list[str]:
+    """Return the calls of a graph of a module as texts, in which dropout stands for its argument."""
+    map_arg = importlib.import_module("torch.fx.node").map_arg
+    numbers, found = dict[Any, int](), list[str]()
+    for node in graph.nodes:
+        target = type(module.get_submodule(node.target)) if node.op == "call_module" else node.target
+        if "dropout" in str(getattr(target, "__name__", target)).lower() and node.all_input_nodes:
+            numbers[node] = numbers[node.all_input_nodes[0]]
+            continue
+        numbers[node] = len(found)
+        found.append(repr((node.op, node.target, map_arg((node.args, node.kwargs), numbers.get))))
+    return found
 
 
 def _check_trace(module: Any, traced: Any, inputs: Sequence[Any], shapes: Sequence[tuple[int, ...]], left: Any) -> None:

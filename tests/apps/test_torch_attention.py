@@ -464,7 +464,7 @@ def test_modules_are_traced_one_at_a_time():
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == [1] * 6  # traced, and run to be compared
+    assert most == [1] * 9  # traced in training and outside of it, and run to be compared
     assert (torch.get_default_dtype(), torch.ones) == kept
 
 
@@ -474,6 +474,34 @@ def with_dropout(m, x):
 
 def looks_up(m, x):
     return m.words(x.to(torch.long))
+
+
+def with_branch(m, x):
+    """Noise and another scale in training, and a dropout that is there in training alone."""
+    if m.training:
+        x = F.dropout(x, 0.2)
+        return 3 * m.lin(x) + 1
+    return m.lin(x)
+
+
+def with_dropout_alone(m, x):
+    """A branch of training that has nothing but dropout."""
+    return m.lin(F.dropout(x, 0.2) if m.training else x)
+
+
+def with_scale(m, x):
+    """The same calls in training, with another number."""
+    return m.lin(x) * (2 if m.training else 1)
+
+
+@pytest.mark.parametrize("forward", [with_branch, with_scale])
+def test_branches_of_training(forward):
+    """A module in training with another branch is refused, in words; outside of training it is that of predictions."""
+    module = Written(forward).train()
+    with pytest.raises(nn.ModelError, match=r"another branch outside of training .*call eval\(\) of the module first"):
+        nn.from_torch(module, inputs=(4,))
+    compared(module.eval(), drawn(5, 4))
+    assert nn.from_torch(Written(with_dropout_alone).train(), inputs=(4,))
 
 
 @pytest.mark.parametrize("training", [True, False])
