@@ -237,7 +237,11 @@ def test_layers_of_ones_own(first, layer, alone, precision):
     One of each kind; with --thorough every layer stands first and second, in either precision.
     """
     layers = [*([] if first else [nn.Dense(20, "tanh")]), layer, nn.Dense(20, "tanh"), nn.Dense(3, "softmax")]
-    model = nn.Sequential(layers, 9, "categorical_crossentropy", name="own")
+    check_descent(nn.Sequential(layers, 9, "categorical_crossentropy", name="own"), precision, alone)
+
+
+def check_descent(model, precision, alone):
+    """Compares two epochs of single samples with the evaluator's; ``alone`` tells that their gradient has own loops."""
     compiled = nn.compile_model(model, precision, until="schedule")
     rows = compiled["schedule"].single_sample
     assert (rows.gradient is not None) == alone
@@ -252,6 +256,21 @@ def test_layers_of_ones_own(first, layer, alone, precision):
     assert result.parameters == pytest.approx(expected, rel=bound, abs=bound)
     found = module.predict(expected, X)
     assert module.predict(expected, X[:1]) == pytest.approx(found[:1], rel=bound, abs=bound)
+
+
+def transposed(width, several):
+    """A network whose maximum is over the rows of a column of the units of a layer, which may be outputs, too."""
+    inputs = nn.Input((7,), name="x")
+    hidden = nn.Dense(width, name="h")(inputs)
+    largest = nn.GlobalMaxPooling1D()(nn.Reshape((width, 1))(hidden))
+    outputs, losses = ([hidden, largest], ["mse", "mse"]) if several else (largest, "mse")
+    return nn.Network(inputs, outputs, losses, name="across")
+
+
+@pytest.mark.parametrize(("width", "several"), [(20, False), (20, True), (11, True), (33, False)])
+def test_arrays_that_are_read_across_their_rows(width, several):
+    """A loop over the rows of an array ends at the last one: none that pads a vector follows."""
+    check_descent(transposed(width, several), "float64", True)
 
 
 def test_what_runs_alone():

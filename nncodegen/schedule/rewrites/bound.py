@@ -1,7 +1,7 @@
 """Ends of loops, which follow from the places of the tensors.
 
 A loop along the vectors runs to the end of the last vector, and so over the padding of a row or a tile, unless it reads
-inputs or targets or writes outputs, whose arrays have no padding.
+inputs or targets or writes outputs, whose arrays have no padding, or reads an array across its rows.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
-from nncodegen.ir import SAMPLE, Program
+from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.schedule.axes import copies_rows, read_along, transposes
 from nncodegen.schedule.extents import COUNT, END, PADDED, Extent
 from nncodegen.schedule.kernel import Kernel, Role
@@ -55,9 +55,15 @@ class _Bound:
         if size is None:
             return PADDED if self._covers_padding(compute) else COUNT
         elements = [e for step in compute.steps for e in (step.target, *step.operands) if index in e.indices]
-        outside = any(kernel.place(element) in OUTSIDE for element in elements)
+        outside = any(kernel.place(element) in OUTSIDE or self._is_across(element, index) for element in elements)
         loops = compute.shape is Shape.LOOPS and index == compute.innermost
         return self.layout.padded(size) if loops and not outside else size
+
+    def _is_across(self, element: Element, index: str) -> bool:
+        """Return whether an index leads from row to row of an array, of which none follows the last."""
+        known = self.kernel.storage[element.tensor]
+        strides = dict(zip(element.indices, known.strides, strict=False))
+        return known.place is Place.ARRAY and strides.get(index, 1) != 1
 
     def _covers_padding(self, compute: Compute) -> bool:
         """Return whether a loop over the samples also runs over those that pad a tile."""
