@@ -47,7 +47,6 @@ DIFFERENCES: Table = {
         differences.factored,
         differences.multiplied_out,
         differences.one_fraction,
-        differences.cancelled_fraction,
         differences.powers_of_roots,
         differences.factor_out,
         differences.branch_of_logarithms,

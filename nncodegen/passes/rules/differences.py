@@ -146,13 +146,6 @@ def one_fraction(node: Add) -> Expr | None:
     return simple / sympy.factor_terms(below)
 
 
-def cancelled_fraction(node: Add) -> Expr | None:
-    """p/q - r/s as one fraction without common factors, the numerator and the denominator as products."""
-    if node.count_ops() > MOST_TERMS:
-        return None
-    return _of_atoms(node, sympy.factor)
-
-
 def multiplied_out(node: Add) -> Expr | None:
     """(x + 1)**2 - x**2 = 2*x + 1: terms that are equal are gone before they are computed."""
     found = expanded(node)
@@ -160,17 +153,13 @@ def multiplied_out(node: Add) -> Expr | None:
 
 
 def factored(node: Add) -> Expr | None:
-    """x**2 - y**2 = (x - y)*(x + y), and the like of cubes and of higher powers."""
+    """x**2 - y**2 = (x - y)*(x + y), and the like of cubes and of higher powers; p/q - r/s as one cancelled fraction.
+
+    Functions and roots are taken for symbols. Polynomials whose coefficients have 17 digits have no factors that help,
+    and take seconds to be factored: there are none of these.
+    """
     if node.count_ops() > MOST_TERMS:
         return None
-    return _of_atoms(node, lambda part: sympy.factor(sympy.expand(part)))
-
-
-def _of_atoms(node: Expr, change: object) -> Expr | None:
-    """Return a changed expression, whose functions and roots are taken for symbols; None of one with long decimals.
-
-    Polynomials whose coefficients have 17 digits have no factors that help, and take seconds to be factored.
-    """
     if any(not float(number * LONGEST).is_integer() for number in node.atoms(Float)):
         return None
     names: dict[Expr, sympy.Dummy] = {}
@@ -184,7 +173,7 @@ def _of_atoms(node: Expr, change: object) -> Expr | None:
 
     plain = hidden(node)
     try:
-        found: Expr = change(plain)  # type: ignore[operator]
+        found: Expr = sympy.factor(plain)
     except (sympy.PolynomialError, NotImplementedError):
         return None
     return None if found == plain else found.xreplace({name: part for part, name in names.items()})

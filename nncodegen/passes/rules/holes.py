@@ -119,14 +119,13 @@ def removable_singularity(node: Expr) -> Expr | None:
     for u, m in map(as_power, node.args):
         if not m.is_Integer or m > 0 or u.is_number:
             continue
-        t = Dummy("t", real=True)
-        derivative = (node * u**-m).xreplace({u: t})
-        if not derivative.has(t) or derivative.has(*u.free_symbols, *NOT_SMOOTH):
+        derivative = (node * u**-m).xreplace({u: _T})
+        if not derivative.has(_T) or derivative.has(*u.free_symbols, *NOT_SMOOTH):
             continue
         coefficients = []
         for k in range(3 - int(m)):
-            derivative = sympy.diff(derivative, t) if k else derivative
-            value = _plain(derivative.xreplace({t: S.Zero}))
+            derivative = sympy.diff(derivative, _T) if k else derivative
+            value = _plain(derivative.xreplace({_T: S.Zero}))
             if value.has(sympy.Derivative, *UNDEFINED) or (k < -m and value != 0):
                 break
             coefficients.append(value / sympy.factorial(k))
@@ -135,6 +134,9 @@ def removable_singularity(node: Expr) -> Expr | None:
             return Piecewise((c + d * u + e * u**2, Eq(u, 0)), (node, True))
     return None
 
+
+_T = Dummy("t", real=True)
+"""The argument of all functions that are differentiated: SymPy remembers the derivatives of the parts they share."""
 
 NOT_SMOOTH = (Abs, sympy.sign, Heaviside, Piecewise, sympy.Max, sympy.Min)
 """Functions that have no Taylor series where they bend."""
