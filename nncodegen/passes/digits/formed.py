@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
-import sympy
 from sympy import Expr
 
 from nncodegen.ir import Element, elements
@@ -35,6 +34,7 @@ from nncodegen.passes.digits.measure import Sample
 from nncodegen.passes.digits.points import Points, chosen, draw, joined
 from nncodegen.passes.digits.screen import are_few, is_sound, suspicious_points, suspicious_slopes
 from nncodegen.passes.digits.search import ENOUGH_FOR_SLOPES, LARGEST, Found, Search
+from nncodegen.passes.rules.derivative import as_sympy_writes
 from nncodegen.passes.rules.forms import stable_form
 
 WIDE, ORDINARY = 44, 24
@@ -117,6 +117,11 @@ class Formed(StableFunction):
     @classmethod
     def stable(cls, *args: Expr) -> Expr:
         return cls.form.xreplace(dict(zip(cls.names, args, strict=True)))
+
+    @classmethod
+    def plain_form(cls, *args: Expr) -> Expr:
+        """Return the stable form of the formula without a search."""
+        return cls.plain.xreplace(dict(zip(cls.names, args, strict=True)))
 
     def fdiff(self, argindex: int = 1) -> Expr:
         element = self.names[argindex - 1]
@@ -316,8 +321,8 @@ class _Keeping:
     def _plain_slopes(self, meant: Expr, best: Expr, element: Element) -> Iterator[Expr]:
         """Yield forms of a derivative with which a search may begin."""
         yield stable_form(meant)
-        yield stable_form(sympy.diff(self._written, element))
-        yield sympy.diff(best, element)
+        yield stable_form(as_sympy_writes(self._written, element))
+        yield as_sympy_writes(best, element)
 
     def _searched(
         self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth, others: Iterable[Expr] = ()

@@ -12,6 +12,7 @@ from sympy.codegen.cfunctions import expm1
 from nncodegen.ir.functions import UNDEFINED, StableFunction, xlogy
 from nncodegen.ir.limits import power_derivative, product_unless_zero
 from nncodegen.ir.quotients import GROWING, QUOTIENTS, expm1_excess, over, spherical_bessel, under
+from nncodegen.passes.rules.derivative import as_sympy_writes
 from nncodegen.passes.rules.factors import as_power, others, without_factors
 from nncodegen.passes.rules.powers import reciprocal_of_sum_with_quotients
 
@@ -124,7 +125,7 @@ def removable_singularity(node: Expr) -> Expr | None:
             continue
         coefficients = []
         for k in range(3 - int(m)):
-            derivative = sympy.diff(derivative, _T) if k else derivative
+            derivative = as_sympy_writes(derivative, _T) if k else derivative
             value = _plain(derivative.xreplace({_T: S.Zero}))
             if value.has(sympy.Derivative, *UNDEFINED) or (k < -m and value != 0):
                 break

@@ -110,7 +110,7 @@ def hyperbolic_from_exponentials(node: Add) -> Expr | None:
 
 def expm1_of_both_signs(node: Add) -> Expr | None:
     """expm1(z) + expm1(-z) = 4*sinh(z/2)**2, also with exp(-z) - 1: the form that an earlier rule has made."""
-    if not node.has(exp, expm1):
+    if not node.has(expm1):
         return None
     plain = sympy.expand(node.replace(expm1, lambda z: exp(z) - 1))
     return hyperbolic_from_exponentials(plain) if plain != node and isinstance(plain, Add) else None
