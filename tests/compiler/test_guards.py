@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from sympy import Piecewise, symbols
+from sympy import Piecewise, Symbol, symbols
 
 from nncodegen import Dense, Model, Sequential, evaluate
 from nncodegen.curve import read_formula
+from nncodegen.describe import describe
 from nncodegen.passes.fitting import fit_of
 from nncodegen.passes.stabilize import stabilize
 
@@ -22,6 +23,7 @@ TEXTS = {
     "a*x/sinh(b*x)": ["b"],
     "V*x**n/(K**n + x**n)": ["K"],
     "d + (a - d)/(1 + (x/c)**b)": ["c"],
+    "a*x/((1 + b*x)*(1 + c*x))": ["b*x + 1", "c*x + 1"],
 }
 WITHOUT = (
     "a*exp(-b*x) + c", "a/(1 + exp(-k*(x - c)))", "a/(1 + x**2)", "a/(x + 3) + b", "a/(b**2 + exp(x))", "a*tanh(b*x)",
@@ -63,6 +65,25 @@ def test_branches():
     """A denominator in a branch has none, as it counts only where the branch is taken."""
     output = Piecewise((a / (x - b), x > b), (0, True))
     assert not companion(Model("m", x, y, {a: 1.0, b: 0.5}, output)).guards
+
+
+def test_all_branches():
+    """A denominator that all branches have counts whichever is taken."""
+    output = Piecewise((a / (x - b), x > 1), (2 / (b - x) ** 2 / (a + x), True))
+    assert companion(Model("m", x, y, {a: 1.0, b: 0.5}, output)).guards == ("b - x",)
+
+
+@pytest.mark.parametrize("choice", ["off", "fast", "best"])
+def test_forms_that_keep_digits(choice):
+    """A formula whose form a search has found has the guards of the formula without one."""
+    c = Symbol("c")
+    outputs = {
+        a * x / ((1 + b * x) * (1 + c * x)): ("b*x + 1", "c*x + 1"),
+        1 / (a + x) - 1 / (x + b + c): ("a + x", "b + c + x"),
+    }
+    for output, guards in outputs.items():
+        model = Model("m", x, y, {a: 1.0, b: 0.5, c: 2.0}, output)
+        assert sorted(fit_of(stabilize(describe(model, digits=choice))).guards) == sorted(guards)
 
 
 def test_layers():

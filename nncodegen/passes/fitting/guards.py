@@ -24,6 +24,7 @@ from nncodegen.ir import SAMPLE, Element, Program, Step, elements
 from nncodegen.ir.functions import bose_einstein, decay, exponential_ratio, sech, sech2, sigmoid, softplus
 from nncodegen.ir.quotients import QUOTIENTS, Under
 from nncodegen.ir.shares import share
+from nncodegen.passes.digits.formed import Formed
 from nncodegen.passes.numbering import Known, Numbering, known_under
 
 POSITIVE = (exp, cosh, decay, sigmoid, softplus, sech, sech2, QUOTIENTS[expm1], QUOTIENTS[sinh])
@@ -46,8 +47,10 @@ class Guards(NamedTuple):
 def guards_of(steps: Iterable[Step], program: Program) -> Guards:
     """Return the denominators in the steps of a formula that depend on its parameters and may have either sign.
 
-    Each is a single factor, without powers, and occurs once. Those in a branch of a Piecewise are left out, as they
-    count only where the branch is taken. A network has none: its formulas are those of layers.
+    Each is a single factor, without powers, and occurs once. Those in some branches of a Piecewise alone are left out,
+    as they count only where these are taken. A formula with a form that keeps its digits has the poles of its plain
+    form: the other may divide by something else on the way, or choose between two forms. A network has none: its
+    formulas are those of layers.
     """
     if program.layered:
         return Guards((), (), 0)
@@ -107,13 +110,25 @@ def _denominators(expression: Expr) -> Iterator[Expr]:
             node = node.definition(*node.args)
         elif isinstance(node, Under):
             node = node.stable(*node.args)  # its definition, with a quotient whose sign is known
+        elif isinstance(node, Formed):
+            node = node.plain_form(*node.args)
         if isinstance(node, Piecewise):
+            yield from _in_all_branches(node)
             continue
         if isinstance(node, Pow) and (node.exp.is_negative if node.exp.is_Integer else not node.exp.is_number):
             yield node.base
         new = [argument for argument in node.args if argument not in seen]
         seen.update(new)
         waiting += reversed(new)
+
+
+def _in_all_branches(node: Piecewise) -> Iterator[Expr]:
+    """Yield the factors of denominators that all branches have: they count whichever is taken."""
+    found = [
+        dict.fromkeys(_positive(factor) for denominator in _denominators(value) for factor in _factors(denominator))
+        for value, _ in node.args
+    ]
+    yield from (factor for factor in found[0] if all(factor in others for others in found[1:]))
 
 
 def _factors(expression: Expr) -> Iterator[Expr]:
