@@ -130,3 +130,21 @@ def _definition(function: StableFunction) -> Expr:
 @lru_cache(maxsize=1000)
 def _stable(function: StableFunction) -> Expr:
     return function.stable(*function.args)
+
+
+def stable_of_arguments(function: StableFunction) -> Expr:
+    """Return the stable form of a function, with elements ``argument(k)`` in the places of its arguments.
+
+    Numbers stay: a form may depend on them, as on the order of a derivative.
+    """
+    return _of_arguments(function.func, tuple(part if part.is_number else None for part in function.args))
+
+
+@lru_cache(maxsize=1000)
+def _of_arguments(kind: type[StableFunction], numbers: tuple[Expr | None, ...]) -> Expr:
+    return kind.stable(*(argument(k) if number is None else number for k, number in enumerate(numbers)))
+
+
+def argument(k: int) -> Element:
+    """Return the element in the place of an argument."""
+    return Element(f"argument {k}")

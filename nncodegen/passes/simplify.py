@@ -33,6 +33,7 @@ from nncodegen.ir import (
     needed,
     solve,
 )
+from nncodegen.ir.arithmetics import stable_of_arguments
 from nncodegen.ir.functions import StableFunction, decay
 from nncodegen.ir.systems import INTEGRATE, Formulas, System
 from nncodegen.passes.numbering import Known, Numbering, hint, known_under
@@ -103,14 +104,14 @@ def _simplify_steps(
         if isinstance(node, exp) and node.args[0] in log_softmax:
             step = log_softmax[node.args[0]]  # exp(log_softmax(z)) = softmax(z), without the cancellation
             return _normalization(replace(step, operator="softmax"), None, numbering)
-        if isinstance(node, exp) and _is_nonnegative(-node.args[0], numbering, signs):
+        if isinstance(node, exp) and signs.is_nonnegative(-node.args[0]):
             return decay(-node.args[0])  # a bell curve, for example: it can only underflow
         if isinstance(node, Pow) and node.exp.is_Integer:
             return _power(node.base, int(node.exp), numbering)
         return None
 
     numbering = Numbering(taken, lower)
-    signs: dict[Element, Symbol] = {}
+    signs = _Signs(numbering)
     recurrences: list[tuple[Element, Expr]] = []
     for step in gathered(steps):
         if step.operator in RECURRENCES:
@@ -165,15 +166,36 @@ def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:
     return None
 
 
-def _is_nonnegative(value: Expr, numbering: Numbering, signs: dict[Element, Symbol]) -> bool:
-    """Return whether SymPy can tell from the definitions of the elements in a value that it is never negative.
+class _Signs:
+    """The signs of the elements of a numbering, as far as SymPy can tell them from their definitions.
 
-    ``signs`` maps the element of each step to a symbol with its sign; new steps are added to it.
+    SymPy is asked once about each element that decides about a value: this takes longer than all else about a step.
     """
-    for step in numbering.steps[len(signs) :]:
-        known = step.expression.xreplace(signs).is_nonnegative  # then a sum or a maximum of it is not negative, either
-        signs[step.target] = Dummy(nonnegative=True) if known else step.target
-    return bool(value.xreplace(signs).is_nonnegative)
+
+    def __init__(self, numbering: Numbering) -> None:
+        self._steps = numbering.steps
+        self._definitions: dict[Element, Expr] = {}
+        self._symbols: dict[Element, Symbol] = {}
+
+    def is_nonnegative(self, value: Expr) -> bool:
+        """Return whether a value is never negative."""
+        for step in self._steps[len(self._definitions) :]:
+            self._definitions[step.target] = step.expression
+        waiting = self._unknown(value)
+        while waiting:
+            element = waiting[-1]
+            definition = self._definitions[element]
+            before = [other for other in self._unknown(definition) if other != element]  # a recurrence reads itself
+            if before:
+                waiting += before
+                continue
+            known = definition.xreplace(self._symbols).is_nonnegative  # then a sum or a maximum of it is not either
+            self._symbols[waiting.pop()] = Dummy(nonnegative=True) if known else element
+        return bool(value.xreplace(self._symbols).is_nonnegative)
+
+    def _unknown(self, value: Expr) -> list[Element]:
+        """Return the defined elements in a value of which SymPy has not been asked."""
+        return [part for part in elements(value) if part in self._definitions and part not in self._symbols]
 
 
 # --- normalizations ----------------------------------------------------------------------------------------------
@@ -260,8 +282,8 @@ def _cost_of_functions(expression: Expr) -> int:
 
 
 def _cost_of_function(node: StableFunction) -> int:
-    """Return the operations of a function, in primitives; whole numbers among its arguments may be orders."""
-    written = type(node).stable(*(each if each.is_Integer else Dummy(real=True) for each in node.args))
+    """Return the operations of a function, in primitives."""
+    written = stable_of_arguments(node)
     return int(count_ops(written)) + _cost_of_functions(written)
 
 

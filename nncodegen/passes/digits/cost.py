@@ -11,9 +11,9 @@ from typing import Any
 from sympy import Add, Expr, Mul, Piecewise
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, elements, needed
+from nncodegen.ir.arithmetics import stable_of_arguments
 from nncodegen.ir.functions import StableFunction
 from nncodegen.ir.program import BEST, FAST
-from nncodegen.passes.digits.measure import stable_of_elements
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
 from nncodegen.passes.simplify import simplify
@@ -91,10 +91,9 @@ def _own(node: Any) -> int:
 
 def _written_out(node: StableFunction) -> int:
     """Return the operations of a function of nncodegen in primitives."""
-    numbers = tuple(part if part.is_number else None for part in node.args)
-    return _of_function(node.func, numbers)
+    return _of_function(stable_of_arguments(node))
 
 
 @lru_cache(maxsize=1000)
-def _of_function(function: type[StableFunction], numbers: tuple[Expr | None, ...]) -> int:
-    return max(operations(stable_of_elements(function, numbers)), 1)  # type: ignore[arg-type]
+def _of_function(form: Expr) -> int:
+    return max(operations(form), 1)

@@ -21,7 +21,7 @@ from nncodegen.ir.arithmetics import Exact
 from nncodegen.ir.elementary import Elementary
 from nncodegen.ir.walk import walk
 from nncodegen.passes.digits.formats import Array
-from nncodegen.passes.digits.points import Points
+from nncodegen.passes.digits.points import Points, type_of
 
 FEW = 192
 """The bits that suffice where little cancels."""
@@ -44,7 +44,7 @@ class Truth:
     def __init__(self, written: Expr, points: Points) -> None:
         self._written, self._names = written, tuple(points)
         self._rows = np.array([*points.values()]).T.tolist() if points else []
-        self._dtype = next(iter(points.values())).dtype if points else np.dtype(np.float64)
+        self._dtype = type_of(points) if points else np.dtype(np.float64)
         self._known: dict[int, float] = {}
 
     def at(self, places: Iterable[int]) -> Array:

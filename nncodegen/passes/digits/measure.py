@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,16 +10,31 @@ import numpy as np
 from sympy import Expr
 
 from nncodegen.ir import Element
-from nncodegen.ir.arithmetics import Arrays
-from nncodegen.ir.evaluate import interpret
+from nncodegen.ir.arithmetics import Arrays, argument, stable_of_arguments
 from nncodegen.ir.functions import StableFunction
 from nncodegen.ir.walk import Asking, walk
 from nncodegen.passes.digits.formats import Array
-from nncodegen.passes.digits.points import Points, count_of
+from nncodegen.passes.digits.points import Points, count_of, type_of
 from nncodegen.passes.simplify import in_primitives
 
 
-class Stepwise(Arrays):
+class Typed(Arrays):
+    """Arrays of one type, of which numbers are as well, as they are in C.
+
+    Otherwise, a branch or a root that is a number would be float64, and make all float64 that it meets.
+    """
+
+    def __init__(self, values: Mapping[Element, Any], dtype: np.dtype[Any]) -> None:
+        super().__init__(values)
+        self.dtype = dtype
+
+    def number(self, node: Any) -> Any:
+        """Return a number of the type of the arrays; Python's own numbers have that of float64."""
+        value = super().number(node)
+        return value if isinstance(value, bool) or self.dtype == np.float64 else self.dtype.type(value)
+
+
+class Stepwise(Typed):
     """Arrays, with the functions of nncodegen as they are computed in steps: their arguments before their stable forms.
 
     So a product keeps its order whose factors are products.
@@ -34,19 +49,8 @@ class Stepwise(Arrays):
 
     def function(self, node: StableFunction, values: Sequence[Any]) -> Any:
         """Return the values of a function of nncodegen, given those of its arguments."""
-        numbers = tuple(part if part.is_number else None for part in node.args)
-        arguments = {_argument(k): value for k, value in enumerate(values)}
-        return walk(stable_of_elements(node.func, numbers), Stepwise(arguments))
-
-
-@lru_cache(maxsize=1000)
-def stable_of_elements(function: type[StableFunction], numbers: tuple[Expr | None, ...]) -> Expr:
-    """Return the stable form of a function of elements, some of which are numbers."""
-    return function.stable(*(_argument(k) if number is None else number for k, number in enumerate(numbers)))
-
-
-def _argument(k: int) -> Element:
-    return Element(f"argument {k}")
+        arguments = {argument(k): value for k, value in enumerate(values)}
+        return walk(stable_of_arguments(node), Stepwise(arguments, self.dtype))
 
 
 class Sample:
@@ -58,7 +62,7 @@ class Sample:
     def __init__(self, points: Points) -> None:
         self.points, self.count = points, count_of(points)
         self.known: dict[Any, Any] = {}
-        self._arrays = Stepwise(points)
+        self._arrays = Stepwise(points, type_of(points))
 
     def values(self, form: Expr) -> Array:
         """Return the values of a form, node by node."""
@@ -72,7 +76,7 @@ def values(form: Expr, points: Points) -> Array:
     known: dict[Any, Any] = dict(points)
     with np.errstate(all="ignore"):
         for step in steps:
-            known[step.target] = np.asarray(interpret(step.expression, known, exact=False))
+            known[step.target] = np.asarray(walk(step.expression, Typed(known, type_of(points))))
     return np.broadcast_to(known[held], (count_of(points),))
 
 

@@ -64,6 +64,11 @@ def count_of(points: Points) -> int:
     return len(next(iter(points.values())))
 
 
+def type_of(points: Points) -> np.dtype[Any]:
+    """Return the type of the numbers of points."""
+    return next(iter(points.values())).dtype
+
+
 def joined(*several: Points) -> Points:
     """Return the points of several, one after the other."""
     return {element: np.concatenate([points[element] for points in several]) for element in several[0]}

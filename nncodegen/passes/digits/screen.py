@@ -24,7 +24,7 @@ from nncodegen.passes.derivatives import partial
 from nncodegen.passes.digits.exact import Truth
 from nncodegen.passes.digits.formats import bits_lost
 from nncodegen.passes.digits.measure import Sample, Stepwise
-from nncodegen.passes.digits.points import Points, chosen, count_of
+from nncodegen.passes.digits.points import Points, chosen, count_of, type_of
 
 Mask = NDArray[np.bool_]
 
@@ -46,9 +46,9 @@ class _Watched(Stepwise):
     """Arrays that are watched: ``suspicious`` says at which points digits may be lost."""
 
     def __init__(self, points: Points) -> None:
-        super().__init__(points)
+        super().__init__(points, type_of(points))
         self.suspicious = np.zeros(count_of(points), bool)
-        self.tiny = np.finfo(next(iter(points.values())).dtype).tiny
+        self.tiny = np.finfo(self.dtype).tiny
 
     def sum(self, node: Add) -> Asking[Any]:
         """Return a sum; it is suspicious where it is small, unless its terms are exact."""
@@ -152,9 +152,9 @@ class _Slopes(Arrays):
         found = {}
         for element in self._by:
             if any(element in slopes for slopes, _ in parts):
-                result: Any = np.nan
+                result: Any = self._watched.dtype.type(np.nan)
                 for slopes, holds in reversed(parts):
-                    result = np.where(holds, slopes.get(element, 0.0), result)
+                    result = np.where(holds, slopes.get(element, self._watched.dtype.type(0)), result)
                 found[element] = result
         return found
 
@@ -232,5 +232,5 @@ def is_sound(form: Expr, points: Points, suspicious: Mask, truth: Truth) -> bool
             break
     if not places:
         return True
-    lost = bits_lost(Sample(chosen(points, places)).values(form), np.array(values, next(iter(points.values())).dtype))
+    lost = bits_lost(Sample(chosen(points, places)).values(form), np.array(values, type_of(points)))
     return float(np.mean(lost)) < LOST
