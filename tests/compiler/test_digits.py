@@ -36,7 +36,7 @@ from nncodegen.passes.digits.answers import Answers
 from nncodegen.passes.digits.exact import Truth
 from nncodegen.passes.digits.formats import are_apart, bits_lost
 from nncodegen.passes.digits.formed import Answer, Finding, Question, kept
-from nncodegen.passes.digits.measure import values
+from nncodegen.passes.digits.measure import Sample, values
 from nncodegen.passes.digits.points import chosen
 from nncodegen.passes.digits.points import draw as drawn_points
 from nncodegen.passes.digits.search import Search
@@ -172,6 +172,22 @@ def test_far_beside_a_large_number():
     sizes = np.array([1e10, 1e12, 1e18, 1.7e19, 1e20, 5e20, 1e21, 2e21, 1e30], "float32")
     found, far = module.predict(np.ones(1), sizes[:, None]), np.hypot(sizes.astype(float), 1e12)
     np.testing.assert_allclose(found, np.stack([far, sizes / far], axis=1), rtol=1e-6)
+
+
+def test_numbers_are_single():
+    """In float32, forms are measured as a module computes them: a branch or a root that is a number is single."""
+    t, k = sympy.symbols("t k")
+    branches = Piecewise((sympy.Rational(1, 3), t < 1), (sympy.Rational(2, 3), True))
+    outputs = (k * t * branches / 7, k * t * sqrt(2) / 7)
+    model = nn.Model("single", t, ("y", "z"), {k: 1.0}, outputs)
+    module = nn.build(model, "float32", fit=False, choices={"digits": OFF})
+    numbers = np.random.default_rng(3).normal(1, 1, 200).astype("float32")
+    found = module.predict(np.ones(1), numbers[:, None])
+    for output, column in zip(outputs, found.T, strict=True):
+        form, points = output.xreplace({t: x, k: a}), {x: numbers, a: np.ones(200, "float32")}
+        for measured in (values(form, points), Sample(points).values(form)):
+            assert measured.dtype == np.float32
+            np.testing.assert_allclose(measured, column, rtol=2e-7)
 
 
 @pytest.mark.parametrize("form", [
