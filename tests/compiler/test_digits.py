@@ -41,6 +41,7 @@ from nncodegen.passes.digits.points import chosen
 from nncodegen.passes.digits.points import draw as drawn_points
 from nncodegen.passes.digits.search import Search
 from nncodegen.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, alternatives
+from nncodegen.passes.rules.derivative import as_sympy_writes
 from nncodegen.passes.rules.differences import factored
 from nncodegen.passes.rules.forms import stable_form
 from nncodegen.pipeline import compile_model
@@ -90,6 +91,13 @@ def test_every_alternative_applies(table):
     missing = {rule.__name__ for rules in table.values() for rule in rules if rule not in used}
     assert missing <= SELDOM
     assert all(rule.__doc__ for rules in table.values() for rule in rules)
+
+
+@pytest.mark.parametrize("formula", FORMULAS, ids=str)
+def test_derivatives_as_sympy_writes_them(formula):
+    """The short way to a derivative gives the derivative of SymPy, to the order of its terms."""
+    for element in elements(formula):
+        assert as_sympy_writes(formula, element) == sympy.diff(formula, element)
 
 
 def test_long_decimals_are_not_factored():
