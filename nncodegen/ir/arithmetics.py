@@ -55,7 +55,7 @@ class Arrays(Values):
 
     def number(self, node: Any) -> Any:
         """Return a number in the form that NumPy takes."""
-        if node in (sympy.true, sympy.false):
+        if node is sympy.true or node is sympy.false:  # their comparison with a number takes long
             return bool(node)
         return np.nan if node is NAN else float(node)
 
@@ -94,7 +94,7 @@ class Exact(Values):
 
     def number(self, node: Any) -> Any:
         """Return a number in the precision of mpmath."""
-        if node in (sympy.true, sympy.false):
+        if node is sympy.true or node is sympy.false:  # their comparison with a number takes long
             return bool(node)
         return mpmath.nan if node is NAN else node._to_mpmath(mpmath.mp.prec)
 

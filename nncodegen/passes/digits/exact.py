@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import cycle
 from typing import Any
 
 import mpmath
@@ -33,6 +34,9 @@ STEP = 256
 """The bits of the range are a multiple of this."""
 
 FAULTS = (ValueError, ZeroDivisionError, OverflowError, TypeError, AttributeError, mpmath.libmp.NoConvergence)
+
+OPERATIONS = 1024
+"""The number of operations after which the errors come again, in the same order."""
 
 LARGE = 2.0**24
 """An exponent beyond which an exponential is infinite, or 0: exact ones would take long, and no float64 is near."""
@@ -120,12 +124,16 @@ def _next(state: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _factors(bits: int) -> tuple[Any, ...]:
-    """Return 256 numbers that differ from 1 by some of the last 24 bits of a number."""
-    state, found = 1, []
+def _factors(bits: int, seed: int) -> tuple[Any, ...]:
+    """Return numbers in an order that depends on a seed; they differ from 1 by some of the last 24 bits of a number."""
+    state, numbers = 1, []
     for _ in range(256):
         state = _next(state)
-        found.append(1 + mpmath.ldexp((state >> 7) - 2**23, 1 - bits))
+        numbers.append(1 + mpmath.ldexp((state >> 7) - 2**23, 1 - bits))
+    state, found = 7919 * seed, []
+    for _ in range(OPERATIONS):
+        state = _next(state)
+        found.append(numbers[state >> 23])
     return tuple(found)
 
 
@@ -134,14 +142,10 @@ class _Erring(_Limited):
 
     def __init__(self, values: Mapping[Any, Any], seed: int) -> None:
         super().__init__(values)
-        self._factors = _factors(mpmath.mp.prec)
-        self._state = 7919 * seed
+        self._factors = cycle(_factors(mpmath.mp.prec, seed))
 
     def _err(self, value: Any) -> Any:
-        if not isinstance(value, mpmath.mpf):
-            return value
-        self._state = _next(self._state)
-        return value * self._factors[self._state >> 23]
+        return value * next(self._factors) if isinstance(value, mpmath.mpf) else value
 
     def add(self, values: Sequence[Any]) -> Any:
         """Return a sum."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +28,12 @@ LEAST_TERMS, MOST_TERMS = 3, 26
 
 MOST_POLES = 5
 """Poles of a higher order are no holes."""
+
+KNOWN_BY = 80
+"""The digits of two values by which a function is known."""
+
+FAULTS = (ValueError, ZeroDivisionError, TypeError, AttributeError, OverflowError, mpmath.libmp.NoConvergence)
+"""The errors of a function that has no value at a point of the circle."""
 
 ZERO = mpmath.mpf(2) ** -300
 """A coefficient times the power of the radius that is smaller than this, relative to the largest, is 0."""
@@ -73,15 +80,35 @@ def argument_of(node: Expr) -> tuple[Expr, Expr] | None:
     return None if any(function.has(part) for part in read) else (u, function)
 
 
+@dataclass(frozen=True)
+class _Function:
+    """A function of ``_POINT``, however it is written: it is known by its values at two points of the circle."""
+
+    formula: Expr = field(compare=False)
+    known_by: tuple[str, ...]
+
+
 @lru_cache(maxsize=200)
 def coefficients(function: Expr) -> tuple[int, tuple[Any, ...]] | None:
     """Return (k, c) with the function t**k*(c[0] + c[1]*t + ...) near t = 0; None where it has no such series."""
+    try:
+        values = _on_circle(function, (1, CIRCLE // 2 - 1))
+        return _coefficients(_Function(function, tuple(mpmath.nstr(value, KNOWN_BY) for value in values)))
+    except FAULTS:
+        return None
+
+
+def _on_circle(function: Expr, places: Iterable[int]) -> list[Any]:
+    """Return the values of a function at places on the circle."""
     with mpmath.workprec(BITS):
-        try:
-            around = [RADIUS * mpmath.expjpi(mpmath.mpf(2 * j) / CIRCLE) for j in range(CIRCLE // 2 + 1)]
-            values = [interpret(function, {_POINT: point}, exact=True) for point in around]
-        except (ValueError, ZeroDivisionError, TypeError, AttributeError, OverflowError, mpmath.libmp.NoConvergence):
-            return None
+        around = [RADIUS * mpmath.expjpi(mpmath.mpf(2 * j) / CIRCLE) for j in places]
+        return [interpret(function, {_POINT: point}, exact=True) for point in around]
+
+
+@lru_cache(maxsize=200)  # a search meets one function in many forms
+def _coefficients(function: _Function) -> tuple[int, tuple[Any, ...]] | None:
+    values = _on_circle(function.formula, range(CIRCLE // 2 + 1))
+    with mpmath.workprec(BITS):
         largest = max(map(abs, values))
         if not mpmath.isfinite(largest) or largest == 0:
             return None
