@@ -15,8 +15,15 @@ from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.ir.systems import Formulas, LinearlyImplicit, System, Table, systems_of
 from nncodegen.schedule.tree import Call
+from nncodegen.schedule.vectors import has_library
 
 ARGUMENTS = "const real *restrict given, const real *restrict fixed"
+
+MOST_IN_LANES = 125
+"""The largest number of states, with their derivatives, of samples in lanes: their rates lie on the stack of a thread.
+
+A function of the C library may have other bits in shorter vectors, so that a system with one of them is solved in the
+longest, also for one sample."""
 
 
 def emit_systems(program: Program, lines: Lines) -> None:
@@ -86,11 +93,17 @@ def _emit_table(table: Table, precision: str, lines: Lines) -> None:
 
 
 class _SystemEmitter:
-    """Writer of the functions of one system."""
+    """Writer of the functions of one system.
+
+    Samples are solved in the lanes of vectors (``solve_lanes.h``). Those of very many states (``solve.h``), and of
+    stiff equations (``rosenbrock.h``), are solved one after the other.
+    """
 
     def __init__(self, system: System, name: str, precision: str, lines: Lines) -> None:
         self._system, self._name, self._lines = system, name, lines
-        self._names = Names(("given", "fixed", "rates", "u", "jacobian", "drift", "direction", "change"))
+        self._in_lanes = not system.linear and len(system.states) <= MOST_IN_LANES
+        own = ("times", "lane", "lanes") if self._in_lanes else ("jacobian", "drift", "direction", "change")
+        self._names = Names(("given", "fixed", "rates", "u", *own))
         self._printer = Printer(precision, lambda element: self._names[element.tensor])
 
     def emit(self) -> None:
@@ -102,11 +115,13 @@ class _SystemEmitter:
             self._load(system.starts)
             for number, start in enumerate(system.starts):
                 lines.add(f"u[{number}] = {self._printer.print(start)};")
-        lines.add("", "/* Their rates of change. */")
-        with lines.function(f"INLINE void {name}_rates({self._state},\n    real *restrict rates)"):
-            self._write(
-                Formulas(system.rates, system.steps), [f"rates[{number}]" for number in range(len(system.rates))]
-            )
+        lines.add("")
+        if self._in_lanes:
+            self._emit_rates_of_lanes()
+        else:
+            lines.add("/* Their rates of change. */")
+            with lines.function(f"INLINE void {name}_rates({self._state},\n    real *restrict rates)"):
+                self._emit_rates()
         if system.linear:
             self._emit_linear()
         lines.add("", "/* Solves these equations for the samples of a tile. */")
@@ -123,6 +138,27 @@ class _SystemEmitter:
     def _state(self) -> str:
         """Return the arguments of functions of the time and the states."""
         return f"real {self._names[self._system.time.tensor]}, const real *restrict u, {ARGUMENTS}"
+
+    def _emit_rates_of_lanes(self) -> None:
+        """Write the function of the rates of several samples, one in each lane."""
+        system, lines = self._system, self._lines
+        lines.add("/* Their rates of change, for the sample in each lane. */")
+        with lines.function(
+            f"INLINE void {self._name}_rates(size_t lanes, const real *restrict times, const real *restrict u,\n"
+            f"    {ARGUMENTS}, real *restrict rates)"
+        ):
+            lines.add("LANES_LOOP")
+            with lines.block("for (size_t lane = 0; lane < lanes; lane++)"):
+                if any(formula.has(system.time) for formula in system.formulas):
+                    lines.add(f"const real {self._names[system.time.tensor]} = times[lane];")
+                self._emit_rates("*lanes + lane")
+
+    def _emit_rates(self, lane: str = "") -> None:
+        """Write the rates; ``lane`` is added to the place of a value in its array."""
+        rates = self._system.rates
+        self._write(
+            Formulas(rates, self._system.steps), [f"rates[{number}{lane}]" for number in range(len(rates))], lane=lane
+        )
 
     def _emit_linear(self) -> None:
         """Write the derivatives of the rates that an implicit method reads."""
@@ -143,9 +179,9 @@ class _SystemEmitter:
             ):
                 self._write(system.linear.bend, [f"change[{k}]" for k in range(len(system.linear.bend.values))])
 
-    def _write(self, formulas: Formulas, places: Sequence[str], zeros: int = 0) -> None:
+    def _write(self, formulas: Formulas, places: Sequence[str], zeros: int = 0, lane: str = "") -> None:
         """Write values to places; without the first ``zeros`` of them where they are zero."""
-        self._load(formulas.all)
+        self._load(formulas.all, lane)
         for step in formulas.steps:
             self._lines.add(f"const real {self._names[step.target.tensor]} = {self._printer.print(step.expression)};")
         for number, (place, value) in enumerate(zip(places, formulas.values, strict=True)):
@@ -155,28 +191,34 @@ class _SystemEmitter:
     def _emit_call(self) -> None:
         """Write the body of the function that solves the system."""
         system, control, lines, name = self._system, self._system.control, self._lines, self._name
-        implicit, size = system.linear is not None, len(system.states)
-        room = (len(control.table.rows) + (6 if implicit else 3)) * size + len(system.given) + len(system.fixed)
+        implicit, states = system.linear is not None, len(system.states)
+        rows = len(system.given) + len(system.fixed)
+        room = (len(control.table.rows) + (6 if implicit else 3)) * states + rows
         lines.add("const equations own = {")
-        sizes = (size, system.first, system.block, len(system.given), len(system.fixed))
+        sizes = (states, system.first, system.block, len(system.given), len(system.fixed))
         start = "(double) NAN" if control.start is None else repr(control.start)
         lines.add(f"    {', '.join(map(str, sizes))}, {control.rtol!r}, {control.atol!r}, {start}, {control.most},")
-        lines.add(f"    {name}_rates, {name}_starts", "};")
-        if implicit:
+        lines.add(f"    {'NULL' if self._in_lanes else f'{name}_rates'}, {name}_starts", "};")
+        given = ", ".join(f"(places) {{{row}, {row}_next, {row}_sample}}" for row in ("time", "given", "fixed"))
+        places = "out, out_time, out_state, out_sample, work"
+        if isinstance(control.table, LinearlyImplicit):
             bend = f"{name}_bend" if system.first else "NULL"
             lines.add(f"const linear_parts local = {{{name}_slopes, {bend}, {int(system.driven)}}};")
             lines.add(f"size_t pivots[{system.block}];")
-            room += 2 * system.block**2
-        lines.add(f"real work[{room}];")
-        given = ", ".join(f"(places) {{{row}, {row}_next, {row}_sample}}" for row in ("time", "given", "fixed"))
-        places = f"out, out_time, out_state, out_sample, work{', pivots' if implicit else ''}"
-        function = "solve_stiff_samples(own, local" if implicit else "solve_samples(own"
-        methods = f"&{control.table.name}"
-        if isinstance(control.table, LinearlyImplicit):
-            methods += f", &{control.table.explicit.name}" if control.table.explicit else ", NULL"
-        lines.add(*wrapped(f"{function}, {methods}, count, padded, times, {given}, {places});"))
+            lines.add(f"real work[{room + 2 * system.block**2}];")
+            explicit = f"&{control.table.explicit.name}" if control.table.explicit else "NULL"
+            begin = f"solve_stiff_samples(own, local, &{control.table.name}, {explicit}"
+            places += ", pivots"
+        elif self._in_lanes:
+            narrow = 0 if any(map(has_library, system.formulas)) else 1
+            lines.add(f"real work[{room}*LANES + {rows + states}] ALIGNED;")
+            begin = f"solve_in_lanes(own, {name}_rates, &{control.table.name}, {narrow}"
+        else:
+            lines.add(f"real work[{room}];")
+            begin = f"solve_samples(own, &{control.table.name}"
+        lines.add(*wrapped(f"{begin}, count, padded, times, {given}, {places});"))
 
-    def _load(self, formulas: Iterable[Expr]) -> None:
+    def _load(self, formulas: Iterable[Expr], lane: str = "") -> None:
         """Write local values of what formulas read of the states and of both rows."""
         system = self._system
         direction = system.linear.direction if system.linear else ()
@@ -189,4 +231,4 @@ class _SystemEmitter:
         ):
             for number, element in enumerate(names):
                 if element in read:
-                    self._lines.add(f"const real {self._names[element.tensor]} = {array}[{number}];")
+                    self._lines.add(f"const real {self._names[element.tensor]} = {array}[{number}{lane}];")

@@ -200,8 +200,8 @@ def bytes_of(values: int, program: Program) -> int:
 
 def _tile(program: Program, padding: int, features: tuple[str, ...]) -> tuple[int, str]:
     """Return the number of samples of a tile, and the reason for it."""
-    if systems_of(program.steps):  # a call can be stopped between two tiles
-        return 2 * padding, "as differential equations take as many steps as each sample needs"
+    if systems_of(program.steps):  # a call can be stopped between two tiles; at the end of each, lanes are idle
+        return 4 * padding, "as differential equations take as many steps as each sample needs"
     if program.moves:
         values = sum(program.count(step.target.indices) for step in program.steps if SAMPLE in step.target.indices)
         fitting = (k * padding for k in (4, 2, 1) if bytes_of(k * padding * values, program) <= SECOND_CACHE)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from sympy import Abs, Function, Max, Min, Piecewise, Pow, Rational, ceiling, cos, floor, sign, sin, tan
+from sympy import Abs, Expr, Function, Max, Min, Piecewise, Pow, Rational, ceiling, cos, floor, sign, sin, tan
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Program, Step
@@ -68,9 +68,14 @@ def calls_functions(step: Step) -> bool:
 
 def calls_library(step: Step) -> bool:
     """Return whether a step over the samples calls a function of the C library."""
-    functions = (call for call in step.expression.atoms(Function) if not isinstance(call, Abs | Piecewise | sign))
+    return SAMPLE in step.indices and has_library(step.expression)
+
+
+def has_library(expression: Expr) -> bool:
+    """Return whether an expression has a function of the C library."""
+    functions = (call for call in expression.atoms(Function) if not isinstance(call, Abs | Piecewise | sign))
     others = any(function.func.__name__ not in INLINE for function in functions)
-    return SAMPLE in step.indices and (others or any(map(_is_called, step.expression.atoms(Pow))))
+    return others or any(map(_is_called, expression.atoms(Pow)))
 
 
 def _is_called(power: Pow) -> bool:

@@ -26,6 +26,7 @@
 #if NN_HAS_PATHS
 #include "solve.h"
 #include "rosenbrock.h"
+#include "solve_lanes.h"
 #endif
 #if NN_HAS_BLAS
 #include "blas.h"

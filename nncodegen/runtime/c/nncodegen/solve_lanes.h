@@ -1,0 +1,484 @@
+/* Solves differential equations as solve.h does, several samples at once: each in a lane of vectors.
+
+   Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends. A
+   function has the number of lanes as a constant, once it is inlined: as many as the longest vectors have, or as the
+   shortest for a sample alone. Its loops over lanes become the same operations on vectors in either case, so that a
+   sample has the same bits alone and among others.
+
+   Needs solve.h and vectors.h. Gives rates_of_lanes, NARROW, solve_in_lanes. */
+
+#ifndef NNCODEGEN_SOLVE_LANES_H
+#define NNCODEGEN_SOLVE_LANES_H
+
+#include "solve.h"
+#include "vectors.h"
+
+/* The lanes of the shortest vectors of all instruction sets. */
+enum { NARROW = 16/sizeof(real) };
+
+#define ALIGNED __attribute__((aligned(64)))
+
+/* A loop over lanes, which do not depend on each other. */
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__)
+#define LANES_LOOP PRAGMA(omp simd)
+#else
+#define LANES_LOOP
+#endif
+
+/* A loop over stages, or over the coefficients of their weights. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define STAGES_LOOP _Pragma("GCC unroll 8")
+#else
+#define STAGES_LOOP
+#endif
+
+/* The rates of the states u of the samples in all lanes, at a time in each: the value k of a lane is at
+   [k*lanes + lane]. */
+typedef void (*rates_of_lanes)(size_t lanes, const real *times, const real *u, const real *given, const real *fixed,
+    real *rates);
+
+/* The samples in the lanes.
+
+   live      1 for a lane that solves a sample, 0 for one that only fills the vectors
+   now       the time of the states; a step of the length h leads to end, at most to last
+   wish      the length that the error asks for
+   most      the factor by which the next step may be longer
+   left      the number of steps that may follow
+   upcoming  the next time whose states are to be written
+   before    the logarithm of the mean square of the error of the step before
+   norm      the mean square of the error of this step
+   good      1 if this step is accepted
+   sample    the number of the sample
+   done      the number of times whose states are written
+   fresh     whether a lane has no length of a step yet */
+typedef struct {
+    double live[LANES] ALIGNED, now[LANES] ALIGNED, end[LANES] ALIGNED, last[LANES] ALIGNED, h[LANES] ALIGNED;
+    double wish[LANES] ALIGNED, most[LANES] ALIGNED, left[LANES] ALIGNED, upcoming[LANES] ALIGNED;
+    real before[LANES] ALIGNED, norm[LANES] ALIGNED, good[LANES] ALIGNED;
+    size_t sample[LANES], done[LANES];
+    unsigned char fresh[LANES];
+} paths;
+
+/* The arrays of all lanes: states, those after a step, their errors, the rates of each stage, both rows; and those of
+   one sample: its rows and its initial values. */
+typedef struct {
+    real *u, *after, *error, *k, *given, *fixed, *own_given, *own_fixed, *own_u;
+} lane_arrays;
+
+/* The samples: their number, that of the times of each, the values of each, and where the states at each time of each
+   are written. */
+typedef struct {
+    size_t count, times;
+    places time, given, fixed;
+    real *out;
+    size_t out_time, out_state, out_sample;
+} path_samples;
+
+#if NN_BITS == 64
+#define ROOT_HALF UINT64_C(0x3fe6a09e667f3bcd)
+#define EXPONENT UINT64_C(0xfff0000000000000)
+#define WHOLE_BITS UINT64_C(0x4330000000000000) /* 2**52, whose low bits are whole numbers */
+enum { FRACTION = 52 };
+#else
+#define ROOT_HALF UINT32_C(0x3f3504f3)
+#define EXPONENT UINT32_C(0xff800000)
+#define WHOLE_BITS UINT32_C(0x4b000000)
+enum { FRACTION = 23 };
+#endif
+
+typedef union {
+    real value;
+    word bits;
+} real_bits;
+
+/* log2(x) of a positive normal number to 1e-7, which is enough for the lengths of steps. Its polynomial meets log2 at
+   the nodes of Chebyshev. */
+INLINE real rough_log2(real x)
+{
+    const real_bits parts = {x};
+    const word offset = parts.bits - ROOT_HALF;
+    const real_bits mantissa = {.bits = parts.bits - (offset & EXPONENT)}; /* from sqrt(1/2) to sqrt(2) */
+    const real_bits biased = {.bits = WHOLE_BITS | (offset + ((word) 200 << FRACTION)) >> FRACTION}, zero = {.bits = WHOLE_BITS};
+    const real f = mantissa.value - 1, f2 = f*f;
+    const real a = (real) 1.44269499489 - f*(real) 0.721352931363;
+    const real b = (real) 0.480916708 - f*(real) 0.360225182461;
+    const real c = (real) 0.287288882374 - f*(real) 0.249271822075;
+    const real d = (real) 0.232652578821 - f*(real) 0.14275973436;
+    return ((biased.value - zero.value) - 200) + f*((a + f2*b) + f2*f2*(c + f2*d));
+}
+
+/* 2**x to 1e-8, for x of a small size, in the same way. */
+INLINE real rough_exp2(real x)
+{
+    const real_bits shift = {.bits = WHOLE_BITS + ((word) 1 << (FRACTION - 1))}, k = {x + shift.value};
+    const real f = x - (k.value - shift.value), f2 = f*f; /* from -1/2 to 1/2 */
+    const real_bits scale = {.bits = (k.bits + (sizeof(real) > 4 ? 1023 : 127)) << FRACTION};
+    const real a = 1 + f*(real) 0.693147206703, b = (real) 0.240226509223 + f*(real) 0.0555032722667;
+    const real c = (real) 0.00961805667852 + f*((real) 0.00134004281776 + f*(real) 0.000154614446986);
+    return scale.value*((a + f2*b) + f2*f2*c);
+}
+
+/* Writes the squares of the norms of errors: see norm_of. */
+INLINE void norms_of(size_t lanes, const equations *own, const real *error, const real *u, const real *after,
+    real *norms)
+{
+    const real rtol = (real) own->rtol, atol = (real) larger(own->atol, NN_BITS == 64 ? 0 : 1e-37);
+    real largest[LANES] ALIGNED = {0};
+    for (size_t first = 0; first < own->states; first += own->block) {
+        real sum[LANES] ALIGNED = {0};
+        for (size_t i = first; i < first + own->block; i++) {
+            LANES_LOOP
+            for (size_t lane = 0; lane < lanes; lane++) {
+                const real a = absolute(u[i*lanes + lane]), b = absolute(after[i*lanes + lane]);
+                const real part = error[i*lanes + lane]/(atol + rtol*(a > b ? a : b));
+                sum[lane] += part*part;
+            }
+        }
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++)
+            largest[lane] = sum[lane] <= largest[lane] ? largest[lane] : sum[lane]; /* also if it is NaN */
+    }
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++)
+        norms[lane] = largest[lane]/(real) own->block;
+}
+
+/* Writes the first lengths of the steps of fresh lanes, and the rates at their beginning: see first_length. */
+INLINE void begin_steps(size_t lanes, const equations *own, rates_of_lanes rates, const method *with,
+    const lane_arrays *a, paths *p)
+{
+    const size_t size = own->states*lanes;
+    real *const rate = a->error, *const moved = a->after, *const other = a->k + size, *const change = a->k + 2*size;
+    real at[LANES] ALIGNED, of_u[LANES] ALIGNED, of_rate[LANES] ALIGNED, of_change[LANES] ALIGNED;
+    double lengths[LANES];
+    for (size_t lane = 0; lane < lanes; lane++)
+        at[lane] = (real) p->now[lane];
+    rates(lanes, at, a->u, a->given, a->fixed, rate);
+    norms_of(lanes, own, a->u, a->u, a->u, of_u);
+    norms_of(lanes, own, rate, a->u, a->u, of_rate);
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const double u = sqrt((double) of_u[lane]), slope = sqrt((double) of_rate[lane]);
+        const double h = u >= 1e-5 && slope >= 1e-5 ? 0.01*u/slope : 1e-6, most = p->last[lane] - p->now[lane];
+        lengths[lane] = h < most ? h : most;
+        at[lane] = (real) (p->now[lane] + lengths[lane]);
+    }
+    for (size_t i = 0; i < own->states; i++)
+        for (size_t lane = 0; lane < lanes; lane++)
+            moved[i*lanes + lane] = a->u[i*lanes + lane] + (real) lengths[lane]*rate[i*lanes + lane];
+    rates(lanes, at, moved, a->given, a->fixed, other);
+    for (size_t k = 0; k < size; k++)
+        change[k] = other[k] - rate[k];
+    norms_of(lanes, own, change, a->u, a->u, of_change);
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (!p->fresh[lane])
+            continue;
+        const double most = p->last[lane] - p->now[lane], first = lengths[lane];
+        const double largest = larger(sqrt((double) of_rate[lane]), sqrt((double) of_change[lane])/first);
+        const double second = largest > 1e-15 ? pow(0.01/largest, 1/with->exponent) : larger(1e-6, first*1e-3);
+        double h = 100*first < second ? 100*first : second;
+        h = h < most ? h : most;
+        p->wish[lane] = h > 0 ? h : most*1e-6; /* the changes are not finite */
+        p->fresh[lane] = 0;
+        for (size_t i = 0; i < own->states; i++)
+            a->k[i*lanes + lane] = rate[i*lanes + lane];
+    }
+}
+
+/* Starts the sample n in a lane, and writes its states at all times up to that of the initial values; if no time is
+   left, it has ended. */
+INLINE void begin_lane(size_t lanes, const equations *own, const path_samples *all, size_t n, size_t lane,
+    const lane_arrays *a, paths *p)
+{
+    const real *const time = all->time.values + n*all->time.sample;
+    const size_t next = all->time.next, times = all->times;
+    for (size_t k = 0; k < own->given; k++)
+        a->given[k*lanes + lane] = a->own_given[k] = all->given.values[k*all->given.next + n*all->given.sample];
+    for (size_t k = 0; k < own->fixed; k++)
+        a->fixed[k*lanes + lane] = a->own_fixed[k] = all->fixed.values[k*all->fixed.next + n*all->fixed.sample];
+    own->starts(a->own_given, a->own_fixed, a->own_u);
+    for (size_t i = 0; i < own->states; i++)
+        a->u[i*lanes + lane] = a->own_u[i];
+    const double now = own->start == own->start ? own->start : (double) time[0];
+    const int early = !(now <= (double) time[0]);
+    size_t done = 0;
+    for (; done < times && (early || (double) time[done*next] <= now); done++)
+        for (size_t i = own->first; i < own->states; i++)
+            all->out[n*all->out_sample + done*all->out_time + (i - own->first)*all->out_state]
+                = early ? (real) NAN : a->own_u[i];
+    p->sample[lane] = n;
+    p->done[lane] = done;
+    p->left[lane] = (double) own->most;
+    p->now[lane] = p->end[lane] = now;
+    p->last[lane] = (double) time[(times - 1)*next];
+    p->upcoming[lane] = (double) time[(done < times ? done : times - 1)*next];
+    p->h[lane] = p->wish[lane] = 0;
+    p->most[lane] = 10;
+    p->before[lane] = p->good[lane] = 0;
+    p->fresh[lane] = 1;
+    p->live[lane] = done < times;
+}
+
+/* Makes a lane that has had no sample repeat the first one, so that its numbers are harmless. */
+INLINE void fill_lane(size_t lanes, const equations *own, size_t lane, const lane_arrays *a, paths *p)
+{
+    for (size_t k = 0; k < own->given; k++)
+        a->given[k*lanes + lane] = a->given[k*lanes];
+    for (size_t k = 0; k < own->fixed; k++)
+        a->fixed[k*lanes + lane] = a->fixed[k*lanes];
+    for (size_t i = 0; i < own->states; i++)
+        a->u[i*lanes + lane] = a->u[i*lanes];
+    p->now[lane] = p->end[lane] = p->now[0];
+    p->last[lane] = p->upcoming[lane] = p->last[0];
+    p->h[lane] = p->wish[lane] = p->most[lane] = p->left[lane] = p->live[lane] = 0;
+    p->before[lane] = p->good[lane] = 0;
+    p->fresh[lane] = 1;
+}
+
+/* Computes the ends and lengths of the next steps. Returns whether all lanes can make one. */
+INLINE int limit_steps(size_t lanes, paths *p)
+{
+    double stuck = 0;
+    SUM_LOOP(stuck)
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const double now = p->now[lane], end = now + p->wish[lane], last = p->last[lane];
+        const double nearer = end >= last ? last : end;
+        p->h[lane] = end >= last ? last - now : p->wish[lane];
+        p->end[lane] = nearer;
+        stuck += p->left[lane] > 0 ? (nearer > now ? 0 : p->live[lane]) : p->live[lane];
+    }
+    return stuck == 0;
+}
+
+/* Ends the lanes that can make no step, after too many steps or where these become too short for the numbers: at the
+   times that are left, states are NaN. */
+INLINE void fail_lanes(size_t lanes, const equations *own, const path_samples *all, paths *p)
+{
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
+            continue;
+        for (; p->done[lane] < all->times; p->done[lane]++)
+            for (size_t i = 0; i < own->states - own->first; i++)
+                all->out[p->sample[lane]*all->out_sample + p->done[lane]*all->out_time + i*all->out_state]
+                    = (real) NAN;
+        p->live[lane] = 0;
+    }
+}
+
+/* Writes u, unless it is NULL, plus h times the weighted sum of the rates of some stages, whose number is a constant. */
+INLINE void add_stages(size_t lanes, size_t states, size_t stages, const real *weights, const real *h, const real *u,
+    const real *k, real *after)
+{
+    for (size_t i = 0; i < states; i++) {
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++) {
+            real sum = weights[0]*k[i*lanes + lane];
+            STAGES_LOOP
+            for (size_t j = 1; j < stages; j++)
+                sum += weights[j]*k[(j*states + i)*lanes + lane];
+            after[i*lanes + lane] = u ? u[i*lanes + lane] + h[lane]*sum : h[lane]*sum;
+        }
+    }
+}
+
+/* The same for any number of stages. */
+INLINE void combine_rates(size_t lanes, size_t states, size_t stages, const real *weights, const real *h, const real *u,
+    const real *k, real *after)
+{
+    switch (stages) {
+    case 1:
+        add_stages(lanes, states, 1, weights, h, u, k, after);
+        break;
+    case 2:
+        add_stages(lanes, states, 2, weights, h, u, k, after);
+        break;
+    case 3:
+        add_stages(lanes, states, 3, weights, h, u, k, after);
+        break;
+    case 4:
+        add_stages(lanes, states, 4, weights, h, u, k, after);
+        break;
+    case 5:
+        add_stages(lanes, states, 5, weights, h, u, k, after);
+        break;
+    case 6:
+        add_stages(lanes, states, 6, weights, h, u, k, after);
+        break;
+    case 7:
+        add_stages(lanes, states, 7, weights, h, u, k, after);
+        break;
+    default:
+        add_stages(lanes, states, MOST_STAGES, weights, h, u, k, after);
+    }
+}
+
+/* Makes a step in each lane, and measures its error. */
+INLINE void step_lanes(size_t lanes, const equations *own, rates_of_lanes rates, const method *with,
+    const lane_arrays *a, paths *p)
+{
+    const size_t states = own->states, stages = with->stages;
+    real h[LANES] ALIGNED, at[LANES] ALIGNED;
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++)
+        h[lane] = (real) p->h[lane];
+    for (size_t s = 1; s < stages; s++) {
+        combine_rates(lanes, states, s, with->rows[s], h, a->u, a->k, a->after);
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++)
+            at[lane] = (real) (p->now[lane] + (double) with->times[s]*p->h[lane]);
+        rates(lanes, at, a->after, a->given, a->fixed, a->k + s*states*lanes);
+    }
+    combine_rates(lanes, states, stages, with->errors, h, NULL, a->k, a->error);
+    norms_of(lanes, own, a->error, a->u, a->after, p->norm);
+}
+
+/* Decides which steps are accepted, and the lengths that follow, as solve does; logarithms are those of squares, to the
+   base 2. */
+INLINE void judge_paths(size_t lanes, const method *with, paths *p)
+{
+    const real share = (real) (0.5/with->exponent), near = (real) 1e-8;
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const real norm = p->norm[lane], held = rough_log2(norm > near ? norm : near);
+        const real power = share*(norm <= 1 ? (real) 0.4*p->before[lane] - (real) 0.7*held : -held);
+        const real small = power > 4 ? 4 : power, within = small < -4 ? -4 : small;
+        const double factor = 0.9*(double) rough_exp2(within), most = norm <= 1 ? p->most[lane] : 1;
+        const double least = factor < 0.2 ? 0.2 : factor;
+        p->wish[lane] = p->h[lane]*(norm < (real) INFINITY ? (least > most ? most : least) : 0.2); /* 0.2 for NaN */
+        p->most[lane] = norm <= 1 ? 10 : 1;
+        p->before[lane] = norm <= 1 ? held : p->before[lane];
+        p->good[lane] = norm <= 1 ? 1 : 0;
+    }
+}
+
+/* Writes the states at the upcoming time of each lane, if that lies within an accepted step. Returns whether it does in
+   any lane. */
+INLINE int observe_lanes(size_t lanes, const equations *own, const method *with, const path_samples *all,
+    const lane_arrays *a, paths *p)
+{
+    double count = 0, due[LANES] ALIGNED;
+    SUM_LOOP(count)
+    for (size_t lane = 0; lane < lanes; lane++) {
+        due[lane] = p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0;
+        count += due[lane];
+    }
+    if (count == 0)
+        return 0;
+    real x[LANES] ALIGNED, h[LANES] ALIGNED, found[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const double part = (p->upcoming[lane] - p->now[lane])/p->h[lane];
+        x[lane] = (real) (p->upcoming[lane] == p->end[lane] ? 1 : part);
+        h[lane] = (real) p->h[lane];
+    }
+    for (size_t j = 0; j < with->stages; j++) {
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++) {
+            real total = with->interpolant[j][with->degree - 1]*x[lane];
+            STAGES_LOOP
+            for (size_t d = with->degree - 1; d-- > 0;)
+                total = (total + with->interpolant[j][d])*x[lane];
+            weights[j][lane] = total;
+        }
+    }
+    for (size_t i = own->first; i < own->states; i++) {
+        const real *const k = a->k + i*lanes, *const u = a->u + i*lanes, *const after = a->after + i*lanes;
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++) {
+            real sum = weights[0][lane]*k[lane];
+            STAGES_LOOP
+            for (size_t j = 1; j < with->stages; j++)
+                sum += weights[j][lane]*k[j*own->states*lanes + lane];
+            found[lane] = x[lane] == 1 ? after[lane] : u[lane] + h[lane]*sum;
+        }
+        for (size_t lane = 0; lane < lanes; lane++)
+            if (due[lane] > 0)
+                all->out[p->sample[lane]*all->out_sample + p->done[lane]*all->out_time
+                    + (i - own->first)*all->out_state] = found[lane];
+    }
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (due[lane] > 0 && ++p->done[lane] < all->times)
+            p->upcoming[lane] = (double) all->time.values[p->done[lane]*all->time.next
+                + p->sample[lane]*all->time.sample];
+        else if (due[lane] > 0)
+            p->live[lane] = 0;
+    }
+    return 1;
+}
+
+/* Makes the states after a step the current ones, where it is accepted. */
+INLINE void take_paths(size_t lanes, const equations *own, const method *with, const lane_arrays *a, paths *p)
+{
+    const real *const rate = a->k + (with->stages - 1)*own->states*lanes;
+    for (size_t i = 0; i < own->states; i++) {
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++) {
+            const size_t place = i*lanes + lane;
+            a->u[place] = p->good[lane] > 0 ? a->after[place] : a->u[place];
+            a->k[place] = p->good[lane] > 0 ? rate[place] : a->k[place];
+        }
+    }
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++) {
+        p->now[lane] = p->good[lane] > 0 ? p->end[lane] : p->now[lane];
+        p->left[lane] -= 1;
+    }
+}
+
+/* Solves equations for the samples of a batch. There is room for stages + 3 times the states and both rows in each
+   lane, and for those of one more sample, in work, which is aligned as vectors are. */
+INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates, const method *with,
+    const path_samples *all, real *work)
+{
+    const size_t size = own->states*lanes;
+    real *const rows = work + (with->stages + 3)*size, *const one = rows + (own->given + own->fixed)*lanes;
+    const lane_arrays a = {work, work + size, work + 2*size, work + 3*size, rows, rows + own->given*lanes, one,
+        one + own->given, one + own->given + own->fixed};
+    paths p;
+    size_t upcoming = 0;
+    memset(p.live, 0, sizeof p.live);
+    for (;;) {
+        int live = 0, fresh = 0;
+        for (size_t lane = 0; lane < lanes; lane++) {
+            for (; p.live[lane] == 0 && upcoming < all->count; fresh = 1)
+                begin_lane(lanes, own, all, upcoming++, lane, &a, &p);
+            live |= p.live[lane] > 0;
+        }
+        if (!live)
+            return;
+        if (fresh) {
+            for (size_t lane = all->count; lane < lanes; lane++)
+                fill_lane(lanes, own, lane, &a, &p);
+            begin_steps(lanes, own, rates, with, &a, &p);
+        }
+        for (int ended = 0; !ended;) {
+            if (!limit_steps(lanes, &p)) {
+                fail_lanes(lanes, own, all, &p);
+                break;
+            }
+            step_lanes(lanes, own, rates, with, &a, &p);
+            judge_paths(lanes, with, &p);
+            while (observe_lanes(lanes, own, with, all, &a, &p))
+                ended = 1;
+            take_paths(lanes, own, with, &a, &p);
+        }
+    }
+}
+
+/* Solves equations for count samples, a sample alone in the shortest vectors if narrow is set; those that pad a tile get
+   the values of the last one. */
+INLINE void solve_in_lanes(equations own, rates_of_lanes rates, const method *with, int narrow, size_t count,
+    size_t padded, size_t times, places time, places given, places fixed, real *out, size_t out_time,
+    size_t out_state, size_t out_sample, real *work)
+{
+    const path_samples all = {count, times, time, given, fixed, out, out_time, out_state, out_sample};
+    if (narrow && count == 1)
+        solve_paths(NARROW, &own, rates, with, &all, work);
+    else
+        solve_paths(LANES, &own, rates, with, &all, work);
+    for (size_t n = count; n < padded; n++)
+        for (size_t t = 0; t < times; t++)
+            for (size_t i = 0; i < own.states - own.first; i++)
+                out[t*out_time + i*out_state + n*out_sample] = out[t*out_time + i*out_state + (count - 1)*out_sample];
+}
+
+#endif
