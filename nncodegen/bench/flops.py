@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nncodegen.bench.moving import Motion
+from nncodegen.bench.moving import Motion, Trajectories
 from nncodegen.bench.tasks import Equation, Fit, Gradient, Peaks, PerceptronTask, Prediction, Task
 from nncodegen.ir import Element, Program
 from nncodegen.ir.step import needed
@@ -34,7 +34,7 @@ from nncodegen.pipeline import compile_model
 
 def flops(task: Task) -> int | None:
     """Return the floating-point operations of one step of a task; None for fits and solvers."""
-    if isinstance(task, Fit | Motion):
+    if isinstance(task, Fit | Motion | Trajectories):
         return None
     if isinstance(task, PerceptronTask):
         program = _simplified(task)

@@ -1,4 +1,7 @@
-"""Lotka and Volterra's equations, solved, differentiated and fitted: what the workload motion measures."""
+"""Equations of motion: what the workloads motion and trajectories measure.
+
+Those of Lotka and Volterra are solved, differentiated and fitted; those of Lorenz are simulated.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ VALUES = (1.0, 0.1, 1.5, 0.075, 10.0, 5.0)
 
 RTOL, ATOL = 1e-6, 1e-9
 
-SOLVE, JACOBIAN, FIT = "solve", "Jacobian", "fit"
+SOLVE, JACOBIAN, JACOBIANS, FIT = "solve", "Jacobian", "1,000 Jacobians", "fit"
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Motion:
     """u' = (a - b*v)*u and v' = (d*u - c)*v at some times, whose first is that of the initial values u0 and v0.
 
     what is "solve", whose result is u and v, (2*times,); "Jacobian", their derivatives by the six parameters, (2*times,
-    6); or "fit", the parameters (6,) with the least squares of u and v minus Y, (2*times,), from the start
-    ``parameters``. Tolerances of steps are RTOL and ATOL.
+    6); "1,000 Jacobians", those at several rows of times, (rows, 2*times, 6); or "fit", the parameters (6,) with the
+    least squares of u and v minus Y, (2*times,), from the start ``parameters``. Tolerances of steps are RTOL and ATOL.
     """
 
     what: str
@@ -35,8 +38,10 @@ class Motion:
     parameters: Array
     Y: Array
 
-    steps = 1
-    """The number of calls."""
+    @property
+    def steps(self) -> int:
+        """Return the number of trajectories of a call."""
+        return len(self.times) if self.times.ndim > 1 else 1
 
     @property
     def precision(self) -> str:
@@ -48,16 +53,52 @@ class Motion:
         """Return the model for nncodegen."""
         return Dynamics(
             "u' = (a - b*v)*u; v' = (d*u - c)*v", {"u": "u0", "v": "v0"}, dict(zip(NAMES, VALUES, strict=True)),
-            times=len(self.times), rtol=RTOL, atol=ATOL, name="motion",
+            times=self.times.shape[-1], rtol=RTOL, atol=ATOL, name="motion",
         )  # fmt: skip
 
 
-def motion(what: str, precision: str) -> Motion:
-    """Return a task: 21 times from 0 to 20, and for a fit data with errors of 2 % and a start that is 5 % off."""
+@dataclass(frozen=True)
+class Trajectories:
+    """x' = 10*(y - x), y' = r*x - y - x*z and z' = x*y - 2.666*z from (1, 0, 0), for each r of ``rates``.
+
+    The result is x at the time 1, (rates,), after 1,000 steps of 0.001 of Tsitouras's method.
+    """
+
+    rates: Array
+
+    steps = 1
+    """The number of calls."""
+
+    @property
+    def precision(self) -> str:
+        """Return the precision of all arrays."""
+        return str(self.rates.dtype)
+
+    @property
+    def model(self) -> Dynamics:
+        """Return the model for nncodegen."""
+        return Dynamics(
+            "x' = 10*(y - x); y' = r*x - y - x*z; z' = x*y - 2.666*z", {"x": 1, "y": 0, "z": 0}, inputs="r",
+            observed="x", times=1, start=0, steps=1000, name="lorenz",
+        )  # fmt: skip
+
+
+def trajectories(precision: str, count: int = 2**19) -> Trajectories:
+    """Return a task: r from 0 to 21, as in GPUODEBenchmarks (U. Utkarsh and others, 2024)."""
+    return Trajectories(np.linspace(0, 21, count).astype(precision))
+
+
+def motion(what: str, precision: str, rows: int = 1000) -> Motion:
+    """Return a task: 21 times from 0 to 20, and for a fit data with errors of 2 % and a start that is 5 % off.
+
+    Several rows of times end between 18 and 22.
+    """
     rng, times = np.random.default_rng(9), np.linspace(0, 20, 21)
     truth = np.array(VALUES)
     start = truth * (1 + 0.05 * rng.uniform(-1, 1, 6)) if what == FIT else truth
     Y = _solution(times, truth) * (1 + 0.02 * rng.standard_normal(42))
+    if what == JACOBIANS:
+        times = np.linspace(0.9, 1.1, rows)[:, np.newaxis] * times
     return Motion(what, times.astype(precision), start.astype(precision), Y.astype(precision))
 
 

@@ -19,7 +19,7 @@ from nncodegen.bench.attending import Tokens
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import Curve
 from nncodegen.bench.flat import packed, unpacked, with_biases
-from nncodegen.bench.moving import Motion
+from nncodegen.bench.moving import Motion, Trajectories
 from nncodegen.bench.reactions import Reactions
 from nncodegen.bench.recurring import Sequences
 from nncodegen.describe import Dense, Model, Network, Sequential
@@ -32,6 +32,7 @@ TOLERANCES = {
     "gradient": {"float64": 1e-9, "float32": 1e-3},
     "fit": {"float64": 1e-3, "float32": 5e-3},
     "motion": {"float64": 1e-3, "float32": 1e-2},
+    "trajectories": {"float64": 1e-9, "float32": 1e-3},
 }
 """The largest difference of two results; for a training, relative to the largest change of a parameter, and for fits,
 relative to the largest change of the same parameter.
@@ -47,7 +48,8 @@ lowers the sum of squares by less than a part of 1e-8, or 1e-5 in float32; then 
 They differ by more if samples are changed by a fifth of their noise, or if a fifth of the samples is left out.
 
 Solutions of differential equations agree to their tolerances, times the number by which errors grow: for a tolerance of
-1e-6, to 1e-5; derivatives to 1e-4, and so do fits. Those of stiff equations, for a tolerance of 1e-4, agree to 3e-4.
+1e-6, to 1e-5; derivatives to 1e-4, and so do fits. With the same steps they agree to rounding, which grows as well. Those
+of stiff equations, for a tolerance of 1e-4, agree to 3e-4.
 """
 
 
@@ -337,7 +339,7 @@ class Gradient:
 VISCOSITY = 0.01 / math.pi
 """The viscosity, as in the paper of Raissi, Perdikaris and Karniadakis (2019)."""
 
-Task = PerceptronTask | Training | Prediction | Fit | Equation | Gradient | Motion | Reactions
+Task = PerceptronTask | Training | Prediction | Fit | Equation | Gradient | Motion | Trajectories | Reactions
 
 
 def difference(task: Task, ours: Array, theirs: Array) -> float:
@@ -347,7 +349,8 @@ def difference(task: Task, ours: Array, theirs: Array) -> float:
     if isinstance(task, Fit):
         change = abs(ours - task.start).max(axis=0) if task.fits else abs(ours)
         return float((abs(ours.astype(float) - theirs) / np.maximum(change, 1e-300)).max())
-    way = ours if isinstance(task, Prediction | Equation | Gradient | Motion) else ours - task.start
+    whole = isinstance(task, Prediction | Equation | Gradient | Motion | Trajectories)
+    way = ours if whole else ours - task.start
     return float(abs(ours.astype(float) - theirs).max() / max(float(abs(way).max()), 1e-300))
 
 
@@ -355,7 +358,7 @@ def tolerance(task: Task) -> float:
     """Return the largest difference of two results that rounding explains."""
     kinds = {
         Prediction: "prediction", Fit: "fit", Equation: "gradient", Gradient: "gradient", Motion: "motion",
-        Reactions: "motion",
+        Trajectories: "trajectories", Reactions: "motion",
     }  # fmt: skip
     kind = kinds.get(type(task), "training")
     return TOLERANCES[kind][task.precision]

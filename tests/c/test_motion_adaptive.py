@@ -5,10 +5,10 @@ from subprocess import run
 
 import numpy as np
 import pytest
-from scipy.linalg import expm
 from scipy.optimize import least_squares
 
 import nncodegen as nn
+from nncodegen.emit import systems
 from nncodegen.pipeline import evaluated_module
 from tests.support.built import built, stage
 from tests.support.solutions import EXAMPLES
@@ -121,24 +121,14 @@ def test_lanes_end_and_fail_by_themselves():
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
-def test_very_many_states():
-    """A system whose states and derivatives would not stay on the stack in lanes is solved sample by sample."""
-    count = 13
-    equations = [f"u{i}' = -k{i}*u{i} + c*u{(i + 1) % count}" for i in range(count)]
-    model = nn.Dynamics(
-        equations, {f"u{i}": 1 + i for i in range(count)}, {f"k{i}": 1 + 0.1 * i for i in range(count)} | {"c": 0.1},
-        times=3, rtol=1e-9, name="decays",
-    )  # fmt: skip
-    module, p = built(model), np.array([*(1 + 0.1 * i for i in range(count)), 0.1])
-    X = np.array([[0, 0.5, 1], [0, 0.1, 2]])
-    rates = np.diag(-p[:-1]) + p[-1] * np.roll(np.eye(count), 1, axis=1)
-    for n, times in enumerate(X):
-        exact = np.array([expm(rates * t) @ (1 + np.arange(count)) for t in times])
-        np.testing.assert_allclose(module.predict(p, X)[n], exact.T.ravel(), rtol=1e-7)
-    slopes, h = module.jacobian(p, X), 1e-5
-    for column in (0, 5, count):
-        sides = [module.predict(p + side * h * (np.arange(count + 1) == column), X) for side in (1, -1)]
-        np.testing.assert_allclose(slopes[:, :, column], (sides[0] - sides[1]) / (2 * h), atol=1e-5)
+def test_systems_too_large_for_lanes(monkeypatch, prey):
+    """Where states and derivatives would not stay on the stack in lanes, samples are solved one after the other."""
+    monkeypatch.setattr(systems, "MOST_IN_LANES", 1)
+    module = nn.build(PREY.model(21, name="prey_one_by_one"))
+    X = PREY.end * np.sort(RNG.uniform(0, 1, (9, 21)), axis=1)
+    p = parameters_of(PREY)
+    np.testing.assert_allclose(module.predict(p, X), prey.predict(p, X), rtol=1e-9)
+    np.testing.assert_allclose(module.jacobian(p, X), prey.jacobian(p, X), rtol=1e-7, atol=1e-7)
 
 
 def test_fit(prey):

@@ -16,7 +16,7 @@ from typing import Any
 Run = Callable[[], Any]
 
 ONLY_OURS = dict.fromkeys(("build", "growth", "solution"), "only nncodegen is measured")
-ALONE = {**ONLY_OURS, **dict.fromkeys(("motion", "stiff"), "it solves no differential equations")}
+ALONE = {**ONLY_OURS, **dict.fromkeys(("motion", "trajectories", "stiff"), "it solves no differential equations")}
 NO_WINDOWS = dict.fromkeys(("lenet", "conv1d"), "it has no convolutions")
 NO_TIME = {
     **dict.fromkeys(("lstm", "lstm-16"), "it has no recurrent layers"),
@@ -57,7 +57,9 @@ def _formulas_only(reason: str) -> dict[str, str]:
 _SYMPY = {**_formulas_only("it is for formulas"), "ensemble": "it would take the perceptron's time for each model"}
 _SUBS = {**_SYMPY, "curve": "it would take three minutes for one update"}
 _NO_EQUATIONS = {"burgers": "it has no derivatives by inputs"}
-_PERCEPTRON = "it is for the perceptron alone"
+_PERCEPTRON = "it is for the perceptron and for trajectories"
+_BY_HAND = {**_formulas_only(_PERCEPTRON), "curve": _PERCEPTRON}
+del _BY_HAND["trajectories"]
 
 _SMALL = {
     **dict.fromkeys(("lstm", "lstm-16"), "the products of a step are small"),
@@ -88,6 +90,7 @@ _FITS_ONLY = {**dict.fromkeys((*_TRAINED, "predict", "burgers"), "it is for leas
 _EQUATIONS_ONLY = {**dict.fromkeys((*_TRAINED, "predict"), "it is for equations"), **NO_FITS}
 _MOTION_ONLY = {
     **dict.fromkeys((*_TRAINED, "predict", "burgers", "fit", "fits", "nist"), "it is for differential equations"),
+    "trajectories": "it would take minutes for a call",
     **ONLY_OURS,
 }
 FEW = 500
@@ -125,7 +128,7 @@ PEERS = {
         },
     ),
     "numba": Peer("numba", "numba:make", ("numba", "scipy"), NO_FITS | NO_WINDOWS | NO_TIME | _NO_EQUATIONS),
-    "c": Peer("C by hand", "c:make", (), {**_formulas_only(_PERCEPTRON), "curve": _PERCEPTRON}, threads=False),
+    "c": Peer("C by hand", "c:make", (), _BY_HAND, threads=False),
     "sympy-lambdify": Peer("SymPy, lambdify", "sympy:compiled", ("sympy",), _SYMPY, ("float64",), threads=False),
     "sympy-subs": Peer("SymPy, subs", "sympy:substituted", ("sympy",), _SUBS, ("float64",), 3, threads=False),
     "curve_fit": Peer("SciPy, curve_fit", "scipy:curve_fit", ("scipy",), _FITS_ONLY, fits=FEW, threads=False),

@@ -1,4 +1,4 @@
-"""C that is written by hand, ``perceptron.c``: compiled with -O3 for this CPU, and called through ctypes."""
+"""C that is written by hand, ``perceptron.c`` and ``lorenz.c``: compiled with -O3 for this CPU, called by ctypes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nncodegen.bench.moving import Trajectories
 from nncodegen.bench.native import TYPES, compile_c
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Array, PerceptronTask, Task
@@ -15,6 +16,8 @@ from nncodegen.bench.tasks import Array, PerceptronTask, Task
 
 def make(task: Task, threads: int) -> Run:
     """Return a run that calls the compiled function for the task; it runs on one thread."""
+    if isinstance(task, Trajectories):
+        return _trajectories(task)
     if not isinstance(task, PerceptronTask):
         raise TypeError(f"there is no C for {task!r}")
     with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder:
@@ -31,5 +34,19 @@ def make(task: Task, threads: int) -> Run:
         p = np.array(task.starts)
         function(ctypes.c_void_p(p.ctypes.data), *counted, x, y, rate, iterations)
         return p
+
+    return run
+
+
+def _trajectories(task: Trajectories) -> Run:
+    with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder:
+        library = compile_c("lorenz", task.precision, Path(folder))
+    library.trajectories.restype = None
+    rates, count = ctypes.c_void_p(task.rates.ctypes.data), ctypes.c_size_t(len(task.rates))
+
+    def run() -> Array:
+        found = np.empty_like(task.rates)
+        library.trajectories(rates, count, ctypes.c_void_p(found.ctypes.data))
+        return found
 
     return run

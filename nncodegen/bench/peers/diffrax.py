@@ -1,4 +1,4 @@
-"""diffrax: Tsit5 and Kvaerno5 with its usual controller, all in one jit; derivatives forwards; fits by least squares.
+"""diffrax: Tsit5 and Kvaerno5 with its usual controller, in one jit; derivatives forwards, of many rows by vmap; fits.
 
 The method of fits is that of ``jax_fits`` (Levenberg and Marquardt), with the solution and its Jacobian in one
 computation.
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nncodegen.bench.moving import ATOL, FIT, RTOL, SOLVE, Motion
+from nncodegen.bench.moving import ATOL, FIT, JACOBIANS, RTOL, SOLVE, Motion
 from nncodegen.bench.peers import Run
 from nncodegen.bench.reactions import STIFF_ATOL, STIFF_RTOL, Reactions
 from nncodegen.bench.tasks import Task
@@ -35,6 +35,8 @@ def make(task: Task, threads: int) -> Run:
         run = jax.jit(lambda p: _solution(p, times, diffrax.RecursiveCheckpointAdjoint()))
     elif task.what == FIT:
         run = jax.jit(lambda p: _fit(p, times, Y))
+    elif task.what == JACOBIANS:
+        run = jax.jit(lambda p: jax.vmap(jax.jacfwd(_solution), (None, 0))(p, times))
     else:
         run = jax.jit(jax.jacfwd(lambda p: _solution(p, times)))
     return lambda: np.asarray(run(p))

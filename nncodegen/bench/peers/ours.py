@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.bench.moving import FIT, SOLVE, Motion
+from nncodegen.bench.moving import FIT, JACOBIANS, SOLVE, Motion, Trajectories
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Equation, Fit, Gradient, PerceptronTask, Prediction, Task, Training
 from nncodegen.building.build import load, prepare_shared
@@ -17,6 +17,9 @@ from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.module import Module
 from nncodegen.pipeline import compile_model
 from nncodegen.schedule import NO_CHOICES
+
+TILES = {"float32": 256, "float64": 128}
+"""The samples of a tile in simulations."""
 
 
 def prepare() -> None:
@@ -34,6 +37,8 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
     """Compile the model anew (without ``force`` unless the cache holds it), and return the run of its module."""
     if isinstance(task, Fit):
         return _fit(task, threads)
+    if isinstance(task, Trajectories):
+        return _trajectories(task, threads, force)
     module = load(compile_model(task.model, task.precision, force, choices=choices).built)
     if isinstance(task, Motion):
         return _motion(module, task)
@@ -74,12 +79,23 @@ def _fit(task: Fit, threads: int) -> Run:
 
 
 def _motion(module: Module, task: Motion) -> Run:
+    if task.what == JACOBIANS:
+        return lambda: module.jacobian(task.parameters, task.times)
     X, Y = task.times[np.newaxis], task.Y[np.newaxis]
     if task.what == SOLVE:
         return lambda: module.predict(task.parameters, X)[0]
     if task.what == FIT:
         return lambda: module.fit(X, Y, p0=task.parameters).parameters
     return lambda: module.jacobian(task.parameters, X)[0]
+
+
+def _trajectories(task: Trajectories, threads: int, force: bool) -> Run:
+    """Return simulations by a module without fits, in the tiles that the guide recommends for them."""
+    compiled = compile_model(task.model, task.precision, force, choices={"tile": TILES[task.precision]}, fit=False)
+    module = load(compiled.built)
+    X = np.column_stack([np.ones_like(task.rates), task.rates])
+    options = _threads(module.predict, threads)
+    return lambda: module.predict([], X, **options)[:, 0]
 
 
 def _formula(module: Module, task: PerceptronTask, threads: int) -> Run:

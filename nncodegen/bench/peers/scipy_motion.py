@@ -8,7 +8,7 @@ import numpy as np
 from scipy.integrate import odeint, solve_ivp
 from scipy.optimize import least_squares
 
-from nncodegen.bench.moving import ATOL, FIT, RTOL, SOLVE, Motion
+from nncodegen.bench.moving import ATOL, FIT, JACOBIANS, RTOL, SOLVE, Motion
 from nncodegen.bench.peers import Run
 from nncodegen.bench.reactions import STIFF_ATOL, STIFF_RTOL, Reactions
 from nncodegen.bench.tasks import Array, Task
@@ -28,6 +28,8 @@ def make(task: Task, threads: int) -> Run:
         return lambda: _solution(p, times)
     if task.what == FIT:
         return lambda: least_squares(lambda p: _solution(p, times) - Y, p, x_scale="jac").x
+    if task.what == JACOBIANS:
+        return lambda: np.stack([_slopes(p, own) for own in times])
     return lambda: _slopes(p, times)
 
 

@@ -1,9 +1,9 @@
 /* Solves differential equations as solve.h does, several samples at once: each in a lane of vectors.
 
-   Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends. A
-   function has the number of lanes as a constant, once it is inlined: as many as the longest vectors have, or as the
-   shortest for a sample alone. Its loops over lanes become the same operations on vectors in either case, so that a
-   sample has the same bits alone and among others.
+   Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends. What
+   computes is inlined, and has the number of lanes as a constant: as many as the longest vectors have, or as the shortest
+   for a sample alone. Its loops over lanes become the same operations on vectors in either case, so that a sample has
+   the same bits alone and among others.
 
    Needs solve.h and vectors.h. Gives rates_of_lanes, NARROW, solve_in_lanes. */
 
@@ -150,22 +150,25 @@ INLINE void begin_steps(size_t lanes, const equations *own, rates_of_lanes rates
     const size_t size = own->states*lanes;
     real *const rate = a->error, *const moved = a->after, *const other = a->k + size, *const change = a->k + 2*size;
     real at[LANES] ALIGNED, of_u[LANES] ALIGNED, of_rate[LANES] ALIGNED, of_change[LANES] ALIGNED;
-    double lengths[LANES];
+    double lengths[LANES] = {0};
     for (size_t lane = 0; lane < lanes; lane++)
         at[lane] = (real) p->now[lane];
-    rates(lanes, at, a->u, a->given, a->fixed, rate);
-    norms_of(lanes, own, a->u, a->u, a->u, of_u);
-    norms_of(lanes, own, rate, a->u, a->u, of_rate);
-    for (size_t lane = 0; lane < lanes; lane++) {
-        const double u = sqrt((double) of_u[lane]), slope = sqrt((double) of_rate[lane]);
-        const double h = u >= 1e-5 && slope >= 1e-5 ? 0.01*u/slope : 1e-6, most = p->last[lane] - p->now[lane];
-        lengths[lane] = h < most ? h : most;
-        at[lane] = (real) (p->now[lane] + lengths[lane]);
+    for (int moves = 0; moves < 2; moves++) { /* one loop, so that the rates are compiled once */
+        rates(lanes, at, moves ? moved : a->u, a->given, a->fixed, moves ? other : rate);
+        if (moves)
+            break;
+        norms_of(lanes, own, a->u, a->u, a->u, of_u);
+        norms_of(lanes, own, rate, a->u, a->u, of_rate);
+        for (size_t lane = 0; lane < lanes; lane++) {
+            const double u = sqrt((double) of_u[lane]), slope = sqrt((double) of_rate[lane]);
+            const double h = u >= 1e-5 && slope >= 1e-5 ? 0.01*u/slope : 1e-6, most = p->last[lane] - p->now[lane];
+            lengths[lane] = h < most ? h : most;
+            at[lane] = (real) (p->now[lane] + lengths[lane]);
+        }
+        for (size_t i = 0; i < own->states; i++)
+            for (size_t lane = 0; lane < lanes; lane++)
+                moved[i*lanes + lane] = a->u[i*lanes + lane] + (real) lengths[lane]*rate[i*lanes + lane];
     }
-    for (size_t i = 0; i < own->states; i++)
-        for (size_t lane = 0; lane < lanes; lane++)
-            moved[i*lanes + lane] = a->u[i*lanes + lane] + (real) lengths[lane]*rate[i*lanes + lane];
-    rates(lanes, at, moved, a->given, a->fixed, other);
     for (size_t k = 0; k < size; k++)
         change[k] = other[k] - rate[k];
     norms_of(lanes, own, change, a->u, a->u, of_change);
@@ -186,7 +189,7 @@ INLINE void begin_steps(size_t lanes, const equations *own, rates_of_lanes rates
 
 /* Starts the sample n in a lane, and writes its states at all times up to that of the initial values; if no time is
    left, it has ended. */
-INLINE void begin_lane(size_t lanes, const equations *own, const path_samples *all, size_t n, size_t lane,
+static HOT void begin_lane(size_t lanes, const equations *own, const path_samples *all, size_t n, size_t lane,
     const lane_arrays *a, paths *p)
 {
     const real *const time = all->time.values + n*all->time.sample;
@@ -219,7 +222,7 @@ INLINE void begin_lane(size_t lanes, const equations *own, const path_samples *a
 }
 
 /* Makes a lane that has had no sample repeat the first one, so that its numbers are harmless. */
-INLINE void fill_lane(size_t lanes, const equations *own, size_t lane, const lane_arrays *a, paths *p)
+static HOT void fill_lane(size_t lanes, const equations *own, size_t lane, const lane_arrays *a, paths *p)
 {
     for (size_t k = 0; k < own->given; k++)
         a->given[k*lanes + lane] = a->given[k*lanes];
@@ -251,7 +254,7 @@ INLINE int limit_steps(size_t lanes, paths *p)
 
 /* Ends the lanes that can make no step, after too many steps or where these become too short for the numbers: at the
    times that are left, states are NaN. */
-INLINE void fail_lanes(size_t lanes, const equations *own, const path_samples *all, paths *p)
+static HOT void fail_lanes(size_t lanes, const equations *own, const path_samples *all, paths *p)
 {
     for (size_t lane = 0; lane < lanes; lane++) {
         if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
@@ -303,11 +306,8 @@ INLINE void combine_rates(size_t lanes, size_t states, size_t stages, const real
     case 6:
         add_stages(lanes, states, 6, weights, h, u, k, after);
         break;
-    case 7:
-        add_stages(lanes, states, 7, weights, h, u, k, after);
-        break;
     default:
-        add_stages(lanes, states, MOST_STAGES, weights, h, u, k, after);
+        add_stages(lanes, states, stages, weights, h, u, k, after);
     }
 }
 
@@ -327,7 +327,7 @@ INLINE void step_lanes(size_t lanes, const equations *own, rates_of_lanes rates,
             at[lane] = (real) (p->now[lane] + (double) with->times[s]*p->h[lane]);
         rates(lanes, at, a->after, a->given, a->fixed, a->k + s*states*lanes);
     }
-    combine_rates(lanes, states, stages, with->errors, h, NULL, a->k, a->error);
+    add_stages(lanes, states, stages, with->errors, h, NULL, a->k, a->error);
     norms_of(lanes, own, a->error, a->u, a->after, p->norm);
 }
 
