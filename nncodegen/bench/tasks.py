@@ -48,8 +48,8 @@ lowers the sum of squares by less than a part of 1e-8, or 1e-5 in float32; then 
 They differ by more if samples are changed by a fifth of their noise, or if a fifth of the samples is left out.
 
 Solutions of differential equations agree to their tolerances, times the number by which errors grow: for a tolerance of
-1e-6, to 1e-5; derivatives to 1e-4, and so do fits. With the same steps they agree to rounding, which grows as well. Those
-of stiff equations, for a tolerance of 1e-4, agree to 3e-4.
+1e-6, to 1e-5; derivatives to 1e-4, and so do fits. With the same steps they agree to rounding, which grows as well.
+Those of stiff equations, for a tolerance of 1e-4, agree to 3e-4.
 """
 
 
