@@ -349,8 +349,7 @@ def difference(task: Task, ours: Array, theirs: Array) -> float:
     if isinstance(task, Fit):
         change = abs(ours - task.start).max(axis=0) if task.fits else abs(ours)
         return float((abs(ours.astype(float) - theirs) / np.maximum(change, 1e-300)).max())
-    whole = isinstance(task, Prediction | Equation | Gradient | Motion | Trajectories)
-    way = ours if whole else ours - task.start
+    way = ours if isinstance(task, Prediction | Equation | Gradient | Motion | Trajectories) else ours - task.start
     return float(abs(ours.astype(float) - theirs).max() / max(float(abs(way).max()), 1e-300))
 
 
