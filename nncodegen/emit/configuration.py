@@ -50,6 +50,7 @@ def configuration(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
         "What it has, and how it is trained.": _set(
             **{f"HAS_{what}": holds for what, holds in offers(schedule).items()},
             HAS_BLOCKS=schedule.blocks,
+            HAS_PADDING=schedule.long and not schedule.blocks,
             TILES_ONLY=schedule.blocks and not single,
             HAS_WINDOWS=bool(single and program.moves),
             HAS_PATHS=any(Shape.PATH in kernel.shapes for kernel in schedule.kernels),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -22,6 +23,9 @@ TITLES = {
 }
 
 
+OF_ALL = ("parameters", "inputs", "targets", "weights", "count", "work")
+"""The arguments that all kernels have, which come first."""
+
 WITHOUT_SUMS = ("predict", "jacobian")
 """The kernels that return a row for each sample."""
 
@@ -29,7 +33,9 @@ WITHOUT_SUMS = ("predict", "jacobian")
 class KernelEmitter:
     """Writer of the functions of a kernel."""
 
-    def __init__(self, elements: Elements, lines: Lines) -> None:
+    def __init__(self, elements: Elements, lines: Lines, parts: dict[tuple[str, str], str] | None = None) -> None:
+        """Remember what to write. ``parts`` are the names of functions that kernels share, by their text."""
+        self._parts = {} if parts is None else parts
         self._program, self._kernel, self._at, self._lines = elements.program, elements.kernel, elements, lines
         self._trees = elements.kernel.trees
         self._loops = LoopPrinter(elements, CallsOfTile(elements), lines)
@@ -40,22 +46,17 @@ class KernelEmitter:
         self._emit_prepare()
         self._emit_twice()
         *parts, (_, last) = self._trees.parts
-        for number, (_, tree) in enumerate(parts):
-            lines.add(f"/* Part {number + 1} of the loops for a tile. */")
-            with lines.function(f"static HOT void {kernel.name}_part_{number + 1}({self._declarations})"):
-                lines.add("WITHIN_TILE(count);")
-                self._emit_loops(tree)
-            lines.add("")
+        calls = [self._emit_part(f"{kernel.name}_part_{number}", tree) for number, (_, tree) in enumerate(parts, 1)]
         alone = kernel.name == "gradient" and self._program.loss.tensor not in kernel.storage
         lines.add(f"/* {TITLES['direction' if alone else kernel.name]} */")
         phased = kernel.trees.phases > 1
         head = f"static HOT void {kernel.name}_tile({self._declarations})"
         with lines.function(head):
             lines.add("WITHIN_TILE(count);")
-            for number, (phase, _) in enumerate(parts):
+            for call, (phase, _) in zip(calls, parts, strict=True):
                 if phased:
                     lines.add(f"if (more->first_phase <= {phase} && {phase} <= more->last_phase)")
-                lines.add(f"{'    ' * phased}{kernel.name}_part_{number + 1}({', '.join(self._arguments)});")
+                lines.add(f"{'    ' * phased}{call}")
             if phased:
                 lines.add(f"if (more->last_phase < {kernel.trees.phases - 1})", "    return;")
             self._emit_loops(last, bool(kernel.outputs))
@@ -64,6 +65,28 @@ class KernelEmitter:
         lines.add("")
         if kernel.name == "gradient":
             self._emit_finish()
+
+    def _emit_part(self, name: str, tree: Tree) -> str:
+        """Write the function of a part of a tile, unless another kernel has the same; return its call.
+
+        Kernels begin with the same steps: those of the outputs, which most time of compilers goes into.
+        """
+        lines, begin = self._lines, len(self._lines)
+        with lines.function(""):
+            lines.add("WITHIN_TILE(count);")
+            self._emit_loops(tree)
+        body = lines.cut(begin)
+        own = self._arguments[len(OF_ALL) :]
+        shared = not set(re.findall(r"\w+", body)).intersection(own)
+        declarations = self._declared_for_all if shared else self._declarations
+        known = self._parts.get((declarations, body)) if shared else None
+        if known is None:
+            head = f"static HOT void {name}({declarations})"
+            lines.add("/* A part of the loops for a tile. */", *head.splitlines())
+            lines.include(body)
+            lines.add("")
+            self._parts |= {(declarations, body): name} if shared else {}
+        return f"{known or name}({', '.join(OF_ALL if shared else self._arguments)});"
 
     def _emit_twice(self) -> None:
         """Write the functions of groups that are compiled twice: for calls that ask for the loss, and for others."""
@@ -97,7 +120,7 @@ class KernelEmitter:
             "loss": ["sums"],
             "gradient": ["with_loss", "single_tile", "scale", "sums", "gradient_sums", "partials"],
         }
-        names = ["parameters", "inputs", "targets", "weights", "count", "work", *results[self._kernel.name]]
+        names = [*OF_ALL, *results[self._kernel.name]]
         names += [] if self._kernel.name in WITHOUT_SUMS else ["metrics", "counts"]
         return names + (["more"] if self._kernel.name == "gradient" else [])
 
@@ -114,10 +137,15 @@ class KernelEmitter:
             f"int with_loss, int single_tile, real scale, double *restrict sums, real *{restrict}gradient_sums,\n"
             f"    real *restrict partials, {measures}, const details *restrict more"
         )
+        return f"{self._declared_for_all},\n    {results[self._kernel.name]}"
+
+    @property
+    def _declared_for_all(self) -> str:
+        """Return the arguments that all kernels have, with their types."""
+        restrict = "" if self._kernel.descends else "restrict "
         return (
             f"const real *{restrict}parameters, const real *restrict inputs,\n"
-            f"    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work,\n"
-            f"    {results[self._kernel.name]}"
+            f"    const real *restrict targets, const real *restrict weights, size_t count, real *restrict work"
         )
 
     def _emit_loops(self, tree: Tree, measures: bool = False) -> None:

@@ -46,6 +46,15 @@ class Lines:
         """Append lines that are indented already."""
         self._lines += text.splitlines()
 
+    def __len__(self) -> int:
+        """Return the number of lines."""
+        return len(self._lines)
+
+    def cut(self, begin: int) -> str:
+        """Remove the lines from a number on, and return them."""
+        self._lines, removed = self._lines[:begin], self._lines[begin:]
+        return "\n".join(removed)
+
     def extend_last(self, text: str) -> None:
         """Append text to the last line."""
         self._lines[-1] += text

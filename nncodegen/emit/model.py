@@ -41,8 +41,9 @@ def emit_kernel(schedule: Schedule) -> str:
     """Return the kernels, between the two parts of the runtime: NAME.c."""
     program, kernels = schedule.program, Lines()
     emit_systems(program, kernels)
+    parts: dict[tuple[str, str], str] = {}
     for kernel in schedule.kernels:
-        KernelEmitter(elements_of(program, schedule.layout, kernel), kernels).emit()
+        KernelEmitter(elements_of(program, schedule.layout, kernel), kernels, parts).emit()
     emit_single_sample(schedule, kernels)
     if schedule.unrolled:
         RegistersEmitter(schedule.unrolled, kernels).emit()

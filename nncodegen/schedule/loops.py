@@ -26,7 +26,7 @@ from nncodegen.schedule.places import declared, place, transposed_strides
 from nncodegen.schedule.plans import ONE_BY_ONE, TILE
 from nncodegen.schedule.recurrences import in_groups, in_place
 from nncodegen.schedule.rewrites.collect import collect
-from nncodegen.schedule.rewrites.functions import functions
+from nncodegen.schedule.rewrites.functions import MOST, functions
 from nncodegen.schedule.rewrites.split import split
 from nncodegen.schedule.rewrites.take_factors import take_factors
 from nncodegen.schedule.segments import Segmented, in_segments
@@ -63,14 +63,16 @@ def make_kernel(
         layout = replace(layout, transposed=())
     wanted = needed(program.steps, outputs)
     in_vectors = name == "predict" and layout.tile > 1 and (with_gaps or any(map(calls_library, wanted)))
-    chosen = _choose(program, layout, name, outputs, sums, int(with_loss), measured, in_vectors)
+    plain = name == "predict" and not program.layered and layout.tile > 1
+    long = plain and not in_vectors and len(wanted) > MOST
+    chosen = _choose(program, layout, name, outputs, sums, int(with_loss), measured, in_vectors, long)
     trees, found, of_loss = _in_loops(chosen, program, layout, name)
     storage, memory = place(
         trees, program, layout, chosen.storage, chosen.loss, chosen.lasting, found.rows, found.whole
     )
     loops = all(each.shape is Shape.LOOPS for each in computes(trees.tile))
-    formula = name == "predict" and not program.layered and loops and layout.tile > 1
-    whole_vectors = formula and not in_vectors and any(map(calls_functions, wanted))
+    padded = long and trees.long  # as all kernels of such a program are: no samples remain
+    whole_vectors = plain and loops and not in_vectors and not padded and any(map(calls_functions, wanted))
     if whole_vectors and not _without_gaps(trees.tile, program):
         return make_kernel(program, layout, name, outputs, sums, measured, with_gaps=True)
     return Kernel(
@@ -125,10 +127,12 @@ def _choose(
     first: int,
     measured: Sequence[Element],
     in_vectors: bool,
+    long: bool,
 ) -> _Chosen:
     """Return the steps of a kernel: those that its results need, with copies of what it reads and returns.
 
-    ``first`` is the number of sums before the gradient; ``in_vectors`` says that all inputs are copied.
+    ``first`` is the number of sums before the gradient; ``in_vectors`` says that all inputs are copied, ``long`` that
+    results are copied, so that all other loops run over padded tiles.
     """
     storage = declared(program, layout)
     tiled = list(_tiled(program, layout, in_vectors))
@@ -142,7 +146,7 @@ def _choose(
     phased = in_phases(steps, program, name == "gradient" and program.batch is not None)
     forms |= {each: Form(Shape.LOOPS, SAMPLE) for each in (*phased.sums, *phased.copies)}
     # an output is written only for the samples of a tile, an array also for those that pad it
-    apart = {e.tensor for e in copies if storage[e.tensor].place is Place.OUTPUT and tiled}
+    apart = {e.tensor for e in copies if storage[e.tensor].place is Place.OUTPUT and (tiled or long)}
     apart |= {step.target.tensor for step in tiled if in_vectors}
     short = [index for index, size in program.sizes.items() if size is not None and size <= MOST_UNROLLED]
     writes_out = tiled and not layout.one_by_one

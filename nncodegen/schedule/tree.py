@@ -476,6 +476,11 @@ class Trees:
         return (*self.before, self.tile, self.measured, self.after)
 
     @property
+    def long(self) -> bool:
+        """Return whether a tile runs in several functions, although not in as many phases."""
+        return len(self.parts) > self.phases
+
+    @property
     def phases(self) -> int:
         """Return how often a kernel goes through all samples."""
         return 1 + max(phase for phase, _ in self.parts)

@@ -67,12 +67,26 @@ def test_numbers(terms, precision):
         assert many[2] == pytest.approx(updated, rel=bound, abs=bound * scale)
 
 
+@pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
+def test_a_prediction_does_not_depend_on_its_neighbours(precision):
+    """Tiles are padded, so that each row is computed in a whole vector: with the same bits, however many there are."""
+    module = nn.build(waves(50), precision, fit=False)
+    rng = np.random.default_rng(3)
+    parameters, x = rng.normal(size=module.parameter_count), rng.uniform(-1, 1, 150)
+    whole = module.predict(parameters, x)
+    for count in (1, 2, 5, 8, 17, 63, 129):
+        assert np.array_equal(module.predict(parameters, x[:count]), whole[:count])
+        assert np.array_equal(module.predict(parameters, x[-count:]), whole[-count:])
+
+
 def test_loops_and_functions_are_short():
-    """No loop has more statements than a compiler is quick with, and their functions have names of their own."""
+    """No loop is longer than a compiler is quick with; the loss begins with the functions that predictions have."""
     sources = stage(waves(50), "emit", fit=False)
     text = sources.files[f"{sources.module}.c"]
     parts = re.findall(r"^static HOT void (\w+)_part_(\d+)\(", text, re.MULTILINE)
-    assert {name for name, _ in parts} == {"predict", "loss", "gradient"}
+    assert {name for name, _ in parts} == {"predict", "gradient"}
+    loss = text.partition("void loss_tile(")[2].partition("\n}")[0]
+    assert all(f"predict_part_{number}(parameters, " in loss for name, number in parts if name == "predict")
     for kernel in placed(waves(50)).kernels:
         loops = in_tile(kernel)
         assert len(loops) > 1

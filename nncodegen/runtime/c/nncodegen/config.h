@@ -30,6 +30,9 @@
 #ifndef NN_HAS_BLOCKS
 #define NN_HAS_BLOCKS 0 /* whether any loop runs in blocks or vectors, for which tiles are padded */
 #endif
+#ifndef NN_HAS_PADDING
+#define NN_HAS_PADDING NN_HAS_BLOCKS /* whether tiles are padded to whole vectors of samples */
+#endif
 #if NN_HAS_BLOCKS && !(defined(NN_LONG) && defined(NN_SINGLE_SAMPLES))
 #error "with NN_HAS_BLOCKS, define NN_LONG and NN_SINGLE_SAMPLES"
 #endif

@@ -100,7 +100,7 @@ enum {
 };
 
 /* A tile is padded to a multiple of this number of samples, unless it is one sample. */
-#define PAD (HAS_BLOCKS && TILE > 1 ? SUM_LANES : 1)
+#define PAD (HAS_PADDING && TILE > 1 ? SUM_LANES : 1)
 
 /* Returns a number of samples, rounded up to whole vectors if there are any: PAD is a power of two. */
 INLINE size_t padded(size_t count)
