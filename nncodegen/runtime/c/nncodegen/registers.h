@@ -45,10 +45,8 @@ INLINE int samples_in_registers(NN(training) *run, point *w, const int sequentia
             largest = larger(largest, largest_change(w, &next));
         *w = next;
         loss += (double) sample_loss*share;
-        if (HAS_METRICS && run->metrics) {
-            const real one = 1;
-            measure_some(run->metrics, 1, OUTPUTS, 0, outputs, 1, 1, targets, 1, 1, &one, run->measures);
-        }
+        if (HAS_METRICS && run->metrics)
+            measure_one(run->metrics, OUTPUTS, 0, outputs, 1, targets, 1, 1, run->measures);
         run->updates += 1;
         n++;
         if (run->poll.spent + OPERATIONS >= 1e6)
