@@ -21,8 +21,6 @@ from nncodegen import __version__, perceptron
 from nncodegen.building.build import load, load_variant
 from nncodegen.building.compiler import TARGETS
 from nncodegen.building.files import reason_of
-from nncodegen.certificates import verify as examine_again
-from nncodegen.certificates.interface import certify_compiled
 from nncodegen.check import Check, check_gradient
 from nncodegen.describe import PRECISIONS, Describable
 from nncodegen.describe.describable import Named
@@ -154,6 +152,8 @@ def verify(module: Path, quiet: bool) -> None:
     MODULE is the file of a module that was built with --certify, or the folder where it stands, with its certificate.
     The exit code is 1 where an error is beyond its bound.
     """
+    from nncodegen.certificates import verify as examine_again  # noqa: PLC0415 (80 ms that builds save)
+
     certificate = examine_again(module)
     if not quiet:
         click.echo(printable(str(certificate), lines=True))
@@ -644,6 +644,8 @@ def _found(check: Check | None) -> str:
 
 def _certified(console: Console, compiled: Compiled, model: Describable, march: str) -> Certificate:
     """Certify a compiled model, print a line about it, and return the certificate."""
+    from nncodegen.certificates.interface import certify_compiled  # noqa: PLC0415 (80 ms that most builds save)
+
     start = time.perf_counter()
     with console.status("certifying"):
         certificate = certify_compiled(compiled, model, march)
