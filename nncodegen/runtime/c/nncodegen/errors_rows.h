@@ -50,8 +50,7 @@ static HOT void weigh_errors(const NN(fitting) *run, fit_memory *m, const point_
         for (size_t n = 0; n < count; n++)
             costs[n] += residuals[n]*residuals[n]/2;
     } else {
-        for (size_t n = 0; n < count; n++)
-            factors[n] *= robust_terms(run->robust, run->robust_scale, residuals + n, costs + n);
+        add_robust(run->robust, run->robust_scale, count, residuals, factors, costs);
     }
     for (size_t n = 0; n < count; n++)
         weighed[n] = residuals[n];
@@ -81,8 +80,7 @@ static HOT void take_changed(const NN(fitting) *run, const point_with_errors *p,
             for (size_t n = 0; n < count; n++)
                 costs[n] += sides[n]*sides[n]/2;
         } else {
-            for (size_t n = 0; n < count; n++)
-                factors[n] = robust_terms(run->robust, run->robust_scale, sides + n, costs + n);
+            add_robust(run->robust, run->robust_scale, count, sides, factors, costs);
         }
     }
 }

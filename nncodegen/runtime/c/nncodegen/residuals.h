@@ -9,6 +9,8 @@
 #include "guards.h"
 #include "robust.h"
 
+enum { WEIGHED = 64 }; /* residuals to which a robust loss is applied at once */
+
 /* Returns the divisor of a residual. */
 INLINE double sigma_of(const NN(fitting) *run, size_t sample, size_t output)
 {
@@ -76,8 +78,13 @@ static HOT void take_residuals(const NN(fitting) *run, int robust, size_t first,
         sums->cost += found[0]/2;
         return;
     }
-    for (size_t n = 0; n < count; n++)
-        factors[n] *= robust_terms(robust, run->robust_scale, residuals + n, &sums->cost);
+    for (size_t begin = 0; begin < count; begin += WEIGHED) {
+        const size_t some = count - begin < WEIGHED ? count - begin : WEIGHED;
+        double costs[WEIGHED] = {0};
+        add_robust(robust, run->robust_scale, some, residuals + begin, factors + begin, costs);
+        for (size_t n = 0; n < some; n++)
+            sums->cost += costs[n];
+    }
 }
 
 /* Computes the sums at some parameters, and the triangle, unless the cost is above the limit: then it is left out,

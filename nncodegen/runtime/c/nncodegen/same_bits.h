@@ -4,12 +4,13 @@
    for values, ADD_PRODUCT for vectors (vectors.h). Without NN_SAME_BITS, ADD_PRODUCT is ordinary arithmetic, which
    compilers may fuse.
 
-   Needs NN_BITS. Gives NN_SAME_BITS, fused, and functions of the C library under their usual names. */
+   Needs NN_BITS. Gives NN_SAME_BITS, fused, same_log1p, and functions of the C library under their usual names. */
 
 #ifndef NNCODEGEN_SAME_BITS_H
 #define NNCODEGEN_SAME_BITS_H
 
 #include <math.h>
+#include <stdint.h>
 
 #ifndef NN_SAME_BITS
 #define NN_SAME_BITS 0
@@ -22,26 +23,25 @@
 #define fused(a, b, c) __builtin_fmaf(a, b, c)
 #endif
 
-#if NN_SAME_BITS
-/* Functions whose last bits differ between C libraries. Of each, the name in the C library becomes that of ours. */
-
-/* log(1 + x) for x from 0 on, precise for small x as well: what rounding 1 + x loses is added. */
-static inline __attribute__((unused)) double same_log1p(double x)
+/* log(1 + x) for x from 0 on, precise for small x as well: what rounding 1 + x loses is added. Without branches, so that
+   compilers make vectors of loops that call it. */
+static inline __attribute__((always_inline, unused)) double same_log1p(double x)
 {
-    if (!(x < HUGE_VAL))
-        return x;
-    int twos = 0;
     const double whole = 1 + x, lost = x < 1 ? x - (whole - 1) : 1 - (whole - x);
-    double mantissa = frexp(whole, &twos);
-    if (mantissa < 0.70710678118654752) {
-        mantissa *= 2;
-        twos--;
-    }
+    const union { double real; uint64_t bits; } w = {whole};
+    const union { uint64_t bits; double real; } half = {(w.bits & 0xfffffffffffff) | 0x3fe0000000000000}; /* from 1/2 */
+    const union { uint64_t bits; double real; } biased = {(w.bits >> 52) | 0x4330000000000000}; /* 2**52 + exponent */
+    const int low = half.real < 0.70710678118654752;
+    const double mantissa = low ? 2*half.real : half.real, twos = biased.real - (0x1p52 + 1022) - (low ? 1 : 0);
     const double s = (mantissa - 1)/(mantissa + 1), z = s*s, z2 = z*z; /* up to 0.172, 0.03 */
     const double few = 1 + z*(1.0/3) + z2*(1.0/5 + z*(1.0/7) + z2*(1.0/9 + z*(1.0/11)));
     const double rest = 1.0/13 + z*(1.0/15) + z2*(1.0/17 + z*(1.0/19) + z2*(1.0/21 + z*(1.0/23)));
-    return twos*0x1.62e42fefa39efp-1 + (2*s*(few + z2*z2*z2*rest) + lost/whole);
+    const double value = twos*0x1.62e42fefa39efp-1 + (2*s*(few + z2*z2*z2*rest) + lost/whole);
+    return x < HUGE_VAL ? value : x;
 }
+
+#if NN_SAME_BITS
+/* Functions whose last bits differ between C libraries. Of each, the name in the C library becomes that of ours. */
 
 /* base to the power of exponent. The whole part of the exponent is taken by products, the rest by the series of the
    logarithm and of the exponential. */
