@@ -16,7 +16,7 @@ PYTHON = "nncodegen_python.h"
 """The name of the C header that holds the Python files."""
 
 NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", "labels.pxi", "short.pxi", "fits.pxi",
-          "fitting.pxi", "modules.pxi")  # fmt: skip
+          "fitting.pxi", "algebra.pxi", "modules.pxi")  # fmt: skip
 """The native part, in Cython; the first file includes the others."""
 
 

@@ -1,13 +1,16 @@
 """Linear algebra in a fixed order: as precise as LAPACK, with bits that depend on the arguments alone."""
 
+import pickle
+
 import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nncodegen.runtime.python.ground import algebra
-from nncodegen.runtime.python.ground.algebra import BY_LAPACK, IN_FIXED_ORDER
+import nncodegen as nn
+from nncodegen.bench.curves import LOGISTIC
+from nncodegen.runtime.python.ground.algebra import BY_LAPACK, IN_FIXED_ORDER, algebra_of
 from nncodegen.runtime.python.results.quantiles import quantile_above
 
 ROUNDING = 2.0**-52
@@ -41,21 +44,62 @@ def test_singular_values(shape):
     np.testing.assert_allclose(singular.reshape(-1, few), exact, atol=20 * few * ROUNDING * singular.max())
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (4, 4), (9, 5), (3, 6), (12, 6), (45, 3)])
-@pytest.mark.parametrize("scale", [1.0, 2.0**-600, 2.0**300])
-def test_matrices_of_few_columns(shape, scale, monkeypatch):
-    """Decompositions in numbers of Python have the bits of those in arrays: signs of zeros, and tiny columns."""
-    for seed in range(20):
-        A = np.round(matrices(seed, *shape, condition=1e3), 1) * scale
-        A[..., 0] = np.where(seed % 3 == 0, -0.0, A[..., 0])
-        with monkeypatch.context() as changed:
-            few = *IN_FIXED_ORDER.svd(A), IN_FIXED_ORDER.triangles(A)
-            changed.setattr(algebra, "FEW_COLUMNS", 0)
-            changed.setattr(algebra, "FEW_OPERATIONS", 0)
-            many = *IN_FIXED_ORDER.svd(A), IN_FIXED_ORDER.triangles(A)
-        for one, other in zip(few, many, strict=True):
-            assert one.shape == other.shape
-            assert one.tobytes() == other.tobytes()
+@pytest.fixture(scope="module")
+def in_c():
+    """The operations in C, of a module that has nothing to do with them."""
+    return algebra_of(nn.build(LOGISTIC.model, bits="portable")._model)
+
+
+def compare_bits(in_c, A):
+    """Compare what C and NumPy compute: all bits, and the places of NaN."""
+    for name, *arguments in (("svd", A), ("triangles", A), *(("lengths", A, axis) for axis in range(-A.ndim, A.ndim))):
+        found, expected = (getattr(own, name)(*arguments) for own in (in_c, IN_FIXED_ORDER))
+        for one, other in zip(*(each if name == "svd" else (each,) for each in (found, expected)), strict=True):
+            assert one.shape == other.shape, name
+            assert np.array_equal(one, other, equal_nan=True), (name, one, other)
+            assert (np.isnan(other) | (np.signbit(one) == np.signbit(other))).all(), name  # also of zeros
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (2, 2), (4, 4), (9, 5), (3, 6), (12, 6), (45, 3), (3, 7, 4), (2, 2, 3, 5), (40, 17)]
+)
+@pytest.mark.parametrize("scale", [1.0, 2.0**-600, 2.0**-1040, 2.0**300, 2.0**700])
+def test_in_c(in_c, shape, scale):
+    """C has the bits of NumPy: signs of zeros, subnormal numbers, equal and tiny columns, squares that overflow."""
+    with np.errstate(all="ignore"):
+        for seed in range(12):
+            A = np.round(matrices(seed, *shape, condition=1e3), 1) * scale
+            A[..., 0] = (np.where(seed % 3 == 0, -0.0, A[..., 0]), A[..., -1])[seed % 2]
+            compare_bits(in_c, A)
+            compare_bits(in_c, A.T)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_no_numbers_in_c(in_c, value):
+    """What is not finite is in the same places; singular values that are no numbers come last."""
+    A = matrices(4, 2, 5, 3)
+    A[1, 2, 1] = value
+    with np.errstate(all="ignore"):
+        compare_bits(in_c, A)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 4, 4), (2, 0, 3), (2, 3, 0)])
+def test_nothing_in_c(in_c, shape):
+    """Matrices without rows or columns, or none at all, have results without values."""
+    A = np.zeros(shape)
+    for name, arguments in (("triangles", (A,)), ("lengths", (A, -1)), ("lengths", (A, 0))):
+        found, expected = (getattr(own, name)(*arguments) for own in (in_c, IN_FIXED_ORDER))
+        assert found.shape == expected.shape
+        assert found.tolist() == expected.tolist()
+    assert [each.shape for each in in_c.svd(A)] == [each.shape for each in np.linalg.svd(A, full_matrices=False)]
+
+
+def test_pickled(in_c):
+    """What computes in C is found again with its module, when a result that holds it is pickled."""
+    A = matrices(5, 4, 4)
+    again = pickle.loads(pickle.dumps(in_c))
+    assert type(again) is type(in_c)
+    assert again.triangles(A).tobytes() == in_c.triangles(A).tobytes()
 
 
 def test_dependent_columns():

@@ -300,7 +300,7 @@ class Trials:
 
 def falls_of(model: Model, rows: Rows, change: Array) -> Array:
     """Return how much a change (G, F) lowers the cost of each group if the residuals are linear, (G,)."""
-    T, algebra = rows.triangles, algebra_of(model.facts)
+    T, algebra = rows.triangles, algebra_of(model)
     moved = algebra.contract("gij,gj->gi", T[:, :, :-1], change)
     falls: Array = -algebra.contract("gi,gi->g", moved, T[:, :, -1] + moved / 2)
     return falls
@@ -336,7 +336,7 @@ class _Descent:
         self.pinned = pinned or (np.zeros((groups, self.count), bool), np.zeros(len(self.shared), bool))
         self.history: list[float] = []
         self.rounding = 4 * problem.model.epsilon
-        self.algebra = algebra_of(problem.model.facts)
+        self.algebra = algebra_of(problem.model)
         self.scales = np.zeros((groups, self.count)), np.zeros(len(self.shared))
         self.damping = np.full(groups, FIRST_DAMPING)
         none = np.full(start.shape[1], np.inf)

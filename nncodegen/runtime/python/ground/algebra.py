@@ -2,30 +2,26 @@
 
 LAPACK and BLAS add in the order that suits a CPU, and so does ``numpy.einsum``. ``FixedOrder`` only uses operations of
 NumPy that treat each element by itself: additions, products, quotients and square roots, which every CPU rounds alike.
+``FixedOrderInC`` does the same in C for decompositions, which take many of them (decompose.h).
 """
 
 from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .same_bits import PORTABLE, log
 
 if TYPE_CHECKING:
-    from .facts import Facts
+    from ..native.model import Model
     from .types import Array
 
 MOST_SWEEPS = 60
 """The most rounds in which all pairs of columns are made orthogonal: eight are usual, and a few more for many columns.
 """
-
-
-FEW_COLUMNS, FEW_OPERATIONS, LARGE = 6, 800, 2.0**400
-"""Matrices with at most this number of columns or of operations, and of numbers below a bound, are decomposed in
-Python's numbers, whose arithmetic has the same bits: there, calls of NumPy take longer than it."""
 
 
 class Algebra:
@@ -82,9 +78,6 @@ class FixedOrder(Algebra):
         if rows < columns:
             directions, singular, U = self.svd(np.swapaxes(matrices, -1, -2))
             return np.swapaxes(U, -1, -2), singular, np.swapaxes(directions, -1, -2)
-        few = matrices.ndim == 2 and 0 < columns <= FEW_COLUMNS and rows <= 2 * columns
-        if few and bool((abs(matrices) < LARGE).all()):
-            return _svd_of_few(matrices)
         unit = np.broadcast_to(np.eye(columns), (*matrices.shape[:-2], columns, columns))
         both = np.concatenate([matrices, unit], axis=-2)  # columns, and below them the rotations so far
         order = _rounds(columns)
@@ -107,18 +100,17 @@ class FixedOrder(Algebra):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             slope = (bb - aa) / (2 * ab)
             tangent = np.where(slope < 0, -1.0, 1.0) / (abs(slope) + np.sqrt(1 + slope * slope))
-        tangent = np.where(turns, tangent, 0.0)[..., None, :]
+        tangent, turns = tangent[..., None, :], turns[..., None, :]
         cosine = 1 / np.sqrt(1 + tangent * tangent)
         sine = cosine * tangent
-        both[..., left], both[..., right] = cosine * p - sine * q, sine * p + cosine * q
+        both[..., left] = np.where(turns, cosine * p - sine * q, p)
+        both[..., right] = np.where(turns, sine * p + cosine * q, q)
         return bool(turns.any())
 
     def triangles(self, rows: Array) -> Array:
         """See ``Algebra``. Householder's reflections, one after the other."""
         found = np.array(rows, float)
         count, width = found.shape[-2:]
-        if found.ndim == 2 and count * width * width <= FEW_OPERATIONS:
-            return _triangle_of_few(found)
         for j in range(min(count, width)):
             column = found[..., j:, j].copy()
             length = self.lengths(column, -1)
@@ -193,6 +185,49 @@ class FixedOrder(Algebra):
         return log(value)
 
 
+class FixedOrderInC(FixedOrder):
+    """The same with the same bits, where the native part of a model takes less time than calls of NumPy."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what pickles this: the native part is not pickled."""
+        return algebra_of, (self._model,)
+
+    def svd(self, matrices: Array) -> tuple[Array, Array, Array]:
+        """See ``Algebra``."""
+        rows, columns = matrices.shape[-2:]
+        if rows < columns:
+            directions, singular, U = self.svd(matrices.swapaxes(-1, -2))
+            return U.swapaxes(-1, -2), singular, directions.swapaxes(-1, -2)
+        before = matrices.shape[:-2]
+        stack = np.ascontiguousarray(matrices, float).reshape(math.prod(before), rows, columns)
+        count = len(stack)
+        U, singular, directions = np.empty(stack.shape), np.empty((count, columns)), np.empty((count, columns, columns))
+        self._model.native.singular_values(stack, U, singular, directions)
+        if len(before) == 1:
+            return U, singular, directions
+        directions = directions.reshape(*before, columns, columns)
+        return U.reshape(matrices.shape), singular.reshape(*before, columns), directions
+
+    def triangles(self, rows: Array) -> Array:
+        """See ``Algebra``."""
+        before, (count, width) = rows.shape[:-2], rows.shape[-2:]
+        stack = np.ascontiguousarray(rows, float).reshape(math.prod(before), count, width)
+        found = np.empty((len(stack), min(count, width), width))
+        self._model.native.triangles(stack, found)
+        return found.reshape(*before, *found.shape[1:])
+
+    def lengths(self, values: Array, axis: int) -> Array:
+        """See ``Algebra``."""
+        axis %= values.ndim
+        rows = np.ascontiguousarray(values.transpose(_last(axis, values.ndim)), float)
+        found = np.empty(rows.shape[:-1])
+        self._model.native.lengths(rows.reshape(found.size, rows.shape[-1]), found)
+        return found
+
+
 class _Contraction(NamedTuple):
     """The axes of two arrays in a common order, those that are summed first, and how many these are."""
 
@@ -224,75 +259,10 @@ def _first(axis: int, axes: int) -> tuple[int, ...]:
     return axis, *(other for other in range(axes) if other != axis)
 
 
-def _svd_of_few(matrix: Array) -> tuple[Array, Array, Array]:
-    """Return the singular value decomposition of a matrix of few columns, as ``FixedOrder.svd`` does."""
-    rows, columns = matrix.shape
-    every = [[*column, *(float(j == k) for k in range(columns))] for j, column in enumerate(matrix.T.tolist())]
-    for _ in range(MOST_SWEEPS):
-        turned = False
-        for left, right in _pairs(columns):
-            p, q = every[left], every[right]
-            a, b = p[:rows], q[:rows]
-            aa, bb, ab = _sum_of_products(a, a), _sum_of_products(b, b), _sum_of_products(a, b)
-            tangent = 0.0
-            if abs(ab) > 2.0**-51 * math.sqrt(aa) * math.sqrt(bb):
-                turned = True
-                slope = (bb - aa) / (2 * ab)
-                tangent = (-1.0 if slope < 0 else 1.0) / (abs(slope) + math.sqrt(1 + slope * slope))
-            cosine = 1 / math.sqrt(1 + tangent * tangent)
-            sine = cosine * tangent
-            every[left] = [cosine * x - sine * y for x, y in zip(p, q, strict=True)]
-            every[right] = [sine * x + cosine * y for x, y in zip(p, q, strict=True)]
-        if not turned:
-            break
-    found = sorted(((_length(column[:rows]), column) for column in every), key=lambda each: -each[0])
-    U = [[value / length if length > 0 else value for value in column[:rows]] for length, column in found]
-    singular, directions = [length for length, _ in found], [column[rows:] for _, column in found]
-    return np.array(U).T, np.array(singular), np.array(directions)
-
-
 @cache
-def _pairs(columns: int) -> list[tuple[int, int]]:
-    """Return the pairs of all rounds."""
-    return [pair for left, right in _rounds(columns) for pair in zip(left.tolist(), right.tolist(), strict=True)]
-
-
-def _triangle_of_few(matrix: Array) -> Array:
-    """Return the triangle of the QR decomposition of a matrix of few values, as ``FixedOrder.triangles`` does."""
-    count, width = matrix.shape
-    columns = matrix.T.tolist()
-    steps = min(count, width)
-    for j in range(steps):
-        column = columns[j][j:]
-        length, head = _length(column), column[0]
-        diagonal = length if head < 0 else -length
-        column[0] = head - diagonal
-        square = diagonal * column[0]
-        for other in columns[j + 1 :]:
-            factor = _sum_of_products(column, other[j:]) / (1.0 if square == 0 else square)
-            other[j:] = [x + y * factor for x, y in zip(other[j:], column, strict=True)]
-        columns[j][j:] = [diagonal, *[0.0] * (count - j - 1)]
-    return np.array([column[:steps] for column in columns]).reshape(width, steps).T.copy()
-
-
-def _length(values: list[float]) -> float:
-    """Return the root of the sum of squares, as ``FixedOrder.lengths`` does."""
-    largest = max(map(abs, values))
-    if not 2.0**-500 < largest < 2.0**500 and 0 < largest < math.inf:
-        parts = [value / largest for value in values]
-        return largest * math.sqrt(_sum_of_products(parts, parts))
-    return math.sqrt(_sum_of_products(values, values))
-
-
-def _sum_of_products(a: list[float], b: list[float]) -> float:
-    """Return the sum of products, in the order of ``FixedOrder.total``."""
-    terms = [x * y for x, y in zip(a, b, strict=True)]
-    while (count := len(terms)) > 1:
-        half = (count + 1) // 2
-        for k in range(count - half):
-            terms[k] += terms[half + k]
-        del terms[half:]
-    return terms[0]
+def _last(axis: int, axes: int) -> tuple[int, ...]:
+    """Return the order of axes in which one of them is the last."""
+    return *(other for other in range(axes) if other != axis), axis
 
 
 @cache
@@ -313,6 +283,6 @@ def _rounds(columns: int) -> list[tuple[Array, Array]]:
 BY_LAPACK, IN_FIXED_ORDER = Algebra(), FixedOrder()
 
 
-def algebra_of(facts: Facts) -> Algebra:
-    """Return the linear algebra for the results of a module."""
-    return IN_FIXED_ORDER if facts.bits == PORTABLE else BY_LAPACK
+def algebra_of(model: Model) -> Algebra:
+    """Return the linear algebra for the results of a model."""
+    return FixedOrderInC(model) if model.bits == PORTABLE else BY_LAPACK

@@ -178,6 +178,18 @@ class Native(Protocol):
         columns are divided by their norms, might be below ``least`` times the largest: see covariance.py.
         """
 
+    def singular_values(self, matrices: Array, U: Array, singular: Array, directions: Array) -> None:
+        """Write the singular value decompositions of matrices (S, M, N), M >= N, in double precision.
+
+        U is (S, M, N), singular (S, N), directions (S, N, N): see ``FixedOrder`` in algebra.py.
+        """
+
+    def triangles(self, matrices: Array, triangles: Array) -> None:
+        """Write the triangles (S, min(M, N), N) of the QR decompositions of matrices (S, M, N) in double precision."""
+
+    def lengths(self, rows: Array, lengths: Array) -> None:
+        """Write the roots of the sums of squares (S,) of rows (S, N) in double precision."""
+
     def loss(
         self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
         gradient: Array | None,

@@ -93,6 +93,7 @@ include "labels.pxi"
 include "short.pxi"
 include "fits.pxi"
 include "fitting.pxi"
+include "algebra.pxi"
 
 
 cdef class _Native:
@@ -300,6 +301,15 @@ cdef class _Native:
 
     def covariance(self, triangle, double scale, double least, covariance):
         return _covariance(triangle, scale, least, covariance)
+
+    def singular_values(self, matrices, U, singular, directions):
+        _singular_values(matrices, U, singular, directions)
+
+    def triangles(self, matrices, triangles):
+        _triangles(matrices, triangles)
+
+    def lengths(self, rows, lengths):
+        _lengths(rows, lengths)
 
     @property
     def predict_short(self):

@@ -180,7 +180,7 @@ class BlockErrors:
     def __init__(self, problem: Any, triangles: Array) -> None:
         count, width = len(problem.own), len(problem.shared)
         self.epsilon = problem.model.epsilon
-        self.algebra = algebra = algebra_of(problem.model.facts)
+        self.algebra = algebra = algebra_of(problem.model)
         finite = bool(np.isfinite(triangles).all())
         T = triangles if finite else np.zeros_like(triangles)
         self.own_norms = _norms(algebra.contract("gij,gij->gj", T[:, :, :count], T[:, :, :count]))

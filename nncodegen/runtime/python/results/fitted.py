@@ -164,7 +164,7 @@ class Fitted:
 
     @property
     def _algebra(self) -> Algebra:
-        return algebra_of(self._model.facts)
+        return algebra_of(self._model)
 
     @cached_property
     def _decomposition(self) -> Decomposition:
