@@ -483,7 +483,7 @@ def report(
 @click.option("--name", help="Another name than the model's own.")
 @click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True, help=ABOUT_DIGITS)
 @click.option(
-    "--bits", type=click.Choice(BITS), help="portable: a wheel, or C with --vectors, has the same bits everywhere."
+    "--bits", type=click.Choice(BITS), help="portable: a package, or C with --vectors, has the same bits everywhere."
 )
 @click.option("--opset", type=int, help="The version of the operators of ONNX: 13, or 23 with those of attention.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: NAME_TARGET]")

@@ -40,7 +40,7 @@ DESTINATIONS = {
     ),
     "casadi": Destination("nncodegen.exports.casadi", ("c",), names=("{}.c", "{}.h")),
     "onnx": Destination("nncodegen.exports.onnx", (), ("opset",), ("{}.onnx",)),
-    "sdist": Destination("nncodegen.exports.sdist", ("python",), ("train",)),
+    "sdist": Destination("nncodegen.exports.sdist", ("python",), ("train", "bits")),
     "wasm": Destination("nncodegen.exports.wasm", ("c",), ("train", "no-libm", "generate"), ("{}.wasm", "{}.js")),
     "wheel": Destination("nncodegen.exports.wheel", ("python",), ("train", "cross", "bits")),
 }
@@ -76,7 +76,7 @@ def export(
     place of the model's own; a name that is taken where the files are used, such as numpy, is refused. digits is how
     much a form of a formula may cost that keeps more digits: "off", "fast" or "best", as for ``build``. With
     ``generate``, what is written can continue sequences of tokens step by step, as ``module.generate`` does. With
-    ``bits="portable"``, a wheel, and C with ``vectors``, have the bits of a module that is built so; by default bits
+    ``bits="portable"``, packages, and C with ``vectors``, have the bits of a module that is built so; by default bits
     are those of an estimator, where the destination can keep them: the report says where it cannot. opset is the
     version of the operators of ONNX: 13, or 23, which has operators for attention.
 

@@ -14,6 +14,9 @@ from setuptools.command.build_ext import build_ext
 TARGETS = runpy.run_path("targets.py")
 MODEL = json.loads(Path("model.json").read_text())
 NAME = MODEL["name"]
+SAME_BITS = TARGETS["is_same_everywhere"](Path(f"c/{NAME}.c").read_text(encoding="utf-8"))
+SAME_BITS_FLAGS = TARGETS["SAME_BITS_FLAGS"] if SAME_BITS else ()
+"""Flags without which the results of this model would depend on the CPU and the compiler, if they promise not to."""
 
 
 class BuildExtension(build_ext):
@@ -26,7 +29,7 @@ class BuildExtension(build_ext):
             extension.extra_objects += self.compiler.compile(
                 [f"c/{source}"],
                 output_dir=f"{self.build_temp}/{part}",
-                extra_postargs=[*TARGETS["KERNEL_FLAGS"], *options],
+                extra_postargs=[*TARGETS["KERNEL_FLAGS"], *SAME_BITS_FLAGS, *options],
             )
         super().build_extension(extension)
 

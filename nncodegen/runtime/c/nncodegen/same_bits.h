@@ -1,8 +1,9 @@
 /* What must be said where the bits of results must not depend on the CPU and the compiler: bits="portable".
 
-   Compilers then fuse no product with a sum by themselves (-ffp-contract=off); the text says where that is done: fused
-   for values, ADD_PRODUCT for vectors (vectors.h). Without NN_SAME_BITS, ADD_PRODUCT is ordinary arithmetic, which
-   compilers may fuse.
+   Compilers must not reorder sums, and round each result to its type: -ffast-math and arithmetic of the 8087 are refused
+   below. They fuse no product with a sum by themselves (-ffp-contract=off); the text says where that is done: fused for
+   values, ADD_PRODUCT for vectors (vectors.h). Without NN_SAME_BITS, ADD_PRODUCT is ordinary arithmetic, which compilers
+   may fuse.
 
    Needs NN_BITS. Gives NN_SAME_BITS, fused, same_log1p, and functions of the C library under their usual names. */
 
@@ -14,6 +15,15 @@
 
 #ifndef NN_SAME_BITS
 #define NN_SAME_BITS 0
+#endif
+
+#if NN_SAME_BITS
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || __FINITE_MATH_ONLY__ + 0
+#error "this C promises the same bits everywhere: compile it without -ffast-math, -Ofast and their parts, which reorder sums"
+#endif
+#if __FLT_EVAL_METHOD__ + 0 > 0 && __FLT_EVAL_METHOD__ + 0 != 16
+#error "this C promises the same bits everywhere: the compiler must round each result to its type, on 32-bit x86 with -msse2 -mfpmath=sse"
+#endif
 #endif
 
 /* a*b + c, rounded once. */
