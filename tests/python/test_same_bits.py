@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +24,7 @@ from sympy import asin, exp, log, symbols
 
 import nncodegen as nn
 from nncodegen.building.build import VARIANT_VARIABLE
+from nncodegen.building.targets import get_include
 from nncodegen.emit.fused import RUNTIME, print_fused
 from nncodegen.runtime.python.ground import same_bits
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
@@ -257,6 +259,54 @@ def test_wheels(tmp_path):
             [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
         )
         assert done.stdout.split() == ["portable", module.predict(start, X).tobytes().hex()]
+
+
+def unpacked(tmp_path, name):
+    """The folder of a source distribution that promises the same bits."""
+    (path,) = nn.export(MODELS[name](name), "sdist", tmp_path, bits="portable").paths
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / path.name.removesuffix(".tar.gz")
+
+
+def compiled_by_setup(folder, **environment):
+    """What setup.py of a source distribution says and does when it compiles a package to the folder site."""
+    command = [sys.executable, "setup.py", "build", "--build-lib", "site"]
+    environment = {**os.environ, "PYTHONPATH": "", **environment}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the flags are those of x86-64")
+def test_source_distributions(tmp_path):
+    """What setup.py compiles has the committed bits on each CPU; flags of the environment cannot fuse or reorder."""
+    name = "fit_decay"
+    folder = unpacked(tmp_path, name)
+    done = compiled_by_setup(folder, CFLAGS="-ffp-contract=fast")
+    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-W", "ignore", hashes.__file__, f"{name}.{name}"]
+    for variant in ("avx512", "avx2", "plain"):
+        environment = {**os.environ, "PYTHONPATH": str(folder / "site"), VARIANT_VARIABLE: variant}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
+        assert json.loads(done.stdout) == {f"{name}.{name}": COMMITTED[name]["float64"]}
+    refused = compiled_by_setup(folder, CFLAGS="-ffast-math")
+    assert refused.returncode != 0
+    assert "this C promises the same bits everywhere: compile it without -ffast-math" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("compiler", "flag"),
+    [*itertools.product(["gcc", "clang", "zig"], ["-ffast-math", "-ffinite-math-only"]), ("gcc", "-Ofast")],
+)
+def test_what_reorders_sums(compiler, flag, tmp_path):
+    """C that promises the same bits refuses flags that reorder sums, or know no NaN; other C is compiled with them."""
+    for same, refused in (("1", True), ("0", False)):
+        source = tmp_path / f"promises_{same}.c"
+        source.write_text(f'#define NN_BITS 64\n#define NN_SAME_BITS {same}\n#include "nncodegen/same_bits.h"\n')
+        command = [*shlex.split(named(compiler)), flag, "-c", "-I", get_include(), str(source), "-o", "promises.o"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert (done.returncode != 0) == refused, done.stderr
+        assert ("compile it without -ffast-math" in done.stderr) == refused
 
 
 def test_what_estimators_refuse():
