@@ -47,8 +47,11 @@ OF_ONE_ARGUMENT = {f.__name__: f.__name__ for f in (exp_plus_1, half_expm1_plus_
 OF_ONE_ARGUMENT |= {"exp": "exp_scalar"}
 """Functions that have a variant with a shorter latency for one argument at a time -> its name in C."""
 
+POWER = "power_of"
+"""The function for powers whose bits depend on neither the CPU nor the compiler (powers.h)."""
+
 FUNCTIONS = frozenset(
-    {*OWN_FUNCTIONS.values(), *OF_ONE_ARGUMENT.values(), *(record.c for record in RECORDS if record.c)}
+    {POWER, *OWN_FUNCTIONS.values(), *OF_ONE_ARGUMENT.values(), *(record.c for record in RECORDS if record.c)}
     | {name for name in known_functions_C99.values() if isinstance(name, str)}
 )
 """The functions that printed text may call."""

@@ -11,7 +11,7 @@ from sympy.codegen.ast import float32, float64, real
 from sympy.printing.c import C99CodePrinter
 from sympy.printing.precedence import PRECEDENCE
 
-from nncodegen.emit.dialects import IN_MODULES, Dialect
+from nncodegen.emit.dialects import IN_MODULES, POWER, Dialect
 from nncodegen.ir import Element, elementary
 
 REAL_TYPES = {"float64": ("double", float64), "float32": ("float", float32)}
@@ -24,7 +24,8 @@ class Printer(C99CodePrinter):
     """Prints expressions in a dialect, in a precision.
 
     ``element`` returns the C text of an element, and ``used`` collects the helpers that the printed text needs. With
-    ``fuses``, products are fused with the sums that they are terms of, so that no compiler decides about that.
+    ``fuses``, products are fused with the sums that they are terms of, so that no compiler decides about that, and
+    powers are those of the runtime.
     """
 
     def __init__(
@@ -128,6 +129,8 @@ class Printer(C99CodePrinter):
             return f"{one}/{self.parenthesize(base**-exponent, PRECEDENCE['Pow'], strict=True)}"
         if "power" in self._dialect.functions and exponent == Element("t"):
             return self._call("power", [base])
+        if self._fuses and exponent != S.Half:
+            return f"{POWER}({self._print(base)}, {self._print(exponent)})"
         return str(super()._print_Pow(power))
 
     def _factor(self, base: Expr) -> str:

@@ -1,7 +1,7 @@
 /* The functions that loops call, in the precision of the model.
 
    Needs NN_BITS. Gives what functions64.h or functions32.h gives; where the bits of results must not depend on the CPU
-   and the compiler, with products and sums that are fused by the text (fused64.h, fused32.h). */
+   and the compiler, with products and sums that are fused by the text (fused64.h, fused32.h), and powers (powers.h). */
 
 #include "same_bits.h"
 
@@ -13,4 +13,8 @@
 #include "functions64.h"
 #else
 #include "functions32.h"
+#endif
+
+#if NN_SAME_BITS
+#include "powers.h"
 #endif
