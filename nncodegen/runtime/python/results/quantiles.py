@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import math
 from decimal import Context, Decimal, localcontext
+from functools import lru_cache
 
 DIGITS = 50
 STEPS = 100
@@ -18,6 +19,7 @@ STEPS = 100
 PI = Context(prec=63).create_decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 
 
+@lru_cache(maxsize=1000)  # it takes some milliseconds, and fits of as many samples ask for the same ones
 def quantile_above(above: float, degrees: int | None) -> float:
     """Return the number that a standard variable is above with a probability of at most 1/2.
 
