@@ -198,6 +198,33 @@ def test_edges_of_functions():
         same_bits.log(0.0)
 
 
+@pytest.mark.parametrize(("precision", "bound"), [("float64", 1.1), ("float32", 0.52)])
+def test_powers(precision, bound):
+    """Powers in C are within their bound, with 40 digits; 0, infinity, NaN and bases below 0 give those of NumPy."""
+    x, power, one = symbols("x power one")
+    model = nn.Model("powers", (x, power), y, {one: 1.0}, x ** (power * one))
+    module = nn.build(model, precision, bits="portable")
+    random, largest = np.random.default_rng(3), math.log(np.finfo(precision).max)
+    for spread in (0.36, 3, largest):
+        base = np.exp(random.uniform(-spread, spread, 400))
+        base, exponent = (
+            given.astype(precision)
+            for given in (base, random.uniform(-largest, largest, 400) / np.maximum(abs(np.log(base)), 0.1))
+        )
+        found = module.predict([1.0], np.column_stack([base, exponent]))[:, 0]
+        with mpmath.workdps(40):
+            for x_, e_, value in zip(base.tolist(), exponent.tolist(), found, strict=True):
+                exact = mpmath.mpf(x_) ** mpmath.mpf(e_)
+                if np.finfo(precision).tiny < exact < np.finfo(precision).max:
+                    assert abs(mpmath.mpf(float(value)) - exact) <= bound * float(np.spacing(value)), (x_, e_)
+    edges = np.array([(p, q) for p, q in itertools.product(EDGES, EDGES) if abs(p) < 1e30 and abs(q) < 1e30], precision)
+    with np.errstate(all="ignore"):
+        expected = np.where(
+            edges[:, 0] < 0, np.power(edges[:, 0], edges[:, 1]), np.power(abs(edges[:, 0]), edges[:, 1])
+        )
+    np.testing.assert_allclose(module.predict([1.0], edges)[:, 0], expected, rtol=4 * np.finfo(precision).eps)
+
+
 def test_exported_c(tmp_path):
     """C with vectors, exported with this option, has the bits of the module if it is compiled as its Makefile says."""
     model = MODELS["binary"]("binary")

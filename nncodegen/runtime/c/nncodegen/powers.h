@@ -1,15 +1,17 @@
 /* Powers without branches, so that compilers make vectors of loops that call them; their bits depend on neither the CPU
    nor the compiler.
 
-   Needs same_bits.h and, with NN_BITS 64, fused64.h. Gives power_of. */
+   Needs base.h. Gives power_of, if NN_SAME_BITS. */
 
 #ifndef NNCODEGEN_POWERS_H
 #define NNCODEGEN_POWERS_H
 
-#include <math.h>
-#include <stdint.h>
+#include "base.h"
 
-#include "same_bits.h"
+#if NN_SAME_BITS
+#if NN_BITS == 64
+#include "fused64.h"
+#endif
 
 /* A number above 0 as 2**k*(1 + f), with f from -0.29 to 0.41; d = 2 + f, r = 1/d, s = f/d. The exponent is added to
    0*f, which changes nothing: where it is the same in a whole loop, compilers would otherwise make loops for each of
@@ -101,6 +103,7 @@ static inline __attribute__((always_inline, unused)) float power_of(float base, 
     const union { uint64_t bits; double real; } two = {(n.bits + 1023) << 52};
     return (float) power_in_cases((double) base, b.exponent, __builtin_fma(two.real, series, two.real));
 }
+#endif
 #endif
 
 #endif
