@@ -186,7 +186,7 @@ class FixedOrder(Algebra):
 
 
 class FixedOrderInC(FixedOrder):
-    """The same with the same bits, where the native part of a model takes less time than calls of NumPy."""
+    """Operations with the same bits by the native part of a model, which takes less time than calls of NumPy."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
