@@ -174,25 +174,28 @@ def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> t
     def in_time(some: list[Step]) -> Tree:
         return in_groups(some, program, forms, fused)
 
+    def of_block(some: list[Step], index: str) -> Iterator[Compute]:
+        return fuse(some, program, forms, chosen.apart, tuple(each for each in chosen.few if each != index))
+
     def without_samples(some: list[Step]) -> Tree:
         return tuple(fuse(some, program, forms, chosen.apart, ()))
 
     metrics = tuple(each for some in phased.in_turn(besides[1]) for each in in_time(some))
     found = Segmented()
-    if layout.segmented or layout.one_by_one:
+    if layout.segmented or program.moves:
         whole = {*chosen.lasting, *chosen.storage, *(e.tensor for step in besides[1] for e in step.operands)}
     if layout.segmented:
         forwards = needed(chosen.steps, [*chosen.loss, *chosen.kept]) if name == "gradient" else chosen.steps
         found = in_segments(phases[1], program, layout, forms, fused, forwards, whole)
-    elif layout.one_by_one:
-        found = in_blocks(phases[1], program, layout, forms, fused, whole)
-    if found.tree:
+    elif program.moves:
+        found = in_blocks([*phased.in_turn(phases[1])], program, layout, forms, in_time, of_block, whole)
+    if found.parts:
         steps = (*phases[0], *besides[0], *found.steps, *besides[1], *phases[2])
         found = replace(found, steps=steps)
     else:
         found = Segmented(steps=chosen.steps)
     before = tuple(map(without_samples, phased.in_turn(phases[0] + besides[0])))
-    parts = enumerate([found.tree] if found.tree else map(in_time, phased.in_turn(phases[1])))
+    parts = enumerate(found.parts or map(in_time, phased.in_turn(phases[1])))
     trees = Trees(before, tuple(parts), metrics, without_samples(phases[2]))
     verify_order(trees, chosen.storage, "fuse")
     others = {step.target.tensor for step in needed(found.steps, [*chosen.copies, *chosen.kept, *found.kept])}

@@ -20,11 +20,13 @@ swap their names, so that the queries have one name in all steps.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Element, Program, Step, solve
+from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, grouped, solve, steps_of
+from nncodegen.ir import Group as Recurring
 from nncodegen.ir.element import renamed
 from nncodegen.ir.names import unused
 from nncodegen.schedule.extents import SEGMENTS
@@ -35,10 +37,11 @@ from nncodegen.schedule.matrices import Matrices, matrices_of
 from nncodegen.schedule.recurrences import Fuse
 from nncodegen.schedule.segments import Segmented
 from nncodegen.schedule.shapes import Shape
-from nncodegen.schedule.tree import Compute, Group, Limits, Loop, Statement, Way
+from nncodegen.schedule.tree import Group, Limits, Loop, Statement, Tree, Way
 
 FEWEST = 8
-"""The fewest queries of a block. Products of fewer rows would load keys and values more often than they use them."""
+"""The fewest queries of a block of products of matrices. Products of fewer rows would load keys and values more often
+than they use them."""
 
 
 def choose_blocks(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:
@@ -52,28 +55,32 @@ def choose_blocks(program: Program, layout: Layout, choices: Mapping[str, object
         return layout
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise ModelError(f"block_length is a number of queries, 1 or more, not {length!r}")
-    if not layout.one_by_one:
-        raise ModelError(
-            f"{program.name} has no use for block_length: it has no attention, or recurrent layers besides"
-        )
+    if not any(_all_scores(program)):
+        raise ModelError(f"{program.name} has no use for block_length: it has no attention")
+    if layout.segmented:
+        raise ModelError(f"{program.name} has segment_length, whose segments are its blocks: leave block_length out")
     return replace(layout, block_length=length, reasons=(*layout.reasons, f"blocks of {length} queries, as asked for"))
 
 
 def in_blocks(
-    steps: Sequence[Step],
+    phases: Sequence[Sequence[Step]],
     program: Program,
     layout: Layout,
     forms: dict[str, Form],
+    between: Callable[[list[Step]], Tree],
     fuse: Fuse,
     kept: Collection[str],
+    samples: Collection[str] = (),
 ) -> Segmented:
-    """Return the tree of the steps of a tile, with sweeps; without a tree if there is no need for them.
+    """Return the tree of the steps of each phase of a tile, with sweeps; without trees if there is no need for them.
 
     The forms of steps that are computed again are added to ``forms``. Tensors in ``kept`` are computed once, for all
-    queries.
+    queries. ``between`` returns the tree of steps between sweeps, ``fuse`` fuses those in a sweep, given the index of
+    its queries. ``samples`` are the tensors of samples, in a program of a single sample, which has no index for them.
     """
-    pairs = _Pairs(steps, program, layout, forms)
-    return _Plan(steps, program, forms, pairs, kept).tree(fuse) if pairs.blocks else Segmented()
+    steps = [step for own in phases for step in own]
+    pairs = _Pairs(steps, program, layout, forms, frozenset(samples) or of_samples(steps))
+    return _Plan(phases, program, forms, pairs, kept).trees(between, fuse) if pairs.blocks else Segmented()
 
 
 @dataclass(frozen=True)
@@ -84,17 +91,24 @@ class _Names:
     column: str
 
 
-def _scores(step: Step, program: Program) -> _Names | None:
+def of_samples(steps: Iterable[Step]) -> frozenset[str]:
+    """Return the tensors that have a value for each sample."""
+    elements = (element for step in steps for element in (step.target, *step.operands))
+    return frozenset(element.tensor for element in elements if SAMPLE in element.indices)
+
+
+def _scores(step: Step, program: Program, samples: Container[str]) -> _Names | None:
     """Return the names of queries and keys, if a step is a sum of products of two arrays of samples.
 
     Keys are the last index, which one factor has; queries are an index that only the other has, the longest.
     """
     target, factors = step.target.indices, step.expression.args
-    product = step.operator == "sum" and step.expression.is_Mul and len(factors) == 2 and SAMPLE in target
-    if not product or not all(isinstance(each, Element) and SAMPLE in each.indices for each in factors):
+    sampled = step.target.tensor in samples and all(isinstance(e, Element) and e.tensor in samples for e in factors)
+    product = step.operator == "sum" and step.expression.is_Mul and len(factors) == 2
+    if not product or not sampled or not target:
         return None
     a, b = sorted(factors, key=lambda factor: target[-1] in factor.indices)
-    rows = [index for index in target if index in a.indices and index not in b.indices]
+    rows = [index for index in target if index in a.indices and index not in b.indices and index != SAMPLE]
     if target[-1] in a.indices or target[-1] not in b.indices or not rows:
         return None
     return _Names(max(rows, key=lambda index: program.sizes[index] or 1), target[-1])
@@ -102,8 +116,13 @@ def _scores(step: Step, program: Program) -> _Names | None:
 
 def take_much(program: Program) -> bool:
     """Return whether the pairs of a sample take so much memory that they are computed in blocks."""
-    scores = (step.target for step in program.steps if _scores(step, program))
-    return any(bytes_of(program.count(target.indices), program) > PAIRS for target in scores)
+    return any(bytes_of(program.count(target.indices), program) > PAIRS for target in _all_scores(program))
+
+
+def _all_scores(program: Program) -> Iterator[Element]:
+    """Yield the scores of the queries of a program by its keys."""
+    samples = of_samples(program.steps)
+    return (step.target for step in program.steps if _scores(step, program, samples))
 
 
 class _Pairs:
@@ -114,8 +133,17 @@ class _Pairs:
     blocks    the index and the queries of a block, for each family that is computed in blocks
     """
 
-    def __init__(self, steps: Sequence[Step], program: Program, layout: Layout, forms: Mapping[str, Form]) -> None:
-        self._steps, self._program, self._forms = steps, program, forms
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        program: Program,
+        layout: Layout,
+        forms: Mapping[str, Form],
+        samples: Container[str],
+    ) -> None:
+        self._steps, self._program, self._forms, self.samples = steps, program, forms, samples
+        groups = (item for item in grouped(steps) if isinstance(item, Recurring))
+        self._recurring = {step.target.tensor for group in groups for step in group.steps}
         self._defined = {step.target.tensor: step.target for step in steps}
         self.axes: dict[str, tuple[int, int]] = {}
         self.names: dict[str, _Names] = {}
@@ -141,7 +169,7 @@ class _Pairs:
         known = len(self.axes)
         for step in self._steps:
             found = dict.fromkeys(self._names_in(step))
-            if not found and (scores := _scores(step, self._program)):
+            if not found and (scores := _scores(step, self._program, self.samples)):
                 found = {scores: None}
             if not found:
                 continue
@@ -169,9 +197,8 @@ class _Pairs:
         product = self._forms[step.target.tensor].shape is Shape.MATRICES
         return matrices_of(step, self._program) if product else None
 
-    @staticmethod
-    def _has_both(element: Element, names: _Names) -> bool:
-        return {SAMPLE, names.row, names.column} <= {*element.indices}
+    def _has_both(self, element: Element, names: _Names) -> bool:
+        return element.tensor in self.samples and {names.row, names.column} <= {*element.indices}
 
     def _join(self, one: str, other: str) -> None:
         for tensor in (one, other):
@@ -182,6 +209,8 @@ class _Pairs:
 
     def _able(self, step: Step, row: str) -> bool:
         """Return whether a step can run for some values of an index, or its terms be added block by block."""
+        if step.target.tensor in self._recurring or step.operator in RECURRENCES:
+            return False
         if self._forms[step.target.tensor].shape is Shape.LOOPS:
             solved = solve(step.where, step.over, self._program.sizes) if step.over else None
             given = solved is not None and any(each.index == row for each in solved.solutions)
@@ -203,10 +232,12 @@ class _Pairs:
             target = next(self._defined[step.target.tensor] for step in self._steps if step.target.tensor in members)
             index = target.indices[self.axes[target.tensor][0]]
             widest = max(self._program.count(self._defined[name].indices) for name in members)
+            widest *= layout.tile if SAMPLE in target.indices else 1
+            fewest = FEWEST if layout.one_by_one else 1
             row = bytes_of(widest, self._program) // (sizes[index] or 1)
             length = layout.block_length
             if not length and bytes_of(widest, self._program) > PAIRS:
-                length = max(PAIRS // row // FEWEST * FEWEST, FEWEST)
+                length = max(PAIRS // row // fewest * fewest, fewest)
             if 0 < length < (sizes[index] or 1):
                 yield family, (index, length)
 
@@ -232,27 +263,49 @@ class _Plan:
 
     def __init__(
         self,
-        steps: Sequence[Step],
+        phases: Sequence[Sequence[Step]],
         program: Program,
         forms: dict[str, Form],
         pairs: _Pairs,
         kept: Collection[str],
     ) -> None:
-        self._steps, self._program, self._forms, self._pairs, self._kept = steps, program, forms, pairs, kept
-        self._home = {step.target.tensor: number for number, step in enumerate(steps)}
+        self._program, self._forms, self._pairs, self._kept = program, forms, pairs, kept
+        items = [(phase, item) for phase, own in enumerate(phases) for item in grouped(own)]
+        self._steps = [step for _, item in items for step in steps_of(item)]
+        self._phase = [phase for phase, item in items for _ in steps_of(item)]
+        self._home = {step.target.tensor: number for number, step in enumerate(self._steps)}
         self._row: dict[str, str] = {}
         """The index of the queries in each step that may run in a sweep."""
         self._family: dict[str, str] = {}
         self._ready: list[_Ready] = []
         self._sweeps: list[_Sweep] = []
-        for number in range(len(steps)):
-            self._assign(number)
+        self._first: list[int] = []
+        """The first sweep of each phase, and one more after the last."""
+        for phase in range(len(phases)):
+            self._begin_phase()
+            for item in (item for own, item in items if own == phase):
+                self._assign(item)
+        self._begin_phase()
         self._members = [self._members_of(place) for place in range(len(self._sweeps))]
         self._inside = {number for members in self._members for number in members}
 
-    def _assign(self, number: int) -> None:
-        """Decide where a step runs: in any sweep that reads it, in one sweep, in a sweep if need be, or in none."""
-        step = self._steps[number]
+    def _begin_phase(self) -> None:
+        """Begin another phase: all that earlier ones compute is complete before its first sweep."""
+        first = max([len(self._sweeps), *(ready.place + ready.rows for ready in self._ready)])
+        while len(self._sweeps) < first:
+            self._sweeps.append(_Sweep(""))
+        self._first.append(first)
+
+    def _assign(self, item: Step | Recurring) -> None:
+        """Decide where a step runs: in any sweep that reads it, in one sweep, in a sweep if need be, or in none.
+
+        Steps that depend on each other share a loop over time, outside of sweeps.
+        """
+        if isinstance(item, Recurring):
+            bound = max(map(self._bound, item.steps))
+            self._ready += [_Ready(bound) for _ in item.steps]
+            return
+        step, number = item, len(self._ready)
         name, family = step.target.tensor, self._pairs.family(step.target.tensor)
         if family in self._pairs.blocks:
             self._row[name], self._family[name] = self._pairs.names[name].row, family
@@ -276,10 +329,10 @@ class _Plan:
     def _bound(self, step: Step) -> int:
         """Return the first sweep in which, or before which, a step can run."""
         name = step.target.tensor
-        bounds = [0]
+        bounds = [self._first[-1]]
         for element in step.operands:
             home = self._home.get(element.tensor)
-            if home is None:
+            if home is None or home >= len(self._ready):
                 continue
             ready = self._ready[home]
             same = ready.rows and self._family.get(name) == self._family[element.tensor]
@@ -299,7 +352,7 @@ class _Plan:
         if len(found) != 1:
             return None
         (row, family), *_ = found
-        return (row, family) if row in step.target.indices and SAMPLE in step.target.indices else None
+        return (row, family) if row in step.target.indices and step.target.tensor in self._pairs.samples else None
 
     def _rows_in(self, step: Step) -> Iterator[tuple[str, str]]:
         """Yield the names that rows have where a step reads something that has a value for each, with the family."""
@@ -336,19 +389,24 @@ class _Plan:
                     waiting.append(home)
         return sorted(members)
 
-    def tree(self, fuse: Fuse) -> Segmented:
-        """Return the tree of all steps."""
-        tree, steps, whole = list[Statement](), list[Step](), set[str]()
-        for place in range(len(self._sweeps) + 1):
-            plain = [step for number, step in enumerate(self._steps) if self._comes(number) == place]
-            steps += plain
-            tree += fuse(plain, "")
-            if place < len(self._sweeps) and self._members[place]:
-                own = list(self._sweep(place))
-                steps += own
-                whole |= {step.target.tensor for step in own if not self._is_pair(self._origin(step))}
-                tree.append(self._loop(place, tuple(fuse(own, ""))))
-        return Segmented(tuple(tree), tuple(steps), whole=frozenset(whole))
+    def trees(self, between: Callable[[list[Step]], Tree], fuse: Fuse) -> Segmented:
+        """Return the tree of all steps, for each phase."""
+        parts, steps, whole = list[Tree](), list[Step](), set[str]()
+        for phase, (first, last) in enumerate(pairwise(self._first)):
+            tree = list[Statement]()
+            for place in range(first, last + 1):
+                numbers = (number for number in range(len(self._steps)) if self._phase[number] == phase)
+                plain = [self._steps[number] for number in numbers if self._comes(number) == place]
+                steps += plain
+                tree += between(plain)
+                if place < last and self._members[place]:
+                    own = list(self._sweep(place))
+                    steps += own
+                    whole |= {step.target.tensor for step in own if not self._is_pair(self._origin(step))}
+                    index, _ = self._pairs.blocks[self._sweeps[place].family]
+                    tree.append(self._loop(place, tuple(fuse(own, index))))
+            parts.append(tuple(tree))
+        return Segmented(tuple(parts), tuple(steps), whole=frozenset(whole))
 
     def _comes(self, number: int) -> int | None:
         """Return the sweep before which a step outside of sweeps comes; None for the others, and unused pairs."""
@@ -380,7 +438,7 @@ class _Plan:
         name = step.target.tensor
         return name if name in self._home else name.rsplit(" again", 1)[0]
 
-    def _loop(self, place: int, tree: tuple[Compute, ...]) -> Group:
+    def _loop(self, place: int, tree: Tree) -> Group:
         """Return the loop of a sweep."""
         index, length = self._pairs.blocks[self._sweeps[place].family]
         size = self._program.sizes[index] or 1

@@ -39,13 +39,13 @@ PLAIN, FLOATING = -1, -2
 
 @dataclass(frozen=True)
 class Segmented:
-    """The tree of a tile, its steps, and the states that are kept for a later sweep.
+    """The trees of a tile, one for each phase, its steps, and the states that are kept for a later sweep.
 
     ``rows`` have one row for each segment. ``whole`` are the tensors computed in sweeps that are kept for all steps;
     other arrays have the steps of one segment.
     """
 
-    tree: Tree = ()
+    parts: tuple[Tree, ...] = ()
     steps: tuple[Step, ...] = ()
     kept: tuple[Element, ...] = ()
     rows: tuple[Element, ...] = ()
@@ -283,7 +283,7 @@ class _Plan:
                 kept |= {own[self._recurrences[name]]: None for name in own if self._is_kept(name, place)}
                 rows |= dict.fromkeys(moves.kept)
                 whole |= lasting
-        return Segmented(tuple(tree), tuple(steps), tuple(kept), tuple(rows), frozenset(whole))
+        return Segmented((tuple(tree),), tuple(steps), tuple(kept), tuple(rows), frozenset(whole))
 
     def _loop(self, place: int, moves: _Moves, tree: Tree) -> Statements:
         """Return the loop of a sweep."""

@@ -26,6 +26,7 @@ from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.loops import in_parts
 from nncodegen.schedule.lowering import lower
+from nncodegen.schedule.pairs import in_blocks, of_samples
 from nncodegen.schedule.places import declared, place
 from nncodegen.schedule.plans import SINGLE_SAMPLE
 from nncodegen.schedule.recurrences import in_groups, in_place
@@ -35,7 +36,7 @@ from nncodegen.schedule.side_by_side import SingleSample
 from nncodegen.schedule.single_sample import with_outputs, without_batch, without_samples
 from nncodegen.schedule.statements import numbered, single_values, terms
 from nncodegen.schedule.storage import Storage
-from nncodegen.schedule.tree import Compute, Trees
+from nncodegen.schedule.tree import Compute, Tree, Trees
 
 
 def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | None:
@@ -53,24 +54,40 @@ def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | N
         return None
     repeated = frozenset(index for step in steps if step.operator in RECURRENCES for index in step.over)
     forms = {step.target.tensor: _form(step, repeated) for step in steps}
-    found = _tree(steps, one, layout, forms, storage)
-    trees = Trees(parts=((0, found.tree),))
+    found = _tree(steps, one, layout, forms, storage, program)
+    trees = Trees(parts=tuple(enumerate(found.parts)))
     places, memory = place(trees, one, layout, storage, rows=found.rows, whole=found.whole)
     kernel = Kernel("predict", SINGLE_SAMPLE, trees, places, memory)
     return SingleSample(one, lower(kernel, one, layout), None, 1)
 
 
 def _tree(
-    steps: list[Step], one: Program, layout: Layout, forms: dict[str, Form], storage: dict[str, Storage]
+    steps: list[Step],
+    one: Program,
+    layout: Layout,
+    forms: dict[str, Form],
+    storage: dict[str, Storage],
+    program: Program,
 ) -> Segmented:
-    """Return the tree, in segments of time if there are any; tensors in ``storage`` lie outside, with all steps."""
+    """Return the tree, in segments of time or blocks of queries if there are any.
+
+    Tensors in ``storage`` lie outside, with all steps. ``program`` is that of all samples.
+    """
 
     def fused(own: list[Step], index: str) -> Iterator[Compute]:
         return fuse(own, one, forms, (), (), index)
 
     if layout.segmented:
         return in_segments(steps, one, layout, forms, fused, steps, storage)
-    return Segmented(in_groups(steps, one, forms, fused))
+
+    def in_time(own: list[Step]) -> Tree:
+        return in_groups(own, one, forms, fused)
+
+    def of_block(own: list[Step], index: str) -> Iterator[Compute]:
+        return fused(own, "")
+
+    found = in_blocks([steps], one, layout, forms, in_time, of_block, storage, of_samples(program.steps))
+    return found if found.parts else Segmented((in_time(steps),))
 
 
 def _with_strides(storage: dict[str, Storage], one: Program) -> dict[str, Storage]:
