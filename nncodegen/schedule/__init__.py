@@ -45,6 +45,7 @@ from nncodegen.ir import Element, Program
 from nncodegen.ir.systems import systems_of
 from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.companions import schedule_companion
+from nncodegen.schedule.families import keys_last
 from nncodegen.schedule.forms import LONG
 from nncodegen.schedule.kernel import Kernel, Plan, Role
 from nncodegen.schedule.layers import choose_layers
@@ -79,7 +80,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     possible choices.
     """
     check_functions(program)
-    program = with_products(settled(program), choices)
+    program = with_products(keys_last(settled(program)), choices)
     layout = choose_matrices(program, choose_layout(program, choices), choices)
     layout = choose_blocks(program, layout, choices)
     if not layout.one_by_one:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from nncodegen.ir import Companion
+from nncodegen.schedule.families import keys_last
 from nncodegen.schedule.formulas import group_of_rows
 from nncodegen.schedule.layout import Layout, choose_layout
 from nncodegen.schedule.loops import make_kernel, without_noise
@@ -29,7 +30,7 @@ def schedule_companion(companion: Companion) -> Schedule:
         one = plan_step(companion)
         kernel = replace(one.kernel, trees=one.kernel.trees.each(partial(rewritten, statements={Loop: _summed})))
         return Schedule(one.program, Layout(1, 1, (), ()), (kernel,), companion=companion)
-    program = settled(companion.program)
+    program = keys_last(settled(companion.program))
     if program.gradient:
         program = replace(program, steps=tuple(without_noise(program)), noise=())
     layout = choose_layout(program, {})

@@ -20,7 +20,7 @@ swap their names, so that the queries have one name in all steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -30,10 +30,11 @@ from nncodegen.ir import Group as Recurring
 from nncodegen.ir.element import renamed
 from nncodegen.ir.names import unused
 from nncodegen.schedule.extents import SEGMENTS
+from nncodegen.schedule.families import Families, of_samples, scores_of
 from nncodegen.schedule.forms import Form
 from nncodegen.schedule.layout import Layout, bytes_of
 from nncodegen.schedule.masked import PAIRS
-from nncodegen.schedule.matrices import Matrices, matrices_of
+from nncodegen.schedule.matrices import matrices_of
 from nncodegen.schedule.recurrences import Fuse
 from nncodegen.schedule.segments import Segmented
 from nncodegen.schedule.shapes import Shape
@@ -55,7 +56,7 @@ def choose_blocks(program: Program, layout: Layout, choices: Mapping[str, object
         return layout
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise ModelError(f"block_length is a number of queries, 1 or more, not {length!r}")
-    if not any(_all_scores(program)):
+    if not any(scores_of(program)):
         raise ModelError(f"{program.name} has no use for block_length: it has no attention")
     if layout.segmented:
         raise ModelError(f"{program.name} has segment_length, whose segments are its blocks: leave block_length out")
@@ -83,54 +84,15 @@ def in_blocks(
     return _Plan(phases, program, forms, pairs, kept).trees(between, fuse) if pairs.blocks else Segmented()
 
 
-@dataclass(frozen=True)
-class _Names:
-    """The names that the queries and the keys of pairs have in a step."""
-
-    row: str
-    column: str
-
-
-def of_samples(steps: Iterable[Step]) -> frozenset[str]:
-    """Return the tensors that have a value for each sample."""
-    elements = (element for step in steps for element in (step.target, *step.operands))
-    return frozenset(element.tensor for element in elements if SAMPLE in element.indices)
-
-
-def _scores(step: Step, program: Program, samples: Container[str]) -> _Names | None:
-    """Return the names of queries and keys, if a step is a sum of products of two arrays of samples.
-
-    Keys are the last index, which one factor has; queries are an index that only the other has, the longest.
-    """
-    target, factors = step.target.indices, step.expression.args
-    sampled = step.target.tensor in samples and all(isinstance(e, Element) and e.tensor in samples for e in factors)
-    product = step.operator == "sum" and step.expression.is_Mul and len(factors) == 2
-    if not product or not sampled or not target:
-        return None
-    a, b = sorted(factors, key=lambda factor: target[-1] in factor.indices)
-    rows = [index for index in target if index in a.indices and index not in b.indices and index != SAMPLE]
-    if target[-1] in a.indices or target[-1] not in b.indices or not rows:
-        return None
-    return _Names(max(rows, key=lambda index: program.sizes[index] or 1), target[-1])
-
-
 def take_much(program: Program) -> bool:
     """Return whether the pairs of a sample take so much memory that they are computed in blocks."""
-    return any(bytes_of(program.count(target.indices), program) > PAIRS for target in _all_scores(program))
+    return any(bytes_of(program.count(target.indices), program) > PAIRS for target in scores_of(program))
 
 
-def _all_scores(program: Program) -> Iterator[Element]:
-    """Yield the scores of the queries of a program by its keys."""
-    samples = of_samples(program.steps)
-    return (step.target for step in program.steps if _scores(step, program, samples))
+class _Pairs(Families):
+    """The families of pairs that are computed in blocks.
 
-
-class _Pairs:
-    """The tensors of pairs, in families: those that steps relate. Each family is computed in the same blocks.
-
-    axes      the places of queries and keys among the indices of each tensor of pairs
-    names     the names of both in each step that reads or gives pairs
-    blocks    the index and the queries of a block, for each family that is computed in blocks
+    blocks    the index and the queries of a block, for each of these families
     """
 
     def __init__(
@@ -141,97 +103,41 @@ class _Pairs:
         forms: Mapping[str, Form],
         samples: Container[str],
     ) -> None:
-        self._steps, self._program, self._forms, self.samples = steps, program, forms, samples
+        super().__init__(steps, program, samples)
+        self._forms = forms
         groups = (item for item in grouped(steps) if isinstance(item, Recurring))
         self._recurring = {step.target.tensor for group in groups for step in group.steps}
-        self._defined = {step.target.tensor: step.target for step in steps}
-        self.axes: dict[str, tuple[int, int]] = {}
-        self.names: dict[str, _Names] = {}
-        self._family: dict[str, str] = {}
-        self._wrong: set[str] = set()
-        """Steps, by their targets, that cannot run in blocks."""
-        while self._spread():
-            pass
         self.blocks = dict(self._blocks(layout))
-
-    def family(self, tensor: str) -> str:
-        """Return the name of the family of a step that reads or gives pairs; an empty text for other steps."""
-        if tensor not in self._family:
-            return ""
-        while self._family[tensor] != tensor:
-            tensor = self._family[tensor]
-        return tensor
-
-    # Which tensors are pairs.
-
-    def _spread(self) -> bool:
-        """Go through all steps; return whether further tensors turned out to be pairs."""
-        known = len(self.axes)
-        for step in self._steps:
-            found = dict.fromkeys(self._names_in(step))
-            if not found and (scores := _scores(step, self._program, self.samples)):
-                found = {scores: None}
-            if not found:
-                continue
-            names = next(iter(found))
-            self.names[step.target.tensor] = names
-            own = [e for e in (step.target, *step.operands) if e.tensor in self.axes]
-            if self._has_both(step.target, names):
-                inside = (e for e in step.operands if e.tensor in self._defined and self._has_both(e, names))
-                own += [step.target, *inside]
-            for element in own:
-                place = element.indices.index(names.row), element.indices.index(names.column)
-                self.axes.setdefault(element.tensor, place)
-                self._join(step.target.tensor, element.tensor)
-            if len(found) > 1 or names.row == names.column or not self._able(step, names.row):
-                self._wrong.add(step.target.tensor)
-        return len(self.axes) > known
-
-    def _names_in(self, step: Step) -> Iterator[_Names]:
-        for element in (step.target, *step.operands):
-            if element.tensor in self.axes:
-                row, column = self.axes[element.tensor]
-                yield _Names(element.indices[row], element.indices[column])
-
-    def _matrices(self, step: Step) -> Matrices | None:
-        product = self._forms[step.target.tensor].shape is Shape.MATRICES
-        return matrices_of(step, self._program) if product else None
-
-    def _has_both(self, element: Element, names: _Names) -> bool:
-        return element.tensor in self.samples and {names.row, names.column} <= {*element.indices}
-
-    def _join(self, one: str, other: str) -> None:
-        for tensor in (one, other):
-            self._family.setdefault(tensor, tensor)
-        self._family[self.family(other)] = self.family(one)
 
     # Which steps can run in blocks, and which do.
 
     def _able(self, step: Step, row: str) -> bool:
         """Return whether a step can run for some values of an index, or its terms be added block by block."""
-        if step.target.tensor in self._recurring or step.operator in RECURRENCES:
+        name = step.target.tensor
+        if name in self.clashing or name in self._recurring or step.operator in RECURRENCES:
             return False
-        if self._forms[step.target.tensor].shape is Shape.LOOPS:
+        if self._forms[name].shape is Shape.LOOPS:
             solved = solve(step.where, step.over, self._program.sizes) if step.over else None
             given = solved is not None and any(each.index == row for each in solved.solutions)
             return not given and (row not in step.over or step.operator == "sum")
-        found = self._matrices(step)
-        if found is None or row in found.columns or (found.triangle and found.triangle.low == row):
+        found = matrices_of(step, self._program) if self._forms[name].shape is Shape.MATRICES else None
+        if found is None or (found.triangle and found.triangle.low == row):
             return False
-        return all(row not in group or group == (row,) for group in (found.rows, found.inner))
+        return all(row not in group or group == (row,) for group in (found.rows, found.columns, found.inner))
 
     def _blocks(self, layout: Layout) -> Iterator[tuple[str, tuple[str, int]]]:
         """Yield each family whose pairs take too much memory, with its index, and the queries of a block."""
         sizes = self._program.sizes
-        wrong = {self.family(name) for name in self._wrong}
+        named = (step for step in self._steps if step.target.tensor in self.names)
+        wrong = {self.family(s.target.tensor) for s in named if not self._able(s, self.names[s.target.tensor].row)}
         families = dict.fromkeys(self.family(name) for name in self.axes)
         for family in families:
             members = [name for name in self.axes if self.family(name) == family]
-            if family in wrong or not all(name in self._defined for name in members):
+            if family in wrong or not all(name in self.defined for name in members):
                 continue
-            target = next(self._defined[step.target.tensor] for step in self._steps if step.target.tensor in members)
+            target = next(self.defined[step.target.tensor] for step in self._steps if step.target.tensor in members)
             index = target.indices[self.axes[target.tensor][0]]
-            widest = max(self._program.count(self._defined[name].indices) for name in members)
+            widest = max(self._program.count(self.defined[name].indices) for name in members)
             widest *= layout.tile if SAMPLE in target.indices else 1
             fewest = FEWEST if layout.one_by_one else 1
             row = bytes_of(widest, self._program) // (sizes[index] or 1)

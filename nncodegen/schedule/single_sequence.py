@@ -20,13 +20,14 @@ from math import prod
 from sympy import Add
 
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, needed
+from nncodegen.schedule.families import of_samples
 from nncodegen.schedule.forms import MOST_UNROLLED, Form
 from nncodegen.schedule.fuse import fuse
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.loops import in_parts
 from nncodegen.schedule.lowering import lower
-from nncodegen.schedule.pairs import in_blocks, of_samples
+from nncodegen.schedule.pairs import in_blocks
 from nncodegen.schedule.places import declared, place
 from nncodegen.schedule.plans import SINGLE_SAMPLE
 from nncodegen.schedule.recurrences import in_groups, in_place
