@@ -183,6 +183,17 @@ class InTraining:
     loss: Element
 
 
+def _of_pairs(step: Step) -> bool:
+    """Return whether a step sums products of two arrays of samples, of each of which the result has an index."""
+    factors = step.expression.args
+    if step.operator != "sum" or not step.expression.is_Mul or len(factors) != 2:
+        return False
+    if not all(isinstance(factor, Element) and SAMPLE in factor.indices for factor in factors):
+        return False
+    one, other = ({*factor.indices} & {*step.target.indices} for factor in factors)
+    return SAMPLE in step.target.indices and bool(one - other) and bool(other - one)
+
+
 @dataclass(frozen=True)
 class Program:
     """A model, its loss and (once differentiated) its gradient, as a tuple of steps."""
@@ -324,9 +335,10 @@ class Program:
     def moves(self) -> bool:
         """Return whether indices move against each other: in equations, recurrences, or where a tensor is read anew.
 
-        The last is so for attention, which reads keys and values under another index than that of their definition.
+        The last is so for attention, which reads keys and values under another index than that of their definition, or
+        an input under two indices, one for each factor of a product.
         """
-        if any(step.where or step.operator in RECURRENCES for step in self.steps):
+        if any(step.where or step.operator in RECURRENCES or _of_pairs(step) for step in self.steps):
             return True
         own = {step.target.tensor: step.target.indices for step in self.steps}
         return any(own.get(e.tensor, e.indices) != e.indices for step in self.steps for e in step.operands)

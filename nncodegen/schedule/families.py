@@ -98,8 +98,8 @@ class Families:
                 inside = (e for e in step.operands if e.tensor in self.defined and self._has_both(e, names))
                 own += [step.target, *inside]
             for element in own:
-                place = element.indices.index(names.row), element.indices.index(names.column)
-                self.axes.setdefault(element.tensor, place)
+                if element.tensor not in self.axes:
+                    self.axes[element.tensor] = (element.indices.index(names.row), element.indices.index(names.column))
                 self._join(step.target.tensor, element.tensor)
             if len(found) > 1 or names.row == names.column:
                 self.clashing.add(step.target.tensor)

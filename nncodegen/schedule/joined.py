@@ -33,10 +33,21 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Compute:
-    """A step, or one term of its reduction. A recurrence reads the value of the previous iteration, 0 in the first."""
+class Clear:
+    """The start of a sum to which a later loop adds: its values in memory become 0."""
 
     step: Step
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A step, or one term of its reduction. A recurrence reads the value of the previous iteration, 0 in the first.
+
+    If it ``adds``, a term goes to the sum in memory.
+    """
+
+    step: Step
+    adds: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,9 @@ class Finish:
     """The end of a reduction, after its loops: its value is now known."""
 
     step: Step
+
+
+Item = Start | Clear | Compute | Finish
 
 
 @dataclass(eq=False)
@@ -55,7 +69,7 @@ class OpenLoop:
 
     index: str = ""
     equation: Solution | Equation | None = None
-    body: list[OpenLoop | Start | Compute | Finish] = field(default_factory=list)
+    body: list[OpenLoop | Item] = field(default_factory=list)
     tensors: dict[str, Element] = field(default_factory=dict)
     forward: bool | None = None
     held: list[Element] = field(default_factory=list)
@@ -64,11 +78,31 @@ class OpenLoop:
 Unit = Step | Group
 
 
-def tree(steps: Iterable[Step], one: Program) -> OpenLoop:
-    """Return the steps in loops: a loop takes all steps that can join it before another one begins."""
+def tree(parts: Iterable[tuple[str, Sequence[Step]]], one: Program) -> OpenLoop:
+    """Return the steps in loops: a loop takes all steps that can join it before another one begins.
+
+    The steps of a part with an index share a loop over it, in which sums over it are added up in memory.
+    """
     root = OpenLoop()
-    _fill(root, _units(steps), one)
+    for index, steps in parts:
+        if not index:
+            _fill(root, _units(steps), one)
+            continue
+        for step in (step for step in steps if index in step.over):
+            _insert_item(Clear(step), step.target.indices, root)
+        loop = OpenLoop(index, tensors={step.target.tensor: step.target for step in steps})
+        root.body.append(loop)
+        _fill(loop, steps, one, index)
     return root
+
+
+def _insert_item(item: Item, indices: Iterable[str], root: OpenLoop) -> None:
+    """Add an item to new loops over indices."""
+    node = root
+    for index in indices:
+        node.body.append(OpenLoop(index, tensors={item.step.target.tensor: item.step.target}))
+        node = node.body[-1]  # type: ignore[assignment]
+    node.body.append(item)
 
 
 def _units(steps: Iterable[Step]) -> list[Unit]:
@@ -145,17 +179,18 @@ def _insert(unit: Unit, root: OpenLoop, one: Program, fixed: str) -> None:
         _insert_group(unit, root, one)
         return
     chain, own = [root], [index for index in unit.target.indices if index != fixed]
-    for number, level in enumerate((*own, *_reduced(unit, one))):
+    adds = fixed in unit.over and unit.operator == "sum"
+    for number, level in enumerate((*own, *(level for level in _reduced(unit, one, fixed) if level != fixed))):
         loop = _loop(chain[-1], level, unit) if isinstance(level, str) else OpenLoop("", level)
         if loop.equation:
             chain[-1].body.append(loop)
-        if number == len(own):  # the first of those that are reduced
+        if number == len(own) and not adds:  # the first of those that are reduced
             at = chain[-1].body.index(loop)
             chain[-1].body[at : at + 1] = [Start(unit), loop, Finish(unit)]
         if number >= len(own) and unit.operator == "first":
             loop.forward = True  # it counts the terms in order
         chain.append(loop)
-    chain[-1].body.append(Compute(unit))
+    chain[-1].body.append(Compute(unit, adds))
     for node in chain:
         node.tensors[unit.target.tensor] = unit.target
         node.held += unit.operands if unit.operator in RECURRENCES else ()
@@ -175,8 +210,11 @@ def _insert_group(group: Group, root: OpenLoop, one: Program) -> None:
     root.tensors |= {step.target.tensor: step.target for step in group.steps}
 
 
-def _reduced(step: Step, one: Program) -> tuple[str | Solution | Equation, ...]:
-    """Return the loops and tests of a reduction: each test comes as soon as the indices that it compares are known."""
+def _reduced(step: Step, one: Program, fixed: str = "") -> tuple[str | Solution | Equation, ...]:
+    """Return the loops and tests of a reduction: each test comes as soon as the indices that it compares are known.
+
+    The index ``fixed`` has a loop around all of them.
+    """
     if step.operator in RECURRENCES:
         return ()
     if not step.where or not step.over:
@@ -187,7 +225,7 @@ def _reduced(step: Step, one: Program) -> tuple[str | Solution | Equation, ...]:
     waiting = list(solved.free) if in_order else sorted(solved.free, key=lambda index: index not in moving)
     tests: list[Solution | Equation] = [*solved.solutions, *solved.conditions]
     found: list[str | Solution | Equation] = []
-    known = {*step.target.indices}
+    known = {*step.target.indices, fixed}
     while tests or waiting:
         able = [test for test in tests if _read(test) <= known]
         found += able or waiting[:1]
@@ -220,7 +258,7 @@ def _loop(node: OpenLoop, index: str, step: Step) -> OpenLoop:
     return node.body[-1]  # type: ignore[return-value]
 
 
-def _held(item: OpenLoop | Start | Compute | Finish) -> Sequence[Element]:
+def _held(item: OpenLoop | Item) -> Sequence[Element]:
     """Return the elements that recurrences in an item read."""
     if isinstance(item, OpenLoop):
         return item.held

@@ -89,6 +89,19 @@ def take_much(program: Program) -> bool:
     return any(bytes_of(program.count(target.indices), program) > PAIRS for target in scores_of(program))
 
 
+def in_rows(
+    steps: Sequence[Step], program: Program, kept: Collection[str], samples: Collection[str]
+) -> list[tuple[str, list[Step]]]:
+    """Return the steps of a single sample in sweeps over blocks of one query, if pairs take much memory.
+
+    Each part has the index of the queries of its sweep, or an empty text. ``kept`` and ``samples`` are those of
+    ``in_blocks``.
+    """
+    forms = {step.target.tensor: Form(Shape.LOOPS, "") for step in steps}
+    pairs = _Pairs(steps, program, Layout(1, 1, (), ()), forms, samples)
+    return list(_Plan([steps], program, forms, pairs, kept).rows()) if pairs.blocks else [("", [*steps])]
+
+
 class _Pairs(Families):
     """The families of pairs that are computed in blocks.
 
@@ -297,22 +310,30 @@ class _Plan:
 
     def trees(self, between: Callable[[list[Step]], Tree], fuse: Fuse) -> Segmented:
         """Return the tree of all steps, for each phase."""
-        parts, steps, whole = list[Tree](), list[Step](), set[str]()
+        trees, steps, whole = [list[Statement]() for _ in self._first[1:]], list[Step](), set[str]()
+        for phase, place, own in self.parts():
+            steps += own
+            if place is None:
+                trees[phase] += between(own)
+                continue
+            whole |= {step.target.tensor for step in own if not self._is_pair(self._origin(step))}
+            index, _ = self._pairs.blocks[self._sweeps[place].family]
+            trees[phase].append(self._loop(place, tuple(fuse(own, index))))
+        return Segmented(tuple(map(tuple, trees)), tuple(steps), whole=frozenset(whole))
+
+    def rows(self) -> Iterator[tuple[str, list[Step]]]:
+        """Yield all steps in order: those between sweeps, without an index, and those of each, with that of queries."""
+        for _, place, own in self.parts():
+            yield "" if place is None else self._pairs.blocks[self._sweeps[place].family][0], own
+
+    def parts(self) -> Iterator[tuple[int, int | None, list[Step]]]:
+        """Yield all steps in order, each part with its phase, and with its sweep or None."""
         for phase, (first, last) in enumerate(pairwise(self._first)):
-            tree = list[Statement]()
             for place in range(first, last + 1):
                 numbers = (number for number in range(len(self._steps)) if self._phase[number] == phase)
-                plain = [self._steps[number] for number in numbers if self._comes(number) == place]
-                steps += plain
-                tree += between(plain)
+                yield phase, None, [self._steps[number] for number in numbers if self._comes(number) == place]
                 if place < last and self._members[place]:
-                    own = list(self._sweep(place))
-                    steps += own
-                    whole |= {step.target.tensor for step in own if not self._is_pair(self._origin(step))}
-                    index, _ = self._pairs.blocks[self._sweeps[place].family]
-                    tree.append(self._loop(place, tuple(fuse(own, index))))
-            parts.append(tuple(tree))
-        return Segmented(tuple(parts), tuple(steps), whole=frozenset(whole))
+                    yield phase, place, list(self._sweep(place))
 
     def _comes(self, number: int) -> int | None:
         """Return the sweep before which a step outside of sweeps comes; None for the others, and unused pairs."""

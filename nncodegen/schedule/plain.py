@@ -11,7 +11,7 @@ and keep the values that a later iteration reads.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -33,9 +33,11 @@ from nncodegen.ir import (
 )
 from nncodegen.ir.names import unused
 from nncodegen.schedule.extents import ROWS, Extent
-from nncodegen.schedule.joined import Compute, OpenLoop, tree
+from nncodegen.schedule.families import keys_last, of_samples
+from nncodegen.schedule.joined import Clear, Compute, OpenLoop, tree
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.pairs import in_rows
 from nncodegen.schedule.plain_lowering import PlainLowering
 from nncodegen.schedule.plans import PLAIN
 from nncodegen.schedule.recurrences import in_place, settled
@@ -81,7 +83,7 @@ samples."""
 
 def plan_outputs(program: Program) -> OneSample:
     """Return the loops that compute the outputs of a simplified program, one after the other."""
-    return _plan(_of_one(program), Place.OUTPUT, program.outputs)
+    return _plan(_of_one(program), Place.OUTPUT, program.outputs, samples=of_samples(program.steps))
 
 
 def plan_matrix(program: Program, positions: Sequence[Position], identities: Iterable[str], size: int) -> OneSample:
@@ -113,17 +115,17 @@ def plan_loss(program: Program) -> OneSample:
     one = _of_one(program)
     weight = {Element(one.weight.name): S.One}
     steps = tuple(replace(step, expression=step.expression.xreplace(weight)) for step in one.steps)
-    return _plan(replace(one, steps=steps), Place.LOCAL, (one.loss,))
+    return _plan(replace(one, steps=steps), Place.LOCAL, (one.loss,), samples=of_samples(program.steps))
 
 
 def plan_gradient(program: Program) -> OneSample:
     """Return the loops that compute the weighted loss of a sample, and add its derivatives to the gradient."""
-    return _plan(_of_one(program), Place.GRADIENT, program.gradient)
+    return _plan(_of_one(program), Place.GRADIENT, program.gradient, samples=of_samples(program.steps))
 
 
 def _of_one(program: Program) -> Program:
     """Return the program of one sample."""
-    return without_samples(settled(program))
+    return without_samples(keys_last(settled(program)))
 
 
 def _plan(
@@ -134,12 +136,14 @@ def _plan(
     known: Mapping[str, Storage] = NOTHING,
     size: int = 0,
     ends: Mapping[str, Extent] = NO_ENDS,
+    samples: Collection[str] = (),
 ) -> OneSample:
+    """Return the loops of a program without samples, given the tensors that it has for each sample."""
     own = [Element(e.tensor, [index for index in e.indices if one.sizes.get(index)]) for e in results]
     loss = [] if place is Place.OUTPUT else [one.loss]
     read = list(needed(_in_parameters(map(partial(_numbered, one=one), in_place(one.steps)), one), [*own, *loss]))
     steps, storage = _with_results(read, one, place, own, positions)
-    root = tree(steps, one)
+    root = tree(in_rows(steps, one, storage, samples), one)
     storage |= _outside(one)
     storage |= {element.tensor: Storage(Place.LOCAL) for element in loss}
     arrays, work = _arrays(root, one, storage)
@@ -219,13 +223,13 @@ def _strides(shape: tuple[int | None, ...]) -> tuple[int, ...]:
 # --- work memory -------------------------------------------------------------------------------------------------
 
 
-def _walk(node: OpenLoop, chain: tuple[OpenLoop, ...] = ()) -> Iterator[tuple[Step, tuple[OpenLoop, ...]]]:
-    """Yield the steps in a node, each with the loops around it."""
+def _walk(node: OpenLoop, chain: tuple[OpenLoop, ...] = ()) -> Iterator[tuple[Clear | Compute, tuple[OpenLoop, ...]]]:
+    """Yield the steps in a node, each with the loops around it; sums in memory also where they become 0."""
     for item in node.body:
         if isinstance(item, OpenLoop):
             yield from _walk(item, (*chain, item))
-        elif isinstance(item, Compute):
-            yield item.step, chain
+        elif isinstance(item, Clear | Compute):
+            yield item, chain
 
 
 def _arrays(root: OpenLoop, one: Program, known: Mapping[str, Storage]) -> tuple[dict[str, Storage], int]:
@@ -235,12 +239,14 @@ def _arrays(root: OpenLoop, one: Program, known: Mapping[str, Storage]) -> tuple
     array, whose memory is free again after the last of the outermost loops that reads it. If a tensor is read only in
     the next iteration of the outermost loop and after its last iteration, there is an array for one iteration.
     """
-    steps = [(n, *each) for n, item in enumerate(root.body) for each in _walk(OpenLoop(body=[item]))]
-    targets = {step.target.tensor: step.target for _, step, _ in steps}
-    around = {step.target.tensor: chain[: len(step.target.indices)] for _, step, chain in steps}
-    first = {step.target.tensor: number for number, step, _ in steps}
-    last = dict(first)
+    found = [(n, *each) for n, item in enumerate(root.body) for each in _walk(OpenLoop(body=[item]))]
+    targets = {item.step.target.tensor: item.step.target for _, item, _ in found}
+    around = {item.step.target.tensor: chain[: len(item.step.target.indices)] for _, item, chain in found}
+    around |= {item.step.target.tensor: () for _, item, _ in found if isinstance(item, Clear)}
+    first = {item.step.target.tensor: number for number, item, _ in reversed(found)}
+    last = {item.step.target.tensor: number for number, item, _ in found}
     kept: set[str] = set()
+    steps = [(number, item.step, chain) for number, item, chain in found if isinstance(item, Compute)]
     for number, step, chain in steps:
         for operand in (operand for operand in step.operands if operand.tensor in targets):
             name = operand.tensor

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from math import prod
 
-from sympy import Expr
+from sympy import Expr, S
 
 from nncodegen.ir import RECURRENCES, REDUCTIONS, Program, Solution, Step, solve
 from nncodegen.schedule.extents import Extent, beside
-from nncodegen.schedule.joined import Compute, Finish, OpenLoop, Start
+from nncodegen.schedule.joined import Clear, Compute, Finish, Item, OpenLoop, Start
 from nncodegen.schedule.storage import Place, Storage
 from nncodegen.schedule.tree import (
     Accumulate,
@@ -35,8 +35,6 @@ from nncodegen.schedule.tree import (
     numbers_of,
 )
 
-Item = OpenLoop | Start | Compute | Finish
-
 
 @dataclass(frozen=True)
 class PlainLowering:
@@ -53,24 +51,32 @@ class PlainLowering:
         for loops, items in groupby(root.body, lambda item: isinstance(item, OpenLoop)):
             members = tuple(items)
             if loops:
-                found += (Group((self._statement(item),), tuple(_steps([item]))) for item in members)
+                found += map(self._group, members)
             else:
                 found.append(Group(tuple(self._body(members))))
         return tuple(found)
 
-    def _body(self, items: Iterable[Item]) -> Iterator[Statement]:
+    def _group(self, item: OpenLoop | Item) -> Group:
+        steps = tuple(_steps([item]))
+        return Group((self._statement(item),), steps, "" if steps else "Zeros, to which each query adds.")
+
+    def _body(self, items: Iterable[OpenLoop | Item]) -> Iterator[Statement]:
         for item in items:
             if not isinstance(item, Finish) or self.storage[item.step.target.tensor].place is not Place.LOCAL:
                 yield self._statement(item)
 
-    def _statement(self, item: Item) -> Statement:
+    def _statement(self, item: OpenLoop | Item) -> Statement:
         match item:
             case OpenLoop():
                 return self._loop(item)
             case Start(step):
                 return Variable(step.target, self._neutral(step))
+            case Clear(step):
+                return Store(step.target, Value((S.Zero,)))
             case Finish(step):
                 return Store(step.target, Value((step.target,)))
+            case Compute(step, True):
+                return Store(step.target, Value((step.expression,)), Combine.ADD)
             case Compute(step):
                 return self._computed(step)
 
@@ -120,7 +126,7 @@ class PlainLowering:
         return Value((held.renamed({index: beside(index, 1)}),), where=(there,))
 
 
-def _steps(items: Iterable[Item]) -> Iterator[Step]:
+def _steps(items: Iterable[OpenLoop | Item]) -> Iterator[Step]:
     """Yield the steps in loops, in their order."""
     for item in items:
         if isinstance(item, OpenLoop):

@@ -20,14 +20,14 @@ from math import prod
 from sympy import Add
 
 from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, needed
-from nncodegen.schedule.families import of_samples
+from nncodegen.schedule.families import of_samples, scores_of
 from nncodegen.schedule.forms import MOST_UNROLLED, Form
 from nncodegen.schedule.fuse import fuse
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.loops import in_parts
 from nncodegen.schedule.lowering import lower
-from nncodegen.schedule.pairs import in_blocks
+from nncodegen.schedule.pairs import in_blocks, take_much
 from nncodegen.schedule.places import declared, place
 from nncodegen.schedule.plans import SINGLE_SAMPLE
 from nncodegen.schedule.recurrences import in_groups, in_place
@@ -50,7 +50,8 @@ def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | N
     storage = _with_strides(declared(one, layout), one)
     steps, results = with_outputs(one, storage)
     own = needed(in_parts(in_place(steps, layout.segmented), one), results)
-    steps = [_written_out(step, one, layout.segmented) for step in own]
+    whole = {score.tensor for score in scores_of(program)} if take_much(program) else set()
+    steps = [step if step.target.tensor in whole else _written_out(step, one, layout.segmented) for step in own]
     if any(_is_window(step) for step in steps):
         return None
     repeated = frozenset(index for step in steps if step.operator in RECURRENCES for index in step.over)

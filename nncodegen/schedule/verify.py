@@ -217,8 +217,9 @@ class _Check:
 
     def _group(self, group: Group, scope: _Scope) -> None:
         segments = self.segments
-        if group.steps:
+        if group.steps or group.title:
             self.lifetimes.now += 1
+        if group.steps:
             self.grouped = True
         self.tree(group.body, scope)
         self.grouped = False

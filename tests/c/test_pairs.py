@@ -10,10 +10,19 @@ from nncodegen.ir import evaluate
 from nncodegen.schedule.extents import SEGMENTS
 from nncodegen.schedule.layout import bytes_of
 from nncodegen.schedule.pairs import PAIRS
+from nncodegen.schedule.plain import plan_gradient, plan_outputs
 from nncodegen.schedule.tree import Limits, Loop
 from nncodegen.schedule.walks import walk
-from tests.support.attention import everything, samples, tokens_network
+from tests.support.attention import (
+    BESIDE,
+    beside_recurrent,
+    beside_statistics,
+    everything,
+    samples,
+    tokens_network,
+)
 from tests.support.built import built, stage
+from tests.support.plain import loaded
 
 pytestmark = pytest.mark.usefixtures("light_compiler")
 RNG = np.random.default_rng(4)
@@ -46,6 +55,7 @@ MODELS = {
     "tokens": lambda: tokens_network(7),
     "weighing": weighing,
     "across": across,
+    **{of.__name__: (lambda of=of: of(5)) for of in BESIDE},
 }
 
 
@@ -68,7 +78,13 @@ def blocks(kernel):
     return [limits.length for loop in loops for limits in loop.body if isinstance(limits, Limits)]
 
 
-@pytest.mark.parametrize("name", ["everything", *(pytest.param(name, marks=pytest.mark.thorough) for name in MODELS)])
+CARRIED_OUT = ("everything", "beside_recurrent", "beside_statistics", "keys_first")
+"""Models whose loops NumPy carries out in every run; the others take part in thorough ones."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in CARRIED_OUT else pytest.param(name, marks=pytest.mark.thorough) for name in MODELS]
+)
 def test_the_loops_over_blocks_are_carried_out(name):
     """Each value that a kernel computes, reads and leaves is that of the program, where NumPy carries out its loops:
     with blocks of one query, of several with and without a rest."""
@@ -94,6 +110,58 @@ def test_the_results_are_those_of_the_model():
     outputs = values[program.outputs[0].tensor].reshape(9, -1)
     for rows in (slice(None), slice(1), slice(2, 4)):
         np.testing.assert_allclose(module.predict(parameters, X[rows]).reshape(-1, 8), outputs[rows], atol=1e-13)
+
+
+def near(found, expected):
+    """Check that values are those expected, to 1e-12 of the largest."""
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("of", BESIDE)
+def test_blocks_hold_beside_other_layers(of):
+    """Loss, gradient and outputs of one sample and of several are those of the evaluator, and those without blocks."""
+    model = of(5)
+    program, modules = stage(model), [built(model, fit=False, **choices) for choices in ({}, {"block_length": 2})]
+    kernels = stage(model, "schedule", block_length=2).kernels
+    assert all(2 in blocks(kernel) for kernel in kernels)
+    parameters, (X, Y) = modules[0].initial_parameters(1) + RNG.random(program.parameter_count) / 4, data(model, 19)
+    values = evaluate(program, parameters, X, Y)
+    gradient = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
+    (loss, found), plain = (each.loss_and_gradient(parameters, X, Y) for each in modules[::-1])
+    assert loss == pytest.approx(float(values[program.in_training.loss.tensor]), rel=1e-13)
+    learned = np.concatenate([np.full(each.size, "moving" not in each.name) for each in program.parameters])
+    near(found[learned], gradient[learned])
+    near(found, plain[1])
+    for rows in (slice(None), slice(1), slice(2, 4)):
+        near(*(each.predict(parameters, X[rows]) for each in modules))
+
+
+@pytest.mark.parametrize("of", BESIDE)
+def test_training_beside_other_layers(of):
+    """Trainings of batches larger than the tiles that are kept end as they do without blocks, whatever the threads."""
+    model = of(5)
+    X, Y = data(model, 150)
+    training = {"epochs": 2, "batch_size": 120, "optimizer": "sgd", "learning_rate": 0.05, "seed": 1}
+    blocked = built(model, fit=False, block_length=2)
+    plain = built(model, fit=False).train(X, Y, **training).parameters
+    trained = [blocked.train(X, Y, **training, threads=n).parameters for n in (1, 2)]
+    near(trained[0], plain)
+    assert np.array_equal(*trained)
+
+
+def test_a_sequence_is_predicted_in_blocks(monkeypatch):
+    """The kernel of a single sequence has blocks of its own."""
+    model = beside_recurrent(1024, causal=False)
+    program, one = stage(model), stage(model, "schedule").single_sample
+    assert blocks(one.predict)
+    assert bytes_of(one.predict.memory.arrays, program) < 3 * PAIRS
+    monkeypatch.setattr("nncodegen.schedule.pairs.PAIRS", 8 * 9 * 2)
+    small = beside_recurrent(9, causal=False)
+    assert blocks(stage(small, "schedule").single_sample.predict)
+    module = nn.build(small, fit=False, force=True)
+    parameters, (X, _) = RNG.normal(size=module.parameter_count), data(small, 3)
+    values = evaluate(stage(small), parameters, X, np.zeros((3, 9)))[stage(small).outputs[0].tensor]
+    near(module.predict(parameters, X[:1]), values[:1].reshape(1, -1))
 
 
 @pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
@@ -196,6 +264,61 @@ def test_keys_that_do_not_exist_count_as_nothing(place):
     plain, found = (each.predict(parameters, X).reshape(7, 4) for each in modules)
     assert np.isfinite(found[:place]).all()
     np.testing.assert_allclose(found, plain, rtol=1e-12)
+
+
+POSITIONS = {"beside_recurrent": 90, "beside_convolutions": 40, "beside_statistics": 60}
+"""The most arrays of all positions that a tile of the gradient has, of the width of the network."""
+
+
+@pytest.mark.parametrize("of", BESIDE)
+def test_memory_beside_other_layers(of):
+    """A tile, of one sample or of several, keeps some arrays of a block, and of all positions, not of all pairs."""
+    model = of(1024)
+    program, found = stage(model), stage(model, "schedule")
+    positions = bytes_of(found.layout.tile * 1024 * 4, program)
+    size = bytes_of(found.gradient.memory.arrays, program)
+    assert size < 6 * PAIRS + POSITIONS.get(of.__name__, 20) * positions
+    whole = stage(model, "schedule", block_length=1024).gradient.memory.arrays
+    assert bytes_of(whole, program) > 5 * size
+
+
+def plain_work(model):
+    """The bytes of the work memory of the functions in plain C that predict, and that compute the gradient."""
+    program = stage(model)
+    return [bytes_of(plan(program).work, program) for plan in (plan_outputs, plan_gradient)]
+
+
+IN_PLAIN_C = tuple(of for of in BESIDE if of is not beside_statistics)
+"""Networks that plain C trains: it has no statistics of batches."""
+
+
+@pytest.mark.parametrize("of", [causal, padded, *IN_PLAIN_C])
+def test_plain_c_keeps_no_pairs(of):
+    """In plain C, a row of pairs is computed for each query, and again on the way back."""
+    model = of(1024, 4, 2) if of in (causal, padded) else of(1024)
+    predict, gradient = plain_work(model)
+    positions = 8 * 1024 * 4
+    assert predict < 30 * positions
+    assert gradient < 90 * positions
+    assert 90 * positions < 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize("of", [everything, *IN_PLAIN_C])
+def test_plain_c_computes_rows_again(of, tmp_path, monkeypatch):
+    """Outputs, losses and gradients of plain C are those that it has if all pairs are kept, with the same noise."""
+    model = of() if of is everything else of(5)
+    (whole,) = loaded(tmp_path / "whole", {"whole": (model, {"train": True})}).values()
+    work = plain_work(model)
+    monkeypatch.setattr("nncodegen.schedule.pairs.PAIRS", 8 * 8)
+    assert plain_work(model)[1] < work[1]
+    (rows,) = loaded(tmp_path / "rows", {"rows": (model, {"train": True})}).values()
+    X, Y = data(model)
+    parameters = RNG.normal(size=stage(model).parameter_count) / 2
+    near(rows.predict(parameters, X), whole.predict(parameters, X))
+    noise = {"noise": [7]} if stage(model).noise else {}
+    (loss, found), (expected, gradient) = (each.loss_and_gradient(parameters, X, Y, **noise) for each in (rows, whole))
+    near(loss, expected)
+    near(found, gradient)
 
 
 def test_small_models_have_no_blocks():

@@ -66,3 +66,74 @@ def samples(count=9):
     mask, length = (rng.random((count, 12)) < 0.7).astype(float), rng.integers(1, 4, (count, 1)).astype(float)
     X = np.concatenate([rng.normal(size=(count, 12)), rng.normal(size=(count, 6)), length, mask], axis=1)
     return X, rng.normal(size=(count, 8))
+
+
+class ChannelsFirst(nn.Layer):
+    """Attention over inputs (channels, steps), whose queries, keys and results have their steps last."""
+
+    def describe(self, call):
+        n, c, t = call.x.indices
+        width, steps = call.shape
+        s, i = call.index(steps), call.index(width)
+        of_keys = call.x.renamed({t: s})
+        q = call.step("q", (n, i, t), call.parameter("Wq", (i, c), "glorot_uniform") * call.x, "sum", (c,))
+        k = call.step("k", (n, i, s), call.parameter("Wk", (i, c), "glorot_uniform") * of_keys, "sum", (c,))
+        v = call.step("v", (n, i, s), call.parameter("Wv", (i, c), "glorot_uniform") * of_keys, "sum", (c,))
+        p = call.step("p", (n, t, s), call.step("z", (n, t, s), q * k, "sum", (i,)), "softmax", (s,))
+        return call.part(call.step("a", (n, i, t), p * v, "sum", (s,)))
+
+
+class KeysFirst(nn.Layer):
+    """Attention whose scores have the keys before the queries."""
+
+    def describe(self, call):
+        n, t, c = call.x.indices
+        steps, width = call.shape
+        s, i = call.index(steps), call.index(width)
+        of_keys = call.x.renamed({t: s})
+        q = call.step("q", (n, t, i), call.parameter("Wq", (i, c), "glorot_uniform") * call.x, "sum", (c,))
+        k = call.step("k", (n, s, i), call.parameter("Wk", (i, c), "glorot_uniform") * of_keys, "sum", (c,))
+        p = call.step("p", (n, s, t), call.step("z", (n, s, t), q * k, "sum", (i,)), "softmax", (s,))
+        return call.part(call.step("a", (n, t, i), p * of_keys.renamed({c: i}), "sum", (s,)))
+
+
+def beside_recurrent(steps, width=4, heads=2, causal=True):
+    """Attention between recurrent layers, one of them backwards."""
+    x = nn.Input((steps, width), name="x")
+    h = nn.GRU(width, return_sequences=True)(x)
+    h += nn.MultiHeadAttention(heads, width // heads)(h, use_causal_mask=causal)
+    h = nn.LSTM(width, return_sequences=True, go_backwards=True)(h)
+    return nn.Network(x, nn.Dense(1)(h), "mse", name="beside_recurrent")
+
+
+def beside_convolutions(steps, width=4, heads=2):
+    """Attention between convolutions."""
+    x = nn.Input((steps, width), name="x")
+    h = nn.Conv1D(width, 3, padding="same", activation="tanh")(x)
+    h += nn.MultiHeadAttention(heads, width // heads)(h)
+    h = nn.Conv1D(width, 2, padding="same")(h)
+    return nn.Network(x, nn.Dense(1)(h), "mse", name="beside_convolutions")
+
+
+def beside_statistics(steps, width=4, heads=2):
+    """Attention before, between and after statistics of batches."""
+    x = nn.Input((steps, width), name="x")
+    h = nn.MultiHeadAttention(heads, width // heads)(x)
+    h += nn.MultiHeadAttention(heads, width // heads)(nn.BatchNormalization()(h), use_causal_mask=True)
+    return nn.Network(x, nn.Dense(1)(nn.BatchNormalization()(h)), "mse", name="beside_statistics")
+
+
+def channels_first(steps, width=4):
+    """Attention whose inputs and outputs have their steps last."""
+    x = nn.Input((width, steps), name="x")
+    return nn.Network(x, ChannelsFirst()(x), "mse", name="channels_first")
+
+
+def keys_first(steps, width=4):
+    """Attention whose scores have their queries last."""
+    x = nn.Input((steps, width), name="x")
+    return nn.Network(x, KeysFirst()(x), "mse", name="keys_first")
+
+
+BESIDE = (beside_recurrent, beside_convolutions, beside_statistics, channels_first, keys_first)
+"""Networks whose attention is not alone with layers of each step, or has its queries last in memory."""
