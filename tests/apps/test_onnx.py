@@ -234,13 +234,56 @@ def test_rows_that_are_folded():
     rows = integers(rows=[-1, 4], one=[1]) | weights(W=(4, 4))
     for nodes, told in (
         ([("Reshape", "x rows", "y", {})], "the output 'y' .* has several rows for each sample"),
-        ([("Reshape", "x rows", "r", {}), ("Shape", "r", "s", {}), ("Reshape", "x s", "y", {})], "asks for the number"),
+        ([("Reshape", "x rows", "r", {}), ("Shape", "r", "s", {}), ("Reshape", "x s", "y", {})], "the output 'y' .* has several rows"),
         ([("Reshape", "x rows", "r", {}), ("ReduceSum", "r", "y", {})], "reduces the rows of a batch"),
         ([("Reshape", "x rows", "r", {}), ("ReduceMax", "x", "m", {"axes": [1], "keepdims": 0}),
           ("Add", "r m", "y", {})], "rows of a batch meet rows"),
     ):  # fmt: skip
         with pytest.raises(nn.ModelError, match=told):
             nn.from_onnx(model(nodes, rows, inputs=[("x", ("N", 3, 4))]))
+
+
+def test_samples_between_other_axes():
+    """A Flatten of samples that other axes precede is read where these have one value, and refused where not."""
+    turned = ("Transpose", "x", "t", {"perm": [1, 2, 0, 3]})
+    for shape, axis in ((("N", 1, 1, 4), 3), (("N", 1, 1, 4), -1), (("N", 2, 1, 4), 3), (("N", 1, 1, 4), 2)):
+        nodes = [turned, ("Flatten", "t", "f", {"axis": axis}), ("MatMul", "f W", "y", {})]
+        file = model(nodes, weights(W=(4, 4)), inputs=[("x", shape)])
+        if shape[1] == 1 and axis != 2:
+            inputs = RNG.normal(size=(5, 1, 1, 4))
+            assert predicted(nn.from_onnx(file), inputs) == pytest.approx(reference(file, inputs), rel=1e-12)
+        else:
+            with pytest.raises(nn.ModelError, match="mixes the rows of a batch with their values"):
+                nn.from_onnx(file)
+
+
+def test_shapes_are_computed():
+    """Sums, products, quotients and remainders of integers in the file are those of ONNX; samples stay the rows."""
+    numbers = {"p": [7, -7, 7, -7], "q": [2, 2, -2, -2]}
+    for kind, attributes, expected in (
+        ("Add", {}, [9, -5, 5, -9]), ("Sub", {}, [5, -9, 9, -5]), ("Mul", {}, [14, -14, -14, 14]),
+        ("Div", {}, [3, -3, -3, 3]), ("Mod", {}, [1, 1, -1, -1]), ("Mod", {"fmod": 1}, [1, -1, 1, -1]),
+    ):  # fmt: skip
+        file = onnx_of_integers(kind, attributes, numbers)
+        assert reference(file, np.zeros((1, 1)))[0] == pytest.approx(expected)
+        assert predicted(nn.from_onnx(file), np.zeros((1, 1)))[0] == pytest.approx(expected)
+    for nodes, told in (
+        ([("Mod", "p zero", "m", {})], "divides an integer by 0"),
+        ([("Shape", "x", "s", {}), ("Add", "s p", "m", {})], "computes with the number of samples"),
+        ([("Mod", "x x", "m", {})], "remainder of values that are not integers in the file"),
+    ):
+        nodes = [*nodes, ("Cast", "m", "c", {"to": DOUBLE}), ("Mul", "x c", "t", {}), ("MatMul", "t W", "y", {})]
+        with pytest.raises(nn.ModelError, match=told):
+            nn.from_onnx(model(nodes, integers(p=[7], zero=[0]) | weights(W=(1, 1)), inputs=[("x", ("N", 1))]))
+
+
+def onnx_of_integers(kind, attributes, numbers):
+    """A file that adds what an operator computes of integers to an input."""
+    nodes = [
+        (kind, "p q", "m", attributes), ("Cast", "m", "c", {"to": DOUBLE}), ("MatMul", "x W", "t", {}),
+        ("Add", "t c", "y", {}),
+    ]  # fmt: skip
+    return model(nodes, integers(**numbers) | weights(W=(1, 4)), inputs=[("x", ("N", 1))])
 
 
 def test_names_of_parts():
@@ -538,6 +581,37 @@ def test_torch_with_weights_beside_the_file(tmp_path):
     with torch.no_grad():
         expected = module(inputs).numpy()
     assert predicted(graph, inputs.numpy()) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("batch", [1, 3])
+def test_attention_of_the_older_exporter(batch):
+    """Shapes that the older exporter computes of attention are read: of heads beside the samples, and remainders."""
+    torch = pytest.importorskip("torch")
+
+    class Attending(torch.nn.Module):
+        """Attention, as a module or as a function."""
+
+        def __init__(self, kind):
+            super().__init__()
+            self.kind, self.project = kind, torch.nn.Linear(8, 24)
+            self.own = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x):
+            if self.kind != "function":
+                return self.own(x, x, x, need_weights=self.kind == "weights")[0]
+            rows, steps, width = x.shape
+            q, k, v = (one.view(rows, steps, 2, 4).transpose(1, 2) for one in self.project(x).chunk(3, -1))
+            found = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return found.transpose(1, 2).reshape(rows, steps, width)
+
+    for module in map(Attending, ("module", "weights", "function")):
+        inputs = torch.randn(batch, 5, 8, dtype=torch.float64)
+        module = module.double().eval()
+        with torch.no_grad():
+            expected = module(inputs).numpy()
+        found = predicted(nn.from_onnx(exported(torch, module, inputs)), inputs.numpy())
+        assert found.reshape(expected.shape) == pytest.approx(expected, rel=1e-11, abs=1e-11)
 
 
 def exported(torch, module, inputs):

@@ -37,6 +37,7 @@ FEW = {
 KINDS = {
     **dict.fromkeys(("GRU", "LSTM", "RNN"), "weights that are inputs, and no axis of samples"),
     "ConstantOfShape": "it has no inputs but a shape",
+    "Mod": "remainders of inputs",
 }
 """Operators whose cases are."""
 SETTINGS = ("Pad", "Resize", "Upsample")

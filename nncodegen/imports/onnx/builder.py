@@ -326,15 +326,22 @@ class Builder(Broadcasting):
         return self._checked(Value(axes, blocks, **self._origin(values)))
 
     def reshaped(self, value: Value, shape: Shape) -> Value:
-        """Return the values, in row-major order, in axes of other sizes. The samples stay the first axis."""
+        """Return the values, in row-major order, in axes of other sizes.
+
+        The samples stay the first axis, or one after axes that hold as many values as before.
+        """
         old = self.shape(value)
         if old == tuple(shape):
             return value
         if None in old[1:] and None in shape:
-            at = old.index(None)  # and the axes before it stay, too
+            at, to = old.index(None), shape.index(None)
+            if math.prod(n or 1 for n in old[:at]) != math.prod(n or 1 for n in shape[:to]):
+                raise ModelError(
+                    f"the shape {old} cannot become {tuple(shape)}, which mixes the samples with other axes"
+                )
             others = [k for k in range(len(old)) if k != at]
             first = self.reshaped(self.transposed(value, (at, *others)), (None, *(n for n in shape if n is not None)))
-            return self.transposed(first, (*range(1, at + 1), 0, *range(at + 1, len(shape))))
+            return self.transposed(first, (*range(1, to + 1), 0, *range(to + 1, len(shape))))
         if (None in old or None in shape) and (old[:1] != (None,) or tuple(shape[:1]) != (None,)):
             raise ModelError(f"the shape {old} cannot become {tuple(shape)}: the samples must stay the first axis")
         if math.prod(n or 1 for n in old) != math.prod(n or 1 for n in shape):

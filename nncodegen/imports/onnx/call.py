@@ -152,7 +152,7 @@ class OnnxCall:
             raise ModelError(f"{self.node} computes with real numbers that were rounded: nncodegen does not round")
         if not isinstance(found, np.ndarray):
             return found
-        if found.size and found.min() == SAMPLES_SIZE:
+        if found.size and found.min() <= SAMPLES_SIZE:
             raise ModelError(f"{self.node} computes with the number of samples")
         if found.size > MOST_WHOLE:
             raise ModelError(f"{self.node} computes with {found.size:,} whole numbers; {MOST_WHOLE:,} at most")

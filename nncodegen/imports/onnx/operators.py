@@ -29,7 +29,7 @@ from nncodegen.imports.activations import (
 )
 from nncodegen.imports.onnx.attention import ATTENTION, hidden_by_choice, hidden_by_sum, softmax_of_masked
 from nncodegen.imports.onnx.axes import UNIT
-from nncodegen.imports.onnx.call import SAMPLES_SIZE, OnnxCall
+from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, OnnxCall, Operand
 from nncodegen.imports.onnx.file import FLOATS, SHORT, type_of
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
 from nncodegen.imports.onnx.scan import loop, scan
@@ -100,17 +100,64 @@ def _arithmetic(function: Callable[[Any, Any], Expr]) -> Function:
     return lambda call: call.builder.elementwise(function, call.value(0), call.value(1))
 
 
-def _mul(call: OnnxCall) -> Any:
-    """Return a product; a product of integers, such as the size of two axes that become one, is an integer."""
-    pair = list(call.inputs)
-    if len(pair) != 2 or not all(isinstance(one, np.ndarray) for one in pair):
-        return _arithmetic(lambda p, q: p * q)(call)
-    a, b = (np.asarray(one, dtype=object) for one in pair)
-    with np.errstate(all="ignore"):
-        found = np.asarray(a * b)
-    if SAMPLES_SIZE in (*a.ravel(), *b.ravel()) or any(abs(n) >= 2**40 for n in found.ravel()):
+def _of_integers(function: Callable[[OnnxCall, int, int], int], otherwise: Function) -> Function:
+    """Return the operator that computes a function of integers in the file, such as the product of two sizes.
+
+    Other operands are left to ``otherwise``.
+    """
+
+    def operator(call: OnnxCall) -> Any:
+        pair = list(call.inputs)
+        if len(pair) != 2 or not all(isinstance(one, np.ndarray) for one in pair):
+            return otherwise(call)
+        a, b = (np.asarray(one, dtype=object) for one in pair)
+        try:
+            a, b = np.broadcast_arrays(a, b)
+        except ValueError:
+            raise ModelError(f"{call.node} has integers of the shapes {a.shape} and {b.shape}") from None
+        found = np.array(
+            [_integer(call, function, int(p), int(q)) for p, q in zip(a.flat, b.flat, strict=True)], object
+        )
+        return found.astype(np.int64).reshape(a.shape)
+
+    return operator
+
+
+def _integer(call: OnnxCall, function: Callable[[OnnxCall, int, int], int], p: int, q: int) -> int:
+    """Return a function of two integers, one of which may stand for a multiple of the number of samples."""
+    found = function(call, p, q)
+    if min(p, q) <= SAMPLES_SIZE:
+        times, rest = divmod(found, SAMPLES_SIZE)
+        known = function in OF_SAMPLES and rest == 0 and 0 < times < MOST_WHOLE
+    else:
+        known = abs(found) < -SAMPLES_SIZE
+    if not known:
         raise ModelError(f"{call.node} computes with the number of samples, or with numbers that are too large")
-    return found.astype(np.int64)
+    return found
+
+
+def _product(call: OnnxCall, p: int, q: int) -> int:
+    return p * q
+
+
+def _quotient(call: OnnxCall, p: int, q: int) -> int:
+    """Return a quotient of integers, rounded towards 0."""
+    if q == 0:
+        raise ModelError(f"{call.node} divides an integer by 0")
+    return abs(p) // abs(q) * (1 if (p < 0) == (q < 0) else -1)
+
+
+def _remainder(call: OnnxCall, p: int, q: int) -> int:
+    """Return a remainder with the sign of q, or with that of p if the attribute fmod is 1."""
+    return p - q * _quotient(call, p, q) if call.whole("fmod", 0) else p % (q or _quotient(call, p, q))
+
+
+OF_SAMPLES = (_product, _quotient)
+"""The functions of the number of samples that are known: there are as many heads of all samples, for instance."""
+
+
+def _mod(call: OnnxCall) -> Value:
+    raise ModelError(f"{call.node} takes the remainder of values that are not integers in the file")
 
 
 def _add(call: OnnxCall) -> Value | Masked:
@@ -331,7 +378,10 @@ def _cast(call: OnnxCall) -> Any:
     Real numbers are not converted to integers, which would round them, except inputs that are positions: these are
     integers, or an error where they are used.
     """
-    kind, value = type_of(call.attributes.get("to")), call.first
+    kind = type_of(call.attributes.get("to"))
+    if kind in FLOATS and isinstance(call.inputs[0], Masked):
+        return call.inputs[0]
+    value = call.first
     if kind == "bfloat16":
         raise ModelError(f"{call.node} makes numbers in {SHORT}")
     if isinstance(value, Value) and kind in ("int32", "int64") and (value.whole or call.builder.is_input(value)):
@@ -350,10 +400,11 @@ OPERATORS: dict[str, Function] = {
     **{name: _unary(function) for name, function in UNARY.items()},
     **{name: _with_numbers(make) for name, make in WITH_NUMBERS.items()},
     **SHAPES,
-    "Add": _add,
-    "Sub": _arithmetic(lambda p, q: p - q),
-    "Mul": _mul,
-    "Div": _div,
+    "Add": _of_integers(lambda call, p, q: p + q, _add),
+    "Sub": _of_integers(lambda call, p, q: p - q, _arithmetic(lambda p, q: p - q)),
+    "Mul": _of_integers(_product, _arithmetic(lambda p, q: p * q)),
+    "Div": _of_integers(_quotient, _div),
+    "Mod": _of_integers(_remainder, _mod),
     "Pow": _pow,
     "Equal": _truth(sympy.Eq),
     "Greater": _truth(lambda p, q: p > q),

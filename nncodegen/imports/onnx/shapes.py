@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.errors import ModelError
-from nncodegen.imports.onnx.axes import SAMPLES, UNIT
+from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
 from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Clock, OnnxCall, Operand
 from nncodegen.imports.onnx.values import Value, Weights
-from nncodegen.ir import Equation, elements
+from nncodegen.ir import SAMPLE, Equation, elements
 from nncodegen.ir.evaluate import interpret
 
 LAST = 2**30
@@ -89,13 +89,18 @@ def _filled(call: OnnxCall, number: Any, sizes: Sequence[int]) -> Operand:
 def _shape(call: OnnxCall) -> NDArray[Any]:
     found = call.first
     if isinstance(found, Value):
-        if found is not call.builder.unfolded(found):
-            raise ModelError(f"{call.node} asks for the number of rows that several axes are folded into")
-        sizes = [SAMPLES_SIZE if n is None else n for n in call.builder.shape(found)]
+        axes = zip(found.axes, call.builder.shape(found), strict=True)
+        sizes = [_of_samples(call, sections) if n is None else n for sections, n in axes]
     else:
         sizes = list((found.array if isinstance(found, Weights) else np.asarray(found)).shape)
     start, end = call.whole("start", 0), call.whole("end", len(sizes))
     return np.array(sizes[start:end], dtype=np.int64)
+
+
+def _of_samples(call: OnnxCall, sections: Sections) -> int:
+    """Return what stands for the size of an axis of samples, into which other axes may be folded."""
+    (section,) = sections
+    return SAMPLES_SIZE * call.builder.axes.size(tuple(index for index in section if index != SAMPLE))
 
 
 def _reshape(call: OnnxCall) -> Operand:
@@ -103,10 +108,22 @@ def _reshape(call: OnnxCall) -> Operand:
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: array.reshape(wanted))
     value = call.builder.unfolded(call.value(0, as_parameter=True))
+    wanted = _without_multiple(call, wanted, value)
     folded = _with_rows(call, wanted, value)
     if folded is not None:
         return folded
     return call.builder.reshaped(value, call.shape_to_reshape(wanted, value, bool(call.whole("allowzero", 0))))
+
+
+def _without_multiple(call: OnnxCall, wanted: tuple[int, ...], value: Value) -> tuple[int, ...]:
+    """Return a shape with -1 for an axis of several rows of each sample, such as its heads, if it holds all values."""
+    several = [n for n in wanted if n < SAMPLES_SIZE]
+    if not several:
+        return wanted
+    of_sample = math.prod(n or 1 for n in call.builder.shape(value))
+    if math.prod(wanted) != SAMPLES_SIZE * of_sample or len(several) > 1:
+        raise ModelError(f"{call.node} mixes the rows of a batch with their values: a model computes row by row")
+    return tuple(-1 if n < SAMPLES_SIZE else n for n in wanted)
 
 
 def _with_rows(call: OnnxCall, wanted: Sequence[int], value: Value) -> Value | None:
