@@ -96,7 +96,7 @@ class CallsOfTile(Calls):
         """Return the call for a product of matrices whose indices are in groups, and what ends its triangle."""
         at, (step,), found = self._at, call.steps, call.matrices
         assert found
-        b = next(element for element in step.operands if element != found.a)  # which may be a copy of found.b
+        b = next(each for each in step.operands if each not in (found.a, found.mask))  # it may be a copy of found.b
         groups = (found.rows, found.columns, found.inner)
         block = next((own[0] for own in groups if any(call.end(index) == END for index in own)), "")
         rows, columns, inner = ("end - begin" if block in own else str(prod(map(at.size, own))) for own in groups)
@@ -119,6 +119,10 @@ class CallsOfTile(Calls):
             arguments = f"{first}{rows}, {columns}, {inner}, {arguments}"
         else:
             arguments = f"{rows}, {columns}, {inner}, {arguments}"
+        if found.mask:
+            (row,), (term,) = found.rows, found.inner
+            strides = (at.stride(found.mask, index) if index in found.mask.indices else "0" for index in (row, term))
+            limit, arguments = "_where", f"{', '.join([at.begin_of(found.mask, within, block), *strides])}, {arguments}"
         calls = [f"multiply{limit}({arguments}, {scale});"]
         if found.triangle and found.of_result:
             side = "above" if found.triangle.high in found.rows else "below"

@@ -75,7 +75,7 @@ def _form_of_one(
     """
     if step.operator == INTEGRATE:
         return Form(Shape.PATH, SAMPLE), step
-    found = matrices_of(step, program)
+    found = matrices_of(step, program, steps)
     if not found:
         return Form(Shape.LOOPS, (SAMPLE, *step.target.indices)[-1]), step
     b, columns = found.b, found.columns

@@ -12,7 +12,7 @@ count as one. In a causal row, an equation says which keys exist for a query: fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -45,7 +45,8 @@ class Triangle:
 class Matrices:
     """A product of matrices: ``out[rows, columns] = sum(inner) a[rows, inner]*b[inner, columns]``.
 
-    Only the values of a ``triangle`` of the result exist, or of the factor a; the others are 0.
+    Only the values of a ``triangle`` of the result exist, or of the factor a; the others are 0. Only terms exist whose
+    value of a ``mask`` is 1; those of the factor a are 0 elsewhere.
     """
 
     a: Element
@@ -55,6 +56,7 @@ class Matrices:
     columns: Indices
     inner: Indices
     triangle: Triangle | None = None
+    mask: Element | None = None
 
     def __str__(self) -> str:
         groups = {"around": self.around, "rows": self.rows, "columns": self.columns, "inner": self.inner}
@@ -89,7 +91,7 @@ def _attends(program: Program) -> bool:
     return any(found and SAMPLE in found.a.indices and SAMPLE in found.b.indices for found in products)
 
 
-def matrices_of(step: Step, program: Program, others: Iterable[Step] = ()) -> Matrices | None:
+def matrices_of(step: Step, program: Program, others: Sequence[Step] = ()) -> Matrices | None:
     """Return the matrices whose product a step is; None if it is none.
 
     ``others`` are steps of a kernel that the program does not have, as they are computed again.
@@ -100,18 +102,46 @@ def matrices_of(step: Step, program: Program, others: Iterable[Step] = ()) -> Ma
     if not all(isinstance(factor, Element) for factor in factors) or not step.target.indices:
         return None
     triangle, over = _triangle(step, program), tuple(index for index in step.over if index != SAMPLE)
-    if step.where:
+    mask = _mask(step)
+    if step.where and mask is None:
         if triangle is None:
             return None
         over = tuple(index for index in over if index != step.where[0].left)
-    last = step.target.indices[-1]
-    b = next((each for each in step.operands if last in each.indices), None)
+    last, read = step.target.indices[-1], [element for element in step.operands if element != mask]
+    b = next((each for each in read if last in each.indices), None)
     if b is None or last == SAMPLE:
         return None
-    a = next(each for each in step.operands if each is not b)
+    a = next(each for each in read if each is not b)
     if last in a.indices or not any(SAMPLE in each.indices for each in (a, b)):
         return None
-    return _grouped(step, a, b, over, triangle, program, others)
+    found = _grouped(step, a, b, over, triangle, program, others)
+    if found is None or mask is None:
+        return found
+    single = len(found.rows) == len(found.inner) == 1
+    inside = {*mask.indices} <= {SAMPLE, *found.around, *found.rows, *found.inner}
+    fits = single and inside and _exists_where(a, step.where[0], program, others)
+    return replace(found, mask=mask) if fits else None
+
+
+def _mask(step: Step) -> Element | None:
+    """Return the mask of a step whose only equation says which terms exist by the value 1 of it."""
+    if len(step.where) != 1:
+        return None
+    (equation,) = step.where
+    told = equation.data is not None and not equation.terms and equation.offset == 1
+    return equation.data if told and equation.data not in step.expression.args else None
+
+
+def _exists_where(element: Element, equation: Equation, program: Program, others: Sequence[Step]) -> bool:
+    """Return whether an element is 0 where an equation does not hold: by that of its step, or of a factor of it."""
+    step = next((step for step in chain(others, program.steps) if step.target.tensor == element.tensor), None)
+    if step is None or step.over:
+        return False
+    names = dict(zip(step.target.indices, element.indices, strict=True))
+    if equation in (each.renamed(names) for each in step.where):
+        return True
+    factors = (factor.renamed(names) for factor in Mul.make_args(step.expression) if isinstance(factor, Element))
+    return any(_exists_where(factor, equation, program, others) for factor in factors)
 
 
 def _grouped(

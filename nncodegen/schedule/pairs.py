@@ -133,7 +133,7 @@ class _Pairs(Families):
             solved = solve(step.where, step.over, self._program.sizes) if step.over else None
             given = solved is not None and any(each.index == row for each in solved.solutions)
             return not given and (row not in step.over or step.operator == "sum")
-        found = matrices_of(step, self._program) if self._forms[name].shape is Shape.MATRICES else None
+        found = matrices_of(step, self._program, self._steps) if self._forms[name].shape is Shape.MATRICES else None
         if found is None or (found.triangle and found.triangle.low == row):
             return False
         return all(row not in group or group == (row,) for group in (found.rows, found.columns, found.inner))

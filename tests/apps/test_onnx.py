@@ -234,7 +234,8 @@ def test_rows_that_are_folded():
     rows = integers(rows=[-1, 4], one=[1]) | weights(W=(4, 4))
     for nodes, told in (
         ([("Reshape", "x rows", "y", {})], "the output 'y' .* has several rows for each sample"),
-        ([("Reshape", "x rows", "r", {}), ("Shape", "r", "s", {}), ("Reshape", "x s", "y", {})], "the output 'y' .* has several rows"),
+        ([("Reshape", "x rows", "r", {}), ("Shape", "r", "s", {}), ("Reshape", "x s", "y", {})],
+         "the output 'y' .* has several rows"),
         ([("Reshape", "x rows", "r", {}), ("ReduceSum", "r", "y", {})], "reduces the rows of a batch"),
         ([("Reshape", "x rows", "r", {}), ("ReduceMax", "x", "m", {"axes": [1], "keepdims": 0}),
           ("Add", "r m", "y", {})], "rows of a batch meet rows"),

@@ -11,7 +11,7 @@ from nncodegen.schedule.extents import SEGMENTS
 from nncodegen.schedule.layout import bytes_of
 from nncodegen.schedule.pairs import PAIRS
 from nncodegen.schedule.plain import plan_gradient, plan_outputs
-from nncodegen.schedule.tree import Limits, Loop
+from nncodegen.schedule.tree import Call, Limits, Loop
 from nncodegen.schedule.walks import walk
 from tests.support.attention import (
     BESIDE,
@@ -319,6 +319,42 @@ def test_plain_c_computes_rows_again(of, tmp_path, monkeypatch):
     (loss, found), (expected, gradient) = (each.loss_and_gradient(parameters, X, Y, **noise) for each in (rows, whole))
     near(loss, expected)
     near(found, gradient)
+
+
+def masked(steps, width=4, heads=2):
+    """Attention whose mask says for each query which keys exist."""
+    x, mask = nn.Input((steps, width), name="x"), nn.Input((steps, steps), name="mask")
+    seen = nn.MultiHeadAttention(heads, width // heads)(x, attention_mask=mask)
+    return nn.Network([x, mask], seen, name="masked")
+
+
+def test_masked_sums_are_products():
+    """Whatever sums over queries or keys with a mask for each pair, it is a product of matrices."""
+    tile = stage(masked(7), "schedule", block_length=2).gradient.trees.tile
+    products = [each.matrices for each in walk(tile) if isinstance(each, Call) and each.matrices]
+    assert sum(found.mask is not None for found in products) == 4  # of values, and of three derivatives
+
+
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_what_a_mask_hides_counts_as_nothing(place):
+    """Values that overflow change nothing for queries that do not see them, there and on the way back."""
+    model, steps = masked(7), 7
+    modules = built(model, fit=False), built(model, fit=False, block_length=2)
+    hidden = RNG.random((steps, steps)) < 0.5
+    hidden[:, place] = np.arange(steps) % 2
+    parameters = 10 * RNG.normal(size=stage(model).parameter_count)
+    x, Y = RNG.normal(size=(steps, 4)), RNG.normal(size=(1, 28))
+    given = np.concatenate([x.ravel(), 1.0 - hidden.ravel()])[None]
+    broken = given.copy()
+    broken[0, 4 * place : 4 * place + 4] = 1e308
+    plain, found = (each.predict(parameters, broken).reshape(steps, 4) for each in modules)
+    blind = [t for t in range(steps) if hidden[t, place] and t != place]
+    assert np.isfinite(found[blind]).all()
+    np.testing.assert_allclose(found, plain, rtol=1e-12)
+    np.testing.assert_allclose(found[blind], modules[1].predict(parameters, given).reshape(steps, 4)[blind], rtol=1e-12)
+    (loss, gradient), (expected, other) = (each.loss_and_gradient(parameters, given, Y) for each in modules)
+    assert loss == pytest.approx(expected, rel=1e-13)
+    near(gradient, other)
 
 
 def test_small_models_have_no_blocks():

@@ -29,7 +29,7 @@ from nncodegen.imports.activations import (
 )
 from nncodegen.imports.onnx.attention import ATTENTION, hidden_by_choice, hidden_by_sum, softmax_of_masked
 from nncodegen.imports.onnx.axes import UNIT
-from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, OnnxCall, Operand
+from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, OnnxCall
 from nncodegen.imports.onnx.file import FLOATS, SHORT, type_of
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
 from nncodegen.imports.onnx.scan import loop, scan

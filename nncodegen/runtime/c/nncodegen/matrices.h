@@ -2,7 +2,8 @@
    memory, as vectors may reach there; what they hold does not matter.
 
    Needs products.h. Gives multiply_matrices, multiply_below, multiply_above, clear_below, clear_above; and for a part
-   of the rows of a triangle multiply_below_from, multiply_above_from, clear_above_from. */
+   of the rows of a triangle multiply_below_from, multiply_above_from, clear_above_from; for terms with a mask
+   multiply_where. */
 
 #ifndef NNCODEGEN_MATRICES_H
 #define NNCODEGEN_MATRICES_H
@@ -87,6 +88,41 @@ static HOT void multiply_above(size_t rows, size_t columns, size_t inner, const 
     }
     if (scale == 0 && !finite_row(out, columns))
         multiply_exactly(0, 0, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
+}
+
+/* Computes what multiply_where does, term by term. */
+static COLD void multiply_where_exactly(const real *restrict mask, size_t mask_row, size_t mask_inner, size_t rows,
+    size_t columns, size_t inner, const real *restrict a, size_t a_row, size_t a_inner, const real *restrict b,
+    size_t b_inner, size_t b_column, real *restrict out, size_t out_row, real scale)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) {
+            real sum = 0;
+            for (size_t k = 0; k < inner; k++)
+                if (mask[r*mask_row + k*mask_inner] == 1)
+                    sum += a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column];
+            out[r*out_row + c] = scale == 0 ? sum : out[r*out_row + c] + scale*sum;
+        }
+}
+
+/* Like multiply_matrices, for the terms whose mask is 1; a is 0 elsewhere. Only what is infinite or NaN in b could
+   still get into a sum there. If sums are added to out, this is found in b; otherwise in the result, which is smaller
+   than b where few rows have many terms. */
+static HOT void multiply_where(const real *restrict mask, size_t mask_row, size_t mask_inner, size_t rows,
+    size_t columns, size_t inner, const real *restrict a, size_t a_row, size_t a_inner, const real *restrict b,
+    size_t b_inner, size_t b_column, real *restrict out, size_t out_row, real scale)
+{
+    real unknown = 0;
+    for (size_t k = 0; scale != 0 && k < inner; k++)
+        for (size_t c = 0; c < columns; c++)
+            unknown += b[k*b_inner + c*b_column]*0;
+    if (unknown == 0)
+        multiply_matrices(rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, scale);
+    for (size_t r = 0; scale == 0 && r < rows; r++)
+        unknown += finite_row(out + r*out_row, columns) ? 0 : (real) NAN;
+    if (unknown != 0)
+        multiply_where_exactly(mask, mask_row, mask_inner, rows, columns, inner, a, a_row, a_inner, b, b_inner,
+            b_column, out, out_row, scale);
 }
 
 /* Sets the values to 0 whose column is after their row. */
