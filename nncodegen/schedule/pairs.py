@@ -58,8 +58,8 @@ def choose_blocks(program: Program, layout: Layout, choices: Mapping[str, object
         raise ModelError(f"block_length is a number of queries, 1 or more, not {length!r}")
     if not any(scores_of(program)):
         raise ModelError(f"{program.name} has no use for block_length: it has no attention")
-    if layout.segmented:
-        raise ModelError(f"{program.name} has segment_length, whose segments are its blocks: leave block_length out")
+    if choices.get("segment_length") is not None:
+        raise ModelError(f"{program.name} has segments of time: leave one of segment_length and block_length out")
     return replace(layout, block_length=length, reasons=(*layout.reasons, f"blocks of {length} queries, as asked for"))
 
 

@@ -408,3 +408,9 @@ def test_what_cannot_be_meant(model, length, message):
     """A length that is none, and models that have no use for one, are refused in words."""
     with pytest.raises(ModelError, match=message):
         stage(model, "schedule", block_length=length)
+
+
+def test_segments_and_blocks_exclude_each_other():
+    """Whoever chooses segments of time and blocks of queries is told to leave one of them out."""
+    with pytest.raises(ModelError, match="leave one of segment_length and block_length out"):
+        stage(beside_recurrent(5), "schedule", block_length=2, segment_length=2)

@@ -92,6 +92,34 @@ static void multiply_parts_once(size_t rows, size_t columns, size_t length, int 
     end_case();
 }
 
+/* Terms that a mask tells, in two parts, of which the second is added if add is set. */
+static void multiply_where_once(size_t rows, size_t columns, size_t inner, int b_turned, int add, size_t bad)
+{
+    begin_case("masked %zux%zux%zu, turned %d, added %d, NaN at %zu", rows, columns, inner, b_turned, add, bad);
+    const size_t out_row = columns + 2, b_inner = b_turned ? 1 : columns, b_column = b_turned ? inner : 1;
+    real *const a = numbers(rows*inner), *const b = numbers(inner*columns + LANES);
+    real *const mask = numbers(rows*inner), *const out = numbers(rows*out_row + LANES);
+    const real *const before = copy_of(out, rows*out_row);
+    for (size_t k = 0; k < rows*inner; k++) {
+        mask[k] = k*7%5 < 3;
+        if (mask[k] != 1)
+            a[k] = 0;
+    }
+    for (size_t c = 0; bad < inner && c < columns; c++)
+        b[bad*b_inner + c*b_column] = (real) NAN;
+    multiply_where(mask, inner, 1, rows, columns, inner, a, inner, 1, b, b_inner, b_column, out, out_row, add);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) {
+            real sum = add ? before[r*out_row + c] : 0, terms = 0;
+            for (size_t k = 0; k < inner; k++)
+                if (mask[r*inner + k] == 1)
+                    terms += a[r*inner + k]*b[k*b_inner + c*b_column];
+            sum += terms;
+            CHECK(out[r*out_row + c] == sum || (sum != sum && out[r*out_row + c] != out[r*out_row + c]));
+        }
+    end_case();
+}
+
 static void clear_once(size_t rows, size_t columns)
 {
     begin_case("values of %zux%zu set to 0", rows, columns);
@@ -124,6 +152,8 @@ int main(void)
                 }
             EACH(inner, depths)
                 for (int layout = 0; layout < 4; layout++) {
+                    multiply_where_once(rows, columns, inner, layout & 1, layout >> 1, inner);
+                    multiply_where_once(rows, columns, inner, layout & 1, layout >> 1, inner/2);
                     multiply_once(WHOLE, rows, columns, inner, layout & 1, layout >> 1, 0, inner);
                     multiply_once(WHOLE, rows, columns, inner, layout & 1, layout >> 1, 1, inner);
                 }
