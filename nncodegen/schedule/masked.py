@@ -3,7 +3,7 @@
 ``z[n, h, t, s] = sum(k) q[n, t, h, k]*k[n, s, h, k] where within[n, s] = 1`` is a whole product, of which some values
 are then set to 0. In ``a[n, t, h, k] = sum(s) p[n, h, t, s]*v[n, s, h, k] where within[n, s] = 1``, values of v are set
 to 0 before, so that nothing that they hold, infinity or NaN, gets into a sum. Where a mask tells the terms of each
-value apart, the sum stays as it is.
+value apart, the sum stays as it is; it may be a product with a mask (see ``matrices``).
 
 This is worth its memory where pairs of queries and keys take much, so that samples run one by one (see ``pairs``).
 """

@@ -7,7 +7,8 @@ its positions are the rows of matrices, and what lies innermost in memory runs a
 
 Each index of a product belongs to one group: ``rows`` and ``columns`` of the result, ``inner`` indices that are summed
 over, and indices ``around`` it, which have loops. The indices of a group follow each other in every array, so that they
-count as one. In a causal row, an equation says which keys exist for a query: for products it is a ``Triangle``.
+count as one. In a causal row, an equation says which keys exist for a query: for products it is a ``Triangle``. Where
+data say it for each query and key, they are the mask of the product.
 """
 
 from __future__ import annotations

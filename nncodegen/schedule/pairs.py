@@ -14,6 +14,10 @@ Such a loop is a *sweep*. A step that reads pairs and gives none runs in one swe
 between such steps that have a value for each query run in the sweep, too, if it needs them; all other steps run between
 the sweeps, for all positions at once. A step that is computed again has another name: ``z1 again``.
 
+Plain C has blocks of one query: a loop over the queries, in which sums over them are added up in memory (``in_rows``).
+Steps that recur stay together in a loop over time between the sweeps. Where statistics of a batch divide a kernel into
+phases, each has sweeps of its own, which compute the pairs of earlier phases again.
+
 Steps may name the queries differently: ``d_k[n, i, j] = sum(t) d_z[n, t, i]*q[n, t, j]``. In sweeps, two indices then
 swap their names, so that the queries have one name in all steps.
 """
