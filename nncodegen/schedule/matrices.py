@@ -89,7 +89,8 @@ def choose_matrices(program: Program, layout: Layout, choices: Mapping[str, obje
 def _attends(program: Program) -> bool:
     """Return whether a program has products of two arrays of samples, as attention has."""
     products = (matrices_of(step, program) for step in program.steps if SAMPLE in step.target.indices)
-    return any(found and SAMPLE in found.a.indices and SAMPLE in found.b.indices for found in products)
+    whole = (found for found in products if found and not found.mask)
+    return any(SAMPLE in found.a.indices and SAMPLE in found.b.indices for found in whole)
 
 
 def matrices_of(step: Step, program: Program, others: Sequence[Step] = ()) -> Matrices | None:
