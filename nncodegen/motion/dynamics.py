@@ -28,6 +28,7 @@ from nncodegen.motion.before import before, earlier
 from nncodegen.motion.equations import Given, Reader, left_side, read_equations, shown, symbol
 from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
+from nncodegen.motion.networks import Networks, calls_of
 from nncodegen.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
 from nncodegen.runtime.python.arguments.joined import check_times
 
@@ -63,6 +64,10 @@ class Dynamics(ModelBase):
     By default these are all states, without derivatives such as u'. Each output has a value at each time. loss is a
     loss by name or a function (output, target), of which the mean over times and outputs is taken.
 
+    networks maps names to networks with one input, Sequential or Network, which equations and observables call as
+    functions, "v' = -u + force(u, v)"; a tuple of names is for one of several outputs. Their weights are parameters of
+    the model, force_W1 and so on. They take a number of ``steps``.
+
     X has, for each sample, its times in ascending order (the input ``time``, in SymPy's equations the argument of the
     functions), then inputs, then columns. Equations from time to time have the times only if they read them.
 
@@ -97,6 +102,7 @@ class Dynamics(ModelBase):
         start: float | None = None,
         time: Any = "t",
         interpolation: str = HELD,
+        networks: Mapping[Any, Any] | None = None,
         name: str = "dynamics",
         optimizers: Sequence[Optimizer] = (),
     ) -> None:
@@ -107,6 +113,7 @@ class Dynamics(ModelBase):
         self.inputs = _names(inputs, f"the inputs of {name}")
         self.columns = _names(columns, f"the columns of {name}")
         self.parameters = _parameters(parameters, name)
+        self.networks = Networks(networks, name)
         self.times = _count(times, "times", 1, f"the number of times of {name}")
         self.steps = None if steps is None else _count(
             steps, "steps", 1, f"the number of steps of {name} from a time to the next"
@@ -161,7 +168,8 @@ class Dynamics(ModelBase):
         if self.differential:
             steps = f"with {self.steps} steps between" if self.steps else f"to rtol={self.rtol:g} at"
             how = f"{self.method} {steps} {how}"
-        return f"<Dynamics {self.name!r}: {lefts}; {how}; parameters {', '.join(self.parameters)}>"
+        parameters = ", ".join((*self.parameters, *(one.name for one in self.networks.parameters)))
+        return f"<Dynamics {self.name!r}: {lefts}; {how}; parameters {parameters}>"
 
     # --- checks --------------------------------------------------------------------------------------------------
 
@@ -204,6 +212,11 @@ class Dynamics(ModelBase):
                 f"{method} has no estimate of its error, by which the steps of {self.name} could be chosen: give their "
                 f"number from a time to the next, such as steps=10, or the method {able}"
             )
+        if self.networks.all:
+            raise ModelError(
+                f"{self.name} has networks ({', '.join(self.networks.names)}), which take a number of steps from a "
+                "time to the next, such as steps=10: the rates of steps that are chosen are formulas without layers"
+            )
         if self.columns:
             raise ModelError(
                 f"{self.name} has columns ({', '.join(self.columns)}), which take a number of steps from a time to the "
@@ -215,7 +228,8 @@ class Dynamics(ModelBase):
         roles: dict[str, str] = {}
         given = {
             "the time": [self.time], "inputs": self.inputs, "columns": self.columns, "parameters": self.parameters,
-            "the equations": [one.name for one in self.equations],
+            "the equations": [one.name for one in self.equations], "networks": self.networks.names,
+            "the weights of networks": [one.name for one in self.networks.parameters],
         }  # fmt: skip
         for role, names in given.items():
             for one in names:
@@ -232,7 +246,7 @@ class Dynamics(ModelBase):
         moving = [symbol(one.name, order) for one in self.equations for order in range(max(one.order, 1))]
         varying = [*moving, *map(Symbol, self.columns)]
         everything = [*constant, *varying, Symbol(self.time)]
-        reader = Reader(everything, [*varying, Symbol(self.time)])
+        reader = Reader(everything, [*varying, Symbol(self.time)], self.networks.functions)
         rights = {one.name: reader.read(one.right, f"the equation {one.left} = ... of {self.name}", everything)
                   for one in self.equations}  # fmt: skip
         self._check_kinds(rights)
@@ -243,9 +257,28 @@ class Dynamics(ModelBase):
         self.initial_values = self._read_initial(initial, reader, constant)
         self.observed = self._read_observed(observed, reader)
         used = {*symbols_of(*self._rights.values(), *self.initial_values.values(), *self.observed.values())}
+        self._check_calls()
         for one in (*self.parameters, *self.inputs, *self.columns):
             if Symbol(one) not in used:
                 raise ModelError(f"{one} of {self.name} occurs in no equation, no initial value and nothing observed")
+
+    def _check_calls(self) -> None:
+        """Raise ModelError for calls of networks that do not fit, and for a network that no equation calls."""
+        for what, formula in self.initial_values.items():
+            for call in calls_of([formula]):
+                raise ModelError(
+                    f"the initial value of {_told(what)} of {self.name} has {call}: networks are for equations and for "
+                    "what is observed"
+                )
+        called = calls_of([*self._rights.values(), *self.observed.values()])
+        for call in called:
+            self.networks.check(call, f"a formula of {self.name}")
+        read = {call.func.__name__ for call in called}
+        for inner in self.networks.all:
+            for name in inner.names:
+                if name not in read:
+                    there = f"{name}({', '.join(self.states[:1] * inner.inputs)})"
+                    raise ModelError(f"no equation of {self.name} has the network {name}: call it, as in {there}")
 
     def _check_kinds(self, rights: Mapping[str, Expr]) -> None:
         """Raise ModelError where derivatives in time and earlier times are mixed."""
@@ -348,7 +381,8 @@ class Dynamics(ModelBase):
         """Return the program."""
         declared = (self.time, *self.inputs, *self.columns, *self.parameters)
         targets_named = ["y"] if len(self.observed) == 1 else [f"y_{one}" for one in self.observed]
-        writer = Writer((*declared, *self.observed, "loss", "loss_n", "weight"))
+        weights = [one.name for one in self.networks.parameters]
+        writer = Writer((*declared, *weights, *self.observed, "loss", "loss_n", "weight"))
         targets = [Element(writer.name(one), (SAMPLE, OBSERVATION)) for one in targets_named]
         at: dict[Expr, Expr] = {Symbol(one): Element(one) for one in self.parameters}
         at |= {Symbol(one): Element(one, (SAMPLE,)) for one in self.inputs}
@@ -358,6 +392,7 @@ class Dynamics(ModelBase):
             extents += self._solve(writer, at) if self.steps is None else self._move(writer, at)
         else:
             self._follow(writer, at)
+        self.networks.write(self.observed.values(), writer, OBSERVATION, at, "observed")
         outputs = []
         for one, formula in self.observed.items():
             element = Element(one, (SAMPLE, OBSERVATION))
@@ -365,7 +400,7 @@ class Dynamics(ModelBase):
             if element not in {step.target for step in writer.steps}:
                 writer.put(element, outputs[-1].formula)
         size = self.times * len(outputs)
-        free = partial(unused, taken={*declared, *self.observed, *(y.tensor for y in targets)})
+        free = partial(unused, taken={*declared, *weights, *self.observed, *(y.tensor for y in targets)})
         elements = [Output(one.element, one.element) for one in outputs]
         losses = loss_steps(terms_together(entry_of(self.loss), elements, size), targets, 1, free)
         found = needed((*writer.steps, *losses), [*(one.element for one in outputs), losses[-1].target])
@@ -379,13 +414,16 @@ class Dynamics(ModelBase):
                 *(Tensor(one, (None, self.times)) for one in self.columns),
             ),
             targets=tuple(Tensor(one.tensor, (None, self.times)) for one in targets),
-            parameters=tuple(Tensor(one, (), Initial("constant", value)) for one, value in self.parameters.items()),
+            parameters=(
+                *(Tensor(one, (), Initial("constant", value)) for one, value in self.parameters.items()),
+                *self.networks.parameters,
+            ),
             weight=Tensor(free("weight"), (None,)),
             steps=found,
             outputs=tuple(one.element for one in outputs),
             loss=losses[-1].target,
             least_squares=self.loss == "mse",
-            extents=tuple(extents),
+            extents=(*extents, *self.networks.extents),
             fitted=True,
             rising=(self.time,) if has_time else (),
         )
@@ -431,7 +469,8 @@ class Dynamics(ModelBase):
         rates, names = self._first_order()
         known = self._during(grid, at, {*symbols_of(*rates.values())}, method.times)
         starts = {one: self.initial_values[one].xreplace(at) for one in rates}
-        ends = solved(grid, method, rates, starts, names, known)
+        call = partial(self.networks.write, rates.values(), writer, grid.index)
+        ends = solved(grid, method, rates, starts, names, known, call)
         for one, end in ends.items():
             is_output = self.observed.get(names[one]) == one
             at[one] = grid.observed(names[one] if is_output else writer.name(f"{names[one]}_observed"), end)
@@ -482,6 +521,7 @@ class Dynamics(ModelBase):
                 start = self.initial_values[node if node in self.initial_values else what]
                 at[node] = value = writer.earlier(f"{name}{lag}" if lag > 1 else name, value, start.xreplace(at))
         for one in order:
+            self.networks.write([self._rights[one.name]], writer, OBSERVATION, at, one.name)
             writer.put(states[one], self._rights[one.name].xreplace(at))
 
 

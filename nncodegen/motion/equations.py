@@ -107,11 +107,17 @@ def left_side(given: Any, role: str) -> tuple[str, int]:
 class Reader:
     """Reads formulas of names that are known: ``symbols`` in all formulas, ``varying`` of them in time.
 
+    ``calls`` are further functions by name, which stay in formulas as calls of functions of SymPy without a meaning.
     Functions of time in SymPy's formulas are symbols here, and so are their derivatives.
     """
 
-    def __init__(self, symbols: Sequence[Symbol], varying: Sequence[Symbol]) -> None:
-        self.symbols, self.varying = tuple(symbols), tuple(varying)
+    def __init__(
+        self,
+        symbols: Sequence[Symbol],
+        varying: Sequence[Symbol],
+        calls: Mapping[str, Callable[..., Expr]] | None = None,
+    ) -> None:
+        self.symbols, self.varying, self._calls = tuple(symbols), tuple(varying), calls or {}
         self._names = {one.name: one for one in self.symbols}
 
     def read(self, given: Any, role: str, among: Sequence[Symbol] | None = None) -> Expr:
@@ -128,14 +134,23 @@ class Reader:
         """Return a formula; errors have u' as the parser sees it."""
         known = self._names if among is None else {one.name: one for one in among}
         if isinstance(given, str):
-            value: Any = parse(primed(given), known, role, FUNCTIONS)
+            value: Any = parse(primed(given), known, role, {**FUNCTIONS, **self._calls})
         else:
             value = as_expression(given, known, role)
         if isinstance(value, Expr):
             value = self._plain(value, role)
             self._check_before(value, role)
             value = expanded(value, self.varying)
-        lagged = {one: Symbol(str(one)) for one in value.atoms(before)} if isinstance(value, Expr) else {}
+        called = value.atoms(AppliedUndef) if isinstance(value, Expr) else set()
+        for call in called:
+            for argument in call.args:
+                self._without(argument, known, role)
+        return self._without(value, known, role)
+
+    def _without(self, value: Any, known: Mapping[str, Symbol], role: str) -> Expr:
+        """Return an expression that is checked with symbols in place of earlier values and calls."""
+        opaque = value.atoms(before, AppliedUndef) if isinstance(value, Expr) else set()
+        lagged = {one: Symbol(str(one)) for one in opaque}
         checked = value.xreplace(lagged) if lagged else value
         checked = check_expression(checked, [*known.values(), *lagged.values()], role)
         return checked.xreplace({new: old for old, new in lagged.items()})
@@ -146,7 +161,8 @@ class Reader:
         for node in value.atoms(Derivative):
             changed[node] = symbol(*left_side(node, f"a derivative in {role}"))
         for node in value.atoms(AppliedUndef):
-            changed[node] = symbol(node.func.__name__)
+            if node.func.__name__ not in self._calls:
+                changed[node] = symbol(node.func.__name__)
         changed |= {one: self._names[one.name] for one in symbols_of(value) if one.name in self._names}
         found = value.xreplace(changed)
         return sympify(found)

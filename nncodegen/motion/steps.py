@@ -9,7 +9,7 @@ error chooses are not steps of the program: there, one step is the path of all s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sympy import Add, Expr, Float, Piecewise, S, Symbol
 
@@ -115,22 +115,25 @@ def solved(
     starts: Mapping[Symbol, Expr],
     names: Mapping[Symbol, str],
     known: Mapping[Symbol, Sequence[Expr]],
+    call: Callable[[dict[Expr, Expr], str], None],
 ) -> dict[Symbol, Element]:
     """Write the steps of a method, and return each state after each step.
 
     ``rates`` are the derivatives of the states in time, ``starts`` their initial values, ``names`` their names in
-    steps. ``known`` has what other symbols are at each stage of a step.
+    steps. ``known`` has what other symbols are at each stage of a step; ``call`` writes what the rates call, given all
+    symbols at a stage, which has a number, and adds the values.
     """
     writer, index, h = grid.writer, grid.index, grid.length
     ends = {one: Element(writer.name(f"{names[one]}_end"), (SAMPLE, index)) for one in rates}
     begins = {one: writer.earlier(names[one], ends[one], starts[one]) for one in rates}
     found: list[dict[Symbol, Element]] = []
     for stage, row in enumerate(method.rows):
-        at: dict[Symbol, Expr] = {one: values[stage] for one, values in known.items()}
+        at: dict[Expr, Expr] = {one: values[stage] for one, values in known.items()}
         for one in rates:
             moved = Add(*(a * rate[one] for a, rate in zip(row, found, strict=True)))
             value = begins[one] + h * moved
             at[one] = begins[one] if moved == 0 else writer.define(f"{names[one]}_{stage + 1}", index, value)
+        call(at, str(stage + 1))
         found.append({
             one: writer.define(f"rate_{names[one]}_{stage + 1}", index, rate.xreplace(at))
             for one, rate in rates.items()

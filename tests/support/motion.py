@@ -68,3 +68,12 @@ def outputs(model, parameters, X):
     targets = np.zeros((len(X), sum(one.size for one in program.targets)))
     values = nn.evaluate(program, parameters, X, targets)
     return {one.tensor: values[one.tensor] for one in program.outputs}
+
+
+def weights_of(model, parameters):
+    """The parameters of a model by name, in their shapes, from all of them in a flat array."""
+    found, place = {}, 0
+    for one in model.describe().parameters:
+        found[one.name] = np.reshape(parameters[place : place + one.size], one.shape)
+        place += one.size
+    return found
