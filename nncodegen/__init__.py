@@ -7,6 +7,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from nncodegen.collector import without_collector
+
 if TYPE_CHECKING:
     from nncodegen.building.targets import get_include
     from nncodegen.certificates import certify, verify
@@ -173,7 +175,8 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names.spl
 def __getattr__(name: str) -> Any:
     """Return a name of the package, or one of its modules, which is imported now."""
     if name in __all__:
-        home = import_module(f"{__name__}.{_HOMES.get(name, 'describe')}")
+        with without_collector():
+            home = import_module(f"{__name__}.{_HOMES.get(name, 'describe')}")
         globals()[name] = found = getattr(home, "build_module" if name == "build" else name)
         return found
     if not name.startswith("_") and find_spec(f"{__name__}.{name}"):

@@ -1,6 +1,8 @@
 """The stages, one after the other."""
 
 import gc
+import subprocess
+import sys
 
 import pytest
 import sympy
@@ -8,6 +10,13 @@ import sympy
 import nncodegen as nn
 from nncodegen.perceptron import model
 from nncodegen.pipeline import STAGES, compile_model
+from tests.support import ROOT
+
+
+def printed(program):
+    """Return the words that a process of Python prints."""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.split()
 
 
 def test_stages_are_observed():
@@ -35,6 +44,35 @@ def test_the_collector_of_garbage_is_left_as_it_was(enabled):
     finally:
         (gc.enable if before else gc.disable)()
     assert not any(seen)
+
+
+def test_imports_pause_the_collector_of_garbage():
+    """The first use of a name imports hundreds of modules, and no collection goes through them; then it is on again."""
+    program = """
+import gc, nncodegen
+def collections():
+    return sum(generation["collections"] for generation in gc.get_stats())
+before = collections()
+nncodegen.build
+print(gc.isenabled(), collections() - before)
+"""
+    enabled, collections = printed(program)
+    assert enabled == "True"
+    assert int(collections) < 10  # 250 if it were not paused
+
+
+def test_the_command_line_hides_from_the_collector_what_is_imported():
+    """It stays until the end; all else is collected as ever."""
+    program = """
+import atexit, gc, sys
+from nncodegen.__main__ import main
+sys.argv = ["nncodegen", "--version"]
+atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count()))
+main()
+"""
+    enabled, hidden = printed(program)[-2:]
+    assert enabled == "True"
+    assert int(hidden) > 50_000
 
 
 def test_texts():
