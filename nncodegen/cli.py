@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
+from nncodegen.bounds import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.building.build import load, load_variant
 from nncodegen.building.compiler import TARGETS
 from nncodegen.building.files import reason_of
@@ -31,7 +32,6 @@ from nncodegen.exports.command import DESTINATIONS
 from nncodegen.ir import Program
 from nncodegen.ir.program import BITS, DEFAULT, DIGITS, NATIVE
 from nncodegen.module import Module
-from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.pipeline import Compiled, Stage, check_out, compile_model, write_out
 from nncodegen.printable import printable
 from nncodegen.runtime.python.ground.certificate import Certificate, file_of

@@ -23,9 +23,6 @@ from nncodegen.network.formulas import to_text
 Z = {"z": Symbol("z", real=True)}
 OUTPUT_AND_TARGET = {name: Symbol(name, real=True) for name in ("output", "target")}
 
-MOST_LAYERS, MOST_UNITS, MOST_EPOCHS = 20, 10_000, 10_000_000
-"""Upper bounds for hidden layers, units and epochs that people type or files contain."""
-
 
 @dataclass(frozen=True)
 class Description:

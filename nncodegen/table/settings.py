@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+from nncodegen.bounds import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.describe import PRECISIONS
 from nncodegen.errors import TableError
-from nncodegen.network.description import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 
 LARGEST_RATE, LARGEST = 1000.0, sys.float_info.max
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nncodegen.bounds import MOST_LAYERS
 from nncodegen.building.build import check_folder
 from nncodegen.building.files import reason_of, write_together
 from nncodegen.emit import MARK
 from nncodegen.errors import BuildError, CompilerNotFoundError, ModelError, TableError
 from nncodegen.exports import Exportable
 from nncodegen.network import Description, Ensemble, Kind, PaddedNetwork, padded, predict_mean
-from nncodegen.network.description import MOST_LAYERS
 from nncodegen.pipeline import build_module
 from nncodegen.runtime.python.ground.archives import members_of, read_member
 from nncodegen.table.columns import (

@@ -16,7 +16,7 @@ EMBEDDED = PACKAGE / "runtime" / "python"
 """What travels inside of modules, where its package has another name."""
 
 HOUSE = (
-    "collector errors generated orders printable runtime",
+    "bounds collector errors generated orders printable runtime",
     "ir module userfile",
     "check infinities latency slow typeset",
     "derivatives notebook numbering rules schedule",
