@@ -109,7 +109,7 @@ def build(
 
     Without one, the perceptron that nncodegen ships is built with the text of its stages, checked and trained.
     """
-    console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+    console = Console(quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
     chosen: Describable = perceptron.model if model is None else load_model(model)
     if name is not None:
         if not name:
@@ -119,7 +119,7 @@ def build(
     check_out(folder, chosen)  # before the work, not after it
     choices: dict[str, object] = {"digits": digits}
     choices |= {} if segment_length is None else {"segment_length": segment_length}
-    with console.status("compiling"):
+    with _working(console, "compiling"):
         compiled = compile_model(
             chosen, precision, force, lambda stage: _report(console, stage), choices=choices, march=march, bits=bits
         )
@@ -612,6 +612,11 @@ def _leave_output() -> None:
 # --- what is printed ---------------------------------------------------------------------------------------------
 
 
+def _working(console: Console, what: str) -> contextlib.AbstractContextManager[object]:
+    """Show on a terminal that work goes on; elsewhere nothing would be shown, and its import is saved."""
+    return console.status(what) if console.is_terminal and not console.quiet else contextlib.nullcontext()
+
+
 def _report(console: Console, stage: Stage) -> None:
     result = stage.result
     if isinstance(result, Program):
@@ -647,7 +652,7 @@ def _certified(console: Console, compiled: Compiled, model: Describable, march: 
     from nncodegen.certificates.interface import certify_compiled  # noqa: PLC0415 (80 ms that most builds save)
 
     start = time.perf_counter()
-    with console.status("certifying"):
+    with _working(console, "certifying"):
         certificate = certify_compiled(compiled, model, march)
     worst = certificate.worst
     found = certificate.verdict

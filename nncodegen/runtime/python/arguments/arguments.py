@@ -91,7 +91,8 @@ def to_array(model: Model, name: str, values: Any, expected: str) -> Array:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name} is no array, its rows differ in length; {expected}") from error
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+    derived = isinstance(values, np.ndarray) and type(values) is not np.ndarray  # np.ma takes 10 ms to import
+    if derived and isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name} is a masked array with masked values; fill them; {expected}")
     if array.dtype.kind in "biuf":
         return array
