@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import nncodegen as nn
 from nncodegen.bench.curves import LOGISTIC
-from nncodegen.runtime.python.ground.algebra import BY_LAPACK, IN_FIXED_ORDER, algebra_of
+from nncodegen.runtime.python.ground.algebra import BY_LAPACK, IN_FIXED_ORDER
+from nncodegen.runtime.python.native.algebra import algebra_of
 from nncodegen.runtime.python.results.quantiles import quantile_above
 
 ROUNDING = 2.0**-52

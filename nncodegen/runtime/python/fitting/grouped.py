@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..ground.algebra import IN_FIXED_ORDER, algebra_of
+from ..ground.algebra import IN_FIXED_ORDER
 from ..ground.endings import ENDINGS
 from ..ground.share import share
+from ..native.algebra import algebra_of
 from ..results.bordered import eliminate, in_lanes, solve
 from ..results.covariance import least_ratio
 from ..results.goodness import per_value

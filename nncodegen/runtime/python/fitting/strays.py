@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..ground.algebra import algebra_of
 from ..ground.share import is_ended, share
+from ..native.algebra import algebra_of
 
 if TYPE_CHECKING:
     from ..ground.types import Array

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..ground.algebra import Algebra, algebra_of
+from ..ground.algebra import Algebra
+from ..native.algebra import algebra_of
 from .covariance import Decomposition, decompose, root, undetermined
 
 if TYPE_CHECKING:
