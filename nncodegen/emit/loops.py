@@ -20,7 +20,7 @@ from nncodegen.ir.equations import affine
 from nncodegen.ir.program import PORTABLE
 from nncodegen.ir.step import only_shifts
 from nncodegen.schedule import Place, Role, When
-from nncodegen.schedule.extents import END, Extent
+from nncodegen.schedule.extents import END, PADDED, Extent
 from nncodegen.schedule.tree import (
     Accumulate,
     Asked,
@@ -94,8 +94,8 @@ class LoopPrinter:
     """The text after which lines may break; if empty, they do not break."""
     printer: Printer = field(init=False)
     scope: _Scope = field(init=False, default_factory=_Scope)
-    lanes: dict[Element, str] = field(init=False, default_factory=dict)
-    """The sums that have several partial sums, with the indices over which they are."""
+    lanes: set[Element] = field(init=False, default_factory=set)
+    """The sums that have several partial sums."""
     largest: dict[Element, bool] = field(init=False, default_factory=dict)
     """The largest terms that are found in any order, so that vectors lose NaN; and whether that may be."""
     in_lanes: bool = field(init=False)
@@ -117,7 +117,7 @@ class LoopPrinter:
         found = {each for one in loops if one.operator != "sum" for each in one.sums}
         self.largest |= {each: only_shifts(each, self.at.program.steps) for each in found}
         if self.in_lanes:
-            self.lanes |= {each: one.index for one in loops if _is_in_lanes(one) for each in one.sums}
+            self.lanes |= {each for one in loops if _is_in_lanes(one) for each in one.sums}
         self.scope = replace(outer, solved=frozenset(index for index, times in given.items() if times > 1))
         for statement in tree:
             self._statement(statement)
@@ -250,13 +250,23 @@ class LoopPrinter:
         self._block(begin, (*self.scope.heads, begin), body)
 
     def _loop_in_lanes(self, loop: Loop) -> None:
-        """Print a loop with sums as a loop over vectors of its terms, of which each has a lane."""
+        """Print a loop with sums as a loop over vectors of its terms, of which each has a lane.
+
+        Compilers make whole vectors of the inner loop, without what remains, if they see that it is over all lanes.
+        """
         index, end = loop.index, loop.end
         whole = isinstance(end, int) and end % MOST_LANES == 0 and loop.begin == 0
         with self.lines.block(f"for (size_t first = {loop.begin}; first < {end}; first += SUM_LANES)"):
-            last = "first + SUM_LANES" if whole else f"first + SUM_LANES < {end} ? first + SUM_LANES : {end}"
-            self._add(f"const size_t last = {last};")
-            self._loop(f"INDEPENDENT_FEW\nfor (size_t {index} = first; {index} < last; {index}++)", loop.body)
+            if not whole:
+                full = "PAD == SUM_LANES || " if self._fills_lanes(loop) else ""
+                self._add(f"const size_t lanes = {full}first + SUM_LANES < {end} ? SUM_LANES : {end} - first;")
+            test = f"partial < {'SUM_LANES' if whole else 'lanes'}"
+            head = f"for (size_t partial = 0, {index} = first; {test}; partial++, {index}++)"
+            self._loop(f"INDEPENDENT_FEW\n{head}", loop.body)
+
+    def _fills_lanes(self, loop: Loop) -> bool:
+        """Return whether a loop is over samples that are padded to PAD: these fill all lanes if PAD is their number."""
+        return loop.begin == 0 and loop.end == PADDED and not self.at.kernel.vector
 
     def _row(self, loop: Loop) -> None:
         """Print a loop over the terms of a sum, which are written to a row, and the sum of this row."""
@@ -363,7 +373,7 @@ class LoopPrinter:
         if self.scope.term:
             return (*before, f"{self.scope.term} = {value};")
         if self.in_lanes:
-            name = f"{name}[{self.lanes[statement.target]} - first]" if statement.target in self.lanes else name
+            name = f"{name}[partial]" if statement.target in self.lanes else name
             terms = statement.value.terms
             fuses = len(terms) == 1 and not statement.value.where
             return (*before, f"{name} = {self.printer.added(name, terms[0])};" if fuses else f"{name} += {value};")
