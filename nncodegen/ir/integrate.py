@@ -61,6 +61,11 @@ class Explicit:
         self.table, self._rates = system.control.table, rates
         self.now, self.u, self.rate = now, u, rates(now, u)
 
+    @property
+    def stuck(self) -> bool:
+        """Return whether no step leads on, whatever its length."""
+        return False
+
     def tried(self, h: Any) -> tuple[Array, Array, Part]:
         """Return the states after a step, its estimated error, and the states in between."""
         return self.tried_by(self.table, h)
@@ -94,14 +99,25 @@ class Implicit(Explicit):
     def _derive(self) -> None:
         """Compute the derivatives of the rates, and a bound of the eigenvalues of the Jacobian."""
         J, self._drift = self._own.slopes(self.now, self.u)
+        self._finite = all(one - one == 0 for one in (*J.flat, *self._drift))
         square = abs(J @ J)
         self._jacobian, self._bound = J, min(max(square.sum(axis=0)), max(square.sum(axis=1))) ** 0.5
+
+    @property
+    def _explicit(self) -> Table | None:
+        assert isinstance(self.table, LinearlyImplicit)
+        return self.table.explicit
+
+    @property
+    def stuck(self) -> bool:
+        """Return whether derivatives are not finite, with which an implicit step would not move."""
+        return not self._finite and not self._explicit
 
     def tried(self, h: Any) -> tuple[Array, Array, Part]:
         """Return the states after a step, its estimated error, and the states in between."""
         table, u, block = self.table, self.u, self._block
         assert isinstance(table, LinearlyImplicit)
-        if table.explicit and h * self._bound <= REACH:
+        if table.explicit and (not self._finite or h * self._bound <= REACH):
             return self.tried_by(table.explicit, h)
         J, drift, self._last = self._jacobian, self._drift, None
         factors = _factorized(np.eye(block, dtype=u.dtype) * (1 / (table.gamma * h)) - J)
@@ -154,7 +170,7 @@ def integrate(
         last = end >= times[-1]
         if last:
             end, h = times[-1], times[-1] - now
-        if left == 0 or not end > now:
+        if left == 0 or step.stuck or not end > now:
             return found, TOO_SHORT if left else TOO_MANY
         left -= 1
         after, error, within = step.tried(h)

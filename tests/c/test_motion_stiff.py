@@ -212,3 +212,15 @@ def test_rows_are_exchanged():
     times = np.array([0, 1e-5, 1e-4])
     found = nn.build(model, fit=False).predict([1e5], times[None])[0].reshape(2, 3)
     np.testing.assert_allclose(found, np.exp(-times) * [np.cos(1e5 * times), -np.sin(1e5 * times)], atol=1e-6)
+
+
+def test_derivatives_that_are_infinite():
+    """Where the Jacobian is, as that of sqrt(u) at 0, implicit steps fail, and a method that chooses takes others."""
+    times = np.array([[0, 0.5, 1]])
+    for method in ("rodas5p", "auto"):
+        model = nn.Dynamics("u' = k + sqrt(u)", {"u": 0}, {"k": 1}, times=3, method=method, name=f"root_{method}")
+        found = nn.build(model, fit=False).predict([1], times)
+        if method == "rodas5p":
+            assert np.isnan(found).tolist() == [[False, True, True]]
+        else:
+            np.testing.assert_allclose(2 * np.sqrt(found) - 2 * np.log1p(np.sqrt(found)), times, atol=1e-5)

@@ -237,3 +237,29 @@ def test_outcomes():
     assert pole.outcomes([1], [[0, 1.5]]) == ("steps too short",)
     few = nn.Dynamics(**options, method="rodas5p", max_steps=3)
     assert few.outcomes([1e6], X) == ("too many steps",)
+
+
+def time_of(u, k):
+    """The time at which u' = k + sqrt(u) reaches u from 0."""
+    return 2 * np.sqrt(u) - 2 * k * np.log1p(np.sqrt(u) / k)
+
+
+@pytest.mark.parametrize(
+    "equation", ["u' = k + sqrt(u)", "u' = k - u + sqrt(t)", "u' = k*(1 - u)*abs(u)**0.5 + 0.1*k"]
+)
+def test_implicit_steps_need_finite_derivatives(equation):
+    """Where the Jacobian or the derivatives by the time are infinite or NaN, there are no steps, and an outcome."""
+    model = nn.Dynamics(equation, {"u": 0}, {"k": 1}, times=3, method="rodas5p")
+    times = [[0, 0.5, 1]]
+    assert model.outcomes([1], times) == ("steps too short",)
+    (found,) = outputs(model, [1], times).values()
+    assert np.isnan(found).tolist() == [[False, True, True]]
+
+
+def test_automatic_steps_from_infinite_derivatives():
+    """They are explicit, and the solution is the exact one to 100 times the tolerance."""
+    model = nn.Dynamics("u' = k + sqrt(u)", {"u": 0}, {"k": 1}, times=3, method="auto", rtol=1e-7)
+    times = np.array([[0, 0.5, 1]])
+    assert model.outcomes([1], times) == ("solved",)
+    (found,) = outputs(model, [1], times).values()
+    np.testing.assert_allclose(time_of(found, 1), times, atol=1e-5)

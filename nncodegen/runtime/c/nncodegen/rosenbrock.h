@@ -171,8 +171,10 @@ INLINE double bound_of(size_t n, const real *restrict jacobian, real *restrict s
 }
 
 /* Like solve, with a linearly implicit method; unless other is NULL, with this explicit one for all steps whose length
-   times the bound of eigenvalues is at most 2, where it is stable. It has no more stages. There is room for stages + 6
-   times the states and twice the elements of the Jacobian in work, and for a block of states in pivots. */
+   times the bound of eigenvalues is at most 2, where it is stable, and those from a place where derivatives are not
+   finite: there, an implicit step would not move, so that a method without another one fails. It has no more stages.
+   There is room for stages + 6 times the states and twice the elements of the Jacobian in work, and for a block of
+   states in pivots. */
 INLINE void solve_stiff(const equations *own, const linear_parts *local, const rosenbrock_method *with,
     const method *other, size_t times, const real *time, size_t next_time, const real *given, const real *fixed,
     real *out, size_t out_time, size_t out_state, real *work, size_t *pivots)
@@ -186,7 +188,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
     double bound = 0;
     double before = 0; /* the logarithm of the norm of the error of the step before */
     size_t done = 0, left = own->most;
-    int rejected = 0, moved = 1;
+    int rejected = 0, moved = 1, finite = 1;
     own->starts(given, fixed, u);
     memset(jacobian, 0, block*block*sizeof(real));
     if (now <= (double) time[0])
@@ -211,8 +213,11 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
         left--;
         if (moved) {
             local->slopes((real) now, u, given, fixed, jacobian, drift);
-            bound = other ? bound_of(block, jacobian, a, after) : 0;
+            finite = all_finite(jacobian, block*block) && (!local->driven || all_finite(drift, states));
+            bound = other && finite ? bound_of(block, jacobian, a, after) : 0;
         }
+        if (!finite && !other)
+            break;
         moved = 0;
         const int explicit = other && h*bound <= 2;
         if (explicit) {
