@@ -120,12 +120,12 @@ class Implicit(Explicit):
         if table.explicit and (not self._finite or h * self._bound <= REACH):
             return self.tried_by(table.explicit, h)
         J, drift, self._last = self._jacobian, self._drift, None
-        factors = _factorized(np.eye(block, dtype=u.dtype) * (1 / (table.gamma * h)) - J)
+        factors = _factorized(np.eye(block, dtype=u.dtype) * _over(table.gamma * h) - J)
         stages: list[Array] = []
         for part, row, couplings, factor in zip(table.times, table.rows, table.couplings, table.drifts, strict=True):
             right = self._rates(self.now + part * h, u + _sum(row, stages)) if stages else self.rate
             if stages:
-                right = right + _sum(couplings, stages) * (1 / h)
+                right = right + _sum(couplings, stages) * _over(h)
             if factor:
                 right = right + factor * h * drift
             first = _substituted(factors, right[:block])
@@ -227,6 +227,11 @@ def _at(coefficients: Sequence[float], x: Any) -> Any:
     for one in coefficients[-2::-1]:
         total = (total + one) * x
     return total
+
+
+def _over(value: Any) -> Any:
+    """Return 1 over a value: infinity over 0, as in C."""
+    return 1 / value if value != 0 else np.inf
 
 
 Factors = tuple[Array, list[int]]

@@ -256,6 +256,13 @@ def test_implicit_steps_need_finite_derivatives(equation):
     assert np.isnan(found).tolist() == [[False, True, True]]
 
 
+@pytest.mark.parametrize("method", ["rodas5p", "auto"])
+def test_lengths_that_become_zero(method):
+    """Rates that are NaN at once after the time 0 end in steps too short, not in a division by zero."""
+    model = nn.Dynamics("u' = -1e6*u + k*(-t)**1.5", {"u": 0}, {"k": 1}, times=2, method=method)
+    assert model.outcomes([1], [[0, 1]]) == ("steps too short",)
+
+
 def test_automatic_steps_from_infinite_derivatives():
     """They are explicit, and the solution is the exact one to 100 times the tolerance."""
     model = nn.Dynamics("u' = k + sqrt(u)", {"u": 0}, {"k": 1}, times=3, method="auto", rtol=1e-7)
