@@ -129,6 +129,17 @@ def test_lanes_end_and_fail_by_themselves():
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
+def test_derivatives_fail_with_their_states():
+    """Steps whose states are NaN are rejected, also where their derivatives, a block of their own, are finite."""
+    model = nn.Dynamics("u' = asin(t/2) + g", {"u": 1}, {"g": 1}, times=3, name="ending")
+    module, times = built(model), [[0, 1, 4]]
+    assert model.outcomes([1], times) == ("steps too short",)
+    assert np.isnan(module.predict([1], times)[0]).tolist() == [False, False, True]
+    slopes = module.jacobian([1], times)[0, :, 0]
+    np.testing.assert_allclose(slopes[:2], [0, 1], rtol=1e-9)
+    assert np.isnan(slopes[2])
+
+
 def test_systems_too_large_for_lanes(monkeypatch, prey):
     """Where states and derivatives would not stay on the stack in lanes, samples are solved one after the other."""
     monkeypatch.setattr(systems, "MOST_IN_LANES", 1)

@@ -244,9 +244,7 @@ def time_of(u, k):
     return 2 * np.sqrt(u) - 2 * k * np.log1p(np.sqrt(u) / k)
 
 
-@pytest.mark.parametrize(
-    "equation", ["u' = k + sqrt(u)", "u' = k - u + sqrt(t)", "u' = k*(1 - u)*abs(u)**0.5 + 0.1*k"]
-)
+@pytest.mark.parametrize("equation", ["u' = k + sqrt(u)", "u' = k - u + sqrt(t)", "u' = k*(1 - u)*abs(u)**0.5 + 0.1*k"])
 def test_implicit_steps_need_finite_derivatives(equation):
     """Where the Jacobian or the derivatives by the time are infinite or NaN, there are no steps, and an outcome."""
     model = nn.Dynamics(equation, {"u": 0}, {"k": 1}, times=3, method="rodas5p")

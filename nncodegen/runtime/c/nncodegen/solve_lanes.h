@@ -136,7 +136,7 @@ INLINE void norms_of(size_t lanes, const equations *own, const real *error, cons
         }
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++)
-            largest[lane] = sum[lane] <= largest[lane] ? largest[lane] : sum[lane]; /* also if it is NaN */
+            largest[lane] = sum[lane] > largest[lane] || sum[lane] != sum[lane] ? sum[lane] : largest[lane];
     }
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++)
