@@ -221,7 +221,7 @@ static HOT void begin_lane(size_t lanes, const equations *own, const path_sample
     p->live[lane] = done < times;
 }
 
-/* Makes a lane that has had no sample repeat the first one, so that its numbers are harmless. */
+/* Makes a lane that has had no sample repeat that of the first lane, so that its numbers are harmless. */
 static HOT void fill_lane(size_t lanes, const equations *own, size_t lane, const lane_arrays *a, paths *p)
 {
     for (size_t k = 0; k < own->given; k++)
@@ -434,19 +434,21 @@ INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates
     const lane_arrays a = {work, work + size, work + 2*size, work + 3*size, rows, rows + own->given*lanes, one,
         one + own->given, one + own->given + own->fixed};
     paths p;
-    size_t upcoming = 0;
+    size_t upcoming = 0, begun = 0; /* the samples and lanes that have begun */
     memset(p.live, 0, sizeof p.live);
     for (;;) {
         int live = 0, fresh = 0;
         for (size_t lane = 0; lane < lanes; lane++) {
-            for (; p.live[lane] == 0 && upcoming < all->count; fresh = 1)
+            for (; p.live[lane] == 0 && upcoming < all->count; fresh = 1) { /* also the next, where one ends at once */
                 begin_lane(lanes, own, all, upcoming++, lane, &a, &p);
+                begun = begun > lane ? begun : lane + 1;
+            }
             live |= p.live[lane] > 0;
         }
         if (!live)
             return;
         if (fresh) {
-            for (size_t lane = all->count; lane < lanes; lane++)
+            for (size_t lane = begun; lane < lanes; lane++)
                 fill_lane(lanes, own, lane, &a, &p);
             begin_steps(lanes, own, rates, with, &a, &p);
         }

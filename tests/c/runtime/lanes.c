@@ -1,0 +1,76 @@
+/* Samples that are solved in lanes have their solutions wherever others end at once, and rates only read what has been
+   written: the arrays have the value UNTOUCHED at first. */
+
+#include "check.h"
+
+#include "nncodegen/solve_lanes.h"
+
+enum { TIMES = 2, MOST_SAMPLES = LANES + 2 };
+
+/* Of Bogacki and Shampine, 3(2); states are only observed at the ends of steps, which need no interpolant. */
+static const method pairs = {4, 1, 3, {0, (real) 0.5, (real) 0.75, 1},
+    {{0}, {(real) 0.5}, {0, (real) 0.75}, {(real) (2.0/9), (real) (1.0/3), (real) (4.0/9)}},
+    {(real) (-5.0/72), (real) (1.0/12), (real) (1.0/9), (real) -0.125}, {{1}}};
+
+/* u' = g*u; v' = g2, with another row */
+INLINE void rates(size_t lanes, const real *times, const real *u, const real *given, const real *fixed, real *found)
+{
+    for (size_t lane = 0; lane < lanes; lane++) {
+        CHECK(times[lane] >= 0 && times[lane] <= 1);
+        CHECK(given[lane] != UNTOUCHED && fixed[lane] != UNTOUCHED);
+        CHECK(u[lane] != UNTOUCHED && u[lanes + lane] != UNTOUCHED);
+        found[lane] = given[lane]*u[lane];
+        found[lanes + lane] = fixed[lane];
+    }
+}
+
+INLINE void starts(const real *given, const real *fixed, real *u)
+{
+    u[0] = 1;
+    u[1] = given[0] + fixed[0];
+}
+
+/* Fills a part of the stack, so that variables that follow there are not 0 by chance. */
+static HOT void spoil_stack(void)
+{
+    volatile double values[2000];
+    for (size_t k = 0; k < 2000; k++)
+        values[k] = (double) UNTOUCHED;
+    CHECK(values[7] == (double) UNTOUCHED);
+}
+
+/* A count of samples, of which those whose bits are set in ``ended`` have no time after that of their start. */
+static void solve_some(size_t count, size_t ended)
+{
+    begin_case("%zu samples, of which %zx end at once", count, ended);
+    const equations own = {2, 0, 2, 1, 1, 1e-5, 1e-6, (double) NAN, 100000, NULL, starts};
+    const size_t room = (pairs.stages + 3)*2*LANES + 2*LANES + 4;
+    real *const work = array(room), *const out = array(count*TIMES*2);
+    real *const time = array(count*TIMES), *const given = array(count), *const fixed = array(count);
+    for (size_t n = 0; n < count; n++) {
+        time[n*TIMES] = 0;
+        time[n*TIMES + 1] = ended >> n & 1 ? 0 : 1;
+        given[n] = (real) n/8;
+        fixed[n] = 1;
+    }
+    spoil_stack();
+    solve_in_lanes(own, rates, &pairs, 1, count, count, TIMES, (places) {time, 1, TIMES}, (places) {given, 1, 1},
+        (places) {fixed, 1, 1}, out, 2, 1, TIMES*2, work);
+    for (size_t n = 0; n < count; n++) {
+        const double end = (double) time[n*TIMES + 1], first = (double) given[n] + 1;
+        CHECK(out[n*TIMES*2] == 1 && (double) out[n*TIMES*2 + 1] == first);
+        CHECK(fabs((double) out[n*TIMES*2 + 2]/exp((double) given[n]*end) - 1) < 1e-3);
+        CHECK(fabs((double) out[n*TIMES*2 + 3] - first - end) < 1e-3);
+    }
+    end_case();
+}
+
+int main(void)
+{
+    for (size_t count = 1; count <= MOST_SAMPLES; count++)
+        for (size_t n = 0; n <= count; n++) {
+            solve_some(count, (size_t) 1 << n); /* none of them, at the end */
+            solve_some(count, ((size_t) 1 << n) - 1);
+        }
+    return 0;
+}
