@@ -38,15 +38,18 @@ static inline __attribute__((always_inline, unused)) power_parts split_base(doub
     return p;
 }
 
-/* Chooses between the power of the size of a base and what it is for 0, infinity, NaN, and a base below 0: of these,
-   whole exponents give the power with the sign of the product. */
+/* Chooses between the power of the size of a base and what C's pow is for 0, infinity, NaN, and a base with the sign -:
+   of these, whole exponents give the power with the sign of the product, and others NaN, unless the base is -0 or
+   -infinity. Only 0 and infinities are equal to their halves. */
 static inline __attribute__((always_inline, unused)) double power_in_cases(double base, double exponent, double value)
 {
     const double size = fabs(base), far = (exponent > 0) == (size > 1) ? HUGE_VAL : 0;
     const double found = size > 0 && size < HUGE_VAL ? value : far, half = exponent*0.5;
-    const double turned = floor(half) == half ? found : floor(exponent) == exponent ? -found : (double) NAN;
-    const double known = base != base || exponent != exponent ? (double) NAN : base < 0 ? turned : found;
-    return exponent == 0 || base == 1 ? 1 : known;
+    const double broken = size > 0 && size < HUGE_VAL ? (double) NAN : far;
+    const double turned = floor(exponent) != exponent ? broken : floor(half) == half ? found : -found;
+    const double signed_one = __builtin_copysign(1, base);
+    const double known = base != base || exponent != exponent ? (double) NAN : signed_one < 0 ? turned : found;
+    return exponent == 0 || base == 1 || (base == -1 && half == exponent) ? 1 : known;
 }
 
 #if NN_BITS == 64
