@@ -14,16 +14,11 @@ from nncodegen.emit.printer import Printer
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.ir.systems import Formulas, LinearlyImplicit, System, Table, systems_of
+from nncodegen.schedule.layout import in_lanes
 from nncodegen.schedule.tree import Call
 from nncodegen.schedule.vectors import has_library
 
 ARGUMENTS = "const real *restrict given, const real *restrict fixed"
-
-MOST_IN_LANES = 125
-"""The largest number of states, with their derivatives, of samples in lanes: their rates lie on the stack of a thread.
-
-A function of the C library may have other bits in shorter vectors, so that a system with one of them is solved in the
-longest, also for one sample."""
 
 
 def emit_systems(program: Program, lines: Lines) -> None:
@@ -101,7 +96,7 @@ class _SystemEmitter:
 
     def __init__(self, system: System, name: str, precision: str, lines: Lines) -> None:
         self._system, self._name, self._lines = system, name, lines
-        self._in_lanes = not system.linear and len(system.states) <= MOST_IN_LANES
+        self._in_lanes = in_lanes(system)
         own = ("times", "lane", "lanes") if self._in_lanes else ("jacobian", "drift", "direction", "change")
         self._names = Names(("given", "fixed", "rates", "u", *own))
         self._printer = Printer(precision, lambda element: self._names[element.tensor])
@@ -210,7 +205,8 @@ class _SystemEmitter:
             begin = f"solve_stiff_samples(own, local, &{control.table.name}, {explicit}"
             places += ", pivots"
         elif self._in_lanes:
-            narrow = 0 if any(map(has_library, system.formulas)) else 1
+            # a function of the C library may have other bits in shorter vectors: then one sample takes the longest too
+            narrow = int(not any(map(has_library, system.formulas)))
             lines.add(f"real work[{room}*LANES + {rows + states}] ALIGNED;")
             begin = f"solve_in_lanes(own, {name}_rates, &{control.table.name}, {narrow}"
         else:

@@ -31,7 +31,7 @@ from sympy import Expr, Mul
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Step
-from nncodegen.ir.systems import systems_of
+from nncodegen.ir.systems import System, systems_of
 
 TILE = 64
 """Samples in a tile. The tile of a network whose layers have together some hundred units stays in the first-level
@@ -54,6 +54,10 @@ LONG_TILE = 128
 LONGEST_TILE = 512
 """Most samples in a tile of a formula. With GCC each lane of a vector then adds up a few dozen values; the losses of
 8,192 samples in float32 are off by 1e-8, and by 9e-8 with Clang, which adds all values in one sum."""
+
+MOST_IN_LANES = 1250
+"""Values of a sample that is solved in a lane: the arrays of all lanes lie on the stack of a thread, whose 80,000 bytes
+leave room on the smallest stacks that systems give to threads, of 128 KB."""
 
 CACHE = 2**15
 """Bytes of a layer's weights from which on they do not stay in the first-level cache between two tiles."""
@@ -198,10 +202,23 @@ def bytes_of(values: int, program: Program) -> int:
     return values * int(program.precision[-2:]) // 8
 
 
+def in_lanes(system: System) -> bool:
+    """Return whether several samples of differential equations are solved side by side, in the lanes of vectors.
+
+    Each lane has the rates of all stages, three more arrays of states, and both rows of a sample. Samples of stiff
+    equations are solved one after the other, as each step of theirs has a matrix.
+    """
+    values = (len(system.control.table.rows) + 3) * len(system.states) + len(system.given) + len(system.fixed)
+    return not system.implicit and values <= MOST_IN_LANES
+
+
 def _tile(program: Program, padding: int, features: tuple[str, ...]) -> tuple[int, str]:
     """Return the number of samples of a tile, and the reason for it."""
-    if systems_of(program.steps):  # a call can be stopped between two tiles; at the end of each, lanes are idle
+    systems = systems_of(program.steps)
+    if any(map(in_lanes, systems)):  # a call can be stopped between two tiles; at the end of each, lanes are idle
         return 4 * padding, "as differential equations take as many steps as each sample needs"
+    if systems:
+        return padding, "as samples of these differential equations are solved one after the other"
     if program.moves:
         values = sum(program.count(step.target.indices) for step in program.steps if SAMPLE in step.target.indices)
         fitting = (k * padding for k in (4, 2, 1) if bytes_of(k * padding * values, program) <= SECOND_CACHE)

@@ -8,8 +8,8 @@ import pytest
 from scipy.optimize import least_squares
 
 import nncodegen as nn
-from nncodegen.emit import systems
 from nncodegen.pipeline import evaluated_module
+from nncodegen.schedule import layout
 from tests.support.built import built, stage
 from tests.support.solutions import EXAMPLES
 
@@ -142,7 +142,7 @@ def test_derivatives_fail_with_their_states():
 
 def test_systems_too_large_for_lanes(monkeypatch, prey):
     """Where states and derivatives would not stay on the stack in lanes, samples are solved one after the other."""
-    monkeypatch.setattr(systems, "MOST_IN_LANES", 1)
+    monkeypatch.setattr(layout, "MOST_IN_LANES", 1)
     module = nn.build(PREY.model(21, name="prey_one_by_one"))
     X = PREY.end * np.sort(RNG.uniform(0, 1, (9, 21)), axis=1)
     p = parameters_of(PREY)

@@ -200,3 +200,14 @@ def test_a_start_of_numpy():
     """A time of NumPy is a number in C as well."""
     model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, start=np.float64(0.5), name="falling")
     assert "np." not in compile_model(model, until="emit")["emit"].files["falling.c"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "tile"),
+    [(1, {}, 32), (1250, {}, 8), (1, {"method": "rodas5p"}, 8), (1, {"method": "auto"}, 8)],
+)
+def test_tiles(inputs, options, tile):
+    """A tile fills the lanes several times, but is short where samples are solved one after the other."""
+    names = [f"w{k}" for k in range(inputs)]
+    model = nn.Dynamics(f"u' = -u*({' + '.join(names)})", {"u": "u0"}, {"u0": 1}, inputs=names, times=2, **options)
+    assert compile_model(model, until="schedule", fit=False)["schedule"].tile == tile
