@@ -15,6 +15,9 @@
 
 enum { THREADS = 64, SPINS = 20000 };
 
+/* The least stack of a thread in bytes. Some systems give 128 or 512 KB; stiff equations take up to 280. */
+enum { STACK = 1 << 20 };
+
 /* Threads that share the chunks of each batch, from the beginning of a call to its end. They spin while they wait,
    and sleep if that takes long. In every round of work, each thread computes the sums of one chunk. */
 typedef struct team team;
@@ -95,13 +98,20 @@ static UNUSED void gather_team(team *t, size_t threads, char *work)
     pthread_cond_init(&t->wake, NULL);
     atomic_init(&t->round, 0);
     atomic_init(&t->working, 0);
+    pthread_attr_t attributes;
+    size_t stack = STACK;
+    pthread_attr_init(&attributes);
+    pthread_attr_getstacksize(&attributes, &stack);
+    if (stack < STACK)
+        pthread_attr_setstacksize(&attributes, STACK);
     for (t->count = 0; t->count < threads && t->count < THREADS; t->count++) {
         member *const own = t->members + t->count;
         *own = (member) {.team = t, .m = carve(work + t->count*size_of_work()), .number = t->count};
         clear(own->m);
-        if (t->count > 0 && pthread_create(&own->thread, NULL, be_member, own) != 0)
+        if (t->count > 0 && pthread_create(&own->thread, &attributes, be_member, own) != 0)
             break;
     }
+    pthread_attr_destroy(&attributes);
 }
 
 static UNUSED void dismiss_team(team *t)
