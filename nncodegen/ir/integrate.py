@@ -1,7 +1,8 @@
 """Solves a system of differential equations with steps that an estimate of their error chooses.
 
-The loop is that of ``solve.h`` in the runtime: the same steps, in the same order of operations. It takes floats, or
-numbers of mpmath.
+The loop is that of ``solve.h`` in the runtime: the same steps, in the same order of operations. That of
+``solve_lanes.h`` differs by rounding: its lengths of steps follow from logarithms that are precise to 1e-7, and in
+single precision from norms in this precision. Here, numbers are floats, or those of mpmath.
 
 A step of length h is accepted where the norm of its estimated error is at most 1. The norm of a block of states is the
 root of the mean of (error/(atol + rtol*|u|))**2, with the larger |u| of both ends of the step; that of all states is
