@@ -145,9 +145,9 @@ class Dynamics(ModelBase):
 
         Then it is "too many steps" (more than max_steps: raise that, or the tolerances; of "tsit5", the text names the
         method for stiff equations), "steps too short" (where a solution leaves the range of numbers, or its rate jumps)
-        or "times before the start". parameters has shape (P,),
-        X (N, inputs). NumPy takes these steps again, which is slow. Raises ModelError for a number of steps and for
-        equations from time to time, and ValueError for data that ``predict`` does not take.
+        or "times before the start". parameters has shape (P,), X (N, inputs). NumPy takes these steps again, which is
+        slow. Raises ModelError for a number of steps and for equations from time to time, and ValueError for data that
+        ``predict`` does not take.
         """
         if not self.differential:
             raise ModelError(f"{self.name} chooses no steps: its equations have no derivatives")

@@ -9,10 +9,13 @@
 #include <math.h>
 #include <stddef.h>
 
+/* A function that not every module calls. */
+#define OPTIONAL static inline __attribute__((unused))
+
 enum { MOST_SWEEPS = 60 }; /* eight are usual, and a few more for many columns */
 
 /* Returns the sum of terms, which are overwritten. */
-static inline __attribute__((unused)) double sum_of_terms(double *terms, size_t count)
+OPTIONAL double sum_of_terms(double *terms, size_t count)
 {
     while (count > 1) {
         const size_t half = (count + 1)/2;
@@ -24,7 +27,7 @@ static inline __attribute__((unused)) double sum_of_terms(double *terms, size_t 
 }
 
 /* Returns the sum of products of two columns; terms has room for them. */
-static inline __attribute__((unused)) double sum_of_products(const double *a, const double *b, size_t count, double *terms)
+OPTIONAL double sum_of_products(const double *a, const double *b, size_t count, double *terms)
 {
     for (size_t k = 0; k < count; k++)
         terms[k] = a[k]*b[k];
@@ -32,7 +35,7 @@ static inline __attribute__((unused)) double sum_of_products(const double *a, co
 }
 
 /* Returns the root of the sum of squares, which neither overflow nor vanish. */
-static inline __attribute__((unused)) double length_of(const double *values, size_t count, double *terms)
+OPTIONAL double length_of(const double *values, size_t count, double *terms)
 {
     double largest = 0;
     for (size_t k = 0; k < count; k++)
@@ -45,7 +48,7 @@ static inline __attribute__((unused)) double length_of(const double *values, siz
 }
 
 /* Rotates two columns, of which the first rows are to be orthogonal. Returns whether they were not. */
-static inline __attribute__((unused)) int rotate_columns(double *p, double *q, size_t rows, size_t length, double *terms)
+OPTIONAL int rotate_columns(double *p, double *q, size_t rows, size_t length, double *terms)
 {
     const double aa = sum_of_products(p, p, rows, terms), bb = sum_of_products(q, q, rows, terms);
     const double ab = sum_of_products(p, q, rows, terms);
@@ -63,11 +66,12 @@ static inline __attribute__((unused)) int rotate_columns(double *p, double *q, s
 
 /* Computes the singular value decomposition of a matrix (rows, columns), whose rows are not fewer: U (rows, columns),
    singular values in descending order, and directions (columns, columns), one a row. Pairs of columns are rotated until
-   all are orthogonal (Hestenes, 1958). work has room for columns*(rows + columns) + rows values, places for columns + 1.
+   all are orthogonal (Hestenes, 1958). work has room for columns*(rows + columns) + rows values, and places for
+   columns + 1.
 
    The pairs of a round have no column in common: in the next round, all but the first column move on by one place. */
-static inline __attribute__((unused)) void singular_values(const double *matrix, size_t rows, size_t columns, double *U,
-    double *singular, double *directions, double *work, size_t *places)
+OPTIONAL void singular_values(const double *matrix, size_t rows, size_t columns, double *U, double *singular,
+    double *directions, double *work, size_t *places)
 {
     const size_t length = rows + columns, even = columns + columns%2;
     double *const terms = work + columns*length;
@@ -113,7 +117,7 @@ static inline __attribute__((unused)) void singular_values(const double *matrix,
 
 /* Computes the triangle (min(rows, width), width) of the QR decomposition of a matrix (rows, width) by Householder's
    reflections. work has room for rows*width + rows values. */
-static inline __attribute__((unused)) void triangle_of(const double *matrix, size_t rows, size_t width, double *triangle, double *work)
+OPTIONAL void triangle_of(const double *matrix, size_t rows, size_t width, double *triangle, double *work)
 {
     const size_t steps = rows < width ? rows : width;
     double *const terms = work + rows*width;

@@ -1,6 +1,7 @@
 /* Solves stiff differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
-   Needs solve.h. Gives the types rosenbrock_method, linear_parts, and solve_stiff_samples. */
+   Needs solve.h. Gives the types rosenbrock_method, slopes_function, bend_function, linear_parts, and
+   solve_stiff_samples. */
 
 #ifndef NNCODEGEN_ROSENBROCK_H
 #define NNCODEGEN_ROSENBROCK_H
@@ -173,7 +174,7 @@ INLINE double bound_of(size_t n, const real *restrict jacobian, real *restrict s
 /* Like solve, with a linearly implicit method; unless other is NULL, with this explicit one for all steps whose length
    times the bound of eigenvalues is at most 2, where it is stable, and those from a place where derivatives are not
    finite: there, an implicit step would not move, so that a method without another one fails. It has no more stages.
-   There is room for stages + 6 times the states and twice the elements of the Jacobian in work, and for a block of
+   There is room for stages + 5 times the states and twice the elements of the Jacobian in work, and for a block of
    states in pivots. */
 INLINE void solve_stiff(const equations *own, const linear_parts *local, const rosenbrock_method *with,
     const method *other, size_t times, const real *time, size_t next_time, const real *given, const real *fixed,
@@ -182,7 +183,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
     const size_t states = own->states, stages = with->common.stages, block = own->block;
     real *const u = work, *const after = work + states, *const error = work + 2*states;
     real *const rate = work + 3*states, *const drift = work + 4*states, *const k = work + 5*states;
-    real *const jacobian = k + (stages + 1)*states, *const a = jacobian + block*block;
+    real *const jacobian = k + stages*states, *const a = jacobian + block*block;
     const double end_of_all = (double) time[(times - 1)*next_time];
     double now = own->start == own->start ? own->start : (double) time[0];
     double bound = 0;

@@ -1,9 +1,9 @@
 /* What must be said where the bits of results must not depend on the CPU and the compiler: bits="portable".
 
-   Compilers must not reorder sums, and round each result to its type: -ffast-math and arithmetic of the 8087 are refused
-   below. They fuse no product with a sum by themselves (-ffp-contract=off); the text says where that is done: fused for
-   values, ADD_PRODUCT for vectors (vectors.h). Without NN_SAME_BITS, ADD_PRODUCT is ordinary arithmetic, which compilers
-   may fuse.
+   Compilers must not reorder sums, and round each result to its type: -ffast-math and arithmetic of the 8087 are
+   refused below. They fuse no product with a sum by themselves (-ffp-contract=off); the text says where that is done:
+   fused for values, ADD_PRODUCT for vectors (vectors.h). Without NN_SAME_BITS, ADD_PRODUCT is ordinary arithmetic,
+   which compilers may fuse.
 
    Needs NN_BITS. Gives NN_SAME_BITS, fused, same_log1p, and functions of the C library under their usual names. */
 
@@ -33,8 +33,8 @@
 #define fused(a, b, c) __builtin_fmaf(a, b, c)
 #endif
 
-/* log(1 + x) for x from 0 on, precise for small x as well: what rounding 1 + x loses is added. Without branches, so that
-   compilers make vectors of loops that call it. */
+/* log(1 + x) for x from 0 on, precise for small x as well: what rounding 1 + x loses is added. Without branches, so
+   that compilers make vectors of loops that call it. */
 static inline __attribute__((always_inline, unused)) double same_log1p(double x)
 {
     const double whole = 1 + x, lost = x < 1 ? x - (whole - 1) : 1 - (whole - x);

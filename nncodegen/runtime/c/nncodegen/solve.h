@@ -1,6 +1,7 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
-   Needs base.h. Gives the types rates_function, starts_function, method, equations and places, and solve_samples. */
+   Needs base.h. Gives the types rates_function, starts_function, method, equations and places, MOST_STAGES, the parts
+   of solvers norm_of, first_length, shorter, longer, observe and take_step, and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H

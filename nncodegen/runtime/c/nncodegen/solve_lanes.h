@@ -1,11 +1,11 @@
 /* Solves differential equations as solve.h does, several samples at once: each in a lane of vectors.
 
-   Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends. What
-   computes is inlined, and has the number of lanes as a constant: as many as the longest vectors have, or as the shortest
-   for a sample alone. Its loops over lanes become the same operations on vectors in either case, so that a sample has
-   the same bits alone and among others.
+   Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends.
+   What computes is inlined, and has the number of lanes as a constant: as many as the longest vectors have, or as the
+   shortest for a sample alone. Its loops over lanes become the same operations on vectors in either case, so that a
+   sample has the same bits alone and among others.
 
-   Needs solve.h and vectors.h. Gives rates_of_lanes, NARROW, solve_in_lanes. */
+   Needs solve.h and vectors.h. Gives rates_of_lanes, NARROW, LANES_LOOP, ALIGNED, solve_in_lanes. */
 
 #ifndef NNCODEGEN_SOLVE_LANES_H
 #define NNCODEGEN_SOLVE_LANES_H
@@ -98,7 +98,8 @@ INLINE real rough_log2(real x)
     const real_bits parts = {x};
     const word offset = parts.bits - ROOT_HALF;
     const real_bits mantissa = {.bits = parts.bits - (offset & EXPONENT)}; /* from sqrt(1/2) to sqrt(2) */
-    const real_bits biased = {.bits = WHOLE_BITS | (offset + ((word) 200 << FRACTION)) >> FRACTION}, zero = {.bits = WHOLE_BITS};
+    const real_bits biased = {.bits = WHOLE_BITS | (offset + ((word) 200 << FRACTION)) >> FRACTION};
+    const real_bits zero = {.bits = WHOLE_BITS};
     const real f = mantissa.value - 1, f2 = f*f;
     const real a = (real) 1.44269499489 - f*(real) 0.721352931363;
     const real b = (real) 0.480916708 - f*(real) 0.360225182461;
@@ -267,7 +268,7 @@ static HOT void fail_lanes(size_t lanes, const equations *own, const path_sample
     }
 }
 
-/* Writes u, unless it is NULL, plus h times the weighted sum of the rates of some stages, whose number is a constant. */
+/* Writes u, unless it is NULL, plus h times the weighted sum of the rates of some stages, whose number is constant. */
 INLINE void add_stages(size_t lanes, size_t states, size_t stages, const real *weights, const real *h, const real *u,
     const real *k, real *after)
 {
@@ -466,8 +467,8 @@ INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates
     }
 }
 
-/* Solves equations for count samples, a sample alone in the shortest vectors if narrow is set; those that pad a tile get
-   the values of the last one. */
+/* Solves equations for count samples, a sample alone in the shortest vectors if narrow is set; those that pad a tile
+   get the values of the last one. */
 INLINE void solve_in_lanes(equations own, rates_of_lanes rates, const method *with, int narrow, size_t count,
     size_t padded, size_t times, places time, places given, places fixed, real *out, size_t out_time,
     size_t out_state, size_t out_sample, real *work)
