@@ -57,7 +57,7 @@ def _places(element: Element, index: str, at: Elements) -> str:
 def _tables(table: Table) -> tuple[Table, ...]:
     """Return a method alone; with the explicit one before it that takes some of its steps."""
     if isinstance(table, LinearlyImplicit) and table.explicit:
-        return table.explicit, replace(table, explicit=None)
+        return table.explicit, replace(table, explicit=None, together="")
     return (table,)
 
 

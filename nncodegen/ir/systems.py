@@ -42,6 +42,11 @@ class Table:
     interpolant: tuple[Row, ...]
     exponent: int
 
+    @property
+    def chosen(self) -> str:
+        """Return the name by which a user chooses it."""
+        return self.name
+
 
 @dataclass(frozen=True)
 class LinearlyImplicit(Table):
@@ -53,7 +58,8 @@ class LinearlyImplicit(Table):
 
     and a step leads to u + weights_1*U_1 + ...; its error, and its interpolant, are sums of stages without h. With a
     method ``explicit``, steps are its own where no eigenvalue of J is large: where h times sqrt(|J*J|) is at most
-    REACH, with the smaller of the largest sums of absolute values in a row and in a column.
+    REACH, with the smaller of the largest sums of absolute values in a row and in a column. Both together have the name
+    ``together``.
     """
 
     gamma: float
@@ -61,6 +67,12 @@ class LinearlyImplicit(Table):
     drifts: Row
     weights: Row
     explicit: Table | None = None
+    together: str = ""
+
+    @property
+    def chosen(self) -> str:
+        """Return the name by which a user chooses it."""
+        return self.together or self.name
 
 
 REACH = 2.0

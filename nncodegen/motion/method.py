@@ -135,7 +135,7 @@ class Automatic:
     @property
     def table(self) -> LinearlyImplicit:
         """Return both methods as a table."""
-        return replace(self.implicit.table, explicit=self.explicit.table)
+        return replace(self.implicit.table, explicit=self.explicit.table, together=self.name)
 
 
 def number(value: Coefficient) -> Expr:

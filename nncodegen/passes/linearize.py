@@ -28,7 +28,7 @@ def linearized(system: System) -> System:
     if len(system.states) > MOST:
         raise ModelError(
             f"{system.name} has {len(system.states)} states, more than the {MOST} whose Jacobian the method "
-            f"{system.control.table.name} takes: use the method tsit5, or a number of steps"
+            f"{system.control.table.chosen} takes: use the method tsit5, or a number of steps"
         )
     jacobian = tuple(slope(rate, state) for rate in system.rates for state in system.states)
     return replace(system, linear=Linear(slopes_of(jacobian, system.rates, system.time)))
