@@ -262,17 +262,12 @@ INLINE void solve_stiff_samples(equations own, linear_parts local, const rosenbr
 {
     real *const row = work, *const constants = work + own.given, *const rest = constants + own.fixed;
     for (size_t n = 0; n < count; n++) {
-        for (size_t p = 0; p < own.given; p++)
-            row[p] = given.values[p*given.next + n*given.sample];
-        for (size_t p = 0; p < own.fixed; p++)
-            constants[p] = fixed.values[p*fixed.next + n*fixed.sample];
+        row_of(n, given, own.given, row);
+        row_of(n, fixed, own.fixed, constants);
         solve_stiff(&own, &local, with, other, times, time.values + n*time.sample, time.next, row, constants,
             out + n*out_sample, out_time, out_state, rest, pivots);
     }
-    for (size_t n = count; n < padded; n++)
-        for (size_t k = 0; k < times; k++)
-            for (size_t i = 0; i < own.states - own.first; i++)
-                out[k*out_time + i*out_state + n*out_sample] = out[k*out_time + i*out_state + (count - 1)*out_sample];
+    pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
    Needs base.h. Gives the types rates_function, starts_function, method, equations and places, MOST_STAGES, the parts
-   of solvers norm_of, first_length, shorter, longer, observe and take_step, and solve_samples. */
+   of solvers norm_of, first_length, shorter, longer, observe, take_step, row_of and pad_samples, and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -195,6 +195,23 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
             out[done*out_time + (i - own->first)*out_state] = (real) NAN;
 }
 
+/* Writes count values of the sample n to a row. */
+INLINE void row_of(size_t n, places from, size_t count, real *row)
+{
+    for (size_t p = 0; p < count; p++)
+        row[p] = from.values[p*from.next + n*from.sample];
+}
+
+/* Gives the samples that pad a tile the states of the last one of count samples. */
+INLINE void pad_samples(const equations *own, size_t count, size_t padded, size_t times, real *out, size_t out_time,
+    size_t out_state, size_t out_sample)
+{
+    for (size_t n = count; n < padded; n++)
+        for (size_t k = 0; k < times; k++)
+            for (size_t i = 0; i < own->states - own->first; i++)
+                out[k*out_time + i*out_state + n*out_sample] = out[k*out_time + i*out_state + (count - 1)*out_sample];
+}
+
 /* Solves equations for count samples; those that pad a tile get the values of the last one. There is room for both rows
    and stages + 3 times the states in work. */
 INLINE void solve_samples(equations own, const method *with, size_t count, size_t padded, size_t times, places time,
@@ -202,17 +219,12 @@ INLINE void solve_samples(equations own, const method *with, size_t count, size_
 {
     real *const row = work, *const other = work + own.given, *const rest = other + own.fixed;
     for (size_t n = 0; n < count; n++) {
-        for (size_t p = 0; p < own.given; p++)
-            row[p] = given.values[p*given.next + n*given.sample];
-        for (size_t p = 0; p < own.fixed; p++)
-            other[p] = fixed.values[p*fixed.next + n*fixed.sample];
+        row_of(n, given, own.given, row);
+        row_of(n, fixed, own.fixed, other);
         solve(&own, with, times, time.values + n*time.sample, time.next, row, other, out + n*out_sample, out_time,
             out_state, rest);
     }
-    for (size_t n = count; n < padded; n++)
-        for (size_t k = 0; k < times; k++)
-            for (size_t i = 0; i < own.states - own.first; i++)
-                out[k*out_time + i*out_state + n*out_sample] = out[k*out_time + i*out_state + (count - 1)*out_sample];
+    pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }
 
 #endif

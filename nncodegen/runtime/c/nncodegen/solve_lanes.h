@@ -478,10 +478,7 @@ INLINE void solve_in_lanes(equations own, rates_of_lanes rates, const method *wi
         solve_paths(NARROW, &own, rates, with, &all, work);
     else
         solve_paths(LANES, &own, rates, with, &all, work);
-    for (size_t n = count; n < padded; n++)
-        for (size_t t = 0; t < times; t++)
-            for (size_t i = 0; i < own.states - own.first; i++)
-                out[t*out_time + i*out_state + n*out_sample] = out[t*out_time + i*out_state + (count - 1)*out_sample];
+    pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }
 
 #endif
