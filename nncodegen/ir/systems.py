@@ -246,8 +246,11 @@ class path(Function):  # noqa: N801 (written in formulas, like tanh)
 
 
 def formulas_of(step: Step) -> tuple[Expr, ...]:
-    """Return the formulas that a step computes: those of the rates, if it solves differential equations."""
-    return step.expression.system.formulas if step.operator == INTEGRATE else (step.expression,)
+    """Return the formulas that a step computes: if it solves differential equations, of rates and their derivatives."""
+    if step.operator != INTEGRATE:
+        return (step.expression,)
+    system: System = step.expression.system
+    return (*system.formulas, *(system.linear.slopes.all + system.linear.bend.all if system.linear else ()))
 
 
 def systems_of(steps: Iterable[Step]) -> tuple[System, ...]:

@@ -1,14 +1,17 @@
 """Linearly implicit methods, as programs: their order, their derivatives, and what is refused."""
 
 import itertools
+from dataclasses import replace
 
 import mpmath
 import numpy as np
 import pytest
+import sympy
 
 import nncodegen as nn
+from nncodegen.describe.checks import check_program
 from nncodegen.ir.integrate import Explicit, Implicit
-from nncodegen.ir.systems import systems_of
+from nncodegen.ir.systems import INTEGRATE, systems_of
 from nncodegen.motion.method import Rosenbrock
 from nncodegen.motion.methods import METHODS
 from nncodegen.passes.augment import augmented
@@ -161,6 +164,19 @@ def test_programs_show_derivatives():
         assert line in text
     assert "d(u')/d(v)" not in text
     assert "change of u_by_k' = change" in compile_model(model, until="simplify")["simplify"].show()
+
+
+def test_derivatives_without_a_form_in_c():
+    """A Jacobian that cannot be compiled is refused with the name of its system's path, before it is written."""
+    program = STIFF["pulled"].model(name="pulled").describe()
+    (step,) = (each for each in program.steps if each.operator == INTEGRATE)
+    system = step.expression.system
+    slopes = replace(system.linear.slopes, values=(sympy.zeta(system.states[0]), *system.linear.slopes.values[1:]))
+    other = replace(system, linear=replace(system.linear, slopes=slopes))
+    steps = tuple(replace(one, expression=one.expression.of(other)) if one is step else one for one in program.steps)
+    check_program(program)
+    with pytest.raises(nn.ModelError, match=r"zeta"):
+        check_program(replace(program, steps=steps))
 
 
 def steps_of(model, p, X, monkeypatch):
