@@ -183,17 +183,6 @@ class InTraining:
     loss: Element
 
 
-def _of_pairs(step: Step) -> bool:
-    """Return whether a step sums products of two arrays of samples, of each of which the result has an index."""
-    factors = step.expression.args
-    if step.operator != "sum" or not step.expression.is_Mul or len(factors) != 2:
-        return False
-    if not all(isinstance(factor, Element) and SAMPLE in factor.indices for factor in factors):
-        return False
-    one, other = ({*factor.indices} & {*step.target.indices} for factor in factors)
-    return SAMPLE in step.target.indices and bool(one - other) and bool(other - one)
-
-
 @dataclass(frozen=True)
 class Program:
     """A model, its loss and (once differentiated) its gradient, as a tuple of steps."""
@@ -273,6 +262,8 @@ class Program:
     has its derivatives by the inputs from them."""
     kept: tuple[str, ...] = ()
     """The work of the search for such forms, and the bits that are lost, a sentence for each."""
+    of_pairs: bool = False
+    """True if a schedule takes the program as one of attention, as its pairs of two positions take much memory."""
 
     @property
     def results(self) -> tuple[Element, ...]:
@@ -335,10 +326,10 @@ class Program:
     def moves(self) -> bool:
         """Return whether indices move against each other: in equations, recurrences, or where a tensor is read anew.
 
-        The last is so for attention, which reads keys and values under another index than that of their definition, or
-        an input under two indices, one for each factor of a product.
+        The last is so for attention, which reads keys and values under another index than that of their definition.
+        ``of_pairs`` tells it of other programs.
         """
-        if any(step.where or step.operator in RECURRENCES or _of_pairs(step) for step in self.steps):
+        if self.of_pairs or any(step.where or step.operator in RECURRENCES for step in self.steps):
             return True
         own = {step.target.tensor: step.target.indices for step in self.steps}
         return any(own.get(e.tensor, e.indices) != e.indices for step in self.steps for e in step.operands)

@@ -54,7 +54,7 @@ from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.masked import with_products
 from nncodegen.schedule.matrices import choose_matrices
-from nncodegen.schedule.pairs import choose_blocks
+from nncodegen.schedule.pairs import choose_blocks, with_pairs
 from nncodegen.schedule.plans import FORMULA, LAYERS, SINGLE_SAMPLE
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.registers import Registers
@@ -80,7 +80,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     possible choices.
     """
     check_functions(program)
-    program = with_products(keys_last(settled(program)), choices)
+    program = with_products(with_pairs(keys_last(settled(program)), choices), choices)
     layout = choose_matrices(program, choose_layout(program, choices), choices)
     layout = choose_blocks(program, layout, choices)
     if not layout.one_by_one:

@@ -13,7 +13,7 @@ from nncodegen.schedule.loops import make_kernel, without_noise
 from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.masked import with_products
 from nncodegen.schedule.matrices import choose_matrices
-from nncodegen.schedule.pairs import take_much
+from nncodegen.schedule.pairs import take_much, with_pairs
 from nncodegen.schedule.plain import plan_step
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.result import Schedule
@@ -30,7 +30,7 @@ def schedule_companion(companion: Companion) -> Schedule:
         one = plan_step(companion)
         kernel = replace(one.kernel, trees=one.kernel.trees.each(partial(rewritten, statements={Loop: _summed})))
         return Schedule(one.program, Layout(1, 1, (), ()), (kernel,), companion=companion)
-    program = keys_last(settled(companion.program))
+    program = with_pairs(keys_last(settled(companion.program)))
     if program.gradient:
         program = replace(program, steps=tuple(without_noise(program)), noise=())
     layout = choose_layout(program, {})

@@ -44,9 +44,21 @@ from nncodegen.schedule.segments import Segmented
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.tree import Group, Limits, Loop, Statement, Tree, Way
 
+NO_CHOICES: Mapping[str, object] = {}
+
 FEWEST = 8
 """The fewest queries of a block of products of matrices. Products of fewer rows would load keys and values more often
 than they use them."""
+
+
+def with_pairs(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Program:
+    """Return the program; as one of attention if its pairs take much memory, or if blocks of queries are asked for.
+
+    Small products of two arrays of samples, as in bilinear layers, are several times faster with samples along the
+    vectors, as long as no step reads a tensor anew under another index.
+    """
+    asked = choices.get("block_length") is not None and any(scores_of(program))
+    return replace(program, of_pairs=True) if asked or take_much(program) else program
 
 
 def choose_blocks(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:

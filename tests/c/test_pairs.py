@@ -321,6 +321,43 @@ def test_plain_c_computes_rows_again(of, tmp_path, monkeypatch):
     near(found, gradient)
 
 
+class Bilinear(nn.Layer):
+    """Products of two projections of the inputs, each position by each."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def describe(self, call):
+        n, t, c = call.x.indices
+        k, i = call.index(self.size), call.index(self.size)
+        a = call.step("a", (n, k, c), call.parameter("Wa", (k, t), "glorot_uniform") * call.x, "sum", (t,))
+        b = call.step("b", (n, i, c), call.parameter("Wb", (i, t), "glorot_uniform") * call.x, "sum", (t,))
+        return call.part(call.step("z", (n, k, i), a * b, "sum", (c,)))
+
+
+def bilinear(size):
+    """A network of the interactions of a few factors."""
+    x = nn.Input((6, 5), name="x")
+    return nn.Network(x, nn.Dense(1)(nn.Flatten()(Bilinear(size)(x))), "mse", name="bilinear")
+
+
+def test_small_bilinear_models_run_along_the_samples():
+    """Samples lie along the vectors, and many models are trained side by side, unless products take much memory."""
+    found = stage(bilinear(3), "schedule")
+    assert not found.layout.one_by_one
+    assert found.layout.tile == 64
+    assert found.many
+    assert stage(bilinear(3), "schedule", block_length=2).layout.one_by_one
+    large = stage(bilinear(400), "schedule")
+    assert large.layout.one_by_one
+    assert not large.many
+    model = bilinear(3)
+    module, (X, Y) = built(model, fit=False), data(model, 19)
+    parameters = RNG.normal(size=module.parameter_count)
+    values = evaluate(stage(model), parameters, X, Y)
+    near(module.loss_and_gradient(parameters, X, Y)[0], values[stage(model).loss.tensor])
+
+
 def masked(steps, width=4, heads=2):
     """Attention whose mask says for each query which keys exist."""
     x, mask = nn.Input((steps, width), name="x"), nn.Input((steps, steps), name="mask")
