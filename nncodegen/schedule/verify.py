@@ -195,6 +195,7 @@ class _Check:
                     self._fail(f"{target} has no variable to add to", statement)
             case Store() | First():
                 self._value(statement.value, statement, scope)
+                self._combined(statement)
                 self._write(statement.target, statement, scope)
                 self._apart(statement, scope)
             case Move():
@@ -217,7 +218,7 @@ class _Check:
 
     def _group(self, group: Group, scope: _Scope) -> None:
         segments = self.segments
-        if group.steps or group.title:
+        if group.steps or group.title:  # zeros under a title take a turn; a group that only wraps others does not
             self.lifetimes.now += 1
         if group.steps:
             self.grouped = True
@@ -391,6 +392,13 @@ class _Check:
         if known.place is Place.ARRAY:
             life = self.lifetimes.use(target, position, known, at_once, writes=True)
             life.computed |= computes
+
+    def _combined(self, statement: Store | First) -> None:
+        """Check that what is combined with a value in work memory finds one; sums of samples start outside of trees."""
+        target, replaces = statement.target, isinstance(statement, Store) and statement.combine is Combine.SET
+        known = self.kernel.storage[target.tensor]
+        if known.place is Place.ARRAY and not replaces and target.tensor not in self.written:
+            self._fail(f"{target} has no start value in memory", statement)
 
     def _apart(self, statement: Store | First, scope: _Scope) -> None:
         """Check that iterations of loops not in order write to different places, or combine what they write in turn."""

@@ -10,10 +10,13 @@ import nncodegen as nn
 from nncodegen.certificates import scheduled
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element
+from nncodegen.schedule.plain import plan_gradient
+from nncodegen.schedule.plain_lowering import PlainLowering
 from nncodegen.schedule.text import show
 from nncodegen.schedule.tree import Combine, Group, Let, Loop, Store, Value, Variable, Way
 from nncodegen.schedule.verify import verify_trees
 from nncodegen.schedule.walks import rewritten, walk
+from tests.support.attention import beside_recurrent
 from tests.support.built import stage
 from tests.support.kinds import KINDS
 from tests.support.windows import GROUPED, STEPS
@@ -78,6 +81,21 @@ def test_memory_is_written_before_it_is_read():
     """An array that nothing has been written to is not read."""
     with pytest.raises(ProgramError, match=r"h1\[n, j\] is read before it is written"):
         broken(over(S1, Element("h1", "nj")), first=True)
+
+
+def test_a_sum_in_memory_has_a_start(monkeypatch):
+    """A sum over queries in plain C is refused if its values in memory never became 0."""
+    monkeypatch.setattr("nncodegen.schedule.pairs.PAIRS", 0)
+    program, lowered = stage(beside_recurrent(5), fit=False), PlainLowering._group
+    assert plan_gradient(program).work  # nothing is wrong as it is
+
+    def without_zeros(self, item):
+        found = lowered(self, item)
+        return found if found.steps else Group(())
+
+    monkeypatch.setattr(PlainLowering, "_group", without_zeros)
+    with pytest.raises(ProgramError, match=r"has no start value in memory, in: store \w+\[.*\] \+= "):
+        plan_gradient(program)
 
 
 def test_two_live_arrays_in_one_place_are_named():
