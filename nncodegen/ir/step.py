@@ -37,6 +37,12 @@ class Step:
         return (*read, *(e.data for e in self.where if e.data is not None and e.data not in read))
 
     @property
+    def factors(self) -> tuple[Element, ...]:
+        """Return the two elements whose products the step sums; an empty tuple if it does anything else."""
+        factors = self.expression.args if self.operator == "sum" and self.expression.is_Mul else ()
+        return factors if len(factors) == 2 and all(isinstance(factor, Element) for factor in factors) else ()
+
+    @property
     def given(self) -> tuple[str, ...]:
         """Return the indices that the step runs over and that its target lacks; of a softmax, equations give them."""
         return tuple(index for index in self.over if index not in self.target.indices)

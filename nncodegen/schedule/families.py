@@ -41,11 +41,8 @@ def _scores(step: Step, program: Program, samples: Container[str]) -> Names | No
 
     Keys are the last index, which one factor has; queries are an index that only the other has, the longest.
     """
-    target, factors = step.target.indices, step.expression.args
-    product = step.operator == "sum" and step.expression.is_Mul and len(factors) == 2
-    if not product or not target or step.target.tensor not in samples:
-        return None
-    if not all(isinstance(factor, Element) and factor.tensor in samples for factor in factors):
+    target, factors = step.target.indices, step.factors
+    if not factors or not target or not all(each.tensor in samples for each in (step.target, *factors)):
         return None
     a, b = sorted(factors, key=lambda factor: target[-1] in factor.indices)
     rows = [index for index in target if index in a.indices and index not in b.indices and index != SAMPLE]

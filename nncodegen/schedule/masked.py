@@ -34,9 +34,7 @@ def with_products(program: Program, choices: Mapping[str, object]) -> Program:
 
 def _told(step: Step) -> tuple[Equation, ...]:
     """Return the equations by which data tell what exists of a product of two arrays of samples; ``()`` for others."""
-    factors = step.expression.args
-    product = step.operator == "sum" and step.expression.is_Mul and len(factors) == 2 and SAMPLE in step.target.indices
-    if not product or not all(isinstance(each, Element) and SAMPLE in each.indices for each in factors):
+    if not step.factors or not all(SAMPLE in each.indices for each in (step.target, *step.factors)):
         return ()
     told = tuple(equation for equation in step.where if equation.data is not None)
     return told if not any(equation.terms for equation in told) else ()

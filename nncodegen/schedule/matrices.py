@@ -13,8 +13,9 @@ data say it for each query and key, they are the mask of the product.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 from sympy import Mul
@@ -98,10 +99,7 @@ def matrices_of(step: Step, program: Program, others: Sequence[Step] = ()) -> Ma
 
     ``others`` are steps of a kernel that the program does not have, as they are computed again.
     """
-    factors = step.expression.args
-    if step.operator != "sum" or not step.expression.is_Mul or len(factors) != 2:
-        return None
-    if not all(isinstance(factor, Element) for factor in factors) or not step.target.indices:
+    if not step.factors or not step.target.indices:
         return None
     triangle, over = _triangle(step, program), tuple(index for index in step.over if index != SAMPLE)
     mask = _mask(step)
@@ -121,7 +119,7 @@ def matrices_of(step: Step, program: Program, others: Sequence[Step] = ()) -> Ma
         return found
     single = len(found.rows) == len(found.inner) == 1
     inside = {*mask.indices} <= {SAMPLE, *found.around, *found.rows, *found.inner}
-    fits = single and inside and _exists_where(a, step.where[0], program, others)
+    fits = single and inside and _vanishes(a, partial(_gives_equation, equation=step.where[0]), program, others)
     return replace(found, mask=mask) if fits else None
 
 
@@ -131,19 +129,36 @@ def _mask(step: Step) -> Element | None:
         return None
     (equation,) = step.where
     told = equation.data is not None and not equation.terms and equation.offset == 1
-    return equation.data if told and equation.data not in step.expression.args else None
+    return equation.data if told and equation.data not in step.factors else None
 
 
-def _exists_where(element: Element, equation: Equation, program: Program, others: Sequence[Step]) -> bool:
-    """Return whether an element is 0 where an equation does not hold: by that of its step, or of a factor of it."""
+def _vanishes(
+    element: Element, given: Callable[[Step, dict[str, str]], bool], program: Program, others: Iterable[Step]
+) -> bool:
+    """Return whether an element is 0 somewhere: by an equation of its step, or of a factor of it.
+
+    ``given`` tells whether an equation of a step says so, where indices of its target have other names. ``others`` are
+    steps besides those of the program. A factor of 0 counts as 0, though a product with infinity or NaN is NaN. In a
+    product with a mask that is a derivative of scores: only NaN or infinity in the derivative by a query's result make
+    it NaN, which then is NaN for its other keys, too.
+    """
     step = next((step for step in chain(others, program.steps) if step.target.tensor == element.tensor), None)
-    if step is None or step.over:
+    if step is None or step.operator not in (None, "sum"):
         return False
     names = dict(zip(step.target.indices, element.indices, strict=True))
-    if equation in (each.renamed(names) for each in step.where):
+    if given(step, names):
         return True
-    factors = (factor.renamed(names) for factor in Mul.make_args(step.expression) if isinstance(factor, Element))
-    return any(_exists_where(factor, equation, program, others) for factor in factors)
+    factors = (each.renamed(names) for each in Mul.make_args(step.expression) if isinstance(each, Element))
+    return not step.over and any(_vanishes(each, given, program, others) for each in factors)
+
+
+def _gives_equation(step: Step, names: Mapping[str, str], equation: Equation) -> bool:
+    return not step.over and equation in (each.renamed(names) for each in step.where)
+
+
+def _gives_triangle(step: Step, names: Mapping[str, str], triangle: Triangle, program: Program) -> bool:
+    found = (triangle_of(equation, step, program) for equation in step.where)
+    return triangle in (Triangle(names.get(each.high, ""), names.get(each.low, "")) for each in found if each)
 
 
 def _grouped(
@@ -174,7 +189,8 @@ def _grouped(
         return None  # its copy has no loops around it
     fits = triangle is None or found.of_result
     if triangle and not fits:
-        fits = triangle.within((rows, inner)) and vanishes(a, triangle, program, others)
+        given = partial(_gives_triangle, triangle=triangle, program=program)
+        fits = triangle.within((rows, inner)) and _vanishes(a, given, program, others)
     return found if fits else None
 
 
@@ -207,21 +223,3 @@ def triangle_of(equation: Equation, step: Step, program: Program) -> Triangle | 
     if (program.sizes[str(equation.left)] or 0) < (program.sizes[high] or 0):
         return None  # a band, not a triangle
     return Triangle(high, low)
-
-
-def vanishes(element: Element, triangle: Triangle, program: Program, others: Iterable[Step] = ()) -> bool:
-    """Return whether an element is 0 outside of a triangle: by its equation, or that of a factor of it.
-
-    ``others`` are steps besides those of the program.
-    """
-    step = next((step for step in chain(program.steps, others) if step.target.tensor == element.tensor), None)
-    if step is None or step.operator not in (None, "sum"):
-        return False
-    names = dict(zip(element.indices, step.target.indices, strict=True))
-    if triangle.high not in names or triangle.low not in names:
-        return False
-    own = Triangle(names[triangle.high], names[triangle.low])
-    if step.over:
-        return own in (triangle_of(equation, step, program) for equation in step.where)
-    factors = (factor for factor in Mul.make_args(step.expression) if isinstance(factor, Element))
-    return any(vanishes(factor, own, program, others) for factor in factors if {own.high, own.low} <= {*factor.indices})
