@@ -1,5 +1,7 @@
 """Metrics in C against NumPy: what is met, absolute errors, squares of errors, weighted by what samples count."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,21 @@ def test_accuracy(metrics, lying, count):
     metrics.call("add_columns", ACCURACY, count, OUTPUTS, 0, *lying(outputs), *lying(targets), counts, sums)
     met = outputs.argmax(1) == targets.argmax(1) if metrics.classes else ((outputs > 0.5) == (targets > 0.5)).sum(1)
     assert sums.tolist() == [counts @ met, 0, 0, 0]
+
+
+def test_one_sample_counts_as_it_does_beside_others(metrics, lying):
+    """A sample alone, for which there is a function without loops, adds the bits that it adds beside one that counts 0
+    times: for equal, infinite and undefined outputs, too.
+    """
+    values = (0.25, 0.5, 0.75, np.inf, -np.inf, np.nan)
+    counts = metrics.array([3, 0])
+    for own, target in product(product(values, repeat=OUTPUTS), product((0, 1), repeat=OUTPUTS)):
+        outputs, targets = metrics.array([own, (0.1, 0.2)]), metrics.array([target, (0, 1)])
+        alone, beside = np.zeros(4), np.zeros(4)
+        for count, sums in ((1, alone), (2, beside)):
+            given = *lying(outputs), *lying(targets), counts[:count]
+            metrics.call("add_columns", ACCURACY | ABSOLUTE | SQUARES, count, OUTPUTS, 0, *given, sums)
+        np.testing.assert_array_equal(alone, beside)
 
 
 def test_only_what_is_wanted(metrics, lying):
