@@ -85,7 +85,8 @@ class KernelEmitter:
             lines.add("/* A part of the loops for a tile. */", *head.splitlines())
             lines.include(body)
             lines.add("")
-            self._parts |= {(declarations, body): name} if shared else {}
+            if shared:
+                self._parts[declarations, body] = name
         return f"{known or name}({', '.join(OF_ALL if shared else self._arguments)});"
 
     def _emit_twice(self) -> None:

@@ -89,20 +89,21 @@ def tree(parts: Iterable[tuple[str, Sequence[Step]]], one: Program) -> OpenLoop:
             _fill(root, _units(steps), one)
             continue
         for step in (step for step in steps if index in step.over):
-            _insert_item(Clear(step), step.target.indices, root)
+            _clear(step, root)
         loop = OpenLoop(index, tensors={step.target.tensor: step.target for step in steps})
         root.body.append(loop)
         _fill(loop, steps, one, index)
     return root
 
 
-def _insert_item(item: Item, indices: Iterable[str], root: OpenLoop) -> None:
-    """Add an item to new loops over indices."""
+def _clear(step: Step, root: OpenLoop) -> None:
+    """Add loops in which the values of a sum become 0."""
     node = root
-    for index in indices:
-        node.body.append(OpenLoop(index, tensors={item.step.target.tensor: item.step.target}))
-        node = node.body[-1]  # type: ignore[assignment]
-    node.body.append(item)
+    for index in step.target.indices:
+        inner = OpenLoop(index, tensors={step.target.tensor: step.target})
+        node.body.append(inner)
+        node = inner
+    node.body.append(Clear(step))
 
 
 def _units(steps: Iterable[Step]) -> list[Unit]:

@@ -5,7 +5,8 @@ much in memory. So loops are nested: a step joins the last loop over its first i
 reads, and a value that is read in that loop alone is a local variable. A layer becomes one loop over its units, with
 the sum over its inputs inside of it, and only its outputs take memory. An index whose value an equation gives has no
 loop, but a test that it has such a value. Steps of a recurrence are in one loop over time (see ``schedule.joined``),
-and keep the values that a later iteration reads.
+and keep the values that a later iteration reads. Where pairs of queries and keys take much memory, the steps of a query
+share a loop over the queries, which keeps one row of pairs; sums over queries are added up in memory (see ``pairs``).
 """
 
 from __future__ import annotations

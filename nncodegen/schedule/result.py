@@ -96,7 +96,7 @@ class Schedule:
 
     @property
     def blocks(self) -> bool:
-        """Return whether any steps are computed in blocks or vectors, for which tiles are padded."""
+        """Return whether any steps are computed in blocks or vectors. Their tiles are padded."""
         return self.program.moves or any(kernel.shapes for kernel in self.kernels)
 
     @property

@@ -6,7 +6,8 @@ where a formula chooses between values, a vector computes both and selects, whil
 across which a compiler fuses no product with a sum. But the prediction of a sample must not depend on the number of
 other samples. So the last sample is repeated until it fills a vector, and no samples remain. If values of neighbouring
 samples are not contiguous, compilers may also fall back to single samples. In this case, and if the C library is
-called, inputs are first copied to arrays without gaps, and all other loops run over these.
+called, inputs are first copied to arrays without gaps, and all other loops run over these. A formula so long that its
+kernels run in several functions has padded tiles instead, as programs of blocks have (see ``Schedule.long``).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@
 #error "define NN_OPERATIONS, the operations for one sample, roughly"
 #endif
 #ifndef NN_HAS_BLOCKS
-#define NN_HAS_BLOCKS 0 /* whether any loop runs in blocks or vectors, for which tiles are padded */
+#define NN_HAS_BLOCKS 0 /* whether any loop runs in blocks or vectors */
 #endif
 #ifndef NN_HAS_PADDING
 #define NN_HAS_PADDING NN_HAS_BLOCKS /* whether tiles are padded to whole vectors of samples */

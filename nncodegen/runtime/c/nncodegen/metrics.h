@@ -86,8 +86,8 @@ INLINE void measure_some(int metrics, size_t count, size_t columns, size_t numbe
     }
 }
 
-/* Adds the metrics of one sample, as measure_some does. Of its loops over samples, compilers make vectors before they
-   see that there is one: these were a quarter of the code of training in registers. */
+/* Adds the metrics of one sample, as measure_some does. Of the loops there, compilers make vectors before they see that
+   there is one sample: these were a quarter of the code of training in registers. */
 INLINE void measure_one(int metrics, size_t columns, size_t number, const real *outputs, size_t column,
     const real *targets, size_t target_column, real count, double *sums)
 {
@@ -120,7 +120,7 @@ SHARED void measure(int metrics, size_t count, size_t columns, size_t number, co
 SHARED HOT void measure(int metrics, size_t count, size_t columns, size_t number, const real *outputs, size_t row,
     size_t column, const real *targets, size_t target_row, size_t target_column, const real *counts, double *sums)
 {
-    if (count == 1) { /* takes two thirds of the time */
+    if (count == 1) { /* for which loops over samples would begin and end in vain */
         measure_one(metrics, columns, number, outputs, column, targets, target_column, counts[0], sums);
         return;
     }
