@@ -159,17 +159,45 @@ def _check_branches(module: Any, kind: str, graph: Any, left: Any) -> None:
 
 
 def _calls(graph: Any, module: Any) -> list[str]:
-    """Return the calls of a graph of a module as texts, in which dropout stands for its argument."""
+    """Return the calls of a graph that its output needs as texts, in which dropout stands for its argument.
+
+    The probability of dropout in attention is not among the arguments of its call.
+    """
     map_arg = importlib.import_module("torch.fx.node").map_arg
-    numbers, found = dict[Any, int](), list[str]()
+    numbers, found, needed = dict[Any, int](), list[str](), _needed(graph, module)
     for node in graph.nodes:
+        if node not in needed:
+            continue
         target = type(module.get_submodule(node.target)) if node.op == "call_module" else node.target
-        if "dropout" in str(getattr(target, "__name__", target)).lower() and node.all_input_nodes:
+        name = str(getattr(target, "__name__", target))
+        if "dropout" in name.lower() and node.all_input_nodes:
             numbers[node] = numbers[node.all_input_nodes[0]]
             continue
         numbers[node] = len(found)
-        found.append(repr((node.op, node.target, map_arg((node.args, node.kwargs), numbers.get))))
+        args, kwargs = node.args, {key: value for key, value in node.kwargs.items() if key != "dropout_p"}
+        if name == "scaled_dot_product_attention":
+            args = (*args[:4], *args[5:])
+        found.append(repr((node.op, node.target, map_arg((args, kwargs), numbers.get))))
     return found
+
+
+def _needed(graph: Any, module: Any) -> set[Any]:
+    """Return the nodes of a graph that its output needs, its arguments, and calls that may change a tensor in place."""
+    needed = set[Any]()
+    for node in reversed(graph.nodes):
+        if node.op in ("output", "placeholder") or node in needed or _may_change(node, module):
+            needed.update((node, *node.all_input_nodes))
+    return needed
+
+
+def _may_change(node: Any, module: Any) -> bool:
+    """Return whether a call may change a tensor in place, by its name and its arguments."""
+    if node.op == "call_module":
+        return bool(getattr(module.get_submodule(node.target), "inplace", False))
+    name = str(getattr(node.target, "__name__", node.target))
+    changes = name == "setitem" or (name.endswith("_") and not name.endswith("__"))
+    in_place = any(one is True for one in (node.kwargs.get("inplace"), *node.args))  # relu(x, True) is in place
+    return changes or in_place or "out" in node.kwargs
 
 
 def _check_trace(module: Any, traced: Any, inputs: Sequence[Any], shapes: Sequence[tuple[int, ...]], left: Any) -> None:

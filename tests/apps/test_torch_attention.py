@@ -494,14 +494,72 @@ def with_scale(m, x):
     return m.lin(x) * (2 if m.training else 1)
 
 
-@pytest.mark.parametrize("forward", [with_branch, with_scale])
+def with_dropout_in_attention(m, x):
+    """Attention whose weights are dropped in training, by name."""
+    h = m.lin(x)
+    return F.scaled_dot_product_attention(h, h, x, dropout_p=0.1 if m.training else 0.0, is_causal=True)
+
+
+def with_dropout_in_attention_by_place(m, x):
+    """Attention whose weights are dropped in training, by place."""
+    h = m.lin(x)
+    return F.scaled_dot_product_attention(h, h, x, None, 0.1 if m.training else 0.0, True)
+
+
+def with_unused_values(m, x):
+    """Numbers for a log, which only training computes, and no result needs."""
+    h = m.lin(x)
+    if m.training:
+        m.seen = h.mean(1)
+    return h.tanh()
+
+
+def with_change_in_place(m, x):
+    """A change in place of training alone, whose result has no name."""
+    h = m.lin(x)
+    if m.training:
+        h.mul_(2)
+    return h.tanh()
+
+
+def with_change_by_module(m, x):
+    """A change in place of training alone by a module, whose result has no name."""
+    h = m.lin(x)
+    if m.training:
+        m.relu(h)
+    return h.tanh()
+
+
+def with_change_by_argument(m, x):
+    """A change in place of training alone by a function, whose result has no name."""
+    h = m.lin(x)
+    if m.training:
+        F.relu(h, True)
+    return h.tanh()
+
+
+@pytest.mark.parametrize(
+    "forward", [with_branch, with_scale, with_change_in_place, with_change_by_module, with_change_by_argument]
+)
 def test_branches_of_training(forward):
     """A module in training with another branch is refused, in words; outside of training it is that of predictions."""
     module = Written(forward).train()
     with pytest.raises(nn.ModelError, match=r"another branch outside of training .*call eval\(\) of the module first"):
         nn.from_torch(module, inputs=(4,))
     compared(module.eval(), drawn(5, 4))
-    assert nn.from_torch(Written(with_dropout_alone).train(), inputs=(4,))
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [with_dropout_alone, with_dropout_in_attention, with_dropout_in_attention_by_place, with_unused_values],
+)
+def test_training_that_adds_no_branch(forward):
+    """Dropout, also that of attention, and values that no result needs, are no other branch of training."""
+    module = Written(forward)
+    network = nn.from_torch(module.train(), inputs=(3, 4))
+    noise = str(network.describe().noise)
+    assert ("dropout" in noise) == (forward is not with_unused_values)
+    compared(module.eval(), drawn(2, 3, 4))
 
 
 @pytest.mark.parametrize("training", [True, False])
