@@ -1,5 +1,7 @@
 """The search for forms that keep their digits: its rules, what it finds, what it leaves alone, and what it says."""
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -18,7 +20,9 @@ from nncodegen.bench.accuracy.problem import NUMPY, AccuracyProblem, draw
 from nncodegen.bench.accuracy.suites import SUITES
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, elements
+from nncodegen.ir.elementary import RECORDS
 from nncodegen.ir.evaluate import interpret
+from nncodegen.ir.functions import StableFunction
 from nncodegen.ir.magnitudes import (
     balanced,
     balanced_four,
@@ -44,6 +48,7 @@ from nncodegen.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, alt
 from nncodegen.passes.rules.derivative import as_sympy_writes
 from nncodegen.passes.rules.differences import factored
 from nncodegen.passes.rules.forms import stable_form
+from nncodegen.passes.rules.series import _coefficients, argument_of, coefficients
 from nncodegen.pipeline import compile_model
 
 a, b, c = (Element(name) for name in "abc")
@@ -93,11 +98,60 @@ def test_every_alternative_applies(table):
     assert all(rule.__doc__ for rules in table.values() for rule in rules)
 
 
+def concrete(function):
+    """Return the functions below a class, without classes whose functions are made one by one."""
+    below = function.__subclasses__()
+    members = {name for one in function.__mro__ for name in vars(one).get("__annotations__", ())}
+    single = [function] if all(hasattr(function, name) for name in members) else []
+    return [one for each in below for one in concrete(each)] if below else single
+
+
+FUNCTIONS = [
+    *(record.function for record in RECORDS), *concrete(StableFunction),
+    polynomial(1, (sympy.S.One, sympy.Integer(2), sympy.Integer(3))), under(sin), over(sin), apart(sin),
+]  # fmt: skip
+"""The elementary functions, those with stable forms, and one of each kind that is made for single functions."""
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=str)
+def test_derivatives_of_functions_as_sympy_writes_them(function):
+    """The short way to a derivative of any function gives the derivative of SymPy, for arguments that are formulas."""
+    count = 2 if function.nargs is sympy.S.Naturals0 else max(function.nargs)
+    formula = function(*(x * y + a, x - y, a * x, y + 2)[: 1 if function is log else count]) * x
+    for element in (x, y, a):
+        assert as_sympy_writes(formula, element) == sympy.diff(formula, element)
+
+
+@pytest.mark.parametrize("formula", [sympy.besselj(x, y), sympy.zeta(x), x * sympy.besselj(x + y, x * y)], ids=str)
+def test_derivatives_without_a_formula(formula):
+    """Where SymPy has no derivative by an argument, and writes a Derivative, the short way gives the same."""
+    assert sympy.diff(formula, x).has(sympy.Derivative, sympy.Subs)
+    assert as_sympy_writes(formula, x) == sympy.diff(formula, x)
+
+
 @pytest.mark.parametrize("formula", FORMULAS, ids=str)
 def test_derivatives_as_sympy_writes_them(formula):
-    """The short way to a derivative gives the derivative of SymPy, to the order of its terms."""
+    """The short way to a derivative of a formula gives the derivative of SymPy."""
     for element in elements(formula):
         assert as_sympy_writes(formula, element) == sympy.diff(formula, element)
+
+
+def test_series_do_not_depend_on_earlier_ones():
+    """A function has its series also after another one that equals it on a part of the circle alone.
+
+    The root of t**4 + t**6 is t**2*sqrt(1 + t**2) near the real axis, and has the other sign elsewhere.
+    """
+    expected = [math.comb(2 * k, k) / ((1 - 2 * k) * (-4) ** k) for k in range(8)]  # the binomial series of the root
+    for formulas in ((x**2 * sqrt(1 + x**2),), (sqrt(x**4 + x**6), x**2 * sqrt(1 + x**2))):
+        coefficients.cache_clear()
+        _coefficients.cache_clear()
+        for formula in formulas:
+            _, function = argument_of(formula)
+            found = coefficients(function)
+        k, numbers = found
+        assert k == 2
+        assert [float(number) for number in numbers[:16:2]] == pytest.approx(expected, rel=1e-15)
+        assert not any(numbers[1:16:2])
 
 
 def test_long_decimals_are_not_factored():

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import sympy
 from sympy import Add, Expr, Function, Mul, Piecewise, Pow, S, log
+from sympy.core.function import ArgumentIndexError
 
 
 @lru_cache(maxsize=5_000)  # formulas that a search compares share most of their parts
@@ -35,5 +36,8 @@ def as_sympy_writes(node: Expr, symbol: Expr) -> Expr:
         elif isinstance(node, Mul):
             terms.append(Mul(*node.args[:k], slope, *node.args[k + 1 :]))
         else:
-            terms.append(node.fdiff(k + 1) * slope)
+            try:
+                terms.append(node.fdiff(k + 1) * slope)
+            except ArgumentIndexError:  # it has no formula for this argument: SymPy writes a Derivative
+                return sympy.diff(node, symbol)
     return Add(*terms)

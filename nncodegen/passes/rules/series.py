@@ -29,8 +29,11 @@ LEAST_TERMS, MOST_TERMS = 3, 26
 MOST_POLES = 5
 """Poles of a higher order are no holes."""
 
-KNOWN_BY = 80
-"""The digits of two values by which a function is known."""
+KNOWN_BY, DIGITS = (1, 5, 12, 17, CIRCLE // 2 - 1), 80
+"""The places on the circle, and the digits of the values there, by which a function is known.
+
+Two near the axis are not enough: sqrt(t**4 + t**6) is t**2*sqrt(1 + t**2) there, and has the other sign between them.
+"""
 
 FAULTS = (ValueError, ZeroDivisionError, TypeError, AttributeError, OverflowError, mpmath.libmp.NoConvergence)
 """The errors of a function that has no value at a point of the circle."""
@@ -82,7 +85,7 @@ def argument_of(node: Expr) -> tuple[Expr, Expr] | None:
 
 @dataclass(frozen=True)
 class _Function:
-    """A function of ``_POINT``, however it is written: it is known by its values at two points of the circle."""
+    """A function of ``_POINT``, however it is written: it is known by its values at some points of the circle."""
 
     formula: Expr = field(compare=False)
     known_by: tuple[str, ...]
@@ -92,8 +95,8 @@ class _Function:
 def coefficients(function: Expr) -> tuple[int, tuple[Any, ...]] | None:
     """Return (k, c) with the function t**k*(c[0] + c[1]*t + ...) near t = 0; None where it has no such series."""
     try:
-        values = _on_circle(function, (1, CIRCLE // 2 - 1))
-        return _coefficients(_Function(function, tuple(mpmath.nstr(value, KNOWN_BY) for value in values)))
+        values = _on_circle(function, KNOWN_BY)
+        return _coefficients(_Function(function, tuple(mpmath.nstr(value, DIGITS) for value in values)))
     except FAULTS:
         return None
 
