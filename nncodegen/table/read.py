@@ -232,10 +232,10 @@ def _read_parquet(path: Path, files: list[Path] | None) -> Table:
 
 
 def with_usual_types(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table without the types that only pandas and pyarrow have for dates, durations, periods and categories.
+    """Return a table without the types of pyarrow for dates and durations, and of pandas for periods and categories.
 
     Dates become moments in microseconds, as do periods such as 2020Q1, which stand for their first moment; categories
-    become the objects that they name.
+    of pandas become the objects that they name.
     """
     frame = frame.copy(deep=False)
     for place, kind in enumerate(frame.dtypes):
