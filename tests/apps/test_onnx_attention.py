@@ -142,6 +142,41 @@ def test_heads_beside_the_samples(how):
     assert sum(step.operator in ("softmax", "log_softmax") for step in program.steps) == 1
 
 
+def with_heads_in_rows(rest, per_sample=HEADS, **attributes):
+    """Attention whose heads are folded into the samples by a shape: a multiple of their number, and the rest."""
+    file = File()
+    samples = file.add("Gather", file.add("Shape", "x"), np.array([0]), axis=0)
+    folded = file.add("Concat", file.add("Mul", samples, np.array([per_sample])), np.array(rest), axis=0)
+    q, k, v = heads_of(file, "x")
+    if attributes.pop("steps_first", False):
+        q, k, v = (file.add("Transpose", one, perm=[0, 2, 1, 3]) for one in (q, k, v))
+    q, k, v = (file.add("Reshape", one, folded, **attributes) for one in (q, k, v))
+    scores = file.add("Softmax", file.add("MatMul", q, file.add("Transpose", k, perm=[0, 2, 1])), axis=-1)
+    y = file.add("Reshape", file.add("MatMul", scores, v), np.array([-1, HEADS, STEPS, WIDTH // HEADS]))
+    return file.model(joined(file, y), [SEQUENCE], 18)
+
+
+@pytest.mark.parametrize("rest", [(STEPS, WIDTH // HEADS), (-1, WIDTH // HEADS), (STEPS, -1)])
+def test_heads_folded_into_the_samples(rest):
+    """The -1 of a shape whose first axis is a multiple of the samples is the size that is left of each row."""
+    compared(with_heads_in_rows(rest), given())
+
+
+def test_kept_axes_beside_folded_heads():
+    """A 0 of such a shape keeps the size of an axis, which is the one at its place before."""
+    file = with_heads_in_rows((0, WIDTH // HEADS), steps_first=True)
+    with pytest.raises(nn.ModelError, match="mixes the rows of a batch"):
+        nn.from_onnx(with_heads_in_rows((0, WIDTH // HEADS)))
+    compared(file, given())
+
+
+@pytest.mark.parametrize("rest", [(STEPS, 1), (-1, 5)])
+def test_rows_that_mix_with_values(rest):
+    """Shapes that do not hold whole rows are refused."""
+    with pytest.raises(nn.ModelError, match="mixes the rows of a batch with their values"):
+        nn.from_onnx(with_heads_in_rows(rest, 3))
+
+
 def test_other_orders_of_folded_values():
     """Values that are folded into the rows in two orders do not meet: the error says so."""
     file = File()

@@ -116,14 +116,23 @@ def _reshape(call: OnnxCall) -> Operand:
 
 
 def _without_multiple(call: OnnxCall, wanted: tuple[int, ...], value: Value) -> tuple[int, ...]:
-    """Return a shape with -1 for an axis of several rows of each sample, such as its heads, if it holds all values."""
-    several = [n for n in wanted if n < SAMPLES_SIZE]
-    if not several:
+    """Return a shape with -1 for an axis of several rows of each sample, such as its heads, if it holds all values.
+
+    The -1 of the shape, and axes that it keeps with 0, become the sizes for which they stand.
+    """
+    if not any(n < SAMPLES_SIZE for n in wanted):
         return wanted
-    of_sample = math.prod(n or 1 for n in call.builder.shape(value))
-    if math.prod(wanted) != SAMPLES_SIZE * of_sample or len(several) > 1:
+    old, keeps_zero = call.builder.shape(value), bool(call.whole("allowzero", 0))
+    sizes = list(wanted)
+    for k, size in enumerate(old[: len(sizes)]):
+        if sizes[k] == 0 and not keeps_zero:
+            sizes[k] = SAMPLES_SIZE if size is None else size
+    total, known = SAMPLES_SIZE * math.prod(n or 1 for n in old), math.prod(n for n in sizes if n != -1)
+    if sizes.count(-1) == 1 and known and total % known == 0:
+        sizes[sizes.index(-1)] = total // known
+    if math.prod(sizes) != total or sum(n < SAMPLES_SIZE for n in sizes) != 1:
         raise ModelError(f"{call.node} mixes the rows of a batch with their values: a model computes row by row")
-    return tuple(-1 if n < SAMPLES_SIZE else n for n in wanted)
+    return tuple(-1 if n < SAMPLES_SIZE else n for n in sizes)
 
 
 def _with_rows(call: OnnxCall, wanted: Sequence[int], value: Value) -> Value | None:
