@@ -1,6 +1,7 @@
 """Fits in groups: parameters that all groups share, and others that each has for itself."""
 
 import pickle
+import time
 import tracemalloc
 
 import numpy as np
@@ -13,7 +14,8 @@ from scipy.stats import t as student
 from sympy import exp, symbols
 
 import nncodegen as nn
-from nncodegen.runtime.python.fitting import strays
+from nncodegen.runtime.python.fitting import grouped, strays
+from nncodegen.runtime.python.fitting.grouped import GroupedProblem
 from nncodegen.runtime.python.ground import share
 from nncodegen.runtime.python.ground.algebra import BY_LAPACK, IN_FIXED_ORDER
 from nncodegen.runtime.python.results.bordered import eliminate, solve
@@ -513,18 +515,109 @@ def test_groups_that_begin_again_have_the_same_bits_on_any_threads(astray):
     assert found[0].evaluations == found[1].evaluations
 
 
-def test_groups_that_begin_again_ask_whether_to_stop(peaks, monkeypatch):
-    """Where groups begin again, a fit asks whether to stop before each of them, and then keeps its point."""
-    x, y, label, sigma = data(12, 2)
-    problem = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma)._problem
-    point = np.tile([1.0, 0.9, 0.15, 0.3], (12, 1))
-    costs = np.ones(12)
-    costs[3] = 1e6
-    asked = []
-    monkeypatch.setattr(share.calls, "hook", lambda: asked.append(True) or True, raising=False)
-    with pytest.raises(KeyboardInterrupt):
-        strays.Strays(problem, point).begin_again(point, costs)
-    assert asked
+@pytest.fixture(scope="module")
+def far_ones(peaks):
+    """The arguments of a fit of 30 peaks, three of which begin so far away that steps of all groups do not help."""
+    random, groups = np.random.default_rng(0), 30
+    label, x = np.repeat(np.arange(groups), 20), np.tile(np.linspace(0.0, 1, 20), groups)
+    true = np.stack([random.uniform(1, 3, groups), random.uniform(0.3, 0.7, groups), np.full(groups, 0.12),
+                     random.uniform(0, 1, groups)], axis=1)  # fmt: skip
+    a, c, w, b = true[label].T
+    y = a * np.exp(-(((x - c) / w) ** 2)) + b + 0.03 * random.normal(size=len(x))
+    start = true.copy()
+    start[[4, 9, 17], 1] = -4, 6, 5
+    return x, y, {"groups": label, "own": ("a", "c", "b"), "p0": start}, true
+
+
+@pytest.mark.parametrize("question", [1, 2, 3])
+def test_groups_that_begin_again_ask_whether_to_stop(peaks, far_ones, monkeypatch, question):
+    """A time limit that is over before any of the groups that begin again ends the fit, which keeps its point."""
+    x, y, options, _ = far_ones
+    clock, late, asked, points = time.perf_counter, [0.0], [], []
+    begin_again = strays.Strays.begin_again
+
+    def begins(self, point, *given):
+        points.append(point.copy())
+        return begin_again(self, point, *given)
+
+    def ends():
+        asked.append(len(points))
+        late[0] = 1e6 if len(asked) == question else 0.0
+        return share.is_ended()
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + late[0])
+    monkeypatch.setattr(strays.Strays, "begin_again", begins)
+    monkeypatch.setattr(strays, "is_ended", ends)
+    with pytest.warns(RuntimeWarning, match="the time limit was reached"):
+        result = peaks.fit(x, y, **options, time_limit=1e5, threads=1)
+    assert result.status == "time_limit"
+    assert asked == [1] * question
+    np.testing.assert_array_equal(result.group_parameters, points[0])
+
+
+def test_examples_keep_own_parameters_that_are_fixed(peaks, far_ones, monkeypatch):
+    """Groups that begin again try free own parameters of others alone: fixed ones have their own values throughout."""
+    x, y, options, true = far_ones
+    tried = []
+    costs = GroupedProblem.costs
+
+    def noted(self, parameters):
+        tried.append(parameters[:, 3].copy())
+        return costs(self, parameters)
+
+    monkeypatch.setattr(GroupedProblem, "costs", noted)
+    result = peaks.fit(x, y, **options, fixed={"b": true[:, 3]})
+    assert result.status == "converged"
+    assert tried
+    for values in tried:
+        np.testing.assert_array_equal(values, true[[4, 9, 17], 3])
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_steps_follow_groups_that_began_again(peaks, far_ones, monkeypatch, most):
+    """After groups begin again, all parameters take steps, also where no more descents are left than one."""
+    x, y, options, _ = far_ones
+    events = []
+
+    def noted(name):
+        function = getattr(grouped._Descent, name)
+
+        def call(self):
+            events.append(name)
+            return function(self)
+
+        monkeypatch.setattr(grouped._Descent, name, call)
+
+    noted("_steps")
+    noted("_bring_back")
+    monkeypatch.setattr(strays.Strays, "are_left", lambda *given: False)
+    monkeypatch.setattr(grouped, "MOST_DESCENTS", most)
+    peaks.fit(x, y, **options)
+    assert events == ["_steps", "_bring_back", "_steps"][: 2 * most - 1]
+
+
+def test_rounding_makes_no_strays(peaks, far_ones, monkeypatch):
+    """Where the data are exact, a group whose residuals are larger, but still rounding, does not begin again."""
+    x, _, options, true = far_ones
+    y = np.concatenate([peaks.predict(row, x[:20, None])[:, 0] for row in true])
+    noises, alone = [], []
+    one, begin_again = GroupedProblem.alone, strays.Strays.begin_again
+
+    def begins(self, point, costs, noise):
+        noises.append(noise)
+        return begin_again(self, point, costs, noise)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(strays.Strays, "begin_again", begins)
+        result = peaks.fit(x, y, **(options | {"p0": true * 1.01}))
+    monkeypatch.setattr(GroupedProblem, "alone", lambda self, number: alone.append(number) or one(self, number))
+    problem, point = result._problem, result.group_parameters
+    costs = problem.costs(point)
+    for cost, tried in ((noises[-1] / len(costs), []), (1e-10, [0])):
+        assert cost > 100 * np.median(costs)
+        costs[3] = cost
+        strays.Strays(problem, point).begin_again(point, costs, noises[-1])
+        assert alone == tried
 
 
 def test_noisy_groups_are_no_strays(peaks):

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ground.same_bits import refuse
 from ..ground.share import is_ended
-from .problem import Problem
+from .problem import Problem, of_samples
 from .starting_points import reached
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _ranked(
 def _part(problem: Problem, most: int) -> Problem:
     """Return the problem with some of its samples that have data, spread evenly: ``most`` of them, or all."""
     rows = np.flatnonzero(np.isfinite(problem.Y).any(axis=1))
-    return problem.of_samples(rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)])
+    return of_samples(problem, rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)])
 
 
 def check_automatic(model: Model) -> None:

@@ -20,6 +20,7 @@ from ..results.grouped_with_errors import GroupedFitWithErrors
 from .automatic import automatic_start
 from .grouped import GroupedProblem
 from .grouped_with_errors import GroupedProblemWithErrors
+from .problem import of_samples
 from .starting_points import best_start
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def fit_in_groups(
     own = np.array([p for p in free if p in sharing.own], np.intp)
     shared = np.array([p for p in free if p not in sharing.own], np.intp)
     if (np.diff(order) != 1).any():
-        problem = problem.of_samples(order)
+        problem = of_samples(problem, order)
     values = (
         model, problem.X, problem.Y, problem.sigma, sharing.grouping.begins, own, shared, sharing.own, problem.bounds,
         problem.loss, problem.f_scale, problem.tolerance, problem.max_iterations, threads,
@@ -165,7 +166,7 @@ def starts_of_groups(
     begins, order = sharing.grouping.begins.astype(int).tolist(), sharing.grouping.order
     found = starts.copy()
     for place, (first, last) in enumerate(pairwise(begins)):
-        group = problem.of_samples(order[first:last])
+        group = of_samples(problem, order[first:last])
         if count is None:
             best = automatic_start(group, starts[place], fixed, seed, 1, None)[1]
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..native.algebra import algebra_of
 from ..results.bordered import eliminate, in_lanes, solve
 from ..results.covariance import least_ratio
 from ..results.goodness import per_value
-from .problem import KEPT, LOSSES, Problem
+from .problem import KEPT, LOSSES, Problem, of_samples
 from .strays import Strays
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ FIRST_RADIUS = 0.305
 """The longest first step, relative to the length of the parameters: see fit.h."""
 
 MOST_DESCENTS = 4
-"""The most descents with damped changes of inputs: see fit.h."""
+"""The most descents: one follows where groups began again, or where changes of inputs were damped (see fit.h)."""
 
 ROUNDS = 20
 """The most times that parameters are clamped at bounds on the way of one step."""
@@ -146,23 +147,16 @@ class GroupedProblem:
         begins = self.begins.astype(np.intp)
         rows = np.concatenate([np.arange(begins[place], begins[place + 1]) for place in places.tolist()])
         sizes = begins[places + 1] - begins[places]
-        X, Y, sigma = self._data_of(rows)
+        some = of_samples(self, rows)
         return GroupedProblem(
-            self.model, X, Y, sigma, np.concatenate([[0], np.cumsum(sizes)]).astype(np.uintp), self.own, self.shared,
-            self.layout.own, self.bounds, self.loss, self.f_scale, self.tolerance, self.max_iterations, self.threads,
+            self.model, some.X, some.Y, some.sigma, np.concatenate([[0], np.cumsum(sizes)]).astype(np.uintp), self.own,
+            self.shared, self.layout.own, self.bounds, self.loss, self.f_scale, self.tolerance, self.max_iterations,
+            self.threads,
         )  # fmt: skip
 
     def alone(self, place: int) -> Problem:
         """Return the problem of one group by itself."""
-        X, Y, sigma = self._data_of(slice(*self.begins[place : place + 2].tolist()))
-        return Problem(
-            self.model, X, Y, sigma, self.bounds, self.loss, self.f_scale, self.tolerance, self.max_iterations
-        )
-
-    def _data_of(self, rows: Array | slice) -> tuple[Array | None, Array, Array | None]:
-        """Return X, Y and sigma of some samples."""
-        sigma = self.sigma if self.sigma is None or not self.sigma.ndim else self.sigma[rows]
-        return None if self.X is None else self.X[rows], self.Y[rows], sigma
+        return of_samples(self, slice(*self.begins[place : place + 2].tolist()))
 
     def told(self, parameters: Array) -> tuple[Array, Array, Array]:
         """Return the residuals (N, targets), and for each group chi2 (G,) and the number of its residuals (G,)."""
@@ -410,14 +404,14 @@ class _Descent:
             return "not_finite"
         if np.isnan(self.problem.Y).all():
             return "no_data"
-        for _ in range(MOST_DESCENTS):
+        for number in range(MOST_DESCENTS):
             ending = self._steps()
             if not ENDINGS[ending].converged and ending != "stalled":
                 break
             released = self.trials.release(self.rows) if ending != "stalled" else None
             if released is not None:
                 self.rows = released
-            elif not self._bring_back():
+            elif number == MOST_DESCENTS - 1 or not self._bring_back():  # steps of all follow where groups began again
                 break
         if ENDINGS[ending].converged:
             self._polish(max(1e-13, 1e-5 * self.problem.tolerance))
@@ -460,7 +454,7 @@ class _Descent:
         kept = self._control(gains, falls, ratio, cost)
         if self.trials.limited:
             self._change_reach(step, kept, ratio)
-        only_strays = self.strays is not None and self.strays.are_left(self.rows.costs, falls)
+        only_strays = self.strays is not None and self.strays.are_left(self.rows.costs, falls, self._noise())
         if taken:
             self._take(trial, rows)
         else:
@@ -485,7 +479,7 @@ class _Descent:
 
     def _bring_back(self) -> bool:
         """Let groups that went astray begin again with the present shared parameters; return whether any is better."""
-        found = self.strays.begin_again(self.point, self.rows.costs) if self.strays else None
+        found = self.strays.begin_again(self.point, self.rows.costs, self._noise()) if self.strays else None
         if found is None:
             return False
         self.point, self.rows = found.point, self.problem.evaluate(found.point, None)
@@ -672,11 +666,15 @@ class _Descent:
         """Return the length of a vector in two parts."""
         return float(self.algebra.lengths(np.concatenate([own.reshape(-1), shared]), 0))
 
+    @cached_property
+    def _squares(self) -> float:
+        """Return the sum of the squares of the targets, in units of their standard deviations."""
+        weighed = self.problem.Y / per_value(self.problem.sigma, self.problem.Y.shape)
+        return float(self.algebra.total(np.nan_to_num(weighed.astype(float) ** 2, posinf=np.inf)))
+
     def _noise(self) -> float:
         """Return how much rounding may change the cost: see endings.h."""
-        weighed = self.problem.Y / per_value(self.problem.sigma, self.problem.Y.shape)
-        squares = float(self.algebra.total(np.nan_to_num(weighed.astype(float) ** 2, posinf=np.inf)))
-        noise = self.rounding * math.sqrt(squares + 2 * self.cost)
+        noise = self.rounding * math.sqrt(self._squares + 2 * self.cost)
         return noise * (math.sqrt(2 * self.cost) + noise / 2)
 
     # --- the last digits ---

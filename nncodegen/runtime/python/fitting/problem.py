@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
+    from .grouped import GroupedProblem
 
 LOSSES = {"linear": 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
 """The losses of residuals, by SciPy's names, and their numbers in C; all but the first are robust."""
@@ -97,15 +98,6 @@ class Problem:
             self.model, self.X, self.Y, self.sigma, self.bounds, self.loss, self.f_scale, self.tolerance, most
         )
 
-    def of_samples(self, rows: Array) -> Problem:
-        """Return this problem with some of its samples, by their indices, in that order."""
-        X = None if self.X is None else self.X[rows]
-        sigma = self.sigma if self.sigma is None or not self.sigma.ndim else self.sigma[rows]
-        return Problem(
-            self.model, X, self.Y[rows], sigma, self.bounds, self.loss, self.f_scale, self.tolerance,
-            self.max_iterations,
-        )  # fmt: skip
-
     def solve(
         self, start: Array, fixed: Array | None, with_residuals: bool = True, kept: int = KEPT,
         watch: FitWatch | None = None, errors: tuple[Array, Array] | None = None,
@@ -157,6 +149,16 @@ class Problem:
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def of_samples(problem: Problem | GroupedProblem, rows: Array | slice) -> Problem:
+    """Return the problem of some samples of another one, by their indices, in that order, without its groups."""
+    X = None if problem.X is None else problem.X[rows]
+    sigma = problem.sigma if problem.sigma is None or not problem.sigma.ndim else problem.sigma[rows]
+    return Problem(
+        problem.model, X, problem.Y[rows], sigma, problem.bounds, problem.loss, problem.f_scale, problem.tolerance,
+        problem.max_iterations,
+    )  # fmt: skip
 
 
 def _in_order(costs: Array, iterations: int) -> Array:

@@ -51,21 +51,24 @@ class Strays:
         self._used = np.add.reduceat(there, problem.begins[:-1].astype(np.intp), dtype=np.intp)
         self._has_data = self._used > 0
         self._tried = ~self._has_data
-        self._total = algebra_of(problem.model.facts).total
+        self._total = algebra_of(problem.model).total
 
-    def are_left(self, costs: Array, falls: Array) -> bool:
-        """Return whether groups are astray, and the others have almost arrived: a step promised the falls (G,)."""
-        bad = self._are_bad(costs)
+    def are_left(self, costs: Array, falls: Array, noise: float) -> bool:
+        """Return whether groups are astray, and the others have almost arrived: a step promised the falls (G,).
+
+        ``noise`` is how much rounding may change the cost of all groups.
+        """
+        bad = self._are_bad(costs, noise)
         if not (bad & ~self._tried).any() or np.count_nonzero(bad) > len(costs) // SUSPECTS:
             return False
         return float(self._total(falls[~bad])) <= ALMOST * float(self._total(costs[~bad]))
 
-    def begin_again(self, point: Array, costs: Array) -> Found | None:
+    def begin_again(self, point: Array, costs: Array, noise: float) -> Found | None:
         """Fit groups that are astray at a point (G, P) by themselves; return what they find, or None if nothing.
 
         A group is moved if its cost falls to less than half of it.
         """
-        bad = self._are_bad(costs)
+        bad = self._are_bad(costs, noise)
         places = np.flatnonzero(bad & ~self._tried)
         worst = np.argsort(-costs[places] / self._used[places], kind="stable")[: len(costs) // SUSPECTS]
         places = np.sort(places[worst])
@@ -73,7 +76,8 @@ class Strays:
             return None
         self._tried[places] = True
         suspects, own = self._problem.of_groups(places), self._problem.own
-        starts = self._examples(suspects, point, np.flatnonzero(~bad & self._has_data)), self._start[places][:, own]
+        good = np.flatnonzero(~bad & self._has_data)
+        starts = self._examples(suspects, point[places], point[good]), self._start[places][:, own]
         held = np.ones(point.shape[1], np.uint8)
         held[own] = 0
         found = point.copy()
@@ -97,22 +101,24 @@ class Strays:
         moved = np.flatnonzero((found != point).any(axis=1))
         return Found(moved, found) if len(moved) else None
 
-    def _are_bad(self, costs: Array) -> Array:
-        """Return which groups fit much worse than usual, (G,)."""
+    def _are_bad(self, costs: Array, noise: float) -> Array:
+        """Return which groups fit much worse than usual, (G,); the usual cost of a value is at least rounding."""
         of_value = costs / np.maximum(self._used, 1)
-        bad: Array = of_value > MANY_TIMES * np.median(of_value[self._has_data])
+        usual = np.maximum(np.median(of_value[self._has_data]), noise / self._used.sum())
+        bad: Array = of_value > MANY_TIMES * usual
         return bad
 
-    def _examples(self, suspects: GroupedProblem, point: Array, good: Array) -> Array:
-        """Return own parameters of good groups for each of the suspects: those at which the cost is least, (n, Q).
+    def _examples(self, suspects: GroupedProblem, here: Array, good: Array) -> Array:
+        """Return own parameters of good groups for each of n suspects: those at which its cost is least, (n, Q).
 
-        ``point`` is (G, P); the shared parameters are the same in all of its rows.
+        ``here`` is (n, P), the parameters of the suspects, and ``good`` those of groups that fit well; own ones that
+        are fixed stay those of the suspects, and the shared ones are the same in all rows.
         """
-        own, good = suspects.own, good[:: -(-len(good) // EXAMPLES)]
-        best, least = np.repeat(point[good[:1]], suspects.groups, axis=0), np.full(suspects.groups, np.inf)
-        for place in good.tolist():
-            trial = best.copy()
-            trial[:, own] = point[place, own]
+        own = suspects.own
+        best, least = here.copy(), np.full(suspects.groups, np.inf)
+        for example in good[:: -(-len(good) // EXAMPLES)]:
+            trial = here.copy()
+            trial[:, own] = example[own]
             costs = suspects.costs(trial)
             better = costs < least
             least[better], best[better] = costs[better], trial[better]

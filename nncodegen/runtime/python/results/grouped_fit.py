@@ -93,8 +93,9 @@ class GroupedFit(FitResult):
     group_status        (G,), how the fit of each group ended
 
     result["k"] is the value of a shared parameter; result["a"] are those of an own one, (G,); result.group(label) is
-    the fit of a group as a FitResult. ``covariance`` and ``correlation`` are matrices (P, P), which may be large: they
-    are computed when they are asked for. All else takes memory for each group alone.
+    the fit of a group as a FitResult. An evaluation is one of all groups: fits of single groups, which begin again
+    where they went astray, are not counted. ``covariance`` and ``correlation`` are matrices (P, P), which may be large:
+    they are computed when they are asked for. All else takes memory for each group alone.
     """
 
     def __init__(  # those of fitting/grouped.py, which stands above results
