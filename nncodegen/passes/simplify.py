@@ -181,11 +181,15 @@ class _Signs:
         """Return whether a value is never negative."""
         for step in self._steps[len(self._definitions) :]:
             self._definitions[step.target] = step.expression
-        waiting = self._unknown(value)
+        waiting, begun = self._unknown(value), set[Element]()
         while waiting:
             element = waiting[-1]
+            if element in self._symbols:  # it was waiting twice
+                waiting.pop()
+                continue
+            begun.add(element)
             definition = self._definitions[element]
-            before = [other for other in self._unknown(definition) if other != element]  # a recurrence reads itself
+            before = [other for other in self._unknown(definition) if other not in begun]  # recurrences read themselves
             if before:
                 waiting += before
                 continue

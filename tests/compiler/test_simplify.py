@@ -1,13 +1,15 @@
 """Cheaper algebra with the same value."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.ir import NORMALIZATIONS
+from nncodegen.ir import NORMALIZATIONS, Element, Step
 from nncodegen.ir.functions import StableFunction, decay
-from nncodegen.passes.simplify import operations
+from nncodegen.passes.simplify import _Signs, operations
 from tests.support.models import gradient_of, random_data
 
 
@@ -120,3 +122,14 @@ def test_deterministic():
     """Compiling twice gives the same text."""
     first, second = (stages(MODELS["network"])["simplify"].show() for _ in range(2))
     assert first == second
+
+
+def test_signs_of_recurrences_that_read_each_other():
+    """The sign of an element that reads itself through others is not known; that of others is, however often read."""
+    a, e, u, h, c = (Element(name) for name in "aeuhc")
+    definitions = {e: sympy.Abs(a), u: e + 1, h: c - e, c: h * u}
+    signs = _Signs(SimpleNamespace(steps=[Step(target, value) for target, value in definitions.items()]))
+    assert signs.is_nonnegative(e * u + e)
+    assert not signs.is_nonnegative(h)
+    assert not signs.is_nonnegative(c + u)
+    assert signs.is_nonnegative(h**2 + u)
