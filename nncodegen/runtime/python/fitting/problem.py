@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import compress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
-    from .grouped import GroupedProblem
 
 LOSSES = {"linear": 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
 """The losses of residuals, by SciPy's names, and their numbers in C; all but the first are robust."""
@@ -151,7 +150,21 @@ class Problem:
             setattr(self, name, value)
 
 
-def of_samples(problem: Problem | GroupedProblem, rows: Array | slice) -> Problem:
+class LeastSquares(Protocol):
+    """A problem of least squares, with groups or without."""
+
+    model: Model
+    X: Array | None
+    Y: Array
+    sigma: Array | None
+    bounds: Bounds | None
+    loss: str
+    f_scale: float
+    tolerance: float
+    max_iterations: int
+
+
+def of_samples(problem: LeastSquares, rows: Array | slice) -> Problem:
     """Return the problem of some samples of another one, by their indices, in that order, without its groups."""
     X = None if problem.X is None else problem.X[rows]
     sigma = problem.sigma if problem.sigma is None or not problem.sigma.ndim else problem.sigma[rows]

@@ -8,7 +8,7 @@ group, that of some which fit well whose values suit them best. The fit of all g
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from ..native.algebra import algebra_of
 
 if TYPE_CHECKING:
     from ..ground.types import Array
-    from .grouped import GroupedProblem
+    from ..native.model import Model
+    from .problem import Problem
 
 MANY_TIMES, SUSPECTS = 4.0, 3
 """A group is astray if its cost for a value is this many times the usual one; at most this part of all groups is."""
@@ -35,6 +36,29 @@ EXAMPLES = 32
 """The most groups that fit well whose own parameters are tried."""
 
 
+class Groups(Protocol):
+    """The groups of a fit, of which some go astray: a ``GroupedProblem``, which knows this file."""
+
+    model: Model
+    Y: Array
+    begins: Array
+    own: Array
+    threads: int
+
+    @property
+    def groups(self) -> int:
+        """Return the number of groups."""
+
+    def costs(self, parameters: Array) -> Array:
+        """Return the cost of each group, (G,), of the parameters (G, P)."""
+
+    def of_groups(self, places: Array) -> Groups:
+        """Return some of the groups."""
+
+    def alone(self, place: int) -> Problem:
+        """Return the fit of one group."""
+
+
 class Found(NamedTuple):
     """The groups that fit better after they began again, by their places, and the point (G, P) with these."""
 
@@ -45,7 +69,7 @@ class Found(NamedTuple):
 class Strays:
     """The search for groups that are astray: each begins again once at most."""
 
-    def __init__(self, problem: GroupedProblem, start: Array) -> None:
+    def __init__(self, problem: Groups, start: Array) -> None:
         self._problem, self._start = problem, start
         there = ~np.isnan(problem.Y).all(axis=1)
         self._used = np.add.reduceat(there, problem.begins[:-1].astype(np.intp), dtype=np.intp)
@@ -108,7 +132,7 @@ class Strays:
         bad: Array = of_value > MANY_TIMES * usual
         return bad
 
-    def _examples(self, suspects: GroupedProblem, here: Array, good: Array) -> Array:
+    def _examples(self, suspects: Groups, here: Array, good: Array) -> Array:
         """Return own parameters of good groups for each of n suspects: those at which its cost is least, (n, Q).
 
         ``here`` is (n, P), the parameters of the suspects, and ``good`` those of groups that fit well; own ones that
