@@ -188,7 +188,7 @@ class _SystemEmitter:
         system, control, lines, name = self._system, self._system.control, self._lines, self._name
         implicit, states = system.linear is not None, len(system.states)
         rows = len(system.given) + len(system.fixed)
-        room = (len(control.table.rows) + (5 if implicit else 3)) * states + rows
+        room = (len(control.table.rows) + (6 if implicit else 3)) * states + rows
         lines.add("const equations own = {")
         sizes = (states, system.first, system.block, len(system.given), len(system.fixed))
         start = "(double) NAN" if control.start is None else repr(control.start)

@@ -10,7 +10,12 @@ the largest of their blocks. The next length is h*SAFE*norm**(-NOW/q)*before**(B
 before (a PI controller), within LEAST and MOST times h. The first length is that of E. Hairer, S. P. Norsett and G.
 Wanner, Solving Ordinary Differential Equations I, II.4.
 
-A linearly implicit method has the loop of ``rosenbrock.h``, which differs in its stages alone.
+A linearly implicit method has the loop of ``rosenbrock.h``, which differs in its stages, and in that it estimates the
+error at times within a step as well: there, its interpolant may be far from a solution that a step meets at its end.
+The estimate is W^-1*(f(t, v) - dv/dt), with the interpolant v, and the matrix W = 1/(gamma*h) - J of the step: a step
+of Newton's method where J is large, and gamma*h times the defect where it is small. (Rodas5Pr of G. Steinebach controls
+a residual in a similar way; that only times of observation are looked at, and this scale, are ours.)
+Where its norm is above 1, the step is taken again to end at this time, and the next one is not longer.
 """
 
 from __future__ import annotations
@@ -83,6 +88,10 @@ class Explicit:
             lambda x: u + h * _sum([_at(own, x) for own in table.interpolant], stages),
         )  # fmt: skip
 
+    def off(self, at: Any, h: Any) -> Array | None:
+        """Return the estimated error at a time within the step that was tried; None where it is that of the step."""
+        return None
+
     def accept(self, end: Any, after: Array) -> None:
         """Go on from the end of the step that was tried."""
         self.now, self.u = end, after
@@ -95,6 +104,7 @@ class Implicit(Explicit):
     def __init__(self, system: System, rates: Rates, own: Derivatives, now: Any, u: Array) -> None:
         super().__init__(system, rates, now, u)
         self._own, self._block = own, system.block
+        self._factors: Factors | None = None
         self._derive()
 
     def _derive(self) -> None:
@@ -116,29 +126,40 @@ class Implicit(Explicit):
 
     def tried(self, h: Any) -> tuple[Array, Array, Part]:
         """Return the states after a step, its estimated error, and the states in between."""
-        table, u, block = self.table, self.u, self._block
+        table, u = self.table, self.u
         assert isinstance(table, LinearlyImplicit)
         if table.explicit and (not self._finite or h * self._bound <= REACH):
+            self._factors = None
             return self.tried_by(table.explicit, h)
         J, drift, self._last = self._jacobian, self._drift, None
-        factors = _factorized(np.eye(block, dtype=u.dtype) * _over(table.gamma * h) - J)
-        stages: list[Array] = []
+        self._factors = _factorized(np.eye(self._block, dtype=u.dtype) * _over(table.gamma * h) - J)
+        self._stages = stages = list[Array]()
         for part, row, couplings, factor in zip(table.times, table.rows, table.couplings, table.drifts, strict=True):
             right = self._rates(self.now + part * h, u + _sum(row, stages)) if stages else self.rate
             if stages:
                 right = right + _sum(couplings, stages) * _over(h)
             if factor:
                 right = right + factor * h * drift
-            first = _substituted(factors, right[:block])
-            others = right[block:]
-            if len(others):
-                others = others + self._own.bend(self.now, u, first)
-            blocks = [_substituted(factors, one) for one in others.reshape(-1, block)]
-            stages.append(np.concatenate([first, *blocks]))
+            stages.append(self._solved(self._factors, right))
         return (
             u + _sum(table.weights, stages), _sum(table.errors, stages),
             lambda x: u + _sum([_at(own, x) for own in table.interpolant], stages),
         )  # fmt: skip
+
+    def _solved(self, factors: Factors, right: Array) -> Array:
+        """Return the solution of the linear equations of the step, given the right-hand sides of all blocks."""
+        first, others = _substituted(factors, right[: self._block]), right[self._block :]
+        if len(others):
+            others = others + self._own.bend(self.now, self.u, first)
+        return np.concatenate([first, *(_substituted(factors, one) for one in others.reshape(-1, self._block))])
+
+    def off(self, at: Any, h: Any) -> Array | None:
+        """Return the estimated error at a time within the step that was tried; None where it is that of the step."""
+        if self._factors is None:
+            return None
+        x, weights = (at - self.now) / h, self.table.interpolant
+        rates = self._rates(at, self.u + _sum([_at(own, x) for own in weights], self._stages))
+        return self._solved(self._factors, rates - _sum([_slope(own, x) for own in weights], self._stages) * (1 / h))
 
     def accept(self, end: Any, after: Array) -> None:
         """Go on from the end of the step that was tried."""
@@ -166,30 +187,37 @@ def integrate(
         return found, SOLVED
     step = Implicit(system, rates, own, now, starts) if own else Explicit(system, rates, now, starts)
     h = _first_length(system, now, starts, step.rate, rates, times[-1] - now)
+    aim = times[-1]
     while done < len(times):
         end = now + h
-        last = end >= times[-1]
-        if last:
-            end, h = times[-1], times[-1] - now
+        if end >= aim:
+            end, h = aim, aim - now
         if left == 0 or step.stuck or not end > now:
             return found, TOO_SHORT if left else TOO_MANY
         left -= 1
         after, error, within = step.tried(h)
-        norm = _norm(system, error, np.maximum(abs(step.u), abs(after)))
+        size = np.maximum(abs(step.u), abs(after))
+        norm = _norm(system, error, size)
         if not norm <= 1:
             power = norm ** (-1.0 / exponent) if norm < np.inf else 0.0
             h *= max(LEAST, SAFE * power)
             rejected = True
             continue
         while done < len(times) and times[done] <= end:
+            off = step.off(times[done], h) if times[done] < end else None
+            if off is not None and not _norm(system, off, size) <= 1:
+                break
             found[done] = after if times[done] == end else within((times[done] - now) / h)
             done += 1
+        if done < len(times) and times[done] < end:
+            aim, rejected = times[done], True
+            continue
         norm = max(norm, NEAR)
         factor = SAFE * norm ** (-NOW / exponent) * before ** (BEFORE / exponent)
         h *= min(1.0 if rejected else MOST, max(LEAST, factor))
         if done < len(times):
             step.accept(end, after)
-        now, before, rejected = end, norm, False
+        now, before, rejected, aim = end, norm, False, times[-1]
     return found, SOLVED
 
 
@@ -233,6 +261,14 @@ def _at(coefficients: Sequence[float], x: Any) -> Any:
 def _over(value: Any) -> Any:
     """Return 1 over a value: infinity over 0, as in C."""
     return 1 / value if value != 0 else np.inf
+
+
+def _slope(coefficients: Sequence[float], x: Any) -> Any:
+    """Return the derivative of that polynomial at x."""
+    total = len(coefficients) * coefficients[-1]
+    for k in range(len(coefficients) - 1, 0, -1):
+        total = total * x + k * coefficients[k - 1]
+    return total
 
 
 Factors = tuple[Array, list[int]]

@@ -76,6 +76,35 @@ def test_jacobian_against_differences(name):
         assert np.linalg.norm(column - expected) <= 1e-6 * np.linalg.norm(expected)
 
 
+FORCED = {"equations": "u' = -k*(u - cos(w*t)) - w*sin(w*t)", "initial": {"u": 1}, "parameters": {"w": 1.1}}
+"""A solution that is cos(w*t) for each k, which is the rate at which all others approach it."""
+
+
+@pytest.mark.parametrize("method", ["rodas5p", "auto"])
+@pytest.mark.parametrize("k", [1e2, 1e4, 1e6, 1e8, 1e10])
+def test_times_within_steps(k, method):
+    """Errors at 401 times, most of which lie within steps, are small for each rate; NumPy takes the same steps."""
+    times = np.linspace(0, 10, 401)
+    model = nn.Dynamics(**FORCED, inputs="k", times=401, method=method, name=f"within_{method}")
+    X = np.r_[times, k][None]
+    found = built(model).predict([1], X)[0]
+    assert abs(found - np.cos(times)).max() <= 1e-5
+    same = nn.evaluate(stage(model), [1], X, np.zeros((1, 401)))["u"][0]
+    assert abs(found - same).max() <= 1e-8
+    slopes = built(model).jacobian([1], X)[0, :, 0]
+    assert abs(slopes + times * np.sin(times)).max() <= 1e-4
+
+
+@pytest.mark.parametrize("k", [1e4, 1e8])
+def test_fit_of_times_within_steps(k):
+    """A fit finds the frequency of an exact solution that is observed within steps."""
+    times = np.linspace(0, 10, 401)
+    module = built(nn.Dynamics(**FORCED, inputs="k", times=401, method="rodas5p", name="within_rodas5p"))
+    result = module.fit(np.r_[times, k][None], np.cos(times)[None])
+    assert result.converged
+    assert abs(result.parameters[0] - 1) <= 1e-7
+
+
 def test_automatic_steps():
     """Solutions and derivatives of a method that chooses agree with those of rodas5p to the tolerance."""
     example = STIFF["HIRES"]

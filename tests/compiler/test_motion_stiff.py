@@ -230,6 +230,25 @@ def test_automatic_steps_of_an_oscillator(monkeypatch):
     assert explicit == every
 
 
+@pytest.mark.parametrize("name", ["robertson", "HIRES", "pulled"])
+def test_times_within_steps_cost_few(name, monkeypatch):
+    """Observations within steps hardly add steps where the interpolant is as exact as the steps."""
+    example, counts = STIFF[name], []
+    for times in (np.array([0, example.end]), example.times(101)):
+        model = example.model(len(times), rtol=1e-6, atol=1e-12)
+        counts.append(steps_of(model, example.values, times[None], monkeypatch)[1])
+    assert counts[0] <= counts[1] <= 1.1 * counts[0]
+
+
+def test_times_within_steps_end_them(monkeypatch):
+    """Where the interpolant is far from the solution, more steps are taken, though fewer than times."""
+    counts = []
+    for count in (2, 401):
+        model = nn.Dynamics("u' = -k*(u - cos(t)) - sin(t)", {"u": 1}, {"k": 1e8}, times=count, method="rodas5p")
+        counts.append(steps_of(model, [1e8], np.linspace(0, 10, count)[None], monkeypatch)[1])
+    assert 2 * counts[0] < counts[1] < 401
+
+
 @pytest.mark.parametrize("method", ["rodas5p", "auto"])
 def test_a_number_of_steps_is_refused(method):
     """These methods choose their steps; a message says what takes a number of them."""

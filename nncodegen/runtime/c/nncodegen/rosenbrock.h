@@ -85,13 +85,29 @@ INLINE void substitute(size_t n, const real *restrict a, const size_t *restrict 
     }
 }
 
+/* Replaces right-hand sides of all blocks by the solution of the linear equations of a step that begins at the states u.
+   There is room for the states of all blocks but the first in change. */
+INLINE void solve_blocks(const equations *own, const linear_parts *local, double now, const real *u, const real *a,
+    const size_t *pivots, const real *given, const real *fixed, real *change, real *b)
+{
+    const size_t states = own->states, block = own->block;
+    substitute(block, a, pivots, b);
+    if (states > block) {
+        local->bend((real) now, u, given, fixed, b, change);
+        for (size_t i = block; i < states; i++)
+            b[i] += change[i - block];
+        for (size_t i = block; i < states; i += block)
+            substitute(block, a, pivots, b + i);
+    }
+}
+
 /* Writes the stages of a step of length h. rate and drift are those at its begin; there is room for the states in
    place. */
 INLINE void take_stages(const equations *own, const linear_parts *local, const rosenbrock_method *with, double now,
     double h, const real *u, const real *rate, const real *drift, const real *a, const size_t *pivots,
     const real *given, const real *fixed, real *place, real *stages)
 {
-    const size_t states = own->states, block = own->block;
+    const size_t states = own->states;
     const real part = (real) (1/h);
     for (size_t s = 0; s < with->common.stages; s++) {
         real *const stage = stages + s*states;
@@ -114,14 +130,7 @@ INLINE void take_stages(const equations *own, const linear_parts *local, const r
         if (local->driven)
             for (size_t i = 0; i < states; i++)
                 stage[i] += with->drifts[s]*(real) h*drift[i];
-        substitute(block, a, pivots, stage);
-        if (states > block) {
-            local->bend((real) now, u, given, fixed, stage, place);
-            for (size_t i = block; i < states; i++)
-                stage[i] += place[i - block];
-            for (size_t i = block; i < states; i += block)
-                substitute(block, a, pivots, stage + i);
-        }
+        solve_blocks(own, local, now, u, a, pivots, given, fixed, place, stage);
     }
 }
 
@@ -142,6 +151,44 @@ INLINE void take_implicit_step(const equations *own, const linear_parts *local, 
         after[i] = u[i] + sum;
         error[i] = other;
     }
+}
+
+/* Returns the norm of the estimated error at a time within the implicit step of length h that has the stages k. Where
+   equations are stiff, its interpolant may be far from a solution that the step meets at its end. The estimate is the
+   solution of (1/(gamma*h) - J) error = f(at, v) - dv/dt, with the interpolant v: a step of Newton's method where J is
+   large, and gamma*h times the defect where it is small. There is room for the states in v and in error. */
+INLINE double norm_within(const equations *own, const linear_parts *local, const rosenbrock_method *with, double now,
+    double at, double h, const real *u, const real *after, const real *k, const real *a, const size_t *pivots,
+    const real *given, const real *fixed, real *v, real *error)
+{
+    const size_t states = own->states, stages = with->common.stages, degree = with->common.degree;
+    const real x = (real) ((at - now)/h), part = (real) (1/h);
+    real weights[MOST_STAGES], slopes[MOST_STAGES];
+    for (size_t j = 0; j < stages; j++) {
+        const real *const terms = with->common.interpolant[j];
+        real value = terms[degree - 1], slope = (real) degree*terms[degree - 1];
+        for (size_t d = degree - 1; d-- > 0;) {
+            value = value*x + terms[d];
+            slope = slope*x + (real) (d + 1)*terms[d];
+        }
+        weights[j] = value*x;
+        slopes[j] = slope;
+    }
+    for (size_t i = 0; i < states; i++) {
+        real sum = weights[0]*k[i];
+        for (size_t j = 1; j < stages; j++)
+            sum += weights[j]*k[j*states + i];
+        v[i] = u[i] + sum;
+    }
+    own->rates((real) at, v, given, fixed, error);
+    for (size_t i = 0; i < states; i++) {
+        real sum = slopes[0]*k[i];
+        for (size_t j = 1; j < stages; j++)
+            sum += slopes[j]*k[j*states + i];
+        error[i] -= sum*part;
+    }
+    solve_blocks(own, local, now, u, a, pivots, given, fixed, v, error);
+    return norm_of(own, error, u, after);
 }
 
 /* Returns a bound of the absolute values of all eigenvalues of the Jacobian: the root of the norm of its square, with
@@ -173,9 +220,9 @@ INLINE double bound_of(size_t n, const real *restrict jacobian, real *restrict s
 
 /* Like solve, with a linearly implicit method; unless other is NULL, with this explicit one for all steps whose length
    times the bound of eigenvalues is at most 2, where it is stable, and those from a place where derivatives are not
-   finite: there, an implicit step would not move, so that a method without another one fails. It has no more stages.
-   There is room for stages + 5 times the states and twice the elements of the Jacobian in work, and for a block of
-   states in pivots. */
+   finite: there, an implicit step would not move, so that a method without another one fails. It has no more stages. An
+   implicit step whose interpolant is not exact enough at a time is taken again, to end there. There is room for
+   stages + 6 times the states and twice the elements of the Jacobian in work, and for a block of states in pivots. */
 INLINE void solve_stiff(const equations *own, const linear_parts *local, const rosenbrock_method *with,
     const method *other, size_t times, const real *time, size_t next_time, const real *given, const real *fixed,
     real *out, size_t out_time, size_t out_state, real *work, size_t *pivots)
@@ -183,9 +230,10 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
     const size_t states = own->states, stages = with->common.stages, block = own->block;
     real *const u = work, *const after = work + states, *const error = work + 2*states;
     real *const rate = work + 3*states, *const drift = work + 4*states, *const k = work + 5*states;
-    real *const jacobian = k + stages*states, *const a = jacobian + block*block;
+    real *const within = k + stages*states, *const jacobian = within + states, *const a = jacobian + block*block;
     const double end_of_all = (double) time[(times - 1)*next_time];
     double now = own->start == own->start ? own->start : (double) time[0];
+    double aim = end_of_all; /* where a step ends at the latest */
     double bound = 0;
     double before = 0; /* the logarithm of the norm of the error of the step before */
     size_t done = 0, left = own->most;
@@ -205,8 +253,8 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
     }
     while (done < times) {
         double end = now + h;
-        if (end >= end_of_all) {
-            end = end_of_all;
+        if (end >= aim) {
+            end = aim;
             h = end - now;
         }
         if (left == 0 || !(end > now))
@@ -235,12 +283,21 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
         }
         for (; done < times && (double) time[done*next_time] <= end; done++) {
             const double at = (double) time[done*next_time];
+            if (!explicit && at < end && !(norm_within(own, local, with, now, at, h, u, after, k, a, pivots, given,
+                fixed, error, within) <= 1))
+                break;
             observe(own, explicit ? other : &with->common, at == end ? 1 : (at - now)/h, explicit ? h : 1, u, after, k,
                 out + done*out_time, out_state);
+        }
+        if (done < times && (double) time[done*next_time] < end) {
+            aim = (double) time[done*next_time];
+            rejected = 1;
+            continue;
         }
         const double held = log(larger(norm, 1e-4));
         h *= longer(&with->common, held, before, rejected);
         now = end;
+        aim = end_of_all;
         before = held;
         rejected = 0;
         moved = 1;
