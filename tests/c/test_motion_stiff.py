@@ -105,6 +105,17 @@ def test_fit_of_times_within_steps(k):
     assert abs(result.parameters[0] - 1) <= 1e-7
 
 
+def test_messages_of_failed_solutions():
+    """Trainings and minimizers of equations without a solution at the start name the method for stiff ones."""
+    example = STIFF["robertson"]
+    module = built(example.model(4, method="tsit5", max_steps=500, name="robertson_failed"))
+    X, Y = [[0, 1, 100, 1e4]], np.full((1, 12), 0.3)
+    for call, options in ((module.train, {"epochs": 2}), (module.minimize, {})):
+        with pytest.warns(RuntimeWarning, match=r'the loss is not finite.*take method="rodas5p"'):
+            result = call(X, Y, example.values, **options)
+        assert 'take method="rodas5p"' in result.message
+
+
 def test_automatic_steps():
     """Solutions and derivatives of a method that chooses agree with those of rodas5p to the tolerance."""
     example = STIFF["HIRES"]

@@ -76,7 +76,7 @@ class Result(Shown):
         self.status = status
         self.best_epoch = best_epoch
         self.seconds = seconds
-        self._message = message  # that of SciPy, if it has one
+        self._message = message  # that of SciPy, or about a solution that failed; else that of the status
         self.classes = classes
         self._kept = kept
         self._rate = rate  # one number for all epochs, or one for each

@@ -19,6 +19,7 @@ from ..ground.missing import needed
 from ..ground.same_bits import refuse
 from ..ground.warn import warn
 from ..native.blas import know_blas
+from ..results.advice import unsolved
 from ..results.result import Result, with_samples
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     elif not found.success:
         reached.status = "max_iterations" if found.status in OUT_OF_ITERATIONS.get(method, (1,)) else "stalled"
     if reached.status == "stalled":
-        warn(f"SciPy's {settings.method} stalled: {found.message}", RuntimeWarning)
+        solver = "" if math.isfinite(reached.loss) else model.facts.solver
+        if solver:
+            reached._message = f"the loss is not finite; {unsolved(solver)}"
+        warn(f"SciPy's {settings.method} stalled: {reached.message}", RuntimeWarning)
     return with_samples(reached, samples)
 
 

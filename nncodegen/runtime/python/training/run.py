@@ -20,6 +20,7 @@ from ..ground.rules import BY_SIGN
 from ..ground.same_bits import refuse
 from ..ground.warn import warn
 from ..ground.watch import Watch
+from ..results.advice import unsolved
 from ..results.result import Result
 from .history import History, Rates
 
@@ -236,6 +237,10 @@ class Training:
             found.loss = data.loss(found.parameters)
         if found.status == "diverged" or (final_loss and not math.isfinite(found.loss)):
             found.status = "diverged"
+            if (solver := self.model.facts.solver) and not self.native.updates:
+                found._message = f"the loss is not finite at the start; {unsolved(solver)}"
+                warn(f"training diverged: {found.message}", RuntimeWarning)
+                return found
             warn(
                 f"training diverged after {found.epochs} epochs: the loss or a parameter is no longer finite; the "
                 f"parameters are those of the last completed update; try a lower learning_rate, or scale X and Y",
