@@ -28,6 +28,7 @@ from nncodegen.certificates.scope import left_out
 from nncodegen.certificates.steps import watch
 from nncodegen.describe import Describable, identity_of
 from nncodegen.describe.describable import Described
+from nncodegen.describe.hints import cut
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.ir import Program
@@ -70,7 +71,9 @@ def certify(
         return certify_compiled(compiled, model, march, points, seed)
     module = model
     if not hasattr(module, "loss_and_gradient"):
-        raise ModelError(f"{model!r} is neither a model nor a module: give what nncodegen.build takes or returns")
+        raise ModelError(
+            f"{cut(repr(model))} is neither a model nor a module: give what nncodegen.build takes or returns"
+        )
     if of is None:
         known = module.certificate
         if known is None:

@@ -154,7 +154,7 @@ def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSe
         steps *= 4
     raise ModelError(
         f"{MOST} steps from row to row are not enough for {shown(problem.text)}: it is stiff, or its solution is not "
-        f"finite; give other starts by --p0"
+        f'finite; give other starts by --p0; in Python, nncodegen.Dynamics(..., method="rodas5p") takes stiff equations'
     )
 
 

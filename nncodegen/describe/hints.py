@@ -84,6 +84,9 @@ def about_syntax(text: str, error: SyntaxError) -> str:
         message = f"{message}: write {instead}"
     elif word := _WORDS.search(text):
         message, (line, column) = about_word(word[0]), _place(text, word.start())
+    elif moving := re.match(r"\s*\w+\s*'+\s*=", text):
+        message = "it is an equation of motion, which nncodegen.Dynamics and the command curve take"
+        line, column = _place(text, moving.end() - 1)
     elif equals := re.search(r"(?<![<>=!:])=(?!=)", text):
         message = "it is an equation: give its right side alone (or compare with ==)"
         line, column = _place(text, equals.start())

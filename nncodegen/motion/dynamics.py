@@ -28,6 +28,7 @@ from nncodegen.motion.before import before, earlier
 from nncodegen.motion.equations import Given, Reader, left_side, read_equations, shown, symbol
 from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
+from nncodegen.motion.methods.tsit5 import TSIT5
 from nncodegen.motion.networks import Networks, calls_of
 from nncodegen.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
 from nncodegen.runtime.python.arguments.joined import check_times
@@ -37,6 +38,9 @@ MOST_STEPS = 10_000_000
 
 RTOL, ATOL, MOST_CHOSEN_STEPS = 1e-6, 1e-9, 100_000
 """The tolerances of steps that are chosen, and their largest number, where a model does not say others."""
+
+RAISE = " (raise max_steps or rtol)"
+"""The end of the outcome of another method that took too many steps."""
 
 IF_STIFF = ' (if the equations are stiff, method="rodas5p" takes few)'
 """The end of the outcome of an explicit method that took too many steps."""
@@ -143,11 +147,10 @@ class Dynamics(ModelBase):
     def outcomes(self, parameters: Any, X: Any) -> tuple[str, ...]:
         """Return for each sample how its chosen steps ended: "solved", or why values are NaN from some time on.
 
-        Then it is "too many steps" (more than max_steps: raise that, or the tolerances; of "tsit5", the text names the
-        method for stiff equations), "steps too short" (where a solution leaves the range of numbers, or its rate jumps)
-        or "times before the start". parameters has shape (P,), X (N, inputs). NumPy takes these steps again, which is
-        slow. Raises ModelError for a number of steps and for equations from time to time, and ValueError for data that
-        ``predict`` does not take.
+        Then it is "too many steps" (more than max_steps: the text says what to do about it), "steps too short" (where a
+        solution leaves the range of numbers, or its rate jumps) or "times before the start". parameters has shape (P,),
+        X (N, inputs). NumPy takes these steps again, in double precision, which is slow. Raises ModelError for a number
+        of steps and for equations from time to time, and ValueError for data that ``predict`` does not take.
         """
         if not self.differential:
             raise ModelError(f"{self.name} chooses no steps: its equations have no derivatives")
@@ -158,9 +161,8 @@ class Dynamics(ModelBase):
         data = _finite("X", X, (None, columns), "a row of times and inputs for each sample")
         check_times(self.time, data[:, : self.times], 0)
         found = outcomes(self._program, flat, data)
-        if isinstance(METHODS[self.method], RungeKutta):
-            return tuple(f"{one}{IF_STIFF}" if one == TOO_MANY else one for one in found)
-        return found
+        advice = IF_STIFF if isinstance(METHODS[self.method], RungeKutta) else RAISE
+        return tuple(f"{one}{advice}" if one == TOO_MANY else one for one in found)
 
     def __repr__(self) -> str:
         lefts = ", ".join(one.left for one in self.equations)
@@ -186,6 +188,10 @@ class Dynamics(ModelBase):
             raise ModelError(
                 f'{name} has no derivative on the left side of an equation, as in "u\' = -k*u": leave out '
                 f"steps and start, which are those of differential equations"
+            )
+        if not self.differential and method != TSIT5.name:
+            raise ModelError(
+                f"{name} has equations from time to time, for which there are no methods: leave out method={method!r}"
             )
         if self.differential and self.steps is None:
             self._check_adaptive(method)
@@ -591,6 +597,8 @@ def _finite(name: str, values: Any, shape: tuple[int | None, ...], told: str) ->
         raise ValueError(f"{name} is no array of numbers; {expected}") from error
     if array.ndim != len(shape) or any(size not in (None, own) for size, own in zip(shape, array.shape, strict=True)):
         raise ValueError(f"{name} has the shape {array.shape}; {expected}")
+    if None in shape and not array.size:
+        raise ValueError(f"{name} is empty; {expected}, and at least one sample")
     wrong = np.argwhere(~np.isfinite(array))
     if len(wrong):
         place = tuple(int(k) for k in wrong[0])

@@ -110,6 +110,7 @@ def test_outcomes():
     [
         ([1, 2], [[0, 1, 2]], "parameters has the shape (2,); expected (1,)"),
         ([math.inf], [[0, 1, 2]], "parameters[0] is inf; expected (1,)"),
+        ([1], np.zeros((0, 3)), "X is empty; expected (N, 3)"),
         ([1], [0, 1, 2], "X has the shape (3,); expected (N, 3)"),
         ([1], [[0, 1, 2, 3]], "X has the shape (1, 4); expected (N, 3)"),
         ([1], [[0, 1, 2], [0, math.nan, 2]], "X[1, 1] is nan; expected (N, 3)"),

@@ -264,6 +264,13 @@ def test_very_many_states_are_refused(method):
         nn.Dynamics([f"{one}' = -{one}" for one in names], dict.fromkeys(names, 1), times=2, method=method)
 
 
+@pytest.mark.parametrize("method", ["rk4", "rodas5p", "auto"])
+def test_methods_of_equations_from_time_to_time(method):
+    """They have none, and a method that would be ignored is refused."""
+    with pytest.raises(nn.ModelError, match=f"no methods: leave out method='{method}'"):
+        nn.Dynamics("u = k*before(u)", {"u": 1}, {"k": 1}, times=3, method=method)
+
+
 def test_outcomes():
     """A stiff problem is solved where the explicit method takes too many steps; a pole ends in steps too short."""
     X = [[0, 10]]
@@ -272,7 +279,7 @@ def test_outcomes():
     pole = nn.Dynamics("u' = k*u**2", {"u": 1}, {"k": 1}, times=2, method="rodas5p")
     assert pole.outcomes([1], [[0, 1.5]]) == ("steps too short",)
     few = nn.Dynamics(**options, method="rodas5p", max_steps=3)
-    assert few.outcomes([1e6], X) == ("too many steps",)
+    assert few.outcomes([1e6], X) == ("too many steps (raise max_steps or rtol)",)
 
 
 def time_of(u, k):

@@ -214,7 +214,8 @@ def test_hyperparameters_of_numpy():
     ("2x*a", "as in 2\\*x"), ("a(x + 1)", r"write a\*\("), ("ln(x)", "write log"), ("sqare(x)", "did you mean sqrt"),
     ("x if x > 0 else a", "write Piecewise"), ("0 < x < 1", "one comparison at a time"),
     ("(x > 0) and (x < 1)", "joined by &"), ("not (x > 0)", "negated by ~"), ("0,5*x", "with a point"),
-    ("y = a*x", "right side alone"), ("I*x", "without an imaginary unit"),
+    ("y = a*x", "right side alone"), ("y' = a*x", "motion, which nncodegen.Dynamics"),
+    ("I*x", "without an imaginary unit"),
     ("e**x", r"write exp\(1\)"), ("", "is empty"),
     ("alpha*x", "alpha is none of x, a"), ("x % 2", "no derivative"), ("exp(x, base=2)", "no arguments by name"),
 ])  # fmt: skip
