@@ -80,5 +80,5 @@ def unsolved(solver: str) -> str:
         other = 'raise rtol or max_steps, or take method="rodas5p" if the equations are stiff'
     return (
         "there, a solution leaves the range of numbers before its last time, or takes more steps than it may "
-        f"({solver}): look at the model's outcomes, change the start, {other}"
+        f"({solver}): look at the model's outcomes (which are those of float64), change the start, {other}"
     )
