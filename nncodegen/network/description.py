@@ -10,9 +10,10 @@ from typing import Any
 
 from sympy import Expr, Symbol
 
-from nncodegen.describe import Dense, Dropout, Model, Sequential, WideAndDeep, describe
+from nncodegen.describe import Dense, Describable, Dropout, Model, Sequential, WideAndDeep, describe
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
 from nncodegen.describe.grammar import parse
+from nncodegen.describe.hints import cut
 from nncodegen.describe.layer import Layer
 from nncodegen.describe.losses import LOSSES
 from nncodegen.errors import ModelError
@@ -167,5 +168,10 @@ def loss_text(loss: Any) -> str:
         raise ModelError(
             f"there is no loss {loss!r}; there are: {', '.join(LOSSES)}, or a formula in output and target, such as "
             f"'(output - target)**4'"
+        )
+    if isinstance(loss, Describable):
+        raise ModelError(
+            f"{cut(repr(loss))} is a model, not a loss: give it to nncodegen.build; estimators describe networks of "
+            "their own, and take no equations of motion"
         )
     return to_text(loss, OUTPUT_AND_TARGET, "the loss")

@@ -10,6 +10,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.describe.checks import check_program
+from nncodegen.estimators import NNRegressor
 from nncodegen.ir.integrate import Explicit, Implicit
 from nncodegen.ir.systems import INTEGRATE, systems_of
 from nncodegen.motion.method import Rosenbrock
@@ -269,6 +270,12 @@ def test_methods_of_equations_from_time_to_time(method):
     """They have none, and a method that would be ignored is refused."""
     with pytest.raises(nn.ModelError, match=f"no methods: leave out method='{method}'"):
         nn.Dynamics("u = k*before(u)", {"u": 1}, {"k": 1}, times=3, method=method)
+
+
+def test_estimators_take_no_motion():
+    """A model in place of the loss of an estimator is refused, with the way that takes it."""
+    with pytest.raises(nn.ModelError, match=r"is a model, not a loss: give it to nncodegen\.build"):
+        NNRegressor(STIFF["robertson"].model()).fit(np.zeros((9, 2)), np.zeros(9))
 
 
 def test_outcomes():
