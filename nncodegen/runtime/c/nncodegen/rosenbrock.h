@@ -85,8 +85,8 @@ INLINE void substitute(size_t n, const real *restrict a, const size_t *restrict 
     }
 }
 
-/* Replaces right-hand sides of all blocks by the solution of the linear equations of a step that begins at the states u.
-   There is room for the states of all blocks but the first in change. */
+/* Replaces right-hand sides of all blocks by the solution of the linear equations of a step that begins at the states
+   u. There is room for the states of all blocks but the first in change. */
 INLINE void solve_blocks(const equations *own, const linear_parts *local, double now, const real *u, const real *a,
     const size_t *pivots, const real *given, const real *fixed, real *change, real *b)
 {
