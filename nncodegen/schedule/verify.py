@@ -195,7 +195,8 @@ class _Check:
                     self._fail(f"{target} has no variable to add to", statement)
             case Store() | First():
                 self._value(statement.value, statement, scope)
-                self._combined(statement)
+                if isinstance(statement, Store):
+                    self._combined(statement)
                 self._write(statement.target, statement, scope)
                 self._apart(statement, scope)
             case Move():
@@ -393,11 +394,11 @@ class _Check:
             life = self.lifetimes.use(target, position, known, at_once, writes=True)
             life.computed |= computes
 
-    def _combined(self, statement: Store | First) -> None:
+    def _combined(self, statement: Store) -> None:
         """Check that what is combined with a value in work memory finds one; sums of samples start outside of trees."""
-        target, replaces = statement.target, isinstance(statement, Store) and statement.combine is Combine.SET
-        known = self.kernel.storage[target.tensor]
-        if known.place is Place.ARRAY and not replaces and target.tensor not in self.written:
+        target, known = statement.target, self.kernel.storage[statement.target.tensor]
+        combines = statement.combine is not Combine.SET
+        if known.place is Place.ARRAY and combines and target.tensor not in self.written:
             self._fail(f"{target} has no start value in memory", statement)
 
     def _apart(self, statement: Store | First, scope: _Scope) -> None:

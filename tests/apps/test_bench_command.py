@@ -32,7 +32,7 @@ def test_bench(bench, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("NumPy by hand") == 1
     assert "sklearn: left out: it has one logistic output, not a softmax, for two classes" in done.stdout
-    assert "c: left out: it is for the perceptron alone" in done.stdout
+    assert "c: left out: it is for the perceptron and for trajectories" in done.stdout
     results = json.loads((tmp_path / "all.json").read_text())
     assert {"cpu", "compiler", "versions", "date"} <= set(results["machine"])
     (measurement,) = results["measurements"]
@@ -71,7 +71,7 @@ def test_missing_peers_are_named():
     try:
         assert absences("digits", "float64", ["absent", "numpy", "c"]) == {
             "absent": "is not installed (no module no_such_module)",
-            "c": "left out: it is for the perceptron alone",
+            "c": "left out: it is for the perceptron and for trajectories",
         }
     finally:
         del PEERS["absent"]
