@@ -186,9 +186,9 @@ class _SystemEmitter:
     def _emit_call(self) -> None:
         """Write the body of the function that solves the system."""
         system, control, lines, name = self._system, self._system.control, self._lines, self._name
-        implicit, states = system.linear is not None, len(system.states)
+        table, states = control.table, len(system.states)
         rows = len(system.given) + len(system.fixed)
-        room = (len(control.table.rows) + (6 if implicit else 3)) * states + rows
+        room = (len(table.rows) + (6 if isinstance(table, LinearlyImplicit) else 3)) * states + rows
         lines.add("const equations own = {")
         sizes = (states, system.first, system.block, len(system.given), len(system.fixed))
         start = "(double) NAN" if control.start is None else repr(control.start)
@@ -196,22 +196,22 @@ class _SystemEmitter:
         lines.add(f"    {'NULL' if self._in_lanes else f'{name}_rates'}, {name}_starts", "};")
         given = ", ".join(f"(places) {{{row}, {row}_next, {row}_sample}}" for row in ("time", "given", "fixed"))
         places = "out, out_time, out_state, out_sample, work"
-        if isinstance(control.table, LinearlyImplicit):
+        if isinstance(table, LinearlyImplicit):
             bend = f"{name}_bend" if system.first else "NULL"
             lines.add(f"const linear_parts local = {{{name}_slopes, {bend}, {int(system.driven)}}};")
             lines.add(f"size_t pivots[{system.block}];")
             lines.add(f"real work[{room + 2 * system.block**2}];")
-            explicit = f"&{control.table.explicit.name}" if control.table.explicit else "NULL"
-            begin = f"solve_stiff_samples(own, local, &{control.table.name}, {explicit}"
+            explicit = f"&{table.explicit.name}" if table.explicit else "NULL"
+            begin = f"solve_stiff_samples(own, local, &{table.name}, {explicit}"
             places += ", pivots"
         elif self._in_lanes:
             # a function of the C library may have other bits in shorter vectors: then one sample takes the longest too
             narrow = int(not any(map(has_library, system.formulas)))
             lines.add(f"real work[{room}*LANES + {rows + states}] ALIGNED;")
-            begin = f"solve_in_lanes(own, {name}_rates, &{control.table.name}, {narrow}"
+            begin = f"solve_in_lanes(own, {name}_rates, &{table.name}, {narrow}"
         else:
             lines.add(f"real work[{room}];")
-            begin = f"solve_samples(own, &{control.table.name}"
+            begin = f"solve_samples(own, &{table.name}"
         lines.add(*wrapped(f"{begin}, count, padded, times, {given}, {places});"))
 
     def _load(self, formulas: Iterable[Expr], lane: str = "") -> None:

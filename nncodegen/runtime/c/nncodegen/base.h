@@ -1,7 +1,7 @@
 /* The beginning of every kernel: the type of its numbers, its sizes, hints to the compiler, and small functions.
 
-   Needs sizes.h, and NN_BITS. Gives real, INLINE, RARE, HOT and COLD for functions, SUM_LOOP and INDEPENDENT for loops,
-   WITHIN_TILE, beyond(), maximum(), minimum() and their like, all_finite(), few_finite(). */
+   Needs sizes.h, and NN_BITS. Gives real, INLINE, RARE, HOT and COLD for functions, SUM_LOOP, INDEPENDENT, LANES_LOOP
+   and FEW_ROUNDS for loops, WITHIN_TILE, beyond(), maximum(), minimum() and their like, all_finite(), few_finite(). */
 
 #ifndef NNCODEGEN_BASE_H
 #define NNCODEGEN_BASE_H
@@ -70,6 +70,20 @@ typedef uint32_t word;
 #else
 #define INDEPENDENT
 #define INDEPENDENT_FEW
+#endif
+
+/* Before a loop over the lanes of vectors, which do not depend on each other: samples, fits or models. */
+#if defined(NNCODEGEN_SIMD) && !defined(__clang__)
+#define LANES_LOOP PRAGMA(omp simd)
+#else
+#define LANES_LOOP
+#endif
+
+/* Before a loop with a small and constant number of iterations. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define FEW_ROUNDS _Pragma("GCC unroll 8")
+#else
+#define FEW_ROUNDS
 #endif
 
 /* Tells the compiler how many samples there can be, which it does not see where a kernel is called by its address. */

@@ -33,19 +33,8 @@ enum {
 /* The distance of 1 to the next number: twice the rounding of a number of size 1. */
 #define EPSILON ((real) (NN_BITS == 64 ? 0x1p-52 : 0x1p-23))
 
-/* A loop over the fits, which do not depend on each other. */
-#if defined(NNCODEGEN_SIMD) && !defined(__clang__)
-#define FITS_LOOP PRAGMA(omp simd)
-#else
-#define FITS_LOOP
-#endif
-
-/* A loop with a small and constant number of iterations. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define FEW_ROUNDS _Pragma("GCC unroll 8")
-#else
-#define FEW_ROUNDS
-#endif
+/* Before a loop over the fits: its iterations do not depend on each other. */
+#define FITS_LOOP LANES_LOOP
 
 /* Returns the index of the entry of a row and a column, column <= row, in a triangle that is stored by rows. */
 INLINE size_t place_of(size_t row, size_t column)

@@ -37,11 +37,7 @@ enum { MODELS = NN_MODELS, GROUP_TILE = NN_GROUP_SAMPLES, VALUES = NN_GROUP_VALU
 #endif
 
 /* Before a loop over the models of a group: its iterations do not depend on each other. */
-#if defined(NNCODEGEN_SIMD) && !defined(__clang__)
-#define MODELS_LOOP PRAGMA(omp simd)
-#else
-#define MODELS_LOOP
-#endif
+#define MODELS_LOOP LANES_LOOP
 
 #if !NN_HAS_BLOCKS && !defined(NNCODEGEN_LIBRARY)
 /* Copies a row of each model, so that the values of a column are side by side. With blocks, group_products.h has it. */

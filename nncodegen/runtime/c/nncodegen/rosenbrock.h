@@ -241,9 +241,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
     own->starts(given, fixed, u);
     memset(jacobian, 0, block*block*sizeof(real));
     if (now <= (double) time[0])
-        for (; done < times && (double) time[done*next_time] <= now; done++)
-            for (size_t i = own->first; i < states; i++)
-                out[done*out_time + (i - own->first)*out_state] = u[i];
+        done = begin_path(own, now, times, time, next_time, u, out, out_time, out_state);
     else
         left = 0;
     double h = 0;
@@ -307,9 +305,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
         else if (done < times)
             own->rates((real) now, u, given, fixed, rate);
     }
-    for (; done < times; done++)
-        for (size_t i = own->first; i < states; i++)
-            out[done*out_time + (i - own->first)*out_state] = (real) NAN;
+    fail_path(own, done, times, out, out_time, out_state);
 }
 
 /* Like solve_samples, with a linearly implicit method; there is room for both rows and what solve_stiff needs. */

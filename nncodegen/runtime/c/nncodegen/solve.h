@@ -1,7 +1,8 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
    Needs base.h. Gives the types rates_function, starts_function, method, equations and places, MOST_STAGES, the parts
-   of solvers norm_of, first_length, shorter, longer, observe, take_step, row_of and pad_samples, and solve_samples. */
+   of solvers norm_of, first_length, shorter, longer, observe, take_step, begin_path, fail_path, row_of and pad_samples,
+   and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -136,6 +137,25 @@ INLINE void take_step(const equations *own, const method *with, double now, doub
     }
 }
 
+/* Writes the initial values at all times up to theirs. Returns the number of these times. */
+INLINE size_t begin_path(const equations *own, double now, size_t times, const real *time, size_t next_time,
+    const real *u, real *out, size_t out_time, size_t out_state)
+{
+    size_t done = 0;
+    for (; done < times && (double) time[done*next_time] <= now; done++)
+        for (size_t i = own->first; i < own->states; i++)
+            out[done*out_time + (i - own->first)*out_state] = u[i];
+    return done;
+}
+
+/* Writes NaN at all times that are left. */
+INLINE void fail_path(const equations *own, size_t done, size_t times, real *out, size_t out_time, size_t out_state)
+{
+    for (; done < times; done++)
+        for (size_t i = 0; i < own->states - own->first; i++)
+            out[done*out_time + i*out_state] = (real) NAN;
+}
+
 /* Writes the states of one sample at all of its times, which ascend, to out; NaN where that fails: after too many
    steps, where steps become too short for the numbers, and at times before that of the initial values. There is room
    for stages + 3 times the states in work. The steps are accepted and chosen as nncodegen/ir/integrate.py says. */
@@ -152,9 +172,7 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
     int rejected = 0;
     own->starts(given, fixed, u);
     if (now <= (double) time[0])
-        for (; done < times && (double) time[done*next_time] <= now; done++)
-            for (size_t i = own->first; i < states; i++)
-                out[done*out_time + (i - own->first)*out_state] = u[i];
+        done = begin_path(own, now, times, time, next_time, u, out, out_time, out_state);
     else
         left = 0;
     double h = 0;
@@ -190,9 +208,7 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
         memcpy(u, after, states*sizeof(real));
         memcpy(k, k + (stages - 1)*states, states*sizeof(real));
     }
-    for (; done < times; done++)
-        for (size_t i = own->first; i < states; i++)
-            out[done*out_time + (i - own->first)*out_state] = (real) NAN;
+    fail_path(own, done, times, out, out_time, out_state);
 }
 
 /* Writes count values of the sample n to a row. */

@@ -5,7 +5,7 @@
    shortest for a sample alone. Its loops over lanes become the same operations on vectors in either case, so that a
    sample has the same bits alone and among others.
 
-   Needs solve.h and vectors.h. Gives rates_of_lanes, NARROW, LANES_LOOP, ALIGNED, solve_in_lanes. */
+   Needs solve.h and vectors.h. Gives rates_of_lanes, NARROW, ALIGNED, solve_in_lanes. */
 
 #ifndef NNCODEGEN_SOLVE_LANES_H
 #define NNCODEGEN_SOLVE_LANES_H
@@ -17,20 +17,6 @@
 enum { NARROW = 16/sizeof(real) };
 
 #define ALIGNED __attribute__((aligned(64)))
-
-/* A loop over lanes, which do not depend on each other. */
-#if defined(NNCODEGEN_SIMD) && !defined(__clang__)
-#define LANES_LOOP PRAGMA(omp simd)
-#else
-#define LANES_LOOP
-#endif
-
-/* A loop over stages, or over the coefficients of their weights. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define STAGES_LOOP _Pragma("GCC unroll 8")
-#else
-#define STAGES_LOOP
-#endif
 
 /* The rates of the states u of the samples in all lanes, at a time in each: the value k of a lane is at
    [k*lanes + lane]. */
@@ -195,20 +181,22 @@ static HOT void begin_lane(size_t lanes, const equations *own, const path_sample
 {
     const real *const time = all->time.values + n*all->time.sample;
     const size_t next = all->time.next, times = all->times;
+    real *const out = all->out + n*all->out_sample;
+    row_of(n, all->given, own->given, a->own_given);
+    row_of(n, all->fixed, own->fixed, a->own_fixed);
     for (size_t k = 0; k < own->given; k++)
-        a->given[k*lanes + lane] = a->own_given[k] = all->given.values[k*all->given.next + n*all->given.sample];
+        a->given[k*lanes + lane] = a->own_given[k];
     for (size_t k = 0; k < own->fixed; k++)
-        a->fixed[k*lanes + lane] = a->own_fixed[k] = all->fixed.values[k*all->fixed.next + n*all->fixed.sample];
+        a->fixed[k*lanes + lane] = a->own_fixed[k];
     own->starts(a->own_given, a->own_fixed, a->own_u);
     for (size_t i = 0; i < own->states; i++)
         a->u[i*lanes + lane] = a->own_u[i];
     const double now = own->start == own->start ? own->start : (double) time[0];
-    const int early = !(now <= (double) time[0]);
-    size_t done = 0;
-    for (; done < times && (early || (double) time[done*next] <= now); done++)
-        for (size_t i = own->first; i < own->states; i++)
-            all->out[n*all->out_sample + done*all->out_time + (i - own->first)*all->out_state]
-                = early ? (real) NAN : a->own_u[i];
+    size_t done = times;
+    if (now <= (double) time[0])
+        done = begin_path(own, now, times, time, next, a->own_u, out, all->out_time, all->out_state);
+    else
+        fail_path(own, 0, times, out, all->out_time, all->out_state);
     p->sample[lane] = n;
     p->done[lane] = done;
     p->left[lane] = (double) own->most;
@@ -260,10 +248,9 @@ static HOT void fail_lanes(size_t lanes, const equations *own, const path_sample
     for (size_t lane = 0; lane < lanes; lane++) {
         if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
             continue;
-        for (; p->done[lane] < all->times; p->done[lane]++)
-            for (size_t i = 0; i < own->states - own->first; i++)
-                all->out[p->sample[lane]*all->out_sample + p->done[lane]*all->out_time + i*all->out_state]
-                    = (real) NAN;
+        fail_path(own, p->done[lane], all->times, all->out + p->sample[lane]*all->out_sample, all->out_time,
+            all->out_state);
+        p->done[lane] = all->times;
         p->live[lane] = 0;
     }
 }
@@ -276,7 +263,7 @@ INLINE void add_stages(size_t lanes, size_t states, size_t stages, const real *w
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++) {
             real sum = weights[0]*k[i*lanes + lane];
-            STAGES_LOOP
+            FEW_ROUNDS
             for (size_t j = 1; j < stages; j++)
                 sum += weights[j]*k[(j*states + i)*lanes + lane];
             after[i*lanes + lane] = u ? u[i*lanes + lane] + h[lane]*sum : h[lane]*sum;
@@ -375,7 +362,7 @@ INLINE int observe_lanes(size_t lanes, const equations *own, const method *with,
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++) {
             real total = with->interpolant[j][with->degree - 1]*x[lane];
-            STAGES_LOOP
+            FEW_ROUNDS
             for (size_t d = with->degree - 1; d-- > 0;)
                 total = (total + with->interpolant[j][d])*x[lane];
             weights[j][lane] = total;
@@ -386,7 +373,7 @@ INLINE int observe_lanes(size_t lanes, const equations *own, const method *with,
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++) {
             real sum = weights[0][lane]*k[lane];
-            STAGES_LOOP
+            FEW_ROUNDS
             for (size_t j = 1; j < with->stages; j++)
                 sum += weights[j][lane]*k[j*own->states*lanes + lane];
             found[lane] = x[lane] == 1 ? after[lane] : u[lane] + h[lane]*sum;
