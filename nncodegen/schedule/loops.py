@@ -14,7 +14,7 @@ from functools import partial
 
 from sympy import Add, Expr, S
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, needed, slices_of
+from nncodegen.ir import SAMPLE, Element, Group, Program, Step, grouped, needed, slices_of
 from nncodegen.ir.names import unused
 from nncodegen.schedule.forms import MOST_UNROLLED, Form, forms_of, lies_in_rows
 from nncodegen.schedule.fuse import fuse
@@ -327,12 +327,15 @@ def in_parts(steps: Iterable[Step], program: Program) -> Iterator[Step]:
 def _tiled(program: Program, layout: Layout, every: bool) -> Iterator[Step]:
     """Yield steps that copy inputs and targets of a tile to arrays: those with a second index, or ``every`` one.
 
-    Noise is computed here, once. Rows that lie in whole vectors already are used in place.
+    Loops over time would read those without a second index again at each time, with gaps between samples: they are
+    copied as well. Noise is computed here, once. Rows that lie in whole vectors already are used in place.
     """
+    groups = (item for item in grouped(program.steps) if isinstance(item, Group))
+    again = {operand.tensor for group in groups for step in group.steps for operand in step.operands}
     used = {element.tensor: element for step in program.steps for element in step.operands}
     used |= {element.tensor: element for element in program.outputs}
     for tensor in (*program.inputs, *program.targets, *(source.tensor for source in program.noise)):
-        if tensor.name in used and (every or len(tensor.shape) > 1):
+        if tensor.name in used and (every or len(tensor.shape) > 1 or tensor.name in again):
             element = used[tensor.name]
             if lies_in_rows(element, program, layout):
                 continue

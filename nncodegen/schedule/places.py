@@ -11,7 +11,7 @@ from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor, slices_of
 from nncodegen.schedule.arrays import Arrays
 from nncodegen.schedule.extents import SEGMENTS
 from nncodegen.schedule.layout import Layout
-from nncodegen.schedule.recurrences import in_one_row
+from nncodegen.schedule.recurrences import in_one_row, in_same_row
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.storage import Memory, Place, Storage
 from nncodegen.schedule.tree import Limits, Move, Trees
@@ -82,6 +82,8 @@ def place(
     crossing = set[str]()
     parts = {step.target.tensor: step.operands[0].tensor for site in places for step in site.carried}
     single = in_one_row(places, {*parts.values(), *kept})
+    # rows of matrices are moved by their own loops
+    renewed = frozenset[str]() if layout.one_by_one else in_same_row(places, kept)
     of_segment = _of_one_segment(places, whole)
     # arrays are aligned to tiles, so that every array is aligned
     aligned = layout.padding if layout.one_by_one else layout.tile
@@ -104,7 +106,7 @@ def place(
         elif name not in kept and ((not step.target.indices and not reduced) or (local and name not in parts.values())):
             storage[name] = Storage(Place.LOCAL)
         else:
-            storage |= _in_array(step, site, home[0], arrays, program, layout, single, of_segment)
+            storage |= _in_array(step, site, home[0], arrays, program, layout, single, renewed, of_segment)
             within = name not in kept and name not in parts.values()
             if compute.cuts and within and {number for number, _ in reads.get(name, ())} == {home[0]}:
                 crossing.add(name)
@@ -124,19 +126,20 @@ def _in_array(
     program: Program,
     layout: Layout,
     single: Container[str],
+    renewed: Container[str],
     of_segment: Container[str],
 ) -> dict[str, Storage]:
     """Return the place of a step's result in an array, and the places of the recurrences that share the array."""
     name, time, limits, innermost = step.target.tensor, site.time, site.limits, site.compute.innermost
     strides, size = strides_of(program, layout, step.target, innermost)
     within = limits.index if limits and name in of_segment else ""
-    index = time.index if time else within
+    index = time.index if time and time.index in step.target.indices else within
     values = limits.length if limits and within else program.sizes[index] or 1 if index else 1
     if index:
-        rows = 0 if name in single else values
+        rows = 0 if name in single or name in renewed else values
         strides, size = _strides_in_time(program, layout, step.target, innermost, index, rows)
     recurrences = [each.target.tensor for each in site.carried if each.operands[0].tensor == name]
-    row = size // values if recurrences else 0  # of zeros
+    row = size // values if recurrences and name not in renewed else 0  # of zeros
     offset = arrays.place(step, site, number, strides, size + row)
     own, others = (row, 0) if time and not time.backward else (0, row)
     place = Storage(Place.ARRAY, offset, strides, own, within)

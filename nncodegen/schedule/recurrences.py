@@ -2,10 +2,14 @@
 
 All steps of a group share one loop over its index, and run only inside of it. A recurrence is not computed: its value
 at t is the value of its operand one time before, so it lies in the same array one row further, after a row of zeros. A
-tensor that nothing else reads needs no row for each time, and has a single row.
+tensor that nothing else reads needs no row for each time, and has a single row. Where each value of a recurrence is read
+for the last time before the next one is written, as in a simulation of which only the end is observed, one row holds
+both: each time overwrites the last.
 
 A step that only a group reads is computed in the group as well: its values are still in the cache when they are used,
-and need no memory for all times. This includes the products of inputs with weights.
+and need no memory for all times. This includes the products of inputs with weights, and groups over the same index, in
+the same direction. So does a step that picks some times of a tensor, if nothing else outside reads that: each time
+then puts its value in its place.
 """
 
 from __future__ import annotations
@@ -15,7 +19,19 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from nncodegen.errors import ModelError
-from nncodegen.ir import RECURRENCES, SAMPLE, Element, Equation, Group, Program, Step, grouped, steps_of
+from nncodegen.ir import (
+    RECURRENCES,
+    SAMPLE,
+    Element,
+    Equation,
+    Group,
+    Program,
+    Solution,
+    Step,
+    grouped,
+    solve,
+    steps_of,
+)
 from nncodegen.ir.names import unused
 from nncodegen.schedule.extents import BEGIN, END
 from nncodegen.schedule.forms import Form
@@ -23,6 +39,7 @@ from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.tree import Carry, Compute, Loop, Move, Tree, Way
 from nncodegen.schedule.tree import Group as Statements
 from nncodegen.schedule.walks import Site
+from nncodegen.schedule.windows import always
 
 Fuse = Callable[[list[Step], str], Iterable[Compute]]
 """The function that fuses steps inside a loop over an index; \"\" stands for no loop."""
@@ -30,7 +47,7 @@ Fuse = Callable[[list[Step], str], Iterable[Compute]]
 
 def in_groups(steps: Sequence[Step], program: Program, forms: dict[str, Form], fuse: Fuse) -> Tree:
     """Return the tree of steps, given how those of one group, or of steps between groups, are fused."""
-    return around_groups(with_own(grouped(steps), forms), program, fuse)
+    return around_groups(with_own(merged(with_picks(grouped(steps), program)), forms), program, fuse)
 
 
 def around_groups(items: Iterable[Step | Group], program: Program, fuse: Fuse, in_segments: bool = False) -> Tree:
@@ -58,6 +75,78 @@ def _in_time(group: Group, program: Program, fuse: Fuse, in_segments: bool) -> S
     first = str(0 if group.forward else size - 1)
     zeros = (Move.of(step.target, first, None, "", index) for step in recurrences)
     return Statements((*zeros, Loop(index, size, body, Way.IN_ORDER, backward=not group.forward)))
+
+
+def with_picks(items: Sequence[Step | Group], program: Program) -> tuple[Step | Group, ...]:
+    """Return steps and groups, where groups end with the steps that pick times of their tensors.
+
+    Tensors of which other steps outside read all times stay, with those that pick some of them.
+    """
+    groups = {number: item for number, item in enumerate(items) if isinstance(item, Group)}
+    homes = {step.target.tensor: number for number, group in groups.items() for step in group.steps}
+    outside = [item for item in items if isinstance(item, Step)]
+    picks = [step for step in outside if picked(step, program)]
+    picks = [step for step in picks if homes.get(step.operands[0].tensor) is not None]
+    picks = [step for step in picks if groups[homes[step.operands[0].tensor]].index == step.over[0]]
+    others = [step for step in outside if step not in picks]
+    kept = {operand.tensor for step in others for operand in step.operands}
+    kept |= {e.tensor for k, group in groups.items() for s in group.steps for e in s.operands if homes.get(e.tensor, k) != k}
+    own = {number: [s for s in picks if homes[s.operands[0].tensor] == number] for number in groups}
+    own = {number: [s for s in found if s.operands[0].tensor not in kept] for number, found in own.items()}
+    taken = {step.target for found in own.values() for step in found}
+    return tuple(
+        replace(item, steps=(*item.steps, *own[number])) if isinstance(item, Group) else item
+        for number, item in enumerate(items)
+        if isinstance(item, Group) or item.target not in taken
+    )
+
+
+def picked(step: Step, program: Program) -> Solution | None:
+    """Return the index that a step gives to the picked values of one other index, as a solution for it; or None.
+
+    Such as ``x[n, k] = sum(m) u[n, m] where m = 10*k + 9``, if every k has such an m: then k is ``(m - 9)/10``.
+    """
+    if step.operator != "sum" or len(step.over) != 1 or len(step.where) != 1 or not isinstance(step.expression, Element):
+        return None
+    (equation,), (index,) = step.where, step.over
+    if equation.left != index or [factor > 0 for _, factor in equation.terms] != [True]:
+        return None
+    ((name, _),) = equation.terms
+    own = [other for other in step.target.indices if other != name]
+    same = [other for other in step.expression.indices if other != index] == own
+    return equation.solved(name) if same and name in step.target.indices and always(equation, program) else None
+
+
+def merged(items: Sequence[Step | Group]) -> tuple[Step | Group, ...]:
+    """Return steps and groups, where a group that only one later group reads, time for time, is a part of that one."""
+    found: list[Step | Group] = []
+    for item in reversed(items):
+        readers = [k for k, other in enumerate(found) if _reads(other, item)] if isinstance(item, Group) else []
+        reader = found[readers[0]] if len(readers) == 1 else None
+        if isinstance(item, Group) and isinstance(reader, Group) and _in_step(item, reader):
+            found[readers[0]] = replace(reader, steps=(*item.steps, *reader.steps))
+        else:
+            found.append(item)
+    return tuple(reversed(found))
+
+
+def _reads(item: Step | Group, group: Group) -> bool:
+    """Return whether a step or a group reads a tensor of another group."""
+    names = {step.target.tensor for step in group.steps}
+    return any(operand.tensor in names for step in steps_of(item) for operand in step.operands)
+
+
+def _in_step(group: Group, reader: Group) -> bool:
+    """Return whether two groups go over one index in one direction, and one reads the other at the same index alone."""
+    targets = {step.target.tensor: step.target for step in group.steps}
+    read = [e for step in reader.steps for e in step.operands if e.tensor in targets]
+    alike = (group.index, group.forward) == (reader.index, reader.forward)
+    return alike and all(_at(e, targets[e.tensor], group.index) == group.index for e in read)
+
+
+def _at(element: Element, target: Element, index: str) -> str:
+    """Return the index with which an element reads what a target has with ``index``; \"\" if it has no such index."""
+    return element.indices[target.indices.index(index)] if index in target.indices else ""
 
 
 def with_own(items: Sequence[Step | Group], forms: dict[str, Form]) -> Iterator[Step | Group]:
@@ -125,7 +214,7 @@ def _may_join(step: Step, group: Group, taken: Sequence[Step], forms: dict[str, 
     readers = (*taken, *group.steps)
     reads = {e.indices for s in readers for e in s.operands if e.tensor == step.target.tensor}
     same = all(indices[step.target.indices.index(index)] == index for indices in reads if index in step.target.indices)
-    plain = not step.over or not step.where
+    plain = not step.over or not step.where or _given_by(step, index)
     shape = forms[step.target.tensor].shape
     single = SAMPLE not in group.steps[0].target.indices  # of a single sample
     return (
@@ -137,10 +226,17 @@ def _may_join(step: Step, group: Group, taken: Sequence[Step], forms: dict[str, 
     )
 
 
+def _given_by(step: Step, index: str) -> bool:
+    """Return whether equations give the only value of each reduced index that exists for one value of an index."""
+    found = solve(step.where, step.over, dict.fromkeys(step.indices, 1))
+    read = {name for solution in found.solutions for name, _ in solution.terms}
+    return not found.free and not found.conditions and read == {index}
+
+
 def in_one_row(sites: Sequence[Site], kept: Container[str]) -> frozenset[str]:
     """Return the tensors of loops over time that nothing reads at another time or outside: one row holds all times."""
     loops = {step.target: site.time for site in sites for step in site.compute.steps if site.time}
-    names = {target.tensor: target for target in loops if target.tensor not in kept}
+    names = {e.tensor: e for e, time in loops.items() if time.index in e.indices and e.tensor not in kept}
     for site in sites:
         for element in (operand for step in site.compute.steps for operand in step.operands if operand.tensor in names):
             target = names[element.tensor]
@@ -148,6 +244,44 @@ def in_one_row(sites: Sequence[Site], kept: Container[str]) -> frozenset[str]:
             if site.time is not time or element.indices[target.indices.index(time.index)] != time.index:
                 del names[element.tensor]
     return frozenset(names)
+
+
+def in_same_row(sites: Sequence[Site], kept: Container[str]) -> frozenset[str]:
+    """Return the operands of recurrences whose values at each time overwrite those of the time before, in one row.
+
+    Whatever reads the value of the time before then comes before the new one is written, or in the loops that write it,
+    value for value, and nothing reads a value after its time.
+    """
+    found = set[str]()
+    for step, time in {step: site.time for site in sites if not site.segments for step in site.carried}.items():
+        assert time
+        now, last = step.operands[0], step.target
+        home, order, written = next(
+            (number, place, each.target)
+            for number, site in enumerate(sites)
+            for place, each in enumerate(site.compute.steps)
+            if each.target.tensor == now.tensor
+        )
+        plain = sites[home].compute.shape is Shape.LOOPS and not sites[home].compute.reduced
+
+        def fits(number: int, place: int, element: Element) -> bool:
+            if sites[number].time is not time or _at(element, written, time.index) != time.index:
+                return False
+            early = number < home or (number == home and place <= order and plain and element.indices == written.indices)
+            return element.tensor == now.tensor or early
+
+        reads = (
+            fits(number, place, element)
+            for number, site in enumerate(sites)
+            for place, each in enumerate(site.compute.steps)
+            for element in each.operands
+            if element.tensor in (now.tensor, last.tensor)
+        )
+        if now.tensor not in kept and last.tensor not in kept and all(reads):
+            found.add(now.tensor)
+        else:
+            found.discard(now.tensor)
+    return frozenset(found)
 
 
 def in_place(steps: Iterable[Step], times: Container[str] = ()) -> Iterator[Step]:

@@ -195,7 +195,7 @@ def _tests(step: Step, lists: Sequence[tuple[str, ...]], program: Program) -> tu
     """Return the equations that need not hold, with the list of each; None if one belongs to two lists."""
     found = []
     for equation in step.where:
-        if _always(equation, program):
+        if always(equation, program):
             continue
         of = [number for number, own in enumerate(lists) if any(index in own for index, _ in equation.terms)]
         if len(of) > 1:
@@ -204,7 +204,7 @@ def _tests(step: Step, lists: Sequence[tuple[str, ...]], program: Program) -> tu
     return tuple(found)
 
 
-def _always(equation: Equation, program: Program) -> bool:
+def always(equation: Equation, program: Program) -> bool:
     """Return whether an equation gives an index a valid value for all values of the others."""
     ends = [(factor * ((program.sizes[index] or 1) - 1)) for index, factor in equation.terms]
     low, high = (equation.offset + sum(pick(0, end) for end in ends) for pick in (min, max))

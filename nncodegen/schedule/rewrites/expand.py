@@ -17,6 +17,7 @@ from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Program
 from nncodegen.schedule.kernel import Kernel, Role
 from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.nesting import around, begin_of, solved
+from nncodegen.schedule.recurrences import picked
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.statements import Definition, statements
 from nncodegen.schedule.storage import Place
@@ -35,6 +36,7 @@ from nncodegen.schedule.tree import (
     Let,
     Load,
     Loop,
+    Solve,
     Statement,
     Store,
     Test,
@@ -205,6 +207,10 @@ class _Expand:
         """Return the statements of a reduction over indices other than the samples, in memory, for each sample."""
         compute = site.compute
         (step,) = compute.steps
+        pick = picked(step, self.program) if site.time and site.time.index in step.over and not site.segments else None
+        if pick:  # each time has its place, or none
+            stored = self._innermost(_samples(compute), compute, (Store(step.target, Value((step.expression,))),))
+            return (Solve(pick, compute.end(pick.index), stored),)
         sizes = {index: self.program.sizes[index] or 1 for index in solved(compute, self.program).free}
         count, operator = prod(sizes.values()), step.operator or "sum"
         neutral, combine = neutral_of(operator, count), combine_of(operator)
