@@ -41,7 +41,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nncodegen.ir import Element, Program
+from nncodegen.ir import RECURRENCES, Element, Program
 from nncodegen.ir.systems import systems_of
 from nncodegen.schedule.blas import choose_blas
 from nncodegen.schedule.companions import schedule_companion
@@ -49,7 +49,16 @@ from nncodegen.schedule.families import keys_last
 from nncodegen.schedule.forms import LONG
 from nncodegen.schedule.kernel import Kernel, Plan, Role
 from nncodegen.schedule.layers import choose_layers
-from nncodegen.schedule.layout import CLOSE, LONGEST_TILE, SHORT_TILE, TILE, Layout, bytes_of, choose_layout
+from nncodegen.schedule.layout import (
+    CLOSE,
+    LONG_TILE,
+    LONGEST_TILE,
+    SHORT_TILE,
+    TILE,
+    Layout,
+    bytes_of,
+    choose_layout,
+)
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.masked import with_products
@@ -91,6 +100,8 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
         layout, gradient = _with_short_tile(program, layout, gradient)
     if "tile" not in choices and not program.layered and not systems_of(program.steps):
         layout, gradient = _with_long_tile(program, layout, gradient)
+    if "tile" not in choices and not (program.gradient or layout.segmented or layout.one_by_one):
+        layout, gradient = _with_tile_of_simulations(program, layout, gradient)
     kernels = (
         make_kernel(program, layout, "predict", program.outputs, ()),
         make_kernel(program, layout, "loss", (), (program.loss,), _measured(program, program.outputs)),
@@ -142,6 +153,23 @@ def _with_long_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple
     why = f"as it has no layers, and its gradient has arrays of {longest:,} bytes"
     layout = replace(layout, tile=times * layout.tile, reasons=(why, *layout.reasons[1:]))
     return layout, _gradient(program, layout)
+
+
+def _with_tile_of_simulations(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
+    """Return layout and kernel with the longest tiles whose arrays stay in the first-level cache, for recurrences.
+
+    Without a derivative, which goes back over time, their loops need few arrays where one row has all times.
+    """
+    tile = LONG_TILE if any(step.operator in RECURRENCES for step in program.steps) else 0
+    while tile > layout.tile:
+        longer = replace(layout, tile=tile)
+        needed = bytes_of(make_kernel(program, longer, "predict", program.outputs, ()).memory.arrays, program)
+        if needed <= CLOSE:
+            why = f"as it goes over time without a derivative, with arrays of {needed:,} bytes"
+            longer = replace(longer, reasons=(why, *layout.reasons[1:]))
+            return longer, _gradient(program, longer)
+        tile //= 2
+    return layout, gradient
 
 
 def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:

@@ -19,7 +19,7 @@ A tile is as short as its loops allow, so that the results of one loop are still
 with samples innermost, a loop needs eight vectors to be worth its beginning and its end. A tile is longer where the
 weights of a layer leave the first-level cache between two tiles anyway, and shorter where only then all other data
 stays in that cache. The loops of a formula pass few values to each other: its tiles are as long as these stay in the
-first-level cache.
+first-level cache. So are those of recurrences without a derivative that keep few rows, such as simulations.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ VECTORS = 8
 """Vectors of samples in a tile where samples run innermost in all layers, which then are narrow."""
 
 LONG_TILE = 128
-"""Samples in a tile where weights do not stay in the first-level cache: each tile loads them again."""
+"""Samples in a tile where weights do not stay in the first-level cache: each tile loads them again. Also the most in a
+tile of a simulation: 524,288 of Lorenz's equations, 1,000 steps each, take 1.25 s with 64 samples in float32, 1.21 with
+128, 1.19 with 512; in float64 2.43, 2.41 and 2.43."""
 
 LONGEST_TILE = 512
 """Most samples in a tile of a formula. With GCC each lane of a vector then adds up a few dozen values; the losses of

@@ -2,9 +2,9 @@
 
 All steps of a group share one loop over its index, and run only inside of it. A recurrence is not computed: its value
 at t is the value of its operand one time before, so it lies in the same array one row further, after a row of zeros. A
-tensor that nothing else reads needs no row for each time, and has a single row. Where each value of a recurrence is read
-for the last time before the next one is written, as in a simulation of which only the end is observed, one row holds
-both: each time overwrites the last.
+tensor that nothing else reads needs no row for each time, and has a single row. Where each value of a recurrence is
+read for the last time before the next one is written, as in a simulation of which only the end is observed, one row
+holds both: each time overwrites the last.
 
 A step that only a group reads is computed in the group as well: its values are still in the cache when they are used,
 and need no memory for all times. This includes the products of inputs with weights, and groups over the same index, in
@@ -84,20 +84,23 @@ def with_picks(items: Sequence[Step | Group], program: Program) -> tuple[Step | 
     """
     groups = {number: item for number, item in enumerate(items) if isinstance(item, Group)}
     homes = {step.target.tensor: number for number, group in groups.items() for step in group.steps}
-    outside = [item for item in items if isinstance(item, Step)]
-    picks = [step for step in outside if picked(step, program)]
-    picks = [step for step in picks if homes.get(step.operands[0].tensor) is not None]
-    picks = [step for step in picks if groups[homes[step.operands[0].tensor]].index == step.over[0]]
-    others = [step for step in outside if step not in picks]
-    kept = {operand.tensor for step in others for operand in step.operands}
-    kept |= {e.tensor for k, group in groups.items() for s in group.steps for e in s.operands if homes.get(e.tensor, k) != k}
-    own = {number: [s for s in picks if homes[s.operands[0].tensor] == number] for number in groups}
-    own = {number: [s for s in found if s.operands[0].tensor not in kept] for number, found in own.items()}
-    taken = {step.target for found in own.values() for step in found}
+    picks: dict[str, list[Step]] = {}
+    kept: set[str] = set()
+    for number, item in enumerate(items):
+        for step in steps_of(item):
+            home = groups.get(homes.get(step.operands[0].tensor, -1)) if step.operands else None
+            if isinstance(item, Step) and home and step.over == (home.index,) and picked(step, program):
+                picks.setdefault(step.operands[0].tensor, []).append(step)
+            else:
+                kept |= {operand.tensor for operand in step.operands if homes.get(operand.tensor) != number}
+    taken = [step for name, found in picks.items() if name not in kept for step in found]
+    moved = {step.target.tensor for step in taken}
     return tuple(
-        replace(item, steps=(*item.steps, *own[number])) if isinstance(item, Group) else item
+        replace(item, steps=(*item.steps, *(s for s in taken if homes[s.operands[0].tensor] == number)))
+        if isinstance(item, Group)
+        else item
         for number, item in enumerate(items)
-        if isinstance(item, Group) or item.target not in taken
+        if isinstance(item, Group) or item.target.tensor not in moved
     )
 
 
@@ -106,14 +109,15 @@ def picked(step: Step, program: Program) -> Solution | None:
 
     Such as ``x[n, k] = sum(m) u[n, m] where m = 10*k + 9``, if every k has such an m: then k is ``(m - 9)/10``.
     """
-    if step.operator != "sum" or len(step.over) != 1 or len(step.where) != 1 or not isinstance(step.expression, Element):
+    read, alone = step.expression, len(step.over) == len(step.where) == 1
+    if step.operator != "sum" or not alone or not isinstance(read, Element):
         return None
     (equation,), (index,) = step.where, step.over
     if equation.left != index or [factor > 0 for _, factor in equation.terms] != [True]:
         return None
     ((name, _),) = equation.terms
     own = [other for other in step.target.indices if other != name]
-    same = [other for other in step.expression.indices if other != index] == own
+    same = [other for other in read.indices if other != index] == own
     return equation.solved(name) if same and name in step.target.indices and always(equation, program) else None
 
 
@@ -145,7 +149,7 @@ def _in_step(group: Group, reader: Group) -> bool:
 
 
 def _at(element: Element, target: Element, index: str) -> str:
-    """Return the index with which an element reads what a target has with ``index``; \"\" if it has no such index."""
+    """Return the index that an element has in place of one of a target; an empty text if the target lacks that one."""
     return element.indices[target.indices.index(index)] if index in target.indices else ""
 
 
@@ -247,41 +251,40 @@ def in_one_row(sites: Sequence[Site], kept: Container[str]) -> frozenset[str]:
 
 
 def in_same_row(sites: Sequence[Site], kept: Container[str]) -> frozenset[str]:
-    """Return the operands of recurrences whose values at each time overwrite those of the time before, in one row.
+    """Return the operands of recurrences whose values at each time overwrite those of the time before, in one row."""
+    carried = {step.operands[0].tensor: step for site in sites if not site.segments for step in site.carried}
+    several = Counter(name for name, _ in {(s.operands[0].tensor, s) for site in sites for s in site.carried})
+    return frozenset(
+        name
+        for name, step in carried.items()
+        if several[name] == 1 and name not in kept and step.target.tensor not in kept and _overwrites(sites, step)
+    )
 
-    Whatever reads the value of the time before then comes before the new one is written, or in the loops that write it,
-    value for value, and nothing reads a value after its time.
+
+def _overwrites(sites: Sequence[Site], recurrence: Step) -> bool:
+    """Return whether values of the time before are read for the last time before, or where, they are replaced.
+
+    So they are if whatever reads them comes before the loops that write the new ones, or is in these and reads the one
+    that they replace. Nothing may read a value after its time.
     """
-    found = set[str]()
-    for step, time in {step: site.time for site in sites if not site.segments for step in site.carried}.items():
-        assert time
-        now, last = step.operands[0], step.target
-        home, order, written = next(
-            (number, place, each.target)
-            for number, site in enumerate(sites)
-            for place, each in enumerate(site.compute.steps)
-            if each.target.tensor == now.tensor
-        )
-        plain = sites[home].compute.shape is Shape.LOOPS and not sites[home].compute.reduced
-
-        def fits(number: int, place: int, element: Element) -> bool:
-            if sites[number].time is not time or _at(element, written, time.index) != time.index:
+    last, now = recurrence.target.tensor, recurrence.operands[0].tensor
+    orders = [[step for part in site.compute.parts for step in part] for site in sites]
+    steps = [(number, place, step) for number, order in enumerate(orders) for place, step in enumerate(order)]
+    home, own, target = next((number, place, step.target) for number, place, step in steps if step.target.tensor == now)
+    time, compute = sites[home].time, sites[home].compute
+    if time is None:
+        return False
+    value_by_value = compute.shape is Shape.LOOPS and not compute.reduced
+    for number, place, step in steps:
+        for element in step.operands:
+            if element.tensor not in (last, now):
+                continue
+            if sites[number].time is not time or _at(element, target, time.index) != time.index:
                 return False
-            early = number < home or (number == home and place <= order and plain and element.indices == written.indices)
-            return element.tensor == now.tensor or early
-
-        reads = (
-            fits(number, place, element)
-            for number, site in enumerate(sites)
-            for place, each in enumerate(site.compute.steps)
-            for element in each.operands
-            if element.tensor in (now.tensor, last.tensor)
-        )
-        if now.tensor not in kept and last.tensor not in kept and all(reads):
-            found.add(now.tensor)
-        else:
-            found.discard(now.tensor)
-    return frozenset(found)
+            same = number == home and place <= own and value_by_value and element.indices == target.indices
+            if element.tensor == last and not (number < home or same):
+                return False
+    return True
 
 
 def in_place(steps: Iterable[Step], times: Container[str] = ()) -> Iterator[Step]:

@@ -3,6 +3,7 @@
 * A local value is defined before it is used, and memory is written before it is read.
 * Every index stays within its buffer.
 * Arrays that share memory are not used at once (see ``lifetimes``).
+* Nothing reads a value of the time before where that of the current time has overwritten it.
 * Iterations that may run at once, or in any order, write to different places, or add to one place in turn.
 """
 
@@ -128,6 +129,10 @@ class _Check:
     """The tensors that have been written to memory."""
     homes: dict[str, set[Loop]] = field(default_factory=dict)
     """For each tensor, the loops in each of whose iterations it replaces the previous value, and is read."""
+    before: dict[str, str] = field(default_factory=dict)
+    """The recurrences, by the tensors whose values overwrite theirs at each time."""
+    overwritten: dict[str, list[tuple[tuple[str, ...], tuple[Loop, ...]]]] = field(default_factory=dict)
+    """For each of these recurrences, the indices, and the loops around, where values were overwritten at this time."""
     conditions: int = 0
     segments: Limits | None = None
     grouped: bool = False
@@ -204,7 +209,7 @@ class _Check:
                 self._operands([statement.source] if statement.source else [], statement, scope)
                 self._write(statement.target, statement, scope, computes=False)
             case Carry(step):
-                self._carry(step, statement)
+                self._carry(step, statement, scope)
             case Call():
                 self._call(statement, scope)
             case Compute():
@@ -271,9 +276,13 @@ class _Check:
             self._operands((e for e in step.operands if e.tensor not in own), call, inside, at_once=True)
         self._write(call.steps[-1].target, call, inside, at_once=True)
 
-    def _carry(self, step: Step, statement: Statement) -> None:
+    def _carry(self, step: Step, statement: Statement, scope: _Scope) -> None:
         """Check that a recurrence has the memory of its operand."""
-        places = [self.kernel.storage[name] for name in (step.target.tensor, step.operands[0].tensor)]
+        last, now = step.target.tensor, step.operands[0].tensor
+        places = [self.kernel.storage[name] for name in (last, now)]
+        index = next(loop.index for loop in reversed(scope.loops) if loop.way is Way.IN_ORDER)
+        if not dict(zip(step.target.indices, places[0].strides, strict=True))[index]:
+            self.before[now], self.overwritten[last] = last, []
         if len({(known.place, known.offset, known.strides) for known in places}) > 1:
             self._fail(f"{step.target} does not lie where {step.operands[0]} does", statement)
 
@@ -324,6 +333,9 @@ class _Check:
                 loop.index in element.indices and loop not in scope.loops for loop in self.homes.get(element.tensor, ())
             ):
                 self._fail(f"{element} is read where another iteration has taken its place", statement)
+            gone = self.overwritten.get(element.tensor, ())
+            if any(indices == element.indices or loops != scope.loops for indices, loops in gone):
+                self._fail(f"{element} is read where a later value has overwritten it", statement)
             rows = self.layout.padding * self.samples if known.place is Place.ARRAY else 0
             position = self._bounds(element, statement, scope, rows)
             if known.place is Place.ARRAY:
@@ -390,6 +402,8 @@ class _Check:
             return
         position = self._bounds(target, statement, scope)
         self.written.add(target.tensor)
+        if target.tensor in self.before:
+            self.overwritten[self.before[target.tensor]].append((target.indices, scope.loops))
         if known.place is Place.ARRAY:
             life = self.lifetimes.use(target, position, known, at_once, writes=True)
             life.computed |= computes
