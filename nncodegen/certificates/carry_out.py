@@ -383,6 +383,8 @@ class Run:
             return
         value = self._value(store.value, grid, target)
         if store.combine is Combine.SET:
+            if grid.holds.ndim == 0 and not grid.holds:  # an equation gives no place
+                return
             if target.tensor in self.combined and not store.value.operands:
                 memory.begin(target, value, everywhere)
             else:

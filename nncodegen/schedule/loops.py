@@ -199,7 +199,7 @@ def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> t
     trees = Trees(before, tuple(parts), metrics, without_samples(phases[2]))
     verify_order(trees, chosen.storage, "fuse")
     others = {step.target.tensor for step in needed(found.steps, [*chosen.copies, *chosen.kept, *found.kept])}
-    of_loss = frozenset(step.target.tensor for step in steps_in(trees.tile)) - others
+    of_loss = frozenset(step.target.tensor for step in steps_in(trees.tile)) - others - chosen.lasting
     of_loss = of_loss if name == "gradient" else frozenset()
     for rewrite in _rewrites(found, of_loss, program, layout, name):
         trees = rewrite(trees)

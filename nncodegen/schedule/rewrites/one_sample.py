@@ -36,5 +36,5 @@ def _shape(compute: Compute, kernel: Kernel) -> Shape:
         # outputs use the caller's parameters, and nothing after these may be read
         return Shape.ROW_BY_MATRIX if kernel.name == "gradient" else Shape.LOOPS
     row = isinstance(step.expression, Element) and kernel.storage[step.expression.tensor].strides == (1,)
-    row = row and step.operator in REDUCED_ROWS
+    row = row and step.operator in REDUCED_ROWS and not step.where  # equations leave a part of the row
     return Shape.REDUCE_ROW if compute.reduced and not compute.outer and row else compute.shape

@@ -1,0 +1,174 @@
+"""Loops over time of which only some values are read later: they keep one row, and their results stay the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.certificates.scheduled import carried_out
+from nncodegen.errors import ProgramError
+from nncodegen.ir import Element, Step
+from nncodegen.schedule.layout import LONG_TILE
+from nncodegen.schedule.recurrences import in_same_row
+from nncodegen.schedule.tree import Carry, Compute, Let, Loop, Value, Way
+from nncodegen.schedule.verify import verify_trees
+from nncodegen.schedule.walks import Site, rewritten
+from tests.support.built import built, stage
+from tests.support.motion import trajectory
+
+
+def lorenz(steps, times=3, start=0.0):
+    return nn.Dynamics(
+        "x' = 10*(y - x); y' = r*x - y - x*z; z' = x*y - 2.666*z", {"x": 1, "y": 0, "z": 0}, inputs="r",
+        observed="x", times=times, start=start, steps=steps, name="lorenz",
+    )  # fmt: skip
+
+
+def rates(r):
+    return lambda _, u: [10 * (u[1] - u[0]), r * u[0] - u[1] - u[0] * u[2], u[0] * u[1] - 2.666 * u[2]]
+
+
+LORENZ = lorenz(4)
+
+MODELS = {
+    "an input": LORENZ,
+    "no start": lorenz(3, start=None),
+    "a column": nn.Dynamics("x' = f - x", {"x": 1}, times=3, columns="f", interpolation="linear", steps=4),
+    "parameters": nn.Dynamics("u'' = -k*u - t*u'", {"u": 1, "u'": 0}, {"k": 2}, observed="u", times=3, steps=3),
+    "one step": nn.Dynamics("u' = v; v' = -u", {"u": 1, "v": 0}, observed="u", times=3, steps=1),
+    "no steps": nn.Dynamics("u = before(v)/2; v = before(u) + 1", {"u": 1, "v": 2}, observed="u", times=3),
+}
+
+
+def samples(model, rows, seed=5):
+    """Rows of inputs: times that grow, and whatever else there is."""
+    rng = np.random.default_rng(seed)
+    columns = {tensor.name: rng.uniform(0.1, 1, (rows, tensor.size)) for tensor in model.describe().inputs}
+    if "t" in columns:
+        columns["t"] = np.cumsum(columns["t"], axis=1) / 10
+    return np.hstack([np.zeros((rows, 0)), *columns.values()])
+
+
+@pytest.mark.parametrize("which", MODELS)
+def test_schedules_are_carried_out(which):
+    """The loops give the values of the program, for whatever is read between the steps, at once or in a derivative."""
+    model = MODELS[which]
+    schedule = stage(model, "schedule")
+    parameters = np.full(schedule.program.parameter_count, 0.7)
+    targets = np.ones((2, sum(tensor.size for tensor in schedule.program.targets)))
+    assert carried_out(schedule, parameters, samples(model, 2), targets) is None
+
+
+def test_memory_does_not_grow_with_the_steps():
+    """A tile, and a single sample, keep the states of one step, and of all steps only where intervals begin."""
+    few, many = (stage(lorenz(steps), "schedule", fit=False) for steps in (10, 110))
+    assert (few.layout.tile, many.layout.tile) == (LONG_TILE, LONG_TILE)
+    for kernel, longer in zip(few.kernels, many.kernels, strict=True):
+        assert longer.memory.arrays - kernel.memory.arrays < 300 + 2 * few.layout.padding
+    one, longer = few.single_sample.predict, many.single_sample.predict
+    assert longer.memory.arrays - one.memory.arrays < 2 * few.layout.padding
+
+
+def test_derivatives_still_have_all_steps():
+    """The reverse sweep reads the states of all steps, which have a row each; a tile is as short as before."""
+    model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 2}, times=3, steps=50)
+    schedule = stage(model, "schedule", fit=False)
+    predict, _, gradient = schedule.kernels
+    assert predict.memory.arrays < 20 * schedule.layout.tile + 150
+    assert gradient.memory.arrays > 150 * schedule.layout.tile
+    assert schedule.layout.tile < LONG_TILE
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_solutions_of_many_samples(precision):
+    """They are those of a loop over steps in NumPy, in whole tiles and in the last one, and do not depend on others."""
+    X = samples(LORENZ, 2 * LONG_TILE + 5)
+    module = built(LORENZ, precision, fit=False)
+    found = module.predict([], X.astype(precision))
+    expected = [[u[0] for u in trajectory(rates(r), [1.0, 0.0, 0.0], times, steps=4, start=0.0)] for *times, r in X]
+    np.testing.assert_allclose(found, expected, rtol=1e-12 if precision == "float64" else 1e-4)
+    for row, own in zip(X[:3].astype(precision), expected, strict=False):
+        alone = module.predict([], row[np.newaxis])[0]
+        np.testing.assert_allclose(alone, own, rtol=1e-12 if precision == "float64" else 1e-4)
+    among = module.predict([], np.vstack([X[:1], X[7:8], X[:1]]).astype(precision))
+    np.testing.assert_array_equal(among[[0, 2]], found[[0, 0]])
+
+
+# --- which values share a row -------------------------------------------------------------------------------------
+
+TIME = "t"
+
+
+def element(name, time=TIME):
+    return Element(name, ("n", time))
+
+
+def rows(*steps, after=(), apart=()):
+    """The tensors that share a row: steps in the loops of a time, with a recurrence for each name that ends in 0."""
+    read = {operand.tensor for step in (*steps, *apart) for operand in step.operands}
+    carried = tuple(
+        Carry(Step(element(name), element(name[0]), "before", (TIME,))) for name in sorted(read) if "0" in name
+    )
+    parts = [Compute(tuple(each), samples=True) for each in (steps, apart) if each]
+    loop = Loop(TIME, 9, (*carried, *parts), Way.IN_ORDER)
+    sites = [Site(part, loop) for part in parts]
+    return in_same_row([*sites, *(Site(Compute((step,), samples=True)) for step in after)], ())
+
+
+def test_a_value_that_is_replaced_where_it_is_read():
+    """One row holds the values of both times, if the last one is read by what replaces it, or before."""
+    half = Step(element("h"), element("u0") / 2)
+    assert rows(Step(element("u"), element("u0") + 1)) == {"u"}
+    assert rows(half, Step(element("u"), element("h") + 1)) == {"u"}
+    assert rows(Step(element("u"), element("u0") + 1), Step(element("w"), element("u") * 2)) == {"u"}
+
+
+def test_values_that_are_read_after_they_are_replaced():
+    """Two states that change places keep all rows of the one that the other reads, and so does what is read later."""
+    swapped = Step(element("u"), element("v0")), Step(element("v"), element("u0"))
+    assert rows(*swapped) == {"v"}
+    assert rows(swapped[0], apart=swapped[1:]) == {"v"}
+    later = Step(Element("y", "n"), Element("u", ("n", "8")))
+    assert rows(Step(element("u"), element("u0") + 1), after=[later]) == frozenset()
+    earlier = Step(element("u"), element("u0") + 1), Step(element("w"), Element("u", ("n", "(t - 1)")))
+    assert rows(*earlier) == frozenset()
+
+
+def test_a_part_of_the_loops_that_reads_late():
+    """Where loops may be cut, what is read in a later part is read too late, although its step comes first."""
+    steps = Step(element("h"), element("u0") / 2), Step(element("u"), element("u0") + 1)
+    compute = Compute(steps, samples=True, cuts=(frozenset("u"), frozenset("h")))
+    carry = Carry(Step(element("u0"), element("u"), "before", (TIME,)))
+    site = Site(compute, Loop(TIME, 9, (carry, compute), Way.IN_ORDER))
+    assert in_same_row([site], ()) == frozenset()
+    assert in_same_row([replace(site, compute=replace(compute, cuts=()))], ()) == {"u"}
+
+
+def test_a_value_that_is_read_too_late_is_told():
+    """Trees are refused in which a statement reads a value that the current time has overwritten."""
+    schedule = stage(LORENZ, "schedule", fit=False)
+    predict = schedule.kernels[0]
+    last, now = next(
+        (step.target, step.operands[0]) for step in schedule.program.steps if step.target.tensor == "x_before"
+    )
+
+    def late(loop):
+        stores = loop.way is Way.INDEPENDENT and any(getattr(each, "target", None) == now for each in loop.body)
+        more = (Let(Element("late", last.indices), Value((last,))),) if stores else ()
+        return (replace(loop, body=(*loop.body, *more)),)
+
+    broken = replace(predict, trees=predict.trees.each(lambda tree: rewritten(tree, {Loop: late})))
+    assert broken.trees != predict.trees
+    with pytest.raises(ProgramError, match=r"x_before\[n, m\] is read where a later value has overwritten it"):
+        verify_trees(broken, schedule.program, schedule.layout)
+
+
+def test_a_row_that_should_be_many_is_found(monkeypatch):
+    """If all times shared a row, although later loops read each, the certificate of the loops would tell."""
+    every = lambda sites, kept: {step.operands[0].tensor for site in sites for step in site.carried}  # noqa: E731
+    monkeypatch.setattr("nncodegen.schedule.places.in_same_row", every)
+    schedule = nn.compile_model(MODELS["one step"], until="schedule", fit=False)["schedule"]
+    fault = carried_out(schedule, np.zeros(0), samples(MODELS["one step"], 2), np.ones((2, 3)))
+    assert fault is not None
+    assert fault.stage == "schedule"
