@@ -1,8 +1,9 @@
 """Solves a system of differential equations with steps that an estimate of their error chooses.
 
 The loop is that of ``solve.h`` in the runtime: the same steps, in the same order of operations. That of
-``solve_lanes.h`` differs by rounding: its lengths of steps follow from logarithms that are precise to 1e-7, and in
-single precision from norms in this precision. Here, numbers are floats, or those of mpmath.
+``solve_lanes.h`` differs by rounding, and in single precision takes norms in this precision. Here, numbers are floats,
+or those of mpmath. Lengths of steps follow from logarithms that are precise to 1e-7, which is enough for them, and have
+the same bits with each C library.
 
 A step of length h is accepted where the norm of its estimated error is at most 1. The norm of a block of states is the
 root of the mean of (error/(atol + rtol*|u|))**2, with the larger |u| of both ends of the step; that of all states is
@@ -20,9 +21,11 @@ Where its norm is above 1, the step is taken again to end at this time, and the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
@@ -179,7 +182,7 @@ def integrate(
     found = np.full((len(times), len(starts)), np.nan, starts.dtype)
     if not now <= times[0]:
         return found, TOO_EARLY
-    before, rejected, done, left = 1.0, False, 0, control.most
+    before, rejected, done, left = 0.0, False, 0, control.most
     while done < len(times) and times[done] <= now:
         found[done] = starts
         done += 1
@@ -199,8 +202,7 @@ def integrate(
         size = np.maximum(abs(step.u), abs(after))
         norm = _norm(system, error, size)
         if not norm <= 1:
-            power = norm ** (-1.0 / exponent) if norm < np.inf else 0.0
-            h *= max(LEAST, SAFE * power)
+            h *= max(LEAST, SAFE / _root(norm, exponent)) if norm < np.inf else LEAST
             rejected = True
             continue
         while done < len(times) and times[done] <= end:
@@ -212,12 +214,12 @@ def integrate(
         if done < len(times) and times[done] < end:
             aim, rejected = times[done], True
             continue
-        norm = max(norm, NEAR)
-        factor = SAFE * norm ** (-NOW / exponent) * before ** (BEFORE / exponent)
+        held = _log2(max(norm, NEAR))
+        factor = SAFE * _exp2((BEFORE * before - NOW * held) / exponent)
         h *= min(1.0 if rejected else MOST, max(LEAST, factor))
         if done < len(times):
             step.accept(end, after)
-        now, before, rejected, aim = end, norm, False, times[-1]
+        now, before, rejected, aim = end, held, False, times[-1]
     return found, SOLVED
 
 
@@ -229,9 +231,40 @@ def _first_length(system: System, now: Any, u: Array, rate: Array, rates: Rates,
     h = min(h, most)
     change = _norm(system, rates(now + h, u + h * rate) - rate, size) / h
     largest = of_rate if of_rate > change else change  # noqa: FURB136 (NaN as in C)
-    other = (0.01 / largest) ** (1.0 / system.control.table.exponent) if largest > 1e-15 else max(1e-6, h * 1e-3)
+    other = _root(0.01 / largest, system.control.table.exponent) if largest > 1e-15 else max(1e-6, h * 1e-3)
     h = min(100 * h, other, most)
     return h if h > 0 else most * 1e-6  # the changes are not finite
+
+
+def _log2(value: Any) -> Any:
+    """Return the logarithm of a positive number to the base 2, to 1e-7: the polynomial of ``rough_log2`` in C."""
+    if not isinstance(value, float):
+        return mpmath.log(value, 2)
+    mantissa, exponent = math.frexp(value)
+    if mantissa < math.sqrt(0.5):
+        mantissa, exponent = 2 * mantissa, exponent - 1
+    f = mantissa - 1
+    f2 = f * f
+    a, b = 1.44269499489 - f * 0.721352931363, 0.480916708 - f * 0.360225182461
+    c, d = 0.287288882374 - f * 0.249271822075, 0.232652578821 - f * 0.14275973436
+    return exponent + f * ((a + f2 * b) + f2 * f2 * (c + f2 * d))
+
+
+def _exp2(power: Any) -> Any:
+    """Return 2 to a power, to 1e-8: the polynomial of ``rough_exp2`` in C."""
+    if not isinstance(power, float):
+        return mpmath.power(2, power)
+    whole = round(power)
+    f = power - whole
+    f2 = f * f
+    a, b = 1 + f * 0.693147206703, 0.240226509223 + f * 0.0555032722667
+    c = 0.00961805667852 + f * (0.00134004281776 + f * 0.000154614446986)
+    return math.ldexp((a + f2 * b) + f2 * f2 * c, whole)
+
+
+def _root(value: Any, exponent: Any) -> Any:
+    """Return the root of a number that is not negative: the number to the power of 1/exponent."""
+    return _exp2(_log2(value) / exponent) if value > 0 else 0.0
 
 
 def _norm(system: System, values: Array, size: Array) -> Any:

@@ -49,7 +49,7 @@ INLINE void factorize(size_t n, const real *restrict jacobian, real shift, real 
     for (size_t k = 0; k < n; k++) {
         size_t best = k;
         for (size_t i = k + 1; i < n; i++)
-            if (fabs((double) a[i*n + k]) > fabs((double) a[best*n + k]))
+            if (absolute(a[i*n + k]) > absolute(a[best*n + k]))
                 best = i;
         pivots[k] = best;
         if (best != k)
@@ -126,7 +126,7 @@ INLINE void take_stages(const equations *own, const linear_parts *local, const r
                 stage[i] += sum*part;
             }
         } else
-            memcpy(stage, rate, states*sizeof(real));
+            copy_values(states, rate, stage);
         if (local->driven)
             for (size_t i = 0; i < states; i++)
                 stage[i] += with->drifts[s]*(real) h*drift[i];
@@ -196,8 +196,10 @@ INLINE double norm_within(const equations *own, const linear_parts *local, const
    and for a row in sums. */
 INLINE double bound_of(size_t n, const real *restrict jacobian, real *restrict square, real *restrict sums)
 {
-    memset(square, 0, n*n*sizeof(real));
-    memset(sums, 0, n*sizeof(real));
+    for (size_t i = 0; i < n*n; i++)
+        square[i] = 0;
+    for (size_t j = 0; j < n; j++)
+        sums[j] = 0;
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n; k++)
             if (jacobian[i*n + k] != 0)
@@ -207,7 +209,7 @@ INLINE double bound_of(size_t n, const real *restrict jacobian, real *restrict s
     for (size_t i = 0; i < n; i++) {
         double sum = 0;
         for (size_t j = 0; j < n; j++) {
-            const double part = fabs((double) square[i*n + j]);
+            const double part = (double) absolute(square[i*n + j]);
             sum += part;
             sums[j] += (real) part;
         }
@@ -239,7 +241,8 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
     size_t done = 0, left = own->most;
     int rejected = 0, moved = 1, finite = 1;
     own->starts(given, fixed, u);
-    memset(jacobian, 0, block*block*sizeof(real));
+    for (size_t i = 0; i < block*block; i++)
+        jacobian[i] = 0;
     if (now <= (double) time[0])
         done = begin_path(own, now, times, time, next_time, u, out, out_time, out_state);
     else
@@ -268,7 +271,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
         moved = 0;
         const int explicit = other && h*bound <= 2;
         if (explicit) {
-            memcpy(k, rate, states*sizeof(real));
+            copy_values(states, rate, k);
             take_step(own, other, now, h, u, given, fixed, after, error, k);
         } else
             take_implicit_step(own, local, with, now, h, u, rate, drift, jacobian, a, pivots, given, fixed, after,
@@ -292,16 +295,16 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
             rejected = 1;
             continue;
         }
-        const double held = log(larger(norm, 1e-4));
+        const double held = (double) rough_log2((real) larger(norm, 1e-4));
         h *= longer(&with->common, held, before, rejected);
         now = end;
         aim = end_of_all;
         before = held;
         rejected = 0;
         moved = 1;
-        memcpy(u, after, states*sizeof(real));
+        copy_values(states, after, u);
         if (explicit)
-            memcpy(rate, k + (other->stages - 1)*states, states*sizeof(real));
+            copy_values(states, k + (other->stages - 1)*states, rate);
         else if (done < times)
             own->rates((real) now, u, given, fixed, rate);
     }

@@ -1,8 +1,8 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
-   Needs base.h. Gives the types rates_function, starts_function, method, equations and places, MOST_STAGES, the parts
-   of solvers norm_of, first_length, shorter, longer, observe, take_step, begin_path, fail_path, row_of and pad_samples,
-   and solve_samples. */
+   Needs base.h. Gives the types rates_function, starts_function, method, equations and places, MOST_STAGES, rough_log2
+   and rough_exp2, the parts of solvers norm_of, first_length, shorter, longer, observe, take_step, copy_values,
+   begin_path, fail_path, row_of and pad_samples, and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -42,6 +42,58 @@ typedef struct {
     size_t next, sample;
 } places;
 
+#if NN_BITS == 64
+#define ROOT_HALF UINT64_C(0x3fe6a09e667f3bcd)
+#define EXPONENT UINT64_C(0xfff0000000000000)
+#define WHOLE_BITS UINT64_C(0x4330000000000000) /* 2**52, whose low bits are whole numbers */
+enum { FRACTION = 52 };
+#else
+#define ROOT_HALF UINT32_C(0x3f3504f3)
+#define EXPONENT UINT32_C(0xff800000)
+#define WHOLE_BITS UINT32_C(0x4b000000)
+enum { FRACTION = 23 };
+#endif
+
+typedef union {
+    real value;
+    word bits;
+} real_bits;
+
+/* log2(x) of a positive normal number to 1e-7, which is enough for the lengths of steps, and has the same bits with each
+   C library. Its polynomial meets log2 at the nodes of Chebyshev. */
+INLINE real rough_log2(real x)
+{
+    const real_bits parts = {x};
+    const word offset = parts.bits - ROOT_HALF;
+    const real_bits mantissa = {.bits = parts.bits - (offset & EXPONENT)}; /* from sqrt(1/2) to sqrt(2) */
+    const real_bits biased = {.bits = WHOLE_BITS | (offset + ((word) 200 << FRACTION)) >> FRACTION};
+    const real_bits zero = {.bits = WHOLE_BITS};
+    const real f = mantissa.value - 1, f2 = f*f;
+    const real a = (real) 1.44269499489 - f*(real) 0.721352931363;
+    const real b = (real) 0.480916708 - f*(real) 0.360225182461;
+    const real c = (real) 0.287288882374 - f*(real) 0.249271822075;
+    const real d = (real) 0.232652578821 - f*(real) 0.14275973436;
+    return ((biased.value - zero.value) - 200) + f*((a + f2*b) + f2*f2*(c + f2*d));
+}
+
+/* 2**x to 1e-8, for x of a small size, in the same way. */
+INLINE real rough_exp2(real x)
+{
+    const real_bits shift = {.bits = WHOLE_BITS + ((word) 1 << (FRACTION - 1))}, k = {x + shift.value};
+    const real f = x - (k.value - shift.value), f2 = f*f; /* from -1/2 to 1/2 */
+    const real_bits scale = {.bits = (k.bits + (sizeof(real) > 4 ? 1023 : 127)) << FRACTION};
+    const real a = 1 + f*(real) 0.693147206703, b = (real) 0.240226509223 + f*(real) 0.0555032722667;
+    const real c = (real) 0.00961805667852 + f*((real) 0.00134004281776 + f*(real) 0.000154614446986);
+    return scale.value*((a + f2*b) + f2*f2*c);
+}
+
+/* Returns the root of a number that is not negative, to 1e-7: x to the power of 1/exponent. */
+INLINE double rough_root(double x, double exponent)
+{
+    const real value = (real) x;
+    return value > 0 ? (double) rough_exp2(rough_log2(value)/(real) exponent) : 0;
+}
+
 /* Returns the norm of an error: the root of the mean square of error/(atol + rtol*size) over a block, and the largest
    of all blocks. The size of a state is the larger of both absolute values. It is NaN if any value is. */
 INLINE double norm_of(const equations *own, const real *error, const real *u, const real *after)
@@ -50,7 +102,7 @@ INLINE double norm_of(const equations *own, const real *error, const real *u, co
     for (size_t first = 0; first < own->states; first += own->block) {
         double sum = 0;
         for (size_t i = first; i < first + own->block; i++) {
-            const double size = larger(fabs((double) u[i]), fabs((double) after[i]));
+            const double size = larger((double) absolute(u[i]), (double) absolute(after[i]));
             const double part = (double) error[i]/(own->atol + own->rtol*size);
             sum += part*part;
         }
@@ -75,7 +127,7 @@ INLINE double first_length(const equations *own, const method *with, double now,
     for (size_t i = 0; i < own->states; i++)
         change[i] = other[i] - rate[i];
     const double largest = larger(of_rate, norm_of(own, change, u, u)/h);
-    const double second = largest > 1e-15 ? pow(0.01/largest, 1/with->exponent) : larger(1e-6, h*1e-3);
+    const double second = largest > 1e-15 ? rough_root(0.01/largest, with->exponent) : larger(1e-6, h*1e-3);
     h = 100*h < second ? 100*h : second;
     h = h < most ? h : most;
     return h > 0 ? h : most*1e-6; /* the changes are not finite */
@@ -84,14 +136,14 @@ INLINE double first_length(const equations *own, const method *with, double now,
 /* Returns the factor of the length of a step that was rejected. */
 INLINE double shorter(const method *with, double norm)
 {
-    return norm < (double) INFINITY ? larger(0.2, 0.9*pow(norm, -1/with->exponent)) : 0.2;
+    return norm < HUGE_VAL ? larger(0.2, 0.9/rough_root(norm, with->exponent)) : 0.2;
 }
 
-/* Returns the factor from the length of an accepted step to that of the next one: held and before are the logarithms of
-   the norm of its error, and of that of the step before. */
+/* Returns the factor from the length of an accepted step to that of the next one: held and before are the logarithms,
+   to the base 2, of the norm of its error, and of that of the step before. */
 INLINE double longer(const method *with, double held, double before, int rejected)
 {
-    const double factor = 0.9*exp((0.4*before - 0.7*held)/with->exponent);
+    const double factor = 0.9*(double) rough_exp2((real) ((0.4*before - 0.7*held)/with->exponent));
     const double most = rejected ? 1 : 10;
     return factor < 0.2 ? 0.2 : factor > most ? most : factor;
 }
@@ -135,6 +187,13 @@ INLINE void take_step(const equations *own, const method *with, double now, doub
             sum += with->errors[j]*k[j*states + i];
         error[i] = (real) h*sum;
     }
+}
+
+/* Copies values. */
+INLINE void copy_values(size_t count, const real *from, real *to)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = from[i];
 }
 
 /* Writes the initial values at all times up to theirs. Returns the number of these times. */
@@ -200,13 +259,13 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
             const double at = (double) time[done*next_time];
             observe(own, with, at == end ? 1 : (at - now)/h, h, u, after, k, out + done*out_time, out_state);
         }
-        const double held = log(larger(norm, 1e-4));
+        const double held = (double) rough_log2((real) larger(norm, 1e-4));
         h *= longer(with, held, before, rejected);
         now = end;
         before = held;
         rejected = 0;
-        memcpy(u, after, states*sizeof(real));
-        memcpy(k, k + (stages - 1)*states, states*sizeof(real));
+        copy_values(states, after, u);
+        copy_values(states, k + (stages - 1)*states, k);
     }
     fail_path(own, done, times, out, out_time, out_state);
 }

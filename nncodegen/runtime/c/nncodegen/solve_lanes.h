@@ -60,51 +60,6 @@ typedef struct {
     size_t out_time, out_state, out_sample;
 } path_samples;
 
-#if NN_BITS == 64
-#define ROOT_HALF UINT64_C(0x3fe6a09e667f3bcd)
-#define EXPONENT UINT64_C(0xfff0000000000000)
-#define WHOLE_BITS UINT64_C(0x4330000000000000) /* 2**52, whose low bits are whole numbers */
-enum { FRACTION = 52 };
-#else
-#define ROOT_HALF UINT32_C(0x3f3504f3)
-#define EXPONENT UINT32_C(0xff800000)
-#define WHOLE_BITS UINT32_C(0x4b000000)
-enum { FRACTION = 23 };
-#endif
-
-typedef union {
-    real value;
-    word bits;
-} real_bits;
-
-/* log2(x) of a positive normal number to 1e-7, which is enough for the lengths of steps. Its polynomial meets log2 at
-   the nodes of Chebyshev. */
-INLINE real rough_log2(real x)
-{
-    const real_bits parts = {x};
-    const word offset = parts.bits - ROOT_HALF;
-    const real_bits mantissa = {.bits = parts.bits - (offset & EXPONENT)}; /* from sqrt(1/2) to sqrt(2) */
-    const real_bits biased = {.bits = WHOLE_BITS | (offset + ((word) 200 << FRACTION)) >> FRACTION};
-    const real_bits zero = {.bits = WHOLE_BITS};
-    const real f = mantissa.value - 1, f2 = f*f;
-    const real a = (real) 1.44269499489 - f*(real) 0.721352931363;
-    const real b = (real) 0.480916708 - f*(real) 0.360225182461;
-    const real c = (real) 0.287288882374 - f*(real) 0.249271822075;
-    const real d = (real) 0.232652578821 - f*(real) 0.14275973436;
-    return ((biased.value - zero.value) - 200) + f*((a + f2*b) + f2*f2*(c + f2*d));
-}
-
-/* 2**x to 1e-8, for x of a small size, in the same way. */
-INLINE real rough_exp2(real x)
-{
-    const real_bits shift = {.bits = WHOLE_BITS + ((word) 1 << (FRACTION - 1))}, k = {x + shift.value};
-    const real f = x - (k.value - shift.value), f2 = f*f; /* from -1/2 to 1/2 */
-    const real_bits scale = {.bits = (k.bits + (sizeof(real) > 4 ? 1023 : 127)) << FRACTION};
-    const real a = 1 + f*(real) 0.693147206703, b = (real) 0.240226509223 + f*(real) 0.0555032722667;
-    const real c = (real) 0.00961805667852 + f*((real) 0.00134004281776 + f*(real) 0.000154614446986);
-    return scale.value*((a + f2*b) + f2*f2*c);
-}
-
 /* Writes the squares of the norms of errors: see norm_of. */
 INLINE void norms_of(size_t lanes, const equations *own, const real *error, const real *u, const real *after,
     real *norms)
@@ -164,7 +119,7 @@ INLINE void begin_steps(size_t lanes, const equations *own, rates_of_lanes rates
             continue;
         const double most = p->last[lane] - p->now[lane], first = lengths[lane];
         const double largest = larger(sqrt((double) of_rate[lane]), sqrt((double) of_change[lane])/first);
-        const double second = largest > 1e-15 ? pow(0.01/largest, 1/with->exponent) : larger(1e-6, first*1e-3);
+        const double second = largest > 1e-15 ? rough_root(0.01/largest, with->exponent) : larger(1e-6, first*1e-3);
         double h = 100*first < second ? 100*first : second;
         h = h < most ? h : most;
         p->wish[lane] = h > 0 ? h : most*1e-6; /* the changes are not finite */
