@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
+from math import prod
 
+from nncodegen.emit.calls import Calls
 from nncodegen.emit.elements import OWN_POINTERS, Elements, noise_arguments
+from nncodegen.emit.lines import wrapped
 from nncodegen.emit.names import Names
+from nncodegen.errors import ProgramError
 from nncodegen.ir import Element
-from nncodegen.schedule.plain import OneSample
+from nncodegen.ir.systems import System
+from nncodegen.schedule.plain import OneSample, solver_of
 from nncodegen.schedule.storage import Place
-from nncodegen.schedule.tree import Tree
+from nncodegen.schedule.tree import Call, Tree
 from nncodegen.schedule.walks import elements
 
 ARRAYS = {
@@ -68,6 +73,21 @@ class PlainElements(Elements):
         texts += [str(number)] if number or not texts else []
         return f"{self.name(element) if own else ARRAYS[storage.place]}[{' + '.join(texts)}]"
 
+    def begin(self, element: Element) -> str:
+        """Return the begin of the values of an element, which follow each other in memory."""
+        storage = self._storage[element.tensor]
+        sizes = [self.program.sizes[index] or 1 for index in element.indices]
+        if storage.strides != tuple(prod(sizes[k + 1 :]) for k in range(len(sizes))):
+            raise ProgramError(f"the values of {element} do not follow each other in memory")
+        if storage.place in OWN_POINTERS:
+            return self.name(element)
+        return f"{ARRAYS[storage.place]}{f' + {storage.offset}' if storage.offset else ''}"
+
+    def work_of(self, path: Element) -> str:
+        """Return the begin of the memory of the solver of a path."""
+        offset = self._storage[solver_of(path)].offset
+        return f"work{f' + {offset}' if offset else ''}"
+
     def _noise(self, number: int, unit: str) -> str:
         """Return a call that gives a random number, for the number of a layer and of a unit in it."""
         source = self.program.noise[number]
@@ -87,3 +107,21 @@ class PlainElements(Elements):
                 yield f"const real *const {text} = parameters{f' + {offset}' if offset else ''};"
             elif storage.place is Place.ARRAY:
                 yield f"real *const {text} = work{f' + {offset}' if offset else ''};"
+
+
+class PlainCalls(Calls):
+    """Writer of the calls of a plain kernel: they solve the systems of a file, in the order of their functions."""
+
+    def __init__(self, elements: PlainElements, systems: Sequence[System]) -> None:
+        super().__init__(elements)
+        self._plain, self._systems = elements, systems
+
+    def of(self, call: Call) -> tuple[str, ...]:
+        """Return the call that solves a system for one sample."""
+        at, (step,) = self._plain, call.steps
+        path, times = step.expression, step.target.indices[0]
+        time, *rows = (at.begin(element) for element in path.args[1:])
+        number = self._systems.index(path.system) + 1
+        given = ", ".join([str(at.size(times)), time, *rows, *["NULL"] * (2 - len(rows))])
+        out = f"{at.begin(step.target)}, {at.work_of(step.target)}"
+        return tuple(wrapped(f"solve_equations_{number}({given}, {out});"))

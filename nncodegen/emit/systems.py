@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sympy import Expr
 
+from nncodegen.emit.dialects import IN_MODULES, Dialect
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.names import Names
@@ -14,7 +15,7 @@ from nncodegen.emit.printer import Printer
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.ir.systems import Formulas, LinearlyImplicit, System, Table, systems_of
-from nncodegen.schedule.layout import in_lanes
+from nncodegen.schedule.layout import in_lanes, room_of
 from nncodegen.schedule.tree import Call
 from nncodegen.schedule.vectors import has_library
 
@@ -24,10 +25,18 @@ ARGUMENTS = "const real *restrict given, const real *restrict fixed"
 def emit_systems(program: Program, lines: Lines) -> None:
     """Write the functions of all systems that a program solves, and before them the tables of their methods."""
     systems = systems_of(program.steps)
-    for table in dict.fromkeys(table for system in systems for table in _tables(system.control.table)):
-        _emit_table(table, program.precision, lines)
+    _emit_tables(systems, program.precision, lines)
     for number, system in enumerate(systems, 1):
-        _SystemEmitter(system, f"equations_{number}", program.precision, lines).emit()
+        _SystemEmitter(system, f"equations_{number}", program.precision, lines, in_lanes=in_lanes(system)).emit()
+
+
+def emit_plain_systems(
+    systems: Sequence[System], precision: str, dialect: Dialect, used: dict[str, None], lines: Lines
+) -> None:
+    """Write the functions of systems that plain C solves, one sample at a time. ``used`` collects what they call."""
+    _emit_tables(systems, precision, lines)
+    for number, system in enumerate(systems, 1):
+        _PlainSystemEmitter(system, f"equations_{number}", precision, lines, dialect, used).emit()
 
 
 def path_call(call: Call, at: Elements) -> tuple[str, ...]:
@@ -52,6 +61,12 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
 def _places(element: Element, index: str, at: Elements) -> str:
     """Return the values of samples as arguments: their begin, the distance between places, and between samples."""
     return f"{at.begin(element)}, {at.stride(element, index)}, {at.stride(element, SAMPLE)}"
+
+
+def _emit_tables(systems: Iterable[System], precision: str, lines: Lines) -> None:
+    """Write the coefficients of all methods, each once."""
+    for table in dict.fromkeys(table for system in systems for table in _tables(system.control.table)):
+        _emit_table(table, precision, lines)
 
 
 def _tables(table: Table) -> tuple[Table, ...]:
@@ -94,22 +109,31 @@ class _SystemEmitter:
     stiff equations (``rosenbrock.h``), are solved one after the other.
     """
 
-    def __init__(self, system: System, name: str, precision: str, lines: Lines) -> None:
-        self._system, self._name, self._lines = system, name, lines
-        self._in_lanes = in_lanes(system)
+    def __init__(
+        self,
+        system: System,
+        name: str,
+        precision: str,
+        lines: Lines,
+        dialect: Dialect = IN_MODULES,
+        used: dict[str, None] | None = None,
+        in_lanes: bool = False,
+    ) -> None:
+        self._system, self._name, self._lines, self._in_lanes = system, name, lines, in_lanes
         own = ("times", "lane", "lanes") if self._in_lanes else ("jacobian", "drift", "direction", "change")
         self._names = Names(("given", "fixed", "rates", "u", *own))
-        self._printer = Printer(precision, lambda element: self._names[element.tensor])
+        self._printer = Printer(precision, lambda element: self._names[element.tensor], dialect, used)
 
     def emit(self) -> None:
-        """Write the initial values, the rates, and the function that solves the system for the samples of a tile."""
+        """Write the initial values, the rates, and the function that solves the system."""
         system, lines, name = self._system, self._lines, self._name
         what = "states" if not system.first else "states and their derivatives"
         lines.add(f"/* The initial values of {len(system.states)} {what}. */")
         with lines.function(f"INLINE void {name}_starts({ARGUMENTS}, real *restrict u)"):
-            self._load(system.starts)
+            used = self._load(system.starts)
             for number, start in enumerate(system.starts):
                 lines.add(f"u[{number}] = {self._printer.print(start)};")
+            self._unused({"given", "fixed"} - used)
         lines.add("")
         if self._in_lanes:
             self._emit_rates_of_lanes()
@@ -119,15 +143,19 @@ class _SystemEmitter:
                 self._emit_rates()
         if system.linear:
             self._emit_linear()
-        lines.add("", "/* Solves these equations for the samples of a tile. */")
-        with lines.function(
-            f"static HOT void solve_{name}(size_t count, size_t padded, size_t times,\n"
+        self._emit_solver()
+        lines.add("")
+
+    def _emit_solver(self) -> None:
+        """Write the function that solves the system for the samples of a tile."""
+        self._lines.add("", "/* Solves these equations for the samples of a tile. */")
+        with self._lines.function(
+            f"static HOT void solve_{self._name}(size_t count, size_t padded, size_t times,\n"
             "    const real *time, size_t time_next, size_t time_sample, const real *given, size_t given_next,\n"
             "    size_t given_sample, const real *fixed, size_t fixed_next, size_t fixed_sample,\n"
             "    real *restrict out, size_t out_time, size_t out_state, size_t out_sample)"
         ):
             self._emit_call()
-        lines.add("")
 
     @property
     def _state(self) -> str:
@@ -166,42 +194,69 @@ class _SystemEmitter:
         with lines.function(
             f"INLINE void {name}_slopes({self._state},\n    real *restrict jacobian, real *restrict drift)"
         ):
-            self._write(system.linear.slopes, places, zeros=size)
+            self._write(system.linear.slopes, places, ["jacobian", "drift"], zeros=size)
         if system.linear.direction:
             lines.add("", "/* The changes of the rates of sensitivities with the states. */")
             with lines.function(
                 f"INLINE void {name}_bend({self._state},\n    const real *restrict direction, real *restrict change)"
             ):
-                self._write(system.linear.bend, [f"change[{k}]" for k in range(len(system.linear.bend.values))])
+                changes = [f"change[{k}]" for k in range(len(system.linear.bend.values))]
+                self._write(system.linear.bend, changes, ["direction"])
 
-    def _write(self, formulas: Formulas, places: Sequence[str], zeros: int = 0, lane: str = "") -> None:
-        """Write values to places; without the first ``zeros`` of them where they are zero."""
-        self._load(formulas.all, lane)
+    def _write(
+        self,
+        formulas: Formulas,
+        places: Sequence[str],
+        others: Sequence[str] = (),
+        zeros: int = 0,
+        lane: str = "",
+    ) -> None:
+        """Write the body of a function of states: values to places; without the first ``zeros`` where they are zero.
+
+        ``others`` are the arguments that not each such function has.
+        """
+        used = self._load(formulas.all, lane)
         for step in formulas.steps:
             self._lines.add(f"const real {self._names[step.target.tensor]} = {self._printer.print(step.expression)};")
         for number, (place, value) in enumerate(zip(places, formulas.values, strict=True)):
             if number >= zeros or value != 0:
                 self._lines.add(f"{place} = {self._printer.print(value)};")
+                used.add(place.split("[")[0])
+        self._unused({self._names[self._system.time.tensor], "u", "given", "fixed", *others} - used)
 
-    def _emit_call(self) -> None:
-        """Write the body of the function that solves the system."""
+    def _unused(self, arguments: set[str]) -> None:
+        """Note the arguments that a function does not use, where compilers ask for that."""
+
+    def _emit_equations(self) -> None:
+        """Write the description of the equations that a solver takes."""
         system, control, lines, name = self._system, self._system.control, self._lines, self._name
-        table, states = control.table, len(system.states)
-        rows = len(system.given) + len(system.fixed)
-        room = (len(table.rows) + (6 if isinstance(table, LinearlyImplicit) else 3)) * states + rows
         lines.add("const equations own = {")
-        sizes = (states, system.first, system.block, len(system.given), len(system.fixed))
+        sizes = (len(system.states), system.first, system.block, len(system.given), len(system.fixed))
         start = "(double) NAN" if control.start is None else repr(control.start)
         lines.add(f"    {', '.join(map(str, sizes))}, {control.rtol!r}, {control.atol!r}, {start}, {control.most},")
         lines.add(f"    {'NULL' if self._in_lanes else f'{name}_rates'}, {name}_starts", "};")
+
+    def _emit_parts(self) -> str:
+        """Write what an implicit method takes besides, and return the name of the explicit one, or NULL."""
+        system, table, name = self._system, self._system.control.table, self._name
+        assert isinstance(table, LinearlyImplicit)
+        bend = f"{name}_bend" if system.first else "NULL"
+        self._lines.add(f"const linear_parts local = {{{name}_slopes, {bend}, {int(system.driven)}}};")
+        self._lines.add(f"size_t pivots[{system.block}];")
+        return f"&{table.explicit.name}" if table.explicit else "NULL"
+
+    def _emit_call(self) -> None:
+        """Write the body of the function that solves the system."""
+        system, lines, name = self._system, self._lines, self._name
+        table, states = system.control.table, len(system.states)
+        rows = len(system.given) + len(system.fixed)
+        room = room_of(system) + rows
+        self._emit_equations()
         given = ", ".join(f"(places) {{{row}, {row}_next, {row}_sample}}" for row in ("time", "given", "fixed"))
         places = "out, out_time, out_state, out_sample, work"
         if isinstance(table, LinearlyImplicit):
-            bend = f"{name}_bend" if system.first else "NULL"
-            lines.add(f"const linear_parts local = {{{name}_slopes, {bend}, {int(system.driven)}}};")
-            lines.add(f"size_t pivots[{system.block}];")
-            lines.add(f"real work[{room + 2 * system.block**2}];")
-            explicit = f"&{table.explicit.name}" if table.explicit else "NULL"
+            explicit = self._emit_parts()
+            lines.add(f"real work[{room}];")
             begin = f"solve_stiff_samples(own, local, &{table.name}, {explicit}"
             places += ", pivots"
         elif self._in_lanes:
@@ -214,11 +269,12 @@ class _SystemEmitter:
             begin = f"solve_samples(own, &{table.name}"
         lines.add(*wrapped(f"{begin}, count, padded, times, {given}, {places});"))
 
-    def _load(self, formulas: Iterable[Expr], lane: str = "") -> None:
-        """Write local values of what formulas read of the states and of both rows."""
+    def _load(self, formulas: Iterable[Expr], lane: str = "") -> set[str]:
+        """Write local values of what formulas read of the states and of both rows; return the arguments with these."""
         system = self._system
         direction = system.linear.direction if system.linear else ()
         read = {element for formula in formulas for element in formula.atoms(Element)}
+        used = {self._names[system.time.tensor]} if system.time in read else set()
         for array, names in (
             ("u", system.states),
             ("given", system.given),
@@ -228,3 +284,30 @@ class _SystemEmitter:
             for number, element in enumerate(names):
                 if element in read:
                     self._lines.add(f"const real {self._names[element.tensor]} = {array}[{number}{lane}];")
+                    used.add(array)
+        return used
+
+
+class _PlainSystemEmitter(_SystemEmitter):
+    """Writer of the functions of one system in plain C, which solves it for one sample, in memory of the caller."""
+
+    def _unused(self, arguments: set[str]) -> None:
+        """Note the arguments that a function does not use."""
+        self._lines.add(*(f"(void) {name};" for name in sorted(arguments)))
+
+    def _emit_solver(self) -> None:
+        """Write the function that solves the system for one sample."""
+        system, lines, name, table = self._system, self._lines, self._name, self._system.control.table
+        lines.add("", "/* Solves these equations for one sample. */")
+        given = " ".join(f"const real *{row}," for row in ("given", "fixed"))
+        with lines.function(
+            f"static void solve_{name}(size_t times, const real *time, {given}\n    real *out, real *work)"
+        ):
+            self._emit_equations()
+            states = len(system.states) - system.first
+            arguments = f"times, time, 1, given, fixed, out, {states}, 1, work"
+            if isinstance(table, LinearlyImplicit):
+                begin = f"solve_stiff(&own, &local, &{table.name}, {self._emit_parts()}, "
+                lines.add(*wrapped(f"{begin}{arguments}, pivots);"))
+            else:
+                lines.add(f"solve(&own, &{table.name}, {arguments});")

@@ -27,8 +27,8 @@ def check_steps(program: Program, destination: str) -> None:
         if step.operator == INTEGRATE:
             raise ModelError(
                 f"{destination} has no steps that are chosen by an estimate of their error, as those of {program.name} "
-                "are: give it a number of steps from a time to the next, such as steps=10; or export a wheel, or C "
-                "with vectors"
+                "are: give it a number of steps from a time to the next, such as steps=10; or export a wheel, C or "
+                "WebAssembly"
             )
 
 

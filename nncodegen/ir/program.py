@@ -531,8 +531,8 @@ def _check_path(step: Step) -> None:
     if not isinstance(read, path) or not all(isinstance(one, Element) for one in read.args[1:]):
         raise ProgramError(f"{INTEGRATE} needs a path of elements, in: {step}")
     time, *rows = read.args[1:]
-    fits = len(time.indices) == 2 and all(len(row.indices) == 2 for row in rows)
-    if not fits or any(one.indices[0] != SAMPLE for one in (step.target, time, *rows)):
+    samples = step.target.indices[:1] == (SAMPLE,)  # otherwise it is in the program of one sample
+    if any(len(one.indices) != 1 + samples or one.indices[:samples] != (SAMPLE,) * samples for one in (time, *rows)):
         raise ProgramError(f"a path reads times and rows of each sample, in: {step}")
-    if step.target.indices[1] != time.indices[1] or step.over != tuple(row.indices[1] for row in rows):
+    if step.target.indices[samples] != time.indices[-1] or step.over != tuple(row.indices[-1] for row in rows):
         raise ProgramError(f"a path has the index of its times, and runs over that of each row, in: {step}")

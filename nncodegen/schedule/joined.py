@@ -23,6 +23,7 @@ from nncodegen.ir import (
     solve,
     steps_of,
 )
+from nncodegen.ir.systems import INTEGRATE
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,9 @@ def _fill(node: OpenLoop, units: Sequence[Unit], one: Program, fixed: str = "") 
 
 def _first_index(unit: Unit, fixed: str) -> str:
     """Return the index of the outermost loop around a unit; an empty text if it has none."""
-    indices = (unit.index,) if isinstance(unit, Group) else [index for index in unit.indices if index != fixed]
+    if isinstance(unit, Group):
+        return unit.index
+    indices = [index for index in unit.indices if index != fixed and unit.operator != INTEGRATE]
     return indices[0] if indices else ""
 
 
@@ -178,6 +181,10 @@ def _insert(unit: Unit, root: OpenLoop, one: Program, fixed: str) -> None:
     """Add a step to the loops over its indices, or a group to a loop over its index."""
     if isinstance(unit, Group):
         _insert_group(unit, root, one)
+        return
+    if unit.operator == INTEGRATE:  # a call that computes the whole path
+        root.body.append(Compute(unit))
+        root.tensors[unit.target.tensor] = unit.target
         return
     chain, own = [root], [index for index in unit.target.indices if index != fixed]
     adds = fixed in unit.over and unit.operator == "sum"

@@ -214,6 +214,12 @@ def in_lanes(system: System) -> bool:
     return not system.implicit and values <= MOST_IN_LANES
 
 
+def room_of(system: System) -> int:
+    """Return the values of memory that the solver of one sample needs: see ``solve.h`` and ``rosenbrock.h``."""
+    stages, states = len(system.control.table.rows), len(system.states)
+    return (stages + (6 if system.implicit else 3)) * states + (2 * system.block**2 if system.implicit else 0)
+
+
 def _tile(program: Program, padding: int, features: tuple[str, ...]) -> tuple[int, str]:
     """Return the number of samples of a tile, and the reason for it."""
     systems = systems_of(program.steps)

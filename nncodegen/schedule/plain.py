@@ -33,11 +33,12 @@ from nncodegen.ir import (
     slices_of,
 )
 from nncodegen.ir.names import unused
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.schedule.extents import ROWS, Extent
 from nncodegen.schedule.families import keys_last, of_samples
 from nncodegen.schedule.joined import Clear, Compute, OpenLoop, tree
 from nncodegen.schedule.kernel import Kernel
-from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.layout import Layout, room_of
 from nncodegen.schedule.pairs import in_rows
 from nncodegen.schedule.plain_lowering import PlainLowering
 from nncodegen.schedule.plans import PLAIN
@@ -122,6 +123,11 @@ def plan_loss(program: Program) -> OneSample:
 def plan_gradient(program: Program) -> OneSample:
     """Return the loops that compute the weighted loss of a sample, and add its derivatives to the gradient."""
     return _plan(_of_one(program), Place.GRADIENT, program.gradient, samples=of_samples(program.steps))
+
+
+def solver_of(path: Element) -> str:
+    """Return the name of the array that the solver of a path needs while it runs."""
+    return f"{path.tensor} of the solver"
 
 
 def _of_one(program: Program) -> Program:
@@ -263,20 +269,30 @@ def _arrays(root: OpenLoop, one: Program, known: Mapping[str, Storage]) -> tuple
     storage: dict[str, Storage] = {}
     taken: list[tuple[int, int, int]] = []  # the begin and the end of an array, and the last item that reads it
     work = 0
+
+    def place_of(size: int, begun: int, until: int) -> int:
+        """Return the offset of an array, which other arrays that are in use meanwhile do not overlap."""
+        nonlocal work
+        offset = 0
+        for begin, end, used in sorted(taken):
+            if used >= begun and begin < offset + size and offset < end:
+                offset = end
+        taken.append((offset, offset + size, until))
+        work = max(work, offset + size)
+        return offset
+
+    rooms = {step.target.tensor: room_of(step.expression.system) for _, step, _ in steps if step.operator == INTEGRATE}
     for name, target in targets.items():
         if name in known:
             continue
+        if name in rooms:
+            storage[solver_of(target)] = Storage(Place.ARRAY, place_of(rooms[name], first[name], first[name]), (1,))
         shared_indices = {node.index for node in around[name]}
         inside = [index for index in target.indices if index not in shared_indices]
         if not inside and name not in kept:
             storage[name] = Storage(Place.LOCAL)
             continue
-        size, offset = one.count(inside), 0
-        for begin, end, until in sorted(taken):
-            if until >= first[name] and begin < offset + size and offset < end:
-                offset = end
-        taken.append((offset, offset + size, last[name]))
-        work = max(work, offset + size)
+        offset = place_of(one.count(inside), first[name], last[name])
         strides = dict(zip(inside, _strides(tuple(one.sizes[index] for index in inside)), strict=True))
         storage[name] = Storage(Place.ARRAY, offset, tuple(strides.get(index, 0) for index in target.indices))
     return storage, work

@@ -10,11 +10,14 @@ from math import prod
 from sympy import Expr, S
 
 from nncodegen.ir import RECURRENCES, REDUCTIONS, Program, Solution, Step, solve
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.schedule.extents import Extent, beside
 from nncodegen.schedule.joined import Clear, Compute, Finish, Item, OpenLoop, Start
+from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.storage import Place, Storage
 from nncodegen.schedule.tree import (
     Accumulate,
+    Call,
     Combine,
     Exists,
     First,
@@ -106,6 +109,9 @@ class PlainLowering:
     def _computed(self, step: Step) -> Statement:
         """Return the statement of a step, or of one term of its reduction."""
         target, place = step.target, self.storage[step.target.tensor].place
+        if step.operator == INTEGRATE:
+            ends = ((index, self.program.sizes[index] or 1) for index in step.indices)
+            return Call(Shape.PATH, (step,), target.indices[-1], tuple(ends))
         value = self._recurred(step) if step.operator in RECURRENCES else Value((step.expression,))
         if step.operator == "first":
             return First(target, value, numbers_of(self._free(step)), self._count(step), local=True)

@@ -24,6 +24,7 @@ from nncodegen.exports.wasm.compiler import compilers
 from nncodegen.ir import evaluate
 from nncodegen.perceptron import model as perceptron
 from tests.support.built import stage
+from tests.support.stiff import STIFF
 
 NODE, CHROMIUM = shutil.which("node"), shutil.which("chromium")
 FOUND = dict(compilers())
@@ -234,6 +235,24 @@ def test_powers(exported):
         return {cases}.map((values) => String(raw(values)));""",  # what predict() refuses goes to the function itself
     )
     assert found == ["1", "1", "1", "1", "0", "1", "1", "NaN"]
+
+
+@in_node
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-12), ("float32", 2e-3)])
+def test_differential_equations(precision, tolerance, exported):
+    """Steps that are chosen there give what NumPy evaluates, and a training the parameters that the data have."""
+    example = STIFF["HIRES"]._replace(end=3, parameters={"k": 280.0})
+    model = example.model(5, method="auto", rtol=1e-5, atol=1e-8, name="hires")
+    X = np.array([1, 0.1])[:, None] * example.times(5)
+    found = run(exported(model, precision=precision), f"return model.predict({X.tolist()}, [280])")
+    wanted = expected(model, [280], X)
+    assert (abs(np.array(found) - wanted) <= tolerance * abs(wanted).max(axis=0)).all()
+    falling = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=4, name="falling")
+    times = np.array([[0, 0.5, 1, 2]])
+    options = "{ epochs: 300, learningRate: 0.5 }"
+    folder = exported(falling, precision=precision, train=True)
+    data = f"{times.tolist()}, {np.exp(-1.5 * times).tolist()}"
+    assert run(folder, f"return model.train({data}, {options}).parameters") == pytest.approx([1.5], rel=1e-4)
 
 
 @in_node

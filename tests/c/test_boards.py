@@ -15,6 +15,7 @@ from nncodegen.perceptron import X, Y
 from nncodegen.perceptron import model as perceptron_model
 from tests.support import ROOT, SUPPORT
 from tests.support.plain import WARNINGS, exported
+from tests.support.stiff import STIFF
 
 BOARDS = SUPPORT / "boards"
 
@@ -66,6 +67,18 @@ def test_self_test_on_a_cortex_m4(digits):
     folder, _, _ = digits
     run("arm-none-eabi-gcc", *CPU, *WARNINGS, "-O2", "-c", "digits.c", "-o", "d.o", cwd=folder)
     printed = on_cortex_m4(folder, folder / "digits.c", folder / "digits_test.c")
+    assert printed.count(": right") == 4
+
+
+@needs_arm
+@pytest.mark.parametrize("options", [{}, {"precision": "float32", "libm": False}], ids=["float64", "own float32"])
+def test_differential_equations_on_a_cortex_m4(options, tmp_path):
+    """Steps that are chosen there, of both methods, give what NumPy evaluates; the compiler warns of nothing."""
+    example = STIFF["HIRES"]._replace(end=1)
+    model = example.model(5, method="auto", rtol=1e-4, name="hires")
+    exported(model, tmp_path, train=True, **options)
+    run("arm-none-eabi-gcc", *CPU, *WARNINGS, "-O2", "-c", "hires.c", "-o", "h.o", cwd=tmp_path)
+    printed = on_cortex_m4(tmp_path, tmp_path / "hires.c", tmp_path / "hires_test.c")
     assert printed.count(": right") == 4
 
 

@@ -107,7 +107,7 @@ def kernel_body(model: PlainModel, kernel: OneSample, helpers: dict[str, None], 
     """Return a writer of the body of a function for one sample, which may return the loss."""
 
     def body(lines: Lines) -> None:
-        emitter = PlainEmitter(kernel, model.request.libm, helpers, lines)
+        emitter = PlainEmitter(kernel, model.request.libm, helpers, lines, model.systems)
         given = ("parameters", "inputs", "work", *(["targets"] if returns else []))
         lines.add(*(f"(void) {name};" for name in given if name not in emitter.arguments))
         if model.trained and "parameters" in emitter.arguments:

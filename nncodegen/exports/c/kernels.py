@@ -5,11 +5,14 @@ A helper is a header of ``runtime/c/nncodegen/plain``; a printer collects those 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nncodegen.emit.lines import Lines
 from nncodegen.emit.loops import LoopPrinter
-from nncodegen.emit.plain import ARRAYS, PlainElements
+from nncodegen.emit.plain import ARRAYS, PlainCalls, PlainElements
 from nncodegen.exports.c.dialects import exported
 from nncodegen.ir import Element
+from nncodegen.ir.systems import System
 from nncodegen.schedule.plain import OneSample
 from nncodegen.schedule.storage import Place
 from nncodegen.schedule.walks import elements
@@ -22,11 +25,17 @@ HELPERS |= {n: ("noise", n) for n in ("dropout", "normal")}
 
 
 class PlainEmitter:
-    """A writer of the bodies of functions for one sample. ``helpers`` collects what they call."""
+    """A writer of the bodies of functions for one sample. ``helpers`` collects what they call.
 
-    def __init__(self, kernel: OneSample, libm: bool, helpers: dict[str, None], lines: Lines) -> None:
+    ``systems`` are those that the file solves, in the order of their functions.
+    """
+
+    def __init__(
+        self, kernel: OneSample, libm: bool, helpers: dict[str, None], lines: Lines, systems: Sequence[System] = ()
+    ) -> None:
         self._tree, self._lines, self._at = kernel.tree, lines, PlainElements(kernel, helpers)
-        self._printer = LoopPrinter(self._at, None, lines, dialect=exported(libm), used=helpers, breaks="[-+]")
+        calls = PlainCalls(self._at, systems)
+        self._printer = LoopPrinter(self._at, calls, lines, dialect=exported(libm), used=helpers, breaks="[-+]")
 
     def emit(self) -> None:
         """Write declarations, and the loops; a comment before each of the outermost loops names its steps."""

@@ -11,9 +11,10 @@ from nncodegen.emit.stepwise import sizes
 from nncodegen.errors import ModelError
 from nncodegen.exports.c.library import check_without_library
 from nncodegen.exports.initial import start_of
-from nncodegen.exports.programs import check_steps, described, differentiated, of_loss, of_outputs, stable
+from nncodegen.exports.programs import described, differentiated, of_loss, of_outputs, stable
 from nncodegen.exports.request import Request
 from nncodegen.ir import Companion, Program, Update
+from nncodegen.ir.systems import System, formulas_of, systems_of
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.passes.stepwise import stepwise
@@ -29,7 +30,6 @@ OF_STEPS = ("step", "generate")
 class PlainModel:
     """A model for plain C; everything follows from the request."""
 
-    destination = "plain C"
     mathematics = "plain/no_libm"
     """The header of the runtime that is used where the library of mathematics is not."""
 
@@ -38,8 +38,6 @@ class PlainModel:
         self.name, self.upper, self.train = request.name, request.name.upper(), request.train
         self.real = REAL_TYPES[request.precision][0]
         self.program = described(request)
-        if not request.vectors:
-            check_steps(self.program, self.destination)
         self.step = _step_of(self.program) if request.generate else None
         """The companion for one step of a sequence, and its loops, if sequences are to be generated."""
         if not request.libm:
@@ -49,7 +47,7 @@ class PlainModel:
         """Raise ModelError if a function is needed that only the C library has."""
         steps = [*self.outputs.program.steps, *(self.derived.steps if self.train else ())]
         steps += self.step[1].program.steps if self.step else ()
-        check_without_library(self.name, (step.expression for step in steps))
+        check_without_library(self.name, (formula for step in steps for formula in formulas_of(step)))
         for rule in self.rules:
             check_without_library(f"the optimizer {rule.name}", (step.expression for step in rule.steps))
 
@@ -85,6 +83,12 @@ class PlainModel:
     def gradient(self) -> OneSample:
         """Return the loops of the gradient."""
         return plan_gradient(self.derived)
+
+    @cached_property
+    def systems(self) -> tuple[System, ...]:
+        """Return the systems of differential equations that its functions solve, each once."""
+        kernels = (self.outputs, *((self.loss, self.gradient) if self.train else ()))
+        return systems_of(step for kernel in kernels for step in kernel.program.steps)
 
     @property
     def trained(self) -> bool:

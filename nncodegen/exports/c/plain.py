@@ -10,6 +10,8 @@ from typing import Any
 
 from nncodegen.emit.lines import WIDTH, Lines, wrapped
 from nncodegen.emit.names import identifier
+from nncodegen.emit.systems import emit_plain_systems
+from nncodegen.exports.c.dialects import exported
 from nncodegen.exports.c.functions import Function, functions
 from nncodegen.exports.c.kernels import HELPERS
 from nncodegen.exports.c.model import PlainModel
@@ -34,6 +36,8 @@ def source(model: PlainModel) -> str:
     """Return the text of NAME.c."""
     helpers: dict[str, None] = {}
     bodies = Lines()
+    if model.systems:
+        emit_plain_systems(model.systems, model.request.precision, exported(model.request.libm), helpers, bodies)
     if model.step:
         bodies.include(str(step_source(model, helpers)))
     for function in _all_functions(model, helpers):
@@ -57,15 +61,26 @@ def _all_functions(model: PlainModel, helpers: dict[str, None]) -> Iterator[Func
 
 def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
     """Yield the lines before the functions: the floating-point type, the library of mathematics, helpers."""
-    libm = model.request.libm
-    yield from ("#include <math.h>" if libm else "#include <stdint.h>", "", f"typedef {model.real} real;")
+    libm, systems = model.request.libm, model.systems
+    yield from ["#include <math.h>"] * libm
+    yield from ["#include <stdint.h>"] * bool(systems or not libm)
+    yield from ("", f"typedef {model.real} real;")
     if libm and any(name in helpers for name in NEEDS_LIBM):
         yield f"#define LIBM(function) function{'##f' if model.real == 'float' else ''}"
+    if systems or not libm:
+        yield from ("", *INLINE.splitlines())
     if not libm:
-        yield from ("", *INLINE.splitlines(), "", *runtime_text(model.mathematics))
+        yield from ("", *runtime_text(model.mathematics))
     if "functions" in helpers:
         yield from ("", *runtime_text(f"functions{model.request.precision[-2:]}"))
-    yield from helper_texts(helpers)
+    roots = ["root"] if systems and not libm and model.real == "float" else []
+    yield from helper_texts([*helpers, *roots])
+    if systems:
+        yield from ("", f"#define NN_BITS {model.request.precision[-2:]}", *runtime_text("plain/solving"))
+        yield from (["#undef sqrt", "#define sqrt(x) root_of(x)"] if roots else [])
+        yield from ("", *runtime_text("solve"))
+        if any(system.implicit for system in systems):
+            yield from ("", *runtime_text("rosenbrock"))
 
 
 def helper_texts(helpers: Iterable[str]) -> Iterator[str]:

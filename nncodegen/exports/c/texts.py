@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from nncodegen.exports.c.amalgamation import HEADERS
 
 
 def runtime_text(header: str) -> list[str]:
-    """Return the lines of a header of the runtime without its include of base.h, which the file replaces."""
+    """Return the lines of a header of the runtime without its include of base.h or solve.h, which the file replaces."""
     text = (HEADERS / f"{header}.h").read_text()
-    return text.replace('#include "base.h"\n\n', "").rstrip("\n").splitlines()
+    return re.sub(r'#include "(base|solve)\.h"\n\n', "", text).rstrip("\n").splitlines()

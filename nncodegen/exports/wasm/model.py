@@ -22,7 +22,6 @@ FEW = 64
 class WasmModel(PlainModel):
     """A model for WebAssembly. The parameters are not in it: JavaScript has them, and passes them on."""
 
-    destination = "WebAssembly"
     mathematics = "plain/web"
 
     def __init__(self, request: Request) -> None:

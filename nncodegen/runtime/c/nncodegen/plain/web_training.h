@@ -66,7 +66,7 @@ SMALL static const char *needed(size_t option, double value)
 
 /* Returns the index of the word that an option is, from -1 down, among the words that it may be: the first word if
    it is not given, -1 if it is none. */
-SMALL static int word(double given, int first, int words)
+SMALL static int number_of_word(double given, int first, int words)
 {
     const double number = is_given(given) ? -1 - given - first : 0;
     return number >= 0 && number < words ? (int) number : -1;
@@ -92,7 +92,8 @@ SMALL static int check_options(struct training *training, real *result)
 {
     static const int descent[RULES] = DESCENT;
     double *const options = training->options;
-    const int rule = word(options[OPTIMIZER], FIRST_RULE, RULES), update = word(options[UPDATE], SIMULTANEOUS, 2);
+    const int rule = number_of_word(options[OPTIMIZER], FIRST_RULE, RULES);
+    const int update = number_of_word(options[UPDATE], SIMULTANEOUS, 2);
     if (rule < 0)
         return WRONG("optimizer must be one of: ", RULE_LIST);
     if (update < 0)

@@ -1,0 +1,179 @@
+"""Plain C of differential equations whose steps are chosen by an estimate of their error, against NumPy and SciPy."""
+
+import subprocess
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+import nncodegen as nn
+from nncodegen.ir import evaluate
+from tests.support.models import gradient_of
+from tests.support.motion import VALUES, lotka_volterra, lotka_volterra_model
+from tests.support.plain import COMPILERS, compiled, exported, loaded
+from tests.support.stiff import STIFF
+
+PULLED = {
+    "equations": "u' = -k*(u - cos(w*t)) + f*sin(t)", "initial": {"u": "f"}, "parameters": {"k": 3, "w": 1.1},
+    "inputs": "f", "start": 0, "times": 6,
+}  # fmt: skip
+"""Rates that read the time and an input, from an initial value at the time 0 that is an input."""
+
+OWN = {"libm": False}
+SINGLE = {"precision": "float32"}
+
+
+def prey(**options):
+    return lotka_volterra_model(steps=None, **options)
+
+
+MODELS = {
+    "prey": (prey(), {}),
+    "prey_own": (prey(), OWN),
+    "pulled": (nn.Dynamics(**PULLED), {}),
+    "pulled_stiff": (nn.Dynamics(**PULLED, method="rodas5p"), {}),
+    "pulled_auto": (nn.Dynamics(**PULLED, method="auto"), {}),
+    "robertson": (STIFF["robertson"].model(rtol=1e-7, atol=1e-13), {}),
+    "robertson_own": (STIFF["robertson"].model(rtol=1e-7, atol=1e-13), OWN),
+    "hires": (STIFF["HIRES"].model(method="auto", atol=1e-12), {}),
+}
+"""Models in double precision, and the options of their exports."""
+
+SINGLES = {
+    "prey32": (prey(), SINGLE),
+    "prey_own32": (prey(), {**SINGLE, **OWN}),
+    "robertson32": (STIFF["robertson"].model(rtol=1e-4, atol=1e-9), SINGLE),
+    "robertson_own32": (STIFF["robertson"].model(rtol=1e-4, atol=1e-9), {**SINGLE, **OWN}),
+}
+"""The same in single precision."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("motion")
+
+
+@pytest.fixture(scope="module")
+def functions(folder):
+    """All exports with training, compiled in one go without a warning: name -> functions."""
+    exports = {name: (model, {"train": True, **given}) for name, (model, given) in (MODELS | SINGLES).items()}
+    return loaded(folder, exports, COMPILERS[0], ("-Og",))
+
+
+def data(name):
+    """Parameters and the rows of three samples."""
+    if name.startswith("pulled"):
+        return [3, 1.1], np.column_stack([np.sort(np.random.default_rng(1).uniform(0, 5, (3, 6))), [0.5, 1, 2]])
+    if name.startswith("prey"):
+        return [*VALUES.values()], np.linspace(0, 20, 21) * np.array([[1], [0.3], [0.7]])
+    example = STIFF["HIRES" if name == "hires" else "robertson"]
+    return example.values, example.times() * np.array([[1], [1e-3], [0.2]])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_values(name, functions):
+    """Outputs, losses and gradients are those that NumPy evaluates, which takes the same steps."""
+    model, _ = MODELS[name]
+    parameters, X = data(name)
+    c, program = functions[name], nn.compile_model(model, until="differentiate")["differentiate"]
+    Y = np.random.default_rng(2).uniform(0.1, 0.9, (3, c.sizes["TARGETS"]))
+    values = evaluate(program, parameters, X, Y)
+    expected = np.column_stack([values[one.tensor].reshape(3, -1) for one in program.outputs])
+    found = c.predict(parameters, X)
+    assert np.isfinite(found).all()
+    assert (abs(found - expected) <= 1e-11 * abs(expected).max()).all()
+    loss, gradient = c.loss_and_gradient(parameters, X, Y)
+    np.testing.assert_allclose(loss, values[program.loss.tensor], rtol=1e-11)
+    np.testing.assert_allclose(c.loss(parameters, X, Y).mean(), loss, rtol=1e-13)
+    exact = gradient_of(program, parameters, X, Y)
+    assert np.linalg.norm(gradient - exact) <= 1e-10 * np.linalg.norm(exact)
+
+
+def test_solutions(functions):
+    """They are those of SciPy's methods at smaller tolerances, to 100 times the tolerance."""
+    parameters, X = data("prey")
+    found = functions["prey"].predict(parameters, X)
+    rate = lotka_volterra(*parameters[:4])
+    for row, times in zip(found, X, strict=True):
+        exact = solve_ivp(rate, times[[0, -1]], parameters[4:], "DOP853", times, rtol=1e-12, atol=1e-12).y
+        assert (abs(row.reshape(2, 21) - exact) <= 1e-4 * abs(exact).max()).all()
+    example = STIFF["robertson"]
+    found = functions["robertson"].predict(example.values, example.times()[None]).reshape(3, -1)
+    exact = example.solution(example.values, example.times())
+    assert (abs(found - exact) <= 1e-5 * abs(exact).max(axis=1, keepdims=True)).all()
+
+
+@pytest.mark.parametrize("name", ["prey", "robertson"])
+def test_difference_from_modules(name, functions):
+    """Predictions differ from those of a compiled module by rounding."""
+    parameters, X = data(name)
+    module = nn.build(MODELS[name][0], fit=False)
+    expected = module.predict(parameters, X)
+    found = functions[name].predict(parameters, X)
+    assert (abs(found - expected) <= 1e-10 * abs(expected).max()).all()
+
+
+@pytest.mark.parametrize("name", SINGLES)
+def test_single_precision(name, functions):
+    """Outputs and gradients are within what single precision allows of those in double precision."""
+    parameters, X = data(name)
+    c, double = functions[name], functions[name.removesuffix("32").removesuffix("_own")]
+    expected = double.predict(parameters, X)
+    found = c.predict(parameters, X)
+    size = 1e-3 if name.startswith("prey") else 1e-2  # b of Robertson's equations is 1e-5 of the others
+    rows = expected.reshape(3, c.sizes["OUTPUTS"] // (X.shape[1]), -1)
+    scale = abs(rows).max(axis=(0, 2), keepdims=True)
+    assert (abs(found.reshape(rows.shape) - rows) <= size * scale).all()
+    Y = np.zeros((3, c.sizes["TARGETS"]))
+    (_, gradient), (_, exact) = (each.loss_and_gradient(parameters, X, Y) for each in (c, double))
+    assert np.linalg.norm((gradient - exact) * parameters) <= 1e-2 * np.linalg.norm(exact * parameters)
+
+
+def test_paths_that_fail(folder):
+    """From a pole or the largest number of steps on, values are NaN; other samples have the bits of each alone."""
+    models = {
+        "pole": nn.Dynamics("u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=3),
+        "stiff_pole": nn.Dynamics("u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, method="rodas5p"),
+        "tired": nn.Dynamics("u' = -w*u", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, max_steps=30),
+    }
+    found = loaded(folder / "failing", {name: (model, {}) for name, model in models.items()}, COMPILERS[0], ("-Og",))
+    for name, rates in {"pole": [0.1, 3, 0.2], "stiff_pole": [0.1, 3, 0.2], "tired": [0.1, 300, 0.2]}.items():
+        X = np.column_stack([np.tile([0, 1, 2], (3, 1)), rates])
+        together = found[name].predict([1], X)
+        assert np.isnan(together).tolist() == [[False] * 3, [False, True, True], [False] * 3]
+        alone = [found[name].predict([1], row[None])[0] for row in X]
+        np.testing.assert_array_equal(together, alone)
+    early = nn.Dynamics("u' = -u", {"u": 1}, start=0, times=2, name="early")
+    (c,) = loaded(folder / "early", {"early": (early, {})}, COMPILERS[0], ("-Og",)).values()
+    assert np.isnan(c.predict(None, [[-1, 1], [0, 1]])).tolist() == [[True, True], [False, False]]
+
+
+@pytest.mark.parametrize(
+    ("name", "compiler"), [("prey_own32", COMPILERS[0]), ("pulled_auto", COMPILERS[-1]), ("robertson32", COMPILERS[-1])]
+)
+def test_self_tests(name, compiler, folder, functions):
+    """The test that comes with an export passes, without a warning, and nothing is read or written beside arrays."""
+    assert functions[name]
+    sources = [folder / name / f"{name}_test.c", folder / name / f"{name}.c"]
+    options = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+    program = compiled(sources, folder / f"{name}-{compiler}", compiler, options)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("right") == 4
+
+
+def test_without_training(tmp_path):
+    """An export for predictions has the solver of the states alone, and no memory for derivatives."""
+    plain = exported(prey(), tmp_path / "plain", name="prey")
+    trained = exported(prey(), tmp_path / "trained", name="prey", train=True)
+    assert plain["prey.c"].count("INLINE void equations_") == 2
+    assert trained["prey.c"].count("INLINE void equations_") == 4
+    assert "rosenbrock" not in trained["prey.c"]
+    assert "malloc" not in plain["prey.c"]
+
+
+def test_functions_that_only_a_library_has(tmp_path):
+    """Without the library of mathematics, rates that need it are refused, and name the function."""
+    model = nn.Dynamics("u' = -k*sin(u)", {"u": 1}, {"k": 1}, times=3, name="swing")
+    with pytest.raises(nn.ModelError, match="swing needs sin of the C library"):
+        nn.export(model, "c", tmp_path, libm=False)
