@@ -128,11 +128,12 @@ several."""
 LIBRARY = {
     "training": (),
     "fits": ("-DNNCODEGEN_FITS",),
+    "hessian": ("-DNNCODEGEN_HESSIAN",),
     **{f"groups_{count}": (f"-DNNCODEGEN_GROUPS={count}",) for count in GROUP_BYTES},
 }
 """The parts of the C that is compiled once for all models (library.c): the options of each, besides those of kernels. A
-module has the second one only if its model can be fitted, and one of the others only if its models can be trained side
-by side."""
+module has the others only if its model can be fitted, has a Hessian, or can be trained side by side with others of its
+kind."""
 
 LIBRARY_OF_MODELS = "training"
 """The part of the library that every module is linked with."""
@@ -247,10 +248,8 @@ def linked_with(variant: str) -> tuple[str, ...]:
 
 def linked_part(companion: str, text: str) -> str | None:
     """Return the part of the library that a companion is linked with, given its name and C; None if it needs none."""
-    if companion == "fitting":
-        return "fits"
     if companion != "many":
-        return None
+        return {"fitting": "fits", "hessian": "hessian"}.get(companion)
     models, bits = (int(re.findall(rf"(?m)^#define NN_{name} (\d+)$", text)[0]) for name in ("MODELS", "BITS"))
     return f"groups_{models * bits // 8}"
 

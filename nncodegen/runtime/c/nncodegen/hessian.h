@@ -2,7 +2,8 @@
 
    Needs kernel.h, and the kernels gradient_tile and gradient_finish of a program whose parameters are those of the
    model, followed by a direction of the same length, and whose gradient has only the first half: it is the product.
-   Gives all functions of the Hessian that the header of the model declares. */
+   Gives all functions of the Hessian that the header of the model declares; or, with NNCODEGEN_LINKED, multiplied
+   (model.h), if these functions are those of the library. */
 
 #ifndef NNCODEGEN_HESSIAN_H
 #define NNCODEGEN_HESSIAN_H
@@ -13,10 +14,18 @@
 #undef LOSS_TILE
 #define LOSS_TILE NULL
 
+#if defined(NNCODEGEN_LINKED) && !defined(NNCODEGEN_LIBRARY)
+#include "model.h"
+#if NN_HAS_BLOCKS
+#include "products.h"
+#endif
+
+const linked_model NN(multiplied) = {.size = SIZES_OF_MODEL, .gradient = GRADIENT_KERNELS};
+#else
 #include "batch.h"
 
 /* The length of a direction, and its offset. */
-enum { DIRECTION = PARAMETERS/2 };
+#define DIRECTION ((size_t) PARAMETERS/2)
 
 /* Computes the sums over the samples of a batch into m.gradient and m.totals. Returns 1 if stopped. */
 static UNUSED int multiply(const batch *b, memory m, NN(poll) *poll)
@@ -59,6 +68,7 @@ int NN(hessian_products)(const real *parameters, const real *directions, size_t 
     }
     return 0;
 }
+#endif
 
 #ifdef NNCODEGEN_APART
 #define NN_PART NN_ENTRY_POINTS_FOR_HESSIAN(NN_INITIAL)

@@ -2,8 +2,8 @@
    of a model, and finds its kernels, in this structure. The C of each model defines it, if it is linked with the
    library.
 
-   Needs base.h. Gives linked_model, trained, fitted and grouped, the names of the structures of a model in training,
-   in fits and in the training of many models. */
+   Needs base.h. Gives linked_model, trained, fitted, grouped and multiplied, the names of the structures of a model in
+   training, in fits, in the training of many models and in products with its Hessian. */
 
 #ifndef NNCODEGEN_MODEL_H
 #define NNCODEGEN_MODEL_H
@@ -29,6 +29,6 @@ typedef struct {
 #define NN_THRESHOLD MODEL.threshold
 #endif
 
-extern NN_HIDDEN const linked_model NN(trained), NN(fitted), NN(grouped);
+extern NN_HIDDEN const linked_model NN(trained), NN(fitted), NN(grouped), NN(multiplied);
 
 #endif
