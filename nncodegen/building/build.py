@@ -306,11 +306,13 @@ def _compile(
     name, cc = sources.module, compiler.command
     needed = (linked_part(Path(file).stem.removeprefix(f"{name}_"), sources.files[file]) for file in companions)
     parts = (LIBRARY_OF_MODELS, *(part for part in needed if part))
-    python = embedded.name_of_wrapper(wrapper_name(sources.real)) if apart else embedded.header()
-    for file, text in {**sources.files, embedded.PYTHON: python}.items():
+    for file, text in sources.files.items():
         (work / file).write_text(text)
     with _commands(work) as commands:
         for part, source, options in kernel_objects(name, compiler.variants, companions):
+            if source == f"{name}_module.c":  # it comes last: the others are being compiled while Python compresses
+                python = embedded.name_of_wrapper(wrapper_name(sources.real)) if apart else embedded.header()
+                (work / embedded.PYTHON).write_text(python)
             effort = compiler.effort(sources.files[source]) if optimized else ()
             command = [*cc, *flags, *effort, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
             commands.start(command)
