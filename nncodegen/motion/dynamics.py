@@ -26,6 +26,7 @@ from nncodegen.ir.systems import Control
 from nncodegen.motion.adaptive import Problem, path_of
 from nncodegen.motion.before import before, earlier
 from nncodegen.motion.equations import Given, Reader, left_side, read_equations, shown, symbol
+from nncodegen.motion.jumps import read_by, read_jumps
 from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
 from nncodegen.motion.methods.tsit5 import TSIT5
@@ -72,6 +73,11 @@ class Dynamics(ModelBase):
     functions, "v' = -u + force(u, v)"; a tuple of names is for one of several outputs. Their weights are parameters of
     the model, force_W1 and so on. They take a number of ``steps``.
 
+    jumps maps states to what they become at each time of a sample, such as {"depot": "depot + amount"} with the column
+    amount, 0 where there is no dose: formulas of states as they are just before, parameters, inputs, columns and the
+    time. What is observed at a time is before its jump, also at the first time; to observe what is after it, repeat the
+    time in a further row, and to have a jump at a time without an observation, let that be NaN in Y.
+
     X has, for each sample, its times in ascending order (the input ``time``, in SymPy's equations the argument of the
     functions), then inputs, then columns. Equations from time to time have the times only if they read them.
 
@@ -107,6 +113,7 @@ class Dynamics(ModelBase):
         time: Any = "t",
         interpolation: str = HELD,
         networks: Mapping[Any, Any] | None = None,
+        jumps: Mapping[Any, Any] | None = None,
         name: str = "dynamics",
         optimizers: Sequence[Optimizer] = (),
     ) -> None:
@@ -132,7 +139,7 @@ class Dynamics(ModelBase):
         self.method, self.interpolation = method, interpolation
         self.loss = usual_name(loss)
         self._check_names()
-        self._read(initial, observed)
+        self._read(initial, observed, jumps)
         self._program = self._describe()
 
     @property
@@ -246,7 +253,7 @@ class Dynamics(ModelBase):
 
     # --- formulas ------------------------------------------------------------------------------------------------
 
-    def _read(self, initial: Any, observed: Any) -> None:
+    def _read(self, initial: Any, observed: Any, jumps: Any) -> None:
         """Read all formulas."""
         constant = [*map(Symbol, (*self.parameters, *self.inputs))]
         moving = [symbol(one.name, order) for one in self.equations for order in range(max(one.order, 1))]
@@ -262,11 +269,15 @@ class Dynamics(ModelBase):
         self._rights = {one.name: rights[one.name].xreplace(self._short) for one in self._moving}
         self.initial_values = self._read_initial(initial, reader, constant)
         self.observed = self._read_observed(observed, reader)
-        used = {*symbols_of(*self._rights.values(), *self.initial_values.values(), *self.observed.values())}
+        self.jumps = self._read_jumps(jumps, reader)
+        formulas = (*self._rights.values(), *self.initial_values.values(), *self.observed.values())
+        used = {*symbols_of(*formulas), *read_by(self.jumps)}
         self._check_calls()
         for one in (*self.parameters, *self.inputs, *self.columns):
             if Symbol(one) not in used:
-                raise ModelError(f"{one} of {self.name} occurs in no equation, no initial value and nothing observed")
+                raise ModelError(
+                    f"{one} of {self.name} occurs in no equation, no initial value, no jump and nothing observed"
+                )
 
     def _check_calls(self) -> None:
         """Raise ModelError for calls of networks that do not fit, and for a network that no equation calls."""
@@ -320,6 +331,16 @@ class Dynamics(ModelBase):
                     f"{_told(one)} of {name} has no start: give it in initial, such as {{{_told(one)!r}: 0}}"
                 )
         return found
+
+    def _read_jumps(self, given: Any, reader: Reader) -> dict[Symbol, Expr]:
+        """Return what states become at each time."""
+        if given and not self.differential:
+            raise ModelError(
+                f"{self.name} has equations from time to time, in which states have no jumps: add them to the equations"
+            )
+        states = [symbol(one.name, order) for one in self._moving for order in range(one.order)]
+        found = read_jumps(given, reader, states, self.name)
+        return {state: formula.xreplace(self._short) for state, formula in found.items()}
 
     def _lags(self) -> dict[Symbol, int]:
         """Return how many times back the equations look, for each state and column of which they read ``before``."""
@@ -476,11 +497,24 @@ class Dynamics(ModelBase):
         known = self._during(grid, at, {*symbols_of(*rates.values())}, method.times)
         starts = {one: self.initial_values[one].xreplace(at) for one in rates}
         call = partial(self.networks.write, rates.values(), writer, grid.index)
-        ends = solved(grid, method, rates, starts, names, known, call)
+        ends = solved(grid, method, rates, starts, names, known, call, self._jumps_at(grid, at))
         for one, end in ends.items():
             is_output = self.observed.get(names[one]) == one
             at[one] = grid.observed(names[one] if is_output else writer.name(f"{names[one]}_observed"), end)
         return [(STEP, grid.size)] if grid.index == STEP else []
+
+    def _jumps_at(self, grid: Grid, at: Mapping[Expr, Expr]) -> dict[Symbol, Expr]:
+        """Return what states become at each time, formulas of the states and of all else in the steps that lead there.
+
+        Columns and the time have their values at this time.
+        """
+        known = {Symbol(one): at[Symbol(one)] for one in (*self.parameters, *self.inputs)}
+        read = read_by(self.jumps)
+        for one in (Symbol(name) for name in (self.time, *self.columns) if Symbol(name) in read):
+            value = at[one]
+            assert isinstance(value, Element)
+            known[one] = grid.landed(one.name, value)
+        return {state: formula.xreplace(known) for state, formula in self.jumps.items()}
 
     def _during(
         self, grid: Grid, at: Mapping[Expr, Expr], read: set[Symbol], stages: Sequence[Expr]

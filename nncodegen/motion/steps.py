@@ -75,6 +75,7 @@ class Grid:
         self.writer, self.count = writer, count
         self._first = 0 if start is not None else 1 - count
         self.size = times * count + self._first
+        self._last = (Equation(STEP, ((OBSERVATION, count),), self._first + count - 1),)
         self.index = OBSERVATION if count == 1 else STEP
         origin = time if start is None else Float(start)  # the time of the initial values
         self.begin = writer.earlier(time.tensor, time, origin)
@@ -104,8 +105,29 @@ class Grid:
         """Return a state after the last step to each time of observation; the name is taken already."""
         if self.count == 1:
             return state
-        last = (Equation(STEP, ((OBSERVATION, self.count),), self._first + self.count - 1),)
-        return self.writer.put(Element(name, (SAMPLE, OBSERVATION)), state, "sum", (STEP,), last)
+        return self.writer.put(Element(name, (SAMPLE, OBSERVATION)), state, "sum", (STEP,), self._last)
+
+    def landed(self, name: str, value: Element) -> Element:
+        """Return a value of each observation in the last step that leads to it, and 0 in all others."""
+        if self.count == 1:
+            return value
+        return self.writer.define(f"{name}_landed", STEP, value, "sum", (OBSERVATION,), self._last)
+
+    def jumped(
+        self, ends: Mapping[Symbol, Element], lasts: Mapping[Symbol, Element], jumps: Mapping[Symbol, Expr]
+    ) -> None:
+        """Write what states are where the next step begins: after the last step to each time, a formula.
+
+        ``jumps`` are formulas of what is known in the last step to a time.
+        """
+        writer = self.writer
+        lands: Element | None = None
+        if self.count > 1:
+            lands = Element(writer.name("lands"), (STEP,))
+            writer.put(lands, S.One, "sum", (OBSERVATION,), self._last)
+        for one, formula in jumps.items():
+            value = formula.xreplace({**ends})
+            writer.put(lasts[one], value if lands is None else Piecewise((value, lands > 0), (ends[one], True)))
 
 
 def solved(
@@ -116,16 +138,19 @@ def solved(
     names: Mapping[Symbol, str],
     known: Mapping[Symbol, Sequence[Expr]],
     call: Callable[[dict[Expr, Expr], str], None],
+    jumps: Mapping[Symbol, Expr],
 ) -> dict[Symbol, Element]:
     """Write the steps of a method, and return each state after each step.
 
     ``rates`` are the derivatives of the states in time, ``starts`` their initial values, ``names`` their names in
     steps. ``known`` has what other symbols are at each stage of a step; ``call`` writes what the rates call, given all
-    symbols at a stage, which has a number, and adds the values.
+    symbols at a stage, which has a number, and adds the values. ``jumps`` are what states become after the last step to
+    each time of observation, formulas of the states and of what is known there.
     """
     writer, index, h = grid.writer, grid.index, grid.length
     ends = {one: Element(writer.name(f"{names[one]}_end"), (SAMPLE, index)) for one in rates}
-    begins = {one: writer.earlier(names[one], ends[one], starts[one]) for one in rates}
+    lasts = {**ends, **{one: Element(writer.name(f"{names[one]}_jumped"), (SAMPLE, index)) for one in jumps}}
+    begins = {one: writer.earlier(names[one], lasts[one], starts[one]) for one in rates}
     found: list[dict[Symbol, Element]] = []
     for stage, row in enumerate(method.rows):
         at: dict[Expr, Expr] = {one: values[stage] for one, values in known.items()}
@@ -141,4 +166,6 @@ def solved(
     for one, end in ends.items():
         moved = Add(*(b * rate[one] for b, rate in zip(method.last, found, strict=True)))
         writer.put(end, begins[one] + h * moved)
+    if jumps:
+        grid.jumped(ends, lasts, jumps)
     return ends

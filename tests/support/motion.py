@@ -33,15 +33,19 @@ def step(rate, t, u, h, table):
     return [x + h * sum(b * k[i] for b, k in zip(weights, rates, strict=True)) for i, x in enumerate(u)]
 
 
-def trajectory(rate, u, times, method="tsit5", steps=1, start=None):
-    """The states at all times, a list for each time, from their values at the first one or at ``start``."""
+def trajectory(rate, u, times, method="tsit5", steps=1, start=None, jump=None):
+    """The states at all times, a list for each time, from their values at the first one or at ``start``.
+
+    After each time, with its number k, they become ``jump(k, u)``.
+    """
     u, found = list(u), []
     before = times[0] if start is None else start
-    for t in times:
+    for number, t in enumerate(times):
         h = (t - before) / steps
         for k in range(steps if t != before else 0):
             u = step(rate, before + k * h, u, h, TABLES[method])
         found.append(u)
+        u = jump(number, u) if jump else u
         before = t
     return found
 

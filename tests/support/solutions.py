@@ -90,3 +90,19 @@ EXAMPLES = {
     ),
 }  # fmt: skip
 """Eleven systems by name."""
+
+
+def solved_in_parts(rates, u, times, jump=None, start=None, method="DOP853", atol=1e-15):
+    """The states at all times by SciPy, begun again at each time: (times, states).
+
+    ``rates(k, t, u)`` are those of the interval that leads to the time k, after which states become ``jump(k, u)``.
+    """
+    u, found, before = np.array(u, float), [], times[0] if start is None else start
+    for k, t in enumerate(times):
+        if t > before:
+            part = solve_ivp(lambda t, u, k=k: rates(k, t, u), (before, t), u, method, rtol=1e-12, atol=atol)
+            u = part.y[:, -1]
+        found.append(u)
+        u = np.array(jump(k, u) if jump else u, float)
+        before = t
+    return np.array(found)
