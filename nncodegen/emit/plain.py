@@ -120,8 +120,9 @@ class PlainCalls(Calls):
         """Return the call that solves a system for one sample."""
         at, (step,) = self._plain, call.steps
         path, times = step.expression, step.target.indices[0]
-        time, *rows = (at.begin(element) for element in path.args[1:])
+        rows = [at.begin(element) for element in path.rows]
+        course = [at.begin(path.course)] if path.course is not None else []
         number = self._systems.index(path.system) + 1
-        given = ", ".join([str(at.size(times)), time, *rows, *["NULL"] * (2 - len(rows))])
+        given = ", ".join([str(at.size(times)), at.begin(path.time), *rows, *["NULL"] * (2 - len(rows)), *course])
         out = f"{at.begin(step.target)}, {at.work_of(step.target)}"
         return tuple(wrapped(f"solve_equations_{number}({given}, {out});"))

@@ -44,7 +44,7 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
     (step,) = call.steps
     path = step.expression
     number = systems_of(at.program.steps).index(path.system) + 1
-    time, *rows = path.args[1:]
+    time, rows = path.args[1], path.rows
     index, *states = step.target.indices[1:]
     strides = [at.kernel.stride(step.target, each) for each in states]
     if any(
@@ -53,6 +53,9 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
         raise ProgramError(f"the states of {step.target} do not follow each other in memory")
     given = [_places(row, row.indices[1], at) for row in rows]
     texts = [_places(time, index, at), *given, *["NULL, 0, 0"] * (2 - len(rows))]
+    row = path.course
+    if row is not None:
+        texts.append(", ".join([at.begin(row), *(at.stride(row, each) for each in (index, row.indices[-1], SAMPLE))]))
     out = [at.begin(step.target), *(at.stride(step.target, each) for each in (index, states[-1], SAMPLE))]
     arguments = ", ".join([f"count, {call.end(SAMPLE)}, {at.size(index)}", *texts, *out])
     return tuple(wrapped(f"solve_equations_{number}({arguments});"))
@@ -143,17 +146,23 @@ class _SystemEmitter:
                 self._emit_rates()
         if system.linear:
             self._emit_linear()
+        if system.jumps.values:
+            lines.add("", "/* The states that follow after each time of a sample. */")
+            with lines.function(f"INLINE void {name}_jumps({self._state},\n    real *restrict after)"):
+                self._write(system.jumps, [f"after[{number}]" for number in range(len(system.jumps.values))])
         self._emit_solver()
         lines.add("")
 
     def _emit_solver(self) -> None:
         """Write the function that solves the system for the samples of a tile."""
+        course = "const real *course, size_t course_next, size_t course_item, size_t course_sample,\n    "
+        course = course if self._system.course else ""
         self._lines.add("", "/* Solves these equations for the samples of a tile. */")
         with self._lines.function(
             f"static HOT void solve_{self._name}(size_t count, size_t padded, size_t times,\n"
             "    const real *time, size_t time_next, size_t time_sample, const real *given, size_t given_next,\n"
             "    size_t given_sample, const real *fixed, size_t fixed_next, size_t fixed_sample,\n"
-            "    real *restrict out, size_t out_time, size_t out_state, size_t out_sample)"
+            f"    {course}real *restrict out, size_t out_time, size_t out_state, size_t out_sample)"
         ):
             self._emit_call()
 
@@ -231,10 +240,19 @@ class _SystemEmitter:
         """Write the description of the equations that a solver takes."""
         system, control, lines, name = self._system, self._system.control, self._lines, self._name
         lines.add("const equations own = {")
-        sizes = (len(system.states), system.first, system.block, len(system.given), len(system.fixed))
+        changing = len(system.course)
+        sizes = (len(system.states), system.first, system.block, len(system.given), len(system.fixed) + changing)
         start = "(double) NAN" if control.start is None else repr(control.start)
         lines.add(f"    {', '.join(map(str, sizes))}, {control.rtol!r}, {control.atol!r}, {start}, {control.most},")
-        lines.add(f"    {'NULL' if self._in_lanes else f'{name}_rates'}, {name}_starts", "};")
+        jumps = f"{name}_jumps" if system.jumps.values else "NULL"
+        course = self._course if changing else "NULL, 0, 0, 0"
+        events = f"{{{jumps}, {int(system.steered)}, {changing}, {course}}}" if system.stops else "NO_EVENTS"
+        lines.add(f"    {'NULL' if self._in_lanes else f'{name}_rates'}, {name}_starts, {events}", "};")
+
+    @property
+    def _course(self) -> str:
+        """Return the begin of the numbers of times, and the distances between times, numbers and samples."""
+        return "course, course_next, course_item, course_sample"
 
     def _emit_parts(self) -> str:
         """Write what an implicit method takes besides, and return the name of the explicit one, or NULL."""
@@ -249,7 +267,7 @@ class _SystemEmitter:
         """Write the body of the function that solves the system."""
         system, lines, name = self._system, self._lines, self._name
         table, states = system.control.table, len(system.states)
-        rows = len(system.given) + len(system.fixed)
+        rows = len(system.given) + len(system.fixed) + len(system.course)
         room = room_of(system) + rows
         self._emit_equations()
         given = ", ".join(f"(places) {{{row}, {row}_next, {row}_sample}}" for row in ("time", "given", "fixed"))
@@ -262,7 +280,7 @@ class _SystemEmitter:
         elif self._in_lanes:
             # a function of the C library may have other bits in shorter vectors: then one sample takes the longest too
             narrow = int(not any(map(has_library, system.formulas)))
-            lines.add(f"real work[{room}*LANES + {rows + states}] ALIGNED;")
+            lines.add(f"real work[{room}*LANES + {rows + states * (2 if system.stops else 1)}] ALIGNED;")
             begin = f"solve_in_lanes(own, {name}_rates, &{table.name}, {narrow}"
         else:
             lines.add(f"real work[{room}];")
@@ -278,7 +296,7 @@ class _SystemEmitter:
         for array, names in (
             ("u", system.states),
             ("given", system.given),
-            ("fixed", system.fixed),
+            ("fixed", (*system.fixed, *system.course)),
             ("direction", direction),
         ):
             for number, element in enumerate(names):
@@ -299,15 +317,37 @@ class _PlainSystemEmitter(_SystemEmitter):
         """Write the function that solves the system for one sample."""
         system, lines, name, table = self._system, self._lines, self._name, self._system.control.table
         lines.add("", "/* Solves these equations for one sample. */")
-        given = " ".join(f"const real *{row}," for row in ("given", "fixed"))
+        rows = ["given", "fixed", *(["course"] if system.course else [])]
+        given = " ".join(f"const real *{row}," for row in rows)
         with lines.function(
             f"static void solve_{name}(size_t times, const real *time, {given}\n    real *out, real *work)"
         ):
             self._emit_equations()
+            row = self._emit_row()
             states = len(system.states) - system.first
-            arguments = f"times, time, 1, given, fixed, out, {states}, 1, work"
+            values = "course" if system.course else "NULL"
+            arguments = f"times, time, 1, {values}, given, {row}, out, {states}, 1, work"
             if isinstance(table, LinearlyImplicit):
                 begin = f"solve_stiff(&own, &local, &{table.name}, {self._emit_parts()}, "
                 lines.add(*wrapped(f"{begin}{arguments}, pivots);"))
             else:
                 lines.add(f"solve(&own, &{table.name}, {arguments});")
+
+    def _emit_row(self) -> str:
+        """Write a copy of the row fixed, to which the solver adds the numbers of an interval, and return its name."""
+        system, lines = self._system, self._lines
+        if not system.fixed and not system.course:
+            lines.add("(void) fixed;")
+            return "NULL"
+        lines.add(f"real *const row = work + {room_of(system)};")
+        if system.fixed:
+            with lines.block(f"for (size_t k = 0; k < {len(system.fixed)}; k++)"):
+                lines.add("row[k] = fixed[k];")
+        else:
+            lines.add("(void) fixed;")
+        return "row"
+
+    @property
+    def _course(self) -> str:
+        """Return the begin of the numbers of times, and the distances between times, numbers and samples."""
+        return f"course, {len(self._system.course)}, 1, 0"

@@ -17,6 +17,10 @@ The estimate is W^-1*(f(t, v) - dv/dt), with the interpolant v, and the matrix W
 of Newton's method where J is large, and gamma*h times the defect where it is small. (Rodas5Pr of G. Steinebach controls
 a residual in a similar way; that only times of observation are looked at, and this scale, are ours.)
 Where its norm is above 1, the step is taken again to end at this time, and the next one is not longer.
+
+Where rates or states may jump at the times of a sample, a step ends at each of them. The rate is computed again there.
+Where a state has jumped, the next length is chosen as the first one; elsewhere, the step to a time leaves the length
+that the one before asked for, if that is longer.
 """
 
 from __future__ import annotations
@@ -59,6 +63,19 @@ class Derivatives(NamedTuple):
     bend: Callable[[Any, Array, Array], Array]
 
 
+class Stops(NamedTuple):
+    """What happens at each time of a sample, after which the interval to the next time begins.
+
+    ``enter`` changes what rates and jumps read to the values of the interval that leads to the time of a number, and of
+    this time; ``jump`` returns what states become at a time, or is None where none do. ``steered`` says that rates read
+    such values.
+    """
+
+    enter: Callable[[int], None]
+    jump: Callable[[Any, Array], Array] | None
+    steered: bool
+
+
 Part = Callable[[Any], Array]
 """The states at a part x of a step."""
 
@@ -95,10 +112,10 @@ class Explicit:
         """Return the estimated error at a time within the step that was tried; None where it is that of the step."""
         return None
 
-    def accept(self, end: Any, after: Array) -> None:
-        """Go on from the end of the step that was tried."""
+    def accept(self, end: Any, after: Array, again: bool = False) -> None:
+        """Go on from the end of the step that was tried; ``again`` says that rates or states have changed there."""
         self.now, self.u = end, after
-        self.rate = self._rates(end, after) if self._last is None else self._last
+        self.rate = self._rates(end, after) if again or self._last is None else self._last
 
 
 class Implicit(Explicit):
@@ -164,37 +181,42 @@ class Implicit(Explicit):
         rates = self._rates(at, self.u + _sum([_at(own, x) for own in weights], self._stages))
         return self._solved(self._factors, rates - _sum([_slope(own, x) for own in weights], self._stages) * (1 / h))
 
-    def accept(self, end: Any, after: Array) -> None:
+    def accept(self, end: Any, after: Array, again: bool = False) -> None:
         """Go on from the end of the step that was tried."""
-        super().accept(end, after)
+        super().accept(end, after, again)
         self._derive()
 
 
 def integrate(
-    system: System, times: Sequence[Any], starts: Array, rates: Rates, own: Derivatives | None = None
+    system: System,
+    times: Sequence[Any],
+    starts: Array,
+    rates: Rates,
+    own: Derivatives | None = None,
+    stops: Stops | None = None,
 ) -> tuple[Array, str]:
     """Return the states of the path at all times, which ascend: (times, states), and the outcome.
 
-    States are NaN where it fails. ``own`` is for implicit methods.
+    States are NaN where it fails. ``own`` is for implicit methods, ``stops`` for what changes at the times.
     """
     control = system.control
     exponent, now = control.table.exponent, times[0] if control.start is None else control.start
     found = np.full((len(times), len(starts)), np.nan, starts.dtype)
     if not now <= times[0]:
         return found, TOO_EARLY
-    before, rejected, done, left = 0.0, False, 0, control.most
-    while done < len(times) and times[done] <= now:
-        found[done] = starts
-        done += 1
+    before, rejected, left = 0.0, False, control.most
+    if stops:
+        stops.enter(0)
+    starts, done, _ = _passed(times, 0, now, starts, found, stops)
     if done == len(times):
         return found, SOLVED
     step = Implicit(system, rates, own, now, starts) if own else Explicit(system, rates, now, starts)
-    h = _first_length(system, now, starts, step.rate, rates, times[-1] - now)
-    aim = times[-1]
+    aim = times[done] if stops else times[-1]
+    h = _first_length(system, now, starts, step.rate, rates, aim - now)
     while done < len(times):
-        end = now + h
+        end, wish = now + h, 0.0
         if end >= aim:
-            end, h = aim, aim - now
+            end, h, wish = aim, aim - now, h
         if left == 0 or step.stuck or not end > now:
             return found, TOO_SHORT if left else TOO_MANY
         left -= 1
@@ -205,22 +227,50 @@ def integrate(
             h *= max(LEAST, SAFE / _root(norm, exponent)) if norm < np.inf else LEAST
             rejected = True
             continue
-        while done < len(times) and times[done] <= end:
+        while not stops and done < len(times) and times[done] <= end:
             off = step.off(times[done], h) if times[done] < end else None
             if off is not None and not _norm(system, off, size) <= 1:
                 break
             found[done] = after if times[done] == end else within((times[done] - now) / h)
             done += 1
-        if done < len(times) and times[done] < end:
+        if not stops and done < len(times) and times[done] < end:
             aim, rejected = times[done], True
             continue
         held = _log2(max(norm, NEAR))
         factor = SAFE * _exp2((BEFORE * before - NOW * held) / exponent)
         h *= min(1.0 if rejected else MOST, max(LEAST, factor))
-        if done < len(times):
-            step.accept(end, after)
-        now, before, rejected, aim = end, held, False, times[-1]
+        now, before, rejected = end, held, False
+        jumped = False
+        if stops and end == aim:
+            h = max(h, wish)
+            after, done, jumped = _passed(times, done, now, after, found, stops)
+        if done == len(times):
+            break
+        aim = times[done] if stops else times[-1]
+        step.accept(end, after, jumped or bool(stops and stops.steered and wish))
+        if jumped:
+            h, before = _first_length(system, now, after, step.rate, rates, aim - now), 0.0
     return found, SOLVED
+
+
+def _passed(
+    times: Sequence[Any], done: int, now: Any, u: Array, found: Array, stops: Stops | None
+) -> tuple[Array, int, bool]:
+    """Write the states at all times up to now, let them jump after each, and enter the interval to the next time.
+
+    Return the states, the number of times whose states are written, and whether any state has jumped.
+    """
+    jumped = False
+    while done < len(times) and times[done] <= now:
+        found[done] = u
+        if stops and stops.jump:
+            after = stops.jump(now, u)
+            jumped = jumped or any(one != other for one, other in zip(after, u, strict=True))
+            u = after
+        done += 1
+        if stops and done < len(times):
+            stops.enter(done)
+    return u, done, jumped
 
 
 def _first_length(system: System, now: Any, u: Array, rate: Array, rates: Rates, most: Any) -> Any:

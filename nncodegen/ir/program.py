@@ -530,9 +530,12 @@ def _check_path(step: Step) -> None:
     read = step.expression
     if not isinstance(read, path) or not all(isinstance(one, Element) for one in read.args[1:]):
         raise ProgramError(f"{INTEGRATE} needs a path of elements, in: {step}")
-    time, *rows = read.args[1:]
+    time, rows, course = read.time, read.rows, read.course
     samples = step.target.indices[:1] == (SAMPLE,)  # otherwise it is in the program of one sample
-    if any(len(one.indices) != 1 + samples or one.indices[:samples] != (SAMPLE,) * samples for one in (time, *rows)):
+    whole = (SAMPLE,) * samples
+    fits = all(len(one.indices) == 1 + samples and one.indices[:samples] == whole for one in (time, *rows))
+    if not fits or not (course is None or course.indices[:-1] == time.indices):
         raise ProgramError(f"a path reads times and rows of each sample, in: {step}")
-    if step.target.indices[samples] != time.indices[-1] or step.over != tuple(row.indices[-1] for row in rows):
+    every = tuple(row.indices[-1] for row in read.args[2:])
+    if step.target.indices[samples] != time.indices[-1] or step.over != every:
         raise ProgramError(f"a path has the index of its times, and runs over that of each row, in: {step}")

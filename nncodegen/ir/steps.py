@@ -6,6 +6,7 @@ defines how to compute an expression, a sum of products, and a step with equatio
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from sympy import Expr, Mul
 
 from nncodegen.ir.element import Element, elements
-from nncodegen.ir.integrate import Derivatives, integrate
+from nncodegen.ir.integrate import Derivatives, Stops, integrate
 from nncodegen.ir.recurrence import Group
 from nncodegen.ir.reductions import reduction
 from nncodegen.ir.step import RECURRENCES, Step
@@ -111,14 +112,26 @@ class Evaluation(ABC):
 
     def paths(self, step: Step, values: Mapping[str, Array]) -> Iterator[tuple[Array, str]]:
         """Yield the states of differential equations at all times, and the outcome, for each sample."""
-        system, (time, *rows) = step.expression.system, step.expression.args[1:]
+        read = step.expression
+        system, rows, course = read.system, read.rows, read.course
         names = (*system.given, *system.fixed)
-        for times, *own in zip(*(values[one.tensor] for one in (time, *rows)), strict=True):
+        courses = itertools.repeat(()) if course is None else values[course.tensor]
+        every = zip(*(values[one.tensor] for one in (read.args[1], *rows)), strict=True)
+        for (times, *own), each in zip(every, courses, strict=False):
             known = dict(zip(names, (number for row in own for number in row), strict=False))
-            yield self._integrated(system, times, known)
+            yield self._integrated(system, times, known, each)
 
-    def _integrated(self, system: System, times: Sequence[Any], known: Mapping[Element, Any]) -> tuple[Array, str]:
-        """Return the states of one sample at all times, and the outcome, given its parameters and inputs."""
+    def _integrated(
+        self, system: System, times: Sequence[Any], known: dict[Element, Any], course: Sequence[Any]
+    ) -> tuple[Array, str]:
+        """Return the states of one sample at all times, and the outcome, given its parameters and inputs.
+
+        ``course`` has a row for each time.
+        """
+
+        def enter(number: int) -> None:
+            if system.course:
+                known.update(zip(system.course, course[number], strict=True))
 
         def values(formulas: Formulas, t: Any, u: Array, others: Mapping[Element, Any] = NONE) -> Array:
             now = {**known, **others, system.time: t, **dict(zip(system.states, u, strict=True))}
@@ -138,11 +151,13 @@ class Evaluation(ABC):
 
         rates = partial(values, Formulas(system.rates, system.steps))
         own = Derivatives(slopes, bend) if system.linear else None
-        return integrate(system, times, self._numbers(system.starts, known), rates, own)
+        jump = partial(values, system.jumps) if system.jumps.values else None
+        stops = Stops(enter, jump, system.steered) if system.stops else None
+        return integrate(system, times, self._numbers(system.starts, known), rates, own, stops)
 
     def _path(self, step: Step, values: Mapping[str, Array]) -> Array:
         """Return the path of differential equations of all samples."""
-        system, rows = step.expression.system, step.expression.args[2:]
+        system, rows = step.expression.system, step.expression.rows
         found = [whole[:, system.first :] for whole, _ in self.paths(step, values)]
         shape = [np.shape(found)[0], len(found[0]), *(len(values[row.tensor][0]) for row in rows[:1] if system.first)]
         return np.asarray(found).reshape([*shape, system.block])

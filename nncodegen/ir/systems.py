@@ -2,9 +2,10 @@
 
 Such a step has a *path*: the states at all times of a sample, ``path[n, k, s] = integrate(g) path(lotka, t[n, k],
 given[n, g])``. Its operands are the times, the numbers that its derivatives are taken by (``given``: parameters and
-initial values), and those that have no derivatives (``fixed``). The steps in time are chosen by an estimate of their
-error, at run time, so that they are no steps of the program: the system has the rates of its states as formulas of
-scalars, and ``integrate`` says what is done with them.
+initial values), and those that have no derivatives: of each sample (``fixed``), and of each of its times (``course``:
+those of the interval that leads to this time, and of what happens there). The steps in time are chosen by an estimate
+of their error, at run time, so that they are no steps of the program: the system has the rates of its states as
+formulas of scalars, and ``integrate`` says what is done with them.
 """
 
 from __future__ import annotations
@@ -149,6 +150,18 @@ class System:
     first: int = 0
     block: int = 0
     linear: Linear | None = None
+    course: tuple[Element, ...] = ()
+    jumps: Formulas = Formulas(())
+
+    @property
+    def stops(self) -> bool:
+        """Return whether a step ends at each time, as rates or states may jump there."""
+        return bool(self.course or self.jumps.values)
+
+    @property
+    def steered(self) -> bool:
+        """Return whether rates read numbers that change with each time."""
+        return any(formula.has(*self.course) for formula in self.formulas) if self.course else False
 
     @property
     def implicit(self) -> bool:
@@ -164,7 +177,8 @@ class System:
     def taken(self) -> tuple[str, ...]:
         """Return the names that its steps must not have."""
         direction = self.linear.direction if self.linear else ()
-        return tuple(one.tensor for one in (self.time, *self.states, *self.given, *self.fixed, *direction))
+        named = (self.time, *self.states, *self.given, *self.fixed, *self.course, *direction)
+        return tuple(one.tensor for one in named)
 
     @property
     def formulas(self) -> tuple[Expr, ...]:
@@ -172,9 +186,10 @@ class System:
         return (*(step.expression for step in self.steps), *self.rates)
 
     def mapped(self, change: Callable[[Expr], Expr]) -> System:
-        """Return the system with a function applied to each formula of its rates."""
+        """Return the system with a function applied to each formula of its rates and jumps."""
         steps = tuple(replace(step, expression=change(step.expression)) for step in self.steps)
-        return replace(self, steps=steps, rates=tuple(map(change, self.rates)))
+        jumps = replace(self.jumps, values=tuple(map(change, self.jumps.values)))
+        return replace(self, steps=steps, rates=tuple(map(change, self.rates)), jumps=jumps)
 
     def show(self) -> str:
         """Return the system as text."""
@@ -184,6 +199,8 @@ class System:
         lines += [f"{'path':<12}{'  '.join(map(str, returned))}", "", *map(str, self.steps)]
         lines += [f"{one}' = {rate}" for one, rate in zip(self.states, self.rates, strict=True)]
         lines += self._shown_linear()
+        jumps = zip(self.states, self.jumps.values, strict=False)
+        lines += [*map(str, self.jumps.steps), *(f"{one} becomes {value}" for one, value in jumps if one != value)]
         starts = (f"{one} = {start}" for one, start in zip(self.states, self.starts, strict=True))
         return "\n".join([*lines, f"{'start':<12}{'  '.join(starts)}"]) + "\n"
 
@@ -203,7 +220,7 @@ class System:
 
     @property
     def _roles(self) -> tuple[tuple[str, tuple[Element, ...]], ...]:
-        return ("time", (self.time,)), ("given", self.given), ("fixed", self.fixed)
+        return ("time", (self.time,)), ("given", self.given), ("fixed", self.fixed), ("course", self.course)
 
 
 class Named(Symbol):
@@ -227,9 +244,9 @@ class Named(Symbol):
 
 
 class path(Function):  # noqa: N801 (written in formulas, like tanh)
-    """The states of a system at a time: ``path(system, time, given, fixed)``, without fixed where there is none."""
+    """The states of a system at a time: ``path(system, time, given, fixed, course)``, without rows that are empty."""
 
-    nargs = (3, 4)
+    nargs = (3, 4, 5)
 
     def _eval_is_extended_real(self) -> bool:
         return True
@@ -239,6 +256,22 @@ class path(Function):  # noqa: N801 (written in formulas, like tanh)
         """Return the system."""
         named: Named = self.args[0]
         return named.system
+
+    @property
+    def time(self) -> Element:
+        """Return the times."""
+        time: Element = self.args[1]
+        return time
+
+    @property
+    def rows(self) -> tuple[Element, ...]:
+        """Return the rows of each sample: that of ``given``, and that of ``fixed`` if there is one."""
+        return self.args[2 : 4 if self.system.fixed else 3]
+
+    @property
+    def course(self) -> Element | None:
+        """Return the rows of each time of a sample."""
+        return self.args[-1] if self.system.course else None
 
     def of(self, system: System) -> path:
         """Return the path of another system with the same operands."""
@@ -250,7 +283,8 @@ def formulas_of(step: Step) -> tuple[Expr, ...]:
     if step.operator != INTEGRATE:
         return (step.expression,)
     system: System = step.expression.system
-    return (*system.formulas, *(system.linear.slopes.all + system.linear.bend.all if system.linear else ()))
+    linear = system.linear.slopes.all + system.linear.bend.all if system.linear else ()
+    return (*system.formulas, *linear, *system.jumps.all)
 
 
 def systems_of(steps: Iterable[Step]) -> tuple[System, ...]:

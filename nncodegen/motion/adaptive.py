@@ -1,31 +1,35 @@
 """The path of differential equations whose steps are chosen by an estimate of their error, as steps of a program.
 
 What the rates read of each sample lies in two rows: in ``given`` what derivatives are taken by, parameters and initial
-values that depend on them; in ``fixed`` the rest. One step of the program is the path, ``path[n, k, s]``; each state is
-one of its columns.
+values that depend on them; in ``fixed`` the rest; in ``course`` what columns have at each time. One step of the program
+is the path, ``path[n, k, s]``; each state is one of its columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sympy import Add, Expr, S, Symbol
 
 from nncodegen.ir import SAMPLE, Element, Equation
 from nncodegen.ir.graphs import symbols_of
 from nncodegen.ir.names import take
-from nncodegen.ir.systems import INTEGRATE, Control, Named, System, path
+from nncodegen.ir.systems import INTEGRATE, Control, Formulas, Named, System, path
 from nncodegen.motion.steps import OBSERVATION, Writer
 from nncodegen.passes.linearize import linearized
 
-GIVEN, FIXED, STATE = "g", "f", "s"
-"""The indices of what is given and fixed in a sample, and of the states."""
+GIVEN, FIXED, COURSE, STATE = "g", "f", "c", "s"
+"""The indices of what is given and fixed in a sample, of what changes at each time, and of the states."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Differential equations of first order: the rate, the start and the name of each state."""
+    """Differential equations of first order: the rate, the start and the name of each state.
+
+    ``course`` has the values at each time of symbols of rates and jumps that are constant in the interval that leads
+    there. ``jumps`` are what some of the states become at each time.
+    """
 
     name: str
     control: Control
@@ -35,6 +39,8 @@ class Problem:
     names: Mapping[Symbol, str]
     parameters: tuple[Symbol, ...]
     inputs: tuple[Symbol, ...]
+    course: Mapping[Symbol, Expr] = field(default_factory=dict)
+    jumps: Mapping[Symbol, Expr] = field(default_factory=dict)
 
 
 def path_of(
@@ -44,7 +50,7 @@ def path_of(
 
     ``at`` has what symbols are in the program, ``outputs`` the names of states that have one already.
     """
-    read = {*symbols_of(*problem.rates.values())}
+    read = {*symbols_of(*problem.rates.values(), *problem.jumps.values())}
     given: dict[Expr, Element] = {one: Element(one.name) for one in problem.parameters if one in read}
     fixed: dict[Expr, Element] = {one: Element(one.name) for one in problem.inputs if one in read}
     taken = {problem.time.name, *problem.names.values(), *(one.name for one in (*given, *fixed))}
@@ -58,7 +64,8 @@ def path_of(
             start = row[start]
         starts.append(start)
     states = {one: Element(name) for one, name in problem.names.items()}
-    known = {**given, **fixed, **states, problem.time: Element(problem.time.name)}
+    course = {one: Element(take(one.name, taken)) for one in problem.course}
+    known = {**given, **fixed, **states, **course, problem.time: Element(problem.time.name)}
     given = given or {S.Zero: Element(take("none", taken))}
     system = System(
         name=problem.name,
@@ -71,11 +78,16 @@ def path_of(
         steps=(),
         rates=tuple(rate.xreplace(known) for rate in problem.rates.values()),
         block=len(states),
+        course=tuple(course.values()),
+        jumps=Formulas(tuple(problem.jumps.get(one, one).xreplace(known) for one in problem.rates if problem.jumps)),
     )
     if system.implicit:
         system = linearized(system)
     rows = [(GIVEN, "given", given), *([(FIXED, "fixed", fixed)] if fixed else [])]
-    elements = [_row(writer, name, index, [one.xreplace(at) for one in row]) for index, name, row in rows]
+    elements = [_row(writer, name, (index,), [one.xreplace(at) for one in row]) for index, name, row in rows]
+    if course:
+        rows.append((COURSE, "course", course))
+        elements.append(_row(writer, "course", (OBSERVATION, COURSE), [*problem.course.values()]))
     whole = Element(writer.name("path"), (SAMPLE, OBSERVATION, STATE))
     writer.put(whole, path(Named(system), time, *elements), INTEGRATE, tuple(index for index, *_ in rows))
     found = {}
@@ -86,11 +98,11 @@ def path_of(
     return found, [*((index, len(row)) for index, _, row in rows), (STATE, len(states))]
 
 
-def _row(writer: Writer, name: str, index: str, values: Sequence[Expr]) -> Element:
-    """Write a row of values of each sample, and return its element."""
-    places = ((Equation(index, (), number),) for number in range(len(values)))
+def _row(writer: Writer, name: str, indices: tuple[str, ...], values: Sequence[Expr]) -> Element:
+    """Write a row of values of each sample, or of each of its times, and return its element."""
     parts = [
-        writer.define(f"{name}_{number}", index, value, None, (), place)
-        for number, (value, place) in enumerate(zip(values, places, strict=True))
+        writer.put(Element(writer.name(f"{name}_{number}"), (SAMPLE, *indices)), value, where=(place,))
+        for number, value in enumerate(values)
+        for place in [Equation(indices[-1], (), number)]
     ]
-    return writer.define(name, index, Add(*parts))
+    return writer.put(Element(writer.name(name), (SAMPLE, *indices)), Add(*parts))

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sympy import Dummy, Expr, Symbol
+from sympy import Dummy, Expr, Float, Piecewise, S, Symbol
 
 from nncodegen.describe.base import ModelBase
 from nncodegen.describe.checks import bounded, check_name, is_finite
@@ -229,11 +229,6 @@ class Dynamics(ModelBase):
             raise ModelError(
                 f"{self.name} has networks ({', '.join(self.networks.names)}), which take a number of steps from a "
                 "time to the next, such as steps=10: the rates of steps that are chosen are formulas without layers"
-            )
-        if self.columns:
-            raise ModelError(
-                f"{self.name} has columns ({', '.join(self.columns)}), which take a number of steps from a time to the "
-                "next, such as steps=10: steps that are chosen by an estimate of the error do not end at each time"
             )
 
     def _check_names(self) -> None:
@@ -470,20 +465,54 @@ class Dynamics(ModelBase):
         rates, names = self._first_order()
         time = at[Symbol(self.time)]
         assert isinstance(time, Element)
+        during, course = self._course(writer, at, {*symbols_of(*rates.values())})
+        landed = {Symbol(one): Dummy(f"{one}_now") for one in self.columns if Symbol(one) in read_by(self.jumps)}
+        course |= {now: at[one] for one, now in landed.items()}
         problem = Problem(
             name=self.name,
             control=Control(METHODS[self.method].table, self.rtol, self.atol, self.max_steps, self.start),
             time=Symbol(self.time),
-            rates=rates,
+            rates={one: rate.xreplace(during) for one, rate in rates.items()},
             starts={one: self.initial_values[one] for one in rates},
             names=names,
             parameters=tuple(map(Symbol, self.parameters)),
             inputs=tuple(map(Symbol, self.inputs)),
+            course=course,
+            jumps={one: formula.xreplace(landed) for one, formula in self.jumps.items()},
         )
         outputs = {one: names[one] for one in rates if self.observed.get(names[one]) == one}
         states, extents = path_of(problem, writer, time, at, outputs)
         at |= states
         return extents
+
+    def _course(
+        self, writer: Writer, at: Mapping[Expr, Expr], read: set[Symbol]
+    ) -> tuple[dict[Symbol, Expr], dict[Symbol, Expr]]:
+        """Return what columns are between two times, as formulas of symbols that are constant there, and these symbols.
+
+        The latter have their values at the time to which the interval leads.
+        """
+        time, now = at[Symbol(self.time)], Symbol(self.time)
+        assert isinstance(time, Element)
+        during: dict[Symbol, Expr] = {}
+        course: dict[Symbol, Expr] = {}
+        columns = [Symbol(name) for name in self.columns if Symbol(name) in read]
+        linear = bool(columns) and self.interpolation == LINEAR
+        if linear:
+            since = Dummy(f"{self.time}_begin")
+            course[since] = writer.earlier(self.time, time, time if self.start is None else Float(self.start))
+        for one in columns:
+            column = at[one]
+            assert isinstance(column, Element)
+            held = during[one] = Dummy(f"{one}_begin")
+            course[held] = begin = writer.earlier(one.name, column, column)
+            if linear:
+                slope = Dummy(f"{one}_slope")
+                interval = time - course[since]
+                value = Piecewise(((column - begin) / interval, interval > 0), (S.Zero, True))
+                course[slope] = writer.define(slope.name, OBSERVATION, value)
+                during[one] = held + (now - since) * slope
+        return during, course
 
     def _move(self, writer: Writer, at: dict[Expr, Expr]) -> list[tuple[str, int]]:
         """Write the steps of differential equations, add the states to ``at``, and return the sizes of new indices."""

@@ -2,7 +2,8 @@
 
 For du/dt = f(t, u, g), the derivatives S = du/dg follow dS/dt = df/du*S + df/dg. They are further states, which choose
 the steps together with u: the error of those by each g has a norm of its own, and the largest of all norms counts. So
-a derivative is that of the steps with their lengths held fixed, and no less accurate than u.
+a derivative is that of the steps with their lengths held fixed, and no less accurate than u. Where u becomes j(u, g) at
+a time, S becomes dj/du*S + dj/dg.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def augmented(system: System) -> System:
         )
     taken = set(system.taken)
     slopes = [[slope(rate, state) for state in system.states] for rate in system.rates]
-    states, starts, rates = [*system.states], [*system.starts], [*system.rates]
+    states, starts, rates, jumps = [*system.states], [*system.starts], [*system.rates], [*system.jumps.values]
+    turns = [[slope(jump, state) for state in system.states] for jump in jumps]
     for given in system.given:
         own = [Element(take(f"{state.tensor}_by_{given.tensor}", taken)) for state in system.states]
         states += own
@@ -49,9 +51,14 @@ def augmented(system: System) -> System:
             Add(*(by_state * one for by_state, one in zip(row, own, strict=True)), slope(rate, given))
             for rate, row in zip(system.rates, slopes, strict=True)
         ]
+        jumps += [
+            Add(*(by_state * one for by_state, one in zip(row, own, strict=True)), slope(jump, given))
+            for jump, row in zip(system.jumps.values, turns, strict=True)
+        ]
     found = replace(
-        system, name=f"{system.name}_slopes", states=tuple(states), starts=tuple(starts), rates=tuple(rates), first=size
-    )
+        system, name=f"{system.name}_slopes", states=tuple(states), starts=tuple(starts), rates=tuple(rates),
+        first=size, jumps=Formulas(tuple(jumps)),
+    )  # fmt: skip
     return replace(found, linear=_linear(system, found, slopes, taken)) if system.linear else found
 
 

@@ -144,7 +144,8 @@ def _simplified(system: System) -> System:
         slopes=_shared(system.linear.slopes, "slope", system.taken),
         bend=_shared(system.linear.bend, "change", system.taken),
     )
-    return replace(system, steps=rates.steps, rates=rates.values, linear=linear)
+    jumps = _shared(system.jumps, "jump", system.taken)
+    return replace(system, steps=rates.steps, rates=rates.values, linear=linear, jumps=jumps)
 
 
 def _shared(formulas: Formulas, word: str, taken: tuple[str, ...]) -> Formulas:

@@ -210,7 +210,8 @@ def in_lanes(system: System) -> bool:
     Each lane has the rates of all stages, three more arrays of states, and both rows of a sample. Samples of stiff
     equations are solved one after the other, as each step of theirs has a matrix.
     """
-    values = (len(system.control.table.rows) + 3) * len(system.states) + len(system.given) + len(system.fixed)
+    rows = len(system.given) + len(system.fixed) + len(system.course)
+    values = (len(system.control.table.rows) + 3) * len(system.states) + rows
     return not system.implicit and values <= MOST_IN_LANES
 
 

@@ -281,7 +281,8 @@ def _arrays(root: OpenLoop, one: Program, known: Mapping[str, Storage]) -> tuple
         work = max(work, offset + size)
         return offset
 
-    rooms = {step.target.tensor: room_of(step.expression.system) for _, step, _ in steps if step.operator == INTEGRATE}
+    systems = {step.target.tensor: step.expression.system for _, step, _ in steps if step.operator == INTEGRATE}
+    rooms = {name: room_of(system) + len(system.fixed) + len(system.course) for name, system in systems.items()}
     for name, target in targets.items():
         if name in known:
             continue

@@ -152,7 +152,6 @@ WRONG = {
     "atol that is a text": ({"atol": "small"}, "atol of dynamics is a positive number"),
     "no steps": ({"max_steps": 0}, "max_steps=0 is none"),
     "a method without an estimate": ({"method": "rk4"}, "rk4 has no estimate of its error"),
-    "columns": ({"columns": "k2", "observed": "u*k2"}, "has columns (k2), which take a number of steps"),
 }
 
 

@@ -226,35 +226,42 @@ INLINE double bound_of(size_t n, const real *restrict jacobian, real *restrict s
    implicit step whose interpolant is not exact enough at a time is taken again, to end there. There is room for
    stages + 6 times the states and twice the elements of the Jacobian in work, and for a block of states in pivots. */
 INLINE void solve_stiff(const equations *own, const linear_parts *local, const rosenbrock_method *with,
-    const method *other, size_t times, const real *time, size_t next_time, const real *given, const real *fixed,
-    real *out, size_t out_time, size_t out_state, real *work, size_t *pivots)
+    const method *other, size_t times, const real *time, size_t next_time, const real *values, const real *given,
+    real *fixed, real *out, size_t out_time, size_t out_state, real *work, size_t *pivots)
 {
+    const int stops = has_events(own);
     const size_t states = own->states, stages = with->common.stages, block = own->block;
     real *const u = work, *const after = work + states, *const error = work + 2*states;
     real *const rate = work + 3*states, *const drift = work + 4*states, *const k = work + 5*states;
     real *const within = k + stages*states, *const jacobian = within + states, *const a = jacobian + block*block;
     const double end_of_all = (double) time[(times - 1)*next_time];
     double now = own->start == own->start ? own->start : (double) time[0];
-    double aim = end_of_all; /* where a step ends at the latest */
     double bound = 0;
     double before = 0; /* the logarithm of the norm of the error of the step before */
     size_t done = 0, left = own->most;
-    int rejected = 0, moved = 1, finite = 1;
+    int rejected = 0, moved = 1, finite = 1, jumped = 0;
     own->starts(given, fixed, u);
     for (size_t i = 0; i < block*block; i++)
         jacobian[i] = 0;
-    if (now <= (double) time[0])
-        done = begin_path(own, now, times, time, next_time, u, out, out_time, out_state);
-    else
+    if (!(now <= (double) time[0]))
         left = 0;
+    else if (stops) {
+        enter_interval(own, 0, values, fixed);
+        done = pass_times(own, now, 0, times, time, next_time, values, given, fixed, u, after, out, out_time, out_state,
+            &jumped);
+    } else
+        done = begin_path(own, now, times, time, next_time, u, out, out_time, out_state);
+    /* where a step ends at the latest */
+    double aim = stops && done < times ? (double) time[done*next_time] : end_of_all;
     double h = 0;
     if (done < times && left) {
         own->rates((real) now, u, given, fixed, rate);
-        h = first_length(own, &with->common, now, u, rate, given, fixed, end_of_all - now, k);
+        h = first_length(own, &with->common, now, u, rate, given, fixed, aim - now, k);
     }
     while (done < times) {
-        double end = now + h;
+        double end = now + h, wish = 0;
         if (end >= aim) {
+            wish = h;
             end = aim;
             h = end - now;
         }
@@ -282,7 +289,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
             rejected = 1;
             continue;
         }
-        for (; done < times && (double) time[done*next_time] <= end; done++) {
+        for (; !stops && done < times && (double) time[done*next_time] <= end; done++) {
             const double at = (double) time[done*next_time];
             if (!explicit && at < end && !(norm_within(own, local, with, now, at, h, u, after, k, a, pivots, given,
                 fixed, error, within) <= 1))
@@ -290,7 +297,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
             observe(own, explicit ? other : &with->common, at == end ? 1 : (at - now)/h, explicit ? h : 1, u, after, k,
                 out + done*out_time, out_state);
         }
-        if (done < times && (double) time[done*next_time] < end) {
+        if (!stops && done < times && (double) time[done*next_time] < end) {
             aim = (double) time[done*next_time];
             rejected = 1;
             continue;
@@ -298,15 +305,25 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
         const double held = (double) rough_log2((real) larger(norm, 1e-4));
         h *= longer(&with->common, held, before, rejected);
         now = end;
-        aim = end_of_all;
         before = held;
         rejected = 0;
         moved = 1;
         copy_values(states, after, u);
-        if (explicit)
+        jumped = 0;
+        if (stops && wish > 0) {
+            done = pass_times(own, now, done, times, time, next_time, values, given, fixed, u, after, out, out_time,
+                out_state, &jumped);
+            h = larger(h, wish);
+        }
+        aim = stops && done < times ? (double) time[done*next_time] : end_of_all;
+        if (explicit && !jumped && !(wish > 0 && own->at_times.driven))
             copy_values(states, k + (other->stages - 1)*states, rate);
         else if (done < times)
             own->rates((real) now, u, given, fixed, rate);
+        if (jumped && done < times) {
+            h = first_length(own, &with->common, now, u, rate, given, fixed, aim - now, k);
+            before = 0;
+        }
     }
     fail_path(own, done, times, out, out_time, out_state);
 }
@@ -319,9 +336,10 @@ INLINE void solve_stiff_samples(equations own, linear_parts local, const rosenbr
     real *const row = work, *const constants = work + own.given, *const rest = constants + own.fixed;
     for (size_t n = 0; n < count; n++) {
         row_of(n, given, own.given, row);
-        row_of(n, fixed, own.fixed, constants);
-        solve_stiff(&own, &local, with, other, times, time.values + n*time.sample, time.next, row, constants,
-            out + n*out_sample, out_time, out_state, rest, pivots);
+        row_of(n, fixed, own.fixed - own.at_times.count, constants);
+        solve_stiff(&own, &local, with, other, times, time.values + n*time.sample, time.next,
+            values_of_times(&own, n), row, constants, out + n*out_sample, out_time, out_state, rest,
+            pivots);
     }
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }

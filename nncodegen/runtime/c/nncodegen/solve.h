@@ -1,8 +1,9 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
-   Needs base.h. Gives the types rates_function, starts_function, method, equations and places, MOST_STAGES, rough_log2
-   and rough_exp2, the parts of solvers norm_of, first_length, shorter, longer, observe, take_step, copy_values,
-   begin_path, fail_path, row_of and pad_samples, and solve_samples. */
+   Needs base.h. Gives the types rates_function, starts_function, method, events, equations and places, MOST_STAGES,
+   NO_EVENTS, rough_log2 and rough_exp2, the parts of solvers norm_of, first_length, shorter, longer, observe, take_step,
+   copy_values, has_events, values_of_times, enter_interval, pass_times, begin_path, fail_path, row_of and pad_samples,
+   and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -25,15 +26,30 @@ typedef struct {
 typedef void (*rates_function)(real t, const real *u, const real *given, const real *fixed, real *rates);
 typedef void (*starts_function)(const real *given, const real *fixed, real *u);
 
+/* What changes at each time of a sample, where a step ends then. After its states are written, they become what jump
+   writes, unless it is NULL. The last count values of the row fixed are those of the interval that leads to a time, and
+   of what happens there: number c of them, for the time k of sample n, is at values[k*next + c*item + n*sample]. If
+   rates read any of them, as driven says, these are computed again after each time. */
+typedef struct {
+    rates_function jump;
+    int driven;
+    size_t count;
+    const real *values;
+    size_t next, item, sample;
+} events;
+
+#define NO_EVENTS {NULL, 0, 0, NULL, 0, 0, 0}
+
 /* Equations: the number of states, the first of those that are returned, and the number of states whose error has one
    norm; the sizes of the rows; tolerances, and the largest number of steps; the time of the initial values, NaN for the
-   first time of a sample. */
+   first time of a sample; what happens at its times. */
 typedef struct {
     size_t states, first, block, given, fixed;
     double rtol, atol, start;
     size_t most;
     rates_function rates;
     starts_function starts;
+    events at_times;
 } equations;
 
 /* Values of samples: that of the place p of sample n is at values[p*next + n*sample]. */
@@ -207,6 +223,49 @@ INLINE size_t begin_path(const equations *own, double now, size_t times, const r
     return done;
 }
 
+/* Returns whether steps end at each time of a sample. */
+INLINE int has_events(const equations *own)
+{
+    return own->at_times.jump != NULL || own->at_times.count > 0;
+}
+
+/* Returns the values of the times of the sample n, for enter_interval; NULL if there are none. */
+INLINE const real *values_of_times(const equations *own, size_t n)
+{
+    return own->at_times.count ? own->at_times.values + n*own->at_times.sample : NULL;
+}
+
+/* Gives the row fixed the values of the interval that leads to the time k; values begins with those of the sample. */
+INLINE void enter_interval(const equations *own, size_t k, const real *values, real *fixed)
+{
+    const events at = own->at_times;
+    for (size_t c = 0; c < at.count; c++)
+        fixed[own->fixed - at.count + c] = values[k*at.next + c*at.item];
+}
+
+/* Writes the states u at all times up to now, of which done are written already; after each, they jump, and the
+   interval that leads to the next time is entered. There is room for the states in after. Returns the number of times
+   whose states are written; sets jumped if a state has changed. */
+INLINE size_t pass_times(const equations *own, double now, size_t done, size_t times, const real *time,
+    size_t next_time, const real *values, const real *given, real *fixed, real *u, real *after, real *out,
+    size_t out_time, size_t out_state, int *jumped)
+{
+    for (; done < times && (double) time[done*next_time] <= now;) {
+        for (size_t i = own->first; i < own->states; i++)
+            out[done*out_time + (i - own->first)*out_state] = u[i];
+        if (own->at_times.jump) {
+            own->at_times.jump((real) now, u, given, fixed, after);
+            for (size_t i = 0; i < own->states; i++) {
+                *jumped |= u[i] != after[i];
+                u[i] = after[i];
+            }
+        }
+        if (++done < times)
+            enter_interval(own, done, values, fixed);
+    }
+    return done;
+}
+
 /* Writes NaN at all times that are left. */
 INLINE void fail_path(const equations *own, size_t done, size_t times, real *out, size_t out_time, size_t out_state)
 {
@@ -219,8 +278,9 @@ INLINE void fail_path(const equations *own, size_t done, size_t times, real *out
    steps, where steps become too short for the numbers, and at times before that of the initial values. There is room
    for stages + 3 times the states in work. The steps are accepted and chosen as nncodegen/ir/integrate.py says. */
 INLINE void solve(const equations *own, const method *with, size_t times, const real *time, size_t next_time,
-    const real *given, const real *fixed, real *out, size_t out_time, size_t out_state, real *work)
+    const real *values, const real *given, real *fixed, real *out, size_t out_time, size_t out_state, real *work)
 {
+    const int stops = has_events(own);
     const size_t states = own->states, stages = with->stages;
     real *const u = work, *const after = work + states, *const error = work + 2*states;
     real *const k = work + 3*states;
@@ -228,21 +288,28 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
     double now = own->start == own->start ? own->start : (double) time[0];
     double before = 0; /* the logarithm of the norm of the error of the step before */
     size_t done = 0, left = own->most;
-    int rejected = 0;
+    int rejected = 0, jumped = 0;
     own->starts(given, fixed, u);
-    if (now <= (double) time[0])
-        done = begin_path(own, now, times, time, next_time, u, out, out_time, out_state);
-    else
+    if (!(now <= (double) time[0]))
         left = 0;
+    else if (stops) {
+        enter_interval(own, 0, values, fixed);
+        done = pass_times(own, now, 0, times, time, next_time, values, given, fixed, u, after, out, out_time, out_state,
+            &jumped);
+    } else
+        done = begin_path(own, now, times, time, next_time, u, out, out_time, out_state);
+    /* where a step ends at the latest */
+    double aim = stops && done < times ? (double) time[done*next_time] : end_of_all;
     double h = 0;
     if (done < times && left) {
         own->rates((real) now, u, given, fixed, k);
-        h = first_length(own, with, now, u, k, given, fixed, end_of_all - now, k + states);
+        h = first_length(own, with, now, u, k, given, fixed, aim - now, k + states);
     }
     while (done < times) {
-        double end = now + h;
-        if (end >= end_of_all) {
-            end = end_of_all;
+        double end = now + h, wish = 0;
+        if (end >= aim) {
+            wish = h;
+            end = aim;
             h = end - now;
         }
         if (left == 0 || !(end > now))
@@ -255,7 +322,7 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
             rejected = 1;
             continue;
         }
-        for (; done < times && (double) time[done*next_time] <= end; done++) {
+        for (; !stops && done < times && (double) time[done*next_time] <= end; done++) {
             const double at = (double) time[done*next_time];
             observe(own, with, at == end ? 1 : (at - now)/h, h, u, after, k, out + done*out_time, out_state);
         }
@@ -266,6 +333,21 @@ INLINE void solve(const equations *own, const method *with, size_t times, const 
         rejected = 0;
         copy_values(states, after, u);
         copy_values(states, k + (stages - 1)*states, k);
+        if (!stops || end < aim)
+            continue;
+        jumped = 0;
+        done = pass_times(own, now, done, times, time, next_time, values, given, fixed, u, after, out, out_time,
+            out_state, &jumped);
+        if (done == times)
+            break;
+        aim = (double) time[done*next_time];
+        h = larger(h, wish);
+        if (jumped || own->at_times.driven)
+            own->rates((real) now, u, given, fixed, k);
+        if (jumped) {
+            h = first_length(own, with, now, u, k, given, fixed, aim - now, k + states);
+            before = 0;
+        }
     }
     fail_path(own, done, times, out, out_time, out_state);
 }
@@ -295,9 +377,9 @@ INLINE void solve_samples(equations own, const method *with, size_t count, size_
     real *const row = work, *const other = work + own.given, *const rest = other + own.fixed;
     for (size_t n = 0; n < count; n++) {
         row_of(n, given, own.given, row);
-        row_of(n, fixed, own.fixed, other);
-        solve(&own, with, times, time.values + n*time.sample, time.next, row, other, out + n*out_sample, out_time,
-            out_state, rest);
+        row_of(n, fixed, own.fixed - own.at_times.count, other);
+        solve(&own, with, times, time.values + n*time.sample, time.next, values_of_times(&own, n),
+            row, other, out + n*out_sample, out_time, out_state, rest);
     }
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }

@@ -36,7 +36,8 @@ typedef void (*rates_of_lanes)(size_t lanes, const real *times, const real *u, c
    good      1 if this step is accepted
    sample    the number of the sample
    done      the number of times whose states are written
-   fresh     whether a lane has no length of a step yet */
+   fresh     FROM_NOTHING for a lane that has no length of a step and no rates yet, RATES_ALONE for one whose rates are
+             others since a time, 0 for all others */
 typedef struct {
     double live[LANES] ALIGNED, now[LANES] ALIGNED, end[LANES] ALIGNED, last[LANES] ALIGNED, h[LANES] ALIGNED;
     double wish[LANES] ALIGNED, most[LANES] ALIGNED, left[LANES] ALIGNED, upcoming[LANES] ALIGNED;
@@ -44,6 +45,8 @@ typedef struct {
     size_t sample[LANES], done[LANES];
     unsigned char fresh[LANES];
 } paths;
+
+enum { FROM_NOTHING = 1, RATES_ALONE = 2 };
 
 /* The arrays of all lanes: states, those after a step, their errors, the rates of each stage, both rows; and those of
    one sample: its rows and its initial values. */
@@ -122,7 +125,8 @@ INLINE void begin_steps(size_t lanes, const equations *own, rates_of_lanes rates
         const double second = largest > 1e-15 ? rough_root(0.01/largest, with->exponent) : larger(1e-6, first*1e-3);
         double h = 100*first < second ? 100*first : second;
         h = h < most ? h : most;
-        p->wish[lane] = h > 0 ? h : most*1e-6; /* the changes are not finite */
+        if (p->fresh[lane] == FROM_NOTHING)
+            p->wish[lane] = h > 0 ? h : most*1e-6; /* the changes are not finite */
         p->fresh[lane] = 0;
         for (size_t i = 0; i < own->states; i++)
             a->k[i*lanes + lane] = rate[i*lanes + lane];
@@ -138,10 +142,11 @@ static HOT void begin_lane(size_t lanes, const equations *own, const path_sample
     const size_t next = all->time.next, times = all->times;
     real *const out = all->out + n*all->out_sample;
     row_of(n, all->given, own->given, a->own_given);
-    row_of(n, all->fixed, own->fixed, a->own_fixed);
+    const size_t fixed = own->fixed - own->at_times.count;
+    row_of(n, all->fixed, fixed, a->own_fixed);
     for (size_t k = 0; k < own->given; k++)
         a->given[k*lanes + lane] = a->own_given[k];
-    for (size_t k = 0; k < own->fixed; k++)
+    for (size_t k = 0; k < fixed; k++)
         a->fixed[k*lanes + lane] = a->own_fixed[k];
     own->starts(a->own_given, a->own_fixed, a->own_u);
     for (size_t i = 0; i < own->states; i++)
@@ -161,8 +166,40 @@ static HOT void begin_lane(size_t lanes, const equations *own, const path_sample
     p->h[lane] = p->wish[lane] = 0;
     p->most[lane] = 10;
     p->before[lane] = p->good[lane] = 0;
-    p->fresh[lane] = 1;
+    p->fresh[lane] = FROM_NOTHING;
     p->live[lane] = done < times;
+}
+
+/* Writes the states of one sample at all times up to now, lets them jump after each, and enters the interval that leads
+   to the next one, at which the following steps end at the latest. Its states and rows are those of own_u and so on. */
+static HOT void pass_times_of_lane(size_t lanes, const equations *own, const path_samples *all, size_t lane, double now,
+    const lane_arrays *a, paths *p, int *jumped)
+{
+    const size_t n = p->sample[lane], times = all->times, next = all->time.next;
+    const real *const time = all->time.values + n*all->time.sample;
+    const size_t done = pass_times(own, now, p->done[lane], times, time, next, values_of_times(own, n), a->own_given,
+        a->own_fixed, a->own_u, a->own_u + own->states, all->out + n*all->out_sample, all->out_time, all->out_state,
+        jumped);
+    for (size_t k = own->fixed - own->at_times.count; k < own->fixed; k++)
+        a->fixed[k*lanes + lane] = a->own_fixed[k];
+    p->done[lane] = done;
+    p->last[lane] = p->upcoming[lane] = (double) time[(done < times ? done : times - 1)*next];
+    p->live[lane] = done < times;
+}
+
+/* Does so for a sample that begin_lane has just begun, from its first time on. */
+static HOT void begin_times(size_t lanes, const equations *own, const path_samples *all, size_t lane,
+    const lane_arrays *a, paths *p)
+{
+    const size_t n = p->sample[lane];
+    if (!(p->now[lane] <= (double) all->time.values[n*all->time.sample]))
+        return; /* begin_lane has ended it */
+    int jumped = 0;
+    enter_interval(own, 0, values_of_times(own, n), a->own_fixed);
+    p->done[lane] = 0;
+    pass_times_of_lane(lanes, own, all, lane, p->now[lane], a, p, &jumped);
+    for (size_t i = 0; i < own->states; i++)
+        a->u[i*lanes + lane] = a->own_u[i];
 }
 
 /* Makes a lane that has had no sample repeat that of the first lane, so that its numbers are harmless. */
@@ -178,7 +215,7 @@ static HOT void fill_lane(size_t lanes, const equations *own, size_t lane, const
     p->last[lane] = p->upcoming[lane] = p->last[0];
     p->h[lane] = p->wish[lane] = p->most[lane] = p->left[lane] = p->live[lane] = 0;
     p->before[lane] = p->good[lane] = 0;
-    p->fresh[lane] = 1;
+    p->fresh[lane] = FROM_NOTHING;
 }
 
 /* Computes the ends and lengths of the next steps. Returns whether all lanes can make one. */
@@ -275,8 +312,8 @@ INLINE void step_lanes(size_t lanes, const equations *own, rates_of_lanes rates,
 }
 
 /* Decides which steps are accepted, and the lengths that follow, as solve does; logarithms are those of squares, to the
-   base 2. */
-INLINE void judge_paths(size_t lanes, const method *with, paths *p)
+   base 2. Where steps end at each time, as stops says, the step to a time leaves a length that was asked for before. */
+INLINE void judge_paths(size_t lanes, const method *with, int stops, paths *p)
 {
     const real share = (real) (0.5/with->exponent), near = (real) 1e-8;
     LANES_LOOP
@@ -286,7 +323,10 @@ INLINE void judge_paths(size_t lanes, const method *with, paths *p)
         const real small = power > 4 ? 4 : power, within = small < -4 ? -4 : small;
         const double factor = 0.9*(double) rough_exp2(within), most = norm <= 1 ? p->most[lane] : 1;
         const double least = factor < 0.2 ? 0.2 : factor;
-        p->wish[lane] = p->h[lane]*(norm < (real) INFINITY ? (least > most ? most : least) : 0.2); /* 0.2 for NaN */
+        const double scale = norm < (real) INFINITY ? (least > most ? most : least) : 0.2; /* 0.2 for NaN */
+        const double next = p->h[lane]*scale;
+        const double asked = norm <= 1 && p->end[lane] == p->last[lane] ? p->wish[lane] : 0;
+        p->wish[lane] = stops && next < asked ? asked : next;
         p->most[lane] = norm <= 1 ? 10 : 1;
         p->before[lane] = norm <= 1 ? held : p->before[lane];
         p->good[lane] = norm <= 1 ? 1 : 0;
@@ -348,6 +388,34 @@ INLINE int observe_lanes(size_t lanes, const equations *own, const method *with,
     return 1;
 }
 
+/* Writes the states of the lanes whose accepted step ends at a time of their sample, and lets them jump. Returns
+   whether there is such a lane. */
+static HOT int pass_lanes(size_t lanes, const equations *own, const path_samples *all, const lane_arrays *a, paths *p)
+{
+    int any = 0;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (p->live[lane] == 0 || p->good[lane] == 0 || p->end[lane] < p->last[lane])
+            continue;
+        int jumped = 0;
+        for (size_t k = 0; k < own->given; k++)
+            a->own_given[k] = a->given[k*lanes + lane];
+        for (size_t k = 0; k < own->fixed; k++)
+            a->own_fixed[k] = a->fixed[k*lanes + lane];
+        for (size_t i = 0; i < own->states; i++)
+            a->own_u[i] = a->after[i*lanes + lane];
+        pass_times_of_lane(lanes, own, all, lane, p->end[lane], a, p, &jumped);
+        for (size_t i = 0; i < own->states; i++)
+            a->after[i*lanes + lane] = a->own_u[i];
+        if (jumped) {
+            p->most[lane] = 10;
+            p->before[lane] = 0;
+        }
+        p->fresh[lane] = jumped ? FROM_NOTHING : own->at_times.driven ? RATES_ALONE : 0;
+        any = 1;
+    }
+    return any;
+}
+
 /* Makes the states after a step the current ones, where it is accepted. */
 INLINE void take_paths(size_t lanes, const equations *own, const method *with, const lane_arrays *a, paths *p)
 {
@@ -368,8 +436,8 @@ INLINE void take_paths(size_t lanes, const equations *own, const method *with, c
 }
 
 /* Solves equations for the samples of a batch. There is room for stages + 3 times the states and both rows in each
-   lane, and for those of one more sample, in work, which is aligned as vectors are. */
-INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates, const method *with,
+   lane, and for the rows and twice the states of one more sample, in work, which is aligned as vectors are. */
+INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates, const method *with, int stops,
     const path_samples *all, real *work)
 {
     const size_t size = own->states*lanes;
@@ -384,9 +452,12 @@ INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates
         for (size_t lane = 0; lane < lanes; lane++) {
             for (; p.live[lane] == 0 && upcoming < all->count; fresh = 1) { /* also the next, where one ends at once */
                 begin_lane(lanes, own, all, upcoming++, lane, &a, &p);
+                if (stops)
+                    begin_times(lanes, own, all, lane, &a, &p);
                 begun = begun > lane ? begun : lane + 1;
             }
             live |= p.live[lane] > 0;
+            fresh |= stops && p.live[lane] > 0 && p.fresh[lane];
         }
         if (!live)
             return;
@@ -401,9 +472,12 @@ INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates
                 break;
             }
             step_lanes(lanes, own, rates, with, &a, &p);
-            judge_paths(lanes, with, &p);
-            while (observe_lanes(lanes, own, with, all, &a, &p))
-                ended = 1;
+            judge_paths(lanes, with, stops, &p);
+            if (stops)
+                ended = pass_lanes(lanes, own, all, &a, &p);
+            else
+                while (observe_lanes(lanes, own, with, all, &a, &p))
+                    ended = 1;
             take_paths(lanes, own, with, &a, &p);
         }
     }
@@ -416,10 +490,11 @@ INLINE void solve_in_lanes(equations own, rates_of_lanes rates, const method *wi
     size_t out_state, size_t out_sample, real *work)
 {
     const path_samples all = {count, times, time, given, fixed, out, out_time, out_state, out_sample};
+    const int stops = has_events(&own);
     if (narrow && count == 1)
-        solve_paths(NARROW, &own, rates, with, &all, work);
+        solve_paths(NARROW, &own, rates, with, stops, &all, work);
     else
-        solve_paths(LANES, &own, rates, with, &all, work);
+        solve_paths(LANES, &own, rates, with, stops, &all, work);
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }
 
