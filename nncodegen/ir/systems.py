@@ -266,12 +266,14 @@ class path(Function):  # noqa: N801 (written in formulas, like tanh)
     @property
     def rows(self) -> tuple[Element, ...]:
         """Return the rows of each sample: that of ``given``, and that of ``fixed`` if there is one."""
-        return self.args[2 : 4 if self.system.fixed else 3]
+        rows: tuple[Element, ...] = self.args[2 : 4 if self.system.fixed else 3]
+        return rows
 
     @property
     def course(self) -> Element | None:
         """Return the rows of each time of a sample."""
-        return self.args[-1] if self.system.course else None
+        last: Element = self.args[-1]
+        return last if self.system.course else None
 
     def of(self, system: System) -> path:
         """Return the path of another system with the same operands."""
