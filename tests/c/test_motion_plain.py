@@ -8,6 +8,7 @@ from scipy.integrate import solve_ivp
 
 import nncodegen as nn
 from nncodegen.ir import evaluate
+from tests.support.dosing import START, dosing, samples
 from tests.support.models import gradient_of
 from tests.support.motion import VALUES, lotka_volterra, lotka_volterra_model
 from tests.support.plain import COMPILERS, compiled, exported, loaded
@@ -36,6 +37,9 @@ MODELS = {
     "robertson": (STIFF["robertson"].model(rtol=1e-7, atol=1e-13), {}),
     "robertson_own": (STIFF["robertson"].model(rtol=1e-7, atol=1e-13), OWN),
     "hires": (STIFF["HIRES"].model(method="auto", atol=1e-12), {}),
+    "dosing": (dosing(), {}),
+    "dosing_stiff": (dosing("rodas5p", "held", name="dosing_stiff"), {}),
+    "bolus": (nn.Dynamics("u' = -k*u", {"u": 0}, {"k": 1}, columns="d", jumps={"u": "u + d"}, times=6), OWN),
 }
 """Models in double precision, and the options of their exports."""
 
@@ -64,6 +68,10 @@ def data(name):
     """Parameters and the rows of three samples."""
     if name.startswith("pulled"):
         return [3, 1.1], np.column_stack([np.sort(np.random.default_rng(1).uniform(0, 5, (3, 6))), [0.5, 1, 2]])
+    if name.startswith("dosing"):
+        return START, samples(3, np.random.default_rng(1))
+    if name == "bolus":
+        return [0.5], np.hstack([np.sort(np.random.default_rng(1).uniform(0, 5, (3, 6))), np.eye(3, 6)])
     if name.startswith("prey"):
         return [*VALUES.values()], np.linspace(0, 20, 21) * np.array([[1], [0.3], [0.7]])
     example = STIFF["HIRES" if name == "hires" else "robertson"]
