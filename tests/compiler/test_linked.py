@@ -31,11 +31,12 @@ def pair(request, tmp_path, monkeypatch):
     def both(folder):
         monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / folder))
         modules = [nn.build(model, precision=request.param) for model in (network(), decay())]
-        modules[1].fit(SMALL, HEIGHTS)  # it compiles the part
+        modules[1].fit(SMALL, HEIGHTS)  # it compiles the part, and so does the Hessian
+        modules[1].hessian(modules[1].initial_parameters(), SMALL, HEIGHTS)
         return modules
 
     linked = both("linked")
-    assert len(list((tmp_path / "linked").glob("library_*.o"))) == 2
+    assert len(list((tmp_path / "linked").glob("library_*.o"))) == 3
     monkeypatch.setattr(compiler.Compiler, "linked", ())
     included = both("included")
     assert not list((tmp_path / "included").glob("library_*.o"))
@@ -43,7 +44,7 @@ def pair(request, tmp_path, monkeypatch):
 
 
 def test_linked_or_included(pair):
-    """Trainings by every optimizer, with penalties, clipping and phases, predictions, and fits are the same."""
+    """Trainings by every optimizer, with penalties, clipping and phases, predictions, fits and Hessians are the same."""
     ((network, other), (decay, same)), tolerance = pair
     options = {"l1": 1e-3, "l2": 1e-2, "weight_decay": 1e-3, "batch_size": 16, "epochs": 3, "seed": 1}
     for optimizer in RULES:
@@ -59,6 +60,9 @@ def test_linked_or_included(pair):
     for robust in ("linear", "huber"):
         one, two = (module.fit(SMALL, HEIGHTS + 0.01 * np.sin(9 * SMALL), loss=robust) for module in (decay, same))
         assert one.parameters == pytest.approx(two.parameters, rel=1000 * tolerance)
+    tiles = np.tile(SMALL, (4, 1)), np.tile(HEIGHTS, (4, 1)), RNG.uniform(size=160)
+    found, expected = (module.hessian([2, 1.3, 0.4], *tiles) for module in (decay, same))
+    assert found == pytest.approx(expected, rel=tolerance, abs=tolerance)
 
 
 @pytest.mark.usefixtures("empty_cache")
