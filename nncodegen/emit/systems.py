@@ -184,6 +184,9 @@ class _SystemEmitter:
                 if any(formula.has(system.time) for formula in system.formulas):
                     lines.add(f"const real {self._names[system.time.tensor]} = times[lane];")
                 self._emit_rates("*lanes + lane")
+        lines.add("", "/* The same for one sample. */")
+        with lines.function(f"static void {self._name}_rates_alone({self._state},\n    real *restrict rates)"):
+            lines.add(f"{self._name}_rates(1, &{self._names[system.time.tensor]}, u, given, fixed, rates);")
 
     def _emit_rates(self, lane: str = "") -> None:
         """Write the rates; ``lane`` is added to the place of a value in its array."""
@@ -247,7 +250,7 @@ class _SystemEmitter:
         jumps = f"{name}_jumps" if system.jumps.values else "NULL"
         course = self._course if changing else "NULL, 0, 0, 0"
         events = f"{{{jumps}, {int(system.steered)}, {changing}, {course}}}" if system.stops else "NO_EVENTS"
-        lines.add(f"    {'NULL' if self._in_lanes else f'{name}_rates'}, {name}_starts, {events}", "};")
+        lines.add(f"    {name}_rates{'_alone' * self._in_lanes}, {name}_starts, {events}", "};")
 
     @property
     def _course(self) -> str:

@@ -25,6 +25,11 @@ INLINE void rates(size_t lanes, const real *times, const real *u, const real *gi
     }
 }
 
+static void rates_alone(real t, const real *u, const real *given, const real *fixed, real *found)
+{
+    rates(1, &t, u, given, fixed, found);
+}
+
 INLINE void starts(const real *given, const real *fixed, real *u)
 {
     u[0] = 1;
@@ -51,7 +56,7 @@ static HOT void spoil_stack(void)
 static void solve_some(size_t count, size_t ended)
 {
     begin_case("%zu samples, of which %zx end at once", count, ended);
-    const equations own = {2, 0, 2, 1, 1, 1e-5, 1e-6, (double) NAN, 100000, NULL, starts, NO_EVENTS};
+    const equations own = {2, 0, 2, 1, 1, 1e-5, 1e-6, (double) NAN, 100000, rates_alone, starts, NO_EVENTS};
     const size_t room = (pairs.stages + 3)*2*LANES + 2*LANES + 4;
     real *const work = array(room), *const out = array(count*TIMES*2);
     real *const time = array(count*TIMES), *const given = array(count), *const fixed = array(count);

@@ -88,48 +88,29 @@ INLINE void norms_of(size_t lanes, const equations *own, const real *error, cons
         norms[lane] = largest[lane]/(real) own->block;
 }
 
-/* Writes the first lengths of the steps of fresh lanes, and the rates at their beginning: see first_length. */
-INLINE void begin_steps(size_t lanes, const equations *own, rates_of_lanes rates, const method *with,
-    const lane_arrays *a, paths *p)
+/* Writes the first lengths of the steps of fresh lanes, and the rates at their beginning: see first_length. It is asked
+   for once for each sample, so that this function serves one lane after the other, and any number of them: it took a
+   third of the time of compilers as a part of solve_paths. */
+static HOT void begin_steps(size_t lanes, const equations *own, const method *with, const lane_arrays *a, paths *p)
 {
-    const size_t size = own->states*lanes;
-    real *const rate = a->error, *const moved = a->after, *const other = a->k + size, *const change = a->k + 2*size;
-    real at[LANES] ALIGNED, of_u[LANES] ALIGNED, of_rate[LANES] ALIGNED, of_change[LANES] ALIGNED;
-    double lengths[LANES] = {0};
-    for (size_t lane = 0; lane < lanes; lane++)
-        at[lane] = (real) p->now[lane];
-    for (int moves = 0; moves < 2; moves++) { /* one loop, so that the rates are compiled once */
-        rates(lanes, at, moves ? moved : a->u, a->given, a->fixed, moves ? other : rate);
-        if (moves)
-            break;
-        norms_of(lanes, own, a->u, a->u, a->u, of_u);
-        norms_of(lanes, own, rate, a->u, a->u, of_rate);
-        for (size_t lane = 0; lane < lanes; lane++) {
-            const double u = sqrt((double) of_u[lane]), slope = sqrt((double) of_rate[lane]);
-            const double h = u >= 1e-5 && slope >= 1e-5 ? 0.01*u/slope : 1e-6, most = p->last[lane] - p->now[lane];
-            lengths[lane] = h < most ? h : most;
-            at[lane] = (real) (p->now[lane] + lengths[lane]);
-        }
-        for (size_t i = 0; i < own->states; i++)
-            for (size_t lane = 0; lane < lanes; lane++)
-                moved[i*lanes + lane] = a->u[i*lanes + lane] + (real) lengths[lane]*rate[i*lanes + lane];
-    }
-    for (size_t k = 0; k < size; k++)
-        change[k] = other[k] - rate[k];
-    norms_of(lanes, own, change, a->u, a->u, of_change);
+    real *const rate = a->error, *const room = a->k + own->states*lanes;
     for (size_t lane = 0; lane < lanes; lane++) {
         if (!p->fresh[lane])
             continue;
-        const double most = p->last[lane] - p->now[lane], first = lengths[lane];
-        const double largest = larger(sqrt((double) of_rate[lane]), sqrt((double) of_change[lane])/first);
-        const double second = largest > 1e-15 ? rough_root(0.01/largest, with->exponent) : larger(1e-6, first*1e-3);
-        double h = 100*first < second ? 100*first : second;
-        h = h < most ? h : most;
+        for (size_t k = 0; k < own->given; k++)
+            a->own_given[k] = a->given[k*lanes + lane];
+        for (size_t k = 0; k < own->fixed; k++)
+            a->own_fixed[k] = a->fixed[k*lanes + lane];
+        for (size_t i = 0; i < own->states; i++)
+            a->own_u[i] = a->u[i*lanes + lane];
+        const double now = p->now[lane], most = p->last[lane] - now;
+        own->rates((real) now, a->own_u, a->own_given, a->own_fixed, rate);
         if (p->fresh[lane] == FROM_NOTHING)
-            p->wish[lane] = h > 0 ? h : most*1e-6; /* the changes are not finite */
+            p->wish[lane] = first_length(own, with, now, a->own_u, rate, a->own_given, a->own_fixed, most,
+                room);
         p->fresh[lane] = 0;
         for (size_t i = 0; i < own->states; i++)
-            a->k[i*lanes + lane] = rate[i*lanes + lane];
+            a->k[i*lanes + lane] = rate[i];
     }
 }
 
@@ -203,7 +184,7 @@ static HOT void begin_times(size_t lanes, const equations *own, const path_sampl
 }
 
 /* Makes a lane that has had no sample repeat that of the first lane, so that its numbers are harmless. */
-static HOT void fill_lane(size_t lanes, const equations *own, size_t lane, const lane_arrays *a, paths *p)
+static COLD void fill_lane(size_t lanes, const equations *own, size_t lane, const lane_arrays *a, paths *p)
 {
     for (size_t k = 0; k < own->given; k++)
         a->given[k*lanes + lane] = a->given[k*lanes];
@@ -235,7 +216,7 @@ INLINE int limit_steps(size_t lanes, paths *p)
 
 /* Ends the lanes that can make no step, after too many steps or where these become too short for the numbers: at the
    times that are left, states are NaN. */
-static HOT void fail_lanes(size_t lanes, const equations *own, const path_samples *all, paths *p)
+static COLD void fail_lanes(size_t lanes, const equations *own, const path_samples *all, paths *p)
 {
     for (size_t lane = 0; lane < lanes; lane++) {
         if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
@@ -464,7 +445,7 @@ INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates
         if (fresh) {
             for (size_t lane = begun; lane < lanes; lane++)
                 fill_lane(lanes, own, lane, &a, &p);
-            begin_steps(lanes, own, rates, with, &a, &p);
+            begin_steps(lanes, own, with, &a, &p);
         }
         for (int ended = 0; !ended;) {
             if (!limit_steps(lanes, &p)) {
