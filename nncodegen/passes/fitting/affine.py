@@ -24,9 +24,11 @@ def linear_of(program: Program, steps: Iterable[Step], derivatives: Sequence[Ele
     reads: dict[str, frozenset[str]] = {name: frozenset([name]) for name in parameters}
     for step in steps:
         reads[step.target.tensor] = frozenset().union(*(reads.get(one.tensor, ()) for one in step.operands))
-    found: dict[str, frozenset[str]] = {}
+    found: dict[str, None] = {}
+    factors: set[str] = set()  # the parameters that these are multiplied with
     for name, derivative in zip(parameters, derivatives, strict=True):
         read = reads.get(derivative.tensor, frozenset())
-        if read.isdisjoint([name, *found]) and not any(name in others for others in found.values()):
-            found[name] = read
+        if name not in read and name not in factors and found.keys().isdisjoint(read):
+            found[name] = None
+            factors |= read
     return tuple(found)
