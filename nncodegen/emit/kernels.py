@@ -47,6 +47,8 @@ class KernelEmitter:
         self._emit_twice()
         *parts, (_, last) = self._trees.parts
         calls = [self._emit_part(f"{kernel.name}_part_{number}", tree) for number, (_, tree) in enumerate(parts, 1)]
+        *apart, measured = self._trees.metrics
+        metrics = [self._emit_part(f"{kernel.name}_metrics_{number}", tree) for number, tree in enumerate(apart, 1)]
         alone = kernel.name == "gradient" and self._program.loss.tensor not in kernel.storage
         lines.add(f"/* {TITLES['direction' if alone else kernel.name]} */")
         phased = kernel.trees.phases > 1
@@ -61,7 +63,7 @@ class KernelEmitter:
                 lines.add(f"if (more->last_phase < {kernel.trees.phases - 1})", "    return;")
             self._emit_loops(last, bool(kernel.outputs))
             if kernel.outputs:
-                emit_measured(self._at, self._loops, self._trees.measured, "count", lines)
+                emit_measured(self._at, self._loops, measured, "count", lines, metrics)
         lines.add("")
         if kernel.name == "gradient":
             self._emit_finish()
@@ -151,12 +153,13 @@ class KernelEmitter:
 
     def _emit_loops(self, tree: Tree, measures: bool = False) -> None:
         """Write the loops of a tile; if it measures, with declarations for metrics, too."""
-        kernel, here = self._kernel, (*_here(tree), *(self._trees.measured if measures else ()))
+        kernel, measured = self._kernel, self._trees.metrics[-1] if measures else ()
+        here = (*_here(tree), *measured)
         if kernel.padded and here:
             pad = str(kernel.vector) if kernel.vector else "PAD"
             self._lines.add(f"const size_t padded = (count + {pad} - 1)/{pad}*{pad};")
         if measures:
-            self._emit_tree(tree, self._trees.measured, self._compared())
+            self._emit_tree(tree, measured, self._compared())
         else:
             self._emit_tree(tree)
 
@@ -179,12 +182,21 @@ class KernelEmitter:
 
     def _emit_finish(self) -> None:
         kernel, lines = self._kernel, self._lines
+        declarations = (
+            "const real *restrict parameters, const double *restrict sums,\n"
+            "    const real *gradient_sums, real *restrict work, real *gradient"
+        )
+        *parts, last = self._trees.finish
+        for number, tree in enumerate(parts, 1):
+            lines.add("/* A part of the gradient, from the sums over all samples of a batch. */")
+            with lines.function(f"static HOT void gradient_finish_{number}({declarations})"):
+                self._emit_tree(tree)
+            lines.add("")
         lines.add("/* The gradient, from the sums over all samples of a batch. */")
-        with lines.function(
-            "static HOT void gradient_finish(const real *restrict parameters, const double *restrict sums,\n"
-            "    const real *gradient_sums, real *restrict work, real *gradient)"
-        ):
-            self._emit_tree(self._trees.after)
+        with lines.function(f"static HOT void gradient_finish({declarations})"):
+            for number in range(1, len(self._trees.finish)):
+                lines.add(f"gradient_finish_{number}(parameters, sums, gradient_sums, work, gradient);")
+            self._emit_tree(last)
         if kernel.trees.phases > 1:
             lines.add("", "/* What a phase needs of the finished sums of the one before it. */")
             arguments = "const real *restrict parameters, const double *restrict sums,\n    size_t samples"
@@ -205,10 +217,13 @@ def _here(tree: Tree) -> Tree:
     return tuple(statement for statement in tree if not (isinstance(statement, Group) and statement.twice))
 
 
-def emit_measured(at: Elements, loops: LoopPrinter, tree: Tree, samples: str, lines: Lines) -> None:
-    """Write the sums of the metrics that are asked for, given the number of samples as text."""
+def emit_measured(
+    at: Elements, loops: LoopPrinter, tree: Tree, samples: str, lines: Lines, calls: Iterable[str] = ()
+) -> None:
+    """Write the sums of the metrics that are asked for, given the number of samples and calls before them as text."""
     lines.add("")
     with lines.block("if (metrics)"):
+        lines.add(*calls)
         loops.print(tree)
         for output, (target, own) in zip(at.kernel.outputs, slices_of(at.program.targets), strict=True):
             compared = f"{_columns(output, at)}, {_columns_of_target(target, at)}"

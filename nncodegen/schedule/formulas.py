@@ -64,7 +64,7 @@ def formula_group(program: Program, kernel: Kernel) -> SideBySide:
     computed = {step.target.tensor: Storage(Place.LOCAL) for step in (*of_gradient, *of_loss, *finish)}
     computed |= {name: known for name, known in kernel.storage.items() if known.place is not Place.ARRAY}
     storage = computed | {name: Storage(Place.ARRAY, number) for number, name in enumerate(arrays)}
-    trees = Trees(parts=((0, _loops((*gradient, *loss))),), after=_loops([finish] if finish else []))
+    trees = Trees(parts=((0, _loops((*gradient, *loss))),), finish=(_loops([finish] if finish else []),))
     memory, names = Memory(len(arrays), kernel.memory.sums), frozenset(step.target.tensor for step in of_loss)
     of_group = Kernel("gradient", FORMULA, trees, storage, memory, of_loss=names)
     layout = Layout(1, BYTES // bytes_of(1, program), (), ())

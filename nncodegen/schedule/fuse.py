@@ -70,7 +70,7 @@ def fuse(
         separate = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
         separate = bool(separate or solved or (unrolled and SAMPLE in step.over))
         candidates = range(first, len(found)) if not separate else ()
-        size = _statements(step)
+        size = statements_of(step)
         fits = (k for k in candidates if found[k][:2] == (loops, form) and sizes[k] + size <= MOST)
         position = next(fits, len(found))
         if position == len(found):
@@ -96,7 +96,7 @@ def _reduced(solved: Solved) -> tuple[str, ...]:
     return (*outside, *inside)
 
 
-def _statements(step: Step) -> int:
+def statements_of(step: Step) -> int:
     """Return the number of statements that a step counts as in a loop."""
     terms = len(Add.make_args(step.expression))
     return terms if terms > USUAL else SUM if SAMPLE in step.over else 1

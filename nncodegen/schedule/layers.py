@@ -106,5 +106,5 @@ def _in_order(kernel: Kernel, program: Program) -> Kernel:
         there = Storage(Place.SUM, 1 + target.offset, target.strides)
         return isinstance(source, Element) and target.place is Place.GRADIENT and storage[source.tensor] == there
 
-    trees = replace(trees, after=only(trees.after, lambda step: not in_place(step)))
+    trees = replace(trees, finish=(only(trees.after, lambda step: not in_place(step)),))
     return replace(kernel, trees=trees, storage=storage, memory=replace(kernel.memory, sums=total, arrays=arrays))

@@ -196,7 +196,7 @@ def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> t
         found = Segmented(steps=chosen.steps)
     before = tuple(map(without_samples, phased.in_turn(phases[0] + besides[0])))
     parts = enumerate(found.parts or map(in_time, phased.in_turn(phases[1])))
-    trees = Trees(before, tuple(parts), metrics, without_samples(phases[2]))
+    trees = Trees(before, tuple(parts), (metrics,), (without_samples(phases[2]),))
     verify_order(trees, chosen.storage, "fuse")
     others = {step.target.tensor for step in needed(found.steps, [*chosen.copies, *chosen.kept, *found.kept])}
     of_loss = frozenset(step.target.tensor for step in steps_in(trees.tile)) - others - chosen.lasting

@@ -132,7 +132,7 @@ def _gradient(one: Program, layout: Layout, of_tile: Kernel) -> Kernel | None:
     kept = compared | {element.tensor for element in outputs} if outputs else frozenset()
     others = {step.target.tensor for step in needed(steps, [*ends, *outputs])}
     of_loss = frozenset(step.target.tensor for step in first if step.target.tensor not in others)
-    trees = collect(Trees((), ((0, tile),), measured, after), of_loss)
+    trees = collect(Trees((), ((0, tile),), (measured,), (after,)), of_loss)
     verify_order(trees, storage, collect.__name__)
     places, arrays = _places(one, layout, [*computes([*trees.tile, *measured, *after])], storage, kept)
     memory = Memory(arrays, of_tile.memory.sums)

@@ -445,20 +445,30 @@ class Trees:
     """The loop trees of the functions of a kernel.
 
     before     for each phase, what tiles need that depends on parameters, and on the finished sums of earlier phases
-    parts      the functions for a tile, each with the number of its phase; other functions have one tree
-    measured   values that only metrics need, after the last part
-    after      values computed from finished sums
+    parts      the functions for a tile, each with the number of its phase
+    metrics    the functions for values that only metrics need, after the last part
+    finish     the functions for values computed from finished sums
     """
 
     before: tuple[Tree, ...] = ()
     parts: tuple[tuple[int, Tree], ...] = ((0, ()),)
-    measured: Tree = ()
-    after: Tree = ()
+    metrics: tuple[Tree, ...] = ((),)
+    finish: tuple[Tree, ...] = ((),)
 
     @property
     def tile(self) -> Tree:
         """Return all parts, one after the other."""
         return tuple(statement for _, tree in self.parts for statement in tree)
+
+    @property
+    def measured(self) -> Tree:
+        """Return all values that only metrics need."""
+        return tuple(statement for tree in self.metrics for statement in tree)
+
+    @property
+    def after(self) -> Tree:
+        """Return all values computed from finished sums."""
+        return tuple(statement for tree in self.finish for statement in tree)
 
     @property
     def without_metrics(self) -> tuple[Tree, ...]:
@@ -495,7 +505,7 @@ class Trees:
             own = [tree for number, tree in self.parts if number == phase]
             found.append((f"between the phases {phase} and {phase + 1}" if phase else "before", before))
             found += ((title, tree) for tree in own)
-        found += [("metrics", self.measured), ("after", self.after)]
+        found += [*(("metrics", tree) for tree in self.metrics), *(("after", tree) for tree in self.finish)]
         return tuple((title, tree) for title, tree in found if tree)
 
     def of_tile(self, change: Callable[[Tree], Tree]) -> Trees:
@@ -504,8 +514,8 @@ class Trees:
 
     def each(self, change: Callable[[Tree], Tree]) -> Trees:
         """Return trees in which a function has changed each tree."""
-        before = tuple(map(change, self.before))
-        return replace(self.of_tile(change), before=before, measured=change(self.measured), after=change(self.after))
+        before, metrics, finish = (tuple(map(change, trees)) for trees in (self.before, self.metrics, self.finish))
+        return replace(self.of_tile(change), before=before, metrics=metrics, finish=finish)
 
 
 def numbers_of(sizes: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

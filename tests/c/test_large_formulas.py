@@ -9,8 +9,11 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.schedule.fuse import MOST, SUM
+from nncodegen.schedule import loops as scheduled_loops
+from nncodegen.schedule.fuse import MOST, SUM, statements_of
 from nncodegen.schedule.loops import TERMS
+from nncodegen.schedule.rewrites import functions
+from nncodegen.schedule.walks import steps_in
 from tests.support.built import stage
 from tests.support.compilers import COMPILERS, OF_FORMULAS, compile_strictly, vectorized
 from tests.support.placed import in_tile, placed
@@ -94,6 +97,36 @@ def test_loops_and_functions_are_short():
             assert len(each.steps) <= MOST
             assert len(each.sums) * SUM <= MOST
             assert all(len(sympy.Add.make_args(step.expression)) <= TERMS + 1 for step in each.steps)
+
+
+def test_no_function_grows_with_the_formula():
+    """Tiles, metrics and what is computed from finished sums are cut, by terms: compilers take the same for each."""
+    kernels = placed(waves(250)).kernels
+    for kernel in kernels:
+        for _, tree in kernel.trees.functions:
+            assert sum(map(statements_of, steps_in(tree))) <= functions.MOST
+    assert all(len(kernel.trees.metrics) > 1 for kernel in kernels if kernel.outputs)
+    (gradient,) = (kernel for kernel in kernels if kernel.name == "gradient")
+    assert len(gradient.trees.finish) > 1
+
+
+def test_metrics_and_gradients_in_several_functions(monkeypatch):
+    """Metrics, and gradients from finished sums, are those of NumPy where each of them is cut into functions."""
+    for each in (functions, scheduled_loops):
+        monkeypatch.setattr(each, "MOST", 40)
+    model = waves(70)
+    text = stage(model, "emit", fit=False).files["waves_70.c"]
+    assert {"gradient_metrics_1", "gradient_finish_1"} <= set(re.findall(r"void (\w+)\(", text))
+    module = nn.build(model, fit=False)
+    rng = np.random.default_rng(7)
+    x, y = rng.uniform(-1, 1, (2, 65))
+    parameters = rng.normal(size=module.parameter_count)
+    outputs, loss, gradient = by_numpy(parameters, x, y)
+    found_loss, found_gradient = module.loss_and_gradient(parameters, x, y)
+    assert found_loss == pytest.approx(loss, rel=1e-11)
+    assert found_gradient == pytest.approx(gradient, rel=1e-11, abs=1e-11 * abs(gradient).max())
+    trained = module.train(x, y, parameters, learning_rate=1e-30, epochs=1, batch_size=65, metrics=["mae"])
+    assert trained.metrics["mae"][-1] == pytest.approx(abs(outputs - y).mean(), rel=1e-11)
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")

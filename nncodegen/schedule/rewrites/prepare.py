@@ -20,12 +20,14 @@ def prepare(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel whose functions compute what they need of parameters, but no copies of sums in place."""
     trees, again = kernel.trees, _Again(kernel)
     before = tuple(again.arrays(tree) for tree in trees.before)
-    measured = trees.measured if kernel.outputs else ()
+    *metrics, measured = trees.metrics if kernel.outputs else ((),)
     parts = [(phase, (*again(tree), *tree)) for phase, tree in trees.parts[:-1]]
     phase, last = trees.parts[-1]
     parts.append((phase, (*again((*last, *measured)), *last)))
-    after = only(trees.after, lambda step: not kernel.memory.has_copied(step))
-    return replace(kernel, trees=Trees(before, tuple(parts), measured, (*again(after), *after)))
+    apart = ((*again(tree), *tree) for tree in metrics)
+    finish = (only(tree, lambda step: not kernel.memory.has_copied(step)) for tree in trees.finish)
+    after = ((*again(tree), *tree) for tree in finish)
+    return replace(kernel, trees=Trees(before, tuple(parts), (*apart, measured), tuple(after)))
 
 
 @dataclass(frozen=True)
