@@ -1,7 +1,8 @@
 /* The beginning of every kernel: the type of its numbers, its sizes, hints to the compiler, and small functions.
 
-   Needs sizes.h, and NN_BITS. Gives real, INLINE, RARE, HOT and COLD for functions, SUM_LOOP, INDEPENDENT, LANES_LOOP
-   and FEW_ROUNDS for loops, WITHIN_TILE, beyond(), maximum(), minimum() and their like, all_finite(), few_finite(). */
+   Needs sizes.h, and NN_BITS. Gives real, INLINE, RARE, HOT and COLD for functions, SUM_LOOP, EXACT_SUM_LOOP,
+   INDEPENDENT, LANES_LOOP and FEW_ROUNDS for loops, WITHIN_TILE, beyond(), maximum(), minimum() and their like,
+   all_finite(), few_finite(). */
 
 #ifndef NNCODEGEN_BASE_H
 #define NNCODEGEN_BASE_H
@@ -43,23 +44,26 @@ typedef uint32_t word;
 #endif
 #define HOT __attribute__((hot, noinline, unused))
 
-/* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors; not the sums
-   where results must not depend on the compiler. The maximum is the same in any order, but for the sign of 0 and for
-   NaN, which vectors lose; LARGEST_OR_NAN_LOOP adds to another variable what is NaN, and 0 for all else. */
+/* Before a loop: the compiler may reorder the sums in these variables, or the maximum, to use vectors. Where results
+   must not depend on the compiler, it may not reorder sums, but those that are equal in any order (EXACT_SUM_LOOP). The
+   maximum is the same in any order, but for the sign of 0 and for NaN, which vectors lose; LARGEST_OR_NAN_LOOP adds to
+   another variable what is NaN, and 0 for all else. */
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__) /* Clang warns if it cannot vectorize */
 #define PRAGMA(...) _Pragma(#__VA_ARGS__)
 #endif
 #if defined(NNCODEGEN_SIMD) && !defined(__clang__)
+#define EXACT_SUM_LOOP(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
 #define LARGEST_LOOP(variable) PRAGMA(omp simd reduction(max : variable))
 #define LARGEST_OR_NAN_LOOP(variable, nan) PRAGMA(omp simd reduction(max : variable) reduction(+ : nan))
 #else
+#define EXACT_SUM_LOOP(...)
 #define LARGEST_LOOP(variable)
 #define LARGEST_OR_NAN_LOOP(variable, nan)
 #endif
-#if defined(NNCODEGEN_SIMD) && !defined(__clang__) && !NN_SAME_BITS
-#define SUM_LOOP(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
-#else
+#if NN_SAME_BITS
 #define SUM_LOOP(...)
+#else
+#define SUM_LOOP(...) EXACT_SUM_LOOP(__VA_ARGS__)
 #endif
 
 /* Before a loop: no iteration writes what another one reads. INDEPENDENT_FEW is for loops of few iterations: GCC would
@@ -151,7 +155,7 @@ static UNUSED int all_finite(const real *v, size_t count)
 {
     const size_t part = count/8;
     real a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
-    SUM_LOOP(a, b, c, d, e, f, g, h)
+    EXACT_SUM_LOOP(a, b, c, d, e, f, g, h)
     for (size_t k = 0; k < part; k++) {
         a += v[k]*0;
         b += v[part + k]*0;
@@ -179,11 +183,11 @@ static UNUSED int few_finite(const real *v, size_t count)
         for (; k + AT_ONCE <= count; k += AT_ONCE)
             for (size_t j = 0; j < AT_ONCE; j++)
                 sums[j] += v[k + j]*0;
-        SUM_LOOP(sum)
+        EXACT_SUM_LOOP(sum)
         for (size_t j = 0; j < AT_ONCE; j++)
             sum += sums[j];
     }
-    SUM_LOOP(sum)
+    EXACT_SUM_LOOP(sum)
     for (size_t j = k; j < count; j++)
         sum += v[j]*0;
     return sum == 0;

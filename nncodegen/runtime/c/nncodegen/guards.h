@@ -32,7 +32,7 @@ static HOT void take_guards(size_t count, fit_memory *m)
     for (size_t g = 0; g < guards; g++) {
         const real *const values = m->rows.rows + DERIVATIVES - FIT_GUARDS + g;
         double not_above = 0, not_below = 0;
-        SUM_LOOP(not_above, not_below)
+        EXACT_SUM_LOOP(not_above, not_below)
         for (size_t n = 0; n < count; n++) {
             const real value = values[n*OUTPUTS];
             not_above += value > 0 ? 0 : counts[n];

@@ -218,7 +218,7 @@ static HOT int leap(const NN(many) *run, size_t first, size_t epochs, double *up
     }
     double check = 0; /* the sum of the losses */
     for (size_t epoch = 0; history && epoch < epochs; epoch++) {
-        SUM_LOOP(check)
+        EXACT_SUM_LOOP(check)
         for (size_t m = 0; m < count; m++)
             check += history[epoch*run->models + m]*0;
     }
