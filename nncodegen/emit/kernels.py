@@ -11,6 +11,7 @@ from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.ir import SAMPLE, Element, Tensor, slices_of
+from nncodegen.ir.program import PORTABLE
 from nncodegen.schedule.storage import Place
 from nncodegen.schedule.tree import Group, Tree
 
@@ -157,7 +158,9 @@ class KernelEmitter:
         here = (*_here(tree), *measured)
         if kernel.padded and here:
             pad = str(kernel.vector) if kernel.vector else "PAD"
-            self._lines.add(f"const size_t padded = (count + {pad} - 1)/{pad}*{pad};")
+            whole = f"(count + {pad} - 1)/{pad}*{pad}"  # with portable bits, sums may have more lanes than vectors
+            same = self._program.bits == PORTABLE and not kernel.vector
+            self._lines.add(f"const size_t padded = {'PADDED(count)' if same else whole};")
         if measures:
             self._emit_tree(tree, measured, self._compared())
         else:

@@ -77,6 +77,8 @@ class _Scope:
     """The indices that several equations of a tree give: each has a block, so that none hides another."""
     term: str = ""
     """The place for a term of a sum whose terms are written to a row."""
+    lane: str = "partial"
+    """The lane of a sum that has several partial sums."""
 
 
 @dataclass
@@ -252,20 +254,37 @@ class LoopPrinter:
     def _loop_in_lanes(self, loop: Loop) -> None:
         """Print a loop with sums as a loop over vectors of its terms, of which each has a lane.
 
-        Compilers make whole vectors of the inner loop, without what remains, if they see that it is over all lanes.
+        Compilers make whole vectors of the inner loop, without what remains, if they see that its length is constant.
         """
         index, end = loop.index, loop.end
+        if self._fills_vectors(loop):
+            self._loop_in_vectors(loop)
+            return
         whole = isinstance(end, int) and end % MOST_LANES == 0 and loop.begin == 0
         with self.lines.block(f"for (size_t first = {loop.begin}; first < {end}; first += SUM_LANES)"):
             if not whole:
-                full = "PAD == SUM_LANES || " if self._fills_lanes(loop) else ""
-                self._add(f"const size_t lanes = {full}first + SUM_LANES < {end} ? SUM_LANES : {end} - first;")
+                self._add(f"const size_t lanes = first + SUM_LANES < {end} ? SUM_LANES : {end} - first;")
             test = f"partial < {'SUM_LANES' if whole else 'lanes'}"
             head = f"for (size_t partial = 0, {index} = first; {test}; partial++, {index}++)"
             self._loop(f"INDEPENDENT_FEW\n{head}", loop.body)
 
-    def _fills_lanes(self, loop: Loop) -> bool:
-        """Return whether a loop is over samples that are padded to PAD: these fill all lanes if PAD is their number."""
+    def _loop_in_vectors(self, loop: Loop) -> None:
+        """Print a loop with sums over samples that fill vectors, which need not fill all lanes of these sums.
+
+        The terms of each vector of lanes follow each other, so that it can stay in a register.
+        """
+        index, end = loop.index, loop.end
+        outer, self.scope = self.scope, replace(self.scope, lane="lane + partial")
+        lanes = "for (size_t lane = 0; lane < SUM_LANES; lane += LANES)"
+        vectors = f"for (size_t first = lane; first < {end}; first += SUM_LANES)"
+        with self.lines.block(lanes), self.lines.block(vectors):
+            self._add(f"const size_t lanes = PAD > 1 || first + LANES < {end} ? LANES : {end} - first;")
+            head = f"for (size_t partial = 0, {index} = first; partial < lanes; partial++, {index}++)"
+            self._loop(f"INDEPENDENT_FEW\n{head}", loop.body)
+        self.scope = outer
+
+    def _fills_vectors(self, loop: Loop) -> bool:
+        """Return whether a loop is over samples that are padded to whole vectors, unless PAD is 1."""
         return loop.begin == 0 and loop.end == PADDED and not self.at.kernel.vector
 
     def _row(self, loop: Loop) -> None:
@@ -373,7 +392,7 @@ class LoopPrinter:
         if self.scope.term:
             return (*before, f"{self.scope.term} = {value};")
         if self.in_lanes:
-            name = f"{name}[partial]" if statement.target in self.lanes else name
+            name = f"{name}[{self.scope.lane}]" if statement.target in self.lanes else name
             terms = statement.value.terms
             fuses = len(terms) == 1 and not statement.value.where
             return (*before, f"{name} = {self.printer.added(name, terms[0])};" if fuses else f"{name} += {value};")

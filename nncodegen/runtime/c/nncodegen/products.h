@@ -223,14 +223,19 @@ static HOT void add_up(size_t rows, const real *restrict d, real *restrict parti
     for (size_t j = 0; j < rows; j += 4) {
         const size_t last = rows - j - 1, j1 = last < 1 ? last : 1, j2 = last < 2 ? last : 2, j3 = last < 3 ? last : 3;
         const real *const d0 = d + j*TILE, *const d1 = d0 + j1*TILE, *const d2 = d0 + j2*TILE, *const d3 = d0 + j3*TILE;
-        vector s[4*SUM_VECTORS] = {{0}};
-        for (size_t n = 0; n < padded; n += SUM_LANES) {
-            for (size_t part = 0; part < SUM_VECTORS; part++) {
-                s[part] += load(d0 + n + part*LANES);
-                s[SUM_VECTORS + part] += load(d1 + n + part*LANES);
-                s[2*SUM_VECTORS + part] += load(d2 + n + part*LANES);
-                s[3*SUM_VECTORS + part] += load(d3 + n + part*LANES);
+        vector s[4*SUM_VECTORS];
+        for (size_t part = 0; part < SUM_VECTORS; part++) {
+            vector s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+            for (size_t n = part*LANES; n < padded; n += SUM_LANES) {
+                s0 += load(d0 + n);
+                s1 += load(d1 + n);
+                s2 += load(d2 + n);
+                s3 += load(d3 + n);
             }
+            s[part] = s0;
+            s[SUM_VECTORS + part] = s1;
+            s[2*SUM_VECTORS + part] = s2;
+            s[3*SUM_VECTORS + part] = s3;
         }
         add_four(s, last + 1, j, partials, sums, single_tile);
     }

@@ -100,12 +100,17 @@ enum {
 };
 
 /* A tile is padded to a multiple of this number of samples, unless it is one sample. */
-#define PAD (HAS_PADDING && TILE > 1 ? SUM_LANES : 1)
+#define PAD (HAS_PADDING && TILE > 1 ? LANES : 1)
 
-/* Returns a number of samples, rounded up to whole vectors if there are any: PAD is a power of two. */
+/* A number of samples, rounded up to whole vectors if there are any. A sum may have lanes that no sample reaches: these
+   stay 0, as they would with samples of weight 0. So that an infinite value makes them NaN wherever it would with all
+   lanes, a number that does not fill the lanes of a sum is padded with one sample at least. */
+#define PADDED(count) \
+    (PAD > 1 ? ((count) + (size_t) PAD - ((count)%SUM_LANES == 0))/(size_t) PAD*(size_t) PAD : (count))
+
 INLINE size_t padded(size_t count)
 {
-    return (count + (size_t) PAD - 1) & ~((size_t) PAD - 1);
+    return PADDED(count);
 }
 
 #define PARTIALS (DIRECT ? 0 : LANE_SUMS*SUM_LANES)
@@ -247,8 +252,8 @@ INLINE four folded(const vector *s)
 #if NN_BITS == 64
     return *(const unaligned_four *) values + *(const unaligned_four *) (values + 4);
 #else
-    const unaligned_four *const q = (const unaligned_four *) values;
-    return (q[0] + q[2]) + (q[1] + q[3]);
+    const eight both = *(const unaligned_eight *) values + *(const unaligned_eight *) (values + 8);
+    return ((const unaligned_four *) &both)[0] + ((const unaligned_four *) &both)[1];
 #endif
 }
 

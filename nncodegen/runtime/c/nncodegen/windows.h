@@ -118,7 +118,7 @@ static inline UNUSED void block_of_sums(const offset_pair *rows, size_t row_coun
     for (size_t part = 0; part < SUM_VECTORS; part++) {
         vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0}, s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
         vector s20 = {0}, s21 = {0}, s22 = {0}, s23 = {0}, s30 = {0}, s31 = {0}, s32 = {0}, s33 = {0};
-        for (size_t k = 0; k < term_count; k++) {
+        for (size_t k = 0; k < term_count && part*LANES < padded; k++) {
             const ptrdiff_t i = terms[k].first, j = terms[k].second;
             for (size_t n = part*LANES; n < padded; n += SUM_LANES) {
                 const vector x0 = load(b0 + j + n), x1 = load(b1 + j + n), x2 = load(b2 + j + n), x3 = load(b3 + j + n);
@@ -148,12 +148,65 @@ static inline UNUSED void block_of_sums(const offset_pair *rows, size_t row_coun
     }
 }
 
+/* Adds the products of a vector of samples, or of two, to the sums of pairs_of_sums. */
+#define ADD_FIRST(i, j) \
+    { \
+        const vector x0 = load(b0 + (j)), x1 = load(b1 + (j)), y0 = load(a0 + (i)), y1 = load(a1 + (i)); \
+        ADD_PRODUCT(s00, y0, x0), ADD_PRODUCT(s01, y0, x1), ADD_PRODUCT(s10, y1, x0), ADD_PRODUCT(s11, y1, x1); \
+    }
+#define ADD_PAIRS(i, j) \
+    { \
+        ADD_FIRST(i, j) \
+        const vector x0 = load(b0 + (j) + LANES), x1 = load(b1 + (j) + LANES); \
+        const vector y0 = load(a0 + (i) + LANES), y1 = load(a1 + (i) + LANES); \
+        ADD_PRODUCT(t00, y0, x0), ADD_PRODUCT(t01, y0, x1), ADD_PRODUCT(t10, y1, x0), ADD_PRODUCT(t11, y1, x1); \
+    }
+
+/* Like block_of_sums, for two rows and two columns, where a sum has lanes in two vectors: their samples, which are
+   neighbours in memory, are read together. */
+static inline UNUSED void pairs_of_sums(const offset_pair *rows, size_t row_count, const offset_pair *columns,
+    size_t column_count, const offset_pair *terms, size_t term_count, const real *restrict a, const real *restrict b,
+    double *restrict sums, size_t padded)
+{
+    const real *const a0 = a + rows[0].first, *const a1 = a + rows[row_count - 1].first;
+    const real *const b0 = b + columns[0].first, *const b1 = b + columns[column_count - 1].first;
+    vector s00 = {0}, s01 = {0}, s10 = {0}, s11 = {0}, t00 = {0}, t01 = {0}, t10 = {0}, t11 = {0};
+    if (padded == SUM_LANES) {
+        for (size_t k = 0; k < term_count; k++)
+            ADD_PAIRS(terms[k].first, terms[k].second)
+    } else {
+        const ptrdiff_t whole = (ptrdiff_t) (padded/SUM_LANES*SUM_LANES);
+        for (size_t k = 0; k < term_count; k++) {
+            const ptrdiff_t i = terms[k].first, j = terms[k].second;
+            for (ptrdiff_t n = 0; n < whole; n += SUM_LANES)
+                ADD_PAIRS(i + n, j + n)
+            if ((size_t) whole < padded)
+                ADD_FIRST(i + whole, j + whole)
+        }
+    }
+    four totals;
+    sums_of_four((const vector []) {s00, t00, s01, t01, s10, t10, s11, t11}, &totals);
+    for (size_t k = 0; k < row_count; k++)
+        for (size_t l = 0; l < column_count; l++)
+            sums[rows[k].second + columns[l].second] += (double) totals[2*k + l];
+}
+
+#undef ADD_FIRST
+#undef ADD_PAIRS
+
 /* Computes sums[row.second + column.second] += sum(term, n) a[row.first + term.first + n]*b[column.first +
    term.second + n] for all rows and columns, over the samples n of a tile. */
 static HOT void place_sums(const offset_pair *rows, size_t row_count, const offset_pair *terms, size_t term_count,
     const offset_pair *columns, size_t column_count, const real *restrict a, const real *restrict b,
     double *restrict sums, size_t padded)
 {
+    if (SUM_VECTORS == 2 && padded > LANES) {
+        for (size_t c = 0; c < column_count; c += 2)
+            for (size_t r = 0; r < row_count; r += 2)
+                pairs_of_sums(rows + r, row_count - r < 2 ? 1 : 2, columns + c, column_count - c < 2 ? 1 : 2, terms,
+                    term_count, a, b, sums, padded);
+        return;
+    }
     for (size_t c = 0; c < column_count; c += 4)
         for (size_t r = 0; r < row_count; r += LANE_SUM_ROWS)
             block_of_sums(rows + r, row_count - r < LANE_SUM_ROWS ? row_count - r : LANE_SUM_ROWS, columns + c,
@@ -170,16 +223,22 @@ static HOT void place_totals(const offset_pair *rows, size_t row_count, const of
         const real *const a0 = a + rows[r].first, *const a1 = a + rows[r + (last < 1 ? last : 1)].first;
         const real *const a2 = a + rows[r + (last < 2 ? last : 2)].first;
         const real *const a3 = a + rows[r + (last < 3 ? last : 3)].first;
-        vector s[4*SUM_VECTORS] = {{0}};
-        for (size_t k = 0; k < term_count; k++)
-            for (size_t n = 0; n < padded; n += SUM_LANES)
-                for (size_t part = 0; part < SUM_VECTORS; part++) {
-                    const ptrdiff_t i = terms[k].first + (ptrdiff_t) (n + part*LANES);
-                    s[part] += load(a0 + i);
-                    s[SUM_VECTORS + part] += load(a1 + i);
-                    s[2*SUM_VECTORS + part] += load(a2 + i);
-                    s[3*SUM_VECTORS + part] += load(a3 + i);
+        vector s[4*SUM_VECTORS];
+        for (size_t part = 0; part < SUM_VECTORS; part++) {
+            vector s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+            for (size_t k = 0; k < term_count && part*LANES < padded; k++)
+                for (size_t n = part*LANES; n < padded; n += SUM_LANES) {
+                    const ptrdiff_t i = terms[k].first + (ptrdiff_t) n;
+                    s0 += load(a0 + i);
+                    s1 += load(a1 + i);
+                    s2 += load(a2 + i);
+                    s3 += load(a3 + i);
                 }
+            s[part] = s0;
+            s[SUM_VECTORS + part] = s1;
+            s[2*SUM_VECTORS + part] = s2;
+            s[3*SUM_VECTORS + part] = s3;
+        }
         four totals;
         sums_of_four(s, &totals);
         for (size_t l = 0; l < 4 && l <= last; l++)
