@@ -198,6 +198,44 @@ def test_edges_of_functions():
         same_bits.log(0.0)
 
 
+@pytest.mark.parametrize(("precision", "bound"), [("float64", 1.25), ("float32", 1.6)])
+def test_sines(precision, bound):
+    """Sines and cosines are within their bound, with 40 digits, for small and for large angles."""
+    x, one = symbols("x one")
+    outputs = {sine: nn.build(nn.Model(f"{sine}es", x, y, {one: 1.0}, getattr(sympy, sine)(x * one)), precision,
+                              bits="portable") for sine in ("sin", "cos")}  # fmt: skip
+    random = np.random.default_rng(4)
+    angles = np.concatenate([random.uniform(-size, size, 300) for size in (1e-3, 4, 1e3, 1e6)]).astype(precision)
+    for sine, module in outputs.items():
+        found = module.predict([1.0], angles[:, None])[:, 0]
+        with mpmath.workdps(40):
+            for angle, value in zip(angles, found, strict=True):
+                error = abs(mpmath.mpf(float(value)) - getattr(mpmath, sine)(mpmath.mpf(float(angle))))
+                assert error <= bound * float(np.spacing(abs(value))), (sine, angle)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the flags are those of x86-64")
+@pytest.mark.parametrize("name", ["convolution", "normalized"])
+def test_any_number_of_samples(name, monkeypatch):
+    """Numbers of samples that fill some lanes of a sum give the bits of longer vectors, and NaN in the same places."""
+    monkeypatch.setenv("CC", "gcc")
+    named("gcc")
+    longest = build(name, "float32")
+    monkeypatch.setenv("CC", "gcc -mno-avx512f")
+    shorter = build(name, "float32")
+    X, Y = hashes.data(longest)
+    X, parameters = np.float32(X), longest.initial_parameters(1)
+    overflowing = X.copy()
+    overflowing[::3] *= np.float32(1e38)
+    for samples in range(1, 35):
+        for inputs in (X, overflowing):
+            given = parameters, inputs[:samples], Y[:samples]
+            loss, gradient = longest.loss_and_gradient(*given)
+            same, others = shorter.loss_and_gradient(*given)
+            assert np.array_equal([loss], [same], equal_nan=True), samples
+            assert np.array_equal(gradient, others, equal_nan=True), samples
+
+
 @pytest.mark.parametrize(("precision", "bound"), [("float64", 1.1), ("float32", 0.52)])
 def test_powers(precision, bound):
     """Powers in C are within their bound, with 40 digits; zeros, infinity, NaN and bases below 0 give NumPy's."""

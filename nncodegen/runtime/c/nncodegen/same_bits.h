@@ -124,13 +124,33 @@ static inline __attribute__((always_inline, unused)) double same_sine(double x, 
     return quarter >= 2 ? -value : value;
 }
 
+/* The same in single precision, below 1.6 ulp. The multiple of pi/2 is subtracted in double, whose precision serves any
+   angle; the series, of fewer terms, are those of Cephes, in which a vector has twice as many numbers. */
+static inline __attribute__((always_inline, unused)) float same_sinef(float x, double quarters)
+{
+    const double angle = x, n = floor(angle*0x1.45f306dc9c883p-1 + 0.5), turns = (n + quarters)*0.25;
+    const double near = __builtin_fma(-n, 0x1.921fb54442d18p+0, angle);
+    const float r = (float) __builtin_fma(-n, 0x1.1a62633145c07p-54, near), turn = (float) (turns - floor(turns));
+    const float z = r*r;
+    float sine = -0x1.9943f2p-13F, cosine = 0x1.99eb9cp-16F;
+    sine = __builtin_fmaf(sine, z, 0x1.11073cp-7F);
+    sine = __builtin_fmaf(sine, z, -0x1.555546p-3F);
+    sine = __builtin_fmaf(sine*z, r, r);
+    cosine = __builtin_fmaf(cosine, z, -0x1.6c0c34p-10F);
+    cosine = __builtin_fmaf(cosine, z, 0x1.55554ap-5F);
+    cosine = __builtin_fmaf(cosine, z, -0.5F);
+    cosine = __builtin_fmaf(cosine, z, 1);
+    const float value = turn == 0 || turn == 0.5F ? sine : cosine;
+    return turn >= 0.5F ? -value : value;
+}
+
 #define pow(base, exponent) same_power(base, exponent)
 #define powf(base, exponent) ((float) same_power(base, exponent))
 #define log1p(x) same_log1p(x)
 #define sin(x) same_sine(x, 0)
-#define sinf(x) ((float) same_sine(x, 0))
+#define sinf(x) same_sinef(x, 0)
 #define cos(x) same_sine(x, 1)
-#define cosf(x) ((float) same_sine(x, 1))
+#define cosf(x) same_sinef(x, 1)
 #define tan(x) (same_sine(x, 0)/same_sine(x, 1))
 #define tanf(x) ((float) (same_sine(x, 0)/same_sine(x, 1)))
 #endif
