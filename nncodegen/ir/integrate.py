@@ -64,7 +64,7 @@ class Derivatives(NamedTuple):
 
 
 class Stops(NamedTuple):
-    """What happens at each time of a sample, after which the interval to the next time begins.
+    """The changes at each time of a sample, after which the interval to the next time begins.
 
     ``enter`` changes what rates and jumps read to the values of the interval that leads to the time of a number, and of
     this time; ``jump`` returns what states become at a time, or is None where none do. ``steered`` says that rates read

@@ -126,3 +126,13 @@ def test_plain_c(tmp_path):
     data = samples(3)
     for row, values in zip(data, found.predict(START, data), strict=True):
         np.testing.assert_allclose(values, by_loop(START, row), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.thorough
+def test_certificates():
+    """A certificate compares solutions, gradients, rows of fits and Hessians with jumps with exact ones."""
+    model = nn.Dynamics(
+        "u'' = -k*u", {"u": 1, "u'": "p"}, {"k": 2, "p": 0.5}, times=3, columns="f", steps=2, method="rk4",
+        jumps={"u'": "u' + p*f", "u": "u*(1 - p/10)"}, name="jumping",
+    )  # fmt: skip
+    assert nn.certify(model, points=3)
