@@ -1,5 +1,7 @@
 """Plain C of differential equations whose steps are chosen by an estimate of their error, against NumPy and SciPy."""
 
+import ctypes
+import math
 import subprocess
 
 import numpy as np
@@ -8,6 +10,7 @@ from scipy.integrate import solve_ivp
 
 import nncodegen as nn
 from nncodegen.ir import evaluate
+from nncodegen.ir.integrate import _exp2, _log2
 from tests.support.dosing import START, dosing, samples
 from tests.support.models import gradient_of
 from tests.support.motion import VALUES, lotka_volterra, lotka_volterra_model
@@ -135,6 +138,40 @@ def test_single_precision(name, functions):
     Y = np.zeros((3, c.sizes["TARGETS"]))
     (_, gradient), (_, exact) = (each.loss_and_gradient(parameters, X, Y) for each in (c, double))
     assert np.linalg.norm((gradient - exact) * parameters) <= 1e-2 * np.linalg.norm(exact * parameters)
+
+
+OF_LENGTHS = """
+double found_log2(double x) { return (double) rough_log2((real) x); }
+double found_exp2(double x) { return (double) rough_exp2((real) x); }
+double found_root(double x, double exponent) { return rough_root(x, exponent); }
+"""
+
+
+@pytest.mark.parametrize(("name", "largest", "eps"), [("prey", 300, 1e-16), ("prey32", 36, 1.2e-7)])
+def test_functions_of_lengths(name, largest, eps, functions, folder):
+    """Logarithms and powers of two, by which lengths of steps are chosen, are precise to 1e-7; a root of 0 is 0."""
+    assert functions[name]
+    source = folder / f"{name}_lengths.c"
+    source.write_text((folder / name / f"{name}.c").read_text() + OF_LENGTHS)
+    options = ("-Og", f"-I{folder / name}")
+    library = ctypes.CDLL(str(compiled([source], folder / f"{name}_lengths.so", COMPILERS[0], options, ("-std=c99",))))
+    random = np.random.default_rng(3)
+    values = [*10 ** random.uniform(-largest, largest, 500), *random.uniform(0.5, 2, 500), 1.0, 2**-0.5, 2**0.5]
+
+    def found(function, *numbers):
+        called = getattr(library, f"found_{function}")
+        called.restype = ctypes.c_double
+        return called(*map(ctypes.c_double, numbers))
+
+    for x in np.array(values, functions[name].precision).tolist():
+        exact = math.log2(x)
+        assert abs(found("log2", x) - exact) <= 2e-7 + 2 * eps * abs(exact)
+        assert found("root", x, 5) == pytest.approx(x**0.2, rel=1e-7 + 20 * eps)
+        power = min(max(exact, -100), 100)
+        assert found("exp2", power) == pytest.approx(2**power, rel=2e-7 + 100 * eps)
+        if eps < 1e-15:
+            assert (found("log2", x), found("exp2", power)) == (_log2(x), _exp2(power))
+    assert found("root", 0, 5) == 0
 
 
 def test_paths_that_fail(folder):

@@ -12,6 +12,13 @@
 
 enum { MOST_STAGES = 8, MOST_DEGREE = 5 };
 
+/* sum + a*b, rounded once where the bits of results must not depend on the CPU and the compiler (same_bits.h). */
+#if NN_SAME_BITS
+#define plus_product(sum, a, b) fused(a, b, sum)
+#else
+#define plus_product(sum, a, b) ((sum) + (a)*(b))
+#endif
+
 /* A Runge-Kutta method. Its last stage lies at the end of a step, and its row has the weights of the step: it is the
    first stage of the next one. The weight of a stage at the part x of a step is the polynomial of its interpolant,
    without a constant. The estimated error grows with the length of a step to the power of exponent. */
@@ -62,12 +69,12 @@ typedef struct {
 #define ROOT_HALF UINT64_C(0x3fe6a09e667f3bcd)
 #define EXPONENT UINT64_C(0xfff0000000000000)
 #define WHOLE_BITS UINT64_C(0x4330000000000000) /* 2**52, whose low bits are whole numbers */
-enum { FRACTION = 52 };
+enum { FRACTION = 52, LIFT = 1100 }; /* LIFT makes each exponent positive */
 #else
 #define ROOT_HALF UINT32_C(0x3f3504f3)
 #define EXPONENT UINT32_C(0xff800000)
 #define WHOLE_BITS UINT32_C(0x4b000000)
-enum { FRACTION = 23 };
+enum { FRACTION = 23, LIFT = 200 };
 #endif
 
 typedef union {
@@ -82,14 +89,15 @@ INLINE real rough_log2(real x)
     const real_bits parts = {x};
     const word offset = parts.bits - ROOT_HALF;
     const real_bits mantissa = {.bits = parts.bits - (offset & EXPONENT)}; /* from sqrt(1/2) to sqrt(2) */
-    const real_bits biased = {.bits = WHOLE_BITS | (offset + ((word) 200 << FRACTION)) >> FRACTION};
+    const real_bits biased = {.bits = WHOLE_BITS | (offset + ((word) LIFT << FRACTION)) >> FRACTION};
     const real_bits zero = {.bits = WHOLE_BITS};
     const real f = mantissa.value - 1, f2 = f*f;
-    const real a = (real) 1.44269499489 - f*(real) 0.721352931363;
-    const real b = (real) 0.480916708 - f*(real) 0.360225182461;
-    const real c = (real) 0.287288882374 - f*(real) 0.249271822075;
-    const real d = (real) 0.232652578821 - f*(real) 0.14275973436;
-    return ((biased.value - zero.value) - 200) + f*((a + f2*b) + f2*f2*(c + f2*d));
+    const real a = plus_product((real) 1.44269499489, f, (real) -0.721352931363);
+    const real b = plus_product((real) 0.480916708, f, (real) -0.360225182461);
+    const real c = plus_product((real) 0.287288882374, f, (real) -0.249271822075);
+    const real d = plus_product((real) 0.232652578821, f, (real) -0.14275973436);
+    const real sum = plus_product(plus_product(a, f2, b), f2*f2, plus_product(c, f2, d));
+    return plus_product((biased.value - zero.value) - LIFT, f, sum);
 }
 
 /* 2**x to 1e-8, for x of a small size, in the same way. */
@@ -98,12 +106,13 @@ INLINE real rough_exp2(real x)
     const real_bits shift = {.bits = WHOLE_BITS + ((word) 1 << (FRACTION - 1))}, k = {x + shift.value};
     const real f = x - (k.value - shift.value), f2 = f*f; /* from -1/2 to 1/2 */
     const real_bits scale = {.bits = (k.bits + (sizeof(real) > 4 ? 1023 : 127)) << FRACTION};
-    const real a = 1 + f*(real) 0.693147206703, b = (real) 0.240226509223 + f*(real) 0.0555032722667;
-    const real c = (real) 0.00961805667852 + f*((real) 0.00134004281776 + f*(real) 0.000154614446986);
-    return scale.value*((a + f2*b) + f2*f2*c);
+    const real a = plus_product((real) 1, f, (real) 0.693147206703);
+    const real b = plus_product((real) 0.240226509223, f, (real) 0.0555032722667);
+    const real c = plus_product((real) 0.00134004281776, f, (real) 0.000154614446986);
+    return scale.value*plus_product(plus_product(a, f2, b), f2*f2, plus_product((real) 0.00961805667852, f, c));
 }
 
-/* Returns the root of a number that is not negative, to 1e-7: x to the power of 1/exponent. */
+/* Returns the root of a number that is not negative: x to the power of 1/exponent, as precise as rough_log2. */
 INLINE double rough_root(double x, double exponent)
 {
     const real value = (real) x;

@@ -76,7 +76,7 @@ INLINE void norms_of(size_t lanes, const equations *own, const real *error, cons
             for (size_t lane = 0; lane < lanes; lane++) {
                 const real a = absolute(u[i*lanes + lane]), b = absolute(after[i*lanes + lane]);
                 const real part = error[i*lanes + lane]/(atol + rtol*(a > b ? a : b));
-                sum[lane] += part*part;
+                sum[lane] = plus_product(sum[lane], part, part);
             }
         }
         LANES_LOOP
@@ -203,13 +203,13 @@ static COLD void fill_lane(size_t lanes, const equations *own, size_t lane, cons
 INLINE int limit_steps(size_t lanes, paths *p)
 {
     double stuck = 0;
-    SUM_LOOP(stuck)
+    LARGEST_LOOP(stuck)
     for (size_t lane = 0; lane < lanes; lane++) {
         const double now = p->now[lane], end = now + p->wish[lane], last = p->last[lane];
         const double nearer = end >= last ? last : end;
         p->h[lane] = end >= last ? last - now : p->wish[lane];
         p->end[lane] = nearer;
-        stuck += p->left[lane] > 0 ? (nearer > now ? 0 : p->live[lane]) : p->live[lane];
+        stuck = larger(stuck, p->left[lane] > 0 && nearer > now ? 0 : p->live[lane]);
     }
     return stuck == 0;
 }
@@ -238,8 +238,8 @@ INLINE void add_stages(size_t lanes, size_t states, size_t stages, const real *w
             real sum = weights[0]*k[i*lanes + lane];
             FEW_ROUNDS
             for (size_t j = 1; j < stages; j++)
-                sum += weights[j]*k[(j*states + i)*lanes + lane];
-            after[i*lanes + lane] = u ? u[i*lanes + lane] + h[lane]*sum : h[lane]*sum;
+                sum = plus_product(sum, weights[j], k[(j*states + i)*lanes + lane]);
+            after[i*lanes + lane] = u ? plus_product(u[i*lanes + lane], h[lane], sum) : h[lane]*sum;
         }
     }
 }
@@ -319,13 +319,13 @@ INLINE void judge_paths(size_t lanes, const method *with, int stops, paths *p)
 INLINE int observe_lanes(size_t lanes, const equations *own, const method *with, const path_samples *all,
     const lane_arrays *a, paths *p)
 {
-    double count = 0, due[LANES] ALIGNED;
-    SUM_LOOP(count)
+    double most = 0, due[LANES] ALIGNED;
+    LARGEST_LOOP(most)
     for (size_t lane = 0; lane < lanes; lane++) {
         due[lane] = p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0;
-        count += due[lane];
+        most = larger(most, due[lane]);
     }
-    if (count == 0)
+    if (most == 0)
         return 0;
     real x[LANES] ALIGNED, h[LANES] ALIGNED, found[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
     LANES_LOOP
@@ -351,8 +351,8 @@ INLINE int observe_lanes(size_t lanes, const equations *own, const method *with,
             real sum = weights[0][lane]*k[lane];
             FEW_ROUNDS
             for (size_t j = 1; j < with->stages; j++)
-                sum += weights[j][lane]*k[j*own->states*lanes + lane];
-            found[lane] = x[lane] == 1 ? after[lane] : u[lane] + h[lane]*sum;
+                sum = plus_product(sum, weights[j][lane], k[j*own->states*lanes + lane]);
+            found[lane] = x[lane] == 1 ? after[lane] : plus_product(u[lane], h[lane], sum);
         }
         for (size_t lane = 0; lane < lanes; lane++)
             if (due[lane] > 0)
