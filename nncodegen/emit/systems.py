@@ -14,6 +14,7 @@ from nncodegen.emit.names import Names
 from nncodegen.emit.printer import Printer
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program
+from nncodegen.ir.program import PORTABLE
 from nncodegen.ir.systems import Formulas, LinearlyImplicit, System, Table, systems_of
 from nncodegen.schedule.layout import in_lanes, room_of
 from nncodegen.schedule.tree import Call
@@ -27,7 +28,10 @@ def emit_systems(program: Program, lines: Lines) -> None:
     systems = systems_of(program.steps)
     _emit_tables(systems, program.precision, lines)
     for number, system in enumerate(systems, 1):
-        _SystemEmitter(system, f"equations_{number}", program.precision, lines, in_lanes=in_lanes(system)).emit()
+        _SystemEmitter(
+            system, f"equations_{number}", program.precision, lines, in_lanes=in_lanes(system),
+            fuses=program.bits == PORTABLE,
+        ).emit()  # fmt: skip
 
 
 def emit_plain_systems(
@@ -121,11 +125,12 @@ class _SystemEmitter:
         dialect: Dialect = IN_MODULES,
         used: dict[str, None] | None = None,
         in_lanes: bool = False,
+        fuses: bool = False,
     ) -> None:
         self._system, self._name, self._lines, self._in_lanes = system, name, lines, in_lanes
         own = ("times", "lane", "lanes") if self._in_lanes else ("jacobian", "drift", "direction", "change")
         self._names = Names(("given", "fixed", "rates", "u", *own))
-        self._printer = Printer(precision, lambda element: self._names[element.tensor], dialect, used)
+        self._printer = Printer(precision, lambda element: self._names[element.tensor], dialect, used, fuses)
 
     def emit(self) -> None:
         """Write the initial values, the rates, and the function that solves the system."""

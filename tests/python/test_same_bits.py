@@ -419,6 +419,8 @@ def test_what_is_refused():
     formula = nn.Model("formula", t, y, {a: 1.0}, a * exp(-t))
     with pytest.raises(nn.ModelError, match='bits="portable" has no asin'):
         nn.build(nn.Model("inverse", t, y, {a: 0.5}, asin(a * t)), bits="portable")
+    with pytest.raises(nn.ModelError, match='bits="portable" has no asin'):
+        nn.build(nn.Dynamics("u' = -asin(k*u)", {"u": 1}, {"k": 1}, times=3), bits="portable")
     with pytest.raises(nn.ModelError, match=r"has no (sin|cos) in formulas of parameters, such as that of d"):
         nn.build(nn.Model("derived", t, y, {a: 1.0}, a * exp(-t), derived={"d": "sin(a)"}), bits="portable")
     network = nn.Sequential([nn.Dense(3)], 2, name="network")

@@ -56,6 +56,16 @@ def _equation(name):
     return nn.Sequential([nn.Dense(6, "tanh"), nn.Dense(1)], inputs=(x, t), outputs=u, losses=losses, name=name)
 
 
+def _motion(*equations, **options):
+    """Return equations of motion of two states, whose rates have powers, exponentials and the time."""
+    return lambda name: nn.Dynamics(
+        [*equations], {"u": "u0", "v": "f"}, {"a": 1.0, "b": 0.5, "u0": 1.0}, inputs="f", times=8, name=name, **options
+    )
+
+
+_SWINGS = ("u' = (a - b*v)*u + f*sin(t)/8", "v' = (a*u**1.5 - exp(b))*v")
+_STIFF = ("u' = -1000*a*(u - exp(-v)) + sin(b*t)", "v' = f*u**1.5 - b*v")
+
 MODELS = {
     "perceptron": lambda name: perceptron.model,
     "decay": _formula(a * exp(-b * t) + c, a=1.0, b=0.5, c=0.1),
@@ -100,6 +110,8 @@ MODELS = {
     "tokens_transformer": stepping.transformer,
     "tokens_grouped": stepping.grouped,
     "tokens_recurrent": stepping.recurrent,
+    "motion_tsit5": _motion(*_SWINGS, rtol=1e-4),
+    "motion_auto": _motion(*_STIFF, method="auto", rtol=1e-4),
     "many_formulas": _formula(a * exp(-b * t) + c, a=1.0, b=0.5, c=0.1),
     "many_networks": _stack(nn.Dense(8, "tanh"), nn.Dense(2), inputs=3),
 }
@@ -109,7 +121,10 @@ those that begin with "many", several are trained together."""
 FITTED = {name: True for name in MODELS if name.startswith(("equation", "network_fit"))}
 """The networks that are built with fits."""
 
-FAST = (("decay", "float64"), ("tanh", "float32"), ("fit_decay", "float64"), ("attending", "float32"))
+FAST = (
+    ("decay", "float64"), ("tanh", "float32"), ("fit_decay", "float64"), ("attending", "float32"),
+    ("motion_tsit5", "float64"),
+)  # fmt: skip
 """The models and precisions that every run of the tests builds."""
 
 
