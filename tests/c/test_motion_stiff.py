@@ -1,11 +1,15 @@
 """Compiled stiff equations, solved by a linearly implicit method, against published solutions and SciPy's Radau."""
 
+import subprocess
+
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
 import nncodegen as nn
+from nncodegen.building.targets import get_include
 from tests.support.built import built, stage
+from tests.support.compilers import WARNINGS
 from tests.support.stiff import STIFF
 
 RTOL = 1e-7
@@ -264,3 +268,15 @@ def test_derivatives_that_are_infinite():
             assert np.isnan(found).tolist() == [[False, True, True]]
         else:
             np.testing.assert_allclose(2 * np.sqrt(found) - 2 * np.log1p(np.sqrt(found)), times, atol=1e-5)
+
+
+def test_sources_without_the_library(tmp_path):
+    """Fits compile together with all of the runtime, as they do for other machines, which have no library of it."""
+    model = STIFF["robertson"].model(3, name="robertson_whole")
+    sources = nn.compile_model(model, until="emit").sources.files
+    for name, text in sources.items():
+        (tmp_path / name).write_text(text)
+    (fits,) = (name for name in sources if name.endswith("_fitting.c"))
+    options = ("-fsyntax-only", "-std=gnu11", *WARNINGS, "-I", get_include())
+    done = subprocess.run(["cc", *options, fits], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -76,7 +76,7 @@ static HOT void take_derivatives(size_t count, size_t output, fit_memory *m)
 /* Replaces a matrix D = L L^T by its factor L; column k begins at k*FIT_OUTPUTS. A column of L is 0 if nothing is left
    of D. whole has room for its diagonal. Returns 0 if D has a negative eigenvalue that rounding cannot explain, else
    1. */
-static UNUSED int factorize(double *matrix, double *restrict whole, double curviest)
+static UNUSED int factorize_curvature(double *matrix, double *restrict whole, double curviest)
 {
     const size_t n = FIT_OUTPUTS;
     for (size_t k = 0; k < n; k++)
@@ -131,7 +131,7 @@ static HOT int evaluate_tile(NN(fitting) *run, fit_memory *m, const real *parame
     if (!(sums->chi2 < HUGE_VAL))
         return NOT_FINITE;
     for (size_t n = 0; n < count; n++) {
-        if (!factorize(curvature_of(m, n), m->diagonal, m->curviest)) {
+        if (!factorize_curvature(curvature_of(m, n), m->diagonal, m->curviest)) {
             run->sample = first + n;
             return NOT_CONVEX;
         }
