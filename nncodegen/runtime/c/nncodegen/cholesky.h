@@ -1,7 +1,7 @@
 /* Systems of equations with a symmetric positive matrix, one system in each lane: factors without square roots,
    solutions, the inverse.
 
-   Needs fits_lanes.h. Gives factor, solve, invert.
+   Needs fits_lanes.h. Gives factor, solve_factored, invert.
 
    A = L*D*L' with ones on the diagonal of L. Setting the inverse of a pivot to 0 removes a variable from the system:
    its column of L is then 0, and so is its value in the solution. */
@@ -44,7 +44,7 @@ INLINE vector factor(real *restrict triangle, const words *free, real *restrict 
 }
 
 /* Replaces b by the solution of A*x = b. */
-INLINE void solve(const real *restrict triangle, const real *restrict inverses, real *restrict b)
+INLINE void solve_factored(const real *restrict triangle, const real *restrict inverses, real *restrict b)
 {
     FEW_ROUNDS
     for (size_t i = 0; i < PARAMETERS; i++) {
@@ -72,7 +72,7 @@ INLINE void invert(const real *restrict triangle, const real *restrict inverses,
     for (size_t j = 0; j < PARAMETERS; j++) {
         for (size_t i = 0; i < PARAMETERS; i++)
             *at(x, i) = (vector) {0} + (real) (i == j);
-        solve(triangle, inverses, x);
+        solve_factored(triangle, inverses, x);
         for (size_t i = j; i < PARAMETERS; i++)
             *at(inverse, place_of(i, j)) = get(x, i);
     }

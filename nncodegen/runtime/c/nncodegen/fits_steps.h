@@ -140,7 +140,7 @@ INLINE void solve_steps(group_of_fits *g, size_t lane, const words *free, const 
             *at(step, i) -= get(held, j)*get(system, i < j ? place_of(j, i) : place_of(i, j));
     }
     factor(triangle, free, g->inverses + lane, g->row + lane);
-    solve(triangle, g->inverses + lane, step);
+    solve_factored(triangle, g->inverses + lane, step);
 }
 
 /* Shortens steps that would cross a bound, and computes those of the other parameters again. */
@@ -215,7 +215,7 @@ static COLD vector newton_dampings(group_of_fits *g, size_t lane, vector damping
         *at(g->row + lane, p) = get(step, p)*get(g->scales + lane, p);
         *at(step, p) = get(g->row + lane, p);
     }
-    solve(g->triangle + lane, g->inverses + lane, step);
+    solve_factored(g->triangle + lane, g->inverses + lane, step);
     for (size_t p = 0; p < PARAMETERS; p++)
         slope += get(g->row + lane, p)*get(step, p);
     return damping + excess*length/slope;

@@ -110,7 +110,7 @@ INLINE void add_block(size_t height, size_t width, size_t first, size_t second, 
 }
 
 /* Computes the sums of the products of all columns; with more, adds them to the present sums. */
-static HOT void add_rows(const real *restrict rows, size_t count, int more, real *restrict sums)
+static HOT void sum_products(const real *restrict rows, size_t count, int more, real *restrict sums)
 {
     enum { WHOLE = COLUMNS/EDGE*EDGE, REST = COLUMNS%EDGE };
     for (size_t lane = 0; lane < FITS; lane += LANES) {
@@ -164,7 +164,7 @@ static UNUSED void sum_up(const real *parameters, const real *inputs, const real
 #if NN_CHANGES > 0
         leave_lanes(errors, n, count, rows);
 #endif
-        add_rows(rows, count*OBSERVED, n%in_real > 0, sums);
+        sum_products(rows, count*OBSERVED, n%in_real > 0, sums);
         if (end%in_real != 0 && end != samples)
             continue;
 #if NN_CHANGES > 0
