@@ -390,7 +390,8 @@ static HOT void conclude(const NN(fits) *run, group_of_fits *g)
         *words_at(g->closing + lane) = closing;
         *words_at(g->last + lane) = sure;
         *words_at(g->outcome + lane) = before | (~ended & ~closing & first_of(flat, NN(FITS_GRADIENT), first_of(sure,
-            NN(FITS_COST), first_of(found, NN(FITS_STEP), (many | stuck) & NN(FITS_MAX_ITERATIONS)))));
+            NN(FITS_COST), first_of(found, NN(FITS_STEP), first_of(many, NN(FITS_MAX_ITERATIONS),
+            stuck & NN(FITS_STALLED))))));
     }
 }
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .fit_data import FitData
 
 STEPS = 100
-"""The most steps of a fit in a lane, where changes of inputs are not damped; those that need more are made again."""
+"""The most steps of a fit in a lane, where changes of inputs are not damped; those that need more, and those that
+stall, are made again."""
 
 
 def fits_with_errors(
@@ -46,7 +47,8 @@ def fits_with_errors(
         if steps > STEPS:
             *_, numbers, _ = found.arrays()
             assert numbers is not None
-            one_by_one(first + np.flatnonzero(numbers[first:last] == STATUS.index("max_iterations")))
+            again = [STATUS.index(status) for status in ("max_iterations", "stalled")]
+            one_by_one(first + np.flatnonzero(np.isin(numbers[first:last], again)))
 
     return (together, lanes) if lanes else (lambda first, last: one_by_one(np.arange(first, last)), 0)
 

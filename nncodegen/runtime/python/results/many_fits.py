@@ -139,7 +139,8 @@ class ManyFits(Many):
         "too_few_data"     as "singular", because there are fewer data than free parameters
         "no_data"          all targets are missing
         "not_finite"       outputs or derivatives are not finite at the start
-        "stalled", "stationary"  for fits that are made one after the other, as of ``fit``
+        "stalled"          no step lowers the cost, though the derivatives predict that one should
+        "stationary"       for fits that are made one after the other, as of ``fit``
         "time_limit"       time was over before the fit ended: the parameters are those at the start
         """
         return np.array(STATUS)[self._numbers]
