@@ -90,7 +90,7 @@ slower as well.
 """
 
 
-COMPANIONS = ("many", "fitting", "hessian", "fields", "step")
+COMPANIONS = ("many", "fitting", "fits", "hessian", "fields", "step")
 """The suffixes of further kernel files, in addition to NAME.c: NAME_fitting.c."""
 
 

@@ -1,9 +1,17 @@
 """schedule -> **emit** -> build: the only stage that writes C, and a stub with the types of the module."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nncodegen.emit.facts import facts
-from nncodegen.emit.model import emit_companion, emit_header, emit_kernel, emit_many, emit_module, emit_variants
+from nncodegen.emit.model import (
+    emit_companion,
+    emit_fits,
+    emit_header,
+    emit_kernel,
+    emit_many,
+    emit_module,
+    emit_variants,
+)
 from nncodegen.emit.names import MARK, identifier
 from nncodegen.emit.printer import REAL_TYPES
 from nncodegen.emit.stub import emit_stub
@@ -35,11 +43,12 @@ def emit(schedule: Schedule) -> Sources:
     }  # fmt: skip
     group = schedule.side_by_side
     companions = {f"{name}_many.c": emit_many(schedule, group)} if group else {}
-    companions |= {
-        f"{name}_{each.companion.name}.c": emit_companion(each, each.companion.name)
-        for each in schedule.companions
-        if each.companion
-    }
+    for each in schedule.companions:
+        if each.companion:
+            here = replace(each, fits=None) if each.fits_apart else each
+            companions[f"{name}_{each.companion.name}.c"] = emit_companion(here, each.companion.name)
+        if each.fits_apart:
+            companions[f"{name}_fits.c"] = emit_fits(each, each.fits_apart)
     return Sources(name, REAL_TYPES[schedule.program.precision][0], texts | companions, tuple(companions))
 
 

@@ -222,8 +222,10 @@ class CallsOfModels(Calls):
     """Writer of the calls for the kernel of a group of models: products and sums of each, with a model in each lane."""
 
     def of(self, call: Call) -> tuple[str, ...]:
-        """Return the call that computes steps: a product of matrices, or the sums over samples of an array."""
+        """Return the call that computes steps: a product of matrices, sums over samples of an array, or paths."""
         at, step, result = self._at, call.steps[0], call.steps[-1].target
+        if call.shape is Shape.PATH:
+            return path_call(call, at)
         if call.shape is Shape.ADD_UP:
             (summed,), (index,) = step.operands, step.target.indices
             array = f"{at.begin(summed)}, {at.stride(summed, index)}, {at.stride(summed, SAMPLE)}"

@@ -117,6 +117,19 @@ class Elements:
             return COLUMNS[self.place(element)][1]
         return self.stride_text(element, index, self.kernel.stride(element, index))
 
+    def distance(self, element: Element, index: str) -> str:
+        """Return the distance in memory between neighbouring values of an index: SAMPLE for those side by side."""
+        return self.stride(element, index)
+
+    def row(self, element: Element) -> str:
+        """Return the address of the values that lie side by side."""
+        return f"&{self.stored(element)}"
+
+    @property
+    def in_row(self) -> str:
+        """Return the number of values that lie side by side, as text."""
+        return "1" if self.kernel.plan.samples is Role.ABSENT else "TILE"
+
     def stride_text(self, element: Element, index: str, stride: int) -> str:
         """Return a stride as text: by its name if it has one."""
         wide = stride == self.layout.tile and not self.layout.one_by_one
@@ -261,7 +274,7 @@ class ElementsOfModels(Elements):
         """Return the array of an element, and the number of the first value of its tensor in it."""
         storage = self.kernel.storage[element.tensor]
         if storage.place is Place.ARRAY:
-            return self.names[element.tensor], 0
+            return self.names[element.tensor], storage.shift
         return OF_MODELS[storage.place], storage.offset
 
     def begin(self, element: Element) -> str:
@@ -274,13 +287,32 @@ class ElementsOfModels(Elements):
         rows = index == SAMPLE and self.place(element) in COLUMNS
         return COLUMNS[self.place(element)][1] if rows else str(stride)
 
+    def distance(self, element: Element, index: str) -> str:
+        """Return the distance in memory between neighbouring values of an index: SAMPLE for those side by side."""
+        return "1" if index == SAMPLE else f"{self.kernel.stride(element, index)}*{self.group}"
+
+    def row(self, element: Element) -> str:
+        """Return the address of the values that lie side by side."""
+        array, place = self._position(element)
+        return f"{array} + {place}" if place else array
+
+    @property
+    def in_row(self) -> str:
+        """Return the number of values that lie side by side, as text."""
+        return self.group
+
     def stored(self, element: Element) -> str:
         """Return the text of an element in memory."""
         if self.place(element) is Place.WEIGHT:
             return "weight"
+        array, place = self._position(element)
+        return f"{array}[{place} + lane]" if place else f"{array}[lane]"
+
+    def _position(self, element: Element) -> tuple[str, str]:
+        """Return the array of an element, and where the values of all models begin in it; nothing for its begin."""
         array, offset = self._array(element)
         row = self._sum_of(element, offset)
-        return f"{array}[lane]" if row == "0" else f"{array}[{f'({row})' if ' ' in row else row}*{self.group} + lane]"
+        return array, "" if row == "0" else f"{f'({row})' if ' ' in row else row}*{self.group}"
 
     @cached_property
     def _order(self) -> Mapping[str, int]:

@@ -19,7 +19,7 @@ from nncodegen.ir import REDUCTIONS, Element, Equation, Solution, Step
 from nncodegen.ir.equations import affine
 from nncodegen.ir.program import PORTABLE
 from nncodegen.ir.step import only_shifts
-from nncodegen.schedule import Place, Role, When
+from nncodegen.schedule import Place, When
 from nncodegen.schedule.extents import END, PADDED, Extent
 from nncodegen.schedule.tree import (
     Accumulate,
@@ -445,10 +445,10 @@ class LoopPrinter:
         return f"{place} = {' && '.join(tests)} ? {_real(affine(first.numbers, 0))} : {place};"
 
     def _move(self, move: Move) -> str:
-        tile = "" if self.at.kernel.plan.samples is Role.ABSENT else "*TILE"
-        size = f"{prod(map(self.at.size, move.rest))}{tile}*sizeof(real)"
-        call, source = ("memcpy", f"&{self.at.stored(move.source)}") if move.source else ("memset", "0")
-        return f"{call}(&{self.at.stored(move.target)}, {source}, {size});"
+        values, side_by_side = prod(map(self.at.size, move.rest)), self.at.in_row
+        size = f"{values}{f'*{side_by_side}' if side_by_side != '1' else ''}*sizeof(real)"
+        call, source = ("memcpy", self.at.row(move.source)) if move.source else ("memset", "0")
+        return f"{call}({self.at.row(move.target)}, {source}, {size});"
 
 
 def _is_in_lanes(loop: Loop) -> bool:

@@ -86,6 +86,14 @@ def emit_companion(schedule: Schedule, name: str) -> str:
     return _file(schedule, configuration(schedule), kernels, name)
 
 
+def emit_fits(schedule: Schedule, group: SideBySide) -> str:
+    """Return the kernel of the rows of many fits that has a file of its own, in the same way: NAME_fits.c."""
+    kernels = Lines()
+    emit_systems(schedule.program, kernels)
+    emit_rows(schedule.program, group, kernels)
+    return _file(schedule, configuration(schedule), kernels, "fits_apart")
+
+
 def _file(schedule: Schedule, told: Mapping[str, Mapping[str, Any]], kernels: Lines, runtime: str) -> str:
     """Return a file of kernels: the model's header, its configuration, the kernels, and the runtime that calls them."""
     lines = Lines()

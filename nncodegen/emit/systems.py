@@ -16,6 +16,7 @@ from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.ir.program import PORTABLE
 from nncodegen.ir.systems import Formulas, LinearlyImplicit, System, Table, systems_of
+from nncodegen.schedule.kernel import Role
 from nncodegen.schedule.layout import in_lanes, room_of
 from nncodegen.schedule.tree import Call
 from nncodegen.schedule.vectors import has_library
@@ -44,13 +45,14 @@ def emit_plain_systems(
 
 
 def path_call(call: Call, at: Elements) -> tuple[str, ...]:
-    """Return the call that solves a system for the samples of a tile."""
+    """Return the call that solves a system for the samples of a tile, or for one sample of each fit."""
     (step,) = call.steps
     path = step.expression
     number = systems_of(at.program.steps).index(path.system) + 1
     time, rows = path.args[1], path.rows
     index, *states = step.target.indices[1:]
     strides = [at.kernel.stride(step.target, each) for each in states]
+    count, padded = ("count", call.end(SAMPLE)) if at.kernel.plan.models is Role.ABSENT else (at.group, at.group)
     if any(
         stride != inner * at.size(each) for stride, inner, each in zip(strides, strides[1:], states[1:], strict=False)
     ):
@@ -59,15 +61,16 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
     texts = [_places(time, index, at), *given, *["NULL, 0, 0"] * (2 - len(rows))]
     row = path.course
     if row is not None:
-        texts.append(", ".join([at.begin(row), *(at.stride(row, each) for each in (index, row.indices[-1], SAMPLE))]))
-    out = [at.begin(step.target), *(at.stride(step.target, each) for each in (index, states[-1], SAMPLE))]
-    arguments = ", ".join([f"count, {call.end(SAMPLE)}, {at.size(index)}", *texts, *out])
+        course = (at.distance(row, each) for each in (index, row.indices[-1], SAMPLE))
+        texts.append(", ".join([at.begin(row), *course]))
+    out = [at.begin(step.target), *(at.distance(step.target, each) for each in (index, states[-1], SAMPLE))]
+    arguments = ", ".join([f"{count}, {padded}, {at.size(index)}", *texts, *out])
     return tuple(wrapped(f"solve_equations_{number}({arguments});"))
 
 
 def _places(element: Element, index: str, at: Elements) -> str:
     """Return the values of samples as arguments: their begin, the distance between places, and between samples."""
-    return f"{at.begin(element)}, {at.stride(element, index)}, {at.stride(element, SAMPLE)}"
+    return f"{at.begin(element)}, {at.distance(element, index)}, {at.distance(element, SAMPLE)}"
 
 
 def _emit_tables(systems: Iterable[System], precision: str, lines: Lines) -> None:

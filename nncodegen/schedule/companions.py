@@ -17,6 +17,7 @@ from nncodegen.schedule.pairs import take_much, with_pairs
 from nncodegen.schedule.plain import plan_step
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.result import Schedule
+from nncodegen.schedule.sweeps import group_of_sweeps
 from nncodegen.schedule.tree import Accumulate, Combine, Loop, Tree, Way
 from nncodegen.schedule.walks import rewritten
 
@@ -42,8 +43,12 @@ def schedule_companion(companion: Companion) -> Schedule:
     else:
         kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
     several = program.changes and companion.outputs > 1  # rows that changes leave are of one output
-    grouped = companion.outputs and not (program.layered or companion.curved or several)
-    group = group_of_rows(program, kernel) if grouped else None
+    grouped = companion.outputs and not (companion.curved or several)
+    group = None
+    if grouped and companion.forward:
+        group = group_of_sweeps(program)
+    elif grouped and not program.layered:
+        group = group_of_rows(program, kernel)
     return Schedule(program, layout, (lower(kernel, program, layout),), fits=group, companion=companion)
 
 

@@ -46,6 +46,8 @@ LAYERS = Plan(
 
 FITS = replace(LAYERS, name="fits side by side", samples=Role.ABSENT, units=Role.UNROLLED, lanes="FITS")
 
+SWEEPS = replace(FITS, name="fits side by side, in loops", units=Role.ONE_BY_ONE)
+
 FORMULA = Plan(
     "models side by side, formula", Role.ABSENT, Role.UNROLLED, Role.VECTOR,
     rewrites=(together, request, bound, expand, on_request, descend, join),

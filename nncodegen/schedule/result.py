@@ -62,6 +62,14 @@ class Schedule:
     """The companion that this is the schedule of, if any."""
 
     @property
+    def fits_apart(self) -> SideBySide | None:
+        """Return the kernel of the rows of many fits if it has a file of its own.
+
+        That of sweeps takes compilers as long as the fit itself, which most programs need alone.
+        """
+        return self.fits if self.companion and self.companion.forward else None
+
+    @property
     def gradient(self) -> Kernel:
         """Return the kernel of the loss and the gradient."""
         return self.kernels[-1]

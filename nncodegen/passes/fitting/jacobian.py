@@ -59,10 +59,17 @@ def jacobian(program: Program) -> Companion:
 
 
 def runs_forward(program: Program) -> bool:
-    """Return whether forward sweeps give the rows of a fit with less work: for recurrences of few parameters."""
+    """Return whether forward sweeps give the rows of a fit with less work: for recurrences of few parameters.
+
+    Those of differential equations do for any number of outputs, since the path has all derivatives in either case.
+    """
+    if any(one.shape for one in program.parameters):
+        return False
+    if any(step.operator == INTEGRATE for step in program.steps):
+        return not program.changes
     count = sum(program.count(output.indices) for output in program.outputs)
-    recurs = any(step.operator in (*RECURRENCES, INTEGRATE) for step in program.steps)
-    return recurs and 1 < count >= len(program.parameters) and not any(one.shape for one in program.parameters)
+    recurs = any(step.operator in RECURRENCES for step in program.steps)
+    return recurs and 1 < count >= len(program.parameters)
 
 
 def _forward(program: Program, outputs: list[Element], numbering: Numbering) -> Companion:

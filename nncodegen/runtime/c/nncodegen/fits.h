@@ -86,9 +86,13 @@ static UNUSED void begin_fit(const NN(fits) *run, size_t lane, int first_of_lane
     g->data[lane] = g->weighted ? weigh_lane(run, fit, lane, g) : count;
 }
 
-/* Makes a lane idle: it repeats a harmless fit, so that vectors stay full. */
-static UNUSED void leave_lane(size_t lane, group_of_fits *g)
+/* Makes a lane idle: it repeats a harmless fit, so that vectors stay full. With NaN as its inputs, such as times, its
+   differential equations end at once, while others go on. */
+static UNUSED void leave_lane(const NN(fits) *run, size_t lane, group_of_fits *g)
 {
+    const size_t inputs = NN_FIT_FORWARD ? run->samples*INPUTS : 0;
+    for (size_t k = 0; k < inputs; k++)
+        g->inputs[k*FITS + lane] = (real) NAN;
     g->fit[lane] = SIZE_MAX;
     g->samples[lane] = 0;
 }
@@ -195,7 +199,7 @@ static UNUSED void begin_all(const NN(fits) *run, group_of_fits *g)
     g->free = 0;
     for (size_t p = 0; p < PARAMETERS; p++)
         g->free += !(run->fixed && run->fixed[p]);
-    for (size_t k = 0; k < OBSERVED*OBSERVED*FITS; k++)
+    for (size_t k = 0; k < SEEDS*FITS; k++)
         g->seeds[k] = k/FITS%(OBSERVED + 1) == 0;
     memset(g->ended, 0, TRIANGLE*FITS*sizeof(real));
     for (size_t lane = 0; lane < FITS; lane++) {
@@ -208,7 +212,7 @@ static UNUSED void begin_all(const NN(fits) *run, group_of_fits *g)
         begin_fit(run, lane, 1, g);
         g->active--;
         g->upcoming = upcoming;
-        leave_lane(lane, g);
+        leave_lane(run, lane, g);
     }
 }
 
@@ -236,7 +240,7 @@ int NN(fit_many)(NN(fits) *run)
             if (g.upcoming < run->last)
                 begin_fit(run, lane, 0, &g);
             else
-                leave_lane(lane, &g);
+                leave_lane(run, lane, &g);
         }
         stop = stopped(&run->poll, (double) FITS*OPERATIONS*(double) samples);
     }

@@ -2,7 +2,10 @@
 
    Needs vectors.h, and NN_FITS, the number of fits side by side, NN_FIT_OUTPUTS, the number of outputs of a sample that
    are fitted, and NN_FITS_VALUES, the number of values of a fit that group_rows needs. Gives FITS and the sizes of the
-   parts of a fit, FITS_LOOP, place_of, at, where, EPSILON. */
+   parts of a fit, FITS_LOOP, place_of, at, where, EPSILON.
+
+   For several outputs, group_rows is called with a seed for each. With NN_FIT_FORWARD it is called once, and gives the
+   derivatives of all outputs, by one parameter after the other (SWEPT values), which then are put in rows. */
 
 #ifndef NNCODEGEN_FITS_LANES_H
 #define NNCODEGEN_FITS_LANES_H
@@ -22,7 +25,9 @@ enum {
     GUARDED = NN_FIT_GUARDS, /* the values of each sample whose signs are kept: see guards.h */
     COLUMNS = PARAMETERS + 1, /* the derivatives by all parameters, followed by the residual */
     SIGNS = GUARDED > 0 ? 2*GUARDED : 1, /* words that hold the signs */
-    BEFORE = OBSERVED + GUARDED, /* values of a row before its columns */
+    SWEPT = NN_FIT_FORWARD ? NN_OUTPUTS : 0, /* values that group_rows gives at once for all outputs */
+    SEEDS = NN_FIT_FORWARD ? 0 : OBSERVED*OBSERVED,
+    BEFORE = NN_FIT_FORWARD ? 0 : OBSERVED + GUARDED, /* values of a row before its columns */
     ROW = BEFORE + COLUMNS, /* the output of group_rows for one seed, and the residual */
     TRIANGLE = PARAMETERS*(PARAMETERS + 1)/2,
     SYSTEM = COLUMNS*(COLUMNS + 1)/2, /* the sums of the products of all columns: J'J, then J'r, then r'r */

@@ -26,8 +26,8 @@
     ARRAY(reach, 1) /* the square of the longest step that is trusted; 0 at the start */ \
     ARRAY(ended, TRIANGLE) /* J'J of fits that have ended */ \
     ARRAY(inverse, TRIANGLE) /* the inverse of ended */ \
-    ARRAY(seeds, OBSERVED*OBSERVED) /* for each output, 1 for itself and 0 for the others */ \
-    ARRAY(values, NN_FITS_VALUES) /* the values of group_rows */ \
+    ARRAY(seeds, SEEDS) /* for each output, 1 for itself and 0 for the others */ \
+    ARRAY(values, NN_FITS_VALUES + SWEPT) /* the values of group_rows */ \
     ARRAY(rows, ROWS_AT_ONCE*OBSERVED*ROW)
 
 /* The arrays that errors in the inputs need: name, number of values of each fit. */

@@ -9,7 +9,7 @@
 #include "fits_lanes.h"
 
 enum {
-    ROWS_AT_ONCE = 16, /* samples whose rows stay in the first-level cache until they are added */
+    ROWS_AT_ONCE = NN_FIT_FORWARD ? 1 : 16, /* samples whose rows stay in the first-level cache until they are added */
     SAMPLES_IN_SINGLE = 4*ROWS_AT_ONCE, /* the most samples that are summed in single precision */
     ROWS_VALUES = ROWS_AT_ONCE*OBSERVED*ROW*FITS
 };
@@ -22,6 +22,20 @@ enum { EDGE = BLOCK_ROWS == 8 ? (COLUMNS <= 6 ? COLUMNS : 4) : COLUMNS <= 4 ? CO
 static HOT void rows_of_samples(const real *restrict parameters, const real *restrict inputs,
     const real *restrict targets, const real *restrict seeds, size_t count, real *restrict values, real *restrict rows)
 {
+#if NN_FIT_FORWARD
+    real *restrict const swept = values + NN_FITS_VALUES*FITS;
+    for (size_t n = 0; n < count; n++) {
+        group_rows(parameters, inputs + n*INPUTS*FITS, NULL, values, swept);
+        for (size_t k = 0; k < OBSERVED; k++) {
+            real *restrict const row = rows + (n*OBSERVED + k)*ROW*FITS;
+            for (size_t p = 0; p < PARAMETERS; p++)
+                memcpy(row + p*FITS, swept + (OBSERVED + p*OBSERVED + k)*FITS, FITS*sizeof(real));
+            FITS_LOOP
+            for (size_t lane = 0; lane < FITS; lane++)
+                row[PARAMETERS*FITS + lane] = swept[k*FITS + lane] - targets[(n*OBSERVED + k)*FITS + lane];
+        }
+    }
+#else
     for (size_t n = 0; n < count; n++) {
         for (size_t k = 0; k < OBSERVED; k++) {
             real *restrict const row = rows + (n*OBSERVED + k)*ROW*FITS;
@@ -32,6 +46,7 @@ static HOT void rows_of_samples(const real *restrict parameters, const real *res
                     - targets[(n*OBSERVED + k)*FITS + lane];
         }
     }
+#endif
 }
 
 #if NN_FIT_GUARDS > 0

@@ -40,7 +40,7 @@ const linked_model NN(trained) = {
 
 extern const NN(functions) NN(kernel);
 
-/* All functions of a variant of the kernel, including those of NAME_many.c, NAME_fitting.c and NAME_hessian.c. */
+/* All functions of a variant of the kernel, including those of NAME_many.c, NAME_fitting.c and others. */
 const NN(functions) NN(kernel) = NN_TABLE;
 #endif
 

@@ -143,9 +143,15 @@ cdef class _Native:
         self.need("many")
         return self.kernel.many_models() if self.kernel.many_models != NULL else 1
 
+    cdef need_fits(self):
+        """Add the functions of many fits: those with forward sweeps are a part, others are in that of single fits."""
+        self.need("fits")
+        if self.kernel.fits_lanes == NULL:
+            self.need("fitting")
+
     @property
     def fits_lanes(self):
-        self.need("fitting")
+        self.need_fits()
         return self.kernel.fits_lanes() if self.kernel.fits_lanes != NULL else 0
 
     @property
@@ -387,7 +393,7 @@ cdef class _Native:
 
     def fit_many(self, tuple data, strides, size_t samples, tuple limits, double tolerance, size_t max_iterations,
             bint absolute_sigma, size_t first, size_t last, tuple results):
-        self.need("fitting")
+        self.need_fits()
         _fit_many(self, data, strides, samples, limits, tolerance, max_iterations, absolute_sigma, first, last, results)
 
     def blas_counter(self):

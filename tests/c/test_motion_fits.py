@@ -1,0 +1,191 @@
+"""Many fits of recurrences and of differential equations side by side: each is that of a single fit, in every lane."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import nncodegen as nn
+from nncodegen.building.build import load
+from tests.support.built import built, stage
+from tests.support.motion import VALUES, lotka_volterra_model
+from tests.support.solutions import EXAMPLES
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+PREY = EXAMPLES["prey"]
+FITS = 19
+"""A number that fills no vectors."""
+
+NAMES = ("parameters", "standard_errors", "covariance", "chi2", "data", "iterations", "status")
+
+MODELS = {
+    "chosen": lambda: PREY.model(9, name="prey_many"),
+    "stiff": lambda: PREY.model(9, method="rodas5p", name="prey_stiff"),
+    "both": lambda: PREY.model(9, method="auto", name="prey_auto"),
+    "rk4": lambda: lotka_volterra_model("rk4", 8, 9, "prey_rk4"),
+    "tsit5": lambda: lotka_volterra_model("tsit5", 3, 9, "prey_steps"),
+}
+TRUTH = np.array([*VALUES.values()])
+TIMES = np.linspace(0, 8, 9)
+
+
+def data(module, X, seed=0, fits=FITS):
+    """Outputs with errors of 1 % for parameters up to 4 % off, and starts."""
+    rng = np.random.default_rng(seed)
+    truth = TRUTH * (1 + 0.04 * rng.uniform(-1, 1, (fits, 6)))
+    Y = np.array([module.predict(p, X) for p in truth])
+    return Y * (1 + 0.01 * rng.normal(size=Y.shape)), TRUTH * (1 + 0.02 * rng.uniform(-1, 1, truth.shape))
+
+
+def bits(found, chosen=slice(None)):
+    """All that was found, of some fits."""
+    return [getattr(found, name)[chosen].tobytes() for name in NAMES]
+
+
+def check(many, singles):
+    """Fits have the results of single fits: parameters and errors to a small part of the errors."""
+    assert many.converged.all()
+    for m, single in enumerate(singles):
+        errors = np.maximum(single.standard_errors, 1e-12)
+        assert (abs(many.parameters[m] - single.parameters) <= 1e-3 * errors).all()
+        np.testing.assert_allclose(many.standard_errors[m], single.standard_errors, rtol=1e-4)
+        np.testing.assert_allclose(many.chi2[m], single.chi2, rtol=1e-6)
+        assert many.data[m] == single.used
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_each_fit_is_that_of_a_single_one(kind):
+    """With missing values, a sigma for each, bounds and a fixed parameter; covariances as well."""
+    module = built(MODELS[kind]())
+    X = TIMES[None]
+    Y, starts = data(module, X)
+    rng = np.random.default_rng(1)
+    Y[rng.uniform(size=Y.shape) < 0.1] = np.nan
+    sigma = rng.uniform(0.5, 2, Y.shape)
+    options = {"bounds": {"a": (0.98, 1.01)}, "fixed": ["d"]}
+    starts[:, 0] = starts[:, 0].clip(0.985, 1.005)
+    many = module.fit_many(X, Y, p0=starts, sigma=sigma, covariance=True, **options)
+    check(many, [module.fit(X, Y[m], p0=starts[m], sigma=sigma[m], **options) for m in range(FITS)])
+    assert ((many.parameters[:, 0] >= 0.98) & (many.parameters[:, 0] <= 1.01)).all()
+    assert np.array_equal(many.parameters[:, 3], starts[:, 3])
+
+
+@pytest.mark.parametrize("kind", ["chosen", "tsit5"])
+def test_fits_of_several_samples(kind):
+    """Each fit has one to three trajectories, with times of its own."""
+    module = built(MODELS[kind]())
+    rng = np.random.default_rng(2)
+    X = TIMES * rng.uniform(0.6, 1.1, (FITS, 3, 1))
+    lengths = rng.integers(1, 4, FITS)
+    _, starts = data(module, X[0])
+    Y = np.array([module.predict(TRUTH, own) for own in X]) * (1 + 0.01 * rng.normal(size=(FITS, 3, 18)))
+    many = module.fit_many(X, Y, p0=starts, lengths=lengths)
+    check(many, [module.fit(X[m, :n], Y[m, :n], p0=starts[m]) for m, n in enumerate(lengths)])
+
+
+@pytest.mark.parametrize(("kind", "precision"), [("chosen", "float64"), ("both", "float64"), ("rk4", "float64"),
+                                                 ("tsit5", "float32")])  # fmt: skip
+def test_bits_do_not_depend_on_other_fits(kind, precision):
+    """Alone, in another order and lane, among fits of other lengths, and on two threads, a fit has the same bits."""
+    model = MODELS[kind]()
+    module = built(model, precision)
+    X = TIMES[None].astype(precision)
+    Y, starts = (each.astype(precision) for each in data(module, X))
+    many = module.fit_many(X, Y, p0=starts, covariance=True)
+    order = np.random.default_rng(3).permutation(FITS)
+    again = module.fit_many(X, Y[order], p0=starts[order], covariance=True, threads=2)
+    assert bits(again) == bits(many, order)
+    for m in (0, 9, FITS - 1):
+        alone = module.fit_many(X, Y[m : m + 1], p0=starts[m], covariance=True)
+        assert bits(alone) == bits(many, slice(m, m + 1))
+
+
+def test_a_fit_that_fails_leaves_the_others_alone():
+    """One begins where its solution blows up, one has no data, one too few: the others have the bits that they had."""
+    module = built(MODELS["chosen"]())
+    X = TIMES[None]
+    Y, starts = data(module, X)
+    before = module.fit_many(X, Y, p0=starts, covariance=True)
+    starts[2] *= [1, -1000, 1, 1, 1, 1]
+    Y[5] = np.nan
+    Y[7, 0, 3:] = np.nan
+    with pytest.warns(RuntimeWarning, match="3 of 19 fits did not converge"):
+        many = module.fit_many(X, Y, p0=starts, covariance=True)
+    assert [many.status[m] for m in (2, 5, 7)] == ["not_finite", "no_data", "too_few_data"]
+    others = np.delete(np.arange(FITS), [2, 5, 7])
+    assert bits(many, others) == bits(before, others)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert many.status[2] == module.fit(X, Y[2], p0=starts[2]).status
+    assert np.array_equal(many.parameters[2], starts[2])
+
+
+def test_autoregressions():
+    """AR(2), fitted to many series, gives the regressions of NumPy on earlier values."""
+    rng = np.random.default_rng(4)
+    series = rng.normal(size=(FITS, 60))
+    for k in range(2, 60):
+        series[:, k] += 0.2 + 0.5 * series[:, k - 1] - 0.3 * series[:, k - 2]
+    model = nn.Dynamics(
+        "ahead = c + p*before(x) + q*before(x, 2)", {"x": 0}, {"c": 0, "p": 0, "q": 0}, times=60, columns="x",
+        name="ar_many",
+    )  # fmt: skip
+    many = built(model).fit_many(series[:, None], series[:, None])
+    assert many.converged.all()
+    for found, y in zip(many.parameters, series, strict=True):
+        before = np.column_stack([np.ones(60), np.r_[0, y[:-1]], np.r_[0, 0, y[:-2]]])
+        np.testing.assert_allclose(found, np.linalg.lstsq(before, y, rcond=None)[0], rtol=1e-7, atol=1e-9)
+
+
+def test_a_whole_module_has_the_same_bits():
+    """Whether the part of many fits is linked or loaded; a single fit does not compile it."""
+    model = lotka_volterra_model("rk4", 8, 9, "prey_whole")
+    module, whole = nn.build(model), load(nn.compile_model(model).built)
+    X = TIMES[None]
+    Y, starts = data(module, X)
+    assert bits(module.fit_many(X, Y, p0=starts, covariance=True)) == bits(
+        whole.fit_many(X, Y, p0=starts, covariance=True)
+    )
+
+
+def test_files_of_many_fits():
+    """Rows of sweeps have a file of their own; those of a formula lie beside the rows of a single fit."""
+    files = stage(MODELS["rk4"](), "emit").files
+    assert "group_rows" in files["prey_rk4_fits.c"]
+    assert "jacobian_tile" not in files["prey_rk4_fits.c"]
+    assert "group_rows" not in files["prey_rk4_fitting.c"]
+    formula = stage(nn.Model("line", "x", "y", {"a": 1}, "a*x"), "emit").files
+    assert "line_fits.c" not in formula
+    assert "group_rows" in formula["line_fitting.c"]
+
+
+def test_very_long_recurrences_are_fitted_one_after_the_other(monkeypatch):
+    """Those whose values take more memory than a group may have no rows side by side, and the fits of single ones."""
+    monkeypatch.setattr("nncodegen.schedule.sweeps.BYTES", 1000)
+    model = lotka_volterra_model("rk4", 2, 9, "prey_long")
+    assert "prey_long_fits.c" not in stage(model, "emit").files
+    module = nn.build(model)
+    Y, starts = data(module, TIMES[None], fits=2)
+    many = module.fit_many(TIMES[None], Y, p0=starts)
+    for m in range(2):
+        assert np.array_equal(many.parameters[m], module.fit(TIMES[None], Y[m], p0=starts[m]).parameters)
+
+
+@pytest.mark.parametrize(("times", "observed"), [(1, "u"), (2, ["u", "v"])])
+def test_fewer_outputs_than_parameters(times, observed):
+    """Trajectories seen once or twice each, from a known start: Jacobians are differences, fits those of single ones."""
+    model = nn.Dynamics(
+        PREY.equations, {"u": 10, "v": 5}, {"a": 1, "b": 0.1, "c": 1.5, "d": 0.075}, times=times, start=0,
+        observed=observed, rtol=1e-9, atol=1e-10, name=f"prey_seen_{times}",
+    )  # fmt: skip
+    module = built(model)
+    truth = TRUTH[:4]
+    X = np.sort(np.random.default_rng(5).uniform(0.5, 8, (20, times)))
+    steps = 1e-4 * np.diag(truth)
+    differences = [(module.predict(truth + h, X) - module.predict(truth - h, X)) / (2 * h.sum()) for h in steps]
+    slopes = module.jacobian(truth, X)
+    np.testing.assert_allclose(slopes, np.moveaxis(differences, 0, -1), atol=1e-5 * abs(slopes).max())
+    Y = np.array([module.predict(truth * (1 + 0.02 * k / FITS), X) for k in range(FITS)])
+    Y += 0.01 * np.random.default_rng(6).normal(size=Y.shape)
+    check(module.fit_many(X, Y), [module.fit(X, own) for own in Y])
