@@ -117,7 +117,7 @@ class _Session:
         workload = WORKLOADS[name]
         assert workload.task is not None
         task = workload.task(case, precision, self.settings.quick)
-        absent = absences(name, precision, self.peers)
+        absent = absences(name, precision, self.peers, case)
         taking_part = [peer for peer in self.peers if peer not in absent]
         timings, failed = measure(task, taking_part, self.settings, self.folder, self.bar.watch)
         absent |= {peer: f"failed: {reason}" for peer, reason in failed.items()}
@@ -138,13 +138,15 @@ class _Session:
         report.print_absent(self.console, absent | {peer: f"failed: {reason}" for peer, reason in failed.items()})
 
 
-def absences(workload: str, precision: str, peers: Iterable[str]) -> dict[str, str]:
-    """Return the peers that do not take part in a workload, each with the reason."""
+def absences(workload: str, precision: str, peers: Iterable[str], case: str = "") -> dict[str, str]:
+    """Return the peers that do not take part in a case of a workload, each with the reason."""
     reasons = {}
     for name in peers:
         peer = PEERS[name]
         if workload in peer.left_out:
             reasons[name] = f"left out: {peer.left_out[workload]}"
+        elif case and peer.cases and case not in peer.cases:
+            reasons[name] = f"left out: it is for {' and '.join(peer.cases)}"
         elif precision not in peer.precisions:
             reasons[name] = f"left out: it computes only in {' and '.join(peer.precisions)}"
         elif peer.missing:

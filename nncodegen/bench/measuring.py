@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nncodegen.bench.moving import Motion
 from nncodegen.bench.peers import OURS, PEERS, Peer
 from nncodegen.bench.processes import Process, WorkerError
 from nncodegen.bench.tasks import Array, Fit, PerceptronTask, Task, difference, tolerance
@@ -126,7 +127,7 @@ def _part(task: Task, peer: Peer) -> tuple[Task, str | None]:
     """Return the part of a task that a peer does, and its name in the table if it is not all of the task."""
     if isinstance(task, PerceptronTask) and peer.iterations is not None and peer.iterations < task.iterations:
         return replace(task, iterations=peer.iterations), f"{peer.iterations} iterations"
-    if isinstance(task, Fit) and task.fits and peer.fits is not None and peer.fits < task.fits:
+    if isinstance(task, Fit | Motion) and task.fits and peer.fits is not None and peer.fits < task.fits:
         return task.first(peer.fits), f"{peer.fits} fits"
     return task, None
 

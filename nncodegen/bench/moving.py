@@ -5,7 +5,7 @@ Those of Lotka and Volterra are solved, differentiated and fitted; those of Lore
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ VALUES = (1.0, 0.1, 1.5, 0.075, 10.0, 5.0)
 
 RTOL, ATOL = 1e-6, 1e-9
 
-SOLVE, JACOBIAN, JACOBIANS, FIT = "solve", "Jacobian", "1,000 Jacobians", "fit"
+SOLVE, JACOBIAN, JACOBIANS, FIT, FITS = "solve", "Jacobian", "1,000 Jacobians", "fit", "10,000 fits"
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class Motion:
     """u' = (a - b*v)*u and v' = (d*u - c)*v at some times, whose first is that of the initial values u0 and v0.
 
     what is "solve", whose result is u and v, (2*times,); "Jacobian", their derivatives by the six parameters, (2*times,
-    6); "1,000 Jacobians", those at several rows of times, (rows, 2*times, 6); or "fit", the parameters (6,) with the
-    least squares of u and v minus Y, (2*times,), from the start ``parameters``. Tolerances of steps are RTOL and ATOL.
+    6); "1,000 Jacobians", those at several rows of times, (rows, 2*times, 6); "fit", the parameters (6,) with the
+    least squares of u and v minus Y, (2*times,), from the start ``parameters``; or "10,000 fits", those for each row of
+    Y, (rows, 2*times), from each row of ``parameters``. Tolerances of steps are RTOL and ATOL.
     """
 
     what: str
@@ -40,8 +41,17 @@ class Motion:
 
     @property
     def steps(self) -> int:
-        """Return the number of trajectories of a call."""
-        return len(self.times) if self.times.ndim > 1 else 1
+        """Return the number of trajectories of a call, or of fits."""
+        return self.fits or (len(self.times) if self.times.ndim > 1 else 1)
+
+    @property
+    def fits(self) -> int | None:
+        """Return the number of fits; None for a task without an axis for fits."""
+        return len(self.parameters) if self.what == FITS else None
+
+    def first(self, fits: int) -> Motion:
+        """Return a task with the first of many fits."""
+        return replace(self, Y=self.Y[:fits], parameters=self.parameters[:fits])
 
     @property
     def precision(self) -> str:
@@ -91,20 +101,23 @@ def trajectories(precision: str, count: int = 2**19) -> Trajectories:
 def motion(what: str, precision: str, rows: int = 1000) -> Motion:
     """Return a task: 21 times from 0 to 20, and for a fit data with errors of 2 % and a start that is 5 % off.
 
-    Several rows of times end between 18 and 22.
+    Several rows of times end between 18 and 22. Each of several fits has parameters of its own, up to 2 % off.
     """
     rng, times = np.random.default_rng(9), np.linspace(0, 20, 21)
     truth = np.array(VALUES)
-    start = truth * (1 + 0.05 * rng.uniform(-1, 1, 6)) if what == FIT else truth
-    Y = _solution(times, truth) * (1 + 0.02 * rng.standard_normal(42))
+    if what == FITS:
+        truth = truth * (1 + 0.02 * rng.uniform(-1, 1, (rows, 6)))
+    start = truth * (1 + 0.05 * rng.uniform(-1, 1, truth.shape)) if what in (FIT, FITS) else truth
+    solution = _solution(times, truth)
+    Y = solution * (1 + 0.02 * rng.standard_normal(solution.shape))
     if what == JACOBIANS:
         times = np.linspace(0.9, 1.1, rows)[:, np.newaxis] * times
     return Motion(what, times.astype(precision), start.astype(precision), Y.astype(precision))
 
 
 def _solution(times: Array, p: Array, steps: int = 200) -> Array:
-    """Return u and v, by many steps of the classical method of Runge and Kutta."""
-    a, b, c, d, *u = p
+    """Return u and v for each row of p, by many steps of the classical method of Runge and Kutta."""
+    a, b, c, d, *u = p.T
 
     def rates(u: Array) -> Array:
         return np.array([(a - b * u[1]) * u[0], (d * u[0] - c) * u[1]])
@@ -118,4 +131,4 @@ def _solution(times: Array, p: Array, steps: int = 200) -> Array:
             k3 = rates(now + h / 2 * k2)
             now = now + h / 6 * (k1 + 2 * k2 + 2 * k3 + rates(now + h * k3))
         states.append(now)
-    return np.array(states).T.ravel()
+    return np.array(states).T.reshape(*p.shape[:-1], -1)

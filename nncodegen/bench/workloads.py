@@ -12,7 +12,7 @@ from nncodegen.bench import data
 from nncodegen.bench.attending import Tokens
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
-from nncodegen.bench.moving import FIT, JACOBIAN, JACOBIANS, SOLVE, motion, trajectories
+from nncodegen.bench.moving import FIT, FITS, JACOBIAN, JACOBIANS, SOLVE, motion, trajectories
 from nncodegen.bench.reactions import reactions
 from nncodegen.bench.recurring import Sequences
 from nncodegen.bench.tasks import (
@@ -200,7 +200,7 @@ def _fits(case: str, precision: str, quick: bool) -> Task:
 
 
 def _motion(case: str, precision: str, quick: bool) -> Task:
-    return motion(case, precision, 32 if quick else 1000)
+    return motion(case, precision, 32 if quick else 10_000 if case == FITS else 1000)
 
 
 def _trajectories(case: str, precision: str, quick: bool) -> Task:
@@ -254,8 +254,8 @@ WORKLOADS: dict[str, Workload] = {
     "fits": Workload("100,000 fits of a two-dimensional Gaussian with 5 parameters to images of 5 x 5 points",
                      ("float32", "float64"), ("",), _fits, "fit"),
     "motion": Workload("Lotka and Volterra's equations, 21 times from 0 to 20, tolerance 1e-6: solutions, derivatives "
-                       "by 4 parameters and 2 initial values, also of many trajectories, a fit of these", DOUBLE,
-                       (SOLVE, JACOBIAN, JACOBIANS, FIT), _motion, "trajectory"),
+                       "by 4 parameters and 2 initial values, also of many trajectories, a fit of these, many fits",
+                       DOUBLE, (SOLVE, JACOBIAN, JACOBIANS, FIT, FITS), _motion, "trajectory"),
     "trajectories": Workload("524,288 trajectories of Lorenz's equations, r from 0 to 21, 1,000 steps of 0.001 of "
                              "Tsitouras's method", ("float32", "float64"), ("",), _trajectories, "call"),
     "stiff": Workload("Robertson's reactions, whose rates differ by nine orders of magnitude, nine times from 0 to "

@@ -6,7 +6,9 @@ from importlib import import_module
 import pytest
 from scipy.integrate import solve_ivp
 
-from nncodegen.bench.moving import FIT, JACOBIAN, JACOBIANS, SOLVE, motion, trajectories
+from nncodegen.bench.command import absences
+from nncodegen.bench.measuring import _part
+from nncodegen.bench.moving import FIT, FITS, JACOBIAN, JACOBIANS, SOLVE, motion, trajectories
 from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.reactions import reactions
 from nncodegen.bench.tasks import difference, tolerance
@@ -16,10 +18,10 @@ def run_of(peer, task):
     """The result of a peer, which is imported as it is asked for: it may not be installed."""
     file, function = PEERS[peer].place.split(":")
     made = getattr(import_module(f"nncodegen.bench.peers.{file}"), function)
-    return made(task, 1, force=False)() if peer == OURS else made(task, 1)()
+    return made(task, 1, force=False)() if file == "ours" else made(task, 1)()
 
 
-@pytest.mark.parametrize("what", [SOLVE, JACOBIAN, JACOBIANS, FIT])
+@pytest.mark.parametrize("what", [SOLVE, JACOBIAN, JACOBIANS, FIT, FITS])
 @pytest.mark.parametrize("peer", ["odeint", "diffrax"])
 def test_peers_find_the_same(peer, what):
     """Results agree to the tolerance of the workload; those of parameters or data that are 1 % off do not."""
@@ -28,8 +30,21 @@ def test_peers_find_the_same(peer, what):
     task = motion(what, "float64", rows=3)
     ours = run_of(OURS, task)
     assert difference(task, ours, run_of(peer, task)) < tolerance(task)
-    wrong = replace(task, Y=task.Y * 1.01) if what == FIT else replace(task, parameters=task.parameters * 1.01)
+    wrong = replace(task, Y=task.Y * 1.01) if what in (FIT, FITS) else replace(task, parameters=task.parameters * 1.01)
     assert difference(task, ours, run_of(peer, wrong)) > tolerance(task)
+
+
+def test_many_fits_one_by_one():
+    """Each in a call of its own finds what all find side by side; the peer takes part in that case alone."""
+    task = motion(FITS, "float64", rows=11)
+    assert task.fits == task.steps == 11
+    assert difference(task, run_of(OURS, task), run_of("one-by-one", task)) < tolerance(task)
+    part, named = _part(task, PEERS["odeint"])
+    assert (part.fits, named) == (10, "10 fits")
+    assert _part(motion(FIT, "float64"), PEERS["odeint"])[1] is None
+    peers = ["one-by-one", "curve_fit"]
+    assert [*absences("motion", "float64", peers, FITS)] == ["curve_fit"]
+    assert "10,000 fits" in absences("motion", "float64", peers, SOLVE)["one-by-one"]
 
 
 @pytest.mark.parametrize("peer", ["odeint", "radau", "diffrax"])

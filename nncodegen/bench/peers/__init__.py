@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+from nncodegen.bench.moving import FITS
+
 Run = Callable[[], Any]
 
 ONLY_OURS = dict.fromkeys(("build", "growth", "solution"), "only nncodegen is measured")
@@ -31,7 +33,8 @@ class Peer:
 
     ``place`` is a module and a function in it. ``needs`` are the modules that must be installed; the first gives the
     version. ``left_out`` maps workloads in which the peer does not take part to reasons. ``iterations`` and ``fits``
-    are the numbers of iterations and of fits of a peer that is too slow for the full numbers.
+    are the numbers of iterations and of fits of a peer that is too slow for the full numbers. ``cases`` are the only
+    ones of its workloads that it takes part in, if not all.
     """
 
     title: str
@@ -42,6 +45,7 @@ class Peer:
     iterations: int | None = None
     fits: int | None = None
     threads: bool = True
+    cases: tuple[str, ...] = ()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -97,6 +101,9 @@ FEW = 500
 """The number of fits of a peer that makes them one by one. The whole set would take seconds in each run, and the median
 would be no more accurate."""
 
+SLOW_FITS = 10
+"""The number of fits of a peer for each of which it takes a large part of a second."""
+
 OURS = "nncodegen"
 
 PEERS = {
@@ -139,9 +146,12 @@ PEERS = {
         "SciPy, least_squares", "scipy:least_squares", ("scipy",), _FITS_ONLY, fits=FEW, threads=False
     ),
     "lmfit": Peer("lmfit", "lmfit:make", ("lmfit", "scipy"), _FITS_ONLY, fits=FEW, threads=False),
-    "odeint": Peer("SciPy, odeint", "scipy_motion:make", ("scipy",), _MOTION_ONLY, ("float64",), threads=False),
+    "one-by-one": Peer("nncodegen, one by one", "ours:one_by_one", (), {**_MOTION_ONLY, "stiff": "it is for fits"},
+                       fits=FEW, threads=False, cases=(FITS,)),
+    "odeint": Peer("SciPy, odeint", "scipy_motion:make", ("scipy",), _MOTION_ONLY, ("float64",), fits=SLOW_FITS,
+                   threads=False),
     "radau": Peer("SciPy, Radau", "scipy_motion:radau", ("scipy",),
                   {**_MOTION_ONLY, "motion": "it is for stiff equations"}, ("float64",), threads=False),
-    "diffrax": Peer("diffrax", "diffrax:make", ("diffrax", "jax"), _MOTION_ONLY, ("float64",), threads=False),
+    "diffrax": Peer("diffrax", "diffrax:make", ("diffrax", "jax"), _MOTION_ONLY, ("float64",), fits=FEW, threads=False),
     "blas": Peer("nncodegen, BLAS", "ours:with_blas", ("scipy",), _SMALL),
 }  # fmt: skip

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nncodegen.bench.moving import ATOL, FIT, JACOBIANS, RTOL, SOLVE, Motion
+from nncodegen.bench.moving import ATOL, FIT, FITS, JACOBIANS, RTOL, SOLVE, Motion
 from nncodegen.bench.peers import Run
 from nncodegen.bench.reactions import STIFF_ATOL, STIFF_RTOL, Reactions
 from nncodegen.bench.tasks import Task
@@ -35,6 +35,8 @@ def make(task: Task, threads: int) -> Run:
         run = jax.jit(lambda p: _solution(p, times, diffrax.RecursiveCheckpointAdjoint()))
     elif task.what == FIT:
         run = jax.jit(lambda p: _fit(p, times, Y))
+    elif task.what == FITS:
+        run = jax.jit(lambda p: jax.vmap(_fit, (0, None, 0))(p, times, Y))
     elif task.what == JACOBIANS:
         run = jax.jit(lambda p: jax.vmap(jax.jacfwd(_solution), (None, 0))(p, times))
     else:

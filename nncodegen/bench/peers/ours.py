@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.bench.moving import FIT, JACOBIANS, SOLVE, Motion, Trajectories
+from nncodegen.bench.moving import FIT, FITS, JACOBIANS, SOLVE, Motion, Trajectories
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Equation, Fit, Gradient, PerceptronTask, Prediction, Task, Training
 from nncodegen.building.build import load, prepare_shared
@@ -86,7 +86,18 @@ def _motion(module: Module, task: Motion) -> Run:
         return lambda: module.predict(task.parameters, X)[0]
     if task.what == FIT:
         return lambda: module.fit(X, Y, p0=task.parameters).parameters
+    if task.what == FITS:
+        return lambda: module.fit_many(X, task.Y[:, np.newaxis], p0=task.parameters).parameters
     return lambda: module.jacobian(task.parameters, X)[0]
+
+
+def one_by_one(task: Task, threads: int, force: bool = True) -> Run:
+    """Return many fits of equations, each in a call of its own."""
+    if not isinstance(task, Motion):
+        raise TypeError(f"there are no fits one by one in {task!r}")
+    module = load(compile_model(task.model, task.precision, force).built)
+    X, rows = task.times[np.newaxis], [*zip(task.Y[:, np.newaxis], task.parameters, strict=True)]
+    return lambda: np.stack([module.fit(X, Y, p0=start).parameters for Y, start in rows])
 
 
 def _trajectories(task: Trajectories, threads: int, force: bool) -> Run:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.integrate import odeint, solve_ivp
 from scipy.optimize import least_squares
 
-from nncodegen.bench.moving import ATOL, FIT, JACOBIANS, RTOL, SOLVE, Motion
+from nncodegen.bench.moving import ATOL, FIT, FITS, JACOBIANS, RTOL, SOLVE, Motion
 from nncodegen.bench.peers import Run
 from nncodegen.bench.reactions import STIFF_ATOL, STIFF_RTOL, Reactions
 from nncodegen.bench.tasks import Array, Task
@@ -27,10 +27,17 @@ def make(task: Task, threads: int) -> Run:
     if task.what == SOLVE:
         return lambda: _solution(p, times)
     if task.what == FIT:
-        return lambda: least_squares(lambda p: _solution(p, times) - Y, p, x_scale="jac").x
+        return lambda: _fit(p, times, Y)
+    if task.what == FITS:
+        return lambda: np.stack([_fit(start, times, own) for start, own in zip(p, Y, strict=True)])
     if task.what == JACOBIANS:
         return lambda: np.stack([_slopes(p, own) for own in times])
     return lambda: _slopes(p, times)
+
+
+def _fit(start: Array, times: Array, Y: Array) -> Array:
+    found: Array = least_squares(lambda p: _solution(p, times) - Y, start, x_scale="jac").x
+    return found
 
 
 def radau(task: Task, threads: int) -> Run:
