@@ -35,7 +35,7 @@ def configuration(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
         "Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors.": {
             "TILE": schedule.tile,
             **_set(
-                ARRAYS=max(kernel.memory.arrays for kernel in schedule.sharing),
+                ARRAYS=max(kernel.memory.arrays + kernel.memory.paths for kernel in schedule.sharing),
                 SUMS=max(kernel.memory.sums for kernel in schedule.kernels),
                 GRADIENT_SUMS=gradient.memory.gradient_sums,
                 LANE_SUMS=gradient.memory.lane_sums,

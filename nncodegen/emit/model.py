@@ -22,6 +22,7 @@ from nncodegen.emit.registers import RegistersEmitter
 from nncodegen.emit.single_sample import emit_single_sample
 from nncodegen.emit.stepwise import declared, emit_step_kernel
 from nncodegen.emit.systems import emit_systems
+from nncodegen.emit.weighted import emit_weighted
 from nncodegen.ir import Program
 from nncodegen.schedule import Schedule, SideBySide
 from nncodegen.schedule.plain import OneSample
@@ -41,6 +42,7 @@ def emit_kernel(schedule: Schedule) -> str:
     """Return the kernels, between the two parts of the runtime: NAME.c."""
     program, kernels = schedule.program, Lines()
     emit_systems(program, kernels)
+    emit_weighted(schedule, kernels)
     parts: dict[tuple[str, str], str] = {}
     for kernel in schedule.kernels:
         KernelEmitter(elements_of(program, schedule.layout, kernel), kernels, parts).emit()

@@ -15,24 +15,35 @@ from nncodegen.emit.printer import Printer
 from nncodegen.errors import ProgramError
 from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.ir.program import PORTABLE
-from nncodegen.ir.systems import Formulas, LinearlyImplicit, System, Table, systems_of
+from nncodegen.ir.systems import Formulas, LinearlyImplicit, System, Table, path, swept, systems_of
 from nncodegen.schedule.kernel import Role
 from nncodegen.schedule.layout import in_lanes, room_of
 from nncodegen.schedule.tree import Call
 from nncodegen.schedule.vectors import has_library
+from nncodegen.schedule.walks import steps_in
 
 ARGUMENTS = "const real *restrict given, const real *restrict fixed"
 
+SAMPLES = """size_t count, size_t padded, size_t times,
+    const real *time, size_t time_next, size_t time_sample, const real *given, size_t given_next,
+    size_t given_sample, const real *fixed, size_t fixed_next, size_t fixed_sample"""
+
+GIVEN = ", ".join(f"(places) {{{row}, {row}_next, {row}_sample}}" for row in ("time", "given", "fixed"))
+"""The times and the rows of samples, as the runtime takes them."""
+
+OUT = "real *restrict out, size_t out_time, size_t out_state, size_t out_sample"
+
 
 def emit_systems(program: Program, lines: Lines) -> None:
-    """Write the functions of all systems that a program solves, and before them the tables of their methods."""
+    """Write the tables of the methods of all systems that a program solves, and the functions of those of formulas."""
     systems = systems_of(program.steps)
     _emit_tables(systems, program.precision, lines)
     for number, system in enumerate(systems, 1):
-        _SystemEmitter(
-            system, f"equations_{number}", program.precision, lines, in_lanes=in_lanes(system),
-            fuses=program.bits == PORTABLE,
-        ).emit()  # fmt: skip
+        if not system.weights:
+            SystemEmitter(
+                system, f"equations_{number}", program.precision, lines, in_lanes=in_lanes(system),
+                fuses=program.bits == PORTABLE,
+            ).emit()  # fmt: skip
 
 
 def emit_plain_systems(
@@ -45,27 +56,48 @@ def emit_plain_systems(
 
 
 def path_call(call: Call, at: Elements) -> tuple[str, ...]:
-    """Return the call that solves a system for the samples of a tile, or for one sample of each fit."""
+    """Return the call that solves a system for the samples of a tile, or goes back through the steps of its path.
+
+    Where fits lie side by side, it solves one sample of each.
+    """
     (step,) = call.steps
-    path = step.expression
-    number = systems_of(at.program.steps).index(path.system) + 1
-    time, rows = path.args[1], path.rows
-    index, *states = step.target.indices[1:]
+    read = step.expression
+    number = systems_of(at.program.steps).index(read.system) + 1
+    index, course = read.time.indices[1], read.course
+    given = [_places(read.time, index, at), *(_places(row, row.indices[1], at) for row in read.rows)]
+    given += ["NULL, 0, 0"] * (2 - len(read.rows)) + ([_weights(read, at)] if read.weights else [])
+    given += [_array(course, (index, course.indices[-1]), at)] if course is not None else []
+    count, padded = ("count", call.end(SAMPLE)) if at.kernel.plan.models is Role.ABSENT else (at.group, at.group)
+    head = f"{count}, {padded}, {at.size(index)}"
+    kept = any(isinstance(one.expression, swept) for one in steps_in(at.kernel.trees.tile))
+    work = [f"work + {at.kernel.memory.arrays}"] if read.weights else []
+    if isinstance(read, swept):
+        state = read.adjoint.indices[-1]
+        out = [_array(read.adjoint, (index, state), at), _array(step.target, step.target.indices[1:], at)]
+        return tuple(wrapped(f"reverse_equations_{number}({', '.join([head, *given, *out, *work])});"))
+    states = step.target.indices[2:]
     strides = [at.kernel.stride(step.target, each) for each in states]
     count, padded = ("count", call.end(SAMPLE)) if at.kernel.plan.models is Role.ABSENT else (at.group, at.group)
     if any(
         stride != inner * at.size(each) for stride, inner, each in zip(strides, strides[1:], states[1:], strict=False)
     ):
         raise ProgramError(f"the states of {step.target} do not follow each other in memory")
-    given = [_places(row, row.indices[1], at) for row in rows]
-    texts = [_places(time, index, at), *given, *["NULL, 0, 0"] * (2 - len(rows))]
-    row = path.course
-    if row is not None:
-        course = (at.distance(row, each) for each in (index, row.indices[-1], SAMPLE))
-        texts.append(", ".join([at.begin(row), *course]))
-    out = [at.begin(step.target), *(at.distance(step.target, each) for each in (index, states[-1], SAMPLE))]
-    arguments = ", ".join([f"{count}, {padded}, {at.size(index)}", *texts, *out])
+    work += [str(int(kept))] * len(work)
+    arguments = ", ".join([head, *given, _array(step.target, (index, states[-1]), at), *work])
     return tuple(wrapped(f"solve_equations_{number}({arguments});"))
+
+
+def _array(element: Element, indices: Iterable[str], at: Elements) -> str:
+    """Return an array of samples as arguments: its begin, and the distance between values of each index."""
+    return ", ".join([at.begin(element), *(at.distance(element, each) for each in (*indices, SAMPLE))])
+
+
+def _weights(read: path, at: Elements) -> str:
+    """Return where the weights of a path lie, one after the other, among the parameters."""
+    begins = [at.kernel.storage[one.tensor].offset for one in read.weights]
+    if begins != [begins[0] + offset for offset in read.system.offsets[:-1]]:
+        raise ProgramError(f"the weights of {read.system.name} do not follow each other among the parameters")
+    return f"parameters + {begins[0]}"
 
 
 def _places(element: Element, index: str, at: Elements) -> str:
@@ -112,8 +144,8 @@ def _emit_table(table: Table, precision: str, lines: Lines) -> None:
     lines.add("};", "")
 
 
-class _SystemEmitter:
-    """Writer of the functions of one system.
+class SystemEmitter:
+    """Writer of the functions of one system of formulas.
 
     Samples are solved in the lanes of vectors (``solve_lanes.h``). Those of very many states (``solve.h``), and of
     stiff equations (``rosenbrock.h``), are solved one after the other.
@@ -138,14 +170,7 @@ class _SystemEmitter:
     def emit(self) -> None:
         """Write the initial values, the rates, and the function that solves the system."""
         system, lines, name = self._system, self._lines, self._name
-        what = "states" if not system.first else "states and their derivatives"
-        lines.add(f"/* The initial values of {len(system.states)} {what}. */")
-        with lines.function(f"INLINE void {name}_starts({ARGUMENTS}, real *restrict u)"):
-            used = self._load(system.starts)
-            for number, start in enumerate(system.starts):
-                lines.add(f"u[{number}] = {self._printer.print(start)};")
-            self._unused({"given", "fixed"} - used)
-        lines.add("")
+        self._emit_starts()
         if self._in_lanes:
             self._emit_rates_of_lanes()
         else:
@@ -166,13 +191,20 @@ class _SystemEmitter:
         course = "const real *course, size_t course_next, size_t course_item, size_t course_sample,\n    "
         course = course if self._system.course else ""
         self._lines.add("", "/* Solves these equations for the samples of a tile. */")
-        with self._lines.function(
-            f"static HOT void solve_{self._name}(size_t count, size_t padded, size_t times,\n"
-            "    const real *time, size_t time_next, size_t time_sample, const real *given, size_t given_next,\n"
-            "    size_t given_sample, const real *fixed, size_t fixed_next, size_t fixed_sample,\n"
-            f"    {course}real *restrict out, size_t out_time, size_t out_state, size_t out_sample)"
-        ):
+        with self._lines.function(f"static HOT void solve_{self._name}({SAMPLES},\n    {course}{OUT})"):
             self._emit_call()
+
+    def _emit_starts(self) -> None:
+        """Write the function of the initial values."""
+        system, lines = self._system, self._lines
+        what = "states" if not system.first else "states and their derivatives"
+        lines.add(f"/* The initial values of {len(system.states)} {what}. */")
+        with lines.function(f"INLINE void {self._name}_starts({ARGUMENTS}, real *restrict u)"):
+            used = self._load(system.starts)
+            for number, start in enumerate(system.starts):
+                lines.add(f"u[{number}] = {self._printer.print(start)};")
+            self._unused({"given", "fixed"} - used)
+        lines.add("")
 
     @property
     def _state(self) -> str:
@@ -281,8 +313,7 @@ class _SystemEmitter:
         rows = len(system.given) + len(system.fixed) + len(system.course)
         room = room_of(system) + rows
         self._emit_equations()
-        given = ", ".join(f"(places) {{{row}, {row}_next, {row}_sample}}" for row in ("time", "given", "fixed"))
-        places = "out, out_time, out_state, out_sample, work"
+        given, places = GIVEN, "out, out_time, out_state, out_sample, work"
         if isinstance(table, LinearlyImplicit):
             explicit = self._emit_parts()
             lines.add(f"real work[{room}];")
@@ -317,7 +348,7 @@ class _SystemEmitter:
         return used
 
 
-class _PlainSystemEmitter(_SystemEmitter):
+class _PlainSystemEmitter(SystemEmitter):
     """Writer of the functions of one system in plain C, which solves it for one sample, in memory of the caller."""
 
     def _unused(self, arguments: set[str]) -> None:

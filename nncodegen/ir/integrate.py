@@ -21,6 +21,8 @@ Where its norm is above 1, the step is taken again to end at this time, and the 
 Where rates or states may jump at the times of a sample, a step ends at each of them. The rate is computed again there.
 Where a state has jumped, the next length is chosen as the first one; elsewhere, the step to a time leaves the length
 that the one before asked for, if that is longer.
+
+``swept_back`` goes back through the steps of an explicit method, as ``solve_reverse.h`` does.
 """
 
 from __future__ import annotations
@@ -43,6 +45,10 @@ NEAR = 1e-4
 """The smallest norm of a step that the controller remembers."""
 
 Rates = Callable[[Any, Array], Array]
+
+
+Transpose = Callable[[Any, Array, Array], Array]
+"""The derivatives of the sum of all rates at a time and states, each times its factor, by states and all else."""
 
 
 SOLVED = "solved"
@@ -74,6 +80,15 @@ class Stops(NamedTuple):
     enter: Callable[[int], None]
     jump: Callable[[Any, Array], Array] | None
     steered: bool
+
+
+class Taken(NamedTuple):
+    """An accepted step of the length h from a time and the states there."""
+
+    now: Any
+    end: Any
+    h: Any
+    u: Array
 
 
 Part = Callable[[Any], Array]
@@ -194,10 +209,12 @@ def integrate(
     rates: Rates,
     own: Derivatives | None = None,
     stops: Stops | None = None,
+    taken: list[Taken] | None = None,
 ) -> tuple[Array, str]:
     """Return the states of the path at all times, which ascend: (times, states), and the outcome.
 
-    States are NaN where it fails. ``own`` is for implicit methods, ``stops`` for what changes at the times.
+    States are NaN where it fails. ``own`` is for implicit methods, ``stops`` for what changes at the times. Accepted
+    steps are added to ``taken``.
     """
     control = system.control
     exponent, now = control.table.exponent, times[0] if control.start is None else control.start
@@ -236,11 +253,12 @@ def integrate(
         if not stops and done < len(times) and times[done] < end:
             aim, rejected = times[done], True
             continue
+        if taken is not None:
+            taken.append(Taken(now, end, h, step.u))
         held = _log2(max(norm, NEAR))
         factor = SAFE * _exp2((BEFORE * before - NOW * held) / exponent)
         h *= min(1.0 if rejected else MOST, max(LEAST, factor))
-        now, before, rejected = end, held, False
-        jumped = False
+        now, before, rejected, jumped = end, held, False, False
         if stops and end == aim:
             h = max(h, wish)
             after, done, jumped = _passed(times, done, now, after, found, stops)
@@ -271,6 +289,46 @@ def _passed(
         if stops and done < len(times):
             stops.enter(done)
     return u, done, jumped
+
+
+def swept_back(
+    system: System, times: Sequence[Any], taken: Sequence[Taken], adjoint: Array, rates: Rates, transposed: Transpose
+) -> Array:
+    """Return the derivatives of the sum of adjoint*states over all times, by what is given, and by weights.
+
+    They are those of the steps that an explicit method took, with their lengths held fixed, from the last to the first.
+    The stages of a step are computed again; each adds the derivatives of its rates, times their adjoint.
+    """
+    table, size, left = system.control.table, len(system.states), len(times)
+    bar = np.zeros_like(adjoint[0])
+    total = np.zeros_like(adjoint, shape=len(system.given) + system.offsets[-1])
+    for now, end, h, u in reversed(taken):
+        stages, places = list[Array](), list[Array]()
+        for part, row in zip(table.times, table.rows, strict=True):
+            places.append(u + h * _sum(row, stages) if row else u)
+            stages.append(rates(now + part * h, places[-1]))
+        bars, before = [np.zeros_like(bar) for _ in stages], np.zeros_like(bar)
+        while left and times[left - 1] > now:
+            left -= 1
+            if times[left] == end:
+                bar = bar + adjoint[left]
+                continue
+            before = before + adjoint[left]
+            for j, own in enumerate(table.interpolant):
+                bars[j] = bars[j] + h * _at(own, (times[left] - now) / h) * adjoint[left]
+        for s in reversed(range(len(stages))):
+            found = transposed(now + table.times[s] * h, places[s], bars[s])
+            moved = found[:size] + bar if s == len(stages) - 1 else found[:size]
+            total, before = total + found[size:], before + moved
+            for j, weight in enumerate(table.rows[s]):
+                bars[j] = bars[j] + h * weight * moved
+        bar = before
+    for one in adjoint[:left]:
+        bar = bar + one
+    for start, one in zip(system.starts, bar, strict=True):
+        if start in system.given:
+            total[system.given.index(start)] += one
+    return total
 
 
 def _first_length(system: System, now: Any, u: Array, rate: Array, rates: Rates, most: Any) -> Any:

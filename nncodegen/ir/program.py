@@ -40,7 +40,7 @@ from nncodegen.ir.equations import Equation
 from nncodegen.ir.recurrence import check_recurrences
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
-from nncodegen.ir.systems import INTEGRATE, path, systems_of
+from nncodegen.ir.systems import INTEGRATE, path, swept, systems_of
 from nncodegen.runtime.python.ground.facts import NO_TOKENS, Hyperparameter, Quantity, Term, slices
 
 LEARNING_RATE = "learning_rate"
@@ -536,6 +536,13 @@ def _check_path(step: Step) -> None:
     fits = all(len(one.indices) == 1 + samples and one.indices[:samples] == whole for one in (time, *rows))
     if not fits or not (course is None or course.indices[:-1] == time.indices):
         raise ProgramError(f"a path reads times and rows of each sample, in: {step}")
-    every = tuple(row.indices[-1] for row in read.args[2:])
-    if step.target.indices[samples] != time.indices[-1] or step.over != every:
-        raise ProgramError(f"a path has the index of its times, and runs over that of each row, in: {step}")
+    if isinstance(read, swept):
+        fits = len(step.target.indices) == 2 and read.adjoint.indices[:2] == time.indices
+        own = [one.indices for one in read.args[1:]]
+    else:
+        fits = step.target.indices[samples] == time.indices[-1]
+        rows = rows if course is None else (*rows, course)
+        own = [*(row.indices[-1:] for row in rows), *(one.indices for one in read.weights)]
+    over = dict.fromkeys(index for indices in own for index in indices if index not in whole)
+    if not fits or step.over != tuple(over):
+        raise ProgramError(f"a path has the index of its times, and runs over those of its operands, in: {step}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,11 +17,11 @@ from numpy.typing import NDArray
 from sympy import Expr, Mul
 
 from nncodegen.ir.element import Element, elements
-from nncodegen.ir.integrate import Derivatives, Stops, integrate
+from nncodegen.ir.integrate import SOLVED, Derivatives, Stops, Taken, integrate, swept_back
 from nncodegen.ir.recurrence import Group
 from nncodegen.ir.reductions import reduction
 from nncodegen.ir.step import RECURRENCES, Step
-from nncodegen.ir.systems import INTEGRATE, Formulas, System
+from nncodegen.ir.systems import INTEGRATE, Formulas, System, swept
 
 Array = NDArray[Any]
 """An array of floating-point numbers, or of numbers of mpmath."""
@@ -112,57 +111,40 @@ class Evaluation(ABC):
 
     def paths(self, step: Step, values: Mapping[str, Array]) -> Iterator[tuple[Array, str]]:
         """Yield the states of differential equations at all times, and the outcome, for each sample."""
+        for times, own in self._problems(step, values):
+            yield integrate(own.system, times, own.starts, own.rates, own.derivatives, own.stops)
+
+    def _problems(self, step: Step, values: Mapping[str, Array]) -> Iterator[tuple[Sequence[Any], _Problem]]:
+        """Yield the times and the differential equations of each sample."""
         read = step.expression
-        system, rows, course = read.system, read.rows, read.course
-        names = (*system.given, *system.fixed)
-        courses = itertools.repeat(()) if course is None else values[course.tensor]
-        every = zip(*(values[one.tensor] for one in (read.args[1], *rows)), strict=True)
-        for (times, *own), each in zip(every, courses, strict=False):
+        names = (*read.system.given, *read.system.fixed)
+        weights = {own: values[one.tensor] for own, one in zip(read.system.weights, read.weights, strict=True)}
+        courses = itertools.repeat(()) if read.course is None else values[read.course.tensor]
+        every = zip(*(values[one.tensor] for one in (read.time, *read.rows)), strict=True)
+        for (times, *own), course in zip(every, courses, strict=False):
             known = dict(zip(names, (number for row in own for number in row), strict=False))
-            yield self._integrated(system, times, known, each)
-
-    def _integrated(
-        self, system: System, times: Sequence[Any], known: dict[Element, Any], course: Sequence[Any]
-    ) -> tuple[Array, str]:
-        """Return the states of one sample at all times, and the outcome, given its parameters and inputs.
-
-        ``course`` has a row for each time.
-        """
-
-        def enter(number: int) -> None:
-            if system.course:
-                known.update(zip(system.course, course[number], strict=True))
-
-        def values(formulas: Formulas, t: Any, u: Array, others: Mapping[Element, Any] = NONE) -> Array:
-            now = {**known, **others, system.time: t, **dict(zip(system.states, u, strict=True))}
-            for each in formulas.steps:
-                now[each.target] = self.elementwise(each.expression, now)[()]
-            return self._numbers(formulas.values, now)
-
-        def slopes(t: Any, u: Array) -> tuple[Array, Array]:
-            assert system.linear
-            found = values(system.linear.slopes, t, u)
-            J, drift = found[: system.block**2], found[system.block**2 :]
-            return J.reshape(system.block, -1), drift if len(drift) else self.zeros([len(u)])
-
-        def bend(t: Any, u: Array, v: Array) -> Array:
-            assert system.linear
-            return values(system.linear.bend, t, u, dict(zip(system.linear.direction, v, strict=True)))
-
-        rates = partial(values, Formulas(system.rates, system.steps))
-        own = Derivatives(slopes, bend) if system.linear else None
-        jump = partial(values, system.jumps) if system.jumps.values else None
-        stops = Stops(enter, jump, system.steered) if system.stops else None
-        return integrate(system, times, self._numbers(system.starts, known), rates, own, stops)
+            yield times, _Problem(self, read.system, {**known, **weights}, course)
 
     def _path(self, step: Step, values: Mapping[str, Array]) -> Array:
-        """Return the path of differential equations of all samples."""
-        system, rows = step.expression.system, step.expression.rows
-        found = [whole[:, system.first :] for whole, _ in self.paths(step, values)]
-        shape = [np.shape(found)[0], len(found[0]), *(len(values[row.tensor][0]) for row in rows[:1] if system.first)]
-        return np.asarray(found).reshape([*shape, system.block])
+        """Return the path of differential equations of all samples, or the derivatives of its weighted sum."""
+        read = step.expression
+        if isinstance(read, swept):
+            adjoints = values[read.adjoint.tensor]
+            found = (self._swept(*one, each) for one, each in zip(self._problems(step, values), adjoints, strict=True))
+            return np.stack([*found])
+        system = read.system
+        whole = [states[:, system.first :] for states, _ in self.paths(step, values)]
+        given = [len(values[row.tensor][0]) for row in read.rows[:1] if system.first]
+        return np.asarray(whole).reshape([np.shape(whole)[0], len(whole[0]), *given, system.block])
 
-    def _numbers(self, formulas: Sequence[Expr], known: Mapping[Element, Any]) -> Array:
+    def _swept(self, times: Sequence[Any], own: _Problem, adjoint: Array) -> Array:
+        """Return the derivatives of the weighted sum of the states of one sample, by what is given and by weights."""
+        taken: list[Taken] = []
+        _, outcome = integrate(own.system, times, own.starts, own.rates, taken=taken)
+        found = swept_back(own.system, times, taken, adjoint, own.rates, own.transposed)
+        return found if outcome == SOLVED else found * np.nan
+
+    def numbers(self, formulas: Sequence[Expr], known: Mapping[Element, Any]) -> Array:
         """Return the values of formulas of scalars as one array."""
         return np.stack([self.elementwise(one, {e: known[e] for e in elements(one)}) for one in formulas])
 
@@ -175,6 +157,71 @@ class Evaluation(ABC):
         places = [at[index]] if index in at else range(length)
         parts = [np.take(read, [k + move], axis) if 0 <= k + move < length else zero for k in places]
         return np.concatenate(parts, axis)
+
+
+class _Problem:
+    """The differential equations of one sample, whose parameters, inputs and weights have values.
+
+    ``course`` has a row of numbers for each time.
+    """
+
+    def __init__(
+        self, evaluation: Evaluation, system: System, known: Mapping[Element, Any], course: Sequence[Any]
+    ) -> None:
+        self.system, self._evaluation, self._known, self._course = system, evaluation, dict(known), course
+        self._sizes = dict(system.sizes)
+        self.starts = evaluation.numbers(system.starts, known)
+        self.derivatives = Derivatives(self._slopes, self._bend) if system.linear else None
+        jump = self._jumped if system.jumps.values else None
+        self.stops = Stops(self._enter, jump, system.steered) if system.stops else None
+
+    def rates(self, t: Any, u: Array) -> Array:
+        """Return the rates of change of states at a time."""
+        return self._values(Formulas(self.system.rates, self.system.steps), t, u)
+
+    def transposed(self, t: Any, u: Array, factors: Array) -> Array:
+        """Return the derivatives of the sum of all rates, each times its factor, by states, given and weights."""
+        own = self.system.transposed
+        assert own
+        return self._values(own.sums, t, u, dict(zip(own.factors, factors, strict=True)))
+
+    def _enter(self, number: int) -> None:
+        """Read the numbers of the interval that leads to a time."""
+        if self.system.course:
+            self._known.update(zip(self.system.course, self._course[number], strict=True))
+
+    def _jumped(self, t: Any, u: Array) -> Array:
+        """Return what states become at a time."""
+        return self._values(self.system.jumps, t, u)
+
+    def _slopes(self, t: Any, u: Array) -> tuple[Array, Array]:
+        """Return the Jacobian of the first block of states, and the derivatives of all rates by the time."""
+        system = self.system
+        assert system.linear
+        found = self._values(system.linear.slopes, t, u)
+        J, drift = found[: system.block**2], found[system.block**2 :]
+        return J.reshape(system.block, -1), drift if len(drift) else self._evaluation.zeros([len(u)])
+
+    def _bend(self, t: Any, u: Array, v: Array) -> Array:
+        """Return the change of the rates of all other blocks with a direction of the first one."""
+        assert self.system.linear
+        return self._values(self.system.linear.bend, t, u, dict(zip(self.system.linear.direction, v, strict=True)))
+
+    def _values(self, formulas: Formulas, t: Any, u: Array, others: Mapping[Element, Any] = NONE) -> Array:
+        """Return the values of formulas at a time, one after the other."""
+        now = {**self._known, **others, self.system.time: t, **dict(zip(self.system.states, u, strict=True))}
+        if not self.system.weights:
+            for step in formulas.steps:
+                now[step.target] = self._evaluation.elementwise(step.expression, now)[()]
+            return self._evaluation.numbers(formulas.values, now)
+        named = {element.tensor: np.asarray(value) for element, value in now.items()}
+        for step in formulas.steps:
+            named[step.target.tensor] = self._evaluation.compute(step, named, self._sizes)
+        found = []
+        for value in formulas.values:
+            whole = Element("value", value.indices if isinstance(value, Element) else ())
+            found.append(np.ravel(self._evaluation.compute(Step(whole, value), named, self._sizes)))
+        return np.concatenate(found)
 
 
 def times_of(group: Group, lengths: Mapping[str, int]) -> list[dict[str, int]]:

@@ -6,12 +6,19 @@ initial values), and those that have no derivatives: of each sample (``fixed``),
 those of the interval that leads to this time, and of what happens there). The steps in time are chosen by an estimate
 of their error, at run time, so that they are no steps of the program: the system has the rates of its states as
 formulas of scalars, and ``integrate`` says what is done with them.
+
+Where networks are in the rates, the system has their layers as steps under indices of units, and the path has their
+weights as further operands, which are the same for all samples. Its derivatives are another such step, ``swept[n, w] =
+integrate(...) swept(pendulum, t[n, k], given[n, g], W1[j, i], ..., path[n, k, s], d_path[n, k, s])``: those of the sum
+of all ``d_path`` times ``path``, by all of ``given`` and then by all weights, one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from math import prod
 from typing import Any, TypeAlias
 
 from sympy import Expr, Function, Symbol
@@ -21,6 +28,9 @@ from nncodegen.ir.step import Step
 
 INTEGRATE = "integrate"
 """The operator of a step that solves differential equations."""
+
+SWEPT = "w"
+"""The index of what derivatives are taken by in the reverse of a path: all of given, then the values of all weights."""
 
 Row: TypeAlias = tuple[float, ...]
 
@@ -129,13 +139,25 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Transposed:
+    """The derivatives of the sum of all rates, each times its factor: by the states, by given, and by the weights.
+
+    Those by the weights have the indices of these.
+    """
+
+    factors: tuple[Element, ...]
+    sums: Formulas
+
+
+@dataclass(frozen=True)
 class System:
-    """Equations du/dt = f(t, u, given, fixed), with all names scalars.
+    """Equations du/dt = f(t, u, given, fixed, weights), with all names but those of weights scalars.
 
     ``starts`` are the initial values: elements of given and fixed, or numbers. ``steps`` compute what ``rates`` read in
     addition. The path has the states from number ``first`` on. The error is measured in blocks of ``block`` states; in
     all blocks, the derivative of a rate by the states of its own block is that of the first one. ``linear`` has what an
-    implicit method reads in addition.
+    implicit method reads in addition. ``sizes`` are those of the indices of ``weights`` and of steps that compute
+    layers with them; ``transposed`` has what the reverse of the steps in time reads.
     """
 
     name: str
@@ -152,6 +174,9 @@ class System:
     linear: Linear | None = None
     course: tuple[Element, ...] = ()
     jumps: Formulas = Formulas(())
+    weights: tuple[Element, ...] = ()
+    sizes: tuple[tuple[str, int], ...] = ()
+    transposed: Transposed | None = None
 
     @property
     def stops(self) -> bool:
@@ -162,6 +187,12 @@ class System:
     def steered(self) -> bool:
         """Return whether rates read numbers that change with each time."""
         return any(formula.has(*self.course) for formula in self.formulas) if self.course else False
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Return the number of the first value of each of the weights, and after them the number of all values."""
+        sizes = dict(self.sizes)
+        return (0, *accumulate(prod(sizes[index] for index in one.indices) for one in self.weights))
 
     @property
     def implicit(self) -> bool:
@@ -177,8 +208,9 @@ class System:
     def taken(self) -> tuple[str, ...]:
         """Return the names that its steps must not have."""
         direction = self.linear.direction if self.linear else ()
-        named = (self.time, *self.states, *self.given, *self.fixed, *self.course, *direction)
-        return tuple(one.tensor for one in named)
+        factors = self.transposed.factors if self.transposed else ()
+        rows = (*self.given, *self.fixed, *self.course, *self.weights)
+        return tuple(one.tensor for one in (self.time, *self.states, *rows, *direction, *factors))
 
     @property
     def formulas(self) -> tuple[Expr, ...]:
@@ -201,6 +233,7 @@ class System:
         lines += self._shown_linear()
         jumps = zip(self.states, self.jumps.values, strict=False)
         lines += [*map(str, self.jumps.steps), *(f"{one} becomes {value}" for one, value in jumps if one != value)]
+        lines += self._shown_transposed()
         starts = (f"{one} = {start}" for one, start in zip(self.states, self.starts, strict=True))
         return "\n".join([*lines, f"{'start':<12}{'  '.join(starts)}"]) + "\n"
 
@@ -218,9 +251,20 @@ class System:
             *(f"change of {one}' = {value}" for one, value in bends if value != 0),
         ]  # fmt: skip
 
+    def _shown_transposed(self) -> list[str]:
+        """Return lines with the derivatives of the weighted sum of rates."""
+        own = self.transposed
+        if not own:
+            return []
+        by = (*self.states, *self.given, *self.weights)
+        found = (f"by {one}: {value}" for one, value in zip(by, own.sums.values, strict=True))
+        factors = "  ".join(map(str, own.factors))
+        return ["", f"{'factors':<12}{factors}", *map(str, own.sums.steps), *found]
+
     @property
     def _roles(self) -> tuple[tuple[str, tuple[Element, ...]], ...]:
-        return ("time", (self.time,)), ("given", self.given), ("fixed", self.fixed), ("course", self.course)
+        rows = ("given", self.given), ("fixed", self.fixed), ("course", self.course), ("weights", self.weights)
+        return ("time", (self.time,)), *rows
 
 
 class Named(Symbol):
@@ -244,9 +288,10 @@ class Named(Symbol):
 
 
 class path(Function):  # noqa: N801 (written in formulas, like tanh)
-    """The states of a system at a time: ``path(system, time, given, fixed, course)``, without rows that are empty."""
+    """The states of a system at a time: ``path(system, time, given, fixed, course, ...)``, with its weights at the end.
 
-    nargs = (3, 4, 5)
+    Rows that the system does not have are left out.
+    """
 
     def _eval_is_extended_real(self) -> bool:
         return True
@@ -265,19 +310,41 @@ class path(Function):  # noqa: N801 (written in formulas, like tanh)
 
     @property
     def rows(self) -> tuple[Element, ...]:
-        """Return the rows of each sample: that of ``given``, and that of ``fixed`` if there is one."""
+        """Return the rows of each sample: what is given, and what is fixed, if anything is."""
         rows: tuple[Element, ...] = self.args[2 : 4 if self.system.fixed else 3]
         return rows
 
     @property
     def course(self) -> Element | None:
         """Return the rows of each time of a sample."""
-        last: Element = self.args[-1]
-        return last if self.system.course else None
+        row: Element | None = self.args[2 + len(self.rows)] if self.system.course else None
+        return row
+
+    @property
+    def weights(self) -> tuple[Element, ...]:
+        """Return the weights, which all samples share."""
+        first = 2 + len(self.rows) + bool(self.system.course)
+        weights: tuple[Element, ...] = self.args[first : first + len(self.system.weights)]
+        return weights
 
     def of(self, system: System) -> path:
-        """Return the path of another system with the same operands."""
-        return path(Named(system), *self.args[1:])
+        """Return the same for another system, with the same operands."""
+        found: path = self.func(Named(system), *self.args[1:])
+        return found
+
+
+class swept(path):  # noqa: N801 (written in formulas, like tanh)
+    """The derivatives of a sum of states at all times: ``swept(system, time, given, fixed, ..., path, adjoint)``.
+
+    The path, whose steps it goes back through, and the factor of each state at each time come after the operands of the
+    path. The derivatives by all of given come first, then those by the values of all weights.
+    """
+
+    @property
+    def adjoint(self) -> Element:
+        """Return the factors of the states."""
+        adjoint: Element = self.args[-1]
+        return adjoint
 
 
 def formulas_of(step: Step) -> tuple[Expr, ...]:
@@ -285,8 +352,13 @@ def formulas_of(step: Step) -> tuple[Expr, ...]:
     if step.operator != INTEGRATE:
         return (step.expression,)
     system: System = step.expression.system
-    linear = system.linear.slopes.all + system.linear.bend.all if system.linear else ()
-    return (*system.formulas, *linear, *system.jumps.all)
+    linear, transposed = system.linear, system.transposed
+    return (
+        *system.formulas,
+        *(linear.slopes.all + linear.bend.all if linear else ()),
+        *system.jumps.all,
+        *(transposed.sums.all if transposed else ()),
+    )
 
 
 def systems_of(steps: Iterable[Step]) -> tuple[System, ...]:

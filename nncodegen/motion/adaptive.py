@@ -15,18 +15,17 @@ from sympy import Add, Expr, S, Symbol
 from nncodegen.ir import SAMPLE, Element, Equation
 from nncodegen.ir.graphs import symbols_of
 from nncodegen.ir.names import take
-from nncodegen.ir.systems import INTEGRATE, Control, Formulas, Named, System, path
-from nncodegen.motion.steps import OBSERVATION, Writer
+from nncodegen.ir.systems import INTEGRATE, SWEPT, Control, Formulas, Named, System, path
+from nncodegen.motion.networks import Networks
+from nncodegen.motion.steps import COURSE, FIXED, GIVEN, OBSERVATION, STATE, Writer
 from nncodegen.passes.linearize import linearized
-
-GIVEN, FIXED, COURSE, STATE = "g", "f", "c", "s"
-"""The indices of what is given and fixed in a sample, of what changes at each time, and of the states."""
 
 
 @dataclass(frozen=True)
 class Problem:
     """Differential equations of first order: the rate, the start and the name of each state.
 
+    Rates may call networks.
     ``course`` has the values at each time of symbols of rates and jumps that are constant in the interval that leads
     there. ``jumps`` are what some of the states become at each time.
     """
@@ -39,6 +38,7 @@ class Problem:
     names: Mapping[Symbol, str]
     parameters: tuple[Symbol, ...]
     inputs: tuple[Symbol, ...]
+    networks: Networks
     course: Mapping[Symbol, Expr] = field(default_factory=dict)
     jumps: Mapping[Symbol, Expr] = field(default_factory=dict)
 
@@ -67,6 +67,8 @@ def path_of(
     course = {one: Element(take(one.name, taken)) for one in problem.course}
     known = {**given, **fixed, **states, **course, problem.time: Element(problem.time.name)}
     given = given or {S.Zero: Element(take("none", taken))}
+    weights = problem.networks.weights
+    steps = problem.networks.written(problem.rates.values(), {*taken, *(one.tensor for one in weights)}, known)
     system = System(
         name=problem.name,
         control=problem.control,
@@ -75,11 +77,13 @@ def path_of(
         given=tuple(given.values()),
         fixed=tuple(fixed.values()),
         starts=tuple(starts),
-        steps=(),
+        steps=steps,
         rates=tuple(rate.xreplace(known) for rate in problem.rates.values()),
         block=len(states),
         course=tuple(course.values()),
         jumps=Formulas(tuple(problem.jumps.get(one, one).xreplace(known) for one in problem.rates if problem.jumps)),
+        weights=weights,
+        sizes=problem.networks.extents,
     )
     if system.implicit:
         system = linearized(system)
@@ -89,13 +93,15 @@ def path_of(
         rows.append((COURSE, "course", course))
         elements.append(_row(writer, "course", (OBSERVATION, COURSE), [*problem.course.values()]))
     whole = Element(writer.name("path"), (SAMPLE, OBSERVATION, STATE))
-    writer.put(whole, path(Named(system), time, *elements), INTEGRATE, tuple(index for index, *_ in rows))
+    over = dict.fromkeys([*(index for index, *_ in rows), *(index for one in weights for index in one.indices)])
+    writer.put(whole, path(Named(system), time, *elements, *weights), INTEGRATE, tuple(over))
     found = {}
     for number, state in enumerate(states):
         name = outputs.get(state) or writer.name(f"{problem.names[state]}_observed")
         element = Element(name, (SAMPLE, OBSERVATION))
         found[state] = writer.put(element, whole, "sum", (STATE,), (Equation(STATE, (), number),))
-    return found, [*((index, len(row)) for index, _, row in rows), (STATE, len(states))]
+    swept = [(SWEPT, len(given) + system.offsets[-1])] if weights else []
+    return found, [*((index, len(row)) for index, _, row in rows), (STATE, len(states)), *swept]
 
 
 def _row(writer: Writer, name: str, indices: tuple[str, ...], values: Sequence[Expr]) -> Element:

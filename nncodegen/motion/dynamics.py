@@ -71,7 +71,7 @@ class Dynamics(ModelBase):
 
     networks maps names to networks with one input, Sequential or Network, which equations and observables call as
     functions, "v' = -u + force(u, v)"; a tuple of names is for one of several outputs. Their weights are parameters of
-    the model, force_W1 and so on. They take a number of ``steps``.
+    the model, force_W1 and so on. With chosen steps they take the method "tsit5", and are trained, not fitted.
 
     jumps maps states to what they become at each time of a sample, such as {"depot": "depot + amount"} with the column
     amount, 0 where there is no dose: formulas of states as they are just before, parameters, inputs, columns and the
@@ -140,6 +140,7 @@ class Dynamics(ModelBase):
         self.loss = usual_name(loss)
         self._check_names()
         self._read(initial, observed, jumps)
+        self._check_changes()
         self._program = self._describe()
 
     @property
@@ -163,7 +164,7 @@ class Dynamics(ModelBase):
             raise ModelError(f"{self.name} chooses no steps: its equations have no derivatives")
         if self.steps is not None:
             raise ModelError(f"{self.name} chooses no steps: it has outcomes without steps=...")
-        flat = _finite("parameters", parameters, (len(self.parameters),), "such as initial_parameters()")
+        flat = _finite("parameters", parameters, (self._program.parameter_count,), "such as initial_parameters()")
         columns = sum(tensor.size for tensor in self._program.inputs)
         data = _finite("X", X, (None, columns), "a row of times and inputs for each sample")
         check_times(self.time, data[:, : self.times], 0)
@@ -225,10 +226,20 @@ class Dynamics(ModelBase):
                 f"{method} has no estimate of its error, by which the steps of {self.name} could be chosen: give their "
                 f"number from a time to the next, such as steps=10, or the method {able}"
             )
-        if self.networks.all:
+        if self.networks.all and not isinstance(METHODS[method], RungeKutta):
+            able = ", ".join(one.name for one in METHODS.values() if one.errors and isinstance(one, RungeKutta))
             raise ModelError(
-                f"{self.name} has networks ({', '.join(self.networks.names)}), which take a number of steps from a "
-                "time to the next, such as steps=10: the rates of steps that are chosen are formulas without layers"
+                f"{self.name} has networks ({', '.join(self.networks.names)}), and {method} reads the Jacobian of the "
+                f"rates as formulas without layers: give the method {able}, or a number of steps, such as steps=10"
+            )
+
+    def _check_changes(self) -> None:
+        """Raise ModelError for networks beside rates or states that change at times, where steps are chosen."""
+        changing = "columns" if self.columns else "jumps" if self.jumps else ""
+        if self.networks.all and self.differential and self.steps is None and changing:
+            raise ModelError(
+                f"{self.name} has networks ({', '.join(self.networks.names)}) and {changing}: together they take a "
+                "number of steps from a time to the next, such as steps=10"
             )
 
     def _check_names(self) -> None:
@@ -477,6 +488,7 @@ class Dynamics(ModelBase):
             names=names,
             parameters=tuple(map(Symbol, self.parameters)),
             inputs=tuple(map(Symbol, self.inputs)),
+            networks=self.networks,
             course=course,
             jumps={one: formula.xreplace(landed) for one, formula in self.jumps.items()},
         )

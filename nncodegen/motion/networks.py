@@ -23,9 +23,10 @@ from nncodegen.describe.network import Network
 from nncodegen.describe.sequential import Sequential
 from nncodegen.describe.uses import Uses, in_order
 from nncodegen.errors import ModelError
-from nncodegen.ir import SAMPLE, Element, Equation, Tensor
+from nncodegen.ir import SAMPLE, Element, Equation, Step, Tensor
+from nncodegen.ir.systems import SWEPT
 from nncodegen.motion.equations import FUNCTIONS
-from nncodegen.motion.steps import OBSERVATION, STEP, Writer
+from nncodegen.motion.steps import OBSERVATION, ROWS, STEP, Writer
 
 EXAMPLE = 'networks={"force": nncodegen.Sequential([nncodegen.Dense(50, "tanh"), nncodegen.Dense(1)], inputs=2)}'
 
@@ -92,7 +93,8 @@ class Networks:
         if given is not None and not isinstance(given, Mapping):
             raise ModelError(f"networks of {model} maps names to networks, as in {EXAMPLE}, not {given!r}")
         self._of: dict[str, Inner] = {}
-        letters = (letter for letter in iter(Indices().next, None) if letter not in (SAMPLE, OBSERVATION, STEP))
+        others = (SAMPLE, OBSERVATION, STEP, *ROWS, SWEPT)
+        letters = (letter for letter in iter(Indices().next, None) if letter not in others)
         self.all = tuple(self._inner(key, network, letters) for key, network in (given or {}).items())
 
     @property
@@ -139,6 +141,35 @@ class Networks:
                 written[key] = inner.write(writer, index, values, f"{inner.name}_{where}")
             at[call] = written[key][inner.names.index(call.func.__name__)]
 
+    @property
+    def weights(self) -> tuple[Element, ...]:
+        """Return the weights of all networks as elements, under the indices with which layers read them."""
+        read: dict[str, Element] = {}
+        for inner in self.all:
+            for step in inner.assembly.steps:
+                for element in step.operands:
+                    read.setdefault(element.tensor, element)
+        return tuple(read[tensor.name] for tensor in self.parameters)
+
+    def written(self, formulas: Iterable[Expr], taken: Iterable[str], at: dict[Expr, Expr]) -> tuple[Step, ...]:
+        """Return the steps of the networks that formulas call, for one sample at one place, and add values to ``at``.
+
+        ``at`` has the values of all symbols of the formulas, which have no index.
+        """
+        writer, known = Writer(taken), dict(at)
+        self.write(formulas, writer, PLACE, at, "rate")
+        at |= {call: _at_one_place(value) for call, value in at.items() if call not in known}
+        return tuple(
+            Step(
+                _at_one_place(step.target),
+                step.expression.xreplace({element: _at_one_place(element) for element in step.operands}),
+                step.operator,
+                step.over,
+                step.where,
+            )
+            for step in writer.steps
+        )
+
     def _inner(self, key: Any, network: Any, letters: Iterator[str]) -> Inner:
         """Return one network, under indices of these letters, and add it to those by name."""
         names = _names(key, self._model)
@@ -181,6 +212,11 @@ class Networks:
         )
         self._of |= dict.fromkeys(names, inner)
         return inner
+
+
+def _at_one_place(element: Element) -> Element:
+    """Return an element without the indices of the samples and of the places."""
+    return Element(element.tensor, [index for index in element.indices if index not in (SAMPLE, PLACE)])
 
 
 def calls_of(formulas: Iterable[Expr]) -> list[AppliedUndef]:

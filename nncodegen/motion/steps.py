@@ -20,6 +20,9 @@ from nncodegen.motion.method import RungeKutta
 OBSERVATION, STEP = "k", "m"
 """The indices of the times of observation, and of the steps of a method."""
 
+GIVEN, FIXED, COURSE, STATE = ROWS = ("g", "f", "c", "s")
+"""The indices of what is given and fixed in a sample whose steps are chosen, and of its states."""
+
 
 class Writer:
     """A growing list of steps, with names that nothing else has."""

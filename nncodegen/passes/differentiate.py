@@ -18,6 +18,7 @@ from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
 from nncodegen.passes.stepwise import stepwise, why_not_stepwise
 from nncodegen.passes.tangent import fields, tangent, with_field_steps
+from nncodegen.passes.transposed import with_transposed
 
 OF_A_BATCH = (
     "the rows of a fit are of single samples, and its BatchNormalization needs statistics of them all (with "
@@ -35,7 +36,7 @@ def differentiate(program: Program, fit: bool | None = None, apart: bool = False
     is left for later, and so are the other passes over companions (see ``Program.apart``).
     """
     told = with_field_steps(program) if program.field_steps else None
-    program = replace(tangent(program), field_steps=())
+    program = with_transposed(replace(tangent(program), field_steps=()))
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     rest = split(program.at_rest.steps, numbering)  # first, so that its results keep their names
     known = split(program.steps, numbering) if program.statistics else rest

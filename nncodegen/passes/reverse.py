@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from math import prod
 
 from sympy import Add, Eq, Expr, Piecewise, S
 
@@ -38,7 +39,7 @@ from nncodegen.ir import (
     steps_of,
 )
 from nncodegen.ir.functions import defined, plain_conditions
-from nncodegen.ir.systems import INTEGRATE
+from nncodegen.ir.systems import INTEGRATE, SWEPT, Named, swept
 from nncodegen.passes.augment import augmented
 from nncodegen.passes.derivatives import derivative, may_vanish, product
 from nncodegen.passes.infinities import Infinities
@@ -185,6 +186,8 @@ def _contributions(
     """Return (operand, indices to sum over, equations, term) for each operand of a step."""
     if step.operator in RECURRENCES:
         return []  # their adjoints are complete already
+    if step.operator == INTEGRATE and step.expression.system.weights:
+        return swept_contributions(step, adjoint, numbering)
     if step.operator == INTEGRATE:
         return [path_contribution(step, adjoint, numbering)]
     if step.operator == "log_softmax":
@@ -222,6 +225,29 @@ def path_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> Contri
     """Return the contribution d_g[g] = sum(k, s) d_path[k, s]*slopes[k, g, s] to what is given."""
     given, slopes = slopes_of(step, numbering)
     return given, tuple(index for index in step.target.indices if index not in given.indices), (), adjoint * slopes
+
+
+def swept_contributions(step: Step, adjoint: Expr, numbering: Numbering) -> list[Contribution]:
+    """Return the contributions of the reverse of a path to all that it reads."""
+    read = step.expression
+    name, system = step.target.tensor, read.system
+    factors = numbering.define(adjoint, f"d_{name}", step.target.indices)
+    given, sample = read.rows[0], (SAMPLE,)
+    operands = (*read.args[1:], step.target, factors)
+    over = dict.fromkeys(index for one in operands for index in one.indices if index != SAMPLE)
+    whole = numbering.define(swept(Named(system), *operands), f"swept_{name}", (*sample, SWEPT), INTEGRATE, tuple(over))
+
+    def part(indices: tuple[str, ...], offset: int) -> Element:
+        sizes = {**dict(system.sizes), given.indices[1]: len(system.given)}
+        strides = ((index, prod(sizes[other] for other in indices[k + 1 :])) for k, index in enumerate(indices))
+        place = (Equation(SWEPT, tuple(strides), offset),)
+        return numbering.define(whole, None, (*sample, *indices), "sum", (SWEPT,), place)
+
+    offsets = (len(system.given) + offset for offset in system.offsets)
+    return [
+        (given, (), (), part(given.indices[1:], 0)),
+        *((one, sample, (), part(one.indices, first)) for one, first in zip(read.weights, offsets, strict=False)),
+    ]
 
 
 SUMS: tuple[str | None, ...] = (None, "sum")

@@ -145,13 +145,17 @@ def _simplified(system: System) -> System:
         bend=_shared(system.linear.bend, "change", system.taken),
     )
     jumps = _shared(system.jumps, "jump", system.taken)
-    return replace(system, steps=rates.steps, rates=rates.values, linear=linear, jumps=jumps)
+    own = system.transposed
+    sums = own and replace(own, sums=_shared(own.sums, "sum", system.taken))
+    return replace(system, steps=rates.steps, rates=rates.values, linear=linear, jumps=jumps, transposed=sums)
 
 
 def _shared(formulas: Formulas, word: str, taken: tuple[str, ...]) -> Formulas:
-    """Return formulas of scalars, none of whose parts is computed twice; those that are zero stay so."""
+    """Return formulas, none of whose parts is computed twice; those that are zero stay so."""
     own = {number: one for number, one in enumerate(formulas.values) if one != 0}
-    targets = tuple(Element(f"{word} {number}") for number in own)
+    targets = tuple(
+        Element(f"{word} {number}", one.indices if isinstance(one, Element) else ()) for number, one in own.items()
+    )
     steps, values = _simplify_steps((*formulas.steps, *map(Step, targets, own.values())), targets, taken)
     found = dict(zip(own, values, strict=True))
     return Formulas(tuple(found.get(number, S.Zero) for number in range(len(formulas.values))), steps)

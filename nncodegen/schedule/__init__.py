@@ -65,6 +65,7 @@ from nncodegen.schedule.masked import with_products
 from nncodegen.schedule.matrices import choose_matrices
 from nncodegen.schedule.pairs import choose_blocks, with_pairs
 from nncodegen.schedule.plans import FORMULA, LAYERS, SINGLE_SAMPLE
+from nncodegen.schedule.rates import choose_rates, with_room
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.registers import Registers
 from nncodegen.schedule.result import Descent, Schedule
@@ -113,7 +114,9 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     single_sample = choose_single_sequence(program, layout) if moves else choose_single_sample(program, layout, kernels)
     decided = tuple(lower(kernel, program, layout) for kernel in kernels)
     companions = () if program.apart else tuple(map(schedule_companion, program.companions))
-    return Schedule(program, layout, decided, unrolled, side_by_side, single_sample, companions)
+    rates = choose_rates(program)
+    decided = tuple(with_room(kernel, rates, layout) for kernel in decided)
+    return Schedule(program, layout, decided, unrolled, side_by_side, single_sample, companions, rates=rates)
 
 
 def _gradient(program: Program, layout: Layout) -> Kernel:

@@ -208,11 +208,12 @@ def in_lanes(system: System) -> bool:
     """Return whether several samples of differential equations are solved side by side, in the lanes of vectors.
 
     Each lane has the rates of all stages, three more arrays of states, and both rows of a sample. Samples of stiff
-    equations are solved one after the other, as each step of theirs has a matrix.
+    equations are solved one after the other, as each step of theirs has a matrix, and those of networks, whose vectors
+    run along the units of layers.
     """
     rows = len(system.given) + len(system.fixed) + len(system.course)
     values = (len(system.control.table.rows) + 3) * len(system.states) + rows
-    return not system.implicit and values <= MOST_IN_LANES
+    return not (system.implicit or system.weights) and values <= MOST_IN_LANES
 
 
 def room_of(system: System) -> int:

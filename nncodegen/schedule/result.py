@@ -10,6 +10,7 @@ from sympy import Pow, log
 from nncodegen.ir import SAMPLE, Companion, Program, Tensor, slices_of
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layout import Layout, bytes_of
+from nncodegen.schedule.rates import Rates
 from nncodegen.schedule.registers import Registers
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.side_by_side import SideBySide, SingleSample
@@ -60,6 +61,8 @@ class Schedule:
     """The kernel of the rows of many fits side by side."""
     companion: Companion | None = None
     """The companion that this is the schedule of, if any."""
+    rates: tuple[Rates, ...] = ()
+    """The kernels of the rates of differential equations with networks."""
 
     @property
     def fits_apart(self) -> SideBySide | None:
@@ -192,7 +195,8 @@ class Schedule:
         """Return the choices, the loops of every kernel, and the tensors that are not local variables, as text."""
         notes = {"single samples in registers": bool(self.unrolled), "many models in the lanes of vectors": self.many}
         small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
-        others = [plan.show() for plan in (self.single_sample, self.unrolled, self.side_by_side, self.fits) if plan]
+        plans = (self.single_sample, self.unrolled, self.side_by_side, self.fits, *self.rates)
+        others = [plan.show() for plan in plans if plan]
         kernels = (kernel.show() for kernel in self.kernels)
         own = [self.layout.show(), self._show_training(), *small, *kernels, *others]
         derived = (f"-- {each.companion.name}\n\n{each.show()}" for each in self.companions if each.companion)

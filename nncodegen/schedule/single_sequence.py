@@ -45,6 +45,15 @@ def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | N
     if not any(step.operator in RECURRENCES for step in program.steps):
         return None
     one = without_samples(without_batch(program) if program.batch else program)
+    kernel = outputs_of_one(one, layout, program)
+    return SingleSample(one, kernel, None, 1) if kernel else None
+
+
+def outputs_of_one(one: Program, layout: Layout, program: Program) -> Kernel | None:
+    """Return the kernel of the outputs of a program without samples; None if windows have weights.
+
+    ``program`` is that of all samples.
+    """
     # rows follow each other without padding, so that all gates are the rows of one matrix; arrays begin at vectors
     layout = replace(layout, tile=layout.padding, padding=1, transposed=())
     storage = _with_strides(declared(one, layout), one)
@@ -60,7 +69,7 @@ def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | N
     trees = Trees(parts=tuple(enumerate(found.parts)))
     places, memory = place(trees, one, layout, storage, rows=found.rows, whole=found.whole)
     kernel = Kernel("predict", SINGLE_SAMPLE, trees, places, memory)
-    return SingleSample(one, lower(kernel, one, layout), None, 1)
+    return lower(kernel, one, layout)
 
 
 def _tree(

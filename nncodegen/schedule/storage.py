@@ -56,6 +56,7 @@ class Memory:
     in_place        the gradient sums that lie in their places of the gradient; the others lie after all of it
     outputs         number of values among which outputs lie, if this is more than the outputs
     crossing        the arrays that only later parts of the same loops read: they are needed only where loops are cut
+    paths           further work memory after the arrays, for the steps in time of differential equations
     """
 
     arrays: int = 0
@@ -65,6 +66,7 @@ class Memory:
     outputs: int = 0
     in_place: frozenset[str] = frozenset()
     crossing: frozenset[str] = frozenset()
+    paths: int = 0
 
     def has_copied(self, step: Step) -> bool:
         """Return whether a step copies a sum to the gradient that already lies in its place."""

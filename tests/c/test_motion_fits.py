@@ -174,7 +174,7 @@ def test_very_long_recurrences_are_fitted_one_after_the_other(monkeypatch):
 
 @pytest.mark.parametrize(("times", "observed"), [(1, "u"), (2, ["u", "v"])])
 def test_fewer_outputs_than_parameters(times, observed):
-    """Trajectories seen once or twice each, from a known start: Jacobians are differences, fits those of single ones."""
+    """Of trajectories seen once or twice each: Jacobians are differences, and fits those of single ones."""
     model = nn.Dynamics(
         PREY.equations, {"u": 10, "v": 5}, {"a": 1, "b": 0.1, "c": 1.5, "d": 0.075}, times=times, start=0,
         observed=observed, rtol=1e-9, atol=1e-10, name=f"prey_seen_{times}",

@@ -44,7 +44,7 @@ def pair(request, tmp_path, monkeypatch):
 
 
 def test_linked_or_included(pair):
-    """Trainings by every optimizer, with penalties, clipping and phases, predictions, fits and Hessians are the same."""
+    """Trainings by every optimizer, with penalties, clipping, phases, predictions, fits and Hessians are the same."""
     ((network, other), (decay, same)), tolerance = pair
     options = {"l1": 1e-3, "l2": 1e-2, "weight_decay": 1e-3, "batch_size": 16, "epochs": 3, "seed": 1}
     for optimizer in RULES:

@@ -25,7 +25,7 @@ HOUSE = (
     "emit identities reverse simplify successive",
     "digits",
     "forward stabilize",
-    "building describe fitting naming sensitivities tangent",
+    "building describe fitting naming sensitivities tangent transposed",
     "curves hessian imports motion perceptron stepwise",
     "differentiate",
     "pipeline",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nncodegen.ir import Companion, Program
+from nncodegen.ir.systems import systems_of
 from nncodegen.passes.fitting.curvature import curvature
 from nncodegen.passes.fitting.jacobian import jacobian
 
@@ -14,6 +15,11 @@ def fit_of(program: Program) -> Companion | str:
     """Return the companion of a stabilized program for its fit, or the reason why it has none, as a text."""
     if program.parameter_count > MOST:
         return f"it has {program.parameter_count:,} parameters, more than the {MOST:,} that a fit takes"
+    if any(system.weights for system in systems_of(program.steps)):
+        return (
+            "it has networks in equations with chosen steps, whose gradient is the reverse of these steps, and a fit "
+            "reads the derivatives of each output: train it, or give a number of steps, such as steps=10"
+        )
     if not program.targets:
         return "it has no targets"
     if program.least_squares:

@@ -1,8 +1,8 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
    Needs base.h. Gives the types rates_function, starts_function, method, events, equations and places, MOST_STAGES,
-   NO_EVENTS, rough_log2 and rough_exp2, the parts of solvers norm_of, first_length, shorter, longer, observe, take_step,
-   copy_values, has_events, values_of_times, enter_interval, pass_times, begin_path, fail_path, row_of and pad_samples,
+   NO_EVENTS, rough_log2 and rough_exp2, the parts of solvers norm_of, first_length, shorter, longer, weights_at, observe,
+   take_step, copy_values, has_events, values_of_times, enter_interval, pass_times, begin_path, fail_path, row_of and pad_samples,
    and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
@@ -173,17 +173,23 @@ INLINE double longer(const method *with, double held, double before, int rejecte
     return factor < 0.2 ? 0.2 : factor > most ? most : factor;
 }
 
-/* Writes the states from a place of a step to out: u after it (x = 1), or in between. */
-INLINE void observe(const equations *own, const method *with, double x, double h, const real *u, const real *after,
-    const real *stages, real *out, size_t next)
+/* Writes the weights of the rates of all stages at the part x of a step. */
+INLINE void weights_at(const method *with, double x, real *weights)
 {
-    real weights[MOST_STAGES];
     for (size_t j = 0; j < with->stages; j++) {
         real total = with->interpolant[j][with->degree - 1]*(real) x;
         for (size_t k = with->degree - 1; k-- > 0;)
             total = (total + with->interpolant[j][k])*(real) x;
         weights[j] = total;
     }
+}
+
+/* Writes the states from a place of a step to out: u after it (x = 1), or in between. */
+INLINE void observe(const equations *own, const method *with, double x, double h, const real *u, const real *after,
+    const real *stages, real *out, size_t next)
+{
+    real weights[MOST_STAGES];
+    weights_at(with, x, weights);
     for (size_t i = own->first; i < own->states; i++) {
         real sum = weights[0]*stages[i];
         for (size_t j = 1; j < with->stages; j++)

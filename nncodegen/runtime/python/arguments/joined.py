@@ -100,9 +100,9 @@ def check_rising(model: Model, X: Any) -> None:
 
 def check_times(tensor: str, times: Any, first: int) -> None:
     """Raise ValueError for the first time that is before the time to its left, in columns of X from ``first`` on."""
-    wrong = np.argwhere(times[:, 1:] < times[:, :-1])
-    if len(wrong):
-        row, column = (int(k) for k in wrong[0])
+    back = times[:, 1:] < times[:, :-1]
+    if back.any():
+        row, column = (int(k) for k in np.argwhere(back)[0])
         raise ValueError(
             f"X[{row}, {first + column + 1}] is {times[row, column + 1]:g}, after {times[row, column]:g}: {tensor} are "
             "times, which do not go back within a sample; repeat the last one where there are fewer"

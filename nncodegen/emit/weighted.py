@@ -1,0 +1,90 @@
+"""Systems of differential equations with networks in C: their rates, and the calls that solve and reverse them.
+
+Rates are loops over the units of layers: kernels of one sample, which the schedule has (see ``schedule.rates``).
+"""
+
+from __future__ import annotations
+
+from nncodegen.emit.calls import CallsOfSample
+from nncodegen.emit.elements import ElementsOfSample
+from nncodegen.emit.lines import Lines, wrapped
+from nncodegen.emit.loops import LoopPrinter
+from nncodegen.emit.systems import ARGUMENTS, GIVEN, OUT, SAMPLES, SystemEmitter
+from nncodegen.ir.systems import System, systems_of
+from nncodegen.schedule import Schedule
+from nncodegen.schedule.rates import OfPlace, Rates
+
+
+def emit_weighted(schedule: Schedule, lines: Lines) -> None:
+    """Write the functions of all systems with networks that a program solves."""
+    program, systems = schedule.program, systems_of(schedule.program.steps)
+    for rates in schedule.rates:
+        name = f"equations_{systems.index(rates.system) + 1}"
+        WeightedEmitter(rates.system, name, program.precision, lines, rates).emit()
+
+
+class WeightedEmitter(SystemEmitter):
+    """Writer of the functions of one system with networks, whose rates are kernels (see ``solve_reverse.h``)."""
+
+    def __init__(self, system: System, name: str, precision: str, lines: Lines, rates: Rates) -> None:
+        super().__init__(system, name, precision, lines)
+        self._rates = rates
+
+    def emit(self) -> None:
+        """Write the initial values, the rates, and the functions that solve the system, and reverse its paths."""
+        system, lines, name, rates = self._system, self._lines, self._name, self._rates
+        self._emit_starts()
+        lines.add("/* Their rates of change. */")
+        self._emit_kernel("rates", rates.rates)
+        if rates.transposed:
+            lines.add("/* The derivatives of the sum of all rates, each times its factor. */")
+            self._emit_kernel("transposed", rates.transposed)
+        weights, count = "const real *restrict weights", system.offsets[-1]
+        solver = f"own, &{system.control.table.name}"
+        row, given = f"(weight_row) {{weights, {count}}}", f"count, padded, times, {GIVEN}"
+        sizes = f"(record_sizes) {{{rates.levels}, {rates.length}, {rates.record}}}"
+        lines.add("/* Solves these equations for the samples of a tile. */")
+        with lines.function(
+            f"static HOT void solve_{name}({SAMPLES},\n    {weights}, {OUT},\n    real *restrict work, int keeps)"
+        ):
+            self._emit_equations()
+            places = "out, out_time, out_state, out_sample, work"
+            lines.add(*wrapped(f"solve_weighted({solver}, {sizes}, keeps, {row}, {given}, {places});"))
+        lines.add("")
+        if not rates.transposed:
+            return
+        lines.add("/* The derivatives of weighted sums of their solutions, for the samples of a tile. */")
+        with lines.function(
+            f"static HOT void reverse_{name}({SAMPLES},\n"
+            f"    {weights}, const real *restrict adjoint, size_t adjoint_time, size_t adjoint_state,\n"
+            "    size_t adjoint_sample, real *restrict out, size_t out_place, size_t out_sample, real *restrict work)"
+        ):
+            self._emit_equations()
+            numbers = [str(system.given.index(one)) if one in system.given else "NOT_GIVEN" for one in system.starts]
+            lines.add(*wrapped(f"static const size_t starts[] = {{{', '.join(numbers)}}};"))
+            places = "adjoint, adjoint_time, adjoint_state, adjoint_sample, out, out_place, out_sample, work"
+            call = f"reverse_weighted({solver}, {name}_transposed, starts, {sizes}, {row}, {given}, {places});"
+            lines.add(*wrapped(call))
+        lines.add("")
+
+    def _emit_kernel(self, what: str, one: OfPlace) -> None:
+        """Write the function of rates, or of the derivatives of their weighted sum."""
+        system, lines = self._system, self._lines
+        at = ElementsOfSample(one.program, one.layout, one.kernel)
+        factors = system.transposed.factors if system.transposed and what == "transposed" else ()
+        others = ", const real *restrict factors" * bool(factors)
+        rows = (("states", system.states), ("given", system.given), ("fixed", system.fixed), ("factors", factors))
+        values = [f"{array}[{number}]" for array, names in rows for number in range(len(names))]
+        with lines.function(
+            f"static HOT void {self._name}_{what}(real now, const real *restrict states,\n"
+            f"    {ARGUMENTS}{others}, real *restrict outputs)"
+        ):
+            lines.add(f"const real *const restrict parameters = given + {len(system.given)};")
+            lines.add(*wrapped(f"const real inputs[] = {{{', '.join(['now', *values])}}};"))
+            if one.kernel.memory.arrays:
+                lines.add(f"real work[{one.kernel.memory.arrays}] ALIGNED;")
+            loops = LoopPrinter(at, CallsOfSample(at), lines)
+            tree = one.kernel.trees.tile
+            lines.add(*at.declarations(tree))
+            loops.print(tree)
+        lines.add("")

@@ -1,0 +1,320 @@
+/* Differential equations whose rates have weights, which all samples share: their solutions, and the derivatives of
+   these by the weights and by what is given, from the reverse of the steps that were taken.
+
+   The derivatives are those of the steps with their lengths held fixed. A solution keeps the begins of its steps, and
+   the reverse goes back through the stages of each, from the last one to the first. Memory does not grow with the
+   number of steps: level 0 keeps a number of steps that follow each other, level 1 the first of each such run, level 2
+   the first of each run of runs, and so on. Where a run is not kept any more, it is taken again from what the next
+   level has. A step has the same bits each time, as it begins with the same numbers.
+
+   Needs solve.h. Gives transposed_function, weight_row, record_sizes, solve_weighted, reverse_weighted. */
+
+#ifndef NNCODEGEN_SOLVE_REVERSE_H
+#define NNCODEGEN_SOLVE_REVERSE_H
+
+#include "solve.h"
+
+/* The derivatives of the sum of all rates, each times its factor: by the states, by what is given, by the weights. The
+   weights lie after what is given, also where rates read them. */
+typedef void (*transposed_function)(real t, const real *u, const real *given, const real *fixed, const real *factors,
+    real *sums);
+
+/* The weights, which lie one after the other. */
+typedef struct {
+    const real *values;
+    size_t count;
+} weight_row;
+
+/* Where a step begins: the time, the length that it is tried with, the logarithm of the norm of the error of the step
+   before, and whether a step was rejected since then. */
+typedef struct {
+    double now, h, before;
+    int rejected;
+} step_begin;
+
+/* Where a path ends: the time, the number of steps, and whether the time is the last one. */
+typedef struct {
+    double now;
+    size_t steps;
+    int solved;
+} path_end;
+
+/* The record of a path: where it ends; the begins of steps, with the states and the rates there, ``length`` of them on
+   each level; and the rates of all stages of the steps on level 0. */
+typedef struct {
+    size_t levels, length;
+    path_end *end;
+    step_begin *begins;
+    real *states, *stages;
+} step_record;
+
+/* The sizes of records: the levels, the steps on each, and the values that the record of a sample takes. */
+typedef struct {
+    size_t levels, length, values;
+} record_sizes;
+
+/* The observations of a path: the times, of which some are done, and where the states at each are written. */
+typedef struct {
+    size_t times, done, next_time;
+    const real *time;
+    real *out;
+    size_t out_time, out_state;
+} observations;
+
+/* A number that no state has whose initial value is not given. */
+#define NOT_GIVEN SIZE_MAX
+
+/* The arrays of one sample: states, those after a step, its error, the rates of all stages; the factors of these rates,
+   the derivatives by the states at the end of a step and at its begin, and those of one stage; those by all else. */
+typedef struct {
+    real *u, *after, *error, *k, *factors, *bar, *earlier, *sums, *total;
+} reverse_arrays;
+
+/* Keeps where the step of a number begins on each of some levels that has it, and the rates of its stages. */
+INLINE void keep_step(const step_record *kept, size_t levels, size_t states, size_t stages, size_t number,
+    step_begin from, const real *u, const real *k)
+{
+    if (levels > 0)
+        memcpy(kept->stages + number % kept->length*stages*states, k, stages*states*sizeof(real));
+    for (size_t level = 0, run = 1; level < levels && number % run == 0; level++, run *= kept->length) {
+        const size_t place = level*kept->length + number/run % kept->length;
+        kept->begins[place] = from;
+        memcpy(kept->states + 2*place*states, u, states*sizeof(real));
+        memcpy(kept->states + (2*place + 1)*states, k, states*sizeof(real));
+    }
+}
+
+/* Takes steps as solve does, from the step of a number on, at most up to the time last and to the step of the number
+   end, and keeps them on some levels; writes what is observed, unless seen is NULL. Returns the number of the step
+   after those, and writes its begin. */
+INLINE size_t take_steps(const equations *own, const method *with, const step_record *kept, size_t levels,
+    size_t number, size_t end, double last, const real *given, const real *fixed, const reverse_arrays *a,
+    step_begin *from, observations *seen)
+{
+    const size_t states = own->states;
+    for (size_t left = own->most; number < end && from->now < last; left--) {
+        double next = from->now + from->h, h = from->h;
+        if (next >= last) {
+            next = last;
+            h = next - from->now;
+        }
+        if (left == 0 || !(next > from->now))
+            break;
+        take_step(own, with, from->now, h, a->u, given, fixed, a->after, a->error, a->k);
+        const double norm = norm_of(own, a->error, a->u, a->after);
+        if (!(norm <= 1)) {
+            from->h = h*shorter(with, norm);
+            from->rejected = 1;
+            continue;
+        }
+        from->h = h;
+        while (seen && seen->done < seen->times) {
+            const double at = (double) seen->time[seen->done*seen->next_time];
+            if (at > next)
+                break;
+            observe(own, with, at == next ? 1 : (at - from->now)/h, h, a->u, a->after, a->k,
+                seen->out + seen->done*seen->out_time, seen->out_state);
+            seen->done++;
+        }
+        keep_step(kept, levels, states, with->stages, number++, *from, a->u, a->k);
+        const double held = (double) rough_log2((real) larger(norm, 1e-4));
+        *from = (step_begin) {next, h*longer(with, held, from->before, from->rejected), held, 0};
+        memcpy(a->u, a->after, states*sizeof(real));
+        memcpy(a->k, a->k + (with->stages - 1)*states, states*sizeof(real));
+    }
+    return number;
+}
+
+/* Makes a step known again that no run has any more: takes the steps of a run, or of a run of runs, up to it. */
+INLINE void take_again(const equations *own, const method *with, const step_record *kept, size_t number, double last,
+    const real *given, const real *fixed, const reverse_arrays *a)
+{
+    const size_t states = own->states;
+    size_t level = 1, run = kept->length;
+    while (level + 1 < kept->levels && (number + 1) % (run*kept->length) == 0) {
+        level++;
+        run *= kept->length;
+    }
+    const size_t first = number + 1 - run, place = level*kept->length + first/run % kept->length;
+    step_begin from = kept->begins[place];
+    memcpy(a->u, kept->states + 2*place*states, states*sizeof(real));
+    memcpy(a->k, kept->states + (2*place + 1)*states, states*sizeof(real));
+    take_steps(own, with, kept, level, first, number + 1, last, given, fixed, a, &from, NULL);
+}
+
+/* Goes back through the stages of a step of length h: from the derivatives by the states at its end (bar), by the
+   states in between (earlier), which are u and weighted rates (factors), to those by the states at its begin (bar). The
+   last stage counts only if inner says that the rates at the end have factors. */
+INLINE void reverse_stages(const equations *own, const method *with, transposed_function transposed, size_t others,
+    double now, double h, int inner, const real *u, const real *k, const real *given, const real *fixed,
+    const reverse_arrays *a)
+{
+    const size_t states = own->states, stages = with->stages;
+    for (size_t s = stages; s-- > 0;) {
+        real *const factors = a->factors + s*states;
+        if (s + 1 < stages || inner) {
+            for (size_t i = 0; i < states; i++) {
+                real sum = 0;
+                for (size_t j = 0; j < s; j++)
+                    sum += with->rows[s][j]*k[j*states + i];
+                a->after[i] = u[i] + (real) h*sum;
+            }
+            transposed((real) (now + (double) with->times[s]*h), a->after, given, fixed, factors, a->sums);
+            for (size_t p = 0; p < others; p++)
+                a->total[p] += a->sums[states + p];
+        } else
+            memset(a->sums, 0, states*sizeof(real));
+        for (size_t i = 0; i < states; i++) {
+            const real moved = s + 1 == stages ? a->sums[i] + a->bar[i] : a->sums[i];
+            a->earlier[i] += moved;
+            for (size_t j = 0; j < s; j++)
+                a->factors[j*states + i] += (real) h*with->rows[s][j]*moved;
+        }
+    }
+    memcpy(a->bar, a->earlier, states*sizeof(real));
+}
+
+/* Adds the factors of the states at a time within a step to what they were computed from: the states at its begin
+   (earlier) and the rates of all stages; at its end, to the states there (bar). */
+INLINE void reverse_observation(const equations *own, const method *with, double x, double h, const real *adjoint,
+    size_t next, const reverse_arrays *a)
+{
+    const size_t states = own->states;
+    real weights[MOST_STAGES];
+    weights_at(with, x, weights);
+    for (size_t i = 0; i < states; i++) {
+        const real factor = adjoint[i*next];
+        if (x == 1)
+            a->bar[i] += factor;
+        else {
+            a->earlier[i] += factor;
+            for (size_t j = 0; j < with->stages; j++)
+                a->factors[j*states + i] += (real) h*weights[j]*factor;
+        }
+    }
+}
+
+/* Writes the states of one sample at all of its times, as solve does, and keeps its steps on some levels. */
+INLINE void solve_kept(const equations *own, const method *with, const step_record *kept, size_t levels,
+    observations seen, const real *given, const real *fixed, const reverse_arrays *a)
+{
+    const double first = (double) seen.time[0], last = (double) seen.time[(seen.times - 1)*seen.next_time];
+    step_begin from = {own->start == own->start ? own->start : first, 0, 0, 0};
+    size_t steps = 0;
+    own->starts(given, fixed, a->u);
+    if (from.now <= first) {
+        seen.done = begin_path(own, from.now, seen.times, seen.time, seen.next_time, a->u, seen.out, seen.out_time,
+            seen.out_state);
+        if (seen.done < seen.times) {
+            own->rates((real) from.now, a->u, given, fixed, a->k);
+            from.h = first_length(own, with, from.now, a->u, a->k, given, fixed, last - from.now,
+                a->k + own->states);
+        }
+        steps = take_steps(own, with, kept, levels, 0, SIZE_MAX, last, given, fixed, a, &from, &seen);
+    }
+    if (levels > 0)
+        *kept->end = (path_end) {from.now, steps, seen.done == seen.times};
+    fail_path(own, seen.done, seen.times, seen.out, seen.out_time, seen.out_state);
+}
+
+/* Writes the derivatives of the sum of states, each times its factor at each time, to total: by what is given, and by
+   the weights, from the record of a path that is solved. starts has the number of the given value that is the initial
+   value of each state. */
+INLINE void reverse_path(const equations *own, const method *with, transposed_function transposed, size_t others,
+    const size_t *starts, const step_record *kept, size_t times, const real *time, size_t next_time,
+    const real *adjoint, size_t adjoint_time, size_t adjoint_state, const real *given, const real *fixed,
+    const reverse_arrays *a)
+{
+    const size_t states = own->states, steps = kept->end->steps;
+    const double last = (double) time[(times - 1)*next_time];
+    memset(a->total, 0, others*sizeof(real));
+    memset(a->bar, 0, states*sizeof(real));
+    double end = kept->end->now;
+    size_t left = times;
+    for (size_t number = steps; number-- > 0;) {
+        if (number + 1 < steps && (number + 1) % kept->length == 0)
+            take_again(own, with, kept, number, last, given, fixed, a);
+        const size_t place = number % kept->length;
+        const double now = kept->begins[place].now, h = kept->begins[place].h;
+        const real *const u = kept->states + 2*place*states;
+        memset(a->factors, 0, with->stages*states*sizeof(real));
+        memset(a->earlier, 0, states*sizeof(real));
+        int inner = 0;
+        for (; left > 0 && (double) time[(left - 1)*next_time] > now; left--) {
+            const double at = (double) time[(left - 1)*next_time], x = at == end ? 1 : (at - now)/h;
+            inner |= x != 1;
+            reverse_observation(own, with, x, h, adjoint + (left - 1)*adjoint_time, adjoint_state, a);
+        }
+        const real *const k = kept->stages + place*with->stages*states;
+        reverse_stages(own, with, transposed, others, now, h, inner, u, k, given, fixed, a);
+        end = now;
+    }
+    while (left-- > 0)
+        for (size_t i = 0; i < states; i++)
+            a->bar[i] += adjoint[left*adjoint_time + i*adjoint_state];
+    for (size_t i = 0; i < states; i++)
+        if (starts[i] != NOT_GIVEN)
+            a->total[starts[i]] += a->bar[i];
+}
+
+/* Returns the record of a sample, which begins at values that are aligned as vectors are. */
+INLINE step_record record_of(record_sizes sizes, size_t states, real *values)
+{
+    const size_t begins = sizes.levels*sizes.length, begin = sizeof(step_begin)/sizeof(real);
+    real *const first = values + begin, *const kept = first + begins*begin;
+    return (step_record) {sizes.levels, sizes.length, (path_end *) (void *) values, (step_begin *) (void *) first,
+        kept, kept + 2*begins*states};
+}
+
+/* Solves equations with weights for count samples, and keeps their steps if keeps is set; those that pad a tile get the
+   values of the last one. There is room for the records of all samples of a tile, then for the weights, both rows, and
+   stages + 3 times the states in work, which is aligned as vectors are. */
+INLINE void solve_weighted(equations own, const method *with, record_sizes sizes, int keeps, weight_row weights,
+    size_t count, size_t padded, size_t times, places time, places given, places fixed, real *out, size_t out_time,
+    size_t out_state, size_t out_sample, real *work)
+{
+    real *const row = work + (keeps ? padded*sizes.values : 0), *const constants = row + own.given + weights.count;
+    real *const u = constants + own.fixed;
+    const reverse_arrays a = {.u = u, .after = u + own.states, .error = u + 2*own.states, .k = u + 3*own.states};
+    memcpy(row + own.given, weights.values, weights.count*sizeof(real));
+    for (size_t n = 0; n < count; n++) {
+        const step_record kept = record_of(sizes, own.states, work + n*sizes.values);
+        const observations seen = {times, 0, time.next, time.values + n*time.sample, out + n*out_sample, out_time,
+            out_state};
+        row_of(n, given, own.given, row);
+        row_of(n, fixed, own.fixed, constants);
+        solve_kept(&own, with, &kept, keeps ? sizes.levels : 0, seen, row, constants, &a);
+    }
+    pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
+}
+
+/* Writes the derivatives of the weighted sums of the states of count samples by what is given, and by the weights: NaN
+   where a path fails, and 0 for samples that pad a tile. solve_weighted has kept their steps; the adjoint has the
+   factors of the states. There is room for these records, then for the weights and both rows, for twice stages and 6
+   times the states, and twice for what is given and weights, in work. */
+INLINE void reverse_weighted(equations own, const method *with, transposed_function transposed, const size_t *starts,
+    record_sizes sizes, weight_row weights, size_t count, size_t padded, size_t times, places time, places given,
+    places fixed, const real *adjoint, size_t adjoint_time, size_t adjoint_state, size_t adjoint_sample, real *out,
+    size_t out_place, size_t out_sample, real *work)
+{
+    const size_t states = own.states, stages = with->stages, others = own.given + weights.count;
+    real *const row = work + padded*sizes.values, *const constants = row + others;
+    real *const u = constants + own.fixed, *const k = u + 3*states, *const bar = k + 2*stages*states;
+    const reverse_arrays a = {u, u + states, u + 2*states, k, k + stages*states, bar, bar + states, bar + 2*states,
+        bar + 3*states + others};
+    memcpy(row + own.given, weights.values, weights.count*sizeof(real));
+    for (size_t n = 0; n < padded; n++) {
+        const step_record kept = record_of(sizes, states, work + n*sizes.values);
+        const int solved = n < count && kept.end->solved;
+        if (solved) {
+            row_of(n, given, own.given, row);
+            row_of(n, fixed, own.fixed, constants);
+            reverse_path(&own, with, transposed, others, starts, &kept, times, time.values + n*time.sample, time.next,
+                adjoint + n*adjoint_sample, adjoint_time, adjoint_state, row, constants, &a);
+        }
+        for (size_t p = 0; p < others; p++)
+            out[n*out_sample + p*out_place] = n >= count ? 0 : solved ? a.total[p] : (real) NAN;
+    }
+}
+
+#endif

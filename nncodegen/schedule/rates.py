@@ -1,0 +1,150 @@
+"""The kernels of the rates of differential equations with networks, and the memory that solutions of these take.
+
+A solution and its reverse ask for rates at one time of one sample, over and over. There, as for a single sequence,
+vectors run along the units of layers. So these kernels are those of programs without samples, whose inputs are the
+time, the states, and the rows of a sample; the derivatives of the weighted sum of rates have the factors in addition.
+
+The reverse keeps the begins of steps on several levels (see ``solve_reverse.h``): each level multiplies the number of
+steps that are known, up to the largest one that the model allows, and adds at most the time of one more solution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from nncodegen.errors import ModelError
+from nncodegen.ir import Element, Program
+from nncodegen.ir.places import program_of
+from nncodegen.ir.systems import INTEGRATE, Formulas, System, swept, systems_of
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.layout import Layout, choose_layout
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.single_sequence import outputs_of_one
+from nncodegen.schedule.walks import steps_in
+
+MOST_OF_STEPS = 4_000
+"""Values that the record of a sample may take, 32,000 bytes: it stays in the first-level cache. A gradient of a network
+2-50-2 took 49 us with 4,000, and 63 with 12,000."""
+
+MOST_ON_STACK = 10_000
+"""Values of the arrays of a kernel of rates, which lie on the stack of a thread: 80,000 bytes."""
+
+BEGIN = 4
+"""The doubles of the begin of a step, in addition to its states and rates; the end of a path takes as many."""
+
+ALIGNED = 16
+"""Values to whose multiples a record is filled, so that the next one begins at a vector."""
+
+
+@dataclass(frozen=True)
+class OfPlace:
+    """A kernel of values at one time of one sample, and its program."""
+
+    program: Program
+    layout: Layout
+    kernel: Kernel
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The kernels of the rates of a system and of the derivatives of their weighted sum.
+
+    Begins of steps are kept on ``levels`` levels, ``length`` of them on each.
+    """
+
+    system: System
+    rates: OfPlace
+    transposed: OfPlace | None
+    levels: int
+    length: int
+
+    @property
+    def record(self) -> int:
+        """Return the values that the record of a sample takes, in whole vectors."""
+        return values_of_steps(self.system, self.rates.program, self.levels, self.length)
+
+    def room(self, records: int) -> int:
+        """Return the values of work memory that solutions take, with some records, and their reverse if there are."""
+        system = self.system
+        states, stages, others = len(system.states), len(system.control.table.rows), system.offsets[-1]
+        rows = len(system.given) + others + len(system.fixed)
+        if not records:
+            return rows + (stages + 3) * states
+        return records * self.record + rows + (2 * stages + 6) * states + 2 * (len(system.given) + others)
+
+    def show(self) -> str:
+        """Return the loops, as text."""
+        kernels = [one.kernel for one in (self.rates, self.transposed) if one]
+        head = f"{self.system.name}: the begins of steps on {self.levels} levels of {self.length}\n"
+        return "\n".join([head, *(kernel.show() for kernel in kernels)])
+
+
+def choose_rates(program: Program) -> tuple[Rates, ...]:
+    """Return the kernels of the rates of all systems with networks, in the order of the systems."""
+    return tuple(_rates(system, program) for system in systems_of(program.steps) if system.weights)
+
+
+def with_room(kernel: Kernel, rates: tuple[Rates, ...], layout: Layout) -> Kernel:
+    """Return a kernel with memory for the solutions that it calls."""
+    if not rates or Shape.PATH not in kernel.shapes:
+        return kernel
+    known = {one.system: one for one in rates}
+    called = [step.expression for step in steps_in(kernel.trees.tile) if step.operator == INTEGRATE]
+    records = layout.tile if any(isinstance(one, swept) for one in called) else 0
+    room = max((known[one.system].room(records) for one in called if one.system in known), default=0)
+    aligned = -kernel.memory.arrays % layout.padding
+    return replace(kernel, memory=replace(kernel.memory, arrays=kernel.memory.arrays + aligned, paths=room))
+
+
+def levels_of(system: System, program: Program) -> tuple[int, int]:
+    """Return the smallest number of levels whose begins of steps take little memory, and the number of these on each.
+
+    All of them together reach the largest number of steps.
+    """
+    for levels in range(1, 64):
+        length = _root(system.control.most, levels)
+        if values_of_steps(system, program, levels, length) <= MOST_OF_STEPS or length <= 4:
+            return levels, length
+    raise AssertionError(f"{system.control.most} steps")
+
+
+def values_of_steps(system: System, program: Program, levels: int, length: int) -> int:
+    """Return the values of a record: the begins of steps on all levels, the stages on the first one, and the end."""
+    states, stages = len(system.states), len(system.control.table.rows)
+    begin = BEGIN * 64 // int(program.precision[-2:])
+    values = length * (levels * (2 * states + begin) + stages * states) + begin
+    return values + -values % ALIGNED
+
+
+def _root(number: int, degree: int) -> int:
+    """Return the smallest whole number above 1 whose power is at least a number."""
+    found = max(2, int(number ** (1 / degree)) - 1)
+    while found**degree < number:
+        found += 1
+    return found
+
+
+def _rates(system: System, program: Program) -> Rates:
+    """Return the kernels of one system."""
+    inputs = (system.time, *system.states, *system.given, *system.fixed)
+    rates = _of_place(system, Formulas(system.rates, system.steps), inputs, program)
+    own = system.transposed
+    sums = _of_place(system, own.sums, (*inputs, *own.factors), program) if own else None
+    return Rates(system, rates, sums, *levels_of(system, program))
+
+
+def _of_place(system: System, formulas: Formulas, inputs: tuple[Element, ...], program: Program) -> OfPlace:
+    """Return the kernel of some formulas of a system."""
+    one = program_of(system, formulas, inputs, system.weights)
+    one = replace(one, precision=program.precision, bits=program.bits)
+    layout = choose_layout(one, {})
+    kernel = outputs_of_one(one, layout, one)
+    advice = "give it a number of steps, such as steps=10"
+    if kernel is None:
+        raise ModelError(f"{system.name} has windows in its networks, which chosen steps do not take: {advice}")
+    if kernel.memory.arrays > MOST_ON_STACK:
+        raise ModelError(
+            f"the networks of {system.name} have {kernel.memory.arrays:,} values of units at once, more than the "
+            f"{MOST_ON_STACK:,} that chosen steps take: {advice}"
+        )
+    return OfPlace(one, layout, kernel)
