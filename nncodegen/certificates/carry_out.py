@@ -83,8 +83,8 @@ SUMS = (Place.SUM, Place.GRADIENT_SUM)
 """The places of sums over samples."""
 
 HOLDS: Conditions = {
-    When.LOSS: True, When.FEW: False, When.MANY: True, When.BLAS: False, When.NO_BLAS: True, When.ADDED: False,
-    Asked.NEW: True, Asked.DESCENT: False, Cut: False,
+    When.LOSS: True, When.SINGLE: False, When.FEW: False, When.MANY: True, When.BLAS: False,
+    When.NO_BLAS: True, When.ADDED: False, Asked.NEW: True, Asked.DESCENT: False, Cut: False,
 }  # fmt: skip
 """The conditions in the first tile of a batch, if the loss is asked for, and no BLAS is available."""
 
@@ -148,7 +148,8 @@ class Run:
         memory.turn_to(number)
         self.now = {**self.holds, **({When.ADDED: True, Asked.NEW: False} if number else {})}
         if self.kernel.plan.samples is Role.TILED:
-            self.now = {**self.now, When.FEW: memory.samples == 1, When.MANY: memory.batch.samples > 1}
+            single, many = memory.samples == 1, memory.batch.samples > 1
+            self.now = {**self.now, When.SINGLE: single, When.FEW: single, When.MANY: many}
         given = {f"{COUNT} - 1": np.asarray(memory.samples - 1)}
         if EARLIER in self.program.sizes:  # one step of a sequence, after some others
             given[ROWS] = memory.values[self.program.inputs[1].name]

@@ -110,7 +110,7 @@ def _counts(kernel: Kernel, tile: int, vector: int) -> Iterator[tuple[str, tuple
     yield "", (tile, _rest(kernel, tile, vector))
     if not kernel.whole_vectors:
         yield ", for one sample", (1,)
-    if _asked(kernel) & {When.FEW, When.MANY}:
+    if _asked(kernel) & {When.SINGLE, When.FEW, When.MANY}:
         yield ", for one sample after a tile", (tile, 1)
 
 

@@ -54,8 +54,8 @@ from nncodegen.schedule.tree import (
 from nncodegen.schedule.walks import walk
 
 CONDITIONS = {
-    When.LOSS: "with_loss", When.FEW: "count < FEW", When.MANY: "samples >= FEW", When.BLAS: "gemm",
-    When.NO_BLAS: "!gemm", When.ADDED: "scale != 0", Asked.NEW: "!add", Asked.DESCENT: "descends",
+    When.LOSS: "with_loss", When.SINGLE: "count == 1", When.FEW: "count < FEW", When.MANY: "samples >= FEW",
+    When.BLAS: "gemm", When.NO_BLAS: "!gemm", When.ADDED: "scale != 0", Asked.NEW: "!add", Asked.DESCENT: "descends",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from nncodegen.schedule.kernel import Plan, Role
 from nncodegen.schedule.rewrites.add import add
+from nncodegen.schedule.rewrites.alone import alone
 from nncodegen.schedule.rewrites.bound import bound
 from nncodegen.schedule.rewrites.choose import choose
 from nncodegen.schedule.rewrites.descend import descend
@@ -22,7 +23,7 @@ from nncodegen.schedule.rewrites.together import together
 
 TILE = Plan(
     "tile", Role.TILED, Role.ONE_BY_ONE,
-    rewrites=(prepare, request, bound, pad, choose, expand, on_request, join),
+    rewrites=(prepare, request, bound, pad, choose, expand, on_request, alone, join),
 )  # fmt: skip
 
 ONE_BY_ONE = Plan(

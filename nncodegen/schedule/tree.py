@@ -121,6 +121,7 @@ class When(Enum):
     """A condition that is known only when a kernel runs, and selects which of two statements run."""
 
     LOSS = "where the loss is requested"
+    SINGLE = "for a single sample"
     FEW = "for few samples"
     MANY = "for many samples"
     BLAS = "where there is a BLAS"

@@ -82,6 +82,28 @@ def test_a_prediction_does_not_depend_on_its_neighbours(precision):
         assert np.array_equal(module.predict(parameters, x[-count:]), whole[-count:])
 
 
+@pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
+def test_a_sample_alone_has_the_bits_of_two_that_are_equal(precision):
+    """A tile of one sample adds up no vectors: the mean of two equal gradients is each of them."""
+    module = nn.build(waves(50), precision, fit=False)
+    text = stage(waves(50), "emit", precision, fit=False).files["waves_50.c"]
+    assert text.count("if (count == 1)") > 3
+    rng = np.random.default_rng(11)
+    for x, y in rng.uniform(-1, 1, (4, 2)):
+        parameters = rng.normal(size=module.parameter_count)
+        loss, gradient = module.loss_and_gradient(parameters, [x], [y])
+        of_two, gradient_of_two = module.loss_and_gradient(parameters, [x, x], [y, y])
+        assert loss == of_two
+        assert np.array_equal(gradient, gradient_of_two)
+
+
+def test_results_for_every_cpu_are_added_in_one_way():
+    """Sums with the same bits on every CPU have partial sums, also for one sample."""
+    sources = nn.compile_model(waves(50), until="emit", fit=False, bits="portable").sources
+    assert "SUM_LANES" in sources.files["waves_50.c"]
+    assert "count == 1" not in sources.files["waves_50.c"]
+
+
 def test_loops_and_functions_are_short():
     """No loop is longer than a compiler is quick with; the loss begins with the functions that predictions have."""
     sources = stage(waves(50), "emit", fit=False)
