@@ -160,7 +160,7 @@ def test_a_parameter_that_is_read_after_it_has_changed(single):
     number = next(k for k, each in enumerate(tree) if any("sum(l) W3" in str(step) for step in each.steps[:1]))
     early = (*tree[:number], derivative, *(each for each in tree[number:] if each != derivative))
     later = tuple(each for each in after if each != derivative)
-    wrong = replace(kernel, trees=replace(kernel.trees, parts=((phase, early),), after=later))
+    wrong = replace(kernel, trees=replace(kernel.trees, parts=((phase, early),), finish=(later,)))
     if single:
         schedule = replace(schedule, single_sample=replace(schedule.single_sample, gradient=wrong))
     else:
