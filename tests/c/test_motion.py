@@ -13,6 +13,7 @@ from tests.support.built import built
 from tests.support.motion import VALUES, lotka_volterra, lotka_volterra_model, trajectory
 from tests.support.plain import loaded
 
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 START = np.array([*VALUES.values()])
 TIMES = np.linspace(0, 20, 21)
 RNG = np.random.default_rng(3)

@@ -9,6 +9,7 @@ from tests.support.built import built
 from tests.support.motion import trajectory, weights_of
 from tests.support.plain import loaded
 
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 RNG = np.random.default_rng(4)
 X = np.hstack([np.sort(RNG.uniform(0, 1.5, (3, 30)), axis=1), RNG.normal(size=(3, 2))])
 Y = RNG.normal(size=(3, 60))
