@@ -368,7 +368,8 @@ class _PlainSystemEmitter(SystemEmitter):
             row = self._emit_row()
             states = len(system.states) - system.first
             values = "course" if system.course else "NULL"
-            arguments = f"times, time, 1, {values}, given, {row}, out, {states}, 1, work"
+            lines.add(f"const observations seen = {{times, 0, 1, time, out, {states}, 1}};")
+            arguments = f"seen, {values}, given, {row}, work"
             if isinstance(table, LinearlyImplicit):
                 begin = f"solve_stiff(&own, &local, &{table.name}, {self._emit_parts()}, "
                 lines.add(*wrapped(f"{begin}{arguments}, pivots);"))

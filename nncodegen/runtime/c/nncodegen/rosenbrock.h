@@ -226,106 +226,92 @@ INLINE double bound_of(size_t n, const real *restrict jacobian, real *restrict s
    implicit step whose interpolant is not exact enough at a time is taken again, to end there. There is room for
    stages + 6 times the states and twice the elements of the Jacobian in work, and for a block of states in pivots. */
 INLINE void solve_stiff(const equations *own, const linear_parts *local, const rosenbrock_method *with,
-    const method *other, size_t times, const real *time, size_t next_time, const real *values, const real *given,
-    real *fixed, real *out, size_t out_time, size_t out_state, real *work, size_t *pivots)
+    const method *other, observations seen, const real *values, const real *given, real *fixed, real *work,
+    size_t *pivots)
 {
     const int stops = has_events(own);
     const size_t states = own->states, stages = with->common.stages, block = own->block;
     real *const u = work, *const after = work + states, *const error = work + 2*states;
     real *const rate = work + 3*states, *const drift = work + 4*states, *const k = work + 5*states;
     real *const within = k + stages*states, *const jacobian = within + states, *const a = jacobian + block*block;
-    const double end_of_all = (double) time[(times - 1)*next_time];
-    double now = own->start == own->start ? own->start : (double) time[0];
+    step_begin from = {start_of(own, &seen), 0, 0, 0};
     double bound = 0;
-    double before = 0; /* the logarithm of the norm of the error of the step before */
-    size_t done = 0, left = own->most;
-    int rejected = 0, moved = 1, finite = 1, jumped = 0;
-    own->starts(given, fixed, u);
+    size_t left = own->most;
+    int moved = 1, finite = 1;
+    if (!begin_path(own, from.now, values, given, fixed, u, after, &seen))
+        left = 0;
     for (size_t i = 0; i < block*block; i++)
         jacobian[i] = 0;
-    if (!(now <= (double) time[0]))
-        left = 0;
-    else if (stops) {
-        enter_interval(own, 0, values, fixed);
-        done = pass_times(own, now, 0, times, time, next_time, values, given, fixed, u, after, out, out_time, out_state,
-            &jumped);
-    } else
-        done = begin_path(own, now, times, time, next_time, u, out, out_time, out_state);
-    /* where a step ends at the latest */
-    double aim = stops && done < times ? (double) time[done*next_time] : end_of_all;
-    double h = 0;
-    if (done < times && left) {
-        own->rates((real) now, u, given, fixed, rate);
-        h = first_length(own, &with->common, now, u, rate, given, fixed, aim - now, k);
+    double aim = aim_of(own, &seen);
+    if (seen.done < seen.times && left) {
+        own->rates((real) from.now, u, given, fixed, rate);
+        from.h = first_length(own, &with->common, from.now, u, rate, given, fixed, aim - from.now, k);
     }
-    while (done < times) {
-        double end = now + h, wish = 0;
+    while (seen.done < seen.times) {
+        double end = from.now + from.h, asked = 0;
         if (end >= aim) {
-            wish = h;
+            asked = from.h;
             end = aim;
-            h = end - now;
+            from.h = end - from.now;
         }
-        if (left == 0 || !(end > now))
+        if (left == 0 || !(end > from.now))
             break;
         left--;
         if (moved) {
-            local->slopes((real) now, u, given, fixed, jacobian, drift);
+            local->slopes((real) from.now, u, given, fixed, jacobian, drift);
             finite = all_finite(jacobian, block*block) && (!local->driven || all_finite(drift, states));
             bound = other && finite ? bound_of(block, jacobian, a, after) : 0;
         }
         if (!finite && !other)
             break;
         moved = 0;
-        const int explicit = other && h*bound <= 2;
+        const int explicit = other && from.h*bound <= 2;
         if (explicit) {
             copy_values(states, rate, k);
-            take_step(own, other, now, h, u, given, fixed, after, error, k);
+            take_step(own, other, from.now, from.h, u, given, fixed, after, error, k);
         } else
-            take_implicit_step(own, local, with, now, h, u, rate, drift, jacobian, a, pivots, given, fixed, after,
-                error, k);
+            take_implicit_step(own, local, with, from.now, from.h, u, rate, drift, jacobian, a, pivots, given, fixed,
+                after, error, k);
         const double norm = norm_of(own, error, u, after);
         if (!(norm <= 1)) {
-            h *= shorter(&with->common, norm);
-            rejected = 1;
+            from.h *= shorter(&with->common, norm);
+            from.rejected = 1;
             continue;
         }
-        for (; !stops && done < times && (double) time[done*next_time] <= end; done++) {
-            const double at = (double) time[done*next_time];
-            if (!explicit && at < end && !(norm_within(own, local, with, now, at, h, u, after, k, a, pivots, given,
-                fixed, error, within) <= 1))
+        for (; !stops && seen.done < seen.times; seen.done++) {
+            const double at = (double) seen.time[seen.done*seen.next_time];
+            if (!(at <= end))
                 break;
-            observe(own, explicit ? other : &with->common, at == end ? 1 : (at - now)/h, explicit ? h : 1, u, after, k,
-                out + done*out_time, out_state);
+            if (!explicit && at < end && !(norm_within(own, local, with, from.now, at, from.h, u, after, k, a, pivots,
+                given, fixed, error, within) <= 1))
+                break;
+            observe(own, explicit ? other : &with->common, at == end ? 1 : (at - from.now)/from.h,
+                explicit ? from.h : 1, u, after, k, seen.out + seen.done*seen.out_time, seen.out_state);
         }
-        if (!stops && done < times && (double) time[done*next_time] < end) {
-            aim = (double) time[done*next_time];
-            rejected = 1;
+        if (!stops && seen.done < seen.times && (double) seen.time[seen.done*seen.next_time] < end) {
+            aim = (double) seen.time[seen.done*seen.next_time];
+            from.rejected = 1;
             continue;
         }
-        const double held = (double) rough_log2((real) larger(norm, 1e-4));
-        h *= longer(&with->common, held, before, rejected);
-        now = end;
-        before = held;
-        rejected = 0;
+        from = begin_after(&with->common, from, end, norm);
         moved = 1;
         copy_values(states, after, u);
-        jumped = 0;
-        if (stops && wish > 0) {
-            done = pass_times(own, now, done, times, time, next_time, values, given, fixed, u, after, out, out_time,
-                out_state, &jumped);
-            h = larger(h, wish);
+        int jumped = 0;
+        if (stops && asked > 0) {
+            pass_times(own, from.now, values, given, fixed, u, after, &seen, &jumped);
+            from.h = larger(from.h, asked);
         }
-        aim = stops && done < times ? (double) time[done*next_time] : end_of_all;
-        if (explicit && !jumped && !(wish > 0 && own->at_times.driven))
+        aim = aim_of(own, &seen);
+        if (explicit && !jumped && !(asked > 0 && own->at_times.driven))
             copy_values(states, k + (other->stages - 1)*states, rate);
-        else if (done < times)
-            own->rates((real) now, u, given, fixed, rate);
-        if (jumped && done < times) {
-            h = first_length(own, &with->common, now, u, rate, given, fixed, aim - now, k);
-            before = 0;
+        else if (seen.done < seen.times)
+            own->rates((real) from.now, u, given, fixed, rate);
+        if (jumped && seen.done < seen.times) {
+            from.h = first_length(own, &with->common, from.now, u, rate, given, fixed, aim - from.now, k);
+            from.before = 0;
         }
     }
-    fail_path(own, done, times, out, out_time, out_state);
+    fail_path(own, &seen);
 }
 
 /* Like solve_samples, with a linearly implicit method; there is room for both rows and what solve_stiff needs. */
@@ -337,9 +323,9 @@ INLINE void solve_stiff_samples(equations own, linear_parts local, const rosenbr
     for (size_t n = 0; n < count; n++) {
         row_of(n, given, own.given, row);
         row_of(n, fixed, own.fixed - own.at_times.count, constants);
-        solve_stiff(&own, &local, with, other, times, time.values + n*time.sample, time.next,
-            values_of_times(&own, n), row, constants, out + n*out_sample, out_time, out_state, rest,
-            pivots);
+        const observations seen = {times, 0, time.next, time.values + n*time.sample, out + n*out_sample, out_time,
+            out_state};
+        solve_stiff(&own, &local, with, other, seen, values_of_times(&own, n), row, constants, rest, pivots);
     }
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }

@@ -1,9 +1,10 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
-   Needs base.h. Gives the types rates_function, starts_function, method, events, equations and places, MOST_STAGES,
-   NO_EVENTS, rough_log2 and rough_exp2, the parts of solvers norm_of, first_length, shorter, longer, weights_at, observe,
-   take_step, copy_values, has_events, values_of_times, enter_interval, pass_times, begin_path, fail_path, row_of and pad_samples,
-   and solve_samples. */
+   Needs base.h. Gives the types rates_function, starts_function, method, events, equations, places, observations,
+   step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, rough_log2 and rough_exp2, the parts of solvers
+   norm_of, first_length, shorter, longer, weights_at, observe, take_step, copy_values, has_events, values_of_times,
+   enter_interval, pass_times, fail_path, start_of, begin_path, aim_of, find_step, observe_step, begin_after,
+   accept_step, row_of and pad_samples, and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -65,6 +66,32 @@ typedef struct {
     size_t next, sample;
 } places;
 
+/* The observations of a path: its times, of which some are done, and where the states at each are written. */
+typedef struct {
+    size_t times, done, next_time;
+    const real *time;
+    real *out;
+    size_t out_time, out_state;
+} observations;
+
+/* The arrays of a step: states, those after it, its error, and the rates of all stages. */
+typedef struct {
+    real *u, *after, *error, *k;
+} step_arrays;
+
+/* Where a step begins: the time, the length that it is tried with, the logarithm of the norm of the error of the step
+   before, to the base 2, and whether a step was rejected since then. */
+typedef struct {
+    double now, h, before;
+    int rejected;
+} step_begin;
+
+/* Where a step ends: the time, and the norm of its error; for a step that is cut short, to end at a time, the length
+   that was asked for, else 0. */
+typedef struct {
+    double now, norm, asked;
+} step_end;
+
 #if NN_BITS == 64
 #define ROOT_HALF UINT64_C(0x3fe6a09e667f3bcd)
 #define EXPONENT UINT64_C(0xfff0000000000000)
@@ -82,8 +109,8 @@ typedef union {
     word bits;
 } real_bits;
 
-/* log2(x) of a positive normal number to 1e-7, which is enough for the lengths of steps, and has the same bits with each
-   C library. Its polynomial meets log2 at the nodes of Chebyshev. */
+/* log2(x) of a positive normal number to 1e-7, which is enough for the lengths of steps, and has the same bits with
+   each C library. Its polynomial meets log2 at the nodes of Chebyshev. */
 INLINE real rough_log2(real x)
 {
     const real_bits parts = {x};
@@ -227,17 +254,6 @@ INLINE void copy_values(size_t count, const real *from, real *to)
         to[i] = from[i];
 }
 
-/* Writes the initial values at all times up to theirs. Returns the number of these times. */
-INLINE size_t begin_path(const equations *own, double now, size_t times, const real *time, size_t next_time,
-    const real *u, real *out, size_t out_time, size_t out_state)
-{
-    size_t done = 0;
-    for (; done < times && (double) time[done*next_time] <= now; done++)
-        for (size_t i = own->first; i < own->states; i++)
-            out[done*out_time + (i - own->first)*out_state] = u[i];
-    return done;
-}
-
 /* Returns whether steps end at each time of a sample. */
 INLINE int has_events(const equations *own)
 {
@@ -258,16 +274,14 @@ INLINE void enter_interval(const equations *own, size_t k, const real *values, r
         fixed[own->fixed - at.count + c] = values[k*at.next + c*at.item];
 }
 
-/* Writes the states u at all times up to now, of which done are written already; after each, they jump, and the
-   interval that leads to the next time is entered. There is room for the states in after. Returns the number of times
-   whose states are written; sets jumped if a state has changed. */
-INLINE size_t pass_times(const equations *own, double now, size_t done, size_t times, const real *time,
-    size_t next_time, const real *values, const real *given, real *fixed, real *u, real *after, real *out,
-    size_t out_time, size_t out_state, int *jumped)
+/* Writes the states u at all times up to now; after each, they jump, and the interval that leads to the next time is
+   entered. There is room for the states in after. Sets jumped if a state has changed. */
+INLINE void pass_times(const equations *own, double now, const real *values, const real *given, real *fixed, real *u,
+    real *after, observations *seen, int *jumped)
 {
-    for (; done < times && (double) time[done*next_time] <= now;) {
+    while (seen->done < seen->times && (double) seen->time[seen->done*seen->next_time] <= now) {
         for (size_t i = own->first; i < own->states; i++)
-            out[done*out_time + (i - own->first)*out_state] = u[i];
+            seen->out[seen->done*seen->out_time + (i - own->first)*seen->out_state] = u[i];
         if (own->at_times.jump) {
             own->at_times.jump((real) now, u, given, fixed, after);
             for (size_t i = 0; i < own->states; i++) {
@@ -275,96 +289,138 @@ INLINE size_t pass_times(const equations *own, double now, size_t done, size_t t
                 u[i] = after[i];
             }
         }
-        if (++done < times)
-            enter_interval(own, done, values, fixed);
+        if (++seen->done < seen->times)
+            enter_interval(own, seen->done, values, fixed);
     }
-    return done;
 }
 
 /* Writes NaN at all times that are left. */
-INLINE void fail_path(const equations *own, size_t done, size_t times, real *out, size_t out_time, size_t out_state)
+INLINE void fail_path(const equations *own, const observations *seen)
 {
-    for (; done < times; done++)
+    for (size_t done = seen->done; done < seen->times; done++)
         for (size_t i = 0; i < own->states - own->first; i++)
-            out[done*out_time + i*out_state] = (real) NAN;
+            seen->out[done*seen->out_time + i*seen->out_state] = (real) NAN;
 }
 
-/* Writes the states of one sample at all of its times, which ascend, to out; NaN where that fails: after too many
-   steps, where steps become too short for the numbers, and at times before that of the initial values. There is room
-   for stages + 3 times the states in work. The steps are accepted and chosen as nncodegen/ir/integrate.py says. */
-INLINE void solve(const equations *own, const method *with, size_t times, const real *time, size_t next_time,
-    const real *values, const real *given, real *fixed, real *out, size_t out_time, size_t out_state, real *work)
+/* Returns the time of the initial values. */
+INLINE double start_of(const equations *own, const observations *seen)
+{
+    return own->start == own->start ? own->start : (double) seen->time[0];
+}
+
+/* Writes the initial values to u, and the states at all times up to theirs, which is now. Returns 0 if it lies after
+   the first time. */
+INLINE int begin_path(const equations *own, double now, const real *values, const real *given, real *fixed, real *u,
+    real *after, observations *seen)
+{
+    int jumped = 0;
+    own->starts(given, fixed, u);
+    enter_interval(own, 0, values, fixed);
+    if (!(now <= (double) seen->time[0]))
+        return 0;
+    pass_times(own, now, values, given, fixed, u, after, seen, &jumped);
+    return 1;
+}
+
+/* Returns where a step ends at the latest: at the next time, if steps end at each, or at the last one. */
+INLINE double aim_of(const equations *own, const observations *seen)
+{
+    const size_t last = seen->times - 1;
+    return (double) seen->time[(has_events(own) && seen->done < last ? seen->done : last)*seen->next_time];
+}
+
+/* Tries steps from a begin, at most up to the time aim, until one is accepted as nncodegen/ir/integrate.py says, and
+   writes its length to the begin. left is the number of steps that may be tried. Returns 0 if none is accepted: after
+   too many steps, or where steps become too short for the numbers. */
+INLINE int find_step(const equations *own, const method *with, double aim, const real *given, const real *fixed,
+    const step_arrays *a, size_t *left, step_begin *from, step_end *to)
+{
+    for (; *left > 0; --*left) {
+        *to = (step_end) {from->now + from->h, 0, 0};
+        if (to->now >= aim) {
+            *to = (step_end) {aim, 0, from->h};
+            from->h = aim - from->now;
+        }
+        if (!(to->now > from->now))
+            return 0;
+        take_step(own, with, from->now, from->h, a->u, given, fixed, a->after, a->error, a->k);
+        to->norm = norm_of(own, a->error, a->u, a->after);
+        if (to->norm <= 1) {
+            --*left;
+            return 1;
+        }
+        from->h *= shorter(with, to->norm);
+        from->rejected = 1;
+    }
+    return 0;
+}
+
+/* Writes the states at all times within an accepted step. */
+INLINE void observe_step(const equations *own, const method *with, const step_arrays *a, step_begin from, double end,
+    observations *seen)
+{
+    for (; seen->done < seen->times && (double) seen->time[seen->done*seen->next_time] <= end; seen->done++) {
+        const double at = (double) seen->time[seen->done*seen->next_time];
+        observe(own, with, at == end ? 1 : (at - from.now)/from.h, from.h, a->u, a->after, a->k,
+            seen->out + seen->done*seen->out_time, seen->out_state);
+    }
+}
+
+/* Returns the begin of the step that follows an accepted one of an error of the given norm. */
+INLINE step_begin begin_after(const method *with, step_begin from, double end, double norm)
+{
+    const double held = (double) rough_log2((real) larger(norm, 1e-4));
+    return (step_begin) {end, from.h*longer(with, held, from.before, from.rejected), held, 0};
+}
+
+/* Goes on from the end of an accepted step. One that ends at the time aim leaves the length that the step before asked
+   for, if that is longer. */
+INLINE void accept_step(const equations *own, const method *with, const step_arrays *a, step_end to, step_begin *from)
+{
+    *from = begin_after(with, *from, to.now, to.norm);
+    from->h = larger(from->h, to.asked);
+    copy_values(own->states, a->after, a->u);
+    copy_values(own->states, a->k + (with->stages - 1)*own->states, a->k);
+}
+
+/* Writes the states of one sample at all of its times, which ascend; NaN where that fails: after too many steps, where
+   steps become too short for the numbers, and at times before that of the initial values. There is room for stages + 3
+   times the states in work. */
+INLINE void solve(const equations *own, const method *with, observations seen, const real *values, const real *given,
+    real *fixed, real *work)
 {
     const int stops = has_events(own);
-    const size_t states = own->states, stages = with->stages;
-    real *const u = work, *const after = work + states, *const error = work + 2*states;
-    real *const k = work + 3*states;
-    const double end_of_all = (double) time[(times - 1)*next_time];
-    double now = own->start == own->start ? own->start : (double) time[0];
-    double before = 0; /* the logarithm of the norm of the error of the step before */
-    size_t done = 0, left = own->most;
-    int rejected = 0, jumped = 0;
-    own->starts(given, fixed, u);
-    if (!(now <= (double) time[0]))
+    const size_t states = own->states;
+    const step_arrays a = {work, work + states, work + 2*states, work + 3*states};
+    step_begin from = {start_of(own, &seen), 0, 0, 0};
+    step_end to;
+    size_t left = own->most;
+    if (!begin_path(own, from.now, values, given, fixed, a.u, a.after, &seen))
         left = 0;
-    else if (stops) {
-        enter_interval(own, 0, values, fixed);
-        done = pass_times(own, now, 0, times, time, next_time, values, given, fixed, u, after, out, out_time, out_state,
-            &jumped);
-    } else
-        done = begin_path(own, now, times, time, next_time, u, out, out_time, out_state);
-    /* where a step ends at the latest */
-    double aim = stops && done < times ? (double) time[done*next_time] : end_of_all;
-    double h = 0;
-    if (done < times && left) {
-        own->rates((real) now, u, given, fixed, k);
-        h = first_length(own, with, now, u, k, given, fixed, aim - now, k + states);
+    double aim = aim_of(own, &seen);
+    if (seen.done < seen.times && left) {
+        own->rates((real) from.now, a.u, given, fixed, a.k);
+        from.h = first_length(own, with, from.now, a.u, a.k, given, fixed, aim - from.now, a.k + states);
     }
-    while (done < times) {
-        double end = now + h, wish = 0;
-        if (end >= aim) {
-            wish = h;
-            end = aim;
-            h = end - now;
-        }
-        if (left == 0 || !(end > now))
-            break;
-        left--;
-        take_step(own, with, now, h, u, given, fixed, after, error, k);
-        const double norm = norm_of(own, error, u, after);
-        if (!(norm <= 1)) {
-            h *= shorter(with, norm);
-            rejected = 1;
+    while (seen.done < seen.times && find_step(own, with, aim, given, fixed, &a, &left, &from, &to)) {
+        if (!stops)
+            observe_step(own, with, &a, from, to.now, &seen);
+        accept_step(own, with, &a, to, &from);
+        if (!stops || to.now < aim)
             continue;
-        }
-        for (; !stops && done < times && (double) time[done*next_time] <= end; done++) {
-            const double at = (double) time[done*next_time];
-            observe(own, with, at == end ? 1 : (at - now)/h, h, u, after, k, out + done*out_time, out_state);
-        }
-        const double held = (double) rough_log2((real) larger(norm, 1e-4));
-        h *= longer(with, held, before, rejected);
-        now = end;
-        before = held;
-        rejected = 0;
-        copy_values(states, after, u);
-        copy_values(states, k + (stages - 1)*states, k);
-        if (!stops || end < aim)
-            continue;
-        jumped = 0;
-        done = pass_times(own, now, done, times, time, next_time, values, given, fixed, u, after, out, out_time,
-            out_state, &jumped);
-        if (done == times)
+        int jumped = 0;
+        pass_times(own, from.now, values, given, fixed, a.u, a.after, &seen, &jumped);
+        if (seen.done == seen.times)
             break;
-        aim = (double) time[done*next_time];
-        h = larger(h, wish);
+        aim = aim_of(own, &seen);
         if (jumped || own->at_times.driven)
-            own->rates((real) now, u, given, fixed, k);
+            own->rates((real) from.now, a.u, given, fixed, a.k);
         if (jumped) {
-            h = first_length(own, with, now, u, k, given, fixed, aim - now, k + states);
-            before = 0;
+            from.h = first_length(own, with, from.now, a.u, a.k, given, fixed, aim - from.now, a.k + states);
+            from.before = 0;
         }
     }
-    fail_path(own, done, times, out, out_time, out_state);
+    fail_path(own, &seen);
 }
 
 /* Writes count values of the sample n to a row. */
@@ -393,8 +449,9 @@ INLINE void solve_samples(equations own, const method *with, size_t count, size_
     for (size_t n = 0; n < count; n++) {
         row_of(n, given, own.given, row);
         row_of(n, fixed, own.fixed - own.at_times.count, other);
-        solve(&own, with, times, time.values + n*time.sample, time.next, values_of_times(&own, n),
-            row, other, out + n*out_sample, out_time, out_state, rest);
+        const observations seen = {times, 0, time.next, time.values + n*time.sample, out + n*out_sample, out_time,
+            out_state};
+        solve(&own, with, seen, values_of_times(&own, n), row, other, rest);
     }
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }

@@ -114,73 +114,55 @@ static HOT void begin_steps(size_t lanes, const equations *own, const method *wi
     }
 }
 
+/* Returns the observations of the sample n, of which some are done. */
+INLINE observations observations_of(const path_samples *all, size_t n, size_t done)
+{
+    return (observations) {all->times, done, all->time.next, all->time.values + n*all->time.sample,
+        all->out + n*all->out_sample, all->out_time, all->out_state};
+}
+
+/* Gives a lane the next time of its sample, and the values of the interval that leads there. */
+INLINE void go_on_from_times(size_t lanes, const equations *own, size_t lane, const observations *seen,
+    const lane_arrays *a, paths *p)
+{
+    const size_t done = seen->done, last = seen->times - 1;
+    for (size_t k = own->fixed - own->at_times.count; k < own->fixed; k++)
+        a->fixed[k*lanes + lane] = a->own_fixed[k];
+    p->done[lane] = done;
+    p->last[lane] = aim_of(own, seen);
+    p->upcoming[lane] = (double) seen->time[(done < last ? done : last)*seen->next_time];
+    p->live[lane] = done < seen->times;
+}
+
 /* Starts the sample n in a lane, and writes its states at all times up to that of the initial values; if no time is
    left, it has ended. */
 static HOT void begin_lane(size_t lanes, const equations *own, const path_samples *all, size_t n, size_t lane,
     const lane_arrays *a, paths *p)
 {
-    const real *const time = all->time.values + n*all->time.sample;
-    const size_t next = all->time.next, times = all->times;
-    real *const out = all->out + n*all->out_sample;
-    row_of(n, all->given, own->given, a->own_given);
+    observations seen = observations_of(all, n, 0);
     const size_t fixed = own->fixed - own->at_times.count;
+    row_of(n, all->given, own->given, a->own_given);
     row_of(n, all->fixed, fixed, a->own_fixed);
     for (size_t k = 0; k < own->given; k++)
         a->given[k*lanes + lane] = a->own_given[k];
     for (size_t k = 0; k < fixed; k++)
         a->fixed[k*lanes + lane] = a->own_fixed[k];
-    own->starts(a->own_given, a->own_fixed, a->own_u);
+    const double now = start_of(own, &seen);
+    if (!begin_path(own, now, values_of_times(own, n), a->own_given, a->own_fixed, a->own_u, a->own_u + own->states,
+        &seen)) {
+        fail_path(own, &seen);
+        seen.done = seen.times;
+    }
     for (size_t i = 0; i < own->states; i++)
         a->u[i*lanes + lane] = a->own_u[i];
-    const double now = own->start == own->start ? own->start : (double) time[0];
-    size_t done = times;
-    if (now <= (double) time[0])
-        done = begin_path(own, now, times, time, next, a->own_u, out, all->out_time, all->out_state);
-    else
-        fail_path(own, 0, times, out, all->out_time, all->out_state);
+    go_on_from_times(lanes, own, lane, &seen, a, p);
     p->sample[lane] = n;
-    p->done[lane] = done;
     p->left[lane] = (double) own->most;
     p->now[lane] = p->end[lane] = now;
-    p->last[lane] = (double) time[(times - 1)*next];
-    p->upcoming[lane] = (double) time[(done < times ? done : times - 1)*next];
     p->h[lane] = p->wish[lane] = 0;
     p->most[lane] = 10;
     p->before[lane] = p->good[lane] = 0;
     p->fresh[lane] = FROM_NOTHING;
-    p->live[lane] = done < times;
-}
-
-/* Writes the states of one sample at all times up to now, lets them jump after each, and enters the interval that leads
-   to the next one, at which the following steps end at the latest. Its states and rows are those of own_u and so on. */
-static HOT void pass_times_of_lane(size_t lanes, const equations *own, const path_samples *all, size_t lane, double now,
-    const lane_arrays *a, paths *p, int *jumped)
-{
-    const size_t n = p->sample[lane], times = all->times, next = all->time.next;
-    const real *const time = all->time.values + n*all->time.sample;
-    const size_t done = pass_times(own, now, p->done[lane], times, time, next, values_of_times(own, n), a->own_given,
-        a->own_fixed, a->own_u, a->own_u + own->states, all->out + n*all->out_sample, all->out_time, all->out_state,
-        jumped);
-    for (size_t k = own->fixed - own->at_times.count; k < own->fixed; k++)
-        a->fixed[k*lanes + lane] = a->own_fixed[k];
-    p->done[lane] = done;
-    p->last[lane] = p->upcoming[lane] = (double) time[(done < times ? done : times - 1)*next];
-    p->live[lane] = done < times;
-}
-
-/* Does so for a sample that begin_lane has just begun, from its first time on. */
-static HOT void begin_times(size_t lanes, const equations *own, const path_samples *all, size_t lane,
-    const lane_arrays *a, paths *p)
-{
-    const size_t n = p->sample[lane];
-    if (!(p->now[lane] <= (double) all->time.values[n*all->time.sample]))
-        return; /* begin_lane has ended it */
-    int jumped = 0;
-    enter_interval(own, 0, values_of_times(own, n), a->own_fixed);
-    p->done[lane] = 0;
-    pass_times_of_lane(lanes, own, all, lane, p->now[lane], a, p, &jumped);
-    for (size_t i = 0; i < own->states; i++)
-        a->u[i*lanes + lane] = a->own_u[i];
 }
 
 /* Makes a lane that has had no sample repeat that of the first lane, so that its numbers are harmless. */
@@ -221,8 +203,8 @@ static COLD void fail_lanes(size_t lanes, const equations *own, const path_sampl
     for (size_t lane = 0; lane < lanes; lane++) {
         if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
             continue;
-        fail_path(own, p->done[lane], all->times, all->out + p->sample[lane]*all->out_sample, all->out_time,
-            all->out_state);
+        const observations seen = observations_of(all, p->sample[lane], p->done[lane]);
+        fail_path(own, &seen);
         p->done[lane] = all->times;
         p->live[lane] = 0;
     }
@@ -378,13 +360,16 @@ static HOT int pass_lanes(size_t lanes, const equations *own, const path_samples
         if (p->live[lane] == 0 || p->good[lane] == 0 || p->end[lane] < p->last[lane])
             continue;
         int jumped = 0;
+        observations seen = observations_of(all, p->sample[lane], p->done[lane]);
         for (size_t k = 0; k < own->given; k++)
             a->own_given[k] = a->given[k*lanes + lane];
         for (size_t k = 0; k < own->fixed; k++)
             a->own_fixed[k] = a->fixed[k*lanes + lane];
         for (size_t i = 0; i < own->states; i++)
             a->own_u[i] = a->after[i*lanes + lane];
-        pass_times_of_lane(lanes, own, all, lane, p->end[lane], a, p, &jumped);
+        pass_times(own, p->end[lane], values_of_times(own, p->sample[lane]), a->own_given, a->own_fixed, a->own_u,
+            a->own_u + own->states, &seen, &jumped);
+        go_on_from_times(lanes, own, lane, &seen, a, p);
         for (size_t i = 0; i < own->states; i++)
             a->after[i*lanes + lane] = a->own_u[i];
         if (jumped) {
@@ -433,8 +418,6 @@ INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates
         for (size_t lane = 0; lane < lanes; lane++) {
             for (; p.live[lane] == 0 && upcoming < all->count; fresh = 1) { /* also the next, where one ends at once */
                 begin_lane(lanes, own, all, upcoming++, lane, &a, &p);
-                if (stops)
-                    begin_times(lanes, own, all, lane, &a, &p);
                 begun = begun > lane ? begun : lane + 1;
             }
             live |= p.live[lane] > 0;

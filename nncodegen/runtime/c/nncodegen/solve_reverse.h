@@ -25,13 +25,6 @@ typedef struct {
     size_t count;
 } weight_row;
 
-/* Where a step begins: the time, the length that it is tried with, the logarithm of the norm of the error of the step
-   before, and whether a step was rejected since then. */
-typedef struct {
-    double now, h, before;
-    int rejected;
-} step_begin;
-
 /* Where a path ends: the time, the number of steps, and whether the time is the last one. */
 typedef struct {
     double now;
@@ -53,21 +46,14 @@ typedef struct {
     size_t levels, length, values;
 } record_sizes;
 
-/* The observations of a path: the times, of which some are done, and where the states at each are written. */
-typedef struct {
-    size_t times, done, next_time;
-    const real *time;
-    real *out;
-    size_t out_time, out_state;
-} observations;
-
 /* A number that no state has whose initial value is not given. */
 #define NOT_GIVEN SIZE_MAX
 
-/* The arrays of one sample: states, those after a step, its error, the rates of all stages; the factors of these rates,
-   the derivatives by the states at the end of a step and at its begin, and those of one stage; those by all else. */
+/* The arrays of one sample: those of a step; the factors of the rates of its stages, the derivatives by the states at
+   its end and at its begin, and those of one stage; those by all else. */
 typedef struct {
-    real *u, *after, *error, *k, *factors, *bar, *earlier, *sums, *total;
+    step_arrays step;
+    real *factors, *bar, *earlier, *sums, *total;
 } reverse_arrays;
 
 /* Keeps where the step of a number begins on each of some levels that has it, and the rates of its stages. */
@@ -88,46 +74,23 @@ INLINE void keep_step(const step_record *kept, size_t levels, size_t states, siz
    end, and keeps them on some levels; writes what is observed, unless seen is NULL. Returns the number of the step
    after those, and writes its begin. */
 INLINE size_t take_steps(const equations *own, const method *with, const step_record *kept, size_t levels,
-    size_t number, size_t end, double last, const real *given, const real *fixed, const reverse_arrays *a,
+    size_t number, size_t end, double last, const real *given, const real *fixed, const step_arrays *a,
     step_begin *from, observations *seen)
 {
-    const size_t states = own->states;
-    for (size_t left = own->most; number < end && from->now < last; left--) {
-        double next = from->now + from->h, h = from->h;
-        if (next >= last) {
-            next = last;
-            h = next - from->now;
-        }
-        if (left == 0 || !(next > from->now))
-            break;
-        take_step(own, with, from->now, h, a->u, given, fixed, a->after, a->error, a->k);
-        const double norm = norm_of(own, a->error, a->u, a->after);
-        if (!(norm <= 1)) {
-            from->h = h*shorter(with, norm);
-            from->rejected = 1;
-            continue;
-        }
-        from->h = h;
-        while (seen && seen->done < seen->times) {
-            const double at = (double) seen->time[seen->done*seen->next_time];
-            if (at > next)
-                break;
-            observe(own, with, at == next ? 1 : (at - from->now)/h, h, a->u, a->after, a->k,
-                seen->out + seen->done*seen->out_time, seen->out_state);
-            seen->done++;
-        }
-        keep_step(kept, levels, states, with->stages, number++, *from, a->u, a->k);
-        const double held = (double) rough_log2((real) larger(norm, 1e-4));
-        *from = (step_begin) {next, h*longer(with, held, from->before, from->rejected), held, 0};
-        memcpy(a->u, a->after, states*sizeof(real));
-        memcpy(a->k, a->k + (with->stages - 1)*states, states*sizeof(real));
+    step_end to;
+    size_t left = own->most;
+    while (number < end && from->now < last && find_step(own, with, last, given, fixed, a, &left, from, &to)) {
+        if (seen)
+            observe_step(own, with, a, *from, to.now, seen);
+        keep_step(kept, levels, own->states, with->stages, number++, *from, a->u, a->k);
+        accept_step(own, with, a, to, from);
     }
     return number;
 }
 
 /* Makes a step known again that no run has any more: takes the steps of a run, or of a run of runs, up to it. */
 INLINE void take_again(const equations *own, const method *with, const step_record *kept, size_t number, double last,
-    const real *given, const real *fixed, const reverse_arrays *a)
+    const real *given, const real *fixed, const step_arrays *a)
 {
     const size_t states = own->states;
     size_t level = 1, run = kept->length;
@@ -157,9 +120,9 @@ INLINE void reverse_stages(const equations *own, const method *with, transposed_
                 real sum = 0;
                 for (size_t j = 0; j < s; j++)
                     sum += with->rows[s][j]*k[j*states + i];
-                a->after[i] = u[i] + (real) h*sum;
+                a->step.after[i] = u[i] + (real) h*sum;
             }
-            transposed((real) (now + (double) with->times[s]*h), a->after, given, fixed, factors, a->sums);
+            transposed((real) (now + (double) with->times[s]*h), a->step.after, given, fixed, factors, a->sums);
             for (size_t p = 0; p < others; p++)
                 a->total[p] += a->sums[states + p];
         } else
@@ -196,15 +159,12 @@ INLINE void reverse_observation(const equations *own, const method *with, double
 
 /* Writes the states of one sample at all of its times, as solve does, and keeps its steps on some levels. */
 INLINE void solve_kept(const equations *own, const method *with, const step_record *kept, size_t levels,
-    observations seen, const real *given, const real *fixed, const reverse_arrays *a)
+    observations seen, const real *given, real *fixed, const step_arrays *a)
 {
-    const double first = (double) seen.time[0], last = (double) seen.time[(seen.times - 1)*seen.next_time];
-    step_begin from = {own->start == own->start ? own->start : first, 0, 0, 0};
+    const double last = (double) seen.time[(seen.times - 1)*seen.next_time];
+    step_begin from = {start_of(own, &seen), 0, 0, 0};
     size_t steps = 0;
-    own->starts(given, fixed, a->u);
-    if (from.now <= first) {
-        seen.done = begin_path(own, from.now, seen.times, seen.time, seen.next_time, a->u, seen.out, seen.out_time,
-            seen.out_state);
+    if (begin_path(own, from.now, NULL, given, fixed, a->u, a->after, &seen)) {
         if (seen.done < seen.times) {
             own->rates((real) from.now, a->u, given, fixed, a->k);
             from.h = first_length(own, with, from.now, a->u, a->k, given, fixed, last - from.now,
@@ -214,7 +174,7 @@ INLINE void solve_kept(const equations *own, const method *with, const step_reco
     }
     if (levels > 0)
         *kept->end = (path_end) {from.now, steps, seen.done == seen.times};
-    fail_path(own, seen.done, seen.times, seen.out, seen.out_time, seen.out_state);
+    fail_path(own, &seen);
 }
 
 /* Writes the derivatives of the sum of states, each times its factor at each time, to total: by what is given, and by
@@ -233,7 +193,7 @@ INLINE void reverse_path(const equations *own, const method *with, transposed_fu
     size_t left = times;
     for (size_t number = steps; number-- > 0;) {
         if (number + 1 < steps && (number + 1) % kept->length == 0)
-            take_again(own, with, kept, number, last, given, fixed, a);
+            take_again(own, with, kept, number, last, given, fixed, &a->step);
         const size_t place = number % kept->length;
         const double now = kept->begins[place].now, h = kept->begins[place].h;
         const real *const u = kept->states + 2*place*states;
@@ -275,7 +235,7 @@ INLINE void solve_weighted(equations own, const method *with, record_sizes sizes
 {
     real *const row = work + (keeps ? padded*sizes.values : 0), *const constants = row + own.given + weights.count;
     real *const u = constants + own.fixed;
-    const reverse_arrays a = {.u = u, .after = u + own.states, .error = u + 2*own.states, .k = u + 3*own.states};
+    const step_arrays a = {u, u + own.states, u + 2*own.states, u + 3*own.states};
     memcpy(row + own.given, weights.values, weights.count*sizeof(real));
     for (size_t n = 0; n < count; n++) {
         const step_record kept = record_of(sizes, own.states, work + n*sizes.values);
@@ -300,7 +260,7 @@ INLINE void reverse_weighted(equations own, const method *with, transposed_funct
     const size_t states = own.states, stages = with->stages, others = own.given + weights.count;
     real *const row = work + padded*sizes.values, *const constants = row + others;
     real *const u = constants + own.fixed, *const k = u + 3*states, *const bar = k + 2*stages*states;
-    const reverse_arrays a = {u, u + states, u + 2*states, k, k + stages*states, bar, bar + states, bar + 2*states,
+    const reverse_arrays a = {{u, u + states, u + 2*states, k}, k + stages*states, bar, bar + states, bar + 2*states,
         bar + 3*states + others};
     memcpy(row + own.given, weights.values, weights.count*sizeof(real));
     for (size_t n = 0; n < padded; n++) {
