@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from sympy import Expr
 
-from nncodegen.emit.dialects import IN_MODULES, Dialect
+from nncodegen.emit.dialects import Dialect
 from nncodegen.emit.elements import Elements
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.names import Names
@@ -31,6 +32,9 @@ SAMPLES = """size_t count, size_t padded, size_t times,
 GIVEN = ", ".join(f"(places) {{{row}, {row}_next, {row}_sample}}" for row in ("time", "given", "fixed"))
 """The times and the rows of samples, as the runtime takes them."""
 
+ON_TILE = f"count, padded, times, {GIVEN}, out, out_time, out_state, out_sample, work"
+"""The samples of a tile, where their states are written, and memory, as the runtime takes them."""
+
 OUT = "real *restrict out, size_t out_time, size_t out_state, size_t out_sample"
 
 
@@ -38,12 +42,11 @@ def emit_systems(program: Program, lines: Lines) -> None:
     """Write the tables of the methods of all systems that a program solves, and the functions of those of formulas."""
     systems = systems_of(program.steps)
     _emit_tables(systems, program.precision, lines)
+    printer = partial(Printer, program.precision, fuses=program.bits == PORTABLE)
     for number, system in enumerate(systems, 1):
         if not system.weights:
-            SystemEmitter(
-                system, f"equations_{number}", program.precision, lines, in_lanes=in_lanes(system),
-                fuses=program.bits == PORTABLE,
-            ).emit()  # fmt: skip
+            emitter = _LanesEmitter if in_lanes(system) else SystemEmitter
+            emitter(system, f"equations_{number}", printer, lines).emit()
 
 
 def emit_plain_systems(
@@ -51,8 +54,9 @@ def emit_plain_systems(
 ) -> None:
     """Write the functions of systems that plain C solves, one sample at a time. ``used`` collects what they call."""
     _emit_tables(systems, precision, lines)
+    printer = partial(Printer, precision, dialect=dialect, used=used)
     for number, system in enumerate(systems, 1):
-        _PlainSystemEmitter(system, f"equations_{number}", precision, lines, dialect, used).emit()
+        _PlainSystemEmitter(system, f"equations_{number}", printer, lines).emit()
 
 
 def path_call(call: Call, at: Elements) -> tuple[str, ...]:
@@ -147,36 +151,27 @@ def _emit_table(table: Table, precision: str, lines: Lines) -> None:
 class SystemEmitter:
     """Writer of the functions of one system of formulas.
 
-    Samples are solved in the lanes of vectors (``solve_lanes.h``). Those of very many states (``solve.h``), and of
-    stiff equations (``rosenbrock.h``), are solved one after the other.
+    Its samples are solved one after the other: see ``solve.h``, and ``rosenbrock.h`` for stiff equations. ``printer``
+    returns what writes expressions, given the names of elements.
     """
 
+    _arguments: tuple[str, ...] = ("jacobian", "drift", "direction", "change")
+    """Names of arguments that values may not have, in addition to those of all functions."""
+    _alone = ""
+    """The end of the name of the function that has the rates of one sample."""
+
     def __init__(
-        self,
-        system: System,
-        name: str,
-        precision: str,
-        lines: Lines,
-        dialect: Dialect = IN_MODULES,
-        used: dict[str, None] | None = None,
-        in_lanes: bool = False,
-        fuses: bool = False,
+        self, system: System, name: str, printer: Callable[[Callable[[Element], str]], Printer], lines: Lines
     ) -> None:
-        self._system, self._name, self._lines, self._in_lanes = system, name, lines, in_lanes
-        own = ("times", "lane", "lanes") if self._in_lanes else ("jacobian", "drift", "direction", "change")
-        self._names = Names(("given", "fixed", "rates", "u", *own))
-        self._printer = Printer(precision, lambda element: self._names[element.tensor], dialect, used, fuses)
+        self._system, self._name, self._lines = system, name, lines
+        self._names = Names(("given", "fixed", "rates", "u", *self._arguments))
+        self._printer = printer(lambda element: self._names[element.tensor])
 
     def emit(self) -> None:
         """Write the initial values, the rates, and the function that solves the system."""
         system, lines, name = self._system, self._lines, self._name
         self._emit_starts()
-        if self._in_lanes:
-            self._emit_rates_of_lanes()
-        else:
-            lines.add("/* Their rates of change. */")
-            with lines.function(f"INLINE void {name}_rates({self._state},\n    real *restrict rates)"):
-                self._emit_rates()
+        self._emit_rates()
         if system.linear:
             self._emit_linear()
         if system.jumps.values:
@@ -211,24 +206,13 @@ class SystemEmitter:
         """Return the arguments of functions of the time and the states."""
         return f"real {self._names[self._system.time.tensor]}, const real *restrict u, {ARGUMENTS}"
 
-    def _emit_rates_of_lanes(self) -> None:
-        """Write the function of the rates of several samples, one in each lane."""
-        system, lines = self._system, self._lines
-        lines.add("/* Their rates of change, for the sample in each lane. */")
-        with lines.function(
-            f"INLINE void {self._name}_rates(size_t lanes, const real *restrict times, const real *restrict u,\n"
-            f"    {ARGUMENTS}, real *restrict rates)"
-        ):
-            lines.add("LANES_LOOP")
-            with lines.block("for (size_t lane = 0; lane < lanes; lane++)"):
-                if any(formula.has(system.time) for formula in system.formulas):
-                    lines.add(f"const real {self._names[system.time.tensor]} = times[lane];")
-                self._emit_rates("*lanes + lane")
-        lines.add("", "/* The same for one sample. */")
-        with lines.function(f"static void {self._name}_rates_alone({self._state},\n    real *restrict rates)"):
-            lines.add(f"{self._name}_rates(1, &{self._names[system.time.tensor]}, u, given, fixed, rates);")
+    def _emit_rates(self) -> None:
+        """Write the function of the rates."""
+        self._lines.add("/* Their rates of change. */")
+        with self._lines.function(f"INLINE void {self._name}_rates({self._state},\n    real *restrict rates)"):
+            self._write_rates()
 
-    def _emit_rates(self, lane: str = "") -> None:
+    def _write_rates(self, lane: str = "") -> None:
         """Write the rates; ``lane`` is added to the place of a value in its array."""
         rates = self._system.rates
         self._write(
@@ -290,7 +274,7 @@ class SystemEmitter:
         jumps = f"{name}_jumps" if system.jumps.values else "NULL"
         course = self._course if changing else "NULL, 0, 0, 0"
         events = f"{{{jumps}, {int(system.steered)}, {changing}, {course}}}" if system.stops else "NO_EVENTS"
-        lines.add(f"    {name}_rates{'_alone' * self._in_lanes}, {name}_starts, {events}", "};")
+        lines.add(f"    {name}_rates{self._alone}, {name}_starts, {events}", "};")
 
     @property
     def _course(self) -> str:
@@ -306,28 +290,20 @@ class SystemEmitter:
         self._lines.add(f"size_t pivots[{system.block}];")
         return f"&{table.explicit.name}" if table.explicit else "NULL"
 
+    @property
+    def _rows(self) -> int:
+        """Return the number of values in both rows of a sample."""
+        return len(self._system.given) + len(self._system.fixed) + len(self._system.course)
+
     def _emit_call(self) -> None:
         """Write the body of the function that solves the system."""
-        system, lines, name = self._system, self._lines, self._name
-        table, states = system.control.table, len(system.states)
-        rows = len(system.given) + len(system.fixed) + len(system.course)
-        room = room_of(system) + rows
+        table, lines = self._system.control.table, self._lines
         self._emit_equations()
-        given, places = GIVEN, "out, out_time, out_state, out_sample, work"
+        begin, pivots = f"solve_samples(own, &{table.name}", ""
         if isinstance(table, LinearlyImplicit):
-            explicit = self._emit_parts()
-            lines.add(f"real work[{room}];")
-            begin = f"solve_stiff_samples(own, local, &{table.name}, {explicit}"
-            places += ", pivots"
-        elif self._in_lanes:
-            # a function of the C library may have other bits in shorter vectors: then one sample takes the longest too
-            narrow = int(not any(map(has_library, system.formulas)))
-            lines.add(f"real work[{room}*LANES + {rows + states * (2 if system.stops else 1)}] ALIGNED;")
-            begin = f"solve_in_lanes(own, {name}_rates, &{table.name}, {narrow}"
-        else:
-            lines.add(f"real work[{room}];")
-            begin = f"solve_samples(own, &{table.name}"
-        lines.add(*wrapped(f"{begin}, count, padded, times, {given}, {places});"))
+            begin, pivots = f"solve_stiff_samples(own, local, &{table.name}, {self._emit_parts()}", ", pivots"
+        lines.add(f"real work[{room_of(self._system) + self._rows}];")
+        lines.add(*wrapped(f"{begin}, {ON_TILE}{pivots});"))
 
     def _load(self, formulas: Iterable[Expr], lane: str = "") -> set[str]:
         """Write local values of what formulas read of the states and of both rows; return the arguments with these."""
@@ -346,6 +322,41 @@ class SystemEmitter:
                     self._lines.add(f"const real {self._names[element.tensor]} = {array}[{number}{lane}];")
                     used.add(array)
         return used
+
+
+class _LanesEmitter(SystemEmitter):
+    """Writer of the functions of one system whose samples are solved in the lanes of vectors: see ``solve_lanes.h``."""
+
+    _arguments = ("times", "lane", "lanes")
+    _alone = "_alone"
+
+    def _emit_rates(self) -> None:
+        """Write the functions of the rates of several samples, one in each lane, and of those of one sample."""
+        system, lines = self._system, self._lines
+        lines.add("/* Their rates of change, for the sample in each lane. */")
+        with lines.function(
+            f"INLINE void {self._name}_rates(size_t lanes, const real *restrict times, const real *restrict u,\n"
+            f"    {ARGUMENTS}, real *restrict rates)"
+        ):
+            lines.add("LANES_LOOP")
+            with lines.block("for (size_t lane = 0; lane < lanes; lane++)"):
+                if any(formula.has(system.time) for formula in system.formulas):
+                    lines.add(f"const real {self._names[system.time.tensor]} = times[lane];")
+                self._write_rates("*lanes + lane")
+        lines.add("", "/* The same for one sample. */")
+        with lines.function(f"static void {self._name}_rates_alone({self._state},\n    real *restrict rates)"):
+            lines.add(f"{self._name}_rates(1, &{self._names[system.time.tensor]}, u, given, fixed, rates);")
+
+    def _emit_call(self) -> None:
+        """Write the body of the function that solves the system."""
+        system, lines = self._system, self._lines
+        table, states = system.control.table, len(system.states)
+        self._emit_equations()
+        # a function of the C library may have other bits in shorter vectors: then one sample takes the longest too
+        narrow = int(not any(map(has_library, system.formulas)))
+        room, alone = room_of(system) + self._rows, self._rows + states * (2 if system.stops else 1)
+        lines.add(f"real work[{room}*LANES + {alone}] ALIGNED;")
+        lines.add(*wrapped(f"solve_in_lanes(own, {self._name}_rates, &{table.name}, {narrow}, {ON_TILE});"))
 
 
 class _PlainSystemEmitter(SystemEmitter):

@@ -5,29 +5,36 @@ Rates are loops over the units of layers: kernels of one sample, which the sched
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from nncodegen.emit.calls import CallsOfSample
 from nncodegen.emit.elements import ElementsOfSample
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
-from nncodegen.emit.systems import ARGUMENTS, GIVEN, OUT, SAMPLES, SystemEmitter
-from nncodegen.ir.systems import System, systems_of
+from nncodegen.emit.printer import Printer
+from nncodegen.emit.systems import ARGUMENTS, GIVEN, ON_TILE, OUT, SAMPLES, SystemEmitter
+from nncodegen.ir import Element
+from nncodegen.ir.systems import systems_of
 from nncodegen.schedule import Schedule
 from nncodegen.schedule.rates import OfPlace, Rates
 
 
 def emit_weighted(schedule: Schedule, lines: Lines) -> None:
     """Write the functions of all systems with networks that a program solves."""
-    program, systems = schedule.program, systems_of(schedule.program.steps)
+    systems, printer = systems_of(schedule.program.steps), partial(Printer, schedule.program.precision)
     for rates in schedule.rates:
         name = f"equations_{systems.index(rates.system) + 1}"
-        WeightedEmitter(rates.system, name, program.precision, lines, rates).emit()
+        _WeightedEmitter(rates, name, printer, lines).emit()
 
 
-class WeightedEmitter(SystemEmitter):
+class _WeightedEmitter(SystemEmitter):
     """Writer of the functions of one system with networks, whose rates are kernels (see ``solve_reverse.h``)."""
 
-    def __init__(self, system: System, name: str, precision: str, lines: Lines, rates: Rates) -> None:
-        super().__init__(system, name, precision, lines)
+    def __init__(
+        self, rates: Rates, name: str, printer: Callable[[Callable[[Element], str]], Printer], lines: Lines
+    ) -> None:
+        super().__init__(rates.system, name, printer, lines)
         self._rates = rates
 
     def emit(self) -> None:
@@ -48,8 +55,7 @@ class WeightedEmitter(SystemEmitter):
             f"static HOT void solve_{name}({SAMPLES},\n    {weights}, {OUT},\n    real *restrict work, int keeps)"
         ):
             self._emit_equations()
-            places = "out, out_time, out_state, out_sample, work"
-            lines.add(*wrapped(f"solve_weighted({solver}, {sizes}, keeps, {row}, {given}, {places});"))
+            lines.add(*wrapped(f"solve_weighted({solver}, {sizes}, keeps, {row}, {ON_TILE});"))
         lines.add("")
         if not rates.transposed:
             return
