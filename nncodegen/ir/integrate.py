@@ -45,11 +45,10 @@ NEAR = 1e-4
 """The smallest norm of a step that the controller remembers."""
 
 Rates = Callable[[Any, Array], Array]
-
+"""The rates at a time and states."""
 
 Transpose = Callable[[Any, Array, Array], Array]
 """The derivatives of the sum of all rates at a time and states, each times its factor, by states and all else."""
-
 
 SOLVED = "solved"
 TOO_MANY = "too many steps"
@@ -112,7 +111,7 @@ class Explicit:
         return self.tried_by(self.table, h)
 
     def tried_by(self, table: Table, h: Any) -> tuple[Array, Array, Part]:
-        """Return those of an explicit method."""
+        """Return the states after a step of an explicit method, its estimated error, and the states in between."""
         u, stages, after = self.u, [self.rate], self.u
         for part, row in zip(table.times[1:], table.rows[1:], strict=True):
             after = u + h * _sum(row, stages)
@@ -231,9 +230,9 @@ def integrate(
     aim = times[done] if stops else times[-1]
     h = _first_length(system, now, starts, step.rate, rates, aim - now)
     while done < len(times):
-        end, wish = now + h, 0.0
+        end, asked = now + h, 0.0
         if end >= aim:
-            end, h, wish = aim, aim - now, h
+            end, h, asked = aim, aim - now, h
         if left == 0 or step.stuck or not end > now:
             return found, TOO_SHORT if left else TOO_MANY
         left -= 1
@@ -260,12 +259,12 @@ def integrate(
         h *= min(1.0 if rejected else MOST, max(LEAST, factor))
         now, before, rejected, jumped = end, held, False, False
         if stops and end == aim:
-            h = max(h, wish)
+            h = max(h, asked)
             after, done, jumped = _passed(times, done, now, after, found, stops)
         if done == len(times):
             break
         aim = times[done] if stops else times[-1]
-        step.accept(end, after, jumped or bool(stops and stops.steered and wish))
+        step.accept(end, after, jumped or bool(stops and stops.steered and asked))
         if jumped:
             h, before = _first_length(system, now, after, step.rate, rates, aim - now), 0.0
     return found, SOLVED
@@ -405,7 +404,7 @@ def _over(value: Any) -> Any:
 
 
 def _slope(coefficients: Sequence[float], x: Any) -> Any:
-    """Return the derivative of that polynomial at x."""
+    """Return the derivative of the polynomial with the coefficients of x, x**2, ... at x."""
     total = len(coefficients) * coefficients[-1]
     for k in range(len(coefficients) - 1, 0, -1):
         total = total * x + k * coefficients[k - 1]
