@@ -156,7 +156,7 @@ class SystemEmitter:
     """
 
     _arguments: tuple[str, ...] = ("jacobian", "drift", "direction", "change")
-    """Names of arguments that values may not have, in addition to those of all functions."""
+    """Names of arguments of some functions, which values may not have either."""
     _alone = ""
     """The end of the name of the function that has the rates of one sample."""
 

@@ -17,7 +17,8 @@ from nncodegen.ir.systems import Formulas, System
 def program_of(system: System, formulas: Formulas, inputs: Iterable[Element], parameters: Iterable[Element]) -> Program:
     """Return the program whose outputs are some formulas of a system, given the names of its inputs and parameters.
 
-    An output that no step defines alone is a copy. The loss, which a program has, is the time.
+    A formula that is not the target of a step, or that is an output already, becomes an output by a step of its own. A
+    program must have a loss: here, it is the time.
     """
     sizes, steps = dict(system.sizes), [*formulas.steps]
     defined, outputs = {step.target for step in steps}, list[Element]()

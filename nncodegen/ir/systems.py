@@ -328,7 +328,7 @@ class path(Function):  # noqa: N801 (written in formulas, like tanh)
         return weights
 
     def of(self, system: System) -> path:
-        """Return the same for another system, with the same operands."""
+        """Return the path of another system, with the same operands."""
         found: path = self.func(Named(system), *self.args[1:])
         return found
 

@@ -262,10 +262,10 @@ def in_same_row(sites: Sequence[Site], kept: Container[str]) -> frozenset[str]:
 
 
 def _overwrites(sites: Sequence[Site], recurrence: Step) -> bool:
-    """Return whether values of the time before are read for the last time before, or where, they are replaced.
+    """Return whether new values may replace those of the time before, since nothing reads these afterwards.
 
-    So they are if whatever reads them comes before the loops that write the new ones, or is in these and reads the one
-    that they replace. Nothing may read a value after its time.
+    That holds if each reader of the old values comes before the loops that write the new ones, or is in these loops and
+    reads the value that is just replaced. Nothing may read a value after its time.
     """
     last, now = recurrence.target.tensor, recurrence.operands[0].tensor
     orders = [[step for part in site.compute.parts for step in part] for site in sites]

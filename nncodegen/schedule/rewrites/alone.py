@@ -1,7 +1,7 @@
 """A tile of a single sample has one term for each sum: long kernels add it without a loop over a padded vector.
 
 The sums of the lanes of a vector would take longer than the term: a formula of 300 parameters trains on batches of one
-sample in 1.8 us instead of 2.5 us, and has the same bits, since the terms of samples that pad a tile are 0. GCC takes
+sample in 1.8 us instead of 2.5 us, and has the same bits, since the terms of samples that pad a tile are 0. GCC takes a
 few per cent longer, as such a term is no loop.
 """
 
