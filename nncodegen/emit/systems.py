@@ -81,7 +81,6 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
         return tuple(wrapped(f"reverse_equations_{number}({', '.join([head, *given, *out, *work])});"))
     states = step.target.indices[2:]
     strides = [at.kernel.stride(step.target, each) for each in states]
-    count, padded = ("count", call.end(SAMPLE)) if at.kernel.plan.models is Role.ABSENT else (at.group, at.group)
     if any(
         stride != inner * at.size(each) for stride, inner, each in zip(strides, strides[1:], states[1:], strict=False)
     ):

@@ -7,6 +7,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.building.build import load
+from tests.support import dosing
 from tests.support.built import built, stage
 from tests.support.motion import VALUES, lotka_volterra_model
 from tests.support.solutions import EXAMPLES
@@ -69,6 +70,21 @@ def test_each_fit_is_that_of_a_single_one(kind):
     check(many, [module.fit(X, Y[m], p0=starts[m], sigma=sigma[m], **options) for m in range(FITS)])
     assert ((many.parameters[:, 0] >= 0.98) & (many.parameters[:, 0] <= 1.01)).all()
     assert np.array_equal(many.parameters[:, 3], starts[:, 3])
+
+
+@pytest.mark.parametrize("method", ["tsit5", "auto"])
+def test_fits_with_jumps_and_columns(method):
+    """Each fit has times, doses and infusions of its own, and times without an observation."""
+    module = built(dosing.dosing(method, name=f"dosing_{method}_many"))
+    rng = np.random.default_rng(8)
+    X = np.array([dosing.samples(2, rng) for _ in range(FITS)])
+    truth = dosing.START * (1 + 0.04 * rng.uniform(-1, 1, (FITS, 4)))
+    Y = np.array([module.predict(p, own) for p, own in zip(truth, X, strict=True)])
+    Y *= 1 + 0.01 * rng.normal(size=Y.shape)
+    Y[rng.uniform(size=Y.shape) < 0.1] = np.nan
+    options = {"bounds": {"share": (0.4, 0.69)}, "fixed": ["volume"], "p0": [1.1, 0.19, 20, 0.65]}
+    many = module.fit_many(X, Y, covariance=True, **options)
+    check(many, [module.fit(own, y, **options) for own, y in zip(X, Y, strict=True)])
 
 
 @pytest.mark.parametrize("kind", ["chosen", "tsit5"])
