@@ -21,14 +21,18 @@ def described(request: Request) -> Program:
     return replace(describe(request.subject.model, request.precision, request.digits), name=request.name)
 
 
-def check_steps(program: Program, destination: str) -> None:
-    """Raise ModelError for differential equations whose steps are chosen at run time, by an estimate of their error."""
+def check_steps(program: Program, destination: str, recurs: bool = True) -> None:
+    """Raise ModelError for differential equations whose steps are chosen at run time, by an estimate of their error.
+
+    A number of steps is a recurrence: ``recurs`` says whether the destination has these.
+    """
     for step in program.steps:
         if step.operator == INTEGRATE:
+            advice = "give it a number of steps from a time to the next, such as steps=10; or " if recurs else ""
+            others = " or C with vectors" if step.expression.system.weights else ", C or WebAssembly"
             raise ModelError(
                 f"{destination} has no steps that are chosen by an estimate of their error, as those of {program.name} "
-                "are: give it a number of steps from a time to the next, such as steps=10; or export a wheel, C or "
-                "WebAssembly"
+                f"are: {advice}export a wheel{others}"
             )
 
 
@@ -45,7 +49,7 @@ def check_weights(program: Program, destination: str) -> None:
 
 def without_moves(program: Program, destination: str) -> Program:
     """Return the program unchanged. Raises ModelError for recurrences, and for windows and gathered rows in it."""
-    check_steps(program, destination)
+    check_steps(program, destination, recurs=False)
     for step in program.steps:
         if step.operator in RECURRENCES:
             raise ModelError(

@@ -249,3 +249,15 @@ def test_what_takes_a_number_of_steps(tmp_path):
         nn.build(LOOSE, fit=True)
     with pytest.raises(nn.ModelError, match="steps"):
         nn.export(LOOSE, "c", tmp_path)
+    with pytest.raises(ValueError, match=r"solved by tsit5.*; a fixed number of steps has second derivatives$"):
+        built(LOOSE).hessian(PARAMETERS, X, Y)
+
+
+@pytest.mark.parametrize(
+    ("target", "advice"), [("onnx", "give it a number of steps .*; or export"), ("casadi", "export")]
+)
+def test_destinations_without_chosen_steps(target, advice, tmp_path):
+    """They are sent only to what takes such a model: CasADi has no equations of motion, plain C no networks in them."""
+    pytest.importorskip(target)
+    with pytest.raises(nn.ModelError, match=f"as those of driven_loose are: {advice} a wheel or C with vectors$"):
+        nn.export(LOOSE, target, tmp_path)

@@ -65,7 +65,7 @@ def check_hessian(model: Model, function: str) -> None:
     """Raise ValueError, with the reason, if a model has no second derivatives."""
     if not model.native.has_hessian:
         solver = f"its equations are solved by {model.facts.solver}; a fixed number of steps has second derivatives"
-        reason = model.facts.not_fitted or (solver if model.facts.solver else "")
+        reason = solver if model.facts.solver else model.facts.not_fitted
         raise ValueError(f"{function} needs second derivatives; {model.name} has none: {reason}")
 
 
