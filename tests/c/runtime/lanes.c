@@ -101,7 +101,7 @@ static void solve_with_events(size_t count, size_t ended)
             values[(n*TIMES + k)*2 + 1] = (real) (5 + k); /* what v gets there */
         }
     }
-    const equations own = {2, 0, 2, 1, 2, 1e-5, 1e-6, (double) NAN, 100000, NULL, first_of_given,
+    const equations own = {2, 0, 2, 1, 2, 1e-5, 1e-6, (double) NAN, 100000, rates_alone, first_of_given,
         {jump, 1, 2, values, 2, 1, 2*TIMES}};
     real *const work = array((pairs.stages + 3)*2*LANES + 3*LANES + 7), *const out = array(count*TIMES*2);
     spoil_stack();
