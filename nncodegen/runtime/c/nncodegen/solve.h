@@ -3,7 +3,7 @@
    Needs base.h. Gives the types rates_function, starts_function, method, events, equations, places, observations,
    step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, rough_log2 and rough_exp2, the parts of solvers
    norm_of, first_length, shorter, longer, weights_at, observe, take_step, copy_values, has_events, values_of_times,
-   enter_interval, pass_times, fail_path, start_of, begin_path, aim_of, find_step, observe_step, begin_after,
+   enter_interval, pass_times, fail_path, start_of, begin_path, aim_of, next_step, observe_step, begin_after,
    accept_step, row_of and pad_samples, and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
@@ -332,7 +332,7 @@ INLINE double aim_of(const equations *own, const observations *seen)
 /* Tries steps from a begin, at most up to the time aim, until one is accepted as nncodegen/ir/integrate.py says, and
    writes its length to the begin. left is the number of steps that may be tried. Returns 0 if none is accepted: after
    too many steps, or where steps become too short for the numbers. */
-INLINE int find_step(const equations *own, const method *with, double aim, const real *given, const real *fixed,
+INLINE int next_step(const equations *own, const method *with, double aim, const real *given, const real *fixed,
     const step_arrays *a, size_t *left, step_begin *from, step_end *to)
 {
     for (; *left > 0; --*left) {
@@ -402,7 +402,7 @@ INLINE void solve(const equations *own, const method *with, observations seen, c
         own->rates((real) from.now, a.u, given, fixed, a.k);
         from.h = first_length(own, with, from.now, a.u, a.k, given, fixed, aim - from.now, a.k + states);
     }
-    while (seen.done < seen.times && find_step(own, with, aim, given, fixed, &a, &left, &from, &to)) {
+    while (seen.done < seen.times && next_step(own, with, aim, given, fixed, &a, &left, &from, &to)) {
         if (!stops)
             observe_step(own, with, &a, from, to.now, &seen);
         accept_step(own, with, &a, to, &from);

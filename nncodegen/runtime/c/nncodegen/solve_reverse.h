@@ -73,13 +73,13 @@ INLINE void keep_step(const step_record *kept, size_t levels, size_t states, siz
 /* Takes steps as solve does, from the step of a number on, at most up to the time last and to the step of the number
    end, and keeps them on some levels; writes what is observed, unless seen is NULL. Returns the number of the step
    after those, and writes its begin. */
-INLINE size_t go_forward(const equations *own, const method *with, const step_record *kept, size_t levels,
+INLINE size_t take_kept_steps(const equations *own, const method *with, const step_record *kept, size_t levels,
     size_t number, size_t end, double last, const real *given, const real *fixed, const step_arrays *a,
     step_begin *from, observations *seen)
 {
     step_end to;
     size_t left = own->most;
-    while (number < end && from->now < last && find_step(own, with, last, given, fixed, a, &left, from, &to)) {
+    while (number < end && from->now < last && next_step(own, with, last, given, fixed, a, &left, from, &to)) {
         if (seen)
             observe_step(own, with, a, *from, to.now, seen);
         keep_step(kept, levels, own->states, with->stages, number++, *from, a->u, a->k);
@@ -102,7 +102,7 @@ INLINE void take_again(const equations *own, const method *with, const step_reco
     step_begin from = kept->begins[place];
     memcpy(a->u, kept->states + 2*place*states, states*sizeof(real));
     memcpy(a->k, kept->states + (2*place + 1)*states, states*sizeof(real));
-    go_forward(own, with, kept, level, first, number + 1, last, given, fixed, a, &from, NULL);
+    take_kept_steps(own, with, kept, level, first, number + 1, last, given, fixed, a, &from, NULL);
 }
 
 /* Goes back through the stages of a step of length h: from the derivatives by the states at its end (bar), by the
@@ -170,7 +170,7 @@ INLINE void solve_kept(const equations *own, const method *with, const step_reco
             from.h = first_length(own, with, from.now, a->u, a->k, given, fixed, last - from.now,
                 a->k + own->states);
         }
-        steps = go_forward(own, with, kept, levels, 0, SIZE_MAX, last, given, fixed, a, &from, &seen);
+        steps = take_kept_steps(own, with, kept, levels, 0, SIZE_MAX, last, given, fixed, a, &from, &seen);
     }
     if (levels > 0)
         *kept->end = (path_end) {from.now, steps, seen.done == seen.times};
