@@ -75,7 +75,7 @@ def reverse_sweep(
     recurrences: dict[Element, Element] = {}  # for each one, its adjoint at the next value of its index
     for item in reversed(grouped(steps)):  # reversed: every use of a tensor is visited before its definition
         own = steps_of(item)
-        for step in own if isinstance(item, Group) else ():
+        for step in own:  # a recurrence that does not read itself is a group of its own
             if step.operator in RECURRENCES and step.target.tensor in trained and _is_reached(own, terms):
                 recurrences[step.target] = _neighbour(step, numbering)
                 terms[step.operands[0]][(), ()].append(recurrences[step.target])

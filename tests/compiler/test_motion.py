@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import nncodegen as nn
 from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
+from tests.support.built import stage
+from tests.support.models import differences, gradient_of
 from tests.support.motion import lotka_volterra, lotka_volterra_model, outputs, trajectory
 
 T = np.array([[0.0, 0.3, 0.5, 1.4, 2.0], [1.0, 1.1, 1.9, 2.5, 2.5]])
@@ -158,6 +160,26 @@ def test_equations_from_time_to_time():
             z.append(earlier[k] + s[-1])
         check(found["s"][row], s[3:])
         check(found["z"][row], z)
+
+
+@pytest.mark.parametrize(
+    "equations",
+    [
+        "u = p*x + q; w = before(u)",
+        "v = p*before(v) + x; u = q*before(v) + x; w = p*before(u) + before(u, 3)*x",
+        "u = p*x; v = q*before(u)*before(v) + x; w = before(v*u)",
+    ],
+)
+def test_gradients_of_earlier_values(equations):
+    """The gradient is that of differences, also through earlier values of states that do not depend on their own."""
+    initial = {name: 0.5 for name in ("before(u)", "before(v)", "before(u, 2)", "before(u, 3)") if name in equations}
+    initial |= {"before(u, 2)": 0.5} if "before(u, 3)" in equations else {}
+    model = nn.Dynamics(equations, initial, {"p": 0.4, "q": 0.3}, times=5, columns="x")
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(3, 5))
+    Y = rng.normal(size=(3, 5 * len(model.describe().targets)))
+    found = gradient_of(stage(model, "differentiate"), [0.4, 0.3], X, Y)
+    check(found, differences(model.describe(), [0.4, 0.3], X, Y), 1e-8)
 
 
 def test_every_earlier_value_has_a_start():
