@@ -200,13 +200,15 @@ def test_edges_of_functions():
 
 @pytest.mark.parametrize(("precision", "bound"), [("float64", 1.5), ("float32", 1.6)])
 def test_sines(precision, bound):
-    """Sines and cosines are within their bound, with 40 digits, for small and for large angles."""
+    """Sines and cosines are within their bound, with 40 digits, for small and for large angles; huge ones give NaN."""
     x, one = symbols("x one")
     outputs = {sine: nn.build(nn.Model(f"{sine}es", x, y, {one: 1.0}, getattr(sympy, sine)(x * one)), precision,
                               bits="portable") for sine in ("sin", "cos")}  # fmt: skip
     random = np.random.default_rng(4)
-    angles = np.concatenate([random.uniform(-size, size, 300) for size in (1e-3, 4, 1e3, 1e6)]).astype(precision)
+    angles = np.concatenate([random.uniform(-size, size, 300) for size in (1e-3, 4, 1e3, 1e6, 1e15)]).astype(precision)
+    beyond = np.array([[1.2e15], [-1e17], [1e25], [np.finfo(precision).max]], precision)
     for sine, module in outputs.items():
+        assert np.isnan(module.predict([1.0], beyond)).all()
         found = module.predict([1.0], angles[:, None])[:, 0]
         with mpmath.workdps(40):
             for angle, value in zip(angles, found, strict=True):

@@ -96,10 +96,15 @@ static inline __attribute__((unused)) double same_power(double base, double expo
     return exponent < 0 ? 1/power : power;
 }
 
-/* The sine of x + quarters*pi/2. A multiple of pi/2, which has three parts, is subtracted first; of the rest, up to
+/* The largest angle of which a multiple of pi/2 can be subtracted in double. Numbers of that size lie 1/4
+   apart. Of larger ones, the series would give numbers of any size: their sines are NaN. */
+#define LARGEST_ANGLE 0x1p50
+
+/* The sine of angle + quarters*pi/2. A multiple of pi/2, which has three parts, is subtracted first; of the rest, up to
    pi/4, these are the series of sine and cosine. */
-static inline __attribute__((always_inline, unused)) double same_sine(double x, double quarters)
+static inline __attribute__((always_inline, unused)) double same_sine(double angle, double quarters)
 {
+    const double x = fabs(angle) <= LARGEST_ANGLE ? angle : (double) NAN;
     const double n = floor(x*0x1.45f306dc9c883p-1 + 0.5), at = n + quarters, quarter = at - 4*floor(at/4);
     const double near = __builtin_fma(-n, 0x1.921fb54442d18p+0, x);
     const double r = __builtin_fma(-n, -0x1.f1976b7ed8fbcp-110, __builtin_fma(-n, 0x1.1a62633145c07p-54, near));
@@ -124,11 +129,12 @@ static inline __attribute__((always_inline, unused)) double same_sine(double x, 
     return quarter >= 2 ? -value : value;
 }
 
-/* The same in single precision, below 1.6 ulp. The multiple of pi/2 is subtracted in double, whose precision serves any
-   angle; the series, of fewer terms, are those of Cephes, in which a vector has twice as many numbers. */
+/* The same in single precision, below 1.6 ulp. The multiple of pi/2 is subtracted in double; the series, of fewer
+   terms, are those of Cephes, in which a vector has twice as many numbers. */
 static inline __attribute__((always_inline, unused)) float same_sinef(float x, double quarters)
 {
-    const double angle = x, n = floor(angle*0x1.45f306dc9c883p-1 + 0.5), turns = (n + quarters)*0.25;
+    const double angle = fabsf(x) <= (float) LARGEST_ANGLE ? (double) x : (double) NAN;
+    const double n = floor(angle*0x1.45f306dc9c883p-1 + 0.5), turns = (n + quarters)*0.25;
     const double near = __builtin_fma(-n, 0x1.921fb54442d18p+0, angle);
     const float r = (float) __builtin_fma(-n, 0x1.1a62633145c07p-54, near), turn = (float) (turns - floor(turns));
     const float z = r*r;
