@@ -199,7 +199,7 @@ static UNUSED void begin_all(const NN(fits) *run, group_of_fits *g)
     g->free = 0;
     for (size_t p = 0; p < PARAMETERS; p++)
         g->free += !(run->fixed && run->fixed[p]);
-    for (size_t k = 0; k < SEEDS*FITS; k++)
+    for (size_t k = 0; k != SEEDS*FITS; k++) /* where rows come from forward sweeps, there are none */
         g->seeds[k] = k/FITS%(OBSERVED + 1) == 0;
     memset(g->ended, 0, TRIANGLE*FITS*sizeof(real));
     for (size_t lane = 0; lane < FITS; lane++) {
