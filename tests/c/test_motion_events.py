@@ -8,6 +8,7 @@ from nncodegen.schedule import layout
 from tests.support.built import built, stage
 from tests.support.dosing import START, TIMES, dosing, samples, solution
 
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 RNG = np.random.default_rng(22)
 ROWS = samples(37, RNG)
 KINDS = {"tsit5": "linear", "rodas5p": "linear", "auto": "held"}

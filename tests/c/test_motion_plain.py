@@ -55,6 +55,10 @@ SINGLES = {
 """The same in single precision."""
 
 
+SLOW = ("robertson", "hires")
+"""Those whose steps take seconds in NumPy."""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("motion")
@@ -81,7 +85,9 @@ def data(name):
     return example.values, example.times() * np.array([[1], [1e-3], [0.2]])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.thorough) if name in SLOW else name for name in MODELS]
+)
 def test_values(name, functions):
     """Outputs, losses and gradients are those that NumPy evaluates, which takes the same steps."""
     model, _ = MODELS[name]

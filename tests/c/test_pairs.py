@@ -78,7 +78,7 @@ def blocks(kernel):
     return [limits.length for loop in loops for limits in loop.body if isinstance(limits, Limits)]
 
 
-CARRIED_OUT = ("everything", "beside_recurrent", "beside_statistics", "keys_first")
+CARRIED_OUT = ("everything", "beside_statistics", "keys_first")
 """Models whose loops NumPy carries out in every run; the others take part in thorough ones."""
 
 
