@@ -55,6 +55,7 @@ from nncodegen.schedule.tree import (
     Gather,
     Given,
     Group,
+    Holds,
     If,
     Later,
     Let,
@@ -312,7 +313,10 @@ class Run:
             return int(grid.given[extent])
         return self.memory.padded if extent == PADDED else self.memory.samples
 
-    def _holds(self, condition: When | Begins | Asked, grid: Grid) -> bool:
+    def _holds(self, condition: When | Begins | Asked | Holds, grid: Grid) -> bool:
+        if isinstance(condition, Holds):
+            read = {element: self._read(element, grid) for element in condition.operands}
+            return bool(np.all(interpret(condition.relation, read, exact=False)))
         return int(grid.given[SEGMENTS]) == condition.number if isinstance(condition, Begins) else self.now[condition]
 
     def _in_segment(self, limits: Limits, grid: Grid) -> Grid:

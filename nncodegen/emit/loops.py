@@ -35,6 +35,7 @@ from nncodegen.schedule.tree import (
     Gather,
     Given,
     Group,
+    Holds,
     If,
     Let,
     Limits,
@@ -308,6 +309,8 @@ class LoopPrinter:
         known = statement.condition
         if isinstance(known, Begins):
             text = f"segment == {known.number}"
+        elif isinstance(known, Holds):
+            text = self._term(known.relation)
         else:
             text = CONDITIONS[known] if isinstance(known, When | Asked) else self._test(known)
         self._block(f"if ({text})", (), statement.body)

@@ -12,6 +12,7 @@ from nncodegen.schedule.rewrites.choose import choose
 from nncodegen.schedule.rewrites.descend import descend
 from nncodegen.schedule.rewrites.expand import expand
 from nncodegen.schedule.rewrites.hoist import hoist
+from nncodegen.schedule.rewrites.hold import hold
 from nncodegen.schedule.rewrites.join import join
 from nncodegen.schedule.rewrites.on_request import on_request
 from nncodegen.schedule.rewrites.one_by_one import one_by_one
@@ -23,7 +24,7 @@ from nncodegen.schedule.rewrites.together import together
 
 TILE = Plan(
     "tile", Role.TILED, Role.ONE_BY_ONE,
-    rewrites=(prepare, request, bound, pad, choose, expand, on_request, alone, join),
+    rewrites=(prepare, hold, request, bound, pad, choose, expand, on_request, alone, join),
 )  # fmt: skip
 
 ONE_BY_ONE = Plan(

@@ -113,6 +113,21 @@ class Begins:
         return f"segment = {self.number}"
 
 
+@dataclass(frozen=True)
+class Holds:
+    """The test that a relation holds between values that are the same for all samples."""
+
+    relation: Expr
+
+    def __str__(self) -> str:
+        return str(self.relation)
+
+    @property
+    def operands(self) -> tuple[Element, ...]:
+        """Return the elements that the relation reads, sorted by their text."""
+        return tuple(sorted(self.relation.atoms(Element), key=str))
+
+
 Test = Exists | Given | Later | Equation
 """A condition on the values of indices."""
 
@@ -214,7 +229,7 @@ class Solve:
 class If:
     """Statements that run if a condition holds, and statements that run otherwise."""
 
-    condition: When | Begins | Asked | Test
+    condition: When | Begins | Asked | Holds | Test
     body: Tree
     otherwise: Tree = ()
 

@@ -32,6 +32,7 @@ from nncodegen.schedule.tree import (
     First,
     Gather,
     Group,
+    Holds,
     If,
     Later,
     Let,
@@ -233,6 +234,8 @@ class _Check:
         self.segments = segments
 
     def _if(self, statement: If, scope: _Scope) -> None:
+        if isinstance(statement.condition, Holds):
+            self._operands(statement.condition.operands, statement, scope)
         outer, self.conditions = self.lifetimes.branches, self.conditions + 1
         number = self.conditions
         for holds, body in ((True, statement.body), (False, statement.otherwise)):

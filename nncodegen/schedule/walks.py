@@ -17,6 +17,7 @@ from nncodegen.schedule.tree import (
     First,
     Gather,
     Group,
+    Holds,
     If,
     Let,
     Limits,
@@ -60,6 +61,8 @@ def elements(tree: Iterable[Statement]) -> Iterator[Element]:
                 yield from (e for e in (statement.source, statement.target) if e is not None)
             case If(Equation() as test, _, _) if test.data is not None:
                 yield test.data
+            case If(Holds() as test, _, _):
+                yield from test.operands
             case Gather() | Solve():
                 yield from (name for name, _ in statement.solution.terms if isinstance(name, Element))
             case Fill():

@@ -1,19 +1,24 @@
 """Loops over time of which only some values are read later: they keep one row, and their results stay the same."""
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from sympy import Ge, Gt
 
 import nncodegen as nn
 from nncodegen.certificates.scheduled import carried_out
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element, Step
+from nncodegen.schedule import loops
 from nncodegen.schedule.layout import LONG_TILE
+from nncodegen.schedule.plans import TILE
 from nncodegen.schedule.recurrences import in_same_row
-from nncodegen.schedule.tree import Carry, Compute, Let, Loop, Value, Way
+from nncodegen.schedule.rewrites.hold import hold
+from nncodegen.schedule.tree import Carry, Compute, Holds, If, Let, Loop, Value, Way
 from nncodegen.schedule.verify import verify_trees
-from nncodegen.schedule.walks import Site, rewritten
+from nncodegen.schedule.walks import Site, rewritten, targets, walk
 from tests.support.built import built, stage
 from tests.support.motion import trajectory
 
@@ -35,6 +40,7 @@ MODELS = {
     "an input": LORENZ,
     "no start": lorenz(3, start=None),
     "a column": nn.Dynamics("x' = f - x", {"x": 1}, times=3, columns="f", interpolation="linear", steps=4),
+    "a held column": nn.Dynamics("x' = f - x", {"x": 1}, times=3, columns="f", steps=4),
     "parameters": nn.Dynamics("u'' = -k*u - t*u'", {"u": 1, "u'": 0}, {"k": 2}, observed="u", times=3, steps=3),
     "one step": nn.Dynamics("u' = v; v' = -u", {"u": 1, "v": 0}, observed="u", times=3, steps=1),
     "no steps": nn.Dynamics("u = before(v)/2; v = before(u) + 1", {"u": 1, "v": 2}, observed="u", times=3),
@@ -93,6 +99,98 @@ def test_solutions_of_many_samples(precision):
         np.testing.assert_allclose(alone, own, rtol=1e-12 if precision == "float64" else 1e-4)
     among = module.predict([], np.vstack([X[:1], X[7:8], X[:1]]).astype(precision))
     np.testing.assert_array_equal(among[[0, 2]], found[[0, 0]])
+
+
+# --- values that stay for some steps ------------------------------------------------------------------------------
+
+
+def held(kernel):
+    """The tensors that a kernel writes only where a condition holds, and the others of the loops over time."""
+    found, rest = [], []
+    for loop in (each for each in walk(kernel.trees.tile) if isinstance(each, Loop) and each.way is Way.IN_ORDER):
+        for statement in loop.body:
+            where = isinstance(statement, If) and isinstance(statement.condition, Holds)
+            (found if where else rest).extend(e.tensor for e in targets([statement]))
+    return {*found}, {*rest}
+
+
+@pytest.mark.parametrize(
+    ("which", "names"),
+    {
+        "an input": {"step_length"},
+        "no start": {"step_length"},
+        "a held column": {"step_length", "f_held"},
+        "a column": {"step_length", "f_step"},
+        "one step": set(),
+        "no steps": set(),
+    }.items(),
+)
+def test_values_that_stay_are_written_where_they_change(which, names):
+    """So are those that only these read; each of them has one condition for all samples, and no other loop."""
+    predict = stage(MODELS[which], "schedule", fit=False).kernels[0]
+    found, rest = held(predict)
+    assert {name for name in found if not name.endswith("_placed")} == names, (found, rest)
+    assert found >= {f"{name}_placed" for name in names}
+    assert not found & rest
+
+
+def test_values_of_all_steps_are_written_in_each():
+    """A derivative reads the lengths of all steps, which lie in rows of their own: each row is written."""
+    predict, loss, gradient = stage(nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 2}, times=3, steps=5), "schedule").kernels
+    assert "step_length" in held(predict)[0]
+    assert "step_length" in held(loss)[0]
+    assert "step_length" in held(gradient)[1]
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("which", ["an input", "a held column", "a column"])
+def test_where_values_are_written_changes_no_bit(which, precision, monkeypatch):
+    """Predictions have the same bits if each sample chooses in each step between the new value and the last one."""
+    model = MODELS[which]
+    X = samples(model, 2 * LONG_TILE + 5).astype(precision)
+    found = built(model, precision, fit=False).predict([], X)
+    rewrites = tuple(each for each in TILE.rewrites if each is not hold)
+    monkeypatch.setattr(loops, "TILE", replace(TILE, rewrites=rewrites))
+    fresh = nn.compile_model(model, precision, until="schedule", fit=False)["schedule"]
+    assert held(fresh.kernels[0])[0] == set()
+    chosen = copy(model)
+    chosen.name = f"{model.name}_chosen"  # the cache knows modules by their models
+    chosen = nn.build(chosen, precision, fit=False, force=True)
+    np.testing.assert_array_equal(chosen.predict([], X), found)
+
+
+def changed(kernel, change):
+    """A kernel whose conditions on values are other ones."""
+
+    def rule(statement):
+        holds = isinstance(statement.condition, Holds)
+        return (replace(statement, condition=Holds(change(statement.condition.relation))) if holds else statement,)
+
+    return replace(kernel, trees=kernel.trees.each(lambda tree: rewritten(tree, {If: rule})))
+
+
+def test_a_value_that_is_written_at_another_time_is_found(monkeypatch):
+    """If a length were written in each step, or never, the certificate would name the step that reads it."""
+    for change in (lambda relation: Ge(relation.lhs, 0), lambda relation: Gt(relation.lhs, 1)):
+
+        def faulty(kernel, program, layout, change=change):
+            return changed(hold(kernel, program, layout), change)
+
+        rewrites = tuple(faulty if each is hold else each for each in TILE.rewrites)
+        monkeypatch.setattr(loops, "TILE", replace(TILE, rewrites=rewrites))
+        schedule = nn.compile_model(LORENZ, until="schedule", fit=False)["schedule"]
+        fault = carried_out(schedule, np.zeros(0), samples(LORENZ, 2), np.ones((2, 3)))
+        assert fault is not None
+        assert fault.stage == "schedule"
+
+
+def test_a_condition_that_reads_nothing_is_refused():
+    """A tree is refused whose condition reads a value before it is written."""
+    schedule = stage(LORENZ, "schedule", fit=False)
+    read = Element("x", ("n", "0"))
+    broken = changed(schedule.kernels[0], lambda relation: Gt(read, 0))
+    with pytest.raises(ProgramError, match=r"x\[n, 0\] is read before it is written, in: if x\[n, 0\] > 0"):
+        verify_trees(broken, schedule.program, schedule.layout)
 
 
 # --- which values share a row -------------------------------------------------------------------------------------

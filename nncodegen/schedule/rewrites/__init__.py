@@ -7,6 +7,7 @@ rewrites of every plan, in their order.
     split          long operations do not wait for each other in one loop
     functions      very long tiles run in several functions
     prepare        steps that depend on parameters only run before the tiles, or again in each
+    hold           values that stay for some steps in time are written where they change
     together       everything runs in one function
     request        steps that only the loss needs run only if the loss is asked for
     one_sample     a single sample uses the functions of the runtime for one sample
