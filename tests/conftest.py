@@ -20,6 +20,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.network import modules
+from tests.support.aarch64 import python_for_aarch64
 from tests.support.command import Commands
 from tests.support.compilers import LIGHT_AND_STRICT, QUICK, VECTORS_AND_STRICT
 from tests.support.search import repeat, search
@@ -128,6 +129,12 @@ def commands(tmp_path_factory):
     commands = Commands(tmp_path_factory.mktemp("command"))
     yield commands
     commands.close()
+
+
+@pytest.fixture(scope="session")
+def aarch64_python(tmp_path_factory):
+    """A function from a folder to the command of a Python for AArch64, in an emulator, with the modules of the folder."""
+    return python_for_aarch64(tmp_path_factory.mktemp("aarch64"))
 
 
 @pytest.fixture

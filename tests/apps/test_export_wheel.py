@@ -282,11 +282,9 @@ def test_without_the_compiler_of_ziglang(tmp_path, monkeypatch):
 
 
 @pytest.mark.thorough
-def test_a_wheel_for_aarch64(tmp_path):
+def test_a_wheel_for_aarch64(aarch64_python, tmp_path):
     """A wheel that is made for AArch64 passes its own test there, in an emulator; its name holds the glibc it needs."""
     pytest.importorskip("ziglang", reason="the extra compiler is not installed")
-    from tests.support.aarch64 import python_for_aarch64
-
     (path,) = nn.export(Learned(), "wheel", tmp_path / "out", cross="aarch64-linux-gnu.2.28").paths
     assert path.name.endswith("-manylinux_2_28_aarch64.whl")
     with zipfile.ZipFile(path) as wheel:
@@ -294,7 +292,7 @@ def test_a_wheel_for_aarch64(tmp_path):
         wheel.extractall(tmp_path / "site")
     assert module[18:20] == b"\xb7\x00"  # the number of this family in a file of ELF
     assert b"libpython" not in module
-    command = python_for_aarch64(tmp_path / "python", tmp_path / "site")
-    done = subprocess.run([*command, "-m", "flowers"], capture_output=True, text=True, check=False)
+    command = [*aarch64_python(tmp_path / "site"), "-m", "flowers"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("flowers on this CPU (neon): right\n")

@@ -400,20 +400,18 @@ def test_printed_functions(bits, request):
 
 
 @pytest.mark.thorough
-def test_aarch64(tmp_path):
+@pytest.mark.parametrize("name", MODELS)
+def test_aarch64(name, aarch64_python, tmp_path):
     """The C library, the instructions and the compiler of AArch64 give the committed bits, in an emulator."""
     pytest.importorskip("ziglang", reason="the extra compiler is not installed")
-    from tests.support.aarch64 import python_for_aarch64
-
-    site = tmp_path / "site"
-    command = python_for_aarch64(tmp_path / "python", site)
-    for precision in ("float64", "float32"):
-        for name in MODELS:
-            shutil.copy(build_for(name, precision, "aarch64-linux-gnu.2.28").path, site)
-        script = str(Path(hashes.__file__))
-        done = subprocess.run([*command, script, *MODELS], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == {name: COMMITTED[name][precision] for name in MODELS}
+    for precision in COMMITTED[name]:
+        (tmp_path / precision).mkdir()
+        shutil.copy(build_for(name, precision, "aarch64-linux-gnu.2.28").path, tmp_path / precision)
+    modules = [f"{precision}.{name}" for precision in COMMITTED[name]]
+    command = [*aarch64_python(tmp_path), hashes.__file__, *modules]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == dict(zip(modules, COMMITTED[name].values(), strict=True))
 
 
 def test_what_is_refused():

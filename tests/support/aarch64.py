@@ -14,10 +14,11 @@ PACKAGES = ("libpython{0}-minimal", "python{0}-minimal", "libpython{0}-stdlib", 
             "libgcc-s1", "libffi8", "libbz2-1.0", "liblzma5", "libstdc++6")  # fmt: skip
 
 
-def python_for_aarch64(folder, site):
-    """The command of a Python that finds NumPy and what lies in ``site``; without one, the test is skipped.
+def python_for_aarch64(folder):
+    """Return a function from a folder to the command of a Python that finds NumPy and the modules in that folder.
 
-    It downloads 40 MB, which takes half a minute, and leaves the package management of the system alone.
+    It downloads 40 MB, which takes half a minute, and leaves the package management of the system alone. Where there is
+    no such Python, the test is skipped.
     """
     suite = SUITES.get(sys.version_info[:2])
     if suite is None or not shutil.which("apt-get") or not shutil.which("qemu-aarch64"):
@@ -25,12 +26,12 @@ def python_for_aarch64(folder, site):
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     try:
         _unpack(folder, suite, [package.format(version) for package in PACKAGES])
-        _numpy(folder, site, version)
+        _numpy(folder, folder / "site", version)
     except subprocess.CalledProcessError as error:
         pytest.skip(f"no Python for AArch64: {(error.stderr or b'').decode(errors='replace')[-300:]}")
     root = folder / "root"
-    python = str(root / "usr" / "bin" / f"python{version}")
-    return ["env", f"PYTHONPATH={site}", "qemu-aarch64", "-L", str(root), python, "-S"]
+    python = ["qemu-aarch64", "-L", str(root), str(root / "usr" / "bin" / f"python{version}"), "-S"]
+    return lambda modules: ["env", f"PYTHONPATH={modules}:{folder / 'site'}", *python]
 
 
 def _unpack(folder, suite, packages):
