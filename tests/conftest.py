@@ -69,12 +69,23 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(skip)
     if config.getoption("--part"):
         first, count = map(int, config.getoption("--part").split("/"))
-        thorough = sorted(item.nodeid for item in items if "thorough" in item.keywords)
+        thorough = sorted({_apart(item) for item in items if "thorough" in item.keywords})
         kept = set(thorough[first % count :: count])
-        items[:] = [item for item in items if "thorough" not in item.keywords or item.nodeid in kept]
+        items[:] = [item for item in items if "thorough" not in item.keywords or _apart(item) in kept]
     if hasattr(config, "workerinput"):  # the longest first, so that all processes end at once
         seconds = json.loads(DURATIONS.read_text())
         items.sort(key=lambda item: -seconds.get(_file(item.nodeid), 0))
+
+
+def _apart(item):
+    """The name of a test, or of all that share a fixture with one parameter: what is built for it serves one part."""
+    chosen, fixtures = getattr(item, "callspec", None), item._fixtureinfo.name2fixturedefs
+    shared = [
+        f"{name}={index}"
+        for name, index in (chosen.indices.items() if chosen else ())
+        if name in fixtures and fixtures[name][-1].scope != "function"
+    ]
+    return "::".join([_file(item.nodeid), *shared]) if shared else item.nodeid
 
 
 def _file(node):
@@ -133,7 +144,7 @@ def commands(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def aarch64_python(tmp_path_factory):
-    """A function from a folder to the command of a Python for AArch64, in an emulator, with the modules of the folder."""
+    """A function from a folder to the command of a Python for AArch64, in an emulator, that finds what lies there."""
     return python_for_aarch64(tmp_path_factory.mktemp("aarch64"))
 
 

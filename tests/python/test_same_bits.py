@@ -14,7 +14,6 @@ import sys
 import tarfile
 import zipfile
 from importlib import import_module
-from pathlib import Path
 
 import mpmath
 import numpy as np
