@@ -47,7 +47,7 @@ def test_many_fits_one_by_one():
     assert "10,000 fits" in absences("motion", "float64", peers, SOLVE)["one-by-one"]
 
 
-@pytest.mark.parametrize("peer", ["odeint", "radau", "diffrax"])
+@pytest.mark.parametrize("peer", [pytest.param("odeint", marks=pytest.mark.thorough), "radau", "diffrax"])
 def test_peers_of_stiff_equations_find_the_same(peer):
     """Results agree to the tolerance of the workload; those of parameters that are 2 % off do not."""
     for name in PEERS[peer].needs:

@@ -55,7 +55,7 @@ SINGLES = {
 """The same in single precision."""
 
 
-SLOW = ("robertson", "hires")
+SLOW = ("robertson", "robertson_own", "hires")
 """Those whose steps take seconds in NumPy."""
 
 
@@ -65,9 +65,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def functions(folder):
-    """All exports with training, compiled in one go without a warning: name -> functions."""
-    exports = {name: (model, {"train": True, **given}) for name, (model, given) in (MODELS | SINGLES).items()}
+def functions(folder, request):
+    """All exports with training, compiled in one go without a warning: name -> functions.
+
+    HIRES, the largest, takes part in thorough tests alone.
+    """
+    exports = {
+        name: (model, {"train": True, **given})
+        for name, (model, given) in (MODELS | SINGLES).items()
+        if name != "hires" or request.config.getoption("--thorough")
+    }
     return loaded(folder, exports, COMPILERS[0], ("-Og",))
 
 
@@ -120,7 +127,7 @@ def test_solutions(functions):
     assert (abs(found - exact) <= 1e-5 * abs(exact).max(axis=1, keepdims=True)).all()
 
 
-@pytest.mark.parametrize("name", ["prey", "robertson"])
+@pytest.mark.parametrize("name", ["prey", "robertson", "robertson_own"])
 def test_difference_from_modules(name, functions):
     """Predictions differ from those of a compiled module by rounding."""
     parameters, X = data(name)

@@ -47,7 +47,7 @@ def problems(text, low, high, x, count=60, noise=0.02):
     ("text", "low", "high", "x"),
     [
         (SATURATION, [20, 0.2], [300, 5], np.linspace(0.02, 1.5, 12)),
-        (INHIBITION, [20, 0.2, 0.5], [300, 3, 5], np.linspace(0.05, 4, 20)),
+        pytest.param(INHIBITION, [20, 0.2, 0.5], [300, 3, 5], np.linspace(0.05, 4, 20), marks=pytest.mark.thorough),
     ],
     ids=["saturation", "inhibition"],
 )
