@@ -5,11 +5,13 @@ C runtime in both precisions with either compiler, Hessians of all pairs of an a
 ``--part 1/16``, a sixteenth of that.
 Random examples are the same in every run. ``--search 10`` tries each property with ten times as many, which are others
 in every run: hypothesis prints how to try one of them again. ``--update-golden`` renews the committed texts,
-``--store-durations`` the seconds that each file of tests takes, by which several processes share them.
+``--store-durations`` the seconds that each file of tests takes, by which several processes share them: seconds of CPU
+time, so that nothing else that runs on the machine counts.
 """
 
 import gc
 import json
+import math
 import os
 import signal
 import tempfile
@@ -27,21 +29,24 @@ from tests.support.search import repeat, search
 
 COMPILER = os.environ.get("CC")
 
+_COUNTED = pytest.StashKey[float]()
+"""The CPU time until the last report of a test."""
+
 _seconds = {}
-"""The seconds that each file has taken until now."""
+"""The seconds of CPU time that each file has taken until now."""
 
 _networks = {}
 """For each compiler, the modules of estimators' networks that it has made in this process."""
 
 DURATIONS = Path(__file__).with_name("durations.json")
-"""The seconds that each file of tests takes, as ``--store-durations`` has measured them."""
+"""The seconds of CPU time that each file of tests takes, as ``--store-durations`` has measured them."""
 
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="renew generated/perceptron and tests/golden")
     parser.addoption("--thorough", action="store_true", help="run the tests that are marked as thorough, too")
     parser.addoption("--part", metavar="K/N", help="run only each Nth of the thorough tests, beginning with the Kth")
-    parser.addoption("--store-durations", action="store_true", help="keep how long each file takes, for the next runs")
+    parser.addoption("--store-durations", action="store_true", help="keep the CPU time of each file that is run")
     parser.addoption("--search", type=int, metavar="N", help="try N times as many random examples, others in every run")
 
 
@@ -74,7 +79,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if "thorough" not in item.keywords or _apart(item) in kept]
     if hasattr(config, "workerinput"):  # the longest first, so that all processes end at once
         seconds = json.loads(DURATIONS.read_text())
-        items.sort(key=lambda item: -seconds.get(_file(item.nodeid), 0))
+        items.sort(key=lambda item: -seconds.get(_file(item.nodeid), math.inf))  # a file that is new may take long
 
 
 def _apart(item):
@@ -93,16 +98,39 @@ def _file(node):
     return node.partition("::")[0]
 
 
+def _cpu_time():
+    """The seconds of CPU time of this process and of all that it has waited for, such as compilers."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    item.config.stash[_COUNTED] = _cpu_time()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Give a report the CPU time since the one before it; pytest-xdist sends it to the process that adds them up."""
+    report = yield
+    before, item.config.stash[_COUNTED] = item.config.stash[_COUNTED], _cpu_time()
+    report.cpu_time = item.config.stash[_COUNTED] - before
+    return report
+
+
 def pytest_runtest_logreport(report):
     """Add up how long each file takes."""
     name = _file(report.nodeid)
-    _seconds[name] = _seconds.get(name, 0.0) + report.duration
+    _seconds[name] = _seconds.get(name, 0.0) + getattr(report, "cpu_time", 0.0)  # which a crash has not
 
 
 def pytest_sessionfinish(session):
     if session.config.getoption("--store-durations") and not hasattr(session.config, "workerinput"):
-        measured = {name: round(seconds) for name, seconds in sorted(_seconds.items()) if seconds >= 1}
-        DURATIONS.write_text(json.dumps(measured, indent=0) + "\n")
+        known, root = json.loads(DURATIONS.read_text()), session.config.rootpath
+        kept = {name: seconds for name, seconds in known.items() if (root / name).exists()}
+        measured = {name: round(seconds) for name, seconds in _seconds.items()}
+        DURATIONS.write_text(json.dumps(dict(sorted((kept | measured).items())), indent=0) + "\n")
 
 
 def pytest_collection_finish():
