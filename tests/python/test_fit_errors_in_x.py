@@ -389,7 +389,7 @@ def test_residuals_of_a_fit_that_is_stopped_at_once(line):
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
-@pytest.mark.parametrize("samples", [6_000, 8_000])
+@pytest.mark.parametrize("samples", [6_000, pytest.param(8_000, marks=pytest.mark.thorough)])
 def test_errors_of_a_fit_that_is_stopped_have_no_dampings(quick_compiler, monkeypatch, samples):
     """Wherever a fit is stopped whose changes of x are damped, its errors are those of the point without dampings."""
     module = nn.build(nn.Model("steep", "x", "y", {"a": 2, "b": 0.5}, "a*exp(b*x)"))
