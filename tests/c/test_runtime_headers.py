@@ -21,6 +21,10 @@ WITH_KERNELS = [
 ]  # fmt: skip
 """Those that call the loops of a model, which stand before them."""
 PUBLIC = ["entry_points.h", "interface.h", "names.h"]
+ALTERNATIVES = {"functions32.h", "functions64.h", "fused32.h", "fused64.h"}
+"""Those of which a module includes one, so that all have the same names."""
+FUNCTION = re.compile(r"^(?:static|INLINE|OPTIONAL|RARE|SHARED) [\w *]*?\b(\w+)(?<!\bNN)\(", re.MULTILINE)
+"""The name of a function that is static, where it is defined or declared."""
 
 BUILDS = {
     "float64, C11, this CPU": ("-std=c11", "-DNN_BITS=64", *NATIVE),
@@ -141,3 +145,14 @@ def test_instruction_sets_stand_in_one_place():
     asked = ("__AVX", "__SSE", "__aarch64__", "__x86_64__", "__ARM", "__znver", "__builtin_ia32", "immintrin")
     found = {name for name in NAMES if any(word in (HEADERS / name).read_text() for word in asked)}
     assert found <= {"vectors.h", "library.h", "cpu.h"}
+
+
+def test_names_of_functions():
+    """No two headers of the runtime define a function of one name: a module may include any of them together."""
+    homes = {}
+    for name in sorted({*NAMES} - ALTERNATIVES):
+        text = re.sub(r"__attribute__\(\(.*?\)\) ", "", (HEADERS / name).read_text())
+        for function in FUNCTION.findall(text):
+            homes.setdefault(function, set()).add(name)
+    assert {"place_of", "side_by_side", "dropout_noise"} <= {*homes}
+    assert {function: where for function, where in homes.items() if len(where) > 1} == {}

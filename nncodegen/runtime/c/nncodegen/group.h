@@ -1,15 +1,18 @@
 /* Groups of models: one model in each lane of whole vectors.
 
-   Needs base.h, and NN_MODELS, the number of models in a group, NN_GROUP_SAMPLES, the number of samples for which the
-   gradient is computed at once, NN_GROUP_VALUES, the number of values in memory that this takes for each model, and
-   NN_GROUP_SUMS, the number of sums over samples. The library (library.c) is compiled for groups of as many models as
-   there are numbers in NNCODEGEN_GROUPS bytes, and finds the other sizes in the structure of a model. Gives MODELS,
-   MODELS_LOOP, names for these sizes and, without blocks, side_by_side. */
+   Needs base.h, transpose.h if loops run in blocks, and NN_MODELS, the number of models in a group, NN_GROUP_SAMPLES,
+   the number of samples for which the gradient is computed at once, NN_GROUP_VALUES, the number of values in memory that
+   this takes for each model, and NN_GROUP_SUMS, the number of sums over samples. The library (library.c) is compiled for
+   groups of as many models as there are numbers in NNCODEGEN_GROUPS bytes, and finds the other sizes in the structure of
+   a model. Gives MODELS, MODELS_LOOP, names for these sizes, and side_by_side. */
 
 #ifndef NNCODEGEN_GROUP_H
 #define NNCODEGEN_GROUP_H
 
 #include "base.h"
+#if NN_HAS_BLOCKS
+#include "transpose.h"
+#endif
 
 #ifdef NNCODEGEN_LIBRARY
 enum { MODELS = NNCODEGEN_GROUPS/sizeof(real) };
@@ -39,8 +42,23 @@ enum { MODELS = NN_MODELS, GROUP_TILE = NN_GROUP_SAMPLES, VALUES = NN_GROUP_VALU
 /* Before a loop over the models of a group: its iterations do not depend on each other. */
 #define MODELS_LOOP LANES_LOOP
 
-#if !NN_HAS_BLOCKS && !defined(NNCODEGEN_LIBRARY)
-/* Copies a row of each model, so that the values of a column are side by side. With blocks, group_products.h has it. */
+#if NN_HAS_BLOCKS
+/* Copies a row of each model, so that the values of a column are side by side: parts of the rows are first copied one
+   after the other, and then transposed in squares. */
+INLINE void side_by_side(const real *const *rows, size_t width, real *restrict to)
+{
+    enum { PART = 32 };
+    real copied[MODELS*PART];
+    for (size_t first = 0; first < width; first += PART) {
+        const size_t count = width - first < PART ? width - first : PART;
+        for (size_t m = 0; m < MODELS; m++)
+            for (size_t c = 0; c < count; c++)
+                copied[m*count + c] = rows[m][first + c];
+        transpose(count, MODELS, copied, count, to + first*MODELS, MODELS, MODELS);
+    }
+}
+#elif !defined(NNCODEGEN_LIBRARY)
+/* Copies a row of each model, so that the values of a column are side by side. */
 static HOT void side_by_side(const real *const *rows, size_t width, real *to)
 {
     for (size_t m = 0; m < MODELS; m++)

@@ -61,7 +61,7 @@ INLINE size_t model_in(const NN(many) *run, size_t first, size_t lane)
 
 #ifndef NNCODEGEN_LIBRARY
 /* Copies values that all models share to each of them. */
-static HOT void spread(const real *values, size_t count, real *to)
+static HOT void copy_to_models(const real *values, size_t count, real *to)
 {
     for (size_t k = 0; k < count; k++) {
         MODELS_LOOP
@@ -77,9 +77,9 @@ static HOT void gather(const NN(many) *run, size_t first, size_t position, size_
     const int own_x = INPUTS > 0 && (run->shuffle || run->input_stride);
     const int own_y = TARGETS > 0 && (run->shuffle || run->target_stride);
     if (INPUTS > 0 && !own_x)
-        spread(run->inputs + position*INPUTS, count*INPUTS, x);
+        copy_to_models(run->inputs + position*INPUTS, count*INPUTS, x);
     if (TARGETS > 0 && !own_y)
-        spread(run->targets + position*TARGETS, count*TARGETS, y);
+        copy_to_models(run->targets + position*TARGETS, count*TARGETS, y);
     for (size_t n = 0; n < count && (own_x || own_y); n++) {
         const real *x_rows[MODELS], *y_rows[MODELS];
         for (size_t m = 0; m < MODELS; m++) {

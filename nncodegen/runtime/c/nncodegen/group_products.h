@@ -1,12 +1,12 @@
 /* Products and sums of matrices for a group of models, one in each lane.
 
-   Needs group.h and transpose.h. Gives group_product, group_sum, side_by_side. */
+   Needs group.h and vectors.h. Gives group_product, group_sum. */
 
 #ifndef NNCODEGEN_GROUP_PRODUCTS_H
 #define NNCODEGEN_GROUP_PRODUCTS_H
 
 #include "group.h"
-#include "transpose.h"
+#include "vectors.h"
 
 /* 4 rows and 4 columns of a product of each model. If fewer are left, the last is computed again for the missing
    ones, but stored once. */
@@ -252,21 +252,6 @@ static HOT void group_sum(size_t rows, size_t samples, const real *restrict a, s
                 s += load(a + (r*a_row + n*a_sample)*MODELS + lane);
             keep(s, out, r*MODELS + lane, NULL, add, 1);
         }
-    }
-}
-
-/* Copies a row of each model, so that the values of a column are side by side: parts of the rows are first copied one
-   after the other, and then transposed in squares. */
-INLINE void side_by_side(const real *const *rows, size_t width, real *restrict to)
-{
-    enum { PART = 32 };
-    real copied[MODELS*PART];
-    for (size_t first = 0; first < width; first += PART) {
-        const size_t count = width - first < PART ? width - first : PART;
-        for (size_t m = 0; m < MODELS; m++)
-            for (size_t c = 0; c < count; c++)
-                copied[m*count + c] = rows[m][first + c];
-        transpose(count, MODELS, copied, count, to + first*MODELS, MODELS, MODELS);
     }
 }
 

@@ -1,6 +1,6 @@
 /* The order of parameters in memory during training: some matrices are transposed then.
 
-   Needs ranges.h and transpose.h. Gives arrange and place_of. */
+   Needs ranges.h and transpose.h. Gives arrange and arranged_place. */
 
 #ifndef NNCODEGEN_ORDER_H
 #define NNCODEGEN_ORDER_H
@@ -20,7 +20,7 @@ static UNUSED void arrange(const real *restrict from, real *restrict to, int bac
 }
 
 /* Returns the position of a parameter in that order. The position of the first parameter, 0, is 0. */
-static UNUSED size_t place_of(size_t p)
+static UNUSED size_t arranged_place(size_t p)
 {
     for (size_t k = 0; k < special.transposed_count; k++) {
         const size_t first = special.transposed[k].first, rows = special.transposed[k].rows;

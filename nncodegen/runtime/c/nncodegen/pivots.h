@@ -8,7 +8,7 @@
 #include "fit_memory.h"
 
 /* Copies the triangle of the system and its right-hand side into columns, with rows of zeros up to whole vectors. */
-static COLD void spread(fit_memory *m, size_t n, size_t rows)
+static COLD void copy_to_columns(fit_memory *m, size_t n, size_t rows)
 {
     for (size_t k = 0; k <= n; k++) {
         double *const column = m->columns + k*COLUMN;
@@ -84,7 +84,7 @@ static COLD size_t pivot(fit_memory *m, size_t n)
     const double least = (double) (n < 10 ? 10 : n)*ROUNDING, rounding = FIT_CURVED ? sqrt(ROUNDING) : least;
     double largest = 0;
     size_t rank = 0;
-    spread(m, n, rows);
+    copy_to_columns(m, n, rows);
     for (; rank < n; rank++) {
         const size_t best = longest_column(m, rank, n, rows);
         const double left = sqrt(m->left[best]);

@@ -23,7 +23,7 @@ static COLD int train_next(NN(training) *run, memory *m, team *threads, double t
     const double factor = factor_of_update(run, epoch);
     if (run->sequential) {
         while (run->sweep < all_parameters) {
-            const size_t p = place_of(run->sweep);
+            const size_t p = arranged_place(run->sweep);
             double loss;
             const int status = train_batch(run, *m, threads, samples, total*share, p, p + 1, factor, &loss);
             if (status != NN(COMPLETED))
