@@ -100,54 +100,58 @@ static inline __attribute__((unused)) double same_power(double base, double expo
    apart. Of larger ones, the series would give numbers of any size: their sines are NaN. */
 #define LARGEST_ANGLE 0x1p50
 
-/* The sine of angle + quarters*pi/2. A multiple of pi/2, which has three parts, is subtracted first; of the rest, up to
-   pi/4, these are the series of sine and cosine. */
-static inline __attribute__((always_inline, unused)) double same_sine(double angle, double quarters)
+/* The sine of x + quarters*pi/2. A multiple of pi/2, which has three parts, is subtracted first; of the rest, up to
+   pi/4, and up to 0.85 of large angles, these polynomials are sine and cosine. Adding shift rounds to a whole number,
+   whose last two bits say which of both it is, and with which sign. All parts are above 0, and sine*z is added to 0:
+   otherwise the sine of -0 would be 0. Large angles become NaN at the end: of a constant that is known sooner, GCC makes
+   a branch of its own, and of the loop no vectors. */
+static inline __attribute__((always_inline, unused)) double same_sine(double x, uint64_t quarters)
 {
-    const double x = fabs(angle) <= LARGEST_ANGLE ? angle : (double) NAN;
-    const double n = floor(x*0x1.45f306dc9c883p-1 + 0.5), at = n + quarters, quarter = at - 4*floor(at/4);
+    const double shift = 0x1.8p52;
+    const union { double real; uint64_t bits; } k = {__builtin_fma(x, 0x1.45f306dc9c883p-1, shift)};
+    const double n = k.real - shift;
     const double near = __builtin_fma(-n, 0x1.921fb54442d18p+0, x);
-    const double r = __builtin_fma(-n, -0x1.f1976b7ed8fbcp-110, __builtin_fma(-n, 0x1.1a62633145c07p-54, near));
+    const double r = __builtin_fma(-n, 0x1.c1cd129024e09p-107, __builtin_fma(-n, 0x1.1a62633145c06p-54, near));
     const double z = r*r;
-    double sine = 1.0/355687428096000, cosine = 1.0/20922789888000;
-    sine = __builtin_fma(sine, z, -1.0/1307674368000);
-    sine = __builtin_fma(sine, z, 1.0/6227020800);
-    sine = __builtin_fma(sine, z, -1.0/39916800);
-    sine = __builtin_fma(sine, z, 1.0/362880);
-    sine = __builtin_fma(sine, z, -1.0/5040);
-    sine = __builtin_fma(sine, z, 1.0/120);
-    sine = __builtin_fma(sine, z, -1.0/6);
-    sine = __builtin_fma(sine*z, r, r);
-    cosine = __builtin_fma(cosine, z, -1.0/87178291200);
-    cosine = __builtin_fma(cosine, z, 1.0/479001600);
-    cosine = __builtin_fma(cosine, z, -1.0/3628800);
-    cosine = __builtin_fma(cosine, z, 1.0/40320);
-    cosine = __builtin_fma(cosine, z, -1.0/720);
-    cosine = __builtin_fma(cosine, z, 1.0/24);
+    double sine = 0x1.5cf3752a696b6p-33, cosine = -0x1.8f419889c1074p-37;
+    sine = __builtin_fma(sine, z, -0x1.ae5c222de3becp-26);
+    sine = __builtin_fma(sine, z, 0x1.71de326b6989bp-19);
+    sine = __builtin_fma(sine, z, -0x1.a01a01985f3d5p-13);
+    sine = __builtin_fma(sine, z, 0x1.111111110d976p-7);
+    sine = __builtin_fma(sine, z, -0x1.5555555555534p-3);
+    sine = __builtin_fma(__builtin_fma(sine, z, 0), r, r);
+    cosine = __builtin_fma(cosine, z, 0x1.1ee92c61919f2p-29);
+    cosine = __builtin_fma(cosine, z, -0x1.27e4f71edad1p-22);
+    cosine = __builtin_fma(cosine, z, 0x1.a01a019bd54bfp-16);
+    cosine = __builtin_fma(cosine, z, -0x1.6c16c16c14f8p-10);
+    cosine = __builtin_fma(cosine, z, 0x1.555555555555p-5);
     cosine = __builtin_fma(cosine, z*z, __builtin_fma(z, -0.5, 1));
-    const double value = quarter == 0 || quarter == 2 ? sine : cosine;
-    return quarter >= 2 ? -value : value;
+    const uint64_t quarter = k.bits + quarters;
+    const union { double real; uint64_t bits; } size = {quarter & 1 ? cosine : sine};
+    const union { uint64_t bits; double real; } value = {size.bits ^ (quarter & 2) << 62};
+    return fabs(x) <= LARGEST_ANGLE ? value.real : (double) NAN;
 }
 
 /* The same in single precision, below 1.6 ulp. The multiple of pi/2 is subtracted in double; the series, of fewer
    terms, are those of Cephes, in which a vector has twice as many numbers. */
-static inline __attribute__((always_inline, unused)) float same_sinef(float x, double quarters)
+static inline __attribute__((always_inline, unused)) float same_sinef(float x, uint32_t quarters)
 {
-    const double angle = fabsf(x) <= (float) LARGEST_ANGLE ? (double) x : (double) NAN;
-    const double n = floor(angle*0x1.45f306dc9c883p-1 + 0.5), turns = (n + quarters)*0.25;
-    const double near = __builtin_fma(-n, 0x1.921fb54442d18p+0, angle);
-    const float r = (float) __builtin_fma(-n, 0x1.1a62633145c07p-54, near), turn = (float) (turns - floor(turns));
-    const float z = r*r;
+    const double angle = x, shift = 0x1.8p52;
+    const union { double real; uint64_t bits; } k = {__builtin_fma(angle, 0x1.45f306dc9c883p-1, shift)};
+    const double n = k.real - shift, near = __builtin_fma(-n, 0x1.921fb54442d18p+0, angle);
+    const float r = (float) __builtin_fma(-n, 0x1.1a62633145c07p-54, near), z = r*r;
     float sine = -0x1.9943f2p-13F, cosine = 0x1.99eb9cp-16F;
     sine = __builtin_fmaf(sine, z, 0x1.11073cp-7F);
     sine = __builtin_fmaf(sine, z, -0x1.555546p-3F);
-    sine = __builtin_fmaf(sine*z, r, r);
+    sine = __builtin_fmaf(__builtin_fmaf(sine, z, 0), r, r);
     cosine = __builtin_fmaf(cosine, z, -0x1.6c0c34p-10F);
     cosine = __builtin_fmaf(cosine, z, 0x1.55554ap-5F);
     cosine = __builtin_fmaf(cosine, z, -0.5F);
     cosine = __builtin_fmaf(cosine, z, 1);
-    const float value = turn == 0 || turn == 0.5F ? sine : cosine;
-    return turn >= 0.5F ? -value : value;
+    const uint32_t quarter = (uint32_t) k.bits + quarters;
+    const union { float real; uint32_t bits; } size = {quarter & 1 ? cosine : sine};
+    const union { uint32_t bits; float real; } value = {size.bits ^ (quarter & 2) << 30};
+    return fabsf(x) <= (float) LARGEST_ANGLE ? value.real : NAN;
 }
 
 #define pow(base, exponent) same_power(base, exponent)
