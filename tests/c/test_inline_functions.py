@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import platform
 import re
 import shutil
 import subprocess
@@ -47,6 +48,11 @@ is nearly 0: one product less for every tanh."""
 ALONE = ("erf_of", "erfc_of")
 """Those that only mpmath has in more digits: they are compared with it at more points."""
 FLAGS = {"vector": ["-O3", "-march=native", "-ffp-contract=fast"], "plain": ["-O1", "-ffp-contract=off"]}
+PORTABLE = [*FLAGS["vector"][:2], "-ffp-contract=off", "-DNN_SAME_BITS=1"]
+"""The flags of modules whose bits are the same everywhere, which have sines of their own as well."""
+SINES = {64: {"sine": "sin(x)", "cosine": "cos(x)", "tangent": "tan(x)"},
+         32: {"sine": "sinf(x)", "cosine": "cosf(x)", "tangent": "tanf(x)"}}  # fmt: skip
+ALL_FLAGS = {**FLAGS, "portable": PORTABLE}
 LARGEST_ODDS = {64: 650.0, 32: 60.0}  # their logarithm: beyond, odds stay what they are
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, -2.0]
 
@@ -107,6 +113,9 @@ def in_numpy(name, bits):
         "sech2_far": lambda z: 1 / np.cosh(z) ** 2,
         "erf_of": np.vectorize(math.erf, [real]),
         "erfc_of": np.vectorize(math.erfc, [real]),
+        "sine": np.sin,
+        "cosine": np.cos,
+        "tangent": np.tan,
     }[name]
 
 
@@ -125,7 +134,7 @@ def loops(bits):
     """The lines of a C source with a loop over each function."""
     real = {64: "double", 32: "float"}[bits]
     yield from (f"#define NN_BITS {bits}", '#include "sample.h"', '#include "nncodegen/functions.h"')
-    for name, call in CALLS.items():
+    for name, call in {**CALLS, **SINES[bits]}.items():
         yield f"void loop_{name}(const {real} *restrict xs, {real} *restrict ys, long count)"
         yield f"{{ for (long n = 0; n < count; n++) {{ const {real} x = xs[n]; ys[n] = {call}; }} }}"
 
@@ -139,12 +148,12 @@ def compiled(tmp_path_factory):
     def library(bits, flags):
         source, target = folder / f"f{bits}.c", folder / f"f{bits}{flags}.so"
         source.write_text("\n".join(loops(bits)) + "\n")
-        options = [*FLAGS[flags], *INCLUDES, "-std=c11", *WARNINGS, "-fno-trapping-math"]
+        options = [*ALL_FLAGS[flags], *INCLUDES, "-std=c11", *WARNINGS, "-fno-trapping-math"]
         command = [compiler, *options, "-fno-math-errno", "-shared", "-fPIC", "-o", str(target), str(source), "-lm"]
         subprocess.run(command, check=True)
         return ctypes.CDLL(str(target))
 
-    libraries = {(bits, flags): library(bits, flags) for bits in (64, 32) for flags in FLAGS}
+    libraries = {(bits, flags): library(bits, flags) for bits in (64, 32) for flags in ALL_FLAGS}
 
     def call(name, bits, flags, x):
         y = np.empty_like(x)
@@ -199,30 +208,63 @@ def test_error_at_many_points(compiled, times, name, bits, flags):
     check(name, bits, flags, x, errors)
 
 
-@pytest.mark.parametrize("flags", FLAGS)
+def special_arguments(name, bits):
+    """Zeros, infinities, NaN, the ends of the range, and subnormal numbers, with both signs."""
+    info = np.finfo(f"f{bits // 8}")
+    special = [abs(value) for value in SPECIAL] if name == "decay_of" else SPECIAL
+    sizes = np.array([info.max, info.tiny, info.smallest_subnormal, 3 * info.smallest_subnormal], info.dtype)
+    below = [] if name == "decay_of" else -sizes
+    return np.array([*special, *sizes, *below], info.dtype)
+
+
+def check_special_values(compiled, name, bits, flags, expected):
+    """Compare values and signs, in a loop of vectors, and of each argument alone."""
+    x = special_arguments(name, bits)
+    together = compiled(name, bits, flags, x)
+    alone = np.concatenate([compiled(name, bits, flags, x[n : n + 1]) for n in range(len(x))])
+    numbers = ~np.isnan(expected)
+    for found in (together, alone):
+        assert found == pytest.approx(expected, rel=3 * float(np.finfo(x.dtype).eps), abs=0, nan_ok=True)
+        assert (np.signbit(found) == np.signbit(expected))[numbers].all(), (x, found)
+
+
+@pytest.mark.parametrize("flags", ALL_FLAGS)
 @pytest.mark.parametrize("bits", [64, 32])
 @pytest.mark.parametrize("name", CALLS)
 def test_special_values(compiled, name, bits, flags):
-    """Zeros, infinities, NaN, the ends of the range and subnormal numbers are what C's own functions make of them."""
-    info = np.finfo(f"f{bits // 8}")
-    special = [abs(value) for value in SPECIAL] if name == "decay_of" else SPECIAL
-    x = np.array(
-        [*special, info.max, -info.max * (name != "decay_of"), info.tiny, info.smallest_subnormal],
-        info.dtype,
-    )
+    """Zeros, infinities, NaN, the ends of the range and subnormal numbers are what C's own functions make of them.
+
+    So are their signs: expm1, log1p, tanh and erf of -0 are -0.
+    """
     with np.errstate(all="ignore"):
-        expected = in_numpy(name, bits)(x)
-    assert compiled(name, bits, flags, x) == pytest.approx(expected, rel=3 * float(info.eps), abs=0, nan_ok=True)
+        expected = in_numpy(name, bits)(special_arguments(name, bits))
+    check_special_values(compiled, name, bits, flags, expected)
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("name", SINES[64])
+def test_special_angles(compiled, name, bits):
+    """Sines and tangents of portable bits have NumPy's values and signs there; angles above 2^50 give NaN."""
+    x = special_arguments(name, bits)
+    with np.errstate(all="ignore"):
+        expected = np.where(abs(x) <= 2.0**50, in_numpy(name, bits)(x), x.dtype.type(np.nan))
+    check_special_values(compiled, name, bits, "portable", expected)
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
 @pytest.mark.parametrize("bits", [64, 32])
-def test_loops_are_vectorized(bits, tmp_path):
-    """A loop over any function for many arguments becomes one over vectors: nothing in it branches or is called."""
+@pytest.mark.parametrize("flags", ["vector", "portable"])
+def test_loops_are_vectorized(flags, bits, tmp_path):
+    """A loop over any function for many arguments becomes one over vectors: nothing in it branches or is called.
+
+    With portable bits, so do loops over sines and tangents, if the CPU has fused operations.
+    """
     lines = "\n".join(loops(bits)).splitlines()
     (tmp_path / "loops.c").write_text("\n".join(lines) + "\n")
+    fused = platform.machine() in ("x86_64", "AMD64") and flags == "portable"
     options = [
-        *FLAGS["vector"],
+        *ALL_FLAGS[flags],
+        *(("-mavx2", "-mfma") if fused else ()),
         *INCLUDES,
         "-std=c11",
         "-fno-trapping-math",
@@ -233,7 +275,13 @@ def test_loops_are_vectorized(bits, tmp_path):
     command = ["gcc", *options, "-c", "loops.c", "-o", "loops.o"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     found = {int(line) for line in re.findall(r"^loops.c:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
-    for name in CALLS.keys() - {"exp_scalar", "exp_plus_1", "odds", "odds_plus_1"}:  # those are for one at a time
+    portable = SINES[bits] if flags == "portable" else ()
+    for name in {*CALLS, *portable} - {
+        "exp_scalar",
+        "exp_plus_1",
+        "odds",
+        "odds_plus_1",
+    }:  # those are for one at a time
         first = next(number for number, line in enumerate(lines, start=1) if f"loop_{name}(" in line)
         assert first + 1 in found, name
 

@@ -154,7 +154,7 @@ INLINE float odds_of(float t)
     return w.real + w.real*p;
 }
 
-/* exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
+/* exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1), and with the sign of x, also of -0. */
 INLINE float expm1_of(float x)
 {
     const float shift = 0x1.8p23F;
@@ -166,7 +166,8 @@ INLINE float expm1_of(float x)
     const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1;
     const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23},
         inverse = {(255 - (biased - half)) << 23};
-    return ((high*first.real + (first.real - inverse.real)) + tail*first.real)*second.real;
+    const float value = ((high*first.real + (first.real - inverse.real)) + tail*first.real)*second.real;
+    return copysignf(value, x);
 }
 
 /* log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
@@ -194,11 +195,11 @@ INLINE float log_of(float x)
     return log_sum(x, 0);
 }
 
-/* log(1 + x), with what 1 + x loses as the correction. */
+/* log(1 + x), with what 1 + x loses as the correction, and with the sign of x, also of -0. */
 INLINE float log1p_of(float x)
 {
     const float u = 1 + x;
-    return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
+    return copysignf(log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x)), x);
 }
 
 /* exp(2*|z|)/2 + c = (w/2 + c) + w*p with a power w of 2; infinity where exp(-2*|z|) is no normal

@@ -192,7 +192,7 @@ INLINE double odds_of(double t)
     return w.real + w.real*p;
 }
 
-/* exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
+/* exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1), and with the sign of x, also of -0. */
 INLINE double expm1_of(double x)
 {
     const double shift = 0x1.8p52;
@@ -204,7 +204,8 @@ INLINE double expm1_of(double x)
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1;
     const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52},
         inverse = {(2047 - (biased - half)) << 52};
-    return ((high*first.real + (first.real - inverse.real)) + tail*first.real)*second.real;
+    const double value = ((high*first.real + (first.real - inverse.real)) + tail*first.real)*second.real;
+    return copysign(value, x);
 }
 
 /* log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
@@ -234,11 +235,11 @@ INLINE double log_of(double x)
     return log_sum(x, 0);
 }
 
-/* log(1 + x), with what 1 + x loses as the correction. */
+/* log(1 + x), with what 1 + x loses as the correction, and with the sign of x, also of -0. */
 INLINE double log1p_of(double x)
 {
     const double u = 1 + x;
-    return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
+    return copysign(log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x)), x);
 }
 
 /* exp(2*|z|)/2 + c = (w + c) + w*p with a power w of 2; infinity where exp(-2*|z|) is no normal

@@ -147,7 +147,7 @@ INLINE float odds_of(float t)
     return fmaf(w.real, p, w.real);
 }
 
-/* exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1). */
+/* exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1), and with the sign of x, also of -0. */
 INLINE float expm1_of(float x)
 {
     const float shift = 0x1.8p23F;
@@ -159,7 +159,8 @@ INLINE float expm1_of(float x)
     const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1;
     const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23},
         inverse = {(255 - (biased - half)) << 23};
-    return fmaf(tail, first.real, fmaf(high, first.real, first.real - inverse.real))*second.real;
+    const float value = fmaf(tail, first.real, fmaf(high, first.real, first.real - inverse.real))*second.real;
+    return copysignf(value, x);
 }
 
 /* log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
@@ -187,11 +188,11 @@ INLINE float log_of(float x)
     return log_sum(x, 0);
 }
 
-/* log(1 + x), with what 1 + x loses as the correction. */
+/* log(1 + x), with what 1 + x loses as the correction, and with the sign of x, also of -0. */
 INLINE float log1p_of(float x)
 {
     const float u = 1 + x;
-    return log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x));
+    return copysignf(log_sum(u, x < 1 ? x - (u - 1) : 1 - (u - x)), x);
 }
 
 /* exp(2*|z|)/2 + c = (w/2 + c) + w*p with a power w of 2; infinity where exp(-2*|z|) is no normal
