@@ -40,15 +40,23 @@ static inline __attribute__((always_inline, unused)) power_parts split_base(doub
 
 /* Chooses between the power of the size of a base and what C's pow is for 0, infinity, NaN, and a base with the sign -:
    of these, whole exponents give the power with the sign of the product, and others NaN, unless the base is -0 or
-   -infinity. Only 0 and infinities are equal to their halves. */
-static inline __attribute__((always_inline, unused)) double power_in_cases(double base, double exponent, double value)
+   -infinity. Only 0 and infinities are equal to their halves. This is done in the precision of the model: a vector has
+   twice as many numbers in single precision. */
+#if NN_BITS == 64
+#define WHOLE(value) floor(value)
+#define WITH_SIGN(value, sign) __builtin_copysign(value, sign)
+#else
+#define WHOLE(value) floorf(value)
+#define WITH_SIGN(value, sign) __builtin_copysignf(value, sign)
+#endif
+static inline __attribute__((always_inline, unused)) real power_in_cases(real base, real exponent, real value)
 {
-    const double size = fabs(base), far = (exponent > 0) == (size > 1) ? HUGE_VAL : 0;
-    const double found = size > 0 && size < HUGE_VAL ? value : far, half = exponent*0.5;
-    const double broken = size > 0 && size < HUGE_VAL ? (double) NAN : far;
-    const double turned = floor(exponent) != exponent ? broken : floor(half) == half ? found : -found;
-    const double signed_one = __builtin_copysign(1, base);
-    const double known = base != base || exponent != exponent ? (double) NAN : signed_one < 0 ? turned : found;
+    const real infinity = (real) HUGE_VAL, size = magnitude(base), far = (exponent > 0) == (size > 1) ? infinity : 0;
+    const real found = size > 0 && size < infinity ? value : far, half = exponent*(real) 0.5;
+    const real broken = size > 0 && size < infinity ? (real) NAN : far;
+    const real turned = WHOLE(exponent) != exponent ? broken : WHOLE(half) == half ? found : -found;
+    const real signed_one = WITH_SIGN(1, base);
+    const real known = base != base || exponent != exponent ? (real) NAN : signed_one < 0 ? turned : found;
     return exponent == 0 || base == 1 || (base == -1 && half == exponent) ? 1 : known;
 }
 
@@ -104,7 +112,7 @@ static inline __attribute__((always_inline, unused)) float power_of(float base, 
     const double e45 = __builtin_fma(x, 0x1.a124f19fe89acp-13, 0x1.6d43246b523b4p-10);
     const double series = __builtin_fma(x2, __builtin_fma(x2, __builtin_fma(x2, e45, e23), e01), x);
     const union { uint64_t bits; double real; } two = {(n.bits + 1023) << 52};
-    return (float) power_in_cases((double) base, b.exponent, __builtin_fma(two.real, series, two.real));
+    return power_in_cases(base, (float) b.exponent, (float) __builtin_fma(two.real, series, two.real));
 }
 #endif
 #endif
