@@ -158,6 +158,11 @@ class Update:
 
     def show(self) -> str:
         """Return the update as text."""
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
+        """The text of the update, which is the same in the programs of several stages."""
         numbers = ", ".join(hyperparameter.name for hyperparameter in self.hyperparameters)
         width = max(len(str(step.target)) for step in self.steps)
         lines = [f"update      {self.name}({numbers})", *(show_step(step, width) for step in self.steps)]
