@@ -20,6 +20,10 @@ NATIVE = ("native.pyx", "kernel.pxi", "arrays.pxi", "blas.pxi", "training.pxi", 
 """The native part, in Cython; the first file includes the others."""
 
 
+HEADER_OF_OBJECT = "/* The Python files are in an object that all modules are linked with. */\n"
+"""This header for a module that is linked with such an object."""
+
+
 ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "?": r"\?"})
 """The escapes of characters in a C string: of the question mark, too, since ??/ is the trigraph of a backslash."""
 
