@@ -119,12 +119,13 @@ def build(
     check_out(folder, chosen)  # before the work, not after it
     choices: dict[str, object] = {"digits": digits}
     choices |= {} if segment_length is None else {"segment_length": segment_length}
+    own = model is None
     with _working(console, "compiling"):
         compiled = compile_model(
-            chosen, precision, force, lambda stage: _report(console, stage), choices=choices, march=march, bits=bits
-        )
+            chosen, precision, force, lambda stage: _report(console, stage), choices=choices, march=march, bits=bits,
+            dump=dump or own,
+        )  # fmt: skip
     module = load(compiled.built)
-    own = model is None
     start = time.perf_counter()
     data = (perceptron.X, perceptron.Y) if own else (None, None)
     for variant in module.variants:  # a module for this CPU has only one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -52,9 +52,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A model and the result of every stage."""
+    """A model and the result of every stage, and their texts, if these were written while compilers ran."""
 
     stages: tuple[Stage, ...]
+    written: Mapping[str, str] | None = None
 
     def __getitem__(self, name: str) -> Any:
         return next(stage.result for stage in self.stages if stage.name == name)
@@ -73,11 +74,16 @@ class Compiled:
 
     def texts(self) -> dict[str, str]:
         """Return the results of the stages up to ``schedule``, as readable text files, by name."""
-        shown = [stage for stage in self.stages if isinstance(stage.result, Program | Schedule)]
-        return {
-            f"stages/{number}-{stage.name}.txt": f"# {MARK}: the program after {stage.name}.\n\n{stage.result.show()}"
-            for number, stage in enumerate(shown, start=1)
-        }
+        return dict(self.written) if self.written else _texts(self.stages)
+
+
+def _texts(stages: Iterable[Stage]) -> dict[str, str]:
+    """Return the results of stages as readable text files, by name."""
+    shown = [stage for stage in stages if isinstance(stage.result, Program | Schedule)]
+    return {
+        f"stages/{number}-{stage.name}.txt": f"# {MARK}: the program after {stage.name}.\n\n{stage.result.show()}"
+        for number, stage in enumerate(shown, start=1)
+    }
 
 
 def compile_model(
@@ -92,6 +98,7 @@ def compile_model(
     cross: str | None = None,
     apart: bool = False,
     bits: str = NATIVE,
+    dump: bool = False,
 ) -> Compiled:
     """Take a model through the stages; ``observe`` is called after each of them.
 
@@ -99,20 +106,22 @@ def compile_model(
     "native" or "portable", ``fit`` says whether the module can fit by least squares, ``cross`` names another machine
     that the module is for, such as "aarch64-linux-gnu", which needs the package ziglang. With ``apart``, what few call
     is compiled when it is first called (see ``building/parts.py``). With ``bits`` "portable", results depend neither on
-    the CPU nor on the compiler. Raises ModelError for a model or choices that cannot be compiled, and BuildError where
-    the compiler or the disk fails.
+    the CPU nor on the compiler. With ``dump``, the texts of the stages are written while the compilers run. Raises
+    ModelError for a model or choices that cannot be compiled, and BuildError where the compiler or the disk fails.
     """
     if until not in (stage.__name__ for stage in STAGES):
         raise ValueError(f"there is no stage {until!r}; there are: {', '.join(stage.__name__ for stage in STAGES)}")
+    stages: list[Stage] = []
+    written: dict[str, str] = {}
+    meanwhile = (lambda: written.update(_texts(stages))) if dump else None
     options: dict[Any, tuple[Any, ...]] = {
         describe: (precision, _digits(choices, bits), bits),
         stabilize: (None, ANSWERS),
         differentiate: (fit, apart),
         schedule: (_of_schedule(choices),),
-        build: (force, march, cross, apart),
+        build: (force, march, cross, apart, meanwhile),
     }
     value: Any = model
-    stages = []
     for function in STAGES:
         start = time.perf_counter()
         with nullcontext() if function is build else without_collector():
@@ -124,7 +133,7 @@ def compile_model(
             observe(stages[-1])
         if function.__name__ == until:
             break
-    return Compiled(tuple(stages))
+    return Compiled(tuple(stages), written)
 
 
 @renamed("0.3.0", schedule="choices")
@@ -184,7 +193,9 @@ def build_module(
             return _loaded(kept_whole, model, precision, bits)
         apart = False
     try:
-        compiled = compile_model(model, precision, force, choices=choices, march=march, fit=fit, apart=apart, bits=bits)
+        compiled = compile_model(
+            model, precision, force, choices=choices, march=march, fit=fit, apart=apart, bits=bits, dump=dump
+        )
     except CompilerNotFoundError as error:
         if out is not None or bits != NATIVE:
             raise
