@@ -1,55 +1,62 @@
-"""**describe** -> stabilize: writes a model, its loss and the optimizers as symbolic steps."""
+"""**describe** -> stabilize: writes a model, its loss and the optimizers as symbolic steps.
+
+Layers are imported when they are first used: a formula needs none of them.
+"""
 
 import hashlib
 from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from nncodegen.describe.attention import GroupQueryAttention, MultiHeadAttention
-from nncodegen.describe.bidirectional import Bidirectional
-from nncodegen.describe.call import Call, Part
 from nncodegen.describe.checks import bounded, check_name, check_program
-from nncodegen.describe.convolution import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
 from nncodegen.describe.describable import Describable
-from nncodegen.describe.embedding import Embedding, PositionEmbedding
-from nncodegen.describe.formulas import RBF, Polynomial
 from nncodegen.describe.given import check_precision
-from nncodegen.describe.graph import Graph
-from nncodegen.describe.layer import Add, Input, Layer, Multiply, Node, Subtract
-from nncodegen.describe.layers import Activation, Dense, Dropout, GaussianNoise, WideAndDeep
-from nncodegen.describe.merging import (
-    Average,
-    Maximum,
-    Minimum,
-    add,
-    average,
-    concatenate,
-    maximum,
-    minimum,
-    multiply,
-    subtract,
-)
 from nncodegen.describe.model import Model
-from nncodegen.describe.network import Network
-from nncodegen.describe.normalization import BatchNormalization, LayerNormalization, RMSNormalization
 from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
-from nncodegen.describe.physics import Mean
-from nncodegen.describe.pooling import (
-    AveragePooling1D,
-    AveragePooling2D,
-    GlobalAveragePooling1D,
-    GlobalAveragePooling2D,
-    GlobalMaxPooling1D,
-    GlobalMaxPooling2D,
-    MaxPooling1D,
-    MaxPooling2D,
-)
-from nncodegen.describe.prelu import PReLU
-from nncodegen.describe.recurrent import GRU, LSTM, SimpleRNN
-from nncodegen.describe.rotary import RotaryEmbedding
-from nncodegen.describe.sequential import Sequential
-from nncodegen.describe.shapes import Concatenate, Flatten, Permute, Reshape
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
 from nncodegen.ir.program import BITS, DEFAULT, DIGITS, NATIVE, OFF, PORTABLE
+
+if TYPE_CHECKING:
+    from nncodegen.describe.attention import GroupQueryAttention, MultiHeadAttention
+    from nncodegen.describe.bidirectional import Bidirectional
+    from nncodegen.describe.call import Call, Part
+    from nncodegen.describe.convolution import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
+    from nncodegen.describe.embedding import Embedding, PositionEmbedding
+    from nncodegen.describe.formulas import RBF, Polynomial
+    from nncodegen.describe.graph import Graph
+    from nncodegen.describe.layer import Add, Input, Layer, Multiply, Node, Subtract
+    from nncodegen.describe.layers import Activation, Dense, Dropout, GaussianNoise, WideAndDeep
+    from nncodegen.describe.merging import (
+        Average,
+        Maximum,
+        Minimum,
+        add,
+        average,
+        concatenate,
+        maximum,
+        minimum,
+        multiply,
+        subtract,
+    )
+    from nncodegen.describe.network import Network
+    from nncodegen.describe.normalization import BatchNormalization, LayerNormalization, RMSNormalization
+    from nncodegen.describe.physics import Mean
+    from nncodegen.describe.pooling import (
+        AveragePooling1D,
+        AveragePooling2D,
+        GlobalAveragePooling1D,
+        GlobalAveragePooling2D,
+        GlobalMaxPooling1D,
+        GlobalMaxPooling2D,
+        MaxPooling1D,
+        MaxPooling2D,
+    )
+    from nncodegen.describe.prelu import PReLU
+    from nncodegen.describe.recurrent import GRU, LSTM, SimpleRNN
+    from nncodegen.describe.rotary import RotaryEmbedding
+    from nncodegen.describe.sequential import Sequential
+    from nncodegen.describe.shapes import Concatenate, Flatten, Permute, Reshape
 
 PRECISIONS = ("float64", "float32")
 
@@ -102,3 +109,37 @@ __all__ = [
     "Subtract", "WideAndDeep", "add", "average", "check_program", "concatenate", "describe", "identity_of", "maximum",
     "minimum", "multiply", "subtract",
 ]  # fmt: skip
+
+_NAMES = {
+    "attention": "GroupQueryAttention MultiHeadAttention",
+    "bidirectional": "Bidirectional",
+    "call": "Call Part",
+    "convolution": "Conv1D Conv1DTranspose Conv2D Conv2DTranspose",
+    "embedding": "Embedding PositionEmbedding",
+    "formulas": "RBF Polynomial",
+    "graph": "Graph",
+    "layer": "Add Input Layer Multiply Node Subtract",
+    "layers": "Activation Dense Dropout GaussianNoise WideAndDeep",
+    "merging": "Average Maximum Minimum add average concatenate maximum minimum multiply subtract",
+    "network": "Network",
+    "normalization": "BatchNormalization LayerNormalization RMSNormalization",
+    "physics": "Mean",
+    "pooling": "AveragePooling1D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D "
+    "GlobalMaxPooling2D MaxPooling1D MaxPooling2D",
+    "prelu": "PReLU",
+    "recurrent": "GRU LSTM SimpleRNN",
+    "rotary": "RotaryEmbedding",
+    "sequential": "Sequential",
+    "shapes": "Concatenate Flatten Permute Reshape",
+}
+"""The names that each module gives which is imported when one of them is first used."""
+
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name of a module that is imported now."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return found
