@@ -8,9 +8,11 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from nncodegen.building.build import Built, build, check_folder, is_any_kept, kept, load, write
+from nncodegen.building.compiler import find_compiler
 from nncodegen.building.parts import offer, offer_errors
 from nncodegen.building.searches import Searches
 from nncodegen.collector import without_collector
@@ -121,6 +123,8 @@ def compile_model(
         schedule: (_of_schedule(choices),),
         build: (force, march, cross, apart, meanwhile),
     }
+    if until == build.__name__:
+        Thread(target=_ask_compiler, args=(march, cross), daemon=True).start()
     value: Any = model
     for function in STAGES:
         start = time.perf_counter()
@@ -134,6 +138,12 @@ def compile_model(
         if function.__name__ == until:
             break
     return Compiled(tuple(stages), written)
+
+
+def _ask_compiler(march: str, cross: str | None) -> None:
+    """Ask the compiler about itself, while the model is being derived; ``build`` gets the same answers, and errors."""
+    with suppress(BuildError):
+        find_compiler(march, cross)
 
 
 @renamed("0.3.0", schedule="choices")
