@@ -13,7 +13,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import sympy
@@ -22,7 +22,7 @@ from sympy import Abs, Expr, Max, Min, Piecewise, S, sqrt
 from nncodegen.describe.checks import bounded, check_expression, is_finite
 from nncodegen.describe.grammar import as_expression
 from nncodegen.errors import ModelError
-from nncodegen.ir import PARAMETER, Element, Hyperparameter, Step, Update
+from nncodegen.ir import PARAMETER, DeferredUpdate, Element, Hyperparameter, Step, Update
 from nncodegen.runtime.python.ground.rules import LEARNING_RATE, RULES
 from nncodegen.runtime.python.training.many import train_many
 from nncodegen.runtime.python.training.training import partial_fit, train, train_on_stream
@@ -313,5 +313,16 @@ OPTIMIZERS = {name: (FORMULAS[name], rule.state, rule.hyperparameters) for name,
 
 @cache
 def describe_update(name: str) -> Update:
-    """Return the update of a built-in optimizer."""
+    """Return the update of a built-in optimizer, whose rule is evaluated when its steps are first read.
+
+    To describe and simplify all rules took 0.06 s before the first compiler could start.
+    """
+    _, state, hyperparameters = OPTIMIZERS[name]
+    role = f"the optimizer {name}"
+    hypers = _hyperparameters(hyperparameters, role)
+    initial = _state(state, [hyper.name for hyper in hypers], role)
+    return DeferredUpdate(name, tuple(initial), hypers, tuple(initial.values()), partial(_described, name))
+
+
+def _described(name: str) -> Update:
     return Optimizer(name, *OPTIMIZERS[name]).update

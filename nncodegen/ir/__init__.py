@@ -15,6 +15,7 @@ from nncodegen.ir.program import (
     LATER,
     LEARNING_RATE,
     Companion,
+    DeferredUpdate,
     Initial,
     InTraining,
     Noise,
@@ -34,8 +35,8 @@ from nncodegen.runtime.python.ground.facts import Hyperparameter, Term
 
 __all__ = [
     "EARLIER", "LATER", "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE",
-    "Companion",
-    "Element", "Equation", "Group", "Hyperparameter", "InTraining", "Initial", "Noise", "Program", "Size", "Solution",
-    "Solved", "Statistic", "Step", "Stepwise", "Tensor", "Term", "Update", "columns_of", "elements", "evaluate",
-    "gathered", "grouped", "needed", "ranges_of", "renamed", "show_step", "slices_of", "solve", "steps_of", "verify",
+    "Companion", "DeferredUpdate", "Element", "Equation", "Group", "Hyperparameter", "InTraining", "Initial", "Noise",
+    "Program", "Size", "Solution", "Solved", "Statistic", "Step", "Stepwise", "Tensor", "Term", "Update",
+    "columns_of", "elements", "evaluate", "gathered", "grouped", "needed", "ranges_of", "renamed",
+    "show_step", "slices_of", "solve", "steps_of", "verify",
 ]  # fmt: skip

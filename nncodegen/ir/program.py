@@ -26,7 +26,7 @@ A bare formula is the case in which every tensor is a scalar or has only the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -167,6 +167,34 @@ class Update:
         width = max(len(str(step.target)) for step in self.steps)
         lines = [f"update      {self.name}({numbers})", *(show_step(step, width) for step in self.steps)]
         return "\n".join([*lines, f"{'next':<12}{'  '.join(map(str, self.results))}"]) + "\n"
+
+
+class DeferredUpdate(Update):
+    """An update whose steps and results are derived when one of them is first read.
+
+    Every program has the rules of all optimizers, and few programs read them. An object is equal to itself alone, so
+    that comparisons derive nothing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        state: tuple[str, ...],
+        hyperparameters: tuple[Hyperparameter, ...],
+        initial: tuple[float | str, ...],
+        derive: Callable[[], Update],
+    ) -> None:
+        self.__dict__.update(name=name, state=state, hyperparameters=hyperparameters, initial=initial, _derive=derive)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("steps", "results"):
+            raise AttributeError(f"an update has no attribute {name!r}")
+        derived = self._derive()
+        self.__dict__.update(steps=derived.steps, results=derived.results)
+        return self.__dict__[name]
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from sympy import Dummy, Eq, Expr, Piecewise, Pow, S, Symbol, count_ops, exp, preorder_traversal
 from sympy.codegen.cfunctions import log1p
@@ -23,6 +23,7 @@ from sympy.codegen.cfunctions import log1p
 from nncodegen.ir import (
     NORMALIZATIONS,
     RECURRENCES,
+    DeferredUpdate,
     Element,
     InTraining,
     Program,
@@ -80,9 +81,16 @@ def in_primitives(expression: Expr) -> tuple[tuple[Step, ...], Element]:
 
 @lru_cache(maxsize=64)  # updates are the same in every program
 def simplify_update(update: Update) -> Update:
-    """Return the update rule of an optimizer, simplified like a program."""
+    """Return the update rule of an optimizer, simplified like a program; a deferred one when it is first read."""
+    if isinstance(update, DeferredUpdate):
+        derive = partial(_simplified_rule, update)
+        return DeferredUpdate(update.name, update.state, update.hyperparameters, update.initial, derive)
+    return _simplified_rule(update)
+
+
+def _simplified_rule(update: Update) -> Update:
     steps, results = _simplify_steps(update.steps, update.results, update.declared)
-    return replace(update, steps=steps, results=results)
+    return Update(update.name, update.state, update.hyperparameters, steps, results, update.initial)
 
 
 def _simplify_steps(
