@@ -28,6 +28,7 @@ from nncodegen.building.targets import LIBRARY, linked_part, wrapper_object
 from nncodegen.network import Description, predict
 from nncodegen.perceptron import X, Y, model
 from nncodegen.pipeline import compile_model
+from nncodegen.runtime import embedded
 from nncodegen.runtime.embedded import wrapper_source
 from tests.support import ROOT
 from tests.support.compilers import QUICK
@@ -50,6 +51,15 @@ PROGRAM = """
 def command_of(program):
     """What runs a program that has the line."""
     return [sys.executable, "-c", textwrap.dedent(PROGRAM) + textwrap.dedent(program)]
+
+
+def test_python_files_are_compressed_once(empty_cache, monkeypatch):
+    """A second module with all parts is linked with the object that the first one left in the cache."""
+    nn.compile_model(LINE, fit=False)
+    monkeypatch.setattr(embedded, "header", None)  # whoever calls it fails
+    other = load(nn.compile_model(LINE, "float32", fit=False).built)
+    assert other.predict([2.0], [[3.0]]).tolist() == [[6.0]]
+    assert len([*empty_cache.glob("python_*.o")]) == 1
 
 
 def test_the_cache_is_addressed_by_content(empty_cache):

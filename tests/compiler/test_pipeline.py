@@ -84,6 +84,36 @@ def test_texts():
 
 
 @pytest.mark.usefixtures("quick_compiler")
+def test_texts_while_compilers_run():
+    """Texts that are written while compilers run are those that are written later."""
+    compiled = compile_model(model, force=True, dump=True)
+    assert compiled.written
+    assert compiled.texts() == compile_model(model, until="schedule").texts()
+
+
+def test_formulas_import_no_layers():
+    """A layer is imported when it is first used."""
+    program = """
+import sys, nncodegen as nn
+nn.compile_model(nn.Model("line", "x", "y", {"a": 1}, "a*x"), until="emit")
+print("nncodegen.describe.attention" in sys.modules, nn.MultiHeadAttention.__module__)
+"""
+    assert printed(program) == ["False", "nncodegen.describe.attention"]
+
+
+def test_rules_that_are_not_read():
+    """The C of a formula needs the rule of gradient descent; those of the other optimizers are not even derived."""
+    program = """
+import nncodegen as nn
+from nncodegen.perceptron import model
+updates = nn.compile_model(model, until="emit")["simplify"].updates
+print(len(updates), *(update.name for update in updates if "steps" in vars(update)))
+print(len({update.show() for update in updates}))
+"""
+    assert printed(program) == ["11", "sgd", "11"]
+
+
+@pytest.mark.usefixtures("quick_compiler")
 def test_formulas_and_layers_give_the_same_program():
     """A network written as a formula and as layers has the same loss and gradient: one representation serves both."""
     layered = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1, "sigmoid")], 2, "binary_crossentropy", name="layered")
