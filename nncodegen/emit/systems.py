@@ -77,7 +77,8 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
     work = [f"work + {at.kernel.memory.arrays}"] if read.weights else []
     if isinstance(read, swept):
         state = read.adjoint.indices[-1]
-        out = [_array(read.adjoint, (index, state), at), _array(step.target, step.target.indices[1:], at)]
+        out = [_array(read.states, (index, state), at)] if read.system.jumps.values else []
+        out += [_array(read.adjoint, (index, state), at), _array(step.target, step.target.indices[1:], at)]
         return tuple(wrapped(f"reverse_equations_{number}({', '.join([head, *given, *out, *work])});"))
     states = step.target.indices[2:]
     strides = [at.kernel.stride(step.target, each) for each in states]
@@ -168,22 +169,33 @@ class SystemEmitter:
 
     def emit(self) -> None:
         """Write the initial values, the rates, and the function that solves the system."""
-        system, lines, name = self._system, self._lines, self._name
+        system, lines = self._system, self._lines
         self._emit_starts()
         self._emit_rates()
         if system.linear:
             self._emit_linear()
         if system.jumps.values:
-            lines.add("", "/* The states that follow after each time of a sample. */")
-            with lines.function(f"INLINE void {name}_jumps({self._state},\n    real *restrict after)"):
-                self._write(system.jumps, [f"after[{number}]" for number in range(len(system.jumps.values))])
+            lines.add("")
+            self._emit_jumps()
         self._emit_solver()
         lines.add("")
 
+    def _emit_jumps(self) -> None:
+        """Write the function of the states after a jump."""
+        jumps = self._system.jumps
+        self._lines.add("/* The states that follow after each time of a sample. */")
+        with self._lines.function(f"INLINE void {self._name}_jumps({self._state},\n    real *restrict after)"):
+            self._write(jumps, [f"after[{number}]" for number in range(len(jumps.values))])
+
+    @property
+    def _course_arguments(self) -> str:
+        """Return the arguments with the numbers of times, if there are any."""
+        course = "const real *course, size_t course_next, size_t course_item, size_t course_sample,\n    "
+        return course if self._system.course else ""
+
     def _emit_solver(self) -> None:
         """Write the function that solves the system for the samples of a tile."""
-        course = "const real *course, size_t course_next, size_t course_item, size_t course_sample,\n    "
-        course = course if self._system.course else ""
+        course = self._course_arguments
         self._lines.add("", "/* Solves these equations for the samples of a tile. */")
         with self._lines.function(f"static HOT void solve_{self._name}({SAMPLES},\n    {course}{OUT})"):
             self._emit_call()
@@ -308,6 +320,7 @@ class SystemEmitter:
         """Write local values of what formulas read of the states and of both rows; return the arguments with these."""
         system = self._system
         direction = system.linear.direction if system.linear else ()
+        factors = system.transposed.factors if system.transposed else ()
         read = {element for formula in formulas for element in formula.atoms(Element)}
         used = {self._names[system.time.tensor]} if system.time in read else set()
         for array, names in (
@@ -315,6 +328,7 @@ class SystemEmitter:
             ("given", system.given),
             ("fixed", (*system.fixed, *system.course)),
             ("direction", direction),
+            ("factors", factors),
         ):
             for number, element in enumerate(names):
                 if element in read:

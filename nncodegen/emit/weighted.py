@@ -19,6 +19,9 @@ from nncodegen.ir.systems import systems_of
 from nncodegen.schedule import Schedule
 from nncodegen.schedule.rates import OfPlace, Rates
 
+STATES = "const real *restrict path, size_t path_time, size_t path_state, size_t path_sample,\n    "
+"""The states at all times, which the derivatives of jumps read."""
+
 
 def emit_weighted(schedule: Schedule, lines: Lines) -> None:
     """Write the functions of all systems with networks that a program solves."""
@@ -30,6 +33,8 @@ def emit_weighted(schedule: Schedule, lines: Lines) -> None:
 
 class _WeightedEmitter(SystemEmitter):
     """Writer of the functions of one system with networks, whose rates are kernels (see ``solve_reverse.h``)."""
+
+    _arguments = ("after", "factors", "sums")
 
     def __init__(
         self, rates: Rates, name: str, printer: Callable[[Callable[[Element], str]], Printer], lines: Lines
@@ -46,13 +51,20 @@ class _WeightedEmitter(SystemEmitter):
         if rates.transposed:
             lines.add("/* The derivatives of the sum of all rates, each times its factor. */")
             self._emit_kernel("transposed", rates.transposed)
+        if system.jumps.values:
+            self._emit_jumps()
+            lines.add("")
+        turned = bool(system.transposed and system.jumps.values)
+        if turned:
+            self._emit_turned()
         weights, count = "const real *restrict weights", system.offsets[-1]
         solver = f"own, &{system.control.table.name}"
         row, given = f"(weight_row) {{weights, {count}}}", f"count, padded, times, {GIVEN}"
         sizes = f"(record_sizes) {{{rates.levels}, {rates.length}, {rates.record}}}"
         lines.add("/* Solves these equations for the samples of a tile. */")
         with lines.function(
-            f"static HOT void solve_{name}({SAMPLES},\n    {weights}, {OUT},\n    real *restrict work, int keeps)"
+            f"static HOT void solve_{name}({SAMPLES},\n    {weights}, {self._course_arguments}{OUT},\n"
+            "    real *restrict work, int keeps)"
         ):
             self._emit_equations()
             lines.add(*wrapped(f"solve_weighted({solver}, {sizes}, keeps, {row}, {ON_TILE});"))
@@ -62,16 +74,29 @@ class _WeightedEmitter(SystemEmitter):
         lines.add("/* The derivatives of weighted sums of their solutions, for the samples of a tile. */")
         with lines.function(
             f"static HOT void reverse_{name}({SAMPLES},\n"
-            f"    {weights}, const real *restrict adjoint, size_t adjoint_time, size_t adjoint_state,\n"
+            f"    {weights}, {self._course_arguments}{STATES if turned else ''}"
+            "const real *restrict adjoint, size_t adjoint_time, size_t adjoint_state,\n"
             "    size_t adjoint_sample, real *restrict out, size_t out_place, size_t out_sample, real *restrict work)"
         ):
             self._emit_equations()
             numbers = [str(system.given.index(one)) if one in system.given else "NOT_GIVEN" for one in system.starts]
             lines.add(*wrapped(f"static const size_t starts[] = {{{', '.join(numbers)}}};"))
             places = "adjoint, adjoint_time, adjoint_state, adjoint_sample, out, out_place, out_sample, work"
-            call = f"reverse_weighted({solver}, {name}_transposed, starts, {sizes}, {row}, {given}, {places});"
+            back = f"(reverse_functions) {{{name}_transposed, {f'{name}_turned' if turned else 'NULL'}}}"
+            states = "path, path_time, path_state, path_sample" if turned else "NULL, 0, 0, 0"
+            call = f"reverse_weighted({solver}, {back}, starts, {sizes}, {row}, {given}, {states}, {places});"
             lines.add(*wrapped(call))
         lines.add("")
+
+    def _emit_turned(self) -> None:
+        """Write the function of the derivatives of the weighted sum of the states after a jump."""
+        assert self._system.transposed
+        jumps = self._system.transposed.jumps
+        self._lines.add("/* The derivatives of the sum of the states after a jump, each times its factor. */")
+        arguments = f"{self._state},\n    const real *restrict factors, real *restrict sums"
+        with self._lines.function(f"INLINE void {self._name}_turned({arguments})"):
+            self._write(jumps, [f"sums[{number}]" for number in range(len(jumps.values))], ["factors"])
+        self._lines.add("")
 
     def _emit_kernel(self, what: str, one: OfPlace) -> None:
         """Write the function of rates, or of the derivatives of their weighted sum."""
@@ -79,7 +104,8 @@ class _WeightedEmitter(SystemEmitter):
         at = ElementsOfSample(one.program, one.layout, one.kernel)
         factors = system.transposed.factors if system.transposed and what == "transposed" else ()
         others = ", const real *restrict factors" * bool(factors)
-        rows = (("states", system.states), ("given", system.given), ("fixed", system.fixed), ("factors", factors))
+        fixed = (*system.fixed, *system.course)
+        rows = (("states", system.states), ("given", system.given), ("fixed", fixed), ("factors", factors))
         values = [f"{array}[{number}]" for array, names in rows for number in range(len(names))]
         with lines.function(
             f"static HOT void {self._name}_{what}(real now, const real *restrict states,\n"

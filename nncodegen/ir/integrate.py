@@ -81,6 +81,18 @@ class Stops(NamedTuple):
     steered: bool
 
 
+class Back(NamedTuple):
+    """The functions by which the reverse of steps goes back, each by states and all else: see ``swept_back``.
+
+    ``rates`` has the derivatives of the sum of all rates, ``jump`` those of the sum of what states become at a time,
+    each times its factor; ``jump`` is None where no state jumps.
+    """
+
+    rates: Transpose
+    stops: Stops | None
+    jump: Transpose | None
+
+
 class Taken(NamedTuple):
     """An accepted step of the length h from a time and the states there."""
 
@@ -291,17 +303,37 @@ def _passed(
 
 
 def swept_back(
-    system: System, times: Sequence[Any], taken: Sequence[Taken], adjoint: Array, rates: Rates, transposed: Transpose
+    system: System,
+    times: Sequence[Any],
+    states: Array,
+    taken: Sequence[Taken],
+    adjoint: Array,
+    rates: Rates,
+    back: Back,
 ) -> Array:
     """Return the derivatives of the sum of adjoint*states over all times, by what is given, and by weights.
 
     They are those of the steps that an explicit method took, with their lengths held fixed, from the last to the first.
-    The stages of a step are computed again; each adds the derivatives of its rates, times their adjoint.
+    The stages of a step are computed again; each adds the derivatives of its rates, times their adjoint. Where states
+    jump at a time, they do so after they were observed.
     """
+
+    def landed(number: int, bar: Array) -> Array:
+        if back.stops:
+            back.stops.enter(number)
+        if back.jump:
+            found = back.jump(times[number], states[number], bar)
+            bar, total[: len(system.given)] = found[:size], total[: len(system.given)] + found[size:]
+        summed: Array = bar + adjoint[number]
+        return summed
+
     table, size, left = system.control.table, len(system.states), len(times)
     bar = np.zeros_like(adjoint[0])
     total = np.zeros_like(adjoint, shape=len(system.given) + system.offsets[-1])
     for now, end, h, u in reversed(taken):
+        while left and times[left - 1] == end:
+            left -= 1
+            bar = landed(left, bar)
         stages, places = list[Array](), list[Array]()
         for part, row in zip(table.times, table.rows, strict=True):
             places.append(u + h * _sum(row, stages) if row else u)
@@ -309,21 +341,18 @@ def swept_back(
         bars, before = [np.zeros_like(bar) for _ in stages], np.zeros_like(bar)
         while left and times[left - 1] > now:
             left -= 1
-            if times[left] == end:
-                bar = bar + adjoint[left]
-                continue
             before = before + adjoint[left]
             for j, own in enumerate(table.interpolant):
                 bars[j] = bars[j] + h * _at(own, (times[left] - now) / h) * adjoint[left]
         for s in reversed(range(len(stages))):
-            found = transposed(now + table.times[s] * h, places[s], bars[s])
+            found = back.rates(now + table.times[s] * h, places[s], bars[s])
             moved = found[:size] + bar if s == len(stages) - 1 else found[:size]
             total, before = total + found[size:], before + moved
             for j, weight in enumerate(table.rows[s]):
                 bars[j] = bars[j] + h * weight * moved
         bar = before
-    for one in adjoint[:left]:
-        bar = bar + one
+    for number in reversed(range(left)):
+        bar = landed(number, bar)
     for start, one in zip(system.starts, bar, strict=True):
         if start in system.given:
             total[system.given.index(start)] += one

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sympy import Expr, Mul
 
 from nncodegen.ir.element import Element, elements
-from nncodegen.ir.integrate import SOLVED, Derivatives, Stops, Taken, integrate, swept_back
+from nncodegen.ir.integrate import SOLVED, Back, Derivatives, Stops, Taken, integrate, swept_back
 from nncodegen.ir.recurrence import Group
 from nncodegen.ir.reductions import reduction
 from nncodegen.ir.step import RECURRENCES, Step
@@ -140,9 +140,11 @@ class Evaluation(ABC):
     def _swept(self, times: Sequence[Any], own: _Problem, adjoint: Array) -> Array:
         """Return the derivatives of the weighted sum of the states of one sample, by what is given and by weights."""
         taken: list[Taken] = []
-        _, outcome = integrate(own.system, times, own.starts, own.rates, taken=taken)
-        found = swept_back(own.system, times, taken, adjoint, own.rates, own.transposed)
-        return found if outcome == SOLVED else found * np.nan
+        states, outcome = integrate(own.system, times, own.starts, own.rates, stops=own.stops, taken=taken)
+        if outcome != SOLVED:
+            return own.nothing * np.nan
+        back = Back(own.transposed, own.stops, own.turned if own.system.jumps.values else None)
+        return swept_back(own.system, times, states, taken, adjoint, own.rates, back)
 
     def numbers(self, formulas: Sequence[Expr], known: Mapping[Element, Any]) -> Array:
         """Return the values of formulas of scalars as one array."""
@@ -184,6 +186,17 @@ class _Problem:
         own = self.system.transposed
         assert own
         return self._values(own.sums, t, u, dict(zip(own.factors, factors, strict=True)))
+
+    def turned(self, t: Any, u: Array, factors: Array) -> Array:
+        """Return the derivatives of the sum of what states become, each times its factor, by states and given."""
+        own = self.system.transposed
+        assert own
+        return self._values(own.jumps, t, u, dict(zip(own.factors, factors, strict=True)))
+
+    @property
+    def nothing(self) -> Array:
+        """Return a zero for each value of what is given, and of weights."""
+        return self._evaluation.zeros([len(self.system.given) + self.system.offsets[-1]])
 
     def _enter(self, number: int) -> None:
         """Read the numbers of the interval that leads to a time."""

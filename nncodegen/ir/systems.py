@@ -142,11 +142,18 @@ class Linear:
 class Transposed:
     """The derivatives of the sum of all rates, each times its factor: by the states, by given, and by the weights.
 
-    Those by the weights have the indices of these.
+    Those by the weights have the indices of these. ``jumps`` are the derivatives of the sum of what states become at a
+    time, each times its factor: by the states just before, and by given.
     """
 
     factors: tuple[Element, ...]
     sums: Formulas
+    jumps: Formulas = Formulas(())
+
+    @property
+    def all(self) -> tuple[Expr, ...]:
+        """Return all formulas."""
+        return (*self.sums.all, *self.jumps.all)
 
 
 @dataclass(frozen=True)
@@ -258,8 +265,11 @@ class System:
             return []
         by = (*self.states, *self.given, *self.weights)
         found = (f"by {one}: {value}" for one, value in zip(by, own.sums.values, strict=True))
+        jumps = (f"jump, by {one}: {value}" for one, value in zip(by, own.jumps.values, strict=False))
         factors = "  ".join(map(str, own.factors))
-        return ["", f"{'factors':<12}{factors}", *map(str, own.sums.steps), *found]
+        return [
+            "", f"{'factors':<12}{factors}", *map(str, own.sums.steps), *found, *map(str, own.jumps.steps), *jumps,
+        ]  # fmt: skip
 
     @property
     def _roles(self) -> tuple[tuple[str, tuple[Element, ...]], ...]:
@@ -341,6 +351,12 @@ class swept(path):  # noqa: N801 (written in formulas, like tanh)
     """
 
     @property
+    def states(self) -> Element:
+        """Return the path."""
+        states: Element = self.args[-2]
+        return states
+
+    @property
     def adjoint(self) -> Element:
         """Return the factors of the states."""
         adjoint: Element = self.args[-1]
@@ -357,7 +373,7 @@ def formulas_of(step: Step) -> tuple[Expr, ...]:
         *system.formulas,
         *(linear.slopes.all + linear.bend.all if linear else ()),
         *system.jumps.all,
-        *(transposed.sums.all if transposed else ()),
+        *(transposed.all if transposed else ()),
     )
 
 

@@ -140,7 +140,6 @@ class Dynamics(ModelBase):
         self.loss = usual_name(loss)
         self._check_names()
         self._read(initial, observed, jumps)
-        self._check_changes()
         self._program = self._describe()
 
     @property
@@ -231,15 +230,6 @@ class Dynamics(ModelBase):
             raise ModelError(
                 f"{self.name} has networks ({', '.join(self.networks.names)}), and {method} reads the Jacobian of the "
                 f"rates as formulas without layers: give the method {able}, or a number of steps, such as steps=10"
-            )
-
-    def _check_changes(self) -> None:
-        """Raise ModelError for networks beside rates or states that change at times, where steps are chosen."""
-        changing = "columns" if self.columns else "jumps" if self.jumps else ""
-        if self.networks.all and self.differential and self.steps is None and changing:
-            raise ModelError(
-                f"{self.name} has networks ({', '.join(self.networks.names)}) and {changing}: together they take a "
-                "number of steps from a time to the next, such as steps=10"
             )
 
     def _check_names(self) -> None:

@@ -154,8 +154,10 @@ def _simplified(system: System) -> System:
     )
     jumps = _shared(system.jumps, "jump", system.taken)
     own = system.transposed
-    sums = own and replace(own, sums=_shared(own.sums, "sum", system.taken))
-    return replace(system, steps=rates.steps, rates=rates.values, linear=linear, jumps=jumps, transposed=sums)
+    back = own and replace(
+        own, sums=_shared(own.sums, "sum", system.taken), jumps=_shared(own.jumps, "turn", system.taken)
+    )
+    return replace(system, steps=rates.steps, rates=rates.values, linear=linear, jumps=jumps, transposed=back)
 
 
 def _shared(formulas: Formulas, word: str, taken: tuple[str, ...]) -> Formulas:

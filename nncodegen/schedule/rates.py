@@ -67,7 +67,7 @@ class Rates:
         """Return the values of work memory that solutions take, with some records, and their reverse if there are."""
         system = self.system
         states, stages, others = len(system.states), len(system.control.table.rows), system.offsets[-1]
-        rows = len(system.given) + others + len(system.fixed)
+        rows = len(system.given) + others + len(system.fixed) + len(system.course)
         if not records:
             return rows + (stages + 3) * states
         return records * self.record + rows + (2 * stages + 6) * states + 2 * (len(system.given) + others)
@@ -126,7 +126,7 @@ def _root(number: int, degree: int) -> int:
 
 def _rates(system: System, program: Program) -> Rates:
     """Return the kernels of one system."""
-    inputs = (system.time, *system.states, *system.given, *system.fixed)
+    inputs = (system.time, *system.states, *system.given, *system.fixed, *system.course)
     rates = _of_place(system, Formulas(system.rates, system.steps), inputs, program)
     own = system.transposed
     sums = _of_place(system, own.sums, (*inputs, *own.factors), program) if own else None

@@ -4,7 +4,7 @@
    step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, rough_log2 and rough_exp2, the parts of solvers
    norm_of, first_length, shorter, longer, weights_at, observe, take_step, copy_values, has_events, values_of_times,
    enter_interval, pass_times, fail_path, start_of, begin_path, aim_of, next_step, observe_step, begin_after,
-   accept_step, row_of and pad_samples, and solve_samples. */
+   accept_step, land, row_of and pad_samples, and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -383,6 +383,24 @@ INLINE void accept_step(const equations *own, const method *with, const step_arr
     copy_values(own->states, a->k + (with->stages - 1)*own->states, a->k);
 }
 
+/* Goes on from a time at which a step ended, as steps end at each. Returns 0 at the last time. */
+INLINE int land(const equations *own, const method *with, const real *values, const real *given, real *fixed,
+    const step_arrays *a, observations *seen, step_begin *from)
+{
+    int jumped = 0;
+    pass_times(own, from->now, values, given, fixed, a->u, a->after, seen, &jumped);
+    if (seen->done == seen->times)
+        return 0;
+    if (jumped || own->at_times.driven)
+        own->rates((real) from->now, a->u, given, fixed, a->k);
+    if (jumped) {
+        from->h = first_length(own, with, from->now, a->u, a->k, given, fixed, aim_of(own, seen) - from->now,
+            a->k + own->states);
+        from->before = 0;
+    }
+    return 1;
+}
+
 /* Writes the states of one sample at all of its times, which ascend; NaN where that fails: after too many steps, where
    steps become too short for the numbers, and at times before that of the initial values. There is room for stages + 3
    times the states in work. */
@@ -408,17 +426,9 @@ INLINE void solve(const equations *own, const method *with, observations seen, c
         accept_step(own, with, &a, to, &from);
         if (!stops || to.now < aim)
             continue;
-        int jumped = 0;
-        pass_times(own, from.now, values, given, fixed, a.u, a.after, &seen, &jumped);
-        if (seen.done == seen.times)
+        if (!land(own, with, values, given, fixed, &a, &seen, &from))
             break;
         aim = aim_of(own, &seen);
-        if (jumped || own->at_times.driven)
-            own->rates((real) from.now, a.u, given, fixed, a.k);
-        if (jumped) {
-            from.h = first_length(own, with, from.now, a.u, a.k, given, fixed, aim - from.now, a.k + states);
-            from.before = 0;
-        }
     }
     fail_path(own, &seen);
 }

@@ -7,7 +7,12 @@
    the first of each run of runs, and so on. Where a run is not kept any more, it is taken again from what the next
    level has. A step has the same bits each time, as it begins with the same numbers.
 
-   Needs solve.h. Gives transposed_function, weight_row, record_sizes, solve_weighted, reverse_weighted. */
+   Where rates or states change at the times of a sample, a step ends at each of them. The reverse then enters the
+   intervals between times from the last one to the first, and goes back through the jump after each time, from the
+   states that the solution has just before it.
+
+   Needs solve.h. Gives transposed_function, reverse_functions, weight_row, record_sizes, solve_weighted and
+   reverse_weighted. */
 
 #ifndef NNCODEGEN_SOLVE_REVERSE_H
 #define NNCODEGEN_SOLVE_REVERSE_H
@@ -18,6 +23,12 @@
    weights lie after what is given, also where rates read them. */
 typedef void (*transposed_function)(real t, const real *u, const real *given, const real *fixed, const real *factors,
     real *sums);
+
+/* What the reverse of a path calls: these derivatives, and those of the states after a jump, which are by the states
+   just before it and by what is given; NULL where none jumps. */
+typedef struct {
+    transposed_function rates, jump;
+} reverse_functions;
 
 /* The weights, which lie one after the other. */
 typedef struct {
@@ -46,6 +57,16 @@ typedef struct {
     size_t levels, length, values;
 } record_sizes;
 
+/* What the reverse of the path of a sample reads: its times; the values of these, for enter_interval; the states at
+   each, if they jump; the factors of these. */
+typedef struct {
+    size_t times, next_time;
+    const real *time, *values, *states;
+    size_t states_time, states_item;
+    const real *adjoint;
+    size_t adjoint_time, adjoint_item;
+} path_operands;
+
 /* A number that no state has whose initial value is not given. */
 #define NOT_GIVEN SIZE_MAX
 
@@ -56,7 +77,8 @@ typedef struct {
     real *factors, *bar, *earlier, *sums, *total;
 } reverse_arrays;
 
-/* Keeps where the step of a number begins on each of some levels that has it, and the rates of its stages. */
+/* Keeps where the step of a number begins on each of some levels that has it, and the rates of its stages. The length
+   is that which the step was tried with before it was cut short to end at a time. */
 INLINE void keep_step(const step_record *kept, size_t levels, size_t states, size_t stages, size_t number,
     step_begin from, const real *u, const real *k)
 {
@@ -70,27 +92,42 @@ INLINE void keep_step(const step_record *kept, size_t levels, size_t states, siz
     }
 }
 
-/* Takes steps as solve does, from the step of a number on, at most up to the time last and to the step of the number
-   end, and keeps them on some levels; writes what is observed, unless seen is NULL. Returns the number of the step
-   after those, and writes its begin. */
+/* Takes steps as solve does, from the step of a number on, at most to the last time and to the step of the number end,
+   and keeps them on some levels; writes what is observed, if observes is set. Returns the number of the step after
+   those, and writes its begin. */
 INLINE size_t take_kept_steps(const equations *own, const method *with, const step_record *kept, size_t levels,
-    size_t number, size_t end, double last, const real *given, const real *fixed, const step_arrays *a,
-    step_begin *from, observations *seen)
+    size_t number, size_t end, const real *values, const real *given, real *fixed, const step_arrays *a,
+    step_begin *from, observations *seen, int observes)
 {
+    const int stops = has_events(own);
+    const double last = (double) seen->time[(seen->times - 1)*seen->next_time];
     step_end to;
     size_t left = own->most;
-    while (number < end && from->now < last && next_step(own, with, last, given, fixed, a, &left, from, &to)) {
-        if (seen)
+    double aim = aim_of(own, seen);
+    while (number < end && from->now < last && next_step(own, with, aim, given, fixed, a, &left, from, &to)) {
+        step_begin tried = *from;
+        if (to.asked > 0)
+            tried.h = to.asked;
+        if (observes && !stops)
             observe_step(own, with, a, *from, to.now, seen);
-        keep_step(kept, levels, own->states, with->stages, number++, *from, a->u, a->k);
+        keep_step(kept, levels, own->states, with->stages, number++, tried, a->u, a->k);
         accept_step(own, with, a, to, from);
+        if (stops && to.now >= aim && land(own, with, values, given, fixed, a, seen, from))
+            aim = aim_of(own, seen);
     }
     return number;
 }
 
-/* Makes a step known again that no run has any more: takes the steps of a run, or of a run of runs, up to it. */
-INLINE void take_again(const equations *own, const method *with, const step_record *kept, size_t number, double last,
-    const real *given, const real *fixed, const step_arrays *a)
+/* Returns the time of a number. */
+INLINE double time_of(const path_operands *path, size_t number)
+{
+    return (double) path->time[number*path->next_time];
+}
+
+/* Makes a step known again that no run has any more: takes the steps of a run, or of a run of runs, up to it. All
+   times but the first done are after its end. */
+INLINE void take_again(const equations *own, const method *with, const step_record *kept, size_t number,
+    const path_operands *path, size_t done, const real *given, real *fixed, const step_arrays *a)
 {
     const size_t states = own->states;
     size_t level = 1, run = kept->length;
@@ -102,7 +139,11 @@ INLINE void take_again(const equations *own, const method *with, const step_reco
     step_begin from = kept->begins[place];
     memcpy(a->u, kept->states + 2*place*states, states*sizeof(real));
     memcpy(a->k, kept->states + (2*place + 1)*states, states*sizeof(real));
-    take_kept_steps(own, with, kept, level, first, number + 1, last, given, fixed, a, &from, NULL);
+    while (done > 0 && time_of(path, done - 1) > from.now)
+        done--;
+    enter_interval(own, done, path->values, fixed);
+    observations again = {path->times, done, path->next_time, path->time, a->error, 0, 1}; /* nobody reads the states */
+    take_kept_steps(own, with, kept, level, first, number + 1, path->values, given, fixed, a, &from, &again, 0);
 }
 
 /* Goes back through the stages of a step of length h: from the derivatives by the states at its end (bar), by the
@@ -157,20 +198,35 @@ INLINE void reverse_observation(const equations *own, const method *with, double
     }
 }
 
+/* Goes back through the jump after the time of a number, if there is one: from the derivatives by the states after it
+   to those by the states before it (bar). */
+INLINE void reverse_jump(const equations *own, transposed_function jump, size_t number, const path_operands *path,
+    const real *given, real *fixed, const reverse_arrays *a)
+{
+    if (!jump)
+        return;
+    enter_interval(own, number, path->values, fixed);
+    for (size_t i = 0; i < own->states; i++)
+        a->step.after[i] = path->states[number*path->states_time + i*path->states_item];
+    jump(path->time[number*path->next_time], a->step.after, given, fixed, a->bar, a->sums);
+    memcpy(a->bar, a->sums, own->states*sizeof(real));
+    for (size_t p = 0; p < own->given; p++)
+        a->total[p] += a->sums[own->states + p];
+}
+
 /* Writes the states of one sample at all of its times, as solve does, and keeps its steps on some levels. */
 INLINE void solve_kept(const equations *own, const method *with, const step_record *kept, size_t levels,
-    observations seen, const real *given, real *fixed, const step_arrays *a)
+    observations seen, const real *values, const real *given, real *fixed, const step_arrays *a)
 {
-    const double last = (double) seen.time[(seen.times - 1)*seen.next_time];
     step_begin from = {start_of(own, &seen), 0, 0, 0};
     size_t steps = 0;
-    if (begin_path(own, from.now, NULL, given, fixed, a->u, a->after, &seen)) {
+    if (begin_path(own, from.now, values, given, fixed, a->u, a->after, &seen)) {
         if (seen.done < seen.times) {
             own->rates((real) from.now, a->u, given, fixed, a->k);
-            from.h = first_length(own, with, from.now, a->u, a->k, given, fixed, last - from.now,
+            from.h = first_length(own, with, from.now, a->u, a->k, given, fixed, aim_of(own, &seen) - from.now,
                 a->k + own->states);
         }
-        steps = take_kept_steps(own, with, kept, levels, 0, SIZE_MAX, last, given, fixed, a, &from, &seen);
+        steps = take_kept_steps(own, with, kept, levels, 0, SIZE_MAX, values, given, fixed, a, &from, &seen, 1);
     }
     if (levels > 0)
         *kept->end = (path_end) {from.now, steps, seen.done == seen.times};
@@ -180,38 +236,42 @@ INLINE void solve_kept(const equations *own, const method *with, const step_reco
 /* Writes the derivatives of the sum of states, each times its factor at each time, to total: by what is given, and by
    the weights, from the record of a path that is solved. starts has the number of the given value that is the initial
    value of each state. */
-INLINE void reverse_path(const equations *own, const method *with, transposed_function transposed, size_t others,
-    const size_t *starts, const step_record *kept, size_t times, const real *time, size_t next_time,
-    const real *adjoint, size_t adjoint_time, size_t adjoint_state, const real *given, const real *fixed,
+INLINE void reverse_path(const equations *own, const method *with, reverse_functions back, size_t others,
+    const size_t *starts, const step_record *kept, const path_operands *path, const real *given, real *fixed,
     const reverse_arrays *a)
 {
     const size_t states = own->states, steps = kept->end->steps;
-    const double last = (double) time[(times - 1)*next_time];
+    const int stops = has_events(own);
     memset(a->total, 0, others*sizeof(real));
     memset(a->bar, 0, states*sizeof(real));
     double end = kept->end->now;
-    size_t left = times;
+    size_t left = path->times;
     for (size_t number = steps; number-- > 0;) {
         if (number + 1 < steps && (number + 1) % kept->length == 0)
-            take_again(own, with, kept, number, last, given, fixed, &a->step);
+            take_again(own, with, kept, number, path, left, given, fixed, &a->step);
         const size_t place = number % kept->length;
-        const double now = kept->begins[place].now, h = kept->begins[place].h;
+        const int cut = stops ? left > 0 && end == time_of(path, left - 1) : number + 1 == steps;
+        const double now = kept->begins[place].now, h = cut ? end - now : kept->begins[place].h;
         const real *const u = kept->states + 2*place*states;
         memset(a->factors, 0, with->stages*states*sizeof(real));
         memset(a->earlier, 0, states*sizeof(real));
         int inner = 0;
-        for (; left > 0 && (double) time[(left - 1)*next_time] > now; left--) {
-            const double at = (double) time[(left - 1)*next_time], x = at == end ? 1 : (at - now)/h;
+        for (; left > 0 && time_of(path, left - 1) > now; left--) {
+            const double at = time_of(path, left - 1), x = at == end ? 1 : (at - now)/h;
             inner |= x != 1;
-            reverse_observation(own, with, x, h, adjoint + (left - 1)*adjoint_time, adjoint_state, a);
+            reverse_jump(own, back.jump, left - 1, path, given, fixed, a);
+            reverse_observation(own, with, x, h, path->adjoint + (left - 1)*path->adjoint_time, path->adjoint_item, a);
         }
+        enter_interval(own, left, path->values, fixed);
         const real *const k = kept->stages + place*with->stages*states;
-        reverse_stages(own, with, transposed, others, now, h, inner, u, k, given, fixed, a);
+        reverse_stages(own, with, back.rates, others, now, h, inner, u, k, given, fixed, a);
         end = now;
     }
-    while (left-- > 0)
+    while (left-- > 0) {
+        reverse_jump(own, back.jump, left, path, given, fixed, a);
         for (size_t i = 0; i < states; i++)
-            a->bar[i] += adjoint[left*adjoint_time + i*adjoint_state];
+            a->bar[i] += path->adjoint[left*path->adjoint_time + i*path->adjoint_item];
+    }
     for (size_t i = 0; i < states; i++)
         if (starts[i] != NOT_GIVEN)
             a->total[starts[i]] += a->bar[i];
@@ -242,20 +302,22 @@ INLINE void solve_weighted(equations own, const method *with, record_sizes sizes
         const observations seen = {times, 0, time.next, time.values + n*time.sample, out + n*out_sample, out_time,
             out_state};
         row_of(n, given, own.given, row);
-        row_of(n, fixed, own.fixed, constants);
-        solve_kept(&own, with, &kept, keeps ? sizes.levels : 0, seen, row, constants, &a);
+        row_of(n, fixed, own.fixed - own.at_times.count, constants);
+        solve_kept(&own, with, &kept, keeps ? sizes.levels : 0, seen, values_of_times(&own, n), row, constants, &a);
     }
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }
 
 /* Writes the derivatives of the weighted sums of the states of count samples by what is given, and by the weights: NaN
-   where a path fails, and 0 for samples that pad a tile. solve_weighted has kept their steps; the adjoint has the
-   factors of the states. There is room for these records, then for the weights and both rows, for twice stages and 6
-   times the states, and twice for what is given and weights, in work. */
-INLINE void reverse_weighted(equations own, const method *with, transposed_function transposed, const size_t *starts,
+   where a path fails, and 0 for samples that pad a tile. solve_weighted has kept their steps, and has written path,
+   which is read if states jump; the adjoint has the factors of the states. There is room for these records, then for
+   the weights and both rows, for twice stages and 6 times the states, and twice for what is given and weights, in
+   work. */
+INLINE void reverse_weighted(equations own, const method *with, reverse_functions back, const size_t *starts,
     record_sizes sizes, weight_row weights, size_t count, size_t padded, size_t times, places time, places given,
-    places fixed, const real *adjoint, size_t adjoint_time, size_t adjoint_state, size_t adjoint_sample, real *out,
-    size_t out_place, size_t out_sample, real *work)
+    places fixed, const real *path, size_t path_time, size_t path_state, size_t path_sample, const real *adjoint,
+    size_t adjoint_time, size_t adjoint_state, size_t adjoint_sample, real *out, size_t out_place, size_t out_sample,
+    real *work)
 {
     const size_t states = own.states, stages = with->stages, others = own.given + weights.count;
     real *const row = work + padded*sizes.values, *const constants = row + others;
@@ -268,9 +330,11 @@ INLINE void reverse_weighted(equations own, const method *with, transposed_funct
         const int solved = n < count && kept.end->solved;
         if (solved) {
             row_of(n, given, own.given, row);
-            row_of(n, fixed, own.fixed, constants);
-            reverse_path(&own, with, transposed, others, starts, &kept, times, time.values + n*time.sample, time.next,
-                adjoint + n*adjoint_sample, adjoint_time, adjoint_state, row, constants, &a);
+            row_of(n, fixed, own.fixed - own.at_times.count, constants);
+            const path_operands operands = {times, time.next, time.values + n*time.sample, values_of_times(&own, n),
+                path ? path + n*path_sample : NULL, path_time, path_state, adjoint + n*adjoint_sample, adjoint_time,
+                adjoint_state};
+            reverse_path(&own, with, back, others, starts, &kept, &operands, row, constants, &a);
         }
         for (size_t p = 0; p < others; p++)
             out[n*out_sample + p*out_place] = n >= count ? 0 : solved ? a.total[p] : (real) NAN;
