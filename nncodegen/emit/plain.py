@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from math import prod
 
@@ -11,11 +12,11 @@ from nncodegen.emit.lines import wrapped
 from nncodegen.emit.names import Names
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element
-from nncodegen.ir.systems import System
+from nncodegen.ir.systems import System, path
 from nncodegen.schedule.plain import OneSample, solver_of
 from nncodegen.schedule.storage import Place
 from nncodegen.schedule.tree import Call, Tree
-from nncodegen.schedule.walks import elements
+from nncodegen.schedule.walks import elements, walk
 
 ARRAYS = {
     Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.OUTPUT: "outputs",
@@ -83,9 +84,16 @@ class PlainElements(Elements):
             return self.name(element)
         return f"{ARRAYS[storage.place]}{f' + {storage.offset}' if storage.offset else ''}"
 
-    def work_of(self, path: Element) -> str:
+    def weights_of(self, read: path) -> str:
+        """Return where the weights of a path lie, one after the other, among the parameters."""
+        begins = [self._storage[one.tensor].offset for one in read.weights]
+        if begins != [begins[0] + offset for offset in read.system.offsets[:-1]]:
+            raise ProgramError(f"the weights of {read.system.name} do not follow each other among the parameters")
+        return f"parameters + {begins[0]}"
+
+    def work_of(self, states: Element) -> str:
         """Return the begin of the memory of the solver of a path."""
-        offset = self._storage[solver_of(path)].offset
+        offset = self._storage[solver_of(states)].offset
         return f"work{f' + {offset}' if offset else ''}"
 
     def _noise(self, number: int, unit: str) -> str:
@@ -96,7 +104,11 @@ class PlainElements(Elements):
 
     def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
         """Yield declarations of names for the parameters, inputs and arrays that are read."""
-        read = {element.tensor: element for element in (*elements(tree), *others)}
+        found = (*elements(tree), *others)
+        calls = (call.steps[0].expression for call in walk(tree) if isinstance(call, Call))
+        handed = Counter(one.tensor for call in calls for one in call.weights)
+        handed.subtract(element.tensor for element in found)  # below 0: read elsewhere, too
+        read = {element.tensor: element for element in found if handed[element.tensor] < 0}
         for name, storage in self._storage.items():
             if name not in read:
                 continue
@@ -119,10 +131,11 @@ class PlainCalls(Calls):
     def of(self, call: Call) -> tuple[str, ...]:
         """Return the call that solves a system for one sample."""
         at, (step,) = self._plain, call.steps
-        path, times = step.expression, step.target.indices[0]
-        rows = [at.begin(element) for element in path.rows]
-        course = [at.begin(path.course)] if path.course is not None else []
-        number = self._systems.index(path.system) + 1
-        given = ", ".join([str(at.size(times)), at.begin(path.time), *rows, *["NULL"] * (2 - len(rows)), *course])
+        read, times = step.expression, step.target.indices[0]
+        rows = [at.begin(element) for element in read.rows]
+        course = [at.begin(read.course)] if read.course is not None else []
+        course += [at.weights_of(read)] if read.weights else []
+        number = self._systems.index(read.system) + 1
+        given = ", ".join([str(at.size(times)), at.begin(read.time), *rows, *["NULL"] * (2 - len(rows)), *course])
         out = f"{at.begin(step.target)}, {at.work_of(step.target)}"
         return tuple(wrapped(f"solve_equations_{number}({given}, {out});"))

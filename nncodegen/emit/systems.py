@@ -52,11 +52,15 @@ def emit_systems(program: Program, lines: Lines) -> None:
 def emit_plain_systems(
     systems: Sequence[System], precision: str, dialect: Dialect, used: dict[str, None], lines: Lines
 ) -> None:
-    """Write the functions of systems that plain C solves, one sample at a time. ``used`` collects what they call."""
+    """Write the functions of systems of formulas that plain C solves, one sample at a time, and the tables of all.
+
+    ``used`` collects what they call.
+    """
     _emit_tables(systems, precision, lines)
     printer = partial(Printer, precision, dialect=dialect, used=used)
     for number, system in enumerate(systems, 1):
-        _PlainSystemEmitter(system, f"equations_{number}", printer, lines).emit()
+        if not system.weights:
+            PlainSystemEmitter(system, f"equations_{number}", printer, lines).emit()
 
 
 def path_call(call: Call, at: Elements) -> tuple[str, ...]:
@@ -372,7 +376,7 @@ class _LanesEmitter(SystemEmitter):
         lines.add(*wrapped(f"solve_in_lanes(own, {self._name}_rates, &{table.name}, {narrow}, {ON_TILE});"))
 
 
-class _PlainSystemEmitter(SystemEmitter):
+class PlainSystemEmitter(SystemEmitter):
     """Writer of the functions of one system in plain C, which solves it for one sample, in memory of the caller."""
 
     def _unused(self, arguments: set[str]) -> None:
@@ -385,15 +389,16 @@ class _PlainSystemEmitter(SystemEmitter):
         lines.add("", "/* Solves these equations for one sample. */")
         rows = ["given", "fixed", *(["course"] if system.course else [])]
         given = " ".join(f"const real *{row}," for row in rows)
+        weights = "const real *weights, " if system.weights else ""
         with lines.function(
-            f"static void solve_{name}(size_t times, const real *time, {given}\n    real *out, real *work)"
+            f"static void solve_{name}(size_t times, const real *time, {given}\n    {weights}real *out, real *work)"
         ):
             self._emit_equations()
-            row = self._emit_row()
+            row, known = self._emit_row(), self._emit_given()
             states = len(system.states) - system.first
             values = "course" if system.course else "NULL"
             lines.add(f"const observations seen = {{times, 0, 1, time, out, {states}, 1}};")
-            arguments = f"seen, {values}, given, {row}, work"
+            arguments = f"seen, {values}, {known}, {row}, work"
             if isinstance(table, LinearlyImplicit):
                 begin = f"solve_stiff(&own, &local, &{table.name}, {self._emit_parts()}, "
                 lines.add(*wrapped(f"{begin}{arguments}, pivots);"))
@@ -413,6 +418,10 @@ class _PlainSystemEmitter(SystemEmitter):
         else:
             lines.add("(void) fixed;")
         return "row"
+
+    def _emit_given(self) -> str:
+        """Write what rates need in the row given besides, and return its name."""
+        return "given"
 
     @property
     def _course(self) -> str:

@@ -5,19 +5,27 @@ Rates are loops over the units of layers: kernels of one sample, which the sched
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from nncodegen.emit.calls import CallsOfSample
+from nncodegen.emit.dialects import Dialect
 from nncodegen.emit.elements import ElementsOfSample
 from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
+from nncodegen.emit.plain import PlainCalls, PlainElements
 from nncodegen.emit.printer import Printer
-from nncodegen.emit.systems import ARGUMENTS, GIVEN, ON_TILE, OUT, SAMPLES, SystemEmitter
+from nncodegen.emit.systems import ARGUMENTS, GIVEN, ON_TILE, OUT, SAMPLES, PlainSystemEmitter, SystemEmitter
 from nncodegen.ir import Element
-from nncodegen.ir.systems import systems_of
+from nncodegen.ir.program import PORTABLE
+from nncodegen.ir.systems import System, systems_of
 from nncodegen.schedule import Schedule
-from nncodegen.schedule.rates import OfPlace, Rates
+from nncodegen.schedule.layout import room_of_sample
+from nncodegen.schedule.plain import OneSample, plan_place
+from nncodegen.schedule.rates import OfPlace, Rates, rates_program
+
+PLAIN = "const real *given, const real *fixed"
 
 STATES = "const real *restrict path, size_t path_time, size_t path_state, size_t path_sample,\n    "
 """The states at all times, which the derivatives of jumps read."""
@@ -25,7 +33,8 @@ STATES = "const real *restrict path, size_t path_time, size_t path_state, size_t
 
 def emit_weighted(schedule: Schedule, lines: Lines) -> None:
     """Write the functions of all systems with networks that a program solves."""
-    systems, printer = systems_of(schedule.program.steps), partial(Printer, schedule.program.precision)
+    program = schedule.program
+    systems, printer = systems_of(program.steps), partial(Printer, program.precision, fuses=program.bits == PORTABLE)
     for rates in schedule.rates:
         name = f"equations_{systems.index(rates.system) + 1}"
         _WeightedEmitter(rates, name, printer, lines).emit()
@@ -104,15 +113,12 @@ class _WeightedEmitter(SystemEmitter):
         at = ElementsOfSample(one.program, one.layout, one.kernel)
         factors = system.transposed.factors if system.transposed and what == "transposed" else ()
         others = ", const real *restrict factors" * bool(factors)
-        fixed = (*system.fixed, *system.course)
-        rows = (("states", system.states), ("given", system.given), ("fixed", fixed), ("factors", factors))
-        values = [f"{array}[{number}]" for array, names in rows for number in range(len(names))]
         with lines.function(
             f"static HOT void {self._name}_{what}(real now, const real *restrict states,\n"
             f"    {ARGUMENTS}{others}, real *restrict outputs)"
         ):
             lines.add(f"const real *const restrict parameters = given + {len(system.given)};")
-            lines.add(*wrapped(f"const real inputs[] = {{{', '.join(['now', *values])}}};"))
+            lines.add(*_inputs(system, factors))
             if one.kernel.memory.arrays:
                 lines.add(f"real work[{one.kernel.memory.arrays}] ALIGNED;")
             loops = LoopPrinter(at, CallsOfSample(at), lines)
@@ -120,3 +126,66 @@ class _WeightedEmitter(SystemEmitter):
             lines.add(*at.declarations(tree))
             loops.print(tree)
         lines.add("")
+
+
+def _inputs(system: System, factors: Sequence[Element] = ()) -> list[str]:
+    """Return the declaration of the inputs of a kernel of rates: the time, the states, and both rows; then factors."""
+    fixed = (*system.fixed, *system.course)
+    rows = (("states", system.states), ("given", system.given), ("fixed", fixed), ("factors", factors))
+    values = [f"{array}[{number}]" for array, names in rows for number in range(len(names))]
+    return wrapped(f"const real inputs[] = {{{', '.join(['now', *values])}}};")
+
+
+def emit_plain_weighted(
+    systems: Sequence[System], precision: str, dialect: Dialect, used: dict[str, None], lines: Lines
+) -> None:
+    """Write the functions of systems with networks that plain C solves, one sample at a time.
+
+    ``used`` collects what they call.
+    """
+    printer = partial(Printer, precision, dialect=dialect, used=used)
+    for number, system in enumerate(systems, 1):
+        if system.weights:
+            kernel = plan_place(replace(rates_program(system), precision=precision))
+            elements = PlainElements(kernel, used)
+            loops = LoopPrinter(elements, PlainCalls(elements, ()), lines, dialect=dialect, used=used, breaks="[-+]")
+            _PlainWeightedEmitter(kernel, elements, loops, system, f"equations_{number}", printer, lines).emit()
+
+
+class _PlainWeightedEmitter(PlainSystemEmitter):
+    """Writer of the functions of one system with networks in plain C, whose rates are a plain kernel."""
+
+    def __init__(
+        self,
+        kernel: OneSample,
+        elements: PlainElements,
+        loops: LoopPrinter,
+        system: System,
+        name: str,
+        printer: Callable[[Callable[[Element], str]], Printer],
+        lines: Lines,
+    ) -> None:
+        super().__init__(system, name, printer, lines)
+        self._kernel, self._elements, self._loops = kernel, elements, loops
+
+    def _emit_rates(self) -> None:
+        """Write the function of the rates, whose weights follow what is given."""
+        system, lines = self._system, self._lines
+        lines.add("/* Their rates of change. The weights follow what is given. */")
+        with lines.function(f"static void {self._name}_rates(real now, const real *states, {PLAIN}, real *outputs)"):
+            lines.add(f"const real *const parameters = given + {len(system.given)};")
+            lines.add(*_inputs(system))
+            if self._kernel.work:
+                lines.add(f"real work[{self._kernel.work}];")
+            lines.add(*self._elements.declarations(self._kernel.tree))
+            self._loops.print(self._kernel.tree)
+            lines.add(*([] if system.fixed or system.course else ["(void) fixed;"]))
+
+    def _emit_given(self) -> str:
+        """Write a copy of what is given, with the weights after it, and return its name."""
+        system, lines = self._system, self._lines
+        given = len(system.given)
+        lines.add(f"real *const known = work + {room_of_sample(system) - given - system.offsets[-1]};")
+        lines.add(f"copy_values({given}, given, known);")
+        lines.add(f"copy_values({system.offsets[-1]}, weights, known + {given});")
+        return "known"

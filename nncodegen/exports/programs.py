@@ -29,10 +29,9 @@ def check_steps(program: Program, destination: str, recurs: bool = True) -> None
     for step in program.steps:
         if step.operator == INTEGRATE:
             advice = "give it a number of steps from a time to the next, such as steps=10; or " if recurs else ""
-            others = " or C with vectors" if step.expression.system.weights else ", C or WebAssembly"
             raise ModelError(
                 f"{destination} has no steps that are chosen by an estimate of their error, as those of {program.name} "
-                f"are: {advice}export a wheel{others}"
+                f"are: {advice}export a wheel, C or WebAssembly"
             )
 
 
@@ -41,9 +40,9 @@ def check_weights(program: Program, destination: str) -> None:
     for system in systems_of(program.steps):
         if system.weights:
             raise ModelError(
-                f"{destination} has no networks in equations whose steps are chosen, as those of {program.name} are: "
-                "give it a number of steps from a time to the next, such as steps=10; or export a wheel, or C with "
-                "vectors"
+                f"{destination} trains no networks in equations whose steps are chosen, as those of {program.name} "
+                "are: export it without training, give it a number of steps from a time to the next, such as steps=10, or "
+                "export a wheel, or C with vectors"
             )
 
 

@@ -222,6 +222,15 @@ def room_of(system: System) -> int:
     return (stages + (6 if system.implicit else 3)) * states + (2 * system.block**2 if system.implicit else 0)
 
 
+def room_of_sample(system: System) -> int:
+    """Return the values of memory for one sample in plain C: those of the solver, and of rows that it changes.
+
+    These are the row of what is fixed; with networks, also that of what is given, with their weights after it.
+    """
+    weighted = len(system.given) + system.offsets[-1] if system.weights else 0
+    return room_of(system) + len(system.fixed) + len(system.course) + weighted
+
+
 def _tile(program: Program, padding: int, features: tuple[str, ...]) -> tuple[int, str]:
     """Return the number of samples of a tile, and the reason for it."""
     systems = systems_of(program.steps)

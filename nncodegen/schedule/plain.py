@@ -38,7 +38,7 @@ from nncodegen.schedule.extents import ROWS, Extent
 from nncodegen.schedule.families import keys_last, of_samples
 from nncodegen.schedule.joined import Clear, Compute, OpenLoop, tree
 from nncodegen.schedule.kernel import Kernel
-from nncodegen.schedule.layout import Layout, room_of
+from nncodegen.schedule.layout import Layout, room_of_sample
 from nncodegen.schedule.pairs import in_rows
 from nncodegen.schedule.plain_lowering import PlainLowering
 from nncodegen.schedule.plans import PLAIN
@@ -86,6 +86,11 @@ samples."""
 def plan_outputs(program: Program) -> OneSample:
     """Return the loops that compute the outputs of a simplified program, one after the other."""
     return _plan(_of_one(program), Place.OUTPUT, program.outputs, samples=of_samples(program.steps))
+
+
+def plan_place(program: Program) -> OneSample:
+    """Return the loops that compute the outputs of a program that has no samples: rates at one time of one sample."""
+    return _plan(keys_last(settled(program)), Place.OUTPUT, program.outputs)
 
 
 def plan_matrix(program: Program, positions: Sequence[Position], identities: Iterable[str], size: int) -> OneSample:
@@ -282,7 +287,7 @@ def _arrays(root: OpenLoop, one: Program, known: Mapping[str, Storage]) -> tuple
         return offset
 
     systems = {step.target.tensor: step.expression.system for _, step, _ in steps if step.operator == INTEGRATE}
-    rooms = {name: room_of(system) + len(system.fixed) + len(system.course) for name, system in systems.items()}
+    rooms = {name: room_of_sample(system) for name, system in systems.items()}
     for name, target in targets.items():
         if name in known:
             continue

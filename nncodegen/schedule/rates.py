@@ -124,9 +124,19 @@ def _root(number: int, degree: int) -> int:
     return found
 
 
+def rates_program(system: System) -> Program:
+    """Return the program of the rates of a system, at one time of one sample."""
+    return program_of(system, Formulas(system.rates, system.steps), _inputs(system), system.weights)
+
+
+def _inputs(system: System) -> tuple[Element, ...]:
+    """Return what rates read besides weights."""
+    return (system.time, *system.states, *system.given, *system.fixed, *system.course)
+
+
 def _rates(system: System, program: Program) -> Rates:
     """Return the kernels of one system."""
-    inputs = (system.time, *system.states, *system.given, *system.fixed, *system.course)
+    inputs = _inputs(system)
     rates = _of_place(system, Formulas(system.rates, system.steps), inputs, program)
     own = system.transposed
     sums = _of_place(system, own.sums, (*inputs, *own.factors), program) if own else None

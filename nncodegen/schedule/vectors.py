@@ -20,7 +20,7 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Program, Step
 from nncodegen.ir.functions import INLINE
 from nncodegen.ir.program import PORTABLE
-from nncodegen.ir.systems import formulas_of, systems_of
+from nncodegen.ir.systems import formulas_of
 from nncodegen.runtime.python.ground.rules import RULES
 from nncodegen.runtime.python.ground.same_bits import SAME_MATH
 
@@ -30,11 +30,6 @@ def check_functions(program: Program) -> None:
     if program.bits != PORTABLE:
         return
     _check_quantities(program)
-    if any(system.weights for system in systems_of(program.steps)):
-        raise ModelError(
-            f'bits="portable" has no networks in equations whose steps are chosen: give {program.name} a number of '
-            "steps from a time to the next, such as steps=10"
-        )
     own = (step for update in program.updates[len(RULES) :] for step in update.steps)
     for formula in (formula for step in (*program.steps, *own) for formula in formulas_of(step)):
         called = {call.func.__name__ for call in formula.atoms(Function) if not isinstance(call, SAME_BITS)}

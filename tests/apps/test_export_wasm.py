@@ -256,6 +256,25 @@ def test_differential_equations(precision, tolerance, exported):
 
 
 @in_node
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-9), ("float32", 2e-3)])
+def test_networks_in_differential_equations(precision, tolerance, exported):
+    """Predictions are those of NumPy, with columns and jumps; a training is refused in words."""
+    network = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(1)], inputs=2)
+    model = nn.Dynamics(
+        "u'' = force(u, w) - c*u", {"u": 1, "u'": 0}, {"c": 0.5}, columns="w", jumps={"u'": "u' + w*c"}, times=4,
+        networks={"force": network}, rtol=1e-4, name="forced",
+    )  # fmt: skip
+    random = np.random.default_rng(3)
+    X = np.hstack([np.sort(random.uniform(0, 2, (2, 4)), axis=1), random.normal(size=(2, 4))])
+    parameters = np.r_[0.5, random.normal(size=21)]
+    found = run(exported(model, precision=precision), f"return model.predict({X.tolist()}, {parameters.tolist()})")
+    wanted = expected(model, parameters, X)
+    assert (abs(np.array(found) - wanted) <= tolerance * abs(wanted).max()).all()
+    with pytest.raises(nn.ModelError, match="trains no networks in equations whose steps are chosen"):
+        exported(model, train=True)
+
+
+@in_node
 def test_memory_grows(exported):
     """A large batch makes the memory grow; what was returned before stays as it was, and the next call is right."""
     folder = exported(digits, parameters=trained)

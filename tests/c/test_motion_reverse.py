@@ -245,11 +245,11 @@ def test_a_pendulum_is_learnt():
 
 
 def test_what_takes_a_number_of_steps(tmp_path):
-    """A fit and plain C say that networks take a number of steps there."""
+    """A fit and a training in plain C say that networks take a number of steps there."""
     with pytest.raises(nn.ModelError, match="networks in equations with chosen steps, whose gradient is the reverse"):
         nn.build(LOOSE, fit=True)
     with pytest.raises(nn.ModelError, match="steps"):
-        nn.export(LOOSE, "c", tmp_path)
+        nn.export(LOOSE, "c", tmp_path, train=True)
     with pytest.raises(ValueError, match=r"solved by tsit5.*; a fixed number of steps has second derivatives$"):
         built(LOOSE).hessian(PARAMETERS, X, Y)
 
@@ -258,7 +258,7 @@ def test_what_takes_a_number_of_steps(tmp_path):
     ("target", "advice"), [("onnx", "give it a number of steps .*; or export"), ("casadi", "export")]
 )
 def test_destinations_without_chosen_steps(target, advice, tmp_path):
-    """They are sent only to what takes such a model: CasADi has no equations of motion, plain C no networks in them."""
+    """They are sent only to what takes such a model: CasADi has no equations of motion."""
     pytest.importorskip(target)
-    with pytest.raises(nn.ModelError, match=f"as those of driven_loose are: {advice} a wheel or C with vectors$"):
+    with pytest.raises(nn.ModelError, match=f"as those of driven_loose are: {advice} a wheel, C or WebAssembly$"):
         nn.export(LOOSE, target, tmp_path)

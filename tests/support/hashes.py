@@ -115,24 +115,29 @@ def token_hashes(module):
 
 
 def motion_hashes(module):
-    """Return the hashes of equations of motion: solutions of samples alone and together, derivatives, and fits."""
+    """Return the hashes of equations of motion: solutions of samples alone and together, derivatives, and fits.
+
+    Where networks are in the equations, there are no fits and no Jacobians.
+    """
     random = np.random.default_rng(7)
     times = np.cumsum(random.integers(0, 400, (SAMPLES, 8)), axis=1) / 256
     X = np.column_stack([times, random.integers(1, 9, SAMPLES) / 8])
-    start = module.initial_parameters()
+    start = module.initial_parameters(3)
     alone = (module.predict(start, X[n : n + 1]) for n in range(3))
     Y = module.predict(start, X) + random.integers(-100, 101, (SAMPLES, len(module.target_names))) / 4096
     loss, gradient = module.loss_and_gradient(start, X, Y)
     given = {"optimizer": "adam", "epochs": 4, "batch_size": BATCH, "learning_rate": 1 / 64}
     trained = module.train(X, Y, start, seed=3, **given)
-    fit = module.fit(X, Y, p0=start, max_iterations=4)
-    return {
+    found = {
         "predictions": digest(module.predict(start, X), *alone),
-        "jacobian": digest(module.jacobian(start, X)),
         "gradient": digest(loss, gradient),
         "trained": digest(trained.parameters, trained.metrics["loss"]),
-        "fit": digest(fit.parameters, fit.covariance, fit.cost),
     }
+    if module.name.startswith("motion_network"):
+        return found
+    fit = module.fit(X, Y, p0=start, max_iterations=4)
+    fits = digest(fit.parameters, fit.covariance, fit.cost)
+    return {**found, "jacobian": digest(module.jacobian(start, X)), "fit": fits}
 
 
 def hashes(module):

@@ -56,6 +56,16 @@ def _equation(name):
     return nn.Sequential([nn.Dense(6, "tanh"), nn.Dense(1)], inputs=(x, t), outputs=u, losses=losses, name=name)
 
 
+def _forced(name):
+    """Return equations of motion with two networks and jumps, whose steps are chosen."""
+    force = nn.Sequential([nn.Dense(11, "tanh"), nn.LayerNormalization(), nn.Dense(1)], inputs=3)
+    return nn.Dynamics(
+        ["u' = v", "v' = f*force(u, v, t) - b*u + drag(v)"], {"u": "u0", "v": "f"}, {"b": 0.5, "u0": 1.0}, inputs="f",
+        times=8, jumps={"v": "v*exp(-b) + f*t/8"}, rtol=1e-3, name=name,
+        networks={"force": force, "drag": nn.Sequential([nn.Dense(5, "softplus"), nn.Dense(1)], inputs=1)},
+    )  # fmt: skip
+
+
 def _motion(*equations, **options):
     """Return equations of motion of two states, whose rates have powers, exponentials and the time."""
     return lambda name: nn.Dynamics(
@@ -111,6 +121,7 @@ MODELS = {
     "tokens_grouped": stepping.grouped,
     "tokens_recurrent": stepping.recurrent,
     "motion_tsit5": _motion(*_SWINGS, rtol=1e-4),
+    "motion_network": _forced,
     "motion_auto": _motion(*_STIFF, method="auto", rtol=1e-4),
     "many_formulas": _formula(a * exp(-b * t) + c, a=1.0, b=0.5, c=0.1),
     "many_networks": _stack(nn.Dense(8, "tanh"), nn.Dense(2), inputs=3),

@@ -38,8 +38,8 @@ class PlainModel:
         self.name, self.upper, self.train = request.name, request.name.upper(), request.train
         self.real = REAL_TYPES[request.precision][0]
         self.program = described(request)
-        if not request.vectors:
-            check_weights(self.program, "plain C")
+        if request.train and not request.vectors:
+            check_weights(self.program, "plain C, also in WebAssembly,")
         self.step = _step_of(self.program) if request.generate else None
         """The companion for one step of a sequence, and its loops, if sequences are to be generated."""
         if not request.libm:

@@ -11,6 +11,7 @@ from typing import Any
 from nncodegen.emit.lines import WIDTH, Lines, wrapped
 from nncodegen.emit.names import identifier
 from nncodegen.emit.systems import emit_plain_systems
+from nncodegen.emit.weighted import emit_plain_weighted
 from nncodegen.exports.c.dialects import exported
 from nncodegen.exports.c.functions import Function, functions
 from nncodegen.exports.c.kernels import HELPERS
@@ -37,7 +38,8 @@ def source(model: PlainModel) -> str:
     helpers: dict[str, None] = {}
     bodies = Lines()
     if model.systems:
-        emit_plain_systems(model.systems, model.request.precision, exported(model.request.libm), helpers, bodies)
+        for emit in emit_plain_systems, emit_plain_weighted:
+            emit(model.systems, model.request.precision, exported(model.request.libm), helpers, bodies)
     if model.step:
         bodies.include(str(step_source(model, helpers)))
     for function in _all_functions(model, helpers):
