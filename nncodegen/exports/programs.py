@@ -41,8 +41,8 @@ def check_weights(program: Program, destination: str) -> None:
         if system.weights:
             raise ModelError(
                 f"{destination} trains no networks in equations whose steps are chosen, as those of {program.name} "
-                "are: export it without training, give it a number of steps from a time to the next, such as steps=10, or "
-                "export a wheel, or C with vectors"
+                "are: export it without training, give it a number of steps from a time to the next, such as steps=10, "
+                "or export a wheel, or C with vectors"
             )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import mpmath
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Expr
+from sympy import Expr, S, sympify
 
 from nncodegen.ir.arithmetics import Arrays, Exact
 from nncodegen.ir.element import SAMPLE, Element, elements
@@ -217,7 +217,24 @@ class _Many(_Arrays):
         return np.asarray(function(*operands.values()), dtype=object)
 
 
-FLOATS, MANY = _Floats(), _Many()
+class _Formulas(_Arrays):
+    """Formulas of scalars, one after the other; sums are the only reductions that these have."""
+
+    def zeros(self, shape: Sequence[int]) -> Array:
+        """Return an array of zeros."""
+        return np.full(shape, S.Zero, dtype=object)
+
+    def elementwise(self, expression: Expr, operands: Mapping[Element, Array]) -> Array:
+        """Return an array of formulas: an expression with formulas in place of its elements."""
+        if not operands:
+            return np.asarray(expression, dtype=object)
+        function = np.frompyfunc(
+            lambda *parts: expression.xreplace(dict(zip(operands, map(sympify, parts), strict=True))), len(operands), 1
+        )
+        return np.asarray(function(*operands.values()), dtype=object)
+
+
+FLOATS, MANY, FORMULAS = _Floats(), _Many(), _Formulas()
 
 
 def _whole(number: Any) -> int:

@@ -7,17 +7,23 @@ is the path, ``path[n, k, s]``; each state is one of its columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sympy import Add, Expr, S, Symbol
 
-from nncodegen.ir import SAMPLE, Element, Equation
+from nncodegen.errors import ModelError
+from nncodegen.ir import SAMPLE, Element, Equation, Step
 from nncodegen.ir.graphs import symbols_of
 from nncodegen.ir.names import take
-from nncodegen.ir.systems import INTEGRATE, SWEPT, Control, Formulas, Named, System, path
+from nncodegen.ir.systems import INTEGRATE, SWEPT, Control, Formulas, LinearlyImplicit, Named, System, path
 from nncodegen.motion.networks import Networks
 from nncodegen.motion.steps import COURSE, FIXED, GIVEN, OBSERVATION, STATE, Writer
+from nncodegen.passes.augment import MOST
 from nncodegen.passes.linearize import linearized
 
 
@@ -66,9 +72,15 @@ def path_of(
     states = {one: Element(name) for one, name in problem.names.items()}
     course = {one: Element(take(one.name, taken)) for one in problem.course}
     known = {**given, **fixed, **states, **course, problem.time: Element(problem.time.name)}
+    weights, steps, layers = problem.networks.weights, tuple[Step, ...](), dict[str, NDArray[Any]]()
+    if weights and isinstance(problem.control.table, LinearlyImplicit):
+        layers = _written_out(problem, len(given), taken)
+        given |= {one: one for values in layers.values() for one in values.flat}
+        problem.networks.as_formulas(problem.rates.values(), taken, known, layers)
+        weights = ()
+    else:
+        steps = problem.networks.written(problem.rates.values(), {*taken, *(one.tensor for one in weights)}, known)
     given = given or {S.Zero: Element(take("none", taken))}
-    weights = problem.networks.weights
-    steps = problem.networks.written(problem.rates.values(), {*taken, *(one.tensor for one in weights)}, known)
     system = System(
         name=problem.name,
         control=problem.control,
@@ -83,12 +95,20 @@ def path_of(
         course=tuple(course.values()),
         jumps=Formulas(tuple(problem.jumps.get(one, one).xreplace(known) for one in problem.rates if problem.jumps)),
         weights=weights,
-        sizes=problem.networks.extents,
+        sizes=problem.networks.extents if weights else (),
     )
     if system.implicit:
         system = linearized(system)
     rows = [(GIVEN, "given", given), *([(FIXED, "fixed", fixed)] if fixed else [])]
-    elements = [_row(writer, name, (index,), [one.xreplace(at) for one in row]) for index, name, row in rows]
+    numbers = {GIVEN: len(given) - sum(values.size for values in layers.values())}
+    blocks = _blocks(problem.networks, layers, numbers[GIVEN])
+    elements = [
+        _row(
+            writer, name, (index,), [one.xreplace(at) for one in [*row][: numbers.get(index)]],
+            blocks if index == GIVEN else (),
+        )
+        for index, name, row in rows
+    ]  # fmt: skip
     if course:
         rows.append((COURSE, "course", course))
         elements.append(_row(writer, "course", (OBSERVATION, COURSE), [*problem.course.values()]))
@@ -104,11 +124,55 @@ def path_of(
     return found, [*((index, len(row)) for index, _, row in rows), (STATE, len(states)), *swept]
 
 
-def _row(writer: Writer, name: str, indices: tuple[str, ...], values: Sequence[Expr]) -> Element:
-    """Write a row of values of each sample, or of each of its times, and return its element."""
+def _written_out(problem: Problem, others: int, taken: set[str]) -> dict[str, NDArray[Any]]:
+    """Return an element for each value of all weights, in their shapes. Raise ModelError for very many."""
+    shapes = {one.name: tuple(size or 1 for size in one.shape) for one in problem.networks.parameters}
+    count, states = sum(map(prod, shapes.values())), len(problem.rates)
+    if states * (1 + others + count) > MOST:
+        raise ModelError(
+            f"{problem.name} has {states} states, and networks ({', '.join(problem.networks.names)}) with {count:,} "
+            f"weights. {problem.control.table.chosen} solves equations for the derivatives of states by weights, "
+            f"at most {MOST:,} of them: give the method tsit5, or a number of steps, such as steps=10, or fewer units"
+        )
+    found = {}
+    for name, shape in shapes.items():
+        values = found[name] = np.empty(shape, dtype=object)
+        for place in np.ndindex(shape):
+            values[place] = Element(take("_".join(map(str, (name, *place))), taken))
+    return found
+
+
+def _blocks(networks: Networks, layers: Mapping[str, NDArray[Any]], first: int) -> list[tuple[Element, Equation]]:
+    """Return the weights that lie in the row given, and the place of each of their values, from a number on.
+
+    Matrices come first: in C, the index that gives a place in a vector is not yet known where they are written.
+    """
+    sizes, found = dict(networks.extents), []
+    for one in networks.weights if layers else ():
+        strides = ((index, prod(sizes[other] for other in one.indices[k + 1 :])) for k, index in enumerate(one.indices))
+        found.append((one, Equation(GIVEN, tuple(strides), first)))
+        first += layers[one.tensor].size
+    return sorted(found, key=lambda block: -len(block[0].indices))
+
+
+def _row(
+    writer: Writer,
+    name: str,
+    indices: tuple[str, ...],
+    values: Sequence[Expr],
+    blocks: Iterable[tuple[Element, Equation]] = (),
+) -> Element:
+    """Write a row of values of each sample, or of each of its times, and return its element.
+
+    ``blocks`` are parameters with indices, each with the places of its values.
+    """
     parts = [
         writer.put(Element(writer.name(f"{name}_{number}"), (SAMPLE, *indices)), value, where=(place,))
         for number, value in enumerate(values)
         for place in [Equation(indices[-1], (), number)]
+    ]
+    parts += [
+        writer.put(Element(writer.name(f"{name}_{one.tensor}"), (SAMPLE, *indices)), one, "sum", one.indices, (place,))
+        for one, place in blocks
     ]
     return writer.put(Element(writer.name(name), (SAMPLE, *indices)), Add(*parts))

@@ -71,7 +71,8 @@ class Dynamics(ModelBase):
 
     networks maps names to networks with one input, Sequential or Network, which equations and observables call as
     functions, "v' = -u + force(u, v)"; a tuple of names is for one of several outputs. Their weights are parameters of
-    the model, force_W1 and so on. With chosen steps they take the method "tsit5", and are trained, not fitted.
+    the model, force_W1 and so on. With chosen steps of "tsit5" they are trained, not fitted; with those of "auto" and
+    "rodas5p" a few units are fitted as well, and more of them refused.
 
     jumps maps states to what they become at each time of a sample, such as {"depot": "depot + amount"} with the column
     amount, 0 where there is no dose: formulas of states as they are just before, parameters, inputs, columns and the
@@ -224,12 +225,6 @@ class Dynamics(ModelBase):
             raise ModelError(
                 f"{method} has no estimate of its error, by which the steps of {self.name} could be chosen: give their "
                 f"number from a time to the next, such as steps=10, or the method {able}"
-            )
-        if self.networks.all and not isinstance(METHODS[method], RungeKutta):
-            able = ", ".join(one.name for one in METHODS.values() if one.errors and isinstance(one, RungeKutta))
-            raise ModelError(
-                f"{self.name} has networks ({', '.join(self.networks.names)}), and {method} reads the Jacobian of the "
-                f"rates as formulas without layers: give the method {able}, or a number of steps, such as steps=10"
             )
 
     def _check_names(self) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sympy import Add, Expr
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Add, Expr, sympify
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from nncodegen.describe.assembly import Assembly, Renaming
@@ -24,11 +26,14 @@ from nncodegen.describe.sequential import Sequential
 from nncodegen.describe.uses import Uses, in_order
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Equation, Step, Tensor
+from nncodegen.ir.evaluate import FORMULAS
 from nncodegen.ir.systems import SWEPT
 from nncodegen.motion.equations import FUNCTIONS
 from nncodegen.motion.steps import OBSERVATION, ROWS, STEP, Writer
 
 EXAMPLE = 'networks={"force": nncodegen.Sequential([nncodegen.Dense(50, "tanh"), nncodegen.Dense(1)], inputs=2)}'
+
+IMPLICIT = "methods that read the Jacobian of the rates"
 
 PLACE, PLACES = "place", 3
 """The index of the places where a network is computed, before it is that of steps or times, and any number of them."""
@@ -169,6 +174,30 @@ class Networks:
             )
             for step in writer.steps
         )
+
+    def as_formulas(
+        self, formulas: Iterable[Expr], taken: Iterable[str], at: dict[Expr, Expr], names: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Add the values of the calls of networks in formulas to ``at``, as formulas in which layers are written out.
+
+        ``at`` has the values of all symbols of the formulas, which have no index; ``names`` the element of each value
+        of all weights, in their shapes. Raise ModelError for layers with more than sums.
+        """
+        before = dict(at)
+        values: dict[str, NDArray[Any]] = dict(names)
+        for value in before.values():
+            values[value.tensor] = np.asarray(value, dtype=object)
+        sizes = dict(self.extents)
+        for step in self.written(formulas, {*taken, *values}, at):
+            if step.operator not in (None, "sum"):
+                raise ModelError(
+                    f"a network of {self._model} has {step.operator}, which {IMPLICIT} do not take: give the method "
+                    "tsit5, or a number of steps, such as steps=10"
+                )
+            values[step.target.tensor] = FORMULAS.compute(step, values, sizes)
+        for call, element in at.items():
+            if call not in before and isinstance(element, Element):
+                at[call] = sympify(values[element.tensor][()])
 
     def _inner(self, key: Any, network: Any, letters: Iterator[str]) -> Inner:
         """Return one network, under indices of these letters, and add it to those by name."""

@@ -156,7 +156,13 @@ U = ("u' = v", "v' = -c*u + force(u, v)")
 WRONG = {
     "no mapping": (U, [perceptron()], {}, 'maps names to networks, as in networks={"force": nncodegen.Sequential('),
     "a list of layers": (U, {"force": [nn.Dense(1)]}, {}, "the network force of dynamics is a Sequential or a Network"),
-    "implicit steps": (U, None, {"steps": None, "method": "rodas5p"}, "rodas5p reads the Jacobian of the rates as"),
+    "many weights": (
+        U, {"force": perceptron(500)}, {"steps": None, "method": "rodas5p"}, "2,001 weights. rodas5p solves"
+    ),
+    "more than sums": (
+        U, {"force": nn.Sequential([nn.Dense(3, "softmax"), nn.Dense(1)], inputs=2)},
+        {"steps": None, "method": "auto"}, "has softmax, which methods that read the Jacobian of the rates do not take",
+    ),
     "too few arguments": (["u' = v", "v' = c*force(u)"], None, {}, "force is a network with 2 inputs: give it as"),
     "no call": (["u' = v", "v' = -c*u"], None, {}, "no equation of dynamics has the network force: call it, as in"),
     "a network without its arguments": (["u' = v", "v' = c*force"], None, {}, "force is none of c, a, b"),

@@ -18,7 +18,8 @@ def fit_of(program: Program) -> Companion | str:
     if any(system.weights for system in systems_of(program.steps)):
         return (
             "it has networks in equations with chosen steps, whose gradient is the reverse of these steps, and a fit "
-            "reads the derivatives of each output: train it, or give a number of steps, such as steps=10"
+            "reads the derivatives of each output: train it, give a number of steps, such as steps=10, or, for a few "
+            'units, method="auto"'
         )
     if not program.targets:
         return "it has no targets"
