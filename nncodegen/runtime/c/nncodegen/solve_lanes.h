@@ -27,6 +27,7 @@ typedef void (*rates_of_lanes)(size_t lanes, const real *times, const real *u, c
 
    live      1 for a lane that solves a sample, 0 for one that only fills the vectors
    now       the time of the states; a step of the length h leads to end, at most to last
+   final     the value that last has again after an accepted step: an implicit step may be taken again to end before
    wish      the length that the error asks for
    most      the factor by which the next step may be longer
    left      the number of steps that may follow
@@ -37,13 +38,19 @@ typedef void (*rates_of_lanes)(size_t lanes, const real *times, const real *u, c
    sample    the number of the sample
    done      the number of times whose states are written
    fresh     FROM_NOTHING for a lane that has no length of a step and no rates yet, RATES_ALONE for one whose rates are
-             others since a time, 0 for all others */
+             others since a time, 0 for all others
+
+   and of all lanes
+
+   begun     the number of samples that have begun
+   lanes     the number of lanes that have had a sample */
 typedef struct {
     double live[LANES] ALIGNED, now[LANES] ALIGNED, end[LANES] ALIGNED, last[LANES] ALIGNED, h[LANES] ALIGNED;
-    double wish[LANES] ALIGNED, most[LANES] ALIGNED, left[LANES] ALIGNED, upcoming[LANES] ALIGNED;
+    double wish[LANES] ALIGNED, most[LANES] ALIGNED, left[LANES] ALIGNED, upcoming[LANES] ALIGNED, final[LANES] ALIGNED;
     real before[LANES] ALIGNED, norm[LANES] ALIGNED, good[LANES] ALIGNED;
     size_t sample[LANES], done[LANES];
     unsigned char fresh[LANES];
+    size_t begun, lanes;
 } paths;
 
 enum { FROM_NOTHING = 1, RATES_ALONE = 2 };
@@ -62,6 +69,13 @@ typedef struct {
     real *out;
     size_t out_time, out_state, out_sample;
 } path_samples;
+
+/* Begins with no sample in any lane. */
+INLINE void begin_paths(paths *p)
+{
+    memset(p->live, 0, sizeof p->live);
+    p->begun = p->lanes = 0;
+}
 
 /* Writes the squares of the norms of errors: see norm_of. */
 INLINE void norms_of(size_t lanes, const equations *own, const real *error, const real *u, const real *after,
@@ -88,6 +102,17 @@ INLINE void norms_of(size_t lanes, const equations *own, const real *error, cons
         norms[lane] = largest[lane]/(real) own->block;
 }
 
+/* Copies the rows of a lane, and its states, which are those of u, to the arrays of one sample. */
+INLINE void copy_lane(size_t lanes, const equations *own, size_t lane, const real *u, const lane_arrays *a)
+{
+    for (size_t k = 0; k < own->given; k++)
+        a->own_given[k] = a->given[k*lanes + lane];
+    for (size_t k = 0; k < own->fixed; k++)
+        a->own_fixed[k] = a->fixed[k*lanes + lane];
+    for (size_t i = 0; i < own->states; i++)
+        a->own_u[i] = u[i*lanes + lane];
+}
+
 /* Writes the first lengths of the steps of fresh lanes, and the rates at their beginning: see first_length. It is asked
    for once for each sample, so that this function serves one lane after the other, and any number of them: it took a
    third of the time of compilers as a part of solve_paths. */
@@ -97,12 +122,7 @@ static HOT void begin_steps(size_t lanes, const equations *own, const method *wi
     for (size_t lane = 0; lane < lanes; lane++) {
         if (!p->fresh[lane])
             continue;
-        for (size_t k = 0; k < own->given; k++)
-            a->own_given[k] = a->given[k*lanes + lane];
-        for (size_t k = 0; k < own->fixed; k++)
-            a->own_fixed[k] = a->fixed[k*lanes + lane];
-        for (size_t i = 0; i < own->states; i++)
-            a->own_u[i] = a->u[i*lanes + lane];
+        copy_lane(lanes, own, lane, a->u, a);
         const double now = p->now[lane], most = p->last[lane] - now;
         own->rates((real) now, a->own_u, a->own_given, a->own_fixed, rate);
         if (p->fresh[lane] == FROM_NOTHING)
@@ -129,7 +149,7 @@ INLINE void go_on_from_times(size_t lanes, const equations *own, size_t lane, co
     for (size_t k = own->fixed - own->at_times.count; k < own->fixed; k++)
         a->fixed[k*lanes + lane] = a->own_fixed[k];
     p->done[lane] = done;
-    p->last[lane] = aim_of(own, seen);
+    p->last[lane] = p->final[lane] = aim_of(own, seen);
     p->upcoming[lane] = (double) seen->time[(done < last ? done : last)*seen->next_time];
     p->live[lane] = done < seen->times;
 }
@@ -176,7 +196,7 @@ static COLD void fill_lane(size_t lanes, const equations *own, size_t lane, cons
     for (size_t i = 0; i < own->states; i++)
         a->u[i*lanes + lane] = a->u[i*lanes];
     p->now[lane] = p->end[lane] = p->now[0];
-    p->last[lane] = p->upcoming[lane] = p->last[0];
+    p->last[lane] = p->final[lane] = p->upcoming[lane] = p->last[0];
     p->h[lane] = p->wish[lane] = p->most[lane] = p->left[lane] = p->live[lane] = 0;
     p->before[lane] = p->good[lane] = 0;
     p->fresh[lane] = FROM_NOTHING;
@@ -255,9 +275,9 @@ INLINE void combine_rates(size_t lanes, size_t states, size_t stages, const real
     }
 }
 
-/* Makes a step in each lane, and measures its error. */
+/* Makes a step in each lane: writes its stages, the states after it, and its error. */
 INLINE void step_lanes(size_t lanes, const equations *own, rates_of_lanes rates, const method *with,
-    const lane_arrays *a, paths *p)
+    const lane_arrays *a, const paths *p)
 {
     const size_t states = own->states, stages = with->stages;
     real h[LANES] ALIGNED, at[LANES] ALIGNED;
@@ -272,7 +292,6 @@ INLINE void step_lanes(size_t lanes, const equations *own, rates_of_lanes rates,
         rates(lanes, at, a->after, a->given, a->fixed, a->k + s*states*lanes);
     }
     add_stages(lanes, states, stages, with->errors, h, NULL, a->k, a->error);
-    norms_of(lanes, own, a->error, a->u, a->after, p->norm);
 }
 
 /* Decides which steps are accepted, and the lengths that follow, as solve does; logarithms are those of squares, to the
@@ -297,12 +316,11 @@ INLINE void judge_paths(size_t lanes, const method *with, int stops, paths *p)
     }
 }
 
-/* Writes the states at the upcoming time of each lane, if that lies within an accepted step. Returns whether it does in
-   any lane. */
-INLINE int observe_lanes(size_t lanes, const equations *own, const method *with, const path_samples *all,
-    const lane_arrays *a, paths *p)
+/* Finds the lanes whose upcoming time lies within an accepted step, and its part of the step, 1 at the end. Returns
+   whether there is such a lane. */
+INLINE int find_due(size_t lanes, const paths *p, double *due, real *x)
 {
-    double most = 0, due[LANES] ALIGNED;
+    double most = 0;
     LARGEST_LOOP(most)
     for (size_t lane = 0; lane < lanes; lane++) {
         due[lane] = p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0;
@@ -310,13 +328,17 @@ INLINE int observe_lanes(size_t lanes, const equations *own, const method *with,
     }
     if (most == 0)
         return 0;
-    real x[LANES] ALIGNED, h[LANES] ALIGNED, found[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
         const double part = (p->upcoming[lane] - p->now[lane])/p->h[lane];
         x[lane] = (real) (p->upcoming[lane] == p->end[lane] ? 1 : part);
-        h[lane] = (real) p->h[lane];
     }
+    return 1;
+}
+
+/* Writes the weights of the rates of all stages at a part of a step: see weights_at. */
+INLINE void weights_in_lanes(size_t lanes, const method *with, const real *x, real weights[][LANES])
+{
     for (size_t j = 0; j < with->stages; j++) {
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++) {
@@ -327,13 +349,21 @@ INLINE int observe_lanes(size_t lanes, const equations *own, const method *with,
             weights[j][lane] = total;
         }
     }
+}
+
+/* Writes the states at the upcoming time of each lane that is due, and goes on to its next time: u after the step
+   (x = 1), or plus h times the weighted sum of the rates of all stages. */
+INLINE void write_due(size_t lanes, const equations *own, size_t stages, const path_samples *all, const double *due,
+    const real *x, const real *h, real weights[][LANES], const lane_arrays *a, paths *p)
+{
+    real found[LANES] ALIGNED;
     for (size_t i = own->first; i < own->states; i++) {
         const real *const k = a->k + i*lanes, *const u = a->u + i*lanes, *const after = a->after + i*lanes;
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++) {
             real sum = weights[0][lane]*k[lane];
             FEW_ROUNDS
-            for (size_t j = 1; j < with->stages; j++)
+            for (size_t j = 1; j < stages; j++)
                 sum = plus_product(sum, weights[j][lane], k[j*own->states*lanes + lane]);
             found[lane] = x[lane] == 1 ? after[lane] : plus_product(u[lane], h[lane], sum);
         }
@@ -349,6 +379,22 @@ INLINE int observe_lanes(size_t lanes, const equations *own, const method *with,
         else if (due[lane] > 0)
             p->live[lane] = 0;
     }
+}
+
+/* Writes the states at the upcoming time of each lane, if that lies within an accepted step. Returns whether it does in
+   any lane. */
+INLINE int observe_lanes(size_t lanes, const equations *own, const method *with, const path_samples *all,
+    const lane_arrays *a, paths *p)
+{
+    double due[LANES] ALIGNED;
+    real x[LANES] ALIGNED, h[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
+    if (!find_due(lanes, p, due, x))
+        return 0;
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++)
+        h[lane] = (real) p->h[lane];
+    weights_in_lanes(lanes, with, x, weights);
+    write_due(lanes, own, with->stages, all, due, x, h, weights, a, p);
     return 1;
 }
 
@@ -362,12 +408,7 @@ static HOT int pass_lanes(size_t lanes, const equations *own, const path_samples
             continue;
         int jumped = 0;
         observations seen = observations_of(all, p->sample[lane], p->done[lane]);
-        for (size_t k = 0; k < own->given; k++)
-            a->own_given[k] = a->given[k*lanes + lane];
-        for (size_t k = 0; k < own->fixed; k++)
-            a->own_fixed[k] = a->fixed[k*lanes + lane];
-        for (size_t i = 0; i < own->states; i++)
-            a->own_u[i] = a->after[i*lanes + lane];
+        copy_lane(lanes, own, lane, a->after, a);
         pass_times(own, p->end[lane], values_of_times(own, p->sample[lane]), a->own_given, a->own_fixed, a->own_u,
             a->own_u + own->states, &seen, &jumped);
         go_on_from_times(lanes, own, lane, &seen, a, p);
@@ -383,18 +424,20 @@ static HOT int pass_lanes(size_t lanes, const equations *own, const path_samples
     return any;
 }
 
-/* Makes the states after a step the current ones, where it is accepted. */
-INLINE void take_paths(size_t lanes, const equations *own, const method *with, const lane_arrays *a, paths *p)
+/* Makes the values after a step the current ones in all lanes that choose them: good is above 0. */
+INLINE void keep_chosen(size_t lanes, size_t count, const real *good, const real *after, real *values)
 {
-    const real *const rate = a->k + (with->stages - 1)*own->states*lanes;
-    for (size_t i = 0; i < own->states; i++) {
+    for (size_t i = 0; i < count; i++) {
         LANES_LOOP
-        for (size_t lane = 0; lane < lanes; lane++) {
-            const size_t place = i*lanes + lane;
-            a->u[place] = p->good[lane] > 0 ? a->after[place] : a->u[place];
-            a->k[place] = p->good[lane] > 0 ? rate[place] : a->k[place];
-        }
+        for (size_t lane = 0; lane < lanes; lane++)
+            values[i*lanes + lane] = good[lane] > 0 ? after[i*lanes + lane] : values[i*lanes + lane];
     }
+}
+
+/* Goes on from the end of a step where it is accepted. */
+INLINE void take_paths(size_t lanes, const equations *own, const lane_arrays *a, paths *p)
+{
+    keep_chosen(lanes, own->states, p->good, a->after, a->u);
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
         p->now[lane] = p->good[lane] > 0 ? p->end[lane] : p->now[lane];
@@ -402,50 +445,63 @@ INLINE void take_paths(size_t lanes, const equations *own, const method *with, c
     }
 }
 
-/* Solves equations for the samples of a batch. There is room for stages + 3 times the states and both rows in each
-   lane, and for the rows and twice the states of one more sample, in work, which is aligned as vectors are. */
+/* Starts the next samples in all lanes whose own has ended, and fills those that never had one. Returns whether any
+   lane has a sample. */
+INLINE int refill_lanes(size_t lanes, const equations *own, const method *with, int stops, const path_samples *all,
+    const lane_arrays *a, paths *p)
+{
+    int live = 0, fresh = 0;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        for (; p->live[lane] == 0 && p->begun < all->count; fresh = 1) { /* also the next, where one ends at once */
+            begin_lane(lanes, own, all, p->begun++, lane, a, p);
+            p->lanes = p->lanes > lane ? p->lanes : lane + 1;
+        }
+        live |= p->live[lane] > 0;
+        fresh |= stops && p->live[lane] > 0 && p->fresh[lane];
+    }
+    if (live && fresh) {
+        for (size_t lane = p->lanes; lane < lanes; lane++)
+            fill_lane(lanes, own, lane, a, p);
+        begin_steps(lanes, own, with, a, p);
+    }
+    return live;
+}
+
+/* Returns the arrays of all lanes in memory that is aligned as vectors are: for a number of stages of all states in
+   each, and three times the states, its rows, then the rows and twice the states of one more sample. */
+INLINE lane_arrays arrays_of(size_t lanes, const equations *own, size_t stages, real *work)
+{
+    const size_t size = own->states*lanes;
+    real *const rows = work + (stages + 3)*size, *const one = rows + (own->given + own->fixed)*lanes;
+    return (lane_arrays) {work, work + size, work + 2*size, work + 3*size, rows, rows + own->given*lanes, one,
+        one + own->given, one + own->given + own->fixed};
+}
+
+/* Solves equations for the samples of a batch, with room for the arrays of all lanes in work. */
 INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates, const method *with, int stops,
     const path_samples *all, real *work)
 {
+    const lane_arrays a = arrays_of(lanes, own, with->stages, work);
     const size_t size = own->states*lanes;
-    real *const rows = work + (with->stages + 3)*size, *const one = rows + (own->given + own->fixed)*lanes;
-    const lane_arrays a = {work, work + size, work + 2*size, work + 3*size, rows, rows + own->given*lanes, one,
-        one + own->given, one + own->given + own->fixed};
     paths p;
-    size_t upcoming = 0, begun = 0; /* the samples and lanes that have begun */
-    memset(p.live, 0, sizeof p.live);
-    for (;;) {
-        int live = 0, fresh = 0;
-        for (size_t lane = 0; lane < lanes; lane++) {
-            for (; p.live[lane] == 0 && upcoming < all->count; fresh = 1) { /* also the next, where one ends at once */
-                begin_lane(lanes, own, all, upcoming++, lane, &a, &p);
-                begun = begun > lane ? begun : lane + 1;
-            }
-            live |= p.live[lane] > 0;
-            fresh |= stops && p.live[lane] > 0 && p.fresh[lane];
-        }
-        if (!live)
-            return;
-        if (fresh) {
-            for (size_t lane = begun; lane < lanes; lane++)
-                fill_lane(lanes, own, lane, &a, &p);
-            begin_steps(lanes, own, with, &a, &p);
-        }
+    begin_paths(&p);
+    while (refill_lanes(lanes, own, with, stops, all, &a, &p))
         for (int ended = 0; !ended;) {
             if (!limit_steps(lanes, &p)) {
                 fail_lanes(lanes, own, all, &p);
                 break;
             }
             step_lanes(lanes, own, rates, with, &a, &p);
+            norms_of(lanes, own, a.error, a.u, a.after, p.norm);
             judge_paths(lanes, with, stops, &p);
             if (stops)
                 ended = pass_lanes(lanes, own, all, &a, &p);
             else
                 while (observe_lanes(lanes, own, with, all, &a, &p))
                     ended = 1;
-            take_paths(lanes, own, with, &a, &p);
+            keep_chosen(lanes, own->states, p.good, a.k + (with->stages - 1)*size, a.k);
+            take_paths(lanes, own, &a, &p);
         }
-    }
 }
 
 /* Solves equations for count samples, a sample alone in the shortest vectors if narrow is set; those that pad a tile
