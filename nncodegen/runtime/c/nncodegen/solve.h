@@ -13,8 +13,10 @@
 
 enum { MOST_STAGES = 8, MOST_DEGREE = 5 };
 
-/* sum + a*b, rounded once where the bits of results must not depend on the CPU and the compiler (same_bits.h). */
-#if NN_SAME_BITS
+/* sum + a*b, rounded once where the bits of results must not depend on the CPU and the compiler (same_bits.h), and where
+   the CPU does so: left to a compiler, it depends on the length of vectors as well (GCC splits chains of such sums in
+   short ones for some CPUs), and a sample alone is solved in shorter ones than many. */
+#if NN_SAME_BITS || (defined(__FMA__) && defined(fused))
 #define plus_product(sum, a, b) fused(a, b, sum)
 #else
 #define plus_product(sum, a, b) ((sum) + (a)*(b))
