@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -18,7 +19,7 @@ from nncodegen.ir import SAMPLE, Element, Program
 from nncodegen.ir.program import PORTABLE
 from nncodegen.ir.systems import Formulas, LinearlyImplicit, System, Table, path, swept, systems_of
 from nncodegen.schedule.kernel import Role
-from nncodegen.schedule.layout import in_lanes, room_of
+from nncodegen.schedule.layout import in_lanes, room_in_lane, room_of
 from nncodegen.schedule.tree import Call
 from nncodegen.schedule.vectors import has_library
 from nncodegen.schedule.walks import steps_in
@@ -163,6 +164,8 @@ class SystemEmitter:
     """Names of arguments of some functions, which values may not have either."""
     _alone = ""
     """The end of the name of the function that has the rates of one sample."""
+    _lane = ""
+    """What is added to the place of a value in its array, in functions of the samples in all lanes."""
 
     def __init__(
         self, system: System, name: str, printer: Callable[[Callable[[Element], str]], Printer], lines: Lines
@@ -189,7 +192,7 @@ class SystemEmitter:
         jumps = self._system.jumps
         self._lines.add("/* The states that follow after each time of a sample. */")
         with self._lines.function(f"INLINE void {self._name}_jumps({self._state},\n    real *restrict after)"):
-            self._write(jumps, [f"after[{number}]" for number in range(len(jumps.values))])
+            self._write(jumps, [f"after[{number}]" for number in range(len(jumps.values))], lane="")
 
     @property
     def _course_arguments(self) -> str:
@@ -221,38 +224,44 @@ class SystemEmitter:
         """Return the arguments of functions of the time and the states."""
         return f"real {self._names[self._system.time.tensor]}, const real *restrict u, {ARGUMENTS}"
 
+    @contextmanager
+    def _function(self, ending: str, arguments: str, timed: bool) -> Iterator[None]:
+        """Write a function of the time and the states around its body; ``timed`` says that it reads the time."""
+        with self._lines.function(f"INLINE void {self._name}_{ending}({self._state},\n    {arguments})"):
+            yield
+
     def _emit_rates(self) -> None:
         """Write the function of the rates."""
         self._lines.add("/* Their rates of change. */")
-        with self._lines.function(f"INLINE void {self._name}_rates({self._state},\n    real *restrict rates)"):
-            self._write_rates()
+        self._write_rates()
 
-    def _write_rates(self, lane: str = "") -> None:
-        """Write the rates; ``lane`` is added to the place of a value in its array."""
-        rates = self._system.rates
-        self._write(
-            Formulas(rates, self._system.steps), [f"rates[{number}{lane}]" for number in range(len(rates))], lane=lane
-        )
+    def _write_rates(self) -> None:
+        """Write the function of the rates without a comment."""
+        system = self._system
+        formulas = Formulas(system.rates, system.steps)
+        with self._function("rates", "real *restrict rates", self._reads_time(formulas)):
+            self._write(formulas, [f"rates[{number}{self._lane}]" for number in range(len(system.rates))])
+
+    def _reads_time(self, formulas: Formulas) -> bool:
+        """Return whether formulas read the time."""
+        return any(formula.has(self._system.time) for formula in formulas.all)
 
     def _emit_linear(self) -> None:
         """Write the derivatives of the rates that an implicit method reads."""
-        system, lines, name = self._system, self._lines, self._name
+        system, lines, lane = self._system, self._lines, self._lane
         assert system.linear
-        size = system.block**2
+        size, slopes, bend = system.block**2, system.linear.slopes, system.linear.bend
         lines.add("", "/* The derivatives of rates by the states, where they may differ from zero, and by the time. */")
-        places = [f"jacobian[{number}]" for number in range(size)]
-        places += [f"drift[{number}]" for number in range(len(system.linear.slopes.values) - size)]
-        with lines.function(
-            f"INLINE void {name}_slopes({self._state},\n    real *restrict jacobian, real *restrict drift)"
-        ):
-            self._write(system.linear.slopes, places, ["jacobian", "drift"], zeros=size)
+        places = [f"jacobian[{number}{lane}]" for number in range(size)]
+        places += [f"drift[{number}{lane}]" for number in range(len(slopes.values) - size)]
+        with self._function("slopes", "real *restrict jacobian, real *restrict drift", self._reads_time(slopes)):
+            self._write(slopes, places, ["jacobian", "drift"], zeros=size)
         if system.linear.direction:
             lines.add("", "/* The changes of the rates of sensitivities with the states. */")
-            with lines.function(
-                f"INLINE void {name}_bend({self._state},\n    const real *restrict direction, real *restrict change)"
+            with self._function(
+                "bend", "const real *restrict direction, real *restrict change", self._reads_time(bend)
             ):
-                changes = [f"change[{k}]" for k in range(len(system.linear.bend.values))]
-                self._write(system.linear.bend, changes, ["direction"])
+                self._write(bend, [f"change[{k}{lane}]" for k in range(len(bend.values))], ["direction"])
 
     def _write(
         self,
@@ -260,13 +269,13 @@ class SystemEmitter:
         places: Sequence[str],
         others: Sequence[str] = (),
         zeros: int = 0,
-        lane: str = "",
+        lane: str | None = None,
     ) -> None:
         """Write the body of a function of states: values to places; without the first ``zeros`` where they are zero.
 
-        ``others`` are the arguments that not each such function has.
+        ``others`` are the arguments that not each such function has; ``lane`` is the usual addition to places.
         """
-        used = self._load(formulas.all, lane)
+        used = self._load(formulas.all, self._lane if lane is None else lane)
         for step in formulas.steps:
             self._lines.add(f"const real {self._names[step.target.tensor]} = {self._printer.print(step.expression)};")
         for number, (place, value) in enumerate(zip(places, formulas.values, strict=True)):
@@ -296,14 +305,18 @@ class SystemEmitter:
         """Return the begin of the numbers of times, and the distances between times, numbers and samples."""
         return "course, course_next, course_item, course_sample"
 
-    def _emit_parts(self) -> str:
+    def _emit_parts(self, kind: str = "linear_parts") -> str:
         """Write what an implicit method takes besides, and return the name of the explicit one, or NULL."""
         system, table, name = self._system, self._system.control.table, self._name
         assert isinstance(table, LinearlyImplicit)
         bend = f"{name}_bend" if system.first else "NULL"
-        self._lines.add(f"const linear_parts local = {{{name}_slopes, {bend}, {int(system.driven)}}};")
-        self._lines.add(f"size_t pivots[{system.block}];")
+        self._lines.add(f"const {kind} local = {{{name}_slopes, {bend}, {int(system.driven)}}};")
         return f"&{table.explicit.name}" if table.explicit else "NULL"
+
+    def _emit_pivots(self) -> str:
+        """Write the memory for the order of rows, and return its name."""
+        self._lines.add(f"size_t pivots[{self._system.block}];")
+        return "pivots"
 
     @property
     def _rows(self) -> int:
@@ -316,7 +329,8 @@ class SystemEmitter:
         self._emit_equations()
         begin, pivots = f"solve_samples(own, &{table.name}", ""
         if isinstance(table, LinearlyImplicit):
-            begin, pivots = f"solve_stiff_samples(own, local, &{table.name}, {self._emit_parts()}", ", pivots"
+            begin = f"solve_stiff_samples(own, local, &{table.name}, {self._emit_parts()}"
+            pivots = f", {self._emit_pivots()}"
         lines.add(f"real work[{room_of(self._system) + self._rows}];")
         lines.add(*wrapped(f"{begin}, {ON_TILE}{pivots});"))
 
@@ -342,24 +356,34 @@ class SystemEmitter:
 
 
 class _LanesEmitter(SystemEmitter):
-    """Writer of the functions of one system whose samples are solved in the lanes of vectors: see ``solve_lanes.h``."""
+    """Writer of the functions of one system whose samples are solved in the lanes of vectors.
 
-    _arguments = ("times", "lane", "lanes")
+    See ``solve_lanes.h``, and ``rosenbrock_lanes.h`` for stiff equations.
+    """
+
+    _arguments = (*SystemEmitter._arguments, "times", "lane", "lanes")
     _alone = "_alone"
+    _lane = "*lanes + lane"
+
+    @contextmanager
+    def _function(self, ending: str, arguments: str, timed: bool) -> Iterator[None]:
+        """Write a function of the times and the states in all lanes around its body, which is that of one lane."""
+        lines = self._lines
+        with lines.function(
+            f"INLINE void {self._name}_{ending}(size_t lanes, const real *restrict times, const real *restrict u,\n"
+            f"    {ARGUMENTS}, {arguments})"
+        ):
+            lines.add("LANES_LOOP")
+            with lines.block("for (size_t lane = 0; lane < lanes; lane++)"):
+                if timed:
+                    lines.add(f"const real {self._names[self._system.time.tensor]} = times[lane];")
+                yield
 
     def _emit_rates(self) -> None:
         """Write the functions of the rates of several samples, one in each lane, and of those of one sample."""
         system, lines = self._system, self._lines
         lines.add("/* Their rates of change, for the sample in each lane. */")
-        with lines.function(
-            f"INLINE void {self._name}_rates(size_t lanes, const real *restrict times, const real *restrict u,\n"
-            f"    {ARGUMENTS}, real *restrict rates)"
-        ):
-            lines.add("LANES_LOOP")
-            with lines.block("for (size_t lane = 0; lane < lanes; lane++)"):
-                if any(formula.has(system.time) for formula in system.formulas):
-                    lines.add(f"const real {self._names[system.time.tensor]} = times[lane];")
-                self._write_rates("*lanes + lane")
+        self._write_rates()
         lines.add("", "/* The same for one sample. */")
         with lines.function(f"static void {self._name}_rates_alone({self._state},\n    real *restrict rates)"):
             lines.add(f"{self._name}_rates(1, &{self._names[system.time.tensor]}, u, given, fixed, rates);")
@@ -369,11 +393,18 @@ class _LanesEmitter(SystemEmitter):
         system, lines = self._system, self._lines
         table, states = system.control.table, len(system.states)
         self._emit_equations()
+        formulas = [*system.formulas]
+        begin = f"solve_in_lanes(own, {self._name}_rates, &{table.name}"
+        if isinstance(table, LinearlyImplicit):
+            assert system.linear
+            formulas += [*system.linear.slopes.all, *system.linear.bend.all]
+            other = self._emit_parts("linear_lanes")
+            begin = f"solve_stiff_in_lanes(own, {self._name}_rates, local, &{table.name}, {other}"
         # a function of the C library may have other bits in shorter vectors: then one sample takes the longest too
-        narrow = int(not any(map(has_library, system.formulas)))
-        room, alone = room_of(system) + self._rows, self._rows + states * (2 if system.stops else 1)
-        lines.add(f"real work[{room}*LANES + {alone}] ALIGNED;")
-        lines.add(*wrapped(f"solve_in_lanes(own, {self._name}_rates, &{table.name}, {narrow}, {ON_TILE});"))
+        narrow = int(not any(map(has_library, formulas)))
+        alone = self._rows + states * (2 if system.stops else 1)
+        lines.add(f"real work[{room_in_lane(system)}*LANES + {alone}] ALIGNED;")
+        lines.add(*wrapped(f"{begin}, {narrow}, {ON_TILE});"))
 
 
 class PlainSystemEmitter(SystemEmitter):
@@ -401,7 +432,7 @@ class PlainSystemEmitter(SystemEmitter):
             arguments = f"seen, {values}, {known}, {row}, work"
             if isinstance(table, LinearlyImplicit):
                 begin = f"solve_stiff(&own, &local, &{table.name}, {self._emit_parts()}, "
-                lines.add(*wrapped(f"{begin}{arguments}, pivots);"))
+                lines.add(*wrapped(f"{begin}{arguments}, {self._emit_pivots()});"))
             else:
                 lines.add(f"solve(&own, &{table.name}, {arguments});")
 
@@ -409,14 +440,14 @@ class PlainSystemEmitter(SystemEmitter):
         """Write a copy of the row fixed, to which the solver adds the numbers of an interval, and return its name."""
         system, lines = self._system, self._lines
         if not system.fixed and not system.course:
-            lines.add("(void) fixed;")
+            self._unused({"fixed"})
             return "NULL"
         lines.add(f"real *const row = work + {room_of(system)};")
         if system.fixed:
             with lines.block(f"for (size_t k = 0; k < {len(system.fixed)}; k++)"):
                 lines.add("row[k] = fixed[k];")
         else:
-            lines.add("(void) fixed;")
+            self._unused({"fixed"})
         return "row"
 
     def _emit_given(self) -> str:

@@ -1,9 +1,9 @@
 """Solves a system of differential equations with steps that an estimate of their error chooses.
 
-The loop is that of ``solve.h`` in the runtime: the same steps, in the same order of operations. That of
-``solve_lanes.h`` differs by rounding, and in single precision takes norms in this precision. Here, numbers are floats,
-or those of mpmath. Lengths of steps follow from logarithms that are precise to 1e-7, which is enough for them, and have
-the same bits with each C library.
+The loop is that of ``solve.h`` in the runtime: the same steps, in the same order of operations. Those of
+``solve_lanes.h`` and ``rosenbrock_lanes.h`` differ by rounding, and in single precision take norms in this precision.
+Here, numbers are floats, or those of mpmath. Lengths of steps follow from logarithms that are precise to 1e-7, which is
+enough for them, and have the same bits with each C library.
 
 A step of length h is accepted where the norm of its estimated error is at most 1. The norm of a block of states is the
 root of the mean of (error/(atol + rtol*|u|))**2, with the larger |u| of both ends of the step; that of all states is

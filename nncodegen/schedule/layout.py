@@ -31,7 +31,7 @@ from sympy import Expr, Mul
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Program, Step
-from nncodegen.ir.systems import System, systems_of
+from nncodegen.ir.systems import LinearlyImplicit, System, systems_of
 
 TILE = 64
 """Samples in a tile. The tile of a network whose layers have together some hundred units stays in the first-level
@@ -207,13 +207,23 @@ def bytes_of(values: int, program: Program) -> int:
 def in_lanes(system: System) -> bool:
     """Return whether several samples of differential equations are solved side by side, in the lanes of vectors.
 
-    Each lane has the rates of all stages, three more arrays of states, and both rows of a sample. Samples of stiff
-    equations are solved one after the other, as each step of theirs has a matrix, and those of networks, whose vectors
-    run along the units of layers.
+    Samples of networks are solved one after the other, as their vectors run along the units of layers.
     """
-    rows = len(system.given) + len(system.fixed) + len(system.course)
-    values = (len(system.control.table.rows) + 3) * len(system.states) + rows
-    return not (system.implicit or system.weights) and values <= MOST_IN_LANES
+    return not system.weights and room_in_lane(system) <= MOST_IN_LANES
+
+
+def room_in_lane(system: System) -> int:
+    """Return the values of memory of each lane: see ``solve_lanes.h`` and ``rosenbrock_lanes.h``.
+
+    They are the rates of all stages, three more arrays of states, and both rows of a sample. An implicit step has two
+    more arrays of states, two matrices and the order of rows; a method that chooses has an explicit step besides.
+    """
+    table, states = system.control.table, len(system.states)
+    values = (len(table.rows) + 3) * states + len(system.given) + len(system.fixed) + len(system.course)
+    if isinstance(table, LinearlyImplicit):
+        values += 2 * states + 2 * system.block**2 + system.block
+        values += (len(table.explicit.rows) + 2) * states if table.explicit else 0
+    return values
 
 
 def room_of(system: System) -> int:

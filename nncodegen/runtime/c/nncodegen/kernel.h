@@ -27,6 +27,7 @@
 #include "solve.h"
 #include "rosenbrock.h"
 #include "solve_lanes.h"
+#include "rosenbrock_lanes.h"
 #include "solve_reverse.h"
 #endif
 #if NN_HAS_BLAS
