@@ -94,7 +94,7 @@ def test_outcomes():
     assert model.outcomes([1], X) == ("steps too short", "solved", "times before the start")
     found = outputs(model, [1], np.array(X))["u"]
     assert np.isnan(found).tolist() == [[False] * 3 + [True], [False] * 4, [True] * 4]
-    np.testing.assert_allclose(found[1], 1 / (1 - np.array(X[1])), rtol=1e-5)
+    np.testing.assert_allclose(found[1], 1 / (1 - np.array(X[1])), rtol=1e-4)
     stiff = nn.Dynamics("u' = -k*(u - cos(t))", {"u": 0}, {"k": 1e5}, times=2, max_steps=100)
     assert stiff.outcomes([1e5], [[0, 10]]) == (
         'too many steps (if the equations are stiff, method="rodas5p" takes few)',

@@ -1,10 +1,10 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
    Needs base.h. Gives the types rates_function, starts_function, method, events, equations, places, observations,
-   step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, rough_log2 and rough_exp2, the parts of solvers
-   norm_of, first_length, shorter, longer, weights_at, observe, take_step, copy_values, has_events, values_of_times,
-   enter_interval, pass_times, fail_path, start_of, begin_path, aim_of, next_step, observe_step, begin_after,
-   accept_step, land, row_of and pad_samples, and solve_samples. */
+   step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, STEP_SAFE, STEP_BEFORE and STEP_NEAR, rough_log2 and
+   rough_exp2, the parts of solvers norm_of, first_length, shorter, longer, weights_at, observe, take_step, copy_values,
+   has_events, values_of_times, enter_interval, pass_times, fail_path, start_of, begin_path, aim_of, next_step,
+   observe_step, begin_after, accept_step, land, row_of and pad_samples, and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -81,8 +81,14 @@ typedef struct {
     real *u, *after, *error, *k;
 } step_arrays;
 
+/* The controller of lengths (nncodegen/ir/integrate.py): the factor that keeps steps from being rejected, the exponent
+   of the norm of the step before, and the logarithm of the smallest norm that is remembered, log2(0.1). */
+#define STEP_SAFE 0.85
+#define STEP_BEFORE 0.2
+#define STEP_NEAR (-3.3219280948873626)
+
 /* Where a step begins: the time, the length that it is tried with, the logarithm of the norm of the error of the step
-   before, to the base 2, and whether a step was rejected since then. */
+   before, to the base 2, at least STEP_NEAR, and whether a step was rejected since then. */
 typedef struct {
     double now, h, before;
     int rejected;
@@ -190,14 +196,14 @@ INLINE double first_length(const equations *own, const method *with, double now,
 /* Returns the factor of the length of a step that was rejected. */
 INLINE double shorter(const method *with, double norm)
 {
-    return norm < HUGE_VAL ? larger(0.2, 0.9/rough_root(norm, with->exponent)) : 0.2;
+    return norm < HUGE_VAL ? larger(0.2, STEP_SAFE/rough_root(norm, with->exponent)) : 0.2;
 }
 
 /* Returns the factor from the length of an accepted step to that of the next one: held and before are the logarithms,
    to the base 2, of the norm of its error, and of that of the step before. */
 INLINE double longer(const method *with, double held, double before, int rejected)
 {
-    const double factor = 0.9*(double) rough_exp2((real) ((0.4*before - 0.7*held)/with->exponent));
+    const double factor = STEP_SAFE*(double) rough_exp2((real) ((STEP_BEFORE*before - held)/with->exponent));
     const double most = rejected ? 1 : 10;
     return factor < 0.2 ? 0.2 : factor > most ? most : factor;
 }
@@ -371,8 +377,8 @@ INLINE void observe_step(const equations *own, const method *with, const step_ar
 /* Returns the begin of the step that follows an accepted one of an error of the given norm. */
 INLINE step_begin begin_after(const method *with, step_begin from, double end, double norm)
 {
-    const double held = (double) rough_log2((real) larger(norm, 1e-4));
-    return (step_begin) {end, from.h*longer(with, held, from.before, from.rejected), held, 0};
+    const double held = (double) rough_log2((real) larger(norm, 1e-8));
+    return (step_begin) {end, from.h*longer(with, held, from.before, from.rejected), larger(held, STEP_NEAR), 0};
 }
 
 /* Goes on from the end of an accepted step. One that ends at the time aim leaves the length that the step before asked

@@ -32,7 +32,7 @@ typedef void (*rates_of_lanes)(size_t lanes, const real *times, const real *u, c
    most      the factor by which the next step may be longer
    left      the number of steps that may follow
    upcoming  the next time whose states are to be written
-   before    the logarithm of the mean square of the error of the step before
+   before    the logarithm of the mean square of the error of the step before, at least 2*STEP_NEAR
    norm      the mean square of the error of this step
    good      1 if this step is accepted
    sample    the number of the sample
@@ -298,20 +298,20 @@ INLINE void step_lanes(size_t lanes, const equations *own, rates_of_lanes rates,
    base 2. Where steps end at each time, as stops says, the step to a time leaves a length that was asked for before. */
 INLINE void judge_paths(size_t lanes, const method *with, int stops, paths *p)
 {
-    const real share = (real) (0.5/with->exponent), near = (real) 1e-8;
+    const real share = (real) (0.5/with->exponent), tiny = (real) 1e-16, near = (real) (2*STEP_NEAR);
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
-        const real norm = p->norm[lane], held = rough_log2(norm > near ? norm : near);
-        const real power = share*(norm <= 1 ? (real) 0.4*p->before[lane] - (real) 0.7*held : -held);
+        const real norm = p->norm[lane], held = rough_log2(norm > tiny ? norm : tiny);
+        const real power = share*(norm <= 1 ? (real) STEP_BEFORE*p->before[lane] - held : -held);
         const real small = power > 4 ? 4 : power, within = small < -4 ? -4 : small;
-        const double factor = 0.9*(double) rough_exp2(within), most = norm <= 1 ? p->most[lane] : 1;
+        const double factor = STEP_SAFE*(double) rough_exp2(within), most = norm <= 1 ? p->most[lane] : 1;
         const double least = factor < 0.2 ? 0.2 : factor;
         const double scale = norm < (real) INFINITY ? (least > most ? most : least) : 0.2; /* 0.2 for NaN */
         const double next = p->h[lane]*scale;
         const double asked = norm <= 1 && p->end[lane] == p->last[lane] ? p->wish[lane] : 0;
         p->wish[lane] = stops && next < asked ? asked : next;
         p->most[lane] = norm <= 1 ? 10 : 1;
-        p->before[lane] = norm <= 1 ? held : p->before[lane];
+        p->before[lane] = norm <= 1 ? held > near ? held : near : p->before[lane];
         p->good[lane] = norm <= 1 ? 1 : 0;
     }
 }
