@@ -52,8 +52,8 @@ def without_moves(program: Program, destination: str) -> Program:
     for step in program.steps:
         if step.operator in RECURRENCES:
             raise ModelError(
-                f"{destination} knows no recurrent layers, as the one of {step.expression} in {program.name}: export "
-                f"to plain C or ONNX"
+                f"{destination} knows no recurrences (recurrent layers, steps of equations of motion), as the one of "
+                f"{step.expression} in {program.name}: export to plain C or ONNX"
             )
         if step.where:
             raise ModelError(

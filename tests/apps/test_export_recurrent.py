@@ -166,5 +166,8 @@ def test_what_knows_no_recurrences_says_so(tmp_path):
     """The error names the state that recurs, and so its layer."""
     pytest.importorskip("casadi")
     model = nn.Sequential([nn.Dense(2), nn.LSTM(3), nn.Dense(1)], (4, 3), name="refused")
-    with pytest.raises(nn.ModelError, match=r"CasADi knows no recurrent layers, as the one of h2\[n, i, .\]"):
+    with pytest.raises(nn.ModelError, match=r"CasADi knows no recurrences .* as the one of h2\[n, i, .\]"):
+        nn.export(model, "casadi", tmp_path)
+    model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, steps=2, name="falling")
+    with pytest.raises(nn.ModelError, match=r"no recurrences \(.* steps of equations of motion\), .* in falling"):
         nn.export(model, "casadi", tmp_path)

@@ -205,3 +205,10 @@ def test_fewer_outputs_than_parameters(times, observed):
     Y = np.array([module.predict(truth * (1 + 0.02 * k / FITS), X) for k in range(FITS)])
     Y += 0.01 * np.random.default_rng(6).normal(size=Y.shape)
     check(module.fit_many(X, Y), [module.fit(X, own) for own in Y])
+
+
+def test_errors_in_x_are_refused():
+    """They are for formulas: the message does not advise to build the model again."""
+    module = built(lotka_volterra_model("rk4", 8, 9, "prey_rk4"))
+    with pytest.raises(ValueError, match=r"for formulas \(nn.Model\), and prey_rk4 is none: leave them out"):
+        module.fit(TIMES[None], module.predict(TRUTH, TIMES[None]), sigma_x=0.1)

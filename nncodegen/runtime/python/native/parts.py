@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 from ..ground.missing import MissingDependencyError
 
 if TYPE_CHECKING:
+    from ..ground.facts import Facts
     from .model import Model
 
 
 def with_errors(model: Model) -> Model:
     """Return the second model, which fits a model with errors in its inputs.
 
-    Raises ValueError where no process has told the formula of the model, from which the second one is made, to this
-    one; CompilerNotFoundError for a module without C.
+    Raises ValueError for networks and equations of motion, and where no process has told the formula of the model, from
+    which the second one is made, to this one; CompilerNotFoundError for a module without C.
     """
     if model.with_errors is None:
         try:
@@ -27,6 +28,11 @@ def with_errors(model: Model) -> Model:
         except ImportError:
             compiler = None
         facts = model.facts
+        if not _is_formula(facts):
+            raise ValueError(
+                f"errors in x (sigma_x, profiles, x_standard_errors) are for formulas (nn.Model), and {model.name} is "
+                "none: leave them out"
+            )
         found = compiler and compiler.module_with_errors(facts.identity, facts.precision, facts.bits)
         if not found:
             model.native.errors_memory(0, 0)  # a module without C says that it has no fits: a second one has none, too
@@ -37,6 +43,12 @@ def with_errors(model: Model) -> Model:
             )
         model.with_errors = found._model
     return model.with_errors
+
+
+def _is_formula(facts: Facts) -> bool:
+    """Return whether all inputs, outputs and parameters are single numbers, and no inputs are times of a sample."""
+    counts = (count for _, count in (*facts.inputs, *facts.outputs))
+    return not facts.rising and all(count == 1 for count in counts) and not any(one.shape for one in facts.parameters)
 
 
 def address_of_part(file: str, part: str) -> int:
