@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from sympy import Dummy, Expr, Float, Piecewise, S, Symbol
 
+from nncodegen.describe import describe as described
+from nncodegen.describe import identity_of
 from nncodegen.describe.base import ModelBase
 from nncodegen.describe.checks import bounded, check_name, is_finite
 from nncodegen.describe.hints import PRIME
@@ -31,6 +33,7 @@ from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
 from nncodegen.motion.methods.tsit5 import TSIT5
 from nncodegen.motion.networks import Networks, calls_of
+from nncodegen.motion.reasons import UNTOLD, outcomes_in
 from nncodegen.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
 from nncodegen.runtime.python.arguments.joined import check_times
 
@@ -152,13 +155,16 @@ class Dynamics(ModelBase):
         """Return the model as a Program: a recurrence over the steps, what is observed, and the loss."""
         return replace(self._program, name=self.name)
 
-    def outcomes(self, parameters: Any, X: Any) -> tuple[str, ...]:
+    def outcomes(self, parameters: Any, X: Any, module: Any = None) -> tuple[str, ...]:
         """Return for each sample how its chosen steps ended: "solved", or why values are NaN from some time on.
 
         Then it is "too many steps" (more than max_steps: the text says what to do about it), "steps too short" (where a
         solution leaves the range of numbers, or its rate jumps) or "times before the start". parameters has shape (P,),
-        X (N, inputs). NumPy takes these steps again, in double precision, which is slow. Raises ModelError for a number
-        of steps and for equations from time to time, and ValueError for data that ``predict`` does not take.
+        X (N, inputs). Without ``module``, NumPy takes these steps again, in double precision, which is slow. With the
+        compiled module of the model, the outcomes are those of its predictions: they take the time of ``predict``, and
+        NumPy's only for trajectories whose predictions are NaN without a reason, as may be those of observed functions.
+        Raises ModelError for a number of steps, for equations from time to time and for the module of another model,
+        and ValueError for data that ``predict`` does not take.
         """
         if not self.differential:
             raise ModelError(f"{self.name} chooses no steps: its equations have no derivatives")
@@ -168,9 +174,23 @@ class Dynamics(ModelBase):
         columns = sum(tensor.size for tensor in self._program.inputs)
         data = _finite("X", X, (None, columns), "a row of times and inputs for each sample")
         check_times(self.time, data[:, : self.times], 0)
-        found = outcomes(self._program, flat, data)
+        found = self._outcomes(flat, data) if module is None else self._outcomes_of(module, flat, data)
         advice = IF_STIFF if isinstance(METHODS[self.method], RungeKutta) else RAISE
         return tuple(f"{one}{advice}" if one == TOO_MANY else one for one in found)
+
+    def _outcomes(self, parameters: Any, X: Any) -> Sequence[str]:
+        """Return how the steps end that NumPy takes."""
+        return outcomes(self._program, parameters, X)
+
+    def _outcomes_of(self, module: Any, parameters: Any, X: Any) -> Sequence[str]:
+        """Return how the steps of a compiled module end."""
+        if module._model.facts.identity != identity_of(described(self, module.precision)):
+            raise ModelError(f"the module {module.name} computes another model than {self.name}: build this one")
+        found = outcomes_in(module.predict(parameters, X))
+        untold = [n for n, one in enumerate(found) if one == UNTOLD]
+        for n, one in zip(untold, self._outcomes(parameters, X[untold]) if untold else (), strict=True):
+            found[n] = one
+        return found
 
     def __repr__(self) -> str:
         lefts = ", ".join(one.left for one in self.equations)

@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import least_squares
 
 import nncodegen as nn
+from nncodegen.motion import Dynamics
 from nncodegen.pipeline import evaluated_module
 from nncodegen.schedule import layout
 from tests.support.built import built, stage
@@ -218,6 +219,49 @@ def test_inputs_starts_and_observables():
     slopes = module.jacobian([0.3, 0.5], X)
     np.testing.assert_allclose(slopes[:, :4, 0], -w * (times + 1), rtol=1e-5)
     np.testing.assert_allclose(slopes[:, :4, 1], 2 + 0 * times, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "observed", "precision"),
+    [
+        ("tsit5", "u", "float64"),
+        ("tsit5", "1 - 2*u", "float32"),
+        ("rodas5p", "u", "float64"),
+        pytest.param("auto", "u", "float32", marks=pytest.mark.thorough),
+    ],
+)
+def test_outcomes_of_a_module(method, observed, precision, monkeypatch):
+    """They are those of the steps that NumPy takes, which it does not take for them."""
+    model = nn.Dynamics(
+        "u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, start=0, max_steps=250, rtol=1e-3, atol=1e-5,
+        method=method, observed={"seen": observed}, name=f"told_{method}",
+    )  # fmt: skip
+    many = nn.Dynamics(
+        "u' = w*sin(w*t)", {"u": 0}, {}, inputs="w", times=3, max_steps=20, rtol=1e-3, method=method, name="many"
+    )  # fmt: skip
+    cases = (
+        (model, [1.0], np.array([[0, 0.5, 0.9, 1], [0.1, 0.5, 1.5, 1], [-1, 0, 0.5, 1], [0, 0, 9, -1]])),
+        (many, [], np.array([[0, 1, 2, 1], [0, 10, 20, 30.0]])),
+    )
+    for one, p, X in cases:
+        expected, module = one.outcomes(p, X), nn.build(one, precision, fit=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(Dynamics, "_outcomes", None)
+            assert one.outcomes(p, X, module) == expected
+    assert expected[0] == "solved"
+    assert expected[1].startswith("too many steps")
+    with pytest.raises(nn.ModelError, match="the module many computes another model than told_"):
+        model.outcomes([1.0], X, module)
+
+
+def test_outcomes_of_values_without_a_reason():
+    """An observed function may be NaN by itself: then NumPy takes the steps, and says how they ended."""
+    model = nn.Dynamics(
+        "u' = -k*u", {"u": "u0"}, {"k": 1}, inputs="u0", observed={"seen": "log(u)"}, times=3, name="logarithm"
+    )  # fmt: skip
+    module, X = nn.build(model, fit=False), np.array([[0, 1, 2, 1], [0, 1, 2, -1.0]])
+    assert np.isnan(module.predict([1], X)).any(axis=1).tolist() == [False, True]
+    assert model.outcomes([1], X, module) == ("solved", "solved")
 
 
 def test_single_precision():

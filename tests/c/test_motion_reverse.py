@@ -187,6 +187,7 @@ def test_a_sample_that_fails_leaves_the_others_alone():
     np.testing.assert_allclose(found[[0, 2]], 1 / (1 - times[[0, 2]]), rtol=1e-4)
     assert growing.outcomes(parameters, times)[::2] == ("solved", "solved")
     assert growing.outcomes(parameters, times)[1].startswith(("steps too short", "too many steps"))
+    assert growing.outcomes(parameters, times, module) == growing.outcomes(parameters, times)
     targets = np.ones((3, 3))
     alone = module.loss_and_gradient(parameters, times[::2], targets[::2])[1]
     assert np.isfinite(alone).all()

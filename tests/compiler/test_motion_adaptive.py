@@ -105,6 +105,12 @@ def test_outcomes():
         nn.Dynamics("u = k*before(u)", {"u": 1}, {"k": 1}, times=4).outcomes([1], X)
 
 
+def test_steps_grow_at_once():
+    """After a first step that is far too short, each is ten times as long: 1e-4, 1e-3, ..., and the rest up to 1."""
+    model = nn.Dynamics("u' = k", {"u": 0}, {"k": 1}, times=2, max_steps=5)
+    assert model.outcomes([1], [[0, 1]]) == ("solved",)
+
+
 @pytest.mark.parametrize(
     ("parameters", "X", "message"),
     [

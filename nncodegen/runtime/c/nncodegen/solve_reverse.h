@@ -93,18 +93,17 @@ INLINE void keep_step(const step_record *kept, size_t levels, size_t states, siz
 }
 
 /* Takes steps as solve does, from the step of a number on, at most to the last time and to the step of the number end,
-   and keeps them on some levels; writes what is observed, if observes is set. Returns the number of the step after
-   those, and writes its begin. */
+   and keeps them on some levels; writes what is observed, if observes is set. left is the number of steps that may be
+   tried. Returns the number of the step after those, and writes its begin. */
 INLINE size_t take_kept_steps(const equations *own, const method *with, const step_record *kept, size_t levels,
-    size_t number, size_t end, const real *values, const real *given, real *fixed, const step_arrays *a,
+    size_t number, size_t end, const real *values, const real *given, real *fixed, const step_arrays *a, size_t *left,
     step_begin *from, observations *seen, int observes)
 {
     const int stops = has_events(own);
     const double last = (double) seen->time[(seen->times - 1)*seen->next_time];
     step_end to;
-    size_t left = own->most;
     double aim = aim_of(own, seen);
-    while (number < end && from->now < last && next_step(own, with, aim, given, fixed, a, &left, from, &to)) {
+    while (number < end && from->now < last && next_step(own, with, aim, given, fixed, a, left, from, &to)) {
         step_begin tried = *from;
         if (to.asked > 0)
             tried.h = to.asked;
@@ -137,13 +136,14 @@ INLINE void take_again(const equations *own, const method *with, const step_reco
     }
     const size_t first = number + 1 - run, place = level*kept->length + first/run % kept->length;
     step_begin from = kept->begins[place];
+    size_t left = own->most;
     memcpy(a->u, kept->states + 2*place*states, states*sizeof(real));
     memcpy(a->k, kept->states + (2*place + 1)*states, states*sizeof(real));
     while (done > 0 && time_of(path, done - 1) > from.now)
         done--;
     enter_interval(own, done, path->values, fixed);
     observations again = {path->times, done, path->next_time, path->time, a->error, 0, 1}; /* nobody reads the states */
-    take_kept_steps(own, with, kept, level, first, number + 1, path->values, given, fixed, a, &from, &again, 0);
+    take_kept_steps(own, with, kept, level, first, number + 1, path->values, given, fixed, a, &left, &from, &again, 0);
 }
 
 /* Goes back through the stages of a step of length h: from the derivatives by the states at its end (bar), by the
@@ -219,18 +219,18 @@ INLINE void solve_kept(const equations *own, const method *with, const step_reco
     observations seen, const real *values, const real *given, real *fixed, const step_arrays *a)
 {
     step_begin from = {start_of(own, &seen), 0, 0, 0};
-    size_t steps = 0;
+    size_t steps = 0, left = own->most;
     if (begin_path(own, from.now, values, given, fixed, a->u, a->after, &seen)) {
         if (seen.done < seen.times) {
             own->rates((real) from.now, a->u, given, fixed, a->k);
             from.h = first_length(own, with, from.now, a->u, a->k, given, fixed, aim_of(own, &seen) - from.now,
                 a->k + own->states);
         }
-        steps = take_kept_steps(own, with, kept, levels, 0, SIZE_MAX, values, given, fixed, a, &from, &seen, 1);
+        steps = take_kept_steps(own, with, kept, levels, 0, SIZE_MAX, values, given, fixed, a, &left, &from, &seen, 1);
     }
     if (levels > 0)
         *kept->end = (path_end) {from.now, steps, seen.done == seen.times};
-    fail_path(own, &seen);
+    fail_path(own, &seen, left > 0);
 }
 
 /* Writes the derivatives of the sum of states, each times its factor at each time, to total: by what is given, and by
