@@ -166,12 +166,12 @@ def test_samples_have_the_same_bits_alone_and_among_others():
 
 
 def test_single_precision():
-    """Solutions and gradients have the digits of float32."""
+    """Solutions differ by at most 100 times the tolerance, gradients by 0.5 % of their largest value."""
     model = driven("driven_single", rtol=1e-5, atol=1e-5)
     single, double = built(model, "float32"), built(model)
-    np.testing.assert_allclose(single.predict(PARAMETERS, X), double.predict(PARAMETERS, X), atol=2e-3)
+    np.testing.assert_allclose(single.predict(PARAMETERS, X), double.predict(PARAMETERS, X), rtol=1e-3, atol=1e-3)
     gradients = [one.loss_and_gradient(PARAMETERS, X, Y)[1] for one in (single, double)]
-    np.testing.assert_allclose(*gradients, atol=1e-3 * abs(gradients[1]).max())
+    np.testing.assert_allclose(*gradients, atol=5e-3 * abs(gradients[1]).max())
 
 
 def test_a_sample_that_fails_leaves_the_others_alone():
