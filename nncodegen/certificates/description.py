@@ -33,6 +33,9 @@ from nncodegen.ir import (
 from nncodegen.ir.elementary import FUNCTIONS
 from nncodegen.ir.functions import NAN, Primitive, StableFunction
 from nncodegen.ir.program import OFF
+from nncodegen.ir.systems import Control, Formulas, Named, System, path
+from nncodegen.motion.methods import METHODS
+from nncodegen.passes.linearize import linearized
 
 CONSTANTS: dict[str, Any] = {
     "pi": sympy.pi, "E": sympy.E, "EulerGamma": sympy.EulerGamma, "GoldenRatio": sympy.GoldenRatio,
@@ -80,6 +83,7 @@ def to_data(program: Program) -> dict[str, Any]:
         "present": program.present and _tensor(program.present),
         "statistics": [[s.value.tensor, list(s.value.indices), s.parameter.tensor] for s in program.statistics],
         "labels": program.labels,
+        "rising": list(program.rising),
         "precision": program.precision,
         "digits": program.digits,
         "updates": [_update(update) for update in program.updates if update.name not in OPTIMIZERS],
@@ -107,6 +111,7 @@ def from_data(data: Mapping[str, Any]) -> Program:
                 for value, indices, parameter in data["statistics"]
             ),
             labels=bool(data["labels"]),
+            rising=tuple(map(str, data.get("rising", ()))),
             precision=data["precision"],
             digits=data.get("digits", OFF),
             updates=tuple(_to_update(row, own) for row in data["updates"]),
@@ -169,6 +174,44 @@ def _to_tensor(row: Any) -> Tensor:
     return Tensor(str(name), tuple(shape), start, bool(penalized), bool(trained), momentum)
 
 
+def _system(system: System) -> dict[str, Any]:
+    """Return differential equations as data, without what follows from them. Raise ProgramError for networks."""
+    if system.weights or system.steps or system.jumps.steps:
+        raise ProgramError(f"the equations of {system.name} have networks, which no certificate has")
+    control = system.control
+    return {
+        "name": system.name,
+        "control": [control.table.chosen, control.rtol, control.atol, control.most, control.start],
+        **{role: [_tree(one) for one in getattr(system, role)] for role in _ROLES},
+        "time": _tree(system.time),
+        "jumps": [_tree(one) for one in system.jumps.values],
+    }
+
+
+_ROLES = ("states", "given", "fixed", "starts", "rates", "course")
+"""The rows of differential equations."""
+
+
+def _to_system(data: Any, own: Mapping[str, Any]) -> System:
+    name, rtol, atol, most, start = data["control"]
+    rows = {role: tuple(_to_expression(one, own) for one in data[role]) for role in _ROLES}
+    system = System(
+        name=str(data["name"]),
+        control=Control(METHODS[name].table, float(rtol), float(atol), int(most), start),
+        time=_to_expression(data["time"], own),
+        steps=(),
+        states=rows["states"],
+        given=rows["given"],
+        fixed=rows["fixed"],
+        starts=rows["starts"],
+        rates=rows["rates"],
+        block=len(rows["states"]),
+        course=rows["course"],
+        jumps=Formulas(tuple(_to_expression(one, own) for one in data["jumps"])),
+    )
+    return linearized(system) if system.implicit else system
+
+
 def _equation(equation: Equation) -> list[Any]:
     left = equation.left if isinstance(equation.left, str) else [equation.left.tensor, *equation.left.indices]
     return [left, [list(term) for term in equation.terms], equation.offset]
@@ -182,6 +225,8 @@ def _to_equation(row: Any) -> Equation:
 
 def _tree(node: Any) -> Any:
     """Return an expression as nested lists."""
+    if isinstance(node, Named):
+        return ["system", _system(node.system)]
     if isinstance(node, Element):
         return ["element", node.tensor, *node.indices]
     if isinstance(node, Derivative):
@@ -197,6 +242,8 @@ def _tree(node: Any) -> Any:
         for name, constant in CONSTANTS.items():
             if node == constant:
                 return ["constant", name]
+    if isinstance(node, path):
+        return ["path", *map(_tree, node.args)]
     name = f"nncodegen.{type(node).__name__}" if isinstance(node, StableFunction | Primitive) else type(node).__name__
     if _known(name) is None and name not in _own():
         raise ProgramError(f"{name} cannot be written to a certificate, in: {node}")
@@ -209,6 +256,10 @@ def _to_expression(tree: Any, own: Mapping[str, Any]) -> Any:
     head, *rest = tree
     if head == "element":
         return Element(rest[0], rest[1:])
+    if head == "system":
+        return Named(_to_system(rest[0], own))
+    if head == "path":
+        return path(*(_to_expression(part, own) for part in rest))
     if head == "derivative":
         value, *by = rest
         return Derivative(_to_expression(value, own), *((_to_expression(x, own), order) for x, order in by))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import import_module
@@ -26,14 +27,30 @@ from nncodegen.certificates.precision import DIGITS
 from nncodegen.certificates.results import REST, Examined, Found, Programs, figures
 from nncodegen.certificates.scope import left_out
 from nncodegen.certificates.steps import watch
+from nncodegen.certificates.tolerances import (
+    REFERENCE,
+    ROWS,
+    check_examined,
+    digits_of,
+    faults_of,
+    figures_of,
+    points_of,
+    system_of,
+)
+from nncodegen.certificates.tolerances import (
+    examined as compared_at,
+)
+from nncodegen.certificates.tolerances import (
+    left_out as left_out_of_method,
+)
 from nncodegen.describe import Describable, identity_of
 from nncodegen.describe.describable import Described
 from nncodegen.describe.hints import cut
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.emit import Sources
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.ir import Program
 from nncodegen.ir.program import DEFAULT
-from nncodegen.ir.systems import INTEGRATE
 from nncodegen.module import Module
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
@@ -112,15 +129,20 @@ def verify(module: Module | str | Path) -> Certificate:
     described = from_data(stated.program)
     _check_identity(loaded, stated.identity)
     _check_identity(loaded, identity_of(described))
-    programs = _programs(described)
-    usual = extent_of(programs, None)
-    extent = Extent(max(stated.points.values()), stated.rows, usual.pairs)
-    found, counts = _examine(loaded, path, programs, extent, stated.seed)
+    count = max(stated.points.values())
+    if system_of(described):
+        solved, counts = compared_at(_variants(loaded, path), described, count, stated.rows, stated.seed)
+        worst = figures_of(solved)
+    else:
+        programs = _programs(described)
+        extent = Extent(count, stated.rows, extent_of(programs, None).pairs)
+        found, counts = _examine(loaded, path, programs, extent, stated.seed)
+        worst = figures(found, tuple(counts))
     bounds = {(figure.quantity, figure.kind): figure.bound for figure in stated.figures}
-    again = tuple(_held(figure, bounds) for figure in figures(found, tuple(counts)))
+    again = tuple(_held(figure, bounds) for figure in worst)
     return replace(
-        stated, figures=again, points=counts, reference=PROGRAM, machine=_machine(), variants=tuple(loaded.variants),
-        date=_now(), steps=(), compared="",
+        stated, figures=again, points=counts, reference=stated.reference if stated.method else PROGRAM,
+        machine=_machine(), variants=tuple(loaded.variants), date=_now(), steps=(), compared="",
     )  # fmt: skip
 
 
@@ -171,8 +193,7 @@ def _examine(
     module: Module, path: Path, programs: Programs, extent: Extent, seed: int, diagnosis: Diagnosis | None = None
 ) -> tuple[list[Found], dict[str, int]]:
     """Return the errors at all points, of all variants of the kernel that this CPU runs, and the number of points."""
-    built = Built(path.name.split(".")[0], path, cached=True)
-    modules = [module, *(load_variant(built, one) for one in module.variants if one != module.variant)]
+    modules = _variants(module, path)
     found: list[Found] = []
 
     def at(examined: Examined) -> None:
@@ -187,23 +208,33 @@ def _examine(
     return found, counts
 
 
+def _variants(module: Module, path: Path) -> list[Module]:
+    """Return a module and those of all other kernels in its file that this CPU runs."""
+    built = Built(path.name.split(".")[0], path, cached=True)
+    return [module, *(load_variant(built, one) for one in module.variants if one != module.variant)]
+
+
 def _certificate(
     module: Module, path: Path, compiled: Compiled, model: Describable, march: str, points: int | None, seed: int
 ) -> Certificate:
-    if any(step.operator == INTEGRATE for step in compiled["describe"].steps):
-        raise ModelError(
-            f"{module.name} has no certificate: its steps are chosen by an estimate of their error, so that its exact "
-            "results are those of no formula; with a number of steps, such as steps=10, it has one"
-        )
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
     if isinstance(model, Described):  # its own optimizers are rules without a function
         described = replace(described, updates=(*described.updates, *model.program.updates))
+    _check_identity(module, identity_of(described))
+    stated = {
+        "name": module.name, "precision": module.precision, "identity": identity_of(described),
+        "module": digest_of(path), "version": _version(), "compiler": _said_by(compiler),
+        "flags": (*without_paths(KERNEL_FLAGS), *compiler.target), "machine": _machine(),
+        "variants": tuple(module.variants), "seed": seed, "date": _now(), "kept": compiled["stabilize"].kept,
+    }  # fmt: skip
+    if system_of(described):
+        check_examined(described)
+        return _written(path, _of_method(module, path, described, compiled.sources, points, stated))
     plain = without_derivatives(described)
     network = defined(unwrapped(model), plain)
     reference, what = given(unwrapped(model), plain, network)
     programs = Programs(reference, plain, simplified, described.updates)
-    _check_identity(module, identity_of(described))
     algebra = algebra_of(reference, plain, without_derivatives(compiled["stabilize"]), compiled["differentiate"])
     steps = watch(replace(simplified, companions=()), march)
     diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps, network)
@@ -211,15 +242,32 @@ def _certificate(
     found, counts = _examine(module, path, programs, extent, seed, diagnosis)
     faults = diagnosis.conclude(found)
     certificate = Certificate(
-        name=module.name, precision=module.precision, identity=identity_of(described),
-        module=digest_of(path), version=_version(), compiler=_said_by(compiler),
-        flags=(*without_paths(KERNEL_FLAGS), *compiler.target), machine=_machine(), variants=tuple(module.variants),
-        reference=what, digits=DIGITS, points=counts, rows=extent.rows, seed=seed, date=_now(),
+        **stated, reference=what, digits=DIGITS, points=counts, rows=extent.rows,
         figures=figures(found, tuple(counts)),
         steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared,
-        kept=compiled["stabilize"].kept, left_out=left_out(described, simplified, steps is not None, network),
+        left_out=left_out(described, simplified, steps is not None, network),
         faults=faults, program=to_data(described),
     )  # fmt: skip
+    return _written(path, certificate)
+
+
+def _of_method(
+    module: Module, path: Path, described: Program, sources: Sources, points: int | None, stated: Mapping[str, Any]
+) -> Certificate:
+    """Return the certificate of a model whose steps are chosen: its errors are those of a method."""
+    system = system_of(described)
+    assert system
+    count = points_of(described, points)
+    found, counts = compared_at(_variants(module, path), described, count, ROWS, stated["seed"])
+    return Certificate(
+        **stated, reference=REFERENCE, digits=digits_of(described), points=counts, rows=ROWS,
+        figures=figures_of(found), left_out=left_out_of_method(described),
+        faults=faults_of(found, described, sources), program=to_data(described), method=str(system.control),
+    )  # fmt: skip
+
+
+def _written(path: Path, certificate: Certificate) -> Certificate:
+    """Return a certificate after writing it beside its module. Raise BuildError where that is not possible."""
     try:
         write_at_once(file_of(path), certificate.to_json().encode())
     except OSError as error:

@@ -128,7 +128,7 @@ class Points:
             numbers[:] = [mpmath.mpf(float(number)) for number in values]
             numbers[place] = value
             given = bind(program, numbers[:count], numbers[count:].reshape(1, -1), Y)
-            array = run(_only(program, (*before, step)), given)[step.target.tensor]
+            array = run(only(program, (*before, step)), given)[step.target.tensor]
             if not position:
                 position.append(tuple(int(self._random.integers(n)) for n in array.shape))
             return array[position[0]]
@@ -157,7 +157,7 @@ def numbering(program: Program) -> NDArray[np.bool_]:
     )
 
 
-def _only(program: Program, steps: tuple[Step, ...]) -> Program:
+def only(program: Program, steps: tuple[Step, ...]) -> Program:
     """Return a program that has these steps, with the known sizes."""
     found = object.__new__(Program)
     found.__dict__.update(program.__dict__)

@@ -127,7 +127,7 @@ def compare(module: Module, examined: Examined) -> Iterator[Found]:
     views = parts_of(described, count) + ([slice(None)] if count > 1 and part != TRAINING else [])
     with mpmath.workdps(examined.exact.digits):
         for rows in views:
-            outputs, losses, gradients = _machine(module, examined.point, rows, part)
+            outputs, losses, gradients = machine(module, examined.point, rows, part)
             for tensor, columns in slices_of(described.output_tensors) if outputs else ():
                 parts = [matrix[:, columns] for matrix in outputs]
                 yield _found(tensor.name, parts, _OfOutputs(rows, columns), examined)
@@ -151,7 +151,7 @@ def figures(found: Sequence[Found], kinds: Sequence[str]) -> tuple[Figure, ...]:
 # --- the machine -------------------------------------------------------------------------------------------------
 
 
-def _machine(module: Module, point: Point, rows: slice, part: str) -> tuple[list[Array], list[Array], list[Array]]:
+def machine(module: Module, point: Point, rows: slice, part: str) -> tuple[list[Array], list[Array], list[Array]]:
     """Return the outputs, losses and gradients that a module computes of some rows, each in all available ways.
 
     At rest there is no gradient, and in training there are no outputs. A long batch repeats several rows again and

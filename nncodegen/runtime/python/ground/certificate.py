@@ -17,6 +17,9 @@ HOLDS, DIGITS_LOST, OUT_OF_RANGE, WRONG = "holds", "digits lost", "out of range"
 """The verdicts: the error is explained by the condition of the function; or by digits that the formula itself loses
 between its steps; or intermediate values cannot be represented; or nothing explains it."""
 
+METHOD = "method"
+"""In place of a stage, the origin of an error that a method has by itself, however exactly its steps are computed."""
+
 DEFINITIONS = "definitions"
 """The quantity of the figure that compares the described program with the definitions of layers and losses."""
 
@@ -34,6 +37,9 @@ class Figure:
     verdict      "holds"; "digits lost" if the error is above what the condition explains, but not above the effect of
                  rounding on the steps of the formula; "out of range" if intermediate values cannot be represented;
                  "wrong"
+    place        the time at which the error is largest, for equations of motion whose steps are chosen
+
+    For these, errors are in units of the tolerance instead, and the kind of the points is "ordinary" or "long".
     """
 
     quantity: str
@@ -42,6 +48,7 @@ class Figure:
     condition: float
     bound: float
     verdict: str = HOLDS
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,12 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"wrong since the stage {self.stage}, in the step\n    {self.step}\n{self.message}"
+        return f"{self.begin}, in the step\n    {self.step}\n{self.message}"
+
+    @property
+    def begin(self) -> str:
+        """Return where the error begins, in words."""
+        return "not solved to the tolerance" if self.stage == METHOD else f"wrong since the stage {self.stage}"
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,8 @@ class Certificate:
     left_out           the parts of the module that are not examined
     faults             the errors that were found, if any
     program            the described model, from which ``verify`` computes everything again
+    method             the method and its tolerances, for equations of motion whose steps are chosen: then errors are in
+                       units of the tolerance, not in units in the last place
     """
 
     name: str
@@ -121,6 +135,7 @@ class Certificate:
     left_out: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     program: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    method: str = ""
 
     @property
     def holds(self) -> bool:
@@ -155,7 +170,8 @@ class Certificate:
     def exceptions(self) -> tuple[str, ...]:
         """Return the figures and wrong steps that do not hold, grouped by verdict, each with its meaning."""
         found = []
-        for verdict, meaning in MEANINGS.items():
+        meanings = {**MEANINGS, WRONG: BEYOND} if self.method else MEANINGS
+        for verdict, meaning in meanings.items():
             names: dict[str, list[str]] = {}
             for figure in self.figures:
                 if figure.verdict == verdict:
@@ -172,6 +188,9 @@ class Certificate:
         kinds = {figure.kind for figure in self.figures}
         quantities = [figure.quantity for figure in self.figures]
         known = [(name, told) for name, told in QUANTITIES.items() if any(one.startswith(name) for one in quantities)]
+        if self.method:
+            kinds_told = "; ".join(f"{kind}: {told}" for kind, told in SPANS.items() if kind in kinds)
+            return (*TOLERANCES, ("points", kinds_told), *known)
         digits = -math.log10(EPSILONS[self.precision])
         error = (
             f"how far the module is from the exact value, in units in the last place (ulp): 1 ulp is the spacing of "
@@ -179,6 +198,16 @@ class Certificate:
         )
         points = "; ".join(f"{kind}: {told}" for kind, told in KINDS.items() if kind in kinds)
         return (("error", error), ("condition", CONDITION), ("bound", BOUND), ("points", points), *known)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns of the table."""
+        return (*COLUMNS[:2], "error in tolerances", *COLUMNS[3:], "worst at") if self.method else COLUMNS
+
+    @property
+    def rows_of_table(self) -> list[tuple[str, ...]]:
+        """Return the rows of the table, as texts."""
+        return [(*cells(figure), *([figure.place] if self.method else [])) for figure in self.figures]
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {kind}" for kind, count in self.points.items())
@@ -194,9 +223,10 @@ class Certificate:
             f"compiled   by nncodegen {self.version} with {self.compiler}",
             f"examined   kernels for {', '.join(self.variants)} on {self.machine}, {self.date}",
             f"against    {self.reference}, to {self.digits} digits",
+            *([f"solved by  {self.method}"] if self.method else []),
             f"at points  {counts}; {self.rows} samples each, seed {self.seed}",
             "",
-            *_table(self.figures),
+            *_table(self.columns, self.rows_of_table),
             "",
             *(_wrapped(f"{name:<13}{told}", " " * 13) for name, told in self.terms),
         ]
@@ -207,9 +237,9 @@ class Certificate:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in COLUMNS)
+        head = "".join(f"<th>{name}</th>" for name in self.columns)
         rows = "".join(
-            f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in cells(figure))}</tr>" for figure in self.figures
+            f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in row)}</tr>" for row in self.rows_of_table
         )
         told = _escaped(" ".join(f"{each}." for each in self.counts))
         title = f"certificate of {_escaped(self.name)}, {self.precision}: {self.verdict}. {told}"
@@ -224,7 +254,7 @@ class Certificate:
     def from_json(text: str) -> Certificate:
         """Return the certificate in a text. Raises ValueError if it holds none."""
         try:
-            read = {"kept": (), **json.loads(text)}  # version 3 has no forms
+            read = {"kept": (), "method": "", **json.loads(text)}  # version 3 has no forms, version 4 no method
             rows = {"figures": Figure, "steps": StepFigure, "faults": Fault}
             known = {one.name: read[one.name] for one in fields(Certificate)}
             known |= {name: tuple(kind(**row) for row in known[name]) for name, kind in rows.items()}
@@ -235,7 +265,7 @@ class Certificate:
             raise ValueError(f"this is no certificate that nncodegen {VERSION} has written: {error!r}") from error
 
 
-VERSION = 4
+VERSION = 5
 """The number of the format; it changes with the members of a certificate."""
 
 ABOUT = f"Generated by nncodegen: the certificate of a module, format {VERSION}"
@@ -263,6 +293,9 @@ MEANINGS = {
 }
 """The meanings of the verdicts of figures that do not simply hold."""
 
+BEYOND = "These results are further than 100 units of the tolerance from those of the exact solution."
+"""The meaning of a figure that is wrong, for equations whose steps are chosen."""
+
 CONDITION = (
     "by how many ulp the exact value itself moves where all parameters, inputs and targets move by 1 ulp at most: "
     "rounding of arguments is magnified by that in every program"
@@ -272,6 +305,31 @@ BOUND = (
     "16 ulp, and 16 more for each unit of condition: a smaller error holds. Where digits are lost, what rounding of "
     "the steps explains; where a value is out of range, none"
 )
+
+TOLERANCES = (
+    (
+        "error",
+        "how far the module is from the exact solution of the equations, in units of the tolerance: the unit of a "
+        "state is atol + rtol*|u|, with its largest |u| at the times of the sample. That of another result is what "
+        "changes of all states by a unit make of it; that of a derivative, the same with the derivatives of the "
+        "states. The worst of all samples, times and outputs counts. This is an error of the method, which was "
+        "observed at these points: a multiple of the tolerance, no bound for other points, and no rounding in ulp",
+    ),
+    (
+        "condition",
+        "by how many units the exact states move where the initial ones move by a unit each: equations magnify the "
+        "errors of all steps like that, whatever the method",
+    ),
+    ("bound", "100 units of the tolerance: a smaller error holds"),
+)
+"""The terms of a certificate of equations whose steps are chosen."""
+
+SPANS = {
+    "ordinary": "parameters about the initial ones, and times until a tenth to three times the time in which the "
+    "states at the start would change as a whole",
+    "long": "the same, with times until 3 to 30 times of it",
+}
+"""The kinds of points of equations whose steps are chosen."""
 
 KINDS = {
     "ordinary": "about the initial parameters",
@@ -324,12 +382,12 @@ def cells(figure: Figure | StepFigure) -> tuple[str, ...]:
     return *names, error, condition, bound, figure.verdict
 
 
-def _table(figures: tuple[Figure, ...]) -> list[str]:
-    rows = [COLUMNS, *map(cells, figures)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(COLUMNS))]
+def _table(columns: tuple[str, ...], those: Sequence[tuple[str, ...]]) -> list[str]:
+    rows = [columns, *those]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(columns))]
     return [
         "  ".join(
-            cell.ljust(width) if k in (0, 1, 5) else cell.rjust(width)
+            cell.rjust(width) if k in (2, 3, 4) else cell.ljust(width)
             for k, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

@@ -1,0 +1,334 @@
+"""The certificate of a model whose steps are chosen: the errors of its results in units of the tolerance.
+
+What such a module computes is no formula, whose rounding could be measured, but an approximate solution. So it is
+compared with the exact one, and the error is the *global error* of the method, as a multiple of atol + rtol*|u|.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.building.build import build_plainly, load
+from nncodegen.certificates.exact import many
+from nncodegen.certificates.extrapolation import DIGITS
+from nncodegen.certificates.points import Point, Points
+from nncodegen.certificates.products import Array
+from nncodegen.certificates.results import SEVERITY, machine
+from nncodegen.certificates.trajectories import FINE, Exact, Values, exact_of, step_of
+from nncodegen.certificates.ulps import LARGEST, Precision, precision_of
+from nncodegen.emit import Sources
+from nncodegen.errors import ModelError
+from nncodegen.ir import Program, evaluate, slices_of
+from nncodegen.ir.evaluate import columns_of, outcomes
+from nncodegen.ir.integrate import SOLVED
+from nncodegen.ir.systems import System
+from nncodegen.module import Module
+from nncodegen.runtime.python.ground.certificate import HOLDS, METHOD, WRONG, Fault, Figure
+
+REFERENCE = "the differential equations of the model, solved by extrapolation of a linearly implicit method"
+
+BOUND = 100.0
+"""The largest error that holds, in units of the tolerance."""
+
+ORDINARY, LONG = KINDS = ("ordinary", "long")
+SPANS = {ORDINARY: (-1.0, 0.5), LONG: (0.5, 1.5)}
+"""The powers of ten between which the length of a trajectory is drawn, in times in which its start would change as a
+whole."""
+
+MOST_STATES = 20
+"""The largest number of states of a certificate: exact solutions solve linear equations of this size."""
+
+ROWS = 2
+"""Samples of a point."""
+
+POINTS = 2
+"""Points of each kind, where solutions of an explicit method are compared; those of implicit ones take longer."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The error of a quantity at a point, and this point with its exact results."""
+
+    figure: Figure
+    point: Point
+    exact: Sequence[Exact]
+    seed: int
+
+
+def system_of(program: Program) -> System | None:
+    """Return the differential equations of a program whose steps are chosen, or None. Raise ModelError for networks."""
+    step = step_of(program)
+    return None if step is None else step.expression.system
+
+
+def check_examined(program: Program) -> None:
+    """Raise ModelError for equations of which no certificate knows the exact solution."""
+    system = system_of(program)
+    assert system
+    way = "with a number of steps, such as steps=10, it has a certificate"
+    if system.weights:
+        raise ModelError(
+            f"{program.name} has no certificate: its equations have networks, and its steps are chosen by an estimate "
+            f"of their error; {way}"
+        )
+    if len(system.states) > MOST_STATES:
+        raise ModelError(
+            f"{program.name} has no certificate: its steps are chosen by an estimate of their error, and exact "
+            f"solutions of more than {MOST_STATES} states, here {len(system.states)}, take too long; {way}"
+        )
+
+
+def points_of(program: Program, points: int | None) -> int:
+    """Return the number of points of each kind."""
+    system = system_of(program)
+    assert system
+    return points or (1 if system.implicit else POINTS)
+
+
+def examined(
+    modules: Sequence[Module], program: Program, count: int, rows: int, seed: int
+) -> tuple[list[Compared], dict[str, int]]:
+    """Return the errors of modules at all points, and the number of points of each kind.
+
+    Raise ModelError where no point has an exact solution that is found in reasonable time.
+    """
+    check_examined(program)
+    found: list[Compared] = []
+    counts = dict.fromkeys(KINDS, 0)
+    for number, kind in enumerate(KINDS):
+        for attempt in range(2 * count + 2):
+            draw = np.random.default_rng([seed, number, attempt])
+            derived = not counts[kind]
+            point = _drawn(program, kind, rows, draw)
+            exact = exact_of(program, point, derived) if point else None
+            if point and exact:
+                counts[kind] += 1
+                for module in modules:
+                    found += _compared(module, program, point, exact, derived, attempt)
+            if counts[kind] == count:
+                break
+    if not found:
+        raise ModelError(
+            f"{program.name} has no certificate: at no point that was drawn about its initial parameters do its "
+            "equations have an exact solution that is found in reasonable time; choose initial parameters for which "
+            "they are less stiff, or have no pole"
+        )
+    return found, counts
+
+
+def figures_of(found: Sequence[Compared]) -> tuple[Figure, ...]:
+    """Return the worst error of each quantity and kind of points."""
+    table: dict[tuple[str, str], Figure] = {}
+    for figure in (one.figure for one in found):
+        key = figure.quantity, figure.kind
+        known = table.get(key)
+        if known is None or (SEVERITY.index(figure.verdict), figure.error) > (
+            SEVERITY.index(known.verdict),
+            known.error,
+        ):
+            table[key] = figure
+    quantities = dict.fromkeys(quantity for quantity, _ in table)
+    return tuple(table[q, kind] for q in quantities for kind in KINDS if (q, kind) in table)
+
+
+def digits_of(program: Program) -> int:
+    """Return the digits to which exact solutions are known, relative to the largest value of a state."""
+    system = system_of(program)
+    assert system
+    return round(-float(np.log10(system.control.rtol * FINE)))
+
+
+# --- points ------------------------------------------------------------------------------------------------------
+
+
+def _drawn(program: Program, kind: str, rows: int, random: np.random.Generator) -> Point | None:
+    """Return a point about the initial parameters, whose times are those in which its states change; None without one.
+
+    Some times occur twice, where states jump or columns change.
+    """
+    seed = int(random.integers(2**31))
+    point = Points(program, program, rows, seed).of("ordinary")
+    system, step = system_of(program), step_of(program)
+    if point is None or system is None or step is None:
+        return None
+    own = next(own for tensor, own in slices_of(program.inputs) if tensor.name == step.expression.time.tensor)
+    count, start = own.stop - own.start, system.control.start
+    X = point.X.copy()
+    X[:, own] = 0.0 if start is None else start
+    usual = _usual_times(program, replace(point, X=X))
+    for n, one in enumerate(usual):
+        span = one * 10 ** random.uniform(*SPANS[kind])
+        begin = random.uniform(0, one) if start is None else start
+        times = np.sort(random.uniform(0, span, count))
+        times[-1] = span
+        if start is None:
+            times[0] = 0.0
+        if system.stops and count > 3:
+            twice = int(random.integers(1, count - 1))
+            times[twice] = times[twice - 1]
+        X[n, own] = begin + times
+    X = X.astype(program.precision).astype(float)
+    return replace(point, kind=kind, X=X) if np.isfinite(X).all() else None
+
+
+def _usual_times(program: Program, point: Point) -> list[float]:
+    """Return for each row the time in which the states would change by their size, with the rates at the start."""
+    step = step_of(program)
+    assert step
+    found = []
+    for row in range(len(point.X)):
+        # all times are one: the solution is the start, and costs nothing
+        exact = exact_of(program, replace(point, X=point.X[row : row + 1], Y=point.Y[row : row + 1]), False)
+        if exact is None:
+            return []
+        u, rates = exact[0].start
+        size = max((abs(one) for one in u), default=0.0) or 1.0
+        fastest = max(abs(one) for one in rates)
+        found.append(size / fastest if fastest else 1.0)
+    return found
+
+
+# --- the comparison ----------------------------------------------------------------------------------------------
+
+
+def _compared(
+    module: Module, program: Program, point: Point, exact: Sequence[Exact], derived: bool, seed: int
+) -> Iterator[Compared]:
+    """Yield the errors of a module at a point: of each sample alone, and of all together."""
+    precision = precision_of(program.precision)
+    system = exact[0].system
+    with mpmath.workdps(DIGITS):
+        condition = max(one.solution.condition(system) for one in exact)
+
+        def figure(quantity: str, error: float, place: str) -> Compared:
+            verdict = HOLDS if error <= BOUND else WRONG
+            return Compared(
+                Figure(quantity, point.kind, error, condition, BOUND, verdict, place), point, exact, seed
+            )  # fmt: skip
+
+        count = len(exact)
+        for rows in [*(slice(n, n + 1) for n in range(count)), *([slice(None)] if count > 1 else [])]:
+            outputs, losses, gradients = machine(module, point, rows, "")
+            own = exact[rows]
+            for k, (tensor, columns) in enumerate(slices_of(program.output_tensors)):
+                those = _stacked([Values(one.outputs.exact[k], one.outputs.unit[k]) for one in own])
+                errors = [_errors(found[:, columns], those, precision) for found in outputs]
+                worst = max(errors, key=np.max)
+                n, j = np.unravel_index(np.argmax(worst), worst.shape)
+                at = f"{exact[0].time_name} = {float(own[int(n)].times[j]):.4g}"
+                yield figure(tensor.name, float(worst[n, j]), at)
+            mean = _mean([one.loss for one in own])
+            yield figure("loss", max(float(np.max(_errors(one, mean, precision))) for one in losses), "")
+            if derived:
+                mean = _mean([one.gradient for one in own])
+                for tensor, places in slices_of(program.parameters):
+                    part = Values(mean.exact[places], mean.unit[places])
+                    errors = [_errors(one[places], part, precision) for one in gradients]
+                    yield figure(f"d_{tensor.name}", max(float(np.max(one)) for one in errors), "")
+        if derived and program.parameter_count:
+            yield from _of_jacobian(module, point, exact, precision, figure)
+
+
+def _of_jacobian(
+    module: Module, point: Point, exact: Sequence[Exact], precision: Precision, figure: Any
+) -> Iterator[Any]:
+    """Yield the error of the Jacobian, if the module has one."""
+    typed = [part.astype(module.dtype) for part in (point.parameters, point.X)]
+    try:
+        found = module.jacobian(*typed)
+    except ValueError:  # the module has none
+        return
+    worst, place = 0.0, ""
+    for n, one in enumerate(exact):
+        errors = _errors(many(found[n]), one.jacobian, precision)
+        if np.max(errors) > worst:
+            k, _ = np.unravel_index(np.argmax(errors), errors.shape)
+            worst, place = float(np.max(errors)), f"{one.time_name} = {float(one.times[k % len(one.times)]):.4g}"
+    yield figure("jacobian", worst, place)
+
+
+def _errors(found: Array, exact: Values, precision: Precision) -> NDArray[np.float64]:
+    """Return the errors of numbers in their units, to which one unit in the last place is added."""
+    unit = exact.unit + np.frompyfunc(precision.ulp, 1, 1)(abs(exact.exact))
+    errors = np.frompyfunc(float, 1, 1)(abs(found - exact.exact) / unit).astype(float)
+    return np.where(np.isfinite(errors), errors, LARGEST)
+
+
+def _stacked(values: Sequence[Values]) -> Values:
+    return Values(np.stack([one.exact for one in values]), np.stack([one.unit for one in values]))
+
+
+def _mean(values: Sequence[Values]) -> Values:
+    return Values(*(np.sum(part, axis=0) / len(values) for part in (_stacked(values).exact, _stacked(values).unit)))
+
+
+# --- faults ------------------------------------------------------------------------------------------------------
+
+
+def faults_of(found: Sequence[Compared], program: Program, sources: Sources) -> tuple[Fault, ...]:
+    """Return the fault of the worst figure that does not hold; an empty tuple if all of them hold.
+
+    NumPy takes the same steps: if its outputs are as far from the exact ones, the fault is in no program.
+    """
+    wrong = [one for one in found if one.figure.verdict == WRONG]
+    if not wrong:
+        return ()
+    names = [tensor.name for tensor in program.output_tensors]
+    worst = max(wrong, key=lambda one: (one.figure.quantity in names, one.figure.error))
+    figure, point, step = worst.figure, worst.point, str(step_of(program))
+    told = f"{figure.quantity} is {figure.error:.3g} units of the tolerance off" + (
+        f" at {figure.place}" if figure.place else ""
+    )
+    if figure.error >= LARGEST:
+        told = f"{figure.quantity} is no number" + (f" at {figure.place}" if figure.place else "")
+    ended = next((one for one in outcomes(program, point.parameters, point.X) if one != SOLVED), "")
+    if ended:
+        return (Fault(METHOD, step, figure.kind, figure.error, f"{told}: the steps end with the outcome {ended!r}"),)
+    if _of_numpy(program, worst) > BOUND:
+        why = (
+            f"the exact solution itself moves by {figure.condition:.3g} units where its start moves by one, and so "
+            "grow the errors of all steps: choose smaller tolerances"
+            if figure.condition > 1
+            else "the steps do not keep the tolerance: choose a smaller one"
+        )
+        message = f"{told}, and so are the same steps taken with NumPy: {why}"
+        return (Fault(METHOD, step, figure.kind, figure.error, message),)
+    plainly = load(build_plainly(sources))
+    again = _compared(plainly, program, point, worst.exact, False, worst.seed)
+    if any(one.figure.verdict == WRONG for one in again):
+        message = (
+            f"{told}, also where the C is compiled without optimization; the same steps taken with NumPy are right"
+        )
+        return (Fault("emit", step, figure.kind, figure.error, message),)
+    message = f"{told}, and right where the same C is compiled without optimization"
+    return (Fault("build", step, figure.kind, figure.error, message),)
+
+
+def _of_numpy(program: Program, worst: Compared) -> float:
+    """Return the largest error of outputs where NumPy takes the steps of the program."""
+    point = worst.point
+    values = evaluate(program, point.parameters, point.X, point.Y)
+    arrays = [values[one.tensor] for one in program.outputs]
+    found = columns_of(arrays, program.outputs, len(point.X))
+    with mpmath.workdps(DIGITS):
+        exact = _stacked([Values(one.outputs.exact.reshape(-1), one.outputs.unit.reshape(-1)) for one in worst.exact])
+        return float(np.max(_errors(many(found), exact, precision_of("float64"))))
+
+
+def left_out(program: Program) -> tuple[str, ...]:
+    """Return the parts of a model that are not examined."""
+    return tuple(_left_out(program))
+
+
+def _left_out(program: Program) -> Iterator[str]:
+    yield "the rounding of single steps, which is far below the tolerance, and the stages of the compiler one by one"
+    yield "derivatives at other points than the first one of each kind"
+    yield "updates of optimizers, penalties, clipping, weights of samples, and metrics"
+    if program.fitted:
+        yield "fits and fit_many, but for the Jacobian that they ask for"
