@@ -54,7 +54,7 @@ class Extrapolation:
     rates      the rates of a lane at a time and its states
     slopes     the Jacobian of the first lane at a time and its states, row by row
     error      a norm of the difference of two results of all lanes, given the second, that is at most 1 for a step
-    left       the number of evaluations of rates that are still allowed
+    left       the number of evaluations of rates that are still allowed for a lane
     length     the length that the last step has proposed
     rows       the number of results that it has proposed
     """
@@ -119,7 +119,7 @@ class Extrapolation:
 
     def _results(self, now: Any, length: Any, count: int, lanes: Sequence[State], J: list[State]) -> list[State]:
         """Return the states of all lanes after a number of steps of the method, which lead over a length."""
-        self.left -= count * len(lanes)
+        self.left -= count
         if self.left < 0:
             raise NoSolution("it takes too many steps")
         h = length / count

@@ -20,7 +20,7 @@ from nncodegen.certificates.extrapolation import DIGITS
 from nncodegen.certificates.points import Point, Points
 from nncodegen.certificates.products import Array
 from nncodegen.certificates.results import SEVERITY, machine
-from nncodegen.certificates.trajectories import FINE, Exact, Values, exact_of, step_of
+from nncodegen.certificates.trajectories import Exact, Values, allowed_of, exact_of, step_of
 from nncodegen.certificates.ulps import LARGEST, Precision, precision_of
 from nncodegen.emit import Sources
 from nncodegen.errors import ModelError
@@ -141,7 +141,7 @@ def digits_of(program: Program) -> int:
     """Return the digits to which exact solutions are known, relative to the largest value of a state."""
     system = system_of(program)
     assert system
-    return round(-float(np.log10(system.control.rtol * FINE)))
+    return round(-float(np.log10(system.control.rtol * allowed_of(system))))
 
 
 # --- points ------------------------------------------------------------------------------------------------------
