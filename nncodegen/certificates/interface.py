@@ -259,9 +259,10 @@ def _of_method(
     assert system
     count = points_of(described, points)
     found, counts = compared_at(_variants(module, path), described, count, ROWS, stated["seed"])
+    table = figures_of(found)
     return Certificate(
         **stated, reference=REFERENCE, digits=digits_of(described), points=counts, rows=ROWS,
-        figures=figures_of(found), left_out=left_out_of_method(described),
+        figures=table, left_out=left_out_of_method(described, table),
         faults=faults_of(found, described, sources), program=to_data(described), method=str(system.control),
     )  # fmt: skip
 

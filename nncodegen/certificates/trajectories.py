@@ -32,8 +32,10 @@ from nncodegen.ir.systems import INTEGRATE, System
 Array = NDArray[Any]
 
 EXPLICIT, IMPLICIT = 1e-7, 1e-5
-"""The allowed error of a step of exact solutions, in units, for explicit and for implicit methods: with rtol=1e-6, 1e-13
-and 1e-11. Where equations are stiff, another two digits take six times as long."""
+"""The allowed error of a step of exact solutions, in units, for explicit and for implicit methods.
+
+With rtol=1e-6, they are 1e-13 and 1e-11. Where equations are stiff, another two digits take six times as long.
+"""
 
 COARSER = 10.0
 """The factor of that error for the second solution, with which the first must agree."""
@@ -42,7 +44,8 @@ AGREED = 1e-2
 """The largest difference of both solutions, in units."""
 
 MOST_EVALUATIONS = 20_000
-"""The largest number of evaluations of rates for a solution; no certificate waits for longer ones."""
+"""The largest number of evaluations of rates for a solution, and half of it for one with derivatives; no certificate
+waits for longer ones."""
 
 START = 1
 """The lane whose initial states differ from those of the first one, each by a part of its unit."""
@@ -178,7 +181,8 @@ def _solved(equations: _Equations, times: Sequence[Any], allowed: float) -> Traj
     system = equations.system
     start = system.control.start
     lanes, now = equations.starts, times[0] if start is None else mpmath.mpf(start)
-    solver = Extrapolation(equations.rates, equations.slopes, equations.error(allowed), MOST_EVALUATIONS)
+    most = MOST_EVALUATIONS // 2 if equations.changes else MOST_EVALUATIONS
+    solver = Extrapolation(equations.rates, equations.slopes, equations.error(allowed), most)
     every = []
     for number, time in enumerate(times):
         equations.enter(number)

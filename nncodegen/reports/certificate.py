@@ -28,7 +28,8 @@ MISSING = Markup(
 
 _FACTS = (
     ("date", "date"), ("compiler", "compiler"), ("machine", "machine"), ("digits", "exact digits"),
-    ("rows", "samples at each point"), ("reference", "compared with"), ("version", "nncodegen"),
+    ("rows", "samples at each point"), ("reference", "compared with"), ("method", "solved by"),
+    ("version", "nncodegen"),
 )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ class Shown:
     compared: str
     left_out: str
     flags: str
+    method: str
 
 
 def certificate_of(given: Any, program: Program) -> Shown | None:
@@ -116,13 +118,13 @@ def _shown(read: Certificate) -> Shown:
     )
     facts = [(title, _readable(str(value))) for name, title in _FACTS if (value := getattr(read, name))]
     facts += [("kernels", ", ".join(read.variants))] if read.variants else []
-    rows = [dict(zip(_ROW, cells(figure), strict=True)) for figure in read.figures]
+    rows = [{**dict(zip(_ROW, cells(figure), strict=True)), "place": figure.place} for figure in read.figures]
     steps = [dict(zip(_STEP, cells(step), strict=True)) for step in read.steps]
     return Shown(
         verdict, read.counts, list(map(_sentence, read.exceptions)), facts, rows, steps,
         [_fault(fault) for fault in read.faults], read.terms,
         " ".join(filter(None, map(_sentence, (read.compared, beyond_range(read.steps))))),
-        "; ".join(read.left_out), " ".join(read.flags),
+        "; ".join(read.left_out), " ".join(read.flags), read.method,
     )  # fmt: skip
 
 
@@ -143,4 +145,4 @@ def _readable(text: str) -> str:
 
 
 def _fault(fault: Fault) -> str:
-    return f"Wrong since the stage {fault.stage}, in the step {fault.step}: {fault.message}"
+    return f"{fault.begin[:1].upper()}{fault.begin[1:]}, in the step {fault.step}: {fault.message}"

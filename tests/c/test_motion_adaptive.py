@@ -282,12 +282,10 @@ def test_without_a_compiler(prey):
 
 
 def test_what_has_fixed_steps_alone(prey, tmp_path):
-    """Second derivatives, certificates and exports of graphs are refused in words."""
+    """Second derivatives and exports of graphs are refused in words."""
     model, X = PREY.model(21, name="prey"), PREY.times(21)[None]
     with pytest.raises(ValueError, match="a fixed number of steps has second derivatives"):
         prey.hessian(parameters_of(PREY), X, np.ones((1, 42)))
-    with pytest.raises(nn.ModelError, match="has no certificate"):
-        nn.certify(prey, model)
     for target in ("onnx", "casadi"):
         with pytest.raises(nn.ModelError, match=r"chosen by an estimate of their error, as those of prey"):
             nn.export(model, target, out=tmp_path / target)
