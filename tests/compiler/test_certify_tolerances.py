@@ -288,6 +288,12 @@ def test_planted_defects(change):
     assert any(one.figure.error > 100 for one in found)
 
 
+def test_c_of_another_tolerance():
+    """Compiled C whose tolerance is ten thousand times as large as that of the model is found out."""
+    (_, figures) = figures_for(logistic(rtol=1e-7).describe(), nn.build(logistic(rtol=1e-3, atol=1e-5), fit=False))
+    assert any(one.verdict == "wrong" for one in figures if one.quantity == "u")
+
+
 def test_a_fault_of_the_c(monkeypatch):
     """A module that ignores its tolerance has a fault of the C, as the steps of NumPy are right."""
     program = logistic().describe()
