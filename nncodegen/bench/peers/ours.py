@@ -18,9 +18,6 @@ from nncodegen.module import Module
 from nncodegen.pipeline import compile_model
 from nncodegen.schedule import NO_CHOICES
 
-TILES = {"float32": 256, "float64": 128}
-"""The samples of a tile in simulations."""
-
 
 def prepare() -> None:
     """Make what all modules share, which an installed package brings, but a folder of sources does not."""
@@ -101,9 +98,8 @@ def one_by_one(task: Task, threads: int, force: bool = True) -> Run:
 
 
 def _trajectories(task: Trajectories, threads: int, force: bool) -> Run:
-    """Return simulations by a module without fits, in the tiles that the guide recommends for them."""
-    compiled = compile_model(task.model, task.precision, force, choices={"tile": TILES[task.precision]}, fit=False)
-    module = load(compiled.built)
+    """Return simulations by a module without fits."""
+    module = load(compile_model(task.model, task.precision, force, fit=False).built)
     X = np.column_stack([np.ones_like(task.rates), task.rates])
     options = _threads(module.predict, threads)
     return lambda: module.predict([], X, **options)[:, 0]
