@@ -19,15 +19,8 @@ static COLD void outputs_of_few(const real *parameters, const real *inputs, size
     }
     if (predicting.prepare)
         predicting.prepare(parameters, samples, m.arrays);
-    for (size_t first = 0; first < samples; first += TILE) {
-        const size_t count = samples - first < TILE ? samples - first : TILE;
-        const tile current = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
-        real *const now = outputs + first*OUTPUTS;
-        if (HAS_WINDOWS)
-            predicting.tile(parameters, current.inputs, NULL, m.weights, count, m.arrays, now);
-        else
-            predict_samples(parameters, current.inputs, count, m, now);
-    }
+    for (size_t first = 0; first < samples; first += TILE)
+        predict_from(first, parameters, inputs, samples, m, outputs);
 }
 
 #endif

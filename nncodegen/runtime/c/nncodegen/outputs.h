@@ -1,7 +1,7 @@
-/* The outputs of samples one by one, and of a tile without blocks: for predictions of many samples and of few.
+/* The outputs of samples one by one, and of a tile: for predictions of many samples and of few.
 
    Needs calls.h, samples.h, and the kernels predict_tile and, with blocks and unless NN_TILES_ONLY, predict_sample.
-   Gives predicting, ONE_BY_ONE, predict_samples, predict_one_by_one. */
+   Gives predicting, ONE_BY_ONE, predict_samples, predict_one_by_one, predict_from. */
 
 #ifndef NNCODEGEN_OUTPUTS_H
 #define NNCODEGEN_OUTPUTS_H
@@ -38,6 +38,20 @@ static UNUSED void predict_one_by_one(const real *parameters, const real *inputs
 {
     for (size_t n = 0; n < samples; n++)
         predicting.sample(parameters, inputs + n*INPUTS, m.arrays, outputs + n*OUTPUTS);
+}
+
+/* Computes the outputs of the tile of samples from first on. Returns how many they are. */
+INLINE size_t predict_from(size_t first, const real *parameters, const real *inputs, size_t samples, memory m,
+    real *outputs)
+{
+    const size_t count = samples - first < TILE ? samples - first : TILE;
+    const tile current = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
+    real *const now = outputs + first*OUTPUTS;
+    if (HAS_BLOCKS)
+        predicting.tile(parameters, current.inputs, NULL, m.weights, count, m.arrays, now);
+    else
+        predict_samples(parameters, current.inputs, count, m, now);
+    return count;
 }
 
 #endif

@@ -22,13 +22,7 @@ int NN(predict)(const real *parameters, const real *inputs, size_t samples, void
     if (predicting.prepare)
         predicting.prepare(parameters, samples, m.arrays);
     for (size_t first = 0; first < samples; first += TILE) {
-        const size_t count = samples - first < TILE ? samples - first : TILE;
-        const tile current = fill(m, inputs, NULL, NULL, NULL, 1, first, count);
-        real *const now = outputs + first*OUTPUTS;
-        if (HAS_BLOCKS)
-            predicting.tile(parameters, current.inputs, NULL, m.weights, count, m.arrays, now);
-        else
-            predict_samples(parameters, current.inputs, count, m, now);
+        const size_t count = predict_from(first, parameters, inputs, samples, m, outputs);
         if (stopped(poll, (double) OPERATIONS*(double) count))
             return 1;
     }
