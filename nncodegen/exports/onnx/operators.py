@@ -44,14 +44,14 @@ def operators_of(program: Program) -> dict[str, Operator]:
 
     In float64, Attention alone is among them: ONNX defines no RotaryEmbedding, and the other computes in float32.
     """
-    forms = (_attention, *((_normalization, _rotation) if program.precision == "float32" else ()))
     steps = {step.target.tensor: step for step in program.steps}
     found: dict[str, Operator] = {}
     for step in program.steps:
-        for form in forms:
-            operator = form(step, steps, program.sizes)
-            if operator is not None:
-                found[step.target.tensor] = operator
+        operator: Operator | None = _attention(step, steps)
+        if operator is None and program.precision == "float32":
+            operator = _normalization(step, steps, program.sizes) or _rotation(step, steps, program.sizes)
+        if operator is not None:
+            found[step.target.tensor] = operator
     return found
 
 
@@ -168,7 +168,7 @@ class Attention:
         return allowed
 
 
-def _attention(step: Step, steps: Steps, sizes: Mapping[str, int | None]) -> Attention | None:
+def _attention(step: Step, steps: Steps) -> Attention | None:
     """Return the attention whose weighted means a step has, or None."""
     factors = factors_of(step.expression)
     if step.operator != "sum" or len(factors) != 2 or step.expression.as_coeff_Mul()[0] != 1:
