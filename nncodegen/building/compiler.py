@@ -112,7 +112,12 @@ def find_compiler(march: str = "native", cross: str | None = None) -> Compiler:
 def _inspect(command: tuple[str, ...], march: str) -> Compiler:
     for target in TARGETS[march]:
         asked = [*command, *target, "-dM", "-E", "-x", "c", os.devnull]
-        done = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        try:
+            done = subprocess.run(
+                asked, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
+            )
+        except OSError as error:  # it is no program that this system can run
+            raise BuildError(f"{shlex.join(command)} does not work as a C compiler; set CC to one. {error}") from error
         if done.returncode == 0 and "__STDC__" in done.stdout:
             return Compiler(command, target, done.stdout, supported(command) if march == "portable" else ())
     raise BuildError(f"{shlex.join(command)} does not work as a C compiler; set CC to one. {done.stderr.strip()[:500]}")

@@ -298,6 +298,18 @@ def test_a_compiler_that_fails(empty_cache, tmp_path, monkeypatch):
             nn.build(LINE, fit=False)
 
 
+@pytest.mark.parametrize("content", [b"no program", b"#!/nowhere/sh\n", b"#!/bin/sh\nprintf '\\377'\n"])
+def test_what_is_no_compiler(content, empty_cache, tmp_path, monkeypatch, capfd):
+    """A file that cannot be run, or that answers with anything, is refused in words, and nothing else is printed."""
+    path = tmp_path / "fakecc"
+    path.write_bytes(content)
+    path.chmod(0o755)
+    monkeypatch.setenv("CC", str(path))
+    with pytest.raises(BuildError, match="fakecc does not work as a C compiler; set CC to one"):
+        nn.build(LINE, fit=False)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_compiler_by_a_relative_path(empty_cache, tmp_path, monkeypatch):
     """CC may be a path relative to the working directory."""
     fake_compiler(tmp_path, f'exec {QUICK} "$@"')
