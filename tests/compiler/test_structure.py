@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 
 import nncodegen
+import nncodegen.describe
 from tests.support import ROOT
 
 PACKAGE = ROOT / "nncodegen"
@@ -210,17 +212,20 @@ except AttributeError as error:
     assert (done.stdout, done.stderr) == ("module 'nncodegen' has no attribute 'Modell'\n", "")
 
 
-def test_names_come_from_the_modules_that_type_checkers_read():
-    """The imports for type checkers, and the table by which names are found, say the same."""
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+@pytest.mark.parametrize("package", [nncodegen, nncodegen.describe], ids=lambda package: package.__name__)
+def test_names_come_from_the_modules_that_type_checkers_read(package):
+    """The imports for type checkers, and the table by which names are found, say the same, and dir has all names."""
+    tree = ast.parse(Path(package.__file__).read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     told = {
-        alias.asname or alias.name: node.module.removeprefix("nncodegen.")
+        alias.asname or alias.name: node.module.removeprefix(f"{package.__name__}.")
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert {name: nncodegen._HOMES.get(name, "describe") for name in nncodegen.__all__} == told
+    default = {name: "describe" for name in package.__all__} if package is nncodegen else {}
+    assert default | package._HOMES == told
+    assert {*told} <= {*package.__all__} <= {*dir(package)}
 
 
 def test_durations_are_those_of_the_files_of_tests():
