@@ -208,13 +208,14 @@ def is_any_kept(module: str) -> bool:
 def prepare_shared(real: str, march: str = "native") -> None:
     """Compile what is the same for every model, for a floating-point type ("double" or "float"), if it is missing.
 
-    An installed package brings these objects. Otherwise the first build of a module compiles them, which takes longer
-    than the module itself; this function does it beforehand. Raises BuildError.
+    An installed package brings these objects, except that of the Python files. Otherwise the first build of a module
+    compiles them, which takes longer than the module itself; this function does it beforehand. Raises BuildError.
     """
     compiler = find_compiler(march)
     if march == "native":
         shared_wrapper(real, compiler)
     _wrapper(real, compiler)
+    _python(compiler)
     for part, variant in product(LIBRARY, compiler.linked):
         _library(part, real, variant, compiler)
 
