@@ -165,7 +165,7 @@ class SystemEmitter:
     _alone = ""
     """The end of the name of the function that has the rates of one sample."""
     _lane = ""
-    """What is added to the place of a value in its array, in functions of the samples in all lanes."""
+    """The text after the place of a value in its array, in functions of the samples in all lanes."""
 
     def __init__(
         self, system: System, name: str, printer: Callable[[Callable[[Element], str]], Printer], lines: Lines
