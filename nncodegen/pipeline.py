@@ -124,7 +124,8 @@ def compile_model(
         build: (force, march, cross, apart, meanwhile),
     }
     if until == build.__name__:
-        Thread(target=_ask_compiler, args=(march, cross), daemon=True).start()
+        with suppress(RuntimeError):  # no thread can begin, as at the end of a process
+            Thread(target=_ask_compiler, args=(march, cross), daemon=True).start()
     value: Any = model
     for function in STAGES:
         start = time.perf_counter()

@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+from threading import Thread
 
 import pytest
 import sympy
@@ -89,6 +90,17 @@ def test_texts_while_compilers_run():
     compiled = compile_model(model, force=True, dump=True)
     assert compiled.written
     assert compiled.texts() == compile_model(model, until="schedule").texts()
+
+
+@pytest.mark.usefixtures("quick_compiler")
+def test_where_no_thread_can_begin(monkeypatch):
+    """The compiler is asked later where Python can begin no thread, as at the end of a process."""
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", start)
+    assert not compile_model(model, force=True).built.cached
 
 
 def test_formulas_import_no_layers():
