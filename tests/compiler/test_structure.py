@@ -223,7 +223,7 @@ def test_names_come_from_the_modules_that_type_checkers_read(package):
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    default = {name: "describe" for name in package.__all__} if package is nncodegen else {}
+    default = dict.fromkeys(package.__all__, "describe") if package is nncodegen else {}
     assert default | package._HOMES == told
     assert {*told} <= {*package.__all__} <= {*dir(package)}
 
