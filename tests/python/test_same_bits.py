@@ -47,7 +47,7 @@ def named(compiler):
     """The command of a compiler, which the test skips if it is missing."""
     if compiler == "zig":
         pytest.importorskip("ziglang", reason="the extra compiler is not installed")
-        return "python -m ziglang cc"
+        return f"{shlex.quote(sys.executable)} -m ziglang cc"
     if not shutil.which(compiler):
         pytest.skip(f"there is no {compiler}")
     return compiler
