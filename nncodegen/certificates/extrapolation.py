@@ -1,15 +1,20 @@
-"""Solutions of differential equations in many digits, stiff or not, by extrapolation of a linearly implicit method.
+"""Solutions of differential equations in many digits, by extrapolation of an explicit or a linearly implicit method.
 
-Of the linearly implicit Euler method with the length h, which solves
+Of the explicit midpoint rule, which begins with a step of Euler's method,
+
+    u[k + 1] = u[k - 1] + 2*h*f(t[k], u[k])
+
+or, for stiff equations, of the linearly implicit Euler method, which solves
 
     (1/h - J)*change = f(t + h, u)        with J = df/du at the begin of the whole step
 
-for the change of u in a step, results for H, H/2, H/3, ... are extrapolated to h = 0, column by column (Aitken and
-Neville): E. Hairer and G. Wanner, Solving Ordinary Differential Equations II, IV.9, whose SEULEX this is. Its order is
-the number of results, and so is chosen with the length H. It shares nothing with the methods that modules take: no
-coefficients, no loop, no estimate of an error.
+for the change of u in a step, results for shorter and shorter h = H/n are extrapolated to h = 0, column by column
+(Aitken and Neville). The errors of the former are powers of h**2 where n is even, those of the latter powers of h: E.
+Hairer, S. P. Norsett and G. Wanner, Solving Ordinary Differential Equations I, II.9 (ODEX), and II, IV.9 (SEULEX). The
+order grows with the number of results, and so is chosen with the length H. They share nothing with the methods that
+modules take: no coefficients, no loop, no estimate of an error.
 
-Several solutions, *lanes*, take the same steps with the matrix of the first one. The others differ from it by a small
+Several solutions, *lanes*, take the same steps, and the matrix of the first one. The others differ from it by a small
 part of DISTANCE, so that their differences are derivatives.
 """
 
@@ -52,7 +57,7 @@ class Extrapolation:
     """The solution of lanes from one time to the next.
 
     rates      the rates of a lane at a time and its states
-    slopes     the Jacobian of the first lane at a time and its states, row by row
+    slopes     the Jacobian of the first lane at a time and its states, row by row; None for the explicit rule
     error      a norm of the difference of two results of all lanes, given the second, that is at most 1 for a step
     left       the number of evaluations of rates that are still allowed for a lane
     length     the length that the last step has proposed
@@ -60,7 +65,7 @@ class Extrapolation:
     """
 
     rates: Callable[[int, Any, State], State]
-    slopes: Callable[[Any, State], list[State]]
+    slopes: Callable[[Any, State], list[State]] | None
     error: Callable[[Sequence[State], Sequence[State]], float]
     left: int
     length: Any = None
@@ -86,22 +91,26 @@ class Extrapolation:
 
     def _step(self, now: Any, length: Any, lanes: Sequence[State]) -> list[State] | None:
         """Return the states after a step, or None where its error is too large; propose the length of the next one."""
-        J = self.slopes(now, lanes[0])
+        if self.slopes:
+            power, attempt, begin = 1, self._implicit, self.slopes(now, lanes[0])
+        else:
+            power, attempt, begin = 2, self._explicit, [self.rates(lane, now, u) for lane, u in enumerate(lanes)]
         before: list[list[State]] = []
         proposals: list[tuple[float, int, Any]] = []
         for row in range(1, min(self.rows + 2, ROWS) + 1):
-            results = [self._results(now, length, row, lanes, J)]
+            results = [attempt(now, length, row, lanes, begin)]
             for k, known in enumerate(before):
-                weight = mpmath.mpf(row - k - 1) / (k + 1)
+                weight = 1 / ((mpmath.mpf(row) / (row - k - 1)) ** power - 1)
                 results.append([
                     [new + (new - old) * weight for new, old in zip(one, other, strict=True)]
                     for one, other in zip(results[-1], known, strict=True)
                 ])  # fmt: skip
             if row >= FIRST_ROWS:
                 error = self.error(results[-2], results[-1])
-                factor = GROWTH if error == 0 else (0.5 / error) ** (1 / row) if error < mpmath.inf else 0.0
+                order = power * (row - 1)
+                factor = GROWTH if error == 0 else (0.5 / error) ** (1 / (order + 1)) if error < mpmath.inf else 0.0
                 factor = min(GROWTH, max(SHRINKING, SAFE * factor))
-                proposals.append((_work(row) / factor, row, length * factor))
+                proposals.append((self._work(row) / factor, row, length * factor))
                 if error <= 1:
                     self._propose(proposals)
                     return results[-1]
@@ -114,14 +123,35 @@ class Extrapolation:
         """Keep the length and the number of results that take the least work for a time; one more if it is the last."""
         _, self.rows, self.length = min(proposals, key=lambda one: one[0])
         if self.rows == proposals[-1][1] and self.rows + 2 < ROWS:
-            self.length *= _work(self.rows + 1) / _work(self.rows)
+            self.length *= self._work(self.rows + 1) / self._work(self.rows)
             self.rows += 1
 
-    def _results(self, now: Any, length: Any, count: int, lanes: Sequence[State], J: list[State]) -> list[State]:
-        """Return the states of all lanes after a number of steps of the method, which lead over a length."""
+    def _work(self, rows: int) -> float:
+        """Return the work for a number of results: the steps of the method, and the matrices, each like one of them."""
+        return rows * (rows + 1) / 2 + rows if self.slopes else rows * (rows + 1)
+
+    def _explicit(self, now: Any, length: Any, half: int, lanes: Sequence[State], first: list[State]) -> list[State]:
+        """Return the states of all lanes after an even number of steps, given half of it and the rates at the begin."""
+        count = 2 * half
+        self._spend(count)
+        h, found = length / count, []
+        for lane, (before, rates) in enumerate(zip(lanes, first, strict=True)):
+            u = [one + h * rate for one, rate in zip(before, rates, strict=True)]
+            for k in range(1, count):
+                rates = self.rates(lane, now + k * h, u)
+                before, u = u, [one + 2 * h * rate for one, rate in zip(before, rates, strict=True)]
+            found.append(u)
+        return found
+
+    def _spend(self, count: int) -> None:
+        """Count evaluations of rates. Raise NoSolution where they are too many."""
         self.left -= count
         if self.left < 0:
             raise NoSolution("it takes too many steps")
+
+    def _implicit(self, now: Any, length: Any, count: int, lanes: Sequence[State], J: list[State]) -> list[State]:
+        """Return the states of all lanes after a number of linearly implicit steps, which lead over a length."""
+        self._spend(count)
         h = length / count
         matrix = [[-slope for slope in row] for row in J]
         for k, row in enumerate(matrix):
@@ -134,11 +164,6 @@ class Extrapolation:
                 u = [one + other for one, other in zip(u, change, strict=True)]
             found.append(u)
         return found
-
-
-def _work(rows: int) -> float:
-    """Return the work for a number of results: the steps of the method, and the matrices, each like one of them."""
-    return rows * (rows + 1) / 2 + rows
 
 
 Factors = tuple[list[State], list[int]]

@@ -47,6 +47,9 @@ MOST_EVALUATIONS = 20_000
 """The largest number of evaluations of rates for a solution, and half of it for one with derivatives; no certificate
 waits for longer ones."""
 
+EXPLICIT_PART = 2
+"""The part of these evaluations after which an explicit method gives way to an implicit one."""
+
 START = 1
 """The lane whose initial states differ from those of the first one, each by a part of its unit."""
 
@@ -164,8 +167,20 @@ class _Equations:
 
 def trajectory(system: System, times: Sequence[Any], rows: Sequence[Any], course: Any, slopes: bool) -> Trajectory:
     """Return the exact solution of one sample. Raise NoSolution where there is none, or none that is certain."""
-    found = _solved(_Equations(system, rows, course, slopes), times, allowed_of(system))
-    again = _solved(_Equations(system, rows, course, False), times, COARSER * allowed_of(system))
+    if not system.implicit:
+        try:
+            return _agreed(system, times, rows, course, slopes, False)
+        except NoSolution:  # they may be stiff all the same
+            pass
+    return _agreed(system, times, rows, course, slopes, True)
+
+
+def _agreed(
+    system: System, times: Sequence[Any], rows: Sequence[Any], course: Any, slopes: bool, implicit: bool
+) -> Trajectory:
+    """Return the exact solution by an implicit or an explicit method. Raise NoSolution where it is not certain."""
+    found = _solved(_Equations(system, rows, course, slopes), times, allowed_of(system), implicit)
+    again = _solved(_Equations(system, rows, course, False), times, COARSER * allowed_of(system), implicit)
     if not np.all(abs(found.states - again.states) <= AGREED * found.largest(system)[0]):
         raise NoSolution("two solutions differ")
     return found
@@ -176,13 +191,16 @@ def allowed_of(system: System) -> float:
     return IMPLICIT if system.implicit else EXPLICIT
 
 
-def _solved(equations: _Equations, times: Sequence[Any], allowed: float) -> Trajectory:
+def _solved(equations: _Equations, times: Sequence[Any], allowed: float, implicit: bool) -> Trajectory:
     """Return the solution of one sample, with an allowed error of each step."""
     system = equations.system
     start = system.control.start
     lanes, now = equations.starts, times[0] if start is None else mpmath.mpf(start)
     most = MOST_EVALUATIONS // 2 if equations.changes else MOST_EVALUATIONS
-    solver = Extrapolation(equations.rates, equations.slopes, equations.error(allowed), most)
+    if not implicit:
+        most //= EXPLICIT_PART
+    slopes = equations.slopes if implicit else None
+    solver = Extrapolation(equations.rates, slopes, equations.error(allowed), most)
     every = []
     for number, time in enumerate(times):
         equations.enter(number)
@@ -193,8 +211,8 @@ def _solved(equations: _Equations, times: Sequence[Any], allowed: float) -> Traj
     states = np.array([[*each[0]] for each in every], dtype=object)
     others = [np.array([[*each[lane]] for each in every], dtype=object) for lane in range(START, len(lanes))]
     moved = (others[0] - states) / mpmath.mpf(DISTANCE)
-    slopes = [(own - states) / by for own, by in zip(others[1:], equations.changes, strict=True)]
-    return Trajectory(states, np.stack(slopes, axis=2) if slopes else np.zeros((*states.shape, 0), object), moved)
+    derived = [(own - states) / by for own, by in zip(others[1:], equations.changes, strict=True)]
+    return Trajectory(states, np.stack(derived, axis=2) if derived else np.zeros((*states.shape, 0), object), moved)
 
 
 class Exact:

@@ -162,6 +162,33 @@ def test_a_stiff_solution():
     assert np.max(abs(found.outputs.exact.astype(float) - expected) / np.max(expected, axis=1, keepdims=True)) < 1e-8
 
 
+def test_both_methods_have_one_solution():
+    """The explicit rule and the implicit method agree, and where nothing is stiff, the former takes less."""
+    with mpmath.workdps(50):
+        zero, end, start = mpmath.mpf(0), mpmath.mpf(3), [mpmath.mpf(1), mpmath.mpf(0)]
+        found, taken = [], []
+        for slopes in (None, lambda t, u: [[mpmath.mpf(0), mpmath.mpf(1)], [-4 * mpmath.cos(u[0]), mpmath.mpf(0)]]):
+            solver = Extrapolation(
+                lambda lane, t, u: [u[1], -4 * mpmath.sin(u[0])], slopes,
+                lambda one, other: float(max(abs(a - b) for a, b in zip(one[0], other[0], strict=True)) * 10**16), 9999,
+            )  # fmt: skip
+            found.append(solver.solve(zero, end, [start])[0])
+            taken.append(9999 - solver.left)
+        assert max(abs(a - b) for a, b in zip(*found, strict=True)) < 1e-15
+    assert 1.5 * taken[0] < taken[1]
+    expected = solve_ivp(lambda t, u: [u[1], -4 * np.sin(u[0])], (0, 3), [1, 0], "DOP853", rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(np.array(found[0], float), expected.y[:, -1], atol=1e-11)
+
+
+def test_stiff_equations_of_an_explicit_method():
+    """Equations that are stiff are solved by the implicit method, whatever the method of the model."""
+    tracked = nn.Dynamics("u' = -k*(u - cos(t))", {"u": 1}, {"k": 3e4}, **SMALL)
+    times, k = np.array([0, 0.5, 1, 2]), 3e4
+    (found,) = exact_at(tracked, [k], times, derived=False)
+    u = (k * k * np.cos(times) + k * np.sin(times) + np.exp(-k * times)) / (1 + k * k)
+    np.testing.assert_allclose(found.outputs.exact[0].astype(float), u, rtol=1e-11)
+
+
 def test_no_solution():
     """A solution that leaves the range of numbers has no exact values, nor has one that takes very many steps."""
     pole = nn.Dynamics("u' = k*u**2", {"u": 1}, {"k": 1}, **SMALL)
