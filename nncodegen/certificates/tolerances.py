@@ -31,7 +31,7 @@ from nncodegen.ir.systems import System
 from nncodegen.module import Module
 from nncodegen.runtime.python.ground.certificate import HOLDS, METHOD, WRONG, Fault, Figure
 
-REFERENCE = "the differential equations of the model, solved by extrapolation of a linearly implicit method"
+REFERENCE = "the differential equations of the model, solved by extrapolation of simple methods in many digits"
 
 BOUND = 100.0
 """The largest error that holds, in units of the tolerance."""
@@ -75,7 +75,7 @@ def check_examined(program: Program) -> None:
     if system.weights:
         raise ModelError(
             f"{program.name} has no certificate: its equations have networks, and its steps are chosen by an estimate "
-            f"of their error; {way}"
+            f"of their error; {way}, and so have networks of a few units with method='rodas5p'"
         )
     if len(system.states) > MOST_STATES:
         raise ModelError(
@@ -337,5 +337,5 @@ def _left_out(program: Program, derived: set[str]) -> Iterator[str]:
         kinds = " and ".join(kind for kind in KINDS if kind not in derived)
         yield f"derivatives at {kinds} points, where their exact solution takes too long"
     yield "updates of optimizers, penalties, clipping, weights of samples, and metrics"
-    if program.fitted:
+    if program.fitted and program.parameter_count:
         yield "fits and fit_many, but for the Jacobian that they ask for"

@@ -358,6 +358,24 @@ def test_what_has_no_certificate():
         assert "steps=10" in str(error.value)
 
 
+def test_networks_that_are_written_out():
+    """Networks of a few units with an implicit method have certificates, with the derivatives by their weights."""
+    network = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], inputs=1)
+    learnt = nn.Dynamics("u' = -k*(u - f(u))", {"u": 1}, {"k": 3}, networks={"f": network}, method="rodas5p", **SMALL)
+    program = learnt.describe()
+    _, figures = figures_for(program, Takes(program))
+    assert max(one.error for one in figures if one.quantity == "u") < 100
+    assert "d_f_W1" in {one.quantity for one in figures}
+    assert identity_of(from_data(json.loads(json.dumps(to_data(program))))) == identity_of(program)
+
+
+def test_what_is_left_out():
+    """What a certificate leaves out is said of what the model has: without parameters, there are no fits."""
+    assert any("fits" in one for one in tolerances.left_out(decay().describe(), ()))
+    fixed = nn.Dynamics("u' = -u", {"u": 1}, **SMALL).describe()
+    assert not any("fits" in one or "derivatives" in one for one in tolerances.left_out(fixed, ()))
+
+
 def test_solutions_are_independent_of_the_steps_that_are_certified():
     """Derivatives of a pendulum by its parameters are those of SciPy's solutions of the variational equations."""
     model = nn.Dynamics("u'' = -g*sin(u)", {"u": 1, "u'": 0}, {"g": 4}, **SMALL)
