@@ -130,14 +130,14 @@ class Extrapolation:
         """Return the work for a number of results: the steps of the method, and the matrices, each like one of them."""
         return rows * (rows + 1) / 2 + rows if self.slopes else rows * (rows + 1)
 
-    def _explicit(self, now: Any, length: Any, half: int, lanes: Sequence[State], first: list[State]) -> list[State]:
-        """Return the states of all lanes after an even number of steps, given half of it and the rates at the begin."""
-        count = 2 * half
-        self._spend(count)
-        h, found = length / count, []
-        for lane, (before, rates) in enumerate(zip(lanes, first, strict=True)):
+    def _explicit(self, now: Any, length: Any, count: int, lanes: Sequence[State], begin: list[State]) -> list[State]:
+        """Return the states of all lanes after pairs of steps of the midpoint rule, given the rates at their begin."""
+        steps = 2 * count
+        self._spend(steps)
+        h, found = length / steps, []
+        for lane, (before, rates) in enumerate(zip(lanes, begin, strict=True)):
             u = [one + h * rate for one, rate in zip(before, rates, strict=True)]
-            for k in range(1, count):
+            for k in range(1, steps):
                 rates = self.rates(lane, now + k * h, u)
                 before, u = u, [one + 2 * h * rate for one, rate in zip(before, rates, strict=True)]
             found.append(u)
@@ -149,11 +149,11 @@ class Extrapolation:
         if self.left < 0:
             raise NoSolution("it takes too many steps")
 
-    def _implicit(self, now: Any, length: Any, count: int, lanes: Sequence[State], J: list[State]) -> list[State]:
-        """Return the states of all lanes after a number of linearly implicit steps, which lead over a length."""
+    def _implicit(self, now: Any, length: Any, count: int, lanes: Sequence[State], begin: list[State]) -> list[State]:
+        """Return the states of all lanes after linearly implicit steps, given the Jacobian at their begin."""
         self._spend(count)
         h = length / count
-        matrix = [[-slope for slope in row] for row in J]
+        matrix = [[-slope for slope in row] for row in begin]
         for k, row in enumerate(matrix):
             row[k] += 1 / h
         factors = _factorized(matrix)
