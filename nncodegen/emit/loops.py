@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -75,7 +74,8 @@ class _Scope:
     local: frozenset[str] = frozenset()
     heads: tuple[str, ...] = ()
     solved: frozenset[str] = frozenset()
-    """The indices that several equations of a tree give: each has a block, so that none hides another."""
+    """The indices that an equation of a tree gives, and that a later statement has as well: each solution has a block,
+    so that the index of a later loop hides none."""
     term: str = ""
     """The place for a term of a sum whose terms are written to a row."""
     lane: str = "partial"
@@ -115,24 +115,34 @@ class LoopPrinter:
 
     def print(self, tree: Tree) -> None:
         """Print statements, each group after an empty line and a comment that names its steps."""
-        outer, given = self.scope, Counter(self._solved(tree))
+        outer = self.scope
         loops = [one for one in walk(tree) if isinstance(one, Loop) and one.way is Way.SUMMED]
         found = {each for one in loops if one.operator != "sum" for each in one.sums}
         self.largest |= {each: only_shifts(each, self.at.program.steps) for each in found}
         if self.in_lanes:
             self.lanes |= {each for one in loops if _is_in_lanes(one) for each in one.sums}
-        self.scope = replace(outer, solved=frozenset(index for index, times in given.items() if times > 1))
+        self.scope = replace(outer, solved=self._hiding(tree))
         for statement in tree:
             self._statement(statement)
         self.scope = outer
 
-    def _solved(self, tree: Tree) -> Iterator[str]:
-        """Yield the indices that statements solve in one block of C: a group, unless it has a function, opens none."""
+    def _hiding(self, tree: Tree) -> frozenset[str]:
+        """Return the indices that a statement solves, and that another one after it in the same block has as well."""
+        later: set[str] = set()
+        found: set[str] = set()
+        for statement in reversed([*self._of_block(tree)]):
+            if isinstance(statement, Solve) and statement.solution.index in later:
+                found.add(statement.solution.index)
+            later.update(_indices(statement))
+        return frozenset(found)
+
+    def _of_block(self, tree: Tree) -> Iterator[Statement]:
+        """Yield the statements of one block of C: a group, unless it has a function, opens none."""
         for statement in tree:
-            if isinstance(statement, Solve):
-                yield statement.solution.index
-            elif isinstance(statement, Group) and statement not in self.twice:
-                yield from self._solved(statement.body)
+            if not isinstance(statement, Group):
+                yield statement
+            elif statement not in self.twice:
+                yield from self._of_block(statement.body)
 
     def _add(self, *lines: str) -> None:
         for line in lines:
@@ -461,6 +471,18 @@ def _is_in_lanes(loop: Loop) -> bool:
     """
     few = isinstance(loop.end, int) and loop.end < FEW_TERMS
     return loop.way is Way.SUMMED and loop.operator == "sum" and not few
+
+
+def _indices(statement: Statement) -> Iterator[str]:
+    """Yield the indices that a statement, and those within it, declare in C."""
+    for each in walk((statement,)):
+        match each:
+            case Loop():
+                yield each.index
+            case Solve():
+                yield each.solution.index
+            case Call():
+                yield from (index for index, _ in each.ends)
 
 
 def _limits(limits: Limits) -> str:

@@ -1,5 +1,6 @@
 """Compiled networks in equations with columns and jumps whose steps are chosen: solutions and gradients."""
 
+import subprocess
 from functools import cache
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import nncodegen as nn
 from nncodegen.schedule import rates
 from tests.support.built import built, stage
+from tests.support.compilers import WARNINGS
 from tests.support.motion import weights_of
 from tests.support.solutions import solved_in_parts
 
@@ -179,6 +181,18 @@ def test_columns_without_jumps_and_jumps_without_columns():
             sides = [module.loss(parameters + side * h, rows, targets) for side in (1, -1)]
             slope = (sides[0] - sides[1]) / 2e-4
             assert gradient[p] == pytest.approx(slope, rel=1e-5, abs=1e-6 * np.linalg.norm(gradient))
+
+
+def test_c_of_equal_steps_hides_no_index(tmp_path):
+    """An initial value that is a parameter has an index of its own, beside loops over the same one after it."""
+    sources = nn.compile_model(steered("linear", "steered_strict", steps=4), until="emit").sources
+    for name, text in sources.files.items():
+        (tmp_path / name).write_text(text)
+    others = sorted(name for name in sources.files if name.endswith(".c") and not name.endswith("_module.c"))
+    assert any("hessian" in name for name in others)
+    options = ["-std=c11", *WARNINGS, "-fsyntax-only", f"-I{nn.get_include()}"]
+    found = subprocess.run(["cc", *options, *others], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert not found.returncode, found.stderr
 
 
 def test_a_controlled_pendulum_is_learnt():
