@@ -364,6 +364,20 @@ def test_lanes_without_finite_derivatives():
         assert (good[:, 0] == X[~fails, 3]).all()
 
 
+@pytest.mark.parametrize("lanes", [True, False])
+def test_reasons_where_derivatives_are_infinite(lanes, monkeypatch):
+    """Samples without a step that leads on are told from those with too many, with the last step that may be tried."""
+    monkeypatch.setattr(layout, "MOST_IN_LANES", layout.MOST_IN_LANES if lanes else 1)
+    model = nn.Dynamics(
+        "u' = k + sqrt(u)", {"u": "w"}, {"k": 1}, inputs="w", times=3, method="rodas5p", max_steps=1,
+        name=f"stuck_{lanes}".lower(),
+    )  # fmt: skip
+    X = [[0, 0.5, 1, float(n % 3 == 0)] for n in range(20)]
+    found = model.outcomes([1], X, nn.build(model, fit=False))
+    assert found == model.outcomes([1], X)
+    assert [*dict.fromkeys(found)] == ["too many steps (raise max_steps or rtol)", "steps too short"]
+
+
 def test_derivatives_that_are_infinite():
     """Where the Jacobian is, as that of sqrt(u) at 0, implicit steps fail, and a method that chooses takes others."""
     times = np.array([[0, 0.5, 1]])

@@ -256,7 +256,6 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
         }
         if (left == 0 || !(end > from.now))
             break;
-        left--;
         if (moved) {
             local->slopes((real) from.now, u, given, fixed, jacobian, drift);
             finite = all_finite(jacobian, block*block) && (!local->driven || all_finite(drift, states));
@@ -264,6 +263,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
         }
         if (!finite && !other)
             break;
+        left--;
         moved = 0;
         const int explicit = other && from.h*bound <= 2;
         if (explicit) {

@@ -267,7 +267,7 @@ INLINE void derive_lanes(size_t lanes, const equations *own, rates_of_lanes rate
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
         steps->bound[lane] = explicit && none[lane] == 0 ? steps->bound[lane] : 0;
-        p->left[lane] = explicit || none[lane] == 0 ? p->left[lane] : 0;
+        p->wish[lane] = explicit || none[lane] == 0 ? p->wish[lane] : 0;
     }
 }
 
