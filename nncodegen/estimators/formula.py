@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula, with_quantities
 from nncodegen.curve.interface import refuse_two_values
 from nncodegen.curve.start import limits_of, named, start_and_search
+from nncodegen.estimators.least_squares import LeastSquaresRegressor
 from nncodegen.exports import Exportable
 from nncodegen.ir.program import NATIVE, PORTABLE
-from nncodegen.runtime.python.fitting.fit import AUTO
 from nncodegen.runtime.python.ground.algebra import IN_FIXED_ORDER
-from nncodegen.runtime.python.ground.poles import told
 from nncodegen.runtime.python.ground.renamed import renamed
-from nncodegen.runtime.python.ground.warn import warn
 from nncodegen.runtime.python.results.bordered import solve
 
 
 @renamed("0.3.0", start="p0", starts="n_starts", robust="loss", robust_scale="f_scale")
-class FormulaRegressor(RegressorMixin, BaseEstimator):
+class FormulaRegressor(LeastSquaresRegressor):
     """A formula of the features, whose parameters are fitted by least squares (Levenberg and Marquardt).
 
     formula         a text such as "a*exp(-b*x) + c", which is never run as Python, a SymPy expression, or a curve of
@@ -66,8 +61,6 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
 
     A fit that does not converge gives a ConvergenceWarning.
     """
-
-    bits = "native"  # of estimators that were pickled before there was this parameter
 
     def __init__(
         self,
@@ -112,13 +105,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         """
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.dtype(self.precision))
         y = column_or_1d(y, warn=True).astype(self.precision, copy=False)
-        sigma = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-            used = weight > 0
-            if not used.any():
-                raise ValueError("sample_weight is 0 for every sample: some must be above 0")
-            X, y, sigma = X[used], y[used], 1 / np.sqrt(weight[used])
+        X, y, sigma = self._weighed(X, y, sample_weight)
         formula, places = self._read()
         refuse_two_values("p0", self.p0, self.fixed)
         bounds = limits_of(formula, self.bounds)
@@ -128,30 +115,13 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         if self.formula is None and self.p0 is None and not self.ties:
             start = np.clip(_linear(X, y, sigma, self.bits), *(bounds or (-np.inf, np.inf)))
         module = module_of(formula, self.precision, self.bits)
-        drawn = n_starts is not None and not (n_starts == AUTO and self.random_state is None)
-        seed = int(check_random_state(self.random_state).randint(2**31)) if drawn else 0
-        with warnings.catch_warnings():  # scikit-learn has a separate category for these warnings
-            warnings.simplefilter("ignore", RuntimeWarning)
-            result = module.fit(
-                X[:, places], y, p0=start, sigma=sigma, absolute_sigma=self.absolute_sigma, bounds=bounds,
-                fixed=self.fixed, loss=self.loss, f_scale=self.f_scale, n_starts=n_starts,
-                seed=seed, tolerance=self.tolerance, max_iterations=self.max_iterations, threads=self.threads,
-            )  # fmt: skip
-        if not result.converged:
-            warn(f"the fit did not converge: {result.message}", ConvergenceWarning)
-        if result.poles:
-            warn(f"the fit ended at a pole: {told(result.poles)}", ConvergenceWarning)
+        result = self._search(module, X[:, places], y, start, sigma, bounds, n_starts)
         self.formula_, self._places = formula, places
         values, errors, covariance = result.parameters, result.standard_errors, result.covariance
         if formula.ties:
             values, covariance = result.derived.with_parameters(formula.every)
             errors = np.sqrt(covariance.diagonal())
-        self.parameters_ = dict(zip(formula.every, values.tolist(), strict=True))
-        self.standard_errors_ = dict(zip(formula.every, errors.tolist(), strict=True))
-        self.covariance_ = covariance
-        self.n_iter_ = result.iterations
-        self.result_ = result
-        self._precision, self._bits = self.precision, self.bits
+        self._keep(result, formula.every, values, errors, covariance)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -193,13 +163,6 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             )
         formula = with_quantities(read_formula(self.formula, names, given), self.ties)
         return formula, [names.index(name) for name in formula.columns]
-
-    def __getstate__(self) -> Any:
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "result_"}
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "parameters_")
 
 
 def _linear(X: Any, y: Any, sigma: Any, bits: str) -> Any:

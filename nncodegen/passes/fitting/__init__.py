@@ -11,8 +11,8 @@ MOST = 4096
 """The largest number of parameters of a model that can be fitted: a fit keeps a triangle with a column for each."""
 
 
-def fit_of(program: Program) -> Companion | str:
-    """Return the companion of a stabilized program for its fit, or the reason why it has none, as a text."""
+def never_fitted(program: Program) -> str:
+    """Return the reason why no program such as this has a fit, whatever its formulas are, as a text; "" without one."""
     if program.parameter_count > MOST:
         return f"it has {program.parameter_count:,} parameters, more than the {MOST:,} that a fit takes"
     if any(system.weights for system in systems_of(program.steps)):
@@ -21,8 +21,14 @@ def fit_of(program: Program) -> Companion | str:
             "reads the derivatives of each output: train it, give a number of steps, such as steps=10, or, for a few "
             'units, method="auto"'
         )
-    if not program.targets:
-        return "it has no targets"
+    return "" if program.targets else "it has no targets"
+
+
+def fit_of(program: Program) -> Companion | str:
+    """Return the companion of a stabilized program for its fit, or the reason why it has none, as a text."""
+    never = never_fitted(program)
+    if never:
+        return never
     if program.least_squares:
         return jacobian(program)
     found = curvature(program)

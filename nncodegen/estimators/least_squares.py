@@ -1,0 +1,78 @@
+"""The base of estimators that are fitted by least squares: from a compiled module and data to fitted attributes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight
+
+from nncodegen.module import Module
+from nncodegen.runtime.python import FitResult
+from nncodegen.runtime.python.fitting.fit import AUTO
+from nncodegen.runtime.python.ground.poles import told
+from nncodegen.runtime.python.ground.warn import warn
+
+
+class LeastSquaresRegressor(RegressorMixin, BaseEstimator):
+    """An estimator whose parameters are found by a module's ``fit``; see FormulaRegressor and DynamicsRegressor.
+
+    A fitted estimator holds plain data and its model. It does not hold the compiled module, which belongs to the
+    process, and is built or found when it is needed.
+    """
+
+    bits = "native"  # of estimators that were pickled before there was this parameter
+
+    def _weighed(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Return X and y without the rows of weight 0, and the standard deviations 1/sqrt(weight), (N,) or None."""
+        if sample_weight is None:
+            return X, y, None
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        used = weight > 0
+        if not used.any():
+            raise ValueError("sample_weight is 0 for every sample: some must be above 0")
+        return X[used], y[used], 1 / np.sqrt(weight[used])
+
+    def _search(
+        self, module: Module, X: Any, Y: Any, start: Any, sigma: Any, bounds: Any, n_starts: Any, draws: bool = False
+    ) -> FitResult:
+        """Return the result of the module's ``fit``, after the warnings that scikit-learn has for it.
+
+        ``random_state`` seeds starting points, if there are any, and the initial parameters where the module
+        ``draws`` them.
+        """
+        draws |= n_starts is not None and not (n_starts == AUTO and self.random_state is None)
+        seed = int(check_random_state(self.random_state).randint(2**31)) if draws else 0
+        with warnings.catch_warnings():  # scikit-learn has a separate category for these warnings
+            warnings.simplefilter("ignore", RuntimeWarning)
+            result = module.fit(
+                X, Y, p0=start, sigma=sigma, absolute_sigma=self.absolute_sigma, bounds=bounds,
+                fixed=self.fixed, loss=self.loss, f_scale=self.f_scale, n_starts=n_starts,
+                seed=seed, tolerance=self.tolerance, max_iterations=self.max_iterations, threads=self.threads,
+            )  # fmt: skip
+        if not result.converged:
+            warn(f"the fit did not converge: {result.message}", ConvergenceWarning)
+        if result.poles:
+            warn(f"the fit ended at a pole: {told(result.poles)}", ConvergenceWarning)
+        return result
+
+    def _keep(self, result: FitResult, names: Sequence[str], values: Any, errors: Any, covariance: Any) -> None:
+        """Set the fitted attributes that all of these estimators have."""
+        self.parameters_ = dict(zip(names, values.tolist(), strict=True))
+        self.standard_errors_ = dict(zip(names, errors.tolist(), strict=True))
+        self.covariance_ = covariance
+        self.n_iter_ = result.iterations
+        self.result_ = result
+        self._precision, self._bits = self.precision, self.bits
+
+    def __getstate__(self) -> Any:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "result_"}
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "parameters_")
