@@ -33,6 +33,7 @@ EXAMPLES = sorted((DOCS / "gallery").glob("*.py"))
 CLASSES = (
     nn.Model, nn.Sequential, nn.Network, nn.Graph, nn.Call, nn.Module, nn.Result, nn.ManyResult, nn.FitResult,
     nn.ManyFits, nn.Progress, nn.Program, estimators.NNClassifier, estimators.NNRegressor, estimators.FormulaRegressor,
+    estimators.DynamicsRegressor,
 )  # fmt: skip
 """Those whose methods people call."""
 INNER = {"ManyFits.put", "ManyFits.arrays"}

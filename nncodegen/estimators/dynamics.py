@@ -1,0 +1,276 @@
+"""DynamicsRegressor: equations of motion, fitted by least squares to trajectories, as an estimator for scikit-learn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import r2_score
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from nncodegen.curve.interface import refuse_two_values
+from nncodegen.describe import describe, identity_of
+from nncodegen.describe.hints import cut
+from nncodegen.errors import ModelError
+from nncodegen.estimators.least_squares import LeastSquaresRegressor
+from nncodegen.exports import Exportable
+from nncodegen.ir import Tensor
+from nncodegen.module import Module
+from nncodegen.motion import Dynamics
+from nncodegen.passes.fitting import never_fitted
+from nncodegen.pipeline import build_module
+from nncodegen.runtime.python.fitting.fit import automatic
+from nncodegen.runtime.python.ground.warn import warn
+
+KEPT = 64
+"""The number of models whose modules a process remembers; the others are found in the cache on disk."""
+
+
+class DynamicsRegressor(LeastSquaresRegressor):
+    """Equations of motion, whose parameters are fitted to trajectories by least squares (Levenberg and Marquardt).
+
+    One sample is one trajectory: a row of X has its times, then its inputs, then its columns, as ``predict`` of the
+    module takes them; a row of y has the values of the first output at all times, then those of the next one. An
+    observation that is missing is NaN in y. So cross-validations leave out whole trajectories.
+
+    dynamics        the model, nncodegen.Dynamics(...)
+    p0              where to start: a mapping from names of parameters to numbers, or (P,) in the order of the model.
+                    The other parameters begin at the values that the model has for them, or within their bounds.
+                    "auto": a start is looked for, from the scales of the data
+    bounds          (lower, upper), each a number or (P,), or a mapping from names to pairs; None for none
+    fixed           names of parameters that keep their starting values; or {name: value}, the values that they keep
+    absolute_sigma  whether 1/sample_weight are the variances of the observations; else they are known up to a common
+                    factor
+    loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
+                    residuals beyond f_scale count less, as in scipy.optimize.least_squares
+    n_starts        the number of additional starting points, which are drawn within the bounds; each free parameter
+                    needs bounds then. "auto": points are drawn from the scales of the data, without bounds
+    random_state    the seed for drawing these starting points, and the initial weights of networks in the equations
+    tolerance, max_iterations
+                    the stopping rule of a fit, as the compiled module's ``fit`` takes it; None for the defaults
+    precision       "float64" or "float32"
+    bits            "native", or "portable": results do not depend on the CPU, the compiler or the operating system
+    threads         the number of threads that share the starting points
+
+    Fitted attributes, for P parameters:
+
+    parameters_       {name: value}
+    standard_errors_  {name: standard error}, infinite for parameters that the data do not determine
+    covariance_       (P, P), in the same order
+    n_iter_           the number of iterations
+    result_           the result of the module's ``fit``, with everything about the fit: print it. It is not pickled
+    dynamics_         the model that was fitted
+    n_features_in_, feature_names_in_
+
+    A fit that does not converge gives a ConvergenceWarning.
+    """
+
+    def __init__(
+        self,
+        dynamics: Any,
+        *,
+        p0: Any = None,
+        bounds: Any = None,
+        fixed: Iterable[Any] | Mapping[Any, float] = (),
+        absolute_sigma: bool = False,
+        loss: str = "linear",
+        f_scale: float = 1.0,
+        n_starts: int | str | None = None,
+        random_state: Any = None,
+        tolerance: float | None = None,
+        max_iterations: int | None = None,
+        precision: str = "float64",
+        bits: str = "native",
+        threads: int = 1,
+    ) -> None:
+        self.dynamics = dynamics
+        self.p0 = p0
+        self.bounds = bounds
+        self.fixed = fixed
+        self.absolute_sigma = absolute_sigma
+        self.loss = loss
+        self.f_scale = f_scale
+        self.n_starts = n_starts
+        self.random_state = random_state
+        self.tolerance = tolerance
+        self.max_iterations = max_iterations
+        self.precision = precision
+        self.bits = bits
+        self.threads = threads
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> DynamicsRegressor:
+        """Fit the parameters to X (N, inputs) and y (N, outputs times the times); with one value of a row, also (N,).
+
+        sample_weight is (N,), 1/sigma**2 with the standard deviation sigma of all observations of a trajectory; one
+        with the weight 0 is left out. Raises ModelError for a model that is none of motion or has no fit, ValueError
+        for unsuitable data or arguments.
+        """
+        model = _checked(self.dynamics)
+        X, Y = self._data(model, X, y, self.precision, reset=True)
+        X, Y, sigma = self._weighed(X, Y, sample_weight)
+        if np.isnan(Y).all():
+            raise ValueError("every observation in y is missing (NaN): there is nothing to fit")
+        refuse_two_values("p0", self.p0, self.fixed)
+        module = module_of(model, self.precision, self.bits)
+        start, n_starts = self.p0, self.n_starts
+        if isinstance(start, str):
+            n_starts = automatic(start, n_starts)
+            start = None
+        native: Any = module
+        is_drawn = native._model.constants is None and (start is None or isinstance(start, Mapping))
+        result = self._search(module, X, Y, start, sigma, self.bounds, n_starts, is_drawn)
+        self.dynamics_ = model
+        self._keep(result, result.names, result.parameters, result.standard_errors, result.covariance)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Return what is observed of each trajectory of X (N, inputs): (N, outputs times the times).
+
+        The order is that of y in ``fit``. Where a solution fails, its values are NaN from there on; ``outcomes`` of the
+        model tells why.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.dtype(self._precision), reset=False)
+        return self._predicted(X)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination R2 over the observations that exist, the mean over the outputs.
+
+        For each output, it is scikit-learn's r2_score of its values at all times of all trajectories that are not NaN
+        in y, so that a single trajectory has one as well. It is NaN, after a warning, where the solution of a
+        trajectory fails. sample_weight is (N,). Other scorers of scikit-learn take no NaN.
+        """
+        check_is_fitted(self)
+        X, Y = self._data(self.dynamics_, X, y, self._precision, reset=False)
+        weight = np.ones(len(X))
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        seen = ~np.isnan(Y) & (weight > 0)[:, None]
+        if not seen.any():
+            raise ValueError("every observation in y is missing (NaN): there is no score")
+        predicted = self._predicted(X)
+        failed = np.flatnonzero((np.isnan(predicted) & seen).any(axis=1))
+        if len(failed):
+            warn(
+                f"the score is NaN: the solution of trajectory {failed[0]} of X is not finite where y has "
+                f"observations; outcomes of dynamics_ tells why",
+                RuntimeWarning,
+            )
+            return math.nan
+        weights = np.broadcast_to(weight[:, None], Y.shape)
+        times = self.dynamics_.times
+        scores = []
+        for output in range(Y.shape[1] // times):
+            place = slice(output * times, (output + 1) * times)
+            here = seen[:, place]
+            if here.any():
+                values, expected, own = (one[:, place][here] for one in (Y, predicted, weights))
+                scores.append(r2_score(values, expected, sample_weight=own))
+        return float(np.mean(scores))
+
+    def exportable(self) -> Exportable:
+        """Return the model with its parameters, for ``nncodegen.export``. Its inputs are those of X."""
+        check_is_fitted(self)
+        return Exportable(
+            self.dynamics_, self._precision, self._values(), tuple(map(str, getattr(self, "feature_names_in_", ()))),
+            (), self._bits,
+        )  # fmt: skip
+
+    def _values(self) -> list[float]:
+        """Return the parameters in the order of the model."""
+        return list(self.parameters_.values())
+
+    def _predicted(self, X: Any) -> Any:
+        return module_of(self.dynamics_, self._precision, self._bits).predict(self._values(), X)
+
+    def _data(self, model: Dynamics, X: Any, y: Any, precision: str, reset: bool) -> tuple[Any, Any]:
+        """Return X and y as matrices. Raises ValueError where they are not trajectories of the model."""
+        number = np.dtype(precision)
+        observations = {"ensure_2d": False, "ensure_all_finite": "allow-nan", "dtype": number}
+        X, Y = validate_data(self, X, y, reset=reset, validate_separately=({"dtype": number}, observations))
+        check_consistent_length(X, Y)
+        program = model.describe()
+        inputs, outputs = _columns(program.inputs), _columns(program.targets)
+        if X.shape[1] != len(inputs):
+            raise ValueError(
+                f"X has {X.shape[1]} features; {model.name} takes {len(inputs)} for each trajectory, in a row: "
+                f"{cut(', '.join(inputs))}"
+            )
+        if Y.ndim == 1 and len(outputs) == 1:
+            Y = Y[:, None]
+        if Y.shape != (len(X), len(outputs)):
+            raise ValueError(
+                f"y has the shape {Y.shape}; {model.name} has {_told(model)} of each trajectory, in a row: expected "
+                f"{(len(X), len(outputs))}, NaN where an observation is missing"
+            )
+        return X, Y
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _checked(model: object) -> Dynamics:
+    """Return a model of motion that can be fitted by an estimator. Raises ModelError for what is none."""
+    if not isinstance(model, Dynamics):
+        raise ModelError(
+            f"DynamicsRegressor takes a model of motion, nncodegen.Dynamics(equations, initial, parameters, "
+            f"times=...), not {cut(repr(model))}"
+        )
+    program = model.describe()
+    if not program.inputs:
+        raise ModelError(
+            f"{model.name} reads no times, inputs or columns, so that X would be empty: fit it without an estimator, "
+            f"by nncodegen.build(model).fit(Y=...)"
+        )
+    reason = never_fitted(program)
+    if reason:
+        raise ModelError(
+            f"DynamicsRegressor fits by least squares, and {model.name} has no fit: {reason}; "
+            f"nncodegen.build(model).train(X, Y) trains it"
+        )
+    return model
+
+
+def _columns(tensors: Iterable[Tensor]) -> list[str]:
+    """Return the names of the columns of X or y: t[0], t[1], ..., dose."""
+    return [
+        f"{tensor.name}[{k}]" if tensor.shape[1:] else tensor.name for tensor in tensors for k in range(tensor.size)
+    ]
+
+
+def _told(model: Dynamics) -> str:
+    """Return the observations of one trajectory in words."""
+    times = f"{model.times} time{'s' * (model.times > 1)}"
+    return f"{cut(', '.join(model.observed))} at {times}"
+
+
+@dataclass(frozen=True)
+class _Content:
+    """A model that equals all others that compute the same and have the same start."""
+
+    identity: str
+    name: str
+    parameters: tuple[Tensor, ...]
+    model: Dynamics = field(compare=False, repr=False)
+
+
+@lru_cache(maxsize=KEPT)
+def module_of(model: Dynamics, precision: str, bits: str) -> Module:
+    """Return the compiled module of a model. One process builds it, or finds it in the cache, once.
+
+    Searches clone estimators with their models, so copies of a model share its module.
+    """
+    program = describe(model, precision)
+    return _module_of(_Content(identity_of(program), model.name, program.parameters, model), precision, bits)
+
+
+@lru_cache(maxsize=KEPT)
+def _module_of(content: _Content, precision: str, bits: str) -> Module:
+    return build_module(content.model, precision, bits=bits)
