@@ -210,7 +210,7 @@ def test_a_start_of_numpy():
 
 @pytest.mark.parametrize(
     ("inputs", "options", "tile"),
-    [(1, {}, 32), (1250, {}, 8), (1, {"method": "rodas5p"}, 8), (1, {"method": "auto"}, 8)],
+    [(1, {}, 32), (1250, {}, 8), (1, {"method": "rodas5p"}, 32), (1, {"method": "auto"}, 32)],
 )
 def test_tiles(inputs, options, tile):
     """A tile fills the lanes several times, but is short where samples are solved one after the other."""
