@@ -422,7 +422,8 @@ class Module(Protocol):
                         linearly are projected out, and the best of many short fits is continued. This is for formulas
         seed            the seed of starting points, and of the initial parameters of a network
         tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
-                        cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
+                        cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not
+                        less than rtol/10 where steps of differential equations are chosen
         max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
         threads         1 to 64 threads, which share the starting points
         data, loss_weights
@@ -492,7 +493,8 @@ class Module(Protocol):
         covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
         tolerance       a fit ends if a step changes the sum of squares or the parameters by less than this fraction, or
                         if the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5,
-                        and never less than 8 units of rounding
+                        and not less than rtol/10 where steps of differential equations are chosen; never less than 8
+                        units of rounding
         max_iterations  the most steps that a fit tries; by default 1,000 plus 100 for each parameter
         threads         1 to 64 threads, which share the fits
         time_limit      the seconds after which to stop: the fits that have not ended then keep their starts

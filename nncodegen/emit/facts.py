@@ -46,7 +46,9 @@ def facts(schedule: Schedule) -> str:
     others["linear"] = tuple(name for one in program.companions for name in one.linear)
     told = ("quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "own")
     others |= {name: getattr(program, name) for name in told}
-    others["solver"] = "; ".join(str(one.control) for one in systems_of(program.steps)[:1])
+    solvers = [one.control for one in systems_of(program.steps)]
+    others["solver"] = "; ".join(map(str, solvers[:1]))
+    others["rtol"] = max((one.rtol for one in solvers), default=0.0)
     entries |= {name: _literal(found) for name, found in others.items() if found != Facts._field_defaults[name]}
     if program.terms:
         entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}

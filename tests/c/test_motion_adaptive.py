@@ -170,6 +170,19 @@ def test_fit(prey):
     np.testing.assert_allclose(found.standard_errors, np.sqrt(np.diag(covariance)), rtol=1e-2)
 
 
+@pytest.mark.parametrize(("rtol", "tolerance"), [(1e-6, 1e-7), (1e-4, 1e-5), (1e-9, 1e-8)])
+def test_fits_end_where_steps_tell_nothing(rtol, tolerance):
+    """The default tolerance is a tenth of that of the steps, but not below the usual one; a given one counts."""
+    example = EXAMPLES["decay"]
+    module, times, p = built(example.model(9, rtol=rtol, name="tolerated")), example.times(9), parameters_of(example)
+    Y = module.predict(p, times[None]) * (1 + 0.05 * np.random.default_rng(2).normal(size=(1, 9)))
+    ends = {given: module.fit(times[None], Y, p0=1.4 * p, tolerance=given) for given in (None, tolerance, 1e-13)}
+    assert (ends[None].parameters == ends[tolerance].parameters).all()
+    assert ends[None].iterations == ends[tolerance].iterations < ends[1e-13].iterations
+    many = [module.fit_many(times[None, None], Y[None], p0=1.4 * p, tolerance=given) for given in (None, tolerance)]
+    assert (many[0].parameters == many[1].parameters).all()
+
+
 def test_many_fits(prey):
     """They are those of single fits; one whose solution blows up has a status, and leaves the others alone."""
     times, p = PREY.times(21), parameters_of(PREY)

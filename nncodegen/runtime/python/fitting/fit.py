@@ -104,7 +104,8 @@ def fit(
                     linearly are projected out, and the best of many short fits is continued. This is for formulas
     seed            the seed of starting points, and of the initial parameters of a network
     tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
-                    cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5
+                    cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not
+                    less than rtol/10 where steps of differential equations are chosen
     max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
     threads         1 to 64 threads, which share the starting points
     data, loss_weights

@@ -30,8 +30,14 @@ fits continue with Gauss-Newton steps. In float32, much smaller values would be 
 
 
 def check_tolerance(model: Model, tolerance: Any) -> float:
-    """Return the tolerance of a fit, at least 0 and below 1; by default that of the model's precision."""
-    return TOLERANCE[model.precision] if tolerance is None else number(model, "tolerance", tolerance, 0.0, 1.0, False)
+    """Return the tolerance of a fit, at least 0 and below 1.
+
+    By default it is that of the model's precision, and not less than a tenth of the tolerance of chosen steps: below
+    it, derivatives tell nothing of the cost, since a solution and its derivatives have errors of their own.
+    """
+    if tolerance is None:
+        return max(TOLERANCE[model.precision], model.facts.rtol / 10)
+    return number(model, "tolerance", tolerance, 0.0, 1.0, False)
 
 
 def check_iterations(model: Model, given: Any = None) -> int:

@@ -150,6 +150,8 @@ class Facts(NamedTuple):
     """The inputs whose values must not fall within a sample: times."""
     solver: str = ""
     """The method and the limits of differential equations whose steps are chosen by an estimate of their error."""
+    rtol: float = 0.0
+    """The relative tolerance of these steps; 0 for models without such equations."""
 
 
 def slices(sizes: Iterable[tuple[T, int]]) -> Iterator[tuple[T, slice]]:
