@@ -52,6 +52,7 @@ class BuildExtension(build_ext):
             objects = product(TARGETS["LIBRARY"], ("double", "float"), (flags | {TARGETS["PLAIN"]: ()}).items())
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 list(pool.map(lambda each: self.library(*each), objects))
+            self.python_files()
 
     def build_extension(self, extension):
         """Add the objects of the kernel and the wrapper to those from which the extension is linked."""
@@ -116,6 +117,14 @@ class BuildExtension(build_ext):
             extra_postargs=[*TARGETS["library_flags"](part, real, name), *flags, "-g0"],
         )
         self.ship(built, TARGETS["library_object"](part, real, name))
+
+    def python_files(self):
+        """Compile the Python part of the runtime, which all modules hold, and ship it."""
+        source = self.python() / "python.c"
+        source.write_text(EMBEDDED["object_source"](), encoding="utf-8")
+        flags = [*TARGETS["PYTHON_FLAGS"], "-g0"]
+        (built,) = self.compiler.compile([source.as_posix()], output_dir=self.build_temp, extra_postargs=flags)
+        self.ship(built, TARGETS["python_object"](EMBEDDED["source"]()))
 
     def ship(self, built, name):
         """Put an object into the package."""

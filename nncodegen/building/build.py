@@ -15,7 +15,6 @@ import hashlib
 import importlib.machinery
 import importlib.util
 import os
-import platform
 import re
 import shutil
 import sys
@@ -43,6 +42,7 @@ from nncodegen.building.targets import (
     LINKED,
     LONG_FILE_FLAGS,
     PLAIN_FLAGS,
+    PYTHON_FLAGS,
     RUNTIME,
     SAME_BITS_FLAGS,
     WRAPPER,
@@ -55,6 +55,7 @@ from nncodegen.building.targets import (
     library_object,
     linked_part,
     linked_with,
+    python_object,
     runtime_digest,
     without_paths,
     wrapper_macros,
@@ -423,19 +424,22 @@ def _wrapper(real: str, compiler: Compiler) -> Path:
 
 
 def _python(compiler: Compiler) -> Path:
-    """Return the object of the Python files that modules hold, from the cache, where it is compiled if it is missing.
+    """Return the object of the Python files that modules hold: from the package, or from the cache.
 
     To compress these files, and to read them as C, takes 0.07 s, and gives the same for every model.
     """
-    told = (embedded.source(), *compiler.command, platform.machine())
-    path = cache_folder() / f"python_{hashlib.sha256(chr(0).join(told).encode()).hexdigest()[:32]}.o"
+    source = embedded.source()
+    shipped = None if compiler.cross else _shipped(python_object(source))
+    if shipped:
+        return shipped
+    path = cache_folder() / python_object(source, compiler.command)
     if _is_kept(path):
         return path
     with _work_folder(path.stem) as work:
         if _is_kept(path):  # another process has made it meanwhile
             return path
-        (work / "python.c").write_text(f"#include <stddef.h>\n{embedded.header()}")
-        _run([*compiler.command, "-std=c11", "-fvisibility=hidden", "-fPIC", "-c", "python.c", "-o", "python.o"], work)
+        (work / "python.c").write_text(embedded.object_source())
+        _run([*compiler.command, *PYTHON_FLAGS, "-fPIC", "-c", "python.c", "-o", "python.o"], work)
         keep(work / "python.o", path)
     return path
 

@@ -276,6 +276,19 @@ def library_object(part: str, real: str, variant: str, compiler: Sequence[str] =
     return f"library_{part}_{real}_{variant}_{hashlib.sha256(told.encode()).hexdigest()[:32]}.o"
 
 
+PYTHON_FLAGS = ("-std=c11", "-fvisibility=hidden")
+"""The options for the object of the Python files that modules hold."""
+
+
+def python_object(source: str, compiler: Sequence[str] = ()) -> str:
+    """Return the name of the object of the Python files, with the hash of everything that it depends on.
+
+    Objects that come with the package name no compiler: any compiler can link them.
+    """
+    told = chr(0).join((source, *PYTHON_FLAGS, *compiler, platform.machine()))
+    return f"python_{hashlib.sha256(told.encode()).hexdigest()[:32]}.o"
+
+
 def without_paths(flags: Sequence[str]) -> tuple[str, ...]:
     """Return the options without paths of include folders: objects do not depend on them."""
     return tuple(flag for flag in flags if flag not in INCLUDE)

@@ -75,6 +75,11 @@ def header(with_texts: bool = True) -> str:
     )  # fmt: skip
 
 
+def object_source() -> str:
+    """Return the C of the object that holds the Python files, which all modules are linked with."""
+    return f"#include <stddef.h>\n{header()}"
+
+
 def name_of_wrapper(name: str) -> str:
     """Return this header for a module that is linked without a wrapper: the name of the one that it needs."""
     return f'const char nncodegen_wrapper[] = "{name}";\n'
