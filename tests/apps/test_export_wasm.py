@@ -240,13 +240,17 @@ def test_powers(exported):
 @in_node
 @pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-12), ("float32", 2e-3)])
 def test_differential_equations(precision, tolerance, exported):
-    """Steps that are chosen there give what NumPy evaluates, and a training the parameters that the data have."""
+    """Steps that are chosen there give what NumPy evaluates, and a training the parameters that the data have.
+
+    In single precision the steps are others, so that small states differ by their tolerance.
+    """
     example = STIFF["HIRES"]._replace(end=3, parameters={"k": 280.0})
     model = example.model(5, method="auto", rtol=1e-5, atol=1e-8, name="hires")
     X = np.array([1, 0.1])[:, None] * example.times(5)
     found = run(exported(model, precision=precision), f"return model.predict({X.tolist()}, [280])")
     wanted = expected(model, [280], X)
-    assert (abs(np.array(found) - wanted) <= tolerance * abs(wanted).max(axis=0)).all()
+    allowed = 1e-8 if precision == "float32" else 0
+    assert (abs(np.array(found) - wanted) <= tolerance * abs(wanted).max(axis=0) + allowed).all()
     falling = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=4, name="falling")
     times = np.array([[0, 0.5, 1, 2]])
     options = "{ epochs: 300, learningRate: 0.5 }"

@@ -53,7 +53,13 @@ def command_of(program):
     return [sys.executable, "-c", textwrap.dedent(PROGRAM) + textwrap.dedent(program)]
 
 
-def test_python_files_are_compressed_once(empty_cache, monkeypatch):
+@pytest.fixture
+def nothing_shipped(monkeypatch):
+    """Nothing compiled comes with the package."""
+    monkeypatch.setattr(sys.modules["nncodegen.building.build"], "SHIPPED", "nncodegen/nothing")
+
+
+def test_python_files_are_compressed_once(empty_cache, nothing_shipped, monkeypatch):
     """A second module with all parts is linked with the object that the first one left in the cache."""
     nn.compile_model(LINE, fit=False)
     monkeypatch.setattr(embedded, "header", None)  # whoever calls it fails
@@ -68,12 +74,6 @@ def test_the_cache_is_addressed_by_content(empty_cache):
     assert not nn.compile_model(LINE, "float32", fit=False).built.cached
     assert not nn.compile_model(LINE, fit=False, force=True).built.cached
     assert not [path for path in empty_cache.iterdir() if path.suffix == ".work"]
-
-
-@pytest.fixture
-def nothing_shipped(monkeypatch):
-    """No wrapper comes with the package."""
-    monkeypatch.setattr(sys.modules["nncodegen.building.build"], "SHIPPED", "nncodegen/nothing")
 
 
 @pytest.fixture(scope="module")
