@@ -136,7 +136,7 @@ static inline __attribute__((always_inline, unused)) double same_sine(double x, 
    terms, are those of Cephes, in which a vector has twice as many numbers. */
 static inline __attribute__((always_inline, unused)) float same_sinef(float x, uint32_t quarters)
 {
-    const double angle = x, shift = 0x1.8p52;
+    const double angle = (double) x, shift = 0x1.8p52;
     const union { double real; uint64_t bits; } k = {__builtin_fma(angle, 0x1.45f306dc9c883p-1, shift)};
     const double n = k.real - shift, near = __builtin_fma(-n, 0x1.921fb54442d18p+0, angle);
     const float r = (float) __builtin_fma(-n, 0x1.1a62633145c07p-54, near), z = r*r;
