@@ -19,7 +19,7 @@ from nncodegen.collector import without_collector
 from nncodegen.describe import Describable, Model, check_program, describe
 from nncodegen.describe.checks import bounded
 from nncodegen.emit import MARK, Sources, emit, facts, identifier
-from nncodegen.errors import BuildError, CompilerNotFoundError
+from nncodegen.errors import BuildError, CompilerNotFoundError, NncodegenError
 from nncodegen.ir import Program, verify
 from nncodegen.ir.program import DEFAULT, NATIVE, OFF, PORTABLE
 from nncodegen.module import Module
@@ -143,7 +143,7 @@ def compile_model(
 
 def _ask_compiler(march: str, cross: str | None) -> None:
     """Ask the compiler about itself, while the model is being derived; ``build`` gets the same answers, and errors."""
-    with suppress(BuildError):
+    with suppress(NncodegenError):
         find_compiler(march, cross)
 
 

@@ -27,6 +27,7 @@ from nncodegen.bench.processes import Process, available_cores
 from nncodegen.bench.solving import SEEDS
 from nncodegen.bench.tasks import tolerance
 from nncodegen.bench.workloads import MODELS, WORKLOADS
+from nncodegen.runtime.python.ground.missing import missing_package
 
 ALONE = ("build", "growth", "solution", "accuracy")
 NIST = "nist"
@@ -239,6 +240,6 @@ def _check(threads: int, json_file: Path | None, plot_file: Path | None) -> None
             problem = "is a folder: name a file" if file.is_dir() else "is in a folder that does not exist"
             raise click.BadParameter(f"{file} {problem}", param_hint=hint)
     if plot_file and find_spec("matplotlib") is None:
-        raise click.UsageError("--plot needs matplotlib: python3 -m pip install 'nncodegen[bench]'")
+        raise missing_package("--plot", "matplotlib", "'nncodegen[bench]'")
     if plot_file and plot_file.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise click.BadParameter(f"{plot_file} must end in .png, .svg or .pdf", param_hint="--plot")

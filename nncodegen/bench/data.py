@@ -9,7 +9,7 @@ import numpy as np
 from nncodegen.bench.convolving import Windowed
 from nncodegen.bench.curves import GAUSSIAN, LOGISTIC, SPOT
 from nncodegen.bench.tasks import Array, Stack
-from nncodegen.errors import BenchError
+from nncodegen.runtime.python.ground.missing import needed
 
 
 def start_parameters(stack: Stack | Windowed, precision: str, seed: int = 0, biases: float = 0.0) -> Array:
@@ -52,13 +52,8 @@ def spirals(samples: int) -> tuple[Array, Array]:
 
 def handwritten_digits() -> tuple[Array, Array]:
     """Return scikit-learn's 1,797 images of 8 x 8 grey values, from 0 to 1, and their digits."""
-    try:
+    with needed("the images of digits (workloads digits, predict)", "scikit-learn", "'nncodegen[bench]'"):
         from sklearn.datasets import load_digits  # noqa: PLC0415 (optional, and slow to import)
-    except ImportError as error:
-        raise BenchError(
-            f"the workloads digits and predict need the images that come with scikit-learn ({error}): "
-            f"python3 -m pip install 'nncodegen[bench]'"
-        ) from error
     X, labels = load_digits(return_X_y=True)
     return X / 16, labels
 

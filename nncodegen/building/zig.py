@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from nncodegen.errors import BuildError
+from nncodegen.runtime.python.ground.missing import missing_package
 
 OPTIONS = ("-fno-sanitize=undefined", "-g0")
 """Options against defaults of Zig: code that stops at undefined behaviour, and debug information."""
@@ -41,11 +42,11 @@ def find_zig(march: str) -> tuple[str, ...] | None:
 
 
 def find_cross_compiler(cross: str) -> tuple[str, ...]:
-    """Return the command that compiles for another machine. Raises BuildError."""
+    """Return the command that compiles for another machine. Raises BuildError, MissingDependencyError."""
     check_cross(cross)
     command = find_zig("portable")
     if command is None:
-        raise BuildError(f"to compile for {cross} takes the compiler of ziglang: pip install 'nncodegen[compiler]'")
+        raise missing_package(f"compiling for {cross}", "ziglang", "'nncodegen[compiler]'")
     return (*command, "-target", cross)
 
 

@@ -85,5 +85,5 @@ def _frame(data: Path) -> Any:
 def _imported(name: str) -> Any:
     from importlib import import_module  # noqa: PLC0415
 
-    with needed("--dask", name, "'nncodegen[dask,table]'"):
+    with needed("--dask", name.partition(".")[0], "'nncodegen[dask,table]'"):
         return import_module(name)

@@ -15,6 +15,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from nncodegen.runtime.python.ground.missing import needed
+
+with needed("compare --tables", "scikit-learn", "'nncodegen[compare]'"):
+    import sklearn  # noqa: F401
+
 from sklearn import datasets
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -23,7 +29,6 @@ from threadpoolctl import threadpool_limits
 
 from nncodegen.errors import TableError
 from nncodegen.network import Description, module_of
-from nncodegen.runtime.python.ground.missing import needed
 from nncodegen.table.columns import encode, knotted
 from nncodegen.table.fit import Understood, cores, fit, split_rows, with_target
 from nncodegen.table.frames import as_table

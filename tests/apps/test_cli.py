@@ -468,3 +468,41 @@ def test_how_to_import(run, commands, out, name):
     program = f"{statement}; print({name}.input_names)"
     used = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     assert used.stdout.strip() == "('x[0]', 'x[1]', 'x[2]')"
+
+
+WITHOUT = """
+    import sys
+    sys.modules[sys.argv.pop(1)] = None
+    from nncodegen.__main__ import main
+    main()
+    """
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "what", "extra"),
+    [
+        ("sklearn", "compare iris", "nncodegen.estimators needs scikit-learn", "sklearn"),
+        ("sklearn", "compare --tables iris", "compare --tables needs scikit-learn", "compare"),
+        ("pandas", "predict folder rows.csv", "nncodegen.table needs pandas", "table"),
+        ("matplotlib", "bench --plot chart.svg curve", "--plot needs matplotlib", "bench"),
+        ("sklearn.datasets", "bench --quick --peers nncodegen digits", " needs scikit-learn", "bench"),
+        ("latex2mathml", "report models.py:first", "a report needs latex2mathml", "report"),
+        ("onnx", "export --target onnx --out out models.py:first", "the destination onnx needs onnx", "onnx"),
+        ("ziglang", "export --target wheel --cross aarch64-linux-gnu --out out models.py:first",
+         "compiling for aarch64-linux-gnu needs ziglang", "compiler"),
+    ],
+)  # fmt: skip
+def test_missing_packages_of_commands(run, package, arguments, what, extra):
+    """A command that takes a package that is not installed says so in the one wording, and how to install it."""
+    for each in ("pandas", "sklearn", "wheel"):
+        pytest.importorskip(each)
+    run.write("models.py", MODELS)
+    program = [sys.executable, "-c", textwrap.dedent(WITHOUT), package, *arguments.split()]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        program, cwd=run.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    message = f"{what}, which is not installed: python -m pip install 'nncodegen[{extra}]'\n"
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.endswith(message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ..ground.missing import MissingDependencyError
+from ..ground.missing import missing_package
 
 if TYPE_CHECKING:
     from ..ground.facts import Facts
@@ -60,9 +60,7 @@ def address_of_part(file: str, part: str) -> int:
     try:  # by its name: the runtime stands below the compiler, and travels without it
         compiler = import_module("nncodegen.building.parts")
     except ImportError as error:
-        raise MissingDependencyError(
-            f"the part {part!r} of {file} is compiled when it is first needed, and the package nncodegen, which does "
-            f"that, cannot be imported here: {error}; a module that nncodegen.build(model, out=FOLDER) writes is whole"
-        ) from error
+        what = f"the part {part!r} of {file}, which is compiled when it is first used, and not in a module of out=FOLDER,"
+        raise missing_package(what, "nncodegen", "nncodegen") from error
     address: int = compiler.address_of(file, part)
     return address
