@@ -53,8 +53,10 @@ class _Bench(click.Command):
 
 ABOUT_DIGITS = "What a form of a formula may cost that keeps more digits."
 
-RENAMED_OPTIONS = {"--start": "--p0", "--starts": "--n-starts", "--robust": "--loss", "--robust-scale": "--f-scale"}
-"""The options of ``curve`` that have other names since version 0.2.0."""
+RENAMED = "0.3.0", {
+    "--start": "--p0", "--starts": "--n-starts", "--robust": "--loss", "--robust-scale": "--f-scale",
+}  # fmt: skip
+"""The version in which old names of options of ``curve`` go, and the present names."""
 
 
 class _Curve(click.Command):
@@ -63,11 +65,12 @@ class _Curve(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, with old names of options replaced."""
         present = []
+        version, names = RENAMED
         for text in args:
             option, equals, value = text.partition("=")
-            if option in RENAMED_OPTIONS:
-                _tell(f"warning: {option} is named {RENAMED_OPTIONS[option]} now: the old name goes in version 0.3.0")
-                option = RENAMED_OPTIONS[option]
+            if option in names:
+                _tell(f"warning: {option} is named {names[option]} now: the old name goes in version {version}")
+                option = names[option]
             present.append(f"{option}{equals}{value}")
         return super().parse_args(ctx, present)
 

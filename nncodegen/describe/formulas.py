@@ -13,6 +13,7 @@ from nncodegen.describe.call import Call, Part
 from nncodegen.describe.layer import Standard, positive_integer
 from nncodegen.errors import ModelError
 from nncodegen.ir import Initial
+from nncodegen.runtime.python.ground.renamed import renamed
 
 STANDARD_NORMAL = Initial("normal", 1.0)
 
@@ -41,6 +42,7 @@ class RBF(Standard):
         return call.output(exp(-(w**2) * d), d.indices)
 
 
+@renamed("0.3.0", initializer="kernel_initializer")
 @dataclass(frozen=True)
 class Polynomial(Standard):
     """activation(a polynomial of all inputs) for each of its units, with all products of up to ``degree`` inputs.
@@ -52,7 +54,7 @@ class Polynomial(Standard):
     units: int
     degree: int = 2
     activation: Activation = "linear"
-    initializer: str | float | Initial = "glorot_uniform"
+    kernel_initializer: str | float | Initial = "glorot_uniform"
     bias_initializer: str | float = "zeros"
 
     def describe(self, call: Call) -> Part:
@@ -72,7 +74,7 @@ class Polynomial(Standard):
         for power in range(1, degree + 1):
             over = [value.indices[1] for value in values[:power]]
             fans = (call.shape[0] ** power, units)
-            total = call.parameter(f"P{power}_", (j, *over), self.initializer, fans)
+            total = call.parameter(f"P{power}_", (j, *over), self.kernel_initializer, fans)
             for left in reversed(range(power)):
                 product = total * values[left]
                 total = call.step(f"s{power}_{left}_", (n, j, *over[:left]), product, "sum", (over[left],))

@@ -13,6 +13,7 @@ from nncodegen.describe.call import Call, Part
 from nncodegen.describe.layer import Standard
 from nncodegen.describe.windows import AXES, Padding, Sizes, Window, windows_of
 from nncodegen.errors import ModelError
+from nncodegen.runtime.python.ground.renamed import renamed
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,15 @@ class MaxPooling2D(_MaxPooling):
     axes: ClassVar[int] = 2
 
 
+with_old_name = renamed("0.3.0", count_padding="count_include_pad")
+"""A decorator for means, of which one argument had another name than PyTorch's and ONNX's."""
+
+
 @dataclass(frozen=True)
 class _AveragePooling(_Pooling):
     """The common base of layers that take the mean of each window."""
 
-    count_padding: bool = False
+    count_include_pad: bool = False
 
     def _pooled(
         self, call: Call, along: Sequence[Window], indices: tuple[str, ...], moving: tuple[Sequence[str], ...]
@@ -94,7 +99,7 @@ class _AveragePooling(_Pooling):
         sources, places, taps = moving
         where = [window.equation(*one) for window, *one in zip(along, *moving, strict=True)]
         factor: Expr = Rational(1, math.prod(window.size for window in along))
-        partial = [not (window.clear or self.count_padding) for window in along]
+        partial = [not (window.clear or self.count_include_pad) for window in along]
         if not any(partial):
             return call.part(call.step("h", indices, call.x * factor, "sum", (*taps, *sources), where))
         total = call.step("total", indices, call.x, "sum", (*taps, *sources), where)
@@ -108,18 +113,20 @@ class _AveragePooling(_Pooling):
         return call.output(value, indices)
 
 
+@with_old_name
 @dataclass(frozen=True)
 class AveragePooling1D(_AveragePooling):
     """The mean of each window of pool_size steps, which moves by strides (by default, its size).
 
     padding is "valid", "same", or a number of places on both sides. A mean is over the values inside of the input,
-    unless count_padding takes the padding for zeros. The input has the shape (steps, channels), or (channels, steps)
-    where data_format is "channels_first".
+    unless count_include_pad takes the padding for zeros. The input has the shape (steps, channels), or (channels,
+    steps) where data_format is "channels_first".
     """
 
     axes: ClassVar[int] = 1
 
 
+@with_old_name
 @dataclass(frozen=True)
 class AveragePooling2D(_AveragePooling):
     """The two-dimensional AveragePooling1D, over rows and columns: sizes are one number for both, or a pair."""

@@ -25,12 +25,14 @@ from nncodegen.motion import Dynamics
 from nncodegen.passes.fitting import never_fitted
 from nncodegen.pipeline import build_module
 from nncodegen.runtime.python.fitting.fit import automatic
+from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.ground.warn import warn
 
 KEPT = 64
 """The number of models whose modules a process remembers; the others are found in the cache on disk."""
 
 
+@renamed("0.3.0", tolerance="tol", max_iterations="max_iter")
 class DynamicsRegressor(LeastSquaresRegressor):
     """Equations of motion, whose parameters are fitted to trajectories by least squares (Levenberg and Marquardt).
 
@@ -51,8 +53,8 @@ class DynamicsRegressor(LeastSquaresRegressor):
     n_starts        the number of additional starting points, which are drawn within the bounds; each free parameter
                     needs bounds then. "auto": points are drawn from the scales of the data, without bounds
     random_state    the seed for drawing these starting points, and the initial weights of networks in the equations
-    tolerance, max_iterations
-                    the stopping rule of a fit, as the compiled module's ``fit`` takes it; None for the defaults
+    tol, max_iter   the stopping rule of a fit: ``tolerance`` and ``max_iterations`` of the compiled module's ``fit``;
+                    None for the defaults
     precision       "float64" or "float32"
     bits            "native", or "portable": results do not depend on the CPU, the compiler or the operating system
     threads         the number of threads that share the starting points
@@ -82,8 +84,8 @@ class DynamicsRegressor(LeastSquaresRegressor):
         f_scale: float = 1.0,
         n_starts: int | str | None = None,
         random_state: Any = None,
-        tolerance: float | None = None,
-        max_iterations: int | None = None,
+        tol: float | None = None,
+        max_iter: int | None = None,
         precision: str = "float64",
         bits: str = "native",
         threads: int = 1,
@@ -97,8 +99,8 @@ class DynamicsRegressor(LeastSquaresRegressor):
         self.f_scale = f_scale
         self.n_starts = n_starts
         self.random_state = random_state
-        self.tolerance = tolerance
-        self.max_iterations = max_iterations
+        self.tol = tol
+        self.max_iter = max_iter
         self.precision = precision
         self.bits = bits
         self.threads = threads

@@ -20,7 +20,10 @@ from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.results.bordered import solve
 
 
-@renamed("0.3.0", start="p0", starts="n_starts", robust="loss", robust_scale="f_scale")
+@renamed(
+    "0.3.0", start="p0", starts="n_starts", robust="loss", robust_scale="f_scale", tolerance="tol",
+    max_iterations="max_iter",
+)  # fmt: skip
 class FormulaRegressor(LeastSquaresRegressor):
     """A formula of the features, whose parameters are fitted by least squares (Levenberg and Marquardt).
 
@@ -43,8 +46,8 @@ class FormulaRegressor(LeastSquaresRegressor):
     n_starts        the number of additional starting points, which are drawn within the bounds; each free parameter
                     needs bounds then. "auto": points are drawn from the scales of the data, without bounds
     random_state    the seed for drawing these starting points; "auto" draws the same ones without it
-    tolerance, max_iterations
-                    the stopping rule of a fit, as the compiled module's ``fit`` takes it; None for the defaults
+    tol, max_iter   the stopping rule of a fit: ``tolerance`` and ``max_iterations`` of the compiled module's ``fit``;
+                    None for the defaults
     precision       "float64" or "float32"
     bits            "native", or "portable": results do not depend on the CPU, the compiler or the operating system
     threads         the number of threads that share the starting points
@@ -75,8 +78,8 @@ class FormulaRegressor(LeastSquaresRegressor):
         f_scale: float = 1.0,
         n_starts: int | str | None = None,
         random_state: Any = None,
-        tolerance: float | None = None,
-        max_iterations: int | None = None,
+        tol: float | None = None,
+        max_iter: int | None = None,
         precision: str = "float64",
         bits: str = "native",
         threads: int = 1,
@@ -91,8 +94,8 @@ class FormulaRegressor(LeastSquaresRegressor):
         self.f_scale = f_scale
         self.n_starts = n_starts
         self.random_state = random_state
-        self.tolerance = tolerance
-        self.max_iterations = max_iterations
+        self.tol = tol
+        self.max_iter = max_iter
         self.precision = precision
         self.bits = bits
         self.threads = threads

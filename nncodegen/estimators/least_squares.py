@@ -53,10 +53,11 @@ class LeastSquaresRegressor(RegressorMixin, BaseEstimator):
             result = module.fit(
                 X, Y, p0=start, sigma=sigma, absolute_sigma=self.absolute_sigma, bounds=bounds,
                 fixed=self.fixed, loss=self.loss, f_scale=self.f_scale, n_starts=n_starts,
-                seed=seed, tolerance=self.tolerance, max_iterations=self.max_iterations, threads=self.threads,
+                seed=seed, tolerance=self.tol, max_iterations=self.max_iter, threads=self.threads,
             )  # fmt: skip
         if not result.converged:
-            warn(f"the fit did not converge: {result.message}", ConvergenceWarning)
+            message = result.message.replace("max_iterations", "max_iter")  # its name here
+            warn(f"the fit did not converge: {message}", ConvergenceWarning)
         if result.poles:
             warn(f"the fit ended at a pole: {told(result.poles)}", ConvergenceWarning)
         return result

@@ -61,7 +61,7 @@ def _largest(kind: type[MaxPooling1D] | type[MaxPooling2D], module: Any) -> Laye
 def _mean(kind: type[AveragePooling1D] | type[AveragePooling2D], module: Any) -> Layer:
     only(module, ceil_mode=False, divisor_override=None)
     size, stride, padding = (_numbers(getattr(module, name)) for name in ("kernel_size", "stride", "padding"))
-    return kind(size, stride, padding, FIRST, count_padding=bool(module.count_include_pad))
+    return kind(size, stride, padding, FIRST, count_include_pad=bool(module.count_include_pad))
 
 
 def _whole(kind: Callable[[str], Layer], module: Any) -> Layer:

@@ -148,7 +148,7 @@ def test_weights_of_a_network_are_drawn():
     times = np.array([[0, 1, 2, 3]])
     starts = []
     for seed in 0, 0, 1:
-        estimator = DynamicsRegressor(model, random_state=seed, max_iterations=1)
+        estimator = DynamicsRegressor(model, random_state=seed, max_iter=1)
         with pytest.warns(ConvergenceWarning):
             starts.append(estimator.fit(times, np.exp(-times)).result_.p0.tolist())
     assert starts[0] == starts[1] != starts[2]
@@ -353,5 +353,5 @@ def test_solutions_that_fail():
 
 def test_without_convergence():
     """What did not converge warns as scikit-learn does."""
-    with pytest.warns(ConvergenceWarning, match="raise max_iterations"):
-        DynamicsRegressor(MODEL, max_iterations=1).fit(X, Y)
+    with pytest.warns(ConvergenceWarning, match="raise max_iter$"):
+        DynamicsRegressor(MODEL, max_iter=1).fit(X, Y)

@@ -133,5 +133,5 @@ def test_before_and_without_convergence():
     """What is not fitted does not predict; what did not converge warns as scikit-learn does."""
     with pytest.raises(NotFittedError):
         FormulaRegressor(DECAY).predict(X[:, None])
-    with pytest.warns(ConvergenceWarning, match="raise max_iterations"):
-        FormulaRegressor(DECAY, max_iterations=1).fit(X[:, None], Y)
+    with pytest.warns(ConvergenceWarning, match="raise max_iter$"):
+        FormulaRegressor(DECAY, max_iter=1).fit(X[:, None], Y)

@@ -1,8 +1,11 @@
 """Names that have changed: the old ones work in this version, and warn; nothing else of the project uses them."""
 
+import ast
 import pickle
+import re
 import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +97,11 @@ def test_layers_and_networks():
         assert nn.LSTM(2, bias=False) == nn.LSTM(2, use_bias=False)
     with pytest.warns(DeprecationWarning, match="is named"):
         assert nn.Embedding(3, 2, initializer="ones") == nn.Embedding(3, 2, embeddings_initializer="ones")
+    with pytest.warns(DeprecationWarning, match="is named"):
+        assert nn.Polynomial(2, initializer="ones") == nn.Polynomial(2, kernel_initializer="ones")
+    for kind in (nn.AveragePooling1D, nn.AveragePooling2D):
+        with pytest.warns(DeprecationWarning, match="is named"):
+            assert kind(padding=1, count_padding=True) == kind(padding=1, count_include_pad=True)
     node = nn.Input(2)
     outputs = {"one": nn.Dense(1)(node), "two": nn.Dense(1)(node)}
     with pytest.warns(DeprecationWarning, match="loss_weights"):
@@ -112,13 +120,15 @@ def test_build_and_results(decay):
     result = decay.fit(X, Y)
     with pytest.warns(DeprecationWarning, match="the attribute start of FitResult is named p0 now"):
         np.testing.assert_array_equal(result.start, result.p0)
+    with pytest.warns(DeprecationWarning, match="the attribute robust_scale of FitResult is named f_scale now"):
+        assert result.robust_scale == result.f_scale
     assert not hasattr(pickle.loads(pickle.dumps(result)), "no_such_name")
 
 
 def test_estimators():
     """Estimators take old names, clone and pickle as before, and list the new ones alone."""
     base = pytest.importorskip("sklearn.base")
-    from nncodegen.estimators import FormulaRegressor, NNRegressor
+    from nncodegen.estimators import DynamicsRegressor, FormulaRegressor, NNRegressor
 
     with pytest.warns(DeprecationWarning, match="is named") as caught:
         old = FormulaRegressor("a*exp(-b*x)", start={"a": 2}, robust="huber", robust_scale=0.01)
@@ -126,6 +136,13 @@ def test_estimators():
     new = FormulaRegressor("a*exp(-b*x)", p0={"a": 2}, loss="huber", f_scale=0.01)
     assert old.get_params() == new.get_params() == base.clone(old).get_params()
     assert "start" not in new.get_params()
+    motion = nn.Dynamics("u' = k*u", {"u": 1}, {"k": 1}, times=3, name="renamed_motion")
+    for kind, model in ((FormulaRegressor, "a*exp(-b*x)"), (DynamicsRegressor, motion)):
+        with pytest.warns(DeprecationWarning, match="is named") as caught:
+            old = kind(model, tolerance=1e-3, max_iterations=7)
+        assert {one.filename for one in caught} == {__file__}
+        assert (old.tol, old.max_iter) == (1e-3, 7)
+        assert {"tol", "max_iter"} <= old.get_params().keys()
     given = {"max_iter": 3, "random_state": 0, "hidden_layer_sizes": (2,), "solver": "adam", "tol": 0.0}
     clipped = NNRegressor(**given, train_options={"clip_norm": 0.1})
     with warnings.catch_warnings(record=True) as caught:
@@ -140,15 +157,36 @@ def test_estimators():
 def test_command(tmp_path):
     """The command curve takes old options, with a warning."""
     pytest.importorskip("pandas")
+    pytest.importorskip("scipy")
     from nncodegen.cli import command
 
     (tmp_path / "data.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in zip(X, Y, strict=True)))
     call = ["curve", str(tmp_path / "data.csv"), "y = a*exp(-b*x)"]
     old = CliRunner().invoke(command, [*call, "--start", "a=2", "--robust=huber", "--robust-scale", "0.01"])
     new = CliRunner().invoke(command, [*call, "--p0", "a=2", "--loss", "huber", "--f-scale", "0.01"])
-    assert old.exit_code == new.exit_code == 0
+    bounded = [*call, "--bounds", "a=0:4,b=0:4"]
+    drawn = [CliRunner().invoke(command, [*bounded, name, "2"]) for name in ("--starts", "--n-starts")]
+    assert "warning: --starts is named --n-starts now" in drawn[0].output
+    assert drawn[0].output.splitlines()[1:] == drawn[1].output.splitlines()
+    assert [done.exit_code for done in (old, new, *drawn)] == [0] * 4
     assert "warning: --robust is named --loss now: the old name goes in version 0.3.0" in old.output
     assert [line for line in old.output.splitlines() if not line.startswith("warning")] == new.output.splitlines()
+
+
+def changes():
+    """The changed names in the code: (file, version in which the old name goes, old name, new name) of each."""
+    found = []
+    for path in sorted((ROOT / "nncodegen").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("renamed", "renamed_attributes"):
+                names = {each.arg: each.value.value for each in node.keywords if each.arg}
+                version = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+            elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "RENAMED":
+                version, names = ast.literal_eval(node.value)
+            else:
+                continue
+            found += [(path.name, version, old, new) for old, new in names.items()]
+    return found
 
 
 def test_old_names_go_in_time():
@@ -157,11 +195,25 @@ def test_old_names_go_in_time():
     def parts(version):
         return [int(part) for part in version.split("+")[0].split("rc")[0].split(".")]
 
-    for path in (ROOT / "nncodegen").rglob("*.py"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            _, found, rest = line.partition('renamed("')
-            if found:
-                assert parts(rest.split('"')[0]) > parts(nn.__version__), path
+    found = changes()
+    assert {"fit.py", "fit_result.py", "calls.py", "cli.py"} <= {path for path, *_ in found}
+    for path, version, old, _ in found:
+        assert parts(version) > parts(nn.__version__), (path, old)
+
+
+def test_old_names_are_listed():
+    """The table of changed names has every one, with its new name; this file uses each."""
+    text = (ROOT / "docs" / "reference" / "names.md").read_text().split("## Names that have changed")[1]
+    listed = set()
+    for line in text.splitlines():
+        _, *cells, _ = line.split("|") if line.startswith("|") else ("", "")
+        if cells:
+            old, new = (re.findall(r"`([^`]+)`", cell) for cell in cells[1:])
+            listed |= set(zip(old, new, strict=False))
+    source = Path(__file__).read_text(encoding="utf-8")
+    for path, _, old, new in changes():
+        assert (old, new) in listed, path
+        assert re.search(rf"{re.escape(old)}\b", source), old
 
 
 def test_mechanism():

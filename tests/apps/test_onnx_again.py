@@ -48,7 +48,7 @@ def causal(*layers):
 LAYERS = {
     "Activation": stack(nn.Activation("tanh")),
     "AveragePooling1D": stack(nn.AveragePooling1D(2, padding="same")),
-    "AveragePooling1D of its padding": stack(nn.AveragePooling1D(3, strides=2, padding=1, count_padding=True)),
+    "AveragePooling1D of its padding": stack(nn.AveragePooling1D(3, strides=2, padding=1, count_include_pad=True)),
     "AveragePooling2D": image(nn.AveragePooling2D((2, 3), strides=1)),
     "BatchNormalization": stack(D(3), nn.BatchNormalization()),
     "BatchNormalization, frozen": stack(D(3), nn.BatchNormalization(frozen=True)),

@@ -163,7 +163,7 @@ def test_pools(kind: dict[str, Any]) -> None:
     assert np.array_equal(outputs(largest(*rest), x, first), pooled(x, *given, max))
     assert outputs(mean(*rest), x, first) == pytest.approx(pooled(x, *given, np.mean), rel=1e-13, abs=1e-14)
     zeros = pooled(x, *given, lambda values: sum(values) / size**axes)
-    assert outputs(mean(*rest, count_padding=True), x, first) == pytest.approx(zeros, rel=1e-13, abs=1e-14)
+    assert outputs(mean(*rest, count_include_pad=True), x, first) == pytest.approx(zeros, rel=1e-13, abs=1e-14)
 
 
 def test_global_pools() -> None:

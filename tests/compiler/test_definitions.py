@@ -59,7 +59,7 @@ LAYERS = {
     "largest": (nn.MaxPooling1D(3, strides=1, padding="same"), (4, 2)),
     "largest of rows": (nn.MaxPooling2D((2, 1), padding=(1, 0), **FIRST), (2, 3, 2)),
     "mean": (nn.AveragePooling1D(3, strides=2, padding=1), (5, 1)),
-    "mean of zeros": (nn.AveragePooling2D(2, padding="same", count_padding=True), (3, 3, 1)),
+    "mean of zeros": (nn.AveragePooling2D(2, padding="same", count_include_pad=True), (3, 3, 1)),
     "largest of all": (nn.GlobalMaxPooling1D(**FIRST), (2, 3)),
     "mean of all": (nn.GlobalAveragePooling2D(), (2, 3, 2)),
     "recurrent": (nn.SimpleRNN(2, "relu", return_sequences=True, go_backwards=True), (3, 2)),

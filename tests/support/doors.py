@@ -89,6 +89,10 @@ def by_curve_fit(formula, x, y, **options):
     return Outcome(parameters, np.sqrt(np.diag(covariance)), covariance, np.nansum(info["fvec"] ** 2), "converged")
 
 
+ESTIMATORS = {"tolerance": "tol", "max_iterations": "max_iter"}
+"""The options of ``fit`` that have scikit-learn's names in estimators."""
+
+
 def by_estimator(formula, x, y, sigma=None, **options):
     """A standard deviation is a weight there, and what is missing has the weight 0."""
     from nncodegen.estimators import FormulaRegressor
@@ -100,6 +104,7 @@ def by_estimator(formula, x, y, sigma=None, **options):
     if sigma is not None or missing.any():
         weight = np.where(missing, 0, np.ones(len(y)) if sigma is None else np.ones(len(y)) / np.square(sigma))
     X = np.asarray(x)
+    options = {ESTIMATORS.get(name, name): value for name, value in options.items()}
     estimator = FormulaRegressor(formula, **options).fit(X[:, None] if X.ndim == 1 else X, y, weight)
     found = estimator.result_
     return Outcome(

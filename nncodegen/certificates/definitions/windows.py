@@ -169,8 +169,8 @@ def largest(layer: Any, there: list[Array], size: int) -> Array:
 
 
 def mean(layer: Any, there: list[Array], size: int) -> Array:
-    """Return the mean of the existing values; with count_padding, the padding counts as zeros."""
-    return np.asarray(sum(there, start=mpmath.mpf(0)) / (size if layer.count_padding else len(there)), dtype=object)
+    """Return the mean of the existing values; with count_include_pad, the padding counts as zeros."""
+    return np.asarray(sum(there, start=mpmath.mpf(0)) / (size if layer.count_include_pad else len(there)), dtype=object)
 
 
 def global_largest(layer: Any, use: Use, x: Array) -> Array:

@@ -60,7 +60,7 @@ def address_of_part(file: str, part: str) -> int:
     try:  # by its name: the runtime stands below the compiler, and travels without it
         compiler = import_module("nncodegen.building.parts")
     except ImportError as error:
-        what = f"the part {part!r} of {file}, which is compiled when it is first used, and not in a module of out=FOLDER,"
+        what = f"the part {part!r} of {file}, which is compiled when it is first used (not with out=FOLDER),"
         raise missing_package(what, "nncodegen", "nncodegen") from error
     address: int = compiler.address_of(file, part)
     return address
