@@ -33,7 +33,7 @@ from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
 from nncodegen.motion.methods.tsit5 import TSIT5
 from nncodegen.motion.networks import Networks, calls_of
-from nncodegen.motion.reasons import UNTOLD, outcomes_in
+from nncodegen.motion.reasons import UNTOLD, Outcomes, outcomes_in
 from nncodegen.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
 from nncodegen.runtime.python.arguments.joined import check_times
 
@@ -155,14 +155,18 @@ class Dynamics(ModelBase):
         """Return the model as a Program: a recurrence over the steps, what is observed, and the loss."""
         return replace(self._program, name=self.name)
 
-    def outcomes(self, parameters: Any, X: Any, module: Any = None) -> tuple[str, ...]:
+    def outcomes(self, parameters: Any, X: Any, module: Any = None) -> Outcomes:
         """Return for each sample how its chosen steps ended: "solved", or why values are NaN from some time on.
 
         Then it is "too many steps" (more than max_steps: the text says what to do about it), "steps too short" (where a
-        solution leaves the range of numbers, or its rate jumps) or "times before the start". parameters has shape (P,),
-        X (N, inputs). Without ``module``, NumPy takes these steps again, in double precision, which is slow. With the
-        compiled module of the model, the outcomes are those of its predictions: they take the time of ``predict``, and
-        NumPy's only for trajectories whose predictions are NaN without a reason, as may be those of observed functions.
+        solution leaves the range of numbers, or its rate jumps) or "times before the start". The tuple of these texts
+        has arrays ``status``, ``success`` and ``message``, (N,), as many fits have them.
+
+        parameters has shape (P,), X (N, inputs). Without ``module``, NumPy takes these steps again, in double
+        precision, which is slow. With the compiled module of the model, the outcomes are those of its predictions: they
+        take the time of ``predict``, and NumPy's only for trajectories whose predictions are NaN without a reason, as
+        may be those of observed functions.
+
         Raises ModelError for a number of steps, for equations from time to time and for the module of another model,
         and ValueError for data that ``predict`` does not take.
         """
@@ -176,7 +180,7 @@ class Dynamics(ModelBase):
         check_times(self.time, data[:, : self.times], 0)
         found = self._outcomes(flat, data) if module is None else self._outcomes_of(module, flat, data)
         advice = IF_STIFF if isinstance(METHODS[self.method], RungeKutta) else RAISE
-        return tuple(f"{one}{advice}" if one == TOO_MANY else one for one in found)
+        return Outcomes(f"{one}{advice}" if one == TOO_MANY else one for one in found)
 
     def _outcomes(self, parameters: Any, X: Any) -> Sequence[str]:
         """Return how the steps end that NumPy takes."""

@@ -1,6 +1,7 @@
 """Steps that an estimate of the error chooses, as programs: their method, their solutions, and what is refused."""
 
 import math
+import pickle
 import re
 from dataclasses import replace
 
@@ -13,9 +14,11 @@ from nncodegen.ir import Element, Step, verify
 from nncodegen.ir.systems import INTEGRATE, systems_of
 from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
+from nncodegen.motion.reasons import STATUS
 from nncodegen.passes.augment import augmented
 from nncodegen.passes.simplify import simplify
 from nncodegen.pipeline import compile_model
+from nncodegen.runtime.python.ground.endings import STATUSES
 from tests.support.motion import outputs
 from tests.support.solutions import EXAMPLES
 
@@ -91,14 +94,20 @@ def test_outcomes():
     """Each trajectory has one of its own: blow-up, too many steps, times before the start, or a solution."""
     X = [[0, 0.5, 0.9, 1.5], [0, 0.5, 0.6, 0.9], [-1, 0, 0.5, 0.6]]
     model = nn.Dynamics("u' = k*u**2", {"u": 1}, {"k": 1}, times=4, start=0)
-    assert model.outcomes([1], X) == ("steps too short", "solved", "times before the start")
-    found = outputs(model, [1], np.array(X))["u"]
-    assert np.isnan(found).tolist() == [[False] * 3 + [True], [False] * 4, [True] * 4]
-    np.testing.assert_allclose(found[1], 1 / (1 - np.array(X[1])), rtol=1e-4)
+    found = model.outcomes([1], X)
+    assert found == ("steps too short", "solved", "times before the start")
+    assert found.status.tolist() == ["short_steps", "solved", "early_times"]
+    assert found.success.tolist() == [False, True, False]
+    assert found.message.tolist() == list(found)
+    assert pickle.loads(pickle.dumps(found)).status.tolist() == found.status.tolist()
+    assert set(STATUS.values()) <= set(STATUSES)
+    values = outputs(model, [1], np.array(X))["u"]
+    assert np.isnan(values).tolist() == [[False] * 3 + [True], [False] * 4, [True] * 4]
+    np.testing.assert_allclose(values[1], 1 / (1 - np.array(X[1])), rtol=1e-4)
     stiff = nn.Dynamics("u' = -k*(u - cos(t))", {"u": 0}, {"k": 1e5}, times=2, max_steps=100)
-    assert stiff.outcomes([1e5], [[0, 10]]) == (
-        'too many steps (if the equations are stiff, method="rodas5p" takes few)',
-    )
+    found = stiff.outcomes([1e5], [[0, 10]])
+    assert found == ('too many steps (if the equations are stiff, method="rodas5p" takes few)',)
+    assert found.status.tolist() == ["max_steps"]
     with pytest.raises(nn.ModelError, match="chooses no steps: it has outcomes without steps"):
         nn.Dynamics("u' = k*u", {"u": 1}, {"k": 1}, times=4, steps=3).outcomes([1], X)
     with pytest.raises(nn.ModelError, match="chooses no steps: its equations have no derivatives"):

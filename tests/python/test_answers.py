@@ -1,16 +1,23 @@
 """What every result answers: status, success, message, predict, summary, plot, save."""
 
+import re
+
 import numpy as np
 import pytest
 
 import nncodegen as nn
 from nncodegen.runtime.python.ground.endings import ENDINGS, STATUSES, SUCCESSES
 from nncodegen.runtime.python.results import many_fits
+from nncodegen.runtime.python.results.many import Many
+from nncodegen.runtime.python.results.shown import Shown
+from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 X = np.linspace(0, 3, 20)
 Y = 2 * np.exp(-0.7 * X) + 0.01 * np.cos(9 * X)
+
+GROUPS = np.repeat(["first", "second"], 10)
 
 CALLS = {
     "train": lambda m: m.train(X, Y, epochs=5),
@@ -20,6 +27,12 @@ CALLS = {
     "minimize": lambda m: m.minimize(X, Y),
     "train_many": lambda m: m.train_many(X, Y, models=3, epochs=5, learning_rate=[0.01, 0.05, 0.1]),
     "fit_many": lambda m: m.fit_many(X, [Y, Y + 0.1, 2 * Y], covariance=True),
+    "fit, errors in x": lambda m: m.fit(X, Y, sigma=0.01, sigma_x=0.01),
+    "fit, groups": lambda m: m.fit(X, Y, groups=GROUPS, own=("a",)),
+    "fit, groups, errors in x": lambda m: m.fit(X, Y, groups=GROUPS, own=("a",), sigma=0.01, sigma_x=0.01),
+    "fit, one group": lambda m: m.fit(X, Y, groups=GROUPS, own=("a",)).group("first"),
+    "fit, one group, errors in x": lambda m: CALLS["fit, groups, errors in x"](m).group("first"),
+    "fit_many, errors in x": lambda m: m.fit_many(X, [Y, Y + 0.1, 2 * Y], sigma=0.01, sigma_x=0.01, covariance=True),
 }
 
 
@@ -45,8 +58,25 @@ def test_status(result):
         assert len(message) > 10
 
 
+def test_every_class_is_asked(decay):
+    """The calls of these tests give every class of results that there is, and each is a public one, or a kind of it."""
+    kinds = {type(call(decay)) for call in CALLS.values()}
+    subclasses = set(Shown.__subclasses__())
+    while more := {kind for one in subclasses for kind in one.__subclasses__()} - subclasses:
+        subclasses |= more
+    made = {kind for kind in subclasses if kind is not Many}
+    assert {kind.__name__ for kind in made} == {kind.__name__ for kind in kinds}
+    public = tuple(getattr(nn, name) for name in ("Result", "ManyResult", "FitResult", "ManyFits"))
+    assert all(issubclass(kind, public) for kind in made)
+
+
 def test_predict(decay, result):
     """Predictions are those of the module with the parameters; with an axis of models, one array for each."""
+    if isinstance(result, nn.GroupedFit):
+        for place, label in enumerate(("first", "second")):
+            expected = decay.predict(result.group_parameters[place], X[:, None])
+            np.testing.assert_array_equal(result.predict(X[:, None], groups=[label] * len(X)), expected)
+        return
     rows = np.atleast_2d(result.parameters)
     expected = np.stack([decay.predict(p, X[:, None]) for p in rows])
     found = result.predict(X[:, None])
@@ -102,6 +132,19 @@ def test_damaged_files_of_many(decay, kind, tmp_path):
             decay.load(tmp_path / "damaged.npz")
 
 
+def test_one_group_is_saved_with_its_errors(decay, tmp_path):
+    """The file of one group gives its errors, which the whole fit determines; a group that there is not is refused."""
+    one = CALLS["fit, one group"](decay)
+    one.save(tmp_path / "kept.npz")
+    again = decay.load(tmp_path / "kept.npz")
+    assert (again.error_scale, again.degrees_of_freedom) == (one.error_scale, one.degrees_of_freedom)
+    np.testing.assert_array_equal(again.residuals, one.residuals)
+    with np.load(tmp_path / "kept.npz") as arrays:
+        np.savez(tmp_path / "damaged.npz", **{**arrays, "group": np.array(2)})
+    with pytest.raises(ValueError, match="it has no group 2"):
+        decay.load(tmp_path / "damaged.npz")
+
+
 def test_one_of_many(decay):
     """An axis of models has results of one model: with its history until its end, and its status."""
     many = CALLS["train_many"](decay)
@@ -120,9 +163,13 @@ def test_one_of_many(decay):
 
 
 def test_one_vocabulary():
-    """The endings of fits, and the statuses of many fits, are words of the one vocabulary."""
+    """The endings of fits, and the statuses of many fits, are words of the one vocabulary, which the table lists."""
     assert {ending.status for ending in ENDINGS.values()} <= set(STATUSES)
     assert set(many_fits.STATUS) <= set(STATUSES)
+    text = (ROOT / "docs" / "reference" / "names.md").read_text().split("## How it ended")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `") and "`success`" not in line]
+    listed = {word: success.strip() for words, success in rows for word in re.findall(r"`(\w+)`", words)}
+    assert listed == {word: str(word in SUCCESSES) for word in STATUSES}
 
 
 def test_stopped_is_the_callback(decay):

@@ -119,7 +119,16 @@ def _fit_together(arrays: dict[str, Any]) -> bool:
     return lengths <= {len(arrays["Y"])} and given == ("changes" in arrays) and (given or "x_errors" not in arrays)
 
 
-def _restore_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
+def _restore_groups(model: Model, arrays: dict[str, Any]) -> FitResult:
+    """Return the result of a fit in groups, or of one of them, from the arrays of a file. Raises ValueError."""
+    whole = _restore_all_groups(model, arrays)
+    place = int(arrays.get("group", 0))
+    if not 0 <= place < len(whole.labels):
+        raise ValueError(f"it has no group {place}")
+    return whole.group(whole.labels[place]) if "group" in arrays else whole
+
+
+def _restore_all_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
     """Return the result of a fit in groups from the arrays of a file. Raises ValueError if they do not fit together."""
     Y, X, order, numbers = arrays["Y"], arrays.get("X"), arrays["order"], arrays["numbers_of_groups"]
     labels: list[Any] = next((arrays[name].tolist() for name in LABELS if name in arrays), [])

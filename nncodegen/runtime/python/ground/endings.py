@@ -20,11 +20,15 @@ STATUSES = MappingProxyType({
     "no_data": "all data are missing: the parameters are those at the start",
     "not_finite": "outputs, derivatives or their sum of squares are not finite at the start: change it, or large data",
     "diverged": "the loss or a parameter is no longer finite: try a lower learning_rate, or scale X and Y",
-    "not_convex": "the loss is not convex in the outputs",
+    "solved": "the equations are solved at all times of the sample",
+    "max_steps": "the steps that were allowed are used up before the last time of the sample",
+    "short_steps": "steps became too short: the solution leaves the range of numbers, or a rate jumps",
+    "early_times": "the times of the sample begin before the start of the equations",
 })  # fmt: skip
-"""The meaning of each status, the same for a training, a fit, a minimizer, and each of many of them."""
+"""The meaning of each status, the same for a training, a fit, a minimizer, and each of many of them; then those of the
+samples of equations of motion."""
 
-SUCCESSES = ("completed", "converged", "stopped_early")
+SUCCESSES = ("completed", "converged", "stopped_early", "solved")
 """The statuses of what ended as it was meant to."""
 
 
@@ -46,7 +50,7 @@ ENDINGS = MappingProxyType({
     "gradient": Ending("converged", "the gradient is below the tolerance"),
     "stalled": Ending("stalled", "no step lowers the cost any more, though no test of convergence is met"),
     **{status: Ending(status, STATUSES[status])
-       for status in ("max_iterations", "not_finite", "no_data", "time_limit", "not_convex", "stationary")},
+       for status in ("max_iterations", "not_finite", "no_data", "time_limit", "stationary")},
     "stopped": Ending("stopped", "the callback ended the fit"),
     "interrupted": Ending("interrupted", "the fit was interrupted"),
 })  # fmt: skip

@@ -43,6 +43,9 @@ class OneGroup(FitResult):
     Its errors are those of the whole fit: the scale of the errors and their degrees of freedom are those of all groups.
     """
 
+    _whole: tuple[GroupedFit, int]
+    """The fit of all groups, and the number of this one."""
+
     _status = ""
     _scale = _reduced = math.nan
     _degrees = 0
@@ -73,8 +76,12 @@ class OneGroup(FitResult):
         return [*super().notes, ("errors", "from all groups, as are reduced chi2 and degrees of freedom")]
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Raise ValueError: the whole fit can be pickled, a group of it is not saved alone."""
-        raise ValueError("one group of a fit is not saved alone: pickle the whole result")
+        """Write the fit of this group to a file, from which the module's ``load`` reads it.
+
+        The file holds the whole fit, on which the errors of a group depend: see ``GroupedFit.save``.
+        """
+        whole, place = self._whole
+        write_archive(path, whole._archive() | {"group": np.array(place, np.int64)})
 
 
 @result_of_model
@@ -204,6 +211,7 @@ class GroupedFit(FitResult):
             self.iterations, self.evaluations, self.absolute_sigma, problem.bounds, problem.loss, problem.f_scale, None,
             None, tuple(guard for guard, sign in zip(guards, signs.tolist(), strict=True) if not sign),
         )  # fmt: skip
+        one._whole = self, place
         one._status, one._degrees = str(self.group_status[place]), self.degrees_of_freedom
         one._scale, one._reduced = self.error_scale, self.reduced_chi2
         return one
@@ -428,6 +436,10 @@ class GroupedFit(FitResult):
         A file of that name is replaced atomically. Raises ValueError for labels that are neither texts nor numbers;
         such a result can be pickled.
         """
+        write_archive(path, self._archive())
+
+    def _archive(self) -> dict[str, Any]:
+        """Return the arrays of the file. Raises ValueError for labels that it cannot hold."""
         problem, found = self._problem, self._found
         labels = np.array(self.labels)
         kinds: dict[str, tuple[str, Any]] = {
@@ -468,7 +480,7 @@ class GroupedFit(FitResult):
         if problem.sigma is not None:
             optional[("sigma", "sigmas", "sigmas_of_each")[problem.sigma.ndim]] = problem.sigma
         optional |= self._arrays_of_inputs()
-        write_archive(path, arrays | {key: array for key, array in optional.items() if array is not None})
+        return arrays | {key: array for key, array in optional.items() if array is not None}
 
     def _arrays_of_inputs(self) -> dict[str, Any]:
         """Return the arrays of the file that tell the errors of the inputs, None for those that it does not need."""

@@ -208,6 +208,7 @@ def _forms_of_groups(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any
         "residuals": ((None, targets), np.float64),
         "chi2_of_groups": ((None,), np.float64),
         "used_in_groups": ((None,), np.int64),
+        "group": ((), np.int64),
     }
     return parts | {key: form for key, form in optional.items() if key in there}
 
