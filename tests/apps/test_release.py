@@ -118,7 +118,10 @@ def test_documents_say_the_version():
     assert len(section.split()) < 500, "a section is read in two minutes"
     assert f"docs/changes/version-{version}.md" in section
     assert (ROOT / "docs" / "changes" / f"version-{version}.md").is_file()
-    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"version: {version}\n" in citation
+    (day,) = re.findall(r"^date-released: (\S+)$", citation, re.MULTILINE)
+    assert f"## [{version}] - {day}\n" in changelog
     assert "git tag -a v" in (ROOT / "CONTRIBUTING.md").read_text()
 
 
