@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any
 
 from nncodegen.building.build import Built, build, check_folder, is_any_kept, kept, load, write
-from nncodegen.building.compiler import find_compiler
+from nncodegen.building.compiler import find_compiler, in_one_line
 from nncodegen.building.parts import offer, offer_errors
 from nncodegen.building.searches import Searches
 from nncodegen.collector import without_collector
@@ -39,8 +39,6 @@ STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, si
 
 ANSWERS = Answers(Searches())
 """The results of searches for forms of formulas, those of other processes included."""
-
-COMPILER_ADVICE = "install one, or pip install 'nncodegen[compiler]'"
 
 
 @dataclass(frozen=True)
@@ -210,7 +208,7 @@ def build_module(
     except CompilerNotFoundError as error:
         if out is not None or bits != NATIVE:
             raise
-        return evaluated_module(model, precision, fit, f"{str(error).splitlines()[0]}; {COMPILER_ADVICE}", choices)
+        return evaluated_module(model, precision, fit, in_one_line(error), choices)
     if out is not None:
         write_out(compiled, Path(out), dump)
     if apart:

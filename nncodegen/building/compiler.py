@@ -38,7 +38,7 @@ CROSS = "-target"
 
 NO_COMPILER = """no C compiler was found (looked for gcc, clang, cc, ziglang)
 This command brings one, on every system:
-    {python} -m pip install 'nncodegen[compiler]'
+    {command}
 Or name one in the environment variable CC, or install that of the system:
     Debian, Ubuntu   apt install gcc python3-dev
     Fedora           dnf install gcc python3-devel
@@ -46,6 +46,21 @@ Or name one in the environment variable CC, or install that of the system:
 
 NO_SUCH_COMPILER = """no C compiler was found (looked for $CC = {named})
 Unset the environment variable CC, or let it name a compiler that is installed."""
+
+
+def in_one_line(error: BuildError) -> str:
+    """Return the first line of an error; if no compiler was found, with how to get one."""
+    reason = str(error).splitlines()[0]
+    if not isinstance(error, CompilerNotFoundError):
+        return reason
+    if os.environ.get("CC"):
+        return f"{reason}; unset CC, or let it name a compiler that is installed"
+    return f"{reason}; {_bringing()} brings one"
+
+
+def _bringing() -> str:
+    """Return the command that brings a compiler."""
+    return f"{shlex.quote(sys.executable or 'python')} -m pip install 'nncodegen[compiler]'"
 
 
 @dataclass(frozen=True)
@@ -105,7 +120,7 @@ def find_compiler(march: str = "native", cross: str | None = None) -> Compiler:
         return _inspect(zig, march)
     if named:
         raise CompilerNotFoundError(NO_SUCH_COMPILER.format(named=named))
-    raise CompilerNotFoundError(NO_COMPILER.format(python=shlex.quote(sys.executable or "python")))
+    raise CompilerNotFoundError(NO_COMPILER.format(command=_bringing()))
 
 
 @lru_cache(maxsize=8)

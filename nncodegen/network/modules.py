@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nncodegen.building.compiler import in_one_line
 from nncodegen.errors import BuildError
 from nncodegen.module import Module
 from nncodegen.network.description import Description
@@ -92,7 +93,7 @@ def _predicting(description: Description, inputs: int | None = None) -> tuple[Pa
     try:
         return network, network.module
     except BuildError as error:
-        return padded(description, description.inputs), _evaluated(description, str(error).splitlines()[0])
+        return padded(description, description.inputs), _evaluated(description, in_one_line(error))
 
 
 @lru_cache(maxsize=64)

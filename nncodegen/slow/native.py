@@ -203,7 +203,7 @@ class NumpyNative:
         self._refuse("fitted")
 
     def _refuse(self, what: str) -> NoReturn:
-        advice = "install a C compiler, or pip install 'nncodegen[compiler]', and build the model again"
+        advice = "build the model again with a C compiler"
         name = self._program.name
         raise CompilerNotFoundError(f"{name} is not compiled ({self._reason}), and cannot be {what}: {advice}")
 

@@ -366,8 +366,8 @@ def test_classes_are_learned_written_and_read(flowers, tmp_path):
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 0
     assert done.stderr == (
-        "warning: no C compiler was found (looked for $CC = /nonexistent); install one, or pip install "
-        "'nncodegen[compiler]': NumPy evaluates the model, which is slow; training and fits take a C compiler\n"
+        "warning: no C compiler was found (looked for $CC = /nonexistent); unset CC, or let it name a compiler that is "
+        "installed: NumPy evaluates the model, which is slow; training and fits take a C compiler\n"
     )
     (tmp_path / "predicted.csv").write_text(done.stdout)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "predicted.csv"), expected, check_dtype=False)

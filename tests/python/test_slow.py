@@ -135,7 +135,7 @@ def test_training_takes_a_compiler(enzymes, call):
     else:
         module = enzymes[1]
     message = (
-        rf"(enzyme|apart) is not compiled \(for a test\), and cannot be {what}: install a C compiler, or pip install"
+        rf"(enzyme|apart) is not compiled \(for a test\), and cannot be {what}: build the model again with a C compiler"
     )
     with pytest.raises(nn.BuildError, match=message):
         calls[call](module)
@@ -197,15 +197,15 @@ def test_without_a_compiler(tmp_path):
             warnings.simplefilter("always")
             first, second = nn.build(model), nn.build(model, "float32")
         texts = [str(one.message) for one in caught if one.category is RuntimeWarning]
-        assert texts == ["no C compiler was found (looked for $CC = /nonexistent); install one, or pip install "
-                         "'nncodegen[compiler]': NumPy evaluates the model, which is slow; training and fits take a C "
+        assert texts == ["no C compiler was found (looked for $CC = /nonexistent); unset CC, or let it name a compiler "
+                         "that is installed: NumPy evaluates the model, which is slow; training and fits take a C "
                          "compiler"], texts
         assert first.variant == second.variant == "numpy"
         X = np.linspace(-1, 1, 40)[:, None]
         try:
             NNClassifier((), max_iter=200).fit(X, X[:, 0] > 0)
         except nn.BuildError as error:
-            assert "cannot be trained: install a C compiler, or pip install 'nncodegen[compiler]'" in str(error), error
+            assert "unset CC, or let it name a compiler that is installed), and cannot be trained" in str(error), error
         try:
             nn.build(model, out="folder")
         except nn.BuildError as error:
@@ -217,3 +217,37 @@ def test_without_a_compiler(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == "no C compiler was found (looked for $CC = /nonexistent)\n"
     assert not (tmp_path / "folder").exists()
+
+
+def test_the_command_that_brings_a_compiler(tmp_path):
+    """Where there is no compiler, the first warning, and each error, names the one command that brings one."""
+    program = """
+        import shlex
+        import sys
+        import warnings
+        sys.modules["ziglang"] = None
+        import nncodegen as nn
+        model = nn.Model("line", "x", "y", {"a": 0, "b": 1}, "a + b*x")
+        command = f"{shlex.quote(sys.executable)} -m pip install 'nncodegen[compiler]'"
+        told = f"(looked for gcc, clang, cc, ziglang); {command}"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            line = nn.build(model)
+        assert f"{told} brings one: NumPy evaluates" in str(caught[0].message), caught[0].message
+        for call in (lambda: line.fit([[0.0], [1]], [1, 2]), lambda: line.train([[0.0], [1]], [1, 2], epochs=2)):
+            try:
+                call()
+            except nn.CompilerNotFoundError as error:
+                assert f"{told} brings one), and cannot be" in str(error), error
+            else:
+                raise AssertionError
+        try:
+            nn.build(model, out="folder")
+        except nn.CompilerNotFoundError as error:
+            print(str(error).splitlines()[2].strip() == command)
+        """
+    environment = {name: value for name, value in os.environ.items() if name != "CC"}
+    environment |= {"PYTHONPATH": str(ROOT), "PATH": str(tmp_path), "NNCODEGEN_CACHE": str(tmp_path / "c")}
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True,
+                          text=True, check=False, cwd=tmp_path)  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
